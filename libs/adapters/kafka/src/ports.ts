@@ -1,0 +1,82 @@
+/** What our code knows of Kafka. Topic names are without the deployment's prefix; the adapter adds and strips it. */
+import type { Instant } from "@tributary/kernel";
+
+export type Position = { readonly topic: string; readonly partition: number; readonly offset: bigint };
+
+export type OutRecord = {
+  readonly topic: string;
+  /** Partitioned by Java's murmur2 of this key, whichever client writes. */
+  readonly key: string;
+  /** Null is a tombstone. */
+  readonly value: Buffer | null;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** CreateTime; the broker's or client's time when absent. */
+  readonly timestamp?: Instant;
+};
+
+export type InRecord = Position & {
+  readonly key: string | null;
+  readonly value: Buffer | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timestamp: Instant;
+};
+
+/** Resolves when every record is stored by all in-sync replicas (acks=all, idempotent), in the order given. */
+export interface RecordSink {
+  send(records: readonly OutRecord[]): Promise<readonly Position[]>;
+  close(): Promise<void>;
+}
+
+/** Records of one partition, in offset order. */
+export type Batch = {
+  readonly topic: string;
+  readonly partition: number;
+  readonly records: readonly InRecord[];
+  /** Offset the next appended record will get: `highWatermark - last offset - 1` is the lag. */
+  readonly highWatermark: bigint;
+};
+
+/** The first `processed` records are done; the source commits behind them and offers the rest again. */
+export type Processed = { readonly processed: number };
+
+export type PartitionEvents = {
+  /** Called, and awaited, before the first batch of newly assigned partition numbers. */
+  onAssigned?(partitions: readonly number[]): Promise<void>;
+  onRevoked?(partitions: readonly number[]): Promise<void>;
+};
+
+/** A consumer-group member. Topics are co-partitioned: partition p of every topic comes to the same member. */
+export interface BatchSource {
+  /** Runs until `close`; rejects when the consumer crashed, and then the process must exit 1. Batches of one partition
+   * number are never handled concurrently, whatever their topics. */
+  run(handle: (batch: Batch, signal: AbortSignal) => Promise<Processed>, events?: PartitionEvents): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Reads without a consumer group: for rebuilding state, downlinks, verifiers and tails. */
+export interface PartitionReader {
+  partitions(topic: string): Promise<readonly number[]>;
+  /** First retained offset and the offset the next record will get. */
+  offsets(topic: string, partition: number): Promise<{ readonly earliest: bigint; readonly next: bigint }>;
+  /** From `from` (default: earliest) to just before `until` (default: never ends, follows the log). */
+  read(
+    topic: string,
+    partition: number,
+    options?: { readonly from?: bigint; readonly until?: bigint; readonly signal?: AbortSignal },
+  ): AsyncIterable<InRecord>;
+  close(): Promise<void>;
+}
+
+export type TopicSpec = {
+  readonly name: string;
+  readonly partitions: number;
+  readonly replicationFactor?: number;
+  /** Kafka topic configuration, e.g. cleanup.policy. */
+  readonly config?: Readonly<Record<string, string>>;
+};
+
+export interface TopicAdmin {
+  /** Creates what is missing; never changes what exists. */
+  ensure(topics: readonly TopicSpec[]): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,31 @@
+/** MQTT topics of the device contract. */
+import type { UplinkStream } from "./topics.ts";
+
+const ROOT = "v1";
+
+export const mqttTopics = (prefix = "tributary") => ({
+  up: (deviceId: string, stream: UplinkStream) => `${prefix}/${ROOT}/${deviceId}/up/${stream}`,
+  policy: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/policy`,
+  results: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results`,
+  /** Retained `online` or `offline`; the latter is the last will. */
+  availability: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/availability`,
+});
+
+export type MqttTopic =
+  | { readonly kind: "up"; readonly deviceId: string; readonly stream: string }
+  | { readonly kind: "down"; readonly deviceId: string; readonly channel: string }
+  | { readonly kind: "availability"; readonly deviceId: string };
+
+/** Undefined when the topic is not of the contract. */
+export function parseMqttTopic(topic: string, prefix = "tributary"): MqttTopic | undefined {
+  const levels = topic.split("/");
+  const head = prefix.split("/");
+  if (head.some((level, i) => levels[i] !== level) || levels[head.length] !== ROOT) return undefined;
+  const [deviceId, direction, channel, ...rest] = levels.slice(head.length + 1);
+  if (!deviceId || rest.length > 0) return undefined;
+  if (direction === "availability" && channel === undefined) return { kind: "availability", deviceId };
+  if (channel === undefined || channel === "") return undefined;
+  if (direction === "up") return { kind: "up", deviceId, stream: channel };
+  if (direction === "down") return { kind: "down", deviceId, channel };
+  return undefined;
+}

@@ -1,0 +1,97 @@
+/** Every Kafka topic: its contract, its retention and who may rely on it. The README's table is checked against this. */
+import {
+  Classifications,
+  CloudRequest,
+  CloudResult,
+  DeviceRegistration,
+  DeviceReported,
+  EdgeFrame,
+  EdgeMetrics,
+  EdgePredictions,
+  EdgeSketches,
+  RouterState,
+  RoutingPolicy,
+} from "./generated/index.ts";
+import type { Codec } from "./codec.ts";
+
+export type TopicKind = "events" | "compacted";
+
+export type Topic<T = unknown> = {
+  /** Without the deployment's prefix. */
+  readonly name: string;
+  readonly codec: Codec<T>;
+  readonly key: "device" | "policy";
+  readonly kind: TopicKind;
+  /** Events are kept this long; compacted topics for ever. */
+  readonly retentionMs: number;
+  readonly public: boolean;
+  readonly writtenBy: string;
+  readonly holds: string;
+};
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+const topic = <T>(
+  name: string,
+  codec: Codec<T>,
+  writtenBy: string,
+  holds: string,
+  options: Partial<Pick<Topic, "kind" | "retentionMs" | "public" | "key">> = {},
+): Topic<T> => ({
+  name,
+  codec,
+  key: options.key ?? "device",
+  kind: options.kind ?? "events",
+  retentionMs: options.retentionMs ?? 7 * DAY,
+  public: options.public ?? false,
+  writtenBy,
+  holds,
+});
+
+export const topics = {
+  frames: topic("edge.frames.v1", EdgeFrame, "bridge", "a sent frame: JPEG, edge prediction, reason, deadline, age", {
+    retentionMs: 6 * HOUR,
+  }),
+  predictions: topic("edge.predictions.v1", EdgePredictions, "bridge", "batches of every local prediction", {
+    public: true,
+  }),
+  metrics: topic("edge.metrics.v1", EdgeMetrics, "bridge", "one window of device health and model behaviour"),
+  sketches: topic("edge.sketches.v1", EdgeSketches, "bridge", "mergeable sketches of inputs and outputs"),
+  requestsHigh: topic("cloud.requests.high.v1", CloudRequest, "router", "a PRIORITY frame for a cloud model", {
+    retentionMs: HOUR,
+  }),
+  requestsNormal: topic("cloud.requests.normal.v1", CloudRequest, "router", "any other frame for a cloud model", {
+    retentionMs: HOUR,
+  }),
+  results: topic("cloud.results.v1", CloudResult, "cloud-classifier", "what the cloud said, or why not; cost, latency"),
+  classifications: topic("classifications.v1", Classifications, "router", "final answers", { public: true }),
+  policies: topic("routing.policies.v1", RoutingPolicy, "router", "thresholds, priorities, sampling, guarantee", {
+    kind: "compacted",
+    public: true,
+    key: "policy",
+  }),
+  routerState: topic("router.state.v1", RouterState, "router", "dedupe windows and open frames", { kind: "compacted" }),
+  registry: topic("devices.registry.v1", DeviceRegistration, "gateway", "who may connect", { kind: "compacted" }),
+  reported: topic("devices.reported.v1", DeviceReported, "bridge", "what a device runs", { kind: "compacted" }),
+} as const;
+
+/** Partition count of every topic; never changed, or keys would move (G3). */
+export const PARTITIONS = 32;
+
+export const DLQ_SUFFIX = "dlq";
+/** Where consumer group `group` puts what it cannot use of `topic`. */
+export const dlqOf = (topicName: string, group: string): string => `${topicName}.${group}.${DLQ_SUFFIX}`;
+
+/** The uplink streams of the device contract and the topic each one fills. */
+export const uplinkStreams = {
+  frames: topics.frames,
+  predictions: topics.predictions,
+  metrics: topics.metrics,
+  sketches: topics.sketches,
+  reported: topics.reported,
+} as const;
+export type UplinkStream = keyof typeof uplinkStreams;
+
+/** Key of a policy on routing.policies.v1. */
+export const policyKey = (modelDigest: string, cloudTarget: string): string => `${modelDigest}|${cloudTarget}`;

@@ -1,0 +1,62 @@
+/** What the rest of the system knows of a model at work. Adapters implement it (ONNX Runtime in a child process). */
+import type { Digest } from "@tributary/kernel";
+import type { ModelManifest } from "./manifest.ts";
+
+export type InferenceWant = {
+  /** Penultimate features, when the model has them. */
+  readonly features: boolean;
+  /** SHA-256 of the preprocessed tensor quantised at 1e-3. */
+  readonly tensorDigest: boolean;
+};
+
+export type Inference = {
+  /** Raw model outputs, float32[classes], in the order of the package's labels. */
+  readonly logits: Float32Array;
+  /** Penultimate activations, float32[features]; null unless wanted and available. */
+  readonly features: Float32Array | null;
+  readonly tensorDigest: Digest | null;
+  /** Mean and sd per channel of the resized picture on [0, 1], luminance mean: inputs of the drift sketches. */
+  readonly picture: PictureStatistics;
+  readonly timingsMs: { readonly preprocess: number; readonly run: number };
+};
+
+export type PictureStatistics = {
+  readonly channelMeans: readonly [number, number, number];
+  readonly channelSds: readonly [number, number, number];
+  /** Mean of 0.299 R + 0.587 G + 0.114 B, on [0, 1]. */
+  readonly luminance: number;
+};
+
+export type InferenceResult =
+  | { readonly ok: true; readonly inference: Inference }
+  /** `image-undecodable`, `image-too-large` (pixels), ...: this image's fault, the model goes on. */
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+export interface LoadedModel {
+  readonly digest: Digest;
+  readonly manifest: ModelManifest;
+  readonly labels: readonly string[];
+  /** Calibration temperature. */
+  readonly temperature: number;
+  /** Pid of the process that runs the model, for memory figures. */
+  readonly pid: number;
+  /** One JPEG. Rejects only when the model itself is gone (`model-host-exited`). */
+  infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult>;
+  /** Several JPEGs in one run of the session; results in order. */
+  inferBatch(jpegs: readonly Uint8Array[], want?: Partial<InferenceWant>): Promise<readonly InferenceResult[]>;
+  /** Resolves with the exit code when the process ends, however. */
+  readonly exited: Promise<number | null>;
+  close(): Promise<void>;
+}
+
+export type LoadOptions = {
+  /** ONNX Runtime intra-op threads. */
+  readonly threads: number;
+  /** Refuses pictures of more pixels than this before decoding them. */
+  readonly pixelsMax?: number;
+};
+
+/** Several models may be loaded at once: slots, shadow, ladder. */
+export interface ModelHost {
+  load(packageDir: string, options: LoadOptions): Promise<LoadedModel>;
+}

@@ -1,0 +1,5 @@
+export * from "./backoff.ts";
+export * from "./failure.ts";
+export * from "./ids.ts";
+export * from "./random.ts";
+export * from "./time.ts";
