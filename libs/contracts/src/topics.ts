@@ -1,4 +1,6 @@
 /** Every Kafka topic: its contract, its retention and who may rely on it. The README's table is checked against this. */
+
+import type { Codec } from "./codec.ts";
 import {
   Classifications,
   CloudRequest,
@@ -12,7 +14,6 @@ import {
   RouterState,
   RoutingPolicy,
 } from "./generated/index.ts";
-import type { Codec } from "./codec.ts";
 
 export type TopicKind = "events" | "compacted";
 
