@@ -45,13 +45,19 @@ def load_split(name: str, cache: Path) -> Split:
     source, start, end = SPLITS[name]
     prepared = cache / f"{name}-{start}-{end}.npz"
     if not prepared.exists():
-        photos, labels = _read_published(source, cache)
-        photos, labels = photos[start:end], labels[start:end]
+        photos, labels = load_photos(name, cache)
         frames = np.stack([preprocess_pixels(camera_frame(photo)) for photo in photos])
         np.savez(prepared.with_suffix(".tmp.npz"), photos=photos, frames=frames, labels=labels)
         prepared.with_suffix(".tmp.npz").rename(prepared)
     with np.load(prepared) as arrays:
         return Split(name, arrays["photos"], arrays["frames"], arrays["labels"])
+
+
+def load_photos(name: str, cache: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Photos as published (``uint8[N, 32, 32, 3]``) and labels of one split."""
+    source, start, end = SPLITS[name]
+    photos, labels = _read_published(source, cache)
+    return photos[start:end], labels[start:end]
 
 
 def camera_frame(photo: np.ndarray) -> bytes:
