@@ -1,0 +1,248 @@
+// One real Kafka on this machine: the jars from Maven Central, one KRaft node on 127.0.0.1.
+//   K1. Nothing outside `.local/` and the given data directory is written.
+//   K2. `startKafka` resolves only when the broker answers a request; a broker that dies first rejects with its log's end.
+//   K3. `stop` returns when the process is gone, whatever it takes.
+// Runs on Node 20 as well, before anything is installed, so: plain JavaScript and no dependencies.
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, openSync, closeSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, connect } from "node:net";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const kafkaDir = join(root, ".local", "kafka");
+const libsDir = join(kafkaDir, "libs");
+const pomFile = join(root, "tools", "kafka", "pom.xml");
+const log4jFile = join(root, "tools", "kafka", "log4j2.properties");
+const JAVA_MAJOR_MIN = 17;
+const CLUSTER_ID = "VHJpYnV0YXJ5TG9jYWwwMQ";
+
+export class MissingTool extends Error {}
+
+/** The `java` to run, checked. */
+export function requireJava() {
+  const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin", "java") : "java";
+  const { stderr, error } = spawnSync(java, ["-version"], { encoding: "utf8" });
+  const advice = "install a JRE (Debian: apt install openjdk-17-jre-headless) or point JAVA_HOME at one";
+  if (error) throw new MissingTool(`Java ${JAVA_MAJOR_MIN} or newer is needed: "${java}" was not found; ${advice}`);
+  const version = /version "(\d+)(?:\.(\d+))?/.exec(stderr);
+  const major = version?.[1] === "1" ? Number(version[2]) : Number(version?.[1]);
+  if (!(major >= JAVA_MAJOR_MIN)) {
+    throw new MissingTool(`Java ${JAVA_MAJOR_MIN} or newer is needed: "${java}" is ${version?.[0] ?? "unknown"}; ${advice}`);
+  }
+  return java;
+}
+
+/** Kafka's jars under `.local/kafka/libs`, fetched once per content of pom.xml. Returns whether it had to fetch. */
+export function ensureJars() {
+  const pom = readFileSync(pomFile);
+  const stamp = createHash("sha256").update(pom).digest("hex");
+  const stampFile = join(libsDir, ".stamp");
+  requireJava();
+  if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return false;
+  const arriving = `${libsDir}.${process.pid}`;
+  const mvn = spawnSync(
+    "mvn",
+    ["-q", "-B", "-f", pomFile, "dependency:copy-dependencies", `-DoutputDirectory=${arriving}`],
+    { encoding: "utf8" },
+  );
+  if (mvn.error) {
+    throw new MissingTool('Maven is needed: "mvn" was not found; it brings Kafka\'s jars (Debian: apt install maven)');
+  }
+  if (mvn.status !== 0) throw new Error(`Maven could not bring Kafka's jars:\n${(mvn.stdout + mvn.stderr).slice(-2000)}`);
+  writeFileSync(join(arriving, ".stamp"), stamp);
+  rmSync(libsDir, { recursive: true, force: true });
+  renameSync(arriving, libsDir);
+  rmSync(join(kafkaDir, "template"), { recursive: true, force: true });
+  return true;
+}
+
+const settings = ({ dataDir, port, controllerPort }) =>
+  Object.entries({
+    "process.roles": "broker,controller",
+    "node.id": 1,
+    "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "log.dirs": join(dataDir, "log"),
+    "auto.create.topics.enable": false,
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 4,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 4,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    "group.initial.rebalance.delay.ms": 0,
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+    "num.recovery.threads.per.data.dir": 2,
+    "background.threads": 2,
+    // Index files are mapped at full size; hundreds of small partitions do not need 10 MB each.
+    "log.index.size.max.bytes": 524288,
+    "log.cleaner.dedupe.buffer.size": 8388608,
+    "message.max.bytes": 4194304,
+    "replica.fetch.max.bytes": 4194304,
+    "controlled.shutdown.max.retries": 1,
+  })
+    .map(([key, value]) => `${key}=${value}`)
+    .join("\n");
+
+const javaArgs = (heapMb) => [
+  `-Xmx${heapMb}m`,
+  `-Xms${Math.min(128, heapMb)}m`,
+  // A node that lives for minutes starts sooner and compiles less with C1 alone and the serial collector.
+  "-XX:TieredStopAtLevel=1",
+  "-XX:+UseSerialGC",
+  "-XX:-UsePerfData",
+  "-Xshare:auto",
+  "-Djava.awt.headless=true",
+  `-Dlog4j2.configurationFile=${log4jFile}`,
+  "-cp",
+  join(libsDir, "*"),
+];
+
+/** Formats the storage once per set of jars and copies it from then on: it saves a JVM start. */
+function format(java, dataDir) {
+  const logDir = join(dataDir, "log");
+  if (existsSync(join(logDir, "meta.properties"))) return;
+  mkdirSync(dataDir, { recursive: true });
+  const template = join(kafkaDir, "template");
+  if (!existsSync(join(template, "meta.properties"))) {
+    const work = join(kafkaDir, `format.${process.pid}`);
+    mkdirSync(work, { recursive: true });
+    const file = join(work, "server.properties");
+    writeFileSync(file, settings({ dataDir: work, port: 9092, controllerPort: 9093 }));
+    const args = [...javaArgs(256), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", file];
+    const { status, stdout, stderr, error } = spawnSync(java, args, { encoding: "utf8" });
+    if (status !== 0) throw new Error(`Kafka's storage could not be formatted: ${error?.message ?? stdout + stderr}`);
+    if (!existsSync(template)) renameSync(join(work, "log"), template);
+    rmSync(work, { recursive: true, force: true });
+  }
+  cpSync(template, logDir, { recursive: true });
+}
+
+/**
+ * Starts one node and resolves when it answers.
+ * `detached`: own process group, so that a Ctrl-C on the terminal reaches the caller alone.
+ */
+export async function startKafka({
+  dataDir,
+  port,
+  controllerPort,
+  heapMb = 512,
+  detached = false,
+  readyMsMax = 60_000,
+  logFile = join(dataDir, "kafka.log"),
+}) {
+  const java = requireJava();
+  ensureJars();
+  const dir = resolve(dataDir);
+  port ??= await freePort();
+  controllerPort ??= await freePort();
+  format(java, dir);
+  const file = join(dir, "server.properties");
+  writeFileSync(file, settings({ dataDir: dir, port, controllerPort }));
+  mkdirSync(resolve(logFile, ".."), { recursive: true });
+  const log = openSync(logFile, "a");
+  const child = spawn(java, [...javaArgs(heapMb), "kafka.Kafka", file], { stdio: ["ignore", log, log], detached, cwd: dir });
+  closeSync(log);
+  const exited = new Promise((done) => {
+    child.once("exit", (code, signal) => done({ code, signal }));
+    child.once("error", (error) => done({ code: null, signal: null, error }));
+  });
+  const node = {
+    brokers: `127.0.0.1:${port}`,
+    port,
+    controllerPort,
+    pid: child.pid,
+    dataDir: dir,
+    logFile,
+    exited,
+    kill: (signal = "SIGKILL") => child.kill(signal),
+    async stop({ graceMs = 15_000 } = {}) {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill("SIGTERM");
+        const timer = setTimeout(() => child.kill("SIGKILL"), graceMs); // K3
+        await exited;
+        clearTimeout(timer);
+      }
+    },
+  };
+  const deadline = Date.now() + readyMsMax;
+  for (;;) {
+    if (await answers(port)) return node;
+    const gone = await Promise.race([exited, sleep(50)]);
+    if (gone !== undefined || Date.now() > deadline) {
+      await node.stop({ graceMs: 1000 });
+      const end = readFileSync(logFile, "utf8").slice(-2000);
+      throw new Error(`Kafka ${gone ? `ended (${gone.code ?? gone.signal ?? gone.error?.message})` : "did not answer in time"}; ${logFile} ends:\n${end}`); // K2
+    }
+  }
+}
+
+/** True when the broker answers ApiVersions v0, which every version of Kafka does. */
+export function answers(port, host = "127.0.0.1") {
+  return new Promise((done) => {
+    const socket = connect({ port, host });
+    const end = (answer) => {
+      socket.destroy();
+      done(answer);
+    };
+    socket.setTimeout(1000, () => end(false));
+    socket.once("error", () => end(false));
+    socket.once("data", () => end(true));
+    socket.once("close", () => end(false));
+    socket.once("connect", () => socket.write(Buffer.from([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 255, 255])));
+  });
+}
+
+export function freePort() {
+  return new Promise((done, fail) => {
+    const server = createServer();
+    server.once("error", fail);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+async function main([command, ...rest]) {
+  const option = (name) => {
+    const at = rest.indexOf(`--${name}`);
+    return at < 0 ? undefined : rest[at + 1];
+  };
+  if (command === "jars") {
+    console.log(ensureJars() ? "Kafka's jars fetched" : "Kafka's jars are there");
+    return;
+  }
+  if (command !== "start" || rest.includes("--help")) {
+    console.log("node tools/kafka.mjs start [--port N] [--controller-port N] [--data DIR] [--heap MB] | jars");
+    process.exitCode = command === undefined || command === "--help" || rest.includes("--help") ? 0 : 2;
+    return;
+  }
+  const port = option("port") === undefined ? undefined : Number(option("port"));
+  const node = await startKafka({
+    dataDir: option("data") ?? join(root, ".local", "kafka-dev"),
+    port,
+    controllerPort: option("controller-port") === undefined ? undefined : Number(option("controller-port")),
+    heapMb: Number(option("heap") ?? 512),
+  });
+  console.log(JSON.stringify({ event: "ready", service: "kafka", brokers: node.brokers, pid: node.pid, log: node.logFile }));
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => void node.stop());
+  const { code, signal } = await node.exited;
+  process.exitCode = code === 143 || code === 0 ? 0 : 1;
+  if (process.exitCode) console.error(`Kafka ended: ${code ?? signal}; see ${node.logFile}`);
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  main(process.argv.slice(2)).catch((error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+}
