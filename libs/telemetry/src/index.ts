@@ -1,1 +1,3 @@
-export {};
+export * from "./events.ts";
+export * from "./rate-bound.ts";
+export * from "./telemetry.ts";

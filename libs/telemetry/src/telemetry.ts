@@ -1,0 +1,166 @@
+/**
+ * Typed events become log lines and metrics; services emit events and never write log strings.
+ *
+ * T1. One `emit` gives at most one line and exactly one observation per metric of the event.
+ * T2. Lines per event name are bounded; metrics are not affected by that bound (rate-bound.ts).
+ * T3. Gauges are read when scraped; a gauge that throws is left out and never breaks the scrape.
+ */
+import { type Clock, systemClock } from "@tributary/kernel";
+import { pino } from "pino";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { CounterDefinition, EventDefinition, EventFields, HistogramDefinition } from "./events.ts";
+import { RateBound } from "./rate-bound.ts";
+
+export type Level = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+
+export type GaugeDefinition = { readonly name: string; readonly help: string; readonly labels?: readonly string[] };
+export type GaugeReading = { readonly labels: Readonly<Record<string, string | number>>; readonly value: number };
+
+export type TelemetryOptions = {
+  readonly service: string;
+  readonly level?: Level | "silent";
+  /** Lines per event name and second. */
+  readonly linesPerSecondMax?: number;
+  /** Process and event-loop metrics; on unless told. */
+  readonly defaultMetrics?: boolean;
+  /** Where lines go; standard output unless told. */
+  readonly write?: (line: string) => void;
+  readonly clock?: Clock;
+};
+
+export interface Telemetry {
+  readonly service: string;
+  emit<E extends EventFields>(definition: EventDefinition<E>, event: NoInfer<E>): void;
+  /** Registers a gauge that is read at scrape. A second registration of a name replaces the first. */
+  gauge(definition: GaugeDefinition, read: () => number | readonly GaugeReading[]): void;
+  /** The one line a supervisor waits for, written whatever the level: `{"event":"ready","service":…,"ports":{…}}`. */
+  ready(ports: Readonly<Record<string, number>>): void;
+  /** Prometheus text format. */
+  metrics(): Promise<string>;
+  readonly metricsContentType: string;
+  /** Writes what the rate bound still holds back. Call it before the process ends. */
+  close(): void;
+}
+
+const WINDOW_MS = 1_000;
+
+export function createTelemetry(options: TelemetryOptions): Telemetry {
+  const clock = options.clock ?? systemClock;
+  const registry = new Registry();
+  const bound = new RateBound(options.linesPerSecondMax ?? 20, WINDOW_MS);
+  const logger = pino(
+    {
+      level: options.level ?? "info",
+      base: { service: options.service },
+      timestamp: () => `,"time":"${new Date(clock.now()).toISOString()}"`,
+      formatters: { level: (level) => ({ level }) },
+    },
+    // Synchronous, so that the last lines of a process that exits are not lost.
+    options.write === undefined ? pino.destination({ dest: 1, sync: true }) : { write: options.write },
+  );
+  if (options.defaultMetrics !== false) collectDefaultMetrics({ register: registry });
+
+  type Observe = (event: EventFields) => void;
+  const observers = new Map<EventDefinition<never>, readonly Observe[]>();
+
+  const observersOf = <E extends EventFields>(definition: EventDefinition<E>): readonly Observe[] => {
+    const known = observers.get(definition);
+    if (known !== undefined) return known;
+    const made = [
+      ...listOf(definition.counter).map((counter) => counterOf(registry, counter)),
+      ...listOf(definition.histogram).map((histogram) => histogramOf(registry, histogram)),
+    ] as Observe[];
+    observers.set(definition, made);
+    return made;
+  };
+
+  const summarise = (everything = false): void => {
+    for (const { event, count } of bound.due(clock.monotonicMs(), everything)) {
+      logger.warn(
+        { event: "suppressed", suppressedEvent: event, count },
+        `${count} more lines of ${event} not written`,
+      );
+    }
+  };
+
+  return {
+    service: options.service,
+    metricsContentType: registry.contentType,
+    emit(definition, event) {
+      for (const observe of observersOf(definition)) observe(event);
+      if (!logger.isLevelEnabled(definition.level)) return;
+      summarise();
+      if (!bound.admit(definition.name, clock.monotonicMs())) return; // T2
+      const fields: EventFields = { event: definition.name, ...event };
+      logger[definition.level](fields, definition.message(event));
+    },
+    gauge(definition, read) {
+      registry.removeSingleMetric(definition.name);
+      const gauge: Gauge<string> = new Gauge({
+        name: definition.name,
+        help: definition.help,
+        labelNames: [...(definition.labels ?? [])],
+        registers: [registry],
+        collect: () => {
+          gauge.reset();
+          try {
+            const value = read();
+            if (typeof value === "number") gauge.set(value);
+            else for (const reading of value) gauge.set(reading.labels, reading.value);
+          } catch {
+            gauge.reset(); // T3
+          }
+        },
+      });
+    },
+    ready(ports) {
+      const line = `${JSON.stringify({ event: "ready", service: options.service, ports })}\n`;
+      if (options.write === undefined) process.stdout.write(line);
+      else options.write(line);
+    },
+    metrics() {
+      summarise();
+      return registry.metrics();
+    },
+    close() {
+      summarise(true);
+    },
+  };
+}
+
+const listOf = <T>(one: T | readonly T[] | undefined): readonly T[] =>
+  one === undefined ? [] : Array.isArray(one) ? one : [one as T];
+
+/** Two events may share a metric: the first registers it, the others find it. */
+function counterOf<E extends EventFields>(registry: Registry, definition: CounterDefinition<E>): (event: E) => void {
+  const counter =
+    (registry.getSingleMetric(definition.name) as Counter<string> | undefined) ??
+    new Counter({
+      name: definition.name,
+      help: definition.help,
+      labelNames: [...(definition.labels ?? [])],
+      registers: [registry],
+    });
+  return (event) => counter.inc(labelsOf(event, definition.labels), definition.value?.(event) ?? 1);
+}
+
+function histogramOf<E extends EventFields>(
+  registry: Registry,
+  definition: HistogramDefinition<E>,
+): (event: E) => void {
+  const histogram =
+    (registry.getSingleMetric(definition.name) as Histogram<string> | undefined) ??
+    new Histogram({
+      name: definition.name,
+      help: definition.help,
+      buckets: [...definition.buckets],
+      labelNames: [...(definition.labels ?? [])],
+      registers: [registry],
+    });
+  return (event) => histogram.observe(labelsOf(event, definition.labels), definition.value(event));
+}
+
+const labelsOf = <E extends EventFields>(
+  event: E,
+  labels: readonly (keyof E & string)[] = [],
+): Record<string, string> => Object.fromEntries(labels.map((label) => [label, String(event[label])]));
