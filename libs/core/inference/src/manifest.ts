@@ -1,5 +1,9 @@
-/** The model package's manifest: content-addressed files under one JSON document whose SHA-256 is the model's digest. */
-import type { Digest } from "@tributary/kernel";
+/** The model package's manifest: content-addressed files under one JSON document whose SHA-256 is the model's digest.
+ *
+ * M1. A manifest with a key we do not know, or without one we need, is refused: every wrong key is named at once.
+ * M2. A file's path stays inside the package: relative, `/` between plain names, no `.` or `..`. */
+import { type Digest, isDigest } from "@tributary/kernel";
+import { isJsonObject, type JsonObject, objectOr, Problems } from "./problems.ts";
 
 export type ModelManifest = {
   readonly formatVersion: 1;
@@ -8,7 +12,7 @@ export type ModelManifest = {
   /** Who preprocesses: `jpeg`, the runtime; `tensor`, the caller. */
   readonly input: "jpeg" | "tensor";
   /** Every file of the package, by path relative to the manifest. */
-  readonly files: Readonly<Record<string, { readonly sha256: Digest; readonly bytes: number }>>;
+  readonly files: Readonly<Record<string, PackageFile>>;
   readonly tensors: { readonly input: string; readonly logits: string; readonly features: string | null };
   readonly hardwareClass: string;
   readonly latencyBudgetMs: number;
@@ -17,6 +21,8 @@ export type ModelManifest = {
   /** Where the model came from: data set, splits, training command, parent digests. */
   readonly lineage: Readonly<Record<string, string>>;
 };
+
+export type PackageFile = { readonly sha256: Digest; readonly bytes: number };
 
 /** Fixed names inside a package; `policy.json` only in edge packages. */
 export const packageFiles = {
@@ -29,3 +35,121 @@ export const packageFiles = {
   referenceSketch: "reference_sketch.json",
   goldenIndex: "golden/index.json",
 } as const;
+
+/** Files no package goes without. */
+export const packageFilesRequired: readonly string[] = [
+  packageFiles.model,
+  packageFiles.preprocessor,
+  packageFiles.labels,
+  packageFiles.calibration,
+  packageFiles.referenceSketch,
+  packageFiles.goldenIndex,
+];
+
+export const packageLimits = {
+  manifestBytesMax: 1 << 20,
+  filesMax: 4_096,
+  fileBytesMax: 1 << 30,
+  packageBytesMax: 2 ** 31,
+} as const;
+
+const CODE = "package-manifest-invalid";
+const KEYS = [
+  "formatVersion",
+  "name",
+  "version",
+  "input",
+  "files",
+  "tensors",
+  "hardwareClass",
+  "latencyBudgetMs",
+  "metrics",
+  "lineage",
+] as const satisfies readonly (keyof ModelManifest)[];
+
+export function parseManifest(json: unknown): ModelManifest {
+  const root = objectOr(json, CODE, packageFiles.manifest);
+  const problems = new Problems();
+  problems.unknownKeys(root, KEYS); // M1
+  problems.oneOf(root, "formatVersion", [1]);
+  const tensors = problems.object(root, "tensors");
+  problems.unknownKeys(tensors, ["input", "logits", "features"], "tensors.");
+  const manifest: ModelManifest = {
+    formatVersion: 1,
+    name: named(problems, root, "name"),
+    version: named(problems, root, "version"),
+    input: problems.oneOf(root, "input", ["jpeg", "tensor"]),
+    files: files(problems, problems.object(root, "files")),
+    tensors: {
+      input: problems.text(tensors, "input", "tensors."),
+      logits: problems.text(tensors, "logits", "tensors."),
+      features: tensors.features === null ? null : problems.text(tensors, "features", "tensors."),
+    },
+    hardwareClass: problems.text(root, "hardwareClass"),
+    latencyBudgetMs: problems.number(root, "latencyBudgetMs", { min: 0, max: 3_600_000 }),
+    metrics: metrics(problems, problems.object(root, "metrics")),
+    lineage: lineage(problems, problems.object(root, "lineage")),
+  };
+  problems.throwAs(CODE, packageFiles.manifest);
+  return manifest;
+}
+
+/** M2. */
+export const isPackagePath = (path: string): boolean =>
+  path.length <= 256 &&
+  path !== packageFiles.manifest &&
+  path.split("/").every((part) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(part));
+
+function named(problems: Problems, root: JsonObject, key: "name" | "version"): string {
+  const value = root[key];
+  if (typeof value === "string" && /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)) return value;
+  problems.report(key, "letters, digits, '.', '_' or '-', at most 64", value);
+  return "";
+}
+
+function files(problems: Problems, object: JsonObject): Readonly<Record<string, PackageFile>> {
+  const entries = Object.entries(object);
+  if (entries.length > packageLimits.filesMax) {
+    problems.report("files", `at most ${packageLimits.filesMax} files`, entries.length);
+    return {};
+  }
+  const parsed: Record<string, PackageFile> = {};
+  let bytesTotal = 0;
+  for (const [path, entry] of entries) {
+    const at = `files["${path}"].`;
+    if (!isPackagePath(path)) problems.report(`files["${path}"]`, "a plain path inside the package", path);
+    if (!isJsonObject(entry)) {
+      problems.report(`files["${path}"]`, "an object", entry);
+      continue;
+    }
+    problems.unknownKeys(entry, ["sha256", "bytes"], at);
+    const sha256 = entry.sha256;
+    const isGood = typeof sha256 === "string" && isDigest(sha256);
+    if (!isGood) problems.report(`${at}sha256`, "64 lower-case hex digits", sha256);
+    const bytes = problems.number(entry, "bytes", { min: 0, max: packageLimits.fileBytesMax, whole: true }, at);
+    bytesTotal += bytes;
+    parsed[path] = { sha256: isGood ? sha256 : "", bytes };
+  }
+  if (bytesTotal > packageLimits.packageBytesMax) {
+    problems.report("files", `at most ${packageLimits.packageBytesMax} bytes in all`, bytesTotal);
+  }
+  for (const path of packageFilesRequired) {
+    if (!(path in object)) problems.report(`files["${path}"]`, "an entry (every package has this file)", undefined);
+  }
+  return parsed;
+}
+
+function metrics(problems: Problems, object: JsonObject): Readonly<Record<string, number>> {
+  const parsed: Record<string, number> = {};
+  for (const [name, value] of Object.entries(object)) {
+    if (typeof value === "number" && Number.isFinite(value)) parsed[name] = value;
+    else problems.report(`metrics.${name}`, "a finite number", value);
+  }
+  return parsed;
+}
+
+function lineage(problems: Problems, object: JsonObject): Readonly<Record<string, string>> {
+  const parsed: Record<string, string> = {};
+  for (const key of Object.keys(object)) parsed[key] = problems.text(object, key, "lineage.", 1_024);
+  return parsed;
+}

@@ -7,6 +7,8 @@ export type InferenceWant = {
   readonly features: boolean;
   /** SHA-256 of the preprocessed tensor quantised at 1e-3. */
   readonly tensorDigest: boolean;
+  /** The resized picture before normalising, for golden frames. */
+  readonly pixels: boolean;
 };
 
 export type Inference = {
@@ -15,6 +17,8 @@ export type Inference = {
   /** Penultimate activations, float32[features]; null unless wanted and available. */
   readonly features: Float32Array | null;
   readonly tensorDigest: Digest | null;
+  /** Interleaved 8-bit channels in the model's order; null unless wanted. */
+  readonly pixels: Uint8Array | null;
   /** Mean and sd per channel of the resized picture on [0, 1], luminance mean: inputs of the drift sketches. */
   readonly picture: PictureStatistics;
   readonly timingsMs: { readonly preprocess: number; readonly run: number };

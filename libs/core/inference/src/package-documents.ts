@@ -1,0 +1,68 @@
+/** The small JSON documents of a package: labels, calibration, golden frames. */
+import { type Digest, isDigest } from "@tributary/kernel";
+import { isPackagePath } from "./manifest.ts";
+import { isJsonObject, isNumbers, objectOr, Problems } from "./problems.ts";
+
+/** Classes in the order of the model's outputs. */
+export function parseLabels(json: unknown): readonly string[] {
+  const problems = new Problems();
+  const isGood =
+    Array.isArray(json) &&
+    json.length >= 2 &&
+    json.length <= 100_000 &&
+    json.every((label): label is string => typeof label === "string" && label.length > 0 && label.length <= 256);
+  if (!isGood) problems.report("labels", "2 to 100,000 texts of 1 to 256 characters", json);
+  else if (new Set(json).size !== json.length) problems.report("labels", "each label once", json);
+  problems.throwAs("package-labels-invalid", "labels.json");
+  return json as readonly string[];
+}
+
+/** Temperature scaling (Guo et al. 2017): probabilities are softmax(logits / temperature). */
+export type Calibration = { readonly method: "temperature"; readonly temperature: number };
+
+export function parseCalibration(json: unknown): Calibration {
+  const root = objectOr(json, "package-calibration-invalid", "calibration.json");
+  const problems = new Problems();
+  problems.unknownKeys(root, ["method", "temperature"]);
+  problems.oneOf(root, "method", ["temperature"]);
+  const temperature = problems.number(root, "temperature", { min: 1e-3, max: 1e3 });
+  problems.throwAs("package-calibration-invalid", "calibration.json");
+  return { method: "temperature", temperature };
+}
+
+/** Frames with known results, to show that this device preprocesses and infers as the package's maker did. */
+export type GoldenIndex = { readonly formatVersion: 1; readonly frames: readonly GoldenFrame[] };
+
+export type GoldenFrame = {
+  /** A JPEG of the package. */
+  readonly jpeg: string;
+  /** A file of the package: the picture after decoding and resizing, interleaved 8-bit channels in the model's order. */
+  readonly pixels: string;
+  /** SHA-256 of the preprocessed tensor quantised at 1e-3. */
+  readonly tensorDigest: Digest;
+  readonly logits: readonly number[];
+};
+
+export function parseGoldenIndex(json: unknown, classes: number): GoldenIndex {
+  const root = objectOr(json, "package-golden-invalid", "golden/index.json");
+  const problems = new Problems();
+  problems.unknownKeys(root, ["formatVersion", "frames"]);
+  problems.oneOf(root, "formatVersion", [1]);
+  const listed = Array.isArray(root.frames) ? root.frames : [];
+  if (listed.length === 0 || listed.length > 256) problems.report("frames", "1 to 256 frames", listed.length);
+  const frames = listed.map((entry, i): GoldenFrame => {
+    const frame = isJsonObject(entry) ? entry : {};
+    const at = `frames[${i}].`;
+    problems.unknownKeys(frame, ["jpeg", "pixels", "tensorDigest", "logits"], at);
+    const jpeg = problems.text(frame, "jpeg", at);
+    const pixels = problems.text(frame, "pixels", at);
+    for (const path of [jpeg, pixels]) if (!isPackagePath(path)) problems.report(at, "a path inside the package", path);
+    const tensorDigest = problems.text(frame, "tensorDigest", at);
+    if (!isDigest(tensorDigest)) problems.report(`${at}tensorDigest`, "64 lower-case hex digits", tensorDigest);
+    const isLogits = isNumbers(frame.logits) && frame.logits.length === classes;
+    if (!isLogits) problems.report(`${at}logits`, `${classes} finite number(s)`, frame.logits);
+    return { jpeg, pixels, tensorDigest, logits: isLogits ? (frame.logits as readonly number[]) : [] };
+  });
+  problems.throwAs("package-golden-invalid", "golden/index.json");
+  return { formatVersion: 1, frames };
+}

@@ -1,0 +1,117 @@
+/** `preprocessor_config.json`, in Hugging Face's vocabulary. This file *is* the preprocessing, on device, in cloud and
+ * in training.
+ *
+ * P1. Everything the file says is done, and nothing it does not say: a key or a value we cannot honour is refused.
+ * P2. Resizing is antialiased bilinear, bicubic or Lanczos, where implementations agree within 2/255; nearest is
+ *     refused, because they do not. */
+import { isNumbers, type JsonObject, objectOr, Problems } from "./problems.ts";
+
+export type Preprocessing = {
+  /** null: pictures are taken as they are, and must all have the model's size. */
+  readonly resize: { readonly width: number; readonly height: number; readonly kernel: ResizeKernel } | null;
+  readonly channelOrder: ChannelOrder;
+  readonly layout: "channels_first" | "channels_last";
+  /** tensor = pixel * scale + offset, per channel of `channelOrder`. */
+  readonly scale: readonly number[];
+  readonly offset: readonly number[];
+};
+
+export type ResizeKernel = "lanczos" | "bilinear" | "bicubic";
+export type ChannelOrder = "RGB" | "BGR" | "L";
+
+export const channelsOf = (preprocessing: Preprocessing): number => preprocessing.scale.length;
+
+const CODE = "package-preprocessor-invalid";
+const DOCUMENT = "preprocessor_config.json";
+/** Pillow's numbers, which Hugging Face writes. */
+const KERNELS: ReadonlyMap<unknown, ResizeKernel> = new Map([
+  [1, "lanczos"],
+  [2, "bilinear"],
+  [3, "bicubic"],
+]);
+const SIDE_MAX = 4_096;
+const KEYS = [
+  "image_processor_type",
+  "do_convert_rgb",
+  "do_resize",
+  "size",
+  "resample",
+  "do_rescale",
+  "rescale_factor",
+  "do_normalize",
+  "image_mean",
+  "image_std",
+  "channel_order",
+  "data_format",
+];
+
+export function parsePreprocessing(json: unknown): Preprocessing {
+  const root = objectOr(json, CODE, DOCUMENT);
+  const problems = new Problems();
+  problems.unknownKeys(root, KEYS); // P1
+  if (root.image_processor_type !== undefined) problems.text(root, "image_processor_type");
+  const channelOrder =
+    root.channel_order === undefined ? "RGB" : problems.oneOf<ChannelOrder>(root, "channel_order", ["RGB", "BGR", "L"]);
+  const wantsRgb = flag(problems, root, "do_convert_rgb", channelOrder !== "L");
+  if (wantsRgb !== (channelOrder !== "L")) {
+    problems.report("do_convert_rgb", `${channelOrder !== "L"} for channel order ${channelOrder}`, wantsRgb);
+  }
+  const channels = channelOrder === "L" ? 1 : 3;
+  const factor = flag(problems, root, "do_rescale", true)
+    ? problems.number({ rescale_factor: 1 / 255, ...root }, "rescale_factor", { min: 1e-9, max: 1e9 })
+    : 1;
+  const isNormalised = flag(problems, root, "do_normalize", true);
+  const mean = isNormalised ? perChannel(problems, root, "image_mean", channels) : new Array<number>(channels).fill(0);
+  const std = isNormalised ? perChannel(problems, root, "image_std", channels) : new Array<number>(channels).fill(1);
+  if (std.some((value) => value <= 0)) problems.report("image_std", "numbers above 0", root.image_std);
+  const preprocessing: Preprocessing = {
+    resize: flag(problems, root, "do_resize", true) ? resize(problems, root) : null,
+    channelOrder,
+    layout:
+      root.data_format === undefined
+        ? "channels_first"
+        : problems.oneOf(root, "data_format", ["channels_first", "channels_last"]),
+    scale: std.map((sd) => factor / sd),
+    offset: std.map((sd, channel) => -(mean[channel] ?? 0) / sd),
+  };
+  problems.throwAs(CODE, DOCUMENT);
+  return preprocessing;
+}
+
+/** The shape of one preprocessed picture, as the model sees it. */
+export function inputShape(preprocessing: Preprocessing, width: number, height: number): readonly number[] {
+  const channels = channelsOf(preprocessing);
+  return preprocessing.layout === "channels_first" ? [channels, height, width] : [height, width, channels];
+}
+
+function resize(problems: Problems, root: JsonObject): Preprocessing["resize"] {
+  const size = problems.object(root, "size");
+  // `shortest_edge` would need a crop to give the model one shape; it comes when a model needs it. (P1)
+  problems.unknownKeys(size, ["height", "width"], "size.");
+  const kernel = KERNELS.get(root.resample ?? 2); // Hugging Face's default is bilinear.
+  if (kernel === undefined) {
+    const hint = root.resample === 0 ? " (0, nearest, differs between implementations)" : ""; // P2
+    problems.report("resample", `1 (Lanczos), 2 (bilinear) or 3 (bicubic)${hint}`, root.resample);
+  }
+  return {
+    width: problems.number(size, "width", { min: 1, max: SIDE_MAX, whole: true }, "size."),
+    height: problems.number(size, "height", { min: 1, max: SIDE_MAX, whole: true }, "size."),
+    kernel: kernel ?? "bilinear",
+  };
+}
+
+function flag(problems: Problems, root: JsonObject, key: string, otherwise: boolean): boolean {
+  const value = root[key];
+  if (value === undefined) return otherwise;
+  if (typeof value !== "boolean") problems.report(key, "true or false", value);
+  return value === true;
+}
+
+/** One number stands for every channel. */
+function perChannel(problems: Problems, root: JsonObject, key: string, channels: number): readonly number[] {
+  const value = root[key];
+  if (typeof value === "number" && Number.isFinite(value)) return new Array<number>(channels).fill(value);
+  if (isNumbers(value) && value.length === channels) return value;
+  problems.report(key, `${channels} finite number(s)`, value);
+  return new Array<number>(channels).fill(1);
+}

@@ -1,0 +1,210 @@
+/** Sketches of what a model sees and says: 32-bin histograms over edges that the package's reference sketch fixes once
+ * for the whole fleet (METHODS B4).
+ *
+ * S1. Two windows over one reference merge exactly: counts add, in any order and grouping.
+ * S2. Every finite observation counts in exactly one bin; values outside the edges count in the first or last.
+ * S3. Edges are strictly increasing and never computed on a device. */
+import { Failure, invariant } from "@tributary/kernel";
+import type { PictureStatistics } from "./ports.ts";
+import { isJsonObject, isNumbers, objectOr, Problems } from "./problems.ts";
+
+export const SKETCH_BINS = 32;
+
+export const sketchFeatures = [
+  "confidence",
+  "margin",
+  "entropy",
+  "luminance",
+  "channel_mean_r",
+  "channel_mean_g",
+  "channel_mean_b",
+  "channel_sd_r",
+  "channel_sd_g",
+  "channel_sd_b",
+] as const;
+export type SketchFeature = (typeof sketchFeatures)[number];
+
+export type ReferenceHistogram = {
+  readonly feature: SketchFeature;
+  /** 33, strictly increasing: bin i is [edges[i], edges[i + 1]). */
+  readonly edges: readonly number[];
+  /** Of the validation set. */
+  readonly counts: readonly number[];
+};
+
+export type ReferenceSketch = {
+  readonly formatVersion: 1;
+  /** Frames of the validation set. */
+  readonly frames: number;
+  readonly histograms: readonly ReferenceHistogram[];
+  /** Predictions per class on the validation set. */
+  readonly labels: Readonly<Record<string, number>>;
+};
+
+/** What one frame adds to a sketch. Entropy in nats. */
+export type SketchObservation = {
+  readonly label: string;
+  readonly confidence: number;
+  readonly margin: number;
+  readonly entropy: number;
+  readonly picture: PictureStatistics;
+};
+
+/** Counts of one window; mutable because it is fed for every frame. */
+export type SketchWindow = {
+  frames: number;
+  readonly histograms: readonly { readonly feature: SketchFeature; readonly counts: Float64Array }[];
+  readonly labels: Map<string, number>;
+};
+
+export const emptySketch = (reference: ReferenceSketch): SketchWindow => ({
+  frames: 0,
+  histograms: reference.histograms.map(({ feature }) => ({ feature, counts: new Float64Array(SKETCH_BINS) })),
+  labels: new Map(),
+});
+
+export function observe(window: SketchWindow, reference: ReferenceSketch, observation: SketchObservation): void {
+  for (let i = 0; i < window.histograms.length; i++) {
+    const { feature, edges } = reference.histograms[i] as ReferenceHistogram;
+    const value = valueOf(feature, observation);
+    if (!Number.isFinite(value)) continue;
+    const counts = window.histograms[i]?.counts as Float64Array;
+    const bin = binOf(edges, value);
+    counts[bin] = (counts[bin] as number) + 1;
+  }
+  window.labels.set(observation.label, (window.labels.get(observation.label) ?? 0) + 1);
+  window.frames += 1;
+}
+
+/** Adds `from` to `into`. (S1) */
+export function mergeSketch(into: SketchWindow, from: SketchWindow): void {
+  invariant(into.histograms.length === from.histograms.length, "sketches of one reference have the same features");
+  for (const [i, { feature, counts }] of into.histograms.entries()) {
+    const other = from.histograms[i];
+    invariant(other?.feature === feature, "sketches of one reference have the same features");
+    for (let bin = 0; bin < SKETCH_BINS; bin++) counts[bin] = (counts[bin] as number) + (other.counts[bin] as number);
+  }
+  for (const [label, count] of from.labels) into.labels.set(label, (into.labels.get(label) ?? 0) + count);
+  into.frames += from.frames;
+}
+
+/** Index of the bin that `value` counts in. (S2) */
+export function binOf(edges: readonly number[], value: number): number {
+  let low = 0;
+  let high = SKETCH_BINS - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (value >= (edges[middle] as number)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+export const valueOf = (feature: SketchFeature, observation: SketchObservation): number => {
+  const { channelMeans, channelSds, luminance } = observation.picture;
+  switch (feature) {
+    case "confidence":
+      return observation.confidence;
+    case "margin":
+      return observation.margin;
+    case "entropy":
+      return observation.entropy;
+    case "luminance":
+      return luminance;
+    case "channel_mean_r":
+      return channelMeans[0];
+    case "channel_mean_g":
+      return channelMeans[1];
+    case "channel_mean_b":
+      return channelMeans[2];
+    case "channel_sd_r":
+      return channelSds[0];
+    case "channel_sd_g":
+      return channelSds[1];
+    case "channel_sd_b":
+      return channelSds[2];
+    default:
+      return feature satisfies never;
+  }
+};
+
+/** The reference sketch of a validation set. Bins hold about equal shares of it, so that drift shows wherever the
+ * mass is; outer edges are the range the feature can take. */
+export function buildReferenceSketch(observations: readonly SketchObservation[], classes: number): ReferenceSketch {
+  const histograms = sketchFeatures.map((feature): ReferenceHistogram => {
+    const values = observations.map((observation) => valueOf(feature, observation)).filter(Number.isFinite);
+    const edges = edgesFor(values, rangeOf(feature, classes));
+    const counts = new Array<number>(SKETCH_BINS).fill(0);
+    for (const value of values) {
+      const bin = binOf(edges, value);
+      counts[bin] = (counts[bin] ?? 0) + 1;
+    }
+    return { feature, edges, counts };
+  });
+  const labels: Record<string, number> = {};
+  for (const { label } of observations) labels[label] = (labels[label] ?? 0) + 1;
+  return { formatVersion: 1, frames: observations.length, histograms, labels };
+}
+
+const CODE = "package-reference-sketch-invalid";
+
+export function parseReferenceSketch(json: unknown): ReferenceSketch {
+  const root = objectOr(json, CODE, "reference_sketch.json");
+  const problems = new Problems();
+  problems.unknownKeys(root, ["formatVersion", "frames", "histograms", "labels"]);
+  problems.oneOf(root, "formatVersion", [1]);
+  const frames = problems.number(root, "frames", { min: 1, max: Number.MAX_SAFE_INTEGER, whole: true });
+  const histograms: ReferenceHistogram[] = [];
+  const listed = Array.isArray(root.histograms) ? root.histograms : [];
+  if (listed.length === 0) problems.report("histograms", "at least one histogram", root.histograms);
+  for (const [i, entry] of listed.entries()) {
+    const at = `histograms[${i}].`;
+    if (!isJsonObject(entry)) {
+      problems.report(`histograms[${i}]`, "an object", entry);
+      continue;
+    }
+    problems.unknownKeys(entry, ["feature", "edges", "counts"], at);
+    const feature = problems.oneOf(entry, "feature", sketchFeatures, at);
+    const edges = problems.numbers(entry, "edges", SKETCH_BINS + 1, at);
+    // S3
+    if (edges.some((edge, j) => j > 0 && edge <= (edges[j - 1] as number)) && isNumbers(entry.edges)) {
+      problems.report(`${at}edges`, "strictly increasing edges", entry.edges);
+    }
+    const counts = problems.numbers(entry, "counts", SKETCH_BINS, at);
+    if (histograms.some((earlier) => earlier.feature === feature))
+      problems.report(`${at}feature`, "each feature once", feature);
+    histograms.push({ feature, edges, counts });
+  }
+  const labels: Record<string, number> = {};
+  const counted = problems.object(root, "labels");
+  for (const label of Object.keys(counted)) {
+    labels[label] = problems.number(counted, label, { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true }, "labels.");
+  }
+  problems.throwAs(CODE, "reference_sketch.json");
+  return { formatVersion: 1, frames, histograms, labels };
+}
+
+function rangeOf(feature: SketchFeature, classes: number): readonly [number, number] {
+  if (feature === "entropy") return [0, Math.log(classes)];
+  return feature.startsWith("channel_sd_") ? [0, 0.5] : [0, 1];
+}
+
+/** Quantiles of the values; where values repeat and quantiles coincide, the widest bins are halved instead. */
+function edgesFor(values: readonly number[], [low, high]: readonly [number, number]): readonly number[] {
+  if (values.length === 0) throw new Failure(CODE, "give-up", "a reference sketch needs at least one frame");
+  const sorted = [...values].sort((a, b) => a - b);
+  const inner = new Set<number>();
+  for (let i = 1; i < SKETCH_BINS; i++) {
+    const quantile = sorted[Math.floor((i * sorted.length) / SKETCH_BINS)] as number;
+    if (quantile > low && quantile < high) inner.add(quantile);
+  }
+  const edges = [low, ...inner, high];
+  while (edges.length < SKETCH_BINS + 1) {
+    let widest = 0;
+    for (let i = 1; i + 1 < edges.length; i++) if (widthAt(edges, i) > widthAt(edges, widest)) widest = i;
+    edges.splice(widest + 1, 0, ((edges[widest] as number) + (edges[widest + 1] as number)) / 2);
+  }
+  return edges;
+}
+
+const widthAt = (edges: readonly number[], i: number): number => (edges[i + 1] as number) - (edges[i] as number);
