@@ -1,0 +1,98 @@
+/**
+ * Chooses what the backend runs next. Pure: time is an argument, the caller owns the clock and the backend. Deadlines
+ * are wall-clock times, waits are monotonic, so a clock that jumps holds nothing up.
+ *
+ * M1. The high lane is always served first, and a batch holds one lane: nobody urgent waits for company.
+ * M2. A batch leaves when it is full or when its oldest item has waited `waitMs`; items leave in order of arrival.
+ * M3. An item whose deadline has passed leaves as expired, not in a batch, unless it is `keepExpired`.
+ * M4. Items and bytes are bounded (G9). At the bound an ordinary item of the normal lane is shed; the others wait.
+ */
+import type { Instant } from "@tributary/kernel";
+
+export type Lane = "high" | "normal";
+
+export type BatcherLimits = {
+  readonly batchMax: number;
+  readonly waitMs: number;
+  readonly queueFramesMax: number;
+  readonly queueBytesMax: number;
+};
+
+export type Queued<T> = {
+  readonly item: T;
+  readonly lane: Lane;
+  readonly bytes: number;
+  readonly deadlineAt: Instant;
+  /** Samples are classified even late: they keep the statistics honest. */
+  readonly keepExpired: boolean;
+  readonly queuedAtMs: number;
+};
+
+export type Offer = "queued" | "shed" | "wait";
+
+/** The same moment by both clocks. */
+export type Moment = { readonly wall: Instant; readonly monotonicMs: number };
+
+export type Taken<T> = {
+  readonly batch: readonly Queued<T>[];
+  readonly expired: readonly Queued<T>[];
+  /** When to ask again if nothing new arrives; undefined: only when something does. */
+  readonly nextAtMs?: number;
+};
+
+export class MicroBatcher<T> {
+  readonly #limits: BatcherLimits;
+  readonly #lanes: Record<Lane, Queued<T>[]> = { high: [], normal: [] };
+  #bytes = 0;
+
+  constructor(limits: BatcherLimits) {
+    this.#limits = limits;
+  }
+
+  get frames(): number {
+    return this.#lanes.high.length + this.#lanes.normal.length;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  offer(entry: Queued<T>): Offer {
+    const { queueFramesMax, queueBytesMax } = this.#limits;
+    // M4. An empty queue takes anything, or one frame above the byte bound would wait for ever.
+    const full = this.frames >= queueFramesMax || this.#bytes + entry.bytes > queueBytesMax;
+    if (full && this.frames > 0) return entry.lane === "high" || entry.keepExpired ? "wait" : "shed";
+    this.#lanes[entry.lane].push(entry);
+    this.#bytes += entry.bytes;
+    return "queued";
+  }
+
+  take(now: Moment): Taken<T> {
+    const expired = [...this.#expire("high", now.wall), ...this.#expire("normal", now.wall)];
+    const lane: Lane = this.#lanes.high.length > 0 ? "high" : "normal"; // M1
+    const queue = this.#lanes[lane];
+    const oldest = queue[0];
+    if (oldest === undefined) return { batch: [], expired };
+    const dueAtMs = oldest.queuedAtMs + this.#limits.waitMs;
+    if (queue.length < this.#limits.batchMax && now.monotonicMs < dueAtMs) {
+      return { batch: [], expired, nextAtMs: dueAtMs }; // M2
+    }
+    return { batch: this.#leave(queue.splice(0, this.#limits.batchMax)), expired };
+  }
+
+  /** Everything, for a shutdown. */
+  drain(): readonly Queued<T>[] {
+    return this.#leave([...this.#lanes.high.splice(0), ...this.#lanes.normal.splice(0)]);
+  }
+
+  #expire(lane: Lane, now: Instant): readonly Queued<T>[] {
+    const expired = this.#lanes[lane].filter((entry) => !entry.keepExpired && entry.deadlineAt <= now); // M3
+    if (expired.length > 0) this.#lanes[lane] = this.#lanes[lane].filter((entry) => !expired.includes(entry));
+    return this.#leave(expired);
+  }
+
+  #leave(entries: readonly Queued<T>[]): readonly Queued<T>[] {
+    for (const entry of entries) this.#bytes -= entry.bytes;
+    return entries;
+  }
+}

@@ -1,0 +1,89 @@
+import { describe, expect, test } from "@jest/globals";
+import { systemClock } from "@tributary/kernel";
+import type { CloudBackend, CloudFrame, CloudOutcome } from "./cloud-backend.ts";
+import { type Submission, Target } from "./target.ts";
+
+const answered = (label: string): CloudOutcome => ({
+  kind: "answered",
+  label,
+  confidence: 0.9,
+  margin: 0.8,
+  modelDigest: null,
+});
+const died: CloudOutcome = { kind: "failed", code: "model-host-exited", message: "gone", again: true };
+
+/** Dies whenever a batch holds `killer`; otherwise the label is the frame's first byte. */
+function fragileBackend(calls: number[][], killer: number): CloudBackend {
+  return {
+    classify: async (batch) => {
+      const bytes = batch.map((frame: CloudFrame) => frame.jpeg[0] as number);
+      calls.push(bytes);
+      return bytes.includes(killer) ? batch.map(() => died) : bytes.map((byte) => answered(`${byte}`));
+    },
+    ready: () => true,
+    close: async () => {},
+  };
+}
+
+const targetOf = (backend: CloudBackend, queueFramesMax = 100) =>
+  new Target({
+    name: "default",
+    backend,
+    limits: { batchMax: 8, waitMs: 1, queueFramesMax, queueBytesMax: 1_000_000 },
+    costMicrosPerCall: 120,
+    callMsMax: 1_000,
+    clock: systemClock,
+    onBatch: () => {},
+  });
+
+const frame = (byte: number, more: Partial<Submission> = {}): Submission => ({
+  jpeg: Uint8Array.of(byte),
+  lane: "normal",
+  deadlineAt: Date.now() + 10_000,
+  keepExpired: false,
+  ...more,
+});
+
+describe("Target", () => {
+  test("a frame that kills the backend takes no other with it (T2)", async () => {
+    const calls: number[][] = [];
+    const target = targetOf(fragileBackend(calls, 2));
+    const verdicts = await Promise.all([1, 2, 3].map((byte) => target.submit(frame(byte))));
+    expect(verdicts).toEqual([
+      { kind: "outcome", outcome: answered("1"), attempts: 2 },
+      { kind: "outcome", outcome: died, attempts: 2 },
+      { kind: "outcome", outcome: answered("3"), attempts: 2 },
+    ]);
+    expect(calls).toEqual([[1, 2, 3], [1], [2], [3]]);
+    await target.close();
+  });
+
+  test("a late frame is expired, a late sample is classified", async () => {
+    const target = targetOf(fragileBackend([], -1));
+    const late = { deadlineAt: Date.now() - 1 };
+    const verdicts = await Promise.all([
+      target.submit(frame(1, late)),
+      target.submit(frame(2, { ...late, keepExpired: true })),
+    ]);
+    expect(verdicts.map((v) => v.kind)).toEqual(["expired", "outcome"]);
+    await target.close();
+  });
+
+  test("closing settles everyone without an outcome, those who wait for room too (T1)", async () => {
+    const { promise: hung, resolve } = Promise.withResolvers<readonly CloudOutcome[]>();
+    const backend: CloudBackend = { classify: () => hung, ready: () => true, close: async () => resolve([died]) };
+    const target = targetOf(backend, 1);
+    const first = target.submit(frame(1));
+    await new Promise((r) => setTimeout(r, 20)); // in the call now
+    const queued = target.submit(frame(2, { lane: "high" }));
+    const waiting = target.submit(frame(3, { lane: "high" }));
+    const shed = target.submit(frame(4));
+    await target.close();
+    expect((await Promise.all([first, queued, waiting, shed])).map((v) => v.kind)).toEqual([
+      "closing",
+      "closing",
+      "closing",
+      "overloaded",
+    ]);
+  });
+});
