@@ -1,1 +1,3 @@
-export {};
+export * from "./digest.ts";
+export * from "./load.ts";
+export * from "./write.ts";

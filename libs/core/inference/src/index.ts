@@ -1,5 +1,6 @@
 export * from "./jpeg.ts";
 export * from "./manifest.ts";
+export * from "./package.ts";
 export * from "./package-documents.ts";
 export * from "./ports.ts";
 export * from "./preprocessing.ts";

@@ -66,7 +66,7 @@ export const emptySketch = (reference: ReferenceSketch): SketchWindow => ({
 export function observe(window: SketchWindow, reference: ReferenceSketch, observation: SketchObservation): void {
   for (let i = 0; i < window.histograms.length; i++) {
     const { feature, edges } = reference.histograms[i] as ReferenceHistogram;
-    const value = valueOf(feature, observation);
+    const value = sketchValue(feature, observation);
     if (!Number.isFinite(value)) continue;
     const counts = window.histograms[i]?.counts as Float64Array;
     const bin = binOf(edges, value);
@@ -100,7 +100,7 @@ export function binOf(edges: readonly number[], value: number): number {
   return low;
 }
 
-export const valueOf = (feature: SketchFeature, observation: SketchObservation): number => {
+export const sketchValue = (feature: SketchFeature, observation: SketchObservation): number => {
   const { channelMeans, channelSds, luminance } = observation.picture;
   switch (feature) {
     case "confidence":
@@ -132,7 +132,7 @@ export const valueOf = (feature: SketchFeature, observation: SketchObservation):
  * mass is; outer edges are the range the feature can take. */
 export function buildReferenceSketch(observations: readonly SketchObservation[], classes: number): ReferenceSketch {
   const histograms = sketchFeatures.map((feature): ReferenceHistogram => {
-    const values = observations.map((observation) => valueOf(feature, observation)).filter(Number.isFinite);
+    const values = observations.map((observation) => sketchValue(feature, observation)).filter(Number.isFinite);
     const edges = edgesFor(values, rangeOf(feature, classes));
     const counts = new Array<number>(SKETCH_BINS).fill(0);
     for (const value of values) {

@@ -1,0 +1,90 @@
+/** Writes a model package.
+ *
+ * W1. The same parts give the same bytes, hence the same digest: files and keys are sorted, nothing records a time.
+ * W2. The folder appears whole or not at all: it is built beside its place, read back as any reader would, then renamed.
+ * W3. A package that is already there with this digest is left alone. */
+import { mkdir, mkdtemp, open, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { isPackagePath, type ModelManifest, packageFiles, parseManifest } from "@tributary/inference";
+import { type Digest, Failure } from "@tributary/kernel";
+import { sha256 } from "./digest.ts";
+import { loadPackage } from "./load.ts";
+
+export type PackageParts = Omit<ModelManifest, "files" | "formatVersion"> & {
+  /** Every file but the manifest, by path inside the package. */
+  readonly files: Readonly<Record<string, Uint8Array>>;
+};
+
+export async function writePackage(folder: string, parts: PackageParts): Promise<Digest> {
+  const dir = resolve(folder);
+  const paths = Object.keys(parts.files).sort(); // W1
+  const refused = paths.find((path) => !isPackagePath(path));
+  if (refused !== undefined) {
+    throw new Failure("package-manifest-invalid", "give-up", `"${refused}" is not a plain path inside a package`);
+  }
+  const contentOf = (path: string) => parts.files[path] as Uint8Array;
+  const manifest = parseManifest({
+    formatVersion: 1,
+    name: parts.name,
+    version: parts.version,
+    input: parts.input,
+    hardwareClass: parts.hardwareClass,
+    latencyBudgetMs: parts.latencyBudgetMs,
+    tensors: parts.tensors,
+    metrics: sorted(parts.metrics),
+    lineage: sorted(parts.lineage),
+    files: Object.fromEntries(
+      paths.map((path) => [path, { sha256: sha256(contentOf(path)), bytes: contentOf(path).length }]),
+    ),
+  } satisfies ModelManifest);
+  const manifestBytes = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
+  const digest = sha256(manifestBytes);
+  if (await isThere(dir, digest)) return digest; // W3
+
+  await mkdir(dirname(dir), { recursive: true });
+  const building = await mkdtemp(join(dirname(dir), `.${basename(dir)}-`));
+  try {
+    const made = join(building, "new");
+    await mkdir(made);
+    for (const path of paths) await writeDurably(join(made, path), contentOf(path));
+    await writeDurably(join(made, packageFiles.manifest), manifestBytes);
+    await loadPackage(made, { digest }); // W2
+    await rename(dir, join(building, "old")).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+    await rename(made, dir);
+    await syncFolder(dirname(dir));
+  } finally {
+    await rm(building, { recursive: true, force: true });
+  }
+  return digest;
+}
+
+const sorted = <T>(record: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+const isThere = (dir: string, digest: Digest): Promise<boolean> =>
+  loadPackage(dir, { digest }).then(
+    () => true,
+    () => false,
+  );
+
+async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const file = await open(path, "wx", 0o644);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(dir: string): Promise<void> {
+  const handle = await open(dir, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

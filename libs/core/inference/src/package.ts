@@ -1,0 +1,26 @@
+/** A model package as read from where it lies, every file checked against the manifest. Adapters open it. */
+import type { Digest } from "@tributary/kernel";
+import type { ModelManifest } from "./manifest.ts";
+import type { Calibration, GoldenIndex } from "./package-documents.ts";
+import type { Preprocessing } from "./preprocessing.ts";
+import type { ReferenceSketch } from "./sketch.ts";
+
+export type ModelPackage = {
+  /** Absolute. */
+  readonly dir: string;
+  /** SHA-256 of manifest.json. */
+  readonly digest: Digest;
+  readonly manifest: ModelManifest;
+  readonly labels: readonly string[];
+  readonly calibration: Calibration;
+  readonly preprocessing: Preprocessing;
+  /** SHA-256 of preprocessor_config.json. */
+  readonly preprocessingDigest: Digest;
+  /** The first routing policy as JSON, for `completePolicy`; null in packages without one (cloud models). */
+  readonly policy: unknown;
+  readonly referenceSketch: ReferenceSketch;
+  readonly golden: GoldenIndex;
+};
+
+/** Opens a package, or throws a Failure whose code begins with `package-`. */
+export type OpenPackage = (dir: string) => Promise<ModelPackage>;
