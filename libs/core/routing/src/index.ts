@@ -1,1 +1,13 @@
-export {};
+export * from "./aipw.ts";
+export * from "./bucket.ts";
+export * from "./calibrate.ts";
+export * from "./device.ts";
+export * from "./explain.ts";
+export * from "./frontier.ts";
+export * from "./lambda.ts";
+export * from "./latency.ts";
+export * from "./learn.ts";
+export * from "./policy.ts";
+export * from "./router.ts";
+export * from "./sample.ts";
+export * from "./score.ts";

@@ -1,0 +1,79 @@
+/**
+ * The device's decision for one frame: keep its own answer, or want the cloud's, and why.
+ *
+ * D1. The reason is the strongest that holds: PRIORITY, AMBIGUOUS, SAMPLE. FALLBACK when there is no local answer.
+ * D2. A drawn frame bypasses the budget, whatever its reason, and takes no token.
+ * D3. A frame refused by the budget is DROPPED for BUDGET: wanted, counted, and still answered (G2, G9).
+ */
+import type { DropReason, Escalation, EscalationReason, RoutingPolicy } from "@tributary/contracts";
+import { type Bucket, type BucketSettings, bucketEarn, bucketTake } from "./bucket.ts";
+import type { Calibrated } from "./calibrate.ts";
+import { samplePropensity } from "./sample.ts";
+import { scoreOf } from "./score.ts";
+
+export type DeviceFrame = {
+  readonly policy: RoutingPolicy;
+  readonly calibrated: Calibrated;
+  /** Something outside the picture asked for the cloud (a button, a sensor, an operator). */
+  readonly externalTrigger: boolean;
+  /** Whether the sample draws a frame of this propensity: `(pi) => sampleDraw(hmac, pi)`. */
+  readonly draw: (propensity: number) => boolean;
+  readonly bucket: Bucket;
+  /** Monotonic. */
+  readonly nowMs: number;
+};
+
+export type DeviceDecision = {
+  readonly reason: EscalationReason;
+  readonly escalation: Escalation;
+  readonly dropReason: DropReason;
+  readonly score: number;
+  /** q: P(edge right). */
+  readonly sampleCorrectness: number;
+  /** pi. */
+  readonly samplePropensity: number;
+  readonly sampleDrawn: boolean;
+  readonly bucket: Bucket;
+};
+
+export const bucketSettingsOf = (policy: RoutingPolicy): BucketSettings => ({
+  share: policy.escalationShareMax,
+  burstMs: policy.burstMs,
+  reserve: policy.priorityReserve,
+});
+
+export function decideOnDevice(frame: DeviceFrame): DeviceDecision {
+  const { policy, calibrated } = frame;
+  const settings = bucketSettingsOf(policy);
+  const { score, edgeRight } = scoreOf(policy, calibrated);
+  const propensity = samplePropensity(policy, edgeRight);
+  const sampleDrawn = frame.draw(propensity);
+  const reason = reasonOf(policy, calibrated, score, frame.externalTrigger, sampleDrawn);
+  const facts = { reason, score, sampleCorrectness: edgeRight, samplePropensity: propensity, sampleDrawn };
+  const bucket = bucketEarn(frame.bucket, frame.nowMs, settings);
+  if (reason === "NONE") return { ...facts, escalation: "NONE", dropReason: "NONE", bucket };
+  if (sampleDrawn) return { ...facts, escalation: "QUEUED", dropReason: "NONE", bucket }; // D2
+  const taken = bucketTake(bucket, settings, reason === "PRIORITY" ? "priority" : "normal");
+  return taken.granted
+    ? { ...facts, escalation: "QUEUED", dropReason: "NONE", bucket: taken.bucket }
+    : { ...facts, escalation: "DROPPED", dropReason: "BUDGET", bucket: taken.bucket }; // D3
+}
+
+/** The rule of a priority label that this frame meets; null if none. */
+export const priorityOf = (policy: Pick<RoutingPolicy, "labels" | "priorityLabels">, calibrated: Calibrated) =>
+  policy.priorityLabels.find(
+    (rule) => rule.label === policy.labels[calibrated.labelIndex] && calibrated.confidence >= rule.confidenceMin,
+  ) ?? null;
+
+// D1
+function reasonOf(
+  policy: RoutingPolicy,
+  calibrated: Calibrated,
+  score: number,
+  externalTrigger: boolean,
+  sampleDrawn: boolean,
+): EscalationReason {
+  if (externalTrigger || priorityOf(policy, calibrated) !== null) return "PRIORITY";
+  if (score > policy.scoreMin) return "AMBIGUOUS";
+  return sampleDrawn ? "SAMPLE" : "NONE";
+}

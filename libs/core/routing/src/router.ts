@@ -1,0 +1,111 @@
+/**
+ * The router's decision for one frame that a device sent. The device decided to send; the router may only refuse.
+ *
+ * R1. An unhealthy target gets nothing.
+ * R2. A frame is sent only if the cloud can still make it: unless the live latencies refute P(in time) >= meetMin.
+ * R3. The fleet's budget is priced: sent if w v score - kappa P(miss) > lambda, and while its bucket has a token.
+ *     PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs.
+ * R4. A drawn frame bypasses budget and deadline: past its deadline it is settled as EDGE and still sent.
+ */
+import type { EscalationReason, SettledBy } from "@tributary/contracts";
+import { type Bucket, type BucketSettings, bucketEarn, bucketInit, bucketTake } from "./bucket.ts";
+import { lambdaNext } from "./lambda.ts";
+import type { Reach } from "./latency.ts";
+
+export type FleetBudgetSettings = BucketSettings & {
+  /** Step of lambda per frame. */
+  readonly eta: number;
+  /** v: value of one more right answer. */
+  readonly value: number;
+  /** kappa: cost of an answer that comes too late. */
+  readonly missCost: number;
+  /** Least P(in time) for sending. */
+  readonly meetMin: number;
+};
+
+export const fleetBudgetDefaults: FleetBudgetSettings = {
+  share: 0.3,
+  burstMs: 60_000,
+  reserve: 0.2,
+  eta: 0.0005,
+  value: 1,
+  missCost: 0.1,
+  meetMin: 0.99,
+};
+
+export type FleetBudget = { readonly lambda: number; readonly bucket: Bucket };
+
+export const fleetBudgetInit = (settings: FleetBudgetSettings): FleetBudget => ({
+  lambda: 0,
+  bucket: bucketInit(settings),
+});
+
+/** For every frame of the fleet that was not sent to the cloud: kept on its device, or refused here. */
+export const fleetBudgetKept = (budget: FleetBudget, nowMs: number, settings: FleetBudgetSettings): FleetBudget => ({
+  lambda: lambdaNext(budget.lambda, 0, settings.share, settings.eta),
+  bucket: bucketEarn(budget.bucket, nowMs, settings),
+});
+
+export type RouterFrame = {
+  readonly reason: EscalationReason;
+  readonly score: number;
+  /** Of the policy's priority rule; 1 without one. */
+  readonly weight: number;
+  readonly sampleDrawn: boolean;
+  /** Deadline less age. */
+  readonly remainingMs: number;
+  readonly targetHealthy: boolean;
+  /** `sketch.within(remainingMs, nowMs)`. */
+  readonly reach: Reach;
+  readonly budget: FleetBudget;
+  readonly settings: FleetBudgetSettings;
+  readonly nowMs: number;
+};
+
+export type RouterDecision = {
+  /** The cloud lane, or null: not sent. */
+  readonly send: "high" | "normal" | null;
+  /** Why the edge answer stands at once; null while the cloud is awaited. With `send`, only by R4. */
+  readonly settledBy: SettledBy | null;
+  readonly budget: FleetBudget;
+  /** What was weighed, for logs and `router explain`. */
+  readonly facts: {
+    readonly utility: number;
+    readonly lambda: number;
+    readonly reachProbability: number;
+    readonly tokens: number;
+  };
+};
+
+export function decideInRouter(frame: RouterFrame): RouterDecision {
+  const { settings, reach } = frame;
+  const priced = frame.reason === "AMBIGUOUS" && !frame.sampleDrawn;
+  const utility = frame.weight * settings.value * frame.score - settings.missCost * (1 - reach.probability);
+  const earned = bucketEarn(frame.budget.bucket, frame.nowMs, settings);
+  const facts = {
+    utility,
+    lambda: frame.budget.lambda,
+    reachProbability: reach.probability,
+    tokens: earned.tokens,
+  };
+  const lane = frame.reason === "PRIORITY" || frame.reason === "FALLBACK" ? "high" : "normal";
+  const after = (sent: 0 | 1, bucket: Bucket): FleetBudget => ({
+    lambda: lambdaNext(frame.budget.lambda, sent, settings.share, settings.eta),
+    bucket,
+  });
+  const keep = (settledBy: SettledBy): RouterDecision => ({ send: null, settledBy, budget: after(0, earned), facts });
+
+  if (!frame.targetHealthy) return keep("CLOUD_UNHEALTHY"); // R1
+  const late: SettledBy | null =
+    frame.remainingMs <= 0 ? "DEADLINE" : reach.probabilityUpper < settings.meetMin ? "DEADLINE_UNREACHABLE" : null;
+  if (frame.sampleDrawn) {
+    // R4; the sample has its own budget, so lambda and the bucket see a kept frame.
+    const settledBy = late === "DEADLINE" ? late : null;
+    return { send: lane, settledBy, budget: after(0, earned), facts };
+  }
+  if (late !== null) return keep(late); // R2
+  if (priced && utility <= frame.budget.lambda) return keep("FLEET_BUDGET"); // R3
+  const taken = bucketTake(earned, settings, lane === "high" ? "priority" : "normal");
+  if (!taken.granted) return keep("FLEET_BUDGET"); // R3
+  return { send: lane, settledBy: null, budget: after(1, taken.bucket), facts };
+}
