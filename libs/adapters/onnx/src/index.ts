@@ -1,1 +1,2 @@
-export {};
+export * from "./golden.ts";
+export * from "./host.ts";

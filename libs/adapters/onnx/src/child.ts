@@ -1,0 +1,146 @@
+/** The process that runs one model: takes JPEGs from its pipe, answers with logits. Started by `OnnxModelHost` alone.
+ *
+ * C1. It lives as long as the pipe: when its parent goes, however, it goes too, so none is ever orphaned. Signals of a
+ *     terminal or a supervisor reach the parent, who closes the pipe once it has its answers.
+ * C2. A picture cannot end it; only the model's own failure can. */
+import { createHash } from "node:crypto";
+import { Socket } from "node:net";
+import { type Inference, type InferenceResult, quantiseTensor } from "@tributary/inference";
+import { Failure, reasonOf } from "@tributary/kernel";
+import sharp from "sharp";
+import { decodePicture, Normaliser, type Picture, pictureStatistics } from "./preprocess.ts";
+import {
+  type ChildInit,
+  decodeInfer,
+  decodeJson,
+  encodeAnswers,
+  encodeJson,
+  type InferRequest,
+  MessageReader,
+  messageKinds,
+} from "./protocol.ts";
+import { Session } from "./session.ts";
+
+const PIPE_FD = 3;
+
+type Model = { readonly init: ChildInit; readonly session: Session; readonly normaliser: Normaliser };
+
+sharp.concurrency(1);
+sharp.cache(false);
+process.on("SIGINT", () => {}); // C1
+process.on("SIGTERM", () => {});
+
+const pipe = new Socket({ fd: PIPE_FD, readable: true, writable: true, allowHalfOpen: true });
+let model: Model | null = null;
+let working = 0;
+let isEnding = false;
+
+const reader = new MessageReader((kind, body) => {
+  switch (kind) {
+    case messageKinds.init:
+      return attend(load(decodeJson(body) as ChildInit));
+    case messageKinds.infer:
+      return attend(answer(decodeInfer(body)));
+    default:
+      throw new RangeError(`a message of kind ${kind}`);
+  }
+});
+pipe.on("data", (chunk: Buffer) => reader.push(chunk));
+pipe.on("end", () => {
+  isEnding = true;
+  leaveWhenDone();
+});
+pipe.on("error", () => process.exit(0)); // C1: nobody is left to answer.
+pipe.on("close", () => process.exit(0));
+
+function attend(work: Promise<void>): void {
+  working += 1;
+  work.then(() => {
+    working -= 1;
+    leaveWhenDone();
+  });
+}
+
+function leaveWhenDone(): void {
+  if (isEnding && working === 0) pipe.end(() => process.exit(0));
+}
+
+async function load(init: ChildInit): Promise<void> {
+  try {
+    model = { init, session: await Session.load(init), normaliser: new Normaliser(init.preprocessing) };
+    pipe.write(encodeJson(messageKinds.ready, {}));
+  } catch (error) {
+    const code = error instanceof Failure ? error.code : "model-unloadable";
+    pipe.write(encodeJson(messageKinds.refused, { code, message: reasonOf(error) }));
+  }
+}
+
+async function answer(request: InferRequest): Promise<void> {
+  if (model === null) throw new Error("asked to infer before a model was loaded");
+  pipe.write(encodeAnswers(request.id, await infer(model, request)));
+}
+
+async function infer({ init, session, normaliser }: Model, request: InferRequest): Promise<readonly InferenceResult[]> {
+  const start = performance.now();
+  const decoded = await Promise.all(
+    request.jpegs.map((jpeg) => decodePicture(jpeg, init.preprocessing, init.pixelsMax)),
+  );
+  const pictures = decoded.map((picture) => withModelSize(picture, init, session));
+  const good = pictures.filter((picture) => picture.ok);
+  const size = session.shape.reduce((all, side) => all * side, 1);
+  const tensor = new Float32Array(size * good.length);
+  const channels = good.map(({ pixels }) => normaliser.channels(pixels));
+  for (let i = 0; i < good.length; i++) normaliser.write(channels[i] as Uint8Array, tensor, i * size);
+  const ready = performance.now();
+
+  const outputs = good.length === 0 ? null : await run(session, tensor, good.length, size, request.want.features);
+  const preprocess = (ready - start) / Math.max(1, good.length);
+  const runMs = (performance.now() - ready) / Math.max(1, good.length);
+  let next = 0;
+  return pictures.map((picture): InferenceResult => {
+    if (!picture.ok) return picture;
+    const i = next++;
+    const part = (all: Float32Array, length: number) => all.subarray(i * length, (i + 1) * length);
+    const features = outputs?.features ?? null;
+    const inference: Inference = {
+      logits: part(outputs?.logits as Float32Array, init.classes),
+      features: features === null ? null : part(features, session.featuresLength),
+      tensorDigest: request.want.tensorDigest ? sha256(quantiseTensor(part(tensor, size))) : null,
+      pixels: request.want.pixels ? (channels[i] as Uint8Array) : null,
+      picture: pictureStatistics(picture.pixels),
+      timingsMs: { preprocess, run: runMs },
+    };
+    return { ok: true, inference };
+  });
+}
+
+/** Without `do_resize`, a picture of another size than the model's is refused. */
+function withModelSize(picture: Picture, init: ChildInit, session: Session): Picture {
+  if (!picture.ok || init.preprocessing.resize !== null) return picture;
+  const isFirst = init.preprocessing.layout === "channels_first";
+  const [height, width] = isFirst ? session.shape.slice(1) : session.shape;
+  if (picture.width === width && picture.height === height) return picture;
+  const message = `${picture.width} x ${picture.height}, the model takes ${width} x ${height}`;
+  return { ok: false, code: "image-size-wrong", message };
+}
+
+async function run(session: Session, tensor: Float32Array, count: number, size: number, wantsFeatures: boolean) {
+  if (session.isBatched || count === 1) return session.run(tensor, count, wantsFeatures);
+  const parts = [];
+  for (let i = 0; i < count; i++) {
+    parts.push(await session.run(tensor.slice(i * size, (i + 1) * size), 1, wantsFeatures));
+  }
+  return {
+    logits: joined(parts.map((part) => part.logits)),
+    features: parts[0]?.features ? joined(parts.map((part) => part.features as Float32Array)) : null,
+  };
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const length = parts[0]?.length ?? 0;
+  const all = new Float32Array(length * parts.length);
+  for (const [i, part] of parts.entries()) all.set(part, i * length);
+  return all;
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

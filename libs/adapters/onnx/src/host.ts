@@ -1,0 +1,257 @@
+/** Runs models with ONNX Runtime, one child process each: a hostile or leaking model cannot take its host along.
+ *
+ * H1. (G6) A model loads only from a package whose every file was just checked, in a child that checks the model again.
+ * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
+ * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told
+ *     `model-host-exited`; nobody waits for ever. */
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  type InferenceResult,
+  type InferenceWant,
+  type LoadedModel,
+  type LoadOptions,
+  type ModelHost,
+  type ModelPackage,
+  type OpenPackage,
+  packageFiles,
+} from "@tributary/inference";
+import { Failure } from "@tributary/kernel";
+import {
+  type ChildInit,
+  type ChildRefusal,
+  decodeAnswers,
+  decodeJson,
+  encodeInferHead,
+  encodeJson,
+  MessageReader,
+  messageKinds,
+} from "./protocol.ts";
+
+export type HostLimits = {
+  /** Pictures inside a child or on their way to it. */
+  readonly inFlightPicturesMax: number;
+  /** Their bytes. */
+  readonly inFlightBytesMax: number;
+  /** A child that answers nothing for so long while asked is ended. */
+  readonly answerMsMax: number;
+  readonly loadMsMax: number;
+};
+
+export const hostLimits: HostLimits = {
+  inFlightPicturesMax: 1_024,
+  inFlightBytesMax: 64 << 20,
+  answerMsMax: 20_000,
+  loadMsMax: 60_000,
+};
+
+/** 33 megapixels: 8K video. */
+const PIXELS_MAX = 7_680 * 4_320;
+const PICTURES_PER_REQUEST_MAX = 0xffff;
+const CLOSE_MS_MAX = 3_000;
+const STDERR_TAIL_LENGTH = 2_000;
+
+// From source as from the build, the child is the built script: plain JavaScript, outside any test's realm.
+const CHILD = fileURLToPath(new URL("../dist/child.js", import.meta.url));
+
+export class OnnxModelHost implements ModelHost {
+  readonly #open: OpenPackage;
+  readonly #limits: HostLimits;
+
+  constructor(open: OpenPackage, limits: Partial<HostLimits> = {}) {
+    this.#open = open;
+    this.#limits = { ...hostLimits, ...limits };
+  }
+
+  async load(packageDir: string, options: LoadOptions): Promise<LoadedModel> {
+    const pkg = await this.#open(packageDir); // H1
+    const model = new ChildModel(pkg, startChild(options.threads), this.#limits);
+    await model.start(options);
+    return model;
+  }
+}
+
+function startChild(threads: number): ChildProcess {
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  // A small young generation and one malloc arena per decoding thread: pictures are garbage at once, and a device's
+  // memory is small (110 MB instead of 180 MB after a thousand frames).
+  return spawn(process.execPath, ["--max-semi-space-size=1", CHILD], {
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+    env: { ...env, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
+  });
+}
+
+type Pending = {
+  readonly pictures: number;
+  readonly bytes: number;
+  resolve(results: readonly InferenceResult[]): void;
+  reject(error: Failure): void;
+};
+
+class ChildModel implements LoadedModel {
+  readonly digest;
+  readonly manifest;
+  readonly labels;
+  readonly temperature;
+  readonly pid: number;
+  readonly exited: Promise<number | null>;
+  readonly #pkg: ModelPackage;
+  readonly #child: ChildProcess;
+  readonly #pipe: Socket;
+  readonly #limits: HostLimits;
+  readonly #pending = new Map<number, Pending>();
+  #inFlightPictures = 0;
+  #inFlightBytes = 0;
+  #nextId = 1;
+  #gone: Failure | null = null;
+  #isClosing = false;
+  #stderrTail = "";
+  #watchdog: NodeJS.Timeout | null = null;
+  #onLoaded: ((refusal: Failure | null) => void) | null = null;
+
+  constructor(pkg: ModelPackage, child: ChildProcess, limits: HostLimits) {
+    this.#pkg = pkg;
+    this.#child = child;
+    this.#limits = limits;
+    this.digest = pkg.digest;
+    this.manifest = pkg.manifest;
+    this.labels = pkg.labels;
+    this.temperature = pkg.calibration.temperature;
+    this.pid = child.pid ?? -1;
+    this.#pipe = child.stdio[3] as Socket;
+    const reader = new MessageReader((kind, body) => this.#receive(kind, body));
+    this.#pipe.on("data", (chunk: Buffer) => reader.push(chunk));
+    this.#pipe.on("error", () => {}); // The exit says it.
+    child.stderr?.on("data", (chunk: Buffer) => {
+      this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_LENGTH);
+    });
+    this.exited = new Promise((resolve) => {
+      child.once("error", (error) => {
+        this.#end(`could not be started: ${error.message}`);
+        resolve(null);
+      });
+      child.once("close", (code, signal) => {
+        this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`);
+        resolve(code);
+      });
+    });
+  }
+
+  async start(options: LoadOptions): Promise<void> {
+    const { dir, manifest, preprocessing, labels } = this.#pkg;
+    const init: ChildInit = {
+      modelPath: join(dir, packageFiles.model),
+      modelSha256: manifest.files[packageFiles.model]?.sha256 ?? "",
+      tensors: manifest.tensors,
+      classes: labels.length,
+      preprocessing,
+      threads: options.threads,
+      pixelsMax: options.pixelsMax ?? PIXELS_MAX,
+    };
+    const refusal = await new Promise<Failure | null>((resolve) => {
+      const timer = setTimeout(() => {
+        resolve(new Failure("model-host-exited", "retry", `${dir}: no answer in ${this.#limits.loadMsMax} ms`));
+      }, this.#limits.loadMsMax);
+      this.#onLoaded = (outcome) => {
+        clearTimeout(timer);
+        resolve(outcome);
+      };
+      if (this.#gone !== null) this.#onLoaded(this.#gone);
+      else this.#pipe.write(encodeJson(messageKinds.init, init));
+    });
+    if (refusal === null) return;
+    this.#child.kill("SIGKILL");
+    await this.exited;
+    throw refusal;
+  }
+
+  async infer(jpeg: Uint8Array, want: Partial<InferenceWant> = {}): Promise<InferenceResult> {
+    const [result] = await this.inferBatch([jpeg], want);
+    return result as InferenceResult;
+  }
+
+  inferBatch(jpegs: readonly Uint8Array[], want: Partial<InferenceWant> = {}): Promise<readonly InferenceResult[]> {
+    if (this.#gone !== null) return Promise.reject(this.#gone);
+    if (this.#isClosing) return Promise.reject(this.#exitedFailure("is closing"));
+    if (jpegs.length === 0) return Promise.resolve([]);
+    let bytes = 0;
+    for (const jpeg of jpegs) bytes += jpeg.length;
+    // H2
+    if (
+      this.#inFlightPictures + jpegs.length > Math.min(this.#limits.inFlightPicturesMax, PICTURES_PER_REQUEST_MAX) ||
+      this.#inFlightBytes + bytes > this.#limits.inFlightBytesMax
+    ) {
+      const message = `${this.#inFlightPictures} pictures of ${this.#inFlightBytes} bytes are already with the model`;
+      return Promise.resolve(jpegs.map(() => ({ ok: false, code: "model-busy", message })));
+    }
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId;
+      this.#nextId = id === 0xffffffff ? 1 : id + 1;
+      this.#pending.set(id, { pictures: jpegs.length, bytes, resolve, reject });
+      this.#inFlightPictures += jpegs.length;
+      this.#inFlightBytes += bytes;
+      if (this.#watchdog === null) this.#watch();
+      this.#pipe.cork();
+      this.#pipe.write(encodeInferHead(id, jpegs, want));
+      for (const jpeg of jpegs) if (jpeg.length > 0) this.#pipe.write(jpeg);
+      this.#pipe.uncork();
+    });
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isClosing) {
+      this.#isClosing = true;
+      this.#pipe.end();
+    }
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), CLOSE_MS_MAX);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  #receive(kind: number, body: Buffer): void {
+    if (kind === messageKinds.answers) {
+      const { id, results } = decodeAnswers(body);
+      const pending = this.#pending.get(id);
+      if (pending === undefined) return;
+      this.#pending.delete(id);
+      this.#inFlightPictures -= pending.pictures;
+      this.#inFlightBytes -= pending.bytes;
+      if (this.#pending.size === 0) this.#unwatch();
+      else this.#watchdog?.refresh();
+      pending.resolve(results);
+    } else if (kind === messageKinds.ready) {
+      this.#onLoaded?.(null);
+    } else if (kind === messageKinds.refused) {
+      const { code, message } = decodeJson(body) as ChildRefusal;
+      this.#onLoaded?.(new Failure(code, "give-up", message));
+    }
+  }
+
+  #watch(): void {
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), this.#limits.answerMsMax); // H3
+    this.#watchdog.unref();
+  }
+
+  #unwatch(): void {
+    if (this.#watchdog !== null) clearTimeout(this.#watchdog);
+    this.#watchdog = null;
+  }
+
+  #end(how: string): void {
+    if (this.#gone !== null) return;
+    this.#gone = this.#exitedFailure(how);
+    this.#unwatch();
+    this.#onLoaded?.(this.#gone);
+    for (const { reject } of this.#pending.values()) reject(this.#gone); // H3
+    this.#pending.clear();
+    this.#inFlightPictures = 0;
+    this.#inFlightBytes = 0;
+  }
+
+  #exitedFailure(how: string): Failure {
+    const said = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
+    return new Failure("model-host-exited", "retry", `the process of model ${this.#pkg.dir} ${how}${said}`);
+  }
+}

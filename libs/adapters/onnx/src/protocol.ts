@@ -1,0 +1,212 @@
+/** What crosses the pipe between a process and its model's child: JPEG bytes one way, answers the other.
+ *
+ * A message is its length (uint32), its kind (uint8) and a body; numbers are little-endian.
+ *
+ * W1. A message longer than `messageBytesMax` is a fault of the other side, never allocated.
+ * W2. Bytes are not copied where the pipe delivers them in one piece. */
+import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
+import type { Digest } from "@tributary/kernel";
+
+export const messageKinds = { init: 1, infer: 2, ready: 3, refused: 4, answers: 5 } as const;
+
+export const messageBytesMax = 256 << 20; // W1
+
+/** Everything a child needs to know, sent first, as JSON. */
+export type ChildInit = {
+  readonly modelPath: string;
+  readonly modelSha256: Digest;
+  readonly tensors: { readonly input: string; readonly logits: string; readonly features: string | null };
+  readonly classes: number;
+  readonly preprocessing: Preprocessing;
+  readonly threads: number;
+  readonly pixelsMax: number;
+};
+
+/** Why a child refused its model, as JSON. */
+export type ChildRefusal = { readonly code: string; readonly message: string };
+
+const WANT = { features: 1, tensorDigest: 2, pixels: 4 } as const;
+const PICTURE_NUMBERS = 7;
+
+export function encodeJson(kind: number, body: unknown): Buffer {
+  const text = Buffer.from(JSON.stringify(body));
+  return Buffer.concat([head(kind, text.length), text]);
+}
+
+export const decodeJson = (body: Buffer): unknown => JSON.parse(body.toString("utf8"));
+
+/** The part of an infer message before its pictures, which follow as they are. */
+export function encodeInferHead(id: number, jpegs: readonly Uint8Array[], want: Partial<InferenceWant>): Buffer {
+  let bytes = 0;
+  for (const jpeg of jpegs) bytes += jpeg.length;
+  const size = 7 + 4 * jpegs.length;
+  const buffer = Buffer.allocUnsafe(5 + size);
+  buffer.writeUInt32LE(1 + size + bytes, 0);
+  buffer[4] = messageKinds.infer;
+  buffer.writeUInt32LE(id, 5);
+  buffer[9] =
+    (want.features ? WANT.features : 0) | (want.tensorDigest ? WANT.tensorDigest : 0) | (want.pixels ? WANT.pixels : 0);
+  buffer.writeUInt16LE(jpegs.length, 10);
+  for (let i = 0; i < jpegs.length; i++) buffer.writeUInt32LE((jpegs[i] as Uint8Array).length, 12 + 4 * i);
+  return buffer;
+}
+
+export type InferRequest = { readonly id: number; readonly want: InferenceWant; readonly jpegs: readonly Buffer[] };
+
+export function decodeInfer(body: Buffer): InferRequest {
+  const flags = body.readUInt8(4);
+  const count = body.readUInt16LE(5);
+  const jpegs: Buffer[] = [];
+  let at = 7 + 4 * count;
+  for (let i = 0; i < count; i++) {
+    const length = body.readUInt32LE(7 + 4 * i);
+    jpegs.push(body.subarray(at, at + length)); // W2
+    at += length;
+  }
+  return {
+    id: body.readUInt32LE(0),
+    want: {
+      features: (flags & WANT.features) !== 0,
+      tensorDigest: (flags & WANT.tensorDigest) !== 0,
+      pixels: (flags & WANT.pixels) !== 0,
+    },
+    jpegs,
+  };
+}
+
+export function encodeAnswers(id: number, results: readonly InferenceResult[]): Buffer {
+  const parts = results.map(encodeResult);
+  const length = 6 + parts.reduce((sum, part) => sum + part.length, 0);
+  const start = Buffer.allocUnsafe(11);
+  head(messageKinds.answers, length).copy(start);
+  start.writeUInt32LE(id, 5);
+  start.writeUInt16LE(results.length, 9);
+  return Buffer.concat([start, ...parts], 5 + length);
+}
+
+export type Answers = { readonly id: number; readonly results: readonly InferenceResult[] };
+
+export function decodeAnswers(body: Buffer): Answers {
+  const count = body.readUInt16LE(4);
+  const results: InferenceResult[] = [];
+  let at = 6;
+  const read = { at: () => at, skip: (bytes: number) => (at += bytes) };
+  for (let i = 0; i < count; i++) results.push(decodeResult(body, read));
+  return { id: body.readUInt32LE(0), results };
+}
+
+function encodeResult(result: InferenceResult): Buffer {
+  if (!result.ok) {
+    const text = Buffer.from(JSON.stringify({ code: result.code, message: result.message }));
+    const buffer = Buffer.allocUnsafe(5 + text.length);
+    buffer[0] = 0;
+    buffer.writeUInt32LE(text.length, 1);
+    text.copy(buffer, 5);
+    return buffer;
+  }
+  const { logits, features, tensorDigest, pixels, picture, timingsMs } = result.inference;
+  const digest = tensorDigest === null ? Buffer.alloc(0) : Buffer.from(tensorDigest, "hex");
+  const numbers = [
+    ...picture.channelMeans,
+    ...picture.channelSds,
+    picture.luminance,
+    timingsMs.preprocess,
+    timingsMs.run,
+  ];
+  const size = 17 + 8 * numbers.length + 4 * (logits.length + (features?.length ?? 0)) + digest.length;
+  const buffer = Buffer.allocUnsafe(size + (pixels?.length ?? 0));
+  buffer[0] = 1;
+  let at = 1;
+  for (const value of [logits.length, features?.length ?? 0, digest.length, pixels?.length ?? 0]) {
+    at = buffer.writeUInt32LE(value, at);
+  }
+  for (const value of numbers) at = buffer.writeDoubleLE(value, at);
+  for (const floats of [logits, features ?? new Float32Array()]) {
+    buffer.set(new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength), at);
+    at += floats.byteLength;
+  }
+  buffer.set(digest, at);
+  if (pixels !== null) buffer.set(pixels, at + digest.length);
+  return buffer;
+}
+
+type Cursor = { at(): number; skip(bytes: number): number };
+
+function decodeResult(body: Buffer, cursor: Cursor): InferenceResult {
+  const start = cursor.at();
+  if (body[start] === 0) {
+    const length = body.readUInt32LE(start + 1);
+    cursor.skip(5 + length);
+    const { code, message } = decodeJson(body.subarray(start + 5, start + 5 + length)) as ChildRefusal;
+    return { ok: false, code, message };
+  }
+  const size = (i: number) => body.readUInt32LE(start + 1 + 4 * i);
+  const number = (i: number) => body.readDoubleLE(start + 17 + 8 * i);
+  cursor.skip(17 + 8 * (PICTURE_NUMBERS + 2));
+  const logits = floats(body, cursor, size(0));
+  const features = size(1) === 0 ? null : floats(body, cursor, size(1));
+  const digestAt = cursor.at();
+  const pixelsAt = cursor.skip(size(2));
+  cursor.skip(size(3));
+  const inference: Inference = {
+    logits,
+    features,
+    tensorDigest: size(2) === 0 ? null : body.toString("hex", digestAt, pixelsAt),
+    pixels: size(3) === 0 ? null : new Uint8Array(body.subarray(pixelsAt, pixelsAt + size(3))),
+    picture: {
+      channelMeans: [number(0), number(1), number(2)],
+      channelSds: [number(3), number(4), number(5)],
+      luminance: number(6),
+    },
+    timingsMs: { preprocess: number(7), run: number(8) },
+  };
+  return { ok: true, inference };
+}
+
+function floats(body: Buffer, cursor: Cursor, length: number): Float32Array {
+  const values = new Float32Array(length);
+  const at = cursor.at();
+  new Uint8Array(values.buffer).set(body.subarray(at, at + 4 * length));
+  cursor.skip(4 * length);
+  return values;
+}
+
+function head(kind: number, bodyLength: number): Buffer {
+  const buffer = Buffer.allocUnsafe(5);
+  buffer.writeUInt32LE(1 + bodyLength, 0);
+  buffer[4] = kind;
+  return buffer;
+}
+
+/** Cuts a byte stream into messages. */
+export class MessageReader {
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  readonly #onMessage: (kind: number, body: Buffer) => void;
+
+  constructor(onMessage: (kind: number, body: Buffer) => void) {
+    this.#onMessage = onMessage;
+  }
+
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    while (this.#bytes >= 4) {
+      if ((this.#chunks[0] as Buffer).length < 4) this.#join();
+      const length = (this.#chunks[0] as Buffer).readUInt32LE(0);
+      if (length < 1 || length > messageBytesMax) throw new RangeError(`a message of ${length} bytes`); // W1
+      if (this.#bytes < 4 + length) return;
+      if ((this.#chunks[0] as Buffer).length < 4 + length) this.#join();
+      const first = this.#chunks[0] as Buffer;
+      const rest = first.subarray(4 + length);
+      if (rest.length > 0) this.#chunks[0] = rest;
+      else this.#chunks.shift();
+      this.#bytes -= 4 + length;
+      this.#onMessage(first[4] as number, first.subarray(5, 4 + length));
+    }
+  }
+
+  #join(): void {
+    this.#chunks = [Buffer.concat(this.#chunks)];
+  }
+}
