@@ -5,8 +5,18 @@
 // Runs on Node 20 as well, before anything is installed, so: plain JavaScript and no dependencies.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, openSync, closeSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, connect } from "node:net";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { connect, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -30,7 +40,9 @@ export function requireJava() {
   const version = /version "(\d+)(?:\.(\d+))?/.exec(stderr);
   const major = version?.[1] === "1" ? Number(version[2]) : Number(version?.[1]);
   if (!(major >= JAVA_MAJOR_MIN)) {
-    throw new MissingTool(`Java ${JAVA_MAJOR_MIN} or newer is needed: "${java}" is ${version?.[0] ?? "unknown"}; ${advice}`);
+    throw new MissingTool(
+      `Java ${JAVA_MAJOR_MIN} or newer is needed: "${java}" is ${version?.[0] ?? "unknown"}; ${advice}`,
+    );
   }
   return java;
 }
@@ -51,7 +63,8 @@ export function ensureJars() {
   if (mvn.error) {
     throw new MissingTool('Maven is needed: "mvn" was not found; it brings Kafka\'s jars (Debian: apt install maven)');
   }
-  if (mvn.status !== 0) throw new Error(`Maven could not bring Kafka's jars:\n${(mvn.stdout + mvn.stderr).slice(-2000)}`);
+  if (mvn.status !== 0)
+    throw new Error(`Maven could not bring Kafka's jars:\n${(mvn.stdout + mvn.stderr).slice(-2000)}`);
   writeFileSync(join(arriving, ".stamp"), stamp);
   rmSync(libsDir, { recursive: true, force: true });
   renameSync(arriving, libsDir);
@@ -149,7 +162,11 @@ export async function startKafka({
   writeFileSync(file, settings({ dataDir: dir, port, controllerPort }));
   mkdirSync(resolve(logFile, ".."), { recursive: true });
   const log = openSync(logFile, "a");
-  const child = spawn(java, [...javaArgs(heapMb), "kafka.Kafka", file], { stdio: ["ignore", log, log], detached, cwd: dir });
+  const child = spawn(java, [...javaArgs(heapMb), "kafka.Kafka", file], {
+    stdio: ["ignore", log, log],
+    detached,
+    cwd: dir,
+  });
   closeSync(log);
   const exited = new Promise((done) => {
     child.once("exit", (code, signal) => done({ code, signal }));
@@ -180,7 +197,9 @@ export async function startKafka({
     if (gone !== undefined || Date.now() > deadline) {
       await node.stop({ graceMs: 1000 });
       const end = readFileSync(logFile, "utf8").slice(-2000);
-      throw new Error(`Kafka ${gone ? `ended (${gone.code ?? gone.signal ?? gone.error?.message})` : "did not answer in time"}; ${logFile} ends:\n${end}`); // K2
+      throw new Error(
+        `Kafka ${gone ? `ended (${gone.code ?? gone.signal ?? gone.error?.message})` : "did not answer in time"}; ${logFile} ends:\n${end}`,
+      ); // K2
     }
   }
 }
@@ -233,7 +252,9 @@ async function main([command, ...rest]) {
     controllerPort: option("controller-port") === undefined ? undefined : Number(option("controller-port")),
     heapMb: Number(option("heap") ?? 512),
   });
-  console.log(JSON.stringify({ event: "ready", service: "kafka", brokers: node.brokers, pid: node.pid, log: node.logFile }));
+  console.log(
+    JSON.stringify({ event: "ready", service: "kafka", brokers: node.brokers, pid: node.pid, log: node.logFile }),
+  );
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => void node.stop());
   const { code, signal } = await node.exited;
   process.exitCode = code === 143 || code === 0 ? 0 : 1;

@@ -1,1 +1,5 @@
-export {};
+export * from "./builders.ts";
+export * from "./kafka.ts";
+export * from "./process.ts";
+export * from "./temp.ts";
+export * from "./wait.ts";

@@ -1,0 +1,123 @@
+// The rooms and who may enter them: docs/ARCHITECTURE.md has the same table for people.
+// `libs/*` does not match `libs/core/*` or `libs/adapters/*`: each is listed by itself. tools/check-rooms.mjs plants a
+// violation of every rule here and fails when one is not found.
+const TEST = "\\.test\\.ts$";
+const rooms = {
+  kernel: "^libs/kernel/",
+  contracts: "^libs/contracts/",
+  core: "^libs/core/[^/]+/",
+  telemetry: "^libs/telemetry/",
+  config: "^libs/config/",
+  adapters: "^libs/adapters/[^/]+/",
+  serviceKit: "^libs/service-kit/",
+  testing: "^libs/testing/",
+  services: "^services/[^/]+/",
+  edge: "^edge/[^/]+/",
+  cli: "^cli/",
+  console: "^console/",
+  localStack: "^local-stack/",
+  chaos: "^chaos/",
+  e2e: "^e2e/",
+  bench: "^bench/",
+};
+const { kernel, contracts, core, telemetry, config, adapters, serviceKit, testing } = rooms;
+const libs = [kernel, contracts, core, telemetry, config, adapters, serviceKit];
+
+/** Room `name` imports, of ours, only itself and `allowed`; its tests also libs/testing. */
+const enters = (name, allowed, comment) => ({
+  name: `${name}-room`,
+  severity: "error",
+  comment,
+  from: { path: rooms[name], pathNot: TEST },
+  to: { path: Object.values(rooms), pathNot: [rooms[name], ...allowed] },
+});
+const alone = (name) => ({
+  name: `${name}-alone`,
+  severity: "error",
+  comment: `${name} never import each other`,
+  from: { path: rooms[name].replace("[^/]+", "([^/]+)") },
+  to: { path: rooms[name], pathNot: rooms[name].replace("[^/]+", "$1") },
+});
+const vendor = (name, packages, owners) => ({
+  name: `${name}-sdk`,
+  severity: "error",
+  comment: `${name}'s SDK stays behind its adapter`,
+  from: { pathNot: owners },
+  to: { path: packages.map((p) => `node_modules/${p}/`) },
+});
+
+module.exports = {
+  forbidden: [
+    enters("kernel", [], "kernel imports nothing of ours"),
+    enters("contracts", [], "contracts import nothing of ours"),
+    enters("core", [kernel, contracts], "the domain is pure: kernel, contracts and sibling core"),
+    enters("telemetry", [kernel], "telemetry imports the kernel"),
+    enters("config", [kernel], "config imports the kernel"),
+    enters("adapters", [kernel, contracts, core, telemetry], "an adapter implements ports with one vendor SDK"),
+    enters("serviceKit", [kernel, contracts, telemetry, adapters, config], "Nest glue knows no domain"),
+    enters("testing", libs, "testing imports libs"),
+    enters("services", libs, "a service is wiring of libs"),
+    enters("edge", libs, "what runs on or faces devices is wiring of libs"),
+    enters("cli", libs, "the cli uses libs and the public API"),
+    enters("console", [], "the console uses the public API only"),
+    enters("localStack", [...libs, testing], "the local stack starts processes, it does not import them"),
+    enters("chaos", [...libs, testing, rooms.localStack], "chaos goes through the public doors"),
+    enters("e2e", [...libs, testing, rooms.localStack, rooms.chaos], "e2e goes through the public doors"),
+    enters("bench", [...libs, testing, rooms.localStack], "benches measure libs and the whole"),
+    alone("adapters"),
+    alone("services"),
+    alone("edge"),
+    {
+      name: "testing-in-tests-only",
+      severity: "error",
+      comment: "libs/testing is for tests, benches, chaos and demos",
+      from: { pathNot: [TEST, testing, rooms.localStack, rooms.chaos, rooms.e2e, rooms.bench] },
+      to: { path: testing },
+    },
+    {
+      name: "core-does-no-io",
+      severity: "error",
+      comment: "the core has no clock, no chance and no I/O (G10)",
+      from: { path: core, pathNot: TEST },
+      to: { dependencyTypes: ["core"] },
+    },
+    {
+      name: "agent-never-reaches-kafka",
+      severity: "error",
+      comment: "the agent speaks MQTT only, and has no room for Nest",
+      from: { path: "^edge/agent/src/", pathNot: TEST },
+      to: {
+        path: ["^libs/adapters/kafka/", serviceKit, "node_modules/(kafkajs|@platformatic/kafka|@nestjs)/"],
+        reachable: true,
+      },
+    },
+    vendor("kafka", ["kafkajs", "@platformatic/kafka"], ["^libs/adapters/kafka/", testing, TEST]),
+    vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, rooms.e2e, TEST]),
+    vendor("onnx", ["onnxruntime-node"], ["^libs/adapters/onnx/", rooms.bench]),
+    {
+      name: "no-circle",
+      severity: "error",
+      comment: "files that need each other are one idea in two files",
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
+    {
+      name: "resolvable",
+      severity: "error",
+      comment: "an import that resolves to nothing hides from every other rule",
+      from: {},
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    parser: "swc",
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: ["(^|/)dist/", "/generated/"] },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["@tributary/source", "import", "node", "default", "types"],
+      extensions: [".ts", ".mjs", ".js", ".cjs", ".json", ".d.ts"],
+    },
+  },
+};

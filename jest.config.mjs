@@ -1,0 +1,30 @@
+// One jest, three projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
+//   node --experimental-vm-modules node_modules/jest/bin/jest.js --selectProjects unit [PATTERN]
+// Sources are compiled by SWC on the fly ("@tributary/source"); processes that tests start run from dist/, so build first.
+import { readFileSync } from "node:fs";
+
+const swc = JSON.parse(readFileSync(new URL("./.swcrc", import.meta.url), "utf8"));
+
+const base = {
+  rootDir: import.meta.dirname,
+  testEnvironment: "node",
+  extensionsToTreatAsEsm: [".ts"],
+  transform: { "^.+\\.ts$": ["@swc/jest", { ...swc, swcrc: false }] },
+  transformIgnorePatterns: ["/node_modules/", "/dist/"],
+  modulePathIgnorePatterns: ["/dist/", "<rootDir>/\\.local/", "<rootDir>/\\.nx/", "<rootDir>/training/"],
+  testEnvironmentOptions: { customExportConditions: ["@tributary/source", "node", "node-addons"] },
+};
+const serial = { runner: "<rootDir>/tools/serial-runner.cjs" };
+
+export default {
+  projects: [
+    {
+      ...base,
+      displayName: "unit",
+      testMatch: ["<rootDir>/**/src/**/*.test.ts"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.integration\\.test\\.ts$", "<rootDir>/e2e/"],
+    },
+    { ...base, ...serial, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
+    { ...base, ...serial, displayName: "e2e", testMatch: ["<rootDir>/e2e/src/**/*.e2e.test.ts"] },
+  ],
+};

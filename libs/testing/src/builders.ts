@@ -1,0 +1,198 @@
+/** Records that are right in every field, to be changed in the one a test is about. */
+import type {
+  CloudRequest,
+  CloudResult,
+  DeviceRegistration,
+  EdgeFrame,
+  EdgePrediction,
+  EdgePredictions,
+  FinalAnswer,
+  RoutingPolicy,
+} from "@tributary/contracts";
+import { makeBootId } from "@tributary/kernel";
+import sharp from "sharp";
+
+export const someDigest: string = "ab".repeat(32);
+export const someBootId: bigint = makeBootId(1, 42n);
+export const cifarLabels: readonly string[] = [
+  "airplane",
+  "automobile",
+  "bird",
+  "cat",
+  "deer",
+  "dog",
+  "frog",
+  "horse",
+  "ship",
+  "truck",
+];
+
+/** One JPEG of a single colour: 160 x 160 unless told otherwise. */
+export const someJpeg = (options: { side?: number; colour?: string } = {}): Promise<Buffer> => {
+  const side = options.side ?? 160;
+  return sharp({ create: { width: side, height: side, channels: 3, background: options.colour ?? "#486" } })
+    .jpeg({ quality: 90 })
+    .toBuffer();
+};
+
+export const somePrediction = (change: Partial<EdgePrediction> = {}): EdgePrediction => ({
+  cameraId: "cam",
+  frameSeq: 1n,
+  label: "cat",
+  confidence: 0.9,
+  margin: 0.8,
+  entropy: 0.4,
+  score: 0.01,
+  ageMs: 120,
+  latencyMs: 9,
+  capturedAt: null,
+  reason: "NONE",
+  deadlineMs: 2000,
+  escalation: "NONE",
+  dropReason: "NONE",
+  sampleCorrectness: 0.9,
+  samplePropensity: 0.02,
+  sampleDrawn: false,
+  ...change,
+});
+
+export const somePredictions = (change: Partial<EdgePredictions> = {}): EdgePredictions => ({
+  deviceId: "device-1",
+  bootId: someBootId,
+  seq: 1n,
+  modelDigest: someDigest,
+  preprocessingDigest: someDigest,
+  policyVersion: someDigest,
+  arm: "default",
+  clockState: "SYNCHRONIZED",
+  predictions: [somePrediction()],
+  traceparent: null,
+  ...change,
+});
+
+export const someFrame = (change: Partial<EdgeFrame> = {}): EdgeFrame => ({
+  deviceId: "device-1",
+  bootId: someBootId,
+  seq: 1n,
+  cameraId: "cam",
+  frameSeq: 1n,
+  reason: "AMBIGUOUS",
+  deadlineMs: 2000,
+  ageMs: 60,
+  capturedAt: null,
+  clockState: "SYNCHRONIZED",
+  jpeg: Buffer.from([0xff, 0xd8, 0xff, 0xd9]),
+  label: "cat",
+  confidence: 0.5,
+  margin: 0.1,
+  entropy: 1.1,
+  score: 0.4,
+  modelDigest: someDigest,
+  preprocessingDigest: someDigest,
+  policyVersion: someDigest,
+  arm: "default",
+  sampleCorrectness: 0.5,
+  samplePropensity: 0.05,
+  sampleDrawn: false,
+  traceparent: null,
+  ...change,
+});
+
+export const someRequest = (change: Partial<CloudRequest> = {}): CloudRequest => ({
+  deviceId: "device-1",
+  bootId: someBootId,
+  cameraId: "cam",
+  frameSeq: 1n,
+  reason: "AMBIGUOUS",
+  target: "default",
+  arm: "default",
+  deadlineAt: Date.now() + 2000,
+  requestedAt: Date.now(),
+  jpeg: Buffer.from([0xff, 0xd8, 0xff, 0xd9]),
+  edgeLabel: "cat",
+  edgeConfidence: 0.5,
+  traceparent: null,
+  ...change,
+});
+
+export const someResult = (change: Partial<CloudResult> = {}): CloudResult => ({
+  deviceId: "device-1",
+  bootId: someBootId,
+  cameraId: "cam",
+  frameSeq: 1n,
+  target: "default",
+  arm: "default",
+  outcome: "ANSWERED",
+  label: "dog",
+  confidence: 0.95,
+  margin: 0.92,
+  failureCode: null,
+  modelDigest: someDigest,
+  latencyMs: 20,
+  costMicros: 120n,
+  attempts: 1,
+  traceparent: null,
+  ...change,
+});
+
+export const someAnswer = (change: Partial<FinalAnswer> = {}): FinalAnswer => ({
+  cameraId: "cam",
+  frameSeq: 1n,
+  label: "cat",
+  source: "EDGE",
+  confidence: 0.9,
+  reason: "NONE",
+  settledBy: "KEPT",
+  edgeLabel: "cat",
+  edgeConfidence: 0.9,
+  edgeMargin: 0.8,
+  score: 0.01,
+  cloudLabel: null,
+  cloudTarget: null,
+  modelDigest: someDigest,
+  policyVersion: someDigest,
+  arm: "default",
+  sampleCorrectness: 0.9,
+  samplePropensity: 0.02,
+  sampleDrawn: false,
+  capturedAt: null,
+  latencyMs: 130,
+  costMicros: 0n,
+  traceparent: null,
+  ...change,
+});
+
+export const someRegistration = (change: Partial<DeviceRegistration> = {}): DeviceRegistration => ({
+  deviceId: "device-1",
+  status: "ACTIVE",
+  passwordHash: "scrypt$16384$8$1$AAAA$AAAA",
+  hardwareClass: "x64",
+  site: "test",
+  registeredAt: 1_700_000_000_000,
+  ...change,
+});
+
+const logistic = (weight: number) => ({ bias: 0, weights: [weight], labelBias: cifarLabels.map(() => 0) });
+
+export const somePolicy = (change: Partial<RoutingPolicy> = {}): RoutingPolicy => ({
+  policyVersion: someDigest,
+  modelDigest: someDigest,
+  cloudTarget: "default",
+  createdAt: 1_700_000_000_000,
+  labels: cifarLabels,
+  temperature: 1,
+  features: ["margin"],
+  edgeRight: logistic(4),
+  cloudRight: logistic(1),
+  scoreMin: 0.2,
+  priorityLabels: [],
+  samplePropensityMin: 0.01,
+  sampleBudget: 0.03,
+  sampleUncertaintyMean: 0.25,
+  escalationShareMax: 0.3,
+  burstMs: 5000,
+  priorityReserve: 0.2,
+  deadlineMs: 2000,
+  guarantee: { method: "BUDGET_BOUND", epsilon: 0.05, delta: 0.05, n: 1000, losses: 20, escalationShare: 0.25 },
+  ...change,
+});

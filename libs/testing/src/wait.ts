@@ -1,0 +1,36 @@
+/** Waiting with an end: a test that waits for ever tells nothing. */
+import { Failure } from "@tributary/kernel";
+
+export type WaitOptions = {
+  /** What is awaited, for the message. */
+  readonly what: string;
+  readonly timeoutMs?: number;
+  readonly everyMs?: number;
+};
+
+/** Polls until `probe` gives something other than undefined, null or false, and returns it. A probe that throws counts as
+ * not yet; its last error is the message's end. */
+export async function waitFor<T>(
+  probe: () => T | Promise<T>,
+  options: WaitOptions,
+): Promise<Exclude<T, undefined | null | false>> {
+  const timeoutMs = options.timeoutMs ?? 10_000;
+  const until = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await probe();
+      last = undefined;
+      if (value !== undefined && value !== null && value !== false) {
+        return value as Exclude<T, undefined | null | false>;
+      }
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > until) {
+      const why = last === undefined ? "" : `: ${String(last)}`;
+      throw new Failure("wait-timed-out", "give-up", `waited ${timeoutMs} ms for ${options.what}${why}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 25));
+  }
+}
