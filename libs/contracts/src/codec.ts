@@ -62,6 +62,7 @@ export class Codec<T> {
   readonly current: SchemaVersion;
   readonly #type: avro.Type;
   readonly #readers = new Map<SchemaVersion, Reader>();
+  readonly #older = new Map<SchemaVersion, avro.Type>();
 
   constructor(name: string, versions: readonly SchemaVersion[]) {
     const current = versions.at(-1);
@@ -72,16 +73,18 @@ export class Codec<T> {
     this.#type = typeOf(current.schema);
   }
 
-  /** Bare Avro binary. Throws ContractError `record-undecodable`, naming the field, when the value does not fit. */
-  encode(value: T): Buffer {
+  /** Bare Avro binary, in today's schema unless told. Throws ContractError `record-undecodable`, naming the field, when
+   * the value does not fit. */
+  encode(value: T, version: SchemaVersion = this.current): Buffer {
+    const type = version === this.current ? this.#type : this.#olderType(version);
     let wrong: string | undefined;
-    const valid = this.#type.isValid(value, {
+    const valid = type.isValid(value, {
       errorHook: (path: string[], any: unknown) => {
         wrong ??= `${path.join(".")} = ${String(any)}`;
       },
     });
     if (!valid) throw new ContractError("record-undecodable", `${this.name}: ${wrong ?? "not a record"}`);
-    return this.#type.toBuffer(value);
+    return type.toBuffer(value);
   }
 
   /** Bare Avro binary, written by `version` (ours unless told). */
@@ -111,8 +114,8 @@ export class Codec<T> {
   }
 
   /** Avro single-object encoding: C3 01, fingerprint (little endian), binary. */
-  encodeSingleObject(value: T): Buffer {
-    return frameSingleObject(this.current.fingerprint, this.encode(value));
+  encodeSingleObject(value: T, version: SchemaVersion = this.current): Buffer {
+    return frameSingleObject(version.fingerprint, this.encode(value, version));
   }
 
   decodeSingleObject(bytes: Uint8Array): T {
@@ -137,6 +140,15 @@ export class Codec<T> {
     return JSON.parse(JSON.stringify(value, jsonSafe));
   }
 
+  #olderType(version: SchemaVersion): avro.Type {
+    let type = this.#older.get(version);
+    if (type === undefined) {
+      type = typeOf(version.schema);
+      this.#older.set(version, type);
+    }
+    return type;
+  }
+
   #reader(version: SchemaVersion): Reader {
     let reader = this.#readers.get(version);
     if (reader === undefined) {
@@ -144,8 +156,7 @@ export class Codec<T> {
       if (version === this.current) {
         reader = { check, read: (bytes) => this.#type.fromBuffer(bytes) };
       } else {
-        const writer = typeOf(version.schema);
-        const resolver = this.#type.createResolver(writer);
+        const resolver = this.#type.createResolver(this.#olderType(version));
         reader = { check, read: (bytes) => this.#type.fromBuffer(bytes, resolver) };
       }
       this.#readers.set(version, reader);
