@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import "./swc-hook.mjs";
 
-const { fingerprintOf, canonicalForm } = await import("../libs/contracts/src/fingerprint.ts");
+const { fingerprintOf } = await import("../libs/contracts/src/fingerprint.ts");
 const { assertReadable } = await import("../libs/contracts/src/codec.ts");
 
 const root = fileURLToPath(new URL("..", import.meta.url));

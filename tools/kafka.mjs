@@ -47,6 +47,13 @@ export function requireJava() {
   return java;
 }
 
+export function requireMaven() {
+  if (existsSync(join(libsDir, ".stamp"))) return;
+  if (spawnSync("mvn", ["--version"]).error) throw new MissingTool(MAVEN_MISSING);
+}
+
+const MAVEN_MISSING = 'Maven is needed: "mvn" was not found; it brings Kafka\'s jars (Debian: apt install maven)';
+
 /** Kafka's jars under `.local/kafka/libs`, fetched once per content of pom.xml. Returns whether it had to fetch. */
 export function ensureJars() {
   const pom = readFileSync(pomFile);
@@ -60,9 +67,7 @@ export function ensureJars() {
     ["-q", "-B", "-f", pomFile, "dependency:copy-dependencies", `-DoutputDirectory=${arriving}`],
     { encoding: "utf8" },
   );
-  if (mvn.error) {
-    throw new MissingTool('Maven is needed: "mvn" was not found; it brings Kafka\'s jars (Debian: apt install maven)');
-  }
+  if (mvn.error) throw new MissingTool(MAVEN_MISSING);
   if (mvn.status !== 0)
     throw new Error(`Maven could not bring Kafka's jars:\n${(mvn.stdout + mvn.stderr).slice(-2000)}`);
   writeFileSync(join(arriving, ".stamp"), stamp);

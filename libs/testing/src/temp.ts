@@ -4,11 +4,12 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A fresh folder; `remove` it in afterAll, or let `using` do so. */
-export function tempDir(name = "test"): { readonly path: string; remove(): void; [Symbol.dispose](): void } {
+export type TempDir = { readonly path: string; remove(): void };
+
+/** A fresh folder; `remove` it in afterAll. */
+export function tempDir(name = "test"): TempDir {
   const path = mkdtempSync(join(tmpdir(), `tributary-${name}-`));
-  const remove = () => rmSync(path, { recursive: true, force: true });
-  return { path, remove, [Symbol.dispose]: remove };
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
 /** A port that was free a moment ago. Prefer port 0 where the process can say which one it got. */

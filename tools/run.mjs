@@ -1,0 +1,12 @@
+// npm run bench -- NAME, npm run chaos -- NAME: everything this clone needs, then the program.
+import { join } from "node:path";
+import { bootstrap, exitOnError, hand, root } from "./bootstrap.mjs";
+
+const [kind, ...args] = process.argv.slice(2);
+if (!["bench", "chaos"].includes(kind)) {
+  console.error("node tools/run.mjs bench|chaos NAME [options]");
+  process.exit(2);
+}
+bootstrap({ kafka: kind === "chaos" })
+  .then(({ node }) => hand(node, [join(root, kind, "dist/main.js"), ...args]))
+  .then((code) => process.exit(code), exitOnError);

@@ -1,0 +1,125 @@
+// Every check and every test, on one Kafka of its own; the last line is `N passed, N failed`.
+//   V1. A check that fails does not hide the others; it counts as one failed.
+//   V2. A skipped test is a failed one: what is not run proves nothing.
+//   V3. No process is left: every child carries the run's mark in its environment, and whatever still bears it at the end
+//       is killed, named and counted as failed.
+// Runs under Node 24 (npm test sees to that). Arguments go to jest, e.g. `npm test -- --selectProjects unit`.
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { root, run, step } from "./bootstrap.mjs";
+import { startKafka } from "./kafka.mjs";
+
+const RUN_MARK = "TRIBUTARY_TEST_RUN";
+const mark = randomBytes(8).toString("hex");
+process.env[RUN_MARK] = mark;
+
+const node = process.execPath;
+const checks = [
+  ["format and lint", ["node_modules/@biomejs/biome/bin/biome", "ci", "--max-diagnostics=30", "."]],
+  ["rooms", ["tools/check-rooms.mjs"]],
+  ["contracts", ["--conditions=@tributary/source", "tools/generate-contracts.mjs", "--check"]],
+  ["build", ["node_modules/typescript/bin/tsc", "-b"]],
+  ["types of tests", ["node_modules/typescript/bin/tsc", "-p", "tsconfig.tests.json"]],
+];
+
+let passed = 0;
+const failures = [];
+const startedAt = Date.now();
+const workDir = mkdtempSync(join(tmpdir(), "tributary-verify-"));
+let kafka;
+let jest;
+let stopping = false;
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.on(signal, () => {
+    if (stopping) return;
+    stopping = true;
+    failures.push(`stopped by ${signal}`);
+    jest?.kill("SIGTERM");
+  });
+}
+
+try {
+  for (const [name, args] of checks) {
+    if (stopping) break;
+    try {
+      await step(name, () => run(node, args));
+      passed++;
+    } catch (error) {
+      failures.push(name); // V1
+      console.error(`\n${error.message}\n`);
+    }
+  }
+  if (!stopping) {
+    await step("Kafka for this run", async () => {
+      kafka = await startKafka({ dataDir: join(workDir, "kafka"), detached: true });
+    });
+    count(await tests());
+  }
+} catch (error) {
+  failures.push(error.message);
+  console.error(error);
+} finally {
+  await kafka?.stop();
+  rmSync(workDir, { recursive: true, force: true });
+  for (const { pid, command } of marked()) {
+    failures.push(`left behind: ${pid} ${command}`); // V3
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {}
+  }
+}
+for (const failure of failures) console.log(`failed: ${failure}`);
+console.log(`  everything: ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
+console.log(`${passed} passed, ${failures.length} failed`);
+process.exit(failures.length === 0 && passed > 0 ? 0 : 1);
+
+async function tests() {
+  mkdirSync(join(root, ".local"), { recursive: true });
+  const resultFile = join(workDir, "jest.json");
+  const args = ["--experimental-vm-modules", "--no-warnings", "node_modules/jest/bin/jest.js"];
+  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=2", ...process.argv.slice(2));
+  const code = await new Promise((done) => {
+    jest = spawn(node, args, {
+      cwd: root,
+      env: { ...process.env, TRIBUTARY_TEST_KAFKA: kafka.brokers },
+      // jest's report goes to stderr; its JSON to the file.
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    jest.once("close", (status, signal) => done(status ?? signal));
+  });
+  if (!existsSync(resultFile)) throw new Error(`jest ended with ${code} and no result`);
+  return JSON.parse(readFileSync(resultFile, "utf8"));
+}
+
+function count(result) {
+  passed += result.numPassedTests;
+  for (const suite of result.testResults) {
+    const name = suite.name.slice(root.length);
+    if (suite.status === "failed" && suite.assertionResults.length === 0) failures.push(`${name} did not run`);
+    for (const test of suite.assertionResults) {
+      if (test.status !== "passed") failures.push(`${name}: ${test.fullName} (${test.status})`); // V2
+    }
+  }
+  const slow = result.testResults
+    .map((suite) => ({ name: suite.name.slice(root.length), ms: suite.endTime - suite.startTime }))
+    .sort((a, b) => b.ms - a.ms);
+  for (const { name, ms } of slow.slice(0, 8)) console.log(`  ${(ms / 1000).toFixed(1).padStart(6)} s  ${name}`);
+}
+
+function marked() {
+  if (process.platform !== "linux") return [];
+  return readdirSync("/proc").flatMap((entry) => {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) return [];
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+      if (!environment.includes(`${RUN_MARK}=${mark}`)) return [];
+      return [{ pid, command: readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").slice(0, 200) }];
+    } catch {
+      return [];
+    }
+  });
+}
