@@ -1,0 +1,69 @@
+/**
+ * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's word came back.
+ *
+ * E1. Readers are bounded, and so is what waits for each; one that does not read is closed and counted. None slows a frame
+ *     (G4, G9).
+ */
+import type { ServerResponse } from "node:http";
+import type { LocalAnswer } from "./pipeline.ts";
+
+const READERS_MAX = 32;
+const READER_BYTES_MAX = 256 << 10;
+
+export class AnswerFeed {
+  readonly #readers = new Set<ServerResponse>();
+  readonly #latest = new Map<string, LocalAnswer>();
+  readonly #onRefused: (code: "reader-too-many" | "reader-too-slow") => void;
+
+  constructor(onRefused: (code: "reader-too-many" | "reader-too-slow") => void) {
+    this.#onRefused = onRefused;
+  }
+
+  get readers(): number {
+    return this.#readers.size;
+  }
+
+  latest(): readonly LocalAnswer[] {
+    return [...this.#latest.values()];
+  }
+
+  answer(answer: LocalAnswer): void {
+    this.#latest.set(answer.cameraId, answer);
+    this.#send("answer", answer);
+  }
+
+  final(answer: unknown): void {
+    this.#send("final", answer);
+  }
+
+  /** Takes over the response. */
+  read(response: ServerResponse): void {
+    if (this.#readers.size >= READERS_MAX) {
+      this.#onRefused("reader-too-many");
+      response.writeHead(503, { "content-type": "application/json", "retry-after": "5" });
+      response.end(JSON.stringify({ error: { code: "reader-too-many", message: `${READERS_MAX} readers at most` } }));
+      return;
+    }
+    response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+    response.write(": answers\n\n");
+    this.#readers.add(response);
+    response.on("close", () => this.#readers.delete(response));
+    response.on("error", () => this.#readers.delete(response));
+  }
+
+  close(): void {
+    for (const reader of this.#readers) reader.end();
+  }
+
+  #send(event: string, payload: unknown): void {
+    if (this.#readers.size === 0) return;
+    const text = `event: ${event}\ndata: ${JSON.stringify(payload)}\n\n`;
+    for (const reader of this.#readers) {
+      reader.write(text);
+      if (reader.writableLength <= READER_BYTES_MAX) continue;
+      this.#onRefused("reader-too-slow"); // E1
+      this.#readers.delete(reader);
+      reader.destroy();
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/** A camera that plays a folder of JPEGs in the order of their names. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { reasonOf, systemClock } from "@tributary/kernel";
+import type { CameraConfig } from "../config.ts";
+import type { Camera, CameraContext, CameraState } from "./camera.ts";
+
+const RETRY_MS = 5_000;
+
+export class FolderCamera implements Camera {
+  readonly id: string;
+  readonly kind = "folder";
+  readonly #config: Extract<CameraConfig, { kind: "folder" }>;
+  readonly #context: CameraContext;
+  readonly #stopping = new AbortController();
+  #state: CameraState = "starting";
+  #running: Promise<void> | undefined;
+
+  constructor(config: Extract<CameraConfig, { kind: "folder" }>, context: CameraContext) {
+    this.id = config.id;
+    this.#config = config;
+    this.#context = context;
+  }
+
+  get state(): CameraState {
+    return this.#state;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("stopped"));
+    this.#context.queue.onRoom();
+    await this.#running;
+    this.#state = "stopped";
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    const { events } = this.#context;
+    while (!signal.aborted) {
+      try {
+        this.#state = "running";
+        events.onStarted(this.id);
+        const played = await this.#playOnce(signal);
+        if (signal.aborted) return;
+        if (played === 0) throw new Error("it holds no .jpg or .jpeg file");
+        if (this.#config.loop) continue;
+        this.#state = "ended";
+        events.onEnded({ cameraId: this.id, how: `played ${played} frames`, failed: false, retryMs: null });
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#state = "waiting-to-restart";
+        const how = `${this.#config.folder}: ${reasonOf(error)}`;
+        events.onEnded({ cameraId: this.id, how, failed: true, retryMs: RETRY_MS });
+        await systemClock.sleep(RETRY_MS, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #playOnce(signal: AbortSignal): Promise<number> {
+    const { queue, events, frameBytesMax } = this.#context;
+    const names = (await readdir(this.#config.folder)).filter((name) => /\.jpe?g$/i.test(name)).sort();
+    const periodMs = 1_000 / this.#config.fps;
+    let dueMs = systemClock.monotonicMs();
+    for (const name of names) {
+      await systemClock.sleep(Math.max(0, dueMs - systemClock.monotonicMs()), signal);
+      const path = join(this.#config.folder, name);
+      if ((await stat(path)).size > frameBytesMax) {
+        events.onRefused({ cameraId: this.id, code: "camera-frame-oversized", count: 1 });
+        continue;
+      }
+      if (!queue.offer(await readFile(path))) await this.#room();
+      dueMs = Math.max(dueMs + periodMs, systemClock.monotonicMs());
+    }
+    return names.length;
+  }
+
+  #room(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#context.queue.onRoom = resolve;
+    });
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Cuts a stream of concatenated JPEGs into frames.
+ *
+ * J1. It follows segment lengths, so an embedded thumbnail's end marker does not end the frame.
+ * J2. What is not a JPEG between frames (garbage, multipart headers) is skipped and counted; a frame that breaks off is
+ *     dropped, counted, and the next start marker begins anew.
+ * J3. No frame takes more than `frameBytesMax`; a larger one is followed to its end without being kept, so that the next
+ *     is found where it begins (G9).
+ */
+export type SplitterCounts = {
+  readonly skippedBytes: number;
+  readonly brokenFrames: number;
+  readonly oversizedFrames: number;
+};
+
+const SOI = 0xd8;
+const EOI = 0xd9;
+const SOS = 0xda;
+const TEM = 0x01;
+const isRestart = (marker: number): boolean => marker >= 0xd0 && marker <= 0xd7;
+
+type State =
+  | "seek" // for FF
+  | "seek-start" // FF seen, for SOI
+  | "marker" // for FF
+  | "marker-code" // FF seen, for the code
+  | "length-high"
+  | "length-low"
+  | "segment" // `#left` bytes of it to go
+  | "scan" // entropy-coded data
+  | "scan-code"; // FF seen inside it
+
+export class JpegSplitter {
+  readonly #frameBytesMax: number;
+  readonly #onFrame: (jpeg: Buffer) => void;
+  #state: State = "seek";
+  #left = 0;
+  #isScanHeader = false;
+  #parts: Buffer[] = [];
+  #bytes = 0;
+  #isOversized = false;
+  #skippedBytes = 0;
+  #brokenFrames = 0;
+  #oversizedFrames = 0;
+
+  constructor(frameBytesMax: number, onFrame: (jpeg: Buffer) => void) {
+    this.#frameBytesMax = frameBytesMax;
+    this.#onFrame = onFrame;
+  }
+
+  get counts(): SplitterCounts {
+    return {
+      skippedBytes: this.#skippedBytes,
+      brokenFrames: this.#brokenFrames,
+      oversizedFrames: this.#oversizedFrames,
+    };
+  }
+
+  push(chunk: Buffer): void {
+    // Where in this chunk the frame at hand begins; -1 while none is.
+    let start = this.#inFrame ? 0 : -1;
+    for (let at = 0; at < chunk.length; ) {
+      const byte = chunk[at] as number;
+      switch (this.#state) {
+        case "seek": {
+          const next = chunk.indexOf(0xff, at);
+          const end = next === -1 ? chunk.length : next + 1;
+          this.#skippedBytes += end - at;
+          if (next !== -1) this.#state = "seek-start";
+          at = end;
+          continue;
+        }
+        case "seek-start":
+          if (byte === SOI) {
+            this.#skippedBytes -= 1;
+            this.#begin();
+            start = at + 1;
+            this.#state = "marker";
+          } else {
+            this.#skippedBytes += 1;
+            if (byte !== 0xff) this.#state = "seek";
+          }
+          break;
+        case "marker":
+          if (byte === 0xff) this.#state = "marker-code";
+          else start = this.#breakOff(); // J2
+          break;
+        case "marker-code":
+          if (byte === 0xff) break; // fill byte
+          if (byte === EOI) start = this.#end(chunk, start, at);
+          else if (byte === SOI) {
+            this.#brokenFrames += 1; // J2
+            this.#begin();
+            start = at + 1;
+            this.#state = "marker";
+          } else if (byte === TEM || isRestart(byte)) this.#state = "marker";
+          else if (byte === 0) start = this.#breakOff();
+          else {
+            this.#isScanHeader = byte === SOS;
+            this.#state = "length-high";
+          }
+          break;
+        case "length-high":
+          this.#left = byte << 8;
+          this.#state = "length-low";
+          break;
+        case "length-low":
+          this.#left = (this.#left | byte) - 2;
+          if (this.#left < 0) start = this.#breakOff();
+          else this.#endSegmentIfDone();
+          break;
+        case "segment": {
+          const step = Math.min(this.#left, chunk.length - at); // J1
+          this.#left -= step;
+          at += step;
+          this.#endSegmentIfDone();
+          continue;
+        }
+        case "scan": {
+          const next = chunk.indexOf(0xff, at);
+          if (next !== -1) this.#state = "scan-code";
+          at = next === -1 ? chunk.length : next + 1;
+          continue;
+        }
+        case "scan-code":
+          if (byte === 0 || isRestart(byte)) this.#state = "scan";
+          else if (byte !== 0xff) {
+            this.#state = "marker-code";
+            continue; // the same byte, as a marker's code
+          }
+          break;
+        default:
+          this.#state satisfies never;
+      }
+      at += 1;
+    }
+    if (this.#inFrame && start >= 0) this.#keep(chunk.subarray(start));
+  }
+
+  /** The stream ended: a frame that is not whole never will be. */
+  end(): void {
+    if (this.#inFrame) this.#breakOff();
+    this.#state = "seek";
+  }
+
+  get #inFrame(): boolean {
+    return this.#state !== "seek" && this.#state !== "seek-start";
+  }
+
+  #begin(): void {
+    this.#parts = [SOI_BYTES];
+    this.#bytes = SOI_BYTES.length;
+    this.#isOversized = false;
+  }
+
+  #endSegmentIfDone(): void {
+    if (this.#left > 0) this.#state = "segment";
+    else this.#state = this.#isScanHeader ? "scan" : "marker";
+  }
+
+  #breakOff(): -1 {
+    this.#brokenFrames += 1;
+    this.#parts = [];
+    this.#bytes = 0;
+    this.#state = "seek";
+    return -1;
+  }
+
+  #end(chunk: Buffer, start: number, at: number): -1 {
+    this.#keep(chunk.subarray(start, at + 1));
+    const parts = this.#parts;
+    const isOversized = this.#isOversized;
+    this.#parts = [];
+    this.#bytes = 0;
+    this.#state = "seek";
+    if (isOversized) this.#oversizedFrames += 1;
+    else this.#onFrame(Buffer.concat(parts));
+    return -1;
+  }
+
+  #keep(part: Buffer): void {
+    this.#bytes += part.length;
+    if (this.#bytes > this.#frameBytesMax) {
+      this.#isOversized = true; // J3
+      this.#parts = [];
+    }
+    if (!this.#isOversized && part.length > 0) this.#parts.push(part);
+  }
+}
+
+const SOI_BYTES = Buffer.from([0xff, SOI]);

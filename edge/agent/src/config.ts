@@ -1,0 +1,113 @@
+/** The agent's one YAML file. */
+import { httpBlock, logBlock } from "@tributary/config";
+import { isValidId } from "@tributary/kernel";
+import { z } from "zod";
+
+const id = z.string().refine(isValidId, "expected letters, digits, - and _; at most 64, the first a letter or digit");
+const path = z.string().min(1);
+const fps = z.number().positive().max(1_000);
+const whole = (min: number, max: number) => z.number().int().min(min).max(max);
+
+/** What every camera may say. */
+const shared = {
+  id,
+  /** Frames that wait for the model. */
+  queueFramesMax: whole(1, 256).default(4),
+};
+
+/** `skip`: the newest frame wins and skipped ones are counted. `wait`: the source is held up, and no frame is skipped. */
+const whenFull = z.enum(["skip", "wait"]);
+
+const folderCamera = z.strictObject({
+  ...shared,
+  kind: z.literal("folder"),
+  folder: path,
+  fps: fps.default(10),
+  loop: z.boolean().default(false),
+  whenFull: whenFull.default("wait"),
+});
+
+const commandCamera = z.strictObject({
+  ...shared,
+  kind: z.literal("command"),
+  /** Program and arguments; it writes JPEGs to its standard output. No shell. */
+  command: z.array(z.string()).min(1),
+  /** After the program ended. */
+  restart: z.enum(["always", "on-failure", "never"]).default("always"),
+  whenFull: whenFull.default("skip"),
+});
+
+const sheetCamera = z.strictObject({
+  ...shared,
+  kind: z.literal("sheet"),
+  /** Folder with `index.json` and its sheets. */
+  sheets: path,
+  fps: fps.default(10),
+  /** Stops after so many; never, unless told. */
+  frames: whole(1, 1_000_000_000).optional(),
+  /** Photo of the first frame, and how far to the next. */
+  start: whole(0, 1_000_000_000).default(0),
+  stride: whole(1, 1_000_000_000).default(1),
+  /** One JSON line a frame is appended here before the frame is written. */
+  ledger: path.optional(),
+  /** Goes on behind the frames that the ledger already holds. */
+  resume: z.boolean().default(false),
+  whenFull: whenFull.default("wait"),
+});
+
+const camera = z.discriminatedUnion("kind", [folderCamera, commandCamera, sheetCamera]);
+
+export const agentConfig = z
+  .strictObject({
+    deviceId: id,
+    dataDir: path,
+    hardwareClass: z.string().min(1).max(64).default(process.arch),
+    /** Experiment arm. */
+    arm: z.string().min(1).max(64).default("default"),
+    clock: z.enum(["auto", "synchronized", "unsynchronized"]).default("auto"),
+    mqtt: z.strictObject({
+      url: z.string().regex(/^mqtts?:\/\/[^\s]+$/, "expected mqtt://host:port or mqtts://host:port"),
+      password: z.string().min(1),
+      prefix: z.string().min(1).default("tributary"),
+      protocolVersion: z.union([z.literal(4), z.literal(5)]).default(4),
+      keepaliveSeconds: whole(5, 3_600).default(30),
+      connectTimeoutMs: whole(100, 120_000).default(10_000),
+      backoff: z
+        .strictObject({ minMs: whole(10, 60_000).default(250), maxMs: whole(10, 600_000).default(15_000) })
+        .prefault({}),
+    }),
+    http: httpBlock.prefault({}),
+    log: logBlock.prefault({}),
+    model: z.strictObject({ package: path, threads: whole(1, 64).default(1) }),
+    cameras: z.array(camera).max(64).default([]),
+    outbox: z
+      .strictObject({
+        bytesMax: whole(1 << 20, 2 ** 40).default(256 << 20),
+        windowRecords: whole(1, 1_024).default(16),
+        windowBytes: whole(1 << 16, 1 << 28).default(4 << 20),
+      })
+      .prefault({}),
+    predictions: z
+      .strictObject({ batchWaitMs: whole(0, 600_000).default(1_000), batchMax: whole(1, 1_024).default(256) })
+      .prefault({}),
+    windows: z.strictObject({ lengthMs: whole(1_000, 3_600_000).default(60_000) }).prefault({}),
+    limits: z
+      .strictObject({
+        /** A larger frame is classified but not sent. */
+        frameBytesMax: whole(1_024, 8 << 20).default(2_000_000),
+        /** A larger one is not even read. */
+        cameraFrameBytesMax: whole(1_024, 64 << 20).default(8 << 20),
+      })
+      .prefault({}),
+  })
+  .refine((config) => new Set(config.cameras.map(({ id }) => id)).size === config.cameras.length, {
+    path: ["cameras"],
+    message: "every camera needs an id of its own",
+  })
+  .refine((config) => config.mqtt.backoff.minMs <= config.mqtt.backoff.maxMs, {
+    path: ["mqtt", "backoff"],
+    message: "minMs is above maxMs",
+  });
+
+export type AgentConfig = z.output<typeof agentConfig>;
+export type CameraConfig = AgentConfig["cameras"][number];

@@ -1,0 +1,46 @@
+/**
+ * Decides what becomes of one classified frame (METHODS C), with the device's own state: token bucket, triggers, sample key.
+ * Time comes in; the only chance is the keyed draw, so a decision can be replayed (G10).
+ */
+import { createHmac } from "node:crypto";
+import type { RoutingPolicy } from "@tributary/contracts";
+import {
+  type Bucket,
+  bucketInit,
+  bucketSettingsOf,
+  type Calibrated,
+  calibrate,
+  type DeviceDecision,
+  decideOnDevice,
+  sampleDraw,
+} from "@tributary/routing";
+import type { Triggers } from "./triggers.ts";
+
+export type Decided = { readonly calibrated: Calibrated; readonly decision: DeviceDecision; readonly label: string };
+
+export class Decider {
+  readonly #sampleKey: Uint8Array;
+  readonly #triggers: Triggers;
+  #bucket: Bucket | undefined;
+
+  constructor(sampleKey: Uint8Array, triggers: Triggers) {
+    this.#sampleKey = sampleKey;
+    this.#triggers = triggers;
+  }
+
+  /** `frameId` in its written form: what the draw is keyed by. */
+  decide(logits: Float32Array, policy: RoutingPolicy, cameraId: string, frameId: string, nowMs: number): Decided {
+    const calibrated = calibrate(logits, policy.temperature);
+    this.#bucket ??= bucketInit(bucketSettingsOf(policy));
+    const decision = decideOnDevice({
+      policy,
+      calibrated,
+      externalTrigger: this.#triggers.take(cameraId, nowMs),
+      draw: (propensity) => sampleDraw(createHmac("sha256", this.#sampleKey).update(frameId).digest(), propensity),
+      bucket: this.#bucket,
+      nowMs,
+    });
+    this.#bucket = decision.bucket;
+    return { calibrated, decision, label: policy.labels[calibrated.labelIndex] as string };
+  }
+}

@@ -1,0 +1,211 @@
+/** What the agent tells: one typed event gives the log line and the metrics. */
+import { defineEvent } from "@tributary/telemetry";
+
+const LATENCY_BUCKETS_MS = [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 500, 1_000, 5_000];
+
+export const frameAnswered = defineEvent<{
+  cameraId: string;
+  reason: string;
+  escalation: string;
+  dropReason: string;
+  latencyMs: number;
+}>({
+  name: "frame_answered",
+  level: "trace",
+  message: (e) => `${e.cameraId}: ${e.reason} ${e.escalation} in ${e.latencyMs.toFixed(1)} ms`,
+  counter: {
+    name: "tributary_agent_frames_total",
+    help: "Frames answered on the device, by what was decided",
+    labels: ["cameraId", "reason", "escalation", "dropReason"],
+  },
+  histogram: {
+    name: "tributary_agent_answer_latency_ms",
+    help: "From capture to the local answer",
+    buckets: LATENCY_BUCKETS_MS,
+    value: (e) => e.latencyMs,
+  },
+});
+
+export const frameUnreadable = defineEvent<{ cameraId: string; code: string; reason: string }>({
+  name: "frame_unreadable",
+  level: "warn",
+  message: (e) => `${e.cameraId}: a frame was not classified: ${e.reason}`,
+  counter: {
+    name: "tributary_agent_frames_unreadable_total",
+    help: "Frames that no model could read; they have no number and no answer",
+    labels: ["cameraId", "code"],
+  },
+});
+
+export const frameUnrecorded = defineEvent<{ cameraId: string }>({
+  name: "frame_unrecorded",
+  level: "error",
+  message: (e) => `${e.cameraId}: the outbox is full; a frame was answered here only`,
+  counter: {
+    name: "tributary_agent_frames_unrecorded_total",
+    help: "Frames answered on the device that the outbox had no room for; they have no number",
+    labels: ["cameraId"],
+  },
+});
+
+export const frameSkipped = defineEvent<{ cameraId: string }>({
+  name: "frame_skipped",
+  level: "debug",
+  message: (e) => `${e.cameraId}: a newer frame took the place of one that waited`,
+  counter: {
+    name: "tributary_agent_frames_skipped_total",
+    help: "Frames that a newer one replaced before the model was free; they have no number",
+    labels: ["cameraId"],
+  },
+});
+
+export const cameraRefused = defineEvent<{ cameraId: string; code: string; count: number }>({
+  name: "camera_refused",
+  level: "warn",
+  message: (e) => `${e.cameraId}: ${e.code} (${e.count})`,
+  counter: {
+    name: "tributary_agent_camera_refused_total",
+    help: "What a camera wrote that is no usable frame: bytes of garbage, frames broken or too large",
+    labels: ["cameraId", "code"],
+    value: (e) => e.count,
+  },
+});
+
+export const cameraStarted = defineEvent<{ cameraId: string }>({
+  name: "camera_started",
+  level: "info",
+  message: (e) => `${e.cameraId}: started`,
+});
+
+export const cameraEnded = defineEvent<{ cameraId: string; how: string; failed: boolean; retryMs: number | null }>({
+  name: "camera_ended",
+  level: "warn",
+  message: (e) =>
+    `${e.cameraId}: ${e.how}; ${e.retryMs === null ? "that was all" : `again in ${Math.round(e.retryMs)} ms`}`,
+  counter: {
+    name: "tributary_agent_camera_ends_total",
+    help: "Times a camera ended",
+    labels: ["cameraId", "failed"],
+  },
+});
+
+export const modelLoaded = defineEvent<{ modelDigest: string; name: string; version: string; pid: number }>({
+  name: "model_loaded",
+  level: "info",
+  message: (e) => `${e.name} ${e.version} (${e.modelDigest.slice(0, 12)}) runs in process ${e.pid}`,
+});
+
+export const modelLost = defineEvent<{ code: string; reason: string; retryMs: number }>({
+  name: "model_lost",
+  level: "error",
+  message: (e) => `${e.reason}; loading again in ${Math.round(e.retryMs)} ms`,
+  counter: { name: "tributary_agent_model_losses_total", help: "Times the model's process was lost", labels: ["code"] },
+});
+
+export const policyApplied = defineEvent<{ policyVersion: string; from: string }>({
+  name: "policy_applied",
+  level: "info",
+  message: (e) => `routing policy ${e.policyVersion.slice(0, 12)} from ${e.from}`,
+  counter: { name: "tributary_agent_policies_total", help: "Routing policies applied", labels: ["from"] },
+});
+
+export const downlinkRefused = defineEvent<{ channel: string; code: string; reason: string }>({
+  name: "downlink_refused",
+  level: "warn",
+  message: (e) => `${e.channel}: ${e.reason}`,
+  counter: {
+    name: "tributary_agent_downlink_refused_total",
+    help: "Downlink messages that were not used",
+    labels: ["channel", "code"],
+  },
+});
+
+export const linkOnline = defineEvent<{ connections: number }>({
+  name: "link_online",
+  level: "info",
+  message: (e) => `connected (${e.connections})`,
+  counter: { name: "tributary_agent_connections_total", help: "MQTT connections made" },
+});
+
+export const linkOffline = defineEvent<{ reason: string; refused: boolean; retryMs: number }>({
+  name: "link_offline",
+  level: "warn",
+  message: (e) => `${e.refused ? "refused" : "not connected"}: ${e.reason}; again in ${Math.round(e.retryMs)} ms`,
+  counter: {
+    name: "tributary_agent_connection_failures_total",
+    help: "MQTT connections that ended or were not made",
+    labels: ["refused"],
+  },
+});
+
+export const recordSettled = defineEvent<{ stream: string; acked: boolean; bytes: number }>({
+  name: "record_settled",
+  level: "trace",
+  message: (e) => `${e.stream}: ${e.acked ? "acknowledged" : "to be resent"}`,
+  counter: [
+    {
+      name: "tributary_agent_records_total",
+      help: "Uplink records by whether the broker acknowledged them on this connection",
+      labels: ["stream", "acked"],
+    },
+    {
+      name: "tributary_agent_sent_bytes_total",
+      help: "Bytes of acknowledged uplink records",
+      labels: ["stream"],
+      value: (e) => (e.acked ? e.bytes : 0),
+    },
+  ],
+});
+
+export const outboxCommitted = defineEvent<{ commitMs: number }>({
+  name: "outbox_committed",
+  level: "trace",
+  message: (e) => `group commit in ${e.commitMs.toFixed(1)} ms`,
+  histogram: {
+    name: "tributary_agent_commit_ms",
+    help: "Duration of the outbox's group commits",
+    buckets: [1, 2, 5, 10, 20, 50, 100, 500, 2_000],
+    value: (e) => e.commitMs,
+  },
+});
+
+export const outboxDropped = defineEvent<{ dropReason: string; reason: string; count: number }>({
+  name: "outbox_dropped",
+  level: "info",
+  message: (e) => `${e.count} ${e.reason} frames are not sent: ${e.dropReason}`,
+  counter: {
+    name: "tributary_agent_frames_dropped_total",
+    help: "Frames that were to be sent and are not; the edge answer stands",
+    labels: ["dropReason", "reason"],
+    value: (e) => e.count,
+  },
+});
+
+export const outboxFailed = defineEvent<{ reason: string; fatal: boolean }>({
+  name: "outbox_failed",
+  level: "error",
+  message: (e) => `outbox: ${e.reason}`,
+  counter: { name: "tributary_agent_outbox_failures_total", help: "Group commits that failed", labels: ["fatal"] },
+});
+
+export const finalAnswerReceived = defineEvent<{ source: string; settledBy: string }>({
+  name: "final_answer_received",
+  level: "trace",
+  message: (e) => `final answer by ${e.source}: ${e.settledBy}`,
+  counter: {
+    name: "tributary_agent_final_answers_total",
+    help: "Final answers of sent frames that came back",
+    labels: ["source", "settledBy"],
+  },
+});
+
+export const readerRefused = defineEvent<{ code: string }>({
+  name: "reader_refused",
+  level: "warn",
+  message: (e) => `a reader of /v1/answers was closed: ${e.code}`,
+  counter: {
+    name: "tributary_agent_readers_refused_total",
+    help: "Readers of answers that were too many or too slow",
+    labels: ["code"],
+  },
+});

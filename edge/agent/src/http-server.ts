@@ -1,0 +1,128 @@
+/** The agent's local doors. Plain node:http: a device's memory is small. */
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { reasonOf } from "@tributary/kernel";
+import type { AnswerFeed } from "./answer-feed.ts";
+import type { Trigger } from "./triggers.ts";
+
+export type HttpPorts = {
+  readonly feed: AnswerFeed;
+  readonly metrics: () => Promise<string>;
+  readonly metricsContentType: string;
+  readonly status: () => unknown;
+  /** What is wrong; nothing when it lives, is ready. */
+  readonly notLive: () => readonly string[];
+  readonly notReady: () => readonly string[];
+  /** False when there is no such camera. */
+  readonly trigger: (cameraId: string, trigger: Trigger) => boolean;
+};
+
+const BODY_BYTES_MAX = 4_096;
+const TRIGGER_FRAMES_MAX = 10_000;
+const TRIGGER_SECONDS_MAX = 3_600;
+
+export async function serveHttp(host: string, port: number, ports: HttpPorts): Promise<Server> {
+  const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, (request, response) => {
+    route(request, response, ports).catch((error: unknown) => {
+      if (response.headersSent) response.destroy();
+      else refuse(response, 500, "internal", reasonOf(error));
+    });
+  });
+  server.maxConnections = 128;
+  server.listen(port, host);
+  await once(server, "listening");
+  return server;
+}
+
+export const portOf = (server: Server): number => (server.address() as AddressInfo).port;
+
+async function route(request: IncomingMessage, response: ServerResponse, ports: HttpPorts): Promise<void> {
+  const url = new URL(request.url ?? "/", "http://agent");
+  const isGet = request.method === "GET" || request.method === "HEAD";
+  switch (url.pathname) {
+    case "/v1/answers":
+      if (isGet) return ports.feed.read(response);
+      break;
+    case "/v1/latest":
+      if (isGet) return latest(response, ports.feed, url.searchParams.get("cameraId"));
+      break;
+    case "/v1/status":
+      if (isGet) return json(response, 200, ports.status());
+      break;
+    case "/metrics":
+      if (isGet) {
+        response.writeHead(200, { "content-type": ports.metricsContentType });
+        response.end(await ports.metrics());
+        return;
+      }
+      break;
+    case "/health/live":
+      if (isGet) return health(response, ports.notLive());
+      break;
+    case "/health/ready":
+      if (isGet) return health(response, ports.notReady());
+      break;
+    case "/v1/trigger":
+      if (request.method === "POST") return trigger(request, response, ports);
+      break;
+    default:
+      return refuse(response, 404, "not-found", `there is nothing at ${url.pathname}`);
+  }
+  refuse(response, 405, "method-not-allowed", `${request.method} is not possible at ${url.pathname}`);
+}
+
+function latest(response: ServerResponse, feed: AnswerFeed, cameraId: string | null): void {
+  const answers = feed.latest();
+  const answer = answers.find((candidate) => candidate.cameraId === cameraId);
+  if (cameraId === null) json(response, 200, { answers });
+  else if (answer === undefined) refuse(response, 404, "no-answer", `camera "${cameraId}" has no answer yet`);
+  else json(response, 200, answer);
+}
+
+function health(response: ServerResponse, wrong: readonly string[]): void {
+  json(response, wrong.length === 0 ? 200 : 503, { status: wrong.length === 0 ? "ok" : "not-ok", wrong });
+}
+
+async function trigger(request: IncomingMessage, response: ServerResponse, ports: HttpPorts): Promise<void> {
+  let text = "";
+  for await (const chunk of request) {
+    text += String(chunk);
+    if (text.length > BODY_BYTES_MAX) return refuse(response, 413, "body-too-large", `${BODY_BYTES_MAX} bytes at most`);
+  }
+  const parsed = parseTrigger(text);
+  if (typeof parsed === "string") return refuse(response, 400, "trigger-malformed", parsed);
+  if (!ports.trigger(parsed.cameraId, parsed.trigger)) {
+    return refuse(response, 404, "camera-unknown", `there is no camera "${parsed.cameraId}"`);
+  }
+  json(response, 202, { cameraId: parsed.cameraId, ...parsed.trigger });
+}
+
+export function parseTrigger(text: string): string | { readonly cameraId: string; readonly trigger: Trigger } {
+  const shape = `expected {"cameraId": "...", "frames": 1..${TRIGGER_FRAMES_MAX}} or {..., "seconds": 0..${TRIGGER_SECONDS_MAX}}`;
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    return `not JSON; ${shape}`;
+  }
+  if (body === null || typeof body !== "object" || Array.isArray(body)) return shape;
+  const { cameraId, frames, seconds, ...rest } = body as Record<string, unknown>;
+  if (typeof cameraId !== "string" || Object.keys(rest).length > 0) return shape;
+  if ((frames === undefined) === (seconds === undefined)) return `one of frames and seconds; ${shape}`;
+  if (frames !== undefined) {
+    const isGood = Number.isInteger(frames) && (frames as number) >= 1 && (frames as number) <= TRIGGER_FRAMES_MAX;
+    return isGood ? { cameraId, trigger: { frames: frames as number } } : shape;
+  }
+  const isGood = typeof seconds === "number" && seconds > 0 && seconds <= TRIGGER_SECONDS_MAX;
+  return isGood ? { cameraId, trigger: { seconds } } : shape;
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(JSON.stringify(body));
+}
+
+function refuse(response: ServerResponse, status: number, code: string, message: string): void {
+  json(response, status, { error: { code, message } });
+}

@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+/** The agent's process: configuration, start, signals. */
+import { configOrExit } from "@tributary/config";
+import { reasonOf } from "@tributary/kernel";
+import { createTelemetry } from "@tributary/telemetry";
+import { startAgent } from "./agent.ts";
+import { checkAgent } from "./check.ts";
+import { agentConfig } from "./config.ts";
+
+const argv = process.argv.slice(2);
+const config = configOrExit({
+  name: "tributary-agent",
+  summary: "Classifies the frames of this device's cameras, answers at once, and sends what a better model should see.",
+  schema: agentConfig,
+  argv,
+  check: checkAgent,
+});
+
+const telemetry = createTelemetry({ service: "agent", level: config.log.level });
+try {
+  const agent = await startAgent(config, telemetry);
+  const stop = () => {
+    agent.stop().then(
+      () => {
+        telemetry.close();
+        process.exit(0);
+      },
+      (error: unknown) => fail(error),
+    );
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  telemetry.ready({ http: agent.httpPort });
+} catch (error) {
+  fail(error);
+}
+
+function fail(error: unknown): never {
+  process.stderr.write(`tributary-agent: ${reasonOf(error)}\n`);
+  telemetry.close();
+  process.exit(1);
+}

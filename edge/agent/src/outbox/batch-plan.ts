@@ -1,0 +1,27 @@
+/**
+ * When a batch of predictions leaves, and from which end. Pure.
+ *
+ * P1. Fresh predictions leave before the backlog: a reconnecting device is current first and complete later.
+ * P2. Fresh ones wait for company, at most `batchWaitMs`; the backlog never waits.
+ * P3. Nothing leaves offline or beyond the window, so that what waits can still be changed when its frame is dropped.
+ */
+export type BatchState = {
+  readonly online: boolean;
+  readonly windowFree: number;
+  readonly freshCount: number;
+  /** When the oldest fresh one was captured; irrelevant when there is none. */
+  readonly freshOldestMs: number;
+  readonly backlogCount: number;
+};
+
+export type BatchLimits = { readonly batchMax: number; readonly batchWaitMs: number };
+
+export function nextBatch(state: BatchState, limits: BatchLimits, nowMs: number): "fresh" | "backlog" | "wait" {
+  if (!state.online || state.windowFree <= 0) return "wait"; // P3
+  const isDue = state.freshCount >= limits.batchMax || nowMs - state.freshOldestMs >= limits.batchWaitMs;
+  if (state.freshCount > 0 && isDue) return "fresh"; // P1, P2
+  return state.backlogCount > 0 ? "backlog" : "wait";
+}
+
+/** Older than this, a waiting prediction is backlog: it was held up by more than batching. */
+export const freshMsMax = (limits: BatchLimits): number => limits.batchWaitMs * 2 + 1_000;

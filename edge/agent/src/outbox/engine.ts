@@ -1,0 +1,357 @@
+/**
+ * The outbox at work: group commits, what leaves next, what is resent, what is given up. Runs on the worker's thread; its
+ * only I/O is the store and `post`.
+ *
+ * O1. What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2).
+ * O2. A row goes only on the broker's acknowledgement, or when policy drops it (G1, G9).
+ * O3. On every new connection what left before is resent first, per stream in `seq` order; nothing new of a stream leaves
+ *     before that (G3).
+ * O4. A frame is in exactly one prediction record. If its image is given up before that record left, the record says so;
+ *     afterwards the router's clock answers the frame.
+ * O5. A failed commit changes nothing: memory is rebuilt from the store and the same items are tried again.
+ */
+import type { UplinkStream } from "@tributary/contracts";
+import { reasonOf } from "@tributary/kernel";
+import { ageOf, type DeviceTime, expiresAtMs, reportedAgeMs } from "./age.ts";
+import { freshMsMax, nextBatch } from "./batch-plan.ts";
+import { Flight } from "./flight.ts";
+import { FramePlan, type WaitingFrame } from "./frame-plan.ts";
+import { frameRecord, predictionsRecord, reportRecord } from "./records.ts";
+import type {
+  Dropped,
+  DropReason,
+  FrameItem,
+  FromOutbox,
+  OpenOptions,
+  OutboxItem,
+  OutboxStats,
+  RecordKey,
+  ReportStream,
+  ToOutbox,
+} from "./rows.ts";
+import { type FrameRow, OutboxStore, type PredictionRow } from "./store.ts";
+
+type Leaving = { readonly key: RecordKey; readonly payload: Uint8Array; readonly frames: number };
+
+const REPORT_STREAMS: readonly ReportStream[] = ["reported", "metrics", "sketches"];
+/** Nothing but predictions is left to drop: say full, and say it until there is room again. */
+const FULL_UNTIL = 0.95;
+
+export class OutboxEngine {
+  readonly #options: OpenOptions;
+  readonly #now: () => DeviceTime;
+  readonly #post: (message: FromOutbox) => void;
+  readonly #store: OutboxStore;
+  readonly #flight: Flight;
+  #plan = new FramePlan();
+  /** Predictions with an id up to this are backlog. */
+  #backlogUpTo = 0;
+  #backlogCount = 0;
+  #fresh: { id: number; capturedMs: number }[] = [];
+  #reports = 0;
+  #bytes = 0;
+  #isFull = false;
+  #pending: OutboxItem[] = [];
+  #acked: RecordKey[] = [];
+  #policy: Uint8Array | undefined;
+  #items = 0;
+  #dropped: Dropped[] = [];
+
+  constructor(options: OpenOptions, now: () => DeviceTime, post: (message: FromOutbox) => void) {
+    this.#options = options;
+    this.#now = now;
+    this.#post = post;
+    this.#store = new OutboxStore(options.file, now());
+    this.#flight = new Flight(options.limits);
+    let sampleKey = this.#store.setting("sample_key") as Uint8Array | undefined;
+    if (sampleKey === undefined) {
+      sampleKey = crypto.getRandomValues(new Uint8Array(32));
+      this.#store.putSetting("sample_key", sampleKey);
+    }
+    this.#load();
+    post({
+      kind: "opened",
+      opened: {
+        boot: this.#store.boot,
+        bootId: this.#store.bootIdOf(this.#store.boot).toString(),
+        sampleKey,
+        policy: (this.#store.setting("policy") as Uint8Array | undefined) ?? null,
+      },
+    });
+  }
+
+  /** Whether the next commit should not wait for its time. */
+  receive(message: ToOutbox): boolean {
+    switch (message.kind) {
+      case "append":
+        this.#pending.push(message.item);
+        return this.#pending.length >= this.#options.limits.commitFrames;
+      case "link":
+        this.#flight.link(message.online, message.epoch, message.online ? this.#store.left() : []); // O3
+        return message.online;
+      case "settled":
+        if (message.acked) this.#acked.push(message.key);
+        this.#flight.settle(message.key, message.epoch);
+        // A draining window refills at half empty, so that a long backlog is not paced by the commit timer.
+        return this.#flight.halfEmpty(message.key.stream) && this.#hasMoreOf(message.key.stream);
+      case "policy":
+        this.#policy = message.bytes;
+        return false;
+      case "flush":
+        this.tick();
+        this.#post({ kind: "flushed", ticket: message.ticket });
+        return false;
+      case "close":
+        this.tick();
+        this.#store.close();
+        this.#post({ kind: "closed" });
+        return false;
+      default:
+        return message satisfies never;
+    }
+  }
+
+  /** One group commit, and what it lets leave. */
+  tick(): void {
+    const now = this.#now();
+    if (!this.#hasWork(now)) return;
+    const startedMs = performance.now();
+    const pending = this.#pending;
+    const acked = this.#acked;
+    const policy = this.#policy;
+    this.#pending = [];
+    this.#acked = [];
+    this.#policy = undefined;
+    this.#dropped = [];
+    let leaving: Leaving[] = [];
+    try {
+      this.#store.begin();
+      for (const key of acked) this.#bytes -= this.#store.deleteLeft(key); // O2
+      if (policy !== undefined) this.#store.putSetting("policy", policy);
+      for (const item of pending) this.#insert(item, now);
+      this.#giveUp(now);
+      leaving = this.#leave(now);
+      this.#store.commit(); // O1
+    } catch (error) {
+      this.#pending = [...pending, ...this.#pending];
+      this.#acked = [...acked, ...this.#acked];
+      this.#policy ??= policy;
+      this.#recover(error);
+      return;
+    }
+    this.#items += pending.length;
+    this.#post({
+      kind: "committed",
+      items: this.#items,
+      stats: this.#stats(),
+      dropped: this.#dropped,
+      commitMs: performance.now() - startedMs,
+    });
+    for (const { key, payload, frames } of leaving) {
+      this.#flight.sent(key, payload.length);
+      this.#post({ kind: "send", key, payload, frames, epoch: this.#flight.epoch });
+    }
+  }
+
+  #hasWork(now: DeviceTime): boolean {
+    if (this.#pending.length + this.#acked.length > 0 || this.#policy !== undefined) return true;
+    if (this.#plan.hasExpired(now.monotonicMs)) return true;
+    if (!this.#flight.online) return false;
+    return this.#flight.resending || this.#plan.size > 0 || this.#reports > 0 || this.#batchEnd(now) !== "wait";
+  }
+
+  #hasMoreOf(stream: UplinkStream): boolean {
+    if (stream === "frames") return this.#plan.size > 0;
+    if (stream === "predictions") return this.#backlogCount > 0;
+    return this.#reports > 0;
+  }
+
+  #insert(item: OutboxItem, now: DeviceTime): void {
+    if (item.kind === "report") {
+      const dropped = this.#store.insertReport(item, this.#options.limits.reportsMax);
+      this.#reports += 1 - dropped;
+      return;
+    }
+    const isTooLarge = item.jpeg !== null && item.jpeg.length > this.#options.limits.frameBytesMax;
+    if (isTooLarge) this.#note("FRAME_TOO_LARGE", item.body.reason);
+    const taken: FrameItem = isTooLarge
+      ? { ...item, jpeg: null, escalation: "DROPPED", dropReason: "FRAME_TOO_LARGE" }
+      : item;
+    const { id, bytes, frameBytes } = this.#store.insertFrame(taken);
+    this.#bytes += bytes + frameBytes;
+    this.#fresh.push({ id, capturedMs: item.captured.monotonicMs });
+    if (taken.jpeg !== null) this.#plan.add(this.#waitingOf({ ...taken, id, bytes: frameBytes }, now));
+  }
+
+  /** Expired and surplus images go; what they owe stays. */
+  #giveUp(now: DeviceTime): void {
+    for (const frame of this.#plan.expire(now.monotonicMs)) this.#drop(frame, "EXPIRED");
+    const { bytesMax } = this.#options.limits;
+    for (const frame of this.#plan.overflow(this.#bytes - bytesMax, now.monotonicMs)) this.#drop(frame, "OUTBOX_FULL");
+    this.#isFull = this.#bytes > bytesMax || (this.#isFull && this.#bytes > bytesMax * FULL_UNTIL);
+    const backlogBeforeMs = now.monotonicMs - freshMsMax(this.#options.limits);
+    let stale = 0;
+    while (stale < this.#fresh.length && (this.#fresh[stale]?.capturedMs ?? 0) < backlogBeforeMs) stale++;
+    if (stale === 0) return;
+    this.#backlogUpTo = this.#fresh[stale - 1]?.id ?? this.#backlogUpTo;
+    this.#backlogCount += stale;
+    this.#fresh.splice(0, stale);
+  }
+
+  #drop(frame: WaitingFrame, dropReason: DropReason): void {
+    this.#store.markDropped(frame.id, dropReason); // O4
+    this.#store.deleteFrame(frame.id);
+    this.#bytes -= frame.bytes;
+    this.#note(dropReason, frame.reason);
+  }
+
+  #note(dropReason: DropReason, reason: WaitingFrame["reason"]): void {
+    this.#dropped.push({ dropReason, reason, count: 1 });
+  }
+
+  #leave(now: DeviceTime): Leaving[] {
+    if (!this.#flight.online) return [];
+    const leaving: Leaving[] = [];
+    const take = (one: Leaving | undefined): boolean => {
+      if (one === undefined) return false;
+      leaving.push(one);
+      this.#flight.reserve(one.key.stream, one.payload.length);
+      return true;
+    };
+    for (let key = this.#flight.nextResend(); key !== undefined; key = this.#flight.nextResend())
+      take(this.#again(key)); // O3
+    for (const stream of REPORT_STREAMS) {
+      while (this.#reports > 0 && this.#flight.free(stream) > 0 && take(this.#reportOut(stream, now)));
+    }
+    while (this.#flight.free("frames") > 0 && take(this.#frameOut(now)));
+    while (take(this.#batchOut(now)));
+    this.#flight.unreserve();
+    return leaving;
+  }
+
+  #again(key: RecordKey): Leaving | undefined {
+    if (key.stream !== "frames") {
+      const payload = this.#store.record(key);
+      return payload && { key, payload, frames: 0 };
+    }
+    const row = this.#store.leftFrame(key);
+    return row && { key, payload: this.#framePayload(row, key, row.ageMs ?? 0), frames: 1 };
+  }
+
+  #frameOut(now: DeviceTime): Leaving | undefined {
+    const next = this.#plan.next(now.monotonicMs);
+    if (next === undefined) return undefined;
+    const row = this.#store.frame(next.frame.id);
+    const key = this.#takeKey(row.boot, "frames");
+    const ageMs = reportedAgeMs(ageOf(row.captured, now), row.body.deadlineMs);
+    this.#store.markLeft(row.id, key.seq, ageMs);
+    return { key, payload: this.#framePayload(row, key, ageMs), frames: 1 };
+  }
+
+  #framePayload(row: FrameRow, key: RecordKey, ageMs: number): Uint8Array {
+    return frameRecord(this.#senderOf(key), row, this.#store.jpeg(row.id), ageMs);
+  }
+
+  #batchEnd(now: DeviceTime): "fresh" | "backlog" | "wait" {
+    const state = {
+      online: this.#flight.online,
+      windowFree: this.#flight.free("predictions"),
+      freshCount: this.#fresh.length,
+      freshOldestMs: this.#fresh[0]?.capturedMs ?? now.monotonicMs,
+      backlogCount: this.#backlogCount,
+    };
+    return nextBatch(state, this.#options.limits, now.monotonicMs);
+  }
+
+  #batchOut(now: DeviceTime): Leaving | undefined {
+    const end = this.#batchEnd(now);
+    if (end === "wait") return undefined;
+    const rows = sameHead(this.#store.predictions(end, this.#backlogUpTo, this.#options.limits.batchMax));
+    const [head] = rows;
+    if (head === undefined) throw new Error(`the outbox counts ${end} predictions it does not hold`);
+    const key = this.#takeKey(head.boot, "predictions");
+    const decidedBy = this.#store.decidedByOf(head.decidedById);
+    const payload = predictionsRecord(this.#senderOf(key), decidedBy, rows, now);
+    this.#store.putRecord(key, payload);
+    this.#store.deletePredictions(rows);
+    this.#bytes += payload.length - rows.reduce((sum, row) => sum + row.bytes, 0);
+    if (end === "fresh") this.#fresh.splice(0, rows.length);
+    else this.#backlogCount -= rows.length;
+    return { key, payload, frames: rows.length };
+  }
+
+  #reportOut(stream: ReportStream, now: DeviceTime): Leaving | undefined {
+    const row = this.#store.nextReport(stream);
+    if (row === undefined) return undefined;
+    const key = this.#takeKey(row.boot, stream);
+    const payload = reportRecord(this.#senderOf(key), row, now);
+    this.#store.putRecord(key, payload);
+    this.#store.deleteReport(row.id);
+    this.#bytes += payload.length;
+    this.#reports -= 1;
+    return { key, payload, frames: 0 };
+  }
+
+  #takeKey(boot: number, stream: UplinkStream): RecordKey {
+    return { boot, stream, seq: this.#store.takeSeq(boot, stream) };
+  }
+
+  #senderOf(key: RecordKey) {
+    return { deviceId: this.#options.deviceId, bootId: this.#store.bootIdOf(key.boot), seq: BigInt(key.seq) };
+  }
+
+  #waitingOf(frame: Pick<FrameRow, "id" | "bytes" | "body" | "captured">, now: DeviceTime): WaitingFrame {
+    const { body } = frame;
+    return {
+      id: frame.id,
+      reason: body.reason,
+      drawn: body.sampleDrawn,
+      score: body.score,
+      bytes: frame.bytes,
+      expiresAtMs: expiresAtMs(ageOf(frame.captured, now), body.deadlineMs, now),
+    };
+  }
+
+  #stats(): OutboxStats {
+    return {
+      frames: this.#plan.size,
+      predictions: this.#fresh.length + this.#backlogCount,
+      reports: this.#reports,
+      unacked: this.#flight.unacked,
+      bytes: this.#bytes,
+      full: this.#isFull,
+    };
+  }
+
+  /** Memory is what the store says; everything in it is backlog. */
+  #load(): void {
+    const now = this.#now();
+    const totals = this.#store.totals();
+    this.#plan = new FramePlan();
+    for (const row of this.#store.waitingFrames()) this.#plan.add(this.#waitingOf(row, now));
+    this.#fresh = [];
+    this.#backlogUpTo = totals.predictionIdMax;
+    this.#backlogCount = totals.predictions;
+    this.#reports = totals.reports;
+    this.#bytes = totals.bytes;
+  }
+
+  #recover(error: unknown): void {
+    try {
+      this.#store.rollback();
+      this.#load();
+      // What this commit wanted to resend is asked for again.
+      this.#flight.link(this.#flight.online, this.#flight.epoch, this.#flight.online ? this.#store.left() : []);
+      this.#post({ kind: "failed", message: reasonOf(error), fatal: false });
+    } catch (second) {
+      this.#post({ kind: "failed", message: `${reasonOf(error)}; then ${reasonOf(second)}`, fatal: true });
+    }
+  }
+}
+
+/** The longest head of rows that one record can hold: one boot, one model and policy. */
+function sameHead(rows: readonly PredictionRow[]): readonly PredictionRow[] {
+  const [head] = rows;
+  const end = rows.findIndex((row) => row.boot !== head?.boot || row.decidedById !== head.decidedById);
+  return end === -1 ? rows : rows.slice(0, end);
+}

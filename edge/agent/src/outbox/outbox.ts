@@ -1,0 +1,168 @@
+/**
+ * The agent's side of the outbox: hands items to the worker and hears back. Nothing here waits for the disk.
+ *
+ * X1. Items on their way to the store are bounded; beyond that, and when the store is full of what must not be dropped,
+ *     `append` says no and the caller must not number the frame (G2, G9).
+ */
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { Failure } from "@tributary/kernel";
+import type { ClockMode } from "../device-time.ts";
+import type { Dropped, FromOutbox, Opened, OpenOptions, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
+import type { OutboxWorkerData } from "./worker.ts";
+
+export type Send = {
+  readonly key: RecordKey;
+  readonly payload: Uint8Array;
+  readonly frames: number;
+  readonly epoch: number;
+};
+
+export type OutboxHandlers = {
+  readonly onSend: (send: Send) => void;
+  readonly onCommitted: (committed: {
+    readonly items: number;
+    readonly stats: OutboxStats;
+    readonly dropped: readonly Dropped[];
+    readonly commitMs: number;
+  }) => void;
+  readonly onFailed: (failed: { readonly message: string; readonly fatal: boolean }) => void;
+};
+
+const UNCOMMITTED_ITEMS_MAX = 1_024;
+const UNCOMMITTED_BYTES_MAX = 16 << 20;
+/** The worker holds one transaction's rows and a window of payloads. */
+const WORKER_MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
+
+export class Outbox {
+  readonly #worker: Worker;
+  readonly #handlers: OutboxHandlers;
+  readonly opened: Opened;
+  stats: OutboxStats = { frames: 0, predictions: 0, reports: 0, unacked: 0, bytes: 0, full: false };
+  #appended = 0;
+  #committed = 0;
+  /** Sizes of uncommitted items, oldest first. */
+  #uncommitted: number[] = [];
+  #uncommittedBytes = 0;
+  #tickets = 0;
+  readonly #flushes = new Map<number, () => void>();
+  #isClosed = false;
+
+  private constructor(worker: Worker, opened: Opened, handlers: OutboxHandlers) {
+    this.#worker = worker;
+    this.opened = opened;
+    this.#handlers = handlers;
+    worker.on("message", (message: FromOutbox) => this.#receive(message));
+    worker.on("error", (error) => handlers.onFailed({ message: error.message, fatal: true }));
+  }
+
+  static async open(options: OpenOptions & { readonly clock: ClockMode }, handlers: OutboxHandlers): Promise<Outbox> {
+    const isSource = import.meta.url.endsWith(".ts");
+    const worker = new Worker(new URL(isSource ? "worker.ts" : "worker.js", import.meta.url), {
+      workerData: options satisfies OutboxWorkerData,
+      resourceLimits: WORKER_MEMORY,
+      ...(isSource && { execArgv: ["--conditions=@tributary/source"] }),
+    });
+    const [first] = (await once(worker, "message")) as [FromOutbox];
+    if (first.kind !== "opened") {
+      worker.on("error", () => undefined);
+      const why = first.kind === "failed" ? first.message : `unexpected ${first.kind}`;
+      throw new Failure("outbox-unusable", "ask-a-person", `${options.file}: ${why}`);
+    }
+    return new Outbox(worker, first.opened, handlers);
+  }
+
+  /** Whether `append` would take a frame now. X1 */
+  get hasRoom(): boolean {
+    return (
+      !this.stats.full &&
+      this.#uncommitted.length < UNCOMMITTED_ITEMS_MAX &&
+      this.#uncommittedBytes < UNCOMMITTED_BYTES_MAX
+    );
+  }
+
+  /** The number under which the item is committed; see `committed`. */
+  append(item: OutboxItem): number {
+    const jpeg = item.kind === "frame" ? item.jpeg : null;
+    const owned = jpeg === null ? null : new Uint8Array(jpeg);
+    const bytes = owned?.length ?? 512;
+    this.#uncommitted.push(bytes);
+    this.#uncommittedBytes += bytes;
+    this.#appended += 1;
+    this.#worker.postMessage(
+      { kind: "append", item: owned === null ? item : { ...item, jpeg: owned } },
+      owned === null ? [] : [owned.buffer],
+    );
+    return this.#appended;
+  }
+
+  get appended(): number {
+    return this.#appended;
+  }
+
+  /** Items of this process that are durable. */
+  get committed(): number {
+    return this.#committed;
+  }
+
+  link(online: boolean, epoch: number): void {
+    this.#worker.postMessage({ kind: "link", online, epoch });
+  }
+
+  settled(key: RecordKey, acked: boolean, epoch: number): void {
+    this.#worker.postMessage({ kind: "settled", key, acked, epoch });
+  }
+
+  keepPolicy(bytes: Uint8Array): void {
+    this.#worker.postMessage({ kind: "policy", bytes: new Uint8Array(bytes) });
+  }
+
+  /** Resolves when everything appended so far was tried to be committed. */
+  flush(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    const ticket = ++this.#tickets;
+    return new Promise((resolve) => {
+      this.#flushes.set(ticket, resolve);
+      this.#worker.postMessage({ kind: "flush", ticket });
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const exit = once(this.#worker, "exit");
+    this.#worker.postMessage({ kind: "close" });
+    await exit;
+  }
+
+  #receive(message: FromOutbox): void {
+    switch (message.kind) {
+      case "send":
+        this.#handlers.onSend(message);
+        break;
+      case "committed":
+        this.#settle(message.items);
+        this.stats = message.stats;
+        this.#handlers.onCommitted(message);
+        break;
+      case "flushed":
+        this.#flushes.get(message.ticket)?.();
+        this.#flushes.delete(message.ticket);
+        break;
+      case "failed":
+        this.#handlers.onFailed(message);
+        break;
+      case "opened":
+      case "closed":
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #settle(items: number): void {
+    const count = items - this.#committed;
+    for (const bytes of this.#uncommitted.splice(0, count)) this.#uncommittedBytes -= bytes;
+    this.#committed = items;
+  }
+}

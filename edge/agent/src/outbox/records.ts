@@ -1,0 +1,68 @@
+/** Forms the uplink records out of stored rows. The same row, `seq` and age give the same bytes (resends). */
+import { DeviceReported, EdgeFrame, EdgeMetrics, EdgePredictions, EdgeSketches } from "@tributary/contracts";
+import { ageOf, type DeviceTime, reportedAgeMs } from "./age.ts";
+import type { DecidedBy } from "./rows.ts";
+import type { FrameRow, PredictionRow, ReportRow } from "./store.ts";
+
+export type Sender = { readonly deviceId: string; readonly bootId: bigint; readonly seq: bigint };
+
+const clockStateOf = (wallMs: number | null) => (wallMs === null ? "UNSYNCHRONIZED" : "SYNCHRONIZED");
+
+export function frameRecord(sender: Sender, row: FrameRow, jpeg: Uint8Array, ageMs: number): Uint8Array {
+  const { latencyMs: _, ...body } = row.body;
+  return EdgeFrame.encodeSingleObject({
+    ...sender,
+    ...body,
+    frameSeq: BigInt(body.frameSeq),
+    ageMs,
+    clockState: clockStateOf(row.captured.wallMs),
+    jpeg: Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.byteLength),
+    ...row.decidedBy,
+    traceparent: row.traceparent,
+  });
+}
+
+export function predictionsRecord(
+  sender: Sender,
+  decidedBy: DecidedBy,
+  rows: readonly PredictionRow[],
+  now: DeviceTime,
+): Uint8Array {
+  return EdgePredictions.encodeSingleObject({
+    ...sender,
+    ...decidedBy,
+    clockState: clockStateOf(now.wallMs),
+    predictions: rows.map((row) => ({
+      ...row.body,
+      frameSeq: BigInt(row.body.frameSeq),
+      ageMs: reportedAgeMs(ageOf(row.captured, now), row.body.deadlineMs),
+      escalation: row.escalation,
+      dropReason: row.dropReason,
+    })),
+    traceparent: null,
+  });
+}
+
+/** A report's body as JSON; bigints travel as `{"$long": "123"}`. */
+export const reportBody = (body: unknown): string =>
+  JSON.stringify(body, (_, value) => (typeof value === "bigint" ? { $long: value.toString() } : value));
+
+const parseBody = (text: string): Record<string, unknown> =>
+  JSON.parse(text, (_, value) =>
+    value !== null && typeof value === "object" && "$long" in value ? BigInt(value.$long) : value,
+  );
+
+export function reportRecord(sender: Sender, row: ReportRow, now: DeviceTime): Uint8Array {
+  const body = { ...parseBody(row.body), ...sender, clockState: clockStateOf(now.wallMs) };
+  const ageMs = ageOf(row.closed, now).ageMs;
+  switch (row.stream) {
+    case "metrics":
+      return EdgeMetrics.encodeSingleObject({ ...body, ageMs } as unknown as EdgeMetrics);
+    case "sketches":
+      return EdgeSketches.encodeSingleObject({ ...body, ageMs } as unknown as EdgeSketches);
+    case "reported":
+      return DeviceReported.encodeSingleObject(body as unknown as DeviceReported);
+    default:
+      return row.stream satisfies never;
+  }
+}

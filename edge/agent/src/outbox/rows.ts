@@ -1,0 +1,118 @@
+/** What goes into the outbox and what it tells back; plain data that crosses the worker's border. */
+import type { EdgePrediction, UplinkStream } from "@tributary/contracts";
+import type { Captured } from "./age.ts";
+
+export type EscalationReason = EdgePrediction["reason"];
+export type Escalation = EdgePrediction["escalation"];
+export type DropReason = EdgePrediction["dropReason"];
+
+/** What a batch has in common. */
+export type DecidedBy = {
+  readonly modelDigest: string;
+  readonly preprocessingDigest: string;
+  readonly policyVersion: string;
+  readonly arm: string;
+};
+
+/** A prediction but for what is only known when it leaves; numbers, so that it is also JSON. */
+export type PredictionBody = Omit<EdgePrediction, "frameSeq" | "ageMs" | "escalation" | "dropReason"> & {
+  readonly frameSeq: number;
+};
+
+/** One decided frame. */
+export type FrameItem = {
+  readonly kind: "frame";
+  readonly captured: Captured;
+  readonly decidedBy: DecidedBy;
+  readonly body: PredictionBody;
+  readonly escalation: Escalation;
+  readonly dropReason: DropReason;
+  /** With escalation QUEUED only. */
+  readonly jpeg: Uint8Array | null;
+  readonly traceparent: string | null;
+};
+
+/** A window or report; its `seq` and age are filled in when it leaves. JSON without them. */
+export type ReportStream = Exclude<UplinkStream, "frames" | "predictions">;
+export type ReportItem = {
+  readonly kind: "report";
+  readonly stream: ReportStream;
+  readonly closed: Captured;
+  readonly body: string;
+};
+
+export type OutboxItem = FrameItem | ReportItem;
+
+export type RecordKey = { readonly boot: number; readonly stream: UplinkStream; readonly seq: number };
+
+export type OutboxStats = {
+  /** Frames that wait with their image. */
+  readonly frames: number;
+  readonly predictions: number;
+  readonly reports: number;
+  /** Left, and not acknowledged yet. */
+  readonly unacked: number;
+  readonly bytes: number;
+  /** Nothing more can be dropped to make room. */
+  readonly full: boolean;
+};
+
+export type Dropped = { readonly dropReason: DropReason; readonly reason: EscalationReason; readonly count: number };
+
+export type OutboxLimits = {
+  readonly bytesMax: number;
+  readonly frameBytesMax: number;
+  readonly batchMax: number;
+  readonly batchWaitMs: number;
+  /** Group commit: whichever comes first. */
+  readonly commitMs: number;
+  readonly commitFrames: number;
+  /** Records in flight per stream. */
+  readonly windowRecords: number;
+  /** And in bytes, all streams together; one record always may. */
+  readonly windowBytes: number;
+  readonly reportsMax: number;
+};
+
+export type OpenOptions = {
+  readonly file: string;
+  readonly deviceId: string;
+  readonly limits: OutboxLimits;
+};
+
+export type Opened = {
+  readonly boot: number;
+  readonly bootId: string;
+  readonly sampleKey: Uint8Array;
+  /** The last policy that came down, in single-object encoding. */
+  readonly policy: Uint8Array | null;
+};
+
+export type ToOutbox =
+  | { readonly kind: "append"; readonly item: OutboxItem }
+  | { readonly kind: "link"; readonly online: boolean; readonly epoch: number }
+  | { readonly kind: "settled"; readonly key: RecordKey; readonly acked: boolean; readonly epoch: number }
+  | { readonly kind: "policy"; readonly bytes: Uint8Array }
+  | { readonly kind: "flush"; readonly ticket: number }
+  | { readonly kind: "close" };
+
+export type FromOutbox =
+  | { readonly kind: "opened"; readonly opened: Opened }
+  | {
+      readonly kind: "send";
+      readonly key: RecordKey;
+      readonly payload: Uint8Array;
+      readonly frames: number;
+      readonly epoch: number;
+    }
+  | {
+      readonly kind: "committed";
+      /** Items of this process committed so far. */
+      readonly items: number;
+      readonly stats: OutboxStats;
+      readonly dropped: readonly Dropped[];
+      readonly commitMs: number;
+    }
+  | { readonly kind: "flushed"; readonly ticket: number }
+  | { readonly kind: "failed"; readonly message: string; readonly fatal: boolean }
+  | { readonly kind: "closed" };

@@ -1,0 +1,49 @@
+/** The outbox's thread: runs the engine on a timer, so that no frame ever waits for the disk (G4). */
+import { parentPort, workerData } from "node:worker_threads";
+import { Failure, reasonOf } from "@tributary/kernel";
+import { type ClockMode, deviceTime } from "../device-time.ts";
+import { OutboxEngine } from "./engine.ts";
+import type { FromOutbox, OpenOptions, ToOutbox } from "./rows.ts";
+
+export type OutboxWorkerData = OpenOptions & { readonly clock: ClockMode };
+
+const port = parentPort;
+if (port === null) throw new Failure("outbox-not-a-worker", "give-up", "outbox/worker is started as a worker thread");
+
+const { clock, ...options } = workerData as OutboxWorkerData;
+const post = (message: FromOutbox) => {
+  // Handing the bytes over, not copying them: they are this thread's alone.
+  const transfer = message.kind === "send" ? [message.payload.buffer as ArrayBuffer] : [];
+  port.postMessage(message, transfer);
+};
+
+let engine: OutboxEngine;
+try {
+  engine = new OutboxEngine(options, deviceTime(clock), (message) => post(owned(message)));
+} catch (error) {
+  post({ kind: "failed", message: reasonOf(error), fatal: true });
+  throw error;
+}
+
+let soon: NodeJS.Immediate | undefined;
+const timer = setInterval(() => engine.tick(), options.limits.commitMs);
+
+port.on("message", (message: ToOutbox) => {
+  const isUrgent = engine.receive(message);
+  if (message.kind === "close") {
+    clearInterval(timer);
+    if (soon !== undefined) clearImmediate(soon);
+    port.close();
+  } else if (isUrgent && soon === undefined) {
+    soon = setImmediate(() => {
+      soon = undefined;
+      engine.tick();
+    });
+  }
+});
+
+/** Small buffers share a pool; what is handed over must not. */
+function owned(message: FromOutbox): FromOutbox {
+  if (message.kind !== "send" || message.payload.byteLength === message.payload.buffer.byteLength) return message;
+  return { ...message, payload: new Uint8Array(message.payload) };
+}

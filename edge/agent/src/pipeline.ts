@@ -1,0 +1,154 @@
+/**
+ * One frame through the device: classify, decide, answer, owe.
+ *
+ * L1. The local answer is out before the outbox is told, and waits neither for it nor for the cloud (G4).
+ * L2. A frame gets its number when it has its answer, in order of arrival per camera: numbers have no gaps, and a frame that
+ *     no model could read, or that the outbox has no room for, has none (G2).
+ */
+import { randomBytes } from "node:crypto";
+import type { RoutingPolicy } from "@tributary/contracts";
+import type { Inference, InferenceResult } from "@tributary/inference";
+import type { CameraFrame } from "./cameras/frame-queue.ts";
+import type { Decided, Decider } from "./decider.ts";
+import { monotonicMs } from "./device-time.ts";
+import type { DecidedBy, OutboxItem, PredictionBody } from "./outbox/rows.ts";
+
+export type LocalAnswer = {
+  /** Null: answered here only. */
+  readonly frameId: string | null;
+  readonly deviceId: string;
+  readonly bootId: string;
+  readonly cameraId: string;
+  readonly frameSeq: number | null;
+  readonly label: string;
+  readonly confidence: number;
+  readonly margin: number;
+  readonly entropy: number;
+  readonly score: number;
+  readonly reason: string;
+  readonly escalation: string;
+  readonly dropReason: string;
+  readonly latencyMs: number;
+  readonly capturedAt: number | null;
+  readonly modelDigest: string;
+  readonly policyVersion: string;
+};
+
+export type Identity = {
+  readonly deviceId: string;
+  readonly bootId: string;
+  readonly arm: string;
+  readonly modelDigest: string;
+  readonly preprocessingDigest: string;
+};
+
+export type PipelinePorts = {
+  readonly infer: (jpeg: Uint8Array) => Promise<InferenceResult>;
+  readonly policy: () => RoutingPolicy;
+  readonly outbox: { readonly hasRoom: boolean; append(item: OutboxItem): number };
+  readonly onAnswer: (answer: LocalAnswer, inference: Inference) => void;
+  readonly onUnreadable: (unreadable: {
+    readonly cameraId: string;
+    readonly code: string;
+    readonly reason: string;
+  }) => void;
+};
+
+export class Pipeline {
+  readonly #identity: Identity;
+  readonly #decider: Decider;
+  readonly #ports: PipelinePorts;
+  readonly #frameSeqs = new Map<string, number>();
+  #decidedBy: DecidedBy | undefined;
+
+  constructor(identity: Identity, decider: Decider, ports: PipelinePorts) {
+    this.#identity = identity;
+    this.#decider = decider;
+    this.#ports = ports;
+  }
+
+  /** Null when the frame could not be read. One call at a time. */
+  async process(frame: CameraFrame): Promise<LocalAnswer | null> {
+    const result = await this.#ports.infer(frame.jpeg);
+    if (!result.ok) {
+      this.#ports.onUnreadable({ cameraId: frame.cameraId, code: result.code, reason: result.message });
+      return null;
+    }
+    const { deviceId, bootId, modelDigest } = this.#identity;
+    const policy = this.#ports.policy();
+    const isRecorded = this.#ports.outbox.hasRoom;
+    const nextSeq = (this.#frameSeqs.get(frame.cameraId) ?? 0) + 1;
+    const frameId = `${deviceId}:${bootId}:${frame.cameraId}:${nextSeq}`;
+    const nowMs = monotonicMs();
+    const decided = this.#decider.decide(result.inference.logits, policy, frame.cameraId, frameId, nowMs);
+    if (isRecorded) this.#frameSeqs.set(frame.cameraId, nextSeq); // L2
+    const { calibrated, decision, label } = decided;
+    const answer: LocalAnswer = {
+      frameId: isRecorded ? frameId : null,
+      deviceId,
+      bootId,
+      cameraId: frame.cameraId,
+      frameSeq: isRecorded ? nextSeq : null,
+      label,
+      confidence: calibrated.confidence,
+      margin: calibrated.margin,
+      entropy: calibrated.entropy,
+      score: decision.score,
+      reason: decision.reason,
+      escalation: decision.escalation,
+      dropReason: decision.dropReason,
+      latencyMs: nowMs - frame.captured.monotonicMs,
+      capturedAt: frame.captured.wallMs,
+      modelDigest,
+      policyVersion: policy.policyVersion,
+    };
+    this.#ports.onAnswer(answer, result.inference); // L1
+    if (isRecorded) this.#ports.outbox.append(this.#itemOf(frame, decided, answer, policy, nextSeq));
+    return answer;
+  }
+
+  #itemOf(frame: CameraFrame, decided: Decided, answer: LocalAnswer, policy: RoutingPolicy, seq: number): OutboxItem {
+    const { decision, calibrated } = decided;
+    const body: PredictionBody = {
+      cameraId: frame.cameraId,
+      frameSeq: seq,
+      label: decided.label,
+      confidence: calibrated.confidence,
+      margin: calibrated.margin,
+      entropy: calibrated.entropy,
+      score: decision.score,
+      latencyMs: answer.latencyMs,
+      capturedAt: frame.captured.wallMs,
+      reason: decision.reason,
+      deadlineMs: policy.deadlineMs,
+      sampleCorrectness: decision.sampleCorrectness,
+      samplePropensity: decision.samplePropensity,
+      sampleDrawn: decision.sampleDrawn,
+    };
+    const isQueued = decision.escalation === "QUEUED";
+    return {
+      kind: "frame",
+      captured: frame.captured,
+      decidedBy: this.#decidedByOf(policy),
+      body,
+      escalation: decision.escalation,
+      dropReason: decision.dropReason,
+      jpeg: isQueued ? frame.jpeg : null,
+      traceparent: isQueued ? traceparent() : null,
+    };
+  }
+
+  #decidedByOf(policy: RoutingPolicy): DecidedBy {
+    if (this.#decidedBy?.policyVersion !== policy.policyVersion) {
+      const { modelDigest, preprocessingDigest, arm } = this.#identity;
+      this.#decidedBy = { modelDigest, preprocessingDigest, policyVersion: policy.policyVersion, arm };
+    }
+    return this.#decidedBy;
+  }
+}
+
+/** W3C trace context: a sent frame's journey begins here. */
+function traceparent(): string {
+  const hex = randomBytes(24).toString("hex");
+  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-01`;
+}

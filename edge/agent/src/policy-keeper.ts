@@ -1,0 +1,64 @@
+/**
+ * The routing policy in force.
+ *
+ * R1. A policy counts only for the model it was learned for, with that model's labels.
+ * R2. The last one that came down survives restarts; else the package's own is used.
+ */
+import { RoutingPolicy } from "@tributary/contracts";
+import { Failure } from "@tributary/kernel";
+import { completePolicy, parsePolicy } from "@tributary/routing";
+
+export type PolicyOrigin = "package" | "outbox" | "downlink";
+
+export type PolicyModel = { readonly digest: string; readonly labels: readonly string[]; readonly policy: unknown };
+
+export class PolicyKeeper {
+  readonly #model: PolicyModel;
+  #policy: RoutingPolicy;
+  #origin: PolicyOrigin = "package";
+
+  /** Throws Failure when the package has no usable policy. */
+  constructor(model: PolicyModel, sha256Hex: (text: string) => string) {
+    this.#model = model;
+    if (model.policy === null) {
+      throw new Failure(
+        "package-policy-missing",
+        "give-up",
+        "the package has no policy.json: it is not an edge package",
+      );
+    }
+    const content = parsePolicy(model.policy);
+    this.#policy = completePolicy(content, { modelDigest: model.digest, createdAt: 0, sha256Hex });
+    this.#check(this.#policy);
+  }
+
+  get policy(): RoutingPolicy {
+    return this.#policy;
+  }
+
+  get origin(): PolicyOrigin {
+    return this.#origin;
+  }
+
+  /** Throws Failure or ContractError and leaves the policy as it is. Returns whether anything changed. */
+  apply(bytes: Uint8Array, origin: PolicyOrigin): boolean {
+    const policy = RoutingPolicy.decodeSingleObject(bytes);
+    parsePolicy(policy);
+    this.#check(policy);
+    const isNew = policy.policyVersion !== this.#policy.policyVersion;
+    this.#policy = policy;
+    this.#origin = origin;
+    return isNew;
+  }
+
+  // R1
+  #check(policy: RoutingPolicy): void {
+    if (policy.modelDigest !== this.#model.digest) {
+      throw new Failure("policy-other-model", "give-up", `the policy is for model ${policy.modelDigest.slice(0, 12)}`);
+    }
+    const { labels } = this.#model;
+    if (policy.labels.length !== labels.length || policy.labels.some((label, i) => label !== labels[i])) {
+      throw new Failure("policy-other-labels", "give-up", "the policy's labels are not the model's");
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Joins the outbox to MQTT: what leaves is published as it comes, what is settled is told, and what comes down is handed on.
+ *
+ * U1. Every connection has an epoch; a record formed for an earlier one is not published on a later one, where the outbox
+ *     resends it in its place (G3).
+ */
+import { mqttTopics } from "@tributary/contracts";
+import { type Clock, Failure, invariant, type Random } from "@tributary/kernel";
+import { MqttLink } from "@tributary/mqtt";
+import type { AgentConfig } from "./config.ts";
+import type { Send } from "./outbox/outbox.ts";
+import type { RecordKey } from "./outbox/rows.ts";
+
+export type UplinkPorts = {
+  readonly link: (online: boolean, epoch: number) => void;
+  readonly settled: (key: RecordKey, acked: boolean, epoch: number) => void;
+  readonly onPolicy: (payload: Buffer) => void;
+  readonly onResults: (payload: Buffer) => void;
+  readonly onOnline: (connections: number) => void;
+  readonly onOffline: (offline: { reason: string; refused: boolean; retryMs: number }) => void;
+  readonly onSettled: (settled: { stream: string; acked: boolean; bytes: number }) => void;
+};
+
+export class Uplink {
+  readonly #topics: ReturnType<typeof mqttTopics>;
+  readonly #deviceId: string;
+  readonly #ports: UplinkPorts;
+  readonly #link: MqttLink;
+  #epoch = 0;
+  #inFlight = 0;
+  #wasOnline = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor(config: Pick<AgentConfig, "deviceId" | "mqtt">, ports: UplinkPorts, clock: Clock, random: Random) {
+    const { deviceId, mqtt } = config;
+    this.#deviceId = deviceId;
+    this.#ports = ports;
+    this.#topics = mqttTopics(mqtt.prefix);
+    this.#link = new MqttLink(
+      {
+        url: mqtt.url,
+        clientId: deviceId,
+        username: deviceId,
+        password: mqtt.password,
+        protocolVersion: mqtt.protocolVersion,
+        keepaliveSeconds: mqtt.keepaliveSeconds,
+        connectTimeoutMs: mqtt.connectTimeoutMs,
+        backoff: mqtt.backoff,
+        availabilityTopic: this.#topics.availability(deviceId),
+        subscriptions: [this.#topics.policy(deviceId), this.#topics.results(deviceId)],
+      },
+      {
+        onOnline: () => {
+          this.#wasOnline = true;
+          ports.link(true, ++this.#epoch);
+          ports.onOnline(this.#epoch);
+        },
+        onOffline: (offline) => {
+          if (this.#wasOnline) ports.link(false, this.#epoch);
+          this.#wasOnline = false;
+          ports.onOffline(offline);
+        },
+        onMessage: (topic, payload) => {
+          if (topic === this.#topics.policy(deviceId)) ports.onPolicy(payload);
+          else if (topic === this.#topics.results(deviceId)) ports.onResults(payload);
+        },
+      },
+      clock,
+      random,
+    );
+  }
+
+  get online(): boolean {
+    return this.#link.online;
+  }
+
+  start(): void {
+    this.#link.start();
+  }
+
+  send({ key, payload, epoch }: Send): void {
+    if (epoch !== this.#epoch) return; // U1
+    this.#inFlight += 1;
+    this.#link.publish(this.#topics.up(this.#deviceId, key.stream), payload, (acked) => {
+      this.#inFlight -= 1;
+      invariant(this.#inFlight >= 0, "a publish settles once");
+      this.#ports.settled(key, acked, epoch);
+      this.#ports.onSettled({ stream: key.stream, acked, bytes: payload.length });
+      if (this.#inFlight === 0) this.#onIdle?.();
+    });
+  }
+
+  /** Gives what is in flight a moment to be acknowledged, then says goodbye. */
+  async stop(graceMs: number): Promise<void> {
+    if (this.#inFlight > 0 && this.online) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, graceMs);
+        this.#onIdle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    await this.#link.stop();
+  }
+}
+
+export const downlinkFailure = (error: unknown): { readonly code: string; readonly reason: string } => {
+  if (error instanceof Failure) return { code: error.code, reason: error.message };
+  const code = (error as { code?: unknown } | null)?.code;
+  return { code: typeof code === "string" ? code : "unusable", reason: error instanceof Error ? error.message : "" };
+};
