@@ -1,0 +1,131 @@
+import { describe, expect, test } from "@jest/globals";
+import { Failure } from "@tributary/kernel";
+import { isPackagePath, parseManifest } from "./manifest.ts";
+import { parseCalibration, parseGoldenIndex, parseLabels } from "./package-documents.ts";
+import { parsePreprocessing } from "./preprocessing.ts";
+
+const file = { sha256: "a".repeat(64), bytes: 1 };
+const manifest = {
+  formatVersion: 1,
+  name: "edge-resnet8",
+  version: "1.0.0",
+  input: "jpeg",
+  files: {
+    "model.onnx": file,
+    "preprocessor_config.json": file,
+    "labels.json": file,
+    "calibration.json": file,
+    "reference_sketch.json": file,
+    "golden/index.json": file,
+  },
+  tensors: { input: "input", logits: "logits", features: null },
+  hardwareClass: "pi-4",
+  latencyBudgetMs: 50,
+  metrics: { accuracy: 0.85 },
+  lineage: { data: "CIFAR-10" },
+};
+const preprocessor = {
+  do_resize: true,
+  size: { height: 24, width: 32 },
+  resample: 3,
+  do_rescale: true,
+  rescale_factor: 1 / 255,
+  do_normalize: true,
+  image_mean: [0.5, 0.4, 0.3],
+  image_std: [0.2, 0.25, 0.3],
+};
+
+function failureOf(run: () => unknown): Failure {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
+  throw new Error("nothing was refused");
+}
+
+describe("manifest", () => {
+  test("a good one comes back as it was", () => {
+    expect(parseManifest(manifest)).toEqual(manifest);
+  });
+
+  test("every wrong key is named at once (M1)", () => {
+    const { "model.onnx": _, ...rest } = manifest.files;
+    const wrong = {
+      ...manifest,
+      versoin: "1",
+      latencyBudgetMs: -1,
+      metrics: { accuracy: "high" },
+      tensors: { ...manifest.tensors, extra: 1 },
+      files: { ...rest, "../evil": file, "labels.json": { sha256: "XYZ", bytes: 1e15 } },
+    };
+    const failure = failureOf(() => parseManifest(wrong));
+    expect(failure.code).toBe("package-manifest-invalid");
+    const named = ["versoin: unknown key", "latencyBudgetMs", "metrics.accuracy", "tensors.extra: unknown key"];
+    named.push('files["../evil"]', 'files["labels.json"].sha256', 'files["labels.json"].bytes', 'files["model.onnx"]');
+    for (const key of named) expect(failure.message).toContain(key);
+  });
+
+  test.each(["", "/etc/passwd", "a/../b", "..", "./a", "a//b", "a/", "C:\\x", ".hidden", "a\0b", "manifest.json"])(
+    "no path of a package: %j (M2)",
+    (path) => expect(isPackagePath(path)).toBe(false),
+  );
+
+  test.each([null, [], "x", 7, {}])("not a manifest: %j", (json) => {
+    expect(failureOf(() => parseManifest(json)).code).toBe("package-manifest-invalid");
+  });
+});
+
+describe("preprocessor_config.json", () => {
+  test("becomes one multiplication and addition per channel", () => {
+    const parsed = parsePreprocessing(preprocessor);
+    expect(parsed).toMatchObject({
+      resize: { width: 32, height: 24, kernel: "bicubic" },
+      channelOrder: "RGB",
+      layout: "channels_first",
+    });
+    for (const [channel, pixel] of [0, 128, 255].entries()) {
+      const expected = (pixel / 255 - (preprocessor.image_mean[channel] ?? 0)) / (preprocessor.image_std[channel] ?? 1);
+      expect(pixel * (parsed.scale[channel] ?? 0) + (parsed.offset[channel] ?? 0)).toBeCloseTo(expected, 12);
+    }
+  });
+
+  test("what is switched off is not done", () => {
+    const parsed = parsePreprocessing({ do_resize: false, do_rescale: false, do_normalize: false });
+    expect(parsed).toMatchObject({ resize: null, scale: [1, 1, 1], offset: [-0, -0, -0] });
+  });
+
+  test("grey takes one channel", () => {
+    const grey = { ...preprocessor, channel_order: "L", image_mean: 0.5, image_std: [0.25] };
+    expect(parsePreprocessing(grey)).toMatchObject({ scale: [1 / 255 / 0.25], offset: [-2] });
+  });
+
+  test.each([
+    [{ resample: 0 }, "nearest"],
+    [{ resample: 7 }, "resample"],
+    [{ size: { shortest_edge: 32 } }, "size.shortest_edge: unknown key"],
+    [{ do_center_crop: true }, "do_center_crop: unknown key"],
+    [{ image_std: [0, 1, 1] }, "image_std"],
+    [{ image_mean: [0.5] }, "image_mean"],
+    [{ channel_order: "GBR" }, "channel_order"],
+    [{ data_format: "NCHW" }, "data_format"],
+    [{ do_resize: "yes" }, "do_resize"],
+    [{ channel_order: "L", do_convert_rgb: true, image_mean: 0, image_std: 1 }, "do_convert_rgb"],
+  ])("%j is refused, naming %s", (change, named) => {
+    const failure = failureOf(() => parsePreprocessing({ ...preprocessor, ...change }));
+    expect(failure.code).toBe("package-preprocessor-invalid");
+    expect(failure.message).toContain(named);
+  });
+});
+
+test("labels, calibration and golden frames are checked", () => {
+  expect(parseLabels(["cat", "dog"])).toEqual(["cat", "dog"]);
+  expect(failureOf(() => parseLabels(["cat", "cat"])).code).toBe("package-labels-invalid");
+  expect(failureOf(() => parseLabels(["cat", 2])).code).toBe("package-labels-invalid");
+  expect(failureOf(() => parseCalibration({ method: "temperature", temperature: 0 })).message).toContain("temperature");
+  const frame = { jpeg: "golden/a.jpg", pixels: "golden/a.rgb", tensorDigest: "b".repeat(64), logits: [1, 2] };
+  expect(parseGoldenIndex({ formatVersion: 1, frames: [frame] }, 2).frames).toEqual([frame]);
+  const tooShort = failureOf(() => parseGoldenIndex({ formatVersion: 1, frames: [frame] }, 3));
+  expect(tooShort.message).toContain("frames[0].logits: expected 3");
+});
