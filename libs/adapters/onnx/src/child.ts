@@ -8,7 +8,8 @@ import { Socket } from "node:net";
 import { type Inference, type InferenceResult, quantiseTensor } from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import sharp from "sharp";
-import { decodePicture, Normaliser, type Picture, pictureStatistics } from "./preprocess.ts";
+import { Normaliser, pictureStatistics } from "./normaliser.ts";
+import { decodePicture, type Picture } from "./preprocess.ts";
 import {
   type ChildInit,
   decodeInfer,

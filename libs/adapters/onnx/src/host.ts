@@ -3,7 +3,8 @@
  * H1. (G6) A model loads only from a package whose every file was just checked, in a child that checks the model again.
  * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
  * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told
- *     `model-host-exited`; nobody waits for ever. */
+ *     `model-host-exited`; nobody waits for ever.
+ * H4. A child that does not speak the protocol is ended: what it says is checked as any other input is. */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { join } from "node:path";
@@ -122,7 +123,13 @@ class ChildModel implements LoadedModel {
     this.pid = child.pid ?? -1;
     this.#pipe = child.stdio[3] as Socket;
     const reader = new MessageReader((kind, body) => this.#receive(kind, body));
-    this.#pipe.on("data", (chunk: Buffer) => reader.push(chunk));
+    this.#pipe.on("data", (chunk: Buffer) => {
+      try {
+        reader.push(chunk);
+      } catch {
+        child.kill("SIGKILL"); // H4
+      }
+    });
     this.#pipe.on("error", () => {}); // The exit says it.
     child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_LENGTH);
@@ -214,7 +221,7 @@ class ChildModel implements LoadedModel {
     if (kind === messageKinds.answers) {
       const { id, results } = decodeAnswers(body);
       const pending = this.#pending.get(id);
-      if (pending === undefined) return;
+      if (pending?.pictures !== results.length) throw new RangeError(`${results.length} answers to request ${id}`); // H4
       this.#pending.delete(id);
       this.#inFlightPictures -= pending.pictures;
       this.#inFlightBytes -= pending.bytes;

@@ -1,0 +1,262 @@
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import {
+  type LoadedModel,
+  type ModelPackage,
+  packageFiles,
+  parseCalibration,
+  parseGoldenIndex,
+  parseLabels,
+  parseManifest,
+  parsePreprocessing,
+  parseReferenceSketch,
+} from "@tributary/inference";
+import { Failure, seededRandom } from "@tributary/kernel";
+import { checkGoldenFrames } from "./golden.ts";
+import { type HostLimits, OnnxModelHost } from "./host.ts";
+
+jest.setTimeout(30_000);
+
+const models = join(import.meta.dirname, "../../../../models");
+const EDGE = join(models, "edge-resnet8");
+const read = async (pkg: ModelPackage, path: string) => new Uint8Array(await readFile(join(pkg.dir, path)));
+
+/** The committed package without the store's checks, which are the store's tests. */
+async function open(dir: string): Promise<ModelPackage> {
+  const json = async (path: string) => JSON.parse(await readFile(join(dir, path), "utf8"));
+  const labels = parseLabels(await json(packageFiles.labels));
+  return {
+    dir,
+    digest: createHash("sha256")
+      .update(await readFile(join(dir, packageFiles.manifest)))
+      .digest("hex"),
+    manifest: parseManifest(await json(packageFiles.manifest)),
+    labels,
+    calibration: parseCalibration(await json(packageFiles.calibration)),
+    preprocessing: parsePreprocessing(await json(packageFiles.preprocessor)),
+    preprocessingDigest: "",
+    policy: null,
+    referenceSketch: parseReferenceSketch(await json(packageFiles.referenceSketch)),
+    golden: parseGoldenIndex(await json(packageFiles.goldenIndex), labels.length),
+  };
+}
+
+const loaded: LoadedModel[] = [];
+async function load(
+  change: (pkg: ModelPackage) => ModelPackage = (pkg) => pkg,
+  limits: Partial<HostLimits> = {},
+  pixelsMax?: number,
+  dir = EDGE,
+): Promise<LoadedModel> {
+  const host = new OnnxModelHost(async (from) => change(await open(from)), limits);
+  const model = await host.load(dir, { threads: 1, ...(pixelsMax === undefined ? {} : { pixelsMax }) });
+  loaded.push(model);
+  return model;
+}
+const failureOf = (promise: Promise<unknown>): Promise<Failure> =>
+  promise.then(
+    () => Promise.reject(new Error("nothing was refused")),
+    (error: unknown) => (error instanceof Failure ? error : Promise.reject(error)),
+  );
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+let jpegs: Uint8Array[] = [];
+let shared: LoadedModel;
+beforeAll(async () => {
+  const pkg = await open(EDGE);
+  jpegs = await Promise.all(pkg.golden.frames.map(({ jpeg }) => read(pkg, jpeg)));
+  shared = await load();
+});
+afterAll(async () => {
+  await Promise.all(loaded.map((model) => model.close()));
+  expect(loaded.filter(({ pid }) => isAlive(pid))).toEqual([]);
+});
+
+test.each(["edge-resnet8", "cloud-vgg"])("%s: its golden frames pass on this machine (F1, F2)", async (name) => {
+  const dir = join(models, name);
+  const report = await checkGoldenFrames(await load(undefined, {}, undefined, dir), await open(dir), read);
+  expect(report).toMatchObject({ passed: true, failed: 0 });
+  expect(report.frames.length).toBeGreaterThanOrEqual(12);
+});
+
+test("golden frames see a pipeline that preprocesses otherwise", async () => {
+  const broken = (change: Partial<ModelPackage["preprocessing"]>) => (pkg: ModelPackage) => ({
+    ...pkg,
+    preprocessing: { ...pkg.preprocessing, ...change },
+  });
+  const pkg = await open(EDGE);
+  const bgr = await checkGoldenFrames(await load(broken({ channelOrder: "BGR" })), pkg, read);
+  const bilinear = { ...pkg.preprocessing, resize: { width: 32, height: 32, kernel: "bilinear" as const } };
+  const soft = await checkGoldenFrames(await load(broken(bilinear)), pkg, read);
+  const unscaled = await checkGoldenFrames(await load(broken({ offset: [0, 0, 0] })), pkg, read);
+  for (const report of [bgr, soft, unscaled]) expect(report.passed).toBe(false);
+});
+
+test("a batch answers what its pictures answer alone, in order, pipelined or not", async () => {
+  const alone = [];
+  for (const jpeg of jpegs) alone.push(await shared.infer(jpeg, { features: true }));
+  const damaged = jpegs[3]?.subarray(0, 900) as Uint8Array;
+  const batch = await shared.inferBatch([...jpegs.slice(0, 3), damaged, ...jpegs.slice(4)], { features: true });
+  const piped = await Promise.all(jpegs.map((jpeg) => shared.infer(jpeg)));
+  for (const [i, single] of alone.entries()) {
+    const [one, many, pipe] = [single, batch[i], piped[i]];
+    if (!one.ok || !pipe?.ok) throw new Error("refused");
+    expect(pipe.inference.logits).toEqual(one.inference.logits);
+    expect(pipe.inference.features).toBeNull();
+    if (i === 3) {
+      expect(many).toMatchObject({ ok: false, code: "image-undecodable" });
+      continue;
+    }
+    if (!many?.ok) throw new Error("refused");
+    for (const [j, logit] of one.inference.logits.entries()) expect(many.inference.logits[j]).toBeCloseTo(logit, 3);
+    expect(many.inference.features).toHaveLength(64);
+    expect(many.inference.picture).toEqual(one.inference.picture);
+  }
+});
+
+describe("bad pictures are results, and the model goes on (D1, D2, C2)", () => {
+  test("cut anywhere", async () => {
+    const [jpeg] = jpegs as [Uint8Array];
+    for (const share of [0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97]) {
+      const result = await shared.infer(jpeg.subarray(0, Math.floor(jpeg.length * share)));
+      expect(result).toMatchObject({ ok: false, code: "image-undecodable" });
+    }
+    expect(await shared.infer(jpeg)).toMatchObject({ ok: true });
+  });
+
+  test("with flipped bytes (seed 11)", async () => {
+    const random = seededRandom(11);
+    const harmed = Array.from({ length: 200 }, (_, i) => {
+      const bytes = new Uint8Array(jpegs[i % jpegs.length] as Uint8Array);
+      for (let n = 0; n < 5; n++) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+      return bytes;
+    });
+    const codes = new Set((await shared.inferBatch(harmed)).map((result) => (result.ok ? "ok" : result.code)));
+    expect([...codes].filter((code) => !["ok", "image-undecodable", "image-too-large"].includes(code))).toEqual([]);
+    expect(await shared.infer(jpegs[0] as Uint8Array)).toMatchObject({ ok: true });
+  });
+
+  test("that claim to be huge: refused by their header", async () => {
+    const bytes = new Uint8Array(jpegs[0] as Uint8Array);
+    const at = bytes.findIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xc0);
+    bytes.set([0xff, 0xff, 0xff, 0xff], at + 5);
+    expect(await shared.infer(bytes)).toMatchObject({ ok: false, code: "image-too-large" });
+    const strict = await load(undefined, {}, 160 * 160 - 1);
+    expect(await strict.infer(jpegs[0] as Uint8Array)).toMatchObject({ ok: false, code: "image-too-large" });
+  });
+});
+
+describe("a file that does not match its manifest is refused, saying where (N1, N2)", () => {
+  const changes: readonly [string, string, (pkg: ModelPackage) => ModelPackage][] = [
+    ["logits", "model-manifest-mismatch", (pkg) => withTensors(pkg, { logits: "scores" })],
+    ["input", "model-manifest-mismatch", (pkg) => withTensors(pkg, { input: "image" })],
+    ["features", "model-manifest-mismatch", (pkg) => withTensors(pkg, { features: "embedding" })],
+    ["labels", "model-manifest-mismatch", (pkg) => ({ ...pkg, labels: pkg.labels.slice(1) })],
+    ["24 x 32", "model-manifest-mismatch", (pkg) => withSize(pkg, 32, 24)],
+    ["32 x 32 x 3", "model-manifest-mismatch", (pkg) => withLayout(pkg, "channels_last")],
+    ["SHA-256", "package-digest-mismatch", (pkg) => withModelSha(pkg, "0".repeat(64))],
+  ];
+  test.each(changes)("%s: %s", async (named, code, change) => {
+    const failure = await failureOf(load(change));
+    expect(failure.code).toBe(code);
+    expect(failure.message).toContain(named);
+  });
+
+  test("bytes that are no model", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "tributary-onnx-"));
+    try {
+      const bytes = Buffer.from("not a model");
+      await writeFile(join(dir, packageFiles.model), bytes);
+      const sha = createHash("sha256").update(bytes).digest("hex");
+      const failure = await failureOf(load((pkg) => ({ ...withModelSha(pkg, sha), dir })));
+      expect(failure.code).toBe("model-unloadable");
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+});
+
+describe("lives and deaths of the child", () => {
+  test("killed: whoever waits is told, and whoever comes later (H3)", async () => {
+    const model = await load();
+    const waiting = Array.from({ length: 50 }, () => failureOf(model.inferBatch(jpegs)));
+    process.kill(model.pid, "SIGKILL");
+    for (const failure of await Promise.all(waiting)) expect(failure.code).toBe("model-host-exited");
+    expect(await model.exited).toBeNull();
+    expect((await failureOf(model.infer(jpegs[0] as Uint8Array))).code).toBe("model-host-exited");
+    await model.close();
+  });
+
+  test("hung: it is ended after the bound (H3)", async () => {
+    const model = await load(undefined, { answerMsMax: 300 });
+    process.kill(model.pid, "SIGSTOP");
+    expect((await failureOf(model.infer(jpegs[0] as Uint8Array))).code).toBe("model-host-exited");
+    expect(await model.exited).toBeNull();
+  });
+
+  test("closed: what was asked is still answered, then it is gone; terminal signals do not reach it (C1)", async () => {
+    const model = await load();
+    process.kill(model.pid, "SIGINT");
+    process.kill(model.pid, "SIGTERM");
+    const asked = model.inferBatch(jpegs);
+    await model.close();
+    expect((await asked).every((result) => result.ok)).toBe(true);
+    expect(await model.exited).toBe(0);
+  });
+
+  test("too much at once: refused at once, and room again afterwards (H2)", async () => {
+    const model = await load(undefined, { inFlightPicturesMax: jpegs.length });
+    const [first, second] = await Promise.all([model.inferBatch(jpegs), model.inferBatch(jpegs)]);
+    expect(first.every((result) => result.ok)).toBe(true);
+    expect(second.every((result) => !result.ok && result.code === "model-busy")).toBe(true);
+    expect(await model.infer(jpegs[0] as Uint8Array)).toMatchObject({ ok: true });
+  });
+
+  test("its parent killed with -9: it goes too, while at work (C1)", async () => {
+    const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
+    const script = `
+      const { OnnxModelHost } = await import(${built("../dist/index.js")});
+      const { loadPackage, readPackageFile } = await import(${built("../../model-store/dist/index.js")});
+      const pkg = await loadPackage(${JSON.stringify(EDGE)});
+      const jpeg = await readPackageFile(pkg, pkg.golden.frames[0].jpeg);
+      const model = await new OnnxModelHost(loadPackage).load(pkg.dir, { threads: 1 });
+      console.log(model.pid);
+      for (;;) await model.infer(jpeg);`;
+    const parent = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", 2] });
+    const pid = Number(
+      await new Promise<string>((resolve) => parent.stdout?.once("data", (text) => resolve(`${text}`))),
+    );
+    expect(isAlive(pid)).toBe(true);
+    parent.kill("SIGKILL");
+    for (let i = 0; i < 100 && isAlive(pid); i++) await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(isAlive(pid)).toBe(false);
+  });
+});
+
+function withTensors(pkg: ModelPackage, change: Partial<ModelPackage["manifest"]["tensors"]>): ModelPackage {
+  return { ...pkg, manifest: { ...pkg.manifest, tensors: { ...pkg.manifest.tensors, ...change } } };
+}
+
+function withSize(pkg: ModelPackage, width: number, height: number): ModelPackage {
+  return { ...pkg, preprocessing: { ...pkg.preprocessing, resize: { width, height, kernel: "bicubic" } } };
+}
+
+function withLayout(pkg: ModelPackage, layout: "channels_first" | "channels_last"): ModelPackage {
+  return { ...pkg, preprocessing: { ...pkg.preprocessing, layout } };
+}
+
+function withModelSha(pkg: ModelPackage, sha256: string): ModelPackage {
+  const model = { bytes: pkg.manifest.files[packageFiles.model]?.bytes ?? 0, sha256 };
+  return { ...pkg, manifest: { ...pkg.manifest, files: { ...pkg.manifest.files, [packageFiles.model]: model } } };
+}
