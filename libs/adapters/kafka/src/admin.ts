@@ -1,0 +1,78 @@
+import { type Clock, systemClock } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import type { Admin, Kafka } from "kafkajs";
+import { kafkajsClient } from "./kafkajs-client.ts";
+import type { KafkaConnection } from "./platformatic-sink.ts";
+import type { TopicAdmin, TopicSpec } from "./ports.ts";
+
+export type KafkajsAdminOptions = KafkaConnection & { readonly telemetry?: Telemetry; readonly clock?: Clock };
+
+const VISIBLE_MS_MAX = 15_000;
+
+export class KafkajsAdmin implements TopicAdmin {
+  readonly #kafka: Kafka;
+  readonly #prefix: string;
+  readonly #clock: Clock;
+  #admin: Promise<Admin> | undefined;
+
+  constructor(options: KafkajsAdminOptions) {
+    this.#kafka = kafkajsClient(options, options.telemetry, {
+      initialRetryTime: 200,
+      maxRetryTime: 2_000,
+      retries: 20,
+    });
+    this.#prefix = options.prefix;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  async ensure(topics: readonly TopicSpec[]): Promise<void> {
+    const admin = await this.#connected();
+    const missing = async () => {
+      const existing = new Set(await admin.listTopics());
+      return topics.filter((topic) => !existing.has(this.#prefix + topic.name));
+    };
+    const create = await missing();
+    if (create.length === 0) return;
+    try {
+      await admin.createTopics({
+        waitForLeaders: false,
+        timeout: 30_000,
+        topics: create.map((topic) => ({
+          topic: this.#prefix + topic.name,
+          numPartitions: topic.partitions,
+          replicationFactor: topic.replicationFactor ?? 1,
+          configEntries: Object.entries(topic.config ?? {}).map(([name, value]) => ({ name, value })),
+        })),
+      });
+    } catch (error) {
+      // Another process may have been faster; whatever is then still missing is a real failure.
+      if ((await missing()).length > 0) throw error;
+    }
+    const givesUpAt = this.#clock.monotonicMs() + VISIBLE_MS_MAX;
+    while ((await missing()).length > 0 && this.#clock.monotonicMs() < givesUpAt) await this.#clock.sleep(100);
+  }
+
+  /** Names without the prefix, of topics that have it. */
+  async topics(): Promise<readonly string[]> {
+    const names = await (await this.#connected()).listTopics();
+    return names.filter((name) => name.startsWith(this.#prefix)).map((name) => name.slice(this.#prefix.length));
+  }
+
+  async close(): Promise<void> {
+    const admin = this.#admin;
+    this.#admin = undefined;
+    await admin?.then((connected) => connected.disconnect()).catch(() => {});
+  }
+
+  #connected(): Promise<Admin> {
+    this.#admin ??= (async () => {
+      const admin = this.#kafka.admin();
+      await admin.connect();
+      return admin;
+    })().catch((error) => {
+      this.#admin = undefined;
+      throw error;
+    });
+    return this.#admin;
+  }
+}

@@ -1,0 +1,95 @@
+import { defineEvent } from "@tributary/telemetry";
+
+/** The client libraries' own log lines, at the level they chose for themselves or lower: they cry wolf on every retry. */
+export const clientWarned = defineEvent<{ client: string; reason: string }>({
+  name: "kafka_client_warned",
+  level: "warn",
+  message: (e) => `${e.client}: ${e.reason}`,
+  counter: { name: "tributary_kafka_client_warnings_total", help: "Warnings of the Kafka client", labels: ["client"] },
+});
+
+export const clientNoted = defineEvent<{ client: string; reason: string }>({
+  name: "kafka_client_noted",
+  level: "debug",
+  message: (e) => `${e.client}: ${e.reason}`,
+});
+
+export const recordsSent = defineEvent<{ client: string; records: number; bytes: number; ms: number }>({
+  name: "kafka_records_sent",
+  level: "trace",
+  message: (e) => `${e.records} records, ${e.bytes} bytes in ${e.ms.toFixed(1)} ms`,
+  counter: [
+    {
+      name: "tributary_kafka_sent_records_total",
+      help: "Records stored by Kafka",
+      value: (e) => e.records,
+    },
+    { name: "tributary_kafka_sent_bytes_total", help: "Bytes of records stored by Kafka", value: (e) => e.bytes },
+  ],
+  histogram: {
+    name: "tributary_kafka_send_ms",
+    help: "Milliseconds from handing a batch to the client to Kafka's acknowledgement",
+    buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000],
+    value: (e) => e.ms,
+  },
+});
+
+export const sendFailed = defineEvent<{ client: string; code: string; sends: number; reason: string }>({
+  name: "kafka_send_failed",
+  level: "error",
+  message: (e) => `${e.sends} sends rejected: ${e.reason}`,
+  counter: {
+    name: "tributary_kafka_sends_failed_total",
+    help: "Sends that were rejected after all retries",
+    labels: ["code"],
+    value: (e) => e.sends,
+  },
+});
+
+export const producerRenewed = defineEvent<{ client: string; code: string; reason: string }>({
+  name: "kafka_producer_renewed",
+  level: "warn",
+  message: (e) => `a new producer after ${e.code}: ${e.reason}`,
+  counter: {
+    name: "tributary_kafka_producers_renewed_total",
+    help: "Producers replaced after an error",
+    labels: ["code"],
+  },
+});
+
+export const assignmentChanged = defineEvent<{ group: string; assigned: string; revoked: string; held: number }>({
+  name: "kafka_assignment_changed",
+  level: "info",
+  message: (e) => `group ${e.group}: assigned [${e.assigned}], revoked [${e.revoked}], ${e.held} held`,
+  counter: { name: "tributary_kafka_rebalances_total", help: "Times a consumer joined its group", labels: ["group"] },
+});
+
+export const consumerCrashed = defineEvent<{ group: string; code: string; reason: string }>({
+  name: "kafka_consumer_crashed",
+  level: "fatal",
+  message: (e) => `group ${e.group}: ${e.reason}`,
+  counter: {
+    name: "tributary_kafka_consumers_crashed_total",
+    help: "Consumers that ended by a crash",
+    labels: ["group"],
+  },
+});
+
+export const batchConsumed = defineEvent<{ group: string; topic: string; records: number; lag: number; ms: number }>({
+  name: "kafka_batch_consumed",
+  level: "trace",
+  message: (e) => `${e.topic}: ${e.records} records in ${e.ms.toFixed(1)} ms, ${e.lag} behind`,
+  counter: {
+    name: "tributary_kafka_consumed_records_total",
+    help: "Records handled",
+    labels: ["group", "topic"],
+    value: (e) => e.records,
+  },
+});
+
+export const deadLettered = defineEvent<{ topic: string; code: string; key: string; reason: string }>({
+  name: "dead_lettered",
+  level: "warn",
+  message: (e) => `a record of ${e.topic} (key ${e.key}) goes to the dead letters: ${e.code}: ${e.reason}`,
+  counter: { name: "tributary_dead_letters_total", help: "Records put aside as unusable", labels: ["topic", "code"] },
+});

@@ -1,0 +1,37 @@
+/** CloudEvents in binary mode, and W3C trace context: what every record of ours says about itself. */
+export type CloudEvent = {
+  /** Identity of the message, e.g. deviceId:bootId:frames:17. */
+  readonly id: string;
+  /** Who wrote it, e.g. /tributary/bridge or /devices/cam-01. */
+  readonly source: string;
+  /** Record name of the contract, e.g. tributary.v1.EdgeFrame. */
+  readonly type: string;
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  readonly contentType?: string;
+  readonly traceparent?: string;
+};
+
+export const AVRO_CONTENT_TYPE = "application/avro";
+
+export function cloudEventHeaders(event: CloudEvent): Record<string, string> {
+  return {
+    ce_id: event.id,
+    ce_source: event.source,
+    ce_type: event.type,
+    ce_specversion: "1.0",
+    ce_time: new Date(event.time).toISOString(),
+    "content-type": event.contentType ?? AVRO_CONTENT_TYPE,
+    ...(event.traceparent !== undefined && { traceparent: event.traceparent }),
+  };
+}
+
+const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$/;
+
+/** A sampled trace context: a child of `parent` when that is valid, else the root of a new trace. */
+export function traceparentOf(randomBytes: (count: number) => Uint8Array, parent?: string): string {
+  const [, traceId, , flags] = TRACEPARENT.exec(parent ?? "") ?? [];
+  return `00-${traceId ?? hex(randomBytes(16))}-${hex(randomBytes(8))}-${flags ?? "01"}`;
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

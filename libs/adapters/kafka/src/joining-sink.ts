@@ -1,0 +1,231 @@
+/**
+ * Joins concurrent sends into few requests, and keeps their order whatever happens to Kafka.
+ *
+ * S1. One request is in flight; what is sent meanwhile forms the next. Hence order per key is the order of `send` calls,
+ *     and a busy sink batches by itself without lingering.
+ * S2. A send resolves only when all its records are stored by all in-sync replicas (G1).
+ * S3. When Kafka stays away longer than the client's retries, the send in flight and every send queued behind it are
+ *     rejected together: none may overtake a rejected one. A caller repeats rejected records before later ones of a key.
+ * S4. Pending bytes are bounded (G9): a send beyond the bound is rejected at once. Callers that can wait look at
+ *     `pendingBytes` and `drained`.
+ * S5. A record that Kafka refuses for good rejects only its own send.
+ */
+import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { producerRenewed, recordsSent, sendFailed } from "./events.ts";
+import type { OutRecord, Position, RecordSink } from "./ports.ts";
+
+/** A vendor's producer: idempotent, acks=all, Java's murmur2. Rejects with a Failure. */
+export interface ProducerClient {
+  readonly name: string;
+  produce(records: readonly OutRecord[]): Promise<readonly Position[]>;
+  /** Throws the present producer away, whatever it is doing; the next `produce` starts a new one. */
+  renew(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type JoiningSinkOptions = {
+  readonly telemetry?: Telemetry;
+  readonly clock?: Clock;
+  /** One request's records; below Kafka's default limit of a batch per partition. */
+  readonly batchBytesMax?: number;
+  /** The largest record; the topics' max.message.bytes less headers. */
+  readonly recordBytesMax?: number;
+  readonly pendingBytesMax?: number;
+  /** How long one request may take, all the client's retries included. */
+  readonly deliveryMsMax?: number;
+};
+
+/** The producer's state and the broker's do not agree; a new producer helps (Kafka's errors 45, 47, 59, 90). */
+export const PRODUCER_STATE_LOST = "kafka-producer-state-lost";
+export const SINK_CLOSED = "kafka-sink-closed";
+export const SINK_FULL = "kafka-sink-full";
+export const UNAVAILABLE = "kafka-unavailable";
+export const RECORD_OVERSIZED = "kafka-record-oversized";
+
+const RENEWALS_MAX = 5;
+const CLOSE_MS_MAX = 1_000;
+
+type Send = {
+  readonly records: readonly OutRecord[];
+  readonly bytes: number;
+  readonly resolve: (positions: readonly Position[]) => void;
+  readonly reject: (failure: Failure) => void;
+};
+
+export class JoiningSink implements RecordSink {
+  readonly #client: ProducerClient;
+  readonly #telemetry: Telemetry | undefined;
+  readonly #clock: Clock;
+  readonly #batchBytesMax: number;
+  readonly #recordBytesMax: number;
+  readonly #pendingBytesMax: number;
+  readonly #deliveryMsMax: number;
+  #queue: Send[] = [];
+  #pendingBytes = 0;
+  #pumping: Promise<void> | undefined;
+  #waiting: { readonly below: number; readonly resolve: () => void }[] = [];
+  #closed = false;
+
+  constructor(client: ProducerClient, options: JoiningSinkOptions = {}) {
+    this.#client = client;
+    this.#telemetry = options.telemetry;
+    this.#clock = options.clock ?? systemClock;
+    this.#batchBytesMax = options.batchBytesMax ?? 900_000;
+    this.#recordBytesMax = options.recordBytesMax ?? 4 * 1024 * 1024;
+    this.#pendingBytesMax = options.pendingBytesMax ?? 64 * 1024 * 1024;
+    this.#deliveryMsMax = options.deliveryMsMax ?? 60_000;
+  }
+
+  /** Bytes accepted and not yet settled. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Resolves once at most `bytes` are pending: backpressure for callers that can make their own source wait. */
+  drained(bytes = Math.floor(this.#pendingBytesMax / 2)): Promise<void> {
+    if (this.#pendingBytes <= bytes) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ below: bytes, resolve }));
+  }
+
+  send(records: readonly OutRecord[]): Promise<readonly Position[]> {
+    if (records.length === 0) return Promise.resolve([]);
+    let bytes = 0;
+    for (const record of records) {
+      const size = sizeOf(record);
+      if (size > this.#recordBytesMax) {
+        const what = `a record of ${size} bytes for ${record.topic}, key ${record.key}; at most ${this.#recordBytesMax}`;
+        return Promise.reject(new Failure(RECORD_OVERSIZED, "give-up", what));
+      }
+      bytes += size;
+    }
+    if (this.#closed) return Promise.reject(new Failure(SINK_CLOSED, "give-up", "the Kafka sink is closed"));
+    if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#pendingBytesMax) {
+      const what = `${this.#pendingBytes} bytes wait for Kafka; at most ${this.#pendingBytesMax} may`;
+      return Promise.reject(new Failure(SINK_FULL, "retry", what)); // S4
+    }
+    this.#pendingBytes += bytes;
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ records, bytes, resolve, reject });
+      this.#pumping ??= this.#pump();
+    });
+  }
+
+  /** Waits for what is pending, at most as long as one delivery may take. Later sends are rejected. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#pumping;
+    await this.#briefly(this.#client.close());
+  }
+
+  async #pump(): Promise<void> {
+    await Promise.resolve(); // sends of the same turn go together
+    while (this.#queue.length > 0) await this.#deliver(this.#takeBatch()); // S1
+    this.#pumping = undefined;
+  }
+
+  #takeBatch(): Send[] {
+    let bytes = 0;
+    let count = 0;
+    for (const send of this.#queue) {
+      if (count > 0 && bytes + send.bytes > this.#batchBytesMax) break;
+      bytes += send.bytes;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #deliver(batch: readonly Send[]): Promise<void> {
+    try {
+      const positions = await this.#produce(batch.flatMap((send) => send.records));
+      let at = 0;
+      for (const send of batch) {
+        send.resolve(positions.slice(at, at + send.records.length)); // S2
+        at += send.records.length;
+        this.#settle(send);
+      }
+    } catch (error) {
+      const failure = asFailure(error);
+      if (failure.advice === "retry") {
+        await this.#renew();
+        this.#reject([...batch, ...this.#queue.splice(0)], failure); // S3
+      } else if (batch.length === 1) {
+        this.#reject(batch, failure); // S5
+      } else {
+        for (const send of batch) await this.#deliver([send]); // S5: find the one
+      }
+    }
+  }
+
+  async #produce(records: readonly OutRecord[]): Promise<readonly Position[]> {
+    const startedAt = this.#clock.monotonicMs();
+    for (let renewals = 0; ; renewals++) {
+      try {
+        const positions = await this.#bounded(this.#client.produce(records), startedAt);
+        const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
+        const ms = this.#clock.monotonicMs() - startedAt;
+        this.#telemetry?.emit(recordsSent, { client: this.#client.name, records: records.length, bytes, ms });
+        return positions;
+      } catch (error) {
+        const failure = asFailure(error);
+        if (failure.code !== PRODUCER_STATE_LOST || renewals >= RENEWALS_MAX) throw failure;
+        const { code, message: reason } = failure;
+        this.#telemetry?.emit(producerRenewed, { client: this.#client.name, code, reason });
+        await this.#renew();
+      }
+    }
+  }
+
+  #renew(): Promise<void> {
+    return this.#briefly(this.#client.renew());
+  }
+
+  /** Closing waits no longer than this: the connection may be the very thing that hangs. */
+  async #briefly(closing: Promise<void>): Promise<void> {
+    const stop = new AbortController();
+    const enough = this.#clock.sleep(CLOSE_MS_MAX, stop.signal).catch(() => {});
+    await Promise.race([closing.catch(() => {}), enough]);
+    stop.abort();
+  }
+
+  /** The client bounds its retries by count; this bounds them by time, should it hang. */
+  #bounded<T>(work: Promise<T>, startedAt: number): Promise<T> {
+    const stop = new AbortController();
+    const remains = Math.max(1, startedAt + this.#deliveryMsMax - this.#clock.monotonicMs());
+    const late = this.#clock.sleep(remains, stop.signal).then(() => {
+      throw new Failure(UNAVAILABLE, "retry", `Kafka did not acknowledge within ${this.#deliveryMsMax} ms`);
+    });
+    late.catch(() => {});
+    work.catch(() => {});
+    return Promise.race([work, late]).finally(() => stop.abort());
+  }
+
+  #reject(sends: readonly Send[], failure: Failure): void {
+    const { code, message: reason } = failure;
+    this.#telemetry?.emit(sendFailed, { client: this.#client.name, code, sends: sends.length, reason });
+    for (const send of sends) {
+      send.reject(failure);
+      this.#settle(send);
+    }
+  }
+
+  #settle(send: Send): void {
+    this.#pendingBytes -= send.bytes;
+    if (this.#waiting.length === 0) return;
+    const ready = this.#waiting.filter((waiter) => this.#pendingBytes <= waiter.below);
+    this.#waiting = this.#waiting.filter((waiter) => !ready.includes(waiter));
+    for (const waiter of ready) waiter.resolve();
+  }
+}
+
+const RECORD_OVERHEAD_BYTES = 64;
+
+export function sizeOf(record: OutRecord): number {
+  let bytes = RECORD_OVERHEAD_BYTES + record.key.length + (record.value?.length ?? 0);
+  for (const [name, value] of Object.entries(record.headers ?? {})) bytes += name.length + value.length + 4;
+  return bytes;
+}
+
+const asFailure = (error: unknown): Failure =>
+  error instanceof Failure ? error : new Failure(UNAVAILABLE, "retry", reasonOf(error), { cause: error });

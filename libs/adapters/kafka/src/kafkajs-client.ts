@@ -1,0 +1,26 @@
+import type { Telemetry } from "@tributary/telemetry";
+import { Kafka, type logCreator, logLevel, type RetryOptions } from "kafkajs";
+import { clientNoted, clientWarned } from "./events.ts";
+import type { KafkaConnection } from "./platformatic-sink.ts";
+
+/** kafkajs with its own logger turned into telemetry: it logs every retry as an error. */
+export function kafkajsClient(
+  connection: KafkaConnection,
+  telemetry: Telemetry | undefined,
+  retry: RetryOptions,
+): Kafka {
+  const creator: logCreator = () => (entry) => {
+    const { error, message } = entry.log as { error?: unknown; message: string };
+    const reason = error === undefined ? message : `${message}: ${String(error)}`;
+    telemetry?.emit(entry.level <= logLevel.WARN ? clientWarned : clientNoted, { client: "kafkajs", reason });
+  };
+  return new Kafka({
+    clientId: connection.clientId,
+    brokers: [...connection.brokers],
+    connectionTimeout: 5_000,
+    requestTimeout: 10_000,
+    logLevel: logLevel.INFO,
+    logCreator: creator,
+    retry,
+  });
+}
