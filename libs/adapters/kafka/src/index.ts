@@ -6,4 +6,5 @@ export * from "./joining-sink.ts";
 export * from "./kafkajs-sink.ts";
 export * from "./platformatic-sink.ts";
 export * from "./ports.ts";
+export * from "./reader.ts";
 export * from "./tributary-topics.ts";

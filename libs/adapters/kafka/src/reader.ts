@@ -1,0 +1,117 @@
+/**
+ * Reads partitions without a consumer group: rebuilding state, downlinks, verifiers, tails.
+ *
+ * R1. Records of a partition come in offset order, each once per `read`, from `from` to just before `until`.
+ * R2. One fetch per broker asks for all partitions being read, so following many costs one long poll, not many.
+ * R3. What a slow reader has not taken is bounded per partition (G9); the partition is then left out of fetches.
+ * R4. An outage is waited out, up to `unavailableMsMax`; then `read` throws a Failure to retry.
+ */
+
+import { Consumer } from "@platformatic/kafka";
+import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { UNAVAILABLE } from "./joining-sink.ts";
+import type { KafkaConnection } from "./platformatic-sink.ts";
+import type { InRecord, PartitionReader } from "./ports.ts";
+import { Cursor } from "./reader-cursor.ts";
+import { FetchLoops } from "./reader-fetch.ts";
+
+export type KafkaReaderOptions = KafkaConnection & {
+  readonly telemetry?: Telemetry;
+  readonly clock?: Clock;
+  /** How long an outage may last before reads fail. */
+  readonly unavailableMsMax?: number;
+};
+
+const EARLIEST = -2n;
+const LATEST = -1n;
+
+export class KafkaReader implements PartitionReader {
+  readonly #prefix: string;
+  readonly #client: Consumer;
+  readonly #loops: FetchLoops;
+
+  constructor(options: KafkaReaderOptions) {
+    this.#prefix = options.prefix;
+    // Only metadata and offsets are asked of it; it never joins the group that its constructor wants named.
+    this.#client = new Consumer({
+      clientId: options.clientId,
+      groupId: `${options.prefix}reader`,
+      bootstrapBrokers: [...options.brokers],
+      retries: 10,
+      retryDelay: 300,
+    });
+    this.#loops = new FetchLoops(this.#client, {
+      clientId: options.clientId,
+      unavailableMsMax: options.unavailableMsMax ?? 120_000,
+      clock: options.clock ?? systemClock,
+      telemetry: options.telemetry,
+    });
+  }
+
+  async partitions(topic: string): Promise<readonly number[]> {
+    const name = this.#prefix + topic;
+    const metadata = await this.#asked(this.#client.metadata({ topics: [name] }));
+    return Array.from({ length: metadata.topics.get(name)?.partitionsCount ?? 0 }, (_, partition) => partition);
+  }
+
+  async offsets(topic: string, partition: number): Promise<{ readonly earliest: bigint; readonly next: bigint }> {
+    const [earliest, next] = await Promise.all([
+      this.#offset(topic, partition, EARLIEST),
+      this.#offset(topic, partition, LATEST),
+    ]);
+    return { earliest, next };
+  }
+
+  async *read(
+    topic: string,
+    partition: number,
+    options: { readonly from?: bigint; readonly until?: bigint; readonly signal?: AbortSignal } = {},
+  ): AsyncIterable<InRecord> {
+    const { until, signal } = options;
+    const from = options.from ?? (await this.#offset(topic, partition, EARLIEST));
+    const cursor = new Cursor({ topic, name: this.#prefix + topic, partition, from, until });
+    if (cursor.finished || signal?.aborted) return;
+    const abort = () => cursor.finish();
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#loops.add(cursor);
+    try {
+      for (;;) {
+        const record = cursor.take();
+        if (record !== undefined) {
+          if (signal?.aborted) return;
+          yield record;
+        } else if (cursor.finished) {
+          if (cursor.failure !== undefined) throw cursor.failure;
+          return;
+        } else {
+          this.#loops.wake();
+          await cursor.changed();
+        }
+      }
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      cursor.finish();
+      this.#loops.remove(cursor);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#loops.close();
+    await this.#client.close(true).catch(() => {});
+  }
+
+  async #offset(topic: string, partition: number, timestamp: bigint): Promise<bigint> {
+    const name = this.#prefix + topic;
+    const asked = this.#client.listOffsets({ topics: [name], partitions: { [name]: [partition] }, timestamp });
+    return (await this.#asked(asked)).get(name)?.[partition] ?? 0n;
+  }
+
+  async #asked<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      throw new Failure(UNAVAILABLE, "retry", reasonOf(error), { cause: error });
+    }
+  }
+}
