@@ -37,7 +37,7 @@ const plants = [
   ["localStack-room", "local-stack/src/planted.ts", "@tributary/agent"],
   ["chaos-room", "chaos/src/planted.ts", "@tributary/bridge"],
   ["e2e-room", "e2e/src/planted.ts", "@tributary/router"],
-  ["bench-room", "bench/src/planted.ts", "@tributary/agent"],
+  ["bench-room", "bench/src/planted.ts", "@tributary/router"],
   ["adapters-alone", "libs/adapters/kafka/src/planted.ts", "@tributary/onnx"],
   ["services-alone", "services/gateway/src/planted.ts", "@tributary/router"],
   ["edge-alone", "edge/agent/src/planted.ts", "@tributary/bridge"],

@@ -48,6 +48,8 @@ export async function startAgent(
   config: AgentConfig,
   telemetry: Telemetry,
   clock: Clock = systemClock,
+  /** For benches, which bring a camera of their own. */
+  cameraOf: typeof makeCamera = makeCamera,
 ): Promise<RunningAgent> {
   const { deviceId } = config;
   const now = deviceTime(config.clock);
@@ -219,7 +221,7 @@ export async function startAgent(
       ),
   );
   const cameras: readonly Camera[] = config.cameras.map((camera, i) =>
-    makeCamera(camera, {
+    cameraOf(camera, {
       queue: queues[i] as FrameQueue,
       frameBytesMax: config.limits.cameraFrameBytesMax,
       bootId,

@@ -1,1 +1,5 @@
-export {};
+/** For benches alone: everyone else starts the process. */
+export { type RunningAgent, startAgent } from "./agent.ts";
+export type { Camera, CameraContext } from "./cameras/camera.ts";
+export type { FrameQueue } from "./cameras/frame-queue.ts";
+export { type AgentConfig, agentConfig, type CameraConfig } from "./config.ts";
