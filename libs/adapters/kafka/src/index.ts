@@ -4,6 +4,7 @@ export * from "./events.ts";
 export * from "./headers.ts";
 export * from "./joining-sink.ts";
 export * from "./kafkajs-sink.ts";
+export * from "./kafkajs-source.ts";
 export * from "./platformatic-sink.ts";
 export * from "./ports.ts";
 export * from "./reader.ts";

@@ -1,0 +1,239 @@
+/**
+ * A member of a consumer group that hands over small batches and commits behind them.
+ *
+ * C1. Records of a partition are handed over in offset order; what was not processed is handed over again.
+ * C2. Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours
+ *     or none is (co-partitioned-assigner.ts).
+ * C3. Committed is only what `handle` said is processed: at least once, and G2 makes repeats harmless.
+ * C4. `onAssigned` is awaited before the first batch of a partition number. A number kept over a rebalance is not told
+ *     again only if we were a member all along; otherwise somebody else may have had it meanwhile.
+ * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer
+ *     reliably, a supervisor does.
+ */
+import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka } from "kafkajs";
+import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
+import { codeOf } from "./dead-letters.ts";
+import { assignmentChanged, batchConsumed, consumerCrashed } from "./events.ts";
+import { kafkajsClient } from "./kafkajs-client.ts";
+import { inRecordOf } from "./kafkajs-record.ts";
+import { reportLag } from "./lag.ts";
+import { PartitionTurns } from "./partition-turns.ts";
+import type { KafkaConnection } from "./platformatic-sink.ts";
+import type { Batch, BatchSource, PartitionEvents, Processed } from "./ports.ts";
+import { type PartitionProgress, StallWatch } from "./stall-watch.ts";
+
+export type KafkajsSourceOptions = KafkaConnection & {
+  /** Without the prefix, as topics are. */
+  readonly group: string;
+  readonly topics: readonly string[];
+  readonly telemetry?: Telemetry;
+  readonly clock?: Clock;
+  /** Partition numbers handled side by side. */
+  readonly concurrency?: number;
+  readonly batchRecordsMax?: number;
+  /** How long a partition may be behind without moving before the process is given up. */
+  readonly stallMsMax?: number;
+};
+
+type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
+
+const SESSION_MS = 10_000;
+const HEARTBEAT_MS = 2_000;
+const CLOSE_MS_MAX = 10_000;
+const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
+
+export class KafkajsSource implements BatchSource {
+  readonly #options: KafkajsSourceOptions;
+  readonly #clock: Clock;
+  readonly #kafka: Kafka;
+  readonly #consumer: Consumer;
+  readonly #admin: Admin;
+  readonly #stop = new AbortController();
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #turns = new PartitionTurns();
+  #joinAttempts = 0;
+  #memberId = "";
+  #held: readonly number[] = [];
+  #assigned: Readonly<Record<string, readonly number[]>> = {};
+  #assigning: Promise<void> = Promise.resolve();
+  #rebalancing = false;
+  #failure: unknown;
+  #closing: Promise<void> | undefined;
+  #events: PartitionEvents = {};
+
+  constructor(options: KafkajsSourceOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    const retry = { initialRetryTime: 200, maxRetryTime: 2_000, retries: 40 };
+    this.#kafka = kafkajsClient(options, options.telemetry, retry);
+    this.#consumer = this.#kafka.consumer({
+      groupId: options.prefix + options.group,
+      sessionTimeout: SESSION_MS,
+      rebalanceTimeout: 30_000,
+      heartbeatInterval: HEARTBEAT_MS,
+      maxWaitTimeInMs: 250,
+      maxBytesPerPartition: 1024 * 1024,
+      allowAutoTopicCreation: false,
+      partitionAssigners: [coPartitionedAssigner(() => this.#joinAttempts++)],
+      retry: { ...retry, restartOnFailure: async () => false }, // C5
+    });
+    this.#admin = this.#kafka.admin();
+    this.#ended.promise.catch(() => {});
+  }
+
+  async run(handle: Handle, events: PartitionEvents = {}): Promise<void> {
+    this.#events = events;
+    this.#consumer.on("consumer.crash", ({ payload }) => this.#fail(payload.error));
+    this.#consumer.on("consumer.group_join", ({ payload }) => this.#joined(payload));
+    try {
+      await this.#consumer.connect();
+      const { prefix, topics } = this.#options;
+      await this.#consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
+      await this.#consumer.run({
+        eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: this.#options.concurrency ?? 8,
+        eachBatch: (payload) => this.#eachBatch(payload, handle),
+      });
+    } catch (error) {
+      this.#fail(error);
+    }
+    void this.#watchForStalls();
+    await this.#ended.promise;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#stop.abort(new Failure("kafka-source-closed", "give-up", "the consumer is closing"));
+    const disconnected = Promise.all([this.#consumer.disconnect(), this.#admin.disconnect()]).catch(() => {});
+    await Promise.race([disconnected, this.#clock.sleep(CLOSE_MS_MAX)]);
+    await this.#events.onRevoked?.(this.#held);
+    if (this.#failure === undefined) this.#ended.resolve();
+    else this.#ended.reject(this.#failure);
+  }
+
+  /** Ends `run` with `error`. C5 */
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined || this.#closing !== undefined) return;
+    this.#failure = error;
+    const reason = reasonOf(error);
+    this.#options.telemetry?.emit(consumerCrashed, { group: this.#options.group, code: codeOf(error), reason });
+    this.close().catch(() => this.#ended.reject(error));
+  }
+
+  #joined({ memberId, memberAssignment }: ConsumerGroupJoinEvent["payload"]): void {
+    const { group, telemetry } = this.#options;
+    const isContinuous = memberId === this.#memberId && this.#joinAttempts === 1; // C4
+    const now = [...new Set(Object.values(memberAssignment).flat())].sort((a, b) => a - b);
+    const revoked = this.#held.filter((partition) => !isContinuous || !now.includes(partition));
+    const assigned = now.filter((partition) => !isContinuous || !this.#held.includes(partition));
+    this.#joinAttempts = 0;
+    this.#memberId = memberId;
+    this.#assigned = memberAssignment;
+    this.#held = now;
+    this.#rebalancing = false;
+    const [a, r] = [assigned.join(" "), revoked.join(" ")];
+    telemetry?.emit(assignmentChanged, { group, assigned: a, revoked: r, held: now.length });
+    this.#assigning = this.#assigning
+      .then(async () => {
+        if (revoked.length > 0) await this.#events.onRevoked?.(revoked);
+        if (assigned.length > 0) await this.#events.onAssigned?.(assigned);
+      })
+      .catch((error) => this.#fail(error));
+  }
+
+  async #eachBatch(payload: EachBatchPayload, handle: Handle): Promise<void> {
+    const { partition } = payload.batch;
+    // A handler may take longer than the session; what the heartbeat learns is that we must rejoin soon.
+    const heart = setInterval(() => {
+      payload.heartbeat().catch((error: { type?: string }) => {
+        if (error.type !== undefined) this.#rebalancing = true;
+      });
+    }, HEARTBEAT_MS / 2);
+    try {
+      await this.#turns.take(partition, async () => {
+        await this.#assigning; // C4
+        await this.#handOver(payload, handle);
+      }); // C2
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      clearInterval(heart);
+    }
+  }
+
+  async #handOver({ batch, resolveOffset, isStale }: EachBatchPayload, handle: Handle): Promise<void> {
+    const { group, prefix, telemetry } = this.#options;
+    const batchRecordsMax = this.#options.batchRecordsMax ?? 250;
+    const topic = batch.topic.slice(prefix.length);
+    const { partition } = batch;
+    const highWatermark = BigInt(batch.highWatermark);
+    let at = 0;
+    let pauseMs = UNPROCESSED_PAUSE_MS.min;
+    while (at < batch.messages.length && !this.#stop.signal.aborted && !this.#rebalancing && !isStale()) {
+      const chunk = batch.messages.slice(at, at + batchRecordsMax);
+      const records = chunk.map((message) => inRecordOf(topic, partition, message));
+      const startedAt = this.#clock.monotonicMs();
+      const { processed } = await handle({ topic, partition, records, highWatermark }, this.#stop.signal);
+      const last = chunk[processed - 1];
+      if (last === undefined) {
+        await this.#clock.sleep(pauseMs, this.#stop.signal).catch(() => {});
+        pauseMs = Math.min(UNPROCESSED_PAUSE_MS.max, pauseMs * 2);
+        continue; // C1
+      }
+      pauseMs = UNPROCESSED_PAUSE_MS.min;
+      at += processed;
+      resolveOffset(last.offset); // C3: kafkajs commits the offset behind it
+      const lag = Number(highWatermark - BigInt(last.offset) - 1n);
+      if (telemetry !== undefined) {
+        const ms = this.#clock.monotonicMs() - startedAt;
+        telemetry.emit(batchConsumed, { group, topic, records: processed, lag, ms });
+        reportLag(telemetry, { group, topic, partition, lag });
+      }
+    }
+  }
+
+  async #watchForStalls(): Promise<void> {
+    const stallMsMax = this.#options.stallMsMax ?? 90_000;
+    const watch = new StallWatch(stallMsMax);
+    try {
+      for (;;) {
+        await this.#clock.sleep(stallMsMax / 4, this.#stop.signal);
+        const progress = await this.#progress().catch(() => undefined); // Kafka is away: that is not a stall
+        if (progress === undefined) continue;
+        const stalled = watch.observe(this.#clock.monotonicMs(), progress);
+        if (stalled.length > 0) {
+          const what = `no progress for ${stallMsMax} ms on ${stalled.join(", ")}`;
+          return this.#fail(new Failure("kafka-consumer-stalled", "retry", what));
+        }
+      }
+    } catch {
+      // closing
+    }
+  }
+
+  async #progress(): Promise<PartitionProgress[]> {
+    await this.#admin.connect();
+    const { group, prefix } = this.#options;
+    const topics = Object.keys(this.#assigned);
+    const committed = await this.#admin.fetchOffsets({ groupId: prefix + group, topics });
+    const progress: PartitionProgress[] = [];
+    for (const { topic, partitions } of committed) {
+      const held = new Set(this.#assigned[topic]);
+      const ends = await this.#admin.fetchTopicOffsets(topic);
+      for (const { partition, offset } of partitions) {
+        const end = ends.find((candidate) => candidate.partition === partition);
+        if (end === undefined || !held.has(partition)) continue;
+        const next = BigInt(offset) < 0n ? BigInt(end.low) : BigInt(offset);
+        const busy = this.#turns.isRunning(partition);
+        progress.push({ key: `${topic}:${partition}`, committed: next, end: BigInt(end.high), busy });
+      }
+    }
+    return progress;
+  }
+}
