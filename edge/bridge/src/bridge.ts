@@ -1,0 +1,237 @@
+/**
+ * The embedded bridge, put together: devices on one side, Kafka on the other, nothing kept in between but what Kafka
+ * can give again.
+ *
+ * R1. No device is let in before the registry, the policies and the reported states are read to their ends.
+ * R2. The end is orderly: no new messages, those in flight are stored and acknowledged, then the connections close.
+ */
+import {
+  type Classifications,
+  type Codec,
+  mqttTopics,
+  type RoutingPolicy,
+  type Topic,
+  topics,
+  uplinkStreams,
+} from "@tributary/contracts";
+import type { InRecord, PartitionReader, RecordSink } from "@tributary/kafka";
+import { type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { authenticate, DeviceDirectory } from "./auth.ts";
+import { Broker } from "./broker.ts";
+import type { BridgeConfig } from "./config.ts";
+import { deadLetterTopics } from "./dead-letter.ts";
+import { answersOfSentFrames, DownlinkState } from "./downlink.ts";
+import {
+  availabilityChanged,
+  downlinkDropped,
+  downlinkSent,
+  losesData,
+  recordUnusable,
+  stateRebuilt,
+} from "./events.ts";
+import { type Following, follow } from "./follower.ts";
+import { Ingest } from "./ingest.ts";
+import { PasswordChecker } from "./password.ts";
+import type { Session } from "./session.ts";
+
+export type BridgeOptions = {
+  readonly config: BridgeConfig;
+  readonly sink: RecordSink;
+  readonly reader: PartitionReader;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+};
+
+export class Bridge {
+  readonly #options: BridgeOptions;
+  readonly #directory = new DeviceDirectory();
+  readonly #passwords: PasswordChecker;
+  readonly #downlink = new DownlinkState();
+  readonly #ingest: Ingest;
+  readonly #broker: Broker;
+  readonly #down: ReturnType<typeof mqttTopics>;
+  readonly #stop = new AbortController();
+  readonly #policyBytes = new WeakMap<RoutingPolicy, Map<number, Buffer>>();
+  #following: Following[] = [];
+  #port: number | undefined;
+
+  constructor(options: BridgeOptions) {
+    const { config, sink, clock, telemetry } = options;
+    this.#options = options;
+    this.#passwords = new PasswordChecker(config.limits.authenticationsMax);
+    this.#down = mqttTopics(config.mqtt.prefix);
+    this.#ingest = new Ingest({
+      sink,
+      clock,
+      telemetry,
+      limits: config.limits,
+      mqttPrefix: config.mqtt.prefix,
+      pubackBeforeKafka: config.testOnly.pubackBeforeKafka,
+      onAvailability: (deviceId, state) => telemetry.emit(availabilityChanged, { deviceId, state }),
+    });
+    this.#broker = new Broker({
+      config,
+      clock,
+      telemetry,
+      ingest: this.#ingest,
+      authenticate: (clientId, user, password) =>
+        authenticate({ clientId, user, password }, this.#directory, this.#passwords),
+      onSubscribed: (session, filters) => {
+        const policy = this.#down.policy(session.deviceId);
+        const parent = policy.slice(0, policy.lastIndexOf("/"));
+        if ([policy, `${parent}/#`, `${parent}/+`].some((filter) => filters.includes(filter)))
+          this.#sendPolicy(session);
+      },
+    });
+  }
+
+  /** The MQTT port once devices are let in; undefined before. */
+  get port(): number | undefined {
+    return this.#port;
+  }
+
+  /** Resolves with the MQTT port once devices are let in. R1 */
+  async start(): Promise<number> {
+    const { telemetry, clock, config } = this.#options;
+    if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
+    const startedAt = clock.monotonicMs();
+    await this.#requireTopics();
+    this.#following = await Promise.all([
+      this.#follow(topics.registry, "start", (record, registration) => {
+        const deviceId = record.key ?? "";
+        if (!this.#directory.apply(deviceId, registration)) return;
+        this.#passwords.forget(deviceId);
+        this.#broker.session(deviceId)?.close();
+      }),
+      this.#follow(topics.policies, "start", (record, policy) => {
+        const digests = this.#downlink.applyPolicy(record.key ?? "", policy);
+        for (const session of this.#broker.sessions) {
+          if (digests.includes(this.#downlink.modelOf(session.deviceId) ?? "")) this.#sendChangedPolicy(session);
+        }
+      }),
+      this.#follow(topics.reported, "start", (record, reported) => {
+        this.#downlink.applyReported(record.key ?? "", reported);
+        const session = this.#broker.session(record.key ?? "");
+        if (session !== undefined) this.#sendChangedPolicy(session);
+      }),
+      this.#follow(
+        topics.classifications,
+        "now",
+        (record, classified) => {
+          const session = this.#broker.session(record.key ?? "");
+          if (session !== undefined && classified !== undefined) this.#sendResults(session, classified);
+        },
+        (record) => this.#broker.session(record.key ?? "") !== undefined,
+      ),
+    ]);
+    await Promise.all(this.#following.map(({ caughtUp }) => caughtUp));
+    telemetry.emit(stateRebuilt, {
+      devices: this.#directory.size,
+      policies: this.#downlink.policies,
+      ms: clock.monotonicMs() - startedAt,
+    });
+    this.#port = await this.#broker.listen();
+    return this.#port;
+  }
+
+  /** R2 */
+  async close(): Promise<void> {
+    await this.#broker.close();
+    this.#stop.abort();
+    const { reader, sink, clock, config } = this.#options;
+    // What Kafka still does not take was never acknowledged, so nobody need wait for it.
+    const late = clock.sleep(config.limits.shutdownMsMax).catch(() => {});
+    await Promise.race([
+      Promise.allSettled([sink.close(), reader.close(), ...this.#following.map((f) => f.ended)]),
+      late,
+    ]);
+  }
+
+  /** A missing topic would otherwise show as devices that wait for ever. */
+  async #requireTopics(): Promise<void> {
+    const { reader } = this.#options;
+    const needed = [...Object.values(uplinkStreams).map(({ name }) => name), ...deadLetterTopics];
+    const found = await Promise.all(
+      needed.map(async (topic) => {
+        try {
+          return (await reader.partitions(topic)).length > 0;
+        } catch {
+          return false;
+        }
+      }),
+    );
+    const missing = needed.filter((_, i) => !found[i]);
+    if (missing.length > 0) {
+      throw new Failure("topics-missing", "ask-a-person", `these Kafka topics do not exist: ${missing.join(", ")}`);
+    }
+  }
+
+  #follow<T>(
+    topic: Topic<T>,
+    from: "start" | "now",
+    apply: (record: InRecord, value: T | undefined) => void,
+    wants: (record: InRecord) => boolean = () => true,
+  ): Promise<Following> {
+    const { telemetry } = this.#options;
+    return follow({
+      ...this.#options,
+      topic: topic.name,
+      from,
+      signal: this.#stop.signal,
+      onRecord: (record) => {
+        if (!wants(record)) return;
+        try {
+          apply(record, record.value === null ? undefined : topic.codec.decodeConfluent(record.value));
+        } catch (error) {
+          telemetry.emit(recordUnusable, { topic: topic.name, key: record.key ?? "", reason: reasonOf(error) });
+        }
+      },
+    });
+  }
+
+  #sendChangedPolicy(session: Session): void {
+    const policy = this.#downlink.policyOf(session.deviceId);
+    const topic = this.#down.policy(session.deviceId);
+    if (policy?.policyVersion !== session.policyVersion && session.isSubscribed(topic)) this.#sendPolicy(session);
+  }
+
+  #sendPolicy(session: Session): void {
+    const policy = this.#downlink.policyOf(session.deviceId);
+    if (policy === undefined && session.policyVersion === undefined) return;
+    session.policyVersion = policy?.policyVersion;
+    // An empty retained message means: there is none any more.
+    const payload = policy === undefined ? Buffer.alloc(0) : this.#encodedPolicy(session.deviceId, policy);
+    session.sendRetained(this.#down.policy(session.deviceId), payload);
+    this.#sent(session, "policy", payload);
+  }
+
+  /** A fleet shares its policies, so each is written once. */
+  #encodedPolicy(deviceId: string, policy: RoutingPolicy): Buffer {
+    const { codec } = topics.policies;
+    const version = this.#downlink.versionFor(deviceId, codec);
+    const known = this.#policyBytes.get(policy) ?? new Map<number, Buffer>();
+    this.#policyBytes.set(policy, known);
+    const payload = known.get(version.id) ?? codec.encodeSingleObject(policy, version);
+    known.set(version.id, payload);
+    return payload;
+  }
+
+  #sendResults(session: Session, record: Classifications): void {
+    const topic = this.#down.results(session.deviceId);
+    if (!session.isSubscribed(topic)) return;
+    const answers = answersOfSentFrames(record);
+    if (answers === undefined) return;
+    const codec: Codec<Classifications> = topics.classifications.codec;
+    const payload = codec.encodeSingleObject(answers, this.#downlink.versionFor(session.deviceId, codec));
+    const { telemetry } = this.#options;
+    const { deviceId } = session;
+    if (session.sendResult(topic, payload) > 0) telemetry.emit(downlinkDropped, { deviceId, channel: "results" });
+    this.#sent(session, "results", payload);
+  }
+
+  #sent(session: Session, channel: string, payload: Buffer): void {
+    this.#options.telemetry.emit(downlinkSent, { deviceId: session.deviceId, channel, bytes: payload.length });
+  }
+}

@@ -1,0 +1,74 @@
+/** The bridge's configuration file. Limits are checked against each other at start (G9). */
+import { portSchema, sharedBlocks } from "@tributary/config";
+import { RECORD_BYTES_MAX } from "@tributary/kafka";
+import { z } from "zod";
+
+const KIB = 1_024;
+const MIB = 1_024 * KIB;
+const bytes = z.number().int().min(1);
+const ms = z.number().int().min(1);
+const count = z.number().int().min(1);
+
+const limitsSchema = z
+  .strictObject({
+    /** A larger payload on up/frames goes to the dead letters. */
+    frameBytesMax: bytes.default(2 * MIB),
+    /** The same for every other stream. */
+    recordBytesMax: bytes.default(MIB),
+    /** A larger MQTT packet ends the connection: it would have to be held whole to be refused politely. */
+    packetBytesMax: bytes.default(8 * MIB),
+    /** Received from one device and not yet stored. A single larger packet is let through alone. */
+    clientBytesMax: bytes.default(4 * MIB),
+    /** Received from all devices and not yet stored; beyond it sockets are not read. */
+    inFlightBytesMax: bytes.default(64 * MIB),
+    connectionsMax: count.default(10_000),
+    /** From opening a connection to its CONNECT packet. */
+    connectMsMax: ms.default(10_000),
+    /** From a packet's first byte to its last. */
+    packetMsMax: ms.default(30_000),
+    /** Password checks waiting for a processor; further ones are told to come back. */
+    authenticationsMax: count.default(512),
+    /** How long Kafka may be away before the devices that wait are disconnected; they send again. */
+    storeMsMax: ms.default(60_000),
+    /** Answers waiting for one slow device; the oldest is dropped. */
+    resultsQueuedMax: count.default(64),
+    /** For records in flight, at the end. */
+    shutdownMsMax: ms.default(5_000),
+  })
+  .refine((l) => Math.max(l.frameBytesMax, l.recordBytesMax) <= RECORD_BYTES_MAX - 64 * KIB, {
+    path: ["frameBytesMax"],
+    message: `must leave 65536 of the ${RECORD_BYTES_MAX} bytes the topics take, and so must recordBytesMax`,
+  })
+  .refine((l) => l.packetBytesMax >= l.frameBytesMax + 64 * KIB, {
+    path: ["packetBytesMax"],
+    message: "must exceed frameBytesMax by at least 65536, or an oversized frame could not reach the dead letters",
+  })
+  .refine((l) => l.inFlightBytesMax >= l.packetBytesMax, {
+    path: ["inFlightBytesMax"],
+    message: "must be at least packetBytesMax, or the largest packet would wait for ever",
+  });
+
+export const bridgeConfigSchema = z.strictObject({
+  ...sharedBlocks,
+  mqtt: z
+    .strictObject({
+      host: z.string().min(1).default("127.0.0.1"),
+      port: portSchema.default(1883),
+      /** First levels of every topic of the device contract. */
+      prefix: z
+        .string()
+        .regex(/^[^/+#$\s][^+#\s]{0,99}(?<!\/)$/, "expected topic levels without wildcards")
+        .default("tributary"),
+    })
+    .prefault({}),
+  limits: limitsSchema.prefault({}),
+  testOnly: z
+    .strictObject({
+      /** Breaks G1 on purpose, to show that the tests can see a loss. */
+      pubackBeforeKafka: z.boolean().default(false),
+    })
+    .prefault({}),
+});
+
+export type BridgeConfig = z.output<typeof bridgeConfigSchema>;
+export type BridgeLimits = BridgeConfig["limits"];

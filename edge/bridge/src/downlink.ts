@@ -1,0 +1,100 @@
+/**
+ * What devices are told: the policy of the model they run, and the answers of the frames they sent. Pure state, folded
+ * from routing.policies.v1 and devices.reported.v1; nothing is kept per device but what it reported.
+ *
+ * D1. A device gets the newest policy of its reported perception model; none if there is none.
+ * D2. A payload is written in a schema the device announced, else in the oldest: a new service must reach the oldest
+ *     agent in the field.
+ */
+import type { Classifications, Codec, DeviceReported, RoutingPolicy, SchemaVersion } from "@tributary/contracts";
+
+const SLOT = "perception";
+
+type Reported = { readonly modelDigest: string; readonly acceptedSchemas: readonly string[] };
+
+export class DownlinkState {
+  readonly #policies = new Map<string, RoutingPolicy>();
+  /** Model digest -> keys of its policies. */
+  readonly #byModel = new Map<string, Set<string>>();
+  readonly #reported = new Map<string, Reported>();
+
+  get policies(): number {
+    return this.#policies.size;
+  }
+
+  /** Returns the digests of the models whose policy may have changed. */
+  applyPolicy(key: string, policy: RoutingPolicy | undefined): readonly string[] {
+    const before = this.#policies.get(key);
+    if (before !== undefined) this.#byModel.get(before.modelDigest)?.delete(key);
+    if (policy === undefined) {
+      this.#policies.delete(key);
+    } else {
+      this.#policies.set(key, policy);
+      const keys = this.#byModel.get(policy.modelDigest) ?? new Set();
+      this.#byModel.set(policy.modelDigest, keys.add(key));
+    }
+    return [...new Set([before?.modelDigest, policy?.modelDigest])].filter((digest) => digest !== undefined);
+  }
+
+  applyReported(deviceId: string, reported: DeviceReported | undefined): void {
+    const modelDigest = reported?.slots[SLOT]?.modelDigest;
+    if (reported === undefined || modelDigest === undefined) this.#reported.delete(deviceId);
+    else this.#reported.set(deviceId, { modelDigest, acceptedSchemas: reported.acceptedSchemas });
+  }
+
+  modelOf(deviceId: string): string | undefined {
+    return this.#reported.get(deviceId)?.modelDigest;
+  }
+
+  /** D1 */
+  policyOf(deviceId: string): RoutingPolicy | undefined {
+    const modelDigest = this.modelOf(deviceId);
+    const keys = modelDigest === undefined ? undefined : this.#byModel.get(modelDigest);
+    let newest: RoutingPolicy | undefined;
+    for (const key of keys ?? []) {
+      const policy = this.#policies.get(key);
+      if (policy !== undefined && (newest === undefined || policy.createdAt > newest.createdAt)) newest = policy;
+    }
+    return newest;
+  }
+
+  /** D2 */
+  versionFor(deviceId: string, codec: Codec<unknown>): SchemaVersion {
+    const accepted = this.#reported.get(deviceId)?.acceptedSchemas ?? [];
+    const newest = codec.versions.findLast((version) => accepted.includes(version.fingerprint));
+    return newest ?? (codec.versions[0] as SchemaVersion);
+  }
+}
+
+/** The part of a record that answers sent frames; undefined if there is none. */
+export function answersOfSentFrames(record: Classifications): Classifications | undefined {
+  const answers = record.answers.filter((answer) => answer.reason !== "NONE");
+  if (answers.length === 0) return undefined;
+  return answers.length === record.answers.length ? record : { ...record, answers };
+}
+
+/** A bounded queue that forgets its oldest (G9). */
+export class NewestQueue<T> {
+  readonly #items: T[] = [];
+  readonly #max: number;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  /** How many were forgotten: 0 or 1. */
+  push(item: T): number {
+    this.#items.push(item);
+    if (this.#items.length <= this.#max) return 0;
+    this.#items.shift();
+    return 1;
+  }
+
+  shift(): T | undefined {
+    return this.#items.shift();
+  }
+}

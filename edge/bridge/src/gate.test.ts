@@ -1,0 +1,146 @@
+import { connect, createServer, type Socket } from "node:net";
+import { describe, expect, test } from "@jest/globals";
+import { seededRandom } from "@tributary/kernel";
+import mqttPacket from "mqtt-packet";
+import { ByteBudget } from "./budget.ts";
+import { PacketGate } from "./gate.ts";
+import { PacketScanner, PUBLISH } from "./packet-scanner.ts";
+
+const publish = (bytes: number, messageId = 1): Buffer =>
+  mqttPacket.generate({
+    cmd: "publish",
+    topic: "t",
+    payload: Buffer.alloc(bytes),
+    qos: 1,
+    messageId,
+    dup: false,
+    retain: false,
+  });
+
+describe("the packet scanner", () => {
+  test("finds every header wherever the stream is cut", () => {
+    const lengths = [0, 1, 100, 126, 127, 128, 300, 16_384, 200_000];
+    const stream = Buffer.concat([mqttPacket.generate({ cmd: "pingreq" }), ...lengths.map((n) => publish(n))]);
+    for (let seed = 1; seed <= 50; seed++) {
+      const random = seededRandom(seed);
+      const scanner = new PacketScanner();
+      const found: number[] = [];
+      for (let from = 0; from < stream.length; ) {
+        const to = Math.min(stream.length, from + 1 + Math.floor(random() ** 4 * 100_000));
+        const chunk = stream.subarray(from, to);
+        for (let at = 0; at < chunk.length; ) {
+          const scanned = scanner.scan(chunk, at);
+          if (scanned.header?.type === PUBLISH) found.push(scanned.header.length - 5);
+          at = scanned.at;
+        }
+        from = to;
+      }
+      expect([seed, found, scanner.isInside]).toEqual([seed, lengths, false]);
+    }
+  });
+
+  test("a length of five bytes is no length", () => {
+    const scanner = new PacketScanner();
+    scanner.scan(Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0x01]), 0);
+    expect(scanner.isMalformed).toBe(true);
+  });
+});
+
+describe("the byte budget", () => {
+  test("grants in order, never beyond its bounds, and gives everything back", () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const random = seededRandom(seed);
+      const budget = new ByteBudget(1_000, 400);
+      const clients = Array.from({ length: 6 }, () => ({ account: budget.open(), held: [] as number[], waits: false }));
+      for (let step = 0; step < 300; step++) {
+        const client = clients[Math.floor(random() * clients.length)] as (typeof clients)[number];
+        if (!client.waits && random() < 0.6) {
+          const bytes = 1 + Math.floor(random() * (random() < 0.1 ? 1_000 : 200));
+          client.waits = true;
+          const granted = () => {
+            client.held.push(bytes);
+            client.waits = false;
+          };
+          if (client.account.take(bytes, granted)) granted();
+        } else {
+          const bytes = client.held.shift();
+          if (bytes !== undefined) client.account.give(bytes);
+        }
+        const sums = clients.map((c) => c.held.reduce((a, b) => a + b, 0));
+        const sum = sums.reduce((a, b) => a + b, 0);
+        const isBounded = sum <= 1_000 && clients.every((c, i) => c.held.length <= 1 || (sums[i] as number) <= 400); // B1
+        if (budget.usedBytes !== sum || !isBounded) throw new Error(`seed ${seed}, step ${step}: ${sums}`);
+      }
+      while (clients.some((c) => c.held.length > 0)) {
+        for (const c of clients) for (const bytes of c.held.splice(0)) c.account.give(bytes);
+      }
+      expect([seed, budget.usedBytes, clients.some((c) => c.waits)]).toEqual([seed, 0, false]); // nobody waits for ever
+    }
+  });
+});
+
+describe("the gate", () => {
+  const open = async (totalMax: number, packetBytesMax = 100_000) => {
+    const budget = new ByteBudget(totalMax, totalMax);
+    const violations: string[] = [];
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const accepted = new Promise<Socket>((resolve) => server.once("connection", resolve));
+    const device = connect((server.address() as { port: number }).port, "127.0.0.1");
+    device.on("error", () => {});
+    const gate = new PacketGate(await accepted, {
+      budget,
+      packetBytesMax,
+      packetMsMax: 1_000,
+      monotonicMs: () => 0,
+      onViolation: (_, violation) => violations.push(violation),
+    });
+    gate.authenticated();
+    const packets: number[] = [];
+    const parser = mqttPacket.parser();
+    parser.on("packet", (packet) => packets.push((packet as { messageId: number }).messageId));
+    gate.on("data", (chunk) => parser.parse(chunk));
+    const close = async () => {
+      device.destroy();
+      gate.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    };
+    return { budget, violations, device, gate, packets, close };
+  };
+  const turns = async (until: () => boolean) => {
+    for (let i = 0; i < 500 && !until(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
+  };
+
+  test("reads on only as what passed is given back, and then everything passes in order", async () => {
+    const { budget, device, gate, packets, close } = await open(60_000);
+    const ids = Array.from({ length: 200 }, (_, i) => i + 1);
+    const sent = Buffer.concat(ids.map((id) => publish(20_000, id)));
+    let isWritten = false;
+    device.write(sent, () => {
+      isWritten = true;
+    });
+    await turns(() => packets.length >= 2);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(packets).toEqual([1, 2]); // two of 21 kB with their overhead fit in 60 kB
+    expect(budget.usedBytes).toBeLessThanOrEqual(60_000);
+    expect(isWritten).toBe(false); // the socket is not read: 4 MB do not fit into its buffers
+    while (packets.length < ids.length) {
+      const before = packets.length;
+      gate.nextGrant().release();
+      await turns(() => packets.length > before);
+      expect(packets.length).toBeGreaterThan(before);
+    }
+    expect(packets).toEqual(ids);
+    await close();
+    expect(budget.usedBytes).toBe(0);
+  });
+
+  test("a packet beyond the bound ends the connection before its body is read", async () => {
+    const { device, violations, gate, budget, close } = await open(1_000_000);
+    device.write(publish(200_000).subarray(0, 10));
+    await turns(() => gate.destroyed);
+    expect(violations).toEqual(["packet-oversized"]);
+    expect(budget.usedBytes).toBe(0);
+    await close();
+  });
+});

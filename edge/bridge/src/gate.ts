@@ -1,0 +1,169 @@
+/**
+ * Stands between a device's socket and the broker, which would buffer a packet of 256 MB before it looks at it.
+ *
+ * T1. A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9).
+ * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted
+ *     the bound is small.
+ * T3. Each PUBLISH that passed is handed its grant in order; who settles it gives the bytes back.
+ */
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import type { BudgetAccount, ByteBudget } from "./budget.ts";
+import { PacketScanner, PUBLISH } from "./packet-scanner.ts";
+
+export type GateViolation = "packet-oversized" | "packet-malformed" | "packet-slow";
+
+export type GateOptions = {
+  readonly budget: ByteBudget;
+  readonly packetBytesMax: number;
+  readonly packetMsMax: number;
+  readonly monotonicMs: () => number;
+  readonly onViolation: (gate: PacketGate, violation: GateViolation, bytes: number) => void;
+};
+
+/** CONNECT, SUBSCRIBE and the like; and PUBLISH before authentication. */
+const CONTROL_BYTES_MAX = 16 * 1_024;
+/** What a record costs beside its bytes: headers, promises, the client library's own. */
+const RECORD_OVERHEAD_BYTES = 1_024;
+const NOTHING = Buffer.alloc(0);
+
+export class PacketGate extends Duplex {
+  readonly #socket: Socket;
+  readonly #options: GateOptions;
+  readonly #account: BudgetAccount;
+  readonly #scanner = new PacketScanner();
+  readonly #grants: number[] = [];
+  #chunk: Buffer = NOTHING;
+  #at = 0;
+  #wanted = false;
+  #granted = true;
+  #pumping = false;
+  #frozen = false;
+  #waitingSinceMs: number | undefined;
+  #authenticated = false;
+
+  constructor(socket: Socket, options: GateOptions) {
+    super({ allowHalfOpen: false });
+    this.#socket = socket;
+    this.#options = options;
+    this.#account = options.budget.open();
+    socket.on("readable", () => this.#pump());
+    socket.on("end", () => this.push(null));
+    socket.on("error", (error) => this.destroy(error));
+    socket.on("close", () => this.destroy());
+  }
+
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress ?? "unknown";
+  }
+
+  authenticated(): void {
+    this.#authenticated = true;
+  }
+
+  /** The grant of the next PUBLISH: call once per PUBLISH, in order. T3 */
+  nextGrant(): { release(): void } {
+    const bytes = this.#grants.shift() ?? 0;
+    let held = true;
+    return {
+      release: () => {
+        if (held) this.#account.give(bytes);
+        held = false;
+      },
+    };
+  }
+
+  /** Nothing is read any more; what is under way is still answered. */
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  /** Ends the connection if a packet has been on its way too long while we were reading. T2 */
+  sweep(): void {
+    const since = this.#wanted && this.#granted && !this.#frozen ? this.#waitingSinceMs : undefined;
+    if (since !== undefined && this.#options.monotonicMs() - since > this.#options.packetMsMax) {
+      this.#violate("packet-slow", 0);
+    }
+  }
+
+  override _read(): void {
+    // The time in which we did not read is not the device's.
+    if (!this.#wanted && this.#waitingSinceMs !== undefined) this.#waitingSinceMs = this.#options.monotonicMs();
+    this.#wanted = true;
+    this.#pump();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, done);
+  }
+
+  override _writev(chunks: { readonly chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#socket.end(() => done());
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#waitingSinceMs = undefined;
+    this.#chunk = NOTHING;
+    this.#account.close();
+    for (const bytes of this.#grants.splice(0)) this.#account.give(bytes);
+    this.#socket.destroy();
+    done(error);
+  }
+
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.#wanted && this.#granted && !this.#frozen && !this.destroyed && this.#step()) {}
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** Passes on what is up to the next packet's body. False: the socket has no more for now. */
+  #step(): boolean {
+    if (this.#at >= this.#chunk.length) {
+      const chunk: Buffer | null = this.#socket.read();
+      if (chunk === null) {
+        if (this.#scanner.isInside) this.#waitingSinceMs ??= this.#options.monotonicMs();
+        return false;
+      }
+      this.#chunk = chunk;
+      this.#at = 0;
+    }
+    const from = this.#at;
+    for (;;) {
+      const { at, header } = this.#scanner.scan(this.#chunk, this.#at);
+      this.#at = at;
+      if (this.#scanner.isMalformed) return this.#violate("packet-malformed", 0);
+      if (header === undefined) break;
+      this.#waitingSinceMs = undefined;
+      const isLarge = header.type === PUBLISH && this.#authenticated;
+      if (header.length > (isLarge ? this.#options.packetBytesMax : CONTROL_BYTES_MAX)) {
+        return this.#violate("packet-oversized", header.length); // T2
+      }
+      if (header.type !== PUBLISH) continue;
+      const bytes = header.length + RECORD_OVERHEAD_BYTES;
+      this.#granted = this.#account.take(bytes, () => {
+        this.#grants.push(bytes);
+        this.#granted = true;
+        this.#pump();
+      });
+      if (this.#granted) this.#grants.push(bytes);
+      if (!this.#granted) break; // T1
+    }
+    if (!this.#scanner.isInside) this.#waitingSinceMs = undefined;
+    if (this.#at > from) this.#wanted = this.push(this.#chunk.subarray(from, this.#at));
+    return true;
+  }
+
+  #violate(violation: GateViolation, bytes: number): false {
+    this.#options.onViolation(this, violation, bytes);
+    this.destroy();
+    return false;
+  }
+}

@@ -1,0 +1,164 @@
+import { describe, expect, test } from "@jest/globals";
+import { EdgePredictions, topics } from "@tributary/contracts";
+import type { OutRecord, RecordSink } from "@tributary/kafka";
+import { type Clock, Failure, type Random, seededRandom, systemClock } from "@tributary/kernel";
+import { createTelemetry } from "@tributary/telemetry";
+import { somePredictions } from "@tributary/testing";
+import type { Client } from "aedes";
+import { bridgeConfigSchema } from "./config.ts";
+import type { PacketGate } from "./gate.ts";
+import { Ingest } from "./ingest.ts";
+import { Session } from "./session.ts";
+
+const config = bridgeConfigSchema.parse({});
+
+/** As the real sink: stores in order, and rejects everything behind a rejected send. */
+class FickleSink implements RecordSink {
+  readonly log: OutRecord[] = [];
+  #queue: { records: readonly OutRecord[]; resolve: (p: []) => void; reject: (e: Error) => void }[] = [];
+  readonly #random: Random;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  send(records: readonly OutRecord[]): Promise<[]> {
+    return new Promise((resolve, reject) => this.#queue.push({ records, resolve, reject }));
+  }
+
+  /** One turn of Kafka: some are stored, or it is away. */
+  turn(): void {
+    const dice = this.#random();
+    if (dice < 0.2) {
+      const away = new Failure("kafka-unavailable", "retry", "away");
+      const stored = this.#random() < 0.5 ? 1 : 0; // stored, but the acknowledgement is lost
+      for (const { records } of this.#queue.slice(0, stored)) this.log.push(...records.filter((r) => !isRefused(r)));
+      for (const { reject } of this.#queue.splice(0)) reject(away);
+      return;
+    }
+    for (const { records, resolve, reject } of this.#queue.splice(0, 1 + Math.floor(this.#random() * 5))) {
+      if (records.some(isRefused)) reject(new Failure("kafka-record-oversized", "give-up", "MESSAGE_TOO_LARGE"));
+      else {
+        this.log.push(...records);
+        resolve([]);
+      }
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+const isRefused = (record: OutRecord) => !record.topic.endsWith(".dlq") && record.value?.includes("poison") === true;
+
+class FakeClient {
+  closed = false;
+  close() {
+    this.closed = true;
+  }
+}
+
+const newSession = (deviceId: string) =>
+  new Session(deviceId, new FakeClient() as unknown as Client, {} as PacketGate, 4);
+
+const newIngest = (sink: RecordSink, clock: Clock, pubackBeforeKafka = false) =>
+  new Ingest({
+    sink,
+    clock,
+    telemetry: createTelemetry({ service: "test", level: "silent", defaultMetrics: false }),
+    limits: config.limits,
+    mqttPrefix: "tributary",
+    pubackBeforeKafka,
+    onAvailability: () => {},
+  });
+
+const batch = (deviceId: string, seq: number, arm = "default") =>
+  EdgePredictions.encodeSingleObject(somePredictions({ deviceId, seq: BigInt(seq), arm }));
+
+describe("from a message to its acknowledgement", () => {
+  test("nothing is acknowledged that is not stored, order holds across failures, and every grant is given back (G1, G3)", async () => {
+    for (let seed = 1; seed <= 150; seed++) {
+      const random = seededRandom(seed);
+      const sink = new FickleSink(random);
+      const ingest = newIngest(sink, systemClock);
+      const total = 60;
+      let acknowledged = 0; // the device's view: it resends from here, in order
+      let released = 0;
+      let taken = 0;
+      for (let connection = 0; acknowledged < total; connection++) {
+        if (connection > 500) throw new Error(`seed ${seed}: no end`);
+        const session = newSession("device-1");
+        let next = acknowledged + 1;
+        while (!session.isClosed && acknowledged < total) {
+          const window = Math.floor(random() * 4);
+          for (let i = 0; i < window && next <= total; i++, next++) {
+            const seq = next;
+            const payload =
+              seq % 13 === 0 ? Buffer.from("garbage") : batch("device-1", seq, seq % 17 === 0 ? "poison" : "default");
+            taken++;
+            ingest.take(
+              session,
+              { principal: "device-1", topic: "tributary/v1/device-1/up/predictions", payload, qos: 1, retain: false },
+              () => {
+                if (seq !== acknowledged + 1) throw new Error(`seed ${seed}: PUBACK of ${seq} after ${acknowledged}`);
+                acknowledged = seq;
+              },
+              () => released++,
+            );
+          }
+          sink.turn();
+          await new Promise((resolve) => setImmediate(resolve));
+          if (random() < 0.02) session.close(); // the network
+        }
+      }
+      while (ingest.inFlight > 0) {
+        sink.turn();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const seqs = sink.log
+        .filter((r) => r.topic === topics.predictions.name)
+        .map((r) => Number(EdgePredictions.decodeConfluent(r.value as Buffer).seq));
+      const firsts = [...new Set(seqs)];
+      expect([seed, firsts]).toEqual([seed, firsts.toSorted((a, b) => a - b)]); // first appearances are in order
+      const wanted = Array.from({ length: total }, (_, i) => i + 1).filter((n) => n % 13 !== 0 && n % 17 !== 0);
+      expect([seed, firsts]).toEqual([seed, wanted]);
+      const dead = sink.log.filter((r) => r.topic === "edge.predictions.v1.bridge.dlq");
+      const reasons = new Set(dead.map((r) => r.headers?.["__connect.errors.exception.class.name"]));
+      expect([seed, reasons]).toEqual([seed, new Set(["framing-unknown", "kafka-refused"])]);
+      expect([seed, released]).toEqual([seed, taken]);
+    }
+  });
+
+  test("with the test-only switch it is acknowledged at once, and a crash would lose it", () => {
+    const sink = new FickleSink(() => 0.9);
+    const acks: number[] = [];
+    const uplink = {
+      principal: "d",
+      topic: "tributary/v1/d/up/predictions",
+      payload: batch("d", 1),
+      qos: 1,
+      retain: false,
+    };
+    newIngest(sink, systemClock, true).take(
+      newSession("d"),
+      uplink,
+      () => acks.push(1),
+      () => {},
+    );
+    expect(acks).toEqual([1]);
+    expect(sink.log).toEqual([]);
+  });
+});
+
+test("acknowledgements leave in the order of the messages, and none after the session closed (S1, S2)", () => {
+  const session = newSession("d");
+  const order: number[] = [];
+  const settle = [1, 2, 3, 4].map((n) => session.begin(() => order.push(n)));
+  settle[1]?.();
+  settle[2]?.();
+  expect(order).toEqual([]);
+  settle[0]?.();
+  expect(order).toEqual([1, 2, 3]);
+  session.close();
+  settle[3]?.();
+  expect(order).toEqual([1, 2, 3]);
+});

@@ -1,0 +1,136 @@
+/**
+ * The way of one published message from its verdict to Kafka's acknowledgement.
+ *
+ * I1. A message is acknowledged only after Kafka has its record, or its dead letter (G1, G8).
+ * I2. When Kafka does not take it for now, the session ends unacknowledged and the device sends again, in order (G3).
+ *     The sink rejects everything behind a rejected send, so nothing later of that device is stored meanwhile.
+ * I3. What Kafka refuses for good goes to the dead letters like any message that cannot be used.
+ */
+import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
+import { cloudEventHeaders, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
+import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import type { BridgeLimits } from "./config.ts";
+import { deadLetterOf } from "./dead-letter.ts";
+import { storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
+import type { RecordIdentity } from "./identity.ts";
+import type { Session } from "./session.ts";
+import { judgeUplink, type Refusal, type Uplink } from "./uplink.ts";
+
+export type IngestOptions = {
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly limits: BridgeLimits;
+  /** First levels of every MQTT topic. */
+  readonly mqttPrefix: string;
+  /** Breaks I1 on purpose (testOnly). */
+  readonly pubackBeforeKafka: boolean;
+  readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
+};
+
+export class Ingest {
+  readonly #options: IngestOptions;
+  #inFlight = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(options: IngestOptions) {
+    this.#options = options;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Resolves once nothing is in flight. */
+  idle(): Promise<void> {
+    return this.#inFlight === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** `acknowledge` is called at most once, and never after the session closed; `release` exactly once. */
+  take(session: Session, uplink: Uplink, acknowledge: () => void, release: () => void): void {
+    if (session.isClosed) {
+      release(); // I2
+      return;
+    }
+    const { limits, mqttPrefix, clock } = this.#options;
+    const receivedAt = clock.now();
+    const verdict = judgeUplink(uplink, limits, mqttPrefix);
+    const settle = session.begin(acknowledge);
+    if (verdict.kind === "availability") {
+      this.#options.onAvailability(session.deviceId, verdict.state);
+      release();
+      settle();
+      return;
+    }
+    if (this.#options.pubackBeforeKafka) settle();
+    this.#inFlight++;
+    const stored =
+      verdict.kind === "store"
+        ? this.#store(
+            verdict.stream,
+            recordOf(verdict.stream, verdict.id, verdict.value, receivedAt),
+            uplink,
+            receivedAt,
+          )
+        : this.#putAside(uplink, verdict, receivedAt);
+    stored
+      .then(settle, (error) => this.#fail(session, verdict.stream, error))
+      .finally(() => {
+        release();
+        this.#inFlight--;
+        if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      });
+  }
+
+  async #store(stream: UplinkStream, record: OutRecord, uplink: Uplink, receivedAt: Instant): Promise<void> {
+    const { sink, clock, telemetry } = this.#options;
+    const startedAt = clock.monotonicMs();
+    try {
+      await sink.send([record]);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.advice === "retry" || error.code === SINK_CLOSED) throw error;
+      const refusal: Refusal = { kind: "refuse", reason: "kafka-refused", stream, message: reasonOf(error) };
+      return this.#putAside(uplink, refusal, receivedAt); // I3
+    }
+    const ms = clock.monotonicMs() - startedAt;
+    telemetry.emit(uplinkStored, { stream, deviceId: uplink.principal, bytes: uplink.payload.length, ms });
+  }
+
+  async #putAside(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {
+    const { sink, telemetry, limits } = this.#options;
+    await sink.send([deadLetterOf(uplink, refusal, receivedAt, limits.frameBytesMax)]);
+    telemetry.emit(uplinkRefused, {
+      code: refusal.reason,
+      stream: refusal.stream,
+      deviceId: uplink.principal,
+      topic: uplink.topic.slice(0, 200),
+      bytes: uplink.payload.length,
+      reason: refusal.message,
+    });
+  }
+
+  #fail(session: Session, stream: string, error: unknown): void {
+    const code = error instanceof Failure ? error.code : "unexpected";
+    const { telemetry, pubackBeforeKafka } = this.#options;
+    telemetry.emit(storeFailed, { deviceId: session.deviceId, stream, code, reason: reasonOf(error) });
+    if (!pubackBeforeKafka) session.close(); // I2
+  }
+}
+
+/** Kafka's timestamp is the receipt; who and what travels inside the record as well. */
+function recordOf(stream: UplinkStream, id: RecordIdentity, value: Buffer, receivedAt: Instant): OutRecord {
+  const { name, codec } = uplinkStreams[stream];
+  return {
+    topic: name,
+    key: id.deviceId,
+    value,
+    timestamp: receivedAt,
+    headers: cloudEventHeaders({
+      id: `${id.deviceId}:${id.bootId}:${stream}:${id.seq}`,
+      source: `/tributary/devices/${id.deviceId}`,
+      type: `tributary.v1.${codec.name}`,
+      time: receivedAt,
+    }),
+  };
+}

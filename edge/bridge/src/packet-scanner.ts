@@ -1,0 +1,60 @@
+/** Finds where MQTT packets begin in a stream of bytes, from their fixed headers alone. */
+
+export const PUBLISH = 3;
+
+export type PacketHeader = {
+  /** MQTT control packet type, e.g. 1 CONNECT, 3 PUBLISH. */
+  readonly type: number;
+  /** Bytes that follow the fixed header. */
+  readonly length: number;
+};
+
+/** Undefined where a length is not a number of at most four bytes; then nothing behind it can be trusted. */
+export type Scanned = { readonly at: number; readonly header: PacketHeader | undefined };
+
+export class PacketScanner {
+  #type = -1;
+  #length = 0;
+  #multiplier = 1;
+  #body = 0;
+  #malformed = false;
+
+  get isMalformed(): boolean {
+    return this.#malformed;
+  }
+
+  /** Whether a packet has begun and not ended. */
+  get isInside(): boolean {
+    return this.#type >= 0 || this.#body > 0;
+  }
+
+  /** Reads on from `from`: to just behind the next fixed header, or to the end of the chunk. */
+  scan(chunk: Uint8Array, from: number): Scanned {
+    let at = from;
+    for (;;) {
+      const skipped = Math.min(this.#body, chunk.length - at);
+      this.#body -= skipped;
+      at += skipped;
+      const byte = chunk[at];
+      if (byte === undefined) return { at, header: undefined };
+      at++;
+      if (this.#type < 0) {
+        this.#type = byte >> 4;
+        this.#length = 0;
+        this.#multiplier = 1;
+        continue;
+      }
+      this.#length += (byte & 0x7f) * this.#multiplier;
+      this.#multiplier *= 128;
+      if (byte >= 0x80) {
+        this.#malformed = this.#multiplier > 128 ** 3;
+        if (this.#malformed) return { at, header: undefined };
+        continue;
+      }
+      const header = { type: this.#type, length: this.#length };
+      this.#type = -1;
+      this.#body = this.#length;
+      return { at, header };
+    }
+  }
+}

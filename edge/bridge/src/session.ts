@@ -1,0 +1,93 @@
+/**
+ * One connected device: what it sent and is not yet answered, and what waits to be sent to it.
+ *
+ * S1. Acknowledgements leave in the order the messages came (MQTT-4.6.0), whichever was stored first.
+ * S2. After one message failed no later one is acknowledged or begun: the connection ends, and the device sends again
+ *     from the one that failed (G3).
+ * S3. What waits for a slow device is bounded; the oldest is dropped and counted (G9).
+ */
+import type { Client } from "aedes";
+import { NewestQueue } from "./downlink.ts";
+import type { PacketGate } from "./gate.ts";
+
+type Pending = { settled: boolean; readonly acknowledge: () => void };
+type Down = { readonly topic: string; readonly payload: Buffer };
+
+export class Session {
+  readonly deviceId: string;
+  readonly gate: PacketGate;
+  /** Of the policy last sent in this session. */
+  policyVersion: string | undefined;
+  readonly #client: Client;
+  readonly #results: NewestQueue<Down>;
+  #pending: Pending[] = [];
+  #sending = false;
+  #closed = false;
+
+  constructor(deviceId: string, client: Client, gate: PacketGate, resultsQueuedMax: number) {
+    this.deviceId = deviceId;
+    this.gate = gate;
+    this.#client = client;
+    this.#results = new NewestQueue(resultsQueuedMax);
+  }
+
+  get isClosed(): boolean {
+    return this.#closed || this.#client.closed;
+  }
+
+  get inFlight(): number {
+    return this.#pending.length;
+  }
+
+  /** Registers a message; call what it returns once the message has reached its end. S1 */
+  begin(acknowledge: () => void): () => void {
+    const pending: Pending = { settled: false, acknowledge };
+    this.#pending.push(pending);
+    return () => {
+      pending.settled = true;
+      let done = 0;
+      while (this.#pending[done]?.settled) done++;
+      if (done === 0) return;
+      for (const { acknowledge } of this.#pending.splice(0, done)) {
+        if (!this.isClosed) acknowledge(); // S2
+      }
+    };
+  }
+
+  /** Idempotent; nothing is acknowledged from now on. S2 */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#pending = [];
+    this.#client.close();
+  }
+
+  isSubscribed(topic: string): boolean {
+    const { subscriptions } = this.#client as unknown as { readonly subscriptions: Readonly<Record<string, unknown>> };
+    if (subscriptions[topic] !== undefined) return true;
+    const parent = topic.slice(0, topic.lastIndexOf("/"));
+    return subscriptions[`${parent}/#`] !== undefined || subscriptions[`${parent}/+`] !== undefined;
+  }
+
+  sendRetained(topic: string, payload: Buffer): void {
+    this.#publish(topic, payload, true, () => {});
+  }
+
+  /** How many older results were dropped for this one: 0 or 1. S3 */
+  sendResult(topic: string, payload: Buffer): number {
+    const dropped = this.#results.push({ topic, payload });
+    if (!this.#sending) this.#sendNext();
+    return dropped;
+  }
+
+  #sendNext(): void {
+    const next = this.isClosed ? undefined : this.#results.shift();
+    this.#sending = next !== undefined;
+    if (next !== undefined) this.#publish(next.topic, next.payload, false, () => this.#sendNext());
+  }
+
+  #publish(topic: string, payload: Buffer, retain: boolean, done: () => void): void {
+    if (this.isClosed) return;
+    this.#client.publish({ cmd: "publish", topic, payload, qos: 1, retain, dup: false }, done);
+  }
+}

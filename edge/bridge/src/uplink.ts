@@ -1,0 +1,153 @@
+/**
+ * What becomes of one message an authenticated device published: pure, so that hostile input can be tried by the
+ * million.
+ *
+ * U1. Every message has exactly one end: stored, taken as availability, or refused with a reason (G8).
+ * U2. The principal, the topic's level and the payload's first field are the same device.
+ * U3. Nothing is decoded before its bounds are checked; only frames are decoded at all, to look at their JPEG.
+ * U4. A stored value is the device's own bytes behind another header: never re-encoded.
+ */
+import {
+  type Codec,
+  ContractError,
+  type ContractErrorCode,
+  type EdgeFrame,
+  frameConfluent,
+  openSingleObject,
+  parseMqttTopic,
+  type SchemaVersion,
+  type UplinkStream,
+  uplinkStreams,
+} from "@tributary/contracts";
+import { isValidId } from "@tributary/kernel";
+import { type RecordIdentity, readIdentity } from "./identity.ts";
+import { jpegFault } from "./jpeg.ts";
+
+export type Uplink = {
+  /** Who authenticated. */
+  readonly principal: string;
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: number;
+  readonly retain: boolean;
+};
+
+/** Stable: metrics, dead letters and tests name them. */
+export type RefusalReason =
+  | ContractErrorCode
+  | "topic-unknown"
+  | "topic-of-another-device"
+  | "topic-not-uplink"
+  | "stream-unknown"
+  | "availability-malformed"
+  | "qos-not-1"
+  | "retained"
+  | "payload-oversized"
+  | "payload-of-another-device"
+  | "identity-malformed"
+  | "frame-malformed"
+  | "jpeg-corrupt"
+  | "kafka-refused";
+
+export type StreamOrUnknown = UplinkStream | "unknown";
+
+export type Verdict =
+  | { readonly kind: "store"; readonly stream: UplinkStream; readonly id: RecordIdentity; readonly value: Buffer }
+  | { readonly kind: "availability"; readonly state: "online" | "offline" }
+  | Refusal;
+
+export type Refusal = {
+  readonly kind: "refuse";
+  readonly reason: RefusalReason;
+  readonly stream: StreamOrUnknown;
+  /** For people: names what is wrong. */
+  readonly message: string;
+};
+
+export type UplinkLimits = { readonly frameBytesMax: number; readonly recordBytesMax: number };
+
+export function judgeUplink(uplink: Uplink, limits: UplinkLimits, prefix: string): Verdict {
+  const topic = parseMqttTopic(uplink.topic, prefix);
+  if (topic === undefined) return refuse("unknown", "topic-unknown", "the topic is not of the device contract");
+  const stream = topic.kind === "up" && isStream(topic.stream) ? topic.stream : "unknown";
+  if (topic.deviceId !== uplink.principal) {
+    return refuse(stream, "topic-of-another-device", `the topic is ${clip(topic.deviceId)}'s`); // U2
+  }
+  if (topic.kind === "availability") return availability(uplink.payload);
+  if (topic.kind === "down") return refuse("unknown", "topic-not-uplink", "devices do not publish on down/");
+  if (stream === "unknown") return refuse("unknown", "stream-unknown", `there is no stream ${clip(topic.stream)}`);
+  if (uplink.qos !== 1) return refuse(stream, "qos-not-1", `QoS ${uplink.qos}; the contract needs 1`);
+  if (uplink.retain) return refuse(stream, "retained", "records of streams are not retained");
+  const bytesMax = stream === "frames" ? limits.frameBytesMax : limits.recordBytesMax;
+  if (uplink.payload.length > bytesMax) {
+    return refuse(stream, "payload-oversized", `${uplink.payload.length} bytes; at most ${bytesMax} are accepted`);
+  }
+  return record(stream, uplink);
+}
+
+/** Whatever else the topic says: the stream whose dead letters a message belongs to. */
+const isStream = (text: string): text is UplinkStream => Object.hasOwn(uplinkStreams, text);
+
+function record(stream: UplinkStream, uplink: Uplink): Verdict {
+  const codec: Codec<unknown> = uplinkStreams[stream].codec;
+  try {
+    const { fingerprint, payload } = openSingleObject(uplink.payload);
+    const version = codec.versions.find((candidate) => candidate.fingerprint === fingerprint);
+    if (version === undefined) return wrongSchema(stream, fingerprint);
+    codec.check(payload, version); // U3
+    const id = readIdentity(payload);
+    if (id.deviceId !== uplink.principal) {
+      return refuse(stream, "payload-of-another-device", `the record says it is of ${clip(id.deviceId)}`); // U2
+    }
+    if (id.bootId <= 0n || id.seq <= 0n) {
+      return refuse(stream, "identity-malformed", `bootId ${id.bootId} and seq ${id.seq} must be positive`);
+    }
+    if (stream === "frames") {
+      const fault = frameFault(codec as Codec<EdgeFrame>, payload, version);
+      if (fault !== undefined) return refuse(stream, fault.reason, fault.message);
+    }
+    return { kind: "store", stream, id, value: frameConfluent(version.id, payload) }; // U4
+  } catch (error) {
+    if (error instanceof ContractError) return refuse(stream, error.code, error.message); // U1
+    throw error;
+  }
+}
+
+function wrongSchema(stream: UplinkStream, fingerprint: string): Refusal {
+  const other = Object.values(uplinkStreams).find((t) => t.codec.versions.some((v) => v.fingerprint === fingerprint));
+  return other === undefined
+    ? refuse(stream, "schema-unknown-fingerprint", `no schema has fingerprint ${fingerprint}`)
+    : refuse(stream, "schema-wrong-record", `${other.codec.name} on the stream ${stream}`);
+}
+
+function frameFault(
+  codec: Codec<EdgeFrame>,
+  payload: Uint8Array,
+  version: SchemaVersion,
+): { readonly reason: RefusalReason; readonly message: string } | undefined {
+  const frame = codec.decode(payload, version);
+  if (!isValidId(frame.cameraId) || frame.frameSeq <= 0n || frame.deadlineMs < 1) {
+    const message = `camera ${clip(frame.cameraId)}, frameSeq ${frame.frameSeq}, deadlineMs ${frame.deadlineMs}`;
+    return { reason: "frame-malformed", message };
+  }
+  const fault = jpegFault(frame.jpeg);
+  return fault === undefined ? undefined : { reason: "jpeg-corrupt", message: `not a whole JPEG: ${fault}` };
+}
+
+function availability(payload: Buffer): Verdict {
+  if (payload.length <= 7) {
+    const state = payload.toString("latin1");
+    if (state === "online" || state === "offline") return { kind: "availability", state };
+  }
+  return refuse("unknown", "availability-malformed", "availability is online or offline");
+}
+
+const refuse = (stream: StreamOrUnknown, reason: RefusalReason, message: string): Refusal => ({
+  kind: "refuse",
+  reason,
+  stream,
+  message,
+});
+
+/** Hostile text in a message stays short and printable. */
+const clip = (text: string): string => JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
