@@ -1,0 +1,55 @@
+/** The agent as it runs on a device, with a camera that captures the next frame when the last one is answered. It has no
+ * broker: what it owes stays in its outbox. */
+import { type AgentConfig, agentConfig, type FrameQueue, startAgent } from "@tributary/agent";
+import { systemClock } from "@tributary/kernel";
+import { createTelemetry, type Telemetry } from "@tributary/telemetry";
+import type { Work } from "./lane.ts";
+
+/** Where nobody listens; tried again after a minute at the earliest. */
+const NO_BROKER = { url: "mqtt://127.0.0.1:9", password: "none", backoff: { minMs: 60_000, maxMs: 600_000 } };
+
+export async function startAgentWork(model: string, dataDir: string): Promise<Work> {
+  const config: AgentConfig = agentConfig.parse({
+    deviceId: "bench-01",
+    dataDir,
+    mqtt: NO_BROKER,
+    model: { package: model, threads: 1 },
+    http: { host: "127.0.0.1", port: 0 },
+    cameras: [{ id: "bench", kind: "command", command: ["the bench"], whenFull: "wait" }],
+  });
+  let queue: FrameQueue | undefined;
+  let answered: () => void = () => {};
+  const telemetry = createTelemetry({ service: "agent", level: config.log.level });
+  const observed: Telemetry = {
+    ...telemetry,
+    emit(definition, event) {
+      telemetry.emit(definition, event);
+      if (definition.name === "frame_answered") answered();
+    },
+  };
+  const agent = await startAgent(config, observed, systemClock, (camera, context) => {
+    queue = context.queue;
+    return { id: camera.id, kind: camera.kind, state: "running", start: () => {}, stop: async () => {} };
+  });
+  const status = async (): Promise<AgentStatus> =>
+    (await fetch(`http://127.0.0.1:${agent.httpPort}/v1/status`)).json() as Promise<AgentStatus>;
+  return {
+    modelPid: (await status()).model.pid,
+    frame: (jpeg) =>
+      new Promise((resolve) => {
+        answered = resolve;
+        queue?.offer(jpeg);
+      }),
+    async done() {
+      const { frames, outbox } = await status();
+      return frames - outbox.uncommitted;
+    },
+    stop: () => agent.stop(),
+  };
+}
+
+type AgentStatus = {
+  readonly frames: number;
+  readonly outbox: { readonly uncommitted: number };
+  readonly model: { readonly pid: number | null };
+};

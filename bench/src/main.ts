@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+/** `npm run bench -- NAME`: progress on standard error, a Markdown report on standard output, exit 1 when a gate fails. */
+import { writeFileSync } from "node:fs";
+import { availableParallelism, cpus } from "node:os";
+import { reasonOf } from "@tributary/kernel";
+import { Command } from "commander";
+import { type Bench, markdownOf } from "./bench.ts";
+
+/** Loaded when asked for: one bench does not pay for another's imports. */
+const benches: Readonly<Record<string, { readonly summary: string; load(): Promise<Bench> }>> = {
+  edge: {
+    summary: "from capture to local answer, beside the bare decode, resize and run",
+    load: async () => (await import("./edge.ts")).edge,
+  },
+};
+
+type Flags = { readonly json?: string; readonly svg?: string; readonly long?: true };
+
+const program = new Command("bench")
+  .description("Measures ratios side by side, in one run, on this machine.")
+  .showHelpAfterError()
+  .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+
+for (const [name, { summary, load }] of Object.entries(benches)) {
+  const command = program
+    .command(name)
+    .description(summary)
+    .option("--json FILE", "also write everything measured as JSON")
+    .option("--svg FILE", "also write the picture, where the bench draws one")
+    .option("--long", "the thorough run, minutes instead of seconds")
+    .action(async (flags: Flags) => run(await load(), flags));
+  if (process.argv.includes("--help") && process.argv.includes(name)) {
+    command.addHelpText("after", `\n${(await load()).details}`);
+  }
+}
+program.action(() => program.help({ error: true }));
+
+await program.parseAsync().catch((error: unknown) => {
+  process.stderr.write(`bench: ${reasonOf(error)}\n`);
+  process.exitCode = 2;
+});
+
+async function run(bench: Bench, flags: Flags): Promise<void> {
+  const startedMs = performance.now();
+  const report = await bench.run({
+    isLong: flags.long === true,
+    progress: (line) => process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1)} s  ${line}\n`),
+  });
+  const passed = report.gates.every((gate) => gate.passed);
+  const machine = { cpu: cpus()[0]?.model ?? "", cores: availableParallelism(), node: process.version };
+  process.stdout.write(markdownOf(bench, report));
+  if (flags.json !== undefined) {
+    const { gates, figures } = report;
+    const seconds = (performance.now() - startedMs) / 1_000;
+    const document = { bench: bench.name, passed, long: flags.long === true, seconds, machine, gates, figures };
+    writeFileSync(flags.json, `${JSON.stringify(document, null, 2)}\n`);
+  }
+  if (flags.svg !== undefined) {
+    if (report.svg === undefined) throw new Error(`bench ${bench.name} draws no picture`);
+    writeFileSync(flags.svg, report.svg);
+  }
+  if (!passed) process.exitCode = 1;
+}
