@@ -1,18 +1,16 @@
 /** A refused message as a record of its stream's dead letter topic: the original bytes, and why they were refused. */
 import { dlqOf, uplinkStreams } from "@tributary/contracts";
-import { deadLetterRecord, type OutRecord } from "@tributary/kafka";
+import { deadLetterRecord, type OutRecord, UNKNOWN_STREAM } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
 import type { Refusal, StreamOrUnknown, Uplink } from "./uplink.ts";
 
 const GROUP = "bridge";
-/** Source name of messages that name no stream of ours: theirs is `edge.unknown.v1.bridge.dlq`. */
-export const UNKNOWN_STREAM = "edge.unknown.v1";
 /** Of a message that is refused for its size this much is kept. */
 const CUT_BYTES = 64 * 1_024;
 const TOPIC_CHARS_MAX = 1_024;
 
 const sourceOf = (stream: StreamOrUnknown): string =>
-  stream === "unknown" ? UNKNOWN_STREAM : uplinkStreams[stream].name;
+  stream === "unknown" ? UNKNOWN_STREAM.name : uplinkStreams[stream].name;
 
 export const deadLetterTopicOf = (stream: StreamOrUnknown): string => dlqOf(sourceOf(stream), GROUP);
 

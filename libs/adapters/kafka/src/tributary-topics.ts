@@ -4,9 +4,12 @@ import type { TopicAdmin, TopicSpec } from "./ports.ts";
 
 type KeptTopic = Pick<Topic, "name" | "kind" | "retentionMs">;
 
+/** Where the bridge puts what a device published to no stream of ours: the dead letters of a topic that is none. */
+export const UNKNOWN_STREAM: KeptTopic = { name: "edge.unknown.v1", kind: "events", retentionMs: 7 * 86_400_000 };
+
 /** Who has dead letters of what: the bridge of what it would have written, the others of what they read. */
 export const deadLetterSources = {
-  bridge: Object.values(uplinkStreams),
+  bridge: [...Object.values(uplinkStreams), UNKNOWN_STREAM],
   router: [topics.predictions, topics.frames, topics.results],
   "cloud-classifier": [topics.requestsHigh, topics.requestsNormal],
 } as const satisfies Record<string, readonly KeptTopic[]>;
