@@ -31,12 +31,13 @@ const int64 = avro.types.LongType.__with({
   compare: (a: bigint, b: bigint) => (a === b ? 0 : a < b ? -1 : 1),
 });
 
+/** avsc builds the long under a logical type itself, past the registry: here it is a number, which milliseconds fit. */
 class TimestampMillis extends avro.types.LogicalType {
   override _fromValue(value: unknown): number {
-    return Number(value as bigint);
+    return Number(value);
   }
   override _toValue(value: unknown): unknown {
-    return typeof value === "number" && Number.isFinite(value) ? BigInt(Math.round(value)) : undefined;
+    return typeof value === "number" && Number.isFinite(value) ? Math.round(value) : undefined;
   }
   override _resolve(type: avro.Type): ((value: unknown) => number) | undefined {
     return avro.Type.isType(type, "long") || avro.Type.isType(type, "logical:timestamp-millis")
