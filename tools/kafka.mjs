@@ -155,6 +155,8 @@ export async function startKafka({
   heapMb = 512,
   detached = false,
   readyMsMax = 60_000,
+  env = process.env,
+  onSpawn,
   logFile = join(dataDir, "kafka.log"),
 }) {
   const java = requireJava();
@@ -171,8 +173,10 @@ export async function startKafka({
     stdio: ["ignore", log, log],
     detached,
     cwd: dir,
+    env,
   });
   closeSync(log);
+  if (child.pid !== undefined) onSpawn?.(child.pid);
   const exited = new Promise((done) => {
     child.once("exit", (code, signal) => done({ code, signal }));
     child.once("error", (error) => done({ code: null, signal: null, error }));

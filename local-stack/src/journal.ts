@@ -1,0 +1,78 @@
+/**
+ * Who runs in a folder, written down, so that after a kill -9 of the launcher the next start can reclaim what it left.
+ *
+ * J1. A process is named by pid and start time: a pid that was used again is not ours and is left alone.
+ * J2. What a part started itself is found by a mark in its environment that carries the stack's id.
+ * J3. Two living launchers never share a folder.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Failure } from "@tributary/kernel";
+import { endAll, identify, isAlive, marked, type ProcessId } from "./proc.ts";
+
+export const STACK_MARK = "TRIBUTARY_STACK";
+
+type State = { stackId: string; launcher: ProcessId | undefined; parts: { [name: string]: ProcessId } };
+
+export type Journal = {
+  readonly stackId: string;
+  /** Environment of everything the stack starts. */
+  readonly env: NodeJS.ProcessEnv;
+  started(name: string, pid: number): void;
+  ended(name: string): void;
+  /** Ends whatever still bears the stack's mark; returns how many there were. */
+  sweep(graceMs: number): Promise<number>;
+  close(): void;
+};
+
+/** Takes the folder, and first ends what an earlier, dead launcher left in it. */
+export async function openJournal(dir: string): Promise<{ journal: Journal; reclaimed: number }> {
+  mkdirSync(dir, { recursive: true });
+  const file = join(dir, "state.json");
+  const left = read(file);
+  let reclaimed = 0;
+  if (left !== undefined) {
+    if (left.launcher !== undefined && left.launcher.pid !== process.pid && isAlive(left.launcher)) {
+      throw new Failure(
+        "stack-running",
+        "ask-a-person",
+        `a stack runs here already (process ${left.launcher.pid}, ${file}): stop it first, e.g. kill ${left.launcher.pid}`,
+      ); // J3
+    }
+    reclaimed = await endAll([...Object.values(left.parts), ...marked(STACK_MARK, left.stackId)], 5_000); // J1, J2
+    reclaimed += await endAll(marked(STACK_MARK, left.stackId), 0);
+  }
+  const state: State = { stackId: randomBytes(8).toString("hex"), launcher: identify(process.pid), parts: {} };
+  const write = () => {
+    writeFileSync(`${file}.new`, `${JSON.stringify(state, null, 2)}\n`);
+    renameSync(`${file}.new`, file);
+  };
+  write();
+  const journal: Journal = {
+    stackId: state.stackId,
+    env: { ...process.env, [STACK_MARK]: state.stackId },
+    started(name, pid) {
+      const id = identify(pid);
+      if (id === undefined) return;
+      state.parts[name] = id;
+      write();
+    },
+    ended(name) {
+      delete state.parts[name];
+      write();
+    },
+    sweep: (graceMs) => endAll(marked(STACK_MARK, state.stackId), graceMs),
+    close: () => rmSync(file, { force: true }),
+  };
+  return { journal, reclaimed };
+}
+
+function read(file: string): State | undefined {
+  try {
+    const state = JSON.parse(readFileSync(file, "utf8")) as State;
+    return typeof state.stackId === "string" && typeof state.parts === "object" ? state : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,96 @@
+/** What the table shows: counters that follow Kafka while the stack runs. Bounded, however long it runs. */
+import type { Classifications, EdgeFrame, EdgePredictions } from "@tributary/contracts";
+import { KafkaReader } from "@tributary/kafka";
+import { quantiles } from "./account.ts";
+import { type Marks, type Records, replay } from "./topic-log.ts";
+
+const LATENCIES_KEPT = 500;
+
+export class DeviceTally {
+  frames = 0;
+  kept = 0;
+  readonly queued: { [reason: string]: number } = {};
+  dropped = 0;
+  answered = 0;
+  cloud = 0;
+  /** Sent, and the edge answer stood. */
+  stood = 0;
+  readonly #latencies: number[] = [];
+
+  latency(ms: number): void {
+    this.#latencies.push(ms);
+    if (this.#latencies.length > LATENCIES_KEPT) this.#latencies.shift();
+  }
+
+  /** Capture to final answer of the last sent frames. */
+  get sentLatencyMs() {
+    return quantiles(this.#latencies);
+  }
+
+  get sent(): number {
+    return Object.values(this.queued).reduce((sum, n) => sum + n, 0);
+  }
+}
+
+export class Live implements Records {
+  readonly devices = new Map<string, DeviceTally>();
+  readonly #reader: KafkaReader;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  /** Why following ended, if it did. */
+  failure: unknown;
+
+  constructor(brokers: readonly string[], prefix: string) {
+    this.#reader = new KafkaReader({ brokers, prefix, clientId: "live" });
+  }
+
+  follow(from: Marks): void {
+    this.#running = replay(this.#reader, this, from, { signal: this.#stopping.signal }).catch((error: unknown) => {
+      if (!this.#stopping.signal.aborted) this.failure = error;
+    });
+  }
+
+  get answered(): number {
+    return [...this.devices.values()].reduce((sum, { answered }) => sum + answered, 0);
+  }
+
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+    await this.#reader.close();
+  }
+
+  of(deviceId: string): DeviceTally {
+    let tally = this.devices.get(deviceId);
+    if (tally === undefined) {
+      tally = new DeviceTally();
+      this.devices.set(deviceId, tally);
+    }
+    return tally;
+  }
+
+  predictions({ deviceId, predictions }: EdgePredictions): void {
+    const tally = this.of(deviceId);
+    for (const { escalation } of predictions) {
+      tally.frames++;
+      if (escalation === "NONE") tally.kept++;
+      else if (escalation === "DROPPED") tally.dropped++;
+    }
+  }
+
+  frame({ deviceId, reason }: EdgeFrame): void {
+    const { queued } = this.of(deviceId);
+    queued[reason] = (queued[reason] ?? 0) + 1;
+  }
+
+  classifications({ deviceId, answers }: Classifications): void {
+    const tally = this.of(deviceId);
+    for (const { source, settledBy, latencyMs } of answers) {
+      tally.answered++;
+      if (settledBy === "KEPT" || settledBy === "DEVICE_DROPPED") continue;
+      if (source === "CLOUD") tally.cloud++;
+      else tally.stood++;
+      tally.latency(latencyMs);
+    }
+  }
+}

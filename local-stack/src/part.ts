@@ -1,0 +1,206 @@
+/**
+ * One process of the stack: started, known to be ready, killed on purpose, restarted when it dies by itself.
+ *
+ * A1. `start` resolves on the process's ready line and rejects with its log's end when it ends before.
+ * A2. It writes to a file, not to a pipe, so it does not depend on who started it.
+ * A3. A supervised part that ends unasked is started again after a jittered, bounded backoff, and counted.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { backoffMs, Failure, reasonOf, systemClock } from "@tributary/kernel";
+import type { Journal } from "./journal.ts";
+
+export type PartOptions = {
+  readonly name: string;
+  readonly main: string;
+  /** Its configuration; written to `DIR/NAME.yaml` at each start. */
+  readonly config: () => object;
+  readonly dir: string;
+  readonly journal: Journal;
+  readonly supervised: boolean;
+  readonly readyMsMax?: number;
+  readonly onEvent?: (line: string) => void;
+  readonly onReady?: (part: Part) => Promise<void>;
+};
+
+export type PartState = "stopped" | "starting" | "running" | "restarting";
+export type Ports = { readonly [name: string]: number };
+
+const BACKOFF = { minMs: 250, maxMs: 10_000 };
+const STEADY_MS = 20_000;
+
+export class Part {
+  readonly name: string;
+  readonly logFile: string;
+  readonly #options: PartOptions;
+  readonly #journal: Journal;
+  #child: ChildProcess | undefined;
+  #exited: Promise<void> = Promise.resolve();
+  #isWanted = false;
+  #attempt = 0;
+  #ports: Ports = {};
+  #backoff = new AbortController();
+  state: PartState = "stopped";
+  /** Restarts by the supervisor. */
+  restarts = 0;
+
+  constructor(options: PartOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#journal = options.journal;
+    this.logFile = join(options.dir, "logs", `${options.name}.log`);
+    mkdirSync(dirname(this.logFile), { recursive: true });
+  }
+
+  get pid(): number | undefined {
+    return this.isAlive ? this.#child?.pid : undefined;
+  }
+
+  get ports(): Ports {
+    return this.#ports;
+  }
+
+  get isAlive(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  async start(): Promise<void> {
+    this.#isWanted = true;
+    try {
+      await this.#launch();
+    } catch (error) {
+      this.#isWanted = false;
+      this.#backoff.abort();
+      throw error;
+    }
+  }
+
+  /** Ends it at once and, when supervised, lets the supervisor bring it back. */
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    this.#child?.kill(signal);
+    await this.#exited;
+  }
+
+  /** Ends it for good, or until `start`. */
+  async stop(graceMs = 10_000): Promise<void> {
+    this.#isWanted = false;
+    this.#backoff.abort();
+    if (this.isAlive) {
+      this.#child?.kill("SIGTERM");
+      const timer = setTimeout(() => this.#child?.kill("SIGKILL"), graceMs);
+      await this.#exited;
+      clearTimeout(timer);
+    }
+    this.state = "stopped";
+  }
+
+  /** The log's JSON lines. */
+  events(): Record<string, unknown>[] {
+    return readFileSync(this.logFile, "utf8").split("\n").flatMap(parse);
+  }
+
+  async #launch(): Promise<void> {
+    const { name, main, dir } = this.#options;
+    const configFile = join(dir, `${name}.yaml`);
+    writeFileSync(configFile, `${JSON.stringify(this.#options.config(), null, 2)}\n`);
+    this.state = this.restarts > 0 ? "restarting" : "starting";
+    const log = openSync(this.logFile, "a");
+    const logStart = statSync(this.logFile).size;
+    const child = spawn(process.execPath, [main, "--config", configFile], {
+      cwd: dir,
+      env: this.#journal.env,
+      stdio: ["ignore", log, log], // A2
+      // A group of its own: Ctrl-C on the terminal reaches the launcher, which stops its parts in order.
+      detached: true,
+    });
+    closeSync(log);
+    this.#child = child;
+    if (child.pid !== undefined) this.#journal.started(name, child.pid);
+    const launchedAt = performance.now();
+    this.#exited = new Promise((done) => {
+      child.once("exit", (code, signal) => {
+        this.#journal.ended(name);
+        done();
+        if (this.#child === child) this.#onExit(`${code ?? signal}`, performance.now() - launchedAt);
+      });
+      child.once("error", () => done());
+    });
+    const until = performance.now() + (this.#options.readyMsMax ?? 60_000);
+    let said = "";
+    for (;;) {
+      said = tail(this.logFile, logStart);
+      const ready = said.split("\n").flatMap(parse).find(isReady);
+      if (ready !== undefined) {
+        this.#ports = ready.ports;
+        break;
+      }
+      if (!this.isAlive)
+        throw new Failure("part-ended", "give-up", `${name} ended before it was ready:\n${endOf(said)}`); // A1
+      if (performance.now() > until) {
+        await this.kill();
+        throw new Failure("part-not-ready", "give-up", `${name} was not ready in time:\n${endOf(said)}`);
+      }
+      await systemClock.sleep(30);
+    }
+    await this.#options.onReady?.(this);
+    if (this.isAlive) this.state = "running";
+  }
+
+  #onExit(how: string, lastedMs: number): void {
+    if (!this.#isWanted) {
+      this.state = "stopped";
+      return;
+    }
+    this.state = "restarting";
+    if (!this.#options.supervised || this.#backoff.signal.aborted) return;
+    this.#attempt = lastedMs > STEADY_MS ? 0 : this.#attempt + 1;
+    void this.#again(how);
+  }
+
+  // A3
+  async #again(how: string): Promise<void> {
+    const waitMs = backoffMs(BACKOFF, this.#attempt, Math.random);
+    this.#options.onEvent?.(`${this.name} ended (${how}); again in ${Math.round(waitMs)} ms, see ${this.logFile}`);
+    this.#backoff = new AbortController();
+    try {
+      await systemClock.sleep(waitMs, this.#backoff.signal);
+    } catch {
+      return;
+    }
+    if (!this.#isWanted) return;
+    this.restarts++;
+    try {
+      await this.#launch();
+    } catch (error) {
+      this.#options.onEvent?.(reasonOf(error));
+    }
+  }
+}
+
+type ReadyLine = { readonly event: "ready"; readonly ports: Ports };
+const isReady = (line: Record<string, unknown>): line is ReadyLine & Record<string, unknown> =>
+  line.event === "ready" && typeof line.ports === "object";
+
+function parse(line: string): Record<string, unknown>[] {
+  if (!line.startsWith("{")) return [];
+  try {
+    return [JSON.parse(line) as Record<string, unknown>];
+  } catch {
+    return [];
+  }
+}
+
+function tail(file: string, from: number): string {
+  const size = statSync(file).size - from;
+  if (size <= 0) return "";
+  const buffer = Buffer.alloc(Math.min(size, 1 << 20));
+  const fd = openSync(file, "r");
+  try {
+    return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, from)).toString("utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const endOf = (text: string): string => text.trimEnd().split("\n").slice(-15).join("\n");

@@ -1,0 +1,19 @@
+/** The port people expect, or another when somebody has it. */
+import { createServer } from "node:net";
+import { freePort } from "@tributary/testing";
+
+export function isPortFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+export async function portFor(what: string, wanted: number | undefined, say: (line: string) => void): Promise<number> {
+  if (wanted === undefined) return freePort();
+  if (await isPortFree(wanted)) return wanted;
+  const port = await freePort();
+  say(`port ${wanted} is busy: ${what} listens on ${port}`);
+  return port;
+}

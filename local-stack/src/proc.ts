@@ -1,0 +1,74 @@
+/** What Linux tells of processes. A pid alone says nothing: it is used again; pid and start time together name a process. */
+import { readdirSync, readFileSync } from "node:fs";
+
+export type ProcessId = { readonly pid: number; readonly startedAt: string };
+
+/** Start time in clock ticks since boot; undefined when there is no such process, or it is a zombie. */
+export function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The command, in parentheses, may hold spaces and parentheses itself.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+export function identify(pid: number): ProcessId | undefined {
+  const startedAt = startTimeOf(pid);
+  return startedAt === undefined ? undefined : { pid, startedAt };
+}
+
+export const isAlive = (id: ProcessId): boolean => startTimeOf(id.pid) === id.startedAt;
+
+/** Processes whose environment holds `name=value`: what a stack started, at whatever depth. */
+export function marked(name: string, value: string): ProcessId[] {
+  const wanted = `${name}=${value}`;
+  return pids().flatMap((pid) => {
+    if (pid === process.pid) return [];
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(wanted)) return [];
+    } catch {
+      return [];
+    }
+    return identify(pid) ?? [];
+  });
+}
+
+function pids(): number[] {
+  try {
+    return readdirSync("/proc").map(Number).filter(Number.isInteger);
+  } catch {
+    return [];
+  }
+}
+
+/** Proportional set size: shared pages counted once among those who share them. */
+export function pssBytes(pid: number): number {
+  try {
+    return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+/** SIGTERM, and after `graceMs` SIGKILL, to those that still are who they were. Returns how many there were. */
+export async function endAll(ids: readonly ProcessId[], graceMs: number): Promise<number> {
+  const before = ids.filter(isAlive);
+  for (const id of before) signal(id, "SIGTERM");
+  const until = performance.now() + graceMs;
+  while (before.some(isAlive) && performance.now() < until) await new Promise((done) => setTimeout(done, 50));
+  for (const id of before) signal(id, "SIGKILL");
+  while (before.some(isAlive)) await new Promise((done) => setTimeout(done, 20));
+  return before.length;
+}
+
+function signal(id: ProcessId, name: NodeJS.Signals): void {
+  if (!isAlive(id)) return;
+  try {
+    process.kill(id.pid, name);
+  } catch {
+    // Gone in between.
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * The whole system on one machine, with a handle to every part: `npm start`, e2e and chaos run this one.
+ *
+ * S1. Every part is its own process and is reached by its public doors alone.
+ * S2. Ports stay the same over restarts of a part, as an address does in production.
+ * S3. `stop` ends everything in the direction of the flow: devices first, Kafka last; then nothing of the stack is alive.
+ */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { PARTITIONS } from "@tributary/contracts";
+import { ensureTributaryTopics, KafkajsAdmin, KafkaReader } from "@tributary/kafka";
+import { Failure } from "@tributary/kernel";
+import { freePort } from "@tributary/testing";
+import { Devices } from "./devices.ts";
+import { openJournal } from "./journal.ts";
+import { foreignKafka, type KafkaPart, ownKafka } from "./kafka-node.ts";
+import { Part } from "./part.ts";
+import { cloudPackage, edgePackage, mains, samples } from "./paths.ts";
+import { portFor } from "./ports.ts";
+import { type Marks, marksOf } from "./topic-log.ts";
+
+export type StackOptions = {
+  /** Configuration, logs, Kafka's data and the devices' are kept here. */
+  readonly dir: string;
+  readonly devices: number;
+  /** Frames per second and device. */
+  readonly fps?: number;
+  /** In all; endless unless told. */
+  readonly frames?: number;
+  /** Brokers of a cluster that is there; otherwise the stack has its own. */
+  readonly kafka?: readonly string[];
+  readonly prefix?: string;
+  /** Wanted ones; another is taken and told when one is busy. Any unless told. */
+  readonly ports?: { readonly kafka?: number; readonly mqtt?: number; readonly gateway?: number };
+  /** Whether parts that die are started again, as an orchestrator would. */
+  readonly supervised?: boolean;
+  /** Forgets what earlier runs left in the folder. */
+  readonly fresh?: boolean;
+  /** Breaks G1 on purpose. */
+  readonly pubackBeforeKafka?: boolean;
+  readonly edgePackage?: string;
+  readonly cloudPackage?: string;
+  readonly outboxBytesMax?: number;
+  readonly partitions?: number;
+  /** Gives up starting. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (line: string) => void;
+  readonly onStep?: (step: string) => void;
+};
+
+export type Stack = {
+  readonly dir: string;
+  readonly brokers: readonly string[];
+  readonly prefix: string;
+  readonly kafka: KafkaPart;
+  readonly bridge: Part;
+  readonly router: Part;
+  readonly classifier: Part;
+  readonly gateway: Part;
+  readonly agents: readonly DeviceAgent[];
+  readonly gatewayUrl: string;
+  readonly mqttUrl: string;
+  readonly devices: Devices;
+  /** Where the topics stood before the first frame. */
+  readonly began: Marks;
+  readonly stackId: string;
+  /** Pids of the stack, by part. */
+  pids(): { readonly name: string; readonly pid: number }[];
+  stop(): Promise<void>;
+};
+
+export const CAMERA_ID = "cam";
+const TARGET = "default";
+
+export type DeviceAgent = { readonly deviceId: string; readonly ledger: string; readonly part: Part; url(): string };
+
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { dir, prefix = "tributary.", supervised = false, onEvent } = options;
+  const onStep = (step: string) => {
+    options.signal?.throwIfAborted();
+    options.onStep?.(step);
+  };
+  const { journal, reclaimed } = await openJournal(dir);
+  const say = onEvent ?? (() => {});
+  if (reclaimed > 0) say(`ended ${reclaimed} processes that an earlier run had left`);
+  if (options.fresh) {
+    for (const name of ["kafka", "devices", "devices.json", "logs"])
+      rmSync(join(dir, name), { recursive: true, force: true });
+  }
+  rmSync(join(dir, "ledgers"), { recursive: true, force: true });
+  for (const name of ["logs", "ledgers"]) mkdirSync(join(dir, name), { recursive: true });
+  const stop = async () => {
+    // S3
+    for (const layer of [agents.map(({ part }) => part), [bridge], [router, classifier], [gateway]]) {
+      await Promise.all(layer.map((part) => part?.stop()));
+    }
+    await kafka?.stop();
+    await journal.sweep(2_000);
+    journal.close();
+  };
+  let kafka: KafkaPart | undefined;
+  let bridge: Part | undefined;
+  let router: Part | undefined;
+  let classifier: Part | undefined;
+  let gateway: Part | undefined;
+  const agents: DeviceAgent[] = [];
+  try {
+    onStep("Kafka");
+    kafka = options.kafka
+      ? foreignKafka(options.kafka)
+      : await ownKafka({
+          dir,
+          port: await portFor("Kafka", options.ports?.kafka, say),
+          controllerPort: await freePort(),
+          journal,
+        });
+    onStep("topics");
+    const { brokers } = kafka;
+    const admin = new KafkajsAdmin({ brokers, prefix, clientId: "local-stack" });
+    await ensureTributaryTopics(admin, { partitions: options.partitions ?? PARTITIONS }).finally(() => admin.close());
+
+    const mqttPort = await portFor("MQTT", options.ports?.mqtt, say);
+    const gatewayPort = await portFor("the gateway", options.ports?.gateway, say);
+    const shared = { kafka: { brokers, prefix }, log: { level: "info" } };
+    const part = (name: string, main: string, config: () => object) =>
+      new Part({ name, main, config, dir, journal, supervised, ...(onEvent && { onEvent }) });
+    const http = async () => ({ host: "127.0.0.1", port: await freePort() }); // S2
+    const [bridgeHttp, routerHttp, classifierHttp] = [await http(), await http(), await http()];
+
+    bridge = part("bridge", mains.bridge, () => ({
+      ...shared,
+      http: bridgeHttp,
+      mqtt: { host: "127.0.0.1", port: mqttPort },
+      testOnly: { pubackBeforeKafka: options.pubackBeforeKafka ?? false },
+    }));
+    router = part("router", mains.router, () => ({
+      ...shared,
+      http: routerHttp,
+      target: TARGET,
+      packages: [options.edgePackage ?? edgePackage],
+    }));
+    classifier = part("cloud-classifier", mains.classifier, () => ({
+      ...shared,
+      http: classifierHttp,
+      targets: {
+        [TARGET]: {
+          backend: "onnx",
+          package: options.cloudPackage ?? cloudPackage,
+          threads: 1,
+          costMicrosPerCall: 120,
+        },
+      },
+    }));
+    gateway = part("gateway", mains.gateway, () => ({ ...shared, http: { host: "127.0.0.1", port: gatewayPort } }));
+    onStep("bridge, router, cloud-classifier, gateway");
+    await Promise.all([bridge, router, classifier, gateway].map((service) => service.start()));
+
+    const gatewayUrl = `http://127.0.0.1:${gatewayPort}`;
+    const devices = new Devices(dir, () => gatewayUrl);
+    const run = Date.now();
+    onStep("devices");
+    for (let i = 0; i < options.devices; i++) {
+      const deviceId = `device-${i + 1}`;
+      const { password } = await devices.register(deviceId);
+      const agentHttp = await http();
+      const ledger = join(dir, "ledgers", `${run}.${deviceId}.jsonl`);
+      const frames = options.frames === undefined ? undefined : sharesOf(options.frames, options.devices)[i];
+      agents.push({
+        deviceId,
+        ledger,
+        url: () => `http://127.0.0.1:${agentHttp.port}`,
+        part: part(deviceId, mains.agent, () => ({
+          deviceId,
+          dataDir: join(dir, "devices", deviceId),
+          hardwareClass: "x64",
+          mqtt: { url: `mqtt://127.0.0.1:${mqttPort}`, password, backoff: { minMs: 250, maxMs: 5_000 } },
+          http: agentHttp,
+          log: { level: "info" },
+          model: { package: options.edgePackage ?? edgePackage, threads: 1 },
+          ...(options.outboxBytesMax && { outbox: { bytesMax: options.outboxBytesMax } }),
+          cameras:
+            frames === 0
+              ? []
+              : [
+                  {
+                    id: CAMERA_ID,
+                    kind: "sheet",
+                    sheets: samples,
+                    fps: options.fps ?? 10,
+                    ...(frames && { frames }),
+                    // Disjoint photos: device i shows i, i + D, i + 2D, ...
+                    start: i,
+                    stride: options.devices,
+                    ledger,
+                    // A device that comes back goes on where it was.
+                    resume: true,
+                  },
+                ],
+        })),
+      });
+    }
+    const reader = new KafkaReader({ brokers, prefix, clientId: "local-stack" });
+    const began = await marksOf(reader).finally(() => reader.close());
+    onStep("agents");
+    await Promise.all(agents.map((agent) => agent.part.start()));
+
+    const all = { bridge, router, classifier, gateway, kafka };
+    return {
+      dir,
+      brokers,
+      prefix,
+      ...all,
+      agents,
+      gatewayUrl,
+      mqttUrl: `mqtt://127.0.0.1:${mqttPort}`,
+      devices,
+      began,
+      stackId: journal.stackId,
+      pids: () =>
+        [all.kafka, all.bridge, all.router, all.classifier, all.gateway, ...agents.map(({ part }) => part)].flatMap(
+          (one) => (one.pid === undefined ? [] : [{ name: "name" in one ? one.name : "kafka", pid: one.pid }]),
+        ),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error instanceof Error ? error : new Failure("stack-failed", "ask-a-person", String(error));
+  }
+}
+
+/** `total` in `count` shares that differ by one at most. */
+export const sharesOf = (total: number, count: number): number[] =>
+  Array.from({ length: count }, (_, i) => Math.floor((total - i - 1) / count) + 1);

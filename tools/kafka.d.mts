@@ -1,0 +1,27 @@
+/** Types of kafka.mjs for the programs that start a Kafka of their own. */
+export type KafkaNode = {
+  readonly brokers: string;
+  readonly port: number;
+  readonly controllerPort: number;
+  readonly pid: number;
+  readonly dataDir: string;
+  readonly logFile: string;
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  kill(signal?: NodeJS.Signals): boolean;
+  stop(options?: { graceMs?: number }): Promise<void>;
+};
+export type KafkaOptions = {
+  dataDir: string;
+  port?: number;
+  controllerPort?: number;
+  heapMb?: number;
+  detached?: boolean;
+  readyMsMax?: number;
+  logFile?: string;
+  env?: NodeJS.ProcessEnv;
+  onSpawn?: (pid: number) => void;
+};
+export function startKafka(options: KafkaOptions): Promise<KafkaNode>;
+export function answers(port: number, host?: string): Promise<boolean>;
+export function ensureJars(): boolean;
+export class MissingTool extends Error {}
