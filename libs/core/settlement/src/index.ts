@@ -1,1 +1,9 @@
-export {};
+export * from "./answers.ts";
+export * from "./cloud-health.ts";
+export * from "./dedupe-window.ts";
+export * from "./device-state.ts";
+export * from "./effects.ts";
+export * from "./fleet.ts";
+export * from "./limits.ts";
+export * from "./partition.ts";
+export * from "./usable.ts";

@@ -1,0 +1,80 @@
+/** Final answers from the records that carry them. */
+import type {
+  CloudOutcome,
+  CloudResult,
+  EdgeFrame,
+  EdgePrediction,
+  EdgePredictions,
+  FinalAnswer,
+  SettledBy,
+} from "@tributary/contracts";
+
+/** The edge answer that stands unless something better comes. `settledBy`, `latencyMs` are filled in when it does. */
+export const answerOfFrame = (frame: EdgeFrame, target: string | null): FinalAnswer => ({
+  ...common(frame),
+  cloudTarget: target,
+  modelDigest: frame.modelDigest,
+  policyVersion: frame.policyVersion,
+  arm: frame.arm,
+  traceparent: frame.traceparent,
+});
+
+export const answerOfPrediction = (batch: EdgePredictions, prediction: EdgePrediction): FinalAnswer => ({
+  ...common(prediction),
+  cloudTarget: null,
+  modelDigest: batch.modelDigest,
+  policyVersion: batch.policyVersion,
+  arm: batch.arm,
+  traceparent: batch.traceparent,
+});
+
+const common = (seen: EdgeFrame | EdgePrediction) => ({
+  cameraId: seen.cameraId,
+  frameSeq: seen.frameSeq,
+  label: seen.label,
+  source: "EDGE" as const,
+  confidence: seen.confidence,
+  reason: seen.reason,
+  settledBy: "UNKNOWN" as const,
+  edgeLabel: seen.label,
+  edgeConfidence: seen.confidence,
+  edgeMargin: seen.margin,
+  score: seen.score,
+  cloudLabel: null,
+  sampleCorrectness: seen.sampleCorrectness,
+  samplePropensity: seen.samplePropensity,
+  sampleDrawn: seen.sampleDrawn,
+  capturedAt: seen.capturedAt,
+  latencyMs: 0,
+  costMicros: 0n,
+});
+
+/** An answer needs a label and its confidence; a target that says ANSWERED without them has failed. */
+export const isUsable = (result: CloudResult): boolean =>
+  result.outcome === "ANSWERED" && result.label !== null && result.confidence !== null;
+
+export const answerOfCloud = (edge: FinalAnswer, result: CloudResult): FinalAnswer => ({
+  ...edge,
+  label: result.label ?? edge.label,
+  source: "CLOUD",
+  confidence: result.confidence ?? edge.confidence,
+  cloudLabel: result.label,
+  cloudTarget: result.target,
+  costMicros: result.costMicros,
+});
+
+/** Why the edge answer stands when the cloud said nothing of use. */
+export function causeOfOutcome(outcome: CloudOutcome): SettledBy {
+  switch (outcome) {
+    case "EXPIRED":
+      return "DEADLINE";
+    case "REFUSED":
+      return "FRAME_REFUSED";
+    case "OVERLOADED":
+      return "CLOUD_UNHEALTHY";
+    case "FAILED":
+    case "ANSWERED":
+    case "UNKNOWN":
+      return "CLOUD_FAILED";
+  }
+}

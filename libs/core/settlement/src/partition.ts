@@ -1,0 +1,371 @@
+/**
+ * The settlement of one partition's frames: a deterministic fold over predictions, frames, cloud results and ticks of the
+ * clock. It changes its state in place and collects what is to be written in `Effects`; it reads no clock and does no I/O.
+ *
+ * S1. Every frame gets exactly one answer (G2). Its owner: a kept or dropped frame's prediction record; else the frame's
+ *     journey (cloud result, refusal), or the clock. Whichever of prediction and frame comes first opens the journey.
+ * S2. A record is processed once per (device, boot, stream, seq): dedupe-window.ts. What a window gave up is answered again
+ *     rather than not at all.
+ * S3. The clock settles an open frame as EDGE at `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of its
+ *     two records. A cloud answer written after that moment is ignored.
+ * S4. A settled frame is remembered until both its records were seen, so that neither answers again. One whose frame never
+ *     comes is forgotten 2 x lateFrameMsMax after its deadline; an unknown frame that late is left to its prediction, which
+ *     exists exactly once (ADR 5).
+ * S5. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for statistics.
+ * S6. After a restart, `restore` then `replay` of the answers written since make the fold know all that it wrote: whatever
+ *     prefix of the effects was stored, no frame is answered again (G2).
+ * S7. Frames per device are bounded (G9): the oldest settled one is forgotten first; if none is, the oldest is answered.
+ */
+import type {
+  Classifications,
+  CloudRequest,
+  CloudResult,
+  EdgeFrame,
+  EdgePredictions,
+  FinalAnswer,
+  SettledBy,
+} from "@tributary/contracts";
+import type { Instant } from "@tributary/kernel";
+import { Alarms } from "./alarms.ts";
+import { answerOfCloud, answerOfFrame, answerOfPrediction, causeOfOutcome, isUsable } from "./answers.ts";
+import {
+  type DeviceSnapshot,
+  DeviceState,
+  type FrameName,
+  frameKeyOf,
+  type OpenFrame,
+  type Stream,
+} from "./device-state.ts";
+import type { Effects } from "./effects.ts";
+import type { Fleet } from "./fleet.ts";
+import { type SettlementLimits, settlementLimits } from "./limits.ts";
+
+export type PartitionOptions = {
+  readonly fleet: Fleet;
+  /** Cloud target asked. */
+  readonly target: string;
+  readonly limits?: SettlementLimits;
+};
+
+type Seen = { readonly deadlineMs: number; readonly ageMs: number };
+
+export class SettlementPartition {
+  readonly #fleet: Fleet;
+  readonly #target: string;
+  readonly #limits: SettlementLimits;
+  readonly #devices = new Map<string, DeviceState>();
+  readonly #alarms = new Alarms();
+  #unsettled = 0;
+
+  constructor(options: PartitionOptions) {
+    this.#fleet = options.fleet;
+    this.#target = options.target;
+    this.#limits = options.limits ?? settlementLimits;
+  }
+
+  get devices(): number {
+    return this.#devices.size;
+  }
+
+  /** Frames without an answer. */
+  get openFrames(): number {
+    return this.#unsettled;
+  }
+
+  predictions(batch: EdgePredictions, receivedAt: Instant, now: Instant, effects: Effects): void {
+    const device = this.#device(batch.deviceId, now);
+    if (!this.#first(device, batch.bootId, "predictions", batch.seq, effects)) return;
+    const answers: FinalAnswer[] = [];
+    let known = 0;
+    for (const prediction of batch.predictions) {
+      const name = { bootId: batch.bootId, cameraId: prediction.cameraId, frameSeq: prediction.frameSeq };
+      const key = frameKeyOf(name);
+      const { capturedAt, deadlineAt } = this.#times(prediction, receivedAt, now);
+      const open = device.frames.get(key);
+      if (prediction.escalation !== "QUEUED") {
+        this.#fleet.kept(now);
+        if (open === undefined) {
+          const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT"; // S1
+          answers.push(finished(answerOfPrediction(batch, prediction), cause, capturedAt, now));
+        } else if (open.settled) {
+          device.frames.delete(key); // S6: answered before a restart
+          known++;
+        } else {
+          open.predictionSeen = true; // its frame came after all, and is answered by its journey
+        }
+        continue;
+      }
+      if (open === undefined) {
+        const answer = answerOfPrediction(batch, prediction);
+        this.#open(
+          device,
+          { ...name, ...NEW, predictionSeen: true, deadlineAt, capturedAtEstimate: capturedAt, answer },
+          now,
+          effects,
+        );
+        continue;
+      }
+      open.predictionSeen = true;
+      this.#sooner(device, open, deadlineAt, capturedAt);
+      if (open.settled) {
+        known++;
+        this.#leave(device, key, open); // S4
+      }
+    }
+    effects.answer(batch.deviceId, batch.bootId, answers);
+    if (known > 0) effects.notes.push({ kind: "alreadyAnswered", deviceId: batch.deviceId, frames: known });
+    this.#settleOverdue(now, effects);
+  }
+
+  frame(frame: EdgeFrame, receivedAt: Instant, now: Instant, effects: Effects): void {
+    const device = this.#device(frame.deviceId, now);
+    if (!this.#first(device, frame.bootId, "frames", frame.seq, effects)) return;
+    const key = frameKeyOf(frame);
+    const { capturedAt, deadlineAt } = this.#times(frame, receivedAt, now);
+    let open = device.frames.get(key);
+    const forgotten = open === undefined && now > deadlineAt + this.#limits.lateFrameMsMax;
+    if (forgotten) {
+      effects.notes.push({ kind: "leftToPrediction", deviceId: frame.deviceId }); // S4
+    } else if (open === undefined) {
+      const answer = answerOfFrame(frame, null);
+      open = { ...pick(frame), ...NEW, frameSeen: true, deadlineAt, capturedAtEstimate: capturedAt, answer };
+      this.#open(device, open, now, effects);
+    } else {
+      open.frameSeen = true;
+      this.#sooner(device, open, deadlineAt, capturedAt);
+    }
+    this.#askOrRefuse(device, key, frame, open, open?.deadlineAt ?? deadlineAt, now, effects);
+    if (open?.settled) this.#leave(device, key, open);
+  }
+
+  result(result: CloudResult, writtenAt: Instant, now: Instant, effects: Effects): void {
+    const key = frameKeyOf(result);
+    const latencyMs = this.#fleet.returned(`${result.deviceId}:${key}`, result.outcome, now);
+    if (latencyMs !== null) effects.notes.push({ kind: "cloudLatency", latencyMs, outcome: result.outcome });
+    const device = this.#devices.get(result.deviceId);
+    const open = device?.frames.get(key);
+    if (device === undefined || open === undefined || open.answer === null) {
+      effects.notes.push({ kind: "resultIgnored", why: open ? "late" : "unknown", deviceId: result.deviceId });
+      return;
+    }
+    if (Math.min(writtenAt, now) > open.deadlineAt) {
+      effects.notes.push({ kind: "resultIgnored", why: "late", deviceId: result.deviceId }); // S3
+      this.#settle(device, key, open, "DEADLINE", now, effects);
+    } else if (isUsable(result)) {
+      open.answer = answerOfCloud(open.answer, result);
+      this.#settle(device, key, open, "CLOUD_ANSWER", now, effects);
+    } else {
+      open.answer = { ...open.answer, cloudTarget: result.target, costMicros: result.costMicros };
+      this.#settle(device, key, open, causeOfOutcome(result.outcome), now, effects);
+    }
+  }
+
+  /** Settles what is overdue (S3) and forgets what is no longer needed (S4). */
+  tick(now: Instant, effects: Effects): void {
+    this.#settleOverdue(now, effects);
+  }
+
+  /** Forgets devices unused for so long that no record of theirs can return. Returns their ids: their states may go too. */
+  prune(now: Instant, idleMsMax: number): readonly string[] {
+    const gone = [...this.#devices.values()].filter((d) => d.frames.size === 0 && now - d.touchedAt > idleMsMax);
+    for (const device of gone) this.#devices.delete(device.deviceId);
+    return gone.map((device) => device.deviceId);
+  }
+
+  snapshot(deviceId: string): DeviceSnapshot | undefined {
+    return this.#devices.get(deviceId)?.snapshot();
+  }
+
+  restore(snapshot: DeviceSnapshot, savedAt: Instant): void {
+    const device = DeviceState.restore(snapshot, savedAt);
+    this.#devices.set(snapshot.deviceId, device);
+    for (const [key, open] of device.frames) {
+      if (!open.settled) this.#unsettled++;
+      this.#alarm(device, key, open);
+    }
+  }
+
+  /** S6. Answers that were written after the state that was restored. The device's state is to be saved before its next
+   * answers, or these would be lost to the restart after the next. */
+  replay(record: Classifications, writtenAt: Instant): void {
+    const device = this.#device(record.deviceId, writtenAt);
+    for (const answer of record.answers) {
+      const name: FrameName = { bootId: record.bootId, cameraId: answer.cameraId, frameSeq: answer.frameSeq };
+      const key = frameKeyOf(name);
+      const open = device.frames.get(key);
+      if (open === undefined) {
+        // Neither of its records is covered by the state, so both will be offered again.
+        const settled = {
+          ...name,
+          ...NEW,
+          settled: true,
+          deadlineAt: writtenAt,
+          capturedAtEstimate: writtenAt,
+          answer: null,
+        };
+        device.frames.set(key, settled);
+      } else if (!open.settled) {
+        this.#markSettled(open);
+        this.#leave(device, key, open);
+      }
+    }
+  }
+
+  #device(deviceId: string, now: Instant): DeviceState {
+    let device = this.#devices.get(deviceId);
+    if (device === undefined) {
+      device = new DeviceState(deviceId, now);
+      this.#devices.set(deviceId, device);
+    }
+    device.touchedAt = Math.max(device.touchedAt, now);
+    return device;
+  }
+
+  /** S2. */
+  #first(device: DeviceState, bootId: bigint, stream: Stream, seq: bigint, effects: Effects): boolean {
+    const { deviceId } = device;
+    const { window, forgotten } = device.window(bootId, stream, this.#limits.bootsMax);
+    if (forgotten !== null) effects.notes.push({ kind: "evicted", what: "boot", deviceId });
+    const { fresh, skipped } = window.mark(Number(seq));
+    if (skipped > 0) effects.notes.push({ kind: "holes", stream, deviceId, records: skipped });
+    if (!fresh) effects.notes.push({ kind: "duplicate", stream, deviceId });
+    else effects.touched.add(deviceId);
+    return fresh;
+  }
+
+  #times(seen: Seen, receivedAt: Instant, now: Instant): { capturedAt: Instant; deadlineAt: Instant } {
+    const capturedAt = Math.min(receivedAt, now) - seen.ageMs; // S3: a bridge whose clock is ahead postpones nothing
+    return { capturedAt, deadlineAt: capturedAt + Math.min(seen.deadlineMs, this.#limits.deadlineMsMax) };
+  }
+
+  #open(device: DeviceState, open: OpenFrame, now: Instant, effects: Effects): void {
+    const key = frameKeyOf(open);
+    device.frames.set(key, open);
+    this.#unsettled++;
+    this.#alarm(device, key, open);
+    if (device.frames.size > this.#limits.framesMax) this.#evict(device, now, effects);
+  }
+
+  /** S7. */
+  #evict(device: DeviceState, now: Instant, effects: Effects): void {
+    for (const [key, open] of device.frames) {
+      if (!open.settled) continue;
+      device.frames.delete(key);
+      effects.notes.push({ kind: "evicted", what: "settled", deviceId: device.deviceId });
+      return;
+    }
+    const [key, oldest] = device.frames.entries().next().value as [string, OpenFrame];
+    this.#settle(device, key, oldest, "FLEET_BUDGET", now, effects);
+    device.frames.delete(key);
+    effects.notes.push({ kind: "evicted", what: "open", deviceId: device.deviceId });
+  }
+
+  /** The earlier of two estimates is nearer the truth: every delay on the way makes a capture look later. */
+  #sooner(device: DeviceState, open: OpenFrame, deadlineAt: Instant, capturedAt: Instant): void {
+    open.capturedAtEstimate = Math.min(open.capturedAtEstimate, capturedAt);
+    if (deadlineAt >= open.deadlineAt) return;
+    open.deadlineAt = deadlineAt;
+    if (!open.settled) this.#alarm(device, frameKeyOf(open), open);
+  }
+
+  #askOrRefuse(
+    device: DeviceState,
+    key: string,
+    frame: EdgeFrame,
+    open: OpenFrame | undefined,
+    deadlineAt: Instant,
+    now: Instant,
+    effects: Effects,
+  ): void {
+    const settled = open === undefined || open.settled;
+    if (settled && !frame.sampleDrawn) return;
+    const { reason, score, sampleDrawn } = frame;
+    const decision = this.#fleet.decide({ reason, score, sampleDrawn, remainingMs: deadlineAt - now }, now);
+    if (decision.settledBy !== null && !settled) {
+      effects.notes.push({ kind: "refused", why: decision.settledBy, deviceId: device.deviceId });
+      this.#settle(device, key, open, decision.settledBy, now, effects);
+    }
+    if (decision.send === null) return;
+    const late = settled || decision.settledBy !== null;
+    effects.requests.push({ lane: decision.send, request: this.#request(frame, deadlineAt, now, late) });
+    this.#fleet.called(`${device.deviceId}:${key}`, now);
+    if (late) return;
+    open.target = this.#target;
+    if (open.answer !== null) open.answer = { ...open.answer, cloudTarget: this.#target };
+  }
+
+  #request(frame: EdgeFrame, deadlineAt: Instant, now: Instant, late: boolean): CloudRequest {
+    return {
+      deviceId: frame.deviceId,
+      bootId: frame.bootId,
+      cameraId: frame.cameraId,
+      frameSeq: frame.frameSeq,
+      reason: late ? "SAMPLE" : frame.reason, // S5: whatever it was sent for, this is why it is still asked
+      target: this.#target,
+      arm: frame.arm,
+      deadlineAt: Math.round(deadlineAt),
+      requestedAt: now,
+      jpeg: frame.jpeg,
+      edgeLabel: frame.label,
+      edgeConfidence: frame.confidence,
+      traceparent: frame.traceparent,
+    };
+  }
+
+  #settle(device: DeviceState, key: string, open: OpenFrame, by: SettledBy, now: Instant, effects: Effects): void {
+    if (open.answer === null) return;
+    effects.touched.add(device.deviceId);
+    effects.answer(device.deviceId, open.bootId, [finished(open.answer, by, open.capturedAtEstimate, now)]);
+    this.#markSettled(open);
+    this.#leave(device, key, open);
+  }
+
+  #markSettled(open: OpenFrame): void {
+    open.settled = true;
+    open.answer = null;
+    this.#unsettled--;
+  }
+
+  /** S4. Forgets a settled frame, now or later. */
+  #leave(device: DeviceState, key: string, open: OpenFrame): void {
+    if (open.frameSeen && open.predictionSeen) device.frames.delete(key);
+    else this.#alarm(device, key, open);
+  }
+
+  #alarm(device: DeviceState, frameKey: string, open: OpenFrame): void {
+    const at = this.#alarmAt(open);
+    if (at !== null) this.#alarms.set({ at, deviceId: device.deviceId, frameKey });
+  }
+
+  /** When the clock has to look at a frame again; null: never, a record will come. */
+  #alarmAt(open: OpenFrame): Instant | null {
+    if (!open.settled) return open.deadlineAt;
+    return open.predictionSeen && !open.frameSeen ? open.deadlineAt + 2 * this.#limits.lateFrameMsMax : null;
+  }
+
+  #settleOverdue(now: Instant, effects: Effects): void {
+    for (let alarm = this.#alarms.due(now); alarm !== undefined; alarm = this.#alarms.due(now)) {
+      const device = this.#devices.get(alarm.deviceId);
+      const open = device?.frames.get(alarm.frameKey);
+      if (device === undefined || open === undefined) continue;
+      const at = this.#alarmAt(open);
+      if (at === null || at > now) continue; // a later alarm is set, if one is needed
+      if (!open.settled) {
+        this.#settle(device, alarm.frameKey, open, "DEADLINE", now, effects);
+      } else {
+        device.frames.delete(alarm.frameKey); // S4
+        effects.touched.add(alarm.deviceId);
+      }
+    }
+  }
+}
+
+const NEW = { settled: false, predictionSeen: false, frameSeen: false, target: null };
+
+const pick = ({ bootId, cameraId, frameSeq }: FrameName): FrameName => ({ bootId, cameraId, frameSeq });
+
+const finished = (answer: FinalAnswer, settledBy: SettledBy, capturedAt: Instant, now: Instant): FinalAnswer => ({
+  ...answer,
+  settledBy,
+  latencyMs: Math.max(0, now - capturedAt),
+});
