@@ -1,1 +1,1 @@
-export {};
+export { configSchema, type GatewayConfig } from "./config.ts";

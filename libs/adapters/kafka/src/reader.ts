@@ -8,7 +8,7 @@
  */
 
 import { Consumer } from "@platformatic/kafka";
-import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
+import { type Clock, Failure, type Instant, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
@@ -61,6 +61,12 @@ export class KafkaReader implements PartitionReader {
       this.#offset(topic, partition, LATEST),
     ]);
     return { earliest, next };
+  }
+
+  /** Offset of the first record stamped at or after `at`; the end when there is none. */
+  async offsetAt(topic: string, partition: number, at: Instant): Promise<bigint> {
+    const offset = await this.#offset(topic, partition, BigInt(Math.max(0, Math.floor(at))));
+    return offset >= 0n ? offset : this.#offset(topic, partition, LATEST);
   }
 
   async *read(

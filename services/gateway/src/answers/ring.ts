@@ -1,0 +1,58 @@
+/**
+ * The newest final answers, in memory.
+ *
+ * R1. Of a frame's answers the one with the lowest offset stays (G2): a frame lives in one partition, partitions are
+ *     read in order, so the first one seen is it. Later ones are counted.
+ * R2. At most `answersMax`; the oldest leave first (G9).
+ */
+import type { Answer } from "./answer.ts";
+
+export type AnswerFilter = {
+  readonly deviceId?: string | undefined;
+  readonly source?: Answer["source"] | undefined;
+  readonly settledBy?: Answer["settledBy"] | undefined;
+};
+
+export const matches = (answer: Answer, filter: AnswerFilter): boolean =>
+  (filter.deviceId === undefined || answer.deviceId === filter.deviceId) &&
+  (filter.source === undefined || answer.source === filter.source) &&
+  (filter.settledBy === undefined || answer.settledBy === filter.settledBy);
+
+export class AnswerRing {
+  readonly #answersMax: number;
+  /** In order of arrival. */
+  readonly #answers = new Map<string, Answer>();
+
+  constructor(answersMax: number) {
+    this.#answersMax = answersMax;
+  }
+
+  get size(): number {
+    return this.#answers.size;
+  }
+
+  /** False when the frame already has its answer. */
+  add(answer: Answer): boolean {
+    if (this.#answers.has(answer.frameId)) return false; // R1
+    this.#answers.set(answer.frameId, answer);
+    if (this.#answers.size > this.#answersMax) {
+      const oldest = this.#answers.keys().next();
+      if (!oldest.done) this.#answers.delete(oldest.value); // R2
+    }
+    return true;
+  }
+
+  get(frameId: string): Answer | undefined {
+    return this.#answers.get(frameId);
+  }
+
+  /** Newest first. */
+  recent(filter: AnswerFilter, limit: number): Answer[] {
+    const found: Answer[] = [];
+    for (const answer of [...this.#answers.values()].reverse()) {
+      if (found.length >= limit) break;
+      if (matches(answer, filter)) found.push(answer);
+    }
+    return found;
+  }
+}

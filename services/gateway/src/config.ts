@@ -1,0 +1,49 @@
+import { ConfigError, sharedBlocks } from "@tributary/config";
+import { z } from "zod";
+
+const positive = z.number().int().positive();
+
+export const configSchema = z.strictObject({
+  ...sharedBlocks,
+  auth: z
+    .strictObject({
+      /** Bearer tokens; any of them opens everything but health and metrics. Empty: open, on loopback only. */
+      tokens: z.array(z.string().min(16, "expected at least 16 characters")).max(100).default([]),
+    })
+    .prefault({}),
+  answers: z
+    .strictObject({
+      /** Newest final answers kept in memory. */
+      recentMax: positive.max(1_000_000).default(20_000),
+      /** Records of each partition read back at start to fill it. */
+      backlogRecordsMax: z.number().int().min(0).max(100_000).default(500),
+    })
+    .prefault({}),
+  events: z
+    .strictObject({
+      clientsMax: positive.max(10_000).default(200),
+      clientBytesMax: positive.default(1024 * 1024),
+      heartbeatMs: positive.default(15_000),
+    })
+    .prefault({}),
+  scan: z
+    .strictObject({
+      /** Newest records of a partition that a search for one frame may read. */
+      recordsMax: positive.default(200_000),
+      msMax: positive.default(5_000),
+      concurrencyMax: positive.max(100).default(4),
+    })
+    .prefault({}),
+});
+
+export type GatewayConfig = z.output<typeof configSchema>;
+
+const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
+
+/** Whoever can reach an open gateway can register devices, so an open one listens on loopback only. */
+export function checkConfig(config: GatewayConfig): void {
+  if (config.auth.tokens.length > 0 || LOOPBACK.test(config.http.host)) return;
+  throw new ConfigError("configuration", [
+    `auth.tokens: at least one token is needed when http.host is ${config.http.host}; only loopback may be open`,
+  ]);
+}

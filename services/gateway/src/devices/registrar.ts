@@ -1,0 +1,101 @@
+/**
+ * Registers and revokes devices: one record on devices.registry.v1 each, acknowledged by Kafka before anyone is told.
+ *
+ * V1. Changes of one device by this gateway are made one after the other. Two gateways may still cross: the later
+ *     record wins, for every reader alike.
+ * V2. The password leaves once, in the answer to the registration; Kafka and logs hold its hash at most.
+ */
+import { type DeviceRegistration, topics } from "@tributary/contracts";
+import type { RecordSink } from "@tributary/kafka";
+import type { Clock } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { deviceChanged } from "../events.ts";
+import { Problem } from "../http/problem.ts";
+import type { Device, RegistrationRequest } from "./device.ts";
+import type { DeviceTable } from "./device-table.ts";
+import { generatePassword, hashPassword } from "./password.ts";
+
+export type RegistrarOptions = {
+  readonly table: DeviceTable;
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+};
+
+export class Registrar {
+  readonly #options: RegistrarOptions;
+  readonly #changing = new Set<string>();
+
+  constructor(options: RegistrarOptions) {
+    this.#options = options;
+  }
+
+  register(request: RegistrationRequest): Promise<Device & { readonly password: string }> {
+    return this.#alone(request.deviceId, async () => {
+      const { table, clock } = this.#options;
+      if (table.registration(request.deviceId)?.status === "ACTIVE") {
+        throw new Problem(
+          409,
+          "device-exists",
+          "give-up",
+          `Device ${request.deviceId} is registered. For a new password, revoke it first: DELETE /api/v1/devices/${request.deviceId}.`,
+        );
+      }
+      const password = generatePassword();
+      const passwordHash = await hashPassword(password);
+      const device = await this.#store({ ...request, status: "ACTIVE", passwordHash, registeredAt: clock.now() });
+      return { ...device, password }; // V2
+    });
+  }
+
+  revoke(deviceId: string): Promise<Device> {
+    return this.#alone(deviceId, async () => {
+      const { table, clock } = this.#options;
+      const registration = table.registration(deviceId);
+      const device = table.get(deviceId);
+      if (registration === undefined || device === undefined) throw unknownDevice(deviceId);
+      if (registration.status === "REVOKED") return device;
+      return this.#store({ ...registration, status: "REVOKED", registeredAt: clock.now() });
+    });
+  }
+
+  async #store(registration: DeviceRegistration): Promise<Device> {
+    const { sink, table, telemetry } = this.#options;
+    const { deviceId, status } = registration;
+    const { name: topic, codec } = topics.registry;
+    try {
+      await sink.send([{ topic, key: deviceId, value: codec.encodeConfluent(registration) }]);
+    } catch (error) {
+      throw new Problem(
+        503,
+        "kafka-unavailable",
+        "retry",
+        `Kafka did not store the change of ${deviceId}; it may or may not be in force. Look, then try again.`,
+        { cause: error },
+      );
+    }
+    table.registered(registration);
+    telemetry.emit(deviceChanged, { deviceId, status });
+    return table.get(deviceId) as Device;
+  }
+
+  async #alone<T>(deviceId: string, change: () => Promise<T>): Promise<T> {
+    if (this.#changing.has(deviceId)) {
+      throw new Problem(409, "device-changing", "retry", `Device ${deviceId} is being changed right now. Try again.`);
+    }
+    this.#changing.add(deviceId); // V1
+    try {
+      return await change();
+    } finally {
+      this.#changing.delete(deviceId);
+    }
+  }
+}
+
+export const unknownDevice = (deviceId: string): Problem =>
+  new Problem(
+    404,
+    "device-unknown",
+    "give-up",
+    `No device ${deviceId} is registered. GET /api/v1/devices lists them; POST /api/v1/devices registers one.`,
+  );

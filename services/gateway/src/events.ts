@@ -1,0 +1,75 @@
+import { defineEvent } from "@tributary/telemetry";
+
+export const readFailed = defineEvent<{ topic: string; partition: number; reason: string }>({
+  name: "read_failed",
+  level: "warn",
+  message: (e) => `${e.topic}/${e.partition} could not be read, trying again: ${e.reason}`,
+  counter: { name: "tributary_gateway_read_failures_total", help: "Failed reads of a partition", labels: ["topic"] },
+});
+
+export const recordUnreadable = defineEvent<{ topic: string; partition: number; offset: string; code: string }>({
+  name: "record_unreadable",
+  level: "warn",
+  message: (e) => `${e.topic}/${e.partition}@${e.offset} is skipped: ${e.code}`,
+  counter: {
+    name: "tributary_gateway_unreadable_records_total",
+    help: "Records skipped because they do not decode",
+    labels: ["topic", "code"],
+  },
+});
+
+export const answerRepeated = defineEvent<{ frameId: string }>({
+  name: "answer_repeated",
+  level: "debug",
+  message: (e) => `${e.frameId} already has its final answer`,
+  counter: { name: "tributary_gateway_repeated_answers_total", help: "Later answers of frames that have theirs" },
+});
+
+export const clientDropped = defineEvent<{ reason: string }>({
+  name: "event_client_dropped",
+  level: "info",
+  message: (e) => `an event client was dropped: ${e.reason}`,
+  counter: {
+    name: "tributary_gateway_event_clients_dropped_total",
+    help: "Event clients that were dropped",
+    labels: ["reason"],
+  },
+});
+
+export const requestRefused = defineEvent<{ code: string; status: number; method: string; path: string }>({
+  name: "request_refused",
+  level: "info",
+  message: (e) => `${e.method} ${e.path}: ${e.status} ${e.code}`,
+  counter: { name: "tributary_gateway_refused_total", help: "Requests refused", labels: ["code"] },
+});
+
+export const requestFailed = defineEvent<{ method: string; path: string; reason: string }>({
+  name: "request_failed",
+  level: "error",
+  message: (e) => `${e.method} ${e.path}: ${e.reason}`,
+  counter: { name: "tributary_gateway_failed_total", help: "Requests that failed unexpectedly" },
+});
+
+export const deviceChanged = defineEvent<{ deviceId: string; status: string }>({
+  name: "device_changed",
+  level: "info",
+  message: (e) => `${e.deviceId} is ${e.status} now`,
+  counter: {
+    name: "tributary_gateway_device_changes_total",
+    help: "Registrations and revocations stored",
+    labels: ["status"],
+  },
+});
+
+export const frameSearched = defineEvent<{ topic: string; records: number; found: boolean; ms: number }>({
+  name: "frame_searched",
+  level: "debug",
+  message: (e) => `${e.topic}: ${e.records} records in ${e.ms.toFixed(0)} ms`,
+  histogram: {
+    name: "tributary_gateway_search_ms",
+    help: "Milliseconds of a search for one frame in one topic",
+    buckets: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000],
+    labels: ["topic"],
+    value: (e) => e.ms,
+  },
+});

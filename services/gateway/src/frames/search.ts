@@ -1,0 +1,109 @@
+/**
+ * Finds the records of one frame in its device's partitions.
+ *
+ * F1. A search is bounded by records, by time and in number (G9), and says what it did not look at.
+ * F2. Records are read in offset order, so of several answers the first found is the final one (G2), within the window.
+ */
+import type { Topic } from "@tributary/contracts";
+import type { InRecord, PartitionReader } from "@tributary/kafka";
+import type { Clock, Instant } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { frameSearched } from "../events.ts";
+import { decoded } from "../follower.ts";
+import { Problem } from "../http/problem.ts";
+import { partitionOf } from "./partition-of.ts";
+
+/** Offset of the first record at or after a time, or the end. */
+export interface TimeSeeker {
+  offsetAt(topic: string, partition: number, at: Instant): Promise<bigint>;
+}
+
+export type SearchLimits = { readonly recordsMax: number; readonly msMax: number; readonly concurrencyMax: number };
+
+export type Found<T> = { readonly value: T; readonly record: InRecord };
+
+export type Searched<T> = {
+  readonly found: Found<T> | null;
+  readonly topic: string;
+  readonly partition: number;
+  /** Offsets looked at: from, to just before until. */
+  readonly from: bigint;
+  readonly until: bigint;
+  /** Whether everything retained was looked at, or the bounds ended it. */
+  readonly whole: boolean;
+};
+
+/** By Kafka's timestamps. */
+export type Window = { readonly from: Instant; readonly until: Instant };
+
+export type SearchOptions = {
+  readonly reader: PartitionReader & TimeSeeker;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly limits: SearchLimits;
+};
+
+export class FrameSearch {
+  readonly #options: SearchOptions;
+  #running = 0;
+
+  constructor(options: SearchOptions) {
+    this.#options = options;
+  }
+
+  /** Runs a request's searches within the bound of concurrent ones, with one time limit for all of them. */
+  async within<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { concurrencyMax, msMax } = this.#options.limits;
+    if (this.#running >= concurrencyMax) {
+      const headers = { "Retry-After": "1" };
+      throw new Problem(503, "search-busy", "retry", `${concurrencyMax} searches run already. Try again.`, { headers });
+    }
+    this.#running++;
+    try {
+      return await run(AbortSignal.timeout(msMax)); // F1
+    } finally {
+      this.#running--;
+    }
+  }
+
+  /** The first record of the device for which `pick` gives something. */
+  async first<T, R>(
+    topic: Topic<T>,
+    deviceId: string,
+    pick: (value: T) => R | undefined,
+    scope: { readonly signal: AbortSignal; readonly window?: Window | undefined },
+  ): Promise<Searched<R>> {
+    const { reader, clock, telemetry } = this.#options;
+    const since = clock.monotonicMs();
+    const partition = partitionOf(deviceId, (await reader.partitions(topic.name)).length);
+    const { from, until, whole } = await this.#range(topic.name, partition, scope.window);
+    let records = 0;
+    const searched = (found: Found<R> | null, to: bigint, all: boolean): Searched<R> => {
+      const ms = clock.monotonicMs() - since;
+      telemetry.emit(frameSearched, { topic: topic.name, records, found: found !== null, ms });
+      return { found, topic: topic.name, partition, from, until: to, whole: all };
+    };
+    let reached = from;
+    if (from < until) {
+      for await (const record of reader.read(topic.name, partition, { from, until, signal: scope.signal })) {
+        records++;
+        reached = record.offset + 1n;
+        if (record.key !== deviceId) continue; // before decoding: pictures are large
+        const value = decoded(topic, record);
+        const picked = value === undefined ? undefined : pick(value);
+        if (picked !== undefined) return searched({ value: picked, record }, reached, whole); // F2
+      }
+    }
+    return scope.signal.aborted ? searched(null, reached, false) : searched(null, until, whole);
+  }
+
+  async #range(topic: string, partition: number, window: Window | undefined) {
+    const { reader, limits } = this.#options;
+    const { earliest, next } = await reader.offsets(topic, partition);
+    const wanted = window === undefined ? earliest : await reader.offsetAt(topic, partition, window.from);
+    const until = window === undefined ? next : await reader.offsetAt(topic, partition, window.until);
+    const newest = until - BigInt(limits.recordsMax); // F1
+    const from = [wanted, newest].reduce((a, b) => (a > b ? a : b), earliest);
+    return { from, until, whole: from === earliest && until === next };
+  }
+}

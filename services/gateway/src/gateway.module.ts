@@ -1,0 +1,51 @@
+import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnModuleInit } from "@nestjs/common";
+import { APP_FILTER, APP_GUARD } from "@nestjs/core";
+import type { Telemetry } from "@tributary/telemetry";
+import { AnswersController } from "./answers/answers.controller.ts";
+import { AnswerRing } from "./answers/ring.ts";
+import { Subscribers } from "./answers/subscribers.ts";
+import type { GatewayConfig } from "./config.ts";
+import { DeviceTable } from "./devices/device-table.ts";
+import { DevicesController } from "./devices/devices.controller.ts";
+import { Registrar } from "./devices/registrar.ts";
+import { ExplainSources } from "./frames/explain.ts";
+import { FramesController } from "./frames/frames.controller.ts";
+import { Gateway } from "./gateway.ts";
+import { AuthGuard } from "./http/auth.guard.ts";
+import { ProblemFilter } from "./http/problem.filter.ts";
+import { PoliciesController } from "./policies/policies.controller.ts";
+import { PolicyTable } from "./policies/policy-table.ts";
+import { RegistryController } from "./registry/registry.controller.ts";
+import { SchemaRegistry } from "./registry/registry.ts";
+
+@Module({})
+export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
+  constructor(@Inject(Gateway) private readonly gateway: Gateway) {}
+
+  static of(gateway: Gateway, config: GatewayConfig, telemetry: Telemetry): DynamicModule {
+    return {
+      module: GatewayModule,
+      controllers: [AnswersController, DevicesController, PoliciesController, FramesController, RegistryController],
+      providers: [
+        { provide: Gateway, useValue: gateway },
+        { provide: AnswerRing, useValue: gateway.ring },
+        { provide: Subscribers, useValue: gateway.subscribers },
+        { provide: DeviceTable, useValue: gateway.devices },
+        { provide: PolicyTable, useValue: gateway.policies },
+        { provide: Registrar, useValue: gateway.registrar },
+        { provide: ExplainSources, useValue: gateway.explained },
+        { provide: SchemaRegistry, useValue: new SchemaRegistry(config.kafka.prefix) },
+        { provide: APP_GUARD, useValue: new AuthGuard(config.auth.tokens) },
+        { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
+      ],
+    };
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.gateway.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.gateway.close();
+  }
+}

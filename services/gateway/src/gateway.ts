@@ -1,0 +1,100 @@
+/**
+ * Everything the gateway knows and does, apart from HTTP.
+ *
+ * G1. It is ready once it has read what Kafka held when it started, and it holds no state that Kafka has not (D1).
+ */
+import type { RecordSink } from "@tributary/kafka";
+import type { Clock, Random } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { AnswerRing } from "./answers/ring.ts";
+import { Subscribers } from "./answers/subscribers.ts";
+import { tailAnswers } from "./answers/tail.ts";
+import type { GatewayConfig } from "./config.ts";
+import { DeviceTable } from "./devices/device-table.ts";
+import { Registrar } from "./devices/registrar.ts";
+import { clientDropped } from "./events.ts";
+import type { FollowContext } from "./follower.ts";
+import { ExplainSources } from "./frames/explain.ts";
+import { FrameSearch, type SearchOptions } from "./frames/search.ts";
+import { PolicyTable } from "./policies/policy-table.ts";
+
+export type GatewayOptions = {
+  readonly config: GatewayConfig;
+  readonly reader: SearchOptions["reader"];
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+};
+
+export class Gateway {
+  readonly ring: AnswerRing;
+  readonly subscribers: Subscribers;
+  readonly devices = new DeviceTable();
+  readonly policies = new PolicyTable();
+  readonly registrar: Registrar;
+  readonly explained: ExplainSources;
+  readonly #options: GatewayOptions;
+  readonly #stop = new AbortController();
+  #ended: Promise<unknown> = Promise.resolve();
+  #caughtUp = false;
+
+  constructor(options: GatewayOptions) {
+    const { config, reader, clock, telemetry, sink } = options;
+    this.#options = options;
+    this.ring = new AnswerRing(config.answers.recentMax);
+    this.subscribers = new Subscribers(config.events, ({ reason }) => telemetry.emit(clientDropped, { reason }));
+    this.registrar = new Registrar({ table: this.devices, sink, clock, telemetry });
+    const search = new FrameSearch({ reader, clock, telemetry, limits: config.scan });
+    this.explained = new ExplainSources(search, this.ring, this.policies);
+    telemetry.gauge(
+      { name: "tributary_gateway_event_clients", help: "Event clients now" },
+      () => this.subscribers.count,
+    );
+    telemetry.gauge({ name: "tributary_gateway_recent_answers", help: "Answers in memory" }, () => this.ring.size);
+    telemetry.gauge({ name: "tributary_gateway_devices", help: "Devices registered" }, () => this.devices.count);
+  }
+
+  /** True, or what is still missing. */
+  get health(): true | string {
+    return this.#caughtUp || "still reading what Kafka holds";
+  }
+
+  async start(): Promise<void> {
+    const { config, reader, clock, random, telemetry } = this.#options;
+    const context: FollowContext = { reader, clock, random, telemetry, signal: this.#stop.signal };
+    const followings = (
+      await Promise.all([
+        this.devices.follow(context),
+        this.policies.follow(context),
+        tailAnswers(context, {
+          ring: this.ring,
+          subscribers: this.subscribers,
+          telemetry,
+          backlogRecordsMax: config.answers.backlogRecordsMax,
+          onSeen: (deviceId, at) => this.devices.seen(deviceId, at),
+        }),
+      ])
+    ).flat();
+    void Promise.all(followings.map((following) => following.caughtUp)).then(() => {
+      this.#caughtUp = true; // G1
+    });
+    this.#ended = Promise.all([...followings.map((following) => following.ended), this.#heartbeat()]);
+  }
+
+  async close(): Promise<void> {
+    this.subscribers.close();
+    this.#stop.abort();
+    await this.#ended;
+    await Promise.all([this.#options.reader.close(), this.#options.sink.close()]);
+  }
+
+  async #heartbeat(): Promise<void> {
+    const { clock, config } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await clock.sleep(config.events.heartbeatMs, signal).catch(() => {});
+      if (!signal.aborted) this.subscribers.heartbeat();
+    }
+  }
+}

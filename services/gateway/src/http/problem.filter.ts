@@ -1,0 +1,67 @@
+/** The one place where a failed request gets its answer (E1). */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from "@nestjs/common";
+import { reasonOf } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { requestFailed, requestRefused } from "../events.ts";
+import { REGISTRY_MEDIA_TYPE, RegistryError } from "../registry/registry.ts";
+import { Problem } from "./problem.ts";
+
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  readonly #telemetry: Telemetry;
+
+  constructor(telemetry: Telemetry) {
+    this.#telemetry = telemetry;
+  }
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const request = host.switchToHttp().getRequest<IncomingMessage>();
+    const response = host.switchToHttp().getResponse<ServerResponse>();
+    const method = request.method ?? "";
+    const path = pathOf(request);
+    if (error instanceof RegistryError) {
+      const code = `registry-${error.body.error_code}`;
+      this.#telemetry.emit(requestRefused, { code, status: error.status, method, path });
+      send(response, error.status, REGISTRY_MEDIA_TYPE, error.body);
+      return;
+    }
+    const problem = problemOf(error, method, path);
+    const { status, code } = problem.details;
+    if (status === 500) this.#telemetry.emit(requestFailed, { method, path, reason: reasonOf(error) });
+    else this.#telemetry.emit(requestRefused, { code, status, method, path });
+    send(response, status, "application/problem+json", problem.details, problem.headers);
+  }
+}
+
+export const pathOf = (request: IncomingMessage): string => (request.url ?? "/").split("?")[0] ?? "/";
+
+function problemOf(error: unknown, method: string, path: string): Problem {
+  if (error instanceof Problem) return error;
+  const status = error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
+  switch (status) {
+    case 404:
+      return new Problem(404, "path-unknown", "give-up", `No ${method} ${path}. See /api/v1/openapi.json.`);
+    case 400:
+      return new Problem(400, "request-malformed", "give-up", `The request cannot be read: ${reasonOf(error)}.`);
+    case 413:
+      return new Problem(413, "request-too-large", "give-up", "The request's body is too large.");
+    default:
+      return new Problem(500, "internal", "retry", "Something unexpected failed here; the gateway's log has it.");
+  }
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  mediaType: string,
+  body: object,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  response.writeHead(status, { ...headers, "content-type": mediaType });
+  response.end(JSON.stringify(body));
+}

@@ -1,0 +1,27 @@
+import { KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { runService } from "@tributary/service-kit";
+import { checkConfig, configSchema } from "./config.ts";
+import { GatewayModule } from "./gateway.module.ts";
+import { Gateway } from "./gateway.ts";
+import { serveOpenApi } from "./openapi.ts";
+
+void runService({
+  name: "gateway",
+  summary: "Serves final answers, devices, policies and schemas over HTTP.",
+  configSchema,
+  check: checkConfig,
+  module: ({ config, telemetry, health, clock }) => {
+    const kafka = { ...config.kafka, clientId: "tributary-gateway", telemetry };
+    const gateway = new Gateway({
+      config,
+      telemetry,
+      clock,
+      random: Math.random,
+      reader: new KafkaReader(kafka),
+      sink: new KafkajsSink(kafka),
+    });
+    health.add("topics", () => gateway.health);
+    return GatewayModule.of(gateway, config, telemetry);
+  },
+  prepare: (app, { config }) => serveOpenApi(app, config.auth.tokens.length > 0),
+});
