@@ -1,0 +1,142 @@
+/**
+ * The life of a service process.
+ *
+ * P1. A wrong configuration ends it with 2 before anything else starts.
+ * P2. It prints its one `ready` line when every health check passes for the first time.
+ * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0; a second signal, or a stop that takes longer than
+ *     `stopMsMax`, exits 1.
+ * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
+ */
+import "reflect-metadata";
+import type { AddressInfo } from "node:net";
+import type { DynamicModule, INestApplication, LoggerService, Type } from "@nestjs/common";
+import { Module } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import type { NestMicroservice } from "@nestjs/microservices";
+import { configOrExit, type HttpBlock, type LogBlock } from "@tributary/config";
+import { codeOf } from "@tributary/kafka";
+import { type Clock, reasonOf, systemClock } from "@tributary/kernel";
+import { createTelemetry, type Telemetry } from "@tributary/telemetry";
+import type { z } from "zod";
+import { frameworkWarned, serviceFailed, serviceStarted, serviceStopping } from "./events.ts";
+import { Health } from "./health.ts";
+import { type KafkaBatches, PassThrough } from "./kafka-batches.ts";
+import { operationsModule } from "./operations.module.ts";
+
+export type ServiceConfig = { readonly http: HttpBlock; readonly log: LogBlock };
+
+export type ServiceContext<C> = {
+  readonly config: C;
+  readonly telemetry: Telemetry;
+  readonly health: Health;
+  readonly clock: Clock;
+  /** Ends the process with 1, after an orderly stop. P4 */
+  readonly crash: (error: unknown) => void;
+  /** Ports for the `ready` line besides `http`. */
+  readonly ports: Record<string, number>;
+};
+
+export type ServiceOptions<S extends z.ZodType> = {
+  /** E.g. `router`; the program is called `tributary-router`. */
+  readonly name: string;
+  /** One sentence for `--help`. */
+  readonly summary: string;
+  readonly configSchema: S;
+  /** `process.argv.slice(2)` unless told. */
+  readonly argv?: readonly string[];
+  /** What zod cannot say about the configuration; throws ConfigError. */
+  readonly check?: (config: z.output<S>) => void;
+  readonly module: (context: ServiceContext<z.output<S>>) => DynamicModule | Type | Promise<DynamicModule | Type>;
+  /** Kafka consumers whose handlers are controllers of `module`. */
+  readonly consumers?: (context: ServiceContext<z.output<S>>) => readonly KafkaBatches[];
+  /** Last touches before it listens, e.g. OpenAPI. */
+  readonly prepare?: (app: INestApplication, context: ServiceContext<z.output<S>>) => void | Promise<void>;
+  readonly stopMsMax?: number;
+};
+
+const STOP_MS_MAX = 20_000;
+const READY_POLL_MS = 50;
+
+export async function runService<S extends z.ZodType<ServiceConfig>>(options: ServiceOptions<S>): Promise<void> {
+  const { name, summary, configSchema: schema, argv = process.argv.slice(2), check } = options;
+  const config = configOrExit({ name: `tributary-${name}`, summary, schema, argv, ...(check && { check }) }); // P1
+  const telemetry = createTelemetry({ service: name, level: config.log.level });
+  const clock = systemClock;
+  const health = new Health();
+  let app: INestApplication | undefined;
+  let stopping = false;
+
+  const stop = async (cause: string, code: 0 | 1): Promise<void> => {
+    if (stopping) {
+      if (code === 0) process.exit(1); // P3: somebody is impatient
+      return;
+    }
+    stopping = true;
+    health.add("service", () => "stopping");
+    telemetry.emit(serviceStopping, { cause });
+    const late = setTimeout(() => {
+      telemetry.emit(serviceFailed, { code: "stop-late", reason: "stopping took too long" });
+      process.exit(1);
+    }, options.stopMsMax ?? STOP_MS_MAX);
+    try {
+      await app?.close();
+    } catch (error) {
+      telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error) });
+      process.exitCode = 1;
+    }
+    clearTimeout(late);
+    telemetry.close();
+    process.exit(process.exitCode === 1 ? 1 : code);
+  };
+
+  const crash = (error: unknown): void => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error), ...(stack && { stack }) });
+    void stop("crash", 1); // P4
+  };
+  process.on("uncaughtException", crash);
+  process.on("unhandledRejection", crash);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal, 0)); // P3
+
+  const context: ServiceContext<z.output<S>> = { config, telemetry, health, clock, crash, ports: {} };
+  try {
+    app = await NestFactory.create(rootOf(await options.module(context), operationsModule(health, telemetry)), {
+      logger: frameworkLogger(telemetry),
+      abortOnError: false,
+      forceCloseConnections: true,
+    });
+    for (const strategy of options.consumers?.(context) ?? []) {
+      // Deferred, or the filter would come too late; the application calls the init hooks, once.
+      const consumer = app.connectMicroservice({ strategy }, { deferInitialization: true }) as NestMicroservice;
+      consumer.setIsInitHookCalled(true);
+      consumer.useGlobalFilters(new PassThrough());
+    }
+    await options.prepare?.(app, context);
+    await app.init(); // providers are up before their consumers start
+    await app.startAllMicroservices();
+    const server = await app.listen(config.http.port, config.http.host);
+    const { port } = server.address() as AddressInfo;
+    telemetry.emit(serviceStarted, { version: process.version, pid: process.pid, configFile: configFileOf(argv) });
+    while (!health.isReady && !stopping) await clock.sleep(READY_POLL_MS);
+    if (!stopping) telemetry.ready({ http: port, ...context.ports }); // P2
+  } catch (error) {
+    crash(error);
+  }
+}
+
+function rootOf(...imports: (DynamicModule | Type)[]): Type {
+  class ServiceModule {}
+  Module({ imports })(ServiceModule);
+  return ServiceModule;
+}
+
+const configFileOf = (argv: readonly string[]): string => argv[argv.indexOf("--config") + 1] ?? "";
+
+/** Nest's own lines: only what warns. */
+function frameworkLogger(telemetry: Telemetry): LoggerService {
+  const warn = (message: unknown, ...rest: unknown[]) => {
+    const context = String(rest.at(-1) ?? "nest");
+    telemetry.emit(frameworkWarned, { context, reason: message instanceof Error ? message.message : String(message) });
+  };
+  return { log: () => {}, error: warn, warn, fatal: warn };
+}
