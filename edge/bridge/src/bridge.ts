@@ -142,29 +142,29 @@ export class Bridge {
     this.#stop.abort();
     const { reader, sink, clock, config } = this.#options;
     // What Kafka still does not take was never acknowledged, so nobody need wait for it.
-    const late = clock.sleep(config.limits.shutdownMsMax).catch(() => {});
-    await Promise.race([
-      Promise.allSettled([sink.close(), reader.close(), ...this.#following.map((f) => f.ended)]),
-      late,
-    ]);
+    const done = new AbortController();
+    const late = clock.sleep(config.limits.shutdownMsMax, done.signal).catch(() => {});
+    const ends = [sink.close(), reader.close(), ...this.#following.map((f) => f.ended)];
+    await Promise.race([Promise.allSettled(ends), late]);
+    done.abort();
   }
 
   /** A missing topic would otherwise show as devices that wait for ever. */
   async #requireTopics(): Promise<void> {
     const { reader } = this.#options;
     const needed = [...Object.values(uplinkStreams).map(({ name }) => name), ...deadLetterTopics];
-    const found = await Promise.all(
+    const problems = await Promise.all(
       needed.map(async (topic) => {
         try {
-          return (await reader.partitions(topic)).length > 0;
-        } catch {
-          return false;
+          return (await reader.partitions(topic)).length > 0 ? [] : [`${topic}: it does not exist`];
+        } catch (error) {
+          return [`${topic}: ${reasonOf(error)}`];
         }
       }),
     );
-    const missing = needed.filter((_, i) => !found[i]);
-    if (missing.length > 0) {
-      throw new Failure("topics-missing", "ask-a-person", `these Kafka topics do not exist: ${missing.join(", ")}`);
+    if (problems.flat().length > 0) {
+      const message = `the bridge cannot use these Kafka topics:\n  ${problems.flat().join("\n  ")}`;
+      throw new Failure("topics-unusable", "ask-a-person", message);
     }
   }
 

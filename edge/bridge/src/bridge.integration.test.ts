@@ -1,0 +1,411 @@
+/** The bridge with a real Kafka behind it and real MQTT clients in front of it. */
+import { randomBytes, scryptSync } from "node:crypto";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import {
+  Classifications,
+  type DeviceReported,
+  EdgeFrame,
+  EdgePredictions,
+  mqttTopics,
+  policyKey,
+  RoutingPolicy,
+  topics,
+  uplinkStreams,
+} from "@tributary/contracts";
+import { ensureTributaryTopics, type InRecord, KafkajsAdmin, KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import { seededRandom, systemClock } from "@tributary/kernel";
+import { createTelemetry, type Telemetry } from "@tributary/telemetry";
+import {
+  someAnswer,
+  someFrame,
+  someJpeg,
+  somePolicy,
+  somePredictions,
+  someRegistration,
+  tempDir,
+  testKafka,
+  waitFor,
+} from "@tributary/testing";
+import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
+import { Bridge } from "./bridge.ts";
+import { bridgeConfigSchema } from "./config.ts";
+
+const hashOf = (password: string): string => {
+  const salt = randomBytes(16);
+  const hash = scryptSync(password, salt, 32, { N: 1_024, r: 8, p: 1 });
+  return `scrypt$1024$8$1$${salt.toString("base64")}$${hash.toString("base64")}`;
+};
+const down = mqttTopics();
+
+class Rig {
+  readonly telemetry: Telemetry = createTelemetry({ service: "bridge", level: "silent", defaultMetrics: false });
+  readonly reader: KafkaReader;
+  readonly sink: PlatformaticSink;
+  bridge: Bridge | undefined;
+  port = 0;
+  readonly #kafka: { readonly brokers: string[]; readonly prefix: string };
+  readonly #clients: MqttClient[] = [];
+
+  constructor(kafka: { readonly brokers: readonly string[]; readonly prefix: string }) {
+    this.#kafka = { brokers: [...kafka.brokers], prefix: kafka.prefix };
+    this.reader = new KafkaReader({ ...this.#kafka, clientId: "test-reader" });
+    this.sink = new PlatformaticSink({ ...this.#kafka, clientId: "test-sink" });
+  }
+
+  async prepare(): Promise<void> {
+    const admin = new KafkajsAdmin({ ...this.#kafka, clientId: "test-admin" });
+    await ensureTributaryTopics(admin, { partitions: 2 });
+    await admin.close();
+  }
+
+  register(deviceId: string, status: "ACTIVE" | "REVOKED" = "ACTIVE"): Promise<unknown> {
+    const value = topics.registry.codec.encodeConfluent(
+      someRegistration({ deviceId, passwordHash: hashOf(deviceId), status }),
+    );
+    return this.sink.send([{ topic: topics.registry.name, key: deviceId, value }]);
+  }
+
+  async start(settings: object = {}): Promise<void> {
+    const config = bridgeConfigSchema.parse({ kafka: this.#kafka, mqtt: { port: 0 }, ...settings });
+    this.bridge = new Bridge({
+      config,
+      sink: new PlatformaticSink({ ...this.#kafka, clientId: "bridge", deliveryMsMax: config.limits.storeMsMax }),
+      reader: new KafkaReader({ ...this.#kafka, clientId: "bridge" }),
+      clock: systemClock,
+      random: seededRandom(1),
+      telemetry: this.telemetry,
+    });
+    this.port = await this.bridge.start();
+  }
+
+  client(deviceId: string, options: IClientOptions = {}): MqttClient {
+    const client = mqtt.connect(`mqtt://127.0.0.1:${this.port}`, {
+      clientId: deviceId,
+      username: deviceId,
+      password: deviceId,
+      reconnectPeriod: 100,
+      ...options,
+    });
+    client.on("error", () => {});
+    this.#clients.push(client);
+    return client;
+  }
+
+  async connected(deviceId: string, options: IClientOptions = {}): Promise<MqttClient> {
+    const client = this.client(deviceId, options);
+    if (!client.connected) await new Promise((resolve) => client.once("connect", resolve));
+    return client;
+  }
+
+  /** Everything in a topic now. */
+  async all(topic: string): Promise<InRecord[]> {
+    const records: InRecord[] = [];
+    for (const partition of await this.reader.partitions(topic)) {
+      const { earliest, next } = await this.reader.offsets(topic, partition);
+      for await (const record of this.reader.read(topic, partition, { from: earliest, until: next })) {
+        records.push(record);
+      }
+    }
+    return records;
+  }
+
+  async counted(name: string, labels: string): Promise<number> {
+    const line = (await this.telemetry.metrics()).split("\n").find((l) => l.startsWith(`${name}{${labels}}`));
+    return Number(line?.split(" ").at(-1) ?? 0);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#clients.splice(0).map((client) => client.endAsync(true)));
+    await this.bridge?.close();
+    await Promise.all([this.reader.close(), this.sink.close()]);
+  }
+}
+
+describe("with Kafka there", () => {
+  let rig: Rig;
+  let jpeg: Buffer;
+  beforeAll(async () => {
+    jpeg = await someJpeg();
+    rig = new Rig(testKafka());
+    await rig.prepare();
+    await Promise.all(["a", "b", "c", "d"].map((id) => rig.register(id)));
+    await rig.register("revoked", "REVOKED");
+    await rig.sink.send([
+      {
+        topic: topics.policies.name,
+        key: policyKey("m1", "default"),
+        value: RoutingPolicy.encodeConfluent(somePolicy({ modelDigest: "m1", policyVersion: "first" })),
+      },
+    ]);
+    await rig.start({ limits: { frameBytesMax: 200_000, packetBytesMax: 400_000, recordBytesMax: 100_000 } });
+  }, 60_000);
+  afterAll(() => rig.stop());
+
+  test("a PUBACK says that the record can be read from Kafka, as the device wrote it (G1)", async () => {
+    const device = await rig.connected("a");
+    const before = Date.now();
+    const payload = EdgeFrame.encodeSingleObject(someFrame({ deviceId: "a", jpeg }));
+    await device.publishAsync(down.up("a", "frames"), payload, { qos: 1 });
+    const [record] = await rig.all(topics.frames.name);
+    expect(EdgeFrame.decodeConfluent(record?.value as Buffer)).toEqual(someFrame({ deviceId: "a", jpeg }));
+    expect(record?.key).toBe("a");
+    expect(record?.headers).toMatchObject({ ce_type: "tributary.v1.EdgeFrame", ce_specversion: "1.0" });
+    expect(record?.timestamp).toBeGreaterThanOrEqual(before);
+    expect(record?.timestamp).toBeLessThanOrEqual(Date.now());
+  });
+
+  test("two rapid streams keep their order, whoever else sends (G3)", async () => {
+    const count = 300;
+    const devices = await Promise.all(["b", "c"].map((id) => rig.connected(id)));
+    await Promise.all(
+      devices.flatMap((device) => {
+        const deviceId = device.options.clientId as string;
+        return Array.from({ length: count }, (_, i) => i + 1).flatMap((n) => [
+          device.publishAsync(
+            down.up(deviceId, "predictions"),
+            EdgePredictions.encodeSingleObject(somePredictions({ deviceId, seq: BigInt(n) })),
+            { qos: 1 },
+          ),
+          device.publishAsync(
+            down.up(deviceId, "frames"),
+            EdgeFrame.encodeSingleObject(someFrame({ deviceId, seq: BigInt(n), jpeg })),
+            { qos: 1 },
+          ),
+        ]);
+      }),
+    );
+    for (const { name, codec } of [topics.predictions, topics.frames]) {
+      const records = await rig.all(name);
+      for (const deviceId of ["b", "c"]) {
+        const seqs = records
+          .filter((r) => r.key === deviceId)
+          .map((r) => Number((codec.decodeConfluent(r.value as Buffer) as { seq: bigint }).seq));
+        expect([name, deviceId, seqs]).toEqual([name, deviceId, Array.from({ length: count }, (_, i) => i + 1)]);
+      }
+    }
+  });
+
+  test("bad input between good: acknowledged, counted by reason, a dead letter, and the next good one is stored (G8)", async () => {
+    const device = await rig.connected("d");
+    const good = (seq: number) =>
+      device.publishAsync(
+        down.up("d", "frames"),
+        EdgeFrame.encodeSingleObject(someFrame({ deviceId: "d", seq: BigInt(seq), jpeg })),
+        { qos: 1 },
+      );
+    const frames = down.up("d", "frames");
+    const encoded = (change: Parameters<typeof someFrame>[0]) =>
+      EdgeFrame.encodeSingleObject(someFrame({ deviceId: "d", jpeg, ...change }));
+    const bomb = EdgePredictions.encodeSingleObject(somePredictions({ deviceId: "d", predictions: [] }));
+    bomb[bomb.length - 2] = 0x7e; // an array of 63 items in one byte
+    const cases: readonly [string, string, string, Buffer, object?][] = [
+      ["jpeg-corrupt", "frames", frames, encoded({ jpeg: jpeg.subarray(0, -2) })],
+      ["topic-unknown", "unknown", "tributary/v9/d/up/frames", encoded({})],
+      ["stream-unknown", "unknown", "tributary/v1/d/up/films", encoded({})],
+      ["framing-unknown", "frames", frames, Buffer.from('{"a": 1}')],
+      ["payload-of-another-device", "frames", frames, encoded({ deviceId: "a" })],
+      ["topic-of-another-device", "frames", down.up("a", "frames"), encoded({})],
+      ["payload-oversized", "frames", frames, encoded({ jpeg: Buffer.alloc(250_000) })],
+      ["record-block-count", "predictions", down.up("d", "predictions"), bomb],
+      ["schema-wrong-record", "frames", frames, EdgePredictions.encodeSingleObject(somePredictions({ deviceId: "d" }))],
+      ["qos-not-1", "frames", frames, encoded({}), { qos: 2 }],
+      ["retained", "frames", frames, encoded({}), { retain: true }],
+    ];
+    await good(1);
+    for (const [i, [, , topic, payload, options]] of cases.entries()) {
+      await device.publishAsync(topic, payload, { qos: 1, ...options });
+      await good(i + 2);
+    }
+    const seqs = (await rig.all(topics.frames.name))
+      .filter((r) => r.key === "d")
+      .map((r) => Number(EdgeFrame.decodeConfluent(r.value as Buffer).seq));
+    expect(seqs).toEqual(Array.from({ length: cases.length + 1 }, (_, i) => i + 1));
+    const letters = new Map<string, InRecord>();
+    for (const stream of ["frames", "predictions", "unknown"] as const) {
+      const name = stream === "unknown" ? "edge.unknown.v1" : uplinkStreams[stream].name;
+      for (const letter of await rig.all(`${name}.bridge.dlq`)) {
+        letters.set(`${stream} ${letter.headers["__connect.errors.exception.class.name"]}`, letter);
+      }
+    }
+    for (const [reason, stream, topic, payload] of cases) {
+      const letter = letters.get(`${stream} ${reason}`);
+      expect([reason, letter?.key, letter?.headers["tributary.mqtt.topic"]]).toEqual([reason, "d", topic]);
+      const kept = reason === "payload-oversized" ? payload.subarray(0, 65_536) : payload;
+      expect([reason, letter?.value?.equals(kept)]).toEqual([reason, true]);
+      const count = await rig.counted("tributary_bridge_refused_total", `code="${reason}",stream="${stream}"`);
+      expect([reason, count]).toEqual([reason, 1]);
+    }
+    expect(letters.size).toBe(cases.length);
+  });
+
+  test("a packet beyond the hard bound ends that connection and no other", async () => {
+    const bystander = await rig.connected("a");
+    let ended = false;
+    bystander.on("close", () => {
+      ended = true;
+    });
+    const device = await rig.connected("b", { reconnectPeriod: 0 });
+    const closed = new Promise((resolve) => device.once("close", resolve));
+    device.publish(down.up("b", "frames"), Buffer.alloc(500_000), { qos: 1 });
+    await closed;
+    expect(await rig.counted("tributary_bridge_connections_cut_total", 'code="packet-oversized"')).toBe(1);
+    expect(ended).toBe(false);
+  });
+
+  test("strangers, wrong passwords, revoked devices and foreign wills are refused, and a live one is cut when revoked", async () => {
+    const refused = async (deviceId: string, options: IClientOptions) => {
+      const client = rig.client(deviceId, { reconnectPeriod: 0, ...options });
+      return new Promise((resolve) => {
+        client.once("error", (error) => resolve((error as { code?: number }).code));
+        client.once("close", () => resolve("closed"));
+        client.once("connect", () => resolve("connected"));
+      });
+    };
+    expect(await refused("stranger", {})).toBe(5);
+    expect(await refused("a", { password: "wrong" })).toBe(4);
+    expect(await refused("a", { username: "b" })).toBe(2);
+    expect(await refused("revoked", {})).toBe(5);
+    const will = { topic: down.up("b", "frames"), payload: Buffer.from("x"), qos: 1 as const, retain: false };
+    expect(await refused("a", { will })).toBe("closed");
+    const device = await rig.connected("c", { reconnectPeriod: 0 });
+    const closed = new Promise((resolve) => device.once("close", resolve));
+    await rig.register("c", "REVOKED");
+    await closed;
+    expect(await refused("c", {})).toBe(5);
+  });
+
+  test("nobody subscribes to anything but its own downlink", async () => {
+    const device = await rig.connected("a");
+    for (const filter of [
+      "#",
+      "$SYS/#",
+      "tributary/#",
+      "tributary/v1/+/down/#",
+      "tributary/v1/b/down/#",
+      down.up("a", "frames"),
+    ]) {
+      const granted = await device.subscribeAsync(filter, { qos: 1 }).then(
+        (grants) => grants[0]?.qos,
+        () => 128,
+      );
+      expect([filter, granted]).toEqual([filter, 128]);
+    }
+  });
+
+  test("a device gets the policy of its model when it subscribes, at each change, and the answers of its sent frames", async () => {
+    const device = await rig.connected("b", {
+      will: { topic: down.availability("b"), payload: Buffer.from("offline"), qos: 1, retain: true },
+    });
+    const received: [string, string][] = [];
+    device.on("message", (topic, payload) => {
+      if (topic === down.policy("b"))
+        received.push(["policy", RoutingPolicy.decodeSingleObject(payload).policyVersion]);
+      if (topic === down.results("b")) {
+        const { answers } = Classifications.decodeSingleObject(payload);
+        received.push(["results", answers.map((answer) => answer.frameSeq).join()]);
+      }
+    });
+    const policy = (policyVersion: string, createdAt: number) =>
+      rig.sink.send([
+        {
+          topic: topics.policies.name,
+          key: policyKey("m1", "default"),
+          value: RoutingPolicy.encodeConfluent(somePolicy({ modelDigest: "m1", policyVersion, createdAt })),
+        },
+      ]);
+    const until = (n: number) => waitFor(() => received.length >= n, { what: `${n} messages` });
+    await device.subscribeAsync("tributary/v1/b/down/#", { qos: 1 });
+    await device.publishAsync(down.availability("b"), "online", { qos: 1, retain: true });
+    const reported: DeviceReported = {
+      deviceId: "b",
+      bootId: 7n,
+      seq: 1n,
+      agentVersion: "1",
+      hardwareClass: "x64",
+      clockState: "SYNCHRONIZED",
+      generation: 0n,
+      slots: { perception: { modelDigest: "m1", modelName: "m", modelVersion: "1" } },
+      policyVersion: "",
+      acceptedSchemas: [],
+      cameras: [],
+    };
+    await device.publishAsync(down.up("b", "reported"), uplinkStreams.reported.codec.encodeSingleObject(reported), {
+      qos: 1,
+    });
+    await until(1);
+    await policy("second", 1_800_000_000_000);
+    await until(2);
+    const answers = [someAnswer({ frameSeq: 1n }), someAnswer({ frameSeq: 2n, reason: "AMBIGUOUS" })];
+    const value = Classifications.encodeConfluent({ deviceId: "b", bootId: 7n, answers });
+    await rig.sink.send([{ topic: topics.classifications.name, key: "b", value }]);
+    await until(3);
+    expect(received).toEqual([
+      ["policy", "first"],
+      ["policy", "second"],
+      ["results", "2"],
+    ]);
+    // A restart loses nothing: what is retained comes from Kafka.
+    await rig.bridge?.close();
+    await rig.start();
+    const again = await rig.connected("b");
+    const retained = new Promise<[Buffer, boolean]>((resolve) =>
+      again.once("message", (_, payload, packet) => resolve([payload, packet.retain])),
+    );
+    await again.subscribeAsync(down.policy("b"), { qos: 1 });
+    const [payload, isRetained] = await retained;
+    expect(RoutingPolicy.decodeSingleObject(payload).policyVersion).toBe("second");
+    expect(isRetained).toBe(true);
+  });
+});
+
+test("while Kafka is away nothing is acknowledged and little is held; when it is back everything is stored, in order (G1, G3, G9)", async () => {
+  const { startKafka } = (await import(new URL("../../../tools/kafka.mjs", import.meta.url).href)) as {
+    startKafka: (
+      options: object,
+    ) => Promise<{ brokers: string; port: number; controllerPort: number; stop: (o?: object) => Promise<void> }>;
+  };
+  const dir = tempDir("bridge-kafka");
+  const options = { dataDir: join(dir.path, "kafka"), heapMb: 256 };
+  let node = await startKafka(options);
+  const rig = new Rig({ brokers: [node.brokers], prefix: "t." });
+  try {
+    await rig.prepare();
+    await rig.register("a");
+    const inFlightBytesMax = 1_000_000;
+    await rig.start({
+      limits: { inFlightBytesMax, clientBytesMax: inFlightBytesMax, packetBytesMax: 500_000, frameBytesMax: 200_000 },
+    });
+    const device = await rig.connected("a", { keepalive: 2 });
+    const jpeg = Buffer.concat([await someJpeg(), Buffer.alloc(20_000)]);
+    const count = 200; // 4.6 MB
+    let acknowledged = 0;
+    const send = (n: number) =>
+      device
+        .publishAsync(
+          down.up("a", "frames"),
+          EdgeFrame.encodeSingleObject(someFrame({ deviceId: "a", seq: BigInt(n), jpeg })),
+          { qos: 1 },
+        )
+        .then(() => acknowledged++);
+    await send(1);
+    await node.stop();
+    const all = Promise.all(Array.from({ length: count - 1 }, (_, i) => send(i + 2)));
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    expect(acknowledged).toBe(1);
+    const held = Number(/tributary_bridge_in_flight_bytes (\d+)/.exec(await rig.telemetry.metrics())?.[1]);
+    expect(held).toBeGreaterThan(0);
+    expect(held).toBeLessThanOrEqual(inFlightBytesMax);
+    node = await startKafka({ ...options, port: node.port, controllerPort: node.controllerPort });
+    await all;
+    const seqs = (await rig.all(topics.frames.name)).map((r) =>
+      Number(EdgeFrame.decodeConfluent(r.value as Buffer).seq),
+    );
+    const firsts = [...new Set(seqs)];
+    expect(firsts).toEqual(Array.from({ length: count }, (_, i) => i + 1));
+  } finally {
+    await rig.stop();
+    await node.stop({ graceMs: 1_000 });
+    dir.remove();
+  }
+}, 90_000);

@@ -1,0 +1,67 @@
+/** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, and the only way of their records into Kafka. */
+import {
+  type DynamicModule,
+  Inject,
+  Injectable,
+  Module,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from "@nestjs/common";
+import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import { runService, type ServiceContext } from "@tributary/service-kit";
+import { Bridge } from "./bridge.ts";
+import { type BridgeConfig, bridgeConfigSchema } from "./config.ts";
+
+const CONTEXT = Symbol("ServiceContext");
+type Context = ServiceContext<BridgeConfig>;
+
+@Injectable()
+class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly #context: Context;
+  readonly #bridge: Bridge;
+
+  constructor(@Inject(CONTEXT) context: Context) {
+    const { config, telemetry, clock, health } = context;
+    const connection = { ...config.kafka, clientId: "tributary-bridge", telemetry, clock };
+    this.#context = context;
+    this.#bridge = new Bridge({
+      config,
+      telemetry,
+      clock,
+      random: Math.random,
+      reader: new KafkaReader(connection),
+      sink: new PlatformaticSink({
+        ...connection,
+        deliveryMsMax: config.limits.storeMsMax,
+        // The budget in front of it is the bound; it must never be the sink that refuses one of a device's records.
+        pendingBytesMax: config.limits.inFlightBytesMax * 2,
+      }),
+    });
+    health.add("mqtt", () => this.#bridge.port !== undefined || "rebuilding what is retained from Kafka");
+  }
+
+  /** Not awaited: the health endpoints answer while the state is rebuilt. */
+  onApplicationBootstrap(): void {
+    this.#bridge.start().then((port) => {
+      this.#context.ports.mqtt = port;
+    }, this.#context.crash);
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.#bridge.close();
+  }
+}
+
+@Module({})
+class BridgeModule {
+  static with(context: Context): DynamicModule {
+    return { module: BridgeModule, providers: [{ provide: CONTEXT, useValue: context }, BridgeRunner] };
+  }
+}
+
+await runService({
+  name: "bridge",
+  summary: "Takes what devices publish over MQTT into Kafka, and tells them policies and final answers.",
+  configSchema: bridgeConfigSchema,
+  module: (context) => BridgeModule.with(context),
+});
