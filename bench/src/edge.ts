@@ -146,7 +146,7 @@ function judge(bare: readonly Block[], whole: readonly Block[], megabytes: numbe
 function summaryOf(blocks: readonly Block[]) {
   const latencies = blocks.flatMap((block) => block.latenciesMs).sort((x, y) => x - y);
   const quantile = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(share * latencies.length))];
-  const seconds = blocks.reduce((sum, block) => sum + block.wallMs, 0) / 1_000;
+  const seconds = blocks.reduce((sum, block) => sum + block.doneMs, 0) / 1_000;
   return {
     frames: latencies.length,
     p50: quantile(0.5) ?? Number.NaN,

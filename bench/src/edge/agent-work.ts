@@ -19,12 +19,14 @@ export async function startAgentWork(model: string, dataDir: string): Promise<Wo
   });
   let queue: FrameQueue | undefined;
   let answered: () => void = () => {};
+  let committedMs = 0;
   const telemetry = createTelemetry({ service: "agent", level: config.log.level });
   const observed: Telemetry = {
     ...telemetry,
     emit(definition, event) {
       telemetry.emit(definition, event);
       if (definition.name === "frame_answered") answered();
+      if (definition.name === "outbox_committed") committedMs = performance.now();
     },
   };
   const agent = await startAgent(config, observed, systemClock, (camera, context) => {
@@ -42,7 +44,7 @@ export async function startAgentWork(model: string, dataDir: string): Promise<Wo
       }),
     async done() {
       const { frames, outbox } = await status();
-      return frames - outbox.uncommitted;
+      return { frames: frames - outbox.uncommitted, atMs: committedMs };
     },
     stop: () => agent.stop(),
   };

@@ -4,9 +4,9 @@ import { parse } from "./frames-file.ts";
 
 export type Block = {
   readonly latenciesMs: readonly number[];
-  readonly wallMs: number;
-  /** Frames finished within `wallMs`: committed ones, in the agent's lane. */
+  /** Frames finished, and in how long: committed ones in the agent's lane, until their last commit. */
   readonly done: number;
+  readonly doneMs: number;
 };
 export type ToLane = { readonly kind: "run"; readonly from: number; readonly frames: number };
 export type FromLane =
@@ -18,17 +18,14 @@ export interface Work {
   readonly modelPid: number | null;
   /** Resolves when the frame is answered. */
   frame(jpeg: Buffer): Promise<void>;
-  /** Frames finished since the start. */
-  done(): Promise<number>;
+  /** Frames finished since the start, and when the last of them was (`performance.now()`). */
+  done(): Promise<{ readonly frames: number; readonly atMs: number }>;
   stop(): Promise<void>;
 }
 
 const [name, model = "", file = "", dataDir = ""] = process.argv.slice(2);
 const jpegs = parse(readFileSync(file));
-const work: Work =
-  name === "agent"
-    ? await (await import("./agent-work.ts")).startAgentWork(model, dataDir)
-    : await (await import("./baseline-work.ts")).startBaselineWork(model);
+const work = await start();
 const tell = (message: FromLane) => process.send?.(message);
 
 process.on("message", async ({ from, frames }: ToLane) => tell({ kind: "block", block: await block(from, frames) }));
@@ -44,6 +41,12 @@ async function block(from: number, frames: number): Promise<Block> {
     await work.frame(jpegs[(from + i) % jpegs.length] as Buffer);
     latenciesMs.push(performance.now() - capturedMs);
   }
-  const wallMs = performance.now() - startMs;
-  return { latenciesMs, wallMs, done: (await work.done()) - doneBefore };
+  const doneAfter = await work.done();
+  return { latenciesMs, done: doneAfter.frames - doneBefore.frames, doneMs: doneAfter.atMs - startMs };
+}
+
+async function start(): Promise<Work> {
+  if (name === "agent") return (await import("./agent-work.ts")).startAgentWork(model, dataDir);
+  if (name === "child") return (await import("./child-work.ts")).startChildWork(model);
+  return (await import("./baseline-work.ts")).startBaselineWork(model);
 }
