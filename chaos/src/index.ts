@@ -1,1 +1,11 @@
-export {};
+import { deadClassifier } from "./dead-classifier.ts";
+import { kafkaOutage } from "./kafka-outage.ts";
+import { killEach } from "./kill-each.ts";
+import type { Scenario } from "./scenario.ts";
+
+export { dead } from "./dead-classifier.ts";
+export { outage } from "./kafka-outage.ts";
+export { kills } from "./kill-each.ts";
+export * from "./scenario.ts";
+
+export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];

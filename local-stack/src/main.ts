@@ -11,7 +11,7 @@ import { marked, pssBytes } from "./proc.ts";
 import { type Stack, startStack } from "./stack.ts";
 import { summaryOf } from "./summary.ts";
 import { type AgentView, askAgent, lineOf, Screen, tableOf } from "./table.ts";
-import { accountOf, shownBy, verify } from "./verify.ts";
+import { accountOf, endedBoots, shownBy, verify } from "./verify.ts";
 
 const TICK_MS = 1_000;
 const LINE_MS = 5_000;
@@ -138,7 +138,7 @@ async function watch(stack: Stack, live: Live, options: StartOptions): Promise<n
       from: stack.began,
       ledgers: stack.agents,
     });
-    if (lossesOf(account, endedBoots(stack)).lost.length === 0 || isSilent) break;
+    if (lossesOf(account, endedBoots(stack.agents)).lost.length === 0 || isSilent) break;
   }
   if (!process.stdout.isTTY) console.log(tableOf(stack, live, views));
   return memoryMax;
@@ -168,19 +168,10 @@ async function verified(
     ledgers: stack.agents,
     ...((isWhole || options.report !== undefined) && { cloudPackage }),
     killed: isWhole
-      ? endedBoots(stack)
+      ? endedBoots(stack.agents)
       : new Set(shownBy(stack.agents).map(({ deviceId, boot }) => `${deviceId}:${boot}`)),
   });
   return { report, restarts };
-}
-
-/** Boots that were not the last of their device: they ended without leave, and their last frames never reached an outbox. */
-function endedBoots(stack: Stack): ReadonlySet<string> {
-  const boots = new Map<string, Set<string>>();
-  for (const { deviceId, boot } of shownBy(stack.agents)) {
-    boots.set(deviceId, (boots.get(deviceId) ?? new Set()).add(boot));
-  }
-  return new Set([...boots].flatMap(([device, ids]) => [...ids].slice(0, -1).map((boot) => `${device}:${boot}`)));
 }
 
 /** A launcher whose own starter was killed stops as if it had been asked to: nobody is left to ask. */

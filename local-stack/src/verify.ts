@@ -1,6 +1,7 @@
 /** The verifier: the cameras' ledgers against Kafka, read again from where the topics stood when the run began. */
 import { KafkaReader } from "@tributary/kafka";
-import { type Account, Accountant, type Report, reportOf } from "./account.ts";
+import { systemClock } from "@tributary/kernel";
+import { type Account, Accountant, lossesOf, type Report, reportOf } from "./account.ts";
 import { cloudLabelsOf } from "./cloud-labels.ts";
 import { readLedger, type Shown } from "./ledger.ts";
 import { type Marks, marksOf, replay } from "./topic-log.ts";
@@ -23,6 +24,51 @@ export async function accountOf(options: {
     return accountant.account();
   } finally {
     await reader.close();
+  }
+}
+
+/** Boots that were not the last of their device: they ended without leave, and their last frames never reached an outbox. */
+export function endedBoots(ledgers: Ledgers): ReadonlySet<string> {
+  const boots = new Map<string, Set<string>>();
+  for (const { deviceId, boot } of shownBy(ledgers)) {
+    boots.set(deviceId, (boots.get(deviceId) ?? new Set()).add(boot));
+  }
+  return new Set([...boots].flatMap(([device, ids]) => [...ids].slice(0, -1).map((boot) => `${device}:${boot}`)));
+}
+
+/**
+ * Waits until the cameras have shown `frames` and each has its final answer, or nothing new has come for `silenceMsMax`.
+ * Kafka may be away meanwhile.
+ */
+export async function untilAnswered(
+  run: {
+    readonly brokers: readonly string[];
+    readonly prefix: string;
+    readonly began: Marks;
+    readonly agents: Ledgers;
+  },
+  frames: number,
+  options: {
+    readonly silenceMsMax: number;
+    readonly signal?: AbortSignal;
+    readonly onProgress?: (text: string) => void;
+  },
+): Promise<boolean> {
+  let progress = "";
+  let progressAt = systemClock.monotonicMs();
+  for (;;) {
+    const shown = shownBy(run.agents).length;
+    let missing = frames;
+    if (shown >= frames) {
+      const account = await accountOf({ ...run, from: run.began, ledgers: run.agents });
+      missing = lossesOf(account, endedBoots(run.agents)).lost.length;
+      if (missing === 0) return true;
+    }
+    const now = `${shown} of ${frames} frames shown${shown >= frames ? `, ${missing} without answer` : ""}`;
+    if (now !== progress) [progress, progressAt] = [now, systemClock.monotonicMs()];
+    options.onProgress?.(now);
+    if (systemClock.monotonicMs() - progressAt > options.silenceMsMax) return false;
+    await systemClock.sleep(1_000, options.signal);
   }
 }
 

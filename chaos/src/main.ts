@@ -1,0 +1,75 @@
+#!/usr/bin/env node
+/** `npm run chaos -- NAME`: progress on standard error, a Markdown report on standard output, exit 1 when a check fails. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { reasonOf } from "@tributary/kernel";
+import { Command, InvalidArgumentError } from "commander";
+import { scenarios } from "./index.ts";
+import { markdownOf, passedAll, type Scenario } from "./scenario.ts";
+
+type Flags = {
+  readonly json?: string;
+  readonly long?: true;
+  readonly devices?: number;
+  readonly fps?: number;
+  readonly seconds?: number;
+  readonly keep?: true;
+};
+
+const whole = (text: string): number => {
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("a whole number from 1 is needed");
+};
+
+const program = new Command("chaos")
+  .description("Breaks a running system on purpose; a verifier compares what the cameras showed with what Kafka holds.")
+  .showHelpAfterError()
+  .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+
+for (const scenario of scenarios) {
+  const { short, long } = scenario.settings;
+  program
+    .command(scenario.name)
+    .description(scenario.summary)
+    .option("--devices N", `agents (${short.devices}, long ${long.devices})`, whole)
+    .option("--fps N", `frames a second and device (${short.fps}, long ${long.fps})`, whole)
+    .option("--seconds N", `how long frames are shown (${short.seconds}, long ${long.seconds})`, whole)
+    .option("--long", "the thorough run, minutes instead of seconds")
+    .option("--json FILE", "also write everything found as JSON")
+    .option("--keep", "leave data and logs where they are, and say where")
+    .addHelpText("after", `\n${scenario.details}`)
+    .action((flags: Flags) => run(scenario, flags));
+}
+program.action(() => program.help({ error: true }));
+
+await program.parseAsync().catch((error: unknown) => {
+  process.stderr.write(`chaos: ${reasonOf(error)}\n`);
+  process.exitCode = 1;
+});
+process.exit();
+
+async function run(scenario: Scenario, flags: Flags): Promise<void> {
+  const startedMs = performance.now();
+  const dir = mkdtempSync(join(tmpdir(), `tributary-chaos-${scenario.name}-`));
+  const settings = { ...(flags.long ? scenario.settings.long : scenario.settings.short), ...given(flags) };
+  const say = (line: string) =>
+    void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
+  try {
+    say(`${settings.devices} devices, ${settings.fps} frames/s each, ${settings.seconds} s`);
+    const outcomes = await scenario.run({ ...settings, dir, say });
+    process.stdout.write(`# chaos ${scenario.name}\n\n${markdownOf(outcomes)}`);
+    if (flags.json !== undefined) {
+      const document = { chaos: scenario.name, passed: passedAll(outcomes), settings, outcomes };
+      writeFileSync(resolve(process.env.INIT_CWD ?? ".", flags.json), `${JSON.stringify(document, null, 2)}\n`);
+    }
+    if (!passedAll(outcomes)) process.exitCode = 1;
+  } finally {
+    if (flags.keep) say(`data and logs: ${dir}`);
+    else rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+function given({ devices, fps, seconds }: Flags) {
+  return { ...(devices && { devices }), ...(fps && { fps }), ...(seconds && { seconds }) };
+}
