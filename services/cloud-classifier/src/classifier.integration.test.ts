@@ -1,0 +1,181 @@
+/** The classifier as it is deployed: its own process, a real Kafka, a real model. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { type CloudRequest, type CloudResult, dlqOf, topics } from "@tributary/contracts";
+import { ensureTributaryTopics, type InRecord, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import {
+  repositoryRoot,
+  type SpawnedService,
+  someRequest,
+  spawnService,
+  tempDir,
+  testKafka,
+  waitFor,
+} from "@tributary/testing";
+
+const packageDir = join(repositoryRoot, "models/cloud-vgg");
+const golden = JSON.parse(readFileSync(join(packageDir, "golden/index.json"), "utf8")) as {
+  frames: { jpeg: string; logits: number[] }[];
+};
+const parsedLabels: unknown = JSON.parse(readFileSync(join(packageDir, "labels.json"), "utf8"));
+const labels = (Array.isArray(parsedLabels) ? parsedLabels : (parsedLabels as { labels: string[] }).labels) as string[];
+const pictures = golden.frames.map(({ jpeg, logits }) => ({
+  jpeg: readFileSync(join(packageDir, jpeg)),
+  label: labels[logits.indexOf(Math.max(...logits))],
+}));
+const picture = pictures[0] as (typeof pictures)[number];
+
+const kafka = { ...testKafka(), clientId: "classifier-test" };
+const dir = tempDir("classifier");
+const reader = new KafkaReader(kafka);
+const sink = new KafkajsSink(kafka);
+const results = new Map<string, CloudResult[]>();
+const stop = new AbortController();
+let service: SpawnedService;
+let following: Promise<unknown>;
+
+const keyOf = (r: { deviceId: string; frameSeq: bigint }) => `${r.deviceId}:${r.frameSeq}`;
+
+async function collect(topic: string, onRecord: (record: InRecord) => void): Promise<void> {
+  await Promise.all(
+    (await reader.partitions(topic)).map(async (partition) => {
+      for await (const record of reader.read(topic, partition, { signal: stop.signal })) onRecord(record);
+    }),
+  );
+}
+
+const ask = (requests: readonly CloudRequest[], lane: "high" | "normal" = "normal") => {
+  const { name: topic, codec } = lane === "high" ? topics.requestsHigh : topics.requestsNormal;
+  return sink.send(requests.map((r) => ({ topic, key: r.deviceId, value: codec.encodeConfluent(r) })));
+};
+const resultOf = (request: { deviceId: string; frameSeq: bigint }) =>
+  waitFor(() => results.get(keyOf(request))?.[0], { what: `the result of ${keyOf(request)}`, timeoutMs: 15_000 });
+
+let seq = 0n;
+const request = (change: Partial<CloudRequest> = {}) =>
+  someRequest({ frameSeq: ++seq, jpeg: picture.jpeg, deadlineAt: Date.now() + 20_000, ...change });
+
+beforeAll(async () => {
+  const admin = new KafkajsAdmin(kafka);
+  await ensureTributaryTopics(admin, { partitions: 4 });
+  await admin.close();
+  service = await spawnService({
+    name: "cloud-classifier",
+    main: "services/cloud-classifier/dist/main.js",
+    dir: dir.path,
+    config: {
+      kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+      http: { host: "127.0.0.1", port: 0 },
+      log: { level: "info" },
+      targets: { default: { backend: "onnx", package: packageDir, costMicrosPerCall: 120 } },
+    },
+  });
+  following = collect(topics.results.name, ({ value }) => {
+    if (value === null) return;
+    const result = topics.results.codec.decodeConfluent(value);
+    results.set(keyOf(result), [...(results.get(keyOf(result)) ?? []), result]);
+  });
+  const warm = request();
+  await ask([warm]); // until here the group may still be forming
+  await resultOf(warm);
+}, 60_000);
+
+afterAll(async () => {
+  stop.abort();
+  await following;
+  const status = await service.stop();
+  await Promise.all([reader.close(), sink.close()]);
+  dir.remove();
+  expect(status.code).toBe(0);
+}, 30_000);
+
+describe("the classifier", () => {
+  test("answers every golden frame as the package says, on both lanes, and tells the cost", async () => {
+    const asked = pictures.map((p, i) => ({
+      label: p.label,
+      request: request({ jpeg: p.jpeg, deviceId: `d${i % 5}` }),
+    }));
+    await ask(
+      asked.slice(0, 4).map((a) => a.request),
+      "high",
+    );
+    await ask(asked.slice(4).map((a) => a.request));
+    for (const { label, request } of asked) {
+      const result = await resultOf(request);
+      expect(result).toMatchObject({ outcome: "ANSWERED", label, target: "default", costMicros: 120n, attempts: 1 });
+      expect(result.confidence).toBeGreaterThan(0.1);
+      expect(result.modelDigest).toMatch(/^[0-9a-f]{64}$/);
+    }
+  }, 30_000);
+
+  test("says why it does not answer, and goes on", async () => {
+    const past = { deadlineAt: Date.now() - 1_000 };
+    const corrupt = request({ jpeg: Buffer.from([0xff, 0xd8, 1, 2, 3]) });
+    const late = request(past);
+    const lateSample = request({ ...past, reason: "SAMPLE" });
+    const lost = request({ target: "nowhere" });
+    const good = request();
+    await ask([corrupt, late, lateSample, lost, good]);
+    expect(await resultOf(corrupt)).toMatchObject({
+      outcome: "REFUSED",
+      failureCode: expect.stringMatching(/^image-/),
+    });
+    expect(await resultOf(late)).toMatchObject({ outcome: "EXPIRED", failureCode: "deadline-passed", costMicros: 0n });
+    expect(await resultOf(lateSample)).toMatchObject({ outcome: "ANSWERED", label: picture.label });
+    expect(await resultOf(lost)).toMatchObject({ outcome: "FAILED", failureCode: "target-unknown" });
+    expect(await resultOf(good)).toMatchObject({ outcome: "ANSWERED" });
+  }, 30_000);
+
+  test("puts a poison record aside and answers the ones around it (G8)", async () => {
+    const before = request();
+    const after = request();
+    const { name: topic } = topics.requestsHigh;
+    await ask([before], "high");
+    await sink.send([{ topic, key: before.deviceId, value: Buffer.from([0, 0, 0, 0, 2, 0xff, 0xff, 0xff]) }]);
+    await ask([after], "high");
+    await resultOf(before);
+    await resultOf(after);
+    const dlq = dlqOf(topic, "cloud-classifier");
+    const letters: InRecord[] = [];
+    for (const partition of await reader.partitions(dlq)) {
+      const { next } = await reader.offsets(dlq, partition);
+      for await (const record of reader.read(dlq, partition, { until: next })) letters.push(record);
+    }
+    expect(letters).toHaveLength(1);
+    expect(letters[0]?.headers["__connect.errors.exception.class.name"]).toMatch(/^record-/);
+  }, 30_000);
+
+  test("a model process that is killed is loaded again, and no frame is lost", async () => {
+    const loaded = () => service.events().filter((event) => event.event === "model_loaded");
+    const pid = Number(loaded().at(-1)?.pid);
+    const asked = Array.from({ length: 40 }, () => request());
+    await ask(asked.slice(0, 20));
+    process.kill(pid, "SIGKILL");
+    await ask(asked.slice(20));
+    for (const each of asked) expect(await resultOf(each)).toMatchObject({ outcome: "ANSWERED" });
+    expect(loaded()).toHaveLength(2);
+  }, 40_000);
+
+  test("is quick: one at a time, and with a burst at once", async () => {
+    const latencies: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      const sentAt = performance.now();
+      const one = request({ deviceId: `q${i % 4}` });
+      await ask([one]);
+      await waitFor(() => results.get(keyOf(one)), { what: "a result", everyMs: 1 });
+      latencies.push(performance.now() - sentAt);
+    }
+    const burst = Array.from({ length: 100 }, (_, i) => request({ deviceId: `b${i % 8}` }));
+    const startedAt = performance.now();
+    await ask(burst);
+    for (const each of burst) await resultOf(each);
+    const perSecond = 100_000 / (performance.now() - startedAt);
+    latencies.sort((a, b) => a - b);
+    process.stderr.write(
+      `classifier: median ${latencies[10]?.toFixed(0)} ms, burst ${perSecond.toFixed(0)} frames/s\n`,
+    );
+    expect(latencies[10]).toBeLessThan(1_000); // generous: tests share two cores
+    expect(perSecond).toBeGreaterThan(15);
+  }, 40_000);
+});

@@ -1,0 +1,87 @@
+import { defineEvent } from "@tributary/telemetry";
+
+export const requestSettled = defineEvent<{
+  target: string;
+  lane: string;
+  outcome: string;
+  code: string;
+  latencyMs: number;
+  costMicros: number;
+}>({
+  name: "cloud_request_settled",
+  level: "debug",
+  message: (e) => `${e.target}, ${e.lane}: ${e.outcome} ${e.code} in ${e.latencyMs.toFixed(1)} ms`,
+  counter: [
+    {
+      name: "tributary_classifier_requests_total",
+      help: "Requests by what became of them",
+      labels: ["target", "lane", "outcome", "code"],
+    },
+    {
+      name: "tributary_classifier_cost_micros_total",
+      help: "Cost of the calls, in millionths of the configured currency",
+      labels: ["target"],
+      value: (e) => e.costMicros,
+    },
+  ],
+  histogram: {
+    name: "tributary_classifier_latency_ms",
+    help: "Milliseconds from taking a request to its outcome",
+    buckets: [5, 10, 20, 35, 50, 75, 100, 150, 250, 500, 1_000, 2_000, 5_000],
+    labels: ["target", "lane"],
+    value: (e) => e.latencyMs,
+  },
+});
+
+export const requestUnsettled = defineEvent<{ target: string; outcome: string; code: string; frameId: string }>({
+  name: "cloud_request_unanswered",
+  level: "warn",
+  message: (e) => `${e.frameId} on ${e.target}: ${e.outcome}, ${e.code}`,
+});
+
+export const callMade = defineEvent<{ target: string; frames: number; ms: number }>({
+  name: "cloud_call_made",
+  level: "trace",
+  message: (e) => `${e.target}: ${e.frames} frames in ${e.ms.toFixed(1)} ms`,
+  histogram: [
+    {
+      name: "tributary_classifier_call_frames",
+      help: "Frames in a call of the backend",
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128],
+      labels: ["target"],
+      value: (e) => e.frames,
+    },
+    {
+      name: "tributary_classifier_call_ms",
+      help: "Milliseconds of a call of the backend",
+      buckets: [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 5_000],
+      labels: ["target"],
+      value: (e) => e.ms,
+    },
+  ],
+});
+
+export const modelLoaded = defineEvent<{ target: string; digest: string; pid: number; attempt: number }>({
+  name: "model_loaded",
+  level: "info",
+  message: (e) => `${e.target}: ${e.digest.slice(0, 12)} in process ${e.pid}, attempt ${e.attempt}`,
+  counter: { name: "tributary_classifier_model_loads_total", help: "Models loaded", labels: ["target"] },
+});
+
+export const modelLost = defineEvent<{ target: string; digest: string; exitCode: string }>({
+  name: "model_lost",
+  level: "error",
+  message: (e) => `${e.target}: the process of ${e.digest.slice(0, 12)} ended with ${e.exitCode}`,
+  counter: { name: "tributary_classifier_models_lost_total", help: "Model processes that died", labels: ["target"] },
+});
+
+export const modelLoadFailed = defineEvent<{ target: string; reason: string }>({
+  name: "model_load_failed",
+  level: "error",
+  message: (e) => `${e.target}: ${e.reason}`,
+  counter: {
+    name: "tributary_classifier_model_load_failures_total",
+    help: "Reloads that failed",
+    labels: ["target"],
+  },
+});

@@ -1,0 +1,41 @@
+import { DeadLetters, KafkajsSink, KafkajsSource } from "@tributary/kafka";
+import { KafkaBatches, runService } from "@tributary/service-kit";
+import { ClassifierModule } from "./classifier.module.ts";
+import { Classifier } from "./classifier.ts";
+import { configSchema } from "./config.ts";
+import { startTargets } from "./targets.ts";
+
+const GROUP = "cloud-classifier";
+/** Every partition number may have a batch waiting: micro-batches form across devices. */
+const CONCURRENCY = 32;
+
+let sink: KafkajsSink;
+
+void runService({
+  name: "cloud-classifier",
+  summary: "Answers cloud requests with the configured models.",
+  configSchema,
+  module: async ({ config, telemetry, health, clock }) => {
+    const targets = await startTargets(config.targets, { clock, random: Math.random, telemetry });
+    for (const target of targets.values()) {
+      health.add(`target ${target.name}`, () => target.ready() || "its backend is not there");
+    }
+    sink = new KafkajsSink({ ...config.kafka, clientId: "tributary-cloud-classifier", telemetry });
+    return ClassifierModule.of(new Classifier({ targets, sink, clock, telemetry }));
+  },
+  consumers: ({ config, telemetry, clock, crash }) => {
+    const kafka = { ...config.kafka, clientId: "tributary-cloud-classifier", telemetry };
+    const { recordsMax: batchRecordsMax } = config.consumer;
+    return [
+      new KafkaBatches({
+        source: (topics) =>
+          new KafkajsSource({ ...kafka, group: GROUP, topics, concurrency: CONCURRENCY, batchRecordsMax }),
+        deadLetters: new DeadLetters({ sink, group: GROUP, telemetry }),
+        telemetry,
+        clock,
+        random: Math.random,
+        onCrash: crash,
+      }),
+    ];
+  },
+});

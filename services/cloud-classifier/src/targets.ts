@@ -1,0 +1,65 @@
+/** Builds the configured targets. The one place that knows which backends there are. */
+
+import type { Clock, Random } from "@tributary/kernel";
+import { loadPackage } from "@tributary/model-store";
+import { OnnxModelHost } from "@tributary/onnx";
+import type { Telemetry } from "@tributary/telemetry";
+import { OnnxBackend } from "./backends/onnx.ts";
+import type { CloudBackend } from "./cloud-backend.ts";
+import type { ClassifierConfig, TargetConfig } from "./config.ts";
+import { callMade, modelLoaded, modelLoadFailed, modelLost } from "./events.ts";
+import { Target } from "./target.ts";
+
+export type TargetsContext = { readonly clock: Clock; readonly random: Random; readonly telemetry: Telemetry };
+
+export async function startTargets(
+  configs: ClassifierConfig["targets"],
+  context: TargetsContext,
+): Promise<ReadonlyMap<string, Target>> {
+  const targets = new Map<string, Target>();
+  for (const [name, config] of Object.entries(configs)) {
+    targets.set(name, targetOf(name, config, await startBackend(name, config, context), context));
+  }
+  context.telemetry.gauge(
+    { name: "tributary_classifier_queue_frames", help: "Frames waiting for a backend", labels: ["target"] },
+    () => [...targets.values()].map((target) => ({ labels: { target: target.name }, value: target.queueFrames })),
+  );
+  return targets;
+}
+
+const targetOf = (name: string, config: TargetConfig, backend: CloudBackend, context: TargetsContext): Target =>
+  new Target({
+    name,
+    backend,
+    limits: {
+      batchMax: config.batchMax,
+      waitMs: config.batchWaitMs,
+      queueFramesMax: config.queueFramesMax,
+      queueBytesMax: config.queueBytesMax,
+    },
+    costMicrosPerCall: config.costMicrosPerCall,
+    callMsMax: config.callMsMax,
+    clock: context.clock,
+    onBatch: (event) => context.telemetry.emit(callMade, event),
+  });
+
+function startBackend(target: string, config: TargetConfig, context: TargetsContext): Promise<CloudBackend> {
+  const { clock, random, telemetry } = context;
+  switch (config.backend) {
+    case "onnx":
+      return OnnxBackend.start({
+        host: new OnnxModelHost(loadPackage),
+        packageDir: config.package,
+        threads: config.threads,
+        clock,
+        random,
+        events: {
+          loaded: (event) => telemetry.emit(modelLoaded, { target, ...event }),
+          lost: ({ digest, exitCode }) => telemetry.emit(modelLost, { target, digest, exitCode: `${exitCode}` }),
+          loadFailed: ({ reason }) => telemetry.emit(modelLoadFailed, { target, reason }),
+        },
+      });
+    default:
+      return config.backend satisfies never;
+  }
+}
