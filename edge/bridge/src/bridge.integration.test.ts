@@ -1,5 +1,6 @@
 /** The bridge with a real Kafka behind it and real MQTT clients in front of it. */
 import { randomBytes, scryptSync } from "node:crypto";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import {
@@ -28,6 +29,7 @@ import {
   waitFor,
 } from "@tributary/testing";
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
+import mqttPacket from "mqtt-packet";
 import { Bridge } from "./bridge.ts";
 import { bridgeConfigSchema } from "./config.ts";
 
@@ -37,6 +39,8 @@ const hashOf = (password: string): string => {
   return `scrypt$1024$8$1$${salt.toString("base64")}$${hash.toString("base64")}`;
 };
 const down = mqttTopics();
+const randomBytesOf = (random: () => number, length: number) =>
+  Buffer.from(Array.from({ length }, () => Math.floor(random() * 256)));
 
 class Rig {
   readonly telemetry: Telemetry = createTelemetry({ service: "bridge", level: "silent", defaultMetrics: false });
@@ -291,6 +295,67 @@ describe("with Kafka there", () => {
       );
       expect([filter, granted]).toEqual([filter, 128]);
     }
+  });
+
+  test("whatever bytes arrive, the bridge stands and serves the next device", async () => {
+    const packet = (fields: object) => mqttPacket.generate(fields as Parameters<typeof mqttPacket.generate>[0]);
+    const hello = packet({
+      cmd: "connect",
+      protocolId: "MQTT",
+      protocolVersion: 4,
+      clean: false,
+      clientId: "d",
+      username: "d",
+      password: Buffer.from("d"),
+      keepalive: 5,
+    });
+    const more = [
+      packet({ cmd: "subscribe", messageId: 7, subscriptions: [{ topic: "tributary/v1/d/down/#", qos: 2 }] }),
+      packet({ cmd: "publish", topic: "tributary/v1/d/up/frames", payload: Buffer.alloc(90), qos: 2, messageId: 3 }),
+      packet({ cmd: "publish", topic: "a/".repeat(200), payload: Buffer.alloc(9), qos: 1, messageId: 4 }),
+      packet({ cmd: "pubrel", messageId: 9 }),
+      packet({ cmd: "unsubscribe", messageId: 8, unsubscriptions: ["x"] }),
+      packet({ cmd: "pingreq" }),
+    ];
+    for (let seed = 1; seed <= 150; seed++) {
+      const random = seededRandom(seed);
+      const pick = Array.from({ length: 3 }, () => more[Math.floor(random() * more.length)] as Buffer);
+      const bytes = Buffer.concat(random() < 0.8 ? [hello, ...pick] : [randomBytesOf(random, 200)]);
+      const hits = Math.floor(random() * 6);
+      for (let i = 0; i < hits; i++) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+      await new Promise<void>((resolve) => {
+        const socket = connect(rig.port, "127.0.0.1", () => {
+          socket.write(bytes);
+          setTimeout(() => socket.destroy(), random() * 10);
+        });
+        socket.on("error", () => {});
+        socket.on("data", () => {});
+        socket.on("close", () => resolve());
+      });
+    }
+    const device = await rig.connected("a");
+    const payload = EdgePredictions.encodeSingleObject(somePredictions({ deviceId: "a", seq: 77n }));
+    await device.publishAsync(down.up("a", "predictions"), payload, { qos: 1 });
+    const clients = await waitFor(
+      async () => /tributary_bridge_connections (\d+)/.exec(await rig.telemetry.metrics()),
+      {
+        what: "metrics",
+      },
+    );
+    expect(Number(clients[1])).toBeLessThan(10);
+    await waitFor(async () => (await rig.telemetry.metrics()).includes("tributary_bridge_in_flight_bytes 0"), {
+      what: "every grant to be given back",
+    });
+  });
+
+  test("a second connection of a device takes over, and the first ends", async () => {
+    const first = await rig.connected("b", { reconnectPeriod: 0 });
+    const closed = new Promise((resolve) => first.once("close", resolve));
+    const second = await rig.connected("b", { reconnectPeriod: 0 });
+    await closed;
+    const payload = EdgePredictions.encodeSingleObject(somePredictions({ deviceId: "b", seq: 901n }));
+    await second.publishAsync(down.up("b", "predictions"), payload, { qos: 1 });
+    await second.endAsync();
   });
 
   test("a device gets the policy of its model when it subscribes, at each change, and the answers of its sent frames", async () => {
