@@ -1,4 +1,6 @@
 /** For benches alone: everyone else starts the process. */
+import "./small-heap.ts";
+
 export { type RunningAgent, startAgent } from "./agent.ts";
 export type { Camera, CameraContext } from "./cameras/camera.ts";
 export type { FrameQueue } from "./cameras/frame-queue.ts";

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The agent's process: configuration, start, signals. */
+import "./small-heap.ts"; // First: what the others allocate counts.
 import { configOrExit } from "@tributary/config";
 import { reasonOf } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";

@@ -36,13 +36,6 @@ Usage: sample-camera --sheets DIR [options]
 sharp.concurrency(1);
 sharp.cache(false);
 
-try {
-  await main();
-} catch (error) {
-  process.stderr.write(`sample-camera: ${reasonOf(error)}\n`);
-  process.exitCode = 2;
-}
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -158,4 +151,12 @@ function linesOf(file: string): number {
   } catch {
     return 0;
   }
+}
+
+// Last: classes exist only from their own line on.
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`sample-camera: ${reasonOf(error)}\n`);
+  process.exitCode = 2;
 }

@@ -84,8 +84,8 @@ export class OutboxEngine {
   receive(message: ToOutbox): boolean {
     switch (message.kind) {
       case "append":
-        this.#pending.push(message.item);
-        return this.#pending.length >= this.#options.limits.commitFrames;
+        this.#pending.push(...message.items); // Gathered for a group commit already.
+        return true;
       case "link":
         this.#flight.link(message.online, message.epoch, message.online ? this.#store.left() : []); // O3
         return message.online;

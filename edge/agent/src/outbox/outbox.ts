@@ -1,5 +1,6 @@
 /**
- * The agent's side of the outbox: hands items to the worker and hears back. Nothing here waits for the disk.
+ * The agent's side of the outbox: hands items to the worker, a group commit at a time, and hears back. Nothing here waits
+ * for the disk.
  *
  * X1. Items on their way to the store are bounded; beyond that, and when the store is full of what must not be dropped,
  *     `append` says no and the caller must not number the frame (G2, G9).
@@ -31,14 +32,19 @@ export type OutboxHandlers = {
 
 const UNCOMMITTED_ITEMS_MAX = 1_024;
 const UNCOMMITTED_BYTES_MAX = 16 << 20;
+/** About what a prediction takes. */
+const ITEM_BYTES = 512;
 /** The worker holds one transaction's rows and a window of payloads. */
 const WORKER_MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
 
 export class Outbox {
   readonly #worker: Worker;
   readonly #handlers: OutboxHandlers;
+  readonly #limits: OpenOptions["limits"];
   readonly opened: Opened;
   stats: OutboxStats = { frames: 0, predictions: 0, reports: 0, unacked: 0, bytes: 0, full: false };
+  #gathered: OutboxItem[] = [];
+  #timer: NodeJS.Timeout | undefined;
   #appended = 0;
   #committed = 0;
   /** Sizes of uncommitted items, oldest first. */
@@ -48,8 +54,9 @@ export class Outbox {
   readonly #flushes = new Map<number, () => void>();
   #isClosed = false;
 
-  private constructor(worker: Worker, opened: Opened, handlers: OutboxHandlers) {
+  private constructor(worker: Worker, limits: OpenOptions["limits"], opened: Opened, handlers: OutboxHandlers) {
     this.#worker = worker;
+    this.#limits = limits;
     this.opened = opened;
     this.#handlers = handlers;
     worker.on("message", (message: FromOutbox) => this.#receive(message));
@@ -69,7 +76,7 @@ export class Outbox {
       const why = first.kind === "failed" ? first.message : `unexpected ${first.kind}`;
       throw new Failure("outbox-unusable", "ask-a-person", `${options.file}: ${why}`);
     }
-    return new Outbox(worker, first.opened, handlers);
+    return new Outbox(worker, options.limits, first.opened, handlers);
   }
 
   /** Whether `append` would take a frame now. X1 */
@@ -83,16 +90,13 @@ export class Outbox {
 
   /** The number under which the item is committed; see `committed`. */
   append(item: OutboxItem): number {
-    const jpeg = item.kind === "frame" ? item.jpeg : null;
-    const owned = jpeg === null ? null : new Uint8Array(jpeg);
-    const bytes = owned?.length ?? 512;
+    const bytes = item.kind === "frame" && item.jpeg !== null ? item.jpeg.length : ITEM_BYTES;
     this.#uncommitted.push(bytes);
     this.#uncommittedBytes += bytes;
     this.#appended += 1;
-    this.#worker.postMessage(
-      { kind: "append", item: owned === null ? item : { ...item, jpeg: owned } },
-      owned === null ? [] : [owned.buffer],
-    );
+    this.#gathered.push(item);
+    if (this.#gathered.length >= this.#limits.commitFrames) this.#hand();
+    else this.#timer ??= setTimeout(() => this.#hand(), this.#limits.commitMs);
     return this.#appended;
   }
 
@@ -120,6 +124,7 @@ export class Outbox {
   /** Resolves when everything appended so far was tried to be committed. */
   flush(): Promise<void> {
     if (this.#isClosed) return Promise.resolve();
+    this.#hand();
     const ticket = ++this.#tickets;
     return new Promise((resolve) => {
       this.#flushes.set(ticket, resolve);
@@ -129,10 +134,28 @@ export class Outbox {
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
+    this.#hand();
     this.#isClosed = true;
     const exit = once(this.#worker, "exit");
     this.#worker.postMessage({ kind: "close" });
     await exit;
+  }
+
+  /** To the worker, which commits them at once. */
+  #hand(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#gathered.length === 0) return;
+    const transfer: ArrayBuffer[] = [];
+    const items = this.#gathered.map((item) => {
+      if (item.kind !== "frame" || item.jpeg === null) return item;
+      // A camera's buffer is shared with other frames; what is handed over must not be.
+      const jpeg = new Uint8Array(item.jpeg);
+      transfer.push(jpeg.buffer);
+      return { ...item, jpeg };
+    });
+    this.#gathered = [];
+    this.#worker.postMessage({ kind: "append", items }, transfer);
   }
 
   #receive(message: FromOutbox): void {

@@ -89,7 +89,7 @@ export type Opened = {
 };
 
 export type ToOutbox =
-  | { readonly kind: "append"; readonly item: OutboxItem }
+  | { readonly kind: "append"; readonly items: readonly OutboxItem[] }
   | { readonly kind: "link"; readonly online: boolean; readonly epoch: number }
   | { readonly kind: "settled"; readonly key: RecordKey; readonly acked: boolean; readonly epoch: number }
   | { readonly kind: "policy"; readonly bytes: Uint8Array }

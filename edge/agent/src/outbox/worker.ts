@@ -1,4 +1,6 @@
 /** The outbox's thread: runs the engine on a timer, so that no frame ever waits for the disk (G4). */
+import { readlinkSync } from "node:fs";
+import { constants, setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { type ClockMode, deviceTime } from "../device-time.ts";
@@ -10,6 +12,7 @@ export type OutboxWorkerData = OpenOptions & { readonly clock: ClockMode };
 const port = parentPort;
 if (port === null) throw new Failure("outbox-not-a-worker", "give-up", "outbox/worker is started as a worker thread");
 
+yieldToAnswers();
 const { clock, ...options } = workerData as OutboxWorkerData;
 const post = (message: FromOutbox) => {
   // Handing the bytes over, not copying them: they are this thread's alone.
@@ -41,6 +44,16 @@ port.on("message", (message: ToOutbox) => {
     });
   }
 });
+
+/** Lowers this thread's priority (Linux has one per thread): on two cores a commit would else hold up an answer. */
+function yieldToAnswers(): void {
+  try {
+    const thread = Number(readlinkSync("/proc/thread-self").split("/").at(-1));
+    setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // Elsewhere the priorities are the process's.
+  }
+}
 
 /** Small buffers share a pool; what is handed over must not. */
 function owned(message: FromOutbox): FromOutbox {

@@ -10,7 +10,8 @@
  * L4. Reconnects wait a jittered, bounded backoff, reset by a connection that lasted.
  */
 import { type Backoff, backoffMs, type Clock, type Random, reasonOf } from "@tributary/kernel";
-import mqtt from "mqtt";
+import { MqttClient } from "mqtt";
+import { openSocket } from "./socket.ts";
 
 export type MqttLinkOptions = {
   /** mqtt://host:port or mqtts://host:port. */
@@ -39,7 +40,6 @@ export type MqttLinkHandlers = {
   readonly onMessage: (topic: string, payload: Buffer) => void;
 };
 
-type Client = ReturnType<typeof mqtt.connect>;
 type Pending = Set<(acked: boolean) => void>;
 
 /** A connection that lasted this long starts its backoff anew (L4). */
@@ -53,7 +53,7 @@ export class MqttLink {
   readonly #random: Random;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
-  #online: { readonly client: Client; readonly pending: Pending } | undefined;
+  #online: { readonly client: MqttClient; readonly pending: Pending } | undefined;
 
   constructor(options: MqttLinkOptions, handlers: MqttLinkHandlers, clock: Clock, random: Random) {
     this.#options = options;
@@ -125,7 +125,8 @@ export class MqttLink {
       let refused = false;
       let wasOnline = false;
       let isOver = false;
-      const client = mqtt.connect(options.url, {
+      const client: MqttClient = new MqttClient(() => openSocket(options.url), {
+        protocolId: "MQTT",
         clientId: options.clientId,
         username: options.username,
         password: options.password,
