@@ -15,7 +15,7 @@ import {
   uplinkStreams,
 } from "@tributary/contracts";
 import type { InRecord, PartitionReader, RecordSink } from "@tributary/kafka";
-import { type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
+import { backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
@@ -29,6 +29,7 @@ import {
   losesData,
   recordUnusable,
   stateRebuilt,
+  waitsForKafka,
 } from "./events.ts";
 import { type Following, follow } from "./follower.ts";
 import { Ingest } from "./ingest.ts";
@@ -97,7 +98,7 @@ export class Bridge {
     const { telemetry, clock, config } = this.#options;
     if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
     const startedAt = clock.monotonicMs();
-    await this.#requireTopics();
+    await this.#awaitTopics();
     this.#following = await Promise.all([
       this.#follow(topics.registry, "start", (record, registration) => {
         const deviceId = record.key ?? "";
@@ -149,23 +150,37 @@ export class Bridge {
     done.abort();
   }
 
-  /** A missing topic would otherwise show as devices that wait for ever. */
-  async #requireTopics(): Promise<void> {
-    const { reader } = this.#options;
-    const needed = [...Object.values(uplinkStreams).map(({ name }) => name), ...deadLetterTopics];
-    const problems = await Promise.all(
+  /** Waits until Kafka is there with every topic we need: a missing one would show as devices that wait for ever. */
+  async #awaitTopics(): Promise<void> {
+    const { clock, random, telemetry, config } = this.#options;
+    const givesUpAt = clock.monotonicMs() + config.limits.startMsMax;
+    for (let attempt = 0; ; attempt++) {
+      const problems = await this.#topicProblems();
+      if (problems.length === 0) return;
+      const reason = problems.join("; ");
+      if (clock.monotonicMs() >= givesUpAt) {
+        throw new Failure("topics-unusable", "ask-a-person", `Kafka or its topics cannot be used: ${reason}`);
+      }
+      telemetry.emit(waitsForKafka, { reason });
+      await clock.sleep(backoffMs({ minMs: 200, maxMs: 2_000 }, attempt, random), this.#stop.signal);
+    }
+  }
+
+  /** One line for each reason, naming the topics it holds for. */
+  async #topicProblems(): Promise<string[]> {
+    const followed = [topics.registry, topics.policies, topics.classifications].map(({ name }) => name);
+    const needed = [...Object.values(uplinkStreams).map(({ name }) => name), ...deadLetterTopics, ...followed];
+    const byReason = new Map<string, string[]>();
+    await Promise.all(
       needed.map(async (topic) => {
-        try {
-          return (await reader.partitions(topic)).length > 0 ? [] : [`${topic}: it does not exist`];
-        } catch (error) {
-          return [`${topic}: ${reasonOf(error)}`];
-        }
+        const reason = await this.#options.reader.partitions(topic).then(
+          (partitions) => (partitions.length > 0 ? undefined : "no such topic"),
+          (error) => (/unknown topic/i.test(reasonOf(error)) ? "no such topic" : reasonOf(error)),
+        );
+        if (reason !== undefined) byReason.set(reason, [...(byReason.get(reason) ?? []), topic]);
       }),
     );
-    if (problems.flat().length > 0) {
-      const message = `the bridge cannot use these Kafka topics:\n  ${problems.flat().join("\n  ")}`;
-      throw new Failure("topics-unusable", "ask-a-person", message);
-    }
+    return [...byReason].map(([reason, names]) => `${reason} (${names.join(", ")})`);
   }
 
   #follow<T>(

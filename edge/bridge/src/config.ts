@@ -30,6 +30,8 @@ const limitsSchema = z
     authenticationsMax: count.default(512),
     /** How long Kafka may be away before the devices that wait are disconnected; they send again. */
     storeMsMax: ms.default(60_000),
+    /** How long Kafka and its topics may be missing at the start before the process gives up. */
+    startMsMax: ms.default(120_000),
     /** Answers waiting for one slow device; the oldest is dropped. */
     resultsQueuedMax: count.default(64),
     /** For records in flight, at the end. */
