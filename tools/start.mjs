@@ -6,9 +6,13 @@ import { bootstrap, exitOnError, hand, root } from "./bootstrap.mjs";
 const startedAt = Date.now();
 bootstrap()
   .then(({ node }) =>
-    hand(node, [join(root, "local-stack/dist/main.js"), ...process.argv.slice(2)], {
-      ...process.env,
-      TRIBUTARY_STARTED_AT: String(startedAt),
-    }),
+    hand(
+      node,
+      ["--disable-warning=TimeoutNegativeWarning", join(root, "local-stack/dist/main.js"), ...process.argv.slice(2)],
+      {
+        ...process.env,
+        TRIBUTARY_STARTED_AT: String(startedAt),
+      },
+    ),
   )
   .then((code) => process.exit(code), exitOnError);

@@ -3,9 +3,9 @@ import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
 import type { Scenario } from "./scenario.ts";
 
-export { dead } from "./dead-classifier.ts";
-export { outage } from "./kafka-outage.ts";
-export { kills } from "./kill-each.ts";
+export * from "./dead-classifier.ts";
+export * from "./kafka-outage.ts";
+export * from "./kill-each.ts";
 export * from "./scenario.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];

@@ -66,14 +66,9 @@ export class Part {
   }
 
   async start(): Promise<void> {
+    await this.#launch();
     this.#isWanted = true;
-    try {
-      await this.#launch();
-    } catch (error) {
-      this.#isWanted = false;
-      this.#backoff.abort();
-      throw error;
-    }
+    this.#backoff = new AbortController();
   }
 
   /** Ends it at once and, when supervised, lets the supervisor bring it back. */

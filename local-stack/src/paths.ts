@@ -16,5 +16,5 @@ export const mains = {
 export const edgePackage: string = at("models/edge-resnet8");
 export const cloudPackage: string = at("models/cloud-vgg");
 export const samples: string = at("samples/cifar10-test");
-/** Everything `npm start` writes. */
-export const runDir: string = at(".local/run");
+/** Everything `npm start` writes; elsewhere for tests, which run beside a person's stack. */
+export const runDir: string = resolve(process.env.TRIBUTARY_RUN_DIR ?? at(".local/run"));

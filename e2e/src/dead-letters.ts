@@ -1,0 +1,24 @@
+import { KafkaReader } from "@tributary/kafka";
+
+export type DeadLetter = { readonly headers: Readonly<Record<string, string>>; readonly value: Buffer | null };
+
+/** Everything in a dead letter topic now, by time. */
+export async function deadLettersOf(brokers: readonly string[], prefix: string, topic: string): Promise<DeadLetter[]> {
+  const reader = new KafkaReader({ brokers, prefix, clientId: "e2e" });
+  try {
+    const letters: (DeadLetter & { readonly timestamp: number })[] = [];
+    for (const partition of await reader.partitions(topic)) {
+      const { earliest, next } = await reader.offsets(topic, partition);
+      if (next <= earliest) continue;
+      for await (const { headers, value, timestamp } of reader.read(topic, partition, {
+        from: earliest,
+        until: next,
+      })) {
+        letters.push({ headers, value, timestamp });
+      }
+    }
+    return letters.sort((a, b) => a.timestamp - b.timestamp);
+  } finally {
+    await reader.close();
+  }
+}

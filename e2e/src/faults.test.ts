@@ -1,0 +1,41 @@
+/** Faults of the whole system: G1, G2 and G4 by the chaos programs' own scenarios, short. */
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { dead, deadClassifier, kafkaOutage, killEach, kills, type Outcome } from "@tributary/chaos";
+import { tempDir } from "@tributary/testing";
+
+const MINUTES = 60_000;
+
+describe("given a running fleet", () => {
+  const dir = tempDir("faults");
+  afterAll(() => dir.remove());
+  const settings = (name: string) => ({ dir: `${dir.path}/${name}`, say: () => {} });
+
+  test(
+    "when Kafka is away and the bridge is killed meanwhile, then nothing is lost; acked early, frames are lost",
+    async () => {
+      const [asItIs, control] = await kafkaOutage.run({ ...kafkaOutage.settings.short, ...settings("outage") });
+      expectAll(asItIs);
+      expectAll(control);
+      expect(control?.report.lost).toBeGreaterThan(0);
+    },
+    4 * MINUTES,
+  );
+
+  test(
+    "when each part is killed in turn, then every committed frame has one answer",
+    async () => expectAll(await kills({ ...killEach.settings.short, ...settings("kill-each") })),
+    4 * MINUTES,
+  );
+
+  test(
+    "when the classifier is gone for good, then every sent frame is settled as EDGE by its deadline",
+    async () => expectAll(await dead({ ...deadClassifier.settings.short, ...settings("dead") })),
+    3 * MINUTES,
+  );
+});
+
+/** The message shows what was found, not only that something failed. */
+function expectAll(outcome: Outcome | undefined): void {
+  const failed = outcome?.checks.filter(({ passed }) => !passed).map(({ name, found }) => `${name}: ${found}`);
+  expect(failed).toEqual([]);
+}
