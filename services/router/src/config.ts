@@ -1,0 +1,103 @@
+import { ConfigError, sharedBlocks } from "@tributary/config";
+import { fleetBudgetDefaults } from "@tributary/routing";
+import {
+  cloudHealthDefaults,
+  type FleetSettings,
+  fleetDefaults,
+  type SettlementLimits,
+  settlementLimits,
+} from "@tributary/settlement";
+import { z } from "zod";
+
+const share = z.number().min(0).max(1);
+const positive = z.number().int().positive();
+
+export const configSchema = z.strictObject({
+  ...sharedBlocks,
+  /** Cloud target that shall answer. */
+  target: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected a target name")
+    .default("default"),
+  /** Folders of edge packages whose first policy is published where none is. */
+  packages: z.array(z.string().min(1)).max(100).default([]),
+  budget: z
+    .strictObject({
+      /** Share of the fleet's frames the cloud may be asked about, the random sample apart. */
+      fleetShareMax: share.default(fleetBudgetDefaults.share),
+      burstMs: positive.max(3_600_000).default(fleetBudgetDefaults.burstMs),
+      /** Share of the burst that only PRIORITY frames may use. */
+      priorityReserve: share.default(fleetBudgetDefaults.reserve),
+      priceStep: z.number().min(0).max(1).default(fleetBudgetDefaults.eta),
+      answerValue: z.number().positive().default(fleetBudgetDefaults.value),
+      missCost: z.number().min(0).default(fleetBudgetDefaults.missCost),
+      /** Least probability of an answer in time for which a frame is sent. */
+      inTimeMin: share.default(fleetBudgetDefaults.meetMin),
+    })
+    .prefault({}),
+  cloud: z
+    .strictObject({
+      /** A call without a result for so long is given up; frames are settled by their own deadline. */
+      lostAfterMs: positive.max(600_000).default(fleetDefaults.lostAfterMs),
+      callsMax: positive.default(fleetDefaults.callsMax),
+      latencyHalfLifeMs: positive.default(fleetDefaults.latencyHalfLifeMs),
+      failuresMin: positive.default(cloudHealthDefaults.failuresMin),
+      failureShareMin: share.default(cloudHealthDefaults.failureShareMin),
+      failureHalfLifeMs: positive.default(cloudHealthDefaults.halfLifeMs),
+      probeEveryMs: positive.default(cloudHealthDefaults.probeEveryMs),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      framesPerDeviceMax: positive.min(16).max(4_096).default(settlementLimits.framesMax),
+      bootsPerDeviceMax: positive.max(16).default(settlementLimits.bootsMax),
+      deadlineMsMax: positive.max(3_600_000).default(settlementLimits.deadlineMsMax),
+      lateFrameMsMax: positive.default(settlementLimits.lateFrameMsMax),
+      /** Answers between two saves of the state: what a restart has to read again. */
+      answersUnsavedMax: positive.max(2_048).default(1_024),
+      /** A device silent for so long is forgotten; its records have left the topics by then. */
+      deviceIdleDaysMax: positive.default(14),
+    })
+    .prefault({}),
+});
+
+export type RouterConfig = z.output<typeof configSchema>;
+
+/** Bounds against each other. */
+export function checkConfig(config: RouterConfig): void {
+  const { lateFrameMsMax, deadlineMsMax, answersUnsavedMax, framesPerDeviceMax } = config.limits;
+  const problems: string[] = [];
+  if (deadlineMsMax > 2 * lateFrameMsMax) problems.push("limits.deadlineMsMax: at most 2 x limits.lateFrameMsMax");
+  if (answersUnsavedMax > framesPerDeviceMax) {
+    problems.push("limits.answersUnsavedMax: at most limits.framesPerDeviceMax, or a restart forgets answers");
+  }
+  if (problems.length > 0) throw new ConfigError("configuration", problems);
+}
+
+export const fleetSettingsOf = ({ budget, cloud }: RouterConfig): FleetSettings => ({
+  budget: {
+    share: budget.fleetShareMax,
+    burstMs: budget.burstMs,
+    reserve: budget.priorityReserve,
+    eta: budget.priceStep,
+    value: budget.answerValue,
+    missCost: budget.missCost,
+    meetMin: budget.inTimeMin,
+  },
+  health: {
+    failuresMin: cloud.failuresMin,
+    failureShareMin: cloud.failureShareMin,
+    halfLifeMs: cloud.failureHalfLifeMs,
+    probeEveryMs: cloud.probeEveryMs,
+  },
+  latencyHalfLifeMs: cloud.latencyHalfLifeMs,
+  lostAfterMs: cloud.lostAfterMs,
+  callsMax: cloud.callsMax,
+});
+
+export const settlementLimitsOf = ({ limits }: RouterConfig): SettlementLimits => ({
+  framesMax: limits.framesPerDeviceMax,
+  bootsMax: limits.bootsPerDeviceMax,
+  deadlineMsMax: limits.deadlineMsMax,
+  lateFrameMsMax: limits.lateFrameMsMax,
+});

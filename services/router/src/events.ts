@@ -1,0 +1,151 @@
+import { defineEvent } from "@tributary/telemetry";
+
+export const frameSettled = defineEvent<{ source: string; settledBy: string; reason: string; latencyMs: number }>({
+  name: "frame_settled",
+  level: "trace",
+  message: (e) => `${e.source} by ${e.settledBy} after ${e.latencyMs.toFixed(0)} ms`,
+  counter: {
+    name: "tributary_router_answers_total",
+    help: "Final answers written",
+    labels: ["source", "settledBy", "reason"],
+  },
+  histogram: {
+    name: "tributary_router_settle_ms",
+    help: "Milliseconds from capture to the final answer",
+    buckets: [10, 25, 50, 100, 200, 400, 800, 1_500, 2_000, 2_500, 5_000, 10_000, 60_000, 600_000],
+    labels: ["source"],
+    value: (e) => e.latencyMs,
+  },
+});
+
+export const requestWritten = defineEvent<{ lane: string; reason: string }>({
+  name: "cloud_requested",
+  level: "trace",
+  message: (e) => `${e.reason} on the ${e.lane} lane`,
+  counter: { name: "tributary_router_requests_total", help: "Frames sent to the cloud", labels: ["lane", "reason"] },
+});
+
+export const cloudReturned = defineEvent<{ outcome: string; latencyMs: number }>({
+  name: "cloud_returned",
+  level: "trace",
+  message: (e) => `${e.outcome} after ${e.latencyMs.toFixed(0)} ms`,
+  histogram: {
+    name: "tributary_router_cloud_ms",
+    help: "Milliseconds from a cloud request to its result, as the router sees it",
+    buckets: [5, 10, 20, 50, 100, 200, 400, 800, 1_500, 3_000, 6_000],
+    labels: ["outcome"],
+    value: (e) => e.latencyMs,
+  },
+});
+
+export const cloudLost = defineEvent<{ calls: number }>({
+  name: "cloud_calls_lost",
+  level: "warn",
+  message: (e) => `${e.calls} calls never came back`,
+  counter: {
+    name: "tributary_router_calls_lost_total",
+    help: "Cloud calls that never came back",
+    value: (e) => e.calls,
+  },
+});
+
+export const frameRefused = defineEvent<{ why: string; deviceId: string }>({
+  name: "frame_refused",
+  level: "debug",
+  message: (e) => `a frame of ${e.deviceId} is not sent: ${e.why}`,
+  counter: { name: "tributary_router_refusals_total", help: "Sent frames refused by the router", labels: ["why"] },
+});
+
+export const duplicateIgnored = defineEvent<{ stream: string; deviceId: string }>({
+  name: "duplicate_ignored",
+  level: "debug",
+  message: (e) => `${e.deviceId} ${e.stream}`,
+  counter: { name: "tributary_router_duplicates_total", help: "Records seen before", labels: ["stream"] },
+});
+
+export const answersKnown = defineEvent<{ deviceId: string; frames: number }>({
+  name: "answers_known",
+  level: "debug",
+  message: (e) => `${e.frames} frames of ${e.deviceId} were answered before`,
+  counter: {
+    name: "tributary_router_answers_known_total",
+    help: "Frames found answered when their prediction came",
+    value: (e) => e.frames,
+  },
+});
+
+export const resultIgnored = defineEvent<{ why: string; deviceId: string }>({
+  name: "result_ignored",
+  level: "debug",
+  message: (e) => `a ${e.why} cloud result of ${e.deviceId}`,
+  counter: {
+    name: "tributary_router_results_ignored_total",
+    help: "Cloud results that settled nothing",
+    labels: ["why"],
+  },
+});
+
+export const frameLeft = defineEvent<{ deviceId: string }>({
+  name: "frame_left_to_prediction",
+  level: "debug",
+  message: (e) => `a frame of ${e.deviceId} came long after its deadline`,
+  counter: { name: "tributary_router_frames_left_total", help: "Frames so late that their prediction answers them" },
+});
+
+export const memoryBounded = defineEvent<{ what: string; deviceId: string }>({
+  name: "memory_bounded",
+  level: "warn",
+  message: (e) => `${e.deviceId} exceeds its bounds: one ${e.what} forgotten`,
+  counter: { name: "tributary_router_evictions_total", help: "What bounds made the router forget", labels: ["what"] },
+});
+
+export const holesGivenUp = defineEvent<{ stream: string; deviceId: string; records: number }>({
+  name: "holes_given_up",
+  level: "warn",
+  message: (e) => `${e.records} ${e.stream} records of ${e.deviceId} never came`,
+  counter: {
+    name: "tributary_router_holes_total",
+    help: "Sequence numbers that never came",
+    labels: ["stream"],
+    value: (e) => e.records,
+  },
+});
+
+export const partitionRebuilt = defineEvent<{ partition: number; devices: number; answers: number; ms: number }>({
+  name: "partition_rebuilt",
+  level: "debug",
+  message: (e) =>
+    `partition ${e.partition}: ${e.devices} devices, ${e.answers} answers replayed in ${e.ms.toFixed(0)} ms`,
+  histogram: {
+    name: "tributary_router_rebuild_ms",
+    help: "Milliseconds to rebuild a partition's state",
+    buckets: [10, 50, 100, 250, 500, 1_000, 2_500, 10_000, 60_000],
+    value: (e) => e.ms,
+  },
+});
+
+export const partitionForgotten = defineEvent<{ partition: number; code: string; reason: string }>({
+  name: "partition_forgotten",
+  level: "warn",
+  message: (e) => `partition ${e.partition} is rebuilt: ${e.reason}`,
+  counter: {
+    name: "tributary_router_partitions_forgotten_total",
+    help: "Partitions whose memory was thrown away",
+    labels: ["code"],
+  },
+});
+
+export const stateUnreadable = defineEvent<{ partition: number; key: string; reason: string }>({
+  name: "state_unreadable",
+  level: "error",
+  message: (e) => `state of ${e.key} on partition ${e.partition} cannot be read and is left out: ${e.reason}`,
+  counter: { name: "tributary_router_states_unreadable_total", help: "State or answer records that cannot be read" },
+});
+
+export const policyPublished = defineEvent<{ modelDigest: string; policyVersion: string; target: string }>({
+  name: "policy_published",
+  level: "info",
+  message: (e) =>
+    `first policy ${e.policyVersion.slice(0, 12)} for model ${e.modelDigest.slice(0, 12)} and ${e.target}`,
+  counter: { name: "tributary_router_policies_published_total", help: "First policies published" },
+});

@@ -1,0 +1,241 @@
+/**
+ * One partition at work: its memory, its turn-taking, and the order in which its effects reach Kafka.
+ *
+ * W1. Batches and ticks of a partition take turns; nothing of it runs side by side.
+ * W2. Answers and requests are stored first, then the states that know them, and only then may the input be committed.
+ *     So what a crash loses is in the inputs, which come again, or among the answers, which `rebuild` reads (G2).
+ * W3. Whatever goes wrong while writing, the memory is thrown away and rebuilt: it knows of answers that may not exist.
+ * W4. A partition that was revoked, or whose process slept longer than its lease, writes nothing from what it knew. What
+ *     is left is the time between this check and the broker's append: an answer written there can differ from the new
+ *     owner's. Readers take the lowest offset, and the next write of ours finds the stranger's records (W5).
+ * W5. Nobody else writes answers: if ours do not get the offsets we expect, somebody else had the partition.
+ */
+import { topics } from "@tributary/contracts";
+import type { OutRecord, PartitionReader, Position, RecordSink } from "@tributary/kafka";
+import { type Clock, Failure, invariant, reasonOf } from "@tributary/kernel";
+import { Effects, type SettlementPartition } from "@tributary/settlement";
+import type { Telemetry } from "@tributary/telemetry";
+import { partitionForgotten, partitionRebuilt } from "./events.ts";
+import { tell } from "./notes.ts";
+import { type Rebuilt, rebuild } from "./rebuild.ts";
+import { answerRecord, forgottenStateRecord, requestRecord, stateRecord } from "./records.ts";
+
+export type PartitionWorkerOptions = {
+  readonly number: number;
+  readonly empty: () => SettlementPartition;
+  readonly reader: PartitionReader;
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+};
+
+const SAVE_EVERY_MS = 250;
+const REBUILD_EVERY_MS = 1_000;
+
+type Memory = {
+  readonly partition: SettlementPartition;
+  known: bigint;
+  /** As of the last complete save. */
+  savedUntil: bigint;
+  unsaved: Set<string>;
+};
+
+export class PartitionWorker {
+  readonly #options: PartitionWorkerOptions;
+  readonly #revoked = new AbortController();
+  #turn: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  #memory: Memory | undefined;
+  #savedAtMs = 0;
+  /** Of the last rebuild. */
+  #triedAtMs = 0;
+
+  constructor(options: PartitionWorkerOptions) {
+    this.#options = options;
+  }
+
+  get number(): number {
+    return this.#options.number;
+  }
+
+  get isReady(): boolean {
+    return this.#memory !== undefined;
+  }
+
+  get openFrames(): number {
+    return this.#memory?.partition.openFrames ?? 0;
+  }
+
+  get devices(): number {
+    return this.#memory?.partition.devices ?? 0;
+  }
+
+  prepare(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#ready();
+    });
+  }
+
+  /** Applies one step of input after another; all are stored when it resolves. */
+  handle<T>(
+    items: readonly T[],
+    apply: (partition: SettlementPartition, item: T, now: number, effects: Effects) => void,
+    answersUnsavedMax: number,
+  ): Promise<void> {
+    return this.#inTurn(async () => {
+      const memory = await this.#ready();
+      let effects = new Effects();
+      for (const item of items) {
+        try {
+          apply(memory.partition, item, this.#options.clock.now(), effects);
+        } catch (error) {
+          this.forget("apply-failed", reasonOf(error)); // W3
+          throw error;
+        }
+        if (effects.answerCount < answersUnsavedMax) continue;
+        await this.#store(memory, effects, true);
+        effects = new Effects();
+      }
+      memory.partition.tick(this.#options.clock.now(), effects);
+      await this.#store(memory, effects, true);
+    });
+  }
+
+  /** Settles what is overdue. A partition that is busy does it itself, at the end of its batch. */
+  async tick(): Promise<void> {
+    if (this.#waiting > 0 || this.#revoked.signal.aborted) return;
+    if (this.#memory === undefined && this.#options.clock.monotonicMs() - this.#triedAtMs < REBUILD_EVERY_MS) return;
+    await this.#inTurn(async () => {
+      const memory = await this.#ready();
+      const effects = new Effects();
+      memory.partition.tick(this.#options.clock.now(), effects);
+      const save = memory.unsaved.size > 0 && this.#options.clock.monotonicMs() - this.#savedAtMs >= SAVE_EVERY_MS;
+      if (effects.answers.length > 0 || effects.touched.size > 0 || save) await this.#store(memory, effects, save);
+    });
+  }
+
+  /** Forgets devices that were silent for `idleMsMax`, and their stored states. */
+  async prune(idleMsMax: number): Promise<void> {
+    await this.#inTurn(async () => {
+      const memory = this.#memory;
+      if (memory === undefined) return;
+      const now = this.#options.clock.now();
+      const gone = memory.partition.prune(now, idleMsMax);
+      if (gone.length === 0) return;
+      await this.#send(
+        memory,
+        gone.map((deviceId) => forgottenStateRecord(deviceId, now)),
+      );
+    });
+  }
+
+  /** The process slept, or somebody else wrote: what is remembered may be wrong. W4 */
+  forget(code: string, reason: string): void {
+    if (this.#memory === undefined) return;
+    this.#memory = undefined;
+    this.#options.telemetry.emit(partitionForgotten, { partition: this.number, code, reason });
+  }
+
+  /** Aborts when the partition is revoked. */
+  get signal(): AbortSignal {
+    return this.#revoked.signal;
+  }
+
+  /** W4. Resolves when nothing of this partition is under way. */
+  async revoke(): Promise<void> {
+    this.#memory = undefined;
+    this.#revoked.abort(revokedFailure(this.number));
+    await this.#turn;
+  }
+
+  /** W1 */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    this.#waiting++;
+    const mine = this.#turn.then(work).finally(() => this.#waiting--);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  async #ready(): Promise<Memory> {
+    if (this.#revoked.signal.aborted) throw revokedFailure(this.number);
+    if (this.#memory !== undefined) return this.#memory;
+    const { clock, telemetry, number } = this.#options;
+    const startedAt = clock.monotonicMs();
+    this.#triedAtMs = startedAt;
+    let rebuilt: Rebuilt;
+    try {
+      rebuilt = await rebuild({ ...this.#options, signal: this.#revoked.signal });
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      throw new Failure("router-rebuild-failed", "retry", `partition ${number}: ${reasonOf(error)}`, { cause: error });
+    }
+    const { partition, known, replayFrom, unsaved, answers } = rebuilt;
+    this.#memory = { partition, known, savedUntil: replayFrom, unsaved: new Set(unsaved) };
+    const ms = clock.monotonicMs() - startedAt;
+    telemetry.emit(partitionRebuilt, { partition: number, devices: partition.devices, answers, ms });
+    return this.#memory;
+  }
+
+  /** W2 */
+  async #store(memory: Memory, effects: Effects, save: boolean): Promise<void> {
+    const { clock, telemetry } = this.#options;
+    const now = clock.now();
+    const positions = await this.#send(memory, [
+      ...effects.answers.map((record) => answerRecord(record, now)),
+      ...effects.requests.map(({ lane, request }) => requestRecord(lane, request, now)),
+    ]);
+    this.#follow(memory, positions, effects.answers.length);
+    tell(effects, telemetry);
+    for (const deviceId of effects.touched) memory.unsaved.add(deviceId);
+    if (save) await this.#save(memory);
+  }
+
+  async #save(memory: Memory): Promise<void> {
+    if (memory.unsaved.size === 0) return;
+    const now = this.#options.clock.now();
+    const offsets = { known: memory.known, replayFrom: memory.savedUntil };
+    const records = [...memory.unsaved].flatMap((deviceId) => {
+      const snapshot = memory.partition.snapshot(deviceId);
+      return snapshot === undefined ? [] : [stateRecord(snapshot, offsets, now)];
+    });
+    await this.#send(memory, records);
+    memory.savedUntil = memory.known;
+    memory.unsaved = new Set();
+    this.#savedAtMs = this.#options.clock.monotonicMs();
+  }
+
+  async #send(memory: Memory, records: readonly OutRecord[]): Promise<readonly Position[]> {
+    if (this.#revoked.signal.aborted) throw revokedFailure(this.number); // W4
+    if (this.#memory !== memory) {
+      throw new Failure("router-memory-stale", "retry", `partition ${this.number} was forgotten meanwhile`); // W4
+    }
+    if (records.length === 0) return [];
+    try {
+      return await this.#options.sink.send(records);
+    } catch (error) {
+      this.forget("send-failed", reasonOf(error)); // W3
+      if (error instanceof Failure && error.advice !== "give-up") throw error;
+      throw new Failure("router-send-failed", "retry", reasonOf(error), { cause: error });
+    }
+  }
+
+  /** W5 */
+  #follow(memory: Memory, positions: readonly Position[], answers: number): void {
+    for (const position of positions.slice(0, answers)) {
+      invariant(position.topic === topics.classifications.name, `an answer went to ${position.topic}`);
+      if (position.partition !== this.number) {
+        const where = `its answers go to partition ${position.partition}`;
+        throw new Failure("router-partitions-differ", "ask-a-person", `partition ${this.number}: ${where}`);
+      }
+      if (position.offset !== memory.known) {
+        const reason = `an answer got offset ${position.offset} where ${memory.known} was expected`;
+        this.forget("strange-offset", reason);
+        throw new Failure("router-strange-offset", "retry", `partition ${this.number}: ${reason}`);
+      }
+      memory.known++;
+    }
+  }
+}
+
+const revokedFailure = (number: number): Failure =>
+  new Failure("router-partition-revoked", "retry", `partition ${number} belongs to another router now`);

@@ -1,0 +1,69 @@
+/** The three streams that the fold takes. */
+import { Controller, Inject } from "@nestjs/common";
+import { EventPattern, Payload } from "@nestjs/microservices";
+import { type CloudResult, type EdgeFrame, type EdgePredictions, topics } from "@tributary/contracts";
+import type { DecodedBatch, DecodedRecord } from "@tributary/service-kit";
+import {
+  assertUsableFrame,
+  assertUsablePredictions,
+  assertUsableResult,
+  type Effects,
+  type SettlementPartition,
+} from "@tributary/settlement";
+import { Partitions } from "./partitions.ts";
+
+export const ANSWERS_UNSAVED_MAX = Symbol("answersUnsavedMax");
+
+@Controller()
+export class RouterController {
+  readonly #partitions: Partitions;
+  readonly #answersUnsavedMax: number;
+
+  constructor(@Inject(Partitions) partitions: Partitions, @Inject(ANSWERS_UNSAVED_MAX) answersUnsavedMax: number) {
+    this.#partitions = partitions;
+    this.#answersUnsavedMax = answersUnsavedMax;
+  }
+
+  @EventPattern<string>(topics.predictions.name)
+  async predictions(@Payload() batch: DecodedBatch<EdgePredictions>): Promise<void> {
+    await this.#handle(batch, assertUsablePredictions, (partition, { value, timestamp }, now, effects) =>
+      partition.predictions(value, timestamp, now, effects),
+    );
+  }
+
+  @EventPattern<string>(topics.frames.name)
+  async frames(@Payload() batch: DecodedBatch<EdgeFrame>): Promise<void> {
+    await this.#handle(batch, assertUsableFrame, (partition, { value, timestamp }, now, effects) =>
+      partition.frame(value, timestamp, now, effects),
+    );
+  }
+
+  @EventPattern<string>(topics.results.name)
+  async results(@Payload() batch: DecodedBatch<CloudResult>): Promise<void> {
+    await this.#handle(batch, assertUsableResult, (partition, { value, timestamp }, now, effects) =>
+      partition.result(value, timestamp, now, effects),
+    );
+  }
+
+  async #handle<T>(
+    batch: DecodedBatch<T>,
+    assertUsable: (value: T, key: string | null) => void,
+    apply: (partition: SettlementPartition, record: DecodedRecord<T>, now: number, effects: Effects) => void,
+  ): Promise<void> {
+    const unusable: unknown[] = [];
+    const usable = batch.records.filter((record) => {
+      try {
+        assertUsable(record.value, record.key);
+        return true;
+      } catch (error) {
+        unusable.push(error);
+        return false;
+      }
+    });
+    // The good ones first: handed over again one by one to find the poison, they are then known (G8).
+    if (usable.length > 0) {
+      await this.#partitions.worker(batch.partition).handle(usable, apply, this.#answersUnsavedMax);
+    }
+    if (unusable.length > 0) throw unusable[0];
+  }
+}

@@ -1,0 +1,95 @@
+import {
+  type DynamicModule,
+  Inject,
+  Module,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from "@nestjs/common";
+import { DeadLetters, KafkajsSink, KafkajsSource, KafkaReader } from "@tributary/kafka";
+import { KafkaBatches, type ServiceContext } from "@tributary/service-kit";
+import { Fleet, SettlementPartition } from "@tributary/settlement";
+import { fleetSettingsOf, type RouterConfig, settlementLimitsOf } from "./config.ts";
+import { Partitions } from "./partitions.ts";
+import { publishFirstPolicies } from "./policies.ts";
+import { ANSWERS_UNSAVED_MAX, RouterController } from "./router.controller.ts";
+
+export const GROUP = "router";
+
+const DAY_MS = 86_400_000;
+
+/** The parts of a router and their life: policies are published before input is taken. */
+export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly partitions: Partitions;
+  readonly #context: ServiceContext<RouterConfig>;
+  readonly #sink: KafkajsSink;
+  readonly #reader: KafkaReader;
+  #published = false;
+
+  constructor(context: ServiceContext<RouterConfig>) {
+    const { config, telemetry, clock, health } = context;
+    this.#context = context;
+    const kafka = { ...config.kafka, clientId: "tributary-router", telemetry, clock };
+    this.#sink = new KafkajsSink(kafka);
+    this.#reader = new KafkaReader(kafka);
+    const fleet = new Fleet(fleetSettingsOf(config));
+    const limits = settlementLimitsOf(config);
+    this.partitions = new Partitions({
+      fleet,
+      empty: () => new SettlementPartition({ fleet, target: config.target, limits }),
+      reader: this.#reader,
+      sink: this.#sink,
+      clock,
+      telemetry,
+      deviceIdleMsMax: config.limits.deviceIdleDaysMax * DAY_MS,
+    });
+    health.add("policies", () => this.#published || "first policies are not published yet");
+    health.add("partitions", () => this.partitions.isReady || "no partition is assigned and rebuilt yet");
+  }
+
+  consumers(): KafkaBatches[] {
+    const { config, telemetry, clock, crash } = this.#context;
+    const kafka = { ...config.kafka, clientId: "tributary-router", telemetry, clock };
+    return [
+      new KafkaBatches({
+        source: (topics) => this.partitions.fenced(new KafkajsSource({ ...kafka, group: GROUP, topics })),
+        events: this.partitions,
+        deadLetters: new DeadLetters({ sink: this.#sink, group: GROUP, telemetry }),
+        clock,
+        random: Math.random,
+        telemetry,
+        onCrash: crash,
+      }),
+    ];
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const { config, telemetry, clock } = this.#context;
+    const { packages, target } = config;
+    await publishFirstPolicies({ packages, target, reader: this.#reader, sink: this.#sink, clock, telemetry });
+    this.#published = true;
+    this.partitions.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.partitions.stop();
+    await this.#sink.close();
+    await this.#reader.close();
+  }
+}
+
+@Module({})
+export class RouterModule {
+  constructor(@Inject(RouterParts) _parts: RouterParts) {}
+
+  static of(parts: RouterParts, config: RouterConfig): DynamicModule {
+    return {
+      module: RouterModule,
+      controllers: [RouterController],
+      providers: [
+        { provide: RouterParts, useValue: parts },
+        { provide: Partitions, useValue: parts.partitions },
+        { provide: ANSWERS_UNSAVED_MAX, useValue: config.limits.answersUnsavedMax },
+      ],
+    };
+  }
+}
