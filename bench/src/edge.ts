@@ -22,7 +22,7 @@ const MODEL = fileURLToPath(new URL("../../models/edge-resnet8/", import.meta.ur
 const WARM_UP_FRAMES = 600;
 
 const size = (isLong: boolean) =>
-  isLong ? { photos: 2_000, blocks: 60, blockFrames: 500 } : { photos: 500, blocks: 16, blockFrames: 300 };
+  isLong ? { photos: 2_000, blocks: 60, blockFrames: 500 } : { photos: 500, blocks: 16, blockFrames: 400 };
 
 export const edge: Bench = {
   name: "edge",
@@ -30,6 +30,7 @@ export const edge: Bench = {
   details: `Two lanes work on the same photos, block by block in turns, batch 1, one thread for decoding and one for the model:
   baseline  decode, resize, normalise and session.run, in one process, nothing else
   agent     the real agent with its model's child: infer, decide, answer, and commit to the outbox on its worker
+  child     with --long: the model's child alone, to see where time goes
 Frames follow each other at once: the next is captured when the last one is answered.
 Gates: p50 and p99 at most ${RATIO_MAX} x the baseline's; committed frames a second at least the baseline's / ${RATIO_MAX};
 agent and child at most ${MEGABYTES_MAX} MB, counted as if they were alone on the machine.`,
@@ -38,7 +39,7 @@ agent and child at most ${MEGABYTES_MAX} MB, counted as if they were alone on th
 
 class Lane {
   readonly #child: ChildProcess;
-  constructor(name: "agent" | "baseline", args: readonly string[]) {
+  constructor(name: "agent" | "baseline" | "child", args: readonly string[]) {
     const entry = fileURLToPath(new URL("./edge/lane.js", import.meta.url));
     // The same threads as the model's child has.
     const env = { ...process.env, UV_THREADPOOL_SIZE: "1" };
@@ -88,29 +89,39 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     const agent = new Lane("agent", [MODEL, file, join(folder, "agent")]);
     lanes.push(agent);
     const ready = await agent.ready();
+    const child = isLong ? new Lane("child", [MODEL, file]) : null;
+    if (child !== null) lanes.push(child);
+    await child?.ready();
     const modelPid = ready.kind === "ready" ? (ready.modelPid ?? -1) : -1;
     for (const lane of lanes) await lane.run(0, WARM_UP_FRAMES);
 
-    const bare: Block[] = [];
-    const whole: Block[] = [];
-    const megabytes: number[] = [];
+    const measured = new Map<Lane, Block[]>(lanes.map((lane) => [lane, []]));
+    const blocksOf = (lane: Lane) => measured.get(lane) ?? [];
+    let megabytes = 0;
     for (let i = 0; i < blocks; i++) {
-      // Who begins a pair alternates, so that neither always follows the other. (B1)
-      for (const isBare of i % 2 === 0 ? [true, false] : [false, true]) {
-        (isBare ? bare : whole).push(await (isBare ? baseline : agent).run(i * blockFrames, blockFrames));
+      // Who begins a round changes, so that none always follows the same other. (B1)
+      for (const [k] of lanes.entries()) {
+        const lane = lanes[(i + k) % lanes.length] as Lane;
+        blocksOf(lane).push(await lane.run(i * blockFrames, blockFrames));
       }
-      megabytes.push(megabytesAlone([agent.pid, modelPid])); // B3
-      progress(`block ${i + 1} of ${blocks}: ${shortly(bare.at(-1))} bare, ${shortly(whole.at(-1))} agent`);
+      megabytes = Math.max(megabytes, megabytesAlone([agent.pid, modelPid])); // B3
+      const [bare, whole] = [baseline, agent].map((lane) => shortly(blocksOf(lane).at(-1)));
+      progress(`block ${i + 1} of ${blocks}: ${bare} bare, ${whole} agent`);
     }
-    return judge(bare, whole, Math.max(...megabytes));
+    return judge(blocksOf(baseline), blocksOf(agent), child === null ? [] : blocksOf(child), megabytes);
   } finally {
     await Promise.all(lanes.map((lane) => lane.stop()));
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function judge(bare: readonly Block[], whole: readonly Block[], megabytes: number): BenchReport {
-  const [a, b] = [summaryOf(bare), summaryOf(whole)];
+function judge(
+  bare: readonly Block[],
+  whole: readonly Block[],
+  child: readonly Block[],
+  megabytes: number,
+): BenchReport {
+  const [a, b, c] = [summaryOf(bare), summaryOf(whole), summaryOf(child)];
   const ratio = { p50: b.p50 / a.p50, p99: b.p99 / a.p99, rate: b.framesPerSecond / a.framesPerSecond };
   const row = (name: string, s: typeof a) => [name, ms(s.p50), ms(s.p90), ms(s.p99), s.framesPerSecond.toFixed(0)];
   const gate = (name: string, value: number, passed: boolean): Gate => ({ name, passed, measured: value.toFixed(3) });
@@ -121,6 +132,7 @@ function judge(bare: readonly Block[], whole: readonly Block[], megabytes: numbe
         columns: ["lane", "p50", "p90", "p99", "frames/s"],
         rows: [
           row("decode, resize, session.run", a),
+          ...(child.length > 0 ? [row("the model's child, asked and answered", c)] : []),
           row("agent, capture to local answer", b),
           ["ratio", ratio.p50.toFixed(3), (b.p90 / a.p90).toFixed(3), ratio.p99.toFixed(3), ratio.rate.toFixed(3)],
         ],
@@ -139,7 +151,7 @@ function judge(bare: readonly Block[], whole: readonly Block[], megabytes: numbe
         measured: `${megabytes.toFixed(0)} MB`,
       },
     ],
-    figures: { baseline: a, agent: b, ratio, megabytesMax: megabytes },
+    figures: { baseline: a, agent: b, ...(child.length > 0 ? { child: c } : {}), ratio, megabytesMax: megabytes },
   };
 }
 

@@ -1,5 +1,6 @@
 /** The agent as it runs on a device, with a camera that captures the next frame when the last one is answered. It has no
  * broker: what it owes stays in its outbox. */
+import { get } from "node:http";
 import { type AgentConfig, agentConfig, type FrameQueue, startAgent } from "@tributary/agent";
 import { systemClock } from "@tributary/kernel";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
@@ -33,8 +34,7 @@ export async function startAgentWork(model: string, dataDir: string): Promise<Wo
     queue = context.queue;
     return { id: camera.id, kind: camera.kind, state: "running", start: () => {}, stop: async () => {} };
   });
-  const status = async (): Promise<AgentStatus> =>
-    (await fetch(`http://127.0.0.1:${agent.httpPort}/v1/status`)).json() as Promise<AgentStatus>;
+  const status = () => statusAt(agent.httpPort);
   return {
     modelPid: (await status()).model.pid,
     frame: (jpeg) =>
@@ -48,6 +48,17 @@ export async function startAgentWork(model: string, dataDir: string): Promise<Wo
     },
     stop: () => agent.stop(),
   };
+}
+
+/** Plain node:http: `fetch` would add megabytes of its own to the agent's process. */
+function statusAt(port: number): Promise<AgentStatus> {
+  return new Promise((resolve, reject) => {
+    get({ host: "127.0.0.1", port, path: "/v1/status", agent: false }, async (response) => {
+      let body = "";
+      for await (const chunk of response) body += chunk;
+      resolve(JSON.parse(body) as AgentStatus);
+    }).once("error", reject);
+  });
 }
 
 type AgentStatus = {
