@@ -1,0 +1,342 @@
+/** The gateway as it is deployed: its own process and a real Kafka, seen through plain HTTP. */
+import { scryptSync } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { type FinalAnswer, type Topic, topics } from "@tributary/contracts";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import {
+  type SpawnedService,
+  someAnswer,
+  someBootId,
+  someFrame,
+  somePolicy,
+  somePrediction,
+  somePredictions,
+  someRequest,
+  someResult,
+  spawnProcess,
+  spawnService,
+  tempDir,
+  testKafka,
+  waitFor,
+} from "@tributary/testing";
+import { partitionOf } from "./frames/partition-of.ts";
+
+const TOKEN = "a-token-for-the-test";
+const PARTITIONS = 4;
+const kafka = { ...testKafka(), clientId: "gateway-test" };
+const dir = tempDir("gateway");
+const reader = new KafkaReader(kafka);
+const sink = new KafkajsSink(kafka);
+const config = {
+  kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+  http: { host: "127.0.0.1", port: 0 },
+  answers: { recentMax: 4 },
+  events: { clientBytesMax: 20_000 },
+};
+let open: SpawnedService;
+let base: string;
+
+async function call(path: string, init: RequestInit = {}, at = base) {
+  const response = await fetch(at + path, init);
+  const text = await response.text();
+  const type = response.headers.get("content-type") ?? "";
+  return { status: response.status, type, body: type.includes("json") ? JSON.parse(text) : text };
+}
+const post = (path: string, body: unknown) =>
+  call(path, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+
+const put = <T>(topic: Topic<T>, key: string, value: T) =>
+  sink.send([{ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }]);
+const answer = (deviceId: string, answers: readonly Partial<FinalAnswer>[]) =>
+  put(topics.classifications, deviceId, { deviceId, bootId: someBootId, answers: answers.map((a) => someAnswer(a)) });
+const frameIdOf = (deviceId: string, seq: number) => `${deviceId}:${someBootId}:cam:${seq}`;
+
+beforeAll(async () => {
+  const admin = new KafkajsAdmin(kafka);
+  await ensureTributaryTopics(admin, { partitions: PARTITIONS });
+  await admin.close();
+  await answer("early", [{ frameSeq: 1n, label: "frog" }]);
+  open = await spawnService({ name: "gateway", main: "services/gateway/dist/main.js", dir: dir.path, config });
+  base = `http://127.0.0.1:${open.ports.http}`;
+}, 60_000);
+
+afterAll(async () => {
+  const status = await open.stop();
+  await Promise.all([reader.close(), sink.close()]);
+  dir.remove();
+  expect(status.code).toBe(0);
+}, 30_000);
+
+describe("devices", () => {
+  test("are registered once Kafka has them, with a password whose hash fits, and revoked as a record", async () => {
+    const made = await post("/api/v1/devices", { deviceId: "cam-01", hardwareClass: "rpi5", site: "north gate" });
+    expect(made.status).toBe(201);
+    expect(made.body).toMatchObject({ deviceId: "cam-01", status: "ACTIVE", reported: null });
+
+    const [stored] = await registrations("cam-01");
+    const [scheme, n, r, p, salt, hash] = (stored?.passwordHash ?? "").split("$");
+    expect([scheme, n, r, p]).toEqual(["scrypt", "16384", "8", "1"]);
+    const derived = scryptSync(made.body.password, Buffer.from(salt ?? "", "base64"), 32, { N: 16384, r: 8, p: 1 });
+    expect(derived.toString("base64")).toBe(hash);
+
+    expect((await post("/api/v1/devices", { deviceId: "cam-01" })).body).toMatchObject({
+      status: 409,
+      code: "device-exists",
+    });
+    const listed = await call("/api/v1/devices?status=ACTIVE");
+    expect(JSON.stringify(listed.body)).not.toContain("scrypt");
+    expect(listed.body.items.map((d: { deviceId: string }) => d.deviceId)).toEqual(["cam-01"]);
+
+    const revoked = await call("/api/v1/devices/cam-01", { method: "DELETE" });
+    expect(revoked).toMatchObject({ status: 200, body: { status: "REVOKED", site: "north gate" } });
+    expect((await registrations("cam-01")).map((record) => record.status)).toEqual(["ACTIVE", "REVOKED"]);
+    const again = await post("/api/v1/devices", { deviceId: "cam-01" });
+    expect(again.status).toBe(201);
+    expect(again.body.password).not.toBe(made.body.password);
+  });
+
+  test("show what they report and when they were last heard", async () => {
+    await post("/api/v1/devices", { deviceId: "cam-02" });
+    await put(topics.reported, "cam-02", {
+      deviceId: "cam-02",
+      bootId: someBootId,
+      seq: 1n,
+      agentVersion: "0.1.0",
+      hardwareClass: "rpi4",
+      clockState: "SYNCHRONIZED",
+      generation: 0n,
+      slots: { perception: { modelDigest: "ab".repeat(32), modelName: "edge", modelVersion: "1" } },
+      policyVersion: "",
+      acceptedSchemas: [],
+      cameras: ["front"],
+    });
+    const device = await waitFor(
+      async () => {
+        const { body } = await call("/api/v1/devices/cam-02");
+        return body.reported === null ? undefined : body;
+      },
+      { what: "the reported state" },
+    );
+    expect(device.reported).toMatchObject({ bootId: `${someBootId}`, cameras: ["front"] });
+    expect(Date.parse(device.lastSeenAt)).toBeGreaterThan(Date.now() - 60_000);
+  });
+
+  const registrations = async (deviceId: string) => {
+    const found = [];
+    const { name, codec } = topics.registry;
+    const partition = partitionOf(deviceId, PARTITIONS);
+    const { next } = await reader.offsets(name, partition);
+    for await (const { key, value } of reader.read(name, partition, { until: next })) {
+      if (key === deviceId && value !== null) found.push(codec.decodeConfluent(value));
+    }
+    return found;
+  };
+});
+
+describe("answers", () => {
+  test("that were there before the start are served, newer ones push them out, and are still found in Kafka", async () => {
+    expect((await call("/api/v1/classifications?deviceId=early")).body.items).toHaveLength(1);
+    const events = await listen("/api/v1/classifications/events?source=CLOUD");
+    await answer("ring", [
+      { frameSeq: 1n },
+      { frameSeq: 2n, source: "CLOUD", settledBy: "CLOUD_ANSWER", label: "ship" },
+      { frameSeq: 3n },
+      { frameSeq: 4n },
+    ]);
+    const event = await waitFor(() => events.received()[0], { what: "the event" });
+    expect(event).toMatchObject({ frameId: frameIdOf("ring", 2), label: "ship", source: "CLOUD" });
+    events.close();
+
+    const { body } = await call("/api/v1/classifications?limit=2");
+    expect(body.items.map((a: { frameSeq: string }) => a.frameSeq)).toEqual(["4", "3"]);
+    expect((await call("/api/v1/classifications?settledBy=CLOUD_ANSWER")).body.items).toHaveLength(1);
+    expect((await call("/api/v1/classifications?deviceId=early")).body.items).toEqual([]);
+    const found = await call(`/api/v1/classifications/${frameIdOf("early", 1)}`);
+    expect(found).toMatchObject({ status: 200, body: { label: "frog" } });
+  });
+
+  test("of one frame: the lowest offset is final, in memory and in Kafka (G2)", async () => {
+    await answer("twice", [{ frameSeq: 1n, label: "cat" }]);
+    await answer("twice", [{ frameSeq: 1n, label: "dog" }]);
+    await waitFor(async () => (await call("/api/v1/classifications?deviceId=twice")).body.items.length > 0, {
+      what: "the answer",
+    });
+    expect((await call("/api/v1/classifications?deviceId=twice")).body.items).toMatchObject([{ label: "cat" }]);
+    await answer(
+      "push",
+      [1n, 2n, 3n, 4n].map((frameSeq) => ({ frameSeq })),
+    );
+    await waitFor(async () => (await call("/api/v1/classifications?deviceId=push")).body.items.length === 4, {
+      what: "the push",
+    });
+    expect((await call(`/api/v1/classifications/${frameIdOf("twice", 1)}`)).body).toMatchObject({ label: "cat" });
+    const unknown = await call(`/api/v1/classifications/${frameIdOf("twice", 99)}`);
+    expect(unknown).toMatchObject({ status: 404, body: { code: "answer-unknown" } });
+    expect(unknown.body.detail).toContain("all it retains");
+  });
+});
+
+test("an explanation joins everything Kafka has of a frame", async () => {
+  const deviceId = "explained";
+  const policy = somePolicy();
+  await put(topics.policies, "k", policy);
+  const prediction = somePrediction({ frameSeq: 7n, reason: "AMBIGUOUS", escalation: "QUEUED" });
+  await put(topics.predictions, deviceId, somePredictions({ deviceId, predictions: [prediction] }));
+  await put(topics.frames, deviceId, someFrame({ deviceId, frameSeq: 7n }));
+  await put(topics.requestsHigh, deviceId, someRequest({ deviceId, frameSeq: 7n }));
+  await put(topics.results, deviceId, someResult({ deviceId, frameSeq: 7n }));
+  await answer(deviceId, [{ frameSeq: 7n, source: "CLOUD", settledBy: "CLOUD_ANSWER", cloudTarget: "default" }]);
+  const path = `/api/v1/frames/${frameIdOf(deviceId, 7)}/explanation`;
+  const body = await waitFor(
+    async () => {
+      const { body } = await call(path);
+      return body.answer && body.policy ? body : undefined;
+    },
+    { what: "the explanation" },
+  );
+  expect(body).toMatchObject({
+    prediction: { frameSeq: "7", reason: "AMBIGUOUS", modelDigest: prediction ? policy.modelDigest : "" },
+    frame: { jpegBytes: 4 },
+    request: { lane: "high", target: "default" },
+    result: { outcome: "ANSWERED", costMicros: 120 },
+    answer: { settledBy: "CLOUD_ANSWER" },
+    missing: [],
+  });
+  expect(JSON.stringify(body)).not.toContain('"jpeg"');
+  expect(body.steps.map((s: { name: string }) => s.name)).toEqual(
+    expect.arrayContaining(["score", "sample", "outcome"]),
+  );
+  expect(body.timeline).toHaveLength(5);
+  const key = encodeURIComponent(`${policy.modelDigest}|default`);
+  expect(await call(`/api/v1/policies/${key}`)).toMatchObject({ status: 200, body: { scoreMin: policy.scoreMin } });
+  const nothing = await call(`/api/v1/frames/${frameIdOf("nobody", 1)}/explanation`);
+  expect(nothing).toMatchObject({ status: 404, body: { code: "frame-unknown" } });
+});
+
+describe("refusals", () => {
+  test("are problem details that name every wrong part", async () => {
+    const wrong = await call("/api/v1/classifications?colour=red&limit=0");
+    expect(wrong).toMatchObject({ status: 400, type: expect.stringContaining("application/problem+json") });
+    expect(wrong.body.code).toBe("request-invalid");
+    expect(wrong.body.errors.map((e: { where: string }) => e.where).sort()).toEqual(["query.colour", "query.limit"]);
+    const body = await post("/api/v1/devices", { deviceId: "no spaces", admin: true });
+    expect(body.body.errors.map((e: { where: string }) => e.where).sort()).toEqual(["body.admin", "body.deviceId"]);
+    const malformed = await call("/api/v1/devices", {
+      method: "POST",
+      body: "{",
+      headers: { "content-type": "application/json" },
+    });
+    expect(malformed).toMatchObject({ status: 400, body: { code: "request-malformed" } });
+    expect(await call("/api/v1/nothing")).toMatchObject({ status: 404, body: { code: "path-unknown" } });
+    expect(await call("/api/v1/devices/ghost")).toMatchObject({ status: 404, body: { code: "device-unknown" } });
+    expect(await call("/api/v1/classifications/x")).toMatchObject({
+      status: 400,
+      body: { code: "frame-id-malformed" },
+    });
+  });
+
+  test("a slow event client is dropped and counted, the gateway goes on (S1, G9)", async () => {
+    const stuck = new AbortController();
+    const response = await fetch(`${base}/api/v1/classifications/events?deviceId=flood`, { signal: stuck.signal });
+    expect(response.status).toBe(200); // and is never read
+    const many = Array.from({ length: 1_000 }, (_, i) => ({ frameSeq: BigInt(i + 1) }));
+    await waitFor(
+      async () => {
+        await answer(
+          "flood",
+          many.map(({ frameSeq }) => ({ frameSeq: frameSeq + BigInt(Date.now()) * 1_000n })),
+        );
+        const { body } = await call("/metrics");
+        return /tributary_gateway_event_clients_dropped_total\{reason="slow"\} 1/.test(body);
+      },
+      { what: "the slow client to be dropped", timeoutMs: 20_000, everyMs: 100 },
+    );
+    stuck.abort();
+  }, 30_000);
+});
+
+test("OpenAPI describes every path that is served", async () => {
+  const { body } = await call("/api/v1/openapi.json");
+  expect(Object.keys(body.paths).sort()).toEqual([
+    "/api/v1/classifications",
+    "/api/v1/classifications/events",
+    "/api/v1/classifications/{frameId}",
+    "/api/v1/devices",
+    "/api/v1/devices/{deviceId}",
+    "/api/v1/frames/{frameId}/explanation",
+    "/api/v1/policies",
+    "/api/v1/policies/{key}",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+  ]);
+  expect(body.paths["/api/v1/devices"].post.responses["201"].content["application/json"].schema.required).toContain(
+    "password",
+  );
+  expect((await call("/api/v1/docs")).status).toBe(200);
+});
+
+test("the schema registry answers as Confluent's clients expect", async () => {
+  const subject = `${kafka.prefix}edge.frames.v1-value`;
+  const subjects = await call("/subjects");
+  expect(subjects.type).toContain("application/vnd.schemaregistry.v1+json");
+  expect(subjects.body).toContain(subject);
+  expect((await call(`/subjects/${subject}/versions`)).body).toEqual([1]);
+  const latest = (await call(`/subjects/${subject}/versions/latest`)).body;
+  expect(latest).toMatchObject({ subject, version: 1, id: topics.frames.codec.current.id });
+  expect((await call(`/schemas/ids/${latest.id}`)).body).toEqual({ schema: latest.schema });
+  expect(JSON.parse(latest.schema).name).toBe("EdgeFrame");
+  expect((await call(`/schemas/ids/${latest.id}/versions`)).body).toEqual([{ subject, version: 1 }]);
+  const shared = topics.requestsHigh.codec.current.id;
+  expect((await call(`/schemas/ids/${shared}/versions`)).body).toHaveLength(2);
+  expect(await call("/subjects/none/versions")).toMatchObject({ status: 404, body: { error_code: 40401 } });
+  expect(await call(`/subjects/${subject}/versions/9`)).toMatchObject({ status: 404, body: { error_code: 40402 } });
+  expect(await call(`/subjects/${subject}/versions/x`)).toMatchObject({ status: 422, body: { error_code: 42202 } });
+  expect(await call("/schemas/ids/999")).toMatchObject({ status: 404, body: { error_code: 40403 } });
+});
+
+describe("tokens", () => {
+  test("are needed where they are configured; probes and metrics stay open", async () => {
+    const auth = { tokens: [TOKEN] };
+    const closed = await spawnService({
+      name: "gateway-closed",
+      main: "services/gateway/dist/main.js",
+      dir: dir.path,
+      config: { ...config, auth },
+    });
+    const at = `http://127.0.0.1:${closed.ports.http}`;
+    expect(await call("/api/v1/devices", {}, at)).toMatchObject({ status: 401, body: { code: "token-missing" } });
+    expect((await call("/subjects", {}, at)).status).toBe(401);
+    expect((await call("/health/ready", {}, at)).status).toBe(200);
+    expect((await call("/metrics", {}, at)).status).toBe(200);
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    expect((await call("/api/v1/devices", { headers }, at)).status).toBe(200);
+    await closed.stop();
+  }, 30_000);
+
+  test("an open gateway beyond loopback does not start", async () => {
+    const http = { host: "0.0.0.0", port: 0 };
+    const process = spawnProcess({
+      name: "gateway-world",
+      main: "services/gateway/dist/main.js",
+      dir: dir.path,
+      config: { ...config, http },
+    });
+    expect((await process.exited).code).toBe(2);
+    expect(process.lines().join("\n")).toContain("auth.tokens");
+  }, 20_000);
+});
+
+async function listen(path: string) {
+  const abort = new AbortController();
+  const response = await fetch(base + path, { signal: abort.signal });
+  expect(response.headers.get("content-type")).toBe("text/event-stream");
+  let text = "";
+  void (async () => {
+    for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString();
+  })().catch(() => {});
+  return {
+    received: () => [...text.matchAll(/^data: (.*)$/gm)].map((match) => JSON.parse(match[1] ?? "")),
+    close: () => abort.abort(),
+  };
+}
