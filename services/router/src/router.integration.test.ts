@@ -1,0 +1,314 @@
+/** The router as a process on a real Kafka: what goes in, what comes out, and what survives kill -9. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import {
+  Classifications,
+  CloudRequest,
+  CloudResult,
+  dlqOf,
+  EdgeFrame,
+  type EdgePrediction,
+  EdgePredictions,
+  type FinalAnswer,
+  RoutingPolicy,
+  topics,
+} from "@tributary/contracts";
+import {
+  ensureTributaryTopics,
+  type InRecord,
+  KafkajsAdmin,
+  KafkajsSink,
+  KafkaReader,
+  type OutRecord,
+} from "@tributary/kafka";
+import {
+  repositoryRoot,
+  type SpawnedService,
+  someFrame,
+  somePrediction,
+  somePredictions,
+  someResult,
+  spawnService,
+  testKafka,
+  waitFor,
+} from "@tributary/testing";
+
+const PARTITIONS = 8;
+const kafka = { ...testKafka(), clientId: "router-test" };
+const dir = mkdtempSync(join(tmpdir(), "tributary-router-"));
+const stop = new AbortController();
+let sink: KafkajsSink;
+let reader: KafkaReader;
+const routers: SpawnedService[] = [];
+
+type Answer = FinalAnswer & { readonly frame: string; readonly at: number };
+const answers: Answer[] = [];
+const requests: { readonly lane: string; readonly request: CloudRequest; readonly at: number }[] = [];
+/** What the stand-in for the classifier does. */
+let classify: (request: CloudRequest) => Partial<CloudResult> | null = () => ({});
+
+beforeAll(async () => {
+  const admin = new KafkajsAdmin(kafka);
+  await ensureTributaryTopics(admin, { partitions: PARTITIONS });
+  await admin.close();
+  sink = new KafkajsSink(kafka);
+  reader = new KafkaReader(kafka);
+  follow(topics.classifications.name, (record) => {
+    const { deviceId, bootId, answers: found } = Classifications.decodeConfluent(record.value as Buffer);
+    for (const answer of found) {
+      const frame = `${deviceId}:${bootId}:${answer.cameraId}:${answer.frameSeq}`;
+      answers.push({ ...answer, frame, at: record.timestamp });
+    }
+  });
+  for (const [lane, topic] of [["high", topics.requestsHigh] as const, ["normal", topics.requestsNormal] as const]) {
+    follow(topic.name, (record) => {
+      const request = CloudRequest.decodeConfluent(record.value as Buffer);
+      requests.push({ lane, request, at: record.timestamp });
+      const said = classify(request);
+      if (said === null) return;
+      const { deviceId, bootId, cameraId, frameSeq } = request;
+      const result = someResult({ deviceId, bootId, cameraId, frameSeq, ...said });
+      void sink.send([{ topic: topics.results.name, key: deviceId, value: CloudResult.encodeConfluent(result) }]);
+    });
+  }
+});
+
+afterAll(async () => {
+  stop.abort();
+  await Promise.all(routers.map((router) => router.kill()));
+  await sink.close();
+  await reader.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function follow(topic: string, take: (record: InRecord) => void): void {
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    void (async () => {
+      for await (const record of reader.read(topic, partition, { from: 0n, signal: stop.signal })) take(record);
+    })();
+  }
+}
+
+async function startRouter(): Promise<SpawnedService> {
+  const router = await spawnService({
+    name: `router-${routers.length}`,
+    main: "services/router/dist/main.js",
+    dir,
+    config: {
+      kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+      packages: [resolve(repositoryRoot, "models/edge-resnet8")],
+      // Enough for any test here to send what it likes.
+      budget: { fleetShareMax: 1 },
+    },
+    readyMsMax: 60_000,
+  });
+  routers.push(router);
+  return router;
+}
+
+const frameRecord = (frame: EdgeFrame): OutRecord => ({
+  topic: topics.frames.name,
+  key: frame.deviceId,
+  value: EdgeFrame.encodeConfluent(frame),
+  timestamp: Date.now(),
+});
+const predictionsRecord = (batch: EdgePredictions): OutRecord => ({
+  topic: topics.predictions.name,
+  key: batch.deviceId,
+  value: EdgePredictions.encodeConfluent(batch),
+  timestamp: Date.now(),
+});
+
+const queued = (change: Partial<EdgePrediction>): EdgePrediction =>
+  somePrediction({ escalation: "QUEUED", reason: "AMBIGUOUS", score: 0.4, ...change });
+const of = (deviceId: string) => answers.filter((answer) => answer.frame.startsWith(`${deviceId}:`));
+const told = (deviceId: string) =>
+  of(deviceId)
+    .sort((a, b) => Number(a.frameSeq - b.frameSeq))
+    .map((a) => `${a.frameSeq}:${a.source}/${a.settledBy}/${a.label}`);
+const answered = (deviceId: string, count: number, timeoutMs = 10_000) =>
+  waitFor(() => of(deviceId).length >= count, {
+    what: `${count} answers of ${deviceId}, now ${told(deviceId)}`,
+    timeoutMs,
+  });
+
+describe("one router", () => {
+  beforeAll(async () => {
+    await startRouter();
+  }, 60_000);
+
+  test("kept frames by their prediction, sent ones by the cloud on their lane, each once though sent twice", async () => {
+    const deviceId = "answers";
+    const batch = somePredictions({
+      deviceId,
+      predictions: [
+        somePrediction({ frameSeq: 1n }),
+        somePrediction({ frameSeq: 2n, escalation: "DROPPED", dropReason: "BUDGET" }),
+        queued({ frameSeq: 3n }),
+        queued({ frameSeq: 4n, reason: "PRIORITY" }),
+      ],
+    });
+    const frames = [
+      frameRecord(someFrame({ deviceId, seq: 1n, frameSeq: 3n })),
+      frameRecord(someFrame({ deviceId, seq: 2n, frameSeq: 4n, reason: "PRIORITY" })),
+    ];
+    await sink.send([...frames, predictionsRecord(batch)]);
+    await sink.send([...frames, predictionsRecord(batch)]);
+    await answered(deviceId, 4);
+    await sink.send([
+      predictionsRecord(somePredictions({ deviceId, seq: 2n, predictions: [somePrediction({ frameSeq: 5n })] })),
+    ]);
+    await answered(deviceId, 5);
+    expect(told(deviceId)).toEqual([
+      "1:EDGE/KEPT/cat",
+      "2:EDGE/DEVICE_DROPPED/cat",
+      "3:CLOUD/CLOUD_ANSWER/dog",
+      "4:CLOUD/CLOUD_ANSWER/dog",
+      "5:EDGE/KEPT/cat",
+    ]);
+    const asked = requests.filter(({ request }) => request.deviceId === deviceId);
+    expect(asked.map(({ lane, request }) => `${lane}:${request.frameSeq}`).sort()).toEqual(["high:4", "normal:3"]);
+  });
+
+  test("with no classifier and no further input, the clock settles every sent frame in time", async () => {
+    classify = () => null;
+    const deviceId = "clock";
+    const sentAt = Date.now();
+    const frames = [1n, 2n, 3n].map((n) =>
+      frameRecord(someFrame({ deviceId, seq: n, frameSeq: n, ageMs: 0, deadlineMs: 700 })),
+    );
+    const announced = queued({ frameSeq: 4n, ageMs: 0, deadlineMs: 700 }); // its frame never comes
+    await sink.send([...frames, predictionsRecord(somePredictions({ deviceId, predictions: [announced] }))]);
+    await answered(deviceId, 4);
+    expect(told(deviceId)).toEqual([1, 2, 3, 4].map((n) => `${n}:EDGE/DEADLINE/cat`));
+    for (const { at, latencyMs } of of(deviceId)) {
+      expect(at - sentAt).toBeGreaterThanOrEqual(700 - 5);
+      expect(latencyMs).toBeLessThan(2_000);
+    }
+    classify = () => ({});
+  });
+
+  test("records that cannot be used go to the dead letters, and their neighbours are answered", async () => {
+    const deviceId = "poison";
+    const good = (seq: bigint) =>
+      predictionsRecord(somePredictions({ deviceId, seq, predictions: [somePrediction({ frameSeq: seq })] }));
+    const another = {
+      ...good(9n),
+      value: EdgePredictions.encodeConfluent(somePredictions({ deviceId: "someone-else" })),
+    };
+    await sink.send([good(1n), { ...good(2n), value: Buffer.from("not avro at all") }, good(3n), another, good(4n)]);
+    await answered(deviceId, 3);
+    expect(told(deviceId)).toEqual([1, 3, 4].map((n) => `${n}:EDGE/KEPT/cat`));
+    const letters: InRecord[] = [];
+    const topic = dlqOf(topics.predictions.name, "router");
+    await waitFor(
+      async () => {
+        letters.length = 0;
+        for (const partition of await reader.partitions(topic)) {
+          const { next } = await reader.offsets(topic, partition);
+          for await (const record of reader.read(topic, partition, { until: next })) letters.push(record);
+        }
+        return letters.length === 2;
+      },
+      { what: "two dead letters" },
+    );
+    const codes = letters.map((letter) => letter.headers["__connect.errors.exception.class.name"]);
+    expect(codes.sort()).toEqual(["framing-unknown", "key-mismatch"]);
+  });
+
+  test("publishes the first policy of its edge package, and tells how it is", async () => {
+    const { name } = topics.policies;
+    const policies: RoutingPolicy[] = [];
+    for (const partition of await reader.partitions(name)) {
+      const { next } = await reader.offsets(name, partition);
+      for await (const { value } of reader.read(name, partition, { until: next })) {
+        policies.push(RoutingPolicy.decodeConfluent(value as Buffer));
+      }
+    }
+    expect(policies).toHaveLength(1);
+    expect(policies[0]).toMatchObject({
+      cloudTarget: "default",
+      policyVersion: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    const response = await fetch(`http://127.0.0.1:${routers[0]?.ports.http}/metrics`);
+    const metrics = await response.text();
+    expect(metrics).toMatch(
+      /tributary_router_answers_total\{source="CLOUD",settledBy="CLOUD_ANSWER",reason="PRIORITY"\} 1/,
+    );
+    expect(metrics).toMatch(/tributary_router_duplicates_total\{stream="frames"\} 2/);
+    expect(metrics).toMatch(/tributary_router_partitions 8/);
+  });
+});
+
+/** Frames from several devices at a steady pace; every third is sent. Returns their names. */
+async function stream(devices: readonly string[], count: number, everyMs: number): Promise<string[]> {
+  const names: string[] = [];
+  for (let n = 1; n <= count; n++) {
+    const records = devices.flatMap((deviceId) => {
+      const frameSeq = BigInt(n);
+      names.push(`${deviceId}:${somePredictions().bootId}:cam:${n}`);
+      const isSent = n % 3 === 0;
+      const prediction = isSent ? queued({ frameSeq, deadlineMs: 3_000 }) : somePrediction({ frameSeq });
+      const batch = predictionsRecord(somePredictions({ deviceId, seq: BigInt(n), predictions: [prediction] }));
+      if (!isSent) return [batch];
+      return [frameRecord(someFrame({ deviceId, seq: BigInt(n / 3), frameSeq, deadlineMs: 3_000 })), batch];
+    });
+    await sink.send(records);
+    await new Promise((resume) => setTimeout(resume, everyMs));
+  }
+  return names;
+}
+
+async function everyFrameOnce(names: readonly string[], timeoutMs: number): Promise<void> {
+  const wanted = new Set(names);
+  const found = () =>
+    Map.groupBy(
+      answers.filter((a) => wanted.has(a.frame)),
+      (a) => a.frame,
+    );
+  await waitFor(() => found().size === wanted.size, {
+    what: `${wanted.size} answered frames, now ${found().size}`,
+    timeoutMs,
+  });
+  await new Promise((resume) => setTimeout(resume, 500)); // for repeats to show
+  const repeated = [...found()]
+    .filter(([, all]) => all.length > 1)
+    .map(([frame, all]) => [frame, all.map((a) => a.settledBy)]);
+  expect(repeated).toEqual([]);
+}
+
+describe("routers that are killed", () => {
+  test("kill -9 in mid-stream: another takes over, nothing is lost, nothing is answered twice", async () => {
+    const [first] = routers;
+    const streaming = stream(["kill-a", "kill-b", "kill-c", "kill-d"], 120, 15);
+    await waitFor(() => of("kill-a").length > 30, { what: "the stream to flow" });
+    await first?.kill("SIGKILL");
+    const second = startRouter();
+    const names = await streaming;
+    await second;
+    await everyFrameOnce(names, 30_000);
+    expect(of("kill-a").length).toBe(120);
+  }, 60_000);
+
+  test("two routers share the partitions, and one inherits them when the other is killed", async () => {
+    await startRouter();
+    const [, second, third] = routers;
+    const held = async (router: SpawnedService | undefined) => {
+      const metrics = await (await fetch(`http://127.0.0.1:${router?.ports.http}/metrics`)).text();
+      return Number(/^tributary_router_partitions (\d+)/m.exec(metrics)?.[1]);
+    };
+    await waitFor(async () => (await held(second)) === 4 && (await held(third)) === 4, {
+      what: "four partitions each",
+      timeoutMs: 20_000,
+    });
+    const devices = Array.from({ length: 6 }, (_, i) => `shared-${i}`);
+    const streaming = stream(devices, 60, 15);
+    await waitFor(() => devices.every((device) => of(device).length > 5), { what: "the stream to flow" });
+    await third?.kill("SIGKILL");
+    await everyFrameOnce(await streaming, 40_000);
+    expect(await held(second)).toBe(8);
+    expect(await second?.stop()).toEqual({ code: 0, signal: null });
+  }, 90_000);
+});
