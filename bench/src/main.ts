@@ -19,14 +19,14 @@ type Flags = { readonly json?: string; readonly svg?: string; readonly long?: tr
 const program = new Command("bench")
   .description("Measures ratios side by side, in one run, on this machine.")
   .showHelpAfterError()
-  .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
 
 for (const [name, { summary, load }] of Object.entries(benches)) {
   const command = program
     .command(name)
     .description(summary)
-    .option("--json FILE", "also write everything measured as JSON")
-    .option("--svg FILE", "also write the picture, where the bench draws one")
+    .option("--json <file>", "also write everything measured as JSON")
+    .option("--svg <file>", "also write the picture, where the bench draws one")
     .option("--long", "the thorough run, minutes instead of seconds")
     .action(async (flags: Flags) => run(await load(), flags));
   if (process.argv.includes("--help") && process.argv.includes(name)) {
