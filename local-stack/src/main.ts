@@ -110,7 +110,7 @@ async function watch(stack: Stack, live: Live, options: StartOptions): Promise<n
   const screen = new Screen();
   const startedAt = performance.now();
   const views = new Map<string, AgentView | undefined>();
-  let lineAt = startedAt;
+  let lineAt = 0;
   let memoryMax = 0;
   let answeredBefore = -1;
   let answeredAt = startedAt;
@@ -119,7 +119,7 @@ async function watch(stack: Stack, live: Live, options: StartOptions): Promise<n
     await Promise.all(stack.agents.map(async ({ deviceId, url }) => views.set(deviceId, await askAgent(url()))));
     const now = performance.now();
     if (live.failure !== undefined) throw live.failure;
-    if (now - lineAt > LINE_MS || process.stdout.isTTY) {
+    if (now - lineAt > LINE_MS) {
       const bytes = marked(STACK_MARK, stack.stackId).reduce((sum, { pid }) => sum + pssBytes(pid), 0);
       memoryMax = Math.max(memoryMax, Math.round(bytes / 1e6));
     }
