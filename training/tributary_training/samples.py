@@ -1,9 +1,10 @@
-"""Writes the 5,000 test photos that sample cameras and benches serve, as lossless PNG sheets with their labels.
+"""Writes a split for those who do not speak Python.
 
-    python -m tributary_training.samples [--out ../samples/cifar10-test]
-    python -m tributary_training.samples --split validation --out .work/validation    # for `tributary models pack`
+    python -m tributary_training.samples                       # ../samples/cifar10-test: what sample cameras show
+    python -m tributary_training.samples --split validation    # .work/validation: what `tributary models pack` measures
 
-A sheet is a grid of 32x32 photos, row by row; `index.json` says how many columns and holds the labels in order.
+The test split becomes lossless PNG sheets, each a grid of 32x32 photos, row by row; `index.json` says how many columns
+and holds the labels in order. The validation split becomes camera frames, `00000.jpg` and so on, with `labels.json`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .data import CLASSES, MODEL_SIDE, SPLITS, load_photos
+from .data import CLASSES, MODEL_SIDE, camera_frame, load_photos
 
 COLUMNS = 40
 PHOTOS_PER_SHEET = 1000
@@ -23,23 +24,36 @@ PHOTOS_PER_SHEET = 1000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--split", choices=sorted(SPLITS), default="test")
-    parser.add_argument("--out", type=Path, default=Path("../samples/cifar10-test"))
+    parser.add_argument("--split", choices=["test", "validation"], default="test")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path, default=Path(".work"))
     options = parser.parse_args()
 
     photos, labels = load_photos(options.split, options.work / "data")
-    options.out.mkdir(parents=True, exist_ok=True)
+    is_test = options.split == "test"
+    out = options.out or (Path("../samples/cifar10-test") if is_test else options.work / "validation")
+    out.mkdir(parents=True, exist_ok=True)
+    (write_sheets if is_test else write_frames)(photos, labels, out)
+    written = sum(path.stat().st_size for path in out.iterdir())
+    print(f"{out}: {len(photos)} photos of split {options.split}, {written} bytes")
+
+
+def write_sheets(photos: np.ndarray, labels: np.ndarray, out: Path) -> None:
     sheets = []
     for number, start in enumerate(range(0, len(photos), PHOTOS_PER_SHEET)):
         part = photos[start : start + PHOTOS_PER_SHEET]
         file = f"sheet-{number}.png"
-        Image.fromarray(grid(part)).save(options.out / file, optimize=True)
+        Image.fromarray(grid(part)).save(out / file, optimize=True)
         sheets.append({"file": file, "photos": len(part)})
     index = {"classes": CLASSES, "side": MODEL_SIDE, "columns": COLUMNS, "sheets": sheets, "labels": labels.tolist()}
-    (options.out / "index.json").write_text(json.dumps(index, separators=(",", ":")) + "\n")
-    written = sum(path.stat().st_size for path in options.out.iterdir())
-    print(f"{options.out}: {len(photos)} photos of split {options.split} in {len(sheets)} sheets, {written} bytes")
+    (out / "index.json").write_text(json.dumps(index, separators=(",", ":")) + "\n")
+
+
+def write_frames(photos: np.ndarray, labels: np.ndarray, out: Path) -> None:
+    for number, photo in enumerate(photos):
+        (out / f"{number:05d}.jpg").write_bytes(camera_frame(photo))
+    named = {f"{number:05d}.jpg": CLASSES[label] for number, label in enumerate(labels)}
+    (out / "labels.json").write_text(json.dumps(named, indent=0) + "\n")
 
 
 def grid(photos: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@ export * from "./bucket.ts";
 export * from "./calibrate.ts";
 export * from "./device.ts";
 export * from "./explain.ts";
+export * from "./fit.ts";
 export * from "./frontier.ts";
 export * from "./lambda.ts";
 export * from "./latency.ts";

@@ -8,12 +8,13 @@
  * T3. Where that threshold sends more than the budget, the budget's is used and its Clopper-Pearson bound is published.
  * T4. Thresholds are relearned from ground truth alone, never from agreement with the cloud.
  */
-import type { Guarantee, LogisticModel, PriorityLabel } from "@tributary/contracts";
+import type { Guarantee, PriorityLabel } from "@tributary/contracts";
 import { invariant } from "@tributary/kernel";
-import { binomialCdf, clopperPearsonUpper, fitLogistic } from "@tributary/statistics";
-import { type Calibrated, calibrate } from "./calibrate.ts";
+import { binomialCdf, clopperPearsonUpper } from "@tributary/statistics";
+import { calibrate } from "./calibrate.ts";
 import { priorityOf } from "./device.ts";
-import type { PolicyContent, PolicyFeature } from "./policy.ts";
+import { chooseShape, fitScorer, SCORER_SHAPES, type ScoredFrame, type ScorerShape } from "./fit.ts";
+import type { PolicyContent } from "./policy.ts";
 import { scoreOf } from "./score.ts";
 
 export type LearningFrame = {
@@ -30,8 +31,8 @@ export type LearningSettings = {
   readonly cloudTarget: string;
   readonly labels: readonly string[];
   readonly temperature: number;
-  readonly features: readonly PolicyFeature[];
-  readonly ridge: number;
+  /** Inputs and ridge of the score; several are compared by cross-validation on the score's half. */
+  readonly scorers: readonly ScorerShape[];
   readonly epsilon: number;
   readonly delta: number;
   /** rho. */
@@ -47,42 +48,41 @@ export type LearningSettings = {
 };
 
 export const learningDefaults = {
-  features: ["margin", "entropy", "logitMargin"],
-  ridge: 1,
+  scorers: SCORER_SHAPES,
   epsilon: 0.02,
   delta: 0.05,
-  escalationShareMax: 0.26,
+  escalationShareMax: 0.27,
   headroom: 0.05,
   samplePropensityMin: 0.005,
-  sampleBudget: 0.01,
+  sampleBudget: 0.02,
   burstMs: 60_000,
   priorityReserve: 0.2,
   deadlineMs: 2_000,
 } as const satisfies Partial<LearningSettings>;
 
 /** T2: score thresholds from "send everything" to "send nothing". */
-export const THRESHOLD_GRID: readonly number[] = Array.from({ length: 401 }, (_, i) => -1 + i / 200);
+export const THRESHOLD_GRID: readonly number[] = Array.from({ length: 401 }, (_, i) => (i - 200) / 200);
 
 export function learnPolicy(frames: readonly LearningFrame[], settings: LearningSettings): PolicyContent {
-  const { labels, features, priorityLabels } = settings;
-  const seen = frames.map((frame) => ({ frame, calibrated: calibrate(frame.logits, settings.temperature) }));
-  const fitted = seen.filter(({ frame }) => frame.half === "score");
-  const tested = seen.filter(({ frame }) => frame.half === "threshold");
+  const { labels, priorityLabels } = settings;
+  const seen = frames.map((frame): Seen => {
+    const calibrated = calibrate(frame.logits, settings.temperature);
+    return {
+      half: frame.half,
+      calibrated,
+      edgeRight: calibrated.labelIndex === frame.label,
+      cloudRight: frame.cloudRight,
+    };
+  });
+  const fitted = seen.filter(({ half }) => half === "score");
+  const tested = seen.filter(({ half }) => half === "threshold");
   invariant(fitted.length > 0 && tested.length > 0, "both halves of the learning frames are needed");
 
-  const rows = fitted.map(({ calibrated }) => calibrated);
-  const right = ({ frame, calibrated }: Seen) => calibrated.labelIndex === frame.label;
-  const edgeRight = fitModel(rows, fitted.map(right), settings);
-  const cloudRight = fitModel(
-    rows,
-    fitted.map(({ frame }) => frame.cloudRight),
-    settings,
-  );
-  const scorer = { features, edgeRight, cloudRight };
+  const scorer = fitScorer(fitted, chooseShape(fitted, settings.scorers, labels.length), labels.length);
   const candidates = tested.map((item) => ({
     score: scoreOf(scorer, item.calibrated).score,
     priority: priorityOf({ labels, priorityLabels }, item.calibrated) !== null,
-    lossIfKept: item.frame.cloudRight && !right(item),
+    lossIfKept: item.cloudRight && !item.edgeRight,
   }));
   const uncertainties = fitted.map(({ calibrated }) => {
     const q = scoreOf(scorer, calibrated).edgeRight;
@@ -93,9 +93,7 @@ export function learnPolicy(frames: readonly LearningFrame[], settings: Learning
     cloudTarget: settings.cloudTarget,
     labels,
     temperature: settings.temperature,
-    features,
-    edgeRight,
-    cloudRight,
+    ...scorer,
     scoreMin,
     priorityLabels,
     samplePropensityMin: settings.samplePropensityMin,
@@ -109,7 +107,7 @@ export function learnPolicy(frames: readonly LearningFrame[], settings: Learning
   };
 }
 
-type Seen = { readonly frame: LearningFrame; readonly calibrated: Calibrated };
+type Seen = ScoredFrame & { readonly half: LearningFrame["half"] };
 
 export type ThresholdCandidate = {
   readonly score: number;
@@ -164,22 +162,4 @@ export function outcomeOf(candidates: readonly ThresholdCandidate[], scoreMin: n
     else if (candidate.lossIfKept) losses++;
   }
   return { losses, share: candidates.length === 0 ? 0 : sent / candidates.length };
-}
-
-/** Fits on standardised features, so that one ridge suits all, and returns weights for the raw ones. */
-function fitModel(rows: readonly Calibrated[], right: readonly boolean[], settings: LearningSettings): LogisticModel {
-  const { features, labels } = settings;
-  const scales = features.map((feature) => {
-    const mean = rows.reduce((sum, row) => sum + row[feature], 0) / rows.length;
-    const square = rows.reduce((sum, row) => sum + (row[feature] - mean) ** 2, 0) / rows.length;
-    return { mean, sd: Math.sqrt(square) || 1 };
-  });
-  const inputs = rows.map((row) => [
-    ...features.map((feature, j) => (row[feature] - (scales[j]?.mean ?? 0)) / (scales[j]?.sd ?? 1)),
-    ...labels.map((_, label) => (row.labelIndex === label ? 1 : 0)),
-  ]);
-  const fit = fitLogistic(inputs, right, settings.ridge);
-  const weights = features.map((_, j) => (fit.weights[j] ?? 0) / (scales[j]?.sd ?? 1));
-  const bias = weights.reduce((sum, weight, j) => sum - weight * (scales[j]?.mean ?? 0), fit.intercept);
-  return { bias, weights, labelBias: labels.map((_, label) => fit.weights[features.length + label] ?? 0) };
 }
