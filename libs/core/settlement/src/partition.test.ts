@@ -135,6 +135,8 @@ describe("the clock", () => {
     const drawn = run([frameAt(T0, { ageMs: 5_000, sampleDrawn: true }), resultAt(T0 + 50)]);
     expect(drawn.told).toEqual(["1:EDGE/DEADLINE/cat"]);
     expect(drawn.effects.requests).toMatchObject([{ lane: "normal", request: { reason: "SAMPLE" } }]);
+    const afterwards = run([predictionAt(T0, queued), tickAt(deadline), frameAt(deadline + 1, { sampleDrawn: true })]);
+    expect([afterwards.told, afterwards.effects.requests.length]).toEqual([["1:EDGE/DEADLINE/cat"], 1]);
   });
 
   test("a frame after the clock has answered it is not answered again, until far beyond it is left to its prediction", () => {

@@ -243,6 +243,10 @@ describe.each([{ crashes: false }, { crashes: true }])("over seeds, crashes: $cr
         if (first) seen.set(first.settledBy, (seen.get(first.settledBy) ?? 0) + 1);
       }
       if (answers.size !== world.due.size) wrong.push({ seed, answered: answers.size, frames: world.due.size });
+      const devices = new Set([...world.due.keys()].map((frame) => frame.split(":")[0] as string));
+      const kept = [...devices].flatMap((device) => partition.snapshot(device)?.frames ?? []);
+      // Only frames that never came are still remembered, for S4.
+      if (kept.some((frame) => !frame.predictionSeen || frame.frameSeen)) wrong.push({ seed, kept });
       if (partition.openFrames !== 0) wrong.push({ seed, open: partition.openFrames });
     }
     expect(wrong.slice(0, 5)).toEqual([]);
