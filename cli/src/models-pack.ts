@@ -57,16 +57,16 @@ const atLeast = (min: number) => (text: string) => {
 export function modelsPackCommand(): Command {
   return new Command("pack")
     .description("make a model package from an ONNX file, measured on validation frames")
-    .requiredOption("--source DIR", "model.onnx, labels.json, preprocessor_config.json and, if any, lineage.json")
-    .requiredOption("--validation DIR", "JPEG frames the model was not trained on, and labels.json: file -> class")
-    .requiredOption("--out DIR", "where the package goes; replaced as a whole")
-    .requiredOption("--name NAME", "name of the model")
-    .requiredOption("--version VERSION", "its version")
-    .option("--hardware-class CLASS", "the devices it is made for", "generic")
-    .option("--latency-budget-ms MS", "time it may take for one frame there", atLeast(1), 50)
-    .option("--threads N", "threads for measuring", atLeast(1), 1)
-    .option("--cloud DIR", "package of the cloud model: also learn the first routing policy against it")
-    .option("--policy FILE", "settings of that policy as JSON: budget, deadline, priority labels, guarantee, ...")
+    .requiredOption("--source <DIR>", "model.onnx, labels.json, preprocessor_config.json and, if any, lineage.json")
+    .requiredOption("--validation <DIR>", "JPEG frames the model was not trained on, and labels.json: file -> class")
+    .requiredOption("--out <DIR>", "where the package goes; replaced as a whole")
+    .requiredOption("--name <NAME>", "name of the model")
+    .requiredOption("--version <VERSION>", "its version")
+    .option("--hardware-class <CLASS>", "the devices it is made for", "generic")
+    .option("--latency-budget-ms <MS>", "time it may take for one frame there", atLeast(1), 50)
+    .option("--threads <N>", "threads for measuring", atLeast(1), 1)
+    .option("--cloud <DIR>", "package of the cloud model: also learn the first routing policy against it")
+    .option("--policy <FILE>", "settings of that policy as JSON: budget, deadline, priority labels, guarantee, ...")
     .action(async (options: Options) => {
       const digest = await packModel(options, (line) => process.stderr.write(`${line}\n`));
       process.stdout.write(`${digest}\n`);

@@ -1,0 +1,144 @@
+/** The CLI as people run it: its own process against a real gateway on a real Kafka. */
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { type Topic, topics } from "@tributary/contracts";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink } from "@tributary/kafka";
+import {
+  type SpawnedService,
+  someAnswer,
+  someBootId,
+  someFrame,
+  somePolicy,
+  somePrediction,
+  somePredictions,
+  someResult,
+  spawnProcess,
+  spawnService,
+  tempDir,
+  testKafka,
+  waitFor,
+} from "@tributary/testing";
+import { parse } from "yaml";
+
+const kafka = { ...testKafka(), clientId: "cli-test" };
+const dir = tempDir("cli");
+const sink = new KafkajsSink(kafka);
+const policy = somePolicy();
+const frameId = `cam-01:${someBootId}:cam:7`;
+let gateway: SpawnedService;
+let url: string;
+
+const start = (...args: string[]) =>
+  spawnProcess({ name: "cli", main: "cli/dist/main.js", args, env: { TRIBUTARY_GATEWAY: url } });
+
+async function tributary(...args: string[]) {
+  const process = start(...args);
+  const { code } = await process.exited;
+  return { code, text: process.lines().join("\n") };
+}
+const put = <T>(topic: Topic<T>, value: T) =>
+  sink.send([{ topic: topic.name, key: "cam-01", value: topic.codec.encodeConfluent(value) }]);
+
+beforeAll(async () => {
+  const admin = new KafkajsAdmin(kafka);
+  await ensureTributaryTopics(admin, { partitions: 2 });
+  await admin.close();
+  const identity = { deviceId: "cam-01", frameSeq: 7n };
+  const escalated = somePrediction({ frameSeq: 7n, reason: "AMBIGUOUS", escalation: "QUEUED" });
+  await put(topics.policies, policy);
+  await put(topics.predictions, somePredictions({ deviceId: "cam-01", predictions: [escalated] }));
+  await put(topics.frames, someFrame(identity));
+  await put(topics.results, someResult(identity));
+  await put(topics.classifications, {
+    deviceId: "cam-01",
+    bootId: someBootId,
+    answers: [
+      someAnswer({ frameSeq: 7n, label: "dog", source: "CLOUD", settledBy: "CLOUD_ANSWER", cloudTarget: "default" }),
+    ],
+  });
+  gateway = await spawnService({
+    name: "gateway",
+    main: "services/gateway/dist/main.js",
+    dir: dir.path,
+    config: { kafka: { brokers: kafka.brokers, prefix: kafka.prefix }, http: { host: "127.0.0.1", port: 0 } },
+  });
+  url = `http://127.0.0.1:${gateway.ports.http}`;
+}, 60_000);
+
+afterAll(async () => {
+  await gateway.stop();
+  await sink.close();
+  dir.remove();
+}, 30_000);
+
+describe("tributary", () => {
+  test("registers, lists, describes and revokes devices", async () => {
+    expect((await tributary("get", "devices")).text).toContain("tributary devices register ID");
+    const registered = await tributary("devices", "register", "cam-01", "--hardware-class", "rpi5", "--site", "gate");
+    expect(registered).toMatchObject({ code: 0, text: expect.stringMatching(/Password: \S{30,}/) });
+    expect(await tributary("devices", "register", "cam-01")).toMatchObject({
+      code: 1,
+      text: expect.stringContaining("device-exists"),
+    });
+    const table = (await tributary("get", "devices", "--no-color")).text.split("\n");
+    expect(table[0]).toMatch(/^DEVICE +STATUS +HARDWARE +SITE +MODEL +SEEN$/);
+    expect(table[1]).toMatch(/^cam-01 +ACTIVE +rpi5 +gate +- +\d+s$/);
+    expect((await tributary("get", "devices", "-o", "name")).text).toBe("cam-01");
+    expect(JSON.parse((await tributary("-o", "json", "get", "devices")).text)).toMatchObject([{ site: "gate" }]);
+    expect(parse((await tributary("describe", "device", "cam-01", "-o", "yaml")).text).status).toBe("ACTIVE");
+    expect(await tributary("devices", "revoke", "cam-01")).toMatchObject({ code: 0 });
+    expect((await tributary("describe", "device", "cam-01")).text).toContain("REVOKED");
+  }, 30_000);
+
+  test("finds a policy by the beginning of its key", async () => {
+    expect((await tributary("get", "policies")).text).toContain(policy.modelDigest.slice(0, 12));
+    const { code, text } = await tributary("describe", "policy", policy.modelDigest.slice(0, 6));
+    expect(code).toBe(0);
+    expect(text).toContain("sent as AMBIGUOUS above 0.2");
+    expect((await tributary("describe", "policy", "nope")).code).toBe(3);
+  }, 30_000);
+
+  test("explains a frame with every number", async () => {
+    const { code, text } = await tributary("router", "explain", frameId);
+    expect(code).toBe(0);
+    for (const part of ["dog by CLOUD", "settled by CLOUD_ANSWER", "scoreMin", "samplePropensity", "P(edge right)"]) {
+      expect(text).toContain(part);
+    }
+    for (const part of ["jpegBytes", "costMicros", "cloud result: ANSWERED", "latencyMs", "deadlineMs"]) {
+      expect(text).toContain(part);
+    }
+    expect(JSON.parse((await tributary("router", "explain", frameId, "-o", "json")).text).answer.label).toBe("dog");
+    expect((await tributary("router", "explain", `cam-99:${someBootId}:cam:7`)).code).toBe(3);
+  }, 30_000);
+
+  test("tails answers until it has enough, or is interrupted", async () => {
+    const tail = start("frames", "tail", "--device", "cam-01", "--count", "2", "-o", "json");
+    let frameSeq = 100n;
+    await waitFor(
+      async () => {
+        const answers = [someAnswer({ frameSeq: frameSeq++ })];
+        await put(topics.classifications, { deviceId: "cam-01", bootId: someBootId, answers });
+        return !tail.alive();
+      },
+      { what: "the tail to end", everyMs: 100 },
+    );
+    expect((await tail.exited).code).toBe(0);
+    expect(tail.events()).toHaveLength(2);
+    const interrupted = start("frames", "tail");
+    await waitFor(() => interrupted.lines().length > 0, { what: "the head of the table" });
+    expect((await interrupted.kill("SIGINT")).code).toBe(0);
+  }, 30_000);
+
+  test.each([
+    [["frobnicate"], 2, "unknown command"],
+    [["get", "devices", "-o", "xml"], 2, "Allowed choices"],
+    [["router", "explain", "x"], 2, "not a frame id"],
+    [["describe", "device", "ghost"], 3, "device-unknown"],
+    [["get", "devices", "--gateway", "http://127.0.0.1:9"], 4, "TRIBUTARY_GATEWAY"],
+    [["--help"], 0, "Exit codes"],
+  ])("%j exits %i and says why", async (args, code, says) => {
+    const result = await tributary(...args);
+    expect(result.code).toBe(code);
+    expect(result.text).toContain(says);
+    expect(result.text).not.toMatch(/^ +at /m);
+  });
+});

@@ -1,0 +1,116 @@
+import { Command } from "commander";
+import type { Device, Page } from "../api.ts";
+import { type Context, contextOf, type Io } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { ago, short, type View } from "../output.ts";
+
+const viewOf = (now: number): View<Device> => ({
+  name: (device) => device.deviceId,
+  columns: [
+    { head: "DEVICE", of: (d) => d.deviceId },
+    { head: "STATUS", of: (d) => d.status },
+    { head: "HARDWARE", of: (d) => d.hardwareClass },
+    { head: "SITE", of: (d) => d.site },
+    { head: "MODEL", of: (d) => modelOf(d) },
+    { head: "SEEN", of: (d) => ago(d.lastSeenAt, now) },
+    { head: "AGENT", of: (d) => d.reported?.agentVersion, wide: true },
+    { head: "POLICY", of: (d) => short(d.reported?.policyVersion ?? ""), wide: true },
+    { head: "CAMERAS", of: (d) => d.reported?.cameras.join(","), wide: true },
+    { head: "CLOCK", of: (d) => d.reported?.clockState, wide: true },
+    { head: "REGISTERED", of: (d) => d.registeredAt, wide: true },
+  ],
+});
+
+const modelOf = (device: Device): string => {
+  const slot = device.reported?.slots.perception;
+  return slot === undefined ? "" : `${slot.modelName} ${slot.modelVersion}`;
+};
+
+export const getDevices = (io: Io): Command =>
+  new Command("devices")
+    .alias("device")
+    .description("the fleet: who is registered, what each runs, when it was last heard")
+    .option("--status <STATUS>", "ACTIVE or REVOKED")
+    .option("--site <SITE>", "only devices of this site")
+    .action(async (options: { status?: string; site?: string }, command: Command) => {
+      const { gateway, output } = contextOf(command, io);
+      const query = { status: options.status?.toUpperCase(), site: options.site };
+      const { items } = await gateway.call<Page<Device>>("api/v1/devices", { query });
+      output.list(items, viewOf(io.now()), "No devices. Register one: tributary devices register ID");
+    });
+
+export const describeDevice = (io: Io): Command =>
+  new Command("device")
+    .argument("<id>", "device id")
+    .description("everything known of one device")
+    .action(async (id: string, _options: object, command: Command) => {
+      const { gateway, output } = contextOf(command, io);
+      const device = await gateway.call<Device>(`api/v1/devices/${encodeURIComponent(id)}`);
+      output.one(device, device.deviceId, () => showDevice(device, { gateway, output, io }));
+    });
+
+export function devicesCommand(io: Io): Command {
+  const command = new Command("devices").description("register and revoke devices");
+  command
+    .command("register")
+    .argument("<id>", "a letter or digit, then up to 63 letters, digits, dashes and underscores")
+    .description("let a device connect; prints its password, this once")
+    .option("--hardware-class <CLASS>", "e.g. rpi4, rpi5, x64")
+    .option("--site <SITE>", "where it stands")
+    .action(async (deviceId: string, options: { hardwareClass?: string; site?: string }, command: Command) => {
+      const { gateway, output } = contextOf(command, io);
+      if (output.format === "name") {
+        throw new CliError(exitCodes.usage, "-o name would hide the password, which is shown only once; use -o json.");
+      }
+      const body = { deviceId, ...options };
+      const made = await gateway.call<Device & { password: string }>("api/v1/devices", { method: "POST", body });
+      output.one(made, deviceId, () => {
+        output.line(`${deviceId} is registered.`);
+        output.line(`Password: ${made.password}`);
+        output.line("Put it into the agent's file as mqtt.password; it cannot be shown again.");
+      });
+    });
+  command
+    .command("revoke")
+    .argument("<id>", "device id")
+    .description("a revoked device may not connect; it stays listed")
+    .action(async (id: string, _options: object, command: Command) => {
+      const { gateway, output } = contextOf(command, io);
+      const path = `api/v1/devices/${encodeURIComponent(id)}`;
+      const device = await gateway.call<Device>(path, { method: "DELETE" });
+      output.one(device, id, () => output.line(`${id} is revoked.`));
+    });
+  return command;
+}
+
+function showDevice(device: Device, { output, io }: Context): void {
+  output.pairs([
+    ["Device", device.deviceId],
+    ["Status", device.status],
+    ["Hardware", device.hardwareClass],
+    ["Site", device.site],
+    ["Registered", device.registeredAt],
+    ["Last seen", device.lastSeenAt === null ? null : `${device.lastSeenAt} (${ago(device.lastSeenAt, io.now())} ago)`],
+  ]);
+  const { reported } = device;
+  output.line();
+  if (reported === null) {
+    output.line("It has not reported what it runs.");
+    return;
+  }
+  output.line(output.style("bold", `Reported ${reported.reportedAt}`));
+  output.pairs(
+    [
+      ["Agent", reported.agentVersion],
+      ["Boot", reported.bootId],
+      ["Clock", reported.clockState],
+      ["Policy", reported.policyVersion],
+      ["Cameras", reported.cameras.join(", ")],
+      ["Schemas read", reported.acceptedSchemas.join(", ")],
+      ...Object.entries(reported.slots).map(
+        ([name, slot]) => [`Slot ${name}`, `${slot.modelName} ${slot.modelVersion} (${slot.modelDigest})`] as const,
+      ),
+    ],
+    "  ",
+  );
+}

@@ -1,0 +1,74 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { Answer } from "../api.ts";
+import { contextOf, type Io } from "../context.ts";
+import type { Output, View } from "../output.ts";
+
+const SOURCES = ["EDGE", "CLOUD"];
+const CAUSES = [
+  "KEPT",
+  "CLOUD_ANSWER",
+  "DEADLINE",
+  "DEADLINE_UNREACHABLE",
+  "FLEET_BUDGET",
+  "CLOUD_UNHEALTHY",
+  "CLOUD_FAILED",
+  "FRAME_REFUSED",
+  "DEVICE_DROPPED",
+];
+
+const view: View<Answer> = { name: (answer) => answer.frameId, columns: [] };
+
+type TailOptions = { device?: string; source?: string; settledBy?: string; count?: number };
+
+export function framesCommand(io: Io): Command {
+  const command = new Command("frames").description("final answers as they come");
+  command
+    .command("tail")
+    .description("follow final answers until interrupted; -o json gives one JSON document a line")
+    .option("--device <ID>", "only of this device")
+    .addOption(new Option("--source <SOURCE>", "whose answer").choices(SOURCES))
+    .addOption(new Option("--settled-by <CAUSE>", "what settled it").choices(CAUSES))
+    .option("--count <N>", "stop after N answers", positive)
+    .action(async (options: TailOptions, command: Command) => {
+      const { gateway, output } = contextOf(command, io);
+      const enough = new AbortController();
+      const signal = AbortSignal.any([io.signal, enough.signal]);
+      const query = { deviceId: options.device, source: options.source, settledBy: options.settledBy };
+      let left = options.count ?? Number.POSITIVE_INFINITY;
+      if (output.isForPeople) output.line(output.style("bold", HEAD));
+      for await (const event of gateway.events("api/v1/classifications/events", query, signal)) {
+        output.streamed(event as Answer, view, (answer) => rowOf(answer, output));
+        if (--left <= 0) break;
+      }
+      enough.abort();
+    });
+  return command;
+}
+
+const row = (cells: readonly [string, string, string, string, string, string, string]): string => {
+  const [time, frame, label, source, confidence, settledBy, latency] = cells;
+  return [time.padEnd(12), frame.padEnd(40), label.padEnd(12), source.padEnd(6), confidence.padEnd(6)]
+    .concat(settledBy.padEnd(20), latency.padStart(9))
+    .join("  ");
+};
+
+const HEAD = row(["TIME", "FRAME", "LABEL", "SOURCE", "CONF", "SETTLED BY", "LATENCY"]);
+
+function rowOf(answer: Answer, output: Output): string {
+  const text = row([
+    answer.answeredAt.slice(11, 23),
+    answer.frameId,
+    answer.label,
+    answer.source,
+    answer.confidence.toFixed(3),
+    answer.settledBy,
+    `${Math.round(answer.latencyMs)} ms`,
+  ]);
+  return answer.source === "CLOUD" ? output.style("cyan", text) : text;
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("a whole number from 1 is needed.");
+  return value;
+}

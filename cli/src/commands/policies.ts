@@ -1,0 +1,90 @@
+import { Command } from "commander";
+import type { Logistic, Page, Policy } from "../api.ts";
+import { contextOf, type Io } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { type Output, short, shown, type View } from "../output.ts";
+
+const view: View<Policy> = {
+  name: (policy) => policy.key,
+  columns: [
+    { head: "MODEL", of: (p) => short(p.modelDigest) },
+    { head: "TARGET", of: (p) => p.cloudTarget },
+    { head: "VERSION", of: (p) => short(p.policyVersion) },
+    { head: "SCORE MIN", of: (p) => p.scoreMin },
+    { head: "SHARE MAX", of: (p) => p.escalationShareMax },
+    { head: "DEADLINE", of: (p) => `${p.deadlineMs} ms` },
+    { head: "LOSS AT MOST", of: (p) => p.guarantee.epsilon },
+    { head: "CREATED", of: (p) => p.createdAt, wide: true },
+    { head: "KEY", of: (p) => p.key, wide: true },
+  ],
+};
+
+export const getPolicies = (io: Io): Command =>
+  new Command("policies")
+    .alias("policy")
+    .description("the routing policies in force")
+    .action(async (_options: object, command: Command) => {
+      const { gateway, output } = contextOf(command, io);
+      const { items } = await gateway.call<Page<Policy>>("api/v1/policies");
+      output.list(items, view, "No policies: no router has published one yet.");
+    });
+
+export const describePolicy = (io: Io): Command =>
+  new Command("policy")
+    .argument("<key>", "modelDigest|cloudTarget, or the beginning of it")
+    .description("one routing policy, whole")
+    .action(async (key: string, _options: object, command: Command) => {
+      const { gateway, output } = contextOf(command, io);
+      const { items } = await gateway.call<Page<Policy>>("api/v1/policies");
+      const policy = onlyOne(items, key);
+      output.one(policy, policy.key, () => showPolicy(policy, output));
+    });
+
+function onlyOne(policies: readonly Policy[], key: string): Policy {
+  const exact = policies.find((policy) => policy.key === key);
+  const [found, ...others] = exact === undefined ? policies.filter((p) => p.key.startsWith(key)) : [exact];
+  if (found === undefined) {
+    throw new CliError(exitCodes.notFound, `No policy's key begins with "${key}". See: tributary get policies -o name`);
+  }
+  if (others.length > 0) {
+    const keys = [found, ...others].map((policy) => `  ${policy.key}`).join("\n");
+    throw new CliError(exitCodes.usage, `"${key}" is the beginning of several keys:\n${keys}`);
+  }
+  return found;
+}
+
+export function showPolicy(policy: Policy, output: Output): void {
+  const { guarantee } = policy;
+  output.pairs([
+    ["Model", policy.modelDigest],
+    ["Cloud target", policy.cloudTarget],
+    ["Version", policy.policyVersion],
+    ["Created", policy.createdAt],
+    ["Temperature", policy.temperature],
+    ["Score", `sent as AMBIGUOUS above ${shown(policy.scoreMin)}`],
+    ["P(edge right)", logistic(policy.edgeRight, policy.features)],
+    ["P(cloud right)", logistic(policy.cloudRight, policy.features)],
+    [
+      "Priority labels",
+      policy.priorityLabels
+        .map((rule) => `${rule.label} from ${shown(rule.confidenceMin)}, weight ${shown(rule.weight)}`)
+        .join("; ") || "none",
+    ],
+    [
+      "Sample",
+      `pi at least ${shown(policy.samplePropensityMin)}, budget ${shown(policy.sampleBudget)}, mean uncertainty ${shown(policy.sampleUncertaintyMean)}`,
+    ],
+    [
+      "Bucket",
+      `${shown(policy.escalationShareMax)} of frames, burst ${policy.burstMs} ms, ${shown(policy.priorityReserve)} reserved for priority`,
+    ],
+    ["Deadline", `${policy.deadlineMs} ms from capture`],
+    [
+      "Guarantee",
+      `${guarantee.method}: loss rate at most ${shown(guarantee.epsilon)} with probability ${shown(1 - guarantee.delta)}; ${guarantee.losses} of ${guarantee.n} on validation, ${shown(guarantee.escalationShare)} sent`,
+    ],
+  ]);
+}
+
+const logistic = (model: Logistic, features: readonly string[]): string =>
+  [`bias ${shown(model.bias)}`, ...features.map((feature, i) => `${feature} x ${shown(model.weights[i])}`)].join(" + ");

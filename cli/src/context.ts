@@ -1,0 +1,28 @@
+/** What every command gets: the gateway and where to write, from the options that all commands share. */
+import type { Command } from "commander";
+import { GatewayClient } from "./gateway-client.ts";
+import { type Format, Output } from "./output.ts";
+
+export type Io = {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  /** Whether the output goes to a terminal that may have colours. */
+  readonly color: boolean;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly now: () => number;
+  /** Aborts when the user wants to stop. */
+  readonly signal: AbortSignal;
+};
+
+export type Context = { readonly gateway: GatewayClient; readonly output: Output; readonly io: Io };
+
+type SharedOptions = { gateway: string; token?: string; output: Format; color: boolean };
+
+export function contextOf(command: Command, io: Io): Context {
+  const options = command.optsWithGlobals<SharedOptions>();
+  return {
+    gateway: new GatewayClient({ url: options.gateway, token: options.token }),
+    output: new Output(options.output, options.color && io.color, io.stdout),
+    io,
+  };
+}

@@ -1,0 +1,122 @@
+/** The gateway's public API over HTTP. Every failure becomes a CliError that says what to do. */
+import { reasonOf } from "@tributary/kernel";
+import { EventReader } from "./event-reader.ts";
+import { CliError, type ExitCode, exitCodes } from "./exit-codes.ts";
+
+export type GatewayOptions = { readonly url: string; readonly token?: string | undefined };
+export type Query = Readonly<Record<string, string | undefined>>;
+type Call = { readonly method?: string; readonly query?: Query; readonly body?: unknown };
+
+const ANSWER_MS_MAX = 30_000;
+
+export class GatewayClient {
+  readonly #base: URL;
+  readonly #token: string | undefined;
+
+  constructor(options: GatewayOptions) {
+    const base = URL.parse(options.url);
+    if (base === null || !/^https?:$/.test(base.protocol)) {
+      throw new CliError(exitCodes.usage, `--gateway: "${options.url}" is not an http:// or https:// URL.`);
+    }
+    if (!base.pathname.endsWith("/")) base.pathname += "/";
+    this.#base = base;
+    this.#token = options.token;
+  }
+
+  async call<T>(path: string, call: Call = {}): Promise<T> {
+    const response = await this.#fetch(path, call, AbortSignal.timeout(ANSWER_MS_MAX));
+    const text = await response.text().catch((error: unknown) => {
+      throw this.#unreachable(error);
+    });
+    const body = parseJson(text);
+    if (!response.ok) throw this.#refused(response, body);
+    if (body === undefined) throw this.#notAGateway(response);
+    return body as T;
+  }
+
+  /** Events until the signal aborts. Their end without that is a failure. */
+  async *events(path: string, query: Query, signal: AbortSignal): AsyncGenerator<unknown> {
+    const response = await this.#fetch(path, { query }, signal).catch((error: unknown) => {
+      if (signal.aborted) return undefined;
+      throw error;
+    });
+    if (response === undefined) return;
+    if (!response.ok) throw this.#refused(response, parseJson(await response.text().catch(() => "")));
+    if (!response.headers.get("content-type")?.startsWith("text/event-stream") || response.body === null) {
+      throw this.#notAGateway(response);
+    }
+    const reader = new EventReader();
+    const decoder = new TextDecoder();
+    try {
+      for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+        for (const event of reader.push(decoder.decode(chunk, { stream: true }))) {
+          if (event.name === "classification") yield JSON.parse(event.data);
+          if (event.name === "dropped") throw new CliError(exitCodes.unreachable, "The gateway is shutting down.");
+        }
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error instanceof CliError ? error : this.#unreachable(error);
+    }
+    if (!signal.aborted)
+      throw new CliError(exitCodes.unreachable, `${this.#base.origin} ended the connection. Try again.`);
+  }
+
+  async #fetch(path: string, { method = "GET", query = {}, body }: Call, signal: AbortSignal): Promise<Response> {
+    const url = new URL(path, this.#base);
+    for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value);
+    try {
+      return await fetch(url, {
+        method,
+        signal,
+        headers: {
+          ...(this.#token !== undefined && { authorization: `Bearer ${this.#token}` }),
+          ...(body !== undefined && { "content-type": "application/json" }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
+  #unreachable(error: unknown): CliError {
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    const reason = (cause as { code?: unknown }).code ?? reasonOf(cause);
+    return new CliError(
+      exitCodes.unreachable,
+      `The gateway at ${this.#base.origin} cannot be reached: ${reason}. Is it running? Point --gateway or TRIBUTARY_GATEWAY at it.`,
+      { cause: error },
+    );
+  }
+
+  #notAGateway(response: Response): CliError {
+    const detail = `it answered ${response.status} without what was asked for`;
+    return new CliError(
+      exitCodes.failed,
+      `${this.#base.origin} is not a Tributary gateway: ${detail}. Check --gateway.`,
+    );
+  }
+
+  #refused(response: Response, body: unknown): CliError {
+    const problem = body as { code?: unknown; detail?: unknown } | undefined;
+    if (typeof problem?.code !== "string" || typeof problem.detail !== "string") return this.#notAGateway(response);
+    if (response.status === 401) {
+      return new CliError(exitCodes.failed, "The gateway wants a token: give --token or set TRIBUTARY_TOKEN.");
+    }
+    return new CliError(exitCodeOf(response.status), `${problem.detail} (${problem.code})`);
+  }
+}
+
+function exitCodeOf(status: number): ExitCode {
+  if (status === 404) return exitCodes.notFound;
+  return status === 400 ? exitCodes.usage : exitCodes.failed;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

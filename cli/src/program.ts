@@ -1,0 +1,46 @@
+/** The command tree. */
+import { Command, Option } from "commander";
+import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
+import { routerCommand } from "./commands/explain.ts";
+import { framesCommand } from "./commands/frames.ts";
+import { describePolicy, getPolicies } from "./commands/policies.ts";
+import type { Io } from "./context.ts";
+import { formats } from "./output.ts";
+
+const EXIT_CODES = `
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage
+  3  not found
+  4  the gateway cannot be reached
+
+Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, NO_COLOR`;
+
+export async function programOf(argv: readonly string[], io: Io): Promise<Command> {
+  const program = new Command("tributary")
+    .description("Looks into and manages a Tributary deployment through its gateway.")
+    .addOption(new Option("--gateway <URL>", "the gateway").env("TRIBUTARY_GATEWAY").default("http://127.0.0.1:8080"))
+    .addOption(new Option("--token <TOKEN>", "bearer token, where the gateway wants one").env("TRIBUTARY_TOKEN"))
+    .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(formats).default("table"))
+    .option("--no-color", "plain text")
+    .addHelpText("after", EXIT_CODES)
+    .configureHelp({ showGlobalOptions: true });
+  program.command("get").description("list devices or policies").addCommand(getDevices(io)).addCommand(getPolicies(io));
+  program
+    .command("describe")
+    .description("show one device or policy whole")
+    .addCommand(describeDevice(io))
+    .addCommand(describePolicy(io));
+  program.addCommand(devicesCommand(io)).addCommand(framesCommand(io)).addCommand(routerCommand(io));
+  const models = program.command("models").description("make model packages");
+  // It brings the model runtime along, which nobody else should wait for.
+  if (argv.includes("models")) models.addCommand((await import("./models-pack.ts")).modelsPackCommand());
+  return program;
+}
+
+/** Options that hold for all commands hold for those added later, too. */
+export function inheritAll(command: Command, settings: (command: Command) => void): void {
+  settings(command);
+  for (const inner of command.commands) inheritAll(inner, settings);
+}

@@ -1,0 +1,31 @@
+/** Runs one command line and says with which code to exit. Never throws, never shows a stack trace. */
+import { createRequire } from "node:module";
+import { Failure, reasonOf } from "@tributary/kernel";
+import { CommanderError } from "commander";
+import type { Io } from "./context.ts";
+import { CliError, type ExitCode, exitCodes } from "./exit-codes.ts";
+import { inheritAll, programOf } from "./program.ts";
+
+const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+
+export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
+  // Not an option of the program: `models pack` has a --version of its own.
+  if (argv[0] === "--version" || argv[0] === "-V") {
+    io.stdout(`${version}\n`);
+    return exitCodes.ok;
+  }
+  try {
+    const program = await programOf(argv, io);
+    inheritAll(program, (command) => {
+      command.exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr });
+    });
+    await program.parseAsync([...argv], { from: "user" });
+    return exitCodes.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage; // said already
+    io.stderr(`tributary: ${reasonOf(error)}\n`);
+    if (error instanceof CliError) return error.exitCode;
+    if (!(error instanceof Failure)) io.stderr("This was not foreseen; please report it.\n");
+    return exitCodes.failed;
+  }
+}
