@@ -2,7 +2,7 @@
  * Decides what becomes of one classified frame (METHODS C), with the device's own state: token bucket, triggers, sample key.
  * Time comes in; the only chance is the keyed draw, so a decision can be replayed (G10).
  */
-import { createHmac } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import type { RoutingPolicy } from "@tributary/contracts";
 import {
   type Bucket,
@@ -19,12 +19,13 @@ import type { Triggers } from "./triggers.ts";
 export type Decided = { readonly calibrated: Calibrated; readonly decision: DeviceDecision; readonly label: string };
 
 export class Decider {
-  readonly #sampleKey: Uint8Array;
+  /** Made once: from bytes, each draw would pay 15 µs for it. */
+  readonly #sampleKey: KeyObject;
   readonly #triggers: Triggers;
   #bucket: Bucket | undefined;
 
   constructor(sampleKey: Uint8Array, triggers: Triggers) {
-    this.#sampleKey = sampleKey;
+    this.#sampleKey = createSecretKey(sampleKey);
     this.#triggers = triggers;
   }
 

@@ -3,7 +3,8 @@
  *
  * J1. It follows segment lengths, so an embedded thumbnail's end marker does not end the frame.
  * J2. What is not a JPEG between frames (garbage, multipart headers) is skipped and counted; a frame that breaks off is
- *     dropped, counted, and the next start marker begins anew.
+ *     dropped, counted, and the next start marker begins anew; if it breaks off in its header, that marker is looked for
+ *     in what the header's lengths had swallowed, a bounded number of times.
  * J3. No frame takes more than `frameBytesMax`; a larger one is followed to its end without being kept, so that the next
  *     is found where it begins (G9).
  */
@@ -39,6 +40,7 @@ export class JpegSplitter {
   #parts: Buffer[] = [];
   #bytes = 0;
   #isOversized = false;
+  #hasScan = false;
   #skippedBytes = 0;
   #brokenFrames = 0;
   #oversizedFrames = 0;
@@ -56,11 +58,14 @@ export class JpegSplitter {
     };
   }
 
-  push(chunk: Buffer): void {
+  push(bytes: Buffer): void {
+    let chunk = bytes;
+    let rescans = RESCANS_MAX;
     // Where in this chunk the frame at hand begins; -1 while none is.
     let start = this.#inFrame ? 0 : -1;
     for (let at = 0; at < chunk.length; ) {
       const byte = chunk[at] as number;
+      let isBroken = false;
       switch (this.#state) {
         case "seek": {
           const next = chunk.indexOf(0xff, at);
@@ -83,7 +88,7 @@ export class JpegSplitter {
           break;
         case "marker":
           if (byte === 0xff) this.#state = "marker-code";
-          else start = this.#breakOff(); // J2
+          else isBroken = true; // J2
           break;
         case "marker-code":
           if (byte === 0xff) break; // fill byte
@@ -94,9 +99,10 @@ export class JpegSplitter {
             start = at + 1;
             this.#state = "marker";
           } else if (byte === TEM || isRestart(byte)) this.#state = "marker";
-          else if (byte === 0) start = this.#breakOff();
+          else if (byte === 0) isBroken = true;
           else {
             this.#isScanHeader = byte === SOS;
+            this.#hasScan ||= this.#isScanHeader;
             this.#state = "length-high";
           }
           break;
@@ -106,7 +112,7 @@ export class JpegSplitter {
           break;
         case "length-low":
           this.#left = (this.#left | byte) - 2;
-          if (this.#left < 0) start = this.#breakOff();
+          if (this.#left < 0) isBroken = true;
           else this.#endSegmentIfDone();
           break;
         case "segment": {
@@ -133,13 +139,22 @@ export class JpegSplitter {
           this.#state satisfies never;
       }
       at += 1;
+      if (!isBroken) continue;
+      const swallowed = this.#breakOff(chunk.subarray(start, at));
+      start = -1;
+      if (swallowed === undefined || rescans-- === 0) continue;
+      chunk = Buffer.concat([swallowed, chunk.subarray(at)]);
+      at = 0;
     }
     if (this.#inFrame && start >= 0) this.#keep(chunk.subarray(start));
   }
 
   /** The stream ended: a frame that is not whole never will be. */
   end(): void {
-    if (this.#inFrame) this.#breakOff();
+    for (let rescans = RESCANS_MAX; this.#inFrame && rescans > 0; rescans--) {
+      const swallowed = this.#breakOff(Buffer.alloc(0));
+      if (swallowed !== undefined) this.push(swallowed);
+    }
     this.#state = "seek";
   }
 
@@ -151,6 +166,7 @@ export class JpegSplitter {
     this.#parts = [SOI_BYTES];
     this.#bytes = SOI_BYTES.length;
     this.#isOversized = false;
+    this.#hasScan = false;
   }
 
   #endSegmentIfDone(): void {
@@ -158,12 +174,15 @@ export class JpegSplitter {
     else this.#state = this.#isScanHeader ? "scan" : "marker";
   }
 
-  #breakOff(): -1 {
+  /** J2. What of the frame may hold the next one: its header, without its own start. */
+  #breakOff(last: Buffer): Buffer | undefined {
+    const isHeader = !this.#hasScan && !this.#isOversized && this.#bytes + last.length <= RESCAN_BYTES_MAX;
+    const swallowed = isHeader ? Buffer.concat([...this.#parts.slice(1), last]) : undefined;
     this.#brokenFrames += 1;
     this.#parts = [];
     this.#bytes = 0;
     this.#state = "seek";
-    return -1;
+    return swallowed;
   }
 
   #end(chunk: Buffer, start: number, at: number): -1 {
@@ -188,4 +207,7 @@ export class JpegSplitter {
   }
 }
 
+/** A camera's header is a few hundred bytes, with a thumbnail some 64 kB. */
+const RESCAN_BYTES_MAX = 192 << 10;
+const RESCANS_MAX = 8;
 const SOI_BYTES = Buffer.from([0xff, SOI]);

@@ -143,7 +143,7 @@ export class OutboxEngine {
     this.#post({
       kind: "committed",
       items: this.#items,
-      stats: this.#stats(),
+      stats: this.stats(),
       dropped: this.#dropped,
       commitMs: performance.now() - startedMs,
     });
@@ -312,7 +312,7 @@ export class OutboxEngine {
     };
   }
 
-  #stats(): OutboxStats {
+  stats(): OutboxStats {
     return {
       frames: this.#plan.size,
       predictions: this.#fresh.length + this.#backlogCount,

@@ -1,0 +1,306 @@
+/** The agent as a process: real model, real camera program, real MQTT; through its public doors. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, test } from "@jest/globals";
+import { Classifications, DeviceReported, EdgeFrame, EdgePredictions, mqttTopics } from "@tributary/contracts";
+import { TinyBroker } from "./testing/tiny-broker.ts";
+
+const at = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+const MAIN = at("edge/agent/dist/main.js");
+const topics = mqttTopics();
+const DEVICE = "cam-01";
+
+let folder: string;
+let broker: TinyBroker;
+const children: ChildProcess[] = [];
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "tributary-agent-"));
+  broker = await TinyBroker.open();
+});
+
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+  await broker.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+type Running = { readonly child: ChildProcess; readonly http: string; readonly exit: Promise<number | null> };
+
+async function start(cameras: string, more = ""): Promise<Running> {
+  const file = join(folder, "agent.yaml");
+  writeFileSync(
+    file,
+    `deviceId: ${DEVICE}
+dataDir: ${folder}
+mqtt: { url: "${broker.url}", password: x }
+model: { package: ${at("models/edge-resnet8")} }
+predictions: { batchWaitMs: 100 }
+log: { level: warn }
+cameras: [${cameras}]
+${more}`,
+  );
+  const child = spawn(process.execPath, [MAIN, "--config", file], { stdio: ["ignore", "pipe", "inherit"] });
+  children.push(child);
+  const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
+  const port = await new Promise<number>((resolve, reject) => {
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+      const said = JSON.parse(line);
+      if (said.event === "ready") resolve(said.ports.http);
+    });
+    exit.then((code) => reject(new Error(`ended with ${code}`)));
+  });
+  return { child, http: `http://127.0.0.1:${port}`, exit };
+}
+
+type Status = {
+  readonly frames: number;
+  readonly unreadable: number;
+  readonly sent: Readonly<Record<string, number>>;
+  readonly outbox: {
+    readonly predictions: number;
+    readonly frames: number;
+    readonly unacked: number;
+    readonly uncommitted: number;
+  };
+  readonly model: { readonly pid: number; readonly losses: number };
+};
+const statusOf = async (agent: Running): Promise<Status> =>
+  (await fetch(`${agent.http}/v1/status`)).json() as Promise<Status>;
+
+async function until<T>(what: string, read: () => Promise<T> | T, holds: (value: T) => boolean): Promise<T> {
+  for (let i = 0; i < 500; i++) {
+    const value = await read();
+    if (holds(value)) return value;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(
+    `${what} did not come about: ${JSON.stringify(await read(), (_, v) => (typeof v === "bigint" ? String(v) : v))}`,
+  );
+}
+
+const upOf = (stream: "frames" | "predictions" | "reported") =>
+  broker.received.filter(({ topic }) => topic === topics.up(DEVICE, stream)).map(({ payload }) => payload);
+const predictions = () =>
+  upOf("predictions").flatMap((payload) => EdgePredictions.decodeSingleObject(payload).predictions);
+const isSettled = ({ outbox }: Status) =>
+  outbox.predictions + outbox.frames + outbox.unacked + outbox.uncommitted === 0;
+const processesOf = (pid: number | undefined): number[] => {
+  const listed = execFileSync("ps", ["-e", "-o", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
+  return listed
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .flatMap(([child, parent]) => (parent === pid ? [child as number] : []));
+};
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+test("every frame of the ledger is predicted once, sent ones with their image; triggers, answers and a clean end", async () => {
+  const ledger = join(folder, "ledger");
+  const agent = await start(
+    `{ id: front, kind: sheet, sheets: ${at("samples/cifar10-test")}, fps: 60, frames: 120, ledger: ${ledger} }`,
+  );
+  const trigger = await fetch(`${agent.http}/v1/trigger`, { method: "POST", body: '{"cameraId":"front","frames":5}' });
+  expect(trigger.status).toBe(202);
+  const reader = await fetch(`${agent.http}/v1/answers`);
+  await until(
+    "120 settled frames",
+    () => statusOf(agent),
+    (s) => s.frames === 120 && isSettled(s),
+  );
+
+  const lines = readFileSync(ledger, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const seen = predictions().sort((a, b) => Number(a.frameSeq - b.frameSeq));
+  expect(seen.map(({ frameSeq }) => Number(frameSeq))).toEqual(lines.map(({ n }) => n)); // G2
+  const frames = upOf("frames").map((payload) => EdgeFrame.decodeSingleObject(payload));
+  expect(frames.map(({ frameSeq }) => frameSeq).sort()).toEqual(
+    seen
+      .filter(({ escalation }) => escalation === "QUEUED")
+      .map(({ frameSeq }) => frameSeq)
+      .sort(),
+  );
+  expect(frames.filter(({ reason }) => reason === "PRIORITY").length).toBeGreaterThanOrEqual(5);
+  expect(frames.every(({ jpeg, frameSeq }) => jpeg.length === lines[Number(frameSeq) - 1].bytes)).toBe(true);
+  expect(lines[0].boot).toBe(String(frames[0]?.bootId));
+
+  const [reported] = upOf("reported").map((payload) => DeviceReported.decodeSingleObject(payload));
+  expect(reported).toMatchObject({
+    cameras: ["front"],
+    policyVersion: EdgePredictions.decodeSingleObject(upOf("predictions")[0] as Buffer).policyVersion,
+  });
+  expect(reported?.acceptedSchemas).toContain(Classifications.current.fingerprint);
+
+  // A final answer comes down and reaches local readers.
+  const { cameraId, frameSeq, bootId } = frames[0] as EdgeFrame;
+  await broker.publish(
+    topics.results(DEVICE),
+    Classifications.encodeSingleObject({ deviceId: DEVICE, bootId, answers: [finalAnswer(cameraId, frameSeq)] }),
+  );
+  const text = await readUntil(reader, "event: final");
+  expect(text).toContain("event: answer");
+  expect(text).toContain(`"frameId":"${DEVICE}:${bootId}:${cameraId}:${frameSeq}"`);
+  expect(await (await fetch(`${agent.http}/metrics`)).text()).toContain("tributary_agent_frames_total");
+
+  const pids = processesOf(agent.child.pid);
+  expect(pids.length).toBeGreaterThan(0);
+  agent.child.kill("SIGTERM");
+  expect(await agent.exit).toBe(0);
+  expect(pids.filter(isAlive)).toEqual([]);
+  expect(
+    broker.received
+      .filter(({ topic }) => topic === topics.availability(DEVICE))
+      .map(({ payload, retain }) => [String(payload), retain]),
+  ).toEqual([
+    ["online", true],
+    ["offline", true],
+  ]);
+}, 60_000);
+
+test("G4: offline it goes on answering, killed it leaves no process, and after the restart it owes nothing", async () => {
+  const camera = `{ id: front, kind: sheet, sheets: ${at("samples/cifar10-test")}, fps: 50 }`;
+  broker.hold = new Promise(() => undefined); // as the bridge while Kafka is away
+  const first = await start(camera);
+  await until(
+    "60 frames",
+    () => statusOf(first),
+    ({ frames, outbox }) => frames >= 60 && outbox.unacked > 0,
+  );
+  const { frames, outbox } = await statusOf(first);
+  const pids = processesOf(first.child.pid);
+  first.child.kill("SIGKILL");
+  await first.exit;
+  await until(
+    "no orphans",
+    () => pids.filter(isAlive),
+    (alive) => alive.length === 0,
+  );
+
+  broker.hold = Promise.resolve();
+  const second = await start("");
+  await until("an empty outbox", () => statusOf(second), isSettled);
+  const seen = new Set(predictions().map(({ frameSeq }) => Number(frameSeq)));
+  const owed = Array.from({ length: frames - outbox.uncommitted }, (_, i) => i + 1);
+  expect(owed.filter((n) => !seen.has(n))).toEqual([]); // G1
+  second.child.kill("SIGTERM");
+  expect(await second.exit).toBe(0);
+}, 60_000);
+
+test("a corrupt JPEG is named and counted, has no number, and the next frame is answered; a killed model comes back", async () => {
+  const golden = at("models/edge-resnet8/golden");
+  const good = readdirSync(golden)
+    .filter((name) => name.endsWith(".jpg"))
+    .slice(0, 3)
+    .map((name) => readFileSync(join(golden, name)));
+  const stream = join(folder, "stream.mjpeg");
+  const corrupt = Buffer.concat([(good[0] as Buffer).subarray(0, 30), Buffer.from([0xff, 0xd9])]);
+  writeFileSync(
+    stream,
+    Buffer.concat([
+      good[0] as Buffer,
+      Buffer.from("garbage"),
+      Buffer.from([0xff, 0xd8, 0xff, 0xd9]),
+      good[1] as Buffer,
+      corrupt,
+      good[2] as Buffer,
+    ]),
+  );
+  const command = `{ id: pipe, kind: command, command: [cat, ${stream}], restart: never, whenFull: wait }`;
+  const agent = await start(command);
+  const status = await until(
+    "3 frames",
+    () => statusOf(agent),
+    (s) => s.frames === 3 && isSettled(s),
+  );
+  expect(status.unreadable).toBeGreaterThanOrEqual(1);
+  expect(predictions().map(({ frameSeq }) => Number(frameSeq))).toEqual([1, 2, 3]);
+  const metrics = await (await fetch(`${agent.http}/metrics`)).text();
+  expect(metrics).toMatch(/tributary_agent_frames_unreadable_total\{cameraId="pipe",code="[a-z-]+"\} [1-9]/);
+  expect(metrics).toMatch(/tributary_agent_camera_refused_total\{cameraId="pipe",code="camera-garbage"\} [1-9]/);
+
+  process.kill(status.model.pid, "SIGKILL");
+  await until(
+    "another model",
+    () => statusOf(agent),
+    ({ model }) => model.losses === 1 && model.pid !== null && model.pid !== status.model.pid,
+  );
+  expect((await fetch(`${agent.http}/health/ready`)).status).toBe(200);
+}, 60_000);
+
+test("a wrong file is refused with every key named; a damaged package too", async () => {
+  const file = join(folder, "bad.yaml");
+  writeFileSync(
+    file,
+    "deviceId: '-x'\ndataDir: /tmp\nmqtt: { url: http://x, password: x }\nmodel: { package: /nowhere }\nsurprise: 1\n",
+  );
+  const check = (path: string) => {
+    try {
+      execFileSync(process.execPath, [MAIN, "--config", path, "--check"], { encoding: "utf8", stdio: "pipe" });
+      return { code: 0, text: "" };
+    } catch (error) {
+      const { status, stderr } = error as { status: number; stderr: string };
+      return { code: status, text: stderr };
+    }
+  };
+  const bad = check(file);
+  expect(bad.code).toBe(2);
+  for (const key of ["deviceId", "mqtt.url", "surprise"]) expect(bad.text).toContain(key);
+  writeFileSync(
+    file,
+    `deviceId: x\ndataDir: ${folder}\nmqtt: { url: "mqtt://x", password: x }\nmodel: { package: ${at("models/cloud-vgg")} }\ncameras: [{ id: a, kind: folder, folder: /nowhere }]\n`,
+  );
+  const second = check(file);
+  expect(second.code).toBe(2);
+  expect(second.text).toContain("not an edge package");
+  expect(second.text).toContain("cameras.0.folder");
+}, 60_000);
+
+async function readUntil(response: Response, wanted: string): Promise<string> {
+  const reader = response.body?.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  while (!text.includes(wanted) || !text.endsWith("\n\n")) {
+    const chunk = await reader?.read();
+    if (chunk === undefined || chunk.done) break;
+    text += decoder.decode(chunk.value);
+  }
+  await reader?.cancel();
+  return text;
+}
+
+const finalAnswer = (cameraId: string, frameSeq: bigint): Classifications["answers"][number] => ({
+  cameraId,
+  frameSeq,
+  label: "cat",
+  source: "CLOUD",
+  confidence: 0.9,
+  reason: "AMBIGUOUS",
+  settledBy: "CLOUD_ANSWER",
+  edgeLabel: "dog",
+  edgeConfidence: 0.5,
+  edgeMargin: 0.1,
+  score: 0.2,
+  cloudLabel: "cat",
+  cloudTarget: "default",
+  modelDigest: "a".repeat(64),
+  policyVersion: "b".repeat(64),
+  arm: "default",
+  sampleCorrectness: 0.6,
+  samplePropensity: 0.1,
+  sampleDrawn: false,
+  capturedAt: null,
+  latencyMs: 120,
+  costMicros: 120n,
+  traceparent: null,
+});

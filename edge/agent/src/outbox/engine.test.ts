@@ -1,0 +1,258 @@
+/** The outbox against a hostile world, over seeds: connections end at any moment, acknowledgements get lost, the process is
+ * killed between commits, time passes. What a broker saw must still be what was committed. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { EdgeFrame, EdgePredictions } from "@tributary/contracts";
+import { type Random, seededRandom } from "@tributary/kernel";
+import { frameItem, limits } from "../testing/items.ts";
+import type { DeviceTime } from "./age.ts";
+import { OutboxEngine } from "./engine.ts";
+import type { FrameItem, FromOutbox, OutboxLimits, RecordKey } from "./rows.ts";
+
+// Here a process dies, not the power: memory will do, and is not slowed by other tests' disks.
+const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "tributary-outbox-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+type Sent = Extract<FromOutbox, { kind: "send" }>;
+
+/** A device, its broker and the wire between them, driven by hand. */
+class World {
+  readonly random: Random;
+  readonly file: string;
+  readonly limits: OutboxLimits;
+  nowMs = 1_000;
+  machineBoot = "boot-1";
+  epoch = 0;
+  online = false;
+  engine: OutboxEngine;
+  bootId = "";
+  /** By name of the item's frame, once its commit was told. */
+  readonly committed = new Map<string, FrameItem>();
+  readonly received: { readonly key: RecordKey; readonly bytes: string; readonly bootId: string }[] = [];
+  #uncommitted: FrameItem[] = [];
+  #items = 0;
+  #wire: Sent[] = [];
+  #bootIds = new Map<number, string>();
+  dropped = 0;
+
+  constructor(seed: number, changed: Partial<OutboxLimits> = {}) {
+    this.random = seededRandom(seed);
+    this.file = join(folder, `${seed}-${Object.keys(changed).join("-")}.sqlite`);
+    this.limits = { ...limits, ...changed };
+    this.engine = this.boot();
+  }
+
+  time(): DeviceTime {
+    return { machineBoot: this.machineBoot, monotonicMs: this.nowMs, wallMs: null };
+  }
+
+  boot(): OutboxEngine {
+    this.#uncommitted = [];
+    this.#items = 0;
+    this.#wire = [];
+    this.online = false;
+    this.engine = new OutboxEngine(
+      { file: this.file, deviceId: "cam", limits: this.limits },
+      () => this.time(),
+      (message) => this.#hear(message),
+    );
+    return this.engine;
+  }
+
+  append(items: readonly FrameItem[]): void {
+    this.#uncommitted.push(...items);
+    this.engine.receive({ kind: "append", items });
+  }
+
+  connect(): void {
+    this.online = true;
+    this.#wire = [];
+    this.engine.receive({ kind: "link", online: true, epoch: ++this.epoch });
+  }
+
+  disconnect(): void {
+    this.online = false;
+    this.deliver(Math.floor(this.random() * (this.#wire.length + 1)), 0.5);
+    this.#wire = [];
+    this.engine.receive({ kind: "link", online: false, epoch: this.epoch });
+  }
+
+  /** The broker takes the first `count` records off the wire; each acknowledgement arrives with this probability. */
+  deliver(count = this.#wire.length, acked = 1): void {
+    for (const { key, payload, epoch } of this.#wire.splice(0, count)) {
+      const bootId = this.#bootIds.get(key.boot) ?? "";
+      this.received.push({ key, bytes: Buffer.from(payload).toString("latin1"), bootId });
+      if (this.random() < acked) this.engine.receive({ kind: "settled", key, acked: true, epoch });
+    }
+  }
+
+  nameOf(item: FrameItem): string {
+    return `${this.bootId}/${item.body.frameSeq}`;
+  }
+
+  #hear(message: FromOutbox): void {
+    if (message.kind === "opened") {
+      this.bootId = message.opened.bootId;
+      this.#bootIds.set(message.opened.boot, message.opened.bootId);
+    } else if (message.kind === "committed") {
+      for (const item of this.#uncommitted.splice(0, message.items - this.#items)) {
+        this.committed.set(this.nameOf(item), item);
+      }
+      this.#items = message.items;
+      this.dropped += message.dropped.length;
+    } else if (message.kind === "send" && this.online && message.epoch === this.epoch) {
+      this.#wire.push(message);
+    } else if (message.kind === "failed") throw new Error(message.message);
+  }
+}
+
+/** What the broker must have seen of all that was committed. */
+function judge(world: World): readonly string[] {
+  const wrong: string[] = [];
+  const bytesOf = new Map<string, string>();
+  const seqsOf = new Map<string, number[]>();
+  const predicted = new Map<string, string>();
+  const framesSent = new Set<string>();
+  for (const { key, bytes } of world.received) {
+    const name = `${key.boot}/${key.stream}/${key.seq}`;
+    const before = bytesOf.get(name);
+    if (before !== undefined && before !== bytes) wrong.push(`${name}: a resend differs`);
+    if (before !== undefined) continue;
+    bytesOf.set(name, bytes);
+    const stream = `${key.boot}/${key.stream}`;
+    seqsOf.set(stream, [...(seqsOf.get(stream) ?? []), key.seq]);
+    const payload = Buffer.from(bytes, "latin1");
+    if (key.stream === "frames") {
+      const frame = EdgeFrame.decodeSingleObject(payload);
+      framesSent.add(`${frame.bootId}/${frame.frameSeq}`);
+      if (frame.ageMs > frame.deadlineMs && !frame.sampleDrawn) wrong.push(`${name}: left expired`);
+    } else if (key.stream === "predictions") {
+      const batch = EdgePredictions.decodeSingleObject(payload);
+      for (const prediction of batch.predictions) {
+        const frame = `${batch.bootId}/${prediction.frameSeq}`;
+        if (predicted.has(frame)) wrong.push(`${frame}: in two prediction records`); // O4
+        predicted.set(frame, prediction.escalation);
+      }
+    }
+  }
+  for (const [stream, seqs] of seqsOf) {
+    // G3: first arrivals are 1, 2, 3, ... without a gap.
+    if (seqs.some((seq, i) => seq !== i + 1)) wrong.push(`${stream}: arrived as ${seqs.join(" ")}`);
+  }
+  for (const [frame, item] of world.committed) {
+    const escalation = predicted.get(frame);
+    if (escalation === undefined) wrong.push(`${frame}: committed and lost`); // G1
+    if (item.jpeg === null && framesSent.has(frame)) wrong.push(`${frame}: kept and sent`);
+    if (item.jpeg !== null && escalation === "NONE") wrong.push(`${frame}: wanted and said to be kept`);
+    if (escalation === "DROPPED" && framesSent.has(frame)) wrong.push(`${frame}: dropped and sent`);
+  }
+  return wrong;
+}
+
+function live(world: World, steps: number): void {
+  const { random } = world;
+  let frameSeq = 0;
+  for (let step = 0; step < steps; step++) {
+    world.nowMs += random() * (random() < 0.05 ? 5_000 : 150);
+    const dice = random();
+    if (dice < 0.55) {
+      const count = 1 + Math.floor(random() * 8);
+      world.append(
+        Array.from({ length: count }, () => {
+          const reason = (["NONE", "NONE", "AMBIGUOUS", "PRIORITY", "SAMPLE"] as const)[Math.floor(random() * 5)];
+          const drawn = reason === "SAMPLE" || (reason !== "NONE" && random() < 0.1);
+          return frameItem({
+            captured: world.time(),
+            frameSeq: ++frameSeq,
+            ...(reason !== undefined && { reason }),
+            drawn,
+            score: random(),
+            policyVersion: (random() < 0.9 ? "c" : "d").repeat(64),
+          });
+        }),
+      );
+    } else if (dice < 0.65) {
+      if (world.online) world.disconnect();
+      else world.connect();
+    } else if (dice < 0.68) {
+      // kill -9, and now and then a power cut.
+      if (random() < 0.3) {
+        world.machineBoot += "'";
+        world.nowMs = random() * 1_000;
+      }
+      world.boot();
+      frameSeq = 0;
+    } else if (world.online) {
+      world.deliver(Math.floor(random() * 6), 0.9);
+    }
+    if (random() < 0.7) world.engine.tick();
+  }
+}
+
+function drain(world: World): void {
+  if (world.online) world.disconnect();
+  world.connect();
+  for (let i = 0; i < 400; i++) {
+    world.nowMs += 100;
+    world.engine.tick();
+    world.deliver();
+  }
+}
+
+describe("outbox engine", () => {
+  test.each(Array.from({ length: 25 }, (_, i) => i + 1))(
+    "seed %i: nothing committed is lost, repeated as another, or out of order",
+    (seed) => {
+      const world = new World(seed);
+      live(world, 250);
+      drain(world);
+      expect(world.committed.size).toBeGreaterThan(50);
+      expect(judge(world)).toEqual([]);
+      expect(world.engine.stats()).toMatchObject({ frames: 0, predictions: 0, unacked: 0, bytes: 0 }); // G1: acked rows go
+    },
+  );
+
+  test.each(Array.from({ length: 10 }, (_, i) => i + 100))(
+    "seed %i: a small outbox drops images, never answers",
+    (seed) => {
+      const world = new World(seed, { bytesMax: 6_000 });
+      live(world, 250);
+      drain(world);
+      expect(judge(world)).toEqual([]);
+      expect(world.dropped).toBeGreaterThan(0);
+    },
+  );
+
+  test("an expired frame leaves as a prediction only; a drawn one keeps its image", () => {
+    const world = new World(1_000);
+    world.append([
+      frameItem({ captured: world.time(), frameSeq: 1, reason: "AMBIGUOUS", deadlineMs: 1_000 }),
+      frameItem({ captured: world.time(), frameSeq: 2, reason: "SAMPLE", drawn: true, deadlineMs: 1_000 }),
+    ]);
+    world.engine.tick();
+    world.nowMs += 1_500;
+    world.connect();
+    drain(world);
+    expect(world.received.filter(({ key }) => key.stream === "frames").length).toBe(1);
+    const batch = EdgePredictions.decodeSingleObject(
+      Buffer.from(world.received.find(({ key }) => key.stream === "predictions")?.bytes ?? "", "latin1"),
+    );
+    expect(batch.predictions.map(({ escalation, dropReason }) => [escalation, dropReason])).toEqual([
+      ["DROPPED", "EXPIRED"],
+      ["QUEUED", "NONE"],
+    ]);
+    expect(batch.predictions[0]?.ageMs).toBeGreaterThanOrEqual(1_500);
+  });
+
+  test("a frame too large to send is answered by its prediction", () => {
+    const world = new World(1_001, { frameBytesMax: 400 });
+    world.append([frameItem({ captured: world.time(), frameSeq: 1, reason: "PRIORITY", jpegBytes: 401 })]);
+    world.engine.tick();
+    drain(world);
+    const [record] = world.received.filter(({ key }) => key.stream === "predictions");
+    const [prediction] = EdgePredictions.decodeSingleObject(Buffer.from(record?.bytes ?? "", "latin1")).predictions;
+    expect(prediction).toMatchObject({ reason: "PRIORITY", escalation: "DROPPED", dropReason: "FRAME_TOO_LARGE" });
+  });
+});

@@ -1,0 +1,70 @@
+/** Builders of outbox items for this package's tests. */
+import type { Captured } from "../outbox/age.ts";
+import type { EscalationReason, FrameItem, OutboxLimits, PredictionBody } from "../outbox/rows.ts";
+
+export const MODEL_DIGEST = "a".repeat(64);
+
+export const limits: OutboxLimits = {
+  bytesMax: 1 << 20,
+  frameBytesMax: 50_000,
+  batchMax: 16,
+  batchWaitMs: 200,
+  commitMs: 100,
+  commitFrames: 64,
+  windowRecords: 4,
+  windowBytes: 1 << 20,
+  reportsMax: 8,
+};
+
+export type FrameWish = {
+  readonly captured: Captured;
+  readonly frameSeq: number;
+  readonly reason?: EscalationReason;
+  readonly drawn?: boolean;
+  readonly score?: number;
+  readonly deadlineMs?: number;
+  readonly jpegBytes?: number;
+  readonly policyVersion?: string;
+};
+
+/** QUEUED when it has a reason, else kept. */
+export function frameItem(wish: FrameWish): FrameItem {
+  const reason = wish.reason ?? "NONE";
+  const body: PredictionBody = {
+    cameraId: "front",
+    frameSeq: wish.frameSeq,
+    label: "cat",
+    confidence: 0.75,
+    margin: 0.5,
+    entropy: 0.7,
+    score: wish.score ?? 0.1,
+    latencyMs: 3,
+    capturedAt: wish.captured.wallMs,
+    reason,
+    deadlineMs: wish.deadlineMs ?? 2_000,
+    sampleCorrectness: 0.9,
+    samplePropensity: 0.05,
+    sampleDrawn: wish.drawn ?? false,
+  };
+  const policyVersion = wish.policyVersion ?? "c".repeat(64);
+  const isQueued = reason !== "NONE";
+  return {
+    kind: "frame",
+    captured: wish.captured,
+    decidedBy: { modelDigest: MODEL_DIGEST, preprocessingDigest: "b".repeat(64), policyVersion, arm: "default" },
+    body,
+    escalation: isQueued ? "QUEUED" : "NONE",
+    dropReason: "NONE",
+    jpeg: isQueued ? jpegOf(wish.frameSeq, wish.jpegBytes ?? 500) : null,
+    traceparent: null,
+  };
+}
+
+/** Starts and ends as a JPEG; the rest tells which it is. */
+export function jpegOf(seed: number, bytes: number): Buffer {
+  const jpeg = Buffer.alloc(bytes, seed % 251);
+  jpeg.writeUInt16BE(0xffd8, 0);
+  jpeg.writeUInt32BE(seed, 2);
+  jpeg.writeUInt16BE(0xffd9, bytes - 2);
+  return jpeg;
+}
