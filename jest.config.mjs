@@ -25,6 +25,6 @@ export default {
       testPathIgnorePatterns: ["/node_modules/", "\\.integration\\.test\\.ts$", "<rootDir>/e2e/"],
     },
     { ...base, ...serial, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
-    { ...base, ...serial, displayName: "e2e", testMatch: ["<rootDir>/e2e/src/**/*.e2e.test.ts"] },
+    { ...base, ...serial, displayName: "e2e", testMatch: ["<rootDir>/e2e/src/**/*.test.ts"] },
   ],
 };

@@ -8,5 +8,7 @@ if (!["bench", "chaos"].includes(kind)) {
   process.exit(2);
 }
 bootstrap({ kafka: kind === "chaos" })
-  .then(({ node }) => hand(node, [join(root, kind, "dist/main.js"), ...args]))
+  .then(({ node }) =>
+    hand(node, ["--disable-warning=TimeoutNegativeWarning", join(root, kind, "dist/main.js"), ...args]),
+  )
   .then((code) => process.exit(code), exitOnError);
