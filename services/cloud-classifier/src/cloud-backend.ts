@@ -3,7 +3,8 @@
  * follow behind the same lines.
  *
  * P1. `classify` gives one outcome a frame, in order, and does not reject: a dead backend is an outcome.
- * P2. It is over by `deadline` or when `signal` aborts, whichever comes first.
+ * P2. It begins nothing and waits for nothing beyond `deadline` and ends when `signal` aborts. An answer already being
+ *     computed may come late: it still tells the router how slow the cloud is.
  */
 import type { Instant } from "@tributary/kernel";
 

@@ -15,6 +15,7 @@ const onnxTarget = z.strictObject({
   /** What may wait for the backend; beyond it ordinary frames are shed (G9). */
   queueFramesMax: positive.max(100_000).default(512),
   queueBytesMax: positive.default(128 * 1024 * 1024),
+  /** A model that answers nothing for so long is ended and loaded again. */
   callMsMax: positive.max(600_000).default(10_000),
   /** Millionths of the currency in which costs are told. */
   costMicrosPerCall: z.number().int().min(0).default(0),

@@ -27,7 +27,7 @@ export type TargetOptions = {
   readonly backend: CloudBackend;
   readonly limits: BatcherLimits;
   readonly costMicrosPerCall: number;
-  /** No call lasts longer, whatever the deadlines say. */
+  /** The deadline of a call whose frames have none that counts. */
   readonly callMsMax: number;
   readonly clock: Clock;
   readonly onBatch: (event: { readonly target: string; readonly frames: number; readonly ms: number }) => void;
@@ -116,7 +116,8 @@ export class Target {
     const { signal } = this.#stop;
     if (first.kind !== "failed") return { kind: "outcome", outcome: first, attempts: 1 };
     if (signal.aborted) return CLOSING;
-    if (!first.again) return { kind: "outcome", outcome: first, attempts: 1 };
+    const isLate = !entry.keepExpired && entry.deadlineAt <= this.#options.clock.now();
+    if (!first.again || isLate) return { kind: "outcome", outcome: first, attempts: 1 };
     const [second = MISSING] = await this.#classify([entry]); // T2
     if (second.kind === "failed" && signal.aborted) return CLOSING;
     return { kind: "outcome", outcome: second, attempts: 2 };

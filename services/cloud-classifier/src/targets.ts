@@ -48,7 +48,7 @@ function startBackend(target: string, config: TargetConfig, context: TargetsCont
   switch (config.backend) {
     case "onnx":
       return OnnxBackend.start({
-        host: new OnnxModelHost(loadPackage),
+        host: new OnnxModelHost(loadPackage, { answerMsMax: config.callMsMax }),
         packageDir: config.package,
         threads: config.threads,
         clock,

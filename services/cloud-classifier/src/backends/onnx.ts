@@ -2,7 +2,7 @@
  * The local backend: one verified package in one child process.
  *
  * O1. A child that dies is loaded again with backoff; until then calls wait, but never beyond their deadline.
- * O2. A call over its deadline means a stuck child: it is closed, and O1 brings another.
+ * O2. A child that is asked and answers nothing for too long is ended by its host; O1 brings another.
  */
 import type { InferenceResult, LoadedModel, ModelHost } from "@tributary/inference";
 import { type Backoff, backoffMs, type Clock, type Random, reasonOf } from "@tributary/kernel";
@@ -56,25 +56,18 @@ export class OnnxBackend implements CloudBackend {
   async classify(batch: readonly CloudFrame[], context: CallContext): Promise<readonly CloudOutcome[]> {
     const all = (outcome: CloudOutcome) => batch.map(() => outcome);
     const { clock } = this.#options;
-    const over = AbortSignal.any([context.signal, AbortSignal.timeout(Math.max(1, context.deadline - clock.now()))]);
-    const model = await this.#whenLoaded(over);
+    const late = AbortSignal.timeout(Math.max(1, context.deadline - clock.now()));
+    const model = await this.#whenLoaded(AbortSignal.any([context.signal, late]));
     if (model === undefined) {
       return all({ kind: "failed", code: "backend-unavailable", message: "the model is not loaded", again: false });
     }
     try {
-      const results = await orAborted(model.inferBatch(batch.map((frame) => frame.jpeg)), over);
+      const results = await orAborted(model.inferBatch(batch.map((frame) => frame.jpeg)), context.signal);
       return results.map((result) => outcomeOf(model, result));
     } catch (error) {
-      if (!over.aborted) {
-        return all({ kind: "failed", code: "model-host-exited", message: reasonOf(error), again: true });
-      }
-      this.#discard(model); // O2
-      return all({
-        kind: "failed",
-        code: "backend-timeout",
-        message: "the model did not answer in time",
-        again: false,
-      });
+      // Its `exited` may tell a moment later; a second attempt must wait for the next model.
+      if (!context.signal.aborted && this.#model === model) this.#model = undefined;
+      return all({ kind: "failed", code: "model-host-exited", message: reasonOf(error), again: true }); // O2
     }
   }
 
@@ -118,11 +111,6 @@ export class OnnxBackend implements CloudBackend {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  #discard(model: LoadedModel): void {
-    if (this.#model === model) this.#model = undefined;
-    void model.close().catch(() => {});
-  }
-
   async #whenLoaded(signal: AbortSignal): Promise<LoadedModel | undefined> {
     while (this.#model === undefined && !signal.aborted && !this.#stop.signal.aborted) {
       const loaded = new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -133,7 +121,10 @@ export class OnnxBackend implements CloudBackend {
 }
 
 function outcomeOf(model: LoadedModel, result: InferenceResult): CloudOutcome {
-  if (!result.ok) return { kind: "refused", code: result.code, message: result.message };
+  if (!result.ok) {
+    const { code, message } = result;
+    return code === "model-busy" ? { kind: "failed", code, message, again: true } : { kind: "refused", code, message };
+  }
   const { labelIndex, confidence, margin } = calibrated(result.inference.logits, model.temperature);
   const label = model.labels[labelIndex];
   if (label === undefined) {
