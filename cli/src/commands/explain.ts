@@ -51,7 +51,7 @@ function showExplanation(explanation: Explanation, output: Output): void {
   part(output, "Final answer", answer);
   if (policy !== null) {
     heading(output, "Policy of the device");
-    showPolicy(policy, output);
+    showPolicy(policy, output, "  ");
   }
   if (explanation.timeline.length > 0) {
     heading(output, "Timeline");
@@ -71,23 +71,18 @@ function showExplanation(explanation: Explanation, output: Output): void {
 }
 
 /** How long the cloud had. */
-function budgetOf(request: Readonly<Record<string, unknown>>): { remainingMs?: number } {
-  const { deadlineAt, requestedAt } = request;
-  return typeof deadlineAt === "number" && typeof requestedAt === "number"
-    ? { remainingMs: deadlineAt - requestedAt }
-    : {};
+function budgetOf({ deadlineAt, requestedAt }: Readonly<Record<string, unknown>>): { remainingMs: number } {
+  return { remainingMs: Date.parse(String(deadlineAt)) - Date.parse(String(requestedAt)) };
 }
 
-const TIMES = new Set(["deadlineAt", "requestedAt", "capturedAt"]);
+/** Said once, above. */
+const IDENTITY = new Set(["frameId", "deviceId", "bootId", "cameraId", "frameSeq"]);
 
 function part(output: Output, title: string, values: Readonly<Record<string, unknown>> | null): void {
   if (values === null) return;
   heading(output, title);
   output.pairs(
-    Object.entries(values).map(
-      ([name, value]) =>
-        [name, TIMES.has(name) && typeof value === "number" ? new Date(value).toISOString() : value] as const,
-    ),
+    Object.entries(values).filter(([name]) => !IDENTITY.has(name)),
     "  ",
   );
 }

@@ -53,37 +53,40 @@ function onlyOne(policies: readonly Policy[], key: string): Policy {
   return found;
 }
 
-export function showPolicy(policy: Policy, output: Output): void {
+export function showPolicy(policy: Policy, output: Output, indent = ""): void {
   const { guarantee } = policy;
-  output.pairs([
-    ["Model", policy.modelDigest],
-    ["Cloud target", policy.cloudTarget],
-    ["Version", policy.policyVersion],
-    ["Created", policy.createdAt],
-    ["Temperature", policy.temperature],
-    ["Score", `sent as AMBIGUOUS above ${shown(policy.scoreMin)}`],
-    ["P(edge right)", logistic(policy.edgeRight, policy.features)],
-    ["P(cloud right)", logistic(policy.cloudRight, policy.features)],
+  output.pairs(
     [
-      "Priority labels",
-      policy.priorityLabels
-        .map((rule) => `${rule.label} from ${shown(rule.confidenceMin)}, weight ${shown(rule.weight)}`)
-        .join("; ") || "none",
+      ["Model", policy.modelDigest],
+      ["Cloud target", policy.cloudTarget],
+      ["Version", policy.policyVersion],
+      ["Created", policy.createdAt],
+      ["Temperature", policy.temperature],
+      ["Score", `sent as AMBIGUOUS above ${shown(policy.scoreMin)}`],
+      ["P(edge right)", logistic(policy.edgeRight, policy.features)],
+      ["P(cloud right)", logistic(policy.cloudRight, policy.features)],
+      [
+        "Priority labels",
+        policy.priorityLabels
+          .map((rule) => `${rule.label} from ${shown(rule.confidenceMin)}, weight ${shown(rule.weight)}`)
+          .join("; ") || "none",
+      ],
+      [
+        "Sample",
+        `pi at least ${shown(policy.samplePropensityMin)}, budget ${shown(policy.sampleBudget)}, mean uncertainty ${shown(policy.sampleUncertaintyMean)}`,
+      ],
+      [
+        "Bucket",
+        `${shown(policy.escalationShareMax)} of frames, burst ${policy.burstMs} ms, ${shown(policy.priorityReserve)} reserved for priority`,
+      ],
+      ["Deadline", `${policy.deadlineMs} ms from capture`],
+      [
+        "Guarantee",
+        `${guarantee.method}: loss rate at most ${shown(guarantee.epsilon)} with probability ${shown(1 - guarantee.delta)}; ${guarantee.losses} of ${guarantee.n} on validation, ${shown(guarantee.escalationShare)} sent`,
+      ],
     ],
-    [
-      "Sample",
-      `pi at least ${shown(policy.samplePropensityMin)}, budget ${shown(policy.sampleBudget)}, mean uncertainty ${shown(policy.sampleUncertaintyMean)}`,
-    ],
-    [
-      "Bucket",
-      `${shown(policy.escalationShareMax)} of frames, burst ${policy.burstMs} ms, ${shown(policy.priorityReserve)} reserved for priority`,
-    ],
-    ["Deadline", `${policy.deadlineMs} ms from capture`],
-    [
-      "Guarantee",
-      `${guarantee.method}: loss rate at most ${shown(guarantee.epsilon)} with probability ${shown(1 - guarantee.delta)}; ${guarantee.losses} of ${guarantee.n} on validation, ${shown(guarantee.escalationShare)} sent`,
-    ],
-  ]);
+    indent,
+  );
 }
 
 const logistic = (model: Logistic, features: readonly string[]): string =>

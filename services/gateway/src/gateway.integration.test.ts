@@ -197,7 +197,7 @@ test("an explanation joins everything Kafka has of a frame", async () => {
   expect(body).toMatchObject({
     prediction: { frameSeq: "7", reason: "AMBIGUOUS", modelDigest: prediction ? policy.modelDigest : "" },
     frame: { jpegBytes: 4 },
-    request: { lane: "high", target: "default" },
+    request: { lane: "high", target: "default", deadlineAt: expect.stringMatching(/Z$/) },
     result: { outcome: "ANSWERED", costMicros: 120 },
     answer: { settledBy: "CLOUD_ANSWER" },
     missing: [],

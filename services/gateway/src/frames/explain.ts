@@ -191,12 +191,15 @@ function timelineOf({ predicted, framed, requested, resulted, answer }: Parts): 
 type Json = Record<string, unknown>;
 const LONGS = new Set(["bootId", "seq", "frameSeq", "generation"]);
 
-/** 64-bit identities are strings throughout the API. */
+const TIMES = new Set(["capturedAt", "deadlineAt", "requestedAt", "createdAt"]);
+
+/** Throughout the API 64-bit identities are strings and times RFC 3339. */
 const jsonOf = (value: object): Json =>
   JSON.parse(
-    JSON.stringify(value, (key, inner) =>
-      typeof inner === "bigint" && LONGS.has(key) ? `${inner}` : jsonSafe(key, inner),
-    ),
+    JSON.stringify(value, (key, inner) => {
+      if (typeof inner === "bigint" && LONGS.has(key)) return `${inner}`;
+      return typeof inner === "number" && TIMES.has(key) ? new Date(inner).toISOString() : jsonSafe(key, inner);
+    }),
   ) as Json;
 
 function partOf<T extends object>(found: Found<T> | null, shape: (value: T) => object = (value) => value): Json | null {
