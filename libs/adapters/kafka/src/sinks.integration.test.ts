@@ -1,0 +1,154 @@
+/** One contract for both clients: the bridge writes with one, the services with the other, and nobody may notice. */
+import { createHash } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { seededRandom } from "@tributary/kernel";
+import { testKafka } from "@tributary/testing";
+import kafkajs from "kafkajs";
+import { KafkajsAdmin } from "./admin.ts";
+import { type JoiningSink, RECORD_OVERSIZED } from "./joining-sink.ts";
+import { KafkajsSink } from "./kafkajs-sink.ts";
+import { PlatformaticSink } from "./platformatic-sink.ts";
+import type { InRecord, Position } from "./ports.ts";
+import { KafkaReader } from "./reader.ts";
+import { RECORD_BYTES_MAX } from "./tributary-topics.ts";
+
+const connection = { ...testKafka(), clientId: "sinks-test" };
+const PARTITIONS = 12;
+const admin = new KafkajsAdmin(connection);
+const reader = new KafkaReader(connection);
+const sinks: Record<string, JoiningSink> = {
+  kafkajs: new KafkajsSink(connection),
+  platformatic: new PlatformaticSink(connection),
+};
+
+const topicOf = (sink: string, what: string) => `${what}.${sink}`;
+
+async function readAll(topic: string): Promise<InRecord[]> {
+  const ofPartition = async (partition: number) => {
+    const { next } = await reader.offsets(topic, partition);
+    return Array.fromAsync(reader.read(topic, partition, { until: next }));
+  };
+  return (await Promise.all((await reader.partitions(topic)).map(ofPartition))).flat();
+}
+
+beforeAll(async () => {
+  const config = { "max.message.bytes": String(RECORD_BYTES_MAX) };
+  const names = Object.keys(sinks).flatMap((sink) => [topicOf(sink, "order"), topicOf(sink, "shape")]);
+  await admin.ensure([
+    ...names.map((name) => ({ name, partitions: PARTITIONS, config })),
+    { name: "small", partitions: 1, config: { "max.message.bytes": "2000" } },
+  ]);
+});
+
+afterAll(async () => {
+  await Promise.all([...Object.values(sinks).map((sink) => sink.close()), reader.close(), admin.close()]);
+});
+
+/** Java's org.apache.kafka.common.utils.Utils.murmur2, written down once more to be independent of both clients. */
+function javaMurmur2(bytes: Uint8Array): number {
+  const m = 0x5bd1e995;
+  let h = (0x9747b28c ^ bytes.length) | 0;
+  const whole = bytes.length & ~3;
+  const at = (i: number) => bytes[i] as number;
+  for (let i = 0; i < whole; i += 4) {
+    let k = at(i) | (at(i + 1) << 8) | (at(i + 2) << 16) | (at(i + 3) << 24);
+    k = Math.imul(k, m);
+    k = Math.imul(k ^ (k >>> 24), m);
+    h = Math.imul(h, m) ^ k;
+  }
+  const tail = bytes.length - whole;
+  if (tail === 3) h ^= at(whole + 2) << 16;
+  if (tail >= 2) h ^= at(whole + 1) << 8;
+  if (tail >= 1) h = Math.imul(h ^ at(whole), m);
+  h = Math.imul(h ^ (h >>> 13), m);
+  return h ^ (h >>> 15);
+}
+
+test("the reference murmur2 gives what Kafka's own UtilsTest expects", () => {
+  const vectors: Record<string, number> = {
+    "21": -973932308,
+    foobar: -790332482,
+    "a-little-bit-long-string": -985981536,
+  };
+  for (const [text, hash] of Object.entries(vectors)) expect(javaMurmur2(Buffer.from(text)) | 0).toBe(hash);
+});
+
+describe.each(Object.keys(sinks))("%s", (name) => {
+  const sink = sinks[name] as JoiningSink;
+
+  test("1,000 keys lie where Java puts them, in the order sent, at the positions told", async () => {
+    const random = seededRandom(11);
+    const topic = topicOf(name, "order");
+    const keys = Array.from({ length: 1_000 }, (_, i) => `device-${i}-${"é".repeat(Math.floor(random() * 5))}`);
+    const sent = new Map<string, string[]>();
+    const told = new Map<string, Position>();
+    const sends: Promise<void>[] = [];
+    for (let i = 0; i < 3_000; i++) {
+      const key = keys[Math.floor(random() * keys.length)] as string;
+      sent.set(key, [...(sent.get(key) ?? []), String(i)]);
+      const records = [{ topic, key, value: Buffer.from(String(i)) }];
+      sends.push(sink.send(records).then(([position]) => void told.set(String(i), position as Position)));
+      if (i % 400 === 0) await sends.at(-1);
+    }
+    await Promise.all(sends);
+    const stored = new Map<string, string[]>();
+    for (const record of await readAll(topic)) {
+      const key = record.key as string;
+      const value = String(record.value);
+      stored.set(key, [...(stored.get(key) ?? []), value]);
+      expect(record.partition).toBe((javaMurmur2(Buffer.from(key)) & 0x7fffffff) % PARTITIONS);
+      const { partition, offset } = record;
+      expect(told.get(value)).toEqual({ topic, partition, offset });
+    }
+    expect(stored).toEqual(sent);
+  });
+
+  test("headers, timestamps, tombstones and a record of nearly 4 MB arrive as they were sent", async () => {
+    const topic = topicOf(name, "shape");
+    const large = Buffer.alloc(RECORD_BYTES_MAX - 20_000, "0123456789");
+    const headers = { ce_id: "cam:1:frames:2", "content-type": "application/avro", "x-umlaut": "grün" };
+    await Promise.all([
+      sink.send([{ topic, key: "k", value: Buffer.from("v"), headers, timestamp: 1_700_000_000_123 }]),
+      sink.send([{ topic, key: "k", value: null }]),
+      sink.send([{ topic, key: "k", value: large }]),
+      sink.send([{ topic, key: "k", value: Buffer.alloc(0) }]),
+    ]);
+    const [first, tombstone, big, empty, ...rest] = await readAll(topic);
+    expect(rest).toEqual([]);
+    expect(first).toMatchObject({ key: "k", value: Buffer.from("v"), headers, timestamp: 1_700_000_000_123 });
+    expect(tombstone?.value).toBeNull();
+    const digest = (bytes: Buffer | null | undefined) =>
+      createHash("sha256")
+        .update(bytes ?? "")
+        .digest("hex");
+    expect(digest(big?.value)).toBe(digest(large));
+    expect(empty?.value).toHaveLength(0);
+  });
+
+  test("a record too large for its topic is refused for good, its neighbours are stored", async () => {
+    const topic = "small";
+    const outcomes = await Promise.allSettled([
+      sink.send([{ topic, key: name, value: Buffer.from("before") }]),
+      sink.send([{ topic, key: name, value: Buffer.alloc(5_000) }]),
+      sink.send([{ topic, key: name, value: Buffer.from("after") }]),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(outcomes[1]).toMatchObject({ reason: { code: RECORD_OVERSIZED, advice: "give-up" } });
+    const mine = (await readAll(topic)).filter(({ key }) => key === name);
+    expect(mine.map(({ value }) => String(value))).toEqual(["before", "after"]);
+  });
+
+  test("a producer that the broker no longer knows is replaced, and goes on (errors 45 and 59)", async () => {
+    const topic = topicOf(name, "renewed");
+    await admin.ensure([{ name: topic, partitions: 1 }]);
+    await sink.send([{ topic, key: "k", value: Buffer.from("1") }]);
+    const client = new kafkajs.Kafka({ brokers: [...connection.brokers], logLevel: kafkajs.logLevel.NOTHING }).admin();
+    await client.connect();
+    // A topic made anew knows no producer: the next sequence number comes out of order.
+    await client.deleteTopics({ topics: [connection.prefix + topic] });
+    await admin.ensure([{ name: topic, partitions: 1 }]);
+    await client.disconnect();
+    for (const value of ["2", "3"]) await sink.send([{ topic, key: "k", value: Buffer.from(value) }]);
+    expect((await readAll(topic)).map(({ value }) => String(value))).toEqual(["2", "3"]);
+  });
+});

@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { Failure } from "@tributary/kernel";
+import { testKafka, waitFor } from "@tributary/testing";
+import { KafkajsAdmin } from "./admin.ts";
+import { KafkajsSink } from "./kafkajs-sink.ts";
+import { KafkajsSource } from "./kafkajs-source.ts";
+import type { Batch } from "./ports.ts";
+
+const connection = { ...testKafka(), clientId: "source-test" };
+const admin = new KafkajsAdmin(connection);
+const sink = new KafkajsSink(connection);
+const PARTITIONS = 6;
+
+beforeAll(() => admin.ensure(["a", "b", "c", "d"].map((name) => ({ name, partitions: PARTITIONS }))));
+afterAll(async () => {
+  await sink.close();
+  await admin.close();
+});
+
+const fill = async (topic: string, from: number, count: number) => {
+  const numbers = Array.from({ length: count }, (_, i) => from + i);
+  await sink.send(numbers.map((n) => ({ topic, key: `device-${n % 30}`, value: Buffer.from(String(n)) })));
+};
+
+/** A member that checks what a source promises while it counts. */
+class Member {
+  readonly source: KafkajsSource;
+  readonly held = new Set<number>();
+  readonly seen: string[] = [];
+  readonly ended: Promise<string>;
+  readonly #running = new Set<number>();
+
+  constructor(group: string, topics: string[], process: (batch: Batch) => number = (batch) => batch.records.length) {
+    this.source = new KafkajsSource({ ...connection, group, topics, batchRecordsMax: 50 });
+    const run = this.source.run(
+      async (batch) => {
+        const { topic, partition, records } = batch;
+        if (this.#running.has(partition)) throw new Error(`C2: partition ${partition} handled twice at once`);
+        if (!this.held.has(partition)) throw new Error(`C4: partition ${partition} was not told`);
+        this.#running.add(partition);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        this.#running.delete(partition);
+        const processed = process(batch);
+        for (const record of records.slice(0, processed)) this.seen.push(`${topic}:${partition}:${record.offset}`);
+        return { processed };
+      },
+      {
+        onAssigned: async (partitions) => {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          for (const partition of partitions) this.held.add(partition);
+        },
+        onRevoked: async (partitions) => {
+          for (const partition of partitions) this.held.delete(partition);
+        },
+      },
+    );
+    this.ended = run.then(
+      () => "closed",
+      (error: Error) => error.message,
+    );
+  }
+}
+
+describe("source", () => {
+  test("members share co-partitioned topics; one leaves, the other takes over behind its commits (C1-C4)", async () => {
+    await fill("a", 0, 600);
+    await fill("b", 0, 600);
+    const first = new Member("pair", ["a", "b"]);
+    await waitFor(() => first.seen.length === 1_200, { what: "the first member to handle all" });
+    expect(new Set(first.seen).size).toBe(1_200);
+
+    const second = new Member("pair", ["a", "b"]);
+    await waitFor(() => first.held.size === 3 && second.held.size === 3, { what: "an even share", timeoutMs: 15_000 });
+    expect([...first.held, ...second.held].sort()).toEqual([0, 1, 2, 3, 4, 5]);
+    await fill("a", 600, 300);
+    await fill("b", 600, 300);
+    await waitFor(() => first.seen.length + second.seen.length === 1_800, { what: "both to handle the rest" });
+
+    await first.source.close();
+    expect(await first.ended).toBe("closed");
+    expect(first.held.size).toBe(0);
+    await waitFor(() => second.held.size === PARTITIONS, { what: "the other to take over", timeoutMs: 15_000 });
+    await fill("a", 900, 60);
+    await waitFor(() => first.seen.length + second.seen.length === 1_860, { what: "the last records" });
+    // Orderly changes of hands repeat nothing.
+    expect(new Set([...first.seen, ...second.seen]).size).toBe(1_860);
+    await second.source.close();
+  }, 60_000);
+
+  test("what was not processed is offered again, and a crash leaves it uncommitted (C1, C3, C5)", async () => {
+    await fill("c", 0, 90);
+    let batches = 0;
+    const partial = new Member("partial", ["c"], ({ records }) =>
+      ++batches % 3 === 0 ? 0 : Math.ceil(records.length / 2),
+    );
+    await waitFor(() => partial.seen.length === 90, { what: "all in spite of partial handling" });
+    expect(new Set(partial.seen).size).toBe(90);
+    await partial.source.close();
+
+    await fill("c", 90, 60);
+    const crashing = new Member("partial", ["c"], () => {
+      throw new Failure("state-broken", "ask-a-person", "the fold is broken");
+    });
+    expect(await crashing.ended).toBe("the fold is broken");
+    const after = new Member("partial", ["c"]);
+    await waitFor(() => after.seen.length === 60, { what: "the records of the crash", timeoutMs: 15_000 });
+    await after.source.close();
+  }, 60_000);
+
+  test("a handler that outlives the session keeps its membership by heartbeats", async () => {
+    await fill("d", 0, 1);
+    let handled = 0;
+    const source = new KafkajsSource({ ...connection, group: "slow", topics: ["d"] });
+    const ended = source.run(async ({ records }) => {
+      await new Promise((resolve) => setTimeout(resolve, 11_000));
+      handled += records.length;
+      return { processed: records.length };
+    });
+    await waitFor(() => handled === 1, { what: "the slow handler", timeoutMs: 20_000 });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await source.close();
+    await ended;
+    const again = new Member("slow", ["d"]);
+    await waitFor(() => again.held.size === PARTITIONS, { what: "the next member", timeoutMs: 15_000 });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(again.seen).toEqual([]);
+    await again.source.close();
+  }, 60_000);
+});
