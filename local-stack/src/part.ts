@@ -29,6 +29,7 @@ export type Ports = { readonly [name: string]: number };
 
 const BACKOFF = { minMs: 250, maxMs: 10_000 };
 const STEADY_MS = 20_000;
+const STARTS_MAX = 3;
 
 export class Part {
   readonly name: string;
@@ -66,7 +67,16 @@ export class Part {
   }
 
   async start(): Promise<void> {
-    await this.#launch();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#launch();
+        break;
+      } catch (error) {
+        // What cannot start for its own configuration's sake exits 2; anything else may pass, as A3 says.
+        if (!this.#options.supervised || attempt === STARTS_MAX || this.#child?.exitCode !== 1) throw error;
+        this.restarts++;
+      }
+    }
     this.#isWanted = true;
     this.#backoff = new AbortController();
   }

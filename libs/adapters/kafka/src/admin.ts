@@ -49,7 +49,8 @@ export class KafkajsAdmin implements TopicAdmin {
       if ((await missing()).length > 0) throw error;
     }
     const givesUpAt = this.#clock.monotonicMs() + VISIBLE_MS_MAX;
-    while ((await missing()).length > 0 && this.#clock.monotonicMs() < givesUpAt) await this.#clock.sleep(100);
+    const names = create.map((topic) => this.#prefix + topic.name);
+    while (!(await haveLeaders(admin, names)) && this.#clock.monotonicMs() < givesUpAt) await this.#clock.sleep(100);
   }
 
   /** Names without the prefix, of topics that have it. */
@@ -74,5 +75,15 @@ export class KafkajsAdmin implements TopicAdmin {
       throw error;
     });
     return this.#admin;
+  }
+}
+
+/** A topic that is listed may have partitions without a leader for a moment: offsets could not be asked yet. */
+async function haveLeaders(admin: Admin, names: readonly string[]): Promise<boolean> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [...names] });
+    return topics.length === names.length && topics.every(({ partitions }) => partitions.every((p) => p.leader >= 0));
+  } catch {
+    return false;
   }
 }
