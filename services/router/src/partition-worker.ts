@@ -27,8 +27,12 @@ export type PartitionWorkerOptions = {
   readonly sink: RecordSink;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** How long the process may have slept, by its own clock. */
+  readonly unseenMs: () => number;
 };
 
+/** Below the consumer's session timeout of 10 s. */
+export const LEASE_MS = 6_000;
 const SAVE_EVERY_MS = 250;
 const REBUILD_EVERY_MS = 1_000;
 
@@ -206,6 +210,9 @@ export class PartitionWorker {
 
   async #send(memory: Memory, records: readonly OutRecord[]): Promise<readonly Position[]> {
     if (this.#revoked.signal.aborted) throw revokedFailure(this.number); // W4
+    // What a frozen process had received is handled before its clock ticks again.
+    const unseenMs = this.#options.unseenMs();
+    if (unseenMs > LEASE_MS) this.forget("slept", `${Math.round(unseenMs)} ms passed unseen`);
     if (this.#memory !== memory) {
       throw new Failure("router-memory-stale", "retry", `partition ${this.number} was forgotten meanwhile`); // W4
     }

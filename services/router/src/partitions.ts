@@ -11,7 +11,7 @@ import { type Clock, Failure } from "@tributary/kernel";
 import type { Fleet, SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { cloudLost } from "./events.ts";
-import { PartitionWorker } from "./partition-worker.ts";
+import { LEASE_MS, PartitionWorker } from "./partition-worker.ts";
 
 export type PartitionsOptions = {
   readonly fleet: Fleet;
@@ -24,8 +24,6 @@ export type PartitionsOptions = {
 };
 
 const TICK_MS = 50;
-/** Below the consumer's session timeout of 10 s. */
-const LEASE_MS = 6_000;
 const REBUILDS_MAX = 16;
 const PRUNE_EVERY_MS = 3_600_000;
 
@@ -34,10 +32,12 @@ export class Partitions implements PartitionEvents {
   readonly #workers = new Map<number, PartitionWorker>();
   readonly #stop = new AbortController();
   #ticking: Promise<void> = Promise.resolve();
+  #tickedAtMs: number;
 
   constructor(options: PartitionsOptions) {
     this.#options = options;
     const { telemetry, fleet, clock } = options;
+    this.#tickedAtMs = clock.monotonicMs();
     const sum = (of: (worker: PartitionWorker) => number) => () =>
       [...this.#workers.values()].reduce((total, worker) => total + of(worker), 0);
     const gauge = (name: string, help: string, read: () => number) =>
@@ -89,7 +89,8 @@ export class Partitions implements PartitionEvents {
 
   /** P1 */
   async onAssigned(numbers: readonly number[]): Promise<void> {
-    const workers = numbers.map((number) => new PartitionWorker({ ...this.#options, number }));
+    const unseenMs = () => this.#options.clock.monotonicMs() - this.#tickedAtMs;
+    const workers = numbers.map((number) => new PartitionWorker({ ...this.#options, number, unseenMs }));
     for (const worker of workers) this.#workers.set(worker.number, worker);
     const queue = [...workers];
     const rebuildNext = async (): Promise<void> => {
@@ -121,16 +122,17 @@ export class Partitions implements PartitionEvents {
   async #tickUntilStopped(): Promise<void> {
     const { clock, fleet, telemetry, deviceIdleMsMax } = this.#options;
     const { signal } = this.#stop;
-    let tickedAtMs = clock.monotonicMs();
-    let prunedAtMs = tickedAtMs;
+    this.#tickedAtMs = clock.monotonicMs();
+    let prunedAtMs = this.#tickedAtMs;
     while (!signal.aborted) {
       await clock.sleep(TICK_MS, signal).catch(() => {});
       const nowMs = clock.monotonicMs();
       const workers = [...this.#workers.values()];
-      if (nowMs - tickedAtMs > LEASE_MS) {
-        for (const worker of workers) worker.forget("slept", `${Math.round(nowMs - tickedAtMs)} ms passed unseen`); // P3
+      if (nowMs - this.#tickedAtMs > LEASE_MS) {
+        for (const worker of workers)
+          worker.forget("slept", `${Math.round(nowMs - this.#tickedAtMs)} ms passed unseen`); // P3
       }
-      tickedAtMs = nowMs;
+      this.#tickedAtMs = nowMs;
       const calls = fleet.tick(clock.now());
       if (calls > 0) telemetry.emit(cloudLost, { calls });
       // What fails here is told by the worker, which then rebuilds itself; the clock goes on.

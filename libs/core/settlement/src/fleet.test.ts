@@ -1,0 +1,61 @@
+import { describe, expect, test } from "@jest/globals";
+import { seededRandom } from "@tributary/kernel";
+import { Fleet } from "./fleet.ts";
+import { FrameRate } from "./frame-rate.ts";
+
+/** Devices at 10 frames/s whose kept frames are told in batches, whose sent ones come at once. */
+function fleetOf(options: { share: number; devices: number; batchMs: number; seconds: number; seed: number }) {
+  const random = seededRandom(options.seed);
+  const fleet = new Fleet();
+  const devices = Array.from({ length: options.devices }, () => ({ kept: 0, tellsAt: random() * options.batchMs }));
+  let frames = 0;
+  let sent = 0;
+  let refused = 0;
+  for (let t = 0; t < options.seconds * 1_000; t += 100) {
+    for (const device of devices) {
+      frames++;
+      if (random() < options.share) {
+        const score = 0.09 + random() * 0.4;
+        const decision = fleet.decide({ reason: "AMBIGUOUS", score, sampleDrawn: false, remainingMs: 1_900 }, t);
+        if (decision.send === null) refused++;
+        else sent++;
+      } else device.kept++;
+      if (t < device.tellsAt) continue;
+      for (; device.kept > 0; device.kept--) fleet.kept(t);
+      device.tellsAt += options.batchMs;
+    }
+  }
+  return { sentShare: sent / frames, refused };
+}
+
+describe("the fleet's budget", () => {
+  test("a fleet within it is refused nothing, however its kept frames are batched", () => {
+    for (let seed = 1; seed <= 6; seed++) {
+      for (const devices of [1, 4, 20]) {
+        for (const batchMs of [1_000, 5_000]) {
+          const { refused } = fleetOf({ share: 0.25, devices, batchMs, seconds: 60, seed });
+          expect({ seed, devices, batchMs, refused }).toEqual({ seed, devices, batchMs, refused: 0 });
+        }
+      }
+    }
+  });
+
+  test("a fleet that wants more gets its share and one burst", () => {
+    for (let seed = 1; seed <= 2; seed++) {
+      const { sentShare } = fleetOf({ share: 0.6, devices: 4, batchMs: 1_000, seconds: 300, seed });
+      expect(sentShare).toBeGreaterThan(0.28);
+      expect(sentShare).toBeLessThan(0.3 * (1 + 60 / 300) + 0.001);
+    }
+  });
+});
+
+test("the frame rate is that of the arrivals, batched or not, and a pause does not change it", () => {
+  for (const batch of [1, 10, 100]) {
+    const rate = new FrameRate();
+    let last = { timeMs: 0, intervalMs: 0 };
+    for (let t = 0; t < 300_000; t += 20 * batch) for (let i = 0; i < batch; i++) last = rate.next(t);
+    expect(Math.abs(last.intervalMs - 20)).toBeLessThan(1.5);
+    const paused = rate.next(2_000_000);
+    expect(paused.intervalMs).toBe(last.intervalMs);
+  }
+});
