@@ -69,7 +69,6 @@ export const agentConfig = z
       url: z.string().regex(/^mqtts?:\/\/[^\s]+$/, "expected mqtt://host:port or mqtts://host:port"),
       password: z.string().min(1),
       prefix: z.string().min(1).default("tributary"),
-      protocolVersion: z.union([z.literal(4), z.literal(5)]).default(4),
       keepaliveSeconds: whole(5, 3_600).default(30),
       connectTimeoutMs: whole(100, 120_000).default(10_000),
       backoff: z

@@ -24,6 +24,7 @@ export class Tally {
   answered(answer: LocalAnswer): void {
     this.frames += 1;
     this.#latencies[this.#latencyCount++ % LATENCIES_KEPT] = answer.latencyMs;
+    if (answer.frameSeq === null) this.unrecorded += 1;
     if (answer.escalation === "NONE") this.kept += 1;
     else if (answer.escalation === "QUEUED") add(this.queued, answer.reason, 1);
     else add(this.dropped, answer.dropReason, 1);
@@ -32,6 +33,12 @@ export class Tally {
   outboxDropped({ dropReason, reason, count }: Dropped): void {
     add(this.dropped, dropReason, count);
     add(this.#droppedLater, reason, count);
+  }
+
+  settled({ acked, bytes }: { readonly acked: boolean; readonly bytes: number }): void {
+    if (!acked) return;
+    this.sentRecords += 1;
+    this.sentBytes += bytes;
   }
 
   /** Frames sent or waiting to be, by reason. */

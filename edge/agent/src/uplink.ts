@@ -5,7 +5,7 @@
  *     resends it in its place (G3).
  */
 import { mqttTopics } from "@tributary/contracts";
-import { type Clock, Failure, invariant, type Random } from "@tributary/kernel";
+import { type Clock, invariant, type Random } from "@tributary/kernel";
 import { MqttLink } from "@tributary/mqtt";
 import type { AgentConfig } from "./config.ts";
 import type { Send } from "./outbox/outbox.ts";
@@ -42,7 +42,6 @@ export class Uplink {
         clientId: deviceId,
         username: deviceId,
         password: mqtt.password,
-        protocolVersion: mqtt.protocolVersion,
         keepaliveSeconds: mqtt.keepaliveSeconds,
         connectTimeoutMs: mqtt.connectTimeoutMs,
         backoff: mqtt.backoff,
@@ -104,9 +103,3 @@ export class Uplink {
     await this.#link.stop();
   }
 }
-
-export const downlinkFailure = (error: unknown): { readonly code: string; readonly reason: string } => {
-  if (error instanceof Failure) return { code: error.code, reason: error.message };
-  const code = (error as { code?: unknown } | null)?.code;
-  return { code: typeof code === "string" ? code : "unusable", reason: error instanceof Error ? error.message : "" };
-};

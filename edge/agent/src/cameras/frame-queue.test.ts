@@ -37,7 +37,9 @@ describe("frame queue", () => {
     b?.offer(jpeg(9));
     expect((await waiting)?.jpeg[0]).toBe(9);
     const last = queues.next(stop.signal);
+    a?.offer(jpeg(7));
     stop.abort();
-    expect(await last).toBeUndefined();
+    expect((await last)?.jpeg[0]).toBe(7);
+    expect(await queues.next(stop.signal)).toBeUndefined();
   });
 });

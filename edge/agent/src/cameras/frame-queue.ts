@@ -85,9 +85,9 @@ export class FrameQueues {
     for (const queue of queues) queue.onFrame = () => this.#wake?.();
   }
 
-  /** Undefined once the signal aborts. */
+  /** Undefined once the signal aborted and nothing waits. */
   async next(signal: AbortSignal): Promise<CameraFrame | undefined> {
-    while (!signal.aborted) {
+    for (;;) {
       for (let i = 0; i < this.#queues.length; i++) {
         const queue = this.#queues[(this.#turn + i) % this.#queues.length];
         const frame = queue?.take();
@@ -95,6 +95,7 @@ export class FrameQueues {
         this.#turn = (this.#turn + i + 1) % this.#queues.length;
         return frame;
       }
+      if (signal.aborted) return undefined;
       await new Promise<void>((resolve) => {
         const wake = () => {
           signal.removeEventListener("abort", wake);
@@ -105,6 +106,5 @@ export class FrameQueues {
         signal.addEventListener("abort", wake, { once: true });
       });
     }
-    return undefined;
   }
 }

@@ -42,6 +42,8 @@ export class Outbox {
   readonly #handlers: OutboxHandlers;
   readonly #limits: OpenOptions["limits"];
   readonly opened: Opened;
+  /** Why nothing more is recorded; undefined while all is well. */
+  broken: string | undefined;
   stats: OutboxStats = { frames: 0, predictions: 0, reports: 0, unacked: 0, bytes: 0, full: false };
   #gathered: OutboxItem[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -60,7 +62,7 @@ export class Outbox {
     this.opened = opened;
     this.#handlers = handlers;
     worker.on("message", (message: FromOutbox) => this.#receive(message));
-    worker.on("error", (error) => handlers.onFailed({ message: error.message, fatal: true }));
+    worker.on("error", (error) => this.#fail({ message: error.message, fatal: true }));
   }
 
   static async open(options: OpenOptions & { readonly clock: ClockMode }, handlers: OutboxHandlers): Promise<Outbox> {
@@ -82,6 +84,7 @@ export class Outbox {
   /** Whether `append` would take a frame now. X1 */
   get hasRoom(): boolean {
     return (
+      this.broken === undefined &&
       !this.stats.full &&
       this.#uncommitted.length < UNCOMMITTED_ITEMS_MAX &&
       this.#uncommittedBytes < UNCOMMITTED_BYTES_MAX
@@ -123,7 +126,7 @@ export class Outbox {
 
   /** Resolves when everything appended so far was tried to be committed. */
   flush(): Promise<void> {
-    if (this.#isClosed) return Promise.resolve();
+    if (this.#isClosed || this.broken !== undefined) return Promise.resolve();
     this.#hand();
     const ticket = ++this.#tickets;
     return new Promise((resolve) => {
@@ -136,6 +139,10 @@ export class Outbox {
     if (this.#isClosed) return;
     this.#hand();
     this.#isClosed = true;
+    if (this.broken !== undefined) {
+      await this.#worker.terminate();
+      return;
+    }
     const exit = once(this.#worker, "exit");
     this.#worker.postMessage({ kind: "close" });
     await exit;
@@ -173,7 +180,7 @@ export class Outbox {
         this.#flushes.delete(message.ticket);
         break;
       case "failed":
-        this.#handlers.onFailed(message);
+        this.#fail(message);
         break;
       case "opened":
       case "closed":
@@ -181,6 +188,15 @@ export class Outbox {
       default:
         message satisfies never;
     }
+  }
+
+  #fail({ message, fatal }: { readonly message: string; readonly fatal: boolean }): void {
+    if (fatal) {
+      this.broken = message;
+      for (const flushed of this.#flushes.values()) flushed();
+      this.#flushes.clear();
+    }
+    this.#handlers.onFailed({ message, fatal });
   }
 
   #settle(items: number): void {

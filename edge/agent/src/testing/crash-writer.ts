@@ -35,7 +35,6 @@ uplink = new Uplink(
       url,
       password: "x",
       prefix: "tributary",
-      protocolVersion: 4,
       keepaliveSeconds: 30,
       connectTimeoutMs: 2_000,
       backoff: { minMs: 20, maxMs: 100 },

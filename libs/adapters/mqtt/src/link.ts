@@ -19,8 +19,6 @@ export type MqttLinkOptions = {
   readonly clientId: string;
   readonly username: string;
   readonly password: string;
-  /** 4 is MQTT 3.1.1. */
-  readonly protocolVersion: 4 | 5;
   readonly keepaliveSeconds: number;
   readonly connectTimeoutMs: number;
   readonly availabilityTopic: string;
@@ -130,7 +128,7 @@ export class MqttLink {
         clientId: options.clientId,
         username: options.username,
         password: options.password,
-        protocolVersion: options.protocolVersion,
+        protocolVersion: 4, // MQTT 3.1.1: every broker speaks it, and nothing here needs more.
         keepalive: options.keepaliveSeconds,
         connectTimeout: options.connectTimeoutMs,
         clean: true, // L1
