@@ -111,7 +111,9 @@ export class KafkajsSource implements BatchSource {
   async #close(): Promise<void> {
     this.#stop.abort(new Failure("kafka-source-closed", "give-up", "the consumer is closing"));
     const disconnected = Promise.all([this.#consumer.disconnect(), this.#admin.disconnect()]).catch(() => {});
-    await Promise.race([disconnected, this.#clock.sleep(CLOSE_MS_MAX)]);
+    const enough = new AbortController();
+    await Promise.race([disconnected, this.#clock.sleep(CLOSE_MS_MAX, enough.signal).catch(() => {})]);
+    enough.abort();
     await this.#events.onRevoked?.(this.#held);
     if (this.#failure === undefined) this.#ended.resolve();
     else this.#ended.reject(this.#failure);
