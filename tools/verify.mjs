@@ -18,7 +18,7 @@ process.env[RUN_MARK] = mark;
 
 const node = process.execPath;
 const checks = [
-  ["format and lint", ["node_modules/@biomejs/biome/bin/biome", "ci", "--max-diagnostics=30", "."]],
+  ["format and lint", ["node_modules/@biomejs/biome/bin/biome", "ci", "--colors=off", "--max-diagnostics=30", "."]],
   ["rooms", ["tools/check-rooms.mjs"]],
   ["contracts", ["--conditions=@tributary/source", "tools/generate-contracts.mjs", "--check"]],
   ["build", ["node_modules/typescript/bin/tsc", "-b"]],

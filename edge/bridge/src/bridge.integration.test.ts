@@ -250,7 +250,7 @@ describe("with Kafka there", () => {
       ended = true;
     });
     const device = await rig.connected("b", { reconnectPeriod: 0 });
-    const closed = new Promise((resolve) => device.once("close", resolve));
+    const closed = new Promise((resolve) => device.once("close", () => resolve(undefined)));
     device.publish(down.up("b", "frames"), Buffer.alloc(500_000), { qos: 1 });
     await closed;
     expect(await rig.counted("tributary_bridge_connections_cut_total", 'code="packet-oversized"')).toBe(1);
@@ -273,7 +273,7 @@ describe("with Kafka there", () => {
     const will = { topic: down.up("b", "frames"), payload: Buffer.from("x"), qos: 1 as const, retain: false };
     expect(await refused("a", { will })).toBe("closed");
     const device = await rig.connected("c", { reconnectPeriod: 0 });
-    const closed = new Promise((resolve) => device.once("close", resolve));
+    const closed = new Promise((resolve) => device.once("close", () => resolve(undefined)));
     await rig.register("c", "REVOKED");
     await closed;
     expect(await refused("c", {})).toBe(5);
@@ -350,7 +350,7 @@ describe("with Kafka there", () => {
 
   test("a second connection of a device takes over, and the first ends", async () => {
     const first = await rig.connected("b", { reconnectPeriod: 0 });
-    const closed = new Promise((resolve) => first.once("close", resolve));
+    const closed = new Promise((resolve) => first.once("close", () => resolve(undefined)));
     const second = await rig.connected("b", { reconnectPeriod: 0 });
     await closed;
     const payload = EdgePredictions.encodeSingleObject(somePredictions({ deviceId: "b", seq: 901n }));
