@@ -22,7 +22,7 @@ const MODEL = fileURLToPath(new URL("../../models/edge-resnet8/", import.meta.ur
 const WARM_UP_FRAMES = 600;
 
 const size = (isLong: boolean) =>
-  isLong ? { photos: 2_000, blocks: 60, blockFrames: 500 } : { photos: 500, blocks: 16, blockFrames: 400 };
+  isLong ? { photos: 2_000, blocks: 40, blockFrames: 1_000 } : { photos: 500, blocks: 9, blockFrames: 800 };
 
 export const edge: Bench = {
   name: "edge",

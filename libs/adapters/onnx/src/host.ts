@@ -51,6 +51,8 @@ export const hostLimits: HostLimits = {
 /** 33 megapixels: 8K video. */
 const PIXELS_MAX = 7_680 * 4_320;
 const PICTURES_PER_REQUEST_MAX = 0xffff;
+/** Copying so little is cheaper than writing it in pieces. */
+const JOINED_BYTES_MAX = 64 << 10;
 const CLOSE_MS_MAX = 3_000;
 const STDERR_TAIL_LENGTH = 2_000;
 
@@ -202,8 +204,13 @@ class ChildModel implements LoadedModel {
       this.#inFlightPictures += jpegs.length;
       this.#inFlightBytes += bytes;
       if (this.#watchdog === null) this.#watch();
+      const head = encodeInferHead(id, jpegs, want);
+      if (bytes <= JOINED_BYTES_MAX) {
+        this.#pipe.write(Buffer.concat([head, ...jpegs]));
+        return;
+      }
       this.#pipe.cork();
-      this.#pipe.write(encodeInferHead(id, jpegs, want));
+      this.#pipe.write(head);
       for (const jpeg of jpegs) if (jpeg.length > 0) this.#pipe.write(jpeg);
       this.#pipe.uncork();
     });
