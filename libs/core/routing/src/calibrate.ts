@@ -37,7 +37,7 @@ export function calibrate(logits: ArrayLike<number>, temperature: number): Calib
     confidence,
     margin: confidence - Math.exp(second) / sum,
     entropy: Math.max(0, Math.log(sum) - weighted / sum),
-    logitMargin: Math.min(LOGIT_MARGIN_MAX, -second),
+    logitMargin: Math.min(LOGIT_MARGIN_MAX, 0 - second),
   };
 }
 

@@ -89,8 +89,8 @@ export function decideInRouter(frame: RouterFrame): RouterDecision {
     tokens: earned.tokens,
   };
   const lane = frame.reason === "PRIORITY" || frame.reason === "FALLBACK" ? "high" : "normal";
-  const after = (sent: 0 | 1, bucket: Bucket): FleetBudget => ({
-    lambda: lambdaNext(frame.budget.lambda, sent, settings.share, settings.eta),
+  const after = (wanted: 0 | 1, bucket: Bucket): FleetBudget => ({
+    lambda: lambdaNext(frame.budget.lambda, wanted, settings.share, settings.eta),
     bucket,
   });
   const keep = (settledBy: SettledBy): RouterDecision => ({ send: null, settledBy, budget: after(0, earned), facts });
@@ -106,6 +106,7 @@ export function decideInRouter(frame: RouterFrame): RouterDecision {
   if (late !== null) return keep(late); // R2
   if (priced && utility <= frame.budget.lambda) return keep("FLEET_BUDGET"); // R3
   const taken = bucketTake(earned, settings, lane === "high" ? "priority" : "normal");
-  if (!taken.granted) return keep("FLEET_BUDGET"); // R3
+  // The price must rise while the bucket refuses, or it would stay low and the bucket would choose by arrival (R3).
+  if (!taken.granted) return { send: null, settledBy: "FLEET_BUDGET", budget: after(1, earned), facts };
   return { send: lane, settledBy: null, budget: after(1, taken.bucket), facts };
 }

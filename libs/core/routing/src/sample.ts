@@ -16,9 +16,10 @@ export function samplePropensity(policy: SamplingPolicy, edgeRight: number): num
   return Math.max(policy.samplePropensityMin, Math.min(1, wanted));
 }
 
-/** Whether the frame is drawn; `hash` is HMAC-SHA-256(device's key, frame id), at least 7 bytes of it. */
+/** Whether the frame is drawn; `hash` is HMAC-SHA-256(device's key, frame id), at least 6 bytes of it. */
 export function sampleDraw(hash: Uint8Array, propensity: number): boolean {
   let uniform = 0;
-  for (let i = 6; i >= 0; i--) uniform = (uniform + (hash[i] ?? 0)) / 256; // first byte is the most significant
+  // 48 bits: more would round up to 1, and a frame of propensity 1 could be missed.
+  for (let i = 5; i >= 0; i--) uniform = (uniform + (hash[i] ?? 0)) / 256; // first byte is the most significant
   return uniform < propensity; // S2
 }
