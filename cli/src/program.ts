@@ -6,6 +6,7 @@ import { framesCommand } from "./commands/frames.ts";
 import { describePolicy, getPolicies } from "./commands/policies.ts";
 import type { Io } from "./context.ts";
 import { formats } from "./output.ts";
+import { topicsCommand } from "./topics.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -32,7 +33,11 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .description("show one device or policy whole")
     .addCommand(describeDevice(io))
     .addCommand(describePolicy(io));
-  program.addCommand(devicesCommand(io)).addCommand(framesCommand(io)).addCommand(routerCommand(io));
+  program
+    .addCommand(devicesCommand(io))
+    .addCommand(framesCommand(io))
+    .addCommand(routerCommand(io))
+    .addCommand(topicsCommand(io));
   const models = program.command("models").description("make model packages");
   // It brings the model runtime along, which nobody else should wait for.
   if (argv.includes("models")) models.addCommand((await import("./models-pack.ts")).modelsPackCommand());

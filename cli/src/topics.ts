@@ -1,7 +1,9 @@
 /** `tributary topics create`: brings a Kafka cluster to where the services can start. It speaks to Kafka, not to a gateway. */
 import { PARTITIONS } from "@tributary/contracts";
+import { reasonOf } from "@tributary/kernel";
 import { Command, InvalidArgumentError } from "commander";
 import type { Io } from "./context.ts";
+import { CliError, exitCodes } from "./exit-codes.ts";
 
 type Options = {
   readonly brokers: readonly string[];
@@ -52,6 +54,8 @@ export function topicsCommand(io: Io): Command {
         const created = wanted.filter((name) => !before.has(name));
         for (const name of created) io.stdout(`${prefix}${name}\n`);
         io.stdout(`${created.length} topics created, ${wanted.length - created.length} were there\n`);
+      } catch (error) {
+        throw new CliError(exitCodes.failed, `Kafka at ${brokers}: ${reasonOf(error)}`, { cause: error });
       } finally {
         await admin.close();
       }
