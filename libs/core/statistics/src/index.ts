@@ -1,7 +1,6 @@
 export * from "./binomial.ts";
 export * from "./bootstrap.ts";
 export * from "./calibration.ts";
-export * from "./histogram.ts";
 export * from "./logistic.ts";
 export * from "./moments.ts";
 export * from "./normal.ts";

@@ -3,14 +3,12 @@ import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import {
   addToMoments,
-  binOf,
   binomialCdf,
   bootstrapIntervals,
   clopperPearson,
   clopperPearsonLower,
   clopperPearsonUpper,
   emptyMoments,
-  evenEdges,
   expectedCalibrationError,
   fitLogistic,
   fitTemperature,
@@ -108,12 +106,6 @@ describe("paired bootstrap", () => {
     const run = () => bootstrapIntervals(50, (drawn) => [drawn[0] ?? 0], { random: seededRandom(3), resamples: 100 });
     expect(run()).toEqual(run());
   });
-});
-
-test("histogram bins hold their lower edge, and outsiders belong to the outer bins", () => {
-  const edges = evenEdges(0, 1, 4);
-  expect([-9, 0, 0.2499, 0.25, 0.5, 0.999, 1, 9].map((value) => binOf(edges, value))).toEqual([0, 0, 0, 1, 2, 3, 3, 3]);
-  expect(binOf(edges, Number.NaN)).toBe(0);
 });
 
 describe("calibration", () => {
