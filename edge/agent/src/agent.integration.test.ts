@@ -6,7 +6,15 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
-import { Classifications, DeviceReported, EdgeFrame, EdgePredictions, mqttTopics } from "@tributary/contracts";
+import {
+  Classifications,
+  DeviceReported,
+  EdgeFrame,
+  EdgePredictions,
+  mqttTopics,
+  RoutingPolicy,
+} from "@tributary/contracts";
+import { completePolicy, parsePolicy } from "@tributary/routing";
 import { TinyBroker } from "./testing/tiny-broker.ts";
 
 const at = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
@@ -67,7 +75,8 @@ type Status = {
     readonly unacked: number;
     readonly uncommitted: number;
   };
-  readonly model: { readonly pid: number; readonly losses: number };
+  readonly model: { readonly pid: number; readonly losses: number; readonly digest: string };
+  readonly policy: { readonly version: string; readonly from: string };
 };
 const statusOf = async (agent: Running): Promise<Status> =>
   (await fetch(`${agent.http}/v1/status`)).json() as Promise<Status>;
@@ -177,6 +186,18 @@ test("G4: offline it goes on answering, killed it leaves no process, and after t
     () => statusOf(first),
     ({ frames, outbox }) => frames >= 60 && outbox.unacked > 0,
   );
+  // A policy that came down is in force at once, and after a restart without a word from above.
+  const digest = (await statusOf(first)).model.digest;
+  const content = parsePolicy(JSON.parse(readFileSync(at("models/edge-resnet8/policy.json"), "utf8")));
+  const tie = { modelDigest: digest, createdAt: 1, sha256Hex: () => "e".repeat(64) };
+  const sent = RoutingPolicy.encodeSingleObject(completePolicy({ ...content, deadlineMs: 1_234 }, tie));
+  await broker.publish(topics.policy(DEVICE), sent);
+  await until(
+    "the policy",
+    () => statusOf(first),
+    ({ policy }) => policy.from === "downlink",
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300)); // It is committed with the next group.
   const { frames, outbox } = await statusOf(first);
   const pids = processesOf(first.child.pid);
   first.child.kill("SIGKILL");
@@ -190,6 +211,7 @@ test("G4: offline it goes on answering, killed it leaves no process, and after t
   broker.hold = Promise.resolve();
   const second = await start("");
   await until("an empty outbox", () => statusOf(second), isSettled);
+  expect((await statusOf(second)).policy).toEqual({ version: "e".repeat(64), from: "outbox" });
   const seen = new Set(predictions().map(({ frameSeq }) => Number(frameSeq)));
   const owed = Array.from({ length: frames - outbox.uncommitted }, (_, i) => i + 1);
   expect(owed.filter((n) => !seen.has(n))).toEqual([]); // G1

@@ -66,7 +66,6 @@ test(`${KILLS} kills (seed ${SEED})`, async () => {
     await kill();
   }
   await start(0, "settled");
-  await sleep(500);
   await kill();
 
   const bytesOf = new Map<string, Buffer>();

@@ -69,6 +69,7 @@ export class OutboxEngine {
       this.#store.putSetting("sample_key", sampleKey);
     }
     this.#load();
+    this.#flight.link(false, 0, this.#store.left());
     post({
       kind: "opened",
       opened: {
@@ -76,6 +77,7 @@ export class OutboxEngine {
         bootId: this.#store.bootIdOf(this.#store.boot).toString(),
         sampleKey,
         policy: (this.#store.setting("policy") as Uint8Array | undefined) ?? null,
+        stats: this.stats(),
       },
     });
   }
@@ -87,7 +89,7 @@ export class OutboxEngine {
         this.#pending.push(...message.items); // Gathered for a group commit already.
         return true;
       case "link":
-        this.#flight.link(message.online, message.epoch, message.online ? this.#store.left() : []); // O3
+        this.#flight.link(message.online, message.epoch, this.#store.left()); // O3
         return message.online;
       case "settled":
         if (message.acked) this.#acked.push(message.key);
@@ -341,7 +343,7 @@ export class OutboxEngine {
       this.#store.rollback();
       this.#load();
       // What this commit wanted to resend is asked for again.
-      this.#flight.link(this.#flight.online, this.#flight.epoch, this.#flight.online ? this.#store.left() : []);
+      this.#flight.link(this.#flight.online, this.#flight.epoch, this.#store.left());
       this.#post({ kind: "failed", message: reasonOf(error), fatal: false });
     } catch (second) {
       this.#post({ kind: "failed", message: `${reasonOf(error)}; then ${reasonOf(second)}`, fatal: true });

@@ -44,7 +44,7 @@ export class Outbox {
   readonly opened: Opened;
   /** Why nothing more is recorded; undefined while all is well. */
   broken: string | undefined;
-  stats: OutboxStats = { frames: 0, predictions: 0, reports: 0, unacked: 0, bytes: 0, full: false };
+  stats: OutboxStats;
   #gathered: OutboxItem[] = [];
   #timer: NodeJS.Timeout | undefined;
   #appended = 0;
@@ -60,6 +60,7 @@ export class Outbox {
     this.#worker = worker;
     this.#limits = limits;
     this.opened = opened;
+    this.stats = opened.stats;
     this.#handlers = handlers;
     worker.on("message", (message: FromOutbox) => this.#receive(message));
     worker.on("error", (error) => this.#fail({ message: error.message, fatal: true }));

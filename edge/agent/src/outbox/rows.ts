@@ -86,6 +86,8 @@ export type Opened = {
   readonly sampleKey: Uint8Array;
   /** The last policy that came down, in single-object encoding. */
   readonly policy: Uint8Array | null;
+  /** What earlier boots left. */
+  readonly stats: OutboxStats;
 };
 
 export type ToOutbox =

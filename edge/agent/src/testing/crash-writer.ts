@@ -21,7 +21,9 @@ const outbox = await Outbox.open(
   },
   {
     onSend: (send) => uplink?.send(send),
-    onCommitted: ({ items }) => {
+    onCommitted: ({ items, stats }) => {
+      const owed = stats.predictions + stats.frames + stats.unacked;
+      if (Number(rate) === 0 && owed === 0) process.stdout.write("settled\n");
       if (items > told) process.stdout.write(`committed ${outbox.opened.bootId} ${told + 1} ${items}\n`);
       told = items;
     },
@@ -47,9 +49,7 @@ uplink = new Uplink(
     onResults: () => undefined,
     onOnline: () => undefined,
     onOffline: () => undefined,
-    onSettled: () => {
-      if (Number(rate) === 0 && outbox.stats.predictions + outbox.stats.frames === 0) process.stdout.write("settled\n");
-    },
+    onSettled: () => undefined,
   },
   systemClock,
   Math.random,
