@@ -53,7 +53,7 @@ const PIXELS_MAX = 7_680 * 4_320;
 const PICTURES_PER_REQUEST_MAX = 0xffff;
 /** Copying so little is cheaper than writing it in pieces. */
 const JOINED_BYTES_MAX = 64 << 10;
-const CLOSE_MS_MAX = 3_000;
+const CLOSE_MS_MAX = 5_000;
 const STDERR_TAIL_LENGTH = 2_000;
 
 // From source as from the build, the child is the built script: plain JavaScript, outside any test's realm.
