@@ -208,7 +208,9 @@ export class OutboxEngine {
   }
 
   #note(dropReason: DropReason, reason: WaitingFrame["reason"]): void {
-    this.#dropped.push({ dropReason, reason, count: 1 });
+    const at = this.#dropped.findIndex((one) => one.dropReason === dropReason && one.reason === reason);
+    const count = (this.#dropped[at]?.count ?? 0) + 1;
+    this.#dropped.splice(at === -1 ? this.#dropped.length : at, 1, { dropReason, reason, count });
   }
 
   #leave(now: DeviceTime): Leaving[] {
