@@ -1,0 +1,22 @@
+import { expect, test } from "@jest/globals";
+import { mqttTopics, parseMqttTopic } from "./mqtt.ts";
+
+test.each(["tributary", "plant/4/tributary"])("topics under %s are read as they were made", (prefix) => {
+  const topics = mqttTopics(prefix);
+  expect(parseMqttTopic(topics.up("cam-1", "frames"), prefix)).toEqual({
+    kind: "up",
+    deviceId: "cam-1",
+    stream: "frames",
+  });
+  expect(parseMqttTopic(topics.policy("cam-1"), prefix)).toEqual({
+    kind: "down",
+    deviceId: "cam-1",
+    channel: "policy",
+  });
+  expect(parseMqttTopic(topics.availability("cam-1"), prefix)).toEqual({ kind: "availability", deviceId: "cam-1" });
+  for (const wrong of ["", "x", `${prefix}/v2/cam-1/up/frames`, `${prefix}/v1//up/frames`, `${prefix}/v1/cam-1/up`]) {
+    expect(parseMqttTopic(wrong, prefix)).toBeUndefined();
+  }
+  expect(parseMqttTopic(`${prefix}/v1/cam-1/up/frames/json`, prefix)).toBeUndefined();
+  expect(parseMqttTopic(`${prefix}/v1/cam-1/sideways/frames`, prefix)).toBeUndefined();
+});
