@@ -1,0 +1,103 @@
+import { expect, test } from "@jest/globals";
+import type { Clock } from "@tributary/kernel";
+import { createTelemetry, defineEvent, type Level, type TelemetryOptions } from "./index.ts";
+
+const refused = defineEvent<{ code: string; bytes: number; seq: bigint }>({
+  name: "uplink_refused",
+  level: "warn",
+  message: (e) => `refused: ${e.code}`,
+  counter: [
+    { name: "refused_total", help: "Refused", labels: ["code"] },
+    { name: "refused_bytes_total", help: "Bytes refused", value: (e) => e.bytes },
+  ],
+  histogram: { name: "refused_bytes", help: "Size", buckets: [10, 100], labels: ["code"], value: (e) => e.bytes },
+});
+
+function started(options: Partial<TelemetryOptions> = {}) {
+  let nowMs = 0;
+  const clock: Clock = { now: () => 1_700_000_000_000 + nowMs, monotonicMs: () => nowMs, sleep: async () => {} };
+  const lines: Record<string, unknown>[] = [];
+  const write = (line: string) => void lines.push(JSON.parse(line));
+  const telemetry = createTelemetry({ service: "bridge", defaultMetrics: false, clock, write, ...options });
+  const metric = async (start: string) =>
+    (await telemetry.metrics()).split("\n").filter((line) => line.startsWith(start));
+  return { telemetry, lines, metric, pass: (ms: number) => (nowMs += ms) };
+}
+
+test("one emit gives one line and every metric of the event (T1)", async () => {
+  const { telemetry, lines, metric } = started();
+  telemetry.emit(refused, { code: "wrong-topic", bytes: 40, seq: 2n ** 60n });
+  telemetry.emit(refused, { code: "oversized", bytes: 400, seq: 1n });
+  expect(lines[0]).toEqual({
+    level: "warn",
+    time: "2023-11-14T22:13:20.000Z",
+    service: "bridge",
+    event: "uplink_refused",
+    code: "wrong-topic",
+    bytes: 40,
+    seq: Number(2n ** 60n),
+    msg: "refused: wrong-topic",
+  });
+  expect(lines).toHaveLength(2);
+  expect(await metric("refused_total")).toEqual([
+    'refused_total{code="wrong-topic"} 1',
+    'refused_total{code="oversized"} 1',
+  ]);
+  expect(await metric("refused_bytes_total")).toEqual(["refused_bytes_total 440"]);
+  expect(await metric('refused_bytes_bucket{le="100",code="wrong-topic"}')).toHaveLength(1);
+});
+
+test("a flood writes a bounded number of lines, tells how many it held back, and counts them all (T2, G9)", async () => {
+  const { telemetry, lines, metric, pass } = started({ linesPerSecondMax: 5 });
+  const other = defineEvent<{ n: number }>({ name: "other", level: "info", message: () => "other" });
+  for (let second = 0; second < 3; second++) {
+    for (let i = 0; i < 1_000; i++) telemetry.emit(refused, { code: "flood", bytes: 1, seq: 0n });
+    telemetry.emit(other, { n: second });
+    pass(1_000);
+  }
+  telemetry.close();
+  expect(lines.filter(({ event }) => event === "uplink_refused")).toHaveLength(15);
+  expect(lines.filter(({ event }) => event === "other")).toHaveLength(3);
+  const summaries = lines.filter(({ event }) => event === "suppressed");
+  expect(summaries.map(({ suppressedEvent, count }) => [suppressedEvent, count])).toEqual(
+    Array(3).fill(["uplink_refused", 995]),
+  );
+  expect(await metric("refused_total")).toEqual(['refused_total{code="flood"} 3000']);
+});
+
+test("gauges are read at scrape; one that throws is left out and breaks nothing (T3)", async () => {
+  const { telemetry, metric } = started();
+  let depth = 1;
+  telemetry.gauge({ name: "depth", help: "Depth" }, () => depth);
+  telemetry.gauge({ name: "lag", help: "Lag", labels: ["topic"] }, () => [{ labels: { topic: "a" }, value: 3 }]);
+  telemetry.gauge({ name: "broken", help: "Broken" }, () => {
+    throw new Error("gone");
+  });
+  expect(await metric("depth")).toEqual(["depth 1"]);
+  depth = 2;
+  expect([await metric("depth"), await metric("lag{"), (await metric("broken")).length < 2]).toEqual([
+    ["depth 2"],
+    ['lag{topic="a"} 3'],
+    true,
+  ]);
+});
+
+test("below its level an event writes nothing and still counts; the ready line is always written", async () => {
+  for (const level of ["error", "silent"] satisfies (Level | "silent")[]) {
+    const { telemetry, lines, metric } = started({ level });
+    telemetry.emit(refused, { code: "quiet", bytes: 1, seq: 0n });
+    telemetry.ready({ http: 8080 });
+    expect(lines).toEqual([{ event: "ready", service: "bridge", ports: { http: 8080 } }]);
+    expect(await metric("refused_total")).toEqual(['refused_total{code="quiet"} 1']);
+  }
+});
+
+test("two events may share a metric", async () => {
+  const { telemetry, metric } = started();
+  const shared = { name: "drops_total", help: "Drops", labels: ["why"] as const };
+  const make = (name: string) =>
+    defineEvent<{ why: string }>({ name, level: "debug", message: () => name, counter: shared });
+  telemetry.emit(make("a"), { why: "full" });
+  telemetry.emit(make("b"), { why: "full" });
+  expect(await metric("drops_total")).toEqual(['drops_total{why="full"} 2']);
+});
