@@ -1,6 +1,7 @@
-/** Final answers from the records that carry them. */
+/** Final answers and cloud requests from the records that carry them. */
 import type {
   CloudOutcome,
+  CloudRequest,
   CloudResult,
   EdgeFrame,
   EdgePrediction,
@@ -8,6 +9,7 @@ import type {
   FinalAnswer,
   SettledBy,
 } from "@tributary/contracts";
+import type { Instant } from "@tributary/kernel";
 
 /** The edge answer that stands unless something better comes. `settledBy`, `latencyMs` are filled in when it does. */
 export const answerOfFrame = (frame: EdgeFrame, target: string | null): FinalAnswer => ({
@@ -78,3 +80,30 @@ export function causeOfOutcome(outcome: CloudOutcome): SettledBy {
       return "CLOUD_FAILED";
   }
 }
+
+export const finished = (
+  answer: FinalAnswer,
+  settledBy: SettledBy,
+  capturedAt: Instant,
+  now: Instant,
+): FinalAnswer => ({ ...answer, settledBy, latencyMs: Math.max(0, now - capturedAt) });
+
+export const requestOf = (
+  frame: EdgeFrame,
+  target: string,
+  when: { readonly deadlineAt: Instant; readonly now: Instant; readonly late: boolean },
+): CloudRequest => ({
+  deviceId: frame.deviceId,
+  bootId: frame.bootId,
+  cameraId: frame.cameraId,
+  frameSeq: frame.frameSeq,
+  reason: when.late ? "SAMPLE" : frame.reason, // whatever it was sent for, this is why it is still asked
+  target,
+  arm: frame.arm,
+  deadlineAt: Math.round(when.deadlineAt),
+  requestedAt: when.now,
+  jpeg: frame.jpeg,
+  edgeLabel: frame.label,
+  edgeConfidence: frame.confidence,
+  traceparent: frame.traceparent,
+});

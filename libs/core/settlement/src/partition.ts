@@ -18,7 +18,6 @@
  */
 import type {
   Classifications,
-  CloudRequest,
   CloudResult,
   EdgeFrame,
   EdgePredictions,
@@ -27,7 +26,15 @@ import type {
 } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { Alarms } from "./alarms.ts";
-import { answerOfCloud, answerOfFrame, answerOfPrediction, causeOfOutcome, isUsable } from "./answers.ts";
+import {
+  answerOfCloud,
+  answerOfFrame,
+  answerOfPrediction,
+  causeOfOutcome,
+  finished,
+  isUsable,
+  requestOf,
+} from "./answers.ts";
 import {
   type DeviceSnapshot,
   DeviceState,
@@ -287,29 +294,11 @@ export class SettlementPartition {
     }
     if (decision.send === null) return;
     const late = settled || decision.settledBy !== null;
-    effects.requests.push({ lane: decision.send, request: this.#request(frame, deadlineAt, now, late) });
+    effects.requests.push({ lane: decision.send, request: requestOf(frame, this.#target, { deadlineAt, now, late }) });
     this.#fleet.called(`${device.deviceId}:${key}`, now);
     if (late) return;
     open.target = this.#target;
     if (open.answer !== null) open.answer = { ...open.answer, cloudTarget: this.#target };
-  }
-
-  #request(frame: EdgeFrame, deadlineAt: Instant, now: Instant, late: boolean): CloudRequest {
-    return {
-      deviceId: frame.deviceId,
-      bootId: frame.bootId,
-      cameraId: frame.cameraId,
-      frameSeq: frame.frameSeq,
-      reason: late ? "SAMPLE" : frame.reason, // S5: whatever it was sent for, this is why it is still asked
-      target: this.#target,
-      arm: frame.arm,
-      deadlineAt: Math.round(deadlineAt),
-      requestedAt: now,
-      jpeg: frame.jpeg,
-      edgeLabel: frame.label,
-      edgeConfidence: frame.confidence,
-      traceparent: frame.traceparent,
-    };
   }
 
   #settle(device: DeviceState, key: string, open: OpenFrame, by: SettledBy, now: Instant, effects: Effects): void {
@@ -363,9 +352,3 @@ export class SettlementPartition {
 const NEW = { settled: false, predictionSeen: false, frameSeen: false, target: null };
 
 const pick = ({ bootId, cameraId, frameSeq }: FrameName): FrameName => ({ bootId, cameraId, frameSeq });
-
-const finished = (answer: FinalAnswer, settledBy: SettledBy, capturedAt: Instant, now: Instant): FinalAnswer => ({
-  ...answer,
-  settledBy,
-  latencyMs: Math.max(0, now - capturedAt),
-});
