@@ -33,6 +33,7 @@ class World {
   readonly received: { readonly key: RecordKey; readonly bytes: string; readonly bootId: string }[] = [];
   #uncommitted: FrameItem[] = [];
   #items = 0;
+  #unacked = 0;
   #wire: Sent[] = [];
   #bootIds = new Map<number, string>();
   dropped = 0;
@@ -101,7 +102,10 @@ class World {
         this.committed.set(this.nameOf(item), item);
       }
       this.#items = message.items;
+      this.#unacked = message.stats.unacked;
       this.dropped += message.dropped.length;
+    } else if (message.kind === "send" && this.#unacked === 0) {
+      throw new Error("the outbox said that nothing was unacknowledged, and sends");
     } else if (message.kind === "send" && this.online && message.epoch === this.epoch) {
       this.#wire.push(message);
     } else if (message.kind === "failed") throw new Error(message.message);

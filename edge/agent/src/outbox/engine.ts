@@ -142,6 +142,7 @@ export class OutboxEngine {
       return;
     }
     this.#items += pending.length;
+    for (const { key, payload } of leaving) this.#flight.sent(key, payload.length); // Before it is counted.
     this.#post({
       kind: "committed",
       items: this.#items,
@@ -149,10 +150,7 @@ export class OutboxEngine {
       dropped: this.#dropped,
       commitMs: performance.now() - startedMs,
     });
-    for (const { key, payload, frames } of leaving) {
-      this.#flight.sent(key, payload.length);
-      this.#post({ kind: "send", key, payload, frames, epoch: this.#flight.epoch });
-    }
+    for (const one of leaving) this.#post({ kind: "send", ...one, epoch: this.#flight.epoch });
   }
 
   #hasWork(now: DeviceTime): boolean {
