@@ -47,7 +47,7 @@ export async function kills(settings: Settings): Promise<Outcome> {
     }
     const isAnswered = await untilAnswered(stack, frames, { silenceMsMax: SILENCE_MS_MAX });
     const killed = endedBoots(stack.agents);
-    const { report } = await verify({ ...stack, from: stack.began, ledgers: stack.agents, killed });
+    const { report } = await verify({ ...stack, from: stack.began, ledgers: stack.agents, excuses: { killed } });
     const uncommittedMax = killed.size * (Math.ceil(fps * COMMIT_S) + IN_FLIGHT);
     return {
       title: "Each killed in turn",

@@ -43,7 +43,7 @@ describe("the verifier's account", () => {
     const accountant = new Accountant([1, 2, 3, 4].map((n) => shown(n)));
     for (const n of [1n, 3n]) accountant.classifications(answersOf(someAnswer({ frameSeq: n })), 0);
     const numbers = (frames: readonly Shown[]) => frames.map(({ n }) => n);
-    const { lost, uncommitted } = lossesOf(accountant.account(), new Set(["device-1:7"]));
+    const { lost, uncommitted } = lossesOf(accountant.account(), { killed: new Set(["device-1:7"]) });
     expect([numbers(lost), numbers(uncommitted)]).toEqual([[2], [4]]);
     expect(numbers(lossesOf(accountant.account()).lost)).toEqual([2, 4]);
   });

@@ -92,8 +92,14 @@ export class Accountant implements Records {
 
 export type Losses = { readonly lost: readonly Shown[]; readonly uncommitted: readonly Shown[] };
 
-/** `killed`: deviceId:boot of boots that were ended with -9. */
-export function lossesOf(account: Account, killed: ReadonlySet<string> = new Set()): Losses {
+export type Excuses = {
+  /** deviceId:boot of boots that were ended with -9. */
+  readonly killed?: ReadonlySet<string>;
+  /** The run was stopped: what was captured later is on its way or in a durable outbox, for the next run to answer. */
+  readonly openSince?: number;
+};
+
+export function lossesOf(account: Account, { killed = new Set(), openSince }: Excuses = {}): Losses {
   const lastAnswered = new Map<string, number>();
   for (const [key, frame] of account.shown) {
     const boot = `${frame.deviceId}:${frame.boot}`;
@@ -105,7 +111,8 @@ export function lossesOf(account: Account, killed: ReadonlySet<string> = new Set
     if (account.answered.has(key)) continue;
     const boot = `${frame.deviceId}:${frame.boot}`;
     const isTail = frame.n > (lastAnswered.get(boot) ?? 0);
-    (killed.has(boot) && isTail ? uncommitted : lost).push(frame); // C3
+    const isOpen = frame.capturedAt >= (openSince ?? Number.POSITIVE_INFINITY);
+    (isOpen || (killed.has(boot) && isTail) ? uncommitted : lost).push(frame); // C3
   }
   return { lost, uncommitted };
 }
@@ -148,9 +155,9 @@ export function reportOf(
   account: Account,
   devices: number,
   cloudLabels: ReadonlyMap<number, string> | undefined,
-  killed?: ReadonlySet<string>,
+  excuses: Excuses = {},
 ): Report {
-  const { lost, uncommitted } = lossesOf(account, killed);
+  const { lost, uncommitted } = lossesOf(account, excuses);
   const right = { edge: 0, cloud: 0, hybrid: 0 };
   const escalated: { [reason: string]: number } = { ambiguous: 0, priority: 0, sample: 0 };
   const settledBy: { [cause: string]: number } = {};

@@ -17,6 +17,8 @@ const TICK_MS = 1_000;
 const LINE_MS = 5_000;
 /** Cameras have ended and no answer came for so long: what is missing will not come. */
 const SILENCE_MS_MAX = 45_000;
+/** A run that is stopped leaves frames of its last seconds on their way. */
+const OPEN_MS_MAX = 10_000;
 /** Above it the verifier would need more memory than the stack; the live counters must do. */
 const FRAMES_VERIFIED_MAX = 300_000;
 
@@ -138,7 +140,7 @@ async function watch(stack: Stack, live: Live, options: StartOptions): Promise<n
       from: stack.began,
       ledgers: stack.agents,
     });
-    if (lossesOf(account, endedBoots(stack.agents)).lost.length === 0 || isSilent) break;
+    if (lossesOf(account, { killed: endedBoots(stack.agents) }).lost.length === 0 || isSilent) break;
   }
   if (!process.stdout.isTTY) console.log(tableOf(stack, live, views));
   return memoryMax;
@@ -151,6 +153,7 @@ async function verified(
   const parts = [stack.bridge, stack.router, stack.classifier, stack.gateway, ...stack.agents.map(({ part }) => part)];
   const restarts = parts.reduce((sum, part) => sum + part.restarts, 0);
   const isWhole = stoppedBy === undefined;
+  const stoppedAt = Date.now();
   if (!isWhole) {
     // No new frames; what is on its way gets its answer.
     await Promise.all(stack.agents.map(({ part }) => part.stop()));
@@ -167,9 +170,7 @@ async function verified(
     from: stack.began,
     ledgers: stack.agents,
     ...((isWhole || options.report !== undefined) && { cloudPackage }),
-    killed: isWhole
-      ? endedBoots(stack.agents)
-      : new Set(shownBy(stack.agents).map(({ deviceId, boot }) => `${deviceId}:${boot}`)),
+    excuses: { killed: endedBoots(stack.agents), ...(!isWhole && { openSince: stoppedAt - OPEN_MS_MAX }) },
   });
   return { report, restarts };
 }

@@ -1,7 +1,7 @@
 /** The verifier: the cameras' ledgers against Kafka, read again from where the topics stood when the run began. */
 import { KafkaReader } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
-import { type Account, Accountant, lossesOf, type Report, reportOf } from "./account.ts";
+import { type Account, Accountant, type Excuses, lossesOf, type Report, reportOf } from "./account.ts";
 import { cloudLabelsOf } from "./cloud-labels.ts";
 import { readLedger, type Shown } from "./ledger.ts";
 import { type Marks, marksOf, replay } from "./topic-log.ts";
@@ -61,7 +61,7 @@ export async function untilAnswered(
     let missing = frames;
     if (shown >= frames) {
       const account = await accountOf({ ...run, from: run.began, ledgers: run.agents });
-      missing = lossesOf(account, endedBoots(run.agents)).lost.length;
+      missing = lossesOf(account, { killed: endedBoots(run.agents) }).lost.length;
       if (missing === 0) return true;
     }
     const now = `${shown} of ${frames} frames shown${shown >= frames ? `, ${missing} without answer` : ""}`;
@@ -79,10 +79,10 @@ export async function verify(options: {
   readonly ledgers: Ledgers;
   /** Asked offline about the same frames; not asked unless given. */
   readonly cloudPackage?: string;
-  readonly killed?: ReadonlySet<string>;
+  readonly excuses?: Excuses;
 }): Promise<{ readonly report: Report; readonly account: Account }> {
   const account = await accountOf(options);
   const photos = new Set([...account.shown.values()].map(({ photo }) => photo));
   const cloudLabels = options.cloudPackage ? await cloudLabelsOf(photos, options.cloudPackage) : undefined;
-  return { account, report: reportOf(account, options.ledgers.length, cloudLabels, options.killed) };
+  return { account, report: reportOf(account, options.ledgers.length, cloudLabels, options.excuses) };
 }
