@@ -33,6 +33,8 @@ export type KafkajsSourceOptions = KafkaConnection & {
   /** Partition numbers handled side by side. */
   readonly concurrency?: number;
   readonly batchRecordsMax?: number;
+  /** Without a heartbeat for so long, the group gives a member up. */
+  readonly sessionMs?: number;
   /** How long a partition may be behind without moving before the process is given up. */
   readonly stallMsMax?: number;
 };
@@ -70,7 +72,7 @@ export class KafkajsSource implements BatchSource {
     this.#kafka = kafkajsClient(options, options.telemetry, retry);
     this.#consumer = this.#kafka.consumer({
       groupId: options.prefix + options.group,
-      sessionTimeout: SESSION_MS,
+      sessionTimeout: options.sessionMs ?? SESSION_MS,
       rebalanceTimeout: 30_000,
       heartbeatInterval: HEARTBEAT_MS,
       maxWaitTimeInMs: 250,

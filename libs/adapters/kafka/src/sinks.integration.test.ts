@@ -23,10 +23,16 @@ const sinks: Record<string, JoiningSink> = {
 
 const topicOf = (sink: string, what: string) => `${what}.${sink}`;
 
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
 async function readAll(topic: string): Promise<InRecord[]> {
   const ofPartition = async (partition: number) => {
     const { next } = await reader.offsets(topic, partition);
-    return Array.fromAsync(reader.read(topic, partition, { until: next }));
+    return collect(reader.read(topic, partition, { until: next }));
   };
   return (await Promise.all((await reader.partitions(topic)).map(ofPartition))).flat();
 }

@@ -110,9 +110,9 @@ describe("source", () => {
   test("a handler that outlives the session keeps its membership by heartbeats", async () => {
     await fill("d", 0, 1);
     let handled = 0;
-    const source = new KafkajsSource({ ...connection, group: "slow", topics: ["d"] });
+    const source = new KafkajsSource({ ...connection, group: "slow", topics: ["d"], sessionMs: 6_000 });
     const ended = source.run(async ({ records }) => {
-      await new Promise((resolve) => setTimeout(resolve, 11_000));
+      await new Promise((resolve) => setTimeout(resolve, 7_000));
       handled += records.length;
       return { processed: records.length };
     });

@@ -1,0 +1,112 @@
+/** A whole service process: its exit codes, its doors, and its consumer, on a real Kafka. */
+
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { topics } from "@tributary/contracts";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import {
+  repositoryRoot,
+  someRequest,
+  spawnProcess,
+  spawnService,
+  tempDir,
+  testKafka,
+  waitFor,
+} from "@tributary/testing";
+
+const connection = { ...testKafka(), clientId: "service-test" };
+const { brokers, prefix } = connection;
+const sink = new KafkajsSink(connection);
+const reader = new KafkaReader(connection);
+const dir = tempDir("service-kit");
+const program = {
+  name: "fixture",
+  main: "libs/service-kit/src/fixture-service.test-kit.ts",
+  dir: dir.path,
+  env: {
+    NODE_OPTIONS: `--conditions=@tributary/source --import=${pathToFileURL(join(repositoryRoot, "tools/swc-hook.mjs"))}`,
+  },
+};
+const config = { kafka: { brokers, prefix } };
+const start = () => spawnService({ ...program, config });
+
+const put = (...values: (bigint | Buffer)[]) =>
+  sink.send(
+    values.map((value) => ({
+      topic: topics.requestsHigh.name,
+      key: "device-1",
+      value: Buffer.isBuffer(value)
+        ? value
+        : topics.requestsHigh.codec.encodeConfluent(someRequest({ frameSeq: value })),
+    })),
+  );
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+beforeAll(async () => {
+  const admin = new KafkajsAdmin(connection);
+  await ensureTributaryTopics(admin, { partitions: 1 });
+  await admin.close();
+});
+afterAll(() => Promise.all([sink.close(), reader.close(), dir.remove()]));
+
+test("a wrong configuration: every key named, exit 2, before anything starts (P1)", async () => {
+  const wrong = spawnProcess({ ...program, config: { kafka: { broker: [] }, htpt: {}, log: { level: "loud" } } });
+  expect(await wrong.exited).toMatchObject({ code: 2 });
+  const text = wrong.lines().join("\n");
+  for (const key of ["kafka.broker: unknown key", "htpt: unknown key", "log.level: "]) expect(text).toContain(key);
+  const help = spawnProcess({ ...program, args: ["--help"] });
+  expect([await help.exited, help.lines().join("\n")]).toMatchObject([
+    { code: 0 },
+    expect.stringContaining("--config FILE"),
+  ]);
+}, 60_000);
+
+test("batches: retried, poison put aside, the rest handled once; its doors; SIGTERM commits and exits 0 (P2, P3, G8)", async () => {
+  await put(1n, 2n, Buffer.from("rubbish"), 13n, 14n);
+  const service = await start();
+  const handled = () => service.events().filter(({ event }) => event === "handled");
+  await waitFor(() => handled().some(({ frames }) => frames === "14"), { what: "the batch" });
+  expect(handled().map(({ frames }) => frames)).toEqual(["1", "2", "14"]);
+
+  const url = `http://127.0.0.1:${service.ports.http}`;
+  const [live, ready, metrics] = await Promise.all(
+    ["health/live", "health/ready", "metrics"].map((path) => fetch(`${url}/${path}`)),
+  );
+  expect([live?.status, ready?.status, await ready?.json()]).toEqual([200, 200, { status: "ready", problems: {} }]);
+  const text = (await metrics?.text()) ?? "";
+  expect(text).toContain('tributary_batch_retries_total{topic="cloud.requests.high.v1",code="fixture-busy"} 2');
+  expect(text).toContain('tributary_kafka_lag_records{group="cloud-classifier",topic="cloud.requests.high.v1"} 0');
+  expect(await service.stop()).toEqual({ code: 0, signal: null });
+
+  const dlq = "cloud.requests.high.v1.cloud-classifier.dlq";
+  const { next } = await reader.offsets(dlq, 0);
+  const letters = await collect(reader.read(dlq, 0, { until: next }));
+  expect(letters.map(({ headers }) => headers["__connect.errors.exception.class.name"])).toEqual([
+    "framing-unknown",
+    "unexpected-error",
+  ]);
+  expect(String(letters[0]?.value)).toBe("rubbish");
+
+  await put(15n);
+  const next2 = await start();
+  await waitFor(() => next2.events().some(({ event }) => event === "handled"), { what: "the next record" });
+  expect(next2.events().filter(({ event }) => event === "handled")).toMatchObject([{ frames: "15" }]);
+  await next2.stop();
+}, 60_000);
+
+test("what a person must look at ends the process with 1, uncommitted (P4)", async () => {
+  await put(99n);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const service = spawnProcess({ ...program, config });
+    expect(await service.exited).toEqual({ code: 1, signal: null });
+    expect(service.events()).toContainEqual(
+      expect.objectContaining({ event: "service_failed", code: "fixture-broken" }),
+    );
+  }
+}, 60_000);
