@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { EdgeFrame, EdgePredictions } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
+import { type AgelessRecord, agelessRecord } from "../testing/items.ts";
 import { TinyBroker } from "../testing/tiny-broker.ts";
 
 const WRITER = fileURLToPath(new URL("../../dist/testing/crash-writer.js", import.meta.url));
@@ -68,7 +69,7 @@ test(`${KILLS} kills (seed ${SEED})`, async () => {
   await start(0, "settled");
   await kill();
 
-  const bytesOf = new Map<string, Buffer>();
+  const contentOf = new Map<string, AgelessRecord>();
   const seqsOf = new Map<string, number[]>();
   const predicted = new Map<string, number>();
   const sent = new Set<string>();
@@ -78,12 +79,11 @@ test(`${KILLS} kills (seed ${SEED})`, async () => {
     if (stream !== "frames" && stream !== "predictions") continue;
     const record = (stream === "frames" ? EdgeFrame : EdgePredictions).decodeSingleObject(payload);
     const name = `${stream}/${record.bootId}/${record.seq}`;
-    const before = bytesOf.get(name);
-    if (before !== undefined) {
-      if (!before.equals(payload)) differing.push(name);
-      continue;
-    }
-    bytesOf.set(name, payload);
+    const content = agelessRecord(stream, payload);
+    const before = contentOf.get(name);
+    if (before !== undefined && (before.text !== content.text || before.ageMs > content.ageMs)) differing.push(name);
+    contentOf.set(name, content);
+    if (before !== undefined) continue;
     const key = `${stream}/${record.bootId}`;
     seqsOf.set(key, [...(seqsOf.get(key) ?? []), Number(record.seq)]);
     if ("predictions" in record) {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { EdgeFrame, EdgePredictions } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { frameItem, limits } from "../testing/items.ts";
+import { type AgelessRecord, agelessRecord, frameItem, limits } from "../testing/items.ts";
 import type { DeviceTime } from "./age.ts";
 import { OutboxEngine } from "./engine.ts";
 import type { FrameItem, FromOutbox, OutboxLimits, RecordKey } from "./rows.ts";
@@ -62,6 +62,9 @@ class World {
     return this.engine;
   }
 
+  /** Frames as they left for the first time. */
+  readonly left = new Map<string, EdgeFrame>();
+
   append(items: readonly FrameItem[]): void {
     this.#uncommitted.push(...items);
     this.engine.receive({ kind: "append", items });
@@ -106,8 +109,12 @@ class World {
       this.dropped += message.dropped.length;
     } else if (message.kind === "send" && this.#unacked === 0) {
       throw new Error("the outbox said that nothing was unacknowledged, and sends");
-    } else if (message.kind === "send" && this.online && message.epoch === this.epoch) {
-      this.#wire.push(message);
+    } else if (message.kind === "send") {
+      const name = `${message.key.boot}/${message.key.seq}`;
+      if (message.key.stream === "frames" && !this.left.has(name)) {
+        this.left.set(name, EdgeFrame.decodeSingleObject(message.payload));
+      }
+      if (this.online && message.epoch === this.epoch) this.#wire.push(message);
     } else if (message.kind === "failed") throw new Error(message.message);
   }
 }
@@ -115,23 +122,23 @@ class World {
 /** What the broker must have seen of all that was committed. */
 function judge(world: World): readonly string[] {
   const wrong: string[] = [];
-  const bytesOf = new Map<string, string>();
+  const contentOf = new Map<string, AgelessRecord>();
   const seqsOf = new Map<string, number[]>();
   const predicted = new Map<string, string>();
   const framesSent = new Set<string>();
   for (const { key, bytes } of world.received) {
     const name = `${key.boot}/${key.stream}/${key.seq}`;
-    const before = bytesOf.get(name);
-    if (before !== undefined && before !== bytes) wrong.push(`${name}: a resend differs`);
+    const content = agelessRecord(key.stream, Buffer.from(bytes, "latin1"));
+    const before = contentOf.get(name);
+    if (before !== undefined && before.text !== content.text) wrong.push(`${name}: a resend differs`);
+    contentOf.set(name, content);
     if (before !== undefined) continue;
-    bytesOf.set(name, bytes);
     const stream = `${key.boot}/${key.stream}`;
     seqsOf.set(stream, [...(seqsOf.get(stream) ?? []), key.seq]);
     const payload = Buffer.from(bytes, "latin1");
     if (key.stream === "frames") {
       const frame = EdgeFrame.decodeSingleObject(payload);
       framesSent.add(`${frame.bootId}/${frame.frameSeq}`);
-      if (frame.ageMs > frame.deadlineMs && !frame.sampleDrawn) wrong.push(`${name}: left expired`);
     } else if (key.stream === "predictions") {
       const batch = EdgePredictions.decodeSingleObject(payload);
       for (const prediction of batch.predictions) {
@@ -140,6 +147,9 @@ function judge(world: World): readonly string[] {
         predicted.set(frame, prediction.escalation);
       }
     }
+  }
+  for (const frame of world.left.values()) {
+    if (frame.ageMs > frame.deadlineMs && !frame.sampleDrawn) wrong.push(`${frame.frameSeq}: left expired`);
   }
   for (const [stream, seqs] of seqsOf) {
     // G3: first arrivals are 1, 2, 3, ... without a gap.
@@ -248,6 +258,29 @@ describe("outbox engine", () => {
       ["QUEUED", "NONE"],
     ]);
     expect(batch.predictions[0]?.ageMs).toBeGreaterThanOrEqual(1_500);
+  });
+
+  test("a resend is as old as it is: the router must not take a late frame for a fresh one", () => {
+    const world = new World(1_002);
+    const item = { captured: world.time(), reason: "AMBIGUOUS", deadlineMs: 1_000 } as const;
+    world.append([frameItem({ ...item, frameSeq: 1 })]);
+    world.connect();
+    world.nowMs += limits.batchWaitMs;
+    world.engine.tick();
+    world.deliver(undefined, 0);
+    world.disconnect();
+    world.nowMs += 20_000;
+    world.connect();
+    drain(world);
+    const ages = (stream: string) =>
+      world.received
+        .filter(({ key }) => key.stream === stream)
+        .map(({ bytes }) => agelessRecord(stream, Buffer.from(bytes, "latin1")).ageMs);
+    for (const stream of ["frames", "predictions"]) {
+      const [first = 0, second = 0] = ages(stream);
+      expect(first).toBeLessThan(1_000);
+      expect(second).toBeGreaterThanOrEqual(first + 20_000);
+    }
   });
 
   test("a frame too large to send is answered by its prediction", () => {

@@ -2,7 +2,8 @@
  * The outbox at work: group commits, what leaves next, what is resent, what is given up. Runs on the worker's thread; its
  * only I/O is the store and `post`.
  *
- * O1. What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2).
+ * O1. What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2), only older: its
+ *     ages go on, or the router would take a late frame for a fresh one.
  * O2. A row goes only on the broker's acknowledgement, or when policy drops it (G1, G9).
  * O3. On every new connection what left before is resent first, per stream in `seq` order; nothing new of a stream leaves
  *     before that (G3).
@@ -12,11 +13,11 @@
  */
 import type { UplinkStream } from "@tributary/contracts";
 import { reasonOf } from "@tributary/kernel";
-import { ageOf, type DeviceTime, expiresAtMs, reportedAgeMs } from "./age.ts";
+import { ageOf, type DeviceTime, expiresAtMs } from "./age.ts";
 import { freshMsMax, nextBatch } from "./batch-plan.ts";
 import { Flight } from "./flight.ts";
 import { FramePlan, type WaitingFrame } from "./frame-plan.ts";
-import { frameRecord, predictionsRecord, reportRecord } from "./records.ts";
+import { agedRecord, frameRecord, predictionsRecord, reportRecord } from "./records.ts";
 import type {
   Dropped,
   DropReason,
@@ -221,7 +222,7 @@ export class OutboxEngine {
       return true;
     };
     for (let key = this.#flight.nextResend(); key !== undefined; key = this.#flight.nextResend())
-      take(this.#again(key)); // O3
+      take(this.#again(key, now)); // O3
     for (const stream of REPORT_STREAMS) {
       while (this.#reports > 0 && this.#flight.free(stream) > 0 && take(this.#reportOut(stream, now)));
     }
@@ -231,13 +232,13 @@ export class OutboxEngine {
     return leaving;
   }
 
-  #again(key: RecordKey): Leaving | undefined {
+  #again(key: RecordKey, now: DeviceTime): Leaving | undefined {
     if (key.stream !== "frames") {
-      const payload = this.#store.record(key);
-      return payload && { key, payload, frames: 0 };
+      const formed = this.#store.record(key);
+      return formed && { key, payload: agedRecord(key.stream, formed.payload, ageOf(formed.left, now)), frames: 0 };
     }
     const row = this.#store.leftFrame(key);
-    return row && { key, payload: this.#framePayload(row, key, row.ageMs ?? 0), frames: 1 };
+    return row && { key, payload: this.#framePayload(row, key, now), frames: 1 };
   }
 
   #frameOut(now: DeviceTime): Leaving | undefined {
@@ -245,13 +246,12 @@ export class OutboxEngine {
     if (next === undefined) return undefined;
     const row = this.#store.frame(next.frame.id);
     const key = this.#takeKey(row.boot, "frames");
-    const ageMs = reportedAgeMs(ageOf(row.captured, now), row.body.deadlineMs);
-    this.#store.markLeft(row.id, key.seq, ageMs);
-    return { key, payload: this.#framePayload(row, key, ageMs), frames: 1 };
+    this.#store.markLeft(row.id, key.seq);
+    return { key, payload: this.#framePayload(row, key, now), frames: 1 };
   }
 
-  #framePayload(row: FrameRow, key: RecordKey, ageMs: number): Uint8Array {
-    return frameRecord(this.#senderOf(key), row, this.#store.jpeg(row.id), ageMs);
+  #framePayload(row: FrameRow, key: RecordKey, now: DeviceTime): Uint8Array {
+    return frameRecord(this.#senderOf(key), row, this.#store.jpeg(row.id), now);
   }
 
   #batchEnd(now: DeviceTime): "fresh" | "backlog" | "wait" {
@@ -274,7 +274,7 @@ export class OutboxEngine {
     const key = this.#takeKey(head.boot, "predictions");
     const decidedBy = this.#store.decidedByOf(head.decidedById);
     const payload = predictionsRecord(this.#senderOf(key), decidedBy, rows, now);
-    this.#store.putRecord(key, payload);
+    this.#store.putRecord(key, { payload, left: now });
     this.#store.deletePredictions(rows);
     this.#bytes += payload.length - rows.reduce((sum, row) => sum + row.bytes, 0);
     if (end === "fresh") this.#fresh.splice(0, rows.length);
@@ -287,7 +287,7 @@ export class OutboxEngine {
     if (row === undefined) return undefined;
     const key = this.#takeKey(row.boot, stream);
     const payload = reportRecord(this.#senderOf(key), row, now);
-    this.#store.putRecord(key, payload);
+    this.#store.putRecord(key, { payload, left: now });
     this.#store.deleteReport(row.id);
     this.#bytes += payload.length;
     this.#reports -= 1;

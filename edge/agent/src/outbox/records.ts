@@ -1,20 +1,20 @@
-/** Forms the uplink records out of stored rows. The same row, `seq` and age give the same bytes (resends). */
+/** Forms the uplink records out of stored rows. The same row, `seq` and time give the same bytes. */
 import { DeviceReported, EdgeFrame, EdgeMetrics, EdgePredictions, EdgeSketches } from "@tributary/contracts";
-import { ageOf, type DeviceTime, reportedAgeMs } from "./age.ts";
-import type { DecidedBy } from "./rows.ts";
+import { type Age, ageOf, type DeviceTime, reportedAgeMs } from "./age.ts";
+import type { DecidedBy, ReportStream } from "./rows.ts";
 import type { FrameRow, PredictionRow, ReportRow } from "./store.ts";
 
 export type Sender = { readonly deviceId: string; readonly bootId: bigint; readonly seq: bigint };
 
 const clockStateOf = (wallMs: number | null) => (wallMs === null ? "UNSYNCHRONIZED" : "SYNCHRONIZED");
 
-export function frameRecord(sender: Sender, row: FrameRow, jpeg: Uint8Array, ageMs: number): Uint8Array {
+export function frameRecord(sender: Sender, row: FrameRow, jpeg: Uint8Array, now: DeviceTime): Uint8Array {
   const { latencyMs: _, ...body } = row.body;
   return EdgeFrame.encodeSingleObject({
     ...sender,
     ...body,
     frameSeq: BigInt(body.frameSeq),
-    ageMs,
+    ageMs: reportedAgeMs(ageOf(row.captured, now), row.body.deadlineMs),
     clockState: clockStateOf(row.captured.wallMs),
     jpeg: Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.byteLength),
     ...row.decidedBy,
@@ -64,5 +64,35 @@ export function reportRecord(sender: Sender, row: ReportRow, now: DeviceTime): U
       return DeviceReported.encodeSingleObject(body as unknown as DeviceReported);
     default:
       return row.stream satisfies never;
+  }
+}
+
+/**
+ * A record that left before, for its resend: the same but for its ages, which have grown by `since` (unknown: a
+ * prediction's is then past its deadline).
+ */
+export function agedRecord(stream: ReportStream | "predictions", payload: Uint8Array, since: Age): Uint8Array {
+  const older = (ageMs: number) => ageMs + since.ageMs;
+  switch (stream) {
+    case "predictions": {
+      const batch = EdgePredictions.decodeSingleObject(payload);
+      const predictions = batch.predictions.map((one) => {
+        const ageMs = reportedAgeMs({ ageMs: older(one.ageMs), known: since.known }, one.deadlineMs);
+        return { ...one, ageMs };
+      });
+      return EdgePredictions.encodeSingleObject({ ...batch, predictions });
+    }
+    case "metrics": {
+      const window = EdgeMetrics.decodeSingleObject(payload);
+      return EdgeMetrics.encodeSingleObject({ ...window, ageMs: older(window.ageMs) });
+    }
+    case "sketches": {
+      const window = EdgeSketches.decodeSingleObject(payload);
+      return EdgeSketches.encodeSingleObject({ ...window, ageMs: older(window.ageMs) });
+    }
+    case "reported":
+      return payload;
+    default:
+      return stream satisfies never;
   }
 }

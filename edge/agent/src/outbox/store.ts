@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS predictions(
 CREATE TABLE IF NOT EXISTS frames(
   id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, decided_by INTEGER NOT NULL,
   monotonic_ms REAL NOT NULL, wall_ms REAL, bytes INTEGER NOT NULL, body TEXT NOT NULL, traceparent TEXT,
-  seq INTEGER, age_ms REAL) STRICT;
+  seq INTEGER) STRICT;
 CREATE INDEX IF NOT EXISTS frames_left ON frames(boot, seq) WHERE seq IS NOT NULL;
 CREATE TABLE IF NOT EXISTS images(id INTEGER PRIMARY KEY, jpeg BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS reports(
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS reports(
   monotonic_ms REAL NOT NULL, wall_ms REAL, body TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS records(
   boot INTEGER NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, payload BLOB NOT NULL,
-  PRIMARY KEY(boot, stream, seq)) STRICT;
+  machine_boot TEXT NOT NULL, monotonic_ms REAL NOT NULL, wall_ms REAL, PRIMARY KEY(boot, stream, seq)) STRICT;
 `;
 
 export type FrameRow = {
@@ -44,8 +44,10 @@ export type FrameRow = {
   readonly bytes: number;
   readonly traceparent: string | null;
   readonly seq: number | null;
-  readonly ageMs: number | null;
 };
+
+/** A record formed when it first left, and when that was. */
+export type FormedRecord = { readonly payload: Uint8Array; readonly left: DeviceTime };
 
 export type PredictionRow = {
   readonly id: number;
@@ -207,8 +209,8 @@ export class OutboxStore {
     return this.#all("SELECT * FROM frames WHERE seq IS NULL ORDER BY id").map((row) => this.#frameOf(row));
   }
 
-  markLeft(id: number, seq: number, ageMs: number): void {
-    this.#run("UPDATE frames SET seq = ?, age_ms = ? WHERE id = ?", seq, ageMs, id);
+  markLeft(id: number, seq: number): void {
+    this.#run("UPDATE frames SET seq = ? WHERE id = ?", seq, id);
   }
 
   predictions(end: "fresh" | "backlog", backlogUpTo: number, limit: number): readonly PredictionRow[] {
@@ -270,14 +272,20 @@ export class OutboxStore {
     return Number(row?.seq);
   }
 
-  putRecord(key: RecordKey, payload: Uint8Array): void {
-    this.#run("INSERT INTO records VALUES (?, ?, ?, ?)", key.boot, key.stream, key.seq, payload);
+  putRecord(key: RecordKey, { payload, left }: FormedRecord): void {
+    this.#run(
+      "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)",
+      ...[key.boot, key.stream, key.seq, payload, left.machineBoot, left.monotonicMs, left.wallMs],
+    );
   }
 
-  record(key: RecordKey): Uint8Array | undefined {
+  record(key: RecordKey): FormedRecord | undefined {
     const { boot, stream, seq } = key;
-    const row = this.#get("SELECT payload FROM records WHERE boot = ? AND stream = ? AND seq = ?", boot, stream, seq);
-    return row?.payload as Uint8Array | undefined;
+    const row = this.#get("SELECT * FROM records WHERE boot = ? AND stream = ? AND seq = ?", boot, stream, seq);
+    if (row === undefined) return undefined;
+    const wallMs = row.wall_ms === null ? null : Number(row.wall_ms);
+    const left = { machineBoot: String(row.machine_boot), monotonicMs: Number(row.monotonic_ms), wallMs };
+    return { payload: row.payload as Uint8Array, left };
   }
 
   /** Bytes that the acknowledged record took; 0 when it was gone already. */
@@ -345,7 +353,6 @@ export class OutboxStore {
       bytes: Number(row.bytes),
       traceparent: row.traceparent as string | null,
       seq: row.seq === null ? null : Number(row.seq),
-      ageMs: row.age_ms === null ? null : Number(row.age_ms),
     };
   }
 

@@ -1,4 +1,5 @@
 /** Builders of outbox items for this package's tests. */
+import { EdgeFrame, EdgePredictions, jsonSafe } from "@tributary/contracts";
 import type { Captured } from "../outbox/age.ts";
 import type { EscalationReason, FrameItem, OutboxLimits, PredictionBody } from "../outbox/rows.ts";
 
@@ -67,4 +68,20 @@ export function jpegOf(seed: number, bytes: number): Buffer {
   jpeg.writeUInt32BE(seed, 2);
   jpeg.writeUInt16BE(0xffd9, bytes - 2);
   return jpeg;
+}
+
+export type AgelessRecord = { readonly text: string; readonly ageMs: number };
+
+/** A record without its ages, which alone may differ between a first sending and a resend; and the oldest of them. */
+export function agelessRecord(stream: string, payload: Uint8Array): AgelessRecord {
+  const record = stream === "frames" ? EdgeFrame.decodeSingleObject(payload) : undefined;
+  const whole = record ?? (stream === "predictions" ? EdgePredictions.decodeSingleObject(payload) : undefined);
+  if (whole === undefined) return { text: Buffer.from(payload).toString("latin1"), ageMs: 0 };
+  let ageMs = 0;
+  const text = JSON.stringify(whole, (key, value) => {
+    if (key !== "ageMs") return jsonSafe(key, value);
+    ageMs = Math.max(ageMs, value);
+    return undefined;
+  });
+  return { text, ageMs };
 }
