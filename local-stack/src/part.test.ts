@@ -1,0 +1,65 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { type TempDir, tempDir, waitFor } from "@tributary/testing";
+import { type Journal, openJournal } from "./journal.ts";
+import { Part } from "./part.ts";
+
+const READY = `console.log(JSON.stringify({ event: "ready", service: "x", ports: { http: 7 } })); setInterval(() => {}, 1000);`;
+
+describe("a part of the stack", () => {
+  let dir: TempDir;
+  let journal: Journal;
+  const parts: Part[] = [];
+  beforeEach(async () => {
+    dir = tempDir("part");
+    ({ journal } = await openJournal(dir.path));
+  });
+  afterEach(async () => {
+    await Promise.all(parts.splice(0).map((part) => part.stop()));
+    dir.remove();
+  });
+  const part = (program: string, supervised: boolean, onEvent = (_line: string) => {}) => {
+    const main = join(dir.path, "main.mjs");
+    writeFileSync(main, program);
+    const made = new Part({ name: "x", main, config: () => ({}), dir: dir.path, journal, supervised, onEvent });
+    parts.push(made);
+    return made;
+  };
+
+  test("that is killed is started again when supervised, and counted", async () => {
+    const said: string[] = [];
+    const x = part(READY, true, (line) => said.push(line));
+    await x.start();
+    const before = x.pid;
+    await x.kill();
+    await waitFor(() => x.state === "running", { what: "the restart" });
+    expect(x.restarts).toBe(1);
+    expect(x.pid).not.toBe(before);
+    expect(said.join("\n")).toContain("x ended (SIGKILL); again in");
+  });
+
+  test("that is killed stays down when not supervised, until it is started", async () => {
+    const x = part(READY, false);
+    await x.start();
+    await x.kill();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(x.pid).toBeUndefined();
+    await x.start();
+    expect(x.ports).toEqual({ http: 7 });
+  });
+
+  test("that is stopped stays down although supervised", async () => {
+    const x = part(READY, true);
+    await x.start();
+    await x.stop();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect([x.state, x.pid, x.restarts]).toEqual(["stopped", undefined, 0]);
+  });
+
+  test("with a wrong configuration (exit 2) is not tried again, and its words are told", async () => {
+    const x = part(`console.error("mqtt.port: expected a number"); process.exitCode = 2;`, true);
+    await expect(x.start()).rejects.toThrow(/x ended before it was ready:\nmqtt.port: expected a number/);
+    expect(x.restarts).toBe(0);
+  });
+});
