@@ -35,6 +35,8 @@ export type PartitionWorkerOptions = {
 export const LEASE_MS = 6_000;
 const SAVE_EVERY_MS = 250;
 const REBUILD_EVERY_MS = 1_000;
+const PREPARE_MS_MAX = 60_000;
+const PREPARE_PAUSE_MS = 250;
 
 type Memory = {
   readonly partition: SettlementPartition;
@@ -74,9 +76,21 @@ export class PartitionWorker {
     return this.#memory?.partition.devices ?? 0;
   }
 
+  /** Rebuilds; a Kafka that is not there yet is waited for, at most `PREPARE_MS_MAX` (G9). */
   prepare(): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#ready();
+      const { clock } = this.#options;
+      const givesUpAt = clock.monotonicMs() + PREPARE_MS_MAX;
+      for (;;) {
+        try {
+          await this.#ready();
+          return;
+        } catch (error) {
+          if (this.#revoked.signal.aborted) return;
+          if (!(error instanceof Failure) || error.advice !== "retry" || clock.monotonicMs() > givesUpAt) throw error;
+          await clock.sleep(PREPARE_PAUSE_MS, this.#revoked.signal).catch(() => {});
+        }
+      }
     });
   }
 
