@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import {
@@ -14,6 +14,8 @@ import {
   testKafka,
   waitFor,
 } from "@tributary/testing";
+
+jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
 
 const connection = { ...testKafka(), clientId: "service-test" };
 const { brokers, prefix } = connection;
@@ -65,7 +67,7 @@ test("a wrong configuration: every key named, exit 2, before anything starts (P1
     { code: 0 },
     expect.stringContaining("--config FILE"),
   ]);
-}, 60_000);
+});
 
 test("batches: retried, poison put aside, the rest handled once; its doors; SIGTERM commits and exits 0 (P2, P3, G8)", async () => {
   await put(1n, 2n, Buffer.from("rubbish"), 13n, 14n);
@@ -98,7 +100,7 @@ test("batches: retried, poison put aside, the rest handled once; its doors; SIGT
   await waitFor(() => next2.events().some(({ event }) => event === "handled"), { what: "the next record" });
   expect(next2.events().filter(({ event }) => event === "handled")).toMatchObject([{ frames: "15" }]);
   await next2.stop();
-}, 60_000);
+});
 
 test("what a person must look at ends the process with 1, uncommitted (P4)", async () => {
   await put(99n);
@@ -109,4 +111,4 @@ test("what a person must look at ends the process with 1, uncommitted (P4)", asy
       expect.objectContaining({ event: "service_failed", code: "fixture-broken" }),
     );
   }
-}, 60_000);
+});

@@ -1,10 +1,12 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { testKafka, waitFor } from "@tributary/testing";
 import kafkajs from "kafkajs";
 import { KafkajsAdmin } from "./admin.ts";
 import { PlatformaticSink } from "./platformatic-sink.ts";
 import type { InRecord } from "./ports.ts";
 import { KafkaReader } from "./reader.ts";
+
+jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
 
 const connection = { ...testKafka(), clientId: "reader-test" };
 const admin = new KafkajsAdmin(connection);

@@ -1,6 +1,6 @@
 /** One contract for both clients: the bridge writes with one, the services with the other, and nobody may notice. */
 import { createHash } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import { testKafka } from "@tributary/testing";
 import kafkajs from "kafkajs";
@@ -11,6 +11,8 @@ import { PlatformaticSink } from "./platformatic-sink.ts";
 import type { InRecord, Position } from "./ports.ts";
 import { KafkaReader } from "./reader.ts";
 import { RECORD_BYTES_MAX } from "./tributary-topics.ts";
+
+jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
 
 const connection = { ...testKafka(), clientId: "sinks-test" };
 const PARTITIONS = 12;

@@ -1,10 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { Failure } from "@tributary/kernel";
 import { testKafka, waitFor } from "@tributary/testing";
 import { KafkajsAdmin } from "./admin.ts";
 import { KafkajsSink } from "./kafkajs-sink.ts";
 import { KafkajsSource } from "./kafkajs-source.ts";
 import type { Batch } from "./ports.ts";
+
+jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
 
 const connection = { ...testKafka(), clientId: "source-test" };
 const admin = new KafkajsAdmin(connection);
@@ -85,7 +87,7 @@ describe("source", () => {
     // Orderly changes of hands repeat nothing.
     expect(new Set([...first.seen, ...second.seen]).size).toBe(1_860);
     await second.source.close();
-  }, 60_000);
+  });
 
   test("what was not processed is offered again, and a crash leaves it uncommitted (C1, C3, C5)", async () => {
     await fill("c", 0, 90);
@@ -105,7 +107,7 @@ describe("source", () => {
     const after = new Member("partial", ["c"]);
     await waitFor(() => after.seen.length === 60, { what: "the records of the crash", timeoutMs: 15_000 });
     await after.source.close();
-  }, 60_000);
+  });
 
   test("a handler that outlives the session keeps its membership by heartbeats", async () => {
     await fill("d", 0, 1);
@@ -125,5 +127,5 @@ describe("source", () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(again.seen).toEqual([]);
     await again.source.close();
-  }, 60_000);
+  });
 });
