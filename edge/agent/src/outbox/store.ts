@@ -4,14 +4,17 @@
  * S1. WAL with synchronous=FULL: what is committed survives a power cut.
  * S2. Ids are never reused, so a frame finds its own prediction or none.
  * S3. `seq` is taken from the boot's counter inside the transaction that stores what carries it.
+ * S4. A file whose tables are of another version is refused, not half understood.
  */
 import { randomBytes } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { UplinkStream } from "@tributary/contracts";
-import { makeBootId } from "@tributary/kernel";
+import { Failure, makeBootId } from "@tributary/kernel";
 import type { Captured, DeviceTime } from "./age.ts";
 import type { DecidedBy, DropReason, Escalation, FrameItem, PredictionBody, RecordKey, ReportItem } from "./rows.ts";
 
+/** Raised with every change of the tables. */
+const SCHEMA_VERSION = 1;
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS settings(key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS boots(boot INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, machine_boot TEXT NOT NULL) STRICT;
@@ -83,6 +86,7 @@ export class OutboxStore {
     this.#database.exec(
       "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA busy_timeout=2000;", // S1
     );
+    this.#requireVersion();
     this.#database.exec(SCHEMA);
     this.begin();
     const count = Number(this.setting("boot_count") ?? 0) + 1;
@@ -103,6 +107,21 @@ export class OutboxStore {
       this.#boots.set(Number(row.boot), { bootId: String(row.boot_id), machineBoot: String(row.machine_boot) });
     }
     this.forgetCaches();
+  }
+
+  // S4
+  #requireVersion(): void {
+    const version = Number(this.#all("PRAGMA user_version")[0]?.user_version);
+    const isNew = this.#all("SELECT 1 FROM sqlite_schema LIMIT 1").length === 0;
+    if (isNew) this.#database.exec(`PRAGMA user_version=${SCHEMA_VERSION}`);
+    else if (version !== SCHEMA_VERSION) {
+      this.#database.close();
+      throw new Failure(
+        "outbox-version",
+        "ask-a-person",
+        `an outbox of version ${version}, and this agent writes ${SCHEMA_VERSION}: let the agent that wrote it drain it, or move it away`,
+      );
+    }
   }
 
   begin(): void {
