@@ -1,0 +1,112 @@
+# Every deployable is a target: bridge, router, cloud-classifier, gateway, agent, tools.
+#   docker build --target bridge -t tributary/bridge .
+# Images hold the dependencies of their program alone, run as user 1000 and write nothing below /app.
+# A program reads /etc/tributary/NAME.yaml unless told otherwise.
+
+# The packages' manifests: later stages install again only when one of these changes.
+FROM node:24-bookworm-slim AS manifests
+WORKDIR /app
+COPY . .
+RUN find . -type f ! -name package.json ! -name package-lock.json ! -name .npmrc -delete \
+ && find . -type d -empty -delete
+
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY --from=manifests /app .
+RUN npm ci --no-audit --no-fund
+COPY . .
+RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway cli \
+ && find libs edge services cli \( -name src -o -name tsconfig.json -o -name .tsbuildinfo \
+      -o -path '*/dist/*.map' -o -path '*/dist/*.d.ts' \) -prune -exec rm -r {} +
+
+# npm takes a workspace that another needs for its tests as needed in production: without those lines it cannot.
+FROM manifests AS production
+RUN find . -name package.json -o -name package-lock.json | xargs node -e ' \
+      const fs = require("node:fs"); \
+      for (const file of process.argv.slice(1)) { \
+        const json = JSON.parse(fs.readFileSync(file, "utf8")); \
+        const ours = Object.keys(json.packages ?? {}).filter((path) => !path.includes("node_modules")); \
+        for (const part of [json, ...ours.map((path) => json.packages[path])]) delete part.devDependencies; \
+        fs.writeFileSync(file, JSON.stringify(json)); \
+      }'
+
+FROM production AS bridge-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/bridge
+
+FROM production AS router-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/router
+
+FROM production AS gateway-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/gateway
+
+# ONNX Runtime's package brings every platform's libraries.
+FROM production AS cloud-classifier-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/cloud-classifier \
+ && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
+
+FROM production AS agent-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/agent \
+ && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
+
+FROM production AS tools-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/cli \
+ && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
+
+FROM node:24-bookworm-slim AS runtime
+# kafkajs asks for timeouts in the past.
+ENV NODE_ENV=production NODE_OPTIONS=--disable-warning=TimeoutNegativeWarning
+WORKDIR /app
+USER 1000:1000
+
+# MQTT on 1883, health and metrics on 8080.
+FROM runtime AS bridge
+COPY --from=bridge-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/edge/bridge edge/bridge
+EXPOSE 1883 8080
+ENTRYPOINT ["node", "edge/bridge/dist/main.js"]
+CMD ["--config", "/etc/tributary/bridge.yaml"]
+
+FROM runtime AS router
+COPY --from=router-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/services/router services/router
+COPY models/edge-resnet8 models/edge-resnet8
+EXPOSE 8080
+ENTRYPOINT ["node", "services/router/dist/main.js"]
+CMD ["--config", "/etc/tributary/router.yaml"]
+
+FROM runtime AS cloud-classifier
+COPY --from=cloud-classifier-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/services/cloud-classifier services/cloud-classifier
+COPY models/cloud-vgg models/cloud-vgg
+EXPOSE 8080
+ENTRYPOINT ["node", "services/cloud-classifier/dist/main.js"]
+CMD ["--config", "/etc/tributary/cloud-classifier.yaml"]
+
+FROM runtime AS gateway
+COPY --from=gateway-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/services/gateway services/gateway
+EXPOSE 8080
+ENTRYPOINT ["node", "services/gateway/dist/main.js"]
+CMD ["--config", "/etc/tributary/gateway.yaml"]
+
+# Its outbox is below /var/lib/tributary: mount a volume that lasts there, owned by user 1000.
+FROM runtime AS agent
+COPY --from=agent-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/edge/agent edge/agent
+COPY models/edge-resnet8 models/edge-resnet8
+EXPOSE 8080
+ENTRYPOINT ["node", "edge/agent/dist/main.js"]
+CMD ["--config", "/etc/tributary/agent.yaml"]
+
+# `tributary`, e.g. `tools topics create --brokers kafka:9092`.
+FROM runtime AS tools
+COPY --from=tools-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/cli cli
+ENTRYPOINT ["node", "cli/dist/main.js"]
+CMD ["--help"]
