@@ -79,14 +79,19 @@ describe("single traps", () => {
     ["a symbol that is not there", { type: "enum", name: "E", symbols: ["A"] }, long(1n), "record-enum-symbol"],
     ["a number that never ends", "long", Array(11).fill(0x80), "record-number"],
     ["a number of 70 bits", "long", [...Array(9).fill(0xff), 0x7f], "record-number"],
+    ["an int of 33 bits", "int", long(2n ** 31n), "record-number"],
+    ["a negative int of 33 bits", "int", long(-(2n ** 31n) - 1n), "record-number"],
     ["many blocks that add up", strings, Array(70_000).fill([2, 0]).flat(), "record-block-count"],
   ])("%s", (_what, type, bytes, code) => {
     expect(refused(type, bytes)).toBe(code);
   });
 
-  test("the extremes of a long are read", () => {
+  test("the extremes of a long and of an int are read", () => {
     for (const value of [2n ** 63n - 1n, -(2n ** 63n)]) {
       expect(refused("long", long(value))).toBe("accepted");
+    }
+    for (const value of [2n ** 31n - 1n, -(2n ** 31n)]) {
+      expect(refused("int", long(value))).toBe("accepted");
     }
   });
 });

@@ -5,6 +5,7 @@
  * B1. A block announces at most as many items as bytes remain; no item of ours is empty.
  * B2. Strings, bytes, arrays and maps are bounded by `DecodeLimits`.
  * B3. A record fills its buffer exactly.
+ * B4. An int has 32 bits: the decoder would hand on a wider one that no encoder takes.
  */
 import { ContractError } from "./errors.ts";
 
@@ -56,6 +57,11 @@ function compile(schema: AvroSchema, limits: DecodeLimits, named: Map<string, Wa
     case "boolean":
       return (bytes, offset) => advance(bytes, offset, 1);
     case "int":
+      return (bytes, offset) => {
+        const { value, end } = readLong(bytes, offset);
+        if (BigInt.asIntN(32, value) !== value) throw new ContractError("record-number", `${value} is no int`); // B4
+        return end;
+      };
     case "long":
       return (bytes, offset) => readLong(bytes, offset).end;
     case "float":
