@@ -75,3 +75,31 @@ test("an absurd length is never allocated (W1)", () => {
   const reader = new MessageReader(() => {});
   expect(() => reader.push(Buffer.from([0xff, 0xff, 0xff, 0xff, 2]))).toThrow(RangeError);
 });
+
+test("answers that announce more than they hold, or hold more, are refused before anything is allocated (W3)", () => {
+  const inference = {
+    logits: new Float32Array(10),
+    features: null,
+    tensorDigest: null,
+    pixels: null,
+    picture: { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0 },
+    timingsMs: { preprocess: 0, run: 0 },
+  } as const;
+  const body = encodeAnswers(1, [{ ok: true, inference }]).subarray(5);
+  expect(decodeAnswers(body).results).toHaveLength(1);
+  for (const at of [7, 11, 15, 19]) {
+    for (const length of [0x7fff_ffff, 0xffff_ffff, 1 << 20]) {
+      const hostile = Buffer.from(body);
+      hostile.writeUInt32LE(length, at);
+      expect(() => decodeAnswers(hostile)).toThrow();
+    }
+  }
+  for (let length = 0; length < body.length; length++) {
+    expect(() => decodeAnswers(body.subarray(0, length))).toThrow();
+  }
+  expect(() => decodeAnswers(Buffer.concat([body, Buffer.alloc(1)]))).toThrow();
+  const refusal = encodeAnswers(1, [{ ok: false, code: "c", message: "m" }]).subarray(5);
+  const hostile = Buffer.from(refusal);
+  hostile.writeUInt32LE(0xffff_ffff, 7);
+  expect(() => decodeAnswers(hostile)).toThrow();
+});

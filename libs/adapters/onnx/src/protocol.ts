@@ -3,7 +3,8 @@
  * A message is its length (uint32), its kind (uint8) and a body; numbers are little-endian.
  *
  * W1. A message longer than `messageBytesMax` is a fault of the other side, never allocated.
- * W2. Bytes are not copied where the pipe delivers them in one piece. */
+ * W2. Bytes are not copied where the pipe delivers them in one piece.
+ * W3. Answers fill their message exactly; what they announce is measured before it is allocated. */
 import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 
@@ -90,8 +91,16 @@ export function decodeAnswers(body: Buffer): Answers {
   const count = body.readUInt16LE(4);
   const results: InferenceResult[] = [];
   let at = 6;
-  const read = { at: () => at, skip: (bytes: number) => (at += bytes) };
-  for (let i = 0; i < count; i++) results.push(decodeResult(body, read));
+  const cursor: Cursor = {
+    at: () => at,
+    skip: (bytes) => {
+      at += bytes;
+      if (at > body.length) throw new RangeError(`an answer ends ${at - body.length} bytes behind its message`); // W3
+      return at;
+    },
+  };
+  for (let i = 0; i < count; i++) results.push(decodeResult(body, cursor));
+  if (at < body.length) throw new RangeError(`${body.length - at} bytes follow the answers`); // W3
   return { id: body.readUInt32LE(0), results };
 }
 
@@ -164,10 +173,10 @@ function decodeResult(body: Buffer, cursor: Cursor): InferenceResult {
 }
 
 function floats(body: Buffer, cursor: Cursor, length: number): Float32Array {
-  const values = new Float32Array(length);
   const at = cursor.at();
-  new Uint8Array(values.buffer).set(body.subarray(at, at + 4 * length));
-  cursor.skip(4 * length);
+  const end = cursor.skip(4 * length); // before it is allocated: W3
+  const values = new Float32Array(length);
+  new Uint8Array(values.buffer).set(body.subarray(at, end));
   return values;
 }
 
