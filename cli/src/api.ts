@@ -73,6 +73,7 @@ export type Policy = {
 export type Logistic = { bias: number; weights: readonly number[]; labelBias: readonly number[] };
 
 type Part = Readonly<Record<string, unknown>>;
+export type Step = { readonly name: string; readonly values: Part; readonly text: string };
 export type Explanation = {
   readonly frameId: string;
   readonly prediction: Part | null;
@@ -81,7 +82,8 @@ export type Explanation = {
   readonly result: Part | null;
   readonly answer: (Answer & Part) | null;
   readonly policy: Policy | null;
-  readonly steps: readonly { name: string; values: Part; text: string }[];
+  readonly steps: readonly Step[];
+  readonly routerSteps: readonly Step[];
   readonly timeline: readonly { at: string; what: string }[];
   readonly missing: readonly { part: string; why: string }[];
 };

@@ -52,7 +52,15 @@ beforeAll(async () => {
     deviceId: "cam-01",
     bootId: someBootId,
     answers: [
-      someAnswer({ frameSeq: 7n, label: "dog", source: "CLOUD", settledBy: "CLOUD_ANSWER", cloudTarget: "default" }),
+      someAnswer({
+        frameSeq: 7n,
+        label: "dog",
+        source: "CLOUD",
+        reason: "AMBIGUOUS",
+        settledBy: "CLOUD_ANSWER",
+        cloudTarget: "default",
+        admission: { lambda: 0.0125, utility: 0.4, reachProbability: 0.99, tokens: 31 },
+      }),
     ],
   });
   gateway = await spawnService({
@@ -86,7 +94,7 @@ describe("tributary", () => {
     expect(JSON.parse((await tributary("-o", "json", "get", "devices")).text)).toMatchObject([{ site: "gate" }]);
     expect(parse((await tributary("describe", "device", "cam-01", "-o", "yaml")).text).status).toBe("ACTIVE");
     expect(await tributary("devices", "revoke", "cam-01")).toMatchObject({ code: 0 });
-    expect((await tributary("describe", "device", "cam-01")).text).toContain("REVOKED");
+    expect((await tributary("describe", "devices", "cam-01")).text).toContain("REVOKED");
   }, 30_000);
 
   test("finds a policy by the beginning of its key", async () => {
@@ -94,7 +102,7 @@ describe("tributary", () => {
     const { code, text } = await tributary("describe", "policy", policy.modelDigest.slice(0, 6));
     expect(code).toBe(0);
     expect(text).toContain("sent as AMBIGUOUS above 0.2");
-    expect((await tributary("describe", "policy", "nope")).code).toBe(3);
+    expect((await tributary("describe", "policies", "nope")).code).toBe(3);
   }, 30_000);
 
   test("explains a frame with every number", async () => {
@@ -103,7 +111,7 @@ describe("tributary", () => {
     for (const part of ["dog by CLOUD", "settled by CLOUD_ANSWER", "scoreMin", "samplePropensity", "P(edge right)"]) {
       expect(text).toContain(part);
     }
-    for (const part of ["jpegBytes", "costMicros", "cloud result: ANSWERED", "latencyMs", "deadlineMs"]) {
+    for (const part of ["jpegBytes", "costMicros", "cloud result: ANSWERED", "latencyMs", "deadlineMs", "0.0125"]) {
       expect(text).toContain(part);
     }
     expect(JSON.parse((await tributary("router", "explain", frameId, "-o", "json")).text).answer.label).toBe("dog");

@@ -41,6 +41,7 @@ export const getDevices = (io: Io): Command =>
 
 export const describeDevice = (io: Io): Command =>
   new Command("device")
+    .alias("devices")
     .argument("<id>", "device id")
     .description("everything known of one device")
     .action(async (id: string, _options: object, command: Command) => {

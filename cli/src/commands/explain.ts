@@ -1,6 +1,6 @@
 import { formatFrameId, parseFrameId, reasonOf } from "@tributary/kernel";
 import { Command } from "commander";
-import type { Explanation } from "../api.ts";
+import type { Explanation, Step } from "../api.ts";
 import { contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Output, shown } from "../output.ts";
@@ -37,13 +37,8 @@ function showExplanation(explanation: Explanation, output: Output): void {
       `  ${output.style("green", answer.label)} by ${answer.source}, confidence ${shown(answer.confidence)}, settled by ${answer.settledBy}, ${shown(answer.latencyMs)} ms after capture`,
     );
   }
-  if (explanation.steps.length > 0) {
-    heading(output, "Decision on the device");
-    for (const step of explanation.steps) {
-      output.line(`  ${output.style("bold", step.name)}: ${step.text}`);
-      output.pairs(Object.entries(step.values), "    ");
-    }
-  }
+  decision(output, "Decision on the device", explanation.steps);
+  decision(output, "Decision of the router", explanation.routerSteps);
   part(output, "Prediction, as logged", prediction);
   part(output, "Frame, as it left the device", frame);
   part(output, "Request to the cloud", request === null ? null : { ...request, ...budgetOf(request) });
@@ -70,19 +65,28 @@ function showExplanation(explanation: Explanation, output: Output): void {
   }
 }
 
+function decision(output: Output, title: string, steps: readonly Step[]): void {
+  if (steps.length === 0) return;
+  heading(output, title);
+  for (const step of steps) {
+    output.line(`  ${output.style("bold", step.name)}: ${step.text}`);
+    output.pairs(Object.entries(step.values), "    ");
+  }
+}
+
 /** How long the cloud had. */
 function budgetOf({ deadlineAt, requestedAt }: Readonly<Record<string, unknown>>): { remainingMs: number } {
   return { remainingMs: Date.parse(String(deadlineAt)) - Date.parse(String(requestedAt)) };
 }
 
 /** Said once, above. */
-const IDENTITY = new Set(["frameId", "deviceId", "bootId", "cameraId", "frameSeq"]);
+const SAID = new Set(["frameId", "deviceId", "bootId", "cameraId", "frameSeq", "admission"]);
 
 function part(output: Output, title: string, values: Readonly<Record<string, unknown>> | null): void {
   if (values === null) return;
   heading(output, title);
   output.pairs(
-    Object.entries(values).filter(([name]) => !IDENTITY.has(name)),
+    Object.entries(values).filter(([name]) => !SAID.has(name)),
     "  ",
   );
 }

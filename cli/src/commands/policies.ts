@@ -31,6 +31,7 @@ export const getPolicies = (io: Io): Command =>
 
 export const describePolicy = (io: Io): Command =>
   new Command("policy")
+    .alias("policies")
     .argument("<key>", "modelDigest|cloudTarget, or the beginning of it")
     .description("one routing policy, whole")
     .action(async (key: string, _options: object, command: Command) => {

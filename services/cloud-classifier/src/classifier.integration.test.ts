@@ -113,7 +113,7 @@ describe("the classifier", () => {
     const past = { deadlineAt: Date.now() - 1_000 };
     const corrupt = request({ jpeg: Buffer.from([0xff, 0xd8, 1, 2, 3]) });
     const late = request(past);
-    const lateSample = request({ ...past, reason: "SAMPLE" });
+    const lateSample = request({ ...past, sampleDrawn: true });
     const lost = request({ target: "nowhere" });
     const good = request();
     await ask([corrupt, late, lateSample, lost, good]);

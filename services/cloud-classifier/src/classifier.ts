@@ -2,7 +2,8 @@
  * From requests to results.
  *
  * C1. Every request that decodes gets a result, whatever happened to it (G2); only then is it committed.
- * C2. A frame whose deadline has passed is not classified, a SAMPLE is: its label serves the statistics, not the caller.
+ * C2. A frame whose deadline has passed is not classified, a drawn one is, whatever it was sent for: its label serves the
+ *     statistics, not the caller.
  */
 import {
   type CloudOutcome as CloudOutcomeName,
@@ -57,9 +58,8 @@ export class Classifier {
   }
 
   async #ask(target: Target, request: CloudRequest, lane: Lane): Promise<Settled> {
-    const keepExpired = request.reason === "SAMPLE";
-    if (!keepExpired && request.deadlineAt <= this.#options.clock.now()) return EXPIRED; // C2
-    const { jpeg, deadlineAt } = request;
+    const { jpeg, deadlineAt, sampleDrawn: keepExpired } = request;
+    if (!keepExpired && deadlineAt <= this.#options.clock.now()) return EXPIRED; // C2
     return settledBy(await target.submit({ jpeg, deadlineAt, keepExpired, lane }));
   }
 

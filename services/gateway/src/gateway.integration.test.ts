@@ -185,7 +185,17 @@ test("an explanation joins everything Kafka has of a frame", async () => {
   await put(topics.frames, deviceId, someFrame({ deviceId, frameSeq: 7n }));
   await put(topics.requestsHigh, deviceId, someRequest({ deviceId, frameSeq: 7n }));
   await put(topics.results, deviceId, someResult({ deviceId, frameSeq: 7n }));
-  await answer(deviceId, [{ frameSeq: 7n, source: "CLOUD", settledBy: "CLOUD_ANSWER", cloudTarget: "default" }]);
+  const admission = { lambda: 0.01, utility: 0.35, reachProbability: 0.995, tokens: 12 };
+  await answer(deviceId, [
+    {
+      frameSeq: 7n,
+      reason: "AMBIGUOUS",
+      source: "CLOUD",
+      settledBy: "CLOUD_ANSWER",
+      cloudTarget: "default",
+      admission,
+    },
+  ]);
   const path = `/api/v1/frames/${frameIdOf(deviceId, 7)}/explanation`;
   const body = await waitFor(
     async () => {
@@ -199,13 +209,15 @@ test("an explanation joins everything Kafka has of a frame", async () => {
     frame: { jpegBytes: 4 },
     request: { lane: "high", target: "default", deadlineAt: expect.stringMatching(/Z$/) },
     result: { outcome: "ANSWERED", costMicros: 120 },
-    answer: { settledBy: "CLOUD_ANSWER" },
+    answer: { settledBy: "CLOUD_ANSWER", admission },
     missing: [],
   });
   expect(JSON.stringify(body)).not.toContain('"jpeg"');
   expect(body.steps.map((s: { name: string }) => s.name)).toEqual(
     expect.arrayContaining(["score", "sample", "outcome"]),
   );
+  expect(body.routerSteps.map((s: { name: string }) => s.name)).toEqual(["reach", "price", "budget", "outcome"]);
+  expect(body.routerSteps[1]).toMatchObject({ values: { utility: 0.35, lambda: 0.01 } });
   expect(body.timeline).toHaveLength(5);
   const key = encodeURIComponent(`${policy.modelDigest}|default`);
   expect(await call(`/api/v1/policies/${key}`)).toMatchObject({ status: 200, body: { scoreMin: policy.scoreMin } });

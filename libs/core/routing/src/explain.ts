@@ -1,6 +1,12 @@
-/** Why a frame went where it went, from what was logged: every number is either read from the record or derived in sight.
- * A person, `router explain` and the device's own page show the same lines. */
-import type { DropReason, Escalation, EscalationReason, RoutingPolicy } from "@tributary/contracts";
+/** Why a frame went where it went, from what was logged: every number is either read from the record or derived in sight. */
+import type {
+  Admission,
+  DropReason,
+  Escalation,
+  EscalationReason,
+  RoutingPolicy,
+  SettledBy,
+} from "@tributary/contracts";
 import { type Calibrated, logitMarginOf } from "./calibrate.ts";
 import { priorityOf } from "./device.ts";
 import { samplePropensity } from "./sample.ts";
@@ -72,6 +78,54 @@ export function explainOnDevice(policy: RoutingPolicy, prediction: ExplainedPred
     outcomeStep(policy, prediction),
   ];
 }
+
+export type ExplainedAdmission = {
+  readonly admission: Admission;
+  readonly reason: EscalationReason;
+  readonly sampleDrawn: boolean;
+  readonly score: number;
+  readonly settledBy: SettledBy;
+};
+
+/** What the router weighed, by the numbers it wrote into the answer. */
+export function explainInRouter(answer: ExplainedAdmission): readonly ExplanationStep[] {
+  const { admission, reason, sampleDrawn, score, settledBy } = answer;
+  const { lambda, utility, reachProbability, tokens } = admission;
+  const isPriced = reason === "AMBIGUOUS" && !sampleDrawn;
+  return [
+    {
+      name: "reach",
+      values: { reachProbability },
+      text: `The cloud was expected to answer in time with probability ${round(reachProbability)}.`,
+    },
+    {
+      name: "price",
+      values: { score, utility, lambda },
+      text: isPriced
+        ? `Its utility ${round(utility)} was ${utility > lambda ? "above" : "not above"} ${round(lambda)}, the price of a cloud call.`
+        : `The price of a cloud call was ${round(lambda)}; ${sampleDrawn ? "a drawn frame" : reason} does not pay it.`,
+    },
+    {
+      name: "budget",
+      values: { tokens },
+      text: `The fleet's budget held ${round(tokens)} calls${sampleDrawn ? "; the sample has its own" : ""}.`,
+    },
+    { name: "outcome", values: { settledBy }, text: OUTCOMES[settledBy] },
+  ];
+}
+
+const OUTCOMES: Readonly<Record<SettledBy, string>> = {
+  UNKNOWN: "What settled the frame is not known to this version.",
+  KEPT: "The frame was kept on its device.",
+  CLOUD_ANSWER: "The cloud was asked and answered in time.",
+  DEADLINE: "The deadline came before an answer of the cloud; the edge answer is final.",
+  DEADLINE_UNREACHABLE: "It was not sent: too few answers come in time; the edge answer is final.",
+  FLEET_BUDGET: "The fleet's budget or the bound of open frames did not allow it; the edge answer is final.",
+  CLOUD_UNHEALTHY: "The cloud target was unhealthy or overloaded; the edge answer is final.",
+  CLOUD_FAILED: "The cloud was asked and failed; the edge answer is final.",
+  FRAME_REFUSED: "The cloud was asked and could not use the picture; the edge answer is final.",
+  DEVICE_DROPPED: "The device dropped it.",
+};
 
 const answerStep = (prediction: ExplainedPrediction): ExplanationStep => ({
   name: "answer",

@@ -42,6 +42,7 @@ const common = (seen: EdgeFrame | EdgePrediction) => ({
   edgeConfidence: seen.confidence,
   edgeMargin: seen.margin,
   score: seen.score,
+  admission: null,
   cloudLabel: null,
   sampleCorrectness: seen.sampleCorrectness,
   samplePropensity: seen.samplePropensity,
@@ -91,13 +92,14 @@ export const finished = (
 export const requestOf = (
   frame: EdgeFrame,
   target: string,
-  when: { readonly deadlineAt: Instant; readonly now: Instant; readonly late: boolean },
+  when: { readonly deadlineAt: Instant; readonly now: Instant },
 ): CloudRequest => ({
   deviceId: frame.deviceId,
   bootId: frame.bootId,
   cameraId: frame.cameraId,
   frameSeq: frame.frameSeq,
-  reason: when.late ? "SAMPLE" : frame.reason, // whatever it was sent for, this is why it is still asked
+  reason: frame.reason,
+  sampleDrawn: frame.sampleDrawn,
   target,
   arm: frame.arm,
   deadlineAt: Math.round(when.deadlineAt),

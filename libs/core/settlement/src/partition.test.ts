@@ -134,7 +134,9 @@ describe("the clock", () => {
     expect([late.told, late.effects.requests]).toEqual([["1:EDGE/DEADLINE/cat"], []]);
     const drawn = run([frameAt(T0, { ageMs: 5_000, sampleDrawn: true }), resultAt(T0 + 50)]);
     expect(drawn.told).toEqual(["1:EDGE/DEADLINE/cat"]);
-    expect(drawn.effects.requests).toMatchObject([{ lane: "normal", request: { reason: "SAMPLE" } }]);
+    expect(drawn.effects.requests).toMatchObject([
+      { lane: "normal", request: { reason: "AMBIGUOUS", sampleDrawn: true } },
+    ]);
     const afterwards = run([predictionAt(T0, queued), tickAt(deadline), frameAt(deadline + 1, { sampleDrawn: true })]);
     expect([afterwards.told, afterwards.effects.requests.length]).toEqual([["1:EDGE/DEADLINE/cat"], 1]);
   });
@@ -159,6 +161,21 @@ describe("the clock", () => {
 });
 
 describe("refusals", () => {
+  test("what was weighed stands in the answer, sent or refused; nothing does where nothing was weighed", () => {
+    const fleet = new Fleet();
+    const sent = run([frameAt(T0), resultAt(T0 + 90)], { fleet }).answers[0]?.admission;
+    expect(sent).toMatchObject({ lambda: 0, utility: 0.4, reachProbability: 1 });
+    const next = run([frameAt(T0 + 100, { score: -0.2 })], { fleet });
+    expect(next.told).toEqual(["1:EDGE/FLEET_BUDGET/cat"]);
+    const refused = next.answers[0]?.admission;
+    expect(refused?.utility).toBeCloseTo(-0.2);
+    expect(refused?.lambda).toBeGreaterThan(0);
+    expect(refused?.tokens).toBeLessThan(sent?.tokens ?? 0);
+    const clock = run([predictionAt(T0, queued), tickAt(T0 + 9_000)]).answers[0];
+    expect([clock?.settledBy, clock?.admission]).toEqual(["DEADLINE", null]);
+    expect(run([predictionAt(T0)]).answers[0]?.admission).toBeNull();
+  });
+
   test("an unhealthy target gets nothing but probes, and is found again", () => {
     const fleet = new Fleet();
     for (let i = 0; i < 10; i++) fleet.returned(`x${i}`, "FAILED", T0);
@@ -241,5 +258,18 @@ describe("bounds", () => {
     const { partition } = run([predictionAt(T0), frameAt(T0, { deviceId: "device-2" })]);
     expect(partition.prune(T0 + 1_000, 500)).toEqual(["device-1"]);
     expect(partition.devices).toBe(1);
+    const orphan = run([frameAt(T0), tickAt(T0 + 9_000)]).partition; // its prediction never comes
+    expect(orphan.prune(T0 + 20_000, 500)).toEqual(["device-1"]);
+  });
+
+  test("answers read back without a state are bounded, too", () => {
+    const { partition, answers } = run([predictionAt(T0)], { limits: { framesMax: 16 } });
+    const [answer] = answers;
+    for (let n = 1; n <= 100 && answer !== undefined; n++) {
+      partition.replay({ deviceId: "device-1", bootId: 7n, answers: [{ ...answer, frameSeq: BigInt(n) }] }, T0);
+    }
+    expect(partition.snapshot("device-1")?.frames.map((frame) => Number(frame.frameSeq))).toEqual(
+      Array.from({ length: 16 }, (_, i) => 85 + i),
+    );
   });
 });

@@ -174,7 +174,9 @@ export class SettlementPartition {
 
   /** Forgets devices unused for so long that no record of theirs can return. Returns their ids: their states may go too. */
   prune(now: Instant, idleMsMax: number): readonly string[] {
-    const gone = [...this.#devices.values()].filter((d) => d.frames.size === 0 && now - d.touchedAt > idleMsMax);
+    // A settled frame that still awaits a record waits in vain by now.
+    const isDone = (device: DeviceState) => [...device.frames.values()].every((frame) => frame.settled);
+    const gone = [...this.#devices.values()].filter((d) => now - d.touchedAt > idleMsMax && isDone(d));
     for (const device of gone) this.#devices.delete(device.deviceId);
     return gone.map((device) => device.deviceId);
   }
@@ -211,6 +213,7 @@ export class SettlementPartition {
           answer: null,
         };
         device.frames.set(key, settled);
+        if (device.frames.size > this.#limits.framesMax) this.#forgetSettled(device); // S7
       } else if (!open.settled) {
         this.#markSettled(open);
         this.#leave(device, key, open);
@@ -255,9 +258,7 @@ export class SettlementPartition {
 
   /** S7. */
   #evict(device: DeviceState, now: Instant, effects: Effects): void {
-    for (const [key, open] of device.frames) {
-      if (!open.settled) continue;
-      device.frames.delete(key);
+    if (this.#forgetSettled(device)) {
       effects.notes.push({ kind: "evicted", what: "settled", deviceId: device.deviceId });
       return;
     }
@@ -265,6 +266,12 @@ export class SettlementPartition {
     this.#settle(device, key, oldest, "FLEET_BUDGET", now, effects);
     device.frames.delete(key);
     effects.notes.push({ kind: "evicted", what: "open", deviceId: device.deviceId });
+  }
+
+  /** The oldest one. False when there is none. */
+  #forgetSettled(device: DeviceState): boolean {
+    for (const [key, open] of device.frames) if (open.settled) return device.frames.delete(key);
+    return false;
   }
 
   /** The earlier of two estimates is nearer the truth: every delay on the way makes a capture look later. */
@@ -288,15 +295,15 @@ export class SettlementPartition {
     if (settled && !frame.sampleDrawn) return;
     const { reason, score, sampleDrawn } = frame;
     const decision = this.#fleet.decide({ reason, score, sampleDrawn, remainingMs: deadlineAt - now }, now);
+    if (open !== undefined && open.answer !== null) open.answer = { ...open.answer, admission: decision.facts };
     if (decision.settledBy !== null && !settled) {
       effects.notes.push({ kind: "refused", why: decision.settledBy, deviceId: device.deviceId });
       this.#settle(device, key, open, decision.settledBy, now, effects);
     }
     if (decision.send === null) return;
-    const late = settled || decision.settledBy !== null;
-    effects.requests.push({ lane: decision.send, request: requestOf(frame, this.#target, { deadlineAt, now, late }) });
+    effects.requests.push({ lane: decision.send, request: requestOf(frame, this.#target, { deadlineAt, now }) });
     this.#fleet.called(`${device.deviceId}:${key}`, now);
-    if (late) return;
+    if (settled || decision.settledBy !== null) return;
     open.target = this.#target;
     if (open.answer !== null) open.answer = { ...open.answer, cloudTarget: this.#target };
   }

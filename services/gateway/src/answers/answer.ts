@@ -34,6 +34,15 @@ export const answerSchema = z.object({
   edgeConfidence: probability,
   edgeMargin: probability,
   score: z.number().describe("Estimated gain of the cloud, as the device logged it."),
+  admission: z
+    .object({
+      lambda: z.number().describe("Price of a cloud call at that moment, in the unit of utility."),
+      utility: z.number().describe("Expected worth of asking the cloud; above lambda it pays."),
+      reachProbability: probability.describe("Estimated probability of an answer in time."),
+      tokens: z.number().describe("Cloud calls the fleet's budget held."),
+    })
+    .nullable()
+    .describe("What the router weighed; null where it weighed nothing: kept, dropped, or never came."),
   cloudLabel: z.string().nullable(),
   cloudTarget: z.string().nullable(),
   modelDigest: z.string(),
@@ -73,4 +82,6 @@ function answerOf(record: Classifications, answer: FinalAnswer, at: Stored): Ans
   };
 }
 
-export const isoOf = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+/** Null also for what no date can be: a device's clock may say anything. */
+export const isoOf = (ms: number | null): string | null =>
+  ms === null || Math.abs(ms) > 8.64e15 ? null : new Date(ms).toISOString();

@@ -13,8 +13,8 @@ import {
   topics,
 } from "@tributary/contracts";
 import { type FrameId, formatFrameId } from "@tributary/kernel";
-import { explainOnDevice } from "@tributary/routing";
-import { type Answer, answersOf } from "../answers/answer.ts";
+import { explainInRouter, explainOnDevice } from "@tributary/routing";
+import { type Answer, answersOf, isoOf } from "../answers/answer.ts";
 import type { AnswerRing } from "../answers/ring.ts";
 import { Problem } from "../http/problem.ts";
 import type { PolicyTable } from "../policies/policy-table.ts";
@@ -88,6 +88,7 @@ export async function explain(options: ExplainSources, id: FrameId): Promise<Exp
       answer,
       policy: policy === null ? null : jsonOf(policy),
       steps: stepsOf(policy, predicted.found?.value ?? null, framed.found?.value ?? null, answer),
+      routerSteps: routerStepsOf(answer),
       timeline: timelineOf({ predicted, framed, requested, resulted, answer }),
       missing, // X2
     };
@@ -168,6 +169,17 @@ function stepsOf(
   ];
 }
 
+const routerStepsOf = (answer: Answer | null): Explanation["routerSteps"] =>
+  answer === null || answer.admission === null
+    ? []
+    : [
+        ...explainInRouter({
+          ...answer,
+          admission: answer.admission,
+          reason: answer.reason as EdgeFrame["reason"],
+        }),
+      ];
+
 type Parts = {
   readonly predicted: Searched<unknown>;
   readonly framed: Searched<unknown>;
@@ -198,7 +210,7 @@ const jsonOf = (value: object): Json =>
   JSON.parse(
     JSON.stringify(value, (key, inner) => {
       if (typeof inner === "bigint" && LONGS.has(key)) return `${inner}`;
-      return typeof inner === "number" && TIMES.has(key) ? new Date(inner).toISOString() : jsonSafe(key, inner);
+      return typeof inner === "number" && TIMES.has(key) ? isoOf(inner) : jsonSafe(key, inner);
     }),
   ) as Json;
 

@@ -15,6 +15,9 @@ export const explanationSchema = z.object({
   steps: z
     .array(z.object({ name: z.string(), values: json, text: z.string() }))
     .describe("The device's decision recomputed from what it logged, step by step."),
+  routerSteps: z
+    .array(z.object({ name: z.string(), values: json, text: z.string() }))
+    .describe("What the router weighed, by the numbers in the final answer; empty if it weighed nothing."),
   timeline: z
     .array(z.object({ at: z.string(), what: z.string() }))
     .describe("By Kafka's timestamps, which are the servers' clock."),
