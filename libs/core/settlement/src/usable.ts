@@ -1,33 +1,43 @@
-/** What makes a decoded record unusable for the fold, although it is well-formed Avro. Such records are poison (G8). */
-import type { CloudResult, EdgeFrame, EdgePredictions } from "@tributary/contracts";
+/**
+ * What makes a decoded record unusable for the fold, although it is well-formed Avro. Such records are poison (G8).
+ *
+ * U1. Whatever passes here can be written again: as answers, as requests, and 4,096 open frames of it as one state.
+ *     Otherwise one device's record would stop its partition where the router writes.
+ */
+import type { CloudResult, EdgeFrame, EdgePrediction, EdgePredictions } from "@tributary/contracts";
 import { Failure, isValidId } from "@tributary/kernel";
 
 const SEQ_MAX = BigInt(Number.MAX_SAFE_INTEGER);
 const PREDICTIONS_MAX = 1_024;
+/** No device holds a frame for ten years. */
+const AGE_MS_MAX = 10 * 366 * 86_400_000;
+/** What a date can be. */
+const INSTANT_MAX = 8.64e15;
+const LABEL_BYTES_MAX = 128;
+const NAME_BYTES_MAX = 64;
 
 export function assertUsableFrame(frame: EdgeFrame, key: string | null): void {
   identity(frame, key);
   sequence(frame.seq);
-  frameIdentity(frame);
-  duration("deadlineMs", frame.deadlineMs);
-  duration("ageMs", frame.ageMs);
+  names(frame);
+  seen(frame);
 }
 
 export function assertUsablePredictions(batch: EdgePredictions, key: string | null): void {
   identity(batch, key);
   sequence(batch.seq);
+  names(batch);
   const count = batch.predictions.length;
   if (count > PREDICTIONS_MAX) refuse("record-oversized", `${count} predictions; at most ${PREDICTIONS_MAX}`);
-  for (const prediction of batch.predictions) {
-    frameIdentity(prediction);
-    duration("deadlineMs", prediction.deadlineMs);
-    duration("ageMs", prediction.ageMs);
-  }
+  for (const prediction of batch.predictions) seen(prediction);
 }
 
 export function assertUsableResult(result: CloudResult, key: string | null): void {
   identity(result, key);
   frameIdentity(result);
+  if (result.label !== null) text("label", result.label, LABEL_BYTES_MAX);
+  text("target", result.target, NAME_BYTES_MAX);
+  if (result.confidence !== null) numbers(result, ["confidence"]);
 }
 
 /** A record under another device's key sits in a partition whose state does not know its device. */
@@ -46,8 +56,46 @@ function sequence(seq: bigint): void {
   if (seq < 1n || seq > SEQ_MAX) refuse("seq-out-of-range", `seq ${seq} is not between 1 and ${SEQ_MAX}`);
 }
 
+function names(record: EdgeFrame | EdgePredictions): void {
+  text("modelDigest", record.modelDigest, NAME_BYTES_MAX);
+  text("policyVersion", record.policyVersion, NAME_BYTES_MAX);
+  text("arm", record.arm, NAME_BYTES_MAX);
+  if (record.traceparent !== null) text("traceparent", record.traceparent, NAME_BYTES_MAX);
+}
+
+function seen(one: EdgeFrame | EdgePrediction): void {
+  frameIdentity(one);
+  text("label", one.label, LABEL_BYTES_MAX);
+  duration("deadlineMs", one.deadlineMs);
+  duration("ageMs", one.ageMs);
+  numbers(one, ["confidence", "margin", "score", "sampleCorrectness", "samplePropensity"]);
+  if (one.capturedAt !== null && Math.abs(one.capturedAt) > INSTANT_MAX) {
+    refuse("captured-at-malformed", `capturedAt ${one.capturedAt} is no time`);
+  }
+}
+
+function numbers<K extends string>(record: Readonly<Record<K, number | null>>, fields: readonly K[]): void {
+  for (const field of fields) {
+    if (!Number.isFinite(record[field])) refuse("number-malformed", `${field} ${record[field]} is not a number`);
+  }
+}
+
 function duration(name: string, ms: number): void {
-  if (!Number.isFinite(ms) || ms < 0) refuse("duration-malformed", `${name} ${ms} is not a duration`);
+  if (!(ms >= 0 && ms <= AGE_MS_MAX)) refuse("duration-malformed", `${name} ${ms} is not a duration`);
+}
+
+function text(name: string, value: string, bytesMax: number): void {
+  const bytes = utf8Length(value);
+  if (bytes > bytesMax) refuse("text-oversized", `${name} has ${bytes} bytes; at most ${bytesMax}`);
+}
+
+function utf8Length(value: string): number {
+  let bytes = 0;
+  for (let i = 0; i < value.length; i++) {
+    const unit = value.charCodeAt(i);
+    bytes += unit < 0x80 ? 1 : unit < 0x800 ? 2 : 3; // a surrogate pair counts 6 where UTF-8 needs 4
+  }
+  return bytes;
 }
 
 function refuse(code: string, message: string): never {
