@@ -7,8 +7,12 @@ export const configSchema = z.strictObject({
   ...sharedBlocks,
   auth: z
     .strictObject({
-      /** Bearer tokens; any of them opens everything but health and metrics. Empty: open, on loopback only. */
-      tokens: z.array(z.string().min(16, "expected at least 16 characters")).max(100).default([]),
+      /** Bearer tokens; any of them opens what is not open anyway: health, metrics, the API's description. Empty: open, on
+       * loopback only. */
+      tokens: z
+        .array(z.string().regex(/^\S{16,512}$/, "expected 16 to 512 characters without spaces"))
+        .max(100)
+        .default([]),
     })
     .prefault({}),
   answers: z
@@ -38,11 +42,12 @@ export const configSchema = z.strictObject({
 
 export type GatewayConfig = z.output<typeof configSchema>;
 
-const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
+/** A host name or address that is this machine's own. */
+export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host);
 
 /** Whoever can reach an open gateway can register devices, so an open one listens on loopback only. */
 export function checkConfig(config: GatewayConfig): void {
-  if (config.auth.tokens.length > 0 || LOOPBACK.test(config.http.host)) return;
+  if (config.auth.tokens.length > 0 || isLoopback(config.http.host)) return;
   throw new ConfigError("configuration", [
     `auth.tokens: at least one token is needed when http.host is ${config.http.host}; only loopback may be open`,
   ]);

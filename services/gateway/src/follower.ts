@@ -3,7 +3,7 @@
  *
  * F1. `caughtUp` resolves once every record that existed at the start was handed over.
  * F2. A read that fails goes on behind the last record handed over; nothing is skipped or handed over twice.
- * F3. A record that does not decode is counted and skipped (G8).
+ * F3. A record that does not decode, or that `onRecord` cannot take, is counted and skipped (G8).
  */
 import { ContractError, type Topic } from "@tributary/contracts";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
@@ -24,6 +24,8 @@ export type FollowOptions<T> = {
   /** Begin this many records before the end of each partition; all that is retained when absent. */
   readonly newest?: number;
   readonly onRecord: (value: T, record: InRecord) => void;
+  /** Of a compacted topic: the key is no more. */
+  readonly onTombstone?: (key: string) => void;
 };
 
 export type Following = { readonly caughtUp: Promise<void>; readonly ended: Promise<void> };
@@ -71,16 +73,22 @@ function followPartition<T>(context: FollowContext, options: FollowOptions<T>, p
   return { caughtUp: caughtUp.promise, ended: run() };
 }
 
-function handle<T>(telemetry: Telemetry, { topic, onRecord }: FollowOptions<T>, record: InRecord): void {
-  const value = decoded(topic, record, (code) =>
+function handle<T>(telemetry: Telemetry, options: FollowOptions<T>, record: InRecord): void {
+  const { topic, onRecord, onTombstone } = options;
+  const unreadable = (code: string) =>
     telemetry.emit(recordUnreadable, {
       topic: topic.name,
       partition: record.partition,
       offset: `${record.offset}`,
       code,
-    }),
-  );
-  if (value !== undefined) onRecord(value, record);
+    });
+  try {
+    const value = decoded(topic, record, unreadable);
+    if (value !== undefined) onRecord(value, record);
+    else if (record.value === null && record.key !== null) onTombstone?.(record.key);
+  } catch {
+    unreadable("record-unusable"); // F3: read again it would fail again, and everything behind it would wait
+  }
 }
 
 /** Undefined for a tombstone and, told to `onUnreadable`, for bytes that do not keep the contract (F3). */

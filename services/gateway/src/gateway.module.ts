@@ -35,7 +35,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: Registrar, useValue: gateway.registrar },
         { provide: ExplainSources, useValue: gateway.explained },
         { provide: SchemaRegistry, useValue: new SchemaRegistry(config.kafka.prefix) },
-        { provide: APP_GUARD, useValue: new AuthGuard(config.auth.tokens) },
+        { provide: APP_GUARD, useValue: new AuthGuard({ tokens: config.auth.tokens, health: () => gateway.health }) },
         { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
       ],
     };

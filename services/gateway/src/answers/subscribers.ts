@@ -14,6 +14,8 @@ export interface EventSocket {
   end(text?: string): void;
   destroy(): void;
   readonly writableLength: number;
+  /** The peer is gone; `close` was told already. */
+  readonly destroyed: boolean;
   on(event: "close" | "error", listener: () => void): void;
 }
 
@@ -42,6 +44,7 @@ export class Subscribers {
   }
 
   add(socket: EventSocket, filter: AnswerFilter): void {
+    if (socket.destroyed) return; // it left while it was let in, and would never tell again
     const client: Client = { socket, filter };
     this.#clients.add(client);
     const leave = () => this.#clients.delete(client);

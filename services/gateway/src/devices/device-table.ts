@@ -65,7 +65,7 @@ export class DeviceTable {
     const reported = this.#reported.get(registration.deviceId);
     return {
       ...registration,
-      registeredAt: new Date(registeredAt).toISOString(),
+      registeredAt: isoOf(registeredAt) ?? "",
       lastSeenAt: isoOf(this.#seenAt.get(registration.deviceId) ?? null),
       reported: reported === undefined ? null : reportedOf(reported),
     };

@@ -1,7 +1,7 @@
 /** The one place where a failed request gets its answer (E1). */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from "@nestjs/common";
-import { reasonOf } from "@tributary/kernel";
+import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { requestFailed, requestRefused } from "../events.ts";
 import { REGISTRY_MEDIA_TYPE, RegistryError } from "../registry/registry.ts";
@@ -38,6 +38,10 @@ export const pathOf = (request: IncomingMessage): string => (request.url ?? "/")
 
 function problemOf(error: unknown, method: string, path: string): Problem {
   if (error instanceof Problem) return error;
+  if (error instanceof Failure && error.advice === "retry") {
+    const more = { headers: { "Retry-After": "1" }, cause: error };
+    return new Problem(503, "kafka-unavailable", "retry", "Kafka cannot be read right now. Try again.", more);
+  }
   const status = error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
   switch (status) {
     case 404:

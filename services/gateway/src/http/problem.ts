@@ -23,6 +23,7 @@ export type ProblemDetails = z.output<typeof problemSchema>;
 const titles: Readonly<Record<number, string>> = {
   400: "Bad request",
   401: "Unauthorized",
+  403: "Forbidden",
   404: "Not found",
   405: "Method not allowed",
   409: "Conflict",

@@ -2,6 +2,7 @@ import { Controller, Get, Param, Query } from "@nestjs/common";
 import { ApiOperation, ApiParam, ApiTags } from "@nestjs/swagger";
 import type { RoutingPolicy } from "@tributary/contracts";
 import { z } from "zod";
+import { isoOf } from "../answers/answer.ts";
 import { Answers, Problems } from "../http/api-doc.ts";
 import { Problem } from "../http/problem.ts";
 import { validated } from "../http/validated.ts";
@@ -23,7 +24,7 @@ const policySchema = z
 const shown = (key: string, policy: RoutingPolicy) => ({
   key,
   ...policy,
-  createdAt: new Date(policy.createdAt).toISOString(),
+  createdAt: isoOf(policy.createdAt) ?? "",
 });
 
 @ApiTags("policies")

@@ -12,7 +12,11 @@ export class PolicyTable {
   readonly #versions = new Map<string, RoutingPolicy>();
 
   follow(context: FollowContext): Promise<Following> {
-    return follow(context, { topic: topics.policies, onRecord: (policy) => this.add(policy) });
+    return follow(context, {
+      topic: topics.policies,
+      onRecord: (policy) => this.add(policy),
+      onTombstone: (key) => this.#current.delete(key),
+    });
   }
 
   add(policy: RoutingPolicy): void {
