@@ -9,6 +9,7 @@ const answer = (logits: readonly number[]): InferenceResult => ({
     logits: Float32Array.from(logits),
     features: null,
     tensorDigest: null,
+    pixels: null,
     picture: { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0 },
     timingsMs: { preprocess: 0, run: 0 },
   },
