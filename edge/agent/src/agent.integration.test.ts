@@ -325,4 +325,5 @@ const finalAnswer = (cameraId: string, frameSeq: bigint): Classifications["answe
   latencyMs: 120,
   costMicros: 120n,
   traceparent: null,
+  admission: null,
 });
