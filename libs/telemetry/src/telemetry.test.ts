@@ -47,6 +47,18 @@ test("one emit gives one line and every metric of the event (T1)", async () => {
   expect(await metric('refused_bytes_bucket{le="100",code="wrong-topic"}')).toHaveLength(1);
 });
 
+test("a number that is none loses its observation, not the caller's work (T4)", async () => {
+  const { telemetry, lines, metric } = started();
+  telemetry.emit(refused, { code: "odd", bytes: Number.NaN, seq: 1n });
+  telemetry.emit(refused, { code: "odd", bytes: Number.POSITIVE_INFINITY, seq: 1n });
+  telemetry.emit(refused, { code: "odd", bytes: -1, seq: 1n });
+  telemetry.emit(refused, { code: "odd", bytes: 5, seq: 1n });
+  expect(lines).toHaveLength(4);
+  expect(await metric("refused_total")).toEqual(['refused_total{code="odd"} 4']);
+  expect(await metric("refused_bytes_total")).toEqual(["refused_bytes_total 5"]);
+  expect(await metric("refused_bytes_count")).toEqual(['refused_bytes_count{code="odd"} 2']);
+});
+
 test("a flood writes a bounded number of lines, tells how many it held back, and counts them all (T2, G9)", async () => {
   const { telemetry, lines, metric, pass } = started({ linesPerSecondMax: 5 });
   const other = defineEvent<{ n: number }>({ name: "other", level: "info", message: () => "other" });

@@ -4,6 +4,7 @@
  * T1. One `emit` gives at most one line and exactly one observation per metric of the event.
  * T2. Lines per event name are bounded; metrics are not affected by that bound (rate-bound.ts).
  * T3. Gauges are read when scraped; a gauge that throws is left out and never breaks the scrape.
+ * T4. `emit` does not throw over a number that a metric cannot take: telling must not undo what is told.
  */
 import { type Clock, systemClock } from "@tributary/kernel";
 import { pino } from "pino";
@@ -141,7 +142,10 @@ function counterOf<E extends EventFields>(registry: Registry, definition: Counte
       labelNames: [...(definition.labels ?? [])],
       registers: [registry],
     });
-  return (event) => counter.inc(labelsOf(event, definition.labels), definition.value?.(event) ?? 1);
+  return (event) => {
+    const value = definition.value?.(event) ?? 1;
+    if (Number.isFinite(value) && value >= 0) counter.inc(labelsOf(event, definition.labels), value); // T4
+  };
 }
 
 function histogramOf<E extends EventFields>(
@@ -157,7 +161,10 @@ function histogramOf<E extends EventFields>(
       labelNames: [...(definition.labels ?? [])],
       registers: [registry],
     });
-  return (event) => histogram.observe(labelsOf(event, definition.labels), definition.value(event));
+  return (event) => {
+    const value = definition.value(event);
+    if (Number.isFinite(value)) histogram.observe(labelsOf(event, definition.labels), value); // T4
+  };
 }
 
 const labelsOf = <E extends EventFields>(
