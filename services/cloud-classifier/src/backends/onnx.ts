@@ -33,7 +33,7 @@ export class OnnxBackend implements CloudBackend {
   readonly #options: OnnxBackendOptions;
   readonly #stop = new AbortController();
   #model: LoadedModel | undefined;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
   #supervision: Promise<void> = Promise.resolve();
 
   private constructor(options: OnnxBackendOptions) {
@@ -108,13 +108,21 @@ export class OnnxBackend implements CloudBackend {
   #adopt(model: LoadedModel, attempt: number): void {
     this.#model = model;
     this.#options.events.loaded({ digest: model.digest, pid: model.pid, attempt });
-    for (const wake of this.#waiting.splice(0)) wake();
+    for (const wake of [...this.#waiting]) wake();
   }
 
   async #whenLoaded(signal: AbortSignal): Promise<LoadedModel | undefined> {
-    while (this.#model === undefined && !signal.aborted && !this.#stop.signal.aborted) {
-      const loaded = new Promise<void>((resolve) => this.#waiting.push(resolve));
-      await orAborted(loaded, AbortSignal.any([signal, this.#stop.signal])).catch(() => {});
+    const over = AbortSignal.any([signal, this.#stop.signal]);
+    while (this.#model === undefined && !over.aborted) {
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          this.#waiting.delete(wake); // G9: a model may stay away for days, its callers do not
+          over.removeEventListener("abort", wake);
+          resolve();
+        };
+        this.#waiting.add(wake);
+        over.addEventListener("abort", wake, { once: true });
+      });
     }
     return this.#model;
   }
