@@ -140,10 +140,7 @@ export class PartitionWorker {
       const now = this.#options.clock.now();
       const gone = memory.partition.prune(now, idleMsMax);
       if (gone.length === 0) return;
-      await this.#send(
-        memory,
-        gone.map((deviceId) => forgottenStateRecord(deviceId, now)),
-      );
+      await this.#send(memory, () => gone.map((deviceId) => forgottenStateRecord(deviceId, now)));
     });
   }
 
@@ -198,7 +195,7 @@ export class PartitionWorker {
   async #store(memory: Memory, effects: Effects, save: boolean): Promise<void> {
     const { clock, telemetry } = this.#options;
     const now = clock.now();
-    const positions = await this.#send(memory, [
+    const positions = await this.#send(memory, () => [
       ...effects.answers.map((record) => answerRecord(record, now)),
       ...effects.requests.map(({ lane, request }) => requestRecord(lane, request, now)),
     ]);
@@ -212,23 +209,31 @@ export class PartitionWorker {
     if (memory.unsaved.size === 0) return;
     const now = this.#options.clock.now();
     const offsets = { known: memory.known, replayFrom: memory.savedUntil };
-    const records = [...memory.unsaved].flatMap((deviceId) => {
-      const snapshot = memory.partition.snapshot(deviceId);
-      return snapshot === undefined ? [] : [stateRecord(snapshot, offsets, now)];
-    });
-    await this.#send(memory, records);
+    await this.#send(memory, () =>
+      [...memory.unsaved].flatMap((deviceId) => {
+        const snapshot = memory.partition.snapshot(deviceId);
+        return snapshot === undefined ? [] : [stateRecord(snapshot, offsets, now)];
+      }),
+    );
     memory.savedUntil = memory.known;
     memory.unsaved = new Set();
     this.#savedAtMs = this.#options.clock.monotonicMs();
   }
 
-  async #send(memory: Memory, records: readonly OutRecord[]): Promise<readonly Position[]> {
+  async #send(memory: Memory, recordsOf: () => readonly OutRecord[]): Promise<readonly Position[]> {
     if (this.#revoked.signal.aborted) throw revokedFailure(this.number); // W4
     // What a frozen process had received is handled before its clock ticks again.
     const unseenMs = this.#options.unseenMs();
     if (unseenMs > LEASE_MS) this.forget("slept", `${Math.round(unseenMs)} ms passed unseen`);
     if (this.#memory !== memory) {
       throw new Failure("router-memory-stale", "retry", `partition ${this.number} was forgotten meanwhile`); // W4
+    }
+    let records: readonly OutRecord[];
+    try {
+      records = recordsOf();
+    } catch (error) {
+      this.forget("encode-failed", reasonOf(error)); // W3
+      throw error;
     }
     if (records.length === 0) return [];
     try {

@@ -8,7 +8,7 @@
 import { Classifications, RouterState, topics } from "@tributary/contracts";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
 import { type Instant, reasonOf } from "@tributary/kernel";
-import type { SettlementPartition } from "@tributary/settlement";
+import type { DeviceSnapshot, SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { stateUnreadable } from "./events.ts";
 import { snapshotOf } from "./records.ts";
@@ -35,7 +35,7 @@ export async function rebuild({ reader, number, empty, telemetry, signal }: Rebu
   const unreadable = (record: InRecord, error: unknown) =>
     telemetry.emit(stateUnreadable, { partition: number, key: record.key ?? "", reason: reasonOf(error) });
 
-  const states = new Map<string, RouterState>();
+  const states = new Map<string, { readonly state: RouterState; readonly snapshot: DeviceSnapshot }>();
   const stored = await reader.offsets(topics.routerState.name, number);
   const upTo = (next: bigint) => ({ until: next, signal });
   for await (const record of reader.read(topics.routerState.name, number, upTo(stored.next))) {
@@ -43,7 +43,8 @@ export async function rebuild({ reader, number, empty, telemetry, signal }: Rebu
     states.delete(record.key);
     if (record.value === null) continue;
     try {
-      states.set(record.key, RouterState.decodeConfluent(record.value));
+      const state = RouterState.decodeConfluent(record.value);
+      states.set(record.key, { state, snapshot: snapshotOf(state) });
     } catch (error) {
       unreadable(record, error); // R2
     }
@@ -51,8 +52,8 @@ export async function rebuild({ reader, number, empty, telemetry, signal }: Rebu
 
   const partition = empty();
   let replayFrom = 0n;
-  for (const state of states.values()) {
-    partition.restore(snapshotOf(state), state.savedAt as Instant);
+  for (const { state, snapshot } of states.values()) {
+    partition.restore(snapshot, state.savedAt as Instant);
     if (state.replayFrom > replayFrom) replayFrom = state.replayFrom;
   }
 
@@ -64,7 +65,7 @@ export async function rebuild({ reader, number, empty, telemetry, signal }: Rebu
     const range = { from, ...upTo(written.next) };
     for await (const record of reader.read(topics.classifications.name, number, range)) {
       if (record.key === null || record.value === null) continue;
-      if (record.offset < (states.get(record.key)?.classificationsOffset ?? 0n)) continue;
+      if (record.offset < (states.get(record.key)?.state.classificationsOffset ?? 0n)) continue;
       try {
         const known = Classifications.decodeConfluent(record.value);
         partition.replay(known, record.timestamp);
