@@ -103,6 +103,17 @@ describe("joining sink", () => {
     }
   });
 
+  test("Kafka goes away while the refused record is looked for: none overtakes a rejected one (S3, S5)", async () => {
+    const producer = new FakeProducer((records, call) => {
+      if (records.length > 1) return new Failure("kafka-record-refused", "give-up", "one of them");
+      return call === 2 ? away() : undefined;
+    });
+    const sink = new JoiningSink(producer, { clock: stillClock });
+    const outcomes = await Promise.allSettled(["1", "2", "3", "4"].map((value) => sink.send([record("k", value)])));
+    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected", "rejected"]);
+    expect([producer.log, sink.pendingBytes]).toEqual([["k=1"], 0]);
+  });
+
   test("a record Kafka refuses for good rejects only its own send (S5)", async () => {
     const refused = (records: readonly OutRecord[]) =>
       records.some(({ value }) => `${value}` === "bad")

@@ -136,7 +136,8 @@ export class JoiningSink implements RecordSink {
     return this.#queue.splice(0, count);
   }
 
-  async #deliver(batch: readonly Send[]): Promise<void> {
+  /** Returns the failure that every send behind must share, if there is one. */
+  async #deliver(batch: readonly Send[]): Promise<Failure | undefined> {
     try {
       const positions = await this.#produce(batch.flatMap((send) => send.records));
       let at = 0;
@@ -150,12 +151,20 @@ export class JoiningSink implements RecordSink {
       if (failure.advice === "retry") {
         await this.#renew();
         this.#reject([...batch, ...this.#queue.splice(0)], failure); // S3
-      } else if (batch.length === 1) {
+        return failure;
+      }
+      if (batch.length === 1) {
         this.#reject(batch, failure); // S5
-      } else {
-        for (const send of batch) await this.#deliver([send]); // S5: find the one
+        return undefined;
+      }
+      for (const [i, send] of batch.entries()) {
+        const away = await this.#deliver([send]); // S5: find the one
+        if (away === undefined) continue;
+        this.#reject(batch.slice(i + 1), away); // S3
+        return away;
       }
     }
+    return undefined;
   }
 
   async #produce(records: readonly OutRecord[]): Promise<readonly Position[]> {

@@ -19,6 +19,7 @@ import { assignmentChanged, batchConsumed, consumerCrashed } from "./events.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import { inRecordOf } from "./kafkajs-record.ts";
 import { reportLag } from "./lag.ts";
+import { mustRejoin } from "./membership.ts";
 import { PartitionTurns } from "./partition-turns.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
 import type { Batch, BatchSource, PartitionEvents, Processed } from "./ports.ts";
@@ -155,8 +156,8 @@ export class KafkajsSource implements BatchSource {
     const { partition } = payload.batch;
     // A handler may take longer than the session; what the heartbeat learns is that we must rejoin soon.
     const heart = setInterval(() => {
-      payload.heartbeat().catch((error: { type?: string }) => {
-        if (error.type !== undefined) this.#rebalancing = true;
+      payload.heartbeat().catch((error: unknown) => {
+        if (mustRejoin(error)) this.#rebalancing = true;
       });
     }, HEARTBEAT_MS / 2);
     try {

@@ -1,0 +1,14 @@
+/**
+ * Whether an error of the group's coordinator means that we must join again: then what is in hand is left to whoever gets
+ * the partition. Others (a coordinator that is loading after a restart of the broker) pass while we stay a member; to stop
+ * for them would mean to wait for a rebalance that never comes.
+ */
+const REJOIN = new Set([
+  "REBALANCE_IN_PROGRESS",
+  "NOT_COORDINATOR_FOR_GROUP",
+  "ILLEGAL_GENERATION",
+  "UNKNOWN_MEMBER_ID",
+]);
+
+export const mustRejoin = (error: unknown): boolean =>
+  REJOIN.has(String((error as { type?: unknown } | null)?.type ?? ""));
