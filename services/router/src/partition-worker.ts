@@ -6,7 +6,8 @@
  *     So what a crash loses is in the inputs, which come again, or among the answers, which `rebuild` reads (G2).
  * W3. Whatever goes wrong while writing, the memory is thrown away and rebuilt: it knows of answers that may not exist.
  * W4. A partition that was revoked, or whose process slept longer than its lease, writes nothing from what it knew. What
- *     is left is the time between this check and the broker's append: an answer written there can differ from the new
+ *     is left is the time in which it lost the partition without noticing: between this check and the broker's append, or
+ *     while the brokers answer and the group's coordinator does not. An answer written then can differ from the new
  *     owner's. Readers take the lowest offset, and the next write of ours finds the stranger's records (W5).
  * W5. Nobody else writes answers: if ours do not get the offsets we expect, somebody else had the partition.
  */
