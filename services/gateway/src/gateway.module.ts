@@ -1,5 +1,6 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnModuleInit } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
+import { registryOf } from "@tributary/schema-registry";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
 import { AnswerRing } from "./answers/ring.ts";
@@ -15,8 +16,7 @@ import { AuthGuard } from "./http/auth.guard.ts";
 import { ProblemFilter } from "./http/problem.filter.ts";
 import { PoliciesController } from "./policies/policies.controller.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
-import { RegistryController } from "./registry/registry.controller.ts";
-import { SchemaRegistry } from "./registry/registry.ts";
+import { REGISTRY, RegistryController } from "./registry/registry.controller.ts";
 
 @Module({})
 export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
@@ -34,7 +34,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: PolicyTable, useValue: gateway.policies },
         { provide: Registrar, useValue: gateway.registrar },
         { provide: ExplainSources, useValue: gateway.explained },
-        { provide: SchemaRegistry, useValue: new SchemaRegistry(config.kafka.prefix) },
+        { provide: REGISTRY, useValue: registryOf(config.kafka.prefix) },
         { provide: APP_GUARD, useValue: new AuthGuard({ tokens: config.auth.tokens, health: () => gateway.health }) },
         { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
       ],

@@ -2,9 +2,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from "@nestjs/common";
 import { Failure, reasonOf } from "@tributary/kernel";
+import { RegistryError } from "@tributary/schema-registry";
 import type { Telemetry } from "@tributary/telemetry";
 import { requestFailed, requestRefused } from "../events.ts";
-import { REGISTRY_MEDIA_TYPE, RegistryError } from "../registry/registry.ts";
+import { REGISTRY_MEDIA_TYPE } from "../registry/registry.controller.ts";
 import { Problem } from "./problem.ts";
 
 @Catch()
@@ -21,9 +22,10 @@ export class ProblemFilter implements ExceptionFilter {
     const method = request.method ?? "";
     const path = pathOf(request);
     if (error instanceof RegistryError) {
-      const code = `registry-${error.body.error_code}`;
-      this.#telemetry.emit(requestRefused, { code, status: error.status, method, path });
-      send(response, error.status, REGISTRY_MEDIA_TYPE, error.body);
+      const { code, status, errorCode, message } = error;
+      this.#telemetry.emit(requestRefused, { code, status, method, path });
+      // Confluent's error body; its clients decide by `error_code`.
+      send(response, status, REGISTRY_MEDIA_TYPE, { error_code: errorCode, message });
       return;
     }
     const problem = problemOf(error, method, path);

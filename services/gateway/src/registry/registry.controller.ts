@@ -1,12 +1,15 @@
-import { Controller, Get, Header, Param } from "@nestjs/common";
+import { Controller, Get, Header, Inject, Param } from "@nestjs/common";
 import { ApiExcludeController } from "@nestjs/swagger";
-import { REGISTRY_MEDIA_TYPE, SchemaRegistry } from "./registry.ts";
+import type { Registry } from "@tributary/schema-registry";
+
+export const REGISTRY = Symbol("registry");
+export const REGISTRY_MEDIA_TYPE = "application/vnd.schemaregistry.v1+json";
 
 /** Described by Confluent's own documents, so it is not in ours. */
 @ApiExcludeController()
 @Controller()
 export class RegistryController {
-  constructor(private readonly registry: SchemaRegistry) {}
+  constructor(@Inject(REGISTRY) private readonly registry: Registry) {}
 
   @Get("subjects")
   @Header("content-type", REGISTRY_MEDIA_TYPE)
@@ -17,13 +20,13 @@ export class RegistryController {
   @Get("subjects/:subject/versions")
   @Header("content-type", REGISTRY_MEDIA_TYPE)
   versions(@Param("subject") subject: string) {
-    return this.registry.versions(subject);
+    return this.registry.subjectVersions(subject);
   }
 
   @Get("subjects/:subject/versions/:version")
   @Header("content-type", REGISTRY_MEDIA_TYPE)
   version(@Param("subject") subject: string, @Param("version") version: string) {
-    return this.registry.version(subject, version);
+    return this.registry.subjectVersion(subject, version);
   }
 
   @Get("schemas/types")
@@ -35,12 +38,12 @@ export class RegistryController {
   @Get("schemas/ids/:id")
   @Header("content-type", REGISTRY_MEDIA_TYPE)
   schema(@Param("id") id: string) {
-    return this.registry.schema(id);
+    return this.registry.schemaById(Number(id));
   }
 
   @Get("schemas/ids/:id/versions")
   @Header("content-type", REGISTRY_MEDIA_TYPE)
   usesOf(@Param("id") id: string) {
-    return this.registry.usesOf(id);
+    return this.registry.versionsOfSchema(Number(id));
   }
 }
