@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from "node:net";
-import { describe, expect, test } from "@jest/globals";
+import { afterEach, describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import mqttPacket from "mqtt-packet";
 import { ByteBudget } from "./budget.ts";
@@ -80,8 +80,13 @@ describe("the byte budget", () => {
 });
 
 describe("the gate", () => {
+  const opened: (() => Promise<void>)[] = [];
+  afterEach(async () => {
+    for (const close of opened.splice(0)) await close();
+  });
   const open = async (totalMax: number, packetBytesMax = 100_000) => {
     const budget = new ByteBudget(totalMax, totalMax);
+    const clock = { nowMs: 0 };
     const violations: string[] = [];
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -92,20 +97,24 @@ describe("the gate", () => {
       budget,
       packetBytesMax,
       packetMsMax: 1_000,
-      monotonicMs: () => 0,
+      monotonicMs: () => clock.nowMs,
       onViolation: (_, violation) => violations.push(violation),
     });
     gate.authenticated();
     const packets: number[] = [];
     const parser = mqttPacket.parser();
     parser.on("packet", (packet) => packets.push((packet as { messageId: number }).messageId));
-    gate.on("data", (chunk) => parser.parse(chunk));
+    // As aedes reads.
+    gate.on("readable", () => {
+      for (let chunk = gate.read(); chunk !== null; chunk = gate.read()) parser.parse(chunk);
+    });
     const close = async () => {
       device.destroy();
       gate.destroy();
       await new Promise((resolve) => server.close(resolve));
     };
-    return { budget, violations, device, gate, packets, close };
+    opened.push(close);
+    return { budget, clock, violations, device, gate, packets, close };
   };
   const turns = async (until: () => boolean) => {
     for (let i = 0; i < 500 && !until(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
@@ -141,6 +150,33 @@ describe("the gate", () => {
     await turns(() => gate.destroyed);
     expect(violations).toEqual(["packet-oversized"]);
     expect(budget.usedBytes).toBe(0);
+    await close();
+  });
+
+  test("a packet that comes in bursts still has to come in time", async () => {
+    const { clock, device, violations, gate, close } = await open(2_000_000, 1_000_000);
+    const packet = publish(900_000);
+    for (let burst = 0; burst < 3; burst++) {
+      const before = device.bytesWritten;
+      device.write(packet.subarray(burst * 200_000, (burst + 1) * 200_000));
+      await turns(() => device.bytesWritten === before + 200_000);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      clock.nowMs += 600;
+      gate.sweep();
+    }
+    expect(violations).toEqual(["packet-slow"]);
+    await close();
+  });
+
+  test("who does not read what it is told is not read either", async () => {
+    const { device, gate, packets, close } = await open(1_000_000);
+    gate.write(Buffer.alloc(16_000_000));
+    device.write(Buffer.concat([publish(10, 1), publish(10, 2)]));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(packets).toEqual([]);
+    device.resume();
+    await turns(() => packets.length === 2);
+    expect(packets).toEqual([1, 2]);
     await close();
   });
 });

@@ -5,6 +5,7 @@
  * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted
  *     the bound is small.
  * T3. Each PUBLISH that passed is handed its grant in order; who settles it gives the bytes back.
+ * T4. Who does not read what it is told is not read either, or what we owe it would grow without bound (G9).
  */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -39,7 +40,10 @@ export class PacketGate extends Duplex {
   #granted = true;
   #pumping = false;
   #frozen = false;
-  #waitingSinceMs: number | undefined;
+  /** Inside a packet whose rest is to come; how long we waited for it so far, and until when that is counted. */
+  #isWaiting = false;
+  #waitedMs = 0;
+  #countedAtMs = 0;
   #authenticated = false;
 
   constructor(socket: Socket, options: GateOptions) {
@@ -51,6 +55,7 @@ export class PacketGate extends Duplex {
     socket.on("end", () => this.push(null));
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => this.destroy());
+    this.on("drain", () => this.#pump()); // T4
   }
 
   get remoteAddress(): string {
@@ -78,17 +83,15 @@ export class PacketGate extends Duplex {
     this.#frozen = true;
   }
 
-  /** Ends the connection if a packet has been on its way too long while we were reading. T2 */
+  /** Ends the connection if a packet has been on its way too long; the time in which we did not read is not the device's. T2 */
   sweep(): void {
-    const since = this.#wanted && this.#granted && !this.#frozen ? this.#waitingSinceMs : undefined;
-    if (since !== undefined && this.#options.monotonicMs() - since > this.#options.packetMsMax) {
-      this.#violate("packet-slow", 0);
-    }
+    const nowMs = this.#options.monotonicMs();
+    if (this.#isWaiting && this.#isReading) this.#waitedMs += nowMs - this.#countedAtMs;
+    this.#countedAtMs = nowMs;
+    if (this.#waitedMs > this.#options.packetMsMax) this.#violate("packet-slow", 0);
   }
 
   override _read(): void {
-    // The time in which we did not read is not the device's.
-    if (!this.#wanted && this.#waitingSinceMs !== undefined) this.#waitingSinceMs = this.#options.monotonicMs();
     this.#wanted = true;
     this.#pump();
   }
@@ -106,7 +109,7 @@ export class PacketGate extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#waitingSinceMs = undefined;
+    this.#waited();
     this.#chunk = NOTHING;
     this.#account.close();
     for (const bytes of this.#grants.splice(0)) this.#account.give(bytes);
@@ -114,11 +117,26 @@ export class PacketGate extends Duplex {
     done(error);
   }
 
+  get #isReading(): boolean {
+    return this.#wanted && this.#granted && !this.#frozen && !this.destroyed && !this.writableNeedDrain; // T1, T4
+  }
+
+  #wait(): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    this.#countedAtMs = this.#options.monotonicMs();
+  }
+
+  #waited(): void {
+    this.#isWaiting = false;
+    this.#waitedMs = 0;
+  }
+
   #pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
     try {
-      while (this.#wanted && this.#granted && !this.#frozen && !this.destroyed && this.#step()) {}
+      while (this.#isReading && this.#step()) {}
     } finally {
       this.#pumping = false;
     }
@@ -129,7 +147,7 @@ export class PacketGate extends Duplex {
     if (this.#at >= this.#chunk.length) {
       const chunk: Buffer | null = this.#socket.read();
       if (chunk === null) {
-        if (this.#scanner.isInside) this.#waitingSinceMs ??= this.#options.monotonicMs();
+        if (this.#scanner.isInside) this.#wait();
         return false;
       }
       this.#chunk = chunk;
@@ -141,7 +159,7 @@ export class PacketGate extends Duplex {
       this.#at = at;
       if (this.#scanner.isMalformed) return this.#violate("packet-malformed", 0);
       if (header === undefined) break;
-      this.#waitingSinceMs = undefined;
+      this.#waited();
       const isLarge = header.type === PUBLISH && this.#authenticated;
       if (header.length > (isLarge ? this.#options.packetBytesMax : CONTROL_BYTES_MAX)) {
         return this.#violate("packet-oversized", header.length); // T2
@@ -156,7 +174,7 @@ export class PacketGate extends Duplex {
       if (this.#granted) this.#grants.push(bytes);
       if (!this.#granted) break; // T1
     }
-    if (!this.#scanner.isInside) this.#waitingSinceMs = undefined;
+    if (!this.#scanner.isInside) this.#waited();
     if (this.#at > from) this.#wanted = this.push(this.#chunk.subarray(from, this.#at));
     return true;
   }
