@@ -92,8 +92,8 @@ export const agentConfig = z
     windows: z.strictObject({ lengthMs: whole(1_000, 3_600_000).default(60_000) }).prefault({}),
     limits: z
       .strictObject({
-        /** A larger frame is classified but not sent. */
-        frameBytesMax: whole(1_024, 8 << 20).default(2_000_000),
+        /** A larger frame is classified but not sent. A packet of 8 MiB ends the connection, and would come again for ever. */
+        frameBytesMax: whole(1_024, 7 << 20).default(2_000_000),
         /** A larger one is not even read. */
         cameraFrameBytesMax: whole(1_024, 64 << 20).default(8 << 20),
       })

@@ -3,6 +3,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { EdgeFrame, EdgePredictions } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
@@ -291,5 +292,37 @@ describe("outbox engine", () => {
     const [record] = world.received.filter(({ key }) => key.stream === "predictions");
     const [prediction] = EdgePredictions.decodeSingleObject(Buffer.from(record?.bytes ?? "", "latin1")).predictions;
     expect(prediction).toMatchObject({ reason: "PRIORITY", escalation: "DROPPED", dropReason: "FRAME_TOO_LARGE" });
+  });
+
+  test("of the reports of its state only the newest waits, and is counted once", () => {
+    const world = new World(1_003);
+    const reported = { kind: "report", stream: "reported", closed: world.time(), body: "{}" } as const;
+    world.engine.receive({ kind: "append", items: [reported, reported, reported] });
+    world.engine.tick();
+    expect(world.engine.stats().reports).toBe(1);
+  });
+
+  test("a record that this agent cannot read (a newer one wrote it) is resent as it is, and holds up nothing", () => {
+    const world = new World(1_004);
+    world.append([frameItem({ captured: world.time(), frameSeq: 1 })]);
+    world.connect();
+    world.nowMs += limits.batchWaitMs;
+    world.engine.tick();
+    world.deliver(undefined, 0);
+    world.disconnect();
+    const unknown = Buffer.from([0xc3, 0x01, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const other = new DatabaseSync(world.file);
+    other.prepare("UPDATE records SET payload = ?").run(unknown);
+    other.close();
+    world.append([frameItem({ captured: world.time(), frameSeq: 2 })]);
+    world.received.length = 0;
+    world.connect();
+    world.nowMs += limits.batchWaitMs;
+    for (let n = 0; n < 5; n++) {
+      world.engine.tick();
+      world.deliver();
+    }
+    expect(world.received.map(({ key }) => key.seq)).toEqual([1, 2]);
+    expect(world.received[0]?.bytes).toBe(unknown.toString("latin1"));
   });
 });

@@ -1,5 +1,12 @@
 /** Forms the uplink records out of stored rows. The same row, `seq` and time give the same bytes. */
-import { DeviceReported, EdgeFrame, EdgeMetrics, EdgePredictions, EdgeSketches } from "@tributary/contracts";
+import {
+  ContractError,
+  DeviceReported,
+  EdgeFrame,
+  EdgeMetrics,
+  EdgePredictions,
+  EdgeSketches,
+} from "@tributary/contracts";
 import { type Age, ageOf, type DeviceTime, reportedAgeMs } from "./age.ts";
 import type { DecidedBy, ReportStream } from "./rows.ts";
 import type { FrameRow, PredictionRow, ReportRow } from "./store.ts";
@@ -69,9 +76,19 @@ export function reportRecord(sender: Sender, row: ReportRow, now: DeviceTime): U
 
 /**
  * A record that left before, for its resend: the same but for its ages, which have grown by `since` (unknown: a
- * prediction's is then past its deadline).
+ * prediction's is then past its deadline). What this agent cannot read, since a newer one wrote it before a rollback,
+ * goes as it is: the bridge may know it, and it must not hold up what is behind it (G8).
  */
 export function agedRecord(stream: ReportStream | "predictions", payload: Uint8Array, since: Age): Uint8Array {
+  try {
+    return aged(stream, payload, since);
+  } catch (error) {
+    if (error instanceof ContractError) return payload;
+    throw error;
+  }
+}
+
+function aged(stream: ReportStream | "predictions", payload: Uint8Array, since: Age): Uint8Array {
   const older = (ageMs: number) => ageMs + since.ageMs;
   switch (stream) {
     case "predictions": {

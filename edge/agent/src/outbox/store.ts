@@ -224,8 +224,10 @@ export class OutboxStore {
     return this.#get("SELECT jpeg FROM images WHERE id = ?", id)?.jpeg as Uint8Array;
   }
 
-  waitingFrames(): readonly FrameRow[] {
-    return this.#all("SELECT * FROM frames WHERE seq IS NULL ORDER BY id").map((row) => this.#frameOf(row));
+  /** One at a time: a long absence leaves more than this thread's memory holds. */
+  *waitingFrames(): IterableIterator<FrameRow> {
+    const rows = this.#statement("SELECT * FROM frames WHERE seq IS NULL ORDER BY id").iterate();
+    for (const row of rows) yield this.#frameOf(row as Row);
   }
 
   markLeft(id: number, seq: number): void {
@@ -262,7 +264,7 @@ export class OutboxStore {
       "DELETE FROM reports WHERE stream = ? AND id <= (SELECT id FROM reports WHERE stream = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
       ...[item.stream, item.stream, keep],
     );
-    return item.stream === "reported" ? 0 : Number(changes);
+    return Number(changes);
   }
 
   nextReport(stream: ReportItem["stream"]): ReportRow | undefined {
