@@ -1,13 +1,12 @@
 /**
  * The agent: cameras, one model, the outbox and the uplink, wired. Each part knows only what it uses.
  *
- * A1. Cameras start when the model, the policy and the outbox stand, so no frame is skipped for want of them.
+ * A1. Cameras start when the model and the policy stand and the outbox was tried, so no frame is skipped for want of them.
  * A2. Stopping: no new frame, the frames at hand are finished, everything is committed, `offline` is published, no process
  *     is left.
- * A3. A broken outbox does not stop local answers; it makes the agent not live (G4).
+ * A3. No outbox, or a broken one, stops no local answer (G4); readiness says so, and it is opened again.
  */
-import { createHash } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import { join } from "node:path";
 import type { ModelPackage } from "@tributary/inference";
@@ -25,12 +24,14 @@ import { Downlink } from "./downlink.ts";
 import * as events from "./events.ts";
 import { portOf, serveHttp } from "./http-server.ts";
 import { ModelKeeper } from "./model-keeper.ts";
+import { OutboxKeeper } from "./outbox/keeper.ts";
 import { outboxLimitsOf } from "./outbox/limits.ts";
-import { Outbox, type Send } from "./outbox/outbox.ts";
+import type { Send } from "./outbox/outbox.ts";
+import type { Opened } from "./outbox/rows.ts";
 import { Pipeline } from "./pipeline.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
 import { Reports } from "./reports.ts";
-import { exportGauges, notLive, notReady, type StatusParts, skippedOf, statusOf } from "./status.ts";
+import { exportGauges, notReady, type StatusParts, skippedOf, statusOf } from "./status.ts";
 import { Tally } from "./tally.ts";
 import { Triggers } from "./triggers.ts";
 import { Uplink } from "./uplink.ts";
@@ -56,8 +57,17 @@ export async function startAgent(
   const pkg = await loadPackage(config.model.package);
   const policy = new PolicyKeeper(pkg, sha256Hex);
   let uplink: Uplink | undefined;
-  const outbox = await openOutbox(config, telemetry, tally, (send) => uplink?.send(send));
-  useKeptPolicy(policy, outbox, telemetry);
+  const decider = new Decider(randomBytes(32), triggers);
+  let reports: Reports | undefined;
+  const outbox = await openOutbox(config, telemetry, tally, clock, {
+    onSend: (send) => uplink?.send(send),
+    onOpened: (opened) => {
+      decider.useSampleKey(opened.sampleKey);
+      useKeptPolicy(policy, opened, telemetry);
+      reports?.state(policy.policy.policyVersion);
+    },
+  });
+  tellPolicy(policy, telemetry);
   const model = await openModel(config, telemetry, tally, clock).catch(async (error: unknown) => {
     await outbox.close();
     throw error;
@@ -70,7 +80,7 @@ export async function startAgent(
         telemetry.emit(events.frameSkipped, { cameraId: id }),
       ),
   );
-  const reports = new Reports({
+  const told = new Reports({
     config,
     pkg,
     outbox,
@@ -88,7 +98,8 @@ export async function startAgent(
       model_losses: tally.modelLosses,
     }),
   });
-  reports.state(policy.policy.policyVersion);
+  reports = told;
+  told.state(policy.policy.policyVersion);
   const downlink = new Downlink({
     deviceId,
     policy,
@@ -99,7 +110,7 @@ export async function startAgent(
       outbox.keepPolicy(bytes);
       if (!isNew) return;
       tellPolicy(policy, telemetry);
-      reports.state(policy.policy.policyVersion);
+      told.state(policy.policy.policyVersion);
     },
   });
   uplink = new Uplink(
@@ -124,11 +135,11 @@ export async function startAgent(
     policy,
     outbox,
     model,
-    decider: new Decider(outbox.opened.sampleKey, triggers),
+    decider,
     onAnswer: (answer, inference) => {
       feed.answer(answer);
       tally.answered(answer);
-      reports.answered(answer, inference);
+      told.answered(answer, inference);
       telemetry.emit(events.frameAnswered, answer);
       if (answer.frameSeq === null) telemetry.emit(events.frameUnrecorded, answer);
     },
@@ -141,7 +152,7 @@ export async function startAgent(
     cameraOf(camera, {
       queue: queues[i] as FrameQueue,
       frameBytesMax: config.limits.cameraFrameBytesMax,
-      bootId: outbox.opened.bootId,
+      bootId: () => outbox.bootId ?? "0",
       events: {
         onStarted: (cameraId) => telemetry.emit(events.cameraStarted, { cameraId }),
         onEnded: (ended) => telemetry.emit(events.cameraEnded, ended),
@@ -157,7 +168,6 @@ export async function startAgent(
     metrics: () => telemetry.metrics(),
     metricsContentType: telemetry.metricsContentType,
     status: () => statusOf(parts),
-    notLive: () => notLive(parts),
     notReady: () => notReady(parts),
     trigger: (cameraId, trigger) => {
       if (!cameras.some(({ id }) => id === cameraId)) return false;
@@ -168,7 +178,7 @@ export async function startAgent(
 
   const noMore = new AbortController();
   const working = work(new FrameQueues(queues), pipeline, noMore.signal);
-  reports.start();
+  told.start();
   uplink.start();
   for (const camera of cameras) camera.start(); // A1
 
@@ -177,7 +187,7 @@ export async function startAgent(
     await Promise.all(cameras.map((camera: Camera) => camera.stop()));
     noMore.abort(new Error("stopping"));
     await Promise.race([working, clock.sleep(LAST_FRAMES_MS)]);
-    reports.stop();
+    told.stop();
     await outbox.flush();
     await uplink.stop(GRACE_MS);
     await outbox.close();
@@ -209,13 +219,21 @@ async function work(frames: FrameQueues, pipeline: Pipeline, noMore: AbortSignal
   }
 }
 
-function openOutbox(config: AgentConfig, telemetry: Telemetry, tally: Tally, onSend: (send: Send) => void) {
-  mkdirSync(config.dataDir, { recursive: true });
-  const { deviceId, clock } = config;
-  return Outbox.open(
-    { file: join(config.dataDir, "outbox.sqlite"), deviceId, limits: outboxLimitsOf(config), clock },
+type OutboxUsers = { readonly onSend: (send: Send) => void; readonly onOpened: (opened: Opened) => void };
+
+function openOutbox(config: AgentConfig, telemetry: Telemetry, tally: Tally, clock: Clock, users: OutboxUsers) {
+  const { deviceId, dataDir } = config;
+  return OutboxKeeper.open(
+    { file: join(dataDir, "outbox.sqlite"), deviceId, limits: outboxLimitsOf(config), clock: config.clock },
     {
-      onSend,
+      onSend: users.onSend,
+      onOpened: (opened) => {
+        const { frames, predictions } = opened.stats;
+        telemetry.emit(events.outboxOpened, { bootId: opened.bootId, frames, predictions });
+        users.onOpened(opened);
+      },
+      onUnopened: (unopened) => telemetry.emit(events.outboxUnopened, unopened),
+      onSetAside: ({ file, reason }) => telemetry.emit(events.outboxSetAside, { file, reason }),
       onCommitted: ({ dropped, commitMs }) => {
         telemetry.emit(events.outboxCommitted, { commitMs });
         for (const one of dropped) {
@@ -225,6 +243,8 @@ function openOutbox(config: AgentConfig, telemetry: Telemetry, tally: Tally, onS
       },
       onFailed: ({ message, fatal }) => telemetry.emit(events.outboxFailed, { reason: message, fatal }),
     },
+    clock,
+    Math.random,
   );
 }
 
@@ -247,7 +267,7 @@ function openModel(config: AgentConfig, telemetry: Telemetry, tally: Tally, cloc
 
 type PipelineParts = {
   readonly policy: PolicyKeeper;
-  readonly outbox: Outbox;
+  readonly outbox: OutboxKeeper;
   readonly model: ModelKeeper;
   readonly decider: Decider;
 } & Pick<ConstructorParameters<typeof Pipeline>[2], "onAnswer" | "onUnreadable">;
@@ -256,7 +276,7 @@ function pipelineOf(config: AgentConfig, pkg: ModelPackage, parts: PipelineParts
   const { policy, outbox, model, decider, onAnswer, onUnreadable } = parts;
   const { deviceId, arm } = config;
   const { digest: modelDigest, preprocessingDigest } = pkg;
-  return new Pipeline({ deviceId, bootId: outbox.opened.bootId, arm, modelDigest, preprocessingDigest }, decider, {
+  return new Pipeline({ deviceId, arm, modelDigest, preprocessingDigest }, decider, {
     infer: (jpeg) => model.infer(jpeg),
     policy: () => policy.policy,
     outbox, // A3
@@ -265,15 +285,14 @@ function pipelineOf(config: AgentConfig, pkg: ModelPackage, parts: PipelineParts
   });
 }
 
-function useKeptPolicy(policy: PolicyKeeper, outbox: Outbox, telemetry: Telemetry): void {
-  if (outbox.opened.policy !== null) {
-    try {
-      policy.apply(outbox.opened.policy, "outbox");
-    } catch {
-      // It was for another model; the package's own stands.
-    }
+/** One that came down to this process is newer than what the outbox keeps. */
+function useKeptPolicy(policy: PolicyKeeper, opened: Opened, telemetry: Telemetry): void {
+  if (opened.policy === null || opened.policy.length === 0 || policy.origin !== "package") return;
+  try {
+    if (policy.apply(opened.policy, "outbox")) tellPolicy(policy, telemetry);
+  } catch {
+    // It was for another model; the package's own stands.
   }
-  tellPolicy(policy, telemetry);
 }
 
 function tellPolicy({ policy, origin }: PolicyKeeper, telemetry: Telemetry): void {

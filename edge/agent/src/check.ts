@@ -9,7 +9,7 @@ import type { AgentConfig } from "./config.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
 
 /** Throws ConfigError. */
-export function checkAgent(config: AgentConfig): void {
+export function checkAgent(config: AgentConfig, checksDisk: boolean): void {
   const problems: string[] = [];
   const attempt = (key: string, act: () => void) => {
     try {
@@ -18,7 +18,7 @@ export function checkAgent(config: AgentConfig): void {
       problems.push(`${key}: ${reasonOf(error)}`);
     }
   };
-  attempt("dataDir", () => mustBeWritable(config.dataDir));
+  if (checksDisk) attempt("dataDir", () => mustBeWritable(config.dataDir));
   attempt("model.package", () => mustBeEdgePackage(config.model.package));
   for (const [i, camera] of config.cameras.entries()) {
     if (camera.kind === "folder") attempt(`cameras.${i}.folder`, () => mustBeFolder(camera.folder));

@@ -20,13 +20,18 @@ export type Decided = { readonly calibrated: Calibrated; readonly decision: Devi
 
 export class Decider {
   /** Made once: from bytes, each draw would pay 15 µs for it. */
-  readonly #sampleKey: KeyObject;
+  #sampleKey: KeyObject;
   readonly #triggers: Triggers;
   #bucket: Bucket | undefined;
 
   constructor(sampleKey: Uint8Array, triggers: Triggers) {
     this.#sampleKey = createSecretKey(sampleKey);
     this.#triggers = triggers;
+  }
+
+  /** The outbox's, once there is one. */
+  useSampleKey(sampleKey: Uint8Array): void {
+    this.#sampleKey = createSecretKey(sampleKey);
   }
 
   /** `frameId` in its written form: what the draw is keyed by. */

@@ -14,8 +14,8 @@ export type DownlinkPorts = {
   readonly feed: AnswerFeed;
   readonly tally: Tally;
   readonly telemetry: Telemetry;
-  /** The policy is one to keep; `isNew` when it differs from the one in force. */
-  readonly onPolicy: (bytes: Buffer, isNew: boolean) => void;
+  /** The policy is one to keep, null: none is; `isNew` when it differs from the one in force. */
+  readonly onPolicy: (bytes: Buffer | null, isNew: boolean) => void;
 };
 
 export class Downlink {
@@ -27,8 +27,13 @@ export class Downlink {
 
   policy(payload: Buffer): void {
     this.#use("policy", () => {
-      const isNew = this.#ports.policy.apply(payload, "downlink");
-      this.#ports.onPolicy(payload, isNew);
+      const { policy, onPolicy } = this.#ports;
+      // An emptied retained message: the fleet's policy is taken back.
+      if (payload.length === 0) onPolicy(null, policy.reset());
+      else {
+        const isNew = policy.apply(payload, "downlink");
+        onPolicy(payload, isNew);
+      }
     });
   }
 

@@ -40,7 +40,7 @@ export const frameUnreadable = defineEvent<{ cameraId: string; code: string; rea
 export const frameUnrecorded = defineEvent<{ cameraId: string }>({
   name: "frame_unrecorded",
   level: "error",
-  message: (e) => `${e.cameraId}: the outbox is full; a frame was answered here only`,
+  message: (e) => `${e.cameraId}: the outbox takes nothing more; a frame was answered here only`,
   counter: {
     name: "tributary_agent_frames_unrecorded_total",
     help: "Frames answered on the device that the outbox had no room for; they have no number",
@@ -186,6 +186,26 @@ export const outboxFailed = defineEvent<{ reason: string; fatal: boolean }>({
   level: "error",
   message: (e) => `outbox: ${e.reason}`,
   counter: { name: "tributary_agent_outbox_failures_total", help: "Group commits that failed", labels: ["fatal"] },
+});
+
+export const outboxOpened = defineEvent<{ bootId: string; frames: number; predictions: number }>({
+  name: "outbox_opened",
+  level: "info",
+  message: (e) => `boot ${e.bootId}; ${e.frames} frames and ${e.predictions} predictions wait from earlier ones`,
+});
+
+export const outboxUnopened = defineEvent<{ reason: string; retryMs: number }>({
+  name: "outbox_unopened",
+  level: "error",
+  message: (e) => `no outbox, answers are local only: ${e.reason}; again in ${Math.round(e.retryMs)} ms`,
+  counter: { name: "tributary_agent_outbox_unopened_total", help: "Times the outbox could not be opened" },
+});
+
+export const outboxSetAside = defineEvent<{ file: string; reason: string }>({
+  name: "outbox_set_aside",
+  level: "error",
+  message: (e) => `the outbox's file is damaged (${e.reason}) and is kept as ${e.file}; what it owed is not sent`,
+  counter: { name: "tributary_agent_outbox_set_aside_total", help: "Damaged outbox files that were set aside" },
 });
 
 export const finalAnswerReceived = defineEvent<{ source: string; settledBy: string }>({

@@ -14,7 +14,8 @@ const config = configOrExit({
   summary: "Classifies the frames of this device's cameras, answers at once, and sends what a better model should see.",
   schema: agentConfig,
   argv,
-  check: checkAgent,
+  // The disk is looked at by `--check` alone: at start, a bad one is no reason to give no answers (G4).
+  check: (config) => checkAgent(config, argv.includes("--check")),
 });
 
 const telemetry = createTelemetry({ service: "agent", level: config.log.level });

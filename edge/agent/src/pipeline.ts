@@ -17,7 +17,8 @@ export type LocalAnswer = {
   /** Null: answered here only. */
   readonly frameId: string | null;
   readonly deviceId: string;
-  readonly bootId: string;
+  /** Null while there is no outbox, which counts boots. */
+  readonly bootId: string | null;
   readonly cameraId: string;
   readonly frameSeq: number | null;
   readonly label: string;
@@ -36,7 +37,6 @@ export type LocalAnswer = {
 
 export type Identity = {
   readonly deviceId: string;
-  readonly bootId: string;
   readonly arm: string;
   readonly modelDigest: string;
   readonly preprocessingDigest: string;
@@ -45,7 +45,7 @@ export type Identity = {
 export type PipelinePorts = {
   readonly infer: (jpeg: Uint8Array) => Promise<InferenceResult>;
   readonly policy: () => RoutingPolicy;
-  readonly outbox: { readonly hasRoom: boolean; append(item: OutboxItem): number };
+  readonly outbox: { readonly hasRoom: boolean; readonly bootId: string | null; append(item: OutboxItem): void };
   readonly onAnswer: (answer: LocalAnswer, inference: Inference) => void;
   readonly onUnreadable: (unreadable: {
     readonly cameraId: string;
@@ -59,6 +59,7 @@ export class Pipeline {
   readonly #decider: Decider;
   readonly #ports: PipelinePorts;
   readonly #frameSeqs = new Map<string, number>();
+  #bootId: string | null = null;
   #decidedBy: DecidedBy | undefined;
 
   constructor(identity: Identity, decider: Decider, ports: PipelinePorts) {
@@ -74,9 +75,11 @@ export class Pipeline {
       this.#ports.onUnreadable({ cameraId: frame.cameraId, code: result.code, reason: result.message });
       return null;
     }
-    const { deviceId, bootId, modelDigest } = this.#identity;
+    const { deviceId, modelDigest } = this.#identity;
     const policy = this.#ports.policy();
-    const isRecorded = this.#ports.outbox.hasRoom;
+    const { bootId, hasRoom: isRecorded } = this.#ports.outbox;
+    if (bootId !== this.#bootId) this.#frameSeqs.clear();
+    this.#bootId = bootId;
     const nextSeq = (this.#frameSeqs.get(frame.cameraId) ?? 0) + 1;
     const frameId = `${deviceId}:${bootId}:${frame.cameraId}:${nextSeq}`;
     const nowMs = monotonicMs();

@@ -21,6 +21,16 @@ describe("policy keeper", () => {
     expect(keeper.apply(RoutingPolicy.encodeSingleObject(next), "downlink")).toBe(false);
   });
 
+  test("R2: taken back, the package's own is in force again", () => {
+    const keeper = keeperOf();
+    const own = keeper.policy;
+    keeper.apply(RoutingPolicy.encodeSingleObject({ ...own, policyVersion: "e".repeat(64) }), "downlink");
+    expect(keeper.reset()).toBe(true);
+    expect(keeper.policy).toEqual(own);
+    expect(keeper.origin).toBe("package");
+    expect(keeper.reset()).toBe(false);
+  });
+
   test.each([
     ["another model's", (p: RoutingPolicy) => ({ ...p, modelDigest: "f".repeat(64) }), "policy is for model"],
     ["other labels", (p: RoutingPolicy) => ({ ...p, labels: [...p.labels].reverse() }), "labels"],

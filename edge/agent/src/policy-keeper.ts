@@ -2,7 +2,7 @@
  * The routing policy in force.
  *
  * R1. A policy counts only for the model it was learned for, with that model's labels.
- * R2. The last one that came down survives restarts; else the package's own is used.
+ * R2. The last one that came down survives restarts; else, and when that one is taken back, the package's own is used.
  */
 import { RoutingPolicy } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
@@ -14,6 +14,7 @@ export type PolicyModel = { readonly digest: string; readonly labels: readonly s
 
 export class PolicyKeeper {
   readonly #model: PolicyModel;
+  readonly #own: RoutingPolicy;
   #policy: RoutingPolicy;
   #origin: PolicyOrigin = "package";
 
@@ -28,8 +29,9 @@ export class PolicyKeeper {
       );
     }
     const content = parsePolicy(model.policy);
-    this.#policy = completePolicy(content, { modelDigest: model.digest, createdAt: 0, sha256Hex });
-    this.#check(this.#policy);
+    this.#own = completePolicy(content, { modelDigest: model.digest, createdAt: 0, sha256Hex });
+    this.#check(this.#own);
+    this.#policy = this.#own;
   }
 
   get policy(): RoutingPolicy {
@@ -48,6 +50,14 @@ export class PolicyKeeper {
     const isNew = policy.policyVersion !== this.#policy.policyVersion;
     this.#policy = policy;
     this.#origin = origin;
+    return isNew;
+  }
+
+  /** Back to the package's own. Returns whether anything changed. */
+  reset(): boolean {
+    const isNew = this.#policy.policyVersion !== this.#own.policyVersion;
+    this.#policy = this.#own;
+    this.#origin = "package";
     return isNew;
   }
 

@@ -1,10 +1,14 @@
-/** What the device says of itself: its state at boot and on change, and a window of metrics and sketches at a time. */
+/**
+ * What the device says of itself: its state at boot and on change, and a window of metrics and sketches at a time.
+ *
+ * Without room in the outbox (X1), nothing is lost but punctuality: the window stays open and the state is told later.
+ */
 import { Classifications, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
 import type { Inference, ModelPackage } from "@tributary/inference";
 import type { AgentConfig } from "./config.ts";
 import { monotonicMs } from "./device-time.ts";
 import type { Captured } from "./outbox/age.ts";
-import type { Outbox } from "./outbox/outbox.ts";
+import type { OutboxKeeper } from "./outbox/keeper.ts";
 import { reportBody } from "./outbox/records.ts";
 import type { ReportStream } from "./outbox/rows.ts";
 import type { LocalAnswer } from "./pipeline.ts";
@@ -18,7 +22,7 @@ const HEALTH_MS = 5_000;
 export type ReportsPorts = {
   readonly config: AgentConfig;
   readonly pkg: ModelPackage;
-  readonly outbox: Outbox;
+  readonly outbox: Pick<OutboxKeeper, "hasRoomForReports" | "append">;
   readonly now: () => Captured;
   /** Readings of the moment, by metric name. */
   readonly health: () => Readonly<Record<string, number>>;
@@ -31,6 +35,8 @@ export class Reports {
   readonly #windows: Windows;
   readonly #told = new Map<string, number>();
   #timers: NodeJS.Timeout[] = [];
+  /** Policy of the state that is still to be told. */
+  #untold: string | undefined;
 
   constructor(ports: ReportsPorts) {
     this.#ports = ports;
@@ -49,6 +55,7 @@ export class Reports {
   start(): void {
     const health = () => {
       for (const [name, value] of Object.entries(this.#ports.health())) this.#windows.device(name, value);
+      if (this.#untold !== undefined) this.state(this.#untold);
     };
     this.#timers = [
       setInterval(health, HEALTH_MS),
@@ -67,6 +74,7 @@ export class Reports {
   }
 
   closeWindow(): void {
+    if (!this.#ports.outbox.hasRoomForReports) return;
     for (const [name, total] of Object.entries(this.#ports.totals())) {
       this.#windows.device(name, total - (this.#told.get(name) ?? 0));
       this.#told.set(name, total);
@@ -77,7 +85,9 @@ export class Reports {
   }
 
   state(policyVersion: string): void {
-    const { config, pkg } = this.#ports;
+    const { config, pkg, outbox } = this.#ports;
+    this.#untold = outbox.hasRoomForReports ? undefined : policyVersion;
+    if (this.#untold !== undefined) return;
     const slot = { modelDigest: pkg.digest, modelName: pkg.manifest.name, modelVersion: pkg.manifest.version };
     this.#append("reported", {
       agentVersion: AGENT_VERSION,
@@ -92,8 +102,6 @@ export class Reports {
 
   #append(stream: ReportStream, body: unknown): void {
     const { outbox, now } = this.#ports;
-    if (outbox.broken === undefined) {
-      outbox.append({ kind: "report", stream, closed: now(), body: reportBody(body) });
-    }
+    outbox.append({ kind: "report", stream, closed: now(), body: reportBody(body) });
   }
 }

@@ -5,7 +5,7 @@ import type { Camera } from "./cameras/camera.ts";
 import type { FrameQueue } from "./cameras/frame-queue.ts";
 import type { ModelKeeper } from "./model-keeper.ts";
 import type { Captured } from "./outbox/age.ts";
-import type { Outbox } from "./outbox/outbox.ts";
+import type { OutboxKeeper } from "./outbox/keeper.ts";
 import type { PolicyKeeper } from "./policy-keeper.ts";
 import { AGENT_VERSION } from "./reports.ts";
 import type { Tally } from "./tally.ts";
@@ -17,7 +17,7 @@ export type StatusParts = {
   readonly pkg: ModelPackage;
   readonly model: ModelKeeper;
   readonly policy: PolicyKeeper;
-  readonly outbox: Outbox;
+  readonly outbox: OutboxKeeper;
   readonly uplink: Uplink;
   readonly cameras: readonly Camera[];
   readonly queues: readonly FrameQueue[];
@@ -31,7 +31,7 @@ export const statusOf = (parts: StatusParts) => {
   const { pkg, model, policy, outbox, tally, queues } = parts;
   return {
     deviceId: parts.deviceId,
-    bootId: outbox.opened.bootId,
+    bootId: outbox.bootId,
     agentVersion: AGENT_VERSION,
     clockState: parts.now().wallMs === null ? "UNSYNCHRONIZED" : "SYNCHRONIZED",
     online: parts.uplink.online,
@@ -61,20 +61,18 @@ export const statusOf = (parts: StatusParts) => {
     unreadable: tally.unreadable,
     unrecorded: tally.unrecorded,
     skipped: skippedOf(queues),
-    outbox: { ...outbox.stats, uncommitted: outbox.appended - outbox.committed, broken: outbox.broken ?? null },
+    outbox: { ...outbox.stats, uncommitted: outbox.uncommitted, broken: outbox.broken ?? null },
     uplink: { records: tally.sentRecords, bytes: tally.sentBytes },
     finalAnswers: tally.finals,
     latencyMs: tally.latencyMs(),
   };
 };
 
-/** A broken outbox does not stop local answers; somebody has to look, though. */
-export const notLive = ({ outbox }: StatusParts): readonly string[] =>
-  outbox.broken === undefined ? [] : [`outbox: ${outbox.broken}`];
-
-export const notReady = (parts: StatusParts): readonly string[] => [
-  ...(parts.model.current === undefined ? ["model: it is being loaded again"] : []),
-  ...notLive(parts),
+/** Without an outbox answers go on, and it is opened again from here (K1): somebody has to look, but no restart helps. */
+export const notReady = ({ model, outbox }: StatusParts): readonly string[] => [
+  ...(model.current === undefined ? ["model: it is being loaded again"] : []),
+  ...(outbox.broken === undefined ? [] : [`outbox: ${outbox.broken}`]),
+  ...(outbox.stats.stalled ? [`outbox: the disk takes nothing; ${outbox.uncommitted} items wait in memory`] : []),
 ];
 
 export function exportGauges(telemetry: Telemetry, { outbox, uplink, model }: StatusParts): void {
@@ -84,7 +82,9 @@ export function exportGauges(telemetry: Telemetry, { outbox, uplink, model }: St
   gauge("outbox_frames", "Frames that wait with their image", () => outbox.stats.frames);
   gauge("outbox_predictions", "Predictions that wait", () => outbox.stats.predictions);
   gauge("outbox_unacked_records", "Records sent and not acknowledged", () => outbox.stats.unacked);
-  gauge("outbox_uncommitted_items", "Items not yet on disk", () => outbox.appended - outbox.committed);
+  gauge("outbox_uncommitted_items", "Items not yet on disk", () => outbox.uncommitted);
+  gauge("outbox_open", "1 while there is an outbox", () => (outbox.broken === undefined ? 1 : 0));
+  gauge("outbox_stalled", "1 while the disk takes nothing in", () => (outbox.stats.stalled ? 1 : 0));
   gauge("online", "1 while connected", () => (uplink.online ? 1 : 0));
   gauge("model_running", "1 while the model's process runs", () => (model.current === undefined ? 0 : 1));
 }

@@ -34,7 +34,7 @@ export type CameraContext = {
   readonly events: CameraEvents;
   readonly frameBytesMax: number;
   /** Identity of this boot, so that a sample camera's ledger says whose frames it lists. */
-  readonly bootId: string;
+  readonly bootId: () => string;
 };
 
 export function makeCamera(config: CameraConfig, context: CameraContext): Camera {
@@ -45,7 +45,7 @@ export function makeCamera(config: CameraConfig, context: CameraContext): Camera
       return new CommandCamera({ ...config, kind: "command" }, context);
     case "sheet":
       return new CommandCamera(
-        { id: config.id, kind: "sheet", command: sheetCommand(config, context.bootId), restart: "on-failure" },
+        { id: config.id, kind: "sheet", command: sheetCommand(config, context.bootId()), restart: "on-failure" },
         context,
       );
     default:

@@ -10,11 +10,15 @@
  * O4. A frame is in exactly one prediction record. If its image is given up before that record left, the record says so;
  *     afterwards the router's clock answers the frame.
  * O5. A failed commit changes nothing: memory is rebuilt from the store and the same items are tried again.
+ * O6. A disk that takes nothing does not stop what needs no space. While a commit fails, its parts are tried apart, each at
+ *     its own backoff: what is acknowledged or expired goes, what can leaves, and only then, in pieces, what waits comes in.
+ *     What waits is bounded by its sender, who counts it until it hears that it is committed (X1).
  */
 import type { UplinkStream } from "@tributary/contracts";
-import { reasonOf } from "@tributary/kernel";
+import { type Backoff, type Random, reasonOf } from "@tributary/kernel";
 import { ageOf, type DeviceTime, expiresAtMs } from "./age.ts";
 import { freshMsMax, nextBatch } from "./batch-plan.ts";
+import { Retry, troubleOf } from "./disk.ts";
 import { Flight } from "./flight.ts";
 import { FramePlan, type WaitingFrame } from "./frame-plan.ts";
 import { agedRecord, frameRecord, predictionsRecord, reportRecord } from "./records.ts";
@@ -30,11 +34,21 @@ import type {
   ReportStream,
   ToOutbox,
 } from "./rows.ts";
-import { type FrameRow, OutboxStore, type PredictionRow } from "./store.ts";
+import { type FrameRow, type OpenDatabase, OutboxStore, type PredictionRow } from "./store.ts";
+
+/** What one commit does. `again`: of what left before alone, for which nothing has to be written. */
+type Parts = { readonly releases: boolean; readonly leaves: "all" | "again" | "none"; readonly takesMax: number };
+const EVERYTHING: Parts = { releases: true, leaves: "all", takesMax: Number.POSITIVE_INFINITY };
+
+export type EngineParts = { readonly random?: Random; readonly openDatabase?: OpenDatabase };
+
+type PieceName = "release" | "leave" | "take";
 
 type Leaving = { readonly key: RecordKey; readonly payload: Uint8Array; readonly frames: number };
 
 const REPORT_STREAMS: readonly ReportStream[] = ["reported", "metrics", "sketches"];
+const RETRY: Backoff = { minMs: 200, maxMs: 15_000 };
+const NO_BYTES = new Uint8Array();
 /** Nothing but predictions is left to drop: say full, and say it until there is room again. */
 const FULL_UNTIL = 0.95;
 
@@ -54,16 +68,40 @@ export class OutboxEngine {
   #isFull = false;
   #pending: OutboxItem[] = [];
   #acked: RecordKey[] = [];
+  /** To be kept; empty: none. */
   #policy: Uint8Array | undefined;
   #items = 0;
   #dropped: Dropped[] = [];
+  /** The whole does not go through, and its parts are tried apart. O6 */
+  #isStalled = false;
+  #isDead = false;
+  /** How many items one piece brings in while stalled. */
+  #pieceMax: number;
+  readonly #retries: Readonly<Record<PieceName, Retry>>;
 
-  constructor(options: OpenOptions, now: () => DeviceTime, post: (message: FromOutbox) => void) {
+  constructor(
+    options: OpenOptions,
+    now: () => DeviceTime,
+    post: (message: FromOutbox) => void,
+    { random = Math.random, openDatabase }: EngineParts = {},
+  ) {
     this.#options = options;
     this.#now = now;
     this.#post = post;
-    this.#store = new OutboxStore(options.file, now());
+    this.#pieceMax = options.limits.commitFrames;
+    const retry = () => new Retry(RETRY, random);
+    this.#retries = { release: retry(), leave: retry(), take: retry() };
     this.#flight = new Flight(options.limits);
+    this.#store = new OutboxStore(options.file, now(), openDatabase);
+    try {
+      this.#open();
+    } catch (error) {
+      this.#store.close();
+      throw error;
+    }
+  }
+
+  #open(): void {
     let sampleKey = this.#store.setting("sample_key") as Uint8Array | undefined;
     if (sampleKey === undefined) {
       sampleKey = crypto.getRandomValues(new Uint8Array(32));
@@ -71,7 +109,7 @@ export class OutboxEngine {
     }
     this.#load();
     this.#flight.link(false, 0, this.#store.left());
-    post({
+    this.#post({
       kind: "opened",
       opened: {
         boot: this.#store.boot,
@@ -90,7 +128,7 @@ export class OutboxEngine {
         this.#pending.push(...message.items); // Gathered for a group commit already.
         return true;
       case "link":
-        this.#flight.link(message.online, message.epoch, this.#store.left()); // O3
+        this.#flight.link(message.online, message.epoch, this.#owed()); // O3
         return message.online;
       case "settled":
         if (message.acked) this.#acked.push(message.key);
@@ -98,14 +136,14 @@ export class OutboxEngine {
         // A draining window refills at half empty, so that a long backlog is not paced by the commit timer.
         return this.#flight.halfEmpty(message.key.stream) && this.#hasMoreOf(message.key.stream);
       case "policy":
-        this.#policy = message.bytes;
+        this.#keep(message.bytes ?? NO_BYTES);
         return false;
       case "flush":
-        this.tick();
+        this.tick(true);
         this.#post({ kind: "flushed", ticket: message.ticket });
         return false;
       case "close":
-        this.tick();
+        this.tick(true);
         this.#store.close();
         this.#post({ kind: "closed" });
         return false;
@@ -114,17 +152,51 @@ export class OutboxEngine {
     }
   }
 
-  /** One group commit, and what it lets leave. */
-  tick(): void {
+  /** One group commit, and what it lets leave. `isLast`: no backoff is waited for. */
+  tick(isLast = false): void {
     const now = this.#now();
-    if (!this.#hasWork(now)) return;
+    if (this.#isDead || !this.#hasWork(now)) return;
+    if (!this.#isStalled && this.#commit(EVERYTHING, now)) return;
+    this.#isStalled = true;
+    this.#tickStalled(now, isLast);
+  }
+
+  /** O6. */
+  #tickStalled(now: DeviceTime, isLast: boolean): void {
+    const attempt = (name: PieceName, parts: Parts): boolean => {
+      const retry = this.#retries[name];
+      if (this.#isDead || !(isLast || retry.isDue(now.monotonicMs))) return false;
+      const isDone = this.#commit(parts, now);
+      if (isDone) retry.succeeded();
+      else retry.failed(now.monotonicMs);
+      return isDone;
+    };
+    const isReleased = attempt("release", { releases: true, leaves: "none", takesMax: 0 });
+    const hasLeft = attempt("leave", { releases: false, leaves: "all", takesMax: 0 });
+    if (!hasLeft && !this.#isDead && this.#flight.resending) {
+      this.#commit({ releases: false, leaves: "again", takesMax: 0 }, now);
+    }
+    let isTaken = this.#pending.length === 0 && this.#policy === undefined;
+    while (!isTaken) {
+      const tried = Math.min(this.#pieceMax, Math.max(1, this.#pending.length));
+      if (attempt("take", { releases: false, leaves: "none", takesMax: tried })) {
+        this.#pieceMax = Math.min(tried * 2, this.#options.limits.commitFrames);
+        isTaken = this.#pending.length === 0;
+      } else if (tried === 1 || this.#isDead || !this.#retries.take.isDue(now.monotonicMs)) break;
+      else this.#pieceMax = Math.ceil(tried / 2);
+    }
+    if (!(isReleased && hasLeft && isTaken)) return;
+    this.#isStalled = false;
+    this.#tell(0);
+  }
+
+  /** Whether it went through. */
+  #commit({ releases, leaves, takesMax }: Parts, now: DeviceTime): boolean {
     const startedMs = performance.now();
-    const pending = this.#pending;
-    const acked = this.#acked;
-    const policy = this.#policy;
-    this.#pending = [];
-    this.#acked = [];
-    this.#policy = undefined;
+    const acked = releases ? this.#acked.splice(0) : [];
+    const policy = takesMax > 0 ? this.#policy : undefined;
+    const pending = this.#pending.splice(0, takesMax);
+    if (policy !== undefined) this.#policy = undefined;
     this.#dropped = [];
     let leaving: Leaving[] = [];
     try {
@@ -132,30 +204,46 @@ export class OutboxEngine {
       for (const key of acked) this.#bytes -= this.#store.deleteLeft(key); // O2
       if (policy !== undefined) this.#store.putSetting("policy", policy);
       for (const item of pending) this.#insert(item, now);
-      this.#giveUp(now);
-      leaving = this.#leave(now);
+      if (releases) this.#giveUp(now);
+      if (leaves !== "none") leaving = this.#leave(now, leaves === "all");
       this.#store.commit(); // O1
     } catch (error) {
-      this.#pending = [...pending, ...this.#pending];
-      this.#acked = [...acked, ...this.#acked];
+      this.#pending.unshift(...pending);
+      this.#acked.unshift(...acked);
       this.#policy ??= policy;
       this.#recover(error);
-      return;
+      return false;
     }
+    this.#flight.keep();
     this.#items += pending.length;
     for (const { key, payload } of leaving) this.#flight.sent(key, payload.length); // Before it is counted.
-    this.#post({
-      kind: "committed",
-      items: this.#items,
-      stats: this.stats(),
-      dropped: this.#dropped,
-      commitMs: performance.now() - startedMs,
-    });
+    this.#tell(performance.now() - startedMs);
     for (const one of leaving) this.#post({ kind: "send", ...one, epoch: this.#flight.epoch });
+    return true;
+  }
+
+  #tell(commitMs: number): void {
+    const dropped = this.#dropped;
+    this.#dropped = [];
+    this.#post({ kind: "committed", items: this.#items, stats: this.stats(), dropped, commitMs });
+  }
+
+  /** Only what differs from what is kept, or is about to be, is written. */
+  #keep(policy: Uint8Array): void {
+    const last = this.#policy ?? (this.#store.setting("policy") as Uint8Array | undefined) ?? NO_BYTES;
+    if (Buffer.compare(last, policy) !== 0) this.#policy = policy;
+  }
+
+  /** What left and has to come again: not what was acknowledged and could not be deleted yet. */
+  #owed(): readonly RecordKey[] {
+    if (this.#acked.length === 0) return this.#store.left();
+    const nameOf = ({ boot, stream, seq }: RecordKey) => `${boot}/${stream}/${seq}`;
+    const acked = new Set(this.#acked.map(nameOf));
+    return this.#store.left().filter((key) => !acked.has(nameOf(key)));
   }
 
   #hasWork(now: DeviceTime): boolean {
-    if (this.#pending.length + this.#acked.length > 0 || this.#policy !== undefined) return true;
+    if (this.#isStalled || this.#pending.length + this.#acked.length > 0 || this.#policy !== undefined) return true;
     if (this.#plan.hasExpired(now.monotonicMs)) return true;
     if (!this.#flight.online) return false;
     return this.#flight.resending || this.#plan.size > 0 || this.#reports > 0 || this.#batchEnd(now) !== "wait";
@@ -173,11 +261,14 @@ export class OutboxEngine {
       this.#reports += 1 - dropped;
       return;
     }
-    const isTooLarge = item.jpeg !== null && item.jpeg.length > this.#options.limits.frameBytesMax;
-    if (isTooLarge) this.#note("FRAME_TOO_LARGE", item.body.reason);
-    const taken: FrameItem = isTooLarge
-      ? { ...item, jpeg: null, escalation: "DROPPED", dropReason: "FRAME_TOO_LARGE" }
-      : item;
+    const { limits } = this.#options;
+    const isTooLarge = item.jpeg !== null && item.jpeg.length > limits.frameBytesMax;
+    // What waited for the disk past its deadline would be given up at once.
+    const isLate = item.jpeg !== null && !item.body.sampleDrawn && this.#expiryOf(item, now) < now.monotonicMs;
+    const dropReason = isTooLarge ? "FRAME_TOO_LARGE" : "EXPIRED";
+    const isDropped = isTooLarge || isLate;
+    if (isDropped) this.#note(dropReason, item.body.reason);
+    const taken: FrameItem = isDropped ? { ...item, jpeg: null, escalation: "DROPPED", dropReason } : item;
     const { id, bytes, frameBytes } = this.#store.insertFrame(taken);
     this.#bytes += bytes + frameBytes;
     this.#fresh.push({ id, capturedMs: item.captured.monotonicMs });
@@ -200,8 +291,8 @@ export class OutboxEngine {
   }
 
   #drop(frame: WaitingFrame, dropReason: DropReason): void {
+    this.#store.deleteFrame(frame.id); // First: on a full disk it makes the room.
     this.#store.markDropped(frame.id, dropReason); // O4
-    this.#store.deleteFrame(frame.id);
     this.#bytes -= frame.bytes;
     this.#note(dropReason, frame.reason);
   }
@@ -212,7 +303,7 @@ export class OutboxEngine {
     this.#dropped.splice(at === -1 ? this.#dropped.length : at, 1, { dropReason, reason, count });
   }
 
-  #leave(now: DeviceTime): Leaving[] {
+  #leave(now: DeviceTime, takesNew: boolean): Leaving[] {
     if (!this.#flight.online) return [];
     const leaving: Leaving[] = [];
     const take = (one: Leaving | undefined): boolean => {
@@ -223,12 +314,12 @@ export class OutboxEngine {
     };
     for (let key = this.#flight.nextResend(); key !== undefined; key = this.#flight.nextResend())
       take(this.#again(key, now)); // O3
+    if (!takesNew) return leaving;
     for (const stream of REPORT_STREAMS) {
       while (this.#reports > 0 && this.#flight.free(stream) > 0 && take(this.#reportOut(stream, now)));
     }
     while (this.#flight.free("frames") > 0 && take(this.#frameOut(now)));
     while (take(this.#batchOut(now)));
-    this.#flight.unreserve();
     return leaving;
   }
 
@@ -274,8 +365,8 @@ export class OutboxEngine {
     const key = this.#takeKey(head.boot, "predictions");
     const decidedBy = this.#store.decidedByOf(head.decidedById);
     const payload = predictionsRecord(this.#senderOf(key), decidedBy, rows, now);
-    this.#store.putRecord(key, { payload, left: now });
     this.#store.deletePredictions(rows);
+    this.#store.putRecord(key, { payload, left: now });
     this.#bytes += payload.length - rows.reduce((sum, row) => sum + row.bytes, 0);
     if (end === "fresh") this.#fresh.splice(0, rows.length);
     else this.#backlogCount -= rows.length;
@@ -287,8 +378,8 @@ export class OutboxEngine {
     if (row === undefined) return undefined;
     const key = this.#takeKey(row.boot, stream);
     const payload = reportRecord(this.#senderOf(key), row, now);
-    this.#store.putRecord(key, { payload, left: now });
     this.#store.deleteReport(row.id);
+    this.#store.putRecord(key, { payload, left: now });
     this.#bytes += payload.length;
     this.#reports -= 1;
     return { key, payload, frames: 0 };
@@ -310,8 +401,12 @@ export class OutboxEngine {
       drawn: body.sampleDrawn,
       score: body.score,
       bytes: frame.bytes,
-      expiresAtMs: expiresAtMs(ageOf(frame.captured, now), body.deadlineMs, now),
+      expiresAtMs: this.#expiryOf(frame, now),
     };
+  }
+
+  #expiryOf({ captured, body }: Pick<FrameRow, "captured" | "body">, now: DeviceTime): number {
+    return expiresAtMs(ageOf(captured, now), body.deadlineMs, now);
   }
 
   stats(): OutboxStats {
@@ -322,6 +417,7 @@ export class OutboxEngine {
       unacked: this.#flight.unacked,
       bytes: this.#bytes,
       full: this.#isFull,
+      stalled: this.#isStalled,
     };
   }
 
@@ -339,14 +435,19 @@ export class OutboxEngine {
   }
 
   #recover(error: unknown): void {
+    const message = reasonOf(error);
+    const trouble = troubleOf(error);
     try {
       this.#store.rollback();
+      if (trouble === "damaged") throw error;
       this.#load();
-      // What this commit wanted to resend is asked for again.
-      this.#flight.link(this.#flight.online, this.#flight.epoch, this.#store.left());
-      this.#post({ kind: "failed", message: reasonOf(error), fatal: false });
+      this.#flight.giveBack();
+      this.#post({ kind: "failed", message, trouble, fatal: false });
     } catch (second) {
-      this.#post({ kind: "failed", message: `${reasonOf(error)}; then ${reasonOf(second)}`, fatal: true });
+      this.#isDead = true;
+      const isDamaged = trouble === "damaged" || troubleOf(second) === "damaged";
+      const whole = second === error ? message : `${message}; then ${reasonOf(second)}`;
+      this.#post({ kind: "failed", message: whole, trouble: isDamaged ? "damaged" : "other", fatal: true });
     }
   }
 }

@@ -3,7 +3,8 @@
  *
  * W1. At most `windowRecords` of a stream and `windowBytes` in all are in flight; a single record always may be.
  * W2. After a new connection, resends of a stream come before anything new of it, in the order they left (G3).
- * W3. An answer about an earlier connection changes nothing here.
+ * W3. What a failed commit wanted to resend or send is neither in flight nor forgotten.
+ * W4. An answer about an earlier connection changes nothing here.
  */
 import type { UplinkStream } from "@tributary/contracts";
 import type { OutboxLimits, RecordKey } from "./rows.ts";
@@ -14,6 +15,8 @@ export class Flight {
   readonly #limits: Pick<OutboxLimits, "windowRecords" | "windowBytes">;
   readonly #streams = new Map<UplinkStream, Map<string, number>>();
   #resend: RecordKey[] = [];
+  /** Taken to be resent by the commit at hand. */
+  #taken: RecordKey[] = [];
   #bytes = 0;
   #reserved = new Map<UplinkStream, number>();
   #reservedBytes = 0;
@@ -31,7 +34,7 @@ export class Flight {
     this.#resend = [...left];
     this.#streams.clear();
     this.#bytes = 0;
-    this.unreserve();
+    this.keep();
   }
 
   get resending(): boolean {
@@ -47,7 +50,9 @@ export class Flight {
   /** The next record to resend whose stream has room. W2 */
   nextResend(): RecordKey | undefined {
     const index = this.#resend.findIndex(({ stream }) => this.#room(stream) > 0);
-    return index === -1 ? undefined : this.#resend.splice(index, 1)[0];
+    const [key] = index === -1 ? [] : this.#resend.splice(index, 1);
+    if (key !== undefined) this.#taken.push(key);
+    return key;
   }
 
   /** Room for new records of a stream. W1, W2 */
@@ -61,9 +66,17 @@ export class Flight {
     this.#reservedBytes += bytes;
   }
 
-  unreserve(): void {
+  /** The commit at hand went through: what it let leave is told with `sent`. */
+  keep(): void {
+    this.#taken = [];
     this.#reserved.clear();
     this.#reservedBytes = 0;
+  }
+
+  /** It failed. W3 */
+  giveBack(): void {
+    this.#resend = [...this.#taken, ...this.#resend];
+    this.keep();
   }
 
   sent(key: RecordKey, bytes: number): void {
@@ -77,7 +90,7 @@ export class Flight {
   }
 
   settle(key: RecordKey, epoch: number): void {
-    if (epoch !== this.epoch) return; // W3
+    if (epoch !== this.epoch) return; // W4
     const flying = this.#streams.get(key.stream);
     const bytes = flying?.get(nameOf(key));
     if (flying === undefined || bytes === undefined) return;

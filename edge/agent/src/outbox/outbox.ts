@@ -2,13 +2,16 @@
  * The agent's side of the outbox: hands items to the worker, a group commit at a time, and hears back. Nothing here waits
  * for the disk.
  *
- * X1. Items on their way to the store are bounded; beyond that, and when the store is full of what must not be dropped,
- *     `append` says no and the caller must not number the frame (G2, G9).
+ * X1. Items on their way to the store are bounded, in number and bytes, also while the disk takes nothing; beyond that, and
+ *     for frames when the store is full of what must not be dropped, there is no room: the caller asks first, and must not
+ *     number the frame (G2, G9).
+ * X2. An acknowledgement counts only for a record that this outbox sent: another file may use the same key.
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { Failure } from "@tributary/kernel";
 import type { ClockMode } from "../device-time.ts";
+import type { DiskTrouble } from "./disk.ts";
 import type { Dropped, FromOutbox, Opened, OpenOptions, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
 import type { OutboxWorkerData } from "./worker.ts";
 
@@ -27,13 +30,18 @@ export type OutboxHandlers = {
     readonly dropped: readonly Dropped[];
     readonly commitMs: number;
   }) => void;
-  readonly onFailed: (failed: { readonly message: string; readonly fatal: boolean }) => void;
+  /** `fatal`: nothing more is recorded here. */
+  readonly onFailed: (failed: Failed) => void;
+  /** A damaged file was moved out of the way. */
+  readonly onSetAside: (setAside: { readonly file: string; readonly reason: string }) => void;
 };
+
+export type Failed = { readonly message: string; readonly trouble: DiskTrouble; readonly fatal: boolean };
 
 const UNCOMMITTED_ITEMS_MAX = 1_024;
 const UNCOMMITTED_BYTES_MAX = 16 << 20;
 /** About what a prediction takes. */
-const ITEM_BYTES = 512;
+const PREDICTION_BYTES = 512;
 /** The worker holds one transaction's rows and a window of payloads. */
 const WORKER_MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
 
@@ -54,6 +62,7 @@ export class Outbox {
   #uncommittedBytes = 0;
   #tickets = 0;
   readonly #flushes = new Map<number, () => void>();
+  readonly #sent = new WeakSet<RecordKey>();
   #isClosed = false;
 
   private constructor(worker: Worker, limits: OpenOptions["limits"], opened: Opened, handlers: OutboxHandlers) {
@@ -63,7 +72,7 @@ export class Outbox {
     this.stats = opened.stats;
     this.#handlers = handlers;
     worker.on("message", (message: FromOutbox) => this.#receive(message));
-    worker.on("error", (error) => this.#fail({ message: error.message, fatal: true }));
+    worker.on("error", (error) => this.#fail({ message: error.message, trouble: "other", fatal: true }));
   }
 
   static async open(options: OpenOptions & { readonly clock: ClockMode }, handlers: OutboxHandlers): Promise<Outbox> {
@@ -73,7 +82,14 @@ export class Outbox {
       resourceLimits: WORKER_MEMORY,
       ...(isSource && { execArgv: ["--conditions=@tributary/source"] }),
     });
-    const [first] = (await once(worker, "message")) as [FromOutbox];
+    worker.on("message", (message: FromOutbox) => {
+      if (message.kind === "setAside") handlers.onSetAside(message);
+    });
+    const isFirst = (message: FromOutbox) => message.kind === "opened" || message.kind === "failed";
+    const first = await new Promise<FromOutbox>((resolve, reject) => {
+      worker.on("message", (message: FromOutbox) => isFirst(message) && resolve(message));
+      worker.once("error", reject);
+    });
     if (first.kind !== "opened") {
       worker.on("error", () => undefined);
       const why = first.kind === "failed" ? first.message : `unexpected ${first.kind}`;
@@ -82,11 +98,15 @@ export class Outbox {
     return new Outbox(worker, options.limits, first.opened, handlers);
   }
 
-  /** Whether `append` would take a frame now. X1 */
+  /** Whether there is room for a frame. X1 */
   get hasRoom(): boolean {
+    return this.hasRoomForReports && !this.stats.full;
+  }
+
+  /** A report takes no lasting room: the store keeps only so many. X1 */
+  get hasRoomForReports(): boolean {
     return (
       this.broken === undefined &&
-      !this.stats.full &&
       this.#uncommitted.length < UNCOMMITTED_ITEMS_MAX &&
       this.#uncommittedBytes < UNCOMMITTED_BYTES_MAX
     );
@@ -94,7 +114,7 @@ export class Outbox {
 
   /** The number under which the item is committed; see `committed`. */
   append(item: OutboxItem): number {
-    const bytes = item.kind === "frame" && item.jpeg !== null ? item.jpeg.length : ITEM_BYTES;
+    const bytes = bytesOf(item);
     this.#uncommitted.push(bytes);
     this.#uncommittedBytes += bytes;
     this.#appended += 1;
@@ -118,11 +138,13 @@ export class Outbox {
   }
 
   settled(key: RecordKey, acked: boolean, epoch: number): void {
+    if (!this.#sent.delete(key)) return; // X2
     this.#worker.postMessage({ kind: "settled", key, acked, epoch });
   }
 
-  keepPolicy(bytes: Uint8Array): void {
-    this.#worker.postMessage({ kind: "policy", bytes: new Uint8Array(bytes) });
+  /** Null: the next start has none. */
+  keepPolicy(bytes: Uint8Array | null): void {
+    this.#worker.postMessage({ kind: "policy", bytes: bytes && new Uint8Array(bytes) });
   }
 
   /** Resolves when everything appended so far was tried to be committed. */
@@ -144,7 +166,7 @@ export class Outbox {
       await this.#worker.terminate();
       return;
     }
-    const exit = once(this.#worker, "exit");
+    const exit = once(this.#worker, "exit").catch(() => undefined); // An error was told already.
     this.#worker.postMessage({ kind: "close" });
     await exit;
   }
@@ -169,6 +191,7 @@ export class Outbox {
   #receive(message: FromOutbox): void {
     switch (message.kind) {
       case "send":
+        this.#sent.add(message.key);
         this.#handlers.onSend(message);
         break;
       case "committed":
@@ -184,6 +207,7 @@ export class Outbox {
         this.#fail(message);
         break;
       case "opened":
+      case "setAside":
       case "closed":
         break;
       default:
@@ -191,13 +215,14 @@ export class Outbox {
     }
   }
 
-  #fail({ message, fatal }: { readonly message: string; readonly fatal: boolean }): void {
-    if (fatal) {
-      this.broken = message;
+  #fail(failed: Failed): void {
+    if (this.broken !== undefined) return;
+    if (failed.fatal) {
+      this.broken = failed.message;
       for (const flushed of this.#flushes.values()) flushed();
       this.#flushes.clear();
-    }
-    this.#handlers.onFailed({ message, fatal });
+    } else this.stats = { ...this.stats, stalled: true };
+    this.#handlers.onFailed(failed);
   }
 
   #settle(items: number): void {
@@ -205,4 +230,8 @@ export class Outbox {
     for (const bytes of this.#uncommitted.splice(0, count)) this.#uncommittedBytes -= bytes;
     this.#committed = items;
   }
+}
+
+function bytesOf(item: OutboxItem): number {
+  return item.kind === "report" ? item.body.length : PREDICTION_BYTES + (item.jpeg?.length ?? 0);
 }

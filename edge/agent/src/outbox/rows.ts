@@ -1,6 +1,7 @@
 /** What goes into the outbox and what it tells back; plain data that crosses the worker's border. */
 import type { EdgePrediction, UplinkStream } from "@tributary/contracts";
 import type { Captured } from "./age.ts";
+import type { DiskTrouble } from "./disk.ts";
 
 export type EscalationReason = EdgePrediction["reason"];
 export type Escalation = EdgePrediction["escalation"];
@@ -55,6 +56,8 @@ export type OutboxStats = {
   readonly bytes: number;
   /** Nothing more can be dropped to make room. */
   readonly full: boolean;
+  /** The disk takes nothing, and items wait for it in memory. */
+  readonly stalled: boolean;
 };
 
 export type Dropped = { readonly dropReason: DropReason; readonly reason: EscalationReason; readonly count: number };
@@ -78,6 +81,8 @@ export type OpenOptions = {
   readonly file: string;
   readonly deviceId: string;
   readonly limits: OutboxLimits;
+  /** The file was found damaged while at work: it is set aside before anything is read. */
+  readonly isDamaged?: boolean;
 };
 
 export type Opened = {
@@ -94,7 +99,7 @@ export type ToOutbox =
   | { readonly kind: "append"; readonly items: readonly OutboxItem[] }
   | { readonly kind: "link"; readonly online: boolean; readonly epoch: number }
   | { readonly kind: "settled"; readonly key: RecordKey; readonly acked: boolean; readonly epoch: number }
-  | { readonly kind: "policy"; readonly bytes: Uint8Array }
+  | { readonly kind: "policy"; readonly bytes: Uint8Array | null }
   | { readonly kind: "flush"; readonly ticket: number }
   | { readonly kind: "close" };
 
@@ -115,6 +120,7 @@ export type FromOutbox =
       readonly dropped: readonly Dropped[];
       readonly commitMs: number;
     }
+  | { readonly kind: "setAside"; readonly file: string; readonly reason: string }
   | { readonly kind: "flushed"; readonly ticket: number }
-  | { readonly kind: "failed"; readonly message: string; readonly fatal: boolean }
+  | { readonly kind: "failed"; readonly message: string; readonly trouble: DiskTrouble; readonly fatal: boolean }
   | { readonly kind: "closed" };

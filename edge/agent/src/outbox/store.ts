@@ -72,6 +72,7 @@ export type ReportRow = {
 };
 
 type Row = Record<string, unknown>;
+export type OpenDatabase = (file: string) => DatabaseSync;
 
 export class OutboxStore {
   readonly #database: DatabaseSync;
@@ -81,8 +82,17 @@ export class OutboxStore {
   readonly #decidedByIds = new Map<string, number>();
   readonly boot: number;
 
-  constructor(file: string, now: DeviceTime) {
-    this.#database = new DatabaseSync(file);
+  constructor(file: string, now: DeviceTime, open: OpenDatabase = (path) => new DatabaseSync(path)) {
+    this.#database = open(file);
+    try {
+      this.boot = this.#prepare(now);
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  #prepare(now: DeviceTime): number {
     this.#database.exec(
       "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA busy_timeout=2000;", // S1
     );
@@ -90,7 +100,6 @@ export class OutboxStore {
     this.#database.exec(SCHEMA);
     this.begin();
     const count = Number(this.setting("boot_count") ?? 0) + 1;
-    this.boot = count;
     const bootId = makeBootId(count, randomBytes(8).readBigUInt64LE()).toString();
     this.putSetting("boot_count", String(count));
     this.#run("INSERT INTO boots VALUES (?, ?, ?)", count, bootId, now.machineBoot);
@@ -107,6 +116,7 @@ export class OutboxStore {
       this.#boots.set(Number(row.boot), { bootId: String(row.boot_id), machineBoot: String(row.machine_boot) });
     }
     this.forgetCaches();
+    return count;
   }
 
   // S4
@@ -115,7 +125,6 @@ export class OutboxStore {
     const isNew = this.#all("SELECT 1 FROM sqlite_schema LIMIT 1").length === 0;
     if (isNew) this.#database.exec(`PRAGMA user_version=${SCHEMA_VERSION}`);
     else if (version !== SCHEMA_VERSION) {
-      this.#database.close();
       throw new Failure(
         "outbox-version",
         "ask-a-person",
@@ -138,7 +147,11 @@ export class OutboxStore {
   }
 
   close(): void {
-    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // On a full or failing disk; the WAL is read at the next start.
+    }
     this.#database.close();
   }
 

@@ -4,7 +4,9 @@ import { constants, setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { type ClockMode, deviceTime } from "../device-time.ts";
-import { OutboxEngine } from "./engine.ts";
+import { troubleOf } from "./disk.ts";
+import type { OutboxEngine } from "./engine.ts";
+import { openOutbox } from "./open.ts";
 import type { FromOutbox, OpenOptions, ToOutbox } from "./rows.ts";
 
 export type OutboxWorkerData = OpenOptions & { readonly clock: ClockMode };
@@ -22,9 +24,14 @@ const post = (message: FromOutbox) => {
 
 let engine: OutboxEngine;
 try {
-  engine = new OutboxEngine(options, deviceTime(clock), (message) => post(owned(message)));
+  engine = openOutbox(
+    options,
+    deviceTime(clock),
+    () => new Date(),
+    (message) => post(owned(message)),
+  );
 } catch (error) {
-  post({ kind: "failed", message: reasonOf(error), fatal: true });
+  post({ kind: "failed", message: reasonOf(error), trouble: troubleOf(error), fatal: true });
   throw error;
 }
 

@@ -27,6 +27,7 @@ const outbox = await Outbox.open(
       if (items > told) process.stdout.write(`committed ${outbox.opened.bootId} ${told + 1} ${items}\n`);
       told = items;
     },
+    onSetAside: ({ file }) => process.stdout.write(`failed ${file}\n`),
     onFailed: ({ message }) => process.stdout.write(`failed ${message}\n`),
   },
 );

@@ -1,0 +1,62 @@
+/**
+ * Opens the outbox, whatever became of its file.
+ *
+ * D1. A damaged file is set aside with its -wal and -shm, for a person to look at, and a fresh one takes its place: a device
+ *     that can still see must not stay dark for what it owed (G4). What was owed is lost, and the event names the file.
+ * D2. With the file goes the boot count, so the fresh one starts at 1 again. Its `bootId` is new all the same, by its 39
+ *     random bits; nothing orders boots by their ids, and acknowledgements of the old file count for nothing (X2).
+ * D3. Only the newest files set aside are kept: a dying disk must not fill itself with them (G9).
+ */
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { reasonOf } from "@tributary/kernel";
+import type { DeviceTime } from "./age.ts";
+import { troubleOf } from "./disk.ts";
+import { OutboxEngine } from "./engine.ts";
+import type { FromOutbox, OpenOptions } from "./rows.ts";
+
+const ASIDE = ".damaged-";
+const ASIDE_KEPT = 2;
+
+export function openOutbox(
+  options: OpenOptions,
+  now: () => DeviceTime,
+  wallTime: () => Date,
+  post: (message: FromOutbox) => void,
+): OutboxEngine {
+  const setAside = (reason: string) => post({ kind: "setAside", file: setFileAside(options.file, wallTime()), reason });
+  if (options.isDamaged) {
+    if (existsSync(options.file)) setAside("found damaged while at work");
+    return new OutboxEngine(options, now, post);
+  }
+  try {
+    return new OutboxEngine(options, now, post);
+  } catch (error) {
+    if (troubleOf(error) !== "damaged") throw error;
+    setAside(reasonOf(error)); // D1
+    return new OutboxEngine(options, now, post);
+  }
+}
+
+/** Under which name it is kept now. */
+function setFileAside(file: string, at: Date): string {
+  const kept = keptOf(file);
+  const date = at.toISOString().replace(/[-:]|\.\d+/g, "");
+  // Numbered, too: some clocks start at 1970 each time.
+  const aside = `${file}${ASIDE}${(kept.at(-1)?.number ?? 0) + 1}-${date}`;
+  for (const end of ["-wal", "-shm"]) if (existsSync(file + end)) renameSync(file + end, aside + end);
+  renameSync(file, aside);
+  for (const old of kept.slice(0, 1 - ASIDE_KEPT)) {
+    for (const end of ["", "-wal", "-shm"]) rmSync(old.path + end, { force: true }); // D3
+  }
+  return aside;
+}
+
+/** Oldest first. */
+function keptOf(file: string): readonly { readonly number: number; readonly path: string }[] {
+  const start = `${basename(file)}${ASIDE}`;
+  return readdirSync(dirname(file))
+    .filter((name) => name.startsWith(start) && !/-(wal|shm)$/.test(name))
+    .map((name) => ({ number: Number.parseInt(name.slice(start.length), 10) || 0, path: join(dirname(file), name) }))
+    .sort((a, b) => a.number - b.number);
+}
