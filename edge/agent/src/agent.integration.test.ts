@@ -1,6 +1,6 @@
 /** The agent as a process: real model, real camera program, real MQTT; through its public doors. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -39,12 +39,12 @@ afterEach(async () => {
 
 type Running = { readonly child: ChildProcess; readonly http: string; readonly exit: Promise<number | null> };
 
-async function start(cameras: string, more = ""): Promise<Running> {
+async function start(cameras: string, more = "", dataDir = folder): Promise<Running> {
   const file = join(folder, "agent.yaml");
   writeFileSync(
     file,
     `deviceId: ${DEVICE}
-dataDir: ${folder}
+dataDir: ${dataDir}
 mqtt: { url: "${broker.url}", password: x }
 model: { package: ${at("models/edge-resnet8")} }
 predictions: { batchWaitMs: 100 }
@@ -67,7 +67,9 @@ ${more}`,
 
 type Status = {
   readonly frames: number;
+  readonly bootId: string | null;
   readonly unreadable: number;
+  readonly unrecorded: number;
   readonly sent: Readonly<Record<string, number>>;
   readonly outbox: {
     readonly predictions: number;
@@ -212,11 +214,57 @@ test("G4: offline it goes on answering, killed it leaves no process, and after t
   const second = await start("");
   await until("an empty outbox", () => statusOf(second), isSettled);
   expect((await statusOf(second)).policy).toEqual({ version: "e".repeat(64), from: "outbox" });
+  await broker.publish(topics.policy(DEVICE), Buffer.alloc(0), true);
+  await until(
+    "the package's policy",
+    () => statusOf(second),
+    ({ policy }) => policy.from === "package",
+  );
   const seen = new Set(predictions().map(({ frameSeq }) => Number(frameSeq)));
   const owed = Array.from({ length: frames - outbox.uncommitted }, (_, i) => i + 1);
   expect(owed.filter((n) => !seen.has(n))).toEqual([]); // G1
   second.child.kill("SIGTERM");
   expect(await second.exit).toBe(0);
+}, 60_000);
+
+test("G4: without a usable disk it answers, and records as soon as it can; a damaged file is set aside", async () => {
+  const dataDir = join(folder, "data");
+  writeFileSync(dataDir, "in the way");
+  const agent = await start(
+    `{ id: front, kind: sheet, sheets: ${at("samples/cifar10-test")}, fps: 30, whenFull: skip }`,
+    "",
+    dataDir,
+  );
+  const dark = await until(
+    "local answers",
+    () => statusOf(agent),
+    ({ frames }) => frames >= 10,
+  );
+  expect(dark).toMatchObject({ bootId: null, unrecorded: dark.frames, outbox: { broken: expect.any(String) } });
+  expect((await fetch(`${agent.http}/health/ready`)).status).toBe(503);
+  expect((await fetch(`${agent.http}/health/live`)).status).toBe(200);
+
+  const prepared = join(folder, "prepared");
+  mkdirSync(prepared);
+  writeFileSync(join(prepared, "outbox.sqlite"), Buffer.alloc(20_000, 7));
+  rmSync(dataDir);
+  renameSync(prepared, dataDir);
+  await until(
+    "recorded frames",
+    () => statusOf(agent),
+    ({ frames, unrecorded }) => frames - unrecorded >= 20,
+  );
+  expect((await fetch(`${agent.http}/health/ready`)).status).toBe(200);
+  expect(await (await fetch(`${agent.http}/metrics`)).text()).toMatch(/tributary_agent_outbox_set_aside_total 1/);
+  expect(readdirSync(dataDir).some((name) => name.startsWith("outbox.sqlite.damaged-1-"))).toBe(true);
+  agent.child.kill("SIGTERM");
+  expect(await agent.exit).toBe(0);
+  const seen = predictions()
+    .map(({ frameSeq }) => Number(frameSeq))
+    .sort((a, b) => a - b);
+  expect(seen.length).toBeGreaterThanOrEqual(15);
+  expect(seen).toEqual(seen.map((_, i) => i + 1)); // G2
+  expect(upOf("reported").length).toBeGreaterThan(0);
 }, 60_000);
 
 test("a corrupt JPEG is named and counted, has no number, and the next frame is answered; a killed model comes back", async () => {
