@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { expect, test } from "@jest/globals";
 import { type Bench, markdownOf } from "./bench.ts";
 import { parse, stringify } from "./edge/frames-file.ts";
@@ -32,8 +33,9 @@ test("pages that two processes share count once", async () => {
   try {
     const pids = children.map(({ pid }) => pid as number);
     await Promise.all(children.map((child) => once(child, "spawn")));
-    // Until both are `sleep`, and no copy of this process any more.
-    while (pids.some((pid) => megabytesAlone([pid]) > 20)) await new Promise((resolve) => setTimeout(resolve, 10));
+    // Until both sleep: before, they are copies of this process, or still loading what they will share.
+    const sleeps = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").includes("(sleep) S");
+    while (!pids.every(sleeps)) await new Promise((resolve) => setTimeout(resolve, 10));
     const [first, second] = pids.map((pid) => megabytesAlone([pid])) as [number, number];
     const both = megabytesAlone(pids);
     expect(both).toBeGreaterThanOrEqual(Math.max(first, second));
