@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, readlink, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import {
   type LoadedModel,
@@ -223,7 +223,10 @@ describe("lives and deaths of the child", () => {
     expect(await model.infer(jpegs[0] as Uint8Array)).toMatchObject({ ok: true });
   });
 
-  test("its parent killed with -9: it goes too, while at work (C1)", async () => {
+  test.each([
+    ["while at work", "for (;;) await model.infer(jpeg);", false],
+    ["while it does not even read its pipe", "setInterval(() => undefined, 1_000);", true],
+  ])("its parent killed with -9: it goes too, %s (C1)", async (_, work, isStuck) => {
     const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
     const script = `
       const { OnnxModelHost } = await import(${built("../dist/index.js")});
@@ -232,16 +235,43 @@ describe("lives and deaths of the child", () => {
       const jpeg = await readPackageFile(pkg, pkg.golden.frames[0].jpeg);
       const model = await new OnnxModelHost(loadPackage).load(pkg.dir, { threads: 1 });
       console.log(model.pid);
-      for (;;) await model.infer(jpeg);`;
+      ${work}`;
     const parent = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", 2] });
     const pid = Number(
       await new Promise<string>((resolve) => parent.stdout?.once("data", (text) => resolve(`${text}`))),
     );
     expect(isAlive(pid)).toBe(true);
+    if (isStuck) process.kill(pid, "SIGSTOP"); // As in a run of the session that does not end.
     parent.kill("SIGKILL");
     for (let i = 0; i < 100 && isAlive(pid); i++) await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(isAlive(pid)).toBe(false);
+    const isOrphan = isAlive(pid);
+    if (isOrphan) process.kill(pid, "SIGKILL");
+    expect(isOrphan).toBe(false);
   });
+});
+
+test("weights in another file, which nobody hashed, are refused wherever the process stands (N3)", async () => {
+  // Made with onnx 1.23: logits = input + w, `w` in weights.bin.
+  const model = Buffer.from(
+    "CAg6gwEKFwoFaW5wdXQKAXcSBmxvZ2l0cyIDQWRkEgFnKjAIBBABQgF3ahcKCGxvY2F0aW9uEgt3ZWlnaHRzLmJpbmoMCgZsZW5ndGgSAjE2cAFaGAoFaW5wdXQSDwoNCAESCQoDEgFOCgIIBGIZCgZsb2dpdHMSDwoNCAESCQoDEgFOCgIIBEIECgAQEQ==",
+    "base64",
+  );
+  const dir = await mkdtemp(join(tmpdir(), "tributary-external-"));
+  try {
+    await cp(EDGE, dir, { recursive: true });
+    await writeFile(join(dir, packageFiles.model), model);
+    await writeFile(join(dir, "weights.bin"), Buffer.alloc(16));
+    const sha256 = createHash("sha256").update(model).digest("hex");
+    const failure = await failureOf(load((pkg) => withModelSha(pkg, sha256), {}, undefined, dir));
+    expect(failure).toMatchObject({ code: "model-external-data", advice: "give-up" });
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+});
+
+test("its child stands among its package's files, whatever the working directory (N3)", async () => {
+  const model = await load(undefined, {}, undefined, relative(process.cwd(), EDGE));
+  expect(await readlink(`/proc/${model.pid}/cwd`)).toBe(await realpath(EDGE));
 });
 
 function withTensors(pkg: ModelPackage, change: Partial<ModelPackage["manifest"]["tensors"]>): ModelPackage {

@@ -4,11 +4,13 @@
  * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
  * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told
  *     `model-host-exited`; nobody waits for ever.
- * H4. A child that does not speak the protocol is ended: what it says is checked as any other input is. */
-import { type ChildProcess, spawn } from "node:child_process";
+ * H4. A child that does not speak the protocol is ended: what it says is checked as any other input is.
+ * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import type { Socket } from "node:net";
-import { join } from "node:path";
+import { resolve as resolvePath } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isMainThread } from "node:worker_threads";
 import {
   type InferenceResult,
   type InferenceWant,
@@ -70,7 +72,7 @@ export class OnnxModelHost implements ModelHost {
 
   async load(packageDir: string, options: LoadOptions): Promise<LoadedModel> {
     const pkg = await this.#open(packageDir); // H1
-    const model = new ChildModel(pkg, startChild(options.threads), this.#limits);
+    const model = new ChildModel(pkg, startChild(pkg.dir, options.threads), this.#limits);
     await model.start(options);
     return model;
   }
@@ -86,12 +88,28 @@ const CHILD_FLAGS = [
   "--no-concurrent-sparkplug",
 ];
 
-function startChild(threads: number): ChildProcess {
+function startChild(packageDir: string, threads: number): ChildProcess {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  return spawn(process.execPath, [...CHILD_FLAGS, CHILD], {
+  const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, CHILD];
+  return spawn(program, args, {
+    cwd: packageDir, // H5
     stdio: ["ignore", "ignore", "pipe", "pipe"],
     env: { ...env, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
   });
+}
+
+const DIES_WITH_HOST = ["setpriv", "--pdeathsig", "KILL", "--"];
+let canDieWithHost: boolean | undefined;
+
+/**
+ * A child inside a run does not see its pipe end. Linux ends it all the same when told so before it is started, which
+ * util-linux's setpriv does and then becomes the child. Elsewhere, and without one, the child goes when its run is over.
+ */
+function diesWithHost(): readonly string[] {
+  const [program = "", ...args] = DIES_WITH_HOST;
+  // The signal comes when the starting thread ends, which for a worker thread may be before its process.
+  canDieWithHost ??= isMainThread && spawnSync(program, [...args, "true"], { stdio: "ignore" }).status === 0;
+  return canDieWithHost ? DIES_WITH_HOST : [];
 }
 
 type Pending = {
@@ -159,7 +177,7 @@ class ChildModel implements LoadedModel {
   async start(options: LoadOptions): Promise<void> {
     const { dir, manifest, preprocessing, labels } = this.#pkg;
     const init: ChildInit = {
-      modelPath: join(dir, packageFiles.model),
+      modelPath: resolvePath(dir, packageFiles.model),
       modelSha256: manifest.files[packageFiles.model]?.sha256 ?? "",
       tensors: manifest.tensors,
       classes: labels.length,

@@ -2,12 +2,14 @@
  *
  * N1. (G6) The bytes that are loaded are the bytes that were hashed.
  * N2. The file must match its manifest: tensor names, types, shapes and number of classes are checked before use, and a
- *     trial run shows that they are what the model really answers. */
+ *     trial run shows that they are what the model really answers.
+ * N3. (G6) A model whose weights are outside its file is refused: those bytes were not hashed. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { inputShape } from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import ort from "onnxruntime-node";
+import { placeOfTensors } from "./external-data.ts";
 import type { ChildInit } from "./protocol.ts";
 
 export type Outputs = { readonly logits: Float32Array; readonly features: Float32Array | null };
@@ -35,6 +37,18 @@ export class Session {
     const digest = createHash("sha256").update(bytes).digest("hex");
     if (digest !== init.modelSha256) {
       throw new Failure("package-digest-mismatch", "give-up", `${init.modelPath}: SHA-256 is ${digest}`); // N1
+    }
+    const place = placeOfTensors(bytes);
+    if (place === "unreadable") {
+      throw new Failure("model-unloadable", "give-up", `${init.modelPath}: it is no ONNX model that can be read`); // N3
+    }
+    if (place === "outside") {
+      const advice = "save it with its weights inside";
+      throw new Failure(
+        "model-external-data",
+        "give-up",
+        `${init.modelPath}: it has tensors in other files; ${advice}`,
+      ); // N3
     }
     const session = await ort.InferenceSession.create(bytes, {
       intraOpNumThreads: init.threads,
