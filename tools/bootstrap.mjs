@@ -83,6 +83,10 @@ function runtimeNode() {
   );
 }
 
+/** For programs of ours under Node 24. The first: process.exit() may wait for ever for the concurrent baseline compiler
+ * (nodejs/node#54918). The second: kafkajs sets timers that are due already. */
+export const nodeFlags = ["--no-concurrent-sparkplug", "--disable-warning=TimeoutNegativeWarning"];
+
 /** Runs one step and says how long it took; with `quietMs`, nothing about a step that was as short as that. */
 export async function step(name, act, { quietMs = 500 } = {}) {
   const startedAt = Date.now();

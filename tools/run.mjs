@@ -1,6 +1,6 @@
 // npm run bench -- NAME, npm run chaos -- NAME: everything this clone needs, then the program.
 import { join } from "node:path";
-import { bootstrap, exitOnError, hand, root } from "./bootstrap.mjs";
+import { bootstrap, exitOnError, hand, nodeFlags, root } from "./bootstrap.mjs";
 
 const [kind, ...args] = process.argv.slice(2);
 if (!["bench", "chaos"].includes(kind)) {
@@ -8,7 +8,5 @@ if (!["bench", "chaos"].includes(kind)) {
   process.exit(2);
 }
 bootstrap({ kafka: kind === "chaos" })
-  .then(({ node }) =>
-    hand(node, ["--disable-warning=TimeoutNegativeWarning", join(root, kind, "dist/main.js"), ...args]),
-  )
+  .then(({ node }) => hand(node, [...nodeFlags, join(root, kind, "dist/main.js"), ...args]))
   .then((code) => process.exit(code), exitOnError);

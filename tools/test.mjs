@@ -1,9 +1,9 @@
 // npm test: everything this clone needs, then every check and every test (tools/verify.mjs). Arguments are jest's.
 import { join } from "node:path";
-import { bootstrap, hand, root } from "./bootstrap.mjs";
+import { bootstrap, hand, nodeFlags, root } from "./bootstrap.mjs";
 
 bootstrap()
-  .then(({ node }) => hand(node, [join(root, "tools/verify.mjs"), ...process.argv.slice(2)]))
+  .then(({ node }) => hand(node, [...nodeFlags, join(root, "tools/verify.mjs"), ...process.argv.slice(2)]))
   .then(
     (code) => process.exit(code),
     (error) => {

@@ -9,10 +9,13 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { root, run, step } from "./bootstrap.mjs";
+import { nodeFlags, root, run, step } from "./bootstrap.mjs";
 import { startKafka } from "./kafka.mjs";
 
 const RUN_MARK = "TRIBUTARY_TEST_RUN";
+const EXIT_MS_MAX = 20_000;
+/** A test that never ends must not hold a CI machine for ever. */
+const TESTS_MS_MAX = 25 * 60_000;
 const mark = randomBytes(8).toString("hex");
 process.env[RUN_MARK] = mark;
 
@@ -79,7 +82,7 @@ process.exit(failures.length === 0 && passed > 0 ? 0 : 1);
 async function tests() {
   mkdirSync(join(root, ".local"), { recursive: true });
   const resultFile = join(workDir, "jest.json");
-  const args = ["--experimental-vm-modules", "--no-warnings", "node_modules/jest/bin/jest.js"];
+  const args = [...nodeFlags, "--experimental-vm-modules", "--no-warnings", "node_modules/jest/bin/jest.js"];
   args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=2", ...process.argv.slice(2));
   const code = await new Promise((done) => {
     jest = spawn(node, args, {
@@ -88,7 +91,19 @@ async function tests() {
       // jest's report goes to stderr; its JSON to the file.
       stdio: ["ignore", "ignore", "inherit"],
     });
-    jest.once("close", (status, signal) => done(status ?? signal));
+    // It has told everything and only has to end.
+    const watch = setInterval(() => {
+      if (!existsSync(resultFile)) return;
+      clearInterval(watch);
+      const timer = setTimeout(() => jest.kill("SIGKILL"), EXIT_MS_MAX);
+      jest.once("close", () => clearTimeout(timer));
+    }, 1_000);
+    const deadline = setTimeout(() => jest.kill("SIGKILL"), TESTS_MS_MAX);
+    jest.once("close", (status, signal) => {
+      clearTimeout(deadline);
+      clearInterval(watch);
+      done(status ?? signal);
+    });
   });
   if (!existsSync(resultFile)) throw new Error(`jest ended with ${code} and no result`);
   return JSON.parse(readFileSync(resultFile, "utf8"));

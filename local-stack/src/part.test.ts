@@ -5,7 +5,11 @@ import { type TempDir, tempDir, waitFor } from "@tributary/testing";
 import { type Journal, openJournal } from "./journal.ts";
 import { Part } from "./part.ts";
 
-const READY = `console.log(JSON.stringify({ event: "ready", service: "x", ports: { http: 7 } })); setInterval(() => {}, 1000);`;
+const READY = `
+import { createServer } from "node:http";
+const server = createServer((_, response) => response.end()).listen(0, "127.0.0.1", () =>
+  console.log(JSON.stringify({ event: "ready", service: "x", ports: { http: server.address().port } })));
+process.on("SIGUSR2", () => { for (;;); });`;
 
 describe("a part of the stack", () => {
   let dir: TempDir;
@@ -19,10 +23,11 @@ describe("a part of the stack", () => {
     await Promise.all(parts.splice(0).map((part) => part.stop()));
     dir.remove();
   });
+  const probe = { everyMs: 50, timeoutMs: 500, failuresMax: 3 };
   const part = (program: string, supervised: boolean, onEvent = (_line: string) => {}) => {
     const main = join(dir.path, "main.mjs");
     writeFileSync(main, program);
-    const made = new Part({ name: "x", main, config: () => ({}), dir: dir.path, journal, supervised, onEvent });
+    const made = new Part({ name: "x", main, config: () => ({}), dir: dir.path, journal, supervised, probe, onEvent });
     parts.push(made);
     return made;
   };
@@ -39,6 +44,16 @@ describe("a part of the stack", () => {
     expect(said.join("\n")).toContain("x ended (SIGKILL); again in");
   });
 
+  test("that hangs is killed and started again", async () => {
+    const said: string[] = [];
+    const x = part(READY, true, (line) => said.push(line));
+    await x.start();
+    const before = x.pid;
+    process.kill(before as number, "SIGUSR2");
+    await waitFor(() => x.state === "running" && x.pid !== before, { what: "the restart" });
+    expect(said[0]).toMatch(/x does not answer http/);
+  });
+
   test("that is killed stays down when not supervised, until it is started", async () => {
     const x = part(READY, false);
     await x.start();
@@ -46,7 +61,7 @@ describe("a part of the stack", () => {
     await new Promise((resolve) => setTimeout(resolve, 400));
     expect(x.pid).toBeUndefined();
     await x.start();
-    expect(x.ports).toEqual({ http: 7 });
+    expect(x.ports).toEqual({ http: expect.any(Number) });
   });
 
   test("that is stopped stays down although supervised", async () => {

@@ -4,6 +4,7 @@
  * A1. `start` resolves on the process's ready line and rejects with its log's end when it ends before.
  * A2. It writes to a file, not to a pipe, so it does not depend on who started it.
  * A3. A supervised part that ends unasked is started again after a jittered, bounded backoff, and counted.
+ * A4. A supervised part that does not answer its liveness probe several times in a row is killed, and then A3 holds.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
@@ -20,16 +21,19 @@ export type PartOptions = {
   readonly journal: Journal;
   readonly supervised: boolean;
   readonly readyMsMax?: number;
+  readonly probe?: Probe;
   readonly onEvent?: (line: string) => void;
   readonly onReady?: (part: Part) => Promise<void>;
 };
 
+export type Probe = { readonly everyMs: number; readonly timeoutMs: number; readonly failuresMax: number };
 export type PartState = "stopped" | "starting" | "running" | "restarting";
 export type Ports = { readonly [name: string]: number };
 
 const BACKOFF = { minMs: 250, maxMs: 10_000 };
 const STEADY_MS = 20_000;
 const STARTS_MAX = 3;
+const PROBE: Probe = { everyMs: 5_000, timeoutMs: 4_000, failuresMax: 4 };
 
 export class Part {
   readonly name: string;
@@ -79,6 +83,7 @@ export class Part {
     }
     this.#isWanted = true;
     this.#backoff = new AbortController();
+    void this.#probe();
   }
 
   /** Ends it at once and, when supervised, lets the supervisor bring it back. */
@@ -152,6 +157,30 @@ export class Part {
     if (this.isAlive) this.state = "running";
   }
 
+  // A4
+  async #probe(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !this.#options.supervised) return;
+    const ended = new AbortController();
+    child.once("exit", () => ended.abort());
+    const url = `http://127.0.0.1:${this.#ports.http}/health/live`;
+    const { everyMs, timeoutMs, failuresMax } = this.#options.probe ?? PROBE;
+    for (let failures = 0; failures < failuresMax; ) {
+      try {
+        await systemClock.sleep(everyMs, ended.signal);
+      } catch {
+        return;
+      }
+      const isLive = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) }).then(
+        (response) => response.ok,
+        () => false,
+      );
+      failures = isLive ? 0 : failures + 1;
+    }
+    this.#options.onEvent?.(`${this.name} does not answer ${url}`);
+    child.kill("SIGKILL");
+  }
+
   #onExit(how: string, lastedMs: number): void {
     if (!this.#isWanted) {
       this.state = "stopped";
@@ -177,6 +206,7 @@ export class Part {
     this.restarts++;
     try {
       await this.#launch();
+      void this.#probe();
     } catch (error) {
       this.#options.onEvent?.(reasonOf(error));
     }

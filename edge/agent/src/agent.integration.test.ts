@@ -316,7 +316,12 @@ test("a wrong file is refused with every key named; a damaged package too", asyn
   );
   const check = (path: string) => {
     try {
-      execFileSync(process.execPath, [MAIN, "--config", path, "--check"], { encoding: "utf8", stdio: "pipe" });
+      execFileSync(process.execPath, [MAIN, "--config", path, "--check"], {
+        encoding: "utf8",
+        stdio: "pipe",
+        timeout: 20_000,
+        killSignal: "SIGKILL",
+      });
       return { code: 0, text: "" };
     } catch (error) {
       const { status, stderr } = error as { status: number; stderr: string };

@@ -1,4 +1,5 @@
 /** The command line every process of ours has: `--config FILE`, `--check`, `--help`. */
+import "./clean-exit.ts";
 import { parseArgs } from "node:util";
 import { reasonOf } from "@tributary/kernel";
 import type { z } from "zod";
