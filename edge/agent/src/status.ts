@@ -72,7 +72,7 @@ export const statusOf = (parts: StatusParts) => {
 export const notReady = ({ model, outbox }: StatusParts): readonly string[] => [
   ...(model.current === undefined ? ["model: it is being loaded again"] : []),
   ...(outbox.broken === undefined ? [] : [`outbox: ${outbox.broken}`]),
-  ...(outbox.stats.stalled ? [`outbox: the disk takes nothing; ${outbox.uncommitted} items wait in memory`] : []),
+  ...(outbox.stats.stalled ? [`outbox: the disk is full; ${outbox.uncommitted} items wait in memory`] : []),
 ];
 
 export function exportGauges(telemetry: Telemetry, { outbox, uplink, model }: StatusParts): void {

@@ -11,7 +11,8 @@
  *     afterwards the router's clock answers the frame.
  * O5. A failed commit changes nothing: memory is rebuilt from the store and the same items are tried again.
  * O6. A disk that takes nothing does not stop what needs no space. While a commit fails, its parts are tried apart, each at
- *     its own backoff: what is acknowledged or expired goes, what can leaves, and only then, in pieces, what waits comes in.
+ *     its own backoff: what is acknowledged or expired goes, what can leaves, and only then, in pieces, what waits comes in,
+ *     but not into the space that leaving needs.
  *     What waits is bounded by its sender, who counts it until it hears that it is committed (X1).
  */
 import type { UplinkStream } from "@tributary/contracts";
@@ -22,6 +23,7 @@ import { Retry, troubleOf } from "./disk.ts";
 import { Flight } from "./flight.ts";
 import { FramePlan, type WaitingFrame } from "./frame-plan.ts";
 import { agedRecord, frameRecord, predictionsRecord, reportRecord } from "./records.ts";
+import type { Reserve } from "./reserve.ts";
 import type {
   Dropped,
   DropReason,
@@ -40,7 +42,11 @@ import { type FrameRow, type OpenDatabase, OutboxStore, type PredictionRow } fro
 type Parts = { readonly releases: boolean; readonly leaves: "all" | "again" | "none"; readonly takesMax: number };
 const EVERYTHING: Parts = { releases: true, leaves: "all", takesMax: Number.POSITIVE_INFINITY };
 
-export type EngineParts = { readonly random?: Random; readonly openDatabase?: OpenDatabase };
+export type EngineParts = {
+  readonly random?: Random;
+  readonly openDatabase?: OpenDatabase;
+  readonly reserve?: Pick<Reserve, "hold" | "release">;
+};
 
 type PieceName = "release" | "leave" | "take";
 
@@ -48,6 +54,8 @@ type Leaving = { readonly key: RecordKey; readonly payload: Uint8Array; readonly
 
 const REPORT_STREAMS: readonly ReportStream[] = ["reported", "metrics", "sketches"];
 const RETRY: Backoff = { minMs: 200, maxMs: 15_000 };
+/** About what an item takes beside its image or body, in pages that are never quite full. */
+const ITEM_BYTES = 4_096;
 const NO_BYTES = new Uint8Array();
 /** Nothing but predictions is left to drop: say full, and say it until there is room again. */
 const FULL_UNTIL = 0.95;
@@ -75,6 +83,7 @@ export class OutboxEngine {
   /** The whole does not go through, and its parts are tried apart. O6 */
   #isStalled = false;
   #isDead = false;
+  readonly #reserve: EngineParts["reserve"];
   /** How many items one piece brings in while stalled. */
   #pieceMax: number;
   readonly #retries: Readonly<Record<PieceName, Retry>>;
@@ -83,11 +92,12 @@ export class OutboxEngine {
     options: OpenOptions,
     now: () => DeviceTime,
     post: (message: FromOutbox) => void,
-    { random = Math.random, openDatabase }: EngineParts = {},
+    { random = Math.random, openDatabase, reserve }: EngineParts = {},
   ) {
     this.#options = options;
     this.#now = now;
     this.#post = post;
+    this.#reserve = reserve;
     this.#pieceMax = options.limits.commitFrames;
     const retry = () => new Retry(RETRY, random);
     this.#retries = { release: retry(), leave: retry(), take: retry() };
@@ -102,6 +112,7 @@ export class OutboxEngine {
   }
 
   #open(): void {
+    this.#isStalled = this.#reserve?.hold() === false;
     let sampleKey = this.#store.setting("sample_key") as Uint8Array | undefined;
     if (sampleKey === undefined) {
       sampleKey = crypto.getRandomValues(new Uint8Array(32));
@@ -157,6 +168,7 @@ export class OutboxEngine {
     const now = this.#now();
     if (this.#isDead || !this.#hasWork(now)) return;
     if (!this.#isStalled && this.#commit(EVERYTHING, now)) return;
+    if (!this.#isStalled) this.#reserve?.release();
     this.#isStalled = true;
     this.#tickStalled(now, isLast);
   }
@@ -177,17 +189,31 @@ export class OutboxEngine {
       this.#commit({ releases: false, leaves: "again", takesMax: 0 }, now);
     }
     let isTaken = this.#pending.length === 0 && this.#policy === undefined;
-    while (!isTaken) {
+    while (!isTaken && isReleased && hasLeft) {
       const tried = Math.min(this.#pieceMax, Math.max(1, this.#pending.length));
-      if (attempt("take", { releases: false, leaves: "none", takesMax: tried })) {
+      if (!this.#hasSpaceFor(tried)) {
+        if (tried === 1) break;
+        this.#pieceMax = Math.ceil(tried / 2);
+      } else if (attempt("take", { releases: false, leaves: "none", takesMax: tried })) {
         this.#pieceMax = Math.min(tried * 2, this.#options.limits.commitFrames);
         isTaken = this.#pending.length === 0;
       } else if (tried === 1 || this.#isDead || !this.#retries.take.isDue(now.monotonicMs)) break;
       else this.#pieceMax = Math.ceil(tried / 2);
     }
-    if (!(isReleased && hasLeft && isTaken)) return;
+    if (!(isReleased && hasLeft && isTaken) || this.#reserve?.hold() === false) return;
     this.#isStalled = false;
     this.#tell(0);
+  }
+
+  #hasSpaceFor(itemCount: number): boolean {
+    if (this.#reserve === undefined || this.#reserve.hold()) return true;
+    const bytes = this.#pending
+      .slice(0, itemCount)
+      .reduce(
+        (sum, item) => sum + ITEM_BYTES + (item.kind === "frame" ? (item.jpeg?.length ?? 0) : item.body.length),
+        0,
+      );
+    return bytes <= this.#store.freeBytes;
   }
 
   /** Whether it went through. */

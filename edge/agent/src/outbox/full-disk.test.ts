@@ -8,7 +8,7 @@ import { afterAll, expect, test } from "@jest/globals";
 import { EdgePredictions } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
 import { frameItem, limits } from "../testing/items.ts";
-import { OutboxEngine } from "./engine.ts";
+import { type EngineParts, OutboxEngine } from "./engine.ts";
 import type { FromOutbox } from "./rows.ts";
 
 const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "tributary-full-"));
@@ -26,12 +26,16 @@ class Device {
   #database: DatabaseSync | undefined;
   #frameSeq = 0;
 
-  constructor(name: string) {
+  constructor(name: string, reserve?: EngineParts["reserve"]) {
     this.engine = new OutboxEngine(
       { file: join(folder, `${name}.sqlite`), deviceId: "cam", limits },
       () => this.time(),
       (message) => this.#hear(message),
-      { random: seededRandom(7), openDatabase: (file) => (this.#database = new DatabaseSync(file)) },
+      {
+        random: seededRandom(7),
+        ...(reserve && { reserve }),
+        openDatabase: (file) => (this.#database = new DatabaseSync(file)),
+      },
     );
   }
 
@@ -55,10 +59,13 @@ class Device {
     return this.#frameSeq;
   }
 
-  /** No page more than there are, or as many as it likes. */
-  fillDisk(): void {
-    const pages = Number(this.#database?.prepare("PRAGMA page_count").get()?.page_count);
-    this.#database?.exec(`PRAGMA max_page_count=${pages}`);
+  get pages(): number {
+    return Number(this.#database?.prepare("PRAGMA page_count").get()?.page_count);
+  }
+
+  /** No page more than there are and these. */
+  fillDisk(left = 0): void {
+    this.#database?.exec(`PRAGMA max_page_count=${this.pages + left}`);
   }
 
   freeDisk(): void {
@@ -137,6 +144,38 @@ test("full while offline: tried again ever less often, and goes on by itself whe
   device.run(200);
   expect(device.items).toBe(device.appended);
   expect(device.engine.stats()).toMatchObject({ frames: 15, predictions: 16, stalled: false });
+});
+
+test("the reserve is for what leaves: what comes in waits until there is room of its own", () => {
+  let isHeld = true;
+  let hasSpace = false;
+  const device = new Device("reserve", {
+    hold: () => {
+      isHeld ||= hasSpace;
+      return isHeld;
+    },
+    release: () => {
+      device.fillDisk(100);
+      const wasHeld = isHeld;
+      isHeld = false;
+      return wasHeld;
+    },
+  });
+  device.append(20, 20_000);
+  device.engine.tick();
+  device.fillDisk();
+  const { pages } = device;
+  device.append(10, 20_000);
+  device.run(100);
+  expect([isHeld, device.pages, device.items]).toEqual([false, pages, 20]);
+  device.connect();
+  device.run(100);
+  expect(sorted(device.predicted)).toEqual(all(30));
+  expect(device.pages).toBeLessThan(pages + 10);
+  expect(device.engine.stats()).toMatchObject({ frames: 0, predictions: 0, unacked: 0, stalled: true });
+  hasSpace = true;
+  device.run(1);
+  expect(device.engine.stats().stalled).toBe(false);
 });
 
 test("full and connected again and again: what cannot be marked as left is not sent, what left is resent in order", () => {

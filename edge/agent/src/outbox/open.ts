@@ -6,6 +6,7 @@
  * D2. With the file goes the boot count, so the fresh one starts at 1 again. Its `bootId` is new all the same, by its 39
  *     random bits; nothing orders boots by their ids, and acknowledgements of the old file count for nothing (X2).
  * D3. Only the newest files set aside are kept: a dying disk must not fill itself with them (G9).
+ * D4. On a full disk the reserve is given up: a boot that cannot be written could send nothing of what it owes.
  */
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -13,6 +14,7 @@ import { reasonOf } from "@tributary/kernel";
 import type { DeviceTime } from "./age.ts";
 import { troubleOf } from "./disk.ts";
 import { OutboxEngine } from "./engine.ts";
+import { Reserve } from "./reserve.ts";
 import type { FromOutbox, OpenOptions } from "./rows.ts";
 
 const ASIDE = ".damaged-";
@@ -25,16 +27,17 @@ export function openOutbox(
   post: (message: FromOutbox) => void,
 ): OutboxEngine {
   const setAside = (reason: string) => post({ kind: "setAside", file: setFileAside(options.file, wallTime()), reason });
-  if (options.isDamaged) {
-    if (existsSync(options.file)) setAside("found damaged while at work");
-    return new OutboxEngine(options, now, post);
-  }
+  const reserve = new Reserve(options.file);
+  const open = () => new OutboxEngine(options, now, post, { reserve });
+  if (options.isDamaged && existsSync(options.file)) setAside("found damaged while at work");
   try {
-    return new OutboxEngine(options, now, post);
+    return open();
   } catch (error) {
-    if (troubleOf(error) !== "damaged") throw error;
+    const trouble = troubleOf(error);
+    if (trouble === "full" && reserve.release()) return open(); // D4
+    if (trouble !== "damaged") throw error;
     setAside(reasonOf(error)); // D1
-    return new OutboxEngine(options, now, post);
+    return open();
   }
 }
 

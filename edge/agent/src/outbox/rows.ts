@@ -56,7 +56,7 @@ export type OutboxStats = {
   readonly bytes: number;
   /** Nothing more can be dropped to make room. */
   readonly full: boolean;
-  /** The disk takes nothing, and items wait for it in memory. */
+  /** The disk is full, or its reserve is not there: what comes in may wait in memory. */
   readonly stalled: boolean;
 };
 

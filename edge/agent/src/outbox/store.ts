@@ -133,6 +133,12 @@ export class OutboxStore {
     }
   }
 
+  /** Of pages that deletions left: room that needs none on the disk. */
+  get freeBytes(): number {
+    const of = (name: string) => Number(this.#get(`PRAGMA ${name}`)?.[name]);
+    return of("freelist_count") * of("page_size");
+  }
+
   begin(): void {
     this.#database.exec("BEGIN IMMEDIATE");
   }
