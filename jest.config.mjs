@@ -17,6 +17,8 @@ const base = {
 const serial = { runner: "<rootDir>/tools/serial-runner.cjs" };
 
 export default {
+  // A bound on what hangs, not a measure: a busy machine may take its time.
+  testTimeout: 30_000,
   projects: [
     {
       ...base,
