@@ -32,11 +32,11 @@ for (const scenario of scenarios) {
   program
     .command(scenario.name)
     .description(scenario.summary)
-    .option("--devices N", `agents (${short.devices}, long ${long.devices})`, whole)
-    .option("--fps N", `frames a second and device (${short.fps}, long ${long.fps})`, whole)
-    .option("--seconds N", `how long frames are shown (${short.seconds}, long ${long.seconds})`, whole)
+    .option("--devices <N>", `agents (${short.devices}, long ${long.devices})`, whole)
+    .option("--fps <N>", `frames a second and device (${short.fps}, long ${long.fps})`, whole)
+    .option("--seconds <N>", `how long frames are shown (${short.seconds}, long ${long.seconds})`, whole)
     .option("--long", "the thorough run, minutes instead of seconds")
-    .option("--json FILE", "also write everything found as JSON")
+    .option("--json <FILE>", "also write everything found as JSON")
     .option("--keep", "leave data and logs where they are, and say where")
     .addHelpText("after", `\n${scenario.details}`)
     .action((flags: Flags) => run(scenario, flags));

@@ -18,7 +18,7 @@ describe("given a running fleet", () => {
       expectAll(control);
       expect(control?.report.lost).toBeGreaterThan(0);
     },
-    4 * MINUTES,
+    6 * MINUTES,
   );
 
   test(
