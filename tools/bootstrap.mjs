@@ -132,7 +132,11 @@ export function hand(command, args, env = process.env) {
     process.on("SIGHUP", onTerm);
     const starters = process.env.npm_lifecycle_event ? ancestors(2) : ancestors(1);
     const watch = setInterval(() => {
-      if (starters.some((pid) => !existsSync(`/proc/${pid}`))) onTerm();
+      const gone = starters.find((pid) => !existsSync(`/proc/${pid}`));
+      if (gone === undefined) return;
+      console.error(`process ${gone}, which started this, is gone: stopping`);
+      clearInterval(watch);
+      onTerm();
     }, 1000);
     if (process.platform !== "linux") clearInterval(watch);
     child.once("error", (error) => {
