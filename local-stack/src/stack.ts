@@ -175,6 +175,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           hardwareClass: "x64",
           mqtt: { url: `mqtt://127.0.0.1:${mqttPort}`, password, backoff: { minMs: 250, maxMs: 5_000 } },
           http: agentHttp,
+          cores: "shared",
           log: { level: "info" },
           model: { package: options.edgePackage ?? edgePackage, threads: 1 },
           ...(options.outboxBytesMax && { outbox: { bytesMax: options.outboxBytesMax } }),

@@ -1,11 +1,12 @@
 /** The agent as it runs on a device, with a camera that captures the next frame when the last one is answered. It has no
  * broker: what it owes stays in its outbox. */
 import { get } from "node:http";
-import { type AgentConfig, agentConfig, type FrameQueue, startAgent } from "@tributary/agent";
-import { systemClock } from "@tributary/kernel";
+import { type AgentConfig, agentConfig, type FrameQueue, separateCores, startAgent } from "@tributary/agent";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import type { Work } from "./lane.ts";
 
+/** Holds whatever a long run sends. */
+const OUTBOX_BYTES = 2 ** 33;
 /** Where nobody listens; tried again after a minute at the earliest. */
 const NO_BROKER = { url: "mqtt://127.0.0.1:9", password: "none", backoff: { minMs: 60_000, maxMs: 600_000 } };
 
@@ -16,6 +17,7 @@ export async function startAgentWork(model: string, dataDir: string): Promise<Wo
     mqtt: NO_BROKER,
     model: { package: model, threads: 1 },
     http: { host: "127.0.0.1", port: 0 },
+    outbox: { bytesMax: OUTBOX_BYTES },
     cameras: [{ id: "bench", kind: "command", command: ["the bench"], whenFull: "wait" }],
   });
   let queue: FrameQueue | undefined;
@@ -30,9 +32,12 @@ export async function startAgentWork(model: string, dataDir: string): Promise<Wo
       if (definition.name === "outbox_committed") committedMs = performance.now();
     },
   };
-  const agent = await startAgent(config, observed, systemClock, (camera, context) => {
-    queue = context.queue;
-    return { id: camera.id, kind: camera.kind, state: "running", start: () => {}, stop: async () => {} };
+  const agent = await startAgent(config, observed, {
+    cores: separateCores(config), // As the agent's main does.
+    cameraOf: (camera, context) => {
+      queue = context.queue;
+      return { id: camera.id, kind: camera.kind, state: "running", start: () => {}, stop: async () => {} };
+    },
   });
   const status = () => statusAt(agent.httpPort);
   return {

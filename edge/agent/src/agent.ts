@@ -12,7 +12,7 @@ import { join } from "node:path";
 import type { ModelPackage } from "@tributary/inference";
 import { type Clock, systemClock } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
-import { OnnxModelHost } from "@tributary/onnx";
+import { type Cores, OnnxModelHost } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerFeed } from "./answer-feed.ts";
 import { type Camera, makeCamera } from "./cameras/camera.ts";
@@ -42,12 +42,18 @@ const LAST_FRAMES_MS = 5_000;
 
 export type RunningAgent = { readonly httpPort: number; stop(): Promise<void> };
 
+export type AgentOptions = {
+  readonly clock?: Clock;
+  /** How the process's threads were set apart, if they were. */
+  readonly cores?: Cores | null;
+  /** For benches, which bring a camera of their own. */
+  readonly cameraOf?: typeof makeCamera;
+};
+
 export async function startAgent(
   config: AgentConfig,
   telemetry: Telemetry,
-  clock: Clock = systemClock,
-  /** For benches, which bring a camera of their own. */
-  cameraOf: typeof makeCamera = makeCamera,
+  { clock = systemClock, cores = null, cameraOf = makeCamera }: AgentOptions = {},
 ): Promise<RunningAgent> {
   const { deviceId } = config;
   const now = deviceTime(config.clock);
@@ -59,7 +65,7 @@ export async function startAgent(
   let uplink: Uplink | undefined;
   const decider = new Decider(randomBytes(32), triggers);
   let reports: Reports | undefined;
-  const outbox = await openOutbox(config, telemetry, tally, clock, {
+  const outbox = await openOutbox(config, telemetry, tally, clock, cores, {
     onSend: (send) => uplink?.send(send),
     onOpened: (opened) => {
       decider.useSampleKey(opened.sampleKey);
@@ -68,7 +74,7 @@ export async function startAgent(
     },
   });
   tellPolicy(policy, telemetry);
-  const model = await openModel(config, telemetry, tally, clock).catch(async (error: unknown) => {
+  const model = await openModel(config, telemetry, tally, clock, cores).catch(async (error: unknown) => {
     await outbox.close();
     throw error;
   });
@@ -221,10 +227,23 @@ async function work(frames: FrameQueues, pipeline: Pipeline, noMore: AbortSignal
 
 type OutboxUsers = { readonly onSend: (send: Send) => void; readonly onOpened: (opened: Opened) => void };
 
-function openOutbox(config: AgentConfig, telemetry: Telemetry, tally: Tally, clock: Clock, users: OutboxUsers) {
+function openOutbox(
+  config: AgentConfig,
+  telemetry: Telemetry,
+  tally: Tally,
+  clock: Clock,
+  cores: Cores | null,
+  users: OutboxUsers,
+) {
   const { deviceId, dataDir } = config;
   return OutboxKeeper.open(
-    { file: join(dataDir, "outbox.sqlite"), deviceId, limits: outboxLimitsOf(config), clock: config.clock },
+    {
+      file: join(dataDir, "outbox.sqlite"),
+      deviceId,
+      limits: outboxLimitsOf(config),
+      clock: config.clock,
+      ...(cores && { backgroundCore: cores.background }),
+    },
     {
       onSend: users.onSend,
       onOpened: (opened) => {
@@ -248,10 +267,20 @@ function openOutbox(config: AgentConfig, telemetry: Telemetry, tally: Tally, clo
   );
 }
 
-function openModel(config: AgentConfig, telemetry: Telemetry, tally: Tally, clock: Clock): Promise<ModelKeeper> {
+function openModel(
+  config: AgentConfig,
+  telemetry: Telemetry,
+  tally: Tally,
+  clock: Clock,
+  cores: Cores | null,
+): Promise<ModelKeeper> {
   return ModelKeeper.open(
     new OnnxModelHost(loadPackage),
-    { packageDir: config.model.package, threads: config.model.threads },
+    {
+      packageDir: config.model.package,
+      threads: config.model.threads,
+      ...(cores && { backgroundCore: cores.background }),
+    },
     {
       onLoaded: ({ digest: modelDigest, manifest: { name, version }, pid }) =>
         telemetry.emit(events.modelLoaded, { modelDigest, name, version, pid }),

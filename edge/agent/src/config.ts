@@ -78,6 +78,9 @@ export const agentConfig = z
     http: httpBlock.prefault({}),
     log: logBlock.prefault({}),
     model: z.strictObject({ package: path, threads: whole(1, 64).default(1) }),
+    /** `separate`: the last core is for what no frame waits for, disk and compilers; frames use the others. `shared`: no
+     * such rule, for machines that several agents share. */
+    cores: z.enum(["separate", "shared"]).default("separate"),
     cameras: z.array(camera).max(64).default([]),
     outbox: z
       .strictObject({

@@ -5,3 +5,4 @@ export { type RunningAgent, startAgent } from "./agent.ts";
 export type { Camera, CameraContext } from "./cameras/camera.ts";
 export type { FrameQueue } from "./cameras/frame-queue.ts";
 export { type AgentConfig, agentConfig, type CameraConfig } from "./config.ts";
+export { separateCores } from "./cores.ts";

@@ -7,6 +7,7 @@ import { createTelemetry } from "@tributary/telemetry";
 import { startAgent } from "./agent.ts";
 import { checkAgent } from "./check.ts";
 import { agentConfig } from "./config.ts";
+import { separateCores } from "./cores.ts";
 
 const argv = process.argv.slice(2);
 const config = configOrExit({
@@ -20,7 +21,7 @@ const config = configOrExit({
 
 const telemetry = createTelemetry({ service: "agent", level: config.log.level });
 try {
-  const agent = await startAgent(config, telemetry);
+  const agent = await startAgent(config, telemetry, { cores: separateCores(config) });
   const stop = () => {
     agent.stop().then(
       () => {

@@ -4,7 +4,7 @@
  * K1. A frame whose child died is tried once more with the next child; if that dies too, the frame is at fault.
  * K2. Loading again waits a jittered, bounded backoff, reset by a child that lasted.
  */
-import type { InferenceResult, LoadedModel, ModelHost } from "@tributary/inference";
+import type { InferenceResult, LoadedModel, LoadOptions, ModelHost } from "@tributary/inference";
 import { type Backoff, backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 
 export type ModelEvents = {
@@ -12,7 +12,7 @@ export type ModelEvents = {
   readonly onLost: (lost: { readonly code: string; readonly reason: string; readonly retryMs: number }) => void;
 };
 
-export type ModelKeeperOptions = { readonly packageDir: string; readonly threads: number };
+export type ModelKeeperOptions = { readonly packageDir: string } & LoadOptions;
 
 const BACKOFF: Backoff = { minMs: 200, maxMs: 30_000 };
 const STEADY_MS = 30_000;
@@ -54,7 +54,7 @@ export class ModelKeeper {
     clock: Clock,
     random: Random,
   ): Promise<ModelKeeper> {
-    const first = await host.load(options.packageDir, { threads: options.threads });
+    const first = await host.load(options.packageDir, options);
     return new ModelKeeper(first, host, options, events, clock, random);
   }
 
@@ -108,7 +108,7 @@ export class ModelKeeper {
       this.#events.onLost({ code, reason: reasonOf(reason), retryMs });
       await this.#clock.sleep(retryMs, signal);
       try {
-        const model = await this.#host.load(this.#options.packageDir, { threads: this.#options.threads });
+        const model = await this.#host.load(this.#options.packageDir, this.#options);
         if (signal.aborted) {
           await model.close();
           throw signal.reason;

@@ -9,16 +9,15 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Backoff, backoffMs, type Clock, type Random, reasonOf } from "@tributary/kernel";
-import type { ClockMode } from "../device-time.ts";
 import { type Failed, Outbox, type OutboxHandlers } from "./outbox.ts";
-import type { Opened, OpenOptions, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
+import type { Opened, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
+import type { OutboxWorkerData } from "./worker.ts";
 
 export type KeeperHandlers = OutboxHandlers & {
   readonly onOpened: (opened: Opened) => void;
   readonly onUnopened: (unopened: { readonly reason: string; readonly retryMs: number }) => void;
 };
 
-type KeeperOptions = OpenOptions & { readonly clock: ClockMode };
 
 const BACKOFF: Backoff = { minMs: 500, maxMs: 30_000 };
 /** An outbox that lasted this long starts the backoff anew. */
@@ -34,7 +33,7 @@ const NOTHING: OutboxStats = {
 };
 
 export class OutboxKeeper {
-  readonly #options: KeeperOptions;
+  readonly #options: OutboxWorkerData;
   readonly #handlers: KeeperHandlers;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -49,7 +48,7 @@ export class OutboxKeeper {
   #policy: { readonly bytes: Uint8Array | null } | undefined;
   #opening: Promise<void> = Promise.resolve();
 
-  private constructor(options: KeeperOptions, handlers: KeeperHandlers, clock: Clock, random: Random) {
+  private constructor(options: OutboxWorkerData, handlers: KeeperHandlers, clock: Clock, random: Random) {
     this.#options = options;
     this.#handlers = handlers;
     this.#clock = clock;
@@ -58,7 +57,7 @@ export class OutboxKeeper {
 
   /** Resolves after the first attempt, whatever came of it; the handlers tell. */
   static async open(
-    options: KeeperOptions,
+    options: OutboxWorkerData,
     handlers: KeeperHandlers,
     clock: Clock,
     random: Random,

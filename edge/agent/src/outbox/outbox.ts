@@ -10,7 +10,6 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { Failure } from "@tributary/kernel";
-import type { ClockMode } from "../device-time.ts";
 import type { DiskTrouble } from "./disk.ts";
 import type { Dropped, FromOutbox, Opened, OpenOptions, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
 import type { OutboxWorkerData } from "./worker.ts";
@@ -75,10 +74,10 @@ export class Outbox {
     worker.on("error", (error) => this.#fail({ message: error.message, trouble: "other", fatal: true }));
   }
 
-  static async open(options: OpenOptions & { readonly clock: ClockMode }, handlers: OutboxHandlers): Promise<Outbox> {
+  static async open(options: OutboxWorkerData, handlers: OutboxHandlers): Promise<Outbox> {
     const isSource = import.meta.url.endsWith(".ts");
     const worker = new Worker(new URL(isSource ? "worker.ts" : "worker.js", import.meta.url), {
-      workerData: options satisfies OutboxWorkerData,
+      workerData: options,
       resourceLimits: WORKER_MEMORY,
       ...(isSource && { execArgv: ["--conditions=@tributary/source"] }),
     });

@@ -3,19 +3,21 @@ import { readlinkSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { Failure, reasonOf } from "@tributary/kernel";
+import { moveThisThread } from "@tributary/onnx";
 import { type ClockMode, deviceTime } from "../device-time.ts";
 import { troubleOf } from "./disk.ts";
 import type { OutboxEngine } from "./engine.ts";
 import { openOutbox } from "./open.ts";
 import type { FromOutbox, OpenOptions, ToOutbox } from "./rows.ts";
 
-export type OutboxWorkerData = OpenOptions & { readonly clock: ClockMode };
+export type OutboxWorkerData = OpenOptions & { readonly clock: ClockMode; readonly backgroundCore?: string };
 
 const port = parentPort;
 if (port === null) throw new Failure("outbox-not-a-worker", "give-up", "outbox/worker is started as a worker thread");
 
 yieldToAnswers();
-const { clock, ...options } = workerData as OutboxWorkerData;
+const { clock, backgroundCore, ...options } = workerData as OutboxWorkerData;
+if (backgroundCore !== undefined) moveThisThread(backgroundCore);
 const post = (message: FromOutbox) => {
   // Handing the bytes over, not copying them: they are this thread's alone.
   const transfer = message.kind === "send" ? [message.payload.buffer as ArrayBuffer] : [];

@@ -9,6 +9,7 @@ import { Socket } from "node:net";
 import { type Inference, type InferenceResult, quantiseTensor } from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import sharp from "sharp";
+import { moveCompilers } from "./cores.ts";
 import { Normaliser, pictureStatistics } from "./normaliser.ts";
 import { decodePicture, type Picture } from "./preprocess.ts";
 import {
@@ -27,6 +28,8 @@ const PIPE_FD = 3;
 
 type Model = { readonly init: ChildInit; readonly session: Session; readonly normaliser: Normaliser };
 
+const [backgroundCore = ""] = process.argv.slice(2);
+if (backgroundCore !== "") moveCompilers(backgroundCore);
 sharp.concurrency(1);
 sharp.cache(false);
 process.on("SIGINT", () => {}); // C1

@@ -72,7 +72,7 @@ export class OnnxModelHost implements ModelHost {
 
   async load(packageDir: string, options: LoadOptions): Promise<LoadedModel> {
     const pkg = await this.#open(packageDir); // H1
-    const model = new ChildModel(pkg, startChild(pkg.dir, options.threads), this.#limits);
+    const model = new ChildModel(pkg, startChild(pkg.dir, options), this.#limits);
     await model.start(options);
     return model;
   }
@@ -88,9 +88,9 @@ const CHILD_FLAGS = [
   "--no-concurrent-sparkplug",
 ];
 
-function startChild(packageDir: string, threads: number): ChildProcess {
+function startChild(packageDir: string, { threads, backgroundCore = "" }: LoadOptions): ChildProcess {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, CHILD];
+  const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, CHILD, backgroundCore];
   return spawn(program, args, {
     cwd: packageDir, // H5
     stdio: ["ignore", "ignore", "pipe", "pipe"],

@@ -1,2 +1,3 @@
+export * from "./cores.ts";
 export * from "./golden.ts";
 export * from "./host.ts";

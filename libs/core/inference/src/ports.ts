@@ -58,6 +58,8 @@ export type LoadOptions = {
   readonly threads: number;
   /** Refuses pictures of more pixels than this before decoding them. */
   readonly pixelsMax?: number;
+  /** The core that the model's process may use for what no picture waits for; any, unless told. */
+  readonly backgroundCore?: string;
 };
 
 /** Several models may be loaded at once: slots, shadow, ladder. */

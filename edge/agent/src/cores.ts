@@ -1,0 +1,11 @@
+import { type Cores, coresOfProcess, separateThreads } from "@tributary/onnx";
+import type { AgentConfig } from "./config.ts";
+
+/** Sets this process's threads apart, as configured. Null: nothing was moved. */
+export function separateCores({ cores: how, model }: AgentConfig): Cores | null {
+  const cores = how === "separate" ? coresOfProcess() : null;
+  // A model that was given every core needs them all.
+  if (cores === null || model.threads > cores.frames.split(",").length) return null;
+  separateThreads(cores);
+  return cores;
+}
