@@ -1,9 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { type Bench, markdownOf } from "./bench.ts";
-import { parse, stringify } from "./edge/frames-file.ts";
+import { FramesFile, stringify } from "./edge/frames-file.ts";
 import { megabytesAlone } from "./edge/memory.ts";
 
 test("a report is Markdown, and says which gate failed", () => {
@@ -25,7 +27,14 @@ test("a report is Markdown, and says which gate failed", () => {
 
 test("frames survive their file", () => {
   const frames = [Buffer.from("one"), Buffer.alloc(0), Buffer.from("three")];
-  expect(parse(stringify(frames))).toEqual(frames);
+  const folder = mkdtempSync(join(tmpdir(), "frames-"));
+  try {
+    writeFileSync(join(folder, "frames"), stringify(frames));
+    const file = new FramesFile(join(folder, "frames"));
+    expect(Array.from({ length: file.count }, (_, i) => file.frame(i))).toEqual(frames);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("pages that two processes share count once", async () => {

@@ -1,6 +1,5 @@
 /** A process of `bench edge`: runs blocks of frames when told, back to back, and says how long each took. */
-import { readFileSync } from "node:fs";
-import { parse } from "./frames-file.ts";
+import { FramesFile } from "./frames-file.ts";
 
 export type Block = {
   readonly latenciesMs: readonly number[];
@@ -24,21 +23,22 @@ export interface Work {
 }
 
 const [name, model = "", file = "", dataDir = ""] = process.argv.slice(2);
-const jpegs = parse(readFileSync(file));
+const frames = new FramesFile(file);
 const work = await start();
 const tell = (message: FromLane) => process.send?.(message);
 
-process.on("message", async ({ from, frames }: ToLane) => tell({ kind: "block", block: await block(from, frames) }));
+process.on("message", async (told: ToLane) => tell({ kind: "block", block: await block(told.from, told.frames) }));
 process.once("disconnect", () => work.stop().then(() => process.exit(0)));
 tell({ kind: "ready", modelPid: work.modelPid });
 
-async function block(from: number, frames: number): Promise<Block> {
+async function block(from: number, count: number): Promise<Block> {
   const latenciesMs: number[] = [];
   const doneBefore = await work.done();
   const startMs = performance.now();
-  for (let i = 0; i < frames; i++) {
+  for (let i = 0; i < count; i++) {
+    const jpeg = frames.frame((from + i) % frames.count);
     const capturedMs = performance.now();
-    await work.frame(jpegs[(from + i) % jpegs.length] as Buffer);
+    await work.frame(jpeg);
     latenciesMs.push(performance.now() - capturedMs);
   }
   const doneAfter = await work.done();

@@ -18,7 +18,6 @@ export type KeeperHandlers = OutboxHandlers & {
   readonly onUnopened: (unopened: { readonly reason: string; readonly retryMs: number }) => void;
 };
 
-
 const BACKOFF: Backoff = { minMs: 500, maxMs: 30_000 };
 /** An outbox that lasted this long starts the backoff anew. */
 const STEADY_MS = 60_000;
