@@ -13,7 +13,7 @@ import {
   type DeviceDecision,
   decideOnDevice,
   sampleDraw,
-} from "@tributary/routing";
+} from "@tributary/routing/device";
 import type { Triggers } from "./triggers.ts";
 
 export type Decided = { readonly calibrated: Calibrated; readonly decision: DeviceDecision; readonly label: string };

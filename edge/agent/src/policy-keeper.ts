@@ -6,7 +6,7 @@
  */
 import { RoutingPolicy } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
-import { completePolicy, parsePolicy } from "@tributary/routing";
+import { completePolicy, parsePolicy } from "@tributary/routing/device";
 
 export type PolicyOrigin = "package" | "outbox" | "downlink";
 

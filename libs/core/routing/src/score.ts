@@ -1,6 +1,6 @@
 /** The calibrated score: what asking the cloud is worth for one frame, P(cloud right) - P(edge right). */
 import type { LogisticModel, RoutingPolicy } from "@tributary/contracts";
-import { sigmoid } from "@tributary/statistics";
+import { sigmoid } from "@tributary/statistics/sigmoid";
 import type { Calibrated } from "./calibrate.ts";
 import type { PolicyFeature } from "./policy.ts";
 

@@ -4,3 +4,4 @@ export * from "./calibration.ts";
 export * from "./logistic.ts";
 export * from "./moments.ts";
 export * from "./normal.ts";
+export * from "./sigmoid.ts";

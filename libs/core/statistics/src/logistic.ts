@@ -1,8 +1,7 @@
 /** Logistic regression with a ridge penalty, fitted by Newton's method (iteratively reweighted least squares). The
  * penalised likelihood is strictly concave, so the fit exists and is unique even for separable data. */
 import { invariant } from "@tributary/kernel";
-
-export const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+import { sigmoid } from "./sigmoid.ts";
 
 export type LogisticFit = { readonly intercept: number; readonly weights: Float64Array };
 
