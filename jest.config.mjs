@@ -1,4 +1,4 @@
-// One jest, three projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
+// One jest, four projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
 //   node --experimental-vm-modules node_modules/jest/bin/jest.js --selectProjects unit [PATTERN]
 // Sources are compiled by SWC on the fly ("@tributary/source"); processes that tests start run from dist/, so build first.
 import { readFileSync } from "node:fs";
@@ -24,9 +24,17 @@ export default {
       ...base,
       displayName: "unit",
       testMatch: ["<rootDir>/**/src/**/*.test.ts"],
-      testPathIgnorePatterns: ["/node_modules/", "\\.integration\\.test\\.ts$", "<rootDir>/e2e/"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.(integration|peer)\\.test\\.ts$", "<rootDir>/e2e/"],
     },
     { ...base, ...serial, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
-    { ...base, ...serial, displayName: "e2e", testMatch: ["<rootDir>/e2e/src/**/*.test.ts"] },
+    {
+      ...base,
+      ...serial,
+      displayName: "e2e",
+      testMatch: ["<rootDir>/e2e/src/**/*.test.ts"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.peer\\.test\\.ts$"],
+    },
+    // Against other people's programs: npm test -- --peers.
+    { ...base, ...serial, displayName: "peers", testMatch: ["<rootDir>/**/src/**/*.peer.test.ts"] },
   ],
 };

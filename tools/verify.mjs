@@ -3,7 +3,8 @@
 //   V2. A skipped test is a failed one: what is not run proves nothing.
 //   V3. No process is left: every child carries the run's mark in its environment, and whatever still bears it at the end
 //       is killed, named and counted as failed.
-// Runs under Node 24 (npm test sees to that). Arguments go to jest, e.g. `npm test -- --selectProjects unit`.
+// Runs under Node 24 (npm test sees to that). `--peers` adds the tests against other people's programs; other arguments go
+// to jest, e.g. `npm test -- --selectProjects unit`.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -11,13 +12,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nodeFlags, root, run, step } from "./bootstrap.mjs";
 import { startKafka } from "./kafka.mjs";
+import { preparePeers } from "./peers.mjs";
 
 const RUN_MARK = "TRIBUTARY_TEST_RUN";
 const EXIT_MS_MAX = 20_000;
 /** A test that never ends must not hold a CI machine for ever. */
-const TESTS_MS_MAX = 25 * 60_000;
+const TESTS_MS_MAX = 45 * 60_000;
 const mark = randomBytes(8).toString("hex");
 process.env[RUN_MARK] = mark;
+
+const argv = process.argv.slice(2).filter((arg) => arg !== "--peers");
+const hasPeers = argv.length < process.argv.length - 2;
+const projects = ["unit", "integration", "e2e", ...(hasPeers ? ["peers"] : [])];
+if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);
 
 const node = process.execPath;
 const checks = [
@@ -55,6 +62,7 @@ try {
       console.error(`\n${error.message}\n`);
     }
   }
+  if (!stopping && hasPeers) await preparePeers(step);
   if (!stopping) {
     await step("Kafka for this run", async () => {
       kafka = await startKafka({ dataDir: join(workDir, "kafka"), detached: true });
@@ -83,7 +91,7 @@ async function tests() {
   mkdirSync(join(root, ".local"), { recursive: true });
   const resultFile = join(workDir, "jest.json");
   const args = [...nodeFlags, "--experimental-vm-modules", "--no-warnings", "node_modules/jest/bin/jest.js"];
-  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=2", ...process.argv.slice(2));
+  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=2", ...argv);
   const code = await new Promise((done) => {
     jest = spawn(node, args, {
       cwd: root,

@@ -1,0 +1,78 @@
+// Other people's programs that some tests run against: Python packages, Debian's programs, Go. `npm test -- --peers` needs
+// them, plain `npm test` does not. What can be set up here is, below .local/peers; for the rest an error says what to do.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./bootstrap.mjs";
+
+const peers = join(root, ".local/peers");
+
+/** Program and package. */
+const debians = [
+  ["mosquitto", "mosquitto"],
+  ["mosquitto_pub", "mosquitto-clients"],
+  ["kcat", "kcat"],
+  ["promtool", "prometheus"],
+];
+
+/** All of them, so that no test waits for an installation. `step(name, work)` shows progress. */
+export async function preparePeers(step) {
+  for (const file of readdirSync(join(root, "tools/peers")).sort()) {
+    if (file.endsWith(".txt")) await step(`peers: Python, ${file.slice(0, -4)}`, async () => python(file.slice(0, -4)));
+  }
+  for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
+  go();
+}
+
+/** A virtual environment with what `tools/peers/NAME.txt` pins; gives its Python. */
+export function python(name) {
+  const requirements = join(root, "tools/peers", `${name}.txt`);
+  const dir = join(peers, `python-${name}`);
+  const digest = createHash("sha256").update(readFileSync(requirements)).digest("hex");
+  const done = join(dir, "requirements.sha256");
+  const program = join(dir, "bin/python");
+  if (existsSync(done) && readFileSync(done, "utf8") === digest && existsSync(program)) return program;
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(peers, { recursive: true });
+  run("python3", ["-m", "venv", dir], "Python 3.10 or newer with its venv module is needed");
+  run(program, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], "pip failed");
+  writeFileSync(done, digest);
+  return program;
+}
+
+/** A program of Debian's; root installs it when it is missing. */
+export function debian(program, pkg = program) {
+  const found = which(program);
+  if (found !== undefined) return found;
+  const advice = `${program} is needed: apt-get install ${pkg}`;
+  if (process.getuid?.() !== 0 || which("apt-get") === undefined) throw new Error(advice);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const install = ["install", "-y", "--no-install-recommends", pkg];
+  if (spawnSync("apt-get", install, { stdio: "ignore", env }).status !== 0) {
+    run("apt-get", ["update", "-q"], advice, env);
+    run("apt-get", install, advice, env);
+  }
+  const installed = which(program);
+  if (installed === undefined) throw new Error(advice);
+  return installed;
+}
+
+/** Go's own command, 1.24 or newer. */
+export function go() {
+  const found = which("go");
+  if (found === undefined) throw new Error("Go 1.24 or newer is needed: https://go.dev/dl");
+  return found;
+}
+
+function which(program) {
+  const dirs = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
+  return dirs.map((dir) => join(dir, program)).find((file) => existsSync(file));
+}
+
+function run(program, args, advice, env = process.env) {
+  const { status, error, stderr } = spawnSync(program, args, { stdio: ["ignore", "ignore", "pipe"], env });
+  if (error !== undefined || status !== 0) {
+    throw new Error(`${advice} (${program} ${args.join(" ")}: ${error?.message ?? stderr.toString().slice(-2_000)})`);
+  }
+}
