@@ -11,6 +11,7 @@ import {
   EdgeMetrics,
   EdgePredictions,
   EdgeSketches,
+  GroundTruth,
   RouterState,
   RoutingPolicy,
 } from "./generated/index.ts";
@@ -67,6 +68,9 @@ export const topics = {
   }),
   results: topic("cloud.results.v1", CloudResult, "cloud-classifier", "what the cloud said, or why not; cost, latency"),
   classifications: topic("classifications.v1", Classifications, "router", "final answers", { public: true }),
+  groundTruth: topic("ground-truth.v1", GroundTruth, "gateway", "a label from a person or a later measurement", {
+    retentionMs: 365 * DAY,
+  }),
   policies: topic("routing.policies.v1", RoutingPolicy, "router", "thresholds, priorities, sampling, guarantee", {
     kind: "compacted",
     public: true,

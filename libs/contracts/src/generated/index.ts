@@ -8,5 +8,6 @@ export * from "./edge-frame.ts";
 export * from "./edge-metrics.ts";
 export * from "./edge-predictions.ts";
 export * from "./edge-sketches.ts";
+export * from "./ground-truth.ts";
 export * from "./router-state.ts";
 export * from "./routing-policy.ts";
