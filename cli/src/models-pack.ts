@@ -3,22 +3,22 @@
  *
  * K1. Everything in a package is computed by the runtime that devices use, on frames the model was not trained on.
  * K2. The same inputs give the same bytes, hence the same digest: nothing records a time or a path.
+ * K3. What does not fit is named before anything is measured; what runs and yet only guesses is not packed.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import {
   buildReferenceSketch,
   type Inference,
   type ModelManifest,
   type PictureStatistics,
   packageFiles,
-  parseLabels,
 } from "@tributary/inference";
-import type { Digest } from "@tributary/kernel";
+import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import {
   encodeJson,
   type GoldenSource,
@@ -29,18 +29,31 @@ import {
   sketchOf,
   temperatureOf,
 } from "./packing/documents.ts";
+import { tensorsThatFit } from "./packing/fit.ts";
 import { observe } from "./packing/observe.ts";
 import { learnFirstPolicy, readPolicySettings } from "./packing/policy.ts";
+import { parseJson, readSources, type Sources } from "./packing/sources.ts";
+import { isClearlyBetter, isGuessing, type Json, otherLabelOrder, otherReadings } from "./packing/suspicions.ts";
 import { type ValidationFrame, validationFrames } from "./packing/validation-frames.ts";
 
 const GOLDEN_FRAMES = 16;
+/** Frames on which the usual mistakes are tried. */
+const SUSPICIOUS_FRAMES = 200;
+/** Below it they are. */
+const UNSUSPICIOUS_ACCURACY = 0.9;
 
-type Options = {
-  readonly source: string;
+export type PackOptions = {
+  readonly model: string;
+  readonly labels: string;
+  readonly preprocess: string;
   readonly validation: string;
-  readonly out: string;
-  readonly name: string;
+  readonly lineage?: string;
+  readonly name?: string;
   readonly version: string;
+  readonly input?: string;
+  readonly logits?: string;
+  readonly features?: string;
+  readonly preprocessedBy: ModelManifest["input"];
   readonly hardwareClass: string;
   readonly latencyBudgetMs: number;
   readonly threads: number;
@@ -57,47 +70,65 @@ const atLeast = (min: number) => (text: string) => {
 export function modelsPackCommand(): Command {
   return new Command("pack")
     .description("make a model package from an ONNX file, measured on validation frames")
-    .requiredOption("--source <DIR>", "model.onnx, labels.json, preprocessor_config.json and, if any, lineage.json")
-    .requiredOption("--validation <DIR>", "JPEG frames the model was not trained on, and labels.json: file -> class")
-    .requiredOption("--out <DIR>", "where the package goes; replaced as a whole")
-    .requiredOption("--name <NAME>", "name of the model")
-    .requiredOption("--version <VERSION>", "its version")
+    .argument("<dir>", "where the package goes; replaced as a whole")
+    .requiredOption("--model <FILE>", "the ONNX file: one float32 picture tensor in, logits out, weights inside")
+    .requiredOption("--labels <FILE>", "the classes in the order of the logits: one a line, or a JSON array")
+    .requiredOption("--preprocess <FILE>", "preprocessor_config.json in Hugging Face's vocabulary")
+    .requiredOption(
+      "--validation <DIR>",
+      "JPEG frames the model was not trained on: labels.json (file -> class), or a folder for each class",
+    )
+    .option("--name <NAME>", "name of the model; the folder's, unless told")
+    .option("--version <VERSION>", "its version", "1.0.0")
+    .option("--input <TENSOR>", "the picture's tensor; the only one, unless told")
+    .option("--logits <TENSOR>", "the output with the logits; found by name or size, unless told")
+    .option("--features <TENSOR>", 'the output with penultimate features; "features" if there is one, unless told')
+    .addOption(
+      new Option("--preprocessed-by <WHO>", "what a model server is sent: the JPEG, or the tensor made by us")
+        .choices(["jpeg", "tensor"])
+        .default("jpeg"),
+    )
     .option("--hardware-class <CLASS>", "the devices it is made for", "generic")
     .option("--latency-budget-ms <MS>", "time it may take for one frame there", atLeast(1), 50)
     .option("--threads <N>", "threads for measuring", atLeast(1), 1)
+    .option("--lineage <FILE>", "JSON object of texts: data set, training command, ...")
     .option("--cloud <DIR>", "package of the cloud model: also learn the first routing policy against it")
     .option("--policy <FILE>", "settings of that policy as JSON: budget, deadline, priority labels, guarantee, ...")
-    .action(async (options: Options) => {
-      const digest = await packModel(options, (line) => process.stderr.write(`${line}\n`));
+    .action(async (dir: string, options: PackOptions) => {
+      const digest = await packModel(dir, options, (line) => process.stderr.write(`${line}\n`));
       process.stdout.write(`${digest}\n`);
     });
 }
 
-export async function packModel(options: Options, progress: (line: string) => void): Promise<Digest> {
-  const sources = await readSources(options.source);
-  const labels = parseLabels(JSON.parse(new TextDecoder().decode(sources[packageFiles.labels])));
+export async function packModel(dir: string, options: PackOptions, progress: (line: string) => void): Promise<Digest> {
+  const sources = await readSources(options);
+  const { labels } = sources;
+  const tensors = tensorsThatFit(sources.facts, labels, sources.preprocessing, options); // K3
   const frames = await validationFrames(options.validation, labels);
   const settings = await readPolicySettings(options.policy);
-  const lineage = await readLineage(options.source);
+  const cloud = options.cloud === undefined ? null : await cloudPackage(options.cloud, labels);
+  const name = options.name ?? basename(resolve(dir));
   const parts = (files: PackageParts["files"], metrics: PackageParts["metrics"], more: ModelManifest["lineage"]) =>
     ({
-      name: options.name,
+      name,
       version: options.version,
-      input: "jpeg",
-      tensors: { input: "input", logits: "logits", features: "features" },
+      input: options.preprocessedBy,
+      tensors,
       hardwareClass: options.hardwareClass,
       latencyBudgetMs: options.latencyBudgetMs,
       metrics,
-      lineage: { ...lineage, ...more },
-      files: { ...sources, ...files },
+      lineage: { ...sources.lineage, ...more },
+      files: { ...sources.files, ...files },
     }) satisfies PackageParts;
 
   const folder = await mkdtemp(join(tmpdir(), "tributary-pack-"));
   try {
     // Measuring needs a package that loads; its stand-in documents never leave this folder.
     const draft = join(folder, "draft");
-    await writePackage(draft, parts(standIns(frames[0] as ValidationFrame, labels), {}, {}));
-    progress(`${options.name}: ${frames.length} validation frames`);
+    const draftParts = parts(standIns(frames[0] as ValidationFrame, labels), {}, {});
+    await writePackage(draft, draftParts);
+    progress(`${name}: ${frames.length} validation frames, ${labels.length} classes, opset ${sources.facts.opset}`);
+    await suspect(draft, draftParts, frames, sources, options, progress);
     const { inferences, golden } = await measure(draft, frames, labels.length, options, progress);
     const observed: Observed = { frames, inferences, labels };
     const temperature = temperatureOf(observed);
@@ -107,6 +138,9 @@ export async function packModel(options: Options, progress: (line: string) => vo
         .map(([name, value]) => `${name} ${value}`)
         .join(", ")}`,
     );
+    if (areProbabilities(inferences)) {
+      progress(`note: "${tensors.logits}" adds up to 1 on every frame: probabilities; logits would calibrate better`);
+    }
 
     const files: Record<string, Uint8Array> = {
       ...goldenFiles(golden),
@@ -114,10 +148,9 @@ export async function packModel(options: Options, progress: (line: string) => vo
       [packageFiles.referenceSketch]: encodeJson(sketchOf(observed, temperature)),
     };
     const more: Record<string, string> = {};
-    if (options.cloud !== undefined) {
-      const cloud = await loadPackage(options.cloud);
+    if (cloud !== null) {
       progress(`routing policy against ${cloud.manifest.name} ${cloud.manifest.version}`);
-      const said = await ask(options.cloud, frames, options.threads, {}, progress);
+      const said = await ask(cloud.dir, frames, options.threads, {}, progress);
       const policy = learnFirstPolicy(observed, temperature, said, settings);
       files[packageFiles.policy] = encodeJson(policy);
       more.routingPolicyLearnedAgainst = `${cloud.manifest.name} ${cloud.manifest.version} ${cloud.digest}`;
@@ -127,17 +160,87 @@ export async function packModel(options: Options, progress: (line: string) => vo
       );
       progress(`${method}: loss at most ${epsilon} with probability ${1 - policy.guarantee.delta}`);
     }
-    return await writePackage(options.out, parts(files, metrics, more));
+    return await writePackage(dir, parts(files, metrics, more));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** K3: tries the usual mistakes on some frames, tells what is probably wrong, and refuses a model that only guesses. */
+async function suspect(
+  draft: string,
+  parts: PackageParts,
+  frames: readonly ValidationFrame[],
+  { labels }: Sources,
+  options: PackOptions,
+  progress: (line: string) => void,
+): Promise<void> {
+  const step = Math.max(1, Math.floor(frames.length / SUSPICIOUS_FRAMES));
+  const some = frames.filter((_, i) => i % step === 0);
+  const truth = some.map(({ label }) => label);
+  const predict = async (dir: string) => (await ask(dir, some, options.threads, {}, () => {})).map(bestOf);
+  const own = await predict(draft);
+  const right = own.map((label, i) => label === truth[i]);
+  const accuracy = right.filter(Boolean).length / right.length;
+  if (accuracy >= UNSUSPICIOUS_ACCURACY) return;
+  const suspicions: string[] = [];
+  const order = otherLabelOrder(own, truth, labels);
+  if (order !== null) suspicions.push(`the labels file is in another order; this one fits: ${order.join(", ")}`);
+  const config = parseJson(
+    "--preprocess",
+    options.preprocess,
+    parts.files[packageFiles.preprocessor] as Uint8Array,
+  ) as Json;
+  for (const { what, config: other } of otherReadings(config)) {
+    const dir = `${draft}-other`;
+    await writePackage(dir, { ...parts, files: { ...parts.files, [packageFiles.preprocessor]: encodeJson(other) } });
+    const others = (await predict(dir)).map((label, i) => label === truth[i]);
+    if (!isClearlyBetter(others, right)) continue;
+    suspicions.push(`${what} is right on ${percent(others.filter(Boolean).length / others.length)} of them`);
+  }
+  const told = suspicions.map((suspicion) => `\n  ${suspicion}`).join("");
+  const found = `right on ${percent(accuracy)} of ${some.length} validation frames`;
+  if (isGuessing(right, truth)) {
+    const probably = told === "" ? "\n  are these the frames and labels that it was trained for?" : told;
+    throw new Failure(
+      "model-only-guesses",
+      "ask-a-person",
+      `the model is ${found}, no better than guessing:${probably}`,
+    );
+  }
+  if (told !== "") progress(`warning: the model is ${found}; the preprocessing may be wrong:${told}`);
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+function bestOf({ logits }: Inference): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if ((logits[i] as number) > (logits[best] as number)) best = i;
+  return best;
+}
+
+const areProbabilities = (inferences: readonly Inference[]): boolean =>
+  inferences.every(({ logits }) => {
+    const sum = logits.reduce((all, value) => all + value, 0);
+    return Math.abs(sum - 1) < 1e-3 && logits.every((value) => value >= 0);
+  });
+
+async function cloudPackage(dir: string, labels: readonly string[]) {
+  const cloud = await loadPackage(dir);
+  if (cloud.labels.length === labels.length && cloud.labels.every((label, i) => label === labels[i])) return cloud;
+  const other = cloud.labels.findIndex((label, i) => label !== labels[i]);
+  const [theirs, ours] = [cloud.labels, labels].map((all) =>
+    other < 0 ? `${all.length} labels` : (all[other] ?? "none"),
+  );
+  const message = `--cloud ${dir}: its labels are others (there ${theirs}, here ${ours}); both models must name the same classes`;
+  throw new Failure("pack-labels-differ", "ask-a-person", message);
 }
 
 async function measure(
   dir: string,
   frames: readonly ValidationFrame[],
   classes: number,
-  options: Options,
+  options: PackOptions,
   progress: (line: string) => void,
 ) {
   const inferences = await ask(dir, frames, options.threads, {}, progress);
@@ -166,21 +269,6 @@ async function ask(
   } finally {
     await model.close();
   }
-}
-
-async function readSources(dir: string): Promise<Readonly<Record<string, Uint8Array>>> {
-  const names = [packageFiles.model, packageFiles.labels, packageFiles.preprocessor];
-  return Object.fromEntries(
-    await Promise.all(names.map(async (name) => [name, await readFile(join(dir, name))] as const)),
-  );
-}
-
-async function readLineage(dir: string): Promise<Readonly<Record<string, string>>> {
-  const text = await readFile(join(dir, "lineage.json"), "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "{}";
-    throw error;
-  });
-  return JSON.parse(text) as Readonly<Record<string, string>>;
 }
 
 function standIns(frame: ValidationFrame, labels: readonly string[]): Readonly<Record<string, Uint8Array>> {

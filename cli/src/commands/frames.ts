@@ -1,20 +1,8 @@
+import { ANSWER_SOURCES, SETTLED_BY } from "@tributary/contracts";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Answer } from "../api.ts";
 import { contextOf, type Io } from "../context.ts";
 import type { Output, View } from "../output.ts";
-
-const SOURCES = ["EDGE", "CLOUD"];
-const CAUSES = [
-  "KEPT",
-  "CLOUD_ANSWER",
-  "DEADLINE",
-  "DEADLINE_UNREACHABLE",
-  "FLEET_BUDGET",
-  "CLOUD_UNHEALTHY",
-  "CLOUD_FAILED",
-  "FRAME_REFUSED",
-  "DEVICE_DROPPED",
-];
 
 const view: View<Answer> = { name: (answer) => answer.frameId, columns: [] };
 
@@ -26,8 +14,8 @@ export function framesCommand(io: Io): Command {
     .command("tail")
     .description("follow final answers until interrupted; -o json gives one JSON document a line")
     .option("--device <ID>", "only of this device")
-    .addOption(new Option("--source <SOURCE>", "whose answer").choices(SOURCES))
-    .addOption(new Option("--settled-by <CAUSE>", "what settled it").choices(CAUSES))
+    .addOption(new Option("--source <SOURCE>", "whose answer").choices(ANSWER_SOURCES))
+    .addOption(new Option("--settled-by <CAUSE>", "what settled it").choices(SETTLED_BY))
     .option("--count <N>", "stop after N answers", positive)
     .action(async (options: TailOptions, command: Command) => {
       const { gateway, output } = contextOf(command, io);

@@ -1,6 +1,6 @@
-/** The validation frames a package is measured on: a folder of JPEGs as the camera gives them, and `labels.json`, file
- * name to class. */
-import { readFile } from "node:fs/promises";
+/** The validation frames a package is measured on: a folder of JPEGs as the camera gives them, with `labels.json` (file
+ * name to class) or with a folder for each class. */
+import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Failure } from "@tributary/kernel";
 
@@ -11,22 +11,54 @@ export type ValidationFrame = {
   readonly label: number;
 };
 
+const FRAMES_MIN = 100;
+
 const invalid = (message: string) => new Failure("validation-frames-invalid", "ask-a-person", message);
 
 /** In order of file names. */
 export async function validationFrames(dir: string, classes: readonly string[]): Promise<readonly ValidationFrame[]> {
-  const path = join(dir, "labels.json");
-  const text = await readFile(path, "utf8").catch((error: Error) => {
-    throw invalid(`${path}: ${error.message}`);
-  });
-  const named: unknown = JSON.parse(text);
-  if (named === null || typeof named !== "object" || Array.isArray(named)) throw invalid(`${path}: not file -> class`);
-  const frames = Object.entries(named).map(([file, name]: [string, unknown]): ValidationFrame => {
-    const label = classes.indexOf(String(name));
-    if (label < 0) throw invalid(`${path}: "${file}" is a "${String(name)}", which the model does not know`);
-    if (file !== basename(file)) throw invalid(`${path}: "${file}" is not a file of this folder`);
+  const named = (await labelsFile(dir)) ?? (await classFolders(dir));
+  const frames = named.map(([file, name]): ValidationFrame => {
+    const label = classes.indexOf(name);
+    if (label < 0) throw invalid(`${dir}: "${file}" is a "${name}", which the model does not know`);
+    if (!/\.jpe?g$/i.test(file)) throw invalid(`${dir}: "${file}" is no JPEG; frames must be as cameras give them`);
     return { file, path: join(dir, file), label };
   });
-  if (frames.length < 100) throw invalid(`${path}: ${frames.length} frames are too few to learn from; 100 are needed`);
+  if (frames.length < FRAMES_MIN) {
+    throw invalid(`${dir}: ${frames.length} frames are too few to learn from; ${FRAMES_MIN} are needed`);
+  }
   return frames.sort((a, b) => (a.file < b.file ? -1 : 1));
+}
+
+type Named = readonly (readonly [file: string, label: string])[];
+
+/** `labels.json`, file to class; null when there is none. */
+async function labelsFile(dir: string): Promise<Named | null> {
+  const path = join(dir, "labels.json");
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw invalid(`${path}: ${error.message}`);
+  });
+  if (text === null) return null;
+  const named: unknown = JSON.parse(text);
+  if (named === null || typeof named !== "object" || Array.isArray(named)) throw invalid(`${path}: not file -> class`);
+  return Object.entries(named).map(([file, name]: [string, unknown]) => {
+    if (file !== basename(file)) throw invalid(`${path}: "${file}" is not a file of this folder`);
+    return [file, String(name)] as const;
+  });
+}
+
+/** One folder a class, as torchvision's ImageFolder and Keras read them. */
+async function classFolders(dir: string): Promise<Named> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch((error: Error) => {
+    throw invalid(`${dir}: ${error.message}`);
+  });
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  if (folders.length === 0) throw invalid(`${dir}: neither labels.json (file -> class) nor a folder for each class`);
+  const named = await Promise.all(
+    folders.map(async (folder) =>
+      (await readdir(join(dir, folder))).map((file) => [join(folder, file), folder] as const),
+    ),
+  );
+  return named.flat();
 }

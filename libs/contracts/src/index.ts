@@ -5,4 +5,5 @@ export * from "./fingerprint.ts";
 export * from "./framing.ts";
 export * from "./generated/index.ts";
 export * from "./mqtt.ts";
+export * from "./symbols.ts";
 export * from "./topics.ts";

@@ -1,20 +1,7 @@
 /** A final answer as the public API shows it. 64-bit numbers are decimal strings, as in Protobuf's JSON. */
-import type { AnswerSource, Classifications, FinalAnswer, SettledBy } from "@tributary/contracts";
+import { ANSWER_SOURCES, type Classifications, type FinalAnswer, SETTLED_BY } from "@tributary/contracts";
 import { formatFrameId } from "@tributary/kernel";
 import { z } from "zod";
-
-export const sources = ["EDGE", "CLOUD"] as const satisfies readonly AnswerSource[];
-export const causes = [
-  "KEPT",
-  "CLOUD_ANSWER",
-  "DEADLINE",
-  "DEADLINE_UNREACHABLE",
-  "FLEET_BUDGET",
-  "CLOUD_UNHEALTHY",
-  "CLOUD_FAILED",
-  "FRAME_REFUSED",
-  "DEVICE_DROPPED",
-] as const satisfies readonly SettledBy[];
 
 const long = z.string().regex(/^\d+$/);
 const probability = z.number();
@@ -26,10 +13,10 @@ export const answerSchema = z.object({
   cameraId: z.string(),
   frameSeq: long,
   label: z.string().describe("The final class."),
-  source: z.enum(["UNKNOWN", ...sources]).describe("Whose label it is."),
+  source: z.enum(["UNKNOWN", ...ANSWER_SOURCES]).describe("Whose label it is."),
   confidence: probability.describe("Calibrated probability of the label by its source, 0 to 1."),
   reason: z.string().describe("Why the device wanted a cloud answer; NONE for a kept frame."),
-  settledBy: z.enum(["UNKNOWN", ...causes]).describe("What settled it."),
+  settledBy: z.enum(["UNKNOWN", ...SETTLED_BY]).describe("What settled it."),
   edgeLabel: z.string(),
   edgeConfidence: probability,
   edgeMargin: probability,

@@ -1,19 +1,20 @@
 import type { ServerResponse } from "node:http";
 import { Controller, Get, Param, Query, Res } from "@nestjs/common";
 import { ApiOperation, ApiProduces, ApiTags } from "@nestjs/swagger";
+import { ANSWER_SOURCES, SETTLED_BY } from "@tributary/contracts";
 import { z } from "zod";
 import { ExplainSources, findAnswer } from "../frames/explain.ts";
 import { Answers, FrameIdParam, Problems, QueryOf } from "../http/api-doc.ts";
 import { Problem } from "../http/problem.ts";
 import { frameIdOf, validated } from "../http/validated.ts";
-import { answerSchema, causes, sources } from "./answer.ts";
+import { answerSchema } from "./answer.ts";
 import { AnswerRing } from "./ring.ts";
 import { Subscribers } from "./subscribers.ts";
 
 const filterSchema = z.strictObject({
   deviceId: z.string().optional(),
-  source: z.enum(sources).optional(),
-  settledBy: z.enum(causes).optional(),
+  source: z.enum(ANSWER_SOURCES).optional(),
+  settledBy: z.enum(SETTLED_BY).optional(),
 });
 const listSchema = filterSchema.extend({ limit: z.coerce.number().int().min(1).max(1_000).default(100) });
 

@@ -1,0 +1,81 @@
+/** What a package is made from: the model's file, its labels, its preprocessing, its lineage. */
+import { readFile } from "node:fs/promises";
+import { type Preprocessing, packageFiles, parseLabels, parsePreprocessing } from "@tributary/inference";
+import { Failure, reasonOf } from "@tributary/kernel";
+import { type ModelFacts, modelFacts } from "@tributary/onnx";
+import { encodeJson } from "./documents.ts";
+
+export type Sources = {
+  /** By their names in the package. */
+  readonly files: Readonly<Record<string, Uint8Array>>;
+  readonly facts: ModelFacts;
+  readonly labels: readonly string[];
+  readonly preprocessing: Preprocessing;
+  readonly lineage: Readonly<Record<string, string>>;
+};
+
+export type SourcePaths = {
+  readonly model: string;
+  readonly labels: string;
+  readonly preprocess: string;
+  readonly lineage?: string;
+};
+
+export async function readSources(paths: SourcePaths): Promise<Sources> {
+  const [model, labelsFile, preprocess] = await Promise.all([
+    read("--model", paths.model),
+    read("--labels", paths.labels),
+    read("--preprocess", paths.preprocess),
+  ]);
+  const facts = modelFacts(model);
+  if (facts === null) throw invalid(`--model ${paths.model}: this is no ONNX model that can be read`);
+  const { bytes, labels } = labelsOf(paths.labels, labelsFile);
+  return {
+    files: { [packageFiles.model]: model, [packageFiles.labels]: bytes, [packageFiles.preprocessor]: preprocess },
+    facts,
+    labels,
+    preprocessing: parsePreprocessing(parseJson("--preprocess", paths.preprocess, preprocess)),
+    lineage: paths.lineage === undefined ? {} : lineageOf(paths.lineage, await read("--lineage", paths.lineage)),
+  };
+}
+
+/** One label a line, or a JSON array; JSON goes into the package as it is. */
+function labelsOf(path: string, bytes: Uint8Array): { readonly bytes: Uint8Array; readonly labels: readonly string[] } {
+  const text = new TextDecoder().decode(bytes);
+  if (text.trimStart().startsWith("[")) {
+    return { bytes, labels: parseLabels(parseJson("--labels", path, bytes)) };
+  }
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  while (lines.at(-1) === "") lines.pop();
+  const empty = lines.indexOf("");
+  if (empty >= 0) throw invalid(`--labels ${path}: line ${empty + 1} is empty; every line is a label`);
+  const labels = parseLabels(lines);
+  return { bytes: encodeJson(labels), labels };
+}
+
+function lineageOf(path: string, bytes: Uint8Array): Readonly<Record<string, string>> {
+  const json = parseJson("--lineage", path, bytes);
+  const isGood =
+    json !== null &&
+    typeof json === "object" &&
+    !Array.isArray(json) &&
+    Object.values(json).every((value) => typeof value === "string");
+  if (!isGood) throw invalid(`--lineage ${path}: expected one JSON object of texts`);
+  return json as Readonly<Record<string, string>>;
+}
+
+async function read(option: string, path: string): Promise<Uint8Array> {
+  return readFile(path).catch((error: unknown) => {
+    throw invalid(`${option} ${path}: ${reasonOf(error)}`);
+  });
+}
+
+export function parseJson(option: string, path: string, bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw invalid(`${option} ${path}: not JSON: ${reasonOf(error)}`);
+  }
+}
+
+const invalid = (message: string) => new Failure("pack-source-invalid", "ask-a-person", message);
