@@ -1,6 +1,5 @@
 /**
- * The port to whatever runs a cloud model. The local ONNX backend implements it; SageMaker, KServe v2 and TF Serving
- * follow behind the same lines.
+ * The port to whatever runs a cloud model. Local ONNX, KServe v2, TF Serving and SageMaker implement it.
  *
  * P1. `classify` gives one outcome a frame, in order, and does not reject: a dead backend is an outcome.
  * P2. It begins nothing and waits for nothing beyond `deadline` and ends when `signal` aborts. An answer already being
@@ -27,7 +26,14 @@ export type CloudOutcome =
   /** This frame cannot be used; asking again will not help. */
   | { readonly kind: "refused"; readonly code: string; readonly message: string }
   /** The backend did not answer; `again` says whether another call may. */
-  | { readonly kind: "failed"; readonly code: string; readonly message: string; readonly again: boolean };
+  | {
+      readonly kind: "failed";
+      readonly code: string;
+      readonly message: string;
+      readonly again: boolean;
+      /** How long the server asked to be left alone (429 or 503 with Retry-After). */
+      readonly retryAfterMs?: number;
+    };
 
 export type CallContext = { readonly deadline: Instant; readonly signal: AbortSignal };
 

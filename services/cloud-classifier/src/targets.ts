@@ -4,7 +4,9 @@ import type { Clock, Random } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
+import { startKserve } from "./backends/kserve.ts";
 import { OnnxBackend } from "./backends/onnx.ts";
+import { startTfServing } from "./backends/tf-serving.ts";
 import type { CloudBackend } from "./cloud-backend.ts";
 import type { ClassifierConfig, TargetConfig } from "./config.ts";
 import { callMade, modelLoaded, modelLoadFailed, modelLost } from "./events.ts";
@@ -59,7 +61,11 @@ function startBackend(target: string, config: TargetConfig, context: TargetsCont
           loadFailed: ({ reason }) => telemetry.emit(modelLoadFailed, { target, reason }),
         },
       });
+    case "kserve":
+      return startKserve(config, { clock, callMsMax: config.callMsMax });
+    case "tf-serving":
+      return startTfServing(config, { clock, callMsMax: config.callMsMax });
     default:
-      return config.backend satisfies never;
+      return config satisfies never;
   }
 }

@@ -1,0 +1,51 @@
+/** What is configured of a target whose model runs on a server of its own. Queue, calls and cost are every target's. */
+import { z } from "zod";
+
+const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ""));
+
+const remote = {
+  /** Where the server listens, without the protocol's own path: http://triton:8000. */
+  url: httpUrl,
+  /** The model's name on the server. */
+  model: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "expected a model's name"),
+  /** Who decodes, resizes and normalises: `tensor`, this service, as the package says; `jpeg`, the server. */
+  input: z.enum(["tensor", "jpeg"]).default("tensor"),
+  /** Folder of the model package: its labels, preprocessing, calibration and tensor names. */
+  package: z.string().min(1),
+  /** Threads that decode pictures for `input: tensor`. */
+  threads: z.number().int().positive().max(64).default(1),
+  /** Sent with every request, e.g. `authorization`. */
+  headers: z.record(z.string().regex(/^[A-Za-z0-9-]+$/), z.string()).default({}),
+};
+
+export const kserveKeys = {
+  backend: z.literal("kserve"),
+  ...remote,
+  /** Only this version may answer; without one the server chooses. */
+  version: z
+    .string()
+    .regex(/^[0-9A-Za-z._-]+$/)
+    .optional(),
+  /** The package's own names, unless told otherwise. */
+  tensors: z.strictObject({ input: z.string().min(1), logits: z.string().min(1) }).optional(),
+};
+
+export const tfServingKeys = {
+  backend: z.literal("tf-serving"),
+  ...remote,
+  /** At most one of both; without either the server answers with its latest. */
+  version: z.number().int().positive().optional(),
+  versionLabel: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+$/)
+    .optional(),
+  /** The server's `serving_default` unless told otherwise. */
+  signature: z.string().min(1).optional(),
+  /** Where the signature has several outputs, the one that holds the logits. */
+  output: z.string().min(1).optional(),
+};
+
+const kserveObject = z.strictObject(kserveKeys);
+const tfServingObject = z.strictObject(tfServingKeys);
+export type KserveConfig = z.output<typeof kserveObject>;
+export type TfServingConfig = z.output<typeof tfServingObject>;
