@@ -7,16 +7,21 @@ test.each(["tributary", "plant/4/tributary"])("topics under %s are read as they 
     kind: "up",
     deviceId: "cam-1",
     stream: "frames",
+    format: "avro",
   });
+  expect(parseMqttTopic(topics.upJson("cam-1", "frames"), prefix)).toMatchObject({ stream: "frames", format: "json" });
   expect(parseMqttTopic(topics.policy("cam-1"), prefix)).toEqual({
     kind: "down",
     deviceId: "cam-1",
     channel: "policy",
+    format: "avro",
   });
+  expect(parseMqttTopic(topics.resultsJson("cam-1"), prefix)).toMatchObject({ channel: "results", format: "json" });
   expect(parseMqttTopic(topics.availability("cam-1"), prefix)).toEqual({ kind: "availability", deviceId: "cam-1" });
   for (const wrong of ["", "x", `${prefix}/v2/cam-1/up/frames`, `${prefix}/v1//up/frames`, `${prefix}/v1/cam-1/up`]) {
     expect(parseMqttTopic(wrong, prefix)).toBeUndefined();
   }
-  expect(parseMqttTopic(`${prefix}/v1/cam-1/up/frames/json`, prefix)).toBeUndefined();
+  expect(parseMqttTopic(`${prefix}/v1/cam-1/up/frames/xml`, prefix)).toBeUndefined();
+  expect(parseMqttTopic(`${prefix}/v1/cam-1/up/frames/json/x`, prefix)).toBeUndefined();
   expect(parseMqttTopic(`${prefix}/v1/cam-1/sideways/frames`, prefix)).toBeUndefined();
 });

@@ -2,18 +2,25 @@
 import type { UplinkStream } from "./topics.ts";
 
 const ROOT = "v1";
+const JSON_LEVEL = "json";
 
 export const mqttTopics = (prefix = "tributary") => ({
   up: (deviceId: string, stream: UplinkStream) => `${prefix}/${ROOT}/${deviceId}/up/${stream}`,
+  /** For devices that speak only JSON. */
+  upJson: (deviceId: string, stream: UplinkStream) => `${prefix}/${ROOT}/${deviceId}/up/${stream}/${JSON_LEVEL}`,
   policy: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/policy`,
   results: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results`,
+  /** The same answers for devices that speak only JSON. */
+  resultsJson: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results/${JSON_LEVEL}`,
   /** Retained `online` or `offline`; the latter is the last will. */
   availability: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/availability`,
 });
 
+export type PayloadFormat = "avro" | "json";
+
 export type MqttTopic =
-  | { readonly kind: "up"; readonly deviceId: string; readonly stream: string }
-  | { readonly kind: "down"; readonly deviceId: string; readonly channel: string }
+  | { readonly kind: "up"; readonly deviceId: string; readonly stream: string; readonly format: PayloadFormat }
+  | { readonly kind: "down"; readonly deviceId: string; readonly channel: string; readonly format: PayloadFormat }
   | { readonly kind: "availability"; readonly deviceId: string };
 
 /** Undefined when the topic is not of the contract. */
@@ -21,11 +28,12 @@ export function parseMqttTopic(topic: string, prefix = "tributary"): MqttTopic |
   const levels = topic.split("/");
   const head = prefix.split("/");
   if (head.some((level, i) => levels[i] !== level) || levels[head.length] !== ROOT) return undefined;
-  const [deviceId, direction, channel, ...rest] = levels.slice(head.length + 1);
-  if (!deviceId || rest.length > 0) return undefined;
+  const [deviceId, direction, channel, json, ...rest] = levels.slice(head.length + 1);
+  if (!deviceId || rest.length > 0 || (json !== undefined && json !== JSON_LEVEL)) return undefined;
   if (direction === "availability" && channel === undefined) return { kind: "availability", deviceId };
   if (channel === undefined || channel === "") return undefined;
-  if (direction === "up") return { kind: "up", deviceId, stream: channel };
-  if (direction === "down") return { kind: "down", deviceId, channel };
+  const format = json === undefined ? "avro" : "json";
+  if (direction === "up") return { kind: "up", deviceId, stream: channel, format };
+  if (direction === "down") return { kind: "down", deviceId, channel, format };
   return undefined;
 }
