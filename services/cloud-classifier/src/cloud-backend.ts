@@ -1,5 +1,6 @@
 /**
  * The port to whatever runs a cloud model. Local ONNX, KServe v2, TF Serving and SageMaker implement it.
+ * Time limits, retries and the rest of the call policy are the caller's (calls.ts); a backend makes one call at a time.
  *
  * P1. `classify` gives one outcome a frame, in order, and does not reject: a dead backend is an outcome.
  * P2. It begins nothing and waits for nothing beyond `deadline` and ends when `signal` aborts. An answer already being
@@ -10,6 +11,10 @@ import type { Instant } from "@tributary/kernel";
 /** One frame to classify. */
 export type CloudFrame = {
   readonly jpeg: Uint8Array;
+  /** `deviceId:bootId:cameraId:frameSeq`, for servers that log what they were asked. */
+  readonly frameId?: string;
+  /** W3C trace context of the frame, to be handed on. */
+  readonly traceparent?: string | null;
 };
 
 export type CloudOutcome =
@@ -22,15 +27,18 @@ export type CloudOutcome =
       readonly margin: number;
       /** Null where the backend does not know which package answered. */
       readonly modelDigest: string | null;
+      /** Which variant or version of the model the server says has answered. */
+      readonly servedBy?: string | null;
     }
   /** This frame cannot be used; asking again will not help. */
   | { readonly kind: "refused"; readonly code: string; readonly message: string }
-  /** The backend did not answer; `again` says whether another call may. */
+  /** The backend did not answer. */
   | {
       readonly kind: "failed";
       readonly code: string;
       readonly message: string;
-      readonly again: boolean;
+      /** Whether another call may help. `alone`: one of the call's frames may be the cause, so each is asked by itself. */
+      readonly again: boolean | "alone";
       /** How long the server asked to be left alone (429 or 503 with Retry-After). */
       readonly retryAfterMs?: number;
     };

@@ -1,46 +1,37 @@
+/** Configuration of the classifier. A backend's keys stand in `backends/*-config.ts`, those of all in `call-settings.ts`. */
 import { sharedBlocks } from "@tributary/config";
 import { z } from "zod";
+import { onnxKeys } from "./backends/onnx-config.ts";
 import { kserveKeys, tfServingKeys } from "./backends/remote-config.ts";
+import { sagemakerKeys } from "./backends/sagemaker-config.ts";
+import { callSettings, positive } from "./call-settings.ts";
 
-const positive = z.number().int().positive();
+const targetName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected a target name");
 
-/** Of every target, whatever its backend. */
-const target = {
-  /** Frames a call may hold. */
-  batchMax: positive.max(256).default(16),
-  /** How long a call may wait for company. */
-  batchWaitMs: z.number().int().min(0).max(1_000).default(5),
-  /** What may wait for the backend; beyond it ordinary frames are shed (G9). */
-  queueFramesMax: positive.max(100_000).default(512),
-  queueBytesMax: positive.default(128 * 1024 * 1024),
-  /** A call lasts no longer; a local model that answers nothing for so long is ended and loaded again. */
-  callMsMax: positive.max(600_000).default(10_000),
-  /** Millionths of the currency in which costs are told. */
-  costMicrosPerCall: z.number().int().min(0).default(0),
-};
+// The failures of a local model are those of a process beside us: asking again costs nobody anything.
+const local = callSettings({ batchMax: 16, callsMax: 1, retryShareMax: 1 });
+const remote = callSettings({ batchMax: 16, callsMax: 8, retryShareMax: 0.1 });
+const sagemaker = callSettings({ batchMax: 1, callsMax: 16, retryShareMax: 0.1 });
 
-const targetSchema = z.discriminatedUnion("backend", [
-  z.strictObject({
-    backend: z.literal("onnx"),
-    /** Folder of the model package. */
-    package: z.string().min(1),
-    threads: positive.max(64).default(1),
-    ...target,
-  }),
-  z.strictObject({ ...kserveKeys, ...target }),
+const target = z.discriminatedUnion("backend", [
+  z.strictObject({ ...onnxKeys, ...local }),
+  z.strictObject({ ...kserveKeys, ...remote }),
   z
-    .strictObject({ ...tfServingKeys, ...target })
+    .strictObject({ ...tfServingKeys, ...remote })
     .refine(
       ({ version, versionLabel }) => version === undefined || versionLabel === undefined,
       "version and versionLabel exclude each other",
     ),
+  z
+    .strictObject({ ...sagemakerKeys, ...sagemaker })
+    .refine(({ body, batchMax }) => body === "json" || batchMax === 1, "batchMax: a jpeg body holds one frame"),
 ]);
 
 export const configSchema = z.strictObject({
   ...sharedBlocks,
   /** By the name that routing policies call `cloudTarget`. */
   targets: z
-    .record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected a target name"), targetSchema)
+    .record(targetName, target)
     .refine((targets) => Object.keys(targets).length > 0, "expected at least one target"),
   consumer: z
     .strictObject({
@@ -52,3 +43,5 @@ export const configSchema = z.strictObject({
 
 export type ClassifierConfig = z.output<typeof configSchema>;
 export type TargetConfig = ClassifierConfig["targets"][string];
+/** What every target has. */
+export type CallSettings = z.output<z.ZodObject<typeof remote>>;

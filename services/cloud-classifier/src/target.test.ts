@@ -10,7 +10,7 @@ const answered = (label: string): CloudOutcome => ({
   margin: 0.8,
   modelDigest: null,
 });
-const died: CloudOutcome = { kind: "failed", code: "model-host-exited", message: "gone", again: true };
+const died: CloudOutcome = { kind: "failed", code: "model-host-exited", message: "gone", again: "alone" };
 
 /** Dies whenever a batch holds `killer`; otherwise the label is the frame's first byte. */
 function fragileBackend(calls: number[][], killer: number): CloudBackend {

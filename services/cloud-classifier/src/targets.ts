@@ -45,27 +45,38 @@ const targetOf = (name: string, config: TargetConfig, backend: CloudBackend, con
     onBatch: (event) => context.telemetry.emit(callMade, event),
   });
 
-function startBackend(target: string, config: TargetConfig, context: TargetsContext): Promise<CloudBackend> {
-  const { clock, random, telemetry } = context;
+/** A backend that needs nothing but its own keys is one line here. */
+async function startBackend(target: string, config: TargetConfig, context: TargetsContext): Promise<CloudBackend> {
   switch (config.backend) {
     case "onnx":
-      return OnnxBackend.start({
-        host: new OnnxModelHost(loadPackage, { answerMsMax: config.callMsMax }),
-        packageDir: config.package,
-        threads: config.threads,
-        clock,
-        random,
-        events: {
-          loaded: (event) => telemetry.emit(modelLoaded, { target, ...event }),
-          lost: ({ digest, exitCode }) => telemetry.emit(modelLost, { target, digest, exitCode: `${exitCode}` }),
-          loadFailed: ({ reason }) => telemetry.emit(modelLoadFailed, { target, reason }),
-        },
-      });
+      return startOnnx(target, config, context);
+    case "sagemaker":
+      throw new Error("to come");
     case "kserve":
-      return startKserve(config, { clock, callMsMax: config.callMsMax });
+      return startKserve(config, { clock: context.clock, callMsMax: config.callMsMax });
     case "tf-serving":
-      return startTfServing(config, { clock, callMsMax: config.callMsMax });
+      return startTfServing(config, { clock: context.clock, callMsMax: config.callMsMax });
     default:
       return config satisfies never;
   }
+}
+
+function startOnnx(
+  target: string,
+  config: Extract<TargetConfig, { backend: "onnx" }>,
+  context: TargetsContext,
+): Promise<CloudBackend> {
+  const { clock, random, telemetry } = context;
+  return OnnxBackend.start({
+    host: new OnnxModelHost(loadPackage, { answerMsMax: config.callMsMax }),
+    packageDir: config.package,
+    threads: config.threads,
+    clock,
+    random,
+    events: {
+      loaded: (event) => telemetry.emit(modelLoaded, { target, ...event }),
+      lost: ({ digest, exitCode }) => telemetry.emit(modelLost, { target, digest, exitCode: `${exitCode}` }),
+      loadFailed: ({ reason }) => telemetry.emit(modelLoadFailed, { target, reason }),
+    },
+  });
 }

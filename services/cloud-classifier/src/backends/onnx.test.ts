@@ -76,7 +76,7 @@ describe("OnnxBackend", () => {
       if (++loads === 2 || loads === 3) throw new Error("not yet");
       return fragileModel();
     });
-    expect(await ask(13)).toEqual([{ kind: "failed", code: "model-host-exited", message: "gone", again: true }]);
+    expect(await ask(13)).toEqual([{ kind: "failed", code: "model-host-exited", message: "gone", again: "alone" }]);
     expect((await ask(1))[0]).toMatchObject({ kind: "answered" });
     expect(log).toEqual(["loaded", "lost", "load failed", "load failed", "loaded"]);
     await backend.close();

@@ -67,7 +67,7 @@ export class OnnxBackend implements CloudBackend {
     } catch (error) {
       // Its `exited` may tell a moment later; a second attempt must wait for the next model.
       if (!context.signal.aborted && this.#model === model) this.#model = undefined;
-      return all({ kind: "failed", code: "model-host-exited", message: reasonOf(error), again: true }); // O2
+      return all({ kind: "failed", code: "model-host-exited", message: reasonOf(error), again: "alone" }); // O2
     }
   }
 
@@ -131,7 +131,9 @@ export class OnnxBackend implements CloudBackend {
 function outcomeOf(model: LoadedModel, result: InferenceResult): CloudOutcome {
   if (!result.ok) {
     const { code, message } = result;
-    return code === "model-busy" ? { kind: "failed", code, message, again: true } : { kind: "refused", code, message };
+    return code === "model-busy"
+      ? { kind: "failed", code, message, again: "alone" }
+      : { kind: "refused", code, message };
   }
   const { labelIndex, confidence, margin } = calibrated(result.inference.logits, model.temperature);
   const label = model.labels[labelIndex];
