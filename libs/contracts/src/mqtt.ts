@@ -12,6 +12,8 @@ export const mqttTopics = (prefix = "tributary") => ({
   results: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results`,
   /** The same answers for devices that speak only JSON. */
   resultsJson: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results/${JSON_LEVEL}`,
+  /** What Kafka has, where the broker's PUBACK does not say so. */
+  acks: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/acks`,
   /** Retained `online` or `offline`; the latter is the last will. */
   availability: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/availability`,
 });

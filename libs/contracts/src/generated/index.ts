@@ -2,6 +2,7 @@
 export * from "./classifications.ts";
 export * from "./cloud-request.ts";
 export * from "./cloud-result.ts";
+export * from "./device-acks.ts";
 export * from "./device-registration.ts";
 export * from "./device-reported.ts";
 export * from "./edge-frame.ts";
