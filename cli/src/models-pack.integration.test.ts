@@ -8,7 +8,7 @@ import { packageFiles } from "@tributary/inference";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { parsePolicy } from "@tributary/routing";
-import { packModel } from "./models-pack.ts";
+import { type PackOptions, packModel } from "./models-pack.ts";
 
 const MODELS = fileURLToPath(new URL("../../models/", import.meta.url));
 const EDGE = join(MODELS, "edge-resnet8");
@@ -19,11 +19,7 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "tributary-pack-test-"));
   const { golden, labels } = await loadPackage(EDGE);
-  await mkdir(join(folder, "source"));
-  for (const name of [packageFiles.model, packageFiles.labels, packageFiles.preprocessor]) {
-    await copyFile(join(EDGE, name), join(folder, "source", name));
-  }
-  await writeFile(join(folder, "source", "lineage.json"), '{ "dataset": "golden frames" }');
+  await writeFile(join(folder, "lineage.json"), '{ "dataset": "golden frames" }');
   await mkdir(join(folder, "frames"));
   const named: Record<string, string> = {};
   for (let copy = 0; copy < COPIES; copy++) {
@@ -39,21 +35,30 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const options = (out: string) => ({
-  source: join(folder, "source"),
-  validation: join(folder, "frames"),
-  out: join(folder, out),
+const options = {
+  model: join(EDGE, packageFiles.model),
+  labels: join(EDGE, packageFiles.labels),
+  preprocess: join(EDGE, packageFiles.preprocessor),
+  get validation() {
+    return join(folder, "frames");
+  },
+  get lineage() {
+    return join(folder, "lineage.json");
+  },
   name: "edge-test",
   version: "1.2.3",
+  preprocessedBy: "jpeg",
   hardwareClass: "test",
   latencyBudgetMs: 40,
   threads: 1,
   cloud: CLOUD,
-});
+} as const satisfies PackOptions;
+const pack = (out: string, change: Partial<PackOptions> = {}, told: string[] = []) =>
+  packModel(join(folder, out), { ...options, ...change }, (line) => told.push(line));
 
 test("a package loads, passes its own golden frames, has a policy, and is the same bytes again (K2)", async () => {
-  const digest = await packModel(options("one"), () => {});
-  expect(await packModel(options("two"), () => {})).toBe(digest);
+  const digest = await pack("one");
+  expect(await pack("two")).toBe(digest);
   const pkg = await loadPackage(join(folder, "one"), { digest });
   expect(pkg.manifest).toMatchObject({ name: "edge-test", version: "1.2.3", latencyBudgetMs: 40 });
   expect(pkg.manifest.lineage.dataset).toBe("golden frames");
@@ -74,12 +79,42 @@ test("a package loads, passes its own golden frames, has a policy, and is the sa
 test("what cannot be packed is named, and nothing is left behind", async () => {
   const unknown = join(folder, "unknown.json");
   await writeFile(unknown, '{ "escalationShareMax": 0.2, "luck": 1 }');
-  await expect(packModel({ ...options("three"), policy: unknown }, () => {})).rejects.toThrow("luck");
+  await expect(pack("three", { policy: unknown })).rejects.toThrow("luck");
   const wrong = join(folder, "wrong");
   await mkdir(wrong);
   await writeFile(join(wrong, "labels.json"), '{ "a.jpg": "unicorn" }');
-  await expect(packModel({ ...options("three"), validation: wrong }, () => {})).rejects.toThrow("unicorn");
+  await expect(pack("three", { validation: wrong })).rejects.toThrow("unicorn");
+  const few = join(folder, "few.txt");
+  await writeFile(few, "cat\ndog\n");
+  await expect(pack("three", { labels: few })).rejects.toThrow(
+    /label count: "logits" has 10 classes, the labels file 2/,
+  );
+  const grey = join(folder, "grey.json");
+  const config = JSON.parse(await readFile(options.preprocess, "utf8")) as object;
+  await writeFile(
+    grey,
+    JSON.stringify({ ...config, do_convert_rgb: false, channel_order: "L", image_mean: 0, image_std: 1 }),
+  );
+  await expect(pack("three", { preprocess: grey })).rejects.toThrow(/"channel_order": "RGB"/);
+  await expect(pack("three", { model: options.labels })).rejects.toThrow(/no ONNX model/);
+  await expect(pack("three", { logits: "scores" })).rejects.toThrow(/--logits scores: .*"logits" \(float32/);
+  await expect(pack("three", { cloud: join(folder, "nowhere") })).rejects.toThrow(/nowhere/);
   await expect(readFile(join(folder, "three", "manifest.json"))).rejects.toThrow("ENOENT");
+});
+
+test("a model that sees nothing is not packed, and the usual mistake is named", async () => {
+  const shuffled = join(folder, "shuffled.json");
+  const labels = JSON.parse(await readFile(options.labels, "utf8")) as string[];
+  await writeFile(shuffled, JSON.stringify([...labels.slice(1), labels[0]]));
+  await expect(pack("three", { labels: shuffled, cloud: undefined })).rejects.toThrow(
+    /another order; this one fits: airplane, automobile/,
+  );
+  const raw = join(folder, "raw.json");
+  const config = JSON.parse(await readFile(options.preprocess, "utf8")) as object;
+  await writeFile(raw, JSON.stringify({ ...config, do_rescale: false, do_normalize: false }));
+  const told: string[] = [];
+  const refusal = await pack("raw", { preprocess: raw, cloud: undefined }, told).catch((error: Error) => error.message);
+  expect([refusal, ...told].join("\n")).toMatch(/pixels from 0 to 1|pixels from -1 to 1|ImageNet/);
 });
 
 test("the committed edge package's policy reads, and was learned against the committed cloud package", async () => {

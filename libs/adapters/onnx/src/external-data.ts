@@ -5,6 +5,8 @@
  * Reads only as much of the protocol buffer as leads to a tensor. What cannot be read here is said to be so, and not taken on
  * trust: another reader might see more in it.
  */
+import { fieldsOf, UnreadableMessage } from "./protobuf.ts";
+
 type Kind = "model" | "graph" | "node" | "attribute" | "function" | "training" | "sparse" | "tensor";
 
 /** Fields of onnx.proto3 that lead to a tensor, by number. */
@@ -29,53 +31,21 @@ export function placeOfTensors(model: Uint8Array): TensorPlace {
     const isOutside = find(Buffer.from(model.buffer, model.byteOffset, model.byteLength), "model", 0);
     return isOutside ? "outside" : "inside";
   } catch (error) {
-    if (error instanceof UnreadableModel) return "unreadable";
+    if (error instanceof UnreadableMessage) return "unreadable";
     throw error;
   }
 }
 
-class UnreadableModel extends Error {}
-
 function find(message: Buffer, kind: Kind, depth: number): boolean {
-  if (depth > DEPTH_MAX) throw new UnreadableModel("nested too deeply");
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let shift = 1; ; shift *= 128) {
-      const byte = message[at++];
-      if (byte === undefined) throw new UnreadableModel("cut short");
-      value += (byte & 0x7f) * shift;
-      if (byte < 0x80) return value;
-    }
-  };
-  while (at < message.length) {
-    const tag = varint();
-    const field = Math.floor(tag / 8);
-    switch (tag % 8) {
-      case 0: {
-        const value = varint();
-        if (kind === "tensor" && field === TENSOR.dataLocation && value !== 0) return true;
-        break;
-      }
-      case 1:
-        at += 8;
-        break;
-      case 2: {
-        const length = varint();
-        if (at + length > message.length) throw new UnreadableModel("cut short");
-        if (kind === "tensor" && field === TENSOR.externalData) return true;
-        const child = FIELDS[kind][field];
-        if (child !== undefined && find(message.subarray(at, at + length), child, depth + 1)) return true;
-        at += length;
-        break;
-      }
-      case 5:
-        at += 4;
-        break;
-      default:
-        throw new UnreadableModel(`wire type ${tag % 8}`);
-    }
+  if (depth > DEPTH_MAX) throw new UnreadableMessage("nested too deeply");
+  let isOutside = false;
+  // Every field is walked, also behind a finding: what cannot be read is not vouched for.
+  for (const { number, value, bytes } of fieldsOf(message)) {
+    if (kind === "tensor" && number === TENSOR.dataLocation && value !== 0) isOutside = true;
+    if (bytes === null) continue;
+    if (kind === "tensor" && number === TENSOR.externalData) isOutside = true;
+    const child = FIELDS[kind][number];
+    if (child !== undefined && find(bytes, child, depth + 1)) isOutside = true;
   }
-  if (at > message.length) throw new UnreadableModel("cut short");
-  return false;
+  return isOutside;
 }

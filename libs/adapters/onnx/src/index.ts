@@ -1,3 +1,4 @@
 export * from "./cores.ts";
 export * from "./golden.ts";
 export * from "./host.ts";
+export * from "./model-facts.ts";

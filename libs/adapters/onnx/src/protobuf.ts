@@ -1,0 +1,49 @@
+/** Walks the fields of a protocol buffer's message without a schema. What cannot be read is said to be so, not guessed. */
+
+export type Field = {
+  readonly number: number;
+  /** Of a varint; 0 otherwise. Exact up to 2^53. */
+  readonly value: number;
+  /** Of a length-delimited field: a message, text or packed numbers. */
+  readonly bytes: Buffer | null;
+};
+
+export class UnreadableMessage extends Error {}
+
+export function* fieldsOf(message: Buffer): Generator<Field> {
+  let at = 0;
+  const varint = (): number => {
+    let value = 0;
+    for (let shift = 1; ; shift *= 128) {
+      const byte = message[at++];
+      if (byte === undefined) throw new UnreadableMessage("cut short");
+      value += (byte & 0x7f) * shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < message.length) {
+    const tag = varint();
+    const number = Math.floor(tag / 8);
+    switch (tag % 8) {
+      case 0:
+        yield { number, value: varint(), bytes: null };
+        break;
+      case 1:
+        at += 8;
+        break;
+      case 2: {
+        const length = varint();
+        if (at + length > message.length) throw new UnreadableMessage("cut short");
+        yield { number, value: 0, bytes: message.subarray(at, at + length) };
+        at += length;
+        break;
+      }
+      case 5:
+        at += 4;
+        break;
+      default:
+        throw new UnreadableMessage(`wire type ${tag % 8}`);
+    }
+  }
+  if (at > message.length) throw new UnreadableMessage("cut short");
+}
