@@ -30,6 +30,14 @@ export const configSchema = z.strictObject({
       heartbeatMs: positive.default(15_000),
     })
     .prefault({}),
+  labels: z
+    .strictObject({
+      /** Labelled frames remembered, so that a label said twice is written once. */
+      rememberedMax: positive.max(10_000_000).default(200_000),
+      /** Frames worth a label that are kept in mind, of each kind: drawn samples, and disagreements of edge and cloud. */
+      candidatesMax: positive.max(1_000_000).default(5_000),
+    })
+    .prefault({}),
   scan: z
     .strictObject({
       /** Newest records of a partition that a search for one frame may read. */

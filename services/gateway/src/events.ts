@@ -73,3 +73,25 @@ export const frameSearched = defineEvent<{ topic: string; records: number; found
     value: (e) => e.ms,
   },
 });
+
+export const labelsStored = defineEvent<{ count: number }>({
+  name: "labels_stored",
+  level: "info",
+  message: (e) => `${e.count} labels stored`,
+  counter: {
+    name: "tributary_gateway_labels_total",
+    help: "Labels stored in ground-truth.v1",
+    value: (e) => e.count,
+  },
+});
+
+export const labelRefused = defineEvent<{ code: string; frameId: string }>({
+  name: "label_refused",
+  level: "info",
+  message: (e) => `the label of ${e.frameId} is refused: ${e.code}`,
+  counter: {
+    name: "tributary_gateway_labels_refused_total",
+    help: "Labels refused, by reason",
+    labels: ["code"],
+  },
+});

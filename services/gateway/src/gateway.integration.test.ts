@@ -1,7 +1,7 @@
 /** The gateway as it is deployed: its own process and a real Kafka, seen through plain HTTP. */
 import { scryptSync } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { type FinalAnswer, type Topic, topics } from "@tributary/contracts";
+import { type FinalAnswer, type GroundTruth, type Topic, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import {
   type SpawnedService,
@@ -225,6 +225,97 @@ test("an explanation joins everything Kafka has of a frame", async () => {
   expect(nothing).toMatchObject({ status: 404, body: { code: "frame-unknown" } });
 });
 
+describe("labels", () => {
+  const deviceId = "labelled";
+  const label = (seq: number, text: string | null, more: object = {}) => ({
+    frameId: frameIdOf(deviceId, seq),
+    label: text,
+    ...more,
+  });
+  const stored = async () => {
+    const { name, codec } = topics.groundTruth;
+    const partition = partitionOf(deviceId, PARTITIONS);
+    const { earliest, next } = await reader.offsets(name, partition);
+    const found: GroundTruth[] = [];
+    if (earliest === next) return found;
+    for await (const { value } of reader.read(name, partition, { until: next })) {
+      if (value !== null) found.push(codec.decodeConfluent(value));
+    }
+    return found;
+  };
+
+  test("are stored once, each bad one is named, and the good ones of its batch are taken (B1, B2, B3)", async () => {
+    const policy = somePolicy();
+    await put(topics.policies, "labels", policy);
+    const { policyVersion, modelDigest } = policy;
+    const both = { policyVersion, modelDigest };
+    await put(topics.frames, deviceId, someFrame({ deviceId, frameSeq: 1n }));
+    await answer(deviceId, [
+      { frameSeq: 1n, sampleDrawn: true, ...both },
+      { frameSeq: 2n, edgeLabel: "cat", cloudLabel: "dog", source: "CLOUD", settledBy: "CLOUD_ANSWER", ...both },
+      { frameSeq: 3n, ...both },
+    ]);
+    const next = () => call("/api/v1/labels/next").then(({ body }) => body.items.filter(isOurs));
+    const isOurs = (item: { frameId: string }) => item.frameId.startsWith(`${deviceId}:`);
+    const items = await waitFor(async () => ((await next()).length === 2 ? next() : undefined), { what: "the frames" });
+    expect(items).toMatchObject([
+      { why: "SAMPLE", frameId: frameIdOf(deviceId, 1), classes: policy.labels },
+      { why: "DISAGREEMENT", answer: { edgeLabel: "cat", cloudLabel: "dog" } },
+    ]);
+    const picture = await fetch(base + items[0].image);
+    expect([picture.status, picture.headers.get("content-type")]).toEqual([200, "image/jpeg"]);
+    expect(await call(items[1].image)).toMatchObject({ status: 404, body: { code: "picture-unknown" } });
+    // The frames left the memory of recent answers: they are found in Kafka.
+    const others = [91n, 92n, 93n, 94n].map((frameSeq) => ({ frameSeq }));
+    await answer("elsewhere", others);
+    await waitFor(async () => (await call("/api/v1/classifications?deviceId=elsewhere")).body.items.length === 4, {
+      what: "the others",
+    });
+
+    const labels = [
+      label(1, "cat", { labelledBy: "ada", labelledAt: "2026-01-02T03:04:05Z" }),
+      label(999, "cat"),
+      { frameId: "nonsense", label: "cat" },
+      label(2, "zebra"),
+      label(2, "dog"),
+      label(3, null, { comment: "too dark" }),
+    ];
+    const refused = [
+      { index: 1, code: "frame-unknown" },
+      { index: 2, code: "frame-id-malformed" },
+      { index: 3, code: "label-unknown" },
+    ];
+    expect((await post("/api/v1/labels", { labels, dryRun: true })).body).toMatchObject({ accepted: 3, refused });
+    expect(await stored()).toEqual([]);
+    const taken = await post("/api/v1/labels", { labels });
+    expect(taken).toMatchObject({ status: 200, body: { accepted: 3, repeated: 0, unchecked: 0, refused } });
+    expect(await stored()).toMatchObject([
+      { frameSeq: 1n, label: "cat", source: "PERSON", labelledBy: "ada", labelledAt: 1767323045000 },
+      { frameSeq: 2n, label: "dog" },
+      { frameSeq: 3n, label: null, comment: "too dark" },
+    ]);
+    expect(await next()).toEqual([]);
+
+    const again = await post("/api/v1/labels", { labels: [...labels, label(1, "dog")] });
+    expect(again.body).toMatchObject({ accepted: 1, repeated: 3 });
+    const unknown = await post("/api/v1/labels", { labels: [label(999, "cat")], allowUnknown: true });
+    expect(unknown.body).toMatchObject({ accepted: 1, unchecked: 1, refused: [] });
+    expect(await stored()).toHaveLength(5);
+    const { body } = await call("/metrics");
+    expect(body).toMatch(/tributary_gateway_labels_refused_total\{code="frame-unknown"\} 3/);
+  }, 30_000);
+
+  test("batches that cannot be read are refused whole", async () => {
+    const { body } = await post("/api/v1/labels", { labels: [{ frameId: "x", label: 7, why: "" }], force: true });
+    expect(body.errors.map((e: { where: string }) => e.where).sort()).toEqual([
+      "body.force",
+      "body.labels.0.label",
+      "body.labels.0.why",
+    ]);
+    expect((await post("/api/v1/labels", { labels: [] })).status).toBe(400);
+  });
+});
+
 describe("refusals", () => {
   test("are problem details that name every wrong part", async () => {
     const wrong = await call("/api/v1/classifications?colour=red&limit=0");
@@ -276,6 +367,9 @@ test("OpenAPI describes every path that is served", async () => {
     "/api/v1/devices",
     "/api/v1/devices/{deviceId}",
     "/api/v1/frames/{frameId}/explanation",
+    "/api/v1/frames/{frameId}/image",
+    "/api/v1/labels",
+    "/api/v1/labels/next",
     "/api/v1/policies",
     "/api/v1/policies/{key}",
     "/health/live",

@@ -14,6 +14,8 @@ import { FramesController } from "./frames/frames.controller.ts";
 import { Gateway } from "./gateway.ts";
 import { AuthGuard } from "./http/auth.guard.ts";
 import { ProblemFilter } from "./http/problem.filter.ts";
+import { LabelsController } from "./labels/labels.controller.ts";
+import { Labels } from "./labels/labels.ts";
 import { PoliciesController } from "./policies/policies.controller.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
 import { REGISTRY, RegistryController } from "./registry/registry.controller.ts";
@@ -25,7 +27,14 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
   static of(gateway: Gateway, config: GatewayConfig, telemetry: Telemetry): DynamicModule {
     return {
       module: GatewayModule,
-      controllers: [AnswersController, DevicesController, PoliciesController, FramesController, RegistryController],
+      controllers: [
+        AnswersController,
+        DevicesController,
+        PoliciesController,
+        FramesController,
+        LabelsController,
+        RegistryController,
+      ],
       providers: [
         { provide: Gateway, useValue: gateway },
         { provide: AnswerRing, useValue: gateway.ring },
@@ -33,6 +42,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: DeviceTable, useValue: gateway.devices },
         { provide: PolicyTable, useValue: gateway.policies },
         { provide: Registrar, useValue: gateway.registrar },
+        { provide: Labels, useValue: gateway.labels },
         { provide: ExplainSources, useValue: gateway.explained },
         { provide: REGISTRY, useValue: registryOf(config.kafka.prefix) },
         { provide: APP_GUARD, useValue: new AuthGuard({ tokens: config.auth.tokens, health: () => gateway.health }) },

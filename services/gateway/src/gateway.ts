@@ -16,6 +16,9 @@ import { clientDropped } from "./events.ts";
 import type { FollowContext } from "./follower.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FrameSearch, type SearchOptions } from "./frames/search.ts";
+import { LabelCandidates } from "./labels/candidates.ts";
+import { LabelTable } from "./labels/label-table.ts";
+import { Labels } from "./labels/labels.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
 
 export type GatewayOptions = {
@@ -34,6 +37,9 @@ export class Gateway {
   readonly policies = new PolicyTable();
   readonly registrar: Registrar;
   readonly explained: ExplainSources;
+  readonly labels: Labels;
+  readonly #labelTable: LabelTable;
+  readonly #candidates: LabelCandidates;
   readonly #options: GatewayOptions;
   readonly #stop = new AbortController();
   #ended: Promise<unknown> = Promise.resolve();
@@ -47,6 +53,16 @@ export class Gateway {
     this.registrar = new Registrar({ table: this.devices, sink, clock, telemetry });
     const search = new FrameSearch({ reader, clock, telemetry, limits: config.scan });
     this.explained = new ExplainSources(search, this.ring, this.policies);
+    const { candidatesMax, rememberedMax } = config.labels;
+    const candidates = new LabelCandidates(candidatesMax);
+    const table = new LabelTable(rememberedMax, (frameId) => candidates.drop(frameId));
+    this.#candidates = candidates;
+    this.#labelTable = table;
+    this.labels = new Labels({ explained: this.explained, table, candidates, sink, clock, telemetry });
+    telemetry.gauge(
+      { name: "tributary_gateway_label_candidates", help: "Frames worth a person's label" },
+      () => candidates.count,
+    );
     telemetry.gauge(
       { name: "tributary_gateway_event_clients", help: "Event clients now" },
       () => this.subscribers.count,
@@ -67,12 +83,16 @@ export class Gateway {
       await Promise.all([
         this.devices.follow(context),
         this.policies.follow(context),
+        this.#labelTable.follow(context),
         tailAnswers(context, {
           ring: this.ring,
           subscribers: this.subscribers,
           telemetry,
           backlogRecordsMax: config.answers.backlogRecordsMax,
           onSeen: (deviceId, at) => this.devices.seen(deviceId, at),
+          onAnswer: (answer) => {
+            if (!this.#labelTable.has(answer.frameId)) this.#candidates.offer(answer);
+          },
         }),
       ])
     ).flat();

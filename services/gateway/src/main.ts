@@ -1,9 +1,13 @@
+import type { NestExpressApplication } from "@nestjs/platform-express";
 import { KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { runService } from "@tributary/service-kit";
 import { checkConfig, configSchema } from "./config.ts";
 import { GatewayModule } from "./gateway.module.ts";
 import { Gateway } from "./gateway.ts";
 import { serveOpenApi } from "./openapi.ts";
+
+/** The largest batch of labels with a comment each. */
+const BODY_BYTES_MAX = 2 * 1024 * 1024;
 
 void runService({
   name: "gateway",
@@ -23,5 +27,8 @@ void runService({
     health.add("topics", () => gateway.health);
     return GatewayModule.of(gateway, config, telemetry);
   },
-  prepare: (app, { config }) => serveOpenApi(app, config.auth.tokens.length > 0),
+  prepare: (app, { config }) => {
+    (app as NestExpressApplication).useBodyParser("json", { limit: BODY_BYTES_MAX });
+    serveOpenApi(app, config.auth.tokens.length > 0);
+  },
 });

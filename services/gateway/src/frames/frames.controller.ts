@@ -1,8 +1,8 @@
-import { Controller, Get, Param } from "@nestjs/common";
-import { ApiOperation, ApiTags } from "@nestjs/swagger";
+import { Controller, Get, Header, Param, StreamableFile } from "@nestjs/common";
+import { ApiOperation, ApiProduces, ApiTags } from "@nestjs/swagger";
 import { Answers, FrameIdParam, Problems } from "../http/api-doc.ts";
 import { frameIdOf } from "../http/validated.ts";
-import { ExplainSources, explain } from "./explain.ts";
+import { ExplainSources, explain, findPicture } from "./explain.ts";
 import { explanationSchema } from "./explanation.ts";
 
 @ApiTags("frames")
@@ -17,5 +17,15 @@ export class FramesController {
   @Problems([400, "frame-id-malformed"], [404, "frame-unknown"], [503, "search-busy"])
   explanation(@Param("frameId") frameId: string) {
     return explain(this.sources, frameIdOf(frameId));
+  }
+
+  @Get(":frameId/image")
+  @ApiOperation({ summary: "The JPEG of a sent frame, as the camera gave it, while Kafka keeps it." })
+  @FrameIdParam()
+  @ApiProduces("image/jpeg")
+  @Header("x-content-type-options", "nosniff")
+  @Problems([400, "frame-id-malformed"], [404, "picture-unknown"], [503, "search-busy"])
+  async image(@Param("frameId") frameId: string) {
+    return new StreamableFile(await findPicture(this.sources, frameIdOf(frameId)), { type: "image/jpeg" });
   }
 }

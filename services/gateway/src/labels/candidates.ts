@@ -1,0 +1,56 @@
+/**
+ * Frames that are worth a person's label, newest first within each kind.
+ *
+ * N1. Drawn samples come first: their draw does not depend on what a model says of them, so their labels count for all
+ *     frames. Then frames of which edge and cloud say different things.
+ * N2. At most `framesMax` of each kind; the oldest leave first (G9), as Kafka forgets their pictures anyway.
+ */
+import type { Answer } from "../answers/answer.ts";
+
+export type Why = "SAMPLE" | "DISAGREEMENT";
+export type Candidate = { readonly why: Why; readonly answer: Answer };
+
+export class LabelCandidates {
+  readonly #framesMax: number;
+  readonly #kinds: Readonly<Record<Why, Map<string, Answer>>> = { SAMPLE: new Map(), DISAGREEMENT: new Map() };
+
+  constructor(framesMax: number) {
+    this.#framesMax = framesMax;
+  }
+
+  get count(): number {
+    return this.#kinds.SAMPLE.size + this.#kinds.DISAGREEMENT.size;
+  }
+
+  /** A frame's final answer. */
+  offer(answer: Answer): void {
+    const why = whyOf(answer);
+    if (why === undefined) return;
+    const kind = this.#kinds[why];
+    kind.set(answer.frameId, answer);
+    const oldest = kind.keys().next();
+    if (kind.size > this.#framesMax && !oldest.done) kind.delete(oldest.value); // N2
+  }
+
+  /** It has its label. */
+  drop(frameId: string): void {
+    for (const kind of Object.values(this.#kinds)) kind.delete(frameId);
+  }
+
+  next(filter: { readonly deviceId?: string | undefined; readonly why?: Why | undefined }, limit: number): Candidate[] {
+    const found: Candidate[] = [];
+    for (const why of ["SAMPLE", "DISAGREEMENT"] as const) {
+      if (filter.why !== undefined && filter.why !== why) continue;
+      for (const answer of [...this.#kinds[why].values()].reverse()) {
+        if (found.length >= limit) return found;
+        if (filter.deviceId === undefined || answer.deviceId === filter.deviceId) found.push({ why, answer }); // N1
+      }
+    }
+    return found;
+  }
+}
+
+function whyOf(answer: Answer): Why | undefined {
+  if (answer.sampleDrawn) return "SAMPLE";
+  return answer.cloudLabel !== null && answer.cloudLabel !== answer.edgeLabel ? "DISAGREEMENT" : undefined;
+}

@@ -1,0 +1,62 @@
+/**
+ * Whether a label can be taken: pure.
+ *
+ * L1. A label is of a frame that has a final answer, unless the sender takes it upon himself (`allowUnknown`).
+ * L2. Its class is one of the frame's model or what the cloud said of it; where the model's classes are not known here,
+ *     any class is.
+ */
+import type { Answer } from "../answers/answer.ts";
+import type { Label, LabelRefusal } from "./label.ts";
+
+/** What a search for the frame's answer came to; `bounded`: it ended at its limits, the frame may be there. */
+export type Sought = { readonly kind: "found"; readonly answer: Answer } | { readonly kind: "absent" | "bounded" };
+
+export type LabelVerdict =
+  | { readonly kind: "take"; readonly checked: boolean }
+  | { readonly kind: "refuse"; readonly code: LabelRefusal; readonly message: string };
+
+export function judgeLabel(
+  { frameId, label }: Pick<Label, "frameId" | "label">,
+  sought: Sought,
+  classes: readonly string[] | undefined,
+  allowUnknown: boolean,
+): LabelVerdict {
+  if (label?.trim() === "") {
+    return refuse("label-empty", `The label of ${frameId} is empty; null says that it cannot be labelled.`);
+  }
+  if (sought.kind !== "found") {
+    if (allowUnknown) return { kind: "take", checked: false }; // L1
+    return sought.kind === "bounded"
+      ? refuse(
+          "frame-search-bounded",
+          `${frameId} was not found before the search's limits (scan.recordsMax, scan.msMax). Try again, or allow unknown frames.`,
+        )
+      : refuse(
+          "frame-unknown",
+          `${frameId} has no final answer in what Kafka retains. Check the id, or allow unknown frames.`,
+        );
+  }
+  if (label === null || classes === undefined || classes.includes(label) || label === sought.answer.cloudLabel) {
+    return { kind: "take", checked: true };
+  }
+  const near = nearest(label, classes);
+  const hint = near === undefined ? `Its classes: ${shownClasses(classes)}.` : `Did you mean "${near}"?`;
+  return refuse("label-unknown", `"${label}" is no class of the model that saw ${frameId}. ${hint}`); // L2
+}
+
+const refuse = (code: LabelRefusal, message: string): LabelVerdict => ({ kind: "refuse", code, message });
+
+const CLASSES_SHOWN = 20;
+const shownClasses = (classes: readonly string[]): string =>
+  classes.slice(0, CLASSES_SHOWN).join(", ") + (classes.length > CLASSES_SHOWN ? `, … (${classes.length})` : "");
+
+/** A class that differs in case or spaces only, or begins alike. */
+function nearest(label: string, classes: readonly string[]): string | undefined {
+  const bare = (text: string) => text.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "");
+  const wanted = bare(label);
+  if (wanted === "") return undefined;
+  return (
+    classes.find((name) => bare(name) === wanted) ??
+    classes.find((name) => wanted.length >= 3 && (bare(name).startsWith(wanted) || wanted.startsWith(bare(name))))
+  );
+}

@@ -1,0 +1,147 @@
+/**
+ * Takes labels into ground-truth.v1.
+ *
+ * B1. A bad label does not cost its batch: each is judged alone, refused by name, and counted.
+ * B2. What is called accepted is stored by Kafka (acks of all in-sync replicas), in the order of the batch.
+ * B3. Of a frame named twice in one batch the later label holds; what is said already is not written again.
+ */
+import { type GroundTruth, topics } from "@tributary/contracts";
+import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
+import { type Clock, Failure, type FrameId, formatFrameId, parseFrameId } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import type { Answer } from "../answers/answer.ts";
+import { labelRefused, labelsStored } from "../events.ts";
+import { type ExplainSources, findAnswers } from "../frames/explain.ts";
+import { Problem } from "../http/problem.ts";
+import type { LabelCandidates } from "./candidates.ts";
+import { judgeLabel, type LabelVerdict, type Sought } from "./check-label.ts";
+import type { Label, LabelBatch, LabelResult, NextLabel } from "./label.ts";
+import type { LabelTable } from "./label-table.ts";
+
+export type LabelsOptions = {
+  readonly explained: ExplainSources;
+  readonly table: LabelTable;
+  readonly candidates: LabelCandidates;
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+};
+
+type Read = { readonly label: Label; readonly id: FrameId | undefined; readonly frameId: string };
+
+export class Labels {
+  readonly #options: LabelsOptions;
+
+  constructor(options: LabelsOptions) {
+    this.#options = options;
+  }
+
+  async take({ labels, allowUnknown, dryRun }: LabelBatch): Promise<LabelResult> {
+    const { table } = this.#options;
+    const read = labels.map(readLabel);
+    const found = await this.#seek(read.flatMap(({ id }) => id ?? []));
+    const last = new Map(read.map(({ frameId }, index) => [frameId, index])); // B3
+    const refused: LabelResult["refused"] = [];
+    const truths: GroundTruth[] = [];
+    let [repeated, unchecked] = [0, 0];
+    for (const [index, { label, id, frameId }] of read.entries()) {
+      const verdict = id === undefined ? malformed(label.frameId) : this.#judge(label, found(frameId), allowUnknown);
+      if (verdict.kind === "refuse") {
+        refused.push({ index, frameId: label.frameId, code: verdict.code, message: verdict.message });
+        this.#options.telemetry.emit(labelRefused, { code: verdict.code, frameId: label.frameId });
+      } else if (last.get(frameId) !== index || table.says(frameId, label.label, label.source)) repeated++;
+      else if (id !== undefined) {
+        truths.push(this.#truthOf(label, id));
+        if (!verdict.checked) unchecked++;
+      }
+    }
+    if (!dryRun) await this.#store(truths);
+    return { accepted: truths.length, repeated, unchecked, refused };
+  }
+
+  next(filter: Parameters<LabelCandidates["next"]>[0], limit: number): NextLabel[] {
+    return this.#options.candidates.next(filter, limit).map(({ why, answer }) => ({
+      frameId: answer.frameId,
+      why,
+      classes: [...(this.#classesOf(answer) ?? [])],
+      image: `/api/v1/frames/${encodeURIComponent(answer.frameId)}/image`,
+      answer,
+    }));
+  }
+
+  #judge(label: Label, sought: Sought, allowUnknown: boolean): LabelVerdict {
+    const classes = sought.kind === "found" ? this.#classesOf(sought.answer) : undefined;
+    return judgeLabel(label, sought, classes, allowUnknown);
+  }
+
+  #classesOf({ policyVersion, modelDigest }: Answer): readonly string[] | undefined {
+    const { policies } = this.#options.explained;
+    const policy =
+      policies.version(policyVersion) ?? policies.list().find((one) => one.policy.modelDigest === modelDigest)?.policy;
+    return policy?.labels;
+  }
+
+  async #seek(ids: readonly FrameId[]): Promise<(frameId: string) => Sought> {
+    const { answers, bounded } = await findAnswers(this.#options.explained, ids);
+    return (frameId) => {
+      const answer = answers.get(frameId);
+      if (answer !== undefined) return { kind: "found", answer };
+      return { kind: bounded.has(frameId) ? "bounded" : "absent" };
+    };
+  }
+
+  #truthOf(label: Label, id: FrameId): GroundTruth {
+    const { source, labelledBy, labelSet, comment } = label;
+    const labelledAt = label.labelledAt === undefined ? this.#options.clock.now() : Date.parse(label.labelledAt);
+    return { ...id, label: label.label, source, labelledBy, labelledAt, labelSet, comment };
+  }
+
+  async #store(truths: readonly GroundTruth[]): Promise<void> {
+    const { sink, table, telemetry, clock } = this.#options;
+    if (truths.length === 0) return;
+    try {
+      await sink.send(truths.map((truth) => recordOf(truth, clock.now()))); // B2
+    } catch (error) {
+      throw new Problem(
+        503,
+        "kafka-unavailable",
+        "retry",
+        "Kafka did not store the labels; some may be in force. Send them again: what is said already is not written twice.",
+        { cause: error },
+      );
+    }
+    for (const truth of truths) table.add(truth);
+    telemetry.emit(labelsStored, { count: truths.length });
+  }
+}
+
+function readLabel(label: Label): Read {
+  try {
+    const id = parseFrameId(label.frameId);
+    return { label, id, frameId: formatFrameId(id) };
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return { label, id: undefined, frameId: label.frameId };
+  }
+}
+
+const malformed = (frameId: string): LabelVerdict => ({
+  kind: "refuse",
+  code: "frame-id-malformed",
+  message: `"${frameId}" is not a frame id: expected deviceId:bootId:cameraId:frameSeq, e.g. cam-01:5497558138881:front:17`,
+});
+
+function recordOf(truth: GroundTruth, now: number): OutRecord {
+  const { name: topic, codec } = topics.groundTruth;
+  return {
+    topic,
+    key: truth.deviceId,
+    value: codec.encodeConfluent(truth),
+    headers: cloudEventHeaders({
+      id: `${formatFrameId(truth)}:label:${truth.labelledAt}`,
+      source: "/tributary/gateway",
+      type: `tributary.v1.${codec.name}`,
+      time: now,
+    }),
+  };
+}
