@@ -112,6 +112,7 @@ export async function startAgent(
     feed,
     tally,
     telemetry,
+    onAcks: (bootId, stream, ranges) => outbox.confirmed(bootId, stream, ranges),
     onPolicy: (bytes, isNew) => {
       outbox.keepPolicy(bytes);
       if (!isNew) return;
@@ -132,6 +133,7 @@ export async function startAgent(
       },
       onPolicy: (payload) => downlink.policy(payload),
       onResults: (payload) => downlink.results(payload),
+      onAcks: (payload) => downlink.acks(payload),
     },
     clock,
     Math.random,

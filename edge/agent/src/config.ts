@@ -69,6 +69,11 @@ export const agentConfig = z
       url: z.string().regex(/^mqtts?:\/\/[^\s]+$/, "expected mqtt://host:port or mqtts://host:port"),
       password: z.string().min(1),
       prefix: z.string().min(1).default("tributary"),
+      /** What lets a record be deleted: the broker's PUBACK, which the embedded bridge sends once Kafka has it; or, with a
+       * broker that is not ours, what the bridges say on down/acks. */
+      acks: z.enum(["puback", "kafka"]).default("puback"),
+      /** With acks: kafka. A record that is not named for so long is sent again; the wait grows while none is. */
+      ackTimeoutMs: whole(200, 600_000).default(15_000),
       keepaliveSeconds: whole(5, 3_600).default(30),
       connectTimeoutMs: whole(100, 120_000).default(10_000),
       backoff: z

@@ -1,10 +1,11 @@
-/** What comes down: a routing policy, retained, and the final answers of sent frames. A message that cannot be used changes
+/** What comes down: a routing policy, retained, the final answers of sent frames, and what Kafka has. A message that cannot be used changes
  * nothing, is named and counted. */
-import { Classifications, ContractError } from "@tributary/contracts";
+import { Classifications, ContractError, DeviceAcks, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { AnswerFeed } from "./answer-feed.ts";
 import * as events from "./events.ts";
+import type { SeqRange } from "./outbox/rows.ts";
 import type { PolicyKeeper } from "./policy-keeper.ts";
 import type { Tally } from "./tally.ts";
 
@@ -14,6 +15,7 @@ export type DownlinkPorts = {
   readonly feed: AnswerFeed;
   readonly tally: Tally;
   readonly telemetry: Telemetry;
+  readonly onAcks: (bootId: bigint, stream: UplinkStream, ranges: readonly SeqRange[]) => void;
   /** The policy is one to keep, null: none is; `isNew` when it differs from the one in force. */
   readonly onPolicy: (bytes: Buffer | null, isNew: boolean) => void;
 };
@@ -50,7 +52,18 @@ export class Downlink {
     });
   }
 
-  #use(channel: "policy" | "results", act: () => void): void {
+  acks(payload: Buffer): void {
+    this.#use("acks", () => {
+      const { deviceId, bootId, stream, ranges } = DeviceAcks.decodeSingleObject(payload);
+      if (deviceId !== this.#ports.deviceId) throw new Failure("acks-of-another", "give-up", `they are ${deviceId}'s`);
+      if (!Object.hasOwn(uplinkStreams, stream)) throw new Failure("acks-stream-unknown", "give-up", stream);
+      const numbers = ranges.map(({ first, last }) => ({ first: Number(first), last: Number(last) }));
+      this.#ports.telemetry.emit(events.recordsConfirmed, { stream, ranges: ranges.length });
+      this.#ports.onAcks(bootId, stream as UplinkStream, numbers);
+    });
+  }
+
+  #use(channel: "policy" | "results" | "acks", act: () => void): void {
     try {
       act();
     } catch (error) {

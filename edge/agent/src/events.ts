@@ -109,6 +109,13 @@ export const policyApplied = defineEvent<{ policyVersion: string; from: string }
   counter: { name: "tributary_agent_policies_total", help: "Routing policies applied", labels: ["from"] },
 });
 
+export const recordsConfirmed = defineEvent<{ stream: string; ranges: number }>({
+  name: "records_confirmed",
+  level: "trace",
+  message: (e) => `${e.stream}: Kafka has ${e.ranges} ranges`,
+  counter: { name: "tributary_agent_acks_total", help: "Messages that told what Kafka has", labels: ["stream"] },
+});
+
 export const downlinkRefused = defineEvent<{ channel: string; code: string; reason: string }>({
   name: "downlink_refused",
   level: "warn",

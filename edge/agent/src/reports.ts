@@ -3,7 +3,7 @@
  *
  * Without room in the outbox (X1), nothing is lost but punctuality: the window stays open and the state is told later.
  */
-import { Classifications, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
+import { Classifications, DeviceAcks, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
 import type { Inference, ModelPackage } from "@tributary/inference";
 import type { AgentConfig } from "./config.ts";
 import { monotonicMs } from "./device-time.ts";
@@ -88,6 +88,8 @@ export class Reports {
     const { config, pkg, outbox } = this.#ports;
     this.#untold = outbox.hasRoomForReports ? undefined : policyVersion;
     if (this.#untold !== undefined) return;
+    // Who waits for down/acks says so: a bridge warns of devices behind a foreign broker that do not.
+    const accepted = [RoutingPolicy, Classifications, ...(config.mqtt.acks === "kafka" ? [DeviceAcks] : [])];
     const slot = { modelDigest: pkg.digest, modelName: pkg.manifest.name, modelVersion: pkg.manifest.version };
     this.#append("reported", {
       agentVersion: AGENT_VERSION,
@@ -95,7 +97,7 @@ export class Reports {
       generation: 0n,
       slots: { [PERCEPTION]: slot },
       policyVersion,
-      acceptedSchemas: [RoutingPolicy, Classifications].flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
+      acceptedSchemas: accepted.flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
       cameras: config.cameras.map(({ id }) => id),
     } satisfies Omit<DeviceReported, "deviceId" | "bootId" | "seq" | "clockState">);
   }

@@ -16,6 +16,7 @@ export type UplinkPorts = {
   readonly settled: (key: RecordKey, acked: boolean, epoch: number) => void;
   readonly onPolicy: (payload: Buffer) => void;
   readonly onResults: (payload: Buffer) => void;
+  readonly onAcks: (payload: Buffer) => void;
   readonly onOnline: (connections: number) => void;
   readonly onOffline: (offline: { reason: string; refused: boolean; retryMs: number }) => void;
   readonly onSettled: (settled: { stream: string; acked: boolean; bytes: number }) => void;
@@ -46,7 +47,11 @@ export class Uplink {
         connectTimeoutMs: mqtt.connectTimeoutMs,
         backoff: mqtt.backoff,
         availabilityTopic: this.#topics.availability(deviceId),
-        subscriptions: [this.#topics.policy(deviceId), this.#topics.results(deviceId)],
+        subscriptions: [
+          this.#topics.policy(deviceId),
+          this.#topics.results(deviceId),
+          ...(mqtt.acks === "kafka" ? [this.#topics.acks(deviceId)] : []),
+        ],
       },
       {
         onOnline: () => {
@@ -62,6 +67,7 @@ export class Uplink {
         onMessage: (topic, payload) => {
           if (topic === this.#topics.policy(deviceId)) ports.onPolicy(payload);
           else if (topic === this.#topics.results(deviceId)) ports.onResults(payload);
+          else if (topic === this.#topics.acks(deviceId)) ports.onAcks(payload);
         },
       },
       clock,

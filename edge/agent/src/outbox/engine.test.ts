@@ -10,6 +10,7 @@ import { type Random, seededRandom } from "@tributary/kernel";
 import { type AgelessRecord, agelessRecord, frameItem, limits } from "../testing/items.ts";
 import type { DeviceTime } from "./age.ts";
 import { OutboxEngine } from "./engine.ts";
+import { SPAN_MAX } from "./flight.ts";
 import type { FrameItem, FromOutbox, OutboxLimits, RecordKey } from "./rows.ts";
 
 // Here a process dies, not the power: memory will do, and is not slowed by other tests' disks.
@@ -38,6 +39,9 @@ class World {
   #wire: Sent[] = [];
   #bootIds = new Map<number, string>();
   dropped = 0;
+  /** Of records the broker took, those that reach Kafka at all, and of these those whose acknowledgement reaches the device. */
+  kafkaShare = 1;
+  acksShare = 1;
 
   constructor(seed: number, changed: Partial<OutboxLimits> = {}) {
     this.random = seededRandom(seed);
@@ -88,8 +92,12 @@ class World {
   deliver(count = this.#wire.length, acked = 1): void {
     for (const { key, payload, epoch } of this.#wire.splice(0, count)) {
       const bootId = this.#bootIds.get(key.boot) ?? "";
-      this.received.push({ key, bytes: Buffer.from(payload).toString("latin1"), bootId });
+      const isStored = this.limits.confirmMs === null || this.random() < this.kafkaShare;
+      if (isStored) this.received.push({ key, bytes: Buffer.from(payload).toString("latin1"), bootId });
       if (this.random() < acked) this.engine.receive({ kind: "settled", key, acked: true, epoch });
+      if (!isStored || this.limits.confirmMs === null || this.random() >= this.acksShare) continue;
+      const ranges = [{ first: key.seq, last: key.seq }];
+      this.engine.receive({ kind: "confirmed", bootId: BigInt(bootId), stream: key.stream, ranges });
     }
   }
 
@@ -121,7 +129,7 @@ class World {
 }
 
 /** What the broker must have seen of all that was committed. */
-function judge(world: World): readonly string[] {
+function judge(world: World, isOrdered = true): readonly string[] {
   const wrong: string[] = [];
   const contentOf = new Map<string, AgelessRecord>();
   const seqsOf = new Map<string, number[]>();
@@ -154,7 +162,8 @@ function judge(world: World): readonly string[] {
   }
   for (const [stream, seqs] of seqsOf) {
     // G3: first arrivals are 1, 2, 3, ... without a gap.
-    if (seqs.some((seq, i) => seq !== i + 1)) wrong.push(`${stream}: arrived as ${seqs.join(" ")}`);
+    const expected = isOrdered ? seqs : [...seqs].sort((a, b) => a - b);
+    if (expected.some((seq, i) => seq !== i + 1)) wrong.push(`${stream}: arrived as ${seqs.join(" ")}`);
   }
   for (const [frame, item] of world.committed) {
     const escalation = predicted.get(frame);
@@ -239,6 +248,52 @@ describe("outbox engine", () => {
       expect(world.dropped).toBeGreaterThan(0);
     },
   );
+
+  test.each(Array.from({ length: 15 }, (_, i) => i + 200))(
+    "seed %i: where PUBACK is not Kafka's word, what the broker loses is sent again until Kafka has it",
+    (seed) => {
+      const world = new World(seed, { confirmMs: 2_000 });
+      world.kafkaShare = 0.6;
+      world.acksShare = 0.7;
+      live(world, 250);
+      drain(world);
+      world.kafkaShare = world.acksShare = 1;
+      drain(world);
+      expect(world.committed.size).toBeGreaterThan(50);
+      expect(judge(world, false)).toEqual([]);
+      expect(world.engine.stats()).toMatchObject({ frames: 0, predictions: 0, unacked: 0, bytes: 0 });
+    },
+  );
+
+  test("PUBACK alone deletes nothing there, and what is out never spans more than consumers remember", () => {
+    const world = new World(300, { confirmMs: 1_000, batchMax: 1, batchWaitMs: 0 });
+    world.kafkaShare = 0;
+    world.connect();
+    for (let i = 1; i <= 2 * SPAN_MAX; i++) world.append([frameItem({ captured: world.time(), frameSeq: i })]);
+    for (let i = 0; i < 400; i++) {
+      world.nowMs += 1;
+      world.engine.tick();
+      world.deliver();
+    }
+    expect(world.engine.stats()).toMatchObject({ unacked: SPAN_MAX, predictions: SPAN_MAX });
+    world.kafkaShare = 1;
+    world.nowMs += 1_000;
+    drain(world);
+    expect(judge(world, false)).toEqual([]);
+    expect(world.engine.stats()).toMatchObject({ unacked: 0, predictions: 0, bytes: 0 });
+  });
+
+  test("acknowledgements of what never left, of other boots and beyond all numbers change nothing", () => {
+    const world = new World(301, { confirmMs: 1_000 });
+    world.append([frameItem({ captured: world.time(), frameSeq: 1, reason: "PRIORITY" })]);
+    world.engine.tick();
+    const everything = [{ first: 0, last: Number.MAX_SAFE_INTEGER }];
+    for (const bootId of [BigInt(world.bootId), 5n])
+      world.engine.receive({ kind: "confirmed", bootId, stream: "frames", ranges: everything });
+    drain(world);
+    expect(judge(world, false)).toEqual([]);
+    expect(world.received.map(({ key }) => key.stream).sort()).toEqual(["frames", "predictions"]);
+  });
 
   test("an expired frame leaves as a prediction only; a drawn one keeps its image", () => {
     const world = new World(1_000);

@@ -4,7 +4,8 @@
  *
  * O1. What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2), only older: its
  *     ages go on, or the router would take a late frame for a fresh one.
- * O2. A row goes only on the broker's acknowledgement, or when policy drops it (G1, G9).
+ * O2. A row goes only when Kafka has it, or when policy drops it (G1, G9). The broker's PUBACK says so where the bridge is the
+ *     broker; elsewhere it frees the window alone, and `confirmed` says so (W5).
  * O3. On every new connection what left before is resent first, per stream in `seq` order; nothing new of a stream leaves
  *     before that (G3).
  * O4. A frame is in exactly one prediction record. If its image is given up before that record left, the record says so;
@@ -17,6 +18,7 @@
  */
 import type { UplinkStream } from "@tributary/contracts";
 import { type Backoff, type Random, reasonOf } from "@tributary/kernel";
+import { Acked } from "./acked.ts";
 import { ageOf, type DeviceTime, expiresAtMs } from "./age.ts";
 import { freshMsMax, nextBatch } from "./batch-plan.ts";
 import { Retry, troubleOf } from "./disk.ts";
@@ -75,7 +77,7 @@ export class OutboxEngine {
   #bytes = 0;
   #isFull = false;
   #pending: OutboxItem[] = [];
-  #acked: RecordKey[] = [];
+  readonly #acked = new Acked();
   /** To be kept; empty: none. */
   #policy: Uint8Array | undefined;
   #items = 0;
@@ -139,13 +141,18 @@ export class OutboxEngine {
         this.#pending.push(...message.items); // Gathered for a group commit already.
         return true;
       case "link":
-        this.#flight.link(message.online, message.epoch, this.#owed()); // O3
+        this.#flight.link(message.online, message.epoch, this.#acked.owed(this.#store.left())); // O3
         return message.online;
       case "settled":
-        if (message.acked) this.#acked.push(message.key);
-        this.#flight.settle(message.key, message.epoch);
+        if (message.acked && this.#options.limits.confirmMs === null) this.#acked.add(message.key); // O2
+        this.#flight.settle(message.key, message.epoch, this.#now().monotonicMs);
         // A draining window refills at half empty, so that a long backlog is not paced by the commit timer.
         return this.#flight.halfEmpty(message.key.stream) && this.#hasMoreOf(message.key.stream);
+      case "confirmed": {
+        const boot = this.#store.bootOf(message.bootId);
+        if (boot !== undefined) this.#acked.add(...this.#flight.confirm(boot, message.stream, message.ranges));
+        return false;
+      }
       case "policy":
         this.#keep(message.bytes ?? NO_BYTES);
         return false;
@@ -166,6 +173,7 @@ export class OutboxEngine {
   /** One group commit, and what it lets leave. `isLast`: no backoff is waited for. */
   tick(isLast = false): void {
     const now = this.#now();
+    this.#flight.remind(now.monotonicMs);
     if (this.#isDead || !this.#hasWork(now)) return;
     if (!this.#isStalled && this.#commit(EVERYTHING, now)) return;
     if (!this.#isStalled) this.#reserve?.release();
@@ -219,7 +227,7 @@ export class OutboxEngine {
   /** Whether it went through. */
   #commit({ releases, leaves, takesMax }: Parts, now: DeviceTime): boolean {
     const startedMs = performance.now();
-    const acked = releases ? this.#acked.splice(0) : [];
+    const acked = releases ? this.#acked.take() : [];
     const policy = takesMax > 0 ? this.#policy : undefined;
     const pending = this.#pending.splice(0, takesMax);
     if (policy !== undefined) this.#policy = undefined;
@@ -235,7 +243,7 @@ export class OutboxEngine {
       this.#store.commit(); // O1
     } catch (error) {
       this.#pending.unshift(...pending);
-      this.#acked.unshift(...acked);
+      this.#acked.giveBack(acked);
       this.#policy ??= policy;
       this.#recover(error);
       return false;
@@ -260,16 +268,8 @@ export class OutboxEngine {
     if (Buffer.compare(last, policy) !== 0) this.#policy = policy;
   }
 
-  /** What left and has to come again: not what was acknowledged and could not be deleted yet. */
-  #owed(): readonly RecordKey[] {
-    if (this.#acked.length === 0) return this.#store.left();
-    const nameOf = ({ boot, stream, seq }: RecordKey) => `${boot}/${stream}/${seq}`;
-    const acked = new Set(this.#acked.map(nameOf));
-    return this.#store.left().filter((key) => !acked.has(nameOf(key)));
-  }
-
   #hasWork(now: DeviceTime): boolean {
-    if (this.#isStalled || this.#pending.length + this.#acked.length > 0 || this.#policy !== undefined) return true;
+    if (this.#isStalled || this.#pending.length + this.#acked.size > 0 || this.#policy !== undefined) return true;
     if (this.#plan.hasExpired(now.monotonicMs)) return true;
     if (!this.#flight.online) return false;
     return this.#flight.resending || this.#plan.size > 0 || this.#reports > 0 || this.#batchEnd(now) !== "wait";

@@ -1,19 +1,34 @@
 /**
- * What is between this device and the broker's acknowledgement: one window per stream, one connection at a time. Pure.
+ * What is between this device and its acknowledgement: one window per stream, one connection at a time. Pure.
  *
  * W1. At most `windowRecords` of a stream and `windowBytes` in all are in flight; a single record always may be.
  * W2. After a new connection, resends of a stream come before anything new of it, in the order they left (G3).
  * W3. What a failed commit wanted to resend or send is neither in flight nor forgotten.
  * W4. An answer about an earlier connection changes nothing here.
+ * W5. Where the broker's PUBACK does not mean Kafka has it (`confirmMs`), it frees the window only: the record is held until
+ *     Kafka's acknowledgement names it, and sent again when that does not come. While nothing at all is confirmed the wait
+ *     doubles, up to PATIENCE_MAX times: Kafka is away, not the record.
+ * W6. Then the numbers that are out of one boot and stream span at most SPAN_MAX, so that one sent again is always within
+ *     what consumers remember of the stream (1,024, DESIGN): beyond it they would take it for a repeat, and lose it.
  */
 import type { UplinkStream } from "@tributary/contracts";
-import type { OutboxLimits, RecordKey } from "./rows.ts";
+import type { OutboxLimits, RecordKey, SeqRange } from "./rows.ts";
 
-const nameOf = (key: RecordKey): string => `${key.boot}/${key.seq}`;
+type FlightLimits = Pick<OutboxLimits, "windowRecords" | "windowBytes" | "confirmMs">;
+type Flying = { readonly key: RecordKey; readonly bytes: number };
+type Held = { readonly key: RecordKey; readonly sinceMs: number };
+
+export const SPAN_MAX = 512;
+const PATIENCE_MAX = 16;
+
+const nameOf = (key: RecordKey): string => `${key.boot}/${key.stream}/${key.seq}`;
 
 export class Flight {
-  readonly #limits: Pick<OutboxLimits, "windowRecords" | "windowBytes">;
-  readonly #streams = new Map<UplinkStream, Map<string, number>>();
+  readonly #limits: FlightLimits;
+  readonly #streams = new Map<UplinkStream, Map<string, Flying>>();
+  /** The broker has them, longest ago first. W5 */
+  readonly #held = new Map<string, Held>();
+  #patience = 1;
   #resend: RecordKey[] = [];
   /** Taken to be resent by the commit at hand. */
   #taken: RecordKey[] = [];
@@ -23,7 +38,7 @@ export class Flight {
   online = false;
   epoch = 0;
 
-  constructor(limits: Pick<OutboxLimits, "windowRecords" | "windowBytes">) {
+  constructor(limits: FlightLimits) {
     this.#limits = limits;
   }
 
@@ -33,6 +48,8 @@ export class Flight {
     this.epoch = epoch;
     this.#resend = [...left];
     this.#streams.clear();
+    this.#held.clear();
+    this.#patience = 1;
     this.#bytes = 0;
     this.keep();
   }
@@ -42,7 +59,7 @@ export class Flight {
   }
 
   get unacked(): number {
-    let count = this.#resend.length;
+    let count = this.#resend.length + this.#held.size;
     for (const flying of this.#streams.values()) count += flying.size;
     return count;
   }
@@ -55,9 +72,12 @@ export class Flight {
     return key;
   }
 
-  /** Room for new records of a stream. W1, W2 */
+  /** Room for new records of a stream. W1, W2, W6 */
   free(stream: UplinkStream): number {
-    return this.#resend.some((key) => key.stream === stream) ? 0 : this.#room(stream);
+    if (this.#resend.some((key) => key.stream === stream)) return 0;
+    const room = this.#room(stream);
+    if (room === 0 || this.#limits.confirmMs === null) return room;
+    return Math.max(0, Math.min(room, SPAN_MAX - this.#span(stream) - (this.#reserved.get(stream) ?? 0)));
   }
 
   /** Holds room for what leaves with the commit at hand. */
@@ -85,21 +105,71 @@ export class Flight {
       flying = new Map();
       this.#streams.set(key.stream, flying);
     }
-    flying.set(nameOf(key), bytes);
+    flying.set(nameOf(key), { key, bytes });
     this.#bytes += bytes;
   }
 
-  settle(key: RecordKey, epoch: number): void {
-    if (epoch !== this.epoch) return; // W4
-    const flying = this.#streams.get(key.stream);
-    const bytes = flying?.get(nameOf(key));
-    if (flying === undefined || bytes === undefined) return;
-    flying.delete(nameOf(key));
-    this.#bytes -= bytes;
+  /** The broker answered. */
+  settle(key: RecordKey, epoch: number, nowMs: number): void {
+    if (epoch !== this.epoch || !this.#land(key)) return; // W4
+    if (this.#limits.confirmMs !== null) this.#held.set(nameOf(key), { key, sinceMs: nowMs }); // W5
+  }
+
+  /** Kafka has these: those of them that are out, and are not any more. */
+  confirm(boot: number, stream: UplinkStream, ranges: readonly SeqRange[]): readonly RecordKey[] {
+    const isNamed = (key: RecordKey) =>
+      key.boot === boot &&
+      key.stream === stream &&
+      ranges.some(({ first, last }) => first <= key.seq && key.seq <= last);
+    const flying = [...(this.#streams.get(stream)?.values() ?? [])].map(({ key }) => key).filter(isNamed);
+    const held = [...this.#held.values()].map(({ key }) => key).filter(isNamed);
+    const waiting = this.#resend.filter(isNamed);
+    for (const key of flying) this.#land(key);
+    for (const key of held) this.#held.delete(nameOf(key));
+    if (waiting.length > 0) this.#resend = this.#resend.filter((key) => !isNamed(key));
+    const confirmed = [...flying, ...held, ...waiting];
+    if (confirmed.length > 0) this.#patience = 1;
+    return confirmed;
+  }
+
+  /** What was held too long is to be sent again. W5 */
+  remind(nowMs: number): void {
+    const { confirmMs } = this.#limits;
+    if (confirmMs === null || !this.online) return;
+    const due: RecordKey[] = [];
+    for (const { key, sinceMs } of this.#held.values()) {
+      if (nowMs - sinceMs < confirmMs * this.#patience) break;
+      due.push(key);
+    }
+    if (due.length === 0) return;
+    for (const key of due) this.#held.delete(nameOf(key));
+    this.#resend.push(...due);
+    this.#patience = Math.min(this.#patience * 2, PATIENCE_MAX);
   }
 
   halfEmpty(stream: UplinkStream): boolean {
     return this.online && (this.#streams.get(stream)?.size ?? 0) <= this.#limits.windowRecords / 2;
+  }
+
+  #land(key: RecordKey): boolean {
+    const flying = this.#streams.get(key.stream);
+    const bytes = flying?.get(nameOf(key))?.bytes;
+    if (flying === undefined || bytes === undefined) return false;
+    flying.delete(nameOf(key));
+    this.#bytes -= bytes;
+    return true;
+  }
+
+  /** The widest of any boot's. */
+  #span(stream: UplinkStream): number {
+    const boots = new Map<number, { first: number; last: number }>();
+    const see = ({ boot, seq }: RecordKey) => {
+      const seen = boots.get(boot) ?? { first: seq, last: seq };
+      boots.set(boot, { first: Math.min(seen.first, seq), last: Math.max(seen.last, seq) });
+    };
+    for (const { key } of this.#streams.get(stream)?.values() ?? []) see(key);
+    for (const { key } of this.#held.values()) if (key.stream === stream) see(key);
+    return Math.max(0, ...[...boots.values()].map(({ first, last }) => last - first + 1));
   }
 
   #room(stream: UplinkStream): number {

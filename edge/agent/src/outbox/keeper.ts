@@ -111,6 +111,10 @@ export class OutboxKeeper {
     this.#current?.settled(key, acked, epoch);
   }
 
+  confirmed(...acks: Parameters<Outbox["confirmed"]>): void {
+    this.#current?.confirmed(...acks);
+  }
+
   keepPolicy(bytes: Uint8Array | null): void {
     if (this.#current === undefined) this.#policy = { bytes };
     else this.#current.keepPolicy(bytes);

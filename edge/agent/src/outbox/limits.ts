@@ -7,10 +7,13 @@ const COMMIT = { commitMs: 100, commitFrames: 64 };
 /** A day of one-minute windows. */
 const REPORTS_MAX = 1_440;
 
-export const outboxLimitsOf = (config: Pick<AgentConfig, "outbox" | "limits" | "predictions">): OutboxLimits => ({
+export const outboxLimitsOf = (
+  config: Pick<AgentConfig, "mqtt" | "outbox" | "limits" | "predictions">,
+): OutboxLimits => ({
   ...COMMIT,
   ...config.outbox,
   ...config.predictions,
   frameBytesMax: config.limits.frameBytesMax,
   reportsMax: REPORTS_MAX,
+  confirmMs: config.mqtt.acks === "kafka" ? config.mqtt.ackTimeoutMs : null,
 });

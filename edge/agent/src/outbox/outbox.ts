@@ -9,9 +9,10 @@
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
+import type { UplinkStream } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import type { DiskTrouble } from "./disk.ts";
-import type { Dropped, FromOutbox, Opened, OpenOptions, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
+import type { Dropped, FromOutbox, Opened, OpenOptions, OutboxItem, OutboxStats, RecordKey, SeqRange } from "./rows.ts";
 import type { OutboxWorkerData } from "./worker.ts";
 
 export type Send = {
@@ -139,6 +140,11 @@ export class Outbox {
   settled(key: RecordKey, acked: boolean, epoch: number): void {
     if (!this.#sent.delete(key)) return; // X2
     this.#worker.postMessage({ kind: "settled", key, acked, epoch });
+  }
+
+  /** Kafka has these records; the boot's id names the file they are of. */
+  confirmed(bootId: bigint, stream: UplinkStream, ranges: readonly SeqRange[]): void {
+    this.#worker.postMessage({ kind: "confirmed", bootId, stream, ranges });
   }
 
   /** Null: the next start has none. */

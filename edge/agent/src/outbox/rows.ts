@@ -46,6 +46,9 @@ export type OutboxItem = FrameItem | ReportItem;
 
 export type RecordKey = { readonly boot: number; readonly stream: UplinkStream; readonly seq: number };
 
+/** Consecutive numbers of one boot and stream. */
+export type SeqRange = { readonly first: number; readonly last: number };
+
 export type OutboxStats = {
   /** Frames that wait with their image. */
   readonly frames: number;
@@ -75,6 +78,8 @@ export type OutboxLimits = {
   /** And in bytes, all streams together; one record always may. */
   readonly windowBytes: number;
   readonly reportsMax: number;
+  /** How long a record that the broker has waits for Kafka's word before it is sent again; null: PUBACK is that word. */
+  readonly confirmMs: number | null;
 };
 
 export type OpenOptions = {
@@ -99,6 +104,12 @@ export type ToOutbox =
   | { readonly kind: "append"; readonly items: readonly OutboxItem[] }
   | { readonly kind: "link"; readonly online: boolean; readonly epoch: number }
   | { readonly kind: "settled"; readonly key: RecordKey; readonly acked: boolean; readonly epoch: number }
+  | {
+      readonly kind: "confirmed";
+      readonly bootId: bigint;
+      readonly stream: UplinkStream;
+      readonly ranges: readonly SeqRange[];
+    }
   | { readonly kind: "policy"; readonly bytes: Uint8Array | null }
   | { readonly kind: "flush"; readonly ticket: number }
   | { readonly kind: "close" };

@@ -174,6 +174,11 @@ export class OutboxStore {
     return BigInt(this.#boots.get(boot)?.bootId ?? 0);
   }
 
+  bootOf(bootId: bigint): number | undefined {
+    for (const [boot, known] of this.#boots) if (known.bootId === bootId.toString()) return boot;
+    return undefined;
+  }
+
   setting(key: string): Uint8Array | string | undefined {
     const value = this.#get("SELECT value FROM settings WHERE key = ?", key)?.value;
     if (value === undefined) return undefined;

@@ -15,6 +15,7 @@ export const limits: OutboxLimits = {
   windowRecords: 4,
   windowBytes: 1 << 20,
   reportsMax: 8,
+  confirmMs: null,
 };
 
 export type FrameWish = {

@@ -1,0 +1,31 @@
+/** What is acknowledged and not deleted yet: the next commit deletes it, and one that fails gives it back. Pure. */
+import type { RecordKey } from "./rows.ts";
+
+const nameOf = ({ boot, stream, seq }: RecordKey) => `${boot}/${stream}/${seq}`;
+
+export class Acked {
+  #keys: RecordKey[] = [];
+
+  get size(): number {
+    return this.#keys.length;
+  }
+
+  add(...keys: readonly RecordKey[]): void {
+    this.#keys.push(...keys);
+  }
+
+  take(): readonly RecordKey[] {
+    return this.#keys.splice(0);
+  }
+
+  giveBack(keys: readonly RecordKey[]): void {
+    this.#keys = [...keys, ...this.#keys];
+  }
+
+  /** Those of `left` that are still owed. */
+  owed(left: readonly RecordKey[]): readonly RecordKey[] {
+    if (this.#keys.length === 0) return left;
+    const acked = new Set(this.#keys.map(nameOf));
+    return left.filter((key) => !acked.has(nameOf(key)));
+  }
+}
