@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { tempDir } from "@tributary/testing";
+import { Ajv } from "ajv";
 import { parse, parseAllDocuments } from "yaml";
 import { mains, repositoryRoot } from "./paths.ts";
 
@@ -120,6 +121,21 @@ describe("images", () => {
 });
 
 describe("docker-compose.yml", () => {
+  test("is valid by the Compose Specification's schema", () => {
+    const { $schema: _, ...schema } = JSON.parse(read("local-stack/fixtures/compose-spec.json")) as { $schema: string };
+    const validate = new Ajv({ strict: false, validateFormats: false }).compile(schema);
+    validate(compose);
+    expect(validate.errors ?? []).toEqual([]);
+    expect(validate({ ...compose, service: {} })).toBe(false);
+  });
+
+  test("every file that it mounts is in the repository", () => {
+    const files = Object.values(compose.services)
+      .flatMap(({ volumes = [] }) => volumes.map((volume) => volume.split(":")[0] ?? ""))
+      .filter((from) => from.startsWith("./"));
+    for (const file of files) expect([file, existsSync(at(file))]).toEqual([file, true]);
+  });
+
   test("names targets of the Dockerfile", () => {
     const built = Object.values(compose.services).flatMap(({ build, image }) => (build ? [[build.target, image]] : []));
     expect(built.map(([target]) => target).sort()).toEqual([...services, "tools"].sort());
