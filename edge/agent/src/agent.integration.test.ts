@@ -296,8 +296,8 @@ test("a corrupt JPEG is named and counted, has no number, and the next frame is 
   expect(status.unreadable).toBeGreaterThanOrEqual(1);
   expect(predictions().map(({ frameSeq }) => Number(frameSeq))).toEqual([1, 2, 3]);
   const metrics = await (await fetch(`${agent.http}/metrics`)).text();
-  expect(metrics).toMatch(/tributary_agent_frames_unreadable_total\{cameraId="pipe",code="[a-z-]+"\} [1-9]/);
-  expect(metrics).toMatch(/tributary_agent_camera_refused_total\{cameraId="pipe",code="camera-garbage"\} [1-9]/);
+  expect(metrics).toMatch(/tributary_agent_frames_unreadable_total\{camera_id="pipe",code="[a-z-]+"\} [1-9]/);
+  expect(metrics).toMatch(/tributary_agent_camera_refused_total\{camera_id="pipe",code="camera-garbage"\} [1-9]/);
 
   process.kill(status.model.pid, "SIGKILL");
   await until(

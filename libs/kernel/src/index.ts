@@ -3,3 +3,4 @@ export * from "./failure.ts";
 export * from "./ids.ts";
 export * from "./random.ts";
 export * from "./time.ts";
+export * from "./trace-context.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, jest, test } from "@jest/globals";
 import {
   backoffMs,
+  childTraceparent,
   Failure,
   formatFrameId,
   invariant,
@@ -12,6 +13,7 @@ import {
   reasonOf,
   seededRandom,
   systemClock,
+  traceContextOf,
 } from "./index.ts";
 
 describe("ids", () => {
@@ -125,6 +127,26 @@ describe("failures and time", () => {
       expect(jest.getTimerCount()).toBe(0);
     } finally {
       jest.useRealTimers();
+    }
+  });
+});
+
+describe("trace context", () => {
+  const parent = `00-${"1".repeat(32)}-${"2".repeat(16)}-01`;
+
+  test("a child is another span of the same trace, sampled as its parent is", () => {
+    for (let seed = 0; seed < 500; seed++) {
+      const random = seededRandom(seed);
+      const child = traceContextOf(childTraceparent(seed % 2 === 0 ? parent : parent.replace(/1$/, "0"), random));
+      expect(child).toMatchObject({ traceId: "1".repeat(32), isSampled: seed % 2 === 0 });
+      expect(child?.spanId).not.toBe("2".repeat(16));
+    }
+    expect(traceContextOf(childTraceparent(parent, () => 0))).toBeDefined();
+  });
+
+  test("what is no traceparent is no trace", () => {
+    for (const wrong of [null, undefined, "", "00-x", parent.replace(/1{32}/, "0".repeat(32)), `${parent}-more`]) {
+      expect([traceContextOf(wrong), childTraceparent(wrong, Math.random)]).toEqual([undefined, null]);
     }
   });
 });

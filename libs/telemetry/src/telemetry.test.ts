@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import type { Clock } from "@tributary/kernel";
-import { createTelemetry, defineEvent, type Level, type TelemetryOptions } from "./index.ts";
+import { createTelemetry, defineEvent, type Level, sending, type TelemetryOptions } from "./index.ts";
 
 const refused = defineEvent<{ code: string; bytes: number; seq: bigint }>({
   name: "uplink_refused",
@@ -112,4 +112,35 @@ test("two events may share a metric", async () => {
   telemetry.emit(make("a"), { why: "full" });
   telemetry.emit(make("b"), { why: "full" });
   expect(await metric("drops_total")).toEqual(['drops_total{why="full"} 2']);
+});
+
+test("a line about a traced frame has the trace's ids; labels are in snake_case (T5)", async () => {
+  const { telemetry, lines, metric } = started();
+  const settled = defineEvent<{ settledBy: string; traceparent?: string | null }>({
+    name: "settled",
+    level: "info",
+    message: () => "settled",
+    counter: { name: "answers_total", help: "Answers", labels: ["settledBy"] },
+  });
+  telemetry.emit(settled, { settledBy: "KEPT", traceparent: `00-${"1".repeat(32)}-${"2".repeat(16)}-01` });
+  for (const traceparent of [null, "rubbish", undefined])
+    telemetry.emit(settled, { settledBy: "KEPT", ...(traceparent !== undefined && { traceparent }) });
+  expect(lines[0]).toMatchObject({ settledBy: "KEPT", trace_id: "1".repeat(32), span_id: "2".repeat(16) });
+  expect(
+    lines.flatMap((line) => Object.keys(line)).filter((key) => key === "traceparent" || key === "trace_id"),
+  ).toEqual(["trace_id"]);
+  expect(await metric("answers_total")).toEqual(['answers_total{settled_by="KEPT"} 4']);
+});
+
+test("without a collector in the environment nothing is traced, and a context is handed on as it is (S1, T6)", async () => {
+  const { telemetry } = started();
+  await telemetry.startTracing();
+  const parent = `00-${"1".repeat(32)}-${"2".repeat(16)}-01`;
+  const span = telemetry.tracer.span({ ...sending("kafka", "t"), parent });
+  span.end();
+  expect([telemetry.tracer.isOn, span.traceparent, telemetry.tracer.span({ name: "n" }).traceparent]).toEqual([
+    false,
+    parent,
+    null,
+  ]);
 });

@@ -1,16 +1,25 @@
 /**
- * Typed events become log lines and metrics; services emit events and never write log strings.
+ * Typed events become log lines and metrics, borders become spans; services emit events and never write log strings.
  *
  * T1. One `emit` gives at most one line and exactly one observation per metric of the event.
  * T2. Lines per event name are bounded; metrics are not affected by that bound (rate-bound.ts).
  * T3. Gauges are read when scraped; a gauge that throws is left out and never breaks the scrape.
  * T4. `emit` does not throw over a number that a metric cannot take: telling must not undo what is told.
+ * T5. A line about a traced frame has the trace's ids: an event's `traceparent` becomes `trace_id` and `span_id`.
+ * T6. Nothing of tracing is loaded unless the environment says where spans go.
  */
-import { type Clock, systemClock } from "@tributary/kernel";
+import { type Clock, systemClock, traceContextOf } from "@tributary/kernel";
 import { pino } from "pino";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { CounterDefinition, EventDefinition, EventFields, HistogramDefinition } from "./events.ts";
+import {
+  type CounterDefinition,
+  defineEvent,
+  type EventDefinition,
+  type EventFields,
+  type HistogramDefinition,
+} from "./events.ts";
 import { RateBound } from "./rate-bound.ts";
+import { type Attributes, noTracer, type Tracer } from "./tracer.ts";
 
 export type Level = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
 
@@ -39,11 +48,31 @@ export interface Telemetry {
   /** Prometheus text format. */
   metrics(): Promise<string>;
   readonly metricsContentType: string;
+  /** Silent unless `startTracing` found a reason to speak. */
+  readonly tracer: Tracer;
+  /** Loads the OpenTelemetry SDK if its environment variables name a collector. T6 */
+  startTracing(resource?: Attributes): Promise<void>;
+  /** Sends what spans wait, for a bounded time. Call it before `close`. */
+  stopTracing(): Promise<void>;
   /** Writes what the rate bound still holds back. Call it before the process ends. */
   close(): void;
 }
 
 const WINDOW_MS = 1_000;
+
+export const tracingTroubled = defineEvent<{ reason: string }>({
+  name: "tracing_troubled",
+  level: "warn",
+  message: (e) => e.reason,
+  counter: { name: "tributary_tracing_troubles_total", help: "What the tracing SDK warned of, such as lost spans" },
+});
+
+/** Names of prom-client's that say "total" for what is none; the same numbers are in `nodejs_active_resources` and others. */
+const MISNAMED_METRICS = [
+  "nodejs_active_handles_total",
+  "nodejs_active_requests_total",
+  "nodejs_active_resources_total",
+];
 
 export function createTelemetry(options: TelemetryOptions): Telemetry {
   const clock = options.clock ?? systemClock;
@@ -59,7 +88,10 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     // Synchronous, so that the last lines of a process that exits are not lost.
     options.write === undefined ? pino.destination({ dest: 1, sync: true }) : { write: options.write },
   );
-  if (options.defaultMetrics !== false) collectDefaultMetrics({ register: registry });
+  if (options.defaultMetrics !== false) {
+    collectDefaultMetrics({ register: registry });
+    for (const name of MISNAMED_METRICS) registry.removeSingleMetric(name);
+  }
 
   type Observe = (event: EventFields) => void;
   const observers = new Map<EventDefinition<never>, readonly Observe[]>();
@@ -84,15 +116,32 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     }
   };
 
-  return {
+  let tracer = noTracer;
+  let stopTracing = async (): Promise<void> => {};
+
+  const telemetry: Telemetry = {
     service: options.service,
     metricsContentType: registry.contentType,
+    get tracer() {
+      return tracer;
+    },
+    async startTracing(resource = {}) {
+      if (!isTracingWanted(process.env)) return;
+      const { startOtel } = await import("./otel.ts"); // T6
+      const started = startOtel({
+        resource: { "service.name": `tributary-${options.service}`, "service.namespace": "tributary", ...resource },
+        onTrouble: (reason) => telemetry.emit(tracingTroubled, { reason: reason.slice(0, 500) }),
+      });
+      tracer = started;
+      stopTracing = () => started.flush();
+    },
+    stopTracing: () => stopTracing(),
     emit(definition, event) {
       for (const observe of observersOf(definition)) observe(event);
       if (!logger.isLevelEnabled(definition.level)) return;
       summarise();
       if (!bound.admit(definition.name, clock.monotonicMs())) return; // T2
-      const fields: EventFields = { event: definition.name, ...event };
+      const fields: EventFields = { event: definition.name, ...withTraceIds(event) };
       logger[definition.level](fields, definition.message(event));
     },
     gauge(definition, read) {
@@ -127,6 +176,20 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       summarise(true);
     },
   };
+  return telemetry;
+}
+
+function isTracingWanted(env: NodeJS.ProcessEnv): boolean {
+  const endpoint = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? env.OTEL_EXPORTER_OTLP_ENDPOINT ?? "";
+  return endpoint !== "" && env.OTEL_SDK_DISABLED?.toLowerCase() !== "true" && env.OTEL_TRACES_EXPORTER !== "none";
+}
+
+/** T5 */
+function withTraceIds(event: EventFields): EventFields {
+  if (!("traceparent" in event)) return event;
+  const { traceparent, ...fields } = event;
+  const context = typeof traceparent === "string" ? traceContextOf(traceparent) : undefined;
+  return context === undefined ? fields : { ...fields, trace_id: context.traceId, span_id: context.spanId };
 }
 
 const listOf = <T>(one: T | readonly T[] | undefined): readonly T[] =>
@@ -134,17 +197,18 @@ const listOf = <T>(one: T | readonly T[] | undefined): readonly T[] =>
 
 /** Two events may share a metric: the first registers it, the others find it. */
 function counterOf<E extends EventFields>(registry: Registry, definition: CounterDefinition<E>): (event: E) => void {
+  const labels = labelNamesOf(definition.labels);
   const counter =
     (registry.getSingleMetric(definition.name) as Counter<string> | undefined) ??
     new Counter({
       name: definition.name,
       help: definition.help,
-      labelNames: [...(definition.labels ?? [])],
+      labelNames: labels.map(([, name]) => name),
       registers: [registry],
     });
   return (event) => {
     const value = definition.value?.(event) ?? 1;
-    if (Number.isFinite(value) && value >= 0) counter.inc(labelsOf(event, definition.labels), value); // T4
+    if (Number.isFinite(value) && value >= 0) counter.inc(labelsOf(event, labels), value); // T4
   };
 }
 
@@ -152,22 +216,27 @@ function histogramOf<E extends EventFields>(
   registry: Registry,
   definition: HistogramDefinition<E>,
 ): (event: E) => void {
+  const labels = labelNamesOf(definition.labels);
   const histogram =
     (registry.getSingleMetric(definition.name) as Histogram<string> | undefined) ??
     new Histogram({
       name: definition.name,
       help: definition.help,
       buckets: [...definition.buckets],
-      labelNames: [...(definition.labels ?? [])],
+      labelNames: labels.map(([, name]) => name),
       registers: [registry],
     });
   return (event) => {
     const value = definition.value(event);
-    if (Number.isFinite(value)) histogram.observe(labelsOf(event, definition.labels), value); // T4
+    if (Number.isFinite(value)) histogram.observe(labelsOf(event, labels), value); // T4
   };
 }
 
-const labelsOf = <E extends EventFields>(
-  event: E,
-  labels: readonly (keyof E & string)[] = [],
-): Record<string, string> => Object.fromEntries(labels.map((label) => [label, String(event[label])]));
+type LabelName = readonly [field: string, name: string];
+
+/** Fields are camelCase as in our records, labels snake_case as in Prometheus. */
+const labelNamesOf = (fields: readonly string[] = []): readonly LabelName[] =>
+  fields.map((field) => [field, field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)]);
+
+const labelsOf = (event: EventFields, labels: readonly LabelName[]): Record<string, string> =>
+  Object.fromEntries(labels.map(([field, name]) => [name, String(event[field])]));

@@ -235,7 +235,7 @@ describe("one router", () => {
     const response = await fetch(`http://127.0.0.1:${routers[0]?.ports.http}/metrics`);
     const metrics = await response.text();
     expect(metrics).toMatch(
-      /tributary_router_answers_total\{source="CLOUD",settledBy="CLOUD_ANSWER",reason="PRIORITY"\} 1/,
+      /tributary_router_answers_total\{source="CLOUD",settled_by="CLOUD_ANSWER",reason="PRIORITY"\} 1/,
     );
     expect(metrics).toMatch(/tributary_router_duplicates_total\{stream="frames"\} 2/);
     expect(metrics).toMatch(/tributary_router_partitions 8/);

@@ -25,13 +25,3 @@ export function cloudEventHeaders(event: CloudEvent): Record<string, string> {
     ...(event.traceparent !== undefined && { traceparent: event.traceparent }),
   };
 }
-
-const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$/;
-
-/** A sampled trace context: a child of `parent` when that is valid, else the root of a new trace. */
-export function traceparentOf(randomBytes: (count: number) => Uint8Array, parent?: string): string {
-  const [, traceId, , flags] = TRACEPARENT.exec(parent ?? "") ?? [];
-  return `00-${traceId ?? hex(randomBytes(16))}-${hex(randomBytes(8))}-${flags ?? "01"}`;
-}
-
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
