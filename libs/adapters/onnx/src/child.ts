@@ -21,12 +21,19 @@ import {
   type InferRequest,
   MessageReader,
   messageKinds,
+  type PrepareInit,
 } from "./protocol.ts";
 import { Session } from "./session.ts";
 
 const PIPE_FD = 3;
 
-type Model = { readonly init: ChildInit; readonly session: Session; readonly normaliser: Normaliser };
+type Model = {
+  readonly init: Pick<ChildInit, "preprocessing" | "pixelsMax">;
+  readonly session: Pick<Session, "shape" | "isBatched" | "featuresLength" | "run">;
+  /** Values per picture in `logits`. */
+  readonly outputLength: number;
+  readonly normaliser: Normaliser;
+};
 
 const [backgroundCore = ""] = process.argv.slice(2);
 if (backgroundCore !== "") moveCompilers(backgroundCore);
@@ -45,6 +52,8 @@ const reader = new MessageReader((kind, body) => {
   switch (kind) {
     case messageKinds.init:
       return attend(load(decodeJson(body) as ChildInit));
+    case messageKinds.prepare:
+      return attend(prepare(decodeJson(body) as PrepareInit));
     case messageKinds.infer:
       return attend(answer(decodeInfer(body)));
     default:
@@ -73,7 +82,8 @@ function leaveWhenDone(): void {
 
 async function load(init: ChildInit): Promise<void> {
   try {
-    model = { init, session: await Session.load(init), normaliser: new Normaliser(init.preprocessing) };
+    const session = await Session.load(init);
+    model = { init, session, outputLength: init.classes, normaliser: new Normaliser(init.preprocessing) };
     pipe.write(encodeJson(messageKinds.ready, {}));
   } catch (error) {
     const code = error instanceof Failure ? error.code : "model-unloadable";
@@ -81,12 +91,24 @@ async function load(init: ChildInit): Promise<void> {
   }
 }
 
+/** A child without a model: what it would be given comes back instead of what it would say. */
+async function prepare(init: PrepareInit): Promise<void> {
+  const { shape, preprocessing } = init;
+  // A copy: the tensor is filled again while the answer may still wait to be written.
+  const run = async (tensor: Float32Array) => ({ logits: tensor.slice(), features: null });
+  const outputLength = shape.reduce((all, side) => all * side, 1);
+  const session = { shape, isBatched: true, featuresLength: 0, run };
+  model = { init, session, outputLength, normaliser: new Normaliser(preprocessing) };
+  pipe.write(encodeJson(messageKinds.ready, {}));
+}
+
 async function answer(request: InferRequest): Promise<void> {
   if (model === null) throw new Error("asked to infer before a model was loaded");
   pipe.write(encodeAnswers(request.id, await infer(model, request)));
 }
 
-async function infer({ init, session, normaliser }: Model, request: InferRequest): Promise<readonly InferenceResult[]> {
+async function infer(model: Model, request: InferRequest): Promise<readonly InferenceResult[]> {
+  const { init, session, normaliser, outputLength } = model;
   const start = performance.now();
   const decoded = await Promise.all(
     request.jpegs.map((jpeg) => decodePicture(jpeg, init.preprocessing, init.pixelsMax)),
@@ -109,7 +131,7 @@ async function infer({ init, session, normaliser }: Model, request: InferRequest
     const part = (all: Float32Array, length: number) => all.subarray(i * length, (i + 1) * length);
     const features = outputs?.features ?? null;
     const inference: Inference = {
-      logits: part(outputs?.logits as Float32Array, init.classes),
+      logits: part(outputs?.logits as Float32Array, outputLength),
       features: features === null ? null : part(features, session.featuresLength),
       tensorDigest: request.want.tensorDigest ? sha256(quantiseTensor(part(tensor, size))) : null,
       pixels: request.want.pixels ? (channels[i] as Uint8Array) : null,
@@ -130,7 +152,7 @@ function takeTensor(length: number): Float32Array {
 }
 
 /** Without `do_resize`, a picture of another size than the model's is refused. */
-function withModelSize(picture: Picture, init: ChildInit, session: Session): Picture {
+function withModelSize(picture: Picture, init: Model["init"], session: Model["session"]): Picture {
   if (!picture.ok || init.preprocessing.resize !== null) return picture;
   const isFirst = init.preprocessing.layout === "channels_first";
   const [height, width] = isFirst ? session.shape.slice(1) : session.shape;
@@ -139,7 +161,13 @@ function withModelSize(picture: Picture, init: ChildInit, session: Session): Pic
   return { ok: false, code: "image-size-wrong", message };
 }
 
-async function run(session: Session, tensor: Float32Array, count: number, size: number, wantsFeatures: boolean) {
+async function run(
+  session: Model["session"],
+  tensor: Float32Array,
+  count: number,
+  size: number,
+  wantsFeatures: boolean,
+) {
   if (session.isBatched || count === 1) return session.run(tensor, count, wantsFeatures);
   const parts = [];
   for (let i = 0; i < count; i++) {

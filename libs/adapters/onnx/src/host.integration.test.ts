@@ -14,10 +14,12 @@ import {
   parseManifest,
   parsePreprocessing,
   parseReferenceSketch,
+  quantiseTensor,
 } from "@tributary/inference";
 import { Failure, seededRandom } from "@tributary/kernel";
 import { checkGoldenFrames } from "./golden.ts";
 import { type HostLimits, OnnxModelHost } from "./host.ts";
+import { PreprocessHost } from "./preprocess-host.ts";
 
 jest.setTimeout(30_000);
 
@@ -290,3 +292,36 @@ function withModelSha(pkg: ModelPackage, sha256: string): ModelPackage {
   const model = { bytes: pkg.manifest.files[packageFiles.model]?.bytes ?? 0, sha256 };
   return { ...pkg, manifest: { ...pkg.manifest, files: { ...pkg.manifest.files, [packageFiles.model]: model } } };
 }
+
+test.each([
+  ["as the package says", (pkg: ModelPackage) => pkg],
+  [
+    "pictures of the model's own size",
+    (pkg: ModelPackage) => ({ ...pkg, preprocessing: { ...pkg.preprocessing, resize: null } }),
+  ],
+] as const)("a child without a model gives the tensors that one would get: %s", async (_name, change) => {
+  const pkg = change(await open(EDGE));
+  const host = new PreprocessHost(async () => pkg, read);
+  const preprocessor = await host.load(EDGE, { threads: 1 });
+  try {
+    const frames = await Promise.all(pkg.golden.frames.map(({ jpeg }) => read(pkg, jpeg)));
+    const broken = Uint8Array.of(0xff, 0xd8, 1, 2);
+    const prepared = await preprocessor.prepare([frames[0] as Uint8Array, broken, ...frames]);
+    expect(prepared[1]).toMatchObject({ ok: false, code: "image-undecodable" });
+    if (pkg.preprocessing.resize === null) {
+      expect(preprocessor.shape).toEqual([3, 160, 160]);
+      return;
+    }
+    const model = await load();
+    for (const [i, frame] of frames.entries()) {
+      const one = prepared[i + 2];
+      const wanted = await model.infer(frame, { tensorDigest: true });
+      if (!one?.ok || !wanted.ok) throw new Error("a golden frame was refused");
+      expect(createHash("sha256").update(quantiseTensor(one.tensor)).digest("hex")).toBe(wanted.inference.tensorDigest);
+    }
+    process.kill(preprocessor.pid, "SIGKILL");
+    expect((await failureOf(preprocessor.prepare(frames))).code).toBe("model-host-exited");
+  } finally {
+    await preprocessor.close();
+  }
+});

@@ -2,3 +2,4 @@ export * from "./cores.ts";
 export * from "./golden.ts";
 export * from "./host.ts";
 export * from "./model-facts.ts";
+export * from "./preprocess-host.ts";

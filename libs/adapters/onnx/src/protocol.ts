@@ -8,7 +8,7 @@
 import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 
-export const messageKinds = { init: 1, infer: 2, ready: 3, refused: 4, answers: 5 } as const;
+export const messageKinds = { init: 1, infer: 2, ready: 3, refused: 4, answers: 5, prepare: 6 } as const;
 
 export const messageBytesMax = 256 << 20; // W1
 
@@ -20,6 +20,14 @@ export type ChildInit = {
   readonly classes: number;
   readonly preprocessing: Preprocessing;
   readonly threads: number;
+  readonly pixelsMax: number;
+};
+
+/** What a child needs that only preprocesses, as JSON; instead of `ChildInit`. */
+export type PrepareInit = {
+  readonly preprocessing: Preprocessing;
+  /** Of one picture's tensor. */
+  readonly shape: readonly number[];
   readonly pixelsMax: number;
 };
 

@@ -1,0 +1,270 @@
+/** One child process at work, on the host's side of its pipe.
+ *
+ * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
+ * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told
+ *     `model-host-exited`; nobody waits for ever.
+ * H4. A child that does not speak the protocol is ended: what it says is checked as any other input is.
+ * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import type { Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import { isMainThread } from "node:worker_threads";
+import type { InferenceResult, InferenceWant, LoadedModel, LoadOptions, ModelPackage } from "@tributary/inference";
+import { Failure } from "@tributary/kernel";
+import {
+  type ChildInit,
+  type ChildRefusal,
+  decodeAnswers,
+  decodeJson,
+  encodeInferHead,
+  encodeJson,
+  MessageReader,
+  messageKinds,
+  type PrepareInit,
+} from "./protocol.ts";
+
+export type HostLimits = {
+  /** Pictures inside a child or on their way to it. */
+  readonly inFlightPicturesMax: number;
+  /** Their bytes. */
+  readonly inFlightBytesMax: number;
+  /** A child that answers nothing for so long while asked is ended. */
+  readonly answerMsMax: number;
+  readonly loadMsMax: number;
+};
+
+export const hostLimits: HostLimits = {
+  inFlightPicturesMax: 1_024,
+  inFlightBytesMax: 64 << 20,
+  answerMsMax: 20_000,
+  loadMsMax: 60_000,
+};
+
+/** 33 megapixels: 8K video. */
+export const PIXELS_MAX = 7_680 * 4_320;
+const PICTURES_PER_REQUEST_MAX = 0xffff;
+/** Copying so little is cheaper than writing it in pieces. */
+const JOINED_BYTES_MAX = 64 << 10;
+const CLOSE_MS_MAX = 5_000;
+const STDERR_TAIL_LENGTH = 2_000;
+
+// From source as from the build, the child is the built script: plain JavaScript, outside any test's realm.
+const CHILD = fileURLToPath(new URL("../dist/child.js", import.meta.url));
+
+/** Pictures are garbage at once and a device's memory is small: a small heap, and one malloc arena per decoding thread.
+ * 110 MB after ten thousand frames instead of 200; the time per frame is the same. */
+const CHILD_FLAGS = [
+  "--max-semi-space-size=1",
+  "--max-old-space-size=96",
+  "--optimize-for-size",
+  // A background compiler that waits for a collection would keep process.exit() waiting, for ever.
+  "--no-concurrent-sparkplug",
+];
+
+export function startChild(packageDir: string, { threads, backgroundCore = "" }: LoadOptions): ChildProcess {
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, CHILD, backgroundCore];
+  return spawn(program, args, {
+    cwd: packageDir, // H5
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+    env: { ...env, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
+  });
+}
+
+const DIES_WITH_HOST = ["setpriv", "--pdeathsig", "KILL", "--"];
+let canDieWithHost: boolean | undefined;
+
+/**
+ * A child inside a run does not see its pipe end. Linux ends it all the same when told so before it is started, which
+ * util-linux's setpriv does and then becomes the child. Elsewhere, and without one, the child goes when its run is over.
+ */
+function diesWithHost(): readonly string[] {
+  const [program = "", ...args] = DIES_WITH_HOST;
+  // The signal comes when the starting thread ends, which for a worker thread may be before its process.
+  canDieWithHost ??= isMainThread && spawnSync(program, [...args, "true"], { stdio: "ignore" }).status === 0;
+  return canDieWithHost ? DIES_WITH_HOST : [];
+}
+
+type Pending = {
+  readonly pictures: number;
+  readonly bytes: number;
+  resolve(results: readonly InferenceResult[]): void;
+  reject(error: Failure): void;
+};
+
+export class ChildModel implements LoadedModel {
+  readonly digest;
+  readonly manifest;
+  readonly labels;
+  readonly temperature;
+  readonly pid: number;
+  readonly exited: Promise<number | null>;
+  readonly #pkg: ModelPackage;
+  readonly #child: ChildProcess;
+  readonly #pipe: Socket;
+  readonly #limits: HostLimits;
+  readonly #pending = new Map<number, Pending>();
+  #inFlightPictures = 0;
+  #inFlightBytes = 0;
+  #nextId = 1;
+  #gone: Failure | null = null;
+  #isClosing = false;
+  #stderrTail = "";
+  #watchdog: NodeJS.Timeout | null = null;
+  #onLoaded: ((refusal: Failure | null) => void) | null = null;
+
+  constructor(pkg: ModelPackage, child: ChildProcess, limits: HostLimits) {
+    this.#pkg = pkg;
+    this.#child = child;
+    this.#limits = limits;
+    this.digest = pkg.digest;
+    this.manifest = pkg.manifest;
+    this.labels = pkg.labels;
+    this.temperature = pkg.calibration.temperature;
+    this.pid = child.pid ?? -1;
+    this.#pipe = child.stdio[3] as Socket;
+    const reader = new MessageReader((kind, body) => this.#receive(kind, body));
+    this.#pipe.on("data", (chunk: Buffer) => {
+      try {
+        reader.push(chunk);
+      } catch {
+        child.kill("SIGKILL"); // H4
+      }
+    });
+    this.#pipe.on("error", () => {}); // The exit says it.
+    child.stderr?.on("data", (chunk: Buffer) => {
+      this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_LENGTH);
+    });
+    this.exited = new Promise((resolve) => {
+      child.once("error", (error) => {
+        this.#end(`could not be started: ${error.message}`);
+        resolve(null);
+      });
+      child.once("close", (code, signal) => {
+        this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`);
+        resolve(code);
+      });
+    });
+  }
+
+  async start(init: ChildInit): Promise<void> {
+    await this.#begin(encodeJson(messageKinds.init, init));
+  }
+
+  /** Without a model: its answers are the tensors that one would be given, in the place of logits. */
+  async startPreparing(init: PrepareInit): Promise<void> {
+    await this.#begin(encodeJson(messageKinds.prepare, init));
+  }
+
+  async #begin(message: Buffer): Promise<void> {
+    const { dir } = this.#pkg;
+    const refusal = await new Promise<Failure | null>((resolve) => {
+      const timer = setTimeout(() => {
+        resolve(new Failure("model-host-exited", "retry", `${dir}: no answer in ${this.#limits.loadMsMax} ms`));
+      }, this.#limits.loadMsMax);
+      this.#onLoaded = (outcome) => {
+        clearTimeout(timer);
+        resolve(outcome);
+      };
+      if (this.#gone !== null) this.#onLoaded(this.#gone);
+      else this.#pipe.write(message);
+    });
+    if (refusal === null) return;
+    this.#child.kill("SIGKILL");
+    await this.exited;
+    throw refusal;
+  }
+
+  async infer(jpeg: Uint8Array, want: Partial<InferenceWant> = {}): Promise<InferenceResult> {
+    const [result] = await this.inferBatch([jpeg], want);
+    return result as InferenceResult;
+  }
+
+  inferBatch(jpegs: readonly Uint8Array[], want: Partial<InferenceWant> = {}): Promise<readonly InferenceResult[]> {
+    if (this.#gone !== null) return Promise.reject(this.#gone);
+    if (this.#isClosing) return Promise.reject(this.#exitedFailure("is closing"));
+    if (jpegs.length === 0) return Promise.resolve([]);
+    let bytes = 0;
+    for (const jpeg of jpegs) bytes += jpeg.length;
+    // H2
+    if (
+      this.#inFlightPictures + jpegs.length > Math.min(this.#limits.inFlightPicturesMax, PICTURES_PER_REQUEST_MAX) ||
+      this.#inFlightBytes + bytes > this.#limits.inFlightBytesMax
+    ) {
+      const message = `${this.#inFlightPictures} pictures of ${this.#inFlightBytes} bytes are already with the model`;
+      return Promise.resolve(jpegs.map(() => ({ ok: false, code: "model-busy", message })));
+    }
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId;
+      this.#nextId = id === 0xffffffff ? 1 : id + 1;
+      this.#pending.set(id, { pictures: jpegs.length, bytes, resolve, reject });
+      this.#inFlightPictures += jpegs.length;
+      this.#inFlightBytes += bytes;
+      if (this.#watchdog === null) this.#watch();
+      const head = encodeInferHead(id, jpegs, want);
+      if (bytes <= JOINED_BYTES_MAX) {
+        this.#pipe.write(Buffer.concat([head, ...jpegs]));
+        return;
+      }
+      this.#pipe.cork();
+      this.#pipe.write(head);
+      for (const jpeg of jpegs) if (jpeg.length > 0) this.#pipe.write(jpeg);
+      this.#pipe.uncork();
+    });
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isClosing) {
+      this.#isClosing = true;
+      this.#pipe.end();
+    }
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), CLOSE_MS_MAX);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  #receive(kind: number, body: Buffer): void {
+    if (kind === messageKinds.answers) {
+      const { id, results } = decodeAnswers(body);
+      const pending = this.#pending.get(id);
+      if (pending?.pictures !== results.length) throw new RangeError(`${results.length} answers to request ${id}`); // H4
+      this.#pending.delete(id);
+      this.#inFlightPictures -= pending.pictures;
+      this.#inFlightBytes -= pending.bytes;
+      if (this.#pending.size === 0) this.#unwatch();
+      else this.#watchdog?.refresh();
+      pending.resolve(results);
+    } else if (kind === messageKinds.ready) {
+      this.#onLoaded?.(null);
+    } else if (kind === messageKinds.refused) {
+      const { code, message } = decodeJson(body) as ChildRefusal;
+      this.#onLoaded?.(new Failure(code, "give-up", message));
+    }
+  }
+
+  #watch(): void {
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), this.#limits.answerMsMax); // H3
+    this.#watchdog.unref();
+  }
+
+  #unwatch(): void {
+    if (this.#watchdog !== null) clearTimeout(this.#watchdog);
+    this.#watchdog = null;
+  }
+
+  #end(how: string): void {
+    if (this.#gone !== null) return;
+    this.#gone = this.#exitedFailure(how);
+    this.#unwatch();
+    this.#onLoaded?.(this.#gone);
+    for (const { reject } of this.#pending.values()) reject(this.#gone); // H3
+    this.#pending.clear();
+    this.#inFlightPictures = 0;
+    this.#inFlightBytes = 0;
+  }
+
+  #exitedFailure(how: string): Failure {
+    const said = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
+    return new Failure("model-host-exited", "retry", `the process of model ${this.#pkg.dir} ${how}${said}`);
+  }
+}
