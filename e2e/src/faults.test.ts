@@ -1,4 +1,6 @@
 /** Faults of the whole system: G1, G2 and G4 by the chaos programs' own scenarios, short. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { dead, deadClassifier, kafkaOutage, killEach, kills, type Outcome } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
@@ -14,8 +16,8 @@ describe("given a running fleet", () => {
     "when Kafka is away and the bridge is killed meanwhile, then nothing is lost; acked early, frames are lost",
     async () => {
       const [asItIs, control] = await kafkaOutage.run({ ...kafkaOutage.settings.short, ...settings("outage") });
-      expectAll(asItIs);
-      expectAll(control);
+      expectAll(asItIs, dir.path);
+      expectAll(control, dir.path);
       expect(control?.report.lost).toBeGreaterThan(0);
     },
     6 * MINUTES,
@@ -23,19 +25,31 @@ describe("given a running fleet", () => {
 
   test(
     "when each part is killed in turn, then every committed frame has one answer",
-    async () => expectAll(await kills({ ...killEach.settings.short, ...settings("kill-each") })),
+    async () => expectAll(await kills({ ...killEach.settings.short, ...settings("kill-each") }), dir.path),
     4 * MINUTES,
   );
 
   test(
     "when the classifier is gone for good, then every sent frame is settled as EDGE by its deadline",
-    async () => expectAll(await dead({ ...deadClassifier.settings.short, ...settings("dead") })),
+    async () => expectAll(await dead({ ...deadClassifier.settings.short, ...settings("dead") }), dir.path),
     3 * MINUTES,
   );
 });
 
-/** The message shows what was found, not only that something failed. */
-function expectAll(outcome: Outcome | undefined): void {
-  const failed = outcome?.checks.filter(({ passed }) => !passed).map(({ name, found }) => `${name}: ${found}`);
+/** The message shows what was found, not only that something failed, and the ends of the logs, which go with the test. */
+function expectAll(outcome: Outcome | undefined, dir: string): void {
+  const failed = outcome?.checks.filter(({ passed }) => !passed).map(({ name, found }) => `${name}: ${found}`) ?? [];
+  if (failed.length > 0) process.stderr.write(`${failed.join("\n")}\n${logsOf(dir)}\n`);
   expect(failed).toEqual([]);
+}
+
+const LINES = 25;
+
+function logsOf(dir: string): string {
+  return readdirSync(dir, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".log"))
+    .map(
+      (file) => `--- ${file}\n${readFileSync(join(dir, file), "utf8").trimEnd().split("\n").slice(-LINES).join("\n")}`,
+    )
+    .join("\n");
 }
