@@ -31,6 +31,7 @@ const checks = [
   ["format and lint", ["node_modules/@biomejs/biome/bin/biome", "ci", "--colors=off", "--max-diagnostics=30", "."]],
   ["rooms", ["tools/check-rooms.mjs"]],
   ["contracts", ["--conditions=@tributary/source", "tools/generate-contracts.mjs", "--check"]],
+  ["asyncapi", ["--conditions=@tributary/source", "tools/generate-asyncapi.mjs", "--check"]],
   ["build", ["node_modules/typescript/bin/tsc", "-b"]],
   ["types of tests", ["node_modules/typescript/bin/tsc", "-p", "tsconfig.tests.json"]],
 ];

@@ -401,6 +401,15 @@ test("the schema registry answers as Confluent's clients expect", async () => {
   expect(await call("/schemas/ids/999")).toMatchObject({ status: 404, body: { error_code: 40403 } });
 });
 
+test("the topics are described under this deployment's names, for people and for programs", async () => {
+  const page = await fetch(`${base}/asyncapi`);
+  expect(page.headers.get("content-type")).toContain("text/html");
+  expect(await page.text()).toContain(`<code>${kafka.prefix}${topics.classifications.name}</code>`);
+  const yaml = await fetch(`${base}/asyncapi.yaml`);
+  expect(yaml.headers.get("content-type")).toContain("application/yaml");
+  expect(await yaml.text()).toMatch(/^asyncapi: 3\.0\.0$/m);
+});
+
 describe("tokens", () => {
   test("are needed where they are configured; probes and metrics stay open", async () => {
     const auth = { tokens: [TOKEN] };

@@ -5,6 +5,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
 import { AnswerRing } from "./answers/ring.ts";
 import { Subscribers } from "./answers/subscribers.ts";
+import { ASYNCAPI, AsyncApiController, asyncApiFiles } from "./asyncapi/asyncapi.controller.ts";
 import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { DevicesController } from "./devices/devices.controller.ts";
@@ -34,6 +35,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         FramesController,
         LabelsController,
         RegistryController,
+        AsyncApiController,
       ],
       providers: [
         { provide: Gateway, useValue: gateway },
@@ -44,6 +46,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: Registrar, useValue: gateway.registrar },
         { provide: Labels, useValue: gateway.labels },
         { provide: ExplainSources, useValue: gateway.explained },
+        { provide: ASYNCAPI, useValue: asyncApiFiles(config.kafka.prefix) },
         { provide: REGISTRY, useValue: registryOf(config.kafka.prefix) },
         { provide: APP_GUARD, useValue: new AuthGuard({ tokens: config.auth.tokens, health: () => gateway.health }) },
         { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },

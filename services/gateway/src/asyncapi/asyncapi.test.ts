@@ -1,0 +1,83 @@
+import { createRequire } from "node:module";
+import { describe, expect, test } from "@jest/globals";
+import { topics } from "@tributary/contracts";
+import { Ajv } from "ajv";
+import avro from "avsc";
+import { parse } from "yaml";
+import { asyncApiFiles } from "./asyncapi.controller.ts";
+import { AVRO_SCHEMA_FORMAT, asyncApiOf, durationOf } from "./document.ts";
+
+const { yaml, page } = asyncApiFiles("plant-7.");
+const document = parse(yaml);
+
+/** What a JSON pointer of the document leads to. */
+const at = (ref: string) =>
+  ref
+    .slice(2)
+    .split("/")
+    .reduce((node, key) => node[key], document);
+
+function refsIn(node: unknown): readonly string[] {
+  if (node === null || typeof node !== "object") return [];
+  return Object.entries(node).flatMap(([key, value]) => (key === "$ref" ? [String(value)] : refsIn(value)));
+}
+
+describe("the AsyncAPI document", () => {
+  test("is one by AsyncAPI's own schema, which notices when something is wrong", () => {
+    const published = createRequire(import.meta.url)("@asyncapi/specs/schemas/3.0.0-without-$id.json");
+    const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
+    const isValid = ajv.compile(published);
+    const valid = isValid(document);
+    expect(isValid.errors ?? []).toEqual([]);
+    expect(valid).toBe(true);
+    const channels = { ...document.channels, frames: { ...document.channels.frames, adress: "x" } };
+    expect(isValid({ ...document, channels })).toBe(false);
+  });
+
+  test("refers only to what it has", () => {
+    const refs = refsIn(document);
+    expect(refs.length).toBeGreaterThan(40);
+    for (const ref of refs) expect(at(ref)).toBeDefined();
+  });
+
+  test("has each topic's address, retention, visibility, and a payload that a consumer can compile and read with", () => {
+    for (const [id, topic] of Object.entries(topics)) {
+      const channel = document.channels[id];
+      expect(channel.address).toBe(`{prefix}${topic.name}`);
+      expect(channel.tags).toEqual([{ name: topic.public ? "public" : "internal" }]);
+      const config = channel.bindings.kafka.topicConfiguration;
+      expect(config["cleanup.policy"]).toEqual([topic.kind === "compacted" ? "compact" : "delete"]);
+      expect(config["retention.ms"]).toBe(topic.kind === "events" ? topic.retentionMs : undefined);
+      const [{ $ref }] = Object.values(channel.messages) as [{ $ref: string }];
+      const { payload, bindings, traits } = at($ref);
+      expect(payload.schemaFormat).toBe(AVRO_SCHEMA_FORMAT);
+      expect(avro.Type.forSchema(payload.schema).name).toBe(`tributary.v1.${topic.codec.name}`);
+      expect(bindings.kafka.key.description).toMatch(topic.key === "device" ? /device's id/ : /Digest/);
+      expect(Object.keys(at(traits[0].$ref).headers.properties)).toEqual(
+        expect.arrayContaining(["ce_id", "ce_source", "ce_type", "ce_specversion", "ce_time", "traceparent"]),
+      );
+    }
+    expect(document.components.parameters.prefix.default).toBe("plant-7.");
+  });
+
+  test("is a page of its own for people, with every topic and every field, and nothing fetched or run", () => {
+    for (const topic of Object.values(topics)) {
+      expect(page).toContain(`<code>plant-7.${topic.name}</code>`);
+      for (const field of topic.codec.current.schema.fields) expect(page).toContain(`<code>${field.name}</code>`);
+    }
+    expect(page).toContain("answers[].settledBy");
+    expect(page).toContain("DEADLINE_UNREACHABLE");
+    expect(page).not.toMatch(/<script|src=|@import|undefined|\[object/);
+    expect(asyncApiFiles("<b>").page).not.toContain("<b>edge");
+  });
+
+  test("says durations as people do", () => {
+    expect([3_600_000, 6 * 3_600_000, 86_400_000, 7 * 86_400_000].map(durationOf)).toEqual([
+      "1 hour",
+      "6 hours",
+      "1 day",
+      "7 days",
+    ]);
+    expect(Object.keys(asyncApiOf("1").channels as object)).toHaveLength(Object.keys(topics).length + 1);
+  });
+});
