@@ -1,7 +1,9 @@
 /** What the agent tells: one typed event gives the log line and the metrics. */
 import { defineEvent } from "@tributary/telemetry";
 
-const LATENCY_BUCKETS_MS = [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 500, 1_000, 5_000];
+const LATENCY_BUCKETS_SECONDS = [
+  0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1, 5,
+];
 
 export const frameAnswered = defineEvent<{
   cameraId: string;
@@ -19,10 +21,10 @@ export const frameAnswered = defineEvent<{
     labels: ["cameraId", "reason", "escalation", "dropReason"],
   },
   histogram: {
-    name: "tributary_agent_answer_latency_ms",
+    name: "tributary_agent_answer_latency_seconds",
     help: "From capture to the local answer",
-    buckets: LATENCY_BUCKETS_MS,
-    value: (e) => e.latencyMs,
+    buckets: LATENCY_BUCKETS_SECONDS,
+    value: (e) => e.latencyMs / 1_000,
   },
 });
 
@@ -169,10 +171,10 @@ export const outboxCommitted = defineEvent<{ commitMs: number }>({
   level: "trace",
   message: (e) => `group commit in ${e.commitMs.toFixed(1)} ms`,
   histogram: {
-    name: "tributary_agent_commit_ms",
+    name: "tributary_agent_commit_seconds",
     help: "Duration of the outbox's group commits",
-    buckets: [1, 2, 5, 10, 20, 50, 100, 500, 2_000],
-    value: (e) => e.commitMs,
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
+    value: (e) => e.commitMs / 1_000,
   },
 });
 

@@ -68,10 +68,21 @@ export const uplinkStored = defineEvent<{ stream: string; deviceId: string; byte
     },
   ],
   histogram: {
-    name: "tributary_bridge_store_ms",
-    help: "Milliseconds from a message's receipt to Kafka's acknowledgement",
-    buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 20_000, 60_000],
-    value: (e) => e.ms,
+    name: "tributary_bridge_store_seconds",
+    help: "Seconds from a message's receipt to Kafka's acknowledgement",
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5, 20, 60],
+    value: (e) => e.ms / 1_000,
+  },
+});
+
+export const routedStored = defineEvent<{ topic: string; deviceId: string; bytes: number; ms: number }>({
+  name: "routed_stored",
+  level: "trace",
+  message: (e) => `a message of ${e.deviceId} for ${e.topic}: ${e.bytes} bytes in ${e.ms.toFixed(1)} ms`,
+  counter: {
+    name: "tributary_bridge_routed_total",
+    help: "Messages stored by a route, by its topic",
+    labels: ["topic"],
   },
 });
 

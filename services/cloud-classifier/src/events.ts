@@ -18,18 +18,18 @@ export const requestSettled = defineEvent<{
       labels: ["target", "lane", "outcome", "code"],
     },
     {
-      name: "tributary_classifier_cost_micros_total",
-      help: "Cost of the calls, in millionths of the configured currency",
+      name: "tributary_classifier_cost_total",
+      help: "Cost of the calls, in the currency of their configuration",
       labels: ["target"],
-      value: (e) => e.costMicros,
+      value: (e) => e.costMicros / 1e6,
     },
   ],
   histogram: {
-    name: "tributary_classifier_latency_ms",
-    help: "Milliseconds from taking a request to its outcome",
-    buckets: [5, 10, 20, 35, 50, 75, 100, 150, 250, 500, 1_000, 2_000, 5_000],
+    name: "tributary_classifier_latency_seconds",
+    help: "Seconds from taking a request to its outcome",
+    buckets: [0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2, 5],
     labels: ["target", "lane"],
-    value: (e) => e.latencyMs,
+    value: (e) => e.latencyMs / 1_000,
   },
 });
 
@@ -52,11 +52,11 @@ export const callMade = defineEvent<{ target: string; frames: number; ms: number
       value: (e) => e.frames,
     },
     {
-      name: "tributary_classifier_call_ms",
-      help: "Milliseconds of a call of the backend",
-      buckets: [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 5_000],
+      name: "tributary_classifier_call_seconds",
+      help: "Seconds of a call of the backend",
+      buckets: [0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 5],
       labels: ["target"],
-      value: (e) => e.ms,
+      value: (e) => e.ms / 1_000,
     },
   ],
 });

@@ -66,11 +66,11 @@ export const frameSearched = defineEvent<{ topic: string; records: number; found
   level: "debug",
   message: (e) => `${e.topic}: ${e.records} records in ${e.ms.toFixed(0)} ms`,
   histogram: {
-    name: "tributary_gateway_search_ms",
-    help: "Milliseconds of a search for one frame in one topic",
-    buckets: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000],
+    name: "tributary_gateway_search_seconds",
+    help: "Seconds of a search for one frame in one topic",
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     labels: ["topic"],
-    value: (e) => e.ms,
+    value: (e) => e.ms / 1_000,
   },
 });
 

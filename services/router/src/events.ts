@@ -10,11 +10,11 @@ export const frameSettled = defineEvent<{ source: string; settledBy: string; rea
     labels: ["source", "settledBy", "reason"],
   },
   histogram: {
-    name: "tributary_router_settle_ms",
-    help: "Milliseconds from capture to the final answer",
-    buckets: [10, 25, 50, 100, 200, 400, 800, 1_500, 2_000, 2_500, 5_000, 10_000, 60_000, 600_000],
+    name: "tributary_router_settle_seconds",
+    help: "Seconds from capture to the final answer",
+    buckets: [0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 2, 2.5, 5, 10, 60, 600],
     labels: ["source"],
-    value: (e) => e.latencyMs,
+    value: (e) => e.latencyMs / 1_000,
   },
 });
 
@@ -30,11 +30,11 @@ export const cloudReturned = defineEvent<{ outcome: string; latencyMs: number }>
   level: "trace",
   message: (e) => `${e.outcome} after ${e.latencyMs.toFixed(0)} ms`,
   histogram: {
-    name: "tributary_router_cloud_ms",
-    help: "Milliseconds from a cloud request to its result, as the router sees it",
-    buckets: [5, 10, 20, 50, 100, 200, 400, 800, 1_500, 3_000, 6_000],
+    name: "tributary_router_cloud_seconds",
+    help: "Seconds from a cloud request to its result, as the router sees it",
+    buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6],
     labels: ["outcome"],
-    value: (e) => e.latencyMs,
+    value: (e) => e.latencyMs / 1_000,
   },
 });
 
@@ -117,10 +117,10 @@ export const partitionRebuilt = defineEvent<{ partition: number; devices: number
   message: (e) =>
     `partition ${e.partition}: ${e.devices} devices, ${e.answers} answers replayed in ${e.ms.toFixed(0)} ms`,
   histogram: {
-    name: "tributary_router_rebuild_ms",
-    help: "Milliseconds to rebuild a partition's state",
-    buckets: [10, 50, 100, 250, 500, 1_000, 2_500, 10_000, 60_000],
-    value: (e) => e.ms,
+    name: "tributary_router_rebuild_seconds",
+    help: "Seconds to rebuild a partition's state",
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    value: (e) => e.ms / 1_000,
   },
 });
 

@@ -57,11 +57,11 @@ export class Partitions implements PartitionEvents {
     gauge("calls_open", "Cloud calls under way", () => fleet.callsOpen);
     gauge("cloud_healthy", "1 while the cloud target is worth asking", () => Number(fleet.cloudHealthy));
     telemetry.gauge(
-      { name: "tributary_router_cloud_latency_ms", help: "Live cloud latency by quantile", labels: ["quantile"] },
+      { name: "tributary_router_cloud_latency_seconds", help: "Live cloud latency", labels: ["percentile"] },
       () =>
         [0.5, 0.99].map((quantile) => ({
-          labels: { quantile },
-          value: fleet.latencyMs(quantile, clock.now()) ?? Number.NaN,
+          labels: { percentile: `p${quantile * 100}` },
+          value: (fleet.latencyMs(quantile, clock.now()) ?? Number.NaN) / 1_000,
         })),
     );
   }

@@ -27,10 +27,10 @@ export const recordsSent = defineEvent<{ client: string; records: number; bytes:
     { name: "tributary_kafka_sent_bytes_total", help: "Bytes of records stored by Kafka", value: (e) => e.bytes },
   ],
   histogram: {
-    name: "tributary_kafka_send_ms",
-    help: "Milliseconds from handing a batch to the client to Kafka's acknowledgement",
-    buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000],
-    value: (e) => e.ms,
+    name: "tributary_kafka_send_seconds",
+    help: "Seconds from handing a batch to the client to Kafka's acknowledgement",
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60],
+    value: (e) => e.ms / 1_000,
   },
 });
 
