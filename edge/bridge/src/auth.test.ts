@@ -94,11 +94,22 @@ describe("who may connect", () => {
 
 test("a device subscribes to its own downlink only (A2)", () => {
   const may = (filter: string) => maySubscribe("cam-1", filter, "tributary");
-  for (const channel of ["policy", "desired", "results", "acks", "#", "+"]) {
+  for (const channel of ["policy", "desired", "results", "results/json", "acks", "#", "+"]) {
     expect(may(`tributary/v1/cam-1/down/${channel}`)).toBe(true);
   }
   const refused = ["#", "+", "$SYS/#", "tributary/#", "tributary/v1/+/down/#", "tributary/v1/cam-2/down/#"];
-  const own = ["up/#", "up/frames", "availability", "#", "down", "down/other", "down/policy/#", "+/policy"];
+  const own = [
+    "up/#",
+    "up/frames",
+    "availability",
+    "#",
+    "down",
+    "down/other",
+    "down/policy/#",
+    "down/policy/json",
+    "down/+/json",
+    "+/policy",
+  ];
   for (const filter of [...refused, ...own.map((rest) => `tributary/v1/cam-1/${rest}`)]) {
     expect([filter, may(filter)]).toEqual([filter, false]);
   }

@@ -89,5 +89,6 @@ const CHANNELS = new Set(["policy", "desired", "results", "acks", "#", "+"]);
 /** A2 */
 export function maySubscribe(principal: string, filter: string, prefix: string): boolean {
   const topic = parseMqttTopic(filter, prefix);
-  return topic?.kind === "down" && topic.deviceId === principal && CHANNELS.has(topic.channel);
+  if (topic?.kind !== "down" || topic.deviceId !== principal) return false;
+  return topic.format === "json" ? topic.channel === "results" : CHANNELS.has(topic.channel);
 }

@@ -33,11 +33,18 @@ import {
 } from "./events.ts";
 import { type Following, follow } from "./follower.ts";
 import { Ingest } from "./ingest.ts";
+import { jsonResults } from "./json-results.ts";
 import { PasswordChecker } from "./password.ts";
+import type { Route } from "./routes.ts";
 import type { Session } from "./session.ts";
+
+/** Sink and reader know whole topic names: a route's have no prefix of ours. */
+export type Routes = { readonly list: readonly Route[]; readonly sink: RecordSink; readonly reader: PartitionReader };
 
 export type BridgeOptions = {
   readonly config: BridgeConfig;
+  /** Needed if the configuration has routes. */
+  readonly routes?: Routes;
   readonly sink: RecordSink;
   readonly reader: PartitionReader;
   readonly clock: Clock;
@@ -65,6 +72,7 @@ export class Bridge {
     this.#down = mqttTopics(config.mqtt.prefix);
     this.#ingest = new Ingest({
       sink,
+      ...(options.routes && { routes: options.routes }),
       clock,
       telemetry,
       limits: config.limits,
@@ -141,11 +149,12 @@ export class Bridge {
   async close(): Promise<void> {
     await this.#broker.close();
     this.#stop.abort();
-    const { reader, sink, clock, config } = this.#options;
+    const { reader, sink, routes, clock, config } = this.#options;
     // What Kafka still does not take was never acknowledged, so nobody need wait for it.
     const done = new AbortController();
     const late = clock.sleep(config.limits.shutdownMsMax, done.signal).catch(() => {});
-    const ends = [sink.close(), reader.close(), ...this.#following.map((f) => f.ended)];
+    const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];
+    const ends = [...clients.map((client) => client.close()), ...this.#following.map((f) => f.ended)];
     await Promise.race([Promise.allSettled(ends), late]);
     done.abort();
   }
@@ -170,10 +179,15 @@ export class Bridge {
   async #topicProblems(): Promise<string[]> {
     const followed = [topics.registry, topics.policies, topics.classifications].map(({ name }) => name);
     const needed = [...Object.values(uplinkStreams).map(({ name }) => name), ...deadLetterTopics, ...followed];
+    const { reader, routes } = this.#options;
+    const all = [
+      ...needed.map((topic) => ({ topic, by: reader })),
+      ...(routes?.list.map(({ config: { topic } }) => ({ topic, by: routes.reader })) ?? []),
+    ];
     const byReason = new Map<string, string[]>();
     await Promise.all(
-      needed.map(async (topic) => {
-        const reason = await this.#options.reader.partitions(topic).then(
+      all.map(async ({ topic, by }) => {
+        const reason = await by.partitions(topic).then(
           (partitions) => (partitions.length > 0 ? undefined : "no such topic"),
           (error) => (/unknown topic/i.test(reasonOf(error)) ? "no such topic" : reasonOf(error)),
         );
@@ -234,12 +248,20 @@ export class Bridge {
   }
 
   #sendResults(session: Session, record: Classifications): void {
-    const topic = this.#down.results(session.deviceId);
-    if (!session.isSubscribed(topic)) return;
-    const answers = answersOfSentFrames(record);
+    const { deviceId } = session;
+    const [avro, json] = [this.#down.results(deviceId), this.#down.resultsJson(deviceId)];
+    const wants = { avro: session.isSubscribed(avro), json: session.isSubscribed(json) };
+    const answers = wants.avro || wants.json ? answersOfSentFrames(record) : undefined;
     if (answers === undefined) return;
-    const codec: Codec<Classifications> = topics.classifications.codec;
-    const payload = codec.encodeSingleObject(answers, this.#downlink.versionFor(session.deviceId, codec));
+    if (wants.avro) {
+      const codec: Codec<Classifications> = topics.classifications.codec;
+      const payload = codec.encodeSingleObject(answers, this.#downlink.versionFor(deviceId, codec));
+      this.#sendResult(session, avro, payload);
+    }
+    if (wants.json) for (const payload of jsonResults(answers)) this.#sendResult(session, json, payload);
+  }
+
+  #sendResult(session: Session, topic: string, payload: Buffer): void {
     const { telemetry } = this.#options;
     const { deviceId } = session;
     if (session.sendResult(topic, payload) > 0) telemetry.emit(downlinkDropped, { deviceId, channel: "results" });

@@ -2,6 +2,7 @@
 import { portSchema, sharedBlocks } from "@tributary/config";
 import { RECORD_BYTES_MAX } from "@tributary/kafka";
 import { z } from "zod";
+import { routeProblems, routesSchema } from "./routes.ts";
 
 const KIB = 1_024;
 const MIB = 1_024 * KIB;
@@ -50,7 +51,7 @@ const limitsSchema = z
     message: "must be at least packetBytesMax, or the largest packet would wait for ever",
   });
 
-export const bridgeConfigSchema = z.strictObject({
+const bridgeConfigFields = z.strictObject({
   ...sharedBlocks,
   mqtt: z
     .strictObject({
@@ -64,12 +65,20 @@ export const bridgeConfigSchema = z.strictObject({
     })
     .prefault({}),
   limits: limitsSchema.prefault({}),
+  /** MQTT topics outside the contract into Kafka topics outside ours; see README.md. */
+  routes: routesSchema,
   testOnly: z
     .strictObject({
       /** Breaks G1 on purpose, to show that the tests can see a loss. */
       pubackBeforeKafka: z.boolean().default(false),
     })
     .prefault({}),
+});
+
+export const bridgeConfigSchema = bridgeConfigFields.superRefine(({ routes, mqtt, kafka }, context) => {
+  for (const { path, message } of routeProblems(routes, { mqtt: mqtt.prefix, kafka: kafka.prefix })) {
+    context.addIssue({ code: "custom", path, message });
+  }
 });
 
 export type BridgeConfig = z.output<typeof bridgeConfigSchema>;

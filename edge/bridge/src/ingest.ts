@@ -12,13 +12,16 @@ import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { BridgeLimits } from "./config.ts";
 import { deadLetterOf } from "./dead-letter.ts";
-import { storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
+import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
 import type { RecordIdentity } from "./identity.ts";
+import { type Route, routedRecord } from "./routes.ts";
 import type { Session } from "./session.ts";
-import { judgeUplink, type Refusal, type Uplink } from "./uplink.ts";
+import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verdict } from "./uplink.ts";
 
 export type IngestOptions = {
   readonly sink: RecordSink;
+  /** Where routed messages go, under the whole names of their topics; needed if there are routes. */
+  readonly routes?: { readonly sink: RecordSink; readonly list: readonly Route[] };
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly limits: BridgeLimits;
@@ -53,9 +56,9 @@ export class Ingest {
       release(); // I2
       return;
     }
-    const { limits, mqttPrefix, clock } = this.#options;
+    const { limits, mqttPrefix, clock, routes } = this.#options;
     const receivedAt = clock.now();
-    const verdict = judgeUplink(uplink, limits, mqttPrefix);
+    const verdict = judgeUplink(uplink, limits, mqttPrefix, routes?.list);
     const settle = session.begin(acknowledge);
     if (verdict.kind === "availability") {
       this.#options.onAvailability(session.deviceId, verdict.state);
@@ -65,17 +68,10 @@ export class Ingest {
     }
     if (this.#options.pubackBeforeKafka) settle();
     this.#inFlight++;
-    const stored =
-      verdict.kind === "store"
-        ? this.#store(
-            verdict.stream,
-            recordOf(verdict.stream, verdict.id, verdict.value, receivedAt),
-            uplink,
-            receivedAt,
-          )
-        : this.#putAside(uplink, verdict, receivedAt);
+    const stream = verdict.kind === "route" ? "route" : verdict.stream;
+    const stored = this.#end(verdict, uplink, receivedAt);
     stored
-      .then(settle, (error) => this.#fail(session, verdict.stream, error))
+      .then(settle, (error) => this.#fail(session, stream, error))
       .finally(() => {
         release();
         this.#inFlight--;
@@ -83,8 +79,31 @@ export class Ingest {
       });
   }
 
-  async #store(stream: UplinkStream, record: OutRecord, uplink: Uplink, receivedAt: Instant): Promise<void> {
-    const { sink, clock, telemetry } = this.#options;
+  #end(verdict: Exclude<Verdict, { kind: "availability" }>, uplink: Uplink, receivedAt: Instant): Promise<void> {
+    const { sink, routes } = this.#options;
+    switch (verdict.kind) {
+      case "store": {
+        const { stream, id, value } = verdict;
+        return this.#store(sink, stream, recordOf(stream, id, value, receivedAt), uplink, receivedAt);
+      }
+      case "route": {
+        if (routes === undefined) throw new Error("a route without a sink");
+        const record = routedRecord(verdict.route, verdict.key, uplink, receivedAt);
+        return this.#store(routes.sink, "unknown", record, uplink, receivedAt);
+      }
+      case "refuse":
+        return this.#putAside(uplink, verdict, receivedAt);
+    }
+  }
+
+  async #store(
+    sink: RecordSink,
+    stream: StreamOrUnknown,
+    record: OutRecord,
+    uplink: Uplink,
+    receivedAt: Instant,
+  ): Promise<void> {
+    const { clock, telemetry } = this.#options;
     const startedAt = clock.monotonicMs();
     try {
       await sink.send([record]);
@@ -94,7 +113,9 @@ export class Ingest {
       return this.#putAside(uplink, refusal, receivedAt); // I3
     }
     const ms = clock.monotonicMs() - startedAt;
-    telemetry.emit(uplinkStored, { stream, deviceId: uplink.principal, bytes: uplink.payload.length, ms });
+    const stored = { deviceId: uplink.principal, bytes: uplink.payload.length, ms };
+    if (stream === "unknown") telemetry.emit(routedStored, { topic: record.topic, ...stored });
+    else telemetry.emit(uplinkStored, { stream, ...stored });
   }
 
   async #putAside(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {

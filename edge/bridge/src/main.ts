@@ -1,4 +1,6 @@
 /** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, and the only way of their records into Kafka. */
+
+import { readFileSync } from "node:fs";
 import {
   type DynamicModule,
   Inject,
@@ -8,12 +10,22 @@ import {
   type OnApplicationShutdown,
 } from "@nestjs/common";
 import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import { Failure, reasonOf } from "@tributary/kernel";
 import { runService, type ServiceContext } from "@tributary/service-kit";
-import { Bridge } from "./bridge.ts";
+import { Bridge, type Routes } from "./bridge.ts";
 import { type BridgeConfig, bridgeConfigSchema } from "./config.ts";
+import { openRoute } from "./routes.ts";
 
 const CONTEXT = Symbol("ServiceContext");
 type Context = ServiceContext<BridgeConfig>;
+
+function routeFrom(config: BridgeConfig["routes"][number], index: number) {
+  try {
+    return openRoute(config, (file) => readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new Failure("route-schema", "ask-a-person", `routes[${index}].schema: ${config.schema}: ${reasonOf(error)}`);
+  }
+}
 
 @Injectable()
 class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -23,19 +35,29 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
   constructor(@Inject(CONTEXT) context: Context) {
     const { config, telemetry, clock, health } = context;
     const connection = { ...config.kafka, clientId: "tributary-bridge", telemetry, clock };
+    const sinkOptions = {
+      ...connection,
+      deliveryMsMax: config.limits.storeMsMax,
+      // The budget in front of it is the bound; it must never be the sink that refuses one of a device's records.
+      pendingBytesMax: config.limits.inFlightBytesMax * 2,
+    };
+    const routes: Routes | undefined =
+      config.routes.length === 0
+        ? undefined
+        : {
+            list: config.routes.map(routeFrom),
+            sink: new PlatformaticSink({ ...sinkOptions, prefix: "" }),
+            reader: new KafkaReader({ ...connection, prefix: "" }),
+          };
     this.#context = context;
     this.#bridge = new Bridge({
       config,
+      ...(routes && { routes }),
       telemetry,
       clock,
       random: Math.random,
       reader: new KafkaReader(connection),
-      sink: new PlatformaticSink({
-        ...connection,
-        deliveryMsMax: config.limits.storeMsMax,
-        // The budget in front of it is the bound; it must never be the sink that refuses one of a device's records.
-        pendingBytesMax: config.limits.inFlightBytesMax * 2,
-      }),
+      sink: new PlatformaticSink(sinkOptions),
     });
     health.add("mqtt", () => this.#bridge.port !== undefined || "rebuilding what is retained from Kafka");
   }

@@ -5,23 +5,31 @@
  * U1. Every message has exactly one end: stored, taken as availability, or refused with a reason (G8).
  * U2. The principal, the topic's level and the payload's first field are the same device.
  * U3. Nothing is decoded before its bounds are checked; only frames are decoded at all, to look at their JPEG.
- * U4. A stored value is the device's own bytes behind another header: never re-encoded.
+ * U4. A stored value is the device's own bytes behind another header: never re-encoded. Only a device that speaks JSON
+ *     cannot have this (json-uplink.ts).
+ * U5. A frame that the router would refuse is refused here, where its device is known and told apart.
  */
 import {
   type Codec,
   ContractError,
   type ContractErrorCode,
   type EdgeFrame,
+  type EdgePredictions,
   frameConfluent,
   openSingleObject,
+  type PayloadFormat,
   parseMqttTopic,
   type SchemaVersion,
   type UplinkStream,
   uplinkStreams,
 } from "@tributary/contracts";
-import { isValidId } from "@tributary/kernel";
+import { Failure, isValidId } from "@tributary/kernel";
+import { assertUsableFrame, assertUsablePredictions } from "@tributary/settlement";
 import { type RecordIdentity, readIdentity } from "./identity.ts";
 import { jpegFault } from "./jpeg.ts";
+import { JsonFault, type JsonFaultCode } from "./json-record.ts";
+import { jsonUplink } from "./json-uplink.ts";
+import { keyOf, payloadFault, type Route, routeOf } from "./routes.ts";
 
 export type Uplink = {
   /** Who authenticated. */
@@ -35,18 +43,23 @@ export type Uplink = {
 /** Stable: metrics, dead letters and tests name them. */
 export type RefusalReason =
   | ContractErrorCode
+  | JsonFaultCode
   | "topic-unknown"
   | "topic-of-another-device"
   | "topic-not-uplink"
   | "stream-unknown"
   | "availability-malformed"
   | "qos-not-1"
+  | "qos-2"
   | "retained"
   | "payload-oversized"
   | "payload-of-another-device"
   | "identity-malformed"
   | "frame-malformed"
+  | "record-unusable"
   | "jpeg-corrupt"
+  | "payload-not-json"
+  | "payload-not-avro"
   | "kafka-refused";
 
 export type StreamOrUnknown = UplinkStream | "unknown";
@@ -54,6 +67,7 @@ export type StreamOrUnknown = UplinkStream | "unknown";
 export type Verdict =
   | { readonly kind: "store"; readonly stream: UplinkStream; readonly id: RecordIdentity; readonly value: Buffer }
   | { readonly kind: "availability"; readonly state: "online" | "offline" }
+  | { readonly kind: "route"; readonly route: Route; readonly key: string }
   | Refusal;
 
 export type Refusal = {
@@ -66,9 +80,14 @@ export type Refusal = {
 
 export type UplinkLimits = { readonly frameBytesMax: number; readonly recordBytesMax: number };
 
-export function judgeUplink(uplink: Uplink, limits: UplinkLimits, prefix: string): Verdict {
+export function judgeUplink(
+  uplink: Uplink,
+  limits: UplinkLimits,
+  prefix: string,
+  routes: readonly Route[] = [],
+): Verdict {
   const topic = parseMqttTopic(uplink.topic, prefix);
-  if (topic === undefined) return refuse("unknown", "topic-unknown", "the topic is not of the device contract");
+  if (topic === undefined) return routed(uplink, limits, routes);
   const stream = topic.kind === "up" && isStream(topic.stream) ? topic.stream : "unknown";
   if (topic.deviceId !== uplink.principal) {
     return refuse(stream, "topic-of-another-device", `the topic is ${clip(topic.deviceId)}'s`); // U2
@@ -78,40 +97,83 @@ export function judgeUplink(uplink: Uplink, limits: UplinkLimits, prefix: string
   if (stream === "unknown") return refuse("unknown", "stream-unknown", `there is no stream ${clip(topic.stream)}`);
   if (uplink.qos !== 1) return refuse(stream, "qos-not-1", `QoS ${uplink.qos}; the contract needs 1`);
   if (uplink.retain) return refuse(stream, "retained", "records of streams are not retained");
-  const bytesMax = stream === "frames" ? limits.frameBytesMax : limits.recordBytesMax;
+  const recordBytesMax = stream === "frames" ? limits.frameBytesMax : limits.recordBytesMax;
+  const bytesMax = topic.format === "json" ? jsonBytesMax(recordBytesMax) : recordBytesMax;
   if (uplink.payload.length > bytesMax) {
     return refuse(stream, "payload-oversized", `${uplink.payload.length} bytes; at most ${bytesMax} are accepted`);
   }
-  return record(stream, uplink);
+  return record(stream, topic.format, uplink, recordBytesMax);
+}
+
+/** Base64 takes four bytes where a record takes three; the rest is names. */
+const jsonBytesMax = (recordBytesMax: number): number => Math.ceil(recordBytesMax / 3) * 4 + 16_384;
+
+function routed(uplink: Uplink, limits: UplinkLimits, routes: readonly Route[]): Verdict {
+  const { topic, payload, principal } = uplink;
+  const route = routeOf(routes, topic, principal);
+  if (route === undefined) return refuse("unknown", "topic-unknown", "the topic is not of the device contract");
+  if (route === "another-device") {
+    return refuse("unknown", "topic-of-another-device", "a route's topic names another device");
+  }
+  if (uplink.qos > 1) return refuse("unknown", "qos-2", "a route takes QoS 0 and 1");
+  if (payload.length > limits.recordBytesMax) {
+    const message = `${payload.length} bytes; a route takes at most ${limits.recordBytesMax}`;
+    return refuse("unknown", "payload-oversized", message);
+  }
+  const fault = payloadFault(route, payload);
+  if (fault === undefined) return { kind: "route", route, key: keyOf(route, topic, principal) };
+  const reason = route.config.format === "avro" ? "payload-not-avro" : "payload-not-json";
+  return refuse("unknown", reason, `for ${route.config.topic}: ${fault}`);
 }
 
 /** Whatever else the topic says: the stream whose dead letters a message belongs to. */
 const isStream = (text: string): text is UplinkStream => Object.hasOwn(uplinkStreams, text);
 
-function record(stream: UplinkStream, uplink: Uplink): Verdict {
+function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, bytesMax: number): Verdict {
   const codec: Codec<unknown> = uplinkStreams[stream].codec;
   try {
-    const { fingerprint, payload } = openSingleObject(uplink.payload);
-    const version = codec.versions.find((candidate) => candidate.fingerprint === fingerprint);
-    if (version === undefined) return wrongSchema(stream, fingerprint);
+    const opened = format === "json" ? fromJson(stream, uplink) : fromAvro(stream, uplink.payload);
+    if ("reason" in opened) return opened;
+    const { version, payload } = opened;
     codec.check(payload, version); // U3
     const id = readIdentity(payload);
     if (id.deviceId !== uplink.principal) {
       return refuse(stream, "payload-of-another-device", `the record says it is of ${clip(id.deviceId)}`); // U2
     }
-    if (id.bootId <= 0n || id.seq <= 0n) {
+    if (format === "avro" && (id.bootId <= 0n || id.seq <= 0n)) {
       return refuse(stream, "identity-malformed", `bootId ${id.bootId} and seq ${id.seq} must be positive`);
     }
     if (stream === "frames") {
       const fault = frameFault(codec as Codec<EdgeFrame>, payload, version);
       if (fault !== undefined) return refuse(stream, fault.reason, fault.message);
     }
+    if (format === "json") {
+      if (payload.length > bytesMax) {
+        const message = `a record of ${payload.length} bytes; at most ${bytesMax} are accepted`;
+        return refuse(stream, "payload-oversized", message);
+      }
+      if (stream === "predictions") assertUsablePredictions(codec.decode(payload) as EdgePredictions, id.deviceId); // U5
+    }
     return { kind: "store", stream, id, value: frameConfluent(version.id, payload) }; // U4
   } catch (error) {
-    if (error instanceof ContractError) return refuse(stream, error.code, error.message); // U1
+    if (error instanceof ContractError || error instanceof JsonFault) return refuse(stream, error.code, error.message); // U1
+    if (error instanceof Failure) return refuse(stream, "record-unusable", `${error.code}: ${error.message}`); // U5
     throw error;
   }
 }
+
+type Opened = { readonly version: SchemaVersion; readonly payload: Uint8Array };
+
+function fromAvro(stream: UplinkStream, bytes: Buffer): Opened | Refusal {
+  const { fingerprint, payload } = openSingleObject(bytes);
+  const version = uplinkStreams[stream].codec.versions.find((candidate) => candidate.fingerprint === fingerprint);
+  return version === undefined ? wrongSchema(stream, fingerprint) : { version, payload };
+}
+
+const fromJson = (stream: UplinkStream, { principal, payload }: Uplink): Opened => ({
+  version: uplinkStreams[stream].codec.current,
+  payload: jsonUplink(stream, principal, payload),
+});
 
 function wrongSchema(stream: UplinkStream, fingerprint: string): Refusal {
   const other = Object.values(uplinkStreams).find((t) => t.codec.versions.some((v) => v.fingerprint === fingerprint));
@@ -130,6 +192,7 @@ function frameFault(
     const message = `camera ${clip(frame.cameraId)}, frameSeq ${frame.frameSeq}, deadlineMs ${frame.deadlineMs}`;
     return { reason: "frame-malformed", message };
   }
+  assertUsableFrame(frame, frame.deviceId); // U5
   const fault = jpegFault(frame.jpeg);
   return fault === undefined ? undefined : { reason: "jpeg-corrupt", message: `not a whole JPEG: ${fault}` };
 }
