@@ -40,14 +40,14 @@ export const callSettings = (defaults: CallDefaults) => ({
     .prefault({}),
   breaker: z
     .strictObject({
-      /** The circuit opens when this share of the last calls failed. */
-      failureShareMin: z.number().gt(0).lt(1).default(0.5),
+      /** The circuit opens when more than this share of the last calls failed. */
+      failureShareMax: z.number().gt(0).lt(1).default(0.5),
       /** How many of the last calls are looked at, and how many there must be. */
       callsSeen: positive.max(1_000).default(20),
       callsMin: positive.max(1_000).default(5),
       /** How long it stays open before one call may probe; doubled while probes fail. */
       openMs: positive.max(600_000).default(1_000),
-      openMsMax: positive.max(3_600_000).default(30_000),
+      openMsMax: positive.max(3_600_000).default(10_000),
     })
     .prefault({}),
   hedge: z
