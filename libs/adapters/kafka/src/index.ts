@@ -2,6 +2,7 @@ export * from "./admin.ts";
 export * from "./dead-letters.ts";
 export * from "./events.ts";
 export * from "./headers.ts";
+export * from "./inspector.ts";
 export * from "./joining-sink.ts";
 export * from "./kafkajs-sink.ts";
 export * from "./kafkajs-source.ts";
