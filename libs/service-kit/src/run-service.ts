@@ -8,6 +8,7 @@
  * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
  */
 import "reflect-metadata";
+import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import type { DynamicModule, INestApplication, LoggerService, Type } from "@nestjs/common";
 import { Module } from "@nestjs/common";
@@ -84,6 +85,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
       telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error) });
       process.exitCode = 1;
     }
+    await telemetry.stopTracing();
     clearTimeout(late);
     telemetry.close();
     process.exit(process.exitCode === 1 ? 1 : code);
@@ -100,6 +102,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
 
   const context: ServiceContext<z.output<S>> = { config, telemetry, health, clock, crash, ports: {} };
   try {
+    await telemetry.startTracing({ "service.instance.id": randomUUID() });
     app = await NestFactory.create(rootOf(await options.module(context), operationsModule(health, telemetry)), {
       logger: frameworkLogger(telemetry),
       abortOnError: false,

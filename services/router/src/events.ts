@@ -1,6 +1,12 @@
 import { defineEvent } from "@tributary/telemetry";
 
-export const frameSettled = defineEvent<{ source: string; settledBy: string; reason: string; latencyMs: number }>({
+export const frameSettled = defineEvent<{
+  source: string;
+  settledBy: string;
+  reason: string;
+  latencyMs: number;
+  traceparent: string | null;
+}>({
   name: "frame_settled",
   level: "trace",
   message: (e) => `${e.source} by ${e.settledBy} after ${e.latencyMs.toFixed(0)} ms`,
@@ -18,7 +24,7 @@ export const frameSettled = defineEvent<{ source: string; settledBy: string; rea
   },
 });
 
-export const requestWritten = defineEvent<{ lane: string; reason: string }>({
+export const requestWritten = defineEvent<{ lane: string; reason: string; traceparent: string | null }>({
   name: "cloud_requested",
   level: "trace",
   message: (e) => `${e.reason} on the ${e.lane} lane`,

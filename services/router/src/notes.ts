@@ -16,15 +16,18 @@ import {
 
 /** Told once the effects are stored, so that the counts are of answers that exist. */
 export function tell(effects: Effects, telemetry: Telemetry): void {
-  for (const { lane, request } of effects.requests) telemetry.emit(requestWritten, { lane, reason: request.reason });
+  for (const { lane, request } of effects.requests) {
+    const { reason, traceparent } = request;
+    telemetry.emit(requestWritten, { lane, reason, traceparent });
+  }
   for (const note of effects.notes) tellOne(note, telemetry);
 }
 
 function tellOne(note: Note, telemetry: Telemetry): void {
   switch (note.kind) {
     case "settled": {
-      const { source, settledBy, reason, latencyMs } = note.answer;
-      telemetry.emit(frameSettled, { source, settledBy, reason, latencyMs });
+      const { source, settledBy, reason, latencyMs, traceparent } = note.answer;
+      telemetry.emit(frameSettled, { source, settledBy, reason, latencyMs, traceparent });
       break;
     }
     case "duplicate":

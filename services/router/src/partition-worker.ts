@@ -12,14 +12,15 @@
  * W5. Nobody else writes answers: if ours do not get the offsets we expect, somebody else had the partition.
  */
 import { topics } from "@tributary/contracts";
-import type { OutRecord, PartitionReader, Position, RecordSink } from "@tributary/kafka";
+import { codeOf, type OutRecord, type PartitionReader, type Position, type RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, invariant, reasonOf } from "@tributary/kernel";
 import { Effects, type SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { partitionForgotten, partitionRebuilt } from "./events.ts";
 import { tell } from "./notes.ts";
 import { type Rebuilt, rebuild } from "./rebuild.ts";
-import { answerRecord, forgottenStateRecord, requestRecord, stateRecord } from "./records.ts";
+import { answerRecord, forgottenStateRecord, requestRecord, requestTopic, stateRecord } from "./records.ts";
+import { SendSpans } from "./send-spans.ts";
 
 export type PartitionWorkerOptions = {
   readonly number: number;
@@ -196,10 +197,17 @@ export class PartitionWorker {
   async #store(memory: Memory, effects: Effects, save: boolean): Promise<void> {
     const { clock, telemetry } = this.#options;
     const now = clock.now();
+    const spans = new SendSpans(telemetry.tracer);
     const positions = await this.#send(memory, () => [
-      ...effects.answers.map((record) => answerRecord(record, now)),
-      ...effects.requests.map(({ lane, request }) => requestRecord(lane, request, now)),
-    ]);
+      ...effects.answers.map((record) => answerRecord(spans.answer(record), now)),
+      ...effects.requests.map(({ lane, request }) =>
+        requestRecord(lane, spans.request(requestTopic(lane), request), now),
+      ),
+    ]).catch((error: unknown) => {
+      spans.end(codeOf(error));
+      throw error;
+    });
+    spans.end();
     this.#follow(memory, positions, effects.answers.length);
     tell(effects, telemetry);
     for (const deviceId of effects.touched) memory.unsaved.add(deviceId);

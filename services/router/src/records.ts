@@ -18,9 +18,12 @@ export function answerRecord(record: Classifications, now: Instant): OutRecord {
   };
 }
 
+export const requestTopic = (lane: Lane): string =>
+  (lane === "high" ? topics.requestsHigh : topics.requestsNormal).name;
+
 export function requestRecord(lane: Lane, request: CloudRequest, now: Instant): OutRecord {
   return {
-    topic: (lane === "high" ? topics.requestsHigh : topics.requestsNormal).name,
+    topic: requestTopic(lane),
     key: request.deviceId,
     value: CloudRequest.encodeConfluent(request),
     headers: headersOf(`${formatFrameId(request)}:request`, "tributary.v1.CloudRequest", now, request.traceparent),
@@ -42,7 +45,11 @@ export function stateRecord(snapshot: DeviceSnapshot, offsets: StateOffsets, now
     classificationsOffset: offsets.known,
     replayFrom: offsets.replayFrom,
     savedAt: now,
-    windows: snapshot.windows.map((window) => ({ ...window, bitmap: bufferOf(window.bitmap) })),
+    windows: snapshot.windows.map((window) => ({
+      ...window,
+      bitmap: bufferOf(window.bitmap),
+      digests: bufferOf(window.digests),
+    })),
     frames: snapshot.frames.map((frame) => ({
       ...frame,
       answer:

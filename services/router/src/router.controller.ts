@@ -2,7 +2,7 @@
 import { Controller, Inject } from "@nestjs/common";
 import { EventPattern, Payload } from "@nestjs/microservices";
 import { type CloudResult, type EdgeFrame, type EdgePredictions, topics } from "@tributary/contracts";
-import type { DecodedBatch, DecodedRecord } from "@tributary/service-kit";
+import { type DecodedBatch, type DecodedRecord, TELEMETRY, traced } from "@tributary/service-kit";
 import {
   assertUsableFrame,
   assertUsablePredictions,
@@ -10,7 +10,11 @@ import {
   type Effects,
   type SettlementPartition,
 } from "@tributary/settlement";
+import type { Telemetry } from "@tributary/telemetry";
 import { Partitions } from "./partitions.ts";
+
+/** The consumer group. */
+export const GROUP = "router";
 
 export const ANSWERS_UNSAVED_MAX = Symbol("answersUnsavedMax");
 
@@ -18,10 +22,16 @@ export const ANSWERS_UNSAVED_MAX = Symbol("answersUnsavedMax");
 export class RouterController {
   readonly #partitions: Partitions;
   readonly #answersUnsavedMax: number;
+  readonly #telemetry: Telemetry;
 
-  constructor(@Inject(Partitions) partitions: Partitions, @Inject(ANSWERS_UNSAVED_MAX) answersUnsavedMax: number) {
+  constructor(
+    @Inject(Partitions) partitions: Partitions,
+    @Inject(ANSWERS_UNSAVED_MAX) answersUnsavedMax: number,
+    @Inject(TELEMETRY) telemetry: Telemetry,
+  ) {
     this.#partitions = partitions;
     this.#answersUnsavedMax = answersUnsavedMax;
+    this.#telemetry = telemetry;
   }
 
   @EventPattern<string>(topics.predictions.name)
@@ -33,15 +43,25 @@ export class RouterController {
 
   @EventPattern<string>(topics.frames.name)
   async frames(@Payload() batch: DecodedBatch<EdgeFrame>): Promise<void> {
-    await this.#handle(batch, assertUsableFrame, (partition, { value, timestamp }, now, effects) =>
+    await this.#handleTraced(batch, assertUsableFrame, (partition, { value, timestamp }, now, effects) =>
       partition.frame(value, timestamp, now, effects),
     );
   }
 
   @EventPattern<string>(topics.results.name)
   async results(@Payload() batch: DecodedBatch<CloudResult>): Promise<void> {
-    await this.#handle(batch, assertUsableResult, (partition, { value, timestamp }, now, effects) =>
+    await this.#handleTraced(batch, assertUsableResult, (partition, { value, timestamp }, now, effects) =>
       partition.result(value, timestamp, now, effects),
+    );
+  }
+
+  async #handleTraced<T extends { readonly traceparent: string | null }>(
+    batch: DecodedBatch<T>,
+    assertUsable: (value: T, key: string | null) => void,
+    apply: (partition: SettlementPartition, record: DecodedRecord<T>, now: number, effects: Effects) => void,
+  ): Promise<void> {
+    await traced(this.#telemetry.tracer, GROUP, batch.records, (records) =>
+      this.#handle({ ...batch, records }, assertUsable, apply),
     );
   }
 

@@ -11,9 +11,7 @@ import { Fleet, SettlementPartition } from "@tributary/settlement";
 import { fleetSettingsOf, type RouterConfig, settlementLimitsOf } from "./config.ts";
 import { Partitions } from "./partitions.ts";
 import { publishFirstPolicies } from "./policies.ts";
-import { ANSWERS_UNSAVED_MAX, RouterController } from "./router.controller.ts";
-
-export const GROUP = "router";
+import { ANSWERS_UNSAVED_MAX, GROUP, RouterController } from "./router.controller.ts";
 
 const DAY_MS = 86_400_000;
 

@@ -66,6 +66,10 @@ export const answerOfCloud = (edge: FinalAnswer, result: CloudResult): FinalAnsw
   costMicros: result.costMicros,
 });
 
+/** An answer's trace goes on from the last record that concerned it. */
+export const tracedBy = (answer: FinalAnswer, record: { readonly traceparent: string | null }): FinalAnswer =>
+  record.traceparent === null ? answer : { ...answer, traceparent: record.traceparent };
+
 /** Why the edge answer stands when the cloud said nothing of use. */
 export function causeOfOutcome(outcome: CloudOutcome): SettledBy {
   switch (outcome) {

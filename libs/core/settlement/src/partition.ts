@@ -4,13 +4,13 @@
  *
  * S1. Every frame gets exactly one answer (G2). Its owner: a kept or dropped frame's prediction record; else the frame's
  *     journey (cloud result, refusal), or the clock. Whichever of prediction and frame comes first opens the journey.
- * S2. A record is processed once per (device, boot, stream, seq): dedupe-window.ts. What a window gave up is answered again
- *     rather than not at all.
+ * S2. A record is processed once per (device, boot, stream, seq): dedupe-window.ts; of boot 0, once in the last 1,024:
+ *     digest-window.ts. What a window gave up is answered again rather than not at all.
  * S3. The clock settles an open frame as EDGE at `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of its
  *     two records. A cloud answer written after that moment is ignored.
  * S4. A settled frame is remembered until both its records were seen, so that neither answers again. One whose frame never
  *     comes is forgotten 2 x lateFrameMsMax after its deadline; an unknown frame that late is left to its prediction, which
- *     exists exactly once (ADR 5).
+ *     exists exactly once (ADR 5). A frame of boot 0 has no prediction: it is all there is, and is never left to one.
  * S5. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for statistics.
  * S6. After a restart, `restore` then `replay` of the answers written since make the fold know all that it wrote: whatever
  *     prefix of the effects was stored, no frame is answered again (G2).
@@ -34,12 +34,14 @@ import {
   finished,
   isUsable,
   requestOf,
+  tracedBy,
 } from "./answers.ts";
 import {
   type DeviceSnapshot,
   DeviceState,
   type FrameName,
   frameKeyOf,
+  NO_BOOT,
   type OpenFrame,
   type Stream,
 } from "./device-state.ts";
@@ -130,15 +132,18 @@ export class SettlementPartition {
     const key = frameKeyOf(frame);
     const { capturedAt, deadlineAt } = this.#times(frame, receivedAt, now);
     let open = device.frames.get(key);
-    const forgotten = open === undefined && now > deadlineAt + this.#limits.lateFrameMsMax;
+    const alone = frame.bootId === NO_BOOT;
+    const forgotten = open === undefined && !alone && now > deadlineAt + this.#limits.lateFrameMsMax;
     if (forgotten) {
       effects.notes.push({ kind: "leftToPrediction", deviceId: frame.deviceId }); // S4
     } else if (open === undefined) {
       const answer = answerOfFrame(frame, null);
-      open = { ...pick(frame), ...NEW, frameSeen: true, deadlineAt, capturedAtEstimate: capturedAt, answer };
+      const half = { ...NEW, frameSeen: true, predictionSeen: alone };
+      open = { ...pick(frame), ...half, deadlineAt, capturedAtEstimate: capturedAt, answer };
       this.#open(device, open, now, effects);
     } else {
       open.frameSeen = true;
+      if (open.answer !== null) open.answer = tracedBy(open.answer, frame); // its prediction tells of no trace
       this.#sooner(device, open, deadlineAt, capturedAt);
     }
     this.#askOrRefuse(device, key, frame, open, open?.deadlineAt ?? deadlineAt, now, effects);
@@ -155,6 +160,7 @@ export class SettlementPartition {
       effects.notes.push({ kind: "resultIgnored", why: open ? "late" : "unknown", deviceId: result.deviceId });
       return;
     }
+    open.answer = tracedBy(open.answer, result);
     if (Math.min(writtenAt, now) > open.deadlineAt) {
       effects.notes.push({ kind: "resultIgnored", why: "late", deviceId: result.deviceId }); // S3
       this.#settle(device, key, open, "DEADLINE", now, effects);
@@ -202,7 +208,9 @@ export class SettlementPartition {
       const name: FrameName = { bootId: record.bootId, cameraId: answer.cameraId, frameSeq: answer.frameSeq };
       const key = frameKeyOf(name);
       const open = device.frames.get(key);
-      if (open === undefined) {
+      if (open === undefined && record.bootId === NO_BOOT && !isOfPrediction(answer)) {
+        device.markDigest("frames", answer.frameSeq); // offered again, it is known by its number
+      } else if (open === undefined) {
         // Neither of its records is covered by the state, so both will be offered again.
         const settled = {
           ...name,
@@ -234,6 +242,12 @@ export class SettlementPartition {
   /** S2. */
   #first(device: DeviceState, bootId: bigint, stream: Stream, seq: bigint, effects: Effects): boolean {
     const { deviceId } = device;
+    if (bootId === NO_BOOT) {
+      const fresh = device.markDigest(stream, seq);
+      if (fresh) effects.touched.add(deviceId);
+      else effects.notes.push({ kind: "duplicate", stream, deviceId });
+      return fresh;
+    }
     const { window, forgotten } = device.window(bootId, stream, this.#limits.bootsMax);
     if (forgotten !== null) effects.notes.push({ kind: "evicted", what: "boot", deviceId });
     const { fresh, skipped } = window.mark(Number(seq));
@@ -357,5 +371,8 @@ export class SettlementPartition {
 }
 
 const NEW = { settled: false, predictionSeen: false, frameSeen: false, target: null };
+
+/** Whether a prediction alone answered it. S1 */
+const isOfPrediction = ({ settledBy }: FinalAnswer): boolean => settledBy === "KEPT" || settledBy === "DEVICE_DROPPED";
 
 const pick = ({ bootId, cameraId, frameSeq }: FrameName): FrameName => ({ bootId, cameraId, frameSeq });
