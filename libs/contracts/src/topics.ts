@@ -67,6 +67,13 @@ export const topics = {
     retentionMs: HOUR,
   }),
   results: topic("cloud.results.v1", CloudResult, "cloud-classifier", "what the cloud said, or why not; cost, latency"),
+  /** Of its own, since the router settles a frame by whatever stands in the results. */
+  shadow: topic(
+    "cloud.shadow.v1",
+    CloudResult,
+    "cloud-classifier",
+    "what a shadow target says; nobody is answered by it",
+  ),
   classifications: topic("classifications.v1", Classifications, "router", "final answers", { public: true }),
   groundTruth: topic("ground-truth.v1", GroundTruth, "gateway", "a label from a person or a later measurement", {
     retentionMs: 365 * DAY,

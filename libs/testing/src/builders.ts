@@ -132,6 +132,8 @@ export const someResult = (change: Partial<CloudResult> = {}): CloudResult => ({
   latencyMs: 20,
   costMicros: 120n,
   attempts: 1,
+  answeredBy: null,
+  servedBy: null,
   traceparent: null,
   ...change,
 });

@@ -11,9 +11,9 @@ export type CloudResult = {
   readonly cameraId: string;
   /** Number of the frame on this camera in this boot, from 1. */
   readonly frameSeq: bigint;
-  /** Target that answered. */
+  /** Target that was asked for. */
   readonly target: string;
-  /** Experiment arm. */
+  /** Experiment arm: the request's, or the one that the target's weights chose. */
   readonly arm: string;
   /** What happened. */
   readonly outcome: CloudOutcome;
@@ -29,12 +29,16 @@ export type CloudResult = {
   readonly modelDigest: null | string;
   /** From taking the request to the outcome, in ms. */
   readonly latencyMs: number;
-  /** Cost of the call in millionths of the configured currency. */
+  /** This frame's share of the cost of the calls it was part of, in millionths of the configured currency. */
   readonly costMicros: bigint;
-  /** Calls made to the backend. */
+  /** Calls made for this frame, of whatever target. */
   readonly attempts: number;
   /** W3C trace context. */
   readonly traceparent: null | string;
+  /** Of the targets behind the requested one, that which answered, or failed last; null where there is no choice. */
+  readonly answeredBy: null | string;
+  /** Variant or version of the model that answered, as its server tells; null where it does not. */
+  readonly servedBy: null | string;
 };
 
 /** ANSWERED; EXPIRED: the deadline had passed; FAILED: the backend did not answer; REFUSED: the frame cannot be used, e.g. not a JPEG; OVERLOADED: shed. */
@@ -42,4 +46,5 @@ export type CloudOutcome = "UNKNOWN" | "ANSWERED" | "EXPIRED" | "FAILED" | "REFU
 
 export const CloudResult = new Codec<CloudResult>("CloudResult", [
   { version: 1, id: 3, fingerprint: "888d752b505c3a78", schema: JSON.parse("{\"type\":\"record\",\"name\":\"CloudResult\",\"namespace\":\"tributary.v1\",\"doc\":\"What a cloud model said of a frame, or why it said nothing.\",\"fields\":[{\"name\":\"deviceId\",\"type\":\"string\",\"doc\":\"Device of the frame.\"},{\"name\":\"bootId\",\"type\":\"long\",\"doc\":\"Boot of the frame.\"},{\"name\":\"cameraId\",\"type\":\"string\",\"doc\":\"Camera of the device: [A-Za-z0-9][A-Za-z0-9_-]{0,63}.\"},{\"name\":\"frameSeq\",\"type\":\"long\",\"doc\":\"Number of the frame on this camera in this boot, from 1.\"},{\"name\":\"target\",\"type\":\"string\",\"doc\":\"Target that answered.\"},{\"name\":\"arm\",\"type\":\"string\",\"doc\":\"Experiment arm.\"},{\"name\":\"outcome\",\"type\":{\"type\":\"enum\",\"name\":\"CloudOutcome\",\"doc\":\"ANSWERED; EXPIRED: the deadline had passed; FAILED: the backend did not answer; REFUSED: the frame cannot be used, e.g. not a JPEG; OVERLOADED: shed.\",\"symbols\":[\"UNKNOWN\",\"ANSWERED\",\"EXPIRED\",\"FAILED\",\"REFUSED\",\"OVERLOADED\"],\"default\":\"UNKNOWN\"},\"doc\":\"What happened.\"},{\"name\":\"label\",\"type\":[\"null\",\"string\"],\"doc\":\"Class the cloud model chose; null unless ANSWERED.\",\"default\":null},{\"name\":\"confidence\",\"type\":[\"null\",\"double\"],\"doc\":\"Calibrated probability of it, 0 to 1; null unless ANSWERED.\",\"default\":null},{\"name\":\"margin\",\"type\":[\"null\",\"double\"],\"doc\":\"Best less second best; null unless ANSWERED.\",\"default\":null},{\"name\":\"failureCode\",\"type\":[\"null\",\"string\"],\"doc\":\"Stable code of the failure; null if ANSWERED.\",\"default\":null},{\"name\":\"modelDigest\",\"type\":[\"null\",\"string\"],\"doc\":\"Digest of the package that answered, where the backend knows it.\",\"default\":null},{\"name\":\"latencyMs\",\"type\":\"double\",\"doc\":\"From taking the request to the outcome, in ms.\"},{\"name\":\"costMicros\",\"type\":\"long\",\"doc\":\"Cost of the call in millionths of the configured currency.\"},{\"name\":\"attempts\",\"type\":\"int\",\"doc\":\"Calls made to the backend.\"},{\"name\":\"traceparent\",\"type\":[\"null\",\"string\"],\"doc\":\"W3C trace context.\",\"default\":null}]}") },
+  { version: 2, id: 15, fingerprint: "c6a84fc24c4744b2", schema: JSON.parse("{\"type\":\"record\",\"name\":\"CloudResult\",\"namespace\":\"tributary.v1\",\"doc\":\"What a cloud model said of a frame, or why it said nothing.\",\"fields\":[{\"name\":\"deviceId\",\"type\":\"string\",\"doc\":\"Device of the frame.\"},{\"name\":\"bootId\",\"type\":\"long\",\"doc\":\"Boot of the frame.\"},{\"name\":\"cameraId\",\"type\":\"string\",\"doc\":\"Camera of the device: [A-Za-z0-9][A-Za-z0-9_-]{0,63}.\"},{\"name\":\"frameSeq\",\"type\":\"long\",\"doc\":\"Number of the frame on this camera in this boot, from 1.\"},{\"name\":\"target\",\"type\":\"string\",\"doc\":\"Target that was asked for.\"},{\"name\":\"arm\",\"type\":\"string\",\"doc\":\"Experiment arm: the request's, or the one that the target's weights chose.\"},{\"name\":\"outcome\",\"type\":{\"type\":\"enum\",\"name\":\"CloudOutcome\",\"doc\":\"ANSWERED; EXPIRED: the deadline had passed; FAILED: the backend did not answer; REFUSED: the frame cannot be used, e.g. not a JPEG; OVERLOADED: shed.\",\"symbols\":[\"UNKNOWN\",\"ANSWERED\",\"EXPIRED\",\"FAILED\",\"REFUSED\",\"OVERLOADED\"],\"default\":\"UNKNOWN\"},\"doc\":\"What happened.\"},{\"name\":\"label\",\"type\":[\"null\",\"string\"],\"doc\":\"Class the cloud model chose; null unless ANSWERED.\",\"default\":null},{\"name\":\"confidence\",\"type\":[\"null\",\"double\"],\"doc\":\"Calibrated probability of it, 0 to 1; null unless ANSWERED.\",\"default\":null},{\"name\":\"margin\",\"type\":[\"null\",\"double\"],\"doc\":\"Best less second best; null unless ANSWERED.\",\"default\":null},{\"name\":\"failureCode\",\"type\":[\"null\",\"string\"],\"doc\":\"Stable code of the failure; null if ANSWERED.\",\"default\":null},{\"name\":\"modelDigest\",\"type\":[\"null\",\"string\"],\"doc\":\"Digest of the package that answered, where the backend knows it.\",\"default\":null},{\"name\":\"latencyMs\",\"type\":\"double\",\"doc\":\"From taking the request to the outcome, in ms.\"},{\"name\":\"costMicros\",\"type\":\"long\",\"doc\":\"This frame's share of the cost of the calls it was part of, in millionths of the configured currency.\"},{\"name\":\"attempts\",\"type\":\"int\",\"doc\":\"Calls made for this frame, of whatever target.\"},{\"name\":\"traceparent\",\"type\":[\"null\",\"string\"],\"doc\":\"W3C trace context.\",\"default\":null},{\"name\":\"answeredBy\",\"type\":[\"null\",\"string\"],\"doc\":\"Of the targets behind the requested one, that which answered, or failed last; null where there is no choice.\",\"default\":null},{\"name\":\"servedBy\",\"type\":[\"null\",\"string\"],\"doc\":\"Variant or version of the model that answered, as its server tells; null where it does not.\",\"default\":null}]}") },
 ]);

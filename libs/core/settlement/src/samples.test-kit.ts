@@ -70,6 +70,8 @@ export const aResult = (change: Partial<CloudResult> = {}): CloudResult => ({
   latencyMs: 20,
   costMicros: 120n,
   attempts: 1,
+  answeredBy: null,
+  servedBy: null,
   traceparent: null,
   ...change,
 });
