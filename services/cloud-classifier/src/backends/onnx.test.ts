@@ -70,7 +70,7 @@ describe("OnnxBackend", () => {
     await backend.close();
   });
 
-  test("loads a dead model again, through failures, while calls wait (O1)", async () => {
+  test("loads a dead model again, through failures, while calls wait (S1)", async () => {
     let loads = 0;
     const { backend, log, ask } = await start(async () => {
       if (++loads === 2 || loads === 3) throw new Error("not yet");

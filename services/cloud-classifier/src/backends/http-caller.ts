@@ -1,0 +1,135 @@
+/**
+ * One HTTP exchange with a model server. Nothing is repeated here: what went wrong has a name, the caller's policy decides.
+ *
+ * H1. It ends at its time limit or when its signal aborts, whatever the server does.
+ * H2. (G9) An answer is read up to `bodyBytesMax`, no further.
+ * H3. Half an answer is no answer.
+ */
+import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { Failure, type Instant, reasonOf } from "@tributary/kernel";
+
+export type HttpRequest = {
+  readonly method: "GET" | "POST";
+  /** Below the server's URL, with its leading slash. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+};
+
+export type HttpAnswer = {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+};
+
+export type HttpCallerOptions = {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bodyBytesMax?: number;
+};
+
+const BODY_BYTES_MAX = 64 << 20;
+/** Less than most servers keep an idle connection: one that the server closes as we write fails for no reason. */
+const IDLE_MS_MAX = 4_000;
+
+export class HttpCaller {
+  readonly #options: HttpCallerOptions;
+  readonly #agent: HttpAgent;
+  readonly #request: typeof httpRequest;
+
+  constructor(options: HttpCallerOptions) {
+    this.#options = options;
+    const isSecure = options.url.startsWith("https:");
+    const kept = { keepAlive: true, timeout: IDLE_MS_MAX, scheduling: "lifo" } as const;
+    this.#agent = isSecure ? new HttpsAgent(kept) : new HttpAgent(kept);
+    this.#request = isSecure ? httpsRequest : httpRequest;
+  }
+
+  /** Rejects with a `Failure` when there is no whole answer; any status is an answer. */
+  call(request: HttpRequest, limits: { readonly ms: number; readonly signal: AbortSignal }): Promise<HttpAnswer> {
+    const { url, headers, bodyBytesMax = BODY_BYTES_MAX } = this.#options;
+    const { ms, signal } = limits;
+    const { method, path, body } = request;
+    const length = body === undefined ? {} : { "content-length": String(body.length) };
+    return new Promise((resolve, reject) => {
+      const sent = this.#request(`${url}${path}`, {
+        method,
+        agent: this.#agent,
+        headers: { ...headers, ...request.headers, ...length },
+      });
+      const end = (failure: Failure | null, answer?: HttpAnswer) => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", onAbort);
+        if (failure === null) return resolve(answer as HttpAnswer);
+        reject(failure);
+        sent.destroy();
+      };
+      const fail = (code: string, message: string, advice: "retry" | "give-up" = "retry") =>
+        end(new Failure(code, advice, `${method} ${url}${path}: ${message}`));
+      const onAbort = () => fail("call-cancelled", "cancelled", "give-up"); // H1
+      const timer = setTimeout(() => fail("server-timeout", `no answer in ${ms.toFixed(0)} ms`), ms); // H1
+      if (signal.aborted) return onAbort();
+      signal.addEventListener("abort", onAbort, { once: true });
+      // The agent's limit is for idle connections; while a call is under way, its own timer counts.
+      sent.setTimeout(0);
+      sent.on("error", (error) => fail("server-unreachable", reasonOf(error)));
+      sent.on("response", (response: IncomingMessage) => {
+        const chunks: Buffer[] = [];
+        let bytes = 0;
+        response.on("data", (chunk: Buffer) => {
+          bytes += chunk.length;
+          if (bytes > bodyBytesMax) return fail("answer-too-large", `more than ${bodyBytesMax} bytes`, "give-up"); // H2
+          chunks.push(chunk);
+        });
+        response.on("error", (error) => fail("answer-cut", `${reasonOf(error)} after ${bytes} bytes`)); // H3
+        response.on("end", () => {
+          if (!response.complete) return fail("answer-cut", `it ended after ${bytes} bytes`); // H3
+          const { statusCode = 0, headers } = response;
+          end(null, {
+            status: statusCode,
+            headers,
+            body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks),
+          });
+        });
+      });
+      sent.end(body);
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+export type HttpProblem = {
+  readonly code: string;
+  readonly message: string;
+  readonly again: boolean;
+  readonly retryAfterMs?: number;
+};
+
+/** What an answer's status says went wrong; null: nothing. */
+export function problemOf({ status, headers, body }: HttpAnswer, now: Instant): HttpProblem | null {
+  if (status >= 200 && status <= 299) return null;
+  const message = `HTTP ${status}: ${sayings(body)}`;
+  const wait = retryAfterMs(headers["retry-after"], now);
+  const busy = wait === undefined ? {} : { retryAfterMs: wait };
+  if (status === 429) return { code: "server-busy", message, again: true, ...busy };
+  if (status === 503) return { code: "server-unavailable", message, again: true, ...busy };
+  if (status >= 500) return { code: "server-error", message, again: true };
+  if (status === 401 || status === 403) return { code: "server-forbidden", message, again: false };
+  if (status === 404) return { code: "server-model-unknown", message, again: false };
+  return { code: "server-refused", message, again: status === 408 };
+}
+
+/** Seconds or a date (RFC 9110, 10.2.3). */
+export function retryAfterMs(header: string | undefined, now: Instant): number | undefined {
+  if (header === undefined) return undefined;
+  if (/^\d{1,9}$/.test(header.trim())) return Number(header) * 1_000;
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - now);
+}
+
+/** The beginning of a body as one line of text. */
+const sayings = (body: Buffer): string => body.toString("utf8", 0, 300).replace(/\s+/g, " ").trim().slice(0, 200);
