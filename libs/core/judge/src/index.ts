@@ -1,0 +1,5 @@
+export * from "./comparison.ts";
+export * from "./crashes.ts";
+export * from "./evidence.ts";
+export * from "./metric-watch.ts";
+export * from "./plan.ts";

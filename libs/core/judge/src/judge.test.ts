@@ -1,0 +1,166 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "@jest/globals";
+import { type Random, seededRandom } from "@tributary/kernel";
+import {
+  type Arm,
+  bandOf,
+  checkArms,
+  compare,
+  logCrashEvidence,
+  logEvidence,
+  logEvidenceMax,
+  logNormalCdf,
+  MetricWatch,
+  metricDefaults,
+  mixtureVariance,
+  plannedVariance,
+  smallestArms,
+} from "./index.ts";
+
+type Oracle = {
+  readonly alpha: number;
+  readonly evidence: readonly {
+    readonly harm: number;
+    readonly variance: number;
+    readonly freedom: number;
+    readonly mixture: number;
+    readonly logEvidence: number;
+    readonly half: number | null;
+  }[];
+  readonly crashes: readonly {
+    readonly canary: number;
+    readonly crashes: number;
+    readonly share: number;
+    readonly logEvidence: number;
+  }[];
+};
+const oracle = JSON.parse(readFileSync(new URL("../fixtures/oracle.json", import.meta.url), "utf8")) as Oracle;
+const near = (value: number, expected: number) => Math.abs(value - expected) <= 1e-9 * Math.max(1, Math.abs(expected));
+
+describe("evidence", () => {
+  test("agrees with savvi and scipy to 1e-9", () => {
+    for (const { mixture, logEvidence: expected, half, ...comparison } of oracle.evidence) {
+      const evidence = logEvidence(comparison, mixture);
+      expect([evidence, near(evidence, expected)]).toEqual([evidence, true]);
+      const { lower, upper } = bandOf(comparison, mixture, oracle.alpha);
+      if (half === null) expect([lower, upper]).toEqual([Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]);
+      else expect(near((upper - lower) / 2, half)).toBe(true);
+    }
+    for (const { canary, crashes, share, logEvidence: expected } of oracle.crashes) {
+      const evidence = logCrashEvidence(canary, crashes, share);
+      expect([canary, crashes, evidence, near(evidence, expected)]).toEqual([canary, crashes, evidence, true]);
+    }
+  });
+
+  test("of harm grows with harm, up to its bound; doing better is worth less than nothing learned", () => {
+    const mixture = mixtureVariance(1e-5, 0.02);
+    const at = (harm: number) => logEvidence({ harm, variance: 1e-5, freedom: 20 }, mixture);
+    const harms = Array.from({ length: 60 }, (_, i) => -0.03 + i * 0.002);
+    for (let i = 1; i < harms.length; i++) expect(at(harms[i] as number)).toBeGreaterThan(at(harms[i - 1] as number));
+    expect(at(-0.01)).toBeLessThan(0);
+    const most = logEvidenceMax({ variance: 1e-5, freedom: 20 }, mixture);
+    expect(at(1e3)).toBeLessThanOrEqual(most);
+    expect(at(1e3)).toBeGreaterThan(most - 1e-3);
+  });
+
+  test("ln of the normal distribution function is smooth where the function is 0", () => {
+    for (let z = -4.9; z > -5.2; z -= 0.001) {
+      const slope = (logNormalCdf(z) - logNormalCdf(z - 0.001)) / 0.001;
+      expect(slope).toBeGreaterThan(4.9);
+      expect(slope).toBeLessThan(5.5);
+    }
+    expect(logNormalCdf(-60)).toBeCloseTo(-1805.01, 1);
+  });
+
+  test("fewer crashes than the share are no evidence, more are", () => {
+    expect(logCrashEvidence(0, 40, 1 / 3)).toBeLessThan(0);
+    expect(logCrashEvidence(0, 0, 1 / 3)).toBeCloseTo(0, 12);
+    expect(logCrashEvidence(12, 14, 1 / 3)).toBeGreaterThan(Math.log(100));
+  });
+});
+
+describe("arms", () => {
+  test("too few devices are refused, naming how many would do", () => {
+    expect(() => checkArms(2, 100, 0.02)).toThrow(
+      /canary has 2 devices: .*cannot exceed 1\.8, and 3\.9 is needed; 8 would do/,
+    );
+    expect(() => checkArms(50, 6, 0.02)).toThrow(/control has 6 devices/);
+    expect(() => checkArms(8, 16, 0.02)).not.toThrow();
+    for (const alpha of [0.05, 0.02, 0.005, 1e-6])
+      expect(() => checkArms(smallestArms(alpha), 99, alpha)).not.toThrow();
+  });
+
+  test("what devices did before explains their differences away", () => {
+    const random = seededRandom(1);
+    const arm = (n: number): Arm => {
+      const before = Array.from({ length: n }, () => 0.9 + 0.05 * (random() - 0.5));
+      return { before, frames: before.map(() => 1e5), good: before.map((rate) => Math.round(1e5 * rate)) };
+    };
+    const [control, canary] = [arm(100), arm(20)];
+    const flat = (a: Arm): Arm => ({ ...a, before: Array.from(a.before, () => 0) });
+    const adjusted = compare(control, canary);
+    const plain = compare(flat(control), flat(canary));
+    expect(adjusted?.variance).toBeLessThan((plain?.variance ?? 0) / 5);
+  });
+
+  test("no bad frame anywhere is not certainty, a silent device is missing, and one device is no arm", () => {
+    const arm = (frames: number[]): Arm => ({ frames, good: frames, before: frames.map(() => 1) });
+    expect(compare(arm([100, 100, 0]), arm([100, 100]))).toMatchObject({ harm: 0, freedom: 2 });
+    expect(compare(arm([100, 100]), arm([100, 100]))?.variance).toBeGreaterThan(0);
+    expect(compare(arm([100, 100]), arm([100, 0]))).toBeNull();
+  });
+});
+
+describe("a metric watched for six hours", () => {
+  const plan = { canaries: 20, controls: 60, rate: 0.9, framesPerHour: 720, deviceSd: 0.01 };
+
+  test("an equal model is seldom called harmful, a bad one soon, also when it turns bad late", () => {
+    const outcome = { equal: 0, worse: 0, late: 0, promoted: 0 };
+    const RUNS = 60;
+    for (let seed = 0; seed < RUNS; seed++) {
+      if (watch(seed, () => 0).harmfulAt !== null) outcome.equal += 1;
+      if ((watch(seed, () => 0.05).harmfulAt ?? 999) <= 30) outcome.worse += 1;
+      const late = watch(seed, (minute) => (minute > 200 ? 0.05 : 0)).harmfulAt;
+      if (late !== null && late > 200 && late <= 260) outcome.late += 1;
+      if (watch(seed, () => -0.005).safeAt !== null) outcome.promoted += 1;
+    }
+    expect(outcome.equal).toBeLessThanOrEqual(4); // alpha is 2 %: above 4 of 60 once in 2,000 suites
+    expect(outcome.worse).toBeGreaterThanOrEqual(RUNS - 2);
+    expect(outcome.late).toBeGreaterThanOrEqual(RUNS - 6);
+    expect(outcome.promoted).toBeGreaterThan(RUNS / 2);
+  });
+
+  function watch(seed: number, harm: (minute: number) => number) {
+    const random = seededRandom(seed);
+    const [control, canary] = [fleet(random, plan.controls), fleet(random, plan.canaries)];
+    const metric = new MetricWatch({ ...metricDefaults, plannedVariance: plannedVariance(plan) });
+    let harmfulAt: number | null = null;
+    let safeAt: number | null = null;
+    for (let minute = 1; minute <= 360; minute++) {
+      show(control, () => 0);
+      show(canary, () => harm(minute));
+      if (minute % 3 > 0) continue;
+      const look = metric.look(minute * 60_000, { control, canary });
+      if (look?.isHarmful) harmfulAt ??= minute;
+      if (look?.isSafe) safeAt ??= minute;
+    }
+    return { harmfulAt, safeAt };
+
+    function show(arm: Fleet, worse: () => number): void {
+      for (let i = 0; i < arm.rates.length; i++) {
+        for (let k = 0; k < 12; k++) {
+          arm.frames[i] = (arm.frames[i] as number) + 1;
+          if (random() < (arm.rates[i] as number) - worse()) arm.good[i] = (arm.good[i] as number) + 1;
+        }
+      }
+    }
+  }
+});
+
+type Fleet = { readonly rates: Float64Array; readonly before: Float64Array; frames: Float64Array; good: Float64Array };
+
+function fleet(random: Random, n: number): Fleet {
+  const rates = Float64Array.from({ length: n }, () => 0.87 + 0.06 * random());
+  const before = rates.map((rate) => rate + 0.004 * (random() - 0.5));
+  return { rates, before, frames: new Float64Array(n), good: new Float64Array(n) };
+}

@@ -1,0 +1,103 @@
+/** Watches one metric of a canary over its looks.
+ *
+ * W1. Harm may begin late: every `restartMs` another e-process starts from the counts of that moment, with weight
+ *     1/(j(j+1)), so the weights of all that will ever start add up to one and the sum stays an e-value.
+ * W2. Nothing is judged before the burn-in: devices that have just restarted are not themselves.
+ * W3. The mixture's variance is fixed before the first look; choosing it later would be looking. */
+import { type Arm, compare } from "./comparison.ts";
+import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
+
+export type MetricSettings = {
+  /** False rollbacks allowed to this metric alone. */
+  readonly alpha: number;
+  /** Wrong promotions allowed. */
+  readonly beta: number;
+  /** Harm that is tolerated without a rollback, in units of the metric. */
+  readonly tolerated: number;
+  /** Harm that a promotion must exclude; null: this metric promotes nothing. */
+  readonly margin: number | null;
+  readonly burnInMs: number;
+  readonly restartMs: number;
+  /** Variance of the comparison expected an hour from the start. */
+  readonly plannedVariance: number;
+};
+
+export const metricDefaults = {
+  alpha: 0.02,
+  beta: 0.05,
+  tolerated: 0.0025,
+  margin: 0.01,
+  burnInMs: 3 * 60_000,
+  restartMs: 30 * 60_000,
+} as const satisfies Omit<MetricSettings, "plannedVariance">;
+
+export type Counts = { readonly control: Arm; readonly canary: Arm };
+
+export type MetricLook = {
+  readonly comparison: Comparison;
+  /** ln e for harm above what is tolerated. */
+  readonly logHarm: number;
+  /** ln e for harm below the margin; null without one. */
+  readonly logSafe: number | null;
+  readonly band: Band;
+  readonly isHarmful: boolean;
+  readonly isSafe: boolean;
+};
+
+type Start = { readonly control: Started; readonly canary: Started };
+type Started = { readonly good: Float64Array; readonly frames: Float64Array };
+
+export class MetricWatch {
+  readonly #settings: MetricSettings;
+  readonly #mixture: number;
+  readonly #safeMixture: number;
+  /** Counts at the later starts; the first starts from nothing. */
+  readonly #starts: Start[] = [];
+
+  constructor(settings: MetricSettings) {
+    this.#settings = settings;
+    this.#mixture = mixtureVariance(settings.plannedVariance, settings.alpha); // W3
+    this.#safeMixture = mixtureVariance(settings.plannedVariance, settings.beta);
+  }
+
+  /** `sinceMs`: since the canary's start. Null during the burn-in, and while there is too little to compare. */
+  look(sinceMs: number, counts: Counts): MetricLook | null {
+    const { alpha, beta, tolerated, margin, burnInMs, restartMs } = this.#settings;
+    const comparison = sinceMs < burnInMs ? null : compare(counts.control, counts.canary); // W2
+    const logs: number[] = [];
+    if (comparison !== null) {
+      const all = [
+        comparison,
+        ...this.#starts.map((start) =>
+          compare(since(counts.control, start.control), since(counts.canary, start.canary)),
+        ),
+      ];
+      for (const [i, one] of all.entries()) {
+        const evidence = one === null ? 0 : logEvidence({ ...one, harm: one.harm - tolerated }, this.#mixture);
+        logs.push(evidence - Math.log((i + 1) * (i + 2)));
+      }
+      logs.push(-Math.log(all.length + 1)); // W1: those still to start are worth 1 each.
+    }
+    if (sinceMs >= restartMs * (this.#starts.length + 1))
+      this.#starts.push({ control: copy(counts.control), canary: copy(counts.canary) });
+    if (comparison === null) return null;
+    const logHarm = logSum(logs);
+    const logSafe =
+      margin === null ? null : logEvidence({ ...comparison, harm: margin - comparison.harm }, this.#safeMixture);
+    return {
+      comparison,
+      logHarm,
+      logSafe,
+      band: bandOf(comparison, this.#mixture, alpha),
+      isHarmful: logHarm >= -Math.log(alpha),
+      isSafe: logSafe !== null && logSafe >= -Math.log(beta),
+    };
+  }
+}
+
+const copy = ({ good, frames }: Arm): Started => ({ good: Float64Array.from(good), frames: Float64Array.from(frames) });
+
+function since(arm: Arm, start: Started): Arm {
+  const minus = (now: ArrayLike<number>, then: Float64Array) => then.map((value, i) => (now[i] as number) - value);
+  return { good: minus(arm.good, start.good), frames: minus(arm.frames, start.frames), before: arm.before };
+}

@@ -1,0 +1,46 @@
+/** Whether a canary can reach a verdict at all, said before it starts. */
+import { Failure } from "@tributary/kernel";
+import { logEvidenceMax, mixtureVariance } from "./evidence.ts";
+
+export type ArmsPlan = {
+  readonly canaries: number;
+  readonly controls: number;
+  /** Rate of good frames expected, e.g. accuracy 0.9. */
+  readonly rate: number;
+  /** Frames of one device with a known outcome in an hour. */
+  readonly framesPerHour: number;
+  /** Standard deviation between devices that their past does not explain, in units of the metric. */
+  readonly deviceSd: number;
+};
+
+/** Variance of the comparison an hour from the start. */
+export function plannedVariance({ canaries, controls, rate, framesPerHour, deviceSd }: ArmsPlan): number {
+  const perDevice = deviceSd ** 2 + (rate * (1 - rate)) / framesPerHour;
+  return perDevice / canaries + perDevice / controls;
+}
+
+export const DEVICES_MIN = 8;
+
+/** Refuses arms that cannot convince, naming what would do. */
+export function checkArms(canaries: number, controls: number, alpha: number): void {
+  const needed = smallestArms(alpha);
+  if (canaries >= needed && controls >= needed) return;
+  const [which, count] = canaries < needed ? ["canary", canaries] : ["control", controls];
+  const most = mostEvidence(count, alpha);
+  const why =
+    count < 2 || most < -Math.log(alpha)
+      ? `whatever the harm, ln e cannot exceed ${Math.max(0, most).toFixed(1)}, and ${(-Math.log(alpha)).toFixed(1)} is needed`
+      : `fewer than ${DEVICES_MIN} devices tell too little of the fleet`;
+  throw new Failure("arms-too-small", "ask-a-person", `the ${which} has ${count} devices: ${why}; ${needed} would do`);
+}
+
+/** The fewest devices of an arm with which harm can be shown. */
+export function smallestArms(alpha: number): number {
+  let devices = DEVICES_MIN;
+  while (mostEvidence(devices, alpha) < -Math.log(alpha)) devices += 1;
+  return devices;
+}
+
+/** With `devices` in the smaller arm, whose variance then counts almost alone. */
+const mostEvidence = (devices: number, alpha: number): number =>
+  devices < 2 ? 0 : logEvidenceMax({ variance: 1, freedom: devices - 1 }, mixtureVariance(1, alpha));
