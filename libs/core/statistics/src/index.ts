@@ -1,3 +1,4 @@
+export * from "./betting.ts";
 export * from "./binomial.ts";
 export * from "./bootstrap.ts";
 export * from "./calibration.ts";

@@ -1,0 +1,108 @@
+import { describe, expect, test } from "@jest/globals";
+import { seededRandom } from "@tributary/kernel";
+import { armOf, calibrate, type LoggedFrame, samplePropensity, scoreOf, sharesOf, simulateFrontier } from "./index.ts";
+import { complete, learnWorld, worldFrames } from "./testing/world.ts";
+
+const policy = complete(learnWorld(1, { priorityLabels: [] }));
+const population = worldFrames(10_000, 70).map((frame) => {
+  const calibrated = calibrate(frame.logits, 1);
+  const { score, edgeRight: q } = scoreOf(policy, calibrated);
+  return { ...frame, calibrated, score, propensity: samplePropensity(policy, q) };
+});
+
+const order = [...population].sort((a, b) => b.score - a.score);
+
+/** The frontier as it is when all is known. */
+function truthAt(share: number): number {
+  const sent = Math.round(share * order.length);
+  const right = order.filter(({ edgeRight, cloudRight }, i) => (i < sent ? cloudRight : edgeRight)).length;
+  return right / order.length;
+}
+
+function logged(count: number, seed: number, missing = 0): readonly LoggedFrame[] {
+  const random = seededRandom(seed);
+  return Array.from({ length: count }, () => {
+    const frame = population[Math.floor(random() * population.length)] as (typeof population)[number];
+    const drawn = random() < frame.propensity;
+    const known = drawn && random() >= missing;
+    const { calibrated, propensity } = frame;
+    const right = (is: boolean) => (known ? is : null);
+    return {
+      calibrated,
+      propensity,
+      drawn,
+      triggered: false,
+      edgeRight: right(frame.edgeRight),
+      cloudRight: right(frame.cloudRight),
+    };
+  });
+}
+
+const SHARES = [0, 0.2, 0.5, 1];
+const TRUTH = SHARES.map(truthAt);
+
+describe("another policy on logged frames", () => {
+  test("O1-O4: the intervals cover the true frontier, also with a third of the labels missing", () => {
+    const runs = 100;
+    const covered = SHARES.map(() => 0);
+    let bias = 0;
+    for (let seed = 1; seed <= runs; seed++) {
+      const { points } = simulateFrontier(logged(4_000, seed, seed % 2 ? 0 : 1 / 3), policy, SHARES);
+      points.forEach(({ accuracy, lower, upper }, i) => {
+        const truth = TRUTH[i] ?? Number.NaN;
+        if (lower <= truth && truth <= upper) covered[i] = (covered[i] ?? 0) + 1;
+        bias += (accuracy - truth) / (runs * SHARES.length);
+      });
+    }
+    for (const times of covered) expect(times / runs).toBeGreaterThanOrEqual(0.9);
+    expect(Math.abs(bias)).toBeLessThan(0.005);
+  }, 20_000);
+
+  test("what the models believe does not decide: under a policy that is plain wrong it stays unbiased", () => {
+    const wrong = { ...policy, cloudRight: { ...policy.cloudRight, bias: -9, weights: [0, 0, 0] } };
+    let bias = 0;
+    for (let seed = 1; seed <= 40; seed++) {
+      const [all] = simulateFrontier(logged(6_000, seed), wrong, [1]).points;
+      bias += ((all?.accuracy ?? 0) - truthAt(1)) / 40;
+    }
+    expect(Math.abs(bias)).toBeLessThan(0.03);
+  });
+
+  test("without a known outcome there is no point", () => {
+    const silent = logged(500, 1).map((frame) => ({ ...frame, edgeRight: null, cloudRight: null }));
+    expect(simulateFrontier(silent, policy, SHARES)).toMatchObject({ points: [], own: null, labelled: 0 });
+    expect(simulateFrontier([], policy, SHARES)).toMatchObject({ points: [], frames: 0 });
+  });
+});
+
+describe("arms", () => {
+  const hash = (seed: number) => {
+    const random = seededRandom(seed);
+    return Uint8Array.from({ length: 8 }, () => Math.floor(random() * 256));
+  };
+
+  test("A1: units spread by weight, and growing a weight moves units into that arm alone", () => {
+    const arms = [
+      { name: "control", weight: 3 },
+      { name: "candidate", weight: 1 },
+    ];
+    const wider = [
+      { name: "control", weight: 1 },
+      { name: "candidate", weight: 1 },
+    ];
+    let candidates = 0;
+    for (let seed = 1; seed <= 4_000; seed++) {
+      const [before, after] = [armOf(arms, hash(seed)), armOf(wider, hash(seed))];
+      if (before === "candidate") {
+        candidates++;
+        expect(after).toBe("candidate");
+      }
+    }
+    expect(Math.abs(candidates / 4_000 - 0.25)).toBeLessThan(0.025);
+    expect(sharesOf(arms)).toEqual([
+      { name: "control", share: 0.75 },
+      { name: "candidate", share: 0.25 },
+    ]);
+    expect(armOf([{ name: "only", weight: 2 }], hash(1))).toBe("only");
+  });
+});

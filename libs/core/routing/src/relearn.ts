@@ -1,0 +1,218 @@
+/**
+ * Moves the threshold of a standing policy by ground truth: Learn then Test on the labelled part of the random sample.
+ *
+ * L1. Only drawn frames with a label and an answer of the cloud are evidence, weighted by their logged propensities:
+ *     escalated frames alone are biased. Without a label nothing is right or wrong, so agreement with the cloud moves
+ *     nothing (learn.ts, T4).
+ * L2. The score stays as it was fitted on validation; so no frame that fitted it tests the threshold (T1).
+ * L3. The grid is walked from safest to loosest and the walk stops at the first threshold whose bet is not won (T2). Draws
+ *     have unequal weights, so the test is the bet of statistics/betting.ts instead of the binomial; it holds at whatever
+ *     moment one looks while evidence is only added (G11).
+ * L4. A new policy is published only with a guarantee that holds, and only if it changes something: its promise or budget
+ *     is refuted, or the new threshold moves the share of frames sent by a step that matters, or the bound is tighter.
+ * L5. The verdict is a function of the standing policy, the set of evidence and the settings (G10): the same evidence
+ *     judged again, in any order, publishes nothing more.
+ */
+import type { Guarantee, RoutingPolicy } from "@tributary/contracts";
+import { LossBet, lossRateExceeds, lossRateUpper, type WeighedDraw } from "@tributary/statistics";
+import type { Calibrated } from "./calibrate.ts";
+import { priorityOf } from "./device.ts";
+import { learningDefaults, THRESHOLD_GRID } from "./learn.ts";
+import type { PolicyContent } from "./policy.ts";
+import { scoreOf } from "./score.ts";
+
+/** One frame of the random sample whose truth and cloud answer are known. */
+export type Evidence = {
+  readonly calibrated: Calibrated;
+  /** pi: the propensity it was drawn with. */
+  readonly propensity: number;
+  readonly edgeRight: boolean;
+  readonly cloudRight: boolean;
+  /** Sent whatever its score: an external trigger. */
+  readonly triggered: boolean;
+};
+
+export type RelearnSettings = {
+  /** Loss rate that Learn then Test aims at. */
+  readonly epsilon: number;
+  readonly delta: number;
+  /** The budget's threshold aims this much (relative) below the policy's share. */
+  readonly headroom: number;
+  /** Evidence below which nothing is judged. */
+  readonly labelsMin: number;
+  /** A threshold that sends so nearly the same share is no news. */
+  readonly shareStepMin: number;
+  /** Nor is a bound that is tighter by less than this, relatively. */
+  readonly boundStepMin: number;
+};
+
+export const relearnDefaults: RelearnSettings = {
+  epsilon: learningDefaults.epsilon,
+  delta: learningDefaults.delta,
+  headroom: learningDefaults.headroom,
+  labelsMin: 300,
+  shareStepMin: 0.01,
+  boundStepMin: 0.05,
+};
+
+/** What the labels say of the standing threshold. */
+export type StandingFacts = {
+  readonly labels: number;
+  readonly lossRate: number;
+  readonly share: number;
+  readonly promiseRefuted: boolean;
+  readonly budgetRefuted: boolean;
+};
+
+export type RelearnVerdict =
+  | { readonly kind: "no-data"; readonly labels: number; readonly labelsMin: number }
+  | { readonly kind: "stands"; readonly why: "too-little-evidence" | "no-news"; readonly facts: StandingFacts }
+  | {
+      readonly kind: "relearned";
+      readonly why: "promise-refuted" | "budget-refuted" | "threshold-moved" | "bound-tighter";
+      readonly facts: StandingFacts;
+      readonly content: PolicyContent;
+    };
+
+type Draw = {
+  readonly weight: number;
+  readonly score: number;
+  readonly priority: boolean;
+  readonly lossIfKept: boolean;
+};
+
+type Threshold = { readonly scoreMin: number; readonly guarantee: Guarantee };
+
+export function relearn(
+  standing: RoutingPolicy,
+  evidence: readonly Evidence[],
+  settings: RelearnSettings = relearnDefaults,
+): RelearnVerdict {
+  const { labelsMin, shareStepMin, boundStepMin, delta } = settings;
+  if (evidence.length < labelsMin) return { kind: "no-data", labels: evidence.length, labelsMin };
+  const draws = drawsOf(standing, evidence);
+  const facts = factsOf(standing, draws, delta);
+  const found = thresholdOf(draws, standing, settings);
+  if (found === null) return { kind: "stands", why: "too-little-evidence", facts };
+
+  const { guarantee } = found;
+  const step = Math.abs(guarantee.escalationShare - facts.share);
+  const isAsGood = standing.guarantee.method === guarantee.method && standing.guarantee.epsilon <= guarantee.epsilon;
+  const why = facts.promiseRefuted
+    ? "promise-refuted"
+    : facts.budgetRefuted
+      ? "budget-refuted"
+      : guarantee.method === "LEARN_THEN_TEST"
+        ? isAsGood && step < shareStepMin
+          ? null
+          : "threshold-moved"
+        : guarantee.epsilon <= standing.guarantee.epsilon * (1 - boundStepMin)
+          ? "bound-tighter"
+          : null;
+  const isSame = found.scoreMin === standing.scoreMin && sameGuarantee(guarantee, standing.guarantee);
+  if (why === null || isSame) return { kind: "stands", why: "no-news", facts }; // L4, L5
+  const { policyVersion: _version, modelDigest: _model, createdAt: _at, ...content } = standing;
+  return { kind: "relearned", why, facts, content: { ...content, ...found } };
+}
+
+/** L3, and where its threshold would exceed the budget, the budget's (T3). Null when the evidence proves nothing. */
+function thresholdOf(draws: readonly Draw[], standing: RoutingPolicy, settings: RelearnSettings): Threshold | null {
+  const { epsilon, delta, headroom } = settings;
+  const shareMax = standing.escalationShareMax * (1 - headroom);
+  const guaranteeOf = (method: Guarantee["method"], scoreMin: number, bound: number): Guarantee => {
+    const kept = draws.filter((draw) => isLost(draw, scoreMin));
+    return {
+      method,
+      epsilon: bound,
+      delta,
+      n: draws.length,
+      losses: kept.length,
+      escalationShare: weightedShare(draws, scoreMin),
+    };
+  };
+  const learned = learnThenBet(draws, epsilon, delta);
+  if (learned !== null && weightedShare(draws, learned) <= shareMax) {
+    return { scoreMin: learned, guarantee: guaranteeOf("LEARN_THEN_TEST", learned, epsilon) };
+  }
+  const ofBudget = THRESHOLD_GRID.find((scoreMin) => weightedShare(draws, scoreMin) <= shareMax);
+  if (ofBudget === undefined) return null;
+  const bound = lossRateUpper(weighed(draws, ofBudget), delta);
+  if (bound >= 1) return null;
+  return { scoreMin: ofBudget, guarantee: guaranteeOf("BUDGET_BOUND", ofBudget, bound) };
+}
+
+/** The loosest threshold the walk reaches; null if not even the safest passes. */
+function learnThenBet(draws: readonly Draw[], epsilon: number, delta: number): number | null {
+  const bet = new LossBet(
+    draws.map(({ weight }) => weight),
+    epsilon,
+  );
+  const losable = draws.filter(({ lossIfKept, priority }) => lossIfKept && !priority);
+  losable.sort((a, b) => a.score - b.score);
+  let next = 0;
+  let reached: number | null = null;
+  for (const scoreMin of THRESHOLD_GRID) {
+    for (let draw = losable[next]; draw !== undefined && draw.score <= scoreMin; draw = losable[++next]) {
+      bet.lose(draw.weight);
+    }
+    if (!bet.refutes(delta)) break; // L3
+    reached = scoreMin;
+  }
+  return reached;
+}
+
+function factsOf(standing: RoutingPolicy, draws: readonly Draw[], delta: number): StandingFacts {
+  const { scoreMin, guarantee, escalationShareMax } = standing;
+  const losses = weighed(draws, scoreMin);
+  const sent = draws.map((draw) => ({ weight: draw.weight, loss: isSent(draw, scoreMin) }));
+  return {
+    labels: draws.length,
+    lossRate: weightedMean(losses),
+    share: weightedMean(sent),
+    promiseRefuted: lossRateExceeds(losses, guarantee.epsilon, delta),
+    budgetRefuted: lossRateExceeds(sent, escalationShareMax, delta),
+  };
+}
+
+/** L1. Weights relative to the rarest draw; their sum runs in a fixed order, so that a verdict is the same to the last bit
+ * whatever order the evidence came in (L5). */
+function drawsOf(standing: RoutingPolicy, evidence: readonly Evidence[]): readonly Draw[] {
+  let floor = standing.samplePropensityMin;
+  for (const { propensity } of evidence) floor = Math.min(floor, propensity);
+  return evidence
+    .map(({ calibrated, propensity, edgeRight, cloudRight, triggered }) => ({
+      weight: floor / propensity,
+      score: scoreOf(standing, calibrated).score,
+      priority: triggered || priorityOf(standing, calibrated) !== null,
+      lossIfKept: cloudRight && !edgeRight,
+    }))
+    .sort(
+      (a, b) =>
+        a.score - b.score ||
+        a.weight - b.weight ||
+        Number(a.lossIfKept) - Number(b.lossIfKept) ||
+        Number(a.priority) - Number(b.priority),
+    );
+}
+
+const isSent = (draw: Draw, scoreMin: number): boolean => draw.priority || draw.score > scoreMin;
+const isLost = (draw: Draw, scoreMin: number): boolean => draw.lossIfKept && !isSent(draw, scoreMin);
+
+const weighed = (draws: readonly Draw[], scoreMin: number): readonly WeighedDraw[] =>
+  draws.map((draw) => ({ weight: draw.weight, loss: isLost(draw, scoreMin) }));
+
+const weightedShare = (draws: readonly Draw[], scoreMin: number): number =>
+  weightedMean(draws.map((draw) => ({ weight: draw.weight, loss: isSent(draw, scoreMin) })));
+
+function weightedMean(draws: readonly WeighedDraw[]): number {
+  let sum = 0;
+  let total = 0;
+  for (const { weight, loss } of draws) {
+    total += weight;
+    if (loss) sum += weight;
+  }
+  return total === 0 ? 0 : sum / total;
+}
+
+const sameGuarantee = (a: Guarantee, b: Guarantee): boolean =>
+  a.method === b.method && a.epsilon === b.epsilon && a.n === b.n && a.losses === b.losses;

@@ -1,0 +1,51 @@
+/** Which frames were ever predicted, as ranges of numbers per camera and boot: numbers run, so it stays small. */
+const RANGES_MAX = 1_024;
+
+type Range = { from: bigint; to: bigint };
+
+export class SeenFrames {
+  readonly #camerasMax: number;
+  /** By `deviceId:bootId:cameraId`, least recently extended first; ranges by rising number. */
+  readonly #cameras = new Map<string, Range[]>();
+
+  constructor(camerasMax: number) {
+    this.#camerasMax = camerasMax;
+  }
+
+  add(camera: string, frameSeq: bigint): void {
+    const ranges = this.#cameras.get(camera) ?? [];
+    this.#cameras.delete(camera);
+    this.#cameras.set(camera, ranges);
+    if (this.#cameras.size > this.#camerasMax) this.#cameras.delete(this.#cameras.keys().next().value as string);
+    const at = positionOf(ranges, frameSeq);
+    const [below, above] = [ranges[at - 1], ranges[at]];
+    if (below !== undefined && frameSeq <= below.to) return;
+    const joinsBelow = below !== undefined && below.to + 1n === frameSeq;
+    const joinsAbove = above !== undefined && above.from - 1n === frameSeq;
+    if (joinsBelow && joinsAbove) {
+      below.to = above.to;
+      ranges.splice(at, 1);
+    } else if (joinsBelow) below.to = frameSeq;
+    else if (joinsAbove) above.from = frameSeq;
+    else ranges.splice(at, 0, { from: frameSeq, to: frameSeq });
+    // Closing a gap says of a few frames that they were seen; forgetting a range would say of many that they were not.
+    if (ranges.length > RANGES_MAX) ranges.splice(0, 2, { from: ranges[0]?.from ?? 0n, to: ranges[1]?.to ?? 0n });
+  }
+
+  has(camera: string, frameSeq: bigint): boolean {
+    const ranges = this.#cameras.get(camera);
+    const below = ranges?.[positionOf(ranges, frameSeq) - 1];
+    return below !== undefined && frameSeq <= below.to;
+  }
+}
+
+/** Index of the first range that begins above `frameSeq`. */
+function positionOf(ranges: readonly Range[], frameSeq: bigint): number {
+  let [low, high] = [0, ranges.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ranges[middle]?.from ?? 0n) <= frameSeq) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
