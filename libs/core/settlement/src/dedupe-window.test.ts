@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import { DedupeWindow, WINDOW_RECORDS } from "./dedupe-window.ts";
+import { DIGESTS_MAX, DigestWindow } from "./digest-window.ts";
 
 describe("dedupe window", () => {
   test("agrees with a set over seeds, through storage, for any order within the window", () => {
@@ -42,4 +43,17 @@ describe("dedupe window", () => {
       expect({ seed, skipped }).toEqual({ seed, skipped: holes });
     }
   });
+});
+
+test("digest window: the last 1,024 are known, through storage, and no more", () => {
+  const random = seededRandom(5);
+  const digests = Array.from({ length: 3_000 }, () => BigInt(Math.floor(random() * 2 ** 52)) << 11n);
+  let window = new DigestWindow();
+  for (const [i, digest] of digests.entries()) {
+    expect(window.mark(digest)).toBe(true);
+    if (i % 200 === 0) window = new DigestWindow(window.state());
+  }
+  expect(window.state()).toHaveLength(DIGESTS_MAX * 8);
+  for (const digest of digests.slice(-DIGESTS_MAX)) expect(window.mark(digest)).toBe(false);
+  expect(window.mark(digests.at(-DIGESTS_MAX - 1) as bigint)).toBe(true);
 });

@@ -2,8 +2,12 @@
 import type { FinalAnswer } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { DedupeWindow } from "./dedupe-window.ts";
+import { DigestWindow } from "./digest-window.ts";
 
 export type Stream = "frames" | "predictions";
+
+/** The boot of devices that have none: each of its records stands for itself, numbered by its digest. */
+export const NO_BOOT = 0n;
 
 /** A frame that was sent, or announced as sent. It stays until settled and known by both its records. */
 export type OpenFrame = {
@@ -28,11 +32,17 @@ export type DeviceSnapshot = {
     readonly stream: Stream;
     readonly watermark: bigint;
     readonly bitmap: Uint8Array;
+    /** Of NO_BOOT only, instead of the two before. */
+    readonly digests: Uint8Array;
   }[];
   /** Oldest first. */
   readonly frames: readonly Readonly<OpenFrame>[];
 };
 
+const STREAMS = ["frames", "predictions"] as const;
+const NOTHING = new Uint8Array(0);
+
+type Digests = { readonly [stream in Stream]: DigestWindow };
 type BootWindows = { readonly frames: DedupeWindow; readonly predictions: DedupeWindow };
 
 export type FrameName = { readonly bootId: bigint; readonly cameraId: string; readonly frameSeq: bigint };
@@ -44,6 +54,7 @@ export class DeviceState {
   readonly frames = new Map<string, OpenFrame>();
   /** Least recently used first. */
   readonly #boots = new Map<bigint, BootWindows>();
+  #digests: Digests | undefined;
   touchedAt: Instant;
 
   constructor(deviceId: string, touchedAt: Instant) {
@@ -68,16 +79,36 @@ export class DeviceState {
     return { window: boot[stream], forgotten };
   }
 
+  /** Whether a record of NO_BOOT is new. */
+  markDigest(stream: Stream, digest: bigint): boolean {
+    this.#digests ??= { frames: new DigestWindow(), predictions: new DigestWindow() };
+    return this.#digests[stream].mark(digest);
+  }
+
   snapshot(): DeviceSnapshot {
-    const windows = [...this.#boots].flatMap(([bootId, boot]) =>
-      (["frames", "predictions"] as const).map((stream) => ({ bootId, stream, ...boot[stream].state() })),
+    const boots = [...this.#boots].flatMap(([bootId, boot]) =>
+      STREAMS.map((stream) => ({ bootId, stream, ...boot[stream].state(), digests: NOTHING })),
     );
+    const digests = this.#digests;
+    const bootless =
+      digests === undefined
+        ? []
+        : STREAMS.map((stream) => {
+            const state = { watermark: 0n, bitmap: NOTHING, digests: digests[stream].state() };
+            return { bootId: NO_BOOT, stream, ...state };
+          });
+    const windows = [...bootless, ...boots];
     return { deviceId: this.deviceId, windows, frames: [...this.frames.values()].map((frame) => ({ ...frame })) };
   }
 
   static restore(snapshot: DeviceSnapshot, touchedAt: Instant): DeviceState {
     const device = new DeviceState(snapshot.deviceId, touchedAt);
-    for (const { bootId, stream, watermark, bitmap } of snapshot.windows) {
+    for (const { bootId, stream, watermark, bitmap, digests } of snapshot.windows) {
+      if (bootId === NO_BOOT) {
+        const others = device.#digests ?? { frames: new DigestWindow(), predictions: new DigestWindow() };
+        device.#digests = { ...others, [stream]: new DigestWindow(digests) };
+        continue;
+      }
       const boot = device.#boots.get(bootId) ?? { frames: new DedupeWindow(), predictions: new DedupeWindow() };
       device.#boots.set(bootId, { ...boot, [stream]: new DedupeWindow({ watermark, bitmap }) });
     }

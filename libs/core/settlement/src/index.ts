@@ -2,6 +2,7 @@ export * from "./answers.ts";
 export * from "./cloud-health.ts";
 export * from "./dedupe-window.ts";
 export * from "./device-state.ts";
+export * from "./digest-window.ts";
 export * from "./effects.ts";
 export * from "./fleet.ts";
 export * from "./limits.ts";

@@ -273,3 +273,32 @@ describe("bounds", () => {
     );
   });
 });
+
+describe("a frame of boot 0", () => {
+  const alone = { bootId: 0n, seq: 1n << 62n, frameSeq: 1n << 62n } as const;
+  const answered = (at: number) => resultAt(at, { bootId: 0n, frameSeq: alone.frameSeq });
+
+  test("is answered by the cloud without any prediction, once, and then nothing of it is remembered but its digest", () => {
+    const { told, kinds, partition } = run([
+      frameAt(T0, alone),
+      answered(T0 + 90),
+      frameAt(T0 + 95, alone),
+      frameAt(T0 + 500_000, alone),
+    ]);
+    expect(told).toEqual([`${alone.frameSeq}:CLOUD/CLOUD_ANSWER/dog`]);
+    expect(kinds.filter((kind) => kind === "duplicate")).toHaveLength(2);
+    const snapshot = partition.snapshot("device-1");
+    expect(snapshot?.frames).toEqual([]);
+    expect(snapshot?.windows.map(({ stream, digests }) => [stream, digests.length])).toEqual([
+      ["frames", 8],
+      ["predictions", 0],
+    ]);
+  });
+
+  test("is answered however late it comes: no prediction will", () => {
+    const hours = 5 * 3_600_000;
+    expect(run([frameAt(T0, { ...alone, ageMs: hours }), tickAt(T0 + 1)]).told).toEqual([
+      `${alone.frameSeq}:EDGE/DEADLINE/cat`,
+    ]);
+  });
+});

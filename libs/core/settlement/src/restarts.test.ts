@@ -48,6 +48,23 @@ function arrivals<T extends { readonly seq: bigint }>(sent: readonly Arrival<T>[
   return log.sort((a, b) => a.at - b.at);
 }
 
+/** A device without boots: photos and predictions under digests, told once or more, in any order. */
+function bootless(random: Random) {
+  return Array.from({ length: 40 }, () => {
+    const seq = (BigInt(Math.floor(random() * 2 ** 52)) << 11n) + 1n;
+    const who = { deviceId: "photos", bootId: 0n };
+    const at = Array.from({ length: random() < 0.3 ? 2 : 1 }, () => START + random() * 4_000).sort((a, b) => a - b);
+    const first = at[0] as number;
+    const deadlineMs = 200 + Math.floor(random() * 1_500);
+    const seen = { frameSeq: seq, deadlineMs, ageMs: 0 };
+    const reason = random() < 0.5 ? ("FALLBACK" as const) : ("AMBIGUOUS" as const);
+    const escalation = random() < 0.5 ? ("NONE" as const) : ("DROPPED" as const);
+    const told = batchOf([aPrediction({ ...seen, escalation })], { ...who, seq: seq + 1n });
+    if (random() < 0.3) return { at, frame: undefined, told, dueAt: first };
+    return { at, frame: { record: aFrame({ ...who, ...seen, seq, reason }) }, told, dueAt: first + deadlineMs };
+  });
+}
+
 function makeWorld(random: Random): World {
   const frames: Arrival<EdgeFrame>[] = [];
   const predictions: Arrival<EdgePredictions>[] = [];
@@ -101,8 +118,17 @@ function makeWorld(random: Random): World {
       );
     }
   }
+  for (const one of bootless(random)) {
+    due.set(nameOf("photos", 0n, one.frame?.record ?? (one.told.predictions[0] as EdgePrediction)), one.dueAt);
+    endAt = Math.max(endAt, one.dueAt);
+    for (const at of one.at) {
+      if (one.frame !== undefined) frames.push({ at, record: one.frame.record });
+      else predictions.push({ at, record: one.told });
+    }
+  }
   for (const log of [frames, predictions]) log.sort((a, b) => a.at - b.at);
   for (const { at, record } of predictions) {
+    if (record.bootId === 0n) continue;
     for (const p of record.predictions) {
       const name = nameOf(record.deviceId, record.bootId, p);
       const deadlineAt = p.escalation === "QUEUED" ? at - p.ageMs + p.deadlineMs : at;

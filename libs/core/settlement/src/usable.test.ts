@@ -37,6 +37,10 @@ describe("a record that decodes", () => {
       [{ confidence: Number.POSITIVE_INFINITY }, "number-malformed"],
       [{ cameraId: "../x" }, "camera-id-malformed"],
       [{ seq: 0n }, "seq-out-of-range"],
+      [{ seq: 1n << 60n }, "seq-out-of-range"],
+      [{ bootId: 0n, seq: 1n << 62n, frameSeq: 1n << 62n }, "usable"],
+      [{ bootId: 0n, seq: 0n, frameSeq: 0n }, "seq-out-of-range"],
+      [{ bootId: 0n, seq: 1n << 62n, frameSeq: 17n }, "seq-out-of-range"],
     ];
     for (const [change, code] of frames)
       expect([change, codeOf(() => assertUsableFrame(aFrame(change), KEY))]).toEqual([change, code]);

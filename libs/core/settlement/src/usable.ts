@@ -6,6 +6,7 @@
  */
 import type { CloudResult, EdgeFrame, EdgePrediction, EdgePredictions } from "@tributary/contracts";
 import { Failure, isValidId } from "@tributary/kernel";
+import { NO_BOOT } from "./device-state.ts";
 
 const SEQ_MAX = BigInt(Number.MAX_SAFE_INTEGER);
 const PREDICTIONS_MAX = 1_024;
@@ -18,14 +19,17 @@ const NAME_BYTES_MAX = 64;
 
 export function assertUsableFrame(frame: EdgeFrame, key: string | null): void {
   identity(frame, key);
-  sequence(frame.seq);
+  sequence(frame);
+  if (frame.bootId === NO_BOOT && frame.seq !== frame.frameSeq) {
+    refuse("seq-out-of-range", `seq ${frame.seq} of boot 0 is not the frame's ${frame.frameSeq}`);
+  }
   names(frame);
   seen(frame);
 }
 
 export function assertUsablePredictions(batch: EdgePredictions, key: string | null): void {
   identity(batch, key);
-  sequence(batch.seq);
+  sequence(batch);
   names(batch);
   const count = batch.predictions.length;
   if (count > PREDICTIONS_MAX) refuse("record-oversized", `${count} predictions; at most ${PREDICTIONS_MAX}`);
@@ -52,7 +56,11 @@ function frameIdentity(frame: { readonly cameraId: string; readonly frameSeq: bi
   if (frame.frameSeq < 0n) refuse("frame-seq-negative", `frameSeq ${frame.frameSeq} is negative`);
 }
 
-function sequence(seq: bigint): void {
+function sequence({ bootId, seq }: { readonly bootId: bigint; readonly seq: bigint }): void {
+  if (bootId === NO_BOOT) {
+    if (seq < 1n) refuse("seq-out-of-range", `seq ${seq} of boot 0 is no digest`);
+    return;
+  }
   if (seq < 1n || seq > SEQ_MAX) refuse("seq-out-of-range", `seq ${seq} is not between 1 and ${SEQ_MAX}`);
 }
 
