@@ -11,9 +11,9 @@ import {
   type CloudResult,
   topics,
 } from "@tributary/contracts";
-import { cloudEventHeaders, type RecordSink } from "@tributary/kafka";
+import { cloudEventHeaders, codeOf, type RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, formatFrameId } from "@tributary/kernel";
-import type { Telemetry } from "@tributary/telemetry";
+import { sending, type Telemetry } from "@tributary/telemetry";
 import { requestSettled, requestUnsettled } from "./events.ts";
 import type { Lane } from "./micro-batcher.ts";
 import type { Target, Verdict } from "./target.ts";
@@ -60,7 +60,8 @@ export class Classifier {
   async #ask(target: Target, request: CloudRequest, lane: Lane): Promise<Settled> {
     const { jpeg, deadlineAt, sampleDrawn: keepExpired } = request;
     if (!keepExpired && deadlineAt <= this.#options.clock.now()) return EXPIRED; // C2
-    return settledBy(await target.submit({ jpeg, deadlineAt, keepExpired, lane }));
+    const frame = { jpeg, frameId: formatFrameId(request), traceparent: request.traceparent };
+    return settledBy(await target.submit({ ...frame, deadlineAt, keepExpired, lane }));
   }
 
   async #write(
@@ -69,7 +70,11 @@ export class Classifier {
     lane: Lane,
   ): Promise<void> {
     const { clock, sink, telemetry } = this.#options;
-    const { deviceId, bootId, cameraId, frameSeq, target, arm, traceparent } = request;
+    const { deviceId, bootId, cameraId, frameSeq, target, arm } = request;
+    const { name: topic, codec } = topics.results;
+    const about = { "tributary.target": target, "tributary.outcome": settled.outcome };
+    const span = telemetry.tracer.span({ ...sending("kafka", topic, about), parent: request.traceparent });
+    const { traceparent } = span;
     const result: CloudResult = { deviceId, bootId, cameraId, frameSeq, target, arm, traceparent, ...settled };
     const frameId = formatFrameId(request);
     const headers = cloudEventHeaders({
@@ -79,8 +84,13 @@ export class Classifier {
       time: clock.now(),
       ...(traceparent !== null && { traceparent }),
     });
-    const { name: topic, codec } = topics.results;
-    await sink.send([{ topic, key: deviceId, value: codec.encodeConfluent(result), headers }]); // C1
+    try {
+      await sink.send([{ topic, key: deviceId, value: codec.encodeConfluent(result), headers }]); // C1
+      span.end();
+    } catch (error) {
+      span.end({ error: codeOf(error) });
+      throw error;
+    }
     const { outcome, latencyMs } = settled;
     const code = settled.failureCode ?? "";
     telemetry.emit(requestSettled, {
@@ -91,8 +101,9 @@ export class Classifier {
       code,
       latencyMs,
       costMicros: Number(settled.costMicros),
+      traceparent,
     });
-    if (outcome !== "ANSWERED") telemetry.emit(requestUnsettled, { target, outcome, code, frameId });
+    if (outcome !== "ANSWERED") telemetry.emit(requestUnsettled, { target, outcome, code, frameId, traceparent });
   }
 }
 

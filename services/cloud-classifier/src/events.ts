@@ -7,6 +7,7 @@ export const requestSettled = defineEvent<{
   code: string;
   latencyMs: number;
   costMicros: number;
+  traceparent: string | null;
 }>({
   name: "cloud_request_settled",
   level: "debug",
@@ -33,7 +34,13 @@ export const requestSettled = defineEvent<{
   },
 });
 
-export const requestUnsettled = defineEvent<{ target: string; outcome: string; code: string; frameId: string }>({
+export const requestUnsettled = defineEvent<{
+  target: string;
+  outcome: string;
+  code: string;
+  frameId: string;
+  traceparent: string | null;
+}>({
   name: "cloud_request_unanswered",
   level: "warn",
   message: (e) => `${e.frameId} on ${e.target}: ${e.outcome}, ${e.code}`,

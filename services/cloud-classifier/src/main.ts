@@ -3,9 +3,9 @@ import { KafkaBatches, runService } from "@tributary/service-kit";
 import { ClassifierModule } from "./classifier.module.ts";
 import { Classifier } from "./classifier.ts";
 import { configSchema } from "./config.ts";
+import { GROUP } from "./requests.controller.ts";
 import { startTargets } from "./targets.ts";
 
-const GROUP = "cloud-classifier";
 /** Every partition number may have a batch waiting: micro-batches form across devices. */
 const CONCURRENCY = 32;
 

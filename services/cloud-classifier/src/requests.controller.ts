@@ -1,13 +1,20 @@
-import { Controller } from "@nestjs/common";
+import { Controller, Inject } from "@nestjs/common";
 import { EventPattern, Payload } from "@nestjs/microservices";
 import { type CloudRequest, topics } from "@tributary/contracts";
-import type { DecodedBatch } from "@tributary/service-kit";
+import { type DecodedBatch, type DecodedRecord, TELEMETRY, traced } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
 import { Classifier } from "./classifier.ts";
 import type { Lane } from "./micro-batcher.ts";
 
+/** The consumer group. */
+export const GROUP = "cloud-classifier";
+
 @Controller()
 export class RequestsController {
-  constructor(private readonly classifier: Classifier) {}
+  constructor(
+    private readonly classifier: Classifier,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+  ) {}
 
   @EventPattern<string>(topics.requestsHigh.name)
   high(@Payload() batch: DecodedBatch<CloudRequest>): Promise<void> {
@@ -19,10 +26,15 @@ export class RequestsController {
     return this.#classify(batch, "normal");
   }
 
-  #classify(batch: DecodedBatch<CloudRequest>, lane: Lane): Promise<void> {
-    return this.classifier.classify(
-      batch.records.map((record) => record.value),
-      lane,
-    );
+  /** Each frame has its own span: its company's results may come later. */
+  async #classify(batch: DecodedBatch<CloudRequest>, lane: Lane): Promise<void> {
+    const one = (record: DecodedRecord<CloudRequest>) =>
+      traced(this.telemetry.tracer, GROUP, [record], (told) =>
+        this.classifier.classify(
+          told.map(({ value }) => value),
+          lane,
+        ),
+      );
+    await Promise.all(batch.records.map(one));
   }
 }

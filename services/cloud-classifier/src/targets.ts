@@ -11,6 +11,7 @@ import type { CloudBackend } from "./cloud-backend.ts";
 import type { ClassifierConfig, TargetConfig } from "./config.ts";
 import { callMade, modelLoaded, modelLoadFailed, modelLost } from "./events.ts";
 import { Target } from "./target.ts";
+import { tracedBackend } from "./traced-backend.ts";
 
 export type TargetsContext = { readonly clock: Clock; readonly random: Random; readonly telemetry: Telemetry };
 
@@ -32,7 +33,7 @@ export async function startTargets(
 const targetOf = (name: string, config: TargetConfig, backend: CloudBackend, context: TargetsContext): Target =>
   new Target({
     name,
-    backend,
+    backend: tracedBackend(backend, name, context.telemetry.tracer),
     limits: {
       batchMax: config.batchMax,
       waitMs: config.batchWaitMs,
