@@ -92,3 +92,14 @@ export const modelLoadFailed = defineEvent<{ target: string; reason: string }>({
     labels: ["target"],
   },
 });
+
+export const serverSeen = defineEvent<{ target: string; state: "ready" | "away" | "mismatch"; reason: string }>({
+  name: "model_server_seen",
+  level: "warn",
+  message: (e) => `${e.target}: its server is ${e.state}${e.reason === "" ? "" : `: ${e.reason}`}`,
+  counter: {
+    name: "tributary_classifier_server_changes_total",
+    help: "Changes in what a target's model server looks like from here",
+    labels: ["target", "state"],
+  },
+});

@@ -6,10 +6,12 @@ import { OnnxModelHost } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
 import { startKserve } from "./backends/kserve.ts";
 import { OnnxBackend } from "./backends/onnx.ts";
+import type { RemoteContext } from "./backends/remote-start.ts";
+import type { ChildEvents } from "./backends/supervised.ts";
 import { startTfServing } from "./backends/tf-serving.ts";
 import type { CloudBackend } from "./cloud-backend.ts";
 import type { ClassifierConfig, TargetConfig } from "./config.ts";
-import { callMade, modelLoaded, modelLoadFailed, modelLost } from "./events.ts";
+import { callMade, modelLoaded, modelLoadFailed, modelLost, serverSeen } from "./events.ts";
 import { Target } from "./target.ts";
 import { tracedBackend } from "./traced-backend.ts";
 
@@ -54,9 +56,9 @@ async function startBackend(target: string, config: TargetConfig, context: Targe
     case "sagemaker":
       throw new Error("to come");
     case "kserve":
-      return startKserve(config, { clock: context.clock, callMsMax: config.callMsMax });
+      return startKserve(config, remoteContext(target, context));
     case "tf-serving":
-      return startTfServing(config, { clock: context.clock, callMsMax: config.callMsMax });
+      return startTfServing(config, remoteContext(target, context));
     default:
       return config satisfies never;
   }
@@ -74,10 +76,21 @@ function startOnnx(
     threads: config.threads,
     clock,
     random,
-    events: {
-      loaded: (event) => telemetry.emit(modelLoaded, { target, ...event }),
-      lost: ({ digest, exitCode }) => telemetry.emit(modelLost, { target, digest, exitCode: `${exitCode}` }),
-      loadFailed: ({ reason }) => telemetry.emit(modelLoadFailed, { target, reason }),
-    },
+    events: childEvents(target, telemetry),
   });
 }
+
+const childEvents = (target: string, telemetry: Telemetry): ChildEvents => ({
+  loaded: (event) => telemetry.emit(modelLoaded, { target, ...event }),
+  lost: ({ digest, exitCode }) => telemetry.emit(modelLost, { target, digest, exitCode: `${exitCode}` }),
+  loadFailed: ({ reason }) => telemetry.emit(modelLoadFailed, { target, reason }),
+});
+
+const remoteContext = (target: string, { clock, random, telemetry }: TargetsContext): RemoteContext => ({
+  clock,
+  random,
+  events: {
+    ...childEvents(target, telemetry),
+    server: (event) => telemetry.emit(serverSeen, { target, ...event }),
+  },
+});

@@ -1,0 +1,246 @@
+/**
+ * A model behind a server of its own, whatever protocol it speaks.
+ *
+ * R1. One attempt a call, within `deadline` and until `signal` aborts; whatever comes back has a name, and every frame
+ *     its outcome (P1).
+ * R2. A server is asked what it serves before it is trusted, again after it was away. One that serves something else
+ *     stops the start; later, calls fail with `server-model-mismatch` until it serves what it should. One that is not
+ *     there does not stop the start: it may come.
+ * R3. Who preprocesses is configuration: with `input: tensor` a child beside us makes each picture into the tensor that
+ *     the package describes, and a picture that cannot be used is refused alone.
+ * R4. Rows that are no numbers fail their own frames only.
+ */
+import type { ModelPackage } from "@tributary/inference";
+import { backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
+import type { Preprocessor } from "@tributary/onnx";
+import { calibrated } from "../calibrated.ts";
+import type { CallContext, CloudBackend, CloudFrame, CloudOutcome } from "../cloud-backend.ts";
+import { type HttpCaller, problemOf } from "./http-caller.ts";
+import type { ServingInput, ServingProtocol } from "./serving-protocol.ts";
+import { orAborted, type Supervised } from "./supervised.ts";
+
+export type ServerState = "ready" | "away" | "mismatch";
+
+export type RemoteBackendOptions<Facts> = {
+  readonly caller: HttpCaller;
+  readonly protocol: ServingProtocol<Facts>;
+  readonly pkg: Pick<ModelPackage, "labels" | "calibration">;
+  /** null: the server takes JPEGs. */
+  readonly preprocessors: Supervised<Preprocessor> | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly onServer: (event: { readonly state: ServerState; readonly reason: string }) => void;
+  /** How long an answer to a question may take. */
+  readonly checkMsMax?: number;
+  /** How often a server that is ready is asked whether it still is. */
+  readonly readyMsEvery?: number;
+};
+
+type Failed = Extract<CloudOutcome, { kind: "failed" }>;
+type Server<Facts> =
+  | { readonly kind: "ready"; readonly facts: Facts }
+  | { readonly kind: "away" | "mismatch"; readonly failure: Failure };
+
+const CHECK_MS_MAX = 2_000;
+const READY_MS_EVERY = 5_000;
+const AWAY_BACKOFF = { minMs: 250, maxMs: 10_000 };
+
+export class RemoteBackend<Facts> implements CloudBackend {
+  readonly #options: RemoteBackendOptions<Facts>;
+  readonly #stop = new AbortController();
+  #server: Server<Facts> = { kind: "away", failure: new Failure("server-unreachable", "retry", "not asked yet") };
+  #checking: Promise<Server<Facts>> | undefined;
+  #told: ServerState | undefined;
+  #watch: Promise<void> = Promise.resolve();
+
+  private constructor(options: RemoteBackendOptions<Facts>) {
+    this.#options = options;
+  }
+
+  /** Rejects with what does not match when the server serves something else. (R2) */
+  static async start<Facts>(options: RemoteBackendOptions<Facts>): Promise<RemoteBackend<Facts>> {
+    const backend = new RemoteBackend(options);
+    const server = await backend.#check();
+    if (server.kind === "mismatch") throw server.failure;
+    backend.#watch = backend.#watchServer();
+    return backend;
+  }
+
+  ready(): boolean {
+    const { preprocessors } = this.#options;
+    return this.#server.kind === "ready" && (preprocessors === null || preprocessors.current !== undefined);
+  }
+
+  async classify(batch: readonly CloudFrame[], context: CallContext): Promise<readonly CloudOutcome[]> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), Math.max(0, context.deadline - this.#options.clock.now()));
+    try {
+      return await this.#classify(batch, context, AbortSignal.any([context.signal, late.signal, this.#stop.signal]));
+    } catch (error) {
+      const failed = late.signal.aborted ? TIMEOUT : failedBy(error);
+      return batch.map(() => failed);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#options.caller.close();
+    await this.#watch;
+    await this.#options.preprocessors?.close();
+  }
+
+  async #classify(
+    batch: readonly CloudFrame[],
+    context: CallContext,
+    signal: AbortSignal,
+  ): Promise<readonly CloudOutcome[]> {
+    const { clock, caller, protocol } = this.#options;
+    const server = this.#server.kind === "away" ? await orAborted(this.#check(), signal) : this.#server;
+    if (server.kind !== "ready") throw server.failure;
+    const inputs = await this.#inputs(batch, signal);
+    const good = inputs.filter((input): input is ServingInput => ArrayBuffer.isView(input));
+    if (good.length === 0) return inputs as readonly CloudOutcome[];
+
+    const asked = protocol.request(good, server.facts);
+    const traceparent = batch.find((frame) => frame.traceparent)?.traceparent;
+    const headers = { ...asked.headers, ...(traceparent && { traceparent }) };
+    const ms = Math.max(1, context.deadline - clock.now());
+    const answer = await caller.call({ ...asked, headers }, { ms, signal });
+    const wrong = problemOf(answer, clock.now());
+    if (wrong !== null) return this.#merged(inputs, () => this.#refusal(wrong, good.length));
+    const rows = protocol.rows(answer, good.length, server.facts);
+    if (rows.kind === "problem") {
+      const { code, message } = rows;
+      return this.#merged(inputs, () => ({ kind: "failed", code, message, again: false }));
+    }
+    return this.#merged(inputs, (i) => this.#outcomeOf(rows.rows[i] as ArrayLike<number>, rows.servedBy));
+  }
+
+  /** What the server gets of each frame, or the frame's refusal. (R3) */
+  async #inputs(batch: readonly CloudFrame[], signal: AbortSignal): Promise<readonly (ServingInput | CloudOutcome)[]> {
+    const { preprocessors } = this.#options;
+    const jpegs = batch.map((frame) => frame.jpeg);
+    if (preprocessors === null) return jpegs;
+    const preprocessor = await preprocessors.whenThere(signal);
+    if (preprocessor === undefined) throw new Failure("preprocessor-unavailable", "give-up", "it is not loaded");
+    const prepared = await orAborted(preprocessor.prepare(jpegs), signal).catch((error: unknown) => {
+      if (!signal.aborted) preprocessors.seenDead(preprocessor);
+      throw new Failure("model-host-exited", "retry", reasonOf(error));
+    });
+    return prepared.map((one): ServingInput | CloudOutcome => {
+      if (one.ok) return one.tensor;
+      const { code, message } = one;
+      return code === "model-busy"
+        ? { kind: "failed", code, message, again: true }
+        : { kind: "refused", code, message };
+    });
+  }
+
+  /** Outcomes of the frames that were sent, among those that were not. */
+  #merged(
+    inputs: readonly (ServingInput | CloudOutcome)[],
+    outcomeOf: (sent: number) => CloudOutcome,
+  ): readonly CloudOutcome[] {
+    let sent = 0;
+    return inputs.map((input) => (ArrayBuffer.isView(input) ? outcomeOf(sent++) : (input as CloudOutcome)));
+  }
+
+  /** A server that decodes itself may refuse a call for one of its pictures: each is then asked alone. */
+  #refusal(wrong: ReturnType<typeof problemOf> & object, sent: number): CloudOutcome {
+    const isPictures = wrong.code === "server-refused" && !wrong.again && this.#options.preprocessors === null;
+    if (isPictures && sent > 1) return { kind: "failed", ...wrong, again: "alone" };
+    if (isPictures) return { kind: "refused", code: "server-refused", message: wrong.message };
+    return { kind: "failed", ...wrong };
+  }
+
+  #outcomeOf(logits: ArrayLike<number>, servedBy: string | null): CloudOutcome {
+    const { labels, calibration } = this.#options.pkg;
+    for (let i = 0; i < logits.length; i++) {
+      if (Number.isFinite(logits[i])) continue;
+      return { kind: "failed", code: "answer-not-finite", message: `value ${i} is ${logits[i]}`, again: false }; // R4
+    }
+    const { labelIndex, confidence, margin } = calibrated(logits, calibration.temperature);
+    // Which bytes the server runs is not known here: its name and version are all that it tells.
+    return {
+      kind: "answered",
+      label: labels[labelIndex] as string,
+      confidence,
+      margin,
+      modelDigest: null,
+      servedBy,
+    };
+  }
+
+  /** Asks the server everything; callers at the same time share one check. */
+  #check(): Promise<Server<Facts>> {
+    this.#checking ??= this.#ask().then((server) => {
+      this.#adopt(server);
+      this.#checking = undefined;
+      return server;
+    });
+    return this.#checking;
+  }
+
+  async #ask(): Promise<Server<Facts>> {
+    const { caller, protocol, checkMsMax: ms = CHECK_MS_MAX, clock } = this.#options;
+    try {
+      const answers = [];
+      for (const { isOptional, ...question } of protocol.questions) {
+        const answer = await caller.call(question, { ms, signal: this.#stop.signal });
+        answers.push(answer);
+        const isReadiness = question.path === protocol.readiness.path;
+        const wrong = problemOf(answer, clock.now());
+        const isWrong = isReadiness ? !protocol.isReady(answer) : wrong !== null && !isOptional;
+        if (!isWrong) continue;
+        const reason = `${question.method} ${question.path}: ${wrong?.message ?? "the model is not ready"}`;
+        return { kind: "away", failure: new Failure(wrong?.code ?? "server-unavailable", "retry", reason) };
+      }
+      return { kind: "ready", facts: protocol.facts(answers) };
+    } catch (error) {
+      const failure = error instanceof Failure ? error : new Failure("server-unreachable", "retry", reasonOf(error));
+      return { kind: failure.advice === "ask-a-person" ? "mismatch" : "away", failure };
+    }
+  }
+
+  #adopt(server: Server<Facts>): void {
+    this.#server = server;
+    if (this.#stop.signal.aborted || this.#told === server.kind) return;
+    this.#told = server.kind;
+    this.#options.onServer({ state: server.kind, reason: server.kind === "ready" ? "" : server.failure.message });
+  }
+
+  async #watchServer(): Promise<void> {
+    const { clock, random, caller, protocol, readyMsEvery = READY_MS_EVERY, checkMsMax = CHECK_MS_MAX } = this.#options;
+    const { signal } = this.#stop;
+    let attempt = 0;
+    for (;;) {
+      const isReady = this.#server.kind === "ready";
+      attempt = isReady ? 0 : attempt + 1;
+      await clock.sleep(isReady ? readyMsEvery : backoffMs(AWAY_BACKOFF, attempt, random), signal).catch(() => {});
+      if (signal.aborted) return;
+      if (this.#server.kind !== "ready") {
+        await this.#check();
+        continue;
+      }
+      const answer = await caller.call(protocol.readiness, { ms: checkMsMax, signal }).catch((error: unknown) => error);
+      if (signal.aborted) return;
+      if (answer instanceof Failure) this.#adopt({ kind: "away", failure: answer });
+      else if (!protocol.isReady(answer as never)) await this.#check();
+    }
+  }
+}
+
+const TIMEOUT: Failed = {
+  kind: "failed",
+  code: "server-timeout",
+  message: "no answer before the deadline",
+  again: true,
+};
+
+function failedBy(error: unknown): Failed {
+  const code = error instanceof Failure ? error.code : "backend-broken";
+  const again = error instanceof Failure && error.advice === "retry";
+  return { kind: "failed", code, message: reasonOf(error), again };
+}
