@@ -31,6 +31,7 @@ import type { Opened } from "./outbox/rows.ts";
 import { Pipeline } from "./pipeline.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
 import { Reports } from "./reports.ts";
+import { traceFrame } from "./spans.ts";
 import { exportGauges, notReady, type StatusParts, skippedOf, statusOf } from "./status.ts";
 import { Tally } from "./tally.ts";
 import { Triggers } from "./triggers.ts";
@@ -134,6 +135,7 @@ export async function startAgent(
       onPolicy: (payload) => downlink.policy(payload),
       onResults: (payload) => downlink.results(payload),
       onAcks: (payload) => downlink.acks(payload),
+      tracer: telemetry.tracer,
     },
     clock,
     Math.random,
@@ -144,6 +146,7 @@ export async function startAgent(
     outbox,
     model,
     decider,
+    trace: (frame) => traceFrame(telemetry.tracer, frame),
     onAnswer: (answer, inference) => {
       feed.answer(answer);
       tally.answered(answer);
@@ -301,16 +304,17 @@ type PipelineParts = {
   readonly outbox: OutboxKeeper;
   readonly model: ModelKeeper;
   readonly decider: Decider;
-} & Pick<ConstructorParameters<typeof Pipeline>[2], "onAnswer" | "onUnreadable">;
+} & Pick<ConstructorParameters<typeof Pipeline>[2], "trace" | "onAnswer" | "onUnreadable">;
 
 function pipelineOf(config: AgentConfig, pkg: ModelPackage, parts: PipelineParts): Pipeline {
-  const { policy, outbox, model, decider, onAnswer, onUnreadable } = parts;
+  const { policy, outbox, model, decider, trace, onAnswer, onUnreadable } = parts;
   const { deviceId, arm } = config;
   const { digest: modelDigest, preprocessingDigest } = pkg;
   return new Pipeline({ deviceId, arm, modelDigest, preprocessingDigest }, decider, {
     infer: (jpeg) => model.infer(jpeg),
     policy: () => policy.policy,
     outbox, // A3
+    trace,
     onAnswer,
     onUnreadable,
   });

@@ -7,6 +7,7 @@ import type { AnswerFeed } from "./answer-feed.ts";
 import * as events from "./events.ts";
 import type { SeqRange } from "./outbox/rows.ts";
 import type { PolicyKeeper } from "./policy-keeper.ts";
+import { traceResult } from "./spans.ts";
 import type { Tally } from "./tally.ts";
 
 export type DownlinkPorts = {
@@ -47,6 +48,7 @@ export class Downlink {
         tally.final(answer.source);
         telemetry.emit(events.finalAnswerReceived, answer);
         const frameId = `${deviceId}:${bootId}:${answer.cameraId}:${frameSeq}`;
+        traceResult(telemetry.tracer, frameId, answer.traceparent);
         feed.final({ frameId, ...answer, frameSeq: Number(frameSeq), costMicros: Number(costMicros) });
       }
     });

@@ -147,7 +147,7 @@ export const linkOffline = defineEvent<{ reason: string; refused: boolean; retry
   },
 });
 
-export const recordSettled = defineEvent<{ stream: string; acked: boolean; bytes: number }>({
+export const recordSettled = defineEvent<{ stream: string; acked: boolean; bytes: number; ms: number }>({
   name: "record_settled",
   level: "trace",
   message: (e) => `${e.stream}: ${e.acked ? "acknowledged" : "to be resent"}`,
@@ -164,6 +164,13 @@ export const recordSettled = defineEvent<{ stream: string; acked: boolean; bytes
       value: (e) => (e.acked ? e.bytes : 0),
     },
   ],
+  histogram: {
+    name: "tributary_agent_ack_seconds",
+    help: "From publishing a record to the broker's acknowledgement, or to the connection's end",
+    buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60],
+    labels: ["stream"],
+    value: (e) => e.ms / 1_000,
+  },
 });
 
 export const outboxCommitted = defineEvent<{ commitMs: number }>({

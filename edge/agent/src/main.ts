@@ -21,12 +21,15 @@ const config = configOrExit({
 
 const telemetry = createTelemetry({ service: "agent", level: config.log.level });
 try {
+  await telemetry.startTracing({ "service.instance.id": config.deviceId });
   const agent = await startAgent(config, telemetry, { cores: separateCores(config) });
   const stop = () => {
     agent.stop().then(
       () => {
-        telemetry.close();
-        process.exit(0);
+        void telemetry.stopTracing().then(() => {
+          telemetry.close();
+          process.exit(0);
+        });
       },
       (error: unknown) => fail(error),
     );

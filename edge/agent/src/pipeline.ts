@@ -5,13 +5,13 @@
  * L2. A frame gets its number when it has its answer, in order of arrival per camera: numbers have no gaps, and a frame that
  *     no model could read, or that the outbox has no room for, has none (G2).
  */
-import { randomBytes } from "node:crypto";
 import type { RoutingPolicy } from "@tributary/contracts";
 import type { Inference, InferenceResult } from "@tributary/inference";
 import type { CameraFrame } from "./cameras/frame-queue.ts";
 import type { Decided, Decider } from "./decider.ts";
 import { monotonicMs } from "./device-time.ts";
 import type { DecidedBy, OutboxItem, PredictionBody } from "./outbox/rows.ts";
+import type { DecidedFrame } from "./spans.ts";
 
 export type LocalAnswer = {
   /** Null: answered here only. */
@@ -46,6 +46,8 @@ export type PipelinePorts = {
   readonly infer: (jpeg: Uint8Array) => Promise<InferenceResult>;
   readonly policy: () => RoutingPolicy;
   readonly outbox: { readonly hasRoom: boolean; readonly bootId: string | null; append(item: OutboxItem): void };
+  /** Begins the trace of a frame that is sent. */
+  readonly trace: (frame: DecidedFrame) => string | null;
   readonly onAnswer: (answer: LocalAnswer, inference: Inference) => void;
   readonly onUnreadable: (unreadable: {
     readonly cameraId: string;
@@ -70,6 +72,7 @@ export class Pipeline {
 
   /** Null when the frame could not be read. One call at a time. */
   async process(frame: CameraFrame): Promise<LocalAnswer | null> {
+    const inferFromMs = monotonicMs();
     const result = await this.#ports.infer(frame.jpeg);
     if (!result.ok) {
       this.#ports.onUnreadable({ cameraId: frame.cameraId, code: result.code, reason: result.message });
@@ -106,11 +109,21 @@ export class Pipeline {
       policyVersion: policy.policyVersion,
     };
     this.#ports.onAnswer(answer, result.inference); // L1
-    if (isRecorded) this.#ports.outbox.append(this.#itemOf(frame, decided, answer, policy, nextSeq));
+    if (!isRecorded) return answer;
+    const traced = { ...answer, frameId, capturedMs: frame.captured.monotonicMs, inferFromMs, inferredMs: nowMs };
+    const traceparent = decision.escalation === "QUEUED" ? this.#ports.trace(traced) : null;
+    this.#ports.outbox.append(this.#itemOf(frame, decided, answer, policy, nextSeq, traceparent));
     return answer;
   }
 
-  #itemOf(frame: CameraFrame, decided: Decided, answer: LocalAnswer, policy: RoutingPolicy, seq: number): OutboxItem {
+  #itemOf(
+    frame: CameraFrame,
+    decided: Decided,
+    answer: LocalAnswer,
+    policy: RoutingPolicy,
+    seq: number,
+    traceparent: string | null,
+  ): OutboxItem {
     const { decision, calibrated } = decided;
     const body: PredictionBody = {
       cameraId: frame.cameraId,
@@ -128,7 +141,6 @@ export class Pipeline {
       samplePropensity: decision.samplePropensity,
       sampleDrawn: decision.sampleDrawn,
     };
-    const isQueued = decision.escalation === "QUEUED";
     return {
       kind: "frame",
       captured: frame.captured,
@@ -136,8 +148,8 @@ export class Pipeline {
       body,
       escalation: decision.escalation,
       dropReason: decision.dropReason,
-      jpeg: isQueued ? frame.jpeg : null,
-      traceparent: isQueued ? traceparent() : null,
+      jpeg: decision.escalation === "QUEUED" ? frame.jpeg : null,
+      traceparent,
     };
   }
 
@@ -148,10 +160,4 @@ export class Pipeline {
     }
     return this.#decidedBy;
   }
-}
-
-/** W3C trace context: a sent frame's journey begins here. */
-function traceparent(): string {
-  const hex = randomBytes(24).toString("hex");
-  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-01`;
 }

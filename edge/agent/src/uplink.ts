@@ -7,9 +7,11 @@
 import { mqttTopics } from "@tributary/contracts";
 import { type Clock, invariant, type Random } from "@tributary/kernel";
 import { MqttLink } from "@tributary/mqtt";
+import type { Tracer } from "@tributary/telemetry";
 import type { AgentConfig } from "./config.ts";
 import type { Send } from "./outbox/outbox.ts";
 import type { RecordKey } from "./outbox/rows.ts";
+import { traceSend } from "./spans.ts";
 
 export type UplinkPorts = {
   readonly link: (online: boolean, epoch: number) => void;
@@ -19,13 +21,15 @@ export type UplinkPorts = {
   readonly onAcks: (payload: Buffer) => void;
   readonly onOnline: (connections: number) => void;
   readonly onOffline: (offline: { reason: string; refused: boolean; retryMs: number }) => void;
-  readonly onSettled: (settled: { stream: string; acked: boolean; bytes: number }) => void;
+  readonly onSettled: (settled: { stream: string; acked: boolean; bytes: number; ms: number }) => void;
+  readonly tracer: Tracer;
 };
 
 export class Uplink {
   readonly #topics: ReturnType<typeof mqttTopics>;
   readonly #deviceId: string;
   readonly #ports: UplinkPorts;
+  readonly #clock: Clock;
   readonly #link: MqttLink;
   #epoch = 0;
   #inFlight = 0;
@@ -36,6 +40,7 @@ export class Uplink {
     const { deviceId, mqtt } = config;
     this.#deviceId = deviceId;
     this.#ports = ports;
+    this.#clock = clock;
     this.#topics = mqttTopics(mqtt.prefix);
     this.#link = new MqttLink(
       {
@@ -83,14 +88,18 @@ export class Uplink {
     this.#link.start();
   }
 
-  send({ key, payload, epoch }: Send): void {
+  send({ key, payload, epoch, trace }: Send): void {
     if (epoch !== this.#epoch) return; // U1
     this.#inFlight += 1;
+    const sentAtMs = this.#clock.monotonicMs();
+    const span = traceSend(this.#ports.tracer, key.stream, payload.length, trace);
     this.#link.publish(this.#topics.up(this.#deviceId, key.stream), payload, (acked) => {
       this.#inFlight -= 1;
       invariant(this.#inFlight >= 0, "a publish settles once");
       this.#ports.settled(key, acked, epoch);
-      this.#ports.onSettled({ stream: key.stream, acked, bytes: payload.length });
+      const ms = this.#clock.monotonicMs() - sentAtMs;
+      this.#ports.onSettled({ stream: key.stream, acked, bytes: payload.length, ms });
+      span?.end(acked ? {} : { error: "not-acknowledged" });
       if (this.#inFlight === 0) this.#onIdle?.();
     });
   }

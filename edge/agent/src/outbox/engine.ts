@@ -17,7 +17,7 @@
  *     What waits is bounded by its sender, who counts it until it hears that it is committed (X1).
  */
 import type { UplinkStream } from "@tributary/contracts";
-import { type Backoff, type Random, reasonOf } from "@tributary/kernel";
+import { type Backoff, childTraceparent, type Random, reasonOf } from "@tributary/kernel";
 import { Acked } from "./acked.ts";
 import { ageOf, type DeviceTime, expiresAtMs } from "./age.ts";
 import { freshMsMax, nextBatch } from "./batch-plan.ts";
@@ -36,6 +36,7 @@ import type {
   OutboxStats,
   RecordKey,
   ReportStream,
+  SendTrace,
   ToOutbox,
 } from "./rows.ts";
 import { type FrameRow, type OpenDatabase, OutboxStore, type PredictionRow } from "./store.ts";
@@ -52,7 +53,12 @@ export type EngineParts = {
 
 type PieceName = "release" | "leave" | "take";
 
-type Leaving = { readonly key: RecordKey; readonly payload: Uint8Array; readonly frames: number };
+type Leaving = {
+  readonly key: RecordKey;
+  readonly payload: Uint8Array;
+  readonly frames: number;
+  readonly trace?: SendTrace;
+};
 
 const REPORT_STREAMS: readonly ReportStream[] = ["reported", "metrics", "sketches"];
 const RETRY: Backoff = { minMs: 200, maxMs: 15_000 };
@@ -86,6 +92,7 @@ export class OutboxEngine {
   #isStalled = false;
   #isDead = false;
   readonly #reserve: EngineParts["reserve"];
+  readonly #random: Random;
   /** How many items one piece brings in while stalled. */
   #pieceMax: number;
   readonly #retries: Readonly<Record<PieceName, Retry>>;
@@ -100,6 +107,7 @@ export class OutboxEngine {
     this.#now = now;
     this.#post = post;
     this.#reserve = reserve;
+    this.#random = random;
     this.#pieceMax = options.limits.commitFrames;
     const retry = () => new Retry(RETRY, random);
     this.#retries = { release: retry(), leave: retry(), take: retry() };
@@ -355,7 +363,7 @@ export class OutboxEngine {
       return formed && { key, payload: agedRecord(key.stream, formed.payload, ageOf(formed.left, now)), frames: 0 };
     }
     const row = this.#store.leftFrame(key);
-    return row && { key, payload: this.#framePayload(row, key, now), frames: 1 };
+    return row && this.#frameLeaving(row, key, now);
   }
 
   #frameOut(now: DeviceTime): Leaving | undefined {
@@ -364,11 +372,18 @@ export class OutboxEngine {
     const row = this.#store.frame(next.frame.id);
     const key = this.#takeKey(row.boot, "frames");
     this.#store.markLeft(row.id, key.seq);
-    return { key, payload: this.#framePayload(row, key, now), frames: 1 };
+    return this.#frameLeaving(row, key, now);
   }
 
-  #framePayload(row: FrameRow, key: RecordKey, now: DeviceTime): Uint8Array {
-    return frameRecord(this.#senderOf(key), row, this.#store.jpeg(row.id), now);
+  /** Each time it leaves is a span of its own, and the record names it. */
+  #frameLeaving(row: FrameRow, key: RecordKey, now: DeviceTime): Leaving {
+    const { traceparent: parent } = row;
+    const context = childTraceparent(parent, this.#random);
+    const traced = { ...row, traceparent: context };
+    const payload = frameRecord(this.#senderOf(key), traced, this.#store.jpeg(row.id), now);
+    if (parent === null) return { key, payload, frames: 1 };
+    const waitedMs = Math.max(0, ageOf(row.captured, now).ageMs - row.body.latencyMs);
+    return { key, payload, frames: 1, trace: { parent, context, waitedMs } };
   }
 
   #batchEnd(now: DeviceTime): "fresh" | "backlog" | "wait" {

@@ -12,7 +12,17 @@ import { Worker } from "node:worker_threads";
 import type { UplinkStream } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import type { DiskTrouble } from "./disk.ts";
-import type { Dropped, FromOutbox, Opened, OpenOptions, OutboxItem, OutboxStats, RecordKey, SeqRange } from "./rows.ts";
+import type {
+  Dropped,
+  FromOutbox,
+  Opened,
+  OpenOptions,
+  OutboxItem,
+  OutboxStats,
+  RecordKey,
+  SendTrace,
+  SeqRange,
+} from "./rows.ts";
 import type { OutboxWorkerData } from "./worker.ts";
 
 export type Send = {
@@ -20,6 +30,7 @@ export type Send = {
   readonly payload: Uint8Array;
   readonly frames: number;
   readonly epoch: number;
+  readonly trace?: SendTrace;
 };
 
 export type OutboxHandlers = {

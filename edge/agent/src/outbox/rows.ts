@@ -100,6 +100,9 @@ export type Opened = {
   readonly stats: OutboxStats;
 };
 
+/** Of a frame on its way: the span it goes on from, and the one that its record names, which sends it. */
+export type SendTrace = { readonly parent: string; readonly context: string | null; readonly waitedMs: number };
+
 export type ToOutbox =
   | { readonly kind: "append"; readonly items: readonly OutboxItem[] }
   | { readonly kind: "link"; readonly online: boolean; readonly epoch: number }
@@ -122,6 +125,7 @@ export type FromOutbox =
       readonly payload: Uint8Array;
       readonly frames: number;
       readonly epoch: number;
+      readonly trace?: SendTrace;
     }
   | {
       readonly kind: "committed";

@@ -2,6 +2,7 @@
  * on its standard output what was committed; whoever kills it compares. Arguments: FOLDER URL FRAMES_PER_SECOND. */
 import { join } from "node:path";
 import { systemClock } from "@tributary/kernel";
+import { noTracer } from "@tributary/telemetry";
 import { deviceTime } from "../device-time.ts";
 import { Outbox } from "../outbox/outbox.ts";
 import { Uplink } from "../uplink.ts";
@@ -54,6 +55,7 @@ uplink = new Uplink(
     onOnline: () => undefined,
     onOffline: () => undefined,
     onSettled: () => undefined,
+    tracer: noTracer,
   },
   systemClock,
   Math.random,
