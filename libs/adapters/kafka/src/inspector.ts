@@ -1,9 +1,12 @@
 /** What a cluster says of itself, for people who look for what is wrong. Reads only. */
 import { Failure, reasonOf } from "@tributary/kernel";
-import { type Admin, ConfigResourceTypes } from "kafkajs";
+import type { Admin } from "kafkajs";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
+
+/** As in the protocol; kafkajs has the name, but not for ESM. */
+const TOPIC = 2;
 
 export type ClusterBrokers = { readonly clusterId: string; readonly brokers: readonly string[] };
 
@@ -67,7 +70,7 @@ export class KafkaInspector {
       const { resources } = await admin.describeConfigs({
         includeSynonyms: false,
         resources: topics.map((topic) => ({
-          type: ConfigResourceTypes.TOPIC,
+          type: TOPIC,
           name: this.#prefix + topic,
           configNames: [...names],
         })),
