@@ -1,1 +1,3 @@
 export * from "./link.ts";
+export * from "./rogue-probe.ts";
+export * from "./shared-link.ts";

@@ -1,0 +1,119 @@
+/**
+ * Tries, with a device's own credentials, what no device may do: whether a broker's rules hold is seen by trying.
+ *
+ * Q1. A subscription counts by what it delivers: Mosquitto grants `#` to anybody and then delivers only what may be read.
+ * Q2. Every refusal has its twin that must succeed, or a broker that takes nothing at all would pass.
+ */
+import { Failure, reasonOf } from "@tributary/kernel";
+import { MqttClient } from "mqtt";
+import { openSocket } from "./socket.ts";
+
+export type RogueProbe = {
+  readonly url: string;
+  readonly clientId: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  readonly connectTimeoutMs: number;
+  readonly own: ProbeTopics;
+  readonly other: ProbeTopics;
+  /** Publishes as somebody who may publish to both `down`; false when it could not. */
+  readonly tell: (topic: string) => Promise<boolean>;
+};
+
+export type ProbeTopics = { readonly up: string; readonly down: string };
+
+export type RogueAttempt = "publish-as-another" | "subscribe-another" | "subscribe-everything" | "subscribe-sys";
+export type RogueFinding =
+  | { readonly kind: "tried"; readonly allowed: readonly RogueAttempt[] }
+  /** The broker does not let the prober in at all. */
+  | { readonly kind: "kept-out"; readonly reason: string };
+
+const FENCE_MS_MAX = 5_000;
+/** What is not delivered at once might come a moment later. */
+const LATE_MS = 200;
+
+/** Rejects with a Failure to retry when the connection ended meanwhile, e.g. because another prober has the same name. */
+export async function probeAsRogue(probe: RogueProbe): Promise<RogueFinding> {
+  const client = new MqttClient(() => openSocket(probe.url), {
+    protocolId: "MQTT",
+    protocolVersion: 5,
+    clientId: probe.clientId,
+    ...(probe.username !== undefined && { username: probe.username }),
+    ...(probe.password !== undefined && { password: probe.password }),
+    connectTimeout: probe.connectTimeoutMs,
+    clean: true,
+    reconnectPeriod: 0,
+  });
+  const closed = new Promise<never>((_, reject) => {
+    client.on("close", () => reject(new Failure("probe-cut", "retry", "the probe's connection ended")));
+  });
+  closed.catch(() => {});
+  try {
+    const connected = new Promise<string | undefined>((resolve, reject) => {
+      client.once("connect", () => resolve(undefined));
+      client.once("error", (error: Error & { code?: unknown }) =>
+        typeof error.code === "number" ? resolve(reasonOf(error)) : reject(error),
+      );
+    });
+    const refusal = await Promise.race([connected, closed]);
+    if (refusal !== undefined) return { kind: "kept-out", reason: refusal };
+    return { kind: "tried", allowed: await Promise.race([tryAll(client, probe), closed]) };
+  } finally {
+    client.on("error", () => {});
+    client.end(true);
+  }
+}
+
+async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Promise<readonly RogueAttempt[]> {
+  const allowed = new Set<RogueAttempt>();
+  if (!(await mayPublish(client, own.up))) throw twin(`publish on its own ${own.up}`); // Q2
+  if (await mayPublish(client, other.up)) allowed.add("publish-as-another");
+
+  let fence: (() => void) | undefined;
+  let hearsOther: RogueAttempt = "subscribe-another";
+  client.on("message", (topic) => {
+    if (topic === own.down) fence?.();
+    else if (topic.startsWith("$SYS/")) allowed.add("subscribe-sys");
+    else allowed.add(topic === other.down ? hearsOther : "subscribe-everything");
+  });
+  const hear = async () => {
+    const heard = new Promise<void>((resolve) => {
+      fence = resolve;
+    });
+    if (!(await tell(other.down)) || !(await tell(own.down))) {
+      throw new Failure("probe-untold", "ask-a-person", "the bridge itself may not publish on down/ topics");
+    }
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((_, reject) => {
+      timer = setTimeout(() => reject(twin(`hear its own ${own.down}`)), FENCE_MS_MAX); // Q2
+    });
+    await Promise.race([heard, late]).finally(() => clearTimeout(timer));
+    await new Promise((resolve) => setTimeout(resolve, LATE_MS));
+  };
+  await subscribe(client, own.down);
+  await subscribe(client, other.down);
+  await hear();
+  await client.unsubscribeAsync(other.down).catch(() => {});
+  hearsOther = "subscribe-everything";
+  await subscribe(client, "$SYS/#");
+  await subscribe(client, "#");
+  await hear();
+  return [...allowed];
+}
+
+const mayPublish = (client: MqttClient, topic: string): Promise<boolean> =>
+  client.publishAsync(topic, Buffer.alloc(0), { qos: 1 }).then(
+    () => true,
+    () => false,
+  );
+
+/** Refused is as good as never delivered. Q1 */
+const subscribe = (client: MqttClient, filter: string): Promise<unknown> =>
+  client.subscribeAsync(filter, { qos: 1 }).catch(() => {});
+
+const twin = (what: string): Failure =>
+  new Failure(
+    "probe-twin-refused",
+    "ask-a-person",
+    `the probe may not even ${what}: the broker's rules are not the shipped ones`,
+  );

@@ -1,0 +1,116 @@
+/** A real Mosquitto for a test: the configuration and ACL that deploy/mosquitto ships, on a port and with users of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { pbkdf2Sync, randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
+import { join } from "node:path";
+import { debian } from "../../../tools/peers.mjs";
+import { repositoryRoot } from "./process.ts";
+import { freePort } from "./temp.ts";
+import { waitFor } from "./wait.ts";
+
+export type MosquittoOptions = {
+  /** Its files go here. */
+  readonly dir: string;
+  /** Passwords by user. Nobody else may connect; undefined: anybody may do anything, as Mosquitto is told to by nobody. */
+  readonly users?: Readonly<Record<string, string>>;
+  /** Lines of the configuration that replace the shipped ones of the same name, e.g. `max_queued_messages 20`. */
+  readonly settings?: readonly string[];
+};
+
+export type Mosquitto = {
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  log(): string;
+  /** Whether a line of its log says so; each is awaited for a moment. */
+  said(text: string | RegExp): Promise<boolean>;
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+export async function startMosquitto({ dir, users, settings = [] }: MosquittoOptions): Promise<Mosquitto> {
+  mkdirSync(dir, { recursive: true });
+  const port = await freePort();
+  const shipped = readFileSync(join(repositoryRoot, "deploy/mosquitto/mosquitto.conf"), "utf8").split("\n");
+  const own = [
+    `listener ${port} 127.0.0.1`,
+    `persistence_location ${dir}/`,
+    ...(users === undefined ? ["allow_anonymous true"] : []),
+    `password_file ${join(dir, "passwords")}`,
+    `acl_file ${join(repositoryRoot, "deploy/mosquitto/tributary.acl")}`,
+    ...(process.getuid?.() === 0 ? ["user root"] : []),
+    ...settings,
+  ];
+  const nameOf = (line: string) => line.split(" ")[0] ?? "";
+  const named = new Set(own.map(nameOf));
+  const kept = shipped.filter((line) => line !== "" && !line.startsWith("#") && !named.has(nameOf(line)));
+  const open = ["password_file", "acl_file", "use_username_as_clientid"];
+  const lines = [...kept, ...own].filter((line) => users !== undefined || !open.includes(nameOf(line)));
+  writeFileSync(join(dir, "mosquitto.conf"), `${lines.join("\n")}\n`);
+  const passwords = Object.entries(users ?? {}).map(([user, password]) => `${user}:${hashOf(password)}\n`);
+  writeFileSync(join(dir, "passwords"), passwords.join(""), { mode: 0o600 });
+
+  const child = spawn(debian("mosquitto"), ["-c", join(dir, "mosquitto.conf"), "-v"], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  running.add(child);
+  let log = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      log += text;
+    });
+  }
+  const exited = new Promise<void>((resolve) => {
+    child.once("close", () => {
+      running.delete(child);
+      resolve();
+    });
+  });
+  const isUp = () => child.exitCode === null && child.signalCode === null;
+  await waitFor(
+    async () => {
+      if (!isUp()) throw new Error(`mosquitto ended:\n${log}`);
+      return canConnect(port);
+    },
+    { what: "Mosquitto", timeoutMs: 20_000 },
+  );
+  const end = async (signal: NodeJS.Signals) => {
+    if (isUp()) child.kill(signal);
+    await exited;
+  };
+  return {
+    url: `mqtt://127.0.0.1:${port}`,
+    port,
+    pid: child.pid ?? -1,
+    log: () => log,
+    said: (text) => {
+      const isSaid = () => (typeof text === "string" ? log.includes(text) : text.test(log));
+      return waitFor(isSaid, { what: String(text), timeoutMs: 5_000 }).catch(() => false);
+    },
+    kill: () => end("SIGKILL"),
+    stop: () => end("SIGTERM"),
+  };
+}
+
+/** As mosquitto_passwd writes it; 101 rounds are its own default. */
+function hashOf(password: string): string {
+  const salt = randomBytes(12);
+  const hash = pbkdf2Sync(password, salt, 101, 64, "sha512");
+  return `$7$101$${salt.toString("base64")}$${hash.toString("base64")}`;
+}
+
+function canConnect(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ port, host: "127.0.0.1" }, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
