@@ -1,0 +1,193 @@
+/** Consumers that are not ours read the same final answers as the verifier. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { Classifications, topics } from "@tributary/contracts";
+import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import { accountOf, type Stack, startStack, untilAnswered } from "@tributary/local-stack";
+import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { debian, go, python } from "../../tools/peers.mjs";
+
+const FRAMES = 400;
+const examples = join(repositoryRoot, "examples/consumers");
+
+describe("given a stack that answered some hundred frames, and a repeat that says otherwise", () => {
+  const dir = tempDir("consumers");
+  const { brokers, prefix } = testKafka();
+  const programs = new Map<string, readonly [string, ...string[]]>();
+  let stack: Stack;
+  let expected: readonly string[];
+
+  beforeAll(async () => {
+    const goProgram = join(dir.path, "answers-go");
+    const [built] = await Promise.all([
+      spawned(go(), ["build", "-o", goProgram, "."], join(examples, "go")),
+      startStack({ dir: dir.path, kafka: brokers, prefix, partitions: 4, devices: 2, frames: FRAMES }).then(
+        async (started) => {
+          stack = started;
+          expect(await untilAnswered(stack, FRAMES, { silenceMsMax: 60_000 })).toBe(true);
+        },
+      ),
+    ]);
+    expect(built).toBe(0);
+    programs.set("Python", [python("consumers"), join(examples, "python/answers.py")]);
+    programs.set("Go", [goProgram]);
+    programs.set("TypeScript", [
+      process.execPath,
+      "--disable-warning=ExperimentalWarning",
+      join(examples, "typescript/answers.ts"),
+    ]);
+    await repeatOneAnswerDifferently({ brokers, prefix });
+    const { answered, duplicates, contradictions } = await accountOf({
+      brokers,
+      prefix,
+      from: stack.began,
+      ledgers: stack.agents,
+    });
+    expect({ frames: answered.size, duplicates, contradictions }).toEqual({
+      frames: FRAMES,
+      duplicates: 1,
+      contradictions: 1,
+    });
+    expected = [...answered]
+      .map(([key, { answer }]) => {
+        const [deviceId, bootId] = key.split(":");
+        const frame = `${deviceId}:${bootId}:${answer.cameraId}:${answer.frameSeq}`;
+        return JSON.stringify({ frame, label: answer.label, source: answer.source, settledBy: answer.settledBy });
+      })
+      .sort();
+  }, 180_000);
+  afterAll(async () => {
+    await stack?.stop();
+    dir.remove();
+  }, 60_000);
+
+  test.each(["Python", "Go", "TypeScript"])(
+    "when %s reads the topic with the gateway's schemas, then it prints the verifier's answers, each once",
+    async (language) => {
+      const [program, ...args] = programs.get(language) as readonly [string, ...string[]];
+      const child = spawn(program, args, {
+        env: {
+          PATH: process.env.PATH,
+          HOME: process.env.HOME,
+          BROKERS: brokers.join(","),
+          REGISTRY: stack.gatewayUrl,
+          TOPIC_PREFIX: prefix,
+          GROUP: `${prefix}${language}`,
+        },
+      });
+      const printed = linesOf(child);
+      await waitFor(async () => printed.lines.length >= FRAMES || child.exitCode !== null || undefined, {
+        what: `${FRAMES} answers of ${language}`,
+        timeoutMs: 60_000,
+      });
+      await committed(stack, `${prefix}${language}`);
+      child.kill("SIGTERM");
+      const code = await printed.exited;
+      const answers = printed.lines.map((line) => JSON.stringify(JSON.parse(line))).sort();
+      expect({ code, answers, complaints: printed.complaints() }).toEqual({
+        code: 0,
+        answers: expected,
+        complaints: expect.anything(),
+      });
+    },
+    90_000,
+  );
+
+  test("when kcat reads it, then its keys and headers are those that our reader sees", async () => {
+    debian("kcat");
+    const { stdout, status } = spawnSync("sh", [join(examples, "kcat.sh"), "-e"], {
+      encoding: "utf8",
+      env: { PATH: process.env.PATH, BROKERS: brokers.join(","), TOPIC_PREFIX: prefix },
+    });
+    expect(status).toBe(0);
+    const seen: string[] = [];
+    const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
+    const { name } = topics.classifications;
+    for (const partition of await reader.partitions(name)) {
+      const { next } = await reader.offsets(name, partition);
+      for await (const { offset, key, value, headers } of reader.read(name, partition, { until: next })) {
+        const pairs = Object.entries(headers).map(([header, text]) => `${header}=${text}`);
+        seen.push(`${partition}:${offset} ${key} ${value?.length} bytes ${pairs.join(",")}`);
+      }
+    }
+    await reader.close();
+    expect(stdout.trim().split("\n").sort()).toEqual(seen.sort());
+    expect(stdout).toMatch(/^\d+:\d+ device-[12] \d+ bytes ce_id=device-/m);
+  }, 30_000);
+
+  test("the pins of the Python example are those that this test ran", () => {
+    expect(readFileSync(join(examples, "python/requirements.txt"), "utf8")).toBe(
+      readFileSync(join(repositoryRoot, "tools/peers/consumers.txt"), "utf8"),
+    );
+  });
+});
+
+/** What a router that was killed between writing and committing would do, only worse: the label is another. */
+async function repeatOneAnswerDifferently({ brokers, prefix }: { brokers: readonly string[]; prefix: string }) {
+  const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
+  const sink = new PlatformaticSink({ brokers, prefix, clientId: "consumers-test" });
+  try {
+    const { name } = topics.classifications;
+    for await (const { key, value, headers } of reader.read(name, await fullPartition(reader))) {
+      const record = Classifications.decodeConfluent(value as Buffer);
+      const answers = record.answers.slice(0, 1).map((answer) => ({ ...answer, label: "a repeat" }));
+      const repeat = Classifications.encodeConfluent({ ...record, answers });
+      await sink.send([{ topic: name, key: key as string, value: repeat, headers }]);
+      return;
+    }
+  } finally {
+    await Promise.all([reader.close(), sink.close()]);
+  }
+}
+
+async function fullPartition(reader: KafkaReader): Promise<number> {
+  const { name } = topics.classifications;
+  for (const partition of await reader.partitions(name)) {
+    if ((await reader.offsets(name, partition)).next > 0n) return partition;
+  }
+  throw new Error(`${name} is empty`);
+}
+
+/** Waits until a group has read everything: what it would print wrongly, it has printed. */
+async function committed(stack: Stack, group: string): Promise<void> {
+  const { Kafka, logLevel } = await import("kafkajs");
+  const admin = new Kafka({ brokers: [...stack.brokers], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  const topic = stack.prefix + topics.classifications.name;
+  await waitFor(
+    async () => {
+      const ends = await admin.fetchTopicOffsets(topic);
+      const [at] = await admin.fetchOffsets({ groupId: group, topics: [topic] });
+      const isBehind = ends.some(({ partition, high }) => {
+        const offset = at?.partitions.find((candidate) => candidate.partition === partition)?.offset ?? "-1";
+        return BigInt(high) > 0n && BigInt(offset) < BigInt(high);
+      });
+      return !isBehind || undefined;
+    },
+    { what: `${group} to read everything`, timeoutMs: 20_000 },
+  );
+  await admin.disconnect();
+}
+
+function linesOf(child: ChildProcess) {
+  const lines: string[] = [];
+  let complaints = "";
+  const reading = createInterface({ input: child.stdout as NonNullable<ChildProcess["stdout"]> });
+  reading.on("line", (line) => lines.push(line));
+  child.stderr?.on("data", (chunk) => {
+    complaints = (complaints + chunk).slice(-4_000);
+  });
+  const exited = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
+  return { lines, exited, complaints: () => complaints };
+}
+
+function spawned(program: string, args: readonly string[], cwd: string): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd, stdio: "inherit" });
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code));
+  });
+}
