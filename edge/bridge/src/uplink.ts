@@ -135,6 +135,13 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
     const opened = format === "json" ? fromJson(stream, uplink) : fromAvro(stream, uplink.payload);
     if ("reason" in opened) return opened;
     const { version, payload } = opened;
+    if (payload.length > bytesMax) {
+      return refuse(
+        stream,
+        "payload-oversized",
+        `a record of ${payload.length} bytes; at most ${bytesMax} are accepted`,
+      );
+    }
     codec.check(payload, version); // U3
     const id = readIdentity(payload);
     if (id.deviceId !== uplink.principal) {
@@ -147,12 +154,8 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
       const fault = frameFault(codec as Codec<EdgeFrame>, payload, version);
       if (fault !== undefined) return refuse(stream, fault.reason, fault.message);
     }
-    if (format === "json") {
-      if (payload.length > bytesMax) {
-        const message = `a record of ${payload.length} bytes; at most ${bytesMax} are accepted`;
-        return refuse(stream, "payload-oversized", message);
-      }
-      if (stream === "predictions") assertUsablePredictions(codec.decode(payload) as EdgePredictions, id.deviceId); // U5
+    if (format === "json" && stream === "predictions") {
+      assertUsablePredictions(codec.decode(payload) as EdgePredictions, id.deviceId); // U5
     }
     return { kind: "store", stream, id, value: frameConfluent(version.id, payload) }; // U4
   } catch (error) {
