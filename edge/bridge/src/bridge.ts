@@ -37,6 +37,7 @@ import { jsonResults } from "./json-results.ts";
 import { PasswordChecker } from "./password.ts";
 import type { Route } from "./routes.ts";
 import type { Session } from "./session.ts";
+import { traceDownlink } from "./spans.ts";
 
 /** Sink and reader know whole topic names: a route's have no prefix of ours. */
 export type Routes = { readonly list: readonly Route[]; readonly sink: RecordSink; readonly reader: PartitionReader };
@@ -253,12 +254,14 @@ export class Bridge {
     const wants = { avro: session.isSubscribed(avro), json: session.isSubscribed(json) };
     const answers = wants.avro || wants.json ? answersOfSentFrames(record) : undefined;
     if (answers === undefined) return;
+    const { told, end } = traceDownlink(this.#options.telemetry.tracer, answers);
     if (wants.avro) {
       const codec: Codec<Classifications> = topics.classifications.codec;
-      const payload = codec.encodeSingleObject(answers, this.#downlink.versionFor(deviceId, codec));
+      const payload = codec.encodeSingleObject(told, this.#downlink.versionFor(deviceId, codec));
       this.#sendResult(session, avro, payload);
     }
-    if (wants.json) for (const payload of jsonResults(answers)) this.#sendResult(session, json, payload);
+    if (wants.json) for (const payload of jsonResults(told)) this.#sendResult(session, json, payload);
+    end();
   }
 
   #sendResult(session: Session, topic: string, payload: Buffer): void {

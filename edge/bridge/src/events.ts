@@ -54,7 +54,13 @@ export const uplinkRefused = defineEvent<{
   },
 });
 
-export const uplinkStored = defineEvent<{ stream: string; deviceId: string; bytes: number; ms: number }>({
+export const uplinkStored = defineEvent<{
+  stream: string;
+  deviceId: string;
+  bytes: number;
+  ms: number;
+  traceparent: string | undefined;
+}>({
   name: "uplink_stored",
   level: "trace",
   message: (e) => `${e.stream} of ${e.deviceId}: ${e.bytes} bytes in ${e.ms.toFixed(1)} ms`,

@@ -7,7 +7,7 @@
  * I3. What Kafka refuses for good goes to the dead letters like any message that cannot be used.
  */
 import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
-import { cloudEventHeaders, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
+import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
 import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { BridgeLimits } from "./config.ts";
@@ -16,6 +16,7 @@ import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events
 import type { RecordIdentity } from "./identity.ts";
 import { type Route, routedRecord } from "./routes.ts";
 import type { Session } from "./session.ts";
+import { traceUplink } from "./spans.ts";
 import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verdict } from "./uplink.ts";
 
 export type IngestOptions = {
@@ -80,11 +81,21 @@ export class Ingest {
   }
 
   #end(verdict: Exclude<Verdict, { kind: "availability" }>, uplink: Uplink, receivedAt: Instant): Promise<void> {
-    const { sink, routes } = this.#options;
+    const { sink, routes, telemetry } = this.#options;
     switch (verdict.kind) {
       case "store": {
-        const { stream, id, value } = verdict;
-        return this.#store(sink, stream, recordOf(stream, id, value, receivedAt), uplink, receivedAt);
+        const { stream, id, value, traceparent } = verdict;
+        const record = (told?: string | null) => recordOf(stream, id, value, receivedAt, told);
+        if (stream !== "frames") return this.#store(sink, stream, record(), uplink, receivedAt);
+        const about = { stream, deviceId: id.deviceId, bytes: uplink.payload.length };
+        const { told, end } = traceUplink(telemetry.tracer, about, traceparent);
+        return this.#store(sink, stream, record(told), uplink, receivedAt).then(
+          () => end(),
+          (error: unknown) => {
+            end(codeOf(error));
+            throw error;
+          },
+        );
       }
       case "route": {
         if (routes === undefined) throw new Error("a route without a sink");
@@ -115,7 +126,7 @@ export class Ingest {
     const ms = clock.monotonicMs() - startedAt;
     const stored = { deviceId: uplink.principal, bytes: uplink.payload.length, ms };
     if (stream === "unknown") telemetry.emit(routedStored, { topic: record.topic, ...stored });
-    else telemetry.emit(uplinkStored, { stream, ...stored });
+    else telemetry.emit(uplinkStored, { stream, ...stored, traceparent: record.headers?.traceparent });
   }
 
   async #putAside(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {
@@ -140,7 +151,13 @@ export class Ingest {
 }
 
 /** Kafka's timestamp is the receipt; who and what travels inside the record as well. */
-function recordOf(stream: UplinkStream, id: RecordIdentity, value: Buffer, receivedAt: Instant): OutRecord {
+function recordOf(
+  stream: UplinkStream,
+  id: RecordIdentity,
+  value: Buffer,
+  receivedAt: Instant,
+  traceparent?: string | null,
+): OutRecord {
   const { name, codec } = uplinkStreams[stream];
   return {
     topic: name,
@@ -152,6 +169,7 @@ function recordOf(stream: UplinkStream, id: RecordIdentity, value: Buffer, recei
       source: `/tributary/devices/${id.deviceId}`,
       type: `tributary.v1.${codec.name}`,
       time: receivedAt,
+      ...(traceparent != null && { traceparent }),
     }),
   };
 }

@@ -65,7 +65,14 @@ export type RefusalReason =
 export type StreamOrUnknown = UplinkStream | "unknown";
 
 export type Verdict =
-  | { readonly kind: "store"; readonly stream: UplinkStream; readonly id: RecordIdentity; readonly value: Buffer }
+  | {
+      readonly kind: "store";
+      readonly stream: UplinkStream;
+      readonly id: RecordIdentity;
+      readonly value: Buffer;
+      /** Of a frame whose device traces. */
+      readonly traceparent?: string;
+    }
   | { readonly kind: "availability"; readonly state: "online" | "offline" }
   | { readonly kind: "route"; readonly route: Route; readonly key: string }
   | Refusal;
@@ -150,14 +157,17 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
     if (format === "avro" && (id.bootId <= 0n || id.seq <= 0n)) {
       return refuse(stream, "identity-malformed", `bootId ${id.bootId} and seq ${id.seq} must be positive`);
     }
+    let traceparent: string | null = null;
     if (stream === "frames") {
-      const fault = frameFault(codec as Codec<EdgeFrame>, payload, version);
-      if (fault !== undefined) return refuse(stream, fault.reason, fault.message);
+      const seen = lookAtFrame(codec as Codec<EdgeFrame>, payload, version);
+      if ("reason" in seen) return refuse(stream, seen.reason, seen.message);
+      traceparent = seen.traceparent;
     }
     if (format === "json" && stream === "predictions") {
       assertUsablePredictions(codec.decode(payload) as EdgePredictions, id.deviceId); // U5
     }
-    return { kind: "store", stream, id, value: frameConfluent(version.id, payload) }; // U4
+    const value = frameConfluent(version.id, payload); // U4
+    return { kind: "store", stream, id, value, ...(traceparent !== null && { traceparent }) };
   } catch (error) {
     if (error instanceof ContractError || error instanceof JsonFault) return refuse(stream, error.code, error.message); // U1
     if (error instanceof Failure) return refuse(stream, "record-unusable", `${error.code}: ${error.message}`); // U5
@@ -185,11 +195,11 @@ function wrongSchema(stream: UplinkStream, fingerprint: string): Refusal {
     : refuse(stream, "schema-wrong-record", `${other.codec.name} on the stream ${stream}`);
 }
 
-function frameFault(
+function lookAtFrame(
   codec: Codec<EdgeFrame>,
   payload: Uint8Array,
   version: SchemaVersion,
-): { readonly reason: RefusalReason; readonly message: string } | undefined {
+): { readonly reason: RefusalReason; readonly message: string } | { readonly traceparent: string | null } {
   const frame = codec.decode(payload, version);
   if (!isValidId(frame.cameraId) || frame.frameSeq <= 0n || frame.deadlineMs < 1) {
     const message = `camera ${clip(frame.cameraId)}, frameSeq ${frame.frameSeq}, deadlineMs ${frame.deadlineMs}`;
@@ -197,7 +207,8 @@ function frameFault(
   }
   assertUsableFrame(frame, frame.deviceId); // U5
   const fault = jpegFault(frame.jpeg);
-  return fault === undefined ? undefined : { reason: "jpeg-corrupt", message: `not a whole JPEG: ${fault}` };
+  if (fault !== undefined) return { reason: "jpeg-corrupt", message: `not a whole JPEG: ${fault}` };
+  return { traceparent: frame.traceparent };
 }
 
 function availability(payload: Buffer): Verdict {

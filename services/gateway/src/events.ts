@@ -18,7 +18,7 @@ export const recordUnreadable = defineEvent<{ topic: string; partition: number; 
   },
 });
 
-export const answerRepeated = defineEvent<{ frameId: string }>({
+export const answerRepeated = defineEvent<{ frameId: string; traceparent: string | null }>({
   name: "answer_repeated",
   level: "debug",
   message: (e) => `${e.frameId} already has its final answer`,

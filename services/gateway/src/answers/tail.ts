@@ -1,6 +1,6 @@
 /** Follows classifications.v1 into the ring and to the subscribers. */
 import { topics } from "@tributary/contracts";
-import type { Telemetry } from "@tributary/telemetry";
+import { processing, type Telemetry, type Tracer } from "@tributary/telemetry";
 import { answerRepeated } from "../events.ts";
 import { type FollowContext, type Following, follow } from "../follower.ts";
 import { type Answer, answersOf } from "./answer.ts";
@@ -18,6 +18,9 @@ export type TailOptions = {
   readonly onAnswer: (answer: Answer) => void;
 };
 
+/** What is read back at the start was traced when it came. */
+const TRACED_MS_MAX = 60_000;
+
 export function tailAnswers(context: FollowContext, options: TailOptions): Promise<Following> {
   const { ring, subscribers, telemetry, onSeen, onAnswer } = options;
   return follow(context, {
@@ -26,11 +29,19 @@ export function tailAnswers(context: FollowContext, options: TailOptions): Promi
     onRecord: (value, record) => {
       onSeen(value.deviceId, record.timestamp);
       for (const answer of answersOf(value, record)) {
+        if (context.clock.now() - record.timestamp < TRACED_MS_MAX) traceAnswer(telemetry.tracer, answer);
         if (ring.add(answer)) {
           subscribers.publish(answer);
           onAnswer(answer);
-        } else telemetry.emit(answerRepeated, { frameId: answer.frameId });
+        } else telemetry.emit(answerRepeated, { frameId: answer.frameId, traceparent: answer.traceparent });
       }
     },
   });
+}
+
+/** Kept frames have no trace. */
+function traceAnswer(tracer: Tracer, { frameId, traceparent: parent }: Answer): void {
+  if (parent === null) return;
+  const about = { "tributary.frame.id": frameId };
+  tracer.span({ ...processing("kafka", topics.classifications.name, about), parent }).end();
 }

@@ -1,0 +1,38 @@
+/** A traced frame crosses the bridge twice: up into Kafka, and its final answer down. Each border is a span. */
+import { type Classifications, topics, type UplinkStream, uplinkStreams } from "@tributary/contracts";
+import { processing, type Span, sending, type Tracer } from "@tributary/telemetry";
+
+const MQTT = "tributary/v1/{deviceId}";
+
+export type Crossing<T> = { readonly told: T; end(error?: string): void };
+
+/** `told` is the context for Kafka's header: the record itself stays as the device wrote it (U4). */
+export function traceUplink(
+  tracer: Tracer,
+  { stream, deviceId, bytes }: { readonly stream: UplinkStream; readonly deviceId: string; readonly bytes: number },
+  parent: string | undefined,
+): Crossing<string | null> {
+  const about = { "tributary.device.id": deviceId, "messaging.message.body.size": bytes };
+  const received = tracer.span({ ...processing("mqtt", `${MQTT}/up/${stream}`, about), parent });
+  const sent = tracer.span({ ...sending("kafka", uplinkStreams[stream].name), parent: received.traceparent });
+  return { told: sent.traceparent, end: endOf([sent, received]) };
+}
+
+/** `told` are the answers with the contexts that the device goes on from. */
+export function traceDownlink(tracer: Tracer, record: Classifications): Crossing<Classifications> {
+  if (record.answers.every(({ traceparent }) => traceparent === null)) return { told: record, end: () => {} };
+  const spans: Span[] = [];
+  const answers = record.answers.map((answer) => {
+    if (answer.traceparent === null) return answer;
+    const read = tracer.span({ ...processing("kafka", topics.classifications.name), parent: answer.traceparent });
+    const about = { "tributary.device.id": record.deviceId };
+    const sent = tracer.span({ ...sending("mqtt", `${MQTT}/down/results`, about), parent: read.traceparent });
+    spans.push(sent, read);
+    return { ...answer, traceparent: sent.traceparent };
+  });
+  return { told: { ...record, answers }, end: endOf(spans) };
+}
+
+const endOf = (spans: readonly Span[]) => (error?: string) => {
+  for (const span of spans) span.end({ error });
+};
