@@ -101,12 +101,16 @@ describe("the classifier", () => {
       "high",
     );
     await ask(asked.slice(4).map((a) => a.request));
+    let cost = 0n;
     for (const { label, request } of asked) {
       const result = await resultOf(request);
-      expect(result).toMatchObject({ outcome: "ANSWERED", label, target: "default", costMicros: 120n, attempts: 1 });
+      expect(result).toMatchObject({ outcome: "ANSWERED", label, target: "default", attempts: 1, answeredBy: null });
+      cost += result.costMicros;
       expect(result.confidence).toBeGreaterThan(0.1);
       expect(result.modelDigest).toMatch(/^[0-9a-f]{64}$/);
     }
+    // A call costs 120, and its frames share that to the last micro.
+    expect([cost % 120n, cost >= 120n, cost <= 120n * BigInt(asked.length)]).toEqual([0n, true, true]);
   }, 30_000);
 
   test("says why it does not answer, and goes on", async () => {

@@ -4,34 +4,33 @@
  * C1. Every request that decodes gets a result, whatever happened to it (G2); only then is it committed.
  * C2. A frame whose deadline has passed is not classified, a drawn one is, whatever it was sent for: its label serves the
  *     statistics, not the caller.
+ * C3. A shadow is asked besides, and what it says goes to a topic that nobody is answered from. It never holds a result
+ *     up, its frames are the first to be shed, and what is lost of it at a shutdown is not asked again.
  */
-import {
-  type CloudOutcome as CloudOutcomeName,
-  type CloudRequest,
-  type CloudResult,
-  topics,
-} from "@tributary/contracts";
+import { type CloudRequest, type CloudResult, topics } from "@tributary/contracts";
 import { cloudEventHeaders, codeOf, type RecordSink } from "@tributary/kafka";
-import { type Clock, Failure, formatFrameId } from "@tributary/kernel";
+import { type Clock, formatFrameId } from "@tributary/kernel";
 import { sending, type Telemetry } from "@tributary/telemetry";
-import { requestSettled, requestUnsettled } from "./events.ts";
+import { dispatch } from "./dispatch.ts";
+import { fallbackTaken, requestSettled, requestUnsettled, shadowSettled } from "./events.ts";
 import type { Lane } from "./micro-batcher.ts";
-import type { Target, Verdict } from "./target.ts";
+import { type Plan, planOf, type Route } from "./routes.ts";
+import { EXPIRED, type Settled, settledBy, unasked } from "./settled.ts";
+import type { Submission, Target } from "./target.ts";
 
 export type ClassifierOptions = {
   readonly targets: ReadonlyMap<string, Target>;
+  readonly routes: ReadonlyMap<string, Route>;
   readonly sink: RecordSink;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 };
 
-type Settled = Pick<
-  CloudResult,
-  "outcome" | "label" | "confidence" | "margin" | "failureCode" | "modelDigest" | "attempts"
->;
+type Timed = Settled & Pick<CloudResult, "latencyMs">;
 
 export class Classifier {
   readonly #options: ClassifierOptions;
+  readonly #shadows = new Set<Promise<void>>();
 
   constructor(options: ClassifierOptions) {
     this.#options = options;
@@ -44,58 +43,80 @@ export class Classifier {
 
   async close(): Promise<void> {
     await Promise.all([...this.#options.targets.values()].map((target) => target.close()));
+    await Promise.all(this.#shadows);
     await this.#options.sink.close();
   }
 
   async #one(request: CloudRequest, lane: Lane): Promise<void> {
-    const { clock, targets } = this.#options;
+    const { clock, routes } = this.#options;
     const takenAtMs = clock.monotonicMs();
-    const target = targets.get(request.target);
-    const settled = target === undefined ? failed("FAILED", "target-unknown") : await this.#ask(target, request, lane);
-    const latencyMs = clock.monotonicMs() - takenAtMs;
-    const costMicros = BigInt(settled.attempts * (target?.costMicrosPerCall ?? 0));
-    await this.#write(request, { ...settled, latencyMs, costMicros }, lane);
+    const plan = planOf(routes.get(request.target), { ...request, frameId: formatFrameId(request) });
+    if (plan.shadow !== null) this.#shadow(plan.shadow, request);
+    const settled = await this.#ask(plan, request, lane);
+    await this.#write({ ...request, arm: plan.arm }, { ...settled, latencyMs: clock.monotonicMs() - takenAtMs }, lane);
   }
 
-  async #ask(target: Target, request: CloudRequest, lane: Lane): Promise<Settled> {
-    const { jpeg, deadlineAt, sampleDrawn: keepExpired } = request;
-    if (!keepExpired && deadlineAt <= this.#options.clock.now()) return EXPIRED; // C2
-    const frame = { jpeg, frameId: formatFrameId(request), traceparent: request.traceparent };
-    return settledBy(await target.submit({ ...frame, deadlineAt, keepExpired, lane }));
-  }
-
-  async #write(
-    request: CloudRequest,
-    settled: Settled & Pick<CloudResult, "latencyMs" | "costMicros">,
-    lane: Lane,
-  ): Promise<void> {
-    const { clock, sink, telemetry } = this.#options;
-    const { deviceId, bootId, cameraId, frameSeq, target, arm } = request;
-    const { name: topic, codec } = topics.results;
-    const about = { "tributary.target": target, "tributary.outcome": settled.outcome };
-    const span = telemetry.tracer.span({ ...sending("kafka", topic, about), parent: request.traceparent });
-    const { traceparent } = span;
-    const result: CloudResult = { deviceId, bootId, cameraId, frameSeq, target, arm, traceparent, ...settled };
-    const frameId = formatFrameId(request);
-    const headers = cloudEventHeaders({
-      id: `${frameId}:${target}:result`,
-      source: "/tributary/cloud-classifier",
-      type: "tributary.v1.CloudResult",
-      time: clock.now(),
-      ...(traceparent !== null && { traceparent }),
+  async #ask(plan: Plan, request: CloudRequest, lane: Lane): Promise<Settled> {
+    const { clock, telemetry, routes } = this.#options;
+    const targets = plan.targets.flatMap((name) => this.#options.targets.get(name) ?? []);
+    if (targets.length === 0) return unasked("FAILED", "target-unknown");
+    if (!request.sampleDrawn && request.deadlineAt <= clock.now()) return EXPIRED; // C2
+    const route = routes.get(request.target);
+    const { target, verdict } = await dispatch(submissionOf(request, lane), {
+      targets,
+      reserveMs: route?.fallbackReserveMs ?? 0,
+      clock,
+      onFallback: (event) => telemetry.emit(fallbackTaken, event),
     });
+    return settledBy(verdict, route === undefined ? null : target);
+  }
+
+  /** C3 */
+  #shadow(name: string, request: CloudRequest): void {
+    const { clock, targets, telemetry } = this.#options;
+    const target = targets.get(name);
+    if (target === undefined) return;
+    const takenAtMs = clock.monotonicMs();
+    const asked = target
+      .submit({ ...submissionOf(request, "normal"), keepExpired: false })
+      .then(async (verdict) => {
+        if (verdict.kind === "closing") return;
+        const settled = { ...settledBy(verdict, name), latencyMs: clock.monotonicMs() - takenAtMs };
+        await this.#send(topics.shadow.name, request, settled, request.traceparent);
+        const { outcome, failureCode, latencyMs, costMicros } = settled;
+        const told = { target: name, outcome, code: failureCode ?? "", latencyMs, costMicros: Number(costMicros) };
+        telemetry.emit(shadowSettled, told);
+      })
+      .catch((error) => {
+        const nothing = { target: name, outcome: "UNKNOWN", latencyMs: 0, costMicros: 0 };
+        telemetry.emit(shadowSettled, { ...nothing, code: codeOf(error) });
+      })
+      .finally(() => this.#shadows.delete(asked));
+    this.#shadows.add(asked);
+  }
+
+  async #write(request: CloudRequest, settled: Timed, lane: Lane): Promise<void> {
+    const { telemetry, targets, routes } = this.#options;
+    const { target } = request;
+    const about = { "tributary.target": target, "tributary.outcome": settled.outcome };
+    const span = telemetry.tracer.span({
+      ...sending("kafka", topics.results.name, about),
+      parent: request.traceparent,
+    });
+    const { traceparent } = span;
     try {
-      await sink.send([{ topic, key: deviceId, value: codec.encodeConfluent(result), headers }]); // C1
+      await this.#send(topics.results.name, request, settled, traceparent); // C1
       span.end();
     } catch (error) {
       span.end({ error: codeOf(error) });
       throw error;
     }
-    const { outcome, latencyMs } = settled;
+    const { outcome, latencyMs, answeredBy } = settled;
     const code = settled.failureCode ?? "";
+    // An unknown target is a stranger's word: as a label it would have no bound.
+    const known = targets.has(target) || routes.has(target) ? target : "unknown";
     telemetry.emit(requestSettled, {
-      // An unknown target is a stranger's word: as a label it would have no bound.
-      target: this.#options.targets.has(target) ? target : "unknown",
+      target: answeredBy ?? known,
       lane,
       outcome,
       code,
@@ -103,39 +124,30 @@ export class Classifier {
       costMicros: Number(settled.costMicros),
       traceparent,
     });
+    const frameId = formatFrameId(request);
     if (outcome !== "ANSWERED") telemetry.emit(requestUnsettled, { target, outcome, code, frameId, traceparent });
   }
-}
 
-const failed = (outcome: CloudOutcomeName, failureCode: string, attempts = 0): Settled => ({
-  outcome,
-  label: null,
-  confidence: null,
-  margin: null,
-  failureCode,
-  modelDigest: null,
-  attempts,
-});
-
-const EXPIRED = failed("EXPIRED", "deadline-passed");
-
-function settledBy(verdict: Verdict): Settled {
-  switch (verdict.kind) {
-    case "expired":
-      return EXPIRED;
-    case "overloaded":
-      return failed("OVERLOADED", "queue-full");
-    case "closing":
-      throw new Failure("classifier-closing", "retry", "the classifier is stopping; the request stays in Kafka");
-    case "outcome": {
-      const { outcome, attempts } = verdict;
-      if (outcome.kind !== "answered") {
-        return failed(outcome.kind === "refused" ? "REFUSED" : "FAILED", outcome.code, attempts);
-      }
-      const { label, confidence, margin, modelDigest } = outcome;
-      return { outcome: "ANSWERED", label, confidence, margin, failureCode: null, modelDigest, attempts };
-    }
-    default:
-      return verdict satisfies never;
+  async #send(topic: string, request: CloudRequest, settled: Timed, traceparent: string | null): Promise<void> {
+    const { clock, sink } = this.#options;
+    const { deviceId, bootId, cameraId, frameSeq, target, arm } = request;
+    const result: CloudResult = { deviceId, bootId, cameraId, frameSeq, target, arm, traceparent, ...settled };
+    const headers = cloudEventHeaders({
+      id: `${formatFrameId(request)}:${target}:${topic === topics.shadow.name ? "shadow" : "result"}`,
+      source: "/tributary/cloud-classifier",
+      type: "tributary.v1.CloudResult",
+      time: clock.now(),
+      ...(traceparent !== null && { traceparent }),
+    });
+    await sink.send([{ topic, key: deviceId, value: topics.results.codec.encodeConfluent(result), headers }]);
   }
 }
+
+const submissionOf = (request: CloudRequest, lane: Lane): Submission => ({
+  jpeg: request.jpeg,
+  frameId: formatFrameId(request),
+  traceparent: request.traceparent,
+  deadlineAt: request.deadlineAt,
+  keepExpired: request.sampleDrawn,
+  lane,
+});

@@ -1,10 +1,11 @@
 /** Configuration of the classifier. A backend's keys stand in `backends/*-config.ts`, those of all in `call-settings.ts`. */
-import { sharedBlocks } from "@tributary/config";
+import { ConfigError, sharedBlocks } from "@tributary/config";
 import { z } from "zod";
 import { onnxKeys } from "./backends/onnx-config.ts";
 import { kserveKeys, tfServingKeys } from "./backends/remote-config.ts";
 import { sagemakerKeys } from "./backends/sagemaker-config.ts";
 import { callSettings, positive } from "./call-settings.ts";
+import { problemsOfRoutes } from "./routes.ts";
 
 const targetName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected a target name");
 
@@ -27,12 +28,35 @@ const target = z.discriminatedUnion("backend", [
     .refine(({ body, batchMax }) => body === "json" || batchMax === 1, "batchMax: a jpeg body holds one frame"),
 ]);
 
+const armName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected an arm's name");
+
+const route = z.strictObject({
+  arms: z
+    .array(
+      z.strictObject({ arm: armName.default("default"), target: targetName, weight: z.number().positive().default(1) }),
+    )
+    .min(1)
+    .max(16),
+  /** What the same arm holds together. */
+  by: z.enum(["frame", "device"]).default("device"),
+  /** Another salt is another draw. */
+  salt: z.string().max(256).default(""),
+  /** Targets asked in this order when the arm's own does not answer. */
+  fallback: z.array(targetName).max(8).default([]),
+  /** How long before the deadline each target that has a successor gives up. */
+  fallbackReserveMs: positive.max(60_000).default(250),
+  /** A target that is asked besides, of whose answers only cloud.shadow.v1 learns. */
+  shadow: z.strictObject({ target: targetName, share: z.number().gt(0).max(1).default(1) }).optional(),
+});
+
 export const configSchema = z.strictObject({
   ...sharedBlocks,
-  /** By the name that routing policies call `cloudTarget`. */
+  /** By the name that requests and routing policies call their target, unless a route has it. */
   targets: z
     .record(targetName, target)
     .refine((targets) => Object.keys(targets).length > 0, "expected at least one target"),
+  /** Several targets behind one name. */
+  routes: z.record(targetName, route).default({}),
   consumer: z
     .strictObject({
       /** Records of one partition taken at a time: how long a normal batch may hold back a high one. */
@@ -43,5 +67,17 @@ export const configSchema = z.strictObject({
 
 export type ClassifierConfig = z.output<typeof configSchema>;
 export type TargetConfig = ClassifierConfig["targets"][string];
+/** Names and bounds against each other. */
+export function checkConfig({ targets, routes }: ClassifierConfig): void {
+  const problems = problemsOfRoutes(routes, Object.keys(targets));
+  for (const [name, { breaker, retry }] of Object.entries(targets)) {
+    const at = `targets.${name}`;
+    if (breaker.callsMin > breaker.callsSeen) problems.push(`${at}.breaker.callsMin: at most ${at}.breaker.callsSeen`);
+    if (breaker.openMs > breaker.openMsMax) problems.push(`${at}.breaker.openMs: at most ${at}.breaker.openMsMax`);
+    if (retry.waitMsMin > retry.waitMsMax) problems.push(`${at}.retry.waitMsMin: at most ${at}.retry.waitMsMax`);
+  }
+  if (problems.length > 0) throw new ConfigError("configuration", problems);
+}
+
 /** What every target has. */
 export type CallSettings = z.output<z.ZodObject<typeof remote>>;

@@ -46,10 +46,51 @@ export const requestUnsettled = defineEvent<{
   message: (e) => `${e.frameId} on ${e.target}: ${e.outcome}, ${e.code}`,
 });
 
-export const callMade = defineEvent<{ target: string; frames: number; ms: number }>({
+export const shadowSettled = defineEvent<{
+  target: string;
+  outcome: string;
+  code: string;
+  latencyMs: number;
+  costMicros: number;
+}>({
+  name: "cloud_shadow_settled",
+  level: "debug",
+  message: (e) => `${e.target}: ${e.outcome} ${e.code} in ${e.latencyMs.toFixed(1)} ms`,
+  counter: [
+    {
+      name: "tributary_classifier_shadow_requests_total",
+      help: "Requests to shadow targets by what became of them; UNKNOWN: it could not be written",
+      labels: ["target", "outcome", "code"],
+    },
+    {
+      name: "tributary_classifier_shadow_cost_total",
+      help: "Cost of the calls of shadow targets, in the currency of their configuration",
+      labels: ["target"],
+      value: (e) => e.costMicros / 1e6,
+    },
+  ],
+});
+
+export const fallbackTaken = defineEvent<{ from: string; to: string; code: string }>({
+  name: "cloud_fallback_taken",
+  level: "debug",
+  message: (e) => `${e.from} failed with ${e.code}: ${e.to} is asked`,
+  counter: {
+    name: "tributary_classifier_fallbacks_total",
+    help: "Frames handed over to the next target of their route",
+    labels: ["from", "to", "code"],
+  },
+});
+
+export const callMade = defineEvent<{ target: string; frames: number; ms: number; code: string; hedge: boolean }>({
   name: "cloud_call_made",
   level: "trace",
-  message: (e) => `${e.target}: ${e.frames} frames in ${e.ms.toFixed(1)} ms`,
+  message: (e) => `${e.target}: ${e.frames} frames in ${e.ms.toFixed(1)} ms ${e.code}`,
+  counter: {
+    name: "tributary_classifier_calls_total",
+    help: "Calls of a backend; code: why none of the frames got through",
+    labels: ["target", "code", "hedge"],
+  },
   histogram: [
     {
       name: "tributary_classifier_call_frames",
@@ -66,6 +107,37 @@ export const callMade = defineEvent<{ target: string; frames: number; ms: number
       value: (e) => e.ms / 1_000,
     },
   ],
+});
+
+export const retryDecided = defineEvent<{ target: string; decision: string; code: string }>({
+  name: "cloud_retry_decided",
+  level: "debug",
+  message: (e) => `${e.target} failed with ${e.code}: retry ${e.decision}`,
+  counter: {
+    name: "tributary_classifier_retries_total",
+    help: "Calls that failed and might be repeated, by whether they were (made) or why not",
+    labels: ["target", "decision", "code"],
+  },
+});
+
+export const circuitChanged = defineEvent<{ target: string; state: string }>({
+  name: "cloud_circuit_changed",
+  level: "warn",
+  message: (e) => `the circuit of ${e.target} is ${e.state}`,
+  counter: {
+    name: "tributary_classifier_circuit_changes_total",
+    help: "Changes of a target's circuit breaker",
+    labels: ["target", "state"],
+  },
+});
+
+export const costsTold = defineEvent<{
+  targets: readonly { name: string; backend: string; costMicrosPerCall: number }[];
+}>({
+  name: "costs",
+  level: "info",
+  message: ({ targets }) =>
+    `costs: ${targets.map((t) => `${t.name} (${t.backend}) ${(t.costMicrosPerCall / 1e6).toFixed(6)} a call`).join(", ")}`,
 });
 
 export const modelLoaded = defineEvent<{ target: string; digest: string; pid: number; attempt: number }>({

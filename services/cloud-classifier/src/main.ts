@@ -2,7 +2,7 @@ import { DeadLetters, KafkajsSink, KafkajsSource } from "@tributary/kafka";
 import { KafkaBatches, runService } from "@tributary/service-kit";
 import { ClassifierModule } from "./classifier.module.ts";
 import { Classifier } from "./classifier.ts";
-import { configSchema } from "./config.ts";
+import { checkConfig, configSchema } from "./config.ts";
 import { GROUP } from "./requests.controller.ts";
 import { startTargets } from "./targets.ts";
 
@@ -15,13 +15,16 @@ void runService({
   name: "cloud-classifier",
   summary: "Answers cloud requests with the configured models.",
   configSchema,
+  check: checkConfig,
   module: async ({ config, telemetry, health, clock }) => {
     const targets = await startTargets(config.targets, { clock, random: Math.random, telemetry });
     for (const target of targets.values()) {
       health.add(`target ${target.name}`, () => target.ready() || "its backend is not there");
     }
     sink = new KafkajsSink({ ...config.kafka, clientId: "tributary-cloud-classifier", telemetry });
-    return ClassifierModule.of(new Classifier({ targets, sink, clock, telemetry }));
+    return ClassifierModule.of(
+      new Classifier({ targets, routes: new Map(Object.entries(config.routes)), sink, clock, telemetry }),
+    );
   },
   consumers: ({ config, telemetry, clock, crash }) => {
     const kafka = { ...config.kafka, clientId: "tributary-cloud-classifier", telemetry };

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
-import { systemClock } from "@tributary/kernel";
+import { callDefaults } from "@tributary/calls";
+import { seededRandom, systemClock } from "@tributary/kernel";
 import type { CloudBackend, CloudFrame, CloudOutcome } from "./cloud-backend.ts";
-import { type Submission, Target } from "./target.ts";
+import { type Submission, Target, type TargetOptions } from "./target.ts";
 
 const answered = (label: string): CloudOutcome => ({
   kind: "answered",
@@ -25,15 +26,16 @@ function fragileBackend(calls: number[][], killer: number): CloudBackend {
   };
 }
 
-const targetOf = (backend: CloudBackend, queueFramesMax = 100) =>
+const targetOf = (backend: CloudBackend, queueFramesMax = 100, more: Partial<TargetOptions> = {}) =>
   new Target({
     name: "default",
     backend,
-    limits: { batchMax: 8, waitMs: 1, queueFramesMax, queueBytesMax: 1_000_000 },
-    costMicrosPerCall: 120,
-    callMsMax: 1_000,
+    limits: { batchMax: 8, waitMs: 1, queueFramesMax, queueBytesMax: 1_000_000, callsMax: 1 },
+    calls: { ...callDefaults, callMsMax: 1_000, costMicrosPerCall: 120 },
+    isServer: false,
     clock: systemClock,
-    onBatch: () => {},
+    random: seededRandom(1),
+    ...more,
   });
 
 const frame = (byte: number, more: Partial<Submission> = {}): Submission => ({
@@ -45,14 +47,14 @@ const frame = (byte: number, more: Partial<Submission> = {}): Submission => ({
 });
 
 describe("Target", () => {
-  test("a frame that kills the backend takes no other with it (T2)", async () => {
+  test("a frame that kills the backend takes no other with it, and all share what it cost", async () => {
     const calls: number[][] = [];
     const target = targetOf(fragileBackend(calls, 2));
     const verdicts = await Promise.all([1, 2, 3].map((byte) => target.submit(frame(byte))));
     expect(verdicts).toEqual([
-      { kind: "outcome", outcome: answered("1"), attempts: 2 },
-      { kind: "outcome", outcome: died, attempts: 2 },
-      { kind: "outcome", outcome: answered("3"), attempts: 2 },
+      { kind: "outcome", outcome: answered("1"), attempts: 2, costMicros: 160 },
+      { kind: "outcome", outcome: died, attempts: 2, costMicros: 160 },
+      { kind: "outcome", outcome: answered("3"), attempts: 2, costMicros: 160 },
     ]);
     expect(calls).toEqual([[1, 2, 3], [1], [2], [3]]);
     await target.close();
@@ -66,6 +68,28 @@ describe("Target", () => {
       target.submit(frame(2, { ...late, keepExpired: true })),
     ]);
     expect(verdicts.map((v) => v.kind)).toEqual(["expired", "outcome"]);
+    await target.close();
+  });
+
+  test("a frame gets its verdict by its deadline while its call goes on, and others are called meanwhile (T1, T2)", async () => {
+    const calls: number[] = [];
+    const backend: CloudBackend = {
+      classify: async (batch, { signal }) => {
+        const byte = batch[0]?.jpeg[0] as number;
+        calls.push(byte);
+        if (byte === 1) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        return batch.map(() => answered(`${byte}`));
+      },
+      ready: () => true,
+      close: async () => {},
+    };
+    const limits = { batchMax: 1, waitMs: 0, queueFramesMax: 100, queueBytesMax: 1_000_000, callsMax: 2 };
+    const target = targetOf(backend, 100, { limits, isServer: true });
+    const hung = target.submit(frame(1, { deadlineAt: Date.now() + 200 }));
+    const [second, third] = await Promise.all([target.submit(frame(2)), target.submit(frame(3))]);
+    expect([second.kind, third.kind]).toEqual(["outcome", "outcome"]);
+    expect(await hung).toEqual({ kind: "expired", code: "backend-timeout", attempts: 1, costMicros: 120 });
+    expect(calls).toEqual([1, 2, 3]);
     await target.close();
   });
 

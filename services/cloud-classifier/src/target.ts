@@ -1,20 +1,28 @@
 /**
- * One cloud target at work: its queue, its backend, and the loop between them.
+ * One cloud target at work: its queue, and the calls that empty it. How a call is made is @tributary/calls' business.
  *
- * T1. Every submitted frame gets exactly one verdict, whatever the backend does, also at shutdown.
- * T2. When a call dies and may be repeated, its frames are asked once more, each alone: the one that kills the backend
- *     then takes nobody with it.
+ * T1. Every submitted frame gets exactly one verdict, whatever the backend does, also at shutdown; one that may expire
+ *     gets it by its deadline, if need be while its call is still under way.
+ * T2. At most `callsMax` calls are in flight. A call is over when the backend says so, or it is given up: at the last
+ *     deadline of its frames where the backend is a server, only at `callMsMax` where it is a process beside us, since
+ *     that would go on computing and be asked for more meanwhile.
  */
-import type { Clock, Instant } from "@tributary/kernel";
+import { type CallSettings, Calls, type CircuitState, type RetryDecision, Ticket } from "@tributary/calls";
+import type { Clock, Instant, Random } from "@tributary/kernel";
 import type { CloudBackend, CloudFrame, CloudOutcome } from "./cloud-backend.ts";
 import { type BatcherLimits, type Lane, MicroBatcher, type Queued } from "./micro-batcher.ts";
 
-export type Verdict =
-  | { readonly kind: "outcome"; readonly outcome: CloudOutcome; readonly attempts: number }
-  | { readonly kind: "expired" }
-  | { readonly kind: "overloaded" }
-  /** Not classified: the process ends. Whoever takes over the partition will ask again. */
-  | { readonly kind: "closing" };
+export type Verdict = Spent &
+  (
+    | { readonly kind: "outcome"; readonly outcome: CloudOutcome }
+    | { readonly kind: "expired"; readonly code: "deadline-passed" | "backend-timeout" }
+    | { readonly kind: "overloaded" }
+    /** Not classified: the process ends. Whoever takes over the partition will ask again. */
+    | { readonly kind: "closing" }
+  );
+
+/** Calls made for the frame, and its share of what they cost. */
+export type Spent = { readonly attempts: number; readonly costMicros: number };
 
 export type Submission = CloudFrame & {
   readonly lane: Lane;
@@ -25,32 +33,57 @@ export type Submission = CloudFrame & {
 export type TargetOptions = {
   readonly name: string;
   readonly backend: CloudBackend;
-  readonly limits: BatcherLimits;
-  readonly costMicrosPerCall: number;
-  /** The deadline of a call whose frames have none that counts. */
-  readonly callMsMax: number;
+  readonly limits: BatcherLimits & { readonly callsMax: number };
+  readonly calls: CallSettings;
+  /** Whether a call given up costs the backend nothing more. */
+  readonly isServer: boolean;
   readonly clock: Clock;
-  readonly onBatch: (event: { readonly target: string; readonly frames: number; readonly ms: number }) => void;
+  readonly random: Random;
+  readonly events?: {
+    called?(event: {
+      readonly frames: number;
+      readonly ms: number;
+      readonly code: string;
+      readonly hedge: boolean;
+    }): void;
+    retry?(event: { readonly decision: RetryDecision; readonly code: string }): void;
+    circuit?(state: CircuitState): void;
+  };
 };
 
-type Waiting = { readonly frame: CloudFrame; readonly settle: (verdict: Verdict) => void };
+type Waiting = { readonly ticket: Ticket<CloudFrame>; readonly settle: (verdict: Ruling) => void };
 type Entry = Queued<Waiting>;
 
 export class Target {
   readonly name: string;
-  readonly costMicrosPerCall: number;
   readonly #options: TargetOptions;
+  readonly #calls: Calls<CloudFrame, CloudOutcome>;
   readonly #batcher: MicroBatcher<Waiting>;
   readonly #stop = new AbortController();
+  readonly #inFlight = new Set<Promise<void>>();
   readonly #pump: Promise<void>;
   #wake: (() => void) | undefined;
   #room: (() => void)[] = [];
 
   constructor(options: TargetOptions) {
     this.name = options.name;
-    this.costMicrosPerCall = options.costMicrosPerCall;
     this.#options = options;
     this.#batcher = new MicroBatcher(options.limits);
+    const { backend, calls: settings, clock, random, events } = options;
+    this.#calls = new Calls<CloudFrame, CloudOutcome>({
+      settings,
+      clock,
+      random,
+      isServer: options.isServer,
+      invoke: (frames, limits) => backend.classify(frames, limits),
+      failing: (outcome) => (outcome.kind === "failed" ? outcome : undefined),
+      failed: (code, message, again) => ({ kind: "failed", code, message, again }),
+      events: {
+        called: ({ items, ...event }) => events?.called?.({ frames: items, ...event }),
+        retry: (event) => events?.retry?.(event),
+        circuit: (state) => events?.circuit?.(state),
+      },
+    });
     this.#pump = this.#run();
   }
 
@@ -58,29 +91,43 @@ export class Target {
     return this.#batcher.frames;
   }
 
+  get callsInFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  get circuit(): CircuitState {
+    return this.#calls.circuit;
+  }
+
   ready(): boolean {
     return this.#options.backend.ready();
   }
 
-  async submit(submission: Submission): Promise<Verdict> {
-    const { promise, resolve } = Promise.withResolvers<Verdict>();
-    const entry: Entry = {
-      item: { frame: submission, settle: resolve },
-      lane: submission.lane,
-      bytes: submission.jpeg.length,
-      deadlineAt: submission.deadlineAt,
-      keepExpired: submission.keepExpired,
-      queuedAtMs: this.#options.clock.monotonicMs(),
+  async submit({ lane, deadlineAt, keepExpired, ...frame }: Submission): Promise<Verdict> {
+    const { clock } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<Ruling>();
+    const ticket = new Ticket<CloudFrame>(frame);
+    const settle = (ruling: Ruling) => {
+      ticket.settled = true;
+      resolve(ruling);
     };
-    for (;;) {
-      if (this.#stop.signal.aborted) return CLOSING;
-      const offer = this.#batcher.offer(entry);
-      if (offer === "shed") return { kind: "overloaded" };
-      if (offer === "queued") break;
-      await new Promise<void>((hasRoom) => this.#room.push(hasRoom));
+    const entry: Entry = {
+      item: { ticket, settle },
+      lane,
+      bytes: frame.jpeg.length,
+      deadlineAt,
+      keepExpired,
+      queuedAtMs: clock.monotonicMs(),
+    };
+    const over = new AbortController();
+    if (!keepExpired) {
+      const expire = () => settle(expiredBy(ticket));
+      void clock.sleep(Math.max(0, deadlineAt - clock.now()), over.signal).then(expire, () => {}); // T1
     }
-    this.#wake?.();
-    return promise;
+    await this.#queue(entry);
+    const ruling = await promise;
+    over.abort();
+    return { ...ruling, attempts: ticket.attempts, costMicros: ticket.costMicros };
   }
 
   async close(): Promise<void> {
@@ -88,52 +135,60 @@ export class Target {
     this.#wake?.();
     await this.#options.backend.close();
     await this.#pump;
+    await Promise.all(this.#inFlight);
     for (const entry of this.#batcher.drain()) entry.item.settle(CLOSING); // T1
     this.#freeRoom();
   }
 
+  async #queue(entry: Entry): Promise<void> {
+    const { ticket, settle } = entry.item;
+    while (!ticket.settled) {
+      if (this.#stop.signal.aborted) return settle(CLOSING);
+      const offer = this.#batcher.offer(entry);
+      if (offer === "shed") return settle({ kind: "overloaded" });
+      if (offer === "queued") return this.#wake?.();
+      await new Promise<void>((hasRoom) => this.#room.push(hasRoom));
+    }
+  }
+
   async #run(): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, limits } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
+      if (this.#inFlight.size >= limits.callsMax) {
+        await this.#pause(undefined); // T2
+        continue;
+      }
       const taken = this.#batcher.take({ wall: clock.now(), monotonicMs: clock.monotonicMs() });
-      for (const entry of taken.expired) entry.item.settle({ kind: "expired" });
+      for (const { item } of taken.expired) item.settle(expiredBy(item.ticket));
       if (taken.batch.length + taken.expired.length > 0) this.#freeRoom();
-      if (taken.batch.length > 0) await this.#call(taken.batch);
-      else await this.#pause(taken.nextAtMs);
+      const batch = taken.batch.filter(({ item }) => !item.ticket.settled);
+      if (batch.length > 0) this.#start(batch);
+      else if (taken.batch.length === 0) await this.#pause(taken.nextAtMs);
     }
   }
 
-  async #call(entries: readonly Entry[]): Promise<void> {
-    const outcomes = await this.#classify(entries);
-    for (const [i, entry] of entries.entries()) {
-      const outcome = outcomes[i] ?? MISSING;
-      entry.item.settle(await this.#verdictOf(entry, outcome));
-    }
+  #start(batch: readonly Entry[]): void {
+    const call = this.#call(batch).finally(() => {
+      this.#inFlight.delete(call);
+      this.#wake?.();
+    });
+    this.#inFlight.add(call);
   }
 
-  async #verdictOf(entry: Entry, first: CloudOutcome): Promise<Verdict> {
+  async #call(batch: readonly Entry[]): Promise<void> {
+    const { clock, calls, isServer } = this.#options;
     const { signal } = this.#stop;
-    if (first.kind !== "failed") return { kind: "outcome", outcome: first, attempts: 1 };
-    if (signal.aborted) return CLOSING;
-    const isLate = !entry.keepExpired && entry.deadlineAt <= this.#options.clock.now();
-    if (!first.again || isLate) return { kind: "outcome", outcome: first, attempts: 1 };
-    const [second = MISSING] = await this.#classify([entry]); // T2
-    if (second.kind === "failed" && signal.aborted) return CLOSING;
-    return { kind: "outcome", outcome: second, attempts: 2 };
-  }
-
-  async #classify(entries: readonly Entry[]): Promise<readonly CloudOutcome[]> {
-    const { clock, backend, callMsMax, onBatch, name } = this.#options;
-    const latest = clock.now() + callMsMax;
-    const wanted = Math.max(...entries.map((entry) => (entry.keepExpired ? latest : entry.deadlineAt)));
-    const since = clock.monotonicMs();
-    const outcomes = await backend.classify(
-      entries.map((entry) => entry.item.frame),
-      { deadline: Math.min(wanted, latest), signal: this.#stop.signal },
+    const latest = clock.now() + calls.callMsMax * calls.retry.attemptsMax;
+    const wanted = batch.map((entry) => (entry.keepExpired || !isServer ? latest : entry.deadlineAt));
+    const outcomes = await this.#calls.run(
+      batch.map(({ item }) => item.ticket),
+      { deadline: Math.min(latest, Math.max(...wanted)), signal },
     );
-    onBatch({ target: name, frames: entries.length, ms: clock.monotonicMs() - since });
-    return outcomes;
+    for (const [i, { item }] of batch.entries()) {
+      const outcome = outcomes[i] as CloudOutcome;
+      item.settle(outcome.kind === "failed" && signal.aborted ? CLOSING : { kind: "outcome", outcome });
+    }
   }
 
   async #pause(untilMs: number | undefined): Promise<void> {
@@ -151,14 +206,14 @@ export class Target {
   }
 }
 
-/** Arrivals wake the loop; this only bounds the wait. */
+type Ruling = Verdict extends infer V ? (V extends Verdict ? Omit<V, keyof Spent> : never) : never;
+
+/** Arrivals and calls that end wake the loop; this only bounds the wait. */
 const IDLE_MS = 60_000;
 
-const CLOSING: Verdict = { kind: "closing" };
+const CLOSING: Ruling = { kind: "closing" };
 
-const MISSING: CloudOutcome = {
-  kind: "failed",
-  code: "backend-short-answer",
-  message: "the backend gave fewer outcomes than frames",
-  again: false,
-};
+const expiredBy = (ticket: Ticket<CloudFrame>): Ruling => ({
+  kind: "expired",
+  code: ticket.attempts === 0 ? "deadline-passed" : "backend-timeout",
+});

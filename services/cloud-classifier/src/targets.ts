@@ -11,7 +11,16 @@ import type { ChildEvents } from "./backends/supervised.ts";
 import { startTfServing } from "./backends/tf-serving.ts";
 import type { CloudBackend } from "./cloud-backend.ts";
 import type { ClassifierConfig, TargetConfig } from "./config.ts";
-import { callMade, modelLoaded, modelLoadFailed, modelLost, serverSeen } from "./events.ts";
+import {
+  callMade,
+  circuitChanged,
+  costsTold,
+  modelLoaded,
+  modelLoadFailed,
+  modelLost,
+  retryDecided,
+  serverSeen,
+} from "./events.ts";
 import { Target } from "./target.ts";
 import { tracedBackend } from "./traced-backend.ts";
 
@@ -21,32 +30,47 @@ export async function startTargets(
   configs: ClassifierConfig["targets"],
   context: TargetsContext,
 ): Promise<ReadonlyMap<string, Target>> {
+  const { telemetry } = context;
   const targets = new Map<string, Target>();
   for (const [name, config] of Object.entries(configs)) {
     targets.set(name, targetOf(name, config, await startBackend(name, config, context), context));
   }
-  context.telemetry.gauge(
-    { name: "tributary_classifier_queue_frames", help: "Frames waiting for a backend", labels: ["target"] },
-    () => [...targets.values()].map((target) => ({ labels: { target: target.name }, value: target.queueFrames })),
+  const gauge = (name: string, help: string, read: (target: Target) => number) =>
+    telemetry.gauge({ name: `tributary_classifier_${name}`, help, labels: ["target"] }, () =>
+      [...targets.values()].map((target) => ({ labels: { target: target.name }, value: read(target) })),
+    );
+  gauge("queue_frames", "Frames waiting for a backend", (target) => target.queueFrames);
+  gauge("calls_in_flight", "Calls under way", (target) => target.callsInFlight);
+  gauge("circuit_open", "1 while the target is not asked, or only probed", (target) =>
+    Number(target.circuit !== "closed"),
   );
+  const costs = Object.entries(configs).map(([name, { backend, costMicrosPerCall }]) => ({
+    name,
+    backend,
+    costMicrosPerCall,
+  }));
+  telemetry.emit(costsTold, { targets: costs });
   return targets;
 }
 
-const targetOf = (name: string, config: TargetConfig, backend: CloudBackend, context: TargetsContext): Target =>
-  new Target({
+function targetOf(name: string, config: TargetConfig, backend: CloudBackend, context: TargetsContext): Target {
+  const { clock, random, telemetry } = context;
+  const { batchMax, batchWaitMs: waitMs, queueFramesMax, queueBytesMax, callsMax } = config;
+  return new Target({
     name,
-    backend: tracedBackend(backend, name, context.telemetry.tracer),
-    limits: {
-      batchMax: config.batchMax,
-      waitMs: config.batchWaitMs,
-      queueFramesMax: config.queueFramesMax,
-      queueBytesMax: config.queueBytesMax,
+    backend: tracedBackend(backend, name, telemetry.tracer),
+    limits: { batchMax, waitMs, queueFramesMax, queueBytesMax, callsMax },
+    calls: config,
+    isServer: config.backend !== "onnx",
+    clock,
+    random,
+    events: {
+      called: (event) => telemetry.emit(callMade, { target: name, ...event }),
+      retry: (event) => telemetry.emit(retryDecided, { target: name, ...event }),
+      circuit: (state) => telemetry.emit(circuitChanged, { target: name, state }),
     },
-    costMicrosPerCall: config.costMicrosPerCall,
-    callMsMax: config.callMsMax,
-    clock: context.clock,
-    onBatch: (event) => context.telemetry.emit(callMade, event),
   });
+}
 
 /** A backend that needs nothing but its own keys is one line here. */
 async function startBackend(target: string, config: TargetConfig, context: TargetsContext): Promise<CloudBackend> {

@@ -18,6 +18,7 @@ const fail = (code: string, more: Partial<Outcome> = {}): Outcome => ({ code, ag
 function world(
   serve: (call: number, items: readonly number[]) => { readonly ms: number; readonly outcomes: readonly Outcome[] },
   change: Partial<CallSettings> = {},
+  isServer = true,
 ) {
   const clock = new SimulatedClock();
   const made: (readonly number[])[] = [];
@@ -26,6 +27,7 @@ function world(
     settings: { ...callDefaults, callMsMax: 1_000, costMicrosPerCall: 100, ...change },
     clock,
     random: seededRandom(1),
+    isServer,
     invoke: async (items, { signal }) => {
       const { ms, outcomes } = serve(made.push(items), items);
       await clock.sleep(ms, signal);
@@ -127,13 +129,18 @@ describe("a retry", () => {
     expect(made).toHaveLength(2);
   });
 
-  test("of each alone takes the killer apart, without a budget (L3)", async () => {
-    const { run, made } = world((_, items) => ({
+  test("of each alone takes the killer apart; of a server's only as far as the budget goes (L3)", async () => {
+    const serve = (_: number, items: readonly number[]) => ({
       ms: 1,
       outcomes: all(items, items.includes(2) ? fail("died", { again: "alone" }) : OK),
-    }));
-    expect((await run([1, 2, 3])).codes).toEqual(["", "died", ""]);
-    expect(made).toEqual([[1, 2, 3], [1], [2], [3]]);
+    });
+    const beside = world(serve, {}, false);
+    expect((await beside.run([1, 2, 3])).codes).toEqual(["", "died", ""]);
+    expect(beside.made).toEqual([[1, 2, 3], [1], [2], [3]]);
+    const server = world(serve, { retry: lively });
+    await warm(server.run, 19);
+    expect((await server.run([1, 2, 3])).codes).toEqual(["", "died", "died"]);
+    expect(server.log).toEqual(["made", "made", "budget-spent"]);
   });
 });
 

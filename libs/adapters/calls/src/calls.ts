@@ -4,8 +4,8 @@
  * L1. `run` gives an outcome for every ticket and does not reject. It ends at its deadline, whatever the backend does.
  * L2. Items whose call failed and may be asked again are asked together, after a jittered wait or the server's
  *     Retry-After, if deadline, budget and circuit leave room. Otherwise the failure stands.
- * L3. `alone`: each item is asked once more by itself, so that the one that kills the backend takes nobody with it. Only
- *     backends beside us say so: it needs no budget.
+ * L3. `alone`: each item is asked once more by itself, so that the one that kills the call takes nobody with it. These
+ *     calls need the budget too, unless the backend is a process beside us.
  * L4. While a server wants peace nobody calls it: items wait if their deadline allows, and fail otherwise.
  * L5. A call is held against the circuit when none of its items got through, unless it was given less time than answers
  *     usually take.
@@ -46,6 +46,8 @@ export type CallOptions<T, O> = {
   readonly settings: CallSettings;
   readonly clock: Clock;
   readonly random: Random;
+  /** False: a process beside us, which no storm of retries can harm further. True unless told. */
+  readonly isServer?: boolean;
   readonly invoke: (items: readonly T[], limits: CallLimits) => Promise<readonly O[]>;
   /** Undefined: the outcome is no failure of the backend's. */
   readonly failing: (outcome: O) => Failing | undefined;
@@ -97,7 +99,7 @@ export class Calls<T, O> {
         return failure === undefined || failure.again === false ? [] : [{ ticket, ...failure }];
       });
       if (failing.length === 0 || !got.made || limits.signal.aborted) break;
-      const alone = failing.filter(({ again }) => again === "alone").map(({ ticket }) => ticket);
+      const alone = failing.filter(({ again }) => again === "alone");
       await this.#eachAlone(alone, outcomes, limits);
       const together = failing.filter(({ again }) => again === true);
       if (together.length === 0 || !(await this.#mayRetry(together, attempt, limits))) break;
@@ -107,9 +109,11 @@ export class Calls<T, O> {
   }
 
   /** L3 */
-  async #eachAlone(tickets: readonly Ticket<T>[], outcomes: Map<Ticket<T>, O>, limits: CallLimits): Promise<void> {
-    for (const ticket of tickets) {
+  async #eachAlone(failing: readonly Asking<T>[], outcomes: Map<Ticket<T>, O>, limits: CallLimits): Promise<void> {
+    const { isServer = true } = this.#options;
+    for (const { ticket, code } of failing) {
       if (ticket.settled || limits.signal.aborted) continue;
+      if (isServer && !this.#decided(this.#affordable(), code, 1)) continue;
       const { made, outcomes: got } = await this.#call([ticket], limits, false);
       if (made) outcomes.set(ticket, got[0] ?? this.#short());
     }
@@ -117,23 +121,30 @@ export class Calls<T, O> {
 
   /** L2. Waits, if the answer is yes. */
   async #mayRetry(failing: readonly Failing[], attempt: number, { deadline, signal }: CallLimits): Promise<boolean> {
-    const { clock, random, settings, events } = this.#options;
+    const { clock, random, settings } = this.#options;
     const { attemptsMax, waitMsMin: minMs, waitMsMax: maxMs } = settings.retry;
     const quietMs = this.#quietUntilMs - clock.monotonicMs();
     const waitMs = Math.max(quietMs, backoffMs({ minMs, maxMs }, attempt, random));
     const decide = (): RetryDecision => {
       if (attempt >= attemptsMax) return "attempts-spent";
       if (clock.now() + waitMs >= deadline) return "deadline-near";
-      if (this.#breaker.state !== "closed") return "circuit-open";
-      return this.#retries.take(clock.monotonicMs()) ? "made" : "budget-spent";
+      return this.#affordable();
     };
-    const decision = decide();
-    events?.retry?.({ decision, code: failing[0]?.code ?? "", items: failing.length });
-    if (decision !== "made") return false;
+    if (!this.#decided(decide(), failing[0]?.code ?? "", failing.length)) return false;
     return clock.sleep(waitMs, signal).then(
       () => true,
       () => false,
     );
+  }
+
+  #affordable(): RetryDecision {
+    if (this.#breaker.state !== "closed") return "circuit-open";
+    return this.#retries.take(this.#options.clock.monotonicMs()) ? "made" : "budget-spent";
+  }
+
+  #decided(decision: RetryDecision, code: string, items: number): boolean {
+    this.#options.events?.retry?.({ decision, code, items });
+    return decision === "made";
   }
 
   async #call(
@@ -251,6 +262,7 @@ export class Calls<T, O> {
   }
 }
 
+type Asking<T> = Failing & { readonly ticket: Ticket<T> };
 type Timed<O> = { readonly outcomes: readonly O[]; readonly givenMs: number; readonly code: string };
 
 const TIMEOUT = "backend-timeout";
