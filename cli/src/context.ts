@@ -2,12 +2,17 @@
 import type { Command } from "commander";
 import { GatewayClient } from "./gateway-client.ts";
 import { type Format, Output } from "./output.ts";
+import { waitingFor } from "./progress.ts";
 
 export type Io = {
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
   /** Whether the output goes to a terminal that may have colours. */
   readonly color: boolean;
+  /** Whether stdout is one, which -w may clear. */
+  readonly isOutputTerminal: boolean;
+  /** Whether stderr is a terminal, where a line can be written over. */
+  readonly isTerminal: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly now: () => number;
   /** Aborts when the user wants to stop. */
@@ -21,8 +26,14 @@ type SharedOptions = { gateway: string; token?: string; output: Format; color: b
 export function contextOf(command: Command, io: Io): Context {
   const options = command.optsWithGlobals<SharedOptions>();
   return {
-    gateway: new GatewayClient({ url: options.gateway, token: options.token }),
-    output: new Output(options.output, options.color && io.color, io.stdout),
+    gateway: new GatewayClient({ url: options.gateway, token: options.token, waiting: waitingFor(io) }),
+    output: outputOf(command, io),
     io,
   };
+}
+
+/** Of commands that need no gateway. */
+export function outputOf(command: Command, io: Io): Output {
+  const options = command.optsWithGlobals<SharedOptions>();
+  return new Output(options.output, options.color && io.color, io.stdout);
 }

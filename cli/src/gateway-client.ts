@@ -3,15 +3,36 @@ import { reasonOf } from "@tributary/kernel";
 import { EventReader } from "./event-reader.ts";
 import { CliError, type ExitCode, exitCodes } from "./exit-codes.ts";
 
-export type GatewayOptions = { readonly url: string; readonly token?: string | undefined };
+export type GatewayOptions = {
+  readonly url: string;
+  readonly token?: string | undefined;
+  readonly waiting?: Waiting;
+};
 export type Query = Readonly<Record<string, string | undefined>>;
 type Call = { readonly method?: string; readonly query?: Query; readonly body?: unknown };
 
 const ANSWER_MS_MAX = 30_000;
 
+/** The gateway understood and said no; `retry` when it may say yes to the same later. */
+export class GatewayRefusal extends CliError {
+  readonly code: string;
+  readonly retry: boolean;
+
+  constructor(exitCode: ExitCode, message: string, code: string, retry: boolean) {
+    super(exitCode, message);
+    this.name = "GatewayRefusal";
+    this.code = code;
+    this.retry = retry;
+  }
+}
+
+/** Tells people that an answer takes its time. */
+export type Waiting = <T>(what: string, answer: Promise<T>) => Promise<T>;
+
 export class GatewayClient {
   readonly #base: URL;
   readonly #token: string | undefined;
+  readonly #waiting: Waiting;
 
   constructor(options: GatewayOptions) {
     const base = URL.parse(options.url);
@@ -21,9 +42,35 @@ export class GatewayClient {
     if (!base.pathname.endsWith("/")) base.pathname += "/";
     this.#base = base;
     this.#token = options.token;
+    this.#waiting = options.waiting ?? ((_what, answer) => answer);
   }
 
-  async call<T>(path: string, call: Call = {}): Promise<T> {
+  get origin(): string {
+    return this.#base.origin;
+  }
+
+  /** Where a path of the gateway is, for people to open. */
+  urlOf(path: string): string {
+    return new URL(path.replace(/^\/+/, ""), this.#base).href;
+  }
+
+  call<T>(path: string, call: Call = {}): Promise<T> {
+    return this.#waiting(`waiting for ${this.#base.origin}`, this.#call<T>(path, call));
+  }
+
+  /** A body that is not JSON, e.g. a picture. */
+  async bytes(path: string, accepts: string): Promise<Buffer> {
+    const response = await this.#fetch(path.replace(/^\/+/, ""), {}, AbortSignal.timeout(ANSWER_MS_MAX));
+    const body = await response.arrayBuffer().catch((error: unknown) => {
+      throw this.#unreachable(error);
+    });
+    const bytes = Buffer.from(body);
+    if (!response.ok) throw this.#refused(response, parseJson(bytes.toString("utf8")));
+    if (!response.headers.get("content-type")?.startsWith(accepts)) throw this.#notAGateway(response);
+    return bytes;
+  }
+
+  async #call<T>(path: string, call: Call): Promise<T> {
     const response = await this.#fetch(path, call, AbortSignal.timeout(ANSWER_MS_MAX));
     const text = await response.text().catch((error: unknown) => {
       throw this.#unreachable(error);
@@ -99,12 +146,13 @@ export class GatewayClient {
   }
 
   #refused(response: Response, body: unknown): CliError {
-    const problem = body as { code?: unknown; detail?: unknown } | undefined;
+    const problem = body as { code?: unknown; detail?: unknown; advice?: unknown } | undefined;
     if (typeof problem?.code !== "string" || typeof problem.detail !== "string") return this.#notAGateway(response);
     if (response.status === 401) {
       return new CliError(exitCodes.failed, "The gateway wants a token: give --token or set TRIBUTARY_TOKEN.");
     }
-    return new CliError(exitCodeOf(response.status), `${problem.detail} (${problem.code})`);
+    const message = `${problem.detail} (${problem.code})`;
+    return new GatewayRefusal(exitCodeOf(response.status), message, problem.code, problem.advice === "retry");
   }
 }
 

@@ -11,6 +11,8 @@ process.exitCode = await run(process.argv.slice(2), {
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
   color: process.stdout.isTTY === true && !process.env.NO_COLOR,
+  isOutputTerminal: process.stdout.isTTY === true,
+  isTerminal: process.stderr.isTTY === true,
   env: process.env,
   now: Date.now,
   signal: stop.signal,

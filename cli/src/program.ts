@@ -3,7 +3,10 @@ import { Command, Option } from "commander";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
 import { routerCommand } from "./commands/explain.ts";
 import { framesCommand } from "./commands/frames.ts";
+import { labelsCommand } from "./commands/labels.ts";
+import { describeModel, getModels } from "./commands/models.ts";
 import { describePolicy, getPolicies } from "./commands/policies.ts";
+import { describeTopic, getTopics } from "./commands/topics.ts";
 import type { Io } from "./context.ts";
 import { formats } from "./output.ts";
 import { topicsCommand } from "./topics.ts";
@@ -14,9 +17,10 @@ Exit codes:
   1  failed
   2  wrong usage
   3  not found
-  4  the gateway cannot be reached
+  4  the gateway, or Kafka, cannot be reached
+  5  done in part: some items were refused, each is named on stderr
 
-Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, NO_COLOR`;
+Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR`;
 
 export async function programOf(argv: readonly string[], io: Io): Promise<Command> {
   const program = new Command("tributary")
@@ -27,20 +31,30 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .option("--no-color", "plain text")
     .addHelpText("after", EXIT_CODES)
     .configureHelp({ showGlobalOptions: true });
-  program.command("get").description("list devices or policies").addCommand(getDevices(io)).addCommand(getPolicies(io));
+  program
+    .command("get")
+    .description("list devices, policies, models or topics")
+    .addCommand(getDevices(io))
+    .addCommand(getPolicies(io))
+    .addCommand(getModels(io))
+    .addCommand(getTopics(io));
   program
     .command("describe")
-    .description("show one device or policy whole")
+    .description("show one of them whole")
     .addCommand(describeDevice(io))
-    .addCommand(describePolicy(io));
+    .addCommand(describePolicy(io))
+    .addCommand(describeModel(io))
+    .addCommand(describeTopic(io));
   program
     .addCommand(devicesCommand(io))
     .addCommand(framesCommand(io))
+    .addCommand(labelsCommand(io))
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io));
   const models = program.command("models").description("make model packages");
   // It brings the model runtime along, which nobody else should wait for.
-  if (argv.includes("models")) models.addCommand((await import("./models-pack.ts")).modelsPackCommand());
+  if (argv.includes("models") && !argv.includes("get") && !argv.includes("describe"))
+    models.addCommand((await import("./models-pack.ts")).modelsPackCommand());
   return program;
 }
 

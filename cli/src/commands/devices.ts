@@ -3,6 +3,7 @@ import type { Device, Page } from "../api.ts";
 import { type Context, contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { ago, short, type View } from "../output.ts";
+import { watchable, watched } from "../watch.ts";
 
 const viewOf = (now: number): View<Device> => ({
   name: (device) => device.deviceId,
@@ -27,17 +28,18 @@ const modelOf = (device: Device): string => {
 };
 
 export const getDevices = (io: Io): Command =>
-  new Command("devices")
+  watchable(new Command("devices"))
     .alias("device")
     .description("the fleet: who is registered, what each runs, when it was last heard")
     .option("--status <STATUS>", "ACTIVE or REVOKED")
     .option("--site <SITE>", "only devices of this site")
-    .action(async (options: { status?: string; site?: string }, command: Command) => {
-      const { gateway, output } = contextOf(command, io);
-      const query = { status: options.status?.toUpperCase(), site: options.site };
-      const { items } = await gateway.call<Page<Device>>("api/v1/devices", { query });
-      output.list(items, viewOf(io.now()), "No devices. Register one: tributary devices register ID");
-    });
+    .action((options: { status?: string; site?: string }, command: Command) =>
+      watched(command, io, async ({ gateway, output }) => {
+        const query = { status: options.status?.toUpperCase(), site: options.site };
+        const { items } = await gateway.call<Page<Device>>("api/v1/devices", { query });
+        output.list(items, viewOf(io.now()), "No devices. Register one: tributary devices register ID");
+      }),
+    );
 
 export const describeDevice = (io: Io): Command =>
   new Command("device")

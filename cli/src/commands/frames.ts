@@ -1,8 +1,9 @@
 import { ANSWER_SOURCES, SETTLED_BY } from "@tributary/contracts";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { Answer } from "../api.ts";
 import { contextOf, type Io } from "../context.ts";
 import type { Output, View } from "../output.ts";
+import { positive } from "./options.ts";
 
 const view: View<Answer> = { name: (answer) => answer.frameId, columns: [] };
 
@@ -53,10 +54,4 @@ function rowOf(answer: Answer, output: Output): string {
     `${Math.round(answer.latencyMs)} ms`,
   ]);
   return answer.source === "CLOUD" ? output.style("cyan", text) : text;
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("a whole number from 1 is needed.");
-  return value;
 }

@@ -3,6 +3,7 @@ import type { Logistic, Page, Policy } from "../api.ts";
 import { contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Output, short, shown, type View } from "../output.ts";
+import { watchable, watched } from "../watch.ts";
 
 const view: View<Policy> = {
   name: (policy) => policy.key,
@@ -20,14 +21,15 @@ const view: View<Policy> = {
 };
 
 export const getPolicies = (io: Io): Command =>
-  new Command("policies")
+  watchable(new Command("policies"))
     .alias("policy")
     .description("the routing policies in force")
-    .action(async (_options: object, command: Command) => {
-      const { gateway, output } = contextOf(command, io);
-      const { items } = await gateway.call<Page<Policy>>("api/v1/policies");
-      output.list(items, view, "No policies: no router has published one yet.");
-    });
+    .action((_options: object, command: Command) =>
+      watched(command, io, async ({ gateway, output }) => {
+        const { items } = await gateway.call<Page<Policy>>("api/v1/policies");
+        output.list(items, view, "No policies: no router has published one yet.");
+      }),
+    );
 
 export const describePolicy = (io: Io): Command =>
   new Command("policy")

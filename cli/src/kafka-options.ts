@@ -1,0 +1,53 @@
+/** How commands that speak to Kafka itself are told where it is. */
+import { reasonOf } from "@tributary/kernel";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { CliError, exitCodes } from "./exit-codes.ts";
+
+export type KafkaOptions = { readonly brokers?: readonly string[]; readonly prefix: string };
+
+export const brokersOf = (text: string): string[] => {
+  const brokers = text.split(",").map((broker) => broker.trim());
+  const wrong = brokers.find((broker) => !/^\[?[^\s/]+\]?:\d{1,5}$/.test(broker));
+  if (wrong !== undefined) throw new InvalidArgumentError(`"${wrong}" is not host:port.`);
+  return brokers;
+};
+
+const prefixOf = (text: string): string => {
+  if (!/^[A-Za-z0-9._-]{0,100}$/.test(text)) {
+    throw new InvalidArgumentError("letters, digits, dots, dashes and underscores are possible.");
+  }
+  return text;
+};
+
+export const withKafka = (command: Command): Command =>
+  command
+    .addOption(
+      new Option("--brokers <HOST:PORT,...>", "Kafka's brokers to start from")
+        .argParser(brokersOf)
+        .env("TRIBUTARY_BROKERS"),
+    )
+    .addOption(
+      new Option("--prefix <PREFIX>", "before every topic's name, as in the services' kafka.prefix")
+        .argParser(prefixOf)
+        .env("TRIBUTARY_PREFIX")
+        .default("tributary."),
+    );
+
+export type Connection = { readonly brokers: readonly string[]; readonly prefix: string; readonly clientId: string };
+
+export function connectionOf({ brokers, prefix }: KafkaOptions): Connection {
+  if (brokers === undefined) {
+    throw new CliError(
+      exitCodes.usage,
+      "This speaks to Kafka itself: give --brokers HOST:PORT or set TRIBUTARY_BROKERS.",
+    );
+  }
+  return { brokers, prefix, clientId: "tributary-cli" };
+}
+
+export const kafkaFailed = (brokers: readonly string[], error: unknown): CliError =>
+  error instanceof CliError
+    ? error
+    : new CliError(exitCodes.unreachable, `Kafka at ${brokers}: ${reasonOf(error)}. Is it running? Check --brokers.`, {
+        cause: error,
+      });

@@ -1,0 +1,148 @@
+/**
+ * Sends a labels file to the gateway, batch by batch.
+ *
+ * I1. At most one batch is under way, so a failure leaves a line behind which everything may be sent again.
+ * I2. A batch that may pass later is tried again for a while; what then fails says from which line to go on.
+ */
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { backoffMs, reasonOf } from "@tributary/kernel";
+import type { Context } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { GatewayRefusal } from "../gateway-client.ts";
+import { Progress } from "../progress.ts";
+import type { Entry } from "./entries.ts";
+import { type LabelResult, stdinMark } from "./label-api.ts";
+import { type LabelFormat, LabelsFileUnusable, readLabels } from "./read-labels.ts";
+
+export type ImportOptions = {
+  readonly file: string;
+  readonly format?: LabelFormat;
+  readonly source: string;
+  readonly frameField?: string;
+  readonly labelField?: string;
+  readonly by?: string;
+  readonly labelSet?: string;
+  /** First line that counts. */
+  readonly from: number;
+  readonly allowUnknown?: boolean;
+  readonly dryRun?: boolean;
+};
+
+export type ImportSummary = {
+  readonly file: string;
+  readonly dryRun: boolean;
+  accepted: number;
+  repeated: number;
+  unchecked: number;
+  skipped: number;
+  bad: number;
+  readonly badByCode: Record<string, number>;
+  lastLine: number;
+};
+
+const BATCH_LABELS_MAX = 250;
+const TRIES_MAX = 6;
+const BACKOFF = { minMs: 200, maxMs: 5_000 };
+
+type Good = Extract<Entry, { kind: "label" }>;
+
+export async function importLabels(context: Context, options: ImportOptions): Promise<ImportSummary> {
+  const { io } = context;
+  const { file, from } = options;
+  const summary: ImportSummary = {
+    file,
+    dryRun: options.dryRun === true,
+    ...{ accepted: 0, repeated: 0, unchecked: 0, skipped: 0, bad: 0, badByCode: {}, lastLine: 0 },
+  };
+  const source = await openFile(file, io.signal);
+  const progress = new Progress(io, () => {
+    const share = source.bytes === undefined ? "" : `, ${Math.floor((100 * source.read()) / source.bytes)} %`;
+    return `line ${summary.lastLine}${share}: ${summary.accepted} taken, ${summary.repeated} said already, ${summary.bad} bad`;
+  });
+  const tellBad = (line: number, code: string, message: string): void => {
+    summary.bad++;
+    summary.badByCode[code] = (summary.badByCode[code] ?? 0) + 1;
+    progress.clear();
+    io.stderr(`${file}:${line}: ${message} (${code})\n`);
+  };
+  let batch: Good[] = [];
+  const flush = async (): Promise<void> => {
+    if (batch.length === 0) return;
+    const sent = batch;
+    const result = await sendBatch(context, options, sent);
+    batch = [];
+    summary.accepted += result.accepted;
+    summary.repeated += result.repeated;
+    summary.unchecked += result.unchecked;
+    for (const { index, code, message } of result.refused) tellBad(sent[index]?.line ?? 0, code, message);
+    summary.lastLine = sent.at(-1)?.line ?? summary.lastLine;
+  };
+  try {
+    const names = { frame: options.frameField, label: options.labelField };
+    for await (const entry of readLabels(source.pieces, options.format, names)) {
+      if (entry.line < from) continue;
+      if (entry.kind === "bad") tellBad(entry.line, entry.code, entry.message);
+      else if (entry.kind === "skipped") summary.skipped++;
+      else batch.push(entry);
+      if (batch.length >= BATCH_LABELS_MAX) await flush(); // I1
+    }
+    await flush();
+    return summary;
+  } catch (error) {
+    throw failureOf(error, file, batch[0]?.line ?? summary.lastLine + 1, summary);
+  } finally {
+    progress.end();
+  }
+}
+
+async function sendBatch({ gateway, io }: Context, options: ImportOptions, entries: readonly Good[]) {
+  const labels = entries.map(({ label }) => ({
+    source: options.source.toUpperCase(),
+    ...(options.by !== undefined && { labelledBy: options.by }),
+    ...(options.labelSet !== undefined && { labelSet: options.labelSet }),
+    ...label,
+  }));
+  const body = { labels, allowUnknown: options.allowUnknown === true, dryRun: options.dryRun === true };
+  for (let tries = 0; ; tries++) {
+    io.signal.throwIfAborted();
+    try {
+      return await gateway.call<LabelResult>("api/v1/labels", { method: "POST", body });
+    } catch (error) {
+      const mayPass = error instanceof GatewayRefusal ? error.retry : isUnreachable(error) && tries > 0;
+      if (!mayPass || tries + 1 >= TRIES_MAX) throw error; // I2
+      await new Promise((done) => setTimeout(done, backoffMs(BACKOFF, tries, Math.random)));
+    }
+  }
+}
+
+const isUnreachable = (error: unknown): boolean =>
+  error instanceof CliError && error.exitCode === exitCodes.unreachable;
+
+/** What went wrong, and from which line to go on. */
+function failureOf(error: unknown, file: string, line: number, summary: ImportSummary): Error {
+  if (error instanceof LabelsFileUnusable) return new CliError(exitCodes.failed, `${file}: ${error.message}.`);
+  const aborted = (error as { name?: unknown } | null)?.name === "AbortError";
+  if (!aborted && !(error instanceof CliError)) return error as Error;
+  const done = `${summary.accepted} labels ${summary.dryRun ? "were checked" : "are stored"}`;
+  const code = error instanceof CliError ? error.exitCode : exitCodes.failed;
+  const what = aborted ? "Interrupted." : reasonOf(error);
+  return new CliError(code, `${what}\n${done}. Go on with --from ${line}; sending lines again does no harm.`);
+}
+
+type Source = { readonly pieces: AsyncIterable<string>; readonly bytes?: number; read(): number };
+
+async function openFile(file: string, signal: AbortSignal): Promise<Source> {
+  if (file === stdinMark) {
+    process.stdin.setEncoding("utf8");
+    return { pieces: process.stdin as AsyncIterable<string>, read: () => 0 };
+  }
+  try {
+    const { size } = await stat(file);
+    const stream = createReadStream(file, { encoding: "utf8", signal });
+    await new Promise((opened, failed) => stream.once("open", opened).once("error", failed));
+    return { pieces: stream as AsyncIterable<string>, bytes: size, read: () => stream.bytesRead };
+  } catch (error) {
+    throw new CliError(exitCodes.failed, `${file}: ${reasonOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * `-w`: shows a result again and again until interrupted.
+ *
+ * W1. A terminal is written over; elsewhere a result is written only when it differs from the one before.
+ * W2. A failure ends the first look; later ones are told, and the next look may be better.
+ */
+import { reasonOf } from "@tributary/kernel";
+import { type Command, InvalidArgumentError } from "commander";
+import { type Context, contextOf, type Io } from "./context.ts";
+
+const EVERY_S = 2;
+const CLEAR = "\u001b[H\u001b[2J\u001b[3J";
+
+export const watchable = (command: Command): Command =>
+  command
+    .option("-w, --watch", "show it again and again until interrupted")
+    .option("--every <SECONDS>", "how often, with --watch", seconds, EVERY_S);
+
+export async function watched(
+  command: Command,
+  io: Io,
+  show: (context: Context) => Promise<void> | void,
+): Promise<void> {
+  const { watch, every = EVERY_S } = command.opts<{ watch?: boolean; every?: number }>();
+  if (!watch) return show(contextOf(command, io));
+  let before: string | undefined;
+  while (!io.signal.aborted) {
+    let text = "";
+    try {
+      await show(contextOf(command, { ...io, stdout: (piece) => (text += piece) }));
+    } catch (error) {
+      if (before === undefined) throw error; // W2
+      io.stderr(`tributary: ${reasonOf(error)}\n`);
+      text = before;
+    }
+    if (io.isOutputTerminal) io.stdout(CLEAR + text);
+    else if (text !== before) io.stdout(text); // W1
+    before = text;
+    await sleep(every * 1_000, io.signal);
+  }
+}
+
+const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((done) => {
+    const finish = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      done();
+    };
+    const timer = setTimeout(finish, ms);
+    signal.addEventListener("abort", finish, { once: true });
+  });
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0.2 && value <= 3_600)) throw new InvalidArgumentError("0.2 to 3600 seconds are possible.");
+  return value;
+}
