@@ -5,42 +5,23 @@
  * R1. No device is let in before the registry, the policies and the reported states are read to their ends.
  * R2. The end is orderly: no new messages, those in flight are stored and acknowledged, then the connections close.
  */
-import {
-  type Classifications,
-  type Codec,
-  mqttTopics,
-  type RoutingPolicy,
-  type Topic,
-  topics,
-  uplinkStreams,
-} from "@tributary/contracts";
-import type { InRecord, PartitionReader, RecordSink } from "@tributary/kafka";
-import { backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
+import { type Classifications, type Codec, mqttTopics, type Topic, topics } from "@tributary/contracts";
+import type { PartitionReader, RecordSink } from "@tributary/kafka";
+import { type Clock, type Random } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
 import type { BridgeConfig } from "./config.ts";
-import { deadLetterTopics } from "./dead-letter.ts";
 import { answersOfSentFrames, DownlinkState } from "./downlink.ts";
-import {
-  availabilityChanged,
-  downlinkDropped,
-  downlinkSent,
-  losesData,
-  recordUnusable,
-  stateRebuilt,
-  waitsForKafka,
-} from "./events.ts";
-import { type Following, follow } from "./follower.ts";
+import { availabilityChanged, downlinkDropped, downlinkSent, losesData, stateRebuilt } from "./events.ts";
+import { type Following, followTopic, type Handling } from "./follower.ts";
 import { Ingest } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
+import { awaitTopics } from "./kafka-topics.ts";
 import { PasswordChecker } from "./password.ts";
-import type { Route } from "./routes.ts";
+import type { Routes } from "./routes.ts";
 import type { Session } from "./session.ts";
 import { traceDownlink } from "./spans.ts";
-
-/** Sink and reader know whole topic names: a route's have no prefix of ours. */
-export type Routes = { readonly list: readonly Route[]; readonly sink: RecordSink; readonly reader: PartitionReader };
 
 export type BridgeOptions = {
   readonly config: BridgeConfig;
@@ -62,7 +43,6 @@ export class Bridge {
   readonly #broker: Broker;
   readonly #down: ReturnType<typeof mqttTopics>;
   readonly #stop = new AbortController();
-  readonly #policyBytes = new WeakMap<RoutingPolicy, Map<number, Buffer>>();
   #following: Following[] = [];
   #port: number | undefined;
 
@@ -107,7 +87,7 @@ export class Bridge {
     const { telemetry, clock, config } = this.#options;
     if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
     const startedAt = clock.monotonicMs();
-    await this.#awaitTopics();
+    await awaitTopics({ ...this.#options, startMsMax: config.limits.startMsMax, signal: this.#stop.signal });
     this.#following = await Promise.all([
       this.#follow(topics.registry, "start", (record, registration) => {
         const deviceId = record.key ?? "";
@@ -160,65 +140,8 @@ export class Bridge {
     done.abort();
   }
 
-  /** Waits until Kafka is there with every topic we need: a missing one would show as devices that wait for ever. */
-  async #awaitTopics(): Promise<void> {
-    const { clock, random, telemetry, config } = this.#options;
-    const givesUpAt = clock.monotonicMs() + config.limits.startMsMax;
-    for (let attempt = 0; ; attempt++) {
-      const problems = await this.#topicProblems();
-      if (problems.length === 0) return;
-      const reason = problems.join("; ");
-      if (clock.monotonicMs() >= givesUpAt) {
-        throw new Failure("topics-unusable", "ask-a-person", `Kafka or its topics cannot be used: ${reason}`);
-      }
-      telemetry.emit(waitsForKafka, { reason });
-      await clock.sleep(backoffMs({ minMs: 200, maxMs: 2_000 }, attempt, random), this.#stop.signal);
-    }
-  }
-
-  /** One line for each reason, naming the topics it holds for. */
-  async #topicProblems(): Promise<string[]> {
-    const followed = [topics.registry, topics.policies, topics.classifications].map(({ name }) => name);
-    const needed = [...Object.values(uplinkStreams).map(({ name }) => name), ...deadLetterTopics, ...followed];
-    const { reader, routes } = this.#options;
-    const all = [
-      ...needed.map((topic) => ({ topic, by: reader })),
-      ...(routes?.list.map(({ config: { topic } }) => ({ topic, by: routes.reader })) ?? []),
-    ];
-    const byReason = new Map<string, string[]>();
-    await Promise.all(
-      all.map(async ({ topic, by }) => {
-        const reason = await by.partitions(topic).then(
-          (partitions) => (partitions.length > 0 ? undefined : "no such topic"),
-          (error) => (/unknown topic/i.test(reasonOf(error)) ? "no such topic" : reasonOf(error)),
-        );
-        if (reason !== undefined) byReason.set(reason, [...(byReason.get(reason) ?? []), topic]);
-      }),
-    );
-    return [...byReason].map(([reason, names]) => `${reason} (${names.join(", ")})`);
-  }
-
-  #follow<T>(
-    topic: Topic<T>,
-    from: "start" | "now",
-    apply: (record: InRecord, value: T | undefined) => void,
-    wants: (record: InRecord) => boolean = () => true,
-  ): Promise<Following> {
-    const { telemetry } = this.#options;
-    return follow({
-      ...this.#options,
-      topic: topic.name,
-      from,
-      signal: this.#stop.signal,
-      onRecord: (record) => {
-        if (!wants(record)) return;
-        try {
-          apply(record, record.value === null ? undefined : topic.codec.decodeConfluent(record.value));
-        } catch (error) {
-          telemetry.emit(recordUnusable, { topic: topic.name, key: record.key ?? "", reason: reasonOf(error) });
-        }
-      },
-    });
+  #follow<T>(topic: Topic<T>, from: "start" | "now", ...rest: Handling<T>): Promise<Following> {
+    return followTopic({ ...this.#options, topic, from, signal: this.#stop.signal }, ...rest);
   }
 
   #sendChangedPolicy(session: Session): void {
@@ -232,20 +155,9 @@ export class Bridge {
     if (policy === undefined && session.policyVersion === undefined) return;
     session.policyVersion = policy?.policyVersion;
     // An empty retained message means: there is none any more.
-    const payload = policy === undefined ? Buffer.alloc(0) : this.#encodedPolicy(session.deviceId, policy);
+    const payload = policy === undefined ? Buffer.alloc(0) : this.#downlink.encodedPolicy(session.deviceId, policy);
     session.sendRetained(this.#down.policy(session.deviceId), payload);
     this.#sent(session, "policy", payload);
-  }
-
-  /** A fleet shares its policies, so each is written once. */
-  #encodedPolicy(deviceId: string, policy: RoutingPolicy): Buffer {
-    const { codec } = topics.policies;
-    const version = this.#downlink.versionFor(deviceId, codec);
-    const known = this.#policyBytes.get(policy) ?? new Map<number, Buffer>();
-    this.#policyBytes.set(policy, known);
-    const payload = known.get(version.id) ?? codec.encodeSingleObject(policy, version);
-    known.set(version.id, payload);
-    return payload;
   }
 
   #sendResults(session: Session, record: Classifications): void {

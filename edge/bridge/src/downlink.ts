@@ -6,7 +6,14 @@
  * D2. A payload is written in a schema the device announced, else in the oldest: a new service must reach the oldest
  *     agent in the field.
  */
-import type { Classifications, Codec, DeviceReported, RoutingPolicy, SchemaVersion } from "@tributary/contracts";
+import {
+  type Classifications,
+  type Codec,
+  type DeviceReported,
+  type RoutingPolicy,
+  type SchemaVersion,
+  topics,
+} from "@tributary/contracts";
 
 const SLOT = "perception";
 
@@ -17,6 +24,7 @@ export class DownlinkState {
   /** Model digest -> keys of its policies. */
   readonly #byModel = new Map<string, Set<string>>();
   readonly #reported = new Map<string, Reported>();
+  readonly #policyBytes = new WeakMap<RoutingPolicy, Map<number, Buffer>>();
 
   get policies(): number {
     return this.#policies.size;
@@ -58,9 +66,25 @@ export class DownlinkState {
     return newest;
   }
 
+  /** A fleet shares its policies, so each is written once. */
+  encodedPolicy(deviceId: string, policy: RoutingPolicy): Buffer {
+    const { codec } = topics.policies;
+    const version = this.versionFor(deviceId, codec);
+    const known = this.#policyBytes.get(policy) ?? new Map<number, Buffer>();
+    this.#policyBytes.set(policy, known);
+    const payload = known.get(version.id) ?? codec.encodeSingleObject(policy, version);
+    known.set(version.id, payload);
+    return payload;
+  }
+
+  /** What the device can read; empty for one that speaks JSON only, or has not said. */
+  acceptedBy(deviceId: string): readonly string[] {
+    return this.#reported.get(deviceId)?.acceptedSchemas ?? [];
+  }
+
   /** D2 */
   versionFor(deviceId: string, codec: Codec<unknown>): SchemaVersion {
-    const accepted = this.#reported.get(deviceId)?.acceptedSchemas ?? [];
+    const accepted = this.acceptedBy(deviceId);
     const newest = codec.versions.findLast((version) => accepted.includes(version.fingerprint));
     return newest ?? (codec.versions[0] as SchemaVersion);
   }

@@ -4,10 +4,11 @@
  * F1. `caughtUp` resolves once every record that existed at the start was handed over.
  * F2. A read that fails goes on behind the last record handed over; nothing is skipped or handed over twice.
  */
+import type { Topic } from "@tributary/contracts";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
 import { type Backoff, backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import { readFailed } from "./events.ts";
+import { readFailed, recordUnusable } from "./events.ts";
 
 export type FollowOptions = {
   readonly reader: PartitionReader;
@@ -31,6 +32,29 @@ export async function follow(options: FollowOptions): Promise<Following> {
     caughtUp: Promise.all(followed.map((f) => f.caughtUp)).then(() => {}),
     ended: Promise.all(followed.map((f) => f.ended)).then(() => {}),
   };
+}
+
+type Apply<T> = (record: InRecord, value: T | undefined) => void;
+export type Handling<T> = [apply: Apply<T>, wants?: (record: InRecord) => boolean];
+
+/** Decoded; a tombstone is undefined, and a record that cannot be used is named, counted and skipped. */
+export function followTopic<T>(
+  options: Omit<FollowOptions, "topic" | "onRecord"> & { readonly topic: Topic<T> },
+  ...[apply, wants = () => true]: Handling<T>
+): Promise<Following> {
+  const { topic, telemetry } = options;
+  return follow({
+    ...options,
+    topic: topic.name,
+    onRecord: (record) => {
+      if (!wants(record)) return;
+      try {
+        apply(record, record.value === null ? undefined : topic.codec.decodeConfluent(record.value));
+      } catch (error) {
+        telemetry.emit(recordUnusable, { topic: topic.name, key: record.key ?? "", reason: reasonOf(error) });
+      }
+    },
+  });
 }
 
 function followPartition(options: FollowOptions, partition: number): Following {

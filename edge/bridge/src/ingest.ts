@@ -15,9 +15,17 @@ import { deadLetterOf } from "./dead-letter.ts";
 import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
 import type { RecordIdentity } from "./identity.ts";
 import { type Route, routedRecord } from "./routes.ts";
-import type { Session } from "./session.ts";
 import { traceUplink } from "./spans.ts";
 import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verdict } from "./uplink.ts";
+
+/** One device's way to us: what ends when Kafka does not take its record. */
+export type Sender = {
+  readonly deviceId: string;
+  readonly isClosed: boolean;
+  /** Registers a message; what it returns acknowledges it, in its turn. */
+  begin(acknowledge: () => void): () => void;
+  close(): void;
+};
 
 export type IngestOptions = {
   readonly sink: RecordSink;
@@ -30,6 +38,8 @@ export type IngestOptions = {
   readonly mqttPrefix: string;
   /** Breaks I1 on purpose (testOnly). */
   readonly pubackBeforeKafka: boolean;
+  /** Kafka has the message, as a record or as a dead letter. */
+  readonly onStored?: (uplink: Uplink) => void;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
 };
 
@@ -52,7 +62,7 @@ export class Ingest {
   }
 
   /** `acknowledge` is called at most once, and never after the session closed; `release` exactly once. */
-  take(session: Session, uplink: Uplink, acknowledge: () => void, release: () => void): void {
+  take(session: Sender, uplink: Uplink, acknowledge: () => void, release: () => void): void {
     if (session.isClosed) {
       release(); // I2
       return;
@@ -72,7 +82,11 @@ export class Ingest {
     const stream = verdict.kind === "route" ? "route" : verdict.stream;
     const stored = this.#end(verdict, uplink, receivedAt);
     stored
-      .then(settle, (error) => this.#fail(session, stream, error))
+      .then(() => {
+        settle();
+        this.#options.onStored?.(uplink);
+      })
+      .catch((error) => this.#fail(session, stream, error))
       .finally(() => {
         release();
         this.#inFlight--;
@@ -142,7 +156,7 @@ export class Ingest {
     });
   }
 
-  #fail(session: Session, stream: string, error: unknown): void {
+  #fail(session: Sender, stream: string, error: unknown): void {
     const code = error instanceof Failure ? error.code : "unexpected";
     const { telemetry, pubackBeforeKafka } = this.#options;
     telemetry.emit(storeFailed, { deviceId: session.deviceId, stream, code, reason: reasonOf(error) });

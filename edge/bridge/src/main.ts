@@ -12,9 +12,9 @@ import {
 import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { runService, type ServiceContext } from "@tributary/service-kit";
-import { Bridge, type Routes } from "./bridge.ts";
+import { Bridge } from "./bridge.ts";
 import { type BridgeConfig, bridgeConfigSchema } from "./config.ts";
-import { openRoute } from "./routes.ts";
+import { openRoute, type Routes } from "./routes.ts";
 
 const CONTEXT = Symbol("ServiceContext");
 type Context = ServiceContext<BridgeConfig>;

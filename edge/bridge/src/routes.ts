@@ -19,7 +19,7 @@ import {
   openConfluent,
   openSingleObject,
 } from "@tributary/contracts";
-import { type OutRecord, tributaryTopics } from "@tributary/kafka";
+import { type OutRecord, type PartitionReader, type RecordSink, tributaryTopics } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
 import { z } from "zod";
 import { JsonFault, parseJson } from "./json-record.ts";
@@ -84,6 +84,9 @@ export type Route = {
 export function openRoute(config: RouteConfig, readSchema: (file: string) => string): Route {
   return { config, levels: levelsOf(config.filter), check: checkOf(config, readSchema) };
 }
+
+/** Sink and reader know whole topic names: a route's have no prefix of ours. */
+export type Routes = { readonly list: readonly Route[]; readonly sink: RecordSink; readonly reader: PartitionReader };
 
 /** The way of a topic: none, another device's, or a route. X2, X3 */
 export function routeOf(
