@@ -1,6 +1,7 @@
 /** The command tree. */
 import { Command, Option } from "commander";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
+import { dlqCommand } from "./commands/dlq.ts";
 import { routerCommand } from "./commands/explain.ts";
 import { framesCommand } from "./commands/frames.ts";
 import { labelsCommand } from "./commands/labels.ts";
@@ -50,7 +51,8 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(framesCommand(io))
     .addCommand(labelsCommand(io))
     .addCommand(routerCommand(io))
-    .addCommand(topicsCommand(io));
+    .addCommand(topicsCommand(io))
+    .addCommand(dlqCommand(io));
   const models = program.command("models").description("make model packages");
   // It brings the model runtime along, which nobody else should wait for.
   if (argv.includes("models") && !argv.includes("get") && !argv.includes("describe"))
