@@ -1,5 +1,11 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
-import { fleetBudgetDefaults } from "@tributary/routing";
+import {
+  type Experiment,
+  fleetBudgetDefaults,
+  noExperiment,
+  type RelearnSettings,
+  relearnDefaults,
+} from "@tributary/routing";
 import {
   cloudHealthDefaults,
   type FleetSettings,
@@ -11,14 +17,12 @@ import { z } from "zod";
 
 const share = z.number().min(0).max(1);
 const positive = z.number().int().positive();
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
 export const configSchema = z.strictObject({
   ...sharedBlocks,
   /** Cloud target that shall answer. */
-  target: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected a target name")
-    .default("default"),
+  target: z.string().regex(NAME, "expected a target name").default("default"),
   /** Folders of edge packages whose first policy is published where none is. */
   packages: z.array(z.string().min(1)).max(100).default([]),
   budget: z
@@ -47,6 +51,39 @@ export const configSchema = z.strictObject({
       probeEveryMs: positive.default(cloudHealthDefaults.probeEveryMs),
     })
     .prefault({}),
+  /** A/B arms. Requests carry the arm, and the cloud-classifier's targets may map it to another backend. While there is an
+   * experiment, policies are frozen: labels are counted, nothing is relearned. */
+  experiment: z
+    .strictObject({
+      /** What is assigned: whole devices, or frame by frame. */
+      unit: z.enum(["device", "frame"]).default("device"),
+      /** A new salt draws the arms anew. */
+      salt: z.string().min(1).max(256),
+      arms: z
+        .array(
+          z.strictObject({ name: z.string().regex(NAME, "expected an arm's name"), weight: z.number().positive() }),
+        )
+        .min(2)
+        .max(16),
+    })
+    .optional(),
+  /** Thresholds relearned from ground-truth.v1. The router that holds partition 0 does it, for the whole fleet. */
+  learning: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      everyMs: positive.min(100).max(86_400_000).default(30_000),
+      /** Labels and frames older than this are not learned from. Frames that Kafka no longer holds cannot be, either. */
+      windowDays: z.number().positive().max(365).default(7),
+      /** Loss rate that is aimed at: frames where the system is wrong and the cloud right. */
+      lossRateMax: z.number().positive().max(0.5).default(relearnDefaults.epsilon),
+      /** Probability with which the promise may be broken. */
+      doubt: z.number().min(1e-6).max(0.5).default(relearnDefaults.delta),
+      /** Labelled frames of the random sample below which nothing is judged. */
+      labelsMin: positive.default(relearnDefaults.labelsMin),
+      /** A threshold that changes the share of frames sent by less is not published. */
+      shareStepMin: share.default(relearnDefaults.shareStepMin),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       framesPerDeviceMax: positive.min(16).max(4_096).default(settlementLimits.framesMax),
@@ -67,6 +104,8 @@ export type RouterConfig = z.output<typeof configSchema>;
 export function checkConfig(config: RouterConfig): void {
   const { lateFrameMsMax, deadlineMsMax, answersUnsavedMax, framesPerDeviceMax } = config.limits;
   const problems: string[] = [];
+  const arms = config.experiment?.arms.map(({ name }) => name) ?? [];
+  if (new Set(arms).size < arms.length) problems.push("experiment.arms: two arms have one name");
   if (deadlineMsMax > 2 * lateFrameMsMax) problems.push("limits.deadlineMsMax: at most 2 x limits.lateFrameMsMax");
   if (answersUnsavedMax > framesPerDeviceMax) {
     problems.push("limits.answersUnsavedMax: at most limits.framesPerDeviceMax, or a restart forgets answers");
@@ -74,7 +113,18 @@ export function checkConfig(config: RouterConfig): void {
   if (problems.length > 0) throw new ConfigError("configuration", problems);
 }
 
-export const fleetSettingsOf = ({ budget, cloud }: RouterConfig): FleetSettings => ({
+export const experimentOf = ({ experiment }: RouterConfig): Experiment => experiment ?? noExperiment;
+
+export const relearnSettingsOf = ({ learning }: RouterConfig): RelearnSettings => ({
+  ...relearnDefaults,
+  epsilon: learning.lossRateMax,
+  delta: learning.doubt,
+  labelsMin: learning.labelsMin,
+  shareStepMin: learning.shareStepMin,
+});
+
+export const fleetSettingsOf = ({ budget, cloud, experiment }: RouterConfig): FleetSettings => ({
+  arms: experiment?.arms ?? noExperiment.arms,
   budget: {
     share: budget.fleetShareMax,
     burstMs: budget.burstMs,

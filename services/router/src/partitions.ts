@@ -53,16 +53,22 @@ export class Partitions implements PartitionEvents {
       "Devices remembered",
       sum((worker) => worker.devices),
     );
-    gauge("price", "Lambda, the price of a cloud call", () => fleet.lambda);
+    const byArm = (name: string, help: string, read: (arm: string) => number) =>
+      telemetry.gauge({ name: `tributary_router_${name}`, help, labels: ["arm"] }, () =>
+        fleet.arms.map((arm) => ({ labels: { arm }, value: read(arm) })),
+      );
+    byArm("price", "Lambda, the price of a cloud call", (arm) => fleet.lambda(arm));
     gauge("calls_open", "Cloud calls under way", () => fleet.callsOpen);
-    gauge("cloud_healthy", "1 while the cloud target is worth asking", () => Number(fleet.cloudHealthy));
+    byArm("cloud_healthy", "1 while the cloud target is worth asking", (arm) => Number(fleet.cloudHealthy(arm)));
     telemetry.gauge(
-      { name: "tributary_router_cloud_latency_seconds", help: "Live cloud latency", labels: ["percentile"] },
+      { name: "tributary_router_cloud_latency_seconds", help: "Live cloud latency", labels: ["percentile", "arm"] },
       () =>
-        [0.5, 0.99].map((quantile) => ({
-          labels: { percentile: `p${quantile * 100}` },
-          value: (fleet.latencyMs(quantile, clock.now()) ?? Number.NaN) / 1_000,
-        })),
+        fleet.arms.flatMap((arm) =>
+          [0.5, 0.99].map((quantile) => ({
+            labels: { percentile: `p${quantile * 100}`, arm },
+            value: (fleet.latencyMs(quantile, clock.now(), arm) ?? Number.NaN) / 1_000,
+          })),
+        ),
     );
   }
 
@@ -79,6 +85,10 @@ export class Partitions implements PartitionEvents {
   /** True once partitions are held and rebuilt. */
   get isReady(): boolean {
     return this.#workers.size > 0 && [...this.#workers.values()].every((worker) => worker.isReady);
+  }
+
+  holds(partition: number): boolean {
+    return this.#workers.get(partition)?.isReady === true;
   }
 
   worker(partition: number): PartitionWorker {

@@ -58,7 +58,7 @@ async function keysOfPolicies(reader: PartitionReader): Promise<ReadonlySet<stri
   return keys;
 }
 
-function policyRecord(policy: RoutingPolicy): OutRecord {
+export function policyRecord(policy: RoutingPolicy): OutRecord {
   const key = policyKey(policy.modelDigest, policy.cloudTarget);
   const id = `${key}:${policy.policyVersion}`;
   return {

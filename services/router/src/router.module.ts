@@ -8,7 +8,9 @@ import {
 import { DeadLetters, KafkajsSink, KafkajsSource, KafkaReader } from "@tributary/kafka";
 import { KafkaBatches, type ServiceContext } from "@tributary/service-kit";
 import { Fleet, SettlementPartition } from "@tributary/settlement";
-import { fleetSettingsOf, type RouterConfig, settlementLimitsOf } from "./config.ts";
+import { armsOf } from "./arms.ts";
+import { experimentOf, fleetSettingsOf, type RouterConfig, relearnSettingsOf, settlementLimitsOf } from "./config.ts";
+import { Learner } from "./learning/learner.ts";
 import { Partitions } from "./partitions.ts";
 import { publishFirstPolicies } from "./policies.ts";
 import { ANSWERS_UNSAVED_MAX, GROUP, RouterController } from "./router.controller.ts";
@@ -21,6 +23,7 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
   readonly #context: ServiceContext<RouterConfig>;
   readonly #sink: KafkajsSink;
   readonly #reader: KafkaReader;
+  readonly #learner: Learner | undefined;
   #published = false;
 
   constructor(context: ServiceContext<RouterConfig>) {
@@ -31,15 +34,30 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
     this.#reader = new KafkaReader(kafka);
     const fleet = new Fleet(fleetSettingsOf(config));
     const limits = settlementLimitsOf(config);
+    const armOf = armsOf(experimentOf(config));
     this.partitions = new Partitions({
       fleet,
-      empty: () => new SettlementPartition({ fleet, target: config.target, limits }),
+      empty: () => new SettlementPartition({ fleet, target: config.target, limits, armOf }),
       reader: this.#reader,
       sink: this.#sink,
       clock,
       telemetry,
       deviceIdleMsMax: config.limits.deviceIdleDaysMax * DAY_MS,
     });
+    this.#learner = config.learning.enabled
+      ? new Learner({
+          reader: this.#reader,
+          sink: this.#sink,
+          clock,
+          telemetry,
+          target: config.target,
+          settings: relearnSettingsOf(config),
+          everyMs: config.learning.everyMs,
+          windowMs: config.learning.windowDays * DAY_MS,
+          isFrozen: config.experiment !== undefined,
+          isLeader: () => this.partitions.holds(0),
+        })
+      : undefined;
     health.add("policies", () => this.#published || "first policies are not published yet");
     health.add("partitions", () => this.partitions.isReady || "no partition is assigned and rebuilt yet");
   }
@@ -66,9 +84,11 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
     await publishFirstPolicies({ packages, target, reader: this.#reader, sink: this.#sink, clock, telemetry });
     this.#published = true;
     this.partitions.start();
+    this.#learner?.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
+    await this.#learner?.stop();
     await this.partitions.stop();
     await this.#sink.close();
     await this.#reader.close();

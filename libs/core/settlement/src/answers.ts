@@ -12,21 +12,21 @@ import type {
 import type { Instant } from "@tributary/kernel";
 
 /** The edge answer that stands unless something better comes. `settledBy`, `latencyMs` are filled in when it does. */
-export const answerOfFrame = (frame: EdgeFrame, target: string | null): FinalAnswer => ({
+export const answerOfFrame = (frame: EdgeFrame, arm: string): FinalAnswer => ({
   ...common(frame),
-  cloudTarget: target,
+  cloudTarget: null,
   modelDigest: frame.modelDigest,
   policyVersion: frame.policyVersion,
-  arm: frame.arm,
+  arm,
   traceparent: frame.traceparent,
 });
 
-export const answerOfPrediction = (batch: EdgePredictions, prediction: EdgePrediction): FinalAnswer => ({
+export const answerOfPrediction = (batch: EdgePredictions, prediction: EdgePrediction, arm: string): FinalAnswer => ({
   ...common(prediction),
   cloudTarget: null,
   modelDigest: batch.modelDigest,
   policyVersion: batch.policyVersion,
-  arm: batch.arm,
+  arm,
   traceparent: batch.traceparent,
 });
 
@@ -95,7 +95,7 @@ export const finished = (
 
 export const requestOf = (
   frame: EdgeFrame,
-  target: string,
+  asked: { readonly target: string; readonly arm: string },
   when: { readonly deadlineAt: Instant; readonly now: Instant },
 ): CloudRequest => ({
   deviceId: frame.deviceId,
@@ -104,8 +104,8 @@ export const requestOf = (
   frameSeq: frame.frameSeq,
   reason: frame.reason,
   sampleDrawn: frame.sampleDrawn,
-  target,
-  arm: frame.arm,
+  target: asked.target,
+  arm: asked.arm,
   deadlineAt: Math.round(when.deadlineAt),
   requestedAt: when.now,
   jpeg: frame.jpeg,

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { Fleet } from "./fleet.ts";
+import { Fleet, fleetDefaults } from "./fleet.ts";
 import { FrameRate } from "./frame-rate.ts";
+
+const asking = { arm: "default", reason: "AMBIGUOUS", score: 0.3, sampleDrawn: false, remainingMs: 1_900 } as const;
 
 /** Devices at 10 frames/s whose kept frames are told in batches, whose sent ones come at once. */
 function fleetOf(options: { share: number; devices: number; batchMs: number; seconds: number; seed: number }) {
@@ -16,7 +18,7 @@ function fleetOf(options: { share: number; devices: number; batchMs: number; sec
       frames++;
       if (random() < options.share) {
         const score = 0.09 + random() * 0.4;
-        const decision = fleet.decide({ reason: "AMBIGUOUS", score, sampleDrawn: false, remainingMs: 1_900 }, t);
+        const decision = fleet.decide({ ...asking, score }, t);
         if (decision.send === null) refused++;
         else sent++;
       } else device.kept++;
@@ -46,6 +48,44 @@ describe("the fleet's budget", () => {
       expect(sentShare).toBeGreaterThan(0.28);
       expect(sentShare).toBeLessThan(0.3 * (1 + 60 / 300) + 0.001);
     }
+  });
+});
+
+describe("arms", () => {
+  const arms = [
+    { name: "control", weight: 3 },
+    { name: "candidate", weight: 1 },
+  ];
+
+  test("F4: each spends its part of the budget, in proportion to the weights, whatever the other wants", () => {
+    const random = seededRandom(3);
+    const fleet = new Fleet({ ...fleetDefaults, arms });
+    const sent = { control: 0, candidate: 0 };
+    const frames = 20_000;
+    for (let t = 0; t < frames; t++) {
+      const arm = random() < 0.25 ? "candidate" : "control";
+      if (arm === "control" && t > frames / 2)
+        fleet.kept(t * 100); // it wants nothing any more
+      else if (fleet.decide({ ...asking, arm, score: random() }, t * 100).send !== null) sent[arm]++;
+    }
+    expect(sent.candidate / frames).toBeGreaterThan(0.3 * 0.25 * 0.95);
+    expect(sent.candidate / frames).toBeLessThan(0.3 * 0.25 * 1.06);
+    expect(sent.control / (frames / 2)).toBeGreaterThan(0.3 * 0.75 * 0.95);
+    expect(sent.control / (frames / 2)).toBeLessThan(0.3 * 0.75 * 1.1);
+  });
+
+  test("F4: one arm's dead backend is its own", () => {
+    const fleet = new Fleet({ ...fleetDefaults, arms });
+    for (let i = 0; i < 20; i++) {
+      fleet.called(`call-${i}`, "candidate", i);
+      fleet.returned(`call-${i}`, { arm: "candidate", outcome: "FAILED" }, i + 1);
+    }
+    expect([fleet.cloudHealthy("control"), fleet.cloudHealthy("candidate")]).toEqual([true, false]);
+    expect(fleet.decide({ ...asking, arm: "control" }, 30).send).toBe("normal");
+    expect(fleet.decide({ ...asking, arm: "candidate" }, 30)).toMatchObject({
+      send: null,
+      settledBy: "CLOUD_UNHEALTHY",
+    });
   });
 });
 

@@ -8,20 +8,21 @@
  *     they would refuse the very calls that find out.
  * F3. Every frame of the fleet is seen once by the budget: kept ones by `kept`, sent ones by `decide`.
  *     They come in batches, so the bucket gets the time from `FrameRate`, and stays as full as it was when that changes.
+ * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no
+ *     arm spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames
+ *     of an arm that is not configured are the first one's.
  */
 import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
 import {
-  bucketDepth,
-  decideInRouter,
-  type FleetBudget,
+  type Arm,
   type FleetBudgetSettings,
   fleetBudgetDefaults,
-  fleetBudgetInit,
-  fleetBudgetKept,
-  LatencySketch,
+  noExperiment,
   type RouterDecision,
+  sharesOf,
 } from "@tributary/routing";
-import { CloudHealth, type CloudHealthSettings, cloudHealthDefaults } from "./cloud-health.ts";
+import { ArmAtWork } from "./arm-at-work.ts";
+import { type CloudHealthSettings, cloudHealthDefaults } from "./cloud-health.ts";
 import { FrameRate } from "./frame-rate.ts";
 
 export type FleetSettings = {
@@ -30,6 +31,7 @@ export type FleetSettings = {
   readonly latencyHalfLifeMs: number;
   readonly lostAfterMs: number;
   readonly callsMax: number;
+  readonly arms: readonly Arm[];
 };
 
 export const fleetDefaults: FleetSettings = {
@@ -38,90 +40,94 @@ export const fleetDefaults: FleetSettings = {
   latencyHalfLifeMs: 10_000,
   lostAfterMs: 5_000,
   callsMax: 100_000,
+  arms: noExperiment.arms,
 };
 
 export type Asking = {
+  readonly arm: string;
   readonly reason: EscalationReason;
   readonly score: number;
   readonly sampleDrawn: boolean;
   readonly remainingMs: number;
 };
 
+type Call = { readonly at: number; readonly arm: ArmAtWork };
+
 export class Fleet {
   readonly #settings: FleetSettings;
-  #latency: LatencySketch;
-  readonly #health: CloudHealth;
-  /** When each open call was made, oldest first. */
-  readonly #calls = new Map<string, number>();
+  readonly #arms: ReadonlyMap<string, ArmAtWork>;
+  readonly #first: ArmAtWork;
+  /** Open calls, oldest first. */
+  readonly #calls = new Map<string, Call>();
   readonly #rate = new FrameRate();
-  #budget: FleetBudget;
 
   constructor(settings: FleetSettings = fleetDefaults) {
     this.#settings = settings;
-    this.#latency = this.#noLatencies();
-    this.#health = new CloudHealth(settings.health);
-    this.#budget = fleetBudgetInit(settings.budget);
+    const arms = sharesOf(settings.arms).map(({ name, share }) => {
+      const budget = { ...settings.budget, share: settings.budget.share * share }; // F4
+      return [name, new ArmAtWork({ ...settings, budget })] as const;
+    });
+    this.#arms = new Map(arms);
+    this.#first = arms[0]?.[1] ?? new ArmAtWork(settings);
   }
 
-  get lambda(): number {
-    return this.#budget.lambda;
+  get arms(): readonly string[] {
+    return [...this.#arms.keys()];
+  }
+
+  lambda(arm?: string): number {
+    return this.#arm(arm).lambda;
   }
 
   get callsOpen(): number {
     return this.#calls.size;
   }
 
-  get cloudHealthy(): boolean {
-    return !this.#health.open;
+  cloudHealthy(arm?: string): boolean {
+    return this.#arm(arm).healthy;
   }
 
-  latencyMs(quantile: number, now: number): number | null {
-    return this.#latency.quantile(quantile, now);
+  latencyMs(quantile: number, now: number, arm?: string): number | null {
+    return this.#arm(arm).latencyMs(quantile, now);
   }
 
   decide(frame: Asking, now: number): RouterDecision {
     const frameTimeMs = this.#frameTime(now);
-    const decision = decideInRouter({
-      ...frame,
-      weight: 1, // weighs priced frames only, and PRIORITY is not priced
-      targetHealthy: this.#health.admit(now),
-      reach: this.#latency.within(frame.remainingMs, now),
-      budget: this.#budget,
-      settings: this.#settings.budget,
-      nowMs: frameTimeMs,
-    });
-    this.#budget = decision.budget; // F3
-    return decision;
+    const mine = this.#arm(frame.arm);
+    for (const arm of this.#arms.values()) if (arm !== mine) arm.kept(frameTimeMs); // F4
+    return mine.decide(frame, now, frameTimeMs); // F3
   }
 
   kept(now: number): void {
-    this.#budget = fleetBudgetKept(this.#budget, this.#frameTime(now), this.#settings.budget); // F3
+    const frameTimeMs = this.#frameTime(now);
+    for (const arm of this.#arms.values()) arm.kept(frameTimeMs); // F3, F4
   }
 
-  called(call: string, now: number): void {
+  called(call: string, arm: string, now: number): void {
     this.#calls.delete(call);
-    this.#calls.set(call, now);
+    this.#calls.set(call, { at: now, arm: this.#arm(arm) });
     if (this.#calls.size > this.#settings.callsMax) this.#calls.delete(this.#calls.keys().next().value as string); // F1
   }
 
   /** Learns from any result, whether or not a frame still waits for it. Returns the latency when the call was ours. */
-  returned(call: string, outcome: CloudOutcome, now: number): number | null {
-    const calledAt = this.#calls.get(call);
+  returned(call: string, result: { readonly arm: string; readonly outcome: CloudOutcome }, now: number): number | null {
+    const made = this.#calls.get(call);
     this.#calls.delete(call);
-    const latencyMs = calledAt === undefined ? null : Math.max(0, now - calledAt);
-    switch (outcome) {
+    const arm = made?.arm ?? this.#arm(result.arm);
+    const latencyMs = made === undefined ? null : Math.max(0, now - made.at);
+    switch (result.outcome) {
       case "ANSWERED":
       case "REFUSED": // the frame's fault, not the target's
-        this.#learn(() => this.#health.answered(now));
-        if (latencyMs !== null) this.#latency.record(latencyMs, now);
+        arm.answered(now);
+        if (latencyMs !== null) arm.took(latencyMs, now);
         break;
       case "EXPIRED":
-        if (latencyMs !== null) this.#latency.record(latencyMs, now); // at least so late
+        if (latencyMs !== null) arm.took(latencyMs, now); // at least so late
         break;
       case "FAILED":
       case "OVERLOADED":
       case "UNKNOWN":
-        this.#learn(() => this.#health.failed(now));
+        arm.failed(now);
         break;
     }
     return latencyMs;
@@ -130,35 +136,24 @@ export class Fleet {
   /** Gives up calls that never came back. Returns how many. */
   tick(now: number): number {
     let lost = 0;
-    for (const [call, calledAt] of this.#calls) {
-      if (calledAt + this.#settings.lostAfterMs > now) break;
+    for (const [call, { at, arm }] of this.#calls) {
+      if (at + this.#settings.lostAfterMs > now) break;
       this.#calls.delete(call);
       lost++;
-      if (this.#health.open) continue;
-      this.#latency.record(Number.POSITIVE_INFINITY, now);
-      this.#learn(() => this.#health.failed(now));
+      if (!arm.healthy) continue;
+      arm.took(Number.POSITIVE_INFINITY, now);
+      arm.failed(now);
     }
     return lost;
   }
 
+  #arm(name: string | undefined): ArmAtWork {
+    return (name === undefined ? undefined : this.#arms.get(name)) ?? this.#first;
+  }
+
   #frameTime(now: number): number {
-    const { settings, bucket } = { settings: this.#settings.budget, bucket: this.#budget.bucket };
     const { timeMs, intervalMs } = this.#rate.next(now);
-    if (intervalMs !== bucket.intervalMs) {
-      const resized = { ...bucket, intervalMs };
-      const tokens = (bucket.tokens * bucketDepth(resized, settings)) / bucketDepth(bucket, settings);
-      this.#budget = { ...this.#budget, bucket: { ...resized, tokens } };
-    }
+    for (const arm of this.#arms.values()) arm.resize(intervalMs); // F3
     return timeMs;
-  }
-
-  #learn(observe: () => void): void {
-    const before = this.#health.open;
-    observe();
-    if (this.#health.open !== before) this.#latency = this.#noLatencies(); // F2
-  }
-
-  #noLatencies(): LatencySketch {
-    return new LatencySketch({ halfLifeMs: this.#settings.latencyHalfLifeMs });
   }
 }

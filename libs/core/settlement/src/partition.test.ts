@@ -178,7 +178,7 @@ describe("refusals", () => {
 
   test("an unhealthy target gets nothing but probes, and is found again", () => {
     const fleet = new Fleet();
-    for (let i = 0; i < 10; i++) fleet.returned(`x${i}`, "FAILED", T0);
+    for (let i = 0; i < 10; i++) fleet.returned(`x${i}`, { arm: "default", outcome: "FAILED" }, T0);
     const refused = run([frameAt(T0)], { fleet });
     expect(refused.told).toEqual(["1:EDGE/CLOUD_UNHEALTHY/cat"]);
     const probed = run([frameAt(T0 + 600), resultAt(T0 + 700), frameAt(T0 + 710, { seq: 2n, frameSeq: 2n })], {
@@ -190,9 +190,9 @@ describe("refusals", () => {
 
   test("calls that never come back make it unhealthy, and once it is back old latencies refuse nothing", () => {
     const fleet = new Fleet();
-    for (let i = 0; i < 50; i++) fleet.called(`x${i}`, T0);
+    for (let i = 0; i < 50; i++) fleet.called(`x${i}`, "default", T0);
     expect(fleet.tick(T0 + fleetDefaults.lostAfterMs)).toBe(50);
-    expect(fleet.cloudHealthy).toBe(false);
+    expect(fleet.cloudHealthy()).toBe(false);
     const at = T0 + 10_000;
     const { told } = run(
       [
@@ -209,8 +209,8 @@ describe("refusals", () => {
   test("a deadline that the live latencies cannot meet", () => {
     const fleet = new Fleet();
     for (let i = 0; i < 100; i++) {
-      fleet.called(`x${i}`, T0);
-      fleet.returned(`x${i}`, "ANSWERED", T0 + 1_500);
+      fleet.called(`x${i}`, "default", T0);
+      fleet.returned(`x${i}`, { arm: "default", outcome: "ANSWERED" }, T0 + 1_500);
     }
     const at = T0 + 1_500;
     expect(run([frameAt(at)], { fleet }).effects.requests).toHaveLength(1);

@@ -54,7 +54,12 @@ export type PartitionOptions = {
   /** Cloud target asked. */
   readonly target: string;
   readonly limits?: SettlementLimits;
+  /** Arm of a frame, by its identity and the arm that its device reports; the device's own unless told otherwise. Always
+   * the same for a frame, as its two records both ask. */
+  readonly armOf?: ArmOf;
 };
+
+export type ArmOf = (frame: FrameName & { readonly deviceId: string }, reported: string) => string;
 
 type Seen = { readonly deadlineMs: number; readonly ageMs: number };
 
@@ -62,6 +67,7 @@ export class SettlementPartition {
   readonly #fleet: Fleet;
   readonly #target: string;
   readonly #limits: SettlementLimits;
+  readonly #armOf: ArmOf;
   readonly #devices = new Map<string, DeviceState>();
   readonly #alarms = new Alarms();
   #unsettled = 0;
@@ -70,6 +76,7 @@ export class SettlementPartition {
     this.#fleet = options.fleet;
     this.#target = options.target;
     this.#limits = options.limits ?? settlementLimits;
+    this.#armOf = options.armOf ?? ((_frame, reported) => reported);
   }
 
   get devices(): number {
@@ -90,12 +97,13 @@ export class SettlementPartition {
       const name = { bootId: batch.bootId, cameraId: prediction.cameraId, frameSeq: prediction.frameSeq };
       const key = frameKeyOf(name);
       const { capturedAt, deadlineAt } = this.#times(prediction, receivedAt, now);
+      const arm = this.#armOf({ ...name, deviceId: batch.deviceId }, batch.arm);
       const open = device.frames.get(key);
       if (prediction.escalation !== "QUEUED") {
         this.#fleet.kept(now);
         if (open === undefined) {
           const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT"; // S1
-          answers.push(finished(answerOfPrediction(batch, prediction), cause, capturedAt, now));
+          answers.push(finished(answerOfPrediction(batch, prediction, arm), cause, capturedAt, now));
         } else if (open.settled) {
           device.frames.delete(key); // S6: answered before a restart
           known++;
@@ -105,7 +113,7 @@ export class SettlementPartition {
         continue;
       }
       if (open === undefined) {
-        const answer = answerOfPrediction(batch, prediction);
+        const answer = answerOfPrediction(batch, prediction, arm);
         this.#open(
           device,
           { ...name, ...NEW, predictionSeen: true, deadlineAt, capturedAtEstimate: capturedAt, answer },
@@ -137,7 +145,7 @@ export class SettlementPartition {
     if (forgotten) {
       effects.notes.push({ kind: "leftToPrediction", deviceId: frame.deviceId }); // S4
     } else if (open === undefined) {
-      const answer = answerOfFrame(frame, null);
+      const answer = answerOfFrame(frame, this.#armOf(frame, frame.arm));
       const half = { ...NEW, frameSeen: true, predictionSeen: alone };
       open = { ...pick(frame), ...half, deadlineAt, capturedAtEstimate: capturedAt, answer };
       this.#open(device, open, now, effects);
@@ -152,7 +160,7 @@ export class SettlementPartition {
 
   result(result: CloudResult, writtenAt: Instant, now: Instant, effects: Effects): void {
     const key = frameKeyOf(result);
-    const latencyMs = this.#fleet.returned(`${result.deviceId}:${key}`, result.outcome, now);
+    const latencyMs = this.#fleet.returned(`${result.deviceId}:${key}`, result, now);
     if (latencyMs !== null) effects.notes.push({ kind: "cloudLatency", latencyMs, outcome: result.outcome });
     const device = this.#devices.get(result.deviceId);
     const open = device?.frames.get(key);
@@ -308,15 +316,19 @@ export class SettlementPartition {
     const settled = open === undefined || open.settled;
     if (settled && !frame.sampleDrawn) return;
     const { reason, score, sampleDrawn } = frame;
-    const decision = this.#fleet.decide({ reason, score, sampleDrawn, remainingMs: deadlineAt - now }, now);
+    const arm = this.#armOf(frame, frame.arm);
+    const decision = this.#fleet.decide({ arm, reason, score, sampleDrawn, remainingMs: deadlineAt - now }, now);
     if (open !== undefined && open.answer !== null) open.answer = { ...open.answer, admission: decision.facts };
     if (decision.settledBy !== null && !settled) {
       effects.notes.push({ kind: "refused", why: decision.settledBy, deviceId: device.deviceId });
       this.#settle(device, key, open, decision.settledBy, now, effects);
     }
     if (decision.send === null) return;
-    effects.requests.push({ lane: decision.send, request: requestOf(frame, this.#target, { deadlineAt, now }) });
-    this.#fleet.called(`${device.deviceId}:${key}`, now);
+    effects.requests.push({
+      lane: decision.send,
+      request: requestOf(frame, { target: this.#target, arm }, { deadlineAt, now }),
+    });
+    this.#fleet.called(`${device.deviceId}:${key}`, arm, now);
     if (settled || decision.settledBy !== null) return;
     open.target = this.#target;
     if (open.answer !== null) open.answer = { ...open.answer, cloudTarget: this.#target };

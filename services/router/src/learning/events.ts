@@ -1,0 +1,87 @@
+import { defineEvent } from "@tributary/telemetry";
+
+export const labelJudged = defineEvent<{ frameId: string; label: string; fate: string }>({
+  name: "label_judged",
+  level: "debug",
+  message: (e) => `"${e.label}" for ${e.frameId}: ${e.fate}`,
+  counter: {
+    name: "tributary_router_labels_total",
+    help: "Labels from ground-truth.v1 by what became of them: used for learning, or why not",
+    labels: ["fate"],
+  },
+});
+
+/** Somebody should look: the label names what is not there. `labelJudged` counts it. */
+export const labelRefused = defineEvent<{ frameId: string; label: string; fate: string }>({
+  name: "label_refused",
+  level: "warn",
+  message: (e) => `"${e.label}" for ${e.frameId} is not learned from: ${e.fate}`,
+});
+
+export const labelUnreadable = defineEvent<{ topic: string; where: string; code: string; reason: string }>({
+  name: "learning_record_unreadable",
+  level: "warn",
+  message: (e) => `${e.where} is left out of learning: ${e.reason}`,
+  counter: {
+    name: "tributary_router_learning_unreadable_total",
+    help: "Records that learning left out as they cannot be used",
+    labels: ["topic", "code"],
+  },
+});
+
+type Relearned = {
+  readonly modelDigest: string;
+  readonly target: string;
+  readonly why: string;
+  readonly scoreMin: number;
+  readonly epsilon: number;
+  readonly labels: number;
+};
+
+export const policyRelearned = defineEvent<Relearned & { readonly policyVersion: string }>({
+  name: "policy_relearned",
+  level: "info",
+  message: (e) =>
+    `policy ${e.policyVersion.slice(0, 12)} for model ${e.modelDigest.slice(0, 12)} and ${e.target}: ${e.why}, by ${e.labels} labels; sent above ${e.scoreMin}, loss rate at most ${e.epsilon.toFixed(4)}`,
+  counter: {
+    name: "tributary_router_policies_relearned_total",
+    help: "Policies published because labels say so",
+    labels: ["why"],
+  },
+});
+
+export const policyFrozen = defineEvent<Relearned>({
+  name: "policy_frozen",
+  level: "warn",
+  message: (e) =>
+    `labels would change the policy of model ${e.modelDigest.slice(0, 12)} (${e.why}), but an experiment runs: it stands`,
+  counter: {
+    name: "tributary_router_policies_frozen_total",
+    help: "Times labels asked for a new policy while an experiment ran",
+    labels: ["why"],
+  },
+});
+
+export const policyStands = defineEvent<{
+  modelDigest: string;
+  why: string;
+  labels: number;
+  lossRate: number;
+  share: number;
+}>({
+  name: "policy_stands",
+  level: "debug",
+  message: (e) =>
+    `model ${e.modelDigest.slice(0, 12)}: ${e.why} by ${e.labels} labels; loss rate ${e.lossRate.toFixed(4)}, share sent ${e.share.toFixed(3)}`,
+});
+
+export const learningFailed = defineEvent<{ code: string; reason: string }>({
+  name: "learning_failed",
+  level: "warn",
+  message: (e) => `labels are looked at again later: ${e.reason}`,
+  counter: {
+    name: "tributary_router_learning_failures_total",
+    help: "Rounds of learning that ended by an error",
+    labels: ["code"],
+  },
+});

@@ -1,0 +1,225 @@
+/**
+ * Relearns the fleet's thresholds from ground-truth.v1 and publishes what is proven.
+ *
+ * L1. One router learns, the one that holds partition 0; what two would publish in between is the same, by content.
+ * L2. Its memory is rebuilt from Kafka: labels, the predictions and results of the partitions that have labels, policies,
+ *     each since the window's beginning. Where nobody labels, nothing but labels is read.
+ * L3. Nothing that can be wrong with a label stops it: each is named and counted by its fate (routing/evidence.ts, E1).
+ * L4. While an experiment runs, policies are frozen: what is found is told, not published.
+ * L5. Kafka's absence is waited out; nothing here delays an answer.
+ */
+import { createHash } from "node:crypto";
+import { CloudResult, EdgePredictions, GroundTruth, policyKey, RoutingPolicy, topics } from "@tributary/contracts";
+import { codeOf, type InRecord, type RecordSink } from "@tributary/kafka";
+import { type Clock, Failure, isValidId, reasonOf } from "@tributary/kernel";
+import {
+  completePolicy,
+  EvidenceLedger,
+  evidenceLimits,
+  type LabelFate,
+  type RelearnSettings,
+  relearn,
+} from "@tributary/routing";
+import type { Telemetry } from "@tributary/telemetry";
+import { policyRecord } from "../policies.ts";
+import {
+  labelJudged,
+  labelRefused,
+  labelUnreadable,
+  learningFailed,
+  policyFrozen,
+  policyRelearned,
+  policyStands,
+} from "./events.ts";
+import { LogCursors, type TimedReader } from "./log-cursors.ts";
+
+export type LearnerOptions = {
+  readonly reader: TimedReader;
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly target: string;
+  readonly settings: RelearnSettings;
+  readonly everyMs: number;
+  readonly windowMs: number;
+  /** An experiment runs (L4). */
+  readonly isFrozen: boolean;
+  /** Whether this router is the one that learns (L1). */
+  readonly isLeader: () => boolean;
+};
+
+/** So many labels are judged in a moment that no frame notices. */
+const LABELS_MAX = 20_000;
+
+/** A person should look at these. */
+const NAMED: ReadonlySet<LabelFate> = new Set(["frame-unknown", "class-unknown"]);
+
+type Memory = {
+  readonly ledger: EvidenceLedger;
+  readonly policies: Map<string, RoutingPolicy>;
+  readonly labelled: Set<number>;
+  readonly cursors: Readonly<Record<"labels" | "predictions" | "results" | "policies", LogCursors>>;
+};
+
+export class Learner {
+  readonly #options: LearnerOptions;
+  readonly #stop = new AbortController();
+  #memory: Memory | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: LearnerOptions) {
+    this.#options = options;
+    const { telemetry } = options;
+    telemetry.gauge({ name: "tributary_router_learning_labels", help: "Labels that the learning router knows" }, () =>
+      this.#memory === undefined ? 0 : this.#memory.ledger.labels,
+    );
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, everyMs, isLeader, telemetry } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      if (!isLeader())
+        this.#memory = undefined; // L1
+      else {
+        try {
+          await this.#learn(signal);
+        } catch (error) {
+          if (signal.aborted) return;
+          telemetry.emit(learningFailed, { code: codeOf(error), reason: reasonOf(error) }); // L5
+        }
+      }
+      await clock.sleep(everyMs, signal).catch(() => {});
+    }
+  }
+
+  async #learn(signal: AbortSignal): Promise<void> {
+    const { clock, windowMs, settings, telemetry } = this.#options;
+    const memory = this.#memory ?? this.#begin();
+    this.#memory = memory;
+    const taken = await this.#takeNews(memory, signal);
+    memory.ledger.prune(clock.now() - windowMs);
+    if (taken === 0) return;
+    const standing = [...memory.policies.values()].filter(({ cloudTarget }) => cloudTarget === this.#options.target);
+    const { evidence, changed } = memory.ledger.judge(standing);
+    for (const { frameId, label, fate } of changed) {
+      telemetry.emit(labelJudged, { frameId, label, fate }); // L3
+      if (NAMED.has(fate)) telemetry.emit(labelRefused, { frameId, label, fate });
+    }
+    for (const [i, policy] of standing.entries()) {
+      const verdict = relearn(policy, evidence[i] ?? [], settings);
+      const { modelDigest } = policy;
+      if (verdict.kind === "relearned") await this.#publish(memory, policy, verdict);
+      else if (verdict.kind === "stands")
+        telemetry.emit(policyStands, { modelDigest, why: verdict.why, ...verdict.facts });
+      signal.throwIfAborted();
+    }
+  }
+
+  async #publish(
+    memory: Memory,
+    standing: RoutingPolicy,
+    verdict: Extract<ReturnType<typeof relearn>, { kind: "relearned" }>,
+  ): Promise<void> {
+    const { clock, isFrozen, isLeader, sink, telemetry } = this.#options;
+    const { modelDigest, cloudTarget: target } = standing;
+    const { why, facts, content } = verdict;
+    const { scoreMin, guarantee } = content;
+    const told = { modelDigest, target, why, scoreMin, epsilon: guarantee.epsilon, labels: facts.labels };
+    if (isFrozen) {
+      telemetry.emit(policyFrozen, told); // L4
+      return;
+    }
+    if (!isLeader()) return; // L1
+    const sha256Hex = (text: string) => createHash("sha256").update(text).digest("hex");
+    const policy = completePolicy(content, { modelDigest, createdAt: clock.now(), sha256Hex });
+    await sink.send([policyRecord(policy)]);
+    memory.policies.set(policyKey(modelDigest, target), policy);
+    telemetry.emit(policyRelearned, { ...told, policyVersion: policy.policyVersion });
+  }
+
+  /** L2. Returns how many records were new. */
+  async #takeNews({ cursors, ledger, policies, labelled }: Memory, signal: AbortSignal): Promise<number> {
+    const { reader } = this.#options;
+    let taken = 0;
+    for (const partition of await reader.partitions(topics.policies.name)) {
+      taken += await cursors.policies.take(partition, signal, (record) => {
+        if (record.key === null) return;
+        if (record.value === null) policies.delete(record.key);
+        else this.#read(record, () => policies.set(record.key ?? "", RoutingPolicy.decodeConfluent(bytesOf(record))));
+      });
+    }
+    for (const partition of await reader.partitions(topics.groundTruth.name)) {
+      const labels = await cursors.labels.take(partition, signal, (record) =>
+        this.#read(record, () => {
+          const truth = GroundTruth.decodeConfluent(bytesOf(record));
+          checkIdentity(truth, record.key);
+          ledger.label(truth, record.timestamp);
+        }),
+      );
+      if (labels > 0) labelled.add(partition);
+      taken += labels;
+    }
+    for (const partition of labelled) {
+      taken += await cursors.predictions.take(partition, signal, (record) =>
+        this.#read(record, () =>
+          ledger.predictions(EdgePredictions.decodeConfluent(bytesOf(record)), record.timestamp),
+        ),
+      );
+      taken += await cursors.results.take(partition, signal, (record) =>
+        this.#read(record, () => ledger.result(CloudResult.decodeConfluent(bytesOf(record)))),
+      );
+    }
+    return taken;
+  }
+
+  #read(record: InRecord, take: () => void): void {
+    try {
+      take();
+    } catch (error) {
+      const { topic, partition, offset } = record;
+      const where = `${topic}/${partition}@${offset}`;
+      this.#options.telemetry.emit(labelUnreadable, { topic, where, code: codeOf(error), reason: reasonOf(error) });
+    }
+  }
+
+  #begin(): Memory {
+    const { clock, reader, windowMs } = this.#options;
+    const since = clock.now() - windowMs;
+    const cursor = (topic: { readonly name: string }, from = since) => new LogCursors(reader, topic.name, from);
+    return {
+      ledger: new EvidenceLedger({ ...evidenceLimits, labelsMax: LABELS_MAX }),
+      policies: new Map(),
+      labelled: new Set(),
+      cursors: {
+        labels: cursor(topics.groundTruth),
+        predictions: cursor(topics.predictions),
+        results: cursor(topics.results),
+        policies: cursor(topics.policies, 0),
+      },
+    };
+  }
+}
+
+const bytesOf = (record: InRecord): Buffer => {
+  if (record.value === null) throw new Failure("tombstone-unexpected", "give-up", "a null value on an event topic");
+  return record.value;
+};
+
+function checkIdentity(truth: GroundTruth, key: string | null): void {
+  if (!isValidId(truth.deviceId) || !isValidId(truth.cameraId) || truth.bootId < 0n || truth.frameSeq < 0n) {
+    throw new Failure("frame-id-malformed", "give-up", "a label names no possible frame");
+  }
+  if (truth.deviceId !== key) {
+    throw new Failure("key-mismatch", "give-up", `key "${key}" carries a label of "${truth.deviceId}"`);
+  }
+}

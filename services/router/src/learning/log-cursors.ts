@@ -1,0 +1,42 @@
+/** Reads what is new on partitions of a topic, each from where it stopped; begins at a moment, not at the log's start. */
+import { setImmediate } from "node:timers/promises";
+import type { InRecord, PartitionReader } from "@tributary/kafka";
+import type { Instant } from "@tributary/kernel";
+
+export type TimedReader = PartitionReader & {
+  /** Offset of the first record stamped at or after `at`; the end when there is none. */
+  offsetAt(topic: string, partition: number, at: Instant): Promise<bigint>;
+};
+
+/** After so many records, others may have the process. */
+const BREATH_RECORDS = 200;
+
+export class LogCursors {
+  readonly #reader: TimedReader;
+  readonly #topic: string;
+  readonly #since: Instant;
+  readonly #next = new Map<number, bigint>();
+
+  constructor(reader: TimedReader, topic: string, since: Instant) {
+    this.#reader = reader;
+    this.#topic = topic;
+    this.#since = since;
+  }
+
+  /** Returns how many records were taken. */
+  async take(partition: number, signal: AbortSignal, each: (record: InRecord) => void): Promise<number> {
+    const { next: until } = await this.#reader.offsets(this.#topic, partition);
+    let at = this.#next.get(partition) ?? (await this.#reader.offsetAt(this.#topic, partition, this.#since));
+    let taken = 0;
+    if (at < until) {
+      for await (const record of this.#reader.read(this.#topic, partition, { from: at, until, signal })) {
+        each(record);
+        if (++taken % BREATH_RECORDS === 0) await setImmediate();
+      }
+      at = until;
+    }
+    signal.throwIfAborted();
+    this.#next.set(partition, at);
+    return taken;
+  }
+}
