@@ -12,6 +12,10 @@ const benches: Readonly<Record<string, { readonly summary: string; load(): Promi
     summary: "from capture to local answer, beside the bare decode, resize and run",
     load: async () => (await import("./edge.ts")).edge,
   },
+  judge: {
+    summary: "false rollbacks of equal models, and time to roll a worse one back, beside other judges",
+    load: async () => (await import("./judge.ts")).judge,
+  },
   routing: {
     summary: "share of the cloud's gain kept at a budget, guarantee, budget, and honesty of the sample",
     load: async () => (await import("./routing.ts")).routing,

@@ -112,7 +112,7 @@ describe("arms", () => {
 });
 
 describe("a metric watched for six hours", () => {
-  const plan = { canaries: 20, controls: 60, rate: 0.9, framesPerHour: 720, deviceSd: 0.01 };
+  const plan = { canaries: 20, controls: 60, rate: 0.9, frames: 360, deviceSd: 0.01 };
 
   test("an equal model is seldom called harmful, a bad one soon, also when it turns bad late", () => {
     const outcome = { equal: 0, worse: 0, late: 0, promoted: 0 };

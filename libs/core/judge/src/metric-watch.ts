@@ -18,7 +18,7 @@ export type MetricSettings = {
   readonly margin: number | null;
   readonly burnInMs: number;
   readonly restartMs: number;
-  /** Variance of the comparison expected an hour from the start. */
+  /** Variance of the comparison at the planned moment, see `plannedVariance`. */
   readonly plannedVariance: number;
 };
 

@@ -7,15 +7,15 @@ export type ArmsPlan = {
   readonly controls: number;
   /** Rate of good frames expected, e.g. accuracy 0.9. */
   readonly rate: number;
-  /** Frames of one device with a known outcome in an hour. */
-  readonly framesPerHour: number;
+  /** Frames of one device with a known outcome by the moment at which evidence should grow fastest; half an hour's. */
+  readonly frames: number;
   /** Standard deviation between devices that their past does not explain, in units of the metric. */
   readonly deviceSd: number;
 };
 
-/** Variance of the comparison an hour from the start. */
-export function plannedVariance({ canaries, controls, rate, framesPerHour, deviceSd }: ArmsPlan): number {
-  const perDevice = deviceSd ** 2 + (rate * (1 - rate)) / framesPerHour;
+/** Variance of the comparison at the planned moment. */
+export function plannedVariance({ canaries, controls, rate, frames, deviceSd }: ArmsPlan): number {
+  const perDevice = deviceSd ** 2 + (rate * (1 - rate)) / frames;
   return perDevice / canaries + perDevice / controls;
 }
 

@@ -1,0 +1,186 @@
+/** `bench judge`: how often a canary judge calls an equal model harmful, and how soon it sees a harmful one.
+ *
+ * B1. All judges see the same draws, look once a minute for six hours, and stop at their first rollback.
+ * B2. A null is a world in which the two models are equally good; devices differ, wander, and are hit by shocks all the same. */
+
+import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/judge";
+import { seededRandom } from "@tributary/kernel";
+import { clopperPearson } from "@tributary/statistics";
+import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
+import { calm, Fleet, type World } from "./judge/fleet.ts";
+import { ArgoLike, type Judge, KayentaLike, PeekedZTest } from "./judge/others.ts";
+import { pictureOf } from "./judge/picture.ts";
+
+const FALSE_ROLLBACK_MAX = 0.05;
+
+type Named = { readonly name: string; readonly world: World };
+const nulls = [
+  { name: "equal models", world: calm },
+  { name: "devices wander", world: { ...calm, wanderSd: 0.02 } },
+  { name: "a retrained model's effects on devices", world: { ...calm, effectSd: 0.02 } },
+  { name: "a shock to all", world: { ...calm, shock: 0.05 } },
+  { name: "equal models, a quarter of the labels", world: { ...calm, framesPerMinute: 3 } },
+] as const satisfies readonly Named[];
+const harms = [
+  { name: "1 point worse", harm: 0.01, world: { ...calm, harm: 0.01 } },
+  { name: "5 points worse", harm: 0.05, world: { ...calm, harm: 0.05 } },
+] as const satisfies readonly (Named & { readonly harm: number })[];
+
+/** Minutes by which a rollback must have come: [share of runs, minutes]. */
+const bounds = {
+  strict: {
+    0.01: [
+      [0.5, 20],
+      [0.9, 35],
+    ],
+    0.05: [[0.9, 6]],
+  },
+  production: {
+    0.01: [
+      [0.5, 45],
+      [0.9, 80],
+    ],
+    0.05: [[0.9, 8]],
+  },
+} as const;
+
+const JUDGES = ["strict", "production", "peeked z-test", "Kayenta-like", "Argo-like"] as const;
+type JudgeName = (typeof JUDGES)[number];
+/** Minute of the rollback; null: none in six hours. */
+export type Minutes = readonly (number | null)[];
+
+export const judge: Bench = {
+  name: "judge",
+  summary: "false rollbacks of equal models, and time to roll a worse one back, beside other judges",
+  details: `A fleet of ${calm.devices}, ${calm.canaries} of them canary, ${calm.framesPerMinute} frames with known outcome a device and minute, accuracy ${calm.accuracy}, one look a minute for six hours.
+  strict        always-valid test, the device as unit, alpha 5 %, no harm tolerated, no restarts
+  production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min, restarted every 30 min
+  others        a z-test at every look; Kayenta's Mann-Whitney on an hour; Argo's failureLimit 3
+Gates: each null at most ${100 * FALSE_ROLLBACK_MAX} % false rollbacks; 1 point worse and 5 points worse seen in time.
+With --long 2,000 runs a world, else 200 and the exact lower bound of the rate is judged.`,
+  run,
+};
+
+async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
+  const runs = isLong ? 2_000 : 200;
+  const results = new Map<string, Record<JudgeName, Minutes>>();
+  for (const [w, { name, world }] of [...nulls, ...harms].entries()) {
+    results.set(name, await watched(world, runs, 1 + w * 1_000_000));
+    progress(`${name}: ${runs} runs`);
+  }
+  const of = (name: string) => results.get(name) as Record<JudgeName, Minutes>;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const falseRows = nulls.map(({ name }) => [name, ...JUDGES.map((j) => percent(shareOf(of(name)[j])))]);
+  const soonRows = harms.map(({ name }) => [
+    name,
+    ...JUDGES.map((j) => [0.5, 0.9].map((q) => minuteBy(of(name)[j], q) ?? "never").join(" / ")),
+  ]);
+  const gates: Gate[] = nulls.flatMap(({ name }) =>
+    (["strict", "production"] as const).map((j): Gate => {
+      const hits = of(name)[j].filter((minute) => minute !== null).length;
+      // Few runs cannot show a rate of 5 %: then the gate is that they do not refute it.
+      const rate = isLong ? hits / runs : clopperPearson(hits, runs, 0.98).lower;
+      const measured = `${hits} of ${runs}`;
+      return {
+        name: `${name}: ${j} rolls back at most ${percent(FALSE_ROLLBACK_MAX)}`,
+        passed: rate <= FALSE_ROLLBACK_MAX,
+        measured,
+      };
+    }),
+  );
+  for (const { name, harm } of harms) {
+    for (const j of ["strict", "production"] as const) {
+      for (const [share, minutes] of bounds[j][harm]) {
+        const found = minuteBy(of(name)[j], share);
+        gates.push({
+          name: `${name}: ${j} rolls ${100 * share} % back within ${minutes} min`,
+          passed: found !== null && found <= minutes,
+          measured: found === null ? "never" : `${found} min`,
+        });
+      }
+    }
+  }
+  return {
+    tables: [
+      {
+        title: `Rolled back although equal, in six hours (${runs} runs a row)`,
+        columns: ["world", ...JUDGES],
+        rows: falseRows,
+      },
+      { title: "Minutes until half / nine tenths are rolled back", columns: ["world", ...JUDGES], rows: soonRows },
+    ],
+    gates,
+    figures: Object.fromEntries(results),
+    svg: pictureOf(nulls[1].name, of(nulls[1].name), harms[0].name, of(harms[0].name)),
+  };
+}
+
+async function watched(world: World, runs: number, seed: number): Promise<Record<JudgeName, Minutes>> {
+  const found = Object.fromEntries(JUDGES.map((name) => [name, [] as (number | null)[]])) as Record<
+    JudgeName,
+    (number | null)[]
+  >;
+  for (let i = 0; i < runs; i++) {
+    const minutes = watchedOnce(world, seed + i);
+    for (const name of JUDGES) found[name].push(minutes[name]);
+    if (i % 20 === 0) await new Promise(setImmediate); // Ctrl-C is heard.
+  }
+  return found;
+}
+
+function watchedOnce(world: World, seed: number): Record<JudgeName, number | null> {
+  const fleet = new Fleet(world, seededRandom(seed));
+  const planned = plannedVariance({
+    canaries: world.canaries,
+    controls: world.devices - world.canaries,
+    rate: world.accuracy,
+    frames: 30 * world.framesPerMinute,
+    // What a day of frames leaves unexplained.
+    deviceSd: Math.sqrt((world.accuracy * (1 - world.accuracy)) / (1_440 * world.framesPerMinute)),
+  });
+  const strict = new MetricWatch({
+    ...metricDefaults,
+    alpha: 0.05,
+    tolerated: 0,
+    margin: null,
+    burnInMs: 0,
+    restartMs: Number.POSITIVE_INFINITY,
+    plannedVariance: planned,
+  });
+  const production = new MetricWatch({ ...metricDefaults, plannedVariance: planned });
+  const others: Readonly<Record<Exclude<JudgeName, "strict" | "production">, Judge>> = {
+    "peeked z-test": new PeekedZTest(),
+    "Kayenta-like": new KayentaLike(),
+    "Argo-like": new ArgoLike(),
+  };
+  const found: Record<JudgeName, number | null> = {
+    strict: null,
+    production: null,
+    "peeked z-test": null,
+    "Kayenta-like": null,
+    "Argo-like": null,
+  };
+  for (let minute = 1; minute <= world.minutes; minute++) {
+    const pooled = fleet.step();
+    for (const [name, watch] of [
+      ["strict", strict],
+      ["production", production],
+    ] as const) {
+      if (found[name] === null && watch.look(minute * 60_000, fleet)?.isHarmful) found[name] = minute;
+    }
+    for (const [name, other] of Object.entries(others) as [keyof typeof others, Judge][]) {
+      if (found[name] === null && other.look(pooled)) found[name] = minute;
+    }
+    if (JUDGES.every((name) => found[name] !== null)) break; // B1
+  }
+  return found;
+}
+
+const shareOf = (minutes: Minutes): number => minutes.filter((minute) => minute !== null).length / minutes.length;
+
+/** The minute by which this share of the runs was rolled back; null: never. */
+export function minuteBy(minutes: Minutes, share: number): number | null {
+  const sorted = minutes.map((minute) => minute ?? Number.POSITIVE_INFINITY).sort((a, b) => a - b);
+  const found = sorted[Math.ceil(share * sorted.length) - 1] ?? Number.POSITIVE_INFINITY;
+  return Number.isFinite(found) ? found : null;
+}
