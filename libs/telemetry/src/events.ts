@@ -27,6 +27,12 @@ export type EventDefinition<E> = {
 
 export type EventFields = Readonly<Record<string, unknown>>;
 
+const defined: EventDefinition<never>[] = [];
+
 export function defineEvent<E extends EventFields>(definition: EventDefinition<E>): EventDefinition<E> {
+  defined.push(definition);
   return Object.freeze(definition);
 }
+
+/** Everything this process may tell. */
+export const definedEvents = (): readonly EventDefinition<never>[] => defined;

@@ -104,6 +104,19 @@ test("below its level an event writes nothing and still counts; the ready line i
   }
 });
 
+test("a metric is there before its event ever happened (T6)", async () => {
+  const early = { name: "early_total", help: "Early", labels: ["why"] as const };
+  defineEvent<{ why: string }>({
+    name: "early",
+    level: "info",
+    message: () => "",
+    counter: [early, { name: "plain_total", help: "Plain" }],
+  });
+  const { metric } = started();
+  expect(await metric("# TYPE early_total")).toEqual(["# TYPE early_total counter"]);
+  expect([await metric("early_total"), await metric("plain_total")]).toEqual([[], ["plain_total 0"]]);
+});
+
 test("two events may share a metric", async () => {
   const { telemetry, metric } = started();
   const shared = { name: "drops_total", help: "Drops", labels: ["why"] as const };
@@ -132,7 +145,7 @@ test("a line about a traced frame has the trace's ids; labels are in snake_case 
   expect(await metric("answers_total")).toEqual(['answers_total{settled_by="KEPT"} 4']);
 });
 
-test("without a collector in the environment nothing is traced, and a context is handed on as it is (S1, T6)", async () => {
+test("without a collector in the environment nothing is traced, and a context is handed on as it is (S1, T7)", async () => {
   const { telemetry } = started();
   await telemetry.startTracing();
   const parent = `00-${"1".repeat(32)}-${"2".repeat(16)}-01`;

@@ -6,13 +6,15 @@
  * T3. Gauges are read when scraped; a gauge that throws is left out and never breaks the scrape.
  * T4. `emit` does not throw over a number that a metric cannot take: telling must not undo what is told.
  * T5. A line about a traced frame has the trace's ids: an event's `traceparent` becomes `trace_id` and `span_id`.
- * T6. Nothing of tracing is loaded unless the environment says where spans go.
+ * T6. Metrics are there before anything happened, a counter without labels as 0: an alert must not wait for a first time.
+ * T7. Nothing of tracing is loaded unless the environment says where spans go.
  */
 import { type Clock, systemClock, traceContextOf } from "@tributary/kernel";
 import { pino } from "pino";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import {
   type CounterDefinition,
+  definedEvents,
   defineEvent,
   type EventDefinition,
   type EventFields,
@@ -50,7 +52,7 @@ export interface Telemetry {
   readonly metricsContentType: string;
   /** Silent unless `startTracing` found a reason to speak. */
   readonly tracer: Tracer;
-  /** Loads the OpenTelemetry SDK if its environment variables name a collector. T6 */
+  /** Loads the OpenTelemetry SDK if its environment variables name a collector. T7 */
   startTracing(resource?: Attributes): Promise<void>;
   /** Sends what spans wait, for a bounded time. Call it before `close`. */
   stopTracing(): Promise<void>;
@@ -127,7 +129,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     },
     async startTracing(resource = {}) {
       if (!isTracingWanted(process.env)) return;
-      const { startOtel } = await import("./otel.ts"); // T6
+      const { startOtel } = await import("./otel.ts"); // T7
       const started = startOtel({
         resource: { "service.name": `tributary-${options.service}`, "service.namespace": "tributary", ...resource },
         onTrouble: (reason) => telemetry.emit(tracingTroubled, { reason: reason.slice(0, 500) }),
@@ -169,6 +171,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       else options.write(line);
     },
     metrics() {
+      for (const definition of definedEvents()) observersOf(definition); // T6
       summarise();
       return registry.metrics();
     },

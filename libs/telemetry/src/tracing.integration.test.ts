@@ -37,7 +37,7 @@ async function run(roots: number, env: Readonly<Record<string, string>>): Promis
   return JSON.parse(stdout) as Told;
 }
 
-test("without a collector nothing of the SDK is loaded, and no trace begins (T6)", async () => {
+test("without a collector nothing of the SDK is loaded, and no trace begins (T7)", async () => {
   expect(await run(1, {})).toEqual({ sdk: 0, traceparents: [null] });
   const off = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_SDK_DISABLED: "true" };
   expect(await run(1, off)).toEqual({ sdk: 0, traceparents: [null] });
