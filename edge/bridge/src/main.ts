@@ -33,8 +33,8 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #bridge: Bridge;
 
   constructor(@Inject(CONTEXT) context: Context) {
-    const { config, telemetry, clock, health } = context;
-    const connection = { ...config.kafka, clientId: "tributary-bridge", telemetry, clock };
+    const { config, telemetry, clock, health, schemaIds } = context;
+    const connection = { ...config.kafka, clientId: "tributary-bridge", telemetry, clock, schemaIds };
     const sinkOptions = {
       ...connection,
       deliveryMsMax: config.limits.storeMsMax,
@@ -46,8 +46,8 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
         ? undefined
         : {
             list: config.routes.map(routeFrom),
-            sink: new PlatformaticSink({ ...sinkOptions, prefix: "" }),
-            reader: new KafkaReader({ ...connection, prefix: "" }),
+            sink: new PlatformaticSink({ ...sinkOptions, prefix: "", schemaIds: undefined }),
+            reader: new KafkaReader({ ...connection, prefix: "", schemaIds: undefined }),
           };
     this.#context = context;
     this.#bridge = new Bridge({

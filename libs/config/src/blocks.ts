@@ -25,11 +25,25 @@ export const logBlock = z.strictObject({
 });
 export type LogBlock = z.output<typeof logBlock>;
 
+/** Any registry that speaks Confluent's API; left out, the ids are those of schemas/registry.lock.json, which the gateway
+ * serves. The same for all processes: their records would not understand each other otherwise. */
+export const schemaRegistryBlock = z.strictObject({
+  /** Up to where `/subjects` begins. */
+  url: z.url({ protocol: /^https?$/, error: "expected http:// or https://" }),
+  basicAuth: z.strictObject({ username: z.string().min(1), password: z.string() }).optional(),
+  /** Whether missing schemas are registered at start; otherwise a missing one is refused. */
+  autoRegister: z.boolean().default(true),
+  /** Of one call. */
+  timeoutMs: z.number().int().positive().max(60_000).default(5_000),
+});
+export type SchemaRegistryBlock = z.output<typeof schemaRegistryBlock>;
+
 /** Spread into a process's `z.strictObject`; each block may be left out. */
 export const sharedBlocks = {
   kafka: kafkaBlock.prefault({}),
   http: httpBlock.prefault({}),
   log: logBlock.prefault({}),
+  schemaRegistry: schemaRegistryBlock.optional(),
 };
 
 export const portSchema = port;

@@ -54,7 +54,7 @@ color: blue
       "targets.default.threads: missing; expected number",
       "targets.default.thread: unknown key (known: threads)",
       "name: missing; expected string",
-      "color: unknown key (known: kafka, http, log, name, limits, cameras, targets)",
+      "color: unknown key (known: kafka, http, log, schemaRegistry, name, limits, cameras, targets)",
     ]) {
       expect(problems).toContainEqual(expect.stringContaining(key));
     }

@@ -87,6 +87,17 @@ describe("evolution", () => {
     expect({ ...reader.decodeSingleObject(today.encodeSingleObject(value)) }).toEqual({ id: "x", kind: "UNKNOWN" });
   });
 
+  test("a newer build's schema is learned and read as today's shape; one that cannot be read so is not (C4)", () => {
+    const build = new Codec<{ id: string; kind: string }>("Thing", [first]);
+    const written = today.encodeConfluent({ id: "x", kind: "B", at: null, count: 0n });
+    expect(codeOf(() => build.decodeConfluent(written))).toBe("schema-unknown-id");
+    expect(build.learn(second.id, second.schema)).toBe(true);
+    expect({ ...build.decodeConfluent(written) }).toEqual({ id: "x", kind: "UNKNOWN" });
+    expect(build.learn(9, record([{ name: "id", type: "long" }]))).toBe(false);
+    expect(build.learn(9, { type: "no such type" })).toBe(false);
+    expect(codeOf(() => build.decodeConfluent(Buffer.from([0, 0, 0, 0, 9, 0])))).toBe("schema-unknown-id");
+  });
+
   test("framing and versions that nobody knows are refused by code", () => {
     const framed = old.encodeSingleObject({ id: "x", kind: "A" });
     expect(

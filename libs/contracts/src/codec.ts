@@ -4,10 +4,12 @@
  * C1. Decoding checks bounds first (bounded.ts), so no input can exhaust memory.
  * C2. Whatever landed version wrote the bytes, the reader gets today's shape (Avro schema resolution).
  * C3. Avro `long` is a bigint, `timestamp-millis` a number of milliseconds.
+ * C4. What a newer writer's schema says is learned only if today's shape can be read from it, and a bounded number (G9).
  */
 import avro from "avsc";
 import { type AvroSchema, compileBoundsCheck } from "./bounded.ts";
 import { ContractError } from "./errors.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { frameConfluent, frameSingleObject, openConfluent, openSingleObject } from "./framing.ts";
 
 /** One landed version of a schema. `id` is the registry's, `fingerprint` CRC-64-AVRO. */
@@ -53,6 +55,8 @@ const typeOf = (schema: AvroSchema): avro.Type =>
     wrapUnions: false,
   } as unknown as Parameters<typeof avro.Type.forSchema>[1]);
 
+const LEARNED_MAX = 64;
+
 type Reader = { readonly check: (bytes: Uint8Array) => void; readonly read: (bytes: Buffer) => unknown };
 
 export class Codec<T> {
@@ -64,6 +68,7 @@ export class Codec<T> {
   readonly #type: avro.Type;
   readonly #readers = new Map<SchemaVersion, Reader>();
   readonly #older = new Map<SchemaVersion, avro.Type>();
+  readonly #learned = new Map<number, SchemaVersion>();
 
   constructor(name: string, versions: readonly SchemaVersion[]) {
     const current = versions.at(-1);
@@ -124,8 +129,22 @@ export class Codec<T> {
     return this.decode(payload, this.versionByFingerprint(fingerprint));
   }
 
+  /** Makes records readable that a newer writer than this build marked with `id`. False: today's shape cannot be read from
+   * that schema, or too many were learned. C4 */
+  learn(id: number, schema: AvroSchema): boolean {
+    if (this.#learned.has(id)) return true;
+    if (this.#learned.size >= LEARNED_MAX) return false;
+    try {
+      this.#type.createResolver(typeOf(schema));
+      this.#learned.set(id, { version: 0, id, fingerprint: fingerprintOf(schema), schema });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   versionById(id: number): SchemaVersion {
-    const version = this.versions.find((candidate) => candidate.id === id);
+    const version = this.versions.find((candidate) => candidate.id === id) ?? this.#learned.get(id);
     if (version === undefined) throw new ContractError("schema-unknown-id", `${this.name} has no schema id ${id}`);
     return version;
   }

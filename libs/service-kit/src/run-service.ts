@@ -14,9 +14,16 @@ import type { DynamicModule, INestApplication, LoggerService, Type } from "@nest
 import { Module } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import type { NestMicroservice } from "@nestjs/microservices";
-import { configOrExit, type HttpBlock, type LogBlock } from "@tributary/config";
-import { codeOf } from "@tributary/kafka";
+import {
+  configOrExit,
+  type HttpBlock,
+  type KafkaBlock,
+  type LogBlock,
+  type SchemaRegistryBlock,
+} from "@tributary/config";
+import { codeOf, type SchemaIds } from "@tributary/kafka";
 import { type Clock, reasonOf, systemClock } from "@tributary/kernel";
+import { ExternalRegistry } from "@tributary/schema-registry";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import type { z } from "zod";
 import { frameworkWarned, serviceFailed, serviceStarted, serviceStopping } from "./events.ts";
@@ -24,13 +31,22 @@ import { Health } from "./health.ts";
 import { type KafkaBatches, PassThrough } from "./kafka-batches.ts";
 import { operationsModule } from "./operations.module.ts";
 
-export type ServiceConfig = { readonly http: HttpBlock; readonly log: LogBlock };
+export type ServiceConfig = {
+  readonly http: HttpBlock;
+  readonly log: LogBlock;
+  readonly kafka: KafkaBlock;
+  readonly schemaRegistry?: SchemaRegistryBlock | undefined;
+};
+
+export type SchemaIdsOfRegistry = SchemaIds & Pick<ExternalRegistry, "idOf">;
 
 export type ServiceContext<C> = {
   readonly config: C;
   readonly telemetry: Telemetry;
   readonly health: Health;
   readonly clock: Clock;
+  /** For every connection to Kafka: `{ ...config.kafka, schemaIds }`. Undefined where the registry is ours. */
+  readonly schemaIds: SchemaIdsOfRegistry | undefined;
   /** Ends the process with 1, after an orderly stop. P4 */
   readonly crash: (error: unknown) => void;
   /** Ports for the `ready` line besides `http`. */
@@ -65,6 +81,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   const clock = systemClock;
   const health = new Health();
   let app: INestApplication | undefined;
+  let registry: ExternalRegistry | undefined;
   let stopping = false;
 
   const stop = async (cause: string, code: 0 | 1): Promise<void> => {
@@ -79,6 +96,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
       telemetry.emit(serviceFailed, { code: "stop-late", reason: "stopping took too long" });
       process.exit(1);
     }, options.stopMsMax ?? STOP_MS_MAX);
+    registry?.close();
     try {
       await app?.close();
     } catch (error) {
@@ -100,7 +118,21 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   process.on("unhandledRejection", crash);
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal, 0)); // P3
 
-  const context: ServiceContext<z.output<S>> = { config, telemetry, health, clock, crash, ports: {} };
+  if (config.schemaRegistry !== undefined) {
+    const { prefix } = config.kafka;
+    registry = new ExternalRegistry({ registry: config.schemaRegistry, prefix, telemetry, clock, onRefused: crash });
+    health.add("schema registry", () => registry?.health ?? true);
+    registry.start();
+  }
+  const context: ServiceContext<z.output<S>> = {
+    config,
+    telemetry,
+    health,
+    clock,
+    schemaIds: registry,
+    crash,
+    ports: {},
+  };
   try {
     await telemetry.startTracing({ "service.instance.id": randomUUID() });
     app = await NestFactory.create(rootOf(await options.module(context), operationsModule(health, telemetry)), {

@@ -16,18 +16,18 @@ void runService({
   summary: "Answers cloud requests with the configured models.",
   configSchema,
   check: checkConfig,
-  module: async ({ config, telemetry, health, clock }) => {
+  module: async ({ config, telemetry, health, clock, schemaIds }) => {
     const targets = await startTargets(config.targets, { clock, random: Math.random, telemetry });
     for (const target of targets.values()) {
       health.add(`target ${target.name}`, () => target.ready() || "its backend is not there");
     }
-    sink = new KafkajsSink({ ...config.kafka, clientId: "tributary-cloud-classifier", telemetry });
+    sink = new KafkajsSink({ ...config.kafka, clientId: "tributary-cloud-classifier", telemetry, schemaIds });
     return ClassifierModule.of(
       new Classifier({ targets, routes: new Map(Object.entries(config.routes)), sink, clock, telemetry }),
     );
   },
-  consumers: ({ config, telemetry, clock, crash }) => {
-    const kafka = { ...config.kafka, clientId: "tributary-cloud-classifier", telemetry };
+  consumers: ({ config, telemetry, clock, schemaIds, crash }) => {
+    const kafka = { ...config.kafka, clientId: "tributary-cloud-classifier", telemetry, schemaIds };
     const { recordsMax: batchRecordsMax } = config.consumer;
     return [
       new KafkaBatches({

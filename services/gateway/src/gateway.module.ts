@@ -1,6 +1,6 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnModuleInit } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
-import { registryOf } from "@tributary/schema-registry";
+import { type RegistryIds, registryOf } from "@tributary/schema-registry";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
 import { AnswerRing } from "./answers/ring.ts";
@@ -25,7 +25,7 @@ import { REGISTRY, RegistryController } from "./registry/registry.controller.ts"
 export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
   constructor(@Inject(Gateway) private readonly gateway: Gateway) {}
 
-  static of(gateway: Gateway, config: GatewayConfig, telemetry: Telemetry): DynamicModule {
+  static of(gateway: Gateway, config: GatewayConfig, telemetry: Telemetry, schemaIds?: RegistryIds): DynamicModule {
     return {
       module: GatewayModule,
       controllers: [
@@ -47,7 +47,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: Labels, useValue: gateway.labels },
         { provide: ExplainSources, useValue: gateway.explained },
         { provide: ASYNCAPI, useValue: asyncApiFiles(config.kafka.prefix) },
-        { provide: REGISTRY, useValue: registryOf(config.kafka.prefix) },
+        { provide: REGISTRY, useValue: registryOf(config.kafka.prefix, schemaIds) },
         { provide: APP_GUARD, useValue: new AuthGuard({ tokens: config.auth.tokens, health: () => gateway.health }) },
         { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
       ],

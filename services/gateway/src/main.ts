@@ -14,8 +14,8 @@ void runService({
   summary: "Serves final answers, devices, policies and schemas over HTTP.",
   configSchema,
   check: checkConfig,
-  module: ({ config, telemetry, health, clock }) => {
-    const kafka = { ...config.kafka, clientId: "tributary-gateway", telemetry };
+  module: ({ config, telemetry, health, clock, schemaIds }) => {
+    const kafka = { ...config.kafka, clientId: "tributary-gateway", telemetry, schemaIds };
     const gateway = new Gateway({
       config,
       telemetry,
@@ -25,7 +25,7 @@ void runService({
       sink: new KafkajsSink(kafka),
     });
     health.add("topics", () => gateway.health);
-    return GatewayModule.of(gateway, config, telemetry);
+    return GatewayModule.of(gateway, config, telemetry, schemaIds);
   },
   prepare: (app, { config }) => {
     (app as NestExpressApplication).useBodyParser("json", { limit: BODY_BYTES_MAX });

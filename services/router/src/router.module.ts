@@ -27,9 +27,9 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
   #published = false;
 
   constructor(context: ServiceContext<RouterConfig>) {
-    const { config, telemetry, clock, health } = context;
+    const { config, telemetry, clock, health, schemaIds } = context;
     this.#context = context;
-    const kafka = { ...config.kafka, clientId: "tributary-router", telemetry, clock };
+    const kafka = { ...config.kafka, clientId: "tributary-router", telemetry, clock, schemaIds };
     this.#sink = new KafkajsSink(kafka);
     this.#reader = new KafkaReader(kafka);
     const fleet = new Fleet(fleetSettingsOf(config));
@@ -63,8 +63,8 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   consumers(): KafkaBatches[] {
-    const { config, telemetry, clock, crash } = this.#context;
-    const kafka = { ...config.kafka, clientId: "tributary-router", telemetry, clock };
+    const { config, telemetry, clock, schemaIds, crash } = this.#context;
+    const kafka = { ...config.kafka, clientId: "tributary-router", telemetry, clock, schemaIds };
     return [
       new KafkaBatches({
         source: (topics) => this.partitions.fenced(new KafkajsSource({ ...kafka, group: GROUP, topics })),

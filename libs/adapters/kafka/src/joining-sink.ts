@@ -13,7 +13,7 @@
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { producerRenewed, recordsSent, sendFailed } from "./events.ts";
-import type { OutRecord, Position, RecordSink } from "./ports.ts";
+import type { OutRecord, Position, RecordSink, SchemaIds } from "./ports.ts";
 
 /** A vendor's producer: idempotent, acks=all, Java's murmur2. Rejects with a Failure. */
 export interface ProducerClient {
@@ -34,6 +34,7 @@ export type JoiningSinkOptions = {
   readonly pendingBytesMax?: number;
   /** How long one request may take, all the client's retries included. */
   readonly deliveryMsMax?: number;
+  readonly schemaIds?: SchemaIds | undefined;
 };
 
 /** The producer's state and the broker's do not agree; a new producer helps (Kafka's errors 45, 47, 59, 90). */
@@ -61,6 +62,7 @@ export class JoiningSink implements RecordSink {
   readonly #recordBytesMax: number;
   readonly #pendingBytesMax: number;
   readonly #deliveryMsMax: number;
+  readonly #schemaIds: SchemaIds | undefined;
   #queue: Send[] = [];
   #pendingBytes = 0;
   #pumping: Promise<void> | undefined;
@@ -75,6 +77,7 @@ export class JoiningSink implements RecordSink {
     this.#recordBytesMax = options.recordBytesMax ?? 4 * 1024 * 1024;
     this.#pendingBytesMax = options.pendingBytesMax ?? 64 * 1024 * 1024;
     this.#deliveryMsMax = options.deliveryMsMax ?? 60_000;
+    this.#schemaIds = options.schemaIds;
   }
 
   /** Bytes accepted and not yet settled. */
@@ -121,6 +124,11 @@ export class JoiningSink implements RecordSink {
 
   async #pump(): Promise<void> {
     await Promise.resolve(); // sends of the same turn go together
+    try {
+      await this.#schemaIds?.ready();
+    } catch (error) {
+      this.#reject(this.#queue.splice(0), asFailure(error));
+    }
     while (this.#queue.length > 0) await this.#deliver(this.#takeBatch()); // S1
     this.#pumping = undefined;
   }
@@ -169,9 +177,10 @@ export class JoiningSink implements RecordSink {
 
   async #produce(records: readonly OutRecord[]): Promise<readonly Position[]> {
     const startedAt = this.#clock.monotonicMs();
+    const framed = records.map((record) => withKafkasIds(record, this.#schemaIds));
     for (let renewals = 0; ; renewals++) {
       try {
-        const positions = await this.#bounded(this.#client.produce(records), startedAt);
+        const positions = await this.#bounded(this.#client.produce(framed), startedAt);
         const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
         const ms = this.#clock.monotonicMs() - startedAt;
         this.#telemetry?.emit(recordsSent, { client: this.#client.name, records: records.length, bytes, ms });
@@ -227,6 +236,9 @@ export class JoiningSink implements RecordSink {
     for (const waiter of ready) waiter.resolve();
   }
 }
+
+const withKafkasIds = (record: OutRecord, ids: SchemaIds | undefined): OutRecord =>
+  ids === undefined || record.value === null ? record : { ...record, value: ids.toKafka(record.topic, record.value) };
 
 const RECORD_OVERHEAD_BYTES = 64;
 

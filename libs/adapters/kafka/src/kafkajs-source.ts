@@ -22,7 +22,8 @@ import { reportLag } from "./lag.ts";
 import { mustRejoin } from "./membership.ts";
 import { PartitionTurns } from "./partition-turns.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
-import type { Batch, BatchSource, PartitionEvents, Processed } from "./ports.ts";
+import type { Batch, BatchSource, InRecord, PartitionEvents, Processed, SchemaIds } from "./ports.ts";
+import { withOurIds } from "./schema-ids.ts";
 import { type PartitionProgress, StallWatch } from "./stall-watch.ts";
 
 export type KafkajsSourceOptions = KafkaConnection & {
@@ -91,6 +92,7 @@ export class KafkajsSource implements BatchSource {
     this.#consumer.on("consumer.crash", ({ payload }) => this.#fail(payload.error));
     this.#consumer.on("consumer.group_join", ({ payload }) => this.#joined(payload));
     try {
+      await this.#options.schemaIds?.ready();
       await this.#consumer.connect();
       const { prefix, topics } = this.#options;
       await this.#consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
@@ -173,7 +175,7 @@ export class KafkajsSource implements BatchSource {
   }
 
   async #handOver({ batch, resolveOffset, isStale }: EachBatchPayload, handle: Handle): Promise<void> {
-    const { group, prefix, telemetry } = this.#options;
+    const { group, prefix, telemetry, schemaIds } = this.#options;
     const batchRecordsMax = this.#options.batchRecordsMax ?? 250;
     const topic = batch.topic.slice(prefix.length);
     const { partition } = batch;
@@ -182,7 +184,8 @@ export class KafkajsSource implements BatchSource {
     let pauseMs = UNPROCESSED_PAUSE_MS.min;
     while (at < batch.messages.length && !this.#stop.signal.aborted && !this.#rebalancing && !isStale()) {
       const chunk = batch.messages.slice(at, at + batchRecordsMax);
-      const records = chunk.map((message) => inRecordOf(topic, partition, message));
+      const raw = chunk.map((message) => inRecordOf(topic, partition, message));
+      const records = schemaIds === undefined ? raw : await ourRecords(raw, schemaIds);
       const startedAt = this.#clock.monotonicMs();
       const { processed } = await handle({ topic, partition, records, highWatermark }, this.#stop.signal);
       const last = chunk[processed - 1];
@@ -241,4 +244,11 @@ export class KafkajsSource implements BatchSource {
     }
     return progress;
   }
+}
+
+/** One after the other: the first that needs the registry keeps the others from asking too. */
+async function ourRecords(records: readonly InRecord[], ids: SchemaIds): Promise<readonly InRecord[]> {
+  const ours: InRecord[] = [];
+  for (const record of records) ours.push(await withOurIds(record, ids));
+  return ours;
 }

@@ -10,13 +10,15 @@ import {
   RECORD_OVERSIZED,
   UNAVAILABLE,
 } from "./joining-sink.ts";
-import type { OutRecord, Position } from "./ports.ts";
+import type { OutRecord, Position, SchemaIds } from "./ports.ts";
 
 export type KafkaConnection = {
   readonly brokers: readonly string[];
   /** Before every topic and group name. */
   readonly prefix: string;
   readonly clientId: string;
+  /** Where the schema registry is not ours. */
+  readonly schemaIds?: SchemaIds | undefined;
 };
 
 export type PlatformaticSinkOptions = KafkaConnection & JoiningSinkOptions;

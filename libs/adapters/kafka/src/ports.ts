@@ -3,6 +3,17 @@ import type { Instant } from "@tributary/kernel";
 
 export type Position = { readonly topic: string; readonly partition: number; readonly offset: bigint };
 
+/**
+ * Exchanges the schema ids of an external registry, which stand in Kafka, for ours, which stand everywhere inside. A value that
+ * is not in Confluent's format, or of a topic that is not ours, stays as it is.
+ */
+export interface SchemaIds {
+  /** Resolves once the ids are known; before, nothing is read or written. */
+  ready(): Promise<void>;
+  toKafka(topic: string, value: Buffer): Buffer;
+  fromKafka(topic: string, value: Buffer): Promise<Buffer>;
+}
+
 export type OutRecord = {
   readonly topic: string;
   /** Partitioned by Java's murmur2 of this key, whichever client writes. */

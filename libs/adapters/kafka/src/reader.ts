@@ -12,9 +12,10 @@ import { type Clock, Failure, type Instant, reasonOf, systemClock } from "@tribu
 import type { Telemetry } from "@tributary/telemetry";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
-import type { InRecord, PartitionReader } from "./ports.ts";
+import type { InRecord, PartitionReader, SchemaIds } from "./ports.ts";
 import { Cursor } from "./reader-cursor.ts";
 import { FetchLoops } from "./reader-fetch.ts";
+import { withOurIds } from "./schema-ids.ts";
 
 export type KafkaReaderOptions = KafkaConnection & {
   readonly telemetry?: Telemetry;
@@ -28,11 +29,13 @@ const LATEST = -1n;
 
 export class KafkaReader implements PartitionReader {
   readonly #prefix: string;
+  readonly #schemaIds: SchemaIds | undefined;
   readonly #client: Consumer;
   readonly #loops: FetchLoops;
 
   constructor(options: KafkaReaderOptions) {
     this.#prefix = options.prefix;
+    this.#schemaIds = options.schemaIds;
     // Only metadata and offsets are asked of it; it never joins the group that its constructor wants named.
     this.#client = new Consumer({
       clientId: options.clientId,
@@ -75,6 +78,8 @@ export class KafkaReader implements PartitionReader {
     options: { readonly from?: bigint; readonly until?: bigint; readonly signal?: AbortSignal } = {},
   ): AsyncIterable<InRecord> {
     const { until, signal } = options;
+    await unlessAborted(this.#schemaIds?.ready(), signal);
+    if (signal?.aborted) return;
     const from = options.from ?? (await this.#offset(topic, partition, EARLIEST));
     const cursor = new Cursor({ topic, name: this.#prefix + topic, partition, from, until });
     if (cursor.finished || signal?.aborted) return;
@@ -86,7 +91,7 @@ export class KafkaReader implements PartitionReader {
         const record = cursor.take();
         if (record !== undefined) {
           if (signal?.aborted) return;
-          yield record;
+          yield this.#schemaIds === undefined ? record : await withOurIds(record, this.#schemaIds);
         } else if (cursor.finished) {
           if (cursor.failure !== undefined) throw cursor.failure;
           return;
@@ -119,5 +124,18 @@ export class KafkaReader implements PartitionReader {
     } catch (error) {
       throw new Failure(UNAVAILABLE, "retry", reasonOf(error), { cause: error });
     }
+  }
+}
+
+/** Resolves when `waiting` does or the signal aborts. */
+async function unlessAborted(waiting: Promise<void> | undefined, signal: AbortSignal | undefined): Promise<void> {
+  if (waiting === undefined || signal?.aborted) return;
+  const aborted = Promise.withResolvers<void>();
+  const abort = () => aborted.resolve();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    await Promise.race([waiting, aborted.promise]);
+  } finally {
+    signal?.removeEventListener("abort", abort);
   }
 }

@@ -1,1 +1,3 @@
+export * from "./client.ts";
+export * from "./external.ts";
 export * from "./registry.ts";

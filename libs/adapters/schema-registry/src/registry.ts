@@ -3,7 +3,7 @@
  *
  * A subject is `<topic>-value`. Topics that share a record share its ids, as with a real registry.
  */
-import { type SchemaVersion, topics } from "@tributary/contracts";
+import { type SchemaVersion, type Topic, topics } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 
 export type Schema = { readonly schema: string };
@@ -20,6 +20,7 @@ export const REGISTRY_ERRORS = {
   "registry-subject-unknown": { errorCode: 40401, status: 404 },
   "registry-version-unknown": { errorCode: 40402, status: 404 },
   "registry-schema-unknown": { errorCode: 40403, status: 404 },
+  "registry-starting": { errorCode: 50003, status: 503 },
   "registry-version-malformed": { errorCode: 42202, status: 422 },
 } as const;
 export type RegistryErrorCode = keyof typeof REGISTRY_ERRORS;
@@ -56,28 +57,41 @@ export type Registry = {
 
 const subjectOf = (topicName: string): string => `${topicName}-value`;
 
+/** The ids that stand in Kafka where the deployment's registry is another; undefined while that has not answered. */
+export type RegistryIds = { idOf(topicName: string, ours: number): number | undefined };
+
 /** `prefix` is the deployment's: subjects are named after the topics as Kafka has them. */
-export function registryOf(prefix: string): Registry {
-  const bySubject = new Map<string, readonly SchemaVersion[]>(
-    Object.values(topics).map((topic) => [subjectOf(prefix + topic.name), topic.codec.versions]),
+export function registryOf(prefix: string, ids?: RegistryIds): Registry {
+  const bySubject = new Map<string, Topic>(
+    Object.values(topics).map((topic) => [subjectOf(prefix + topic.name), topic as Topic]),
   );
+  const idIn = (topic: Topic, version: SchemaVersion): SchemaVersion => {
+    if (ids === undefined) return version;
+    const id = ids.idOf(topic.name, version.id);
+    if (id !== undefined) return { ...version, id };
+    throw new RegistryError("registry-starting", "The deployment's schema registry has not answered yet. Try again.");
+  };
+  const versionsIn = (topic: Topic): readonly SchemaVersion[] =>
+    topic.codec.versions.map((version) => idIn(topic, version));
   const versionsOf = (subject: string): readonly SchemaVersion[] => {
-    const versions = bySubject.get(subject);
-    if (versions === undefined) throw new RegistryError("registry-subject-unknown", `Subject '${subject}' not found.`);
-    return versions;
+    const topic = bySubject.get(subject);
+    if (topic === undefined) throw new RegistryError("registry-subject-unknown", `Subject '${subject}' not found.`);
+    return versionsIn(topic);
   };
   const textOf = (version: SchemaVersion): string => JSON.stringify(version.schema);
 
   return {
     subjects: () => [...bySubject.keys()].sort(),
     schemaById(id) {
-      const found = [...bySubject.values()].flat().find((version) => version.id === id);
+      const found = [...bySubject.values()].flatMap(versionsIn).find((version) => version.id === id);
       if (found === undefined) throw new RegistryError("registry-schema-unknown", `Schema ${id} not found`);
       return { schema: textOf(found) };
     },
     versionsOfSchema(id) {
-      const found = [...bySubject].flatMap(([subject, versions]) =>
-        versions.filter((version) => version.id === id).map(({ version }) => ({ subject, version })),
+      const found = [...bySubject].flatMap(([subject, topic]) =>
+        versionsIn(topic)
+          .filter((version) => version.id === id)
+          .map(({ version }) => ({ subject, version })),
       );
       if (found.length === 0) throw new RegistryError("registry-schema-unknown", `Schema ${id} not found`);
       return found;

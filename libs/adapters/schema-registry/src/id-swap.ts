@@ -1,0 +1,49 @@
+/**
+ * Exchanges the schema id in Confluent's five bytes, both ways, and loses nothing.
+ *
+ * W1. It is a permutation of ids: what was exchanged on the way in is as it was on the way out, also what nobody knows, so a
+ *     dead letter has its original bytes (G8).
+ * W2. A foreign id never becomes one of ours unless the registry says that it is the same schema: ids of ours that the
+ *     registry gave to something else are moved out of the way.
+ */
+import type { TopicIds } from "./sync.ts";
+
+const HEADER_BYTES = 5;
+
+export class IdSwap {
+  readonly #toOurs = new Map<number, number>();
+  readonly #toTheirs = new Map<number, number>();
+
+  constructor(theirsByOurs: TopicIds) {
+    for (const [ours, theirs] of theirsByOurs) {
+      this.#toTheirs.set(ours, theirs);
+      if (!this.#toOurs.has(theirs)) this.#toOurs.set(theirs, ours); // Two versions may be one schema: the lowest id of ours.
+    }
+    const free = [...this.#toOurs.keys()].filter((theirs) => !this.#toTheirs.has(theirs));
+    for (const ours of theirsByOurs.keys()) {
+      if (this.#toOurs.has(ours)) continue;
+      const stray = free.shift() ?? ~ours; // W2
+      this.#toOurs.set(ours, stray);
+      this.#toTheirs.set(stray, ours); // W1
+    }
+  }
+
+  toOurs(theirs: number): number {
+    return this.#toOurs.get(theirs) ?? theirs;
+  }
+
+  toTheirs(ours: number): number {
+    return this.#toTheirs.get(ours) ?? ours;
+  }
+}
+
+/** Undefined: not Confluent's format. */
+export const idIn = (value: Buffer): number | undefined =>
+  value.length >= HEADER_BYTES && value[0] === 0 ? value.readInt32BE(1) : undefined;
+
+/** A copy with another id: whoever gave the bytes may use them again. */
+export function withId(value: Buffer, id: number): Buffer {
+  const copy = Buffer.from(value);
+  copy.writeInt32BE(id, 1);
+  return copy;
+}

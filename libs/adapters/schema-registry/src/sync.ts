@@ -1,0 +1,116 @@
+/**
+ * Brings a registry and the contract together: which id the registry has for each schema version of ours.
+ *
+ * Y1. Every version that is in a subject must be readable with every version of ours and the other way round
+ *     (FULL_TRANSITIVE), whatever the registry itself was told to check. All conflicts are named at once.
+ * Y2. Schemas are the same when their canonical forms are: then the bytes are, whatever documentation says.
+ * Y3. Nothing is registered while there is a conflict anywhere.
+ */
+import { assertReadable, fingerprintOf, type SchemaVersion, type Topic } from "@tributary/contracts";
+import { Failure, reasonOf } from "@tributary/kernel";
+import { REGISTRY_CONFLICT, REGISTRY_REFUSED, type Registered, type RegistryClient } from "./client.ts";
+
+/** The registry's id by ours. */
+export type TopicIds = ReadonlyMap<number, number>;
+
+export type SyncOptions = {
+  readonly client: RegistryClient;
+  readonly prefix: string;
+  readonly topics: readonly Pick<Topic, "name" | "codec">[];
+  readonly autoRegister: boolean;
+  readonly onRegistered?: (subject: string, id: number) => void;
+};
+
+const VERSIONS_MAX = 200;
+
+type Plan = {
+  readonly topic: SyncOptions["topics"][number];
+  readonly subject: string;
+  readonly there: readonly Registered[];
+};
+
+export const SCHEMA_MISSING = "schema-registry-schema-missing";
+
+/** Ids by topic name, without the prefix. */
+export async function syncSubjects(options: SyncOptions): Promise<ReadonlyMap<string, TopicIds>> {
+  const { client, topics, prefix, autoRegister } = options;
+  const plans: Plan[] = [];
+  for (const topic of topics) {
+    const subject = `${prefix}${topic.name}-value`;
+    const versions = (await client.versionsOf(subject)) ?? [];
+    const there: Registered[] = [];
+    // The newest, where there are more than anybody could have meant.
+    for (const version of versions.slice(-VERSIONS_MAX)) there.push(await client.version(subject, version));
+    plans.push({ topic, subject, there });
+  }
+  const conflicts = plans.flatMap(conflictsOf);
+  if (conflicts.length > 0) {
+    throw new Failure(REGISTRY_CONFLICT, "ask-a-person", `${client.url} has other schemas: ${conflicts.join("; ")}`);
+  }
+  const missing = plans.flatMap(({ topic, subject, there }) =>
+    missingOf(topic.codec.versions, there).map(() => subject),
+  );
+  if (missing.length > 0 && !autoRegister) {
+    const what = `${client.url} lacks schemas of ${[...new Set(missing)].join(", ")}; register them, or set schemaRegistry.autoRegister`;
+    throw new Failure(SCHEMA_MISSING, "ask-a-person", what);
+  }
+  const ids = new Map<string, TopicIds>();
+  for (const plan of plans) ids.set(plan.topic.name, await registered(plan, options));
+  return ids;
+}
+
+async function registered({ topic, subject, there }: Plan, options: SyncOptions): Promise<TopicIds> {
+  const { client, onRegistered } = options;
+  const ids = new Map<number, number>();
+  const missing = new Set(missingOf(topic.codec.versions, there));
+  for (const version of topic.codec.versions) {
+    if (missing.has(version)) {
+      const id = await client.register(subject, version.schema);
+      onRegistered?.(subject, id);
+      ids.set(version.id, id);
+    } else {
+      ids.set(version.id, idOf(version, there) as number);
+    }
+  }
+  if (missing.size > 0 && there.length === 0) {
+    // Some registries do not let everybody set it; ours is checked at every start anyway (Y1).
+    await client.requireFullTransitive(subject).catch((error: unknown) => {
+      if (!(error instanceof Failure) || error.code !== REGISTRY_REFUSED) throw error;
+    });
+  }
+  return ids;
+}
+
+const idOf = (version: SchemaVersion, there: readonly Registered[]): number | undefined =>
+  there.find(({ schema }) => isSame(version, schema))?.id;
+
+const missingOf = (versions: readonly SchemaVersion[], there: readonly Registered[]): readonly SchemaVersion[] =>
+  versions.filter((version) => idOf(version, there) === undefined);
+
+function isSame(version: SchemaVersion, schema: unknown): boolean {
+  try {
+    return fingerprintOf(schema) === version.fingerprint; // Y2
+  } catch {
+    return false;
+  }
+}
+
+function conflictsOf({ topic, subject, there }: Plan): readonly string[] {
+  return there.flatMap(({ version, id, schema }) => {
+    for (const ours of topic.codec.versions) {
+      if (isSame(ours, schema)) continue;
+      const reason = unreadable(ours.schema, schema) ?? unreadable(schema, ours.schema); // Y1
+      if (reason !== undefined) return [`${subject} version ${version} (id ${id}): ${reason}`];
+    }
+    return [];
+  });
+}
+
+function unreadable(reader: unknown, writer: unknown): string | undefined {
+  try {
+    assertReadable(reader, writer);
+    return undefined;
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
