@@ -7,6 +7,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { startKserve } from "./backends/kserve.ts";
 import { OnnxBackend } from "./backends/onnx.ts";
 import type { RemoteContext } from "./backends/remote-start.ts";
+import { SagemakerBackend } from "./backends/sagemaker.ts";
 import type { ChildEvents } from "./backends/supervised.ts";
 import { startTfServing } from "./backends/tf-serving.ts";
 import type { CloudBackend } from "./cloud-backend.ts";
@@ -78,7 +79,7 @@ async function startBackend(target: string, config: TargetConfig, context: Targe
     case "onnx":
       return startOnnx(target, config, context);
     case "sagemaker":
-      throw new Error("to come");
+      return SagemakerBackend.start(config, context.clock);
     case "kserve":
       return startKserve(config, remoteContext(target, context));
     case "tf-serving":

@@ -187,7 +187,7 @@ export class Calls<T, O> {
       settings.hedge.shareMax > 0 && usualMs !== undefined ? this.#hedged(main, usualMs, tickets, all) : main;
     const { outcomes, givenMs, code } = await made;
     loser.abort();
-    const unfair = this.#breaker.state === "closed" && code === TIMEOUT && givenMs < (usualMs ?? 0); // L5
+    const unfair = this.#breaker.state === "closed" && code.endsWith("-timeout") && givenMs < (usualMs ?? 0); // L5
     return { value: outcomes, failed: code !== "" && !unfair };
   }
 
