@@ -7,6 +7,7 @@ import { framesCommand } from "./commands/frames.ts";
 import { labelsCommand } from "./commands/labels.ts";
 import { describeModel, getModels } from "./commands/models.ts";
 import { describePolicy, getPolicies } from "./commands/policies.ts";
+import { schemasCommand } from "./commands/schemas.ts";
 import { describeTopic, getTopics } from "./commands/topics.ts";
 import type { Io } from "./context.ts";
 import { formats } from "./output.ts";
@@ -52,7 +53,8 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(labelsCommand(io))
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io))
-    .addCommand(dlqCommand(io));
+    .addCommand(dlqCommand(io))
+    .addCommand(schemasCommand(io));
   const models = program.command("models").description("make model packages");
   // It brings the model runtime along, which nobody else should wait for.
   if (argv.includes("models") && !argv.includes("get") && !argv.includes("describe"))
