@@ -12,7 +12,7 @@ import { check, type Outcome, type Scenario, type Settings } from "./scenario.ts
 const OUTAGE_S = 20;
 const BRIDGE_KILLED_AFTER_S = 10;
 const WARM_UP_S = 5;
-/** Longer than the slowest recovery there is by design: a consumer that Kafka's return left stalled ends after 90 s. */
+/** Longer than the slowest recovery there is by design: a consumer that Kafka's return left stalled ends after 45 s. */
 const SILENCE_MS_MAX = 150_000;
 /** The control has lost what it lost when the others are answered. */
 const CONTROL_SILENCE_MS_MAX = 20_000;

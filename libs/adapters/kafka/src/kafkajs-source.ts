@@ -45,6 +45,9 @@ type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
 
 const SESSION_MS = 10_000;
 const HEARTBEAT_MS = 2_000;
+const REBALANCE_MS = 30_000;
+/** Longer than any rebalance: what is unmoved for so long is stalled. */
+const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
 const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
 
@@ -75,7 +78,7 @@ export class KafkajsSource implements BatchSource {
     this.#consumer = this.#kafka.consumer({
       groupId: options.prefix + options.group,
       sessionTimeout: options.sessionMs ?? SESSION_MS,
-      rebalanceTimeout: 30_000,
+      rebalanceTimeout: REBALANCE_MS,
       heartbeatInterval: HEARTBEAT_MS,
       maxWaitTimeInMs: 250,
       maxBytesPerPartition: 1024 * 1024,
@@ -207,7 +210,7 @@ export class KafkajsSource implements BatchSource {
   }
 
   async #watchForStalls(): Promise<void> {
-    const stallMsMax = this.#options.stallMsMax ?? 90_000;
+    const stallMsMax = this.#options.stallMsMax ?? STALL_MS;
     const watch = new StallWatch(stallMsMax);
     try {
       for (;;) {
