@@ -4,6 +4,7 @@
  */
 import { createInterface } from "node:readline/promises";
 import type { KafkaReader } from "@tributary/kafka";
+import type { ExternalRegistry, RegistryAccess } from "@tributary/schema-registry";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { showLetter } from "../dlq/details.ts";
@@ -14,6 +15,8 @@ import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Connection, connectionOf, type KafkaOptions, kafkaFailed, withKafka } from "../kafka-options.ts";
 import { ago, type Output, type View } from "../output.ts";
 import { Progress } from "../progress.ts";
+import { withRegistry } from "../registry-options.ts";
+import { schemaIdsOf } from "../schema-ids.ts";
 import { watchable, watched } from "../watch.ts";
 import { positive } from "./options.ts";
 
@@ -28,15 +31,29 @@ export function dlqCommand(io: Io): Command {
 const PLACE = "a dead letter topic, or topic/partition@offset as shown";
 const OUTAGE_MS_MAX = 10_000;
 
-async function withReader<T>(connection: Connection, use: (reader: KafkaReader) => Promise<T>): Promise<T> {
+type DlqOptions = KafkaOptions & { readonly registry?: RegistryAccess };
+type Kafka = { readonly connection: Connection; readonly schemaIds: ExternalRegistry | undefined };
+
+const REGISTRY = "the schema registry, where it is not the gateway's: ids of schemas are its own then";
+const withDlq = (command: Command): Command => withRegistry(withKafka(command), REGISTRY);
+
+async function withReader<T>(
+  options: DlqOptions,
+  io: Io,
+  use: (reader: KafkaReader, kafka: Kafka) => Promise<T>,
+): Promise<T> {
+  const connection = connectionOf(options);
   const { KafkaReader } = await import("@tributary/kafka");
-  const reader = new KafkaReader({ ...connection, unavailableMsMax: OUTAGE_MS_MAX });
+  const { registry, prefix } = options;
+  const schemaIds = registry && (await schemaIdsOf(registry, prefix, io));
+  const reader = new KafkaReader({ ...connection, schemaIds, unavailableMsMax: OUTAGE_MS_MAX });
   try {
-    return await use(reader);
+    return await use(reader, { connection, schemaIds });
   } catch (error) {
     throw kafkaFailed(connection.brokers, error);
   } finally {
     await reader.close();
+    schemaIds?.close();
   }
 }
 
@@ -67,7 +84,7 @@ function listCommand(io: Io): Command {
     .action((_options: object, command: Command) =>
       watched(command, io, async ({ output }) => {
         const { all, ...kafka } = command.opts<KafkaOptions & { all?: boolean }>();
-        await withReader(connectionOf(kafka), async (reader) => {
+        await withReader(kafka, io, async (reader) => {
           const summaries: DlqSummary[] = [];
           const progress = new Progress(io, () => `${summaries.length} of ${dlqTopics.length} topics read`);
           try {
@@ -98,15 +115,15 @@ const letterView: View<Letter> = {
 };
 
 function showCommand(io: Io): Command {
-  return withKafka(new Command("show"))
+  return withDlq(new Command("show"))
     .argument("<place>", PLACE)
     .description("the letters of a topic, or one letter whole: headers, reason, and its record if it can be read")
     .option("--where <FIELD=VALUE>", `only letters of this ${whereFields.join(", ")}; may be repeated`, where, {})
     .option("--limit <N>", "at most so many", positive, 100)
-    .action(async (text: string, options: KafkaOptions & { where: Where; limit: number }, command: Command) => {
+    .action(async (text: string, options: DlqOptions & { where: Where; limit: number }, command: Command) => {
       const output = outputOf(command, io);
       const place = placeIn(text, options.prefix);
-      await withReader(connectionOf(options), async (reader) => {
+      await withReader(options, io, async (reader) => {
         const letters = await collect(reader, place, options, io);
         if (place.offset === undefined) {
           output.list(
@@ -147,7 +164,7 @@ async function collect(
   }
 }
 
-type ReplayOptions = KafkaOptions & {
+type ReplayOptions = DlqOptions & {
   readonly where: Where;
   readonly limit: number;
   readonly dryRun?: boolean;
@@ -156,7 +173,7 @@ type ReplayOptions = KafkaOptions & {
 };
 
 function replayCommand(io: Io): Command {
-  return withKafka(new Command("replay"))
+  return withDlq(new Command("replay"))
     .argument("<place>", PLACE)
     .description("send letters to the topic they came from, as they were; the letters stay where they are")
     .option("--where <FIELD=VALUE>", `only letters of this ${whereFields.join(", ")}; may be repeated`, where, {})
@@ -167,8 +184,7 @@ function replayCommand(io: Io): Command {
     .action(async (text: string, options: ReplayOptions, command: Command) => {
       const output = outputOf(command, io);
       const place = placeIn(text, options.prefix);
-      const connection = connectionOf(options);
-      await withReader(connection, (reader) => replay(reader, connection, place, options, output, io));
+      await withReader(options, io, (reader, kafka) => replay(reader, kafka, place, options, output, io));
     });
 }
 
@@ -176,7 +192,7 @@ const BATCH_RECORDS_MAX = 100;
 
 async function replay(
   reader: KafkaReader,
-  connection: Connection,
+  { connection, schemaIds }: Kafka,
   place: Place,
   options: ReplayOptions,
   output: Output,
@@ -193,7 +209,7 @@ async function replay(
   if (options.dryRun !== true && records.length > 0) {
     await confirm(`Send ${records.length} records to ${connection.prefix}${source}?`, options.yes === true, io);
     const { KafkajsSink } = await import("@tributary/kafka");
-    const sink = new KafkajsSink({ ...connection, deliveryMsMax: OUTAGE_MS_MAX });
+    const sink = new KafkajsSink({ ...connection, schemaIds, deliveryMsMax: OUTAGE_MS_MAX });
     let sent = 0;
     const progress = new Progress(io, () => `${sent} of ${records.length} sent`);
     try {

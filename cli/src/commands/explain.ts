@@ -5,6 +5,7 @@ import { contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Output, shown } from "../output.ts";
 import { showPolicy } from "./policies.ts";
+import { simulateCommand } from "./simulate.ts";
 
 export function routerCommand(io: Io): Command {
   const command = new Command("router").description("why frames went where they went");
@@ -18,7 +19,7 @@ export function routerCommand(io: Io): Command {
       const explanation = await gateway.call<Explanation>(path);
       output.one(explanation, explanation.frameId, () => showExplanation(explanation, output));
     });
-  return command;
+  return command.addCommand(simulateCommand(io));
 }
 
 function checked(frame: string): string {

@@ -1,0 +1,38 @@
+/** The ids of a registry that is not the gateway's, for commands that read or write records themselves. */
+import type { ExternalRegistry, RegistryAccess } from "@tributary/schema-registry";
+import type { Io } from "./context.ts";
+import { CliError, exitCodes } from "./exit-codes.ts";
+import { waitingFor } from "./progress.ts";
+import { registryFailed } from "./registry-options.ts";
+
+const ANSWER_MS_MAX = 15_000;
+
+/** Close it in the end. */
+export async function schemaIdsOf(access: RegistryAccess, prefix: string, io: Io): Promise<ExternalRegistry> {
+  const [{ ExternalRegistry }, { createTelemetry }] = await Promise.all([
+    import("@tributary/schema-registry"),
+    import("@tributary/telemetry"),
+  ]);
+  const telemetry = createTelemetry({ service: "cli", level: "silent", defaultMetrics: false, write: () => {} });
+  const registry = new ExternalRegistry({
+    registry: { ...access, autoRegister: false },
+    prefix,
+    telemetry,
+    onRefused: () => {}, // `ready` tells it
+  });
+  registry.start();
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    late.reject(new CliError(exitCodes.unreachable, `The schema registry at ${access.url}: ${registry.health}.`));
+  }, ANSWER_MS_MAX);
+  try {
+    await waitingFor(io)(`asking ${access.url}`, Promise.race([registry.ready(), late.promise]));
+    return registry;
+  } catch (error) {
+    registry.close();
+    throw registryFailed(error);
+  } finally {
+    clearTimeout(timer);
+    telemetry.close();
+  }
+}

@@ -1,0 +1,78 @@
+/** Logged frames from Kafka: predictions joined with the cloud's answers and with labels, partition by partition. */
+import { type CloudResult, type GroundTruth, type Topic, topics } from "@tributary/contracts";
+import type { KafkaReader } from "@tributary/kafka";
+import { formatFrameId } from "@tributary/kernel";
+import type { LoggedLine } from "./logged-line.ts";
+
+export type LogRange = {
+  readonly target: string;
+  /** Milliseconds since 1970; older predictions are left out. */
+  readonly since: number;
+  readonly signal: AbortSignal;
+  readonly unreadable: () => void;
+};
+
+type Cloud = { readonly label: string; readonly costMicros: number };
+
+export async function* loggedFrames(reader: KafkaReader, range: LogRange): AsyncIterable<LoggedLine> {
+  const { target, since, unreadable } = range;
+  for (const partition of await reader.partitions(topics.predictions.name)) {
+    // A label may be older than the frame's arrival, and a later one holds: all are read.
+    const truths = new Map<string, string | null>();
+    for await (const truth of values<GroundTruth>(reader, topics.groundTruth, partition, 0, range)) {
+      truths.set(formatFrameId(truth), truth.label);
+    }
+    const clouds = new Map<string, Cloud>();
+    for await (const result of values<CloudResult>(reader, topics.results, partition, since, range)) {
+      if (result.target !== target || result.outcome !== "ANSWERED" || result.label === null) continue;
+      clouds.set(formatFrameId(result), { label: result.label, costMicros: Number(result.costMicros) });
+    }
+    for await (const batch of values(reader, topics.predictions, partition, since, range)) {
+      const { modelDigest, policyVersion, arm } = batch;
+      for (const prediction of batch.predictions) {
+        const { label, confidence, margin, entropy, samplePropensity, sampleDrawn, reason } = prediction;
+        if (!(samplePropensity > 0 && samplePropensity <= 1)) {
+          unreadable(); // a device that logs no propensity cannot be simulated
+          continue;
+        }
+        const frameId = formatFrameId({ ...batch, ...prediction });
+        const cloud = clouds.get(frameId);
+        yield {
+          frameId,
+          modelDigest,
+          policyVersion,
+          arm,
+          label,
+          confidence,
+          margin,
+          entropy,
+          propensity: samplePropensity,
+          drawn: sampleDrawn,
+          reason,
+          cloudLabel: cloud?.label ?? null,
+          costMicros: cloud?.costMicros ?? null,
+          truth: truths.get(frameId) ?? null,
+        };
+      }
+    }
+  }
+}
+
+async function* values<T>(
+  reader: KafkaReader,
+  topic: Topic<T>,
+  partition: number,
+  since: number,
+  { signal, unreadable }: LogRange,
+): AsyncIterable<T> {
+  const { next: until } = await reader.offsets(topic.name, partition);
+  const from = await reader.offsetAt(topic.name, partition, since);
+  if (from >= until) return;
+  for await (const { value } of reader.read(topic.name, partition, { from, until, signal })) {
+    try {
+      if (value !== null) yield topic.codec.decodeConfluent(value);
+    } catch {
+      unreadable();
+    }
+  }
+}

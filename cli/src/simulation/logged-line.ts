@@ -1,0 +1,46 @@
+/**
+ * One logged frame as a line of JSON: what `router simulate --export` writes and `--from` reads.
+ *
+ * J1. A line that cannot be used is named by its number, with what is wrong; nothing is guessed.
+ */
+import { reasonOf } from "@tributary/kernel";
+import { z } from "zod";
+
+const right = z.number().min(0).max(1);
+
+export const loggedLineSchema = z.strictObject({
+  frameId: z.string(),
+  modelDigest: z.string(),
+  policyVersion: z.string(),
+  arm: z.string(),
+  /** The edge's answer. */
+  label: z.string(),
+  confidence: right,
+  margin: right,
+  entropy: z.number().min(0),
+  /** pi, the propensity with which the random sample drew it, and whether it did. */
+  propensity: z.number().positive().max(1),
+  drawn: z.boolean(),
+  reason: z.string(),
+  /** What the cloud said of it, and for how much; null where it was not asked or said nothing. */
+  cloudLabel: z.string().nullable(),
+  costMicros: z.number().nullable(),
+  /** Ground truth; null where nobody told. */
+  truth: z.string().nullable(),
+});
+
+export type LoggedLine = z.output<typeof loggedLineSchema>;
+
+/** Throws an Error that names line and fault. J1 */
+export function parseLine(text: string, number: number): LoggedLine {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`line ${number} is no JSON: ${reasonOf(error)}`);
+  }
+  const parsed = loggedLineSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map((issue) => `${issue.path.join(".") || "line"}: ${issue.message}`);
+  throw new Error(`line ${number}: ${faults.join("; ")}`);
+}
