@@ -37,6 +37,7 @@ function showExplanation(explanation: Explanation, output: Output): void {
     output.line(
       `  ${output.style("green", answer.label)} by ${answer.source}, confidence ${shown(answer.confidence)}, settled by ${answer.settledBy}, ${shown(answer.latencyMs)} ms after capture`,
     );
+    output.line(`  arm ${shown(answer.arm)}, target ${shown(answer.cloudTarget)}`);
   }
   decision(output, "Decision on the device", explanation.steps);
   decision(output, "Decision of the router", explanation.routerSteps);

@@ -85,7 +85,7 @@ export function showPolicy(policy: Policy, output: Output, indent = ""): void {
       ["Deadline", `${policy.deadlineMs} ms from capture`],
       [
         "Guarantee",
-        `${guarantee.method}: loss rate at most ${shown(guarantee.epsilon)} with probability ${shown(1 - guarantee.delta)}; ${guarantee.losses} of ${guarantee.n} on validation, ${shown(guarantee.escalationShare)} sent`,
+        `${guarantee.method}: loss rate at most ${shown(guarantee.epsilon)} with probability ${shown(1 - guarantee.delta)}; ${guarantee.losses} of ${guarantee.n} frames with a known truth, ${shown(guarantee.escalationShare)} sent`,
       ],
     ],
     indent,

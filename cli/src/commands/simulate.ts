@@ -20,6 +20,7 @@ import {
   type SimulationPoint,
   simulate,
 } from "../simulation/simulate.ts";
+import { positive } from "./options.ts";
 
 type Options = KafkaOptions & {
   readonly from?: string;
@@ -64,7 +65,7 @@ export const simulateCommand = (io: Io): Command =>
     .option("--arm <NAME>", "only frames of this experiment arm")
     .option("--since <AGE>", "how far to look back, e.g. 30m, 24h or 7d", ageOf, 24 * 3_600_000)
     .option("--shares <LIST>", "shares of frames sent, 0 to 1", sharesOf, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 1])
-    .option("--frames-max <N>", "at most so many frames are taken", wholeOf, 2_000_000)
+    .option("--frames-max <N>", "at most so many frames are taken", positive, 2_000_000)
     .option("--plot <FILE>", "also draw the frontier, as SVG")
     .option("--export <FILE>", "also write the logged frames, as JSON lines")
     .addHelpText("after", DETAILS)
@@ -244,12 +245,6 @@ function sharesOf(text: string): number[] {
   const shares = text.split(",").map(Number);
   if (shares.length > 0 && shares.every((share) => share >= 0 && share <= 1)) return shares.sort((a, b) => a - b);
   throw new InvalidArgumentError("numbers from 0 to 1, separated by commas, are needed.");
-}
-
-function wholeOf(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError("a whole number above 0 is needed.");
 }
 
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };

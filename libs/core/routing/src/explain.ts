@@ -172,7 +172,7 @@ function outcomeStep(policy: RoutingPolicy, prediction: ExplainedPrediction): Ex
 function guaranteeText(policy: RoutingPolicy): string {
   const { method, epsilon, delta, n, losses } = policy.guarantee;
   const how = method === "LEARN_THEN_TEST" ? "Learn then Test" : "the budget";
-  return `Set by ${how}: with probability ${round(1 - delta)} at most ${round(100 * epsilon)} % of frames lose a right cloud answer (${losses} of ${n} on validation).`;
+  return `Set by ${how}: with probability ${round(1 - delta)} at most ${round(100 * epsilon)} % of frames lose a right cloud answer (${losses} of ${n} frames with a known truth).`;
 }
 
 const round = (value: number): number => Number(value.toPrecision(4));
