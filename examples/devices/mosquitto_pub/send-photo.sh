@@ -23,11 +23,13 @@ printf '{"image":"%s"}' "$(base64 <"$photo" | tr -d '\n')" >"$payload"
 
 # The client's id is the device's name, and a device has one connection: sending and waiting is one program's work.
 set -- -V mqttv311 -h "${TRIBUTARY_HOST:-127.0.0.1}" -p "${TRIBUTARY_PORT:-1883}" \
-  -i "$device" -u "$device" -P "$password" -q 1 -t "$topic/up/frames/json" -f "$payload"
+  -i "$device" -u "$device" -P "$password" -q 1 -t "$topic/up/frames/json"
 if [ -n "$wait" ]; then
-  mosquitto_rr "$@" -e "$topic/down/results/json" -W 30
+  # mosquitto_rr 2.0 sends files as nothing, and an argument of Linux has at most 128 KiB.
+  [ "$(wc -c <"$payload")" -lt 131072 ] || { echo "$photo: too large for --wait (95 kB)" >&2; exit 2; }
+  mosquitto_rr "$@" -e "$topic/down/results/json" -W 30 -m "$(cat "$payload")"
 else
-  mosquitto_pub "$@" # ends well once the bridge has stored the frame in Kafka
+  mosquitto_pub "$@" -f "$payload" # ends well once the bridge has stored the frame in Kafka
   # A frame without bootId is known by the first 63 bits of its payload's SHA-256.
   sha=$(sha256sum "$payload")
   high=$(printf %.8s "$sha")

@@ -1,0 +1,262 @@
+/** Devices that are not ours: other people's programs get frames answered, and none of them is taken for another. */
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { dlqOf, topics } from "@tributary/contracts";
+import { KafkaReader } from "@tributary/kafka";
+import { formatFrameId } from "@tributary/kernel";
+import { mains, type Stack, samples, startStack } from "@tributary/local-stack";
+import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { debian, python } from "../../tools/peers.mjs";
+import { deadLettersOf } from "./dead-letters.ts";
+
+const PHOTOS = 3;
+const examples = join(repositoryRoot, "examples/devices");
+
+describe("given a running stack and two devices that are let in", () => {
+  const dir = tempDir("devices");
+  const { brokers, prefix } = testKafka();
+  const passwords = new Map<string, string>();
+  let stack: Stack;
+  let photos: readonly { readonly file: string; readonly label: string }[];
+
+  beforeAll(async () => {
+    for (const program of ["mosquitto_pub", "mosquitto_sub", "mosquitto_rr"]) debian(program, "mosquitto-clients");
+    python("device");
+    photos = await photosIn(dir.path);
+    stack = await startStack({ dir: join(dir.path, "stack"), kafka: brokers, prefix, partitions: 4, devices: 0 });
+    for (const id of ["shell-cam", "python-cam"]) passwords.set(id, (await stack.devices.register(id)).password);
+  }, 120_000);
+  afterAll(async () => {
+    await stack?.stop();
+    dir.remove();
+  }, 60_000);
+
+  const at = () => {
+    const { hostname, port } = new URL(stack.mqttUrl);
+    return { TRIBUTARY_HOST: hostname, TRIBUTARY_PORT: port };
+  };
+  const shell = (...args: readonly string[]) =>
+    run("sh", [join(examples, "mosquitto_pub/send-photo.sh"), ...args], {
+      ...at(),
+      TRIBUTARY_DEVICE: "shell-cam",
+      TRIBUTARY_PASSWORD: passwords.get("shell-cam") as string,
+    });
+
+  test("when mosquitto_pub sends a photo, then it is answered by the cloud, under the id that the script printed", async () => {
+    const { code, out, err } = await shell(photo(0).file);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(await answered(stack, out.trim())).toMatchObject({ label: photo(0).label, source: "CLOUD" });
+  }, 60_000);
+
+  test("when the same photo comes again, also after the router's death, then it is the same frame: answered once", async () => {
+    await stack.router.kill();
+    await shell(photo(0).file);
+    await stack.router.start();
+    const first = (await shell(photo(0).file)).out.trim();
+    const last = (await shell(photo(1).file)).out.trim();
+    await answered(stack, last);
+    expect((await answersOf(brokers, prefix, "shell-cam")).sort()).toEqual([first, last].sort());
+  }, 60_000);
+
+  test("when a shell waits for the answer, then it comes in JSON", async () => {
+    const { code, out } = await shell("--wait", photo(2).file);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      deviceId: "shell-cam",
+      bootId: "0",
+      label: photo(2).label,
+      source: "CLOUD",
+    });
+  }, 60_000);
+
+  test("when the Python device sends photos, then it prints what each shows", async () => {
+    const { TRIBUTARY_HOST: host, TRIBUTARY_PORT: port } = at();
+    const files = photos.map(({ file }) => file);
+    const { code, out, err } = await run(
+      python("device"),
+      [join(examples, "python/send_photos.py"), "--device", "python-cam", "--host", host, "--port", port, ...files],
+      { TRIBUTARY_PASSWORD: passwords.get("python-cam") as string },
+    );
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    for (const { file, label } of photos) expect(out).toContain(`${file}: ${label} (CLOUD, `);
+    const refused = await run(
+      python("device"),
+      [join(examples, "python/send_photos.py"), "--device", "python-cam", "--host", host, "--port", port, ...files],
+      { TRIBUTARY_PASSWORD: "guessed" },
+    );
+    expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("the bridge refuses python-cam") });
+  }, 60_000);
+
+  const mosquitto = (program: string, ...args: readonly string[]) => {
+    const { TRIBUTARY_HOST: host, TRIBUTARY_PORT: port } = at();
+    const who = ["-i", "shell-cam", "-u", "shell-cam", "-P", passwords.get("shell-cam") as string];
+    return run(program, ["-h", host, "-p", port, ...who, "-q", "1", ...args], {});
+  };
+  const mine = "tributary/v1/shell-cam";
+  const payload = (more: object = {}) =>
+    JSON.stringify({ image: readFileSync(photo(2).file).toString("base64"), deadlineMs: 9_000, ...more });
+
+  const published: readonly {
+    readonly rogue: string;
+    readonly topic: string;
+    readonly message: () => string;
+    readonly reason: string;
+    readonly stream: string;
+  }[] = [
+    {
+      rogue: "another's topic",
+      topic: "tributary/v1/python-cam/up/frames/json",
+      message: payload,
+      reason: "topic-of-another-device",
+      stream: "frames",
+    },
+    {
+      rogue: "another's id",
+      topic: `${mine}/up/frames/json`,
+      message: () => payload({ deviceId: "python-cam" }),
+      reason: "payload-of-another-device",
+      stream: "frames",
+    },
+    {
+      rogue: "rubbish",
+      topic: `${mine}/up/frames/json`,
+      message: () => '{"image": "no',
+      reason: "json-malformed",
+      stream: "frames",
+    },
+    {
+      rogue: "rubbish where Avro is due",
+      topic: `${mine}/up/predictions`,
+      message: () => "rubbish",
+      reason: "framing-unknown",
+      stream: "predictions",
+    },
+    { rogue: "$SYS", topic: "$SYS/broker/x", message: () => "x", reason: "topic-unknown", stream: "unknown" },
+  ];
+
+  test.each(published)(
+    "when a device publishes $rogue, then it is refused, counted and put aside, and its twin is answered",
+    async ({ rogue, topic, message, reason, stream }) => {
+      const counter = new RegExp(
+        `^tributary_bridge_refused_total\\{code="${reason}",stream="${stream}"\\} (\\d+)`,
+        "m",
+      );
+      const dlq = dlqOf(`edge.${stream}.v1`, "bridge");
+      const before = {
+        counted: await counted(stack, counter),
+        letters: (await deadLettersOf(brokers, prefix, dlq)).length,
+      };
+      const file = join(dir.path, "payload");
+      writeFileSync(file, message());
+      expect(await mosquitto("mosquitto_pub", "-t", topic, "-f", file)).toMatchObject({ code: 0 }); // G8
+      expect(await counted(stack, counter)).toBe(before.counted + 1);
+      const letters = await deadLettersOf(brokers, prefix, dlq);
+      expect(JSON.stringify(letters.slice(before.letters).map(({ headers }) => headers))).toContain(reason);
+
+      // mosquitto_rr 2.0 sends files as nothing.
+      const twin = payload({ deviceId: "shell-cam", cameraId: rogue.replaceAll(/\W/g, "") });
+      const ask = ["-V", "mqttv311", "-t", `${mine}/up/frames/json`, "-e", `${mine}/down/results/json`, "-W", "20"];
+      const { code, out } = await mosquitto("mosquitto_rr", ...ask, "-m", twin);
+      expect({ code, label: out && JSON.parse(out).label }).toEqual({ code: 0, label: photo(2).label });
+    },
+    60_000,
+  );
+
+  const own = `${mine}/down/results/json`;
+  test.each([
+    ["#"],
+    ["$SYS/#"],
+    ["tributary/v1/+/down/#"],
+    ["tributary/v1/python-cam/down/results/json"],
+    [`${mine}/up/#`],
+  ])(
+    "when a device subscribes to %s, then it is refused and counted, and its own answers are granted",
+    async (filter) => {
+      const counter = /^tributary_bridge_subscribes_refused_total (\d+)/m;
+      const before = await counted(stack, counter);
+      const rogue = await mosquitto("mosquitto_sub", "-E", "-d", "-t", filter);
+      expect(rogue.out + rogue.err).toMatch(/Subscribed \(mid: \d+\): 128/);
+      expect(await counted(stack, counter)).toBe(before + 1);
+      const twin = await mosquitto("mosquitto_sub", "-E", "-d", "-t", own);
+      expect(twin.out).toMatch(/Subscribed \(mid: \d+\): 1/);
+      expect(twin.code).toBe(0);
+    },
+    30_000,
+  );
+
+  const photo = (i: number) => photos[i] as (typeof photos)[number];
+});
+
+type Ran = { readonly code: number | null; readonly out: string; readonly err: string };
+
+/** Not spawnSync: Jest would stand still with it, and so would what it watches. */
+function run(program: string, args: readonly string[], env: Record<string, string>): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { env: { PATH: process.env.PATH, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const chunks = { out: "", err: "" };
+    child.stdout.on("data", (chunk) => {
+      chunks.out += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      chunks.err += chunk;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, ...chunks }));
+  });
+}
+
+/** The first sample photos as files, and what they show. */
+async function photosIn(dir: string) {
+  const ledger = join(dir, "ledger.jsonl");
+  const args = ["--sheets", samples, "--fps", "0", "--frames", String(PHOTOS), "--ledger", ledger];
+  const camera = spawn(process.execPath, [mains.sampleCamera, ...args], { stdio: ["pipe", "pipe", "inherit"] });
+  const chunks: Buffer[] = [];
+  for await (const chunk of camera.stdout) chunks.push(chunk as Buffer);
+  const stdout = Buffer.concat(chunks);
+  let at = 0;
+  return readFileSync(ledger, "utf8")
+    .trim()
+    .split("\n")
+    .map((line, i) => {
+      const { bytes, label } = JSON.parse(line) as { bytes: number; label: string };
+      const file = join(dir, `photo-${i}.jpg`);
+      writeFileSync(file, stdout.subarray(at, at + bytes));
+      at += bytes;
+      return { file, label };
+    });
+}
+
+/** The frames of all answers in Kafka: one that was answered twice stands twice. */
+async function answersOf(brokers: readonly string[], prefix: string, deviceId: string): Promise<string[]> {
+  const reader = new KafkaReader({ brokers, prefix, clientId: "devices-test" });
+  const { name, codec } = topics.classifications;
+  const frames: string[] = [];
+  try {
+    for (const partition of await reader.partitions(name)) {
+      const { next } = await reader.offsets(name, partition);
+      for await (const { value } of reader.read(name, partition, { until: next })) {
+        const record = codec.decodeConfluent(value as Buffer);
+        for (const answer of record.answers) frames.push(formatFrameId({ ...record, ...answer }));
+      }
+    }
+  } finally {
+    await reader.close();
+  }
+  return frames.filter((frame) => frame.startsWith(`${deviceId}:`));
+}
+
+const answered = (stack: Stack, frameId: string) =>
+  waitFor(
+    async () => {
+      const response = await fetch(`${stack.gatewayUrl}/api/v1/classifications/${frameId}`);
+      return response.ok ? ((await response.json()) as { readonly label: string; readonly source: string }) : undefined;
+    },
+    { what: `an answer to ${frameId}`, timeoutMs: 30_000, everyMs: 100 },
+  );
+
+async function counted(stack: Stack, line: RegExp): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.http}/metrics`)).text();
+  return Number(line.exec(text)?.[1] ?? 0);
+}
