@@ -82,6 +82,11 @@ export class Bridge {
     return this.#port;
   }
 
+  /** Why devices are not served; undefined while they are. */
+  get notReady(): string | undefined {
+    return this.#port === undefined ? "rebuilding what is retained from Kafka" : undefined;
+  }
+
   /** Resolves with the MQTT port once devices are let in. R1 */
   async start(): Promise<number> {
     const { telemetry, clock, config } = this.#options;

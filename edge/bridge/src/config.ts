@@ -2,6 +2,7 @@
 import { portSchema, sharedBlocks } from "@tributary/config";
 import { RECORD_BYTES_MAX } from "@tributary/kafka";
 import { z } from "zod";
+import { externalFields, externalProblems } from "./external/settings.ts";
 import { routeProblems, routesSchema } from "./routes.ts";
 
 const KIB = 1_024;
@@ -55,6 +56,8 @@ const bridgeConfigFields = z.strictObject({
   ...sharedBlocks,
   mqtt: z
     .strictObject({
+      /** `embedded`: the bridge is the broker. `external`: any MQTT 5 broker is, and bridges share its devices' messages. */
+      mode: z.enum(["embedded", "external"]).default("embedded"),
       host: z.string().min(1).default("127.0.0.1"),
       port: portSchema.default(1883),
       /** First levels of every topic of the device contract. */
@@ -62,6 +65,7 @@ const bridgeConfigFields = z.strictObject({
         .string()
         .regex(/^[^/+#$\s][^+#\s]{0,99}(?<!\/)$/, "expected topic levels without wildcards")
         .default("tributary"),
+      ...externalFields,
     })
     .prefault({}),
   limits: limitsSchema.prefault({}),
@@ -79,6 +83,7 @@ export const bridgeConfigSchema = bridgeConfigFields.superRefine(({ routes, mqtt
   for (const { path, message } of routeProblems(routes, { mqtt: mqtt.prefix, kafka: kafka.prefix })) {
     context.addIssue({ code: "custom", path, message });
   }
+  for (const { path, message } of externalProblems(mqtt)) context.addIssue({ code: "custom", path, message });
 });
 
 export type BridgeConfig = z.output<typeof bridgeConfigSchema>;

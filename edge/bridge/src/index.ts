@@ -1,2 +1,3 @@
 export * from "./bridge.ts";
 export * from "./config.ts";
+export * from "./external/external-bridge.ts";

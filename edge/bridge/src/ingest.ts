@@ -38,6 +38,8 @@ export type IngestOptions = {
   readonly mqttPrefix: string;
   /** Breaks I1 on purpose (testOnly). */
   readonly pubackBeforeKafka: boolean;
+  /** Refuses a sender before its message is looked at. */
+  readonly admit?: (uplink: Uplink) => Refusal | undefined;
   /** Kafka has the message, as a record or as a dead letter. */
   readonly onStored?: (uplink: Uplink) => void;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
@@ -69,7 +71,7 @@ export class Ingest {
     }
     const { limits, mqttPrefix, clock, routes } = this.#options;
     const receivedAt = clock.now();
-    const verdict = judgeUplink(uplink, limits, mqttPrefix, routes?.list);
+    const verdict = this.#options.admit?.(uplink) ?? judgeUplink(uplink, limits, mqttPrefix, routes?.list);
     const settle = session.begin(acknowledge);
     if (verdict.kind === "availability") {
       this.#options.onAvailability(session.deviceId, verdict.state);

@@ -1,4 +1,4 @@
-/** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, and the only way of their records into Kafka. */
+/** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, or one of several behind it, and the only way of their records into Kafka. */
 
 import { readFileSync } from "node:fs";
 import {
@@ -9,13 +9,17 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from "@nestjs/common";
-import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import { topics } from "@tributary/contracts";
+import { KafkajsSource, KafkaReader, PlatformaticSink } from "@tributary/kafka";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { runService, type ServiceContext } from "@tributary/service-kit";
 import { Bridge } from "./bridge.ts";
 import { type BridgeConfig, bridgeConfigSchema } from "./config.ts";
+import { ExternalBridge } from "./external/external-bridge.ts";
 import { openRoute, type Routes } from "./routes.ts";
 
+/** Kafka group of bridges behind one broker. */
+const DOWNLINK_GROUP = "bridge-downlink";
 const CONTEXT = Symbol("ServiceContext");
 type Context = ServiceContext<BridgeConfig>;
 
@@ -30,7 +34,7 @@ function routeFrom(config: BridgeConfig["routes"][number], index: number) {
 @Injectable()
 class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #context: Context;
-  readonly #bridge: Bridge;
+  readonly #bridge: Bridge | ExternalBridge;
 
   constructor(@Inject(CONTEXT) context: Context) {
     const { config, telemetry, clock, health, schemaIds } = context;
@@ -50,7 +54,7 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
             reader: new KafkaReader({ ...connection, prefix: "", schemaIds: undefined }),
           };
     this.#context = context;
-    this.#bridge = new Bridge({
+    const parts = {
       config,
       ...(routes && { routes }),
       telemetry,
@@ -58,14 +62,22 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
       random: Math.random,
       reader: new KafkaReader(connection),
       sink: new PlatformaticSink(sinkOptions),
-    });
-    health.add("mqtt", () => this.#bridge.port !== undefined || "rebuilding what is retained from Kafka");
+    };
+    this.#bridge =
+      config.mqtt.mode === "embedded"
+        ? new Bridge(parts)
+        : new ExternalBridge({
+            ...parts,
+            answers: new KafkajsSource({ ...connection, group: DOWNLINK_GROUP, topics: [topics.classifications.name] }),
+            onCrash: context.crash,
+          });
+    health.add("mqtt", () => this.#bridge.notReady ?? true);
   }
 
   /** Not awaited: the health endpoints answer while the state is rebuilt. */
   onApplicationBootstrap(): void {
     this.#bridge.start().then((port) => {
-      this.#context.ports.mqtt = port;
+      if (port !== undefined) this.#context.ports.mqtt = port;
     }, this.#context.crash);
   }
 

@@ -47,6 +47,8 @@ export type RefusalReason =
   | "topic-unknown"
   | "topic-of-another-device"
   | "topic-not-uplink"
+  | "device-malformed"
+  | "device-revoked"
   | "stream-unknown"
   | "availability-malformed"
   | "qos-not-1"

@@ -106,7 +106,7 @@ export class SharedLink {
   #online: { readonly client: MqttClient; readonly outgoingMax: number } | undefined;
   #cut: ((reason: string) => void) | undefined;
   #outgoing: Outgoing[] = [];
-  #flying = 0;
+  #flying = new Set<(error?: Error | null) => void>();
   #unacknowledged = 0;
   #bytes = 0;
   /** Lets mqtt.js read on. H2 */
@@ -151,13 +151,16 @@ export class SharedLink {
     this.#cut?.(reason);
   }
 
-  /** Leaves the group, lets what was received be acknowledged for at most `graceMs`, and disconnects. */
-  async stop(graceMs: number): Promise<void> {
+  /** Leaves the group, lets what was received be acknowledged for at most `graceMs`, does what is `last`, and disconnects. */
+  async stop(graceMs: number, last: () => Promise<unknown> = async () => {}): Promise<void> {
     const client = this.#online?.client;
     if (client !== undefined) {
       const late = new AbortController();
-      const left = client.unsubscribeAsync([...this.#options.subscriptions]).catch(() => {});
-      const idle = left.then(() => this.#whenIdle());
+      const { subscriptions } = this.#options;
+      const left = subscriptions.length === 0 ? undefined : client.unsubscribeAsync([...subscriptions]).catch(() => {});
+      const idle = Promise.resolve(left)
+        .then(() => this.#whenIdle())
+        .then(last);
       await Promise.race([idle, this.#clock.sleep(graceMs, late.signal).catch(() => {})]);
       late.abort();
       // The acknowledgements were written this turn.
@@ -238,6 +241,7 @@ export class SharedLink {
         this.#readOn = undefined;
         client.end(true);
         for (const { settled } of this.#outgoing.splice(0)) settled(false);
+        for (const settle of this.#flying) settle(new Error("connection closed"));
         // A broker that ends connections while their PUBACKs are awaited will not wait for Kafka.
         const isUnwaited = wasOnline && order.size > 0 && !hasAcknowledged && end.code === "broker-unavailable";
         this.#unwaited = isUnwaited ? this.#unwaited + 1 : 0;
@@ -280,26 +284,24 @@ export class SharedLink {
       client.once("connect", (connack) => {
         const fault = faultOf(connack);
         if (fault !== undefined) return fail(fault.code, fault.reason);
-        client.subscribe(
-          [...options.subscriptions],
-          { qos: 1, rap: true },
-          (error: (Error & { code?: number }) | null, granted) => {
-            if (isOver) return;
-            if (error) {
-              return fail(faultOfSuback(error.code), `subscribe: ${reasonOf(error)}`);
-            }
-            if (granted?.some(({ qos }) => (qos as number) === 0)) {
-              return fail("broker-without-qos-1", "it grants subscriptions at QoS 0 only");
-            }
-            wasOnline = true;
-            const outgoingMax = Math.min(OUTGOING_MAX, connack.properties?.receiveMaximum ?? OUTGOING_MAX);
-            this.#online = { client, outgoingMax };
-            this.#flying = 0;
-            this.#handlers.onOnline({ sessionPresent: connack.sessionPresent });
-            this.#started.resolve();
-            this.#pump();
-          },
-        );
+        const stands = () => {
+          wasOnline = true;
+          const outgoingMax = Math.min(OUTGOING_MAX, connack.properties?.receiveMaximum ?? OUTGOING_MAX);
+          this.#online = { client, outgoingMax };
+          this.#handlers.onOnline({ sessionPresent: connack.sessionPresent });
+          this.#started.resolve();
+          this.#pump();
+        };
+        if (options.subscriptions.length === 0) return stands();
+        const how = { qos: 1, rap: true } as const;
+        client.subscribe([...options.subscriptions], how, (error: (Error & { code?: number }) | null, granted) => {
+          if (isOver) return;
+          if (error) return fail(faultOfSuback(error.code), `subscribe: ${reasonOf(error)}`);
+          if (granted?.some(({ qos }) => (qos as number) === 0)) {
+            return fail("broker-without-qos-1", "it grants subscriptions at QoS 0 only");
+          }
+          stands();
+        });
       });
     });
   }
@@ -329,23 +331,19 @@ export class SharedLink {
   }
 
   #pump(): void {
-    while (this.#online !== undefined && this.#flying < this.#online.outgoingMax) {
+    while (this.#online !== undefined && this.#flying.size < this.#online.outgoingMax) {
       const { client } = this.#online;
       const next = this.#outgoing.shift();
       if (next === undefined) return;
-      this.#flying += 1;
-      let isSettled = false;
       const settle = (error?: Error | null) => {
-        if (isSettled) return;
-        isSettled = true;
-        if (this.#online?.client === client) this.#flying -= 1;
+        if (!this.#flying.delete(settle)) return;
         const isRefusal = error instanceof Error && typeof (error as { code?: unknown }).code === "number";
         if (isRefusal) this.#handlers.onPublishRefused({ topic: next.topic, reason: reasonOf(error) });
         next.settled(!error);
         this.#pump();
       };
+      this.#flying.add(settle);
       client.publish(next.topic, next.payload, { qos: 1, retain: next.retain }, settle);
-      client.once("close", () => settle(new Error("connection closed")));
     }
   }
 }

@@ -1,0 +1,86 @@
+/**
+ * What Kafka has and the devices do not know yet, gathered into ranges. Pure.
+ *
+ * K1. Only what was added is told, and each once: who forgets it, or cannot tell it, is asked again, because the device sends
+ *     again what it is not told of.
+ * K2. Bounded (G9): beyond `seqsMax` nothing is added.
+ */
+import {
+  type DeviceAcks,
+  openSingleObject,
+  parseMqttTopic,
+  type UplinkStream,
+  uplinkStreams,
+} from "@tributary/contracts";
+import { type RecordIdentity, readIdentity } from "../identity.ts";
+import type { Uplink } from "../uplink.ts";
+
+export type StoredRecord = RecordIdentity & { readonly stream: UplinkStream };
+
+/** DESIGN of the schema: at most so many ranges a message. */
+const RANGES_MAX = 1_024;
+
+export class AckBook {
+  readonly #seqsMax: number;
+  readonly #streams = new Map<string, { readonly of: Omit<StoredRecord, "seq">; readonly seqs: bigint[] }>();
+  #size = 0;
+
+  constructor(seqsMax: number) {
+    this.#seqsMax = seqsMax;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** False: there was no room. K2 */
+  add({ seq, ...of }: StoredRecord): boolean {
+    if (this.#size >= this.#seqsMax) return false;
+    const name = `${of.deviceId}/${of.bootId}/${of.stream}`;
+    const stream = this.#streams.get(name) ?? { of, seqs: [] };
+    this.#streams.set(name, stream);
+    stream.seqs.push(seq);
+    this.#size += 1;
+    return true;
+  }
+
+  /** All of it, which is then forgotten. K1 */
+  take(): readonly DeviceAcks[] {
+    const taken = [...this.#streams.values()];
+    this.#streams.clear();
+    this.#size = 0;
+    return taken.flatMap(({ of, seqs }) => {
+      const ranges = rangesOf(seqs);
+      const messages: DeviceAcks[] = [];
+      while (ranges.length > 0) messages.push({ ...of, ranges: ranges.splice(0, RANGES_MAX) });
+      return messages;
+    });
+  }
+}
+
+function rangesOf(seqs: readonly bigint[]): { first: bigint; last: bigint }[] {
+  const ranges: { first: bigint; last: bigint }[] = [];
+  for (const seq of [...seqs].sort((a, b) => (a < b ? -1 : Number(a > b)))) {
+    const open = ranges.at(-1);
+    if (open !== undefined && seq <= open.last + 1n) open.last = seq;
+    else ranges.push({ first: seq, last: seq });
+  }
+  return ranges;
+}
+
+/**
+ * The record that a message carries, also one that was refused: its first fields are read whatever follows them, so that the
+ * device may forget what stands in the dead letters (G8). Undefined when they are not to be read, or are not the sender's.
+ */
+export function storedRecordOf({ principal, topic, payload }: Uplink, prefix: string): StoredRecord | undefined {
+  const parsed = parseMqttTopic(topic, prefix);
+  if (parsed?.kind !== "up" || parsed.format !== "avro" || !Object.hasOwn(uplinkStreams, parsed.stream))
+    return undefined;
+  try {
+    const id = readIdentity(openSingleObject(payload).payload);
+    if (id.deviceId !== principal || id.bootId <= 0n || id.seq <= 0n) return undefined;
+    return { ...id, stream: parsed.stream as UplinkStream };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * What bridges behind one broker tell devices: they share a Kafka group, and each tells the devices of its partitions.
+ *
+ * X1. A device's policy is retained at the broker, told anew whenever its partition comes to another bridge, and when it
+ *     changes; a few at a time, however many wait.
+ * X2. Answers of sent frames are told once read; what is too old for anybody to wait for, and what the broker does not take,
+ *     is left out, counted: Kafka has it.
+ */
+import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
+import type { Batch, BatchSource, InRecord } from "@tributary/kafka";
+import { type Clock, reasonOf } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { answersOfSentFrames, type DownlinkState } from "../downlink.ts";
+import { downlinkDropped, downlinkSent, recordUnusable } from "../events.ts";
+import { jsonResults } from "../json-results.ts";
+import { traceDownlink } from "../spans.ts";
+
+export type DownlinkGroupParts = {
+  /** Of classifications, in the bridges' group. */
+  readonly source: BatchSource;
+  readonly state: DownlinkState;
+  readonly prefix: string;
+  readonly publish: (topic: string, payload: Buffer, options?: { readonly retain?: boolean }) => Promise<boolean>;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+};
+
+/** A new group would else begin with a week of answers. */
+const RESULT_AGE_MS_MAX = 60_000;
+const AT_ONCE = 32;
+
+export class DownlinkGroup {
+  readonly #parts: DownlinkGroupParts;
+  readonly #topics: ReturnType<typeof mqttTopics>;
+  readonly #held = new Set<number>();
+  readonly #partitions = new Map<string, number>();
+  /** Version of the policy told, by device; empty: none. */
+  readonly #told = new Map<string, string>();
+  /** Devices whose policy has to be looked at. */
+  readonly #due = new Set<string>();
+  #telling = false;
+
+  constructor(parts: DownlinkGroupParts) {
+    this.#parts = parts;
+    this.#topics = mqttTopics(parts.prefix);
+  }
+
+  /** Runs until `close`; rejects when the consumer crashed. */
+  run(): Promise<void> {
+    return this.#parts.source.run((batch) => this.#results(batch), {
+      onAssigned: async (partitions) => {
+        for (const partition of partitions) this.#held.add(partition);
+        for (const [deviceId, partition] of this.#partitions) if (this.#held.has(partition)) this.policyDue(deviceId);
+      },
+      onRevoked: async (partitions) => {
+        for (const partition of partitions) this.#held.delete(partition);
+        for (const [deviceId, partition] of this.#partitions) {
+          if (!this.#held.has(partition)) this.#told.delete(deviceId);
+        }
+      },
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#parts.source.close();
+  }
+
+  /** A device reported: its record's partition says whose it is. */
+  reported(deviceId: string, partition: number): void {
+    this.#partitions.set(deviceId, partition);
+    this.policyDue(deviceId);
+  }
+
+  policyDue(deviceId: string): void {
+    this.#due.add(deviceId);
+    void this.#tellPolicies();
+  }
+
+  modelDue(digests: readonly string[]): void {
+    const { state } = this.#parts;
+    for (const deviceId of this.#partitions.keys()) {
+      if (digests.includes(state.modelOf(deviceId) ?? "")) this.policyDue(deviceId);
+    }
+  }
+
+  /** The broker is there again: what it did not take is told. */
+  online(): void {
+    void this.#tellPolicies();
+  }
+
+  // X1
+  async #tellPolicies(): Promise<void> {
+    if (this.#telling) return;
+    this.#telling = true;
+    try {
+      while (this.#due.size > 0) {
+        const some = [...this.#due].slice(0, AT_ONCE);
+        for (const deviceId of some) this.#due.delete(deviceId);
+        const told = await Promise.all(some.map((deviceId) => this.#tellPolicy(deviceId)));
+        const untold = some.filter((_, i) => !told[i]);
+        for (const deviceId of untold) this.#due.add(deviceId);
+        if (untold.length > 0) return; // Until it is online again.
+      }
+    } finally {
+      this.#telling = false;
+    }
+  }
+
+  async #tellPolicy(deviceId: string): Promise<boolean> {
+    const { state, publish } = this.#parts;
+    if (!this.#held.has(this.#partitions.get(deviceId) ?? -1)) return true;
+    const policy = state.policyOf(deviceId);
+    const version = policy?.policyVersion ?? "";
+    if (this.#told.get(deviceId) === version) return true;
+    // An empty retained message means: there is none any more.
+    const payload = policy === undefined ? Buffer.alloc(0) : state.encodedPolicy(deviceId, policy);
+    if (!(await publish(this.#topics.policy(deviceId), payload, { retain: true }))) return false;
+    this.#told.set(deviceId, version);
+    this.#sent(deviceId, "policy", payload);
+    return true;
+  }
+
+  // X2
+  async #results({ records }: Batch): Promise<{ processed: number }> {
+    const since = this.#parts.clock.now() - RESULT_AGE_MS_MAX;
+    await Promise.all(records.map((record) => (record.timestamp < since ? undefined : this.#result(record))));
+    return { processed: records.length };
+  }
+
+  async #result(record: InRecord): Promise<void> {
+    const { state, telemetry } = this.#parts;
+    const codec: Codec<Classifications> = topics.classifications.codec;
+    if (record.value === null) return;
+    let answers: Classifications | undefined;
+    try {
+      answers = answersOfSentFrames(codec.decodeConfluent(record.value));
+    } catch (error) {
+      telemetry.emit(recordUnusable, { topic: record.topic, key: record.key ?? "", reason: reasonOf(error) });
+    }
+    if (answers === undefined) return;
+    const { deviceId } = answers;
+    const { told, end } = traceDownlink(telemetry.tracer, answers);
+    const avro = codec.encodeSingleObject(told, state.versionFor(deviceId, codec));
+    const sends = [this.#send(deviceId, this.#topics.results(deviceId), avro)];
+    // Who subscribes is the broker's knowledge; a device that has said what Avro it reads needs no JSON.
+    if (state.acceptedBy(deviceId).length === 0) {
+      for (const payload of jsonResults(told))
+        sends.push(this.#send(deviceId, this.#topics.resultsJson(deviceId), payload));
+    }
+    await Promise.all(sends);
+    end();
+  }
+
+  async #send(deviceId: string, topic: string, payload: Buffer): Promise<void> {
+    if (await this.#parts.publish(topic, payload)) this.#sent(deviceId, "results", payload);
+    else this.#parts.telemetry.emit(downlinkDropped, { deviceId, channel: "results" });
+  }
+
+  #sent(deviceId: string, channel: string, payload: Buffer): void {
+    this.#parts.telemetry.emit(downlinkSent, { deviceId, channel, bytes: payload.length });
+  }
+}

@@ -1,0 +1,284 @@
+/**
+ * A bridge behind a broker that is not ours (any that speaks MQTT 5), one of several that share its devices' messages.
+ *
+ * E1. A message is acknowledged to the broker after Kafka's ack (I1); what the device may delete it is told on down/acks, which
+ *     names exactly what this bridge stored, dead letters included (G1, G8).
+ * E2. Who sent a message is who its topic names: the broker's rules bind the two, and nothing is taken before a rogue was
+ *     refused (probe.ts). A device that the registry has revoked is refused here as well.
+ * E3. When Kafka does not take a message, the connection ends unacknowledged, and the broker sends it again.
+ * E4. The end is orderly: out of the group, what is in flight stored and acknowledged, then the connection closes.
+ */
+import { DeviceAcks, mqttTopics, parseMqttTopic, topics } from "@tributary/contracts";
+import type { BatchSource, PartitionReader, RecordSink } from "@tributary/kafka";
+import { type Clock, Failure, isValidId, type Random, reasonOf } from "@tributary/kernel";
+import { type Received, SharedLink } from "@tributary/mqtt";
+import type { Telemetry } from "@tributary/telemetry";
+import { DeviceDirectory } from "../auth.ts";
+import type { BridgeConfig } from "../config.ts";
+import { DownlinkState } from "../downlink.ts";
+import { availabilityChanged, losesData, stateRebuilt } from "../events.ts";
+import { type Following, followTopic } from "../follower.ts";
+import { Ingest } from "../ingest.ts";
+import { awaitTopics } from "../kafka-topics.ts";
+import { deviceOfTopic, type Routes, routeOf, subscriptionOf } from "../routes.ts";
+import type { Refusal, Uplink } from "../uplink.ts";
+import { AckBook, storedRecordOf } from "./ack-book.ts";
+import { DownlinkGroup } from "./downlink-group.ts";
+import { acksDropped, brokerOffline, brokerOnline, brokerRefused, deviceTrustsBroker, downRefused } from "./events.ts";
+import { PROBE_STREAM, refuseOpenBroker } from "./probe.ts";
+import { type ExternalSettings, externalSettings } from "./settings.ts";
+
+export type ExternalBridgeOptions = {
+  readonly config: BridgeConfig;
+  readonly routes?: Routes;
+  readonly sink: RecordSink;
+  readonly reader: PartitionReader;
+  /** Of classifications, in the bridges' group. */
+  readonly answers: BatchSource;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  /** The group's consumer ended by an error. */
+  readonly onCrash: (error: unknown) => void;
+};
+
+/** Acknowledgements that wait for the broker. */
+const ACKS_MAX = 100_000;
+const UNKNOWN_DEVICE = "unknown";
+
+export class ExternalBridge {
+  readonly #options: ExternalBridgeOptions;
+  readonly #settings: ExternalSettings;
+  readonly #directory = new DeviceDirectory();
+  readonly #state = new DownlinkState();
+  readonly #book = new AckBook(ACKS_MAX);
+  readonly #ingest: Ingest;
+  readonly #link: SharedLink;
+  readonly #group: DownlinkGroup;
+  readonly #topics: ReturnType<typeof mqttTopics>;
+  readonly #stop = new AbortController();
+  #following: Following[] = [];
+  #telling: NodeJS.Timeout | undefined;
+  #isOpen = false;
+
+  constructor(options: ExternalBridgeOptions) {
+    const { config, sink, routes, clock, random, telemetry } = options;
+    const settings = externalSettings(config.mqtt);
+    this.#options = options;
+    this.#settings = settings;
+    this.#topics = mqttTopics(config.mqtt.prefix);
+    this.#ingest = new Ingest({
+      sink,
+      ...(routes && { routes }),
+      clock,
+      telemetry,
+      limits: config.limits,
+      mqttPrefix: config.mqtt.prefix,
+      pubackBeforeKafka: config.testOnly.pubackBeforeKafka,
+      admit: (uplink) => this.#admit(uplink),
+      onStored: (uplink) => this.#stored(uplink),
+      onAvailability: (deviceId, state) => telemetry.emit(availabilityChanged, { deviceId, state }),
+    });
+    const anyDevice = `$share/${settings.shareName}/${config.mqtt.prefix}/v1/+`;
+    this.#link = new SharedLink(
+      {
+        ...settings,
+        subscriptions: [
+          `${anyDevice}/up/#`,
+          `${anyDevice}/availability`,
+          ...config.routes.map((route) => `$share/${settings.shareName}/${subscriptionOf(route)}`),
+        ],
+        packetBytesMax: config.limits.packetBytesMax,
+        inFlightBytesMax: config.limits.inFlightBytesMax,
+        startMsMax: config.limits.startMsMax,
+      },
+      {
+        onOnline: ({ sessionPresent }) => {
+          telemetry.emit(brokerOnline, { url: settings.url, sessionPresent });
+          this.#group.online();
+        },
+        onOffline: (offline) => telemetry.emit(brokerOffline, offline),
+        onMessage: (message) => this.#take(message),
+        onPublishRefused: (refused) => telemetry.emit(downRefused, refused),
+      },
+      clock,
+      random,
+    );
+    this.#group = new DownlinkGroup({
+      source: options.answers,
+      state: this.#state,
+      prefix: config.mqtt.prefix,
+      publish: (topic, payload, how) => this.#link.publish(topic, payload, how),
+      clock,
+      telemetry,
+    });
+    const gauge = (name: string, help: string, read: () => number) =>
+      telemetry.gauge({ name: `tributary_bridge_${name}`, help }, read);
+    gauge("broker_online", "1 while subscribed at the broker", () => (this.#link.online ? 1 : 0));
+    gauge("in_flight_messages", "Received and not yet stored", () => this.#ingest.inFlight);
+    gauge("acks_waiting", "Stored records that devices are not yet told of", () => this.#book.size);
+  }
+
+  /** Why devices are not served; undefined while they are. */
+  get notReady(): string | undefined {
+    if (!this.#isOpen) return "rebuilding what is retained from Kafka, and trying the broker";
+    return this.#link.online ? undefined : "the broker is away";
+  }
+
+  /** Resolves once messages are taken. */
+  async start(): Promise<undefined> {
+    const { telemetry, clock, config } = this.#options;
+    if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
+    const startedAt = clock.monotonicMs();
+    const { signal } = this.#stop;
+    await awaitTopics({ ...this.#options, startMsMax: config.limits.startMsMax, signal });
+    await this.#follow();
+    telemetry.emit(stateRebuilt, {
+      devices: this.#directory.size,
+      policies: this.#state.policies,
+      ms: clock.monotonicMs() - startedAt,
+    });
+    try {
+      await this.#tryBroker();
+      await this.#link.start();
+    } catch (error) {
+      const code = error instanceof Failure ? error.code : "unexpected";
+      telemetry.emit(brokerRefused, { code, reason: reasonOf(error) });
+      throw error;
+    }
+    this.#group.run().catch(this.#options.onCrash);
+    this.#isOpen = true;
+    return undefined;
+  }
+
+  /** E4 */
+  async close(): Promise<void> {
+    const { reader, sink, routes, clock, config } = this.#options;
+    const graceMs = config.limits.shutdownMsMax;
+    await this.#group.close();
+    await this.#link.stop(graceMs, () => this.#tell());
+    this.#stop.abort();
+    clearTimeout(this.#telling);
+    const done = new AbortController();
+    const late = clock.sleep(graceMs, done.signal).catch(() => {});
+    const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];
+    const ends = [...clients.map((client) => client.close()), ...this.#following.map((f) => f.ended)];
+    await Promise.race([Promise.allSettled(ends), late]);
+    done.abort();
+  }
+
+  async #follow(): Promise<void> {
+    const { telemetry } = this.#options;
+    const common = { ...this.#options, from: "start", signal: this.#stop.signal } as const;
+    let isRebuilt = false;
+    this.#following = await Promise.all([
+      followTopic({ ...common, topic: topics.registry }, (record, registration) => {
+        this.#directory.apply(record.key ?? "", registration);
+      }),
+      followTopic({ ...common, topic: topics.policies }, (record, policy) => {
+        this.#group.modelDue(this.#state.applyPolicy(record.key ?? "", policy));
+      }),
+      followTopic({ ...common, topic: topics.reported }, (record, reported) => {
+        const deviceId = record.key ?? "";
+        this.#state.applyReported(deviceId, reported);
+        this.#group.reported(deviceId, record.partition);
+        const accepted = reported?.acceptedSchemas ?? [];
+        const waits = DeviceAcks.versions.some(({ fingerprint }) => accepted.includes(fingerprint));
+        if (isRebuilt && accepted.length > 0 && !waits) telemetry.emit(deviceTrustsBroker, { deviceId });
+      }),
+    ]);
+    await Promise.all(this.#following.map(({ caughtUp }) => caughtUp));
+    isRebuilt = true;
+  }
+
+  /** E2. Over a connection that subscribes to nothing, so that nothing is taken meanwhile. */
+  async #tryBroker(): Promise<void> {
+    const { clock, random, telemetry, config } = this.#options;
+    const settings = this.#settings;
+    const { packetBytesMax, inFlightBytesMax, startMsMax } = config.limits;
+    const quiet = { onOnline: () => {}, onOffline: () => {}, onMessage: () => {}, onPublishRefused: () => {} };
+    const link = new SharedLink(
+      { ...settings, subscriptions: [], packetBytesMax, inFlightBytesMax, startMsMax },
+      quiet,
+      clock,
+      random,
+    );
+    try {
+      await link.start();
+      await refuseOpenBroker({
+        settings,
+        prefix: config.mqtt.prefix,
+        tell: (topic) => link.publish(topic, Buffer.alloc(0)),
+        clock,
+        random,
+        telemetry,
+        signal: this.#stop.signal,
+      });
+    } finally {
+      await link.stop(0);
+    }
+  }
+
+  #take(message: Received): void {
+    const { topic, payload, qos, retain, isStale, acknowledge, release } = message;
+    const { config } = this.#options;
+    const parsed = parseMqttTopic(topic, config.mqtt.prefix);
+    const isProbe = parsed?.kind === "up" && parsed.stream === PROBE_STREAM && payload.length === 0;
+    if (isProbe) {
+      acknowledge();
+      release();
+      return;
+    }
+    const principal = parsed?.deviceId ?? this.#routedDevice(topic) ?? UNKNOWN_DEVICE;
+    const sender = {
+      deviceId: principal,
+      get isClosed() {
+        return isStale();
+      },
+      begin: (settle: () => void) => settle,
+      close: () => this.#link.drop(`Kafka did not take a record of ${principal}`), // E3
+    };
+    const uplink: Uplink = { principal, topic, payload, qos, retain };
+    this.#ingest.take(sender, uplink, acknowledge, release);
+  }
+
+  /** E2 */
+  #admit({ principal }: Uplink): Refusal | undefined {
+    const refused = { kind: "refuse", stream: "unknown" } as const;
+    if (!isValidId(principal)) return { ...refused, reason: "device-malformed", message: "its device is no device id" };
+    if (this.#directory.get(principal)?.status !== "REVOKED") return undefined;
+    return { ...refused, reason: "device-revoked", message: "the registry has revoked this device" };
+  }
+
+  /** Which device a route's topic names; its rules are the broker's. */
+  #routedDevice(topic: string): string | undefined {
+    for (const config of this.#options.config.routes) {
+      const device = deviceOfTopic(config, topic);
+      if (device !== undefined && routeOf(this.#options.routes?.list ?? [], topic, device) !== undefined) return device;
+    }
+    return undefined;
+  }
+
+  /** E1 */
+  #stored(uplink: Uplink): void {
+    const record = storedRecordOf(uplink, this.#options.config.mqtt.prefix);
+    if (record === undefined) return;
+    const { deviceId, stream } = record;
+    if (!this.#book.add(record)) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "full" });
+    this.#telling ??= setTimeout(() => void this.#tell(), this.#settings.ackDelayMs);
+  }
+
+  /** One round at a time; what comes meanwhile is the next. */
+  async #tell(): Promise<void> {
+    const codec = DeviceAcks;
+    const tellings = this.#book.take().map(async (acks) => {
+      const { deviceId, stream } = acks;
+      const payload = codec.encodeSingleObject(acks, this.#state.versionFor(deviceId, codec));
+      const isTold = await this.#link.publish(this.#topics.acks(deviceId), payload);
+      if (!isTold) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "broker" });
+    });
+    await Promise.all(tellings);
+    const isMore = this.#book.size > 0 && !this.#stop.signal.aborted;
+    this.#telling = isMore ? setTimeout(() => void this.#tell(), this.#settings.ackDelayMs) : undefined;
+  }
+}
