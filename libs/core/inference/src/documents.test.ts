@@ -123,6 +123,8 @@ test("labels, calibration and golden frames are checked", () => {
   expect(parseLabels(["cat", "dog"])).toEqual(["cat", "dog"]);
   expect(failureOf(() => parseLabels(["cat", "cat"])).code).toBe("package-labels-invalid");
   expect(failureOf(() => parseLabels(["cat", 2])).code).toBe("package-labels-invalid");
+  expect(parseLabels(["x".repeat(128), "y"])).toHaveLength(2);
+  expect(failureOf(() => parseLabels(["\u4e2d".repeat(43), "y"])).code).toBe("package-labels-invalid");
   expect(failureOf(() => parseCalibration({ method: "temperature", temperature: 0 })).message).toContain("temperature");
   const frame = { jpeg: "golden/a.jpg", pixels: "golden/a.rgb", tensorDigest: "b".repeat(64), logits: [1, 2] };
   expect(parseGoldenIndex({ formatVersion: 1, frames: [frame] }, 2).frames).toEqual([frame]);

@@ -1,5 +1,5 @@
 /** The small JSON documents of a package: labels, calibration, golden frames. */
-import { type Digest, isDigest } from "@tributary/kernel";
+import { type Digest, isDigest, LABEL_BYTES_MAX, utf8Length } from "@tributary/kernel";
 import { isPackagePath } from "./manifest.ts";
 import { isJsonObject, isNumbers, objectOr, Problems } from "./problems.ts";
 
@@ -10,12 +10,14 @@ export function parseLabels(json: unknown): readonly string[] {
     Array.isArray(json) &&
     json.length >= 2 &&
     json.length <= 100_000 &&
-    json.every((label): label is string => typeof label === "string" && label.length > 0 && label.length <= 256);
-  if (!isGood) problems.report("labels", "2 to 100,000 texts of 1 to 256 characters", json);
+    json.every((label): label is string => typeof label === "string" && label.length > 0 && isShort(label));
+  if (!isGood) problems.report("labels", `2 to 100,000 texts of 1 to ${LABEL_BYTES_MAX} bytes`, json);
   else if (new Set(json).size !== json.length) problems.report("labels", "each label once", json);
   problems.throwAs("package-labels-invalid", "labels.json");
   return json as readonly string[];
 }
+
+const isShort = (label: string): boolean => utf8Length(label) <= LABEL_BYTES_MAX;
 
 /** Temperature scaling (Guo et al. 2017): probabilities are softmax(logits / temperature). */
 export type Calibration = { readonly method: "temperature"; readonly temperature: number };

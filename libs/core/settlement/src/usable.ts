@@ -5,7 +5,7 @@
  *     Otherwise one device's record would stop its partition where the router writes.
  */
 import type { CloudResult, EdgeFrame, EdgePrediction, EdgePredictions } from "@tributary/contracts";
-import { Failure, isValidId } from "@tributary/kernel";
+import { Failure, isValidId, LABEL_BYTES_MAX, utf8Length } from "@tributary/kernel";
 import { NO_BOOT } from "./device-state.ts";
 
 const SEQ_MAX = BigInt(Number.MAX_SAFE_INTEGER);
@@ -14,7 +14,6 @@ const PREDICTIONS_MAX = 1_024;
 const AGE_MS_MAX = 10 * 366 * 86_400_000;
 /** What a date can be. */
 const INSTANT_MAX = 8.64e15;
-const LABEL_BYTES_MAX = 128;
 const NAME_BYTES_MAX = 64;
 
 export function assertUsableFrame(frame: EdgeFrame, key: string | null): void {
@@ -95,15 +94,6 @@ function duration(name: string, ms: number): void {
 function text(name: string, value: string, bytesMax: number): void {
   const bytes = utf8Length(value);
   if (bytes > bytesMax) refuse("text-oversized", `${name} has ${bytes} bytes; at most ${bytesMax}`);
-}
-
-function utf8Length(value: string): number {
-  let bytes = 0;
-  for (let i = 0; i < value.length; i++) {
-    const unit = value.charCodeAt(i);
-    bytes += unit < 0x80 ? 1 : unit < 0x800 ? 2 : 3; // a surrogate pair counts 6 where UTF-8 needs 4
-  }
-  return bytes;
 }
 
 function refuse(code: string, message: string): never {
