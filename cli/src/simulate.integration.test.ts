@@ -1,0 +1,134 @@
+/** `router simulate` as people run it: logged frames on a real Kafka, or in a file, under the policy in force and another. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { type EdgePrediction, type Topic, topics } from "@tributary/contracts";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink } from "@tributary/kafka";
+import { seededRandom } from "@tributary/kernel";
+import {
+  someBootId,
+  somePolicy,
+  somePrediction,
+  somePredictions,
+  someResult,
+  spawnProcess,
+  tempDir,
+  testKafka,
+} from "@tributary/testing";
+
+const FRAMES = 4_000;
+const kafka = { ...testKafka(), clientId: "simulate-test" };
+const dir = tempDir("simulate");
+const policy = somePolicy();
+const file = (name: string) => join(dir.path, name);
+const truth = { edge: 0, cloud: 0 };
+
+async function simulate(...args: string[]) {
+  const process = spawnProcess({ name: "cli", main: "cli/dist/main.js", args: ["router", "simulate", ...args] });
+  const { code } = await process.exited;
+  return { code, text: process.lines().join("\n") };
+}
+const fromKafka = ["--brokers", kafka.brokers.join(","), "--prefix", kafka.prefix];
+
+beforeAll(async () => {
+  const admin = new KafkajsAdmin(kafka);
+  await ensureTributaryTopics(admin, { partitions: 2 });
+  await admin.close();
+  const sink = new KafkajsSink(kafka);
+  const put = <T>(topic: Topic<T>, key: string, value: T) => ({
+    topic: topic.name,
+    key,
+    value: topic.codec.encodeConfluent(value),
+    timestamp: Date.now(),
+  });
+  await sink.send([put(topics.policies, "policy", policy)]);
+  const random = seededRandom(5);
+  for (const deviceId of ["cam-01", "cam-02"]) {
+    const predictions: EdgePrediction[] = [];
+    const records = [];
+    for (let n = 1; n <= FRAMES / 2; n++) {
+      const margin = random();
+      const isRight = random() < 0.5 + margin / 2;
+      const cloudRight = random() < 0.95;
+      if (isRight) truth.edge += 1 / FRAMES;
+      if (cloudRight) truth.cloud += 1 / FRAMES;
+      const drawn = random() < 0.1;
+      const frameSeq = BigInt(n);
+      predictions.push(somePrediction({ frameSeq, margin, samplePropensity: 0.1, sampleDrawn: drawn }));
+      if (!drawn) continue;
+      const name = { deviceId, bootId: someBootId, cameraId: "cam", frameSeq };
+      const label = isRight ? "cat" : "dog";
+      const said = cloudRight ? label : "bird";
+      records.push(
+        put(topics.results, deviceId, someResult({ ...name, label: said, costMicros: 200n })),
+        put(topics.groundTruth, deviceId, {
+          ...name,
+          label,
+          source: "PERSON",
+          labelledBy: "",
+          labelledAt: Date.now(),
+          labelSet: null,
+          comment: null,
+        }),
+      );
+    }
+    for (let from = 0; from < predictions.length; from += 500) {
+      const some = predictions.slice(from, from + 500);
+      const batch = somePredictions({ deviceId, seq: BigInt(from + 1), predictions: some });
+      records.push(put(topics.predictions, deviceId, batch));
+    }
+    await sink.send(records);
+  }
+  await sink.close();
+}, 60_000);
+
+afterAll(() => dir.remove());
+
+type Point = { share: number; accuracy: number; lower: number; upper: number; costPer1000: number };
+
+describe("router simulate", () => {
+  test("the frontier from Kafka holds the truth, with its cost; the export gives the same", async () => {
+    const { code, text } = await simulate(
+      ...fromKafka,
+      "-o",
+      "json",
+      "--export",
+      file("frames.jsonl"),
+      "--plot",
+      file("frontier.svg"),
+    );
+    expect({ code, text }).toMatchObject({ code: 0 });
+    const simulation = JSON.parse(text);
+    expect(simulation).toMatchObject({ frames: FRAMES, policyVersion: policy.policyVersion, costPerCall: 0.0002 });
+    const points = simulation.points as Point[];
+    const [none, all] = [points[0], points.at(-1)];
+    expect(none).toMatchObject({ share: 0, costPer1000: 0 });
+    expect(none?.lower).toBeLessThan(truth.edge);
+    expect(none?.upper).toBeGreaterThan(truth.edge);
+    expect(all?.lower).toBeLessThan(truth.cloud);
+    expect(all?.upper).toBeGreaterThan(truth.cloud);
+    expect(all?.costPer1000).toBeCloseTo(0.2, 6);
+    expect(readFileSync(file("frontier.svg"), "utf8")).toMatch(/^<svg[\s\S]*<\/svg>\n$/);
+
+    writeFileSync(file("policy.json"), JSON.stringify(policy));
+    const again = await simulate("--from", file("frames.jsonl"), "--policy", file("policy.json"), "-o", "json");
+    expect(JSON.parse(again.text)).toEqual({ ...simulation, policyVersion: null });
+    const table = await simulate("--from", file("frames.jsonl"), "--policy", file("policy.json"));
+    expect(table.text).toMatch(/SENT\s+SCORE ABOVE\s+ACCURACY\s+95 % INTERVAL/);
+    expect(table.text).toContain("The policy's own threshold 0.2 sends");
+  }, 60_000);
+
+  test("what cannot be simulated is named, with a code", async () => {
+    writeFileSync(file("broken.jsonl"), '{"frameId": 1}\n');
+    const broken = await simulate("--from", file("broken.jsonl"), "--policy", file("policy.json"));
+    expect(broken).toMatchObject({ code: 1, text: expect.stringMatching(/line 1: .*frameId.*modelDigest/s) });
+    const [line] = readFileSync(file("frames.jsonl"), "utf8").split("\n");
+    const unlabelled = { ...JSON.parse(line ?? ""), truth: null };
+    writeFileSync(file("unlabelled.jsonl"), `${JSON.stringify(unlabelled)}\n`);
+    const nothing = await simulate("--from", file("unlabelled.jsonl"), "--policy", file("policy.json"));
+    expect(nothing).toMatchObject({ code: 1, text: expect.stringContaining("tributary labels next") });
+    expect((await simulate("--from", file("frames.jsonl"))).code).toBe(2);
+    expect((await simulate(...fromKafka, "--arm", "nobody")).code).toBe(3);
+    expect((await simulate("--shares", "2")).code).toBe(2);
+  }, 60_000);
+});
