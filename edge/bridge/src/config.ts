@@ -80,7 +80,8 @@ const bridgeConfigFields = z.strictObject({
 });
 
 export const bridgeConfigSchema = bridgeConfigFields.superRefine(({ routes, mqtt, kafka }, context) => {
-  for (const { path, message } of routeProblems(routes, { mqtt: mqtt.prefix, kafka: kafka.prefix })) {
+  const prefixes = { mqtt: mqtt.prefix, kafka: kafka.prefix };
+  for (const { path, message } of routeProblems(routes, { prefixes, mode: mqtt.mode })) {
     context.addIssue({ code: "custom", path, message });
   }
   for (const { path, message } of externalProblems(mqtt)) context.addIssue({ code: "custom", path, message });

@@ -78,6 +78,13 @@ describe("a configuration", () => {
   });
 });
 
+test("behind a foreign broker a route's key needs a device that its topic names", () => {
+  const mqtt = { mode: "external", url: "mqtt://127.0.0.1:1", clientId: "bridge-1" };
+  const problemsOf = (...routes: unknown[]) => bridgeConfigSchema.safeParse({ mqtt, routes }).error?.issues ?? [];
+  expect(problemsOf(route({ filter: "a/%d" }), route({ filter: "b/+", key: "topic" }))).toEqual([]);
+  expect(problemsOf(route()).map(({ path }) => path.join("."))).toEqual(["routes.0.key"]);
+});
+
 describe("a message", () => {
   test("goes the first way that fits, under the key of that way (X3)", () => {
     const routes = [

@@ -45,10 +45,15 @@ export type RouteConfig = z.output<typeof routeSchema>;
 export const routesSchema = z.array(routeSchema).max(ROUTES_MAX).default([]);
 
 export type RouteProblem = { readonly path: (string | number)[]; readonly message: string };
-type Prefixes = { readonly mqtt: string; readonly kafka: string };
+type Surroundings = {
+  /** Of topics, without their ends. */
+  readonly prefixes: { readonly mqtt: string; readonly kafka: string };
+  /** Behind a foreign broker only the topic tells who published. */
+  readonly mode: "embedded" | "external";
+};
 
 /** Everything that is wrong with the routes, and with one beside another. X1 */
-export function routeProblems(routes: readonly RouteConfig[], prefixes: Prefixes): RouteProblem[] {
+export function routeProblems(routes: readonly RouteConfig[], { prefixes, mode }: Surroundings): RouteProblem[] {
   const ours = new Set(tributaryTopics().map(({ name }) => prefixes.kafka + name));
   const reserved = ["tributary.", prefixes.kafka, "__", "_schemas"].filter((prefix) => prefix !== "");
   const problems: RouteProblem[] = [];
@@ -66,6 +71,9 @@ export function routeProblems(routes: readonly RouteConfig[], prefixes: Prefixes
     const levels = levelsOf(route.filter);
     if (typeof route.key === "object" && route.key.level >= levels.length && levels.at(-1) !== "#") {
       tell("key", `level ${route.key.level}: the filter has ${levels.length}, counted from 0`);
+    }
+    if (mode === "external" && route.key === "device" && !levels.includes(DEVICE)) {
+      tell("key", `mode: external knows the device by a level ${DEVICE} of the filter only; take another key`);
     }
     const earlier = routes.slice(0, i).findIndex((other) => covers(levelsOf(other.filter), levels));
     if (earlier >= 0) tell("filter", `never taken: routes[${earlier}] takes all that it fits (X3)`);
