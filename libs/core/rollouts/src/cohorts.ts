@@ -1,0 +1,91 @@
+/** Who gets a new model first, and who is compared with them.
+ *
+ * C1. Strata are devices alike in hardware, camera, site and pre-period accuracy. Every stratum gives its share, by largest
+ *     remainders, so the canary is the fleet in small.
+ * C2. Within a stratum a salted hash of the device's id orders the devices: the same rollout always picks the same ones, a
+ *     larger weight only adds some, and another rollout's salt picks others.
+ * C3. The control is taken from the other end of that order: who is updated last stays to compare with the longest.
+ * C4. Cohorts are frozen when the rollout begins and analysed as assigned, whatever becomes of the devices. */
+import { Failure } from "@tributary/kernel";
+
+export type FleetDevice = {
+  readonly deviceId: string;
+  readonly hardwareClass: string;
+  readonly camera: string;
+  readonly site: string;
+  /** Accuracy before the rollout, 0 to 1; null where nothing is known. */
+  readonly accuracyBefore: number | null;
+};
+
+/** Devices in the order in which a rollout reaches them. */
+export type Cohorts = { readonly order: readonly string[] };
+
+const ACCURACY_BANDS = 4;
+
+export function assignCohorts(fleet: readonly FleetDevice[], salt: string): Cohorts {
+  const strata = new Map<string, FleetDevice[]>();
+  const bandOf = accuracyBands(fleet);
+  for (const device of fleet) {
+    const key = JSON.stringify([device.hardwareClass, device.camera, device.site, bandOf(device)]); // C1
+    const stratum = strata.get(key);
+    if (stratum === undefined) strata.set(key, [device]);
+    else stratum.push(device);
+  }
+  // A device's place within its stratum, as a share of it, is its place in the whole: any prefix is the fleet in small.
+  const placed = [...strata.entries()].flatMap(([key, devices]) => {
+    const shift = hash(`${salt}\n${key}`) / 2 ** 32;
+    return devices
+      .map(({ deviceId }) => ({ deviceId, hash: hash(`${salt}\n${deviceId}`) }))
+      .sort((a, b) => a.hash - b.hash || (a.deviceId < b.deviceId ? -1 : 1)) // C2
+      .map(({ deviceId }, i) => ({ deviceId, place: (i + shift) / devices.length }));
+  });
+  placed.sort((a, b) => a.place - b.place || (a.deviceId < b.deviceId ? -1 : 1));
+  return { order: placed.map(({ deviceId }) => deviceId) };
+}
+
+/** The devices that a weight reaches, in percent: rounded up, so that a weight above 0 reaches someone. */
+export const reachedBy = ({ order }: Cohorts, weight: number): readonly string[] =>
+  order.slice(0, Math.ceil((order.length * weight) / 100 - 1e-9));
+
+/** C3: at most `perCanary` devices for each canary device. */
+export function controlOf({ order }: Cohorts, canaryWeight: number, perCanary: number): readonly string[] {
+  const canaries = reachedBy({ order }, canaryWeight).length;
+  const wanted = Math.min(order.length - canaries, Math.ceil(canaries * perCanary));
+  return order.slice(order.length - wanted);
+}
+
+/** Refuses devices that an unfinished rollout of the same slot holds already. */
+export function refuseConflicts(
+  devices: readonly string[],
+  others: readonly { readonly uid: string; readonly name: string; readonly devices: readonly string[] }[],
+): void {
+  const wanted = new Set(devices);
+  for (const { uid, name, devices: held } of others) {
+    const shared = held.filter((deviceId) => wanted.has(deviceId));
+    if (shared.length === 0) continue;
+    const some = shared.slice(0, 3).join(", ") + (shared.length > 3 ? ` and ${shared.length - 3} more` : "");
+    const message = `rollout ${name} (${uid}) is still at work on ${some}; wait for it, abort it, or narrow the selector`;
+    throw new Failure("rollout-conflict", "ask-a-person", message);
+  }
+}
+
+/** Quartiles of what is known; the unknown are a band of their own. */
+function accuracyBands(fleet: readonly FleetDevice[]): (device: FleetDevice) => number {
+  const known = fleet
+    .flatMap(({ accuracyBefore }) => (accuracyBefore === null ? [] : [accuracyBefore]))
+    .sort((a, b) => a - b);
+  const cuts = Array.from(
+    { length: ACCURACY_BANDS - 1 },
+    (_, i) => known[Math.floor((known.length * (i + 1)) / ACCURACY_BANDS)] ?? 1,
+  );
+  return ({ accuracyBefore }) => (accuracyBefore === null ? -1 : cuts.filter((cut) => accuracyBefore >= cut).length);
+}
+
+/** FNV-1a over UTF-16 units, finished by murmur3's mixer: spreads ids that differ in their last digit alone. */
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}

@@ -1,0 +1,139 @@
+/** What a rollout does next, from its state, what is seen of its devices, and the time. Pure: whoever calls it appends the
+ * event, reads it back, and asks again.
+ *
+ * D1. (G5) It widens by one road: an analysis that ended Successful, then the next setWeight. Silence, no data, too little
+ *     data and errors are not health: they pause, or go back.
+ * D2. A harmful verdict goes back at once, in whatever phase of an analysis, also while paused.
+ * D3. Devices that refuse the model, or that left it by themselves, are harm as well. */
+import { Failure, type Instant } from "@tributary/kernel";
+import type { Evidence, RolloutChange, Verdict } from "./events.ts";
+import { isFinished, type Rollout, stepOf } from "./rollout.ts";
+
+/** What is seen of the devices that a rollout has reached. */
+export type Seen = {
+  readonly reached: number;
+  /** Of these, how many say that they infer with the model, by its digest, and pass its golden frames. */
+  readonly updated: number;
+  /** How many refused it or went back by themselves. */
+  readonly refused: number;
+  /** Devices of the whole rollout that still infer with the model. */
+  readonly onModel: number;
+};
+
+/** What the judge says now; `verdict` is null while it is undecided. */
+export type Judged = { readonly verdict: Verdict | null; readonly evidence: Evidence };
+
+/** At the deadline of a step, so many of its devices must have been heard; the rest may be away. */
+const HEARD_SHARE_MIN = 0.9;
+/** Refusals that end a rollout: this share of those reached, and at least two. */
+const REFUSED_SHARE_MAX = 0.2;
+
+/** The next change, or null while there is nothing to do but wait. */
+export function decide(rollout: Rollout, seen: Seen, judged: Judged | null, now: Instant): RolloutChange | null {
+  if (isFinished(rollout)) return null;
+  if (rollout.aborted !== null) return seen.onModel === 0 ? { kind: "rolled-back", evidence: { ...seen } } : null;
+  const harm = harmOf(rollout, seen, judged);
+  if (harm !== null) return harm;
+  if (rollout.phase === "Paused") {
+    const until = rollout.pause?.untilMs ?? null;
+    return until !== null && now >= until ? { kind: "resumed", evidence: { after: "its duration" } } : null;
+  }
+  const step = stepOf(rollout);
+  if (step === undefined) return { kind: "completed", evidence: { ...seen } };
+  if (rollout.stepStartedAt === null) return { kind: "step-started", step: rollout.step };
+  const elapsed = now - rollout.stepStartedAt;
+  if ("setWeight" in step) return ofWeight(rollout, seen, elapsed);
+  if ("pause" in step) {
+    const untilMs = step.pause.duration === undefined ? null : rollout.stepStartedAt + step.pause.duration;
+    return { kind: "paused", reason: "step", untilMs, evidence: {} };
+  }
+  return ofAnalysis(rollout, judged, elapsed, step.analysis.duration);
+}
+
+/** D2, D3. */
+function harmOf(rollout: Rollout, seen: Seen, judged: Judged | null): RolloutChange | null {
+  if (judged?.verdict === "Failed" && rollout.weight > 0) {
+    return rollout.analysis === "Failed"
+      ? { kind: "aborted", why: "the analysis failed", evidence: judged.evidence }
+      : { kind: "analysed", step: rollout.step, verdict: "Failed", evidence: judged.evidence };
+  }
+  if (rollout.analysis === "Failed") {
+    return { kind: "aborted", why: "the analysis failed", evidence: rollout.evidence };
+  }
+  const { reached, refused } = seen;
+  if (reached === 0 || refused < 2 || refused < REFUSED_SHARE_MAX * reached) return null;
+  return {
+    kind: "aborted",
+    why: `${refused} of ${reached} devices refused the model or left it`,
+    evidence: { ...seen },
+  };
+}
+
+function ofWeight(rollout: Rollout, seen: Seen, elapsed: number): RolloutChange | null {
+  const { reached, updated } = seen;
+  if (updated >= reached) return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
+  if (elapsed < rollout.spec.spec.progressDeadline) return null;
+  if (updated >= HEARD_SHARE_MIN * reached) return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
+  return { kind: "paused", reason: "silent", untilMs: null, evidence: { ...seen } }; // D1
+}
+
+function ofAnalysis(rollout: Rollout, judged: Judged | null, elapsed: number, duration: number): RolloutChange | null {
+  if (rollout.analysis === "Successful") {
+    return { kind: "step-finished", step: rollout.step, evidence: rollout.evidence };
+  }
+  if (rollout.analysis !== "Running") return endOf(rollout, rollout.analysis as Verdict, rollout.evidence);
+  const evidence = judged?.evidence ?? {};
+  const said = (verdict: Verdict): RolloutChange => ({ kind: "analysed", step: rollout.step, verdict, evidence });
+  if (judged?.verdict === "Successful") return said("Successful");
+  if (elapsed < duration) return null;
+  return said(judged === null ? "NoData" : (judged.verdict ?? "Inconclusive"));
+}
+
+/** What an analysis that decided nothing leads to. (D1) */
+function endOf({ spec }: Rollout, verdict: Verdict, evidence: Evidence): RolloutChange {
+  const { onInconclusive, onNoData } = spec.spec.abortConfig;
+  const [action, reason] =
+    verdict === "Inconclusive"
+      ? ([onInconclusive, "inconclusive"] as const)
+      : verdict === "NoData"
+        ? ([onNoData, "no-data"] as const)
+        : (["Pause", "error"] as const);
+  return action === "Abort"
+    ? { kind: "aborted", why: `the analysis ended ${verdict}`, evidence }
+    : { kind: "paused", reason, untilMs: null, evidence };
+}
+
+export type Command = "pause" | "resume" | "promote" | "promote-full" | "abort" | "retry" | "undo";
+
+/** What a person wants. A command that does not fit the phase is refused, and told which one would. */
+export function command(rollout: Rollout, wanted: Command, by: string): RolloutChange {
+  const evidence = { after: `${wanted} by ${by}` };
+  const refuse = (advice: string): never => {
+    const state = `rollout ${rollout.spec.metadata.name} is ${rollout.phase}${rollout.aborted === null ? "" : " and goes back"}`;
+    throw new Failure("rollout-command-refused", "ask-a-person", `${wanted}: ${state}; ${advice}`);
+  };
+  const isAtWork = rollout.aborted === null && rollout.phase !== "Healthy";
+  switch (wanted) {
+    case "pause":
+      if (!isAtWork || rollout.phase === "Paused") return refuse("only one that progresses can be paused");
+      return { kind: "paused", reason: "person", untilMs: null, evidence };
+    case "resume":
+      if (rollout.phase !== "Paused") return refuse("only a paused one can be resumed");
+      return { kind: "resumed", evidence };
+    case "promote":
+    case "promote-full":
+      if (!isAtWork) return refuse("retry begins it again");
+      return { kind: "promoted", full: wanted === "promote-full", evidence };
+    case "abort":
+      if (!isAtWork) return refuse("undo takes a finished one back");
+      return { kind: "aborted", why: `aborted by ${by}`, evidence };
+    case "retry":
+      if (rollout.aborted?.isBack !== true) return refuse("only one that went back whole can be retried");
+      return { kind: "retried", evidence };
+    case "undo":
+      if (rollout.phase !== "Healthy") return refuse("abort stops one that is at work");
+      return { kind: "aborted", why: `undone by ${by}`, evidence };
+    default:
+      return wanted satisfies never;
+  }
+}

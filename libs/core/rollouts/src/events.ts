@@ -1,0 +1,51 @@
+/** What happens to a rollout, one event after the other. The log of these events is the rollout.
+ *
+ * V1. Kafka has no compare-and-set: an event counts only if its version is the last valid one + 1 in log order. Whoever wrote
+ *     it acts only after reading it back as valid. So any number of instances may propose, and one wins. */
+import type { Instant } from "@tributary/kernel";
+import type { RolloutSpec } from "./spec.ts";
+
+export type Verdict = "Successful" | "Failed" | "Inconclusive" | "NoData" | "Error";
+
+/** Numbers behind a transition, as they were then: JSON, shown to people, never read back by the machine. */
+export type Evidence = Readonly<Record<string, unknown>>;
+
+export type PauseReason = "step" | "person" | "inconclusive" | "no-data" | "silent" | "error";
+
+export type RolloutChange =
+  | {
+      readonly kind: "created";
+      readonly spec: RolloutSpec;
+      /** Digest of the package to roll out, and of the one to go back to. */
+      readonly modelDigest: string;
+      readonly stableDigest: string;
+      /** Every device of the rollout in the order in which it is reached, see `assignCohorts`. */
+      readonly order: readonly string[];
+    }
+  | { readonly kind: "step-started"; readonly step: number }
+  | { readonly kind: "step-finished"; readonly step: number; readonly evidence: Evidence }
+  | { readonly kind: "analysed"; readonly step: number; readonly verdict: Verdict; readonly evidence: Evidence }
+  | {
+      readonly kind: "paused";
+      readonly reason: PauseReason;
+      readonly untilMs: Instant | null;
+      readonly evidence: Evidence;
+    }
+  | { readonly kind: "resumed"; readonly evidence: Evidence }
+  /** A person widens without evidence; it stands in the log with their name. */
+  | { readonly kind: "promoted"; readonly full: boolean; readonly evidence: Evidence }
+  | { readonly kind: "aborted"; readonly why: string; readonly evidence: Evidence }
+  /** No device infers with the model any more. */
+  | { readonly kind: "rolled-back"; readonly evidence: Evidence }
+  | { readonly kind: "retried"; readonly evidence: Evidence }
+  | { readonly kind: "completed"; readonly evidence: Evidence };
+
+export type RolloutEvent = {
+  readonly uid: string;
+  /** From 1, for `created`. */
+  readonly version: number;
+  readonly at: Instant;
+  /** A person's name, or the service's. */
+  readonly by: string;
+  readonly change: RolloutChange;
+};

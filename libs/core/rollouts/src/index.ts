@@ -1,0 +1,5 @@
+export * from "./cohorts.ts";
+export * from "./decide.ts";
+export * from "./events.ts";
+export * from "./rollout.ts";
+export * from "./spec.ts";

@@ -1,0 +1,111 @@
+/** The state of a rollout, folded from its events.
+ *
+ * R1. (V1) An event whose version is not the next one changes nothing.
+ * R2. (G6) `generation` is the log position of the last event that changed what devices shall run: it only grows, and every
+ *     instance derives the same one. */
+import type { Instant } from "@tributary/kernel";
+import { type Cohorts, reachedBy } from "./cohorts.ts";
+import type { Evidence, PauseReason, RolloutEvent, Verdict } from "./events.ts";
+import type { RolloutSpec, RolloutStep } from "./spec.ts";
+
+export type Phase = "Progressing" | "Paused" | "Healthy" | "Degraded";
+export type AnalysisStatus = "Pending" | "Running" | Verdict;
+
+export type Rollout = {
+  readonly uid: string;
+  readonly version: number;
+  readonly spec: RolloutSpec;
+  readonly modelDigest: string;
+  readonly stableDigest: string;
+  readonly cohorts: Cohorts;
+  readonly phase: Phase;
+  /** Index of the step at work; the number of steps when all are done. */
+  readonly step: number;
+  /** Null: it has not begun. Set anew when it is resumed. */
+  readonly stepStartedAt: Instant | null;
+  /** Percent of the devices that shall run the model. */
+  readonly weight: number;
+  readonly analysis: AnalysisStatus;
+  readonly pause: { readonly reason: PauseReason; readonly untilMs: Instant | null } | null;
+  /** Why it went back, and whether every device has. */
+  readonly aborted: { readonly why: string; readonly isBack: boolean } | null;
+  readonly generation: bigint;
+  readonly createdAt: Instant;
+  readonly changedAt: Instant;
+  readonly evidence: Evidence;
+};
+
+export const stepOf = (rollout: Rollout): RolloutStep | undefined =>
+  rollout.spec.spec.strategy.canary.steps[rollout.step];
+
+export const isFinished = ({ phase, aborted }: Rollout): boolean => phase === "Healthy" || aborted?.isBack === true;
+
+/** Devices that shall run the model now. */
+export const reachedDevices = (rollout: Rollout): readonly string[] =>
+  rollout.aborted === null ? reachedBy(rollout.cohorts, rollout.weight) : [];
+
+/** The state after an event at this log position; the same state when the event does not count. (R1) */
+export function applyEvent(rollout: Rollout | null, event: RolloutEvent, position: bigint): Rollout | null {
+  if (event.version !== (rollout?.version ?? 0) + 1) return rollout;
+  const { change, at } = event;
+  if (change.kind === "created") {
+    const { spec, modelDigest, stableDigest, order } = change;
+    return {
+      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts: { order } },
+      ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
+      ...{ aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
+    };
+  }
+  if (rollout === null) return null;
+  const evidence = "evidence" in change ? change.evidence : {};
+  const next: Rollout = { ...rollout, version: event.version, changedAt: at, evidence };
+  switch (change.kind) {
+    case "step-started": {
+      const step = next.spec.spec.strategy.canary.steps[change.step];
+      const widens = step !== undefined && "setWeight" in step;
+      return {
+        ...next,
+        ...{ phase: "Progressing", step: change.step, stepStartedAt: at, pause: null },
+        ...(widens && { weight: step.setWeight, generation: position }), // R2
+        analysis: step !== undefined && "analysis" in step ? "Running" : "Pending",
+      };
+    }
+    case "step-finished":
+      return { ...next, phase: "Progressing", step: change.step + 1, stepStartedAt: null, pause: null };
+    case "analysed":
+      return { ...next, analysis: change.verdict };
+    case "paused":
+      return { ...next, phase: "Paused", pause: { reason: change.reason, untilMs: change.untilMs } };
+    case "resumed": {
+      const resumed: Rollout = { ...next, phase: "Progressing", pause: null };
+      // A pause that was the step is over; any other step begins its time anew, if it had begun.
+      if (next.pause?.reason === "step") return { ...resumed, step: next.step + 1, stepStartedAt: null };
+      if (next.stepStartedAt === null) return resumed;
+      const step = stepOf(next);
+      const isAnalysis = step !== undefined && "analysis" in step;
+      return { ...resumed, stepStartedAt: at, ...(isAnalysis && { analysis: "Running" }) };
+    }
+    case "promoted": {
+      if (!change.full) return { ...next, phase: "Progressing", step: next.step + 1, stepStartedAt: null, pause: null };
+      const { steps } = next.spec.spec.strategy.canary;
+      return { ...next, phase: "Progressing", step: steps.length - 1, stepStartedAt: null, pause: null };
+    }
+    case "aborted":
+      return {
+        ...next,
+        ...{ phase: "Degraded", pause: null, aborted: { why: change.why, isBack: false }, generation: position }, // R2
+      };
+    case "rolled-back":
+      return { ...next, weight: 0, aborted: next.aborted && { ...next.aborted, isBack: true } };
+    case "retried":
+      return {
+        ...next,
+        ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", aborted: null },
+        generation: position, // R2
+      };
+    case "completed":
+      return { ...next, phase: "Healthy" };
+    default:
+      return change satisfies never;
+  }
+}

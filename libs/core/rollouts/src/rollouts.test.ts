@@ -1,0 +1,276 @@
+import { describe, expect, test } from "@jest/globals";
+import { type Random, seededRandom } from "@tributary/kernel";
+import {
+  applyEvent,
+  assignCohorts,
+  type Command,
+  command,
+  controlOf,
+  decide,
+  type FleetDevice,
+  isFinished,
+  type Judged,
+  problemsOfSteps,
+  type Rollout,
+  type RolloutChange,
+  type RolloutEvent,
+  type RolloutSpec,
+  reachedBy,
+  reachedDevices,
+  refuseConflicts,
+  rolloutSpec,
+  type Seen,
+} from "./index.ts";
+
+const MINUTE = 60_000;
+const written = (steps: readonly object[], more: object = {}) => ({
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "edge" },
+  spec: { model: "edge@challenger", strategy: { canary: { steps } }, ...more },
+});
+const usual = [
+  { setWeight: 5 },
+  { pause: { duration: "3m" } },
+  { analysis: { duration: "60m" } },
+  { setWeight: 25 },
+  { analysis: { duration: "60m" } },
+  { setWeight: 100 },
+];
+const spec = rolloutSpec.parse(written(usual));
+
+function fleetOf(n: number, random: Random): readonly FleetDevice[] {
+  return Array.from({ length: n }, (_, i) => ({
+    deviceId: `device-${i + 1}`,
+    hardwareClass: random() < 0.3 ? "rpi4" : "rpi5",
+    camera: "cam",
+    site: `site-${Math.floor(random() * 4)}`,
+    accuracyBefore: random() < 0.1 ? null : 0.8 + 0.15 * random(),
+  }));
+}
+
+describe("cohorts", () => {
+  test.each([1, 2, 3])("seed %i: a canary is the fleet in small, grows by adding, and the control is apart", (seed) => {
+    const fleet = fleetOf(1_000, seededRandom(seed));
+    const cohorts = assignCohorts(fleet, `salt-${seed}`);
+    expect([...cohorts.order].sort()).toEqual(fleet.map(({ deviceId }) => deviceId).sort());
+    expect(assignCohorts([...fleet].reverse(), `salt-${seed}`)).toEqual(cohorts);
+    const canary = reachedBy(cohorts, 5);
+    expect(canary).toHaveLength(50);
+    expect(reachedBy(cohorts, 25).slice(0, 50)).toEqual(canary);
+    const control = controlOf(cohorts, 5, 4);
+    expect(control).toHaveLength(200);
+    expect(control.filter((id) => canary.includes(id))).toEqual([]);
+    const share = (ids: readonly string[], has: (d: FleetDevice) => boolean) =>
+      fleet.filter((d) => ids.includes(d.deviceId) && has(d)).length / ids.length;
+    for (const has of [(d: FleetDevice) => d.hardwareClass === "rpi4", (d: FleetDevice) => d.site === "site-1"]) {
+      const whole = share(cohorts.order, has);
+      // Chance alone would leave half of all canaries 0.04 away and more.
+      expect(Math.abs(share(canary, has) - whole)).toBeLessThan(0.08);
+      expect(Math.abs(share(control, has) - whole)).toBeLessThan(0.05);
+    }
+    expect(assignCohorts(fleet, "another").order.slice(0, 50)).not.toEqual(canary);
+  });
+
+  test("a weight above nothing reaches someone, 100 reaches all", () => {
+    const cohorts = assignCohorts(fleetOf(7, seededRandom(1)), "s");
+    expect(reachedBy(cohorts, 0.1)).toHaveLength(1);
+    expect(reachedBy(cohorts, 100)).toHaveLength(7);
+    expect(controlOf(cohorts, 50, 4)).toHaveLength(3);
+  });
+
+  test("devices of another rollout are refused by name", () => {
+    expect(() => refuseConflicts(["a", "b"], [{ uid: "u", name: "other", devices: ["b", "c"] }])).toThrow(
+      /other \(u\).*on b;/,
+    );
+    expect(() => refuseConflicts(["a"], [{ uid: "u", name: "other", devices: ["b"] }])).not.toThrow();
+  });
+});
+
+describe("a spec", () => {
+  test("has defaults, and refuses what it does not know", () => {
+    expect(spec.spec.metrics.map(({ name, alpha }) => [name, alpha])).toEqual([
+      ["accuracy", 0.02],
+      ["deadline-met", 0.015],
+    ]);
+    expect(spec.spec.burnIn).toBe(3 * MINUTE);
+    expect(problemsOfSteps(spec)).toEqual([]);
+    for (const wrong of [
+      written(usual, { modle: "x" }),
+      written([{ setWieght: 5 }]),
+      written([{ pause: { duration: "5 minutes" } }]),
+    ]) {
+      expect(rolloutSpec.safeParse(wrong).success).toBe(false);
+    }
+  });
+
+  test.each([
+    ["widening without an analysis", [{ setWeight: 5 }, { setWeight: 100 }], /widens without an analysis/],
+    ["an analysis of nobody", [{ analysis: { duration: "1h" } }, { setWeight: 100 }], /nothing to look at/],
+    ["an end before all", [{ setWeight: 50 }], /ends at weight 50/],
+    ["narrowing", [{ setWeight: 50 }, { analysis: { duration: "1h" } }, { setWeight: 20 }], /does not widen/],
+    ["nobody to compare with", [{ setWeight: 100 }, { analysis: { duration: "1h" } }], /nobody is left/],
+  ])("%s is a problem", (_, steps, message) => {
+    const problems = problemsOfSteps(rolloutSpec.parse(written(steps)));
+    expect(problems.map((problem) => problem.message).join("\n")).toMatch(message);
+  });
+});
+
+/** A log as Kafka keeps it: anyone may append, and what counts is found by reading. */
+class Log {
+  readonly events: RolloutEvent[] = [];
+  append(rollout: Rollout | null, at: number, change: RolloutChange, by = "service"): void {
+    this.events.push({ uid: "r1", version: (rollout?.version ?? 0) + 1, at, by, change });
+  }
+  read(to = this.events.length): Rollout | null {
+    return this.events
+      .slice(0, to)
+      .reduce<Rollout | null>((state, event, i) => applyEvent(state, event, BigInt(i + 1)), null);
+  }
+}
+
+const created = (of: RolloutSpec = spec): RolloutChange => ({
+  kind: "created",
+  spec: of,
+  modelDigest: "new",
+  stableDigest: "old",
+  order: Array.from({ length: 160 }, (_, i) => `d${i}`),
+});
+const healthy = (rollout: Rollout): Seen => {
+  const reached = reachedDevices(rollout).length;
+  return { reached, updated: reached, refused: 0, onModel: reached };
+};
+const good: Judged = { verdict: "Successful", evidence: { harm: -0.001 } };
+
+/** Lets the machine run until it waits for time, or for anything else, at this moment. */
+function settle(log: Log, now: number, judged: Judged | null, seen: (rollout: Rollout) => Seen = healthy): Rollout {
+  for (let i = 0; i < 50; i++) {
+    const rollout = log.read() as Rollout;
+    const change = decide(rollout, seen(rollout), judged, now);
+    if (change === null) return rollout;
+    log.append(rollout, now, change);
+  }
+  throw new Error("it does not come to rest");
+}
+
+describe("a rollout", () => {
+  test("of a good model reaches everyone, step by step", () => {
+    const log = new Log();
+    log.append(null, 0, created());
+    expect(settle(log, 1, null)).toMatchObject({ phase: "Paused", weight: 5, step: 1 });
+    expect(settle(log, 2 * MINUTE, good)).toMatchObject({ phase: "Paused" });
+    expect(settle(log, 4 * MINUTE, null)).toMatchObject({ phase: "Progressing", step: 2, analysis: "Running" });
+    const done = settle(log, 5 * MINUTE, good);
+    expect(done).toMatchObject({ phase: "Healthy", weight: 100 });
+    expect(reachedDevices(done)).toHaveLength(160);
+  });
+
+  test("of a bad model goes back, also from a pause, and is finished when nobody runs it", () => {
+    const log = new Log();
+    log.append(null, 0, created());
+    settle(log, 1, null);
+    const bad: Judged = { verdict: "Failed", evidence: { harm: 0.05 } };
+    const back = settle(log, 2 * MINUTE, bad, (rollout) => ({ ...healthy(rollout), onModel: 3 }));
+    expect(back).toMatchObject({ phase: "Degraded", aborted: { why: "the analysis failed", isBack: false } });
+    expect(back.evidence).toEqual({ harm: 0.05 });
+    expect(reachedDevices(back)).toEqual([]);
+    expect(isFinished(settle(log, 3 * MINUTE, null))).toBe(true);
+  });
+
+  test.each([
+    ["says nothing", null, { reached: 8, updated: 2, refused: 0, onModel: 2 }, "Paused", "silent"],
+    ["gives no data", null, null, "Paused", "no-data"],
+    ["decides nothing", { verdict: null, evidence: {} }, null, "Paused", "inconclusive"],
+    ["cannot be judged", { verdict: "Error", evidence: {} }, null, "Paused", "error"],
+  ] as const)("whose canary %s never widens", (_, judged, seen, phase, reason) => {
+    const log = new Log();
+    log.append(null, 0, created());
+    for (let minute = 0; minute <= 300; minute += 5)
+      settle(log, minute * MINUTE, judged, seen === null ? healthy : () => seen);
+    expect(log.read()).toMatchObject({ phase, weight: 5, pause: { reason } });
+  });
+
+  test("whose model is refused by its devices goes back", () => {
+    const log = new Log();
+    log.append(null, 0, created());
+    const refusing = settle(log, 1, null, (rollout) => ({ ...healthy(rollout), updated: 2, refused: 3, onModel: 2 }));
+    expect(refusing.aborted?.why).toMatch(/3 of 8 devices refused/);
+  });
+
+  test("takes the commands that fit its phase, and says which would", () => {
+    const log = new Log();
+    log.append(null, 0, created());
+    const paused = settle(log, 1, null);
+    expect(() => command(paused, "retry", "ann")).toThrow(/went back whole/);
+    expect(() => command(paused, "pause", "ann")).toThrow(/only one that progresses/);
+    log.append(paused, 2, command(paused, "promote-full", "ann"), "ann");
+    const full = settle(log, 3, null);
+    expect(full).toMatchObject({ phase: "Healthy", weight: 100 });
+    log.append(full, 4, command(full, "undo", "bob"), "bob");
+    const undone = settle(log, 5, null, () => ({ reached: 0, updated: 0, refused: 0, onModel: 0 }));
+    expect(undone).toMatchObject({ phase: "Degraded", aborted: { why: "undone by bob", isBack: true } });
+    log.append(undone, 6, command(undone, "retry", "bob"), "bob");
+    expect(log.read()).toMatchObject({ phase: "Progressing", step: 0, weight: 0, aborted: null });
+  });
+
+  test.each(Array.from({ length: 200 }, (_, i) => i + 1))(
+    "seed %i: two instances, crashes, stale proposals and people: one history, and nothing widens without evidence",
+    (seed) => {
+      const random = seededRandom(seed);
+      const log = new Log();
+      log.append(null, 0, created());
+      const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T;
+      let now = 0;
+      for (let turn = 0; turn < 400; turn++) {
+        now += Math.floor(random() * 10 * MINUTE);
+        // An instance may have read only so far when it proposes.
+        const known = log.read(
+          random() < 0.3 ? 1 + Math.floor(random() * log.events.length) : log.events.length,
+        ) as Rollout;
+        const reached = reachedDevices(known).length;
+        const seen = {
+          reached,
+          updated: random() < 0.8 ? reached : Math.floor(random() * reached),
+          refused: random() < 0.02 ? 2 : 0,
+          onModel: random() < 0.5 ? 0 : reached,
+        };
+        const judged = pick<Judged | null>([
+          null,
+          good,
+          good,
+          { verdict: null, evidence: {} },
+          ...(random() < 0.05 ? [{ verdict: "Failed" as const, evidence: {} }] : []),
+        ]);
+        if (random() < 0.1) {
+          try {
+            const wanted = pick<Command>(["pause", "resume", "resume", "abort", "retry", "undo"]);
+            log.append(known, now, command(known, wanted, "ann"), "ann");
+          } catch {
+            // It did not fit.
+          }
+          continue;
+        }
+        const change = decide(known, seen, judged, now);
+        if (change !== null) log.append(known, now, change);
+      }
+      let state: Rollout | null = null;
+      let isAnalysed = true;
+      for (const [i, event] of log.events.entries()) {
+        const next = applyEvent(state, event, BigInt(i + 1)) as Rollout;
+        if (state !== null && next !== state) {
+          expect(next.version).toBe(state.version + 1);
+          expect(next.generation >= state.generation).toBe(true);
+          const isOther = JSON.stringify(reachedDevices(next)) !== JSON.stringify(reachedDevices(state));
+          if (isOther) expect(next.generation).toBeGreaterThan(state.generation); // G6
+          if (next.weight > state.weight) {
+            expect(isAnalysed || state.weight === 0).toBe(true); // G5
+            isAnalysed = false;
+          }
+          if (event.change.kind === "analysed" && event.change.verdict === "Successful") isAnalysed = true;
+          if (event.change.kind === "retried") isAnalysed = true;
+        }
+        state = next;
+      }
+    },
+  );
+});

@@ -1,0 +1,123 @@
+/** A rollout as people write it: `kind: ModelRollout`, in Argo Rollouts' vocabulary.
+ *
+ * S1. An unknown field is an error, named with its place: a misspelt `pause` must not become a rollout without one.
+ * S2. What is left out has one default, written here and nowhere else. */
+import { metricDefaults } from "@tributary/judge";
+import { z } from "zod";
+
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** "90s", "5m", "6h", "1d" in milliseconds. */
+const duration = z
+  .string()
+  .regex(/^\d{1,6}[smhd]$/, "expected a duration such as 90s, 5m, 6h or 1d")
+  .transform((text) => Number(text.slice(0, -1)) * (UNITS[text.slice(-1)] as number));
+const percent = z.number().positive().max(100);
+const names = z.array(z.string().min(1).max(128)).min(1).max(1_000);
+
+const step = z.union([
+  z.strictObject({ setWeight: percent }),
+  /** Without a duration: until someone resumes. */
+  z.strictObject({ pause: z.strictObject({ duration: duration.optional() }) }),
+  z.strictObject({ analysis: z.strictObject({ duration }) }),
+]);
+
+const metric = z.strictObject({
+  name: z.enum(["accuracy", "deadline-met", "latency-met", "agreement"]),
+  alpha: z.number().positive().max(0.2).default(metricDefaults.alpha),
+  beta: z.number().positive().max(0.2).default(metricDefaults.beta),
+  /** Harm tolerated without a rollback, as a share: 0.0025 is a quarter point. */
+  tolerated: z.number().min(0).max(0.5).default(metricDefaults.tolerated),
+  /** Harm that must be excluded before the rollout widens; null: this metric only stops. */
+  margin: z.number().positive().max(0.5).nullable().default(metricDefaults.margin),
+});
+
+export const rolloutSpec = z.strictObject({
+  apiVersion: z.literal("tributary.dev/v1"),
+  kind: z.literal("ModelRollout"),
+  metadata: z.strictObject({ name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "expected a DNS label") }),
+  spec: z.strictObject({
+    /** NAME, NAME@VERSION or NAME@ALIAS in the model registry. */
+    model: z.string().regex(/^[A-Za-z0-9][\w.-]*(@[A-Za-z0-9][\w.-]*)?$/, "expected NAME@VERSION or NAME@ALIAS"),
+    slot: z.string().min(1).max(32).default("perception"),
+    selector: z
+      .strictObject({ hardwareClasses: names.optional(), sites: names.optional(), devices: names.optional() })
+      .prefault({}),
+    strategy: z.strictObject({
+      canary: z.strictObject({
+        steps: z.array(step).min(1).max(64),
+        /** Devices to compare with, for each canary device. */
+        controlsPerCanary: z.number().min(1).max(100).default(4),
+      }),
+    }),
+    metrics: z
+      .array(metric)
+      .min(1)
+      .max(8)
+      .default(() => [
+        { ...metric.parse({ name: "accuracy" }) },
+        { ...metric.parse({ name: "deadline-met", alpha: 0.015 }) },
+      ]),
+    crashes: z.strictObject({ alpha: z.number().positive().max(0.2).default(0.01) }).prefault({}),
+    burnIn: duration.prefault("3m"),
+    /** How long a step may wait for devices that say nothing. */
+    progressDeadline: duration.prefault("30m"),
+    pacing: z.strictObject({ devicesPerMinute: z.number().positive().max(1e6).default(600) }).prefault({}),
+    abortConfig: z
+      .strictObject({
+        /** What an inconclusive or silent analysis does at its end: hold for a person, or go back. */
+        onInconclusive: z.enum(["Pause", "Abort"]).default("Pause"),
+        onNoData: z.enum(["Pause", "Abort"]).default("Pause"),
+      })
+      .prefault({}),
+    /** The device installs only when it says that it is. */
+    when: z.enum(["any", "idle", "parked"]).default("any"),
+  }),
+});
+
+export type RolloutSpec = z.output<typeof rolloutSpec>;
+export type RolloutStep = RolloutSpec["spec"]["strategy"]["canary"]["steps"][number];
+export type MetricSpec = RolloutSpec["spec"]["metrics"][number];
+
+/** What reads well and cannot work; empty when it can. Whoever parses names the places. */
+export function problemsOfSteps({
+  spec,
+}: RolloutSpec): readonly { readonly path: readonly (string | number)[]; readonly message: string }[] {
+  const { steps } = spec.strategy.canary;
+  const problems: { path: (string | number)[]; message: string }[] = [];
+  const at = (i: number, message: string) =>
+    problems.push({ path: ["spec", "strategy", "canary", "steps", i], message });
+  let weight = 0;
+  let isAnalysed = false;
+  for (const [i, one] of steps.entries()) {
+    if ("analysis" in one) {
+      if (weight === 0) at(i, "an analysis before the first setWeight has nothing to look at");
+      if (weight === 100) at(i, "at weight 100 nobody is left to compare with; analyse before it");
+      isAnalysed = true;
+    }
+    if (!("setWeight" in one)) continue;
+    if (one.setWeight <= weight) at(i, `setWeight ${one.setWeight} does not widen ${weight}`);
+    else if (weight > 0 && !isAnalysed)
+      at(i, "widens without an analysis since the last setWeight (G5); put one before it");
+    weight = one.setWeight;
+    isAnalysed = false;
+  }
+  if (weight !== 100)
+    problems.push({
+      path: ["spec", "strategy", "canary", "steps"],
+      message: `ends at weight ${weight}; the last setWeight must be 100`,
+    });
+  const alphas = spec.metrics.reduce((sum, { alpha }) => sum + alpha, spec.crashes.alpha);
+  if (alphas > 0.2)
+    problems.push({
+      path: ["spec", "metrics"],
+      message: `all alphas together are ${alphas.toFixed(3)}: one in five equal models would go back; at most 0.2`,
+    });
+  if (!spec.metrics.some(({ margin }) => margin !== null)) {
+    problems.push({
+      path: ["spec", "metrics"],
+      message: "no metric has a margin, so no analysis could ever succeed; give accuracy one",
+    });
+  }
+  return problems;
+}
