@@ -1,7 +1,9 @@
 /** The command tree. */
+import { createRequire } from "node:module";
 import { Command, Option } from "commander";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
 import { dlqCommand } from "./commands/dlq.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { routerCommand } from "./commands/explain.ts";
 import { framesCommand } from "./commands/frames.ts";
 import { labelsCommand } from "./commands/labels.ts";
@@ -23,6 +25,8 @@ Exit codes:
   5  done in part: some items were refused, each is named on stderr
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR`;
+
+const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
 export async function programOf(argv: readonly string[], io: Io): Promise<Command> {
   const program = new Command("tributary")
@@ -54,7 +58,8 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io))
     .addCommand(dlqCommand(io))
-    .addCommand(schemasCommand(io));
+    .addCommand(schemasCommand(io))
+    .addCommand(doctorCommand(io, version));
   const models = program.command("models").description("make model packages");
   // It brings the model runtime along, which nobody else should wait for.
   if (argv.includes("models") && !argv.includes("get") && !argv.includes("describe"))

@@ -1,0 +1,97 @@
+/** `tributary doctor`: is everything there that a deployment needs, and what to do where it is not. */
+import { existsSync } from "node:fs";
+import type { RegistryAccess } from "@tributary/schema-registry";
+import { Command, InvalidArgumentError } from "commander";
+import { contextOf, type Io } from "../context.ts";
+import { writeBundle } from "../doctor/bundle.ts";
+import { examine } from "../doctor/examine.ts";
+import type { Finding, FindingState } from "../doctor/finding.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { type KafkaOptions, withKafka } from "../kafka-options.ts";
+import type { Output, Style, View } from "../output.ts";
+import { waitingFor } from "../progress.ts";
+import { withRegistry } from "../registry-options.ts";
+
+type Options = KafkaOptions & {
+  readonly token?: string;
+  readonly mqtt?: URL;
+  readonly registry?: RegistryAccess;
+  readonly bundle?: string;
+  readonly collect?: readonly string[];
+};
+
+/** What `npm start` leaves. */
+const LOCAL_RUN = ".local/run";
+const LOCAL_BROKERS = ["127.0.0.1:9092"];
+const LOCAL_MQTT = "mqtt://127.0.0.1:1883";
+
+const MARKS: Readonly<Record<FindingState, { readonly mark: string; readonly style: Style }>> = {
+  ok: { mark: "ok", style: "green" },
+  warning: { mark: "warning", style: "yellow" },
+  failed: { mark: "FAILED", style: "red" },
+  skipped: { mark: "skipped", style: "dim" },
+};
+
+const viewOf = (output: Output): View<Finding> => ({
+  name: (finding) => `${finding.check}=${finding.state}`,
+  columns: [
+    { head: "CHECK", of: ({ check }) => check },
+    { head: "STATE", of: ({ state }) => output.style(MARKS[state].style, MARKS[state].mark) },
+    { head: "FOUND", of: ({ detail }) => detail },
+  ],
+});
+
+export function doctorCommand(io: Io, version: string): Command {
+  const registry = "the schema registry, where it is not the gateway's; USER:PASSWORD@ may stand in the URL";
+  return withRegistry(withKafka(new Command("doctor")), registry)
+    .description("look at every dependency and say what to do; exits 1 if something failed")
+    .option("--mqtt <URL>", "the bridge's, or the broker's: mqtt://HOST:PORT or mqtts://", mqttOf)
+    .option("--bundle <FILE.tar.gz>", "also write findings, versions, health, metrics, configuration and logs there")
+    .option("--collect <PATH...>", `with --bundle: files or folders of *.yaml and *.log (default: ${LOCAL_RUN})`)
+    .action(async (options: Options, command: Command) => {
+      const { gateway, output } = contextOf(command, io);
+      const isLocal = /^https?:\/\/(127\.|localhost|\[::1\])/.test(gateway.origin);
+      const { prefix, brokers = isLocal ? LOCAL_BROKERS : undefined } = options;
+      const mqtt = options.mqtt ?? (isLocal ? new URL(LOCAL_MQTT) : undefined);
+      const kafka = brokers && { brokers, prefix, clientId: "tributary-doctor" };
+      const { token } = command.optsWithGlobals<Options>();
+      const patient = { gateway, token, kafka, prefix, mqtt, registry: options.registry };
+      const examination = await waitingFor(io)("looking at every dependency", examine(patient, io.now));
+      const { findings } = examination;
+      output.list(findings, viewOf(output), "");
+      if (output.isForPeople) tellAdvice(findings, output);
+      if (options.bundle !== undefined) {
+        const collect = options.collect ?? (existsSync(LOCAL_RUN) ? [LOCAL_RUN] : []);
+        const settings = { file: options.bundle, version, collect, now: io.now() };
+        const gatewayUrl = (path: string) => gateway.urlOf(path);
+        const names = await waitingFor(io)("collecting", writeBundle(examination, { ...settings, gatewayUrl }));
+        io.stderr(`${options.bundle}: ${names.length} files, without secrets; look through it before you send it.\n`);
+      }
+      const count = (state: FindingState) => findings.filter((finding) => finding.state === state).length;
+      if (count("failed") > 0) {
+        throw new CliError(
+          exitCodes.failed,
+          `${count("failed")} of ${findings.length} checks failed, ${count("warning")} warn.`,
+        );
+      }
+    });
+}
+
+function tellAdvice(findings: readonly Finding[], output: Output): void {
+  const told = findings.filter(({ advice }) => advice !== "");
+  if (told.length === 0) return;
+  output.line();
+  output.line(output.style("bold", "What to do"));
+  output.pairs(
+    told.map(({ check, advice }) => [check, advice] as const),
+    "  ",
+  );
+}
+
+function mqttOf(text: string): URL {
+  const url = URL.parse(text);
+  if (url === null || !/^mqtts?:$/.test(url.protocol) || url.hostname === "") {
+    throw new InvalidArgumentError("mqtt://HOST:PORT or mqtts://HOST:PORT is needed.");
+  }
+  return url;
+}

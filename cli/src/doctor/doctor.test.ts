@@ -1,0 +1,101 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import { topics } from "@tributary/contracts";
+import { tributaryTopics } from "@tributary/kafka";
+import { judgeDeadLetters, judgeGroups, judgeTopics } from "./kafka-judgement.ts";
+import { redactedConfig, redactedText } from "./redact.ts";
+import { tarOf } from "./tar.ts";
+
+describe("a cluster", () => {
+  const specs = tributaryTopics();
+  const states = specs.map(({ name }) => ({ name, partitions: 32, leaderless: 0, underReplicated: 0 }));
+  const settings = new Map(specs.map(({ name, config }) => [name, { ...config }]));
+  const judge = (change: Partial<(typeof states)[number]>, of = topics.frames.name) =>
+    judgeTopics(
+      states.map((state) => (state.name === of ? { ...state, ...change } : state)),
+      settings,
+      "--brokers b:1",
+    ).filter(({ state }) => state !== "ok");
+
+  test("as it should be has no finding but ok", () => {
+    expect(judge({})).toEqual([]);
+    const kept = new Map(settings).set(topics.frames.name, { "retention.ms": "-1", "max.message.bytes": "99999999" });
+    expect(judgeTopics(states, kept, "").every(({ state }) => state === "ok")).toBe(true);
+  });
+
+  test("with topics missing, parted, leaderless, behind or wrongly set is told so, and what to do (D1, D2)", () => {
+    expect(judge({ name: "other" })).toMatchObject([
+      { state: "failed", advice: expect.stringContaining("topics create") },
+    ]);
+    expect(judge({ partitions: 8 })).toMatchObject([
+      { check: "partitions", detail: expect.stringContaining("8: edge.frames") },
+    ]);
+    expect(judge({ partitions: 8 }, topics.policies.name)).toEqual([]);
+    expect(judge({ leaderless: 1 })).toMatchObject([{ check: "topics", state: "failed" }]);
+    expect(judge({ underReplicated: 1 })).toMatchObject([{ check: "topics", state: "warning" }]);
+    const short = new Map(settings).set(topics.groundTruth.name, { "retention.ms": "1000" });
+    expect(judgeTopics(states, short, "")).toContainEqual(
+      expect.objectContaining({
+        state: "warning",
+        detail: expect.stringContaining("ground-truth.v1 retention.ms is 1000"),
+      }),
+    );
+  });
+
+  test("whose consumers are absent, dead or behind", () => {
+    const lag = (topic: string, records: bigint) => ({ topic, lag: records });
+    const group = { group: "router", state: "Stable", members: 2, topics: [lag("a", 10n), lag("b", 5n)] };
+    expect(judgeGroups([group]).map(({ state }) => state)).toEqual(["ok", "failed"]);
+    expect(judgeGroups([{ ...group, members: 0 }])[0]).toMatchObject({ state: "failed" });
+    const behind = { ...group, topics: [lag("a", 10n), lag("b", 5_000n)] };
+    expect(judgeGroups([behind])[0]).toMatchObject({
+      state: "warning",
+      detail: "2 members, 5010 records behind, most on b",
+    });
+    expect(judgeDeadLetters(new Map([["x.dlq", 3n]]))).toMatchObject({ state: "warning", detail: "x.dlq 3" });
+  });
+});
+
+describe("a bundle", () => {
+  test("has no secrets of configuration or logs (R1, R2)", () => {
+    const config = `
+mqtt: { url: "mqtts://user:hunter2@broker:8883", password: hunter2, keepaliveSeconds: 30 }
+auth: { tokens: [hunter2, hunter2] }
+schemaRegistry: { url: https://r, basicAuth: { username: hunter2, password: hunter2 } }
+targets: { a: { apiKey: hunter2, url: http://h:1 } }
+`;
+    const text = redactedConfig(config);
+    expect(text).not.toContain("hunter2");
+    for (const kept of ["keepaliveSeconds: 30", "broker:8883", "http://h:1"]) expect(text).toContain(kept);
+    const log = [
+      '{"level":"info","password":"hunter2","token": "hunter2 with spaces","deviceId":"cam"}',
+      "Authorization: Bearer hunter2.hunter2",
+      "connecting to mqtt://me:hunter2@host:1883 password=hunter2&x=1",
+      "secretAccessKey: 'hunter2'",
+    ].join("\n");
+    expect(redactedText(log)).not.toContain("hunter2");
+    expect(redactedText(log)).toContain('"deviceId":"cam"');
+    expect(() => redactedConfig("a: [")).toThrow();
+  });
+
+  test("is an archive that tar reads", () => {
+    const dir = mkdtempSync(join(tmpdir(), "tar-"));
+    try {
+      const long = `${"folder/".repeat(20)}file.txt`;
+      const entries = [
+        { name: "a/empty", bytes: Buffer.alloc(0) },
+        { name: long, bytes: Buffer.from("x".repeat(513)) },
+      ];
+      writeFileSync(join(dir, "t.tar"), tarOf(entries, 1_700_000_000_000));
+      const listed = execFileSync("tar", ["-tf", join(dir, "t.tar")], { encoding: "utf8" });
+      expect(listed.trim().split("\n")).toEqual(["a/empty", long]);
+      execFileSync("tar", ["-xf", join(dir, "t.tar"), "-C", dir]);
+      expect(readFileSync(join(dir, long), "utf8")).toHaveLength(513);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,82 @@
+/** What the gateway says of itself, of the fleet and of policies. */
+import { reasonOf } from "@tributary/kernel";
+import type { Device, Page, Policy } from "../api.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import type { GatewayClient } from "../gateway-client.ts";
+import { type Finding, failed, ok, skipped, some, warning } from "./finding.ts";
+
+const CLOCK_MS_MAX = 5_000;
+const HEARD_MS_MAX = 5 * 60_000;
+const TIMEOUT_MS = 10_000;
+
+export async function checkGateway(gateway: GatewayClient, now: () => number): Promise<Finding[]> {
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(gateway.urlOf("health/ready"), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    text = await response.text();
+  } catch (error) {
+    const cause = (error as { cause?: unknown }).cause ?? error;
+    const detail = `${gateway.origin} cannot be reached: ${(cause as { code?: unknown }).code ?? reasonOf(cause)}`;
+    return [
+      failed("gateway", detail, "start the gateway, or point --gateway at it"),
+      ...["devices", "policies"].map((check) => skipped(check, "the gateway knows", "see above")),
+    ];
+  }
+  const health = parsed(text) as { status?: unknown; problems?: Record<string, string> } | undefined;
+  if (typeof health?.status !== "string") {
+    const detail = `${gateway.origin} answers ${response.status}, but not as a Tributary gateway`;
+    return [failed("gateway", detail, "check --gateway: another program listens there")];
+  }
+  const findings: Finding[] = [];
+  if (health.status === "ready") findings.push(ok("gateway", `${gateway.origin} is ready`));
+  else {
+    const problems = Object.entries(health.problems ?? {}).map(([name, why]) => `${name}: ${why}`);
+    findings.push(failed("gateway", `not ready: ${some(problems)}`, "wait, or look at its log and at Kafka below"));
+  }
+  const date = Date.parse(response.headers.get("date") ?? "");
+  const driftMs = Math.abs(now() - date);
+  if (driftMs > CLOCK_MS_MAX) {
+    const detail = `this machine's and the gateway's differ by ${Math.round(driftMs / 1_000)} s`;
+    findings.push(warning("clocks", detail, "let NTP set both: latencies and deadlines are by the servers' clock"));
+  }
+  return [...findings, ...(await Promise.all([checkDevices(gateway, now), checkPolicies(gateway)]))];
+}
+
+async function checkDevices(gateway: GatewayClient, now: () => number): Promise<Finding> {
+  try {
+    const { items } = await gateway.call<Page<Device>>("api/v1/devices");
+    const active = items.filter(({ status }) => status === "ACTIVE");
+    const heard = active.filter((device) => now() - Date.parse(device.lastSeenAt ?? "") < HEARD_MS_MAX);
+    const detail = `${active.length} active, ${heard.length} of them heard within 5 minutes`;
+    if (active.length === 0) return warning("devices", "none is registered", "tributary devices register ID");
+    if (heard.length > 0) return ok("devices", detail);
+    return warning("devices", detail, "are agents running, and can they reach the bridge's MQTT port?");
+  } catch (error) {
+    return refusal("devices", error);
+  }
+}
+
+async function checkPolicies(gateway: GatewayClient): Promise<Finding> {
+  try {
+    const { items } = await gateway.call<Page<Policy>>("api/v1/policies");
+    if (items.length > 0) return ok("policies", `${items.length} in force`);
+    return warning("policies", "none is in force", "start a router with packages: it publishes their policies");
+  } catch (error) {
+    return refusal("policies", error);
+  }
+}
+
+const refusal = (check: string, error: unknown): Finding => {
+  const advice =
+    error instanceof CliError && error.exitCode === exitCodes.unreachable ? "see the gateway" : "see its message";
+  return failed(check, reasonOf(error), advice);
+};
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * What a cluster's own words mean for Tributary: pure.
+ *
+ * D1. Every topic is there, and those keyed by device have one partition count, or a device's records part (G3).
+ * D2. Settings that lose data or spoil latencies are found: retention, clean-up, timestamps, record size.
+ */
+import { topics } from "@tributary/contracts";
+import type { GroupLag, TopicState } from "@tributary/kafka";
+import { deadLetterSources, tributaryTopics } from "@tributary/kafka/topics";
+import { type Finding, failed, ok, some, warning } from "./finding.ts";
+
+export type TopicSettings = ReadonlyMap<string, Readonly<Record<string, string>>>;
+
+export const SETTINGS = ["cleanup.policy", "message.timestamp.type", "retention.ms", "max.message.bytes"] as const;
+
+export function judgeTopics(states: readonly TopicState[], settings: TopicSettings, create: string): Finding[] {
+  const there = new Map(states.map((state) => [state.name, state]));
+  const expected = tributaryTopics();
+  const missing = expected.filter(({ name }) => !there.has(name)).map(({ name }) => name);
+  if (missing.length > 0) {
+    const detail = `${missing.length} of ${expected.length} topics are missing: ${some(missing)}`;
+    return [failed("topics", detail, `tributary topics create ${create}; is --prefix right?`)]; // D1
+  }
+  const own = expected.flatMap(({ name }) => there.get(name) ?? []);
+  const leaderless = own.filter((state) => state.leaderless > 0).map(({ name }) => name);
+  const behind = own.filter((state) => state.underReplicated > 0).map(({ name }) => name);
+  const findings: Finding[] = [];
+  if (leaderless.length > 0) {
+    findings.push(
+      failed("topics", `partitions without a leader: ${some(leaderless)}`, "start the brokers that are down"),
+    );
+  } else if (behind.length > 0) {
+    const advice = "one more broker down may stop writes; look at the brokers";
+    findings.push(warning("topics", `replicas are behind: ${some(behind)}`, advice));
+  }
+  findings.push(partitionsOf(there));
+  findings.push(settingsOf(settings));
+  return findings;
+}
+
+function partitionsOf(there: ReadonlyMap<string, TopicState>): Finding {
+  const byDevice = Object.values(topics).filter(({ key }) => key === "device");
+  const counts = Map.groupBy(byDevice, ({ name }) => there.get(name)?.partitions ?? 0);
+  const [count] = counts.keys();
+  if (counts.size === 1) return ok("partitions", `${byDevice.length} topics keyed by device, ${count} partitions each`);
+  const shown = [...counts].map(([partitions, group]) => `${partitions}: ${some(group.map(({ name }) => name))}`);
+  return failed(
+    "partitions",
+    `topics keyed by device differ in partitions (${shown.join("; ")})`,
+    "a device's records lie in different partitions: drain, delete and create the odd ones with the common count",
+  );
+}
+
+function settingsOf(settings: TopicSettings): Finding {
+  const wrong: string[] = [];
+  for (const { name, config = {} } of tributaryTopics()) {
+    const actual = settings.get(name);
+    if (actual === undefined) continue;
+    for (const setting of SETTINGS) {
+      const [want, have] = [config[setting], actual[setting]];
+      if (want === undefined || have === undefined || suffices(setting, have, want)) continue;
+      wrong.push(`${name} ${setting} is ${have}, not ${want}`);
+    }
+  }
+  if (wrong.length === 0)
+    return ok("topic settings", "retention, clean-up, timestamps and record size as they should be"); // D2
+  return warning(
+    "topic settings",
+    some(wrong),
+    "kafka-configs.sh --alter --entity-type topics ... --add-config NAME=VALUE",
+  );
+}
+
+/** Keeping more, or longer, does no harm. */
+function suffices(setting: string, have: string, want: string): boolean {
+  if (setting === "retention.ms") return Number(have) < 0 || Number(have) >= Number(want);
+  if (setting === "max.message.bytes") return Number(have) >= Number(want);
+  return have === want;
+}
+
+const LAG_RECORDS_WORTH_TELLING = 1_000n;
+const CONSUMERS = Object.keys(deadLetterSources).filter((group) => group !== "bridge");
+
+export function judgeGroups(groups: readonly GroupLag[]): Finding[] {
+  return CONSUMERS.map((name): Finding => {
+    const check = `consumer ${name}`;
+    const group = groups.find((one) => one.group === name);
+    if (group === undefined)
+      return failed(check, "it has never read from this cluster", `start the ${name}; is --prefix right?`);
+    const lag = group.topics.reduce((sum, topic) => sum + topic.lag, 0n);
+    const most = group.topics.toSorted((a, b) => (a.lag < b.lag ? 1 : -1))[0];
+    const where = most !== undefined && most.lag > 0n ? `, most on ${most.topic}` : "";
+    const detail = `${group.members} members, ${lag} records behind${where}`;
+    if (group.members === 0) return failed(check, detail, `no ${name} is running: start one, or look at its log`);
+    if (lag < LAG_RECORDS_WORTH_TELLING) return ok(check, detail);
+    return warning(check, detail, `if it does not shrink, add instances of the ${name}, up to the partition count`);
+  });
+}
+
+export function judgeDeadLetters(counts: ReadonlyMap<string, bigint>): Finding {
+  const held = [...counts].filter(([, count]) => count > 0n).map(([name, count]) => `${name} ${count}`);
+  if (held.length === 0) return ok("dead letters", "none");
+  return warning("dead letters", some(held), "see why: tributary dlq list; then show and, once cured, replay");
+}

@@ -1,0 +1,38 @@
+/**
+ * Takes secrets out of what goes into a bundle.
+ *
+ * R1. In configuration the value of every key that sounds like a secret goes, whatever it is, and passwords in URLs.
+ * R2. In logs the same is looked for in text. What cannot be read as configuration does not go in at all.
+ */
+import { parse, stringify } from "yaml";
+
+const HIDDEN = "[redacted]";
+const SECRET = /pass|secret|token|credential|private|auth|hash|apikey|api_key|accesskey|sessionkey/i;
+const USER_INFO = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi;
+const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+/g;
+/** Quoted, or bare up to a space, comma or brace; the key may end in more letters. */
+const PAIR =
+  /(["']?)([A-Za-z0-9_.-]*(?:pass|secret|token|credential|private|apikey|api_key)[A-Za-z0-9_.-]*)\1(\s*[:=]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}&]+)/gi;
+
+/** Throws when it is no YAML. */
+export function redactedConfig(text: string): string {
+  return stringify(hidden(parse(text)));
+}
+
+function hidden(value: unknown): unknown {
+  if (typeof value === "string") return value.replace(USER_INFO, `$1${HIDDEN}@`);
+  if (Array.isArray(value)) return value.map(hidden);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [name, SECRET.test(name) ? HIDDEN : hidden(inner)]),
+  ); // R1
+}
+
+export const redactedText = (text: string): string =>
+  text
+    .replace(PAIR, (_all, quote: string, name: string, between: string, value: string) => {
+      const mark = /^["']/.exec(value)?.[0] ?? "";
+      return `${quote}${name}${quote}${between}${mark}${HIDDEN}${mark}`;
+    })
+    .replace(BEARER, `$1 ${HIDDEN}`)
+    .replace(USER_INFO, `$1${HIDDEN}@`); // R2
