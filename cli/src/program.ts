@@ -1,6 +1,7 @@
 /** The command tree. */
 import { createRequire } from "node:module";
 import { Command, Option } from "commander";
+import { completeCommand, completionCommand } from "./commands/completion.ts";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
 import { dlqCommand } from "./commands/dlq.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -59,7 +60,9 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(topicsCommand(io))
     .addCommand(dlqCommand(io))
     .addCommand(schemasCommand(io))
-    .addCommand(doctorCommand(io, version));
+    .addCommand(doctorCommand(io, version))
+    .addCommand(completionCommand(io))
+    .addCommand(completeCommand(program, io), { hidden: true });
   const models = program.command("models").description("make model packages");
   // It brings the model runtime along, which nobody else should wait for.
   if (argv.includes("models") && !argv.includes("get") && !argv.includes("describe"))
