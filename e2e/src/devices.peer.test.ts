@@ -48,6 +48,11 @@ describe("given a running stack and two devices that are let in", () => {
     const { code, out, err } = await shell(photo(0).file);
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(await answered(stack, out.trim())).toMatchObject({ label: photo(0).label, source: "CLOUD" });
+    const cli = join(repositoryRoot, "cli/dist/main.js");
+    const explain = ["router", "explain", out.trim(), "--gateway", stack.gatewayUrl];
+    const explained = await run(process.execPath, [cli, ...explain], {});
+    expect(explained.out).toContain("FALLBACK");
+    expect(explained.code).toBe(0);
   }, 60_000);
 
   test("when the same photo comes again, also after the router's death, then it is the same frame: answered once", async () => {
