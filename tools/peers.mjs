@@ -22,6 +22,7 @@ export async function preparePeers(step) {
     if (file.endsWith(".txt")) await step(`peers: Python, ${file.slice(0, -4)}`, async () => python(file.slice(0, -4)));
   }
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
+  await step("peers: Apicurio Registry", async () => apicurio());
   go();
 }
 
@@ -56,6 +57,22 @@ export function debian(program, pkg = program) {
   const installed = which(program);
   if (installed === undefined) throw new Error(advice);
   return installed;
+}
+
+const APICURIO = "3.0.9";
+
+/** Apicurio Registry, from Maven Central: gives the jar that runs it on the Java which runs Kafka. */
+export function apicurio() {
+  const dir = join(peers, `apicurio-${APICURIO}`);
+  const jar = join(dir, `apicurio-registry-app-${APICURIO}-runner.jar`);
+  const done = join(dir, "done");
+  if (existsSync(done)) return jar;
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  const artifact = `-Dartifact=io.apicurio:apicurio-registry-app:${APICURIO}:tar.gz:all`;
+  run("mvn", ["-B", "-q", "dependency:unpack", artifact, `-DoutputDirectory=${dir}`], "Maven is needed");
+  writeFileSync(done, "");
+  return jar;
 }
 
 /** Go's own command, 1.24 or newer. */

@@ -10,7 +10,7 @@ import { accountOf, type Stack, startStack, untilAnswered } from "@tributary/loc
 import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { debian, go, python } from "../../tools/peers.mjs";
 
-const FRAMES = 400;
+const FRAMES = 300;
 const examples = join(repositoryRoot, "examples/consumers");
 
 describe("given a stack that answered some hundred frames, and a repeat that says otherwise", () => {

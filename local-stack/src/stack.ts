@@ -42,6 +42,8 @@ export type StackOptions = {
   readonly cloudPackage?: string;
   readonly outboxBytesMax?: number;
   readonly partitions?: number;
+  /** The services' block of that name: a registry that is not ours. */
+  readonly schemaRegistry?: object;
   /** Gives up starting. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (line: string) => void;
@@ -121,7 +123,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
     const mqttPort = await portFor("MQTT", options.ports?.mqtt, say);
     const gatewayPort = await portFor("the gateway", options.ports?.gateway, say);
-    const shared = { kafka: { brokers, prefix }, log: { level: "info" } };
+    const { schemaRegistry } = options;
+    const shared = { kafka: { brokers, prefix }, log: { level: "info" }, ...(schemaRegistry && { schemaRegistry }) };
     const part = (name: string, main: string, config: () => object) =>
       new Part({ name, main, config, dir, journal, supervised, ...(onEvent && { onEvent }) });
     const http = async () => ({ host: "127.0.0.1", port: await freePort() }); // S2

@@ -89,6 +89,23 @@ describe("at start", () => {
     expect([external.idOf("things.v1", 1), external.idOf("things.v1", 2)]).toEqual([2, 3]);
   });
 
+  test("who comes second of two services that register at once takes what the first has registered", async () => {
+    const stub = new StubRegistry();
+    const taken = () => {
+      for (const schema of [first, second]) stub.put(SUBJECT, schema);
+      return json(409, { error_code: 409, message: "A version already exists." });
+    };
+    // Lists nothing; is refused; looks again (a list, two versions); registers the other; sets the level.
+    stub.faults.push(undefined, taken, undefined, undefined, undefined, undefined, () =>
+      json(409, { message: "A rule exists." }),
+    );
+    const { external, refusals } = setUp(stub);
+    await external.ready();
+    expect([external.idOf("things.v1", 1), external.idOf("things.v1", 2)]).toEqual([100, 101]);
+    expect(stub.faults).toEqual([]);
+    expect(refusals).toEqual([]);
+  });
+
   test.each([
     ["a registry that is away", () => Promise.reject(new TypeError("fetch failed")), "schema-registry-unavailable"],
     ["503", failing(503, "starting"), "schema-registry-unavailable"],

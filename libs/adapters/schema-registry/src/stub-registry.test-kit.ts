@@ -7,8 +7,8 @@ export class StubRegistry {
   readonly subjects = new Map<string, Schema[]>();
   readonly levels = new Map<string, string>();
   readonly calls: string[] = [];
-  /** Answers of the next calls, in order; then it behaves. */
-  readonly faults: (() => Response | Promise<Response>)[] = [];
+  /** Answers of the next calls, in order; where there is none, it behaves. */
+  readonly faults: ((() => Response | Promise<Response>) | undefined)[] = [];
   #nextId: number;
 
   constructor(firstId = 100) {

@@ -5,6 +5,7 @@
  *     (FULL_TRANSITIVE), whatever the registry itself was told to check. All conflicts are named at once.
  * Y2. Schemas are the same when their canonical forms are: then the bytes are, whatever documentation says.
  * Y3. Nothing is registered while there is a conflict anywhere.
+ * Y4. Services that start at the same time register the same: who is refused looks whether another has done it.
  */
 import { assertReadable, fingerprintOf, type SchemaVersion, type Topic } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
@@ -37,11 +38,7 @@ export async function syncSubjects(options: SyncOptions): Promise<ReadonlyMap<st
   const plans: Plan[] = [];
   for (const topic of topics) {
     const subject = `${prefix}${topic.name}-value`;
-    const versions = (await client.versionsOf(subject)) ?? [];
-    const there: Registered[] = [];
-    // The newest, where there are more than anybody could have meant.
-    for (const version of versions.slice(-VERSIONS_MAX)) there.push(await client.version(subject, version));
-    plans.push({ topic, subject, there });
+    plans.push({ topic, subject, there: await versionsIn(client, subject) });
   }
   const conflicts = plans.flatMap(conflictsOf);
   if (conflicts.length > 0) {
@@ -65,7 +62,7 @@ async function registered({ topic, subject, there }: Plan, options: SyncOptions)
   const missing = new Set(missingOf(topic.codec.versions, there));
   for (const version of topic.codec.versions) {
     if (missing.has(version)) {
-      const id = await client.register(subject, version.schema);
+      const id = await register(client, subject, version);
       onRegistered?.(subject, id);
       ids.set(version.id, id);
     } else {
@@ -73,12 +70,35 @@ async function registered({ topic, subject, there }: Plan, options: SyncOptions)
     }
   }
   if (missing.size > 0 && there.length === 0) {
-    // Some registries do not let everybody set it; ours is checked at every start anyway (Y1).
-    await client.requireFullTransitive(subject).catch((error: unknown) => {
-      if (!(error instanceof Failure) || error.code !== REGISTRY_REFUSED) throw error;
-    });
+    // Not everybody may set it, and another service may be about it; ours is checked at every start anyway (Y1).
+    await client.requireFullTransitive(subject).catch(unlessRefused);
   }
   return ids;
+}
+
+/** All services start at once, and registries have answers of their own for who comes second (Y4). */
+async function register(client: RegistryClient, subject: string, version: SchemaVersion): Promise<number> {
+  try {
+    return await client.register(subject, version.schema);
+  } catch (error) {
+    unlessRefused(error);
+    const id = idOf(version, await versionsIn(client, subject));
+    if (id === undefined) throw error;
+    return id;
+  }
+}
+
+function unlessRefused(error: unknown): void {
+  if (error instanceof Failure && (error.code === REGISTRY_REFUSED || error.code === REGISTRY_CONFLICT)) return;
+  throw error;
+}
+
+async function versionsIn(client: RegistryClient, subject: string): Promise<readonly Registered[]> {
+  const versions = (await client.versionsOf(subject)) ?? [];
+  const there: Registered[] = [];
+  // The newest, where there are more than anybody could have meant.
+  for (const version of versions.slice(-VERSIONS_MAX)) there.push(await client.version(subject, version));
+  return there;
 }
 
 const idOf = (version: SchemaVersion, there: readonly Registered[]): number | undefined =>
