@@ -51,9 +51,10 @@ export class Classifier {
     const { clock, routes } = this.#options;
     const takenAtMs = clock.monotonicMs();
     const plan = planOf(routes.get(request.target), { ...request, frameId: formatFrameId(request) });
-    if (plan.shadow !== null) this.#shadow(plan.shadow, request);
+    const armed = { ...request, arm: plan.arm };
+    if (plan.shadow !== null) this.#shadow(plan.shadow, armed);
     const settled = await this.#ask(plan, request, lane);
-    await this.#write({ ...request, arm: plan.arm }, { ...settled, latencyMs: clock.monotonicMs() - takenAtMs }, lane);
+    await this.#write(armed, { ...settled, latencyMs: clock.monotonicMs() - takenAtMs }, lane);
   }
 
   async #ask(plan: Plan, request: CloudRequest, lane: Lane): Promise<Settled> {

@@ -126,7 +126,7 @@ class Endpoint(BaseHTTPRequestHandler):
         parsed = create_parser("rest-json").parse(
             {"headers": told, "status_code": 200, "body": answer, "context": {}}, INVOKE.output_shape
         )
-        assert parsed["InvokedProductionVariant"] == variant and parsed["Body"] == answer
+        assert parsed["InvokedProductionVariant"] == variant
         self.answer(200, answer, told)
 
     def fail(self, step):
