@@ -48,10 +48,14 @@ export async function startMosquitto({ dir, users, settings = [] }: MosquittoOpt
     ...settings,
   ];
   const nameOf = (line: string) => line.split(" ")[0] ?? "";
-  const named = new Set(own.map(nameOf));
-  const kept = shipped.filter((line) => line !== "" && !line.startsWith("#") && !named.has(nameOf(line)));
+  // In their places: some lines are about the listener above them.
+  const ownOf = new Map(own.map((line) => [nameOf(line), line]));
+  const kept = shipped
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .map((line) => ownOf.get(nameOf(line)) ?? line);
+  const added = own.filter((line) => !kept.includes(line));
   const open = ["password_file", "acl_file", "use_username_as_clientid"];
-  const lines = [...kept, ...own].filter((line) => users !== undefined || !open.includes(nameOf(line)));
+  const lines = [...kept, ...added].filter((line) => users !== undefined || !open.includes(nameOf(line)));
   writeFileSync(join(dir, "mosquitto.conf"), `${lines.join("\n")}\n`);
   const passwords = Object.entries(users ?? {}).map(([user, password]) => `${user}:${hashOf(password)}\n`);
   writeFileSync(join(dir, "passwords"), passwords.join(""), { mode: 0o600 });

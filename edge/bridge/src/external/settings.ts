@@ -1,4 +1,5 @@
 /** The configuration of `mqtt.mode: external`, and what is wrong with it. */
+import { createHash } from "node:crypto";
 import { z } from "zod";
 
 const ms = z.number().int().min(1);
@@ -17,7 +18,8 @@ export const externalFields = {
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, - and _; at most 64")
     .optional(),
-  /** Bridges of one name share the devices' messages. */
+  /** Bridges of one name share the devices' messages. Who knows it could join them at a broker that does not check who
+   * subscribes to what (Mosquitto); so unless told it is made from the probe's password, which they share. */
   shareName: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, - and _; at most 64")
@@ -36,7 +38,6 @@ export const externalFields = {
 };
 
 const DEFAULTS = {
-  shareName: "tributary",
   keepaliveSeconds: 30,
   connectTimeoutMs: 10_000,
   backoff: { minMs: 250, maxMs: 15_000 },
@@ -46,9 +47,12 @@ const DEFAULTS = {
 };
 
 type Given = z.output<z.ZodObject<typeof externalFields>> & { readonly mode: "embedded" | "external" };
-type Defaulted = typeof DEFAULTS;
-export type ExternalSettings = Defaulted &
-  Pick<Given, "username" | "password" | "probe"> & { readonly url: string; readonly clientId: string };
+export type ExternalSettings = typeof DEFAULTS &
+  Pick<Given, "username" | "password" | "probe"> & {
+    readonly url: string;
+    readonly clientId: string;
+    readonly shareName: string;
+  };
 
 export function externalProblems(mqtt: Given): { readonly path: (string | number)[]; readonly message: string }[] {
   const tell = (key: string, message: string) => ({ path: ["mqtt", key], message });
@@ -74,8 +78,11 @@ export function externalProblems(mqtt: Given): { readonly path: (string | number
 /** Of a configuration without problems. */
 export function externalSettings(mqtt: Given): ExternalSettings {
   const given = Object.fromEntries(Object.entries(mqtt).filter(([, value]) => value !== undefined));
-  return { ...DEFAULTS, clientId: mqtt.username ?? "", ...given } as ExternalSettings;
+  const shareName = mqtt.probe === undefined ? "tributary" : `tributary-${digestOf(mqtt.probe.password)}`;
+  return { ...DEFAULTS, shareName, clientId: mqtt.username ?? "", ...given } as ExternalSettings;
 }
+
+const digestOf = (secret: string): string => createHash("sha256").update(secret).digest("hex").slice(0, 24);
 
 export function isLoopback(url: string): boolean {
   const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
