@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import type { CloudResult, EdgePrediction, EdgePredictions, GroundTruth } from "@tributary/contracts";
 import { EvidenceLedger, evidenceLimits, relearn } from "./index.ts";
 import { SeenFrames } from "./seen-frames.ts";
-import { complete, LABELS, learnWorld } from "./testing/world.ts";
+import { complete, learnWorld } from "./testing/world.ts";
 
 const policy = complete(learnWorld(1));
 const frame = { deviceId: "device-1", bootId: 7n, cameraId: "cam" } as const;
@@ -131,18 +131,30 @@ describe("evidence", () => {
     expect(relearn(policy, evidence[0] ?? [])).toMatchObject({ kind: "no-data", labels: 0 });
   });
 
-  test("E4: everything kept is bounded, and old labels and frames are forgotten", () => {
+  test("E4: everything kept is bounded; a label whose frame was let go is found by reading the logs again", () => {
     const ledger = new EvidenceLedger({ ...evidenceLimits, drawnMax: 100, labelsMax: 50, answersWaitingMax: 10 });
-    for (let seq = 1n; seq <= 500n; seq++) {
-      ledger.result(answer(seq));
-      ledger.label(truth(seq, LABELS[2] ?? null), Number(seq));
-    }
-    for (let seq = 1n; seq <= 500n; seq++) ledger.predictions(batch([{ frameSeq: seq }]), Number(seq));
-    expect([ledger.drawn, ledger.labels]).toEqual([100, 50]);
-    expect(ledger.judge([policy]).evidence[0]).toHaveLength(10);
-    ledger.prune(491);
-    expect(ledger.judge([policy]).evidence[0]).toHaveLength(10);
-    ledger.prune(501);
+    const logs = () => {
+      for (let seq = 1n; seq <= 500n; seq++) ledger.predictions(batch([{ frameSeq: seq }]), Number(seq));
+      for (let seq = 1n; seq <= 500n; seq++) ledger.result(answer(seq));
+    };
+    logs();
+    expect(ledger.drawn).toBe(100);
+    for (const seq of [3n, 450n]) ledger.label(truth(seq, "class-2"), 600, 7);
+    expect(ledger.judge([policy]).changed.map(({ fate }) => fate)).toEqual(["frame-sought", "used"]);
+    expect(ledger.seek()).toEqual(new Set([7]));
+    logs();
+    ledger.sought(7);
+    expect(ledger.judge([policy]).changed).toEqual([expect.objectContaining({ fate: "used" })]);
+    expect(ledger.judge([policy]).evidence[0]).toHaveLength(2);
+    expect(ledger.seek()).toEqual(new Set());
+
+    for (let seq = 100n; seq <= 400n; seq++) ledger.label(truth(seq, "class-2"), 700 + Number(seq), 7);
+    expect(ledger.labels).toBeLessThanOrEqual(55);
+    expect(ledger.seek()).toEqual(new Set([7]));
+    logs();
+    ledger.sought(7);
+    expect(ledger.judge([policy]).evidence[0]).toHaveLength(50);
+    ledger.prune(2_000);
     expect([ledger.drawn, ledger.labels]).toEqual([0, 0]);
   });
 

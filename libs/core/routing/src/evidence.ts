@@ -5,7 +5,9 @@
  *     can be of a label has a name (`LabelFate`), is counted, and is kept out.
  * E2. The order of arrival does not matter: a label may come before its frame, an answer before its prediction.
  * E3. Of several labels of one frame the last one holds; one without a class takes the frame out.
- * E4. Everything kept is bounded (G9): drawn frames, labels, answers that wait for their prediction. The oldest go first.
+ * E4. Everything kept is bounded (G9): labels with their frames, the newest drawn frames without one, answers that wait
+ *     for their prediction. A label whose frame may have been let go is `frame-sought`: whoever reads the logs reads them
+ *     again for it. So what becomes evidence depends on the logs and not on what was in memory when (G10).
  */
 import type { CloudResult, EdgePrediction, EdgePredictions, GroundTruth, RoutingPolicy } from "@tributary/contracts";
 import { formatFrameId, type Instant } from "@tributary/kernel";
@@ -14,6 +16,7 @@ import type { Evidence } from "./relearn.ts";
 import { SeenFrames } from "./seen-frames.ts";
 
 export type EvidenceLimits = {
+  /** Drawn frames without a label. */
   readonly drawnMax: number;
   readonly labelsMax: number;
   readonly answersWaitingMax: number;
@@ -31,6 +34,8 @@ export type LabelFate =
   | "used"
   /** No prediction of this frame is known. */
   | "frame-unknown"
+  /** It was drawn longer ago than memory reaches, or not at all: the logs tell. */
+  | "frame-sought"
   /** The frame was not drawn into the random sample: alone it is biased. */
   | "frame-not-sampled"
   | "class-unknown"
@@ -46,18 +51,32 @@ export type Judgement = {
   readonly changed: readonly JudgedLabel[];
 };
 
-type Drawn = { readonly modelDigest: string; readonly prediction: EdgePrediction; readonly at: Instant };
-type Said = { readonly label: string; readonly at: Instant; fate: LabelFate | null };
+type Drawn = {
+  readonly modelDigest: string;
+  readonly prediction: EdgePrediction;
+  readonly at: Instant;
+  /** The cloud's label by target. */
+  readonly answers: Map<string, string>;
+};
+type Said = {
+  readonly label: string;
+  readonly at: Instant;
+  readonly partition: number;
+  fate: LabelFate | null;
+  drawn: Drawn | null;
+  sought: boolean;
+};
 
 export class EvidenceLedger {
   readonly #limits: EvidenceLimits;
   readonly #seen: SeenFrames;
+  /** Without a label, oldest first. */
   readonly #drawn = new Map<string, Drawn>();
-  /** The cloud's label by target, of drawn frames. */
-  readonly #answers = new Map<string, Map<string, string>>();
   /** Of frames not seen yet. */
   readonly #waiting = new Map<string, readonly (readonly [target: string, label: string])[]>();
   readonly #labels = new Map<string, Said>();
+  /** Whether a drawn frame was let go: then the logs hold more than memory. */
+  #isPartial = false;
 
   constructor(limits: EvidenceLimits = evidenceLimits) {
     this.#limits = limits;
@@ -76,38 +95,61 @@ export class EvidenceLedger {
     for (const prediction of batch.predictions) {
       const frameId = formatFrameId({ ...batch, ...prediction });
       this.#seen.add(cameraOf({ ...batch, ...prediction }), prediction.frameSeq);
-      const waiting = this.#waiting.get(frameId);
+      const answers = new Map(this.#waiting.get(frameId));
       this.#waiting.delete(frameId);
       const { sampleDrawn, samplePropensity: pi } = prediction;
       if (!sampleDrawn || !(pi > 0 && pi <= 1)) continue; // E1
-      putBounded(this.#drawn, frameId, { modelDigest: batch.modelDigest, prediction, at }, this.#limits.drawnMax);
-      for (const [target, label] of waiting ?? []) this.#answered(frameId, target, label);
+      const said = this.#labels.get(frameId);
+      if (said?.drawn != null || this.#drawn.has(frameId)) continue; // read again
+      const drawn = { modelDigest: batch.modelDigest, prediction, at, answers };
+      if (said !== undefined) said.drawn = drawn;
+      else if (putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax)) this.#isPartial = true; // E4
     }
   }
 
   result(result: CloudResult): void {
     if (result.outcome !== "ANSWERED" || result.label === null) return;
     const frameId = formatFrameId(result);
-    if (this.#drawn.has(frameId)) this.#answered(frameId, result.target, result.label);
+    const drawn = this.#labels.get(frameId)?.drawn ?? this.#drawn.get(frameId);
+    if (drawn !== undefined) drawn.answers.set(result.target, result.label);
     else if (!this.#seen.has(cameraOf(result), result.frameSeq)) {
       const waiting = [...(this.#waiting.get(frameId) ?? []), [result.target, result.label] as const]; // E2
       putBounded(this.#waiting, frameId, waiting.slice(-8), this.#limits.answersWaitingMax);
     }
   }
 
-  label(truth: GroundTruth, at: Instant): void {
+  /** `partition`: of the logs that tell of its frame. */
+  label(truth: GroundTruth, at: Instant, partition = 0): void {
     const frameId = formatFrameId(truth);
     const known = this.#labels.get(frameId);
+    const drawn = known?.drawn ?? this.#drawn.get(frameId) ?? null;
     this.#labels.delete(frameId);
-    if (truth.label === null) return; // E3
+    this.#drawn.delete(frameId);
+    if (truth.label === null) {
+      if (drawn !== null) putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax); // E3
+      return;
+    }
     const fate = known?.label === truth.label ? known.fate : null;
-    putBounded(this.#labels, frameId, { label: truth.label, at, fate }, this.#limits.labelsMax);
+    this.#labels.set(frameId, { label: truth.label, at, partition, fate, drawn, sought: known?.sought ?? false });
+    if (this.#labels.size > 1.1 * this.#limits.labelsMax) this.#trimLabels();
+  }
+
+  /** Partitions whose logs are to be read again, from the beginning, for labels whose frames may have been let go. */
+  seek(): ReadonlySet<number> {
+    const partitions = new Set<number>();
+    for (const [frameId, said] of this.#labels) if (this.#isSought(frameId, said)) partitions.add(said.partition);
+    return partitions;
+  }
+
+  /** They were read again: what is not found now is not there. */
+  sought(partition: number): void {
+    for (const said of this.#labels.values()) if (said.partition === partition) said.sought = true;
   }
 
   judge(policies: readonly RoutingPolicy[]): Judgement {
     const evidence = policies.map((): Evidence[] => []);
     const changed: JudgedLabel[] = [];
-    for (const [frameId, said] of this.#labels) {
+    for (const [frameId, said] of this.#newestLabels()) {
       const fate = this.#fateOf(frameId, said, policies, evidence);
       if (fate !== said.fate) changed.push({ frameId, label: said.label, fate });
       said.fate = fate;
@@ -118,17 +160,15 @@ export class EvidenceLedger {
   /** Forgets labels, and drawn frames, that are older than `before`. */
   prune(before: Instant): void {
     for (const [frameId, { at }] of this.#labels) if (at < before) this.#labels.delete(frameId);
-    for (const [frameId, { at }] of this.#drawn) {
-      if (at >= before || this.#labels.has(frameId)) continue;
-      this.#drawn.delete(frameId);
-      this.#answers.delete(frameId);
-    }
+    for (const [frameId, { at }] of this.#drawn) if (at < before) this.#drawn.delete(frameId);
   }
 
   #fateOf(frameId: string, said: Said, policies: readonly RoutingPolicy[], evidence: Evidence[][]): LabelFate {
-    const drawn = this.#drawn.get(frameId);
-    if (drawn === undefined) return this.#seenById(frameId) ? "frame-not-sampled" : "frame-unknown";
-    const { prediction, modelDigest } = drawn;
+    if (said.drawn === null) {
+      if (!this.#seenById(frameId)) return "frame-unknown";
+      return this.#isSought(frameId, said) ? "frame-sought" : "frame-not-sampled";
+    }
+    const { prediction, modelDigest, answers } = said.drawn;
     let fate: LabelFate = "policy-unknown";
     policies.forEach((policy, i) => {
       if (policy.modelDigest !== modelDigest) return;
@@ -137,7 +177,7 @@ export class EvidenceLedger {
         if (fate === "policy-unknown") fate = "class-unknown";
         return;
       }
-      const cloud = this.#answers.get(frameId)?.get(policy.cloudTarget);
+      const cloud = answers.get(policy.cloudTarget);
       if (cloud === undefined) {
         if (fate !== "used") fate = "cloud-silent";
         return;
@@ -154,10 +194,21 @@ export class EvidenceLedger {
     return fate;
   }
 
-  #answered(frameId: string, target: string, label: string): void {
-    const answers = this.#answers.get(frameId) ?? new Map<string, string>();
-    answers.set(target, label);
-    putBounded(this.#answers, frameId, answers, this.#limits.drawnMax);
+  #isSought(frameId: string, said: Said): boolean {
+    return said.drawn === null && this.#isPartial && !said.sought && this.#seenById(frameId);
+  }
+
+  /** The newest `labelsMax`, whatever the order they came in. */
+  #newestLabels(): readonly (readonly [string, Said])[] {
+    const all = [...this.#labels];
+    const { labelsMax } = this.#limits;
+    if (all.length <= labelsMax) return all;
+    return all.sort(([a, x], [b, y]) => y.at - x.at || (a < b ? -1 : 1)).slice(0, labelsMax);
+  }
+
+  #trimLabels(): void {
+    const kept = new Map(this.#newestLabels());
+    for (const frameId of this.#labels.keys()) if (!kept.has(frameId)) this.#labels.delete(frameId);
   }
 
   #seenById(frameId: string): boolean {
@@ -181,9 +232,11 @@ export const calibratedOf = (
 const cameraOf = (frame: { readonly deviceId: string; readonly bootId: bigint; readonly cameraId: string }): string =>
   `${frame.deviceId}:${frame.bootId}:${frame.cameraId}`;
 
-/** The latest goes last; beyond `max` the first goes. E4 */
-function putBounded<V>(map: Map<string, V>, key: string, value: V, max: number): void {
+/** The latest goes last; beyond `max` the first goes. Whether one went. E4 */
+function putBounded<V>(map: Map<string, V>, key: string, value: V, max: number): boolean {
   map.delete(key);
   map.set(key, value);
-  if (map.size > max) map.delete(map.keys().next().value as string);
+  if (map.size <= max) return false;
+  map.delete(map.keys().next().value as string);
+  return true;
 }

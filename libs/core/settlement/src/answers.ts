@@ -10,6 +10,7 @@ import type {
   SettledBy,
 } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
+import { ARM_DEFAULT } from "@tributary/routing";
 
 /** The edge answer that stands unless something better comes. `settledBy`, `latencyMs` are filled in when it does. */
 export const answerOfFrame = (frame: EdgeFrame, arm: string): FinalAnswer => ({
@@ -63,6 +64,8 @@ export const answerOfCloud = (edge: FinalAnswer, result: CloudResult): FinalAnsw
   confidence: result.confidence ?? edge.confidence,
   cloudLabel: result.label,
   cloudTarget: result.target,
+  // Outside an experiment of the router's, the classifier may have one of its own.
+  arm: edge.arm === ARM_DEFAULT ? result.arm : edge.arm,
   costMicros: result.costMicros,
 });
 

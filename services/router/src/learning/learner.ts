@@ -7,6 +7,7 @@
  * L3. Nothing that can be wrong with a label stops it: each is named and counted by its fate (routing/evidence.ts, E1).
  * L4. While an experiment runs, policies are frozen: what is found is told, not published.
  * L5. Kafka's absence is waited out; nothing here delays an answer.
+ * L6. Labels for frames older than memory reaches make their partitions be read again, at most every `SEEK_EVERY_MS`.
  */
 import { createHash } from "node:crypto";
 import { CloudResult, EdgePredictions, GroundTruth, policyKey, RoutingPolicy, topics } from "@tributary/contracts";
@@ -51,6 +52,8 @@ export type LearnerOptions = {
 /** So many labels are judged in a moment that no frame notices. */
 const LABELS_MAX = 20_000;
 
+const SEEK_EVERY_MS = 600_000;
+
 /** A person should look at these. */
 const NAMED: ReadonlySet<LabelFate> = new Set(["frame-unknown", "class-unknown"]);
 
@@ -58,6 +61,8 @@ type Memory = {
   readonly ledger: EvidenceLedger;
   readonly policies: Map<string, RoutingPolicy>;
   readonly labelled: Set<number>;
+  /** When logs were last read again, by the monotonic clock. */
+  soughtAtMs: number;
   readonly cursors: Readonly<Record<"labels" | "predictions" | "results" | "policies", LogCursors>>;
 };
 
@@ -148,7 +153,8 @@ export class Learner {
   }
 
   /** L2. Returns how many records were new. */
-  async #takeNews({ cursors, ledger, policies, labelled }: Memory, signal: AbortSignal): Promise<number> {
+  async #takeNews(memory: Memory, signal: AbortSignal): Promise<number> {
+    const { cursors, ledger, policies, labelled } = memory;
     const { reader } = this.#options;
     let taken = 0;
     for (const partition of await reader.partitions(topics.policies.name)) {
@@ -163,21 +169,28 @@ export class Learner {
         this.#read(record, () => {
           const truth = GroundTruth.decodeConfluent(bytesOf(record));
           checkIdentity(truth, record.key);
-          ledger.label(truth, record.timestamp);
+          ledger.label(truth, record.timestamp, partition);
         }),
       );
       if (labels > 0) labelled.add(partition);
       taken += labels;
     }
+    const { predictions, results } = cursors;
+    const predicted = (record: InRecord) =>
+      this.#read(record, () => ledger.predictions(EdgePredictions.decodeConfluent(bytesOf(record)), record.timestamp));
+    const answered = (record: InRecord) =>
+      this.#read(record, () => ledger.result(CloudResult.decodeConfluent(bytesOf(record))));
     for (const partition of labelled) {
-      taken += await cursors.predictions.take(partition, signal, (record) =>
-        this.#read(record, () =>
-          ledger.predictions(EdgePredictions.decodeConfluent(bytesOf(record)), record.timestamp),
-        ),
-      );
-      taken += await cursors.results.take(partition, signal, (record) =>
-        this.#read(record, () => ledger.result(CloudResult.decodeConfluent(bytesOf(record)))),
-      );
+      taken += await predictions.take(partition, signal, predicted);
+      taken += await results.take(partition, signal, answered);
+    }
+    const now = this.#options.clock.monotonicMs();
+    if (now - memory.soughtAtMs < SEEK_EVERY_MS) return taken;
+    for (const partition of ledger.seek()) {
+      memory.soughtAtMs = now;
+      taken += await predictions.again(partition, signal, predicted); // L6
+      taken += await results.again(partition, signal, answered);
+      ledger.sought(partition);
     }
     return taken;
   }
@@ -200,6 +213,7 @@ export class Learner {
       ledger: new EvidenceLedger({ ...evidenceLimits, labelsMax: LABELS_MAX }),
       policies: new Map(),
       labelled: new Set(),
+      soughtAtMs: Number.NEGATIVE_INFINITY,
       cursors: {
         labels: cursor(topics.groundTruth),
         predictions: cursor(topics.predictions),

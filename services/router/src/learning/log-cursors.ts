@@ -23,6 +23,12 @@ export class LogCursors {
     this.#since = since;
   }
 
+  /** Reads a partition from the beginning again. */
+  async again(partition: number, signal: AbortSignal, each: (record: InRecord) => void): Promise<number> {
+    this.#next.delete(partition);
+    return this.take(partition, signal, each);
+  }
+
   /** Returns how many records were taken. */
   async take(partition: number, signal: AbortSignal, each: (record: InRecord) => void): Promise<number> {
     const { next: until } = await this.#reader.offsets(this.#topic, partition);

@@ -1,0 +1,154 @@
+/** What holds the learner back: an experiment, another leader, a Kafka that is away. */
+import { setImmediate } from "node:timers/promises";
+import { describe, expect, test } from "@jest/globals";
+import { CloudResult, EdgePredictions, GroundTruth, RoutingPolicy, type Topic, topics } from "@tributary/contracts";
+import type { InRecord, OutRecord, RecordSink } from "@tributary/kafka";
+import { type Clock, Failure, seededRandom } from "@tributary/kernel";
+import { relearnDefaults } from "@tributary/routing";
+import { createTelemetry } from "@tributary/telemetry";
+import { someBootId, somePolicy, somePrediction, somePredictions, someResult } from "@tributary/testing";
+import { Learner } from "./learner.ts";
+import type { TimedReader } from "./log-cursors.ts";
+
+const NOW = 1_700_000_000_000;
+/** It promises 1 %; keeping every frame loses far more. */
+const policy = somePolicy({
+  scoreMin: 1,
+  escalationShareMax: 0.9,
+  samplePropensityMin: 0.1,
+  guarantee: { method: "LEARN_THEN_TEST", epsilon: 0.01, delta: 0.05, n: 1_000, losses: 2, escalationShare: 0.1 },
+});
+
+/** One partition of every topic, in memory. */
+class Log implements TimedReader, RecordSink {
+  readonly #records = new Map<string, InRecord[]>();
+  isAway = false;
+
+  of(topic: string): InRecord[] {
+    const records = this.#records.get(topic) ?? [];
+    this.#records.set(topic, records);
+    return records;
+  }
+
+  put<T>(topic: Topic<T>, key: string, value: T): void {
+    void this.send([{ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }]);
+  }
+
+  async send(records: readonly OutRecord[]) {
+    return records.map(({ topic, key, value }) => {
+      const offset = BigInt(this.of(topic).length);
+      this.of(topic).push({ topic, partition: 0, offset, key, value, headers: {}, timestamp: NOW });
+      return { topic, partition: 0, offset };
+    });
+  }
+
+  async partitions() {
+    if (this.isAway) throw new Failure("kafka-unavailable", "retry", "nobody answers");
+    return [0];
+  }
+  offsets = async (topic: string) => ({ earliest: 0n, next: BigInt(this.of(topic).length) });
+  offsetAt = async () => 0n;
+  async *read(topic: string, _partition: number, { from = 0n }: { from?: bigint } = {}) {
+    yield* this.of(topic).slice(Number(from));
+  }
+  close = async () => {};
+}
+
+function started(change: {
+  readonly isFrozen?: boolean;
+  readonly isLeader?: () => boolean;
+  readonly isAway?: boolean;
+}) {
+  const log = new Log();
+  log.isAway = change.isAway ?? false;
+  log.put(topics.policies, `${policy.modelDigest}|default`, policy);
+  const random = seededRandom(1);
+  const predictions = Array.from({ length: 400 }, (_, i) =>
+    somePrediction({ frameSeq: BigInt(i + 1), margin: random(), samplePropensity: 0.1, sampleDrawn: true }),
+  );
+  log.put(topics.predictions, "device-1", somePredictions({ predictions }) satisfies EdgePredictions);
+  for (const { frameSeq } of predictions) {
+    const label = random() < 0.7 ? "cat" : "dog";
+    const name = { deviceId: "device-1", bootId: someBootId, cameraId: "cam", frameSeq };
+    log.put(topics.results, "device-1", someResult({ ...name, label }) satisfies CloudResult);
+    const told = { source: "PERSON", labelledBy: "", labelledAt: NOW, labelSet: null, comment: null } as const;
+    log.put(topics.groundTruth, "device-1", { ...name, label, ...told } satisfies GroundTruth);
+  }
+  const events: Record<string, unknown>[] = [];
+  const telemetry = createTelemetry({
+    service: "test",
+    defaultMetrics: false,
+    write: (line) => void events.push(JSON.parse(line)),
+  });
+  let rounds = 0;
+  const clock: Clock = {
+    now: () => NOW,
+    monotonicMs: () => rounds * 1_000,
+    sleep: async () => {
+      rounds++;
+      await setImmediate();
+    },
+  };
+  const learner = new Learner({
+    reader: log,
+    sink: log,
+    clock,
+    telemetry,
+    target: "default",
+    settings: relearnDefaults,
+    everyMs: 1_000,
+    windowMs: 86_400_000,
+    isFrozen: false,
+    isLeader: () => true,
+    ...change,
+  });
+  learner.start();
+  const until = async (done: () => boolean) => {
+    for (let turn = 0; turn < 100_000 && !done(); turn++) await setImmediate();
+  };
+  const told = (event: string) => events.filter((line) => line.event === event);
+  const published = () =>
+    log.of(topics.policies.name).map(({ value }) => RoutingPolicy.decodeConfluent(value as Buffer).scoreMin);
+  return { log, learner, until, told, published, rounds: () => rounds };
+}
+
+describe("the learner", () => {
+  test("publishes what the labels prove, once, and goes on", async () => {
+    const { learner, until, published, rounds } = started({});
+    await until(() => published().length > 1);
+    const at = rounds();
+    await until(() => rounds() > at + 20);
+    await learner.stop();
+    expect(published()).toHaveLength(2);
+    expect(published()[1]).toBeLessThan(1);
+  });
+
+  test("L4: while an experiment runs it tells and publishes nothing", async () => {
+    const { learner, until, told, published } = started({ isFrozen: true });
+    await until(() => told("policy_frozen").length > 0);
+    await learner.stop();
+    expect(told("policy_frozen")).toEqual([expect.objectContaining({ why: "promise-refuted", labels: 400 })]);
+    expect(published()).toEqual([1]);
+  });
+
+  test("L1: a router that does not lead reads nothing; when it comes to lead it knows all", async () => {
+    let leads = false;
+    const { learner, until, published, rounds } = started({ isLeader: () => leads });
+    await until(() => rounds() > 20);
+    expect(published()).toEqual([1]);
+    leads = true;
+    await until(() => published().length > 1);
+    await learner.stop();
+    expect(published()).toHaveLength(2);
+  });
+
+  test("L5: a Kafka that is away is told and waited for", async () => {
+    const { log, learner, until, told, published } = started({ isAway: true });
+    await until(() => told("learning_failed").length > 2);
+    log.isAway = false;
+    await until(() => published().length > 1);
+    await learner.stop();
+    expect(told("learning_failed")[0]).toMatchObject({ code: "kafka-unavailable" });
+    expect(published()).toHaveLength(2);
+  });
+});
