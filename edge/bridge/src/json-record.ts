@@ -6,6 +6,8 @@
  * J2. Nothing is ignored: an unknown field is a fault, and so is a text that is not well-formed Unicode.
  * J3. What comes out fits the schema: bytes were base64, a long a number or a string of digits, a union its bare value.
  * J4. A field that is left out comes from `fill`, else from the schema's default; else it is a fault.
+ * J5. Nesting is bounded before it is parsed (G9): a megabyte of brackets holds the parser, and with it all other devices,
+ *     far longer than any record.
  */
 import type { AvroSchema } from "@tributary/contracts";
 
@@ -38,10 +40,12 @@ const LONG_MAX = 2n ** 63n - 1n;
 /** What a date can be, in ms. */
 const INSTANT_MAX = 8.64e15;
 const NAMES_SHOWN_MAX = 12;
+const DEPTH_MAX = 64;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export function parseJson(payload: Uint8Array): unknown {
+  if (isDeep(payload)) throw new JsonFault("json-malformed", `nested deeper than ${DEPTH_MAX}`); // J5
   try {
     return JSON.parse(utf8.decode(payload));
   } catch (error) {
@@ -49,6 +53,33 @@ export function parseJson(payload: Uint8Array): unknown {
     const reason = error instanceof SyntaxError ? clip(error.message, 120) : "it is not UTF-8";
     throw new JsonFault("json-malformed", `not JSON: ${reason}`);
   }
+}
+
+const [QUOTE, BACKSLASH, BRACKET, BRACE] = [0x22, 0x5c, 0x5b, 0x7b];
+const [BRACKET_END, BRACE_END] = [0x5d, 0x7d];
+
+/** Strings, and so images, are skipped by the search of the platform. */
+function isDeep(payload: Uint8Array): boolean {
+  let depth = 0;
+  for (let at = 0; at < payload.length; at++) {
+    const byte = payload[at];
+    if (byte === BRACKET || byte === BRACE) {
+      if (++depth > DEPTH_MAX) return true;
+    } else if (byte === BRACKET_END || byte === BRACE_END) {
+      depth--;
+    } else if (byte === QUOTE) {
+      at = payload.indexOf(QUOTE, at + 1);
+      while (at > 0 && isEscaped(payload, at)) at = payload.indexOf(QUOTE, at + 1);
+      if (at < 0) return false; // and no JSON
+    }
+  }
+  return false;
+}
+
+function isEscaped(payload: Uint8Array, at: number): boolean {
+  let backslashes = 0;
+  while (payload[at - 1 - backslashes] === BACKSLASH) backslashes++;
+  return backslashes % 2 === 1;
 }
 
 export function parseJsonObject(payload: Uint8Array): JsonObject {

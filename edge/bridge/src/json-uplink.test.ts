@@ -98,7 +98,7 @@ describe("what cannot be used is named at its place", () => {
     ["an array", "frames", [{ image }], "json-malformed", "expected an object, found an array"],
     ["a bare image", "frames", JSON.stringify(image), "json-malformed", "expected an object, found"],
     ["null", "frames", "null", "json-malformed", "expected an object, found null"],
-    ["depth", "frames", `{"image":${"[".repeat(9_000)}`, "json-malformed", "not JSON"],
+    ["depth", "frames", `{"image":${"[".repeat(9_000)}`, "json-malformed", "nested deeper than 64"],
     ["no image", "frames", {}, "json-missing-field", "image: missing"],
     ["Avro's name", "frames", { jpeg: image }, "json-unknown-field", "jpeg: unknown field (known: deviceId"],
     ["a typo", "frames", { image, cameraID: "a" }, "json-unknown-field", "cameraID: unknown field"],
@@ -301,6 +301,12 @@ function spoiled(value: unknown, random: Random): unknown {
   ]);
   return Object.fromEntries(entries);
 }
+
+test("brackets and quotes within texts do not nest", () => {
+  const label = `"\\${"[{".repeat(40)}\\`;
+  expect(recordOf("frames", { image, label, confidence: 1 })).toMatchObject({ label });
+  expect(judge("frames", `{"image":"${image}","label":"\\"[`)).toMatchObject({ reason: "json-malformed" });
+});
 
 test("over seeds, whatever JSON says, it is stored as a record of its stream or refused, and never thrown (U1)", () => {
   const { jpeg: _, ...frame } = someFrame();
