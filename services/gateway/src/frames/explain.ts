@@ -117,10 +117,11 @@ export async function explain(options: ExplainSources, id: FrameId): Promise<Exp
     const policy = policies.version(version) ?? null;
     const missing = [
       ...(answer === null && answered !== undefined ? [missingOf("answer", answered)] : []),
-      ...(predicted.found === null ? [missingOf("prediction", predicted)] : []),
+      // Devices without boots send frames alone.
+      ...(predicted.found === null && id.bootId !== 0n ? [missingOf("prediction", predicted)] : []),
       ...(wasSent(answer, predicted.found?.value) && framed.found === null ? [missingOf("frame", framed)] : []),
       ...(answer?.settledBy === "CLOUD_ANSWER" && resulted.found === null ? [missingOf("result", resulted)] : []),
-      ...(policy === null
+      ...(policy === null && version !== ""
         ? [{ part: "policy", why: `version ${version} is no longer on ${topics.policies.name}` }]
         : []),
     ];
