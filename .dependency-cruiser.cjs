@@ -94,6 +94,8 @@ module.exports = {
     vendor("kafka", ["kafkajs", "@platformatic/kafka"], ["^libs/adapters/kafka/", testing, TEST]),
     vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, rooms.e2e, TEST]),
     vendor("onnx", ["onnxruntime-node"], ["^libs/adapters/onnx/", rooms.bench]),
+    vendor("calls", ["cockatiel"], ["^libs/adapters/calls/"]),
+    vendor("sagemaker", ["@aws-sdk/client-sagemaker-runtime"], ["^services/cloud-classifier/src/backends/"]),
     {
       name: "no-circle",
       severity: "error",

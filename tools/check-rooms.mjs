@@ -47,6 +47,8 @@ const plants = [
   ["kafka-sdk", "services/router/src/planted-sdk.ts", "kafkajs"],
   ["mqtt-sdk", "edge/agent/src/planted-sdk.ts", "mqtt"],
   ["onnx-sdk", "services/cloud-classifier/src/planted-sdk.ts", "onnxruntime-node"],
+  ["calls-sdk", "services/gateway/src/planted-sdk.ts", "cockatiel"],
+  ["sagemaker-sdk", "cli/src/planted-sdk.ts", "@aws-sdk/client-sagemaker-runtime"],
   ["no-circle", "libs/kernel/src/planted-circle.ts", "./planted-circle-back.ts"],
   ["resolvable", "libs/kernel/src/planted-missing.ts", "./nowhere.ts"],
 ];
@@ -104,7 +106,7 @@ function rehearsal() {
       mkdirSync(dirname(link), { recursive: true });
       symlinkSync(relative(dirname(link), join(dir, pkg)), link);
     }
-    for (const sdk of ["kafkajs", "mqtt", "onnxruntime-node"]) {
+    for (const sdk of ["kafkajs", "mqtt", "onnxruntime-node", "cockatiel", "@aws-sdk/client-sagemaker-runtime"]) {
       write(join(dir, "node_modules", sdk, "package.json"), JSON.stringify({ name: sdk, main: "index.js" }));
       write(join(dir, "node_modules", sdk, "index.js"), "module.exports = {};\n");
     }

@@ -22,7 +22,7 @@ export async function dispatch(submission: Submission, options: DispatchOptions)
   let from: Dispatched | undefined;
   for (const [i, target] of targets.entries()) {
     if (from !== undefined) onFallback({ from: from.target, to: target.name, code: codeOf(from.verdict) });
-    const deadlineAt = sharedDeadline(submission.deadlineAt, clock.now(), reserveMs * (targets.length - 1 - i));
+    const deadlineAt = sharedDeadline(submission.deadlineAt, clock.now(), reserveMs, targets.length - 1 - i);
     const verdict = await target.submit({ ...submission, deadlineAt });
     spent = {
       attempts: spent.attempts + verdict.attempts,
@@ -35,9 +35,11 @@ export async function dispatch(submission: Submission, options: DispatchOptions)
   return from as Dispatched;
 }
 
-/** Where so little is left that a reserve would take most of it, the present target gets all. */
-const sharedDeadline = (deadlineAt: Instant, now: Instant, reserveMs: number): Instant =>
-  deadlineAt - now > 2 * reserveMs ? deadlineAt - reserveMs : deadlineAt;
+/** All but the reserve of each successor; where that is too little, an equal share of what is left. */
+function sharedDeadline(deadlineAt: Instant, now: Instant, reserveMs: number, successors: number): Instant {
+  const leftMs = Math.max(0, deadlineAt - now);
+  return successors === 0 ? deadlineAt : now + Math.max(leftMs - reserveMs * successors, leftMs / (successors + 1));
+}
 
 const handsOver = (verdict: Verdict): boolean =>
   verdict.kind === "outcome"
