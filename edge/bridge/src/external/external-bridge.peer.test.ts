@@ -374,23 +374,31 @@ describe("brokers that will not do are refused by name and counted; a good one i
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     return `mqtt://127.0.0.1:${(server.address() as { port: number }).port}`;
   };
-  /** Answers CONNECT with these properties, SUBSCRIBE with this code, and never waits for a PUBACK. */
-  const pretender = (properties: object, granted = 1, isImpatient = false) =>
-    createServer((socket) => {
+  /** Answers CONNECT with these properties and passes messages on by literal topics. Where it is impatient it sends a bridge
+   * a frame, and does not wait for the PUBACK. */
+  const pretender = (properties: object, isImpatient = false) => {
+    const hears = new Map<string, (packet: object) => void>();
+    return createServer((socket) => {
       const parser = mqttPacket.parser({ protocolVersion: 5 });
-      const send = (packet: object) => socket.write(mqttPacket.generate(packet as Packet, { protocolVersion: 5 }));
+      const send = (packet: object) => void socket.write(mqttPacket.generate(packet as Packet, { protocolVersion: 5 }));
+      const publish = (topic: string, payload: Buffer) => ({ cmd: "publish", topic, payload, qos: 1, messageId: 1 });
       socket.on("data", (data) => parser.parse(data)).on("error", () => {});
       parser.on("packet", (packet) => {
         if (packet.cmd === "connect") send({ cmd: "connack", reasonCode: 0, sessionPresent: false, properties });
-        if (packet.cmd === "publish") send({ cmd: "puback", messageId: packet.messageId, reasonCode: 0 });
+        if (packet.cmd === "publish") {
+          send({ cmd: "puback", messageId: packet.messageId, reasonCode: 0 });
+          hears.get(packet.topic)?.(publish(packet.topic, packet.payload as Buffer));
+        }
+        if (packet.cmd === "unsubscribe") send({ cmd: "unsuback", messageId: packet.messageId, granted: [0] });
         if (packet.cmd !== "subscribe") return;
-        send({ cmd: "suback", messageId: packet.messageId, granted: packet.subscriptions.map(() => granted) });
-        if (!isImpatient) return;
-        const topic = names.up("cam-1", "frames");
-        send({ cmd: "publish", topic, payload: frameOf("cam-1", 77n), qos: 1, messageId: 1 });
+        for (const { topic } of packet.subscriptions) hears.set(topic, send);
+        send({ cmd: "suback", messageId: packet.messageId, granted: packet.subscriptions.map(() => 1) });
+        if (!isImpatient || !packet.subscriptions.some(({ topic }) => topic.startsWith("$share"))) return;
+        send(publish(names.up("cam-1", "frames"), frameOf("cam-1", 77n)));
         setTimeout(() => socket.destroy(), 20);
       });
     });
+  };
   afterAll(() => {
     for (const server of servers) server.close();
   });
@@ -408,6 +416,19 @@ describe("brokers that will not do are refused by name and counted; a good one i
     ["broker-without-qos-1", { maximumQoS: 0 }],
   ])("%s", async (code, properties) => {
     expect(await refusalOf({ url: await listen(pretender(properties)) })).toBe(code);
+  });
+
+  test("a broker that does not wait for acknowledgements by hand is named, and nothing is acknowledged meanwhile", async () => {
+    const slow = (inner: RecordSink): RecordSink => ({
+      send: (records) => systemClock.sleep(200).then(() => inner.send(records)),
+      close: () => inner.close(),
+    });
+    const url = await listen(pretender({}, true));
+    const rig = await startBridge({ url, clientId: "bridge-1" }, slow);
+    const losses = () => rig.counted('tributary_bridge_broker_losses_total{code="broker-refuses-hand-acks"}');
+    await waitFor(async () => (await losses()) > 0, { what: "its name" });
+    expect(rig.bridge.notReady).toBeDefined();
+    await closeBridge(rig);
   });
 
   test("a broker that lets any device do anything, unless it is on loopback", async () => {

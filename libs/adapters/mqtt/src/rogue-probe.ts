@@ -29,6 +29,7 @@ export type RogueFinding =
   | { readonly kind: "kept-out"; readonly reason: string };
 
 const FENCE_MS_MAX = 5_000;
+const PROBE_MS_MAX = 30_000;
 /** What is not delivered at once might come a moment later. */
 const LATE_MS = 200;
 
@@ -44,7 +45,10 @@ export async function probeAsRogue(probe: RogueProbe): Promise<RogueFinding> {
     clean: true,
     reconnectPeriod: 0,
   });
+  let timer: NodeJS.Timeout | undefined;
   const closed = new Promise<never>((_, reject) => {
+    const late = () => reject(new Failure("probe-unanswered", "retry", "the broker does not answer the probe"));
+    timer = setTimeout(late, PROBE_MS_MAX);
     client.on("close", () => reject(new Failure("probe-cut", "retry", "the probe's connection ended")));
   });
   closed.catch(() => {});
@@ -59,6 +63,7 @@ export async function probeAsRogue(probe: RogueProbe): Promise<RogueFinding> {
     if (refusal !== undefined) return { kind: "kept-out", reason: refusal };
     return { kind: "tried", allowed: await Promise.race([tryAll(client, probe), closed]) };
   } finally {
+    clearTimeout(timer);
     client.on("error", () => {});
     client.end(true);
   }
