@@ -18,7 +18,6 @@ export async function schemaIdsOf(access: RegistryAccess, prefix: string, io: Io
     registry: { ...access, autoRegister: false },
     prefix,
     telemetry,
-    onRefused: () => {}, // `ready` tells it
   });
   registry.start();
   const late = Promise.withResolvers<never>();

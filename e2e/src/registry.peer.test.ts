@@ -166,7 +166,9 @@ describe("given a stack whose schemas are in Apicurio", () => {
     expect(response.status).toBe(503);
     expect(await response.text()).toMatch(/schema registry.*ECONNREFUSED/);
     expect((await fetch(`http://127.0.0.1:${port}/health/live`)).status).toBe(200);
-    expect((await fetch(`http://127.0.0.1:${port}/subjects/${prefix}edge.frames.v1-value/versions`)).status).toBe(503);
+    expect(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).toMatch(
+      /tributary_schema_registry_failures_total\{code="schema-registry-unavailable"\} [1-9]/,
+    );
     expect((await gateway.stop()).code).toBe(0);
   }, 40_000);
 

@@ -6,6 +6,7 @@
  * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0; a second signal, or a stop that takes longer than
  *     `stopMsMax`, exits 1.
  * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
+ * P5. With a schema registry that is not ours it first waits for that one's ids; only health and metrics answer meanwhile.
  */
 import "reflect-metadata";
 import { randomUUID } from "node:crypto";
@@ -120,10 +121,20 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
 
   if (config.schemaRegistry !== undefined) {
     const { prefix } = config.kafka;
-    registry = new ExternalRegistry({ registry: config.schemaRegistry, prefix, telemetry, clock, onRefused: crash });
+    registry = new ExternalRegistry({ registry: config.schemaRegistry, prefix, telemetry, clock });
     health.add("schema registry", () => registry?.health ?? true);
-    registry.start();
   }
+  const nestOptions = { logger: frameworkLogger(telemetry), abortOnError: false, forceCloseConnections: true };
+  const agreement = async (external: ExternalRegistry): Promise<void> => {
+    const waiting = await NestFactory.create(rootOf(operationsModule(health, telemetry)), nestOptions);
+    await waiting.listen(config.http.port, config.http.host);
+    external.start();
+    try {
+      await external.ready();
+    } finally {
+      await waiting.close();
+    }
+  };
   const context: ServiceContext<z.output<S>> = {
     config,
     telemetry,
@@ -135,10 +146,9 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   };
   try {
     await telemetry.startTracing({ "service.instance.id": randomUUID() });
+    if (registry !== undefined) await agreement(registry); // P5
     app = await NestFactory.create(rootOf(await options.module(context), operationsModule(health, telemetry)), {
-      logger: frameworkLogger(telemetry),
-      abortOnError: false,
-      forceCloseConnections: true,
+      ...nestOptions,
     });
     for (const strategy of options.consumers?.(context) ?? []) {
       // Deferred, or the filter would come too late; the application calls the init hooks, once.
@@ -155,7 +165,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     while (!health.isReady && !stopping) await clock.sleep(READY_POLL_MS);
     if (!stopping) telemetry.ready({ http: port, ...context.ports }); // P2
   } catch (error) {
-    crash(error);
+    if (!stopping) crash(error);
   }
 }
 

@@ -411,7 +411,7 @@ test("the topics are described under this deployment's names, for people and for
 });
 
 describe("tokens", () => {
-  test("are needed where they are configured; probes and metrics stay open", async () => {
+  test("are needed where they are configured; probes, metrics and descriptions stay open", async () => {
     const auth = { tokens: [TOKEN] };
     const closed = await spawnService({
       name: "gateway-closed",
@@ -423,6 +423,7 @@ describe("tokens", () => {
     expect(await call("/api/v1/devices", {}, at)).toMatchObject({ status: 401, body: { code: "token-missing" } });
     expect((await call("/subjects", {}, at)).status).toBe(401);
     expect((await call("/health/ready", {}, at)).status).toBe(200);
+    expect((await fetch(`${at}/asyncapi.yaml`)).status).toBe(200);
     expect((await call("/metrics", {}, at)).status).toBe(200);
     const headers = { authorization: `Bearer ${TOKEN}` };
     expect((await call("/api/v1/devices", { headers }, at)).status).toBe(200);

@@ -124,11 +124,6 @@ export class JoiningSink implements RecordSink {
 
   async #pump(): Promise<void> {
     await Promise.resolve(); // sends of the same turn go together
-    try {
-      await this.#schemaIds?.ready();
-    } catch (error) {
-      this.#reject(this.#queue.splice(0), asFailure(error));
-    }
     while (this.#queue.length > 0) await this.#deliver(this.#takeBatch()); // S1
     this.#pumping = undefined;
   }

@@ -95,7 +95,6 @@ export class KafkajsSource implements BatchSource {
     this.#consumer.on("consumer.crash", ({ payload }) => this.#fail(payload.error));
     this.#consumer.on("consumer.group_join", ({ payload }) => this.#joined(payload));
     try {
-      await this.#options.schemaIds?.ready();
       await this.#consumer.connect();
       const { prefix, topics } = this.#options;
       await this.#consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });

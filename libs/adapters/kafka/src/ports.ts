@@ -8,8 +8,6 @@ export type Position = { readonly topic: string; readonly partition: number; rea
  * is not in Confluent's format, or of a topic that is not ours, stays as it is.
  */
 export interface SchemaIds {
-  /** Resolves once the ids are known; before, nothing is read or written. */
-  ready(): Promise<void>;
   toKafka(topic: string, value: Buffer): Buffer;
   fromKafka(topic: string, value: Buffer): Promise<Buffer>;
 }

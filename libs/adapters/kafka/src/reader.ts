@@ -78,8 +78,6 @@ export class KafkaReader implements PartitionReader {
     options: { readonly from?: bigint; readonly until?: bigint; readonly signal?: AbortSignal } = {},
   ): AsyncIterable<InRecord> {
     const { until, signal } = options;
-    await unlessAborted(this.#schemaIds?.ready(), signal);
-    if (signal?.aborted) return;
     const from = options.from ?? (await this.#offset(topic, partition, EARLIEST));
     const cursor = new Cursor({ topic, name: this.#prefix + topic, partition, from, until });
     if (cursor.finished || signal?.aborted) return;
@@ -124,18 +122,5 @@ export class KafkaReader implements PartitionReader {
     } catch (error) {
       throw new Failure(UNAVAILABLE, "retry", reasonOf(error), { cause: error });
     }
-  }
-}
-
-/** Resolves when `waiting` does or the signal aborts. */
-async function unlessAborted(waiting: Promise<void> | undefined, signal: AbortSignal | undefined): Promise<void> {
-  if (waiting === undefined || signal?.aborted) return;
-  const aborted = Promise.withResolvers<void>();
-  const abort = () => aborted.resolve();
-  signal?.addEventListener("abort", abort, { once: true });
-  try {
-    await Promise.race([waiting, aborted.promise]);
-  } finally {
-    signal?.removeEventListener("abort", abort);
   }
 }

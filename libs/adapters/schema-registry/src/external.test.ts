@@ -36,7 +36,6 @@ function setUp(stub: StubRegistry, access: Partial<RegistryAccess & { autoRegist
   const telemetry = {
     emit: ({ name }: { name: string }, fields: object) => told.push({ event: name, ...fields }),
   } as unknown as Telemetry;
-  const refusals: unknown[] = [];
   const registry = { url: "http://registry.test/api/", autoRegister: true, ...access };
   const external = new ExternalRegistry({
     registry,
@@ -44,7 +43,6 @@ function setUp(stub: StubRegistry, access: Partial<RegistryAccess & { autoRegist
     telemetry,
     clock,
     random: () => 0.5,
-    onRefused: (error) => refusals.push(error),
     client: registryClient(registry, ((url: string, init: RequestInit) =>
       stub.fetch(url.replace("/api/", "/"), init)) as typeof fetch),
     topics: [{ name: "things.v1", codec: codec as Codec<unknown> }],
@@ -54,7 +52,7 @@ function setUp(stub: StubRegistry, access: Partial<RegistryAccess & { autoRegist
   const pass = (ms: number) => {
     nowMs += ms;
   };
-  return { external, codec, told, waits, refusals, codes, pass };
+  return { external, codec, told, waits, codes, pass };
 }
 
 const idOf = (value: Buffer) => value.readInt32BE(1);
@@ -99,11 +97,10 @@ describe("at start", () => {
     stub.faults.push(undefined, taken, undefined, undefined, undefined, undefined, () =>
       json(409, { message: "A rule exists." }),
     );
-    const { external, refusals } = setUp(stub);
+    const { external } = setUp(stub);
     await external.ready();
     expect([external.idOf("things.v1", 1), external.idOf("things.v1", 2)]).toEqual([100, 101]);
     expect(stub.faults).toEqual([]);
-    expect(refusals).toEqual([]);
   });
 
   test.each([
@@ -118,14 +115,13 @@ describe("at start", () => {
   ])("%s is named, counted, waited out, and health says so meanwhile", async (_what, fault, code) => {
     const stub = new StubRegistry();
     stub.faults.push(fault, fault, fault);
-    const { external, codes, waits, refusals } = setUp(stub);
+    const { external, codes, waits } = setUp(stub);
     await external.ready();
     expect(codes("schema_registry_away", "code")).toEqual([code, code, code]);
     expect(waits).toEqual([500, 750, 1_250]);
     expect(codes("schema_registry_away", "reason")[0]).toMatch(
       /^GET http:\/\/registry\.test\/api\/subjects\/p\.things/,
     );
-    expect(refusals).toEqual([]);
     expect(external.health).toBe(true);
   });
 
@@ -158,9 +154,8 @@ describe("at start", () => {
     const stub = new StubRegistry();
     if (what.startsWith("a schema")) stub.put(SUBJECT, incompatible);
     else stub.faults.push(fault as () => Response);
-    const { external, refusals, codes } = setUp(stub);
+    const { external, codes } = setUp(stub);
     await expect(external.ready()).rejects.toThrow(message);
-    expect(refusals).toHaveLength(1);
     expect(codes("schema_registry_refused", "code")).toEqual([code]);
     expect(stub.calls.every((call) => call.startsWith("GET"))).toBe(true);
   });
@@ -233,7 +228,6 @@ test("the contract's own topics agree with an empty registry, and with themselve
       registry: { url: "http://registry.test", autoRegister: true },
       prefix: "p.",
       telemetry,
-      onRefused: () => {},
       client: registryClient({ url: "http://registry.test" }, stub.fetch),
     });
     external.start();

@@ -1,9 +1,9 @@
 /**
  * A registry that is not ours: its ids stand in Kafka, ours everywhere inside, exchanged where records enter and leave.
  *
- * E1. Nothing is read or written before the registry and the contract agree: a record with a wrong id is worse than none.
+ * E1. A process waits for `ready` before it reads or writes anything: a record with a wrong id is worse than none.
  * E2. A registry that is away, or talks rubbish, is asked again with backoff for as long as it takes; health says why.
- * E3. A conflict, or a refusal, ends the process: only a person can decide which schema is right.
+ * E3. A conflict, or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right.
  * E4. An id that is met and not known is asked for once: a newer writer's schema is learned, anything else goes the way of
  *     every unusable record. How often that may happen is bounded (G9), so a flood of such records is no flood of calls.
  */
@@ -22,8 +22,6 @@ export type ExternalRegistryOptions = {
   readonly telemetry: Telemetry;
   readonly clock?: Clock;
   readonly random?: Random;
-  /** E3 */
-  readonly onRefused: (error: unknown) => void;
   readonly client?: RegistryClient;
   readonly topics?: readonly Pick<Topic, "name" | "codec">[];
 };
@@ -70,14 +68,14 @@ export class ExternalRegistry {
     this.#ready.reject(new Failure("schema-registry-closed", "give-up", "closed before the schema registry answered"));
   }
 
-  /** E1 */
+  /** E1, E3 */
   ready(): Promise<void> {
     return this.#ready.promise;
   }
 
-  /** The registry's id of one of ours; undefined while it has not answered. */
-  idOf(topicName: string, ours: number): number | undefined {
-    return this.#swaps?.get(topicName)?.toTheirs(ours);
+  /** The registry's id of one of ours. */
+  idOf(topicName: string, ours: number): number {
+    return this.#swaps?.get(topicName)?.toTheirs(ours) ?? ours;
   }
 
   toKafka(topicName: string, value: Buffer): Buffer {
@@ -102,7 +100,7 @@ export class ExternalRegistry {
   }
 
   async #agree(): Promise<void> {
-    const { registry, prefix, telemetry, random = Math.random, onRefused } = this.#options;
+    const { registry, prefix, telemetry, random = Math.random } = this.#options;
     for (let attempt = 0; !this.#stop.signal.aborted; attempt++) {
       try {
         const ids = await syncSubjects({
@@ -123,7 +121,6 @@ export class ExternalRegistry {
         if (advice !== "retry") {
           telemetry.emit(registryRefused, { code, reason });
           this.#ready.reject(error); // E3
-          onRefused(error);
           return;
         }
         const waitMs = backoffMs(BACKOFF, attempt, random);

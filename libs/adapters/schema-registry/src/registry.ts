@@ -20,7 +20,6 @@ export const REGISTRY_ERRORS = {
   "registry-subject-unknown": { errorCode: 40401, status: 404 },
   "registry-version-unknown": { errorCode: 40402, status: 404 },
   "registry-schema-unknown": { errorCode: 40403, status: 404 },
-  "registry-starting": { errorCode: 50003, status: 503 },
   "registry-version-malformed": { errorCode: 42202, status: 422 },
 } as const;
 export type RegistryErrorCode = keyof typeof REGISTRY_ERRORS;
@@ -57,22 +56,18 @@ export type Registry = {
 
 const subjectOf = (topicName: string): string => `${topicName}-value`;
 
-/** The ids that stand in Kafka where the deployment's registry is another; undefined while that has not answered. */
-export type RegistryIds = { idOf(topicName: string, ours: number): number | undefined };
+/** The ids that stand in Kafka where the deployment's registry is another. */
+export type RegistryIds = { idOf(topicName: string, ours: number): number };
 
 /** `prefix` is the deployment's: subjects are named after the topics as Kafka has them. */
 export function registryOf(prefix: string, ids?: RegistryIds): Registry {
   const bySubject = new Map<string, Topic>(
     Object.values(topics).map((topic) => [subjectOf(prefix + topic.name), topic as Topic]),
   );
-  const idIn = (topic: Topic, version: SchemaVersion): SchemaVersion => {
-    if (ids === undefined) return version;
-    const id = ids.idOf(topic.name, version.id);
-    if (id !== undefined) return { ...version, id };
-    throw new RegistryError("registry-starting", "The deployment's schema registry has not answered yet. Try again.");
-  };
   const versionsIn = (topic: Topic): readonly SchemaVersion[] =>
-    topic.codec.versions.map((version) => idIn(topic, version));
+    ids === undefined
+      ? topic.codec.versions
+      : topic.codec.versions.map((version) => ({ ...version, id: ids.idOf(topic.name, version.id) }));
   const versionsOf = (subject: string): readonly SchemaVersion[] => {
     const topic = bySubject.get(subject);
     if (topic === undefined) throw new RegistryError("registry-subject-unknown", `Subject '${subject}' not found.`);

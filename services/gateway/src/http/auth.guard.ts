@@ -1,7 +1,7 @@
 /**
  * Who may come in, and when.
  *
- * A1. With tokens, one of them is needed. Probes and scrapers carry none.
+ * A1. With tokens, one of them is needed. Probes and scrapers carry none, and the descriptions hold nothing of the fleet.
  * A2. Without tokens only loopback is open, and only under its own name: a web page that has its own name resolve to
  *     127.0.0.1 could otherwise register devices and read their passwords through a visitor's browser.
  * A3. Nothing is answered from tables that are still being read: a device that is not in them yet could be registered anew
@@ -14,7 +14,7 @@ import { bearerCheck } from "./auth.ts";
 import { pathOf } from "./problem.filter.ts";
 import { Problem } from "./problem.ts";
 
-const OPEN = /^\/(health(\/|$)|metrics$)/;
+const OPEN = /^\/(health(\/|$)|metrics$|asyncapi(\.yaml)?$)/;
 const NEEDS_TABLES = /^\/api\//i;
 
 export type AuthGuardOptions = {
