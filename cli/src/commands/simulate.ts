@@ -60,7 +60,7 @@ export const simulateCommand = (io: Io): Command =>
     .description("escalation share against accuracy of a policy, estimated from logged frames")
     .option("--from <FILE>", "logged frames as JSON lines, instead of Kafka")
     .option("--policy <FILE>", "the policy to simulate; the one in force when absent")
-    .option("--model <DIGEST>", "edge model, or the beginning of its digest; needed if several were logged")
+    .option("--model <DIGEST>", "edge model, or the beginning of its digest; needed if several have a policy")
     .option("--target <NAME>", "cloud target", "default")
     .option("--arm <NAME>", "only frames of this experiment arm")
     .option("--since <AGE>", "how far to look back, e.g. 30m, 24h or 7d", ageOf, 24 * 3_600_000)
@@ -85,7 +85,7 @@ export const simulateCommand = (io: Io): Command =>
         progress.end();
         await log.close();
       }
-      const { modelDigest, ofModel } = oneModel(lines, options.model);
+      const { modelDigest, ofModel } = oneModel(lines, options, policies);
       const policy =
         options.policy === undefined
           ? inForce(policies, modelDigest, options.target)
@@ -158,19 +158,27 @@ function fileLog(path: string): Log {
   };
 }
 
-function oneModel(lines: readonly LoggedLine[], wanted: string | undefined) {
+/** Of several models, the one that has a policy in force for the target. */
+function oneModel(
+  lines: readonly LoggedLine[],
+  { model, target }: Options,
+  policies: readonly RoutingPolicy[],
+): { readonly modelDigest: string; readonly ofModel: readonly LoggedLine[] } {
   const models = new Map<string, number>();
   for (const { modelDigest } of lines) models.set(modelDigest, (models.get(modelDigest) ?? 0) + 1);
-  const [only, ...others] = models.keys();
-  if (only === undefined) {
-    const of = wanted === undefined ? "" : ` of model ${wanted}`;
+  if (models.size === 0) {
+    const of = model === undefined ? "" : ` of model ${model}`;
     throw new CliError(exitCodes.notFound, `No logged frame${of}. Look further back with --since, e.g. --since 7d.`);
   }
-  if (others.length > 0) {
-    const list = [...models].map(([digest, frames]) => `  ${digest} (${frames} frames)`).join("\n");
+  const routed = [...models.keys()].filter((digest) =>
+    policies.some(({ modelDigest, cloudTarget }) => modelDigest === digest && cloudTarget === target),
+  );
+  const [only, ...others] = routed.length === 1 ? routed : models.keys();
+  if (only === undefined || others.length > 0) {
+    const list = [...models].map(([digest, frames]) => `  ${digest || "(none)"} (${frames} frames)`).join("\n");
     throw new CliError(exitCodes.usage, `Frames of several models; choose one with --model:\n${list}`);
   }
-  return { modelDigest: only, ofModel: lines };
+  return { modelDigest: only, ofModel: lines.filter(({ modelDigest }) => modelDigest === only) };
 }
 
 function inForce(policies: readonly RoutingPolicy[], modelDigest: string, target: string): SimulatedBy {
