@@ -1,4 +1,5 @@
 export * from "./account.ts";
+export type { ExternalMqtt } from "./external-mqtt.ts";
 export * from "./ledger.ts";
 export type { Part } from "./part.ts";
 export * from "./paths.ts";

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { reasonOf, systemClock } from "@tributary/kernel";
 import { lossesOf, type Report } from "./account.ts";
+import { type ExternalMqtt, readPasswords } from "./external-mqtt.ts";
 import { STACK_MARK } from "./journal.ts";
 import { Live } from "./live.ts";
 import { HELP, parseOptions, type StartOptions } from "./options.ts";
@@ -68,6 +69,7 @@ async function run(options: StartOptions): Promise<number> {
     devices: options.devices,
     ...(options.frames !== undefined && { frames: options.frames }),
     ...(options.kafka && { kafka: options.kafka }),
+    ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
     fresh: options.fresh,
     supervised: true,
     ports: { kafka: 9092, mqtt: 1883, gateway: 8080 },
@@ -105,6 +107,10 @@ async function run(options: StartOptions): Promise<number> {
     await live.close().catch(() => {});
     await stack.stop();
   }
+}
+
+function externalOf({ url, bridges, passwordsFile }: NonNullable<StartOptions["mqtt"]>): ExternalMqtt {
+  return { url, bridges, ...(passwordsFile !== undefined && { passwords: readPasswords(passwordsFile) }) };
 }
 
 /** Draws until stopped, or, with --exit, until every frame has its final answer. Returns the stack's largest memory, MB. */
@@ -150,7 +156,13 @@ async function verified(
   stack: Stack,
   options: StartOptions,
 ): Promise<{ report: Report | undefined; restarts: number }> {
-  const parts = [stack.bridge, stack.router, stack.classifier, stack.gateway, ...stack.agents.map(({ part }) => part)];
+  const parts = [
+    ...stack.bridges,
+    stack.router,
+    stack.classifier,
+    stack.gateway,
+    ...stack.agents.map(({ part }) => part),
+  ];
   const restarts = parts.reduce((sum, part) => sum + part.restarts, 0);
   const isWhole = stoppedBy === undefined;
   const stoppedAt = Date.now();

@@ -13,7 +13,18 @@ describe("the options of npm start", () => {
     });
   });
 
+  test("name a broker that is there, and who uses it", () => {
+    expect(parseOptions(["--mqtt", "mqtt://a:1883", "--bridges", "2", "--mqtt-passwords", "/p"])).toMatchObject({
+      kind: "run",
+      options: { mqtt: { url: "mqtt://a:1883", bridges: 2, passwordsFile: "/p" } },
+    });
+  });
+
   test.each([
+    ["--mqtt", "a:1883"],
+    ["--mqtt", "mqtt://u:p@a:1883"],
+    ["--bridges", "2"],
+    ["--mqtt-passwords", "/p"],
     ["--frames", "-1"],
     ["--frames", "2e3"],
     ["--frames"],

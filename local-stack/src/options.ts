@@ -11,6 +11,10 @@ Usage: npm start -- [options]
   --exit            stop when each frame has its final answer; needs --frames
   --report FILE     write the verifier's report (JSON)
   --kafka BROKERS   host:port,...: use this cluster instead of an own Kafka
+  --mqtt URL        mqtt://host:port of a broker that is there: the bridge is not the broker, and agents wait for Kafka's word
+  --bridges N       bridges that share its messages (1); needs --mqtt
+  --mqtt-passwords FILE  lines user:password for bridge-1 ..., probe and device-1 ...; needs --mqtt. deploy/mosquitto has
+                    the rules that such a broker needs
   --fresh           forget what earlier runs left: Kafka's data, devices, outboxes
   --help            this text
 
@@ -23,6 +27,9 @@ export type StartOptions = {
   readonly exit: boolean;
   readonly report: string | undefined;
   readonly kafka: readonly string[] | undefined;
+  readonly mqtt:
+    | { readonly url: string; readonly bridges: number; readonly passwordsFile: string | undefined }
+    | undefined;
   readonly fresh: boolean;
 };
 
@@ -32,6 +39,7 @@ export type Parsed =
   | { readonly kind: "wrong"; readonly problems: readonly string[] };
 
 const DEVICES_MAX = 64;
+const BRIDGES_MAX = 8;
 const FRAMES_MAX = 1_000_000;
 
 /** Names every wrong option at once. */
@@ -48,8 +56,9 @@ export function parseOptions(argv: readonly string[]): Parsed {
       if (wants === "boolean" && token.value !== undefined) problems.push(`${token.rawName} takes no value`);
     }
   }
-  const text = (name: "kafka" | "report") => (typeof values[name] === "string" ? values[name] : undefined);
-  const whole = (name: "devices" | "frames", max: number): number | undefined => {
+  const text = (name: "kafka" | "report" | "mqtt" | "mqtt-passwords") =>
+    typeof values[name] === "string" ? values[name] : undefined;
+  const whole = (name: "devices" | "frames" | "bridges", max: number): number | undefined => {
     const given = values[name];
     if (typeof given !== "string") return undefined;
     const number = /^\d+$/.test(given) ? Number(given) : 0;
@@ -63,6 +72,14 @@ export function parseOptions(argv: readonly string[]): Parsed {
   for (const broker of kafka ?? []) {
     if (!/^[^\s:/]+:\d{1,5}$/.test(broker)) problems.push(`--kafka ${broker}: host:port is needed`);
   }
+  const url = text("mqtt");
+  if (url !== undefined && !/^mqtts?:\/\/[^\s/@]+$/.test(url))
+    problems.push(`--mqtt ${url}: mqtt://host:port is needed`);
+  const bridges = whole("bridges", BRIDGES_MAX) ?? 1;
+  for (const name of ["bridges", "mqtt-passwords"] as const) {
+    if (values[name] !== undefined && url === undefined)
+      problems.push(`--${name} needs --mqtt: else the bridge is the broker`);
+  }
   if (values.exit === true && values.frames === undefined)
     problems.push("--exit needs --frames: an endless run has no end");
   if (problems.length > 0) return { kind: "wrong", problems: [...new Set(problems)] };
@@ -73,13 +90,17 @@ export function parseOptions(argv: readonly string[]): Parsed {
       devices,
       frames,
       exit: values.exit === true,
-      // npm runs scripts in the repository; INIT_CWD is where the person is.
-      report: report === undefined ? undefined : resolve(process.env.INIT_CWD ?? process.cwd(), report),
+      report: inPlace(report),
       kafka,
+      mqtt: url === undefined ? undefined : { url, bridges, passwordsFile: inPlace(text("mqtt-passwords")) },
       fresh: values.fresh === true,
     },
   };
 }
+
+/** npm runs scripts in the repository; INIT_CWD is where the person is. */
+const inPlace = (file: string | undefined): string | undefined =>
+  file === undefined ? undefined : resolve(process.env.INIT_CWD ?? process.cwd(), file);
 
 const options = {
   devices: { type: "string" },
@@ -87,6 +108,9 @@ const options = {
   exit: { type: "boolean" },
   report: { type: "string" },
   kafka: { type: "string" },
+  mqtt: { type: "string" },
+  bridges: { type: "string" },
+  "mqtt-passwords": { type: "string" },
   fresh: { type: "boolean" },
   help: { type: "boolean" },
 } as const;

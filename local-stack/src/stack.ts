@@ -9,9 +9,10 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { PARTITIONS } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkaReader } from "@tributary/kafka";
-import { Failure } from "@tributary/kernel";
+import { Failure, invariant } from "@tributary/kernel";
 import { freePort } from "@tributary/testing";
 import { Devices } from "./devices.ts";
+import { agentMqtt, bridgeMqtt, bridgeNames, type ExternalMqtt } from "./external-mqtt.ts";
 import { openJournal } from "./journal.ts";
 import { foreignKafka, type KafkaPart, ownKafka } from "./kafka-node.ts";
 import { Part } from "./part.ts";
@@ -30,6 +31,8 @@ export type StackOptions = {
   /** Brokers of a cluster that is there; otherwise the stack has its own. */
   readonly kafka?: readonly string[];
   readonly prefix?: string;
+  /** A broker that is there; otherwise the bridge is the broker. */
+  readonly mqtt?: ExternalMqtt;
   /** Wanted ones; another is taken and told when one is busy. Any unless told. */
   readonly ports?: { readonly kafka?: number; readonly mqtt?: number; readonly gateway?: number };
   /** Whether parts that die are started again, as an orchestrator would. */
@@ -55,7 +58,9 @@ export type Stack = {
   readonly brokers: readonly string[];
   readonly prefix: string;
   readonly kafka: KafkaPart;
+  /** The first of them. */
   readonly bridge: Part;
+  readonly bridges: readonly Part[];
   readonly router: Part;
   readonly classifier: Part;
   readonly gateway: Part;
@@ -93,7 +98,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   for (const name of ["logs", "ledgers"]) mkdirSync(join(dir, name), { recursive: true });
   const stop = async () => {
     // S3
-    for (const layer of [agents.map(({ part }) => part), [bridge], [router, classifier], [gateway]]) {
+    for (const layer of [agents.map(({ part }) => part), bridges, [router, classifier], [gateway]]) {
       await Promise.all(layer.map((part) => part?.stop()));
     }
     await kafka?.stop();
@@ -101,10 +106,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     journal.close();
   };
   let kafka: KafkaPart | undefined;
-  let bridge: Part | undefined;
   let router: Part | undefined;
   let classifier: Part | undefined;
   let gateway: Part | undefined;
+  let bridges: Part[] = [];
   const agents: DeviceAgent[] = [];
   try {
     onStep("Kafka");
@@ -121,21 +126,28 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const admin = new KafkajsAdmin({ brokers, prefix, clientId: "local-stack" });
     await ensureTributaryTopics(admin, { partitions: options.partitions ?? PARTITIONS }).finally(() => admin.close());
 
-    const mqttPort = await portFor("MQTT", options.ports?.mqtt, say);
+    const { mqtt: external } = options;
+    const mqttPort = external === undefined ? await portFor("MQTT", options.ports?.mqtt, say) : 0;
+    const mqttUrl = external?.url ?? `mqtt://127.0.0.1:${mqttPort}`;
     const gatewayPort = await portFor("the gateway", options.ports?.gateway, say);
     const { schemaRegistry } = options;
     const shared = { kafka: { brokers, prefix }, log: { level: "info" }, ...(schemaRegistry && { schemaRegistry }) };
     const part = (name: string, main: string, config: () => object) =>
       new Part({ name, main, config, dir, journal, supervised, ...(onEvent && { onEvent }) });
     const http = async () => ({ host: "127.0.0.1", port: await freePort() }); // S2
-    const [bridgeHttp, routerHttp, classifierHttp] = [await http(), await http(), await http()];
+    const [routerHttp, classifierHttp] = [await http(), await http()];
 
-    bridge = part("bridge", mains.bridge, () => ({
-      ...shared,
-      http: bridgeHttp,
-      mqtt: { host: "127.0.0.1", port: mqttPort },
-      testOnly: { pubackBeforeKafka: options.pubackBeforeKafka ?? false },
-    }));
+    bridges = await Promise.all(
+      bridgeNames(external).map(async (name) => {
+        const bridgeHttp = await http();
+        return part(name, mains.bridge, () => ({
+          ...shared,
+          http: bridgeHttp,
+          mqtt: external === undefined ? { host: "127.0.0.1", port: mqttPort } : bridgeMqtt(external, name),
+          testOnly: { pubackBeforeKafka: options.pubackBeforeKafka ?? false },
+        }));
+      }),
+    );
     router = part("router", mains.router, () => ({
       ...shared,
       http: routerHttp,
@@ -156,7 +168,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     }));
     gateway = part("gateway", mains.gateway, () => ({ ...shared, http: { host: "127.0.0.1", port: gatewayPort } }));
     onStep("bridge, router, cloud-classifier, gateway");
-    await Promise.all([bridge, router, classifier, gateway].map((service) => service.start()));
+    await Promise.all([...bridges, router, classifier, gateway].map((service) => service.start()));
 
     const gatewayUrl = `http://127.0.0.1:${gatewayPort}`;
     const devices = new Devices(dir, () => gatewayUrl);
@@ -176,7 +188,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           deviceId,
           dataDir: join(dir, "devices", deviceId),
           hardwareClass: "x64",
-          mqtt: { url: `mqtt://127.0.0.1:${mqttPort}`, password, backoff: { minMs: 250, maxMs: 5_000 } },
+          mqtt: {
+            ...(external === undefined ? { url: mqttUrl, password } : agentMqtt(external, deviceId, password)),
+            backoff: { minMs: 250, maxMs: 5_000 },
+          },
           http: agentHttp,
           cores: "shared",
           log: { level: "info" },
@@ -208,7 +223,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     onStep("agents");
     await Promise.all(agents.map((agent) => agent.part.start()));
 
-    const all = { bridge, router, classifier, gateway, kafka };
+    const [bridge] = bridges;
+    invariant(bridge !== undefined, "a stack has a bridge");
+    const all = { bridge, bridges, router, classifier, gateway, kafka };
     return {
       dir,
       brokers,
@@ -216,12 +233,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       ...all,
       agents,
       gatewayUrl,
-      mqttUrl: `mqtt://127.0.0.1:${mqttPort}`,
+      mqttUrl,
       devices,
       began,
       stackId: journal.stackId,
       pids: () =>
-        [all.kafka, all.bridge, all.router, all.classifier, all.gateway, ...agents.map(({ part }) => part)].flatMap(
+        [all.kafka, ...all.bridges, all.router, all.classifier, all.gateway, ...agents.map(({ part }) => part)].flatMap(
           (one) => (one.pid === undefined ? [] : [{ name: "name" in one ? one.name : "kafka", pid: one.pid }]),
         ),
       stop,
