@@ -11,11 +11,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { sampleFrames } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { stringify } from "./edge/frames-file.ts";
 import type { Block, FromLane, ToLane } from "./edge/lane.ts";
 import { megabytesAlone } from "./edge/memory.ts";
-import { sampleFrames } from "./samples.ts";
 
 const RATIO_MAX = 1.3;
 const MEGABYTES_MAX = 200;

@@ -3,7 +3,7 @@ import type { LoadedModel } from "@tributary/inference";
 import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
 import { type Calibrated, calibrate, type JudgedFrame } from "@tributary/routing";
-import { type SampleFrame, sampleFrames } from "../samples.ts";
+import { type SampleFrame, sampleFrames } from "@tributary/testing";
 
 export type TestFrame = JudgedFrame & {
   readonly calibrated: Calibrated;

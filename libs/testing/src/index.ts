@@ -3,5 +3,7 @@ export * from "./kafka.ts";
 export * from "./mosquitto.ts";
 export * from "./otlp-receiver.ts";
 export * from "./process.ts";
+export * from "./samples.ts";
 export * from "./temp.ts";
+export * from "./triton.ts";
 export * from "./wait.ts";

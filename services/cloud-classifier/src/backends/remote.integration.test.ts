@@ -1,6 +1,7 @@
 /** Both REST backends against a server that misbehaves in each way between good frames. The child that preprocesses and
  * the package are the real ones. */
 import { readFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { seededRandom, systemClock } from "@tributary/kernel";
@@ -88,10 +89,10 @@ const anyServer: readonly Case[] = [
     true,
     { retryAfterMs: 3_000 },
   ],
-  ["half a body", (r) => cut(r), "answer-cut", true],
+  ["half a body", cut, "answer-cut", true],
   ["a connection that closes at once", (r) => void r.socket?.destroy(), "server-unreachable", true],
   ["no answer", () => {}, "server-timeout", true],
-  ["an answer that never ends", (r) => trickle(r), "server-timeout", true],
+  ["an answer that never ends", trickle, "server-timeout", true],
   ["rubbish", (r) => json(r, 200, "}{"), "answer-unreadable", false],
   ["another document", (r) => json(r, 200, [1, 2]), "answer-unreadable", false],
 ];
@@ -314,17 +315,17 @@ test("a server that comes later, goes and comes back with another model: told, w
 
 const nine = [0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-const v2 = (response: Parameters<Misbehaviour>[0], change: object) =>
+const v2 = (response: ServerResponse, change: object) =>
   binaryAnswer(response, { ...v2Head("7", 1, 10), ...change }, Buffer.alloc(40));
 
-const cut: Misbehaviour = (response) => {
+function cut(response: ServerResponse): void {
   response.writeHead(200, { "content-type": "application/json", "content-length": "1000" });
   response.write('{"predictions": [[');
   setTimeout(() => response.socket?.destroy(), 20);
-};
+}
 
-const trickle: Misbehaviour = (response) => {
+function trickle(response: ServerResponse): void {
   response.writeHead(200);
   const timer = setInterval(() => response.write(" "), 20);
   response.on("close", () => clearInterval(timer));
-};
+}

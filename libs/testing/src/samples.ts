@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 
-const FOLDER = fileURLToPath(new URL("../../samples/cifar10-test/", import.meta.url));
+const FOLDER = fileURLToPath(new URL("../../../samples/cifar10-test/", import.meta.url));
 const FRAME_SIDE = 160;
 
 type Index = {
