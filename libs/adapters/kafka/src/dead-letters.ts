@@ -59,8 +59,9 @@ export class DeadLetters {
     const positions = await this.#sink.send(
       letters.map((letter) => deadLetterRecord(letter, this.#group, this.#wholeBytesMax)),
     ); // D2
-    for (const { topic, code, key, message } of letters) {
-      this.#telemetry?.emit(deadLettered, { topic, code, key: key ?? "", reason: message });
+    for (const { topic, code, key, message, headers } of letters) {
+      const traceparent = headers?.traceparent;
+      this.#telemetry?.emit(deadLettered, { topic, code, key: key ?? "", reason: message, traceparent });
     }
     return positions;
   }

@@ -87,7 +87,13 @@ export const batchConsumed = defineEvent<{ group: string; topic: string; records
   },
 });
 
-export const deadLettered = defineEvent<{ topic: string; code: string; key: string; reason: string }>({
+export const deadLettered = defineEvent<{
+  topic: string;
+  code: string;
+  key: string;
+  reason: string;
+  traceparent: string | undefined;
+}>({
   name: "dead_lettered",
   level: "warn",
   message: (e) => `a record of ${e.topic} (key ${e.key}) goes to the dead letters: ${e.code}: ${e.reason}`,
