@@ -12,12 +12,12 @@ import {
   someBootId,
   someFrame,
   somePolicy,
-  spawnProcess,
   spawnService,
   tempDir,
   testKafka,
   waitFor,
 } from "@tributary/testing";
+import { runHere } from "./run.test-kit.ts";
 
 const kafka = { ...testKafka(), clientId: "cli-labels-test" };
 const dir = tempDir("cli-labels");
@@ -28,12 +28,7 @@ const FRAMES = 600;
 let gateway: SpawnedService;
 let url: string;
 
-async function tributary(args: readonly string[], env: Record<string, string> = {}) {
-  const main = "cli/dist/main.js";
-  const process = spawnProcess({ name: "cli", main, args, env: { TRIBUTARY_GATEWAY: url, USER: "ada", ...env } });
-  const { code } = await process.exited;
-  return { code, text: process.lines().join("\n") };
-}
+const tributary = (args: readonly string[], gatewayUrl = url) => runHere(args, { TRIBUTARY_GATEWAY: gatewayUrl });
 const put = <T>(topic: Topic<T>, key: string, value: T) =>
   sink.send([{ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }]);
 
@@ -183,7 +178,7 @@ test("labels import: a gateway that cannot store now is asked again, one that st
     const lines = Array.from({ length: 260 }, (_, i) => JSON.stringify({ frameId: frame(i + 1), label: "cat" }));
     const gatewayUrl = `http://127.0.0.1:${(flaky.address() as AddressInfo).port}`;
     const path = file("flaky.jsonl", lines.join("\n"));
-    const { code, text } = await tributary(["labels", "import", path], { TRIBUTARY_GATEWAY: gatewayUrl });
+    const { code, text } = await tributary(["labels", "import", path], gatewayUrl);
     expect(code).toBe(1);
     expect(text).toContain("250 labels are stored. Go on with --from 251");
     expect(calls).toBe(2 + 6);

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { run } from "./run.ts";
 
+// Node's own warnings, e.g. of a negative timeout inside kafkajs, tell users of a command nothing.
+process.removeAllListeners("warning");
 const stop = new AbortController();
 process.on("SIGINT", () => stop.abort());
 process.on("SIGTERM", () => stop.abort());

@@ -63,10 +63,13 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(doctorCommand(io, version))
     .addCommand(completionCommand(io))
     .addCommand(completeCommand(program, io), { hidden: true });
-  const models = program.command("models").description("make model packages");
+  const models = program.command("models").description("make model packages and judge them");
   // It brings the model runtime along, which nobody else should wait for.
-  if (argv.includes("models") && !argv.includes("get") && !argv.includes("describe"))
-    models.addCommand((await import("./models-pack.ts")).modelsPackCommand());
+  if (argv.includes("models") && !argv.includes("get") && !argv.includes("describe")) {
+    models
+      .addCommand((await import("./models-pack.ts")).modelsPackCommand())
+      .addCommand((await import("./models-gate.ts")).modelsGateCommand(io));
+  }
   return program;
 }
 

@@ -14,9 +14,15 @@ const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+/g;
 const PAIR =
   /(["']?)([A-Za-z0-9_.-]*(?:pass|secret|token|credential|private|apikey|api_key)[A-Za-z0-9_.-]*)\1(\s*[:=]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}&]+)/gi;
 
-/** Throws when it is no YAML. */
+/** Throws when it is no YAML, without quoting it. */
 export function redactedConfig(text: string): string {
-  return stringify(hidden(parse(text)));
+  let value: unknown;
+  try {
+    value = parse(text, { prettyErrors: false });
+  } catch (error) {
+    throw new Error(`not YAML: ${String((error as { code?: unknown }).code ?? "unreadable")}`); // R2: the parser quotes the line
+  }
+  return stringify(hidden(value));
 }
 
 function hidden(value: unknown): unknown {

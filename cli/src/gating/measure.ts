@@ -1,0 +1,137 @@
+/** Shows the same frames to two models on this machine's runtime, and notes what the gate judges. */
+import { readFile } from "node:fs/promises";
+import type { GateInput, Judged, Measured } from "@tributary/gate";
+import type { LoadedModel, ModelPackage } from "@tributary/inference";
+import { Failure } from "@tributary/kernel";
+import { loadPackage, readPackageFile } from "@tributary/model-store";
+import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
+import { calibrate } from "@tributary/routing";
+import { type ValidationFrame, validationFrames } from "../packing/validation-frames.ts";
+import { corruptions } from "./corruptions.ts";
+
+export type GateOptions = {
+  readonly candidate: string;
+  readonly champion: string;
+  readonly validation: string;
+  readonly threads: number;
+  /** Frames damaged in each way. */
+  readonly corrupted: number;
+};
+
+const BATCH = 32;
+/** Frames timed alone, one model after the other, so that whatever else the machine does hits both. */
+const TIMED = 300;
+const WARM_UP = 30;
+
+type Both = { readonly candidate: LoadedModel; readonly champion: LoadedModel };
+
+export async function measure(options: GateOptions, progress: (line: string) => void): Promise<GateInput> {
+  const [own, other] = await Promise.all([loadPackage(options.candidate), loadPackage(options.champion)]);
+  checkLabels(own, other);
+  const frames = await validationFrames(options.validation, own.labels);
+  const host = new OnnxModelHost(loadPackage);
+  const load = (pkg: ModelPackage) => host.load(pkg.dir, { threads: options.threads });
+  const candidate = await load(own);
+  try {
+    const champion = await load(other);
+    try {
+      return await compared({ candidate, champion }, own, frames, options, progress);
+    } finally {
+      await champion.close();
+    }
+  } finally {
+    await candidate.close();
+  }
+}
+
+async function compared(
+  both: Both,
+  own: ModelPackage,
+  frames: readonly ValidationFrame[],
+  options: GateOptions,
+  progress: (line: string) => void,
+): Promise<GateInput> {
+  const { candidate, champion } = both;
+  progress(`golden frames of ${own.manifest.name} ${own.manifest.version}`);
+  const golden = await checkGoldenFrames(candidate, own, readPackageFile);
+  const failed = golden.frames.flatMap(({ frame, reason }) => (reason === null ? [] : [`${frame}: ${reason}`]));
+  progress(`${frames.length} validation frames`);
+  const said = { candidate: await judged(candidate, frames), champion: await judged(champion, frames) };
+  const times = await timed(both, frames);
+  const measured = {
+    candidate: { ...said.candidate, ...times.candidate },
+    champion: { ...said.champion, ...times.champion },
+  };
+  const step = Math.max(1, Math.ceil(frames.length / options.corrupted));
+  const some = frames.filter((_, i) => i % step === 0);
+  const damaged: GateInput["corruptions"][number][] = [];
+  for (const { name, apply } of options.corrupted === 0 ? [] : corruptions) {
+    progress(`${some.length} frames, ${name}`);
+    const damage = async (frame: ValidationFrame, i: number) => apply(await readFile(frame.path), i + 1);
+    const [a, b] = [await judged(candidate, some, damage), await judged(champion, some, damage)];
+    damaged.push({ name, candidate: a.right, champion: b.right });
+  }
+  return {
+    classes: own.labels,
+    labels: frames.map(({ label }) => label),
+    ...measured,
+    corruptions: damaged,
+    latencyBudgetMs: own.manifest.latencyBudgetMs,
+    golden: { frames: golden.frames.length, failed },
+  };
+}
+
+async function judged(
+  model: LoadedModel,
+  frames: readonly ValidationFrame[],
+  read: (frame: ValidationFrame, i: number) => Promise<Uint8Array> = ({ path }) => readFile(path),
+): Promise<Judged> {
+  const right: boolean[] = [];
+  const confidence: number[] = [];
+  for (let from = 0; from < frames.length; from += BATCH) {
+    const batch = frames.slice(from, from + BATCH);
+    const jpegs = await Promise.all(batch.map((frame, i) => read(frame, from + i)));
+    for (const [i, result] of (await model.inferBatch(jpegs)).entries()) {
+      const frame = batch[i] as ValidationFrame;
+      if (!result.ok) throw new Failure(result.code, "ask-a-person", `${frame.path}: ${result.message}`);
+      const answer = calibrate(result.inference.logits, model.temperature);
+      right.push(answer.labelIndex === frame.label);
+      confidence.push(answer.confidence);
+    }
+  }
+  return { right, confidence };
+}
+
+async function timed({ candidate, champion }: Both, frames: readonly ValidationFrame[]) {
+  const latencies = { candidate: [] as number[], champion: [] as number[] };
+  for (const [i, { path }] of frames.slice(0, TIMED + WARM_UP).entries()) {
+    const jpeg = await readFile(path);
+    for (const [name, model] of [
+      ["candidate", candidate],
+      ["champion", champion],
+    ] as const) {
+      const result = await model.infer(jpeg);
+      if (!result.ok || i < WARM_UP) continue;
+      const { preprocess, run } = result.inference.timingsMs;
+      latencies[name].push(preprocess + run);
+    }
+  }
+  const of = async (name: keyof Both, model: LoadedModel): Promise<Measured> => ({
+    latenciesMs: latencies[name],
+    megabytes: await megabytesOf(model.pid),
+  });
+  return { candidate: await of("candidate", candidate), champion: await of("champion", champion) };
+}
+
+/** Proportional set size; null where Linux does not tell. */
+async function megabytesOf(pid: number): Promise<number | null> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, "utf8").catch(() => "");
+  const kilobytes = /^Pss: +(\d+) kB$/m.exec(rollup)?.[1];
+  return kilobytes === undefined ? null : Number(kilobytes) / 1_024;
+}
+
+function checkLabels(own: ModelPackage, other: ModelPackage): void {
+  if (own.labels.length === other.labels.length && own.labels.every((label, i) => label === other.labels[i])) return;
+  const message = `${own.dir} names ${own.labels.length} classes, ${other.dir} ${other.labels.length}, not all the same in the same order: they cannot take each other's place`;
+  throw new Failure("gate-labels-differ", "ask-a-person", message);
+}

@@ -1,0 +1,83 @@
+/**
+ * `tributary models gate`: may this package take the champion's place? Both see the same validation frames on this machine's
+ * runtime; what is judged, and how, stands in libs/core/gate.
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
+import { Failure } from "@tributary/kernel";
+import { Command, InvalidArgumentError } from "commander";
+import { type Io, outputOf } from "./context.ts";
+import { CliError, exitCodes } from "./exit-codes.ts";
+import { htmlOf } from "./gating/html.ts";
+import { measure } from "./gating/measure.ts";
+import type { View } from "./output.ts";
+
+type Options = {
+  readonly champion: string;
+  readonly validation: string;
+  readonly margins?: string;
+  readonly html?: string;
+  readonly threads: number;
+  readonly corrupted: number;
+};
+
+const from = (min: number) => (text: string) => {
+  const value = Number(text);
+  if (!(Number.isInteger(value) && value >= min))
+    throw new InvalidArgumentError(`a whole number from ${min} is needed.`);
+  return value;
+};
+
+const view: View<GateReport["lines"][number]> = {
+  name: ({ kind, name }) => `${kind}/${name}`,
+  columns: [
+    { head: "KIND", of: ({ kind }) => kind },
+    { head: "LINE", of: ({ name }) => name },
+    { head: "VERDICT", of: ({ verdict }) => (verdict === "failed" ? "FAILED" : verdict) },
+    { head: "FOUND", of: ({ found }) => found },
+  ],
+};
+
+export function modelsGateCommand(io: Io): Command {
+  return new Command("gate")
+    .description("judge whether a package may take the champion's place")
+    .argument("<candidate>", "folder of the package")
+    .requiredOption("--champion <DIR>", "folder of the package at work now")
+    .requiredOption("--validation <DIR>", "frames that neither was trained on, as for models pack")
+    .option("--margins <FILE>", `JSON with other margins than ${JSON.stringify(marginDefaults)}`)
+    .option("--html <FILE>", "also write the report with its plots")
+    .option("--threads <N>", "threads of each model", from(1), 1)
+    .option("--corrupted <N>", "frames damaged in each way; 0: none", from(0), 500)
+    .addHelpText(
+      "after",
+      "\nExit code 1: a line failed. `unsure`: a loss that chance explains; more frames would tell.",
+    )
+    .action(async (candidate: string, options: Options, command: Command) => {
+      const output = outputOf(command, io);
+      const margins = await marginsOf(options.margins);
+      const input = await measure({ candidate, ...options }, (line) => io.stderr(`${line}\n`));
+      const report = judgeGate(input, margins);
+      if (options.html !== undefined) {
+        await writeFile(options.html, htmlOf(report, input, { candidate, champion: options.champion }));
+      }
+      if (output.isForPeople || output.format === "name") output.list(report.lines, view, "nothing was judged");
+      else output.one({ candidate, champion: options.champion, margins, ...report }, candidate, () => {});
+      if (report.passed) return;
+      const failed = report.lines
+        .filter(({ verdict }) => verdict === "failed")
+        .map(({ kind, name }) => `${kind} (${name})`);
+      throw new CliError(exitCodes.failed, `the gate is closed to ${candidate}: ${failed.join(", ")}`);
+    });
+}
+
+async function marginsOf(path: string | undefined): Promise<Margins> {
+  if (path === undefined) return marginDefaults;
+  const given: unknown = JSON.parse(await readFile(path, "utf8"));
+  const known = Object.keys(marginDefaults);
+  const wrong = Object.entries(given as object).filter(([key, value]) => !known.includes(key) || !(value >= 0));
+  if (wrong.length > 0) {
+    const message = `${path}: ${wrong.map(([key]) => key).join(", ")}: expected numbers from 0 by the names ${known.join(", ")}`;
+    throw new Failure("gate-margins-invalid", "ask-a-person", message);
+  }
+  return { ...marginDefaults, ...(given as Partial<Margins>) };
+}
