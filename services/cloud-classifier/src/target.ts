@@ -8,7 +8,7 @@
  *     that would go on computing and be asked for more meanwhile.
  */
 import { type CallSettings, Calls, type CircuitState, type RetryDecision, Ticket } from "@tributary/calls";
-import type { Clock, Instant, Random } from "@tributary/kernel";
+import { type Clock, type Instant, linkedSignal, type Random } from "@tributary/kernel";
 import type { CloudBackend, CloudFrame, CloudOutcome } from "./cloud-backend.ts";
 import { type BatcherLimits, type Lane, MicroBatcher, type Queued } from "./micro-batcher.ts";
 
@@ -193,11 +193,11 @@ export class Target {
 
   async #pause(untilMs: number | undefined): Promise<void> {
     const { clock } = this.#options;
-    const woken = new AbortController();
+    const woken = linkedSignal(this.#stop.signal);
     this.#wake = () => woken.abort();
-    const signal = AbortSignal.any([woken.signal, this.#stop.signal]);
     const ms = untilMs === undefined ? IDLE_MS : Math.max(0, untilMs - clock.monotonicMs());
-    await clock.sleep(ms, signal).catch(() => {});
+    await clock.sleep(ms, woken.signal).catch(() => {});
+    woken.unlink();
     this.#wake = undefined;
   }
 

@@ -11,7 +11,7 @@
  *     usually take.
  * L6. Every call's cost is shared out among its tickets to the last micro, when it is made.
  */
-import { backoffMs, type Clock, type Instant, invariant, type Random, reasonOf } from "@tributary/kernel";
+import { backoffMs, type Clock, type Instant, invariant, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
 import { CircuitBreaker, type CircuitState, type Made } from "./breaker.ts";
 import { ShareBudget } from "./budget.ts";
 import { Latencies } from "./latencies.ts";
@@ -180,29 +180,34 @@ export class Calls<T, O> {
     if (first) this.#retries.called(clock.monotonicMs());
     if (first) this.#hedges.called(clock.monotonicMs());
     const usualMs = this.#latencies.quantile(0.95);
-    const loser = new AbortController();
-    const all = { ...limits, signal: AbortSignal.any([limits.signal, loser.signal]) };
-    const main = this.#timed(tickets, all, false);
-    const made =
-      settings.hedge.shareMax > 0 && usualMs !== undefined ? this.#hedged(main, usualMs, tickets, all) : main;
+    const isHedged = settings.hedge.shareMax > 0 && usualMs !== undefined;
+    const made = isHedged ? this.#hedged(usualMs, tickets, limits) : this.#timed(tickets, limits, false);
     const { outcomes, givenMs, code } = await made;
-    loser.abort();
     const unfair = this.#breaker.state === "closed" && code.endsWith("-timeout") && givenMs < (usualMs ?? 0); // L5
     return { value: outcomes, failed: code !== "" && !unfair };
   }
 
-  async #hedged(main: Promise<Timed<O>>, afterMs: number, tickets: readonly Ticket<T>[], limits: CallLimits) {
+  /** The first of two calls that goes well; the other is given up. */
+  async #hedged(afterMs: number, tickets: readonly Ticket<T>[], limits: CallLimits): Promise<Timed<O>> {
     const { clock } = this.#options;
-    const waited = new AbortController();
-    const slow = clock.sleep(afterMs, AbortSignal.any([waited.signal, limits.signal])).catch(() => {});
-    const early = await Promise.race([main, slow]);
-    waited.abort();
-    if (early !== undefined || limits.signal.aborted || this.#breaker.state !== "closed") return main;
-    if (!this.#hedges.take(clock.monotonicMs())) return main;
-    const second = this.#timed(tickets, limits, true);
-    const winner = await Promise.race([main, second]);
-    if (winner.code === "") return winner;
-    return winner === (await main) ? second : main;
+    const both = linkedSignal(limits.signal);
+    const waited = linkedSignal(both.signal);
+    try {
+      const main = this.#timed(tickets, { ...limits, signal: both.signal }, false);
+      const slow = clock.sleep(afterMs, waited.signal).catch(() => {});
+      const early = await Promise.race([main, slow]);
+      if (early !== undefined || limits.signal.aborted || this.#breaker.state !== "closed") return await main;
+      if (!this.#hedges.take(clock.monotonicMs())) return await main;
+      const second = this.#timed(tickets, { ...limits, signal: both.signal }, true);
+      const winner = await Promise.race([main, second]);
+      if (winner.code === "") return winner;
+      return winner === (await main) ? await second : await main;
+    } finally {
+      for (const link of [waited, both]) {
+        link.abort();
+        link.unlink();
+      }
+    }
   }
 
   /** One call with its time limit. */
@@ -212,8 +217,8 @@ export class Calls<T, O> {
     const all = (code: string, message: string, again: boolean) => tickets.map(() => failed(code, message, again));
     if (givenMs <= 0) return { outcomes: all(TIMEOUT, "no time is left for a call", false), givenMs, code: TIMEOUT };
     this.#charge(tickets);
-    const over = new AbortController();
-    const signal = AbortSignal.any([limits.signal, over.signal]);
+    const over = linkedSignal(limits.signal);
+    const { signal } = over;
     const since = clock.monotonicMs();
     const deadline = clock.now() + givenMs;
     const late = clock.sleep(givenMs, signal).then(
@@ -224,6 +229,7 @@ export class Calls<T, O> {
     const answer = invoke(inputs, { deadline, signal }).catch((error) => all("backend-error", reasonOf(error), true));
     const first = await Promise.race([answer, late]); // L1
     over.abort();
+    over.unlink();
     const outcomes =
       typeof first === "string" ? all(first, `after ${Math.round(givenMs)} ms`, first === TIMEOUT) : first;
     const ms = clock.monotonicMs() - since;
