@@ -1,4 +1,5 @@
 /** `models pack` on the real runtime, from the committed packages' own files: their golden frames stand in for validation. */
+import { spawnSync } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -116,6 +117,31 @@ test("a model that sees nothing is not packed, and the usual mistake is named", 
   const refusal = await pack("raw", { preprocess: raw, cloud: undefined }, told).catch((error: Error) => error.message);
   expect([refusal, ...told].join("\n")).toMatch(/pixels from 0 to 1|pixels from -1 to 1|ImageNet/);
 });
+
+test("the gate is open to a package's equal and closed to a worse one, and says by which line", async () => {
+  const gate = (candidate: string, champion: string) =>
+    spawnSync(
+      process.execPath,
+      [
+        "--no-concurrent-sparkplug",
+        join(MODELS, "../cli/dist/main.js"),
+        ...["models", "gate", candidate, "--champion", champion, "--validation", join(folder, "frames")],
+        ...["--corrupted", "40", "--html", join(folder, "gate.html"), "-o", "json"],
+      ],
+      { encoding: "utf8" },
+    );
+  const equal = gate(EDGE, EDGE);
+  expect([equal.status, equal.stderr.includes("closed")]).toEqual([0, false]);
+  const report = JSON.parse(equal.stdout) as { passed: boolean; lines: { kind: string; verdict: string }[] };
+  expect(report.passed).toBe(true);
+  const kinds = new Set(report.lines.map(({ kind }) => kind));
+  expect(kinds).toEqual(new Set(["accuracy", "class", "calibration", "robustness", "latency", "memory", "golden"]));
+  expect(await readFile(join(folder, "gate.html"), "utf8")).toContain("Validation gate: passed");
+  // The frames' labels are mostly the edge's own answers, so here the cloud's model is the worse one.
+  const worse = gate(CLOUD, EDGE);
+  expect(worse.status).toBe(1);
+  expect(worse.stderr).toMatch(/closed to .*cloud-vgg: .*accuracy \(all frames\)/);
+}, 60_000);
 
 test("the committed edge package's policy reads, and was learned against the committed cloud package", async () => {
   const [edge, cloud] = [await loadPackage(EDGE), await loadPackage(CLOUD)];
