@@ -4,7 +4,7 @@
  * O1. A child that is asked and answers nothing for too long is ended by its host; supervision brings another.
  */
 import type { InferenceResult, LoadedModel, ModelHost } from "@tributary/inference";
-import { type Backoff, type Clock, type Random, reasonOf } from "@tributary/kernel";
+import { type Backoff, type Clock, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
 import { calibrated } from "../calibrated.ts";
 import type { CallContext, CloudBackend, CloudFrame, CloudOutcome } from "../cloud-backend.ts";
 import { type ChildEvents, orAborted, Supervised } from "./supervised.ts";
@@ -40,8 +40,7 @@ export class OnnxBackend implements CloudBackend {
 
   async classify(batch: readonly CloudFrame[], context: CallContext): Promise<readonly CloudOutcome[]> {
     const all = (outcome: CloudOutcome) => batch.map(() => outcome);
-    const late = AbortSignal.timeout(Math.max(1, context.deadline - this.#clock.now()));
-    const model = await this.#models.whenThere(AbortSignal.any([context.signal, late]));
+    const model = this.#models.current ?? (await this.#whenThere(context));
     if (model === undefined) {
       return all({ kind: "failed", code: "backend-unavailable", message: "the model is not loaded", again: false });
     }
@@ -56,6 +55,15 @@ export class OnnxBackend implements CloudBackend {
 
   async close(): Promise<void> {
     await this.#models.close();
+  }
+
+  async #whenThere({ deadline, signal }: CallContext): Promise<LoadedModel | undefined> {
+    const late = linkedSignal(signal);
+    const timer = setTimeout(() => late.abort(), Math.max(0, deadline - this.#clock.now()));
+    const model = await this.#models.whenThere(late.signal);
+    clearTimeout(timer);
+    late.unlink();
+    return model;
   }
 }
 

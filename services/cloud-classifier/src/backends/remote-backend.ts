@@ -11,7 +11,7 @@
  * R4. Rows that are no numbers fail their own frames only.
  */
 import type { ModelPackage } from "@tributary/inference";
-import { backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
+import { backoffMs, type Clock, Failure, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
 import type { Preprocessor } from "@tributary/onnx";
 import { calibrated } from "../calibrated.ts";
 import type { CallContext, CloudBackend, CloudFrame, CloudOutcome } from "../cloud-backend.ts";
@@ -72,15 +72,23 @@ export class RemoteBackend<Facts> implements CloudBackend {
   }
 
   async classify(batch: readonly CloudFrame[], context: CallContext): Promise<readonly CloudOutcome[]> {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), Math.max(0, context.deadline - this.#options.clock.now()));
+    const over = linkedSignal(context.signal, this.#stop.signal);
+    let isLate = false;
+    const timer = setTimeout(
+      () => {
+        isLate = true;
+        over.abort();
+      },
+      Math.max(0, context.deadline - this.#options.clock.now()),
+    );
     try {
-      return await this.#classify(batch, context, AbortSignal.any([context.signal, late.signal, this.#stop.signal]));
+      return await this.#classify(batch, context, over.signal);
     } catch (error) {
-      const failed = late.signal.aborted ? TIMEOUT : failedBy(error);
+      const failed = isLate ? TIMEOUT : failedBy(error);
       return batch.map(() => failed);
     } finally {
       clearTimeout(timer);
+      over.unlink();
     }
   }
 

@@ -4,7 +4,7 @@
  * S1. One that dies is started again with backoff; until then callers wait, but never beyond their own limit.
  * S2. (G9) Who gave up waiting leaves nothing behind.
  */
-import { type Backoff, backoffMs, type Clock, type Random, reasonOf } from "@tributary/kernel";
+import { type Backoff, backoffMs, type Clock, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
 
 export interface Child {
   readonly digest: string;
@@ -64,7 +64,8 @@ export class Supervised<T extends Child> {
   /** The child, as soon as there is one; undefined when the signal was first. */
   async whenThere(signal: AbortSignal): Promise<T | undefined> {
     if (this.#child !== undefined) return this.#child;
-    const over = AbortSignal.any([signal, this.#stop.signal]);
+    const link = linkedSignal(signal, this.#stop.signal);
+    const over = link.signal;
     while (this.#child === undefined && !over.aborted) {
       await new Promise<void>((resolve) => {
         const wake = () => {
@@ -76,6 +77,7 @@ export class Supervised<T extends Child> {
         over.addEventListener("abort", wake, { once: true });
       });
     }
+    link.unlink();
     return this.#child;
   }
 
