@@ -7,8 +7,8 @@ export type ExternalMqtt = {
   readonly bridges?: number;
   /** By user: bridge-1, bridge-2, ..., probe, device-1, ... Who is not named has the password of its registration, or none. */
   readonly passwords?: Readonly<Record<string, string>>;
-  /** `puback` breaks G1 on purpose. */
-  readonly acks?: "kafka" | "puback";
+  /** Devices that trust the broker's PUBACK, which breaks G1 on purpose. */
+  readonly trusting?: readonly string[];
   readonly ackTimeoutMs?: number;
 };
 
@@ -27,7 +27,8 @@ export function bridgeMqtt({ url, passwords = {} }: ExternalMqtt, name: string):
 }
 
 export function agentMqtt(external: ExternalMqtt, deviceId: string, registered: string): object {
-  const { url, passwords = {}, acks = "kafka", ackTimeoutMs } = external;
+  const { url, passwords = {}, trusting = [], ackTimeoutMs } = external;
+  const acks = trusting.includes(deviceId) ? "puback" : "kafka";
   return {
     url,
     password: passwords[deviceId] ?? registered,
