@@ -118,15 +118,15 @@ test("a model that sees nothing is not packed, and the usual mistake is named", 
   expect([refusal, ...told].join("\n")).toMatch(/pixels from 0 to 1|pixels from -1 to 1|ImageNet/);
 });
 
-test("the gate is open to a package's equal and closed to a worse one, and says by which line", async () => {
-  const gate = (candidate: string, champion: string) =>
+test("the gate is open to a package's equal and closed to what breaks a margin, and says by which line", async () => {
+  const gate = (candidate: string, champion: string, ...more: readonly string[]) =>
     spawnSync(
       process.execPath,
       [
         "--no-concurrent-sparkplug",
         join(MODELS, "../cli/dist/main.js"),
         ...["models", "gate", candidate, "--champion", champion, "--validation", join(folder, "frames")],
-        ...["--corrupted", "40", "--html", join(folder, "gate.html"), "-o", "json"],
+        ...["--corrupted", "40", "--html", join(folder, "gate.html"), "-o", "json", ...more],
       ],
       { encoding: "utf8" },
     );
@@ -137,10 +137,11 @@ test("the gate is open to a package's equal and closed to a worse one, and says 
   const kinds = new Set(report.lines.map(({ kind }) => kind));
   expect(kinds).toEqual(new Set(["accuracy", "class", "calibration", "robustness", "latency", "memory", "golden"]));
   expect(await readFile(join(folder, "gate.html"), "utf8")).toContain("Validation gate: passed");
-  // The frames' labels are mostly the edge's own answers, so here the cloud's model is the worse one.
-  const worse = gate(CLOUD, EDGE);
-  expect(worse.status).toBe(1);
-  expect(worse.stderr).toMatch(/closed to .*cloud-vgg: .*accuracy \(all frames\)/);
+  const margins = join(folder, "margins.json");
+  await writeFile(margins, '{ "megabytes": 1 }');
+  const large = gate(EDGE, EDGE, "--margins", margins);
+  expect(large.status).toBe(1);
+  expect(large.stderr).toMatch(/closed to .*edge-resnet8: memory \(/);
 }, 60_000);
 
 test("the committed edge package's policy reads, and was learned against the committed cloud package", async () => {

@@ -1,0 +1,86 @@
+import { describe, expect, test } from "@jest/globals";
+import { seededRandom } from "@tributary/kernel";
+import { type GateInput, type GateReport, judgeGate, marginDefaults, mcNemarP, reliability } from "./index.ts";
+
+const CLASSES = ["cat", "dog", "fox", "owl", "emu"];
+const FRAMES = 2_000;
+
+/** Two models that agree on most frames, as a retrained one does with its parent. */
+function drawn(seed: number, accuracy: (label: number) => number, change: Partial<GateInput> = {}): GateInput {
+  const random = seededRandom(seed);
+  const labels = Array.from({ length: FRAMES }, (_, i) => i % CLASSES.length);
+  const champion = labels.map(() => random() < 0.85);
+  const candidate = labels.map((label, i) => (random() < 0.85 ? champion[i] === true : random() < accuracy(label)));
+  const confidence = (right: readonly boolean[]) => right.map((is) => (is ? 0.87 : 0.73));
+  const speed = { latenciesMs: [3, 4, 5], megabytes: 110 };
+  return {
+    classes: CLASSES,
+    labels,
+    champion: { right: champion, confidence: confidence(champion), ...speed },
+    candidate: { right: candidate, confidence: confidence(candidate), ...speed },
+    corruptions: [{ name: "blur", candidate, champion }],
+    latencyBudgetMs: 50,
+    golden: { frames: 16, failed: [] },
+    ...change,
+  };
+}
+const failed = ({ lines }: GateReport) =>
+  lines.filter(({ verdict }) => verdict === "failed").map(({ kind, name }) => `${kind}: ${name}`);
+
+describe("the validation gate", () => {
+  test("passes models as good as the champion, nearly always", () => {
+    let passed = 0;
+    for (let seed = 1; seed <= 100; seed++) if (judgeGate(drawn(seed, () => 0.85)).passed) passed += 1;
+    expect(passed).toBeGreaterThanOrEqual(90);
+  });
+
+  test("fails a worse one, and names the class that is lost", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      expect(failed(judgeGate(drawn(seed, () => 0.4)))).toContain("accuracy: all frames");
+      const one = judgeGate(drawn(seed, (label) => (label === 2 ? 0 : 0.9)));
+      expect(failed(one)).toContain("class: fox");
+      expect(failed(one)).not.toContain("class: owl");
+    }
+  });
+
+  test("a loss that chance explains is unsure, and does not fail", () => {
+    const right = Array.from({ length: 40 }, () => true);
+    const report = judgeGate({
+      ...drawn(1, () => 0.85),
+      labels: right.map(() => 0),
+      champion: { right, confidence: right.map(() => 0.97), latenciesMs: [1], megabytes: null },
+      candidate: {
+        right: right.map((_, i) => i > 1),
+        confidence: right.map(() => 0.95),
+        latenciesMs: [1],
+        megabytes: null,
+      },
+      corruptions: [],
+    });
+    expect(report.lines.find(({ kind }) => kind === "accuracy")).toMatchObject({
+      verdict: "unsure",
+      bound: marginDefaults.accuracy,
+    });
+    expect(report.passed).toBe(true);
+  });
+
+  test.each([
+    ["slow", { latencyBudgetMs: 2 }, "latency"],
+    ["unfaithful", { golden: { frames: 16, failed: ["frame-03: class 1, expected 2"] } }, "golden"],
+  ] as const)("a %s one fails by that line alone", (_, change, kind) => {
+    expect(failed(judgeGate(drawn(3, () => 0.9, change))).map((line) => line.split(":")[0])).toEqual([kind]);
+  });
+
+  test("McNemar's exact test", () => {
+    expect(mcNemarP(0, 5)).toBe(1);
+    expect(mcNemarP(5, 0)).toBeCloseTo(1 / 32, 12);
+    expect(mcNemarP(8, 2)).toBeCloseTo(56 / 1024, 12);
+  });
+
+  test("reliability puts every frame into one bin", () => {
+    const { champion } = drawn(1, () => 0.85);
+    const bins = reliability(champion);
+    expect(bins.reduce((sum, { frames }) => sum + frames, 0)).toBe(FRAMES);
+    for (const { lower, accuracy, upper } of bins) expect(lower <= accuracy && accuracy <= upper).toBe(true);
+  });
+});

@@ -1,0 +1,242 @@
+/** The validation gate: may a candidate take the champion's place? Judged from what both said on the same frames. Pure.
+ *
+ * V1. Comparisons are paired: only frames on which one is right and the other wrong tell them apart, and how they fall is an
+ *     exact binomial test (McNemar 1947). A line fails when the loss exceeds its margin and chance does not explain it; a
+ *     loss beyond the margin that chance explains is unsure: more frames would tell.
+ * V2. Lines of one kind share their level (Holm 1979), so many classes or corruptions do not make a false alarm likely.
+ * V3. Every line is judged: whoever reads the report sees all that is wrong at once. One that failed fails the gate. */
+import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
+
+export type Judged = {
+  /** Per frame. */
+  readonly right: readonly boolean[];
+  /** Calibrated, 0 to 1. */
+  readonly confidence: readonly number[];
+};
+
+export type Measured = {
+  /** Time for one frame, preprocessing and run, in milliseconds. */
+  readonly latenciesMs: readonly number[];
+  readonly megabytes: number | null;
+};
+
+export type GateInput = {
+  readonly classes: readonly string[];
+  /** True class of each frame. */
+  readonly labels: readonly number[];
+  readonly candidate: Judged & Measured;
+  readonly champion: Judged & Measured;
+  /** On frames damaged as devices damage them; each over its own frames. */
+  readonly corruptions: readonly {
+    readonly name: string;
+    readonly candidate: readonly boolean[];
+    readonly champion: readonly boolean[];
+  }[];
+  readonly latencyBudgetMs: number;
+  /** Golden frames of the candidate that this runtime did not reproduce, with the reason. */
+  readonly golden: { readonly frames: number; readonly failed: readonly string[] };
+};
+
+export type Margins = {
+  /** Losses of accuracy that are acceptable, as shares. */
+  readonly accuracy: number;
+  readonly perClass: number;
+  readonly perCorruption: number;
+  /** ECE may be at most this, or at most the champion's and a third of this. */
+  readonly calibrationError: number;
+  readonly megabytes: number;
+  /** Level of each kind of line. */
+  readonly alpha: number;
+};
+
+export const marginDefaults: Margins = {
+  accuracy: 0.005,
+  perClass: 0.03,
+  perCorruption: 0.02,
+  calibrationError: 0.03,
+  megabytes: 200,
+  alpha: 0.05,
+};
+
+export type LineKind = "accuracy" | "class" | "calibration" | "robustness" | "latency" | "memory" | "golden";
+export type GateLine = {
+  readonly kind: LineKind;
+  readonly name: string;
+  readonly verdict: "passed" | "unsure" | "failed";
+  readonly candidate: number | null;
+  readonly champion: number | null;
+  readonly bound: number;
+  /** For people: what was found against what was wanted. */
+  readonly found: string;
+};
+
+export type GateReport = { readonly passed: boolean; readonly lines: readonly GateLine[] };
+
+export function judgeGate(input: GateInput, margins: Margins = marginDefaults): GateReport {
+  const { classes, labels, candidate, champion } = input;
+  const whole = paired(candidate.right, champion.right);
+  const classLines = classes.flatMap((name, label) => {
+    const at = labels.flatMap((one, i) => (one === label ? [i] : []));
+    if (at.length === 0) return [];
+    return [
+      {
+        name,
+        pair: paired(
+          at.map((i) => candidate.right[i] === true),
+          at.map((i) => champion.right[i] === true),
+        ),
+      },
+    ];
+  });
+  const lines: GateLine[] = [
+    ...lossLines("accuracy", [{ name: "all frames", pair: whole }], margins.accuracy, margins.alpha),
+    ...lossLines("class", classLines, margins.perClass, margins.alpha),
+    calibrationLine(candidate, champion, margins),
+    ...lossLines(
+      "robustness",
+      input.corruptions.map(({ name, ...both }) => ({ name, pair: paired(both.candidate, both.champion) })),
+      margins.perCorruption,
+      margins.alpha,
+    ),
+    ...speedLines(input, margins),
+    goldenLine(input),
+  ];
+  return { passed: lines.every(({ verdict }) => verdict !== "failed"), lines }; // V3
+}
+
+type Pair = {
+  readonly frames: number;
+  readonly candidate: number;
+  readonly champion: number;
+  /** Frames that only one of the two got right. */
+  readonly lost: number;
+  readonly won: number;
+};
+
+function paired(candidate: readonly boolean[], champion: readonly boolean[]): Pair {
+  let [a, b, lost, won] = [0, 0, 0, 0];
+  for (const [i, right] of candidate.entries()) {
+    const other = champion[i] === true;
+    if (right) a += 1;
+    if (other) b += 1;
+    if (right && !other) won += 1;
+    if (!right && other) lost += 1;
+  }
+  const frames = Math.max(1, candidate.length);
+  return { frames: candidate.length, candidate: a / frames, champion: b / frames, lost, won };
+}
+
+/** One-sided exact McNemar: how likely so many losses are when either is as likely to win. */
+export const mcNemarP = (lost: number, won: number): number =>
+  lost === 0 ? 1 : 1 - binomialCdf(lost - 1, lost + won, 0.5);
+
+/** V1, V2. */
+function lossLines(
+  kind: LineKind,
+  named: readonly { readonly name: string; readonly pair: Pair }[],
+  margin: number,
+  alpha: number,
+): readonly GateLine[] {
+  const ps = named.map(({ pair }) => mcNemarP(pair.lost, pair.won));
+  const order = ps.map((_, i) => i).sort((a, b) => (ps[a] as number) - (ps[b] as number));
+  const isUnlikely = new Set<number>();
+  for (const [rank, i] of order.entries()) {
+    if ((ps[i] as number) > alpha / (named.length - rank)) break;
+    isUnlikely.add(i);
+  }
+  return named.map(({ name, pair }, i) => {
+    const loss = pair.champion - pair.candidate;
+    const verdict = loss <= margin ? "passed" : isUnlikely.has(i) ? "failed" : "unsure";
+    const change = `${percent(pair.candidate)} against ${percent(pair.champion)} on ${pair.frames} frames`;
+    const found = `${change}; won ${pair.won}, lost ${pair.lost}, p ${(ps[i] as number).toPrecision(2)}`;
+    return { kind, name, verdict, candidate: pair.candidate, champion: pair.champion, bound: margin, found };
+  });
+}
+
+function calibrationLine(candidate: Judged, champion: Judged, { calibrationError }: Margins): GateLine {
+  const [own, other] = [candidate, champion].map(({ confidence, right }) =>
+    expectedCalibrationError(confidence, right),
+  );
+  const bound = Math.max(calibrationError, (other ?? 0) + calibrationError / 3);
+  const verdict = (own ?? 1) <= bound ? "passed" : "failed";
+  const found = `ECE ${percent(own ?? 1)} against ${percent(other ?? 1)}, at most ${percent(bound)}`;
+  return {
+    kind: "calibration",
+    name: "expected calibration error",
+    verdict,
+    candidate: own ?? null,
+    champion: other ?? null,
+    bound,
+    found,
+  };
+}
+
+function speedLines({ candidate, champion, latencyBudgetMs }: GateInput, margins: Margins): readonly GateLine[] {
+  const [p99, other] = [candidate, champion].map(({ latenciesMs }) => quantile(latenciesMs, 0.99));
+  const lines: GateLine[] = [
+    {
+      kind: "latency",
+      name: "p99 of a frame, ms",
+      verdict: (p99 ?? Number.POSITIVE_INFINITY) <= latencyBudgetMs ? "passed" : "failed",
+      ...{ candidate: p99 ?? null, champion: other ?? null, bound: latencyBudgetMs },
+      found: `${p99?.toFixed(1)} ms against ${other?.toFixed(1)} ms, its budget is ${latencyBudgetMs} ms`,
+    },
+  ];
+  if (candidate.megabytes === null) return lines;
+  const found = `${candidate.megabytes.toFixed(0)} MB against ${champion.megabytes?.toFixed(0) ?? "?"} MB, at most ${margins.megabytes} MB`;
+  lines.push({
+    kind: "memory",
+    name: "the model's process, MB",
+    verdict: candidate.megabytes <= margins.megabytes ? "passed" : "failed",
+    ...{ candidate: candidate.megabytes, champion: champion.megabytes, bound: margins.megabytes },
+    found,
+  });
+  return lines;
+}
+
+function goldenLine({ golden }: GateInput): GateLine {
+  const { frames, failed } = golden;
+  const some = failed.slice(0, 3).join("; ") + (failed.length > 3 ? ` and ${failed.length - 3} more` : "");
+  return {
+    kind: "golden",
+    name: "golden frames reproduced",
+    verdict: failed.length === 0 ? "passed" : "failed",
+    ...{ candidate: frames - failed.length, champion: null, bound: frames },
+    found: failed.length === 0 ? `all ${frames}` : `${failed.length} of ${frames} differ: ${some}`,
+  };
+}
+
+export type ReliabilityBin = {
+  readonly confidence: number;
+  readonly accuracy: number;
+  readonly frames: number;
+  readonly lower: number;
+  readonly upper: number;
+};
+
+/** Accuracy by confidence, with exact 95 % intervals: the plot behind the calibration line. Empty bins are left out. */
+export function reliability({ confidence, right }: Judged, bins = 10): readonly ReliabilityBin[] {
+  const sums = Array.from({ length: bins }, () => ({ frames: 0, confidence: 0, right: 0 }));
+  for (const [i, value] of confidence.entries()) {
+    const bin = sums[Math.min(bins - 1, Math.floor(value * bins))];
+    if (bin === undefined) continue;
+    bin.frames += 1;
+    bin.confidence += value;
+    if (right[i]) bin.right += 1;
+  }
+  return sums
+    .filter(({ frames }) => frames > 0)
+    .map((bin) => ({
+      frames: bin.frames,
+      confidence: bin.confidence / bin.frames,
+      accuracy: bin.right / bin.frames,
+      ...clopperPearson(bin.right, bin.frames),
+    }));
+}
+
+function quantile(values: readonly number[], q: number): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
