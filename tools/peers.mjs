@@ -23,7 +23,7 @@ export async function preparePeers(step) {
   }
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
   await step("peers: Apicurio Registry", async () => apicurio());
-  go();
+  await step("peers: Go", async () => goProgram("examples/consumers/go"));
 }
 
 /** A virtual environment with what `tools/peers/NAME.txt` pins; gives its Python. */
@@ -80,6 +80,13 @@ export function go() {
   const found = which("go");
   if (found === undefined) throw new Error("Go 1.24 or newer is needed: https://go.dev/dl");
   return found;
+}
+
+/** Builds the Go module in a folder of the repository; gives the program. */
+export function goProgram(folder) {
+  const program = join(peers, "go", folder.replaceAll("/", "-"));
+  run(go(), ["build", "-C", join(root, folder), "-o", program, "."], `${folder} does not build`);
+  return program;
 }
 
 function which(program) {

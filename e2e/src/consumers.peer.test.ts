@@ -8,7 +8,7 @@ import { Classifications, topics } from "@tributary/contracts";
 import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
 import { accountOf, type Stack, startStack, untilAnswered } from "@tributary/local-stack";
 import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
-import { debian, go, python } from "../../tools/peers.mjs";
+import { debian, goProgram, python } from "../../tools/peers.mjs";
 
 const FRAMES = 300;
 const examples = join(repositoryRoot, "examples/consumers");
@@ -21,19 +21,10 @@ describe("given a stack that answered some hundred frames, and a repeat that say
   let expected: readonly string[];
 
   beforeAll(async () => {
-    const goProgram = join(dir.path, "answers-go");
-    const [built] = await Promise.all([
-      spawned(go(), ["build", "-o", goProgram, "."], join(examples, "go")),
-      startStack({ dir: dir.path, kafka: brokers, prefix, partitions: 4, devices: 2, frames: FRAMES }).then(
-        async (started) => {
-          stack = started;
-          expect(await untilAnswered(stack, FRAMES, { silenceMsMax: 60_000 })).toBe(true);
-        },
-      ),
-    ]);
-    expect(built).toBe(0);
+    programs.set("Go", [goProgram("examples/consumers/go")]);
+    stack = await startStack({ dir: dir.path, kafka: brokers, prefix, partitions: 4, devices: 2, frames: FRAMES });
+    expect(await untilAnswered(stack, FRAMES, { silenceMsMax: 60_000 })).toBe(true);
     programs.set("Python", [python("consumers"), join(examples, "python/answers.py")]);
-    programs.set("Go", [goProgram]);
     programs.set("TypeScript", [
       process.execPath,
       "--disable-warning=ExperimentalWarning",
@@ -182,12 +173,4 @@ function linesOf(child: ChildProcess) {
   });
   const exited = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
   return { lines, exited, complaints: () => complaints };
-}
-
-function spawned(program: string, args: readonly string[], cwd: string): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd, stdio: "inherit" });
-    child.once("error", reject);
-    child.once("close", (code) => resolve(code));
-  });
 }

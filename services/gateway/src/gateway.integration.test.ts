@@ -3,6 +3,8 @@ import { scryptSync } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type FinalAnswer, type GroundTruth, type Topic, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { ExternalRegistry } from "@tributary/schema-registry";
+import { createTelemetry } from "@tributary/telemetry";
 import {
   type SpawnedService,
   someAnswer,
@@ -399,6 +401,21 @@ test("the schema registry answers as Confluent's clients expect", async () => {
   expect(await call(`/subjects/${subject}/versions/9`)).toMatchObject({ status: 404, body: { error_code: 40402 } });
   expect(await call(`/subjects/${subject}/versions/x`)).toMatchObject({ status: 422, body: { error_code: 42202 } });
   expect(await call("/schemas/ids/999")).toMatchObject({ status: 404, body: { error_code: 40403 } });
+});
+
+test("our registry is one that our own services can be pointed at", async () => {
+  const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+  const registry = new ExternalRegistry({
+    registry: { url: base, autoRegister: false },
+    prefix: kafka.prefix,
+    telemetry,
+  });
+  registry.start();
+  await registry.ready();
+  for (const { name, codec } of Object.values(topics)) {
+    expect(registry.idOf(name, codec.current.id)).toBe(codec.current.id);
+  }
+  telemetry.close();
 });
 
 test("the topics are described under this deployment's names, for people and for programs", async () => {
