@@ -46,9 +46,10 @@ describe("a plan", () => {
 
   test("obeys the request's arm where the route has it, and leaves the arms of others alone", () => {
     expect(shareOf(planned({}, { arm: "b" }), "b")).toBe(1);
-    expect(shareOf(planned({}, { arm: "canary" }), "canary")).toBe(0);
-    const single = planned({ arms: [{ arm: "default", target: "blue", weight: 1 }] }, { arm: "canary" });
-    expect(shareOf(single, "canary")).toBe(1);
+    const others = planned({}, { arm: "canary" });
+    expect(shareOf(others, "canary")).toBe(1);
+    expect(new Set(others.map(({ targets }) => targets[0]))).toEqual(new Set(["blue"]));
+    expect(shareOf(planned({ arms: [{ arm: "default", target: "blue", weight: 1 }] }), "default")).toBe(1);
   });
 
   test("has the fallbacks behind the arm's target, each once, and a shadow for its share (R3)", () => {

@@ -2,8 +2,9 @@
  * Which targets a request goes to, in which order. Pure.
  *
  * R1. A name in `routes` is a choice among targets; any other name is a target itself.
- * R2. A request that names one of the route's arms gets it. Otherwise a salted hash of the frame or of the device
- *     chooses by weight: the same one always, in every process.
+ * R2. A request that names one of the route's arms gets it: the router has drawn. Where nobody has, a salted hash of the
+ *     frame or of the device chooses by weight, the same one always and in every process. A request of another
+ *     experiment keeps its arm and goes to the first: one experiment at a time.
  * R3. The fallbacks come after the arm's own target, in their order, each target once. The shadow is asked besides.
  */
 import { createHash } from "node:crypto";
@@ -35,15 +36,20 @@ export type Asked = {
   readonly frameId: string;
 };
 
+/** Outside experiments. */
+const UNDRAWN = "default";
+
 export function planOf(route: Route | undefined, asked: Asked): Plan {
   if (route === undefined) return { arm: asked.arm, targets: [asked.target], shadow: null }; // R1
   const named = route.arms.find(({ arm }) => arm === asked.arm);
   const unit = route.by === "device" ? asked.deviceId : asked.frameId;
-  const chosen = named ?? weighted(route.arms, chance(`${route.salt}|${asked.target}|${unit}`)); // R2
+  const isDrawn = named === undefined && route.arms.length > 1 && asked.arm === UNDRAWN;
+  const drawn = isDrawn ? weighted(route.arms, chance(`${route.salt}|${asked.target}|${unit}`)) : undefined;
+  const chosen = named ?? drawn ?? (route.arms[0] as Arm); // R2
   const { shadow } = route;
   const isShadowed = shadow !== undefined && chance(`${route.salt}|shadow|${asked.frameId}`) < shadow.share;
   return {
-    arm: route.arms.length > 1 ? chosen.arm : asked.arm,
+    arm: drawn?.arm ?? asked.arm,
     targets: [...new Set([chosen.target, ...route.fallback])], // R3
     shadow: isShadowed ? shadow.target : null,
   };
