@@ -1,7 +1,10 @@
 /** Spans from every process's own exporter: one trace a sent frame, from its capture to its final answer on the device. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { EdgeFrame } from "@tributary/contracts";
+import { formatFrameId } from "@tributary/kernel";
 import { type Stack, startStack, untilAnswered } from "@tributary/local-stack";
 import { type OtlpReceiver, otlpReceiver, type ReceivedSpan, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { RawDevice } from "./raw-device.ts";
 
 const DEVICES = 3;
 const FRAMES = 90;
@@ -28,6 +31,13 @@ agent: frame
                         agent: process ${MQTT}/down/results
                     gateway: process classifications.v1
 `;
+
+/** Where the device does not trace, its trace begins at the bridge; this one does not wait for its answer, either. */
+const FROM_THE_BRIDGE = JOURNEY.split("\n")
+  .filter((line) => /^ {4}/.test(line) && !/down\/results|bridge: process classifications/.test(line))
+  .map((line) => line.slice(4))
+  .join("\n");
+const UNSAMPLED = `00-${"a".repeat(32)}-${"b".repeat(16)}-00`;
 
 describe("given a stack whose processes all export their spans", () => {
   const dir = tempDir("trace");
@@ -58,6 +68,17 @@ describe("given a stack whose processes all export their spans", () => {
     dir.remove();
   }, 60_000);
 
+  /** One frame of a device that does not trace, and one of a device that does but does not sample it. Gives the first one's id. */
+  const sendForeign = async (): Promise<string> => {
+    const device = await RawDevice.connect(stack.mqttUrl, await stack.devices.register("raw-device"));
+    await device.send("frames", EdgeFrame, { ...(await device.frame()), traceparent: UNSAMPLED });
+    // A drawn one is asked about whatever the fleet's budget.
+    const frame: EdgeFrame = { ...(await device.frame()), reason: "SAMPLE", sampleDrawn: true };
+    await device.send("frames", EdgeFrame, frame);
+    await device.close();
+    return formatFrameId(frame);
+  };
+
   test("when cameras show frames, then each sent one has one trace, whose spans are of all processes and have the right parents", async () => {
     expect(await untilAnswered(stack, FRAMES, { silenceMsMax: 30_000 })).toBe(true);
     for (const { url } of stack.agents) {
@@ -65,11 +86,20 @@ describe("given a stack whose processes all export their spans", () => {
       sent += Object.values(status.sent).reduce((a, b) => a + b, 0);
     }
     expect(sent).toBeGreaterThan(5);
+    const foreign = await sendForeign();
     const answered = () => receiver.spans.filter(({ name }) => name === `process ${MQTT}/down/results`);
     await waitFor(() => answered().length >= sent, { what: "every answer's span", timeoutMs: 20_000, everyMs: 100 });
+    await waitFor(() => receiver.spans.some(isToldOf(foreign)), {
+      what: "the foreign device's answer",
+      timeoutMs: 20_000,
+    });
     await stack.stop(); // What is left is sent by then.
 
-    const traces = [...Map.groupBy(receiver.spans, ({ traceId }) => traceId).values()];
+    const all = [...Map.groupBy(receiver.spans, ({ traceId }) => traceId).values()];
+    const [begunAtBridge, ...more] = all.filter((spans) => !spans.some(({ name }) => name === "frame"));
+    expect(more).toEqual([]);
+    expect(drawn(begunAtBridge ?? [])).toBe(FROM_THE_BRIDGE);
+    const traces = all.filter((spans) => spans !== begunAtBridge);
     const whole = traces.filter((spans) => settledBy(spans) === "CLOUD_ANSWER");
     expect(traces).toHaveLength(sent); // No span is outside a frame's trace, a batch's call neither.
     expect(whole.length).toBeGreaterThanOrEqual(Math.floor(sent * 0.9));
@@ -116,6 +146,11 @@ describe("given a stack whose processes all export their spans", () => {
     }
   });
 });
+
+const isToldOf =
+  (frameId: string) =>
+  ({ service, attributes }: ReceivedSpan) =>
+    service === "tributary-gateway" && attributes["tributary.frame.id"] === frameId;
 
 const settledBy = (spans: readonly ReceivedSpan[]) =>
   spans.find(({ name }) => name === "send classifications.v1")?.attributes["tributary.answer.settled_by"];
