@@ -80,7 +80,7 @@ export function simulateFrontier(
   });
   scored.sort((a, b) => b.score - a.score);
   const pointAt = (sent: number, scoreMin: number) => pointOf(scored, sent, scoreMin, confidence);
-  const thresholdOf = (sent: number) => finite(scored[Math.min(sent, scored.length - 1)]?.score ?? 0);
+  const thresholdOf = (sent: number) => finite(scored[sent]?.score ?? -1); // beyond the last: everything is sent
   const ownSent = scored.filter(({ score }) => score > policy.scoreMin).length;
   const drawn = frames.filter((frame) => frame.drawn);
   return {
