@@ -9,7 +9,7 @@
  * T6. Metrics are there before anything happened, a counter without labels as 0: an alert must not wait for a first time.
  * T7. Nothing of tracing is loaded unless the environment says where spans go.
  */
-import { type Clock, systemClock, traceContextOf } from "@tributary/kernel";
+import { type Clock, reasonOf, systemClock, traceContextOf } from "@tributary/kernel";
 import { pino } from "pino";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import {
@@ -129,13 +129,16 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     },
     async startTracing(resource = {}) {
       if (!isTracingWanted(process.env)) return;
-      const { startOtel } = await import("./otel.ts"); // T7
-      const started = startOtel({
-        resource: { "service.name": `tributary-${options.service}`, "service.namespace": "tributary", ...resource },
-        onTrouble: (reason) => telemetry.emit(tracingTroubled, { reason: reason.slice(0, 500) }),
-      });
-      tracer = started;
-      stopTracing = () => started.flush();
+      const onTrouble = (reason: string) => telemetry.emit(tracingTroubled, { reason: reason.slice(0, 500) });
+      try {
+        const { startOtel } = await import("./otel.ts"); // T7
+        const about = { "service.name": `tributary-${options.service}`, "service.namespace": "tributary" };
+        const started = startOtel({ resource: { ...about, ...resource }, onTrouble });
+        tracer = started;
+        stopTracing = () => started.flush();
+      } catch (error) {
+        onTrouble(`nothing is traced: ${reasonOf(error)}`); // A process works whether or not it is watched.
+      }
     },
     stopTracing: () => stopTracing(),
     emit(definition, event) {
