@@ -65,7 +65,7 @@ export const simulateCommand = (io: Io): Command =>
     .option("--arm <NAME>", "only frames of this experiment arm")
     .option("--since <AGE>", "how far to look back, e.g. 30m, 24h or 7d", ageOf, 24 * 3_600_000)
     .option("--shares <LIST>", "shares of frames sent, 0 to 1", sharesOf, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 1])
-    .option("--frames-max <N>", "at most so many frames are taken", positive, 2_000_000)
+    .option("--frames-max <N>", "at most so many frames are taken", positive, 500_000)
     .option("--plot <FILE>", "also draw the frontier, as SVG")
     .option("--export <FILE>", "also write the logged frames, as JSON lines")
     .addHelpText("after", DETAILS)
@@ -90,6 +90,9 @@ export const simulateCommand = (io: Io): Command =>
         options.policy === undefined
           ? inForce(policies, modelDigest, options.target)
           : await policyFile(options.policy, options.target);
+      if (lines.length >= options.framesMax) {
+        io.stderr(`Only ${options.framesMax} frames were taken: raise --frames-max, or shorten --since.\n`);
+      }
       const logged = new LoggedFrames(policy.labels);
       for (const line of ofModel) logged.add(line);
       const simulation = simulate(logged, policy, modelDigest, options.shares);
