@@ -73,7 +73,7 @@ complete -o default -F _tributary tributary
 # zsh completion for tributary: source <(tributary completion zsh), or put it into a file _tributary on your fpath
 _tributary() {
   local -a found
-  found=("\${(@f)$(tributary __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null | sed -e 's/:/\\\\:/g' -e 's/\\t/:/')}")
+  found=("\${(@f)$(tributary __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null | sed 's/:/\\\\:/g' | tr '\\t' ':')}")
   if [[ -n "\${found[1]}" ]]; then _describe tributary found; else _files; fi
 }
 if [[ "\${funcstack[1]}" = _tributary ]]; then _tributary "$@"; else compdef _tributary tributary; fi

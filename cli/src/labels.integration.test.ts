@@ -169,18 +169,18 @@ test("labels import: a gateway that cannot store now is asked again, one that st
       const fails = calls === 1 || calls > 2;
       response.writeHead(fails ? 503 : 200, { "content-type": "application/json" });
       response.end(
-        fails ? refuse("search-busy") : JSON.stringify({ accepted: 250, repeated: 0, unchecked: 0, refused: [] }),
+        fails ? refuse("search-busy") : JSON.stringify({ accepted: 1_000, repeated: 0, unchecked: 0, refused: [] }),
       );
     });
   });
   await new Promise<void>((done) => flaky.listen(0, "127.0.0.1", done));
   try {
-    const lines = Array.from({ length: 260 }, (_, i) => JSON.stringify({ frameId: frame(i + 1), label: "cat" }));
+    const lines = Array.from({ length: 1_010 }, (_, i) => JSON.stringify({ frameId: frame(i + 1), label: "cat" }));
     const gatewayUrl = `http://127.0.0.1:${(flaky.address() as AddressInfo).port}`;
     const path = file("flaky.jsonl", lines.join("\n"));
     const { code, text } = await tributary(["labels", "import", path], gatewayUrl);
     expect(code).toBe(1);
-    expect(text).toContain("250 labels are stored. Go on with --from 251");
+    expect(text).toContain("1000 labels are stored. Go on with --from 1001");
     expect(calls).toBe(2 + 6);
   } finally {
     flaky.closeAllConnections();

@@ -41,7 +41,8 @@ export type ImportSummary = {
   lastLine: number;
 };
 
-const BATCH_LABELS_MAX = 250;
+/** As many as the gateway takes: it looks for all frames of a batch in one pass. */
+const BATCH_LABELS_MAX = 1_000;
 const TRIES_MAX = 6;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
