@@ -48,6 +48,18 @@ describe("given the alert rules", () => {
   });
 });
 
+test("given the dashboards, then each panel has its own id and asks the provisioned datasource", () => {
+  const provisioned = readFileSync(join(deploy, "grafana/provisioning/datasources/prometheus.yml"), "utf8");
+  const uid = /uid: (\S+)/.exec(provisioned)?.[1];
+  for (const { path } of dashboards) {
+    const { panels } = JSON.parse(readFileSync(path, "utf8")) as {
+      panels: { id: number; datasource: { uid: string } }[];
+    };
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    expect(new Set(panels.map(({ datasource }) => datasource.uid))).toEqual(new Set([uid]));
+  }
+});
+
 describe("given a running stack", () => {
   const dir = tempDir("observability");
   const { brokers, prefix } = testKafka();
