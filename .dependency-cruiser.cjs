@@ -63,7 +63,11 @@ module.exports = {
     enters("localStack", [...libs, testing], "the local stack starts processes, it does not import them"),
     enters("chaos", [...libs, testing, rooms.localStack], "chaos goes through the public doors"),
     enters("e2e", [...libs, testing, rooms.localStack, rooms.chaos], "e2e goes through the public doors"),
-    enters("bench", [...libs, testing, rooms.localStack, rooms.edge], "benches measure libs, the agent and the whole"),
+    enters(
+      "bench",
+      [...libs, testing, rooms.localStack, rooms.edge, "^services/cloud-classifier/"],
+      "benches measure libs, the agent, the backends of cloud models and the whole",
+    ),
     alone("adapters"),
     alone("services"),
     alone("edge"),

@@ -8,6 +8,10 @@ import { type Bench, markdownOf } from "./bench.ts";
 
 /** Loaded when asked for: one bench does not pay for another's imports. */
 const benches: Readonly<Record<string, { readonly summary: string; load(): Promise<Bench> }>> = {
+  cloud: {
+    summary: "each cloud backend beside calling its server directly; retry storms simulated",
+    load: async () => (await import("./cloud.ts")).cloud,
+  },
   edge: {
     summary: "from capture to local answer, beside the bare decode, resize and run",
     load: async () => (await import("./edge.ts")).edge,

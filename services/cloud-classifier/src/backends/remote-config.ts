@@ -13,7 +13,7 @@ const remote = {
   /** Folder of the model package: its labels, preprocessing, calibration and tensor names. */
   package: z.string().min(1),
   /** Threads that decode pictures for `input: tensor`. */
-  threads: z.number().int().positive().max(64).default(1),
+  threads: z.number().int().positive().max(64).default(2),
   /** Sent with every request, e.g. `authorization`. */
   headers: z.record(z.string().regex(/^[A-Za-z0-9-]+$/), z.string()).default({}),
 };
