@@ -18,7 +18,7 @@ import type { BridgeConfig } from "../config.ts";
 import { DownlinkState } from "../downlink.ts";
 import { availabilityChanged, losesData, stateRebuilt } from "../events.ts";
 import { type Following, followTopic } from "../follower.ts";
-import { Ingest } from "../ingest.ts";
+import { Ingest, type IngestOptions } from "../ingest.ts";
 import { awaitTopics } from "../kafka-topics.ts";
 import { deviceOfTopic, type Routes, routeOf, subscriptionOf } from "../routes.ts";
 import type { Refusal, Uplink } from "../uplink.ts";
@@ -38,6 +38,7 @@ export type ExternalBridgeOptions = {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  readonly learn?: IngestOptions["learn"];
   /** The group's consumer ended by an error. */
   readonly onCrash: (error: unknown) => void;
 };
@@ -75,6 +76,7 @@ export class ExternalBridge {
       limits: config.limits,
       mqttPrefix: config.mqtt.prefix,
       pubackBeforeKafka: config.testOnly.pubackBeforeKafka,
+      learn: options.learn,
       admit: (uplink) => this.#admit(uplink),
       onStored: (uplink) => this.#stored(uplink),
       onAvailability: (deviceId, state) => telemetry.emit(availabilityChanged, { deviceId, state }),
