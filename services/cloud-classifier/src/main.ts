@@ -19,6 +19,8 @@ void runService({
   module: async ({ config, telemetry, health, clock, schemaIds }) => {
     const targets = await startTargets(config.targets, { clock, random: Math.random, telemetry });
     for (const target of targets.values()) {
+      // A server that is away is told by its gauge and by every result; the service itself is well.
+      if (target.isServer) continue;
       health.add(`target ${target.name}`, () => target.ready() || "its backend is not there");
     }
     sink = new KafkajsSink({ ...config.kafka, clientId: "tributary-cloud-classifier", telemetry, schemaIds });

@@ -93,6 +93,19 @@ describe("Target", () => {
     await target.close();
   });
 
+  test("one that waits for room in a full queue gets it too", async () => {
+    const { promise: hung, resolve } = Promise.withResolvers<readonly CloudOutcome[]>();
+    const backend: CloudBackend = { classify: () => hung, ready: () => true, close: async () => resolve([died]) };
+    const target = targetOf(backend, 1);
+    const first = target.submit(frame(1));
+    await new Promise((r) => setTimeout(r, 20)); // in the call now
+    const queued = target.submit(frame(2, { lane: "high" }));
+    const waiting = await target.submit(frame(3, { lane: "high", deadlineAt: Date.now() + 50 }));
+    expect(waiting).toEqual({ kind: "expired", code: "deadline-passed", attempts: 0, costMicros: 0 });
+    await target.close();
+    expect((await Promise.all([first, queued])).map(({ kind }) => kind)).toEqual(["closing", "closing"]);
+  });
+
   test("closing settles everyone without an outcome, those who wait for room too (T1)", async () => {
     const { promise: hung, resolve } = Promise.withResolvers<readonly CloudOutcome[]>();
     const backend: CloudBackend = { classify: () => hung, ready: () => true, close: async () => resolve([died]) };

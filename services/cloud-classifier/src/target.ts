@@ -99,6 +99,10 @@ export class Target {
     return this.#calls.circuit;
   }
 
+  get isServer(): boolean {
+    return this.#options.isServer;
+  }
+
   ready(): boolean {
     return this.#options.backend.ready();
   }
@@ -124,7 +128,7 @@ export class Target {
       const expire = () => settle(expiredBy(ticket));
       void clock.sleep(Math.max(0, deadlineAt - clock.now()), over.signal).then(expire, () => {}); // T1
     }
-    await this.#queue(entry);
+    void this.#queue(entry); // it may wait for room longer than the frame may
     const ruling = await promise;
     over.abort();
     return { ...ruling, attempts: ticket.attempts, costMicros: ticket.costMicros };

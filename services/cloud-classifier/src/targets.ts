@@ -41,6 +41,7 @@ export async function startTargets(
       [...targets.values()].map((target) => ({ labels: { target: target.name }, value: read(target) })),
     );
   gauge("queue_frames", "Frames waiting for a backend", (target) => target.queueFrames);
+  gauge("target_ready", "1 while the backend could answer", (target) => Number(target.ready()));
   gauge("calls_in_flight", "Calls under way", (target) => target.callsInFlight);
   gauge("circuit_open", "1 while the target is not asked, or only probed", (target) =>
     Number(target.circuit !== "closed"),
