@@ -15,7 +15,7 @@ import type { BridgeConfig } from "./config.ts";
 import { answersOfSentFrames, DownlinkState } from "./downlink.ts";
 import { availabilityChanged, downlinkDropped, downlinkSent, losesData, stateRebuilt } from "./events.ts";
 import { type Following, followTopic, type Handling } from "./follower.ts";
-import { Ingest } from "./ingest.ts";
+import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
 import { awaitTopics } from "./kafka-topics.ts";
 import { PasswordChecker } from "./password.ts";
@@ -32,6 +32,7 @@ export type BridgeOptions = {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  readonly learn?: IngestOptions["learn"];
 };
 
 export class Bridge {
@@ -59,6 +60,7 @@ export class Bridge {
       limits: config.limits,
       mqttPrefix: config.mqtt.prefix,
       pubackBeforeKafka: config.testOnly.pubackBeforeKafka,
+      learn: options.learn,
       onAvailability: (deviceId, state) => telemetry.emit(availabilityChanged, { deviceId, state }),
     });
     this.#broker = new Broker({

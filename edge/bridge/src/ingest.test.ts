@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { EdgePredictions, topics } from "@tributary/contracts";
+import { Codec, EdgePredictions, fingerprintOf, topics } from "@tributary/contracts";
 import type { OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, type Random, seededRandom, systemClock } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";
@@ -7,7 +7,7 @@ import { somePredictions } from "@tributary/testing";
 import type { Client } from "aedes";
 import { bridgeConfigSchema } from "./config.ts";
 import type { PacketGate } from "./gate.ts";
-import { Ingest } from "./ingest.ts";
+import { Ingest, type IngestOptions } from "./ingest.ts";
 import { Session } from "./session.ts";
 
 const config = bridgeConfigSchema.parse({});
@@ -60,7 +60,7 @@ class FakeClient {
 const newSession = (deviceId: string) =>
   new Session(deviceId, new FakeClient() as unknown as Client, {} as PacketGate, 4);
 
-const newIngest = (sink: RecordSink, clock: Clock, pubackBeforeKafka = false) =>
+const newIngest = (sink: RecordSink, clock: Clock, pubackBeforeKafka = false, learn?: IngestOptions["learn"]) =>
   new Ingest({
     sink,
     clock,
@@ -68,6 +68,7 @@ const newIngest = (sink: RecordSink, clock: Clock, pubackBeforeKafka = false) =>
     limits: config.limits,
     mqttPrefix: "tributary",
     pubackBeforeKafka,
+    learn,
     onAvailability: () => {},
   });
 
@@ -126,6 +127,46 @@ describe("from a message to its acknowledgement", () => {
       expect([seed, reasons]).toEqual([seed, new Set(["framing-unknown", "kafka-refused"])]);
       expect([seed, released]).toEqual([seed, taken]);
     }
+  });
+
+  test("a schema that nobody knows ends the session while it is asked for; then it is stored, or a dead letter (I4)", async () => {
+    const sink = new FickleSink(() => 0.9);
+    const { schema } = EdgePredictions.current;
+    const newer = { ...schema, fields: [...schema.fields, { name: "later", type: ["null", "string"], default: null }] };
+    const version = { version: 99, id: 99, fingerprint: fingerprintOf(newer), schema: newer };
+    const device = new Codec<EdgePredictions & { later: string | null }>("EdgePredictions", [version]);
+    const asked: string[] = [];
+    const learn = (topicName: string, fingerprint: string) => {
+      if (asked.includes(fingerprint)) return undefined;
+      asked.push(fingerprint);
+      if (fingerprint === version.fingerprint) EdgePredictions.learn(99, newer);
+      return Promise.resolve(expect(topicName).toBe(topics.predictions.name));
+    };
+    const ingest = newIngest(sink, systemClock, false, learn);
+    let acknowledged = 0;
+    let released = 0;
+    const publish = (payload: Buffer) => {
+      const session = newSession("d");
+      const uplink = { principal: "d", topic: "tributary/v1/d/up/predictions", payload, qos: 1, retain: false };
+      const acknowledge = () => acknowledged++;
+      ingest.take(session, uplink, acknowledge, () => released++);
+      return session;
+    };
+    const known = device.encodeSingleObject({ ...somePredictions({ deviceId: "d", seq: 1n }), later: "x" });
+    const strange = Buffer.from(known);
+    strange[2] = (strange[2] as number) ^ 1;
+    for (const payload of [known, strange]) {
+      const session = publish(payload);
+      expect([session.isClosed, ingest.inFlight, acknowledged]).toEqual([true, 0, payload === known ? 0 : 1]);
+      publish(payload);
+      while (ingest.inFlight > 0) {
+        sink.turn();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    expect(sink.log.map(({ topic }) => topic)).toEqual(["edge.predictions.v1", "edge.predictions.v1.bridge.dlq"]);
+    expect(sink.log[0]?.value?.readInt32BE(1)).toBe(99);
+    expect({ asked: asked.length, acknowledged, released }).toEqual({ asked: 2, acknowledged: 2, released: 4 });
   });
 
   test("with the test-only switch it is acknowledged at once, and a crash would lose it", () => {

@@ -5,6 +5,8 @@
  * I2. When Kafka does not take it for now, the session ends unacknowledged and the device sends again, in order (G3).
  *     The sink rejects everything behind a rejected send, so nothing later of that device is stored meanwhile.
  * I3. What Kafka refuses for good goes to the dead letters like any message that cannot be used.
+ * I4. A schema that nobody here knows is asked for, where there is a registry to ask: the session ends unacknowledged, and
+ *     when the device sends again, in order, it is known or a dead letter.
  */
 import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
@@ -42,6 +44,8 @@ export type IngestOptions = {
   readonly admit?: (uplink: Uplink) => Refusal | undefined;
   /** Kafka has the message, as a record or as a dead letter. */
   readonly onStored?: (uplink: Uplink) => void;
+  /** Asks for a schema; undefined when there is nothing to wait for. I4 */
+  readonly learn?: ((topicName: string, fingerprint: string) => Promise<void> | undefined) | undefined;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
 };
 
@@ -72,6 +76,11 @@ export class Ingest {
     const { limits, mqttPrefix, clock, routes } = this.#options;
     const receivedAt = clock.now();
     const verdict = this.#options.admit?.(uplink) ?? judgeUplink(uplink, limits, mqttPrefix, routes?.list);
+    if (verdict.kind === "refuse" && this.#isBeingLearned(verdict)) {
+      release();
+      session.close(); // I4
+      return;
+    }
     const settle = session.begin(acknowledge);
     if (verdict.kind === "availability") {
       this.#options.onAvailability(session.deviceId, verdict.state);
@@ -94,6 +103,11 @@ export class Ingest {
         this.#inFlight--;
         if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
       });
+  }
+
+  #isBeingLearned({ stream, fingerprint }: Refusal): boolean {
+    if (fingerprint === undefined || stream === "unknown") return false;
+    return this.#options.learn?.(uplinkStreams[stream].name, fingerprint) !== undefined;
   }
 
   #end(verdict: Exclude<Verdict, { kind: "availability" }>, uplink: Uplink, receivedAt: Instant): Promise<void> {

@@ -60,6 +60,7 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
       telemetry,
       clock,
       random: Math.random,
+      ...(schemaIds && { learn: schemaIds.learnFingerprint.bind(schemaIds) }),
       reader: new KafkaReader(connection),
       sink: new PlatformaticSink(sinkOptions),
     };

@@ -85,6 +85,8 @@ export type Refusal = {
   readonly stream: StreamOrUnknown;
   /** For people: names what is wrong. */
   readonly message: string;
+  /** The unknown schema's, where that is why. */
+  readonly fingerprint?: string;
 };
 
 export type UplinkLimits = { readonly frameBytesMax: number; readonly recordBytesMax: number };
@@ -181,7 +183,8 @@ type Opened = { readonly version: SchemaVersion; readonly payload: Uint8Array };
 
 function fromAvro(stream: UplinkStream, bytes: Buffer): Opened | Refusal {
   const { fingerprint, payload } = openSingleObject(bytes);
-  const version = uplinkStreams[stream].codec.versions.find((candidate) => candidate.fingerprint === fingerprint);
+  const codec: Codec<unknown> = uplinkStreams[stream].codec;
+  const version = codec.withFingerprint(fingerprint);
   return version === undefined ? wrongSchema(stream, fingerprint) : { version, payload };
 }
 
@@ -193,7 +196,7 @@ const fromJson = (stream: UplinkStream, { principal, payload }: Uplink): Opened 
 function wrongSchema(stream: UplinkStream, fingerprint: string): Refusal {
   const other = Object.values(uplinkStreams).find((t) => t.codec.versions.some((v) => v.fingerprint === fingerprint));
   return other === undefined
-    ? refuse(stream, "schema-unknown-fingerprint", `no schema has fingerprint ${fingerprint}`)
+    ? { ...refuse(stream, "schema-unknown-fingerprint", `no schema has fingerprint ${fingerprint}`), fingerprint }
     : refuse(stream, "schema-wrong-record", `${other.codec.name} on the stream ${stream}`);
 }
 

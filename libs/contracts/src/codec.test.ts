@@ -93,6 +93,8 @@ describe("evolution", () => {
     expect(codeOf(() => build.decodeConfluent(written))).toBe("schema-unknown-id");
     expect(build.learn(second.id, second.schema)).toBe(true);
     expect({ ...build.decodeConfluent(written) }).toEqual({ id: "x", kind: "UNKNOWN" });
+    const single = today.encodeSingleObject({ id: "y", kind: "A", at: null, count: 0n });
+    expect({ ...build.decodeSingleObject(single) }).toEqual({ id: "y", kind: "A" });
     expect(build.learn(9, record([{ name: "id", type: "long" }]))).toBe(false);
     expect(build.learn(9, { type: "no such type" })).toBe(false);
     expect(codeOf(() => build.decodeConfluent(Buffer.from([0, 0, 0, 0, 9, 0])))).toBe("schema-unknown-id");

@@ -149,8 +149,14 @@ export class Codec<T> {
     return version;
   }
 
+  /** Of those that landed, and those learned since. */
+  withFingerprint(fingerprint: string): SchemaVersion | undefined {
+    const isIt = (candidate: SchemaVersion): boolean => candidate.fingerprint === fingerprint;
+    return this.versions.find(isIt) ?? [...this.#learned.values()].find(isIt);
+  }
+
   versionByFingerprint(fingerprint: string): SchemaVersion {
-    const version = this.versions.find((candidate) => candidate.fingerprint === fingerprint);
+    const version = this.withFingerprint(fingerprint);
     if (version !== undefined) return version;
     throw new ContractError("schema-unknown-fingerprint", `${this.name} has no schema with fingerprint ${fingerprint}`);
   }

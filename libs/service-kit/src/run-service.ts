@@ -39,7 +39,7 @@ export type ServiceConfig = {
   readonly schemaRegistry?: SchemaRegistryBlock | undefined;
 };
 
-export type SchemaIdsOfRegistry = SchemaIds & Pick<ExternalRegistry, "idOf">;
+export type SchemaIdsOfRegistry = SchemaIds & Pick<ExternalRegistry, "idOf" | "learnFingerprint">;
 
 export type ServiceContext<C> = {
   readonly config: C;

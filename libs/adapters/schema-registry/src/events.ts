@@ -36,13 +36,13 @@ export const registryInUse = defineEvent<{ url: string; subjects: number }>({
 });
 
 /** `outcome`: learned, unreadable, unknown, skipped (asked too often), or the code of a failed call. */
-export const schemaLookedUp = defineEvent<{ topic: string; id: number; outcome: string; reason: string }>({
+export const schemaLookedUp = defineEvent<{ topic: string; schema: string; outcome: string; reason: string }>({
   name: "schema_looked_up",
   level: "warn",
-  message: (e) => `schema ${e.id} on ${e.topic}: ${e.reason}`,
+  message: (e) => `schema ${e.schema} on ${e.topic}: ${e.reason}`,
   counter: {
     name: "tributary_schema_registry_lookups_total",
-    help: "Schema ids met in records and not known from the start, by what came of asking",
+    help: "Schemas that records named and that were not known from the start, by what came of asking",
     labels: ["outcome"],
   },
 });

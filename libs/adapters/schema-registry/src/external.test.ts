@@ -196,7 +196,21 @@ describe("an id that was not known at start", () => {
       expect(external.toKafka("things.v1.router.dlq", inside)).toEqual(stored);
       expect(external.toKafka("things.v1.bridge.dlq", inside)).toBe(inside); // A device's bytes are never touched.
     }
-    expect(codes("schema_looked_up", "outcome")).toEqual(["unknown", "unknown", "unknown", "unreadable", "skipped"]);
+    expect(codes("schema_looked_up", "outcome")).toEqual(["unknown", "unknown", "unknown", "unreadable", "unknown"]);
+  });
+
+  test("a device's newer fingerprint is learned from the subject, once; a strange one is asked for once", async () => {
+    const stub = new StubRegistry();
+    const { external, codec, codes } = setUp(stub);
+    await external.ready();
+    const id = stub.put(SUBJECT, third);
+    expect(codec.withFingerprint(fingerprintOf(third))).toBeUndefined();
+    await Promise.all([1, 2].map(() => external.learnFingerprint("things.v1", fingerprintOf(third))));
+    expect(codec.withFingerprint(fingerprintOf(third))?.id).toBe(id);
+    await external.learnFingerprint("things.v1", "0123456789abcdef");
+    expect(external.learnFingerprint("things.v1", "0123456789abcdef")).toBeUndefined();
+    expect(external.learnFingerprint("of-somebody-else", "0123456789abcdef")).toBeUndefined();
+    expect(codes("schema_looked_up", "outcome")).toEqual(["learned", "unknown"]);
   });
 
   test("is asked for again after an outage, but a flood of them is no flood of calls", async () => {

@@ -4,15 +4,15 @@
  * E1. A process waits for `ready` before it reads or writes anything: a record with a wrong id is worse than none.
  * E2. A registry that is away, or talks rubbish, is asked again with backoff for as long as it takes; health says why.
  * E3. A conflict, or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right.
- * E4. An id that is met and not known is asked for once: a newer writer's schema is learned, anything else goes the way of
- *     every unusable record. How often that may happen is bounded (G9), so a flood of such records is no flood of calls.
+ * E4. What a newer build or a newer device wrote is looked up once (lookups.ts) and learned.
  */
-import { topics as ourTopics, type Topic } from "@tributary/contracts";
+import { topics as ourTopics } from "@tributary/contracts";
 import { backoffMs, type Clock, Failure, type Random, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { type RegistryAccess, type RegistryClient, registryClient } from "./client.ts";
-import { registryAway, registryInUse, registryRefused, schemaLookedUp, schemaRegistered } from "./events.ts";
+import { registryAway, registryInUse, registryRefused, schemaRegistered } from "./events.ts";
 import { IdSwap, idIn, withId } from "./id-swap.ts";
+import { Lookups, type LookupTopic } from "./lookups.ts";
 import { syncSubjects } from "./sync.ts";
 
 export type ExternalRegistryOptions = {
@@ -23,11 +23,10 @@ export type ExternalRegistryOptions = {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly client?: RegistryClient;
-  readonly topics?: readonly Pick<Topic, "name" | "codec">[];
+  readonly topics?: readonly LookupTopic[];
 };
 
 const BACKOFF = { minMs: 500, maxMs: 15_000 };
-const LOOKUPS = { burst: 10, refillMs: 5_000, rememberedMax: 1_000 };
 
 /** Dead letters of what a consumer read have its ids; those of the bridge are a device's bytes. */
 const DEAD_LETTERS = /^(.*)\.(?!bridge\.)[^.]+\.dlq$/;
@@ -36,21 +35,20 @@ export class ExternalRegistry {
   readonly #options: ExternalRegistryOptions;
   readonly #client: RegistryClient;
   readonly #clock: Clock;
-  readonly #topics: readonly Pick<Topic, "name" | "codec">[];
+  readonly #topics: readonly LookupTopic[];
   readonly #ready = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
-  readonly #lookups = new Map<string, Promise<void>>();
+  readonly #lookups: Lookups;
   #swaps: ReadonlyMap<string, IdSwap> | undefined;
   #health: true | string = "asking the schema registry";
-  #tokens = LOOKUPS.burst;
-  #tokensAt: number;
 
   constructor(options: ExternalRegistryOptions) {
     this.#options = options;
     this.#client = options.client ?? registryClient(options.registry);
     this.#clock = options.clock ?? systemClock;
     this.#topics = options.topics ?? Object.values(ourTopics);
-    this.#tokensAt = this.#clock.monotonicMs();
+    const { prefix, telemetry } = options;
+    this.#lookups = new Lookups({ client: this.#client, prefix, telemetry, clock: this.#clock });
     this.#ready.promise.catch(() => {});
   }
 
@@ -91,8 +89,19 @@ export class ExternalRegistry {
     const theirs = idIn(value);
     if (swap === undefined || theirs === undefined) return value;
     const ours = swap.toOurs(theirs);
-    await this.#know(topicName, theirs, ours);
+    const topic = this.#topicOf(topicName);
+    if (topic?.codec.versions.every(({ id }) => id !== ours)) {
+      await this.#lookups.byId(topic, theirs, ours); // E4
+    }
     return theirs === ours ? value : withId(value, ours);
+  }
+
+  /** Of the schema that a newer device sends by. Undefined: there is nothing to wait for. E4 */
+  learnFingerprint(topicName: string, fingerprint: string): Promise<void> | undefined {
+    const topic = this.#topicOf(topicName);
+    const swap = this.#swaps?.get(topicName);
+    if (topic === undefined || swap === undefined) return undefined;
+    return this.#lookups.byFingerprint(topic, fingerprint, (id) => swap.toOurs(id));
   }
 
   #swapOf(topicName: string): IdSwap | undefined {
@@ -130,56 +139,8 @@ export class ExternalRegistry {
     }
   }
 
-  /** Returns once an id is known, or is known to be unknown. E4 */
-  #know(topicName: string, theirs: number, ours: number): Promise<void> | undefined {
-    const topic = this.#topics.find(({ name }) => name === topicName);
-    if (topic === undefined || topic.codec.versions.some(({ id }) => id === ours)) return undefined;
-    const key = `${topicName} ${theirs}`;
-    const asked = this.#lookups.get(key);
-    if (asked !== undefined) return asked;
-    const tell = (outcome: string, reason: string) =>
-      this.#options.telemetry.emit(schemaLookedUp, { topic: topicName, id: theirs, outcome, reason });
-    if (theirs < 0 || !this.#takeToken()) {
-      tell("skipped", "not asked for: no id, or too many others were");
-      return undefined;
-    }
-    const lookup = this.#learn(topic, theirs, ours).then(
-      ([outcome, reason]) => tell(outcome, reason),
-      (error) => {
-        const { code, advice, message } = asFailure(error);
-        if (advice === "retry") this.#lookups.delete(key); // May be asked again, within the bound.
-        tell(code, message);
-      },
-    );
-    this.#remember(key, lookup);
-    return lookup;
-  }
-
-  async #learn(topic: Pick<Topic, "codec">, theirs: number, ours: number): Promise<readonly [string, string]> {
-    const schema = await this.#client.schemaById(theirs);
-    if (schema === undefined) return ["unknown", "the registry does not know it either"];
-    return topic.codec.learn(ours, schema)
-      ? ["learned", "learned from the registry"]
-      : ["unreadable", `the registry's schema cannot be read as ${topic.codec.name}`];
-  }
-
-  #remember(key: string, lookup: Promise<void>): void {
-    this.#lookups.set(key, lookup);
-    if (this.#lookups.size <= LOOKUPS.rememberedMax) return;
-    const [oldest] = this.#lookups.keys();
-    if (oldest !== undefined) this.#lookups.delete(oldest);
-  }
-
-  #takeToken(): boolean {
-    const now = this.#clock.monotonicMs();
-    const refilled = Math.floor((now - this.#tokensAt) / LOOKUPS.refillMs);
-    if (refilled > 0) {
-      this.#tokens = Math.min(LOOKUPS.burst, this.#tokens + refilled);
-      this.#tokensAt += refilled * LOOKUPS.refillMs;
-    }
-    if (this.#tokens === 0) return false;
-    this.#tokens--;
-    return true;
+  #topicOf(topicName: string): LookupTopic | undefined {
+    return this.#topics.find(({ name }) => name === topicName);
   }
 }
 
