@@ -21,6 +21,7 @@ import {
   sampleHonesty,
 } from "./routing/promises.ts";
 import { type SimulatedRuns, simulatedRuns } from "./routing/simulated.ts";
+import { simulatedPicture, stacked } from "./routing/simulated-picture.ts";
 
 const EDGE = fileURLToPath(new URL("../../models/edge-resnet8/", import.meta.url));
 const CLOUD = fileURLToPath(new URL("../../models/cloud-vgg/", import.meta.url));
@@ -165,7 +166,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       `Policy ${policy.policyVersion.slice(0, 12)}, score from ${policy.features.join(", ")} and class.`,
       budgetNote(simulated),
     ],
-    svg: frontierPicture(frames, methods, points, { share: sentShare, gain }),
+    svg: stacked([frontierPicture(frames, methods, points, { share: sentShare, gain }), simulatedPicture(simulated)]),
   };
 }
 
