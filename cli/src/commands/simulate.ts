@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { policyKey, type RoutingPolicy } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { parsePolicy } from "@tributary/routing";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { connectionOf, type KafkaOptions, kafkaFailed, withKafka } from "../kafka-options.ts";
@@ -42,6 +42,8 @@ type Log = {
   readonly close: () => Promise<void>;
 };
 
+const SHARES: readonly number[] = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 1];
+
 const DETAILS = `
 Frames come from edge.predictions.v1, cloud.results.v1 and ground-truth.v1, or with --from from a file that --export wrote.
 The estimate uses the random sample alone: frames that were drawn with a logged propensity, answered by the cloud and
@@ -63,8 +65,16 @@ export const simulateCommand = (io: Io): Command =>
     .option("--model <DIGEST>", "edge model, or the beginning of its digest; needed if several have a policy")
     .option("--target <NAME>", "cloud target", "default")
     .option("--arm <NAME>", "only frames of this experiment arm")
-    .option("--since <AGE>", "how far to look back, e.g. 30m, 24h or 7d", ageOf, 24 * 3_600_000)
-    .option("--shares <LIST>", "shares of frames sent, 0 to 1", sharesOf, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 1])
+    .addOption(
+      new Option("--since <AGE>", "how far to look back, e.g. 30m, 24h or 7d")
+        .argParser(ageOf)
+        .default(24 * 3_600_000, "24h"),
+    )
+    .addOption(
+      new Option("--shares <LIST>", "shares of frames sent, 0 to 1")
+        .argParser(sharesOf)
+        .default(SHARES, SHARES.join(",")),
+    )
     .option("--frames-max <N>", "at most so many frames are taken", positive, 500_000)
     .option("--plot <FILE>", "also draw the frontier, as SVG")
     .option("--export <FILE>", "also write the logged frames, as JSON lines")
