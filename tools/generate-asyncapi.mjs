@@ -18,7 +18,7 @@ const document = asyncApiOf(API_VERSION);
 const text = asyncApiYaml(document);
 const isFresh = existsSync(file) && readFileSync(file, "utf8") === text;
 if (process.argv.includes("--check") && !isFresh) {
-  fail("docs/asyncapi.yaml is stale: run node --conditions=@tributary/source tools/generate-asyncapi.mjs");
+  fail("docs/asyncapi.yaml is stale: run npm run generate");
 }
 if (!isFresh) writeFileSync(file, text);
 console.log(`asyncapi: ${Object.keys(document.channels).length} channels, ${isFresh ? "fresh" : "written"}`);

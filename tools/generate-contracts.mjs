@@ -1,8 +1,9 @@
-// Writes libs/contracts/src/generated/ from schemas/, and gives every schema version its registry id.
+// Writes libs/contracts/src/generated/ from schemas/, gives every schema version its registry id, and writes docs/asyncapi.yaml.
 //   node tools/generate-contracts.mjs           write
 //   node tools/generate-contracts.mjs --check   exit 1 if what is committed is stale, undocumented or incompatible
 //   node tools/generate-contracts.mjs --land    also freeze the present schemas as landed versions
 // Run it with --conditions=@tributary/source. What it decides is in libs/contracts/src/generation/, with tests.
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -56,6 +57,11 @@ for (const [file, text] of stale) {
 const count = Object.keys(lock.schemas).length;
 const done = flags.has("--check") ? "fresh and FULL_TRANSITIVE" : `${stale.length} files written`;
 console.log(`contracts: ${schemas.length} schemas, ${count} versions, ${done}`);
+if (!flags.has("--check")) {
+  // In a process of its own: it reads what was just written.
+  const script = fileURLToPath(new URL("generate-asyncapi.mjs", import.meta.url));
+  process.exitCode = spawnSync(process.execPath, [...process.execArgv, script], { stdio: "inherit" }).status ?? 1;
+}
 
 function avscIn(dir) {
   const names = readdirSync(dir).filter((file) => file.endsWith(".avsc"));
