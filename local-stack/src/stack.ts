@@ -43,6 +43,8 @@ export type StackOptions = {
   readonly pubackBeforeKafka?: boolean;
   readonly edgePackage?: string;
   readonly cloudPackage?: string;
+  /** Blocks of the classifier's configuration, `targets` among them with one named `default`; a local model unless told. */
+  readonly cloud?: { readonly targets: object; readonly routes?: object };
   readonly outboxBytesMax?: number;
   readonly partitions?: number;
   /** The services' block of that name: a registry that is not ours. */
@@ -165,6 +167,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           costMicrosPerCall: 120,
         },
       },
+      ...options.cloud,
     }));
     gateway = part("gateway", mains.gateway, () => ({ ...shared, http: { host: "127.0.0.1", port: gatewayPort } }));
     onStep("bridge, router, cloud-classifier, gateway");
