@@ -7,7 +7,6 @@ import type { Telemetry } from "@tributary/telemetry";
 import { startKserve } from "./backends/kserve.ts";
 import { OnnxBackend } from "./backends/onnx.ts";
 import type { RemoteContext } from "./backends/remote-start.ts";
-import { SagemakerBackend } from "./backends/sagemaker.ts";
 import type { ChildEvents } from "./backends/supervised.ts";
 import { startTfServing } from "./backends/tf-serving.ts";
 import type { CloudBackend } from "./cloud-backend.ts";
@@ -42,6 +41,9 @@ export async function startTargets(
     );
   gauge("queue_frames", "Frames waiting for a backend", (target) => target.queueFrames);
   gauge("target_ready", "1 while the backend could answer", (target) => Number(target.ready()));
+  gauge("backend_ready", "1 while the backend could answer: its model is loaded, its server there", (target) =>
+    Number(target.ready()),
+  );
   gauge("calls_in_flight", "Calls under way", (target) => target.callsInFlight);
   gauge("circuit_open", "1 while the target is not asked, or only probed", (target) =>
     Number(target.circuit !== "closed"),
@@ -80,7 +82,8 @@ async function startBackend(target: string, config: TargetConfig, context: Targe
     case "onnx":
       return startOnnx(target, config, context);
     case "sagemaker":
-      return SagemakerBackend.start(config, context.clock);
+      // Only who uses AWS' client pays for it.
+      return (await import("./backends/sagemaker.ts")).SagemakerBackend.start(config, context.clock);
     case "kserve":
       return startKserve(config, remoteContext(target, context));
     case "tf-serving":

@@ -248,7 +248,7 @@ const TIMEOUT: Failed = {
 };
 
 function failedBy(error: unknown): Failed {
-  const code = error instanceof Failure ? error.code : "backend-broken";
+  const code = error instanceof Failure ? error.code : "backend-error";
   const again = error instanceof Failure && error.advice === "retry";
   return { kind: "failed", code, message: reasonOf(error), again };
 }
