@@ -51,8 +51,8 @@ export function debian(program, pkg = program) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const install = ["install", "-y", "--no-install-recommends", pkg];
   if (spawnSync("apt-get", install, { stdio: "ignore", env }).status !== 0) {
-    run("apt-get", ["update", "-q"], advice, env);
-    run("apt-get", install, advice, env);
+    run("apt-get", ["update", "-q"], advice, { env });
+    run("apt-get", install, advice, { env });
   }
   const installed = which(program);
   if (installed === undefined) throw new Error(advice);
@@ -70,7 +70,7 @@ export function apicurio() {
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });
   const artifact = `-Dartifact=io.apicurio:apicurio-registry-app:${APICURIO}:tar.gz:all`;
-  run("mvn", ["-B", "-q", "dependency:unpack", artifact, `-DoutputDirectory=${dir}`], "Maven is needed");
+  run("mvn", ["-B", "-q", "dependency:unpack", artifact, `-DoutputDirectory=${dir}`], "Maven is needed", { cwd: dir });
   writeFileSync(done, "");
   return jar;
 }
@@ -94,8 +94,8 @@ function which(program) {
   return dirs.map((dir) => join(dir, program)).find((file) => existsSync(file));
 }
 
-function run(program, args, advice, env = process.env) {
-  const { status, error, stderr } = spawnSync(program, args, { stdio: ["ignore", "ignore", "pipe"], env });
+function run(program, args, advice, options = {}) {
+  const { status, error, stderr } = spawnSync(program, args, { stdio: ["ignore", "ignore", "pipe"], ...options });
   if (error !== undefined || status !== 0) {
     throw new Error(`${advice} (${program} ${args.join(" ")}: ${error?.message ?? stderr.toString().slice(-2_000)})`);
   }
