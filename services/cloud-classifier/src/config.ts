@@ -67,17 +67,20 @@ export const configSchema = z.strictObject({
 
 export type ClassifierConfig = z.output<typeof configSchema>;
 export type TargetConfig = ClassifierConfig["targets"][string];
+
 /** Names and bounds against each other. */
 export function checkConfig({ targets, routes }: ClassifierConfig): void {
   const problems = problemsOfRoutes(routes, Object.keys(targets));
-  for (const [name, { breaker, retry }] of Object.entries(targets)) {
+  for (const [name, target] of Object.entries(targets)) {
+    const { breaker, retry, hedge, callsMax } = target;
     const at = `targets.${name}`;
+    const socketsMin = hedge.shareMax > 0 ? 2 * callsMax : callsMax;
+    if (target.backend === "sagemaker" && target.socketsMax < socketsMin) {
+      problems.push(`${at}.socketsMax: at least ${socketsMin} for ${at}.callsMax`);
+    }
     if (breaker.callsMin > breaker.callsSeen) problems.push(`${at}.breaker.callsMin: at most ${at}.breaker.callsSeen`);
     if (breaker.openMs > breaker.openMsMax) problems.push(`${at}.breaker.openMs: at most ${at}.breaker.openMsMax`);
     if (retry.waitMsMin > retry.waitMsMax) problems.push(`${at}.retry.waitMsMin: at most ${at}.retry.waitMsMax`);
   }
   if (problems.length > 0) throw new ConfigError("configuration", problems);
 }
-
-/** What every target has. */
-export type CallSettings = z.output<z.ZodObject<typeof remote>>;

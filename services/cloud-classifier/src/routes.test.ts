@@ -75,7 +75,7 @@ test("everything that is wrong with targets and routes is told at once", () => {
     problems(`
 targets:
   local: { backend: onnx, package: p, breaker: { callsMin: 50 } }
-  cloud: { ${sagemaker}, retry: { waitMsMin: 5000 } }
+  cloud: { ${sagemaker}, retry: { waitMsMin: 5000 }, callsMax: 40, hedge: { shareMax: 0.05 } }
 routes:
   default:
     arms: [{ target: local }, { target: nowhere }]
@@ -87,6 +87,7 @@ routes:
     "routes.default.arms: two of one name",
     'routes.default.shadow.target: "cloud" answers already',
     "targets.local.breaker.callsMin: at most targets.local.breaker.callsSeen",
+    "targets.cloud.socketsMax: at least 80 for targets.cloud.callsMax",
     "targets.cloud.retry.waitMsMin: at most targets.cloud.retry.waitMsMax",
   ]);
   expect(problems(`targets: { cloud: { ${sagemaker}, batchMax: 4 } }`)).toEqual([
