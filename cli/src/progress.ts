@@ -3,6 +3,7 @@
  *
  * P1. Nothing is said of what ends within two seconds.
  * P2. A terminal's line is written over; elsewhere, e.g. in a log, there is a line every ten seconds.
+ * P3. Of steps within steps only the outermost tells.
  */
 import type { Io } from "./context.ts";
 import type { Waiting } from "./gateway-client.ts";
@@ -11,6 +12,9 @@ const QUIET_MS = 2_000;
 const TERMINAL_MS = 200;
 const LOG_MS = 10_000;
 const ERASE_LINE = "\r\u001b[K";
+
+/** Those that tell, by whom they tell it to. */
+const telling = new WeakMap<Io, Progress>();
 
 export class Progress {
   readonly #io: Io;
@@ -24,6 +28,8 @@ export class Progress {
     this.#io = io;
     this.#text = text;
     this.#startedAt = io.now();
+    if (telling.has(io)) return; // P3
+    telling.set(io, this);
     this.#timer = setTimeout(() => this.#show(), QUIET_MS); // P1
     this.#timer.unref();
   }
@@ -34,6 +40,8 @@ export class Progress {
   }
 
   end(): void {
+    if (telling.get(this.#io) !== this) return;
+    telling.delete(this.#io);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.clear();

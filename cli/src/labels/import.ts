@@ -3,6 +3,7 @@
  *
  * I1. At most one batch is under way, so a failure leaves a line behind which everything may be sent again.
  * I2. A batch that may pass later is tried again for a while; what then fails says from which line to go on.
+ * I3. Of frames that the gateway still looks for, labels are sent again: each look goes on where the last one stopped.
  */
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -44,6 +45,8 @@ export type ImportSummary = {
 /** As many as the gateway takes: it looks for all frames of a batch in one pass. */
 const BATCH_LABELS_MAX = 1_000;
 const TRIES_MAX = 6;
+const STILL_LOOKING = "frame-search-bounded";
+const LOOKS_MAX = 20;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
 type Good = Extract<Entry, { kind: "label" }>;
@@ -70,14 +73,23 @@ export async function importLabels(context: Context, options: ImportOptions): Pr
   let batch: Good[] = [];
   const flush = async (): Promise<void> => {
     if (batch.length === 0) return;
-    const sent = batch;
-    const result = await sendBatch(context, options, sent);
+    let sent = batch;
+    for (let looks = 1; sent.length > 0; looks++) {
+      const result = await sendBatch(context, options, sent);
+      summary.accepted += result.accepted;
+      summary.repeated += result.repeated;
+      summary.unchecked += result.unchecked;
+      const again: Good[] = [];
+      for (const { index, code, message } of result.refused) {
+        const entry = sent[index];
+        if (entry !== undefined && code === STILL_LOOKING && looks < LOOKS_MAX)
+          again.push(entry); // I3
+        else tellBad(entry?.line ?? 0, code, message);
+      }
+      sent = again;
+    }
+    summary.lastLine = batch.at(-1)?.line ?? summary.lastLine;
     batch = [];
-    summary.accepted += result.accepted;
-    summary.repeated += result.repeated;
-    summary.unchecked += result.unchecked;
-    for (const { index, code, message } of result.refused) tellBad(sent[index]?.line ?? 0, code, message);
-    summary.lastLine = sent.at(-1)?.line ?? summary.lastLine;
   };
   try {
     const names = { frame: options.frameField, label: options.labelField };

@@ -36,6 +36,8 @@ export const configSchema = z.strictObject({
       rememberedMax: positive.max(10_000_000).default(200_000),
       /** Frames worth a label that are kept in mind, of each kind: drawn samples, and disagreements of edge and cloud. */
       candidatesMax: positive.max(1_000_000).default(5_000),
+      /** Ranges of frames kept to know which exist: about one a camera and boot, plus one a gap. */
+      rangesMax: positive.max(10_000_000).default(500_000),
     })
     .prefault({}),
   scan: z

@@ -17,6 +17,7 @@ import type { FollowContext } from "./follower.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FrameSearch, type SearchOptions } from "./frames/search.ts";
 import { LabelCandidates } from "./labels/candidates.ts";
+import { FrameIndex } from "./labels/frame-index.ts";
 import { LabelTable } from "./labels/label-table.ts";
 import { Labels } from "./labels/labels.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
@@ -58,7 +59,8 @@ export class Gateway {
     const table = new LabelTable(rememberedMax, (frameId) => candidates.drop(frameId));
     this.#candidates = candidates;
     this.#labelTable = table;
-    this.labels = new Labels({ explained: this.explained, table, candidates, sink, clock, telemetry });
+    const index = new FrameIndex({ reader, recordsMax: config.scan.recordsMax, rangesMax: config.labels.rangesMax });
+    this.labels = new Labels({ explained: this.explained, index, table, candidates, sink, clock, telemetry });
     telemetry.gauge(
       { name: "tributary_gateway_label_candidates", help: "Frames worth a person's label" },
       () => candidates.count,

@@ -46,37 +46,6 @@ export async function findAnswer(options: ExplainSources, id: FrameId): Promise<
   throw new Problem(404, "answer-unknown", "retry", `${formatFrameId(id)} has no final answer ${placeOf(searched)}.`);
 }
 
-export type FoundAnswers = {
-  readonly answers: ReadonlyMap<string, Answer>;
-  /** Not found before the search's limits ended it: they may be there. */
-  readonly bounded: ReadonlySet<string>;
-};
-
-/** Final answers of many frames, with one pass over each partition they can be in. */
-export async function findAnswers(options: ExplainSources, ids: readonly FrameId[]): Promise<FoundAnswers> {
-  const answers = new Map<string, Answer>();
-  const sought = new Map<string, FrameId>();
-  for (const id of ids) {
-    const frameId = formatFrameId(id);
-    const kept = options.ring.get(frameId);
-    if (kept !== undefined) answers.set(frameId, kept);
-    else sought.set(frameId, id);
-  }
-  const bounded = new Set<string>();
-  if (sought.size === 0) return { answers, bounded };
-  const devices = new Set([...sought.values()].map(({ deviceId }) => deviceId));
-  const ends = await options.search.within((signal) =>
-    options.search.each(topics.classifications, devices, signal, (record, at) => {
-      for (const answer of answersOf(record, at)) {
-        if (sought.delete(answer.frameId)) answers.set(answer.frameId, answer); // the lowest offset is met first (G2)
-      }
-      return sought.size > 0;
-    }),
-  );
-  for (const [frameId, { deviceId }] of sought) if (ends.get(deviceId) !== true) bounded.add(frameId);
-  return { answers, bounded };
-}
-
 /** The picture of a sent frame, as the camera gave it. */
 export async function findPicture(options: ExplainSources, id: FrameId): Promise<Buffer> {
   const { search, ring } = options;

@@ -97,42 +97,6 @@ export class FrameSearch {
     return scope.signal.aborted ? searched(null, reached, false) : searched(null, until, whole);
   }
 
-  /**
-   * Every record of these devices, in offset order within a partition, until `take` wants no more. Tells of each device
-   * whether all that is retained of it was looked at.
-   */
-  async each<T>(
-    topic: Topic<T>,
-    devices: ReadonlySet<string>,
-    signal: AbortSignal,
-    take: (value: T, record: InRecord) => boolean,
-  ): Promise<ReadonlyMap<string, boolean>> {
-    const { reader, clock, telemetry } = this.#options;
-    const since = clock.monotonicMs();
-    const { length } = await reader.partitions(topic.name);
-    const enough = new AbortController();
-    const stop = AbortSignal.any([signal, enough.signal]);
-    const ends = new Map<string, boolean>();
-    let records = 0;
-    const read = async (partition: number, keys: readonly string[]): Promise<void> => {
-      const { from, until, whole } = await this.#range(topic.name, partition, undefined);
-      if (from < until) {
-        for await (const record of reader.read(topic.name, partition, { from, until, signal: stop })) {
-          records++;
-          if (record.key === null || !devices.has(record.key)) continue;
-          const value = decoded(topic, record);
-          if (value !== undefined && !take(value, record)) enough.abort();
-        }
-      }
-      for (const key of keys) ends.set(key, whole && !signal.aborted);
-    };
-    const byPartition = Map.groupBy(devices, (device) => partitionOf(device, length));
-    await Promise.all([...byPartition].map(([partition, keys]) => read(partition, keys)));
-    const ms = clock.monotonicMs() - since;
-    telemetry.emit(frameSearched, { topic: topic.name, records, found: enough.signal.aborted, ms });
-    return ends;
-  }
-
   async #range(topic: string, partition: number, window: Window | undefined) {
     const { reader, limits } = this.#options;
     const { earliest, next } = await reader.offsets(topic, partition);

@@ -2,14 +2,13 @@
  * Whether a label can be taken: pure.
  *
  * L1. A label is of a frame that has a final answer, unless the sender takes it upon himself (`allowUnknown`).
- * L2. Its class is one of the frame's model or what the cloud said of it; where the model's classes are not known here,
- *     any class is.
+ * L2. Its class is one of the frame's model; where the model's classes are not known here, any class is.
  */
-import type { Answer } from "../answers/answer.ts";
+import type { FrameTag } from "./frame-index.ts";
 import type { Label, LabelRefusal } from "./label.ts";
 
-/** What a search for the frame's answer came to; `bounded`: it ended at its limits, the frame may be there. */
-export type Sought = { readonly kind: "found"; readonly answer: Answer } | { readonly kind: "absent" | "bounded" };
+/** What a look for the frame came to; `bounded`: it ended at its limits, the frame may be there. */
+export type Sought = { readonly kind: "found"; readonly frame: FrameTag } | { readonly kind: "absent" | "bounded" };
 
 export type LabelVerdict =
   | { readonly kind: "take"; readonly checked: boolean }
@@ -29,16 +28,14 @@ export function judgeLabel(
     return sought.kind === "bounded"
       ? refuse(
           "frame-search-bounded",
-          `${frameId} was not found before the search's limits (scan.recordsMax, scan.msMax). Try again, or allow unknown frames.`,
+          `${frameId} was not found within the limits of a look (scan.recordsMax, scan.msMax). Try again: it goes on where it stopped. Or allow unknown frames.`,
         )
       : refuse(
           "frame-unknown",
           `${frameId} has no final answer in what Kafka retains. Check the id, or allow unknown frames.`,
         );
   }
-  if (label === null || classes === undefined || classes.includes(label) || label === sought.answer.cloudLabel) {
-    return { kind: "take", checked: true };
-  }
+  if (label === null || classes === undefined || classes.includes(label)) return { kind: "take", checked: true };
   const near = nearest(label, classes);
   const hint = near === undefined ? `Its classes: ${shownClasses(classes)}.` : `Did you mean "${near}"?`;
   return refuse("label-unknown", `"${label}" is no class of the model that saw ${frameId}. ${hint}`); // L2

@@ -1,9 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
-import type { FinalAnswer } from "@tributary/contracts";
+import { type FinalAnswer, topics } from "@tributary/contracts";
+import type { InRecord, PartitionReader } from "@tributary/kafka";
+import { seededRandom } from "@tributary/kernel";
 import { cifarLabels, someAnswer, someBootId } from "@tributary/testing";
 import { type Answer, answersOf } from "../answers/answer.ts";
 import { LabelCandidates } from "./candidates.ts";
 import { judgeLabel } from "./check-label.ts";
+import { FrameIndex } from "./frame-index.ts";
+import { SeqRanges } from "./seq-ranges.ts";
 
 const answerOf = (change: Partial<FinalAnswer>): Answer =>
   answersOf(
@@ -13,12 +17,12 @@ const answerOf = (change: Partial<FinalAnswer>): Answer =>
 
 describe("a label", () => {
   const frameId = `cam-01:${someBootId}:cam:1`;
-  const found = { kind: "found", answer: answerOf({ cloudLabel: "lynx" }) } as const;
+  const found = { kind: "found", frame: answerOf({}) } as const;
   const judge = (label: string | null, classes: readonly string[] | undefined = cifarLabels) =>
     judgeLabel({ frameId, label }, found, classes, false);
 
-  test("is of a class of the frame's model, of the cloud's answer, or none (L2)", () => {
-    for (const label of ["cat", "lynx", null]) expect(judge(label)).toEqual({ kind: "take", checked: true });
+  test("is of a class of the frame's model, or none (L2)", () => {
+    for (const label of ["cat", null]) expect(judge(label)).toEqual({ kind: "take", checked: true });
     expect(judgeLabel({ frameId, label: "anything" }, found, undefined, false).kind).toBe("take");
     expect(judge("Air-plane")).toMatchObject({ code: "label-unknown", message: expect.stringContaining('"airplane"') });
     expect(judge("zebra")).toMatchObject({ code: "label-unknown", message: expect.stringContaining("ship, truck") });
@@ -47,4 +51,86 @@ test("frames worth a label: samples before disagreements, newest first, bounded,
   candidates.drop(`cam-01:${someBootId}:cam:4`);
   expect(next(2)).toEqual(["SAMPLE 6", "DISAGREEMENT 2"]);
   expect(candidates.next({ why: "DISAGREEMENT", deviceId: "cam-02" }, 9)).toEqual([]);
+});
+
+test.each([1, 2, 3, 4])("seed %i: ranges say of every number what was said of it first", (seed) => {
+  const random = seededRandom(seed);
+  const tags = [{ tag: "a" }, { tag: "b" }];
+  const ranges = new SeqRanges<(typeof tags)[number]>();
+  const said = new Map<bigint, (typeof tags)[number]>();
+  let at = 50;
+  for (let i = 0; i < 400; i++) {
+    at = random() < 0.8 ? at + 1 : Math.floor(random() * 200);
+    const tag = tags[random() < 0.9 ? 0 : 1] as (typeof tags)[number];
+    ranges.add(BigInt(at), tag);
+    if (!said.has(BigInt(at))) said.set(BigInt(at), tag);
+  }
+  for (let seq = -1n; seq < 500n; seq++) expect([seq, ranges.get(seq)]).toEqual([seq, said.get(seq)]);
+  const runs = [...said].filter(([seq, tag]) => said.get(seq - 1n) !== tag);
+  expect(ranges.count).toBe(runs.length);
+});
+
+describe("the index of frames", () => {
+  /** A log of one partition; reading ends early when the signal of the look says so. */
+  class Log implements PartitionReader {
+    readonly records: InRecord[] = [];
+    read_ = 0;
+    stopAfter = Number.POSITIVE_INFINITY;
+    stop = new AbortController();
+
+    append(deviceId: string, from: number, count: number): void {
+      const answers = Array.from({ length: count }, (_, i) => someAnswer({ frameSeq: BigInt(from + i) }));
+      const value = topics.classifications.codec.encodeConfluent({ deviceId, bootId: someBootId, answers });
+      const at = { topic: topics.classifications.name, partition: 0, offset: BigInt(this.records.length) };
+      this.records.push({ ...at, key: deviceId, value, headers: {}, timestamp: 0 });
+    }
+    partitions = async () => [0];
+    offsets = async () => ({ earliest: 0n, next: BigInt(this.records.length) });
+    offsetAt = async () => 0n;
+    close = async () => {};
+    async *read(
+      _topic: string,
+      _partition: number,
+      options: { from?: bigint; until?: bigint; signal?: AbortSignal } = {},
+    ) {
+      for (const record of this.records.slice(Number(options.from), Number(options.until))) {
+        if (options.signal?.aborted) return;
+        this.read_++;
+        yield record;
+        if (this.read_ >= this.stopAfter) this.stop.abort();
+      }
+    }
+  }
+  const id = (deviceId: string, seq: number) => ({
+    deviceId,
+    bootId: someBootId,
+    cameraId: "cam",
+    frameSeq: BigInt(seq),
+  });
+  const kinds = async (index: FrameIndex, log: Log, ...ids: ReturnType<typeof id>[]) =>
+    [...(await index.find(ids, log.stop.signal)).values()].map(({ kind }) => kind);
+
+  test("reads a log once, goes on where a look stopped, and says absent only when all was read (F1, F2)", async () => {
+    const log = new Log();
+    for (let i = 0; i < 10; i++) log.append("d", i * 5 + 1, 5);
+    const index = new FrameIndex({ reader: log, recordsMax: 100, rangesMax: 100 });
+    log.stopAfter = 4;
+    expect(await kinds(index, log, id("d", 3), id("d", 40), id("d", 99))).toEqual(["found", "bounded", "bounded"]);
+    log.stopAfter = Number.POSITIVE_INFINITY;
+    log.stop = new AbortController();
+    expect(await kinds(index, log, id("d", 3), id("d", 40), id("d", 99))).toEqual(["found", "found", "absent"]);
+    log.append("d", 99, 1);
+    expect(await kinds(index, log, id("d", 99), id("e", 1))).toEqual(["found", "absent"]);
+    expect([log.read_, index.rangeCount]).toEqual([11, 2]);
+    const short = new FrameIndex({ reader: log, recordsMax: 1, rangesMax: 100 });
+    expect(await kinds(short, log, id("d", 99), id("d", 3))).toEqual(["found", "bounded"]);
+  });
+
+  test("forgets cameras unheard for longest, and says so (F3)", async () => {
+    const log = new Log();
+    for (let i = 0; i < 20; i++) log.append(`d${i}`, 1, 2);
+    const index = new FrameIndex({ reader: log, recordsMax: 100, rangesMax: 5 });
+    expect(await kinds(index, log, id("d19", 2), id("d0", 2))).toEqual(["found", "bounded"]);
+    expect(index.rangeCount).toBe(5);
+  });
 });

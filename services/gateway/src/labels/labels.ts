@@ -9,17 +9,18 @@ import { type GroundTruth, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, type FrameId, formatFrameId, parseFrameId } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Answer } from "../answers/answer.ts";
 import { labelRefused, labelsStored } from "../events.ts";
-import { type ExplainSources, findAnswers } from "../frames/explain.ts";
+import type { ExplainSources } from "../frames/explain.ts";
 import { Problem } from "../http/problem.ts";
 import type { LabelCandidates } from "./candidates.ts";
 import { judgeLabel, type LabelVerdict, type Sought } from "./check-label.ts";
+import type { FrameIndex, FrameTag } from "./frame-index.ts";
 import type { Label, LabelBatch, LabelResult, NextLabel } from "./label.ts";
 import type { LabelTable } from "./label-table.ts";
 
 export type LabelsOptions = {
   readonly explained: ExplainSources;
+  readonly index: FrameIndex;
   readonly table: LabelTable;
   readonly candidates: LabelCandidates;
   readonly sink: RecordSink;
@@ -70,23 +71,25 @@ export class Labels {
   }
 
   #judge(label: Label, sought: Sought, allowUnknown: boolean): LabelVerdict {
-    const classes = sought.kind === "found" ? this.#classesOf(sought.answer) : undefined;
+    const classes = sought.kind === "found" ? this.#classesOf(sought.frame) : undefined;
     return judgeLabel(label, sought, classes, allowUnknown);
   }
 
-  #classesOf({ policyVersion, modelDigest }: Answer): readonly string[] | undefined {
+  #classesOf({ policyVersion, modelDigest }: FrameTag): readonly string[] | undefined {
     const { policies } = this.#options.explained;
     const policy =
       policies.version(policyVersion) ?? policies.list().find((one) => one.policy.modelDigest === modelDigest)?.policy;
     return policy?.labels;
   }
 
+  /** The newest answers are in memory; others are looked for in Kafka. */
   async #seek(ids: readonly FrameId[]): Promise<(frameId: string) => Sought> {
-    const { answers, bounded } = await findAnswers(this.#options.explained, ids);
+    const { explained, index } = this.#options;
+    const older = ids.filter((id) => explained.ring.get(formatFrameId(id)) === undefined);
+    const found = older.length === 0 ? undefined : await explained.search.within((signal) => index.find(older, signal));
     return (frameId) => {
-      const answer = answers.get(frameId);
-      if (answer !== undefined) return { kind: "found", answer };
-      return { kind: bounded.has(frameId) ? "bounded" : "absent" };
+      const frame = explained.ring.get(frameId);
+      return frame === undefined ? (found?.get(frameId) ?? { kind: "absent" }) : { kind: "found", frame };
     };
   }
 

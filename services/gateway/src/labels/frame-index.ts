@@ -1,0 +1,141 @@
+/**
+ * Which frames have a final answer, for checking labels by the hundred thousand: classifications.v1 is read once, when
+ * first asked for, and from where one stopped ever after.
+ *
+ * F1. A look is bounded in time and in records (G9). What it read it keeps, so asking again gets on.
+ * F2. "Absent" is said only when all that Kafka retains of the device's partition was read; otherwise "bounded".
+ * F3. At most `rangesMax` ranges are kept; cameras unheard for longest are forgotten, and then F2 has no "absent" left.
+ * F4. Other requests get their turns while it reads.
+ */
+import { setImmediate } from "node:timers/promises";
+import { topics } from "@tributary/contracts";
+import type { InRecord } from "@tributary/kafka";
+import { type FrameId, formatFrameId } from "@tributary/kernel";
+import { decoded } from "../follower.ts";
+import { partitionOf } from "../frames/partition-of.ts";
+import type { SearchOptions } from "../frames/search.ts";
+import type { Sought } from "./check-label.ts";
+import { SeqRanges } from "./seq-ranges.ts";
+
+/** Under which a frame was answered. */
+export type FrameTag = { readonly policyVersion: string; readonly modelDigest: string };
+
+export type FrameIndexOptions = {
+  readonly reader: SearchOptions["reader"];
+  /** Newest records of a partition that are read at first. */
+  readonly recordsMax: number;
+  readonly rangesMax: number;
+};
+
+type Progress = { next: bigint; readonly whole: boolean; busy: Promise<void> };
+const TURN_RECORDS = 50;
+
+export class FrameIndex {
+  readonly #options: FrameIndexOptions;
+  /** By device, boot and camera; the longest unheard first. */
+  readonly #cameras = new Map<string, SeqRanges<FrameTag>>();
+  readonly #tags = new Map<string, FrameTag>();
+  readonly #progress = new Map<number, Progress>();
+  #ranges = 0;
+  #forgot = false;
+
+  constructor(options: FrameIndexOptions) {
+    this.#options = options;
+  }
+
+  get rangeCount(): number {
+    return this.#ranges;
+  }
+
+  async find(ids: readonly FrameId[], signal: AbortSignal): Promise<ReadonlyMap<string, Sought>> {
+    const { length } = await this.#options.reader.partitions(topics.classifications.name);
+    const byPartition = Map.groupBy(ids, ({ deviceId }) => partitionOf(deviceId, length));
+    const found = new Map<string, Sought>();
+    await Promise.all(
+      [...byPartition].map(async ([partition, own]) => {
+        const whole = await this.#readOn(partition, signal);
+        for (const id of own) {
+          const frame = this.#cameras.get(cameraOf(id.deviceId, id.bootId, id.cameraId))?.get(id.frameSeq);
+          const kind = whole && !this.#forgot ? "absent" : "bounded"; // F2
+          found.set(formatFrameId(id), frame === undefined ? { kind } : { kind: "found", frame });
+        }
+      }),
+    );
+    return found;
+  }
+
+  /** Whether now all that is retained was read. One at a time for a partition. */
+  async #readOn(partition: number, signal: AbortSignal): Promise<boolean> {
+    const { reader, recordsMax } = this.#options;
+    const { name } = topics.classifications;
+    const { earliest, next } = await reader.offsets(name, partition);
+    let progress = this.#progress.get(partition);
+    if (progress === undefined) {
+      const newest = next - BigInt(recordsMax); // F1
+      const from = newest > earliest ? newest : earliest;
+      progress = { next: from, whole: from === earliest, busy: Promise.resolve() };
+      this.#progress.set(partition, progress);
+    }
+    const own = progress;
+    own.busy = own.busy.catch(() => {}).then(() => this.#readUntil(partition, own, next, earliest, signal));
+    await own.busy;
+    return own.whole && own.next >= next;
+  }
+
+  async #readUntil(
+    partition: number,
+    progress: Progress,
+    until: bigint,
+    earliest: bigint,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (progress.next < earliest) progress.next = earliest; // retention was faster
+    if (progress.next >= until || signal.aborted) return;
+    const { name } = topics.classifications;
+    let turn = 0;
+    for await (const record of this.#options.reader.read(name, partition, { from: progress.next, until, signal })) {
+      this.#take(record);
+      progress.next = record.offset + 1n;
+      if (++turn % TURN_RECORDS === 0) await setImmediate(); // F4
+    }
+    if (!signal.aborted) progress.next = until;
+  }
+
+  #take(record: InRecord): void {
+    const value = decoded(topics.classifications, record);
+    if (value === undefined) return;
+    const { deviceId, bootId } = value;
+    for (const { cameraId, frameSeq, policyVersion, modelDigest } of value.answers) {
+      const key = cameraOf(deviceId, bootId, cameraId);
+      const ranges = this.#cameras.get(key) ?? new SeqRanges<FrameTag>();
+      this.#cameras.delete(key);
+      this.#cameras.set(key, ranges);
+      const before = ranges.count;
+      ranges.add(frameSeq, this.#tagOf(policyVersion, modelDigest));
+      this.#ranges += ranges.count - before;
+    }
+    this.#forget();
+  }
+
+  /** F3 */
+  #forget(): void {
+    for (const [key, ranges] of this.#cameras) {
+      if (this.#ranges <= this.#options.rangesMax || this.#cameras.size === 1) return;
+      this.#cameras.delete(key);
+      this.#ranges -= ranges.count;
+      this.#forgot = true;
+    }
+  }
+
+  #tagOf(policyVersion: string, modelDigest: string): FrameTag {
+    const key = `${policyVersion} ${modelDigest}`;
+    let tag = this.#tags.get(key);
+    if (tag === undefined) {
+      tag = { policyVersion, modelDigest };
+      this.#tags.set(key, tag);
+    }
+    return tag;
+  }
+}
+
+const cameraOf = (deviceId: string, bootId: bigint, cameraId: string): string => `${deviceId}:${bootId}:${cameraId}`;
