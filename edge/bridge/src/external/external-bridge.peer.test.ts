@@ -41,6 +41,7 @@ import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { bridgeConfigSchema } from "../config.ts";
 import { ExternalBridge } from "./external-bridge.ts";
+import { externalSettings } from "./settings.ts";
 
 const names = mqttTopics();
 const users = Object.fromEntries(
@@ -334,6 +335,25 @@ test("what Kafka does not take is not acknowledged, and comes again", async () =
   expect(ofThese(await storedFrames("cam-3"))).toEqual(seqs);
   expect(await rig.counted("tributary_bridge_store_failed_total")).toBeGreaterThan(0);
   expect(await rig.counted("tributary_bridge_broker_connects_total")).toBeGreaterThan(1);
+  await closeBridge(rig);
+}, 60_000);
+
+test("a bridge that died comes back to what waited for it, more than it takes at once", async () => {
+  const settings = { ...secured("bridge-2"), receiveMaximum: 16 };
+  const { mqtt } = bridgeConfigSchema.parse({ kafka, mqtt: { mode: "external", ...settings } });
+  const died = await device("bridge-2", { clean: false, properties: { sessionExpiryInterval: 600 } });
+  await died.subscribeAsync(`$share/${externalSettings(mqtt).shareName}/tributary/v1/+/up/#`, { qos: 1 });
+  died.end(true);
+  const cam = await device("cam-1");
+  const acks = await acksOf(cam, "cam-1");
+  const seqs = Array.from({ length: 600 }, (_, i) => BigInt(i + 20_000));
+  await Promise.all(
+    seqs.map((seq) => cam.publishAsync(names.up("cam-1", "frames"), frameOf("cam-1", seq), { qos: 1 })),
+  );
+  const rig = await startBridge(settings);
+  await waitFor(() => seqsOf(acks, "frames").length >= seqs.length, { what: "all that waited", timeoutMs: 20_000 });
+  expect((await storedFrames("cam-1")).filter((seq) => seq >= 20_000n)).toEqual(seqs);
+  expect(await rig.counted("tributary_bridge_broker_connects_total")).toBe(1);
   await closeBridge(rig);
 }, 60_000);
 

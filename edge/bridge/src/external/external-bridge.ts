@@ -198,7 +198,9 @@ export class ExternalBridge {
     const { clock, random, telemetry, config } = this.#options;
     const settings = this.#settings;
     const { packetBytesMax, inFlightBytesMax, startMsMax } = config.limits;
-    const quiet = { onOnline: () => {}, onOffline: () => {}, onMessage: () => {}, onPublishRefused: () => {} };
+    // What waits in the session comes here too; unacknowledged, it comes again.
+    const onMessage = ({ release }: Received) => release();
+    const quiet = { onOnline: () => {}, onOffline: () => {}, onMessage, onPublishRefused: () => {} };
     const link = new SharedLink(
       { ...settings, subscriptions: [], packetBytesMax, inFlightBytesMax, startMsMax },
       quiet,

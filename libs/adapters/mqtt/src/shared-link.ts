@@ -4,8 +4,8 @@
  *
  * H1. A message is acknowledged when its receiver says so, in the order in which the messages came. One that is not, comes
  *     again on the next connection.
- * H2. What is received and not acknowledged is bounded: in number by MQTT's receive maximum, which the broker keeps to, and
- *     in bytes by not reading on (G9).
+ * H2. What is received and not acknowledged is bounded in number and in bytes (G9): the broker is told, by MQTT's receive
+ *     maximum, and where it does not keep to it (Mosquitto 2.0 sends as many again for each PUBACK), we do not read on.
  * H3. What is published and not acknowledged stays within what the broker says it takes.
  * H4. A broker that cannot do what this needs is refused by name at the start; later, whatever ends the connection, it is
  *     made again after a jittered, bounded backoff.
@@ -66,7 +66,6 @@ export type BrokerFault =
   | "broker-without-qos-1"
   | "broker-refuses-credentials"
   | "broker-refuses-subscription"
-  | "broker-ignores-receive-maximum"
   | "broker-refuses-hand-acks"
   | "broker-unavailable";
 
@@ -172,6 +171,11 @@ export class SharedLink {
     await this.#running;
   }
 
+  get #hasRoom(): boolean {
+    const { receiveMaximum, inFlightBytesMax } = this.#options;
+    return this.#unacknowledged < receiveMaximum && this.#bytes < inFlightBytesMax;
+  }
+
   #whenIdle(): Promise<void> {
     return this.#unacknowledged === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
@@ -230,7 +234,7 @@ export class SharedLink {
         queueQoSZero: false,
       });
       const send = takePubacks(client, (readOn) => {
-        if (this.#bytes < options.inFlightBytesMax) readOn();
+        if (this.#hasRoom) readOn();
         else this.#readOn = readOn; // H2
       });
       const over = () => {
@@ -270,9 +274,6 @@ export class SharedLink {
       client.on("end", over);
       client.on("message", (topic, payload, packet) => {
         if (isOver) return;
-        if (order.size >= options.receiveMaximum) {
-          return fail("broker-ignores-receive-maximum", `more than ${options.receiveMaximum} messages unacknowledged`);
-        }
         this.#take(topic, payload, packet, {
           isStale: () => isOver,
           acknowledge: order.begin(() => {
@@ -321,7 +322,7 @@ export class SharedLink {
       this.#bytes -= payload.length;
       this.#unacknowledged -= 1;
       if (this.#unacknowledged === 0) for (const resolve of this.#idle.splice(0)) resolve();
-      if (this.#readOn !== undefined && this.#bytes < this.#options.inFlightBytesMax) {
+      if (this.#readOn !== undefined && this.#hasRoom) {
         const readOn = this.#readOn;
         this.#readOn = undefined;
         readOn();
