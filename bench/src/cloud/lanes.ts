@@ -66,7 +66,7 @@ async function localPair(packageDir: string): Promise<Pair> {
 }
 
 async function tritonPair(packageDir: string): Promise<Pair> {
-  const triton = await startTriton({ packageDir, model: "m", version: 1, batchMax: BATCH_MAX });
+  const triton = await startTriton({ packageDir, models: { m: "tensor" }, version: 1, batchMax: BATCH_MAX });
   try {
     const config = targetOf({
       backend: "kserve",

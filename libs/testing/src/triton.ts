@@ -11,8 +11,8 @@ import { waitFor } from "./wait.ts";
 
 export type TritonOptions = {
   readonly packageDir: string;
-  /** The model's name on the server. */
-  readonly model: string;
+  /** By their names on the server, what they take: preprocessed tensors, or JPEGs that Pillow decodes there. */
+  readonly models: Readonly<Record<string, "tensor" | "jpeg">>;
   readonly version: number;
   readonly batchMax: number;
 };
@@ -33,7 +33,7 @@ process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
-export async function startTriton({ packageDir, model, version, batchMax }: TritonOptions): Promise<Triton> {
+export async function startTriton({ models, ...served }: TritonOptions): Promise<Triton> {
   const program = python("triton");
   const asked = "import sys, sysconfig; v = sys.version_info; print(sysconfig.get_path('purelib'), f'{v[0]}.{v[1]}')";
   const [packages = "", pythonVersion = ""] = spawnSync(program, ["-c", asked], { encoding: "utf8" })
@@ -50,7 +50,7 @@ export async function startTriton({ packageDir, model, version, batchMax }: Trit
   ]) {
     symlinkSync(join(server, file), join(backend, file.split("/").at(-1) ?? ""));
   }
-  writeModel(join(dir, "models", model), { packageDir, model, version, batchMax });
+  for (const [name, input] of Object.entries(models)) writeModel(join(dir, "models", name), name, input, served);
 
   const port = await freePort();
   const args = [
@@ -101,7 +101,12 @@ export async function startTriton({ packageDir, model, version, batchMax }: Trit
 }
 
 /** The model's folder in Triton's repository. */
-function writeModel(folder: string, { packageDir, model, version, batchMax }: TritonOptions): void {
+function writeModel(
+  folder: string,
+  name: string,
+  input: "tensor" | "jpeg",
+  { packageDir, version, batchMax }: Omit<TritonOptions, "models">,
+): void {
   const read = (file: string): unknown => JSON.parse(readFileSync(join(packageDir, file), "utf8"));
   const { tensors } = read("manifest.json") as { tensors: { input: string; logits: string } };
   const { size, data_format, channel_order } = read("preprocessor_config.json") as {
@@ -111,17 +116,18 @@ function writeModel(folder: string, { packageDir, model, version, batchMax }: Tr
   };
   const labels = read("labels.json") as string[];
   const channels = channel_order === "L" ? 1 : 3;
-  const dims =
+  const sides =
     data_format === "channels_last" ? [size.height, size.width, channels] : [channels, size.height, size.width];
+  const [type, dims] = input === "tensor" ? ["TYPE_FP32", sides] : ["TYPE_STRING", [1]];
   mkdirSync(join(folder, String(version)), { recursive: true });
   writeFileSync(
     join(folder, "config.pbtxt"),
-    `name: "${model}"
+    `name: "${name}"
 backend: "python"
 max_batch_size: ${batchMax}
-input [ { name: "${tensors.input}" data_type: TYPE_FP32 dims: [ ${dims.join(", ")} ] } ]
+input [ { name: "${tensors.input}" data_type: ${type} dims: [ ${dims.join(", ")} ] } ]
 output [ { name: "${tensors.logits}" data_type: TYPE_FP32 dims: [ ${labels.length} ] } ]
-parameters: { key: "model" value: { string_value: "${resolve(packageDir, "model.onnx")}" } }
+parameters: { key: "package" value: { string_value: "${resolve(packageDir)}" } }
 instance_group [ { kind: KIND_CPU count: 1 } ]
 version_policy: { all { } }
 `,
@@ -130,31 +136,48 @@ version_policy: { all { } }
 }
 
 /** The stub that embeds Python takes no PYTHONPATH. */
-const PROGRAM = `import json
+const PROGRAM = `import io
+import json
 import os
 import sys
 
 sys.path.insert(0, os.environ["TRITON_PACKAGES"])
 
+import numpy
 import onnxruntime
 import triton_python_backend_utils as triton
+from PIL import Image
 
 
 class TritonPythonModel:
     def initialize(self, args):
         config = json.loads(args["model_config"])
+        package = config["parameters"]["package"]["string_value"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        path = config["parameters"]["model"]["string_value"]
+        path = os.path.join(package, "model.onnx")
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.input = config["input"][0]["name"]
         self.output = config["output"][0]["name"]
+        self.takes_jpegs = config["input"][0]["data_type"] == "TYPE_STRING"
+        with open(os.path.join(package, "preprocessor_config.json")) as file:
+            self.preprocessing = json.load(file)
 
     def execute(self, requests):
         return [self.answer(request) for request in requests]
 
     def answer(self, request):
-        tensor = triton.get_input_tensor_by_name(request, self.input).as_numpy()
-        (logits,) = self.session.run([self.output], {self.input: tensor})
+        given = triton.get_input_tensor_by_name(request, self.input).as_numpy()
+        if self.takes_jpegs:
+            given = numpy.stack([self.tensor(jpeg) for jpeg in given.reshape(-1)])
+        (logits,) = self.session.run([self.output], {self.input: given})
         return triton.InferenceResponse(output_tensors=[triton.Tensor(self.output, logits)])
+
+    def tensor(self, jpeg):
+        p = self.preprocessing
+        picture = Image.open(io.BytesIO(jpeg)).convert("RGB")
+        picture = picture.resize((p["size"]["width"], p["size"]["height"]), p["resample"])
+        values = numpy.asarray(picture, dtype=numpy.float32) * p["rescale_factor"]
+        values = (values - numpy.float32(p["image_mean"])) / numpy.float32(p["image_std"])
+        return values.transpose(2, 0, 1)
 `;
