@@ -61,7 +61,7 @@ export class Output {
     if (this.format === "json") this.line(JSON.stringify(item));
     else if (this.format === "yaml") this.#write(`---\n${stringify(item)}`);
     else if (this.format === "name") this.line(view.name(item));
-    else this.line(row(item));
+    else this.line(printable(row(item)));
   }
 
   pairs(pairs: readonly (readonly [name: string, value: unknown])[], indent = ""): void {
@@ -89,11 +89,21 @@ const BORDERLESS = Object.fromEntries(
    "left", "left-mid", "mid", "mid-mid", "right", "right-mid", "middle"].map((side) => [side, ""]),
 );
 
+/** Results quote devices, files and services, which may say anything, e.g. what a terminal would obey. Colours may stay. */
+export const printable = (text: string): string =>
+  text.replaceAll(/\u001b\[\d{1,3}m|\p{Cc}/gu, (found) =>
+    found.length > 1
+      ? found
+      : JSON.stringify(found)
+          .slice(1, -1)
+          .replace(/^[\u007f-\u009f]$/, "?"),
+  );
+
 /** Numbers as written; what is absent as a dash. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined || value === "") return "-";
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return printable(typeof value === "object" ? JSON.stringify(value) : String(value));
 }
 
 /** "12s", "4m", "3h", "2d" since an RFC 3339 time. */

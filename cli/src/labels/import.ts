@@ -11,6 +11,7 @@ import { backoffMs, reasonOf } from "@tributary/kernel";
 import type { Context } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { GatewayRefusal } from "../gateway-client.ts";
+import { printable } from "../output.ts";
 import { Progress } from "../progress.ts";
 import type { Entry } from "./entries.ts";
 import { type LabelResult, stdinMark } from "./label-api.ts";
@@ -49,6 +50,10 @@ const STILL_LOOKING = "frame-search-bounded";
 const LOOKS_MAX = 20;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
+const MESSAGE_CHARS_MAX = 500;
+const clipped = (text: string): string =>
+  text.length > MESSAGE_CHARS_MAX ? `${text.slice(0, MESSAGE_CHARS_MAX)}…` : text;
+
 type Good = Extract<Entry, { kind: "label" }>;
 
 export async function importLabels(context: Context, options: ImportOptions): Promise<ImportSummary> {
@@ -68,7 +73,7 @@ export async function importLabels(context: Context, options: ImportOptions): Pr
     summary.bad++;
     summary.badByCode[code] = (summary.badByCode[code] ?? 0) + 1;
     progress.clear();
-    io.stderr(`${file}:${line}: ${message} (${code})\n`);
+    io.stderr(`${file}:${line}: ${printable(clipped(message))} (${code})\n`);
   };
   let batch: Good[] = [];
   const flush = async (): Promise<void> => {

@@ -115,6 +115,19 @@ describe.each([1, 2, 3, 4, 5, 6])("seed %i, however the text is cut", (seed) => 
   });
 });
 
+test("lines without end are passed over (R2)", async () => {
+  const long = `{"frameId": "${"x".repeat(3_000_000)}"}`;
+  const good = JSON.stringify({ frameId: frame(1), label: "cat" });
+  async function* pieces() {
+    for (let at = 0; at < long.length; at += 65_536) yield long.slice(at, at + 65_536);
+    yield `\n${good}\n`;
+  }
+  const entries: Entry[] = [];
+  for await (const entry of readLabels(pieces(), undefined)) entries.push(entry);
+  expect(brief(entries)).toEqual(["1 line-unreadable", "2 1 cat"]);
+  await expect(entriesOf("x".repeat(70_000))).rejects.toThrow("header line");
+});
+
 test("a file that cannot be labels is refused whole, and says why", async () => {
   await expect(entriesOf("a,b\n1,2\n")).rejects.toThrow('no column frameId or frame_id or frame; it has "a", "b"');
   await expect(entriesOf(" \n")).rejects.toThrow(LabelsFileUnusable);

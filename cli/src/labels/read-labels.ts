@@ -2,6 +2,7 @@
  * A labels file as entries, without holding the file.
  *
  * R1. Every line, record or task gives one entry or none; a bad one is named and those behind it are read.
+ * R2. A line, a record and a task have a greatest length.
  */
 import { CsvReader, type CsvRecord, delimiterOf } from "./csv.ts";
 import { bad, type Entry, entryOf, type FieldNames, FRAME_FIELDS, LABEL_FIELDS } from "./entries.ts";
@@ -57,10 +58,19 @@ function readerOf(format: LabelFormat, names: FieldNames): EntryReader {
   }
 }
 
+/** R2 */
+const LINE_CHARS_MAX = 1024 * 1024;
+
 function lineReader(names: FieldNames): EntryReader {
   let rest = "";
   let line = 0;
+  /** Of a line that is too long the rest is passed over. R2 */
+  let skipping = false;
   const read = (text: string): Entry[] => {
+    if (skipping) {
+      skipping = false;
+      return [];
+    }
     line++;
     if (text.trim() === "") return [];
     let value: unknown;
@@ -77,7 +87,12 @@ function lineReader(names: FieldNames): EntryReader {
     push(text) {
       const lines = (rest + text).split("\n");
       rest = lines.pop() ?? "";
-      return lines.flatMap(read);
+      const entries = lines.flatMap(read);
+      if (rest.length <= LINE_CHARS_MAX) return entries;
+      if (!skipping) entries.push(bad(++line, "line-unreadable", `a line of more than ${LINE_CHARS_MAX} characters`));
+      skipping = true;
+      rest = "";
+      return entries;
     },
     end: () => (rest === "" ? [] : read(rest)),
   };
@@ -119,6 +134,8 @@ const OPTIONAL = {
   comment: ["comment"],
 } as const;
 
+const HEADER_CHARS_MAX = 65_536;
+
 function csvReader(names: FieldNames): EntryReader {
   let reader: CsvReader | undefined;
   let columns: Columns | undefined;
@@ -140,7 +157,9 @@ function csvReader(names: FieldNames): EntryReader {
     push(text) {
       if (reader !== undefined) return entries(reader.push(text));
       start += text;
-      return start.includes("\n") ? entries(begun().push(start)) : [];
+      if (start.includes("\n")) return entries(begun().push(start));
+      if (start.length > HEADER_CHARS_MAX) throw new LabelsFileUnusable("it does not begin with a header line"); // R2
+      return [];
     },
     end() {
       const records = reader === undefined ? [...begun().push(start)] : [];
