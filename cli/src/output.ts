@@ -91,12 +91,12 @@ const BORDERLESS = Object.fromEntries(
 
 /** Results quote devices, files and services, which may say anything, e.g. what a terminal would obey. Colours may stay. */
 export const printable = (text: string): string =>
-  text.replaceAll(/\u001b\[\d{1,3}m|\p{Cc}/gu, (found) =>
-    found.length > 1
+  text.replaceAll(/\p{Cc}(\[\d{1,3}m)?/gu, (found) =>
+    found.startsWith("\u001b[")
       ? found
       : JSON.stringify(found)
           .slice(1, -1)
-          .replace(/^[\u007f-\u009f]$/, "?"),
+          .replace(/^[\u007f-\u009f]/, "?"),
   );
 
 /** Numbers as written; what is absent as a dash. */
