@@ -7,7 +7,7 @@
  *     been told: everything is rebuilt before anything is written.
  */
 import type { Batch, BatchSource, PartitionEvents, PartitionReader, Processed, RecordSink } from "@tributary/kafka";
-import { type Clock, Failure } from "@tributary/kernel";
+import { type Clock, Failure, linkedSignal } from "@tributary/kernel";
 import type { Fleet, SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { cloudLost } from "./events.ts";
@@ -122,7 +122,8 @@ export class Partitions implements PartitionEvents {
         source.run(async (batch: Batch, signal: AbortSignal): Promise<Processed> => {
           const worker = this.#workers.get(batch.partition);
           if (worker === undefined) return { processed: 0 };
-          const done = await handle(batch, AbortSignal.any([signal, worker.signal]));
+          const either = linkedSignal(signal, worker.signal);
+          const done = await handle(batch, either.signal).finally(() => either.unlink());
           return worker.signal.aborted ? { processed: 0 } : done;
         }, events),
       close: () => source.close(),
