@@ -99,7 +99,11 @@ module.exports = {
     vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, rooms.e2e, TEST]),
     vendor("onnx", ["onnxruntime-node"], ["^libs/adapters/onnx/", rooms.bench]),
     vendor("calls", ["cockatiel"], ["^libs/adapters/calls/"]),
-    vendor("sagemaker", ["@aws-sdk/client-sagemaker-runtime"], ["^services/cloud-classifier/src/backends/"]),
+    vendor(
+      "sagemaker",
+      ["@aws-sdk/client-sagemaker-runtime"],
+      ["^services/cloud-classifier/src/backends/", rooms.bench],
+    ),
     {
       name: "no-circle",
       severity: "error",

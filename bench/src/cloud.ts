@@ -28,7 +28,8 @@ export const cloud: Bench = {
   name: "cloud",
   summary: "each cloud backend beside calling its server directly; retry storms simulated",
   details: `For each backend two lanes call the same server with the same photos, call by call in turns, one at a time:
-  direct   a bare client on one kept connection, which checks nothing; for tensors it decodes, resizes and normalises
+  direct   a bare client on one kept connection, which checks nothing; for tensors it decodes, resizes and normalises;
+           for SageMaker, which takes signed requests only, it is AWS' own client
   backend  the backend object of cloud-classifier, as configured by default
 onnx runs the model in a child process. kserve speaks to a real Triton when npm test -- --peers has installed it, else
 to a stub. tf-serving and sagemaker speak to stubs of their shape, which run our model; none of those programs is here.

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { join } from "node:path";
+import { InvokeEndpointCommand, SageMakerRuntimeClient } from "@aws-sdk/client-sagemaker-runtime";
 import { packageFiles, parsePreprocessing } from "@tributary/inference";
 import sharp from "sharp";
 
@@ -52,6 +53,19 @@ export function directJson(url: string): Direct {
     );
   };
   return { call, close };
+}
+
+/** SageMaker takes signed requests only: the bare way is AWS' own client, as it comes. */
+export function directSagemaker(endpoint: string, EndpointName: string): Direct {
+  const client = new SageMakerRuntimeClient({ region: "eu-central-1", endpoint });
+  const call: Call = async (jpegs) => {
+    const Body = JSON.stringify({ instances: jpegs.map((jpeg) => ({ b64: jpeg.toString("base64") })) });
+    const output = await client.send(
+      new InvokeEndpointCommand({ EndpointName, ContentType: "application/json", Body }),
+    );
+    return JSON.parse(Buffer.from(output.Body).toString());
+  };
+  return { call, close: () => client.destroy() };
 }
 
 function v2Body(

@@ -17,7 +17,7 @@ import { systemClock } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
 import { isTritonInstalled, startTriton } from "@tributary/testing";
-import { type Call, type Direct, directJson, directV2, directV2Jpeg } from "./direct.ts";
+import { type Call, type Direct, directJson, directSagemaker, directV2, directV2Jpeg } from "./direct.ts";
 
 export type Pair = {
   readonly backend: string;
@@ -109,7 +109,7 @@ async function stubPairs(packageDir: string, hasTriton: boolean): Promise<readon
       targetOf({ backend: "sagemaker", ...endpoint, ...how }),
       systemClock,
     );
-    const direct = directJson(`${url}/endpoints/m/invocations`);
+    const direct = directSagemaker(url, "m");
     pairs.push(pairOf("sagemaker", "stub shaped like SageMaker, JPEGs", sagemaker, direct, () => stub.stop()));
     return pairs;
   } catch (error) {
