@@ -1,4 +1,5 @@
-/** The system behind a real Mosquitto with the shipped rules: one of two bridges dies and does not come back. */
+/** The system behind a real Mosquitto with the shipped rules: one of two bridges dies and does not come back; the broker dies
+ * and does, without most of what it held. */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type Stack, startStack, untilAnswered, verify } from "@tributary/local-stack";
@@ -44,6 +45,9 @@ test(
     await waitFor(() => second?.events().some(({ event }) => event === "ready"), { what: "the second bridge" });
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     await second?.kill();
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await mosquitto.kill();
+    await mosquitto.start();
     const ofCareful = { ...stack, agents: careful };
     const isAnswered = await untilAnswered(ofCareful, (FRAMES / DEVICES) * careful.length, { silenceMsMax: MINUTE });
     const found = async (ledgers: typeof careful) => (await verify({ ...stack, from: stack.began, ledgers })).report;

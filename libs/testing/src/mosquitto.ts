@@ -20,11 +20,11 @@ export type MosquittoOptions = {
 
 export type Mosquitto = {
   readonly url: string;
-  readonly port: number;
-  readonly pid: number;
   log(): string;
   /** Whether a line of its log says so; each is awaited for a moment. */
   said(text: string | RegExp): Promise<boolean>;
+  /** Again, after `kill` or `stop`: on the same port, with what it saved. */
+  start(): Promise<void>;
   kill(): Promise<void>;
   stop(): Promise<void>;
 };
@@ -60,43 +60,48 @@ export async function startMosquitto({ dir, users, settings = [] }: MosquittoOpt
   const passwords = Object.entries(users ?? {}).map(([user, password]) => `${user}:${hashOf(password)}\n`);
   writeFileSync(join(dir, "passwords"), passwords.join(""), { mode: 0o600 });
 
-  const child = spawn(debian("mosquitto"), ["-c", join(dir, "mosquitto.conf"), "-v"], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  running.add(child);
   let log = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      log += text;
+  let child: ChildProcess | undefined;
+  let exited = Promise.resolve();
+  const isUp = () => child !== undefined && child.exitCode === null && child.signalCode === null;
+  const start = async () => {
+    const started = spawn(debian("mosquitto"), ["-c", join(dir, "mosquitto.conf"), "-v"], {
+      stdio: ["ignore", "pipe", "pipe"],
     });
-  }
-  const exited = new Promise<void>((resolve) => {
-    child.once("close", () => {
-      running.delete(child);
-      resolve();
+    child = started;
+    running.add(started);
+    for (const stream of [started.stdout, started.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        log += text;
+      });
+    }
+    exited = new Promise((resolve) => {
+      started.once("close", () => {
+        running.delete(started);
+        resolve();
+      });
     });
-  });
-  const isUp = () => child.exitCode === null && child.signalCode === null;
-  await waitFor(
-    async () => {
-      if (!isUp()) throw new Error(`mosquitto ended:\n${log}`);
-      return canConnect(port);
-    },
-    { what: "Mosquitto", timeoutMs: 20_000 },
-  );
+    await waitFor(
+      async () => {
+        if (!isUp()) throw new Error(`mosquitto ended:\n${log}`);
+        return canConnect(port);
+      },
+      { what: "Mosquitto", timeoutMs: 20_000 },
+    );
+  };
   const end = async (signal: NodeJS.Signals) => {
-    if (isUp()) child.kill(signal);
+    if (isUp()) child?.kill(signal);
     await exited;
   };
+  await start();
   return {
     url: `mqtt://127.0.0.1:${port}`,
-    port,
-    pid: child.pid ?? -1,
     log: () => log,
     said: (text) => {
       const isSaid = () => (typeof text === "string" ? log.includes(text) : text.test(log));
       return waitFor(isSaid, { what: String(text), timeoutMs: 5_000 }).catch(() => false);
     },
+    start,
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
   };

@@ -240,7 +240,7 @@ export class ExternalBridge {
         return isStale();
       },
       begin: (settle: () => void) => settle,
-      close: () => this.#link.drop(`Kafka did not take a record of ${principal}`), // E3
+      close: () => this.#link.drop(`a record of ${principal} is not stored yet`), // E3
     };
     const uplink: Uplink = { principal, topic, payload, qos, retain };
     this.#ingest.take(sender, uplink, acknowledge, release);

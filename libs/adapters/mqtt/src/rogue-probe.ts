@@ -86,7 +86,11 @@ async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Pro
       fence = resolve;
     });
     if (!(await tell(other.down)) || !(await tell(own.down))) {
-      throw new Failure("probe-untold", "ask-a-person", "the bridge itself may not publish on down/ topics");
+      throw new Failure(
+        "probe-untold",
+        "retry",
+        "the bridge itself may not publish on down/ topics, or its connection ended",
+      );
     }
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((_, reject) => {
