@@ -103,6 +103,8 @@ export class KafkajsSource implements BatchSource {
         partitionsConsumedConcurrently: this.#options.concurrency ?? 8,
         eachBatch: (payload) => this.#eachBatch(payload, handle),
       });
+      // Closed while it joined, kafkajs had nothing to stop yet, and would go on as a member.
+      if (this.#closing !== undefined) await this.#consumer.disconnect();
     } catch (error) {
       this.#fail(error);
     }
