@@ -24,7 +24,12 @@ type Row = {
   readonly live?: Live | null;
 };
 
-const KEYS: Readonly<Record<Topic["key"], string>> = { device: "device", policy: "model|target" };
+const KEYS: Readonly<Record<Topic["key"], string>> = {
+  device: "device",
+  policy: "model|target",
+  model: "name[/version]",
+  rollout: "uid",
+};
 
 const rowOf = (topic: Topic): Row => ({
   name: topic.name,
@@ -42,6 +47,7 @@ const rowOf = (topic: Topic): Row => ({
 const HOUR = 3_600_000;
 const kept = ({ retentionMs }: Row): string => {
   if (retentionMs === null) return "newest of a key";
+  if (retentionMs === Number.POSITIVE_INFINITY) return "for ever";
   const hours = retentionMs / HOUR;
   return hours % 24 === 0 ? `${hours / 24} d` : `${hours} h`;
 };

@@ -99,6 +99,8 @@ export class Reports {
       policyVersion,
       acceptedSchemas: accepted.flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
       cameras: config.cameras.map(({ id }) => id),
+      update: null,
+      goldenPassed: null,
     } satisfies Omit<DeviceReported, "deviceId" | "bootId" | "seq" | "clockState">);
   }
 

@@ -394,6 +394,8 @@ describe("with Kafka there", () => {
       policyVersion: "",
       acceptedSchemas: [],
       cameras: [],
+      update: null,
+      goldenPassed: null,
     };
     await device.publishAsync(down.up("b", "reported"), uplinkStreams.reported.codec.encodeSingleObject(reported), {
       qos: 1,

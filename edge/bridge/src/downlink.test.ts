@@ -19,6 +19,8 @@ const reported = (modelDigest: string, acceptedSchemas: readonly string[] = []):
   policyVersion: "",
   acceptedSchemas,
   cameras: [],
+  update: null,
+  goldenPassed: null,
 });
 
 describe("the policy of a device", () => {

@@ -8,6 +8,8 @@ export const mqttTopics = (prefix = "tributary") => ({
   up: (deviceId: string, stream: UplinkStream) => `${prefix}/${ROOT}/${deviceId}/up/${stream}`,
   /** For devices that speak only JSON. */
   upJson: (deviceId: string, stream: UplinkStream) => `${prefix}/${ROOT}/${deviceId}/up/${stream}/${JSON_LEVEL}`,
+  /** Retained: what the device shall run. */
+  desired: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/desired`,
   policy: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/policy`,
   results: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results`,
   /** The same answers for devices that speak only JSON. */

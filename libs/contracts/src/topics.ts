@@ -5,6 +5,7 @@ import {
   Classifications,
   CloudRequest,
   CloudResult,
+  DeviceDesired,
   DeviceRegistration,
   DeviceReported,
   EdgeFrame,
@@ -12,6 +13,10 @@ import {
   EdgePredictions,
   EdgeSketches,
   GroundTruth,
+  Model,
+  ModelAliases,
+  Rollout,
+  RolloutEvent,
   RouterState,
   RoutingPolicy,
 } from "./generated/index.ts";
@@ -22,10 +27,12 @@ export type Topic<T = unknown> = {
   /** Without the deployment's prefix. */
   readonly name: string;
   readonly codec: Codec<T>;
-  readonly key: "device" | "policy";
+  readonly key: "device" | "policy" | "model" | "rollout";
   readonly kind: TopicKind;
-  /** Events are kept this long; compacted topics for ever. */
+  /** Events are kept this long, or for ever (`Infinity`); compacted topics for ever. */
   readonly retentionMs: number;
+  /** Another count than that of the topics keyed by device: one, where the order of all records decides. */
+  readonly partitions: number | null;
   readonly public: boolean;
   readonly writtenBy: string;
   readonly holds: string;
@@ -39,13 +46,14 @@ const topic = <T>(
   codec: Codec<T>,
   writtenBy: string,
   holds: string,
-  options: Partial<Pick<Topic, "kind" | "retentionMs" | "public" | "key">> = {},
+  options: Partial<Pick<Topic, "kind" | "retentionMs" | "public" | "key" | "partitions">> = {},
 ): Topic<T> => ({
   name,
   codec,
   key: options.key ?? "device",
   kind: options.kind ?? "events",
   retentionMs: options.retentionMs ?? 7 * DAY,
+  partitions: options.partitions ?? null,
   public: options.public ?? false,
   writtenBy,
   holds,
@@ -85,7 +93,34 @@ export const topics = {
   }),
   routerState: topic("router.state.v1", RouterState, "router", "dedupe windows and open frames", { kind: "compacted" }),
   registry: topic("devices.registry.v1", DeviceRegistration, "gateway", "who may connect", { kind: "compacted" }),
+  desired: topic("devices.desired.v1", DeviceDesired, "rollout-manager", "what a device shall run", {
+    kind: "compacted",
+  }),
   reported: topic("devices.reported.v1", DeviceReported, "bridge", "what a device runs", { kind: "compacted" }),
+  models: topic("models.v1", Model, "model-registry", "a version of a model: digest, metrics, lineage, gate", {
+    kind: "compacted",
+    public: true,
+    key: "model",
+    partitions: 1,
+  }),
+  modelAliases: topic("models.aliases.v1", ModelAliases, "model-registry", "champion, challenger, …: which version", {
+    kind: "compacted",
+    public: true,
+    key: "model",
+    partitions: 1,
+  }),
+  /** One partition: the place in it is the generation that devices obey (G6). */
+  rolloutEvents: topic("rollouts.events.v1", RolloutEvent, "rollout-manager", "every transition with its evidence", {
+    retentionMs: Number.POSITIVE_INFINITY,
+    key: "rollout",
+    partitions: 1,
+  }),
+  rollouts: topic("rollouts.v1", Rollout, "rollout-manager", "phase, step, analysis and why", {
+    kind: "compacted",
+    public: true,
+    key: "rollout",
+    partitions: 1,
+  }),
 } as const;
 
 /** Partition count of every topic; never changed, or keys would move (G3). */

@@ -111,6 +111,8 @@ describe("devices", () => {
       policyVersion: "",
       acceptedSchemas: [],
       cameras: ["front"],
+      update: null,
+      goldenPassed: null,
     });
     const device = await waitFor(
       async () => {

@@ -2,7 +2,7 @@
 import { dlqOf, PARTITIONS, type Topic, topics, uplinkStreams } from "@tributary/contracts";
 import type { TopicAdmin, TopicSpec } from "./ports.ts";
 
-type KeptTopic = Pick<Topic, "name" | "kind" | "retentionMs">;
+type KeptTopic = Pick<Topic, "name" | "kind" | "retentionMs"> & Partial<Pick<Topic, "partitions">>;
 
 /** Where the bridge puts what a device published to no stream of ours: the dead letters of a topic that is none. */
 export const UNKNOWN_STREAM: KeptTopic = { name: "edge.unknown.v1", kind: "events", retentionMs: 7 * 86_400_000 };
@@ -41,7 +41,7 @@ export function dlqTopicsOf(group: DeadLetterGroup, settings: TopicSettings = {}
     name: dlqOf(source.name, group),
     config: {
       "cleanup.policy": "delete",
-      "retention.ms": String(source.kind === "events" ? source.retentionMs : DLQ_OF_COMPACTED_RETENTION_MS),
+      "retention.ms": source.kind === "events" ? retentionOf(source) : String(DLQ_OF_COMPACTED_RETENTION_MS),
       "max.message.bytes": String(RECORD_BYTES_MAX),
     },
   }));
@@ -60,12 +60,17 @@ function specOf(topic: KeptTopic, settings: TopicSettings): TopicSpec {
     config["min.cleanable.dirty.ratio"] = "0.1";
   } else {
     config["cleanup.policy"] = "delete";
-    config["retention.ms"] = String(topic.retentionMs);
+    config["retention.ms"] = retentionOf(topic);
+    if (topic.retentionMs === Number.POSITIVE_INFINITY) config["retention.bytes"] = "-1";
   }
   // "Capture to Kafka append" is measured with the broker's clock; edge.* carry the bridge's receipt as CreateTime.
   config["message.timestamp.type"] = topic.name === topics.classifications.name ? "LogAppendTime" : "CreateTime";
-  return { ...sizeOf(settings), name: topic.name, config };
+  const partitions = topic.partitions ?? undefined;
+  return { ...sizeOf(settings), ...(partitions !== undefined && { partitions }), name: topic.name, config };
 }
+
+const retentionOf = ({ retentionMs }: KeptTopic): string =>
+  retentionMs === Number.POSITIVE_INFINITY ? "-1" : String(retentionMs);
 
 const sizeOf = (settings: TopicSettings) => ({
   partitions: settings.partitions ?? PARTITIONS,

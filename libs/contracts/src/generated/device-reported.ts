@@ -25,6 +25,10 @@ export type DeviceReported = {
   readonly acceptedSchemas: readonly string[];
   /** Camera ids. At most 64. */
   readonly cameras: readonly string[];
+  /** Null: none was wanted since the slots were set up. */
+  readonly update: null | UpdateState;
+  /** Whether the model at work in slot perception reproduced its package's golden frames on this device; null: not tried. */
+  readonly goldenPassed: null | boolean;
 };
 
 /** Whether the device's wall clock is known to be right. */
@@ -40,6 +44,30 @@ export type SlotState = {
   readonly modelVersion: string;
 };
 
+/** How far the last desired state is, or how it ended. */
+export type UpdateState = {
+  /** Generation of the desired state. */
+  readonly generation: bigint;
+  /** Slot that it is about. */
+  readonly slot: string;
+  /** Package that is wanted, hex. */
+  readonly modelDigest: string;
+  /** Phase. */
+  readonly phase: UpdatePhase;
+  /** Why it was refused, reverted or waits, as a code, e.g. package-digest-mismatch; else empty. */
+  readonly code: string;
+  /** The same in words. */
+  readonly reason: string;
+  /** Bytes of the package that are here. */
+  readonly bytesDone: bigint;
+  /** Bytes of the package; 0 while unknown. */
+  readonly bytesAll: bigint;
+};
+
+/** WAITING for its condition or for metadata; DOWNLOADING; VERIFYING signature, digests and golden frames; SHADOWING beside the model at work; PROBATION after the switch; COMMITTED; REFUSED before the switch; REVERTED after it, to the last good slot. */
+export type UpdatePhase = "UNKNOWN" | "WAITING" | "DOWNLOADING" | "VERIFYING" | "SHADOWING" | "PROBATION" | "COMMITTED" | "REFUSED" | "REVERTED";
+
 export const DeviceReported = new Codec<DeviceReported>("DeviceReported", [
   { version: 1, id: 5, fingerprint: "8908fb60cebef5e1", schema: JSON.parse("{\"type\":\"record\",\"name\":\"DeviceReported\",\"namespace\":\"tributary.v1\",\"doc\":\"What a device runs now; written on change and at boot.\",\"fields\":[{\"name\":\"deviceId\",\"type\":\"string\",\"doc\":\"Who sent it: [A-Za-z0-9][A-Za-z0-9_-]{0,63}. First field of every uplink record.\"},{\"name\":\"bootId\",\"type\":\"long\",\"doc\":\"Identity of the device's boot: 24 bits of persisted boot count, then 39 random bits. Positive.\"},{\"name\":\"seq\",\"type\":\"long\",\"doc\":\"Position of this record in the device's reported stream of this boot, from 1; assigned when it first leaves the outbox.\"},{\"name\":\"agentVersion\",\"type\":\"string\",\"doc\":\"Version of the agent.\"},{\"name\":\"hardwareClass\",\"type\":\"string\",\"doc\":\"E.g. rpi4, rpi5, x64.\"},{\"name\":\"clockState\",\"type\":{\"type\":\"enum\",\"name\":\"ClockState\",\"doc\":\"Whether the device's wall clock is known to be right.\",\"symbols\":[\"UNKNOWN\",\"SYNCHRONIZED\",\"UNSYNCHRONIZED\"],\"default\":\"UNKNOWN\"},\"doc\":\"State of the device's clock.\"},{\"name\":\"generation\",\"type\":\"long\",\"doc\":\"Generation of the desired state it follows; 0: none seen.\"},{\"name\":\"slots\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"record\",\"name\":\"SlotState\",\"doc\":\"A named model slot.\",\"fields\":[{\"name\":\"modelDigest\",\"type\":\"string\",\"doc\":\"Package digest, hex.\"},{\"name\":\"modelName\",\"type\":\"string\",\"doc\":\"Name in the manifest.\"},{\"name\":\"modelVersion\",\"type\":\"string\",\"doc\":\"Version in the manifest.\"}]}},\"doc\":\"By slot name: perception, world. At most 16.\"},{\"name\":\"policyVersion\",\"type\":\"string\",\"doc\":\"Routing policy in force.\"},{\"name\":\"acceptedSchemas\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"doc\":\"CRC-64-AVRO fingerprints (16 hex digits) of the downlink schemas this agent reads. At most 64.\"},{\"name\":\"cameras\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"doc\":\"Camera ids. At most 64.\"}]}") },
+  { version: 2, id: 17, fingerprint: "212a8dd2425ed54f", schema: JSON.parse("{\"type\":\"record\",\"name\":\"DeviceReported\",\"namespace\":\"tributary.v1\",\"doc\":\"What a device runs now; written on change and at boot.\",\"fields\":[{\"name\":\"deviceId\",\"type\":\"string\",\"doc\":\"Who sent it: [A-Za-z0-9][A-Za-z0-9_-]{0,63}. First field of every uplink record.\"},{\"name\":\"bootId\",\"type\":\"long\",\"doc\":\"Identity of the device's boot: 24 bits of persisted boot count, then 39 random bits. Positive.\"},{\"name\":\"seq\",\"type\":\"long\",\"doc\":\"Position of this record in the device's reported stream of this boot, from 1; assigned when it first leaves the outbox.\"},{\"name\":\"agentVersion\",\"type\":\"string\",\"doc\":\"Version of the agent.\"},{\"name\":\"hardwareClass\",\"type\":\"string\",\"doc\":\"E.g. rpi4, rpi5, x64.\"},{\"name\":\"clockState\",\"type\":{\"type\":\"enum\",\"name\":\"ClockState\",\"doc\":\"Whether the device's wall clock is known to be right.\",\"symbols\":[\"UNKNOWN\",\"SYNCHRONIZED\",\"UNSYNCHRONIZED\"],\"default\":\"UNKNOWN\"},\"doc\":\"State of the device's clock.\"},{\"name\":\"generation\",\"type\":\"long\",\"doc\":\"Generation of the desired state it follows; 0: none seen.\"},{\"name\":\"slots\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"record\",\"name\":\"SlotState\",\"doc\":\"A named model slot.\",\"fields\":[{\"name\":\"modelDigest\",\"type\":\"string\",\"doc\":\"Package digest, hex.\"},{\"name\":\"modelName\",\"type\":\"string\",\"doc\":\"Name in the manifest.\"},{\"name\":\"modelVersion\",\"type\":\"string\",\"doc\":\"Version in the manifest.\"}]}},\"doc\":\"By slot name: perception, world. At most 16.\"},{\"name\":\"policyVersion\",\"type\":\"string\",\"doc\":\"Routing policy in force.\"},{\"name\":\"acceptedSchemas\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"doc\":\"CRC-64-AVRO fingerprints (16 hex digits) of the downlink schemas this agent reads. At most 64.\"},{\"name\":\"cameras\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"doc\":\"Camera ids. At most 64.\"},{\"name\":\"update\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"UpdateState\",\"doc\":\"How far the last desired state is, or how it ended.\",\"fields\":[{\"name\":\"generation\",\"type\":\"long\",\"doc\":\"Generation of the desired state.\"},{\"name\":\"slot\",\"type\":\"string\",\"doc\":\"Slot that it is about.\"},{\"name\":\"modelDigest\",\"type\":\"string\",\"doc\":\"Package that is wanted, hex.\"},{\"name\":\"phase\",\"type\":{\"type\":\"enum\",\"name\":\"UpdatePhase\",\"doc\":\"WAITING for its condition or for metadata; DOWNLOADING; VERIFYING signature, digests and golden frames; SHADOWING beside the model at work; PROBATION after the switch; COMMITTED; REFUSED before the switch; REVERTED after it, to the last good slot.\",\"symbols\":[\"UNKNOWN\",\"WAITING\",\"DOWNLOADING\",\"VERIFYING\",\"SHADOWING\",\"PROBATION\",\"COMMITTED\",\"REFUSED\",\"REVERTED\"],\"default\":\"UNKNOWN\"},\"doc\":\"Phase.\"},{\"name\":\"code\",\"type\":\"string\",\"doc\":\"Why it was refused, reverted or waits, as a code, e.g. package-digest-mismatch; else empty.\"},{\"name\":\"reason\",\"type\":\"string\",\"doc\":\"The same in words.\"},{\"name\":\"bytesDone\",\"type\":\"long\",\"doc\":\"Bytes of the package that are here.\"},{\"name\":\"bytesAll\",\"type\":\"long\",\"doc\":\"Bytes of the package; 0 while unknown.\"}]}],\"doc\":\"Null: none was wanted since the slots were set up.\",\"default\":null},{\"name\":\"goldenPassed\",\"type\":[\"null\",\"boolean\"],\"doc\":\"Whether the model at work in slot perception reproduced its package's golden frames on this device; null: not tried.\",\"default\":null}]}") },
 ]);

@@ -47,12 +47,15 @@ describe("the AsyncAPI document", () => {
       expect(channel.tags).toEqual([{ name: topic.public ? "public" : "internal" }]);
       const config = channel.bindings.kafka.topicConfiguration;
       expect(config["cleanup.policy"]).toEqual([topic.kind === "compacted" ? "compact" : "delete"]);
-      expect(config["retention.ms"]).toBe(topic.kind === "events" ? topic.retentionMs : undefined);
+      const forEver = topic.retentionMs === Number.POSITIVE_INFINITY;
+      expect(config["retention.ms"]).toBe(topic.kind === "events" ? (forEver ? -1 : topic.retentionMs) : undefined);
       const [{ $ref }] = Object.values(channel.messages) as [{ $ref: string }];
       const { payload, bindings, traits } = at($ref);
       expect(payload.schemaFormat).toBe(AVRO_SCHEMA_FORMAT);
       expect(avro.Type.forSchema(payload.schema).name).toBe(`tributary.v1.${topic.codec.name}`);
-      expect(bindings.kafka.key.description).toMatch(topic.key === "device" ? /device's id/ : /Digest/);
+      expect(bindings.kafka.key.description).toMatch(
+        { device: /device's id/, policy: /Digest/, model: /NAME\/VERSION/, rollout: /uid/ }[topic.key],
+      );
       expect(Object.keys(at(traits[0].$ref).headers.properties)).toEqual(
         expect.arrayContaining(["ce_id", "ce_source", "ce_type", "ce_specversion", "ce_time", "traceparent"]),
       );

@@ -18,6 +18,8 @@ export type AsyncApi = { readonly [key: string]: Json };
 const KEYS: { readonly [K in Topic["key"]]: string } = {
   device: "The device's id, [A-Za-z0-9][A-Za-z0-9_-]{0,63}: a device's records are in one partition, in order.",
   policy: "Digest of the edge model, a bar, name of the cloud target.",
+  model: "The model's name; of a version, NAME/VERSION.",
+  rollout: "The rollout's uid.",
 };
 
 const OVERVIEW = `Tributary's Kafka topics. Values are Avro in Confluent's wire format: a zero byte, the schema's id in four \
@@ -109,10 +111,10 @@ function channelOf(id: string, topic: Topic): Json {
     tags: tagsOf(topic),
     bindings: {
       kafka: {
-        partitions: PARTITIONS,
+        partitions: topic.partitions ?? PARTITIONS,
         topicConfiguration: {
           "cleanup.policy": [isCompacted ? "compact" : "delete"],
-          ...(!isCompacted && { "retention.ms": topic.retentionMs }),
+          ...(!isCompacted && { "retention.ms": Number(config["retention.ms"]) }),
           "max.message.bytes": Number(config["max.message.bytes"]),
         },
         bindingVersion: "0.5.0",
@@ -201,6 +203,7 @@ const tagsOf = (topic: Topic): Json => [{ name: topic.public ? "public" : "inter
 const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
 
 export function durationOf(ms: number): string {
+  if (ms === Number.POSITIVE_INFINITY) return "ever";
   const hours = ms / 3_600_000;
   const [count, unit] = hours % 24 === 0 ? [hours / 24, "day"] : [hours, "hour"];
   return `${count} ${unit}${count === 1 ? "" : "s"}`;
