@@ -1,5 +1,6 @@
 export * from "./cohorts.ts";
 export * from "./decide.ts";
 export * from "./events.ts";
+export * from "./evidence.ts";
 export * from "./rollout.ts";
 export * from "./spec.ts";

@@ -1,0 +1,168 @@
+/** What an analysis saw, as it stands in the event that it led to: for people, who read it in the report.
+ *
+ * A1. Bounded: at most `LOOKS_MAX` looks of all metrics together, the first and the last of each among them, so an event
+ *     stays far below what Kafka takes.
+ * A2. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits.
+ * A3. Old events are read for ever: fields that are not known are passed over, and later ones need a default here. */
+import type { MetricLook } from "@tributary/judge";
+import { z } from "zod";
+import type { MetricSpec } from "./spec.ts";
+
+export const LOOKS_MAX = 200;
+const NAMED_MAX = 20;
+
+const count = z.number().int().nonnegative();
+const share = z.number().finite();
+const text = z.string().max(500);
+const counted = z.object({
+  /** Devices with at least one frame of known outcome since the start. */
+  devices: count,
+  /** Frames of known outcome since the start. */
+  frames: count,
+});
+
+const look = z.object({
+  metric: z.string().max(64),
+  /** ms since `startedAtMs`. */
+  sinceMs: z.number().nonnegative(),
+  /** Rate of good frames in the control less the canary's, as a share: harm is above 0. */
+  harm: share,
+  /** Always-valid band of the harm; null: unbounded. */
+  low: share.nullable(),
+  high: share.nullable(),
+  /** ln e for harm above what is tolerated; -ln alpha rolls back. */
+  logHarm: share,
+  /** ln e for harm below the margin; -ln beta is enough to widen. Null without a margin. */
+  logSafe: share.nullable(),
+  control: counted,
+  canary: counted,
+});
+
+const metric = z.object({
+  name: z.string().max(64),
+  alpha: share,
+  beta: share,
+  tolerated: share,
+  margin: share.nullable(),
+  /** Variance of the harm that was planned, in units of the metric squared, see `plannedVariance` of the judge. */
+  plannedVariance: share.nullable().default(null),
+  /** What is known now, also while there is too little for a look. */
+  control: counted,
+  canary: counted,
+});
+
+const arm = z.object({
+  /** As assigned. */
+  devices: count,
+  /** Of these, heard of since the start. */
+  heard: count,
+  /** Of these, infer with the model of their arm, by digest. */
+  onModel: count,
+  /** Say that they do not reproduce their package's golden frames. */
+  goldenFailed: count.default(0),
+  /** Some of those that were not heard. */
+  silent: z.array(z.string().max(64)).max(NAMED_MAX).default([]),
+});
+
+export const analysisEvidence = z.object({
+  format: z.literal("tributary.analysis/1"),
+  /** From when on the arms are compared, ms since 1970. */
+  startedAtMs: z.number(),
+  /** The last look, ms since then. */
+  sinceMs: z.number().nonnegative(),
+  burnInMs: z.number().nonnegative(),
+  /** Why it is decided so, or why not yet, in words. */
+  why: text,
+  control: arm,
+  canary: arm,
+  metrics: z.array(metric).max(8),
+  /** In order of time. */
+  looks: z.array(look).max(LOOKS_MAX),
+  crashes: z
+    .object({
+      /** Devices that crashed at least once. */
+      control: count,
+      canary: count,
+      /** The canary's share of the exposure, 0 to 1. */
+      share,
+      /** ln e for more crashes than that share; -ln alpha rolls back. */
+      logHarm: share,
+      alpha: share,
+    })
+    .nullable()
+    .default(null),
+  /** Devices that refused the model or left it by themselves: the first, and how many in all. */
+  refused: z
+    .object({
+      devices: count,
+      some: z.array(z.object({ deviceId: z.string().max(64), code: z.string().max(64), reason: text })).max(NAMED_MAX),
+    })
+    .default({ devices: 0, some: [] }),
+  /** Settings of the service, not of the specification, that differ from their defaults. */
+  settings: z
+    .array(z.object({ name: z.string().max(128), value: z.string().max(128), default: z.string().max(128) }))
+    .max(64)
+    .default([]),
+});
+
+export type AnalysisEvidence = z.output<typeof analysisEvidence>;
+export type AnalysisLook = z.output<typeof look>;
+export type AnalysisMetric = z.output<typeof metric>;
+export type AnalysisArm = z.output<typeof arm>;
+export type Counted = z.output<typeof counted>;
+
+/** Null for what is no evidence of an analysis: evidence of other transitions, or written by others. */
+export function analysisEvidenceOf(evidence: unknown): AnalysisEvidence | null {
+  const read = analysisEvidence.safeParse(evidence);
+  return read.success ? read.data : null;
+}
+
+/** A look of the judge as evidence keeps it. (A2) */
+export function lookOf(
+  name: MetricSpec["name"],
+  sinceMs: number,
+  { comparison, band, logHarm, logSafe }: MetricLook,
+  arms: { readonly control: Counted; readonly canary: Counted },
+): AnalysisLook {
+  const { control, canary } = arms;
+  return {
+    metric: name,
+    sinceMs,
+    harm: rounded(comparison.harm),
+    low: bounded(band.lower),
+    high: bounded(band.upper),
+    logHarm: rounded(logHarm),
+    logSafe: logSafe === null ? null : rounded(logSafe),
+    control: { devices: control.devices, frames: control.frames },
+    canary: { devices: canary.devices, frames: canary.frames },
+  };
+}
+
+/** Leaves out looks until `max` are left, always the one that is missed least: it closes the smallest gap of its metric.
+ * The first and the last look of each metric stay. May be called after every look: what is kept spreads evenly. (A1) */
+export function thinned(looks: readonly AnalysisLook[], max = LOOKS_MAX): AnalysisLook[] {
+  const kept = [...looks];
+  while (kept.length > max) {
+    const index = leastMissed(kept);
+    if (index === null) return kept.slice(-max); // More metrics than that have a first and a last.
+    kept.splice(index, 1);
+  }
+  return kept;
+}
+
+function leastMissed(looks: readonly AnalysisLook[]): number | null {
+  const before = new Map<string, { index: number; gapFrom: number | null }>();
+  let least: { index: number; gap: number } | null = null;
+  for (const [index, { metric, sinceMs }] of looks.entries()) {
+    const last = before.get(metric);
+    if (last !== undefined && last.gapFrom !== null) {
+      const gap = sinceMs - last.gapFrom;
+      if (least === null || gap < least.gap) least = { index: last.index, gap };
+    }
+    before.set(metric, { index, gapFrom: last === undefined ? null : (looks[last.index]?.sinceMs ?? null) });
+  }
+  return least?.index ?? null;
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(6));
+const bounded = (value: number): number | null => (Number.isFinite(value) ? rounded(value) : null);
