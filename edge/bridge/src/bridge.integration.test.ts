@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import {
   Classifications,
+  DeviceDesired,
   type DeviceReported,
   EdgeFrame,
   EdgePredictions,
@@ -19,11 +20,13 @@ import { seededRandom, systemClock } from "@tributary/kernel";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import {
   someAnswer,
+  someDesired,
   someFrame,
   someJpeg,
   somePolicy,
   somePredictions,
   someRegistration,
+  someReported,
   tempDir,
   testKafka,
   waitFor,
@@ -425,6 +428,54 @@ describe("with Kafka there", () => {
     expect(isRetained).toBe(true);
   });
 });
+
+test("what a device shall run is retained, told at each change, kept over a restart, and cleared by a tombstone", async () => {
+  const rig = new Rig(testKafka());
+  try {
+    await rig.prepare();
+    await Promise.all([rig.register("new"), rig.register("old")]);
+    const want = (deviceId: string, generation: bigint) =>
+      rig.sink.send([
+        {
+          topic: topics.desired.name,
+          key: deviceId,
+          value: DeviceDesired.encodeConfluent(someDesired({ deviceId, generation })),
+        },
+      ]);
+    await Promise.all([want("new", 1n), want("old", 1n)]);
+    await rig.start();
+    const heard: Record<string, string[]> = { new: [], old: [] };
+    const join = async (deviceId: string) => {
+      const device = await rig.connected(deviceId, { reconnectPeriod: 0 });
+      device.on("message", (topic, payload) => {
+        if (topic !== down.desired(deviceId)) return;
+        heard[deviceId]?.push(
+          payload.length === 0 ? "none" : `${DeviceDesired.decodeSingleObject(payload).generation}`,
+        );
+      });
+      await device.subscribeAsync(`tributary/v1/${deviceId}/down/#`, { qos: 1 });
+      const acceptedSchemas = deviceId === "new" ? [DeviceDesired.current.fingerprint] : [];
+      const report = someReported({ deviceId, acceptedSchemas });
+      const payload = uplinkStreams.reported.codec.encodeSingleObject(report);
+      await device.publishAsync(down.up(deviceId, "reported"), payload, { qos: 1 });
+    };
+    const until = (n: number) => waitFor(() => heard.new?.length === n, { what: `${n} desired states` });
+    await Promise.all([join("new"), join("old")]);
+    await until(1);
+    await want("new", 2n);
+    await until(2);
+    await want("new", 2n); // The same bytes are no news.
+    await rig.bridge?.close();
+    await rig.start();
+    await join("new");
+    await until(3);
+    await rig.sink.send([{ topic: topics.desired.name, key: "new", value: null }]);
+    await until(4);
+    expect(heard).toEqual({ new: ["1", "2", "2", "none"], old: [] });
+  } finally {
+    await rig.stop();
+  }
+}, 60_000);
 
 test("while Kafka is away nothing is acknowledged and little is held; when it is back everything is stored, in order (G1, G3, G9)", async () => {
   const { startKafka } = (await import(new URL("../../../tools/kafka.mjs", import.meta.url).href)) as {

@@ -2,7 +2,7 @@
  * The embedded bridge, put together: devices on one side, Kafka on the other, nothing kept in between but what Kafka
  * can give again.
  *
- * R1. No device is let in before the registry, the policies and the reported states are read to their ends.
+ * R1. No device is let in before the registry, the policies, the reported and the desired states are read to their ends.
  * R2. The end is orderly: no new messages, those in flight are stored and acknowledged, then the connections close.
  */
 import { type Classifications, type Codec, mqttTopics, type Topic, topics } from "@tributary/contracts";
@@ -12,7 +12,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
 import type { BridgeConfig } from "./config.ts";
-import { answersOfSentFrames, DownlinkState } from "./downlink.ts";
+import { answersOfSentFrames, DownlinkState, isSameTelling } from "./downlink.ts";
 import { availabilityChanged, downlinkDropped, downlinkSent, losesData, stateRebuilt } from "./events.ts";
 import { type Following, followTopic, type Handling } from "./follower.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
@@ -72,9 +72,11 @@ export class Bridge {
         authenticate({ clientId, user, password }, this.#directory, this.#passwords),
       onSubscribed: (session, filters) => {
         const policy = this.#down.policy(session.deviceId);
+        const desired = this.#down.desired(session.deviceId);
         const parent = policy.slice(0, policy.lastIndexOf("/"));
-        if ([policy, `${parent}/#`, `${parent}/+`].some((filter) => filters.includes(filter)))
-          this.#sendPolicy(session);
+        const covers = (topic: string) => [topic, `${parent}/#`, `${parent}/+`].some((one) => filters.includes(one));
+        if (covers(policy)) this.#sendPolicy(session);
+        if (covers(desired)) this.#sendDesired(session);
       },
     });
   }
@@ -111,7 +113,15 @@ export class Bridge {
       this.#follow(topics.reported, "start", (record, reported) => {
         this.#downlink.applyReported(record.key ?? "", reported);
         const session = this.#broker.session(record.key ?? "");
-        if (session !== undefined) this.#sendChangedPolicy(session);
+        if (session === undefined) return;
+        this.#sendChangedPolicy(session);
+        this.#sendChangedDesired(session);
+      }),
+      this.#follow(topics.desired, "start", (record, desired) => {
+        const deviceId = record.key ?? "";
+        this.#downlink.applyDesired(deviceId, desired, record.value ?? undefined);
+        const session = this.#broker.session(deviceId);
+        if (session !== undefined) this.#sendChangedDesired(session);
       }),
       this.#follow(
         topics.classifications,
@@ -165,6 +175,21 @@ export class Bridge {
     const payload = policy === undefined ? Buffer.alloc(0) : this.#downlink.encodedPolicy(session.deviceId, policy);
     session.sendRetained(this.#down.policy(session.deviceId), payload);
     this.#sent(session, "policy", payload);
+  }
+
+  #sendChangedDesired(session: Session): void {
+    const now = this.#downlink.desiredOf(session.deviceId);
+    if (now === undefined || isSameTelling(session.desired, now)) return;
+    if (session.isSubscribed(this.#down.desired(session.deviceId))) this.#sendDesired(session);
+  }
+
+  #sendDesired(session: Session): void {
+    const now = this.#downlink.desiredOf(session.deviceId);
+    if (now === undefined || (now.record === undefined && session.desired?.record === undefined)) return;
+    session.desired = now;
+    const payload = this.#downlink.encodedDesired(now);
+    session.sendRetained(this.#down.desired(session.deviceId), payload);
+    this.#sent(session, "desired", payload);
   }
 
   #sendResults(session: Session, record: Classifications): void {

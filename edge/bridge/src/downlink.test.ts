@@ -1,10 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
-import { Codec, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
+import { Codec, DeviceDesired, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";
-import { someAnswer, somePolicy } from "@tributary/testing";
-import { answersOfSentFrames, DownlinkState, NewestQueue } from "./downlink.ts";
+import { someAnswer, someDesired, somePolicy } from "@tributary/testing";
+import { answersOfSentFrames, type DesiredTelling, DownlinkState, isSameTelling, NewestQueue } from "./downlink.ts";
 import { follow } from "./follower.ts";
 
 const reported = (modelDigest: string, acceptedSchemas: readonly string[] = []): DeviceReported => ({
@@ -53,6 +53,43 @@ describe("the policy of a device", () => {
     expect(state.versionFor("d", codec)).toBe(v2);
     state.applyReported("d", reported("m", ["unknown"]));
     expect(state.versionFor("d", codec)).toBe(v1);
+  });
+});
+
+describe("what a device shall run", () => {
+  const [oldest] = DeviceDesired.versions as [(typeof DeviceDesired.versions)[number]];
+  const record = (deviceId: string, generation: bigint) =>
+    DeviceDesired.encodeConfluent(someDesired({ deviceId, generation }));
+  const apply = (state: DownlinkState, deviceId: string, bytes: Buffer) =>
+    state.applyDesired(deviceId, DeviceDesired.decodeConfluent(bytes), bytes);
+
+  test("is told to those only that read it; a tombstone clears it (D3)", () => {
+    const state = new DownlinkState();
+    apply(state, "d", record("d", 7n));
+    expect(state.desiredOf("d")).toBeUndefined();
+    state.applyReported("d", reported("m", ["ffffffffffffffff"]));
+    expect(state.desiredOf("d")).toBeUndefined();
+    state.applyReported("d", { ...reported("m", [oldest.fingerprint]), slots: {} });
+    const told = state.desiredOf("d") as DesiredTelling;
+    expect(DeviceDesired.decodeSingleObject(state.encodedDesired(told))).toMatchObject({
+      deviceId: "d",
+      generation: 7n,
+    });
+    apply(state, "d", record("d", 7n));
+    expect(isSameTelling(told, state.desiredOf("d") as DesiredTelling)).toBe(true);
+    apply(state, "d", record("d", 8n));
+    expect(isSameTelling(told, state.desiredOf("d") as DesiredTelling)).toBe(false);
+    state.applyDesired("d", undefined, undefined);
+    expect(state.encodedDesired(state.desiredOf("d") as DesiredTelling)).toHaveLength(0);
+  });
+
+  test("is refused under another device's key, and what was wanted before stays", () => {
+    const state = new DownlinkState();
+    state.applyReported("d", reported("m", [oldest.fingerprint]));
+    apply(state, "d", record("d", 7n));
+    expect(() => apply(state, "d", record("e", 9n))).toThrow(/it is of e/);
+    const payload = state.encodedDesired(state.desiredOf("d") as DesiredTelling);
+    expect(DeviceDesired.decodeSingleObject(payload).generation).toBe(7n);
   });
 });
 

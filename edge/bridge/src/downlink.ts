@@ -1,14 +1,19 @@
 /**
- * What devices are told: the policy of the model they run, and the answers of the frames they sent. Pure state, folded
- * from routing.policies.v1 and devices.reported.v1; nothing is kept per device but what it reported.
+ * What devices are told: what they shall run, the policy of the model they run, and the answers of the frames they sent.
+ * Pure state, folded from devices.desired.v1, routing.policies.v1 and devices.reported.v1; nothing is kept per device but
+ * what it reported and what it shall run.
  *
  * D1. A device gets the newest policy of its reported perception model; none if there is none.
  * D2. A payload is written in a schema the device announced, else in the oldest: a new service must reach the oldest
  *     agent in the field.
+ * D3. What a device shall run is told only to one that announced a schema of it: an agent that knows nothing of updates is
+ *     left alone. Which generation counts is the device's to decide (G6).
  */
 import {
   type Classifications,
   type Codec,
+  ContractError,
+  type DeviceDesired,
   type DeviceReported,
   type RoutingPolicy,
   type SchemaVersion,
@@ -17,13 +22,18 @@ import {
 
 const SLOT = "perception";
 
-type Reported = { readonly modelDigest: string; readonly acceptedSchemas: readonly string[] };
+type Reported = { readonly modelDigest: string | undefined; readonly acceptedSchemas: readonly string[] };
+
+/** What down/desired holds for a device, and in which schema. No record: nothing is wanted of it (any more). */
+export type DesiredTelling = { readonly record: Buffer | undefined; readonly version: SchemaVersion };
 
 export class DownlinkState {
   readonly #policies = new Map<string, RoutingPolicy>();
   /** Model digest -> keys of its policies. */
   readonly #byModel = new Map<string, Set<string>>();
   readonly #reported = new Map<string, Reported>();
+  /** As Kafka has it: a fleet's worth of decoded records would be several times as large. */
+  readonly #desired = new Map<string, Buffer>();
   readonly #policyBytes = new WeakMap<RoutingPolicy, Map<number, Buffer>>();
 
   get policies(): number {
@@ -45,9 +55,35 @@ export class DownlinkState {
   }
 
   applyReported(deviceId: string, reported: DeviceReported | undefined): void {
-    const modelDigest = reported?.slots[SLOT]?.modelDigest;
-    if (reported === undefined || modelDigest === undefined) this.#reported.delete(deviceId);
-    else this.#reported.set(deviceId, { modelDigest, acceptedSchemas: reported.acceptedSchemas });
+    if (reported === undefined) this.#reported.delete(deviceId);
+    else {
+      const { slots, acceptedSchemas } = reported;
+      this.#reported.set(deviceId, { modelDigest: slots[SLOT]?.modelDigest, acceptedSchemas });
+    }
+  }
+
+  /** `record` is the bytes that `desired` was read from; both undefined for a tombstone. Throws ContractError when it is of
+   * another device than its key says. */
+  applyDesired(deviceId: string, desired: DeviceDesired | undefined, record: Uint8Array | undefined): void {
+    if (desired !== undefined && desired.deviceId !== deviceId) {
+      throw new ContractError("record-undecodable", `it is of ${desired.deviceId}`);
+    }
+    if (record === undefined) this.#desired.delete(deviceId);
+    else this.#desired.set(deviceId, Buffer.from(record)); // A copy: what was read is part of a larger buffer.
+  }
+
+  /** Undefined: it is told nothing. D3 */
+  desiredOf(deviceId: string): DesiredTelling | undefined {
+    const { codec } = topics.desired;
+    const accepted = this.acceptedBy(deviceId);
+    if (!codec.versions.some(({ fingerprint }) => accepted.includes(fingerprint))) return undefined;
+    return { record: this.#desired.get(deviceId), version: this.versionFor(deviceId, codec) };
+  }
+
+  /** Empty when nothing is wanted: an empty retained message clears what was retained. */
+  encodedDesired({ record, version }: DesiredTelling): Buffer {
+    const { codec } = topics.desired;
+    return record === undefined ? Buffer.alloc(0) : codec.encodeSingleObject(codec.decodeConfluent(record), version);
   }
 
   modelOf(deviceId: string): string | undefined {
@@ -89,6 +125,11 @@ export class DownlinkState {
     return newest ?? (codec.versions[0] as SchemaVersion);
   }
 }
+
+/** Whether a device that was told the one need be told the other. */
+export const isSameTelling = (told: DesiredTelling | undefined, now: DesiredTelling): boolean =>
+  told?.version === now.version &&
+  (told.record === now.record || (now.record !== undefined && told.record?.equals(now.record) === true));
 
 /** The part of a record that answers sent frames; undefined if there is none. */
 export function answersOfSentFrames(record: Classifications): Classifications | undefined {

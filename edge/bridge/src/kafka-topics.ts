@@ -34,7 +34,7 @@ export async function awaitTopics(wait: TopicsWait): Promise<void> {
 
 /** One line for each reason, naming the topics it holds for. */
 async function topicProblems({ reader, routes }: TopicsWait): Promise<string[]> {
-  const followed = [topics.registry, topics.policies, topics.classifications].map(({ name }) => name);
+  const followed = [topics.registry, topics.policies, topics.desired, topics.classifications].map(({ name }) => name);
   const needed = [...Object.values(uplinkStreams).map(({ name }) => name), ...deadLetterTopics, ...followed];
   const all = [
     ...needed.map((topic) => ({ topic, by: reader })),

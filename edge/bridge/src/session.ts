@@ -7,7 +7,7 @@
  * S3. What waits for a slow device is bounded; the oldest is dropped and counted (G9).
  */
 import type { Client } from "aedes";
-import { NewestQueue } from "./downlink.ts";
+import { type DesiredTelling, NewestQueue } from "./downlink.ts";
 import type { PacketGate } from "./gate.ts";
 
 type Pending = { settled: boolean; readonly acknowledge: () => void };
@@ -18,6 +18,8 @@ export class Session {
   readonly gate: PacketGate;
   /** Of the policy last sent in this session. */
   policyVersion: string | undefined;
+  /** What it shall run, as last sent in this session. */
+  desired: DesiredTelling | undefined;
   readonly #client: Client;
   readonly #results: NewestQueue<Down>;
   #pending: Pending[] = [];

@@ -2,7 +2,9 @@
 import type {
   CloudRequest,
   CloudResult,
+  DeviceDesired,
   DeviceRegistration,
+  DeviceReported,
   EdgeFrame,
   EdgePrediction,
   EdgePredictions,
@@ -95,6 +97,42 @@ export const someFrame = (change: Partial<EdgeFrame> = {}): EdgeFrame => ({
   samplePropensity: 0.05,
   sampleDrawn: false,
   traceparent: null,
+  ...change,
+});
+
+export const someReported = (change: Partial<DeviceReported> = {}): DeviceReported => ({
+  deviceId: "device-1",
+  bootId: someBootId,
+  seq: 1n,
+  agentVersion: "1.0.0",
+  hardwareClass: "x64",
+  clockState: "SYNCHRONIZED",
+  generation: 0n,
+  slots: { perception: { modelDigest: someDigest, modelName: "edge", modelVersion: "1" } },
+  policyVersion: "",
+  acceptedSchemas: [],
+  cameras: ["cam"],
+  update: null,
+  goldenPassed: true,
+  ...change,
+});
+
+export const someDesired = (change: Partial<DeviceDesired> = {}): DeviceDesired => ({
+  deviceId: "device-1",
+  generation: 1n,
+  slots: {
+    perception: {
+      modelName: "edge",
+      modelVersion: "2",
+      modelDigest: someDigest,
+      shadowFrames: 0,
+      probationFrames: 20,
+      condition: "ANY",
+    },
+  },
+  rollout: "rollout-1",
+  why: "canary of rollout-1",
+  changedAt: 1_800_000_000_000,
   ...change,
 });
 

@@ -1,16 +1,17 @@
 /**
  * What bridges behind one broker tell devices: they share a Kafka group, and each tells the devices of its partitions.
  *
- * X1. A device's policy is retained at the broker, told anew whenever its partition comes to another bridge, and when it
- *     changes; a few at a time, however many wait.
+ * X1. A device's policy and what it shall run are retained at the broker, told anew whenever its partition comes to another
+ *     bridge, and when they change; a few at a time, however many wait.
  * X2. Answers of sent frames are told once read; what is too old for anybody to wait for, and what the broker does not take,
  *     is left out, counted: Kafka has it.
+ * X3. A revoked device is wanted to run nothing: what was retained for it is cleared.
  */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import type { Batch, BatchSource, InRecord } from "@tributary/kafka";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import { answersOfSentFrames, type DownlinkState } from "../downlink.ts";
+import { answersOfSentFrames, type DesiredTelling, type DownlinkState, isSameTelling } from "../downlink.ts";
 import { downlinkDropped, downlinkSent, recordUnusable } from "../events.ts";
 import { jsonResults } from "../json-results.ts";
 import { traceDownlink } from "../spans.ts";
@@ -19,6 +20,7 @@ export type DownlinkGroupParts = {
   /** Of classifications, in the bridges' group. */
   readonly source: BatchSource;
   readonly state: DownlinkState;
+  readonly isRevoked: (deviceId: string) => boolean;
   readonly prefix: string;
   readonly publish: (topic: string, payload: Buffer, options?: { readonly retain?: boolean }) => Promise<boolean>;
   readonly clock: Clock;
@@ -36,7 +38,8 @@ export class DownlinkGroup {
   readonly #partitions = new Map<string, number>();
   /** Version of the policy told, by device; empty: none. */
   readonly #told = new Map<string, string>();
-  /** Devices whose policy has to be looked at. */
+  readonly #desiredTold = new Map<string, DesiredTelling>();
+  /** Devices whose policy or desired state has to be looked at. */
   readonly #due = new Set<string>();
   #telling = false;
 
@@ -50,12 +53,14 @@ export class DownlinkGroup {
     return this.#parts.source.run((batch) => this.#results(batch), {
       onAssigned: async (partitions) => {
         for (const partition of partitions) this.#held.add(partition);
-        for (const [deviceId, partition] of this.#partitions) if (this.#held.has(partition)) this.policyDue(deviceId);
+        for (const [deviceId, partition] of this.#partitions) if (this.#held.has(partition)) this.due(deviceId);
       },
       onRevoked: async (partitions) => {
         for (const partition of partitions) this.#held.delete(partition);
         for (const [deviceId, partition] of this.#partitions) {
-          if (!this.#held.has(partition)) this.#told.delete(deviceId);
+          if (this.#held.has(partition)) continue;
+          this.#told.delete(deviceId);
+          this.#desiredTold.delete(deviceId);
         }
       },
     });
@@ -68,35 +73,37 @@ export class DownlinkGroup {
   /** A device reported: its record's partition says whose it is. */
   reported(deviceId: string, partition: number): void {
     this.#partitions.set(deviceId, partition);
-    this.policyDue(deviceId);
+    this.due(deviceId);
   }
 
-  policyDue(deviceId: string): void {
+  /** What a device is told may have changed. One that never reported is nobody's yet. */
+  due(deviceId: string): void {
+    if (!this.#partitions.has(deviceId)) return;
     this.#due.add(deviceId);
-    void this.#tellPolicies();
+    void this.#tellDue();
   }
 
   modelDue(digests: readonly string[]): void {
     const { state } = this.#parts;
     for (const deviceId of this.#partitions.keys()) {
-      if (digests.includes(state.modelOf(deviceId) ?? "")) this.policyDue(deviceId);
+      if (digests.includes(state.modelOf(deviceId) ?? "")) this.due(deviceId);
     }
   }
 
   /** The broker is there again: what it did not take is told. */
   online(): void {
-    void this.#tellPolicies();
+    void this.#tellDue();
   }
 
   // X1
-  async #tellPolicies(): Promise<void> {
+  async #tellDue(): Promise<void> {
     if (this.#telling) return;
     this.#telling = true;
     try {
       while (this.#due.size > 0) {
         const some = [...this.#due].slice(0, AT_ONCE);
         for (const deviceId of some) this.#due.delete(deviceId);
-        const told = await Promise.all(some.map((deviceId) => this.#tellPolicy(deviceId)));
+        const told = await Promise.all(some.map((deviceId) => this.#tell(deviceId)));
         const untold = some.filter((_, i) => !told[i]);
         for (const deviceId of untold) this.#due.add(deviceId);
         if (untold.length > 0) return; // Until it is online again.
@@ -106,9 +113,27 @@ export class DownlinkGroup {
     }
   }
 
+  /** False: the broker did not take it. */
+  async #tell(deviceId: string): Promise<boolean> {
+    if (!this.#held.has(this.#partitions.get(deviceId) ?? -1)) return true;
+    return (await this.#tellPolicy(deviceId)) && (await this.#tellDesired(deviceId));
+  }
+
+  async #tellDesired(deviceId: string): Promise<boolean> {
+    const { state, isRevoked, publish } = this.#parts;
+    const wanted = state.desiredOf(deviceId);
+    if (wanted === undefined) return true;
+    const now = isRevoked(deviceId) ? { ...wanted, record: undefined } : wanted; // X3
+    if (isSameTelling(this.#desiredTold.get(deviceId), now)) return true;
+    const payload = state.encodedDesired(now);
+    if (!(await publish(this.#topics.desired(deviceId), payload, { retain: true }))) return false;
+    this.#desiredTold.set(deviceId, now);
+    this.#sent(deviceId, "desired", payload);
+    return true;
+  }
+
   async #tellPolicy(deviceId: string): Promise<boolean> {
     const { state, publish } = this.#parts;
-    if (!this.#held.has(this.#partitions.get(deviceId) ?? -1)) return true;
     const policy = state.policyOf(deviceId);
     const version = policy?.policyVersion ?? "";
     if (this.#told.get(deviceId) === version) return true;

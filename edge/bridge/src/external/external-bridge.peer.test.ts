@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import {
   DeviceAcks,
+  DeviceDesired,
   type DeviceReported,
   EdgeFrame,
   EdgePredictions,
@@ -26,11 +27,13 @@ import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import {
   type Mosquitto,
   someAnswer,
+  someDesired,
   someFrame,
   someJpeg,
   somePolicy,
   somePredictions,
   someRegistration,
+  someReported,
   startMosquitto,
   tempDir,
   testKafka,
@@ -341,6 +344,42 @@ describe("behind Mosquitto with the shipped rules", () => {
     const retained = new Promise<boolean>((resolve) => later.on("message", (_, __, packet) => resolve(packet.retain)));
     await later.subscribeAsync(names.policy("cam-1"), { qos: 1 });
     expect(await retained).toBe(true);
+  }, 60_000);
+
+  test("what a device shall run is retained, and cleared when nothing is wanted or the device is revoked (X1, X3)", async () => {
+    const cam = await device("cam-2");
+    const heard: string[] = [];
+    cam.on("message", (_, payload) => {
+      heard.push(payload.length === 0 ? "none" : `${DeviceDesired.decodeSingleObject(payload).generation}`);
+    });
+    await cam.subscribeAsync(names.desired("cam-2"), { qos: 1 });
+    const want = (generation: bigint | null) =>
+      sink.send([
+        {
+          topic: topics.desired.name,
+          key: "cam-2",
+          value:
+            generation === null ? null : DeviceDesired.encodeConfluent(someDesired({ deviceId: "cam-2", generation })),
+        },
+      ]);
+    const last = (what: string) => waitFor(() => heard.at(-1) === what, { what, timeoutMs: 20_000 });
+    await want(5n);
+    const acceptedSchemas = [DeviceDesired.current.fingerprint];
+    const value = topics.reported.codec.encodeConfluent(someReported({ deviceId: "cam-2", acceptedSchemas }));
+    await sink.send([{ topic: topics.reported.name, key: "cam-2", value }]);
+    await last("5");
+    await want(6n);
+    await last("6");
+    await want(null);
+    await last("none");
+    await want(7n);
+    await last("7");
+    const revoked = topics.registry.codec.encodeConfluent(someRegistration({ deviceId: "cam-2", status: "REVOKED" }));
+    await sink.send([{ topic: topics.registry.name, key: "cam-2", value: revoked }]);
+    await last("none");
+    const active = topics.registry.codec.encodeConfluent(someRegistration({ deviceId: "cam-2" }));
+    await sink.send([{ topic: topics.registry.name, key: "cam-2", value: active }]);
+    await last("7");
   }, 60_000);
 });
 

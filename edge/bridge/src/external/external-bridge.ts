@@ -109,6 +109,7 @@ export class ExternalBridge {
     this.#group = new DownlinkGroup({
       source: options.answers,
       state: this.#state,
+      isRevoked: (deviceId) => this.#directory.get(deviceId)?.status === "REVOKED",
       prefix: config.mqtt.prefix,
       publish: (topic, payload, how) => this.#link.publish(topic, payload, how),
       clock,
@@ -176,6 +177,7 @@ export class ExternalBridge {
     this.#following = await Promise.all([
       followTopic({ ...common, topic: topics.registry }, (record, registration) => {
         this.#directory.apply(record.key ?? "", registration);
+        this.#group.due(record.key ?? "");
       }),
       followTopic({ ...common, topic: topics.policies }, (record, policy) => {
         this.#group.modelDue(this.#state.applyPolicy(record.key ?? "", policy));
@@ -187,6 +189,11 @@ export class ExternalBridge {
         const accepted = reported?.acceptedSchemas ?? [];
         const waits = DeviceAcks.versions.some(({ fingerprint }) => accepted.includes(fingerprint));
         if (isRebuilt && accepted.length > 0 && !waits) telemetry.emit(deviceTrustsBroker, { deviceId });
+      }),
+      followTopic({ ...common, topic: topics.desired }, (record, desired) => {
+        const deviceId = record.key ?? "";
+        this.#state.applyDesired(deviceId, desired, record.value ?? undefined);
+        this.#group.due(deviceId);
       }),
     ]);
     await Promise.all(this.#following.map(({ caughtUp }) => caughtUp));
