@@ -10,6 +10,7 @@ const rooms = {
   config: "^libs/config/",
   adapters: "^libs/adapters/[^/]+/",
   serviceKit: "^libs/service-kit/",
+  workshop: "^libs/workshop/",
   testing: "^libs/testing/",
   services: "^services/[^/]+/",
   edge: "^edge/[^/]+/",
@@ -20,8 +21,8 @@ const rooms = {
   e2e: "^e2e/",
   bench: "^bench/",
 };
-const { kernel, contracts, core, telemetry, config, adapters, serviceKit, testing } = rooms;
-const libs = [kernel, contracts, core, telemetry, config, adapters, serviceKit];
+const { kernel, contracts, core, telemetry, config, adapters, serviceKit, workshop, testing } = rooms;
+const libs = [kernel, contracts, core, telemetry, config, adapters, serviceKit, workshop];
 
 /** Room `name` imports, of ours, only itself and `allowed`; its tests also libs/testing. */
 const enters = (name, allowed, comment) => ({
@@ -55,6 +56,7 @@ module.exports = {
     enters("config", [kernel], "config imports the kernel"),
     enters("adapters", [kernel, contracts, core, telemetry], "an adapter implements ports with one vendor SDK"),
     enters("serviceKit", [kernel, contracts, telemetry, adapters, config], "Nest glue knows no domain"),
+    enters("workshop", [kernel, core, adapters], "packages are made, checked and judged without a service around them"),
     enters("testing", libs, "testing imports libs"),
     enters("services", libs, "a service is wiring of libs"),
     enters("edge", libs, "what runs on or faces devices is wiring of libs"),

@@ -29,6 +29,7 @@ const plants = [
   ["config-room", "libs/config/src/planted.ts", "@tributary/telemetry"],
   ["adapters-room", "libs/adapters/mqtt/src/planted.ts", "@tributary/service-kit"],
   ["serviceKit-room", "libs/service-kit/src/planted.ts", "@tributary/routing"],
+  ["workshop-room", "libs/workshop/src/planted.ts", "@tributary/service-kit"],
   ["testing-room", "libs/testing/src/planted.ts", "@tributary/gateway"],
   ["services-room", "services/router/src/planted.ts", "@tributary/agent"],
   ["edge-room", "edge/bridge/src/planted.ts", "@tributary/router"],

@@ -5,11 +5,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
 import { Failure } from "@tributary/kernel";
+import { htmlOf, measure } from "@tributary/workshop";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "./context.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
-import { htmlOf } from "./gating/html.ts";
-import { measure } from "./gating/measure.ts";
 import type { View } from "./output.ts";
 
 type Options = {

@@ -9,9 +9,9 @@ import { packageFiles } from "@tributary/inference";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { parsePolicy } from "@tributary/routing";
-import { type PackOptions, packModel } from "./models-pack.ts";
+import { type PackOptions, packModel } from "./pack.ts";
 
-const MODELS = fileURLToPath(new URL("../../models/", import.meta.url));
+const MODELS = fileURLToPath(new URL("../../../../models/", import.meta.url));
 const EDGE = join(MODELS, "edge-resnet8");
 const CLOUD = join(MODELS, "cloud-vgg");
 const COPIES = 8;
