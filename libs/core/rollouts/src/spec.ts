@@ -7,11 +7,18 @@ import { z } from "zod";
 
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** "90s", "5m", "6h", "1d" in milliseconds. */
-const duration = z
-  .string()
-  .regex(/^\d{1,6}[smhd]$/, "expected a duration such as 90s, 5m, 6h or 1d")
-  .transform((text) => Number(text.slice(0, -1)) * (UNITS[text.slice(-1)] as number));
+/** "90s", "5m", "6h", "1d" in milliseconds; written back in the largest unit that fits. */
+const duration = z.codec(
+  z.string().regex(/^\d{1,6}[smhd]$/, "expected a duration such as 90s, 5m, 6h or 1d"),
+  z.number().int().nonnegative(),
+  {
+    decode: (text) => Number(text.slice(0, -1)) * (UNITS[text.slice(-1)] as number),
+    encode: (ms) => {
+      const [unit, size] = Object.entries(UNITS).findLast(([, size]) => ms % size === 0) ?? ["s", 1_000];
+      return `${Math.round(ms / size)}${unit}`;
+    },
+  },
+);
 const percent = z.number().positive().max(100);
 const names = z.array(z.string().min(1).max(128)).min(1).max(1_000);
 
@@ -76,6 +83,11 @@ export const rolloutSpec = z.strictObject({
 });
 
 export type RolloutSpec = z.output<typeof rolloutSpec>;
+/** As people write it, every default filled in. */
+export type WrittenSpec = z.input<typeof rolloutSpec>;
+
+/** The way back from `rolloutSpec.parse`, for logs and people. */
+export const writtenSpec = (spec: RolloutSpec): WrittenSpec => z.encode(rolloutSpec, spec);
 export type RolloutStep = RolloutSpec["spec"]["strategy"]["canary"]["steps"][number];
 export type MetricSpec = RolloutSpec["spec"]["metrics"][number];
 

@@ -1,0 +1,65 @@
+import { describe, expect, test } from "@jest/globals";
+import {
+  type EventRecord,
+  eventOfRecord,
+  type RolloutChange,
+  recordOfEvent,
+  rolloutSpec,
+  writtenSpec,
+} from "./index.ts";
+
+const spec = rolloutSpec.parse({
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "r" },
+  spec: {
+    model: "edge@challenger",
+    strategy: {
+      canary: { steps: [{ setWeight: 5 }, { pause: {} }, { analysis: { duration: "90m" } }, { setWeight: 100 }] },
+    },
+  },
+});
+const created: RolloutChange = {
+  kind: "created",
+  ...{ spec, modelDigest: "ab".repeat(32), stableDigest: "cd".repeat(32), order: ["d1", "d2"] },
+};
+const event = (change: RolloutChange) => ({ uid: "u1", version: 3, at: 1e12, by: "ann", change });
+const changes: RolloutChange[] = [
+  created,
+  { kind: "step-started", step: 0 },
+  { kind: "step-finished", step: 0, evidence: { reached: 8 } },
+  { kind: "analysed", step: 2, verdict: "NoData", evidence: {} },
+  { kind: "paused", reason: "no-data", untilMs: null, evidence: {} },
+  { kind: "resumed", evidence: {} },
+  { kind: "promoted", full: true, evidence: { after: "promote by ann" } },
+  { kind: "aborted", why: "aborted by ann", evidence: {} },
+  { kind: "rolled-back", evidence: {} },
+  { kind: "retried", evidence: {} },
+  { kind: "completed", evidence: {} },
+];
+
+describe("an event's record", () => {
+  test.each(changes.map((change) => [change.kind, change] as const))("of %s gives the event again", (_, change) => {
+    expect(eventOfRecord(recordOfEvent(event(change)))).toEqual(event(change));
+  });
+
+  test("holds the specification as people write it, with its defaults", () => {
+    const written = writtenSpec(spec);
+    expect(written.spec).toMatchObject({ burnIn: "3m", progressDeadline: "30m", when: "any" });
+    expect(written.spec.strategy.canary.steps[2]).toEqual({ analysis: { duration: "90m" } });
+    expect(rolloutSpec.parse(written)).toEqual(spec);
+    expect(JSON.parse(recordOfEvent(event(created)).details).spec).toEqual(written);
+  });
+
+  test.each<[string, Partial<EventRecord>, RegExp]>([
+    ["of a kind to come", { kind: "UNKNOWN" }, /kind UNKNOWN is not known/],
+    ["without JSON", { details: "{" }, /version|spec|details/],
+    ["of another form", { details: "[]" }, /spec/],
+    ["of version 0", { version: 0n }, /count from 1/],
+    ["with a foreign verdict", { ...recordOfEvent(event(changes[3] as RolloutChange)), verdict: "UNKNOWN" }, /verdict/],
+    ["with a misspelt specification", { details: JSON.stringify({ ...created, spec: { spec: {} } }) }, /spec\./],
+    ["of a step that cannot be", { ...recordOfEvent(event(changes[1] as RolloutChange)), step: 64 }, /step/],
+  ])("%s is refused by name", (_, wrong, message) => {
+    expect(() => eventOfRecord({ ...recordOfEvent(event(created)), ...wrong })).toThrow(message);
+  });
+});

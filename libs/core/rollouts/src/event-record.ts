@@ -1,0 +1,111 @@
+/** Events as they stand in Kafka: `rollouts.events.v1`, whose `details` are JSON.
+ *
+ * K1. Read with suspicion: a record that is no event of ours is refused by name, so whoever folds the log passes it over,
+ *     and every reader passes over the same ones.
+ * K2. The specification is stored as people write it, with every default filled in: later defaults change no old rollout. */
+import type { RolloutEvent as EventRecord, RolloutChangeKind, RolloutVerdict } from "@tributary/contracts";
+import { Failure } from "@tributary/kernel";
+import { z } from "zod";
+import type { RolloutChange, RolloutEvent, Verdict } from "./events.ts";
+import { rolloutSpec, writtenSpec } from "./spec.ts";
+
+const kinds = {
+  created: "CREATED",
+  "step-started": "STEP_STARTED",
+  "step-finished": "STEP_FINISHED",
+  analysed: "ANALYSED",
+  paused: "PAUSED",
+  resumed: "RESUMED",
+  promoted: "PROMOTED",
+  aborted: "ABORTED",
+  "rolled-back": "ROLLED_BACK",
+  retried: "RETRIED",
+  completed: "COMPLETED",
+} as const satisfies Record<RolloutChange["kind"], RolloutChangeKind>;
+
+const verdicts = {
+  Successful: "SUCCESSFUL",
+  Failed: "FAILED",
+  Inconclusive: "INCONCLUSIVE",
+  NoData: "NO_DATA",
+  Error: "ERROR",
+} as const satisfies Record<Verdict, RolloutVerdict>;
+
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+const step = z.number().int().min(0).max(63);
+const evidence = z.record(z.string(), z.unknown());
+const why = z.string().max(1_000);
+
+const change = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("created"),
+    spec: rolloutSpec,
+    modelDigest: digest,
+    stableDigest: digest,
+    order: z.array(z.string().min(1).max(64)).max(1_000_000),
+  }),
+  z.object({ kind: z.literal("step-started"), step }),
+  z.object({ kind: z.literal("step-finished"), step, evidence }),
+  z.object({
+    kind: z.literal("analysed"),
+    step,
+    verdict: z.enum(["Successful", "Failed", "Inconclusive", "NoData", "Error"]),
+    evidence,
+  }),
+  z.object({
+    kind: z.literal("paused"),
+    reason: z.enum(["step", "person", "inconclusive", "no-data", "silent", "error"]),
+    untilMs: z.number().nullable(),
+    evidence,
+  }),
+  z.object({ kind: z.literal("resumed"), evidence }),
+  z.object({ kind: z.literal("promoted"), full: z.boolean(), evidence }),
+  z.object({ kind: z.literal("aborted"), why, evidence }),
+  z.object({ kind: z.literal("rolled-back"), evidence }),
+  z.object({ kind: z.literal("retried"), evidence }),
+  z.object({ kind: z.literal("completed"), evidence }),
+]) satisfies z.ZodType<RolloutChange>;
+
+export type { EventRecord };
+
+export function recordOfEvent({ uid, version, at, by, change }: RolloutEvent): EventRecord {
+  const { kind, ...rest } = change;
+  const { step = null, verdict = null, ...more } = rest as { step?: number; verdict?: Verdict };
+  const details = change.kind === "created" ? { ...more, spec: writtenSpec(change.spec) } : more; // K2
+  return {
+    ...{ uid, version: BigInt(version), at, by, kind: kinds[kind], step },
+    verdict: verdict === null ? null : verdicts[verdict],
+    details: JSON.stringify(details),
+  };
+}
+
+/** @throws Failure `rollout-event-unusable` (K1) */
+export function eventOfRecord(record: EventRecord): RolloutEvent {
+  const { uid, version, at, by, step, verdict } = record;
+  const refuse = (why: string): never => {
+    throw new Failure("rollout-event-unusable", "give-up", `event ${version} of rollout ${uid}: ${why}`);
+  };
+  const kind = Object.entries(kinds).find(([, wire]) => wire === record.kind)?.[0];
+  if (kind === undefined) return refuse(`its kind ${record.kind} is not known here`);
+  if (version < 1n || version > BigInt(Number.MAX_SAFE_INTEGER)) return refuse("its version is no count from 1");
+  const read = change.safeParse({
+    ...objectOf(record.details),
+    kind,
+    ...(step !== null && { step }),
+    ...(verdict !== null && { verdict: Object.entries(verdicts).find(([, wire]) => wire === verdict)?.[0] }),
+  });
+  if (!read.success) {
+    const [issue] = read.error.issues;
+    return refuse(`${issue?.path.join(".") || "details"}: ${issue?.message}`);
+  }
+  return { uid, version: Number(version), at, by, change: read.data };
+}
+
+function objectOf(json: string): object {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
