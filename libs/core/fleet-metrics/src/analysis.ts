@@ -1,0 +1,145 @@
+/** What one analysis counts: good frames and frames of each device of its arms since its start, and their rate before.
+ *
+ * A1. Arms are frozen at the start and devices are analysed as assigned, whatever becomes of them.
+ * A2. A frame belongs to the time at which it was seen, not at which it was told: one from before the start that arrives late
+ *     adds to what is known of before. So a service that folds its topics again comes to the same counts.
+ * A3. A device of which nothing is known before the start gets the mean of those known, which adjusts nothing.
+ * A4. Only frames of the analysis' own models count, if it names them: another slot's model has metrics of the same name. */
+import type { Counts } from "@tributary/judge";
+import { Failure, type Instant, invariant } from "@tributary/kernel";
+
+export type AnalysisPlan = {
+  readonly uid: string;
+  readonly startedAt: Instant;
+  /** Devices, each in one arm. */
+  readonly control: readonly string[];
+  readonly canary: readonly string[];
+  readonly metrics: readonly string[];
+  /** Models whose frames count: the new one and the one before. Absent: all. */
+  readonly modelDigests?: readonly string[];
+};
+
+/** First crashes since the start: the device is the unit. */
+export type Crashes = {
+  readonly control: number;
+  readonly canary: number;
+  /** The canary's share of the devices, fixed at the start: its share of all first crashes if both models are alike. */
+  readonly share: number;
+};
+
+export type Heard = { readonly control: number; readonly canary: number };
+
+type Lane = {
+  readonly good: Float64Array;
+  readonly frames: Float64Array;
+  readonly goodBefore: Float64Array;
+  readonly framesBefore: Float64Array;
+  readonly rateBefore: Float64Array;
+  readonly counts: Counts;
+};
+
+export class FleetAnalysis {
+  readonly plan: AnalysisPlan;
+  /** Control, then canary. */
+  readonly members: readonly string[];
+  readonly #lanes = new Map<string, Lane>();
+  readonly #crashed: Uint8Array;
+
+  constructor(plan: AnalysisPlan) {
+    this.plan = plan;
+    this.members = [...plan.control, ...plan.canary];
+    if (new Set(this.members).size !== this.members.length)
+      throw new Failure("arms-overlap", "ask-a-person", `analysis ${plan.uid}: a device stands in its arms twice`);
+    this.#crashed = new Uint8Array(this.members.length);
+    for (const metric of plan.metrics) this.#lanes.set(metric, laneOf(this.members.length, plan.control.length));
+  }
+
+  get bytes(): number {
+    return this.members.length * (5 * Float64Array.BYTES_PER_ELEMENT * this.#lanes.size + 1);
+  }
+
+  /** Arms for `MetricWatch.look`: live views, the same ones at every call, in an order that never changes. */
+  counts(metric: string): Counts {
+    const lane = this.#lanes.get(metric);
+    invariant(lane !== undefined, `analysis ${this.plan.uid} does not count ${metric}`);
+    fillUnknown(lane);
+    return lane.counts;
+  }
+
+  /** How many devices of each arm had a frame since the start. */
+  heard(metric: string): Heard {
+    const { control, canary } = this.counts(metric);
+    const heardIn = ({ frames }: Counts["control"]) =>
+      (frames as Float64Array).reduce((n, f) => n + (f > 0 ? 1 : 0), 0);
+    return { control: heardIn(control), canary: heardIn(canary) };
+  }
+
+  crashes(): Crashes {
+    const controls = this.plan.control.length;
+    const sum = (from: number, to: number) => this.#crashed.subarray(from, to).reduce((a, b) => a + b, 0);
+    return {
+      control: sum(0, controls),
+      canary: sum(controls, this.members.length),
+      share: this.plan.canary.length / this.members.length,
+    };
+  }
+
+  /** Adds frames of the member at `place`, seen at `at`; `before` from where on its past counts. For `FleetMetrics`. */
+  add(
+    place: number,
+    modelDigest: string,
+    metric: string,
+    good: number,
+    frames: number,
+    at: Instant,
+    pastFrom: Instant,
+  ) {
+    const lane = this.#lanes.get(metric);
+    if (lane === undefined) return;
+    if (at < this.plan.startedAt) {
+      if (at >= pastFrom) this.addBefore(place, metric, good, frames); // A2
+      return;
+    }
+    if (!(this.plan.modelDigests?.includes(modelDigest) ?? true)) return; // A4
+    lane.good[place] = (lane.good[place] as number) + good;
+    lane.frames[place] = (lane.frames[place] as number) + frames;
+  }
+
+  addBefore(place: number, metric: string, good: number, frames: number): void {
+    const lane = this.#lanes.get(metric);
+    if (lane === undefined || frames === 0) return;
+    lane.goodBefore[place] = (lane.goodBefore[place] as number) + good;
+    lane.framesBefore[place] = (lane.framesBefore[place] as number) + frames;
+    lane.rateBefore[place] = (lane.goodBefore[place] as number) / (lane.framesBefore[place] as number);
+  }
+
+  crashed(place: number, at: Instant): void {
+    if (at >= this.plan.startedAt) this.#crashed[place] = 1;
+  }
+}
+
+function laneOf(members: number, controls: number): Lane {
+  const column = () => new Float64Array(members);
+  const [good, frames, goodBefore, framesBefore, rateBefore] = [column(), column(), column(), column(), column()];
+  const arm = (from: number, to: number) => ({
+    good: good.subarray(from, to),
+    frames: frames.subarray(from, to),
+    before: rateBefore.subarray(from, to),
+  });
+  const counts = { control: arm(0, controls), canary: arm(controls, members) };
+  return { good, frames, goodBefore, framesBefore, rateBefore, counts };
+}
+
+/** A3. */
+function fillUnknown({ framesBefore, rateBefore }: Lane): void {
+  let known = 0;
+  let sum = 0;
+  for (let i = 0; i < framesBefore.length; i++) {
+    if (framesBefore[i] === 0) continue;
+    known += 1;
+    sum += rateBefore[i] as number;
+  }
+  if (known === framesBefore.length) return;
+  const mean = known === 0 ? 0 : sum / known;
+  for (let i = 0; i < framesBefore.length; i++) if (framesBefore[i] === 0) rateBefore[i] = mean;
+}

@@ -1,0 +1,297 @@
+/** Metrics of a whole fleet, folded into counts: per device and metric, good frames and all frames.
+ *
+ *     const fleet = new FleetMetrics()
+ *     foldEdgeMetrics(fleet, record, receivedAt)              // edge.metrics.v1, with dedupe
+ *     if (fleet.isNew(deviceId, "predictions", bootId, seq))  // other streams: ask first, then observe
+ *       fleet.observe(deviceId, modelDigest, "accuracy", good, frames, at)
+ *     const analysis = fleet.start({ uid, startedAt, control, canary, metrics: ["accuracy"] })
+ *     watch.look(now - analysis.plan.startedAt, analysis.counts("accuracy"))
+ *     fleet.end(uid)
+ *
+ * F1. Counts are doubles: an observation may carry weight, e.g. 1/propensity of a sampled frame.
+ * F2. A number that no device can mean (NaN, below 0, more good frames than frames, beyond `FRAMES_MAX`) is refused and
+ *     counted; nothing of it is folded, and a device that only sends such is silent, not healthy.
+ * F3. The past of a device is its last whole day and the day at work (UTC): at least 24 h, or all there is.
+ * F4. Everything is bounded: devices, metrics, analyses. What is beyond is refused and counted (G9).
+ * F5. Typed arrays that grow by half: about 100 bytes a device and metric with an analysis over all of them (bench fleet). */
+import { type Instant, isValidId } from "@tributary/kernel";
+import { type AnalysisPlan, FleetAnalysis } from "./analysis.ts";
+import { Watermarks } from "./watermarks.ts";
+
+export type Stream = "metrics" | "predictions" | "reported";
+
+/** Why something was not folded, and how often. */
+export type Refusals = {
+  readonly malformed: number;
+  readonly replayed: number;
+  readonly oldBoot: number;
+  /** Seen before the last whole day of its device: no use any more. */
+  readonly stale: number;
+  readonly overLimit: number;
+};
+
+export type FleetLimits = { readonly devicesMax: number; readonly metricsMax: number; readonly analysesMax: number };
+const limitsDefault: FleetLimits = { devicesMax: 1_000_000, metricsMax: 32, analysesMax: 256 };
+
+/** Frames of one observation; a day of 1,000 frames a second is below. */
+export const FRAMES_MAX = 1e8;
+const DAY_MS = 86_400_000;
+const TIME_MAX = 8.64e15;
+
+/** One metric of all devices: the day at work and the one before it. */
+type Lane = {
+  readonly metric: string;
+  day: Int32Array;
+  good: Float64Array;
+  frames: Float64Array;
+  goodBefore: Float64Array;
+  framesBefore: Float64Array;
+};
+
+type Running = {
+  readonly analysis: FleetAnalysis;
+  readonly pastFrom: Instant /** Place + 1. */;
+  readonly places: Int32Array;
+};
+
+export class FleetMetrics {
+  readonly #limits: FleetLimits;
+  readonly #indexes = new Map<string, number>();
+  readonly #free: number[] = [];
+  readonly #lanes = new Map<string, Lane>();
+  readonly #running = new Map<string, Running>();
+  readonly #watermarks = new Map<Stream, Watermarks>();
+  #seenAt = new Float64Array(0);
+  #refused = { malformed: 0, replayed: 0, oldBoot: 0, stale: 0, overLimit: 0 };
+
+  constructor(limits: Partial<FleetLimits> = {}) {
+    this.#limits = { ...limitsDefault, ...limits };
+  }
+
+  get devices(): number {
+    return this.#indexes.size;
+  }
+
+  /** Since the beginning. */
+  get refused(): Refusals {
+    return { ...this.#refused };
+  }
+
+  /** Of the typed arrays; device ids and their index come on top. */
+  get bytes(): number {
+    let sum = this.#seenAt.byteLength;
+    for (const lane of this.#lanes.values())
+      sum += lane.day.byteLength + 2 * (lane.good.byteLength + lane.goodBefore.byteLength);
+    for (const watermarks of this.#watermarks.values()) sum += watermarks.bytes;
+    for (const { analysis, places } of this.#running.values()) sum += analysis.bytes + places.byteLength;
+    return sum;
+  }
+
+  /** Whether this record of a device's stream was not folded yet; marks it as folded. */
+  isNew(deviceId: string, stream: Stream, bootId: bigint, seq: bigint): boolean {
+    const device = this.#indexOf(deviceId);
+    if (device === null) return false;
+    let watermarks = this.#watermarks.get(stream);
+    if (watermarks === undefined) {
+      watermarks = new Watermarks();
+      watermarks.grow(this.#seenAt.length);
+      this.#watermarks.set(stream, watermarks);
+    }
+    const freshness = watermarks.mark(device, bootId, seq);
+    if (freshness === "replayed") this.#refused.replayed += 1;
+    if (freshness === "old-boot") this.#refused.oldBoot += 1;
+    return freshness === "new";
+  }
+
+  /** Counts `frames` frames of which `good` were good. `at`: when the device saw them, by the receiver's clock: receipt less
+   * the age that the device states. False: refused (F2, F4). */
+  observe(deviceId: string, modelDigest: string, metric: string, good: number, frames: number, at: Instant): boolean {
+    if (!isSane(good, frames, at)) {
+      this.#refused.malformed += 1; // F2
+      return false;
+    }
+    const device = this.#indexOf(deviceId);
+    const lane = device === null ? null : this.#laneOf(metric);
+    if (device === null || lane === null) return false;
+    if (at > (this.#seenAt[device] as number)) this.#seenAt[device] = at;
+    for (const { analysis, pastFrom, places } of this.#running.values()) {
+      const place = places[device] ?? 0;
+      if (place > 0) analysis.add(place - 1, modelDigest, metric, good, frames, at, pastFrom);
+    }
+    return this.#remember(lane, device, good, frames, at);
+  }
+
+  /** A crash of the device's model. The first since its start counts for an analysis. */
+  crashed(deviceId: string, at: Instant): boolean {
+    if (!(at >= 0 && at <= TIME_MAX)) {
+      this.#refused.malformed += 1;
+      return false;
+    }
+    const device = this.#indexOf(deviceId);
+    if (device === null) return false;
+    if (at > (this.#seenAt[device] as number)) this.#seenAt[device] = at;
+    for (const { analysis, places } of this.#running.values()) {
+      const place = places[device] ?? 0;
+      if (place > 0) analysis.crashed(place - 1, at);
+    }
+    return true;
+  }
+
+  /** Rate of good frames over the last whole day and the one at work; null: nothing known. What cohorts are stratified by. */
+  rateOf(deviceId: string, metric: string): number | null {
+    const device = this.#indexes.get(deviceId);
+    const lane = this.#lanes.get(metric);
+    if (device === undefined || lane === undefined) return null;
+    const frames = (lane.frames[device] as number) + (lane.framesBefore[device] as number);
+    return frames === 0 ? null : ((lane.good[device] as number) + (lane.goodBefore[device] as number)) / frames;
+  }
+
+  /** When frames or crashes of the device were last seen; null: never. */
+  seenAt(deviceId: string): Instant | null {
+    const device = this.#indexes.get(deviceId);
+    return device === undefined || this.#seenAt[device] === 0 ? null : (this.#seenAt[device] as number);
+  }
+
+  /** Begins to count for an analysis; the same uid begins anew. Call it as soon as the start is decided, or before the
+   * history of its devices is folded: both come to the same counts. Null: too many run (F4). */
+  start(plan: AnalysisPlan): FleetAnalysis | null {
+    const isFull = !this.#running.has(plan.uid) && this.#running.size >= this.#limits.analysesMax;
+    const indexes = isFull ? null : this.#indexesOf([...plan.control, ...plan.canary]);
+    if (indexes === null) {
+      this.#refused.overLimit += 1;
+      return null;
+    }
+    const analysis = new FleetAnalysis(plan);
+    const today = dayOf(plan.startedAt);
+    const places = new Int32Array(this.#seenAt.length);
+    for (const [place, device] of indexes.entries()) {
+      places[device] = place + 1;
+      for (const metric of plan.metrics) {
+        const lane = this.#lanes.get(metric);
+        if (lane === undefined) continue;
+        const age = today - (lane.day[device] as number);
+        if (age <= 1) analysis.addBefore(place, metric, lane.good[device] as number, lane.frames[device] as number);
+        if (age <= 0)
+          analysis.addBefore(place, metric, lane.goodBefore[device] as number, lane.framesBefore[device] as number);
+      }
+    }
+    this.#running.set(plan.uid, { analysis, pastFrom: (today - 1) * DAY_MS, places });
+    return analysis;
+  }
+
+  analysis(uid: string): FleetAnalysis | null {
+    return this.#running.get(uid)?.analysis ?? null;
+  }
+
+  end(uid: string): void {
+    this.#running.delete(uid);
+  }
+
+  /** Forgets devices last seen before `before`, unless an analysis counts them. Gives how many. */
+  prune(before: Instant): number {
+    const running = [...this.#running.values()];
+    let pruned = 0;
+    for (const [deviceId, device] of this.#indexes) {
+      if ((this.#seenAt[device] as number) >= before) continue;
+      if (running.some(({ places }) => (places[device] ?? 0) > 0)) continue;
+      this.#indexes.delete(deviceId);
+      this.#free.push(device);
+      this.#seenAt[device] = 0;
+      for (const watermarks of this.#watermarks.values()) watermarks.forget(device);
+      for (const lane of this.#lanes.values())
+        for (const column of [lane.day, lane.good, lane.frames, lane.goodBefore, lane.framesBefore]) column[device] = 0;
+      pruned += 1;
+    }
+    return pruned;
+  }
+
+  #remember(lane: Lane, device: number, good: number, frames: number, at: Instant): boolean {
+    const day = dayOf(at);
+    const late = (lane.day[device] as number) - day;
+    if (late > 1) {
+      this.#refused.stale += 1;
+      return false;
+    }
+    if (late === 1) {
+      lane.goodBefore[device] = (lane.goodBefore[device] as number) + good;
+      lane.framesBefore[device] = (lane.framesBefore[device] as number) + frames;
+      return true;
+    }
+    if (late < 0) {
+      // F3. After a gap of days nothing is left of before.
+      lane.goodBefore[device] = late === -1 ? (lane.good[device] as number) : 0;
+      lane.framesBefore[device] = late === -1 ? (lane.frames[device] as number) : 0;
+      lane.day[device] = day;
+      lane.good[device] = good;
+      lane.frames[device] = frames;
+      return true;
+    }
+    lane.good[device] = (lane.good[device] as number) + good;
+    lane.frames[device] = (lane.frames[device] as number) + frames;
+    return true;
+  }
+
+  #indexesOf(deviceIds: readonly string[]): readonly number[] | null {
+    const indexes = deviceIds.map((deviceId) => this.#indexOf(deviceId));
+    return indexes.every((index) => index !== null) ? (indexes as number[]) : null;
+  }
+
+  #indexOf(deviceId: string): number | null {
+    const known = this.#indexes.get(deviceId);
+    if (known !== undefined) return known;
+    if (!isValidId(deviceId)) {
+      this.#refused.malformed += 1;
+      return null;
+    }
+    if (this.#indexes.size >= this.#limits.devicesMax) {
+      this.#refused.overLimit += 1; // F4
+      return null;
+    }
+    const index = this.#free.pop() ?? this.#indexes.size;
+    if (index >= this.#seenAt.length)
+      this.#grow(Math.min(this.#limits.devicesMax, Math.max(64, Math.ceil(index * 1.5))));
+    this.#indexes.set(deviceId, index);
+    return index;
+  }
+
+  #laneOf(metric: string): Lane | null {
+    const known = this.#lanes.get(metric);
+    if (known !== undefined) return known;
+    if (this.#lanes.size >= this.#limits.metricsMax) {
+      this.#refused.overLimit += 1; // F4
+      return null;
+    }
+    const n = this.#seenAt.length;
+    const lane: Lane = {
+      ...{ metric, day: new Int32Array(n), good: new Float64Array(n), frames: new Float64Array(n) },
+      ...{ goodBefore: new Float64Array(n), framesBefore: new Float64Array(n) },
+    };
+    this.#lanes.set(metric, lane);
+    return lane;
+  }
+
+  #grow(devices: number): void {
+    this.#seenAt = grown(this.#seenAt, devices);
+    for (const watermarks of this.#watermarks.values()) watermarks.grow(devices);
+    for (const lane of this.#lanes.values()) {
+      const day = new Int32Array(devices);
+      day.set(lane.day);
+      lane.day = day;
+      lane.good = grown(lane.good, devices);
+      lane.frames = grown(lane.frames, devices);
+      lane.goodBefore = grown(lane.goodBefore, devices);
+      lane.framesBefore = grown(lane.framesBefore, devices);
+    }
+  }
+}
+
+const isSane = (good: number, frames: number, at: Instant): boolean =>
+  frames >= 0 && frames <= FRAMES_MAX && good >= 0 && good <= frames * (1 + 1e-9) && at >= 0 && at <= TIME_MAX;
+
+const dayOf = (at: Instant): number => Math.floor(at / DAY_MS);
+
+function grown(from: Float64Array, length: number): Float64Array<ArrayBuffer> {
+  const to = new Float64Array(length);
+  to.set(from);
+  return to;
+}

@@ -1,0 +1,4 @@
+export * from "./analysis.ts";
+export * from "./edge-metrics.ts";
+export * from "./fleet-metrics.ts";
+export * from "./watermarks.ts";
