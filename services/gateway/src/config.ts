@@ -1,4 +1,5 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
+import { isLoopback } from "@tributary/service-kit";
 import { z } from "zod";
 
 const positive = z.number().int().positive();
@@ -51,9 +52,6 @@ export const configSchema = z.strictObject({
 });
 
 export type GatewayConfig = z.output<typeof configSchema>;
-
-/** A host name or address that is this machine's own. */
-export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host);
 
 /** Whoever can reach an open gateway can register devices, so an open one listens on loopback only. */
 export function checkConfig(config: GatewayConfig): void {

@@ -8,9 +8,9 @@
 import { type DeviceRegistration, topics } from "@tributary/contracts";
 import type { RecordSink } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
+import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { deviceChanged } from "../events.ts";
-import { Problem } from "../http/problem.ts";
 import type { Device, RegistrationRequest } from "./device.ts";
 import type { DeviceTable } from "./device-table.ts";
 import { generatePassword, hashPassword } from "./password.ts";

@@ -14,9 +14,9 @@ import {
 } from "@tributary/contracts";
 import { type FrameId, formatFrameId } from "@tributary/kernel";
 import { explainInRouter, explainOnDevice } from "@tributary/routing";
+import { Problem } from "@tributary/service-kit";
 import { type Answer, answersOf, isoOf } from "../answers/answer.ts";
 import type { AnswerRing } from "../answers/ring.ts";
-import { Problem } from "../http/problem.ts";
 import type { PolicyTable } from "../policies/policy-table.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Found, FrameSearch, Searched, Window } from "./search.ts";

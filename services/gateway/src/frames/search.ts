@@ -7,10 +7,10 @@
 import type { Topic } from "@tributary/contracts";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
+import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { frameSearched } from "../events.ts";
 import { decoded } from "../follower.ts";
-import { Problem } from "../http/problem.ts";
 import { partitionOf } from "./partition-of.ts";
 
 /** Offset of the first record at or after a time, or the end. */

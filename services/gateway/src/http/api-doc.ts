@@ -1,8 +1,8 @@
 /** OpenAPI from the same zod schemas that validate. */
 import { applyDecorators } from "@nestjs/common";
 import { ApiParam, ApiQuery, ApiResponse } from "@nestjs/swagger";
+import { problemSchema } from "@tributary/service-kit";
 import { z } from "zod";
-import { problemSchema } from "./problem.ts";
 
 type OpenApiSchema = NonNullable<Extract<Parameters<typeof ApiResponse>[0], { schema?: unknown }>["schema"]>;
 

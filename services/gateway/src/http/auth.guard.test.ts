@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { ExecutionContext } from "@nestjs/common";
+import type { Problem } from "@tributary/service-kit";
 import { AuthGuard } from "./auth.guard.ts";
-import type { Problem } from "./problem.ts";
 
 const TOKEN = "a-token-for-the-test";
 

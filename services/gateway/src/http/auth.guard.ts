@@ -9,10 +9,8 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { CanActivate, ExecutionContext } from "@nestjs/common";
-import { isLoopback } from "../config.ts";
-import { bearerCheck } from "./auth.ts";
+import { bearerCheck, hostnameOf, isLoopback, Problem } from "@tributary/service-kit";
 import { pathOf } from "./problem.filter.ts";
-import { Problem } from "./problem.ts";
 
 const OPEN = /^\/(health(\/|$)|metrics$|asyncapi(\.yaml)?$)/;
 const NEEDS_TABLES = /^\/api\//i;
@@ -45,10 +43,6 @@ export class AuthGuard implements CanActivate {
     return true;
   }
 }
-
-/** Of the Host header, without port and brackets. */
-const hostnameOf = ({ headers }: IncomingMessage): string =>
-  (headers.host ?? "").replace(/:\d{1,5}$/, "").replace(/^\[(.*)\]$/, "$1");
 
 const tokenMissing = (): Problem =>
   new Problem(

@@ -3,10 +3,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from "@nestjs/common";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { RegistryError } from "@tributary/schema-registry";
+import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { requestFailed, requestRefused } from "../events.ts";
 import { REGISTRY_MEDIA_TYPE } from "../registry/registry.controller.ts";
-import { Problem } from "./problem.ts";
 
 @Catch()
 export class ProblemFilter implements ExceptionFilter {

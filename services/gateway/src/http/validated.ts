@@ -1,19 +1,10 @@
-/** Requests are parsed once, here; an unknown query parameter or body field is refused by name. */
+/** What a request says, parsed once and refused by name. */
 import { Failure, type FrameId, parseFrameId } from "@tributary/kernel";
+import { Problem, validated as validatedBy } from "@tributary/service-kit";
 import type { z } from "zod";
-import { Problem } from "./problem.ts";
 
-export function validated<S extends z.ZodType>(schema: S, value: unknown, place: "query" | "body"): z.output<S> {
-  const result = schema.safeParse(value ?? {});
-  if (result.success) return result.data;
-  const errors = result.error.issues.flatMap((issue) => {
-    const where = [place, ...issue.path.map(String)].join(".");
-    if (issue.code !== "unrecognized_keys") return [{ where, message: issue.message }];
-    return issue.keys.map((key) => ({ where: `${where}.${key}`, message: "unknown" }));
-  });
-  const detail = errors.map((error) => `${error.where}: ${error.message}`).join("; ");
-  throw new Problem(400, "request-invalid", "give-up", `${detail}. See /api/v1/openapi.json.`, { errors });
-}
+export const validated = <S extends z.ZodType>(schema: S, value: unknown, place: "query" | "body"): z.output<S> =>
+  validatedBy(schema, value, place, "/api/v1/openapi.json");
 
 export function frameIdOf(text: string): FrameId {
   try {

@@ -8,10 +8,10 @@
 import { type GroundTruth, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, type FrameId, formatFrameId, parseFrameId } from "@tributary/kernel";
+import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { labelRefused, labelsStored } from "../events.ts";
 import type { ExplainSources } from "../frames/explain.ts";
-import { Problem } from "../http/problem.ts";
 import type { LabelCandidates } from "./candidates.ts";
 import { judgeLabel, type LabelVerdict, type Sought } from "./check-label.ts";
 import type { FrameIndex, FrameTag } from "./frame-index.ts";

@@ -1,10 +1,10 @@
 import { Controller, Get, Param, Query } from "@nestjs/common";
 import { ApiOperation, ApiParam, ApiTags } from "@nestjs/swagger";
 import type { RoutingPolicy } from "@tributary/contracts";
+import { Problem } from "@tributary/service-kit";
 import { z } from "zod";
 import { isoOf } from "../answers/answer.ts";
 import { Answers, Problems } from "../http/api-doc.ts";
-import { Problem } from "../http/problem.ts";
 import { validated } from "../http/validated.ts";
 import { PolicyTable } from "./policy-table.ts";
 

@@ -1,0 +1,9 @@
+import type { S3BlobStore, S3BlobStoreOptions } from "./s3.ts";
+
+export * from "./folder.ts";
+export * from "./port.ts";
+export type { S3BlobStore, S3BlobStoreOptions };
+
+/** AWS' client is loaded where it is used. */
+export const openS3BlobStore = async (options: S3BlobStoreOptions): Promise<S3BlobStore> =>
+  (await import("./s3.ts")).S3BlobStore.open(options);

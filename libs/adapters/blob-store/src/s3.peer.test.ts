@@ -1,0 +1,53 @@
+/** Against moto's S3, which is other people's. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { python } from "../../../../tools/peers.mjs";
+import { chunksOf, codeOf, keepsTheContract } from "./contract.test-kit.ts";
+import { openS3BlobStore, type S3BlobStore } from "./index.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "tributary-s3-"));
+let moto: ChildProcess;
+let endpointUrl: string;
+let store: S3BlobStore;
+
+beforeAll(async () => {
+  Object.assign(process.env, { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test" });
+  const port = await freePort();
+  endpointUrl = `http://127.0.0.1:${port}`;
+  moto = spawn(python("aws"), ["-m", "moto.server", "-H", "127.0.0.1", "-p", `${port}`], { stdio: "ignore" });
+  const made = async () => (await fetch(`${endpointUrl}/models`, { method: "PUT" }).catch(() => null))?.ok;
+  for (const until = performance.now() + 60_000; !(await made()); ) {
+    if (performance.now() > until) throw new Error("moto's server does not answer");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  store = await open("models");
+}, 180_000);
+afterAll(() => {
+  moto.kill();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const open = (bucket: string) =>
+  openS3BlobStore({ bucket, prefix: "tributary/", region: "us-east-1", endpointUrl, spoolDir: join(dir, bucket) });
+
+describe("a bucket of blobs", () => {
+  keepsTheContract(() => store);
+  test("nothing waits behind", () => expect(readdirSync(join(dir, "models"))).toEqual([]));
+});
+
+test("a bucket that is not there is a failure to look at, not a blob that is missing", async () => {
+  const missing = await open("nowhere");
+  expect(await codeOf(missing.put(chunksOf(Buffer.from("x")), { bytesMax: 10 }))).toBe("blob-store-unavailable");
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((listening) => server.once("listening", listening));
+  const { port } = server.address() as { port: number };
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
