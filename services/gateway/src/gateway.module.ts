@@ -4,7 +4,7 @@ import { type RegistryIds, registryOf } from "@tributary/schema-registry";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
 import { AnswerRing } from "./answers/ring.ts";
-import { Subscribers } from "./answers/subscribers.ts";
+import { ANSWER_SUBSCRIBERS } from "./answers/tail.ts";
 import { ASYNCAPI, AsyncApiController, asyncApiFiles } from "./asyncapi/asyncapi.controller.ts";
 import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
@@ -40,7 +40,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
       providers: [
         { provide: Gateway, useValue: gateway },
         { provide: AnswerRing, useValue: gateway.ring },
-        { provide: Subscribers, useValue: gateway.subscribers },
+        { provide: ANSWER_SUBSCRIBERS, useValue: gateway.subscribers },
         { provide: DeviceTable, useValue: gateway.devices },
         { provide: PolicyTable, useValue: gateway.policies },
         { provide: Registrar, useValue: gateway.registrar },

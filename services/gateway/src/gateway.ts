@@ -7,8 +7,7 @@ import type { RecordSink } from "@tributary/kafka";
 import type { Clock, Random } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerRing } from "./answers/ring.ts";
-import { Subscribers } from "./answers/subscribers.ts";
-import { tailAnswers } from "./answers/tail.ts";
+import { type AnswerSubscribers, tailAnswers, toldAnswers } from "./answers/tail.ts";
 import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { Registrar } from "./devices/registrar.ts";
@@ -16,6 +15,7 @@ import { clientDropped } from "./events.ts";
 import type { FollowContext } from "./follower.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FrameSearch, type SearchOptions } from "./frames/search.ts";
+import { Subscribers } from "./http/subscribers.ts";
 import { LabelCandidates } from "./labels/candidates.ts";
 import { FrameIndex } from "./labels/frame-index.ts";
 import { LabelTable } from "./labels/label-table.ts";
@@ -33,7 +33,7 @@ export type GatewayOptions = {
 
 export class Gateway {
   readonly ring: AnswerRing;
-  readonly subscribers: Subscribers;
+  readonly subscribers: AnswerSubscribers;
   readonly devices = new DeviceTable();
   readonly policies = new PolicyTable();
   readonly registrar: Registrar;
@@ -50,7 +50,8 @@ export class Gateway {
     const { config, reader, clock, telemetry, sink } = options;
     this.#options = options;
     this.ring = new AnswerRing(config.answers.recentMax);
-    this.subscribers = new Subscribers(config.events, ({ reason }) => telemetry.emit(clientDropped, { reason }));
+    const onDropped = ({ reason }: { readonly reason: string }) => telemetry.emit(clientDropped, { reason });
+    this.subscribers = new Subscribers(toldAnswers, config.events, onDropped);
     this.registrar = new Registrar({ table: this.devices, sink, clock, telemetry });
     const search = new FrameSearch({ reader, clock, telemetry, limits: config.scan });
     this.explained = new ExplainSources(search, this.ring, this.policies);

@@ -1,15 +1,15 @@
 import type { ServerResponse } from "node:http";
-import { Controller, Get, Param, Query, Res } from "@nestjs/common";
+import { Controller, Get, Inject, Param, Query, Res } from "@nestjs/common";
 import { ApiOperation, ApiProduces, ApiTags } from "@nestjs/swagger";
 import { ANSWER_SOURCES, SETTLED_BY } from "@tributary/contracts";
 import { z } from "zod";
 import { ExplainSources, findAnswer } from "../frames/explain.ts";
 import { Answers, FrameIdParam, Problems, QueryOf } from "../http/api-doc.ts";
-import { Problem } from "../http/problem.ts";
+import { EVENT_STREAM, eventsBusy } from "../http/subscribers.ts";
 import { frameIdOf, validated } from "../http/validated.ts";
 import { answerSchema } from "./answer.ts";
 import { AnswerRing } from "./ring.ts";
-import { Subscribers } from "./subscribers.ts";
+import { ANSWER_SUBSCRIBERS, type AnswerSubscribers } from "./tail.ts";
 
 const filterSchema = z.strictObject({
   deviceId: z.string().optional(),
@@ -23,7 +23,7 @@ const listSchema = filterSchema.extend({ limit: z.coerce.number().int().min(1).m
 export class AnswersController {
   constructor(
     private readonly ring: AnswerRing,
-    private readonly subscribers: Subscribers,
+    @Inject(ANSWER_SUBSCRIBERS) private readonly subscribers: AnswerSubscribers,
     private readonly explained: ExplainSources,
   ) {}
 
@@ -48,12 +48,8 @@ export class AnswersController {
   @Problems([400, "request-invalid"], [503, "events-busy"])
   events(@Query() query: unknown, @Res() response: ServerResponse) {
     const filter = validated(filterSchema, query, "query");
-    const headers = { "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no" };
-    const full = new Problem(503, "events-busy", "retry", "Too many event clients. Try again later.", {
-      headers: { "Retry-After": "5" },
-    });
-    if (!this.subscribers.hasRoom) throw full;
-    response.writeHead(200, headers);
+    if (!this.subscribers.hasRoom) throw eventsBusy();
+    response.writeHead(200, EVENT_STREAM);
     this.subscribers.add(response, filter);
   }
 

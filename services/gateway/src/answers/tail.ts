@@ -3,13 +3,21 @@ import { topics } from "@tributary/contracts";
 import { processing, type Telemetry, type Tracer } from "@tributary/telemetry";
 import { answerRepeated } from "../events.ts";
 import { type FollowContext, type Following, follow } from "../follower.ts";
+import type { Subscribers, Told } from "../http/subscribers.ts";
 import { type Answer, answersOf } from "./answer.ts";
-import type { AnswerRing } from "./ring.ts";
-import type { Subscribers } from "./subscribers.ts";
+import { type AnswerFilter, type AnswerRing, matches } from "./ring.ts";
+
+export type AnswerSubscribers = Subscribers<Answer, AnswerFilter>;
+export const ANSWER_SUBSCRIBERS = Symbol("subscribers of final answers");
+export const toldAnswers: Told<Answer, AnswerFilter> = {
+  matches,
+  textOf: (answer) =>
+    `event: classification\nid: ${answer.partition}-${answer.offset}-${answer.cameraId}-${answer.frameSeq}\ndata: ${JSON.stringify(answer)}\n\n`,
+};
 
 export type TailOptions = {
   readonly ring: AnswerRing;
-  readonly subscribers: Subscribers;
+  readonly subscribers: AnswerSubscribers;
   readonly telemetry: Telemetry;
   /** Records of each partition read back at start. */
   readonly backlogRecordsMax: number;

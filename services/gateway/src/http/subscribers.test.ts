@@ -1,7 +1,5 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, test } from "@jest/globals";
-import { someAnswer, someBootId } from "@tributary/testing";
-import { type Answer, answersOf } from "./answer.ts";
 import { type EventSocket, Subscribers } from "./subscribers.ts";
 
 class Socket extends EventEmitter implements EventSocket {
@@ -27,14 +25,14 @@ class Socket extends EventEmitter implements EventSocket {
   }
 }
 
-const [answer] = answersOf(
-  { deviceId: "d", bootId: someBootId, answers: [someAnswer()] },
-  { partition: 0, offset: 1n, timestamp: 1e12 },
-) as [Answer];
+const told = {
+  matches: (text: string, { only }: { only?: string }) => only === undefined || text === only,
+  textOf: (text: string) => `event: word\ndata: ${text}\n\n`,
+};
 
 describe("event clients", () => {
   test("that are gone take no place, whenever they left", () => {
-    const subscribers = new Subscribers({ clientsMax: 2, clientBytesMax: 10_000 }, () => {});
+    const subscribers = new Subscribers(told, { clientsMax: 2, clientBytesMax: 10_000 }, () => {});
     const early = new Socket();
     early.destroy(); // before it was let in
     subscribers.add(early, {});
@@ -47,14 +45,21 @@ describe("event clients", () => {
 
   test("that do not read are dropped, the others get everything, and are told when it ends (S1, S2)", () => {
     const dropped: string[] = [];
-    const subscribers = new Subscribers({ clientsMax: 2, clientBytesMax: 5_000 }, ({ reason }) => dropped.push(reason));
+    const subscribers = new Subscribers(told, { clientsMax: 2, clientBytesMax: 5_000 }, ({ reason }) =>
+      dropped.push(reason),
+    );
     const [good, slow] = [new Socket(), new Socket()];
     slow.stuck = true;
-    subscribers.add(good, {});
+    subscribers.add(good, { only: "frog" }, ["first"]);
     subscribers.add(slow, {});
     expect(subscribers.hasRoom).toBe(false);
-    for (let i = 0; i < 50; i++) subscribers.publish(answer);
-    expect(good.written.filter((text) => text.startsWith("event: classification"))).toHaveLength(50);
+    for (let i = 0; i < 50; i++) {
+      subscribers.publish("frog");
+      subscribers.publish("x".repeat(200));
+    }
+    expect(good.written[1]).toBe("event: word\ndata: first\n\n");
+    expect(good.written.filter((text) => text === "event: word\ndata: frog\n\n")).toHaveLength(50);
+    expect(good.written).toHaveLength(52);
     expect(slow.writableLength).toBeLessThanOrEqual(5_000);
     expect([slow.destroyed, dropped]).toEqual([true, ["slow"]]);
     subscribers.close();

@@ -5,8 +5,7 @@
  *     it still listens, and counted with the reason `slow` (G9).
  * S2. At most `clientsMax` clients.
  */
-import type { Answer } from "./answer.ts";
-import { type AnswerFilter, matches } from "./ring.ts";
+import { Problem } from "@tributary/service-kit";
 
 /** What we need of a node response. */
 export interface EventSocket {
@@ -21,15 +20,26 @@ export interface EventSocket {
 
 export type SubscriberLimits = { readonly clientsMax: number; readonly clientBytesMax: number };
 export type DropReason = "slow" | "closing";
-type Client = { readonly socket: EventSocket; readonly filter: AnswerFilter };
+/** What is told, and to whom. */
+export type Told<Item, Filter> = {
+  readonly matches: (item: Item, filter: Filter) => boolean;
+  readonly textOf: (item: Item) => string;
+};
+type Client<Filter> = { readonly socket: EventSocket; readonly filter: Filter };
 
-export class Subscribers {
+export class Subscribers<Item, Filter> {
+  readonly #told: Told<Item, Filter>;
   readonly #limits: SubscriberLimits;
   readonly #onDropped: (event: { readonly reason: DropReason }) => void;
-  readonly #clients = new Set<Client>();
+  readonly #clients = new Set<Client<Filter>>();
   #closed = false;
 
-  constructor(limits: SubscriberLimits, onDropped: (event: { readonly reason: DropReason }) => void) {
+  constructor(
+    told: Told<Item, Filter>,
+    limits: SubscriberLimits,
+    onDropped: (event: { readonly reason: DropReason }) => void,
+  ) {
+    this.#told = told;
     this.#limits = limits;
     this.#onDropped = onDropped;
   }
@@ -43,21 +53,23 @@ export class Subscribers {
     return !this.#closed && this.#clients.size < this.#limits.clientsMax;
   }
 
-  add(socket: EventSocket, filter: AnswerFilter): void {
+  /** `first` is told before all that comes. */
+  add(socket: EventSocket, filter: Filter, first: readonly Item[] = []): void {
     if (socket.destroyed) return; // it left while it was let in, and would never tell again
-    const client: Client = { socket, filter };
+    const client: Client<Filter> = { socket, filter };
     this.#clients.add(client);
     const leave = () => this.#clients.delete(client);
     socket.on("close", leave);
     socket.on("error", leave);
     socket.write(": connected\n\n");
+    for (const item of first) if (this.#clients.has(client)) this.#write(client, this.#told.textOf(item));
   }
 
-  publish(answer: Answer): void {
+  publish(item: Item): void {
     let text: string | undefined;
     for (const client of this.#clients) {
-      if (!matches(answer, client.filter)) continue;
-      text ??= eventOf(answer);
+      if (!this.#told.matches(item, client.filter)) continue;
+      text ??= this.#told.textOf(item);
       this.#write(client, text);
     }
   }
@@ -72,14 +84,14 @@ export class Subscribers {
     for (const client of this.#clients) this.#drop(client, "closing");
   }
 
-  #write(client: Client, text: string): void {
+  #write(client: Client<Filter>, text: string): void {
     const { socket } = client;
     if (socket.writableLength + text.length > this.#limits.clientBytesMax)
       this.#drop(client, "slow"); // S1
     else socket.write(text);
   }
 
-  #drop(client: Client, reason: DropReason): void {
+  #drop(client: Client<Filter>, reason: DropReason): void {
     this.#clients.delete(client);
     this.#onDropped({ reason });
     if (reason === "slow") client.socket.destroy();
@@ -87,5 +99,14 @@ export class Subscribers {
   }
 }
 
-const eventOf = (answer: Answer): string =>
-  `event: classification\nid: ${answer.partition}-${answer.offset}-${answer.cameraId}-${answer.frameSeq}\ndata: ${JSON.stringify(answer)}\n\n`;
+/** How a stream of events begins. */
+export const EVENT_STREAM = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache",
+  "x-accel-buffering": "no",
+} as const;
+
+export const eventsBusy = (): Problem =>
+  new Problem(503, "events-busy", "retry", "Too many event clients. Try again later.", {
+    headers: { "Retry-After": "5" },
+  });
