@@ -101,6 +101,7 @@ module.exports = {
     vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, rooms.e2e, TEST]),
     vendor("onnx", ["onnxruntime-node"], ["^libs/adapters/onnx/", rooms.bench]),
     vendor("calls", ["cockatiel"], ["^libs/adapters/calls/"]),
+    vendor("tuf", ["tuf-js", "@tufjs/[^/]+"], ["^libs/adapters/tuf/"]),
     vendor(
       "sagemaker",
       ["@aws-sdk/client-sagemaker-runtime"],

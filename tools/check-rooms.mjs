@@ -49,6 +49,7 @@ const plants = [
   ["mqtt-sdk", "edge/agent/src/planted-sdk.ts", "mqtt"],
   ["onnx-sdk", "services/cloud-classifier/src/planted-sdk.ts", "onnxruntime-node"],
   ["calls-sdk", "services/gateway/src/planted-sdk.ts", "cockatiel"],
+  ["tuf-sdk", "edge/agent/src/planted-tuf.ts", "tuf-js"],
   ["sagemaker-sdk", "cli/src/planted-sdk.ts", "@aws-sdk/client-sagemaker-runtime"],
   ["no-circle", "libs/kernel/src/planted-circle.ts", "./planted-circle-back.ts"],
   ["resolvable", "libs/kernel/src/planted-missing.ts", "./nowhere.ts"],
@@ -107,7 +108,14 @@ function rehearsal() {
       mkdirSync(dirname(link), { recursive: true });
       symlinkSync(relative(dirname(link), join(dir, pkg)), link);
     }
-    for (const sdk of ["kafkajs", "mqtt", "onnxruntime-node", "cockatiel", "@aws-sdk/client-sagemaker-runtime"]) {
+    for (const sdk of [
+      "kafkajs",
+      "mqtt",
+      "onnxruntime-node",
+      "cockatiel",
+      "tuf-js",
+      "@aws-sdk/client-sagemaker-runtime",
+    ]) {
       write(join(dir, "node_modules", sdk, "package.json"), JSON.stringify({ name: sdk, main: "index.js" }));
       write(join(dir, "node_modules", sdk, "index.js"), "module.exports = {};\n");
     }

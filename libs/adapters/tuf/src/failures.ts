@@ -1,0 +1,54 @@
+/** tuf-js' errors as Failures of ours. Its classes come from two packages and are told apart by name. */
+import { Failure, reasonOf } from "@tributary/kernel";
+
+/** `retry`: a better network or a later hour may cure it. `ask-a-person`: somebody signed wrongly, or somebody attacks; trying
+ * again is harmless and a device does. */
+const advice = {
+  "tuf-unavailable": "retry",
+  "tuf-slow": "retry",
+  "tuf-too-large": "retry",
+  "tuf-expired": "retry",
+  "tuf-storage": "retry",
+  "tuf-signature": "ask-a-person",
+  "tuf-rollback": "ask-a-person",
+  "tuf-mix-and-match": "ask-a-person",
+  "tuf-signed-ahead": "ask-a-person",
+  "tuf-malformed": "ask-a-person",
+  "tuf-root-invalid": "ask-a-person",
+} as const;
+export type TufCode = keyof typeof advice;
+
+export const tufFailure = (code: TufCode, message: string, cause?: unknown): Failure =>
+  new Failure(code, advice[code], message, cause === undefined ? undefined : { cause });
+
+/** `onBadVersion`: what a version that does not fit means at this step. */
+export function tufFailureOf(error: unknown, file: string, onBadVersion: TufCode): Failure {
+  if (error instanceof Failure) return error;
+  return tufFailure(codeOf(error, onBadVersion), `${file}: ${reasonOf(error)}`, error);
+}
+
+function codeOf(error: unknown, onBadVersion: TufCode): TufCode {
+  switch (nameOf(error)) {
+    case "ExpiredMetadataError":
+      return "tuf-expired";
+    case "BadVersionError":
+    case "EqualVersionError":
+      return onBadVersion;
+    case "UnsignedMetadataError":
+      return "tuf-signature";
+    case "LengthOrHashMismatchError":
+      return "tuf-mix-and-match";
+    case "RepositoryError":
+      return "tuf-rollback"; // A snapshot that no longer names targets.json; each other use is a wrong type, caught while parsing.
+    default:
+      return "tuf-malformed"; // Not JSON, not of the form, nested too deep.
+  }
+}
+
+/** Local files go through the same checks; these outcomes only say that they are of yesterday. */
+export const isOutdated = (error: unknown): boolean =>
+  ["ExpiredMetadataError", "BadVersionError", "EqualVersionError", "LengthOrHashMismatchError"].includes(nameOf(error));
+
+export const isEqualVersion = (error: unknown): boolean => nameOf(error) === "EqualVersionError";
+
+const nameOf = (error: unknown): string => (error instanceof Object ? error.constructor.name : "");
