@@ -17,6 +17,9 @@ export type ModelFacts = {
   readonly producer: string;
   readonly inputs: readonly TensorFacts[];
   readonly outputs: readonly TensorFacts[];
+  /** What the graph is made of, sorted: `Conv`, or `com.microsoft:Gelu` where the operator is not ONNX's own. Functions that
+   * the file defines itself are left out, what they are made of is not. */
+  readonly operators: readonly string[];
 };
 
 /** TensorProto.DataType of onnx.proto3. */
@@ -76,8 +79,40 @@ function factsOf(model: Buffer): ModelFacts {
     producer: producer.join(" "),
     inputs: inputs.filter((i) => !weights.has(i.name)),
     outputs,
+    operators: operatorsOf(model),
   };
 }
+
+type Kind = "model" | "graph" | "node" | "attribute" | "function";
+/** Fields of onnx.proto3 that lead to a node, by number. */
+const LEADS: Readonly<Record<Kind, Readonly<Record<number, Kind>>>> = {
+  model: { 7: "graph", 25: "function" },
+  graph: { 1: "node" },
+  node: { 5: "attribute" },
+  attribute: { 6: "graph", 11: "graph" },
+  function: { 7: "node" },
+};
+/** More than any model nests its graphs; the recursion ends. */
+const DEPTH_MAX = 100;
+
+function operatorsOf(model: Buffer): readonly string[] {
+  const used = new Set<string>();
+  const defined = new Set<string>();
+  const walk = (message: Buffer, kind: Kind, depth: number): void => {
+    if (depth > DEPTH_MAX) throw new UnreadableMessage("nested too deeply");
+    if (kind === "node") used.add(operatorName(textOf(message, 7), textOf(message, 4)));
+    if (kind === "function") defined.add(operatorName(textOf(message, 10), textOf(message, 1)));
+    for (const { number, bytes } of fieldsOf(message)) {
+      const child = LEADS[kind][number];
+      if (bytes !== null && child !== undefined) walk(bytes, child, depth + 1);
+    }
+  };
+  walk(model, "model", 0);
+  return [...used].filter((name) => !defined.has(name)).sort();
+}
+
+const operatorName = (domain: string, name: string): string =>
+  domain === "" || domain === "ai.onnx" ? name : `${domain}:${name}`;
 
 function opsetOf(message: Buffer): { readonly domain: string; readonly version: number } {
   let version = 0;

@@ -16,6 +16,8 @@ export type GateOptions = {
   readonly threads: number;
   /** Frames damaged in each way. */
   readonly corrupted: number;
+  /** How many times slower than this machine the candidate's hardware is; 1 unless told. */
+  readonly slowdown?: number;
 };
 
 const BATCH = 32;
@@ -57,7 +59,7 @@ async function compared(
   const failed = golden.frames.flatMap(({ frame, reason }) => (reason === null ? [] : [`${frame}: ${reason}`]));
   progress(`${frames.length} validation frames`);
   const said = { candidate: await judged(candidate, frames), champion: await judged(champion, frames) };
-  const times = await timed(both, frames);
+  const times = await timed(both, frames, options.slowdown ?? 1);
   const measured = {
     candidate: { ...said.candidate, ...times.candidate },
     champion: { ...said.champion, ...times.champion },
@@ -102,7 +104,7 @@ async function judged(
   return { right, confidence };
 }
 
-async function timed({ candidate, champion }: Both, frames: readonly ValidationFrame[]) {
+async function timed({ candidate, champion }: Both, frames: readonly ValidationFrame[], slowdown: number) {
   const latencies = { candidate: [] as number[], champion: [] as number[] };
   for (const [i, { path }] of frames.slice(0, TIMED + WARM_UP).entries()) {
     const jpeg = await readFile(path);
@@ -113,7 +115,7 @@ async function timed({ candidate, champion }: Both, frames: readonly ValidationF
       const result = await model.infer(jpeg);
       if (!result.ok || i < WARM_UP) continue;
       const { preprocess, run } = result.inference.timingsMs;
-      latencies[name].push(preprocess + run);
+      latencies[name].push(slowdown * (preprocess + run));
     }
   }
   const of = async (name: keyof Both, model: LoadedModel): Promise<Measured> => ({

@@ -1,0 +1,42 @@
+/** The whole gate: measures, judges, and writes the report for programs and the page for people. */
+import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
+import { loadPackage } from "@tributary/model-store";
+import { htmlOf } from "./html.ts";
+import { type GateOptions, measure } from "./measure.ts";
+
+export type Gated = {
+  readonly report: GateReport;
+  /** Lines that failed, in words. */
+  readonly failed: readonly string[];
+  /** The report as JSON, with what was compared and by which margins. */
+  readonly json: string;
+  readonly page: string;
+};
+
+export async function runGate(
+  options: GateOptions,
+  margins: Margins = marginDefaults,
+  progress: (line: string) => void = () => {},
+): Promise<Gated> {
+  const input = await measure(options, progress);
+  const report = judgeGate(input, margins);
+  const titleOf = async (dir: string) => {
+    const { manifest, digest } = await loadPackage(dir);
+    return { name: manifest.name, version: manifest.version, modelDigest: digest };
+  };
+  const [candidate, champion] = [await titleOf(options.candidate), await titleOf(options.champion)];
+  const about = { candidate, champion, frames: input.labels.length, margins };
+  const titles = {
+    candidate: `${candidate.name} ${candidate.version}`,
+    champion: `${champion.name} ${champion.version}`,
+  };
+  const failed = report.lines
+    .filter(({ verdict }) => verdict === "failed")
+    .map(({ kind, name, found }) => `${kind}, ${name}: ${found}`);
+  return {
+    report,
+    failed,
+    json: `${JSON.stringify({ ...about, ...report }, null, 2)}\n`,
+    page: htmlOf(report, input, titles),
+  };
+}

@@ -1,0 +1,19 @@
+/** What can be done in a process of its own (run-task.ts), and what it says. */
+import type { Margins } from "@tributary/gate";
+import type { Digest, FailureAdvice } from "@tributary/kernel";
+import type { Examination, ExamineSettings } from "../checking/examine.ts";
+import type { Gated } from "../gating/gate.ts";
+import type { GateOptions } from "../gating/measure.ts";
+import type { PackOptions } from "../packing/pack.ts";
+
+export type Task =
+  | { readonly kind: "examine"; readonly dir: string; readonly digest?: Digest; readonly settings: ExamineSettings }
+  | { readonly kind: "gate"; readonly options: GateOptions; readonly margins: Margins }
+  | { readonly kind: "pack"; readonly dir: string; readonly options: PackOptions };
+
+export type TaskResults = { readonly examine: Examination; readonly gate: Gated; readonly pack: Digest };
+
+export type TaskMessage =
+  | { readonly kind: "progress"; readonly line: string }
+  | { readonly kind: "done"; readonly result: unknown }
+  | { readonly kind: "failed"; readonly code: string; readonly advice: FailureAdvice; readonly message: string };
