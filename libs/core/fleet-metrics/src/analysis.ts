@@ -15,8 +15,8 @@ export type AnalysisPlan = {
   readonly control: readonly string[];
   readonly canary: readonly string[];
   readonly metrics: readonly string[];
-  /** Models whose frames count: the new one and the one before. Absent: all. */
-  readonly modelDigests?: readonly string[];
+  /** The model under test, and the one before: only their frames count. Absent: all do. */
+  readonly models?: { readonly candidate: string; readonly stable: string };
 };
 
 /** First crashes since the start: the device is the unit. */
@@ -27,7 +27,13 @@ export type Crashes = {
   readonly share: number;
 };
 
-export type Heard = { readonly control: number; readonly canary: number };
+/** Devices of each arm that were heard lately, and how many of these say that the frame was the candidate's. */
+export type Heard = {
+  readonly control: number;
+  readonly canary: number;
+  readonly controlOnCandidate: number;
+  readonly canaryOnCandidate: number;
+};
 
 type Lane = {
   readonly good: Float64Array;
@@ -44,6 +50,8 @@ export class FleetAnalysis {
   readonly members: readonly string[];
   readonly #lanes = new Map<string, Lane>();
   readonly #crashed: Uint8Array;
+  readonly #seenAt: Float64Array;
+  readonly #onCandidate: Uint8Array;
 
   constructor(plan: AnalysisPlan) {
     this.plan = plan;
@@ -51,11 +59,13 @@ export class FleetAnalysis {
     if (new Set(this.members).size !== this.members.length)
       throw new Failure("arms-overlap", "ask-a-person", `analysis ${plan.uid}: a device stands in its arms twice`);
     this.#crashed = new Uint8Array(this.members.length);
+    this.#seenAt = new Float64Array(this.members.length);
+    this.#onCandidate = new Uint8Array(this.members.length);
     for (const metric of plan.metrics) this.#lanes.set(metric, laneOf(this.members.length, plan.control.length));
   }
 
   get bytes(): number {
-    return this.members.length * (5 * Float64Array.BYTES_PER_ELEMENT * this.#lanes.size + 1);
+    return this.members.length * (5 * Float64Array.BYTES_PER_ELEMENT * this.#lanes.size + 10);
   }
 
   /** Arms for `MetricWatch.look`: live views, the same ones at every call, in an order that never changes. */
@@ -66,12 +76,45 @@ export class FleetAnalysis {
     return lane.counts;
   }
 
-  /** How many devices of each arm had a frame since the start. */
-  heard(metric: string): Heard {
-    const { control, canary } = this.counts(metric);
-    const heardIn = ({ frames }: Counts["control"]) =>
-      (frames as Float64Array).reduce((n, f) => n + (f > 0 ? 1 : 0), 0);
-    return { control: heardIn(control), canary: heardIn(canary) };
+  /** Devices with a frame of any metric at `since` or later. What a device's frames say of its model is harder to get wrong
+   * than what it reports: one that says it runs the candidate and whose frames say otherwise does not count as heard on it. */
+  heard(since: Instant): Heard {
+    const heard = { control: 0, canary: 0, controlOnCandidate: 0, canaryOnCandidate: 0 };
+    for (let i = 0; i < this.members.length; i++) {
+      if ((this.#seenAt[i] as number) < Math.max(since, this.plan.startedAt)) continue;
+      if (i < this.plan.control.length) {
+        heard.control += 1;
+        heard.controlOnCandidate += this.#onCandidate[i] as number;
+      } else {
+        heard.canary += 1;
+        heard.canaryOnCandidate += this.#onCandidate[i] as number;
+      }
+    }
+    return heard;
+  }
+
+  /** Up to `max` devices of an arm without a frame since then. */
+  silent(arm: "control" | "canary", since: Instant, max: number): readonly string[] {
+    const [from, to] =
+      arm === "control" ? [0, this.plan.control.length] : [this.plan.control.length, this.members.length];
+    const found: string[] = [];
+    for (let i = from; i < to && found.length < max; i++) {
+      if ((this.#seenAt[i] as number) < Math.max(since, this.plan.startedAt)) found.push(this.members[i] as string);
+    }
+    return found;
+  }
+
+  /** Mean frames of a device before the start, over those with any; 0: nothing is known. */
+  framesBefore(metric: string): number {
+    const before = this.#lanes.get(metric)?.framesBefore;
+    let known = 0;
+    let sum = 0;
+    for (let i = 0; i < (before?.length ?? 0); i++) {
+      const frames = before?.[i] as number;
+      sum += frames;
+      if (frames > 0) known += 1;
+    }
+    return known === 0 ? 0 : sum / known;
   }
 
   crashes(): Crashes {
@@ -100,7 +143,12 @@ export class FleetAnalysis {
       if (at >= pastFrom) this.addBefore(place, metric, good, frames); // A2
       return;
     }
-    if (!(this.plan.modelDigests?.includes(modelDigest) ?? true)) return; // A4
+    const { models } = this.plan;
+    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return; // A4
+    if (frames > 0 && at >= (this.#seenAt[place] as number)) {
+      this.#seenAt[place] = at;
+      this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
+    }
     lane.good[place] = (lane.good[place] as number) + good;
     lane.frames[place] = (lane.frames[place] as number) + frames;
   }

@@ -61,7 +61,7 @@ describe("counts of a device", () => {
 describe("an analysis", () => {
   const plan: AnalysisPlan = {
     ...{ uid: "u", startedAt: T0 + 30 * HOUR, control: ["a", "b"], canary: ["c"], metrics: ["accuracy"] },
-    modelDigests: ["old", "new"],
+    models: { candidate: "new", stable: "old" },
   };
 
   test("counts since its start as assigned, knows the past, and takes the mean for who has none", () => {
@@ -84,7 +84,12 @@ describe("an analysis", () => {
     const [known, unknown] = columnOf(fleet, "control", "before");
     expect(known).toBeCloseTo(0.8);
     expect(unknown).toBeCloseTo((0.8 + 10 / 11) / 2);
-    expect(analysis?.heard("accuracy")).toEqual({ control: 1, canary: 1 });
+    const heard = { control: 1, canary: 1, controlOnCandidate: 0, canaryOnCandidate: 1 };
+    expect(analysis?.heard(T0)).toEqual(heard);
+    fleet.observe("c", "old", "accuracy", 1, 1, T0 + 32 * HOUR); // it says that it runs the new one
+    expect(analysis?.heard(T0 + 32 * HOUR)).toEqual({ ...heard, control: 0, canaryOnCandidate: 0 });
+    expect(analysis?.silent("control", T0, 9)).toEqual(["b"]);
+    expect(analysis?.framesBefore("accuracy")).toBe(15.5);
   });
 
   test("counts a device's first crash alone", () => {
