@@ -1,0 +1,84 @@
+/** What a device must remember of its models over a restart, and nothing else: it is written whole, before whatever it
+ * allows (U6). */
+import { type Digest, isDigest } from "@tributary/kernel";
+
+/** A package whose bytes were checked against its signed digest, and which lies on the device's disk. */
+export type PackageRef = { readonly digest: Digest; readonly name: string; readonly version: string };
+
+/** `UNKNOWN`: a newer service named one that this agent does not know. */
+export type Condition = "ANY" | "IDLE" | "PARKED" | "UNKNOWN";
+const conditions: readonly string[] = ["ANY", "IDLE", "PARKED", "UNKNOWN"] satisfies Condition[];
+
+export type Wanted = PackageRef & {
+  readonly shadowFrames: number;
+  readonly probationFrames: number;
+  readonly condition: Condition;
+};
+
+/** How a generation ended. Code and reason are empty when it was committed. */
+export type Outcome = {
+  readonly phase: "COMMITTED" | "REFUSED" | "REVERTED";
+  readonly code: string;
+  readonly reason: string;
+};
+
+export type Book = {
+  /** The highest that was accepted; 0: none. */
+  readonly generation: bigint;
+  /** What that generation wants in the slot; null: it says nothing of it. */
+  readonly wanted: Wanted | null;
+  /** The last committed package; null: the factory's. */
+  readonly good: PackageRef | null;
+  /** The one before it, should that one rot. */
+  readonly previous: PackageRef | null;
+  /** At work without being committed: after a restart it is not trusted. */
+  readonly trial: PackageRef | null;
+  /** Times that the wanted package was loaded in this generation; those that ended are told by `outcome`. */
+  readonly trials: number;
+  readonly outcome: Outcome | null;
+};
+
+export const emptyBook: Book = {
+  generation: 0n,
+  wanted: null,
+  good: null,
+  previous: null,
+  trial: null,
+  trials: 0,
+  outcome: null,
+};
+
+/** As JSON: a bigint is a string. */
+export const bookToJson = (book: Book): unknown => ({ ...book, generation: String(book.generation) });
+
+/** Undefined for anything that is no book. */
+export function bookFromJson(json: unknown): Book | undefined {
+  if (!isObject(json)) return undefined;
+  const { generation, wanted, good, previous, trial, trials, outcome } = json;
+  if (typeof generation !== "string" || !/^\d{1,19}$/.test(generation)) return undefined;
+  if (!isNullOr(wanted, isWanted) || !isNullOr(outcome, isOutcome) || !isCount(trials)) return undefined;
+  if (!isNullOr(good, isRef) || !isNullOr(previous, isRef) || !isNullOr(trial, isRef)) return undefined;
+  return { generation: BigInt(generation), wanted, good, previous, trial, trials, outcome };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === "object" && !Array.isArray(value);
+const isNullOr = <T>(value: unknown, is: (value: unknown) => value is T): value is T | null =>
+  value === null || is(value);
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isRef = (value: unknown): value is PackageRef =>
+  isObject(value) &&
+  typeof value.digest === "string" &&
+  isDigest(value.digest) &&
+  typeof value.name === "string" &&
+  typeof value.version === "string";
+const isWanted = (value: unknown): value is Wanted => {
+  if (!isObject(value)) return false;
+  const { shadowFrames, probationFrames, condition } = value;
+  return isRef(value) && isCount(shadowFrames) && isCount(probationFrames) && conditions.includes(String(condition));
+};
+const isOutcome = (value: unknown): value is Outcome =>
+  isObject(value) &&
+  ["COMMITTED", "REFUSED", "REVERTED"].includes(String(value.phase)) &&
+  typeof value.code === "string" &&
+  typeof value.reason === "string";

@@ -1,0 +1,4 @@
+export * from "./book.ts";
+export * from "./machine.ts";
+export * from "./probation.ts";
+export * from "./said.ts";

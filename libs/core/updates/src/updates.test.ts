@@ -1,0 +1,384 @@
+import { describe, expect, test } from "@jest/globals";
+import { type Random, seededRandom } from "@tributary/kernel";
+import {
+  type Action,
+  atWork,
+  type Book,
+  bookFromJson,
+  bookToJson,
+  bootUpdates,
+  type Done,
+  emptyBook,
+  type Input,
+  judgeProbation,
+  type PackageRef,
+  type Retry,
+  type Step,
+  saidOf,
+  step,
+  type Updates,
+  type Wanted,
+} from "./index.ts";
+
+const packageOf = (letter: string): PackageRef => ({ digest: letter.repeat(64), name: "m", version: letter });
+const [factory, A, B, C] = ["f", "a", "b", "c"].map(packageOf) as [PackageRef, PackageRef, PackageRef, PackageRef];
+const wantedOf = (ref: PackageRef, more: Partial<Wanted> = {}): Wanted => ({
+  ...{ ...ref, shadowFrames: 0, probationFrames: 3, condition: "ANY" },
+  ...more,
+});
+const ok: Done = { ok: true };
+const failed = (code: string, retry: Retry = "never"): Done => ({ ok: false, code, reason: `because ${code}`, retry });
+
+/** A device by hand: each action must be ended before the next may begin, and the disk has the last book that was written. */
+class Device {
+  state: Updates;
+  action: Action | null = null;
+  disk: Book;
+  calledOff = 0;
+  /** What really answers frames, and what really is proved on this device since it was loaded. */
+  running: PackageRef;
+  proved: PackageRef | null = null;
+  readonly fetched = new Set<string>();
+  readonly #random: Random;
+
+  constructor(random: Random, disk: Book = emptyBook, broken: readonly string[] = [], fetched: Iterable<string> = []) {
+    this.#random = random;
+    this.disk = disk;
+    this.fetched = new Set(fetched);
+    this.running = [disk.good, disk.previous].find((ref) => ref && !broken.includes(ref.digest)) ?? factory;
+    const first = bootUpdates({ book: disk, factory, running: this.running.digest });
+    this.state = first.state;
+    this.#take(first);
+  }
+
+  send(input: Input): void {
+    this.#take(step(this.state, input, this.#random));
+  }
+
+  want(generation: number, wanted: Wanted | null): void {
+    this.send({ kind: "desired", desired: { generation: BigInt(generation), wanted } });
+  }
+
+  end(done: Done = ok, isWritten = true): void {
+    const { action } = this;
+    if (action === null) throw new Error("nothing is at work");
+    if (isWritten) this.disk = action.book; // U6
+    if (action.kind === "fetch" && done.ok) this.fetched.add(action.wanted.digest);
+    if (action.kind === "prove") this.proved = done.ok ? action.wanted : null;
+    if (action.kind === "shadow" && !done.ok) this.proved = null;
+    if (action.kind === "unload") this.proved = null;
+    if (action.kind === "switch" && done.ok) this.running = action.wanted;
+    if (action.kind === "switch") this.proved = null;
+    if (action.kind === "restore") this.running = action.book.good ?? factory;
+    this.action = null;
+    this.send({ kind: "done", done });
+  }
+
+  #take({ state, next, callOff }: Step): void {
+    this.state = state;
+    if (callOff) this.calledOff += 1;
+    if (next === null) return;
+    expect(this.action).toBeNull(); // U1
+    this.action = next;
+    const known = (digest: string) => digest === factory.digest || this.fetched.has(digest);
+    if (next.kind === "prove") {
+      expect(known(next.wanted.digest)).toBe(true); // U2
+      expect(this.proved).toBeNull();
+    }
+    if (next.kind === "shadow") expect(this.proved?.digest).toBe(next.wanted.digest);
+    if (next.kind === "switch") expect(this.proved?.digest).toBe(next.wanted.digest); // U2
+    if (next.kind === "commit") expect(this.running.digest).toBe((next.book.good ?? factory).digest);
+  }
+
+  get said() {
+    return saidOf(this.state, "DOWNLOADING");
+  }
+
+  /** All goes well until nothing is at work. */
+  settle(): void {
+    for (let i = 0; i < 1_000; i++) {
+      if (this.action !== null) this.end();
+      else if (this.state.stage.kind === "probation") this.send({ kind: "answered", isSlow: false });
+      else if (this.state.stage.kind === "holding")
+        this.send({ kind: "conditions", met: { idle: true, parked: true } });
+      else return;
+    }
+    throw new Error(`no end: ${this.state.stage.kind}`);
+  }
+}
+
+const device = () => new Device(seededRandom(1));
+const kinds = (one: Device, until: (action: Action) => boolean = () => false): string[] => {
+  const seen: string[] = [];
+  while (one.action !== null && !until(one.action)) {
+    seen.push(one.action.kind);
+    one.end();
+  }
+  return seen;
+};
+
+describe("an update that goes well", () => {
+  test("fetch, prove, shadow, switch, probation, commit; each is said", () => {
+    const one = device();
+    one.want(7, wantedOf(A, { shadowFrames: 5 }));
+    expect(one.said).toMatchObject({ generation: 7n, phase: "DOWNLOADING", modelDigest: A.digest });
+    expect(kinds(one)).toEqual(["fetch", "prove", "shadow", "switch"]);
+    expect(one.said?.phase).toBe("PROBATION");
+    expect(one.disk.trial?.digest).toBe(A.digest);
+    for (let i = 0; i < 3; i++) one.send({ kind: "answered", isSlow: i === 0 });
+    expect(kinds(one)).toEqual(["commit"]);
+    expect(one.said).toMatchObject({ phase: "COMMITTED", code: "" });
+    expect(one.disk).toMatchObject({ good: A, previous: null, trial: null });
+  });
+
+  test("what is at work already is committed at once, and needs no registry", () => {
+    const one = device();
+    one.want(7, wantedOf(factory));
+    expect(kinds(one)).toEqual(["save"]);
+    expect(one.said?.phase).toBe("COMMITTED");
+  });
+
+  test("going back to the factory's package needs no registry either, but is proved", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    one.settle();
+    one.want(8, wantedOf(factory));
+    expect(kinds(one)).toEqual(["prove", "switch"]);
+    one.settle();
+    expect(one.disk).toMatchObject({ good: null, previous: A });
+  });
+
+  test("a condition holds the switch up, not the shadow, and nothing stays loaded meanwhile", () => {
+    const one = device();
+    one.want(7, wantedOf(A, { condition: "PARKED", shadowFrames: 2 }));
+    expect(kinds(one)).toEqual(["fetch", "prove", "shadow", "unload"]);
+    expect(one.said).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+    expect(one.disk.trials).toBe(0);
+    one.send({ kind: "conditions", met: { idle: true, parked: false } });
+    expect(one.action).toBeNull();
+    one.send({ kind: "conditions", met: { idle: false, parked: true } });
+    expect(kinds(one)).toEqual(["prove", "switch"]);
+  });
+});
+
+describe("an update that fails", () => {
+  test.each(["fetch", "prove", "shadow", "switch"])("U4: at %s it is refused, once for the generation", (kind) => {
+    const one = device();
+    one.want(7, wantedOf(A, { shadowFrames: 5 }));
+    kinds(one, (action) => action.kind === kind);
+    one.end(failed("package-digest-mismatch"));
+    one.settle();
+    expect(one.said).toMatchObject({ phase: "REFUSED", code: "package-digest-mismatch" });
+    expect([one.running, one.disk.trial, one.disk.good]).toEqual([factory, null, null]);
+    one.want(7, wantedOf(A));
+    expect(one.action).toBeNull();
+    const again = new Device(seededRandom(2), one.disk);
+    expect(again.action).toBeNull();
+    expect(again.said?.phase).toBe("REFUSED");
+  });
+
+  test("U4: what the network may mend is tried again, growing slower, and not for ever", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    const waits: number[] = [];
+    for (let i = 0; i < 500 && one.state.book.outcome === null; i++) {
+      if (one.action?.kind === "wait") {
+        expect(one.said).toMatchObject({ phase: "WAITING", code: "registry-unreachable" });
+        waits.push(one.action.ms);
+        one.end();
+      } else one.end(failed("registry-unreachable", "many"));
+    }
+    expect(waits.length).toBe(99);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(300_000);
+    expect(one.said).toMatchObject({ phase: "REFUSED", code: "registry-unreachable" });
+  });
+
+  test("U4: a crash in probation takes the device back by itself, and says why", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    one.settle();
+    one.want(8, wantedOf(B));
+    kinds(one);
+    one.send({ kind: "failing", code: "model-crashed", reason: "ended with 139" });
+    expect(kinds(one)).toEqual(["restore"]);
+    expect(one.said).toMatchObject({ phase: "REVERTED", code: "model-crashed", reason: "ended with 139" });
+    expect([one.running, one.disk.trial, one.disk.good?.digest]).toEqual([A, null, A.digest]);
+  });
+
+  test("U4: too slow in probation is judged as soon as it is certain", () => {
+    const one = device();
+    one.want(7, wantedOf(A, { probationFrames: 10 }));
+    kinds(one);
+    for (let i = 0; i < 6; i++) one.send({ kind: "answered", isSlow: true });
+    expect(one.action?.kind).toBe("restore");
+    one.settle();
+    expect(one.said).toMatchObject({ phase: "REVERTED", code: "model-too-slow" });
+    expect(judgeProbation({ answered: 10, slow: 5 }, 10)).toBe("passed");
+    expect(judgeProbation({ answered: 0, slow: 0 }, 0)).toBe("passed");
+  });
+
+  test("a commit that cannot be written goes back to what was good", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    one.settle();
+    one.want(8, wantedOf(B));
+    kinds(one);
+    for (let i = 0; i < 3; i++) one.send({ kind: "answered", isSlow: false });
+    expect(one.action?.kind).toBe("commit");
+    one.end(failed("slots-unwritable", "many"), false);
+    one.settle();
+    expect(one.said).toMatchObject({ phase: "REVERTED", code: "slots-unwritable" });
+    expect([one.running.digest, one.disk.good?.digest]).toEqual([A.digest, A.digest]);
+  });
+
+  test("a condition that this agent does not know is refused", () => {
+    const one = device();
+    one.want(7, wantedOf(A, { condition: "UNKNOWN" }));
+    one.settle();
+    expect(one.said).toMatchObject({ phase: "REFUSED", code: "condition-unknown" });
+  });
+});
+
+describe("generations", () => {
+  test("U3: a lower one is ignored, also after a restart; an equal one changes nothing", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    one.settle();
+    one.want(6, wantedOf(B));
+    one.want(7, wantedOf(B));
+    expect(one.action).toBeNull();
+    const again = new Device(seededRandom(2), one.disk, [], one.fetched);
+    again.want(6, wantedOf(B));
+    expect([again.action, again.running.digest]).toEqual([null, A.digest]);
+  });
+
+  test("a newer one calls off what is at work, and only then goes on", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    one.want(8, wantedOf(B));
+    expect([one.calledOff, one.action?.kind]).toEqual([1, "fetch"]);
+    one.end(failed("called-off", "many"));
+    expect(one.action).toMatchObject({ kind: "fetch", wanted: { digest: B.digest } });
+    one.settle();
+    expect(one.disk.good?.digest).toBe(B.digest);
+  });
+
+  test("a newer one in probation: the same package begins its probation anew, another is preceded by going back", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    kinds(one);
+    one.want(8, wantedOf(A, { probationFrames: 1 }));
+    expect(kinds(one)).toEqual(["save"]);
+    one.want(9, wantedOf(B));
+    expect(kinds(one)).toEqual(["restore", "fetch", "prove", "switch"]);
+    one.want(10, wantedOf(factory));
+    expect(kinds(one)).toEqual(["restore", "save"]);
+    expect(one.said).toMatchObject({ generation: 10n, phase: "COMMITTED" });
+  });
+
+  test("a slot that is not named stays as it is, and the generation is kept", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    one.settle();
+    one.want(9, null);
+    one.settle();
+    expect([one.disk.generation, one.running.digest]).toEqual([9n, A.digest]);
+    one.want(8, wantedOf(B));
+    expect(one.action).toBeNull();
+  });
+});
+
+describe("G7: ended at any point", () => {
+  test("a trial is not trusted after a restart; it is tried again, but not for ever", () => {
+    const random = seededRandom(3);
+    let one = new Device(random);
+    one.want(7, wantedOf(A));
+    kinds(one);
+    for (let boots = 0; boots < 4; boots++) {
+      one = new Device(random, one.disk, [], one.fetched);
+      expect(one.running).toEqual(factory);
+      expect(kinds(one)).toEqual(["fetch", "prove", "switch"]);
+    }
+    one = new Device(random, one.disk, [], one.fetched);
+    one.settle();
+    expect(one.said).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
+    expect(one.running).toEqual(factory);
+  });
+
+  test("what rotted on the disk is replaced by the one before it, and fetched again", () => {
+    const random = seededRandom(4);
+    let one = new Device(random);
+    one.want(7, wantedOf(A));
+    one.settle();
+    one.want(8, wantedOf(B));
+    one.settle();
+    one = new Device(random, one.disk, [B.digest], []);
+    expect(one.running.digest).toBe(A.digest);
+    expect(kinds(one)).toEqual(["fetch", "prove", "switch"]);
+    one.settle();
+    expect(one.disk).toMatchObject({ good: B, previous: A, outcome: { phase: "COMMITTED" } });
+    one = new Device(random, one.disk, [A.digest, B.digest], []);
+    expect(one.running).toEqual(factory);
+    one.settle();
+    expect(one.disk).toMatchObject({ good: B, previous: null });
+  });
+
+  test("over seeds: whatever happens, one action at a time, nothing unproved at work, and always an end", () => {
+    const packages = [factory, A, B, C];
+    const codes = ["package-digest-mismatch", "registry-unreachable", "model-too-slow", "slots-unwritable"];
+    for (let seed = 0; seed < 1_500; seed++) {
+      const random = seededRandom(seed);
+      const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+      let one = new Device(random);
+      let generation = 0;
+      for (let i = 0; i < 60; i++) {
+        const seenBefore = one.state.book.generation;
+        const roll = random();
+        if (roll < 0.15) {
+          generation = Math.max(1, generation + Math.floor(random() * 4) - 1);
+          const condition = pick(["ANY", "ANY", "IDLE", "PARKED", "UNKNOWN"] as const);
+          const more = { shadowFrames: pick([0, 4]), probationFrames: pick([0, 1, 5]), condition };
+          one.want(generation, random() < 0.1 ? null : wantedOf(pick(packages), more));
+        } else if (roll < 0.6 && one.action !== null) {
+          one.end(random() < 0.7 ? ok : failed(pick(codes), pick(["never", "few", "many"])), random() < 0.9);
+        } else if (roll < 0.8) one.send({ kind: "answered", isSlow: random() < 0.3 });
+        else if (roll < 0.86) one.send({ kind: "failing", code: "model-crashed", reason: "it ended" });
+        else if (roll < 0.92) {
+          one.send({ kind: "conditions", met: { idle: random() < 0.5, parked: random() < 0.5 } });
+        } else if (roll < 0.96) {
+          // Killed: the book may be the action's or the one before it.
+          const disk = one.action !== null && random() < 0.5 ? one.action.book : one.disk;
+          const broken = random() < 0.2 ? [pick(packages).digest] : [];
+          const fetched = [...one.fetched].filter((digest) => !broken.includes(digest));
+          const good = disk.good?.digest;
+          one = new Device(random, bookFromJson(JSON.parse(JSON.stringify(bookToJson(disk)))) as Book, broken, fetched);
+          if (good !== undefined && !broken.includes(good)) expect(one.running.digest).toBe(good);
+          continue;
+        }
+        expect(one.state.book.generation).toBeGreaterThanOrEqual(seenBefore); // U3
+        // Nobody answers frames but the good one and what was proved here.
+        if (one.action === null) expect([seed, i, one.running.digest]).toEqual([seed, i, atWork(one.state).digest]);
+        if (one.action === null && one.state.stage.kind === "rest" && one.state.book.wanted !== null) {
+          expect(one.state.book.outcome).not.toBeNull();
+        }
+      }
+      one.settle();
+      const { wanted, outcome } = one.state.book;
+      if (wanted !== null) expect([seed, outcome === null]).toEqual([seed, false]);
+      if (outcome?.phase === "COMMITTED" && wanted !== null) {
+        expect([seed, one.running.digest]).toEqual([seed, wanted.digest]);
+      }
+      expect(one.state.book.trial).toBeNull();
+      expect(one.proved).toBeNull();
+    }
+  });
+});
+
+test("a book is read back, and what is none is refused", () => {
+  const book: Book = { ...emptyBook, generation: 2n ** 60n, wanted: wantedOf(A), good: A, trials: 2 };
+  const json = JSON.parse(JSON.stringify(bookToJson(book)));
+  expect(bookFromJson(json)).toEqual(book);
+  for (const wrong of [null, 3, {}, { ...json, good: 7 }, { ...json, wanted: { ...json.wanted, digest: "../x" } }]) {
+    expect(bookFromJson(wrong)).toBeUndefined();
+  }
+});
