@@ -20,6 +20,7 @@ const rooms = {
   chaos: "^chaos/",
   e2e: "^e2e/",
   bench: "^bench/",
+  demo: "^demo/",
 };
 const { kernel, contracts, core, telemetry, config, adapters, serviceKit, workshop, testing } = rooms;
 const libs = [kernel, contracts, core, telemetry, config, adapters, serviceKit, workshop];
@@ -70,6 +71,7 @@ module.exports = {
       [...libs, testing, rooms.localStack, rooms.edge, "^services/cloud-classifier/"],
       "benches measure libs, the agent, the backends of cloud models and the whole",
     ),
+    enters("demo", [...libs, testing, rooms.localStack], "a demo goes through the public doors"),
     alone("adapters"),
     alone("services"),
     alone("edge"),
@@ -77,7 +79,7 @@ module.exports = {
       name: "testing-in-tests-only",
       severity: "error",
       comment: "libs/testing is for tests, benches, chaos and demos",
-      from: { pathNot: [TEST, testing, rooms.localStack, rooms.chaos, rooms.e2e, rooms.bench] },
+      from: { pathNot: [TEST, testing, rooms.localStack, rooms.chaos, rooms.e2e, rooms.bench, rooms.demo] },
       to: { path: testing },
     },
     {

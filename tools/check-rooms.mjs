@@ -39,6 +39,7 @@ const plants = [
   ["chaos-room", "chaos/src/planted.ts", "@tributary/bridge"],
   ["e2e-room", "e2e/src/planted.ts", "@tributary/router"],
   ["bench-room", "bench/src/planted.ts", "@tributary/router"],
+  ["demo-room", "demo/src/planted.ts", "@tributary/router"],
   ["adapters-alone", "libs/adapters/kafka/src/planted.ts", "@tributary/onnx"],
   ["services-alone", "services/gateway/src/planted.ts", "@tributary/router"],
   ["edge-alone", "edge/agent/src/planted.ts", "@tributary/bridge"],
@@ -68,8 +69,8 @@ if (found.length + unplanted.length + unseen.length > 0) process.exit(1);
 console.log(`rooms: ${rules.length} rules hold, and each finds the violation planted for it`);
 
 function cruise(dir) {
-  const top = ["libs", "services", "edge", "cli", "console", "local-stack", "chaos", "e2e", "bench"].filter((name) =>
-    existsSync(join(dir, name)),
+  const top = ["libs", "services", "edge", "cli", "console", "local-stack", "chaos", "e2e", "bench", "demo"].filter(
+    (name) => existsSync(join(dir, name)),
   );
   const bin = join(root, "node_modules/dependency-cruiser/bin/dependency-cruiser.mjs");
   const { stdout, stderr } = spawnSync(
@@ -98,7 +99,7 @@ function rehearsal() {
     const groups = ["libs", "libs/core", "libs/adapters", "services", "edge"].flatMap((group) =>
       readdirSync(join(root, group)).map((name) => join(group, name)),
     );
-    for (const pkg of [...groups, "cli", "local-stack", "chaos", "e2e", "bench"]) {
+    for (const pkg of [...groups, "cli", "local-stack", "chaos", "e2e", "bench", "demo"]) {
       const file = join(root, pkg, "package.json");
       if (!existsSync(file)) continue;
       const { name, exports } = JSON.parse(readFileSync(file, "utf8"));

@@ -1,0 +1,2 @@
+export * from "./candidates/candidates.ts";
+export * from "./photos.ts";

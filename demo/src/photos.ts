@@ -1,0 +1,107 @@
+/** The sample photos, dealt out to three uses that share none, so that nothing is judged on what it was made from.
+ *
+ * F1. The photos of a use are fixed by their position: new data for retraining, validation for packing and the gate, and what
+ *     the cameras see.
+ * F2. A camera's photo is clear, dim or blurred. Every device has its own mix of the three: devices differ as they do in a
+ *     field. */
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type SampleFrame, sampleFrames } from "@tributary/testing";
+import sharp from "sharp";
+
+/** From and to, in the order of samples/cifar10-test. F1 */
+export const SPLITS = { retraining: [0, 1_500], validation: [1_500, 2_500], cameras: [2_500, 5_000] } as const;
+export const CLASSES = [
+  ...["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+] as const;
+
+const VIEWS = ["clear", "dim", "blurred"] as const;
+export type View = (typeof VIEWS)[number];
+
+/** Where the photos that cameras see lie in `pool.bin`; `pool.json` is a list of these. */
+export type PooledPhoto = {
+  readonly view: View;
+  readonly label: string;
+  readonly from: number;
+  readonly bytes: number;
+  /** SHA-256 of the JPEG: by it a person's eye is stood in for. */
+  readonly sha256: string;
+};
+
+export type Photos = {
+  readonly retraining: readonly SampleFrame[];
+  readonly cameras: readonly SampleFrame[];
+  /** Folder of JPEGs with labels.json, as `tributary models pack` and the gate read it. */
+  readonly validationDir: string;
+  /** Folder of pool.bin and pool.json. */
+  readonly poolDir: string;
+};
+
+/** Writes what is missing under `dir`; a second call writes nothing. */
+export async function preparePhotos(dir: string): Promise<Photos> {
+  const all = await sampleFrames();
+  const of = ([from, to]: readonly [number, number]) => all.slice(from, to);
+  const [validationDir, poolDir] = [join(dir, "validation"), join(dir, "pool")];
+  if (!(await exists(join(validationDir, "labels.json")))) await writeValidation(validationDir, of(SPLITS.validation));
+  if (!(await exists(join(poolDir, "pool.json")))) await writePool(poolDir, of(SPLITS.cameras));
+  return { retraining: of(SPLITS.retraining), cameras: of(SPLITS.cameras), validationDir, poolDir };
+}
+
+export async function readPool(poolDir: string): Promise<readonly PooledPhoto[]> {
+  return JSON.parse(await readFile(join(poolDir, "pool.json"), "utf8")) as PooledPhoto[];
+}
+
+async function writeValidation(dir: string, frames: readonly SampleFrame[]): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  const labels: Record<string, string> = {};
+  for (const [i, { jpeg, label }] of frames.entries()) {
+    const name = `${String(i).padStart(4, "0")}.jpg`;
+    await writeFile(join(dir, name), jpeg);
+    labels[name] = CLASSES[label] as string;
+  }
+  await writeWhole(join(dir, "labels.json"), JSON.stringify(labels));
+}
+
+async function writePool(dir: string, frames: readonly SampleFrame[]): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  const photos: PooledPhoto[] = [];
+  const parts: Buffer[] = [];
+  let from = 0;
+  for (const { jpeg, label } of frames) {
+    for (const view of VIEWS) {
+      const seen = await seenAs(view, jpeg);
+      const sha256 = createHash("sha256").update(seen).digest("hex");
+      photos.push({ view, label: CLASSES[label] as string, from, bytes: seen.length, sha256 });
+      parts.push(seen);
+      from += seen.length;
+    }
+  }
+  await writeWhole(join(dir, "pool.bin"), Buffer.concat(parts));
+  await writeWhole(join(dir, "pool.json"), JSON.stringify(photos));
+}
+
+/** F2. */
+async function seenAs(view: View, jpeg: Buffer): Promise<Buffer> {
+  switch (view) {
+    case "clear":
+      return jpeg;
+    case "dim":
+      return sharp(jpeg).linear(0.5, 0).jpeg({ quality: 70, chromaSubsampling: "4:2:0" }).toBuffer();
+    case "blurred":
+      return sharp(jpeg).blur(4).jpeg({ quality: 70, chromaSubsampling: "4:2:0" }).toBuffer();
+    default:
+      return view satisfies never;
+  }
+}
+
+async function writeWhole(path: string, content: string | Buffer): Promise<void> {
+  await writeFile(`${path}.new`, content);
+  await rename(`${path}.new`, path);
+}
+
+const exists = (path: string): Promise<boolean> =>
+  readFile(path).then(
+    () => true,
+    () => false,
+  );

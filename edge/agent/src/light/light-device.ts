@@ -1,0 +1,432 @@
+/**
+ * One light device: the device's contract whole (reported, predictions, frames, metrics up; desired down), with the agent's
+ * own decisions and update machine, but no disk: many fit in a process.
+ *
+ * D1. It reports the digest of the model that answered its last frames, never of the one it was told to run.
+ * D2. A camera whose last frame is still at work skips: a slow model answers fewer frames, and no queue grows (G9).
+ * D3. Its latency is its own frame's preprocessing and run. Waiting for the shared child is not a device's, and not told.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import {
+  Classifications,
+  DeviceDesired,
+  DeviceReported,
+  EdgeFrame,
+  EdgeMetrics,
+  type EdgePrediction,
+  EdgePredictions,
+  mqttTopics,
+  RoutingPolicy,
+} from "@tributary/contracts";
+import type { Inference } from "@tributary/inference";
+import { type Clock, Failure, makeBootId, type Random, reasonOf } from "@tributary/kernel";
+import { MqttLink } from "@tributary/mqtt";
+import type { PackageRef, Progress, Wanted } from "@tributary/updates";
+import { Decider } from "../decider.ts";
+import { PolicyKeeper } from "../policy-keeper.ts";
+import { AGENT_VERSION } from "../reports.ts";
+import { Triggers } from "../triggers.ts";
+import { MomentsByName } from "../windows.ts";
+import { MemoryOutbox } from "./memory-outbox.ts";
+import type { SharedModel, SharedModels } from "./shared-models.ts";
+import { Updater } from "./updater.ts";
+
+const CAMERA_ID = "cam";
+const SLOT = "perception";
+const REPORT_EVERY_MS_MIN = 200;
+
+export type PackageSource = {
+  /** Listed by signed metadata, whole and checked in a folder of this machine; rejects with a Failure. */
+  fetch(wanted: Wanted, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<string>;
+};
+
+export type LightDeviceOptions = {
+  readonly deviceId: string;
+  readonly password: string;
+  readonly mqtt: { readonly url: string; readonly prefix: string };
+  readonly hardwareClass: string;
+  readonly fps: number;
+  readonly batchWaitMs: number;
+  readonly windowMs: number;
+};
+
+export type LightDevicePorts = {
+  readonly camera: () => Promise<Uint8Array>;
+  readonly models: SharedModels;
+  /** Null: it keeps the model it has. */
+  readonly packages: PackageSource | null;
+  /** Held for this device. */
+  readonly factory: SharedModel;
+  readonly clock: Clock;
+  readonly random: Random;
+};
+
+type AtWork = { readonly model: SharedModel; readonly policy: RoutingPolicy; readonly golden: boolean | null };
+type Owed = Omit<EdgePrediction, "ageMs"> & { readonly capturedMs: number };
+
+export class LightDevice {
+  readonly deviceId: string;
+  readonly #options: LightDeviceOptions;
+  readonly #ports: LightDevicePorts;
+  readonly #bootId = makeBootId(1, randomBytes(8).readBigUInt64BE());
+  readonly #topics: ReturnType<typeof mqttTopics>;
+  readonly #link: MqttLink;
+  readonly #outbox: MemoryOutbox;
+  readonly #decider = new Decider(randomBytes(32), new Triggers());
+  readonly #updater: Updater;
+  readonly #stopping = new AbortController();
+  #work: AtWork;
+  /** Fetched for the update at hand, and held. */
+  #candidate: SharedModel | null = null;
+  /** To go back to without asking anyone. */
+  readonly #onDisk = new Map<string, string>();
+  #shadow: { left: number; done: () => void } | null = null;
+  #frameSeq = 0n;
+  #batch: Owed[] = [];
+  #moments = new Map<string, MomentsByName>();
+  #losses = 0;
+  #unreadable = 0;
+  #isBusy = false;
+  #isSilent = false;
+  #windowOpenedMs: number;
+  #lastTold = "";
+  #timers: NodeJS.Timeout[] = [];
+  #telling: NodeJS.Timeout | undefined;
+  skipped = 0;
+  frames = 0;
+
+  constructor(options: LightDeviceOptions, ports: LightDevicePorts) {
+    const { deviceId, password, mqtt } = options;
+    this.deviceId = deviceId;
+    this.#options = options;
+    this.#ports = ports;
+    this.#topics = mqttTopics(mqtt.prefix);
+    this.#work = atWorkOf(ports.factory, null);
+    this.#onDisk.set(ports.factory.pkg.digest, ports.factory.pkg.dir);
+    this.#windowOpenedMs = ports.clock.monotonicMs();
+    this.#outbox = new MemoryOutbox((stream, payload, settled) =>
+      this.#link.publish(this.#topics.up(deviceId, stream), payload, settled),
+    );
+    this.#updater = new Updater(refOf(ports.factory), this.#works(), ports.random);
+    this.#link = new MqttLink(
+      {
+        url: mqtt.url,
+        clientId: deviceId,
+        username: deviceId,
+        password,
+        keepaliveSeconds: 30,
+        connectTimeoutMs: 20_000,
+        backoff: { minMs: 250, maxMs: 5_000 },
+        availabilityTopic: this.#topics.availability(deviceId),
+        subscriptions: [this.#topics.desired(deviceId)],
+      },
+      {
+        onOnline: () => this.#outbox.online(),
+        onOffline: () => this.#outbox.offline(),
+        onMessage: (topic, payload) => {
+          if (topic === this.#topics.desired(deviceId)) this.#desired(payload);
+        },
+      },
+      ports.clock,
+      ports.random,
+    );
+  }
+
+  get online(): boolean {
+    return this.#link.online;
+  }
+
+  status() {
+    const { name, version, digest } = refOf(this.#work.model);
+    const said = this.#updater.said;
+    return {
+      deviceId: this.deviceId,
+      online: this.online,
+      silent: this.#isSilent,
+      model: { name, version, digest },
+      generation: String(this.#updater.generation),
+      update: said === null ? null : { ...said, generation: String(said.generation) },
+      ...{ frames: this.frames, skipped: this.skipped, losses: this.#losses, dropped: this.#outbox.dropped },
+    };
+  }
+
+  async start(): Promise<void> {
+    const { fps, batchWaitMs, windowMs } = this.#options;
+    const proof = await this.#ports.factory.prove();
+    this.#work = { ...this.#work, golden: proof.ok };
+    this.#tell();
+    this.#link.start();
+    // Devices are not in step.
+    await this.#ports.clock.sleep((this.#ports.random() * 1_000) / fps, this.#stopping.signal).catch(() => undefined);
+    if (this.#stopping.signal.aborted) return;
+    this.#timers = [
+      setInterval(() => void this.#frame(), 1_000 / fps),
+      setInterval(() => this.#closeBatch(), batchWaitMs),
+      setInterval(() => this.#closeWindow(), windowMs),
+    ];
+  }
+
+  /** Nothing leaves any more, as when whatever is between the device and the service is cut; it goes on working. */
+  silence(): void {
+    this.#isSilent = true;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("stopped"));
+    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#telling);
+    this.#updater.stop();
+    await this.#link.stop();
+  }
+
+  async #frame(): Promise<void> {
+    if (this.#isBusy) {
+      this.skipped += 1; // D2
+      return;
+    }
+    this.#isBusy = true;
+    try {
+      const { clock } = this.#ports;
+      const capturedMs = clock.monotonicMs();
+      const jpeg = await this.#ports.camera();
+      const work = this.#work;
+      const answer = await work.model.infer(jpeg);
+      this.#losses += answer.losses;
+      if (answer.losses > 0) {
+        this.#updater.failing("model-crashed", "its process ended on a frame");
+      }
+      if (answer.kind === "answered") this.#answered(work, jpeg, answer.inference, capturedMs);
+      else this.#unreadable += 1;
+      await this.#showShadow(jpeg);
+    } catch (error) {
+      // The model cannot be loaded any more; in probation that takes the device back.
+      this.#updater.failing("model-unusable", reasonOf(error));
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  #answered({ model, policy }: AtWork, jpeg: Uint8Array, inference: Inference, capturedMs: number): void {
+    const { clock } = this.#ports;
+    this.frames += 1;
+    this.#frameSeq += 1n;
+    const frameId = `${this.deviceId}:${this.#bootId}:${CAMERA_ID}:${this.#frameSeq}`;
+    const decided = this.#decider.decide(inference.logits, policy, CAMERA_ID, frameId, clock.monotonicMs());
+    const { calibrated, decision, label } = decided;
+    const latencyMs = inference.timingsMs.preprocess + inference.timingsMs.run; // D3
+    const isSlow = latencyMs > model.pkg.manifest.latencyBudgetMs;
+    const said = {
+      cameraId: CAMERA_ID,
+      frameSeq: this.#frameSeq,
+      label,
+      ...{ confidence: calibrated.confidence, margin: calibrated.margin, entropy: calibrated.entropy },
+      score: decision.score,
+      capturedAt: clock.now(),
+      ...{ reason: decision.reason, deadlineMs: policy.deadlineMs },
+      sampleCorrectness: decision.sampleCorrectness,
+      samplePropensity: decision.samplePropensity,
+      sampleDrawn: decision.sampleDrawn,
+    };
+    const { escalation, dropReason } = decision;
+    this.#batch.push({ ...said, latencyMs, escalation, dropReason, capturedMs });
+    if (escalation === "QUEUED" && !this.#isSilent) {
+      this.#outbox.add("frames", (seq) =>
+        EdgeFrame.encodeSingleObject({
+          ...this.#sender(seq),
+          ...said,
+          ageMs: clock.monotonicMs() - capturedMs,
+          clockState: "SYNCHRONIZED",
+          jpeg: Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.byteLength),
+          ...this.#decidedBy(model, policy),
+          traceparent: null,
+        }),
+      );
+    }
+    const moments = this.#momentsOf(model.pkg.digest);
+    moments.add("answer_latency_ms", latencyMs);
+    moments.add("inference_latency_ms", latencyMs);
+    moments.add("confidence", calibrated.confidence);
+    moments.add("escalated", escalation === "QUEUED" ? 1 : 0);
+    moments.add("dropped", escalation === "DROPPED" ? 1 : 0);
+    moments.add("sla_missed", isSlow ? 1 : 0);
+    this.#updater.answered(isSlow);
+  }
+
+  async #showShadow(jpeg: Uint8Array): Promise<void> {
+    const shadow = this.#shadow;
+    if (shadow === null || this.#candidate === null) return;
+    await this.#candidate.infer(jpeg);
+    shadow.left -= 1;
+    if (shadow.left > 0) return;
+    this.#shadow = null;
+    shadow.done();
+  }
+
+  #closeBatch(): void {
+    const predictions = this.#batch;
+    this.#batch = [];
+    if (predictions.length === 0 || this.#isSilent) return;
+    const { model, policy } = this.#work;
+    const nowMs = this.#ports.clock.monotonicMs();
+    this.#outbox.add("predictions", (seq) =>
+      EdgePredictions.encodeSingleObject({
+        ...this.#sender(seq),
+        ...this.#decidedBy(model, policy),
+        clockState: "SYNCHRONIZED",
+        predictions: predictions.map(({ capturedMs, ...one }) => ({ ...one, ageMs: nowMs - capturedMs })),
+        traceparent: null,
+      }),
+    );
+  }
+
+  #closeWindow(): void {
+    const nowMs = this.#ports.clock.monotonicMs();
+    const device = new MomentsByName();
+    device.add("model_losses", this.#losses);
+    device.add("frames_unreadable", this.#unreadable);
+    device.add("online", this.online ? 1 : 0);
+    const models = [...this.#moments].map(([modelDigest, moments]) => ({ modelDigest, metrics: moments.read() }));
+    const windowMs = nowMs - this.#windowOpenedMs;
+    [this.#windowOpenedMs, this.#losses, this.#unreadable] = [nowMs, 0, 0];
+    this.#moments = new Map();
+    if (this.#isSilent) return;
+    this.#outbox.add("metrics", (seq) =>
+      EdgeMetrics.encodeSingleObject({
+        ...this.#sender(seq),
+        ...{ windowMs, ageMs: 0, clockState: "SYNCHRONIZED" as const },
+        device: device.read(),
+        models,
+      }),
+    );
+  }
+
+  #desired(payload: Buffer): void {
+    if (payload.length === 0) return;
+    let desired: DeviceDesired;
+    try {
+      desired = DeviceDesired.decodeSingleObject(payload);
+    } catch {
+      return; // It changes nothing.
+    }
+    if (desired.deviceId !== this.deviceId) return;
+    const slot = desired.slots[SLOT];
+    const wanted: Wanted | null =
+      slot === undefined
+        ? null
+        : {
+            ...{ digest: slot.modelDigest, name: slot.modelName, version: slot.modelVersion },
+            ...{ shadowFrames: slot.shadowFrames, probationFrames: slot.probationFrames, condition: slot.condition },
+          };
+    this.#updater.desired({ generation: desired.generation, wanted });
+  }
+
+  #works(): ConstructorParameters<typeof Updater>[1] {
+    const { models, packages, clock } = this.#ports;
+    const drop = async () => {
+      const candidate = this.#candidate;
+      [this.#candidate, this.#shadow] = [null, null];
+      if (candidate !== null) await models.release(candidate);
+    };
+    return {
+      fetch: async (wanted, signal, onProgress) => {
+        if (packages === null) throw new Failure("registry-missing", "give-up", "no registry is configured");
+        this.#onDisk.set(wanted.digest, await packages.fetch(wanted, signal, onProgress));
+      },
+      prove: async (wanted) => {
+        await drop();
+        const dir = this.#onDisk.get(wanted.digest);
+        if (dir === undefined) throw new Failure("package-missing", "retry", `${wanted.digest} is not on this device`);
+        this.#candidate = await models.hold(dir, wanted.digest);
+        const proof = await this.#candidate.prove();
+        if (proof.ok) return;
+        await drop();
+        throw new Failure(proof.code, "give-up", proof.reason);
+      },
+      shadow: (_wanted, frames, signal) =>
+        new Promise((resolve) => {
+          this.#shadow = { left: frames, done: resolve };
+          signal.addEventListener("abort", () => resolve(), { once: true });
+        }),
+      run: async (ref) => {
+        if (this.#work.model.pkg.digest === ref.digest) return;
+        const dir = this.#onDisk.get(ref.digest) ?? "";
+        const next = this.#candidate?.pkg.digest === ref.digest ? this.#candidate : await models.hold(dir, ref.digest);
+        if (next === this.#candidate) this.#candidate = null;
+        this.#closeBatch(); // A batch is of one model.
+        const before = this.#work.model;
+        this.#work = atWorkOf(next, (await next.prove()).ok);
+        await models.release(before);
+      },
+      unload: drop,
+      wait: (ms, signal) => clock.sleep(ms, signal),
+      told: () => this.#soonTell(),
+    };
+  }
+
+  /** Phases follow each other fast; what is told is the state of the moment. */
+  #soonTell(): void {
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined;
+      this.#tell();
+    }, REPORT_EVERY_MS_MIN);
+  }
+
+  #tell(): void {
+    if (this.#isSilent) return;
+    const { model, policy, golden } = this.#work;
+    const { name, version, digest } = refOf(model);
+    const { said, progress, generation } = this.#updater;
+    const accepted = [RoutingPolicy, Classifications, DeviceDesired];
+    const body = {
+      agentVersion: AGENT_VERSION,
+      hardwareClass: this.#options.hardwareClass,
+      clockState: "SYNCHRONIZED" as const,
+      generation,
+      slots: { [SLOT]: { modelDigest: digest, modelName: name, modelVersion: version } }, // D1
+      policyVersion: policy.policyVersion,
+      acceptedSchemas: accepted.flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
+      cameras: [CAMERA_ID],
+      update:
+        said === null
+          ? null
+          : {
+              ...said,
+              slot: SLOT,
+              bytesDone: BigInt(progress?.bytesDone ?? 0),
+              bytesAll: BigInt(progress?.bytesAll ?? 0),
+            },
+      goldenPassed: golden,
+    } satisfies Omit<DeviceReported, "deviceId" | "bootId" | "seq">;
+    const told = JSON.stringify(body, (_, value) => (typeof value === "bigint" ? String(value) : value));
+    if (told === this.#lastTold) return;
+    this.#lastTold = told;
+    this.#outbox.add("reported", (seq) => DeviceReported.encodeSingleObject({ ...this.#sender(seq), ...body }));
+  }
+
+  #sender(seq: bigint) {
+    return { deviceId: this.deviceId, bootId: this.#bootId, seq };
+  }
+
+  #decidedBy(model: SharedModel, policy: RoutingPolicy) {
+    const { digest: modelDigest, preprocessingDigest } = model.pkg;
+    return { modelDigest, preprocessingDigest, policyVersion: policy.policyVersion, arm: "default" };
+  }
+
+  #momentsOf(digest: string): MomentsByName {
+    const moments = this.#moments.get(digest) ?? new MomentsByName();
+    this.#moments.set(digest, moments);
+    return moments;
+  }
+}
+
+/** The package's own policy: the one that came with the model counts. */
+function atWorkOf(model: SharedModel, golden: boolean | null): AtWork {
+  const { policy } = new PolicyKeeper(model.pkg, (text) => createHash("sha256").update(text).digest("hex"));
+  return { model, policy, golden };
+}
+
+const refOf = ({ pkg }: SharedModel): PackageRef => ({
+  digest: pkg.digest,
+  name: pkg.manifest.name,
+  version: pkg.manifest.version,
+});
