@@ -1,10 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
 import {
+  changeWords,
   type EventRecord,
   eventOfRecord,
   type RolloutChange,
   recordOfEvent,
   rolloutSpec,
+  stepWords,
   writtenSpec,
 } from "./index.ts";
 
@@ -62,4 +64,30 @@ describe("an event's record", () => {
   ])("%s is refused by name", (_, wrong, message) => {
     expect(() => eventOfRecord({ ...recordOfEvent(event(created)), ...wrong })).toThrow(message);
   });
+});
+
+test("what happens is told in words", () => {
+  const { steps } = spec.spec.strategy.canary;
+  const told = changes.map((change) =>
+    changeWords(change.kind === "created" ? { kind: "created", devices: change.order.length } : change, steps),
+  );
+  expect(told).toEqual([
+    "created for 2 devices",
+    "step 1/4 starts: set weight 5 %",
+    "step 1/4 is done",
+    "the analysis of step 3/4 ends NoData",
+    "paused: the analysis had no data",
+    "resumed",
+    "promoted to all, by a person and without evidence",
+    "goes back: aborted by ann",
+    "no device runs the model any more",
+    "begins again",
+    "complete: all its devices run the model",
+  ]);
+  expect(steps.map(stepWords)).toEqual([
+    "set weight 5 %",
+    "pause until someone resumes",
+    "analysis, at most 90m",
+    "set weight 100 %",
+  ]);
 });

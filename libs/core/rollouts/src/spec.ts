@@ -13,12 +13,15 @@ const duration = z.codec(
   z.number().int().nonnegative(),
   {
     decode: (text) => Number(text.slice(0, -1)) * (UNITS[text.slice(-1)] as number),
-    encode: (ms) => {
-      const [unit, size] = Object.entries(UNITS).findLast(([, size]) => ms % size === 0) ?? ["s", 1_000];
-      return `${Math.round(ms / size)}${unit}`;
-    },
+    encode: (ms) => durationText(ms),
   },
 );
+
+/** In the largest unit that fits, e.g. 90m; whole seconds at least. */
+export function durationText(ms: number): string {
+  const [unit, size] = Object.entries(UNITS).findLast(([, size]) => ms % size === 0) ?? ["s", 1_000];
+  return `${Math.round(ms / size)}${unit}`;
+}
 const percent = z.number().positive().max(100);
 const names = z.array(z.string().min(1).max(128)).min(1).max(1_000);
 
