@@ -6,8 +6,9 @@
  * D2. A harmful verdict goes back at once, in whatever phase of an analysis, also while paused.
  * D3. Devices that refuse the model, or that left it by themselves, are harm as well. */
 import { Failure, type Instant } from "@tributary/kernel";
+import { reachedBy } from "./cohorts.ts";
 import type { Evidence, RolloutChange, Verdict } from "./events.ts";
-import { isFinished, type Rollout, stepOf } from "./rollout.ts";
+import { isFinished, type Rollout, reachedDevices, stepOf } from "./rollout.ts";
 
 /** What is seen of the devices that a rollout has reached. */
 export type Seen = {
@@ -71,19 +72,33 @@ function harmOf(rollout: Rollout, seen: Seen, judged: Judged | null): RolloutCha
 
 function ofWeight(rollout: Rollout, seen: Seen, elapsed: number): RolloutChange | null {
   const { reached, updated } = seen;
+  const deadline = rollout.spec.spec.progressDeadline + pacingMs(rollout);
   if (updated >= reached) return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
-  if (elapsed < rollout.spec.spec.progressDeadline) return null;
+  if (elapsed < deadline) return null;
   if (updated >= HEARD_SHARE_MIN * reached) return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
   return { kind: "paused", reason: "silent", untilMs: null, evidence: { ...seen } }; // D1
 }
+
+/** Devices that the weights of earlier steps reach. */
+export function reachedBefore({ spec, step, cohorts }: Rollout): number {
+  const weights = spec.spec.strategy.canary.steps
+    .slice(0, step)
+    .flatMap((one) => ("setWeight" in one ? one.setWeight : []));
+  return weights.length === 0 ? 0 : reachedBy(cohorts, Math.max(...weights)).length;
+}
+
+/** How long the step at work takes to tell its devices: its deadline begins only then. */
+const pacingMs = (rollout: Rollout): number =>
+  ((reachedDevices(rollout).length - reachedBefore(rollout)) / rollout.spec.spec.pacing.devicesPerMinute) * 60_000;
 
 function ofAnalysis(rollout: Rollout, judged: Judged | null, elapsed: number, duration: number): RolloutChange | null {
   if (rollout.analysis === "Successful") {
     return { kind: "step-finished", step: rollout.step, evidence: rollout.evidence };
   }
   if (rollout.analysis !== "Running") return endOf(rollout, rollout.analysis as Verdict, rollout.evidence);
-  const evidence = judged?.evidence ?? {};
-  const said = (verdict: Verdict): RolloutChange => ({ kind: "analysed", step: rollout.step, verdict, evidence });
+  const said = (verdict: Verdict): RolloutChange => {
+    return { kind: "analysed", step: rollout.step, verdict, evidence: judged?.evidence ?? {} };
+  };
   if (judged?.verdict === "Successful") return said("Successful");
   if (elapsed < duration) return null;
   return said(judged === null ? "NoData" : (judged.verdict ?? "Inconclusive"));

@@ -1,0 +1,209 @@
+/** One canary beside its control: what the judge makes of it, look by look, and the evidence that people read.
+ *
+ * J1. It begins when the canary's devices have the model, and goes on through pauses, analyses and the next widening, until
+ *     that reaches the control: harm takes the model back whenever it shows (D2 of decide.ts).
+ * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps what its specification says (G11).
+ * J3. What is fixed before the first look, the mixture's scale, comes from the past and from how many frames there are,
+ *     never from how good they are.
+ * J4. (G5) Successful needs: every metric with a margin shows that harm is below it, crashes were given time to show, and the
+ *     canary is heard as the control is, on the model that is judged. Whoever is not heard is not healthy. */
+import type { FleetAnalysis, Heard } from "@tributary/fleet-metrics";
+import { type Counts, logCrashEvidence, MetricWatch, plannedVariance } from "@tributary/judge";
+import { type Instant, reasonOf } from "@tributary/kernel";
+import type { Verdict } from "./events.ts";
+import { type AnalysisEvidence, type AnalysisLook, type Counted, lookOf, thinned } from "./evidence.ts";
+import type { MetricSpec, RolloutSpec } from "./spec.ts";
+
+export type ComparisonSettings = {
+  /** A device without a frame for so long is silent. */
+  readonly silenceMs: number;
+  /** Share of the canary, beside the control's, that must be heard. */
+  readonly heardShareMin: number;
+  /** From the start of the comparison, so much of an analysis' duration must pass before it can succeed: crashes take time. */
+  readonly exposureShare: number;
+};
+
+export const comparisonDefaults: ComparisonSettings = { silenceMs: 600_000, heardShareMin: 0.9, exposureShare: 1 / 6 };
+
+/** When evidence should grow fastest. */
+const PLANNED_MS = 30 * 60_000;
+const SILENT_NAMED_MAX = 20;
+/** What is assumed where nothing is known: of the rate, and of what the past leaves unexplained between devices. */
+const unknown = { rate: 0.9, deviceSd: 0.03 } as const;
+/** A rate of 1 in the past is no promise of a variance of 0. */
+const RATE_MAX = 0.99;
+
+export type Reporting = { readonly onModel: number; readonly goldenFailed: number };
+
+type Watched = {
+  readonly spec: MetricSpec;
+  watch: MetricWatch | null;
+  plannedVariance: number | null;
+  isHarmful: boolean;
+  /** Null: there was too little to compare at the last look. */
+  isSafe: boolean | null;
+};
+
+export class Comparison {
+  readonly analysis: FleetAnalysis;
+  readonly #spec: RolloutSpec["spec"];
+  readonly #settings: ComparisonSettings;
+  readonly #exposureMs: number;
+  /** J2: that part of every alpha is this comparison's. */
+  readonly #share: number;
+  readonly #watched: readonly Watched[];
+  #looks: AnalysisLook[] = [];
+  #lookedAt: Instant | null = null;
+  #crashes: AnalysisEvidence["crashes"] = null;
+  #verdict: Verdict | null = null;
+  #why = "it has just begun";
+
+  constructor(analysis: FleetAnalysis, spec: RolloutSpec, step: number, settings: ComparisonSettings) {
+    this.analysis = analysis;
+    this.#spec = spec.spec;
+    this.#settings = settings;
+    this.#share = 1 / comparisonsOf(spec);
+    const next = spec.spec.strategy.canary.steps.slice(step).find((one) => "analysis" in one);
+    const duration = next === undefined ? 0 : next.analysis.duration;
+    this.#exposureMs = Math.max(spec.spec.burnIn, settings.exposureShare * duration);
+    this.#watched = spec.spec.metrics.map((metric) => {
+      const own = { ...metric, alpha: metric.alpha * this.#share };
+      return { spec: own, watch: null, plannedVariance: null, isHarmful: false, isSafe: null };
+    });
+  }
+
+  get verdict(): Verdict | null {
+    return this.#verdict;
+  }
+
+  /** Judges what is counted by `now`. A harmful verdict stays: what showed once has been shown. */
+  look(now: Instant): void {
+    if (this.#verdict === "Failed") return;
+    const sinceMs = now - this.analysis.plan.startedAt;
+    this.#lookedAt = now;
+    try {
+      for (const watched of this.#watched) this.#lookAt(watched, sinceMs);
+      this.#lookAtCrashes();
+      [this.#verdict, this.#why] = this.#conclude(sinceMs, this.analysis.heard(now - this.#settings.silenceMs));
+    } catch (error) {
+      [this.#verdict, this.#why] = ["Error", reasonOf(error)];
+    }
+  }
+
+  /** As of the last look. `devices`: what the arms' devices report. */
+  evidence(
+    devices: { readonly control: Reporting; readonly canary: Reporting },
+    refused: AnalysisEvidence["refused"],
+  ): AnalysisEvidence {
+    const { plan } = this.analysis;
+    const now = this.#lookedAt ?? plan.startedAt;
+    const since = now - this.#settings.silenceMs;
+    const heard = this.analysis.heard(since);
+    const armOf = (arm: "control" | "canary") => ({
+      ...{ devices: plan[arm].length, heard: heard[arm], ...devices[arm] },
+      silent: [...this.analysis.silent(arm, since, SILENT_NAMED_MAX)],
+    });
+    return {
+      ...{ format: "tributary.analysis/1", startedAtMs: plan.startedAt, sinceMs: Math.max(0, now - plan.startedAt) },
+      ...{
+        burnInMs: this.#spec.burnIn,
+        why: this.#why.slice(0, 500),
+        control: armOf("control"),
+        canary: armOf("canary"),
+      },
+      metrics: this.#watched.map(({ spec, plannedVariance: planned }) => ({
+        ...{ name: spec.name, alpha: spec.alpha, beta: spec.beta, tolerated: spec.tolerated, margin: spec.margin },
+        ...{ plannedVariance: planned, ...countedIn(this.analysis.counts(spec.name)) },
+      })),
+      ...{ looks: this.#looks, crashes: this.#crashes, refused, settings: [] },
+    };
+  }
+
+  #lookAt(watched: Watched, sinceMs: number): void {
+    const { spec } = watched;
+    const counts = this.analysis.counts(spec.name);
+    watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, sinceMs); // J3
+    const look = watched.watch?.look(sinceMs, counts) ?? null;
+    watched.isHarmful = look?.isHarmful ?? false;
+    watched.isSafe = look?.isSafe ?? null;
+    if (look === null) return;
+    this.#looks = thinned([...this.#looks, lookOf(spec.name, sinceMs, look, countedIn(counts))]);
+  }
+
+  #watchOf(watched: Watched, counts: Counts, sinceMs: number): MetricWatch | null {
+    const { control, canary } = countedIn(counts);
+    if (control.devices === 0 || canary.devices === 0) return null;
+    const framesBefore = this.analysis.framesBefore(watched.spec.name);
+    const rate = framesBefore === 0 ? unknown.rate : Math.min(RATE_MAX, Math.max(0.5, meanOf(counts.control.before)));
+    watched.plannedVariance = plannedVariance({
+      canaries: this.analysis.plan.canary.length,
+      controls: this.analysis.plan.control.length,
+      rate,
+      frames: Math.max(1, (control.frames / control.devices / sinceMs) * PLANNED_MS),
+      deviceSd: framesBefore === 0 ? unknown.deviceSd : Math.sqrt((rate * (1 - rate)) / framesBefore),
+    });
+    return new MetricWatch({
+      ...{ ...watched.spec, burnInMs: this.#spec.burnIn, restartMs: PLANNED_MS },
+      plannedVariance: watched.plannedVariance,
+    });
+  }
+
+  #lookAtCrashes(): void {
+    const { control, canary, share } = this.analysis.crashes();
+    const alpha = this.#spec.crashes.alpha * this.#share;
+    const logHarm = control + canary === 0 ? 0 : logCrashEvidence(canary, control + canary, share);
+    this.#crashes = { control, canary, share, logHarm, alpha };
+  }
+
+  #conclude(sinceMs: number, heard: Heard): readonly [Verdict | null, why: string] {
+    const harmful: string[] = this.#watched.filter(({ isHarmful }) => isHarmful).map(({ spec }) => spec.name);
+    if (this.#crashes !== null && this.#crashes.logHarm >= -Math.log(this.#crashes.alpha)) harmful.push("crashes");
+    const { plan } = this.analysis;
+    const canaryShare = heard.canary / plan.canary.length;
+    const controlShare = heard.control / plan.control.length;
+    const deciding = this.#watched.filter(({ spec }) => spec.margin !== null);
+    const missing = deciding.filter(({ isSafe }) => isSafe === null).map(({ spec }) => spec.name);
+    const unsure = deciding.filter(({ isSafe }) => isSafe === false).map(({ spec }) => spec.name);
+    const least = this.#settings.heardShareMin;
+    if (harmful.length > 0) return ["Failed", `worse in ${harmful.join(", ")}`];
+    if (sinceMs < this.#spec.burnIn) return [null, "the devices are still warming up"];
+    if (missing.length > 0) return ["NoData", `nothing to compare in ${missing.join(", ")}`];
+    if (controlShare < least / 2 || canaryShare < least * controlShare)
+      return [
+        "NoData",
+        `${heard.canary} of ${plan.canary.length} canary and ${heard.control} of ${plan.control.length} control devices are heard`,
+      ];
+    if (heard.canaryOnCandidate < least * heard.canary)
+      return [
+        "NoData",
+        `the frames of ${heard.canary - heard.canaryOnCandidate} of ${heard.canary} canary devices are another model's`,
+      ];
+    if (unsure.length > 0) return [null, `harm below the margin is not shown yet in ${unsure.join(", ")}`];
+    if (sinceMs < this.#exposureMs) return [null, "crashes are given time to show"];
+    return ["Successful", "harm is below every margin"];
+  }
+}
+
+/** How many comparisons a rollout makes: one for each weight that leaves somebody to compare with. (J2) */
+export function comparisonsOf({ spec }: RolloutSpec): number {
+  return Math.max(1, spec.strategy.canary.steps.filter((step) => "setWeight" in step && step.setWeight < 100).length);
+}
+
+function countedIn(counts: Counts): { readonly control: Counted; readonly canary: Counted } {
+  const counted = ({ frames }: Counts["control"]): Counted => {
+    const seen = { devices: 0, frames: 0 };
+    for (let i = 0; i < frames.length; i++) {
+      if (frames[i] === 0) continue;
+      seen.devices += 1;
+      seen.frames += frames[i] as number;
+    }
+    return { ...seen, frames: Math.round(seen.frames) };
+  };
+  return { control: counted(counts.control), canary: counted(counts.canary) };
+}
+
+function meanOf(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] as number;
+  return sum / values.length;
+}

@@ -1,0 +1,413 @@
+/** All rollouts of a fleet at once: what was logged, what devices say, and the time, to the next events and desired states.
+ *
+ *     controller.applied(event, position)      rollouts.events.v1, in log order, every record; position = the generation
+ *     controller.reported(deviceId, slot, s)   devices.reported.v1, newest wins
+ *     controller.written(deviceId, slot, d)    devices.desired.v1, read back
+ *     foldEdgeMetrics(fleet, ...), fleet.observe(...), fleet.crashed(...)
+ *     controller.look(now)                     now and then; while topics are folded again: by their records' time
+ *     controller.propose(now)                  events to append; they count once they were read back (V1)
+ *     controller.desired(now)                  what to write for which devices
+ *
+ * K1. Pure (G10): the same calls in the same order give the same answers, so an instance that crashes and folds its topics
+ *     again comes to the state that it had. Nothing is acted on before it was read back from the log.
+ * K2. (G6) What a device shall run carries the generation of the event that decided. It is written again while the device
+ *     follows an older one, and whatever older state another instance may have written is overwritten.
+ * K3. Devices are reached at the pace of the specification, in the rollout's order; going back knows no pace.
+ * K4. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
+ *     finds its desired state when it returns. */
+import type { FleetMetrics } from "@tributary/fleet-metrics";
+import { Failure, type Instant } from "@tributary/kernel";
+import { controlOf, reachedBy, refuseConflicts } from "./cohorts.ts";
+import { Comparison, type ComparisonSettings, comparisonDefaults } from "./comparison.ts";
+import { type Command, command, decide, type Judged, reachedBefore, type Seen } from "./decide.ts";
+import type { RolloutChange, RolloutEvent } from "./events.ts";
+import type { AnalysisEvidence } from "./evidence.ts";
+import { applyEvent, isFinished, type Rollout, stepOf } from "./rollout.ts";
+
+/** What a device says of one slot. */
+export type DeviceState = {
+  /** The last desired state that it accepted; 0: none. */
+  readonly generation: bigint;
+  /** What it infers with. */
+  readonly modelDigest: string;
+  /** Whether that reproduces its golden frames there; null: not tried. */
+  readonly goldenPassed: boolean | null;
+  /** How far its last desired state is. */
+  readonly update: {
+    readonly generation: bigint;
+    readonly modelDigest: string;
+    readonly phase: string;
+    readonly code: string;
+    readonly reason: string;
+  } | null;
+  /** When that was received. */
+  readonly at: Instant;
+};
+
+/** What a device shall run in a slot. */
+export type Wanted = {
+  readonly generation: bigint;
+  readonly modelDigest: string;
+  /** The rollout that decided. */
+  readonly uid: string;
+  readonly why: string;
+};
+
+export type DesiredChange = Wanted & { readonly deviceId: string; readonly slot: string };
+
+export type Proposal = { readonly uid: string; readonly version: number; readonly change: RolloutChange };
+
+export type ControllerSettings = ComparisonSettings & {
+  readonly lookEveryMs: number;
+  /** A device that follows an older generation for so long is told again. */
+  readonly resendMs: number;
+  readonly goneMs: number;
+  /** Finished rollouts that are remembered, the newest; their devices keep what they run. */
+  readonly finishedMax: number;
+};
+
+export const controllerDefaults: ControllerSettings = {
+  ...comparisonDefaults,
+  ...{ lookEveryMs: 10_000, resendMs: 60_000, goneMs: 86_400_000, finishedMax: 100 },
+};
+
+/** On its way to a model, or running it: what an abort must still take back. */
+const UNDER_WAY = new Set(["WAITING", "DOWNLOADING", "VERIFYING", "SHADOWING", "PROBATION"]);
+/** After these nobody whom the weight reaches waits for the pace any more. */
+const TOLD_ALL = new Set<RolloutChange["kind"]>(["step-finished", "promoted", "completed"]);
+const BACK = new Set(["REFUSED", "REVERTED"]);
+const REFUSED_NAMED_MAX = 20;
+
+type Tracked = {
+  rollout: Rollout;
+  comparison: Comparison | null;
+  /** Weight that the comparison is of. */
+  comparedWeight: number;
+  /** Generation at which it began, or was retried: what devices said of it before is of another time. */
+  beganAt: bigint;
+  /** How many devices, in order, were told to run the model. */
+  told: number;
+  lookedAt: Instant;
+};
+
+type Slot = {
+  readonly states: Map<string, DeviceState>;
+  readonly wanted: Map<string, Wanted>;
+  readonly written: Map<string, { readonly generation: bigint; readonly modelDigest: string; readonly at: Instant }>;
+  /** Devices whose wanted state may not be written yet. */
+  readonly due: Set<string>;
+  sweptAt: Instant;
+};
+
+export class RolloutController {
+  readonly #fleet: FleetMetrics;
+  readonly #settings: ControllerSettings;
+  readonly #tracked = new Map<string, Tracked>();
+  readonly #slots = new Map<string, Slot>();
+
+  constructor(fleet: FleetMetrics, settings: Partial<ControllerSettings> = {}) {
+    this.#fleet = fleet;
+    this.#settings = { ...controllerDefaults, ...settings };
+  }
+
+  /** Folds a record of the log; `position` grows along it and becomes the generation. False: the event did not count. */
+  applied(event: RolloutEvent, position: bigint): boolean {
+    const before = this.#tracked.get(event.uid);
+    const rollout = applyEvent(before?.rollout ?? null, event, position);
+    if (rollout === null || rollout === before?.rollout) return false;
+    const tracked = before ?? {
+      ...{ rollout, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
+      lookedAt: Number.NEGATIVE_INFINITY,
+    };
+    const previous = tracked.rollout;
+    tracked.rollout = rollout;
+    this.#tracked.set(event.uid, tracked);
+    const { change, at } = event;
+    if (change.kind === "retried") [tracked.beganAt, tracked.told] = [position, 0];
+    if (change.kind === "aborted") this.#tellBack(tracked, reachedBy(previous.cohorts, previous.weight).length);
+    if (TOLD_ALL.has(change.kind)) this.#tell(tracked, reachedBy(previous.cohorts, previous.weight).length);
+    this.#compare(tracked, change, at);
+    if (isFinished(rollout)) this.#forgetOldest();
+    return true;
+  }
+
+  reported(deviceId: string, slot: string, state: DeviceState): void {
+    this.#slot(slot).states.set(deviceId, state);
+  }
+
+  /** What devices.desired.v1 holds for a device now, from whichever instance. */
+  written(deviceId: string, slot: string, desired: { generation: bigint; modelDigest: string }, at: Instant): void {
+    const { written, wanted, due } = this.#slot(slot);
+    written.set(deviceId, { ...desired, at });
+    if (desired.generation < (wanted.get(deviceId)?.generation ?? 0n)) due.add(deviceId); // K2
+  }
+
+  rollout(uid: string): Rollout | null {
+    return this.#tracked.get(uid)?.rollout ?? null;
+  }
+
+  get rollouts(): readonly Rollout[] {
+    return [...this.#tracked.values()].map(({ rollout }) => rollout);
+  }
+
+  /** Unfinished ones with their devices, for `refuseConflicts`. */
+  atWork(
+    slot: string,
+  ): readonly { readonly uid: string; readonly name: string; readonly devices: readonly string[] }[] {
+    return this.rollouts
+      .filter((rollout) => !isFinished(rollout) && rollout.spec.spec.slot === slot)
+      .map(({ uid, spec, cohorts }) => ({ uid, name: spec.metadata.name, devices: cohorts.order }));
+  }
+
+  /** What a person wants of a rollout; throws a Failure that says what would do. */
+  command(uid: string, wanted: Command, by: string): Proposal {
+    const tracked = this.#tracked.get(uid);
+    if (tracked === undefined)
+      throw new Failure("rollout-unknown", "give-up", `there is no rollout ${uid}; list them to see which there are`);
+    const { rollout } = tracked;
+    const change = command(rollout, wanted, by);
+    // A finished one takes its devices back into its hands: another may hold them by now.
+    if (isFinished(rollout)) refuseConflicts(rollout.cohorts.order, this.atWork(rollout.spec.spec.slot));
+    return { uid, version: rollout.version + 1, change };
+  }
+
+  /** What is seen of a rollout's devices. */
+  seen(uid: string, now: Instant): Seen {
+    const tracked = this.#tracked.get(uid);
+    return tracked === undefined ? { reached: 0, updated: 0, refused: 0, onModel: 0 } : this.#seen(tracked, now);
+  }
+
+  /** The evidence as of the last look; null: nothing is compared now. */
+  evidence(uid: string): AnalysisEvidence | null {
+    const tracked = this.#tracked.get(uid);
+    return tracked?.comparison == null ? null : this.#evidence(tracked, tracked.comparison);
+  }
+
+  /** Looks at every comparison whose time has come. Call it with record time while folding, with the clock when live. */
+  look(now: Instant): void {
+    for (const tracked of this.#tracked.values()) {
+      if (tracked.comparison === null || now - tracked.lookedAt < this.#settings.lookEveryMs) continue;
+      tracked.lookedAt = now;
+      tracked.comparison.look(now);
+    }
+  }
+
+  /** What to append now, at most one event a rollout. Ask again after it was read back. */
+  propose(now: Instant): readonly Proposal[] {
+    const proposals: Proposal[] = [];
+    for (const tracked of this.#tracked.values()) {
+      const { rollout } = tracked;
+      if (isFinished(rollout)) continue;
+      this.#tellPaced(tracked, now);
+      const change = decide(rollout, this.#seen(tracked, now), this.#judged(tracked), now);
+      if (change !== null) proposals.push({ uid: rollout.uid, version: rollout.version + 1, change });
+    }
+    return proposals;
+  }
+
+  /** What is to be written for devices now; `written` confirms it. At most `max`, the rest with the next call (G9). */
+  desired(now: Instant, max = 10_000): readonly DesiredChange[] {
+    const changes: DesiredChange[] = [];
+    for (const [name, slot] of this.#slots) {
+      this.#sweep(slot, now);
+      for (const deviceId of slot.due) {
+        if (changes.length >= max) return changes;
+        slot.due.delete(deviceId);
+        const wanted = slot.wanted.get(deviceId);
+        if (wanted === undefined) continue;
+        changes.push({ ...wanted, deviceId, slot: name });
+      }
+    }
+    return changes;
+  }
+
+  /** K2: who follows an older generation is told again. */
+  #sweep(slot: Slot, now: Instant): void {
+    const { resendMs } = this.#settings;
+    if (now - slot.sweptAt < resendMs / 4) return;
+    slot.sweptAt = now;
+    for (const [deviceId, { generation }] of slot.wanted) {
+      if ((slot.states.get(deviceId)?.generation ?? 0n) >= generation) continue;
+      const written = slot.written.get(deviceId);
+      if (written === undefined || written.generation < generation || now - written.at >= resendMs)
+        slot.due.add(deviceId);
+    }
+  }
+
+  /** K3. */
+  #tellPaced(tracked: Tracked, now: Instant): void {
+    const { rollout } = tracked;
+    const step = stepOf(rollout);
+    if (rollout.phase !== "Progressing" || rollout.stepStartedAt === null || step === undefined) return;
+    if (!("setWeight" in step)) return;
+    const minutes = (now - rollout.stepStartedAt) / 60_000;
+    const paced = Math.max(1, Math.ceil(rollout.spec.spec.pacing.devicesPerMinute * minutes));
+    const reached = reachedBy(rollout.cohorts, rollout.weight).length;
+    this.#tell(tracked, Math.min(reached, reachedBefore(rollout) + paced));
+  }
+
+  #tell(tracked: Tracked, upTo: number): void {
+    const { rollout } = tracked;
+    this.#want(tracked, rollout.cohorts.order.slice(tracked.told, upTo), {
+      ...{ generation: rollout.generation, modelDigest: rollout.modelDigest, uid: rollout.uid },
+      why: `weight ${rollout.weight} of rollout ${rollout.spec.metadata.name}`,
+    });
+    tracked.told = Math.max(tracked.told, upTo);
+  }
+
+  #tellBack(tracked: Tracked, reached: number): void {
+    const { rollout } = tracked;
+    this.#want(tracked, rollout.cohorts.order.slice(0, reached), {
+      ...{ generation: rollout.generation, modelDigest: rollout.stableDigest, uid: rollout.uid },
+      why: rollout.aborted?.why ?? "",
+    });
+    tracked.told = 0;
+  }
+
+  #want({ rollout }: Tracked, deviceIds: readonly string[], wanted: Wanted): void {
+    const slot = this.#slot(rollout.spec.spec.slot);
+    for (const deviceId of deviceIds) {
+      if ((slot.wanted.get(deviceId)?.generation ?? -1n) >= wanted.generation) continue;
+      slot.wanted.set(deviceId, wanted);
+      const written = slot.written.get(deviceId);
+      if (written === undefined || written.generation < wanted.generation) slot.due.add(deviceId);
+    }
+  }
+
+  /** Begins and ends what is compared. (J1 of comparison.ts) */
+  #compare(tracked: Tracked, change: RolloutChange, at: Instant): void {
+    const { rollout } = tracked;
+    const { weight, cohorts, spec } = rollout;
+    if (isFinished(rollout) || rollout.aborted !== null || weight === 0) {
+      this.#endComparison(tracked);
+      return;
+    }
+    if (change.kind !== "step-started" && change.kind !== "step-finished") return;
+    const step = spec.spec.strategy.canary.steps[change.step];
+    if (step === undefined) return;
+    const begins = change.kind === "step-finished" ? "setWeight" in step : "analysis" in step;
+    if (begins && weight < 100 && tracked.comparedWeight !== weight) {
+      this.#endComparison(tracked);
+      this.#beginComparison(tracked, change.step, at);
+      return;
+    }
+    const reached = reachedBy(cohorts, weight).length;
+    const controls = tracked.comparison?.analysis.plan.control.length ?? 0;
+    if (reached > cohorts.order.length - controls) this.#endComparison(tracked);
+  }
+
+  #beginComparison(tracked: Tracked, step: number, at: Instant): void {
+    const { uid, spec, cohorts, weight, modelDigest, stableDigest } = tracked.rollout;
+    const analysis = this.#fleet.start({
+      ...{ uid, startedAt: at, metrics: spec.spec.metrics.map(({ name }) => name) },
+      canary: reachedBy(cohorts, weight),
+      control: controlOf(cohorts, weight, spec.spec.strategy.canary.controlsPerCanary),
+      models: { candidate: modelDigest, stable: stableDigest },
+    });
+    if (analysis === null) return; // Without one there is no data, and no widening.
+    tracked.comparison = new Comparison(analysis, spec, step, this.#settings);
+    tracked.comparedWeight = weight;
+    tracked.lookedAt = Number.NEGATIVE_INFINITY;
+  }
+
+  #endComparison(tracked: Tracked): void {
+    tracked.comparison = null;
+    tracked.comparedWeight = 0;
+    this.#fleet.end(tracked.rollout.uid);
+  }
+
+  #judged(tracked: Tracked): Judged | null {
+    const { comparison } = tracked;
+    if (comparison === null) return null;
+    const evidence = () => this.#evidence(tracked, comparison);
+    return {
+      verdict: comparison.verdict,
+      get evidence() {
+        return evidence();
+      },
+    };
+  }
+
+  #evidence(tracked: Tracked, comparison: Comparison): AnalysisEvidence {
+    const { rollout } = tracked;
+    const { states } = this.#slot(rollout.spec.spec.slot);
+    const { plan } = comparison.analysis;
+    const armOf = (deviceIds: readonly string[], digest: string) => {
+      const known = deviceIds.flatMap((deviceId) => states.get(deviceId) ?? []);
+      return {
+        onModel: known.filter(({ modelDigest }) => modelDigest === digest).length,
+        goldenFailed: known.filter(({ goldenPassed }) => goldenPassed === false).length,
+      };
+    };
+    const refused = plan.canary.filter((deviceId) => isRefusal(tracked, states.get(deviceId)));
+    return comparison.evidence(
+      { control: armOf(plan.control, rollout.stableDigest), canary: armOf(plan.canary, rollout.modelDigest) },
+      {
+        devices: refused.length,
+        some: refused.slice(0, REFUSED_NAMED_MAX).map((deviceId) => {
+          const update = states.get(deviceId)?.update;
+          return { deviceId, code: (update?.code ?? "").slice(0, 64), reason: (update?.reason ?? "").slice(0, 500) };
+        }),
+      },
+    );
+  }
+
+  #seen(tracked: Tracked, now: Instant): Seen {
+    const { rollout } = tracked;
+    const { states } = this.#slot(rollout.spec.spec.slot);
+    const { order } = rollout.cohorts;
+    const reached = rollout.aborted === null ? reachedBy(rollout.cohorts, rollout.weight).length : 0;
+    const seen = { reached, updated: 0, refused: 0, onModel: 0 };
+    for (let i = 0; i < order.length; i++) {
+      const deviceId = order[i] as string;
+      const state = states.get(deviceId);
+      if (state === undefined) continue;
+      const isOn = state.modelDigest === rollout.modelDigest;
+      if ((isOn || isUnderWay(rollout, state)) && !this.#isGone(deviceId, state, now)) seen.onModel += 1;
+      if (i >= reached) continue;
+      if (isRefusal(tracked, state)) seen.refused += 1;
+      else if (isOn) seen.updated += 1;
+    }
+    return seen;
+  }
+
+  /** K4. */
+  #isGone(deviceId: string, state: DeviceState, now: Instant): boolean {
+    return Math.max(state.at, this.#fleet.seenAt(deviceId) ?? 0) < now - this.#settings.goneMs;
+  }
+
+  #slot(name: string): Slot {
+    const known = this.#slots.get(name);
+    if (known !== undefined) return known;
+    const slot: Slot = {
+      ...{ states: new Map(), wanted: new Map(), written: new Map(), due: new Set() },
+      sweptAt: Number.NEGATIVE_INFINITY,
+    };
+    this.#slots.set(name, slot);
+    return slot;
+  }
+
+  #forgetOldest(): void {
+    const finished = [...this.#tracked.values()].filter(({ rollout }) => isFinished(rollout));
+    if (finished.length <= this.#settings.finishedMax) return;
+    finished.sort((a, b) => a.rollout.changedAt - b.rollout.changedAt);
+    const oldest = finished[0]?.rollout.uid;
+    if (oldest !== undefined) this.#tracked.delete(oldest);
+  }
+}
+
+/** Devices that refused the model, left it by themselves, or run it and do not reproduce its golden frames. (D3) */
+function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | undefined): boolean {
+  if (state === undefined) return false;
+  const { update, modelDigest, goldenPassed } = state;
+  if (modelDigest === rollout.modelDigest && goldenPassed === false) return true;
+  return (
+    update !== null &&
+    BACK.has(update.phase) &&
+    update.modelDigest === rollout.modelDigest &&
+    update.generation >= beganAt
+  );
+}
+
+const isUnderWay = (rollout: Rollout, { update }: DeviceState): boolean =>
+  update !== null && update.modelDigest === rollout.modelDigest && UNDER_WAY.has(update.phase);
