@@ -13,7 +13,9 @@
  * K2. (G6) What a device shall run carries the generation of the event that decided. It is written again while the device
  *     follows an older one, and whatever older state another instance may have written is overwritten.
  * K3. Devices are reached at the pace of the specification, in the rollout's order; going back knows no pace.
- * K4. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
+ * K4. Two instances may create, retry or undo at once what cannot be at once: such an event counts only if no rollout before
+ *     it in the log holds one of its devices in the same slot.
+ * K5. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
  *     finds its desired state when it returns. */
 import type { FleetMetrics } from "@tributary/fleet-metrics";
 import { Failure, type Instant } from "@tributary/kernel";
@@ -78,8 +80,17 @@ const TOLD_ALL = new Set<RolloutChange["kind"]>(["step-finished", "promoted", "c
 const BACK = new Set(["REFUSED", "REVERTED"]);
 const REFUSED_NAMED_MAX = 20;
 
+/** What became of a record of the log. */
+export type Applied =
+  | { readonly kind: "counts"; readonly rollout: Rollout }
+  /** Its version is not the next one (V1). */
+  | { readonly kind: "stale"; readonly reason: string }
+  | { readonly kind: "conflicts"; readonly reason: string };
+
 type Tracked = {
   rollout: Rollout;
+  /** Of its creation. */
+  readonly createdAt: bigint;
   comparison: Comparison | null;
   /** Weight that the comparison is of. */
   comparedWeight: number;
@@ -110,13 +121,24 @@ export class RolloutController {
     this.#settings = { ...controllerDefaults, ...settings };
   }
 
-  /** Folds a record of the log; `position` grows along it and becomes the generation. False: the event did not count. */
-  applied(event: RolloutEvent, position: bigint): boolean {
+  /** Folds a record of the log; `position` grows along it and becomes the generation. */
+  applied(event: RolloutEvent, position: bigint): Applied {
     const before = this.#tracked.get(event.uid);
     const rollout = applyEvent(before?.rollout ?? null, event, position);
-    if (rollout === null || rollout === before?.rollout) return false;
+    if (rollout === null || rollout === before?.rollout) {
+      const expected = (before?.rollout.version ?? 0) + 1;
+      return { kind: "stale", reason: `version ${event.version}, where ${expected} is the next` };
+    }
+    if ((before === undefined || isFinished(before.rollout)) && !isFinished(rollout)) {
+      try {
+        this.refuse(rollout);
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        return { kind: "conflicts", reason: error.message }; // K4
+      }
+    }
     const tracked = before ?? {
-      ...{ rollout, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
+      ...{ rollout, createdAt: position, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
       lookedAt: Number.NEGATIVE_INFINITY,
     };
     const previous = tracked.rollout;
@@ -128,7 +150,21 @@ export class RolloutController {
     if (TOLD_ALL.has(change.kind)) this.#tell(tracked, reachedBy(previous.cohorts, previous.weight).length);
     this.#compare(tracked, change, at);
     if (isFinished(rollout)) this.#forgetOldest();
-    return true;
+    return { kind: "counts", rollout };
+  }
+
+  /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: one at
+   * work, or one that came later and stands, which would be undone with it. (K4) */
+  refuse({ uid, spec, cohorts }: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
+    const createdAt = this.#tracked.get(uid)?.createdAt ?? null;
+    const others: { uid: string; name: string; devices: readonly string[] }[] = [];
+    for (const { rollout: other, createdAt: otherAt } of this.#tracked.values()) {
+      if (other.uid === uid || other.spec.spec.slot !== spec.spec.slot) continue;
+      const stands = other.phase === "Healthy" && createdAt !== null && otherAt > createdAt;
+      if (!isFinished(other) || stands)
+        others.push({ uid: other.uid, name: other.spec.metadata.name, devices: other.cohorts.order });
+    }
+    refuseConflicts(cohorts.order, others);
   }
 
   reported(deviceId: string, slot: string, state: DeviceState): void {
@@ -150,15 +186,6 @@ export class RolloutController {
     return [...this.#tracked.values()].map(({ rollout }) => rollout);
   }
 
-  /** Unfinished ones with their devices, for `refuseConflicts`. */
-  atWork(
-    slot: string,
-  ): readonly { readonly uid: string; readonly name: string; readonly devices: readonly string[] }[] {
-    return this.rollouts
-      .filter((rollout) => !isFinished(rollout) && rollout.spec.spec.slot === slot)
-      .map(({ uid, spec, cohorts }) => ({ uid, name: spec.metadata.name, devices: cohorts.order }));
-  }
-
   /** What a person wants of a rollout; throws a Failure that says what would do. */
   command(uid: string, wanted: Command, by: string): Proposal {
     const tracked = this.#tracked.get(uid);
@@ -166,8 +193,7 @@ export class RolloutController {
       throw new Failure("rollout-unknown", "give-up", `there is no rollout ${uid}; list them to see which there are`);
     const { rollout } = tracked;
     const change = command(rollout, wanted, by);
-    // A finished one takes its devices back into its hands: another may hold them by now.
-    if (isFinished(rollout)) refuseConflicts(rollout.cohorts.order, this.atWork(rollout.spec.spec.slot));
+    if (isFinished(rollout)) this.refuse(rollout); // K4
     return { uid, version: rollout.version + 1, change };
   }
 
@@ -371,7 +397,7 @@ export class RolloutController {
     return seen;
   }
 
-  /** K4. */
+  /** K5. */
   #isGone(deviceId: string, state: DeviceState, now: Instant): boolean {
     return Math.max(state.at, this.#fleet.seenAt(deviceId) ?? 0) < now - this.#settings.goneMs;
   }
