@@ -1,0 +1,121 @@
+/**
+ * Stands in for the people who label the random sample: sees each drawn frame as the bridge stored it, and says, a few
+ * seconds later and through the gateway's public door, what it shows.
+ *
+ * L1. It knows a photo by its bytes, not by who sent it or what a model made of it: a device cannot steer its label.
+ * L2. A frame without a final answer yet is tried again; after `triesMax` it stays without a label, and is counted.
+ */
+import { createHash } from "node:crypto";
+import { topics } from "@tributary/contracts";
+import type { PartitionReader } from "@tributary/kafka";
+import { formatFrameId, reasonOf } from "@tributary/kernel";
+import type { PooledPhoto } from "../photos.ts";
+
+export type LabellerOptions = {
+  readonly reader: PartitionReader;
+  readonly gatewayUrl: string;
+  readonly photos: readonly PooledPhoto[];
+  readonly delayMs: number;
+  readonly onTrouble: (line: string) => void;
+};
+
+type Task = { readonly frameId: string; readonly label: string; dueMs: number; tries: number };
+type LabelResult = { readonly accepted: number; readonly refused: readonly { frameId: string; code: string }[] };
+
+const BATCH_MAX = 500;
+const EVERY_MS = 1_000;
+const TRIES_MAX = 10;
+const WAITING_MAX = 50_000;
+
+export class Labeller {
+  readonly #options: LabellerOptions;
+  readonly #truths: ReadonlyMap<string, string>;
+  readonly #stopping = new AbortController();
+  #waiting: Task[] = [];
+  #running: Promise<unknown> = Promise.resolve();
+  seen = 0;
+  labelled = 0;
+  strangers = 0;
+  givenUp = 0;
+
+  constructor(options: LabellerOptions) {
+    this.#options = options;
+    this.#truths = new Map(options.photos.map(({ sha256, label }) => [sha256, label]));
+  }
+
+  async start(): Promise<void> {
+    const { reader } = this.#options;
+    const { name } = topics.frames;
+    const partitions = await reader.partitions(name);
+    this.#running = Promise.all([this.#say(), ...partitions.map((partition) => this.#follow(partition))]);
+    this.#running.catch(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("stopped"));
+    await this.#running.catch(() => undefined);
+  }
+
+  async #follow(partition: number): Promise<void> {
+    const { reader, delayMs, onTrouble } = this.#options;
+    const { signal } = this.#stopping;
+    try {
+      for await (const { value } of reader.read(topics.frames.name, partition, { signal })) {
+        if (value === null) continue;
+        const frame = topics.frames.codec.decodeConfluent(value);
+        if (!frame.sampleDrawn) continue;
+        this.seen += 1;
+        const label = this.#truths.get(createHash("sha256").update(frame.jpeg).digest("hex")); // L1
+        if (label === undefined) this.strangers += 1;
+        else if (this.#waiting.length < WAITING_MAX) {
+          this.#waiting.push({ frameId: formatFrameId(frame), label, dueMs: performance.now() + delayMs, tries: 0 });
+        } else this.givenUp += 1;
+      }
+    } catch (error) {
+      if (!signal.aborted) onTrouble(`labels: ${reasonOf(error)}`);
+    }
+  }
+
+  async #say(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const nowMs = performance.now();
+      const due = this.#waiting.filter(({ dueMs }) => dueMs <= nowMs).slice(0, BATCH_MAX);
+      if (due.length > 0) {
+        const taken = new Set(due);
+        this.#waiting = this.#waiting.filter((task) => !taken.has(task));
+        await this.#post(due).catch((error: unknown) => {
+          this.#again(due);
+          if (!signal.aborted) this.#options.onTrouble(`labels: ${reasonOf(error)}`);
+        });
+        if (due.length === BATCH_MAX) continue;
+      }
+      await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+    }
+  }
+
+  async #post(tasks: readonly Task[]): Promise<void> {
+    const labels = tasks.map(({ frameId, label }) => ({ frameId, label, labelledBy: "demo" }));
+    const response = await fetch(`${this.#options.gatewayUrl}/api/v1/labels`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ labels }),
+      signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(30_000)]),
+    });
+    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+    const { accepted, refused } = (await response.json()) as LabelResult;
+    this.labelled += accepted;
+    const early = new Set(refused.map(({ frameId }) => frameId));
+    this.#again(tasks.filter(({ frameId }) => early.has(frameId)));
+  }
+
+  /** L2. */
+  #again(tasks: readonly Task[]): void {
+    for (const task of tasks) {
+      task.tries += 1;
+      task.dueMs = performance.now() + 2_000;
+      if (task.tries < TRIES_MAX) this.#waiting.push(task);
+      else this.givenUp += 1;
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/** What the demo sets otherwise than the defaults, and why. Printed before every run: a demo that hides its settings shows
+ * nothing. */
+export const settings = {
+  /** Devices, of them full agents, and processes of light ones. */
+  devices: 160,
+  agents: 4,
+  lightProcesses: 4,
+  canaryPercent: 5,
+  controlsPerCanary: 4,
+  /** Frames a second and device. */
+  fps: 0.5,
+  /** Share of frames in the random sample, every one of which a person labels. */
+  sampling: 0.8,
+  labelDelayMs: 3_000,
+  batchWaitMs: 2_000,
+  windowMs: 5_000,
+  latencyBudgetMs: 20,
+  /** Frames before the rollout begins: what devices did before explains their differences. */
+  beforeMs: 60_000,
+  burnInMs: 15_000,
+  analysisMs: 150_000,
+  lookEveryMs: 5_000,
+  progressDeadlineMs: 90_000,
+  probationFrames: 4,
+} as const;
+
+export type Difference = { readonly what: string; readonly usual: string; readonly here: string; readonly why: string };
+
+export const differences: readonly Difference[] = [
+  {
+    what: "random sample, all of it labelled",
+    usual: "2 % of frames",
+    here: percent(settings.sampling),
+    why: "accuracy is known from labels alone, and minutes have to be enough",
+  },
+  {
+    what: "frames a second and device",
+    usual: "10 (npm start)",
+    here: String(settings.fps),
+    why: "160 devices share two cores; more frames would tell sooner",
+  },
+  {
+    what: "burn-in",
+    usual: "3 min",
+    here: seconds(settings.burnInMs),
+    why: "light devices restart nothing that must warm up",
+  },
+  {
+    what: "a look every",
+    usual: "60 s",
+    here: seconds(settings.lookEveryMs),
+    why: "the evidence may be looked at whenever one likes; so the case ends as soon as it is there",
+  },
+  {
+    what: "analysis",
+    usual: "as long as the specification says, hours",
+    here: seconds(settings.analysisMs),
+    why: "so the planned moment, at which evidence grows fastest, lies within minutes",
+  },
+  {
+    what: "windows of device metrics",
+    usual: "60 s",
+    here: seconds(settings.windowMs),
+    why: "deadlines met and crashes are told within the look",
+  },
+  {
+    what: "progressDeadline of a step",
+    usual: "30 min",
+    here: seconds(settings.progressDeadlineMs),
+    why: "silence has to end a step within the case",
+  },
+  {
+    what: "latency budget of the model",
+    usual: "50 ms",
+    here: `${settings.latencyBudgetMs} ms`,
+    why: "a model that takes several times as long must not take the machine from the others",
+  },
+  {
+    what: "the past of a device",
+    usual: "24 h or more",
+    here: seconds(settings.beforeMs),
+    why: "all there is",
+  },
+];
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
+}
+function seconds(ms: number): string {
+  return `${ms / 1_000} s`;
+}
