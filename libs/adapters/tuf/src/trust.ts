@@ -82,7 +82,7 @@ export type TrustOptions = {
 /** Reads and verifies what is on disk; needs no network. Throws Failure `tuf-root-invalid`. Loads tuf-js now, not on import. */
 export async function openTrust(options: TrustOptions): Promise<TrustedModels> {
   const { TrustedMetadataStore } = await import("tuf-js/dist/store.js");
-  await mkdir(options.dir, { recursive: true });
+  await stored(options.dir, mkdir(options.dir, { recursive: true }));
   const trust = new Trust(options, (root) => new TrustedMetadataStore(root));
   await trust.start();
   return trust;
@@ -334,9 +334,7 @@ class Pass {
   /** T5. True when the file is there and verifies. One of yesterday is left: what comes is compared with it, then takes its place. */
   async #local(role: Role, file: string, update: (bytes: Buffer) => void): Promise<boolean> {
     const path = join(this.#options.dir, file);
-    const bytes = await readBounded(path, this.#limits.bytesMax[role]).catch((error: unknown) => {
-      throw tufFailure("tuf-storage", `${path}: ${reasonOf(error)}`, error);
-    });
+    const bytes = await stored(path, readBounded(path, this.#limits.bytesMax[role]));
     if (bytes === undefined) return false;
     try {
       if (bytes === "too-large") throw new Error("larger than any such file");
@@ -344,7 +342,7 @@ class Pass {
       return true;
     } catch (error) {
       if (role !== "root" && isOutdated(error)) return false;
-      await rename(path, `${path}.refused`);
+      await stored(path, rename(path, `${path}.refused`));
       this.filesSetAside++;
       return false;
     }
@@ -367,14 +365,12 @@ class Pass {
   /** T2. */
   async #keep(file: string, bytes: Buffer): Promise<void> {
     const path = join(this.#options.dir, file);
-    await writeDurably(path, bytes).catch((error: unknown) => {
-      throw tufFailure("tuf-storage", `${path}: ${reasonOf(error)}`, error);
-    });
+    await stored(path, writeDurably(path, bytes));
   }
 
   /** Also of files set aside. */
   async #newestRootOnDisk(): Promise<number> {
-    const names = await readdir(this.#options.dir);
+    const names = await stored(this.#options.dir, readdir(this.#options.dir));
     return Math.max(0, ...names.map((name) => Number(/^(\d{1,9})\.root\.json(\.refused)?$/.exec(name)?.[1] ?? 0)));
   }
 
@@ -412,6 +408,11 @@ function rootStore(storeOf: (root: Buffer) => TrustedMetadataStore, rootBytes: U
     throw tufFailure("tuf-root-invalid", `the root given to this device: ${reasonOf(error)}`, error);
   }
 }
+
+const stored = <T>(path: string, work: Promise<T>): Promise<T> =>
+  work.catch((error: unknown) => {
+    throw tufFailure("tuf-storage", `${path}: ${reasonOf(error)}`, error);
+  });
 
 function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
