@@ -1,6 +1,7 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
 import { isLoopback } from "@tributary/service-kit";
 import { z } from "zod";
+import { upstreamBlock } from "./forwarding/upstream.ts";
 
 const positive = z.number().int().positive();
 
@@ -41,6 +42,17 @@ export const configSchema = z.strictObject({
       rangesMax: positive.max(10_000_000).default(500_000),
     })
     .prefault({}),
+  rollouts: z
+    .strictObject({
+      /** Rollouts that are listed: of more, those that changed last. */
+      rememberedMax: positive.max(100_000).default(1_000),
+      /** Histories kept in memory, in bytes; older ones are read from Kafka when asked for. */
+      historyBytesMax: positive.default(64 * 1024 * 1024),
+    })
+    .prefault({}),
+  /** Who carries out what people want of rollouts and of models; without them the gateway only shows both. */
+  rolloutManager: upstreamBlock.optional(),
+  modelRegistry: upstreamBlock.optional(),
   scan: z
     .strictObject({
       /** Newest records of a partition that a search for one frame may read. */

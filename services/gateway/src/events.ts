@@ -95,3 +95,14 @@ export const labelRefused = defineEvent<{ code: string; frameId: string }>({
     labels: ["code"],
   },
 });
+
+export const rolloutEventPassedOver = defineEvent<{ uid: string; version: string; code: string }>({
+  name: "rollout_event_passed_over",
+  level: "info",
+  message: (e) => `event ${e.version} of rollout ${e.uid} does not count: ${e.code}`,
+  counter: {
+    name: "tributary_gateway_rollout_events_passed_over_total",
+    help: "Events of rollouts that do not count: another instance was faster, or they cannot be used",
+    labels: ["code"],
+  },
+});

@@ -10,6 +10,7 @@ import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { DevicesController } from "./devices/devices.controller.ts";
 import { Registrar } from "./devices/registrar.ts";
+import { Upstream } from "./forwarding/upstream.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FramesController } from "./frames/frames.controller.ts";
 import { Gateway } from "./gateway.ts";
@@ -17,9 +18,13 @@ import { AuthGuard } from "./http/auth.guard.ts";
 import { ProblemFilter } from "./http/problem.filter.ts";
 import { LabelsController } from "./labels/labels.controller.ts";
 import { Labels } from "./labels/labels.ts";
+import { ModelTable } from "./models/model-table.ts";
+import { MODEL_REGISTRY, ModelsController } from "./models/models.controller.ts";
 import { PoliciesController } from "./policies/policies.controller.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
 import { REGISTRY, RegistryController } from "./registry/registry.controller.ts";
+import { ROLLOUT_SUBSCRIBERS, RolloutTable } from "./rollouts/rollout-table.ts";
+import { ROLLOUT_MANAGER, RolloutsController } from "./rollouts/rollouts.controller.ts";
 
 @Module({})
 export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
@@ -34,6 +39,8 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         PoliciesController,
         FramesController,
         LabelsController,
+        ModelsController,
+        RolloutsController,
         RegistryController,
         AsyncApiController,
       ],
@@ -43,6 +50,14 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: ANSWER_SUBSCRIBERS, useValue: gateway.subscribers },
         { provide: DeviceTable, useValue: gateway.devices },
         { provide: PolicyTable, useValue: gateway.policies },
+        { provide: ModelTable, useValue: gateway.models },
+        { provide: RolloutTable, useValue: gateway.rollouts },
+        { provide: ROLLOUT_SUBSCRIBERS, useValue: gateway.rolloutSubscribers },
+        {
+          provide: ROLLOUT_MANAGER,
+          useValue: new Upstream("rollout-manager", "rolloutManager", config.rolloutManager),
+        },
+        { provide: MODEL_REGISTRY, useValue: new Upstream("model-registry", "modelRegistry", config.modelRegistry) },
         { provide: Registrar, useValue: gateway.registrar },
         { provide: Labels, useValue: gateway.labels },
         { provide: ExplainSources, useValue: gateway.explained },

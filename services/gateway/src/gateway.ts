@@ -20,7 +20,9 @@ import { LabelCandidates } from "./labels/candidates.ts";
 import { FrameIndex } from "./labels/frame-index.ts";
 import { LabelTable } from "./labels/label-table.ts";
 import { Labels } from "./labels/labels.ts";
+import { ModelTable } from "./models/model-table.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
+import { type RolloutSubscribers, RolloutTable, toldRollouts } from "./rollouts/rollout-table.ts";
 
 export type GatewayOptions = {
   readonly config: GatewayConfig;
@@ -36,6 +38,9 @@ export class Gateway {
   readonly subscribers: AnswerSubscribers;
   readonly devices = new DeviceTable();
   readonly policies = new PolicyTable();
+  readonly models = new ModelTable();
+  readonly rollouts: RolloutTable;
+  readonly rolloutSubscribers: RolloutSubscribers;
   readonly registrar: Registrar;
   readonly explained: ExplainSources;
   readonly labels: Labels;
@@ -55,6 +60,12 @@ export class Gateway {
     this.registrar = new Registrar({ table: this.devices, sink, clock, telemetry });
     const search = new FrameSearch({ reader, clock, telemetry, limits: config.scan });
     this.explained = new ExplainSources(search, this.ring, this.policies);
+    this.rolloutSubscribers = new Subscribers(toldRollouts, config.events, onDropped);
+    this.rollouts = new RolloutTable({
+      ...{ reader, search, telemetry, limits: config.rollouts, recordsMax: config.scan.recordsMax },
+      naming: (digest) => this.models.named(digest),
+      subscribers: this.rolloutSubscribers,
+    });
     const { candidatesMax, rememberedMax } = config.labels;
     const candidates = new LabelCandidates(candidatesMax);
     const table = new LabelTable(rememberedMax, (frameId) => candidates.drop(frameId));
@@ -68,9 +79,10 @@ export class Gateway {
     );
     telemetry.gauge(
       { name: "tributary_gateway_event_clients", help: "Event clients now" },
-      () => this.subscribers.count,
+      () => this.subscribers.count + this.rolloutSubscribers.count,
     );
     telemetry.gauge({ name: "tributary_gateway_recent_answers", help: "Answers in memory" }, () => this.ring.size);
+    telemetry.gauge({ name: "tributary_gateway_rollouts", help: "Rollouts known" }, () => this.rollouts.count);
     telemetry.gauge({ name: "tributary_gateway_devices", help: "Devices registered" }, () => this.devices.count);
   }
 
@@ -86,6 +98,8 @@ export class Gateway {
       await Promise.all([
         this.devices.follow(context),
         this.policies.follow(context),
+        this.models.follow(context),
+        this.rollouts.follow(context),
         this.#labelTable.follow(context),
         tailAnswers(context, {
           ring: this.ring,
@@ -107,6 +121,7 @@ export class Gateway {
 
   async close(): Promise<void> {
     this.subscribers.close();
+    this.rolloutSubscribers.close();
     this.#stop.abort();
     await this.#ended;
     await Promise.all([this.#options.reader.close(), this.#options.sink.close()]);
@@ -117,7 +132,9 @@ export class Gateway {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await clock.sleep(config.events.heartbeatMs, signal).catch(() => {});
-      if (!signal.aborted) this.subscribers.heartbeat();
+      if (signal.aborted) return;
+      this.subscribers.heartbeat();
+      this.rolloutSubscribers.heartbeat();
     }
   }
 }

@@ -3,16 +3,15 @@
  *
  * D1. Kafka is the only database: this is a fold of topics, plus our own records as soon as Kafka has acknowledged them.
  */
-import { type DeviceRegistration, type DeviceReported, topics } from "@tributary/contracts";
+import { type DeviceRegistration, topics } from "@tributary/contracts";
 import { isoOf } from "../answers/answer.ts";
 import { type FollowContext, type Following, follow } from "../follower.ts";
+import { type Heard, updateOf } from "../rollouts/arms.ts";
 import type { Device } from "./device.ts";
-
-type Reported = { readonly value: DeviceReported; readonly at: number };
 
 export class DeviceTable {
   readonly #registrations = new Map<string, DeviceRegistration>();
-  readonly #reported = new Map<string, Reported>();
+  readonly #reported = new Map<string, Heard>();
   readonly #seenAt = new Map<string, number>();
 
   async follow(context: FollowContext): Promise<readonly Following[]> {
@@ -52,6 +51,11 @@ export class DeviceTable {
     return registration && this.#deviceOf(registration);
   }
 
+  /** What it said last, and when Kafka stored it. */
+  heard(deviceId: string): Heard | undefined {
+    return this.#reported.get(deviceId);
+  }
+
   /** By device id. */
   list(filter: { readonly status?: string | undefined; readonly site?: string | undefined }): Device[] {
     return [...this.#registrations.values()]
@@ -72,7 +76,7 @@ export class DeviceTable {
   }
 }
 
-const reportedOf = ({ value, at }: Reported): Device["reported"] => ({
+const reportedOf = ({ value, at }: Heard): Device["reported"] => ({
   agentVersion: value.agentVersion,
   bootId: `${value.bootId}`,
   hardwareClass: value.hardwareClass,
@@ -82,5 +86,7 @@ const reportedOf = ({ value, at }: Reported): Device["reported"] => ({
   policyVersion: value.policyVersion,
   acceptedSchemas: [...value.acceptedSchemas],
   cameras: [...value.cameras],
+  update: updateOf(value),
+  goldenPassed: value.goldenPassed,
   reportedAt: new Date(at).toISOString(),
 });

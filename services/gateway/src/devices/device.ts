@@ -1,5 +1,6 @@
 import { isValidId } from "@tributary/kernel";
 import { z } from "zod";
+import { updateSchema } from "../rollouts/arms.ts";
 
 /** A device as the public API shows it: never its password's hash. */
 export const deviceSchema = z.object({
@@ -26,6 +27,8 @@ export const deviceSchema = z.object({
       policyVersion: z.string(),
       acceptedSchemas: z.array(z.string()),
       cameras: z.array(z.string()),
+      update: updateSchema.nullable().describe("How far its last desired state is; null: none was wanted."),
+      goldenPassed: z.boolean().nullable().describe("Whether its model reproduces its golden frames there."),
       reportedAt: z.string(),
     })
     .nullable()

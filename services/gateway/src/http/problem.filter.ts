@@ -6,6 +6,7 @@ import { RegistryError } from "@tributary/schema-registry";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { requestFailed, requestRefused } from "../events.ts";
+import { PassedProblem } from "../forwarding/upstream.ts";
 import { REGISTRY_MEDIA_TYPE } from "../registry/registry.controller.ts";
 
 @Catch()
@@ -26,6 +27,12 @@ export class ProblemFilter implements ExceptionFilter {
       this.#telemetry.emit(requestRefused, { code, status, method, path });
       // Confluent's error body; its clients decide by `error_code`.
       send(response, status, REGISTRY_MEDIA_TYPE, { error_code: errorCode, message });
+      return;
+    }
+    if (error instanceof PassedProblem) {
+      const { status, details } = error;
+      this.#telemetry.emit(requestRefused, { code: details.code, status, method, path });
+      send(response, status, "application/problem+json", details);
       return;
     }
     const problem = problemOf(error, method, path);

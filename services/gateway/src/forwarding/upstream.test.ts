@@ -1,0 +1,76 @@
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { PassedProblem, Upstream, upstreamBlock } from "./upstream.ts";
+
+const servers: Server[] = [];
+afterAll(() => {
+  for (const server of servers) server.close().closeAllConnections();
+});
+
+async function serving(listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  servers.push(server);
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/base`;
+}
+const upstreamAt = (url: string, more: object = {}) =>
+  new Upstream("rollout-manager", "rolloutManager", upstreamBlock.parse({ url, ...more }));
+const post = (upstream: Upstream, path = ["rollouts"]) => upstream.call({ method: "POST", path, body: { a: 1 } });
+const answering = (status: number, type: string, body: string) =>
+  serving((_request, response) => response.writeHead(status, { "content-type": type }).end(body));
+
+describe("a wish that is handed on", () => {
+  test("reaches the service with its body and token, and brings its answer back", async () => {
+    const url = await serving(async (request, response) => {
+      let body = "";
+      for await (const chunk of request) body += chunk;
+      response.end(JSON.stringify([request.method, request.url, request.headers.authorization, JSON.parse(body)]));
+    });
+    const upstream = upstreamAt(url, { token: "a-token-of-the-gateway" });
+    expect(await post(upstream, ["rollouts", "a/b c", "commands"])).toEqual([
+      ...["POST", "/base/rollouts/a%2Fb%20c/commands", "Bearer a-token-of-the-gateway", { a: 1 }],
+    ]);
+    expect(await post(upstreamAt(await answering(204, "text/plain", "")))).toEqual({});
+  });
+
+  test("is refused in the service's own words", async () => {
+    const told = { code: "rollout-spec", detail: "no", problems: [{ path: ["spec"], message: "x" }] };
+    const refused = post(upstreamAt(await answering(400, "application/problem+json", JSON.stringify(told))));
+    await expect(refused).rejects.toBeInstanceOf(PassedProblem);
+    await expect(refused).rejects.toMatchObject({ status: 400, details: told });
+  });
+
+  test.each([
+    ["without a service", undefined, 501, "rollout-manager-not-configured", /rolloutManager\.url/],
+    ["to nobody", () => "http://127.0.0.1:9", 503, "rollout-manager-unreachable", /not known; look/],
+    ["to one that is silent", () => serving(() => {}), 503, "rollout-manager-unreachable", /no answer in 200 ms/],
+    [
+      "to a web page",
+      () => answering(200, "text/html", "<p>It works"),
+      502,
+      "rollout-manager-rubbish",
+      /rolloutManager\.url/,
+    ],
+    ["to a proxy that fails", () => answering(500, "text/html", "<p>No"), 502, "rollout-manager-rubbish", /500/],
+    [
+      "with a wrong token",
+      () => answering(401, "application/problem+json", JSON.stringify({ code: "token-missing", detail: "no" })),
+      ...([502, "rollout-manager-refuses", /rolloutManager\.token/] as const),
+    ],
+  ] as const)("%s is answered with what to do", async (_, url, status, code, detail) => {
+    const upstream =
+      url === undefined
+        ? new Upstream("rollout-manager", "rolloutManager", undefined)
+        : upstreamAt(await url(), { timeoutMs: 200 });
+    await expect(post(upstream)).rejects.toMatchObject({
+      details: { status, code, detail: expect.stringMatching(detail) },
+    });
+  });
+
+  test("leads nowhere else", async () => {
+    await expect(post(upstreamAt("http://127.0.0.1:9"), ["models", ".."])).rejects.toMatchObject({
+      details: { status: 400, code: "request-invalid" },
+    });
+  });
+});

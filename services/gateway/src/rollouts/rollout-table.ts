@@ -1,0 +1,185 @@
+/**
+ * Rollouts as rollout-manager tells them: how they stand, and what happened.
+ *
+ * T1. (V1) An event counts only if its version is the last valid one + 1 in log order. The others are counted and passed
+ *     over; rollout-manager reads the log by the same rule.
+ * T2. Records of a rollout may come from several instances: one of a lower version than is known says nothing new.
+ * T3. Bounded (G9): of `rememberedMax` rollouts those that changed last are listed, and histories of `historyBytesMax` in
+ *     all are held. An older history is read from Kafka again when it is asked for.
+ */
+import { type Rollout, topics } from "@tributary/contracts";
+import type { PartitionReader } from "@tributary/kafka";
+import { Failure } from "@tributary/kernel";
+import { type EventRecord, eventOfRecord, type RolloutEvent } from "@tributary/rollouts";
+import { Problem } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import { rolloutEventPassedOver } from "../events.ts";
+import { decoded, type FollowContext, type Following, follow } from "../follower.ts";
+import type { FrameSearch } from "../frames/search.ts";
+import type { Subscribers } from "../http/subscribers.ts";
+import {
+  detailOf,
+  matchesRollout,
+  type Naming,
+  type RolloutDetail,
+  type RolloutFilter,
+  type RolloutView,
+  viewOf,
+} from "./rollout.ts";
+
+export type RolloutSubscribers = Subscribers<RolloutView, RolloutFilter>;
+export const ROLLOUT_SUBSCRIBERS = Symbol("subscribers of rollouts");
+export const toldRollouts = {
+  matches: matchesRollout,
+  textOf: (rollout: RolloutView) =>
+    `event: rollout\nid: ${rollout.uid}-${rollout.version}\ndata: ${JSON.stringify(rollout)}\n\n`,
+};
+
+export type RolloutTableOptions = {
+  readonly reader: PartitionReader;
+  readonly search: Pick<FrameSearch, "within">;
+  readonly naming: Naming;
+  readonly subscribers: RolloutSubscribers;
+  readonly telemetry: Telemetry;
+  readonly limits: { readonly rememberedMax: number; readonly historyBytesMax: number };
+  /** Records that reading a history again may look through. */
+  readonly recordsMax: number;
+};
+
+type History = { version: bigint; bytes: number; events: EventRecord[] | null };
+
+export class RolloutTable {
+  readonly #options: RolloutTableOptions;
+  /** Those that changed last are last. */
+  readonly #records = new Map<string, Rollout>();
+  readonly #histories = new Map<string, History>();
+  #bytes = 0;
+
+  constructor(options: RolloutTableOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#records.size;
+  }
+
+  follow(context: FollowContext): Promise<readonly Following[]> {
+    return Promise.all([
+      follow(context, {
+        topic: topics.rollouts,
+        onRecord: (record) => this.stands(record),
+        onTombstone: (uid) => this.#records.delete(uid),
+      }),
+      follow(context, { topic: topics.rolloutEvents, onRecord: (record) => this.happened(record) }),
+    ]);
+  }
+
+  stands(record: Rollout): void {
+    const known = this.#records.get(record.uid);
+    if (known !== undefined && record.version < known.version) return; // T2
+    this.#records.delete(record.uid);
+    this.#records.set(record.uid, record);
+    if (this.#records.size > this.#options.limits.rememberedMax) this.#forgetOldest();
+    this.#options.subscribers.publish(viewOf(record, this.#options.naming));
+  }
+
+  happened(record: EventRecord): void {
+    const { uid } = record;
+    const history = this.#histories.get(uid) ?? { version: 0n, bytes: 0, events: [] };
+    if (!counts(record, history.version, this.#options.telemetry)) return; // T1
+    const bytes = record.details.length;
+    history.version = record.version;
+    if (history.events !== null) {
+      history.events.push(record);
+      history.bytes += bytes;
+      this.#bytes += bytes;
+    }
+    this.#histories.delete(uid);
+    this.#histories.set(uid, history);
+    this.#evict(uid);
+  }
+
+  /** Newest first. */
+  list(filter: RolloutFilter, limit: number): RolloutView[] {
+    return [...this.#records.values()]
+      .map((record) => viewOf(record, this.#options.naming))
+      .filter((rollout) => matchesRollout(rollout, filter))
+      .sort((a, b) => (a.createdAt === b.createdAt ? (a.uid < b.uid ? -1 : 1) : a.createdAt < b.createdAt ? 1 : -1))
+      .slice(0, limit);
+  }
+
+  get(uid: string): RolloutDetail {
+    const record = this.#records.get(uid);
+    if (record === undefined) {
+      const detail = `No rollout ${uid} is known. GET /api/v1/rollouts lists them.`;
+      throw new Problem(404, "rollout-unknown", "give-up", detail);
+    }
+    return detailOf(record, this.#options.naming);
+  }
+
+  /** The events that count, in order. @throws Problem */
+  async history(uid: string): Promise<readonly RolloutEvent[]> {
+    const held = this.#histories.get(uid)?.events ?? null;
+    const events = held ?? (this.#records.has(uid) || this.#histories.has(uid) ? await this.#readAgain(uid) : []);
+    if (events.length === 0) {
+      const detail = `No events of a rollout ${uid} are known. GET /api/v1/rollouts lists rollouts.`;
+      throw new Problem(404, "rollout-unknown", "give-up", detail);
+    }
+    return events.map(eventOfRecord);
+  }
+
+  /** T3 */
+  #evict(newest: string): void {
+    const { historyBytesMax } = this.#options.limits;
+    for (const [uid, history] of this.#histories) {
+      if (this.#bytes <= historyBytesMax) return;
+      if (uid === newest || history.events === null) continue;
+      this.#bytes -= history.bytes;
+      Object.assign(history, { bytes: 0, events: null });
+    }
+  }
+
+  #forgetOldest(): void {
+    const all = [...this.#records.values()];
+    const oldest = all.find(({ phase, isBack }) => phase === "HEALTHY" || isBack) ?? all[0];
+    if (oldest === undefined) return;
+    this.#records.delete(oldest.uid);
+    this.#bytes -= this.#histories.get(oldest.uid)?.bytes ?? 0;
+    this.#histories.delete(oldest.uid);
+  }
+
+  #readAgain(uid: string): Promise<EventRecord[]> {
+    const { reader, search, recordsMax } = this.#options;
+    const { name } = topics.rolloutEvents;
+    return search.within(async (signal) => {
+      const events: EventRecord[] = [];
+      const { earliest, next } = await reader.offsets(name, 0);
+      const from = next - earliest > BigInt(recordsMax) ? next - BigInt(recordsMax) : earliest;
+      for await (const record of reader.read(name, 0, { from, until: next, signal })) {
+        if (record.key !== uid) continue;
+        const event = decoded(topics.rolloutEvents, record);
+        if (event !== undefined && counts(event, BigInt(events.length), null)) events.push(event);
+      }
+      if (events.length > 0 || (from === earliest && !signal.aborted)) return events;
+      const detail = `The history of rollout ${uid} is older than the newest ${recordsMax} events, or reading takes longer than this gateway may: raise scan.recordsMax and scan.msMax.`;
+      throw new Problem(503, "history-bounded", "ask-a-person", detail);
+    });
+  }
+}
+
+/** `telemetry`: null where the record was counted before. */
+function counts(record: EventRecord, last: bigint, telemetry: Telemetry | null): boolean {
+  const { uid, version } = record;
+  const passOver = (code: string) => {
+    telemetry?.emit(rolloutEventPassedOver, { uid, version: `${version}`, code });
+    return false;
+  };
+  if (version !== last + 1n) return passOver("rollout-event-not-next");
+  try {
+    eventOfRecord(record);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return passOver(error.code);
+  }
+}
