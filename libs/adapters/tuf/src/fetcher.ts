@@ -3,7 +3,7 @@
  * F1. No redirect is followed: who answers for the configured address is not to send a device elsewhere.
  * F2. No more bytes are read than are asked for, and nothing is decompressed. */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
-import { reasonOf } from "@tributary/kernel";
+import { Failure, reasonOf } from "@tributary/kernel";
 import { tufFailure } from "./failures.ts";
 
 export interface MetadataFetcher {
@@ -35,12 +35,14 @@ async function respond(
   const request = url.startsWith("https:") ? (await import("node:https")).request : httpRequest;
   return new Promise((resolve, reject) => {
     const asked: ClientRequest = request(url, { headers, signal }, resolve);
-    asked.on("error", (error) =>
-      reject(signal.aborted ? signal.reason : tufFailure("tuf-unavailable", `${url}: ${reasonOf(error)}`, error)),
-    );
+    asked.on("error", (error) => reject(signal.aborted ? signal.reason : unavailable(url, error)));
     asked.end();
   });
 }
+
+/** Whatever breaks while bytes come is the network's. */
+export const unavailable = (what: string, error: unknown): unknown =>
+  error instanceof Failure ? error : tufFailure("tuf-unavailable", `${what}: ${reasonOf(error)}`, error);
 
 /** All bytes of `body`, at most `bytesMax` (F2). Ends with the signal's reason when it aborts, even if the body never moves. */
 export async function readBody(
@@ -68,7 +70,7 @@ export async function readBody(
   } catch (error) {
     // Not awaited: a body that does not move does not end either.
     void iterator.return?.().catch(() => {});
-    throw error;
+    throw signal.aborted ? signal.reason : unavailable(file, error);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -21,7 +21,7 @@ import type { Metadata, Timestamp } from "@tufjs/models";
 import type { TrustedMetadataStore } from "tuf-js/dist/store.js";
 import { readBounded, writeDurably } from "./durable-file.ts";
 import { isEqualVersion, isOutdated, type TufCode, tufFailure, tufFailureOf } from "./failures.ts";
-import { type MetadataFetcher, readBody } from "./fetcher.ts";
+import { type MetadataFetcher, readBody, unavailable } from "./fetcher.ts";
 import { expiresAt, fileOf, metadataBytesMax, type Role, type SignedPart, signedAt } from "./metadata.ts";
 import { type ListedModel, listedModelOf } from "./target.ts";
 
@@ -154,10 +154,10 @@ class Trust implements TrustedModels {
     );
     const fetch: Fetch = async (role, file, bytes) => {
       running.signal.throwIfAborted();
-      const body = await raced(
-        fetcher.fetch(`${metadataUrl.replace(/\/$/, "")}/${file}`, running.signal),
-        running.signal,
-      );
+      const url = `${metadataUrl.replace(/\/$/, "")}/${file}`;
+      const body = await raced(fetcher.fetch(url, running.signal), running.signal).catch((error: unknown) => {
+        throw unavailable(url, error);
+      });
       return body && readBody(body, file, Math.min(bytes, bytesMax[role]), running.signal);
     };
     try {

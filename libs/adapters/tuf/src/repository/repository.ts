@@ -125,7 +125,7 @@ export class TufRepository {
     const now = clock.now();
     const { timestampMs, snapshotMs, targetsMs } = this.#lifetimes;
     const isDue = ({ version, signed }: { version: number; signed: SignedPart }, lifetimeMs: number) =>
-      force || version === 0 || expiresAt(signed) - now < lifetimeMs / 2;
+      force || version === 0 || expiresAt(signed) - now <= lifetimeMs / 2;
 
     let { targets, snapshot } = known;
     if (isDue(targets, targetsMs) || !sameModels(models, known.models)) {

@@ -1,0 +1,84 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "@jest/globals";
+import { parseManifest } from "@tributary/inference";
+import { Failure, seededRandom } from "@tributary/kernel";
+import { type ListedModel, listedModelOf, listedPartOf, targetPath, verifyManifest } from "./target.ts";
+
+let bytes: Uint8Array;
+let digest = "";
+let listed: ListedModel;
+const sha256 = (content: Uint8Array) => createHash("sha256").update(content).digest("hex");
+
+beforeAll(async () => {
+  bytes = await readFile(join(import.meta.dirname, "../../../../models/edge-resnet8/manifest.json"));
+  digest = sha256(bytes);
+  const manifest = parseManifest(JSON.parse(new TextDecoder().decode(bytes)));
+  listed = { ...listedPartOf(manifest), manifestBytes: bytes.length };
+});
+
+const codeOf = (work: () => unknown): string => {
+  try {
+    work();
+    return "accepted";
+  } catch (error) {
+    return error instanceof Failure ? error.code : String(error);
+  }
+};
+
+describe("a manifest against its listing", () => {
+  test("is taken as it was listed, for the hardware it was made for", () => {
+    expect(verifyManifest(bytes, digest, listed).name).toBe(listed.name);
+    expect(codeOf(() => verifyManifest(bytes, digest, listed, listed.hardwareClass))).toBe("accepted");
+    expect(codeOf(() => verifyManifest(bytes, digest, listed, "other"))).toBe("package-hardware-mismatch");
+  });
+
+  test("any changed byte, missing end or addition is refused (seed 3)", () => {
+    const random = seededRandom(3);
+    for (let i = 0; i < 500; i++) {
+      const changed = Uint8Array.from(bytes);
+      const at = Math.floor(random() * bytes.length);
+      changed[at] = (changed[at] as number) ^ (1 << Math.floor(random() * 8));
+      expect(codeOf(() => verifyManifest(changed, digest, listed))).toBe("package-digest-mismatch");
+      expect(codeOf(() => verifyManifest(bytes.subarray(0, at), digest, listed))).toBe("package-digest-mismatch");
+    }
+    expect(codeOf(() => verifyManifest(Buffer.concat([bytes, Buffer.of(0x20)]), digest, listed))).toBe(
+      "package-digest-mismatch",
+    );
+  });
+
+  test("one that says otherwise than its listing is refused (P2)", () => {
+    for (const key of ["name", "version", "hardwareClass", "packageBytes"] as const) {
+      const other = { ...listed, [key]: typeof listed[key] === "string" ? "another" : 1 };
+      expect(codeOf(() => verifyManifest(bytes, digest, other))).toBe("package-listing-mismatch");
+    }
+    for (const text of ["", "null", "{}", "[", '{"formatVersion":2}']) {
+      const content = new TextEncoder().encode(text);
+      const entry = { ...listed, manifestBytes: content.length };
+      expect(codeOf(() => verifyManifest(content, sha256(content), entry))).toBe("package-manifest-invalid");
+    }
+  });
+});
+
+test("an entry is a target of ours only in our form (P1)", () => {
+  const { manifestBytes, ...custom } = listed;
+  const entry = { length: manifestBytes, hashes: { sha256: digest }, custom };
+  expect(listedModelOf(targetPath(digest), entry)).toEqual([digest, listed]);
+  const wrong: [string, object][] = [
+    [digest, {}],
+    [`${digest}.jsonx`, {}],
+    [`${digest.toUpperCase()}.json`, {}],
+    [targetPath("0".repeat(64)), {}],
+    [targetPath(digest), { hashes: { sha512: digest } }],
+    [targetPath(digest), { hashes: {} }],
+    [targetPath(digest), { length: 2 ** 21 }],
+    [targetPath(digest), { length: 1.5 }],
+    [targetPath(digest), { custom: {} }],
+    [targetPath(digest), { custom: { ...custom, name: 7 } }],
+    [targetPath(digest), { custom: { ...custom, version: "v".repeat(257) } }],
+    [targetPath(digest), { custom: { ...custom, packageBytes: -1 } }],
+    [targetPath(digest), { custom: { ...custom, packageBytes: Number.NaN } }],
+  ];
+  for (const [path, change] of wrong) expect(listedModelOf(path, { ...entry, ...change })).toBeUndefined();
+});
