@@ -103,12 +103,71 @@ describe("arms", () => {
     expect(adjusted?.variance).toBeLessThan((plain?.variance ?? 0) / 5);
   });
 
+  test.each([1, 2, 3, 4, 5])(
+    "seed %i: one pass comes to what the definition says, since the start or since later",
+    (seed) => {
+      const random = seededRandom(seed);
+      const arm = (n: number): Arm => {
+        const before = Array.from({ length: n }, () => 0.8 + 0.19 * random());
+        const frames = before.map(() => Math.floor(random() * 300));
+        // Devices so far apart that the variance needs no floor.
+        const rates = before.map((rate) => rate - 0.3 * random());
+        return { before, frames, good: frames.map((count, i) => Math.round(count * (rates[i] as number))) };
+      };
+      const [control, canary] = [arm(300), arm(40)];
+      const earlier = (a: Arm) => ({
+        frames: Array.from(a.frames, (count) => Math.floor(count / 3)),
+        good: Array.from(a.frames, (count) => Math.floor(Math.floor(count / 3) * 0.6)),
+      });
+      const start = { control: earlier(control), canary: earlier(canary) };
+      const since = (a: Arm, from: ReturnType<typeof earlier>): Arm => ({
+        frames: Array.from(a.frames, (count, i) => count - (from.frames[i] as number)),
+        good: Array.from(a.good, (count, i) => count - (from.good[i] as number)),
+        before: a.before,
+      });
+      const later = [since(control, start.control), since(canary, start.canary)] as const;
+      for (const [one, expected] of [
+        [compare(control, canary), defined(control, canary)],
+        [compare(control, canary, start), defined(...later)],
+      ] as const) {
+        for (const key of ["harm", "variance", "freedom"] as const)
+          expect([key, near(one?.[key] as number, expected[key])]).toEqual([key, true]);
+      }
+    },
+  );
+
   test("no bad frame anywhere is not certainty, a silent device is missing, and one device is no arm", () => {
     const arm = (frames: number[]): Arm => ({ frames, good: frames, before: frames.map(() => 1) });
     expect(compare(arm([100, 100, 0]), arm([100, 100]))).toMatchObject({ harm: 0, freedom: 2 });
     expect(compare(arm([100, 100]), arm([100, 100]))?.variance).toBeGreaterThan(0);
     expect(compare(arm([100, 100]), arm([100, 0]))).toBeNull();
   });
+});
+
+test("late starts are bounded, and harm that begins after days is seen all the same", () => {
+  const watch = new MetricWatch({ ...metricDefaults, plannedVariance: 1e-5 });
+  const arm = (n: number) => ({
+    good: new Float64Array(n),
+    frames: new Float64Array(n),
+    before: new Float64Array(n).fill(0.9),
+  });
+  const [control, canary] = [arm(60), arm(20)];
+  const random = seededRandom(7);
+  let harmfulAt: number | null = null;
+  for (let minute = 5; minute <= 5_000 && harmfulAt === null; minute += 5) {
+    for (const [one, lost] of [
+      [control, 0],
+      [canary, minute > 4_000 ? 0.05 : 0],
+    ] as const) {
+      for (let i = 0; i < one.frames.length; i++) {
+        one.frames[i] = (one.frames[i] as number) + 60;
+        one.good[i] = (one.good[i] as number) + Math.round(60 * (0.9 - lost) + 4 * (random() - 0.5));
+      }
+    }
+    if (watch.look(minute * 60_000, { control, canary })?.isHarmful) harmfulAt = minute;
+  }
+  expect(harmfulAt).toBeGreaterThan(4_000);
+  expect(harmfulAt).toBeLessThanOrEqual(4_060);
 });
 
 describe("a metric watched for six hours", () => {
@@ -156,6 +215,28 @@ describe("a metric watched for six hours", () => {
     }
   }
 });
+
+/** The comparison as the method states it, adjusted value by adjusted value. */
+function defined(control: Arm, canary: Arm): { harm: number; variance: number; freedom: number } {
+  const of = ({ good, frames, before }: Arm) =>
+    Array.from(frames).flatMap((count, i) =>
+      count > 0 ? [{ x: before[i] as number, y: (good[i] as number) / count }] : [],
+    );
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+  const [a, b] = [of(control), of(canary)];
+  const centre = mean([...a, ...b].map(({ x }) => x));
+  const [x, y] = [mean(a.map((one) => one.x)), mean(a.map((one) => one.y))];
+  const slope =
+    a.reduce((sum, one) => sum + (one.x - x) * (one.y - y), 0) / a.reduce((sum, one) => sum + (one.x - x) ** 2, 0);
+  const arms = [a, b].map((devices) => {
+    const z = devices.map((one) => one.y - slope * (one.x - centre));
+    const m = mean(z);
+    return { m, n: z.length, v: z.reduce((sum, value) => sum + (value - m) ** 2, 0) / (z.length - 1) / z.length };
+  });
+  const [p, q] = arms as [(typeof arms)[0], (typeof arms)[0]];
+  const freedom = (p.v + q.v) ** 2 / (p.v ** 2 / (p.n - 1) + q.v ** 2 / (q.n - 1));
+  return { harm: p.m - q.m, variance: p.v + q.v, freedom };
+}
 
 type Fleet = { readonly rates: Float64Array; readonly before: Float64Array; frames: Float64Array; good: Float64Array };
 

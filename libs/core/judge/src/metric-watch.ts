@@ -2,9 +2,10 @@
  *
  * W1. Harm may begin late: every `restartMs` another e-process starts from the counts of that moment, with weight
  *     1/(j(j+1)), so the weights of all that will ever start add up to one and the sum stays an e-value.
+ *     Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which claims less.
  * W2. Nothing is judged before the burn-in: devices that have just restarted are not themselves.
  * W3. The mixture's variance is fixed before the first look; choosing it later would be looking. */
-import { type Arm, compare } from "./comparison.ts";
+import { type Arm, compare, type Start, type Started } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
 
 export type MetricSettings = {
@@ -44,15 +45,16 @@ export type MetricLook = {
   readonly isSafe: boolean;
 };
 
-type Start = { readonly control: Started; readonly canary: Started };
-type Started = { readonly good: Float64Array; readonly frames: Float64Array };
+/** Six hours of late starts. */
+const STARTS_MAX = 12;
 
 export class MetricWatch {
   readonly #settings: MetricSettings;
   readonly #mixture: number;
   readonly #safeMixture: number;
-  /** Counts at the later starts; the first starts from nothing. */
-  readonly #starts: Start[] = [];
+  /** Counts at the later starts, the j-th after the first, which starts from nothing. */
+  readonly #starts: { readonly j: number; readonly at: Start }[] = [];
+  #started = 0;
 
   constructor(settings: MetricSettings) {
     this.#settings = settings;
@@ -66,20 +68,19 @@ export class MetricWatch {
     const comparison = sinceMs < burnInMs ? null : compare(counts.control, counts.canary); // W2
     const logs: number[] = [];
     if (comparison !== null) {
-      const all = [
-        comparison,
-        ...this.#starts.map((start) =>
-          compare(since(counts.control, start.control), since(counts.canary, start.canary)),
-        ),
-      ];
-      for (const [i, one] of all.entries()) {
+      const add = (one: Comparison | null, j: number) => {
         const evidence = one === null ? 0 : logEvidence({ ...one, harm: one.harm - tolerated }, this.#mixture);
-        logs.push(evidence - Math.log((i + 1) * (i + 2)));
-      }
-      logs.push(-Math.log(all.length + 1)); // W1: those still to start are worth 1 each.
+        logs.push(evidence - Math.log((j + 1) * (j + 2)));
+      };
+      add(comparison, 0);
+      for (const { j, at } of this.#starts) add(compare(counts.control, counts.canary, at), j);
+      logs.push(-Math.log(this.#started + 2)); // W1: those still to start are worth 1 each.
     }
-    if (sinceMs >= restartMs * (this.#starts.length + 1))
-      this.#starts.push({ control: copy(counts.control), canary: copy(counts.canary) });
+    if (sinceMs >= restartMs * (this.#started + 1)) {
+      this.#started += 1;
+      this.#starts.push({ j: this.#started, at: { control: copy(counts.control), canary: copy(counts.canary) } });
+      if (this.#starts.length > STARTS_MAX) this.#starts.shift();
+    }
     if (comparison === null) return null;
     const logHarm = logSum(logs);
     const logSafe =
@@ -96,8 +97,3 @@ export class MetricWatch {
 }
 
 const copy = ({ good, frames }: Arm): Started => ({ good: Float64Array.from(good), frames: Float64Array.from(frames) });
-
-function since(arm: Arm, start: Started): Arm {
-  const minus = (now: ArrayLike<number>, then: Float64Array) => then.map((value, i) => (now[i] as number) - value);
-  return { good: minus(arm.good, start.good), frames: minus(arm.frames, start.frames), before: arm.before };
-}
