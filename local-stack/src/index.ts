@@ -1,6 +1,7 @@
 export * from "./account.ts";
 export type { ExternalMqtt } from "./external-mqtt.ts";
 export * from "./ledger.ts";
+export type { LightOptions, LightProcess } from "./light.ts";
 export type { Part } from "./part.ts";
 export * from "./paths.ts";
 export { pssBytes } from "./proc.ts";

@@ -11,6 +11,9 @@ export const mains = {
   router: at("services/router/dist/main.js"),
   classifier: at("services/cloud-classifier/dist/main.js"),
   gateway: at("services/gateway/dist/main.js"),
+  modelRegistry: at("services/model-registry/dist/main.js"),
+  rolloutManager: at("services/rollout-manager/dist/main.js"),
+  lightDevices: at("edge/agent/dist/light-devices.js"),
 } as const;
 
 export const edgePackage: string = at("models/edge-resnet8");

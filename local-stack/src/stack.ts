@@ -15,10 +15,12 @@ import { Devices } from "./devices.ts";
 import { agentMqtt, bridgeMqtt, bridgeNames, type ExternalMqtt } from "./external-mqtt.ts";
 import { openJournal } from "./journal.ts";
 import { foreignKafka, type KafkaPart, ownKafka } from "./kafka-node.ts";
+import { type LightOptions, type LightProcess, lightProcesses } from "./light.ts";
 import { Part } from "./part.ts";
 import { cloudPackage, edgePackage, mains, samples } from "./paths.ts";
 import { portFor } from "./ports.ts";
 import { type Marks, marksOf } from "./topic-log.ts";
+import { ensureTrust } from "./trust.ts";
 
 export type StackOptions = {
   /** Configuration, logs, Kafka's data and the devices' are kept here. */
@@ -49,6 +51,14 @@ export type StackOptions = {
   readonly partitions?: number;
   /** The services' block of that name: a registry that is not ours. */
   readonly schemaRegistry?: object;
+  /** A model registry and rollout-manager too; devices then follow what they shall run. */
+  readonly rollouts?: RolloutsOptions;
+  /** Devices beside the agents, many to a process. */
+  readonly light?: LightOptions;
+  /** Of the i-th agent, in place of the sample photos. */
+  readonly cameras?: (device: number) => readonly object[];
+  /** Blocks of every agent's configuration. */
+  readonly agent?: object;
   /** Gives up starting. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (line: string) => void;
@@ -67,6 +77,13 @@ export type Stack = {
   readonly classifier: Part;
   readonly gateway: Part;
   readonly agents: readonly DeviceAgent[];
+  /** With `rollouts`. */
+  readonly registry: Part | undefined;
+  readonly registryUrl: string | undefined;
+  readonly managers: readonly Part[];
+  readonly managerUrls: readonly string[];
+  /** With `light`. */
+  readonly light: readonly LightProcess[];
   readonly gatewayUrl: string;
   readonly mqttUrl: string;
   readonly devices: Devices;
@@ -76,6 +93,15 @@ export type Stack = {
   /** Pids of the stack, by part. */
   pids(): { readonly name: string; readonly pid: number }[];
   stop(): Promise<void>;
+};
+
+export type RolloutsOptions = {
+  /** Blocks of the model registry's configuration. */
+  readonly registry?: object;
+  /** Blocks of rollout-manager's configuration. */
+  readonly manager?: object;
+  /** Instances of rollout-manager; one unless told. */
+  readonly managers?: number;
 };
 
 export const CAMERA_ID = "cam";
@@ -100,7 +126,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   for (const name of ["logs", "ledgers"]) mkdirSync(join(dir, name), { recursive: true });
   const stop = async () => {
     // S3
-    for (const layer of [agents.map(({ part }) => part), bridges, [router, classifier], [gateway]]) {
+    const devices = [...agents, ...light].map(({ part }) => part);
+    for (const layer of [devices, bridges, [router, classifier, ...managers, registry], [gateway]]) {
       await Promise.all(layer.map((part) => part?.stop()));
     }
     await kafka?.stop();
@@ -111,7 +138,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   let router: Part | undefined;
   let classifier: Part | undefined;
   let gateway: Part | undefined;
+  let registry: Part | undefined;
+  let managers: readonly Part[] = [];
   let bridges: Part[] = [];
+  const light: LightProcess[] = [];
   const agents: DeviceAgent[] = [];
   try {
     onStep("Kafka");
@@ -138,6 +168,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       new Part({ name, main, config, dir, journal, supervised, ...(onEvent && { onEvent }) });
     const http = async () => ({ host: "127.0.0.1", port: await freePort() }); // S2
     const [routerHttp, classifierHttp] = [await http(), await http()];
+    const { rollouts } = options;
+    const registryHttp = rollouts && (await http());
+    const managerHttps = await Promise.all(Array.from({ length: rollouts ? (rollouts.managers ?? 1) : 0 }, http));
+    const urlOf = ({ host, port }: { host: string; port: number }) => `http://${host}:${port}`;
+    const registryUrl = registryHttp && urlOf(registryHttp);
+    const managerUrls = managerHttps.map(urlOf);
+    const registryDir = join(dir, "registry");
+    const trustRoot = rollouts && (await ensureTrust(registryDir, join(dir, "root-keys")));
 
     bridges = await Promise.all(
       bridgeNames(external).map(async (name) => {
@@ -169,9 +207,29 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       },
       ...options.cloud,
     }));
-    gateway = part("gateway", mains.gateway, () => ({ ...shared, http: { host: "127.0.0.1", port: gatewayPort } }));
-    onStep("bridge, router, cloud-classifier, gateway");
-    await Promise.all([...bridges, router, classifier, gateway].map((service) => service.start()));
+    registry =
+      rollouts &&
+      part("model-registry", mains.modelRegistry, () => ({
+        ...shared,
+        http: registryHttp,
+        dataDir: registryDir,
+        ...rollouts.registry,
+      }));
+    managers = managerHttps.map((managerHttp, i) =>
+      part(i === 0 ? "rollout-manager" : `rollout-manager-${i + 1}`, mains.rolloutManager, () => ({
+        ...shared,
+        http: managerHttp,
+        ...rollouts?.manager,
+      })),
+    );
+    gateway = part("gateway", mains.gateway, () => ({
+      ...shared,
+      http: { host: "127.0.0.1", port: gatewayPort },
+      ...(rollouts && { modelRegistry: { url: registryUrl }, rolloutManager: { url: managerUrls[0] } }),
+    }));
+    const services = [...bridges, router, classifier, ...(registry ? [registry] : []), ...managers, gateway];
+    onStep(services.map(({ name }) => name).join(", "));
+    await Promise.all(services.map((service) => service.start()));
 
     const gatewayUrl = `http://127.0.0.1:${gatewayPort}`;
     const devices = new Devices(dir, () => gatewayUrl);
@@ -199,9 +257,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           cores: "shared",
           log: { level: "info" },
           model: { package: options.edgePackage ?? edgePackage, threads: 1 },
+          ...(rollouts && { models: { registry: registryUrl, root: trustRoot } }),
+          ...options.agent,
           ...(options.outboxBytesMax && { outbox: { bytesMax: options.outboxBytesMax } }),
-          cameras:
-            frames === 0
+          cameras: options.cameras
+            ? options.cameras(i)
+            : frames === 0
               ? []
               : [
                   {
@@ -221,28 +282,41 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         })),
       });
     }
+    if (options.light !== undefined) {
+      const processes = await lightProcesses(options.light, {
+        devices,
+        mqttUrl,
+        dir,
+        edgePackage: options.edgePackage ?? edgePackage,
+        registry: registryUrl === undefined ? undefined : { url: registryUrl, root: trustRoot },
+        part,
+        http,
+      });
+      light.push(...processes);
+    }
     const reader = new KafkaReader({ brokers, prefix, clientId: "local-stack" });
     const began = await marksOf(reader).finally(() => reader.close());
     onStep("agents");
-    await Promise.all(agents.map((agent) => agent.part.start()));
+    await Promise.all([...agents, ...light].map((device) => device.part.start()));
 
     const [bridge] = bridges;
     invariant(bridge !== undefined, "a stack has a bridge");
-    const all = { bridge, bridges, router, classifier, gateway, kafka };
+    const all = { bridge, bridges, router, classifier, gateway, kafka, registry, managers };
     return {
       dir,
       brokers,
       prefix,
       ...all,
       agents,
+      ...{ registryUrl, managerUrls, light },
       gatewayUrl,
       mqttUrl,
       devices,
       began,
       stackId: journal.stackId,
       pids: () =>
-        [all.kafka, ...all.bridges, all.router, all.classifier, all.gateway, ...agents.map(({ part }) => part)].flatMap(
-          (one) => (one.pid === undefined ? [] : [{ name: "name" in one ? one.name : "kafka", pid: one.pid }]),
+        [all.kafka, ...services, ...[...agents, ...light].map(({ part }) => part)].flatMap((one) =>
+          one.pid === undefined ? [] : [{ name: "name" in one ? one.name : "kafka", pid: one.pid }],
         ),
       stop,
     };

@@ -1,0 +1,72 @@
+/** Light devices of the stack: registered like any other, and run many to a process (edge/agent/src/light). */
+import { join } from "node:path";
+import type { Devices } from "./devices.ts";
+import type { Part } from "./part.ts";
+import { mains } from "./paths.ts";
+
+export type LightOptions = {
+  /** Devices in all, and how many processes share them. */
+  readonly devices: number;
+  readonly processes: number;
+  /** Frames a second and device. */
+  readonly fps: number;
+  /** Folder of pool.bin and pool.json. */
+  readonly photos: string;
+  readonly batchWaitMs: number;
+  readonly windowMs: number;
+};
+
+export type LightProcess = {
+  readonly deviceIds: readonly string[];
+  readonly part: Part;
+  url(): string;
+};
+
+type Http = { readonly host: string; readonly port: number };
+
+/** Registers so many devices at once; each costs the gateway a password hash. */
+const REGISTERED_AT_ONCE = 8;
+
+export async function lightProcesses(
+  options: LightOptions,
+  stack: {
+    readonly devices: Devices;
+    readonly mqttUrl: string;
+    readonly dir: string;
+    readonly edgePackage: string;
+    readonly registry: object | undefined;
+    readonly part: (name: string, main: string, config: () => object) => Part;
+    readonly http: () => Promise<Http>;
+  },
+): Promise<readonly LightProcess[]> {
+  const ids = Array.from({ length: options.devices }, (_, i) => `light-${String(i + 1).padStart(3, "0")}`);
+  const credentials: { deviceId: string; password: string; seed: number }[] = [];
+  for (let from = 0; from < ids.length; from += REGISTERED_AT_ONCE) {
+    const some = ids.slice(from, from + REGISTERED_AT_ONCE).map(async (deviceId, i) => ({
+      ...(await stack.devices.register(deviceId)),
+      seed: from + i + 1,
+    }));
+    credentials.push(...(await Promise.all(some)));
+  }
+  return Promise.all(
+    Array.from({ length: options.processes }, async (_, p): Promise<LightProcess> => {
+      const own = credentials.filter((_, i) => i % options.processes === p);
+      const http = await stack.http();
+      const name = `light-devices-${p + 1}`;
+      const part = stack.part(name, mains.lightDevices, () => ({
+        dataDir: join(stack.dir, "devices", name),
+        mqtt: { url: stack.mqttUrl },
+        http,
+        log: { level: "info" },
+        model: { package: stack.edgePackage },
+        ...(stack.registry && { registry: stack.registry }),
+        photos: options.photos,
+        fps: options.fps,
+        predictions: { batchWaitMs: options.batchWaitMs },
+        windows: { lengthMs: options.windowMs },
+        devices: own,
+      }));
+      return { deviceIds: own.map(({ deviceId }) => deviceId), part, url: () => `http://${http.host}:${http.port}` };
+    }),
+  );
+}
