@@ -1,0 +1,42 @@
+import { expect, test } from "@jest/globals";
+import type { GateOutcome, Model } from "@tributary/contracts";
+import { gateNeed } from "./due.ts";
+
+const outcome = (change: Partial<GateOutcome> = {}): GateOutcome => ({
+  ...{ passed: true, championDigest: "one", failed: [], reportDigest: "", pageDigest: "", judgedAt: 0 },
+  ...{ forcedBy: "", forcedReason: "", ...change },
+});
+const model = (version: string, modelDigest: string, change: Partial<Model> = {}) =>
+  ({ name: "m", version, modelDigest, state: "LISTED", gate: null, ...change }) as Model;
+const champion = model("1", "one");
+const need = (challenger: Model | undefined, own: Model | undefined = champion, validation = { m: "frames" }) =>
+  gateNeed("m", { aliased: (_name, alias) => (alias === "champion" ? own : challenger) }, validation);
+
+test("a challenger that was not compared with this champion is due (D1)", () => {
+  const challenger = model("2", "two");
+  expect(need(challenger)).toEqual({ kind: "due", challenger, champion, validation: "frames" });
+  expect(need(model("2", "two", { gate: outcome() })).kind).toBe("none");
+  expect(need(model("2", "two", { gate: outcome({ passed: false }) })).kind).toBe("none");
+  expect(need(model("2", "two", { gate: outcome({ championDigest: "zero" }) })).kind).toBe("due");
+});
+
+test("nothing is due without a challenger, for the champion itself, and for what was forced or revoked (D2)", () => {
+  expect(need(undefined).kind).toBe("none");
+  expect(need(champion).kind).toBe("none");
+  expect(need(model("2", "two", { state: "REVOKED" })).kind).toBe("none");
+  const forced = outcome({ passed: false, championDigest: "zero", forcedBy: "ada" });
+  expect(need(model("2", "two", { gate: forced })).kind).toBe("none");
+});
+
+test("no champion and no frames are no verdict, and say what to do (D3)", () => {
+  const table = { aliased: (_name: string, alias: string) => (alias === "champion" ? undefined : model("2", "two")) };
+  expect(gateNeed("m", table, { m: "frames" })).toMatchObject({
+    kind: "blocked",
+    why: expect.stringContaining("models alias m VERSION champion"),
+  });
+  expect(need(model("2", "two"), champion, {} as { m: string })).toMatchObject({
+    kind: "blocked",
+    why: expect.stringContaining("validation"),
+  });
+  expect(gateNeed("toString", { aliased: table.aliased }, {}).kind).toBe("blocked");
+});

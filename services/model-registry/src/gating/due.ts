@@ -1,0 +1,40 @@
+/**
+ * Which challenger the gate has to judge. Pure.
+ *
+ * D1. A challenger is judged against the champion of the moment; with another champion it is judged again.
+ * D2. What somebody forced stays forced, whoever is champion.
+ * D3. No champion, or no validation frames, is no verdict: it stays unjudged, and the reason is told.
+ */
+import type { Model } from "@tributary/contracts";
+import type { ModelTable } from "../models/model-table.ts";
+
+export const CHAMPION = "champion";
+export const CHALLENGER = "challenger";
+
+export type GateNeed =
+  | { readonly kind: "none" }
+  | { readonly kind: "blocked"; readonly challenger: Model; readonly why: string }
+  | { readonly kind: "due"; readonly challenger: Model; readonly champion: Model; readonly validation: string };
+
+export function gateNeed(
+  name: string,
+  table: Pick<ModelTable, "aliased">,
+  validation: Readonly<Record<string, string>>,
+): GateNeed {
+  const challenger = table.aliased(name, CHALLENGER);
+  const champion = table.aliased(name, CHAMPION);
+  if (challenger?.state !== "LISTED" || challenger.modelDigest === champion?.modelDigest) return { kind: "none" };
+  const { gate } = challenger;
+  if (gate !== null && gate.forcedBy !== "") return { kind: "none" }; // D2
+  if (champion === undefined) {
+    const why = `no version of ${name} is champion; the first one becomes it by hand: tributary models alias ${name} VERSION champion`;
+    return { kind: "blocked", challenger, why }; // D3
+  }
+  if (gate?.championDigest === champion.modelDigest) return { kind: "none" }; // D1
+  const folder = Object.hasOwn(validation, name) ? validation[name] : undefined;
+  if (folder === undefined) {
+    const why = `no validation frames are configured for ${name}: name their folder in the registry's validation`;
+    return { kind: "blocked", challenger, why }; // D3
+  }
+  return { kind: "due", challenger, champion, validation: folder };
+}

@@ -1,0 +1,207 @@
+/**
+ * Runs the gates that are due, one at a time, each in a process of its own.
+ *
+ * G1. What is due follows from the table alone (due.ts), so a registry that was ended goes on where it stopped.
+ * G2. A gate that does not come to an end is tried a few times; then that is its outcome, and it did not pass.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { BlobStore } from "@tributary/blob-store";
+import type { GateOutcome, Model } from "@tributary/contracts";
+import type { Margins } from "@tributary/gate";
+import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { runTask, slowdownOf } from "@tributary/workshop";
+import { gateEnded, gateProgress, gateStarted, gateTroubled } from "../events.ts";
+import { type ModelTable, modelKey } from "../models/model-table.ts";
+import type { Packages } from "../models/packages.ts";
+import type { Registry } from "../models/registry.ts";
+import { type GateNeed, gateNeed } from "./due.ts";
+
+export type GateRunnerOptions = {
+  readonly table: ModelTable;
+  readonly registry: Pick<Registry, "judged">;
+  readonly packages: Packages;
+  readonly blobs: BlobStore;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly validation: Readonly<Record<string, string>>;
+  readonly hardwareClasses: Readonly<Record<string, number>>;
+  readonly settings: {
+    readonly margins: Margins;
+    readonly corrupted: number;
+    readonly threads: number;
+    readonly msMax: number;
+    readonly attemptsMax: number;
+  };
+};
+
+export type Judging =
+  | { readonly state: "waiting" | "blocked"; readonly detail: string }
+  | { readonly state: "running"; readonly detail: string };
+
+type Due = Extract<GateNeed, { kind: "due" }>;
+type Compared = Pick<GateOutcome, "passed" | "failed" | "reportDigest" | "pageDigest">;
+
+const FAILED_MAX = 64;
+const FAILED_LENGTH_MAX = 1_000;
+const REPORT_BYTES_MAX = 8 << 20;
+const RETRY_MS = 5_000;
+
+export class GateRunner {
+  readonly #options: GateRunnerOptions;
+  readonly #stop = new AbortController();
+  readonly #attempts = new Map<string, number>();
+  /** Keys of versions that somebody wants judged again. */
+  readonly #asked = new Set<string>();
+  #wake = Promise.withResolvers<void>();
+  #running: { readonly key: string; line: string } | undefined;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(options: GateRunnerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#ended = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#wake.resolve();
+    await this.#ended;
+  }
+
+  /** Something changed: a gate may be due. */
+  kick(): void {
+    this.#wake.resolve();
+  }
+
+  /** Judges a challenger again that was judged before. */
+  again(model: Model): void {
+    this.#asked.add(modelKey(model));
+    this.kick();
+  }
+
+  /** Of a challenger that is not judged yet; undefined for all others. */
+  judging(model: Model): Judging | undefined {
+    const key = modelKey(model);
+    if (this.#running?.key === key) return { state: "running", detail: this.#running.line };
+    const need = this.#need(model.name);
+    if (need.kind === "none" || modelKey(need.challenger) !== key) return undefined;
+    if (need.kind === "blocked") return { state: "blocked", detail: need.why };
+    return { state: "waiting", detail: `waits to be compared with ${need.champion.version}` };
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      this.#wake = Promise.withResolvers<void>();
+      const due = this.#next();
+      if (due === undefined) await this.#wake.promise;
+      else await this.#judge(due);
+    }
+  }
+
+  #next(): Due | undefined {
+    for (const name of this.#options.table.names()) {
+      const need = this.#need(name);
+      if (need.kind === "due") return need;
+    }
+    return undefined;
+  }
+
+  #need(name: string): GateNeed {
+    const { table, validation } = this.#options;
+    const asked = (model: Model | undefined) => model !== undefined && this.#asked.has(modelKey(model));
+    const aliased = (of: string, alias: string) => {
+      const model = table.aliased(of, alias);
+      return alias === "challenger" && asked(model) ? { ...(model as Model), gate: null } : model;
+    };
+    return gateNeed(name, { aliased }, validation);
+  }
+
+  async #judge({ challenger, champion, validation }: Due): Promise<void> {
+    const { telemetry, clock, registry, settings } = this.#options;
+    const { name, version } = challenger;
+    const key = modelKey(challenger);
+    const attempt = `${challenger.modelDigest}:${champion.modelDigest}`;
+    this.#running = { key, line: "starts" };
+    telemetry.emit(gateStarted, { name, version, champion: champion.version });
+    const startedAt = clock.monotonicMs();
+    try {
+      const compared = await this.#compare(challenger, champion, validation).catch((error: unknown) => {
+        const attempts = (this.#attempts.get(attempt) ?? 0) + 1;
+        this.#attempts.set(attempt, attempts);
+        const isOver = error instanceof Failure && error.advice !== "retry";
+        if (this.#stop.signal.aborted || (!isOver && attempts < settings.attemptsMax)) throw error;
+        return this.#unjudgeable(challenger, champion, error); // G2
+      });
+      const championDigest = champion.modelDigest;
+      const judgedAt = clock.now();
+      await registry.judged(name, version, { ...compared, championDigest, judgedAt, forcedBy: "", forcedReason: "" });
+      this.#attempts.delete(attempt);
+      this.#asked.delete(key);
+      const outcome = compared.passed ? "passed" : "failed";
+      const ms = clock.monotonicMs() - startedAt;
+      telemetry.emit(gateEnded, { name, version, outcome, failed: compared.failed.join("; "), ms });
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      const code = error instanceof Failure ? error.code : "gate-troubled";
+      telemetry.emit(gateTroubled, { name, version, code, reason: reasonOf(error) });
+      await sleep(RETRY_MS, undefined, { signal: this.#stop.signal }).catch(() => {});
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #compare(challenger: Model, champion: Model, validation: string): Promise<Compared> {
+    const { packages, settings, hardwareClasses } = this.#options;
+    const { margins, msMax, ...options } = settings;
+    const [own, other] = [
+      await packages.manifest(challenger.modelDigest),
+      await packages.manifest(champion.modelDigest),
+    ];
+    const slowdown = slowdownOf(challenger.hardwareClass, hardwareClasses);
+    const gated = await packages.withFolder(own, (candidate) =>
+      packages.withFolder(other, (championDir) =>
+        runTask(
+          {
+            kind: "gate",
+            options: { candidate, champion: championDir, validation, slowdown, ...options },
+            margins,
+          },
+          { msMax, signal: this.#stop.signal, progress: (line) => this.#progress(challenger, line) },
+        ),
+      ),
+    );
+    const { failed, json, page, report } = gated;
+    return { passed: report.passed, failed: bounded(failed), ...(await this.#reports(json, page)) };
+  }
+
+  /** G2: no verdict is no pass, and the report says so. */
+  async #unjudgeable(challenger: Model, champion: Model, error: unknown): Promise<Compared> {
+    const why = `it could not be compared with ${champion.version}: ${reasonOf(error)}`;
+    const json = JSON.stringify({ candidate: challenger.modelDigest, champion: champion.modelDigest, error: why });
+    const text = why.replaceAll(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
+    const page = `<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Validation gate</title><p>${text}</p></html>\n`;
+    return { passed: false, failed: bounded([why]), ...(await this.#reports(json, page)) };
+  }
+
+  async #reports(json: string, page: string): Promise<Pick<Compared, "reportDigest" | "pageDigest">> {
+    const { blobs } = this.#options;
+    const put = async (text: string) => (await blobs.put(once(text), { bytesMax: REPORT_BYTES_MAX })).digest;
+    return { reportDigest: await put(json), pageDigest: await put(page) };
+  }
+
+  #progress({ name, version }: Model, line: string): void {
+    if (this.#running !== undefined) this.#running.line = line;
+    this.#options.telemetry.emit(gateProgress, { name, version, line });
+  }
+}
+
+async function* once(text: string): AsyncGenerator<Uint8Array> {
+  yield new TextEncoder().encode(text);
+}
+
+const bounded = (lines: readonly string[]): readonly string[] =>
+  lines.slice(0, FAILED_MAX).map((line) => line.slice(0, FAILED_LENGTH_MAX));

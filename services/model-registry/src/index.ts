@@ -1,0 +1,2 @@
+export { configSchema, type RegistryConfig } from "./config.ts";
+export type { ModelView } from "./models/model-view.ts";

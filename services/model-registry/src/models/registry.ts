@@ -1,0 +1,282 @@
+/**
+ * What may be run: lists versions, gives aliases, revokes.
+ *
+ * R1. A version is listed only after its package was examined, and a version's package never changes: the same again is the
+ *     same answer, another digest under its name is refused.
+ * R2. Kafka has the last word. Listing is signed first and then written; revoking is written first and then signed; what a
+ *     crash left in between is mended at the next start, towards Kafka. So a device never loads what Kafka calls revoked for
+ *     longer than a restart takes, and models.v1 never calls listed what metadata does not name.
+ * R3. Changes are made one after the other; there is one registry.
+ */
+import { type GateOutcome, type Model, type ModelAliases, topics } from "@tributary/contracts";
+import { packageFiles } from "@tributary/inference";
+import type { OutRecord, RecordSink } from "@tributary/kafka";
+import { type Clock, type Digest, Failure } from "@tributary/kernel";
+import { Problem } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import { listedPartOf, type TufRepository } from "@tributary/tuf/repository";
+import { type Examination, type ExamineSettings, runTask } from "@tributary/workshop";
+import {
+  aliasChanged,
+  examining,
+  gateForced,
+  listingMended,
+  modelListed,
+  modelRefused,
+  modelRevoked,
+} from "../events.ts";
+import { type ModelTable, modelKey } from "./model-table.ts";
+import type { ListedManifest, Packages } from "./packages.ts";
+import { Turns } from "./turns.ts";
+
+export type RegistryOptions = {
+  readonly table: ModelTable;
+  readonly packages: Packages;
+  readonly tuf: TufRepository;
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly checks: ExamineSettings & { readonly msMax: number; readonly waitingMax: number };
+  /** Something changed that may make a gate due. */
+  readonly onChange: () => void;
+  readonly signal: AbortSignal;
+};
+
+export type Pushed = {
+  readonly model: Model;
+  /** Null: it was listed before. */
+  readonly examination: Examination | null;
+};
+
+const ALIASES_MAX = 64;
+const CHANGES_WAITING_MAX = 100;
+
+export class Registry {
+  readonly #options: RegistryOptions;
+  readonly #examinations: Turns;
+  readonly #changes = new Turns("changes", CHANGES_WAITING_MAX);
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.#examinations = new Turns("packages", options.checks.waitingMax);
+  }
+
+  /** R2: towards Kafka, once, before anything else is done. */
+  async mend(): Promise<void> {
+    const { table, tuf, packages, telemetry } = this.#options;
+    const wanted = new Map(
+      table.list().flatMap((model) => (model.state === "LISTED" ? [[model.modelDigest, model]] : [])),
+    );
+    const extra = [...tuf.listed().keys()].filter((digest) => !wanted.has(digest));
+    const missing = [...wanted.keys()].filter((digest) => !tuf.listed().has(digest));
+    for (const digest of extra) await tuf.delist(digest);
+    for (const digest of missing) await this.#sign(await packages.manifest(digest));
+    if (extra.length + missing.length > 0) {
+      telemetry.emit(listingMended, { listed: missing.length, unlisted: extra.length });
+    }
+  }
+
+  async push(modelDigest: Digest, by: string): Promise<Pushed> {
+    const { telemetry } = this.#options;
+    try {
+      return await this.#push(modelDigest, by);
+    } catch (error) {
+      if (error instanceof Problem) {
+        telemetry.emit(modelRefused, { modelDigest, code: error.details.code, reason: error.details.detail });
+      } else if (error instanceof Failure) {
+        telemetry.emit(modelRefused, { modelDigest, code: error.code, reason: error.message });
+      }
+      throw error;
+    }
+  }
+
+  async #push(modelDigest: Digest, by: string): Promise<Pushed> {
+    const { packages, checks, telemetry, signal } = this.#options;
+    const before = this.#known(modelDigest);
+    if (before !== undefined) return { model: before, examination: null };
+    const listed = await packages.manifest(modelDigest);
+    const { name, version } = listed.manifest;
+    this.#checkFree(listed);
+    await packages.checkComplete(listed);
+    return this.#examinations.take(async () => {
+      const again = this.#known(modelDigest);
+      if (again !== undefined) return { model: again, examination: null };
+      const progress = (line: string) => telemetry.emit(examining, { name, version, line });
+      const examination = await packages.withFolder(listed, (dir) =>
+        runTask(
+          { kind: "examine", dir, digest: modelDigest, settings: checks },
+          { msMax: checks.msMax, signal, progress },
+        ),
+      );
+      const labels = await packages.labels(listed);
+      return this.#changes.take(async () => {
+        this.#checkFree(listed);
+        const model = this.#modelOf(listed, labels, by);
+        await this.#sign(listed); // R2
+        await this.#store([model]);
+        telemetry.emit(modelListed, { name, version, modelDigest, by });
+        return { model, examination };
+      });
+    });
+  }
+
+  alias(name: string, alias: string, version: string | null, by: string): Promise<void> {
+    return this.#changes.take(async () => {
+      const { table, telemetry } = this.#options;
+      const before = table.aliases(name);
+      if (version !== null && this.model(name, version).state !== "LISTED") {
+        const detail = `${name} ${version} is revoked: only a listed version can have an alias.`;
+        throw new Problem(409, "model-revoked", "give-up", detail);
+      }
+      if (before[alias] === (version ?? undefined)) return;
+      const { [alias]: _, ...others } = before;
+      const aliases = version === null ? others : { ...others, [alias]: version };
+      if (Object.keys(aliases).length > ALIASES_MAX) {
+        const detail = `${name} has ${ALIASES_MAX} aliases already; take one away first.`;
+        throw new Problem(409, "aliases-full", "give-up", detail);
+      }
+      await this.#store([], [this.#aliasesOf(name, aliases, by)]);
+      telemetry.emit(aliasChanged, { name, alias, version: version ?? "", by });
+    });
+  }
+
+  revoke(name: string, version: string, by: string, reason: string): Promise<Model> {
+    return this.#changes.take(async () => {
+      const { table, tuf, clock, telemetry } = this.#options;
+      const before = this.model(name, version);
+      if (before.state === "REVOKED") return before;
+      const model: Model = { ...before, state: "REVOKED", revoked: { by, reason, at: clock.now() } };
+      const left = Object.entries(table.aliases(name)).filter(([, own]) => own !== version);
+      const hasAlias = table.aliasesOf(before).length > 0;
+      await this.#store([model], hasAlias ? [this.#aliasesOf(name, Object.fromEntries(left), by)] : []); // R2
+      await tuf.delist(model.modelDigest);
+      telemetry.emit(modelRevoked, { name, version, by, reason });
+      return model;
+    });
+  }
+
+  /** Somebody answers for what the gate did not let pass, by name. */
+  force(name: string, version: string, by: string, reason: string): Promise<Model> {
+    return this.#changes.take(async () => {
+      const { telemetry } = this.#options;
+      const before = this.model(name, version);
+      if (before.gate?.passed || before.gate?.forcedBy) return before;
+      const gate: GateOutcome = { ...(before.gate ?? this.#unjudged()), forcedBy: by, forcedReason: reason };
+      const model = { ...before, gate };
+      await this.#store([model]);
+      telemetry.emit(gateForced, { name, version, by, reason });
+      return model;
+    });
+  }
+
+  /** What the gate found. A version that somebody forced meanwhile stays forced. */
+  judged(name: string, version: string, outcome: GateOutcome): Promise<Model> {
+    return this.#changes.take(async () => {
+      const before = this.model(name, version);
+      const { forcedBy, forcedReason } = before.gate ?? outcome;
+      const model = { ...before, gate: { ...outcome, forcedBy, forcedReason } };
+      await this.#store([model]);
+      return model;
+    });
+  }
+
+  model(name: string, version: string): Model {
+    const model = this.#options.table.get(name, version);
+    if (model !== undefined) return model;
+    const versions = this.#options.table.list().filter((other) => other.name === name);
+    const known =
+      versions.length > 0
+        ? `Its versions are ${versions
+            .slice(0, 10)
+            .map((other) => other.version)
+            .join(", ")}.`
+        : "GET /models lists what there is.";
+    throw new Problem(404, "model-unknown", "give-up", `There is no model ${name} ${version}. ${known}`);
+  }
+
+  /** When what was begun is over. */
+  async idle(): Promise<void> {
+    await this.#examinations.idle;
+    await this.#changes.idle;
+  }
+
+  #known(modelDigest: Digest): Model | undefined {
+    const model = this.#options.table.byDigest(modelDigest);
+    if (model?.state !== "REVOKED") return model;
+    const { by = "", reason = "" } = model.revoked ?? {};
+    const detail = `${model.name} ${model.version} was revoked by ${by}: ${reason}. Push another version.`;
+    throw new Problem(409, "model-revoked", "give-up", detail);
+  }
+
+  /** R1 */
+  #checkFree({ digest, manifest }: ListedManifest): void {
+    const { name, version } = manifest;
+    const other = this.#options.table.get(name, version);
+    if (other === undefined || other.modelDigest === digest) return;
+    const detail = `${name} ${version} is ${other.modelDigest} already, and a version never changes: pack it with another --version.`;
+    throw new Problem(409, "version-taken", "give-up", detail);
+  }
+
+  async #sign({ digest, manifest, bytes }: ListedManifest): Promise<void> {
+    await this.#options.tuf.list(digest, { ...listedPartOf(manifest), manifestBytes: bytes });
+  }
+
+  async #store(models: readonly Model[], aliases: readonly ModelAliases[] = []): Promise<void> {
+    const { sink, table, onChange } = this.#options;
+    const records: OutRecord[] = [
+      ...models.map((model) => ({
+        topic: topics.models.name,
+        key: modelKey(model),
+        value: topics.models.codec.encodeConfluent(model),
+      })),
+      ...aliases.map((one) => ({
+        topic: topics.modelAliases.name,
+        key: one.name,
+        value: topics.modelAliases.codec.encodeConfluent(one),
+      })),
+    ];
+    await sink.send(records);
+    for (const model of models) table.applyModel(model);
+    for (const one of aliases) table.applyAliases(one);
+    onChange();
+  }
+
+  #modelOf({ digest, manifest }: ListedManifest, labels: readonly string[], by: string): Model {
+    const { name, version, hardwareClass, input, latencyBudgetMs, metrics, lineage, files } = manifest;
+    return {
+      name,
+      version,
+      modelDigest: digest,
+      packageBytes: BigInt(listedPartOf(manifest).packageBytes),
+      hardwareClass,
+      input,
+      labels,
+      latencyBudgetMs,
+      metrics,
+      lineage,
+      edge: packageFiles.policy in files,
+      state: "LISTED",
+      pushedBy: by,
+      pushedAt: this.#options.clock.now(),
+      gate: null,
+      revoked: null,
+    };
+  }
+
+  #aliasesOf(name: string, aliases: Readonly<Record<string, string>>, by: string): ModelAliases {
+    return { name, aliases, changedBy: by, changedAt: this.#options.clock.now() };
+  }
+
+  #unjudged(): GateOutcome {
+    return {
+      passed: false,
+      championDigest: "",
+      failed: ["it was not judged"],
+      reportDigest: "",
+      pageDigest: "",
+      judgedAt: this.#options.clock.now(),
+      forcedBy: "",
+      forcedReason: "",
+    };
+  }
+}
