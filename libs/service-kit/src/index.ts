@@ -1,5 +1,6 @@
 export * from "./batch-handling.ts";
 export * from "./events.ts";
+export * from "./follow.ts";
 export * from "./health.ts";
 export * from "./http/bearer.ts";
 export * from "./http/events.ts";

@@ -171,6 +171,21 @@ export class RolloutController {
     this.#slot(slot).states.set(deviceId, state);
   }
 
+  /** The device is not of the fleet any more (revoked, or its reports were deleted): nothing waits for it. */
+  forget(deviceId: string): void {
+    for (const { states } of this.#slots.values()) states.delete(deviceId);
+  }
+
+  /** What the device shall run, by slot: all of it goes into one desired state. */
+  wanted(deviceId: string): ReadonlyMap<string, Wanted> {
+    const wanted = new Map<string, Wanted>();
+    for (const [slot, { wanted: ofSlot }] of this.#slots) {
+      const one = ofSlot.get(deviceId);
+      if (one !== undefined) wanted.set(slot, one);
+    }
+    return wanted;
+  }
+
   /** What devices.desired.v1 holds for a device now, from whichever instance. */
   written(deviceId: string, slot: string, desired: { generation: bigint; modelDigest: string }, at: Instant): void {
     const { written, wanted, due } = this.#slot(slot);
@@ -240,11 +255,19 @@ export class RolloutController {
         if (changes.length >= max) return changes;
         slot.due.delete(deviceId);
         const wanted = slot.wanted.get(deviceId);
-        if (wanted === undefined) continue;
+        if (wanted === undefined || !this.#isDue(slot, deviceId, wanted, now)) continue;
         changes.push({ ...wanted, deviceId, slot: name });
       }
     }
     return changes;
+  }
+
+  /** Another instance may have written it meanwhile, or it was read back only now. */
+  #isDue({ written, states }: Slot, deviceId: string, { generation }: Wanted, now: Instant): boolean {
+    const there = written.get(deviceId);
+    if (there === undefined || there.generation < generation) return true;
+    const isBehind = (states.get(deviceId)?.generation ?? 0n) < generation;
+    return isBehind && now - there.at >= this.#settings.resendMs;
   }
 
   /** K2: who follows an older generation is told again. */
@@ -308,13 +331,15 @@ export class RolloutController {
       this.#endComparison(tracked);
       return;
     }
-    if (change.kind !== "step-started" && change.kind !== "step-finished") return;
-    const step = spec.spec.strategy.canary.steps[change.step];
+    if (change.kind !== "step-started" && change.kind !== "step-finished" && change.kind !== "paused") return;
+    const place = change.kind === "paused" ? rollout.step : change.step;
+    const step = spec.spec.strategy.canary.steps[place];
     if (step === undefined) return;
-    const begins = change.kind === "step-finished" ? "setWeight" in step : "analysis" in step;
+    // A canary of which some stay silent is paused, and the others run the model: they are watched as well.
+    const begins = change.kind === "step-started" ? "analysis" in step : "setWeight" in step;
     if (begins && weight < 100 && tracked.comparedWeight !== weight) {
       this.#endComparison(tracked);
-      this.#beginComparison(tracked, change.step, at);
+      this.#beginComparison(tracked, place, at);
       return;
     }
     const reached = reachedBy(cohorts, weight).length;
