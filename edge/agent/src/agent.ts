@@ -1,18 +1,16 @@
 /**
- * The agent: cameras, one model, the outbox and the uplink, wired. Each part knows only what it uses.
+ * The agent: cameras, a model and what takes its place, the outbox and the uplink, wired. Each part knows only what it uses.
  *
  * A1. Cameras start when the model and the policy stand and the outbox was tried, so no frame is skipped for want of them.
  * A2. Stopping: no new frame, the frames at hand are finished, everything is committed, `offline` is published, no process
  *     is left.
  * A3. No outbox, or a broken one, stops no local answer (G4); readiness says so, and it is opened again.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import { join } from "node:path";
-import type { ModelPackage } from "@tributary/inference";
 import { type Clock, systemClock } from "@tributary/kernel";
-import { loadPackage } from "@tributary/model-store";
-import { type Cores, OnnxModelHost } from "@tributary/onnx";
+import type { Cores } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerFeed } from "./answer-feed.ts";
 import { type Camera, makeCamera } from "./cameras/camera.ts";
@@ -23,18 +21,19 @@ import { deviceTime, monotonicMs } from "./device-time.ts";
 import { Downlink } from "./downlink.ts";
 import * as events from "./events.ts";
 import { portOf, serveHttp } from "./http-server.ts";
-import { ModelKeeper } from "./model-keeper.ts";
+import { Models } from "./models.ts";
 import { OutboxKeeper } from "./outbox/keeper.ts";
 import { outboxLimitsOf } from "./outbox/limits.ts";
 import type { Send } from "./outbox/outbox.ts";
 import type { Opened } from "./outbox/rows.ts";
 import { Pipeline } from "./pipeline.ts";
-import { PolicyKeeper } from "./policy-keeper.ts";
 import { Reports } from "./reports.ts";
+import { Slots } from "./slots.ts";
 import { traceFrame } from "./spans.ts";
 import { exportGauges, notReady, type StatusParts, skippedOf, statusOf } from "./status.ts";
 import { Tally } from "./tally.ts";
 import { Triggers } from "./triggers.ts";
+import { Updater } from "./updates/updater.ts";
 import { Uplink } from "./uplink.ts";
 
 /** What is in flight may still be acknowledged, and what waits for the model still be answered. */
@@ -61,24 +60,29 @@ export async function startAgent(
   const tally = new Tally();
   const triggers = new Triggers();
 
-  const pkg = await loadPackage(config.model.package);
-  const policy = new PolicyKeeper(pkg, sha256Hex);
+  let reports: Reports | undefined;
+  const models = await Models.open({
+    ...{ config, telemetry, clock, cores },
+    onLost: (slot) => {
+      tally.modelLosses += 1;
+      reports?.ofModel(slot.window, "model_losses", 1);
+    },
+  });
+  const slots = new Slots(models.first, (slot, failing) => {
+    if (failing.code === "model-crashed") models.lost(slot, { ...failing, retryMs: 0 });
+    updater.failing(failing);
+  });
   let uplink: Uplink | undefined;
   const decider = new Decider(randomBytes(32), triggers);
-  let reports: Reports | undefined;
   const outbox = await openOutbox(config, telemetry, tally, clock, cores, {
     onSend: (send) => uplink?.send(send),
     onOpened: (opened) => {
       decider.useSampleKey(opened.sampleKey);
-      useKeptPolicy(policy, opened, telemetry);
-      reports?.state(policy.policy.policyVersion);
+      useKeptPolicy(slots, opened, telemetry);
+      reports?.tellAgain();
     },
   });
-  tellPolicy(policy, telemetry);
-  const model = await openModel(config, telemetry, tally, clock, cores).catch(async (error: unknown) => {
-    await outbox.close();
-    throw error;
-  });
+  tellPolicy(slots, telemetry);
 
   const feed = new AnswerFeed((code) => telemetry.emit(events.readerRefused, { code }));
   const queues = config.cameras.map(
@@ -87,9 +91,21 @@ export async function startAgent(
         telemetry.emit(events.frameSkipped, { cameraId: id }),
       ),
   );
+  const updater = new Updater(models.boot, {
+    ...models.updaterPorts(slots),
+    isBusy: () => queues.some(({ waiting }) => waiting > 0),
+    onChanged: () => told.state(),
+    onMoved: (said) => telemetry.emit(events.updateMoved, said),
+    onShadowed: ({ pkg, window }, { agrees, latencyMs }) => {
+      told.ofModel(window, "shadow_agreed", agrees ? 1 : 0);
+      told.ofModel(window, "shadow_latency_ms", latencyMs);
+      telemetry.emit(events.frameShadowed, { modelDigest: pkg.digest, agrees, latencyMs });
+    },
+  });
   const told = new Reports({
     config,
-    pkg,
+    slot: () => slots.active,
+    update: () => updater,
     outbox,
     now,
     health: () => ({
@@ -106,10 +122,11 @@ export async function startAgent(
     }),
   });
   reports = told;
-  told.state(policy.policy.policyVersion);
+  told.state();
   const downlink = new Downlink({
     deviceId,
-    policy,
+    slots,
+    onDesired: (payload) => updater.desired(payload),
     feed,
     tally,
     telemetry,
@@ -117,8 +134,8 @@ export async function startAgent(
     onPolicy: (bytes, isNew) => {
       outbox.keepPolicy(bytes);
       if (!isNew) return;
-      tellPolicy(policy, telemetry);
-      told.state(policy.policy.policyVersion);
+      tellPolicy(slots, telemetry);
+      told.state();
     },
   });
   uplink = new Uplink(
@@ -133,6 +150,7 @@ export async function startAgent(
         telemetry.emit(events.recordSettled, settled);
       },
       onPolicy: (payload) => downlink.policy(payload),
+      onDesired: (payload) => downlink.desired(payload),
       onResults: (payload) => downlink.results(payload),
       onAcks: (payload) => downlink.acks(payload),
       tracer: telemetry.tracer,
@@ -141,18 +159,17 @@ export async function startAgent(
     Math.random,
   );
 
-  const pipeline = pipelineOf(config, pkg, {
-    policy,
-    outbox,
-    model,
-    decider,
+  const pipeline = new Pipeline({ deviceId, arm: config.arm }, decider, {
+    infer: (jpeg) => slots.infer(jpeg),
+    outbox, // A3
     trace: (frame) => traceFrame(telemetry.tracer, frame),
-    onAnswer: (answer, inference) => {
+    onAnswer: (answer, inference, slot, jpeg) => {
       feed.answer(answer);
       tally.answered(answer);
-      told.answered(answer, inference);
+      told.answered(slot, answer, inference);
       telemetry.emit(events.frameAnswered, answer);
       if (answer.frameSeq === null) telemetry.emit(events.frameUnrecorded, answer);
+      updater.answered(slot, answer, inference, jpeg);
     },
     onUnreadable: (unreadable) => {
       tally.unreadable += 1;
@@ -172,7 +189,7 @@ export async function startAgent(
     }),
   );
 
-  const parts: StatusParts = { deviceId, now, pkg, model, policy, outbox, uplink, cameras, queues, tally };
+  const parts: StatusParts = { deviceId, now, slots, updater, outbox, uplink, cameras, queues, tally };
   exportGauges(telemetry, parts);
   const server = await serveHttp(config.http.host, config.http.port, {
     feed,
@@ -180,6 +197,10 @@ export async function startAgent(
     metricsContentType: telemetry.metricsContentType,
     status: () => statusOf(parts),
     notReady: () => notReady(parts),
+    conditions: (met) => {
+      if (Object.keys(met).length > 0) updater.told(met);
+      return updater.conditions;
+    },
     trigger: (cameraId, trigger) => {
       if (!cameras.some(({ id }) => id === cameraId)) return false;
       triggers.arm(cameraId, trigger, monotonicMs());
@@ -190,6 +211,7 @@ export async function startAgent(
   const noMore = new AbortController();
   const working = work(new FrameQueues(queues), pipeline, noMore.signal);
   told.start();
+  updater.start();
   uplink.start();
   for (const camera of cameras) camera.start(); // A1
 
@@ -198,11 +220,12 @@ export async function startAgent(
     await Promise.all(cameras.map((camera: Camera) => camera.stop()));
     noMore.abort(new Error("stopping"));
     await Promise.race([working, clock.sleep(LAST_FRAMES_MS)]);
+    await updater.stop();
     told.stop();
     await outbox.flush();
     await uplink.stop(GRACE_MS);
     await outbox.close();
-    await model.close();
+    await slots.close();
     feed.close();
     await closeServer(server);
   };
@@ -272,69 +295,20 @@ function openOutbox(
   );
 }
 
-function openModel(
-  config: AgentConfig,
-  telemetry: Telemetry,
-  tally: Tally,
-  clock: Clock,
-  cores: Cores | null,
-): Promise<ModelKeeper> {
-  return ModelKeeper.open(
-    new OnnxModelHost(loadPackage),
-    {
-      packageDir: config.model.package,
-      threads: config.model.threads,
-      ...(cores && { backgroundCore: cores.background }),
-    },
-    {
-      onLoaded: ({ digest: modelDigest, manifest: { name, version }, pid }) =>
-        telemetry.emit(events.modelLoaded, { modelDigest, name, version, pid }),
-      onLost: (lost) => {
-        tally.modelLosses += 1;
-        telemetry.emit(events.modelLost, lost);
-      },
-    },
-    clock,
-    Math.random,
-  );
-}
-
-type PipelineParts = {
-  readonly policy: PolicyKeeper;
-  readonly outbox: OutboxKeeper;
-  readonly model: ModelKeeper;
-  readonly decider: Decider;
-} & Pick<ConstructorParameters<typeof Pipeline>[2], "trace" | "onAnswer" | "onUnreadable">;
-
-function pipelineOf(config: AgentConfig, pkg: ModelPackage, parts: PipelineParts): Pipeline {
-  const { policy, outbox, model, decider, trace, onAnswer, onUnreadable } = parts;
-  const { deviceId, arm } = config;
-  const { digest: modelDigest, preprocessingDigest } = pkg;
-  return new Pipeline({ deviceId, arm, modelDigest, preprocessingDigest }, decider, {
-    infer: (jpeg) => model.infer(jpeg),
-    policy: () => policy.policy,
-    outbox, // A3
-    trace,
-    onAnswer,
-    onUnreadable,
-  });
-}
-
 /** One that came down to this process is newer than what the outbox keeps. */
-function useKeptPolicy(policy: PolicyKeeper, opened: Opened, telemetry: Telemetry): void {
-  if (opened.policy === null || opened.policy.length === 0 || policy.origin !== "package") return;
+function useKeptPolicy(slots: Slots, opened: Opened, telemetry: Telemetry): void {
+  if (opened.policy === null || opened.policy.length === 0 || slots.active.policy.origin !== "package") return;
   try {
-    if (policy.apply(opened.policy, "outbox")) tellPolicy(policy, telemetry);
+    if (slots.applyPolicy(opened.policy, "outbox")) tellPolicy(slots, telemetry);
   } catch {
     // It was for another model; the package's own stands.
   }
 }
 
-function tellPolicy({ policy, origin }: PolicyKeeper, telemetry: Telemetry): void {
+function tellPolicy(slots: Slots, telemetry: Telemetry): void {
+  const { policy, origin } = slots.active.policy;
   telemetry.emit(events.policyApplied, { policyVersion: policy.policyVersion, from: origin });
 }
-
-const sha256Hex = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {

@@ -7,6 +7,7 @@ import { packageFiles, parseLabels, parseManifest } from "@tributary/inference";
 import { reasonOf } from "@tributary/kernel";
 import type { AgentConfig } from "./config.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
+import { Shelf } from "./updates/shelf.ts";
 
 /** Throws ConfigError. */
 export function checkAgent(config: AgentConfig, checksDisk: boolean): void {
@@ -20,6 +21,9 @@ export function checkAgent(config: AgentConfig, checksDisk: boolean): void {
   };
   if (checksDisk) attempt("dataDir", () => mustBeWritable(config.dataDir));
   attempt("model.package", () => mustBeEdgePackage(config.model.package));
+  const { models } = config;
+  if (models !== undefined) attempt("models.root", () => mustBeRoot(models.root));
+  if (checksDisk) mustHoldSlots(config.dataDir, attempt);
   for (const [i, camera] of config.cameras.entries()) {
     if (camera.kind === "folder") attempt(`cameras.${i}.folder`, () => mustBeFolder(camera.folder));
     if (camera.kind === "sheet") {
@@ -43,6 +47,30 @@ function mustBeWritable(path: string): void {
   accessSync(at, constants.W_OK);
 }
 
+/** What trusts it says more; this is for a path that leads elsewhere. */
+function mustBeRoot(path: string): void {
+  const { signed } = JSON.parse(readFileSync(path, "utf8")) as { signed?: { _type?: unknown } };
+  if (signed?._type !== "root") throw new Error(`${path} is no root.json`);
+}
+
+/** The models that came down: an agent that starts passes over a broken one, and fetches it again. */
+function mustHoldSlots(dataDir: string, attempt: (key: string, act: () => void) => void): void {
+  const shelf = new Shelf(dataDir);
+  const { book, damaged } = shelf.read();
+  attempt("dataDir", () => {
+    if (damaged !== null) throw new Error(`models/slots.json: ${damaged}; the package of the configuration would run`);
+  });
+  for (const ref of [book.good, book.previous]) {
+    if (ref === null) continue;
+    attempt("dataDir", () => {
+      const folder = shelf.packageDir(ref.digest);
+      const manifest = readFileSync(join(folder, packageFiles.manifest));
+      if (sha256Hex(manifest) !== ref.digest) throw new Error(`${folder}: the manifest is not the package's`);
+      mustBeEdgePackage(folder);
+    });
+  }
+}
+
 /** Every file against the manifest, and the file that makes it an edge package. */
 function mustBeEdgePackage(folder: string): void {
   const manifest = parseManifest(JSON.parse(readFileSync(join(folder, packageFiles.manifest), "utf8")));
@@ -53,7 +81,7 @@ function mustBeEdgePackage(folder: string): void {
   for (const [path, { sha256 }] of Object.entries(manifest.files)) {
     const file = join(folder, path);
     if (!existsSync(file)) wrong.push(`${path} is missing`);
-    else if (createHash("sha256").update(readFileSync(file)).digest("hex") !== sha256) {
+    else if (sha256Hex(readFileSync(file)) !== sha256) {
       wrong.push(`${path} is not what the manifest says`);
     }
   }
@@ -62,3 +90,5 @@ function mustBeEdgePackage(folder: string): void {
   const model = { digest: "", labels: parseLabels(json(packageFiles.labels)), policy: json(packageFiles.policy) };
   new PolicyKeeper(model, () => "");
 }
+
+const sha256Hex = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

@@ -83,6 +83,34 @@ export const agentConfig = z
     http: httpBlock.prefault({}),
     log: logBlock.prefault({}),
     model: z.strictObject({ package: path, threads: whole(1, 64).default(1) }),
+    /** Where newer models come from; without it, desired states are refused. */
+    models: z
+      .strictObject({
+        registry: z.string().regex(/^https?:\/\/[^\s]+$/, "expected http://host:port or https://host:port"),
+        /** The root of trust: root.json as the registry's owner gave it, of any version. */
+        root: path,
+        bytesPerSecondMax: whole(1_024, 2 ** 33).default(2 << 20),
+        packageBytesMax: whole(1 << 10, 2 ** 31).default(256 << 20),
+      })
+      .optional(),
+    /** How newer models are tried. */
+    updates: z
+      .strictObject({
+        /** Memory that must be available before a second model is loaded beside the one at work. */
+        memoryBytesMin: whole(0, 2 ** 40).default(192 << 20),
+        backoff: z
+          .strictObject({ minMs: whole(10, 600_000).default(1_000), maxMs: whole(10, 86_400_000).default(300_000) })
+          .prefault({}),
+      })
+      .prefault({}),
+    testOnly: z
+      .strictObject({
+        /** Breaks G7 on purpose, to show that the tests can see it: at start, what lies in a slot is believed. */
+        believeSlots: z.boolean().default(false),
+        /** The same: the list of slots is written in place, slowly. */
+        tornSlots: z.boolean().default(false),
+      })
+      .prefault({}),
     /** `separate`: the last core is for what no frame waits for, disk and compilers; frames use the others. `shared`: no
      * such rule, for machines that several agents share. */
     cores: z.enum(["separate", "shared"]).default("separate"),
@@ -113,6 +141,10 @@ export const agentConfig = z
   })
   .refine((config) => config.mqtt.backoff.minMs <= config.mqtt.backoff.maxMs, {
     path: ["mqtt", "backoff"],
+    message: "minMs is above maxMs",
+  })
+  .refine((config) => config.updates.backoff.minMs <= config.updates.backoff.maxMs, {
+    path: ["updates", "backoff"],
     message: "minMs is above maxMs",
   });
 

@@ -1,18 +1,20 @@
-/** What comes down: a routing policy, retained, the final answers of sent frames, and what Kafka has. A message that cannot be used changes
- * nothing, is named and counted. */
+/** What comes down: a routing policy and what the device shall run, both retained, the final answers of sent frames, and what
+ * Kafka has. A message that cannot be used changes nothing, is named and counted. */
 import { Classifications, ContractError, DeviceAcks, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { AnswerFeed } from "./answer-feed.ts";
 import * as events from "./events.ts";
 import type { SeqRange } from "./outbox/rows.ts";
-import type { PolicyKeeper } from "./policy-keeper.ts";
+import type { Slots } from "./slots.ts";
 import { traceResult } from "./spans.ts";
 import type { Tally } from "./tally.ts";
 
 export type DownlinkPorts = {
   readonly deviceId: string;
-  readonly policy: PolicyKeeper;
+  readonly slots: Pick<Slots, "applyPolicy" | "resetPolicy">;
+  /** Throws Failure or ContractError. */
+  readonly onDesired: (payload: Buffer) => void;
   readonly feed: AnswerFeed;
   readonly tally: Tally;
   readonly telemetry: Telemetry;
@@ -30,14 +32,19 @@ export class Downlink {
 
   policy(payload: Buffer): void {
     this.#use("policy", () => {
-      const { policy, onPolicy } = this.#ports;
+      const { slots, onPolicy } = this.#ports;
       // An emptied retained message: the fleet's policy is taken back.
-      if (payload.length === 0) onPolicy(null, policy.reset());
+      if (payload.length === 0) onPolicy(null, slots.resetPolicy());
       else {
-        const isNew = policy.apply(payload, "downlink");
+        const isNew = slots.applyPolicy(payload, "downlink");
         onPolicy(payload, isNew);
       }
     });
+  }
+
+  desired(payload: Buffer): void {
+    // An emptied retained message: nobody wants anything any more, so everything stays as it is.
+    if (payload.length > 0) this.#use("desired", () => this.#ports.onDesired(payload));
   }
 
   results(payload: Buffer): void {
@@ -65,7 +72,7 @@ export class Downlink {
     });
   }
 
-  #use(channel: "policy" | "results" | "acks", act: () => void): void {
+  #use(channel: "policy" | "desired" | "results" | "acks", act: () => void): void {
     try {
       act();
     } catch (error) {

@@ -104,6 +104,54 @@ export const modelLost = defineEvent<{ code: string; reason: string; retryMs: nu
   counter: { name: "tributary_agent_model_losses_total", help: "Times the model's process was lost", labels: ["code"] },
 });
 
+export const updateMoved = defineEvent<{
+  generation: bigint;
+  modelDigest: string;
+  phase: string;
+  code: string;
+  reason: string;
+}>({
+  name: "update_moved",
+  level: "info",
+  message: (e) =>
+    `generation ${e.generation}, model ${e.modelDigest.slice(0, 12)}: ${e.phase}${e.code === "" ? "" : `, ${e.code}: ${e.reason}`}`,
+  counter: {
+    name: "tributary_agent_updates_total",
+    help: "Phases that updates of the model went through, and why they waited or ended",
+    labels: ["phase", "code"],
+  },
+});
+
+export const frameShadowed = defineEvent<{ modelDigest: string; agrees: boolean; latencyMs: number }>({
+  name: "frame_shadowed",
+  level: "trace",
+  message: (e) =>
+    `beside the model at work: ${e.agrees ? "the same" : "another"} label in ${e.latencyMs.toFixed(1)} ms`,
+  counter: {
+    name: "tributary_agent_frames_shadowed_total",
+    help: "Frames that a model was tried on beside the one at work, by whether both agree",
+    labels: ["agrees"],
+  },
+});
+
+export const slotUnusable = defineEvent<{ modelDigest: string; code: string; reason: string }>({
+  name: "slot_unusable",
+  level: "error",
+  message: (e) => `model ${e.modelDigest.slice(0, 12)} is passed over: ${e.reason}`,
+  counter: {
+    name: "tributary_agent_slots_unusable_total",
+    help: "Committed models that could not be used at start",
+    labels: ["code"],
+  },
+});
+
+export const slotsSetAside = defineEvent<{ file: string; reason: string }>({
+  name: "slots_set_aside",
+  level: "error",
+  message: (e) => `the list of slots is damaged (${e.reason}) and is kept as ${e.file}; the configured package runs`,
+  counter: { name: "tributary_agent_slots_set_aside_total", help: "Damaged lists of slots that were set aside" },
+});
+
 export const policyApplied = defineEvent<{ policyVersion: string; from: string }>({
   name: "policy_applied",
   level: "info",

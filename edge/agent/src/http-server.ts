@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { reasonOf } from "@tributary/kernel";
+import type { Conditions } from "@tributary/updates";
 import type { AnswerFeed } from "./answer-feed.ts";
 import type { Trigger } from "./triggers.ts";
 
@@ -15,6 +16,8 @@ export type HttpPorts = {
   readonly notReady: () => readonly string[];
   /** False when there is no such camera. */
   readonly trigger: (cameraId: string, trigger: Trigger) => boolean;
+  /** What holds on the device from now on; those that are left out stay. Returns all. */
+  readonly conditions: (met: Partial<Conditions>) => Conditions;
 };
 
 const BODY_BYTES_MAX = 4_096;
@@ -65,6 +68,10 @@ async function route(request: IncomingMessage, response: ServerResponse, ports: 
     case "/v1/trigger":
       if (request.method === "POST") return trigger(request, response, ports);
       break;
+    case "/v1/conditions":
+      if (isGet) return json(response, 200, ports.conditions({}));
+      if (request.method === "POST") return conditions(request, response, ports);
+      break;
     default:
       return refuse(response, 404, "not-found", `there is nothing at ${url.pathname}`);
   }
@@ -83,12 +90,43 @@ function health(response: ServerResponse, wrong: readonly string[]): void {
   json(response, wrong.length === 0 ? 200 : 503, { status: wrong.length === 0 ? "ok" : "not-ok", wrong });
 }
 
-async function trigger(request: IncomingMessage, response: ServerResponse, ports: HttpPorts): Promise<void> {
+/** Undefined: it was too large, and that is answered. */
+async function bodyOf(request: IncomingMessage, response: ServerResponse): Promise<string | undefined> {
   let text = "";
   for await (const chunk of request) {
     text += String(chunk);
-    if (text.length > BODY_BYTES_MAX) return refuse(response, 413, "body-too-large", `${BODY_BYTES_MAX} bytes at most`);
+    if (text.length > BODY_BYTES_MAX) {
+      refuse(response, 413, "body-too-large", `${BODY_BYTES_MAX} bytes at most`);
+      return undefined;
+    }
   }
+  return text;
+}
+
+async function conditions(request: IncomingMessage, response: ServerResponse, ports: HttpPorts): Promise<void> {
+  const text = await bodyOf(request, response);
+  if (text === undefined) return;
+  const parsed = parseConditions(text);
+  if (typeof parsed === "string") return refuse(response, 400, "conditions-malformed", parsed);
+  json(response, 200, ports.conditions(parsed));
+}
+
+export function parseConditions(text: string): string | Partial<Conditions> {
+  const shape = 'expected {"parked": true or false, "idle": true or false}, either or both';
+  try {
+    const body: unknown = JSON.parse(text);
+    if (body === null || typeof body !== "object" || Array.isArray(body)) return shape;
+    const entries = Object.entries(body);
+    const isGood = entries.every(([key, value]) => ["parked", "idle"].includes(key) && typeof value === "boolean");
+    return isGood && entries.length > 0 ? (body as Partial<Conditions>) : shape;
+  } catch {
+    return `not JSON; ${shape}`;
+  }
+}
+
+async function trigger(request: IncomingMessage, response: ServerResponse, ports: HttpPorts): Promise<void> {
+  const text = await bodyOf(request, response);
+  if (text === undefined) return;
   const parsed = parseTrigger(text);
   if (typeof parsed === "string") return refuse(response, 400, "trigger-malformed", parsed);
   if (!ports.trigger(parsed.cameraId, parsed.trigger)) {

@@ -12,6 +12,7 @@ import { lightDevicesConfig } from "./light/config.ts";
 import { LightDevice } from "./light/light-device.ts";
 import { PhotoPool } from "./light/photos.ts";
 import { SharedModels } from "./light/shared-models.ts";
+import { SharedShelf } from "./light/shared-shelf.ts";
 
 const BODY_BYTES_MAX = 65_536;
 
@@ -26,19 +27,24 @@ const telemetry = createTelemetry({ service: "light-devices", level: config.log.
 try {
   const photos = await PhotoPool.open(config.photos);
   const models = new SharedModels();
+  const { registry, hardwareClass, dataDir } = config;
+  const packages =
+    registry === undefined
+      ? null
+      : await SharedShelf.open({ dataDir, hardwareClass, registry: registry.url, root: registry.root });
   const factory = await loadPackage(config.model.package);
   const devices: LightDevice[] = [];
   for (const { deviceId, password, seed } of config.devices) {
     devices.push(
       new LightDevice(
         {
-          ...{ deviceId, password, mqtt: config.mqtt, hardwareClass: config.hardwareClass, fps: config.fps },
+          ...{ deviceId, password, mqtt: config.mqtt, hardwareClass, fps: config.fps },
           ...{ batchWaitMs: config.predictions.batchWaitMs, windowMs: config.windows.lengthMs },
         },
         {
           camera: photos.camera(seed),
           models,
-          packages: null,
+          packages,
           factory: await models.hold(factory.dir, factory.digest),
           clock: systemClock,
           random: Math.random,

@@ -58,6 +58,18 @@ export class ModelKeeper {
     return new ModelKeeper(first, host, options, events, clock, random);
   }
 
+  /** One that is loaded already, from the same package. */
+  static adopt(
+    loaded: LoadedModel,
+    host: ModelHost,
+    options: ModelKeeperOptions,
+    events: ModelEvents,
+    clock: Clock,
+    random: Random,
+  ): ModelKeeper {
+    return new ModelKeeper(loaded, host, options, events, clock, random);
+  }
+
   /** Undefined while there is none. */
   get current(): LoadedModel | undefined {
     return this.#current;

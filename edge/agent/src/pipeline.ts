@@ -6,11 +6,12 @@
  *     no model could read, or that the outbox has no room for, has none (G2).
  */
 import type { RoutingPolicy } from "@tributary/contracts";
-import type { Inference, InferenceResult } from "@tributary/inference";
+import type { Inference } from "@tributary/inference";
 import type { CameraFrame } from "./cameras/frame-queue.ts";
 import type { Decided, Decider } from "./decider.ts";
 import { monotonicMs } from "./device-time.ts";
 import type { DecidedBy, OutboxItem, PredictionBody } from "./outbox/rows.ts";
+import type { Inferred, Slot } from "./slots.ts";
 import type { DecidedFrame } from "./spans.ts";
 
 export type LocalAnswer = {
@@ -35,20 +36,15 @@ export type LocalAnswer = {
   readonly policyVersion: string;
 };
 
-export type Identity = {
-  readonly deviceId: string;
-  readonly arm: string;
-  readonly modelDigest: string;
-  readonly preprocessingDigest: string;
-};
+export type Identity = { readonly deviceId: string; readonly arm: string };
 
 export type PipelinePorts = {
-  readonly infer: (jpeg: Uint8Array) => Promise<InferenceResult>;
-  readonly policy: () => RoutingPolicy;
+  /** By the model at work, which the answer is by in all it says (N1). */
+  readonly infer: (jpeg: Uint8Array) => Promise<Inferred>;
   readonly outbox: { readonly hasRoom: boolean; readonly bootId: string | null; append(item: OutboxItem): void };
   /** Begins the trace of a frame that is sent. */
   readonly trace: (frame: DecidedFrame) => string | null;
-  readonly onAnswer: (answer: LocalAnswer, inference: Inference) => void;
+  readonly onAnswer: (answer: LocalAnswer, inference: Inference, slot: Slot, jpeg: Uint8Array) => void;
   readonly onUnreadable: (unreadable: {
     readonly cameraId: string;
     readonly code: string;
@@ -73,13 +69,13 @@ export class Pipeline {
   /** Null when the frame could not be read. One call at a time. */
   async process(frame: CameraFrame): Promise<LocalAnswer | null> {
     const inferFromMs = monotonicMs();
-    const result = await this.#ports.infer(frame.jpeg);
+    const { slot, result } = await this.#ports.infer(frame.jpeg);
     if (!result.ok) {
       this.#ports.onUnreadable({ cameraId: frame.cameraId, code: result.code, reason: result.message });
       return null;
     }
-    const { deviceId, modelDigest } = this.#identity;
-    const policy = this.#ports.policy();
+    const { deviceId } = this.#identity;
+    const { policy } = slot.policy;
     const { bootId, hasRoom: isRecorded } = this.#ports.outbox;
     if (bootId !== this.#bootId) this.#frameSeqs.clear();
     this.#bootId = bootId;
@@ -105,14 +101,14 @@ export class Pipeline {
       dropReason: decision.dropReason,
       latencyMs: nowMs - frame.captured.monotonicMs,
       capturedAt: frame.captured.wallMs,
-      modelDigest,
+      modelDigest: slot.pkg.digest,
       policyVersion: policy.policyVersion,
     };
-    this.#ports.onAnswer(answer, result.inference); // L1
+    this.#ports.onAnswer(answer, result.inference, slot, frame.jpeg); // L1
     if (!isRecorded) return answer;
     const traced = { ...answer, frameId, capturedMs: frame.captured.monotonicMs, inferFromMs, inferredMs: nowMs };
     const traceparent = decision.escalation === "QUEUED" ? this.#ports.trace(traced) : null;
-    this.#ports.outbox.append(this.#itemOf(frame, decided, answer, policy, nextSeq, traceparent));
+    this.#ports.outbox.append(this.#itemOf(frame, decided, answer, slot, nextSeq, traceparent));
     return answer;
   }
 
@@ -120,11 +116,12 @@ export class Pipeline {
     frame: CameraFrame,
     decided: Decided,
     answer: LocalAnswer,
-    policy: RoutingPolicy,
+    slot: Slot,
     seq: number,
     traceparent: string | null,
   ): OutboxItem {
     const { decision, calibrated } = decided;
+    const { policy } = slot.policy;
     const body: PredictionBody = {
       cameraId: frame.cameraId,
       frameSeq: seq,
@@ -144,7 +141,7 @@ export class Pipeline {
     return {
       kind: "frame",
       captured: frame.captured,
-      decidedBy: this.#decidedByOf(policy),
+      decidedBy: this.#decidedByOf(slot.pkg, policy),
       body,
       escalation: decision.escalation,
       dropReason: decision.dropReason,
@@ -153,10 +150,9 @@ export class Pipeline {
     };
   }
 
-  #decidedByOf(policy: RoutingPolicy): DecidedBy {
-    if (this.#decidedBy?.policyVersion !== policy.policyVersion) {
-      const { modelDigest, preprocessingDigest, arm } = this.#identity;
-      this.#decidedBy = { modelDigest, preprocessingDigest, policyVersion: policy.policyVersion, arm };
+  #decidedByOf({ digest, preprocessingDigest }: Slot["pkg"], { policyVersion }: RoutingPolicy): DecidedBy {
+    if (this.#decidedBy?.policyVersion !== policyVersion || this.#decidedBy.modelDigest !== digest) {
+      this.#decidedBy = { modelDigest: digest, preprocessingDigest, policyVersion, arm: this.#identity.arm };
     }
     return this.#decidedBy;
   }

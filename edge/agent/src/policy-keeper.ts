@@ -42,6 +42,11 @@ export class PolicyKeeper {
     return this.#origin;
   }
 
+  /** Whether these bytes are a policy for this model. Throws ContractError. */
+  isFor(bytes: Uint8Array): boolean {
+    return RoutingPolicy.decodeSingleObject(bytes).modelDigest === this.#model.digest;
+  }
+
   /** Throws Failure or ContractError and leaves the policy as it is. Returns whether anything changed. */
   apply(bytes: Uint8Array, origin: PolicyOrigin): boolean {
     const policy = RoutingPolicy.decodeSingleObject(bytes);

@@ -3,8 +3,8 @@
  *
  * Without room in the outbox (X1), nothing is lost but punctuality: the window stays open and the state is told later.
  */
-import { Classifications, DeviceAcks, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
-import type { Inference, ModelPackage } from "@tributary/inference";
+import { Classifications, DeviceAcks, DeviceDesired, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
+import type { Inference } from "@tributary/inference";
 import type { AgentConfig } from "./config.ts";
 import { monotonicMs } from "./device-time.ts";
 import type { Captured } from "./outbox/age.ts";
@@ -12,16 +12,23 @@ import type { OutboxKeeper } from "./outbox/keeper.ts";
 import { reportBody } from "./outbox/records.ts";
 import type { ReportStream } from "./outbox/rows.ts";
 import type { LocalAnswer } from "./pipeline.ts";
-import { Windows } from "./windows.ts";
+import type { Slot } from "./slots.ts";
+import { PERCEPTION } from "./updates/desired.ts";
+import type { UpdateNow } from "./updates/updater.ts";
+import { type WindowModel, Windows } from "./windows.ts";
 
 export const AGENT_VERSION = "0.1.0";
-const PERCEPTION = "perception";
 /** How often a window reads the device's health. */
 const HEALTH_MS = 5_000;
+/** How often the progress of a download is told; anything else at once. */
+const PROGRESS_MS = 2_000;
+/** In a report; the log has all of it. */
+const REASON_LENGTH_MAX = 1_000;
 
 export type ReportsPorts = {
   readonly config: AgentConfig;
-  readonly pkg: ModelPackage;
+  readonly slot: () => Slot;
+  readonly update: () => { readonly generation: bigint; readonly now: UpdateNow | null };
   readonly outbox: Pick<OutboxKeeper, "hasRoomForReports" | "append">;
   readonly now: () => Captured;
   /** Readings of the moment, by metric name. */
@@ -35,27 +42,21 @@ export class Reports {
   readonly #windows: Windows;
   readonly #told = new Map<string, number>();
   #timers: NodeJS.Timeout[] = [];
-  /** Policy of the state that is still to be told. */
-  #untold: string | undefined;
+  /** The state is still to be told. */
+  #isUntold = false;
+  #toldState = "";
+  #toldMilestone = "";
+  #toldAtMs = 0;
 
   constructor(ports: ReportsPorts) {
     this.#ports = ports;
-    const { pkg } = ports;
-    this.#windows = new Windows(
-      {
-        modelDigest: pkg.digest,
-        preprocessingDigest: pkg.preprocessingDigest,
-        reference: pkg.referenceSketch,
-        latencyBudgetMs: pkg.manifest.latencyBudgetMs,
-      },
-      monotonicMs(),
-    );
+    this.#windows = new Windows(monotonicMs());
   }
 
   start(): void {
     const health = () => {
       for (const [name, value] of Object.entries(this.#ports.health())) this.#windows.device(name, value);
-      if (this.#untold !== undefined) this.state(this.#untold);
+      if (this.#isUntold) this.state();
     };
     this.#timers = [
       setInterval(health, HEALTH_MS),
@@ -69,8 +70,13 @@ export class Reports {
     this.closeWindow();
   }
 
-  answered(answer: LocalAnswer, inference: Inference): void {
-    this.#windows.answered(answer, inference);
+  answered(slot: Slot, answer: LocalAnswer, inference: Inference): void {
+    this.#windows.answered(slot.window, answer, inference);
+  }
+
+  /** Of a model, beside its answers. */
+  ofModel(model: WindowModel, name: string, value: number): void {
+    this.#windows.ofModel(model, name, value);
   }
 
   closeWindow(): void {
@@ -81,27 +87,52 @@ export class Reports {
     }
     const { metrics, sketches } = this.#windows.close(monotonicMs());
     this.#append("metrics", metrics);
-    if (sketches !== undefined) this.#append("sketches", sketches);
+    for (const sketch of sketches) this.#append("sketches", sketch);
   }
 
-  state(policyVersion: string): void {
-    const { config, pkg, outbox } = this.#ports;
-    this.#untold = outbox.hasRoomForReports ? undefined : policyVersion;
-    if (this.#untold !== undefined) return;
+  /** What runs now, if it is not what was told last. */
+  state(): void {
+    const { config, outbox } = this.#ports;
+    const { pkg, policy, goldenPassed } = this.#ports.slot();
+    const { generation, now: update } = this.#ports.update();
     // Who waits for down/acks says so: a bridge warns of devices behind a foreign broker that do not.
-    const accepted = [RoutingPolicy, Classifications, ...(config.mqtt.acks === "kafka" ? [DeviceAcks] : [])];
+    const accepted = [
+      RoutingPolicy,
+      Classifications,
+      DeviceDesired,
+      ...(config.mqtt.acks === "kafka" ? [DeviceAcks] : []),
+    ];
     const slot = { modelDigest: pkg.digest, modelName: pkg.manifest.name, modelVersion: pkg.manifest.version };
-    this.#append("reported", {
+    const state: State = {
       agentVersion: AGENT_VERSION,
       hardwareClass: config.hardwareClass,
-      generation: 0n,
+      generation,
       slots: { [PERCEPTION]: slot },
-      policyVersion,
+      policyVersion: policy.policy.policyVersion,
       acceptedSchemas: accepted.flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
       cameras: config.cameras.map(({ id }) => id),
-      update: null,
-      goldenPassed: null,
-    } satisfies Omit<DeviceReported, "deviceId" | "bootId" | "seq" | "clockState">);
+      update: update && toldOf(update),
+      goldenPassed,
+    };
+    const [all, butProgress] = [reportBody(state), reportBody({ ...state, update: update && milestone(update) })];
+    if (all === this.#toldState) {
+      this.#isUntold = false;
+      return;
+    }
+    const isProgress = butProgress === this.#toldMilestone;
+    this.#isUntold = !outbox.hasRoomForReports || (isProgress && monotonicMs() - this.#toldAtMs < PROGRESS_MS);
+    if (this.#isUntold) return;
+    this.#toldState = all;
+    this.#toldMilestone = butProgress;
+    this.#toldAtMs = monotonicMs();
+    this.#append("reported", state);
+  }
+
+  /** An outbox that was opened anew is another boot, which has told nothing yet. */
+  tellAgain(): void {
+    this.#toldState = "";
+    this.#toldMilestone = "";
+    this.state();
   }
 
   #append(stream: ReportStream, body: unknown): void {
@@ -109,3 +140,15 @@ export class Reports {
     outbox.append({ kind: "report", stream, closed: now(), body: reportBody(body) });
   }
 }
+
+type State = Omit<DeviceReported, "deviceId" | "bootId" | "seq" | "clockState">;
+
+const toldOf = (update: UpdateNow): NonNullable<DeviceReported["update"]> => ({
+  ...update,
+  slot: PERCEPTION,
+  reason: update.reason.slice(0, REASON_LENGTH_MAX),
+  bytesDone: BigInt(update.bytesDone),
+  bytesAll: BigInt(update.bytesAll),
+});
+
+const milestone = ({ bytesDone: _, ...update }: UpdateNow) => update;

@@ -1,22 +1,20 @@
 /** `/v1/status`, the health of the agent, and its gauges. */
-import type { ModelPackage } from "@tributary/inference";
 import type { Telemetry } from "@tributary/telemetry";
 import type { Camera } from "./cameras/camera.ts";
 import type { FrameQueue } from "./cameras/frame-queue.ts";
-import type { ModelKeeper } from "./model-keeper.ts";
 import type { Captured } from "./outbox/age.ts";
 import type { OutboxKeeper } from "./outbox/keeper.ts";
-import type { PolicyKeeper } from "./policy-keeper.ts";
 import { AGENT_VERSION } from "./reports.ts";
+import type { Slots } from "./slots.ts";
 import type { Tally } from "./tally.ts";
+import type { Updater } from "./updates/updater.ts";
 import type { Uplink } from "./uplink.ts";
 
 export type StatusParts = {
   readonly deviceId: string;
   readonly now: () => Captured;
-  readonly pkg: ModelPackage;
-  readonly model: ModelKeeper;
-  readonly policy: PolicyKeeper;
+  readonly slots: Slots;
+  readonly updater: Updater;
   readonly outbox: OutboxKeeper;
   readonly uplink: Uplink;
   readonly cameras: readonly Camera[];
@@ -28,7 +26,9 @@ export const skippedOf = (queues: readonly FrameQueue[]): number =>
   queues.reduce((sum, queue) => sum + queue.skipped, 0);
 
 export const statusOf = (parts: StatusParts) => {
-  const { pkg, model, policy, outbox, tally, queues } = parts;
+  const { slots, updater, outbox, tally, queues } = parts;
+  const { pkg, policy, runner, goldenPassed } = slots.active;
+  const { good, previous, trial } = updater.book;
   return {
     deviceId: parts.deviceId,
     bootId: outbox.bootId,
@@ -39,10 +39,17 @@ export const statusOf = (parts: StatusParts) => {
       name: pkg.manifest.name,
       version: pkg.manifest.version,
       digest: pkg.digest,
-      running: model.current !== undefined,
-      pid: model.current?.pid ?? null,
+      running: runner.current !== undefined,
+      pid: runner.current?.pid ?? null,
       losses: tally.modelLosses,
+      goldenPassed,
     },
+    generation: Number(updater.generation),
+    /** How far the last desired state is; null: there was none. */
+    update: updateOf(updater),
+    /** Digests; null: the package of the configuration. */
+    slots: { good: good?.digest ?? null, previous: previous?.digest ?? null, trial: trial?.digest ?? null },
+    conditions: updater.conditions,
     policy: { version: policy.policy.policyVersion, from: policy.origin },
     cameras: parts.cameras.map(({ id, kind, state }, i) => ({
       id,
@@ -68,14 +75,18 @@ export const statusOf = (parts: StatusParts) => {
   };
 };
 
+function updateOf({ now }: Updater) {
+  return now && { ...now, generation: Number(now.generation) };
+}
+
 /** Without an outbox answers go on, and it is opened again from here (K1): somebody has to look, but no restart helps. */
-export const notReady = ({ model, outbox }: StatusParts): readonly string[] => [
-  ...(model.current === undefined ? ["model: it is being loaded again"] : []),
+export const notReady = ({ slots, outbox }: StatusParts): readonly string[] => [
+  ...(slots.active.runner.current === undefined ? ["model: it is being loaded again"] : []),
   ...(outbox.broken === undefined ? [] : [`outbox: ${outbox.broken}`]),
   ...(outbox.stats.stalled ? [`outbox: the disk is full; ${outbox.uncommitted} items wait in memory`] : []),
 ];
 
-export function exportGauges(telemetry: Telemetry, { outbox, uplink, model }: StatusParts): void {
+export function exportGauges(telemetry: Telemetry, { outbox, uplink, slots, updater }: StatusParts): void {
   const gauge = (name: string, help: string, read: () => number) =>
     telemetry.gauge({ name: `tributary_agent_${name}`, help }, read);
   gauge("outbox_bytes", "Bytes the outbox holds", () => outbox.stats.bytes);
@@ -86,5 +97,7 @@ export function exportGauges(telemetry: Telemetry, { outbox, uplink, model }: St
   gauge("outbox_open", "1 while there is an outbox", () => (outbox.broken === undefined ? 1 : 0));
   gauge("outbox_stalled", "1 while the disk takes nothing in", () => (outbox.stats.stalled ? 1 : 0));
   gauge("online", "1 while connected", () => (uplink.online ? 1 : 0));
-  gauge("model_running", "1 while the model's process runs", () => (model.current === undefined ? 0 : 1));
+  gauge("model_running", "1 while the model's process runs", () => (slots.active.runner.current === undefined ? 0 : 1));
+  gauge("model_on_trial", "1 while the model at work is in probation", () => (slots.isOnTrial ? 1 : 0));
+  gauge("desired_generation", "Generation of the desired state it follows", () => Number(updater.generation));
 }

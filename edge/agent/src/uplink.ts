@@ -17,6 +17,7 @@ export type UplinkPorts = {
   readonly link: (online: boolean, epoch: number) => void;
   readonly settled: (key: RecordKey, acked: boolean, epoch: number) => void;
   readonly onPolicy: (payload: Buffer) => void;
+  readonly onDesired: (payload: Buffer) => void;
   readonly onResults: (payload: Buffer) => void;
   readonly onAcks: (payload: Buffer) => void;
   readonly onOnline: (connections: number) => void;
@@ -54,6 +55,7 @@ export class Uplink {
         availabilityTopic: this.#topics.availability(deviceId),
         subscriptions: [
           this.#topics.policy(deviceId),
+          this.#topics.desired(deviceId),
           this.#topics.results(deviceId),
           ...(mqtt.acks === "kafka" ? [this.#topics.acks(deviceId)] : []),
         ],
@@ -71,6 +73,7 @@ export class Uplink {
         },
         onMessage: (topic, payload) => {
           if (topic === this.#topics.policy(deviceId)) ports.onPolicy(payload);
+          else if (topic === this.#topics.desired(deviceId)) ports.onDesired(payload);
           else if (topic === this.#topics.results(deviceId)) ports.onResults(payload);
           else if (topic === this.#topics.acks(deviceId)) ports.onAcks(payload);
         },

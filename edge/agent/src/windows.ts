@@ -34,35 +34,44 @@ export type WindowModel = {
   readonly latencyBudgetMs: number;
 };
 
+type OfModel = { readonly model: WindowModel; readonly metrics: MomentsByName; readonly sketch: SketchWindow };
+
+type Sketches = Pick<EdgeSketches, "windowMs" | "modelDigest" | "preprocessingDigest" | "histograms" | "labels">;
+
 export type ClosedWindow = {
   readonly metrics: Pick<EdgeMetrics, "windowMs" | "device" | "models">;
-  readonly sketches:
-    | Pick<EdgeSketches, "windowMs" | "modelDigest" | "preprocessingDigest" | "histograms" | "labels">
-    | undefined;
+  /** One for each model that answered a frame. */
+  readonly sketches: readonly Sketches[];
 };
 
+/** Models in one window; the contract's bound. What exceeds it is counted with none. */
+const MODELS_MAX = 16;
+
 export class Windows {
-  readonly #model: WindowModel;
   #openedMs: number;
   #device = new MomentsByName();
-  #ofModel = new MomentsByName();
-  #sketch: SketchWindow;
+  #ofModels: OfModel[] = [];
 
-  constructor(model: WindowModel, nowMs: number) {
-    this.#model = model;
+  constructor(nowMs: number) {
     this.#openedMs = nowMs;
-    this.#sketch = emptySketch(model.reference);
   }
 
-  answered(answer: LocalAnswer, inference: Inference): void {
-    const moments = this.#ofModel;
+  answered(model: WindowModel, answer: LocalAnswer, inference: Inference): void {
+    const of = this.#of(model);
+    if (of === undefined) return;
+    const moments = of.metrics;
     moments.add("answer_latency_ms", answer.latencyMs);
     moments.add("inference_latency_ms", inference.timingsMs.preprocess + inference.timingsMs.run);
     moments.add("confidence", answer.confidence);
     moments.add("escalated", answer.escalation === "QUEUED" ? 1 : 0);
     moments.add("dropped", answer.escalation === "DROPPED" ? 1 : 0);
-    moments.add("sla_missed", answer.latencyMs > this.#model.latencyBudgetMs ? 1 : 0);
-    observe(this.#sketch, this.#model.reference, { ...answer, picture: inference.picture });
+    moments.add("sla_missed", answer.latencyMs > model.latencyBudgetMs ? 1 : 0);
+    observe(of.sketch, model.reference, { ...answer, picture: inference.picture });
+  }
+
+  /** Of a model, beside its answers. */
+  ofModel(model: WindowModel, name: string, value: number): void {
+    this.#of(model)?.metrics.add(name, value);
   }
 
   /** A reading of the device's health. */
@@ -71,30 +80,36 @@ export class Windows {
   }
 
   close(nowMs: number): ClosedWindow {
-    const { modelDigest, preprocessingDigest } = this.#model;
     const windowMs = nowMs - this.#openedMs;
-    const sketch = this.#sketch;
-    const models = sketch.frames === 0 ? [] : [{ modelDigest, metrics: this.#ofModel.read() }];
-    const closed: ClosedWindow = {
-      metrics: { windowMs, device: this.#device.read(), models },
-      sketches:
-        sketch.frames === 0
-          ? undefined // V1
-          : {
-              windowMs,
-              modelDigest,
-              preprocessingDigest,
-              histograms: sketch.histograms.map(({ feature, counts }) => ({
-                feature,
-                counts: Array.from(counts, (count) => BigInt(count)),
-              })),
-              labels: Object.fromEntries([...sketch.labels].map(([label, count]) => [label, BigInt(count)])),
-            },
-    };
+    const models = this.#ofModels.map(({ model, metrics }) => ({
+      modelDigest: model.modelDigest,
+      metrics: metrics.read(),
+    }));
+    const sketches = this.#ofModels
+      .filter(({ sketch }) => sketch.frames > 0) // V1
+      .map(({ model, sketch }) => ({
+        windowMs,
+        modelDigest: model.modelDigest,
+        preprocessingDigest: model.preprocessingDigest,
+        histograms: sketch.histograms.map(({ feature, counts }) => ({
+          feature,
+          counts: Array.from(counts, (count) => BigInt(count)),
+        })),
+        labels: Object.fromEntries([...sketch.labels].map(([label, count]) => [label, BigInt(count)])),
+      }));
+    const closed: ClosedWindow = { metrics: { windowMs, device: this.#device.read(), models }, sketches };
     this.#openedMs = nowMs;
     this.#device = new MomentsByName();
-    this.#ofModel = new MomentsByName();
-    this.#sketch = emptySketch(this.#model.reference);
+    this.#ofModels = [];
     return closed;
+  }
+
+  #of(model: WindowModel): OfModel | undefined {
+    // One model nearly always, so the first look finds it.
+    for (const of of this.#ofModels) if (of.model.modelDigest === model.modelDigest) return of;
+    if (this.#ofModels.length >= MODELS_MAX) return undefined;
+    const begun: OfModel = { model, metrics: new MomentsByName(), sketch: emptySketch(model.reference) };
+    this.#ofModels.push(begun);
+    return begun;
   }
 }

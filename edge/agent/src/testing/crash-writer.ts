@@ -50,6 +50,7 @@ uplink = new Uplink(
     link: (online, epoch) => outbox.link(online, epoch),
     settled: (key, acked, epoch) => outbox.settled(key, acked, epoch),
     onPolicy: () => undefined,
+    onDesired: () => undefined,
     onResults: () => undefined,
     onAcks: () => undefined,
     onOnline: () => undefined,

@@ -1,0 +1,166 @@
+/**
+ * The model that answers frames, and the one it takes over from.
+ *
+ * N1. A frame is answered by one slot: its digests, its policy and its labels are that slot's, so they change together and
+ *     between two frames.
+ * N2. While a model is on trial the good one stays loaded; a frame that the one on trial fails on is answered by it, once.
+ * N3. Numbers that are none are no answer: the frame is told as unreadable, or answered by the good one (N2).
+ */
+import type { RoutingPolicy } from "@tributary/contracts";
+import type { InferenceResult, LoadedModel, ModelPackage } from "@tributary/inference";
+import { reasonOf } from "@tributary/kernel";
+import type { PolicyKeeper, PolicyOrigin } from "./policy-keeper.ts";
+import type { WindowModel } from "./windows.ts";
+
+/** Whatever asks the model: it may load it again when it is lost, or not. */
+export interface Runner {
+  infer(jpeg: Uint8Array): Promise<InferenceResult>;
+  readonly current: LoadedModel | undefined;
+  close(): Promise<void>;
+}
+
+export class Slot {
+  readonly pkg: ModelPackage;
+  readonly policy: PolicyKeeper;
+  readonly window: WindowModel;
+  runner: Runner;
+  /** Null: not tried on this device. */
+  goldenPassed: boolean | null;
+
+  constructor(pkg: ModelPackage, policy: PolicyKeeper, runner: Runner, goldenPassed: boolean | null) {
+    this.pkg = pkg;
+    this.policy = policy;
+    this.runner = runner;
+    this.goldenPassed = goldenPassed;
+    this.window = {
+      modelDigest: pkg.digest,
+      preprocessingDigest: pkg.preprocessingDigest,
+      reference: pkg.referenceSketch,
+      latencyBudgetMs: pkg.manifest.latencyBudgetMs,
+    };
+  }
+}
+
+/** A loaded model as it is: lost, it stays lost. */
+export const bareRunner = (model: LoadedModel): Runner => {
+  let isGone = false;
+  void model.exited.then(() => {
+    isGone = true;
+  });
+  return {
+    infer: (jpeg) => model.infer(jpeg),
+    get current() {
+      return isGone ? undefined : model;
+    },
+    close: () => model.close(),
+  };
+};
+
+export type Failing = { readonly code: string; readonly reason: string };
+export type Inferred = { readonly slot: Slot; readonly result: InferenceResult };
+
+export class Slots {
+  #active: Slot;
+  #good: Slot;
+  #failed: Slot | undefined;
+  readonly #onFailing: (slot: Slot, failing: Failing) => void;
+
+  constructor(good: Slot, onFailing: (slot: Slot, failing: Failing) => void) {
+    this.#active = good;
+    this.#good = good;
+    this.#onFailing = onFailing;
+  }
+
+  get active(): Slot {
+    return this.#active;
+  }
+
+  get isOnTrial(): boolean {
+    return this.#active !== this.#good;
+  }
+
+  /** Rejects only when everything is closed. */
+  async infer(jpeg: Uint8Array): Promise<Inferred> {
+    const slot = this.#active;
+    const { runner } = slot;
+    let failing: Failing;
+    try {
+      const result = await runner.infer(jpeg);
+      if (!result.ok || areFinite(result.inference.logits)) return { slot, result };
+      failing = { code: "model-output-invalid", reason: "the model's outputs are not finite numbers" };
+      if (slot === this.#good) return { slot, result: { ok: false, code: failing.code, message: failing.reason } };
+    } catch (error) {
+      if (slot === this.#good) {
+        // Closed under the frame by a commit or a going back: the one at work answers.
+        if (slot === this.#active && slot.runner === runner) throw error;
+        return this.infer(jpeg);
+      }
+      failing = { code: "model-crashed", reason: reasonOf(error) };
+    }
+    this.#fail(slot, failing);
+    const good = this.#good; // N2
+    return { slot: good, result: await good.runner.infer(jpeg) };
+  }
+
+  /** On trial from the next frame on. */
+  switchTo(slot: Slot): void {
+    this.#active = slot;
+    void slot.runner.current?.exited.then((code) => {
+      this.#fail(slot, { code: "model-crashed", reason: `the model's process ended with ${code}` });
+    });
+  }
+
+  /** Told once, and only while it is on trial. */
+  #fail(slot: Slot, failing: Failing): void {
+    if (slot !== this.#active || slot === this.#good || slot === this.#failed) return;
+    this.#failed = slot;
+    this.#onFailing(slot, failing);
+  }
+
+  /** The good one again from the next frame on; the other is let go once it has answered what it has. */
+  restore(): void {
+    const trial = this.#active;
+    if (trial === this.#good) return;
+    this.#active = this.#good;
+    void trial.runner.close().catch(() => undefined);
+  }
+
+  /** What was on trial is the good one. */
+  commit(): void {
+    const before = this.#good;
+    if (before === this.#active) return;
+    this.#good = this.#active;
+    void before.runner.close().catch(() => undefined);
+  }
+
+  /** The policy counts for the model that it names: the one at work, or the one that waits behind it. */
+  applyPolicy(bytes: Uint8Array, origin: PolicyOrigin): boolean {
+    const waiting = this.#good;
+    if (waiting !== this.#active && waiting.policy.isFor(bytes)) {
+      waiting.policy.apply(bytes, origin);
+      return false;
+    }
+    return this.#active.policy.apply(bytes, origin);
+  }
+
+  /** Back to each package's own. Returns whether anything changed for the one at work. */
+  resetPolicy(): boolean {
+    if (this.isOnTrial) this.#good.policy.reset();
+    return this.#active.policy.reset();
+  }
+
+  get policy(): RoutingPolicy {
+    return this.#active.policy.policy;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...new Set([this.#active, this.#good])].map(({ runner }) => runner.close()));
+  }
+}
+
+/** N3. The sum is finite only if each is, but for an overflow that no softmax would survive either. */
+function areFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return Number.isFinite(sum);
+}

@@ -1,0 +1,33 @@
+/** What comes down on `down/desired`, read with suspicion. */
+import { DeviceDesired } from "@tributary/contracts";
+import { Failure, isDigest } from "@tributary/kernel";
+import type { Desired, Wanted } from "@tributary/updates";
+
+export const PERCEPTION = "perception";
+const FRAMES_MAX = 1_000_000;
+
+/** Throws Failure or ContractError. Slots that this agent does not have are not looked at. */
+export function parseDesired(payload: Uint8Array, deviceId: string): Desired {
+  const desired = DeviceDesired.decodeSingleObject(payload);
+  if (desired.deviceId !== deviceId) throw refuse("desired-of-another", `it is for ${desired.deviceId}`);
+  if (desired.generation <= 0n) throw refuse("desired-invalid", `generation ${desired.generation} is not positive`);
+  const slot = Object.hasOwn(desired.slots, PERCEPTION) ? desired.slots[PERCEPTION] : undefined;
+  if (slot === undefined) return { generation: desired.generation, wanted: null };
+  const {
+    modelDigest: digest,
+    modelName: name,
+    modelVersion: version,
+    shadowFrames,
+    probationFrames,
+    condition,
+  } = slot;
+  if (!isDigest(digest)) throw refuse("desired-invalid", `"${digest.slice(0, 80)}" is no digest`);
+  for (const [what, frames] of Object.entries({ shadowFrames, probationFrames })) {
+    if (frames < 0 || frames > FRAMES_MAX)
+      throw refuse("desired-invalid", `${what} is ${frames}, not 0 to ${FRAMES_MAX}`);
+  }
+  const wanted: Wanted = { digest, name, version, shadowFrames, probationFrames, condition };
+  return { generation: desired.generation, wanted };
+}
+
+const refuse = (code: string, message: string) => new Failure(code, "give-up", message);

@@ -1,0 +1,160 @@
+/**
+ * One file from the registry, by its SHA-256, taken up where it was left.
+ *
+ * W1. (G9) No more is read than is listed, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed.
+ * W2. (G6) A file counts once its SHA-256 is the listed one. One that was taken up and does not match is fetched once more
+ *     from its beginning, since what was on the disk may have rotted; then it is refused.
+ * W3. Bytes come at the speed that is allowed on average: whoever shares the line is not shut out.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, rm, stat } from "node:fs/promises";
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import { dirname } from "node:path";
+import { type Clock, type Digest, Failure, linkedSignal, reasonOf } from "@tributary/kernel";
+
+const IDLE_MS_MAX = 30_000;
+const MIN_BYTES_PER_SECOND = 1_024;
+const FILE_MS_MAX = 60_000;
+
+export type Blob = { readonly sha256: Digest; readonly bytes: number };
+
+/** Averages what is taken to a rate. Pure: time is told. */
+export class Pace {
+  readonly #bytesPerSecond: number;
+  #aheadUntilMs = 0;
+
+  constructor(bytesPerSecond: number) {
+    this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  /** How long to wait before more is taken. */
+  took(bytes: number, nowMs: number): number {
+    this.#aheadUntilMs = Math.max(this.#aheadUntilMs, nowMs) + (bytes / this.#bytesPerSecond) * 1_000;
+    return this.#aheadUntilMs - nowMs;
+  }
+}
+
+export type DownloadPorts = {
+  /** Up to `/blobs`. */
+  readonly registry: string;
+  readonly clock: Clock;
+  readonly pace: Pace;
+  /** Bytes that came, also those that are dropped again (negative). */
+  readonly onBytes: (bytes: number) => void;
+};
+
+/** Throws Failure `registry-unreachable`, `registry-slow`, `registry-refused`, `blob-missing` or `package-digest-mismatch`. */
+export async function download(ports: DownloadPorts, blob: Blob, path: string, signal: AbortSignal): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  for (let again = false; ; again = true) {
+    const had = await sizeOf(path);
+    if (had > blob.bytes) await drop(ports, path, had);
+    else if (had < blob.bytes || blob.bytes === 0) await fetchRest(ports, blob, path, had, signal);
+    const digest = await hashOf(path);
+    if (digest === blob.sha256) return;
+    await drop(ports, path, await sizeOf(path));
+    // W2
+    if (again || had === 0) {
+      const what = `${blob.sha256}: what the registry sent has SHA-256 ${digest}`;
+      throw new Failure("package-digest-mismatch", "give-up", what);
+    }
+  }
+}
+
+async function drop({ onBytes }: DownloadPorts, path: string, bytes: number): Promise<void> {
+  await rm(path, { force: true });
+  onBytes(-bytes);
+}
+
+async function fetchRest(
+  ports: DownloadPorts,
+  blob: Blob,
+  path: string,
+  from: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, pace, onBytes } = ports;
+  const url = `${ports.registry.replace(/\/$/, "")}/blobs/sha256/${blob.sha256}`;
+  const timed = linkedSignal(signal);
+  const slow = (what: string) => timed.abort(new Failure("registry-slow", "retry", `${url}: ${what}`));
+  const allMs = FILE_MS_MAX + (blob.bytes / MIN_BYTES_PER_SECOND) * 1_000;
+  const whole = setTimeout(() => slow(`not whole within ${Math.round(allMs / 1_000)} s`), allMs);
+  const idle = setTimeout(() => slow(`nothing for ${IDLE_MS_MAX / 1_000} s`), IDLE_MS_MAX);
+  try {
+    const response = await get(url, from, timed.signal);
+    const at = startOf(response, url, from);
+    const file = await open(path, at === 0 ? "w" : "r+");
+    try {
+      if (at === 0 && from > 0) onBytes(-from);
+      let written = at;
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        idle.refresh();
+        const bytes = chunk.subarray(0, blob.bytes - written); // W1
+        await file.write(bytes, 0, bytes.length, written);
+        written += bytes.length;
+        onBytes(bytes.length);
+        if (written >= blob.bytes) break;
+        const waitMs = pace.took(bytes.length, clock.monotonicMs()); // W3
+        if (waitMs > 5) await clock.sleep(waitMs, timed.signal);
+        idle.refresh();
+      }
+      await file.sync();
+      if (written < blob.bytes) {
+        throw new Failure("registry-unreachable", "retry", `${url} ended after ${written} of ${blob.bytes} bytes`);
+      }
+    } finally {
+      await file.close();
+      response.destroy();
+    }
+  } catch (error) {
+    if (timed.signal.aborted) throw timed.signal.reason;
+    if (error instanceof Failure) throw error;
+    const isDisk = ["ENOSPC", "EDQUOT", "EROFS", "EIO"].includes((error as NodeJS.ErrnoException).code ?? "");
+    throw new Failure(isDisk ? "disk-full" : "registry-unreachable", "retry", `${url}: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  } finally {
+    clearTimeout(whole);
+    clearTimeout(idle);
+    timed.unlink();
+  }
+}
+
+/** Where the body begins. */
+function startOf(response: IncomingMessage, url: string, from: number): number {
+  const status = response.statusCode ?? 0;
+  if (status === 200) return 0;
+  if (status === 206) {
+    const start = /^bytes (\d+)-/.exec(response.headers["content-range"] ?? "")?.[1];
+    if (Number(start) === from) return from;
+  }
+  response.destroy();
+  if (status === 404) throw new Failure("blob-missing", "ask-a-person", `${url}: the registry does not have it`);
+  const isPassing = status >= 500 || status === 429 || status === 408 || status === 206;
+  if (isPassing) throw new Failure("registry-unreachable", "retry", `${url} answers ${status}`);
+  throw new Failure("registry-refused", "ask-a-person", `${url} answers ${status}`);
+}
+
+async function get(url: string, from: number, signal: AbortSignal): Promise<IncomingMessage> {
+  // TLS is loaded only where it is used.
+  const request = url.startsWith("https:") ? (await import("node:https")).request : httpRequest;
+  const headers = from > 0 ? { range: `bytes=${from}-` } : {};
+  return new Promise((resolve, reject) => {
+    const asked: ClientRequest = request(url, { headers, signal, agent: false }, resolve);
+    asked.on("error", reject);
+    asked.end();
+  });
+}
+
+const sizeOf = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+
+async function hashOf(path: string): Promise<Digest> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 })) hash.update(chunk as Uint8Array);
+  return hash.digest("hex");
+}

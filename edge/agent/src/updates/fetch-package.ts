@@ -1,0 +1,135 @@
+/**
+ * A whole package from the registry into the device's shelf: metadata, manifest, files, in this order, each checked by the one
+ * before (G6). Runs in a process of its own.
+ */
+import { mkdir, readdir, readFile, rm, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type PackageFile, packageFiles } from "@tributary/inference";
+import { type Clock, Failure } from "@tributary/kernel";
+import { loadPackage } from "@tributary/model-store";
+import { type ListedModel, type TrustedModels, verifyManifest } from "@tributary/tuf";
+import type { PackageRef, Progress } from "@tributary/updates";
+import { download, Pace } from "./download.ts";
+import { type Shelf, syncFolder } from "./shelf.ts";
+
+/** What stays free for the outbox and everything else on the disk. */
+const DISK_FREE_BYTES_MIN = 32 << 20;
+
+export type FetchOptions = {
+  readonly registry: string;
+  readonly wanted: PackageRef;
+  readonly hardwareClass: string;
+  readonly bytesPerSecondMax: number;
+  readonly packageBytesMax: number;
+};
+
+export type FetchPorts = {
+  readonly trust: Pick<TrustedModels, "refresh" | "listed">;
+  readonly shelf: Shelf;
+  readonly clock: Clock;
+  readonly onProgress: (progress: Progress) => void;
+};
+
+/** Of a package, which every device can run. */
+const ANY_HARDWARE: readonly string[] = ["any", "generic"];
+
+/** Throws Failure, whose advice says whether to try again. */
+export async function fetchPackage(options: FetchOptions, ports: FetchPorts, signal: AbortSignal): Promise<void> {
+  const { wanted } = options;
+  const { trust, shelf, onProgress } = ports;
+  const { digest } = wanted;
+  onProgress({ phase: "WAITING", bytesDone: 0, bytesAll: 0 });
+  await trust.refresh(signal);
+  const listed = trust.listed(digest);
+  if (listed === undefined) {
+    throw new Failure("package-unlisted", "give-up", `no signed metadata lists ${digest}, or it does no more`);
+  }
+  mustFit(listed, options);
+  const bytesAll = listed.packageBytes + listed.manifestBytes;
+  if (await isThere(shelf, digest)) {
+    onProgress({ phase: "VERIFYING", bytesDone: bytesAll, bytesAll });
+    return;
+  }
+  const dir = shelf.incomingDir(digest);
+  let bytesDone = await bytesUnder(dir);
+  const tell = (phase: Progress["phase"]) => onProgress({ phase, bytesDone, bytesAll });
+  tell("DOWNLOADING");
+  await mustHaveRoom(shelf, bytesAll - bytesDone);
+  const from = {
+    registry: options.registry,
+    clock: ports.clock,
+    pace: new Pace(options.bytesPerSecondMax),
+    onBytes: (bytes: number) => {
+      bytesDone += bytes;
+      tell("DOWNLOADING");
+    },
+  };
+  const manifestFile = join(dir, packageFiles.manifest);
+  await download(from, { sha256: digest, bytes: listed.manifestBytes }, manifestFile, signal);
+  const manifest = verifyManifest(await readFile(manifestFile), digest, listed);
+  await dropUnlisted(dir, manifest.files);
+  for (const [path, file] of Object.entries(manifest.files)) await download(from, file, join(dir, path), signal);
+  tell("VERIFYING");
+  await loadPackage(dir, { digest });
+  await syncFolders(dir);
+  signal.throwIfAborted();
+  await shelf.place(digest);
+}
+
+function mustFit(listed: ListedModel, { wanted, hardwareClass, packageBytesMax }: FetchOptions): void {
+  if (listed.name !== wanted.name || listed.version !== wanted.version) {
+    const what = `${wanted.digest} is listed as ${listed.name} ${listed.version}, not ${wanted.name} ${wanted.version}`;
+    throw new Failure("package-not-as-named", "give-up", what);
+  }
+  if (!ANY_HARDWARE.includes(listed.hardwareClass) && listed.hardwareClass !== hardwareClass) {
+    const what = `${wanted.name} ${wanted.version} is for ${listed.hardwareClass}, this device is ${hardwareClass}`;
+    throw new Failure("package-other-hardware", "give-up", what);
+  }
+  if (listed.packageBytes > packageBytesMax) {
+    const what = `${listed.packageBytes} bytes; models.packageBytesMax is ${packageBytesMax}`;
+    throw new Failure("package-too-large", "give-up", what);
+  }
+}
+
+/** Whole on the shelf; what is not is cleared away. */
+async function isThere(shelf: Shelf, digest: string): Promise<boolean> {
+  const dir = shelf.packageDir(digest);
+  if (!(await shelf.packages()).includes(digest)) return false;
+  try {
+    await loadPackage(dir, { digest });
+    return true;
+  } catch {
+    await rm(dir, { recursive: true, force: true });
+    return false;
+  }
+}
+
+async function mustHaveRoom(shelf: Shelf, bytes: number): Promise<void> {
+  await mkdir(shelf.dir, { recursive: true });
+  const { bavail, bsize } = await statfs(shelf.dir);
+  const needed = bytes + DISK_FREE_BYTES_MIN;
+  if (bavail * bsize < needed) {
+    throw new Failure("disk-full", "retry", `${shelf.dir}: ${bavail * bsize} bytes are free, ${needed} are needed`);
+  }
+}
+
+const filesUnder = async (dir: string): Promise<readonly string[]> => {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
+};
+
+async function bytesUnder(dir: string): Promise<number> {
+  const { stat } = await import("node:fs/promises");
+  const sizes = (await filesUnder(dir)).map((path) => stat(path).then(({ size }) => size));
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+async function dropUnlisted(dir: string, files: Readonly<Record<string, PackageFile>>): Promise<void> {
+  const listed = new Set([packageFiles.manifest, ...Object.keys(files)].map((path) => join(dir, path)));
+  for (const path of await filesUnder(dir)) if (!listed.has(path)) await rm(path, { force: true });
+}
+
+async function syncFolders(dir: string): Promise<void> {
+  const folders = new Set([dir, ...(await filesUnder(dir)).map((path) => dirname(path))]);
+  for (const folder of folders) await syncFolder(folder);
+}

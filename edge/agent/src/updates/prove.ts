@@ -1,0 +1,112 @@
+/**
+ * A package is proved on this device before it answers a frame: it loads in a child of its own, reproduces its golden frames, and
+ * is fast enough, all while the model at work goes on.
+ *
+ * P1. (G6) The bytes are checked against the wanted digest once more, right before they are loaded.
+ * P2. Without memory for a second child nothing is loaded: the model at work is not given up for one that may fail.
+ */
+import { readFileSync } from "node:fs";
+import { freemem } from "node:os";
+import type { LoadedModel, LoadOptions, ModelPackage } from "@tributary/inference";
+import { type Digest, Failure, reasonOf } from "@tributary/kernel";
+import { loadPackage, readPackageFile } from "@tributary/model-store";
+import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
+import { PolicyKeeper } from "../policy-keeper.ts";
+import { bareRunner, Slot } from "../slots.ts";
+
+/** Frames of the latency check; the golden frames, over and over. */
+const LATENCY_FRAMES = 32;
+
+export type ProveOptions = {
+  readonly dir: string;
+  readonly digest: Digest;
+  readonly load: LoadOptions;
+  readonly memoryBytesMin: number;
+  readonly sha256Hex: (text: string) => string;
+};
+
+export type Candidate = { readonly slot: Slot; readonly model: LoadedModel };
+
+/** Throws Failure; the child is gone then. */
+export async function prove(options: ProveOptions, signal: AbortSignal): Promise<Candidate> {
+  mustHaveMemory(options.memoryBytesMin);
+  const { pkg, model } = await load(options);
+  const close = () => void model.close().catch(() => undefined);
+  signal.addEventListener("abort", close, { once: true });
+  try {
+    signal.throwIfAborted();
+    const policy = new PolicyKeeper(pkg, options.sha256Hex);
+    await mustReproduce(model, pkg);
+    await mustBeFast(model, pkg);
+    signal.throwIfAborted();
+    return { slot: new Slot(pkg, policy, bareRunner(model), true), model };
+  } catch (error) {
+    close();
+    throw signal.aborted ? signal.reason : failureOf(error);
+  } finally {
+    signal.removeEventListener("abort", close);
+  }
+}
+
+async function load({ dir, digest, load }: ProveOptions): Promise<{ pkg: ModelPackage; model: LoadedModel }> {
+  let pkg: ModelPackage | undefined;
+  const host = new OnnxModelHost(async (folder) => {
+    pkg = await loadPackage(folder, { digest }); // P1
+    return pkg;
+  });
+  try {
+    const model = await host.load(dir, load);
+    return { pkg: pkg as ModelPackage, model };
+  } catch (error) {
+    throw failureOf(error);
+  }
+}
+
+/** What ends a child here is the model's own doing: trying again would be the same again. */
+function failureOf(error: unknown): Failure {
+  if (!(error instanceof Failure)) return new Failure("model-unusable", "give-up", reasonOf(error), { cause: error });
+  if (error.code !== "model-host-exited") return error;
+  return new Failure("model-crashed", "give-up", error.message, { cause: error });
+}
+
+async function mustReproduce(model: LoadedModel, pkg: ModelPackage): Promise<void> {
+  const report = await checkGoldenFrames(model, pkg, readPackageFile);
+  if (report.passed) return;
+  const { frame, reason } = report.frames.find(({ kind }) => kind === "failed") ?? {};
+  const what = `${report.failed} of ${report.frames.length} golden frames are not reproduced; ${frame}: ${reason}`;
+  throw new Failure("golden-mismatch", "give-up", what);
+}
+
+/** The median of decoding and running must fit the package's latency budget, which is for the whole answer. */
+async function mustBeFast(model: LoadedModel, pkg: ModelPackage): Promise<void> {
+  const { frames } = pkg.golden;
+  const timesMs: number[] = [];
+  for (let i = 0; i < LATENCY_FRAMES; i++) {
+    const jpeg = await readPackageFile(pkg, frames[i % frames.length]?.jpeg ?? "");
+    const result = await model.infer(jpeg);
+    if (result.ok) timesMs.push(result.inference.timingsMs.preprocess + result.inference.timingsMs.run);
+  }
+  timesMs.sort((a, b) => a - b);
+  const medianMs = timesMs[timesMs.length >> 1] ?? Number.POSITIVE_INFINITY;
+  const { latencyBudgetMs } = pkg.manifest;
+  if (medianMs <= latencyBudgetMs) return;
+  const what = `${medianMs.toFixed(1)} ms for a golden frame in the median, the package allows ${latencyBudgetMs} ms`;
+  throw new Failure("model-too-slow", "give-up", what);
+}
+
+/** P2. */
+function mustHaveMemory(bytesMin: number): void {
+  const bytes = memoryAvailable();
+  if (bytes >= bytesMin) return;
+  const what = `${bytes >> 20} MB of memory are available; a second model needs ${bytesMin >> 20} MB`;
+  throw new Failure("memory-short", "retry", what);
+}
+
+function memoryAvailable(): number {
+  try {
+    const kilobytes = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1];
+    return Number(kilobytes) * 1_024;
+  } catch {
+    return freemem();
+  }
+}

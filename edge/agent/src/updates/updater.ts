@@ -1,0 +1,313 @@
+/**
+ * Follows the device's desired state: does what the state machine (@tributary/updates) says next, and tells it what came of it.
+ *
+ * X1. Going back happens before anything waits: from the next frame on the good model answers.
+ * X2. A book is on disk before what it allows; see U6.
+ */
+
+import type { Inference } from "@tributary/inference";
+import type { Clock } from "@tributary/kernel";
+import { Failure, type Random, reasonOf } from "@tributary/kernel";
+import {
+  type Action,
+  type ActionKind,
+  type Boot,
+  bootUpdates,
+  type Conditions,
+  type Done,
+  type Input,
+  type Progress,
+  type Retry,
+  type Said,
+  type Step,
+  saidOf,
+  step,
+  type Updates,
+  type Wanted,
+} from "@tributary/updates";
+import type { LocalAnswer } from "../pipeline.ts";
+import type { Runner, Slot, Slots } from "../slots.ts";
+import { parseDesired } from "./desired.ts";
+import type { Candidate } from "./prove.ts";
+import { Shadow, type Shadowed } from "./shadow.ts";
+import type { Shelf } from "./shelf.ts";
+
+export type UpdaterPorts = {
+  readonly deviceId: string;
+  readonly shelf: Pick<Shelf, "write" | "prune">;
+  readonly slots: Slots;
+  /** Null: no registry is configured. */
+  readonly fetch:
+    | ((wanted: Wanted, onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<Done>)
+    | null;
+  readonly prove: (wanted: Wanted, signal: AbortSignal) => Promise<Candidate>;
+  /** Takes a loaded model over, to load it again when it is lost. */
+  readonly keep: (slot: Slot, candidate: Candidate) => Runner;
+  readonly isBusy: () => boolean;
+  readonly onChanged: () => void;
+  readonly onShadowed: (slot: Slot, shadowed: Shadowed) => void;
+  readonly onMoved: (said: Said) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+};
+
+const retryOf = { retry: "many", "ask-a-person": "few", "give-up": "never" } as const satisfies Record<string, Retry>;
+const NOTHING: Progress = { phase: "WAITING", bytesDone: 0, bytesAll: 0 };
+
+/** What `reported.update` holds. */
+export type UpdateNow = Said & { readonly bytesDone: number; readonly bytesAll: number };
+
+export class Updater {
+  readonly #ports: UpdaterPorts;
+  #state: Updates;
+  #first: Step | undefined;
+  #progress: Progress = NOTHING;
+  #written = "";
+  #acting: { readonly abort: AbortController; readonly over: Promise<void> } | undefined;
+  #candidate: Candidate | undefined;
+  #onTrial: Candidate | undefined;
+  #shadow: Shadow | undefined;
+  /** Of the model on trial, at a moment when the machine had something else in hand. */
+  #failing: { readonly code: string; readonly reason: string } | undefined;
+  #toldPhase = "";
+  #isStopped = false;
+
+  constructor(boot: Boot, ports: UpdaterPorts) {
+    this.#ports = ports;
+    this.#first = bootUpdates(boot);
+    this.#state = this.#first.state;
+  }
+
+  start(): void {
+    const first = this.#first;
+    this.#first = undefined;
+    // What the last life left half done goes, but for what this one goes on with.
+    void this.#prune().then(() => first && !this.#isStopped && this.#take(first));
+  }
+
+  get generation(): bigint {
+    return this.#state.book.generation;
+  }
+
+  get book() {
+    return this.#state.book;
+  }
+
+  get conditions(): Conditions {
+    return this.#state.conditions;
+  }
+
+  /** Null: nothing was wanted so far. */
+  get now(): UpdateNow | null {
+    const said = saidOf(this.#state, this.#progress.phase);
+    if (said === null) return null;
+    const { bytesDone, bytesAll } = this.#progress;
+    return { ...said, bytesDone, bytesAll };
+  }
+
+  /** Throws Failure or ContractError for what cannot be used, and for a generation older than the last one. */
+  desired(payload: Uint8Array): void {
+    const desired = parseDesired(payload, this.#ports.deviceId);
+    if (desired.generation < this.generation) {
+      const what = `generation ${desired.generation} is older than ${this.generation}, which was here`;
+      throw new Failure("desired-older", "give-up", what);
+    }
+    this.#send({ kind: "desired", desired });
+  }
+
+  told(met: Partial<Conditions>): void {
+    this.#send({ kind: "conditions", met: { ...this.#state.conditions, ...met } });
+  }
+
+  /** After a frame's answer is out. One look while nothing is updated. */
+  answered(slot: Slot, answer: LocalAnswer, inference: Inference, jpeg: Uint8Array): void {
+    if (this.#shadow !== undefined) this.#shadow.offer(jpeg, answer.label);
+    else if (this.#onTrial?.slot === slot && this.#state.stage.kind === "probation") {
+      const ms = inference.timingsMs.preprocess + inference.timingsMs.run;
+      this.#send({ kind: "answered", isSlow: ms > slot.pkg.manifest.latencyBudgetMs });
+    }
+  }
+
+  failing(failing: { readonly code: string; readonly reason: string }): void {
+    if (this.#state.stage.kind === "probation") this.#send({ kind: "failing", ...failing });
+    else this.#failing = failing;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#acting?.abort.abort(new Failure("stopping", "retry", "the agent stops"));
+    await this.#acting?.over;
+    await this.#candidate?.model.close();
+  }
+
+  #send(input: Input): void {
+    if (this.#isStopped) return;
+    this.#take(step(this.#state, input, this.#ports.random));
+    const failing = this.#failing;
+    if (failing !== undefined && this.#state.stage.kind === "probation") {
+      this.#failing = undefined;
+      this.#send({ kind: "failing", ...failing });
+    }
+  }
+
+  #take({ state, next, callOff }: Step): void {
+    const before = this.#state;
+    this.#state = state;
+    if (state.book.generation !== before.book.generation) this.#progress = NOTHING;
+    if (callOff) this.#acting?.abort.abort(new Failure("superseded", "retry", "something newer is wanted"));
+    if (next !== null) this.#begin(next);
+    if (next !== null || state.stage.kind !== before.stage.kind || state.book !== before.book) this.#changed();
+  }
+
+  #changed(): void {
+    this.#ports.onChanged();
+    const said = saidOf(this.#state, this.#progress.phase);
+    const phase = `${said?.generation} ${said?.phase} ${said?.code}`;
+    if (said === null || phase === this.#toldPhase) return;
+    this.#toldPhase = phase;
+    this.#ports.onMoved(said);
+  }
+
+  #begin(action: Action): void {
+    if (action.kind === "restore") this.#goBack(); // X1
+    const abort = new AbortController();
+    const over = this.#act(action, abort.signal)
+      .catch((error: unknown) => doneOf(error))
+      .then((done) => {
+        this.#acting = undefined;
+        if (!this.#isStopped) this.#send({ kind: "done", done });
+      });
+    this.#acting = { abort, over };
+  }
+
+  #goBack(): void {
+    this.#ports.slots.restore();
+    this.#onTrial = undefined;
+    this.#failing = undefined;
+  }
+
+  async #act(action: Action, signal: AbortSignal): Promise<Done> {
+    if (action.kind === "commit") this.#keepTrial();
+    await this.#write(action); // X2
+    switch (action.kind) {
+      case "wait":
+        await this.#ports.clock.sleep(action.ms, signal);
+        return { ok: true };
+      case "fetch":
+        return this.#fetch(action.wanted, signal);
+      case "prove":
+        this.#candidate = await this.#ports.prove(action.wanted, signal);
+        return { ok: true };
+      case "shadow":
+        return this.#shadowOf(action.frames, signal);
+      case "unload":
+        await this.#drop();
+        return { ok: true };
+      case "switch":
+        return this.#switch();
+      case "commit":
+        this.#ports.slots.commit();
+        this.#onTrial = undefined;
+        await this.#prune();
+        return { ok: true };
+      case "save":
+        if (action.book.outcome !== null) await this.#prune();
+        return { ok: true };
+      case "restore":
+        return { ok: true };
+      default:
+        return action satisfies never;
+    }
+  }
+
+  async #fetch(wanted: Wanted, signal: AbortSignal): Promise<Done> {
+    const { fetch } = this.#ports;
+    if (fetch === null) {
+      const reason = "the agent's configuration names no registry (models.registry, models.root)";
+      return { ok: false, code: "models-no-registry", reason, retry: "never" };
+    }
+    const onProgress = (progress: Progress) => {
+      this.#progress = progress;
+      if (!signal.aborted) this.#changed();
+    };
+    return fetch(wanted, onProgress, signal);
+  }
+
+  async #shadowOf(frames: number, signal: AbortSignal): Promise<Done> {
+    const candidate = this.#candidate;
+    if (candidate === undefined) return { ok: false, code: "model-crashed", reason: "it is gone", retry: "never" };
+    const { isBusy, onShadowed, clock } = this.#ports;
+    this.#shadow = new Shadow(candidate.model, frames, {
+      isBusy,
+      clock,
+      onShadowed: (shadowed) => onShadowed(candidate.slot, shadowed),
+    });
+    try {
+      await this.#shadow.run(signal);
+      return { ok: true };
+    } catch (error) {
+      await this.#drop();
+      throw error;
+    } finally {
+      this.#shadow = undefined;
+    }
+  }
+
+  #switch(): Done {
+    const candidate = this.#candidate;
+    this.#candidate = undefined;
+    if (candidate?.slot.runner.current === undefined) {
+      return {
+        ok: false,
+        code: "model-crashed",
+        reason: "its process ended before it was switched to",
+        retry: "never",
+      };
+    }
+    this.#onTrial = candidate;
+    this.#failing = undefined;
+    this.#ports.slots.switchTo(candidate.slot);
+    return { ok: true };
+  }
+
+  /** From here on a loss is mended as any model's is. */
+  #keepTrial(): void {
+    const trial = this.#onTrial;
+    if (trial !== undefined) trial.slot.runner = this.#ports.keep(trial.slot, trial);
+  }
+
+  async #drop(): Promise<void> {
+    const candidate = this.#candidate;
+    this.#candidate = undefined;
+    await candidate?.model.close();
+  }
+
+  async #write({ kind, book }: Action): Promise<void> {
+    const text = JSON.stringify(book, (_, value) => (typeof value === "bigint" ? String(value) : value));
+    if (text === this.#written) return;
+    try {
+      await this.#ports.shelf.write(book);
+      this.#written = text;
+    } catch (error) {
+      if (NEEDS_NO_BOOK.has(kind)) return;
+      if (kind === "switch") await this.#drop();
+      throw error;
+    }
+  }
+
+  async #prune(): Promise<void> {
+    const { good, previous, trial, wanted, outcome } = this.#state.book;
+    const keep = [good, previous, trial, outcome === null ? wanted : null];
+    await this.#ports.shelf.prune(keep.flatMap((ref) => (ref === null ? [] : [ref.digest])));
+  }
+}
+
+/** They allow nothing, and have to be done. */
+const NEEDS_NO_BOOK: ReadonlySet<ActionKind> = new Set(["wait", "unload", "restore"]);
+
+function doneOf(error: unknown): Done {
+  if (error instanceof Failure) {
+    return { ok: false, code: error.code, reason: error.message, retry: retryOf[error.advice] };
+  }
+  return { ok: false, code: "update-failed", reason: reasonOf(error), retry: "few" };
+}
