@@ -1,7 +1,7 @@
 import { deadClassifier } from "./dead-classifier.ts";
 import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
-import type { Scenario } from "./scenario.ts";
+import type { Drill, Scenario } from "./scenario.ts";
 
 export * from "./dead-classifier.ts";
 export * from "./kafka-outage.ts";
@@ -9,3 +9,5 @@ export * from "./kill-each.ts";
 export * from "./scenario.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
+
+export const drills: readonly Drill[] = [];

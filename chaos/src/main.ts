@@ -5,16 +5,15 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { reasonOf } from "@tributary/kernel";
 import { Command, InvalidArgumentError } from "commander";
-import { scenarios } from "./index.ts";
-import { markdownOf, passedAll, type Scenario } from "./scenario.ts";
+import { drills, scenarios } from "./index.ts";
+import { type Drill, type Findings, markdownOf, passedAll, type Scenario } from "./scenario.ts";
 
-type Flags = {
-  readonly json?: string;
+type ReportFlags = { readonly json?: string; readonly keep?: true };
+type Flags = ReportFlags & {
   readonly long?: true;
   readonly devices?: number;
   readonly fps?: number;
   readonly seconds?: number;
-  readonly keep?: true;
 };
 
 const whole = (text: string): number => {
@@ -41,6 +40,15 @@ for (const scenario of scenarios) {
     .addHelpText("after", `\n${scenario.details}`)
     .action((flags: Flags) => run(scenario, flags));
 }
+for (const drill of drills) {
+  const command = program.command(drill.name).description(drill.summary);
+  for (const { name, about, value } of drill.options) command.option(`--${name} <N>`, `${about} (${value})`, whole);
+  command
+    .option("--json <FILE>", "also write everything found as JSON")
+    .option("--keep", "leave data and logs where they are, and say where")
+    .addHelpText("after", `\n${drill.details}`)
+    .action((flags: ReportFlags & { readonly [name: string]: number }) => runDrill(drill, flags));
+}
 program.action(() => program.help({ error: true }));
 
 await program.parseAsync().catch((error: unknown) => {
@@ -49,18 +57,34 @@ await program.parseAsync().catch((error: unknown) => {
 });
 process.exit();
 
-async function run(scenario: Scenario, flags: Flags): Promise<void> {
-  const startedMs = performance.now();
-  const dir = mkdtempSync(join(tmpdir(), `tributary-chaos-${scenario.name}-`));
+function run(scenario: Scenario, flags: Flags): Promise<void> {
   const settings = { ...(flags.long ? scenario.settings.long : scenario.settings.short), ...given(flags) };
+  return reported(scenario.name, flags, settings, (dir, say) => {
+    say(`${settings.devices} devices, ${settings.fps} frames/s each, ${settings.seconds} s`);
+    return scenario.run({ ...settings, dir, say });
+  });
+}
+
+function runDrill(drill: Drill, flags: ReportFlags & { readonly [name: string]: number }): Promise<void> {
+  const options = Object.fromEntries(drill.options.map(({ name, value }) => [name, flags[name] ?? value]));
+  return reported(drill.name, flags, options, (dir, say) => drill.run({ options, dir, say }));
+}
+
+async function reported(
+  name: string,
+  flags: ReportFlags,
+  settings: object,
+  work: (dir: string, say: (line: string) => void) => Promise<readonly Findings[]>,
+): Promise<void> {
+  const startedMs = performance.now();
+  const dir = mkdtempSync(join(tmpdir(), `tributary-chaos-${name}-`));
   const say = (line: string) =>
     void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
   try {
-    say(`${settings.devices} devices, ${settings.fps} frames/s each, ${settings.seconds} s`);
-    const outcomes = await scenario.run({ ...settings, dir, say });
-    process.stdout.write(`# chaos ${scenario.name}\n\n${markdownOf(outcomes)}`);
+    const outcomes = await work(dir, say);
+    process.stdout.write(`# chaos ${name}\n\n${markdownOf(outcomes)}`);
     if (flags.json !== undefined) {
-      const document = { chaos: scenario.name, passed: passedAll(outcomes), settings, outcomes };
+      const document = { chaos: name, passed: passedAll(outcomes), settings, outcomes };
       writeFileSync(resolve(process.env.INIT_CWD ?? ".", flags.json), `${JSON.stringify(document, null, 2)}\n`);
     }
     if (!passedAll(outcomes)) process.exitCode = 1;

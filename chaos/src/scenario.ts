@@ -1,4 +1,6 @@
-/** What every chaos program is: a running stack, something broken on purpose, and a verdict by who counted the frames. */
+/** What every chaos program is: something that runs, something broken on purpose, and a verdict by whoever is not broken.
+ *
+ * A scenario breaks a running stack, and the frames' counter judges. A drill has a world and options of its own. */
 import type { Report } from "@tributary/local-stack";
 
 export type Settings = {
@@ -13,12 +15,14 @@ export type Settings = {
 
 export type Check = { readonly name: string; readonly passed: boolean; readonly found: string };
 
-export type Outcome = {
+/** What a report is made of. */
+export type Findings = {
   readonly title: string;
   readonly checks: readonly Check[];
   readonly figures: { readonly [name: string]: number | null };
-  readonly report: Report;
 };
+
+export type Outcome = Findings & { readonly report: Report };
 
 export type Scenario = {
   readonly name: string;
@@ -28,6 +32,20 @@ export type Scenario = {
   readonly settings: { readonly short: Durations; readonly long: Durations };
   run(settings: Settings): Promise<readonly Outcome[]>;
 };
+
+/** `--NAME <N>`, a whole number from 1. */
+export type DrillOption = { readonly name: string; readonly about: string; readonly value: number };
+
+export type Drill = {
+  readonly name: string;
+  readonly summary: string;
+  readonly details: string;
+  readonly options: readonly DrillOption[];
+  run(settings: DrillSettings): Promise<readonly Findings[]>;
+};
+
+export type DrillSettings = Pick<Settings, "dir" | "say"> & { readonly options: { readonly [name: string]: number } };
+
 export type Durations = Pick<Settings, "devices" | "fps" | "seconds">;
 
 export const check = (name: string, passed: boolean, found: string | number): Check => ({
@@ -36,10 +54,10 @@ export const check = (name: string, passed: boolean, found: string | number): Ch
   found: `${found}`,
 });
 
-export const passedAll = (outcomes: readonly Outcome[]): boolean =>
+export const passedAll = (outcomes: readonly Findings[]): boolean =>
   outcomes.every(({ checks }) => checks.every(({ passed }) => passed));
 
-export function markdownOf(outcomes: readonly Outcome[]): string {
+export function markdownOf(outcomes: readonly Findings[]): string {
   const lines: string[] = [];
   for (const { title, checks, figures } of outcomes) {
     lines.push(`## ${title}`, "", "| Check | | Found |", "|---|---|---|");
