@@ -129,6 +129,7 @@ export class OutboxEngine {
       this.#store.putSetting("sample_key", sampleKey);
     }
     this.#load();
+    this.#flight.numbered(this.#store.numbered());
     this.#flight.link(false, 0, this.#store.left());
     this.#post({
       kind: "opened",

@@ -8,8 +8,9 @@
  * W5. Where the broker's PUBACK does not mean Kafka has it (`confirmMs`), it frees the window only: the record is held until
  *     Kafka's acknowledgement names it, and sent again when that does not come. While nothing at all is confirmed the wait
  *     doubles, up to PATIENCE_MAX times: Kafka is away, not the record.
- * W6. Then the numbers that are out of one boot and stream span at most SPAN_MAX, so that one sent again is always within
- *     what consumers remember of the stream (1,024, DESIGN): beyond it they would take it for a repeat, and lose it.
+ * W6. Then a boot and stream's newest number, confirmed or not, is less than SPAN_MAX ahead of the oldest that is out, so that
+ *     one sent again is always within what consumers remember of the stream (1,024, DESIGN): beyond it they would take it
+ *     for a repeat, and lose it. One that gets lost again and again holds up its stream for so long.
  */
 import type { UplinkStream } from "@tributary/contracts";
 import type { OutboxLimits, RecordKey, SeqRange } from "./rows.ts";
@@ -28,6 +29,8 @@ export class Flight {
   readonly #streams = new Map<UplinkStream, Map<string, Flying>>();
   /** The broker has them, longest ago first. W5 */
   readonly #held = new Map<string, Held>();
+  /** The newest number given, by stream and boot. W6 */
+  readonly #newest = new Map<UplinkStream, Map<number, number>>();
   #patience = 1;
   #resend: RecordKey[] = [];
   /** Taken to be resent by the commit at hand. */
@@ -40,6 +43,11 @@ export class Flight {
 
   constructor(limits: FlightLimits) {
     this.#limits = limits;
+  }
+
+  /** The newest numbers that were given before this process. W6 */
+  numbered(newest: readonly RecordKey[]): void {
+    for (const key of newest) this.#number(key);
   }
 
   /** A connection came or went; `left` is everything that left before and is unacknowledged. */
@@ -106,6 +114,7 @@ export class Flight {
       this.#streams.set(key.stream, flying);
     }
     flying.set(nameOf(key), { key, bytes });
+    this.#number(key);
     this.#bytes += bytes;
   }
 
@@ -160,16 +169,22 @@ export class Flight {
     return true;
   }
 
+  #number({ boot, stream, seq }: RecordKey): void {
+    const boots = this.#newest.get(stream) ?? new Map<number, number>();
+    this.#newest.set(stream, boots.set(boot, Math.max(boots.get(boot) ?? 0, seq)));
+  }
+
   /** The widest of any boot's. */
   #span(stream: UplinkStream): number {
-    const boots = new Map<number, { first: number; last: number }>();
+    const newest = this.#newest.get(stream);
+    let widest = 0;
     const see = ({ boot, seq }: RecordKey) => {
-      const seen = boots.get(boot) ?? { first: seq, last: seq };
-      boots.set(boot, { first: Math.min(seen.first, seq), last: Math.max(seen.last, seq) });
+      widest = Math.max(widest, (newest?.get(boot) ?? seq) - seq + 1);
     };
     for (const { key } of this.#streams.get(stream)?.values() ?? []) see(key);
     for (const { key } of this.#held.values()) if (key.stream === stream) see(key);
-    return Math.max(0, ...[...boots.values()].map(({ first, last }) => last - first + 1));
+    for (const key of this.#taken) if (key.stream === stream) see(key);
+    return widest;
   }
 
   #room(stream: UplinkStream): number {

@@ -317,6 +317,11 @@ export class OutboxStore {
     return Number(row?.seq);
   }
 
+  /** The newest number given of each boot and stream. */
+  numbered(): readonly RecordKey[] {
+    return this.#all("SELECT boot, stream, next - 1 AS seq FROM seqs").map(keyOf);
+  }
+
   putRecord(key: RecordKey, { payload, left }: FormedRecord): void {
     this.#run(
       "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -354,7 +359,7 @@ export class OutboxStore {
     return this.#all(
       `SELECT boot, stream, seq FROM records UNION ALL SELECT boot, 'frames', seq FROM frames WHERE seq IS NOT NULL
        ORDER BY 1, 3, 2`,
-    ).map((row) => ({ boot: Number(row.boot), stream: row.stream as UplinkStream, seq: Number(row.seq) }));
+    ).map(keyOf);
   }
 
   totals(): { predictions: number; predictionIdMax: number; reports: number; bytes: number } {
@@ -422,5 +427,11 @@ export class OutboxStore {
     return this.#statement(sql).all(...values) as Row[];
   }
 }
+
+const keyOf = (row: Row): RecordKey => ({
+  boot: Number(row.boot),
+  stream: row.stream as UplinkStream,
+  seq: Number(row.seq),
+});
 
 type SqlValue = string | number | null | Uint8Array;
