@@ -47,7 +47,7 @@ export const differences: readonly Difference[] = [
   },
   {
     what: "a look every",
-    usual: "60 s",
+    usual: "10 s",
     here: seconds(settings.lookEveryMs),
     why: "the evidence may be looked at whenever one likes; so the case ends as soon as it is there",
   },
@@ -89,3 +89,38 @@ function percent(share: number): string {
 function seconds(ms: number): string {
   return `${ms / 1_000} s`;
 }
+
+export const MODEL = "edge-demo";
+
+/** Rolls a challenger out to 5 %, compares, and then to all. */
+export const specification = {
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: MODEL },
+  spec: {
+    model: `${MODEL}@challenger`,
+    strategy: {
+      canary: {
+        controlsPerCanary: settings.controlsPerCanary,
+        steps: [
+          { setWeight: settings.canaryPercent },
+          { analysis: { duration: `${settings.analysisMs / 1_000}s` } },
+          { setWeight: 100 },
+        ],
+      },
+    },
+    burnIn: `${settings.burnInMs / 1_000}s`,
+    progressDeadline: `${settings.progressDeadlineMs / 1_000}s`,
+  },
+} as const;
+
+export const registryConfig = (validationDir: string, speedup: number): object => ({
+  validation: { [MODEL]: validationDir },
+  // How many times slower than this machine.
+  checks: { hardwareClasses: { x64: 1 / speedup } },
+  gate: { corrupted: 200 },
+});
+
+export const managerConfig = (): object => ({
+  defaults: { [MODEL]: specification },
+});

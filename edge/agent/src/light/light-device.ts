@@ -26,13 +26,13 @@ import { Decider } from "../decider.ts";
 import { PolicyKeeper } from "../policy-keeper.ts";
 import { AGENT_VERSION } from "../reports.ts";
 import { Triggers } from "../triggers.ts";
+import { PERCEPTION, parseDesired } from "../updates/desired.ts";
 import { MomentsByName } from "../windows.ts";
 import { MemoryOutbox } from "./memory-outbox.ts";
 import type { SharedModel, SharedModels } from "./shared-models.ts";
 import { Updater } from "./updater.ts";
 
 const CAMERA_ID = "cam";
-const SLOT = "perception";
 const REPORT_EVERY_MS_MIN = 200;
 
 export type PackageSource = {
@@ -302,22 +302,11 @@ export class LightDevice {
 
   #desired(payload: Buffer): void {
     if (payload.length === 0) return;
-    let desired: DeviceDesired;
     try {
-      desired = DeviceDesired.decodeSingleObject(payload);
+      this.#updater.desired(parseDesired(payload, this.deviceId));
     } catch {
-      return; // It changes nothing.
+      // It changes nothing.
     }
-    if (desired.deviceId !== this.deviceId) return;
-    const slot = desired.slots[SLOT];
-    const wanted: Wanted | null =
-      slot === undefined
-        ? null
-        : {
-            ...{ digest: slot.modelDigest, name: slot.modelName, version: slot.modelVersion },
-            ...{ shadowFrames: slot.shadowFrames, probationFrames: slot.probationFrames, condition: slot.condition },
-          };
-    this.#updater.desired({ generation: desired.generation, wanted });
   }
 
   #works(): ConstructorParameters<typeof Updater>[1] {
@@ -382,7 +371,7 @@ export class LightDevice {
       hardwareClass: this.#options.hardwareClass,
       clockState: "SYNCHRONIZED" as const,
       generation,
-      slots: { [SLOT]: { modelDigest: digest, modelName: name, modelVersion: version } }, // D1
+      slots: { [PERCEPTION]: { modelDigest: digest, modelName: name, modelVersion: version } }, // D1
       policyVersion: policy.policyVersion,
       acceptedSchemas: accepted.flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
       cameras: [CAMERA_ID],
@@ -391,7 +380,7 @@ export class LightDevice {
           ? null
           : {
               ...said,
-              slot: SLOT,
+              slot: PERCEPTION,
               bytesDone: BigInt(progress?.bytesDone ?? 0),
               bytesAll: BigInt(progress?.bytesAll ?? 0),
             },

@@ -1,0 +1,92 @@
+/** The cases of the demo: which model challenges which, and how each must end. */
+import type { CandidateName } from "../candidates/candidates.ts";
+
+export type Ending =
+  /** Every device runs it. */
+  | "promoted"
+  /** Promoted, or held for a person: anything but taken back. */
+  | "kept"
+  /** No rollout begins. */
+  | "stopped-at-gate"
+  /** No device runs it any more, and only the canary ever did. */
+  | "rolled-back"
+  /** Held for a person; only the canary runs it. */
+  | "paused";
+
+export type Case = {
+  readonly name: string;
+  readonly summary: string;
+  readonly champion: CandidateName;
+  readonly challenger: CandidateName;
+  /** Somebody answers for it by name, and the gate is passed over. */
+  readonly isForced: boolean;
+  /** What lies between the canary's devices and the service is cut once they run it. */
+  readonly isSilenced: boolean;
+  readonly ending: Ending;
+  /** What a person should look at in the evidence. */
+  readonly look: string;
+  /** How many times faster the registry takes devices to be than this machine; 1 unless told. */
+  readonly registrySpeedup?: number;
+};
+
+const usual = { champion: "shipped", isForced: true, isSilenced: false, ending: "rolled-back" } as const;
+
+export const cases: readonly Case[] = [
+  {
+    ...usual,
+    name: "better",
+    summary: "the shipped model challenges one whose last layer saw few photos; every device gets it",
+    ...{ champion: "few-photos", challenger: "shipped", isForced: false, ending: "promoted" },
+    look: "accuracy: ln e of `safe` passes ln 20, the band lies wholly below the margin",
+  },
+  {
+    ...usual,
+    name: "identical",
+    summary: "the same bytes under another version; it must not be taken back",
+    ...{ challenger: "shipped-again", isForced: false, ending: "kept" },
+    look: "accuracy: the band holds 0, neither e-value gets far",
+  },
+  {
+    ...usual,
+    name: "mislabelled",
+    summary: "retrained on photos of which many carry the label of a class that looks alike; stops at the gate",
+    ...{ challenger: "mislabelled", isForced: false, ending: "stopped-at-gate" },
+    look: "the gate's report: accuracy, and the classes that were confused",
+  },
+  {
+    ...usual,
+    name: "mislabelled-forced",
+    summary: "the same, forced past the gate; taken back from the canary",
+    challenger: "mislabelled",
+    look: "accuracy: ln e of harm passes ln 50",
+  },
+  {
+    ...usual,
+    name: "slow",
+    summary: "the same answers, several times the latency budget; devices do not even switch to it",
+    challenger: "slow",
+    registrySpeedup: 10,
+    look: "devices that refused it, with model-too-slow and the milliseconds they measured",
+  },
+  {
+    ...usual,
+    name: "crashing",
+    summary: "its process ends on bright frames; taken back from the canary",
+    challenger: "crashing",
+    look: "devices that went back by themselves during probation, and first crashes of the others",
+  },
+  {
+    ...usual,
+    name: "wrong-preprocessing",
+    summary: "the right weights, red and blue exchanged by preprocessor_config.json; taken back from the canary",
+    challenger: "wrong-preprocessing",
+    look: "golden frames pass, since the package agrees with itself; accuracy does not",
+  },
+  {
+    ...usual,
+    name: "silent",
+    summary: "a good model, but nothing is heard of the canary any more; the rollout pauses",
+    ...{ champion: "few-photos", challenger: "shipped", isForced: false, isSilenced: true, ending: "paused" },
+    look: "NoData: how many canary devices are heard, and which are not",
+  },
+];
