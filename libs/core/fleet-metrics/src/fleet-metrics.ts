@@ -62,6 +62,9 @@ export class FleetMetrics {
   readonly #running = new Map<string, Running>();
   readonly #watermarks = new Map<Stream, Watermarks>();
   #seenAt = new Float64Array(0);
+  /** The device asked for last: a record is a few calls for one device. */
+  #lastId = "";
+  #lastIndex = 0;
   #refused = { malformed: 0, replayed: 0, oldBoot: 0, stale: 0, overLimit: 0 };
 
   constructor(limits: Partial<FleetLimits> = {}) {
@@ -191,6 +194,7 @@ export class FleetMetrics {
   prune(before: Instant): number {
     const running = [...this.#running.values()];
     let pruned = 0;
+    this.#lastId = "";
     for (const [deviceId, device] of this.#indexes) {
       if ((this.#seenAt[device] as number) >= before) continue;
       if (running.some(({ places }) => (places[device] ?? 0) > 0)) continue;
@@ -237,6 +241,13 @@ export class FleetMetrics {
   }
 
   #indexOf(deviceId: string): number | null {
+    if (deviceId === this.#lastId) return this.#lastIndex;
+    const index = this.#known(deviceId);
+    if (index !== null) [this.#lastId, this.#lastIndex] = [deviceId, index];
+    return index;
+  }
+
+  #known(deviceId: string): number | null {
     const known = this.#indexes.get(deviceId);
     if (known !== undefined) return known;
     if (!isValidId(deviceId)) {

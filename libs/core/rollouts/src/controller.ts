@@ -91,6 +91,8 @@ type Tracked = {
   rollout: Rollout;
   /** Of its creation. */
   readonly createdAt: bigint;
+  /** Its devices, in its order. */
+  readonly entries: readonly Entry[];
   comparison: Comparison | null;
   /** Weight that the comparison is of. */
   comparedWeight: number;
@@ -101,12 +103,18 @@ type Tracked = {
   lookedAt: Instant;
 };
 
+/** A device in a slot. One object, found once a report: a fleet's rollouts pass over these many times a minute. */
+type Entry = {
+  readonly deviceId: string;
+  state: DeviceState | null;
+  wanted: Wanted | null;
+  written: { readonly generation: bigint; readonly modelDigest: string; readonly at: Instant } | null;
+};
+
 type Slot = {
-  readonly states: Map<string, DeviceState>;
-  readonly wanted: Map<string, Wanted>;
-  readonly written: Map<string, { readonly generation: bigint; readonly modelDigest: string; readonly at: Instant }>;
-  /** Devices whose wanted state may not be written yet. */
-  readonly due: Set<string>;
+  readonly entries: Map<string, Entry>;
+  /** Whose wanted state may not be written yet. */
+  readonly due: Set<Entry>;
   sweptAt: Instant;
 };
 
@@ -137,8 +145,9 @@ export class RolloutController {
         return { kind: "conflicts", reason: error.message }; // K4
       }
     }
+    const { entries } = before ?? { entries: this.#entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
     const tracked = before ?? {
-      ...{ rollout, createdAt: position, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
+      ...{ rollout, entries, createdAt: position, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
       lookedAt: Number.NEGATIVE_INFINITY,
     };
     const previous = tracked.rollout;
@@ -168,29 +177,32 @@ export class RolloutController {
   }
 
   reported(deviceId: string, slot: string, state: DeviceState): void {
-    this.#slot(slot).states.set(deviceId, state);
+    this.#entry(slot, deviceId).state = state;
   }
 
   /** The device is not of the fleet any more (revoked, or its reports were deleted): nothing waits for it. */
   forget(deviceId: string): void {
-    for (const { states } of this.#slots.values()) states.delete(deviceId);
+    for (const { entries } of this.#slots.values()) {
+      const entry = entries.get(deviceId);
+      if (entry !== undefined) entry.state = null;
+    }
   }
 
   /** What the device shall run, by slot: all of it goes into one desired state. */
   wanted(deviceId: string): ReadonlyMap<string, Wanted> {
     const wanted = new Map<string, Wanted>();
-    for (const [slot, { wanted: ofSlot }] of this.#slots) {
-      const one = ofSlot.get(deviceId);
-      if (one !== undefined) wanted.set(slot, one);
+    for (const [slot, { entries }] of this.#slots) {
+      const one = entries.get(deviceId)?.wanted ?? null;
+      if (one !== null) wanted.set(slot, one);
     }
     return wanted;
   }
 
   /** What devices.desired.v1 holds for a device now, from whichever instance. */
   written(deviceId: string, slot: string, desired: { generation: bigint; modelDigest: string }, at: Instant): void {
-    const { written, wanted, due } = this.#slot(slot);
-    written.set(deviceId, { ...desired, at });
-    if (desired.generation < (wanted.get(deviceId)?.generation ?? 0n)) due.add(deviceId); // K2
+    const entry = this.#entry(slot, deviceId);
+    entry.written = { ...desired, at };
+    if (desired.generation < (entry.wanted?.generation ?? 0n)) this.#slot(slot).due.add(entry); // K2
   }
 
   rollout(uid: string): Rollout | null {
@@ -251,36 +263,27 @@ export class RolloutController {
     const changes: DesiredChange[] = [];
     for (const [name, slot] of this.#slots) {
       this.#sweep(slot, now);
-      for (const deviceId of slot.due) {
+      for (const entry of slot.due) {
         if (changes.length >= max) return changes;
-        slot.due.delete(deviceId);
-        const wanted = slot.wanted.get(deviceId);
-        if (wanted === undefined || !this.#isDue(slot, deviceId, wanted, now)) continue;
-        changes.push({ ...wanted, deviceId, slot: name });
+        slot.due.delete(entry);
+        const { deviceId, wanted } = entry;
+        if (wanted !== null && this.#isDue(entry, now)) changes.push({ ...wanted, deviceId, slot: name });
       }
     }
     return changes;
   }
 
-  /** Another instance may have written it meanwhile, or it was read back only now. */
-  #isDue({ written, states }: Slot, deviceId: string, { generation }: Wanted, now: Instant): boolean {
-    const there = written.get(deviceId);
-    if (there === undefined || there.generation < generation) return true;
-    const isBehind = (states.get(deviceId)?.generation ?? 0n) < generation;
-    return isBehind && now - there.at >= this.#settings.resendMs;
+  /** Nobody wrote it yet, or the device was told long ago and follows an older one. (K2) */
+  #isDue({ wanted, written, state }: Entry, now: Instant): boolean {
+    if (wanted === null) return false;
+    if (written === null || written.generation < wanted.generation) return true;
+    return (state?.generation ?? 0n) < wanted.generation && now - written.at >= this.#settings.resendMs;
   }
 
-  /** K2: who follows an older generation is told again. */
   #sweep(slot: Slot, now: Instant): void {
-    const { resendMs } = this.#settings;
-    if (now - slot.sweptAt < resendMs / 4) return;
+    if (now - slot.sweptAt < this.#settings.resendMs / 4) return;
     slot.sweptAt = now;
-    for (const [deviceId, { generation }] of slot.wanted) {
-      if ((slot.states.get(deviceId)?.generation ?? 0n) >= generation) continue;
-      const written = slot.written.get(deviceId);
-      if (written === undefined || written.generation < generation || now - written.at >= resendMs)
-        slot.due.add(deviceId);
-    }
+    for (const entry of slot.entries.values()) if (this.#isDue(entry, now)) slot.due.add(entry);
   }
 
   /** K3. */
@@ -297,7 +300,7 @@ export class RolloutController {
 
   #tell(tracked: Tracked, upTo: number): void {
     const { rollout } = tracked;
-    this.#want(tracked, rollout.cohorts.order.slice(tracked.told, upTo), {
+    this.#want(tracked, tracked.told, upTo, {
       ...{ generation: rollout.generation, modelDigest: rollout.modelDigest, uid: rollout.uid },
       why: `weight ${rollout.weight} of rollout ${rollout.spec.metadata.name}`,
     });
@@ -306,20 +309,20 @@ export class RolloutController {
 
   #tellBack(tracked: Tracked, reached: number): void {
     const { rollout } = tracked;
-    this.#want(tracked, rollout.cohorts.order.slice(0, reached), {
+    this.#want(tracked, 0, reached, {
       ...{ generation: rollout.generation, modelDigest: rollout.stableDigest, uid: rollout.uid },
       why: rollout.aborted?.why ?? "",
     });
     tracked.told = 0;
   }
 
-  #want({ rollout }: Tracked, deviceIds: readonly string[], wanted: Wanted): void {
+  #want({ rollout, entries }: Tracked, from: number, to: number, wanted: Wanted): void {
     const slot = this.#slot(rollout.spec.spec.slot);
-    for (const deviceId of deviceIds) {
-      if ((slot.wanted.get(deviceId)?.generation ?? -1n) >= wanted.generation) continue;
-      slot.wanted.set(deviceId, wanted);
-      const written = slot.written.get(deviceId);
-      if (written === undefined || written.generation < wanted.generation) slot.due.add(deviceId);
+    for (let i = from; i < to; i++) {
+      const entry = entries[i] as Entry;
+      if ((entry.wanted?.generation ?? -1n) >= wanted.generation) continue;
+      entry.wanted = wanted;
+      if ((entry.written?.generation ?? -1n) < wanted.generation) slot.due.add(entry);
     }
   }
 
@@ -380,41 +383,39 @@ export class RolloutController {
   }
 
   #evidence(tracked: Tracked, comparison: Comparison): AnalysisEvidence {
-    const { rollout } = tracked;
-    const { states } = this.#slot(rollout.spec.spec.slot);
+    const { rollout, entries } = tracked;
     const { plan } = comparison.analysis;
-    const armOf = (deviceIds: readonly string[], digest: string) => {
-      const known = deviceIds.flatMap((deviceId) => states.get(deviceId) ?? []);
-      return {
-        onModel: known.filter(({ modelDigest }) => modelDigest === digest).length,
-        goldenFailed: known.filter(({ goldenPassed }) => goldenPassed === false).length,
-      };
-    };
-    const refused = plan.canary.filter((deviceId) => isRefusal(tracked, states.get(deviceId)));
+    const [canary, control] = [
+      entries.slice(0, plan.canary.length),
+      entries.slice(entries.length - plan.control.length),
+    ];
+    const armOf = (arm: readonly Entry[], digest: string) => ({
+      onModel: arm.filter(({ state }) => state?.modelDigest === digest).length,
+      goldenFailed: arm.filter(({ state }) => state?.goldenPassed === false).length,
+    });
+    const refused = canary.filter(({ state }) => isRefusal(tracked, state));
     return comparison.evidence(
-      { control: armOf(plan.control, rollout.stableDigest), canary: armOf(plan.canary, rollout.modelDigest) },
+      { control: armOf(control, rollout.stableDigest), canary: armOf(canary, rollout.modelDigest) },
       {
         devices: refused.length,
-        some: refused.slice(0, REFUSED_NAMED_MAX).map((deviceId) => {
-          const update = states.get(deviceId)?.update;
-          return { deviceId, code: (update?.code ?? "").slice(0, 64), reason: (update?.reason ?? "").slice(0, 500) };
+        some: refused.slice(0, REFUSED_NAMED_MAX).map(({ deviceId, state }) => {
+          const { code = "", reason = "" } = state?.update ?? {};
+          return { deviceId, code: code.slice(0, 64), reason: reason.slice(0, 500) };
         }),
       },
     );
   }
 
   #seen(tracked: Tracked, now: Instant): Seen {
-    const { rollout } = tracked;
-    const { states } = this.#slot(rollout.spec.spec.slot);
-    const { order } = rollout.cohorts;
+    const { rollout, entries } = tracked;
     const reached = rollout.aborted === null ? reachedBy(rollout.cohorts, rollout.weight).length : 0;
     const seen = { reached, updated: 0, refused: 0, onModel: 0 };
-    for (let i = 0; i < order.length; i++) {
-      const deviceId = order[i] as string;
-      const state = states.get(deviceId);
-      if (state === undefined) continue;
+    for (let i = 0; i < entries.length; i++) {
+      const { deviceId, state } = entries[i] as Entry;
+      if (state === null) continue;
       const isOn = state.modelDigest === rollout.modelDigest;
-      if ((isOn || isUnderWay(rollout, state)) && !this.#isGone(deviceId, state, now)) seen.onModel += 1;
+      const counts = rollout.aborted === null || !this.#isGone(deviceId, state, now);
+      if (counts && (isOn || isUnderWay(rollout, state))) seen.onModel += 1;
       if (i >= reached) continue;
       if (isRefusal(tracked, state)) seen.refused += 1;
       else if (isOn) seen.updated += 1;
@@ -430,12 +431,22 @@ export class RolloutController {
   #slot(name: string): Slot {
     const known = this.#slots.get(name);
     if (known !== undefined) return known;
-    const slot: Slot = {
-      ...{ states: new Map(), wanted: new Map(), written: new Map(), due: new Set() },
-      sweptAt: Number.NEGATIVE_INFINITY,
-    };
+    const slot: Slot = { entries: new Map(), due: new Set(), sweptAt: Number.NEGATIVE_INFINITY };
     this.#slots.set(name, slot);
     return slot;
+  }
+
+  #entry(slot: string, deviceId: string): Entry {
+    const { entries } = this.#slot(slot);
+    const known = entries.get(deviceId);
+    if (known !== undefined) return known;
+    const entry: Entry = { deviceId, state: null, wanted: null, written: null };
+    entries.set(deviceId, entry);
+    return entry;
+  }
+
+  #entriesOf(slot: string, deviceIds: readonly string[]): readonly Entry[] {
+    return deviceIds.map((deviceId) => this.#entry(slot, deviceId));
   }
 
   #forgetOldest(): void {
@@ -448,8 +459,8 @@ export class RolloutController {
 }
 
 /** Devices that refused the model, left it by themselves, or run it and do not reproduce its golden frames. (D3) */
-function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | undefined): boolean {
-  if (state === undefined) return false;
+function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | null): boolean {
+  if (state === null) return false;
   const { update, modelDigest, goldenPassed } = state;
   if (modelDigest === rollout.modelDigest && goldenPassed === false) return true;
   return (
