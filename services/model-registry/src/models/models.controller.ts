@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, Inject, Param, Post, Put, Query, Res } from "@nestjs/common";
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Query, Res } from "@nestjs/common";
 import type { Model } from "@tributary/contracts";
 import { Problem, validated } from "@tributary/service-kit";
 import { z } from "zod";
@@ -88,6 +88,7 @@ export class ModelsController {
   }
 
   @Post(":name/:version/revoke")
+  @HttpCode(200)
   async revoke(@Param("name") name: string, @Param("version") version: string, @Body() body: unknown) {
     const { by: who, reason } = validated(reasonSchema, body, "body");
     return this.#view(await this.#registry.revoke(name, version, who, reason));
@@ -95,6 +96,7 @@ export class ModelsController {
 
   /** Judges a challenger again. */
   @Post(":name/:version/gate")
+  @HttpCode(200)
   again(@Param("name") name: string, @Param("version") version: string, @Body() body: unknown): ModelView {
     validated(bySchema, body, "body");
     const model = this.#registry.model(name, version);
@@ -107,6 +109,7 @@ export class ModelsController {
   }
 
   @Post(":name/:version/gate/force")
+  @HttpCode(200)
   async force(@Param("name") name: string, @Param("version") version: string, @Body() body: unknown) {
     const { by: who, reason } = validated(reasonSchema, body, "body");
     return this.#view(await this.#registry.force(name, version, who, reason));

@@ -1,0 +1,345 @@
+/** The registry as it is deployed: real Kafka, real models, and everything that must never be listed. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { type Model, type ModelAliases, topics } from "@tributary/contracts";
+import { packageFiles } from "@tributary/inference";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { loadPackage } from "@tributary/model-store";
+import { tempDir, testKafka, waitFor } from "@tributary/testing";
+import {
+  Client,
+  EDGE,
+  makeKeys,
+  partsOf,
+  type RegistryProcess,
+  sha256,
+  startRegistry,
+  validationFolder,
+  writePackage,
+} from "./registry.test-kit.ts";
+
+const kafka = { ...testKafka(), clientId: "registry-test" };
+const dir = tempDir("registry");
+const dataDir = join(dir.path, "data");
+const reader = new KafkaReader(kafka);
+let config: object;
+let service: RegistryProcess;
+let client: Client;
+
+beforeAll(async () => {
+  const admin = new KafkajsAdmin(kafka);
+  await ensureTributaryTopics(admin, { partitions: 2 }).finally(() => admin.close());
+  await makeKeys(dataDir);
+  const frames = await validationFolder(join(dir.path, "frames"), 300);
+  config = {
+    kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+    dataDir,
+    validation: { edge: frames },
+    blobs: { bytesMax: 2 << 20 },
+    gate: { corrupted: 60 },
+    tuf: { refreshMs: 500 },
+  };
+  service = await startRegistry(dir.path, config);
+  client = new Client(service.url);
+}, 120_000);
+afterAll(async () => {
+  await service?.stop();
+  await reader.close();
+  dir.remove();
+});
+
+/** A package of its own name and version, in a folder. */
+async function made(name: string, version: string, change: Parameters<typeof partsOf>[1] = {}): Promise<string> {
+  const folder = join(dir.path, "packages", `${name}-${version}`);
+  await writePackage(folder, await partsOf(EDGE, { name, version, ...change }));
+  return folder;
+}
+/** The last record of each key. */
+async function recordsOf<T>(topic: { name: string; codec: { decodeConfluent(bytes: Buffer): T } }) {
+  const { next } = await reader.offsets(topic.name, 0);
+  const last = new Map<string, T>();
+  for await (const { key, value } of reader.read(topic.name, 0, { until: next })) {
+    if (key !== null && value !== null) last.set(key, topic.codec.decodeConfluent(value));
+  }
+  return last;
+}
+const models = () => recordsOf<Model>(topics.models);
+const aliases = () => recordsOf<ModelAliases>(topics.modelAliases);
+const targets = async (): Promise<string[]> => {
+  const json = async (file: string) => (await client.call("GET", `/tuf/${file}`)).body as { signed: { meta: never } };
+  const versionOf = (of: { signed: { meta: never } }, name: string) =>
+    (of.signed.meta as Record<string, { version: number }>)[name]?.version;
+  const snapshot = await json(`${versionOf(await json("timestamp.json"), "snapshot.json")}.snapshot.json`);
+  const { signed } = (await json(`${versionOf(snapshot, "targets.json")}.targets.json`)) as unknown as {
+    signed: { targets: Record<string, unknown> };
+  };
+  return Object.keys(signed.targets).map((path) => path.slice(0, -".json".length));
+};
+const one = async (path: string) => (await client.call("GET", path)).body as Record<string, unknown>;
+
+describe("blobs", () => {
+  const bytes = Buffer.from("0123456789".repeat(1_000));
+  const path = `/blobs/sha256/${sha256(bytes)}`;
+
+  test("come back as they went in, in parts, for ever, and twice is once", async () => {
+    expect(await client.put(sha256(bytes), bytes)).toMatchObject({ status: 201, body: { bytes: 10_000 } });
+    expect((await client.put(sha256(bytes), bytes)).status).toBe(201);
+    const whole = await fetch(service.url + path);
+    expect(Buffer.from(await whole.arrayBuffer()).equals(bytes)).toBe(true);
+    expect(whole.headers.get("cache-control")).toContain("immutable");
+    const part = await fetch(service.url + path, { headers: { range: "bytes=9995-" } });
+    expect([part.status, part.headers.get("content-range"), await part.text()]).toEqual([
+      206,
+      "bytes 9995-9999/10000",
+      "56789",
+    ]);
+    const outside = await fetch(service.url + path, { headers: { range: "bytes=10000-" } });
+    expect([outside.status, outside.headers.get("content-range")]).toEqual([416, "bytes */10000"]);
+    const head = await fetch(service.url + path, { method: "HEAD" });
+    expect([head.status, head.headers.get("content-length")]).toEqual([200, "10000"]);
+    const same = await fetch(service.url + path, { headers: { "if-none-match": `"${sha256(bytes)}"` } });
+    expect(same.status).toBe(304);
+  });
+
+  test("wrong bytes, too many, a wrong token and a wrong name are refused by name", async () => {
+    const flipped = Buffer.from(bytes);
+    flipped[77] = 0;
+    const wanted = sha256(Buffer.from("never sent"));
+    expect(await client.put(wanted, flipped)).toMatchObject({ status: 422, body: { code: "blob-digest-mismatch" } });
+    expect((await fetch(`${service.url}/blobs/sha256/${wanted}`)).status).toBe(404);
+    expect(await client.put(sha256(flipped), Buffer.alloc((2 << 20) + 1))).toMatchObject({
+      status: 413,
+      body: { code: "blob-too-large", detail: expect.stringContaining("2097152") },
+    });
+    // Of unknown length, so that only what comes can tell.
+    const endless = new ReadableStream({ pull: (stream) => stream.enqueue(new Uint8Array(1 << 16)) });
+    const options = {
+      method: "PUT",
+      body: endless,
+      duplex: "half",
+      headers: { authorization: "Bearer a-token-for-the-tests" },
+    };
+    const answer = await fetch(`${service.url}/blobs/sha256/${wanted}`, options as RequestInit).catch(() => undefined);
+    if (answer !== undefined) expect(answer.status).toBe(413);
+    for (const token of [undefined, "another-token-entirely"]) {
+      const stranger = new Client(service.url, token ?? "");
+      expect(await stranger.put(wanted, bytes)).toMatchObject({ status: 401, body: { code: "token-missing" } });
+    }
+    expect((await client.put("../../etc/passwd".replaceAll("/", "%2f"), bytes)).status).toBe(400);
+  });
+});
+
+describe("what is never listed", () => {
+  test("a stranger's, an unfinished, a bit-flipped, a truncated one, and one that is no package", async () => {
+    const folder = await made("bad", "1");
+    const { digest, manifest } = await loadPackage(folder);
+    const push = (manifestDigest: string, by: unknown = "ada") =>
+      client.call("POST", "/models", { manifestDigest, by } as object);
+    expect(await push(digest)).toMatchObject({ status: 422, body: { code: "package-blobs-missing" } });
+    await client.upload(folder, ["labels.json", "golden/index.json"]);
+    const missing = await push(digest);
+    expect(missing).toMatchObject({ status: 422, body: { code: "package-blobs-missing" } });
+    expect(missing.body.detail).toMatch(/golden\/index\.json .*labels\.json/);
+    expect(await push(digest.slice(1))).toMatchObject({ status: 400, body: { code: "request-invalid" } });
+    expect(await push(digest, "")).toMatchObject({ status: 400, body: { code: "request-invalid" } });
+    const stranger = new Client(service.url, "not-the-token-at-all");
+    expect((await stranger.call("POST", "/models", { manifestDigest: digest, by: "eve" })).status).toBe(401);
+
+    const own = async (edit: (json: { files: Record<string, { bytes: number }>; [key: string]: unknown }) => void) => {
+      const json = JSON.parse(JSON.stringify(manifest));
+      edit(json);
+      const bytes = Buffer.from(JSON.stringify(json));
+      await client.put(sha256(bytes), bytes);
+      return push(sha256(bytes));
+    };
+    await client.upload(folder);
+    expect(await own((json) => ((json.files["labels.json"] as { bytes: number }).bytes += 1))).toMatchObject({
+      status: 422,
+      body: { code: "package-digest-mismatch" },
+    });
+    expect(await own((json) => (json.extra = 1))).toMatchObject({
+      status: 422,
+      body: { code: "package-manifest-invalid", detail: expect.stringContaining("extra") },
+    });
+    const cut = (await readFile(join(folder, "manifest.json"))).subarray(0, 500);
+    await client.put(sha256(cut), cut);
+    expect(await push(sha256(cut))).toMatchObject({ status: 422, body: { code: "package-manifest-invalid" } });
+  });
+
+  test("for hardware that nobody knows, with golden frames that lie, or too slow", async () => {
+    expect(await client.push(await made("bad", "2", { hardwareClass: "toaster" }))).toMatchObject({
+      status: 422,
+      body: { code: "hardware-class-unknown", detail: expect.stringContaining("known are generic") },
+    });
+    expect(await client.push(await made("bad", "3", { latencyBudgetMs: 0.01 }))).toMatchObject({
+      status: 422,
+      body: { code: "latency-over-budget" },
+    });
+    const { files } = await partsOf(EDGE);
+    const golden = JSON.parse(new TextDecoder().decode(files[packageFiles.goldenIndex]));
+    golden.frames[2].logits.reverse();
+    const lying = { ...files, [packageFiles.goldenIndex]: Buffer.from(JSON.stringify(golden)) };
+    expect(await client.push(await made("bad", "4", { files: lying }))).toMatchObject({
+      status: 422,
+      body: { code: "golden-frames-differ" },
+    });
+  }, 60_000);
+
+  test("and then neither models.v1 nor the signed metadata knows any of it", async () => {
+    expect(await one("/models?name=bad")).toEqual({ items: [] });
+    expect([...(await models()).keys()].filter((key) => key.startsWith("bad/"))).toEqual([]);
+    expect(await targets()).toEqual([]);
+  });
+});
+
+describe("a version", () => {
+  test("is listed, signed and written once; a version never changes", async () => {
+    const folder = await made("edge", "1.0.0");
+    const { digest } = await loadPackage(folder);
+    const pushed = await client.push(folder);
+    expect(pushed).toMatchObject({
+      status: 201,
+      body: { name: "edge", version: "1.0.0", state: "LISTED", pushedBy: "ada", aliases: [], gate: null },
+    });
+    expect(pushed.body.examination).toMatchObject({ golden: { frames: 16 }, latency: { budgetMs: 5_000 } });
+    expect(await client.push(folder, "bob")).toMatchObject({
+      status: 200,
+      body: { pushedBy: "ada", examination: null },
+    });
+    expect(await targets()).toEqual([digest]);
+    expect((await models()).get("edge/1.0.0")).toMatchObject({ modelDigest: digest, edge: true, state: "LISTED" });
+
+    const other = join(dir.path, "packages/edge-other");
+    await writePackage(other, await partsOf(EDGE, { name: "edge", version: "1.0.0", latencyBudgetMs: 4_000 }));
+    expect(await client.push(other)).toMatchObject({
+      status: 409,
+      body: { code: "version-taken", detail: expect.stringContaining("--version") },
+    });
+    expect(await client.call("GET", "/models/edge/9")).toMatchObject({
+      status: 404,
+      body: { code: "model-unknown", detail: expect.stringContaining("1.0.0") },
+    });
+  }, 60_000);
+
+  test("without a champion waits and says why; the first champion is made by hand", async () => {
+    const blocked = await client.call("PUT", "/models/edge/aliases/challenger", { version: "1.0.0", by: "ada" });
+    expect(blocked.body).toMatchObject({
+      aliases: ["challenger"],
+      judging: { state: "blocked", detail: expect.stringContaining("VERSION champion") },
+    });
+    const champion = await client.call("PUT", "/models/edge/aliases/champion", { version: "1.0.0", by: "ada" });
+    expect(champion.body).toMatchObject({ aliases: ["challenger", "champion"], judging: null });
+    expect((await aliases()).get("edge")?.aliases).toEqual({ champion: "1.0.0", challenger: "1.0.0" });
+    expect(await client.call("PUT", "/models/edge/aliases/Champion!", { version: "1.0.0", by: "a" })).toMatchObject({
+      status: 400,
+      body: { code: "alias-malformed" },
+    });
+    expect((await client.call("PUT", "/models/edge/aliases/x", { version: "7", by: "a" })).status).toBe(404);
+  });
+
+  test("that becomes challenger is judged: the same model passes, with a report for programs and a page", async () => {
+    expect((await client.push(await made("edge", "1.1.0"))).status).toBe(201);
+    await client.call("PUT", "/models/edge/aliases/challenger", { version: "1.1.0", by: "ada" });
+    const judged = await waitFor(
+      async () => {
+        const model = await one("/models/edge/1.1.0");
+        return model.gate === null ? undefined : model;
+      },
+      { what: "the gate", timeoutMs: 120_000, everyMs: 300 },
+    );
+    expect(judged.gate).toMatchObject({ verdict: "passed", failed: [], forcedBy: null });
+    const { report, page } = judged.gate as { report: string; page: string };
+    expect(await one(report)).toMatchObject({ passed: true, frames: 300, champion: { version: "1.0.0" } });
+    expect(await (await fetch(service.url + page)).text()).toContain("Validation gate: passed");
+    const said = service.events().filter(({ event }) => event === "gate_progress");
+    expect(said.length).toBeGreaterThan(3);
+    expect((await models()).get("edge/1.1.0")?.gate).toMatchObject({ passed: true });
+  }, 150_000);
+
+  test("that is worse stops at the gate, which says where; somebody may force it, with a name", async () => {
+    const { files } = await partsOf(EDGE);
+    const sure = { ...files, [packageFiles.calibration]: Buffer.from('{"method":"temperature","temperature":0.05}') };
+    expect((await client.push(await made("edge", "2.0.0", { files: sure }))).status).toBe(201);
+    await client.call("PUT", "/models/edge/aliases/challenger", { version: "2.0.0", by: "ada" });
+    const judged = await waitFor(
+      async () => {
+        const model = await one("/models/edge/2.0.0");
+        return model.gate === null ? undefined : model;
+      },
+      { what: "the gate", timeoutMs: 120_000, everyMs: 300 },
+    );
+    expect(judged.gate).toMatchObject({ verdict: "failed", failed: [expect.stringMatching(/^calibration/)] });
+    expect((await client.call("POST", "/models/edge/2.0.0/gate/force", { by: "ada" })).status).toBe(400);
+    const forced = await client.call("POST", "/models/edge/2.0.0/gate/force", { by: "ada", reason: "a demonstration" });
+    expect(forced.body.gate).toMatchObject({ verdict: "forced", forcedBy: "ada", forcedReason: "a demonstration" });
+    expect((await models()).get("edge/2.0.0")?.gate).toMatchObject({ passed: false, forcedBy: "ada" });
+  }, 150_000);
+
+  test("that is revoked is listed no more, loses its aliases, and does not come back", async () => {
+    const { digest } = await loadPackage(join(dir.path, "packages/edge-2.0.0"));
+    const body = { by: "ada", reason: "too sure of itself" };
+    expect((await client.call("POST", "/models/edge/2.0.0/revoke", body)).body).toMatchObject({
+      state: "REVOKED",
+      aliases: [],
+      revoked: { by: "ada", reason: "too sure of itself" },
+    });
+    expect((await client.call("POST", "/models/edge/2.0.0/revoke", body)).status).toBe(200);
+    expect(await targets()).not.toContain(digest);
+    expect((await aliases()).get("edge")?.aliases).toEqual({ champion: "1.0.0" });
+    expect(await client.call("POST", "/models", { manifestDigest: digest, by: "eve" })).toMatchObject({
+      status: 409,
+      body: { code: "model-revoked", detail: expect.stringContaining("too sure of itself") },
+    });
+    expect(await client.call("PUT", "/models/edge/aliases/challenger", { version: "2.0.0", by: "e" })).toMatchObject({
+      status: 409,
+      body: { code: "model-revoked" },
+    });
+  });
+});
+
+test("a registry that was killed knows all of it again, mends its metadata towards Kafka, and goes on judging", async () => {
+  await service.kill();
+  // A crash between Kafka and the signature: models.v1 says revoked, metadata still lists it.
+  const model = (await models()).get("edge/1.1.0") as Model;
+  const sink = new KafkajsSink(kafka);
+  const { name: topic, codec } = topics.models;
+  const revoked = { ...model, state: "REVOKED" as const, revoked: { by: "ada", reason: "a crash", at: Date.now() } };
+  await sink.send([{ topic, key: "edge/1.1.0", value: codec.encodeConfluent(revoked) }]);
+  await sink.send([{ topic, key: "nonsense", value: Buffer.from("no record at all") }]);
+  await sink.close();
+  service = await startRegistry(dir.path, config);
+  client = new Client(service.url);
+  const items = (await one("/models?name=edge")).items as { version: string; state: string }[];
+  expect(items.map(({ version, state }) => `${version} ${state}`).sort()).toEqual([
+    "1.0.0 LISTED",
+    "1.1.0 REVOKED",
+    "2.0.0 REVOKED",
+  ]);
+  const { digest } = await loadPackage(join(dir.path, "packages/edge-1.0.0"));
+  expect(await targets()).toEqual([digest]);
+  expect(service.events().some(({ event }) => event === "listing_mended")).toBe(true);
+  expect(service.events().some(({ event }) => event === "record_unreadable")).toBe(true);
+  expect((await one("/models/edge/1.0.0")).aliases).toEqual(["champion"]);
+  expect((await fetch(`${service.url}/metrics`).then((r) => r.text())).includes("tributary_registry_models 3")).toBe(
+    true,
+  );
+}, 60_000);
+
+test("metadata is served by its names only, and timestamp.json is never kept", async () => {
+  const timestamp = await fetch(`${service.url}/tuf/timestamp.json`);
+  expect(timestamp.headers.get("cache-control")).toBe("no-store");
+  expect((await fetch(`${service.url}/tuf/1.root.json`)).headers.get("cache-control")).toContain("immutable");
+  for (const name of ["0.root.json", "..%2f..%2fkeys%2fonline%2ftargets.pem", "targets.pem", "99.root.json"]) {
+    expect((await fetch(`${service.url}/tuf/${name}`)).status).toBe(404);
+  }
+});
+
+test("a registry without keys, or open to the world without a token, does not start", async () => {
+  const start = (change: object) => startRegistry(join(dir.path, "other"), { ...config, ...change });
+  await expect(start({ dataDir: join(dir.path, "nowhere") })).rejects.toThrow(/models keys init/);
+  await expect(start({ http: { host: "0.0.0.0" }, auth: { tokens: [] } })).rejects.toThrow(/auth\.tokens/);
+  await expect(start({ mlflow: { url: "http://127.0.0.1:1", models: { theirs: "ours" } } })).rejects.toThrow(
+    /validation\.ours/,
+  );
+}, 60_000);
