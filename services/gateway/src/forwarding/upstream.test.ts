@@ -16,8 +16,9 @@ async function serving(listener: RequestListener): Promise<string> {
 }
 const upstreamAt = (url: string, more: object = {}) =>
   new Upstream("rollout-manager", "rolloutManager", upstreamBlock.parse({ url, ...more }));
-const post = (upstream: Upstream, path = ["rollouts"]) => upstream.call({ method: "POST", path, body: { a: 1 } });
-const answering = (status: number, type: string, body: string) =>
+const post = (upstream: Upstream, path = ["rollouts"]): Promise<unknown> =>
+  upstream.call({ method: "POST", path, body: { a: 1 } });
+const answering = (status: number, type: string, body: string): Promise<string> =>
   serving((_request, response) => response.writeHead(status, { "content-type": type }).end(body));
 
 describe("a wish that is handed on", () => {
@@ -43,7 +44,13 @@ describe("a wish that is handed on", () => {
 
   test.each([
     ["without a service", undefined, 501, "rollout-manager-not-configured", /rolloutManager\.url/],
-    ["to nobody", () => "http://127.0.0.1:9", 503, "rollout-manager-unreachable", /not known; look/],
+    [
+      "to nobody",
+      async (): Promise<string> => "http://127.0.0.1:9",
+      503,
+      "rollout-manager-unreachable",
+      /not known; look/,
+    ],
     ["to one that is silent", () => serving(() => {}), 503, "rollout-manager-unreachable", /no answer in 200 ms/],
     [
       "to a web page",

@@ -1,0 +1,197 @@
+/** Pieces of pictures: a plot with axes, and what is drawn in it. Text alone, so it can be tested and shown anywhere. */
+
+/** Okabe and Ito's colours, which colour-blind people tell apart; meaning is also in words and in line styles. */
+export const colours = {
+  harm: "#0072b2",
+  bad: "#d55e00",
+  good: "#009e73",
+  event: "#a0457e",
+  text: "#222",
+  faint: "#666",
+  grid: "#e3e3e3",
+} as const;
+
+export const escaped = (text: string): string =>
+  text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`).replace(/\p{Cc}/gu, " ");
+
+export type Range = { readonly from: number; readonly to: number };
+
+export type Axis = Range & {
+  readonly title: string;
+  /** Text of a tick. */
+  readonly text: (value: number) => string;
+};
+
+/** Width of a character of a label, about. */
+const CHARACTER = 6.5;
+const [LEFT, RIGHT, TOP, BOTTOM] = [64, 216, 24, 44];
+
+/** A plotting area of `width` by `height` pixels with its axes; labels of lines stand at its right. */
+export class Plot {
+  readonly #x: Axis;
+  readonly #y: Axis;
+  readonly #width: number;
+  readonly #height: number;
+  readonly #id: string;
+  readonly #inside: string[] = [];
+  readonly #labels: { readonly y: number; readonly text: string; readonly colour: string }[] = [];
+  readonly #above: string[] = [];
+  /** Stretches above the plot that have a label, in px. */
+  readonly #told: Range[] = [];
+
+  /** `id`: of the page's only plot with it. */
+  constructor(id: string, x: Axis, y: Axis, size: { readonly width: number; readonly height: number }) {
+    this.#id = id;
+    this.#x = x;
+    this.#y = y;
+    this.#width = size.width;
+    this.#height = size.height;
+  }
+
+  /** A shaded stretch of the x axis. */
+  stretch({ from, to }: Range, fill: string): void {
+    const [a, b] = [this.#left(Math.max(from, this.#x.from)), this.#left(Math.min(to, this.#x.to))];
+    if (b > a)
+      this.#inside.push(`<rect x="${px(a)}" y="${TOP}" width="${px(b - a)}" height="${this.#height}" fill="${fill}"/>`);
+  }
+
+  /** Between two curves; null: beyond the plot. */
+  band(
+    points: readonly { readonly x: number; readonly low: number | null; readonly high: number | null }[],
+    fill: string,
+  ): void {
+    if (points.length === 0) return;
+    const span = this.#y.to - this.#y.from;
+    const upper = points.map(({ x, high }) => this.#point(x, high ?? this.#y.to + span));
+    const lower = points.map(({ x, low }) => this.#point(x, low ?? this.#y.from - span));
+    const shape = [...upper, ...lower.reverse()].join(" ");
+    this.#inside.push(`<polygon points="${shape}" fill="${fill}" fill-opacity=".18"/>`);
+    for (const edge of [upper, lower])
+      this.#inside.push(`<polyline points="${edge.join(" ")}" fill="none" stroke="${fill}" stroke-opacity=".5"/>`);
+  }
+
+  curve(points: readonly { readonly x: number; readonly y: number }[], colour: string, label?: string): void {
+    const drawn = points.map(({ x, y }) => this.#point(x, y)).join(" ");
+    this.#inside.push(`<polyline points="${drawn}" fill="none" stroke="${colour}" stroke-width="2"/>`);
+    const last = points.at(-1);
+    if (last === undefined) return;
+    const [x, y] = this.#point(last.x, last.y).split(",");
+    this.#inside.push(`<circle cx="${x}" cy="${y}" r="3" fill="${colour}"/>`);
+    if (label !== undefined) this.#labels.push({ y: this.#clamped(last.y), text: label, colour });
+  }
+
+  /** A value that is compared with. */
+  level(y: number, colour: string, label: string): void {
+    const at = px(this.#top(y));
+    this.#inside.push(
+      `<line x1="${LEFT}" x2="${LEFT + this.#width}" y1="${at}" y2="${at}" stroke="${colour}" stroke-width="1.5" stroke-dasharray="6 4"/>`,
+    );
+    this.#labels.push({ y: this.#clamped(y), text: label, colour });
+  }
+
+  /** A moment, told above the plot, unless one told before stands there. */
+  moment(x: number, label: string): void {
+    if (x < this.#x.from || x > this.#x.to) return;
+    const at = this.#left(x);
+    this.#inside.push(
+      `<line x1="${px(at)}" x2="${px(at)}" y1="${TOP}" y2="${TOP + this.#height}" stroke="${colours.event}" stroke-dasharray="2 3"/>`,
+    );
+    const isLate = at > LEFT + 0.6 * this.#width;
+    const [anchor, from] = isLate ? ["end", at + 4 - CHARACTER * label.length] : ["start", at - 4];
+    const place = { from: from - CHARACTER, to: from + CHARACTER * (label.length + 1) };
+    if (this.#told.some((other) => place.from < other.to && other.from < place.to)) return;
+    this.#told.push(place);
+    this.#above.push(
+      `<text x="${px(isLate ? at + 4 : at - 4)}" y="${TOP - 8}" text-anchor="${anchor}" fill="${colours.event}">${escaped(label)}</text>`,
+    );
+  }
+
+  /** `about`: what the picture shows, for those who do not see it. */
+  svg(about: string): string {
+    const [width, height] = [LEFT + this.#width + RIGHT, TOP + this.#height + BOTTOM];
+    const clip = `${this.#id}-clip`;
+    return [
+      `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(about)}">`,
+      `<clipPath id="${clip}"><rect x="${LEFT}" y="${TOP}" width="${this.#width}" height="${this.#height}"/></clipPath>`,
+      this.#axes(),
+      `<g clip-path="url(#${clip})">${this.#inside.join("")}</g>`,
+      this.#spread(),
+      ...this.#above,
+      "</svg>",
+    ].join("");
+  }
+
+  #axes(): string {
+    const [bottom, right] = [TOP + this.#height, LEFT + this.#width];
+    const xs = ticks(this.#x, this.#width / 90).map((value) => {
+      const at = px(this.#left(value));
+      return `<line x1="${at}" x2="${at}" y1="${bottom}" y2="${bottom + 5}" stroke="${colours.faint}"/><text x="${at}" y="${bottom + 18}" text-anchor="middle">${escaped(this.#x.text(value))}</text>`;
+    });
+    const ys = ticks(this.#y, this.#height / 36).map((value) => {
+      const at = px(this.#top(value));
+      const colour = value === 0 ? "#999" : colours.grid;
+      return `<line x1="${LEFT}" x2="${right}" y1="${at}" y2="${at}" stroke="${colour}"/><text x="${LEFT - 8}" y="${Number(at) + 4}" text-anchor="end">${escaped(this.#y.text(value))}</text>`;
+    });
+    const middle = TOP + this.#height / 2;
+    return [
+      ...ys,
+      ...xs,
+      `<rect x="${LEFT}" y="${TOP}" width="${this.#width}" height="${this.#height}" fill="none" stroke="${colours.faint}"/>`,
+      `<text x="${LEFT + this.#width / 2}" y="${bottom + 36}" text-anchor="middle" fill="${colours.faint}">${escaped(this.#x.title)}</text>`,
+      `<text transform="translate(14 ${middle}) rotate(-90)" text-anchor="middle" fill="${colours.faint}">${escaped(this.#y.title)}</text>`,
+    ].join("");
+  }
+
+  /** Labels at the right, moved apart where they would lie on each other. */
+  #spread(): string {
+    const gap = 15;
+    const placed = this.#labels.map((label) => ({ ...label, at: this.#top(label.y) + 4 })).sort((a, b) => a.at - b.at);
+    for (let i = 1; i < placed.length; i++) {
+      const [before, own] = [placed[i - 1], placed[i]];
+      if (before !== undefined && own !== undefined) own.at = Math.max(own.at, before.at + gap);
+    }
+    const last = placed.at(-1);
+    const over = last === undefined ? 0 : Math.max(0, last.at - (TOP + this.#height + 4));
+    return placed
+      .map(
+        ({ at, text, colour }) =>
+          `<text x="${LEFT + this.#width + 8}" y="${px(at - over)}" fill="${colour}">${escaped(text)}</text>`,
+      )
+      .join("");
+  }
+
+  #clamped(y: number): number {
+    return Math.min(this.#y.to, Math.max(this.#y.from, y));
+  }
+
+  #left(x: number): number {
+    return LEFT + (this.#width * (x - this.#x.from)) / (this.#x.to - this.#x.from);
+  }
+
+  #top(y: number): number {
+    return TOP + this.#height * (1 - (y - this.#y.from) / (this.#y.to - this.#y.from));
+  }
+
+  #point(x: number, y: number): string {
+    return `${px(this.#left(x))},${px(this.#top(y))}`;
+  }
+}
+
+const px = (value: number): string => String(Math.round(value * 10) / 10);
+
+/** About `wanted` round values (1, 2 or 5 times a power of ten) within the range, at least two where they fit. */
+export function ticks({ from, to }: Range, wanted: number): number[] {
+  const rough = (to - from) / Math.max(2, wanted);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10);
+  const first = Math.ceil(from / step - 1e-9);
+  const count = Math.floor(to / step + 1e-9) - first + 1;
+  return Array.from({ length: Math.max(0, count) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+/** The range that holds all values, with some room; never empty. */
+export function rangeOf(values: readonly number[], room = 0.08): Range {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const span = most - least || Math.abs(most) || 1;
+  return { from: least - room * span, to: most + room * span };
+}
