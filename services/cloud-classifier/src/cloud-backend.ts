@@ -6,7 +6,7 @@
  * P2. It begins nothing and waits for nothing beyond `deadline` and ends when `signal` aborts. An answer already being
  *     computed may come late: it still tells the router how slow the cloud is.
  */
-import type { Instant } from "@tributary/kernel";
+import { type Instant, traceContextOf } from "@tributary/kernel";
 
 /** One frame to classify. */
 export type CloudFrame = {
@@ -16,6 +16,11 @@ export type CloudFrame = {
   /** W3C trace context of the frame, to be handed on. */
   readonly traceparent?: string | null;
 };
+
+/** What of a batch's trace contexts a server may be handed. A device writes there what it likes, and a header that cannot be
+ * sent would end the call for its whole company. */
+export const traceparentOfBatch = (batch: readonly CloudFrame[]): string | null | undefined =>
+  batch.find(({ traceparent }) => traceContextOf(traceparent) !== undefined)?.traceparent;
 
 export type CloudOutcome =
   | {

@@ -69,11 +69,11 @@ export class HttpCaller {
         end(new Failure(code, advice, `${method} ${url}${path}: ${message}`));
       const onAbort = () => fail("call-cancelled", "cancelled", "give-up"); // H1
       const timer = setTimeout(() => fail("server-timeout", `no answer in ${ms.toFixed(0)} ms`), ms); // H1
+      sent.on("error", (error) => fail("server-unreachable", reasonOf(error)));
       if (signal.aborted) return onAbort();
       signal.addEventListener("abort", onAbort, { once: true });
       // The agent's limit is for idle connections; while a call is under way, its own timer counts.
       sent.setTimeout(0);
-      sent.on("error", (error) => fail("server-unreachable", reasonOf(error)));
       sent.on("response", (response: IncomingMessage) => {
         const chunks: Buffer[] = [];
         let bytes = 0;

@@ -175,6 +175,9 @@ function rowsOf(answer: HttpAnswer, count: number, options: KserveOptions): Rows
   let offset = headLength;
   for (const output of listOf(json.outputs).filter(isObject)) {
     const size = isObject(output.parameters) ? Number(output.parameters.binary_data_size ?? 0) : 0;
+    if (!Number.isInteger(size) || size < 0 || size > body.length) {
+      return problem("answer-shape-wrong", `"${output.name}" has ${size} of ${body.length} bytes`);
+    }
     if (output.name !== tensors.logits) {
       offset += size;
       continue;
@@ -205,7 +208,7 @@ function uint32(value: number): Uint8Array {
 }
 
 function floatsAt(body: Buffer, offset: number, size: number): Float32Array | null {
-  if (!Number.isInteger(size) || size % 4 !== 0 || offset + size > body.length) return null;
+  if (size % 4 !== 0 || offset + size > body.length) return null;
   const values = new Float32Array(size / 4);
   new Uint8Array(values.buffer).set(body.subarray(offset, offset + size));
   return values;

@@ -2,6 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import type { InferenceResult, LoadedModel, ModelHost } from "@tributary/inference";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import { OnnxBackend } from "./onnx.ts";
+import { orAborted } from "./supervised.ts";
 
 const answer = (logits: readonly number[]): InferenceResult => ({
   ok: true,
@@ -19,7 +20,8 @@ const answer = (logits: readonly number[]): InferenceResult => ({
 function fragileModel(): LoadedModel {
   const exited = Promise.withResolvers<number | null>();
   const inferBatch = async (jpegs: readonly Uint8Array[]) => {
-    if (!jpegs.some((jpeg) => jpeg[0] === 13)) return jpegs.map(() => answer([0, 2, 1]));
+    if (!jpegs.some((jpeg) => jpeg[0] === 13))
+      return jpegs.map(([byte]) => answer([0, byte === 7 ? Number.NaN : 2, 1]));
     exited.resolve(null);
     throw new Error("gone");
   };
@@ -70,6 +72,17 @@ describe("OnnxBackend", () => {
     await backend.close();
   });
 
+  test("a frame whose answer is no number fails by name, and alone", async () => {
+    const { backend } = await start(async () => fragileModel());
+    const context = { deadline: Date.now() + 2_000, signal: new AbortController().signal };
+    const outcomes = await backend.classify([{ jpeg: Uint8Array.of(7) }, { jpeg: Uint8Array.of(1) }], context);
+    expect(outcomes).toMatchObject([
+      { kind: "failed", code: "answer-not-finite" },
+      { kind: "answered", label: "b" },
+    ]);
+    await backend.close();
+  });
+
   test("loads a dead model again, through failures, while calls wait (S1)", async () => {
     let loads = 0;
     const { backend, log, ask } = await start(async () => {
@@ -93,4 +106,14 @@ describe("OnnxBackend", () => {
     await backend.close();
     await expect(start(async () => Promise.reject(new Error("package-corrupt")))).rejects.toThrow("package-corrupt");
   });
+});
+
+test("a wait that is over before it begins leaves no rejection that nobody hears", async () => {
+  const unheard: unknown[] = [];
+  const hear = (reason: unknown) => void unheard.push(reason);
+  process.on("unhandledRejection", hear);
+  await expect(orAborted(Promise.reject(new Error("gone")), AbortSignal.abort())).rejects.toThrow("abort");
+  await new Promise((later) => setTimeout(later, 20));
+  process.off("unhandledRejection", hear);
+  expect(unheard).toEqual([]);
 });

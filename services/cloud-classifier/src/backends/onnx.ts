@@ -74,6 +74,11 @@ function outcomeOf(model: LoadedModel, result: InferenceResult): CloudOutcome {
       ? { kind: "failed", code, message, again: "alone" }
       : { kind: "refused", code, message };
   }
+  const odd = result.inference.logits.findIndex((value) => !Number.isFinite(value));
+  if (odd !== -1) {
+    const message = `value ${odd} is ${result.inference.logits[odd]}`;
+    return { kind: "failed", code: "answer-not-finite", message, again: false };
+  }
   const { labelIndex, confidence, margin } = calibrated(result.inference.logits, model.temperature);
   const label = model.labels[labelIndex];
   if (label === undefined) {

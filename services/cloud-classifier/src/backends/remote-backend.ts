@@ -14,7 +14,13 @@ import type { ModelPackage } from "@tributary/inference";
 import { backoffMs, type Clock, Failure, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
 import type { Preprocessor } from "@tributary/onnx";
 import { calibrated } from "../calibrated.ts";
-import type { CallContext, CloudBackend, CloudFrame, CloudOutcome } from "../cloud-backend.ts";
+import {
+  type CallContext,
+  type CloudBackend,
+  type CloudFrame,
+  type CloudOutcome,
+  traceparentOfBatch,
+} from "../cloud-backend.ts";
 import { type HttpCaller, problemOf } from "./http-caller.ts";
 import type { ServingInput, ServingProtocol } from "./serving-protocol.ts";
 import { orAborted, type Supervised } from "./supervised.ts";
@@ -112,7 +118,7 @@ export class RemoteBackend<Facts> implements CloudBackend {
     if (good.length === 0) return inputs as readonly CloudOutcome[];
 
     const asked = protocol.request(good, server.facts);
-    const traceparent = batch.find((frame) => frame.traceparent)?.traceparent;
+    const traceparent = traceparentOfBatch(batch);
     const headers = { ...asked.headers, ...(traceparent && { traceparent }) };
     const ms = Math.max(1, context.deadline - clock.now());
     const answer = await caller.call({ ...asked, headers }, { ms, signal });

@@ -9,7 +9,7 @@
 import type { InvokeEndpointCommandInput, InvokeEndpointCommandOutput } from "@aws-sdk/client-sagemaker-runtime";
 import { type Instant, reasonOf } from "@tributary/kernel";
 import { calibrated } from "../calibrated.ts";
-import type { CloudFrame, CloudOutcome } from "../cloud-backend.ts";
+import { type CloudFrame, type CloudOutcome, traceparentOfBatch } from "../cloud-backend.ts";
 import { retryAfterMs } from "./http-caller.ts";
 import type { SagemakerConfig } from "./sagemaker-config.ts";
 import { isObject, parseLooseJson } from "./serving-protocol.ts";
@@ -22,7 +22,7 @@ const INFERENCE_ID_MAX = 64;
 
 export function invocationOf(config: SagemakerConfig, batch: readonly CloudFrame[]): InvokeEndpointCommandInput {
   const { endpoint, variant, inferenceComponent, targetModel, body, contentType, accept } = config;
-  const traceparent = batch.find((frame) => frame.traceparent)?.traceparent;
+  const traceparent = traceparentOfBatch(batch);
   const frameId = batch.length === 1 ? batch[0]?.frameId : undefined;
   return {
     EndpointName: endpoint,

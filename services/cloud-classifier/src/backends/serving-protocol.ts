@@ -70,7 +70,8 @@ export function parseLooseJson(body: Buffer): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    const plain = text.replace(/"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)\b/g, (found) =>
+    // A text without end is taken whole: sought from each of its quotes, it would take the square of its length.
+    const plain = text.replace(/"(?:[^"\\]|\\.)*(?:"|$)|-?(?:NaN|Infinity)\b/g, (found) =>
       found.startsWith('"') ? found : "null",
     );
     return JSON.parse(plain);
