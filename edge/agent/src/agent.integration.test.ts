@@ -15,7 +15,7 @@ import {
   RoutingPolicy,
 } from "@tributary/contracts";
 import { completePolicy, parsePolicy } from "@tributary/routing";
-import { TinyBroker } from "./testing/tiny-broker.ts";
+import { TinyBroker } from "@tributary/testing/devices";
 
 const at = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const MAIN = at("edge/agent/dist/main.js");

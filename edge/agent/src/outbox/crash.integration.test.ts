@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { EdgeFrame, EdgePredictions } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
+import { TinyBroker } from "@tributary/testing/devices";
 import { type AgelessRecord, agelessRecord } from "../testing/items.ts";
-import { TinyBroker } from "../testing/tiny-broker.ts";
 
 const WRITER = fileURLToPath(new URL("../../dist/testing/crash-writer.js", import.meta.url));
 const SEED = 20_251;

@@ -1,4 +1,4 @@
-/** A broker for this package's tests: aedes on a port of its own, whose PUBACKs can be held back as the bridge does. */
+/** A broker for tests of devices: aedes on a port of its own, whose PUBACKs can be held back as the bridge does. */
 import { createServer, type Server, type Socket } from "node:net";
 import { Aedes } from "aedes";
 
