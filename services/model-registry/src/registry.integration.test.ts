@@ -226,7 +226,7 @@ describe("a version", () => {
     const blocked = await client.call("PUT", "/models/edge/aliases/challenger", { version: "1.0.0", by: "ada" });
     expect(blocked.body).toMatchObject({
       aliases: ["challenger"],
-      judging: { state: "blocked", detail: expect.stringContaining("VERSION champion") },
+      judging: { state: "blocked", detail: expect.stringContaining("@VERSION champion") },
     });
     const champion = await client.call("PUT", "/models/edge/aliases/champion", { version: "1.0.0", by: "ada" });
     expect(champion.body).toMatchObject({ aliases: ["challenger", "champion"], judging: null });
@@ -248,10 +248,16 @@ describe("a version", () => {
       },
       { what: "the gate", timeoutMs: 120_000, everyMs: 300 },
     );
-    expect(judged.gate).toMatchObject({ verdict: "passed", failed: [], forcedBy: null });
-    const { report, page } = judged.gate as { report: string; page: string };
-    expect(await one(report)).toMatchObject({ passed: true, frames: 300, champion: { version: "1.0.0" } });
-    expect(await (await fetch(service.url + page)).text()).toContain("Validation gate: passed");
+    expect(judged.gate).toMatchObject({ passed: true, failed: [], forcedBy: "" });
+    const { reportDigest, pageDigest } = judged.gate as { reportDigest: string; pageDigest: string };
+    expect(await one(`/blobs/sha256/${reportDigest}`)).toMatchObject({
+      passed: true,
+      frames: 300,
+      champion: { version: "1.0.0" },
+    });
+    expect(await (await fetch(`${service.url}/blobs/sha256/${pageDigest}`)).text()).toContain(
+      "Validation gate: passed",
+    );
     const said = service.events().filter(({ event }) => event === "gate_progress");
     expect(said.length).toBeGreaterThan(3);
     expect((await models()).get("edge/1.1.0")?.gate).toMatchObject({ passed: true });
@@ -269,10 +275,10 @@ describe("a version", () => {
       },
       { what: "the gate", timeoutMs: 120_000, everyMs: 300 },
     );
-    expect(judged.gate).toMatchObject({ verdict: "failed", failed: [expect.stringMatching(/^calibration/)] });
+    expect(judged.gate).toMatchObject({ passed: false, failed: [expect.stringMatching(/^calibration/)] });
     expect((await client.call("POST", "/models/edge/2.0.0/gate/force", { by: "ada" })).status).toBe(400);
     const forced = await client.call("POST", "/models/edge/2.0.0/gate/force", { by: "ada", reason: "a demonstration" });
-    expect(forced.body.gate).toMatchObject({ verdict: "forced", forcedBy: "ada", forcedReason: "a demonstration" });
+    expect(forced.body.gate).toMatchObject({ passed: false, forcedBy: "ada", forcedReason: "a demonstration" });
     expect((await models()).get("edge/2.0.0")?.gate).toMatchObject({ passed: false, forcedBy: "ada" });
   }, 150_000);
 

@@ -82,7 +82,7 @@ export class ModelsController {
   @Problems([400, "request-invalid"], ...passed)
   force(@Param("name") name: string, @Param("version") version: string, @Body() body: unknown) {
     const wanted = validated(reasonSchema, body, "body");
-    return this.registry.call({ method: "POST", path: ["models", name, version, "force"], body: wanted });
+    return this.registry.call({ method: "POST", path: ["models", name, version, "gate", "force"], body: wanted });
   }
 
   @Post(":name/:version/revoke")

@@ -293,7 +293,7 @@ test("models are shown with their versions, aliases and gate; what is wanted of 
   await send("POST", "models/edge/1/revoke", { reason: "leaks", by: "ann" });
   expect(asked).toEqual([
     { method: "PUT", url: "/models/edge/aliases/champion", body: { version: "2", by: "ann" } },
-    { method: "POST", url: "/models/edge/2/force", body: { reason: "labels were wrong", by: "ann" } },
+    { method: "POST", url: "/models/edge/2/gate/force", body: { reason: "labels were wrong", by: "ann" } },
     { method: "POST", url: "/models/edge/1/revoke", body: { reason: "leaks", by: "ann" } },
   ]);
   expect(await send("POST", "models/edge/2/force", {})).toMatchObject({ status: 400 });

@@ -32,7 +32,7 @@ test("no champion and no frames are no verdict, and say what to do (D3)", () => 
   const table = { aliased: (_name: string, alias: string) => (alias === "champion" ? undefined : model("2", "two")) };
   expect(gateNeed("m", table, { m: "frames" })).toMatchObject({
     kind: "blocked",
-    why: expect.stringContaining("models alias m VERSION champion"),
+    why: expect.stringContaining("models alias m@VERSION champion"),
   });
   expect(need(model("2", "two"), champion, {} as { m: string })).toMatchObject({
     kind: "blocked",

@@ -27,7 +27,7 @@ export function gateNeed(
   const { gate } = challenger;
   if (gate !== null && gate.forcedBy !== "") return { kind: "none" }; // D2
   if (champion === undefined) {
-    const why = `no version of ${name} is champion; the first one becomes it by hand: tributary models alias ${name} VERSION champion`;
+    const why = `no version of ${name} is champion; the first one becomes it by hand: tributary models alias ${name}@VERSION champion`;
     return { kind: "blocked", challenger, why }; // D3
   }
   if (gate?.championDigest === champion.modelDigest) return { kind: "none" }; // D1

@@ -1,4 +1,4 @@
-/** A version as people and programs see it. */
+/** A version as people and programs see it: as the gateway shows it, and how far the gate is. */
 import type { Model } from "@tributary/contracts";
 import type { Judging } from "../gating/gate-runner.ts";
 
@@ -19,18 +19,8 @@ export type ModelView = {
   readonly aliases: readonly string[];
   readonly pushedBy: string;
   readonly pushedAt: string;
-  readonly gate: {
-    /** `forced`: it did not pass, and somebody answers for it. */
-    readonly verdict: "passed" | "failed" | "forced";
-    readonly championDigest: string;
-    readonly failed: readonly string[];
-    /** Paths of the report at this registry; null where nothing was compared. */
-    readonly report: string | null;
-    readonly page: string | null;
-    readonly judgedAt: string;
-    readonly forcedBy: string | null;
-    readonly forcedReason: string | null;
-  } | null;
+  /** Null: it was not judged. */
+  readonly gate: (Omit<NonNullable<Model["gate"]>, "judgedAt"> & { readonly judgedAt: string }) | null;
   /** Of a challenger that is not judged yet: how far it is, or why it is not. */
   readonly judging: Judging | null;
   readonly revoked: { readonly by: string; readonly reason: string; readonly at: string } | null;
@@ -43,22 +33,10 @@ export function viewOf(model: Model, aliases: readonly string[], judging: Judgin
     packageBytes: Number(packageBytes),
     aliases,
     pushedAt: isoOf(pushedAt),
-    gate: gate === null ? null : gateViewOf(gate),
+    gate: gate === null ? null : { ...gate, judgedAt: isoOf(gate.judgedAt) },
     judging: judging ?? null,
     revoked: revoked === null ? null : { ...revoked, at: isoOf(revoked.at) },
   };
 }
 
-const gateViewOf = (gate: NonNullable<Model["gate"]>): NonNullable<ModelView["gate"]> => ({
-  verdict: gate.passed ? "passed" : gate.forcedBy === "" ? "failed" : "forced",
-  championDigest: gate.championDigest,
-  failed: gate.failed,
-  report: pathOf(gate.reportDigest),
-  page: pathOf(gate.pageDigest),
-  judgedAt: isoOf(gate.judgedAt),
-  forcedBy: gate.forcedBy || null,
-  forcedReason: gate.forcedReason || null,
-});
-
-const pathOf = (digest: string): string | null => (digest === "" ? null : `/blobs/sha256/${digest}`);
 const isoOf = (at: number): string => new Date(at).toISOString();
