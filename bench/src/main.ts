@@ -16,6 +16,10 @@ const benches: Readonly<Record<string, { readonly summary: string; load(): Promi
     summary: "from capture to local answer, beside the bare decode, resize and run",
     load: async () => (await import("./edge.ts")).edge,
   },
+  fleet: {
+    summary: "100,000 devices: one look, memory, records folded, cohorts, and how that grows",
+    load: async () => (await import("./fleet.ts")).fleet,
+  },
   judge: {
     summary: "false rollbacks of equal models, and time to roll a worse one back, beside other judges",
     load: async () => (await import("./judge.ts")).judge,

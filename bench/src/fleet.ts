@@ -1,0 +1,348 @@
+/** `bench fleet`: what a fleet of 100,000 devices costs whoever watches its rollouts.
+ *
+ * F1. Both folds see the same records in the same order, and the looks of both come to the same harm, or the bench fails.
+ * F2. Each figure is the least of its rounds: what the work takes when nobody else wants the core.
+ * F3. Records are what an agent sends each window: a dozen readings of the device, six metrics of one model. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { EdgeMetrics } from "@tributary/contracts";
+import { type FleetAnalysis, FleetMetrics, foldEdgeMetrics } from "@tributary/fleet-metrics";
+import { type Counts, type MetricLook, MetricWatch, metricDefaults, plannedVariance } from "@tributary/judge";
+import { invariant, seededRandom } from "@tributary/kernel";
+import {
+  assignCohorts,
+  controlOf,
+  type FleetDevice,
+  RolloutController,
+  reachedBy,
+  rolloutSpec,
+} from "@tributary/rollouts";
+import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
+import { PlainFleet } from "./fleet/plain.ts";
+
+const LOOK_MS_MAX = 150;
+const BYTES_MAX = 200;
+/** Linear, and what caches that a small fleet fits into take off it. */
+const EXPONENT_MAX = 1.2;
+const SIZES = [1_000, 10_000, 100_000] as const;
+const METRICS = ["accuracy", "deadline-met", "latency-met", "agreement"] as const;
+const MINUTE = 60_000;
+const STARTED = 20_000 * 86_400_000;
+const MODEL = "a".repeat(64);
+const STABLE = "b".repeat(64);
+
+/** What one size of fleet costs. */
+type Measured = {
+  readonly devices: number;
+  readonly cohortsMs: number;
+  readonly lookMs: number;
+  readonly plainLookMs: number;
+  readonly tickMs: number;
+  readonly bytes: number;
+  readonly plainBytes: number;
+  /** Records a second. */
+  readonly decoded: number;
+  readonly plainDecoded: number;
+  readonly fromBytes: number;
+  readonly decodedOnly: number;
+};
+
+export const fleet: Bench = {
+  name: "fleet",
+  summary: "100,000 devices: one look, memory, records folded, cohorts, and how that grows",
+  details: `Fleets of ${SIZES.join(", ")} devices, a fifth canary, the rest control; ${METRICS.length} metrics.
+  look          all metrics judged once after six hours, with every late start, beside the same from a map of objects
+  tick          what rollout-manager does each time: look, propose, desired
+  bytes         of heap and arrays for a device and metric, ids and dedupe included
+  records       edge.metrics.v1 folded a second on one core, decoded already and from Avro's bytes
+  cohorts       the fleet's assignment to strata and order
+Gates at 100,000: a look at most ${LOOK_MS_MAX} ms; at most ${BYTES_MAX} bytes; nothing grows faster than devices^${EXPONENT_MAX}.
+With --long each is measured five times as often.`,
+  run,
+};
+
+async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
+  const rounds = isLong ? 25 : 5;
+  const all: Measured[] = [];
+  for (const devices of SIZES) {
+    all.push(measure(devices, rounds));
+    progress(`${devices} devices measured`);
+    await new Promise(setImmediate); // Ctrl-C is heard.
+  }
+  const [small, , large] = all as [Measured, Measured, Measured];
+  /** Of what a whole fleet costs. */
+  const exponentOf = (cost: (of: Measured) => number) =>
+    Math.log(cost(large) / cost(small)) / Math.log(large.devices / small.devices);
+  const growth = [
+    { name: "one look", exponent: exponentOf(({ lookMs }) => lookMs) },
+    { name: "one tick", exponent: exponentOf(({ tickMs }) => tickMs) },
+    { name: "a record of each device", exponent: exponentOf(({ devices, decoded }) => devices / decoded) },
+    { name: "bytes", exponent: exponentOf(({ devices, bytes }) => devices * bytes) },
+    { name: "cohorts", exponent: exponentOf(({ cohortsMs }) => cohortsMs) },
+  ];
+  const gates: Gate[] = [
+    {
+      name: `a look at ${large.devices} devices takes at most ${LOOK_MS_MAX} ms`,
+      passed: large.lookMs <= LOOK_MS_MAX,
+      measured: `${large.lookMs.toFixed(1)} ms`,
+    },
+    {
+      name: `at most ${BYTES_MAX} bytes a device and metric`,
+      passed: large.bytes <= BYTES_MAX,
+      measured: `${large.bytes.toFixed(0)} bytes`,
+    },
+    ...growth.map(({ name, exponent }) => ({
+      name: `${name} grows at most as devices^${EXPONENT_MAX}`,
+      passed: exponent <= EXPONENT_MAX,
+      measured: exponent.toFixed(2),
+    })),
+  ];
+  const ratio = (value: number, digits = 2) => value.toFixed(digits);
+  const perSecond = (value: number) => Math.round(value).toLocaleString("en-US");
+  return {
+    tables: [
+      {
+        title: "A fleet's cost",
+        columns: ["devices", "look, ms", "tick, ms", "cohorts, ms", "bytes", "records/s, decoded", "records/s, bytes"],
+        rows: all.map((one) => [
+          ...[perSecond(one.devices), ratio(one.lookMs), ratio(one.tickMs), ratio(one.cohortsMs, 1)],
+          ...[ratio(one.bytes, 0), perSecond(one.decoded), perSecond(one.fromBytes)],
+        ]),
+      },
+      {
+        title: `Beside a map of objects, at ${large.devices} devices`,
+        columns: ["", "ours", "map of objects", "ratio"],
+        rows: [
+          ["look, ms", ratio(large.lookMs), ratio(large.plainLookMs), ratio(large.plainLookMs / large.lookMs)],
+          [
+            "bytes a device and metric",
+            ratio(large.bytes, 0),
+            ratio(large.plainBytes, 0),
+            ratio(large.plainBytes / large.bytes),
+          ],
+          [
+            ...["records/s, decoded", perSecond(large.decoded), perSecond(large.plainDecoded)],
+            ratio(large.decoded / large.plainDecoded),
+          ],
+          [
+            ...[
+              "records/s, from bytes; beside decoding alone",
+              perSecond(large.fromBytes),
+              perSecond(large.decodedOnly),
+            ],
+            ratio(large.fromBytes / large.decodedOnly),
+          ],
+        ],
+      },
+      {
+        title: "Growth from 1,000 to 100,000 devices",
+        columns: ["cost", "exponent"],
+        rows: growth.map(({ name, exponent }) => [name, ratio(exponent)]),
+      },
+    ],
+    gates,
+    figures: { sizes: all, growth },
+    notes: [
+      "Ratios above 1: ours is faster, or smaller. Ours also rejects nonsense, keeps two days apart, and bounds what it holds.",
+    ],
+  };
+}
+
+function measure(devices: number, rounds: number): Measured {
+  const members = Array.from({ length: devices }, (_, i): FleetDevice => {
+    const [hardwareClass, site] = [i % 3 === 0 ? "rpi4" : "rpi5", `site-${i % 40}`];
+    return { deviceId: `device-${i}`, hardwareClass, camera: "cam", site, accuracyBefore: 0.8 + (i % 97) / 1_000 };
+  });
+  const cohortsMs = least(rounds, () => timed(() => assignCohorts(members, "salt")));
+  const cohorts = assignCohorts(members, "salt");
+  const [canary, control] = [reachedBy(cohorts, 20), controlOf(cohorts, 20, 4)];
+  const ids = members.map(({ deviceId }) => deviceId);
+
+  const emptyBytes = usedBytes();
+  const ours = new FleetMetrics();
+  history(ids, (id, metric, good, frames) => ours.observe(id, MODEL, metric, good, frames, STARTED - MINUTE));
+  const analysis = ours.start({ uid: "bench", startedAt: STARTED, control, canary, metrics: METRICS });
+  invariant(analysis !== null, "the analysis starts");
+  since(ids, (id, metric, good, frames) => ours.observe(id, MODEL, metric, good, frames, STARTED + MINUTE));
+  foldAll(ids, 1n, (record) => foldEdgeMetrics(ours, record, STARTED + MINUTE));
+  const bytes = (usedBytes() - emptyBytes) / (devices * METRICS.length);
+
+  const withOurs = usedBytes();
+  const plain = new PlainFleet();
+  history(ids, (id, metric, good, frames) => plain.observe(id, metric, good, frames, STARTED - MINUTE));
+  plain.start(STARTED);
+  since(ids, (id, metric, good, frames) => plain.observe(id, metric, good, frames, STARTED + MINUTE));
+  foldAll(ids, 1n, (record) => plain.fold(record, STARTED + MINUTE));
+  const plainBytes = (usedBytes() - withOurs) / (devices * METRICS.length);
+
+  const look = looksOf(rounds, analysis, (metric) => analysis.counts(metric));
+  const plainLook = looksOf(Math.ceil(rounds / 4), analysis, (metric) => plain.counts(metric, control, canary));
+  for (const [i, one] of look.last.entries()) {
+    const other = plainLook.last[i] as MetricLook;
+    invariant(Math.abs(one.comparison.harm - other.comparison.harm) < 1e-9, "both folds come to the same harm"); // F1
+  }
+  return {
+    ...{ devices, cohortsMs, lookMs: look.ms, plainLookMs: plainLook.ms, bytes, plainBytes },
+    ...{ tickMs: tickMs(ids, cohorts.order, ours, rounds), ...recordsPerSecond(ids, ours, plain, rounds) },
+  };
+}
+
+type Observe = (id: string, metric: string, good: number, frames: number) => void;
+
+function history(ids: readonly string[], observe: Observe): void {
+  for (const [i, id] of ids.entries()) {
+    const own = Buffer.from(id).toString(); // As it comes out of a record: the fold keeps it.
+    for (const metric of METRICS) observe(own, metric, 800 + (i % 150), 1_000);
+  }
+}
+
+function since(ids: readonly string[], observe: Observe): void {
+  const random = seededRandom(1);
+  for (const [i, id] of ids.entries())
+    for (const metric of METRICS) observe(id, metric, 80 + (i % 15) + Math.floor(5 * random()), 100);
+}
+
+/** All metrics judged once, after six hours of looks: as many late starts as there ever are. */
+function looksOf(
+  rounds: number,
+  analysis: FleetAnalysis,
+  counts: (metric: string) => Counts,
+): { readonly ms: number; readonly last: readonly MetricLook[] } {
+  const [canaries, controls] = [analysis.plan.canary.length, analysis.plan.control.length];
+  const planned = plannedVariance({ canaries, controls, rate: 0.9, frames: 100, deviceSd: 0.01 });
+  const watches = METRICS.map(() => new MetricWatch({ ...metricDefaults, plannedVariance: planned }));
+  const lookAll = (minute: number, of: (metric: string) => Counts) =>
+    METRICS.map((metric, i) => (watches[i] as MetricWatch).look(minute * MINUTE, of(metric)) as MetricLook);
+  for (let minute = 30; minute <= 390; minute += 30) lookAll(minute, (metric) => analysis.counts(metric));
+  let last: readonly MetricLook[] = [];
+  const ms = least(2 * rounds, () =>
+    timed(() => {
+      last = lookAll(400, counts);
+    }),
+  );
+  return { ms, last };
+}
+
+/** A tick of the controller in the midst of an analysis, with every device known. */
+function tickMs(ids: readonly string[], order: readonly string[], metrics: FleetMetrics, rounds: number): number {
+  const spec = rolloutSpec.parse({
+    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "bench" } },
+    spec: {
+      model: "edge@2",
+      strategy: { canary: { steps: [{ setWeight: 20 }, { analysis: { duration: "6h" } }, { setWeight: 100 }] } },
+      metrics: METRICS.map((name) => ({ name, alpha: 0.01 })),
+    },
+  });
+  const controller = new RolloutController(metrics, { lookEveryMs: 0 });
+  const created = { kind: "created", spec, modelDigest: MODEL, stableDigest: STABLE, order } as const;
+  const changes = [
+    created,
+    { kind: "step-started", step: 0 },
+    { kind: "step-finished", step: 0, evidence: {} },
+    { kind: "step-started", step: 1 },
+  ] as const;
+  for (const [i, change] of changes.entries())
+    controller.applied({ uid: "tick", version: i + 1, at: STARTED, by: "bench", change }, BigInt(i + 1));
+  for (const deviceId of ids) {
+    const state = { generation: 2n, modelDigest: STABLE, goldenPassed: true, update: null, at: STARTED };
+    controller.reported(deviceId, "perception", state);
+  }
+  since(ids, (id, metric, good, frames) => metrics.observe(id, MODEL, metric, good, frames, STARTED + MINUTE));
+  let now = STARTED + 10 * MINUTE;
+  const ms = least(2 * rounds, () => {
+    now += MINUTE;
+    return timed(() => {
+      controller.look(now);
+      controller.propose(now);
+      controller.desired(now);
+    });
+  });
+  metrics.end("tick");
+  return ms;
+}
+
+function recordsPerSecond(ids: readonly string[], ours: FleetMetrics, plain: PlainFleet, rounds: number) {
+  const at = STARTED + 2 * MINUTE;
+  const encoded = ids.map((id) => EdgeMetrics.encodeConfluent(recordOf(id, 2n)));
+  const rate = (seq: (round: number) => bigint, fold: (record: EdgeMetrics) => void, isDecoded: boolean) => {
+    let round = 0;
+    const ms = least(rounds, () => {
+      round += 1;
+      const stamp = seq(round);
+      // Each round's records are new ones; made before, so that only the fold is measured.
+      const records = isDecoded ? ids.map((id) => recordOf(id, stamp)) : [];
+      return timed(() => {
+        if (isDecoded) for (const record of records) fold(record);
+        else for (const bytes of encoded) fold({ ...EdgeMetrics.decodeConfluent(bytes), seq: stamp });
+      });
+    });
+    return (1_000 * ids.length) / ms;
+  };
+  return {
+    decoded: rate(
+      (round) => BigInt(10 + round),
+      (record) => foldEdgeMetrics(ours, record, at),
+      true,
+    ),
+    plainDecoded: rate(
+      (round) => BigInt(10 + round),
+      (record) => plain.fold(record, at),
+      true,
+    ),
+    fromBytes: rate(
+      (round) => BigInt(1_000 + round),
+      (record) => foldEdgeMetrics(ours, record, at),
+      false,
+    ),
+    decodedOnly: rate(
+      (round) => BigInt(1_000 + round),
+      (record) => plain.fold(record, at),
+      false,
+    ),
+  };
+}
+
+function foldAll(ids: readonly string[], seq: bigint, fold: (record: EdgeMetrics) => void): void {
+  for (const id of ids) fold(recordOf(id, seq));
+}
+
+/** F3. */
+function recordOf(deviceId: string, seq: bigint): EdgeMetrics {
+  const moments = (n: bigint, sum: number) => ({ n, sum, sumSq: sum });
+  const readings = ["outbox_bytes", "outbox_rows", "process_resident_memory_bytes", "cpu_temperature_celsius"];
+  const device = Object.fromEntries(
+    ["", "_max", "_min"].flatMap((suffix) => readings.map((name) => [`${name}${suffix}`, moments(1n, 12)])),
+  );
+  const metrics = Object.fromEntries(
+    ["answer_latency_ms", "inference_latency_ms", "confidence", "escalated", "dropped", "sla_missed"].map((name) => [
+      name,
+      moments(20n, 2),
+    ]),
+  );
+  return {
+    ...{ deviceId, bootId: 5n, seq, windowMs: 10_000, ageMs: 20, clockState: "SYNCHRONIZED", device },
+    models: [{ modelDigest: MODEL, metrics }],
+  };
+}
+
+function timed(work: () => void): number {
+  const startedMs = performance.now();
+  work();
+  return performance.now() - startedMs;
+}
+
+/** F2. */
+function least(rounds: number, measureOnce: () => number): number {
+  measureOnce(); // Warm.
+  return Math.min(...Array.from({ length: rounds }, measureOnce));
+}
+
+/** Heap and array buffers in use, after a collection. */
+function usedBytes(): number {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  collect();
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
