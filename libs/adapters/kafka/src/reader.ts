@@ -72,6 +72,25 @@ export class KafkaReader implements PartitionReader {
     return offset >= 0n ? offset : this.#offset(topic, partition, LATEST);
   }
 
+  /** The same for every partition of the topic, in two requests. */
+  async offsetsAt(topic: string, at: Instant): Promise<ReadonlyMap<number, bigint>> {
+    const name = this.#prefix + topic;
+    const partitions = [...(await this.partitions(topic))];
+    const ask = async (timestamp: bigint) => {
+      const asked = this.#client.listOffsets({ topics: [name], partitions: { [name]: partitions }, timestamp });
+      return (await this.#asked(asked)).get(name) ?? [];
+    };
+    // The end first: what comes in between is then left for the next time instead of being passed over.
+    const ends = await ask(LATEST);
+    const found = await ask(BigInt(Math.max(0, Math.floor(at))));
+    return new Map(
+      partitions.map((partition) => {
+        const offset = found[partition] ?? -1n;
+        return [partition, offset >= 0n ? offset : (ends[partition] ?? 0n)];
+      }),
+    );
+  }
+
   async *read(
     topic: string,
     partition: number,

@@ -1,0 +1,156 @@
+import { ConfigError, sharedBlocks } from "@tributary/config";
+import { Failure } from "@tributary/kernel";
+import { type ControllerSettings, controllerDefaults } from "@tributary/rollouts";
+import { isLoopback } from "@tributary/service-kit";
+import { z } from "zod";
+import { SpecRefused, specOf, textOf } from "./creation/spec-problems.ts";
+import { EPOCH_MAX } from "./log/generation.ts";
+
+const positive = z.number().int().positive();
+const MINUTE = 60_000;
+const DAY = 86_400_000;
+
+/** What a look is like when nobody says otherwise; evidence names what differs. */
+export const judgeDefaults = {
+  lookEveryMs: MINUTE,
+  settleMs: 5_000,
+  preperiodHours: 24,
+  silenceMs: controllerDefaults.silenceMs,
+  heardShareMin: controllerDefaults.heardShareMin,
+  exposureShare: controllerDefaults.exposureShare,
+  propensityMean: 0.02,
+} as const;
+
+export const configSchema = z.strictObject({
+  ...sharedBlocks,
+  auth: z
+    .strictObject({
+      /** Bearer tokens; a change wants one of them. Empty: changes are open, on loopback only. */
+      tokens: z
+        .array(z.string().regex(/^\S{16,512}$/, "expected 16 to 512 characters without spaces"))
+        .max(100)
+        .default([]),
+    })
+    .prefault({}),
+  /** Raise it by one after Kafka was restored from a backup: devices have seen generations that the log no longer knows. */
+  epoch: z.number().int().min(0).max(EPOCH_MAX).default(0),
+  /** By model name: the specification of the rollout that begins when a version becomes challenger. `spec.model` is replaced. */
+  defaults: z.record(z.string().min(1).max(128), z.unknown()).default({}),
+  /** With it, a model whose rollout reached every device becomes champion. */
+  modelRegistry: z
+    .strictObject({
+      url: z.url({ protocol: /^https?$/, error: "expected http:// or https://" }),
+      token: z.string().min(1).optional(),
+      timeoutMs: positive.max(60_000).default(5_000),
+    })
+    .optional(),
+  judge: z
+    .strictObject({
+      /** Between two looks, of record time; every instance looks at the same moments. */
+      lookEveryMs: positive.min(250).max(3_600_000).default(judgeDefaults.lookEveryMs),
+      /** A look waits so long for records that are on their way to Kafka. */
+      settleMs: z.number().int().min(0).max(600_000).default(judgeDefaults.settleMs),
+      /** Metrics are read back so far to know what devices did before. */
+      preperiodHours: z.number().min(0).max(168).default(judgeDefaults.preperiodHours),
+      /** A device of an arm without a frame for so long is silent. */
+      silenceMs: positive.max(DAY).default(judgeDefaults.silenceMs),
+      /** Share of the canary, beside the control's, that must be heard. */
+      heardShareMin: z.number().min(0.5).max(1).default(judgeDefaults.heardShareMin),
+      /** Of an analysis' duration, what must pass before it can succeed: crashes take time. */
+      exposureShare: z.number().min(0).max(1).default(judgeDefaults.exposureShare),
+      /** Propensity of the random sample at which a label weighs one frame: about the policies' sample budget. */
+      propensityMean: z.number().min(1e-4).max(1).default(judgeDefaults.propensityMean),
+    })
+    .prefault({}),
+  updates: z
+    .strictObject({
+      /** Frames that a new model runs on beside the old one, where a device has headroom. */
+      shadowFrames: z.number().int().min(0).max(100_000).default(20),
+      /** Frames that it must answer before the device commits to it. */
+      probationFrames: z.number().int().min(0).max(100_000).default(50),
+    })
+    .prefault({}),
+  fleet: z
+    .strictObject({
+      /** Frames so much later than a report must be of the model that was reported. */
+      lieAfterMs: positive.max(DAY).default(MINUTE),
+      /** A device that was not heard for so long holds nothing up. */
+      goneMs: positive.default(controllerDefaults.goneMs),
+      /** A device that follows an older generation for so long is told again. */
+      resendMs: positive.min(1_000).default(15 * MINUTE),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      /** Finished rollouts that can still be undone. */
+      finishedMax: positive.max(10_000).default(controllerDefaults.finishedMax),
+      /** An event that was appended must be read back within. */
+      readBackMsMax: positive.max(600_000).default(10_000),
+      /** Drawn frames that wait for a label. */
+      drawnFramesMax: positive.max(10_000_000).default(200_000),
+      labelsWaitingMax: positive.max(10_000_000).default(50_000),
+      /** Behind by more, an analysis ends with what was read by then. */
+      foldBehindMsMax: positive.default(10 * MINUTE),
+      /** Between two records of one rollout in rollouts.v1. */
+      statusEveryMs: positive.max(600_000).default(2_000),
+      /** Kafka and its topics must be there within. */
+      startMsMax: positive.default(60_000),
+      devicesMax: positive.max(10_000_000).default(1_000_000),
+    })
+    .prefault({}),
+});
+
+export type RolloutManagerConfig = z.output<typeof configSchema>;
+
+export function checkConfig({ auth, http, defaults, judge, limits }: RolloutManagerConfig): void {
+  const problems: string[] = [];
+  if (auth.tokens.length === 0 && !isLoopback(http.host)) {
+    problems.push(
+      `auth.tokens: at least one token is needed when http.host is ${http.host}; only loopback may be open`,
+    );
+  }
+  if (judge.settleMs > judge.lookEveryMs * 10) {
+    problems.push("judge.settleMs: at most 10 x judge.lookEveryMs, or looks are always late");
+  }
+  if (limits.foldBehindMsMax < 2 * judge.lookEveryMs + judge.settleMs) {
+    problems.push("limits.foldBehindMsMax: at least 2 x judge.lookEveryMs + judge.settleMs");
+  }
+  for (const [name, written] of Object.entries(defaults)) {
+    try {
+      specOf(defaultSpecOf(written, `${name}@challenger`));
+    } catch (error) {
+      if (error instanceof SpecRefused) {
+        problems.push(...error.problems.map(({ path, message }) => `defaults.${name}.${textOf(path)}: ${message}`));
+      } else if (error instanceof Failure) problems.push(`defaults.${name}: ${error.message}`);
+      else throw error;
+    }
+  }
+  if (problems.length > 0) throw new ConfigError("configuration", problems);
+}
+
+/** The default specification of a model, for one of its versions. */
+export function defaultSpecOf(written: unknown, model: string): unknown {
+  if (typeof written !== "object" || written === null) return written;
+  const { spec, ...rest } = written as { readonly spec?: unknown };
+  return { ...rest, spec: { ...(typeof spec === "object" ? spec : {}), model } };
+}
+
+export const controllerSettingsOf = ({ judge, fleet, limits }: RolloutManagerConfig): Partial<ControllerSettings> => ({
+  lookEveryMs: judge.lookEveryMs,
+  silenceMs: judge.silenceMs,
+  heardShareMin: judge.heardShareMin,
+  exposureShare: judge.exposureShare,
+  goneMs: fleet.goneMs,
+  resendMs: fleet.resendMs,
+  finishedMax: limits.finishedMax,
+});
+
+/** Settings of the judge that are not the usual ones, for the evidence. */
+export function settingsThatDiffer({
+  judge,
+}: Pick<RolloutManagerConfig, "judge">): { name: string; value: string; default: string }[] {
+  return Object.entries(judgeDefaults).flatMap(([name, usual]) => {
+    const value = judge[name as keyof typeof judgeDefaults];
+    return value === usual ? [] : [{ name: `judge.${name}`, value: `${value}`, default: `${usual}` }];
+  });
+}

@@ -1,0 +1,219 @@
+/** From a specification to the event that creates its rollout: which package, which devices, in which order. Pure.
+ *
+ * P1. What cannot work is refused before anything runs, with the path and what to write instead.
+ * P2. A package is rolled out only if it is listed and its gate passed, or somebody forced it.
+ * P3. What to go back to is what the devices run, if they agree on a listed package; else the champion.
+ * P4. Devices that cannot be told anything (agents that know nothing of updates, revoked ones) are not of the fleet. */
+import type { Model } from "@tributary/contracts";
+import { smallestArms } from "@tributary/judge";
+import { Failure } from "@tributary/kernel";
+import {
+  assignCohorts,
+  type Cohorts,
+  comparisonsOf,
+  controlOf,
+  type RolloutChange,
+  type RolloutSpec,
+  reachedBy,
+} from "@tributary/rollouts";
+import type { FleetMember, FleetTable } from "../fleet/fleet-table.ts";
+import { hasPassed, type ModelTable } from "../models/model-table.ts";
+import { type SpecPath, type SpecProblem, SpecRefused } from "./spec-problems.ts";
+
+export type PlanParts = {
+  readonly fleet: FleetTable;
+  readonly models: ModelTable;
+  /** Accuracy in the past, 0 to 1; null: unknown. */
+  readonly accuracyBefore: (deviceId: string) => number | null;
+  /** Draws the cohorts: the rollout's uid. */
+  readonly salt: string;
+};
+
+export type Created = Extract<RolloutChange, { kind: "created" }>;
+
+export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
+  const model = modelOf(spec.spec.model, parts.models); // P2
+  const devices = devicesOf(spec, parts.fleet);
+  refuseOtherHardware(spec, devices, model);
+  const stable = stableOf(spec, devices, model, parts.models);
+  const cohorts = assignCohorts(
+    devices.map(({ deviceId, hardwareClass, cameras }) => ({
+      deviceId,
+      hardwareClass,
+      camera: cameras,
+      site: parts.fleet.siteOf(deviceId),
+      accuracyBefore: parts.accuracyBefore(deviceId),
+    })),
+    parts.salt,
+  );
+  refuseSmallArms(spec, cohorts);
+  return {
+    kind: "created",
+    spec,
+    modelDigest: model.modelDigest,
+    stableDigest: stable.modelDigest,
+    order: cohorts.order,
+  };
+}
+
+const MODEL: SpecPath = ["spec", "model"];
+const SELECTOR: SpecPath = ["spec", "selector"];
+
+const refuse = (path: SpecPath, message: string): never => {
+  throw new SpecRefused([{ path, message }]);
+};
+const some = (items: readonly string[], max = 5): string =>
+  items.slice(0, max).join(", ") + (items.length > max ? ` and ${items.length - max} more` : "");
+
+/** NAME (its challenger), NAME@VERSION or NAME@ALIAS. */
+export function modelOf(written: string, models: ModelTable): Model {
+  const path = MODEL;
+  const [name = "", wanted = "challenger"] = written.split("@");
+  const versions = models.versionsOf(name);
+  if (versions.length === 0) {
+    const names = models.names();
+    return refuse(path, `no model ${name} is in the registry${names.length > 0 ? `; there are ${some(names)}` : ""}`);
+  }
+  const model = models.byVersion(name, wanted) ?? models.byAlias(name, wanted);
+  if (model === undefined) {
+    const aliases = Object.entries(models.aliasesOf(name)).map(([alias, version]) => `${alias} (${version})`);
+    const known = [...versions, ...aliases];
+    return refuse(path, `${name} has no version or alias ${wanted}; write one of ${some(known, 10)}`);
+  }
+  const called = `${model.name}@${model.version}`;
+  if (model.state !== "LISTED") {
+    return refuse(path, `${called} is ${model.state.toLowerCase()}: no device may load it; push a new version`);
+  }
+  if (model.gate === null) {
+    return refuse(path, `${called} was not judged by the gate yet; run: tributary models gate ${called}`);
+  }
+  if (!hasPassed(model)) {
+    const failed = model.gate.failed.length > 0 ? `: ${some(model.gate.failed, 3)}` : "";
+    return refuse(path, `the gate of ${called} failed${failed}; push a better version, or force this one by name`);
+  }
+  return model;
+}
+
+function devicesOf({ spec }: RolloutSpec, fleet: FleetTable): readonly FleetMember[] {
+  const { hardwareClasses, sites, devices: named } = spec.selector;
+  const all = [...fleet.members()].filter(({ deviceId }) => !fleet.isRevoked(deviceId));
+  const selected = all.filter(
+    ({ deviceId, hardwareClass }) =>
+      (hardwareClasses === undefined || hardwareClasses.includes(hardwareClass)) &&
+      (sites === undefined || sites.includes(fleet.siteOf(deviceId))) &&
+      (named === undefined || named.includes(deviceId)),
+  );
+  const problems: SpecProblem[] = [];
+  const missing = (path: string, wanted: readonly string[] | undefined, present: readonly string[], what: string) => {
+    const known = new Set(present);
+    for (const [i, one] of (wanted ?? []).entries()) {
+      if (known.has(one)) continue;
+      const there = [...known].filter((name) => name !== "").sort();
+      const advice = there.length > 0 ? `; there are ${some(there)}` : "";
+      problems.push({ path: [...SELECTOR, path, i], message: `no device ${what} ${one}${advice}` });
+    }
+  };
+  const hardware = all.map(({ hardwareClass }) => hardwareClass);
+  missing("hardwareClasses", hardwareClasses, hardware, "has hardware class");
+  const placed = all.map(({ deviceId }) => fleet.siteOf(deviceId));
+  missing("sites", sites, placed, "stands at");
+  const ids = new Set(all.map(({ deviceId }) => deviceId));
+  for (const [i, deviceId] of (named ?? []).entries()) {
+    if (ids.has(deviceId)) continue;
+    const why = fleet.isRevoked(deviceId) ? "is revoked" : "never reported";
+    problems.push({ path: [...SELECTOR, "devices", i], message: `${deviceId} ${why}; leave it out` });
+  }
+  const deaf = selected.filter(({ canBeTold }) => !canBeTold).map(({ deviceId }) => deviceId);
+  for (const deviceId of deaf.filter((id) => named?.includes(id))) {
+    const path = [...SELECTOR, "devices", named?.indexOf(deviceId) ?? 0];
+    problems.push({ path, message: `the agent of ${deviceId} knows nothing of updates; update it first` });
+  }
+  if (problems.length > 0) throw new SpecRefused(problems);
+  const devices = selected.filter(({ canBeTold }) => canBeTold); // P4
+  if (devices.length > 0) return devices;
+  const others = deaf.length > 0 ? `; ${deaf.length} have agents that know nothing of updates` : "";
+  return refuse(SELECTOR, `no device is selected${others}`);
+}
+
+function refuseOtherHardware({ spec }: RolloutSpec, devices: readonly FleetMember[], model: Model): void {
+  const others = devices.filter(({ hardwareClass }) => hardwareClass !== model.hardwareClass);
+  if (others.length === 0) return;
+  const classes = [...new Set(others.map(({ hardwareClass }) => hardwareClass))].sort();
+  const path = spec.selector.hardwareClasses === undefined ? SELECTOR : [...SELECTOR, "hardwareClasses"];
+  refuse(
+    path,
+    `${model.name}@${model.version} is made for ${model.hardwareClass}, and ${others.length} of the devices are ${some(classes)}; write hardwareClasses: [${model.hardwareClass}]`,
+  );
+}
+
+/** P3 */
+function stableOf({ spec }: RolloutSpec, devices: readonly FleetMember[], model: Model, models: ModelTable): Model {
+  const running = [...new Set(devices.flatMap(({ slots }) => slots[spec.slot] ?? []))];
+  const [only] = running;
+  const agreed = running.length === 1 && only !== undefined ? models.ofDigest(only) : undefined;
+  const champion = models.byAlias(model.name, "champion");
+  const stable = agreed?.state === "LISTED" && agreed.modelDigest !== model.modelDigest ? agreed : champion;
+  const called = `${model.name}@${model.version}`;
+  if (only === model.modelDigest && running.length === 1) {
+    return refuse(MODEL, `all ${devices.length} devices run ${called} already`);
+  }
+  if (stable === undefined) {
+    return refuse(
+      MODEL,
+      `nothing to go back to: the devices run ${running.length === 0 ? "nothing they tell of" : `${running.length} package${running.length === 1 ? " that the registry does not list" : "s"}`}, and ${model.name} has no champion; give one the alias: tributary models alias ${model.name}@VERSION champion`,
+    );
+  }
+  if (stable.state !== "LISTED") {
+    return refuse(MODEL, `the champion ${stable.name}@${stable.version} is revoked: there is nothing to go back to`);
+  }
+  if (stable.modelDigest === model.modelDigest) {
+    return refuse(MODEL, `${called} is the champion already; roll out another version`);
+  }
+  return stable;
+}
+
+/** Every weight that leaves somebody to compare with must be able to convince, by each metric. */
+function refuseSmallArms({ spec, ...rest }: RolloutSpec, cohorts: Cohorts): void {
+  const { steps, controlsPerCanary } = spec.strategy.canary;
+  const share = 1 / comparisonsOf({ spec, ...rest });
+  const problems: SpecProblem[] = [];
+  const alpha = Math.min(...spec.metrics.map((metric) => metric.alpha)) * share;
+  const needed = smallestArms(alpha);
+  for (const [i, step] of steps.entries()) {
+    if (!("setWeight" in step) || step.setWeight >= 100) continue;
+    const [canaries, controls] = armSizes(cohorts, step.setWeight, controlsPerCanary);
+    if (canaries >= needed && controls >= needed) continue;
+    const devices = cohorts.order.length;
+    const least = smallestFleet(step.setWeight, controlsPerCanary, needed);
+    const weight = smallestWeight(cohorts, controlsPerCanary, needed);
+    const advice = weight === null ? "" : `, or setWeight: ${weight} of these`;
+    problems.push({
+      path: ["spec", "strategy", "canary", "steps", i, "setWeight"],
+      message: `${step.setWeight} % of ${devices} devices is a canary of ${canaries} beside a control of ${controls}; at alpha ${Number(alpha.toPrecision(2))} each needs ${needed} to show any harm: a fleet of ${least} devices would do${advice}`,
+    });
+  }
+  if (problems.length > 0) throw new SpecRefused(problems, "arms-too-small");
+}
+
+const armSizes = (cohorts: Cohorts, weight: number, perCanary: number): readonly [number, number] => [
+  reachedBy(cohorts, weight).length,
+  controlOf(cohorts, weight, perCanary).length,
+];
+
+function smallestFleet(weight: number, perCanary: number, needed: number): number {
+  for (let devices = 2 * needed; devices < 10_000_000; devices = Math.max(devices + 1, Math.floor(devices * 1.001))) {
+    const canaries = Math.ceil((devices * weight) / 100 - 1e-9);
+    const controls = Math.min(devices - canaries, Math.ceil(canaries * perCanary));
+    if (canaries >= needed && controls >= needed) return devices;
+  }
+  throw new Failure("arms-too-small", "ask-a-person", `no fleet is large enough for a weight of ${weight} %`);
+}
+
+/** In percent, rounded up to a tenth; null: no weight does. */
+function smallestWeight(cohorts: Cohorts, perCanary: number, needed: number): number | null {
+  const devices = cohorts.order.length;
+  const weight = Math.ceil((needed / devices) * 1_000) / 10;
+  if (weight >= 100) return null;
+  const [canaries, controls] = armSizes(cohorts, weight, perCanary);
+  return canaries >= needed && controls >= needed ? weight : null;
+}

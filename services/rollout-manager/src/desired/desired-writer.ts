@@ -1,0 +1,164 @@
+/**
+ * Writes devices.desired.v1: what the controller says is due, and nothing else.
+ *
+ * D1. Idempotent: what stands there is read back, so instances and restarts write the same bytes or none; a record that an
+ *     instance which was behind wrote too late is written over by whoever reads it.
+ * D2. (G6) The generation is that of the newest decision about any slot of the device. One that stands there and is above
+ *     all that the log can give is named: devices will not listen until the epoch is raised.
+ * D3. Never a tombstone: a device that is told nothing any more keeps what it was told last.
+ * D4. What Kafka did not take is written again before anything newer.
+ */
+import { type DesiredModel, type DeviceDesired, topics, type UpdateCondition } from "@tributary/contracts";
+import type { RecordSink } from "@tributary/kafka";
+import type { Clock, Instant } from "@tributary/kernel";
+import type { RolloutChange, RolloutController, RolloutEvent, RolloutSpec, Wanted } from "@tributary/rollouts";
+import { type FollowContext, type Following, follow } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import { desiredAhead, desiredWritten } from "../events.ts";
+import type { ModelTable } from "../models/model-table.ts";
+import type { TestHooks } from "../test-hooks.ts";
+
+export type UpdateSettings = { readonly shadowFrames: number; readonly probationFrames: number };
+
+export type DesiredWriterOptions = {
+  readonly controller: RolloutController;
+  readonly models: ModelTable;
+  readonly settings: UpdateSettings;
+  readonly isRevoked: (deviceId: string) => boolean;
+  /** Generation of the event that would be appended next. */
+  readonly nextGeneration: () => bigint;
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly hooks: TestHooks;
+};
+
+type Decision = { readonly at: Instant; readonly kind: RolloutChange["kind"] };
+
+const CHUNK = 500;
+const DECISIONS_MAX = 100_000;
+/** An instance that is behind the log sees newer generations for a moment. */
+const AHEAD_MS_MIN = 10_000;
+
+const conditions: Readonly<Record<RolloutSpec["spec"]["when"], UpdateCondition>> = {
+  any: "ANY",
+  idle: "IDLE",
+  parked: "PARKED",
+};
+
+export class DesiredWriter {
+  readonly #options: DesiredWriterOptions;
+  readonly #decisions = new Map<bigint, Decision>();
+  readonly #ahead = new Map<string, { readonly generation: bigint; readonly since: number; isNamed: boolean }>();
+  #pending: readonly string[] = [];
+
+  constructor(options: DesiredWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Devices whose records wait for Kafka. */
+  get pending(): number {
+    return this.#pending.length;
+  }
+
+  follow(context: FollowContext): Promise<Following> {
+    const { controller, nextGeneration, clock } = this.#options;
+    return follow(context, topics.desired, (desired, record) => {
+      if (desired === null) return;
+      const { deviceId, generation } = desired;
+      for (const [slot, { modelDigest }] of Object.entries(desired.slots)) {
+        controller.written(deviceId, slot, { generation, modelDigest }, record.timestamp);
+      }
+      if (generation < nextGeneration()) this.#ahead.delete(deviceId);
+      else this.#ahead.set(deviceId, { generation, since: clock.monotonicMs(), isNamed: false });
+    });
+  }
+
+  /** An event that counts: its generation may be one that devices are told. */
+  decided({ at, change }: RolloutEvent, generation: bigint): void {
+    this.#decisions.set(generation, { at, kind: change.kind });
+    for (const oldest of this.#decisions.keys()) {
+      if (this.#decisions.size <= DECISIONS_MAX) break;
+      this.#decisions.delete(oldest);
+    }
+  }
+
+  /** Writes what is due now; rejects with what the sink throws. */
+  async write(signal: AbortSignal): Promise<void> {
+    const { controller, clock, isRevoked, hooks } = this.#options;
+    this.#nameAhead();
+    const due = controller.desired(clock.now()).map(({ deviceId }) => deviceId);
+    const waiting = [...new Set([...this.#pending, ...due])].filter((deviceId) => !isRevoked(deviceId));
+    this.#pending = waiting; // D4
+    const size = hooks.set === undefined ? CHUNK : 2;
+    while (this.#pending.length > 0 && !signal.aborted) {
+      const some = this.#pending.slice(0, size);
+      await this.#send(some);
+      this.#pending = this.#pending.slice(size);
+    }
+  }
+
+  async #send(deviceIds: readonly string[]): Promise<void> {
+    const { controller, sink, telemetry, hooks } = this.#options;
+    const { name: topic, codec } = topics.desired;
+    const told = new Map<bigint, { readonly newest: Wanted; count: number }>();
+    const records = deviceIds.flatMap((deviceId) => {
+      const wanted = controller.wanted(deviceId);
+      if (wanted.size === 0) return [];
+      const newest = newestOf(wanted);
+      const known = told.get(newest.generation);
+      if (known === undefined) told.set(newest.generation, { newest, count: 1 });
+      else known.count += 1;
+      return [{ topic, key: deviceId, value: codec.encodeConfluent(this.#record(deviceId, wanted, newest)) }];
+    });
+    if (records.length === 0) return;
+    await sink.send(records);
+    for (const { newest, count } of told.values()) {
+      const { uid, generation, why } = newest;
+      telemetry.emit(desiredWritten, { uid, devices: count, generation: `${generation}`, why });
+      hooks.at("while-writing-desired", this.#decisions.get(generation)?.kind ?? "any");
+    }
+  }
+
+  #record(deviceId: string, wanted: ReadonlyMap<string, Wanted>, newest: Wanted): DeviceDesired {
+    const slots = [...wanted.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
+    return {
+      deviceId,
+      generation: newest.generation, // D2
+      slots: Object.fromEntries(slots.map(([slot, one]) => [slot, this.#desiredModel(one)])),
+      rollout: newest.uid,
+      why: newest.why.slice(0, 500),
+      changedAt: this.#decisions.get(newest.generation)?.at ?? 0,
+    };
+  }
+
+  #desiredModel({ modelDigest, uid }: Wanted): DesiredModel {
+    const { controller, models, settings } = this.#options;
+    const { name = "", version = "" } = models.ofDigest(modelDigest) ?? {};
+    const rollout = controller.rollout(uid);
+    const isForward = rollout?.modelDigest === modelDigest;
+    return {
+      ...{ modelName: name, modelVersion: version, modelDigest },
+      // The way back is to a model that has proved itself: it waits for nothing.
+      shadowFrames: isForward ? settings.shadowFrames : 0,
+      probationFrames: isForward ? settings.probationFrames : 0,
+      condition: isForward ? conditions[rollout.spec.spec.when] : "ANY",
+    };
+  }
+
+  /** D2 */
+  #nameAhead(): void {
+    const { clock, nextGeneration, telemetry } = this.#options;
+    for (const [deviceId, one] of this.#ahead) {
+      if (one.generation < nextGeneration()) this.#ahead.delete(deviceId);
+      else if (!one.isNamed && clock.monotonicMs() - one.since > AHEAD_MS_MIN) {
+        one.isNamed = true;
+        const [generation, wanted] = [`${one.generation}`, `${nextGeneration()}`];
+        telemetry.emit(desiredAhead, { device: deviceId, generation, wanted });
+      }
+    }
+  }
+}
+
+const newestOf = (wanted: ReadonlyMap<string, Wanted>): Wanted =>
+  [...wanted.values()].reduce((a, b) => (b.generation > a.generation ? b : a));

@@ -1,0 +1,143 @@
+/** What the rollout-manager tells its operators: each event is a log line and its metrics. */
+import { defineEvent } from "@tributary/telemetry";
+
+export const changed = defineEvent<{ uid: string; version: number; kind: string; by: string; phase: string }>({
+  name: "rollout_changed",
+  level: "info",
+  message: (e) => `rollout ${e.uid} v${e.version}: ${e.kind} by ${e.by}, ${e.phase}`,
+  counter: { name: "tributary_rollout_changes_total", help: "Events of rollouts that count", labels: ["kind"] },
+});
+
+export const proposalLost = defineEvent<{ uid: string; kind: string; by: string; reason: string }>({
+  name: "rollout_event_stale",
+  level: "debug",
+  message: (e) => `${e.kind} of rollout ${e.uid} by ${e.by} does not count: ${e.reason}`,
+  counter: {
+    name: "tributary_rollout_events_stale_total",
+    help: "Events that another one was faster than; they change nothing",
+  },
+});
+
+export const eventRefused = defineEvent<{ uid: string; kind: string; by: string; reason: string }>({
+  name: "rollout_event_refused",
+  level: "warn",
+  message: (e) => `${e.kind} of rollout ${e.uid} by ${e.by} does not count: ${e.reason}`,
+  counter: { name: "tributary_rollout_events_refused_total", help: "Events against others in the log" },
+});
+
+export const appendFailed = defineEvent<{ uid: string; kind: string; code: string; reason: string }>({
+  name: "rollout_append_failed",
+  level: "warn",
+  message: (e) => `${e.kind} of rollout ${e.uid} could not be proposed, trying again: ${e.code}: ${e.reason}`,
+  counter: { name: "tributary_rollout_appends_failed_total", help: "Events that Kafka did not take" },
+});
+
+export const desiredWritten = defineEvent<{ uid: string; devices: number; generation: string; why: string }>({
+  name: "desired_written",
+  level: "info",
+  message: (e) => `${e.devices} devices shall follow generation ${e.generation}: ${e.why}`,
+  counter: {
+    name: "tributary_rollout_desired_total",
+    help: "Desired states written",
+    value: (e) => e.devices,
+  },
+});
+
+export const desiredAhead = defineEvent<{ device: string; generation: string; wanted: string }>({
+  name: "desired_ahead",
+  level: "error",
+  message: (e) =>
+    `${e.device} has desired generation ${e.generation}, above ours of ${e.wanted}: was Kafka restored? Then raise epoch`,
+  counter: {
+    name: "tributary_rollout_desired_ahead_total",
+    help: "Devices whose desired generation is above what the log can give",
+  },
+});
+
+export const writeFailed = defineEvent<{ what: string; code: string; reason: string }>({
+  name: "rollout_write_failed",
+  level: "warn",
+  message: (e) => `${e.what} could not be written, trying again: ${e.code}: ${e.reason}`,
+  counter: { name: "tributary_rollout_writes_failed_total", help: "Writes that Kafka did not take", labels: ["what"] },
+});
+
+export const reportIgnored = defineEvent<{ device: string; reason: string }>({
+  name: "report_ignored",
+  level: "warn",
+  message: (e) => `a report of ${e.device} is ignored: ${e.reason}`,
+  counter: {
+    name: "tributary_rollout_reports_ignored_total",
+    help: "Reported states that are replayed or cannot be",
+    labels: ["reason"],
+  },
+});
+
+export const looked = defineEvent<{ uid: string; sinceMs: number; why: string; ms: number }>({
+  name: "rollout_looked",
+  level: "debug",
+  message: (e) => `rollout ${e.uid} after ${Math.round(e.sinceMs / 1_000)} s: ${e.why}`,
+  counter: { name: "tributary_rollout_looks_total", help: "Looks at canaries" },
+  histogram: {
+    name: "tributary_rollout_look_seconds",
+    help: "Seconds of one look, its reading apart",
+    buckets: [0.001, 0.005, 0.02, 0.05, 0.15, 0.5, 2],
+    value: (e) => e.ms / 1_000,
+  },
+});
+
+export const foldFailed = defineEvent<{ code: string; reason: string }>({
+  name: "rollout_fold_failed",
+  level: "warn",
+  message: (e) => `metrics could not be read, trying again: ${e.code}: ${e.reason}`,
+  counter: { name: "tributary_rollout_fold_failures_total", help: "Rounds of reading metrics begun anew" },
+});
+
+export const labelsLeftOut = defineEvent<{ why: string; count: number }>({
+  name: "labels_left_out",
+  level: "debug",
+  message: (e) => `${e.count} labels are left out: ${e.why}`,
+  counter: {
+    name: "tributary_rollout_labels_left_out_total",
+    help: "Labels that do not count: their frame is not known or was not drawn",
+    labels: ["why"],
+    value: (e) => e.count,
+  },
+});
+
+export const autoStarted = defineEvent<{ uid: string; model: string }>({
+  name: "rollout_auto_started",
+  level: "info",
+  message: (e) => `${e.model} is challenger: rollout ${e.uid} begins`,
+  counter: { name: "tributary_rollout_auto_starts_total", help: "Rollouts begun for a challenger" },
+});
+
+export const autoStartRefused = defineEvent<{ model: string; code: string; reason: string }>({
+  name: "rollout_auto_start_refused",
+  level: "warn",
+  message: (e) => `${e.model} is challenger, and no rollout can begin: ${e.code}: ${e.reason}`,
+  counter: {
+    name: "tributary_rollout_auto_starts_refused_total",
+    help: "Challengers for which no rollout could begin",
+    labels: ["code"],
+  },
+});
+
+export const aliasMoved = defineEvent<{ model: string; alias: string; version: string }>({
+  name: "rollout_alias_moved",
+  level: "info",
+  message: (e) => `${e.alias} of ${e.model} is ${e.version} now: its rollout reached every device`,
+  counter: { name: "tributary_rollout_aliases_moved_total", help: "Models made champion by their rollout" },
+});
+
+export const aliasFailed = defineEvent<{ model: string; reason: string }>({
+  name: "rollout_alias_failed",
+  level: "warn",
+  message: (e) => `${e.model} could not be made champion, trying again: ${e.reason}`,
+  counter: { name: "tributary_rollout_alias_failures_total", help: "Calls of the model registry that failed" },
+});
+
+export const testHooksSet = defineEvent<{ set: string }>({
+  name: "TEST_ONLY_HOOKS",
+  level: "error",
+  message: (e) => `${e.set}: this process dies or errs on purpose. Never run it outside a test.`,
+});

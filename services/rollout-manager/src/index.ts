@@ -1,0 +1,1 @@
+export { configSchema, type RolloutManagerConfig } from "./config.ts";

@@ -1,0 +1,144 @@
+/**
+ * The log of events, rollouts.events.v1: read by every instance, appended to by any.
+ *
+ * L1. (V1) What is proposed is acted on only once it was read back and counts; whoever proposes learns which it was.
+ * L2. A record that is no event of ours, or that does not count, changes nothing; it is named and counted.
+ * L3. (G9) One proposal of a rollout is in flight at a time, and an instance waits for it at most `readBackMsMax`.
+ */
+import { topics } from "@tributary/contracts";
+import type { InRecord, RecordSink } from "@tributary/kafka";
+import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import {
+  type Applied,
+  eventOfRecord,
+  type Proposal,
+  type RolloutController,
+  type RolloutEvent,
+  recordOfEvent,
+} from "@tributary/rollouts";
+import { type FollowContext, type Following, follow } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import { changed, eventRefused, proposalLost } from "../events.ts";
+import type { TestHooks } from "../test-hooks.ts";
+import { generationOf } from "./generation.ts";
+
+export type EventLogOptions = {
+  readonly controller: RolloutController;
+  readonly epoch: number;
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly hooks: TestHooks;
+  readonly readBackMsMax: number;
+  /** Called after every event that counts. */
+  readonly onChange: (event: RolloutEvent, generation: bigint) => void;
+};
+
+/** Of an event that was proposed: it counts, or why not; `unknown`: it was not read back in time. */
+export type Fate = Applied | { readonly kind: "unknown"; readonly reason: string };
+
+export class EventLog {
+  readonly #options: EventLogOptions;
+  readonly #inFlight = new Set<string>();
+  /** By offset: who waits for that record. */
+  readonly #waiting = new Map<bigint, (fate: Fate) => void>();
+  /** Of records read before their writer knew their offset; forgotten when nothing is in flight. */
+  readonly #fates = new Map<bigint, Fate>();
+  #next = 0n;
+
+  constructor(options: EventLogOptions) {
+    this.#options = options;
+  }
+
+  /** Generation of the event that would be appended next. */
+  get nextGeneration(): bigint {
+    return generationOf(this.#options.epoch, this.#next);
+  }
+
+  follow(context: FollowContext): Promise<Following> {
+    return follow(context, topics.rolloutEvents, (value, record) => {
+      this.#next = record.offset + 1n;
+      let event: RolloutEvent;
+      try {
+        if (value === null) throw new Failure("rollout-event-unusable", "give-up", "it is a tombstone");
+        event = eventOfRecord(value);
+        if (event.uid !== record.key)
+          throw new Failure("rollout-event-unusable", "give-up", `its key is ${record.key}`);
+      } catch (error) {
+        this.#settle(record.offset, { kind: "stale", reason: reasonOf(error) });
+        throw error; // L2: named and counted by `follow`.
+      }
+      this.#apply(event, record);
+    });
+  }
+
+  isBusy(uid: string): boolean {
+    return this.#inFlight.has(uid);
+  }
+
+  /** L1. Throws Failure `rollout-busy` while another proposal of this rollout is in flight, and what the sink throws. */
+  async propose({ uid, version, change }: Proposal, by: string): Promise<Fate> {
+    const { sink, clock, hooks, controller, onChange } = this.#options;
+    if (this.#inFlight.has(uid)) {
+      throw new Failure("rollout-busy", "retry", `rollout ${uid} is being changed right now; try again`);
+    }
+    this.#inFlight.add(uid); // L3
+    try {
+      const event: RolloutEvent = { uid, version, at: clock.now(), by, change };
+      const value = topics.rolloutEvents.codec.encodeConfluent(recordOfEvent(event));
+      hooks.at("before-append", change.kind);
+      if (hooks.actUnread) {
+        // The control of the chaos test, wrong on purpose: it is acted on before anybody knows whether it counts.
+        if (controller.applied(event, this.nextGeneration).kind === "counts") onChange(event, this.nextGeneration);
+      }
+      const [position] = await sink.send([{ topic: topics.rolloutEvents.name, key: uid, value }]);
+      hooks.at("after-append", change.kind);
+      if (position === undefined) return { kind: "unknown", reason: "Kafka did not say where it is" };
+      const fate = await this.#fateOf(position.offset);
+      hooks.at("after-read-back", change.kind);
+      return fate;
+    } finally {
+      this.#inFlight.delete(uid);
+      if (this.#inFlight.size === 0) this.#fates.clear();
+    }
+  }
+
+  #apply(event: RolloutEvent, record: InRecord): void {
+    const { controller, epoch, telemetry, onChange } = this.#options;
+    const { uid, version, by } = event;
+    const { kind } = event.change;
+    const generation = generationOf(epoch, record.offset);
+    const applied = controller.applied(event, generation);
+    if (applied.kind === "counts") telemetry.emit(changed, { uid, version, kind, by, phase: applied.rollout.phase });
+    else if (applied.kind === "stale")
+      telemetry.emit(proposalLost, { uid, kind, by, reason: applied.reason }); // L2
+    else telemetry.emit(eventRefused, { uid, kind, by, reason: applied.reason });
+    if (applied.kind === "counts") onChange(event, generation);
+    this.#settle(record.offset, applied);
+  }
+
+  #settle(offset: bigint, fate: Fate): void {
+    const waiting = this.#waiting.get(offset);
+    if (waiting !== undefined) waiting(fate);
+    else if (this.#inFlight.size > 0) this.#fates.set(offset, fate);
+  }
+
+  #fateOf(offset: bigint): Promise<Fate> {
+    const known = this.#fates.get(offset);
+    if (known !== undefined) return Promise.resolve(known);
+    const { clock, readBackMsMax } = this.#options;
+    return new Promise((resolve) => {
+      const stop = new AbortController();
+      const end = (fate: Fate) => {
+        this.#waiting.delete(offset);
+        stop.abort();
+        resolve(fate);
+      };
+      this.#waiting.set(offset, end);
+      clock.sleep(readBackMsMax, stop.signal).then(
+        () => end({ kind: "unknown", reason: `not read back within ${readBackMsMax} ms` }),
+        () => {},
+      );
+    });
+  }
+}

@@ -1,0 +1,34 @@
+import type { NestExpressApplication } from "@nestjs/platform-express";
+import { KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { runService } from "@tributary/service-kit";
+import { checkConfig, configSchema } from "./config.ts";
+import { Manager } from "./manager.ts";
+import { RolloutManagerModule } from "./rollout-manager.module.ts";
+import { hooksOf } from "./test-hooks.ts";
+
+/** A specification that names a thousand devices is below. */
+const BODY_BYTES_MAX = 1024 * 1024;
+
+await runService({
+  name: "rollout-manager",
+  summary: "Brings new models to the fleet by canaries that are judged, and back.",
+  configSchema,
+  check: checkConfig,
+  module: ({ config, telemetry, health, clock, schemaIds }) => {
+    const kafka = { ...config.kafka, clientId: "tributary-rollout-manager", telemetry, clock, schemaIds };
+    const manager = new Manager({
+      config,
+      telemetry,
+      clock,
+      random: Math.random,
+      reader: new KafkaReader(kafka),
+      sink: new KafkajsSink(kafka),
+      hooks: hooksOf(process.env, () => process.kill(process.pid, "SIGKILL")),
+    });
+    health.add("topics", () => manager.health);
+    return RolloutManagerModule.of(manager, config, telemetry);
+  },
+  prepare: (app) => {
+    (app as NestExpressApplication).useBodyParser("json", { limit: BODY_BYTES_MAX });
+  },
+});

@@ -1,0 +1,70 @@
+/** A rollout as rollouts.v1 and the API tell it. Pure: instances that know the same write the same bytes. */
+import type { Model, RolloutAnalysis, RolloutPhase, Rollout as RolloutRecord } from "@tributary/contracts";
+import {
+  type AnalysisEvidence,
+  pauseWords,
+  type Rollout,
+  type Seen,
+  stepOf,
+  stepWords,
+  writtenSpec,
+} from "@tributary/rollouts";
+
+const phases = {
+  Progressing: "PROGRESSING",
+  Paused: "PAUSED",
+  Healthy: "HEALTHY",
+  Degraded: "DEGRADED",
+} as const satisfies Record<Rollout["phase"], RolloutPhase>;
+
+const analyses = {
+  Pending: "PENDING",
+  Running: "RUNNING",
+  Successful: "SUCCESSFUL",
+  Failed: "FAILED",
+  Inconclusive: "INCONCLUSIVE",
+  NoData: "NO_DATA",
+  Error: "ERROR",
+} as const satisfies Record<Rollout["analysis"], RolloutAnalysis>;
+
+export function recordOf(
+  rollout: Rollout,
+  seen: Seen,
+  comparison: AnalysisEvidence | null,
+  model: Model | undefined,
+): RolloutRecord {
+  const { uid, spec, modelDigest, stableDigest, phase, step, weight, analysis, pause, aborted, generation } = rollout;
+  const { model: written, slot, strategy } = spec.spec;
+  const isRunning = analysis === "Running" && comparison !== null;
+  return {
+    ...{ uid, version: BigInt(rollout.version), name: spec.metadata.name, slot },
+    modelName: model?.name ?? (written.split("@")[0] as string),
+    modelVersion: model?.version ?? written.split("@")[1] ?? "",
+    ...{ modelDigest, stableDigest, phase: phases[phase], step, steps: strategy.canary.steps.length, weight },
+    analysis: analyses[analysis],
+    message: messageOf(rollout, seen, comparison),
+    pausedUntil: pause?.untilMs ?? null,
+    isBack: aborted?.isBack ?? false,
+    generation,
+    devices: rollout.cohorts.order.length,
+    ...{ reached: seen.reached, updated: seen.updated, refused: seen.refused },
+    spec: JSON.stringify(writtenSpec(spec)),
+    evidence: JSON.stringify(isRunning ? comparison : rollout.evidence),
+    ...{ createdAt: rollout.createdAt, changedAt: rollout.changedAt },
+  };
+}
+
+function messageOf(rollout: Rollout, seen: Seen, comparison: AnalysisEvidence | null): string {
+  const { phase, aborted, pause, analysis } = rollout;
+  if (aborted !== null) {
+    if (aborted.isBack) return `went back: ${aborted.why}`;
+    return `goes back: ${aborted.why}; ${seen.onModel} devices still have the model`;
+  }
+  if (phase === "Healthy") return "all its devices run the model";
+  if (pause !== null) return `paused: ${pauseWords[pause.reason]}`;
+  const step = stepOf(rollout);
+  if (step === undefined) return "every step is done";
+  if ("setWeight" in step) return `${stepWords(step)}: ${seen.updated} of ${seen.reached} devices run the model`;
+  if (analysis === "Running" && comparison !== null) return `analysis: ${comparison.why}`;
+  return stepWords(step);
+}

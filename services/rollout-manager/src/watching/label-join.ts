@@ -1,0 +1,116 @@
+/** Accuracy: labels of frames that the random sample drew, joined with what the device said of them.
+ *
+ * A1. Only drawn frames count, each weighed by how rarely the like of it is drawn: `propensityMean / pi`. Scaled so, the
+ *     weights of a device sum to about its number of labels, which is what the judge takes frames for.
+ * A2. A frame without a label is missing, not wrong; a label without a class takes its frame out.
+ * A3. A label may come before its frame. Of several the newest of a round holds; one that comes after its frame was counted
+ *     changes nothing any more, and is told.
+ * A4. (G9) Frames that wait for labels, and labels that wait for frames, are bounded; the oldest go. */
+import type { EdgePrediction, GroundTruth } from "@tributary/contracts";
+import { formatFrameId, type Instant } from "@tributary/kernel";
+
+export type LabelJoinLimits = { readonly drawnFramesMax: number; readonly labelsWaitingMax: number };
+
+export type Judgement = {
+  readonly deviceId: string;
+  readonly modelDigest: string;
+  readonly good: number;
+  readonly frames: number;
+  readonly at: Instant;
+};
+
+type Drawn = {
+  readonly deviceId: string;
+  readonly modelDigest: string;
+  readonly label: string;
+  readonly weight: number;
+  readonly at: Instant;
+};
+
+/** Below any policy's least; what claims less is absurd. */
+const PROPENSITY_MIN = 1e-4;
+
+/** Null: not drawn, or with a propensity that cannot be. */
+export function weightOf(
+  { sampleDrawn, samplePropensity: pi }: Pick<EdgePrediction, "sampleDrawn" | "samplePropensity">,
+  propensityMean: number,
+): number | null {
+  return sampleDrawn && pi >= PROPENSITY_MIN && pi <= 1 ? propensityMean / pi : null;
+}
+
+export class LabelJoin {
+  readonly #limits: LabelJoinLimits;
+  readonly #propensityMean: number;
+  readonly #drawn = new Map<string, Drawn>();
+  readonly #counted = new Set<string>();
+  readonly #labels = new Map<string, string | null>();
+  #corrected = 0;
+  #forgotten = 0;
+
+  constructor(limits: LabelJoinLimits, propensityMean: number) {
+    this.#limits = limits;
+    this.#propensityMean = propensityMean;
+  }
+
+  /** Labels that came too late to count, and labels whose frame never came, since the last call. */
+  takeLeftOut(): { readonly corrected: number; readonly forgotten: number } {
+    const leftOut = { corrected: this.#corrected, forgotten: this.#forgotten };
+    this.#corrected = 0;
+    this.#forgotten = 0;
+    return leftOut;
+  }
+
+  predicted(
+    batch: { readonly deviceId: string; readonly bootId: bigint; readonly modelDigest: string },
+    prediction: EdgePrediction,
+    at: Instant,
+  ): void {
+    const weight = weightOf(prediction, this.#propensityMean);
+    if (weight === null) return; // A1
+    const { deviceId, bootId, modelDigest } = batch;
+    const { cameraId, frameSeq, label } = prediction;
+    const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
+    if (this.#counted.has(frame)) return;
+    this.#drawn.set(frame, { deviceId, modelDigest, label, weight, at });
+    trim(this.#drawn, this.#limits.drawnFramesMax); // A4
+  }
+
+  labelled({ deviceId, bootId, cameraId, frameSeq, label }: GroundTruth): void {
+    const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
+    if (this.#counted.has(frame)) {
+      this.#corrected += 1; // A3
+      return;
+    }
+    this.#labels.delete(frame);
+    this.#labels.set(frame, label);
+    this.#forgotten += trim(this.#labels, this.#limits.labelsWaitingMax); // A4
+  }
+
+  /** What the labels and frames of this round say. */
+  take(): readonly Judgement[] {
+    const judgements: Judgement[] = [];
+    for (const [frame, truth] of this.#labels) {
+      const drawn = this.#drawn.get(frame);
+      if (drawn === undefined) continue;
+      this.#labels.delete(frame);
+      this.#drawn.delete(frame);
+      if (truth === null) continue; // A2
+      this.#counted.add(frame);
+      const { deviceId, modelDigest, label, weight: frames, at } = drawn;
+      judgements.push({ deviceId, modelDigest, good: label === truth ? frames : 0, frames, at });
+    }
+    trim(this.#counted, this.#limits.labelsWaitingMax);
+    return judgements;
+  }
+}
+
+/** Forgets the oldest beyond `max`; how many. */
+function trim(kept: Map<string, unknown> | Set<string>, max: number): number {
+  let forgotten = 0;
+  for (const key of kept.keys()) {
+    if (kept.size <= max) break;
+    kept.delete(key);
+    forgotten += 1;
+  }
+  return forgotten;
+}

@@ -1,0 +1,156 @@
+/** Folds what devices, router and people say into the fleet's metrics, up to any moment of record time.
+ *
+ * M1. `accuracy`: labelled frames of the random sample (label-join.ts). `agreement`: cloud and edge on the random sample; it is
+ *     agreement and never called accuracy. `deadline-met`: frames within their own model's budget, as devices count them.
+ *     `latency-met`: frames within the budget of the model before, the same for both arms.
+ * M2. Replayed records and absurd numbers are refused by the fold (fleet-metrics); a device that sends only such is silent.
+ * M3. What a device's frames say it runs is kept beside what it reports: the newest frame's model. */
+import { type Classifications, type EdgePredictions, type GroundTruth, type Topic, topics } from "@tributary/contracts";
+import { type FleetMetrics, foldEdgeMetrics } from "@tributary/fleet-metrics";
+import type { InRecord } from "@tributary/kafka";
+import { formatFrameId, type Instant, reasonOf } from "@tributary/kernel";
+import { recordPassedOver } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import { labelsLeftOut } from "../events.ts";
+import { LabelJoin, type LabelJoinLimits, weightOf } from "./label-join.ts";
+import { type SliceReader, TopicSlices } from "./topic-slices.ts";
+
+export type ByFrames = { readonly modelDigest: string; readonly at: Instant };
+
+export type MetricsFoldOptions = {
+  readonly reader: SliceReader;
+  readonly fleet: FleetMetrics;
+  readonly telemetry: Telemetry;
+  readonly propensityMean: number;
+  readonly limits: LabelJoinLimits;
+  /** What `latency-met` holds this device to, in ms; undefined: nothing is known. */
+  readonly budgetOf: (deviceId: string, modelDigest: string) => number | undefined;
+};
+
+const ANSWERS_SEEN_MAX = 50_000;
+
+export class MetricsFold {
+  readonly #options: MetricsFoldOptions;
+  readonly #join: LabelJoin;
+  readonly #slices: readonly TopicSlices[];
+  readonly #byFrames = new Map<string, ByFrames>();
+  readonly #digests = new Map<string, string>();
+  readonly #answered = new Set<string>();
+  #touched = new Set<string>();
+  #to: Instant | null = null;
+
+  constructor(options: MetricsFoldOptions) {
+    this.#options = options;
+    this.#join = new LabelJoin(options.limits, options.propensityMean);
+    const slices = <T>(topic: Topic<T>, fold: (value: T, record: InRecord) => void) =>
+      new TopicSlices(options.reader, topic as Topic, (record) => this.#take(topic, record, fold));
+    this.#slices = [
+      slices(topics.predictions, (value, record) => this.#predictions(value, record.timestamp)),
+      slices(topics.metrics, (value, record) => {
+        foldEdgeMetrics(options.fleet, value, record.timestamp); // M2
+      }),
+      slices(topics.classifications, (value, record) => this.#answers(value, record.timestamp)),
+      slices(topics.groundTruth, (value: GroundTruth) => this.#join.labelled(value)),
+    ];
+  }
+
+  /** Everything up to here is folded; null: nothing yet. */
+  get foldedTo(): Instant | null {
+    return this.#to;
+  }
+
+  byFrames(deviceId: string): ByFrames | undefined {
+    return this.#byFrames.get(deviceId);
+  }
+
+  /** Devices with frames since the last call. */
+  takeTouched(): ReadonlySet<string> {
+    const touched = this.#touched;
+    this.#touched = new Set();
+    return touched;
+  }
+
+  async begin(at: Instant): Promise<void> {
+    await Promise.all(this.#slices.map((slices) => slices.begin(at)));
+  }
+
+  /** May be repeated after a failure: what was folded is not folded again. */
+  async foldTo(to: Instant, signal: AbortSignal): Promise<void> {
+    for (const slices of this.#slices) await slices.read(to, signal); // Labels last: their frames are known by then.
+    if (signal.aborted) return;
+    const { fleet, telemetry } = this.#options;
+    for (const { deviceId, modelDigest, good, frames, at } of this.#join.take()) {
+      fleet.observe(deviceId, modelDigest, "accuracy", good, frames, at);
+    }
+    const { corrected, forgotten } = this.#join.takeLeftOut();
+    if (corrected > 0) telemetry.emit(labelsLeftOut, { why: "counted-before", count: corrected });
+    if (forgotten > 0) telemetry.emit(labelsLeftOut, { why: "frame-unknown", count: forgotten });
+    this.#to = to;
+  }
+
+  #take<T>(topic: Topic<T>, record: InRecord, fold: (value: T, record: InRecord) => void): void {
+    try {
+      if (record.value !== null) fold(topic.codec.decodeConfluent(record.value), record);
+    } catch (error) {
+      const { key, offset } = record;
+      const reason = reasonOf(error).slice(0, 500);
+      this.#options.telemetry.emit(recordPassedOver, {
+        topic: topic.name,
+        key: key ?? "",
+        offset: `${offset}`,
+        reason,
+      });
+    }
+  }
+
+  #predictions(batch: EdgePredictions, receivedAt: Instant): void {
+    const { fleet, budgetOf } = this.#options;
+    const { deviceId, bootId, seq, modelDigest, predictions } = batch;
+    if (!fleet.isNew(deviceId, "predictions", bootId, seq)) return; // M2
+    const budgetMs = budgetOf(deviceId, modelDigest);
+    let newest = Number.NEGATIVE_INFINITY;
+    let frames = 0;
+    let within = 0;
+    for (const prediction of predictions) {
+      const { ageMs, latencyMs } = prediction;
+      if (!(ageMs >= 0)) continue;
+      const at = receivedAt - ageMs;
+      newest = Math.max(newest, at);
+      this.#join.predicted(batch, prediction, at);
+      if (!(latencyMs >= 0) || budgetMs === undefined) continue;
+      frames += 1;
+      if (latencyMs <= budgetMs) within += 1;
+    }
+    if (newest < 0) return;
+    if (frames > 0) fleet.observe(deviceId, modelDigest, "latency-met", within, frames, newest);
+    const known = this.#byFrames.get(deviceId);
+    if (known !== undefined && newest <= known.at) return;
+    this.#byFrames.set(deviceId, { modelDigest: this.#shared(modelDigest), at: newest }); // M3
+    this.#touched.add(deviceId);
+  }
+
+  #answers({ deviceId, bootId, answers }: Classifications, writtenAt: Instant): void {
+    for (const answer of answers) {
+      const { cameraId, frameSeq, cloudLabel, edgeLabel, modelDigest, latencyMs } = answer;
+      const weight = weightOf(answer, this.#options.propensityMean);
+      if (cloudLabel === null || weight === null) continue;
+      const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
+      if (this.#answered.has(frame)) continue; // Of several answers the first holds (G2).
+      this.#answered.add(frame);
+      for (const oldest of this.#answered) {
+        if (this.#answered.size <= ANSWERS_SEEN_MAX) break;
+        this.#answered.delete(oldest);
+      }
+      const good = cloudLabel === edgeLabel ? weight : 0;
+      this.#options.fleet.observe(deviceId, modelDigest, "agreement", good, weight, writtenAt - Math.max(0, latencyMs));
+    }
+  }
+
+  #shared(digest: string): string {
+    const known = this.#digests.get(digest);
+    if (known !== undefined) return known;
+    if (this.#digests.size >= 10_000) this.#digests.clear();
+    this.#digests.set(digest, digest);
+    return digest;
+  }
+}
