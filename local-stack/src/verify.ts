@@ -1,6 +1,6 @@
 /** The verifier: the cameras' ledgers against Kafka, read again from where the topics stood when the run began. */
 import { KafkaReader } from "@tributary/kafka";
-import { systemClock } from "@tributary/kernel";
+import { Failure, systemClock } from "@tributary/kernel";
 import { type Account, Accountant, type Excuses, lossesOf, type Report, reportOf } from "./account.ts";
 import { cloudLabelsOf } from "./cloud-labels.ts";
 import { readLedger, type Shown } from "./ledger.ts";
@@ -60,8 +60,8 @@ export async function untilAnswered(
     const shown = shownBy(run.agents).length;
     let missing = frames;
     if (shown >= frames) {
-      const account = await accountOf({ ...run, from: run.began, ledgers: run.agents });
-      missing = lossesOf(account, { killed: endedBoots(run.agents) }).lost.length;
+      const account = await accountOf({ ...run, from: run.began, ledgers: run.agents }).catch(unlessAway);
+      missing = account === undefined ? frames : lossesOf(account, { killed: endedBoots(run.agents) }).lost.length;
       if (missing === 0) return true;
     }
     const now = `${shown} of ${frames} frames shown${shown >= frames ? `, ${missing} without answer` : ""}`;
@@ -70,6 +70,12 @@ export async function untilAnswered(
     if (systemClock.monotonicMs() - progressAt > options.silenceMsMax) return false;
     await systemClock.sleep(1_000, options.signal);
   }
+}
+
+/** A Kafka that has just been killed is asked again, for as long as silence may last. */
+function unlessAway(error: unknown): undefined {
+  if (error instanceof Failure && error.advice === "retry") return undefined;
+  throw error;
 }
 
 export async function verify(options: {
