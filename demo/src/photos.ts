@@ -5,6 +5,7 @@
  * F2. A camera's photo is clear, dim or blurred. Every device has its own mix of the three: devices differ as they do in a
  *     field. */
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type SampleFrame, sampleFrames } from "@tributary/testing";
@@ -30,8 +31,9 @@ export type PooledPhoto = {
 };
 
 export type Photos = {
-  readonly retraining: readonly SampleFrame[];
-  readonly cameras: readonly SampleFrame[];
+  /** Decoded when first asked for. */
+  readonly retraining: () => Promise<readonly SampleFrame[]>;
+  readonly cameras: () => Promise<readonly SampleFrame[]>;
   /** Folder of JPEGs with labels.json, as `tributary models pack` and the gate read it. */
   readonly validationDir: string;
   /** Folder of pool.bin and pool.json. */
@@ -40,12 +42,18 @@ export type Photos = {
 
 /** Writes what is missing under `dir`; a second call writes nothing. */
 export async function preparePhotos(dir: string): Promise<Photos> {
-  const all = await sampleFrames();
-  const of = ([from, to]: readonly [number, number]) => all.slice(from, to);
+  let all: Promise<readonly SampleFrame[]> | undefined;
+  const of =
+    ([from, to]: readonly [number, number]) =>
+    async () => {
+      all ??= sampleFrames();
+      return (await all).slice(from, to);
+    };
+  const [retraining, validation, cameras] = [of(SPLITS.retraining), of(SPLITS.validation), of(SPLITS.cameras)];
   const [validationDir, poolDir] = [join(dir, "validation"), join(dir, "pool")];
-  if (!(await exists(join(validationDir, "labels.json")))) await writeValidation(validationDir, of(SPLITS.validation));
-  if (!(await exists(join(poolDir, "pool.json")))) await writePool(poolDir, of(SPLITS.cameras));
-  return { retraining: of(SPLITS.retraining), cameras: of(SPLITS.cameras), validationDir, poolDir };
+  if (!existsSync(join(validationDir, "labels.json"))) await writeValidation(validationDir, await validation());
+  if (!existsSync(join(poolDir, "pool.json"))) await writePool(poolDir, await cameras());
+  return { retraining, cameras, validationDir, poolDir };
 }
 
 export async function readPool(poolDir: string): Promise<readonly PooledPhoto[]> {
@@ -99,9 +107,3 @@ async function writeWhole(path: string, content: string | Buffer): Promise<void>
   await writeFile(`${path}.new`, content);
   await rename(`${path}.new`, path);
 }
-
-const exists = (path: string): Promise<boolean> =>
-  readFile(path).then(
-    () => true,
-    () => false,
-  );

@@ -219,6 +219,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       part(i === 0 ? "rollout-manager" : `rollout-manager-${i + 1}`, mains.rolloutManager, () => ({
         ...shared,
         http: managerHttp,
+        ...(registryUrl !== undefined && { modelRegistry: { url: registryUrl } }),
         ...rollouts?.manager,
       })),
     );

@@ -78,7 +78,7 @@ export const cases: readonly Case[] = [
   {
     ...usual,
     name: "wrong-preprocessing",
-    summary: "the right weights, red and blue exchanged by preprocessor_config.json; taken back from the canary",
+    summary: "the right weights, but preprocessor_config.json says BGR from -1 to 1; taken back from the canary",
     challenger: "wrong-preprocessing",
     look: "golden frames pass, since the package agrees with itself; accuracy does not",
   },

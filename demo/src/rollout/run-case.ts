@@ -8,7 +8,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KafkaReader } from "@tributary/kafka";
-import { Failure, systemClock } from "@tributary/kernel";
+import { Failure, reasonOf, systemClock } from "@tributary/kernel";
 import { type Stack, startStack } from "@tributary/local-stack";
 import type { Candidate, Candidates } from "../candidates/candidates.ts";
 import { type Photos, readPool } from "../photos.ts";
@@ -17,6 +17,7 @@ import { Api, type GateView, type RolloutDetail, type RolloutEventView, type Rol
 import type { Case, Ending } from "./cases.ts";
 import { tributary } from "./command-line.ts";
 import { Labeller } from "./labeller.ts";
+import { pushPackage } from "./push.ts";
 import { MODEL, managerConfig, registryConfig, settings } from "./settings.ts";
 import { ReportedWatch } from "./watch.ts";
 
@@ -97,7 +98,7 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
       ...checksOf(one, { rollout, gate, champion, challenger, reported, devices: options.devices }),
       ...timeCheck(performance.now() - startedMs),
     ];
-    const status = uid === null ? "" : await tributary(stack.gatewayUrl, ["rollout", "status", uid]);
+    const status = uid === null ? "" : await tributary(stack.gatewayUrl, ["rollout", "status", uid]).catch(reasonOf);
     const report: CaseReport = {
       case: one.name,
       passed: checks.every(({ holds }) => holds),
@@ -152,7 +153,7 @@ async function start(one: Case, champion: Candidate, options: RunOptions): Promi
 }
 
 async function push(stack: Stack, { dir }: Candidate): Promise<void> {
-  await tributary(stack.gatewayUrl, ["models", "push", dir, "--registry", stack.registryUrl ?? "", "--by", "demo"]);
+  await pushPackage(stack.registryUrl ?? "", dir);
 }
 
 type Watching = {

@@ -21,7 +21,10 @@ export const settings = {
   analysisMs: 150_000,
   lookEveryMs: 5_000,
   progressDeadlineMs: 90_000,
-  probationFrames: 4,
+  settleMs: 2_500,
+  silenceMs: 30_000,
+  shadowFrames: 4,
+  probationFrames: 6,
 } as const;
 
 export type Difference = { readonly what: string; readonly usual: string; readonly here: string; readonly why: string };
@@ -47,7 +50,7 @@ export const differences: readonly Difference[] = [
   },
   {
     what: "a look every",
-    usual: "10 s",
+    usual: "60 s",
     here: seconds(settings.lookEveryMs),
     why: "the evidence may be looked at whenever one likes; so the case ends as soon as it is there",
   },
@@ -56,6 +59,24 @@ export const differences: readonly Difference[] = [
     usual: "as long as the specification says, hours",
     here: seconds(settings.analysisMs),
     why: "so the planned moment, at which evidence grows fastest, lies within minutes",
+  },
+  {
+    what: "a look waits for records on their way",
+    usual: "5 s",
+    here: seconds(settings.settleMs),
+    why: "all parts share one machine",
+  },
+  {
+    what: "a device is silent without a frame for",
+    usual: "10 min",
+    here: seconds(settings.silenceMs),
+    why: "silence has to be seen within the case",
+  },
+  {
+    what: "frames beside the old model, and in probation",
+    usual: "20 and 50",
+    here: `${settings.shadowFrames} and ${settings.probationFrames}`,
+    why: "at so few frames a second they would take minutes",
   },
   {
     what: "windows of device metrics",
@@ -123,4 +144,12 @@ export const registryConfig = (validationDir: string, speedup: number): object =
 
 export const managerConfig = (): object => ({
   defaults: { [MODEL]: specification },
+  judge: {
+    lookEveryMs: settings.lookEveryMs,
+    settleMs: settings.settleMs,
+    silenceMs: settings.silenceMs,
+    propensityMean: settings.sampling,
+  },
+  updates: { shadowFrames: settings.shadowFrames, probationFrames: settings.probationFrames },
+  limits: { statusEveryMs: 1_000 },
 });
