@@ -3,6 +3,7 @@
  *
  * W1. A terminal is written over; elsewhere a result is written only when it differs from the one before.
  * W2. A failure ends the first look; later ones are told, and the next look may be better.
+ * W3. What is shown may say that there is nothing more to wait for.
  */
 import { reasonOf } from "@tributary/kernel";
 import { type Command, InvalidArgumentError } from "commander";
@@ -19,15 +20,20 @@ export const watchable = (command: Command): Command =>
 export async function watched(
   command: Command,
   io: Io,
-  show: (context: Context) => Promise<void> | void,
+  /** May be a promise; true ends the watch. (W3) */
+  show: (context: Context) => unknown,
 ): Promise<void> {
   const { watch, every = EVERY_S } = command.opts<{ watch?: boolean; every?: number }>();
-  if (!watch) return show(contextOf(command, io));
+  if (!watch) {
+    await show(contextOf(command, io));
+    return;
+  }
   let before: string | undefined;
   while (!io.signal.aborted) {
     let text = "";
+    let shown: unknown;
     try {
-      await show(contextOf(command, { ...io, stdout: (piece) => (text += piece) }));
+      shown = await show(contextOf(command, { ...io, stdout: (piece) => (text += piece) }));
     } catch (error) {
       if (before === undefined) throw error; // W2
       io.stderr(`tributary: ${reasonOf(error)}\n`);
@@ -35,6 +41,7 @@ export async function watched(
     }
     if (io.isOutputTerminal) io.stdout(CLEAR + text);
     else if (text !== before) io.stdout(text); // W1
+    if (shown === true) return; // W3
     before = text;
     await sleep(every * 1_000, io.signal);
   }

@@ -1,0 +1,257 @@
+/** `rollout`: a new model's way to the fleet, as people begin, watch and steer it. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { text as textOf } from "node:stream/consumers";
+import { reasonOf } from "@tributary/kernel";
+import { changeWords, type RolloutStep, rolloutSpec, type SpecPath } from "@tributary/rollouts";
+import { Command, Option } from "commander";
+import type { Page } from "../api.ts";
+import { type Context, contextOf, type Io, outputOf } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { GatewayRefusal } from "../gateway-client.ts";
+import { ago, type View } from "../output.ts";
+import type { Event, Rollout, RolloutDetail, RolloutDevices } from "../rollouts/api.ts";
+import { type Linted, lineOf, lint } from "../rollouts/lint.ts";
+import { markOf, packageWords, phaseWords, treeOf } from "../rollouts/tree.ts";
+import { watchable, watched } from "../watch.ts";
+
+const PATH = "api/v1/rollouts";
+/** Devices of the canary that a status fetches; those in trouble are shown first. */
+const DEVICES_FETCHED = "1000";
+
+const viewOf = (now: number): View<Rollout> => ({
+  name: (rollout) => rollout.uid,
+  columns: [
+    { head: "NAME", of: (r) => r.name },
+    { head: "PHASE", of: (r) => `${markOf(r).icon} ${phaseWords(r)}` },
+    { head: "MODEL", of: (r) => packageWords(r.model) },
+    { head: "STEP", of: (r) => `${r.step}/${r.steps}` },
+    { head: "WEIGHT", of: (r) => `${r.weight}` },
+    { head: "ANALYSIS", of: (r) => r.analysis },
+    { head: "UPDATED", of: (r) => `${r.updated}/${r.reached}` },
+    { head: "AGE", of: (r) => ago(r.createdAt, now) },
+    { head: "UID", of: (r) => r.uid, wide: true },
+    { head: "STABLE", of: (r) => packageWords(r.stable), wide: true },
+    { head: "DEVICES", of: (r) => r.devices, wide: true },
+    { head: "REFUSED", of: (r) => r.refused, wide: true },
+    { head: "MESSAGE", of: (r) => r.message, wide: true },
+  ],
+});
+
+export function rolloutCommand(io: Io): Command {
+  const command = new Command("rollout").alias("rollouts").description("bring a new model to the fleet, or back");
+  command
+    .command("create")
+    .description("begin a rollout; its file is checked first")
+    .requiredOption("-f, --file <FILE>", "specification in YAML; - reads stdin")
+    .action(async ({ file }: { file: string }, own: Command) => create(contextOf(own, io), file));
+  command
+    .command("lint")
+    .argument("<file>", "specification in YAML; - reads stdin")
+    .description("check a specification without a server: each problem with file, line, column and what to write")
+    .action(async (file: string, _options: object, own: Command) => {
+      const output = outputOf(own, io);
+      const { problems, spec } = lint(await read(file));
+      output.one({ file, problems }, file, () => {
+        for (const problem of problems) output.line(lineOf(file, problem));
+        if (spec !== null)
+          output.line(`${file} is fine: ${spec.metadata.name}, ${spec.spec.strategy.canary.steps.length} steps.`);
+      });
+      if (problems.length > 0) throw new CliError(exitCodes.failed, `${file}: ${counted(problems.length)}.`);
+    });
+  watchable(command.command("list"))
+    .description("rollouts, newest first")
+    .option("--name <NAME>", "only of this name")
+    .option("--model <MODEL>", "only of this model")
+    .addOption(
+      new Option("--phase <PHASE>", "only in this phase").choices(["Progressing", "Paused", "Healthy", "Degraded"]),
+    )
+    .action((options: { name?: string; model?: string; phase?: string }, own: Command) =>
+      watched(own, io, async ({ gateway, output }) => {
+        const { items } = await gateway.call<Page<Rollout>>(PATH, { query: options });
+        output.list(items, viewOf(io.now()), "No rollouts. Begin one: tributary rollout create -f FILE");
+      }),
+    );
+  watchable(named(command.command("status")))
+    .description("where a rollout stands: steps, analyses with their numbers, canary devices")
+    .option("--exit-code", `exit ${exitCodes.degraded} when it is Degraded; with --watch, end when the rollout does`)
+    .action((name: string, options: { exitCode?: boolean; watch?: boolean }, own: Command) =>
+      status(own, io, name, options),
+    );
+  for (const [word, about] of [
+    ["pause", "hold it where it is; its devices keep what they run"],
+    ["resume", "go on; an analysis begins its time anew"],
+    ["abort", "go back: its devices return to the stable model"],
+    ["retry", "begin again one that went back whole"],
+    ["undo", "take a finished one back"],
+  ] as const) {
+    named(command.command(word))
+      .description(about)
+      .action((name: string, _options: object, own: Command) => steer(contextOf(own, io), name, word));
+  }
+  named(command.command("promote"))
+    .description("skip the step at work, without evidence; it stands in the history with your name")
+    .option("--full", "skip all steps: every device gets the model")
+    .action((name: string, { full }: { full?: boolean }, own: Command) =>
+      steer(contextOf(own, io), name, full ? "promote-full" : "promote"),
+    );
+  named(command.command("history"))
+    .description("what happened, in order, and by whom")
+    .action(async (name: string, _options: object, own: Command) => {
+      const context = contextOf(own, io);
+      const { uid } = await find(context, name);
+      const { items } = await context.gateway.call<Page<Event>>(`${PATH}/${uid}/events`);
+      const steps = stepsOf(items);
+      const view: View<Event> = {
+        name: (event) => `${uid}/${event.version}`,
+        columns: [
+          { head: "VERSION", of: (e) => e.version },
+          { head: "AT", of: (e) => e.at },
+          { head: "BY", of: (e) => e.by },
+          { head: "WHAT", of: (e) => changeWords(e, steps) },
+          { head: "EVIDENCE", of: (e) => evidenceWords(e), wide: true },
+        ],
+      };
+      context.output.list(items, view, "No events.");
+    });
+  named(command.command("report"))
+    .description("a page for people: what was seen, decided, and why")
+    .option(
+      "-o, --output <FILE>",
+      "where to write it; - is stdout. Default: rollout-NAME.html, or stdout if that is no terminal",
+    )
+    .action(async (name: string, { output: file }: { output?: string }, own: Command) => {
+      const context = contextOf(own, io);
+      const rollout = await find(context, name);
+      const page = await context.gateway.bytes(`${PATH}/${rollout.uid}/report`, "text/html");
+      const target = file ?? (io.isOutputTerminal ? `rollout-${rollout.name}.html` : "-");
+      if (target === "-") return io.stdout(page.toString("utf8"));
+      try {
+        writeFileSync(target, page);
+      } catch (error) {
+        throw new CliError(exitCodes.failed, `The report cannot be written: ${reasonOf(error)}`);
+      }
+      context.output.line(`${target} is written; open it in a browser.`);
+    });
+  return command;
+}
+
+const named = (command: Command): Command =>
+  command.argument("<rollout>", "its name or its uid; of a name that several share the newest is meant");
+
+async function read(file: string): Promise<string> {
+  try {
+    return file === "-" ? await textOf(process.stdin) : readFileSync(file, "utf8");
+  } catch (error) {
+    throw new CliError(exitCodes.usage, `${file} cannot be read: ${reasonOf(error)}`);
+  }
+}
+
+async function create({ gateway, output, io }: Context, file: string): Promise<void> {
+  const linted = lint(await read(file));
+  const { problems, written, spec } = linted;
+  if (spec === null) throw refusedFile(file, problems.map((problem) => lineOf(file, problem))); // biome-ignore format: one line
+  const body = { spec: written, by: personOf(io) };
+  const made = await gateway.call<{ uid: string }>(PATH, { method: "POST", body }).catch((error: unknown) => {
+    throw located(file, linted, error);
+  });
+  output.one(made, made.uid, () => {
+    output.line(`Rollout ${spec.metadata.name} begins: ${made.uid}`);
+    output.line(`Watch it: tributary rollout status ${made.uid} -w`);
+  });
+}
+
+const refusedFile = (file: string, lines: readonly string[]): CliError =>
+  new CliError(exitCodes.failed, `${counted(lines.length)} in ${file}; nothing is begun.\n${lines.join("\n")}`);
+
+const counted = (problems: number): string => (problems === 1 ? "1 problem" : `${problems} problems`);
+
+/** What the server found, with the place in the file. */
+function located(file: string, { locate }: Linted, error: unknown): unknown {
+  if (!(error instanceof GatewayRefusal) || !Array.isArray(error.details.problems)) return error;
+  const problems = error.details.problems.flatMap((problem: unknown) => {
+    const { path, message } = (problem ?? {}) as { path?: unknown; message?: unknown };
+    return Array.isArray(path) && typeof message === "string" ? [{ path: path as SpecPath, message }] : [];
+  });
+  return problems.length === 0
+    ? error
+    : refusedFile(
+        file,
+        problems.map((problem) => lineOf(file, locate(problem))),
+      );
+}
+
+/** By name, the newest; or by uid. */
+async function find({ gateway, io }: Context, wanted: string): Promise<Rollout> {
+  const { items } = await gateway.call<Page<Rollout>>(PATH, { query: { name: wanted } });
+  const [newest, ...others] = items;
+  if (newest === undefined) return gateway.call<RolloutDetail>(`${PATH}/${encodeURIComponent(wanted)}`);
+  if (others.length > 0) {
+    const olders = others.slice(0, 5).map(({ uid, createdAt }) => `  ${uid} of ${createdAt}`);
+    io.stderr(
+      `${items.length} rollouts are called ${wanted}; this is the newest, ${newest.uid}. Others, by uid:\n${olders.join("\n")}\n`,
+    );
+  }
+  return newest;
+}
+
+async function status(
+  command: Command,
+  io: Io,
+  name: string,
+  { exitCode, watch }: { readonly exitCode?: boolean; readonly watch?: boolean },
+): Promise<void> {
+  // Found once: while it is watched, the name may come to mean a newer one.
+  const { uid } = await find(contextOf(command, io), name);
+  let last: Rollout | undefined;
+  await watched(command, io, async ({ gateway, output }) => {
+    const rollout = await gateway.call<RolloutDetail>(`${PATH}/${uid}`);
+    last = rollout;
+    const ends = exitCode === true && (rollout.phase === "Healthy" || rollout.isBack);
+    if (!output.isForPeople) {
+      output.one(rollout, uid, () => {});
+      return ends;
+    }
+    const [{ items: events }, canary] = await Promise.all([
+      gateway.call<Page<Event>>(`${PATH}/${uid}/events`),
+      gateway.call<RolloutDevices>(`${PATH}/${uid}/devices`, { query: { arm: "canary", limit: DEVICES_FETCHED } }),
+    ]);
+    const now = watch && !io.isOutputTerminal ? null : io.now();
+    const style = output.style.bind(output);
+    output.line(treeOf({ rollout, events, canary, now, style, wide: output.format === "wide" }));
+    return ends;
+  });
+  if (exitCode === true && last?.phase === "Degraded") {
+    throw new CliError(
+      exitCodes.degraded,
+      `Rollout ${last.name} is ${phaseWords(last)}${last.message === "" ? "." : `: ${last.message}`}`,
+    );
+  }
+}
+
+async function steer(context: Context, name: string, command: string): Promise<void> {
+  const { gateway, output, io } = context;
+  const { uid, name: called } = await find(context, name);
+  const body = { command, by: personOf(io) };
+  const answer = await gateway.call<object>(`${PATH}/${encodeURIComponent(uid)}/commands`, { method: "POST", body });
+  output.one(answer, uid, () =>
+    output.line(`Rollout ${called}: ${command} is taken. See: tributary rollout status ${uid}`),
+  );
+}
+
+const personOf = ({ env }: Io): string => (env.USER || env.LOGNAME || "tributary-cli").slice(0, 128);
+
+/** Of the rollout's specification, for the words of its events. */
+function stepsOf(events: readonly Event[]): readonly RolloutStep[] {
+  const created = events.find(({ kind }) => kind === "created") as { readonly spec?: unknown } | undefined;
+  const read = rolloutSpec.safeParse(created?.spec);
+  return read.success ? read.data.spec.strategy.canary.steps : [];
+}
+
+/** Shortly: the reason of an analysis, or the numbers of another transition. */
+function evidenceWords(event: Event): string {
+  if (!("evidence" in event)) return "";
+  const { why, looks: _looks, ...rest } = event.evidence;
+  if (typeof why === "string") return why;
+  const numbers = Object.entries(rest).filter(([, value]) => typeof value !== "object");
+  return numbers.map(([name, value]) => `${name} ${String(value)}`).join(", ");
+}

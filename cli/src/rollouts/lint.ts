@@ -1,0 +1,89 @@
+/** Checks a specification's text without any server: what is wrong, in which line and column, and what to write instead. */
+import { pathText, type RolloutSpec, readSpec, type SpecPath, type SpecProblem } from "@tributary/rollouts";
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
+
+/** A specification is a page; more is something else. */
+export const SPEC_BYTES_MAX = 1024 * 1024;
+
+export type Located = {
+  /** From 1. */
+  readonly line: number;
+  readonly column: number;
+  readonly field: string;
+  readonly message: string;
+};
+
+export type Linted = {
+  readonly problems: readonly Located[];
+  /** As written, for the server; null when the text is no YAML. */
+  readonly written: unknown;
+  /** Null when there are problems. */
+  readonly spec: RolloutSpec | null;
+  /** Where a field of the text is; of a field that is not there, the nearest above it. */
+  readonly locate: (problem: SpecProblem) => Located;
+};
+
+export function lint(text: string): Linted {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const [document, second] = Array.isArray(documents) ? documents : [];
+  const placeAt = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const alone = (offset: number, message: string): Linted => ({
+    problems: [{ ...placeAt(offset), field: "", message }],
+    ...{ written: null, spec: null, locate: ({ message: own }) => ({ line: 1, column: 1, field: "", message: own }) },
+  });
+  if (text.length > SPEC_BYTES_MAX) return alone(0, `is longer than ${SPEC_BYTES_MAX} bytes; is it a specification?`);
+  if (document === undefined || document.contents === null)
+    return alone(0, "is empty; see docs/guides/roll-out-a-model.md");
+  // Behind the first syntax error a parser only guesses.
+  const broken = document.errors[0];
+  if (broken !== undefined) return alone(broken.pos[0], `is no YAML: ${broken.message}`);
+  if (second !== undefined) return alone(second.range[0], "a second document begins here; one file holds one rollout");
+  const locate = ({ path, isName, message }: SpecProblem): Located => ({
+    ...placeAt(offsetOf(document, path, isName === true)),
+    field: pathText(path),
+    message,
+  });
+  let written: unknown;
+  try {
+    written = document.toJS({ maxAliasCount: 100 });
+  } catch {
+    return alone(0, "repeats itself by aliases beyond measure; write it out");
+  }
+  const { spec, problems } = readSpec(written);
+  return {
+    problems: problems.map(locate).sort((a, b) => a.line - b.line || a.column - b.column),
+    written,
+    spec,
+    locate,
+  };
+}
+
+/** Of the value at the path, or of its name; as deep as the text goes. */
+function offsetOf(document: Document, path: SpecPath, isName: boolean): number {
+  let node: unknown = document.contents;
+  let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
+  for (const [i, key] of path.entries()) {
+    const isLast = i === path.length - 1;
+    if (isMap(node)) {
+      const pair = node.items.find(({ key: name }) => isScalar(name) && String(name.value) === String(key));
+      if (pair === undefined) return offset;
+      const name = isNode(pair.key) ? pair.key.range?.[0] : undefined;
+      offset = name ?? offset;
+      node = pair.value;
+      if (isLast && !isName && isNode(node) && isScalar(node)) offset = node.range?.[0] ?? offset;
+    } else if (isSeq(node)) {
+      node = node.items[Number(key)];
+      if (!isNode(node)) return offset;
+      offset = node.range?.[0] ?? offset;
+    } else return offset;
+  }
+  return offset;
+}
+
+/** `FILE:LINE:COLUMN: field: message`, as compilers say it, so that editors jump there. */
+export const lineOf = (file: string, { line, column, field, message }: Located): string =>
+  `${file}:${line}:${column}: ${field === "" ? "" : `${field}: `}${message}`;
