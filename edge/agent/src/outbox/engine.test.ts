@@ -315,6 +315,27 @@ describe("outbox engine", () => {
     expect(world.engine.stats()).toMatchObject({ unacked: 0, predictions: 0, bytes: 0 });
   });
 
+  test("while nothing is confirmed one record of a stream asks again for all, and once one is confirmed all do", () => {
+    const world = new World(303, { confirmMs: 1_000, batchMax: 1, batchWaitMs: 0 });
+    let sent = 0;
+    world.loses = () => sent++ >= 0;
+    world.connect();
+    for (let i = 1; i <= 100; i++) world.append([frameItem({ captured: world.time(), frameSeq: i })]);
+    const pass = (ms: number) => {
+      for (const until = world.nowMs + ms; world.nowMs < until; world.nowMs += 50) {
+        world.engine.tick();
+        world.deliver();
+      }
+    };
+    pass(600_000);
+    expect(world.engine.stats()).toMatchObject({ unacked: 100 });
+    expect(sent).toBeLessThan(2 * 100 + 50); // All twice, then one in 16 s; it was all of them in 16 s, 4,000.
+    world.loses = () => false;
+    pass(20_000);
+    expect(world.engine.stats()).toMatchObject({ unacked: 0, predictions: 0, bytes: 0 });
+    expect(judge(world, false)).toEqual([]);
+  });
+
   test("acknowledgements of what never left, of other boots and beyond all numbers change nothing", () => {
     const world = new World(301, { confirmMs: 1_000 });
     world.append([frameItem({ captured: world.time(), frameSeq: 1, reason: "PRIORITY" })]);

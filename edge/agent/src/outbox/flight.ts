@@ -7,7 +7,7 @@
  * W4. An answer about an earlier connection changes nothing here.
  * W5. Where the broker's PUBACK does not mean Kafka has it (`confirmMs`), it frees the window only: the record is held until
  *     Kafka's acknowledgement names it, and sent again when that does not come. While nothing at all is confirmed the wait
- *     doubles, up to PATIENCE_MAX times: Kafka is away, not the record.
+ *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is away, not the record.
  * W6. Then a boot and stream's newest number, confirmed or not, is less than SPAN_MAX ahead of the oldest that is out, so that
  *     one sent again is always within what consumers remember of the stream (1,024, DESIGN): beyond it they would take it
  *     for a repeat, and lose it. One that gets lost again and again holds up its stream for so long.
@@ -32,6 +32,7 @@ export class Flight {
   /** The newest number given, by stream and boot. W6 */
   readonly #newest = new Map<UplinkStream, Map<number, number>>();
   #patience = 1;
+  #remindedMs = 0;
   #resend: RecordKey[] = [];
   /** Taken to be resent by the commit at hand. */
   #taken: RecordKey[] = [];
@@ -145,12 +146,17 @@ export class Flight {
   remind(nowMs: number): void {
     const { confirmMs } = this.#limits;
     if (confirmMs === null || !this.online) return;
+    const isSilent = this.#patience > 1;
+    if (isSilent && nowMs - this.#remindedMs < confirmMs * this.#patience) return;
+    const asking = new Set<UplinkStream>();
     const due: RecordKey[] = [];
     for (const { key, sinceMs } of this.#held.values()) {
       if (nowMs - sinceMs < confirmMs * this.#patience) break;
-      due.push(key);
+      if (!isSilent || !asking.has(key.stream)) due.push(key);
+      asking.add(key.stream);
     }
     if (due.length === 0) return;
+    this.#remindedMs = nowMs;
     for (const key of due) this.#held.delete(nameOf(key));
     this.#resend.push(...due);
     this.#patience = Math.min(this.#patience * 2, PATIENCE_MAX);
