@@ -8,8 +8,9 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { routerCommand } from "./commands/explain.ts";
 import { framesCommand } from "./commands/frames.ts";
 import { labelsCommand } from "./commands/labels.ts";
-import { describeModel, getModels } from "./commands/models.ts";
+import { describeModel, describeModelToo, getModels, listModels } from "./commands/models.ts";
 import { describePolicy, getPolicies } from "./commands/policies.ts";
+import { rolloutCommand } from "./commands/rollouts.ts";
 import { schemasCommand } from "./commands/schemas.ts";
 import { describeTopic, getTopics } from "./commands/topics.ts";
 import type { Io } from "./context.ts";
@@ -24,8 +25,10 @@ Exit codes:
   3  not found
   4  the gateway, or Kafka, cannot be reached
   5  done in part: some items were refused, each is named on stderr
+  6  rollout status --exit-code: the rollout is Degraded
 
-Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR`;
+Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
+  TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR`;
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
@@ -34,10 +37,13 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .description("Looks into and manages a Tributary deployment through its gateway.")
     .addOption(new Option("--gateway <URL>", "the gateway").env("TRIBUTARY_GATEWAY").default("http://127.0.0.1:8080"))
     .addOption(new Option("--token <TOKEN>", "bearer token, where the gateway wants one").env("TRIBUTARY_TOKEN"))
-    .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(formats).default("table"))
     .option("--no-color", "plain text")
     .addHelpText("after", EXIT_CODES)
     .configureHelp({ showGlobalOptions: true });
+  // A report has one format, and its -o names the file.
+  if (!/^rollouts?$/.test(argv[argv.indexOf("report") - 1] ?? "")) {
+    program.addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(formats).default("table"));
+  }
   program
     .command("get")
     .description("list devices, policies, models or topics")
@@ -56,6 +62,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(devicesCommand(io))
     .addCommand(framesCommand(io))
     .addCommand(labelsCommand(io))
+    .addCommand(rolloutCommand(io))
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io))
     .addCommand(dlqCommand(io))
@@ -63,12 +70,25 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(doctorCommand(io, version))
     .addCommand(completionCommand(io))
     .addCommand(completeCommand(program, io), { hidden: true });
-  const models = program.command("models").description("make model packages and judge them");
+  const models = program
+    .command("models")
+    .description("make, judge, push and list model packages, and say which of them runs");
   // It brings the model runtime along, which nobody else should wait for.
-  if (argv.includes("models") && !argv.includes("get") && !argv.includes("describe")) {
+  const before = argv.slice(0, argv.indexOf("models") + 1);
+  if (before.length > 0 && !before.includes("get") && !before.includes("describe")) {
+    const more = await import("./models/index.ts");
     models
-      .addCommand((await import("./models-pack.ts")).modelsPackCommand())
-      .addCommand((await import("./models-gate.ts")).modelsGateCommand(io));
+      .addCommand(more.modelsPackCommand())
+      .addCommand(more.modelsGateCommand(io))
+      .addCommand(more.modelsPushCommand(io))
+      .addCommand(listModels(io))
+      .addCommand(describeModelToo(io))
+      .addCommand(more.modelsVerifyCommand(io))
+      .addCommand(more.modelsDiffCommand(io))
+      .addCommand(more.modelsAliasCommand(io))
+      .addCommand(more.modelsRevokeCommand(io))
+      .addCommand(more.modelsForceCommand(io))
+      .addCommand(more.modelsKeysCommand(io));
   }
   return program;
 }

@@ -209,7 +209,7 @@ function evidenceNodes(evidence: AnalysisEvidence): Node[] {
   const { crashes } = evidence;
   if (crashes === null) return metrics;
   const isBad = crashes.logHarm >= -Math.log(crashes.alpha);
-  const info = `canary ${crashes.canary} devices, control ${crashes.control}; ln e ${number(crashes.logHarm)}/${number(-Math.log(crashes.alpha))} back`;
+  const info = `${crashes.canary} in the canary, ${crashes.control} in the control; ln e ${number(crashes.logHarm)}/${number(-Math.log(crashes.alpha))} back`;
   return [
     ...metrics,
     { ...leaf("•", "crashes", "Metric", isBad ? "Harmful" : "Below its bound", isBad ? marks.bad : marks.done), info },
@@ -221,7 +221,8 @@ function armNode(input: TreeInput, arm: "canary" | "control", model: Named): Nod
   const { devices, onModel, phases } = canary.arms[arm];
   const told = arm === "canary" ? Object.entries(phases).map(([phase, count]) => `${count} ${phase}`) : [];
   const status = arm === "canary" ? `${onModel} of ${devices} on it` : "";
-  const mark = onModel === devices && rollout.phase !== "Degraded" ? marks.done : marks.running;
+  const goal = rollout.phase === "Degraded" ? 0 : devices;
+  const mark = onModel === goal ? marks.done : marks.running;
   const own = arm === "canary" ? [...canary.items].sort((a, b) => trouble(b) - trouble(a)) : [];
   const shown = own.slice(0, wide ? own.length : DEVICES_SHOWN);
   const rest = devices - shown.length;

@@ -7,9 +7,9 @@ import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tribu
 import { Failure } from "@tributary/kernel";
 import { htmlOf, measure } from "@tributary/workshop";
 import { Command, InvalidArgumentError } from "commander";
-import { type Io, outputOf } from "./context.ts";
-import { CliError, exitCodes } from "./exit-codes.ts";
-import type { View } from "./output.ts";
+import { type Io, outputOf } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import type { View } from "../output.ts";
 
 type Options = {
   readonly champion: string;

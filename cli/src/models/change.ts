@@ -1,0 +1,57 @@
+/** What people decide of listed versions: aliases, revoking, forcing a gate. */
+import { Command } from "commander";
+import type { Io } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { modelApiOf, referenceOf, versionIn, withBy, withModelRegistry } from "./model-api.ts";
+
+export const modelsAliasCommand = (io: Io): Command =>
+  withBy(withModelRegistry(new Command("alias")), io)
+    .description("give a version an alias: champion is what runs, challenger is judged and rolled out")
+    .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest; with --remove, NAME")
+    .argument("<alias>", "e.g. champion, challenger; another version loses it")
+    .option("--remove", "take the alias away instead")
+    .action(async (model: string, alias: string, options: { remove?: true; by: string }, command: Command) => {
+      const { models, output } = modelApiOf(command, io);
+      if (options.remove) {
+        const name = model.split("@")[0] ?? model;
+        await models.unalias(name, alias, options.by);
+        return output.one({ name, alias, version: null }, name, () =>
+          output.line(`No version of ${name} is ${alias}.`),
+        );
+      }
+      const version = versionIn(await models.versions(), model);
+      await models.alias(version.name, alias, version.version, options.by);
+      const done = { name: version.name, alias, version: version.version };
+      output.one(done, referenceOf(version), () => output.line(`${referenceOf(version)} is ${alias}.`));
+    });
+
+type Reasoned = { readonly reason: string; readonly by: string };
+
+export const modelsRevokeCommand = (io: Io): Command =>
+  withBy(withModelRegistry(new Command("revoke")), io)
+    .description("list a version no more: no device loads it again; one that runs it keeps it until told otherwise")
+    .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest")
+    .requiredOption("--reason <TEXT>", "why, for the record")
+    .action(async (model: string, { reason, by }: Reasoned, command: Command) => {
+      const { models, output } = modelApiOf(command, io);
+      const version = versionIn(await models.versions(), model);
+      await models.revoke(version.name, version.version, { by, reason });
+      const done = { name: version.name, version: version.version, state: "REVOKED", by, reason };
+      output.one(done, referenceOf(version), () => output.line(`${referenceOf(version)} is revoked.`));
+    });
+
+export const modelsForceCommand = (io: Io): Command =>
+  withBy(withModelRegistry(new Command("force")), io)
+    .description("let a version past the gate that it failed; your name and reason stand in its record")
+    .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest")
+    .requiredOption("--reason <TEXT>", "why, for the record")
+    .action(async (model: string, { reason, by }: Reasoned, command: Command) => {
+      const { models, output } = modelApiOf(command, io);
+      const version = versionIn(await models.versions(), model);
+      if (version.gate?.passed) {
+        throw new CliError(exitCodes.failed, `${referenceOf(version)} passed the gate; there is nothing to force.`);
+      }
+      await models.force(version.name, version.version, { by, reason });
+      const done = { name: version.name, version: version.version, by, reason };
+      output.one(done, referenceOf(version), () => output.line(`${by} lets ${referenceOf(version)} past the gate.`));
+    });

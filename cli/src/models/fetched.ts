@@ -1,0 +1,62 @@
+/** A package as a folder: one that is here, or one of the registry's, fetched and checked byte by byte. */
+import { createWriteStream } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type ModelManifest, packageFiles, parseManifest } from "@tributary/inference";
+import type { Io } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import type { GatewayClient } from "../gateway-client.ts";
+import { Progress } from "../progress.ts";
+
+const DOWNLOAD_MS_MAX = 3_600_000;
+
+/** A folder of its own for `work`, removed afterwards. */
+export async function withScratch<T>(work: (dir: string) => Promise<T>): Promise<T> {
+  const dir = await mkdtemp(join(tmpdir(), "tributary-models-"));
+  try {
+    return await work(dir);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+export async function fetchManifest(registry: GatewayClient, digest: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of registry.download(`blobs/sha256/${digest}`, AbortSignal.timeout(DOWNLOAD_MS_MAX))) {
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+export function manifestOf(bytes: Buffer, digest: string): ModelManifest {
+  try {
+    return parseManifest(JSON.parse(bytes.toString("utf8")));
+  } catch (error) {
+    const message = `the manifest ${digest} cannot be read: ${error instanceof Error ? error.message : error}`;
+    throw new CliError(exitCodes.failed, message);
+  }
+}
+
+/** Whoever loads the folder checks every byte. */
+export async function fetchPackage(registry: GatewayClient, digest: string, dir: string, io: Io): Promise<void> {
+  const manifestBytes = await fetchManifest(registry, digest);
+  const files = Object.entries(manifestOf(manifestBytes, digest).files);
+  let done = 0;
+  const progress = new Progress(io, () => `downloading: ${done} of ${files.length} files`);
+  try {
+    await mkdir(dir, { recursive: true });
+    await writeFile(join(dir, packageFiles.manifest), manifestBytes);
+    for (const [path, { sha256 }] of files) {
+      const to = join(dir, path);
+      await mkdir(dirname(to), { recursive: true });
+      const signal = AbortSignal.any([io.signal, AbortSignal.timeout(DOWNLOAD_MS_MAX)]);
+      await pipeline(Readable.from(registry.download(`blobs/sha256/${sha256}`, signal)), createWriteStream(to));
+      done += 1;
+    }
+  } finally {
+    progress.end();
+  }
+}

@@ -1,0 +1,8 @@
+/** `tributary models …` but for what is loaded with everything else. */
+export { modelsAliasCommand, modelsForceCommand, modelsRevokeCommand } from "./change.ts";
+export { modelsDiffCommand } from "./diff.ts";
+export { modelsGateCommand } from "./gate.ts";
+export { modelsKeysCommand } from "./keys.ts";
+export { modelsPackCommand } from "./pack.ts";
+export { modelsPushCommand } from "./push.ts";
+export { modelsVerifyCommand } from "./verify.ts";

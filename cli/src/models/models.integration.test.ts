@@ -1,0 +1,202 @@
+/** `tributary models` against a registry as it is deployed. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { packageFiles } from "@tributary/inference";
+import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
+import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@tributary/model-store";
+import { type SpawnedService, spawnService, testKafka } from "@tributary/testing";
+import { runHere } from "../run.test-kit.ts";
+
+const EDGE = join(fileURLToPath(new URL("../../../models/", import.meta.url)), "edge-resnet8");
+const TOKEN = "a-token-for-the-tests";
+const kafka = testKafka();
+let dir: string;
+let registry: SpawnedService;
+let url: string;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "tributary-cli-models-"));
+  const admin = new KafkajsAdmin({ ...kafka, clientId: "cli-models-test" });
+  await ensureTributaryTopics(admin, { partitions: 2 }).finally(() => admin.close());
+}, 60_000);
+afterAll(async () => {
+  await registry?.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+const start = () =>
+  spawnService({
+    name: "model-registry",
+    main: "services/model-registry/dist/main.js",
+    dir,
+    config: {
+      kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+      dataDir: join(dir, "data"),
+      auth: { tokens: [TOKEN] },
+    },
+  });
+const models = (...argv: string[]) => runHere(["models", ...argv, "--registry", url, "--registry-token", TOKEN]);
+const told = async <T>(...argv: string[]): Promise<T> => JSON.parse((await models(...argv, "-o", "json")).stdout) as T;
+
+async function made(version: string, change: Partial<PackageParts> = {}): Promise<string> {
+  const pkg = await loadPackage(EDGE);
+  const files: Record<string, Uint8Array> = {};
+  for (const path of Object.keys(pkg.manifest.files)) files[path] = await readPackageFile(pkg, path);
+  const parts = { ...pkg.manifest, name: "edge", version, latencyBudgetMs: 5_000, files };
+  const folder = join(dir, `edge-${version}`);
+  await writePackage(folder, { ...parts, ...change });
+  return folder;
+}
+
+test("keys are made by the ceremony, and the registry starts with them", async () => {
+  await writeFile(join(dir, "passphrase"), "open sesame\n");
+  const offline = ["--offline", join(dir, "offline"), "--passphrase-file", join(dir, "passphrase")];
+  const init = await runHere(["models", "keys", "init", join(dir, "data"), ...offline]);
+  expect(init).toMatchObject({ code: 0, text: expect.stringContaining("2 of these 3 keys must sign a root") });
+  const again = await runHere(["models", "keys", "init", join(dir, "data"), ...offline]);
+  expect(again).toMatchObject({ code: 1, text: expect.stringContaining("models keys rotate") });
+  registry = await start();
+  url = `http://127.0.0.1:${registry.ports.http}`;
+}, 60_000);
+
+test("a package is pushed once, sends only what is missing, and is listed and described", async () => {
+  const folder = await made("1.0.0");
+  const first = await models("push", folder, "--by", "ada", "--alias", "champion");
+  expect(first).toMatchObject({ code: 0, text: expect.stringMatching(/edge@1\.0\.0 is listed: [0-9a-f]{64}/) });
+  expect(first.text).toMatch(/16 golden frames reproduced/);
+  const { sent, aliases } = await told<{ sent: { files: number }; aliases: string[] }>("push", folder);
+  expect({ sent, aliases }).toEqual({ sent: { files: 0, bytes: 0 }, aliases: ["champion"] });
+  const calibration = Buffer.from('{"method":"temperature","temperature":1.5}');
+  const { files } = await filesOf(folder);
+  const next = await made("1.1.0", {
+    files: { ...files, [packageFiles.calibration]: calibration },
+    metrics: { accuracy: 0.9 },
+  });
+  expect(await told("push", next, "--alias", "challenger")).toMatchObject({
+    sent: { files: 2 },
+    aliases: ["challenger"],
+  });
+
+  const listed = await models("list");
+  expect(listed.text).toMatch(/edge@1\.1\.0 +challenger +listed +blocked/);
+  expect((await models("list", "-o", "name")).stdout.split("\n").filter(Boolean)).toEqual(["edge@1.1.0", "edge@1.0.0"]);
+  expect((await models("list", "--name", "other")).text).toContain("No models");
+  const described = await models("describe", "edge@champion");
+  expect(described.text).toMatch(/Pushed +.* by ada/);
+  expect(described.text).toContain("Gate: not judged");
+  expect((await models("describe", "edge@challenger")).text).toContain("no validation frames are configured for edge");
+  expect(await models("describe", "edge@7")).toMatchObject({ code: 3, text: expect.stringContaining("1.1.0, 1.0.0") });
+  expect((await models("describe", "edge@1.0.0", "-o", "yaml")).text).toContain("modelDigest:");
+}, 120_000);
+
+const filesOf = async (folder: string) => {
+  const pkg = await loadPackage(folder);
+  const files: Record<string, Uint8Array> = {};
+  for (const path of Object.keys(pkg.manifest.files)) files[path] = await readPackageFile(pkg, path);
+  return { files };
+};
+
+test("what differs between two versions is told, whether they are here or there", async () => {
+  const there = await told<{ what: string; change: string }[]>("diff", "edge@1.0.0", "edge@challenger");
+  const here = await told<{ what: string }[]>("diff", join(dir, "edge-1.0.0"), join(dir, "edge-1.1.0"));
+  expect(here).toEqual(there);
+  expect(there.map(({ what }) => what)).toEqual(
+    expect.arrayContaining(["version", "metrics.accuracy", "calibration.temperature", "file calibration.json"]),
+  );
+  expect((await models("diff", "edge@1.0.0", join(dir, "edge-1.0.0"))).text).toContain("They are the same package.");
+  expect((await models("diff", "edge@1.0.0", "edge@1.1.0")).text).toMatch(/calibration\.temperature +\S+ +1\.5 +/);
+}, 60_000);
+
+test("a version is verified as a device would: digest, signature, golden frames", async () => {
+  const verified = await models("verify", "edge@1.0.0");
+  expect(verified.code).toBe(0);
+  expect(verified.text).toMatch(/signature +passed +listed as edge 1\.0\.0, signed under root 1/);
+  expect(verified.text).toMatch(/golden frames +passed +all 16/);
+  const here = await runHere(["models", "verify", join(dir, "edge-1.0.0"), "-o", "json"]);
+  expect((JSON.parse(here.stdout) as { verdict: string }[]).map(({ verdict }) => verdict)).toEqual([
+    "passed",
+    "skipped",
+    "passed",
+  ]);
+  const unlisted = await made("9.0.0");
+  expect(await models("verify", unlisted)).toMatchObject({ code: 1, text: expect.stringContaining("model-unlisted") });
+  const labels = join(unlisted, packageFiles.labels);
+  await writeFile(labels, (await readFile(labels, "utf8")).replace("cat", "cow"));
+  const broken = await models("verify", unlisted);
+  expect(broken).toMatchObject({ code: 1, text: expect.stringContaining("package-digest-mismatch") });
+  expect(broken.text).not.toContain("golden frames");
+  // Somebody else's root: nothing that this registry signed counts.
+  await runHere(["models", "keys", "init", join(dir, "other"), "--offline", join(dir, "other-offline")]);
+  const other = await models("verify", "edge@1.0.0", "--root", join(dir, "other/metadata/1.root.json"));
+  expect(other).toMatchObject({ code: 1, text: expect.stringMatching(/signature +FAILED/) });
+}, 120_000);
+
+test("aliases, forcing and revoking leave their mark, and refusals say why", async () => {
+  expect(await models("force", "edge@1.1.0", "--reason", "a test", "--by", "bob")).toMatchObject({ code: 0 });
+  expect((await models("describe", "edge@1.1.0")).text).toMatch(/Forced +by bob: a test/);
+  expect((await models("list")).text).toMatch(/edge@1\.1\.0 +challenger +listed +forced/);
+  expect((await models("alias", "edge@1.1.0", "shadow")).text).toBe("edge@1.1.0 is shadow.");
+  expect((await models("alias", "edge", "shadow", "--remove")).text).toBe("No version of edge is shadow.");
+  expect(await models("alias", "edge@1.1.0", "Bad Alias")).toMatchObject({ code: 2 });
+  expect((await models("revoke", "edge@1.1.0", "--reason", "done")).text).toBe("edge@1.1.0 is revoked.");
+  expect(await models("push", join(dir, "edge-1.1.0"))).toMatchObject({
+    code: 1,
+    text: expect.stringContaining("done"),
+  });
+  expect(await models("verify", "edge@1.1.0")).toMatchObject({
+    code: 1,
+    text: expect.stringContaining("model-unlisted"),
+  });
+  const taken = await made("1.0.0-other", { version: "1.0.0", latencyBudgetMs: 4_000 });
+  expect(await models("push", taken)).toMatchObject({ code: 1, text: expect.stringContaining("version-taken") });
+  const stranger = await runHere([
+    "models",
+    "push",
+    join(dir, "edge-9.0.0"),
+    "--registry",
+    url,
+    "--registry-token",
+    "x".repeat(20),
+  ]);
+  expect(stranger.code).toBe(1);
+  expect((await runHere(["models", "push", join(dir, "edge-1.0.0")])).code).toBe(2);
+  const away = ["--registry", "http://127.0.0.1:9", "--registry-token", TOKEN];
+  expect(await runHere(["models", "list", ...away])).toMatchObject({
+    code: 4,
+    text: expect.stringContaining("--registry"),
+  });
+}, 120_000);
+
+test("keys are rotated by two of three holders, and the registry signs on with the new ones", async () => {
+  const data = join(dir, "data");
+  const passphrase = ["--passphrase-file", join(dir, "passphrase")];
+  const key = (n: number) => join(dir, `offline/root-${n}.pem`);
+  const waiting = await runHere([
+    "models",
+    "keys",
+    "rotate",
+    data,
+    "--role",
+    "timestamp",
+    "--key",
+    key(1),
+    ...passphrase,
+  ]);
+  expect(waiting).toMatchObject({ code: 0, text: expect.stringContaining("waits for signatures") });
+  expect(await runHere(["models", "keys", "publish", data])).toMatchObject({ code: 1 });
+  const prepared = join(data, "keys/next/2.root.json");
+  expect(await runHere(["models", "keys", "sign", prepared, "--key", key(2), ...passphrase])).toMatchObject({
+    code: 0,
+  });
+  expect(await runHere(["models", "keys", "publish", data])).toMatchObject({
+    code: 0,
+    text: expect.stringContaining("Root 2 is in effect"),
+  });
+  await registry.stop();
+  registry = await start();
+  url = `http://127.0.0.1:${registry.ports.http}`;
+  expect((await models("verify", "edge@1.0.0")).text).toContain("signed under root 2");
+}, 120_000);

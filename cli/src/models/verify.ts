@@ -1,0 +1,125 @@
+/** `tributary models verify`: what a device would check, and its golden frames, on this machine. */
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Failure, reasonOf, systemClock } from "@tributary/kernel";
+import { loadPackage } from "@tributary/model-store";
+import { httpFetcher, openTrust } from "@tributary/tuf";
+import { runTask } from "@tributary/workshop";
+import { Command } from "commander";
+import { type Io, outputOf } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import type { GatewayClient } from "../gateway-client.ts";
+import type { View } from "../output.ts";
+import { fetchPackage, withScratch } from "./fetched.ts";
+import { modelApiOf, registryOf, versionIn, withModelRegistry } from "./model-api.ts";
+
+type Check = { readonly check: string; readonly verdict: "passed" | "failed" | "skipped"; readonly found: string };
+
+const view: View<Check> = {
+  name: ({ check }) => check,
+  columns: [
+    { head: "CHECK", of: ({ check }) => check },
+    { head: "VERDICT", of: ({ verdict }) => (verdict === "failed" ? "FAILED" : verdict) },
+    { head: "FOUND", of: ({ found }) => found },
+  ],
+};
+const EXAMINE_MS_MAX = 600_000;
+const REFRESH_MS_MAX = 60_000;
+
+export const modelsVerifyCommand = (io: Io): Command =>
+  withModelRegistry(new Command("verify"))
+    .description("check a package's bytes, its signed listing, and that this machine reproduces its golden frames")
+    .argument("<model>", "folder of a package, or NAME@VERSION, NAME@ALIAS or a digest of the registry")
+    .option("--root <FILE>", "root.json that is trusted; the registry's first one unless told")
+    .option("--threads <N>", "threads of the model", Number, 1)
+    .addHelpText("after", "\nExit code 1: a check failed.")
+    .action(async (model: string, options: { root?: string; threads: number }, command: Command) => {
+      const output = outputOf(command, io);
+      const isFolder = await stat(model).then(
+        (found) => found.isDirectory(),
+        () => false,
+      );
+      const checks = isFolder
+        ? await verifyFolder(model, hasRegistry(command) ? registryOf(command, io) : undefined, options)
+        : await withScratch(async (scratch) => {
+            const { models } = modelApiOf(command, io);
+            const registry = registryOf(command, io);
+            const version = versionIn(await models.versions(), model);
+            const dir = join(scratch, "package");
+            await fetchPackage(registry, version.modelDigest, dir, io);
+            return verifyFolder(dir, registry, options, version.modelDigest);
+          });
+      output.list(checks, view, "nothing was checked");
+      const failed = checks.filter(({ verdict }) => verdict === "failed");
+      if (failed.length > 0) {
+        throw new CliError(exitCodes.failed, `${model}: ${failed.map(({ check }) => check).join(", ")} failed`);
+      }
+    });
+
+const hasRegistry = (command: Command): boolean => command.optsWithGlobals().registry !== undefined;
+
+async function verifyFolder(
+  dir: string,
+  registry: GatewayClient | undefined,
+  options: { readonly root?: string; readonly threads: number },
+  wanted?: string,
+): Promise<Check[]> {
+  const checks: Check[] = [];
+  const check = async (name: string, work: () => Promise<string>): Promise<boolean> => {
+    try {
+      checks.push({ check: name, verdict: "passed", found: await work() });
+      return true;
+    } catch (error) {
+      if (error instanceof CliError || !(error instanceof Failure)) throw error;
+      checks.push({ check: name, verdict: "failed", found: `${reasonOf(error)} (${error.code})` });
+      return false;
+    }
+  };
+  let digest = "";
+  const isWhole = await check("digest", async () => {
+    const pkg = await loadPackage(dir, wanted === undefined ? {} : { digest: wanted });
+    digest = pkg.digest;
+    return `${digest}, ${Object.keys(pkg.manifest.files).length} files as the manifest lists them`;
+  });
+  if (registry === undefined) {
+    checks.push({ check: "signature", verdict: "skipped", found: "no --registry to ask for signed metadata" });
+  } else if (isWhole) {
+    await check("signature", () => listing(registry, digest, options.root));
+  }
+  if (isWhole) {
+    await check("golden frames", async () => {
+      const { manifest } = await loadPackage(dir);
+      // Its time is not judged: whatever hardware it is for, this is another.
+      const hardwareClasses = { [manifest.hardwareClass]: 0 };
+      const settings = { hardwareClasses, packageBytesMax: Number.MAX_SAFE_INTEGER, threads: options.threads };
+      const { golden, latency } = await runTask({ kind: "examine", dir, settings }, { msMax: EXAMINE_MS_MAX });
+      const exact = `${golden.equal} to the bit, ${golden.withinBand} within 2 of 255`;
+      return `all ${golden.frames}: ${exact}; ${latency.p95Ms.toFixed(1)} ms a frame here (p95)`;
+    });
+  }
+  return checks;
+}
+
+/** As a device checks it: nothing of the registry is trusted but what the root's keys signed. */
+async function listing(registry: GatewayClient, digest: string, rootFile: string | undefined): Promise<string> {
+  const rootBytes =
+    rootFile === undefined ? await registry.bytes("tuf/1.root.json", "application/json") : await readFile(rootFile);
+  return withScratch(async (dir) => {
+    const trust = await openTrust({
+      dir,
+      rootBytes,
+      metadataUrl: registry.urlOf("tuf"),
+      fetcher: httpFetcher(),
+      clock: systemClock,
+    });
+    await trust.refresh(AbortSignal.timeout(REFRESH_MS_MAX));
+    const listed = trust.listed(digest);
+    if (listed === undefined) {
+      throw new Failure("model-unlisted", "give-up", "signed metadata does not list it: no device would load it");
+    }
+    const { rootVersion, expiresAt } = trust.state();
+    const until = expiresAt === undefined ? "" : ` until ${new Date(expiresAt).toISOString()}`;
+    const whose = rootFile === undefined ? "the registry's own root, unless --root says whose" : rootFile;
+    return `listed as ${listed.name} ${listed.version}, signed under root ${rootVersion}${until}; trusting ${whose}`;
+  });
+}
