@@ -4,7 +4,9 @@
  *     1/(j(j+1)), so the weights of all that will ever start add up to one and the sum stays an e-value.
  *     Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which claims less.
  * W2. Nothing is judged before the burn-in: devices that have just restarted are not themselves.
- * W3. The mixture's variance is fixed before the first look; choosing it later would be looking. */
+ * W3. The mixture's variance is fixed before the first look; choosing it later would be looking.
+ * W4. Harm that nobody planned for, such as a model that is late on every second frame of some devices, comes with a variance
+ *     that nobody planned for. A fifth of the mixture is wide enough for it; a mixture of mixtures is one (Robbins 1970). */
 import { type Arm, compare, type Start, type Started } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
 
@@ -45,6 +47,9 @@ export type MetricLook = {
   readonly isSafe: boolean;
 };
 
+/** W4: share and standard deviation, in units of the metric, of the mixture's wide part. */
+const [WIDE_SHARE, WIDE_SD] = [0.2, 0.1];
+
 /** Six hours of late starts. */
 const STARTS_MAX = 12;
 
@@ -69,7 +74,7 @@ export class MetricWatch {
     const logs: number[] = [];
     if (comparison !== null) {
       const add = (one: Comparison | null, j: number) => {
-        const evidence = one === null ? 0 : logEvidence({ ...one, harm: one.harm - tolerated }, this.#mixture);
+        const evidence = one === null ? 0 : this.#logHarm({ ...one, harm: one.harm - tolerated });
         logs.push(evidence - Math.log((j + 1) * (j + 2)));
       };
       add(comparison, 0);
@@ -93,6 +98,14 @@ export class MetricWatch {
       isHarmful: logHarm >= -Math.log(alpha),
       isSafe: logSafe !== null && logSafe >= -Math.log(beta),
     };
+  }
+
+  /** W4. */
+  #logHarm(comparison: Comparison): number {
+    const planned = logEvidence(comparison, this.#mixture);
+    if (this.#mixture >= WIDE_SD ** 2) return planned;
+    const wide = logEvidence(comparison, WIDE_SD ** 2);
+    return logSum([Math.log(1 - WIDE_SHARE) + planned, Math.log(WIDE_SHARE) + wide]);
   }
 }
 

@@ -5,10 +5,18 @@
  * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps what its specification says (G11).
  * J3. What is fixed before the first look, the mixture's scale, comes from the past and from how many frames there are,
  *     never from how good they are.
- * J4. (G5) Successful needs: every metric with a margin shows that harm is below it, crashes were given time to show, and the
+ * J4. Fewer than `DEVICES_MIN` devices with frames in an arm are no data, whatever they show.
+ * J5. (G5) Successful needs: every metric with a margin shows that harm is below it, crashes were given time to show, and the
  *     canary is heard as the control is, on the model that is judged. Whoever is not heard is not healthy. */
 import type { FleetAnalysis, Heard } from "@tributary/fleet-metrics";
-import { type Counts, logCrashEvidence, MetricWatch, plannedVariance } from "@tributary/judge";
+import {
+  type Counts,
+  DEVICES_MIN,
+  logCrashEvidence,
+  MetricWatch,
+  metricDefaults,
+  plannedVariance,
+} from "@tributary/judge";
 import { type Instant, reasonOf } from "@tributary/kernel";
 import type { Verdict } from "./events.ts";
 import { type AnalysisEvidence, type AnalysisLook, type Counted, lookOf, thinned } from "./evidence.ts";
@@ -21,12 +29,17 @@ export type ComparisonSettings = {
   readonly heardShareMin: number;
   /** From the start of the comparison, so much of an analysis' duration must pass before it can succeed: crashes take time. */
   readonly exposureShare: number;
+  /** When evidence should grow fastest, after the start: what the mixture's scale is planned for. */
+  readonly plannedMs: number;
 };
 
-export const comparisonDefaults: ComparisonSettings = { silenceMs: 600_000, heardShareMin: 0.9, exposureShare: 1 / 6 };
+export const comparisonDefaults: ComparisonSettings = {
+  silenceMs: 600_000,
+  heardShareMin: 0.9,
+  exposureShare: 1 / 6,
+  plannedMs: 30 * 60_000,
+};
 
-/** When evidence should grow fastest. */
-const PLANNED_MS = 30 * 60_000;
 const SILENT_NAMED_MAX = 20;
 /** What is assumed where nothing is known: of the rate, and of what the past leaves unexplained between devices. */
 const unknown = { rate: 0.9, deviceSd: 0.03 } as const;
@@ -56,6 +69,7 @@ export class Comparison {
   #lookedAt: Instant | null = null;
   #crashes: AnalysisEvidence["crashes"] = null;
   #verdict: Verdict | null = null;
+  #isSilent = false;
   #why = "it has just begun";
 
   constructor(analysis: FleetAnalysis, spec: RolloutSpec, step: number, settings: ComparisonSettings) {
@@ -74,6 +88,11 @@ export class Comparison {
 
   get verdict(): Verdict | null {
     return this.#verdict;
+  }
+
+  /** Devices of the canary are not heard, or not on the model: no data, and not for want of labels. */
+  get isSilent(): boolean {
+    return this.#isSilent;
   }
 
   /** Judges what is counted by `now`. A harmful verdict stays: what showed once has been shown. */
@@ -122,28 +141,28 @@ export class Comparison {
   #lookAt(watched: Watched, sinceMs: number): void {
     const { spec } = watched;
     const counts = this.analysis.counts(spec.name);
-    watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, sinceMs); // J3
+    const counted = countedIn(counts);
+    [watched.isHarmful, watched.isSafe] = [false, null];
+    if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return; // J4
+    watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs); // J3
     const look = watched.watch?.look(sinceMs, counts) ?? null;
-    watched.isHarmful = look?.isHarmful ?? false;
-    watched.isSafe = look?.isSafe ?? null;
     if (look === null) return;
-    this.#looks = thinned([...this.#looks, lookOf(spec.name, sinceMs, look, countedIn(counts))]);
+    [watched.isHarmful, watched.isSafe] = [look.isHarmful, look.isSafe];
+    this.#looks = thinned([...this.#looks, lookOf(spec.name, sinceMs, look, counted)]);
   }
 
-  #watchOf(watched: Watched, counts: Counts, sinceMs: number): MetricWatch | null {
-    const { control, canary } = countedIn(counts);
-    if (control.devices === 0 || canary.devices === 0) return null;
+  #watchOf(watched: Watched, counts: Counts, { control }: Arms, sinceMs: number): MetricWatch {
     const framesBefore = this.analysis.framesBefore(watched.spec.name);
     const rate = framesBefore === 0 ? unknown.rate : Math.min(RATE_MAX, Math.max(0.5, meanOf(counts.control.before)));
     watched.plannedVariance = plannedVariance({
       canaries: this.analysis.plan.canary.length,
       controls: this.analysis.plan.control.length,
       rate,
-      frames: Math.max(1, (control.frames / control.devices / sinceMs) * PLANNED_MS),
+      frames: Math.max(1, (control.frames / control.devices / sinceMs) * this.#settings.plannedMs),
       deviceSd: framesBefore === 0 ? unknown.deviceSd : Math.sqrt((rate * (1 - rate)) / framesBefore),
     });
     return new MetricWatch({
-      ...{ ...watched.spec, burnInMs: this.#spec.burnIn, restartMs: PLANNED_MS },
+      ...{ ...watched.spec, burnInMs: this.#spec.burnIn, restartMs: metricDefaults.restartMs },
       plannedVariance: watched.plannedVariance,
     });
   }
@@ -158,29 +177,31 @@ export class Comparison {
   #conclude(sinceMs: number, heard: Heard): readonly [Verdict | null, why: string] {
     const harmful: string[] = this.#watched.filter(({ isHarmful }) => isHarmful).map(({ spec }) => spec.name);
     if (this.#crashes !== null && this.#crashes.logHarm >= -Math.log(this.#crashes.alpha)) harmful.push("crashes");
-    const { plan } = this.analysis;
-    const canaryShare = heard.canary / plan.canary.length;
-    const controlShare = heard.control / plan.control.length;
     const deciding = this.#watched.filter(({ spec }) => spec.margin !== null);
     const missing = deciding.filter(({ isSafe }) => isSafe === null).map(({ spec }) => spec.name);
     const unsure = deciding.filter(({ isSafe }) => isSafe === false).map(({ spec }) => spec.name);
-    const least = this.#settings.heardShareMin;
+    const silence = this.#silenceIn(heard);
+    this.#isSilent = silence !== null && sinceMs >= this.#spec.burnIn;
     if (harmful.length > 0) return ["Failed", `worse in ${harmful.join(", ")}`];
     if (sinceMs < this.#spec.burnIn) return [null, "the devices are still warming up"];
+    if (silence !== null) return ["NoData", silence];
     if (missing.length > 0) return ["NoData", `nothing to compare in ${missing.join(", ")}`];
-    if (controlShare < least / 2 || canaryShare < least * controlShare)
-      return [
-        "NoData",
-        `${heard.canary} of ${plan.canary.length} canary and ${heard.control} of ${plan.control.length} control devices are heard`,
-      ];
-    if (heard.canaryOnCandidate < least * heard.canary)
-      return [
-        "NoData",
-        `the frames of ${heard.canary - heard.canaryOnCandidate} of ${heard.canary} canary devices are another model's`,
-      ];
     if (unsure.length > 0) return [null, `harm below the margin is not shown yet in ${unsure.join(", ")}`];
     if (sinceMs < this.#exposureMs) return [null, "crashes are given time to show"];
     return ["Successful", "harm is below every margin"];
+  }
+
+  /** Null: everybody is heard who should be. */
+  #silenceIn(heard: Heard): string | null {
+    const { canary, control } = this.analysis.plan;
+    const least = this.#settings.heardShareMin;
+    const controlShare = heard.control / control.length;
+    if (controlShare < least / 2 || heard.canary / canary.length < least * controlShare)
+      return `${heard.canary} of ${canary.length} canary and ${heard.control} of ${control.length} control devices are heard`;
+    const others = heard.canary - heard.canaryOnCandidate;
+    if (heard.canaryOnCandidate < least * heard.canary)
+      return `the frames of ${others} of ${heard.canary} canary devices are another model's`;
+    return null;
   }
 }
 
@@ -189,7 +210,9 @@ export function comparisonsOf({ spec }: RolloutSpec): number {
   return Math.max(1, spec.strategy.canary.steps.filter((step) => "setWeight" in step && step.setWeight < 100).length);
 }
 
-function countedIn(counts: Counts): { readonly control: Counted; readonly canary: Counted } {
+type Arms = { readonly control: Counted; readonly canary: Counted };
+
+function countedIn(counts: Counts): Arms {
   const counted = ({ frames }: Counts["control"]): Counted => {
     const seen = { devices: 0, frames: 0 };
     for (let i = 0; i < frames.length; i++) {

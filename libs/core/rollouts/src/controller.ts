@@ -375,7 +375,7 @@ export class RolloutController {
     if (comparison === null) return null;
     const evidence = () => this.#evidence(tracked, comparison);
     return {
-      verdict: comparison.verdict,
+      ...{ verdict: comparison.verdict, isSilent: comparison.isSilent },
       get evidence() {
         return evidence();
       },

@@ -22,7 +22,12 @@ export type Seen = {
 };
 
 /** What the judge says now; `verdict` is null while it is undecided. */
-export type Judged = { readonly verdict: Verdict | null; readonly evidence: Evidence };
+export type Judged = {
+  readonly verdict: Verdict | null;
+  readonly evidence: Evidence;
+  /** There is no data because devices are not heard: that is waited for until the progress deadline alone. */
+  readonly isSilent?: boolean;
+};
 
 /** At the deadline of a step, so many of its devices must have been heard; the rest may be away. */
 const HEARD_SHARE_MIN = 0.9;
@@ -100,7 +105,8 @@ function ofAnalysis(rollout: Rollout, judged: Judged | null, elapsed: number, du
     return { kind: "analysed", step: rollout.step, verdict, evidence: judged?.evidence ?? {} };
   };
   if (judged?.verdict === "Successful") return said("Successful");
-  if (elapsed < duration) return null;
+  const isSilent = judged?.isSilent === true && judged.verdict === "NoData";
+  if (elapsed < (isSilent ? Math.min(duration, rollout.spec.spec.progressDeadline) : duration)) return null;
   return said(judged === null ? "NoData" : (judged.verdict ?? "Inconclusive"));
 }
 
