@@ -4,6 +4,7 @@ export * from "./mosquitto.ts";
 export * from "./otlp-receiver.ts";
 export * from "./process.ts";
 export * from "./samples.ts";
+export * from "./simulated-fleet.ts";
 export * from "./temp.ts";
 export * from "./triton.ts";
 export * from "./wait.ts";

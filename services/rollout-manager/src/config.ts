@@ -1,9 +1,9 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
 import { Failure } from "@tributary/kernel";
-import { type ControllerSettings, controllerDefaults } from "@tributary/rollouts";
+import { type ControllerSettings, controllerDefaults, pathText } from "@tributary/rollouts";
 import { isLoopback } from "@tributary/service-kit";
 import { z } from "zod";
-import { SpecRefused, specOf, textOf } from "./creation/spec-problems.ts";
+import { SpecRefused, specOf } from "./creation/spec-problems.ts";
 import { EPOCH_MAX } from "./log/generation.ts";
 
 const positive = z.number().int().positive();
@@ -18,6 +18,7 @@ export const judgeDefaults = {
   silenceMs: controllerDefaults.silenceMs,
   heardShareMin: controllerDefaults.heardShareMin,
   exposureShare: controllerDefaults.exposureShare,
+  plannedMs: 30 * MINUTE,
   propensityMean: 0.02,
 } as const;
 
@@ -58,6 +59,8 @@ export const configSchema = z.strictObject({
       heardShareMin: z.number().min(0.5).max(1).default(judgeDefaults.heardShareMin),
       /** Of an analysis' duration, what must pass before it can succeed: crashes take time. */
       exposureShare: z.number().min(0).max(1).default(judgeDefaults.exposureShare),
+      /** After the start of a canary, when evidence of harm shall grow fastest. */
+      plannedMs: positive.max(DAY).default(judgeDefaults.plannedMs),
       /** Propensity of the random sample at which a label weighs one frame: about the policies' sample budget. */
       propensityMean: z.number().min(1e-4).max(1).default(judgeDefaults.propensityMean),
     })
@@ -120,7 +123,7 @@ export function checkConfig({ auth, http, defaults, judge, limits }: RolloutMana
       specOf(defaultSpecOf(written, `${name}@challenger`));
     } catch (error) {
       if (error instanceof SpecRefused) {
-        problems.push(...error.problems.map(({ path, message }) => `defaults.${name}.${textOf(path)}: ${message}`));
+        problems.push(...error.problems.map(({ path, message }) => `defaults.${name}.${pathText(path)}: ${message}`));
       } else if (error instanceof Failure) problems.push(`defaults.${name}: ${error.message}`);
       else throw error;
     }
@@ -135,15 +138,19 @@ export function defaultSpecOf(written: unknown, model: string): unknown {
   return { ...rest, spec: { ...(typeof spec === "object" ? spec : {}), model } };
 }
 
-export const controllerSettingsOf = ({ judge, fleet, limits }: RolloutManagerConfig): Partial<ControllerSettings> => ({
-  lookEveryMs: judge.lookEveryMs,
-  silenceMs: judge.silenceMs,
-  heardShareMin: judge.heardShareMin,
-  exposureShare: judge.exposureShare,
-  goneMs: fleet.goneMs,
-  resendMs: fleet.resendMs,
-  finishedMax: limits.finishedMax,
-});
+export function controllerSettingsOf({ judge, fleet, limits }: RolloutManagerConfig): Partial<ControllerSettings> {
+  const settings = {
+    lookEveryMs: judge.lookEveryMs,
+    silenceMs: judge.silenceMs,
+    heardShareMin: judge.heardShareMin,
+    exposureShare: judge.exposureShare,
+    plannedMs: judge.plannedMs,
+    goneMs: fleet.goneMs,
+    resendMs: fleet.resendMs,
+    finishedMax: limits.finishedMax,
+  };
+  return settings;
+}
 
 /** Settings of the judge that are not the usual ones, for the evidence. */
 export function settingsThatDiffer({

@@ -22,6 +22,7 @@ await runService({
       clock,
       random: Math.random,
       reader: new KafkaReader(kafka),
+      slices: new KafkaReader(kafka),
       sink: new KafkajsSink(kafka),
       hooks: hooksOf(process.env, () => process.kill(process.pid, "SIGKILL")),
     });

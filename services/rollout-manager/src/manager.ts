@@ -55,7 +55,9 @@ import type { SliceReader } from "./watching/topic-slices.ts";
 
 export type ManagerOptions = {
   readonly config: RolloutManagerConfig;
-  readonly reader: PartitionReader & SliceReader;
+  readonly reader: PartitionReader;
+  /** Of its own: a slice would else wait for the long polls of what is followed. */
+  readonly slices: SliceReader & Pick<PartitionReader, "close">;
   readonly sink: RecordSink;
   readonly clock: Clock;
   readonly random: Random;
@@ -97,7 +99,7 @@ export class Manager {
   #modelsSeen = -1;
 
   constructor(options: ManagerOptions) {
-    const { config, reader, sink, clock, telemetry } = options;
+    const { config, slices, sink, clock, telemetry } = options;
     const { epoch, limits, judge, updates } = config;
     const hooks = options.hooks ?? noHooks;
     this.#options = options;
@@ -117,7 +119,7 @@ export class Manager {
       ...{ controller: this.controller, models: this.models, sink, clock, everyMs: limits.statusEveryMs },
     });
     this.#fold = new MetricsFold({
-      ...{ reader, fleet: this.metrics, telemetry, propensityMean: judge.propensityMean, limits },
+      ...{ reader: slices, fleet: this.metrics, telemetry, propensityMean: judge.propensityMean, limits },
       budgetOf: (deviceId, modelDigest) => this.#budgetOf(deviceId, modelDigest),
     });
     this.#gauges();
@@ -171,7 +173,8 @@ export class Manager {
     this.#stop.abort();
     await this.#ended;
     await this.#round;
-    await Promise.all([this.#options.reader.close(), this.#options.sink.close()]);
+    const { reader, slices, sink } = this.#options;
+    await Promise.all([reader.close(), slices.close(), sink.close()]);
   }
 
   /** Throws SpecRefused, or the Failure of a conflict. `uid` is given by whoever may repeat the call. */
@@ -304,7 +307,7 @@ export class Manager {
         continue;
       }
       try {
-        await this.#fold.foldTo(next, signal);
+        await this.#fold.foldTo(next, clock.now() - settleMs, signal);
         if (signal.aborted) return;
         this.#lookAt(next);
         next += lookEveryMs;

@@ -15,10 +15,12 @@ import {
   type RolloutChange,
   type RolloutSpec,
   reachedBy,
+  type SpecPath,
+  type SpecProblem,
 } from "@tributary/rollouts";
 import type { FleetMember, FleetTable } from "../fleet/fleet-table.ts";
 import { hasPassed, type ModelTable } from "../models/model-table.ts";
-import { type SpecPath, type SpecProblem, SpecRefused } from "./spec-problems.ts";
+import { SpecRefused } from "./spec-problems.ts";
 
 export type PlanParts = {
   readonly fleet: FleetTable;

@@ -33,6 +33,7 @@ export class MetricsFold {
   readonly #options: MetricsFoldOptions;
   readonly #join: LabelJoin;
   readonly #slices: readonly TopicSlices[];
+  readonly #labels: TopicSlices;
   readonly #byFrames = new Map<string, ByFrames>();
   readonly #digests = new Map<string, string>();
   readonly #answered = new Set<string>();
@@ -50,8 +51,8 @@ export class MetricsFold {
         foldEdgeMetrics(options.fleet, value, record.timestamp); // M2
       }),
       slices(topics.classifications, (value, record) => this.#answers(value, record.timestamp)),
-      slices(topics.groundTruth, (value: GroundTruth) => this.#join.labelled(value)),
     ];
+    this.#labels = slices(topics.groundTruth, (value: GroundTruth) => this.#join.labelled(value));
   }
 
   /** Everything up to here is folded; null: nothing yet. */
@@ -71,12 +72,14 @@ export class MetricsFold {
   }
 
   async begin(at: Instant): Promise<void> {
-    await Promise.all(this.#slices.map((slices) => slices.begin(at)));
+    await Promise.all([...this.#slices, this.#labels].map((slices) => slices.begin(at)));
   }
 
-  /** May be repeated after a failure: what was folded is not folded again. */
-  async foldTo(to: Instant, signal: AbortSignal): Promise<void> {
-    for (const slices of this.#slices) await slices.read(to, signal); // Labels last: their frames are known by then.
+  /** May be repeated after a failure: what was folded is not folded again. `horizon`: what will be folded soon. */
+  async foldTo(to: Instant, horizon: Instant, signal: AbortSignal): Promise<void> {
+    const read = await Promise.allSettled(this.#slices.map((slices) => slices.read(to, horizon, signal)));
+    for (const result of read) if (result.status === "rejected") throw result.reason;
+    await this.#labels.read(to, horizon, signal); // Their frames are known by now.
     if (signal.aborted) return;
     const { fleet, telemetry } = this.#options;
     for (const { deviceId, modelDigest, good, frames, at } of this.#join.take()) {

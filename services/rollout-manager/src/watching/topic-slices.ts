@@ -1,15 +1,19 @@
 /** Reads topics by their records' time, slice by slice, without a group.
  *
- * S1. A slice ends before the first record stamped later than its moment. So what a look sees depends on the log and on that
- *     moment, and not on when this process was started or how fast it reads.
+ * S1. A slice of a partition ends before the first record stamped later than its moment. So what a look sees depends on the
+ *     log and on that moment, and not on when this process was started or how fast it reads.
  * S2. Every record is in one slice: one that is stamped earlier than its place in the log is in the slice of its place.
- * S3. When reading fails, the next call goes on behind the last record that was handed over. */
+ * S3. When reading fails, the next call goes on behind the last record that was handed over.
+ * S4. Whoever is behind asks Kafka once for many slices (`horizon`). */
 import type { Topic } from "@tributary/contracts";
 import type { InRecord, KafkaReader } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
 
 export type SliceReader = Pick<KafkaReader, "read" | "offsets" | "offsetsAt">;
 type Handle = (record: InRecord) => void;
+
+/** A partition that is being read; `ahead` is of a later slice. */
+type Open = { readonly records: AsyncIterator<InRecord>; ahead: InRecord | null };
 
 /** Records between two turns of the event loop. */
 const AT_ONCE = 200;
@@ -18,7 +22,11 @@ export class TopicSlices {
   readonly #reader: SliceReader;
   readonly #topic: Topic;
   readonly #handle: Handle;
-  #next: Map<number, bigint> | null = null;
+  readonly #next = new Map<number, bigint>();
+  #isBegun = false;
+  #open = new Map<number, Open>();
+  /** Up to here Kafka was asked. */
+  #asked = Number.NEGATIVE_INFINITY;
 
   constructor(reader: SliceReader, topic: Topic, handle: Handle) {
     this.#reader = reader;
@@ -28,34 +36,65 @@ export class TopicSlices {
 
   /** The first slice begins here. */
   async begin(at: Instant): Promise<void> {
-    this.#next ??= new Map(await this.#reader.offsetsAt(this.#topic.name, at));
+    if (this.#isBegun) return;
+    for (const [partition, offset] of await this.#reader.offsetsAt(this.#topic.name, at)) {
+      this.#next.set(partition, offset);
+    }
+    this.#isBegun = true;
   }
 
-  /** Hands over every record up to `to`, those of a partition in order. */
-  async read(to: Instant, signal: AbortSignal): Promise<void> {
-    const ends = await this.#reader.offsetsAt(this.#topic.name, to + 1); // S1
-    const next = this.#next ?? new Map<number, bigint>();
-    this.#next = next;
-    await Promise.all([...ends].map(([partition, end]) => this.#readPartition(next, partition, end, signal)));
+  /** Hands over every record up to `to`, those of a partition in order. `horizon`: what will be asked for soon, not before `to`. */
+  async read(to: Instant, horizon: Instant, signal: AbortSignal): Promise<void> {
+    try {
+      if (to > this.#asked) await this.#ask(Math.max(to, horizon), signal);
+      await settled([...this.#open].map(([partition, open]) => this.#slice(partition, open, to, signal)));
+    } catch (error) {
+      this.#open = new Map(); // S3
+      this.#asked = Number.NEGATIVE_INFINITY;
+      throw error;
+    }
   }
 
-  async #readPartition(
-    next: Map<number, bigint>,
-    partition: number,
-    until: bigint,
-    signal: AbortSignal,
-  ): Promise<void> {
-    let from = next.get(partition) ?? 0n;
-    if (from >= until) return; // S2
-    const { earliest } = await this.#reader.offsets(this.#topic.name, partition);
-    if (from < earliest) from = earliest; // Retention was faster.
-    let handled = 0;
-    for await (const record of this.#reader.read(this.#topic.name, partition, { from, until, signal })) {
+  /** S4 */
+  async #ask(to: Instant, signal: AbortSignal): Promise<void> {
+    const { name } = this.#topic;
+    const ends = await this.#reader.offsetsAt(name, to + 1); // S1
+    // What the last range left is in this one.
+    await Promise.all([...this.#open.values()].map(({ records }) => records.return?.()));
+    this.#open = new Map();
+    await settled(
+      [...ends].map(async ([partition, until]) => {
+        let from = this.#next.get(partition) ?? 0n;
+        if (from >= until) return; // S2
+        const { earliest } = await this.#reader.offsets(name, partition);
+        if (from < earliest) from = earliest; // Retention was faster.
+        const records = this.#reader.read(name, partition, { from, until, signal })[Symbol.asyncIterator]();
+        this.#open.set(partition, { records, ahead: null });
+      }),
+    );
+    this.#asked = to;
+  }
+
+  async #slice(partition: number, open: Open, to: Instant, signal: AbortSignal): Promise<void> {
+    for (let handled = 1; !signal.aborted; handled++) {
+      const record = open.ahead ?? (await open.records.next()).value;
+      open.ahead = null;
+      if (record === undefined) {
+        this.#open.delete(partition);
+        return;
+      }
+      if (record.timestamp > to) {
+        open.ahead = record;
+        return;
+      }
       this.#handle(record);
-      next.set(partition, record.offset + 1n); // S3
-      handled += 1;
+      this.#next.set(partition, record.offset + 1n); // S3
       if (handled % AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    if (!signal.aborted && until > (next.get(partition) ?? 0n)) next.set(partition, until);
   }
+}
+
+/** As Promise.all, but nothing goes on behind the back of whoever tries again. */
+async function settled(works: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(works)) if (result.status === "rejected") throw result.reason;
 }

@@ -1,0 +1,223 @@
+/** Devices of a fleet as Kafka sees them: they follow devices.desired.v1 and fill the topics that the bridge would fill.
+ *
+ * S1. A device obeys as the contract says: an older generation than it has seen is ignored, the same one is nothing new. What
+ *     it ignored, and every model that it ever ran, is kept for who checks.
+ * S2. What a model does on a device is said by its digest (`ModelBehaviour`), so a run is the same whoever moves models.
+ * S3. Frames are told by the window, as many as wanted at no cost: a rollout is judged in seconds. */
+import { DeviceDesired, type DeviceReported, topics } from "@tributary/contracts";
+import type { OutRecord, PartitionReader, RecordSink } from "@tributary/kafka";
+import { makeBootId, type Random } from "@tributary/kernel";
+import { somePrediction, somePredictions, someRegistration, someReported } from "./builders.ts";
+
+export type ModelBehaviour = {
+  /** Share of frames in time, 0 to 1. */
+  readonly inTime?: number;
+  /** Share of labelled frames that are right; absent: nothing is labelled. */
+  readonly accuracy?: number;
+  /** Crashes of a device in one window. */
+  readonly crashShare?: number;
+  /** Devices refuse it, with this code. */
+  readonly refusedAs?: string;
+  /** Devices go back from it by themselves, with this code. */
+  readonly revertedAs?: string;
+};
+
+export type SimulatedFleetOptions = {
+  readonly reader: PartitionReader;
+  readonly sink: RecordSink;
+  readonly random: Random;
+  /** Device ids. */
+  readonly devices: readonly string[];
+  readonly hardwareClass?: string;
+  readonly modelDigest: string;
+  readonly behaviours: Readonly<Record<string, ModelBehaviour>>;
+  /** Of a window, on each device. */
+  readonly framesPerWindow?: number;
+  readonly labelledPerWindow?: number;
+  readonly windowMs?: number;
+};
+
+export type SimulatedDevice = {
+  readonly deviceId: string;
+  bootId: bigint;
+  generation: bigint;
+  modelDigest: string;
+  /** Reports one model and runs another. */
+  claims: string | null;
+  /** Says nothing, hears nothing. */
+  isAway: boolean;
+  /** Takes commands, and sends no frames. */
+  isMute: boolean;
+  update: DeviceReported["update"];
+  /** Every model that it ever ran, in order. */
+  readonly ran: string[];
+  /** Generations that it heard of and did not follow, since it had seen a newer one. */
+  readonly ignored: bigint[];
+  seqs: { reported: bigint; metrics: bigint; predictions: bigint; frames: bigint };
+  /** The newest that is retained for it. */
+  retained: DeviceDesired | null;
+};
+
+export class SimulatedFleet {
+  readonly devices: ReadonlyMap<string, SimulatedDevice>;
+  readonly #options: SimulatedFleetOptions;
+  readonly #stop = new AbortController();
+  #ended: Promise<unknown> = Promise.resolve();
+  /** Reports that failed to be written are written again with the next window. */
+  readonly #unreported = new Set<string>();
+
+  constructor(options: SimulatedFleetOptions) {
+    this.#options = options;
+    this.devices = new Map(
+      options.devices.map((deviceId, i) => [deviceId, deviceOf(deviceId, i, options.modelDigest)]),
+    );
+  }
+
+  get all(): readonly SimulatedDevice[] {
+    return [...this.devices.values()];
+  }
+
+  running(modelDigest: string): readonly string[] {
+    return this.all.filter((device) => device.modelDigest === modelDigest).map(({ deviceId }) => deviceId);
+  }
+
+  /** Registers every device, lets it report, and follows what it shall run. */
+  async start(): Promise<void> {
+    const { reader, sink } = this.#options;
+    await sink.send(
+      this.all.map(({ deviceId }) => ({
+        topic: topics.registry.name,
+        key: deviceId,
+        value: topics.registry.codec.encodeConfluent(
+          someRegistration({ deviceId, hardwareClass: this.#options.hardwareClass ?? "x64" }),
+        ),
+      })),
+    );
+    await sink.send(this.all.map((device) => this.#report(device)));
+    const partitions = await reader.partitions(topics.desired.name);
+    this.#ended = Promise.all([...partitions.map((partition) => this.#follow(partition)), this.#live()]);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+
+  /** The device is there again, and hears what is retained. */
+  returns(deviceId: string): void {
+    const device = this.devices.get(deviceId) as SimulatedDevice;
+    device.isAway = false;
+    if (device.retained !== null) this.#hear(device, device.retained);
+  }
+
+  async #follow(partition: number): Promise<void> {
+    const { reader } = this.#options;
+    const { signal } = this.#stop;
+    const { earliest } = await reader.offsets(topics.desired.name, partition);
+    for await (const { key, value } of reader.read(topics.desired.name, partition, { from: earliest, signal })) {
+      const device = this.devices.get(key ?? "");
+      if (device === undefined || value === null) continue;
+      const desired = DeviceDesired.decodeConfluent(value);
+      device.retained = desired;
+      if (!device.isAway) this.#hear(device, desired);
+    }
+  }
+
+  #hear(device: SimulatedDevice, desired: DeviceDesired): void {
+    if (desired.generation < device.generation) device.ignored.push(desired.generation); // S1
+    if (desired.generation <= device.generation) return;
+    device.generation = desired.generation;
+    const wanted = desired.slots.perception;
+    if (wanted === undefined) return;
+    const { modelDigest } = wanted;
+    const { refusedAs, revertedAs } = this.#options.behaviours[modelDigest] ?? {};
+    const state = { generation: desired.generation, slot: "perception", modelDigest, bytesDone: 1n, bytesAll: 1n };
+    const code = refusedAs ?? revertedAs ?? "";
+    const phase = refusedAs !== undefined ? "REFUSED" : revertedAs !== undefined ? "REVERTED" : "COMMITTED";
+    device.update = { ...state, phase, code, reason: code === "" ? "" : `simulated ${code}` };
+    if (phase !== "REFUSED") device.ran.push(modelDigest);
+    if (phase === "COMMITTED") device.modelDigest = modelDigest;
+    this.#unreported.add(device.deviceId);
+  }
+
+  async #live(): Promise<void> {
+    const { windowMs = 250, sink } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await new Promise((resolve) => setTimeout(resolve, windowMs));
+      const present = this.all.filter(({ isAway }) => !isAway);
+      const reports = present.filter(({ deviceId }) => this.#unreported.has(deviceId));
+      const windows = present.filter(({ isMute }) => !isMute).flatMap((device) => this.#window(device, windowMs));
+      try {
+        await sink.send([...reports.map((device) => this.#report(device)), ...windows]);
+        for (const { deviceId } of reports) this.#unreported.delete(deviceId);
+      } catch {
+        // Kafka is away; a report is sent again, windows are lost as a full outbox loses them.
+      }
+    }
+  }
+
+  #report(device: SimulatedDevice): OutRecord {
+    const { deviceId, bootId, generation, claims, modelDigest, update } = device;
+    device.seqs.reported += 1n;
+    const reported = someReported({
+      ...{ deviceId, bootId, generation, update, seq: device.seqs.reported },
+      hardwareClass: this.#options.hardwareClass ?? "x64",
+      slots: {
+        perception: { modelDigest: claims ?? modelDigest, modelName: "edge", modelVersion: modelDigest.slice(0, 6) },
+      },
+      acceptedSchemas: [DeviceDesired.current.fingerprint],
+    });
+    return { topic: topics.reported.name, key: deviceId, value: topics.reported.codec.encodeConfluent(reported) };
+  }
+
+  /** S3 */
+  #window(device: SimulatedDevice, windowMs: number): OutRecord[] {
+    const { behaviours, framesPerWindow = 500, labelledPerWindow = 1, random } = this.#options;
+    const { deviceId, bootId, modelDigest, seqs } = device;
+    const { inTime = 0.98, accuracy, crashShare = 0 } = behaviours[modelDigest] ?? {};
+    seqs.metrics += 1n;
+    seqs.predictions += 1n;
+    const crashes = random() < crashShare ? 1 : 0;
+    // What chance does to so many frames, and no more.
+    const spread = Math.sqrt(framesPerWindow * inTime * (1 - inTime)) * (random() + random() + random() - 1.5) * 2;
+    const missed = Math.min(framesPerWindow, Math.max(0, Math.round(framesPerWindow * (1 - inTime) + spread)));
+    const metrics = topics.metrics.codec.encodeConfluent({
+      ...{ deviceId, bootId, seq: seqs.metrics, windowMs, ageMs: 0, clockState: "SYNCHRONIZED" },
+      device: { model_losses: { n: 1n, sum: crashes, sumSq: crashes } },
+      models: [{ modelDigest, metrics: { sla_missed: { n: BigInt(framesPerWindow), sum: missed, sumSq: missed } } }],
+    });
+    const truths: OutRecord[] = [];
+    const predictions = Array.from({ length: labelledPerWindow }, () => {
+      seqs.frames += 1n;
+      const isRight = random() < (accuracy ?? 1);
+      if (accuracy !== undefined) truths.push(truthOf(deviceId, bootId, seqs.frames, isRight ? "cat" : "dog"));
+      return somePrediction({ frameSeq: seqs.frames, ageMs: 1, sampleDrawn: true, samplePropensity: 0.02 });
+    });
+    const batch = somePredictions({ deviceId, bootId, seq: seqs.predictions, modelDigest, predictions });
+    return [
+      { topic: topics.metrics.name, key: deviceId, value: metrics },
+      { topic: topics.predictions.name, key: deviceId, value: topics.predictions.codec.encodeConfluent(batch) },
+      ...truths,
+    ];
+  }
+}
+
+function deviceOf(deviceId: string, index: number, modelDigest: string): SimulatedDevice {
+  return {
+    deviceId,
+    bootId: makeBootId(1, BigInt(index + 1)),
+    generation: 0n,
+    modelDigest,
+    ...{ claims: null, isAway: false, isMute: false, update: null, ran: [], ignored: [], retained: null },
+    seqs: { reported: 0n, metrics: 0n, predictions: 0n, frames: 0n },
+  };
+}
+
+function truthOf(deviceId: string, bootId: bigint, frameSeq: bigint, label: string): OutRecord {
+  const value = topics.groundTruth.codec.encodeConfluent({
+    ...{ deviceId, bootId, cameraId: "cam", frameSeq, label, source: "MEASUREMENT", labelledBy: "simulated" },
+    ...{ labelledAt: 0, labelSet: null, comment: null },
+  });
+  return { topic: topics.groundTruth.name, key: deviceId, value };
+}
