@@ -35,6 +35,16 @@ test.each([
     ["DEADLINE", "DEADLINE_UNREACHABLE"],
   ],
   [["completion", "z"], ["zsh"]],
+  [["rollout", "sta"], ["status"]],
+  [
+    ["rollout", ""],
+    ["create", "lint", "list", "pause", "resume", "promote", "abort", "retry", "undo", "history", "report"],
+  ],
+  [
+    ["rollout", "list", "--phase", "P"],
+    ["Progressing", "Paused"],
+  ],
+  [["rollout", "promote", "edge", "--f"], ["--full"]],
 ])("after %j", (words, expected) => {
   expect(next(...words)).toEqual(expect.arrayContaining(expected));
 });
@@ -42,6 +52,8 @@ test.each([
 test("nothing of ours comes where a file or an id does, so the shell offers files", () => {
   expect(next("labels", "import", "")).toEqual([]);
   expect(next("labels", "import", "--by", "")).toEqual([]);
+  expect(next("rollout", "create", "-f", "")).toEqual([]);
+  expect(next("rollout", "status", "")).toEqual([]);
   expect(next("__")).toEqual([]);
 });
 

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { text as textOf } from "node:stream/consumers";
 import { reasonOf } from "@tributary/kernel";
-import { changeWords, type RolloutStep, rolloutSpec, type SpecPath } from "@tributary/rollouts";
+import { changeWords, type SpecPath } from "@tributary/rollouts";
 import { Command, Option } from "commander";
 import type { Page } from "../api.ts";
 import { type Context, contextOf, type Io, outputOf } from "../context.ts";
@@ -11,7 +11,7 @@ import { GatewayRefusal } from "../gateway-client.ts";
 import { ago, type View } from "../output.ts";
 import type { Event, Rollout, RolloutDetail, RolloutDevices } from "../rollouts/api.ts";
 import { type Linted, lineOf, lint } from "../rollouts/lint.ts";
-import { markOf, packageWords, phaseWords, treeOf } from "../rollouts/tree.ts";
+import { markOf, packageWords, phaseWords, stepsOf, treeOf } from "../rollouts/tree.ts";
 import { watchable, watched } from "../watch.ts";
 
 const PATH = "api/v1/rollouts";
@@ -65,9 +65,9 @@ export function rolloutCommand(io: Io): Command {
     .addOption(
       new Option("--phase <PHASE>", "only in this phase").choices(["Progressing", "Paused", "Healthy", "Degraded"]),
     )
-    .action((options: { name?: string; model?: string; phase?: string }, own: Command) =>
+    .action(({ name, model, phase }: { name?: string; model?: string; phase?: string }, own: Command) =>
       watched(own, io, async ({ gateway, output }) => {
-        const { items } = await gateway.call<Page<Rollout>>(PATH, { query: options });
+        const { items } = await gateway.call<Page<Rollout>>(PATH, { query: { name, model, phase } });
         output.list(items, viewOf(io.now()), "No rollouts. Begin one: tributary rollout create -f FILE");
       }),
     );
@@ -100,7 +100,8 @@ export function rolloutCommand(io: Io): Command {
       const context = contextOf(own, io);
       const { uid } = await find(context, name);
       const { items } = await context.gateway.call<Page<Event>>(`${PATH}/${uid}/events`);
-      const steps = stepsOf(items);
+      const created = items.find(({ kind }) => kind === "created") as { readonly spec?: unknown } | undefined;
+      const steps = stepsOf(created?.spec);
       const view: View<Event> = {
         name: (event) => `${uid}/${event.version}`,
         columns: [
@@ -212,8 +213,10 @@ async function status(
       return ends;
     }
     const [{ items: events }, canary] = await Promise.all([
-      gateway.call<Page<Event>>(`${PATH}/${uid}/events`),
-      gateway.call<RolloutDevices>(`${PATH}/${uid}/devices`, { query: { arm: "canary", limit: DEVICES_FETCHED } }),
+      gateway.call<Page<Event>>(`${PATH}/${uid}/events`).catch(without({ items: [] })),
+      gateway
+        .call<RolloutDevices>(`${PATH}/${uid}/devices`, { query: { arm: "canary", limit: DEVICES_FETCHED } })
+        .catch(without(NO_DEVICES)),
     ]);
     const now = watch && !io.isOutputTerminal ? null : io.now();
     const style = output.style.bind(output);
@@ -228,6 +231,17 @@ async function status(
   }
 }
 
+const NO_ARM = { devices: 0, onModel: 0, phases: {} };
+const NO_DEVICES: RolloutDevices = { items: [], total: 0, arms: { canary: NO_ARM, control: NO_ARM, rest: NO_ARM } };
+
+/** How it stands is shown also where its history is no longer held. */
+const without =
+  <T>(nothing: T) =>
+  (error: unknown): T => {
+    if (error instanceof GatewayRefusal) return nothing;
+    throw error;
+  };
+
 async function steer(context: Context, name: string, command: string): Promise<void> {
   const { gateway, output, io } = context;
   const { uid, name: called } = await find(context, name);
@@ -239,13 +253,6 @@ async function steer(context: Context, name: string, command: string): Promise<v
 }
 
 const personOf = ({ env }: Io): string => (env.USER || env.LOGNAME || "tributary-cli").slice(0, 128);
-
-/** Of the rollout's specification, for the words of its events. */
-function stepsOf(events: readonly Event[]): readonly RolloutStep[] {
-  const created = events.find(({ kind }) => kind === "created") as { readonly spec?: unknown } | undefined;
-  const read = rolloutSpec.safeParse(created?.spec);
-  return read.success ? read.data.spec.strategy.canary.steps : [];
-}
 
 /** Shortly: the reason of an analysis, or the numbers of another transition. */
 function evidenceWords(event: Event): string {

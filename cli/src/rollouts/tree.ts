@@ -1,7 +1,13 @@
 /** A rollout as a tree, as Argo Rollouts' kubectl plugin draws it: steps, analyses with their numbers, and devices. Pure.
  *
  * T1. Times are ages where someone looks (`now`); elsewhere they are times, so that what did not change reads the same. */
-import { type AnalysisEvidence, analysisEvidenceOf, rolloutSpec, stepWords } from "@tributary/rollouts";
+import {
+  type AnalysisEvidence,
+  analysisEvidenceOf,
+  type RolloutStep,
+  rolloutSpec,
+  stepWords,
+} from "@tributary/rollouts";
 import { ago, printable, type Style } from "../output.ts";
 import type { Event, Named, Rollout, RolloutDetail, RolloutDevice, RolloutDevices } from "./api.ts";
 
@@ -75,7 +81,8 @@ export const packageWords = ({ digest, name, version }: Named): string =>
 
 function headOf({ rollout, style }: TreeInput): string[] {
   const { icon, style: color } = markOf(rollout);
-  const line = (name: string, text: string) => `${style("dim", name.padEnd(17))}${printable(text)}`;
+  const line = (name: string, text: string) =>
+    text === "" ? style("dim", name) : `${style("dim", name.padEnd(17))}${printable(text)}`;
   return [
     line("Name:", rollout.name),
     line("UID:", rollout.uid),
@@ -148,7 +155,7 @@ const branches = ({ depth }: Row): string =>
 
 function stepNodes(input: TreeInput): Node[] {
   const { rollout, events } = input;
-  const { steps } = rolloutSpec.parse(rollout.spec).spec.strategy.canary;
+  const steps = stepsOf(rollout.spec);
   const begun = lastBeginning(events);
   return steps.map((step, i) => {
     const isAnalysis = "analysis" in step;
@@ -164,6 +171,12 @@ function stepNodes(input: TreeInput): Node[] {
       children: isAnalysis && evidence !== null ? evidenceNodes(evidence) : [],
     };
   });
+}
+
+/** None where the specification is one that this version does not know. */
+export function stepsOf(spec: unknown): readonly RolloutStep[] {
+  const read = rolloutSpec.safeParse(spec);
+  return read.success ? read.data.spec.strategy.canary.steps : [];
 }
 
 /** The events since the rollout was created or begun again. */

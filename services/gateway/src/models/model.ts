@@ -61,4 +61,5 @@ export function versionOf(model: Model, aliases: Readonly<Record<string, string>
 const by = z.string().min(1).max(128).default("gateway").describe("Who wants it; stands in the record.");
 const reason = z.string().min(1).max(500).describe("Why; stands in the record.");
 export const aliasSchema = z.strictObject({ version: z.string().min(1).max(128), by });
+export const bySchema = z.strictObject({ by });
 export const reasonSchema = z.strictObject({ reason, by });

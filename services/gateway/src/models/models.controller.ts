@@ -1,11 +1,11 @@
-import { Body, Controller, Get, HttpCode, Inject, Param, Post, Put, Query } from "@nestjs/common";
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Query } from "@nestjs/common";
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from "@nestjs/swagger";
 import { Problem } from "@tributary/service-kit";
 import { z } from "zod";
 import type { Upstream } from "../forwarding/upstream.ts";
 import { Answers, openApiSchema, Problems } from "../http/api-doc.ts";
 import { validated } from "../http/validated.ts";
-import { aliasSchema, modelSchema, reasonSchema, versionSchema } from "./model.ts";
+import { aliasSchema, bySchema, modelSchema, reasonSchema, versionSchema } from "./model.ts";
 import { ModelTable } from "./model-table.ts";
 
 export const MODEL_REGISTRY = Symbol("model-registry");
@@ -17,6 +17,8 @@ const passed = [
 ] as const;
 const answered = z.looseObject({}).describe("What model-registry answers.");
 const NameParam = () => ApiParam({ name: "name", schema: { type: "string" } });
+const AliasParam = () =>
+  ApiParam({ name: "alias", schema: { type: "string" }, description: "E.g. champion, challenger." });
 const VersionParam = () => ApiParam({ name: "version", schema: { type: "string" } });
 
 @ApiTags("models")
@@ -63,7 +65,7 @@ export class ModelsController {
   @Put(":name/aliases/:alias")
   @ApiOperation({ summary: "Gives a version an alias, by model-registry. A challenger is judged, then rolled out." })
   @NameParam()
-  @ApiParam({ name: "alias", schema: { type: "string" }, description: "E.g. champion, challenger." })
+  @AliasParam()
   @ApiBody({ schema: openApiSchema(aliasSchema) })
   @Answers(200, "Done.", answered)
   @Problems([400, "request-invalid"], ...passed)
@@ -72,7 +74,32 @@ export class ModelsController {
     return this.registry.call({ method: "PUT", path: ["models", name, "aliases", alias], body: wanted });
   }
 
-  @Post(":name/:version/force")
+  @Delete(":name/aliases/:alias")
+  @ApiOperation({ summary: "Takes an alias away, by model-registry." })
+  @NameParam()
+  @AliasParam()
+  @ApiBody({ schema: openApiSchema(bySchema) })
+  @Answers(200, "Done.", answered)
+  @Problems([400, "request-invalid"], ...passed)
+  unalias(@Param("name") name: string, @Param("alias") alias: string, @Body() body: unknown) {
+    const wanted = validated(bySchema, body, "body");
+    return this.registry.call({ method: "DELETE", path: ["models", name, "aliases", alias], body: wanted });
+  }
+
+  @Post(":name/:version/gate")
+  @HttpCode(200)
+  @ApiOperation({ summary: "Has a version judged by the validation gate (again), by model-registry." })
+  @NameParam()
+  @VersionParam()
+  @ApiBody({ schema: openApiSchema(bySchema) })
+  @Answers(200, "Done, or begun.", answered)
+  @Problems([400, "request-invalid"], ...passed)
+  judge(@Param("name") name: string, @Param("version") version: string, @Body() body: unknown) {
+    const wanted = validated(bySchema, body, "body");
+    return this.registry.call({ method: "POST", path: ["models", name, version, "gate"], body: wanted });
+  }
+
+  @Post(":name/:version/gate/force")
   @HttpCode(200)
   @ApiOperation({ summary: "Lets a version pass the gate that it failed, by model-registry; it is then rolled out." })
   @NameParam()

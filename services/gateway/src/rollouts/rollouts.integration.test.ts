@@ -289,14 +289,18 @@ test("models are shown with their versions, aliases and gate; what is wanted of 
   expect(await call("models/none")).toMatchObject({ status: 404, body: { code: "model-unknown" } });
   asked.length = 0;
   await send("PUT", "models/edge/aliases/champion", { version: "2", by: "ann" });
-  await send("POST", "models/edge/2/force", { reason: "labels were wrong", by: "ann" });
+  await send("POST", "models/edge/2/gate/force", { reason: "labels were wrong", by: "ann" });
+  await send("POST", "models/edge/2/gate", { by: "ann" });
+  await send("DELETE", "models/edge/aliases/challenger", { by: "ann" });
   await send("POST", "models/edge/1/revoke", { reason: "leaks", by: "ann" });
   expect(asked).toEqual([
     { method: "PUT", url: "/models/edge/aliases/champion", body: { version: "2", by: "ann" } },
     { method: "POST", url: "/models/edge/2/gate/force", body: { reason: "labels were wrong", by: "ann" } },
+    { method: "POST", url: "/models/edge/2/gate", body: { by: "ann" } },
+    { method: "DELETE", url: "/models/edge/aliases/challenger", body: { by: "ann" } },
     { method: "POST", url: "/models/edge/1/revoke", body: { reason: "leaks", by: "ann" } },
   ]);
-  expect(await send("POST", "models/edge/2/force", {})).toMatchObject({ status: 400 });
+  expect(await send("POST", "models/edge/2/gate/force", {})).toMatchObject({ status: 400 });
 });
 
 test("a gateway without these services shows all the same, and says what it lacks", async () => {
