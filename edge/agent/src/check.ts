@@ -20,7 +20,9 @@ export function checkAgent(config: AgentConfig, checksDisk: boolean): void {
     }
   };
   if (checksDisk) attempt("dataDir", () => mustBeWritable(config.dataDir));
-  attempt("model.package", () => mustBeEdgePackage(config.model.package));
+  // At start, a committed model does without it (G7).
+  const mayDoWithout = !checksDisk && new Shelf(config.dataDir).read().book.good !== null;
+  if (!mayDoWithout) attempt("model.package", () => mustBeEdgePackage(config.model.package));
   const { models } = config;
   if (models !== undefined) attempt("models.root", () => mustBeRoot(models.root));
   if (checksDisk) mustHoldSlots(config.dataDir, attempt);

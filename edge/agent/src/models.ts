@@ -1,7 +1,7 @@
 /** The device's models, opened and wired: the one it starts with, and what the updater needs to bring others. */
 import { createHash } from "node:crypto";
 import type { LoadOptions, ModelPackage } from "@tributary/inference";
-import { type Clock, type Digest, reasonOf } from "@tributary/kernel";
+import { type Clock, type Digest, Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { type Cores, OnnxModelHost } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
@@ -57,7 +57,12 @@ export class Models {
       open: (dir, digest) => models.#open(dir, digest),
       onUnusable: (unusable) => telemetry.emit(events.slotUnusable, unusable),
     });
-    const factory = refOf(await factoryOf(config.model.package, models.#first));
+    const factory = await factoryOf(config.model.package, models.#first).then(refOf, (error: unknown) => {
+      // A committed model does without it (G7); a desired state that names it is then one like any other.
+      const code = error instanceof Failure ? error.code : "model-unusable";
+      telemetry.emit(events.slotUnusable, { modelDigest: "of the configuration", code, reason: reasonOf(error) });
+      return { digest: "", name: "", version: "" };
+    });
     const limits = { ...updateLimits, backoff: config.updates.backoff };
     models.#boot = { book, factory, running: models.#first.pkg.digest, limits };
     return models;

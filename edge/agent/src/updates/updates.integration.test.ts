@@ -285,7 +285,8 @@ test("a crash in probation takes the device back by itself, and no frame is lost
 test("a kill in probation starts the good one again, which then tries anew; a model too slow for its frames goes back", async () => {
   const photos = join(dir.path, "photos");
   mkdirSync(photos);
-  const large = { width: 5_000, height: 4_000, channels: 3 as const, background: "gray", noise: undefined };
+  const noise = { type: "gaussian" as const, mean: 128, sigma: 30 };
+  const large = { width: 4_000, height: 3_000, channels: 3 as const, background: "gray", noise };
   writeFileSync(join(photos, "1.jpg"), await sharp({ create: large }).jpeg().toBuffer());
   const digest = await listed("1.5.0", { latencyBudgetMs: 12 });
   const camera = { kind: "folder", folder: photos, loop: true, fps: 5, sheets: undefined };
@@ -338,13 +339,43 @@ test("without a registry a desired state is refused, and told; a damaged list of
   expect(last).toMatchObject({ generation: 3n, update: { code: "models-no-registry", slot: "perception" } });
 }, 30_000);
 
-/** Every scale of a quantised model is no number. */
+/** The model with every float weight replaced by what is no number: ModelProto.graph.initializer.raw_data, float_data. */
 function withoutNumbers(model: Buffer): Buffer {
   const hollow = Buffer.from(model);
-  // A tensor's raw_data of four bytes: field 9, length 4.
-  for (let at = hollow.indexOf("4a04", 0, "hex"); at !== -1; at = hollow.indexOf("4a04", at + 2, "hex")) {
-    const value = hollow.readFloatLE(at + 2);
-    if (value > 1e-6 && value < 1e3) hollow.writeFloatLE(Number.NaN, at + 2);
+  for (const graph of fieldsOf(hollow, 7)) {
+    for (const tensor of fieldsOf(graph, 5)) {
+      for (const values of [...fieldsOf(tensor, 9), ...fieldsOf(tensor, 4)]) {
+        const isFloats = values.length % 4 === 0 && tensor.indexOf("1001", 0, "hex") !== -1;
+        for (let at = 0; isFloats && at < values.length; at += 4) values.writeFloatLE(Number.NaN, at);
+      }
+    }
   }
   return hollow;
+}
+
+/** Length-delimited fields of this number in a protobuf message; views, not copies. */
+function fieldsOf(message: Buffer, wanted: number): readonly Buffer[] {
+  const found: Buffer[] = [];
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = message[at++] as number;
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < message.length) {
+    const key = varint();
+    const wire = key & 7;
+    if (wire === 0) varint();
+    else if (wire === 1) at += 8;
+    else if (wire === 5) at += 4;
+    else {
+      const length = varint();
+      if (key >> 3 === wanted) found.push(message.subarray(at, at + length));
+      at += length;
+    }
+  }
+  return found;
 }

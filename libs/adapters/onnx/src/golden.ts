@@ -3,7 +3,7 @@
  *
  * F1. Within one implementation the tensor's digest is equal. Between two (another build of the codec, another CPU) the
  *     resized pixels agree within 2 of 255; anything else fails.
- * F2. The answer must be the same class; by how much logits differ is reported. */
+ * F2. The answer must be the same class, of finite numbers; by how much logits differ is reported. */
 import {
   comparePixels,
   type GoldenFrame,
@@ -65,11 +65,13 @@ export function judgeGoldenFrame(golden: GoldenFrame, expected: Uint8Array, resu
   const comparison = comparePixels(pixels ?? new Uint8Array(), expected);
   const isEqual = tensorDigest === golden.tensorDigest;
   const isSameClass = argmax(logits) === argmax(golden.logits); // F2
-  const reason = !isSameClass
-    ? `class ${argmax(logits)}, expected ${argmax(golden.logits)}`
-    : isEqual || comparison.kind === "equal" || comparison.kind === "within-band" // F1
-      ? null
-      : `pixels differ by up to ${comparison.differenceMax} of 255`;
+  const reason = !logits.every(Number.isFinite)
+    ? "its outputs are not finite numbers"
+    : !isSameClass
+      ? `class ${argmax(logits)}, expected ${argmax(golden.logits)}`
+      : isEqual || comparison.kind === "equal" || comparison.kind === "within-band" // F1
+        ? null
+        : `pixels differ by up to ${comparison.differenceMax} of 255`;
   // Equal pixels under another digest mean another normalisation.
   const isNormalisedOtherwise = !isEqual && comparison.kind === "equal";
   return {

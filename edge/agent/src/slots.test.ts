@@ -1,0 +1,98 @@
+import { describe, expect, test } from "@jest/globals";
+import type { InferenceResult } from "@tributary/inference";
+import { Failure } from "@tributary/kernel";
+import { type Failing, type Runner, Slot, Slots } from "./slots.ts";
+
+const good = { ok: true, inference: { logits: new Float32Array([1, 2]) } } as unknown as InferenceResult;
+const hollow = { ok: true, inference: { logits: new Float32Array([1, Number.NaN]) } } as unknown as InferenceResult;
+
+/** Says what it is told to; closed, it rejects. */
+class FakeRunner implements Runner {
+  answer: InferenceResult | Error = good;
+  isClosed = false;
+  readonly current = undefined;
+  asked = 0;
+  async infer(): Promise<InferenceResult> {
+    this.asked += 1;
+    if (this.isClosed || this.answer instanceof Error) throw new Failure("model-host-exited", "retry", "gone");
+    return this.answer;
+  }
+  async close(): Promise<void> {
+    this.isClosed = true;
+  }
+}
+
+const slotOf = (digest: string, runner: Runner): Slot => {
+  const pkg = { digest, manifest: { latencyBudgetMs: 50 } } as unknown as Slot["pkg"];
+  return new Slot(pkg, {} as Slot["policy"], runner, null);
+};
+
+function world() {
+  const [before, trial] = [new FakeRunner(), new FakeRunner()];
+  const failings: Failing[] = [];
+  const slots = new Slots(slotOf("good", before), (_, failing) => {
+    failings.push(failing);
+    slots.restore();
+  });
+  return { slots, before, trial, failings, candidate: slotOf("trial", trial) };
+}
+const ask = async (slots: Slots) => {
+  const { slot, result } = await slots.infer(new Uint8Array());
+  return [slot.pkg.digest, result.ok];
+};
+
+describe("slots", () => {
+  test("N1: from the next frame on the other answers; committed, the one before is let go", async () => {
+    const { slots, before, candidate } = world();
+    expect(await ask(slots)).toEqual(["good", true]);
+    slots.switchTo(candidate);
+    expect([await ask(slots), slots.isOnTrial, before.isClosed]).toEqual([["trial", true], true, false]);
+    slots.commit();
+    expect([await ask(slots), slots.isOnTrial, before.isClosed]).toEqual([["trial", true], false, true]);
+  });
+
+  test.each([
+    ["N2: it crashes", new Error("gone"), "model-crashed"],
+    ["N3: its outputs are no numbers", hollow, "model-output-invalid"],
+  ])("%s: the good one answers that frame, and it is told once", async (_, answer, code) => {
+    const { slots, trial, failings, candidate } = world();
+    slots.switchTo(candidate);
+    trial.answer = answer;
+    expect(await ask(slots)).toEqual(["good", true]);
+    expect(await ask(slots)).toEqual(["good", true]);
+    expect(failings.map((failing) => failing.code)).toEqual([code]);
+    expect([trial.asked, trial.isClosed, slots.isOnTrial]).toEqual([1, true, false]);
+  });
+
+  test("N2: nobody has gone back yet: each frame is answered by the good one all the same", async () => {
+    const [before, trial] = [new FakeRunner(), new FakeRunner()];
+    let told = 0;
+    const slots = new Slots(slotOf("good", before), () => void told++);
+    slots.switchTo(slotOf("trial", trial));
+    trial.answer = new Error("gone");
+    for (let i = 0; i < 3; i++) expect(await ask(slots)).toEqual(["good", true]);
+    expect(told).toBe(1);
+  });
+
+  test("N3: from the good one, such a frame is unreadable, by name", async () => {
+    const { slots, before, failings } = world();
+    before.answer = hollow;
+    const { result } = await slots.infer(new Uint8Array());
+    expect(result).toMatchObject({ ok: false, code: "model-output-invalid" });
+    expect(failings).toEqual([]);
+  });
+
+  test("a frame that the good one was closed under is answered by its successor", async () => {
+    const { slots, before, candidate } = world();
+    let let_go: () => void = () => undefined;
+    before.infer = () =>
+      new Promise((_, reject) => {
+        let_go = () => reject(new Failure("model-host-exited", "retry", "closed"));
+      });
+    const asked = ask(slots);
+    slots.switchTo(candidate);
+    slots.commit();
+    let_go();
+    expect(await asked).toEqual(["trial", true]);
+  });
+});
