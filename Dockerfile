@@ -1,4 +1,4 @@
-# Every deployable is a target: bridge, router, cloud-classifier, gateway, agent, tools.
+# Every deployable is a target: bridge, router, cloud-classifier, gateway, model-registry, agent, tools.
 #   docker build --target bridge -t tributary/bridge .
 # Images hold the dependencies of their program alone, run as user 1000 and write nothing below /app.
 # A program reads /etc/tributary/NAME.yaml unless told otherwise.
@@ -15,7 +15,7 @@ WORKDIR /app
 COPY --from=manifests /app .
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway cli \
+RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway services/model-registry cli \
  && find libs edge services cli \( -name src -o -name tsconfig.json -o -name .tsbuildinfo \
       -o -path '*/dist/*.map' -o -path '*/dist/*.d.ts' \) -prune -exec rm -r {} +
 
@@ -44,6 +44,10 @@ FROM production AS cloud-classifier-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/cloud-classifier \
  && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
 
+FROM production AS model-registry-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/model-registry \
+ && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
+
 FROM production AS agent-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/agent \
  && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
@@ -61,7 +65,7 @@ USER 1000:1000
 
 # With these the agent keeps its background on a core of its own, and no model outlives it.
 FROM node:24-bookworm-slim AS util-linux
-RUN mkdir /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
+RUN mkdir /state /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
 
 # MQTT on 1883, health and metrics on 8080.
 FROM runtime AS bridge
@@ -98,6 +102,17 @@ EXPOSE 8080
 ENTRYPOINT ["/nodejs/bin/node", "services/gateway/dist/main.js"]
 CMD ["--config", "/etc/tributary/gateway.yaml"]
 
+# Packages are examined and judged here: models run in it. What it keeps is below /var/lib/tributary: mount a volume that lasts.
+FROM runtime AS model-registry
+COPY --from=util-linux /util-linux /
+COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
+COPY --from=model-registry-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/services/model-registry services/model-registry
+EXPOSE 8085
+ENTRYPOINT ["/nodejs/bin/node", "services/model-registry/dist/main.js"]
+CMD ["--config", "/etc/tributary/model-registry.yaml"]
+
 # Its outbox is below /var/lib/tributary: mount a volume that lasts there, owned by user 1000.
 FROM runtime AS agent
 COPY --from=util-linux /util-linux /
@@ -111,6 +126,8 @@ CMD ["--config", "/etc/tributary/agent.yaml"]
 
 # `tributary`, e.g. `tools topics create --brokers kafka:9092`.
 FROM runtime AS tools
+COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
+COPY --from=util-linux --chown=1000:1000 /state /root-keys
 COPY --from=tools-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/cli cli

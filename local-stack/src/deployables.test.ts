@@ -41,12 +41,13 @@ type Compose = {
 
 const at = (...parts: string[]): string => join(repositoryRoot, ...parts);
 const read = (path: string): string => readFileSync(at(path), "utf8");
-const services = ["bridge", "router", "cloud-classifier", "gateway"] as const;
+const services = ["bridge", "router", "cloud-classifier", "gateway", "model-registry"] as const;
 const mainOf = {
   bridge: mains.bridge,
   router: mains.router,
   "cloud-classifier": mains.classifier,
   gateway: mains.gateway,
+  "model-registry": mains.modelRegistry,
   agent: mains.agent,
   tools: at("cli/dist/main.js"),
 } as const;
@@ -91,7 +92,7 @@ describe("configurations", () => {
       TRIBUTARY_PASSWORD: "a password",
     });
     for (const { stdout } of await Promise.all([...deployed, agent])) expect(stdout).toMatch(/is valid$/m);
-  }, 60_000);
+  }, 180_000);
 
   test("the gateway is never open by mistake", async () => {
     const config = at("k8s/base/config/gateway.yaml");
@@ -138,7 +139,7 @@ describe("docker-compose.yml", () => {
 
   test("names targets of the Dockerfile", () => {
     const built = Object.values(compose.services).flatMap(({ build, image }) => (build ? [[build.target, image]] : []));
-    expect(built.map(([target]) => target).sort()).toEqual([...services, "tools"].sort());
+    expect([...new Set(built.map(([target]) => target))].sort()).toEqual([...services, "tools"].sort());
     for (const [target, image] of built) expect(image).toBe(`tributary/${target}`);
   });
 
@@ -173,7 +174,7 @@ describe("k8s", () => {
     expect(images.map((image) => image.name)).toContain(container?.image);
   });
 
-  test("there is one bridge, and the old one ends before the new one starts", () => {
-    expect(find("Deployment", "bridge")?.spec).toMatchObject({ replicas: 1, strategy: { type: "Recreate" } });
+  test.each(["bridge", "model-registry"])("there is one %s, and the old one ends before the new one starts", (name) => {
+    expect(find("Deployment", name)?.spec).toMatchObject({ replicas: 1, strategy: { type: "Recreate" } });
   });
 });

@@ -20,6 +20,7 @@ export function modelsKeysCommand(io: Io): Command {
     .requiredOption("--offline <DIR>", "where the root keys go, to be carried away from there")
     .option("--keys <N>", "root keys", positive, 3)
     .option("--threshold <N>", "how many of them must sign a root", positive, 2)
+    .option("--if-missing", "do nothing where there are keys already")
     .addHelpText(
       "after",
       "\nGive devices metadata/1.root.json. Keep the root keys apart from each other, off every server.",
@@ -27,13 +28,21 @@ export function modelsKeysCommand(io: Io): Command {
     .action(
       async (
         dataDir: string,
-        options: Passphrase & { offline: string; keys: number; threshold: number },
+        options: Passphrase & { offline: string; keys: number; threshold: number; ifMissing?: true },
         command: Command,
       ) => {
         const output = outputOf(command, io);
         const passphrase = await passphraseOf(options);
         const { offline: offlineDir, keys, threshold } = options;
-        const made = await initKeys({ dataDir, offlineDir, keys, threshold, passphrase, now: io.now() });
+        const made = await initKeys({ dataDir, offlineDir, keys, threshold, passphrase, now: io.now() }).catch(
+          (error: unknown) => {
+            if (options.ifMissing && error instanceof Failure && error.code === "keys-exist") return undefined;
+            throw error;
+          },
+        );
+        if (made === undefined) {
+          return output.one({ rootVersion: null }, "", () => output.line(`${dataDir} has keys already.`));
+        }
         output.one(made, `${made.rootVersion}`, () => {
           output.line(`${threshold} of these ${keys} keys must sign a root; carry them away, each to another place:`);
           for (const path of made.rootKeys) output.line(`  ${path}`);

@@ -58,6 +58,8 @@ test("keys are made by the ceremony, and the registry starts with them", async (
   expect(init).toMatchObject({ code: 0, text: expect.stringContaining("2 of these 3 keys must sign a root") });
   const again = await runHere(["models", "keys", "init", join(dir, "data"), ...offline]);
   expect(again).toMatchObject({ code: 1, text: expect.stringContaining("models keys rotate") });
+  const unless = await runHere(["models", "keys", "init", join(dir, "data"), ...offline, "--if-missing"]);
+  expect(unless).toMatchObject({ code: 0, text: expect.stringContaining("has keys already") });
   registry = await start();
   url = `http://127.0.0.1:${registry.ports.http}`;
 }, 60_000);

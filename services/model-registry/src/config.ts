@@ -57,6 +57,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Folder with targets.pem, snapshot.pem, timestamp.pem; left out: `keys/online` in dataDir. */
       keys: folder.optional(),
+      /** Folder with N.root.json that are put into the metadata where it lacks them, e.g. a mounted secret. */
+      roots: folder.optional(),
       /** Folder of the metadata; left out: `metadata` in dataDir. */
       metadata: folder.optional(),
       /** How often it looks whether metadata must be signed anew. */

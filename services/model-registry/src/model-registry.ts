@@ -49,6 +49,7 @@ export class ModelRegistry {
     const folders = {
       keys: tuf.keys ?? join(dataDir, "keys/online"),
       metadata: tuf.metadata ?? join(dataDir, "metadata"),
+      roots: tuf.roots,
     };
     return new ModelRegistry(context, blobs, packages, await openRepository(folders, clock));
   }
@@ -91,7 +92,17 @@ export class ModelRegistry {
     this.#refresher = new Refresher({ repository, everyMs: config.tuf.refreshMs, clock, telemetry });
     const { mlflow, validation } = config;
     this.#mlflow =
-      mlflow && new MlflowImporter({ ...shared, settings: mlflow, validation, blobs, registry: this.registry });
+      mlflow &&
+      new MlflowImporter({
+        ...shared,
+        settings: mlflow,
+        checks: config.checks,
+        blobBytesMax: config.blobs.bytesMax,
+        packMsMax: config.gate.msMax,
+        validation,
+        blobs,
+        registry: this.registry,
+      });
     telemetry.gauge({ name: "tributary_registry_models", help: "Versions known" }, () => table.count);
   }
 

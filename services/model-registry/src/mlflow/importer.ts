@@ -1,5 +1,193 @@
+/**
+ * A model that becomes challenger in MLflow becomes ours: downloaded, packed where it is no package yet, examined as any other,
+ * listed, and given our alias. From there on the gate and the rollout go by themselves.
+ *
+ * I1. What was imported once is not imported again; our alias is given once, so whoever moves it afterwards has the last word.
+ * I2. What cannot be used is told once, in the log and in MLflow, until another version has the alias there.
+ * I3. MLflow away, or busy, is no reason to forget: the next look tries again.
+ */
+import { createReadStream } from "node:fs";
+import { stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { BlobStore } from "@tributary/blob-store";
+import { type ModelManifest, packageFiles, packageLimits } from "@tributary/inference";
+import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import { loadPackage } from "@tributary/model-store";
+import { Problem } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import { type PackOptions, runTask } from "@tributary/workshop";
+import type { RegistryConfig } from "../config.ts";
+import { examining, mlflowImported, mlflowTroubled } from "../events.ts";
+import { CHALLENGER, CHAMPION } from "../gating/due.ts";
+import type { ModelTable } from "../models/model-table.ts";
+import type { Packages } from "../models/packages.ts";
+import type { Registry } from "../models/registry.ts";
+import { type Artifact, artifactOf } from "./artifact.ts";
+import { MlflowClient, type MlflowVersion } from "./client.ts";
+
+export type MlflowImporterOptions = {
+  readonly settings: NonNullable<RegistryConfig["mlflow"]>;
+  readonly checks: Pick<RegistryConfig["checks"], "packageBytesMax" | "threads" | "hardwareClasses">;
+  readonly blobBytesMax: number;
+  readonly packMsMax: number;
+  readonly validation: Readonly<Record<string, string>>;
+  readonly table: ModelTable;
+  readonly packages: Packages;
+  readonly blobs: BlobStore;
+  readonly registry: Pick<Registry, "push" | "alias">;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+};
+
+const BY = "mlflow";
+const TAG = "tributary";
+
 export class MlflowImporter {
-  constructor(_o: unknown) {}
-  start(): void {}
-  async stop(): Promise<void> {}
+  readonly #options: MlflowImporterOptions;
+  readonly #client: MlflowClient;
+  readonly #stop = new AbortController();
+  /** By MLflow's name: the version that was dealt with. */
+  readonly #done = new Map<string, string>();
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(options: MlflowImporterOptions) {
+    this.#options = options;
+    this.#client = new MlflowClient(options.settings);
+  }
+
+  start(): void {
+    this.#ended = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+
+  async #run(): Promise<void> {
+    const { settings, clock } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      for (const [model, name] of Object.entries(settings.models)) {
+        if (!signal.aborted) await this.#look(model, name);
+      }
+      await clock.sleep(settings.pollMs, signal).catch(() => {});
+    }
+  }
+
+  async #look(model: string, name: string): Promise<void> {
+    const { telemetry } = this.#options;
+    const { signal } = this.#stop;
+    let found: MlflowVersion | undefined;
+    try {
+      found = await this.#client.aliased(model, CHALLENGER, signal);
+      if (found === undefined || this.#done.get(model) === found.version) return; // I1
+      const version = await this.#import(model, name, found);
+      this.#done.set(model, found.version);
+      telemetry.emit(mlflowImported, { model, mlflowVersion: found.version, name, version });
+      await this.#mark(model, found.version, `challenger ${name}@${version}`);
+    } catch (error) {
+      if (signal.aborted) return;
+      const { code, advice, message } = saidOf(error);
+      telemetry.emit(mlflowTroubled, { model, code, reason: message });
+      if (found === undefined || advice === "retry") return; // I3
+      this.#done.set(model, found.version); // I2
+      await this.#mark(model, found.version, `refused: ${message} (${code})`);
+    }
+  }
+
+  /** Gives our version. */
+  async #import(model: string, name: string, found: MlflowVersion): Promise<string> {
+    const { packages, checks, registry, table, telemetry } = this.#options;
+    const { signal } = this.#stop;
+    const packedVersion = `mlflow-${found.version}`;
+    const known = table.get(name, packedVersion);
+    if (known !== undefined) return this.#challenge(name, packedVersion, known.gate !== null);
+    return packages.withScratch(async (scratch) => {
+      const files = join(scratch, "files");
+      const limits = { filesMax: packageLimits.filesMax, bytesMax: checks.packageBytesMax };
+      await this.#client.download(model, found.version, files, limits, signal);
+      const artifact = await artifactOf(files);
+      const dir = artifact.kind === "package" ? artifact.dir : join(scratch, "package");
+      if (artifact.kind === "onnx") {
+        const options = await this.#packOptions(name, packedVersion, artifact, scratch, { model, ...found });
+        const progress = (line: string) => telemetry.emit(examining, { name, version: packedVersion, line });
+        const { packMsMax: msMax } = this.#options;
+        await runTask({ kind: "pack", dir, options }, { msMax, signal, progress });
+      }
+      const { digest, manifest } = await loadPackage(dir);
+      if (manifest.name !== name) {
+        const message = `its package is called ${manifest.name}, not ${name}: pack it with --name ${name}, or say so in mlflow.models`;
+        throw new Failure("mlflow-name-differs", "ask-a-person", message);
+      }
+      const wasJudged = table.byDigest(digest)?.gate != null;
+      await this.#upload(dir, digest, manifest);
+      await registry.push(digest, BY);
+      return this.#challenge(name, manifest.version, wasJudged);
+    });
+  }
+
+  /** I1: what was judged was challenger before. */
+  async #challenge(name: string, version: string, wasJudged: boolean): Promise<string> {
+    if (!wasJudged) await this.#options.registry.alias(name, CHALLENGER, version, BY);
+    return version;
+  }
+
+  /** As the champion was packed, where there is one: it is what the model is to take the place of. */
+  async #packOptions(
+    name: string,
+    version: string,
+    artifact: Extract<Artifact, { kind: "onnx" }>,
+    scratch: string,
+    origin: MlflowVersion & { readonly model: string },
+  ): Promise<PackOptions> {
+    const { table, validation, settings, checks } = this.#options;
+    const champion = table.aliased(name, CHAMPION);
+    const lineage = join(scratch, "lineage.json");
+    const from = { mlflowModel: origin.model, mlflowVersion: origin.version, mlflowRun: origin.runId || "none" };
+    await writeFile(lineage, JSON.stringify(from));
+    const cloud = settings.cloud[name];
+    return {
+      name,
+      version,
+      model: artifact.model,
+      labels: artifact.labels,
+      preprocess: artifact.preprocess,
+      validation: validation[name] as string,
+      lineage,
+      preprocessedBy: (champion?.input ?? "jpeg") as ModelManifest["input"],
+      hardwareClass: champion?.hardwareClass ?? Object.keys(checks.hardwareClasses)[0] ?? "generic",
+      latencyBudgetMs: champion?.latencyBudgetMs ?? 50,
+      threads: checks.threads,
+      ...(cloud !== undefined && { cloud }),
+    };
+  }
+
+  async #upload(dir: string, digest: string, manifest: ModelManifest): Promise<void> {
+    const { blobs, blobBytesMax: bytesMax } = this.#options;
+    const files: [string, string][] = Object.entries(manifest.files).map(([path, { sha256 }]) => [path, sha256]);
+    for (const [path, expected] of [...files, [packageFiles.manifest, digest] as const]) {
+      if (await blobs.has(expected)) continue;
+      const { size } = await stat(join(dir, path));
+      if (size > bytesMax) {
+        throw new Failure("blob-too-large", "give-up", `${path} has ${size} bytes, a file may have ${bytesMax} here`);
+      }
+      await blobs.put(createReadStream(join(dir, path)), { expected, bytesMax });
+    }
+  }
+
+  async #mark(model: string, version: string, text: string): Promise<void> {
+    const { clock } = this.#options;
+    const at = new Date(clock.now()).toISOString();
+    await this.#client.tag(model, version, TAG, `${text}, ${at}`, this.#stop.signal).catch(() => {});
+  }
+}
+
+function saidOf(error: unknown): { readonly code: string; readonly advice: string; readonly message: string } {
+  if (error instanceof Problem) {
+    const { code, advice, detail } = error.details;
+    return { code, advice, message: detail };
+  }
+  if (error instanceof Failure) return { code: error.code, advice: error.advice, message: error.message };
+  return { code: "mlflow-import-failed", advice: "ask-a-person", message: reasonOf(error) };
 }

@@ -1,7 +1,9 @@
 /** Signed metadata in a folder, signed with the online keys in another. */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, Failure } from "@tributary/kernel";
 import {
+  fileOf,
   folderMetadataStore,
   type MetadataStore,
   type OnlineRole,
@@ -12,7 +14,7 @@ import {
 export type OpenedRepository = { readonly repository: TufRepository; readonly store: MetadataStore };
 
 export async function openRepository(
-  folders: { readonly keys: string; readonly metadata: string },
+  folders: { readonly keys: string; readonly metadata: string; readonly roots: string | undefined },
   clock: Clock,
 ): Promise<OpenedRepository> {
   const store = folderMetadataStore(folders.metadata);
@@ -22,7 +24,22 @@ export async function openRepository(
     snapshot: await signer("snapshot"),
     timestamp: await signer("timestamp"),
   };
+  if (folders.roots !== undefined) await bringRoots(folders.roots, store);
   return { repository: await TufRepository.open({ store, signers, clock }), store };
+}
+
+/** In the order of their versions; whether each follows from the one before is looked at when the repository is opened. */
+async function bringRoots(from: string, store: MetadataStore): Promise<void> {
+  for (let version = 1; ; version++) {
+    const name = fileOf("root", version);
+    if ((await store.get(name)) !== undefined) continue;
+    const bytes = await readFile(join(from, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw new Failure("tuf-root-unreadable", "ask-a-person", `${join(from, name)}: ${error.message}`);
+    });
+    if (bytes === undefined) return;
+    await store.put(name, bytes);
+  }
 }
 
 function advise(error: unknown): never {

@@ -1,0 +1,158 @@
+/** The registry as it is deployed beside a real MLflow, with models that MLflow's own client logged. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
+import { freePort, repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { python } from "../../../tools/peers.mjs";
+import {
+  Client,
+  EDGE,
+  makeKeys,
+  partsOf,
+  type RegistryProcess,
+  startRegistry,
+  validationFolder,
+  writePackage,
+} from "./registry.test-kit.ts";
+
+const kafka = testKafka();
+const dir = tempDir("mlflow");
+const dataDir = join(dir.path, "data");
+const script = join(repositoryRoot, "services/model-registry/src/testing/log_model.py");
+// Some of MLflow's dependencies ask the network who they are, unless told not to.
+const env = { ...process.env, MLFLOW_DISABLE_TELEMETRY: "true", DO_NOT_TRACK: "true", GIT_PYTHON_REFRESH: "quiet" };
+let mlflow: ChildProcess;
+let mlflowUrl: string;
+let config: object;
+let service: RegistryProcess;
+let client: Client;
+
+type View = {
+  gate: { passed: boolean } | null;
+  aliases: string[];
+  lineage: Record<string, string>;
+  edge: boolean;
+  pushedBy: string;
+};
+const version = async (path: string): Promise<View | undefined> => {
+  const { status, body } = await client.call("GET", `/models/${path}`);
+  return status === 200 ? (body as unknown as View) : undefined;
+};
+const log = async (name: string, how: string, folder: string): Promise<string> => {
+  const { stdout } = await promisify(execFile)(python("mlflow"), [script, mlflowUrl, name, how, folder], { env });
+  return stdout.trim().split("\n").at(-1) ?? "";
+};
+const tagOf = async (name: string, of: string): Promise<string> => {
+  const query = new URLSearchParams({ name, version: of });
+  const response = await fetch(`${mlflowUrl}/api/2.0/mlflow/model-versions/get?${query}`);
+  const { model_version } = (await response.json()) as { model_version: { tags?: { key: string; value: string }[] } };
+  return model_version.tags?.find(({ key }) => key === "tributary")?.value ?? "";
+};
+
+beforeAll(async () => {
+  python("mlflow");
+  const port = await freePort();
+  mlflowUrl = `http://127.0.0.1:${port}`;
+  const store = ["--backend-store-uri", `sqlite:///${join(dir.path, "mlflow.db")}`];
+  const artifacts = ["--serve-artifacts", "--artifacts-destination", join(dir.path, "artifacts")];
+  const args = ["-m", "mlflow", "server", ...store, ...artifacts, "--host", "127.0.0.1", "--port", `${port}`];
+  // A group of its own: its workers end with it.
+  mlflow = spawn(python("mlflow"), [...args, "--workers", "1"], { env, stdio: "ignore", detached: true });
+  const admin = new KafkajsAdmin({ ...kafka, clientId: "mlflow-test" });
+  await ensureTributaryTopics(admin, { partitions: 2 }).finally(() => admin.close());
+  await makeKeys(dataDir);
+  const frames = await validationFolder(join(dir.path, "frames"), 200);
+  config = {
+    kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+    dataDir,
+    validation: { edge: frames, unused: frames },
+    gate: { corrupted: 0 },
+    mlflow: {
+      url: mlflowUrl,
+      models: { "Edge model": "edge", "not there": "unused" },
+      pollMs: 300,
+      cloud: { edge: join(repositoryRoot, "models/cloud-vgg") },
+    },
+  };
+  await waitFor(async () => (await fetch(`${mlflowUrl}/health`)).ok, {
+    what: "MLflow",
+    timeoutMs: 120_000,
+    everyMs: 300,
+  });
+  service = await startRegistry(dir.path, config);
+  client = new Client(service.url);
+}, 900_000);
+afterAll(async () => {
+  await service?.stop();
+  if (mlflow?.pid !== undefined) process.kill(-mlflow.pid, "SIGKILL");
+  dir.remove();
+});
+
+test("a package that becomes challenger in MLflow is listed, and is the challenger here", async () => {
+  const champion = join(dir.path, "champion");
+  await writePackage(champion, await partsOf(EDGE, { name: "edge", version: "1.0.0" }));
+  await client.push(champion);
+  await client.call("PUT", "/models/edge/aliases/champion", { version: "1.0.0", by: "ada" });
+  const retrained = join(dir.path, "retrained");
+  await writePackage(retrained, await partsOf(EDGE, { name: "edge", version: "2.0.0" }));
+  const logged = await log("Edge model", "package", retrained);
+  const judged = await waitFor(
+    async () => {
+      const found = await version("edge/2.0.0");
+      return found?.gate ? found : undefined;
+    },
+    { what: "the import and the gate", timeoutMs: 120_000, everyMs: 300 },
+  );
+  expect(judged).toMatchObject({ pushedBy: "mlflow", aliases: ["challenger"], gate: { passed: true } });
+  await waitFor(() => tagOf("Edge model", logged), { what: "the tag in MLflow" });
+  expect(await tagOf("Edge model", logged)).toMatch(/^challenger edge@2\.0\.0, /);
+}, 300_000);
+
+test("an ONNX flavour with labels and preprocessing is packed on our validation frames, with a routing policy", async () => {
+  const logged = await log("Edge model", "packable", EDGE);
+  const imported = await waitFor(() => version(`edge/mlflow-${logged}`), {
+    what: "the import",
+    timeoutMs: 180_000,
+    everyMs: 300,
+  });
+  expect(imported).toMatchObject({
+    edge: true,
+    pushedBy: "mlflow",
+    lineage: { mlflowModel: "Edge model", mlflowVersion: logged, mlflowRun: expect.stringMatching(/^[0-9a-f]{32}$/) },
+  });
+  const challenger = await waitFor(async () => (await version(`edge/mlflow-${logged}`))?.aliases, {
+    what: "the alias",
+  });
+  expect(challenger).toEqual(["challenger"]);
+}, 300_000);
+
+test("one without them is refused with words, also in MLflow, and what is here stays", async () => {
+  const logged = await log("Edge model", "bare", EDGE);
+  const tag = await waitFor(() => tagOf("Edge model", logged), { what: "the refusal", timeoutMs: 60_000 });
+  expect(tag).toMatch(/^refused: .*lacks labels\.json or labels\.txt and preprocessor_config\.json/);
+  const told = service
+    .events()
+    .filter(({ event, code }) => event === "mlflow_troubled" && code === "mlflow-model-unusable");
+  expect(told).toHaveLength(1);
+  const { items } = (await client.call("GET", "/models?alias=challenger")).body as { items: { version: string }[] };
+  expect(items.map((item) => item.version)).toEqual([`mlflow-${Number(logged) - 1}`]);
+}, 120_000);
+
+test("whoever moves our alias afterwards has the last word, also after a restart; MLflow away is waited out", async () => {
+  await client.call("PUT", "/models/edge/aliases/challenger", { version: "2.0.0", by: "ada" });
+  await service.kill();
+  service = await startRegistry(dir.path, {
+    ...config,
+    mlflow: { url: "http://127.0.0.1:9", models: { m: "edge" }, pollMs: 200 },
+  });
+  client = new Client(service.url);
+  await waitFor(() => service.events().some(({ code }) => code === "mlflow-unreachable"), { what: "the trouble" });
+  expect((await version("edge/2.0.0"))?.aliases).toEqual(["challenger"]);
+  await service.stop();
+  service = await startRegistry(dir.path, config);
+  client = new Client(service.url);
+  await waitFor(() => service.events().some(({ event }) => event === "mlflow_troubled"), { what: "the look" });
+  expect((await version("edge/2.0.0"))?.aliases).toEqual(["challenger"]);
+}, 120_000);
