@@ -1,0 +1,22 @@
+/** G6, G7: a device killed over all of an update starts a model that was published, byte for byte; the short run of `chaos ota`. */
+import { expect, test } from "@jest/globals";
+import { ota } from "@tributary/chaos";
+import { tempDir } from "@tributary/testing";
+
+const KILLS = 50;
+
+test("killed at 50 moments of its updates, the agent runs the old or the new model; both controls are caught", async () => {
+  const dir = tempDir("ota");
+  const said: string[] = [];
+  try {
+    const options = { kills: KILLS, seed: 1 };
+    const findings = await ota.run({ dir: dir.path, options, say: (line) => void said.push(line) });
+    const failed = findings.flatMap(({ title, checks }) =>
+      checks.filter(({ passed }) => !passed).map(({ name, found }) => `${title}: ${name}: ${found}`),
+    );
+    expect(failed).toEqual([]);
+    expect(findings.length).toBe(3);
+  } finally {
+    dir.remove();
+  }
+}, 480_000);

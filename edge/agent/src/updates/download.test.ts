@@ -1,0 +1,139 @@
+/** Against a real server: what it answers is the point. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { systemClock } from "@tributary/kernel";
+import { tempDir } from "@tributary/testing";
+import { download, Pace } from "./download.ts";
+
+const bytes = Buffer.from(Array.from({ length: 5_000 }, (_, i) => (i * 7) % 251));
+const blob = { sha256: createHash("sha256").update(bytes).digest("hex"), bytes: bytes.length };
+
+let dir: ReturnType<typeof tempDir>;
+let server: Server;
+let answer: (request: IncomingMessage, response: ServerResponse) => void;
+let asked: (string | undefined)[];
+
+beforeEach(async () => {
+  dir = tempDir("download");
+  asked = [];
+  answer = whole(bytes);
+  server = createServer((request, response) => {
+    asked.push(request.headers.range);
+    answer(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+});
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  dir.remove();
+});
+
+const whole = (sent: Buffer) => (request: IncomingMessage, response: ServerResponse) => {
+  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+  const range = { "content-range": `bytes ${from}-${sent.length - 1}/${sent.length}` };
+  response.writeHead(from > 0 ? 206 : 200, from > 0 ? range : {}).end(sent.subarray(from));
+};
+
+let counted: number;
+const get = async (signal = new AbortController().signal) => {
+  counted = 0;
+  const registry = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const onBytes = (n: number) => {
+    counted += n;
+  };
+  const path = join(dir.path, "a/file");
+  await download({ registry, clock: systemClock, pace: new Pace(1e9), onBytes }, blob, path, signal);
+  return readFileSync(path);
+};
+const leave = (had: Buffer) => {
+  const path = join(dir.path, "a/file");
+  return import("node:fs/promises").then(({ mkdir }) =>
+    mkdir(join(dir.path, "a"), { recursive: true }).then(() => writeFileSync(path, had)),
+  );
+};
+
+describe("one file from the registry", () => {
+  test("from its beginning, and not again when it is there", async () => {
+    expect([(await get()).equals(bytes), counted]).toEqual([true, bytes.length]);
+    await get();
+    expect([asked, counted]).toEqual([[undefined], 0]);
+  });
+
+  test("taken up where it was left; a server that knows no ranges sends all of it", async () => {
+    await leave(bytes.subarray(0, 1_234));
+    expect((await get()).equals(bytes)).toBe(true);
+    expect([asked, counted]).toEqual([["bytes=1234-"], bytes.length - 1_234]);
+    await leave(bytes.subarray(0, 100));
+    answer = (_, response) => void response.end(bytes);
+    expect((await get()).equals(bytes)).toBe(true);
+  });
+
+  test("W2: what was left has rotted: fetched from its beginning, once", async () => {
+    await leave(Buffer.alloc(2_000, 9));
+    expect((await get()).equals(bytes)).toBe(true);
+    expect(asked).toEqual(["bytes=2000-", undefined]);
+    await leave(Buffer.alloc(bytes.length, 9));
+    expect((await get()).equals(bytes)).toBe(true);
+  });
+
+  test("W2: other bytes than listed are refused, and do not stay", async () => {
+    answer = whole(Buffer.from(bytes).fill(1, 40, 41));
+    await expect(get()).rejects.toMatchObject({ code: "package-digest-mismatch", advice: "give-up" });
+    expect(existsSync(join(dir.path, "a/file"))).toBe(false);
+  });
+
+  test("W1: what goes on for ever is read as far as is listed", async () => {
+    answer = (_, response) => {
+      response.write(bytes);
+      const timer = setInterval(() => response.write(bytes), 1);
+      response.on("close", () => clearInterval(timer));
+    };
+    expect((await get()).equals(bytes)).toBe(true);
+  });
+
+  test.each([
+    [
+      "cut short",
+      (_: IncomingMessage, response: ServerResponse) => void response.end(bytes.subarray(0, 700)),
+      "registry-unreachable",
+      "retry",
+    ],
+    [
+      "an error",
+      (_: IncomingMessage, response: ServerResponse) => void response.writeHead(503).end(),
+      "registry-unreachable",
+      "retry",
+    ],
+    [
+      "not there",
+      (_: IncomingMessage, response: ServerResponse) => void response.writeHead(404).end(),
+      "blob-missing",
+      "ask-a-person",
+    ],
+    [
+      "W1: sent elsewhere",
+      (_: IncomingMessage, response: ServerResponse) =>
+        void response.writeHead(302, { location: "http://127.0.0.1:1/" }).end(),
+      "registry-refused",
+      "ask-a-person",
+    ],
+    ["torn off", (request: IncomingMessage) => void request.socket.destroy(), "registry-unreachable", "retry"],
+  ])("%s", async (_, how, code, advice) => {
+    answer = how;
+    await expect(get()).rejects.toMatchObject({ code, advice });
+  });
+
+  test("called off, it ends at once and says why", async () => {
+    const stop = new AbortController();
+    answer = (_, response) => {
+      response.write(bytes.subarray(0, 10));
+      setTimeout(() => stop.abort(new Error("newer")), 20);
+    };
+    await expect(get(stop.signal)).rejects.toThrow("newer");
+  });
+});
