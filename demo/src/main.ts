@@ -106,14 +106,15 @@ function textOf(one: Case, report: CaseReport): string {
   ].join("\n");
 }
 
-const summaryOf = (reports: readonly CaseReport[]): string =>
-  tableOf(
+function summaryOf(reports: readonly CaseReport[]): string {
+  return tableOf(
     ["case", "", "seconds", "ended as"],
     reports.map(({ case: name, passed, seconds, rollout, gate }) => [
       ...[name, passed ? "as it must" : "OTHERWISE", String(seconds)],
       rollout === null ? `gate: ${gate?.failed.join("; ") ?? "none"}` : `${rollout.phase}: ${rollout.message}`,
     ]),
   );
+}
 
 function differencesTable(): string {
   return tableOf(

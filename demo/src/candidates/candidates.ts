@@ -54,7 +54,7 @@ const CONFUSED: Readonly<Record<string, string>> = {
 };
 /** Share of clear camera frames on which the crashing model fails. */
 const CRASHING_SHARE = 0.08;
-const SLOW_PRODUCTS = 40;
+const SLOW_PRODUCTS = 200;
 const HALVES = [0.5, 0.5, 0.5];
 
 export class Candidates {

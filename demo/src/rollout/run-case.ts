@@ -25,6 +25,8 @@ const POLL_MS = 500;
 const CASE_MS_MAX = 6 * 60_000;
 /** That nothing begins is seen after so long without anything. */
 const NOTHING_MS = 15_000;
+/** Between two lines about the same step. */
+const TELL_EVERY_MS = 5_000;
 
 export type Check = { readonly name: string; readonly holds: boolean; readonly found: string };
 
@@ -80,8 +82,9 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
     await push(stack, champion);
     await api.alias(MODEL, "champion", champion.version);
     await until(`${options.devices} devices report`, 60_000, signal, () => reported.devices.size >= options.devices);
-    say(`${settings.beforeMs / 1_000} s of frames and labels before anything changes`);
-    await systemClock.sleep(settings.beforeMs, signal);
+    const beforeMs = one.isForced ? settings.beforeMs : settings.beforeGateMs;
+    say(`${beforeMs / 1_000} s of frames and labels before anything changes`);
+    await systemClock.sleep(beforeMs, signal);
     await push(stack, challenger);
     if (one.isForced) await api.force(MODEL, challenger.version, "the canary has to stand for itself");
     await api.alias(MODEL, "challenger", challenger.version);
@@ -170,7 +173,7 @@ async function watch(
   one: Case,
   { stack, api, challenger, deadlineMs, say, signal }: Watching,
 ): Promise<{ uid: string | null }> {
-  let told = "";
+  let [told, turnTold, toldMs] = ["", "", 0];
   let gateTold = false;
   let isSilenced = false;
   let quietSinceMs: number | null = null;
@@ -189,8 +192,11 @@ async function watch(
       continue;
     }
     const line = lineOf(rollout);
-    if (line !== told) say(line);
-    told = line;
+    const turn = `${rollout.phase} ${rollout.step} ${rollout.analysis} ${rollout.reached}`;
+    if (line !== told && (turn !== turnTold || performance.now() - toldMs > TELL_EVERY_MS)) {
+      say(line);
+      [told, turnTold, toldMs] = [line, turn, performance.now()];
+    }
     if (one.isSilenced && !isSilenced && rollout.analysis === "Running") {
       isSilenced = true;
       const canary = await api.canary(rollout.uid);
