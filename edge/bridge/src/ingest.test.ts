@@ -169,6 +169,66 @@ describe("from a message to its acknowledgement", () => {
     expect({ asked: asked.length, acknowledged, released }).toEqual({ asked: 2, acknowledged: 2, released: 4 });
   });
 
+  test("where devices share one way, a strange schema ends it for nobody: its message waits, and is stored or a dead letter (I4)", async () => {
+    const sink = new FickleSink(() => 0.9);
+    const { schema } = EdgePredictions.current;
+    const newer = { ...schema, fields: [...schema.fields, { name: "shared", type: ["null", "long"], default: null }] };
+    const version = { version: 98, id: 98, fingerprint: fingerprintOf(newer), schema: newer };
+    const device = new Codec<EdgePredictions & { shared: null }>("EdgePredictions", [version]);
+    const answers: (() => void)[] = [];
+    const learn = (_topic: string, fingerprint: string) =>
+      new Promise<void>((answered) =>
+        answers.push(() => {
+          if (fingerprint === version.fingerprint) EdgePredictions.learn(98, newer);
+          answered();
+        }),
+      );
+    const ingest = newIngest(sink, systemClock, false, learn);
+    let closed = 0;
+    let released = 0;
+    const acknowledged: string[] = [];
+    const sender = {
+      ...{ deviceId: "d", isClosed: false, isShared: true, begin: (settle: () => void) => settle },
+      close: () => closed++,
+    };
+    const publish = (name: string, payload: Buffer) => {
+      const uplink = { principal: "d", topic: "tributary/v1/d/up/predictions", payload, qos: 1, retain: false };
+      ingest.take(
+        sender,
+        uplink,
+        () => acknowledged.push(name),
+        () => released++,
+      );
+    };
+    const known = device.encodeSingleObject({ ...somePredictions({ deviceId: "d", seq: 1n }), shared: null });
+    const strange = Buffer.from(known);
+    strange[2] = (strange[2] as number) ^ 1;
+    publish("known", known);
+    publish("strange", strange);
+    publish("plain", batch("d", 2));
+    const settle = async () => {
+      for (let i = 0; i < 5; i++) {
+        sink.turn();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    await settle();
+    expect([acknowledged, closed, ingest.inFlight]).toEqual([["plain"], 0, 2]);
+    for (const answer of answers) answer();
+    await settle();
+    expect([acknowledged.toSorted(), closed, ingest.inFlight, released]).toEqual([
+      ["known", "plain", "strange"],
+      0,
+      0,
+      3,
+    ]);
+    expect(sink.log.map(({ topic }) => topic).toSorted()).toEqual([
+      "edge.predictions.v1",
+      "edge.predictions.v1",
+      "edge.predictions.v1.bridge.dlq",
+    ]);
+  });
+
   test("with the test-only switch it is acknowledged at once, and a crash would lose it", () => {
     const sink = new FickleSink(() => 0.9);
     const acks: number[] = [];

@@ -6,7 +6,8 @@
  *     The sink rejects everything behind a rejected send, so nothing later of that device is stored meanwhile.
  * I3. What Kafka refuses for good goes to the dead letters like any message that cannot be used.
  * I4. A schema that nobody here knows is asked for, where there is a registry to ask: the session ends unacknowledged, and
- *     when the device sends again, in order, it is known or a dead letter.
+ *     when the device sends again, in order, it is known or a dead letter. Where devices share one way to us, one device's
+ *     strange schema is no reason to end it for all: its message waits for the answer.
  */
 import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
@@ -24,6 +25,8 @@ import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verd
 export type Sender = {
   readonly deviceId: string;
   readonly isClosed: boolean;
+  /** Other devices' messages come the same way. I4 */
+  readonly isShared?: boolean;
   /** Registers a message; what it returns acknowledges it, in its turn. */
   begin(acknowledge: () => void): () => void;
   close(): void;
@@ -75,8 +78,10 @@ export class Ingest {
     }
     const { limits, mqttPrefix, clock, routes } = this.#options;
     const receivedAt = clock.now();
-    const verdict = this.#options.admit?.(uplink) ?? judgeUplink(uplink, limits, mqttPrefix, routes?.list);
-    if (verdict.kind === "refuse" && this.#isBeingLearned(verdict)) {
+    const judge = () => this.#options.admit?.(uplink) ?? judgeUplink(uplink, limits, mqttPrefix, routes?.list);
+    const verdict = judge();
+    const learned = verdict.kind === "refuse" ? this.#learning(verdict) : undefined;
+    if (learned !== undefined && session.isShared !== true) {
       release();
       session.close(); // I4
       return;
@@ -91,7 +96,10 @@ export class Ingest {
     if (this.#options.pubackBeforeKafka) settle();
     this.#inFlight++;
     const stream = verdict.kind === "route" ? "route" : verdict.stream;
-    const stored = this.#end(verdict, uplink, receivedAt);
+    const stored =
+      learned === undefined
+        ? this.#end(verdict, uplink, receivedAt)
+        : learned.then(() => this.#end(judge() as typeof verdict, uplink, receivedAt)); // I4
     stored
       .then(() => {
         settle();
@@ -105,9 +113,9 @@ export class Ingest {
       });
   }
 
-  #isBeingLearned({ stream, fingerprint }: Refusal): boolean {
-    if (fingerprint === undefined || stream === "unknown") return false;
-    return this.#options.learn?.(uplinkStreams[stream].name, fingerprint) !== undefined;
+  #learning({ stream, fingerprint }: Refusal): Promise<void> | undefined {
+    if (fingerprint === undefined || stream === "unknown") return undefined;
+    return this.#options.learn?.(uplinkStreams[stream].name, fingerprint);
   }
 
   #end(verdict: Exclude<Verdict, { kind: "availability" }>, uplink: Uplink, receivedAt: Instant): Promise<void> {

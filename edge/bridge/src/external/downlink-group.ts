@@ -23,6 +23,8 @@ export type DownlinkGroupParts = {
   readonly isRevoked: (deviceId: string) => boolean;
   readonly prefix: string;
   readonly publish: (topic: string, payload: Buffer, options?: { readonly retain?: boolean }) => Promise<boolean>;
+  /** Whether the broker is there: what it did not take then was refused. */
+  readonly isOnline: () => boolean;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 };
@@ -99,24 +101,30 @@ export class DownlinkGroup {
   async #tellDue(): Promise<void> {
     if (this.#telling) return;
     this.#telling = true;
+    const untold: string[] = [];
     try {
       while (this.#due.size > 0) {
         const some = [...this.#due].slice(0, AT_ONCE);
         for (const deviceId of some) this.#due.delete(deviceId);
         const told = await Promise.all(some.map((deviceId) => this.#tell(deviceId)));
-        const untold = some.filter((_, i) => !told[i]);
-        for (const deviceId of untold) this.#due.add(deviceId);
-        if (untold.length > 0) return; // Until it is online again.
+        untold.push(...some.filter((_, i) => !told[i]));
+        if (!this.#parts.isOnline()) return; // Until it is again.
       }
     } finally {
+      for (const deviceId of untold) this.#due.add(deviceId); // Told with the next news.
       this.#telling = false;
     }
   }
 
   /** False: the broker did not take it. */
   async #tell(deviceId: string): Promise<boolean> {
-    if (!this.#held.has(this.#partitions.get(deviceId) ?? -1)) return true;
+    if (!this.#isHeld(deviceId)) return true;
     return (await this.#tellPolicy(deviceId)) && (await this.#tellDesired(deviceId));
+  }
+
+  /** Also asked after a telling: its partition may have gone meanwhile. */
+  #isHeld(deviceId: string): boolean {
+    return this.#held.has(this.#partitions.get(deviceId) ?? -1);
   }
 
   async #tellDesired(deviceId: string): Promise<boolean> {
@@ -127,7 +135,7 @@ export class DownlinkGroup {
     if (isSameTelling(this.#desiredTold.get(deviceId), now)) return true;
     const payload = state.encodedDesired(now);
     if (!(await publish(this.#topics.desired(deviceId), payload, { retain: true }))) return false;
-    this.#desiredTold.set(deviceId, now);
+    if (this.#isHeld(deviceId)) this.#desiredTold.set(deviceId, now);
     this.#sent(deviceId, "desired", payload);
     return true;
   }
@@ -140,7 +148,7 @@ export class DownlinkGroup {
     // An empty retained message means: there is none any more.
     const payload = policy === undefined ? Buffer.alloc(0) : state.encodedPolicy(deviceId, policy);
     if (!(await publish(this.#topics.policy(deviceId), payload, { retain: true }))) return false;
-    this.#told.set(deviceId, version);
+    if (this.#isHeld(deviceId)) this.#told.set(deviceId, version);
     this.#sent(deviceId, "policy", payload);
     return true;
   }

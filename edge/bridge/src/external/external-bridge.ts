@@ -112,6 +112,7 @@ export class ExternalBridge {
       isRevoked: (deviceId) => this.#directory.get(deviceId)?.status === "REVOKED",
       prefix: config.mqtt.prefix,
       publish: (topic, payload, how) => this.#link.publish(topic, payload, how),
+      isOnline: () => this.#link.online,
       clock,
       telemetry,
     });
@@ -246,8 +247,12 @@ export class ExternalBridge {
       get isClosed() {
         return isStale();
       },
+      isShared: true,
       begin: (settle: () => void) => settle,
-      close: () => this.#link.drop(`a record of ${principal} is not stored yet`), // E3
+      // E3. What fails late is of a connection that has ended already.
+      close: () => {
+        if (!isStale()) this.#link.drop(`a record of ${principal} is not stored yet`);
+      },
     };
     const uplink: Uplink = { principal, topic, payload, qos, retain };
     this.#ingest.take(sender, uplink, acknowledge, release);

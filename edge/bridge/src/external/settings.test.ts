@@ -17,7 +17,9 @@ test("every key that the external mode lacks is named at once", () => {
   expect(problems({ mode: "external", url: "mqtt://broker:1883" })).toEqual(["mqtt.clientId", "mqtt.probe"]);
   expect(problems({ mode: "external", url: "mqtt://localhost:1883", username: "bridge-1" })).toEqual([]);
   expect(problems({ mode: "external", url: "mqtts://broker:8883", clientId: "b", probe })).toEqual([]);
-  expect(problems({ mode: "external", url: "http://broker", clientId: "b", probe })).toEqual(["mqtt.url"]);
+  for (const url of ["http://broker", "mqtt://user:secret@broker:1883", "mqtt://broker:99999", "mqtt://["]) {
+    expect([url, problems({ mode: "external", url, clientId: "b", probe })]).toEqual([url, ["mqtt.url"]]);
+  }
 });
 
 test("bridges with one probe share one name, which is not to be guessed", () => {

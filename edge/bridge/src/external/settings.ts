@@ -9,7 +9,11 @@ export const externalFields = {
   /** mqtt://host:port or mqtts://host:port of any broker that speaks MQTT 5. */
   url: z
     .string()
-    .regex(/^mqtts?:\/\/[^\s/]+\/?$/, "expected mqtt://host:port or mqtts://host:port")
+    .regex(
+      /^mqtts?:\/\/[^\s/@]+\/?$/,
+      "expected mqtt://host:port or mqtts://host:port; credentials are keys of their own",
+    )
+    .refine((url) => URL.canParse(url), "expected mqtt://host:port or mqtts://host:port")
     .optional(),
   username: name.optional(),
   password: z.string().min(1).optional(),
@@ -67,7 +71,7 @@ export function externalProblems(mqtt: Given): { readonly path: (string | number
       tell("clientId", "mode: external needs one, stable and each bridge's own, or a username that serves as one"),
     );
   }
-  if (mqtt.url !== undefined && !isLoopback(mqtt.url) && mqtt.probe === undefined) {
+  if (mqtt.url !== undefined && URL.canParse(mqtt.url) && !isLoopback(mqtt.url) && mqtt.probe === undefined) {
     problems.push(
       tell("probe", "a broker that is not on loopback is tried with a device's credentials before it is used"),
     );

@@ -234,6 +234,7 @@ export class SharedLink {
         queueQoSZero: false,
       });
       const send = takePubacks(client, (readOn) => {
+        if (isOver) return; // Nor does it take the place of the next connection's.
         if (this.#hasRoom) readOn();
         else this.#readOn = readOn; // H2
       });
