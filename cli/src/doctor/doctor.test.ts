@@ -65,7 +65,7 @@ describe("a bundle", () => {
 mqtt: { url: "mqtts://user:hunter2@broker:8883", password: hunter2, keepaliveSeconds: 30 }
 auth: { tokens: [hunter2, hunter2] }
 schemaRegistry: { url: https://r, basicAuth: { username: hunter2, password: hunter2 } }
-targets: { a: { apiKey: hunter2, url: http://h:1 } }
+targets: { a: { apiKey: hunter2, url: http://h:1, headers: { x-triton: hunter2, x-api-key: hunter2 } } }
 `;
     const text = redactedConfig(config);
     expect(text).not.toContain("hunter2");
@@ -75,6 +75,7 @@ targets: { a: { apiKey: hunter2, url: http://h:1 } }
       "Authorization: Bearer hunter2.hunter2",
       "connecting to mqtt://me:hunter2@host:1883 password=hunter2&x=1",
       "secretAccessKey: 'hunter2'",
+      "x-api-key: hunter2, set-cookie: hunter2",
     ].join("\n");
     expect(redactedText(log)).not.toContain("hunter2");
     expect(redactedText(log)).toContain('"deviceId":"cam"');

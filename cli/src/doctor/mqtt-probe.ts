@@ -1,5 +1,5 @@
 /** Whether an address speaks MQTT: one CONNECT without a password. Any CONNACK will do, a refusal too. */
-import { connect, type Socket } from "node:net";
+import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
 export type MqttProbe =
@@ -25,7 +25,7 @@ export function probeMqtt(url: URL, timeoutMs: number): Promise<MqttProbe> {
   return new Promise((done, fail) => {
     const opened = () => socket.write(CONNECT);
     const socket: Socket = isTls
-      ? connectTls({ host, port, servername: host }, opened)
+      ? connectTls({ host, port, ...(isIP(host) === 0 && { servername: host }) }, opened)
       : connect({ host, port }, opened);
     const end = (probe: MqttProbe) => {
       socket.destroy();

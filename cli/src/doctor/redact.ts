@@ -1,18 +1,19 @@
 /**
  * Takes secrets out of what goes into a bundle.
  *
- * R1. In configuration the value of every key that sounds like a secret goes, whatever it is, and passwords in URLs.
+ * R1. In configuration the value of every key that sounds like a secret goes, whatever it is, all headers that are sent
+ *     with requests, and passwords in URLs.
  * R2. In logs the same is looked for in text. What cannot be read as configuration does not go in at all.
  */
 import { parse, stringify } from "yaml";
 
 const HIDDEN = "[redacted]";
-const SECRET = /pass|secret|token|credential|private|auth|hash|apikey|api_key|accesskey|sessionkey/i;
+const SECRET = /pass|secret|token|credential|private|auth|hash|cookie|^headers$|(api|access|session|signing)[-_]?key/i;
 const USER_INFO = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi;
 const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+/g;
 /** Quoted, or bare up to a space, comma or brace; the key may end in more letters. */
 const PAIR =
-  /(["']?)([A-Za-z0-9_.-]*(?:pass|secret|token|credential|private|apikey|api_key)[A-Za-z0-9_.-]*)\1(\s*[:=]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}&]+)/gi;
+  /(["']?)([A-Za-z0-9_.-]*(?:pass|secret|token|credential|private|cookie|api[-_]?key)[A-Za-z0-9_.-]*)\1(\s*[:=]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}&]+)/gi;
 
 /** Throws when it is no YAML, without quoting it. */
 export function redactedConfig(text: string): string {

@@ -25,11 +25,19 @@ export const logBlock = z.strictObject({
 });
 export type LogBlock = z.output<typeof logBlock>;
 
+/** Errors and logs name what was asked: no credentials stand in a URL. */
+export const httpUrl = z
+  .url({ protocol: /^https?$/, error: "expected http:// or https://" })
+  .refine(
+    (url) => !/^[a-z]+:\/\/[^/?#]*@/i.test(url),
+    "credentials do not belong in a URL: they have keys of their own",
+  );
+
 /** Any registry that speaks Confluent's API; left out, the ids are those of schemas/registry.lock.json, which the gateway
  * serves. The same for all processes: their records would not understand each other otherwise. */
 export const schemaRegistryBlock = z.strictObject({
   /** Up to where `/subjects` begins. */
-  url: z.url({ protocol: /^https?$/, error: "expected http:// or https://" }),
+  url: httpUrl,
   basicAuth: z.strictObject({ username: z.string().min(1), password: z.string() }).optional(),
   /** Whether missing schemas are registered at start; otherwise a missing one is refused. */
   autoRegister: z.boolean().default(true),

@@ -35,6 +35,7 @@ describe("a wrong file", () => {
   test("has every unknown, wrong and missing key named at once (F1)", () => {
     const text = `
 kafka: { broker: [], brokers: [not-an-address] }
+schemaRegistry: { url: "https://me:secret@registry:8081" }
 http: { port: 70000 }
 limits: { frameBytesMax: lots, frameByteMax: 5 }
 cameras: [{ kind: folder, dir: 7, fps: 1 }, { kind: laser }]
@@ -46,6 +47,7 @@ color: blue
       "kafka.broker: unknown key (known: brokers, prefix)",
       "kafka.brokers[0]: expected host:port",
       "http.port: ",
+      "schemaRegistry.url: credentials do not belong in a URL",
       "limits.frameBytesMax: ",
       "limits.frameByteMax: unknown key (known: frameBytesMax)",
       "cameras[0].dir: ",
@@ -58,7 +60,7 @@ color: blue
     ]) {
       expect(problems).toContainEqual(expect.stringContaining(key));
     }
-    expect(problems).toHaveLength(12);
+    expect(problems).toHaveLength(13);
   });
 
   test("that is no YAML, or says a key twice, is told with its line", () => {

@@ -1,11 +1,10 @@
 /** What is configured of a target whose model runs on a server of its own. Queue, calls and cost are every target's. */
+import { httpUrl } from "@tributary/config";
 import { z } from "zod";
-
-const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ""));
 
 const remote = {
   /** Where the server listens, without the protocol's own path: http://triton:8000. */
-  url: httpUrl,
+  url: httpUrl.transform((url) => url.replace(/\/+$/, "")),
   /** The model's name on the server. */
   model: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "expected a model's name"),
   /** Who decodes, resizes and normalises: `tensor`, this service, as the package says; `jpeg`, the server. */

@@ -1,3 +1,4 @@
+import { httpUrl } from "@tributary/config";
 import { z } from "zod";
 import { positive } from "../call-settings.ts";
 
@@ -9,7 +10,7 @@ export const sagemakerKeys = {
   endpoint: z.string().regex(/^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$/, "expected an endpoint name"),
   region: z.string().regex(/^[a-z0-9-]{1,40}$/, "expected a region, like eu-central-1"),
   /** Instead of the region's public address, e.g. a VPC endpoint. */
-  endpointUrl: z.url({ protocol: /^https?$/ }).optional(),
+  endpointUrl: httpUrl.optional(),
   /** Production variant to ask, past the endpoint's own weights. */
   variant: text.optional(),
   inferenceComponent: text.optional(),
