@@ -7,7 +7,8 @@
  * L2. The score stays as it was fitted on validation; so no frame that fitted it tests the threshold (T1).
  * L3. The grid is walked from safest to loosest and the walk stops at the first threshold whose bet is not won (T2). Draws
  *     have unequal weights, so the test is the bet of statistics/betting.ts instead of the binomial; it holds at whatever
- *     moment one looks while evidence is only added (G11).
+ *     moment one looks while evidence is only added (G11), under policies with one `samplePropensityMin`. What leaves the
+ *     window, and a lower propensity of an older policy, begin a new claim.
  * L4. A new policy is published only with a guarantee that holds, and only if it changes something: its promise or budget
  *     is refuted, or the new threshold moves the share of frames sent by a step that matters, or the bound is tighter.
  * L5. The verdict is a function of the standing policy, the set of evidence and the settings (G10): the same evidence

@@ -8,7 +8,8 @@
  * B1. Weights lie in (0, 1] and the bets are fixed beforehand, so wealth is never negative and its expectation at most 1
  *     under the null: valid for any number of draws, and at whatever moment one looks while draws are only added (Ville).
  * B2. The wealth is the mean over several bets, so none has to be chosen after seeing the data.
- * B3. Which draws are labelled may depend on what was predicted, not on whether it was wrong.
+ * B3. Labels are missing at random among the draws: who labels those that look easy, or hard, tests another rate than the
+ *     population's. piMin is the smallest propensity there can be, known beforehand (B1).
  */
 import { invariant } from "@tributary/kernel";
 
