@@ -1,0 +1,241 @@
+/** The updater with the slots it moves, over seeds: whatever ends in whatever order, no process is left, and what answers is right. */
+import { describe, expect, test } from "@jest/globals";
+import { DeviceDesired } from "@tributary/contracts";
+import type { Inference, InferenceResult, LoadedModel } from "@tributary/inference";
+import { type Clock, Failure, seededRandom } from "@tributary/kernel";
+import { type Book, type Done, emptyBook, type Said, updateLimits } from "@tributary/updates";
+import type { LocalAnswer } from "../pipeline.ts";
+import { bareRunner, Slot, Slots } from "../slots.ts";
+import { Updater } from "./updater.ts";
+
+const digestOf = (letter: string) => letter.repeat(64);
+const FACTORY = { digest: digestOf("f"), name: "m", version: "f" };
+const inference = { logits: new Float32Array([1, 2]), timingsMs: { preprocess: 1, run: 1 } } as unknown as Inference;
+const good: InferenceResult = { ok: true, inference };
+const hollow = { ok: true, inference: { ...inference, logits: new Float32Array([Number.NaN]) } } as InferenceResult;
+const turns = async (count = 3) => {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** Models that are loaded, and everything that is under way; what ends next is the test's to say. */
+class World {
+  readonly open = new Set<FakeModel>();
+  readonly waiting: { readonly what: string; readonly end: (fails: boolean) => void }[] = [];
+  readonly fetched = new Set<string>();
+  readonly said: Said[] = [];
+  readonly slots: Slots;
+  readonly updater: Updater;
+  disk: Book;
+  writesFail = false;
+
+  constructor(seed: number, disk: Book = emptyBook) {
+    this.disk = disk;
+    const random = seededRandom(seed);
+    const clock: Clock = {
+      now: () => 0,
+      monotonicMs: () => 0,
+      sleep: (_, signal) => this.later("sleep", signal, () => undefined),
+    };
+    this.slots = new Slots(this.slotOf(FACTORY.digest), (_, failing) => this.updater.failing(failing));
+    const boot = { book: disk, factory: FACTORY, running: FACTORY.digest, limits: updateLimits };
+    this.updater = new Updater(boot, {
+      ...{ deviceId: "cam", slots: this.slots, clock, random, isBusy: () => false },
+      shelf: {
+        write: async (book) => {
+          if (this.writesFail) throw new Failure("slots-unwritable", "retry", "full");
+          this.disk = book;
+        },
+        prune: async () => undefined,
+      },
+      fetch: async ({ digest }, onProgress, signal) => {
+        onProgress({ phase: "DOWNLOADING", bytesDone: 1, bytesAll: 2 });
+        try {
+          await this.later("fetch", signal, () => this.fetched.add(digest));
+          return { ok: true } satisfies Done;
+        } catch (error) {
+          const { code } = error as Failure;
+          return { ok: false, code, reason: "no", retry: code === "package-digest-mismatch" ? "never" : "many" };
+        }
+      },
+      prove: async ({ digest }, signal) => {
+        expect(digest === FACTORY.digest || this.fetched.has(digest)).toBe(true);
+        const slot = this.slotOf(digest);
+        const model = slot.runner.current as LoadedModel;
+        try {
+          await this.later("prove", signal, () => undefined);
+          return { slot, model };
+        } catch (error) {
+          await model.close();
+          throw error;
+        }
+      },
+      keep: (slot) => slot.runner,
+      onChanged: () => undefined,
+      onShadowed: () => undefined,
+      onMoved: (said) => void this.said.push(said),
+    });
+  }
+
+  slotOf(digest: string): Slot {
+    const pkg = { digest, manifest: { latencyBudgetMs: 50 } } as unknown as Slot["pkg"];
+    const model = new FakeModel(this.open);
+    return new Slot(pkg, {} as Slot["policy"], bareRunner(model as unknown as LoadedModel), null);
+  }
+
+  later(what: string, signal: AbortSignal | undefined, onDone: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const isOver = () => this.waiting.splice(this.waiting.indexOf(entry), 1);
+      const entry = {
+        what,
+        end: (fails: boolean) => {
+          isOver();
+          if (fails) return reject(new Failure("package-digest-mismatch", "give-up", "no"));
+          onDone();
+          resolve();
+        },
+      };
+      this.waiting.push(entry);
+      const stop = () => {
+        if (this.waiting.includes(entry)) isOver();
+        reject(signal?.reason);
+      };
+      if (signal?.aborted) stop();
+      else signal?.addEventListener("abort", stop, { once: true });
+    });
+  }
+
+  want(generation: number, letter: string, more: object = {}): void {
+    const model = { modelName: "m", modelVersion: letter, modelDigest: digestOf(letter) };
+    const how = { shadowFrames: 0, probationFrames: 2, condition: "ANY" as const, ...more };
+    const desired: DeviceDesired = {
+      ...{ deviceId: "cam", generation: BigInt(generation), slots: { perception: { ...model, ...how } } },
+      ...{ rollout: "", why: "", changedAt: 0 },
+    };
+    this.updater.desired(DeviceDesired.encodeSingleObject(desired));
+  }
+
+  /** One frame, as the pipeline does it. */
+  async frame(): Promise<void> {
+    const { slot, result } = await this.slots.infer(new Uint8Array());
+    expect(result.ok).toBe(true);
+    this.updater.answered(slot, { label: "1" } as LocalAnswer, inference, new Uint8Array());
+  }
+
+  async settle(): Promise<void> {
+    this.writesFail = false;
+    for (let i = 0; i < 500; i++) {
+      await turns();
+      this.waiting.find(({ what }) => what !== "sleep" || this.waiting.length === 1)?.end(false);
+      this.updater.told({ idle: true, parked: true });
+      await this.frame();
+      const { outcome, wanted, trial } = this.updater.book;
+      if (this.waiting.length === 0 && trial === null && (wanted === null || outcome !== null)) return turns();
+    }
+    throw new Error(`no end: ${JSON.stringify(this.updater.now, (_, v) => (typeof v === "bigint" ? `${v}` : v))}`);
+  }
+}
+
+class FakeModel {
+  readonly labels = ["0", "1"];
+  readonly exited: Promise<number | null>;
+  answer: InferenceResult = good;
+  readonly #open: Set<FakeModel>;
+  #end: (code: number) => void = () => undefined;
+
+  constructor(open: Set<FakeModel>) {
+    this.#open = open;
+    open.add(this);
+    this.exited = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+  async infer(): Promise<InferenceResult> {
+    if (!this.#open.has(this)) throw new Failure("model-host-exited", "retry", "gone");
+    return this.answer;
+  }
+  async close(): Promise<void> {
+    this.crash();
+  }
+  crash(): void {
+    this.#open.delete(this);
+    this.#end(0);
+  }
+}
+
+describe("updater", () => {
+  test("over seeds: an end that is said, one process at work, and no other", async () => {
+    for (let seed = 0; seed < 250; seed++) {
+      const random = seededRandom(seed);
+      const world = new World(seed);
+      world.updater.start();
+      await turns();
+      let generation = 0;
+      for (let i = 0; i < 50; i++) {
+        const roll = random();
+        if (roll < 0.12) {
+          const letter = "abf"[Math.floor(random() * 3)] as string;
+          const condition = random() < 0.3 ? "PARKED" : "ANY";
+          world.want(++generation, letter, { shadowFrames: random() < 0.5 ? 0 : 2, probationFrames: 3, condition });
+        } else if (roll < 0.45) {
+          const one = world.waiting[Math.floor(random() * world.waiting.length)];
+          one?.end(random() < 0.15);
+        } else if (roll < 0.8) await world.frame();
+        else if (roll < 0.85 && world.slots.isOnTrial) {
+          const model = world.slots.active.runner.current as unknown as FakeModel | undefined;
+          if (random() < 0.5) model?.crash();
+          else if (model !== undefined) model.answer = hollow;
+        } else if (roll < 0.9) world.updater.told({ parked: random() < 0.5 });
+        else world.writesFail = random() < 0.3;
+        await turns(1);
+        expect(world.open.size).toBeLessThanOrEqual(3); // The two of an update, and one on its way out.
+        const { digest } = world.slots.active.pkg;
+        expect(digest === FACTORY.digest || world.fetched.has(digest)).toBe(true);
+      }
+      await world.settle();
+      const { good: slot, wanted, outcome } = world.updater.book;
+      expect([seed, world.slots.active.pkg.digest]).toEqual([seed, (slot ?? FACTORY).digest]);
+      if (outcome?.phase === "COMMITTED") expect([seed, (slot ?? FACTORY).digest]).toEqual([seed, wanted?.digest]);
+      expect([seed, world.open.size, world.slots.isOnTrial]).toEqual([seed, 1, false]);
+      const told = world.said.at(-1);
+      if (generation > 0) expect([seed, told?.phase]).toEqual([seed, outcome?.phase]);
+      await world.updater.stop();
+      await world.slots.close();
+      expect([seed, world.open.size]).toEqual([seed, 0]);
+    }
+  }, 60_000);
+
+  test("stopped at any moment it leaves no process, and says nothing more", async () => {
+    for (let steps = 0; steps < 12; steps++) {
+      const world = new World(steps);
+      world.updater.start();
+      await turns();
+      world.want(1, "a", { shadowFrames: 2, probationFrames: 3 });
+      for (let i = 0; i < steps; i++) {
+        await turns();
+        world.waiting[0]?.end(false);
+        await world.frame();
+      }
+      await world.updater.stop();
+      await world.slots.close();
+      await turns();
+      const said = world.said.length;
+      for (const one of [...world.waiting]) one.end(false);
+      await turns();
+      expect([steps, world.open.size, world.said.length]).toEqual([steps, 0, said]);
+    }
+  });
+
+  test("what is not for this device, or older, is refused and changes nothing", async () => {
+    const world = new World(1);
+    world.updater.start();
+    await turns();
+    world.want(5, "f");
+    await world.settle();
+    expect(() => world.want(4, "a")).toThrow(expect.objectContaining({ code: "desired-older" }));
+    expect(() => world.want(6, "a", { probationFrames: -1 })).toThrow(
+      expect.objectContaining({ code: "desired-invalid" }),
+    );
+    expect(() => world.updater.desired(Buffer.from("{}"))).toThrow();
+    expect(world.updater.generation).toBe(5n);
+  });
+});
