@@ -27,7 +27,12 @@ export async function* loggedFrames(reader: KafkaReader, range: LogRange): Async
       if (result.target !== target || result.outcome !== "ANSWERED" || result.label === null) continue;
       clouds.set(formatFrameId(result), { label: result.label, costMicros: Number(result.costMicros) });
     }
+    // Written again after a crash, a record would count twice, and intervals would be too narrow.
+    const seen = new Set<string>();
     for await (const batch of values(reader, topics.predictions, partition, since, range)) {
+      const record = `${batch.deviceId}:${batch.bootId}:${batch.seq}`;
+      if (seen.has(record)) continue;
+      seen.add(record);
       const { modelDigest, policyVersion, arm } = batch;
       for (const prediction of batch.predictions) {
         const { label, confidence, margin, entropy, samplePropensity, sampleDrawn, reason } = prediction;
