@@ -12,4 +12,7 @@ test("what a terminal would obey is shown instead; colours and columns stay", ()
   const view = { name: String, columns: [{ head: "NAME", of: (item: string) => item }] };
   output.list(["one\n\u001b[2Jtwo"], view, "");
   expect(text).toBe("NAME\none\\n\\u001b[2Jtwo\n");
+  text = "";
+  output.line('  "\u001b]0;title\u0007cat" by EDGE\nand so on'); // As `router explain` quotes a device's label.
+  expect(text).toBe('  "\\u001b]0;title\\u0007cat" by EDGE\nand so on\n');
 });

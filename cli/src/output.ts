@@ -33,7 +33,7 @@ export class Output {
   }
 
   line(text = ""): void {
-    this.#write(`${text}\n`);
+    this.#write(`${this.isForPeople ? printableLines(text) : text}\n`);
   }
 
   style(style: Style, text: string): string {
@@ -98,6 +98,8 @@ export const printable = (text: string): string =>
           .slice(1, -1)
           .replace(/^[\u007f-\u009f]/, "?"),
   );
+
+export const printableLines = (text: string): string => text.split("\n").map(printable).join("\n");
 
 /** Numbers as written; what is absent as a dash. */
 export function shown(value: unknown): string {

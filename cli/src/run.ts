@@ -4,6 +4,7 @@ import { Failure, reasonOf } from "@tributary/kernel";
 import { CommanderError } from "commander";
 import type { Io } from "./context.ts";
 import { CliError, type ExitCode, exitCodes } from "./exit-codes.ts";
+import { printableLines } from "./output.ts";
 import { inheritAll, programOf } from "./program.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
@@ -23,7 +24,7 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
     return exitCodes.ok;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage; // said already
-    io.stderr(`tributary: ${reasonOf(error)}\n`);
+    io.stderr(`tributary: ${printableLines(reasonOf(error))}\n`);
     if (error instanceof CliError) return error.exitCode;
     if (!(error instanceof Failure)) io.stderr("This was not foreseen; please report it.\n");
     return exitCodes.failed;

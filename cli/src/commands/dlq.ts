@@ -13,7 +13,7 @@ import { type DlqSummary, readLetters, summaryOf } from "../dlq/read-letters.ts"
 import { judgeReplay } from "../dlq/replay.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Connection, connectionOf, type KafkaOptions, kafkaFailed, withKafka } from "../kafka-options.ts";
-import { ago, type Output, type View } from "../output.ts";
+import { ago, type Output, printable, type View } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { withRegistry } from "../registry-options.ts";
 import { schemaIdsOf } from "../schema-ids.ts";
@@ -204,7 +204,7 @@ async function replay(
   const staying = verdicts.flatMap(({ letter, verdict }) =>
     verdict.kind === "stay" ? [{ letter: letter.id, code: verdict.code, why: verdict.why }] : [],
   );
-  for (const { letter, code, why } of staying) io.stderr(`${letter}: ${why} (${code})\n`);
+  for (const { letter, code, why } of staying) io.stderr(`${letter}: ${printable(why)} (${code})\n`);
   const source = place.topic.source;
   if (options.dryRun !== true && records.length > 0) {
     await confirm(`Send ${records.length} records to ${connection.prefix}${source}?`, options.yes === true, io);
