@@ -13,18 +13,18 @@
  * K2. (G6) What a device shall run carries the generation of the event that decided. It is written again while the device
  *     follows an older one, and whatever older state another instance may have written is overwritten.
  * K3. Devices are reached at the pace of the specification, in the rollout's order; going back knows no pace.
- * K4. Two instances may create, retry or undo at once what cannot be at once: such an event counts only if no rollout before
- *     it in the log holds one of its devices in the same slot.
+ * K4. Which events count, also where two instances want at once what cannot be at once, is the log's rule (L1, L2 of log.ts).
  * K5. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
  *     finds its desired state when it returns. */
 import type { FleetMetrics } from "@tributary/fleet-metrics";
 import { Failure, type Instant } from "@tributary/kernel";
-import { controlOf, reachedBy, refuseConflicts } from "./cohorts.ts";
+import { controlOf, reachedBy } from "./cohorts.ts";
 import { Comparison, type ComparisonSettings, comparisonDefaults } from "./comparison.ts";
 import { type Command, command, decide, type Judged, reachedBefore, type Seen } from "./decide.ts";
 import type { RolloutChange, RolloutEvent } from "./events.ts";
 import type { AnalysisEvidence } from "./evidence.ts";
-import { applyEvent, isFinished, type Rollout, stepOf } from "./rollout.ts";
+import { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
+import { isFinished, type Rollout, stepOf } from "./rollout.ts";
 
 /** What a device says of one slot. */
 export type DeviceState = {
@@ -70,7 +70,7 @@ export type ControllerSettings = ComparisonSettings & {
 
 export const controllerDefaults: ControllerSettings = {
   ...comparisonDefaults,
-  ...{ lookEveryMs: 10_000, resendMs: 60_000, goneMs: 86_400_000, finishedMax: 100 },
+  ...{ lookEveryMs: 10_000, resendMs: 60_000, goneMs: 86_400_000, finishedMax: FINISHED_MAX },
 };
 
 /** On its way to a model, or running it: what an abort must still take back. */
@@ -80,17 +80,8 @@ const TOLD_ALL = new Set<RolloutChange["kind"]>(["step-finished", "promoted", "c
 const BACK = new Set(["REFUSED", "REVERTED"]);
 const REFUSED_NAMED_MAX = 20;
 
-/** What became of a record of the log. */
-export type Applied =
-  | { readonly kind: "counts"; readonly rollout: Rollout }
-  /** Its version is not the next one (V1). */
-  | { readonly kind: "stale"; readonly reason: string }
-  | { readonly kind: "conflicts"; readonly reason: string };
-
 type Tracked = {
   rollout: Rollout;
-  /** Of its creation. */
-  readonly createdAt: bigint;
   /** Its devices, in its order. */
   readonly entries: readonly Entry[];
   comparison: Comparison | null;
@@ -121,33 +112,25 @@ type Slot = {
 export class RolloutController {
   readonly #fleet: FleetMetrics;
   readonly #settings: ControllerSettings;
+  readonly #log: RolloutLog;
   readonly #tracked = new Map<string, Tracked>();
   readonly #slots = new Map<string, Slot>();
 
   constructor(fleet: FleetMetrics, settings: Partial<ControllerSettings> = {}) {
     this.#fleet = fleet;
     this.#settings = { ...controllerDefaults, ...settings };
+    this.#log = new RolloutLog(this.#settings.finishedMax);
   }
 
   /** Folds a record of the log; `position` grows along it and becomes the generation. */
   applied(event: RolloutEvent, position: bigint): Applied {
+    const applied = this.#log.apply(event, position);
+    if (applied.kind !== "counts") return applied;
+    const { rollout } = applied;
     const before = this.#tracked.get(event.uid);
-    const rollout = applyEvent(before?.rollout ?? null, event, position);
-    if (rollout === null || rollout === before?.rollout) {
-      const expected = (before?.rollout.version ?? 0) + 1;
-      return { kind: "stale", reason: `version ${event.version}, where ${expected} is the next` };
-    }
-    if ((before === undefined || isFinished(before.rollout)) && !isFinished(rollout)) {
-      try {
-        this.refuse(rollout);
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        return { kind: "conflicts", reason: error.message }; // K4
-      }
-    }
     const { entries } = before ?? { entries: this.#entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
     const tracked = before ?? {
-      ...{ rollout, entries, createdAt: position, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
+      ...{ rollout, entries, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
       lookedAt: Number.NEGATIVE_INFINITY,
     };
     const previous = tracked.rollout;
@@ -159,21 +142,13 @@ export class RolloutController {
     if (TOLD_ALL.has(change.kind)) this.#tell(tracked, reachedBy(previous.cohorts, previous.weight).length);
     this.#compare(tracked, change, at);
     if (isFinished(rollout)) this.#forgetOldest();
-    return { kind: "counts", rollout };
+    return applied;
   }
 
   /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: one at
    * work, or one that came later and stands, which would be undone with it. (K4) */
-  refuse({ uid, spec, cohorts }: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
-    const createdAt = this.#tracked.get(uid)?.createdAt ?? null;
-    const others: { uid: string; name: string; devices: readonly string[] }[] = [];
-    for (const { rollout: other, createdAt: otherAt } of this.#tracked.values()) {
-      if (other.uid === uid || other.spec.spec.slot !== spec.spec.slot) continue;
-      const stands = other.phase === "Healthy" && createdAt !== null && otherAt > createdAt;
-      if (!isFinished(other) || stands)
-        others.push({ uid: other.uid, name: other.spec.metadata.name, devices: other.cohorts.order });
-    }
-    refuseConflicts(cohorts.order, others);
+  refuse(rollout: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
+    this.#log.refuse(rollout);
   }
 
   reported(deviceId: string, slot: string, state: DeviceState): void {
@@ -450,11 +425,7 @@ export class RolloutController {
   }
 
   #forgetOldest(): void {
-    const finished = [...this.#tracked.values()].filter(({ rollout }) => isFinished(rollout));
-    if (finished.length <= this.#settings.finishedMax) return;
-    finished.sort((a, b) => a.rollout.changedAt - b.rollout.changedAt);
-    const oldest = finished[0]?.rollout.uid;
-    if (oldest !== undefined) this.#tracked.delete(oldest);
+    for (const uid of this.#tracked.keys()) if (this.#log.get(uid) === null) this.#tracked.delete(uid);
   }
 }
 

@@ -5,6 +5,7 @@ export * from "./decide.ts";
 export * from "./event-record.ts";
 export * from "./events.ts";
 export * from "./evidence.ts";
+export * from "./log.ts";
 export * from "./problems.ts";
 export * from "./rollout.ts";
 export * from "./spec.ts";
