@@ -1,4 +1,5 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
+import { FINISHED_MAX } from "@tributary/rollouts";
 import { isLoopback } from "@tributary/service-kit";
 import { z } from "zod";
 import { upstreamBlock } from "./forwarding/upstream.ts";
@@ -46,6 +47,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Rollouts that are listed: of more, those that changed last. */
       rememberedMax: positive.max(100_000).default(1_000),
+      /** As rollout-manager's limits.finishedMax: later events of older finished rollouts do not count. */
+      finishedMax: positive.max(10_000).default(FINISHED_MAX),
       /** Histories kept in memory, in bytes; older ones are read from Kafka when asked for. */
       historyBytesMax: positive.default(64 * 1024 * 1024),
     })

@@ -1,16 +1,16 @@
 /**
  * Rollouts as rollout-manager tells them: how they stand, and what happened.
  *
- * T1. (V1) An event counts only if its version is the last valid one + 1 in log order. The others are counted and passed
- *     over; rollout-manager reads the log by the same rule.
+ * T1. (V1) Only events that count are history, by the same rule as rollout-manager's (`RolloutLog`). The others are counted
+ *     and passed over.
  * T2. Records of a rollout may come from several instances: one of a lower version than is known says nothing new.
  * T3. Bounded (G9): of `rememberedMax` rollouts those that changed last are listed, and histories of `historyBytesMax` in
  *     all are held. An older history is read from Kafka again when it is asked for.
  */
 import { type Rollout, topics } from "@tributary/contracts";
-import type { PartitionReader } from "@tributary/kafka";
+import type { InRecord, PartitionReader } from "@tributary/kafka";
 import { Failure } from "@tributary/kernel";
-import { type EventRecord, eventOfRecord, type RolloutEvent } from "@tributary/rollouts";
+import { type EventRecord, eventOfRecord, type RolloutEvent, RolloutLog } from "@tributary/rollouts";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { rolloutEventPassedOver } from "../events.ts";
@@ -41,15 +41,27 @@ export type RolloutTableOptions = {
   readonly naming: Naming;
   readonly subscribers: RolloutSubscribers;
   readonly telemetry: Telemetry;
-  readonly limits: { readonly rememberedMax: number; readonly historyBytesMax: number };
+  readonly limits: {
+    readonly rememberedMax: number;
+    readonly finishedMax: number;
+    readonly historyBytesMax: number;
+  };
   /** Records that reading a history again may look through. */
   readonly recordsMax: number;
 };
 
-type History = { version: bigint; bytes: number; events: EventRecord[] | null };
+type History = {
+  /** Where the events that count are, in order. */
+  readonly offsets: bigint[];
+  bytes: number;
+  /** Null: no longer held. */
+  events: EventRecord[] | null;
+};
+type Place = Pick<InRecord, "key" | "offset">;
 
 export class RolloutTable {
   readonly #options: RolloutTableOptions;
+  readonly #log: RolloutLog;
   /** Those that changed last are last. */
   readonly #records = new Map<string, Rollout>();
   readonly #histories = new Map<string, History>();
@@ -57,6 +69,7 @@ export class RolloutTable {
 
   constructor(options: RolloutTableOptions) {
     this.#options = options;
+    this.#log = new RolloutLog(options.limits.finishedMax);
   }
 
   get count(): number {
@@ -70,7 +83,7 @@ export class RolloutTable {
         onRecord: (record) => this.stands(record),
         onTombstone: (uid) => this.#records.delete(uid),
       }),
-      follow(context, { topic: topics.rolloutEvents, onRecord: (record) => this.happened(record) }),
+      follow(context, { topic: topics.rolloutEvents, onRecord: (event, record) => this.happened(event, record) }),
     ]);
   }
 
@@ -83,20 +96,36 @@ export class RolloutTable {
     this.#options.subscribers.publish(viewOf(record, this.#options.naming));
   }
 
-  happened(record: EventRecord): void {
+  happened(record: EventRecord, place: Place): void {
     const { uid } = record;
-    const history = this.#histories.get(uid) ?? { version: 0n, bytes: 0, events: [] };
-    if (!counts(record, history.version, this.#options.telemetry)) return; // T1
-    const bytes = record.details.length;
-    history.version = record.version;
+    if (!this.#counts(record, place)) return; // T1
+    const history = this.#histories.get(uid) ?? { offsets: [], bytes: 0, events: [] };
+    history.offsets.push(place.offset);
     if (history.events !== null) {
       history.events.push(record);
-      history.bytes += bytes;
-      this.#bytes += bytes;
+      history.bytes += record.details.length;
+      this.#bytes += record.details.length;
     }
     this.#histories.delete(uid);
     this.#histories.set(uid, history);
     this.#evict(uid);
+  }
+
+  #counts(record: EventRecord, { key, offset }: Place): boolean {
+    const { uid, version } = record;
+    const passOver = (code: string) => {
+      this.#options.telemetry.emit(rolloutEventPassedOver, { uid, version: `${version}`, code });
+      return false;
+    };
+    try {
+      const event = eventOfRecord(record);
+      if (key !== uid) return passOver("rollout-event-unusable");
+      const { kind } = this.#log.apply(event, offset);
+      return kind === "counts" || passOver(`rollout-event-${kind}`);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      return passOver(error.code);
+    }
   }
 
   /** Newest first. */
@@ -119,8 +148,8 @@ export class RolloutTable {
 
   /** The events that count, in order. @throws Problem */
   async history(uid: string): Promise<readonly RolloutEvent[]> {
-    const held = this.#histories.get(uid)?.events ?? null;
-    const events = held ?? (this.#records.has(uid) || this.#histories.has(uid) ? await this.#readAgain(uid) : []);
+    const history = this.#histories.get(uid);
+    const events = history === undefined ? [] : (history.events ?? (await this.#readAgain(uid, history.offsets)));
     if (events.length === 0) {
       const detail = `No events of a rollout ${uid} are known. GET /api/v1/rollouts lists rollouts.`;
       throw new Problem(404, "rollout-unknown", "give-up", detail);
@@ -148,38 +177,22 @@ export class RolloutTable {
     this.#histories.delete(oldest.uid);
   }
 
-  #readAgain(uid: string): Promise<EventRecord[]> {
+  #readAgain(uid: string, offsets: readonly bigint[]): Promise<EventRecord[]> {
     const { reader, search, recordsMax } = this.#options;
     const { name } = topics.rolloutEvents;
+    const [from = 0n, last = -1n] = [offsets[0], offsets.at(-1)];
+    const wanted = new Set(offsets);
     return search.within(async (signal) => {
       const events: EventRecord[] = [];
-      const { earliest, next } = await reader.offsets(name, 0);
-      const from = next - earliest > BigInt(recordsMax) ? next - BigInt(recordsMax) : earliest;
-      for await (const record of reader.read(name, 0, { from, until: next, signal })) {
-        if (record.key !== uid) continue;
-        const event = decoded(topics.rolloutEvents, record);
-        if (event !== undefined && counts(event, BigInt(events.length), null)) events.push(event);
+      if (last - from < BigInt(recordsMax)) {
+        for await (const record of reader.read(name, 0, { from, until: last + 1n, signal })) {
+          const event = wanted.has(record.offset) ? decoded(topics.rolloutEvents, record) : undefined;
+          if (event !== undefined) events.push(event);
+        }
       }
-      if (events.length > 0 || (from === earliest && !signal.aborted)) return events;
-      const detail = `The history of rollout ${uid} is older than the newest ${recordsMax} events, or reading takes longer than this gateway may: raise scan.recordsMax and scan.msMax.`;
+      if (events.length === wanted.size) return events;
+      const detail = `The history of rollout ${uid} lies among more than ${recordsMax} events, or reading it takes longer than this gateway may: raise scan.recordsMax and scan.msMax.`;
       throw new Problem(503, "history-bounded", "ask-a-person", detail);
     });
-  }
-}
-
-/** `telemetry`: null where the record was counted before. */
-function counts(record: EventRecord, last: bigint, telemetry: Telemetry | null): boolean {
-  const { uid, version } = record;
-  const passOver = (code: string) => {
-    telemetry?.emit(rolloutEventPassedOver, { uid, version: `${version}`, code });
-    return false;
-  };
-  if (version !== last + 1n) return passOver("rollout-event-not-next");
-  try {
-    eventOfRecord(record);
-    return true;
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return passOver(error.code);
   }
 }

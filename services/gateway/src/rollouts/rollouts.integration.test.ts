@@ -139,6 +139,15 @@ describe("a rollout", () => {
     await happens("r-1", 2, { kind: "paused", reason: "person", untilMs: null, evidence: {} }); // came second
     await happens("r-1", 4, { kind: "completed", evidence: {} }); // skips one
     await happens("r-1", 3, { kind: "resumed", evidence: {} }, { details: "{" }); // no evidence: not of the contract
+    const stray = recordOfEvent({
+      uid: "r-1",
+      version: 3,
+      at: 1,
+      by: "eve",
+      change: { kind: "completed", evidence: {} },
+    });
+    await put(topics.rolloutEvents, "another", stray); // under another's key
+    await happens("r-0", 1, created); // takes devices that r-1 holds
     await happens("r-1", 3, { kind: "step-finished", step: 0, evidence: { updated: 2 } });
     await happens("r-1", 4, { kind: "step-started", step: 1 });
     const events = await eventually("the last event", async () => {
@@ -155,8 +164,10 @@ describe("a rollout", () => {
     expect(events[0].order).toBeUndefined();
     expect((await call("rollouts/r-1/events?after=3")).body.items).toHaveLength(1);
     const metrics = await (await fetch(`http://127.0.0.1:${gateway.ports.http}/metrics`)).text();
-    expect(metrics).toMatch(/events_passed_over_total\{code="rollout-event-not-next"\} 2/);
-    expect(metrics).toMatch(/events_passed_over_total\{code="rollout-event-unusable"\} 1/);
+    expect(metrics).toMatch(/events_passed_over_total\{code="rollout-event-stale"\} 2/);
+    expect(metrics).toMatch(/events_passed_over_total\{code="rollout-event-unusable"\} 2/);
+    expect(metrics).toMatch(/events_passed_over_total\{code="rollout-event-conflicts"\} 1/);
+    expect(await call("rollouts/r-0/events")).toMatchObject({ status: 404, body: { code: "rollout-unknown" } });
   });
 
   test("shows its devices in their order, arm by arm, with what each says that it runs", async () => {
@@ -224,10 +235,11 @@ describe("a rollout", () => {
   test("has a report for people, also when its history is no longer in memory", async () => {
     await happens("r-1", 5, { kind: "analysed", step: 1, verdict: "Failed", evidence });
     await happens("r-1", 6, { kind: "aborted", why: "the analysis failed", evidence });
+    await happens("r-1", 7, { kind: "rolled-back", evidence: { onModel: 0 } });
     await happens("r-3", 1, created); // more than this gateway keeps in mind
     await put(topics.rollouts, "r-3", someRollout({ uid: "r-3", name: "edge-2", createdAt: 1_767_225_700_000 }));
     await eventually("the newer one", async () => (await call("rollouts/r-3/events")).status === 200);
-    expect((await call("rollouts/r-1/events")).body.items).toHaveLength(6);
+    expect((await call("rollouts/r-1/events")).body.items).toHaveLength(7);
     const { status, type, body } = await call("rollouts/r-1/report");
     expect([status, type]).toEqual([200, "text/html; charset=utf-8"]);
     expect(body).toContain("worse in accuracy");
