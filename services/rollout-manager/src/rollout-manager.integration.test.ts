@@ -78,7 +78,7 @@ describe("a rollout", () => {
     const had = fleet.all.filter(({ ran }) => ran.includes(digests.worse));
     expect(had).toHaveLength(8);
     expect(fleet.all.every(({ ignored }) => ignored.length === 0)).toBe(true);
-    await expect(instance.manager.command(uid, "undo", "ann")).rejects.toThrow(/abort stops one/);
+    await expect(instance.manager.command(uid, "undo", "ann")).rejects.toThrow(/taken back already/);
     const again = await instance.manager.command(uid, "retry", "ann");
     expect(again).toMatchObject({ phase: "Progressing", weight: 0 });
     await until(instance, uid, "its second way back", ({ aborted }) => aborted?.isBack === true);

@@ -49,22 +49,24 @@ export function evidencePlot(id: string, evidence: AnalysisEvidence, metric: Ana
   const time = timeAxis(evidence);
   const [back, on] = [-Math.log(metric.alpha), -Math.log(metric.beta)];
   const hasMargin = metric.margin !== null;
+  // Evidence of a clear case grows without bound: what is far beyond the threshold is drawn at the edge, and its label tells it.
+  const drawn = (value: number) => Math.min(3 * back, Math.max(-2 * back, value));
   const all = looks.flatMap(({ logHarm, logSafe }) => [logHarm, ...(logSafe === null ? [] : [logSafe])]);
-  // Evidence of a clear case grows without bound: what is far beyond the threshold is drawn at the edge.
-  const [floor, ceiling] = [-2 * back, 3 * back];
-  const values = [0, back, ...(hasMargin ? [on] : []), ...all.map((v) => Math.min(ceiling, Math.max(floor, v)))];
+  const values = [0, back, ...(hasMargin ? [on] : []), ...all.map(drawn)];
   const y: Axis = { ...rangeOf(values), title: "evidence (ln e)", text: decimal };
   const plot = new Plot(id, time.axis, y, { ...SIZE, height: 150 });
   plot.stretch({ from: 0, to: evidence.burnInMs / time.unitMs }, BURN_IN);
-  const curve = (value: (look: AnalysisLook) => number | null, colour: string, label: string) =>
+  const curve = (value: (look: AnalysisLook) => number | null, colour: string, label: string) => {
+    const last = looks.map(value).at(-1) ?? null;
     plot.curve(
       looks.flatMap((look) => {
         const y = value(look);
-        return y === null ? [] : [{ x: look.sinceMs / time.unitMs, y }];
+        return y === null ? [] : [{ x: look.sinceMs / time.unitMs, y: drawn(y) }];
       }),
       colour,
-      label,
+      last === null ? label : `${decimal(last)} ${label}`,
     );
+  };
   plot.level(back, colours.bad, `${decimal(back)} goes back`);
   curve(({ logHarm }) => logHarm, colours.bad, "harm above tolerated");
   if (hasMargin) {
@@ -110,7 +112,7 @@ export const decimal = (value: number): string =>
   String(Number(value.toFixed(Math.abs(value) < 0.1 ? 3 : 2))).replace("-", "\u2212");
 
 function timeAxis({ sinceMs, burnInMs }: AnalysisEvidence): { readonly axis: Axis; readonly unitMs: number } {
-  const to = Math.max(sinceMs, burnInMs, 60_000) * 1.02;
+  const to = Math.max(sinceMs, burnInMs, 1_000) * 1.02;
   const { unitMs, unit } = unitOf(to);
   return { axis: { from: 0, to: to / unitMs, title: `${unit} since the arms are compared`, text: decimal }, unitMs };
 }

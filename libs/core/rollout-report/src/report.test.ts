@@ -31,6 +31,7 @@ describe("the report of a rollout", () => {
       "edge 2 (cdcdcdcdcdcd)",
       "needs 3.91", // ln 1/0.02
       "tolerated 0.25: above is harm",
+      "5.44 harm above tolerated",
       "margin 2: below is safe",
       "harm (percentage points)",
       "minutes since the arms are compared",
@@ -135,6 +136,9 @@ describe("a plot", () => {
     plot.level(0.5, "#000", "two");
     const svg = plot.svg("about");
     expect(svg).not.toMatch(/NaN|Infinity/);
+    const single = new Plot("s", axis, axis, { width: 100, height: 100 });
+    single.band([{ x: 0.5, low: null, high: 0.6 }], "#123");
+    expect(single.svg("about")).toMatch(/<rect [^>]*width="8"[^>]*fill="#123"/);
     const heights = [...svg.matchAll(/y="([\d.]+)" fill="#000">(one|two)/g)].map(([, y]) => Number(y));
     expect(Math.abs((heights[0] as number) - (heights[1] as number))).toBeGreaterThanOrEqual(15);
   });

@@ -71,7 +71,8 @@ ${eventsTable(events, rollout)}
 <h2>How to read this</h2>
 <p>Harm is the control's rate of good frames less the canary's, device by device, adjusted by what each device did before.
 The band holds at whatever moment one looks. e is how much better harm (or its absence) explains what is seen: with no harm,
-the chance that it ever reaches 1/alpha is at most alpha. Only a Successful analysis widens a rollout; too little data,
+the chance that it ever reaches 1/alpha is at most alpha; a rollout that compares several times gives each a share of its
+alphas. Only a Successful analysis widens a rollout; too little data,
 silence and errors are not health.</p>
 </body></html>
 `;

@@ -60,8 +60,20 @@ export class Plot {
     points: readonly { readonly x: number; readonly low: number | null; readonly high: number | null }[],
     fill: string,
   ): void {
-    if (points.length === 0) return;
+    const [only] = points;
+    if (only === undefined) return;
     const span = this.#y.to - this.#y.from;
+    if (points.length === 1) {
+      const [x, top, bottom] = [
+        this.#left(only.x),
+        this.#top(only.high ?? this.#y.to + span),
+        this.#top(only.low ?? this.#y.from - span),
+      ];
+      this.#inside.push(
+        `<rect x="${px(x - 4)}" y="${px(top)}" width="8" height="${px(bottom - top)}" fill="${fill}" fill-opacity=".18" stroke="${fill}" stroke-opacity=".5"/>`,
+      );
+      return;
+    }
     const upper = points.map(({ x, high }) => this.#point(x, high ?? this.#y.to + span));
     const lower = points.map(({ x, low }) => this.#point(x, low ?? this.#y.from - span));
     const shape = [...upper, ...lower.reverse()].join(" ");

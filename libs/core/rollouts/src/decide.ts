@@ -130,7 +130,8 @@ export type Command = "pause" | "resume" | "promote" | "promote-full" | "abort" 
 export function command(rollout: Rollout, wanted: Command, by: string): RolloutChange {
   const evidence = { after: `${wanted} by ${by}` };
   const refuse = (advice: string): never => {
-    const state = `rollout ${rollout.spec.metadata.name} is ${rollout.phase}${rollout.aborted === null ? "" : " and goes back"}`;
+    const back = rollout.aborted === null ? "" : rollout.aborted.isBack ? " and went back" : " and goes back";
+    const state = `rollout ${rollout.spec.metadata.name} is ${rollout.phase}${back}`;
     throw new Failure("rollout-command-refused", "ask-a-person", `${wanted}: ${state}; ${advice}`);
   };
   const isAtWork = rollout.aborted === null && rollout.phase !== "Healthy";
@@ -146,13 +147,16 @@ export function command(rollout: Rollout, wanted: Command, by: string): RolloutC
       if (!isAtWork) return refuse("retry begins it again");
       return { kind: "promoted", full: wanted === "promote-full", evidence };
     case "abort":
-      if (!isAtWork) return refuse("undo takes a finished one back");
+      if (!isAtWork)
+        return refuse(rollout.aborted === null ? "undo takes a finished one back" : "there is nothing left to stop");
       return { kind: "aborted", why: `aborted by ${by}`, evidence };
     case "retry":
       if (rollout.aborted?.isBack !== true) return refuse("only one that went back whole can be retried");
       return { kind: "retried", evidence };
     case "undo":
-      if (rollout.phase !== "Healthy") return refuse("abort stops one that is at work");
+      if (isAtWork) return refuse("abort stops one that is at work");
+      if (rollout.phase !== "Healthy")
+        return refuse("it is taken back already; once it went back whole, retry begins it again");
       return { kind: "aborted", why: `undone by ${by}`, evidence };
     default:
       return wanted satisfies never;
