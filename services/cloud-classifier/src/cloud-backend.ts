@@ -44,6 +44,8 @@ export type CloudOutcome =
       readonly message: string;
       /** Whether another call may help. `alone`: one of the call's frames may be the cause, so each is asked by itself. */
       readonly again: boolean | "alone";
+      /** The backend is well, and refuses the call for one of its frames. */
+      readonly isOfItems?: boolean;
       /** How long the server asked to be left alone (429 or 503 with Retry-After). */
       readonly retryAfterMs?: number;
     };

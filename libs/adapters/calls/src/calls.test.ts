@@ -10,7 +10,12 @@ import {
   Ticket,
 } from "./index.ts";
 
-type Outcome = { readonly code: string; readonly again?: boolean | "alone"; readonly retryAfterMs?: number };
+type Outcome = {
+  readonly code: string;
+  readonly again?: boolean | "alone";
+  readonly isOfItems?: boolean;
+  readonly retryAfterMs?: number;
+};
 const OK: Outcome = { code: "" };
 const fail = (code: string, more: Partial<Outcome> = {}): Outcome => ({ code, again: true, ...more });
 
@@ -85,6 +90,17 @@ describe("a call", () => {
     expect(tickets.map(({ attempts }) => attempts)).toEqual([2, 2, 2]);
     expect(tickets.reduce((sum, { costMicros }) => sum + costMicros, 0)).toBe(200);
   });
+});
+
+test("items that a server refuses, by whomever they were sent, do not open its circuit for all others (L5)", async () => {
+  const refused = fail("server-refused", { again: "alone", isOfItems: true });
+  const { run, log } = world((_, items) => ({
+    ms: 1,
+    outcomes: all(items, items.length > 1 && items.includes(13) ? refused : OK),
+  }));
+  for (let i = 0; i < 40; i++) await run([13, 1, 2, 3]);
+  expect(log.filter((entry) => entry === "open")).toEqual([]);
+  expect((await run([1, 2, 3])).codes).toEqual(["", "", ""]);
 });
 
 describe("a retry", () => {

@@ -8,7 +8,7 @@
  *     calls need the budget too, unless the backend is a process beside us.
  * L4. While a server wants peace nobody calls it: items wait if their deadline allows, and fail otherwise.
  * L5. A call is held against the circuit when none of its items got through, unless it was given less time than answers
- *     usually take.
+ *     usually take, or the server is well and only refuses what is in it.
  * L6. Every call's cost is shared out among its tickets to the last micro, when it is made.
  */
 import { backoffMs, type Clock, type Instant, invariant, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
@@ -35,6 +35,8 @@ export class Ticket<T> {
 export type Failing = {
   readonly code: string;
   readonly again: boolean | "alone";
+  /** The server is well: it refuses the call for one of its items. */
+  readonly isOfItems?: boolean | undefined;
   readonly retryAfterMs?: number | undefined;
 };
 
@@ -182,9 +184,9 @@ export class Calls<T, O> {
     const usualMs = this.#latencies.quantile(0.95);
     const isHedged = settings.hedge.shareMax > 0 && usualMs !== undefined;
     const made = isHedged ? this.#hedged(usualMs, tickets, limits) : this.#timed(tickets, limits, false);
-    const { outcomes, givenMs, code } = await made;
+    const { outcomes, givenMs, code, isOfItems } = await made;
     const unfair = this.#breaker.state === "closed" && code.endsWith("-timeout") && givenMs < (usualMs ?? 0); // L5
-    return { value: outcomes, failed: code !== "" && !unfair };
+    return { value: outcomes, failed: code !== "" && !unfair && !isOfItems };
   }
 
   /** The first of two calls that goes well; the other is given up. */
@@ -215,7 +217,9 @@ export class Calls<T, O> {
     const { clock, settings, invoke, failed, events } = this.#options;
     const givenMs = Math.min(settings.callMsMax, limits.deadline - clock.now());
     const all = (code: string, message: string, again: boolean) => tickets.map(() => failed(code, message, again));
-    if (givenMs <= 0) return { outcomes: all(TIMEOUT, "no time is left for a call", false), givenMs, code: TIMEOUT };
+    if (givenMs <= 0) {
+      return { outcomes: all(TIMEOUT, "no time is left for a call", false), givenMs, code: TIMEOUT, isOfItems: false };
+    }
     this.#charge(tickets);
     const over = linkedSignal(limits.signal);
     const { signal } = over;
@@ -233,14 +237,17 @@ export class Calls<T, O> {
     const outcomes =
       typeof first === "string" ? all(first, `after ${Math.round(givenMs)} ms`, first === TIMEOUT) : first;
     const ms = clock.monotonicMs() - since;
-    const code = this.#judge(tickets, outcomes);
+    const { code, isOfItems } = this.#judge(tickets, outcomes);
     if (code === "") this.#latencies.record(ms);
     events?.called?.({ items: tickets.length, ms, code, hedge });
-    return { outcomes, givenMs, code };
+    return { outcomes, givenMs, code, isOfItems };
   }
 
   /** The code of a call none of whose items got through; empty otherwise. L5, L4 */
-  #judge(tickets: readonly Ticket<T>[], outcomes: readonly O[]): string {
+  #judge(
+    tickets: readonly Ticket<T>[],
+    outcomes: readonly O[],
+  ): { readonly code: string; readonly isOfItems: boolean } {
     const { failing, clock, settings } = this.#options;
     const failures = tickets.map((_, i) => failing(outcomes[i] ?? this.#short()));
     for (const failure of failures) {
@@ -248,7 +255,8 @@ export class Calls<T, O> {
       const quietMs = Math.min(Math.max(0, failure.retryAfterMs), settings.retry.retryAfterMsMax);
       this.#quietUntilMs = Math.max(this.#quietUntilMs, clock.monotonicMs() + quietMs);
     }
-    return failures.every((failure) => failure !== undefined) ? (failures[0]?.code ?? "") : "";
+    const isOfItems = failures.some((failure) => failure?.isOfItems === true);
+    return { code: failures.every((failure) => failure !== undefined) ? (failures[0]?.code ?? "") : "", isOfItems };
   }
 
   /** L6 */
@@ -269,7 +277,12 @@ export class Calls<T, O> {
 }
 
 type Asking<T> = Failing & { readonly ticket: Ticket<T> };
-type Timed<O> = { readonly outcomes: readonly O[]; readonly givenMs: number; readonly code: string };
+type Timed<O> = {
+  readonly outcomes: readonly O[];
+  readonly givenMs: number;
+  readonly code: string;
+  readonly isOfItems: boolean;
+};
 
 const TIMEOUT = "backend-timeout";
 const ABORTED = "call-aborted";

@@ -164,7 +164,7 @@ export class RemoteBackend<Facts> implements CloudBackend {
   /** A server that decodes itself may refuse a call for one of its pictures: each is then asked alone. */
   #refusal(wrong: ReturnType<typeof problemOf> & object, sent: number): CloudOutcome {
     const isPictures = wrong.code === "server-refused" && !wrong.again && this.#options.preprocessors === null;
-    if (isPictures && sent > 1) return { kind: "failed", ...wrong, again: "alone" };
+    if (isPictures && sent > 1) return { kind: "failed", ...wrong, again: "alone", isOfItems: true };
     if (isPictures) return { kind: "refused", code: "server-refused", message: wrong.message };
     return { kind: "failed", ...wrong };
   }

@@ -161,7 +161,9 @@ export function outcomeOfError(error: unknown, frames: number, now: Instant): Fa
   if (name === "ModelError") {
     const original = OriginalStatusCode ?? 0;
     const told = `the model answered ${original}: ${OriginalMessage ?? reasonOf(error)}`.slice(0, 500);
-    if (PICTURE_STATUSES.includes(original)) return frames > 1 ? failed("model-refused", told, "alone") : refused(told);
+    if (PICTURE_STATUSES.includes(original)) {
+      return frames > 1 ? { ...failed("model-refused", told, "alone"), isOfItems: true } : refused(told);
+    }
     return failed("model-error", told, original === 0 || original >= 429);
   }
   if (name === "ModelNotReadyException") return { ...failed("model-not-ready", message, true), ...busy };
