@@ -69,6 +69,12 @@ export class DesiredWriter {
       for (const [slot, { modelDigest }] of Object.entries(desired.slots)) {
         controller.written(deviceId, slot, { generation, modelDigest }, record.timestamp);
       }
+      for (const slot of controller.wanted(deviceId).keys()) {
+        // Whoever wrote it did not know of this slot.
+        if (desired.slots[slot] === undefined) {
+          controller.written(deviceId, slot, { generation: -1n, modelDigest: "" }, record.timestamp);
+        }
+      }
       if (generation < nextGeneration()) this.#ahead.delete(deviceId);
       else this.#ahead.set(deviceId, { generation, since: clock.monotonicMs(), isNamed: false });
     });

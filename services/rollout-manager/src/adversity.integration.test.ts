@@ -1,0 +1,272 @@
+/** Rollouts among silent, lying and refusing devices, restarts, second instances and second thoughts. */
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { DeviceDesired, topics } from "@tributary/contracts";
+import { isFinished } from "@tributary/rollouts";
+import { waitFor } from "@tributary/testing";
+import { SpecRefused } from "./creation/spec-problems.ts";
+import { digests, Rig, somePassedGate, until, usualSteps, written } from "./rollout-manager.test-kit.ts";
+
+const toPause = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "20s" } }, { setWeight: 100 }];
+let rig: Rig;
+beforeEach(() => {
+  rig = new Rig();
+});
+afterEach(() => rig.stop());
+
+test("silent canaries pause a rollout at its deadline, and those that run the model are watched meanwhile", async () => {
+  const fleet = await rig.prepare(80);
+  const instance = await rig.instance();
+  const { uid, cohorts } = await (async () => {
+    const made = await instance.manager.create(written("edge@3", {}, toPause), "ann");
+    // Before anybody is told: two of the eight canaries go away.
+    for (const deviceId of made.cohorts.order.slice(0, 2)) {
+      const device = fleet.devices.get(deviceId);
+      if (device !== undefined) device.isAway = true;
+    }
+    return made;
+  })();
+  const paused = await until(instance, uid, "its pause", ({ phase }) => phase !== "Progressing");
+  expect(paused).toMatchObject({ phase: "Paused", pause: { reason: "silent" }, weight: 10 });
+  expect(fleet.running(digests.worse)).toHaveLength(6);
+  for (const deviceId of cohorts.order.slice(0, 2)) fleet.returns(deviceId);
+  // The worse model is found out while a person has not yet come.
+  const back = await until(instance, uid, "its way back", isFinished);
+  expect(back.aborted?.why).toBe("the analysis failed");
+  expect(fleet.running(digests.worse)).toEqual([]);
+}, 60_000);
+
+test("a canary that takes the model and then says nothing is no data, and pauses", async () => {
+  const fleet = await rig.prepare(80);
+  const instance = await rig.instance();
+  const made = await instance.manager.create(written("edge@2"), "ann");
+  for (const deviceId of made.cohorts.order.slice(0, 8)) {
+    const device = fleet.devices.get(deviceId);
+    if (device !== undefined) device.isMute = true;
+  }
+  const paused = await until(instance, made.uid, "its pause", ({ phase }) => phase === "Paused");
+  expect(paused.pause?.reason).toBe("no-data");
+  expect(paused.evidence).toMatchObject({ canary: { devices: 8, heard: 0 }, control: { devices: 32 } });
+}, 60_000);
+
+test("devices that refuse a model, or claim it while their frames are another's, take it back", async () => {
+  const fleet = await rig.prepare(80, { [digests.better]: { refusedAs: "package-digest-mismatch" } });
+  const instance = await rig.instance();
+  const { uid } = await instance.manager.create(written("edge@2"), "ann");
+  const back = await until(instance, uid, "its way back", isFinished);
+  expect(back.aborted?.why).toMatch(/of 8 devices refused the model/);
+  // Now liars: they report the wanted model and go on with the old one.
+  const lying = await instance.manager.create(written("edge@3", {}, toPause), "ann");
+  for (const deviceId of lying.cohorts.order.slice(0, 2)) {
+    const device = fleet.devices.get(deviceId);
+    if (device !== undefined) device.claims = digests.worse;
+  }
+  for (const deviceId of lying.cohorts.order.slice(0, 2)) {
+    const device = fleet.devices.get(deviceId);
+    if (device !== undefined) Object.defineProperty(device, "modelDigest", { get: () => digests.old, set: () => {} });
+  }
+  const gone = await until(instance, lying.uid, "its way back", ({ aborted }) => aborted !== null);
+  expect(gone.aborted?.why).toMatch(/^2 of 8 devices refused the model or left it/);
+  expect(await instance.telemetry.metrics()).toMatch(/tributary_rollout_contradicted_devices [12]/);
+}, 90_000);
+
+test("a restart in the middle and a second instance change nothing: one history, the same verdict", async () => {
+  const fleet = await rig.prepare(80);
+  const [first, second] = [await rig.instance(), await rig.instance()];
+  const { uid } = await first.manager.create(written("edge@2"), "ann");
+  await until(second, uid, "its analysis", ({ analysis }) => analysis === "Running");
+  await first.close();
+  const third = await rig.instance();
+  const done = await until(third, uid, "its end", isFinished);
+  expect(done.phase).toBe("Healthy");
+  const other = await until(second, uid, "its end", isFinished);
+  expect(other).toEqual(done);
+  expect(fleet.running(digests.better)).toHaveLength(80);
+  expect(fleet.all.every(({ ignored }) => ignored.length === 0)).toBe(true);
+}, 90_000);
+
+test("commands, conflicts and what instances want at once", async () => {
+  await rig.prepare(80);
+  const [one, two] = [await rig.instance(), await rig.instance()];
+  const { uid } = await one.manager.create(written("edge@2", {}, toPause), "ann");
+  await until(one, uid, "its pause", ({ phase }) => phase === "Paused");
+  await until(two, uid, "its pause", ({ phase }) => phase === "Paused");
+  await expect(two.manager.create(written("edge@3"), "bob")).rejects.toMatchObject({
+    code: "rollout-conflict",
+    message: expect.stringMatching(/rollout edge \(.*\) is still at work on d\d+/),
+  });
+  await expect(two.manager.command(uid, "retry", "bob")).rejects.toThrow(/only one that went back whole/);
+  // Two wishes at one moment: one counts, the other is told to look again.
+  const wishes = await Promise.allSettled([
+    one.manager.command(uid, "abort", "ann"),
+    two.manager.command(uid, "promote", "bob"),
+  ]);
+  const refused = wishes.filter((wish) => wish.status === "rejected");
+  expect(refused.length).toBeLessThanOrEqual(1);
+  for (const { reason } of refused) expect(reason).toMatchObject({ code: "rollout-changed", advice: "retry" });
+  await waitFor(() => one.manager.controller.rollout(uid)?.version === two.manager.controller.rollout(uid)?.version, {
+    what: "one history",
+  });
+  if (one.manager.controller.rollout(uid)?.aborted === null) await one.manager.command(uid, "abort", "ann");
+  await until(one, uid, "its way back", isFinished);
+  // Created at one moment by both: by the log's order only one counts.
+  const created = await Promise.allSettled([
+    one.manager.create(written("edge@2", {}, toPause), "ann"),
+    two.manager.create(written("edge@3", {}, toPause), "bob"),
+  ]);
+  expect(created.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+  const [loser] = created.filter((each) => each.status === "rejected");
+  expect(loser?.reason).toMatchObject({ code: "rollout-conflict" });
+}, 90_000);
+
+test("a challenger starts its rollout once, when the gate lets it through; its success makes it champion", async () => {
+  await rig.prepare(80);
+  await rig.model({
+    version: "4",
+    modelDigest: digests.other,
+    gate: somePassedGate({ passed: false, failed: ["slow"] }),
+  });
+  const put: string[] = [];
+  const { createServer } = await import("node:http");
+  const registry = createServer((request, response) => {
+    request
+      .on("data", (chunk) => put.push(`${request.method} ${request.url} ${chunk}`))
+      .on("end", () => response.end("{}"));
+  });
+  const port = await new Promise<number>((resolve) => {
+    registry.listen(0, "127.0.0.1", () => resolve((registry.address() as { port: number }).port));
+  });
+  try {
+    const settings = { defaults: { edge: written("edge") }, modelRegistry: { url: `http://127.0.0.1:${port}` } };
+    const [one, two] = [await rig.instance(settings), await rig.instance(settings)];
+    await rig.aliases({ champion: "1", challenger: "4" });
+    await waitFor(() => one.manager.models.byAlias("edge", "challenger")?.version === "4", { what: "the alias" });
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(one.manager.controller.rollouts).toEqual([]);
+    await rig.aliases({ champion: "1", challenger: "2" });
+    const uid = `edge-${digests.better.slice(0, 12)}`;
+    await until(two, uid, "its beginning", () => true);
+    await until(one, uid, "its end", isFinished);
+    expect([...one.manager.controller.rollouts].map((each) => each.uid)).toEqual([uid]);
+    await waitFor(() => put.length > 0, { what: "the champion" });
+    expect(put[0]).toBe('PUT /models/edge/aliases/champion {"version":"2","by":"rollout-manager"}');
+  } finally {
+    registry.close();
+  }
+}, 90_000);
+
+test("after Kafka was restored, a raised epoch tells every device anew, and devices listen", async () => {
+  const fleet = await rig.prepare(80);
+  const first = await rig.instance();
+  const { uid } = await first.manager.create(written("edge@2", {}, toPause), "ann");
+  await until(first, uid, "its pause", ({ phase }) => phase === "Paused");
+  await first.close();
+  // Devices have seen what the restored log does not know.
+  for (const device of fleet.all.filter(({ generation }) => generation > 0n)) {
+    device.generation = 1_000_000n;
+    device.modelDigest = digests.worse;
+  }
+  const second = await rig.instance({ epoch: 1 });
+  await waitFor(() => fleet.running(digests.better).length === 8, { what: "devices that listen", timeoutMs: 20_000 });
+  expect(fleet.all.filter(({ generation }) => generation > 1n << 40n)).toHaveLength(8);
+  expect(second.manager.controller.rollout(uid)?.generation).toBeGreaterThan(1n << 40n);
+}, 60_000);
+
+test("a rollout is paced on its way forward, and not on its way back", async () => {
+  const fleet = await rig.prepare(80);
+  const instance = await rig.instance();
+  const spec = { pacing: { devicesPerMinute: 60 }, progressDeadline: "60s" };
+  const { uid } = await instance.manager.create(
+    written("edge@2", spec, [{ setWeight: 50 }, ...usualSteps.slice(1)]),
+    "ann",
+  );
+  await waitFor(() => fleet.running(digests.better).length >= 5, { what: "five devices", timeoutMs: 20_000 });
+  expect(fleet.running(digests.better).length).toBeLessThan(20);
+  await instance.manager.command(uid, "abort", "ann");
+  await until(instance, uid, "its way back", isFinished, 5_000);
+  expect(fleet.running(digests.better)).toEqual([]);
+}, 60_000);
+
+describe("what cannot be rolled out is refused with the words that help", () => {
+  test("and nothing that runs is disturbed", async () => {
+    await rig.prepare(80);
+    await rig.model({ version: "5", modelDigest: "5e".repeat(32), hardwareClass: "rpi5" });
+    await rig.model({ version: "6", modelDigest: "6f".repeat(32), state: "REVOKED" });
+    await rig.model({ version: "7", modelDigest: "7a".repeat(32), gate: null });
+    await rig.model({
+      version: "8",
+      modelDigest: "8b".repeat(32),
+      gate: somePassedGate({ passed: false, failed: ["class cat"] }),
+    });
+    const instance = await rig.instance();
+    const only = { selector: { devices: Array.from({ length: 30 }, (_, i) => `d${i + 1}`) } };
+    const running = await instance.manager.create(
+      written("edge@2", only, [{ setWeight: 40 }, ...toPause.slice(1)]),
+      "ann",
+    );
+    await until(instance, running.uid, "its pause", ({ phase }) => phase === "Paused");
+    const before = instance.manager.controller.rollout(running.uid);
+    const refused = async (spec: object): Promise<string> => {
+      try {
+        await instance.manager.create(spec, "bob");
+        return "it was created";
+      } catch (error) {
+        return error instanceof SpecRefused ? `${error.code} ${error.message}` : `${error}`;
+      }
+    };
+    const cases: readonly [object, RegExp][] = [
+      [written("edge@2", { modle: "x" }), /spec\.modle: unknown field/],
+      [written("edge@2", { metrics: [{ name: "f1" }] }), /spec\.metrics\[0\]\.name/],
+      [written("edge@2", { metrics: [{ name: "accuracy", margin: null }] }), /give accuracy one/],
+      [written("egde@2"), /spec\.model: no model egde .* there are edge/],
+      [written("edge@9"), /spec\.model: edge has no version or alias 9; write one of 1, 2/],
+      [
+        written("edge@5"),
+        /spec\.selector: edge@5 is made for rpi5, and 80 of the devices are x64; write hardwareClasses: \[rpi5\]/,
+      ],
+      [written("edge@6"), /edge@6 is revoked/],
+      [written("edge@7"), /not judged by the gate yet; run: tributary models gate edge@7/],
+      [written("edge@8"), /the gate of edge@8 failed: class cat/],
+      [written("edge@1"), /all 80 devices run edge@1 already|edge@1 is the champion already/],
+      [
+        written("edge@2", {}, [{ setWeight: 2 }, ...usualSteps.slice(1)]),
+        /arms-too-small .*steps\[0\]\.setWeight: 2 % of 80 devices is a canary of 2 .* a fleet of 3\d\d devices would do, or setWeight: 10/,
+      ],
+      [
+        written("edge@2", { selector: { hardwareClasses: ["rpi4"] } }),
+        /hardwareClasses\[0\]: no device has hardware class rpi4; there are x64/,
+      ],
+      [written("edge@2", { selector: { devices: ["nobody"] } }), /spec\.selector\.devices\[0\]: nobody never reported/],
+    ];
+    for (const [spec, message] of cases) expect(await refused(spec)).toMatch(message);
+    expect(instance.manager.controller.rollout(running.uid)).toBe(before);
+    expect(instance.manager.controller.rollouts).toHaveLength(1);
+  }, 60_000);
+});
+
+test("a stale desired state that an instance wrote too late is written over", async () => {
+  await rig.prepare(80);
+  const instance = await rig.instance();
+  const { uid } = await instance.manager.create(written("edge@2", {}, toPause), "ann");
+  const rollout = await until(instance, uid, "its pause", ({ phase }) => phase === "Paused");
+  const [deviceId = ""] = rollout.cohorts.order;
+  const last = async (): Promise<DeviceDesired | undefined> => {
+    let found: DeviceDesired | undefined;
+    for (const partition of await rig.reader.partitions(topics.desired.name)) {
+      const { earliest, next } = await rig.reader.offsets(topics.desired.name, partition);
+      for await (const { key, value } of rig.reader.read(topics.desired.name, partition, {
+        from: earliest,
+        until: next,
+      })) {
+        if (key === deviceId && value !== null) found = DeviceDesired.decodeConfluent(value);
+      }
+    }
+    return found;
+  };
+  const right = (await last()) as DeviceDesired;
+  for (const slots of [right.slots, {}]) {
+    const value = DeviceDesired.encodeConfluent({ ...right, generation: 0n, slots });
+    await rig.sink.send([{ topic: topics.desired.name, key: deviceId, value }]);
+    await waitFor(async () => (await last())?.generation === right.generation, { what: "the right one again" });
+    expect(await last()).toEqual(right);
+  }
+}, 60_000);
