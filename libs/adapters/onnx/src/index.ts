@@ -1,5 +1,6 @@
 export * from "./cores.ts";
 export * from "./golden.ts";
 export * from "./host.ts";
+export * from "./inline-data.ts";
 export * from "./model-facts.ts";
 export * from "./preprocess-host.ts";

@@ -1,10 +1,11 @@
 /**
  * What a model version of MLflow's is, looking at its files: a package of ours, or an ONNX model with what packing needs.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { packageFiles } from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
+import { inlineExternalData } from "@tributary/onnx";
 import { parse } from "yaml";
 
 export type Artifact =
@@ -23,7 +24,7 @@ export async function artifactOf(dir: string): Promise<Artifact> {
     const found = files.slice(0, 10).join(", ") || "nothing";
     throw unusable(`neither a package (manifest.json) nor an MLflow model (MLmodel); it has ${found}`);
   }
-  const model = await onnxOf(join(dir, description));
+  const model = await withWeights(await onnxOf(join(dir, description)));
   const labels = files.find((path) => LABELS.includes(basename(path)));
   const preprocess = files.find((path) => basename(path) === packageFiles.preprocessor);
   const missing = [
@@ -50,6 +51,24 @@ async function onnxOf(file: string): Promise<string> {
     throw unusable(`it has no onnx flavour (${Object.keys(flavors).join(", ") || "none"}): log it with mlflow.onnx`);
   }
   return join(dirname(file), data);
+}
+
+/** MLflow writes weights beside the model unless told otherwise; a package has them inside. */
+async function withWeights(model: string): Promise<string> {
+  const folder = dirname(model);
+  const bytes = await readFile(model).catch((error: unknown) => {
+    throw unusable(`its MLmodel names ${basename(model)}: ${reasonOf(error)}`);
+  });
+  const beside = new Map<string, Buffer>();
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    // Only files that came with it, by their plain names.
+    if (entry.isFile() && bytes.includes(entry.name)) beside.set(entry.name, await readFile(join(folder, entry.name)));
+  }
+  const whole = inlineExternalData(bytes, (location) => beside.get(location));
+  if (whole.equals(bytes)) return model;
+  const path = `${model}.whole`;
+  await writeFile(path, whole);
+  return path;
 }
 
 /** Relative, the nearest first. */

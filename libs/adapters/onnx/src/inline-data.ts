@@ -1,0 +1,131 @@
+/**
+ * Brings a model's weights into its file. Exporters write large ones beside it (MLflow all of them, unless told), and a package
+ * takes a model as one file that was hashed (G6). Here the files beside it were just fetched with it, before anything is hashed.
+ *
+ * I1. Fields that hold no such tensor keep their bytes; a tensor keeps its own, with raw data in the place of the reference.
+ * I2. What cannot be read, or lies outside the file it names, is refused.
+ */
+import { Failure } from "@tributary/kernel";
+import { fieldsOf, UnreadableMessage } from "./protobuf.ts";
+
+type Kind = "model" | "graph" | "node" | "attribute" | "function" | "sparse" | "tensor";
+
+/** Fields of onnx.proto3 that lead to a tensor, by number. */
+const FIELDS: Readonly<Record<Kind, Readonly<Record<number, Kind>>>> = {
+  model: { 7: "graph", 25: "function" },
+  function: { 7: "node", 11: "attribute" },
+  graph: { 1: "node", 5: "tensor", 15: "sparse" },
+  node: { 5: "attribute" },
+  attribute: { 5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse" },
+  sparse: { 1: "tensor", 2: "tensor" },
+  tensor: {},
+};
+const TENSOR = { rawData: 9, externalData: 13, dataLocation: 14 };
+const DEPTH_MAX = 100;
+
+/** `read`: the whole of a file by the name that the model gives it; undefined where there is none of that name. */
+export function inlineExternalData(model: Uint8Array, read: (location: string) => Uint8Array | undefined): Buffer {
+  try {
+    return rewritten(Buffer.from(model.buffer, model.byteOffset, model.byteLength), "model", read, 0);
+  } catch (error) {
+    if (!(error instanceof UnreadableMessage)) throw error;
+    throw new Failure("model-unloadable", "give-up", "it is no ONNX model that can be read"); // I2
+  }
+}
+
+type Read = (location: string) => Uint8Array | undefined;
+
+function rewritten(message: Buffer, kind: Kind, read: Read, depth: number): Buffer {
+  if (depth > DEPTH_MAX) throw new UnreadableMessage("nested too deeply");
+  const fields = [...spansOf(message)];
+  if (kind === "tensor") return tensorOf(message, fields, read);
+  return Buffer.concat(
+    fields.map(({ number, raw, bytes }) => {
+      const child = FIELDS[kind][number];
+      if (child === undefined || bytes === null) return raw; // I1
+      const inner = rewritten(bytes, child, read, depth + 1);
+      return inner.equals(bytes) ? raw : lengthDelimited(number, inner);
+    }),
+  );
+}
+
+function tensorOf(message: Buffer, fields: readonly Span[], read: Read): Buffer {
+  const outside = fields.filter(({ number }) => number === TENSOR.externalData);
+  if (outside.length === 0) return message;
+  const entries = new Map(outside.map(({ bytes }) => entryOf(bytes ?? Buffer.alloc(0))));
+  const location = entries.get("location") ?? "";
+  const file = read(location);
+  const offset = Number(entries.get("offset") ?? 0);
+  const length = Number(entries.get("length") ?? (file === undefined ? 0 : file.length - offset));
+  const isThere = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (file === undefined || !isThere || offset + length > file.length) {
+    const where = `"${location.slice(0, 80)}", ${length} bytes from ${offset}`;
+    const message = `weights are not where the model says: ${where}; save it with its weights inside`;
+    throw new Failure("model-external-data", "give-up", message); // I2
+  }
+  const others = fields.filter(({ number }) => !Object.values(TENSOR).includes(number)).map(({ raw }) => raw);
+  const data = Buffer.from(file.buffer, file.byteOffset + offset, length);
+  return Buffer.concat([...others, lengthDelimited(TENSOR.rawData, data)]);
+}
+
+/** StringStringEntryProto. */
+function entryOf(message: Buffer): [string, string] {
+  let [key, value] = ["", ""];
+  for (const { number, bytes } of fieldsOf(message)) {
+    if (number === 1 && bytes !== null) key = bytes.toString();
+    if (number === 2 && bytes !== null) value = bytes.toString();
+  }
+  return [key, value];
+}
+
+type Span = { readonly number: number; readonly raw: Buffer; readonly bytes: Buffer | null };
+
+/** Every field with the bytes it is written as, of whatever type. */
+function* spansOf(message: Buffer): Generator<Span> {
+  for (let at = 0; at < message.length; ) {
+    const start = at;
+    const varint = (): number => {
+      let value = 0;
+      for (let shift = 1; ; shift *= 128) {
+        const byte = message[at++];
+        if (byte === undefined) throw new UnreadableMessage("cut short");
+        value += (byte & 0x7f) * shift;
+        if (byte < 0x80) return value;
+      }
+    };
+    const tag = varint();
+    let bytes: Buffer | null = null;
+    switch (tag % 8) {
+      case 0:
+        varint();
+        break;
+      case 1:
+        at += 8;
+        break;
+      case 2: {
+        const length = varint();
+        bytes = message.subarray(at, at + length);
+        at += length;
+        break;
+      }
+      case 5:
+        at += 4;
+        break;
+      default:
+        throw new UnreadableMessage(`wire type ${tag % 8}`);
+    }
+    if (at > message.length) throw new UnreadableMessage("cut short");
+    yield { number: Math.floor(tag / 8), raw: message.subarray(start, at), bytes };
+  }
+}
+
+const lengthDelimited = (number: number, bytes: Buffer): Buffer =>
+  Buffer.concat([varintOf(number * 8 + 2), varintOf(bytes.length), bytes]);
+
+function varintOf(value: number): Buffer {
+  const bytes: number[] = [];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return Buffer.from([...bytes, rest]);
+    bytes.push((rest % 128) | 0x80);
+  }
+}
