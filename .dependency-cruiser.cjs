@@ -1,7 +1,7 @@
 // The rooms and who may enter them: docs/ARCHITECTURE.md has the same table for people.
 // `libs/*` does not match `libs/core/*` or `libs/adapters/*`: each is listed by itself. tools/check-rooms.mjs plants a
 // violation of every rule here and fails when one is not found.
-const TEST = "\\.test\\.ts$";
+const TEST = "\\.test(-kit)?\\.ts$";
 const rooms = {
   kernel: "^libs/kernel/",
   contracts: "^libs/contracts/",
