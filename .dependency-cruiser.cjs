@@ -109,6 +109,7 @@ module.exports = {
       ["@aws-sdk/client-sagemaker-runtime"],
       ["^services/cloud-classifier/src/backends/", rooms.bench],
     ),
+    vendor("s3", ["@aws-sdk/client-s3"], ["^libs/adapters/blob-store/"]),
     {
       name: "no-circle",
       severity: "error",

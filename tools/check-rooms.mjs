@@ -52,6 +52,7 @@ const plants = [
   ["calls-sdk", "services/gateway/src/planted-sdk.ts", "cockatiel"],
   ["tuf-sdk", "edge/agent/src/planted-tuf.ts", "tuf-js"],
   ["sagemaker-sdk", "cli/src/planted-sdk.ts", "@aws-sdk/client-sagemaker-runtime"],
+  ["s3-sdk", "services/router/src/planted-s3.ts", "@aws-sdk/client-s3"],
   ["no-circle", "libs/kernel/src/planted-circle.ts", "./planted-circle-back.ts"],
   ["resolvable", "libs/kernel/src/planted-missing.ts", "./nowhere.ts"],
 ];
@@ -116,6 +117,7 @@ function rehearsal() {
       "cockatiel",
       "tuf-js",
       "@aws-sdk/client-sagemaker-runtime",
+      "@aws-sdk/client-s3",
     ]) {
       write(join(dir, "node_modules", sdk, "package.json"), JSON.stringify({ name: sdk, main: "index.js" }));
       write(join(dir, "node_modules", sdk, "index.js"), "module.exports = {};\n");
