@@ -1,4 +1,4 @@
-# Every deployable is a target: bridge, router, cloud-classifier, gateway, model-registry, agent, tools.
+# Every deployable is a target: bridge, router, cloud-classifier, gateway, model-registry, rollout-manager, agent, tools.
 #   docker build --target bridge -t tributary/bridge .
 # Images hold the dependencies of their program alone, run as user 1000 and write nothing below /app.
 # A program reads /etc/tributary/NAME.yaml unless told otherwise.
@@ -15,7 +15,7 @@ WORKDIR /app
 COPY --from=manifests /app .
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway services/model-registry cli \
+RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway services/model-registry services/rollout-manager cli \
  && find libs edge services cli \( -name src -o -name tsconfig.json -o -name .tsbuildinfo \
       -o -path '*/dist/*.map' -o -path '*/dist/*.d.ts' \) -prune -exec rm -r {} +
 
@@ -38,6 +38,9 @@ RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/router
 
 FROM production AS gateway-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/gateway
+
+FROM production AS rollout-manager-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/rollout-manager
 
 # ONNX Runtime's package brings every platform's libraries.
 FROM production AS cloud-classifier-modules
@@ -101,6 +104,14 @@ COPY --from=build /app/services/gateway services/gateway
 EXPOSE 8080
 ENTRYPOINT ["/nodejs/bin/node", "services/gateway/dist/main.js"]
 CMD ["--config", "/etc/tributary/gateway.yaml"]
+
+FROM runtime AS rollout-manager
+COPY --from=rollout-manager-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/services/rollout-manager services/rollout-manager
+EXPOSE 8086
+ENTRYPOINT ["/nodejs/bin/node", "services/rollout-manager/dist/main.js"]
+CMD ["--config", "/etc/tributary/rollout-manager.yaml"]
 
 # Packages are examined and judged here: models run in it. What it keeps is below /var/lib/tributary: mount a volume that lasts.
 FROM runtime AS model-registry

@@ -3,6 +3,7 @@ import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
 import { ota } from "./ota.ts";
 import { otaAttacks } from "./ota-attacks/ota-attacks.ts";
+import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
 
 export * from "./dead-classifier.ts";
@@ -10,8 +11,9 @@ export * from "./kafka-outage.ts";
 export * from "./kill-each.ts";
 export * from "./ota.ts";
 export * from "./ota-attacks/ota-attacks.ts";
+export * from "./rollout.ts";
 export * from "./scenario.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 
-export const drills: readonly Drill[] = [ota, otaAttacks];
+export const drills: readonly Drill[] = [ota, otaAttacks, rollout];

@@ -67,10 +67,19 @@ describe("given a running stack", () => {
   const scraped = new Map<string, string>();
 
   beforeAll(async () => {
-    stack = await startStack({ dir: dir.path, kafka: brokers, prefix, partitions: 4, devices: 1, frames: 20, fps: 20 });
+    stack = await startStack({
+      dir: dir.path,
+      kafka: brokers,
+      prefix,
+      partitions: 4,
+      devices: 1,
+      frames: 20,
+      fps: 20,
+      rollouts: {},
+    });
     await untilAnswered(stack, 20, { silenceMsMax: 30_000 });
-    const { bridge, router, classifier, gateway, agents } = stack;
-    for (const part of [bridge, router, classifier, gateway, ...agents.map(({ part }) => part)]) {
+    const { bridge, router, classifier, gateway, agents, managers } = stack;
+    for (const part of [bridge, router, classifier, gateway, ...managers, ...agents.map(({ part }) => part)]) {
       const url = `http://127.0.0.1:${part.ports.http}/metrics`;
       scraped.set(part.name, await (await fetch(url)).text());
     }
@@ -81,7 +90,7 @@ describe("given a running stack", () => {
   }, 60_000);
 
   test("then every metric that a process defines is named as Prometheus expects", () => {
-    expect(scraped.size).toBe(5);
+    expect(scraped.size).toBe(6);
     for (const [part, text] of scraped) {
       expect(text.match(/^# TYPE tributary_/gm)?.length).toBeGreaterThan(10);
       expect([part, promtool(["check", "metrics"], text)]).toEqual([part, { status: 0, output: "" }]);

@@ -41,13 +41,14 @@ type Compose = {
 
 const at = (...parts: string[]): string => join(repositoryRoot, ...parts);
 const read = (path: string): string => readFileSync(at(path), "utf8");
-const services = ["bridge", "router", "cloud-classifier", "gateway", "model-registry"] as const;
+const services = ["bridge", "router", "cloud-classifier", "gateway", "model-registry", "rollout-manager"] as const;
 const mainOf = {
   bridge: mains.bridge,
   router: mains.router,
   "cloud-classifier": mains.classifier,
   gateway: mains.gateway,
   "model-registry": mains.modelRegistry,
+  "rollout-manager": mains.rolloutManager,
   agent: mains.agent,
   tools: at("cli/dist/main.js"),
 } as const;

@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import type { NestExpressApplication } from "@nestjs/platform-express";
 import { KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { runService } from "@tributary/service-kit";
@@ -24,7 +25,10 @@ await runService({
       reader: new KafkaReader(kafka),
       slices: new KafkaReader(kafka),
       sink: new KafkajsSink(kafka),
-      hooks: hooksOf(process.env, () => process.kill(process.pid, "SIGKILL")),
+      hooks: hooksOf(process.env, (at) => {
+        writeSync(1, `${JSON.stringify({ event: "test_death", at })}\n`);
+        process.kill(process.pid, "SIGKILL");
+      }),
     });
     health.add("topics", () => manager.health);
     return RolloutManagerModule.of(manager, config, telemetry);

@@ -1,0 +1,65 @@
+/** What happened, read from Kafka by somebody who decided nothing: the log's one history, and every desired state against it.
+ *
+ * H1. The history is the log's: events that count by version and order, folded here with the state machine alone.
+ * H2. A desired state is lawful if its generation is that of an event that counts, and it tells the device what that event
+ *     decided for it. Whoever acted before reading back, or on what did not count, wrote one that is not. */
+import { DeviceDesired, topics } from "@tributary/contracts";
+import type { InRecord, KafkaReader } from "@tributary/kafka";
+import { applyEvent, eventOfRecord, type Rollout, reachedBy } from "@tributary/rollouts";
+import type { SimulatedDevice } from "@tributary/testing";
+
+export type History = {
+  readonly events: readonly { readonly uid: string; readonly kind: string; readonly by: string }[];
+  /** In the log, and without effect. */
+  readonly stale: number;
+  readonly rollouts: ReadonlyMap<string, Rollout>;
+  readonly desired: number;
+  /** Desired states that no event that counts can explain. (H2) */
+  readonly unlawful: readonly string[];
+};
+
+export async function historyOf(reader: KafkaReader): Promise<History> {
+  const rollouts = new Map<string, Rollout>();
+  const events: { uid: string; kind: string; by: string }[] = [];
+  /** By generation: what each device shall run. */
+  const decided = new Map<bigint, ReadonlyMap<string, string>>();
+  let stale = 0;
+  for (const { offset, value } of await all(reader, topics.rolloutEvents.name)) {
+    const event = eventOfRecord(topics.rolloutEvents.codec.decodeConfluent(value as Buffer));
+    const generation = offset + 1n;
+    const before = rollouts.get(event.uid) ?? null;
+    const after = applyEvent(before, event, generation);
+    if (after === null || after === before) {
+      stale += 1;
+      continue;
+    }
+    rollouts.set(event.uid, after);
+    events.push({ uid: event.uid, kind: event.change.kind, by: event.by });
+    if (after.generation !== generation) continue;
+    const isBack = after.aborted !== null;
+    const weight = isBack ? (before?.weight ?? 0) : after.weight;
+    const digest = isBack ? after.stableDigest : after.modelDigest;
+    decided.set(generation, new Map(reachedBy(after.cohorts, weight).map((deviceId) => [deviceId, digest])));
+  }
+  const desired = await all(reader, topics.desired.name);
+  const unlawful = desired.flatMap(({ key, value }) => {
+    const { generation, slots } = DeviceDesired.decodeConfluent(value as Buffer);
+    const wanted = slots.perception?.modelDigest;
+    if (decided.get(generation)?.get(key ?? "") === wanted) return [];
+    return [`${key} generation ${generation} ${wanted?.slice(0, 4)}`];
+  });
+  return { events, stale, rollouts, desired: desired.length, unlawful };
+}
+
+/** Whether what a device ran, one after the other, came with growing generations; what it was told too late it ignored. */
+export const staleIgnored = (devices: readonly SimulatedDevice[]): number =>
+  devices.reduce((sum, { ignored }) => sum + ignored.length, 0);
+
+async function all(reader: KafkaReader, topic: string): Promise<InRecord[]> {
+  const records: InRecord[] = [];
+  for (const partition of await reader.partitions(topic)) {
+    const { earliest, next } = await reader.offsets(topic, partition);
+    for await (const record of reader.read(topic, partition, { from: earliest, until: next })) records.push(record);
+  }
+  return records;
+}

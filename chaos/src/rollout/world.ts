@@ -1,0 +1,210 @@
+/** A fleet, two supervised rollout-managers, and a person who speaks to whichever of them answers. */
+import { Model, ModelAliases, topics } from "@tributary/contracts";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { reasonOf, seededRandom } from "@tributary/kernel";
+import { SimulatedFleet, type SpawnedService, someModel, spawnService, waitFor } from "@tributary/testing";
+
+export const digests = { old: "0a".repeat(32), good: "1b".repeat(32), bad: "2c".repeat(32) } as const;
+export const DEVICES = 80;
+const INSTANCES = 2;
+const STARTS_MAX = 400;
+
+export type WorldOptions = {
+  readonly dir: string;
+  readonly brokers: readonly string[];
+  readonly prefix: string;
+  /** `PLACE:KIND`: an instance dies at the first of these that it comes to, until each was met. */
+  readonly deaths: readonly string[];
+  /** Instances act on what they only proposed: what must be found out. */
+  readonly actUnread?: boolean;
+};
+
+/** What the API says of a rollout. */
+export type Told = {
+  readonly uid: string;
+  readonly phase: string;
+  readonly step: number;
+  readonly analysis: string;
+  readonly isBack: boolean;
+  readonly weight: number;
+  readonly message: string;
+};
+
+type Slot = { service: SpawnedService | undefined };
+
+export class World {
+  readonly reader: KafkaReader;
+  readonly fleet: SimulatedFleet;
+  /** Where instances died. */
+  readonly died: string[] = [];
+  readonly #options: WorldOptions;
+  readonly #sink: KafkajsSink;
+  readonly #slots: Slot[] = [];
+  readonly #stop = new AbortController();
+  #deaths: string[];
+  #starts = 0;
+  #supervision: Promise<unknown> = Promise.resolve();
+
+  private constructor(options: WorldOptions) {
+    const kafka = { brokers: [...options.brokers], prefix: options.prefix };
+    this.#options = options;
+    this.#deaths = [...options.deaths];
+    this.reader = new KafkaReader({ ...kafka, clientId: "chaos-reader" });
+    this.#sink = new KafkajsSink({ ...kafka, clientId: "chaos-sink" });
+    this.fleet = new SimulatedFleet({
+      ...{ reader: this.reader, sink: this.#sink, random: seededRandom(7), modelDigest: digests.old },
+      devices: Array.from({ length: DEVICES }, (_, i) => `d${i + 1}`),
+      behaviours: { [digests.bad]: { inTime: 0.8 } },
+      windowMs: 500,
+    });
+  }
+
+  static async open(options: WorldOptions): Promise<World> {
+    const admin = new KafkajsAdmin({ brokers: [...options.brokers], prefix: options.prefix, clientId: "chaos-admin" });
+    await ensureTributaryTopics(admin, { partitions: 2 });
+    await admin.close();
+    const world = new World(options);
+    await world.#publishModels();
+    await world.fleet.start();
+    world.#supervision = Promise.all(Array.from({ length: INSTANCES }, (_, i) => world.#supervise(i)));
+    await waitFor(() => world.#slots.filter(({ service }) => service?.alive()).length === INSTANCES, {
+      ...{ what: "two rollout-managers", timeoutMs: 90_000 },
+    });
+    return world;
+  }
+
+  pids(): readonly number[] {
+    return this.#slots.flatMap(({ service }) => (service?.alive() ? service.pid : []));
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#slots.map(({ service }) => service?.stop(3_000)));
+    await this.#supervision;
+    await this.fleet.stop();
+    await Promise.all([this.reader.close(), this.#sink.close()]);
+  }
+
+  /** Asks each instance in turn until one answers. Undefined: it was refused; `detail` of the refusal is kept. */
+  async ask(method: string, path: string, body?: object, only?: number): Promise<{ status: number; json: unknown }> {
+    return waitFor(
+      async () => {
+        for (const [i, { service }] of this.#slots.entries()) {
+          if (!service?.alive() || (only !== undefined && i !== only)) continue;
+          const answer = await call(service, method, path, body);
+          if (answer !== undefined && answer.status !== 503) return answer;
+        }
+        return undefined;
+      },
+      { what: `an answer to ${method} ${path}`, timeoutMs: 60_000, everyMs: 100 },
+    );
+  }
+
+  /** To one instance, once; undefined: no answer. */
+  async askOnce(instance: number, method: string, path: string, body?: object) {
+    const service = this.#slots[instance]?.service;
+    return service?.alive() ? call(service, method, path, body) : undefined;
+  }
+
+  async rollouts(only?: number): Promise<readonly Told[]> {
+    const { json } = await this.ask("GET", "/rollouts", undefined, only);
+    return (json as { readonly items: readonly Told[] }).items;
+  }
+
+  async until(uid: string, what: string, is: (told: Told) => boolean, timeoutMs = 90_000): Promise<Told> {
+    let last: Told | undefined;
+    try {
+      return await waitFor(
+        async () => {
+          last = (await this.rollouts()).find((one) => one.uid === uid);
+          return last !== undefined && is(last) && last;
+        },
+        { what, timeoutMs, everyMs: 150 },
+      );
+    } catch (error) {
+      throw new Error(`${reasonOf(error)}; it is ${last?.phase} at step ${last?.step}: ${last?.message}`);
+    }
+  }
+
+  async #publishModels(): Promise<void> {
+    const gate = {
+      ...{ passed: true, championDigest: "", failed: [], reportDigest: "", pageDigest: "" },
+      ...{ judgedAt: Date.now(), forcedBy: "", forcedReason: "" },
+    };
+    const versions = { "1": digests.old, "2": digests.good, "3": digests.bad };
+    const models = Object.entries(versions).map(([version, modelDigest]) =>
+      someModel({ version, modelDigest, hardwareClass: "x64", state: "LISTED", gate }),
+    );
+    const aliases = { name: "edge", aliases: { champion: "1" }, changedBy: "chaos", changedAt: Date.now() };
+    await this.#sink.send([
+      ...models.map((model) => ({
+        ...{ topic: topics.models.name, key: `${model.name}/${model.version}` },
+        value: Model.encodeConfluent(model),
+      })),
+      { topic: topics.modelAliases.name, key: "edge", value: ModelAliases.encodeConfluent(aliases) },
+    ]);
+  }
+
+  async #supervise(index: number): Promise<void> {
+    const { dir, brokers, prefix, actUnread } = this.#options;
+    const slot: Slot = { service: undefined };
+    this.#slots[index] = slot;
+    while (!this.#stop.signal.aborted && this.#starts++ < STARTS_MAX) {
+      const deaths = this.#deaths;
+      try {
+        const service = await spawnService({
+          ...{ name: `rollout-manager-${index}`, main: "services/rollout-manager/dist/main.js", dir },
+          config: {
+            kafka: { brokers, prefix },
+            log: { level: "info" },
+            judge: { lookEveryMs: 1_000, settleMs: 300, preperiodHours: 1, exposureShare: 0.05, plannedMs: 5_000 },
+            limits: { statusEveryMs: 300, foldBehindMsMax: 20_000, readBackMsMax: 5_000 },
+          },
+          env: {
+            ...(deaths.length > 0 && { TRIBUTARY_TEST_DIE: deaths.join(",") }),
+            ...(actUnread && { TRIBUTARY_TEST_ACT_UNREAD: "1" }),
+          },
+          readyMsMax: 60_000,
+          signal: this.#stop.signal,
+        });
+        slot.service = service;
+        if (this.#stop.signal.aborted) await service.stop(3_000);
+        await service.exited;
+        this.#mourn(service);
+      } catch (error) {
+        // It died before it was ready: it came to its place while it caught up. Its last lines are in the error.
+        const at = /"test_death","at":"([^"]+)"/.exec(reasonOf(error))?.[1];
+        if (at !== undefined) this.#dead(at);
+        else if (!this.#stop.signal.aborted) throw error;
+      }
+    }
+  }
+
+  #mourn(service: SpawnedService): void {
+    const last = service.events().find(({ event }) => event === "test_death");
+    if (typeof last?.at === "string") this.#dead(last.at);
+  }
+
+  #dead(at: string): void {
+    this.died.push(at);
+    this.#deaths = this.#deaths.filter((one) => one !== at);
+  }
+}
+
+async function call(
+  service: SpawnedService,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<{ status: number; json: unknown } | undefined> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${service.ports.http}${path}`, {
+      method,
+      ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+      signal: AbortSignal.timeout(15_000),
+    });
+    return { status: response.status, json: await response.json() };
+  } catch {
+    return undefined; // It died meanwhile: nobody knows what became of the wish.
+  }
+}
