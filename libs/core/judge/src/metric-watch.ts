@@ -6,7 +6,7 @@
  * W2. Nothing is judged before the burn-in: devices that have just restarted are not themselves.
  * W3. The mixture's variance is fixed before the first look; choosing it later would be looking.
  * W4. Harm that nobody planned for, such as a model that is late on every second frame of some devices, comes with a variance
- *     that nobody planned for. A fifth of the mixture is wide enough for it; a mixture of mixtures is one (Robbins 1970). */
+ *     that nobody planned for. A tenth of the mixture is wide enough for it; a mixture of mixtures is one (Robbins 1970). */
 import { type Arm, compare, type Start, type Started } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
 
@@ -48,7 +48,7 @@ export type MetricLook = {
 };
 
 /** W4: share and standard deviation, in units of the metric, of the mixture's wide part. */
-const [WIDE_SHARE, WIDE_SD] = [0.2, 0.1];
+const [WIDE_SHARE, WIDE_SD] = [0.1, 0.1];
 
 /** Six hours of late starts. */
 const STARTS_MAX = 12;
