@@ -72,6 +72,7 @@ async function run(options: StartOptions): Promise<number> {
     ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
     fresh: options.fresh,
     supervised: true,
+    rollouts: {},
     ports: { kafka: 9092, mqtt: 1883, gateway: 8080 },
     signal: stopping.signal,
     onStep: (step) => {
