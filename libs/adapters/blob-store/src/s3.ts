@@ -39,6 +39,9 @@ export type S3BlobStoreOptions = {
   readonly spoolDir: string;
 };
 
+/** The client would write lines of its own beside our log; what fails is thrown. */
+const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+
 export class S3BlobStore implements BlobStore {
   readonly #client: S3Client;
   readonly #bucket: string;
@@ -49,7 +52,7 @@ export class S3BlobStore implements BlobStore {
     const { endpointUrl, region } = options;
     const endpoint = endpointUrl !== undefined && { endpoint: endpointUrl, forcePathStyle: true };
     // Credentials come as AWS' tools find them: environment, files, the machine's or the pod's role.
-    this.#client = new S3Client({ region, maxAttempts: 3, ...endpoint });
+    this.#client = new S3Client({ region, maxAttempts: 3, logger: SILENT, ...endpoint });
     this.#bucket = options.bucket;
     this.#prefix = `${options.prefix ?? ""}sha256/`;
     this.#spoolDir = options.spoolDir;

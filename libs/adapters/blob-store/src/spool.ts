@@ -37,5 +37,6 @@ export async function spool(
 }
 
 export const unavailable = (error: unknown): never => {
+  if (error instanceof Failure) throw error;
   throw new Failure(UNAVAILABLE, "retry", `blobs cannot be stored or read: ${reasonOf(error)}`, { cause: error });
 };
