@@ -1,0 +1,48 @@
+import { describe, expect, test } from "@jest/globals";
+import { DeviceDesired } from "@tributary/contracts";
+import { someBootId, someReported } from "@tributary/testing";
+import { believedOf } from "./believed.ts";
+import { FleetTable } from "./fleet-table.ts";
+
+const [old, wanted] = ["0a".repeat(32), "1b".repeat(32)];
+const says = (modelDigest: string, change: object = {}) =>
+  someReported({
+    ...{ deviceId: "d", generation: 7n, acceptedSchemas: [DeviceDesired.current.fingerprint] },
+    slots: { perception: { modelDigest, modelName: "edge", modelVersion: "1" } },
+    ...change,
+  });
+
+describe("what is believed of a device", () => {
+  const table = new FleetTable();
+  table.reported("d", says(wanted), 1_000);
+  const device = table.get("d");
+  if (device === undefined) throw new Error("no device");
+
+  test("is its report, while its frames agree or are older", () => {
+    expect(believedOf(device, "perception", undefined, 500)).toMatchObject({ modelDigest: wanted, update: null });
+    const late = { modelDigest: old, at: 1_400 };
+    expect(believedOf(device, "perception", late, 500).modelDigest).toBe(wanted);
+    const same = { modelDigest: wanted, at: 9_000 };
+    expect(believedOf(device, "perception", same, 500).modelDigest).toBe(wanted);
+  });
+
+  test("is what its frames say, and it has left what it claims (B1)", () => {
+    const frames = { modelDigest: old, at: 9_000 };
+    expect(believedOf(device, "perception", frames, 500)).toMatchObject({
+      modelDigest: old,
+      update: { modelDigest: wanted, phase: "REVERTED", code: "digest-contradicted" },
+    });
+    expect(believedOf(device, "world", frames, 500)).toMatchObject({ modelDigest: "", update: null });
+  });
+});
+
+test("replayed and impossible reports are ignored; a newer boot begins anew (F1)", () => {
+  const table = new FleetTable();
+  expect(table.reported("d", says(wanted, { seq: 5n }), 1)).toBeNull();
+  expect(table.reported("d", says(old, { seq: 4n }), 2)).toBe("replayed");
+  expect(table.reported("d", says(old, { bootId: someBootId - 1n, seq: 9n }), 3)).toBe("replayed");
+  expect(table.reported("e", says(old, { seq: 9n }), 4)).toBe("malformed");
+  expect(table.get("d")?.slots.perception).toBe(wanted);
+  expect(table.reported("d", says(old, { bootId: someBootId + 1n, seq: 1n }), 5)).toBeNull();
+  expect(table.get("d")).toMatchObject({ slotsAt: 5, canBeTold: true });
+});

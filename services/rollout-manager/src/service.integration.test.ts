@@ -1,0 +1,78 @@
+/** The service as a process: its options, its API, its end. */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { repositoryRoot, type SpawnedService, spawnService, tempDir, waitFor } from "@tributary/testing";
+import { digests, quickly, Rig, written } from "./rollout-manager.test-kit.ts";
+
+const main = "services/rollout-manager/dist/main.js";
+
+test("--help tells what it is, and a missing configuration ends it with 2", () => {
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [join(repositoryRoot, main), ...args], { encoding: "utf8" });
+  expect(run("--help")).toMatchObject({ status: 0, stdout: expect.stringMatching(/canaries that are judged/) });
+  expect(run().status).toBe(2);
+});
+
+describe("the running service", () => {
+  const dir = tempDir("rollout-manager");
+  const rig = new Rig();
+  let service: SpawnedService;
+  const call = async (method: string, path: string, body?: object) => {
+    const response = await fetch(`http://127.0.0.1:${service.ports.http}${path}`, {
+      method,
+      ...(body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+    });
+    return { status: response.status, json: (await response.json()) as Record<string, unknown> };
+  };
+  beforeAll(async () => {
+    await rig.prepare(80);
+    const config = { kafka: rig.kafka, ...quickly, limits: { ...quickly.limits, foldBehindMsMax: 10_000 } };
+    service = await spawnService({ name: "rollout-manager", main, dir: dir.path, config });
+  }, 60_000);
+  afterAll(async () => {
+    await service?.stop();
+    await rig.stop();
+    dir.remove();
+  });
+
+  test("refuses what is wrong with problem details, and their places", async () => {
+    const refused = await call("POST", "/rollouts", { spec: written("edge@2", { modle: 1 }), by: "ann" });
+    expect(refused).toMatchObject({
+      status: 422,
+      json: { code: "rollout-spec-invalid", problems: [{ path: ["spec", "modle"] }] },
+    });
+    expect(await call("POST", "/rollouts", { spec: {}, who: "ann" })).toMatchObject({ status: 400 });
+    expect(await call("GET", "/rollouts/none")).toMatchObject({ status: 404, json: { code: "rollout-unknown" } });
+    expect(await call("POST", "/rollouts/none/commands", { command: "abort", by: "ann" })).toMatchObject({
+      status: 404,
+    });
+    const foreign = await fetch(`http://127.0.0.1:${service.ports.http}/rollouts`, { method: "PUT" });
+    expect(foreign.status).toBe(404);
+  });
+
+  test("creates, tells, steers, and stops in order", async () => {
+    const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "20s" } }, { setWeight: 100 }];
+    const made = await call("POST", "/rollouts", { spec: written("edge@2", {}, steps), by: "ann" });
+    expect(made.status).toBe(201);
+    const { uid } = made.json as { uid: string };
+    const paused = await waitFor(
+      async () => {
+        const { json } = await call("GET", `/rollouts/${uid}`);
+        return json.phase === "PAUSED" && json;
+      },
+      { what: "its pause", timeoutMs: 20_000 },
+    );
+    expect(paused).toMatchObject({ updated: 8, modelDigest: digests.better, spec: { kind: "ModelRollout" } });
+    expect(await call("POST", `/rollouts/${uid}/commands`, { command: "retry", by: "ann" })).toMatchObject({
+      status: 422,
+      json: { code: "rollout-command-refused" },
+    });
+    expect((await call("POST", `/rollouts/${uid}/commands`, { command: "abort", by: "ann" })).status).toBe(200);
+    await waitFor(async () => (await call("GET", `/rollouts/${uid}`)).json.isBack, { what: "its way back" });
+    expect((await call("GET", "/rollouts")).json.items).toHaveLength(1);
+    const metrics = await (await fetch(`http://127.0.0.1:${service.ports.http}/metrics`)).text();
+    expect(metrics).toMatch(/tributary_rollout_changes_total\{kind="aborted"\} 1/);
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+  }, 60_000);
+});

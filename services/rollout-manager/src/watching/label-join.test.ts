@@ -1,0 +1,63 @@
+import { describe, expect, test } from "@jest/globals";
+import { someBootId, someDigest, somePrediction } from "@tributary/testing";
+import { LabelJoin } from "./label-join.ts";
+
+const batch = { deviceId: "d", bootId: someBootId, modelDigest: someDigest };
+const drawn = (frameSeq: bigint, change: object = {}) =>
+  somePrediction({ frameSeq, label: "cat", sampleDrawn: true, samplePropensity: 0.02, ...change });
+const truth = (frameSeq: bigint, label: string | null) => ({
+  ...{ deviceId: "d", bootId: someBootId, cameraId: "cam", frameSeq, label, source: "PERSON" as const },
+  ...{ labelledBy: "ann", labelledAt: 1, labelSet: null, comment: null },
+});
+const join = (limits: object = {}) => new LabelJoin({ drawnFramesMax: 100, labelsWaitingMax: 100, ...limits }, 0.02);
+
+describe("accuracy from labels", () => {
+  test("weighs a frame by how rarely its like is drawn; a missing label is missing (A1, A2)", () => {
+    const one = join();
+    one.predicted(batch, drawn(1n), 10);
+    one.predicted(batch, drawn(2n, { samplePropensity: 0.04 }), 11);
+    one.predicted(batch, drawn(3n), 12);
+    one.labelled(truth(1n, "cat"));
+    one.labelled(truth(2n, "dog"));
+    expect(one.take()).toEqual([
+      { deviceId: "d", modelDigest: someDigest, good: 1, frames: 1, at: 10 },
+      { deviceId: "d", modelDigest: someDigest, good: 0, frames: 0.5, at: 11 },
+    ]);
+    expect(one.take()).toEqual([]);
+  });
+
+  test.each([
+    ["not drawn", { sampleDrawn: false }],
+    ["an absurd propensity", { samplePropensity: 0 }],
+    ["more than certain", { samplePropensity: 1.5 }],
+    ["none at all", { samplePropensity: Number.NaN }],
+  ])("%s counts for nothing", (_, change) => {
+    const one = join();
+    one.predicted(batch, drawn(1n, change), 10);
+    one.labelled(truth(1n, "cat"));
+    expect(one.take()).toEqual([]);
+  });
+
+  test("labels may come first, the newest of a round holds, one without a class takes its frame out (A2, A3)", () => {
+    const one = join();
+    one.labelled(truth(1n, "dog"));
+    one.labelled(truth(1n, "cat"));
+    one.labelled(truth(2n, "cat"));
+    one.labelled(truth(2n, null));
+    one.predicted(batch, drawn(1n), 10);
+    one.predicted(batch, drawn(2n), 10);
+    expect(one.take().map(({ good }) => good)).toEqual([1]);
+    one.labelled(truth(1n, "dog"));
+    one.predicted(batch, drawn(1n), 10);
+    expect(one.take()).toEqual([]);
+    expect(one.takeLeftOut()).toEqual({ corrected: 1, forgotten: 0 });
+  });
+
+  test("what waits is bounded, and the oldest goes (A4)", () => {
+    const one = join({ drawnFramesMax: 2, labelsWaitingMax: 2 });
+    for (const seq of [1n, 2n, 3n]) one.predicted(batch, drawn(seq), 10);
+    for (const seq of [7n, 8n, 1n, 2n]) one.labelled(truth(seq, "cat"));
+    expect(one.take()).toHaveLength(1);
+    expect(one.takeLeftOut()).toEqual({ corrected: 0, forgotten: 2 });
+  });
+});
