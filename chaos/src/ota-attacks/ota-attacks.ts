@@ -33,7 +33,7 @@ export const otaAttacks: Drill = {
   details: `Fourteen classes, each with variants by an attacker who holds the network, and by one who also stole keys. A device
 as it is updates from that network; then the honest registry comes back (with a new root if keys were stolen) and the device must
 follow it; then the attack is tried once more. A second device believes everything: the same judge must find harm there.
-Sessions in the last class succeed before the new root, as TUF says of those keys; they must not after it.`,
+Those of the last class succeed before the new root, as TUF says of those keys; they must not after it.`,
   options: [
     { name: "attacks", about: "how many, spread over the classes", value: 10_500 },
     { name: "seed", about: "the same attacks again, but for the keys", value: 1 },
@@ -115,12 +115,12 @@ async function attackOne(
   if (variant.permitted) {
     tally.permitted++;
     if (harm !== undefined) tally.permittedAccepted++;
-  } else {
-    tally.codes.set(outcome.code, (tally.codes.get(outcome.code) ?? 0) + 1);
   }
   const after = await afterwards(world, attack, device);
   if (harm !== undefined && !variant.permitted) accept(harm);
-  else if (after !== undefined) accept(after);
+  else if (after.harm !== undefined) accept(after.harm);
+  const code = variant.permitted ? after.code : outcome.code;
+  tally.codes.set(code, (tally.codes.get(code) ?? 0) + 1);
 
   // The control believes everything; with it there is no question of whose keys signed.
   const control = { ...attack, stolen: [] };
@@ -128,11 +128,16 @@ async function attackOne(
 }
 
 /** Harm that shows only later: the honest registry is not followed any more, or the old keys still work after a new root. */
-async function afterwards(world: World, attack: Attack, device: GuardedDevice): Promise<string | undefined> {
-  if (!(await device.recovers(attack))) return "does not come back to the honest registry";
-  if (attack.stolen.length === 0) return undefined;
-  const again = harmOf(world, attack, await device.update(attack));
-  return again && `after the next root: ${again}`;
+async function afterwards(
+  world: World,
+  attack: Attack,
+  device: GuardedDevice,
+): Promise<{ readonly harm: string | undefined; readonly code: string }> {
+  if (!(await device.recovers(attack))) return { harm: "does not come back to the honest registry", code: "lost" };
+  if (attack.stolen.length === 0) return { harm: undefined, code: "recovered" };
+  const again = await device.update(attack);
+  const harm = harmOf(world, attack, again);
+  return { harm: harm && `after the next root: ${harm}`, code: again.code };
 }
 
 function findingsOf(tallies: ReadonlyMap<string, Tally>): Findings {
