@@ -119,7 +119,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const say = onEvent ?? (() => {});
   if (reclaimed > 0) say(`ended ${reclaimed} processes that an earlier run had left`);
   if (options.fresh) {
-    for (const name of ["kafka", "devices", "devices.json", "logs"])
+    for (const name of ["kafka", "registry", "root-keys", "devices", "devices.json", "logs"])
       rmSync(join(dir, name), { recursive: true, force: true });
   }
   rmSync(join(dir, "ledgers"), { recursive: true, force: true });

@@ -17,7 +17,6 @@ import { Api, type GateView, type RolloutDetail, type RolloutEventView, type Rol
 import type { Case, Ending } from "./cases.ts";
 import { tributary } from "./command-line.ts";
 import { Labeller } from "./labeller.ts";
-import { pushPackage } from "./push.ts";
 import { MODEL, managerConfig, registryConfig, settings } from "./settings.ts";
 import { ReportedWatch } from "./watch.ts";
 
@@ -156,7 +155,7 @@ async function start(one: Case, champion: Candidate, options: RunOptions): Promi
 }
 
 async function push(stack: Stack, { dir }: Candidate): Promise<void> {
-  await pushPackage(stack.registryUrl ?? "", dir);
+  await tributary(stack.gatewayUrl, ["models", "push", dir, "--registry", stack.registryUrl ?? "", "--by", "demo"]);
 }
 
 type Watching = {
