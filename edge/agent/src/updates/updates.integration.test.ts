@@ -110,7 +110,7 @@ const ended = (running: Running, generation: number) =>
       const isOver = ["COMMITTED", "REFUSED", "REVERTED"].includes(update?.phase ?? "");
       return update?.generation === generation && isOver ? update : undefined;
     },
-    { what: `the end of generation ${generation}`, timeoutMs: 25_000 },
+    { what: `the end of generation ${generation}`, timeoutMs: 60_000 },
   );
 
 const upOf = (stream: "predictions" | "reported" | "metrics") =>
@@ -120,7 +120,10 @@ const batches = () => upOf("predictions").map((payload) => EdgePredictions.decod
 
 /** N1, N2: every frame is answered once, by one model in all that it says. */
 async function everyFrameAnsweredOnce(running: Running, digests: readonly string[]): Promise<void> {
-  await waitFor(async () => (await statusOf(running)).outbox.predictions < 40, { what: "an outbox that drains" });
+  await waitFor(async () => (await statusOf(running)).outbox.predictions < 40, {
+    what: "an outbox that drains",
+    timeoutMs: 60_000,
+  });
   const seqs = batches()
     .flatMap(({ predictions }) => predictions.map(({ frameSeq }) => Number(frameSeq)))
     .sort((a, b) => a - b);
@@ -175,7 +178,7 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   await want(2, factoryDigest, "1.0.0");
   expect(await ended(again, 2)).toMatchObject({ phase: "COMMITTED" });
   expect((await statusOf(again)).slots).toEqual({ good: null, previous: digest, trial: null });
-}, 90_000);
+}, 240_000);
 
 test("what must not run is refused by name, and the model at work goes on", async () => {
   const [first = 0] = JSON.parse(String(file("golden/index.json"))).frames[0].logits.map((_: number, i: number) => i);
@@ -226,7 +229,7 @@ test("what must not run is refused by name, and the model at work goes on", asyn
     /tributary_agent_downlink_refused_total\{channel="desired",code="desired-older"\} 1/,
   );
   await everyFrameAnsweredOnce(running, [factoryDigest]);
-}, 120_000);
+}, 240_000);
 
 test("a download that breaks off is taken up where it was left, also after a kill", async () => {
   const digest = await listed("1.3.0", { latencyBudgetMs: 48 });
@@ -236,7 +239,7 @@ test("a download that breaks off is taken up where it was left, also after a kil
   registry.bend = (path, bytes) => (path.startsWith("/blobs/") && bytes.equals(model) && cuts++ === 0 ? "cut" : null);
   registry.bytesPerSecond = 400_000;
   await want(1, digest, "1.3.0", { probationFrames: 0 });
-  await waitFor(() => registry.asked.some(({ from }) => from > 0), { what: "a download taken up" });
+  await waitFor(() => registry.asked.some(({ from }) => from > 0), { what: "a download taken up", timeoutMs: 60_000 });
   await running.agent.kill();
   registry.bytesPerSecond = undefined;
   const asked = registry.asked.length;
@@ -245,7 +248,7 @@ test("a download that breaks off is taken up where it was left, also after a kil
   expect(await ended(again, 1)).toMatchObject({ phase: "COMMITTED" });
   const files = Object.keys(JSON.parse(String(file("manifest.json"))).files).length;
   expect(registry.asked.slice(asked).filter(({ path }) => path.startsWith("/blobs/")).length).toBeLessThan(files);
-}, 60_000);
+}, 240_000);
 
 test("a crash in probation takes the device back by itself, and no frame is lost", async () => {
   const digest = await listed("1.4.0", { latencyBudgetMs: 47 });
@@ -256,7 +259,7 @@ test("a crash in probation takes the device back by itself, and no frame is lost
       const status = await statusOf(running);
       return status.update?.phase === "PROBATION" && status.model.digest === digest ? status : undefined;
     },
-    { what: "probation", timeoutMs: 20_000 },
+    { what: "probation", timeoutMs: 60_000 },
   );
   await new Promise((resolve) => setTimeout(resolve, 300));
   process.kill(model.pid as number, "SIGKILL");
@@ -280,7 +283,7 @@ test("a crash in probation takes the device back by itself, and no frame is lost
   await want(1, digest, "1.4.0");
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect((await statusOf(running)).update?.phase).toBe("REVERTED");
-}, 60_000);
+}, 240_000);
 
 test("a kill in probation starts the good one again, which then tries anew; a model too slow for its frames goes back", async () => {
   const photos = join(dir.path, "photos");
@@ -292,14 +295,14 @@ test("a kill in probation starts the good one again, which then tries anew; a mo
   const camera = { kind: "folder", folder: photos, loop: true, fps: 5, sheets: undefined };
   const running = await start(camera);
   await want(1, digest, "1.5.0", { probationFrames: 1_000_000 });
-  await waitFor(async () => (await statusOf(running)).slots.trial === digest, { what: "a trial", timeoutMs: 20_000 });
+  await waitFor(async () => (await statusOf(running)).slots.trial === digest, { what: "a trial", timeoutMs: 60_000 });
   await running.agent.kill();
   const again = await start(camera);
   expect((await statusOf(again)).model.digest).toBe(factoryDigest);
   await want(2, digest, "1.5.0", { probationFrames: 6 });
   expect(await ended(again, 2)).toMatchObject({ phase: "REVERTED", code: "model-too-slow" });
   expect((await statusOf(again)).model.digest).toBe(factoryDigest);
-}, 90_000);
+}, 240_000);
 
 test("a condition is waited for and told; what rotted in a slot is passed over, and fetched again", async () => {
   const digest = await listed("1.6.0", { latencyBudgetMs: 46 });
@@ -307,7 +310,7 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
   await want(1, digest, "1.6.0", { condition: "PARKED" });
   await waitFor(async () => (await statusOf(running)).update?.code === "condition-parked", {
     what: "a wait for parking",
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
   });
   const bad = await fetch(`${running.http}/v1/conditions`, { method: "POST", body: '{"parked":1}' });
   expect(bad.status).toBe(400);
@@ -322,10 +325,13 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
   writeFileSync(join(slot, "calibration.json"), calibration);
   const again = await start();
   expect((await statusOf(again)).model.digest).toBe(factoryDigest);
-  await waitFor(async () => (await statusOf(again)).update?.code === "condition-parked", { what: "a new try" });
+  await waitFor(async () => (await statusOf(again)).update?.code === "condition-parked", {
+    what: "a new try",
+    timeoutMs: 60_000,
+  });
   await fetch(`${again.http}/v1/conditions`, { method: "POST", body: '{"parked":true}' });
-  await waitFor(async () => (await statusOf(again)).slots.good === digest, { what: "the slot", timeoutMs: 20_000 });
-}, 90_000);
+  await waitFor(async () => (await statusOf(again)).slots.good === digest, { what: "the slot", timeoutMs: 60_000 });
+}, 240_000);
 
 test("without a registry a desired state is refused, and told; a damaged list of slots begins anew", async () => {
   rmSync(join(dir.path, "data"), { recursive: true, force: true });
@@ -335,9 +341,12 @@ test("without a registry a desired state is refused, and told; a damaged list of
   expect((await statusOf(running)).model.digest).toBe(factoryDigest);
   await want(3, "a".repeat(64), "9.9.9");
   expect(await ended(running, 3)).toMatchObject({ phase: "REFUSED", code: "models-no-registry" });
-  const last = await waitFor(() => reports().find(({ update }) => update?.phase === "REFUSED"), { what: "a report" });
+  const last = await waitFor(() => reports().find(({ update }) => update?.phase === "REFUSED"), {
+    what: "a report",
+    timeoutMs: 60_000,
+  });
   expect(last).toMatchObject({ generation: 3n, update: { code: "models-no-registry", slot: "perception" } });
-}, 30_000);
+}, 240_000);
 
 /** The model with every float weight replaced by what is no number: ModelProto.graph.initializer.raw_data, float_data. */
 function withoutNumbers(model: Buffer): Buffer {
