@@ -3,7 +3,7 @@
 //   V2. A skipped test is a failed one: what is not run proves nothing.
 //   V3. No process is left: every child carries the run's mark in its environment, and whatever still bears it at the end
 //       is killed, named and counted as failed.
-// Runs under Node 24 (npm test sees to that). `--peers` adds the tests against other people's programs; other arguments go
+// Runs under Node 24 (npm test sees to that). `--peers` adds the tests against other people's programs, and more kills to those that kill; other arguments go
 // to jest, e.g. `npm test -- --selectProjects unit`.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -96,7 +96,7 @@ async function tests() {
   const code = await new Promise((done) => {
     jest = spawn(node, args, {
       cwd: root,
-      env: { ...process.env, TRIBUTARY_TEST_KAFKA: kafka.brokers },
+      env: { ...process.env, TRIBUTARY_TEST_KAFKA: kafka.brokers, ...(hasPeers && { TRIBUTARY_TEST_LONG: "1" }) },
       // jest's report goes to stderr; its JSON to the file.
       stdio: ["ignore", "ignore", "inherit"],
     });

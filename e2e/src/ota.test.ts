@@ -3,9 +3,10 @@ import { expect, test } from "@jest/globals";
 import { ota } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
 
-const KILLS = 50;
+/** As many as CI takes where other people's programs run as well; plain `npm test` stays short. */
+const KILLS = process.env.TRIBUTARY_TEST_LONG === "1" ? 50 : 15;
 
-test("killed at 50 moments of its updates, the agent runs the old or the new model; both controls are caught", async () => {
+test("killed at many moments of its updates, the agent runs the old or the new model; both controls are caught", async () => {
   const dir = tempDir("ota");
   const said: string[] = [];
   try {
