@@ -3,8 +3,8 @@
 //   V2. A skipped test is a failed one: what is not run proves nothing.
 //   V3. No process is left: every child carries the run's mark in its environment, and whatever still bears it at the end
 //       is killed, named and counted as failed.
-// Runs under Node 24 (npm test sees to that). `--peers` adds the tests against other people's programs, and more kills to those that kill; other arguments go
-// to jest, e.g. `npm test -- --selectProjects unit`.
+// Runs under Node 24 (npm test sees to that). `--peers` adds the tests against other people's programs, and more kills to
+// those that kill; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
