@@ -72,7 +72,7 @@ export class Api {
   }
 
   async force(name: string, version: string, reason: string): Promise<void> {
-    await this.#call("POST", `models/${name}/${version}/force`, { by: "demo", reason });
+    await this.#call("POST", `models/${name}/${version}/gate/force`, { by: "demo", reason });
   }
 
   async #get<T>(path: string): Promise<T> {

@@ -132,7 +132,7 @@ async function start(one: Case, champion: Candidate, options: RunOptions): Promi
   return startStack({
     dir,
     fresh: true,
-    supervised: false,
+    supervised: true,
     devices: agents,
     cameras: (i) => [
       { id: "cam", kind: "folder", folder: folders[i], fps: settings.fps, loop: true, whenFull: "skip" },
@@ -215,7 +215,7 @@ const isOver = ({ phase, isBack }: RolloutView): boolean =>
 const lineOf = ({ phase, step, steps, weight, analysis, reached, updated, refused, message }: RolloutView): string =>
   `${phase} ${weight} % step ${Math.min(step + 1, steps)}/${steps}: ${updated} of ${reached} updated${refused > 0 ? `, ${refused} refused` : ""}; analysis ${analysis}; ${message}`;
 
-/** As if a switch in front of these devices had failed. A full agent's process is halted, with its connection. */
+/** As if a switch in front of these devices had failed. A full agent is switched off. */
 async function silence(stack: Stack, deviceIds: readonly string[]): Promise<void> {
   for (const { part, deviceIds: own, url } of stack.light) {
     const devices = deviceIds.filter((deviceId) => own.includes(deviceId));
@@ -224,7 +224,7 @@ async function silence(stack: Stack, deviceIds: readonly string[]): Promise<void
     if (!response.ok) throw new Failure("silence-refused", "give-up", `${part.name}: ${await response.text()}`);
   }
   for (const { deviceId, part } of stack.agents) {
-    if (deviceIds.includes(deviceId) && part.pid !== undefined) process.kill(part.pid, "SIGSTOP");
+    if (deviceIds.includes(deviceId)) await part.stop();
   }
 }
 
