@@ -196,10 +196,11 @@ export class Comparison {
     const { canary, control } = this.analysis.plan;
     const least = this.#settings.heardShareMin;
     const controlShare = heard.control / control.length;
-    if (controlShare < least / 2 || heard.canary / canary.length < least * controlShare)
+    // Rounded down: of eight devices one may be away.
+    if (controlShare < least / 2 || heard.canary < Math.floor(least * controlShare * canary.length))
       return `${heard.canary} of ${canary.length} canary and ${heard.control} of ${control.length} control devices are heard`;
     const others = heard.canary - heard.canaryOnCandidate;
-    if (heard.canaryOnCandidate < least * heard.canary)
+    if (heard.canaryOnCandidate < Math.floor(least * heard.canary))
       return `the frames of ${others} of ${heard.canary} canary devices are another model's`;
     return null;
   }

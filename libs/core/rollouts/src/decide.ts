@@ -29,7 +29,7 @@ export type Judged = {
   readonly isSilent?: boolean;
 };
 
-/** At the deadline of a step, so many of its devices must have been heard; the rest may be away. */
+/** At the deadline of a step, so many of its devices, rounded down, must have been heard; the rest may be away. */
 const HEARD_SHARE_MIN = 0.9;
 /** Refusals that end a rollout: this share of those reached, and at least two. */
 const REFUSED_SHARE_MAX = 0.2;
@@ -80,7 +80,8 @@ function ofWeight(rollout: Rollout, seen: Seen, elapsed: number): RolloutChange 
   const deadline = rollout.spec.spec.progressDeadline + pacingMs(rollout);
   if (updated >= reached) return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
   if (elapsed < deadline) return null;
-  if (updated >= HEARD_SHARE_MIN * reached) return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
+  if (updated >= Math.floor(HEARD_SHARE_MIN * reached))
+    return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
   return { kind: "paused", reason: "silent", untilMs: null, evidence: { ...seen } }; // D1
 }
 

@@ -1,0 +1,4 @@
+export * from "./instance.ts";
+export * from "./simulate.ts";
+export * from "./tape.ts";
+export * from "./world.ts";

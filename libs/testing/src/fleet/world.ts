@@ -1,0 +1,320 @@
+/** A fleet of devices on a simulated clock: what they see, how they err, how they follow what they are told.
+ *
+ * W1. Everything comes from one seeded source: the same settings give the same fleet, second by second (G10).
+ * W2. A device ignores a desired state of an older generation than it has seen (G6), as the agent does.
+ * W3. Kafka's time is true; devices state ages, so their wall clocks do not matter, but an age may be wrong.
+ * W4. A device that is cut off goes on seeing frames and tells of them later, in order; one that is gone does not. */
+import type { Random } from "@tributary/kernel";
+
+/** What is wrong, or not, with the new model. Shares and rates as 0 to 1. */
+export type Candidate = {
+  /** What it loses in accuracy; below 0: it is better. */
+  readonly harm: number;
+  /** It does better on one device and worse on another, on average neither: standard deviation. */
+  readonly effectSd: number;
+  /** Of its frames, how many miss the deadline; null: as many as with the old one. */
+  readonly missed: number | null;
+  /** Crashes of an hour. */
+  readonly crashesPerHour: number;
+  /** Devices that refuse it before they run it. */
+  readonly refusedBy: number;
+  /** Devices that fall silent when they run it. */
+  readonly silences: number;
+  /** Devices that say that they run it, and go on with the old one. */
+  readonly liedBy: number;
+};
+
+export type World = {
+  readonly devices: number;
+  /** Frames of one device and minute with a known outcome. */
+  readonly framesPerMinute: number;
+  readonly accuracy: number;
+  /** Between devices. */
+  readonly deviceSd: number;
+  /** Of a device about its own accuracy, with a memory of two hours. */
+  readonly wanderSd: number;
+  /** What all devices lose in one hour a day, each by up to twice this. */
+  readonly shock: number;
+  /** Devices that leave for good, and new ones that come, per device and day. */
+  readonly churnPerDay: number;
+  /** Share of the time that a device is cut off, for a quarter of an hour on average. */
+  readonly cutOff: number;
+  /** Of reports: delayed by up to ten minutes, and sent twice. */
+  readonly late: number;
+  readonly replayed: number;
+  /** Of desired states: lost on their way, the retained one as well. */
+  readonly lost: number;
+  /** Pairs of devices that share one id. */
+  readonly clones: number;
+  /** Of devices: those that state ages wrong, and those whose numbers are none. */
+  readonly skewed: number;
+  readonly mad: number;
+  readonly candidate: Candidate;
+};
+
+export const soundCandidate: Candidate = {
+  ...{ harm: 0, effectSd: 0, missed: null, crashesPerHour: 0, refusedBy: 0, silences: 0, liedBy: 0 },
+};
+
+/** Devices differ, and nothing else happens. */
+export const calmWorld: World = {
+  ...{ devices: 400, framesPerMinute: 12, accuracy: 0.9, deviceSd: 0.03, wanderSd: 0, shock: 0, churnPerDay: 0 },
+  ...{ cutOff: 0, late: 0, replayed: 0, lost: 0, clones: 0, skewed: 0, mad: 0, candidate: soundCandidate },
+};
+
+/** Everything that happens to a fleet in the field, at once. */
+export const roughWorld: World = {
+  ...calmWorld,
+  ...{ wanderSd: 0.02, shock: 0.05, churnPerDay: 0.2, cutOff: 0.03, late: 0.05, replayed: 0.02, lost: 0.2 },
+  ...{ clones: 0.01, skewed: 0.02, mad: 0.01 },
+};
+
+export type Digest = "old" | "new";
+export type Told = { readonly generation: bigint; readonly digest: Digest };
+
+/** A window of frames, as the device tells of it. */
+export type Window = {
+  readonly deviceId: string;
+  readonly bootId: bigint;
+  readonly seq: bigint;
+  readonly digest: Digest;
+  readonly frames: number;
+  readonly good: number;
+  readonly missed: number;
+  readonly crashes: number;
+  /** When it closed, in true time, and what the device says of its age on top of the truth. */
+  readonly closedAt: number;
+  readonly ageErrorMs: number;
+};
+
+export type Report = {
+  readonly deviceId: string;
+  readonly bootId: bigint;
+  readonly seq: bigint;
+  readonly generation: bigint;
+  readonly digest: Digest;
+  readonly update: { readonly generation: bigint; readonly digest: Digest; readonly phase: string } | null;
+};
+
+/** Where a device's messages go. */
+export type Sink = { window(window: Window, delayMs: number): void; report(report: Report, delayMs: number): void };
+
+const MISSED = 0.01;
+const MEMORY_MS = 2 * 3_600_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const CUT_OFF_MS = 15 * 60_000;
+/** A window of a mad device. */
+const NONSENSE = [Number.NaN, -5, 1e300, Number.POSITIVE_INFINITY] as const;
+
+export class SimDevice {
+  readonly id: string;
+  readonly before: { readonly frames: number; readonly good: number };
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #own: number;
+  readonly #effect: number;
+  readonly #susceptible: number;
+  readonly #kind: {
+    readonly refuses: boolean;
+    readonly silenced: boolean;
+    readonly lies: boolean;
+    readonly skewMs: number;
+    readonly isMad: boolean;
+  };
+  readonly #bootId: bigint;
+  #wander: number;
+  #seq = { metrics: 0n, reported: 0n };
+  #generation = 0n;
+  #staleIgnored = 0;
+  #runs: Digest = "old";
+  #update: { readonly told: Told; readonly doneAt: number } | null = null;
+  #ended: Report["update"] = null;
+  #isCutOff = false;
+  #isGone = false;
+  readonly #outbox: (Window | Report)[] = [];
+
+  constructor(id: string, world: World, random: Random) {
+    this.id = id;
+    this.#world = world;
+    this.#random = random;
+    const { accuracy, deviceSd, candidate, framesPerMinute } = world;
+    this.#own = clamp(accuracy + deviceSd * normal(random));
+    this.#effect = candidate.effectSd * normal(random);
+    this.#susceptible = 2 * random();
+    this.#wander = world.wanderSd * normal(random);
+    this.#kind = {
+      refuses: random() < candidate.refusedBy,
+      silenced: random() < candidate.silences,
+      lies: random() < candidate.liedBy,
+      skewMs: random() < world.skewed ? (random() - 0.5) * 2 * HOUR : 0,
+      isMad: random() < world.mad,
+    };
+    this.#bootId = 1n + BigInt(Math.floor(random() * 2 ** 40));
+    const frames = Math.round(framesPerMinute * 24 * 60);
+    const noise = Math.sqrt((this.#own * (1 - this.#own)) / frames);
+    this.before = { frames, good: Math.round(frames * clamp(this.#own + noise * normal(random))) };
+  }
+
+  get bootId(): bigint {
+    return this.#bootId;
+  }
+
+  get runs(): Digest {
+    return this.#runs;
+  }
+
+  get generation(): bigint {
+    return this.#generation;
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  get isCutOff(): boolean {
+    return this.#isCutOff;
+  }
+
+  /** Desired states of an older generation that it was told and did not follow. */
+  get staleIgnored(): number {
+    return this.#staleIgnored;
+  }
+
+  /** True: it is connected again, and hears what is retained for it. */
+  step(now: number, stepMs: number, shockNow: number, sink: Sink): boolean {
+    if (this.#isGone) return false;
+    const { churnPerDay, cutOff } = this.#world;
+    if (this.#random() < (churnPerDay * stepMs) / DAY) {
+      this.#isGone = true;
+      return false;
+    }
+    let isBack = false;
+    if (cutOff > 0) {
+      const rate = this.#isCutOff ? 1 / CUT_OFF_MS : cutOff / (1 - cutOff) / CUT_OFF_MS;
+      if (this.#random() < rate * stepMs) {
+        this.#isCutOff = !this.#isCutOff;
+        isBack = !this.#isCutOff;
+      }
+    }
+    this.#progress(now, sink);
+    this.#see(now, stepMs, shockNow, sink);
+    if (!this.#isCutOff && this.#outbox.length > 0) for (const one of this.#outbox.splice(0)) this.#leave(one, sink);
+    return isBack;
+  }
+
+  /** It hears what it shall run. */
+  hear(told: Told, now: number, sink: Sink): void {
+    if (this.#isGone || this.#isCutOff) return;
+    if (told.generation < this.#generation) {
+      this.#staleIgnored += 1; // W2
+      return;
+    }
+    const isKnown = told.generation === this.#generation;
+    this.#generation = told.generation;
+    if (!isKnown) {
+      if (told.digest === this.#runs) {
+        this.#update = null;
+        this.#ended = { ...told, phase: "COMMITTED" };
+      } else {
+        // Mostly a minute; one in twenty waits for its download.
+        const takesMs = 5_000 + 60_000 * this.#random() + (this.#random() < 0.05 ? 600_000 * this.#random() : 0);
+        this.#update = { told, doneAt: now + takesMs };
+        this.#ended = { ...told, phase: "DOWNLOADING" };
+      }
+    }
+    this.#tell(sink);
+  }
+
+  /** What it says at boot. */
+  hello(sink: Sink): void {
+    this.#tell(sink);
+  }
+
+  #progress(now: number, sink: Sink): void {
+    if (this.#update === null || now < this.#update.doneAt) return;
+    const { told } = this.#update;
+    this.#update = null;
+    const refuses = told.digest === "new" && this.#kind.refuses;
+    if (!refuses) this.#runs = told.digest;
+    this.#ended = { ...told, phase: refuses ? "REFUSED" : "COMMITTED" };
+    this.#tell(sink);
+  }
+
+  #see(now: number, stepMs: number, shockNow: number, sink: Sink): void {
+    const { wanderSd, framesPerMinute, candidate } = this.#world;
+    if (wanderSd > 0) {
+      const memory = Math.exp(-stepMs / MEMORY_MS);
+      this.#wander = memory * this.#wander + wanderSd * Math.sqrt(1 - memory * memory) * normal(this.#random);
+    }
+    const isNew = this.#runs === "new" && !this.#kind.lies;
+    const whole = (framesPerMinute * stepMs) / 60_000;
+    const frames = Math.floor(whole) + (this.#random() < whole % 1 ? 1 : 0);
+    const lost = shockNow * this.#susceptible + (isNew ? candidate.harm + this.#effect : 0);
+    const bad = binomial(frames, 1 - clamp(this.#own + this.#wander - lost), this.#random);
+    const missed = binomial(frames, isNew ? (candidate.missed ?? MISSED) : MISSED, this.#random);
+    const crashes = isNew && this.#random() < (candidate.crashesPerHour * stepMs) / HOUR ? 1 : 0;
+    if (isNew && this.#kind.silenced) return;
+    if (frames === 0 && crashes === 0) return;
+    const seen = this.#kind.isMad
+      ? { frames, good: NONSENSE[Math.floor(this.#random() * NONSENSE.length)] as number, missed: Number.NaN }
+      : { frames, good: frames - bad, missed };
+    this.#seq.metrics += 1n;
+    const window: Window = {
+      ...{ deviceId: this.id, bootId: this.#bootId, seq: this.#seq.metrics, digest: isNew ? "new" : "old" },
+      ...{ ...seen, crashes, closedAt: now, ageErrorMs: this.#kind.skewMs },
+    };
+    this.#send(window, sink);
+  }
+
+  #tell(sink: Sink): void {
+    this.#seq.reported += 1n;
+    this.#send(
+      {
+        ...{ deviceId: this.id, bootId: this.#bootId, seq: this.#seq.reported, generation: this.#generation },
+        ...{ digest: this.#runs, update: this.#ended },
+      },
+      sink,
+    );
+  }
+
+  #send(message: Window | Report, sink: Sink): void {
+    if (this.#isCutOff) this.#outbox.push(message);
+    else this.#leave(message, sink);
+  }
+
+  #leave(message: Window | Report, sink: Sink): void {
+    const { late, replayed } = this.#world;
+    const delayMs = 1_000 * this.#random() + (late > 0 && this.#random() < late ? 600_000 * this.#random() : 0);
+    const times = replayed > 0 && this.#random() < replayed ? [delayMs, delayMs + 300_000 * this.#random()] : [delayMs];
+    for (const ms of times) {
+      if ("frames" in message) sink.window(message, ms);
+      else sink.report(message, ms);
+    }
+  }
+}
+
+/** In which hour of the run all devices lose accuracy. */
+export const shockAt = (now: number, startedAt: number, shock: number, hourAt: number): number =>
+  now - startedAt >= hourAt && now - startedAt < hourAt + HOUR ? shock : 0;
+
+const clamp = (rate: number): number => Math.min(0.999, Math.max(0.05, rate));
+
+/** Successes of `n` tries, by inversion; quick where they are few. */
+function binomial(n: number, probability: number, random: Random): number {
+  if (probability > 0.5) return n - binomial(n, 1 - probability, random);
+  const odds = probability / (1 - probability);
+  let mass = (1 - probability) ** n;
+  let left = random();
+  let count = 0;
+  while (left > mass && count < n) {
+    left -= mass;
+    count += 1;
+    mass *= (odds * (n - count + 1)) / count;
+  }
+  return count;
+}
+
+function normal(random: Random): number {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}
