@@ -24,6 +24,10 @@ const benches: Readonly<Record<string, { readonly summary: string; load(): Promi
     summary: "false rollbacks of equal models, and time to roll a worse one back, beside other judges",
     load: async () => (await import("./judge.ts")).judge,
   },
+  rollouts: {
+    summary: "whole rollouts of simulated fleets: how each kind of model ends, when, and how far it got",
+    load: async () => (await import("./rollouts.ts")).rollouts,
+  },
   routing: {
     summary: "share of the cloud's gain kept at a budget, guarantee, budget, and honesty of the sample",
     load: async () => (await import("./routing.ts")).routing,
