@@ -95,3 +95,33 @@ describe("single traps", () => {
     }
   });
 });
+
+test("a string is as long as its schema says, but never longer than bytes may be (B2)", () => {
+  const of = (bytesMax: unknown) => (length: number) => {
+    const check = compileBoundsCheck({ type: "string", bytesMax });
+    const bytes = Uint8Array.from([...long(BigInt(length)), ...new Uint8Array(length)]);
+    try {
+      check(bytes);
+      return "fits";
+    } catch (error) {
+      return (error as ContractError).code;
+    }
+  };
+  expect([of(undefined)(4_096), of(undefined)(4_097), of("9999999")(4_097)]).toEqual([
+    "fits",
+    "record-oversized",
+    "record-oversized",
+  ]);
+  expect([of(10_000)(10_000), of(10_000)(10_001)]).toEqual(["fits", "record-oversized"]);
+  expect(of(2 ** 40)(8 * 1024 * 1024 + 1)).toBe("record-oversized");
+});
+
+test("a rollout of 100,000 devices, and an analysis of hours, can be read again", () => {
+  const { RolloutEvent } = generated;
+  const order = Array.from({ length: 100_000 }, (_, i) => `device-${String(i).padStart(6, "0")}`);
+  const event = {
+    ...{ uid: "u", version: 1n, at: 1, by: "test", kind: "CREATED" as const, step: null, verdict: null },
+    details: JSON.stringify({ order }),
+  };
+  expect(RolloutEvent.decodeConfluent(RolloutEvent.encodeConfluent(event)).details).toBe(event.details);
+});

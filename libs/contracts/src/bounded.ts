@@ -3,7 +3,8 @@
  * announce a huge array would otherwise make the decoder allocate until the process dies.
  *
  * B1. A block announces at most as many items as bytes remain; no item of ours is empty.
- * B2. Strings, bytes, arrays and maps are bounded by `DecodeLimits`.
+ * B2. Strings, bytes, arrays and maps are bounded by `DecodeLimits`. A string that holds a document says so in its schema
+ *     (`bytesMax`), and may be as long as bytes.
  * B3. A record fills its buffer exactly.
  * B4. An int has 32 bits: the decoder would hand on a wider one that no encoder takes.
  */
@@ -69,7 +70,7 @@ function compile(schema: AvroSchema, limits: DecodeLimits, named: Map<string, Wa
     case "double":
       return (bytes, offset) => advance(bytes, offset, 8);
     case "string":
-      return sized("string", limits.stringBytesMax); // B2
+      return sized("string", stringBytesMax(schema, limits)); // B2
     case "bytes":
       return sized("bytes", limits.bytesMax); // B2
     case "fixed":
@@ -110,6 +111,9 @@ function compile(schema: AvroSchema, limits: DecodeLimits, named: Map<string, Wa
     }
   }
 }
+
+const stringBytesMax = ({ bytesMax }: AvroSchema, limits: DecodeLimits): number =>
+  typeof bytesMax === "number" ? Math.min(bytesMax, limits.bytesMax) : limits.stringBytesMax;
 
 function remember(schema: AvroSchema, named: Map<string, Walker>, namespace: string, walker: Walker): Walker {
   named.set(schema.name, walker);
