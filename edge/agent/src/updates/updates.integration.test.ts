@@ -137,6 +137,7 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   const digest = await listed("1.1.0");
   const running = await start();
   registry.bytesPerSecond = 1_000_000;
+  await waitFor(() => reports().length > 0, { what: "what it runs at first", timeoutMs: 60_000 });
   await want(1, digest, "1.1.0", { shadowFrames: 10 });
   expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED", code: "" });
   const status = await statusOf(running);

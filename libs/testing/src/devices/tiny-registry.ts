@@ -106,7 +106,8 @@ export class TinyRegistry {
       ...(from > 0 && { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
     });
     if (bent === "cut") {
-      response.write(body.subarray(0, body.length >> 1), () => response.destroy());
+      // What was sent must have been read: a reset connection takes unread bytes with it.
+      response.write(body.subarray(0, body.length >> 1), () => setTimeout(() => response.destroy(), 500));
       return;
     }
     if (this.bytesPerSecond === undefined) return void response.end(body);
