@@ -6,7 +6,7 @@
  * I2. What cannot be read, or lies outside the file it names, is refused.
  */
 import { Failure } from "@tributary/kernel";
-import { fieldsOf, UnreadableMessage } from "./protobuf.ts";
+import { type Field, fieldsOf, UnreadableMessage } from "./protobuf.ts";
 
 type Kind = "model" | "graph" | "node" | "attribute" | "function" | "sparse" | "tensor";
 
@@ -37,7 +37,7 @@ type Read = (location: string) => Uint8Array | undefined;
 
 function rewritten(message: Buffer, kind: Kind, read: Read, depth: number): Buffer {
   if (depth > DEPTH_MAX) throw new UnreadableMessage("nested too deeply");
-  const fields = [...spansOf(message)];
+  const fields = [...fieldsOf(message)];
   if (kind === "tensor") return tensorOf(message, fields, read);
   return Buffer.concat(
     fields.map(({ number, raw, bytes }) => {
@@ -49,7 +49,7 @@ function rewritten(message: Buffer, kind: Kind, read: Read, depth: number): Buff
   );
 }
 
-function tensorOf(message: Buffer, fields: readonly Span[], read: Read): Buffer {
+function tensorOf(message: Buffer, fields: readonly Field[], read: Read): Buffer {
   const outside = fields.filter(({ number }) => number === TENSOR.externalData);
   if (outside.length === 0) return message;
   const entries = new Map(outside.map(({ bytes }) => entryOf(bytes ?? Buffer.alloc(0))));
@@ -76,47 +76,6 @@ function entryOf(message: Buffer): [string, string] {
     if (number === 2 && bytes !== null) value = bytes.toString();
   }
   return [key, value];
-}
-
-type Span = { readonly number: number; readonly raw: Buffer; readonly bytes: Buffer | null };
-
-/** Every field with the bytes it is written as, of whatever type. */
-function* spansOf(message: Buffer): Generator<Span> {
-  for (let at = 0; at < message.length; ) {
-    const start = at;
-    const varint = (): number => {
-      let value = 0;
-      for (let shift = 1; ; shift *= 128) {
-        const byte = message[at++];
-        if (byte === undefined) throw new UnreadableMessage("cut short");
-        value += (byte & 0x7f) * shift;
-        if (byte < 0x80) return value;
-      }
-    };
-    const tag = varint();
-    let bytes: Buffer | null = null;
-    switch (tag % 8) {
-      case 0:
-        varint();
-        break;
-      case 1:
-        at += 8;
-        break;
-      case 2: {
-        const length = varint();
-        bytes = message.subarray(at, at + length);
-        at += length;
-        break;
-      }
-      case 5:
-        at += 4;
-        break;
-      default:
-        throw new UnreadableMessage(`wire type ${tag % 8}`);
-    }
-    if (at > message.length) throw new UnreadableMessage("cut short");
-    yield { number: Math.floor(tag / 8), raw: message.subarray(start, at), bytes };
-  }
 }
 
 const lengthDelimited = (number: number, bytes: Buffer): Buffer =>

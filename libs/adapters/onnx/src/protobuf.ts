@@ -6,6 +6,8 @@ export type Field = {
   readonly value: number;
   /** Of a length-delimited field: a message, text or packed numbers. */
   readonly bytes: Buffer | null;
+  /** The field as it is written, of whatever type. */
+  readonly raw: Buffer;
 };
 
 export class UnreadableMessage extends Error {}
@@ -22,19 +24,20 @@ export function* fieldsOf(message: Buffer): Generator<Field> {
     }
   };
   while (at < message.length) {
+    const start = at;
     const tag = varint();
-    const number = Math.floor(tag / 8);
+    let value = 0;
+    let bytes: Buffer | null = null;
     switch (tag % 8) {
       case 0:
-        yield { number, value: varint(), bytes: null };
+        value = varint();
         break;
       case 1:
         at += 8;
         break;
       case 2: {
         const length = varint();
-        if (at + length > message.length) throw new UnreadableMessage("cut short");
-        yield { number, value: 0, bytes: message.subarray(at, at + length) };
+        bytes = message.subarray(at, at + length);
         at += length;
         break;
       }
@@ -44,6 +47,7 @@ export function* fieldsOf(message: Buffer): Generator<Field> {
       default:
         throw new UnreadableMessage(`wire type ${tag % 8}`);
     }
+    if (at > message.length) throw new UnreadableMessage("cut short");
+    yield { number: Math.floor(tag / 8), value, bytes, raw: message.subarray(start, at) };
   }
-  if (at > message.length) throw new UnreadableMessage("cut short");
 }
