@@ -45,6 +45,12 @@ export const differences: readonly Difference[] = [
     why: "160 devices share two cores; more frames would tell sooner",
   },
   {
+    what: "the cloud's model",
+    usual: "the larger one of models/",
+    here: "the shipped edge model",
+    why: "its answers judge nothing here, and the larger one would take the devices' share of two cores",
+  },
+  {
     what: "burn-in",
     usual: "3 min",
     here: seconds(settings.burnInMs),
