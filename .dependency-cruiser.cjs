@@ -68,7 +68,7 @@ module.exports = {
     enters("e2e", [...libs, testing, rooms.localStack, rooms.chaos], "e2e goes through the public doors"),
     enters(
       "bench",
-      [...libs, testing, rooms.localStack, rooms.edge, "^services/cloud-classifier/"],
+      [...libs, testing, rooms.localStack, rooms.demo, rooms.edge, "^services/cloud-classifier/"],
       "benches measure libs, the agent, the backends of cloud models and the whole",
     ),
     enters("demo", [...libs, testing, rooms.localStack], "a demo goes through the public doors"),

@@ -24,6 +24,11 @@ const benches: Readonly<Record<string, { readonly summary: string; load(): Promi
     summary: "false rollbacks of equal models, and time to roll a worse one back, beside other judges",
     load: async () => (await import("./judge.ts")).judge,
   },
+  "rollout-times": {
+    summary:
+      "300 devices over the real bridge: from create to canary running, from a bad metric to the last device back",
+    load: async () => (await import("./rollout-times.ts")).rolloutTimes,
+  },
   rollouts: {
     summary: "whole rollouts of simulated fleets: how each kind of model ends, when, and how far it got",
     load: async () => (await import("./rollouts.ts")).rollouts,

@@ -1,2 +1,5 @@
 export * from "./candidates/candidates.ts";
 export * from "./photos.ts";
+export * from "./rollout/api.ts";
+export * from "./rollout/command-line.ts";
+export * from "./rollout/watch.ts";

@@ -8,6 +8,7 @@ import { configOrExit } from "@tributary/config";
 import { reasonOf, systemClock } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { createTelemetry } from "@tributary/telemetry";
+import { z } from "zod";
 import { lightDevicesConfig } from "./light/config.ts";
 import { LightDevice } from "./light/light-device.ts";
 import { PhotoPool } from "./light/photos.ts";
@@ -15,6 +16,17 @@ import { SharedModels } from "./light/shared-models.ts";
 import { SharedShelf } from "./light/shared-shelf.ts";
 
 const BODY_BYTES_MAX = 65_536;
+
+/** What a demo or a bench does to devices. */
+const faultSchema = z.strictObject({
+  devices: z.array(z.string()).max(256),
+  digest: z.string().default(""),
+  ms: z.number().min(0).max(60_000).default(0),
+});
+const faults: Readonly<Record<string, (device: LightDevice, fault: z.output<typeof faultSchema>) => void>> = {
+  "/v1/silence": (device) => device.silence(),
+  "/v1/slow": (device, { digest, ms }) => device.slow(digest, ms),
+};
 
 const config = configOrExit({
   name: "tributary-light-devices",
@@ -62,13 +74,13 @@ try {
     if (request.method === "GET" && path === "/health/live") answer(200, { status: "ok" });
     else if (request.method === "GET" && path === "/v1/status")
       answer(200, { devices: devices.map((d) => d.status()) });
-    else if (request.method === "POST" && path === "/v1/silence") {
+    else if (request.method === "POST" && path in faults) {
       bodyOf(request).then(
         (body) => {
-          const wanted = (JSON.parse(body) as { devices?: readonly string[] }).devices ?? [];
-          const found = devices.filter(({ deviceId }) => wanted.includes(deviceId));
-          for (const device of found) device.silence();
-          answer(200, { silenced: found.map(({ deviceId }) => deviceId) });
+          const wanted = faultSchema.parse(JSON.parse(body));
+          const found = devices.filter(({ deviceId }) => wanted.devices.includes(deviceId));
+          for (const device of found) faults[path]?.(device, wanted);
+          answer(200, { devices: found.map(({ deviceId }) => deviceId) });
         },
         (error: unknown) => answer(400, { code: "request-invalid", detail: reasonOf(error) }),
       );

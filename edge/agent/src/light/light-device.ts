@@ -88,6 +88,7 @@ export class LightDevice {
   #unreadable = 0;
   #isBusy = false;
   #isSilent = false;
+  #slowed: { readonly digest: string; readonly ms: number } | null = null;
   #windowOpenedMs: number;
   #lastTold = "";
   #timers: NodeJS.Timeout[] = [];
@@ -171,6 +172,11 @@ export class LightDevice {
     this.#isSilent = true;
   }
 
+  /** From now on this model takes so much longer for a frame, as on a machine that grows hot. */
+  slow(digest: string, ms: number): void {
+    this.#slowed = { digest, ms };
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("stopped"));
     for (const timer of this.#timers) clearInterval(timer);
@@ -191,11 +197,13 @@ export class LightDevice {
       const jpeg = await this.#ports.camera();
       const work = this.#work;
       const answer = await work.model.infer(jpeg);
+      const slowedMs = this.#slowed?.digest === work.model.pkg.digest ? this.#slowed.ms : 0;
+      if (slowedMs > 0) await clock.sleep(slowedMs, this.#stopping.signal);
       this.#losses += answer.losses;
       if (answer.losses > 0) {
         this.#updater.failing("model-crashed", "its process ended on a frame");
       }
-      if (answer.kind === "answered") this.#answered(work, jpeg, answer.inference, capturedMs);
+      if (answer.kind === "answered") this.#answered(work, jpeg, answer.inference, { capturedMs, slowedMs });
       else this.#unreadable += 1;
       await this.#showShadow(jpeg);
     } catch (error) {
@@ -206,14 +214,19 @@ export class LightDevice {
     }
   }
 
-  #answered({ model, policy }: AtWork, jpeg: Uint8Array, inference: Inference, capturedMs: number): void {
+  #answered(
+    { model, policy }: AtWork,
+    jpeg: Uint8Array,
+    inference: Inference,
+    { capturedMs, slowedMs }: { readonly capturedMs: number; readonly slowedMs: number },
+  ): void {
     const { clock } = this.#ports;
     this.frames += 1;
     this.#frameSeq += 1n;
     const frameId = `${this.deviceId}:${this.#bootId}:${CAMERA_ID}:${this.#frameSeq}`;
     const decided = this.#decider.decide(inference.logits, policy, CAMERA_ID, frameId, clock.monotonicMs());
     const { calibrated, decision, label } = decided;
-    const latencyMs = inference.timingsMs.preprocess + inference.timingsMs.run; // D3
+    const latencyMs = inference.timingsMs.preprocess + inference.timingsMs.run + slowedMs; // D3
     const isSlow = latencyMs > model.pkg.manifest.latencyBudgetMs;
     const said = {
       cameraId: CAMERA_ID,
