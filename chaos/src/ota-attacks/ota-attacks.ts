@@ -3,7 +3,8 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { seededRandom } from "@tributary/kernel";
 import { check, type Drill, type DrillSettings, type Findings } from "../scenario.ts";
-import { type AttackClass, attackClasses, type Variant } from "./attacks.ts";
+import type { AttackClass, Variant } from "./attacks/vocabulary.ts";
+import { attackClasses } from "./attacks.ts";
 import { type Attack, GuardedDevice, harmOf, stateAfter, updateUnguarded } from "./device.ts";
 import { type Files, makeBundles, makeWorld, type World } from "./world.ts";
 
