@@ -4,3 +4,4 @@ export * from "./host.ts";
 export * from "./inline-data.ts";
 export * from "./model-facts.ts";
 export * from "./preprocess-host.ts";
+export * as protobuf from "./protobuf.ts";

@@ -6,7 +6,7 @@
  * I2. What cannot be read, or lies outside the file it names, is refused.
  */
 import { Failure } from "@tributary/kernel";
-import { type Field, fieldsOf, UnreadableMessage } from "./protobuf.ts";
+import { type Field, fieldsOf, lengthDelimited, UnreadableMessage } from "./protobuf.ts";
 
 type Kind = "model" | "graph" | "node" | "attribute" | "function" | "sparse" | "tensor";
 
@@ -76,15 +76,4 @@ function entryOf(message: Buffer): [string, string] {
     if (number === 2 && bytes !== null) value = bytes.toString();
   }
   return [key, value];
-}
-
-const lengthDelimited = (number: number, bytes: Buffer): Buffer =>
-  Buffer.concat([varintOf(number * 8 + 2), varintOf(bytes.length), bytes]);
-
-function varintOf(value: number): Buffer {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return Buffer.from([...bytes, rest]);
-    bytes.push((rest % 128) | 0x80);
-  }
 }

@@ -1,4 +1,6 @@
-/** Walks the fields of a protocol buffer's message without a schema. What cannot be read is said to be so, not guessed. */
+/** Protocol buffers without a schema: walks the fields of a message, and writes fields. What cannot be read is said to be so,
+ * not guessed. */
+import { invariant } from "@tributary/kernel";
 
 export type Field = {
   readonly number: number;
@@ -49,5 +51,21 @@ export function* fieldsOf(message: Buffer): Generator<Field> {
     }
     if (at > message.length) throw new UnreadableMessage("cut short");
     yield { number: Math.floor(tag / 8), value, bytes, raw: message.subarray(start, at) };
+  }
+}
+
+/** A message, text or packed numbers. */
+export const lengthDelimited = (number: number, bytes: Uint8Array): Buffer =>
+  Buffer.concat([varintOf(number * 8 + 2), varintOf(bytes.length), bytes]);
+
+/** A whole number from 0 to 2^53 - 1. */
+export const varint = (number: number, value: number): Buffer => Buffer.concat([varintOf(number * 8), varintOf(value)]);
+
+function varintOf(value: number): Buffer {
+  invariant(Number.isSafeInteger(value) && value >= 0, `${value} is written as a whole number`);
+  const bytes: number[] = [];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return Buffer.from([...bytes, rest]);
+    bytes.push((rest % 128) | 0x80);
   }
 }
