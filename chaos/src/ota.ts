@@ -182,7 +182,12 @@ class World {
   async want(): Promise<void> {
     this.#generation += 1;
     const { version: modelVersion, digest: modelDigest } = this.#target;
-    const how = { shadowFrames: SHADOW_FRAMES, probationFrames: PROBATION_FRAMES, condition: "ANY" as const };
+    const how = {
+      shadowFrames: SHADOW_FRAMES,
+      probationFrames: PROBATION_FRAMES,
+      condition: "ANY" as const,
+      windows: [],
+    };
     const desired: DeviceDesired = {
       ...{ deviceId: DEVICE, generation: BigInt(this.#generation), rollout: "", why: "chaos", changedAt: Date.now() },
       slots: { perception: { modelName: "edge-resnet8", modelVersion, modelDigest, ...how } },

@@ -45,7 +45,7 @@ describe("lint", () => {
     ],
     [changed("when: idle", "when: [idle"), [/^r\.yaml:\d+:\d+: is no YAML: /]],
     [changed("when: idle", "when: idle\n  when: parked"), [/^r\.yaml:35:3: is no YAML: Map keys must be unique/]],
-    [`${example}---\nkind: ModelRollout\n`, [/^r\.yaml:35:1: a second document begins here/]],
+    [`${example}---\nkind: ModelRollout\n`, [/^r\.yaml:39:1: a second document begins here/]],
     ["", [/^r\.yaml:1:1: is empty/]],
     ["# nothing\n", [/^r\.yaml:1:1: is empty/]],
     ["just words", [/^r\.yaml:1:1: \(the whole file\): "just words" is no object/]],

@@ -39,6 +39,8 @@ import { Uplink } from "./uplink.ts";
 /** What is in flight may still be acknowledged, and what waits for the model still be answered. */
 const GRACE_MS = 1_000;
 const LAST_FRAMES_MS = 5_000;
+/** Maintenance windows open and close by the minute. */
+const CLOCK_TOLD_EVERY_MS = 20_000;
 
 export type RunningAgent = { readonly httpPort: number; stop(): Promise<void> };
 
@@ -211,6 +213,9 @@ export async function startAgent(
   const noMore = new AbortController();
   const working = work(new FrameQueues(queues), pipeline, noMore.signal);
   told.start();
+  const tellTime = () => updater.told({ time: now().wallMs });
+  tellTime();
+  const clockTimer = setInterval(tellTime, CLOCK_TOLD_EVERY_MS);
   updater.start();
   uplink.start();
   for (const camera of cameras) camera.start(); // A1
@@ -220,6 +225,7 @@ export async function startAgent(
     await Promise.all(cameras.map((camera: Camera) => camera.stop()));
     noMore.abort(new Error("stopping"));
     await Promise.race([working, clock.sleep(LAST_FRAMES_MS)]);
+    clearInterval(clockTimer);
     await updater.stop();
     told.stop();
     await outbox.flush();

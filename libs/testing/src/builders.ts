@@ -130,6 +130,7 @@ export const someDesired = (change: Partial<DeviceDesired> = {}): DeviceDesired 
       shadowFrames: 0,
       probationFrames: 20,
       condition: "ANY",
+      windows: [],
     },
   },
   rollout: "rollout-1",

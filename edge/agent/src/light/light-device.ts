@@ -293,6 +293,7 @@ export class LightDevice {
   }
 
   #closeWindow(): void {
+    this.#updater.told({ time: this.#ports.clock.now() });
     const nowMs = this.#ports.clock.monotonicMs();
     const device = new MomentsByName();
     device.add("model_losses", this.#losses);

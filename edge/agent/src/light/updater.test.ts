@@ -7,7 +7,7 @@ const factory = { digest: "a".repeat(64), name: "m", version: "1" };
 const other = { digest: "b".repeat(64), name: "m", version: "2" };
 const desired = (generation: bigint, ref = other): Desired => ({
   generation,
-  wanted: { ...ref, shadowFrames: 0, probationFrames: 2, condition: "ANY" },
+  wanted: { ...ref, shadowFrames: 0, probationFrames: 2, condition: "ANY", windows: [] },
 });
 
 function updaterOf(change: Partial<UpdateWorks> = {}) {

@@ -4,6 +4,7 @@ import {
   type Action,
   atWork,
   bootUpdates,
+  type Conditions,
   type Desired,
   type Done,
   emptyBook,
@@ -71,6 +72,10 @@ export class Updater {
 
   failing(code: string, reason: string): void {
     if (this.#state.stage.kind === "probation") this.#take({ kind: "failing", code, reason });
+  }
+
+  told(met: Partial<Conditions>): void {
+    this.#take({ kind: "conditions", met: { ...this.#state.conditions, ...met } });
   }
 
   stop(): void {

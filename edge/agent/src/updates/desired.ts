@@ -1,10 +1,11 @@
 /** What comes down on `down/desired`, read with suspicion. */
 import { DeviceDesired } from "@tributary/contracts";
 import { Failure, isDigest } from "@tributary/kernel";
-import type { Desired, Wanted } from "@tributary/updates";
+import { type Desired, isMaintenanceWindow, type Wanted } from "@tributary/updates";
 
 export const PERCEPTION = "perception";
 const FRAMES_MAX = 1_000_000;
+const WINDOWS_MAX = 32;
 
 /** Throws Failure or ContractError. Slots that this agent does not have are not looked at. */
 export function parseDesired(payload: Uint8Array, deviceId: string): Desired {
@@ -20,13 +21,21 @@ export function parseDesired(payload: Uint8Array, deviceId: string): Desired {
     shadowFrames,
     probationFrames,
     condition,
+    windows: written,
   } = slot;
   if (!isDigest(digest)) throw refuse("desired-invalid", `"${digest.slice(0, 80)}" is no digest`);
   for (const [what, frames] of Object.entries({ shadowFrames, probationFrames })) {
     if (frames < 0 || frames > FRAMES_MAX)
       throw refuse("desired-invalid", `${what} is ${frames}, not 0 to ${FRAMES_MAX}`);
   }
-  const wanted: Wanted = { digest, name, version, shadowFrames, probationFrames, condition };
+  // A window that cannot be understood must not become "at any time".
+  const windows = written.filter(isMaintenanceWindow);
+  if (windows.length < written.length) {
+    const what = JSON.stringify(written.find((window) => !isMaintenanceWindow(window)));
+    throw refuse("desired-invalid", `it names a maintenance window that this device cannot obey: ${what}`);
+  }
+  if (windows.length > WINDOWS_MAX) throw refuse("desired-invalid", `more than ${WINDOWS_MAX} maintenance windows`);
+  const wanted: Wanted = { digest, name, version, shadowFrames, probationFrames, condition, windows };
   return { generation: desired.generation, wanted };
 }
 

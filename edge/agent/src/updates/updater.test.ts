@@ -106,7 +106,7 @@ class World {
 
   want(generation: number, letter: string, more: object = {}): void {
     const model = { modelName: "m", modelVersion: letter, modelDigest: digestOf(letter) };
-    const how = { shadowFrames: 0, probationFrames: 2, condition: "ANY" as const, ...more };
+    const how = { shadowFrames: 0, probationFrames: 2, condition: "ANY" as const, windows: [], ...more };
     const desired: DeviceDesired = {
       ...{ deviceId: "cam", generation: BigInt(generation), slots: { perception: { ...model, ...how } } },
       ...{ rollout: "", why: "", changedAt: 0 },
@@ -232,6 +232,9 @@ describe("updater", () => {
     world.want(5, "f");
     await world.settle();
     expect(() => world.want(4, "a")).toThrow(expect.objectContaining({ code: "desired-older" }));
+    const mars = { days: ["SUN" as const], fromMinute: 60, toMinute: 300, timeZone: "Mars/Olympus" };
+    const refused = { code: "desired-invalid", message: expect.stringContaining("Mars/Olympus") };
+    expect(() => world.want(6, "a", { windows: [mars] })).toThrow(expect.objectContaining(refused));
     expect(() => world.want(6, "a", { probationFrames: -1 })).toThrow(
       expect.objectContaining({ code: "desired-invalid" }),
     );

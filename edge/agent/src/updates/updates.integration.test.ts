@@ -95,7 +95,7 @@ type Wish = {
 
 function want(generation: number, modelDigest: string, modelVersion: string, wish: Wish = {}): Promise<void> {
   const model = { modelName: "edge-resnet8", modelVersion, modelDigest };
-  const how = { shadowFrames: 0, probationFrames: 10, condition: "ANY" as const, ...wish };
+  const how = { shadowFrames: 0, probationFrames: 10, condition: "ANY" as const, windows: [], ...wish };
   const desired: DeviceDesired = {
     ...{ deviceId: DEVICE, generation: BigInt(generation), slots: { perception: { ...model, ...how } } },
     ...{ rollout: "r-1", why: "a test", changedAt: Date.now() },

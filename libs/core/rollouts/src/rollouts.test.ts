@@ -10,6 +10,7 @@ import {
   type FleetDevice,
   isFinished,
   type Judged,
+  maintenanceWindowOf,
   problemsOfSteps,
   type Rollout,
   type RolloutChange,
@@ -113,6 +114,35 @@ describe("a spec", () => {
   ])("%s is a problem", (_, steps, message) => {
     const problems = problemsOfSteps(rolloutSpec.parse(written(steps)));
     expect(problems.map((problem) => problem.message).join("\n")).toMatch(message);
+  });
+});
+
+describe("maintenance windows", () => {
+  const nightly = (more: object) => rolloutSpec.parse(written(usual, more));
+
+  test("are told to devices as minutes, days and a zone", () => {
+    const { spec } = nightly({ maintenanceWindows: [{ days: ["Sat", "Sun"], from: "22:30", to: "04:00" }] });
+    expect(spec.maintenanceWindows.map(maintenanceWindowOf)).toEqual([
+      { days: ["SAT", "SUN"], fromMinute: 1_350, toMinute: 240, timeZone: "UTC" },
+    ]);
+  });
+
+  test("a step must be able to wait for one", () => {
+    const maintenanceWindows = [{ from: "01:00", to: "05:00", timeZone: "Europe/Berlin" }];
+    const [problem] = problemsOfSteps(nightly({ maintenanceWindows }));
+    expect(problem).toMatchObject({ path: ["spec", "progressDeadline"] });
+    expect(problem?.message).toMatch(/closed for up to 20h.*write more than 20h/);
+    expect(problemsOfSteps(nightly({ maintenanceWindows, progressDeadline: "1d" }))).toEqual([]);
+  });
+
+  test.each([
+    [{ from: "25:00", to: "05:00" }],
+    [{ from: "01:00", to: "5:00" }],
+    [{ from: "01:00", to: "05:00", days: ["Someday"] }],
+    [{ from: "01:00", to: "05:00", timeZone: "Mars/Olympus" }],
+    [{ from: "01:00", until: "05:00" }],
+  ])("%j is refused", (window) => {
+    expect(rolloutSpec.safeParse(written(usual, { maintenanceWindows: [window] })).success).toBe(false);
   });
 });
 

@@ -3,6 +3,7 @@
  * S1. An unknown field is an error, named with its place: a misspelt `pause` must not become a rollout without one.
  * S2. What is left out has one default, written here and nowhere else. */
 import { metricDefaults } from "@tributary/judge";
+import { isTimeZone, longestClosedMinutes, type MaintenanceWindow, type Weekday } from "@tributary/updates";
 import { z } from "zod";
 
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -61,6 +62,21 @@ export const rolloutSpec = z.strictObject({
       }),
     }),
     metrics: z
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
+const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected a time of day from 00:00 to 23:59");
+const maintenanceWindow = z.strictObject({
+  /** On which it begins. */
+  days: z
+    .array(z.enum(DAYS))
+    .min(1)
+    .max(7)
+    .default([...DAYS]),
+  /** By the wall's clock there. Not later than `from`, `to` is one of the next day. */
+  from: timeOfDay,
+  to: timeOfDay,
+  timeZone: z.string().max(64).refine(isTimeZone, "expected an IANA time zone such as Europe/Berlin").default("UTC"),
+});
+
       .array(metric)
       .min(1)
       .max(8)
@@ -101,6 +117,8 @@ export function problemsOfSteps({
   const { steps } = spec.strategy.canary;
   const problems: { path: (string | number)[]; message: string }[] = [];
   const at = (i: number, message: string) =>
+    /** The device installs only inside one of them; none: at any time. Going back waits for none. */
+    maintenanceWindows: z.array(maintenanceWindow).max(32).default([]),
     problems.push({ path: ["spec", "strategy", "canary", "steps", i], message });
   let weight = 0;
   let isAnalysed = false;
@@ -113,6 +131,20 @@ export function problemsOfSteps({
     if (!("setWeight" in one)) continue;
     if (one.setWeight <= weight) at(i, `setWeight ${one.setWeight} does not widen ${weight}`);
     else if (weight > 0 && !isAnalysed)
+/** As a device obeys it. */
+export function maintenanceWindowOf({
+  days,
+  from,
+  to,
+  timeZone,
+}: RolloutSpec["spec"]["maintenanceWindows"][number]): MaintenanceWindow {
+  const minuteOf = (time: string) => 60 * Number(time.slice(0, 2)) + Number(time.slice(3));
+  return {
+    days: days.map((day) => day.toUpperCase() as Weekday),
+    ...{ fromMinute: minuteOf(from), toMinute: minuteOf(to), timeZone },
+  };
+}
+
       at(i, "widens without an analysis since the last setWeight (G5); put one before it");
     weight = one.setWeight;
     isAnalysed = false;
@@ -136,3 +168,10 @@ export function problemsOfSteps({
   }
   return problems;
 }
+  const closedMs = 60_000 * longestClosedMinutes(spec.maintenanceWindows.map(maintenanceWindowOf));
+  if (closedMs >= spec.progressDeadline) {
+    problems.push({
+      path: ["spec", "progressDeadline"],
+      message: `maintenance windows are closed for up to ${durationText(closedMs)}, and devices that wait for one count as silent after ${durationText(spec.progressDeadline)}; write more than ${durationText(closedMs)}`,
+    });
+  }

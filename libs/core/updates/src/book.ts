@@ -1,6 +1,7 @@
 /** What a device must remember of its models over a restart, and nothing else: it is written whole, before whatever it
  * allows (U6). */
 import { type Digest, isDigest } from "@tributary/kernel";
+import { isTimeZone, type MaintenanceWindow, MINUTES_A_DAY, weekdays } from "./windows.ts";
 
 /** A package whose bytes were checked against its signed digest, and which lies on the device's disk. */
 export type PackageRef = { readonly digest: Digest; readonly name: string; readonly version: string };
@@ -13,6 +14,8 @@ export type Wanted = PackageRef & {
   readonly shadowFrames: number;
   readonly probationFrames: number;
   readonly condition: Condition;
+  /** Outside of them it does not switch; none: at any time. */
+  readonly windows: readonly MaintenanceWindow[];
 };
 
 /** How a generation ended. Code and reason are empty when it was committed. */
@@ -58,7 +61,8 @@ export function bookFromJson(json: unknown): Book | undefined {
   if (typeof generation !== "string" || !/^\d{1,19}$/.test(generation)) return undefined;
   if (!isNullOr(wanted, isWanted) || !isNullOr(outcome, isOutcome) || !isCount(trials)) return undefined;
   if (!isNullOr(good, isRef) || !isNullOr(previous, isRef) || !isNullOr(trial, isRef)) return undefined;
-  return { generation: BigInt(generation), wanted, good, previous, trial, trials, outcome };
+  const kept = wanted === null ? null : { ...wanted, windows: wanted.windows ?? [] };
+  return { generation: BigInt(generation), wanted: kept, good, previous, trial, trials, outcome };
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -74,11 +78,30 @@ const isRef = (value: unknown): value is PackageRef =>
   typeof value.version === "string";
 const isWanted = (value: unknown): value is Wanted => {
   if (!isObject(value)) return false;
-  const { shadowFrames, probationFrames, condition } = value;
-  return isRef(value) && isCount(shadowFrames) && isCount(probationFrames) && conditions.includes(String(condition));
+  // Books of agents before there were windows have none.
+  const { shadowFrames, probationFrames, condition, windows = [] } = value;
+  if (!isRef(value) || !isCount(shadowFrames) || !isCount(probationFrames)) return false;
+  return conditions.includes(String(condition)) && Array.isArray(windows) && windows.every(isMaintenanceWindow);
 };
 const isOutcome = (value: unknown): value is Outcome =>
   isObject(value) &&
   ["COMMITTED", "REFUSED", "REVERTED"].includes(String(value.phase)) &&
   typeof value.code === "string" &&
   typeof value.reason === "string";
+
+/** Whether it can be obeyed on this machine. */
+export function isMaintenanceWindow(value: unknown): value is MaintenanceWindow {
+  if (!isObject(value)) return false;
+  const { days, fromMinute, toMinute, timeZone } = value;
+  const isMinute = (minute: unknown) => isCount(minute) && minute < MINUTES_A_DAY;
+  const known: readonly unknown[] = weekdays;
+  return (
+    Array.isArray(days) &&
+    days.length > 0 &&
+    days.every((day) => known.includes(day)) &&
+    isMinute(fromMinute) &&
+    isMinute(toMinute) &&
+    typeof timeZone === "string" &&
+    isTimeZone(timeZone)
+  );
+}

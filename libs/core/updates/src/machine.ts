@@ -12,9 +12,10 @@
  * U5. A package that is tried takes a number first: one that takes the device down with it is tried so many times at most.
  * U6. (G7) The book an action carries is on disk before the action begins; going back needs no book.
  */
-import { type Backoff, backoffMs, type Digest, type Random } from "@tributary/kernel";
+import { type Backoff, backoffMs, type Digest, type Instant, type Random } from "@tributary/kernel";
 import type { Book, Outcome, PackageRef, Wanted } from "./book.ts";
 import { judgeProbation, observed, type Probation, probationBegun } from "./probation.ts";
+import { isOpen } from "./windows.ts";
 
 export type UpdateLimits = {
   /** In a generation, counted since the agent's start: of what is tried again `few` and `many` times. */
@@ -68,7 +69,12 @@ export type Input =
   /** It crashed, or said what is no answer. */
   | { readonly kind: "failing"; readonly code: string; readonly reason: string };
 
-export type Conditions = { readonly idle: boolean; readonly parked: boolean };
+export type Conditions = {
+  readonly idle: boolean;
+  readonly parked: boolean;
+  /** The wall's clock when it was last told; null while it cannot be trusted. Whoever waits for a window is told it often. */
+  readonly time: Instant | null;
+};
 
 /** What is done when the action at work has ended. */
 type Stage =
@@ -105,7 +111,7 @@ export type Boot = {
   readonly limits?: UpdateLimits;
 };
 
-const NO_CONDITION: Conditions = { idle: false, parked: false };
+const NO_CONDITION: Conditions = { idle: false, parked: false, time: null };
 
 /** What runs at boot is never the trial: an interrupted one has to earn its place again. (G7) */
 export function bootUpdates({ book, factory, running, limits = updateLimits }: Boot): Step {
@@ -389,13 +395,14 @@ const digestOf = (ref: PackageRef | null, factory: PackageRef): Digest => ref?.d
 const refUnlessFactory = (ref: PackageRef, factory: PackageRef): PackageRef | null =>
   ref.digest === factory.digest ? null : ref;
 
-function isMet({ book, conditions }: Updates): boolean {
-  switch (book.wanted?.condition) {
-    case "IDLE":
-      return conditions.idle;
-    case "PARKED":
-      return conditions.parked;
-    default:
-      return true;
-  }
+const isMet = (state: Updates): boolean => unmet(state) === null;
+
+/** What the switch waits for; null: nothing. */
+export function unmet({ book, conditions }: Updates): "idle" | "parked" | "window" | "clock" | null {
+  const { condition, windows } = book.wanted ?? { condition: "ANY", windows: [] };
+  if (condition === "IDLE" && !conditions.idle) return "idle";
+  if (condition === "PARKED" && !conditions.parked) return "parked";
+  if (windows.length === 0) return null;
+  if (conditions.time === null) return "clock";
+  return isOpen(windows, conditions.time) ? null : "window";
 }

@@ -1,5 +1,5 @@
 /** What a device says of its update (schemas/device-reported.avsc, UpdateState), from its state alone. */
-import type { Updates } from "./machine.ts";
+import { type Updates, unmet } from "./machine.ts";
 
 export type UpdatePhase =
   | "WAITING"
@@ -26,16 +26,25 @@ export type Said = {
   readonly reason: string;
 };
 
+const WAITS_FOR = {
+  idle: "until the device is told that it is idle",
+  parked: "until the device is told that it is parked",
+  window: "until a maintenance window opens",
+  clock: "there are maintenance windows, and the device's clock is not synchronised",
+} as const;
+
 /** Null: nothing was wanted so far. */
-export function saidOf({ book, stage, trouble }: Updates, fetched: Progress["phase"]): Said | null {
+export function saidOf(state: Updates, fetched: Progress["phase"]): Said | null {
+  const { book, stage, trouble } = state;
   const { generation, wanted, outcome } = book;
   if (wanted === null) return null;
   const say = (phase: UpdatePhase, code = "", reason = ""): Said => ({
     ...{ generation, modelDigest: wanted.digest, phase, code, reason },
   });
   const waits = () => {
-    const what = wanted.condition.toLowerCase();
-    return say("WAITING", `condition-${what}`, `until the device is told that it is ${what}`);
+    const what = unmet(state);
+    if (what === null) return say("WAITING");
+    return say("WAITING", `condition-${what}`, WAITS_FOR[what]);
   };
   // What is being committed or taken back is not so yet.
   if (stage.kind !== "acting") {

@@ -10,7 +10,10 @@ import {
   type Done,
   emptyBook,
   type Input,
+  isOpen,
   judgeProbation,
+  longestClosedMinutes,
+  type MaintenanceWindow,
   type PackageRef,
   type Retry,
   type Step,
@@ -18,12 +21,13 @@ import {
   step,
   type Updates,
   type Wanted,
+  weekdays,
 } from "./index.ts";
 
 const packageOf = (letter: string): PackageRef => ({ digest: letter.repeat(64), name: "m", version: letter });
 const [factory, A, B, C] = ["f", "a", "b", "c"].map(packageOf) as [PackageRef, PackageRef, PackageRef, PackageRef];
 const wantedOf = (ref: PackageRef, more: Partial<Wanted> = {}): Wanted => ({
-  ...{ ...ref, shadowFrames: 0, probationFrames: 3, condition: "ANY" },
+  ...{ ...ref, shadowFrames: 0, probationFrames: 3, condition: "ANY", windows: [] },
   ...more,
 });
 const ok: Done = { ok: true };
@@ -100,7 +104,7 @@ class Device {
       if (this.action !== null) this.end();
       else if (this.state.stage.kind === "probation") this.send({ kind: "answered", isSlow: false });
       else if (this.state.stage.kind === "holding")
-        this.send({ kind: "conditions", met: { idle: true, parked: true } });
+        this.send({ kind: "conditions", met: { idle: true, parked: true, time: 0 } });
       else return;
     }
     throw new Error(`no end: ${this.state.stage.kind}`);
@@ -154,10 +158,72 @@ describe("an update that goes well", () => {
     expect(kinds(one)).toEqual(["fetch", "prove", "shadow", "unload"]);
     expect(one.said).toMatchObject({ phase: "WAITING", code: "condition-parked" });
     expect(one.disk.trials).toBe(0);
-    one.send({ kind: "conditions", met: { idle: true, parked: false } });
+    one.send({ kind: "conditions", met: { idle: true, parked: false, time: null } });
     expect(one.action).toBeNull();
-    one.send({ kind: "conditions", met: { idle: false, parked: true } });
+    one.send({ kind: "conditions", met: { idle: false, parked: true, time: null } });
     expect(kinds(one)).toEqual(["prove", "switch"]);
+  });
+});
+
+describe("maintenance windows", () => {
+  // 2026-11-25 is a Wednesday; Berlin is an hour ahead of UTC then.
+  const at = (time: string) => Date.parse(`2026-11-${time}Z`);
+  const night: MaintenanceWindow = { days: ["WED"], fromMinute: 22 * 60, toMinute: 5 * 60, timeZone: "Europe/Berlin" };
+
+  test("the switch waits until one opens, by a clock that can be trusted", () => {
+    const one = device();
+    const tell = (time: number | null) => one.send({ kind: "conditions", met: { idle: false, parked: false, time } });
+    one.want(7, wantedOf(A, { windows: [night] }));
+    expect(kinds(one)).toEqual(["fetch", "prove", "unload"]);
+    expect(one.said).toMatchObject({ phase: "WAITING", code: "condition-clock" });
+    tell(at("25T20:59:00"));
+    expect(one.said).toMatchObject({ phase: "WAITING", code: "condition-window" });
+    tell(at("25T21:00:00"));
+    expect(kinds(one)).toEqual(["prove", "switch"]);
+  });
+
+  test("going back waits for none", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    one.settle();
+    one.want(8, wantedOf(factory));
+    expect(kinds(one)).toEqual(["prove", "switch"]);
+  });
+
+  test.each([
+    ["before it", "25T20:59:59", false],
+    ["at its beginning", "25T21:00:00", true],
+    ["past midnight", "26T03:59:59", true],
+    ["at its end", "26T04:00:00", false],
+    ["a night that is not its own", "26T21:30:00", false],
+    ["the morning of its day", "25T03:00:00", false],
+  ])("%s", (_, time, open) => {
+    expect(isOpen([night], at(time))).toBe(open);
+  });
+
+  test("any of several is enough; none at all is always", () => {
+    const noon: MaintenanceWindow = { days: ["THU"], fromMinute: 720, toMinute: 780, timeZone: "UTC" };
+    expect(isOpen([night, noon], at("26T12:30:00"))).toBe(true);
+    expect(isOpen([], at("26T12:30:00"))).toBe(true);
+  });
+
+  test("the longest that they are closed, over the end of the week too", () => {
+    const daily = [...weekdays];
+    expect(longestClosedMinutes([])).toBe(0);
+    expect(longestClosedMinutes([{ days: daily, fromMinute: 60, toMinute: 300 }])).toBe(20 * 60);
+    expect(longestClosedMinutes([{ days: daily, fromMinute: 0, toMinute: 0 }])).toBe(0);
+    expect(longestClosedMinutes([night])).toBe(7 * 1_440 - 7 * 60);
+  });
+
+  test("a book keeps them, and one from before there were any has none", () => {
+    const one = device();
+    one.want(7, wantedOf(A, { windows: [night] }));
+    const json = JSON.parse(JSON.stringify(bookToJson(one.state.book)));
+    expect(bookFromJson(json)).toEqual(one.state.book);
+    delete json.wanted.windows;
+    expect(bookFromJson(json)?.wanted).toMatchObject({ windows: [] });
+    json.wanted.windows = [{ ...night, timeZone: "Mars/Olympus" }];
+    expect(bookFromJson(json)).toBeUndefined();
   });
 });
 
@@ -344,7 +410,7 @@ describe("G7: ended at any point", () => {
         } else if (roll < 0.8) one.send({ kind: "answered", isSlow: random() < 0.3 });
         else if (roll < 0.86) one.send({ kind: "failing", code: "model-crashed", reason: "it ended" });
         else if (roll < 0.92) {
-          one.send({ kind: "conditions", met: { idle: random() < 0.5, parked: random() < 0.5 } });
+          one.send({ kind: "conditions", met: { idle: random() < 0.5, parked: random() < 0.5, time: null } });
         } else if (roll < 0.96) {
           // Killed: the book may be the action's or the one before it.
           const disk = one.action !== null && random() < 0.5 ? one.action.book : one.disk;

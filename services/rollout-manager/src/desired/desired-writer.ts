@@ -11,7 +11,14 @@
 import { type DesiredModel, type DeviceDesired, topics, type UpdateCondition } from "@tributary/contracts";
 import type { RecordSink } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
-import type { RolloutChange, RolloutController, RolloutEvent, RolloutSpec, Wanted } from "@tributary/rollouts";
+import {
+  maintenanceWindowOf,
+  type RolloutChange,
+  type RolloutController,
+  type RolloutEvent,
+  type RolloutSpec,
+  type Wanted,
+} from "@tributary/rollouts";
 import { type FollowContext, type Following, follow } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { desiredAhead, desiredWritten } from "../events.ts";
@@ -149,6 +156,7 @@ export class DesiredWriter {
       shadowFrames: isForward ? settings.shadowFrames : 0,
       probationFrames: isForward ? settings.probationFrames : 0,
       condition: isForward ? conditions[rollout.spec.spec.when] : "ANY",
+      windows: isForward ? rollout.spec.spec.maintenanceWindows.map(maintenanceWindowOf) : [],
     };
   }
 
