@@ -65,7 +65,7 @@ export const cases: readonly Case[] = [
     name: "slow",
     summary: "the same answers, several times the latency budget; devices do not even switch to it",
     challenger: "slow",
-    registrySpeedup: 10,
+    registrySpeedup: 100,
     look: "devices that refused it, with model-too-slow and the milliseconds they measured",
   },
   {
