@@ -21,7 +21,7 @@ const look = {
   ...{ metric: "accuracy", sinceMs: 600_000, harm: 0.0373, low: null, high: 0.0658, logHarm: 5.437, logSafe: -1.94 },
   ...counts,
 };
-const limits = { alpha: 0.02, beta: 0.05, tolerated: 0.0025, margin: 0.01 };
+const limits = { alpha: 0.02, beta: 0.05, tolerated: 0.0025, margin: 0.01, source: "kafka" as const, note: null };
 const evidence = {
   format: "tributary.analysis/1" as const,
   ...{ startedAtMs: 0, sinceMs: 600_000, burnInMs: 180_000, why: "worse in accuracy" },

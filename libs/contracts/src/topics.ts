@@ -13,6 +13,7 @@ import {
   EdgePredictions,
   EdgeSketches,
   GroundTruth,
+  MetricObservations,
   Model,
   ModelAliases,
   Rollout,
@@ -115,6 +116,14 @@ export const topics = {
     key: "rollout",
     partitions: 1,
   }),
+  /** Instances judge by what stands here, not by what each was answered. */
+  observations: topic(
+    "metrics.observations.v1",
+    MetricObservations,
+    "rollout-manager",
+    "what Prometheus said of a rollout's devices at one moment, or why nothing",
+    { retentionMs: 30 * DAY, key: "rollout" },
+  ),
   rollouts: topic("rollouts.v1", Rollout, "rollout-manager", "phase, step, analysis and why", {
     kind: "compacted",
     public: true,

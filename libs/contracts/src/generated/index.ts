@@ -11,6 +11,7 @@ export * from "./edge-metrics.ts";
 export * from "./edge-predictions.ts";
 export * from "./edge-sketches.ts";
 export * from "./ground-truth.ts";
+export * from "./metric-observations.ts";
 export * from "./model.ts";
 export * from "./model-aliases.ts";
 export * from "./rollout.ts";

@@ -7,6 +7,7 @@
  * A4. Only frames of the analysis' own models count, if it names them: another slot's model has metrics of the same name. */
 import type { Counts } from "@tributary/judge";
 import { Failure, type Instant, invariant } from "@tributary/kernel";
+import type { Increase } from "./counters.ts";
 
 export type AnalysisPlan = {
   readonly uid: string;
@@ -42,6 +43,8 @@ type Lane = {
   readonly framesBefore: Float64Array;
   readonly rateBefore: Float64Array;
   readonly counts: Counts;
+  /** When its newest frames were. */
+  newest: Instant | null;
 };
 
 export class FleetAnalysis {
@@ -117,6 +120,11 @@ export class FleetAnalysis {
     return known === 0 ? 0 : sum / known;
   }
 
+  /** When the newest frames of a metric were that this counted; null: there are none. */
+  newest(metric: string): Instant | null {
+    return this.#lanes.get(metric)?.newest ?? null;
+  }
+
   crashes(): Crashes {
     const controls = this.plan.control.length;
     const sum = (from: number, to: number) => this.#crashed.subarray(from, to).reduce((a, b) => a + b, 0);
@@ -137,8 +145,6 @@ export class FleetAnalysis {
     at: Instant,
     pastFrom: Instant,
   ) {
-    const lane = this.#lanes.get(metric);
-    if (lane === undefined) return;
     if (at < this.plan.startedAt) {
       if (at >= pastFrom) this.addBefore(place, metric, good, frames); // A2
       return;
@@ -149,8 +155,12 @@ export class FleetAnalysis {
       this.#seenAt[place] = at;
       this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
     }
-    lane.good[place] = (lane.good[place] as number) + good;
-    lane.frames[place] = (lane.frames[place] as number) + frames;
+    this.#count(place, metric, good, frames, at); // Of a metric that is not compared: the device is heard all the same.
+  }
+
+  /** Adds what a counter of the member at `place` grew by. It says nothing of the model: as assigned. (A1) */
+  addIncrease(place: number, metric: string, { good, frames, from, to }: Increase): void {
+    if (from >= this.plan.startedAt) this.#count(place, metric, good, frames, to); // C3 of counters.ts
   }
 
   addBefore(place: number, metric: string, good: number, frames: number): void {
@@ -164,6 +174,14 @@ export class FleetAnalysis {
   crashed(place: number, at: Instant): void {
     if (at >= this.plan.startedAt) this.#crashed[place] = 1;
   }
+
+  #count(place: number, metric: string, good: number, frames: number, at: Instant): void {
+    const lane = this.#lanes.get(metric);
+    if (lane === undefined) return;
+    lane.good[place] = (lane.good[place] as number) + good;
+    lane.frames[place] = (lane.frames[place] as number) + frames;
+    if (frames > 0 && (lane.newest === null || at > lane.newest)) lane.newest = at;
+  }
 }
 
 function laneOf(members: number, controls: number): Lane {
@@ -175,7 +193,7 @@ function laneOf(members: number, controls: number): Lane {
     before: rateBefore.subarray(from, to),
   });
   const counts = { control: arm(0, controls), canary: arm(controls, members) };
-  return { good, frames, goodBefore, framesBefore, rateBefore, counts };
+  return { good, frames, goodBefore, framesBefore, rateBefore, counts, newest: null };
 }
 
 /** A3. */

@@ -7,6 +7,7 @@
  *     const analysis = fleet.start({ uid, startedAt, control, canary, metrics: ["accuracy"] })
  *     watch.look(now - analysis.plan.startedAt, analysis.counts("accuracy"))
  *     fleet.end(uid)
+ *     fleet.counted(uid, metric, deviceId, sample, createdAt)  // counters of somebody else's monitoring
  *
  * F1. Counts are doubles: an observation may carry weight, e.g. 1/propensity of a sampled frame.
  * F2. A number that no device can mean (NaN, below 0, more good frames than frames, beyond `FRAMES_MAX`) is refused and
@@ -16,6 +17,7 @@
  * F5. Typed arrays that grow by half: about 100 bytes a device and metric with an analysis over all of them (bench fleet). */
 import { type Instant, isValidId } from "@tributary/kernel";
 import { type AnalysisPlan, FleetAnalysis } from "./analysis.ts";
+import { type CounterSample, Counters, isCounter } from "./counters.ts";
 import { Watermarks } from "./watermarks.ts";
 
 export type Stream = "metrics" | "predictions" | "reported";
@@ -30,8 +32,17 @@ export type Refusals = {
   readonly overLimit: number;
 };
 
-export type FleetLimits = { readonly devicesMax: number; readonly metricsMax: number; readonly analysesMax: number };
-const limitsDefault: FleetLimits = { devicesMax: 1_000_000, metricsMax: 32, analysesMax: 256 };
+export type FleetLimits = {
+  readonly devicesMax: number;
+  readonly metricsMax: number;
+  readonly analysesMax: number;
+  /** Devices whose counters are kept, those of all rollouts and metrics together. */
+  readonly countersMax: number;
+};
+const limitsDefault: FleetLimits = {
+  ...{ devicesMax: 1_000_000, metricsMax: 32, analysesMax: 256 },
+  countersMax: 2_000_000,
+};
 
 /** Frames of one observation; a day of 1,000 frames a second is below. */
 export const FRAMES_MAX = 1e8;
@@ -61,6 +72,8 @@ export class FleetMetrics {
   readonly #lanes = new Map<string, Lane>();
   readonly #running = new Map<string, Running>();
   readonly #watermarks = new Map<Stream, Watermarks>();
+  /** By rollout and metric. */
+  readonly #counters = new Map<string, Map<string, Counters>>();
   #seenAt = new Float64Array(0);
   /** The device asked for last: a record is a few calls for one device. */
   #lastId = "";
@@ -87,6 +100,7 @@ export class FleetMetrics {
       sum += lane.day.byteLength + 2 * (lane.good.byteLength + lane.goodBefore.byteLength);
     for (const watermarks of this.#watermarks.values()) sum += watermarks.bytes;
     for (const { analysis, places } of this.#running.values()) sum += analysis.bytes + places.byteLength;
+    for (const metrics of this.#counters.values()) for (const counters of metrics.values()) sum += counters.bytes;
     return sum;
   }
 
@@ -140,6 +154,44 @@ export class FleetMetrics {
     return true;
   }
 
+  /** Two cumulative counters of a device as they stood at a moment, for one metric of one rollout. What they grew by up to
+   * `pastTo` is of before (C1 to C6 of counters.ts). False: refused. */
+  counted(uid: string, metric: string, deviceId: string, sample: CounterSample, pastTo: Instant): boolean {
+    if (!isCounter(sample) || !(sample.at >= 0 && sample.at <= TIME_MAX) || !isValidId(deviceId)) {
+      this.#refused.malformed += 1; // F2
+      return false;
+    }
+    const counters = this.#countersOf(uid, metric, deviceId);
+    if (counters === null) {
+      this.#refused.overLimit += 1; // F4
+      return false;
+    }
+    const increase = counters.increase(deviceId, sample);
+    if (increase === null || increase.frames === 0) return true;
+    if (increase.frames > FRAMES_MAX) {
+      this.#refused.malformed += 1;
+      return false;
+    }
+    const isBefore = increase.to <= pastTo;
+    if (isBefore) counters.addBefore(deviceId, increase);
+    const running = this.#running.get(uid);
+    const place = running?.places[this.#indexes.get(deviceId) ?? -1] ?? 0;
+    if (running === undefined || place === 0) return true;
+    if (isBefore) running.analysis.addBefore(place - 1, metric, increase.good, increase.frames);
+    else running.analysis.addIncrease(place - 1, metric, increase);
+    return true;
+  }
+
+  /** The newest moment of which `counted` was told; null: of none. */
+  countedTo(uid: string, metric: string): Instant | null {
+    return this.#counters.get(uid)?.get(metric)?.newest ?? null;
+  }
+
+  /** Forgets the counters of every rollout but these. */
+  keepCounters(isKept: (uid: string) => boolean): void {
+    for (const uid of this.#counters.keys()) if (!isKept(uid)) this.#counters.delete(uid);
+  }
+
   /** Rate of good frames over the last whole day and the one at work; null: nothing known. What cohorts are stratified by. */
   rateOf(deviceId: string, metric: string): number | null {
     const device = this.#indexes.get(deviceId);
@@ -170,6 +222,11 @@ export class FleetMetrics {
     for (const [place, device] of indexes.entries()) {
       places[device] = place + 1;
       for (const metric of plan.metrics) {
+        const counters = this.#counters.get(plan.uid)?.get(metric);
+        if (counters !== undefined) {
+          const { good, frames } = counters.before(analysis.members[place] as string);
+          analysis.addBefore(place, metric, good, frames);
+        }
         const lane = this.#lanes.get(metric);
         if (lane === undefined) continue;
         const age = today - (lane.day[device] as number);
@@ -207,6 +264,21 @@ export class FleetMetrics {
       pruned += 1;
     }
     return pruned;
+  }
+
+  /** Null: there is no room for another device. (F4) */
+  #countersOf(uid: string, metric: string, deviceId: string): Counters | null {
+    const known = this.#counters.get(uid)?.get(metric);
+    if (known?.has(deviceId)) return known;
+    let kept = 0;
+    for (const metrics of this.#counters.values()) for (const { devices } of metrics.values()) kept += devices;
+    if (kept >= this.#limits.countersMax) return null;
+    if (known !== undefined) return known;
+    const counters = new Counters();
+    const metrics = this.#counters.get(uid);
+    if (metrics === undefined) this.#counters.set(uid, new Map([[metric, counters]]));
+    else metrics.set(metric, counters);
+    return counters;
   }
 
   #remember(lane: Lane, device: number, good: number, frames: number, at: Instant): boolean {

@@ -1,4 +1,5 @@
 export * from "./analysis.ts";
+export * from "./counters.ts";
 export * from "./edge-metrics.ts";
 export * from "./fleet-metrics.ts";
 export * from "./watermarks.ts";

@@ -81,6 +81,7 @@ export function judged(seed: number, harm: number, minutes: number) {
     metrics: watches.map(({ metric, planned, counts }) => ({
       ...metric,
       ...{ plannedVariance: planned, control: countedIn(counts.control), canary: countedIn(counts.canary) },
+      ...{ source: "kafka" as const, note: null },
     })),
     looks,
     crashes: { control: 1, canary: 1, share: 0.2, logHarm: 0.3, alpha: 0.01 },

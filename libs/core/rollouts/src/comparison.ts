@@ -7,7 +7,10 @@
  *     never from how good they are.
  * J4. Fewer than `DEVICES_MIN` devices with frames in an arm are no data, whatever they show.
  * J5. (G5) Successful needs: every metric with a margin shows that harm is below it, crashes were given time to show, and the
- *     canary is heard as the control is, on the model that is judged. Whoever is not heard is not healthy. */
+ *     canary is heard as the control is, on the model that is judged. Whoever is not heard is not healthy.
+ * J6. (G5) Counters of somebody else's monitoring say nothing of who is heard, so a metric from there needs increases as new
+ *     as frames must be: what it showed before it went silent does not widen anything.
+ * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing. */
 import type { FleetAnalysis, Heard } from "@tributary/fleet-metrics";
 import {
   type Counts,
@@ -70,9 +73,18 @@ export class Comparison {
   #crashes: AnalysisEvidence["crashes"] = null;
   #verdict: Verdict | null = null;
   #isSilent = false;
+  readonly #notes: ReadonlyMap<string, string>;
   #why = "it has just begun";
 
-  constructor(analysis: FleetAnalysis, spec: RolloutSpec, step: number, settings: ComparisonSettings) {
+  /** `notes`: by metric, what is amiss where it comes from (J7). */
+  constructor(
+    analysis: FleetAnalysis,
+    spec: RolloutSpec,
+    step: number,
+    settings: ComparisonSettings,
+    notes: ReadonlyMap<string, string> = new Map(),
+  ) {
+    this.#notes = notes;
     this.analysis = analysis;
     this.#spec = spec.spec;
     this.#settings = settings;
@@ -133,6 +145,7 @@ export class Comparison {
       metrics: this.#watched.map(({ spec, plannedVariance: planned }) => ({
         ...{ name: spec.name, alpha: spec.alpha, beta: spec.beta, tolerated: spec.tolerated, margin: spec.margin },
         ...{ plannedVariance: planned, ...countedIn(this.analysis.counts(spec.name)) },
+        ...{ source: spec.provider === undefined ? "kafka" : "prometheus", note: this.#notes.get(spec.name) ?? null },
       })),
       ...{ looks: this.#looks, crashes: this.#crashes, refused, settings: [] },
     };
@@ -178,17 +191,30 @@ export class Comparison {
     const harmful: string[] = this.#watched.filter(({ isHarmful }) => isHarmful).map(({ spec }) => spec.name);
     if (this.#crashes !== null && this.#crashes.logHarm >= -Math.log(this.#crashes.alpha)) harmful.push("crashes");
     const deciding = this.#watched.filter(({ spec }) => spec.margin !== null);
-    const missing = deciding.filter(({ isSafe }) => isSafe === null).map(({ spec }) => spec.name);
-    const unsure = deciding.filter(({ isSafe }) => isSafe === false).map(({ spec }) => spec.name);
+    const named = ({ spec: { name } }: Watched) => {
+      const note = this.#notes.get(name);
+      return note === undefined ? name : `${name} (${note})`;
+    };
+    const missing = deciding.filter(({ isSafe }) => isSafe === null).map(named);
+    const stale = deciding.filter((watched) => watched.isSafe !== null && this.#isStale(watched, sinceMs)).map(named);
+    const unsure = deciding.filter(({ isSafe }) => isSafe === false).map(named);
     const silence = this.#silenceIn(heard);
     this.#isSilent = silence !== null && sinceMs >= this.#spec.burnIn;
     if (harmful.length > 0) return ["Failed", `worse in ${harmful.join(", ")}`];
     if (sinceMs < this.#spec.burnIn) return [null, "the devices are still warming up"];
     if (silence !== null) return ["NoData", silence];
     if (missing.length > 0) return ["NoData", `nothing to compare in ${missing.join(", ")}`];
+    if (stale.length > 0) return ["NoData", `nothing new for too long in ${stale.join(", ")}`];
     if (unsure.length > 0) return [null, `harm below the margin is not shown yet in ${unsure.join(", ")}`];
     if (sinceMs < this.#exposureMs) return [null, "crashes are given time to show"];
     return ["Successful", "harm is below every margin"];
+  }
+
+  /** J6 */
+  #isStale({ spec }: Watched, sinceMs: number): boolean {
+    const { startedAt } = this.analysis.plan;
+    const newest = this.analysis.newest(spec.name) ?? startedAt;
+    return spec.provider !== undefined && startedAt + sinceMs - newest > this.#settings.silenceMs;
   }
 
   /** Null: everybody is heard who should be. */

@@ -3,7 +3,7 @@
  *     controller.applied(event, position)      rollouts.events.v1, in log order, every record; position = the generation
  *     controller.reported(deviceId, slot, s)   devices.reported.v1, newest wins
  *     controller.written(deviceId, slot, d)    devices.desired.v1, read back
- *     foldEdgeMetrics(fleet, ...), fleet.observe(...), fleet.crashed(...)
+ *     foldEdgeMetrics(fleet, ...), fleet.observe(...), fleet.crashed(...), fleet.counted(...)
  *     controller.look(now)                     now and then; while topics are folded again: by their records' time
  *     controller.propose(now)                  events to append; they count once they were read back (V1)
  *     controller.desired(now)                  what to write for which devices
@@ -79,6 +79,7 @@ const UNDER_WAY = new Set(["WAITING", "DOWNLOADING", "VERIFYING", "SHADOWING", "
 const TOLD_ALL = new Set<RolloutChange["kind"]>(["step-finished", "promoted", "completed"]);
 const BACK = new Set(["REFUSED", "REVERTED"]);
 const REFUSED_NAMED_MAX = 20;
+const NOTE_MAX = 200;
 
 type Tracked = {
   rollout: Rollout;
@@ -92,6 +93,8 @@ type Tracked = {
   /** How many devices, in order, were told to run the model. */
   told: number;
   lookedAt: Instant;
+  /** By metric. */
+  readonly notes: Map<string, string>;
 };
 
 /** A device in a slot. One object, found once a report: a fleet's rollouts pass over these many times a minute. */
@@ -131,7 +134,7 @@ export class RolloutController {
     const { entries } = before ?? { entries: this.#entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
     const tracked = before ?? {
       ...{ rollout, entries, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
-      lookedAt: Number.NEGATIVE_INFINITY,
+      ...{ lookedAt: Number.NEGATIVE_INFINITY, notes: new Map() },
     };
     const previous = tracked.rollout;
     tracked.rollout = rollout;
@@ -197,6 +200,13 @@ export class RolloutController {
     const change = command(rollout, wanted, by);
     if (isFinished(rollout)) this.refuse(rollout); // K4
     return { uid, version: rollout.version + 1, change };
+  }
+
+  /** What is amiss where a metric comes from, in words for the evidence; null: nothing. It decides nothing. (K1) */
+  noted(uid: string, metric: string, words: string | null): void {
+    const notes = this.#tracked.get(uid)?.notes;
+    if (words === null) notes?.delete(metric);
+    else notes?.set(metric, words.slice(0, NOTE_MAX));
   }
 
   /** What is seen of a rollout's devices. */
@@ -334,7 +344,7 @@ export class RolloutController {
       models: { candidate: modelDigest, stable: stableDigest },
     });
     if (analysis === null) return; // Without one there is no data, and no widening.
-    tracked.comparison = new Comparison(analysis, spec, step, this.#settings);
+    tracked.comparison = new Comparison(analysis, spec, step, this.#settings, tracked.notes);
     tracked.comparedWeight = weight;
     tracked.lookedAt = Number.NEGATIVE_INFINITY;
   }

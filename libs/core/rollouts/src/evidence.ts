@@ -6,7 +6,6 @@
  * A3. Old events are read for ever: fields that are not known are passed over, and later ones need a default here. */
 import type { MetricLook } from "@tributary/judge";
 import { z } from "zod";
-import type { MetricSpec } from "./spec.ts";
 
 export const LOOKS_MAX = 200;
 const NAMED_MAX = 20;
@@ -46,6 +45,9 @@ const metric = z.object({
   margin: share.nullable(),
   /** Variance of the harm that was planned, in units of the metric squared, see `plannedVariance` of the judge. */
   plannedVariance: share.nullable().default(null),
+  source: z.enum(["kafka", "prometheus"]).default("kafka"),
+  /** What is amiss where it comes from, as the writer of this saw it; null: nothing. */
+  note: text.nullable().default(null),
   /** What is known now, also while there is too little for a look. */
   control: counted,
   canary: counted,
@@ -119,7 +121,7 @@ export function analysisEvidenceOf(evidence: unknown): AnalysisEvidence | null {
 
 /** A look of the judge as evidence keeps it. (A2) */
 export function lookOf(
-  name: MetricSpec["name"],
+  name: string,
   sinceMs: number,
   { comparison, band, logHarm, logSafe }: MetricLook,
   arms: { readonly control: Counted; readonly canary: Counted },

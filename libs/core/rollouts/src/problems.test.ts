@@ -22,7 +22,7 @@ describe("a specification", () => {
   test.each([
     [told(written({ modle: "x" })), "spec.modle: unknown field; did you mean model?"],
     [told(written({ burnin: "3m" })), "spec.burnin: unknown field; did you mean burnIn?"],
-    [told(written({ replicas: 3 })), /^spec\.replicas: unknown field; known are model, slot, .*when$/],
+    [told(written({ replicas: 3 })), /^spec\.replicas: unknown field; known are model, slot, .*maintenanceWindows$/],
     [told(written({ selector: { site: ["a"] } })), "spec.selector.site: unknown field; did you mean sites?"],
     [
       told(written({ metrics: [{ name: "accuracy", aplha: 0.1 }] })),

@@ -1,6 +1,8 @@
 /** Reads a specification, and says of all that is wrong where it stands and what to write instead. Whoever has the text
  * finds the line by the path. */
 import type { z } from "zod";
+import { problemsOfMetrics } from "./metric-problems.ts";
+import { nearest } from "./nearest.ts";
 import { problemsOfSteps, type RolloutSpec, rolloutSpec } from "./spec.ts";
 
 export type SpecPath = readonly (string | number)[];
@@ -12,8 +14,6 @@ export type SpecProblem = {
 };
 
 const PROBLEMS_MAX = 50;
-/** No field is longer, and comparing takes time. */
-const WORD_MAX = 64;
 
 export type ReadSpec =
   | { readonly spec: RolloutSpec; readonly problems: readonly [] }
@@ -25,7 +25,7 @@ export function readSpec(written: unknown): ReadSpec {
     const problems = read.error.issues.flatMap((issue) => problemsOf(issue, written, []));
     return { spec: null, problems: problems.slice(0, PROBLEMS_MAX) };
   }
-  const problems = problemsOfSteps(read.data);
+  const problems = [...problemsOfSteps(read.data), ...problemsOfMetrics(read.data)].slice(0, PROBLEMS_MAX);
   return problems.length > 0 ? { spec: null, problems } : { spec: read.data, problems: [] };
 }
 
@@ -131,32 +131,6 @@ function unknownField(key: string, known: readonly string[]): string {
   const near = nearest(key, known);
   if (near !== undefined) return `unknown field; did you mean ${near}?`;
   return known.length === 0 ? "unknown field; nothing can stand here" : `unknown field; known are ${known.join(", ")}`;
-}
-
-/** What differs in few letters, in any case; undefined if nothing does. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
-  if (word.length > WORD_MAX) return undefined;
-  const near = known
-    .map((one) => ({ one, far: distance(word.toLowerCase(), one.toLowerCase()) }))
-    .filter(({ one, far }) => far <= Math.max(1, Math.ceil(one.length / 3)));
-  return near.sort((a, b) => a.far - b.far)[0]?.one;
-}
-
-/** Letters to insert, leave out, replace or swap with their neighbour (Damerau-Levenshtein, restricted). */
-function distance(a: string, b: string): number {
-  let [before, last] = [[] as number[], Array.from({ length: b.length + 1 }, (_, j) => j)];
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
-      let least = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + cost);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        least = Math.min(least, (before[j - 2] ?? 0) + 1);
-      row.push(least);
-    }
-    [before, last] = [last, row];
-  }
-  return last[b.length] ?? 0;
 }
 
 const expected = (type: string): string =>

@@ -33,14 +33,48 @@ const step = z.union([
   z.strictObject({ analysis: z.strictObject({ duration }) }),
 ]);
 
+/** Measured from what devices, router and people say in Kafka. Other names need a provider (metric-problems.ts). */
+export const metricNames = ["accuracy", "deadline-met", "latency-met", "agreement"] as const;
+export const isBuiltIn = (name: string): boolean => (metricNames as readonly string[]).includes(name);
+
+const query = z.string().min(1).max(4_096);
+const provider = z.strictObject({
+  /** Both give an instant vector of cumulative counters, one series for each device. */
+  prometheus: z.strictObject({
+    good: query,
+    total: query,
+    /** Its value is the device's id. */
+    deviceLabel: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, "expected the name of a label")
+      .default("device"),
+  }),
+});
+
 const metric = z.strictObject({
-  name: z.enum(["accuracy", "deadline-met", "latency-met", "agreement"]),
+  name: z.string().min(1).max(63),
+  provider: provider.optional(),
   alpha: z.number().positive().max(0.2).default(metricDefaults.alpha),
   beta: z.number().positive().max(0.2).default(metricDefaults.beta),
   /** Harm tolerated without a rollback, as a share: 0.0025 is a quarter point. */
   tolerated: z.number().min(0).max(0.5).default(metricDefaults.tolerated),
   /** Harm that must be excluded before the rollout widens; null: this metric only stops. */
   margin: z.number().positive().max(0.5).nullable().default(metricDefaults.margin),
+});
+
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
+const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected a time of day from 00:00 to 23:59");
+const maintenanceWindow = z.strictObject({
+  /** On which it begins. */
+  days: z
+    .array(z.enum(DAYS))
+    .min(1)
+    .max(7)
+    .default([...DAYS]),
+  /** By the wall's clock there. Not later than `from`, `to` is one of the next day. */
+  from: timeOfDay,
+  to: timeOfDay,
+  timeZone: z.string().max(64).refine(isTimeZone, "expected an IANA time zone such as Europe/Berlin").default("UTC"),
 });
 
 export const rolloutSpec = z.strictObject({
@@ -62,21 +96,6 @@ export const rolloutSpec = z.strictObject({
       }),
     }),
     metrics: z
-const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
-const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected a time of day from 00:00 to 23:59");
-const maintenanceWindow = z.strictObject({
-  /** On which it begins. */
-  days: z
-    .array(z.enum(DAYS))
-    .min(1)
-    .max(7)
-    .default([...DAYS]),
-  /** By the wall's clock there. Not later than `from`, `to` is one of the next day. */
-  from: timeOfDay,
-  to: timeOfDay,
-  timeZone: z.string().max(64).refine(isTimeZone, "expected an IANA time zone such as Europe/Berlin").default("UTC"),
-});
-
       .array(metric)
       .min(1)
       .max(8)
@@ -98,6 +117,8 @@ const maintenanceWindow = z.strictObject({
       .prefault({}),
     /** The device installs only when it says that it is. */
     when: z.enum(["any", "idle", "parked"]).default("any"),
+    /** The device installs only inside one of them; none: at any time. Going back waits for none. */
+    maintenanceWindows: z.array(maintenanceWindow).max(32).default([]),
   }),
 });
 
@@ -110,27 +131,6 @@ export const writtenSpec = (spec: RolloutSpec): WrittenSpec => z.encode(rolloutS
 export type RolloutStep = RolloutSpec["spec"]["strategy"]["canary"]["steps"][number];
 export type MetricSpec = RolloutSpec["spec"]["metrics"][number];
 
-/** What reads well and cannot work; empty when it can. Whoever parses names the places. */
-export function problemsOfSteps({
-  spec,
-}: RolloutSpec): readonly { readonly path: readonly (string | number)[]; readonly message: string }[] {
-  const { steps } = spec.strategy.canary;
-  const problems: { path: (string | number)[]; message: string }[] = [];
-  const at = (i: number, message: string) =>
-    /** The device installs only inside one of them; none: at any time. Going back waits for none. */
-    maintenanceWindows: z.array(maintenanceWindow).max(32).default([]),
-    problems.push({ path: ["spec", "strategy", "canary", "steps", i], message });
-  let weight = 0;
-  let isAnalysed = false;
-  for (const [i, one] of steps.entries()) {
-    if ("analysis" in one) {
-      if (weight === 0) at(i, "an analysis before the first setWeight has nothing to look at");
-      if (weight === 100) at(i, "at weight 100 nobody is left to compare with; analyse before it");
-      isAnalysed = true;
-    }
-    if (!("setWeight" in one)) continue;
-    if (one.setWeight <= weight) at(i, `setWeight ${one.setWeight} does not widen ${weight}`);
-    else if (weight > 0 && !isAnalysed)
 /** As a device obeys it. */
 export function maintenanceWindowOf({
   days,
@@ -145,6 +145,25 @@ export function maintenanceWindowOf({
   };
 }
 
+/** What reads well and cannot work; empty when it can. Whoever parses names the places. */
+export function problemsOfSteps({
+  spec,
+}: RolloutSpec): readonly { readonly path: readonly (string | number)[]; readonly message: string }[] {
+  const { steps } = spec.strategy.canary;
+  const problems: { path: (string | number)[]; message: string }[] = [];
+  const at = (i: number, message: string) =>
+    problems.push({ path: ["spec", "strategy", "canary", "steps", i], message });
+  let weight = 0;
+  let isAnalysed = false;
+  for (const [i, one] of steps.entries()) {
+    if ("analysis" in one) {
+      if (weight === 0) at(i, "an analysis before the first setWeight has nothing to look at");
+      if (weight === 100) at(i, "at weight 100 nobody is left to compare with; analyse before it");
+      isAnalysed = true;
+    }
+    if (!("setWeight" in one)) continue;
+    if (one.setWeight <= weight) at(i, `setWeight ${one.setWeight} does not widen ${weight}`);
+    else if (weight > 0 && !isAnalysed)
       at(i, "widens without an analysis since the last setWeight (G5); put one before it");
     weight = one.setWeight;
     isAnalysed = false;
@@ -154,6 +173,13 @@ export function maintenanceWindowOf({
       path: ["spec", "strategy", "canary", "steps"],
       message: `ends at weight ${weight}; the last setWeight must be 100`,
     });
+  const closedMs = 60_000 * longestClosedMinutes(spec.maintenanceWindows.map(maintenanceWindowOf));
+  if (closedMs >= spec.progressDeadline) {
+    problems.push({
+      path: ["spec", "progressDeadline"],
+      message: `maintenance windows are closed for up to ${durationText(closedMs)}, and devices that wait for one count as silent after ${durationText(spec.progressDeadline)}; write more than ${durationText(closedMs)}`,
+    });
+  }
   const alphas = spec.metrics.reduce((sum, { alpha }) => sum + alpha, spec.crashes.alpha);
   if (alphas > 0.2)
     problems.push({
@@ -168,10 +194,3 @@ export function maintenanceWindowOf({
   }
   return problems;
 }
-  const closedMs = 60_000 * longestClosedMinutes(spec.maintenanceWindows.map(maintenanceWindowOf));
-  if (closedMs >= spec.progressDeadline) {
-    problems.push({
-      path: ["spec", "progressDeadline"],
-      message: `maintenance windows are closed for up to ${durationText(closedMs)}, and devices that wait for one count as silent after ${durationText(spec.progressDeadline)}; write more than ${durationText(closedMs)}`,
-    });
-  }
