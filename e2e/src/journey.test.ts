@@ -13,6 +13,7 @@ import {
   verify,
 } from "@tributary/local-stack";
 import { spawnProcess, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { tributary } from "./command-line.ts";
 import { type DeadLetter, deadLettersOf } from "./dead-letters.ts";
 import { RawDevice } from "./raw-device.ts";
 
@@ -56,31 +57,21 @@ describe("given a running stack", () => {
     expect(JSON.stringify(await response.json())).toContain('"deviceId":"device-1"');
   });
 
-  const tributary = async (...args: string[]) => {
-    const env = {
-      TRIBUTARY_GATEWAY: stack.gatewayUrl,
-      TRIBUTARY_BROKERS: stack.brokers.join(","),
-      TRIBUTARY_PREFIX: stack.prefix,
-    };
-    const process = spawnProcess({ name: "cli", main: "cli/dist/main.js", args, env });
-    const { code } = await process.exited;
-    return { code, text: process.lines().join("\n") };
-  };
   /** The list among what is told beside it, e.g. progress on a busy machine. */
   const listIn = ({ text }: { readonly text: string }) => JSON.parse(/^\[[\s\S]*\]$/m.exec(text)?.[0] ?? text);
 
   test("then doctor finds nothing wrong", async () => {
-    const asked = await tributary("doctor", "--mqtt", stack.mqttUrl, "-o", "json");
+    const asked = await tributary(stack, "doctor", "--mqtt", stack.mqttUrl, "-o", "json");
     const findings: { state: string }[] = listIn(asked);
     expect(findings.filter(({ state }) => state !== "ok")).toEqual([]);
     expect([asked.code, findings.length]).toEqual([0, 11]);
   });
 
   test("then a frame worth a label gets one, and is not asked for again", async () => {
-    const next = async () => listIn(await tributary("labels", "next", "--limit", "1", "-o", "json"));
+    const next = async () => listIn(await tributary(stack, "labels", "next", "--limit", "1", "-o", "json"));
     const [{ frameId, answer, classes }] = await next();
     expect(classes).toContain(answer.edgeLabel);
-    expect(await tributary("labels", "set", frameId, answer.edgeLabel)).toMatchObject({ code: 0 });
+    expect(await tributary(stack, "labels", "set", frameId, answer.edgeLabel)).toMatchObject({ code: 0 });
     expect((await next())[0]?.frameId).not.toBe(frameId);
   });
 

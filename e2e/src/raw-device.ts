@@ -8,6 +8,8 @@ import { edgePackage } from "@tributary/local-stack";
 import { someFrame, someJpeg } from "@tributary/testing";
 import mqtt, { type MqttClient } from "mqtt";
 
+export type Heard = { readonly channel: string; readonly payload: Buffer };
+
 export class RawDevice {
   readonly deviceId: string;
   readonly #client: MqttClient;
@@ -36,6 +38,22 @@ export class RawDevice {
 
   bytesOf<T>(codec: Codec<T>, value: T): Buffer {
     return frameSingleObject(codec.current.fingerprint, codec.encode(value));
+  }
+
+  /** What comes down from now on, what is retained included. */
+  async hear(): Promise<readonly Heard[]> {
+    const { desired, policy, results } = mqttTopics();
+    const channels = { desired, policy, results };
+    const heard: Heard[] = [];
+    this.#client.on("message", (topic, payload) => {
+      const channel = Object.entries(channels).find(([, of]) => of(this.deviceId) === topic)?.[0];
+      if (channel !== undefined) heard.push({ channel, payload });
+    });
+    await this.#client.subscribeAsync(
+      Object.values(channels).map((of) => of(this.deviceId)),
+      { qos: 1 },
+    );
+    return heard;
   }
 
   /** Resolves when the bridge has acknowledged it. */

@@ -59,6 +59,8 @@ export type StackOptions = {
   readonly cameras?: (device: number) => readonly object[];
   /** Blocks of every agent's configuration. */
   readonly agent?: object;
+  /** In place of today's, for the i-th; today's where undefined. */
+  readonly agentProgram?: (device: number) => AgentProgram | undefined;
   /** Gives up starting. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (line: string) => void;
@@ -102,6 +104,13 @@ export type RolloutsOptions = {
   readonly manager?: object;
   /** Instances of rollout-manager; one unless told. */
   readonly managers?: number;
+};
+
+/** An agent of another version, as built elsewhere. */
+export type AgentProgram = {
+  readonly main: string;
+  /** Keys of the configuration that it does not know yet, and would refuse. */
+  readonly unknownKeys: readonly string[];
 };
 
 export const CAMERA_ID = "cam";
@@ -242,45 +251,47 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       const agentHttp = await http();
       const ledger = join(dir, "ledgers", `${run}.${deviceId}.jsonl`);
       const frames = options.frames === undefined ? undefined : sharesOf(options.frames, options.devices)[i];
+      const { main, unknownKeys } = options.agentProgram?.(i) ?? { main: mains.agent, unknownKeys: [] };
+      const config = () => ({
+        deviceId,
+        dataDir: join(dir, "devices", deviceId),
+        hardwareClass: "x64",
+        mqtt: {
+          ...(external === undefined ? { url: mqttUrl, password } : agentMqtt(external, deviceId, password)),
+          backoff: { minMs: 250, maxMs: 5_000 },
+        },
+        http: agentHttp,
+        cores: "shared",
+        log: { level: "info" },
+        model: { package: options.edgePackage ?? edgePackage, threads: 1 },
+        ...(rollouts && { models: { registry: registryUrl, root: trustRoot } }),
+        ...options.agent,
+        ...(options.outboxBytesMax && { outbox: { bytesMax: options.outboxBytesMax } }),
+        cameras: options.cameras
+          ? options.cameras(i)
+          : frames === 0
+            ? []
+            : [
+                {
+                  id: CAMERA_ID,
+                  kind: "sheet",
+                  sheets: samples,
+                  fps: options.fps ?? 10,
+                  ...(frames && { frames }),
+                  // Disjoint photos: device i shows i, i + D, i + 2D, ...
+                  start: i,
+                  stride: options.devices,
+                  ledger,
+                  // A device that comes back goes on where it was.
+                  resume: true,
+                },
+              ],
+      });
       agents.push({
         deviceId,
         ledger,
         url: () => `http://127.0.0.1:${agentHttp.port}`,
-        part: part(deviceId, mains.agent, () => ({
-          deviceId,
-          dataDir: join(dir, "devices", deviceId),
-          hardwareClass: "x64",
-          mqtt: {
-            ...(external === undefined ? { url: mqttUrl, password } : agentMqtt(external, deviceId, password)),
-            backoff: { minMs: 250, maxMs: 5_000 },
-          },
-          http: agentHttp,
-          cores: "shared",
-          log: { level: "info" },
-          model: { package: options.edgePackage ?? edgePackage, threads: 1 },
-          ...(rollouts && { models: { registry: registryUrl, root: trustRoot } }),
-          ...options.agent,
-          ...(options.outboxBytesMax && { outbox: { bytesMax: options.outboxBytesMax } }),
-          cameras: options.cameras
-            ? options.cameras(i)
-            : frames === 0
-              ? []
-              : [
-                  {
-                    id: CAMERA_ID,
-                    kind: "sheet",
-                    sheets: samples,
-                    fps: options.fps ?? 10,
-                    ...(frames && { frames }),
-                    // Disjoint photos: device i shows i, i + D, i + 2D, ...
-                    start: i,
-                    stride: options.devices,
-                    ledger,
-                    // A device that comes back goes on where it was.
-                    resume: true,
-                  },
-                ],
-        })),
+        part: part(deviceId, main, () => without(config(), unknownKeys)),
       });
     }
     if (options.light !== undefined) {
@@ -326,6 +337,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     throw error instanceof Error ? error : new Failure("stack-failed", "ask-a-person", String(error));
   }
 }
+
+const without = (config: object, keys: readonly string[]): object =>
+  Object.fromEntries(Object.entries(config).filter(([key]) => !keys.includes(key)));
 
 /** `total` in `count` shares that differ by one at most. */
 export const sharesOf = (total: number, count: number): number[] =>

@@ -1,0 +1,274 @@
+/**
+ * Agents as they were built at earlier commits (edge/agent/previous, ADR 26), beside today's, on today's services: a fleet
+ * always has older ones. What is expected of each follows from what it holds: one without `libs/core/updates` knows nothing of
+ * updates. Cameras run all the while, so every frame is counted over rollouts and over the change of agents.
+ */
+import { readFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { DeviceDesired, openSingleObject } from "@tributary/contracts";
+import type { Digest } from "@tributary/kernel";
+import {
+  type Account,
+  accountOf,
+  type DeviceAgent,
+  edgePackage,
+  lossesOf,
+  mains,
+  type Stack,
+  startStack,
+} from "@tributary/local-stack";
+import { type SpawnedService, spawnService, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { writeVariant } from "@tributary/testing/devices";
+import { folder, packagesIn, previousAgents, unpackAgent } from "../../tools/previous-agents.mjs";
+import { tributary } from "./command-line.ts";
+import { type Heard, RawDevice } from "./raw-device.ts";
+
+const MODEL = "edge";
+const UPDATES = "libs/core/updates";
+/** A bound on what hangs, not a measure. */
+const STEP_MS = 60_000;
+
+type Reported = {
+  readonly agentVersion: string;
+  readonly bootId: string;
+  readonly acceptedSchemas: readonly string[];
+  readonly policyVersion: string;
+  readonly slots: { readonly perception?: { readonly modelDigest: string } };
+};
+type Told = { readonly phase: string; readonly devices: number; readonly updated: number; readonly message: string };
+/** An earlier agent on its device. */
+type Kept = { readonly agent: DeviceAgent; readonly version: string; readonly updates: boolean };
+
+describe("given every agent that is kept and today's, each on a device, and today's services", () => {
+  const dir = tempDir("previous-agents");
+  const { brokers, prefix } = testKafka();
+  const digests: Record<string, Digest> = {};
+  const replaced: SpawnedService[] = [];
+  let stack: Stack;
+  let kept: readonly Kept[];
+  let today: DeviceAgent;
+
+  const api = async <T>(method: string, path: string, body?: object): Promise<{ status: number; json: T }> => {
+    const response = await fetch(`${stack.gatewayUrl}/api/v1/${path}`, {
+      method,
+      signal: AbortSignal.timeout(15_000),
+      ...(body && { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+    });
+    return { status: response.status, json: (await response.json()) as T };
+  };
+  const reportedOf = async ({ deviceId }: DeviceAgent): Promise<Reported> => {
+    const { json } = await api<{ reported: Reported | null }>("GET", `devices/${deviceId}`);
+    if (json.reported === null) throw new Error(`${deviceId} has not reported`);
+    return json.reported;
+  };
+  const isOn = async (agent: DeviceAgent, version: string) =>
+    (await reportedOf(agent)).slots.perception?.modelDigest === digests[version];
+  const rollout = (version: string, devices?: readonly string[]) =>
+    api<{ uid: string; detail: string }>("POST", "rollouts", {
+      by: "test",
+      spec: {
+        apiVersion: "tributary.dev/v1",
+        kind: "ModelRollout",
+        metadata: { name: `to-${version.replaceAll(".", "-")}` },
+        spec: {
+          model: `${MODEL}@${version}`,
+          ...(devices && { selector: { devices } }),
+          strategy: { canary: { steps: [{ setWeight: 100 }] } },
+        },
+      },
+    });
+  const healthy = async (uid: string): Promise<Told> => {
+    let told: Told | undefined;
+    const look = async () => {
+      told = (await api<Told>("GET", `rollouts/${uid}`)).json;
+      return told.phase === "Healthy" && told;
+    };
+    return waitFor(look, { what: "a Healthy rollout", timeoutMs: STEP_MS, everyMs: 200 }).catch((error: unknown) => {
+      throw new Error(`${error}; it is ${JSON.stringify(told)}`);
+    });
+  };
+
+  beforeAll(async () => {
+    for (const version of ["1.0.0", "2.0.0", "3.0.0"]) {
+      // A machine under load is slow, and this is no test of models.
+      const variant = { name: MODEL, version, hardwareClass: "x64", latencyBudgetMs: 2_000 };
+      digests[version] = await writeVariant(edgePackage, join(dir.path, version), variant);
+    }
+    const programs = previousAgents().map((agent, i) => {
+      const tree = join(dir.path, `agent-${i + 1}`);
+      return { ...agent, unknownKeys: agent.unknownKeys ?? [], main: unpackAgent(agent, tree), tree };
+    });
+    stack = await startStack({
+      dir: join(dir.path, "stack"),
+      kafka: brokers,
+      prefix,
+      partitions: 4,
+      devices: programs.length + 1,
+      fps: 5,
+      edgePackage: join(dir.path, "1.0.0"),
+      agent: { windows: { lengthMs: 5_000 } },
+      agentProgram: (i) => programs[i],
+      rollouts: {
+        registry: { checks: { hardwareClasses: { x64: 1 } } },
+        manager: { updates: { shadowFrames: 3, probationFrames: 5 }, limits: { statusEveryMs: 300 } },
+      },
+    });
+    kept = programs.map(({ version, tree }, i) => ({
+      version,
+      agent: stack.agents[i] as DeviceAgent,
+      updates: packagesIn(tree).some(({ path }) => path === UPDATES),
+    }));
+    today = stack.agents.at(-1) as DeviceAgent;
+    const push = async (version: string) => {
+      const pushed = await tributary(
+        stack,
+        ...["models", "push", join(dir.path, version), "--registry", stack.registryUrl ?? "", "--by", "test"],
+      );
+      if (pushed.code !== 0) throw new Error(pushed.text);
+      await api("POST", `models/${MODEL}/${version}/gate/force`, { by: "test", reason: "there is nothing to compare" });
+    };
+    await Promise.all(Object.keys(digests).map(push));
+    await api("PUT", `models/${MODEL}/aliases/champion`, { version: "1.0.0", by: "test" });
+  }, 240_000);
+  afterAll(async () => {
+    await Promise.all(replaced.map((agent) => agent.stop()));
+    await stack?.stop();
+    dir.remove();
+  }, 60_000);
+
+  test("then the folder holds the listed agents and no others, the first of which knows nothing of updates", async () => {
+    const files = (await readdir(folder)).filter((name) => name.endsWith(".tgz"));
+    expect(files.sort()).toEqual(
+      previousAgents()
+        .map(({ file }) => file)
+        .sort(),
+    );
+    expect(kept[0]?.updates).toBe(false);
+    expect(kept.some(({ updates }) => updates)).toBe(true);
+  });
+
+  test("then the fleet's list says which version each is, and each announced what it reads", async () => {
+    for (const { agent, version, updates } of kept) {
+      const reported = await waitFor(() => reportedOf(agent), { what: "its report", timeoutMs: STEP_MS });
+      expect(reported.agentVersion).toBe(version);
+      const announced = DeviceDesired.versions.filter(({ fingerprint }) =>
+        reported.acceptedSchemas.includes(fingerprint),
+      );
+      expect([agent.deviceId, announced.length > 0]).toEqual([agent.deviceId, updates]);
+    }
+    const { text } = await tributary(stack, "get", "devices", "-o", "wide");
+    for (const { agent, version } of kept) expect(text).toMatch(new RegExp(`${agent.deviceId}\\s.*\\s${version}\\s`));
+  }, 90_000);
+
+  test("when a rollout names a device whose agent knows nothing of updates, then it is refused and says which", async () => {
+    for (const { agent } of kept.filter(({ updates }) => !updates)) {
+      const { status, json } = await rollout("2.0.0", [agent.deviceId, today.deviceId]);
+      expect([status, json.detail]).toEqual([
+        422,
+        expect.stringContaining(`agent of ${agent.deviceId} knows nothing of`),
+      ]);
+    }
+  });
+
+  test("when a rollout goes to the fleet, then those that can follow it do, and the others are not counted, nor disturbed", async () => {
+    const following = [...kept.filter(({ updates }) => updates).map(({ agent }) => agent), today];
+    const { json } = await rollout("2.0.0");
+    expect(await healthy(json.uid)).toMatchObject({ devices: following.length, updated: following.length });
+    const { json: devices } = await api<{ items: { deviceId: string }[] }>("GET", `rollouts/${json.uid}/devices`);
+    expect(devices.items.map(({ deviceId }) => deviceId).sort()).toEqual(
+      following.map(({ deviceId }) => deviceId).sort(),
+    );
+    for (const agent of following) expect([agent.deviceId, await isOn(agent, "2.0.0")]).toEqual([agent.deviceId, true]);
+    for (const { agent } of kept.filter(({ updates }) => !updates)) {
+      expect(await isOn(agent, "1.0.0")).toBe(true);
+    }
+  }, 90_000);
+
+  test("then each frame has one answer, and those sent have the cloud's", async () => {
+    const account = await answeredUntil(Date.now());
+    expect(account).toMatchObject({ duplicates: 0, contradictions: 0 });
+    for (const { deviceId } of stack.agents) {
+      const sent = [...account.sent.keys()].filter((key) => key.startsWith(`${deviceId}:`));
+      const answers = sent.flatMap((key) => account.answered.get(key)?.answer ?? []);
+      const fromCloud = answers.filter(({ source }) => source === "CLOUD");
+      expect([deviceId, fromCloud.length > 0.95 * answers.length]).toEqual([deviceId, true]);
+    }
+  }, 90_000);
+
+  test("then none was told what it cannot use, nor said what the bridge cannot", async () => {
+    expect(stack.agents.filter(({ part }) => !part.isAlive)).toEqual([]);
+    for (const { agent } of kept) {
+      const refused = agent.part.events().filter(({ event }) => event === "downlink_refused");
+      expect([agent.deviceId, refused]).toEqual([agent.deviceId, []]);
+      const status = await fetch(`${agent.url()}/v1/status`);
+      const { finalAnswers } = (await status.json()) as { finalAnswers: { [source: string]: number } };
+      expect(finalAnswers.CLOUD).toBeGreaterThan(0);
+    }
+    const metrics = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.http}/metrics`)).text();
+    expect(metrics.split("\n").filter((line) => line.startsWith("tributary_bridge_refused_total{"))).toEqual([]);
+    for (const stream of ["frames", "predictions", "metrics", "sketches", "reported"]) {
+      expect(metrics).toMatch(new RegExp(`^tributary_bridge_.*stream="${stream}".* [1-9]`, "m"));
+    }
+  });
+
+  test("when today's agent takes the place of each, then it goes on with what was there, and follows rollouts", async () => {
+    for (const { agent, updates } of kept) {
+      const before = await reportedOf(agent);
+      await agent.part.stop();
+      const heard = await heardInPlaceOf(agent);
+      const channels = new Set(heard.map(({ channel }) => channel));
+      // The router knows the first package alone; whoever runs another keeps that one's own policy.
+      expect(channels).toEqual(new Set(["results", updates ? "desired" : "policy"]));
+      for (const { payload } of heard) {
+        expect(before.acceptedSchemas).toContain(openSingleObject(payload).fingerprint);
+      }
+      replaced.push(await inPlaceOf(agent));
+      const what = `a report of today's agent on ${agent.deviceId}`;
+      const isHeard = async () => (await reportedOf(agent)).bootId !== before.bootId;
+      await waitFor(isHeard, { what, timeoutMs: STEP_MS, everyMs: 100 });
+      expect(await isOn(agent, updates ? "2.0.0" : "1.0.0")).toBe(true);
+    }
+    const { json } = await rollout("3.0.0");
+    const devices = stack.agents.length;
+    expect(await healthy(json.uid)).toMatchObject({ devices, updated: devices });
+  }, 180_000);
+
+  test("then no frame was lost or answered twice, over rollouts and the change of agents", async () => {
+    expect(await answeredUntil(Date.now())).toMatchObject({ duplicates: 0, contradictions: 0 });
+  }, 90_000);
+
+  /** When every frame that was captured before then has its answer. */
+  function answeredUntil(openSince: number): Promise<Account> {
+    const run = { ...stack, from: stack.began, ledgers: stack.agents };
+    const look = async () => {
+      const account = await accountOf(run);
+      return lossesOf(account, { openSince }).lost.length === 0 && account;
+    };
+    return waitFor(look, { what: "an answer to every frame", timeoutMs: STEP_MS, everyMs: 500 });
+  }
+
+  /** Whoever listens with the device's own password, while its agent is away, hears what it would. */
+  async function heardInPlaceOf({ deviceId }: DeviceAgent): Promise<readonly Heard[]> {
+    const ear = await RawDevice.connect(stack.mqttUrl, await stack.devices.register(deviceId));
+    try {
+      const heard = await ear.hear();
+      await ear.sendGoodFrame();
+      await waitFor(() => heard.some(({ channel }) => channel === "results"), {
+        what: "its answer",
+        timeoutMs: STEP_MS,
+      });
+      return heard;
+    } finally {
+      await ear.close();
+    }
+  }
+
+  /** On the same data, with the same file and what today's knows beside it. */
+  async function inPlaceOf({ deviceId }: DeviceAgent): Promise<SpawnedService> {
+    const fileOf = (name: string) => JSON.parse(readFileSync(join(stack.dir, `${name}.yaml`), "utf8"));
+    const config = { ...fileOf(deviceId), models: fileOf(today.deviceId).models, cores: "shared" };
+    return spawnService({ name: `${deviceId}-today`, main: mains.agent, dir: dir.path, config });
+  }
+});
