@@ -43,7 +43,7 @@ export type CandidateSettings = {
 };
 
 /** Raised when what is made from the same inputs changes. */
-const RECIPE = 4;
+const RECIPE = 5;
 /** Photos of each class that the weak champion's last layer saw. */
 const FEW = 2;
 /** How often whoever labelled the new photos confused two classes that look alike. */
@@ -54,7 +54,7 @@ const CONFUSED: Readonly<Record<string, string>> = {
 };
 /** Share of clear camera frames on which the crashing model fails. */
 const CRASHING_SHARE = 0.08;
-const SLOW_PRODUCTS = 200;
+const SLOW_PRODUCTS = 100;
 const HALVES = [0.5, 0.5, 0.5];
 
 export class Candidates {

@@ -9,9 +9,7 @@ import type { Inference, LoadedModel, ModelPackage } from "@tributary/inference"
 import { type Digest, type Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
-
-/** Of the latency check, as in the agent. */
-const LATENCY_FRAMES = 32;
+import { tooSlow } from "../updates/latency.ts";
 
 export type Answer = {
   /** Children that this frame ended. */
@@ -21,9 +19,7 @@ export type Answer = {
   | { readonly kind: "unreadable"; readonly code: string; readonly reason: string }
 );
 
-export type Proof =
-  | { readonly ok: true; readonly latencyMs: number }
-  | { readonly ok: false; readonly code: string; readonly reason: string };
+export type Proof = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly reason: string };
 
 export class SharedModels {
   readonly #models = new Map<Digest, SharedModel>();
@@ -111,27 +107,13 @@ export class SharedModel {
         const what = `${golden.failed} of ${golden.frames.length} golden frames are not reproduced; ${frame}: ${reason}`;
         return { ok: false, code: "golden-mismatch", reason: what };
       }
-      const latencyMs = await this.#latencyOf(child);
-      const { latencyBudgetMs } = this.pkg.manifest;
-      if (latencyMs > latencyBudgetMs) {
-        const what = `${latencyMs.toFixed(1)} ms for a golden frame in the median, the package allows ${latencyBudgetMs} ms`;
-        return { ok: false, code: "model-too-slow", reason: what };
-      }
-      return { ok: true, latencyMs };
+      const slow = await tooSlow(child, this.pkg);
+      if (slow !== null) return { ok: false, code: "model-too-slow", reason: slow };
+      return { ok: true };
     } catch (error) {
       this.#child = undefined;
       return { ok: false, code: (error as Failure).code ?? "model-unusable", reason: reasonOf(error) };
     }
-  }
-
-  async #latencyOf(child: LoadedModel): Promise<number> {
-    const { frames } = this.pkg.golden;
-    const timesMs: number[] = [];
-    for (let i = 0; i < LATENCY_FRAMES; i++) {
-      const result = await child.infer(await readPackageFile(this.pkg, frames[i % frames.length]?.jpeg ?? ""));
-      if (result.ok) timesMs.push(result.inference.timingsMs.preprocess + result.inference.timingsMs.run);
-    }
-    return timesMs.sort((a, b) => a - b)[timesMs.length >> 1] ?? Number.POSITIVE_INFINITY;
   }
 
   async #loaded(): Promise<LoadedModel> {

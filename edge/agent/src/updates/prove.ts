@@ -13,9 +13,7 @@ import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { PolicyKeeper } from "../policy-keeper.ts";
 import { bareRunner, Slot } from "../slots.ts";
-
-/** Frames of the latency check; the golden frames, over and over. */
-const LATENCY_FRAMES = 32;
+import { tooSlow } from "./latency.ts";
 
 export type ProveOptions = {
   readonly dir: string;
@@ -77,21 +75,9 @@ async function mustReproduce(model: LoadedModel, pkg: ModelPackage): Promise<voi
   throw new Failure("golden-mismatch", "give-up", what);
 }
 
-/** The median of decoding and running must fit the package's latency budget, which is for the whole answer. */
 async function mustBeFast(model: LoadedModel, pkg: ModelPackage): Promise<void> {
-  const { frames } = pkg.golden;
-  const timesMs: number[] = [];
-  for (let i = 0; i < LATENCY_FRAMES; i++) {
-    const jpeg = await readPackageFile(pkg, frames[i % frames.length]?.jpeg ?? "");
-    const result = await model.infer(jpeg);
-    if (result.ok) timesMs.push(result.inference.timingsMs.preprocess + result.inference.timingsMs.run);
-  }
-  timesMs.sort((a, b) => a - b);
-  const medianMs = timesMs[timesMs.length >> 1] ?? Number.POSITIVE_INFINITY;
-  const { latencyBudgetMs } = pkg.manifest;
-  if (medianMs <= latencyBudgetMs) return;
-  const what = `${medianMs.toFixed(1)} ms for a golden frame in the median, the package allows ${latencyBudgetMs} ms`;
-  throw new Failure("model-too-slow", "give-up", what);
+  const what = await tooSlow(model, pkg);
+  if (what !== null) throw new Failure("model-too-slow", "give-up", what);
 }
 
 /** P2. */
