@@ -35,3 +35,24 @@ test("evidence names the settings of the judge that are not the usual ones", () 
     { name: "judge.lookEveryMs", value: "5000", default: "60000" },
   ]);
 });
+
+test("what Prometheus is asked is checked, and no default specification needs one that is not there", () => {
+  const prometheus = { url: "http://prometheus:9090/prometheus" };
+  const metrics = [{ name: "answers-kept", provider: { prometheus: { good: "a_total", total: "b_total" } } }];
+  const defaults = { edge: spec(steps, { metrics }) };
+  expect(problemsOf({ prometheus, defaults })).toEqual([]);
+  expect(problemsOf({ defaults }).join()).toMatch(
+    /defaults\.edge\.spec\.metrics\[0\]\.provider\.prometheus: the rollout-manager has no Prometheus to ask; write prometheus: \{ url/,
+  );
+  const problems = problemsOf({
+    prometheus: {
+      ...{ url: "http://me:secret@prometheus:9090", token: "t", basic: { user: "me", password: "secret" } },
+      everyMs: 400_000,
+    },
+  }).join("\n");
+  expect(problems).toMatch(/prometheus\.url: credentials do not belong into it/);
+  expect(problems).toMatch(/prometheus: token or basic, not both/);
+  expect(problems).toMatch(/prometheus\.everyMs: 2 x it and delayMs are at most judge\.silenceMs/);
+  expect(problems).not.toMatch(/secret/);
+  expect(problemsOf({ prometheus: { url: "http://prometheus:9090/?a=b" } }).join()).toMatch(/without \? and #/);
+});

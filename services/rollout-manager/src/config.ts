@@ -3,7 +3,7 @@ import { Failure } from "@tributary/kernel";
 import { type ControllerSettings, controllerDefaults, pathText } from "@tributary/rollouts";
 import { isLoopback } from "@tributary/service-kit";
 import { z } from "zod";
-import { SpecRefused, specOf } from "./creation/spec-problems.ts";
+import { refuseUnprovided, SpecRefused, specOf } from "./creation/spec-problems.ts";
 import { EPOCH_MAX } from "./log/generation.ts";
 
 const positive = z.number().int().positive();
@@ -43,6 +43,27 @@ export const configSchema = z.strictObject({
       url: z.url({ protocol: /^https?$/, error: "expected http:// or https://" }),
       token: z.string().min(1).optional(),
       timeoutMs: positive.max(60_000).default(5_000),
+    })
+    .optional(),
+  /** For metrics with `provider: { prometheus }`: Prometheus, or whoever speaks its HTTP API. */
+  prometheus: z
+    .strictObject({
+      /** What stands before /api/v1/query. */
+      url: z.url({ protocol: /^https?$/, error: "expected http:// or https://" }),
+      /** One of them, if it asks for credentials. */
+      token: z.string().min(1).optional(),
+      basic: z.strictObject({ user: z.string().min(1), password: z.string() }).optional(),
+      /** E.g. X-Scope-OrgID. */
+      headers: z
+        .record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/, "expected the name of a header"), z.string().max(4_096))
+        .default({}),
+      /** Between two moments of which it is asked; a multiple of the scrape interval says most. */
+      everyMs: positive.min(250).max(600_000).default(MINUTE),
+      /** A moment is asked for so much later: what was scraped by then must be stored. */
+      delayMs: z.number().int().min(0).max(600_000).default(15_000),
+      timeoutMs: positive.max(60_000).default(10_000),
+      answerBytesMax: positive.max(1024 ** 3).default(64 * 1024 * 1024),
+      seriesMax: positive.max(1_000_000).default(100_000),
     })
     .optional(),
   judge: z
@@ -105,8 +126,9 @@ export const configSchema = z.strictObject({
 
 export type RolloutManagerConfig = z.output<typeof configSchema>;
 
-export function checkConfig({ auth, http, defaults, judge, limits }: RolloutManagerConfig): void {
+export function checkConfig({ auth, http, defaults, judge, limits, prometheus }: RolloutManagerConfig): void {
   const problems: string[] = [];
+  if (prometheus !== undefined) problems.push(...prometheusProblems(prometheus, judge));
   if (auth.tokens.length === 0 && !isLoopback(http.host)) {
     problems.push(
       `auth.tokens: at least one token is needed when http.host is ${http.host}; only loopback may be open`,
@@ -120,7 +142,7 @@ export function checkConfig({ auth, http, defaults, judge, limits }: RolloutMana
   }
   for (const [name, written] of Object.entries(defaults)) {
     try {
-      specOf(defaultSpecOf(written, `${name}@challenger`));
+      refuseUnprovided(specOf(defaultSpecOf(written, `${name}@challenger`)), { prometheus });
     } catch (error) {
       if (error instanceof SpecRefused) {
         problems.push(...error.problems.map(({ path, message }) => `defaults.${name}.${pathText(path)}: ${message}`));
@@ -129,6 +151,24 @@ export function checkConfig({ auth, http, defaults, judge, limits }: RolloutMana
     }
   }
   if (problems.length > 0) throw new ConfigError("configuration", problems);
+}
+
+function prometheusProblems(
+  { url, token, basic, everyMs, delayMs }: NonNullable<RolloutManagerConfig["prometheus"]>,
+  judge: RolloutManagerConfig["judge"],
+): readonly string[] {
+  const problems: string[] = [];
+  const { username, password, search, hash } = new URL(url);
+  if (username !== "" || password !== "") {
+    problems.push("prometheus.url: credentials do not belong into it, since addresses are logged; use token or basic");
+  } else if (search !== "" || hash !== "") problems.push("prometheus.url: expected an address without ? and #");
+  if (token !== undefined && basic !== undefined) problems.push("prometheus: token or basic, not both");
+  if (2 * everyMs + delayMs > judge.silenceMs) {
+    problems.push(
+      "prometheus.everyMs: 2 x it and delayMs are at most judge.silenceMs, or what it says is always stale",
+    );
+  }
+  return problems;
 }
 
 /** The default specification of a model, for one of its versions. */

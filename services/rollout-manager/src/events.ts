@@ -104,6 +104,52 @@ export const labelsLeftOut = defineEvent<{ why: string; count: number }>({
   },
 });
 
+export const observed = defineEvent<{ uid: string; metric: string; devices: number; ms: number }>({
+  name: "rollout_metric_observed",
+  level: "debug",
+  message: (e) => `Prometheus was asked for ${e.metric} of ${e.devices} devices of rollout ${e.uid}`,
+  counter: {
+    name: "tributary_rollout_prometheus_asks_total",
+    help: "Metrics that Prometheus was asked for and answered",
+  },
+  histogram: {
+    name: "tributary_rollout_prometheus_seconds",
+    help: "Seconds that Prometheus took to answer for one metric",
+    buckets: [0.01, 0.05, 0.2, 0.5, 1, 2, 5, 10, 30],
+    value: (e) => e.ms / 1_000,
+  },
+});
+
+export const observingFailed = defineEvent<{ uid: string; metric: string; code: string; reason: string }>({
+  name: "rollout_metric_unobserved",
+  level: "debug",
+  message: (e) => `${e.metric} of rollout ${e.uid} is not known: ${e.code}: ${e.reason}`,
+  counter: {
+    name: "tributary_rollout_prometheus_failures_total",
+    help: "Metrics that Prometheus did not answer, by why",
+    labels: ["code"],
+  },
+});
+
+export const observingTrouble = defineEvent<{ uid: string; metric: string; problem: string }>({
+  name: "rollout_metric_trouble",
+  level: "warn",
+  message: (e) => `${e.metric} of rollout ${e.uid}: ${e.problem}`,
+});
+
+export const seriesRefused = defineEvent<{ uid: string; metric: string; reason: string; count: number; some: string }>({
+  name: "rollout_series_refused",
+  level: "debug",
+  message: (e) =>
+    `${e.count} series or devices of ${e.metric} of rollout ${e.uid} do not count: ${e.reason}: ${e.some}`,
+  counter: {
+    name: "tributary_rollout_series_refused_total",
+    help: "Series of Prometheus that do not count, by why",
+    labels: ["reason"],
+    value: (e) => e.count,
+  },
+});
+
 export const autoStarted = defineEvent<{ uid: string; model: string }>({
   name: "rollout_auto_started",
   level: "info",

@@ -30,7 +30,7 @@ import { autoUidOf, BY, codeOfRefusal, waitingChallengers } from "./auto-start.t
 import { makeChampion, promotionsOf } from "./champion.ts";
 import { controllerSettingsOf, defaultSpecOf, type RolloutManagerConfig, settingsThatDiffer } from "./config.ts";
 import { planRollout } from "./creation/plan-rollout.ts";
-import { specOf } from "./creation/spec-problems.ts";
+import { refuseUnprovided, specOf } from "./creation/spec-problems.ts";
 import { DesiredWriter } from "./desired/desired-writer.ts";
 import {
   aliasFailed,
@@ -48,6 +48,7 @@ import { believedOf, isContradicted, slotsOf } from "./fleet/believed.ts";
 import { FleetTable } from "./fleet/fleet-table.ts";
 import { EventLog, type Fate } from "./log/event-log.ts";
 import { ModelTable } from "./models/model-table.ts";
+import { Observer } from "./prometheus/observer.ts";
 import { StatusPublisher } from "./status/status-publisher.ts";
 import { noHooks, type TestHooks } from "./test-hooks.ts";
 import { MetricsFold } from "./watching/metrics-fold.ts";
@@ -84,6 +85,8 @@ export class Manager {
   readonly #options: ManagerOptions;
   readonly #hooks: TestHooks;
   readonly #fold: MetricsFold;
+  /** Null: there is no Prometheus to ask; what other instances are answered counts all the same. */
+  readonly #observer: Observer | null;
   readonly #stop = new AbortController();
   /** When a proposal may be made, by rollout and version. */
   readonly #dueAt = new Map<string, { readonly version: number; readonly at: number }>();
@@ -121,7 +124,10 @@ export class Manager {
     this.#fold = new MetricsFold({
       ...{ reader: slices, fleet: this.metrics, telemetry, propensityMean: judge.propensityMean, limits },
       budgetOf: (deviceId, modelDigest) => this.#budgetOf(deviceId, modelDigest),
+      createdAt: (uid, metric) => this.#createdAt(uid, metric),
+      noted: (uid, metric, words) => this.controller.noted(uid, metric, words),
     });
+    this.#observer = this.#observerOf(options);
     this.#gauges();
   }
 
@@ -166,7 +172,7 @@ export class Manager {
     if (this.#stop.signal.aborted) return;
     this.#isCaughtUp = true; // M1
     for (const { uid } of this.controller.rollouts) this.status.due(uid);
-    this.#ended = Promise.all([this.#ended, this.#work(), this.#watch()]);
+    this.#ended = Promise.all([this.#ended, this.#work(), this.#watch(), this.#observer?.run(this.#stop.signal)]);
   }
 
   async close(): Promise<void> {
@@ -181,6 +187,7 @@ export class Manager {
   async create(written: unknown, by: string, uid: string = randomUUID()): Promise<Rollout> {
     this.#refuseEarly();
     const spec = specOf(written);
+    refuseUnprovided(spec, this.#options.config);
     const change = planRollout(spec, {
       fleet: this.fleet,
       models: this.models,
@@ -310,6 +317,7 @@ export class Manager {
         await this.#fold.foldTo(next, clock.now() - settleMs, signal);
         if (signal.aborted) return;
         this.#lookAt(next);
+        this.metrics.keepCounters((uid) => this.controller.rollout(uid) !== null);
         next += lookEveryMs;
         failures = 0;
       } catch (error) {
@@ -328,7 +336,7 @@ export class Manager {
     const first = Math.min(clock.now(), ...starts);
     for (let failures = 0; !this.#stop.signal.aborted; ) {
       try {
-        await this.#fold.begin(first - preperiodHours * HOUR);
+        await this.#fold.begin(first - preperiodHours * HOUR, this.#observedFrom());
         break;
       } catch (error) {
         telemetry.emit(foldFailed, { code: codeOf(error), reason: reasonOf(error) });
@@ -336,6 +344,33 @@ export class Manager {
       }
     }
     return Math.floor(first / lookEveryMs) * lookEveryMs;
+  }
+
+  /** What Prometheus said of a rollout is one history from its creation on, also if it is retried. */
+  #observedFrom(): number {
+    const provided = this.controller.rollouts.filter(
+      ({ phase, spec }) => phase !== "Healthy" && spec.spec.metrics.some(({ provider }) => provider !== undefined),
+    );
+    return Math.min(Number.POSITIVE_INFINITY, ...provided.map(({ createdAt }) => createdAt));
+  }
+
+  #createdAt(uid: string, metric: string): number | undefined {
+    const rollout = this.controller.rollout(uid);
+    const isProvided = rollout?.spec.spec.metrics.some(
+      ({ name, provider }) => name === metric && provider !== undefined,
+    );
+    return isProvided === true ? rollout?.createdAt : undefined;
+  }
+
+  #observerOf({ config, sink, clock, random, telemetry }: ManagerOptions): Observer | null {
+    const { prometheus, judge, limits } = config;
+    if (prometheus === undefined) return null;
+    const { everyMs, delayMs, ...access } = prometheus;
+    return new Observer({
+      ...{ access, grid: { everyMs, delayMs, pastMs: judge.preperiodHours * HOUR } },
+      ...{ controller: this.controller, fleet: this.metrics, sink, clock, random, telemetry },
+      isReady: () => clock.now() - (this.#fold.foldedTo ?? 0) < limits.foldBehindMsMax,
+    });
   }
 
   #lookAt(at: number): void {
@@ -432,7 +467,7 @@ export class Manager {
     const needed: readonly Topic[] = [
       ...[topics.registry, topics.reported, topics.desired, topics.models, topics.modelAliases],
       ...[topics.rolloutEvents, topics.rollouts, topics.predictions, topics.metrics],
-      ...[topics.classifications, topics.groundTruth],
+      ...[topics.classifications, topics.groundTruth, topics.observations],
     ] as readonly Topic[];
     const givesUpAt = clock.monotonicMs() + config.limits.startMsMax;
     for (let attempt = 0; ; attempt++) {

@@ -18,3 +18,19 @@ export function specOf(written: unknown): RolloutSpec {
   if (spec === null) throw new SpecRefused(problems);
   return spec;
 }
+
+/** Throws SpecRefused for metrics from where this service cannot ask. */
+export function refuseUnprovided({ spec }: RolloutSpec, has: { readonly prometheus?: object | undefined }): void {
+  if (has.prometheus !== undefined) return;
+  const problems = spec.metrics.flatMap(({ name, provider }, i): SpecProblem[] =>
+    provider === undefined
+      ? []
+      : [
+          {
+            path: ["spec", "metrics", i, "provider", "prometheus"],
+            message: `the rollout-manager has no Prometheus to ask; write prometheus: { url: "http://…:9090" } into its configuration, or leave ${name} out`,
+          },
+        ],
+  );
+  if (problems.length > 0) throw new SpecRefused(problems, "provider-not-configured");
+}

@@ -4,8 +4,17 @@
  *     agreement and never called accuracy. `deadline-met`: frames within their own model's budget, as devices count them.
  *     `latency-met`: frames within the budget of the model before, the same for both arms.
  * M2. Replayed records and absurd numbers are refused by the fold (fleet-metrics); a device that sends only such is silent.
- * M3. What a device's frames say it runs is kept beside what it reports: the newest frame's model. */
-import { type Classifications, type EdgePredictions, type GroundTruth, type Topic, topics } from "@tributary/contracts";
+ * M3. What a device's frames say it runs is kept beside what it reports: the newest frame's model.
+ * M4. What Prometheus said counts as it stands in metrics.observations.v1, whoever asked: the first record of a moment and
+ *     device. What is amiss is the newest record's word. */
+import {
+  type Classifications,
+  type EdgePredictions,
+  type GroundTruth,
+  type MetricObservations,
+  type Topic,
+  topics,
+} from "@tributary/contracts";
 import { type FleetMetrics, foldEdgeMetrics } from "@tributary/fleet-metrics";
 import type { InRecord } from "@tributary/kafka";
 import { formatFrameId, type Instant, reasonOf } from "@tributary/kernel";
@@ -25,15 +34,23 @@ export type MetricsFoldOptions = {
   readonly limits: LabelJoinLimits;
   /** What `latency-met` holds this device to, in ms; undefined: nothing is known. */
   readonly budgetOf: (deviceId: string, modelDigest: string) => number | undefined;
+  /** When the rollout was created; undefined: there is none, or it has no such metric. */
+  readonly createdAt: (uid: string, metric: string) => Instant | undefined;
+  /** What is amiss with a metric of a rollout; null: nothing. */
+  readonly noted: (uid: string, metric: string, words: string | null) => void;
 };
 
 const ANSWERS_SEEN_MAX = 50_000;
+const OBSERVED_DEVICES_MAX = 1_000;
+/** Clocks of instances differ by so much at most, or a wrong one would keep out what others see. */
+const AHEAD_MS_MAX = 60_000;
 
 export class MetricsFold {
   readonly #options: MetricsFoldOptions;
   readonly #join: LabelJoin;
   readonly #slices: readonly TopicSlices[];
   readonly #labels: TopicSlices;
+  readonly #observations: TopicSlices;
   readonly #byFrames = new Map<string, ByFrames>();
   readonly #digests = new Map<string, string>();
   readonly #answered = new Set<string>();
@@ -53,6 +70,7 @@ export class MetricsFold {
       slices(topics.classifications, (value, record) => this.#answers(value, record.timestamp)),
     ];
     this.#labels = slices(topics.groundTruth, (value: GroundTruth) => this.#join.labelled(value));
+    this.#observations = slices(topics.observations, (value, record) => this.#observed(value, record.timestamp));
   }
 
   /** Everything up to here is folded; null: nothing yet. */
@@ -71,13 +89,16 @@ export class MetricsFold {
     return touched;
   }
 
-  async begin(at: Instant): Promise<void> {
-    await Promise.all([...this.#slices, this.#labels].map((slices) => slices.begin(at)));
+  /** `observedFrom`: what Prometheus said of rollouts at work is read from their creation on. */
+  async begin(at: Instant, observedFrom: Instant): Promise<void> {
+    const begun = [...this.#slices, this.#labels].map((slices) => slices.begin(at));
+    await Promise.all([...begun, this.#observations.begin(Math.min(at, observedFrom))]);
   }
 
   /** May be repeated after a failure: what was folded is not folded again. `horizon`: what will be folded soon. */
   async foldTo(to: Instant, horizon: Instant, signal: AbortSignal): Promise<void> {
-    const read = await Promise.allSettled(this.#slices.map((slices) => slices.read(to, horizon, signal)));
+    const all = [...this.#slices, this.#observations];
+    const read = await Promise.allSettled(all.map((slices) => slices.read(to, horizon, signal)));
     for (const result of read) if (result.status === "rejected") throw result.reason;
     await this.#labels.read(to, horizon, signal); // Their frames are known by now.
     if (signal.aborted) return;
@@ -147,6 +168,20 @@ export class MetricsFold {
       const good = cloudLabel === edgeLabel ? weight : 0;
       this.#options.fleet.observe(deviceId, modelDigest, "agreement", good, weight, writtenAt - Math.max(0, latencyMs));
     }
+  }
+
+  /** M4 */
+  #observed({ rolloutUid, metric, at, devices, problem }: MetricObservations, writtenAt: Instant): void {
+    const { fleet, createdAt, noted } = this.#options;
+    const pastTo = createdAt(rolloutUid, metric);
+    if (pastTo === undefined) return;
+    if (devices.length > OBSERVED_DEVICES_MAX) throw new Error(`${devices.length} devices in one record`);
+    if (at > writtenAt + AHEAD_MS_MAX) throw new Error(`it is of ${at - writtenAt} ms after it was written`);
+    const newest = fleet.countedTo(rolloutUid, metric) ?? Number.NEGATIVE_INFINITY;
+    for (const { deviceId, good, total } of devices) {
+      fleet.counted(rolloutUid, metric, deviceId, { good, total, at }, pastTo);
+    }
+    if (at > newest || (at === newest && devices.length > 0)) noted(rolloutUid, metric, problem);
   }
 
   #shared(digest: string): string {

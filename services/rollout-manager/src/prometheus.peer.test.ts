@@ -1,0 +1,221 @@
+/** Rollouts judged by counters that a real Prometheus scrapes, on a real Kafka: harm that nothing else shows goes back, an
+ * equal model does not, and instances agree, one of them without a Prometheus that answers. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { type AddressInfo, createServer as createTcp } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { type AnalysisEvidence, analysisEvidenceOf, isFinished } from "@tributary/rollouts";
+import { type SimulatedFleet, tempDir, waitFor } from "@tributary/testing";
+import { debian } from "../../../tools/peers.mjs";
+import { digests, type Instance, Rig, until, usualSteps, written } from "./rollout-manager.test-kit.ts";
+
+/** What applications keep of their models' answers, device by device, as a scrape finds it. */
+class Counters {
+  readonly server: Server;
+  readonly #counts = new Map<string, { kept: number; all: number }>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(fleet: SimulatedFleet, keptShare: Readonly<Record<string, number>>) {
+    this.#timer = setInterval(() => {
+      for (const { deviceId, modelDigest } of fleet.all) {
+        const counts = this.#counts.get(deviceId) ?? { kept: 0, all: 0 };
+        this.#counts.set(deviceId, counts);
+        const share = keptShare[modelDigest] ?? 0.97;
+        counts.all += 200;
+        counts.kept += Math.min(200, Math.round(200 * share + (Math.random() + Math.random() - 1) * 4));
+      }
+    }, 100);
+    this.server = createServer((_, response) => {
+      const lines = [...this.#counts].flatMap(([device, { kept, all }]) => [
+        `answers_total{device="${device}",outcome="kept"} ${kept}`,
+        `answers_total{device="${device}",outcome="discarded"} ${all - kept}`,
+      ]);
+      // Whoever sums without looking finds these as well.
+      lines.push('answers_total{device="",outcome="kept"} 7', 'answers_total{device="elsewhere",outcome="kept"} NaN');
+      response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(`${lines.join("\n")}\n`);
+    });
+  }
+
+  /** The device's application begins anew. */
+  restart(deviceId: string): void {
+    this.#counts.set(deviceId, { kept: 0, all: 0 });
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.server.closeAllConnections();
+    this.server.close();
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createTcp().listen(0, "127.0.0.1");
+  await new Promise((listening) => server.once("listening", listening));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+const kept = {
+  good: 'sum by (device) (answers_total{outcome="kept"})',
+  total: "sum by (device) (answers_total)",
+};
+const metrics = [
+  { name: "deadline-met", alpha: 0.02 },
+  { name: "answers-kept", alpha: 0.02, provider: { prometheus: kept } },
+];
+const quickPrometheus = { everyMs: 500, delayMs: 400, timeoutMs: 2_000 };
+
+describe("a rollout with a metric of Prometheus'", () => {
+  const dir = tempDir("prometheus-peer");
+  const rig = new Rig();
+  let counters: Counters;
+  let prometheus: ChildProcess;
+  let url: string;
+  /** Nothing listens there. */
+  let nobody: string;
+
+  beforeAll(async () => {
+    const fleet = await rig.prepare(80, { [digests.worse]: {} });
+    counters = new Counters(fleet, { [digests.worse]: 0.85 });
+    await new Promise<void>((listening) => counters.server.listen(0, "127.0.0.1", listening));
+    const target = `127.0.0.1:${(counters.server.address() as AddressInfo).port}`;
+    const file = join(dir.path, "prometheus.yml");
+    writeFileSync(
+      file,
+      `scrape_configs: [{ job_name: app, scrape_interval: 250ms, scrape_timeout: 250ms, static_configs: [{ targets: ["${target}"] }] }]\n`,
+    );
+    const port = await freePort();
+    nobody = `http://127.0.0.1:${await freePort()}`;
+    url = `http://127.0.0.1:${port}`;
+    prometheus = spawn(
+      debian("prometheus"),
+      [`--config.file=${file}`, `--storage.tsdb.path=${dir.path}/data`, `--web.listen-address=127.0.0.1:${port}`],
+      { stdio: "ignore" },
+    );
+    const scraped = async () => {
+      const response = await fetch(`${url}/api/v1/query?query=count(answers_total)`).catch(() => null);
+      return response?.ok === true && /"1\d\d"/.test(await response.text());
+    };
+    await waitFor(scraped, { what: "the first scrapes", timeoutMs: 30_000 });
+  }, 90_000);
+
+  afterAll(async () => {
+    await rig.stop();
+    if (prometheus?.exitCode === null) {
+      const ended = new Promise((resolve) => prometheus.once("exit", resolve));
+      prometheus.kill();
+      await ended;
+    }
+    counters?.close();
+    dir.remove();
+  }, 60_000);
+
+  const instances = () =>
+    Promise.all([
+      rig.instance({ prometheus: { url, ...quickPrometheus } }),
+      // A Prometheus that is not there: it judges by what the other was answered.
+      rig.instance({ prometheus: { url: nobody, ...quickPrometheus } }),
+    ]);
+  const close = (all: readonly Instance[]) => Promise.all(all.map((one) => one.close()));
+
+  test("whose harm nothing else shows goes back from its canary, and a device that restarts does not disturb it", async () => {
+    const [instance, other] = await instances();
+    const { uid } = await instance.manager.create(written("edge@3", { metrics }), "ann");
+    await until(instance, uid, "its analysis", ({ analysis }) => analysis === "Running");
+    const restarts = rig.fleet?.all.slice(0, 10) ?? [];
+    for (const { deviceId } of restarts) counters.restart(deviceId);
+    const aborted = await until(instance, uid, "its verdict", ({ aborted }) => aborted !== null);
+    expect(analysisEvidenceOf(aborted.evidence)?.why).toBe("worse in answers-kept");
+    const back = await until(instance, uid, "its way back", isFinished);
+    expect(back).toMatchObject({ phase: "Degraded", aborted: { why: "the analysis failed", isBack: true } });
+    const had = rig.fleet?.all.filter(({ ran }) => ran.includes(digests.worse)) ?? [];
+    expect(had).toHaveLength(8);
+    expect(rig.fleet?.running(digests.worse)).toEqual([]);
+    const theirs = await until(other, uid, "the other's word", isFinished);
+    expect(theirs).toEqual(back);
+    const text = await instance.telemetry.metrics();
+    expect(text).toMatch(/tributary_rollout_prometheus_asks_total [1-9]/);
+    expect(text).toMatch(/tributary_rollout_series_refused_total\{reason="no-device-label"\} [1-9]/);
+    expect(text).toMatch(/tributary_rollout_series_refused_total\{reason="not-in-rollout"\} [1-9]/);
+    expect(await other.telemetry.metrics()).toMatch(
+      /tributary_rollout_prometheus_failures_total\{code="prometheus-unreachable"\} [1-9]/,
+    );
+    await close([instance, other]);
+  }, 90_000);
+
+  test("is judged alike by every instance and by one that starts later, and an equal model reaches all", async () => {
+    const [instance, other] = await instances();
+    const steps = [{ setWeight: 10 }, { pause: {} }, ...usualSteps.slice(1)];
+    const { uid } = await instance.manager.create(written("edge@2", { metrics }, steps), "ann");
+    await until(instance, uid, "its pause", ({ phase }) => phase === "Paused");
+    const looks: [Map<number, AnalysisEvidence>, Map<number, AnalysisEvidence>] = [new Map(), new Map()];
+    const note = (place: 0 | 1, { manager }: Instance) => {
+      const evidence = manager.controller.evidence(uid);
+      if (evidence !== null) looks[place].set(evidence.sinceMs, evidence);
+    };
+    const shared = () => [...looks[0].keys()].filter((sinceMs) => looks[1].has(sinceMs) && sinceMs > 3_000);
+    await waitFor(
+      () => {
+        note(0, instance);
+        note(1, other);
+        return shared().length >= 5;
+      },
+      { what: "looks of both", timeoutMs: 30_000, everyMs: 20 },
+    );
+    const late = await rig.instance({ prometheus: { url: nobody, ...quickPrometheus } });
+    await waitFor(
+      () => {
+        note(0, instance);
+        note(1, late);
+        const [first, second] = [instance, late].map(({ manager }) => manager.controller.evidence(uid)?.sinceMs);
+        return first !== undefined && first === second && shared().length >= 10;
+      },
+      { what: "a look of the late one", timeoutMs: 30_000, everyMs: 20 },
+    );
+    for (const sinceMs of shared()) {
+      const [ours, theirs] = looks.map((one) => one.get(sinceMs)) as [AnalysisEvidence, AnalysisEvidence];
+      expect([sinceMs, theirs.metrics, theirs.why]).toEqual([sinceMs, ours.metrics, ours.why]);
+    }
+    const known = instance.manager.controller.evidence(uid)?.metrics.find(({ name }) => name === "answers-kept");
+    expect(known).toMatchObject({ source: "prometheus", canary: { devices: 8 }, control: { devices: 32 } });
+    await instance.manager.command(uid, "resume", "ann");
+    const done = await until(instance, uid, "its end", isFinished);
+    expect(done).toMatchObject({ phase: "Healthy", weight: 100 });
+    expect(await until(other, uid, "the other's word", isFinished)).toEqual(done);
+    expect(await until(late, uid, "the late one's word", isFinished)).toEqual(done);
+    await close([instance, other, late]);
+  }, 120_000);
+
+  test("is not promoted while Prometheus cannot be asked, and says why", async () => {
+    const instance = await rig.instance({ prometheus: { url: nobody, ...quickPrometheus } });
+    const steps = [{ setWeight: 10 }, { analysis: { duration: "6s" } }, { setWeight: 100 }];
+    // The fleet runs edge@2 by now.
+    const { uid } = await instance.manager.create(written("edge@3", { metrics }, steps), "ann");
+    const paused = await until(instance, uid, "its pause", ({ phase }) => phase !== "Progressing");
+    expect(paused).toMatchObject({ phase: "Paused", pause: { reason: "no-data" } });
+    const evidence = analysisEvidenceOf(paused.evidence) ?? instance.manager.controller.evidence(uid);
+    expect(evidence?.why).toMatch(
+      /nothing to compare in answers-kept \(Prometheus cannot be asked: .*ECONNREFUSED.*\)/,
+    );
+    expect(evidence?.metrics.find(({ name }) => name === "answers-kept")?.note).toMatch(/Prometheus cannot be asked/);
+    await instance.manager.command(uid, "abort", "ann");
+    await until(instance, uid, "its way back", isFinished);
+    await instance.close();
+  }, 60_000);
+});
+
+test("a rollout-manager without a Prometheus refuses a specification that needs one, with its place", async () => {
+  const rig = new Rig();
+  await rig.prepare(8);
+  const instance = await rig.instance();
+  await expect(instance.manager.create(written("edge@2", { metrics }), "ann")).rejects.toMatchObject({
+    code: "provider-not-configured",
+    problems: [
+      { path: ["spec", "metrics", 1, "provider", "prometheus"], message: expect.stringMatching(/write prometheus:/) },
+    ],
+  });
+  await rig.stop();
+}, 60_000);
