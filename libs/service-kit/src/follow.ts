@@ -36,53 +36,71 @@ export type FollowContext = {
 export type OnRecord<T> = (value: T | null, record: InRecord) => void;
 export type Following = { readonly caughtUp: Promise<void>; readonly ended: Promise<void> };
 
+export function follow<T>(context: FollowContext, topic: Topic<T>, onRecord: OnRecord<T>): Promise<Following> {
+  const { telemetry } = context;
+  return followRecords(context, {
+    topic: topic.name,
+    onReadFailed: (partition, reason) => telemetry.emit(topicReadFailed, { topic: topic.name, partition, reason }),
+    onRecord: (record) => {
+      try {
+        onRecord(record.value === null ? null : topic.codec.decodeConfluent(record.value), record);
+      } catch (error) {
+        const [key, offset] = [record.key ?? "", `${record.offset}`];
+        telemetry.emit(recordPassedOver, { topic: topic.name, key, offset, reason: reasonOf(error).slice(0, 500) }); // F3
+      }
+    },
+  });
+}
+
+export type RecordsFollowed = {
+  readonly topic: string;
+  /** Begin this many records before the end of each partition; all that is retained when absent. */
+  readonly newest?: number;
+  /** What it throws is a read that failed: F3 is up to it. */
+  readonly onRecord: (record: InRecord) => void;
+  readonly onReadFailed: (partition: number, reason: string) => void;
+};
+type RecordsContext = Omit<FollowContext, "telemetry">;
+
 const BACKOFF: Backoff = { minMs: 100, maxMs: 5_000 };
 
-export async function follow<T>(context: FollowContext, topic: Topic<T>, onRecord: OnRecord<T>): Promise<Following> {
-  const partitions = await context.reader.partitions(topic.name);
-  const followings = partitions.map((partition) => followPartition(context, topic, partition, onRecord));
+/** As bytes, for whoever decodes and counts in its own way. */
+export async function followRecords(context: RecordsContext, followed: RecordsFollowed): Promise<Following> {
+  const partitions = await context.reader.partitions(followed.topic);
+  const followings = partitions.map((partition) => followPartition(context, followed, partition));
   return {
     caughtUp: Promise.all(followings.map((one) => one.caughtUp)).then(() => {}),
     ended: Promise.all(followings.map((one) => one.ended)).then(() => {}),
   };
 }
 
-function followPartition<T>(
-  { reader, telemetry, clock, random, signal }: FollowContext,
-  topic: Topic<T>,
+function followPartition(
+  { reader, clock, random, signal }: RecordsContext,
+  { topic, newest, onRecord, onReadFailed }: RecordsFollowed,
   partition: number,
-  onRecord: OnRecord<T>,
 ): Following {
   const caughtUp = Promise.withResolvers<void>();
-  const handle = (record: InRecord): void => {
-    try {
-      onRecord(record.value === null ? null : topic.codec.decodeConfluent(record.value), record);
-    } catch (error) {
-      const [key, offset] = [record.key ?? "", `${record.offset}`];
-      telemetry.emit(recordPassedOver, { topic: topic.name, key, offset, reason: reasonOf(error).slice(0, 500) }); // F3
-    }
-  };
   const run = async (): Promise<void> => {
     let next: bigint | undefined;
     let goal: bigint | undefined;
     for (let failures = 0; !signal.aborted; ) {
       try {
-        const bounds = await reader.offsets(topic.name, partition);
+        const bounds = await reader.offsets(topic, partition);
         goal ??= bounds.next;
-        if (next === undefined || next < bounds.earliest) next = bounds.earliest; // also when retention was faster
+        next ??= newest === undefined ? bounds.earliest : bounds.next - BigInt(newest);
+        if (next < bounds.earliest) next = bounds.earliest; // also when retention was faster
         // The last offsets may hold no record any more (compaction), so the bounded read tells when `goal` is reached.
         const until: bigint | undefined = next < goal ? goal : undefined;
         if (until === undefined) caughtUp.resolve(); // F1
-        const range = { from: next, ...(until !== undefined && { until }), signal };
-        for await (const record of reader.read(topic.name, partition, range)) {
-          handle(record);
+        for await (const record of reader.read(topic, partition, { from: next, ...(until && { until }), signal })) {
+          onRecord(record);
           next = record.offset + 1n; // F2
           failures = 0;
         }
         if (until !== undefined && !signal.aborted) next = until;
       } catch (error) {
         if (signal.aborted) return;
-        telemetry.emit(topicReadFailed, { topic: topic.name, partition, reason: reasonOf(error) });
+        onReadFailed(partition, reasonOf(error));
         await clock.sleep(backoffMs(BACKOFF, failures++, random), signal).catch(() => {});
       }
     }

@@ -1,23 +1,11 @@
-/**
- * Reads a topic without a group, all partitions: what is there first, then what comes.
- *
- * F1. `caughtUp` resolves once every record that existed at the start was handed over.
- * F2. A read that fails goes on behind the last record handed over; nothing is skipped or handed over twice.
- * F3. A record that does not decode, or that `onRecord` cannot take, is counted and skipped (G8).
- */
+/** Follows a topic as the service kit does, F1 to F3; tombstones are told apart, and what is skipped is counted by its code. */
 import { ContractError, type Topic } from "@tributary/contracts";
-import type { InRecord, PartitionReader } from "@tributary/kafka";
-import { type Backoff, backoffMs, type Clock, type Random, reasonOf } from "@tributary/kernel";
+import type { InRecord } from "@tributary/kafka";
+import { type FollowContext, type Following, followRecords } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { readFailed, recordUnreadable } from "./events.ts";
 
-export type FollowContext = {
-  readonly reader: PartitionReader;
-  readonly telemetry: Telemetry;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly signal: AbortSignal;
-};
+export type { FollowContext, Following } from "@tributary/service-kit";
 
 export type FollowOptions<T> = {
   readonly topic: Topic<T>;
@@ -28,49 +16,16 @@ export type FollowOptions<T> = {
   readonly onTombstone?: (key: string) => void;
 };
 
-export type Following = { readonly caughtUp: Promise<void>; readonly ended: Promise<void> };
-
-const BACKOFF: Backoff = { minMs: 100, maxMs: 5_000 };
-
-export async function follow<T>(context: FollowContext, options: FollowOptions<T>): Promise<Following> {
-  const partitions = await context.reader.partitions(options.topic.name);
-  const followings = partitions.map((partition) => followPartition(context, options, partition));
-  return {
-    caughtUp: Promise.all(followings.map((f) => f.caughtUp)).then(() => {}),
-    ended: Promise.all(followings.map((f) => f.ended)).then(() => {}),
-  };
-}
-
-function followPartition<T>(context: FollowContext, options: FollowOptions<T>, partition: number): Following {
-  const { reader, telemetry, clock, random, signal } = context;
+export function follow<T>(context: FollowContext, options: FollowOptions<T>): Promise<Following> {
+  const { telemetry } = context;
+  const { newest } = options;
   const topic = options.topic.name;
-  const caughtUp = Promise.withResolvers<void>();
-  const run = async (): Promise<void> => {
-    let next: bigint | undefined;
-    let goal: bigint | undefined;
-    for (let failures = 0; !signal.aborted; ) {
-      try {
-        const bounds = await reader.offsets(topic, partition);
-        goal ??= bounds.next;
-        next ??= options.newest === undefined ? bounds.earliest : bounds.next - BigInt(options.newest);
-        if (next < bounds.earliest) next = bounds.earliest; // also when retention was faster than we
-        // The last offsets may hold no record any more (compaction), so the bounded read tells when `goal` is reached.
-        const until: bigint | undefined = next < goal ? goal : undefined;
-        if (until === undefined) caughtUp.resolve(); // F1
-        for await (const record of reader.read(topic, partition, { from: next, ...(until && { until }), signal })) {
-          handle(telemetry, options, record);
-          next = record.offset + 1n; // F2
-          failures = 0;
-        }
-        if (until !== undefined && !signal.aborted) next = until;
-      } catch (error) {
-        if (signal.aborted) return;
-        telemetry.emit(readFailed, { topic, partition, reason: reasonOf(error) });
-        await clock.sleep(backoffMs(BACKOFF, failures++, random), signal).catch(() => {});
-      }
-    }
-  };
-  return { caughtUp: caughtUp.promise, ended: run() };
+  return followRecords(context, {
+    topic,
+    ...(newest !== undefined && { newest }),
+    onRecord: (record) => handle(telemetry, options, record),
+    onReadFailed: (partition, reason) => telemetry.emit(readFailed, { topic, partition, reason }),
+  });
 }
 
 function handle<T>(telemetry: Telemetry, options: FollowOptions<T>, record: InRecord): void {
