@@ -11,6 +11,17 @@ const changed = (from: string, to: string) => {
 };
 
 describe("lint", () => {
+  test("accepts the example with a metric of Prometheus', and names what is wrong in a query by its line", () => {
+    const prometheus = readFileSync(new URL("../../../examples/rollouts/prometheus.yaml", import.meta.url), "utf8");
+    expect(told(prometheus)).toEqual([]);
+    const withoutLabel = prometheus.replace("total: sum by (device) (answers_total)", "total: sum(answers_total)");
+    expect(told(withoutLabel)).toEqual([
+      expect.stringMatching(
+        /^r\.yaml:21:18: spec\.metrics\[1\]\.provider\.prometheus\.total: .*the label device is lost; write sum by \(device\)/,
+      ),
+    ]);
+  });
+
   test("accepts the example", () => {
     const { problems, spec, written } = lint(example);
     expect(problems).toEqual([]);

@@ -204,7 +204,8 @@ function evidenceNodes(evidence: AnalysisEvidence): Node[] {
     const { name, alpha, beta, margin, canary, control } = metric;
     const look = evidence.looks.findLast((one) => one.metric === name);
     const [back, on] = [-Math.log(alpha), -Math.log(beta)];
-    const arms = `canary ${canary.devices} devices, ${canary.frames} frames; control ${control.devices}, ${control.frames}`;
+    const counted = `canary ${canary.devices} devices, ${canary.frames} frames; control ${control.devices}, ${control.frames}`;
+    const arms = metric.note === null ? counted : `${counted}; ${metric.note}`;
     if (look === undefined) return { ...leaf("•", name, "Metric", "No look yet", marks.waiting), info: arms };
     const [status, mark]: [string, Mark] =
       look.logHarm >= back

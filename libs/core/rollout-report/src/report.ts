@@ -141,11 +141,13 @@ function analysisSection({ step, weight, verdict, evidence }: Analysis, place: n
   const drawn = metrics.map((metric, i) => {
     const id = `a${place}m${i}`;
     const looks = looksOf(evidence, metric);
+    const from = metric.source === "prometheus" ? " (from Prometheus)" : "";
+    const heading = `<h3>${escaped(metric.name)}${from}</h3>${metric.note === null ? "" : `<p>${escaped(metric.note)}.</p>`}`;
     if (looks.length === 0) {
       const { control: c, canary: k } = metric;
-      return `<h3>${escaped(metric.name)}</h3><p>Nothing to compare yet: ${counted(k)} in the canary, ${counted(c)} in the control.</p>`;
+      return `${heading}<p>Nothing to compare yet: ${counted(k)} in the canary, ${counted(c)} in the control.</p>`;
     }
-    return `<h3>${escaped(metric.name)}</h3>${harmPlot(id, evidence, metric, moments)}${evidencePlot(`${id}e`, evidence, metric)}`;
+    return `${heading}${harmPlot(id, evidence, metric, moments)}${evidencePlot(`${id}e`, evidence, metric)}`;
   });
   return `<h2>Analysis ${place}${of}, at weight ${decimal(weight)} % <span class="badge ${verdict}">${verdict}</span></h2>
 <p class="lead">${escaped(`${sentence(evidence.why)} Compared for ${spanOf(evidence.sinceMs)}${evidence.burnInMs > 0 ? `, of which ${spanOf(evidence.burnInMs)} burn-in (shaded)` : ""}.`)}</p>
