@@ -109,6 +109,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
         ...{ batchWaitMs: settings.batchWaitMs, windowMs: settings.windowMs },
       },
       rollouts: {
+        registry: { checks: { hardwareClasses: { x64: 1 } } },
         manager: {
           judge: { lookEveryMs: settings.lookEveryMs, settleMs: settings.settleMs },
           updates: { shadowFrames: settings.shadowFrames, probationFrames: settings.probationFrames },
