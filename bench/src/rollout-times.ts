@@ -191,7 +191,7 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   const onNew = () => reported.on(challenger.digest).length;
   moments.forget();
   const createdAt = Date.now();
-  await tributary(stack.gatewayUrl, ["rollout", "create", "-f", file, "--by", "bench"]);
+  await tributary(stack.gatewayUrl, ["rollout", "create", "-f", file]);
   await until(`${name}: a device infers with the model`, () => onNew() > 0);
   const first = Date.now() - createdAt;
   await until(`${name}: ${canaries} devices infer with the model`, () => onNew() === canaries);
