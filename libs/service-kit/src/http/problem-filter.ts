@@ -18,18 +18,33 @@ export class ProblemFilter implements ExceptionFilter {
     const request = host.switchToHttp().getRequest<IncomingMessage>();
     const response = host.switchToHttp().getResponse<ServerResponse>();
     const method = request.method ?? "";
-    const path = (request.url ?? "/").split("?")[0] ?? "/";
+    const path = pathOf(request);
     const { details, headers } = problemOf(error, method, path);
     const { status, code, detail } = details;
     if (status === 500) this.#telemetry.emit(httpFailed, { method, path, reason: reasonOf(error) });
     else this.#telemetry.emit(httpRefused, { code, status, method, path, detail: detail.slice(0, 500) });
-    if (response.headersSent) {
-      response.destroy();
-      return;
-    }
-    response.writeHead(status, { ...headers, "content-type": "application/problem+json" });
-    response.end(JSON.stringify(details));
+    respond(response, status, PROBLEM_MEDIA_TYPE, details, headers);
   }
+}
+
+export const PROBLEM_MEDIA_TYPE = "application/problem+json";
+
+export const pathOf = (request: IncomingMessage): string => (request.url ?? "/").split("?")[0] ?? "/";
+
+/** Where a part of another answer is out already, the connection ends. */
+export function respond(
+  response: ServerResponse,
+  status: number,
+  mediaType: string,
+  body: object,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  response.writeHead(status, { ...headers, "content-type": mediaType });
+  response.end(JSON.stringify(body));
 }
 
 function problemOf(error: unknown, method: string, path: string): Problem {

@@ -9,8 +9,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { CanActivate, ExecutionContext } from "@nestjs/common";
-import { bearerCheck, hostnameOf, isLoopback, Problem } from "@tributary/service-kit";
-import { pathOf } from "./problem.filter.ts";
+import { bearerCheck, hostnameOf, isLoopback, Problem, pathOf } from "@tributary/service-kit";
 
 const OPEN = /^\/(health(\/|$)|metrics$|asyncapi(\.yaml)?$)/;
 const NEEDS_TABLES = /^\/api\//i;

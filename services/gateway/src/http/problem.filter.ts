@@ -1,9 +1,10 @@
-/** The one place where a failed request gets its answer (E1). */
+/** The one place where a failed request gets its answer (E1). Not the service kit's: refusals of other services are passed on in
+ * their own words, and a failure here means that Kafka is away. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from "@nestjs/common";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { RegistryError } from "@tributary/schema-registry";
-import { Problem } from "@tributary/service-kit";
+import { PROBLEM_MEDIA_TYPE, Problem, pathOf, respond } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { requestFailed, requestRefused } from "../events.ts";
 import { PassedProblem } from "../forwarding/upstream.ts";
@@ -26,24 +27,22 @@ export class ProblemFilter implements ExceptionFilter {
       const { code, status, errorCode, message } = error;
       this.#telemetry.emit(requestRefused, { code, status, method, path });
       // Confluent's error body; its clients decide by `error_code`.
-      send(response, status, REGISTRY_MEDIA_TYPE, { error_code: errorCode, message });
+      respond(response, status, REGISTRY_MEDIA_TYPE, { error_code: errorCode, message });
       return;
     }
     if (error instanceof PassedProblem) {
       const { status, details } = error;
       this.#telemetry.emit(requestRefused, { code: details.code, status, method, path });
-      send(response, status, "application/problem+json", details);
+      respond(response, status, PROBLEM_MEDIA_TYPE, details);
       return;
     }
     const problem = problemOf(error, method, path);
     const { status, code } = problem.details;
     if (status === 500) this.#telemetry.emit(requestFailed, { method, path, reason: reasonOf(error) });
     else this.#telemetry.emit(requestRefused, { code, status, method, path });
-    send(response, status, "application/problem+json", problem.details, problem.headers);
+    respond(response, status, PROBLEM_MEDIA_TYPE, problem.details, problem.headers);
   }
 }
-
-export const pathOf = (request: IncomingMessage): string => (request.url ?? "/").split("?")[0] ?? "/";
 
 function problemOf(error: unknown, method: string, path: string): Problem {
   if (error instanceof Problem) return error;
@@ -62,19 +61,4 @@ function problemOf(error: unknown, method: string, path: string): Problem {
     default:
       return new Problem(500, "internal", "retry", "Something unexpected failed here; the gateway's log has it.");
   }
-}
-
-function send(
-  response: ServerResponse,
-  status: number,
-  mediaType: string,
-  body: object,
-  headers: Readonly<Record<string, string>> = {},
-): void {
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
-  response.writeHead(status, { ...headers, "content-type": mediaType });
-  response.end(JSON.stringify(body));
 }
