@@ -7,7 +7,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { topics } from "@tributary/contracts";
+import { type RolloutChangeKind, topics } from "@tributary/contracts";
 import { Api, type Candidate, Candidates, preparePhotos, ReportedWatch, tributary } from "@tributary/demo";
 import { KafkaReader } from "@tributary/kafka";
 import { Failure, systemClock } from "@tributary/kernel";
@@ -197,23 +197,23 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   await until(`${name}: ${canaries} devices infer with the model`, () => onNew() === canaries);
   const running = Date.now() - createdAt;
   progress(`${name}: ${canaries} devices run it after ${seconds(running)} s`);
-  await until(`${name}: the analysis begins`, () => moments.at("step-started") !== undefined);
+  await until(`${name}: the analysis begins`, () => moments.at("STEP_FINISHED") !== undefined);
   await systemClock.sleep(settings.burnInMs + BEFORE_FAULT_MS);
   const slowedAt = Date.now();
   await slow(stack, challenger.digest, SLOWED_MS);
   await until(`${name}: a metrics event tells of it`, () => moments.missedAt !== undefined);
-  await until(`${name}: it is taken back`, () => moments.at("aborted") !== undefined);
+  await until(`${name}: it is taken back`, () => moments.at("ABORTED") !== undefined);
   await until(`${name}: every device is back`, () => onNew() === 0 && reported.on(champion.digest).length === DEVICES);
   const backAt = Date.now();
-  await until(`${name}: that counts`, () => moments.at("rolled-back") !== undefined);
+  await until(`${name}: that counts`, () => moments.at("ROLLED_BACK") !== undefined);
   await slow(stack, challenger.digest, 0);
   const rollout = (await api.rollouts()).find((one) => one.name === name);
   const missedAt = moments.missedAt ?? 0;
   const back = backAt - missedAt;
   progress(`${name}: back after ${seconds(back)} s; ${rollout?.phase}: ${rollout?.message}`);
   return {
-    ...{ weight, devices: canaries, created: (moments.at("created") ?? 0) - createdAt, first, running },
-    ...{ told: missedAt - slowedAt, decided: (moments.at("aborted") ?? 0) - missedAt, back },
+    ...{ weight, devices: canaries, created: (moments.at("CREATED") ?? 0) - createdAt, first, running },
+    ...{ told: missedAt - slowedAt, decided: (moments.at("ABORTED") ?? 0) - missedAt, back },
   };
 }
 
@@ -249,7 +249,7 @@ class Moments {
   readonly #reader: KafkaReader;
   readonly #digest: string;
   readonly #stopping = new AbortController();
-  readonly #events = new Map<string, number>();
+  readonly #events = new Map<RolloutChangeKind, number>();
   #running: Promise<unknown> = Promise.resolve();
   /** The first metrics event since that tells of frames over the budget. */
   missedAt: number | undefined;
@@ -272,7 +272,7 @@ class Moments {
     this.#running.catch(() => undefined);
   }
 
-  at(kind: string): number | undefined {
+  at(kind: RolloutChangeKind): number | undefined {
     return this.#events.get(kind);
   }
 
