@@ -49,6 +49,7 @@ import { FleetTable } from "./fleet/fleet-table.ts";
 import { EventLog, type Fate } from "./log/event-log.ts";
 import { ModelTable } from "./models/model-table.ts";
 import { Observer } from "./prometheus/observer.ts";
+import { refuseQueries } from "./prometheus/preflight.ts";
 import { StatusPublisher } from "./status/status-publisher.ts";
 import { noHooks, type TestHooks } from "./test-hooks.ts";
 import { MetricsFold } from "./watching/metrics-fold.ts";
@@ -194,6 +195,9 @@ export class Manager {
       accuracyBefore: (deviceId) => this.metrics.rateOf(deviceId, "accuracy"),
       salt: uid,
     });
+    const { prometheus } = this.#options.config;
+    if (prometheus !== undefined)
+      await refuseQueries(spec, change.order, prometheus, this.#options.clock.now(), this.#stop.signal);
     const event: RolloutEvent = { uid, version: 1, at: 0, by, change };
     const planned = applyEvent(null, event, 0n) as Rollout;
     this.controller.refuse(planned);

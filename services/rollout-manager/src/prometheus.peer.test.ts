@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type AnalysisEvidence, analysisEvidenceOf, isFinished } from "@tributary/rollouts";
 import { type SimulatedFleet, tempDir, waitFor } from "@tributary/testing";
 import { debian } from "../../../tools/peers.mjs";
+import { SpecRefused } from "./creation/spec-problems.ts";
 import { digests, type Instance, Rig, until, usualSteps, written } from "./rollout-manager.test-kit.ts";
 
 /** What applications keep of their models' answers, device by device, as a scrape finds it. */
@@ -188,6 +189,30 @@ describe("a rollout with a metric of Prometheus'", () => {
     expect(await until(late, uid, "the late one's word", isFinished)).toEqual(done);
     await close([instance, other, late]);
   }, 120_000);
+
+  test("that Prometheus knows nothing of is refused with its place", async () => {
+    const instance = await rig.instance({ prometheus: { url, ...quickPrometheus } });
+    const refused = async (prometheus: object) => {
+      const wrong = [metrics[0], { ...metrics[1], provider: { prometheus: { ...kept, ...prometheus } } }];
+      const error = await instance.manager
+        .create(written("edge@1", { metrics: wrong }), "ann")
+        .catch((e: unknown) => e);
+      return error instanceof SpecRefused ? `${error.code} ${error.message}` : `${error}`;
+    };
+    expect(await refused({ good: "answer_total" })).toMatch(
+      /^metric-unknown spec\.metrics\[1\]\.provider\.prometheus\.good: Prometheus finds no series/,
+    );
+    expect(await refused({ deviceLabel: "camera", good: "up", total: "answers_total" })).toMatch(
+      /none of its \d+ series has the label camera; there are __name__, (device|instance|job)/,
+    );
+    expect(await refused({ deviceLabel: "outcome", good: "answers_total", total: "2 * answers_total" })).toMatch(
+      /none of its series is of a device of this rollout: outcome is (kept|discarded), (kept|discarded), and the rollout has d\d+/,
+    );
+    expect(await refused({ good: "answers_total * on (device) answers_total" })).toMatch(
+      /prometheus\.good: Prometheus refuses the query: .*many-to-many|duplicate series/,
+    );
+    await instance.close();
+  }, 60_000);
 
   test("is not promoted while Prometheus cannot be asked, and says why", async () => {
     const instance = await rig.instance({ prometheus: { url: nobody, ...quickPrometheus } });

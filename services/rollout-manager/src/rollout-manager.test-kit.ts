@@ -88,8 +88,11 @@ export class Rig {
       sink: new KafkajsSink({ ...this.kafka, clientId: "rollout-manager" }),
     });
     await manager.start();
-    await waitFor(() => manager.health === true, { what: "the rollout-manager" });
-    await waitFor(() => manager.fleet.size >= (this.fleet?.devices.size ?? 0), { what: "the fleet's reports" });
+    await waitFor(() => manager.health === true, { what: "the rollout-manager", timeoutMs: 30_000 });
+    await waitFor(() => manager.fleet.size >= (this.fleet?.devices.size ?? 0), {
+      what: "the fleet's reports",
+      timeoutMs: 30_000,
+    });
     const instance: Instance = {
       ...{ manager, telemetry },
       close: async () => {

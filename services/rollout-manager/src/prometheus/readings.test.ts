@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Series, vectorOf } from "./client.ts";
 import { momentsDue, PAST_STEPS } from "./moments.ts";
+import { problemOfVector } from "./preflight.ts";
 import { problemOf, readingsOf } from "./readings.ts";
 
 type Given = readonly [device: string | null, value: number][];
@@ -106,6 +107,29 @@ describe("from two vectors", () => {
     };
     expect(readingsOf(hostile, hostile, "device", () => true).readings).toEqual([]);
     expect(readingsOf(hostile, hostile, "__proto__", () => true).readings).toEqual([]);
+  });
+});
+
+describe("before a rollout is created", () => {
+  const of = (given: Given, label = "device") => problemOfVector(vector(given), label, members);
+
+  test("a query must find devices of it", () => {
+    expect(
+      of([
+        ["x", 1],
+        ["a", 1],
+      ]),
+    ).toBeNull();
+    expect(of([])).toMatch(/finds no series; are the names/);
+    expect(of([["a", 1]], "camera")).toBe(
+      "none of its 1 series has the label camera; there are device; name the device's in deviceLabel",
+    );
+    expect(
+      of([
+        ["x", 1],
+        [null, 1],
+      ]),
+    ).toBe("none of its series is of a device of this rollout: device is x, and the rollout has a, b, c");
   });
 });
 

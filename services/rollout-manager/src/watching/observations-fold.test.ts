@@ -1,0 +1,126 @@
+/** What Prometheus said, as it stands in Kafka, folded by several instances. */
+import { describe, expect, test } from "@jest/globals";
+import { type MetricObservations, topics } from "@tributary/contracts";
+import { FleetMetrics } from "@tributary/fleet-metrics";
+import type { InRecord } from "@tributary/kafka";
+import { createTelemetry } from "@tributary/telemetry";
+import { MetricsFold } from "./metrics-fold.ts";
+import type { SliceReader } from "./topic-slices.ts";
+
+const MINUTE = 60_000;
+const T0 = 20_000 * 24 * 60 * MINUTE;
+const at = (minute: number) => T0 + minute * MINUTE;
+const signal = new AbortController().signal;
+
+/** One partition of one topic; the others are empty. */
+class ObservationsLog implements SliceReader {
+  readonly records: InRecord[] = [];
+
+  append(value: Buffer, timestamp: number): void {
+    const offset = BigInt(this.records.length);
+    const { name: topic } = topics.observations;
+    this.records.push({ topic, partition: 0, offset, key: "u", value, headers: {}, timestamp });
+  }
+
+  tell(minute: number, devices: readonly [string, number, number][], change: Partial<MetricObservations> = {}): void {
+    const value = topics.observations.codec.encodeConfluent({
+      ...{ rolloutUid: "u", metric: "kept", at: at(minute), problem: null },
+      devices: devices.map(([deviceId, good, total]) => ({ deviceId, good, total })),
+      ...change,
+    });
+    this.append(value, Math.max(at(minute), this.records.at(-1)?.timestamp ?? 0) + 5_000);
+  }
+
+  #of = (topic: string) => (topic === topics.observations.name ? this.records : []);
+  async offsets(topic: string) {
+    return { earliest: 0n, next: BigInt(this.#of(topic).length) };
+  }
+  async offsetsAt(topic: string, time: number) {
+    const found = this.#of(topic).findIndex(({ timestamp }) => timestamp >= time);
+    return new Map([[0, BigInt(found < 0 ? this.#of(topic).length : found)]]);
+  }
+  async *read(topic: string, _: number, { from = 0n, until = 0n } = {}) {
+    for (let offset = from; offset < until; offset++) yield this.#of(topic)[Number(offset)] as InRecord;
+  }
+}
+
+async function folded(log: ObservationsLog, startsAfterReading = false) {
+  const fleet = new FleetMetrics();
+  const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+  const notes: (string | null)[] = [];
+  const fold = new MetricsFold({
+    ...{ reader: log, fleet, telemetry, propensityMean: 0.02 },
+    limits: { drawnFramesMax: 10, labelsWaitingMax: 10 },
+    budgetOf: () => undefined,
+    createdAt: (uid, metric) => (uid === "u" && metric === "kept" ? at(5) : undefined),
+    noted: (_uid, _metric, words) => notes.push(words),
+  });
+  const start = () => fleet.start({ uid: "u", startedAt: at(10), control: ["a"], canary: ["b"], metrics: ["kept"] });
+  if (!startsAfterReading) start();
+  await fold.begin(at(100), at(0));
+  await fold.foldTo(at(9.5), at(9.5), signal);
+  if (startsAfterReading) start();
+  for (let minute = 10; minute < 40; minute++) await fold.foldTo(at(minute), at(minute), signal);
+  const { control, canary } = fleet.analysis("u")?.counts("kept") ?? {};
+  const arms = [control, canary].map((arm) => [arm?.good[0], arm?.frames[0], arm?.before[0]]);
+  return { arms, notes, metrics: await telemetry.metrics(), refused: fleet.refused };
+}
+
+describe("observations", () => {
+  test("of two instances count once, and the same for whoever folds them", async () => {
+    const log = new ObservationsLog();
+    log.tell(0, [["a", 0, 0]]);
+    log.tell(4, [["a", 90, 100]]);
+    for (const minute of [11, 12, 13]) {
+      log.tell(minute, [
+        ["a", 90 + 9 * minute, 100 + 10 * minute],
+        ["b", 5 * minute, 10 * minute],
+      ]);
+      // Another one was told something else of the same moment, and of a device more.
+      log.tell(minute, [
+        ["a", 100 + 10 * minute, 100 + 10 * minute],
+        ["c", 1, 1],
+      ]);
+    }
+    const first = await folded(log);
+    expect(first.arms).toEqual([
+      [18, 20, 0.9],
+      [10, 20, 0.9],
+    ]);
+    expect((await folded(log, true)).arms).toEqual(first.arms);
+  });
+
+  test("that cannot be are passed over by name, and stop nothing", async () => {
+    const log = new ObservationsLog();
+    log.tell(11, [["a", 10, 10]]);
+    log.append(Buffer.from("rubbish"), at(11.1));
+    log.tell(900, [["a", 99, 99]], {}); // Of the future: it would keep out all that follow.
+    log.records[2] = { ...(log.records[2] as InRecord), timestamp: at(11.2) };
+    log.tell(
+      12,
+      Array.from({ length: 1_001 }, (_, i): [string, number, number] => [`d${i}`, 1, 1]),
+    );
+    log.tell(12, [["a", 1, 1]], { rolloutUid: "another" });
+    log.tell(12, [["a", 1, 1]], { metric: "accuracy" });
+    log.tell(12, [
+      ["a", Number.NaN, 20],
+      ["no/name", 1, 1],
+      ["b", 3, 2],
+    ]);
+    log.tell(13, [["a", 15, 20]]);
+    const { arms, metrics, refused } = await folded(log);
+    expect(arms[0]).toEqual([5, 10, 0]);
+    expect(metrics).toMatch(/passed_over_total\{topic="metrics\.observations\.v1"\} 3/);
+    expect(refused.malformed).toBe(3);
+  });
+
+  test("say what is amiss: the newest word, and not of who was answered nothing while others were", async () => {
+    const log = new ObservationsLog();
+    log.tell(11, [], { problem: "away" });
+    log.tell(11, [["a", 1, 1]]);
+    log.tell(11, [], { problem: "away" });
+    log.tell(12, [["a", 2, 2]], { problem: "nothing of 1" });
+    const { notes } = await folded(log);
+    expect(notes).toEqual(["away", null, "nothing of 1"]);
+  });
+});
