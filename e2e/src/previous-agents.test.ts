@@ -7,7 +7,8 @@ import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { DeviceDesired, openSingleObject } from "@tributary/contracts";
+import { type DesiredModel, DeviceDesired, openSingleObject, topics } from "@tributary/contracts";
+import { KafkajsSink, type OutRecord } from "@tributary/kafka";
 import type { Digest } from "@tributary/kernel";
 import {
   type Account,
@@ -19,7 +20,7 @@ import {
   type Stack,
   startStack,
 } from "@tributary/local-stack";
-import { type SpawnedService, spawnService, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { type SpawnedService, someDesired, spawnService, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { writeVariant } from "@tributary/testing/devices";
 import { folder, packagesIn, previousAgents, unpackAgent } from "../../tools/previous-agents.mjs";
 import { tributary } from "./command-line.ts";
@@ -37,7 +38,9 @@ type Reported = {
   readonly policyVersion: string;
   readonly slots: { readonly perception?: { readonly modelDigest: string } };
 };
-type Told = { readonly phase: string; readonly devices: number; readonly updated: number; readonly message: string };
+type Device = { readonly deviceId: string };
+const idsOf = (devices: readonly Device[]): readonly string[] => devices.map(({ deviceId }) => deviceId).sort();
+type Told = { readonly phase: string; readonly devices: number; readonly updated: number; readonly isBack: boolean };
 /** An earlier agent on its device. */
 type Kept = { readonly agent: DeviceAgent; readonly version: string; readonly updates: boolean };
 
@@ -49,6 +52,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
   let stack: Stack;
   let kept: readonly Kept[];
   let today: DeviceAgent;
+  let rolledOut: string;
 
   const api = async <T>(method: string, path: string, body?: object): Promise<{ status: number; json: T }> => {
     const response = await fetch(`${stack.gatewayUrl}/api/v1/${path}`, {
@@ -63,8 +67,12 @@ describe("given every agent that is kept and today's, each on a device, and toda
     if (json.reported === null) throw new Error(`${deviceId} has not reported`);
     return json.reported;
   };
-  const isOn = async (agent: DeviceAgent, version: string) =>
-    (await reportedOf(agent)).slots.perception?.modelDigest === digests[version];
+  const untilOn = async (version: string, agents: readonly DeviceAgent[]) => {
+    for (const agent of agents) {
+      const isOn = async () => (await reportedOf(agent)).slots.perception?.modelDigest === digests[version];
+      await waitFor(isOn, { what: `${version} on ${agent.deviceId}`, timeoutMs: STEP_MS, everyMs: 100 });
+    }
+  };
   const rollout = (version: string, devices?: readonly string[]) =>
     api<{ uid: string; detail: string }>("POST", "rollouts", {
       by: "test",
@@ -79,19 +87,22 @@ describe("given every agent that is kept and today's, each on a device, and toda
         },
       },
     });
-  const healthy = async (uid: string): Promise<Told> => {
+  const until = async (uid: string, what: string, is: (told: Told) => boolean): Promise<Told> => {
     let told: Told | undefined;
     const look = async () => {
       told = (await api<Told>("GET", `rollouts/${uid}`)).json;
-      return told.phase === "Healthy" && told;
+      return is(told) && told;
     };
-    return waitFor(look, { what: "a Healthy rollout", timeoutMs: STEP_MS, everyMs: 200 }).catch((error: unknown) => {
+    return waitFor(look, { what, timeoutMs: STEP_MS, everyMs: 200 }).catch((error: unknown) => {
       throw new Error(`${error}; it is ${JSON.stringify(told)}`);
     });
   };
+  const deaf = () => kept.filter(({ updates }) => !updates).map(({ agent }) => agent);
+  /** Who can follow a rollout before today's agent is everywhere. */
+  const following = () => [...kept.filter(({ updates }) => updates).map(({ agent }) => agent), today];
 
   beforeAll(async () => {
-    for (const version of ["1.0.0", "2.0.0", "3.0.0"]) {
+    for (const version of ["1.0.0", "2.0.0"]) {
       // A machine under load is slow, and this is no test of models.
       const variant = { name: MODEL, version, hardwareClass: "x64", latencyBudgetMs: 2_000 };
       digests[version] = await writeVariant(edgePackage, join(dir.path, version), variant);
@@ -106,7 +117,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
       prefix,
       partitions: 4,
       devices: programs.length + 1,
-      fps: 5,
+      fps: 3,
       edgePackage: join(dir.path, "1.0.0"),
       agent: { windows: { lengthMs: 5_000 } },
       agentProgram: (i) => programs[i],
@@ -163,27 +174,24 @@ describe("given every agent that is kept and today's, each on a device, and toda
   }, 90_000);
 
   test("when a rollout names a device whose agent knows nothing of updates, then it is refused and says which", async () => {
-    for (const { agent } of kept.filter(({ updates }) => !updates)) {
-      const { status, json } = await rollout("2.0.0", [agent.deviceId, today.deviceId]);
-      expect([status, json.detail]).toEqual([
-        422,
-        expect.stringContaining(`agent of ${agent.deviceId} knows nothing of`),
-      ]);
+    for (const deviceId of idsOf(deaf())) {
+      const { status, json } = await rollout("2.0.0", [deviceId, today.deviceId]);
+      expect([status, json.detail]).toEqual([422, expect.stringContaining(`agent of ${deviceId} knows nothing of`)]);
     }
   });
 
   test("when a rollout goes to the fleet, then those that can follow it do, and the others are not counted, nor disturbed", async () => {
-    const following = [...kept.filter(({ updates }) => updates).map(({ agent }) => agent), today];
+    const devices = following().length;
     const { json } = await rollout("2.0.0");
-    expect(await healthy(json.uid)).toMatchObject({ devices: following.length, updated: following.length });
-    const { json: devices } = await api<{ items: { deviceId: string }[] }>("GET", `rollouts/${json.uid}/devices`);
-    expect(devices.items.map(({ deviceId }) => deviceId).sort()).toEqual(
-      following.map(({ deviceId }) => deviceId).sort(),
-    );
-    for (const agent of following) expect([agent.deviceId, await isOn(agent, "2.0.0")]).toEqual([agent.deviceId, true]);
-    for (const { agent } of kept.filter(({ updates }) => !updates)) {
-      expect(await isOn(agent, "1.0.0")).toBe(true);
-    }
+    rolledOut = json.uid;
+    const told = await until(rolledOut, "a Healthy rollout", ({ phase }) => phase === "Healthy");
+    expect(told).toMatchObject({ devices, updated: devices });
+    await untilOn("2.0.0", following());
+    const reached = await api<{ items: Device[] }>("GET", `rollouts/${rolledOut}/devices`);
+    expect(idsOf(reached.json.items)).toEqual(idsOf(following()));
+    // Whoever decided it: what these cannot read waits for an agent that can.
+    const sink = new KafkajsSink({ brokers: [...brokers], prefix, clientId: "test" });
+    await sink.send(idsOf(deaf()).map((deviceId) => desiredOf(deviceId, "2.0.0"))).finally(() => sink.close());
   }, 90_000);
 
   test("then each frame has one answer, and those sent have the cloud's", async () => {
@@ -193,7 +201,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
       const sent = [...account.sent.keys()].filter((key) => key.startsWith(`${deviceId}:`));
       const answers = sent.flatMap((key) => account.answered.get(key)?.answer ?? []);
       const fromCloud = answers.filter(({ source }) => source === "CLOUD");
-      expect([deviceId, fromCloud.length > 0.95 * answers.length]).toEqual([deviceId, true]);
+      expect([deviceId, fromCloud.length > 0.9 * answers.length]).toEqual([deviceId, true]);
     }
   }, 90_000);
 
@@ -213,14 +221,13 @@ describe("given every agent that is kept and today's, each on a device, and toda
     }
   });
 
-  test("when today's agent takes the place of each, then it goes on with what was there, and follows rollouts", async () => {
+  test("when today's agent takes the place of each, then it goes on with what was there, does what waited, and goes back", async () => {
     for (const { agent, updates } of kept) {
       const before = await reportedOf(agent);
+      expect(before.slots.perception?.modelDigest).toBe(digests[updates ? "2.0.0" : "1.0.0"]);
       await agent.part.stop();
       const heard = await heardInPlaceOf(agent);
-      const channels = new Set(heard.map(({ channel }) => channel));
-      // The router knows the first package alone; whoever runs another keeps that one's own policy.
-      expect(channels).toEqual(new Set(["results", updates ? "desired" : "policy"]));
+      expect(heard.some(({ channel }) => channel === "desired")).toBe(updates);
       for (const { payload } of heard) {
         expect(before.acceptedSchemas).toContain(openSingleObject(payload).fingerprint);
       }
@@ -228,11 +235,15 @@ describe("given every agent that is kept and today's, each on a device, and toda
       const what = `a report of today's agent on ${agent.deviceId}`;
       const isHeard = async () => (await reportedOf(agent)).bootId !== before.bootId;
       await waitFor(isHeard, { what, timeoutMs: STEP_MS, everyMs: 100 });
-      expect(await isOn(agent, updates ? "2.0.0" : "1.0.0")).toBe(true);
     }
-    const { json } = await rollout("3.0.0");
-    const devices = stack.agents.length;
-    expect(await healthy(json.uid)).toMatchObject({ devices, updated: devices });
+    await untilOn(
+      "2.0.0",
+      kept.map(({ agent }) => agent),
+    );
+    // Back is a newer generation (G6).
+    await api("POST", `rollouts/${rolledOut}/commands`, { command: "undo", by: "test" });
+    await until(rolledOut, "a rollout gone back", ({ isBack }) => isBack);
+    await untilOn("1.0.0", following());
   }, 180_000);
 
   test("then no frame was lost or answered twice, over rollouts and the change of agents", async () => {
@@ -247,6 +258,14 @@ describe("given every agent that is kept and today's, each on a device, and toda
       return lossesOf(account, { openSince }).lost.length === 0 && account;
     };
     return waitFor(look, { what: "an answer to every frame", timeoutMs: STEP_MS, everyMs: 500 });
+  }
+
+  function desiredOf(deviceId: string, modelVersion: string): OutRecord {
+    const { perception } = someDesired().slots;
+    const model = { modelName: MODEL, modelVersion, modelDigest: digests[modelVersion] as Digest };
+    const slots = { perception: { ...(perception as DesiredModel), ...model, probationFrames: 5 } };
+    const value = topics.desired.codec.encodeConfluent(someDesired({ deviceId, slots }));
+    return { topic: topics.desired.name, key: deviceId, value };
   }
 
   /** Whoever listens with the device's own password, while its agent is away, hears what it would. */
@@ -269,6 +288,6 @@ describe("given every agent that is kept and today's, each on a device, and toda
   async function inPlaceOf({ deviceId }: DeviceAgent): Promise<SpawnedService> {
     const fileOf = (name: string) => JSON.parse(readFileSync(join(stack.dir, `${name}.yaml`), "utf8"));
     const config = { ...fileOf(deviceId), models: fileOf(today.deviceId).models, cores: "shared" };
-    return spawnService({ name: `${deviceId}-today`, main: mains.agent, dir: dir.path, config });
+    return spawnService({ name: `${deviceId}-today`, main: mains.agent, dir: dir.path, config, readyMsMax: STEP_MS });
   }
 });
