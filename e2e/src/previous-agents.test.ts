@@ -27,9 +27,12 @@ import { tributary } from "./command-line.ts";
 import { type Heard, RawDevice } from "./raw-device.ts";
 
 const MODEL = "edge";
+const POLICY = "policy.json";
 const UPDATES = "libs/core/updates";
 /** A bound on what hangs, not a measure. */
 const STEP_MS = 60_000;
+/** Longer than any of these takes. */
+const DEADLINE_MS = 600_000;
 
 type Reported = {
   readonly agentVersion: string;
@@ -102,9 +105,11 @@ describe("given every agent that is kept and today's, each on a device, and toda
   const following = () => [...kept.filter(({ updates }) => updates).map(({ agent }) => agent), today];
 
   beforeAll(async () => {
+    // A machine under load is slow: here it is only asked what is answered, not how soon.
+    const policy = JSON.parse(readFileSync(join(edgePackage, POLICY), "utf8"));
+    const files = { [POLICY]: Buffer.from(JSON.stringify({ ...policy, deadlineMs: DEADLINE_MS })) };
     for (const version of ["1.0.0", "2.0.0"]) {
-      // A machine under load is slow, and this is no test of models.
-      const variant = { name: MODEL, version, hardwareClass: "x64", latencyBudgetMs: 2_000 };
+      const variant = { name: MODEL, version, hardwareClass: "x64", latencyBudgetMs: 2_000, files };
       digests[version] = await writeVariant(edgePackage, join(dir.path, version), variant);
     }
     const programs = previousAgents().map((agent, i) => {
@@ -199,9 +204,10 @@ describe("given every agent that is kept and today's, each on a device, and toda
     expect(account).toMatchObject({ duplicates: 0, contradictions: 0 });
     for (const { deviceId } of stack.agents) {
       const sent = [...account.sent.keys()].filter((key) => key.startsWith(`${deviceId}:`));
-      const answers = sent.flatMap((key) => account.answered.get(key)?.answer ?? []);
-      const fromCloud = answers.filter(({ source }) => source === "CLOUD");
-      expect([deviceId, fromCloud.length > 0.9 * answers.length]).toEqual([deviceId, true]);
+      expect(sent.length).toBeGreaterThan(0);
+      // What was sent a moment ago may still wait.
+      const settledBy = new Set(sent.flatMap((key) => account.answered.get(key)?.answer.settledBy ?? []));
+      expect([deviceId, settledBy]).toEqual([deviceId, new Set(["CLOUD_ANSWER"])]);
     }
   }, 90_000);
 
