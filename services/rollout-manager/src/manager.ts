@@ -48,6 +48,7 @@ import { believedOf, isContradicted, slotsOf } from "./fleet/believed.ts";
 import { FleetTable } from "./fleet/fleet-table.ts";
 import { EventLog, type Fate } from "./log/event-log.ts";
 import { ModelTable } from "./models/model-table.ts";
+import { askPrometheus } from "./prometheus/client.ts";
 import { Observer } from "./prometheus/observer.ts";
 import { refuseQueries } from "./prometheus/preflight.ts";
 import { StatusPublisher } from "./status/status-publisher.ts";
@@ -371,7 +372,8 @@ export class Manager {
     if (prometheus === undefined) return null;
     const { everyMs, delayMs, ...access } = prometheus;
     return new Observer({
-      ...{ access, grid: { everyMs, delayMs, pastMs: judge.preperiodHours * HOUR } },
+      ask: (query, at, signal) => askPrometheus(access, query, at, signal),
+      ...{ grid: { everyMs, delayMs, pastMs: judge.preperiodHours * HOUR } },
       ...{ controller: this.controller, fleet: this.metrics, sink, clock, random, telemetry },
       isReady: () => clock.now() - (this.#fold.foldedTo ?? 0) < limits.foldBehindMsMax,
     });

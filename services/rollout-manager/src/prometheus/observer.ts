@@ -12,14 +12,15 @@ import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tri
 import { isFinished, type MetricSpec, type Rollout, type RolloutController } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import { observed, observingFailed, observingTrouble, seriesRefused, writeFailed } from "../events.ts";
-import { askPrometheus, type PrometheusAccess } from "./client.ts";
+import type { Vector } from "./client.ts";
 import { type Grid, momentsDue } from "./moments.ts";
 import { problemOf, type Readings, readingsOf } from "./readings.ts";
 
 export type ObserverOptions = {
-  readonly access: PrometheusAccess;
+  /** One instant vector at a moment; throws Failure `prometheus-…`. */
+  readonly ask: (query: string, at: Instant, signal: AbortSignal) => Promise<Vector>;
   readonly grid: Grid;
-  readonly controller: RolloutController;
+  readonly controller: Pick<RolloutController, "rollouts">;
   readonly fleet: FleetMetrics;
   readonly sink: RecordSink;
   readonly clock: Clock;
@@ -68,12 +69,13 @@ export class Observer {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, isReady, grid } = this.#options;
     while (!signal.aborted) {
-      if (isReady()) await this.#round(signal);
+      if (isReady()) await this.round(signal);
       await clock.sleep(Math.min(ROUND_MS, grid.everyMs), signal).catch(() => {});
     }
   }
 
-  async #round(signal: AbortSignal): Promise<void> {
+  /** Asks for whatever is due. */
+  async round(signal: AbortSignal): Promise<void> {
     const asks = this.#asks();
     const work = async () => {
       for (let ask = asks.shift(); ask !== undefined && !signal.aborted; ask = asks.shift())
@@ -155,9 +157,8 @@ export class Observer {
 
   async #readings({ provided, members }: Ask, at: Instant, signal: AbortSignal): Promise<Readings> {
     const { good, total, deviceLabel } = provided;
-    const { access } = this.#options;
-    const vectors = await Promise.all([good, total].map((query) => askPrometheus(access, query, at, signal)));
-    const [goods, totals] = vectors as [Awaited<(typeof vectors)[0]>, Awaited<(typeof vectors)[0]>];
+    const { ask } = this.#options;
+    const [goods, totals] = await Promise.all([ask(good, at, signal), ask(total, at, signal)]);
     return readingsOf(goods, totals, deviceLabel, (deviceId) => members.has(deviceId));
   }
 
