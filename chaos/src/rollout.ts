@@ -39,6 +39,7 @@ export const rollout: Drill = {
 proposals before they have read them back.`,
   options: [
     { name: "kills", about: "times each transition is met by a kill, at each place", value: 1 },
+    { name: "at-once", about: "stories at a time; most of a story is waiting", value: 2 },
     { name: "seed", about: "of the moments at which instances are stopped", value: 1 },
   ],
   run: async (settings) => {
@@ -72,16 +73,15 @@ async function killedEverywhere(stage: Stage, round: number): Promise<readonly F
       (place === "while-writing-desired" ? told(kinds) : kinds).map((kind) => `${place}:${kind}`);
     return { place, good: at(GOOD), bad: at(BAD) };
   });
+  const stories = runs.flatMap(({ place, good, bad }) => [
+    () => act(stage, `killed ${place}, a good model`, `${round}-${place}-good`, goodStory, good),
+    () => act(stage, `killed ${place}, a bad model`, `${round}-${place}-bad`, badStory, bad),
+  ]);
   const findings: Findings[] = [];
-  for (const { place, good, bad } of runs) {
-    // Two at a time: there are two cores, and most of a story is waiting.
-    findings.push(
-      ...(await Promise.all([
-        act(stage, `killed ${place}, a good model`, `${round}-${place}-good`, goodStory, good),
-        act(stage, `killed ${place}, a bad model`, `${round}-${place}-bad`, badStory, bad),
-      ])),
-    );
-  }
+  const next = async () => {
+    for (let story = stories.shift(); story !== undefined; story = stories.shift()) findings.push(await story());
+  };
+  await Promise.all(Array.from({ length: stage.settings.options["at-once"] ?? 2 }, next));
   return findings;
 }
 
@@ -105,7 +105,9 @@ async function act(
     await meddled;
     const history = await historyOf(world.reader);
     const missed = deaths.filter((death) => !world.died.includes(death));
-    say(`${title}: ${world.died.length} died, ${history.events.length} events count, ${wrong.length} wrong`);
+    say(
+      `${title}: ${world.died.length} died, ${history.events.length} events count, ${wrong.length} wrong ${wrong.join("; ")}`,
+    );
     return {
       title,
       checks: [
@@ -183,7 +185,7 @@ const badStory: Story = async (world) => {
   await world.until(uid, "its way back", ({ isBack }) => isBack, 150_000);
   await command(world, uid, "retry", ({ phase, isBack }) => phase !== "DEGRADED" && !isBack);
   await world.until(uid, "its second pause", atPause);
-  await command(world, uid, "promote", ({ step, phase }) => step > 1 || phase === "DEGRADED");
+  await command(world, uid, "promote", ({ step, phase }) => step > 1 || phase === "DEGRADED", { step: 1 });
   await world.until(uid, "its second way back", ({ isBack }) => isBack, 150_000);
   const had = world.fleet.all.filter(({ ran }) => ran.includes(digests.bad)).length;
   return [
@@ -275,12 +277,18 @@ async function create(world: World, spec: object): Promise<{ readonly uid: strin
 }
 
 /** Says it until it is so: whoever was asked may have died over it. */
-async function command(world: World, uid: string, wanted: string, isDone: (told: Told) => boolean): Promise<void> {
+async function command(
+  world: World,
+  uid: string,
+  wanted: string,
+  isDone: (told: Told) => boolean,
+  more: object = {},
+): Promise<void> {
   await waitFor(
     async () => {
       const told = (await world.rollouts()).find((one) => one.uid === uid);
       if (told !== undefined && isDone(told)) return true;
-      await world.ask("POST", `/rollouts/${uid}/commands`, { command: wanted, by: "ann" });
+      await world.ask("POST", `/rollouts/${uid}/commands`, { command: wanted, by: "ann", ...more });
       return false;
     },
     { what: `${wanted} of ${uid}`, timeoutMs: 60_000, everyMs: 300 },

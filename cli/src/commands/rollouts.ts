@@ -244,8 +244,9 @@ const without =
 
 async function steer(context: Context, name: string, command: string): Promise<void> {
   const { gateway, output, io } = context;
-  const { uid, name: called } = await find(context, name);
-  const body = { command, by: personOf(io) };
+  const { uid, name: called, step } = await find(context, name);
+  // Said again after an answer that was lost, they pass over no other step.
+  const body = { command, by: personOf(io), ...(["promote", "resume"].includes(command) && { step }) };
   const answer = await gateway.call<object>(`${PATH}/${encodeURIComponent(uid)}/commands`, { method: "POST", body });
   output.one(answer, uid, () =>
     output.line(`Rollout ${called}: ${command} is taken. See: tributary rollout status ${uid}`),

@@ -145,4 +145,10 @@ export const createSchema = z.strictObject({
 export const commandSchema = z.strictObject({
   command: z.enum(["pause", "resume", "promote", "promote-full", "abort", "retry", "undo"]),
   by,
+  step: z
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe("Counts only while this step is at work (index, from 0): sent again, promote passes over no other step."),
 });

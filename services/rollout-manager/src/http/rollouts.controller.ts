@@ -11,6 +11,8 @@ const creationSchema = z.strictObject({ spec: z.unknown(), by });
 const commandSchema = z.strictObject({
   command: z.enum(["pause", "resume", "promote", "promote-full", "abort", "retry", "undo"] satisfies Command[]),
   by,
+  /** Counts only while this step is at work, so a command that is sent again does not pass over the next one. */
+  step: z.number().int().min(0).optional(),
 });
 
 @Controller("rollouts")
@@ -50,9 +52,9 @@ export class RolloutsController {
   @Post(":uid/commands")
   @HttpCode(200)
   async command(@Param("uid") uid: string, @Body() body: unknown) {
-    const { command, by: who } = validated(commandSchema, body, "body");
+    const { command, by: who, step } = validated(commandSchema, body, "body");
     if (this.manager.controller.rollout(uid) === null && this.manager.health === true) throw unknown(uid);
-    const rollout = await this.manager.command(uid, command, who);
+    const rollout = await this.manager.command(uid, command, who, step);
     return { uid, version: rollout.version, phase: rollout.phase, isFinished: isFinished(rollout) };
   }
 
