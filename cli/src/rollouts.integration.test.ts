@@ -211,7 +211,9 @@ describe("a rollout", () => {
     expect(await tributary("rollout", word, "r-1", ...rest)).toMatchObject({
       ...{ code: 0, stdout: expect.stringContaining(`edge-canary: ${command} is taken`) },
     });
-    expect(asked).toEqual([{ url: "/rollouts/r-1/commands", body: { command, by: "ada" } }]);
+    // These two mean the step that was seen.
+    const step = ["promote", "resume"].includes(command) ? { step: 0 } : {};
+    expect(asked).toEqual([{ url: "/rollouts/r-1/commands", body: { command, by: "ada", ...step } }]);
   });
 
   test("hears why a command is refused", async () => {

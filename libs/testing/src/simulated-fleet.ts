@@ -29,6 +29,8 @@ export type SimulatedFleetOptions = {
   /** Device ids. */
   readonly devices: readonly string[];
   readonly hardwareClass?: string;
+  /** Fingerprints; of today's DeviceDesired unless told. */
+  readonly acceptedSchemas?: readonly string[];
   readonly modelDigest: string;
   readonly behaviours: Readonly<Record<string, ModelBehaviour>>;
   /** Of a window, on each device. */
@@ -166,7 +168,7 @@ export class SimulatedFleet {
       slots: {
         perception: { modelDigest: claims ?? modelDigest, modelName: "edge", modelVersion: modelDigest.slice(0, 6) },
       },
-      acceptedSchemas: [DeviceDesired.current.fingerprint],
+      acceptedSchemas: this.#options.acceptedSchemas ?? [DeviceDesired.current.fingerprint],
     });
     return { topic: topics.reported.name, key: deviceId, value: topics.reported.codec.encodeConfluent(reported) };
   }

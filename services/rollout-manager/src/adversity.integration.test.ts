@@ -187,6 +187,17 @@ test("a rollout is paced on its way forward, and not on its way back", async () 
 }, 60_000);
 
 describe("what cannot be rolled out is refused with the words that help", () => {
+  test("maintenance windows, where agents are too old to know of them", async () => {
+    const [first] = DeviceDesired.versions;
+    await rig.prepare(80, {}, { acceptedSchemas: [first?.fingerprint ?? ""] });
+    const { manager } = await rig.instance();
+    const maintenanceWindows = [{ from: "01:00", to: "05:00" }];
+    await expect(
+      manager.create(written("edge@2", { maintenanceWindows, progressDeadline: "1d" }), "ann"),
+    ).rejects.toThrow(/spec\.maintenanceWindows: the agents of 80 devices .* would switch at once; update them first/);
+    expect((await manager.create(written("edge@2"), "ann")).phase).toBe("Progressing");
+  }, 60_000);
+
   test("and nothing that runs is disturbed", async () => {
     await rig.prepare(80);
     await rig.model({ version: "5", modelDigest: "5e".repeat(32), hardwareClass: "rpi5" });

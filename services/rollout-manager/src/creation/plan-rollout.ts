@@ -37,6 +37,7 @@ export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
   const model = modelOf(spec.spec.model, parts.models); // P2
   const devices = devicesOf(spec, parts.fleet);
   refuseOtherHardware(spec, devices, model);
+  refuseWithoutWindows(spec, devices);
   const stable = stableOf(spec, devices, model, parts.models);
   const cohorts = assignCohorts(
     devices.map(({ deviceId, hardwareClass, cameras }) => ({
@@ -146,6 +147,15 @@ function refuseOtherHardware({ spec }: RolloutSpec, devices: readonly FleetMembe
     path,
     `${model.name}@${model.version} is made for ${model.hardwareClass}, and ${others.length} of the devices are ${some(classes)}; write hardwareClasses: [${model.hardwareClass}]`,
   );
+}
+
+/** An older agent is told of no window, and would switch at once. */
+function refuseWithoutWindows({ spec }: RolloutSpec, devices: readonly FleetMember[]): void {
+  if (spec.maintenanceWindows.length === 0) return;
+  const without = devices.filter(({ knowsWindows }) => !knowsWindows).map(({ deviceId }) => deviceId);
+  if (without.length === 0) return;
+  const what = `the agents of ${without.length} devices (${some(without)}) know nothing of maintenance windows and would switch at once`;
+  refuse(["spec", "maintenanceWindows"], `${what}; update them first, or select others`);
 }
 
 /** P3 */

@@ -26,6 +26,8 @@ export type FleetMember = {
   readonly goldenPassed: boolean | null;
   /** It reads what it shall run. */
   readonly canBeTold: boolean;
+  /** It knows of maintenance windows. */
+  readonly knowsWindows: boolean;
   readonly bootId: bigint;
   readonly seq: bigint;
   /** Kafka's time of the report. */
@@ -38,6 +40,8 @@ export type FleetMember = {
 export type Ignored = "replayed" | "malformed" | null;
 
 const TEXT_MAX = 200;
+/** Version of DeviceDesired. */
+const WINDOWS_SINCE = 2;
 
 export class FleetTable {
   readonly #members = new Map<string, FleetMember>();
@@ -117,6 +121,9 @@ export class FleetTable {
         reason: this.#shared(update.reason.slice(0, TEXT_MAX)),
       },
       canBeTold: DeviceDesired.versions.some(({ fingerprint }) => acceptedSchemas.includes(fingerprint)),
+      knowsWindows: DeviceDesired.versions.some(
+        ({ version, fingerprint }) => version >= WINDOWS_SINCE && acceptedSchemas.includes(fingerprint),
+      ),
     };
   }
 
