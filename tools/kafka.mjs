@@ -177,10 +177,14 @@ export async function startKafka({
   });
   closeSync(log);
   if (child.pid !== undefined) onSpawn?.(child.pid);
+  // Whoever wants its own group ends it in its own way.
+  const killed = () => child.kill("SIGKILL");
+  if (!detached) process.once("exit", killed);
   const exited = new Promise((done) => {
     child.once("exit", (code, signal) => done({ code, signal }));
     child.once("error", (error) => done({ code: null, signal: null, error }));
   });
+  void exited.then(() => process.off("exit", killed));
   const node = {
     brokers: `127.0.0.1:${port}`,
     port,

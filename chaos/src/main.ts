@@ -51,6 +51,11 @@ for (const drill of drills) {
 }
 program.action(() => program.help({ error: true }));
 
+// What was started goes with this process; see P2 of libs/testing/src/process.ts.
+for (const [signal, code] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const]) {
+  process.once(signal, () => process.exit(code));
+}
+
 await program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`chaos: ${reasonOf(error)}\n`);
   process.exitCode = 1;
@@ -80,6 +85,11 @@ async function reported(
   const dir = mkdtempSync(join(tmpdir(), `tributary-chaos-${name}-`));
   const say = (line: string) =>
     void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
+  const tidy = () => {
+    if (flags.keep) say(`data and logs: ${dir}`);
+    else rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+  };
+  process.once("exit", tidy);
   try {
     const outcomes = await work(dir, say);
     process.stdout.write(`# chaos ${name}\n\n${markdownOf(outcomes)}`);
@@ -89,8 +99,8 @@ async function reported(
     }
     if (!passedAll(outcomes)) process.exitCode = 1;
   } finally {
-    if (flags.keep) say(`data and logs: ${dir}`);
-    else rmSync(dir, { recursive: true, force: true });
+    process.off("exit", tidy);
+    tidy();
   }
 }
 

@@ -138,7 +138,13 @@ export class RolloutsController {
   @UidParam()
   @ApiBody({ schema: openApiSchema(commandSchema) })
   @Answers(200, "What rollout-manager answers.", z.looseObject({}))
-  @Problems([400, "request-invalid"], [404, "rollout-unknown"], [409, "rollout-command-refused"], ...passed)
+  @Problems(
+    [400, "request-invalid"],
+    [404, "rollout-unknown"],
+    [409, "rollout-changed"],
+    [422, "rollout-command-refused"],
+    ...passed,
+  )
   command(@Param("uid") uid: string, @Body() body: unknown) {
     const wanted = validated(commandSchema, body, "body");
     return this.manager.call({ method: "POST", path: ["rollouts", uid, "commands"], body: wanted });

@@ -1,5 +1,6 @@
 import { Body, Controller, Get, HttpCode, Inject, Param, Post } from "@nestjs/common";
 import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
+import { Failure } from "@tributary/kernel";
 import { type Command, isFinished } from "@tributary/rollouts";
 import { Problem, validated } from "@tributary/service-kit";
 import { z } from "zod";
@@ -54,7 +55,11 @@ export class RolloutsController {
   async command(@Param("uid") uid: string, @Body() body: unknown) {
     const { command, by: who, step } = validated(commandSchema, body, "body");
     if (this.manager.controller.rollout(uid) === null && this.manager.health === true) throw unknown(uid);
-    const rollout = await this.manager.command(uid, command, who, step);
+    const rollout = await this.manager.command(uid, command, who, step).catch((error: unknown) => {
+      if (error instanceof Failure && error.code === "rollout-changed")
+        throw new Problem(409, error.code, error.advice, error.message, { cause: error });
+      throw error;
+    });
     return { uid, version: rollout.version, phase: rollout.phase, isFinished: isFinished(rollout) };
   }
 
