@@ -34,6 +34,7 @@ import { Updater } from "./updater.ts";
 
 const CAMERA_ID = "cam";
 const REPORT_EVERY_MS_MIN = 200;
+const BOOTS_FROM = Date.UTC(2024, 0, 1);
 
 export type PackageSource = {
   /** Listed by signed metadata, whole and checked in a folder of this machine; rejects with a Failure. */
@@ -68,7 +69,7 @@ export class LightDevice {
   readonly deviceId: string;
   readonly #options: LightDeviceOptions;
   readonly #ports: LightDevicePorts;
-  readonly #bootId = makeBootId(1, randomBytes(8).readBigUInt64BE());
+  readonly #bootId: bigint;
   readonly #topics: ReturnType<typeof mqttTopics>;
   readonly #link: MqttLink;
   readonly #outbox: MemoryOutbox;
@@ -99,6 +100,8 @@ export class LightDevice {
   constructor(options: LightDeviceOptions, ports: LightDevicePorts) {
     const { deviceId, password, mqtt } = options;
     this.deviceId = deviceId;
+    // It keeps no count; a minute later it is a later boot.
+    this.#bootId = makeBootId(Math.floor((ports.clock.now() - BOOTS_FROM) / 60_000), randomBytes(8).readBigUInt64BE());
     this.#options = options;
     this.#ports = ports;
     this.#topics = mqttTopics(mqtt.prefix);

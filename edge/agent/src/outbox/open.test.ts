@@ -104,3 +104,21 @@ test("damage met at work ends this outbox at once, and says that the file is at 
   engine.tick();
   expect(heardOf("failed")).toEqual([{ kind: "failed", message: expect.any(String), trouble: "damaged", fatal: true }]);
 });
+
+test("D2: with a clock that is set, boots after a lost file are later than those in it", () => {
+  for (const [hour, isLost] of [[0], [1], [1], [3, true], [3]] as const) {
+    if (isLost) rmSync(file);
+    const clock = () => ({ machineBoot: "boot", monotonicMs: 1_000, wallMs: Date.UTC(2026, 10, 1, hour) });
+    const options = { file, deviceId: "cam", limits, isDamaged: false };
+    const engine = openOutbox(
+      options,
+      clock,
+      () => new Date(0),
+      (message) => heard.push(message),
+    );
+    engine.receive({ kind: "close" });
+  }
+  const boots = heardOf("opened").map(({ opened }) => BigInt(opened.bootId));
+  expect(boots).toEqual([...boots].sort((a, b) => (a < b ? -1 : 1)));
+  expect(boots).toHaveLength(5);
+});

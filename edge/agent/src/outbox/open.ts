@@ -3,8 +3,10 @@
  *
  * D1. A damaged file is set aside with its -wal and -shm, for a person to look at, and a fresh one takes its place: a device
  *     that can still see must not stay dark for what it owed (G4). What was owed is lost, and the event names the file.
- * D2. With the file goes the boot count, so the fresh one starts at 1 again. Its `bootId` is new all the same, by its 39
- *     random bits; nothing orders boots by their ids, and acknowledgements of the old file count for nothing (X2).
+ * D2. With the file goes the boot count. Services take a lower count for an older boot, whose reports were told already, so
+ *     a count is never below the hours since 2024: a device that loses its disk goes on above what it had, unless it booted
+ *     more than once an hour all its life, or its clock is not set yet. Then it is heard again when it boots with a clock
+ *     that is. Acknowledgements of the old file count for nothing (X2).
  * D3. Only the newest files set aside are kept: a dying disk must not fill itself with them (G9).
  * D4. On a full disk the reserve is given up: a boot that cannot be written could send nothing of what it owes.
  */

@@ -71,6 +71,11 @@ export type ReportRow = {
   readonly body: string;
 };
 
+const BOOTS_FROM = Date.UTC(2024, 0, 1);
+/** Hours since then; 0 while the clock cannot be trusted. */
+const hoursOf = ({ wallMs }: DeviceTime): number =>
+  wallMs === null ? 0 : Math.max(0, Math.floor((wallMs - BOOTS_FROM) / 3_600_000));
+
 type Row = Record<string, unknown>;
 export type OpenDatabase = (file: string) => DatabaseSync;
 
@@ -99,7 +104,7 @@ export class OutboxStore {
     this.#requireVersion();
     this.#database.exec(SCHEMA);
     this.begin();
-    const count = Number(this.setting("boot_count") ?? 0) + 1;
+    const count = Math.max(Number(this.setting("boot_count") ?? 0) + 1, hoursOf(now)); // D2 of open.ts
     const bootId = makeBootId(count, randomBytes(8).readBigUInt64LE()).toString();
     this.putSetting("boot_count", String(count));
     this.#run("INSERT INTO boots VALUES (?, ?, ?)", count, bootId, now.machineBoot);
