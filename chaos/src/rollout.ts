@@ -30,6 +30,8 @@ const GOOD = [
 ];
 const BAD = ["analysed", "aborted", "rolled-back", "retried", "promoted"];
 const STOPS_MS = 2_500;
+/** Most of a story is waiting. */
+const STORIES_AT_ONCE = 2;
 
 export const rollout: Drill = {
   name: "rollout",
@@ -39,7 +41,6 @@ export const rollout: Drill = {
 proposals before they have read them back.`,
   options: [
     { name: "kills", about: "times each transition is met by a kill, at each place", value: 1 },
-    { name: "at-once", about: "stories at a time; most of a story is waiting", value: 2 },
     { name: "seed", about: "of the moments at which instances are stopped", value: 1 },
   ],
   run: async (settings) => {
@@ -81,7 +82,7 @@ async function killedEverywhere(stage: Stage, round: number): Promise<readonly F
   const next = async () => {
     for (let story = stories.shift(); story !== undefined; story = stories.shift()) findings.push(await story());
   };
-  await Promise.all(Array.from({ length: stage.settings.options["at-once"] ?? 2 }, next));
+  await Promise.all(Array.from({ length: STORIES_AT_ONCE }, next));
   return findings;
 }
 

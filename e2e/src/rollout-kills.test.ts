@@ -9,7 +9,7 @@ const KILLS = process.env.TRIBUTARY_TEST_LONG === "1" ? 1 : 0;
 test("killed at every transition, stopped, and asked for opposite things, two instances tell one story; the control is caught", async () => {
   const dir = tempDir("rollout-kills");
   try {
-    const options = { kills: KILLS, "at-once": 4, seed: 1 };
+    const options = { kills: KILLS, seed: 1 };
     const findings = await rollout.run({ dir: dir.path, options, say: () => {} });
     const failed = findings.flatMap(({ title, checks }) =>
       checks.filter(({ passed }) => !passed).map(({ name, found }) => `${title}: ${name}: ${found}`),
