@@ -15,6 +15,7 @@ import { DeviceDesired, mqttTopics } from "@tributary/contracts";
 import { type Random, reasonOf, seededRandom } from "@tributary/kernel";
 import { repositoryRoot, type SpawnedService, spawnService, waitFor } from "@tributary/testing";
 import { TinyBroker, TinyRegistry, writeVariant } from "@tributary/testing/devices";
+import { updateLimits } from "@tributary/updates";
 import { type Check, check, type Drill, type DrillSettings, type Findings } from "./scenario.ts";
 
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");
@@ -112,6 +113,8 @@ class World {
   #damaged = 0;
   #reached = 0;
   #wanted = 0;
+  #killsOfGeneration = 0;
+  #givenUp = 0;
   readonly #endedIn = new Map<string, number>();
 
   private constructor(
@@ -181,6 +184,7 @@ class World {
   /** Something newer than all before. */
   async want(): Promise<void> {
     this.#generation += 1;
+    this.#killsOfGeneration = 0;
     const { version: modelVersion, digest: modelDigest } = this.#target;
     const how = {
       shadowFrames: SHADOW_FRAMES,
@@ -199,11 +203,17 @@ class World {
   /** Until the wanted model is at work for good. */
   async reach(): Promise<void> {
     this.#wanted += 1;
-    const { digest } = this.#target;
     try {
       await waitFor(
         async () => {
           const { model, update, slots } = await this.#status();
+          // Killed so often over one generation, the device takes the model for the cause and goes back (U5 of machine.ts);
+          // somebody has to want it anew.
+          if (update?.code === "update-interrupted" && this.#killsOfGeneration >= updateLimits.trialsMax) {
+            this.#givenUp += 1;
+            await this.want();
+          }
+          const { digest } = this.#target;
           return update?.phase === "COMMITTED" && model.digest === digest && slots.good === digest;
         },
         { what: `generation ${this.#generation}`, timeoutMs: REACHED_MS_MAX },
@@ -221,6 +231,7 @@ class World {
     if (before.update?.phase === "COMMITTED" || random() < 0.5) await this.want();
     await this.#untilMoment(random);
     await this.#agent?.kill();
+    this.#killsOfGeneration += 1;
     const { good, trial, where } = this.#onDisk();
     this.#endedIn.set(where, (this.#endedIn.get(where) ?? 0) + 1);
     const isDamaged =
@@ -342,7 +353,10 @@ class World {
     return {
       title,
       checks,
-      figures: { kills: this.#boots, "good slots damaged": this.#damaged, ...Object.fromEntries(ended) },
+      figures: {
+        ...{ kills: this.#boots, "good slots damaged": this.#damaged, "models given up after kills": this.#givenUp },
+        ...Object.fromEntries(ended),
+      },
     };
   }
 
