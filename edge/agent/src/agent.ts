@@ -201,7 +201,8 @@ export async function startAgent(
     notReady: () => notReady(parts),
     conditions: (met) => {
       if (Object.keys(met).length > 0) updater.told(met);
-      return updater.conditions;
+      const { idle, parked } = updater.conditions;
+      return { idle, parked };
     },
     trigger: (cameraId, trigger) => {
       if (!cameras.some(({ id }) => id === cameraId)) return false;
