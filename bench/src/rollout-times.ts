@@ -199,6 +199,7 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   progress(`${name}: ${canaries} devices run it after ${seconds(running)} s`);
   await until(`${name}: the analysis begins`, () => moments.at("STEP_FINISHED") !== undefined);
   await systemClock.sleep(settings.burnInMs + BEFORE_FAULT_MS);
+  moments.missedAt = undefined; // The round before may have had a last word.
   const slowedAt = Date.now();
   await slow(stack, challenger.digest, SLOWED_MS);
   await until(`${name}: a metrics event tells of it`, () => moments.missedAt !== undefined);
