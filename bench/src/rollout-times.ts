@@ -12,6 +12,7 @@ import { Api, type Candidate, Candidates, preparePhotos, ReportedWatch, tributar
 import { KafkaReader } from "@tributary/kafka";
 import { Failure, systemClock } from "@tributary/kernel";
 import { cloudPackage, edgePackage, runDir, type Stack, startStack } from "@tributary/local-stack";
+import { waitFor } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 
 const DEVICES = 300;
@@ -303,12 +304,8 @@ class Moments {
   }
 }
 
-async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let leftMs = ROUND_MS_MAX; !holds(); leftMs -= POLL_MS) {
-    if (leftMs <= 0) throw new Failure("bench-stuck", "give-up", `not in ${ROUND_MS_MAX / 1_000} s: ${what}`);
-    await systemClock.sleep(POLL_MS);
-  }
-}
+const until = (what: string, holds: () => boolean): Promise<true> =>
+  waitFor(holds, { what, timeoutMs: ROUND_MS_MAX, everyMs: POLL_MS });
 
 function reportOf(rounds: readonly Round[]): BenchReport {
   const worst = Math.max(...rounds.map(({ back }) => back));

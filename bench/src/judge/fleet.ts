@@ -1,5 +1,6 @@
 /** A fleet of devices that classify frames with known outcomes, minute by minute. Seeded, so that a run can be replayed. */
 import type { Random } from "@tributary/kernel";
+import { binomial, normal } from "@tributary/testing/fleet";
 
 /** How devices differ and change while nothing is wrong with the model, and what is wrong with it. */
 export type World = {
@@ -103,21 +104,3 @@ export class Fleet {
 }
 
 const clamp = (rate: number): number => Math.min(0.999, Math.max(0.5, rate));
-
-/** Successes of `n` tries with a small probability, by inversion. */
-function binomial(n: number, probability: number, random: Random): number {
-  const odds = probability / (1 - probability);
-  let mass = (1 - probability) ** n;
-  let left = random();
-  let count = 0;
-  while (left > mass && count < n) {
-    left -= mass;
-    count += 1;
-    mass *= (odds * (n - count + 1)) / count;
-  }
-  return count;
-}
-
-function normal(random: Random): number {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-}

@@ -37,6 +37,8 @@ export function parseFrameId(text: string): FrameId {
 const isLong = (text: string): boolean => /^\d{1,19}$/.test(text) && BigInt(text) <= LONG_MAX;
 
 const BOOT_RANDOM_BITS = 39n;
+/** From when on time may stand in for a boot count that was lost, ms since 1970: 24 bits of hours, or of minutes until 2055. */
+export const BOOTS_FROM = Date.UTC(2024, 0, 1);
 
 /** 24 bits of persisted boot count, then 39 random bits: positive, ordered by boot, distinct for clones of one disk. */
 export function makeBootId(bootCount: number, randomBits: bigint): bigint {

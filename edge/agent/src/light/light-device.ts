@@ -19,7 +19,7 @@ import {
   RoutingPolicy,
 } from "@tributary/contracts";
 import type { Inference } from "@tributary/inference";
-import { type Clock, Failure, makeBootId, type Random, reasonOf } from "@tributary/kernel";
+import { BOOTS_FROM, type Clock, Failure, makeBootId, type Random, reasonOf } from "@tributary/kernel";
 import { MqttLink } from "@tributary/mqtt";
 import type { PackageRef, Progress, Wanted } from "@tributary/updates";
 import { Decider } from "../decider.ts";
@@ -34,7 +34,6 @@ import { Updater } from "./updater.ts";
 
 const CAMERA_ID = "cam";
 const REPORT_EVERY_MS_MIN = 200;
-const BOOTS_FROM = Date.UTC(2024, 0, 1);
 
 export type PackageSource = {
   /** Listed by signed metadata, whole and checked in a folder of this machine; rejects with a Failure. */

@@ -9,7 +9,7 @@
 import { randomBytes } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { UplinkStream } from "@tributary/contracts";
-import { Failure, makeBootId } from "@tributary/kernel";
+import { BOOTS_FROM, Failure, makeBootId } from "@tributary/kernel";
 import type { Captured, DeviceTime } from "./age.ts";
 import type { DecidedBy, DropReason, Escalation, FrameItem, PredictionBody, RecordKey, ReportItem } from "./rows.ts";
 
@@ -71,8 +71,7 @@ export type ReportRow = {
   readonly body: string;
 };
 
-const BOOTS_FROM = Date.UTC(2024, 0, 1);
-/** Hours since then; 0 while the clock cannot be trusted. */
+/** Hours since `BOOTS_FROM`; 0 while the clock cannot be trusted. */
 const hoursOf = ({ wallMs }: DeviceTime): number =>
   wallMs === null ? 0 : Math.max(0, Math.floor((wallMs - BOOTS_FROM) / 3_600_000));
 

@@ -225,6 +225,14 @@ describe("updater", () => {
     }
   });
 
+  test("what is told of the device before its updates begin is not forgotten", async () => {
+    const world = new World(1);
+    world.updater.told({ parked: true, time: 5 });
+    world.updater.start();
+    await turns();
+    expect(world.updater.conditions).toMatchObject({ parked: true, time: 5 });
+  });
+
   test("what is not for this device, or older, is refused and changes nothing", async () => {
     const world = new World(1);
     world.updater.start();

@@ -82,7 +82,11 @@ export class Updater {
     const first = this.#first;
     this.#first = undefined;
     // What the last life left half done goes, but for what this one goes on with.
-    void this.#prune().then(() => first && !this.#isStopped && this.#take(first));
+    void this.#prune().then(() => {
+      if (first === undefined || this.#isStopped) return;
+      const { conditions } = this.#state; // Told meanwhile.
+      this.#take({ ...first, state: { ...first.state, conditions } });
+    });
   }
 
   get generation(): bigint {

@@ -1,3 +1,4 @@
+export * from "./draws.ts";
 export * from "./instance.ts";
 export * from "./simulate.ts";
 export * from "./tape.ts";

@@ -5,6 +5,7 @@
  * W3. Kafka's time is true; devices state ages, so their wall clocks do not matter, but an age may be wrong.
  * W4. A device that is cut off goes on seeing frames and tells of them later, in order; one that is gone does not. */
 import type { Random } from "@tributary/kernel";
+import { binomial, normal } from "./draws.ts";
 
 /** What is wrong, or not, with the new model. Shares and rates as 0 to 1. */
 export type Candidate = {
@@ -299,22 +300,3 @@ export const shockAt = (now: number, startedAt: number, shock: number, hourAt: n
   now - startedAt >= hourAt && now - startedAt < hourAt + HOUR ? shock : 0;
 
 const clamp = (rate: number): number => Math.min(0.999, Math.max(0.05, rate));
-
-/** Successes of `n` tries, by inversion; quick where they are few. */
-function binomial(n: number, probability: number, random: Random): number {
-  if (probability > 0.5) return n - binomial(n, 1 - probability, random);
-  const odds = probability / (1 - probability);
-  let mass = (1 - probability) ** n;
-  let left = random();
-  let count = 0;
-  while (left > mass && count < n) {
-    left -= mass;
-    count += 1;
-    mass *= (odds * (n - count + 1)) / count;
-  }
-  return count;
-}
-
-function normal(random: Random): number {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-}
