@@ -229,8 +229,11 @@ describe("updater", () => {
     const world = new World(1);
     world.updater.told({ parked: true, time: 5 });
     world.updater.start();
+    world.want(7, "a");
     await turns();
     expect(world.updater.conditions).toMatchObject({ parked: true, time: 5 });
+    await world.settle();
+    expect(world.updater.now).toMatchObject({ generation: 7n });
   });
 
   test("what is not for this device, or older, is refused and changes nothing", async () => {

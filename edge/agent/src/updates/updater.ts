@@ -14,6 +14,7 @@ import {
   type Boot,
   bootUpdates,
   type Conditions,
+  type Desired,
   type Done,
   type Input,
   type Progress,
@@ -71,6 +72,9 @@ export class Updater {
   #failing: { readonly code: string; readonly reason: string } | undefined;
   #toldPhase = "";
   #isStopped = false;
+  #hasBegun = false;
+  /** The newest that came before the first step was taken. */
+  #early: Desired | undefined;
 
   constructor(boot: Boot, ports: UpdaterPorts) {
     this.#ports = ports;
@@ -86,6 +90,9 @@ export class Updater {
       if (first === undefined || this.#isStopped) return;
       const { conditions } = this.#state; // Told meanwhile.
       this.#take({ ...first, state: { ...first.state, conditions } });
+      this.#hasBegun = true;
+      if (this.#early !== undefined) this.#send({ kind: "desired", desired: this.#early });
+      this.#early = undefined;
     });
   }
 
@@ -116,7 +123,8 @@ export class Updater {
       const what = `generation ${desired.generation} is older than ${this.generation}, which was here`;
       throw new Failure("desired-older", "give-up", what);
     }
-    this.#send({ kind: "desired", desired });
+    if (this.#hasBegun) this.#send({ kind: "desired", desired });
+    else if (desired.generation > (this.#early?.generation ?? 0n)) this.#early = desired;
   }
 
   told(met: Partial<Conditions>): void {
