@@ -14,6 +14,7 @@ import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka } from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
+import { untilCoordinated } from "./coordinator.ts";
 import { codeOf } from "./dead-letters.ts";
 import { assignmentChanged, batchConsumed, consumerCrashed } from "./events.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
@@ -96,6 +97,7 @@ export class KafkajsSource implements BatchSource {
     this.#consumer.on("consumer.group_join", ({ payload }) => this.#joined(payload));
     try {
       await this.#consumer.connect();
+      await this.#coordinated();
       const { prefix, topics } = this.#options;
       await this.#consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
       await this.#consumer.run({
@@ -110,6 +112,14 @@ export class KafkajsSource implements BatchSource {
     }
     void this.#watchForStalls();
     await this.#ended.promise;
+  }
+
+  /** A consumer whose first join meets a coordinator that is still loading would crash. C5 */
+  async #coordinated(): Promise<void> {
+    const groupId = this.#options.prefix + this.#options.group;
+    await this.#admin.connect();
+    const ask = () => this.#admin.fetchOffsets({ groupId });
+    await untilCoordinated(ask, this.#clock, this.#options.stallMsMax ?? STALL_MS, this.#stop.signal);
   }
 
   close(): Promise<void> {
