@@ -54,7 +54,7 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
           settings: relearnSettingsOf(config),
           everyMs: config.learning.everyMs,
           windowMs: config.learning.windowDays * DAY_MS,
-          isFrozen: config.experiment !== undefined,
+          runsExperiment: config.experiment !== undefined,
           isLeader: () => this.partitions.holds(0),
         })
       : undefined;

@@ -50,14 +50,14 @@ export const policyRelearned = defineEvent<Relearned & { readonly policyVersion:
   },
 });
 
-export const policyFrozen = defineEvent<Relearned>({
+export const policyFrozen = defineEvent<Relearned & { by: string }>({
   name: "policy_frozen",
   level: "warn",
   message: (e) =>
-    `labels would change the policy of model ${e.modelDigest.slice(0, 12)} (${e.why}), but an experiment runs: it stands`,
+    `labels would change the policy of model ${e.modelDigest.slice(0, 12)} (${e.why}), but ${e.by} runs: it stands`,
   counter: {
     name: "tributary_router_policies_frozen_total",
-    help: "Times labels asked for a new policy while an experiment ran",
+    help: "Times labels asked for a new policy while an experiment or a rollout ran",
     labels: ["why"],
   },
 });

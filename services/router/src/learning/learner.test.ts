@@ -1,12 +1,20 @@
 /** What holds the learner back: an experiment, another leader, a Kafka that is away. */
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
-import { CloudResult, EdgePredictions, GroundTruth, RoutingPolicy, type Topic, topics } from "@tributary/contracts";
+import {
+  CloudResult,
+  EdgePredictions,
+  GroundTruth,
+  type Rollout,
+  RoutingPolicy,
+  type Topic,
+  topics,
+} from "@tributary/contracts";
 import type { InRecord, OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, seededRandom } from "@tributary/kernel";
 import { relearnDefaults } from "@tributary/routing";
 import { createTelemetry } from "@tributary/telemetry";
-import { someBootId, somePolicy, somePrediction, somePredictions, someResult } from "@tributary/testing";
+import { someBootId, somePolicy, somePrediction, somePredictions, someResult, someRollout } from "@tributary/testing";
 import { Learner } from "./learner.ts";
 import type { TimedReader } from "./log-cursors.ts";
 
@@ -54,14 +62,19 @@ class Log implements TimedReader, RecordSink {
   close = async () => {};
 }
 
-function started(change: {
-  readonly isFrozen?: boolean;
+function started({
+  rollout,
+  ...change
+}: {
+  readonly runsExperiment?: boolean;
+  readonly rollout?: Rollout;
   readonly isLeader?: () => boolean;
   readonly isAway?: boolean;
 }) {
   const log = new Log();
   log.isAway = change.isAway ?? false;
   log.put(topics.policies, `${policy.modelDigest}|default`, policy);
+  if (rollout !== undefined) log.put(topics.rollouts, rollout.uid, rollout);
   const random = seededRandom(1);
   const predictions = Array.from({ length: 400 }, (_, i) =>
     somePrediction({ frameSeq: BigInt(i + 1), margin: random(), samplePropensity: 0.1, sampleDrawn: true }),
@@ -98,7 +111,7 @@ function started(change: {
     settings: relearnDefaults,
     everyMs: 1_000,
     windowMs: 86_400_000,
-    isFrozen: false,
+    runsExperiment: false,
     isLeader: () => true,
     ...change,
   });
@@ -124,11 +137,46 @@ describe("the learner", () => {
   });
 
   test("L4: while an experiment runs it tells and publishes nothing", async () => {
-    const { learner, until, told, published } = started({ isFrozen: true });
+    const { learner, until, told, published } = started({ runsExperiment: true });
     await until(() => told("policy_frozen").length > 0);
     await learner.stop();
     expect(told("policy_frozen")).toEqual([expect.objectContaining({ why: "promise-refuted", labels: 400 })]);
     expect(published()).toEqual([1]);
+  });
+
+  const compared = someRollout({ name: "v2", stableDigest: policy.modelDigest, phase: "PROGRESSING" });
+
+  test.each([
+    ["it is under way", {}],
+    ["it waits for a person", { phase: "PAUSED" }],
+    ["it goes back", { phase: "DEGRADED", isBack: false }],
+    ["it brings the model", { stableDigest: "ef".repeat(32), modelDigest: policy.modelDigest }],
+  ] satisfies [string, Partial<Rollout>][])(
+    "L4: policies of a rollout's models stand while %s, and follow the labels once it is over",
+    async (_when, change) => {
+      const rollout = { ...compared, ...change } satisfies Rollout;
+      const { log, learner, until, told, published } = started({ rollout });
+      await until(() => told("policy_frozen").length > 0);
+      expect(told("policy_frozen")).toEqual([expect.objectContaining({ by: "rollout v2", why: "promise-refuted" })]);
+      expect(published()).toEqual([1]);
+      log.put(topics.rollouts, rollout.uid, { ...rollout, message: "nothing new" });
+      log.put(topics.rollouts, rollout.uid, { ...rollout, phase: "DEGRADED", isBack: true });
+      await until(() => published().length > 1);
+      await learner.stop();
+      expect(published()).toHaveLength(2);
+      expect(told("policy_frozen")).toHaveLength(1);
+    },
+  );
+
+  test.each([
+    ["that is done", { phase: "HEALTHY" }],
+    ["that has gone back", { phase: "DEGRADED", isBack: true }],
+    ["of other models", { stableDigest: "ef".repeat(32) }],
+  ] satisfies [string, Partial<Rollout>][])("L4: a rollout %s holds nothing back", async (_which, change) => {
+    const { learner, until, told, published } = started({ rollout: { ...compared, ...change } });
+    await until(() => published().length > 1);
+    await learner.stop();
+    expect(told("policy_frozen")).toEqual([]);
   });
 
   test("L1: a router that does not lead reads nothing; when it comes to lead it knows all", async () => {

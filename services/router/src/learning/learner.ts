@@ -5,12 +5,21 @@
  * L2. Its memory is rebuilt from Kafka: labels, the predictions and results of the partitions that have labels, policies,
  *     each since the window's beginning. Where nobody labels, nothing but labels is read.
  * L3. Nothing that can be wrong with a label stops it: each is named and counted by its fate (routing/evidence.ts, E1).
- * L4. While an experiment runs, policies are frozen: what is found is told, not published.
+ * L4. While an experiment runs, policies are frozen, and while a rollout is under way those of its two models: what is found
+ *     is told, not published. Its arms would else differ by more than the model.
  * L5. Kafka's absence is waited out; nothing here delays an answer.
  * L6. Labels for frames older than memory reaches make their partitions be read again, at most every `SEEK_EVERY_MS`.
  */
 import { createHash } from "node:crypto";
-import { CloudResult, EdgePredictions, GroundTruth, policyKey, RoutingPolicy, topics } from "@tributary/contracts";
+import {
+  CloudResult,
+  EdgePredictions,
+  GroundTruth,
+  policyKey,
+  Rollout,
+  RoutingPolicy,
+  topics,
+} from "@tributary/contracts";
 import { codeOf, type InRecord, type RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, isValidId, reasonOf } from "@tributary/kernel";
 import {
@@ -43,8 +52,8 @@ export type LearnerOptions = {
   readonly settings: RelearnSettings;
   readonly everyMs: number;
   readonly windowMs: number;
-  /** An experiment runs (L4). */
-  readonly isFrozen: boolean;
+  /** A/B arms of the router's own (L4). */
+  readonly runsExperiment: boolean;
   /** Whether this router is the one that learns (L1). */
   readonly isLeader: () => boolean;
 };
@@ -61,10 +70,14 @@ type Memory = {
   readonly ledger: EvidenceLedger;
   readonly policies: Map<string, RoutingPolicy>;
   readonly labelled: Set<number>;
+  /** What unfinished rollouts compare, by their uid. L4 */
+  readonly rollouts: Map<string, Comparing>;
   /** When logs were last read again, by the monotonic clock. */
   soughtAtMs: number;
-  readonly cursors: Readonly<Record<"labels" | "predictions" | "results" | "policies", LogCursors>>;
+  readonly cursors: Readonly<Record<"labels" | "predictions" | "results" | "policies" | "rollouts", LogCursors>>;
 };
+
+type Comparing = { readonly name: string; readonly digests: readonly string[] };
 
 export class Learner {
   readonly #options: LearnerOptions;
@@ -135,13 +148,14 @@ export class Learner {
     standing: RoutingPolicy,
     verdict: Extract<ReturnType<typeof relearn>, { kind: "relearned" }>,
   ): Promise<void> {
-    const { clock, isFrozen, isLeader, sink, telemetry } = this.#options;
+    const { clock, isLeader, sink, telemetry } = this.#options;
     const { modelDigest, cloudTarget: target } = standing;
     const { why, facts, content } = verdict;
     const { scoreMin, guarantee } = content;
     const told = { modelDigest, target, why, scoreMin, epsilon: guarantee.epsilon, labels: facts.labels };
-    if (isFrozen) {
-      telemetry.emit(policyFrozen, told); // L4
+    const by = this.#frozenBy(memory, modelDigest);
+    if (by !== null) {
+      telemetry.emit(policyFrozen, { ...told, by });
       return;
     }
     if (!isLeader()) return; // L1
@@ -152,11 +166,25 @@ export class Learner {
     telemetry.emit(policyRelearned, { ...told, policyVersion: policy.policyVersion });
   }
 
+  /** L4. What keeps the policy as it is; null: nothing. */
+  #frozenBy({ rollouts }: Memory, modelDigest: string): string | null {
+    if (this.#options.runsExperiment) return "an experiment";
+    const rollout = [...rollouts.values()].find(({ digests }) => digests.includes(modelDigest));
+    return rollout === undefined ? null : `rollout ${rollout.name}`;
+  }
+
   /** L2. Returns how many records were new. */
   async #takeNews(memory: Memory, signal: AbortSignal): Promise<number> {
     const { cursors, ledger, policies, labelled } = memory;
     const { reader } = this.#options;
     let taken = 0;
+    for (const partition of await reader.partitions(topics.rollouts.name)) {
+      await cursors.rollouts.take(partition, signal, (record) => {
+        this.#read(record, () => {
+          if (takeRollout(memory.rollouts, record)) taken++; // A policy that was held back is judged again.
+        });
+      });
+    }
     for (const partition of await reader.partitions(topics.policies.name)) {
       taken += await cursors.policies.take(partition, signal, (record) => {
         if (record.key === null) return;
@@ -213,15 +241,27 @@ export class Learner {
       ledger: new EvidenceLedger({ ...evidenceLimits, labelsMax: LABELS_MAX }),
       policies: new Map(),
       labelled: new Set(),
+      rollouts: new Map(),
       soughtAtMs: Number.NEGATIVE_INFINITY,
       cursors: {
         labels: cursor(topics.groundTruth),
         predictions: cursor(topics.predictions),
         results: cursor(topics.results),
         policies: cursor(topics.policies, 0),
+        rollouts: cursor(topics.rollouts, 0),
       },
     };
   }
+}
+
+/** L4. True when another rollout is under way, or one no longer is. */
+function takeRollout(rollouts: Map<string, Comparing>, record: InRecord): boolean {
+  const rollout = record.value === null ? null : Rollout.decodeConfluent(record.value);
+  if (rollout === null || rollout.phase === "HEALTHY" || rollout.isBack) return rollouts.delete(record.key ?? "");
+  const { uid, name, modelDigest, stableDigest } = rollout;
+  const isNew = !rollouts.has(uid);
+  rollouts.set(uid, { name, digests: [modelDigest, stableDigest] });
+  return isNew;
 }
 
 const bytesOf = (record: InRecord): Buffer => {
