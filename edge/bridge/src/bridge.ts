@@ -8,6 +8,7 @@
 import { type Classifications, type Codec, mqttTopics, type Topic, topics } from "@tributary/contracts";
 import type { PartitionReader, RecordSink } from "@tributary/kafka";
 import { type Clock, type Random } from "@tributary/kernel";
+import { awaitTopics } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
@@ -17,7 +18,7 @@ import { availabilityChanged, downlinkDropped, downlinkSent, losesData, stateReb
 import { type Following, followTopic, type Handling } from "./follower.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
-import { awaitTopics } from "./kafka-topics.ts";
+import { neededTopics } from "./kafka-topics.ts";
 import { PasswordChecker } from "./password.ts";
 import type { Routes } from "./routes.ts";
 import type { Session } from "./session.ts";
@@ -96,7 +97,8 @@ export class Bridge {
     const { telemetry, clock, config } = this.#options;
     if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
     const startedAt = clock.monotonicMs();
-    await awaitTopics({ ...this.#options, startMsMax: config.limits.startMsMax, signal: this.#stop.signal });
+    const [needed, { startMsMax }] = [neededTopics(this.#options), config.limits];
+    await awaitTopics({ ...this.#options, needed, startMsMax, signal: this.#stop.signal });
     this.#following = await Promise.all([
       this.#follow(topics.registry, "start", (record, registration) => {
         const deviceId = record.key ?? "";

@@ -143,12 +143,6 @@ export const stateRebuilt = defineEvent<{ devices: number; policies: number; ms:
   message: (e) => `${e.devices} devices and ${e.policies} policies read in ${e.ms.toFixed(0)} ms`,
 });
 
-export const waitsForKafka = defineEvent<{ reason: string }>({
-  name: "waits_for_kafka",
-  level: "warn",
-  message: (e) => `not ready yet: ${e.reason}`,
-});
-
 export const losesData = defineEvent<{ setting: string }>({
   name: "TEST_ONLY_LOSES_DATA",
   level: "error",

@@ -24,6 +24,12 @@ export const frameworkWarned = defineEvent<{ context: string; reason: string }>(
   message: (e) => `${e.context}: ${e.reason}`,
 });
 
+export const waitsForKafka = defineEvent<{ reason: string }>({
+  name: "waits_for_kafka",
+  level: "warn",
+  message: (e) => `not ready yet: ${e.reason}`,
+});
+
 export const batchRetried = defineEvent<{
   topic: string;
   partition: number;

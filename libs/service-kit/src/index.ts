@@ -1,3 +1,4 @@
+export * from "./await-topics.ts";
 export * from "./batch-handling.ts";
 export * from "./events.ts";
 export * from "./follow.ts";

@@ -12,6 +12,7 @@ import { DeviceAcks, mqttTopics, parseMqttTopic, topics } from "@tributary/contr
 import type { BatchSource, PartitionReader, RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, isValidId, type Random, reasonOf } from "@tributary/kernel";
 import { type Received, SharedLink } from "@tributary/mqtt";
+import { awaitTopics } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { DeviceDirectory } from "../auth.ts";
 import type { BridgeConfig } from "../config.ts";
@@ -19,7 +20,7 @@ import { DownlinkState } from "../downlink.ts";
 import { availabilityChanged, losesData, stateRebuilt } from "../events.ts";
 import { type Following, followTopic } from "../follower.ts";
 import { Ingest, type IngestOptions } from "../ingest.ts";
-import { awaitTopics } from "../kafka-topics.ts";
+import { neededTopics } from "../kafka-topics.ts";
 import { deviceOfTopic, type Routes, routeOf, subscriptionOf } from "../routes.ts";
 import type { Refusal, Uplink } from "../uplink.ts";
 import { AckBook, storedRecordOf } from "./ack-book.ts";
@@ -135,7 +136,8 @@ export class ExternalBridge {
     if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
     const startedAt = clock.monotonicMs();
     const { signal } = this.#stop;
-    await awaitTopics({ ...this.#options, startMsMax: config.limits.startMsMax, signal });
+    const [needed, { startMsMax }] = [neededTopics(this.#options), config.limits];
+    await awaitTopics({ ...this.#options, needed, startMsMax, signal });
     await this.#follow();
     telemetry.emit(stateRebuilt, {
       devices: this.#directory.size,
