@@ -2,31 +2,92 @@
  *
  * A1. Once for each package: the rollout's uid is of its name and digest, so of two instances that start it one wins, and a
  *     rollout that ended is not begun again.
- * A2. What cannot begin now (too few devices, another rollout at work) is named, and tried again later. */
+ * A2. What cannot begin now (too few devices, another rollout at work) is named, once for each reason, and tried again later.
+ * A3. (G9) The newest `ROLLED_OUT_MAX` packages are remembered, and refusals of challengers that still wait. */
 import type { Model } from "@tributary/contracts";
-import { Failure } from "@tributary/kernel";
+import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { BY } from "./by.ts";
+import { defaultSpecOf, type RolloutManagerConfig } from "./config.ts";
+import { autoStarted, autoStartRefused } from "./events.ts";
 import { hasPassed, type ModelTable } from "./models/model-table.ts";
 
-export const BY = "rollout-manager";
+export type AutoStartOptions = {
+  readonly models: ModelTable;
+  readonly defaults: RolloutManagerConfig["defaults"];
+  /** A proposal of this rollout is in flight. */
+  readonly isBusy: (uid: string) => boolean;
+  readonly create: (written: unknown, by: string, uid: string) => Promise<unknown>;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+};
 
-export const autoUidOf = ({ name, modelDigest }: Pick<Model, "name" | "modelDigest">): string =>
-  `${name}-${modelDigest.slice(0, 12)}`;
+const EVERY_MS = 30_000;
+const ROLLED_OUT_MAX = 100_000;
 
-/** Challengers without a rollout. */
-export function waitingChallengers(
-  models: ModelTable,
-  defaults: Readonly<Record<string, unknown>>,
-  isRolledOut: (modelDigest: string) => boolean,
-): readonly Model[] {
-  return models
-    .withAlias("challenger")
-    .filter(
-      (model) =>
-        defaults[model.name] !== undefined &&
-        model.state === "LISTED" &&
-        hasPassed(model) &&
-        !isRolledOut(model.modelDigest),
-    );
+export class AutoStart {
+  readonly #options: AutoStartOptions;
+  /** Packages, by digest. */
+  readonly #rolledOut = new Set<string>();
+  /** Why it cannot begin, by uid. */
+  readonly #refused = new Map<string, string>();
+  #modelsSeen = -1;
+  #dueAt = 0;
+
+  constructor(options: AutoStartOptions) {
+    this.#options = options;
+  }
+
+  /** The log has a rollout of this package. */
+  created(modelDigest: string): void {
+    this.#rolledOut.add(modelDigest);
+    for (const oldest of this.#rolledOut) {
+      if (this.#rolledOut.size <= ROLLED_OUT_MAX) break;
+      this.#rolledOut.delete(oldest);
+    }
+  }
+
+  /** Begins what waits: at once when models or aliases changed, else now and then. */
+  round(): void {
+    const { models, isBusy, clock } = this.#options;
+    const now = clock.monotonicMs();
+    if (this.#modelsSeen === models.changes && now < this.#dueAt) return;
+    this.#modelsSeen = models.changes;
+    this.#dueAt = now + EVERY_MS;
+    const waiting = new Map(this.#waiting().map((model) => [autoUidOf(model), model]));
+    for (const uid of this.#refused.keys()) if (!waiting.has(uid)) this.#refused.delete(uid); // A3
+    for (const [uid, model] of waiting) if (!isBusy(uid)) void this.#begin(uid, model);
+  }
+
+  /** Challengers without a rollout. */
+  #waiting(): readonly Model[] {
+    const { models, defaults } = this.#options;
+    return models
+      .withAlias("challenger")
+      .filter(
+        (model) =>
+          defaults[model.name] !== undefined &&
+          model.state === "LISTED" &&
+          hasPassed(model) &&
+          !this.#rolledOut.has(model.modelDigest),
+      );
+  }
+
+  async #begin(uid: string, { name, version, modelDigest }: Model): Promise<void> {
+    const { defaults, create, telemetry } = this.#options;
+    const model = `${name}@${version}`;
+    try {
+      await create(defaultSpecOf(defaults[name], model), BY, uid);
+      telemetry.emit(autoStarted, { uid, model });
+    } catch (error) {
+      if (this.#rolledOut.has(modelDigest)) return; // Another instance was faster.
+      const reason = reasonOf(error);
+      if (this.#refused.get(uid) === reason) return; // A2
+      this.#refused.set(uid, reason);
+      telemetry.emit(autoStartRefused, { model, code: error instanceof Failure ? error.code : "unexpected", reason });
+    }
+  }
 }
 
-export const codeOfRefusal = (error: unknown): string => (error instanceof Failure ? error.code : "unexpected");
+/** A1 */
+const autoUidOf = ({ name, modelDigest }: Model): string => `${name}-${modelDigest.slice(0, 12)}`;

@@ -1,8 +1,12 @@
 /** Makes a model champion when its rollout has reached every device. The registry is the only writer of aliases, so it is asked.
  *
  * C1. Only if nobody changed the model's aliases since the rollout completed: a person's word is newer.
- * C2. Idempotent, so each instance may ask. */
-import type { Rollout } from "@tributary/rollouts";
+ * C2. Idempotent, so each instance may ask, and asks again until the alias stands. */
+import { type Clock, reasonOf } from "@tributary/kernel";
+import type { Rollout, RolloutController } from "@tributary/rollouts";
+import type { Telemetry } from "@tributary/telemetry";
+import { BY } from "./by.ts";
+import { aliasFailed, aliasMoved } from "./events.ts";
 import type { ModelTable } from "./models/model-table.ts";
 
 export type RegistryAccess = {
@@ -11,10 +15,44 @@ export type RegistryAccess = {
   readonly timeoutMs: number;
 };
 
-export type Promotion = { readonly name: string; readonly version: string };
+export type ChampionsOptions = {
+  readonly access: RegistryAccess;
+  readonly controller: Pick<RolloutController, "rollouts">;
+  readonly models: ModelTable;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+};
+
+type Promotion = { readonly name: string; readonly version: string };
+
+const EVERY_MS = 5_000;
+
+export class Champions {
+  readonly #options: ChampionsOptions;
+  #dueAt = 0;
+
+  constructor(options: ChampionsOptions) {
+    this.#options = options;
+  }
+
+  /** Asks for what is to become champion, now and then. */
+  round(): void {
+    const { access, controller, models, clock, telemetry } = this.#options;
+    const now = clock.monotonicMs();
+    if (now < this.#dueAt) return;
+    this.#dueAt = now + EVERY_MS;
+    for (const promotion of promotionsOf(controller.rollouts, models)) {
+      const { name: model, version } = promotion;
+      makeChampion(promotion, access).then(
+        () => telemetry.emit(aliasMoved, { model, alias: "champion", version }),
+        (error: unknown) => telemetry.emit(aliasFailed, { model: `${model}@${version}`, reason: reasonOf(error) }),
+      );
+    }
+  }
+}
 
 /** What is to become champion now. */
-export function promotionsOf(rollouts: readonly Rollout[], models: ModelTable): readonly Promotion[] {
+function promotionsOf(rollouts: readonly Rollout[], models: ModelTable): readonly Promotion[] {
   const newest = new Map<string, Rollout>();
   for (const rollout of rollouts) {
     const model = models.ofDigest(rollout.modelDigest);
@@ -29,12 +67,11 @@ export function promotionsOf(rollouts: readonly Rollout[], models: ModelTable): 
   });
 }
 
-export async function makeChampion({ name, version }: Promotion, access: RegistryAccess, by: string): Promise<void> {
-  const { url, token, timeoutMs } = access;
+async function makeChampion({ name, version }: Promotion, { url, token, timeoutMs }: RegistryAccess): Promise<void> {
   const response = await fetch(`${url.replace(/\/$/, "")}/models/${encodeURIComponent(name)}/aliases/champion`, {
     method: "PUT",
     headers: { "content-type": "application/json", ...(token !== undefined && { authorization: `Bearer ${token}` }) },
-    body: JSON.stringify({ version, by }),
+    body: JSON.stringify({ version, by: BY }),
     signal: AbortSignal.timeout(timeoutMs),
   });
   if (!response.ok) throw new Error(`${response.status} ${(await response.text()).slice(0, 300)}`);

@@ -47,11 +47,6 @@ export class FleetTable {
   readonly #members = new Map<string, FleetMember>();
   readonly #registered = new Map<string, { readonly isRevoked: boolean; readonly site: string }>();
   readonly #texts = new Map<string, string>();
-  #changes = 0;
-
-  get changes(): number {
-    return this.#changes;
-  }
 
   get size(): number {
     return this.#members.size;
@@ -74,7 +69,6 @@ export class FleetTable {
   }
 
   registered(deviceId: string, registration: DeviceRegistration | null): void {
-    this.#changes += 1;
     if (registration === null) this.#registered.delete(deviceId);
     else
       this.#registered.set(deviceId, {
@@ -86,7 +80,6 @@ export class FleetTable {
   reported(deviceId: string, reported: DeviceReported | null, at: Instant): Ignored {
     if (reported === null) {
       this.#members.delete(deviceId);
-      this.#changes += 1;
       return null;
     }
     const { bootId, seq, generation } = reported;
@@ -96,7 +89,6 @@ export class FleetTable {
     const isOlder = before !== undefined && (bootId < before.bootId || (bootId === before.bootId && seq < before.seq));
     if (bootId !== 0n && isOlder) return "replayed";
     this.#members.set(deviceId, this.#memberOf(reported, at, before));
-    this.#changes += 1;
     return null;
   }
 

@@ -11,8 +11,9 @@ import { codeOf, type RecordSink } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
 import { isFinished, type MetricSpec, type Rollout, type RolloutController } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
+import type { RolloutManagerConfig } from "../config.ts";
 import { observed, observingFailed, observingTrouble, seriesRefused, writeFailed } from "../events.ts";
-import type { Vector } from "./client.ts";
+import { askPrometheus, type Vector } from "./client.ts";
 import { type Grid, momentsDue } from "./moments.ts";
 import { problemOf, type Readings, readingsOf } from "./readings.ts";
 
@@ -57,6 +58,21 @@ const ASKS_AT_ONCE = 4;
 export const DEVICES_A_RECORD = 1_000;
 const BACKOFF = { minMs: 500, maxMs: 60_000 };
 const TELL_EVERY_MS = 600_000;
+const HOUR = 3_600_000;
+
+/** Null: there is no Prometheus to ask; what other instances are answered counts all the same. */
+export function observerOf(
+  { prometheus, judge }: RolloutManagerConfig,
+  parts: Omit<ObserverOptions, "ask" | "grid">,
+): Observer | null {
+  if (prometheus === undefined) return null;
+  const { everyMs, delayMs, ...access } = prometheus;
+  return new Observer({
+    ...parts,
+    ask: (query, at, signal) => askPrometheus(access, query, at, signal),
+    grid: { everyMs, delayMs, pastMs: judge.preperiodHours * HOUR },
+  });
+}
 
 export class Observer {
   readonly #options: ObserverOptions;

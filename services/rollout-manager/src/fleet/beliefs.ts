@@ -1,0 +1,77 @@
+/** Tells the controller what is believed of each device (believed.ts), whenever its report or the word of its frames changes. */
+import { topics } from "@tributary/contracts";
+import type { RolloutController } from "@tributary/rollouts";
+import { type FollowContext, type Following, follow } from "@tributary/service-kit";
+import { reportIgnored } from "../events.ts";
+import type { ByFrames } from "../watching/metrics-fold.ts";
+import { believedOf, isContradicted, slotsOf } from "./believed.ts";
+import type { FleetTable } from "./fleet-table.ts";
+
+export type BeliefsOptions = {
+  readonly fleet: FleetTable;
+  readonly controller: Pick<RolloutController, "reported" | "forget">;
+  readonly byFrames: (deviceId: string) => ByFrames | undefined;
+  readonly lieAfterMs: number;
+};
+
+export class Beliefs {
+  readonly #options: BeliefsOptions;
+  readonly #contradicted = new Set<string>();
+
+  constructor(options: BeliefsOptions) {
+    this.#options = options;
+  }
+
+  /** Devices whose frames are of another model than they report. */
+  get contradicted(): number {
+    return this.#contradicted.size;
+  }
+
+  follow(context: FollowContext): Promise<readonly Following[]> {
+    const { fleet } = this.#options;
+    return Promise.all([
+      follow(context, topics.registry, (registration, { key }) => {
+        const deviceId = key ?? "";
+        fleet.registered(deviceId, registration);
+        if (fleet.isRevoked(deviceId)) this.#forget(deviceId);
+        else this.#believe(deviceId);
+      }),
+      follow(context, topics.reported, (reported, { key, timestamp }) => {
+        const deviceId = key ?? "";
+        const reason = fleet.reported(deviceId, reported, timestamp);
+        if (reason !== null) context.telemetry.emit(reportIgnored, { device: deviceId, reason });
+        else if (reported === null) this.#forget(deviceId);
+        else this.#believe(deviceId);
+      }),
+    ]);
+  }
+
+  /** These had frames: some of them began or ceased to say something else than their device reports. */
+  framesOf(deviceIds: Iterable<string>): void {
+    const { fleet, byFrames, lieAfterMs } = this.#options;
+    for (const deviceId of deviceIds) {
+      const device = fleet.get(deviceId);
+      if (device === undefined) continue;
+      const isNow = isContradicted(device, byFrames(deviceId), lieAfterMs);
+      if (isNow === this.#contradicted.has(deviceId)) continue;
+      if (isNow) this.#contradicted.add(deviceId);
+      else this.#contradicted.delete(deviceId);
+      this.#believe(deviceId);
+    }
+  }
+
+  #believe(deviceId: string): void {
+    const { fleet, controller, byFrames, lieAfterMs } = this.#options;
+    const device = fleet.get(deviceId);
+    if (device === undefined || fleet.isRevoked(deviceId)) return;
+    const frames = byFrames(deviceId);
+    for (const slot of slotsOf(device)) {
+      controller.reported(deviceId, slot, believedOf(device, slot, frames, lieAfterMs));
+    }
+  }
+
+  #forget(deviceId: string): void {
+    this.#contradicted.delete(deviceId);
+    this.#options.controller.forget(deviceId);
+  }
+}

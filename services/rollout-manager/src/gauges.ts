@@ -1,0 +1,81 @@
+/** What is measured of rollouts and of this instance whenever somebody scrapes it; events.ts has what is counted. */
+import type { FleetMetrics } from "@tributary/fleet-metrics";
+import type { Clock } from "@tributary/kernel";
+import { isFinished, type RolloutController } from "@tributary/rollouts";
+import type { Telemetry } from "@tributary/telemetry";
+import type { DesiredWriter } from "./desired/desired-writer.ts";
+import type { Beliefs } from "./fleet/beliefs.ts";
+import type { FleetTable } from "./fleet/fleet-table.ts";
+import type { Watch } from "./watching/watch.ts";
+
+export type Measured = {
+  readonly controller: RolloutController;
+  readonly fleet: FleetTable;
+  readonly metrics: FleetMetrics;
+  readonly beliefs: Beliefs;
+  readonly watch: Watch;
+  readonly desired: DesiredWriter;
+  readonly clock: Clock;
+};
+
+export function addGauges(telemetry: Telemetry, measured: Measured): void {
+  const { controller, fleet, metrics, beliefs, watch, desired, clock } = measured;
+  const unfinished = () => controller.rollouts.filter((rollout) => !isFinished(rollout));
+  telemetry.gauge(
+    {
+      name: "tributary_rollout_phase",
+      help: "1 for the phase of each rollout that is not finished, and of those that stand degraded",
+      labels: ["name", "uid", "phase"],
+    },
+    () =>
+      controller.rollouts
+        .filter((rollout) => !isFinished(rollout) || rollout.phase === "Degraded")
+        .map(({ uid, phase, spec }) => ({ labels: { name: spec.metadata.name, uid, phase }, value: 1 })),
+  );
+  telemetry.gauge(
+    {
+      name: "tributary_rollout_changed_timestamp_seconds",
+      help: "When an unfinished rollout changed last",
+      labels: ["name", "uid"],
+    },
+    () =>
+      unfinished().map(({ uid, spec, changedAt }) => ({
+        labels: { name: spec.metadata.name, uid },
+        value: changedAt / 1_000,
+      })),
+  );
+  telemetry.gauge(
+    {
+      name: "tributary_rollout_devices",
+      help: "Devices of an unfinished rollout: reached, updated, refused, and those that have the model",
+      labels: ["name", "uid", "state"],
+    },
+    () =>
+      unfinished().flatMap(({ uid, spec }) => {
+        const { reached, updated, refused, onModel } = controller.seen(uid, clock.now());
+        const states = { reached, updated, refused, "on-model": onModel };
+        const { name } = spec.metadata;
+        return Object.entries(states).map(([state, value]) => ({ labels: { name, uid, state }, value }));
+      }),
+  );
+  telemetry.gauge(
+    {
+      name: "tributary_rollout_metrics_refused",
+      help: "Reports that were not counted, by reason",
+      labels: ["reason"],
+    },
+    () => Object.entries(metrics.refused).map(([reason, value]) => ({ labels: { reason }, value })),
+  );
+  const gauge = (name: string, help: string, read: () => number) =>
+    telemetry.gauge({ name: `tributary_rollout_${name}`, help }, read);
+  gauge("fold_behind_seconds", "How far the metrics that are read lie behind the present", () =>
+    Number.isFinite(watch.behindMs) ? watch.behindMs / 1_000 : 0,
+  );
+  gauge("fleet_devices", "Devices that reported", () => fleet.size);
+  gauge(
+    "contradicted_devices",
+    "Devices whose frames are of another model than they report",
+    () => beliefs.contradicted,
+  );
+  gauge("desired_pending", "Desired states that wait for Kafka", () => desired.pending);
+}

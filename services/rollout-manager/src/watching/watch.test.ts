@@ -1,0 +1,52 @@
+/** At which moments is looked, also where reading fails. */
+import { expect, test } from "@jest/globals";
+import { FleetMetrics } from "@tributary/fleet-metrics";
+import { seededRandom } from "@tributary/kernel";
+import { createTelemetry } from "@tributary/telemetry";
+import { configSchema } from "../config.ts";
+import { ModelTable } from "../models/model-table.ts";
+import { Watch } from "./watch.ts";
+
+const MINUTE = 60_000;
+const T0 = 20_000 * 24 * 60 * MINUTE;
+
+test("looks at every moment once, in order and when it is over, whatever fails (W1, W2)", async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = seededRandom(seed);
+    const stop = new AbortController();
+    const begunAt = T0 + Math.floor(random() * MINUTE);
+    let now = begunAt;
+    const sleep = async (ms: number) => {
+      now += ms;
+    };
+    const looks: number[] = [];
+    const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+    const { judge, limits } = configSchema.parse({});
+    const watch = new Watch({
+      ...{ models: new ModelTable(), metrics: new FleetMetrics(), judge, limits, random, telemetry },
+      controller: {
+        ...{ rollouts: [], rollout: () => null, evidence: () => null, noted: () => {} },
+        look: (at) => {
+          expect([seed, now >= at + judge.settleMs]).toEqual([seed, true]);
+          looks.push(at);
+          if (looks.length === 30) stop.abort();
+        },
+      },
+      slices: {
+        offsetsAt: async () => {
+          if (random() < 0.2) throw new Error("away");
+          return new Map();
+        },
+        offsets: async () => ({ earliest: 0n, next: 0n }),
+        async *read() {},
+      },
+      onFrames: () => {},
+      clock: { now: () => now, monotonicMs: () => now, sleep },
+    });
+    expect(watch.behindMs).toBe(Number.POSITIVE_INFINITY);
+    await watch.run(stop.signal);
+    expect([seed, looks]).toEqual([seed, Array.from({ length: 30 }, (_, i) => T0 + i * MINUTE)]);
+    expect([seed, watch.behindMs]).toEqual([seed, now - (looks.at(-1) as number)]);
+    expect(await telemetry.metrics()).toMatch(/fold_failures_total [1-9]/);
+  }
+});

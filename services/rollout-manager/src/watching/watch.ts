@@ -1,0 +1,149 @@
+/** Folds what devices, router and people say, moment by moment, and looks at canaries.
+ *
+ * W1. Looks happen at multiples of `judge.lookEveryMs` of record time, each once everything up to its moment is folded. So
+ *     every instance sees the same at the same looks, whenever it was started.
+ * W2. What cannot be read is told and tried again; no moment is passed over.
+ * W3. What Prometheus said of a rollout is one history from its creation on, also if it is retried. */
+import type { FleetMetrics } from "@tributary/fleet-metrics";
+import { codeOf } from "@tributary/kafka";
+import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
+import { isFinished, type RolloutController } from "@tributary/rollouts";
+import type { Telemetry } from "@tributary/telemetry";
+import type { RolloutManagerConfig } from "../config.ts";
+import { foldFailed, looked } from "../events.ts";
+import type { ModelTable } from "../models/model-table.ts";
+import type { LabelJoinLimits } from "./label-join.ts";
+import { type ByFrames, MetricsFold } from "./metrics-fold.ts";
+import type { SliceReader } from "./topic-slices.ts";
+
+export type WatchOptions = {
+  readonly controller: Pick<RolloutController, "rollouts" | "rollout" | "evidence" | "look" | "noted">;
+  readonly models: ModelTable;
+  readonly metrics: FleetMetrics;
+  readonly slices: SliceReader;
+  readonly judge: RolloutManagerConfig["judge"];
+  readonly limits: LabelJoinLimits;
+  /** Before every look: the devices with frames since the one before. */
+  readonly onFrames: (deviceIds: Iterable<string>) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+};
+
+const HOUR = 3_600_000;
+const BACKOFF = { minMs: 200, maxMs: 5_000 };
+
+export class Watch {
+  readonly #options: WatchOptions;
+  readonly #fold: MetricsFold;
+  /** The model before, by device of an unfinished rollout; null: to be found anew. */
+  #stableDigests: ReadonlyMap<string, string> | null = null;
+
+  constructor(options: WatchOptions) {
+    const { controller, metrics, slices, judge, limits, telemetry } = options;
+    this.#options = options;
+    this.#fold = new MetricsFold({
+      ...{ reader: slices, fleet: metrics, telemetry, propensityMean: judge.propensityMean, limits },
+      budgetOf: (deviceId, modelDigest) => this.#budgetOf(deviceId, modelDigest),
+      createdAt: (uid, metric) => this.#createdAt(uid, metric),
+      noted: (uid, metric, words) => controller.noted(uid, metric, words),
+    });
+  }
+
+  /** How far what is folded lies behind the present, in ms; infinite while nothing is. */
+  get behindMs(): number {
+    const { foldedTo } = this.#fold;
+    return foldedTo === null ? Number.POSITIVE_INFINITY : Math.max(0, this.#options.clock.now() - foldedTo);
+  }
+
+  byFrames(deviceId: string): ByFrames | undefined {
+    return this.#fold.byFrames(deviceId);
+  }
+
+  /** A rollout is different now. */
+  changed(): void {
+    this.#stableDigests = null;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, controller, metrics, judge } = this.#options;
+    const { lookEveryMs, settleMs, preperiodHours } = judge;
+    const starts = controller.rollouts.flatMap(({ uid }) => metrics.analysis(uid)?.plan.startedAt ?? []);
+    const first = Math.min(clock.now(), ...starts);
+    await this.#untilDone(() => this.#fold.begin(first - preperiodHours * HOUR, this.#observedFrom()), signal);
+    for (let at = Math.floor(first / lookEveryMs) * lookEveryMs; !signal.aborted; at += lookEveryMs) {
+      await this.#reached(at + settleMs, signal);
+      await this.#untilDone(async () => {
+        await this.#fold.foldTo(at, clock.now() - settleMs, signal);
+        if (!signal.aborted) this.#look(at);
+      }, signal);
+    }
+  }
+
+  /** The clock may be set meanwhile: it is asked now and then. */
+  async #reached(moment: Instant, signal: AbortSignal): Promise<void> {
+    const { clock, judge } = this.#options;
+    const leftMs = () => moment - clock.now();
+    while (leftMs() > 0 && !signal.aborted) {
+      await clock.sleep(Math.min(leftMs(), judge.lookEveryMs), signal).catch(() => {});
+    }
+  }
+
+  /** W2 */
+  async #untilDone(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    const { clock, random, telemetry } = this.#options;
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (signal.aborted) return;
+        telemetry.emit(foldFailed, { code: codeOf(error), reason: reasonOf(error) });
+        await clock.sleep(backoffMs(BACKOFF, failures, random), signal).catch(() => {});
+      }
+    }
+  }
+
+  #look(at: Instant): void {
+    const { clock, controller, metrics, onFrames, telemetry } = this.#options;
+    onFrames(this.#fold.takeTouched());
+    const startedMs = clock.monotonicMs();
+    controller.look(at);
+    const ms = clock.monotonicMs() - startedMs;
+    for (const { uid } of controller.rollouts) {
+      const evidence = controller.evidence(uid);
+      if (evidence === null || evidence.startedAtMs > at) continue;
+      telemetry.emit(looked, { uid, sinceMs: evidence.sinceMs, why: evidence.why, ms });
+    }
+    metrics.keepCounters((uid) => controller.rollout(uid) !== null);
+  }
+
+  // What rollouts ask of the fold.
+
+  /** M1 of the fold: a rollout's devices are held to the budget of the model before, whichever they run. */
+  #budgetOf(deviceId: string, modelDigest: string): number | undefined {
+    const { controller, models } = this.#options;
+    this.#stableDigests ??= new Map(
+      controller.rollouts
+        .filter((rollout) => !isFinished(rollout))
+        .flatMap(({ cohorts, stableDigest }) => cohorts.order.map((id) => [id, stableDigest])),
+    );
+    return models.ofDigest(this.#stableDigests.get(deviceId) ?? modelDigest)?.latencyBudgetMs;
+  }
+
+  /** W3 */
+  #observedFrom(): Instant {
+    const provided = this.#options.controller.rollouts.filter(
+      ({ phase, spec }) => phase !== "Healthy" && spec.spec.metrics.some(({ provider }) => provider !== undefined),
+    );
+    return Math.min(Number.POSITIVE_INFINITY, ...provided.map(({ createdAt }) => createdAt));
+  }
+
+  /** W3 */
+  #createdAt(uid: string, metric: string): Instant | undefined {
+    const rollout = this.#options.controller.rollout(uid);
+    const isProvided = rollout?.spec.spec.metrics.some(
+      ({ name, provider }) => name === metric && provider !== undefined,
+    );
+    return isProvided === true ? rollout?.createdAt : undefined;
+  }
+}
