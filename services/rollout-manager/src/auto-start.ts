@@ -5,7 +5,8 @@
  * A2. What cannot begin now (too few devices, another rollout at work) is named, once for each reason, and tried again later.
  * A3. (G9) The newest `ROLLED_OUT_MAX` packages are remembered, and refusals of challengers that still wait. */
 import type { Model } from "@tributary/contracts";
-import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import { codeOf } from "@tributary/kafka";
+import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
 import { defaultSpecOf, type RolloutManagerConfig } from "./config.ts";
@@ -84,7 +85,7 @@ export class AutoStart {
       const reason = reasonOf(error);
       if (this.#refused.get(uid) === reason) return; // A2
       this.#refused.set(uid, reason);
-      telemetry.emit(autoStartRefused, { model, code: error instanceof Failure ? error.code : "unexpected", reason });
+      telemetry.emit(autoStartRefused, { model, code: codeOf(error), reason });
     }
   }
 }

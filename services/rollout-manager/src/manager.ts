@@ -107,7 +107,7 @@ export class Manager {
     this.status = new StatusPublisher({ controller, models, sink, clock, everyMs: limits.statusEveryMs });
     this.#watch = new Watch({
       ...{ controller, models, metrics, slices, judge, limits, clock, random, telemetry },
-      onFrames: (deviceIds) => this.#beliefs.framesOf(deviceIds),
+      onFrames: (deviceIds) => this.#beliefs.hadFrames(deviceIds),
     });
     this.#beliefs = new Beliefs({
       ...{ fleet, controller, lieAfterMs: config.fleet.lieAfterMs },

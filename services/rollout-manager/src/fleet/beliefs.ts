@@ -46,8 +46,8 @@ export class Beliefs {
     ]);
   }
 
-  /** These had frames: some of them began or ceased to say something else than their device reports. */
-  framesOf(deviceIds: Iterable<string>): void {
+  /** Some of these may have begun or ceased to send frames of another model than they report. */
+  hadFrames(deviceIds: Iterable<string>): void {
     const { fleet, byFrames, lieAfterMs } = this.#options;
     for (const deviceId of deviceIds) {
       const device = fleet.get(deviceId);
