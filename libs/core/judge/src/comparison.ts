@@ -23,64 +23,91 @@ export type Start = { readonly control: Started; readonly canary: Started };
 /** Null while an arm has fewer than two devices with frames. One pass over each arm, and nothing is copied: a look at
  * 100,000 devices makes dozens of these. */
 export function compare(control: Arm, canary: Arm, start?: Start): Comparison | null {
-  const a = momentsOf(control, start?.control);
-  const b = momentsOf(canary, start?.canary);
-  if (a.n < 2 || b.n < 2) return null;
+  const origin = originOf(control, start?.control);
+  if (origin === null) return null;
+  return compareSums(sumsOf(control, origin, start?.control), sumsOf(canary, origin, start?.canary));
+}
+
+/** Of an arm's devices with frames: how many, and sums of what they did before (`x`) and since (`y`), of squares and of
+ * products, all as distances from one origin, the same for both arms; then all frames, with the good ones. */
+export type Sums = {
+  n: number;
+  x: number;
+  y: number;
+  xx: number;
+  xy: number;
+  yy: number;
+  good: number;
+  all: number;
+};
+
+export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, good: 0, all: 0 });
+
+/** `compare` of arms that were summed already. */
+export function compareSums(control: Sums, canary: Sums): Comparison | null {
+  if (control.n < 2 || canary.n < 2) return null;
+  const [a, b] = [momentsOf(control), momentsOf(canary)];
   const slope = a.xx > 0 ? a.xy / a.xx : 0; // theta = cov(Y, X) / var(X) over the control's devices
-  const centre = (a.n * a.x + b.n * b.x) / (a.n + b.n);
+  const centre = (control.x + canary.x) / (a.n + b.n);
   const meanOf = ({ x, y }: Moments) => y - slope * (x - centre);
   /** Of the adjusted values: between the devices, and that of their mean. */
   const varianceOf = ({ n, xx, xy, yy }: Moments) => Math.max(0, yy - slope * (2 * xy - slope * xx)) / (n - 1) / n;
-  const [va, vb] = [varianceOf(a), varianceOf(b)];
+  const va = varianceOf(a);
+  const vb = varianceOf(b);
   const spread = va + vb;
   const freedom = spread === 0 ? a.n + b.n - 2 : spread ** 2 / (va ** 2 / (a.n - 1) + vb ** 2 / (b.n - 1));
-  const variance = Math.max(spread, (floorOf(a) + floorOf(b)) * leastShare(freedom)); // A3
+  const variance = Math.max(spread, (floorOf(control) + floorOf(canary)) * leastShare(freedom)); // A3
   return { harm: meanOf(a) - meanOf(b), variance, freedom };
 }
 
-/** Of an arm's devices with frames: how many, means of what they do (`y`) and did before (`x`), sums of squares and products
- * about these means; and all frames, with the bad ones. */
-type Moments = {
-  readonly n: number;
-  readonly x: number;
-  readonly y: number;
-  readonly xx: number;
-  readonly xy: number;
-  readonly yy: number;
-  readonly bad: number;
-  readonly all: number;
-};
+export type Origin = { readonly x: number; readonly y: number };
 
-/** Sums of distances from the first device's values: so near the means, nothing is lost in taking these off at the end. */
-function momentsOf({ good, frames, before }: Arm, start: Started | undefined): Moments {
-  let [n, sumX, sumY, xx, xy, yy, right, all] = [0, 0, 0, 0, 0, 0, 0, 0];
-  let [originX, originY] = [0, 0];
+/** The first device with frames: sums of distances from it are so near the means that nothing is lost in taking these off at
+ * the end. Null: there is none. */
+export function originOf({ good, frames, before }: Arm, start?: Started): Origin | null {
+  for (let i = 0; i < frames.length; i++) {
+    const count = (frames[i] as number) - (start === undefined ? 0 : (start.frames[i] as number));
+    const ok = (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number));
+    if (count > 0) return { x: before[i] as number, y: ok / count };
+  }
+  return null;
+}
+
+function sumsOf({ good, frames, before }: Arm, origin: Origin, start: Started | undefined): Sums {
+  const sums = noSums();
   for (let i = 0; i < frames.length; i++) {
     const count = (frames[i] as number) - (start === undefined ? 0 : (start.frames[i] as number));
     if (count <= 0) continue; // A2
     const ok = (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number));
-    if (n === 0) [originX, originY] = [before[i] as number, ok / count];
-    const x = (before[i] as number) - originX;
-    const y = ok / count - originY;
-    n += 1;
-    sumX += x;
-    sumY += y;
-    xx += x * x;
-    xy += x * y;
-    yy += y * y;
-    right += ok;
-    all += count;
+    const x = (before[i] as number) - origin.x;
+    const y = ok / count - origin.y;
+    sums.n += 1;
+    sums.x += x;
+    sums.y += y;
+    sums.xx += x * x;
+    sums.xy += x * y;
+    sums.yy += y * y;
+    sums.good += ok;
+    sums.all += count;
   }
-  if (n === 0) return { n, x: 0, y: 0, xx, xy, yy, bad: 0, all };
-  return {
-    ...{ n, x: originX + sumX / n, y: originY + sumY / n, bad: all - right, all },
-    ...{ xx: xx - (sumX * sumX) / n, xy: xy - (sumX * sumY) / n, yy: yy - (sumY * sumY) / n },
-  };
+  return sums;
 }
 
+/** Means, and sums of squares and products about them. */
+type Moments = Omit<Sums, "good" | "all">;
+
+const momentsOf = ({ n, x, y, xx, xy, yy }: Sums): Moments => ({
+  n,
+  x: x / n,
+  y: y / n,
+  xx: xx - (x * x) / n,
+  xy: xy - (x * y) / n,
+  yy: yy - (y * y) / n,
+});
+
 /** What independent frames would give. (A3) */
-function floorOf({ bad, all }: Moments): number {
-  const p = (bad + 0.5) / (all + 1);
+function floorOf({ good, all }: Sums): number {
+  const p = (all - good + 0.5) / (all + 1);
   return (p * (1 - p)) / all;
 }
 

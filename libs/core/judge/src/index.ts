@@ -3,3 +3,4 @@ export * from "./crashes.ts";
 export * from "./evidence.ts";
 export * from "./metric-watch.ts";
 export * from "./plan.ts";
+export * from "./rerandomisation.ts";
