@@ -22,14 +22,18 @@ const look = {
   ...counts,
 };
 const limits = { alpha: 0.02, beta: 0.05, tolerated: 0.0025, margin: 0.01, source: "kafka" as const, note: null };
+const crossCheck = {
+  ...{ why: null, draws: 999, plannedMs: [180_000, 360_000, 720_000] },
+  looks: [{ sinceMs: 360_000, p: 0.004, spent: 0.0133333, isHarmful: true }],
+};
 const evidence = {
   format: "tributary.analysis/1" as const,
   ...{ startedAtMs: 0, sinceMs: 600_000, burnInMs: 180_000, why: "worse in accuracy" },
   control: { devices: 80, heard: 80, onModel: 80, goldenFailed: 0, silent: [] },
   canary: { devices: 20, heard: 20, onModel: 20, goldenFailed: 0, silent: [] },
   metrics: [
-    { name: "accuracy", ...limits, plannedVariance: null, ...counts },
-    { name: "deadline-met", ...limits, margin: null, plannedVariance: null, ...counts },
+    { name: "accuracy", ...limits, plannedVariance: null, crossCheck, ...counts },
+    { name: "deadline-met", ...limits, margin: null, plannedVariance: null, crossCheck: null, ...counts },
   ],
   looks: [look],
   crashes: { control: 1, canary: 5, share: 0.2, logHarm: 6, alpha: 0.01 },
@@ -104,7 +108,7 @@ Devices:
       "├──# steps | Steps",
       "│ | ├──1 set weight 10 % | Step | ✔ Done | 8m",
       "│ | ├──2 analysis, at most 3h | Analysis | ◌ Running | 6m | worse in accuracy",
-      "│ | │ | ├──• accuracy | Metric | ✖ Harmful | harm 3.73 pp (-inf to 6.58), ln e 5.44/3.91 back, -1.94/3 on; canary 20 devices, 2400 frames; control 80, 9600",
+      "│ | │ | ├──• accuracy | Metric | ✖ Harmful | harm 3.73 pp (-inf to 6.58), ln e 5.44/3.91 back, -1.94/3 on; re-randomisation at 6m: p 0.004, 0.013 spent: harm; canary 20 devices, 2400 frames; control 80, 9600",
       "│ | │ | ├──• deadline-met | Metric | · No look yet | canary 20 devices, 2400 frames; control 80, 9600",
       "│ | │ | └──• crashes | Metric | ✖ Harmful | 5 in the canary, 1 in the control; ln e 6/4.61 back",
       "│ | ├──3 set weight 50 % | Step",

@@ -4,6 +4,7 @@
 import {
   type AnalysisEvidence,
   analysisEvidenceOf,
+  crossCheckWords,
   type RolloutStep,
   rolloutSpec,
   stepWords,
@@ -218,7 +219,9 @@ function evidenceNodes(evidence: AnalysisEvidence): Node[] {
       `ln e ${number(look.logHarm)}/${number(back)} back`,
       ...(margin === null || look.logSafe === null ? [] : [`${number(look.logSafe)}/${number(on)} on`]),
     ];
-    return { ...leaf("•", name, "Metric", status, mark), info: `${numbers.join(", ")}; ${arms}` };
+    const checked = crossCheckWords(metric.crossCheck);
+    const told = [numbers.join(", "), ...(checked === null ? [] : [checked]), arms];
+    return { ...leaf("•", name, "Metric", status, mark), info: told.join("; ") };
   });
   const { crashes } = evidence;
   if (crashes === null) return metrics;

@@ -36,6 +36,8 @@ describe("the report of a rollout", () => {
       "minutes since the arms are compared",
       "The analysis of step 3/4 ends Failed.",
       "cam-77", // silent
+      "Re-randomisation at 7m: p 0.004, 0.0067 spent: harm.",
+      "<th>p of 999 draws</th><th>spent of 2 %</th>",
       "frame 4: cat, not &#60;dog&#62;",
       "<td>spec.pacing.devicesPerMinute</td><td>60</td><td>600</td>",
       "<td>spec.metrics.accuracy.margin</td><td>0.02</td><td>0.01</td>",

@@ -1,9 +1,11 @@
 /** A rollout as one HTML file for people: what was seen, what was decided and why. Needs nothing but a browser. */
 import {
   type AnalysisEvidence,
+  type AnalysisMetric,
   analysisEvidenceOf,
   applyEvent,
   changeWords,
+  crossCheckWords,
   pauseWords,
   type Rollout,
   type RolloutEvent,
@@ -72,7 +74,8 @@ ${eventsTable(events, rollout)}
 <p>Harm is the control's rate of good frames less the canary's, device by device, adjusted by what each device did before.
 The band holds at whatever moment one looks. e is how much better harm (or its absence) explains what is seen: with no harm,
 the chance that it ever reaches 1/alpha is at most alpha; a rollout that compares several times gives each a share of its
-alphas. Only a Successful analysis widens a rollout; too little data,
+alphas. Re-randomisation is a cross-check that decides nothing: p is how often another draw of the arms would have looked as bad,
+and at or below what is spent of alpha by then it shows harm. Only a Successful analysis widens a rollout; too little data,
 silence and errors are not health.</p>
 </body></html>
 `;
@@ -147,7 +150,7 @@ function analysisSection({ step, weight, verdict, evidence }: Analysis, place: n
       const { control: c, canary: k } = metric;
       return `${heading}<p>Nothing to compare yet: ${counted(k)} in the canary, ${counted(c)} in the control.</p>`;
     }
-    return `${heading}${harmPlot(id, evidence, metric, moments)}${evidencePlot(`${id}e`, evidence, metric)}`;
+    return `${heading}${harmPlot(id, evidence, metric, moments)}${evidencePlot(`${id}e`, evidence, metric)}${crossCheckSection(metric)}`;
   });
   return `<h2>Analysis ${place}${of}, at weight ${decimal(weight)} % <span class="badge ${verdict}">${verdict}</span></h2>
 <p class="lead">${escaped(`${sentence(evidence.why)} Compared for ${spanOf(evidence.sinceMs)}${evidence.burnInMs > 0 ? `, of which ${spanOf(evidence.burnInMs)} burn-in (shaded)` : ""}.`)}</p>
@@ -200,6 +203,21 @@ function metricsTable(evidence: AnalysisEvidence): string {
     ],
     rows,
   );
+}
+
+/** It decides nothing, so it stands below what does. */
+function crossCheckSection({ alpha, crossCheck }: AnalysisMetric): string {
+  const words = crossCheckWords(crossCheck);
+  if (crossCheck === null || words === null) return "";
+  const { draws, looks } = crossCheck;
+  const said = `<p>${escaped(sentence(words))}</p>`;
+  if (looks.length === 0) return said;
+  return `${said}${table(
+    ["cross-check at", `p of ${draws} draws`, `spent of ${decimal(100 * alpha)} %`, "shows harm"],
+    looks.map(({ sinceMs, p, spent, isHarmful }) => [
+      ...[spanOf(sinceMs), p.toPrecision(2), `${decimal(100 * spent)} %`, isHarmful ? "yes" : "no"],
+    ]),
+  )}`;
 }
 
 const points = (share: number | null, none = "-"): string => (share === null ? none : decimal(100 * share));

@@ -1,9 +1,10 @@
 /** A rollout that was judged by the real judge on a seeded fleet: its events, as rollout-manager would write them. */
-import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/judge";
+import { CrossCheck, MetricWatch, metricDefaults, plannedLooks, plannedVariance } from "@tributary/judge";
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
   type AnalysisEvidence,
   type AnalysisLook,
+  crossCheckOf,
   lookOf,
   type RolloutChange,
   type RolloutEvent,
@@ -49,7 +50,10 @@ export function judged(seed: number, harm: number, minutes: number) {
     const plan = { canaries: CANARIES, controls: CONTROLS, rate: i === 0 ? 0.9 : 0.98, frames: 360, deviceSd: 0.01 };
     const planned = plannedVariance(plan);
     const watch = new MetricWatch({ ...metricDefaults, ...metric, plannedVariance: planned });
-    return { metric, planned, watch, counts: i === 0 ? fleets : times };
+    const strata = { canary: new Uint8Array(CANARIES), control: new Uint8Array(CONTROLS) };
+    const plannedMs = plannedLooks(spec.spec.burnIn, 180 * MINUTE);
+    const check = new CrossCheck({ alpha: metric.alpha, plannedMs, strata, seed });
+    return { metric, planned, watch, check, counts: i === 0 ? fleets : times };
   });
   let looks: AnalysisLook[] = [];
   let verdict: Verdict | "Running" = "Running";
@@ -59,7 +63,8 @@ export function judged(seed: number, harm: number, minutes: number) {
     show(random, fleets.canary, harm);
     show(random, times.control, 0);
     show(random, times.canary, 0);
-    const now = watches.map(({ metric, watch, counts }) => {
+    const now = watches.map(({ metric, watch, check, counts }) => {
+      check.look(minute * MINUTE, counts);
       const look = watch.look(minute * MINUTE, counts);
       const counted = { control: countedIn(counts.control), canary: countedIn(counts.canary) };
       if (look !== null) looks = thinned([...looks, lookOf(metric.name, minute * MINUTE, look, counted)]);
@@ -78,10 +83,10 @@ export function judged(seed: number, harm: number, minutes: number) {
       "harm below the margin is not shown yet in accuracy",
     control: { ...arm(CONTROLS), heard: CONTROLS - 1, silent: ["cam-77"] },
     canary: arm(CANARIES),
-    metrics: watches.map(({ metric, planned, counts }) => ({
+    metrics: watches.map(({ metric, planned, check, counts }, i) => ({
       ...metric,
       ...{ plannedVariance: planned, control: countedIn(counts.control), canary: countedIn(counts.canary) },
-      ...{ source: "kafka" as const, note: null },
+      ...{ source: "kafka" as const, note: null, crossCheck: i === 0 ? crossCheckOf(check) : null },
     })),
     looks,
     crashes: { control: 1, canary: 1, share: 0.2, logHarm: 0.3, alpha: 0.01 },

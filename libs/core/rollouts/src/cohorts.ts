@@ -5,8 +5,11 @@
  * C2. Within a stratum a salted hash of the device's id orders the devices: the same rollout always picks the same ones, a
  *     larger weight only adds some, and another rollout's salt picks others.
  * C3. The control is taken from the other end of that order: who is updated last stays to compare with the longest.
- * C4. Cohorts are frozen when the rollout begins and analysed as assigned, whatever becomes of the devices. */
+ * C4. Cohorts are frozen when the rollout begins and analysed as assigned, whatever becomes of the devices.
+ * C5. Strata are kept with the order, for whoever draws again (cross-check.ts). Not of fleets beyond `STRATA_DEVICES_MAX`: an
+ *     event must fit into a record, and arms of these are too large for that anyway. */
 import { Failure } from "@tributary/kernel";
+import { hashOf } from "./hash.ts";
 
 export type FleetDevice = {
   readonly deviceId: string;
@@ -18,9 +21,14 @@ export type FleetDevice = {
 };
 
 /** Devices in the order in which a rollout reaches them. */
-export type Cohorts = { readonly order: readonly string[] };
+export type Cohorts = {
+  readonly order: readonly string[];
+  /** Of each device of `order`, the number of its stratum; absent: not known (C5), or of a rollout from before they were kept. */
+  readonly strata?: readonly number[];
+};
 
 const ACCURACY_BANDS = 4;
+export const STRATA_DEVICES_MAX = 50_000;
 
 export function assignCohorts(fleet: readonly FleetDevice[], salt: string): Cohorts {
   const strata = new Map<string, FleetDevice[]>();
@@ -33,14 +41,18 @@ export function assignCohorts(fleet: readonly FleetDevice[], salt: string): Coho
   }
   // A device's place within its stratum, as a share of it, is its place in the whole: any prefix is the fleet in small.
   const placed = [...strata.entries()].flatMap(([key, devices]) => {
-    const shift = hash(`${salt}\n${key}`) / 2 ** 32;
+    const shift = hashOf(`${salt}\n${key}`) / 2 ** 32;
     return devices
-      .map(({ deviceId }) => ({ deviceId, hash: hash(`${salt}\n${deviceId}`) }))
+      .map(({ deviceId }) => ({ deviceId, hash: hashOf(`${salt}\n${deviceId}`) }))
       .sort((a, b) => a.hash - b.hash || (a.deviceId < b.deviceId ? -1 : 1)) // C2
-      .map(({ deviceId }, i) => ({ deviceId, place: (i + shift) / devices.length }));
+      .map(({ deviceId }, i) => ({ deviceId, key, place: (i + shift) / devices.length }));
   });
   placed.sort((a, b) => a.place - b.place || (a.deviceId < b.deviceId ? -1 : 1));
-  return { order: placed.map(({ deviceId }) => deviceId) };
+  const order = placed.map(({ deviceId }) => deviceId);
+  if (order.length > STRATA_DEVICES_MAX) return { order }; // C5
+  const numbers = new Map<string, number>();
+  for (const { key } of placed) if (!numbers.has(key)) numbers.set(key, numbers.size);
+  return { order, strata: placed.map(({ key }) => numbers.get(key) as number) };
 }
 
 /** The devices that a weight reaches, in percent: rounded up, so that a weight above 0 reaches someone. */
@@ -79,13 +91,4 @@ function accuracyBands(fleet: readonly FleetDevice[]): (device: FleetDevice) => 
     (_, i) => known[Math.floor((known.length * (i + 1)) / ACCURACY_BANDS)] ?? 1,
   );
   return ({ accuracyBefore }) => (accuracyBefore === null ? -1 : cuts.filter((cut) => accuracyBefore >= cut).length);
-}
-
-/** FNV-1a over UTF-16 units, finished by murmur3's mixer: spreads ids that differ in their last digit alone. */
-function hash(text: string): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
 }

@@ -10,19 +10,23 @@
  *     canary is heard as the control is, on the model that is judged. Whoever is not heard is not healthy.
  * J6. (G5) Counters of somebody else's monitoring say nothing of who is heard, so a metric from there needs increases as new
  *     as frames must be: what it showed before it went silent does not widen anything.
- * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing. */
+ * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing.
+ * J8. So does the cross-check by re-randomisation. Its looks are at moments fixed beforehand, whatever there is to see then. */
 import type { FleetAnalysis, Heard } from "@tributary/fleet-metrics";
 import {
   type Counts,
+  type CrossCheck,
   DEVICES_MIN,
   logCrashEvidence,
   MetricWatch,
   metricDefaults,
   plannedVariance,
+  type Strata,
 } from "@tributary/judge";
 import { type Instant, reasonOf } from "@tributary/kernel";
+import { beginCrossCheck } from "./cross-check.ts";
 import type { Verdict } from "./events.ts";
-import { type AnalysisEvidence, type AnalysisLook, type Counted, lookOf, thinned } from "./evidence.ts";
+import { type AnalysisEvidence, type AnalysisLook, type Counted, crossCheckOf, lookOf, thinned } from "./evidence.ts";
 import type { MetricSpec, RolloutSpec } from "./spec.ts";
 
 export type ComparisonSettings = {
@@ -53,6 +57,8 @@ export type Reporting = { readonly onModel: number; readonly goldenFailed: numbe
 
 type Watched = {
   readonly spec: MetricSpec;
+  /** In words: why there is none. (J8) */
+  readonly crossCheck: CrossCheck | string;
   watch: MetricWatch | null;
   plannedVariance: number | null;
   isHarmful: boolean;
@@ -76,13 +82,14 @@ export class Comparison {
   readonly #notes: ReadonlyMap<string, string>;
   #why = "it has just begun";
 
-  /** `notes`: by metric, what is amiss where it comes from (J7). */
+  /** `notes`: by metric, what is amiss where it comes from (J7). `strata`: of the arms' devices; null: not known. */
   constructor(
     analysis: FleetAnalysis,
     spec: RolloutSpec,
     step: number,
     settings: ComparisonSettings,
     notes: ReadonlyMap<string, string> = new Map(),
+    strata: Strata | null = null,
   ) {
     this.#notes = notes;
     this.analysis = analysis;
@@ -92,9 +99,18 @@ export class Comparison {
     const next = spec.spec.strategy.canary.steps.slice(step).find((one) => "analysis" in one);
     const duration = next === undefined ? 0 : next.analysis.duration;
     this.#exposureMs = Math.max(spec.spec.burnIn, settings.exposureShare * duration);
+    const { uid } = analysis.plan;
+    const plan = { uid, step, strata, burnInMs: spec.spec.burnIn, analysisMs: duration };
     this.#watched = spec.spec.metrics.map((metric) => {
       const own = { ...metric, alpha: metric.alpha * this.#share };
-      return { spec: own, watch: null, plannedVariance: null, isHarmful: false, isSafe: null };
+      return {
+        spec: own,
+        crossCheck: beginCrossCheck(plan, own),
+        watch: null,
+        plannedVariance: null,
+        isHarmful: false,
+        isSafe: null,
+      };
     });
   }
 
@@ -142,10 +158,11 @@ export class Comparison {
         control: armOf("control"),
         canary: armOf("canary"),
       },
-      metrics: this.#watched.map(({ spec, plannedVariance: planned }) => ({
+      metrics: this.#watched.map(({ spec, crossCheck, plannedVariance: planned }) => ({
         ...{ name: spec.name, alpha: spec.alpha, beta: spec.beta, tolerated: spec.tolerated, margin: spec.margin },
         ...{ plannedVariance: planned, ...countedIn(this.analysis.counts(spec.name)) },
         ...{ source: spec.provider === undefined ? "kafka" : "prometheus", note: this.#notes.get(spec.name) ?? null },
+        crossCheck: crossCheckOf(crossCheck),
       })),
       ...{ looks: this.#looks, crashes: this.#crashes, refused, settings: [] },
     };
@@ -156,6 +173,7 @@ export class Comparison {
     const counts = this.analysis.counts(spec.name);
     const counted = countedIn(counts);
     [watched.isHarmful, watched.isSafe] = [false, null];
+    if (typeof watched.crossCheck !== "string") watched.crossCheck.look(sinceMs, counts); // J8
     if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return; // J4
     watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs); // J3
     const look = watched.watch?.look(sinceMs, counts) ?? null;

@@ -337,14 +337,17 @@ export class RolloutController {
 
   #beginComparison(tracked: Tracked, step: number, at: Instant): void {
     const { uid, spec, cohorts, weight, modelDigest, stableDigest } = tracked.rollout;
+    const [canary, control] = [
+      reachedBy(cohorts, weight),
+      controlOf(cohorts, weight, spec.spec.strategy.canary.controlsPerCanary),
+    ];
     const analysis = this.#fleet.start({
-      ...{ uid, startedAt: at, metrics: spec.spec.metrics.map(({ name }) => name) },
-      canary: reachedBy(cohorts, weight),
-      control: controlOf(cohorts, weight, spec.spec.strategy.canary.controlsPerCanary),
+      ...{ uid, startedAt: at, metrics: spec.spec.metrics.map(({ name }) => name), canary, control },
       models: { candidate: modelDigest, stable: stableDigest },
     });
     if (analysis === null) return; // Without one there is no data, and no widening.
-    tracked.comparison = new Comparison(analysis, spec, step, this.#settings, tracked.notes);
+    const strata = cohorts.strata === undefined ? null : strataOf(cohorts.strata, canary.length, control.length);
+    tracked.comparison = new Comparison(analysis, spec, step, this.#settings, tracked.notes, strata);
     tracked.comparedWeight = weight;
     tracked.lookedAt = Number.NEGATIVE_INFINITY;
   }
@@ -451,6 +454,12 @@ function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | null): bo
     update.generation >= beganAt
   );
 }
+
+/** The canary is the first of the order, the control its last. */
+const strataOf = (strata: readonly number[], canaries: number, controls: number) => ({
+  canary: strata.slice(0, canaries),
+  control: strata.slice(strata.length - controls),
+});
 
 const isUnderWay = (rollout: Rollout, { update }: DeviceState): boolean =>
   update !== null && update.modelDigest === rollout.modelDigest && UNDER_WAY.has(update.phase);

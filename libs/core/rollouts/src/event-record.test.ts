@@ -24,6 +24,7 @@ const spec = rolloutSpec.parse({
 const created: RolloutChange = {
   kind: "created",
   ...{ spec, modelDigest: "ab".repeat(32), stableDigest: "cd".repeat(32), order: ["d1", "d2"] },
+  strata: [0, 3],
 };
 const event = (change: RolloutChange) => ({ uid: "u1", version: 3, at: 1e12, by: "ann", change });
 const changes: RolloutChange[] = [
@@ -51,6 +52,14 @@ describe("an event's record", () => {
     expect(written.spec.strategy.canary.steps[2]).toEqual({ analysis: { duration: "90m" } });
     expect(rolloutSpec.parse(written)).toEqual(spec);
     expect(JSON.parse(recordOfEvent(event(created)).details).spec).toEqual(written);
+  });
+
+  test("of which the strata are junk counts all the same: they decide nothing", () => {
+    const record = recordOfEvent(event(created));
+    for (const strata of [["a"], [-1], [0.5], "none", null, {}, undefined]) {
+      const details = JSON.stringify({ ...JSON.parse(record.details), strata });
+      expect(eventOfRecord({ ...record, details })).toEqual(event({ ...created, strata: undefined }));
+    }
   });
 
   test.each<[string, Partial<EventRecord>, RegExp]>([

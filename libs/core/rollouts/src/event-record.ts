@@ -6,6 +6,7 @@
 import type { RolloutEvent as EventRecord, RolloutChangeKind, RolloutVerdict } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import { z } from "zod";
+import { STRATA_DEVICES_MAX } from "./cohorts.ts";
 import type { RolloutChange, RolloutEvent, Verdict } from "./events.ts";
 import { rolloutSpec, writtenSpec } from "./spec.ts";
 
@@ -43,6 +44,8 @@ const change = z.discriminatedUnion("kind", [
     modelDigest: digest,
     stableDigest: digest,
     order: z.array(z.string().min(1).max(64)).max(1_000_000),
+    /** Decides nothing, so whatever it is, the event counts for every reader alike. (K1) */
+    strata: z.array(z.number().int().nonnegative()).max(STRATA_DEVICES_MAX).optional().catch(undefined),
   }),
   z.object({ kind: z.literal("step-started"), step }),
   z.object({ kind: z.literal("step-finished"), step, evidence }),

@@ -21,6 +21,8 @@ export type RolloutChange =
       readonly stableDigest: string;
       /** Every device of the rollout in the order in which it is reached, see `assignCohorts`. */
       readonly order: readonly string[];
+      /** Of each of these, the number of its stratum, where it is known. Decides nothing. */
+      readonly strata?: readonly number[];
     }
   | { readonly kind: "step-started"; readonly step: number }
   | { readonly kind: "step-finished"; readonly step: number; readonly evidence: Evidence }

@@ -4,7 +4,7 @@
  *     stays far below what Kafka takes.
  * A2. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits.
  * A3. Old events are read for ever: fields that are not known are passed over, and later ones need a default here. */
-import type { MetricLook } from "@tributary/judge";
+import type { CrossCheck, MetricLook } from "@tributary/judge";
 import { z } from "zod";
 
 export const LOOKS_MAX = 200;
@@ -37,6 +37,29 @@ const look = z.object({
   canary: counted,
 });
 
+/** The verdict's cross-check by re-randomisation, see rerandomisation.ts of the judge. It decides nothing. */
+const crossCheck = z.object({
+  /** Why it is not made; null: it is. */
+  why: text.nullable(),
+  /** Draws of the arms, beside the one that was made. */
+  draws: count,
+  /** When it looks, fixed beforehand, ms since `startedAtMs`. */
+  plannedMs: z.array(z.number().nonnegative()).max(NAMED_MAX),
+  looks: z
+    .array(
+      z.object({
+        sinceMs: z.number().nonnegative(),
+        /** One-sided, that the canary does no worse. */
+        p: share,
+        /** What of the metric's alpha may be spent by now. */
+        spent: share,
+        /** p is at or below what is spent; no look follows. */
+        isHarmful: z.boolean(),
+      }),
+    )
+    .max(NAMED_MAX),
+});
+
 const metric = z.object({
   name: z.string().max(64),
   alpha: share,
@@ -48,6 +71,8 @@ const metric = z.object({
   source: z.enum(["kafka", "prometheus"]).default("kafka"),
   /** What is amiss where it comes from, as the writer of this saw it; null: nothing. */
   note: text.nullable().default(null),
+  /** Null: written before there was one. */
+  crossCheck: crossCheck.nullable().default(null),
   /** What is known now, also while there is too little for a look. */
   control: counted,
   canary: counted,
@@ -110,6 +135,7 @@ export const analysisEvidence = z.object({
 export type AnalysisEvidence = z.output<typeof analysisEvidence>;
 export type AnalysisLook = z.output<typeof look>;
 export type AnalysisMetric = z.output<typeof metric>;
+export type AnalysisCrossCheck = z.output<typeof crossCheck>;
 export type AnalysisArm = z.output<typeof arm>;
 export type Counted = z.output<typeof counted>;
 
@@ -138,6 +164,14 @@ export function lookOf(
     control: { devices: control.devices, frames: control.frames },
     canary: { devices: canary.devices, frames: canary.frames },
   };
+}
+
+/** A cross-check as evidence keeps it; in words: why there is none. (A2) */
+export function crossCheckOf(check: CrossCheck | string): AnalysisCrossCheck {
+  if (typeof check === "string") return { why: check, draws: 0, plannedMs: [], looks: [] };
+  const { draws, plannedMs, looks } = check;
+  const looked = looks.map(({ p, spent, ...rest }) => ({ ...rest, p: rounded(p), spent: rounded(spent) }));
+  return { why: null, draws, plannedMs: [...plannedMs], looks: looked };
 }
 
 /** Leaves out looks until `max` are left, always the one that is missed least: it closes the smallest gap of its metric.

@@ -49,9 +49,10 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
   if (event.version !== (rollout?.version ?? 0) + 1) return rollout;
   const { change, at } = event;
   if (change.kind === "created") {
-    const { spec, modelDigest, stableDigest, order } = change;
+    const { spec, modelDigest, stableDigest, order, strata } = change;
+    const cohorts = { order, ...(strata?.length === order.length && { strata }) };
     return {
-      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts: { order } },
+      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts },
       ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
       ...{ aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
     };

@@ -1,5 +1,6 @@
 /** What happens to a rollout, in words for people: the same in the report, in histories and on the command line. */
 import type { PauseReason, RolloutChange } from "./events.ts";
+import type { AnalysisCrossCheck } from "./evidence.ts";
 import { durationText, type RolloutStep } from "./spec.ts";
 
 export function stepWords(step: RolloutStep): string {
@@ -54,3 +55,17 @@ export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): 
       return change satisfies never;
   }
 }
+
+/** What the cross-check says beside a verdict; null: nothing is known of one. */
+export function crossCheckWords(check: AnalysisCrossCheck | null): string | null {
+  if (check === null) return null;
+  const { why, looks, plannedMs } = check;
+  if (why !== null) return `no re-randomisation: ${why}`;
+  const last = looks.at(-1);
+  if (last === undefined) return `re-randomisation looks first at ${durationText(plannedMs[0] ?? 0)}`;
+  const { p, spent, sinceMs, isHarmful } = last;
+  const says = isHarmful ? "harm" : "no harm shown";
+  return `re-randomisation at ${durationText(sinceMs)}: p ${few(p)}, ${few(spent)} spent: ${says}`;
+}
+
+const few = (share: number): string => String(Number(share.toPrecision(2)));

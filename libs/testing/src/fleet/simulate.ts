@@ -201,8 +201,8 @@ class Run {
       const [hardwareClass, site] = [i % 3 === 0 ? "rpi4" : "rpi5", `site-${i % 5}`];
       return { deviceId, hardwareClass, camera: "cam", site, accuracyBefore: good / frames };
     });
-    const { order } = assignCohorts(fleet, `salt-${seed}`);
-    const change = { kind: "created", spec, modelDigest: DIGESTS.new, stableDigest: DIGESTS.old, order } as const;
+    const cohorts = assignCohorts(fleet, `salt-${seed}`);
+    const change = { kind: "created", spec, modelDigest: DIGESTS.new, stableDigest: DIGESTS.old, ...cohorts } as const;
     this.#tape.appendEvent(this.#now, recordOfEvent({ uid: UID, version: 1, at: this.#now, by: "person", change }));
   }
 

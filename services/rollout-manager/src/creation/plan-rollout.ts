@@ -55,7 +55,7 @@ export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
     spec,
     modelDigest: model.modelDigest,
     stableDigest: stable.modelDigest,
-    order: cohorts.order,
+    ...cohorts,
   };
 }
 

@@ -1,0 +1,30 @@
+/** The judge's cross-check of a comparison, begun so that whoever folds the same log comes to the same numbers (G10). It stands
+ * in the evidence beside the verdict and decides nothing. */
+import { CrossCheck, crossCheckProblem, plannedLooks, type Strata } from "@tributary/judge";
+import { hashOf } from "./hash.ts";
+
+const MINUTE = 60_000;
+
+/** What is fixed when a comparison begins. */
+export type CrossCheckPlan = {
+  readonly uid: string;
+  /** Index of the step of the comparison. */
+  readonly step: number;
+  /** Null: not known. */
+  readonly strata: Strata | null;
+  readonly burnInMs: number;
+  /** How long the analysis lasts at most; 0: there is none to come. */
+  readonly analysisMs: number;
+};
+
+/** Of one metric; in words, why there is none. */
+export function beginCrossCheck(
+  { uid, step, strata, burnInMs, analysisMs }: CrossCheckPlan,
+  metric: { readonly name: string; readonly alpha: number },
+): CrossCheck | string {
+  if (strata === null) return "the log does not tell the strata of its devices";
+  const plannedMs = plannedLooks(burnInMs === 0 ? MINUTE : burnInMs, analysisMs);
+  const seed = hashOf(`${uid}\n${step}\n${metric.name}`);
+  const problem = crossCheckProblem(strata, metric.alpha, plannedMs.length);
+  return problem ?? new CrossCheck({ alpha: metric.alpha, plannedMs, strata, seed });
+}
