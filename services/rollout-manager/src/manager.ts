@@ -195,12 +195,14 @@ export class Manager {
   /** `step`: the one that whoever wants it saw at work. Throws Failure `rollout-changed` when another is by now. */
   async command(uid: string, wanted: Command, by: string, step?: number): Promise<Rollout> {
     this.#refuseEarly();
-    const atWork = this.controller.rollout(uid)?.step;
-    if (step !== undefined && atWork !== undefined && atWork !== step) {
+    const proposalOf = () => {
+      const atWork = this.controller.rollout(uid)?.step;
+      if (step === undefined || atWork === undefined || atWork === step)
+        return this.controller.command(uid, wanted, by);
       const what = `step ${atWork + 1} is at work, no longer step ${step + 1}; look, and try again`;
       throw new Failure("rollout-changed", "retry", what);
-    }
-    await this.#settled(await this.#log.propose(this.controller.command(uid, wanted, by), by));
+    };
+    await this.#settled(await this.#log.proposeNext(uid, proposalOf, by));
     return this.controller.rollout(uid) as Rollout;
   }
 

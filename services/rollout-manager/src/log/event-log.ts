@@ -3,7 +3,8 @@
  *
  * L1. (V1) What is proposed is acted on only once it was read back and counts; whoever proposes learns which it was.
  * L2. A record that is no event of ours, or that does not count, changes nothing; it is named and counted.
- * L3. (G9) One proposal of a rollout is in flight at a time, and an instance waits for it at most `readBackMsMax`.
+ * L3. (G9) One proposal of a rollout is in flight at a time, and an instance waits for it at most `readBackMsMax`. What is
+ *     proposed by itself is proposed again later; a person's wish waits for its turn.
  */
 import { topics } from "@tributary/contracts";
 import type { InRecord, RecordSink } from "@tributary/kafka";
@@ -39,7 +40,8 @@ export type Fate = Applied | { readonly kind: "unknown"; readonly reason: string
 
 export class EventLog {
   readonly #options: EventLogOptions;
-  readonly #inFlight = new Set<string>();
+  /** By rollout; resolves when it no longer is. */
+  readonly #inFlight = new Map<string, Promise<void>>();
   /** By offset: who waits for that record. */
   readonly #waiting = new Map<bigint, (fate: Fate) => void>();
   /** Of records read before their writer knew their offset; forgotten when nothing is in flight. */
@@ -82,7 +84,8 @@ export class EventLog {
     if (this.#inFlight.has(uid)) {
       throw new Failure("rollout-busy", "retry", `rollout ${uid} is being changed right now; try again`);
     }
-    this.#inFlight.add(uid); // L3
+    const { promise, resolve: landed } = Promise.withResolvers<void>();
+    this.#inFlight.set(uid, promise); // L3
     try {
       const event: RolloutEvent = { uid, version, at: clock.now(), by, change };
       const value = topics.rolloutEvents.codec.encodeConfluent(recordOfEvent(event));
@@ -100,7 +103,14 @@ export class EventLog {
     } finally {
       this.#inFlight.delete(uid);
       if (this.#inFlight.size === 0) this.#fates.clear();
+      landed();
     }
+  }
+
+  /** What a person wants of a rollout waits for its proposal in flight, and is made of what that came to. */
+  async proposeNext(uid: string, proposalOf: () => Proposal, by: string): Promise<Fate> {
+    for (let flight = this.#inFlight.get(uid); flight !== undefined; flight = this.#inFlight.get(uid)) await flight;
+    return this.propose(proposalOf(), by);
   }
 
   #apply(event: RolloutEvent, record: InRecord): void {
