@@ -3,8 +3,8 @@
 //   V2. A skipped test is a failed one: what is not run proves nothing.
 //   V3. No process is left: every child carries the run's mark in its environment, and whatever still bears it at the end
 //       is killed, named and counted as failed.
-// Runs under Node 24 (npm test sees to that). `--peers` adds the tests against other people's programs, and more kills to
-// those that kill; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
+// Runs under Node 24 (npm test sees to that). `--drills` adds the short runs of the chaos programs, `--peers` the tests against
+// other people's programs; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -21,9 +21,9 @@ const TESTS_MS_MAX = 45 * 60_000;
 const mark = randomBytes(8).toString("hex");
 process.env[RUN_MARK] = mark;
 
-const argv = process.argv.slice(2).filter((arg) => arg !== "--peers");
-const hasPeers = argv.length < process.argv.length - 2;
-const projects = ["unit", "integration", "e2e", ...(hasPeers ? ["peers"] : [])];
+const [hasDrills, hasPeers] = [process.argv.includes("--drills"), process.argv.includes("--peers")];
+const argv = process.argv.slice(2).filter((arg) => arg !== "--drills" && arg !== "--peers");
+const projects = ["unit", "integration", "e2e", ...(hasDrills ? ["drills"] : []), ...(hasPeers ? ["peers"] : [])];
 if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);
 
 const node = process.execPath;
@@ -96,7 +96,7 @@ async function tests() {
   const code = await new Promise((done) => {
     jest = spawn(node, args, {
       cwd: root,
-      env: { ...process.env, TRIBUTARY_TEST_KAFKA: kafka.brokers, ...(hasPeers && { TRIBUTARY_TEST_LONG: "1" }) },
+      env: { ...process.env, TRIBUTARY_TEST_KAFKA: kafka.brokers },
       // jest's report goes to stderr; its JSON to the file.
       stdio: ["ignore", "ignore", "inherit"],
     });

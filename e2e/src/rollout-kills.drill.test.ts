@@ -3,8 +3,8 @@ import { expect, test } from "@jest/globals";
 import { rollout } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
 
-/** One at every transition where other people's programs run as well; plain `npm test` leaves the kills out. */
-const KILLS = process.env.TRIBUTARY_TEST_LONG === "1" ? 1 : 0;
+/** At every transition. */
+const KILLS = 1;
 
 test("killed at every transition, stopped, and asked for opposite things, two instances tell one story; the control is caught", async () => {
   const dir = tempDir("rollout-kills");

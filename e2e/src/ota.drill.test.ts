@@ -3,8 +3,7 @@ import { expect, test } from "@jest/globals";
 import { ota } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
 
-/** As many as CI takes where other people's programs run as well; plain `npm test` stays short. */
-const KILLS = process.env.TRIBUTARY_TEST_LONG === "1" ? 50 : 15;
+const KILLS = 50;
 
 test("killed at many moments of its updates, the agent runs the old or the new model; both controls are caught", async () => {
   const dir = tempDir("ota");
