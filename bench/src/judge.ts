@@ -7,6 +7,7 @@ import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/judge";
 import { seededRandom } from "@tributary/kernel";
 import { clopperPearson } from "@tributary/statistics";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
+import { type Crossed, crossChecked, FEW } from "./judge/cross-check.ts";
 import { calm, Fleet, type World } from "./judge/fleet.ts";
 import { ArgoLike, type Judge, KayentaLike, PeekedZTest } from "./judge/others.ts";
 import { pictureOf } from "./judge/picture.ts";
@@ -25,6 +26,9 @@ const harms = [
   { name: "1 point worse", harm: 0.01, world: { ...calm, harm: 0.01 } },
   { name: "5 points worse", harm: 0.05, world: { ...calm, harm: 0.05 } },
 ] as const satisfies readonly (Named & { readonly harm: number })[];
+
+/** Worlds in which no device would do otherwise with the other model: there the cross-check is exact. */
+const SHARP: readonly string[] = nulls.filter(({ world }) => world.effectSd === 0).map(({ name }) => name);
 
 /** Minutes by which a rollback must have come: [share of runs, minutes]. */
 const bounds = {
@@ -56,7 +60,9 @@ export const judge: Bench = {
   strict        always-valid test, the device as unit, alpha 5 %, no harm tolerated, no restarts
   production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min, restarted every 30 min
   others        a z-test at every look; Kayenta's Mann-Whitney on an hour; Argo's failureLimit 3
-Gates: each null at most ${100 * FALSE_ROLLBACK_MAX} % false rollbacks; 1 point worse and 5 points worse seen in time.
+  cross-check   re-randomisation beside production, on ${FEW.devices} devices of which ${FEW.canaries} are canary: with few the bound leans most on rates near normal
+Gates: each null at most ${100 * FALSE_ROLLBACK_MAX} % false rollbacks; 1 point worse and 5 points worse seen in time; the cross-check
+calls at most ${100 * metricDefaults.alpha} % of equal models harmful.
 With --long 2,000 runs a world, else 200 and the exact lower bound of the rate is judged.`,
   run,
 };
@@ -100,6 +106,20 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       }
     }
   }
+  const crossed = new Map<string, readonly Crossed[]>();
+  for (const [w, { name, world }] of [...nulls, ...harms].entries()) {
+    crossed.set(name, await crossChecked(world, runs, 50_000_001 + w * 1_000_000));
+    progress(`${name}, cross-checked: ${runs} runs`);
+  }
+  for (const name of SHARP) {
+    const hits = crossed.get(name)?.filter(({ harmfulAt }) => harmfulAt !== null).length ?? 0;
+    gates.push({
+      name: `${name}: the cross-check calls at most ${percent(metricDefaults.alpha)} harmful`,
+      // Its level is all of alpha, or nearly: the gate is that the runs do not refute it.
+      passed: clopperPearson(hits, runs, 0.98).lower <= metricDefaults.alpha,
+      measured: `${hits} of ${runs}`,
+    });
+  }
   return {
     tables: [
       {
@@ -108,11 +128,25 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
         rows: falseRows,
       },
       { title: "Minutes until half / nine tenths are rolled back", columns: ["world", ...JUDGES], rows: soonRows },
+      {
+        title: `Production beside its cross-check, ${FEW.canaries} of ${FEW.devices} devices canary`,
+        columns: ["world", "rolled back", "cross-check: harm", "agrees by the rollback", "agrees later"],
+        rows: [...crossed].map(([name, found]) => crossedRow(name, found)),
+      },
     ],
     gates,
-    figures: Object.fromEntries(results),
+    figures: { ...Object.fromEntries(results), crossCheck: Object.fromEntries(crossed) },
     svg: pictureOf(nulls[1].name, of(nulls[1].name), harms[0].name, of(harms[0].name)),
   };
+}
+
+function crossedRow(name: string, found: readonly Crossed[]): readonly (string | number)[] {
+  const percent = (some: readonly unknown[]) => `${((100 * some.length) / found.length).toFixed(1)} %`;
+  const back = found.filter(({ backAt }) => backAt !== null);
+  const agreed = back.filter(({ harmfulAt, backAt }) => harmfulAt !== null && harmfulAt <= (backAt as number));
+  const later = back.filter(({ harmfulAt, backAt }) => harmfulAt !== null && harmfulAt > (backAt as number));
+  const of = (some: readonly unknown[]) => (back.length === 0 ? "-" : `${some.length} of ${back.length}`);
+  return [name, percent(back), percent(found.filter(({ harmfulAt }) => harmfulAt !== null)), of(agreed), of(later)];
 }
 
 async function watched(world: World, runs: number, seed: number): Promise<Record<JudgeName, Minutes>> {

@@ -124,10 +124,10 @@ export function drawnStatistics(counts: Counts, strata: Strata, draws: number, s
   );
   const pool = poolOf(counts);
   const groups = groupsOf(strata);
-  const isCanary = new Uint8Array(pool.length).fill(1, 0, canary.frames.length);
+  const isCanary = new Uint8Array(pool.all.length).fill(1, 0, canary.frames.length);
   const random = seededRandom(seed);
   const statistics = new Float64Array(draws + 1).fill(Number.NEGATIVE_INFINITY);
-  const everybody = sumsWhere(pool, null);
+  const everybody = sumsWhere(pool, new Uint8Array(isCanary.length).fill(1));
   for (let draw = 0; draw <= draws; draw++) {
     if (draw > 0) for (const group of groups) redraw(group, isCanary, random);
     const drawn = sumsWhere(pool, isCanary);
@@ -137,35 +137,41 @@ export function drawnStatistics(counts: Counts, strata: Strata, draws: number, s
   return statistics;
 }
 
-/** A device's part in the sums of its arm; null: it is missing, for it has no frames. */
-type Part = Readonly<Pick<Sums, "x" | "y" | "good" | "all">> | null;
+/** What each device adds to the sums of its arm: canary, then control. Of one that is missing, `all` is 0. */
+type Pool = Readonly<Record<"x" | "y" | "good" | "all", Float64Array>>;
 
-/** Canary, then control. */
-function poolOf({ control, canary }: Counts): readonly Part[] {
+function poolOf({ control, canary }: Counts): Pool {
   const origin = originOf(control) ?? { x: 0, y: 0 };
-  return [canary, control].flatMap(({ good, frames, before }) =>
-    Array.from(frames, (all, i): Part => {
-      const ok = good[i] as number;
-      return all > 0 ? { x: (before[i] as number) - origin.x, y: ok / all - origin.y, good: ok, all } : null;
-    }),
-  );
+  const column = () => new Float64Array(canary.frames.length + control.frames.length);
+  const pool = { x: column(), y: column(), good: column(), all: column() };
+  let device = 0;
+  for (const { good, frames, before } of [canary, control]) {
+    for (let i = 0; i < frames.length; i++, device++) {
+      pool.x[device] = (before[i] as number) - origin.x;
+      pool.y[device] = (good[i] as number) / (frames[i] as number) - origin.y;
+      pool.good[device] = good[i] as number;
+      pool.all[device] = frames[i] as number;
+    }
+  }
+  return pool;
 }
 
 /** In the pool's order, so that the same arms give the same sums to the last bit. */
-function sumsWhere(pool: readonly Part[], isIn: Uint8Array | null): Sums {
+function sumsWhere({ x, y, good, all }: Pool, isIn: Uint8Array): Sums {
   const sums = noSums();
-  for (let device = 0; device < pool.length; device++) {
-    const part = pool[device] as Part;
-    if ((isIn !== null && isIn[device] === 0) || part === null) continue;
-    const { x, y } = part;
+  for (let device = 0; device < isIn.length; device++) {
+    const frames = all[device] as number;
+    if (isIn[device] === 0 || !(frames > 0)) continue;
+    const dx = x[device] as number;
+    const dy = y[device] as number;
     sums.n += 1;
-    sums.x += x;
-    sums.y += y;
-    sums.xx += x * x;
-    sums.xy += x * y;
-    sums.yy += y * y;
-    sums.good += part.good;
-    sums.all += part.all;
+    sums.x += dx;
+    sums.y += dy;
+    sums.xx += dx * dx;
+    sums.xy += dx * dy;
+    sums.yy += dy * dy;
+    sums.good += good[device] as number;
+    sums.all += frames;
   }
   return sums;
 }
