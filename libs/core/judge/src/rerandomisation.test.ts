@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import {
@@ -13,6 +14,16 @@ import {
 } from "./index.ts";
 
 const MINUTE = 60_000;
+
+type Counted = readonly (readonly [before: number, good: number, frames: number])[];
+const oracle = JSON.parse(readFileSync(new URL("../fixtures/rerandomisation.json", import.meta.url), "utf8")) as {
+  readonly cases: readonly {
+    readonly canary: Counted;
+    readonly control: Counted;
+    readonly statistic: number;
+    readonly p: number;
+  }[];
+};
 
 /** One device: rate of good frames before the start and since, of 100 each; its stratum. */
 type Device = { readonly before: number; readonly rate: number; readonly stratum: number };
@@ -85,6 +96,22 @@ describe("draws", () => {
       const { p = 0 } = check.looks[0] ?? {};
       expect(Math.abs(p - exact)).toBeLessThan(0.07); // 999 draws: 4 standard deviations of 0.016
       expect(p).toBeGreaterThanOrEqual(1 / 1_000);
+    }
+  });
+
+  test("come to the statistic of scipy to 1e-9, and to the p of its exact permutation test as near as draws can", () => {
+    const DRAWS = 20_000;
+    for (const [c, { canary, control, statistic, p }] of oracle.cases.entries()) {
+      const arm = (devices: Counted): Arm => ({
+        before: devices.map(([before]) => before),
+        good: devices.map(([, good]) => good),
+        frames: devices.map(([, , frames]) => frames),
+      });
+      const strata = { canary: canary.map(() => 0), control: control.map(() => 0) };
+      const [made = 0, ...drawn] = drawnStatistics({ canary: arm(canary), control: arm(control) }, strata, DRAWS, c);
+      expect([c, Math.abs(made - statistic) < 1e-9]).toEqual([c, true]);
+      const share = drawn.filter((one) => one >= made - 1e-9).length / DRAWS;
+      expect(Math.abs(share - p)).toBeLessThan(5 * Math.sqrt((p * (1 - p)) / DRAWS));
     }
   });
 
