@@ -3,11 +3,11 @@
  * X1. Under the sharp null, "no device would do otherwise with the other model", what each device did is given and chance
  *     drew the arms alone. So every draw within the strata is as likely as the one that was made, and p is exact.
  * X2. The statistic is the comparison's own t, harm over its standard error, and all of it is computed again for every draw,
- *     the adjustment too. Because it is studentised, large arms keep the level also where a model does better on one device and worse on
- *     another and on average neither (Chung and Romano 2013; Wu and Ding 2021). Harm alone would not.
+ *     the adjustment too. Because it is studentised, large arms keep the level also where a model does better on one device
+ *     and worse on another and on average neither (Chung and Romano 2013; Wu and Ding 2021). Harm alone would not.
  * X3. It is looked at more than once, at moments fixed beforehand, and each adds an equal part of alpha to what is spent
  *     (Lan and DeMets 1983). The draws are the same at every look. Of all of them, the one that was made among them, at most
- *     the share spent is ever called harmful: p counts those that were called so at earlier looks or do no better now, and
+ *     the share spent is ever called harmful: p counts those that were called so at earlier looks or are as bad now, and
  *     harm is p at or below what is spent. The made one is any of them, so it is called so with a chance of at most alpha.
  * X4. Ties count against harm.
  * X5. Replayable (G10): the seed, the arms and the moments decide. */
@@ -107,7 +107,7 @@ export class CrossCheck {
     const made = statistics[0] as number;
     const atLeast = left.reduce((count, one) => count + (one >= made - TIE ? 1 : 0), 0); // X4
     const room = Math.floor(spent * statistics.length + TIE) - before;
-    // The best of those for which there is no room: who is called does better than it, ties aside.
+    // The worst of those for which there is no room: who is called is worse than it, ties aside.
     const bar = left.at(-1 - room) ?? Number.NEGATIVE_INFINITY;
     for (let draw = 0; draw < statistics.length; draw++)
       if (this.#called[draw] === 0 && (statistics[draw] as number) - TIE > bar) this.#called[draw] = 1;
