@@ -29,8 +29,10 @@ import { PlainFleet } from "./fleet/plain.ts";
 
 const LOOK_MS_MAX = 150;
 const BYTES_MAX = 200;
-/** Linear, and what caches that a small fleet fits into take off it: a look at 1,000 devices takes a tenth of a millisecond. */
-const EXPONENT_MAX = 1.3;
+/** Linear, and some noise. */
+const EXPONENT_MAX = 1.2;
+/** A look passes over every count dozens of times: a small fleet's stay in a cache meanwhile, a large one's do not. */
+const LOOK_EXPONENT_MAX = 1.3;
 const SIZES = [1_000, 10_000, 100_000] as const;
 /** Devices in both arms; with more a cross-check is not made. */
 const CROSS_CHECKED = [100, 1_000, 4_000] as const;
@@ -67,7 +69,8 @@ export const fleet: Bench = {
   records       edge.metrics.v1 folded a second on one core, decoded already and from Avro's bytes
   cohorts       the fleet's assignment to strata and order
   cross-check   one look by re-randomisation at one metric of ${CROSS_CHECKED.join(", ")} devices, the most there may be
-Gates at 100,000: a look at most ${LOOK_MS_MAX} ms; at most ${BYTES_MAX} bytes; nothing grows faster than devices^${EXPONENT_MAX}.
+Gates at 100,000: a look at most ${LOOK_MS_MAX} ms; at most ${BYTES_MAX} bytes; a look grows at most as
+devices^${LOOK_EXPONENT_MAX}, all else as devices^${EXPONENT_MAX}.
 A cross-check takes at most ${CROSS_CHECK_MS_MAX} ms.
 With --long each is measured five times as often.`,
   run,
@@ -87,7 +90,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   const exponentOf = (cost: (of: Measured) => number) =>
     Math.log(cost(large) / cost(small)) / Math.log(large.devices / small.devices);
   const growth = [
-    { name: "one look", exponent: exponentOf(({ lookMs }) => lookMs) },
+    { name: "one look", exponent: exponentOf(({ lookMs }) => lookMs), max: LOOK_EXPONENT_MAX },
     { name: "one tick", exponent: exponentOf(({ tickMs }) => tickMs) },
     { name: "a record of each device", exponent: exponentOf(({ devices, decoded }) => devices / decoded) },
     { name: "bytes", exponent: exponentOf(({ devices, bytes }) => devices * bytes) },
@@ -109,9 +112,9 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       passed: ms <= CROSS_CHECK_MS_MAX,
       measured: `${ms.toFixed(1)} ms`,
     })),
-    ...growth.map(({ name, exponent }) => ({
-      name: `${name} grows at most as devices^${EXPONENT_MAX}`,
-      passed: exponent <= EXPONENT_MAX,
+    ...growth.map(({ name, exponent, max = EXPONENT_MAX }) => ({
+      name: `${name} grows at most as devices^${max}`,
+      passed: exponent <= max,
       measured: exponent.toFixed(2),
     })),
   ];
