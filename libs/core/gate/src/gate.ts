@@ -126,9 +126,8 @@ function paired(candidate: readonly boolean[], champion: readonly boolean[]): Pa
   return { frames: candidate.length, candidate: a / frames, champion: b / frames, lost, won };
 }
 
-/** One-sided exact McNemar: how likely so many losses are when either is as likely to win. */
-export const mcNemarP = (lost: number, won: number): number =>
-  lost === 0 ? 1 : 1 - binomialCdf(lost - 1, lost + won, 0.5);
+/** One-sided exact McNemar: how likely so few wins are when either is as likely to win. */
+export const mcNemarP = (lost: number, won: number): number => (lost === 0 ? 1 : binomialCdf(won, lost + won, 0.5));
 
 /** V1, V2. */
 function lossLines(
