@@ -61,8 +61,8 @@ export const judge: Bench = {
   production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min, restarted every 30 min
   others        a z-test at every look; Kayenta's Mann-Whitney on an hour; Argo's failureLimit 3
   cross-check   re-randomisation beside production, on ${FEW.devices} devices of which ${FEW.canaries} are canary: with few the bound leans most on rates near normal
-Gates: each null at most ${100 * FALSE_ROLLBACK_MAX} % false rollbacks; 1 point worse and 5 points worse seen in time; the cross-check
-calls at most ${100 * metricDefaults.alpha} % of equal models harmful.
+Gates: each null at most ${100 * FALSE_ROLLBACK_MAX} % false rollbacks; 1 point worse and 5 points worse seen in time; the runs do not
+refute that the cross-check calls at most ${100 * metricDefaults.alpha} % of equal models harmful.
 With --long 2,000 runs a world, else 200 and the exact lower bound of the rate is judged.`,
   run,
 };

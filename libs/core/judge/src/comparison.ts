@@ -41,6 +41,18 @@ export type Sums = {
   all: number;
 };
 
+/** `x` and `y`: distances from the origin. */
+export function addDevice(sums: Sums, x: number, y: number, good: number, frames: number): void {
+  sums.n += 1;
+  sums.x += x;
+  sums.y += y;
+  sums.xx += x * x;
+  sums.xy += x * y;
+  sums.yy += y * y;
+  sums.good += good;
+  sums.all += frames;
+}
+
 export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, good: 0, all: 0 });
 
 /** `compare` of arms that were summed already. */
@@ -79,16 +91,7 @@ function sumsOf({ good, frames, before }: Arm, origin: Origin, start: Started | 
     const count = (frames[i] as number) - (start === undefined ? 0 : (start.frames[i] as number));
     if (count <= 0) continue; // A2
     const ok = (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number));
-    const x = (before[i] as number) - origin.x;
-    const y = ok / count - origin.y;
-    sums.n += 1;
-    sums.x += x;
-    sums.y += y;
-    sums.xx += x * x;
-    sums.xy += x * y;
-    sums.yy += y * y;
-    sums.good += ok;
-    sums.all += count;
+    addDevice(sums, (before[i] as number) - origin.x, ok / count - origin.y, ok, count);
   }
   return sums;
 }

@@ -12,7 +12,7 @@
  * X4. Ties count against harm.
  * X5. Replayable (G10): the seed, the arms and the moments decide. */
 import { invariant, seededRandom } from "@tributary/kernel";
-import { compareSums, noSums, originOf, type Sums } from "./comparison.ts";
+import { addDevice, compareSums, noSums, originOf, type Sums } from "./comparison.ts";
 import type { Counts } from "./metric-watch.ts";
 
 /** Number of each device's stratum, in the arm's order. */
@@ -162,16 +162,7 @@ function sumsWhere({ x, y, good, all }: Pool, isIn: Uint8Array): Sums {
   for (let device = 0; device < isIn.length; device++) {
     const frames = all[device] as number;
     if (isIn[device] === 0 || !(frames > 0)) continue;
-    const dx = x[device] as number;
-    const dy = y[device] as number;
-    sums.n += 1;
-    sums.x += dx;
-    sums.y += dy;
-    sums.xx += dx * dx;
-    sums.xy += dx * dy;
-    sums.yy += dy * dy;
-    sums.good += good[device] as number;
-    sums.all += frames;
+    addDevice(sums, x[device] as number, y[device] as number, good[device] as number, frames);
   }
   return sums;
 }

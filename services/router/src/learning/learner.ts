@@ -70,7 +70,7 @@ type Memory = {
   readonly ledger: EvidenceLedger;
   readonly policies: Map<string, RoutingPolicy>;
   readonly labelled: Set<number>;
-  /** What unfinished rollouts compare, by their uid. L4 */
+  /** What unfinished rollouts compare, by key of their record. L4 */
   readonly rollouts: Map<string, Comparing>;
   /** When logs were last read again, by the monotonic clock. */
   soughtAtMs: number;
@@ -256,11 +256,12 @@ export class Learner {
 
 /** L4. True when another rollout is under way, or one no longer is. */
 function takeRollout(rollouts: Map<string, Comparing>, record: InRecord): boolean {
+  const key = record.key ?? "";
   const rollout = record.value === null ? null : Rollout.decodeConfluent(record.value);
-  if (rollout === null || rollout.phase === "HEALTHY" || rollout.isBack) return rollouts.delete(record.key ?? "");
-  const { uid, name, modelDigest, stableDigest } = rollout;
-  const isNew = !rollouts.has(uid);
-  rollouts.set(uid, { name, digests: [modelDigest, stableDigest] });
+  if (rollout === null || rollout.phase === "HEALTHY" || rollout.isBack) return rollouts.delete(key);
+  const { name, modelDigest, stableDigest } = rollout;
+  const isNew = !rollouts.has(key);
+  rollouts.set(key, { name, digests: [modelDigest, stableDigest] });
   return isNew;
 }
 
