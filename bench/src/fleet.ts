@@ -290,7 +290,7 @@ function tickMs(ids: readonly string[], order: readonly string[], metrics: Fleet
     controller.applied({ uid: "tick", version: i + 1, at: STARTED, by: "bench", change }, BigInt(i + 1));
   for (const deviceId of ids) {
     const state = { generation: 2n, modelDigest: STABLE, goldenPassed: true, update: null, at: STARTED };
-    controller.reported(deviceId, "perception", state);
+    controller.devices.reported(deviceId, "perception", state);
   }
   since(ids, (id, metric, good, frames) => metrics.observe(id, MODEL, metric, good, frames, STARTED + MINUTE));
   let now = STARTED + 10 * MINUTE;
@@ -299,7 +299,7 @@ function tickMs(ids: readonly string[], order: readonly string[], metrics: Fleet
     return timed(() => {
       controller.look(now);
       controller.propose(now);
-      controller.desired(now);
+      controller.devices.desired(now);
     });
   });
   metrics.end("tick");

@@ -110,7 +110,7 @@ export class Manager {
       onFrames: (deviceIds) => this.#beliefs.hadFrames(deviceIds),
     });
     this.#beliefs = new Beliefs({
-      ...{ fleet, controller, lieAfterMs: config.fleet.lieAfterMs },
+      ...{ fleet, devices: controller.devices, lieAfterMs: config.fleet.lieAfterMs },
       byFrames: (deviceId) => this.#watch.byFrames(deviceId),
     });
     this.#observer = observerOf(config, {

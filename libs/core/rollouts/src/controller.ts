@@ -1,17 +1,16 @@
 /** All rollouts of a fleet at once: what was logged, what devices say, and the time, to the next events and desired states.
  *
  *     controller.applied(event, position)      rollouts.events.v1, in log order, every record; position = the generation
- *     controller.reported(deviceId, slot, s)   devices.reported.v1, newest wins
- *     controller.written(deviceId, slot, d)    devices.desired.v1, read back
+ *     controller.devices.reported(id, slot, s) devices.reported.v1, newest wins
+ *     controller.devices.written(id, slot, d)  devices.desired.v1, read back
  *     foldEdgeMetrics(fleet, ...), fleet.observe(...), fleet.crashed(...), fleet.counted(...)
  *     controller.look(now)                     now and then; while topics are folded again: by their records' time
  *     controller.propose(now)                  events to append; they count once they were read back (V1)
- *     controller.desired(now)                  what to write for which devices
+ *     controller.devices.desired(now)          what to write for which devices
  *
  * K1. Pure (G10): the same calls in the same order give the same answers, so an instance that crashes and folds its topics
  *     again comes to the state that it had. Nothing is acted on before it was read back from the log.
- * K2. (G6) What a device shall run carries the generation of the event that decided. It is written again while the device
- *     follows an older one, and whatever older state another instance may have written is overwritten.
+ * K2. What a device shall run carries the generation of the event that decided (device-table.ts).
  * K3. Devices are reached at the pace of the specification, in the rollout's order; going back knows no pace.
  * K4. Which events count, also where two instances want at once what cannot be at once, is the log's rule (L1, L2 of log.ts).
  * K5. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
@@ -21,41 +20,11 @@ import { Failure, type Instant } from "@tributary/kernel";
 import { controlOf, reachedBy } from "./cohorts.ts";
 import { Comparison, type ComparisonSettings, comparisonDefaults } from "./comparison.ts";
 import { type Command, command, decide, type Judged, reachedBefore, type Seen } from "./decide.ts";
+import { type DeviceEntry, type DeviceState, DeviceTable } from "./device-table.ts";
 import type { RolloutChange, RolloutEvent } from "./events.ts";
 import type { AnalysisEvidence } from "./evidence.ts";
 import { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 import { isFinished, type Rollout, stepOf } from "./rollout.ts";
-
-/** What a device says of one slot. */
-export type DeviceState = {
-  /** The last desired state that it accepted; 0: none. */
-  readonly generation: bigint;
-  /** What it infers with. */
-  readonly modelDigest: string;
-  /** Whether that reproduces its golden frames there; null: not tried. */
-  readonly goldenPassed: boolean | null;
-  /** How far its last desired state is. */
-  readonly update: {
-    readonly generation: bigint;
-    readonly modelDigest: string;
-    readonly phase: string;
-    readonly code: string;
-    readonly reason: string;
-  } | null;
-  /** When that was received. */
-  readonly at: Instant;
-};
-
-/** What a device shall run in a slot. */
-export type Wanted = {
-  readonly generation: bigint;
-  readonly modelDigest: string;
-  /** The rollout that decided. */
-  readonly uid: string;
-  readonly why: string;
-};
-
-export type DesiredChange = Wanted & { readonly deviceId: string; readonly slot: string };
 
 export type Proposal = { readonly uid: string; readonly version: number; readonly change: RolloutChange };
 
@@ -84,7 +53,7 @@ const NOTE_MAX = 200;
 type Tracked = {
   rollout: Rollout;
   /** Its devices, in its order. */
-  readonly entries: readonly Entry[];
+  readonly entries: readonly DeviceEntry[];
   comparison: Comparison | null;
   /** Weight that the comparison is of. */
   comparedWeight: number;
@@ -97,32 +66,19 @@ type Tracked = {
   readonly notes: Map<string, string>;
 };
 
-/** A device in a slot. One object, found once a report: a fleet's rollouts pass over these many times a minute. */
-type Entry = {
-  readonly deviceId: string;
-  state: DeviceState | null;
-  wanted: Wanted | null;
-  written: { readonly generation: bigint; readonly modelDigest: string; readonly at: Instant } | null;
-};
-
-type Slot = {
-  readonly entries: Map<string, Entry>;
-  /** Whose wanted state may not be written yet. */
-  readonly due: Set<Entry>;
-  sweptAt: Instant;
-};
-
 export class RolloutController {
+  /** What devices say, shall run, and have yet to be told. */
+  readonly devices: DeviceTable;
   readonly #fleet: FleetMetrics;
   readonly #settings: ControllerSettings;
   readonly #log: RolloutLog;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #slots = new Map<string, Slot>();
 
   constructor(fleet: FleetMetrics, settings: Partial<ControllerSettings> = {}) {
     this.#fleet = fleet;
     this.#settings = { ...controllerDefaults, ...settings };
     this.#log = new RolloutLog(this.#settings.finishedMax);
+    this.devices = new DeviceTable(this.#settings.resendMs);
   }
 
   /** Folds a record of the log; `position` grows along it and becomes the generation. */
@@ -131,7 +87,7 @@ export class RolloutController {
     if (applied.kind !== "counts") return applied;
     const { rollout } = applied;
     const before = this.#tracked.get(event.uid);
-    const { entries } = before ?? { entries: this.#entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
+    const { entries } = before ?? { entries: this.devices.entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
     const tracked = before ?? {
       ...{ rollout, entries, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
       ...{ lookedAt: Number.NEGATIVE_INFINITY, notes: new Map() },
@@ -152,35 +108,6 @@ export class RolloutController {
    * work, or one that came later and stands, which would be undone with it. (K4) */
   refuse(rollout: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
     this.#log.refuse(rollout);
-  }
-
-  reported(deviceId: string, slot: string, state: DeviceState): void {
-    this.#entry(slot, deviceId).state = state;
-  }
-
-  /** The device is not of the fleet any more (revoked, or its reports were deleted): nothing waits for it. */
-  forget(deviceId: string): void {
-    for (const { entries } of this.#slots.values()) {
-      const entry = entries.get(deviceId);
-      if (entry !== undefined) entry.state = null;
-    }
-  }
-
-  /** What the device shall run, by slot: all of it goes into one desired state. */
-  wanted(deviceId: string): ReadonlyMap<string, Wanted> {
-    const wanted = new Map<string, Wanted>();
-    for (const [slot, { entries }] of this.#slots) {
-      const one = entries.get(deviceId)?.wanted ?? null;
-      if (one !== null) wanted.set(slot, one);
-    }
-    return wanted;
-  }
-
-  /** What devices.desired.v1 holds for a device now, from whichever instance. */
-  written(deviceId: string, slot: string, desired: { generation: bigint; modelDigest: string }, at: Instant): void {
-    const entry = this.#entry(slot, deviceId);
-    entry.written = { ...desired, at };
-    if (desired.generation < (entry.wanted?.generation ?? 0n)) this.#slot(slot).due.add(entry); // K2
   }
 
   rollout(uid: string): Rollout | null {
@@ -243,34 +170,6 @@ export class RolloutController {
     return proposals;
   }
 
-  /** What is to be written for devices now; `written` confirms it. At most `max`, the rest with the next call (G9). */
-  desired(now: Instant, max = 10_000): readonly DesiredChange[] {
-    const changes: DesiredChange[] = [];
-    for (const [name, slot] of this.#slots) {
-      this.#sweep(slot, now);
-      for (const entry of slot.due) {
-        if (changes.length >= max) return changes;
-        slot.due.delete(entry);
-        const { deviceId, wanted } = entry;
-        if (wanted !== null && this.#isDue(entry, now)) changes.push({ ...wanted, deviceId, slot: name });
-      }
-    }
-    return changes;
-  }
-
-  /** Nobody wrote it yet, or the device was told long ago and follows an older one. (K2) */
-  #isDue({ wanted, written, state }: Entry, now: Instant): boolean {
-    if (wanted === null) return false;
-    if (written === null || written.generation < wanted.generation) return true;
-    return (state?.generation ?? 0n) < wanted.generation && now - written.at >= this.#settings.resendMs;
-  }
-
-  #sweep(slot: Slot, now: Instant): void {
-    if (now - slot.sweptAt < this.#settings.resendMs / 4) return;
-    slot.sweptAt = now;
-    for (const entry of slot.entries.values()) if (this.#isDue(entry, now)) slot.due.add(entry);
-  }
-
   /** K3. */
   #tellPaced(tracked: Tracked, now: Instant): void {
     const { rollout } = tracked;
@@ -285,7 +184,7 @@ export class RolloutController {
 
   #tell(tracked: Tracked, upTo: number): void {
     const { rollout } = tracked;
-    this.#want(tracked, tracked.told, upTo, {
+    this.devices.want(rollout.spec.spec.slot, tracked.entries.slice(tracked.told, upTo), {
       ...{ generation: rollout.generation, modelDigest: rollout.modelDigest, uid: rollout.uid },
       why: `weight ${rollout.weight} of rollout ${rollout.spec.metadata.name}`,
     });
@@ -294,21 +193,11 @@ export class RolloutController {
 
   #tellBack(tracked: Tracked, reached: number): void {
     const { rollout } = tracked;
-    this.#want(tracked, 0, reached, {
+    this.devices.want(rollout.spec.spec.slot, tracked.entries.slice(0, reached), {
       ...{ generation: rollout.generation, modelDigest: rollout.stableDigest, uid: rollout.uid },
       why: rollout.aborted?.why ?? "",
     });
     tracked.told = 0;
-  }
-
-  #want({ rollout, entries }: Tracked, from: number, to: number, wanted: Wanted): void {
-    const slot = this.#slot(rollout.spec.spec.slot);
-    for (let i = from; i < to; i++) {
-      const entry = entries[i] as Entry;
-      if ((entry.wanted?.generation ?? -1n) >= wanted.generation) continue;
-      entry.wanted = wanted;
-      if ((entry.written?.generation ?? -1n) < wanted.generation) slot.due.add(entry);
-    }
   }
 
   /** Begins and ends what is compared. (J1 of comparison.ts) */
@@ -377,7 +266,7 @@ export class RolloutController {
       entries.slice(0, plan.canary.length),
       entries.slice(entries.length - plan.control.length),
     ];
-    const armOf = (arm: readonly Entry[], digest: string) => ({
+    const armOf = (arm: readonly DeviceEntry[], digest: string) => ({
       onModel: arm.filter(({ state }) => state?.modelDigest === digest).length,
       goldenFailed: arm.filter(({ state }) => state?.goldenPassed === false).length,
     });
@@ -399,7 +288,7 @@ export class RolloutController {
     const reached = rollout.aborted === null ? reachedBy(rollout.cohorts, rollout.weight).length : 0;
     const seen = { reached, updated: 0, refused: 0, onModel: 0 };
     for (let i = 0; i < entries.length; i++) {
-      const { deviceId, state } = entries[i] as Entry;
+      const { deviceId, state } = entries[i] as DeviceEntry;
       if (state === null) continue;
       const isOn = state.modelDigest === rollout.modelDigest;
       const counts = rollout.aborted === null || !this.#isGone(deviceId, state, now);
@@ -414,27 +303,6 @@ export class RolloutController {
   /** K5. */
   #isGone(deviceId: string, state: DeviceState, now: Instant): boolean {
     return Math.max(state.at, this.#fleet.seenAt(deviceId) ?? 0) < now - this.#settings.goneMs;
-  }
-
-  #slot(name: string): Slot {
-    const known = this.#slots.get(name);
-    if (known !== undefined) return known;
-    const slot: Slot = { entries: new Map(), due: new Set(), sweptAt: Number.NEGATIVE_INFINITY };
-    this.#slots.set(name, slot);
-    return slot;
-  }
-
-  #entry(slot: string, deviceId: string): Entry {
-    const { entries } = this.#slot(slot);
-    const known = entries.get(deviceId);
-    if (known !== undefined) return known;
-    const entry: Entry = { deviceId, state: null, wanted: null, written: null };
-    entries.set(deviceId, entry);
-    return entry;
-  }
-
-  #entriesOf(slot: string, deviceIds: readonly string[]): readonly Entry[] {
-    return deviceIds.map((deviceId) => this.#entry(slot, deviceId));
   }
 
   #forgetOldest(): void {

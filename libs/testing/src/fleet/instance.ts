@@ -93,7 +93,7 @@ export class Instance {
 
   #write(t: number, now: number): void {
     const { at, write } = this.#options;
-    const changes = this.controller.desired(now);
+    const changes = this.controller.devices.desired(now);
     for (const [i, change] of changes.entries()) {
       if (i === Math.floor(changes.length / 2)) at("while-writing-desired", "any");
       write(change, t);
@@ -114,7 +114,7 @@ export class Instance {
         // Only the newest holds, as in rollout-manager: a late one tells of what was.
         if (last !== undefined && (bootId < last.bootId || (bootId === last.bootId && seq <= last.seq))) return;
         this.#reports.set(deviceId, { bootId, seq });
-        this.controller.reported(deviceId, SLOT, {
+        this.controller.devices.reported(deviceId, SLOT, {
           ...{ generation, modelDigest: DIGESTS[digest], goldenPassed: null, at: record.t },
           update: update && {
             ...{ generation: update.generation, modelDigest: DIGESTS[update.digest], phase: update.phase },
@@ -125,7 +125,7 @@ export class Instance {
       }
       case "desired": {
         const { deviceId, generation, digest, t } = record;
-        this.controller.written(deviceId, SLOT, { generation, modelDigest: DIGESTS[digest] }, t);
+        this.controller.devices.written(deviceId, SLOT, { generation, modelDigest: DIGESTS[digest] }, t);
         return;
       }
       default:

@@ -74,12 +74,12 @@ export class DesiredWriter {
       if (desired === null) return;
       const { deviceId, generation } = desired;
       for (const [slot, { modelDigest }] of Object.entries(desired.slots)) {
-        controller.written(deviceId, slot, { generation, modelDigest }, record.timestamp);
+        controller.devices.written(deviceId, slot, { generation, modelDigest }, record.timestamp);
       }
-      for (const slot of controller.wanted(deviceId).keys()) {
+      for (const slot of controller.devices.wanted(deviceId).keys()) {
         // Whoever wrote it did not know of this slot.
         if (desired.slots[slot] === undefined) {
-          controller.written(deviceId, slot, { generation: -1n, modelDigest: "" }, record.timestamp);
+          controller.devices.written(deviceId, slot, { generation: -1n, modelDigest: "" }, record.timestamp);
         }
       }
       if (generation < nextGeneration()) this.#ahead.delete(deviceId);
@@ -100,7 +100,7 @@ export class DesiredWriter {
   async write(signal: AbortSignal): Promise<void> {
     const { controller, clock, isRevoked, hooks } = this.#options;
     this.#nameAhead();
-    const due = controller.desired(clock.now()).map(({ deviceId }) => deviceId);
+    const due = controller.devices.desired(clock.now()).map(({ deviceId }) => deviceId);
     const waiting = [...new Set([...this.#pending, ...due])].filter((deviceId) => !isRevoked(deviceId));
     this.#pending = waiting; // D4
     const size = hooks.set === undefined ? CHUNK : 2;
@@ -116,7 +116,7 @@ export class DesiredWriter {
     const { name: topic, codec } = topics.desired;
     const told = new Map<bigint, { readonly newest: Wanted; count: number }>();
     const records = deviceIds.flatMap((deviceId) => {
-      const wanted = controller.wanted(deviceId);
+      const wanted = controller.devices.wanted(deviceId);
       if (wanted.size === 0) return [];
       const newest = newestOf(wanted);
       const known = told.get(newest.generation);

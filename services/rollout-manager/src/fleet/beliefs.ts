@@ -1,6 +1,6 @@
-/** Tells the controller what is believed of each device (believed.ts), whenever its report or the word of its frames changes. */
+/** Tells the rollouts what is believed of each device (believed.ts), whenever its report or the word of its frames changes. */
 import { topics } from "@tributary/contracts";
-import type { RolloutController } from "@tributary/rollouts";
+import type { DeviceTable } from "@tributary/rollouts";
 import { type FollowContext, type Following, follow } from "@tributary/service-kit";
 import { reportIgnored } from "../events.ts";
 import type { ByFrames } from "../watching/metrics-fold.ts";
@@ -9,7 +9,7 @@ import type { FleetTable } from "./fleet-table.ts";
 
 export type BeliefsOptions = {
   readonly fleet: FleetTable;
-  readonly controller: Pick<RolloutController, "reported" | "forget">;
+  readonly devices: Pick<DeviceTable, "reported" | "forget">;
   readonly byFrames: (deviceId: string) => ByFrames | undefined;
   readonly lieAfterMs: number;
 };
@@ -61,17 +61,17 @@ export class Beliefs {
   }
 
   #believe(deviceId: string): void {
-    const { fleet, controller, byFrames, lieAfterMs } = this.#options;
+    const { fleet, devices, byFrames, lieAfterMs } = this.#options;
     const device = fleet.get(deviceId);
     if (device === undefined || fleet.isRevoked(deviceId)) return;
     const frames = byFrames(deviceId);
     for (const slot of slotsOf(device)) {
-      controller.reported(deviceId, slot, believedOf(device, slot, frames, lieAfterMs));
+      devices.reported(deviceId, slot, believedOf(device, slot, frames, lieAfterMs));
     }
   }
 
   #forget(deviceId: string): void {
     this.#contradicted.delete(deviceId);
-    this.#options.controller.forget(deviceId);
+    this.#options.devices.forget(deviceId);
   }
 }
