@@ -95,14 +95,14 @@ export class Models {
               const job = { ...models, dataDir, hardwareClass, wanted, clock: config.clock, ...background };
               return fetchInChild(job, onProgress, signal);
             },
-      prove: ({ digest }, signal) =>
+      prove: ({ digest }, anySpeed, signal) =>
         prove(
           {
             dir: digest === this.boot.factory.digest ? config.model.package : this.#shelf.packageDir(digest),
             digest,
             load: this.#load,
             memoryBytesMin: config.updates.memoryBytesMin,
-            sha256Hex,
+            ...{ anySpeed, sha256Hex },
           },
           signal,
         ),

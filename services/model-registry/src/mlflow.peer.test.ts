@@ -44,11 +44,11 @@ const log = async (name: string, how: string, folder: string): Promise<string> =
   const { stdout } = await promisify(execFile)(python("mlflow"), [script, mlflowUrl, name, how, folder], { env });
   return stdout.trim().split("\n").at(-1) ?? "";
 };
-const tagOf = async (name: string, of: string): Promise<string> => {
+const tagOf = async (name: string, of: string): Promise<string | undefined> => {
   const query = new URLSearchParams({ name, version: of });
   const response = await fetch(`${mlflowUrl}/api/2.0/mlflow/model-versions/get?${query}`);
   const { model_version } = (await response.json()) as { model_version: { tags?: { key: string; value: string }[] } };
-  return model_version.tags?.find(({ key }) => key === "tributary")?.value ?? "";
+  return model_version.tags?.find(({ key }) => key === "tributary")?.value;
 };
 
 beforeAll(async () => {

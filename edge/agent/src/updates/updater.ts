@@ -23,6 +23,7 @@ import {
   type Step,
   saidOf,
   step,
+  stopped,
   type Updates,
   type Wanted,
 } from "@tributary/updates";
@@ -41,7 +42,8 @@ export type UpdaterPorts = {
   readonly fetch:
     | ((wanted: Wanted, onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<Done>)
     | null;
-  readonly prove: (wanted: Wanted, signal: AbortSignal) => Promise<Candidate>;
+  /** `anySpeed`: however slow it is. */
+  readonly prove: (wanted: Wanted, anySpeed: boolean, signal: AbortSignal) => Promise<Candidate>;
   /** Takes a loaded model over, to load it again when it is lost. */
   readonly keep: (slot: Slot, candidate: Candidate) => Runner;
   readonly isBusy: () => boolean;
@@ -149,6 +151,9 @@ export class Updater {
     this.#isStopped = true;
     this.#acting?.abort.abort(new Failure("stopping", "retry", "the agent stops"));
     await this.#acting?.over;
+    const book = stopped(this.#state);
+    // Unwritten, this stop counts as one try more.
+    if (book !== null) await this.#ports.shelf.write(book).catch(() => undefined);
     await this.#candidate?.model.close();
   }
 
@@ -208,7 +213,7 @@ export class Updater {
       case "fetch":
         return this.#fetch(action.wanted, signal);
       case "prove":
-        this.#candidate = await this.#ports.prove(action.wanted, signal);
+        this.#candidate = await this.#ports.prove(action.wanted, action.wasAtWork, signal);
         return { ok: true };
       case "shadow":
         return this.#shadowOf(action.frames, signal);

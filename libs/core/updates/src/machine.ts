@@ -9,7 +9,8 @@
  * U4. Before the switch a failure refuses the generation; after it the device goes back to the last good package by itself.
  *     Either is final for this generation, and says why. Only what the network or the disk may mend is tried again, and
  *     not for ever.
- * U5. A package that is tried takes a number first: one that takes the device down with it is tried so many times at most.
+ * U5. A package that is tried takes a number first, and gives it back when the try ended by itself or the agent was stopped in
+ *     good order: one that takes the device down with it is tried so many times at most.
  * U6. (G7) The book an action carries is on disk before the action begins; going back needs no book.
  */
 import { type Backoff, backoffMs, type Digest, type Instant, type Random } from "@tributary/kernel";
@@ -36,8 +37,9 @@ export type Action = { readonly book: Book } & (
   | { readonly kind: "wait"; readonly ms: number }
   /** Metadata, manifest and files; whole and checked on disk when it is done. */
   | { readonly kind: "fetch"; readonly wanted: Wanted }
-  /** Load in a child, warm up, golden frames, latency. Done, it stands loaded beside the model at work. */
-  | { readonly kind: "prove"; readonly wanted: Wanted }
+  /** Load in a child, warm up, golden frames, latency. Done, it stands loaded beside the model at work. `wasAtWork`: it was
+   * committed here; the one at work now may be why it is slow, and shall not stand in its way. */
+  | { readonly kind: "prove"; readonly wanted: Wanted; readonly wasAtWork: boolean }
   | { readonly kind: "shadow"; readonly wanted: Wanted; readonly frames: number }
   /** Let the proved one go: until its condition holds, or because another is wanted. */
   | { readonly kind: "unload"; readonly thenHold: boolean }
@@ -76,10 +78,10 @@ export type Conditions = {
   readonly time: Instant | null;
 };
 
-/** What is done when the action at work has ended. */
+/** What is done when the action at work has ended. `before`: the book that stands should it fail. */
 type Stage =
   | { readonly kind: "rest" }
-  | { readonly kind: "acting"; readonly action: Action; readonly isCalledOff: boolean }
+  | { readonly kind: "acting"; readonly action: Action; readonly before: Book; readonly isCalledOff: boolean }
   | { readonly kind: "holding" }
   | { readonly kind: "probation"; readonly seen: Probation };
 
@@ -115,16 +117,12 @@ const NO_CONDITION: Conditions = { idle: false, parked: false, time: null };
 
 /** What runs at boot is never the trial: an interrupted one has to earn its place again. (G7) */
 export function bootUpdates({ book, factory, running, limits = updateLimits }: Boot): Step {
-  const goodDigest = digestOf(book.good, factory);
-  const isRotten = running !== goodDigest;
+  const isRotten = running !== digestOf(book.good, factory);
   const good = running === factory.digest ? null : running === book.previous?.digest ? book.previous : book.good;
   const begun: Book = {
     ...book,
-    good,
-    previous: isRotten ? null : book.previous,
-    trial: null,
-    // What was committed has rotted on the disk: it is fetched again.
-    outcome: isRotten && book.outcome?.phase === "COMMITTED" ? null : book.outcome,
+    ...settledAtBoot(book, running, isRotten ? book.good : null),
+    ...{ good, previous: isRotten ? null : book.previous, trial: null },
   };
   const state: Updates = {
     book: begun,
@@ -143,6 +141,30 @@ export function bootUpdates({ book, factory, running, limits = updateLimits }: B
   }
   return begin(state);
 }
+
+/** What a generation that has ended comes to, given what really runs. `lost`: was committed, and could not be loaded. */
+function settledAtBoot({ wanted, outcome, trials }: Book, running: Digest, lost: PackageRef | null) {
+  if (outcome?.phase === "COMMITTED" && wanted?.digest !== running) return { wanted, outcome: null, trials: 0 };
+  // It need not be the disk's fault, and no generation would ever ask for it again.
+  if (outcome !== null && lost !== null) return { wanted: asCommitted(lost), outcome: null, trials: 0 };
+  return { wanted, outcome, trials };
+}
+
+const asCommitted = (ref: PackageRef): Wanted => ({
+  ...{ digest: ref.digest, name: ref.name, version: ref.version },
+  ...{ shadowFrames: 0, probationFrames: 0, condition: "ANY", windows: [] },
+});
+
+/** The book to leave behind when the agent is stopped in good order: a try that this cuts short took nothing down. (U5)
+ * Null: the one on disk says it all. */
+export function stopped({ book, stage }: Updates): Book | null {
+  const isTrying = book.trial !== null || (stage.kind === "acting" && TRIES.has(stage.action.kind));
+  return isTrying && book.outcome === null ? giveBack(book) : null;
+}
+
+const TRIES: ReadonlySet<ActionKind> = new Set(["prove", "shadow", "switch"]);
+const giveBack = (book: Book): Book => ({ ...book, trials: Math.max(0, book.trials - 1) });
+const slotsOf = ({ good, previous, trial }: Book) => ({ good, previous, trial });
 
 export function step(state: Updates, input: Input, random: Random): Step {
   switch (input.kind) {
@@ -185,9 +207,10 @@ function onDesired(state: Updates, { generation, wanted }: Desired): Step {
 function onDone(state: Updates, done: Done, random: Random): Step {
   const { stage } = state;
   if (stage.kind !== "acting") return only(state);
-  const { action } = stage;
-  // A switch that failed has taken nothing over.
-  const book: Book = action.kind === "switch" && !done.ok ? { ...state.book, trial: null } : state.book;
+  const { action, before } = stage;
+  // A switch or a commit that failed has taken nothing over.
+  const isUndone = !done.ok && (action.kind === "switch" || action.kind === "commit");
+  const book: Book = isUndone ? { ...state.book, ...slotsOf(before) } : state.book;
   const after: Updates = {
     ...state,
     book,
@@ -249,26 +272,30 @@ function onFailed(
       // Nothing depends on it: a book that could not be written says less than there is, never more.
       return afterSave(state);
     case "commit": {
-      const { previous } = state.book;
-      return goBack({ ...state, book: { ...state.book, good: previous } }, { phase: "REVERTED", code, reason });
+      const attempts = state.attempts + 1;
+      if (isFinal(state, attempts, retry)) return goBack(state, { phase: "REVERTED", code, reason });
+      // It goes on answering, on trial, and passes its probation once more.
+      return waitFor({ ...state, attempts, trouble: { code, reason } }, { ...state.book, outcome: null }, random);
     }
     case "fetch":
     case "prove":
     case "shadow":
     case "switch": {
       const attempts = state.attempts + 1;
-      if (retry === "never" || attempts >= state.limits.attemptsMax[retry]) {
-        return end({ ...state, attempts }, { phase: "REFUSED", code, reason });
-      }
-      // It ended by itself, so it took nothing down. (U5)
-      const book: Book = { ...state.book, trials: kind === "fetch" ? state.book.trials : 0 };
-      const waiting: Updates = { ...state, attempts, trouble: { code, reason } };
-      return act(waiting, { kind: "wait", ms: backoffMs(state.limits.backoff, attempts - 1, random), book });
+      if (isFinal(state, attempts, retry)) return end({ ...state, attempts }, { phase: "REFUSED", code, reason });
+      const book = kind === "fetch" ? state.book : giveBack(state.book); // U5
+      return waitFor({ ...state, attempts, trouble: { code, reason } }, book, random);
     }
     default:
       return kind satisfies never;
   }
 }
+
+const isFinal = ({ limits }: Updates, attempts: number, retry: Retry): boolean =>
+  retry === "never" || attempts >= limits.attemptsMax[retry];
+
+const waitFor = (state: Updates, book: Book, random: Random): Step =>
+  act(state, { kind: "wait", ms: backoffMs(state.limits.backoff, state.attempts - 1, random), book });
 
 const afterSave = (state: Updates): Step =>
   state.book.trial === null
@@ -351,15 +378,15 @@ function prove(state: Updates): Step {
   const { wanted } = state.book;
   if (wanted === null) return only(rested(state));
   const book: Book = { ...state.book, trials: state.book.trials + 1 }; // U5
-  return act({ ...state, book }, { kind: "prove", wanted, book });
+  const wasAtWork = wanted.digest === book.previous?.digest || wanted.digest === state.factory.digest;
+  return act({ ...state, book }, { kind: "prove", wanted, wasAtWork, book });
 }
 
 function switchOrHold(state: Updates, wanted: Wanted): Step {
   // A package that waits loaded would cost memory for as long as nobody parks.
-  if (!isMet(state)) return act(state, { kind: "unload", thenHold: true, book: { ...state.book, trials: 0 } });
+  if (!isMet(state)) return act(state, { kind: "unload", thenHold: true, book: giveBack(state.book) });
   const { digest, name, version } = wanted;
-  const book: Book = { ...state.book, trial: { digest, name, version } };
-  return act({ ...state, book }, { kind: "switch", wanted, book });
+  return act(state, { kind: "switch", wanted, book: { ...state.book, trial: { digest, name, version } } });
 }
 
 function hold(state: Updates): Step {
@@ -382,7 +409,7 @@ const act = (state: Updates, action: Action): Step => ({
     ...state,
     book: action.book,
     savedGeneration: action.book.generation,
-    stage: { kind: "acting", action, isCalledOff: false },
+    stage: { kind: "acting", action, before: state.book, isCalledOff: false },
   },
   next: action,
   callOff: false,

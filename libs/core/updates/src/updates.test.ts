@@ -19,6 +19,7 @@ import {
   type Step,
   saidOf,
   step,
+  stopped,
   type Updates,
   type Wanted,
   weekdays,
@@ -283,18 +284,73 @@ describe("an update that fails", () => {
     expect(judgeProbation({ answered: 0, slow: 0 }, 0)).toBe("passed");
   });
 
-  test("a commit that cannot be written goes back to what was good", () => {
+  const atCommit = (): Device => {
     const one = device();
-    one.want(7, wantedOf(A));
+    one.want(7, wantedOf(C));
     one.settle();
-    one.want(8, wantedOf(B));
+    one.want(8, wantedOf(A));
+    one.settle();
+    one.want(9, wantedOf(B));
     kinds(one);
     for (let i = 0; i < 3; i++) one.send({ kind: "answered", isSlow: false });
     expect(one.action?.kind).toBe("commit");
-    one.end(failed("slots-unwritable", "many"), false);
+    return one;
+  };
+  const diskFull = failed("slots-unwritable", "many");
+
+  test("U4: a commit that cannot be written is tried again after another probation, and not for ever", () => {
+    const one = atCommit();
+    one.end(diskFull, false);
+    expect(one.said).toMatchObject({ phase: "WAITING", code: "slots-unwritable" });
+    expect(one.running).toMatchObject(B);
     one.settle();
-    expect(one.said).toMatchObject({ phase: "REVERTED", code: "slots-unwritable" });
-    expect([one.running.digest, one.disk.good?.digest]).toEqual([A.digest, A.digest]);
+    expect(one.disk).toMatchObject({ good: B, previous: A, outcome: { phase: "COMMITTED" } });
+
+    const never = atCommit();
+    while (never.action?.kind !== "restore") {
+      if (never.state.stage.kind === "probation") never.send({ kind: "answered", isSlow: false });
+      else if (never.action?.kind === "commit") never.end(diskFull, false);
+      else never.end();
+    }
+    never.settle();
+    expect(never.said).toMatchObject({ phase: "REVERTED", code: "slots-unwritable" });
+    expect(never.disk).toMatchObject({ good: A, previous: C, trial: null });
+    expect(never.running).toMatchObject(A);
+  });
+
+  test("a commit that cannot be written while a newer one is wanted has taken nothing over", () => {
+    const same = atCommit();
+    same.want(10, wantedOf(B, { probationFrames: 5 }));
+    same.end(diskFull, false);
+    expect([same.action?.kind, same.said?.phase]).toEqual(["save", "WAITING"]);
+    same.end();
+    expect(same.said?.phase).toBe("PROBATION");
+    same.settle();
+    expect(same.disk).toMatchObject({ good: B, previous: A });
+
+    const other = atCommit();
+    other.want(10, wantedOf(factory));
+    other.end(diskFull, false);
+    expect(kinds(other)).toEqual(["restore", "prove", "switch"]);
+    other.settle();
+    expect(other.disk).toMatchObject({ good: null, previous: A });
+  });
+
+  test("what was at work here is not held up by how slow the one at work makes it; what is new here is", () => {
+    const one = atCommit();
+    one.settle();
+    const speeds = [wantedOf(C), wantedOf(A)].map((wanted, i) => {
+      one.want(10 + i, wanted);
+      kinds(one, ({ kind }) => kind === "prove");
+      const { action } = one;
+      one.settle();
+      return action?.kind === "prove" && action.wasAtWork;
+    });
+    // Before the second, B is the one before C.
+    expect(speeds).toEqual([false, false]);
+    one.want(12, wantedOf(C));
+    kinds(one, ({ kind }) => kind === "prove");
+    expect(one.action).toMatchObject({ kind: "prove", wasAtWork: true });
   });
 
   test("a condition that this agent does not know is refused", () => {
@@ -369,6 +425,85 @@ describe("G7: ended at any point", () => {
     one.settle();
     expect(one.said).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
     expect(one.running).toEqual(factory);
+  });
+
+  const dies = (one: Device, random: Random): Device => new Device(random, one.disk, [], one.fetched);
+
+  test("U5: nor for ever while it waits for the device to be parked", () => {
+    const random = seededRandom(3);
+    let one = new Device(random);
+    one.want(7, wantedOf(A, { condition: "PARKED" }));
+    let boots = 0;
+    for (; boots < 50 && one.state.book.outcome === null; boots++) {
+      kinds(one);
+      if (one.state.stage.kind === "holding") {
+        one.send({ kind: "conditions", met: { idle: false, parked: true, time: null } });
+      }
+      kinds(one);
+      if (one.state.stage.kind === "probation") one = dies(one, random);
+    }
+    expect(one.said).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
+    expect(boots).toBeLessThanOrEqual(6);
+  });
+
+  test("U5: a try that ends by itself between two that take the device down makes nobody forget them", () => {
+    const random = seededRandom(3);
+    let one = new Device(random);
+    one.want(7, wantedOf(A));
+    let boots = 0;
+    for (; boots < 50; boots++) {
+      kinds(one, ({ kind }) => kind === "prove");
+      if (one.action?.kind !== "prove") break;
+      one.end(failed("memory-short", "many"));
+      kinds(one);
+      one = dies(one, random);
+    }
+    expect(one.said).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
+    expect(boots).toBe(5);
+  });
+
+  test("U5: being stopped in good order is nobody's fault, however often, in a proof, a shadow and a probation", () => {
+    const random = seededRandom(3);
+    for (const at of ["prove", "shadow", "switch", "probation"]) {
+      let one = new Device(random);
+      one.want(7, wantedOf(A, { shadowFrames: 5 }));
+      for (let boots = 0; boots < 20; boots++) {
+        kinds(one, ({ kind }) => kind === at);
+        const { action, state } = one;
+        expect(at === "probation" ? state.stage.kind : action?.kind).toBe(at);
+        if (action !== null) one.disk = action.book;
+        one.disk = stopped(one.state) ?? one.disk;
+        one = dies(one, random);
+      }
+      one.settle();
+      expect(one.said?.phase).toBe("COMMITTED");
+      expect(stopped(one.state)).toBeNull();
+    }
+  });
+
+  test("what was committed and could not be loaded once comes to work again, also after a later one was refused", () => {
+    const random = seededRandom(3);
+    let one = new Device(random);
+    one.want(7, wantedOf(A));
+    one.settle();
+    one.want(8, wantedOf(B));
+    one.end(failed("package-unlisted"));
+    one.settle();
+    expect([one.running.digest, one.said?.phase]).toEqual([A.digest, "REFUSED"]);
+    one = new Device(random, one.disk, [A.digest], one.fetched);
+    expect(one.running).toEqual(factory);
+    one.settle();
+    expect(one.running.digest).toBe(A.digest);
+    expect(one.said).toMatchObject({ generation: 8n, modelDigest: A.digest, phase: "COMMITTED" });
+  });
+
+  test("another package of the factory's than the one that was committed is not said to be it", () => {
+    const one = device();
+    one.want(7, wantedOf(factory));
+    one.settle();
+    const { state, next } = bootUpdates({ book: one.disk, factory: C, running: C.digest });
+    expect(next).toMatchObject({ kind: "fetch", wanted: { digest: factory.digest } });
+    expect(saidOf(state, "DOWNLOADING")?.phase).toBe("DOWNLOADING");
   });
 
   test("what rotted on the disk is replaced by the one before it, and fetched again", () => {
