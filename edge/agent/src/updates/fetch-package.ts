@@ -5,7 +5,7 @@
 import { mkdir, readdir, readFile, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type PackageFile, packageFiles } from "@tributary/inference";
-import { type Clock, Failure } from "@tributary/kernel";
+import { type Clock, type Digest, Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { type ListedModel, type TrustedModels, verifyManifest } from "@tributary/tuf";
 import type { PackageRef, Progress } from "@tributary/updates";
@@ -39,14 +39,11 @@ export async function fetchPackage(options: FetchOptions, ports: FetchPorts, sig
   const { trust, shelf, onProgress } = ports;
   const { digest } = wanted;
   onProgress({ phase: "WAITING", bytesDone: 0, bytesAll: 0 });
-  await trust.refresh(signal);
-  const listed = trust.listed(digest);
-  if (listed === undefined) {
-    throw new Failure("package-unlisted", "give-up", `no signed metadata lists ${digest}, or it does no more`);
-  }
+  const isHere = await isThere(shelf, digest);
+  const listed = await listedNow(trust, digest, isHere, signal);
   mustFit(listed, options);
   const bytesAll = listed.packageBytes + listed.manifestBytes;
-  if (await isThere(shelf, digest)) {
+  if (isHere) {
     onProgress({ phase: "VERIFYING", bytesDone: bytesAll, bytesAll });
     return;
   }
@@ -74,6 +71,26 @@ export async function fetchPackage(options: FetchOptions, ports: FetchPorts, sig
   await syncFolders(dir);
   signal.throwIfAborted();
   await shelf.place(digest);
+}
+
+/** A package that is here needs no registry while the metadata verified last lists it and has not expired: the way back must
+ * not be barred by a network that is down. */
+async function listedNow(
+  trust: FetchPorts["trust"],
+  digest: Digest,
+  isHere: boolean,
+  signal: AbortSignal,
+): Promise<ListedModel> {
+  try {
+    await trust.refresh(signal);
+  } catch (error) {
+    const listed = isHere && !signal.aborted ? trust.listed(digest) : undefined;
+    if (listed === undefined) throw error;
+    return listed;
+  }
+  const listed = trust.listed(digest);
+  if (listed !== undefined) return listed;
+  throw new Failure("package-unlisted", "give-up", `no signed metadata lists ${digest}, or it does no more`);
 }
 
 function mustFit(listed: ListedModel, { wanted, hardwareClass, packageBytesMax }: FetchOptions): void {

@@ -181,6 +181,28 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   expect((await statusOf(again)).slots).toEqual({ good: null, previous: digest, trial: null });
 }, 240_000);
 
+test("the way back to what was at work before needs no registry; one that never was here is refused without", async () => {
+  const before = await listed("1.1.1", { latencyBudgetMs: 41 });
+  const after = await listed("1.1.2", { latencyBudgetMs: 42 });
+  const other = await listed("1.1.3", { latencyBudgetMs: 43 });
+  const running = await start();
+  for (const [i, [digest, version]] of (
+    [
+      [before, "1.1.1"],
+      [after, "1.1.2"],
+    ] as const
+  ).entries()) {
+    await want(i + 1, digest, version);
+    expect(await ended(running, i + 1)).toMatchObject({ phase: "COMMITTED" });
+  }
+  registry.bend = () => Buffer.from("<html>a proxy's page</html>");
+  await want(3, before, "1.1.1", { probationFrames: 0 });
+  expect(await ended(running, 3)).toMatchObject({ phase: "COMMITTED" });
+  await want(4, other, "1.1.3");
+  expect(await ended(running, 4)).toMatchObject({ phase: "REFUSED", code: "tuf-malformed" });
+  expect((await statusOf(running)).model.digest).toBe(before);
+}, 240_000);
+
 test("what must not run is refused by name, and the model at work goes on", async () => {
   const [first = 0] = JSON.parse(String(file("golden/index.json"))).frames[0].logits.map((_: number, i: number) => i);
   const golden = JSON.parse(String(file("golden/index.json"))) as { frames: { logits: number[] }[] };
