@@ -27,6 +27,7 @@ class World {
   readonly updater: Updater;
   disk: Book;
   writesFail = false;
+  kept = 0;
 
   constructor(seed: number, disk: Book = emptyBook) {
     this.disk = disk;
@@ -57,7 +58,7 @@ class World {
           return { ok: false, code, reason: "no", retry: code === "package-digest-mismatch" ? "never" : "many" };
         }
       },
-      prove: async ({ digest }, signal) => {
+      prove: async ({ digest }, _anySpeed, signal) => {
         expect(digest === FACTORY.digest || this.fetched.has(digest)).toBe(true);
         const slot = this.slotOf(digest);
         const model = slot.runner.current as LoadedModel;
@@ -69,7 +70,10 @@ class World {
           throw error;
         }
       },
-      keep: (slot) => slot.runner,
+      keep: (slot) => {
+        this.kept += 1;
+        return slot.runner;
+      },
       onChanged: () => undefined,
       onShadowed: () => undefined,
       onMoved: (said) => void this.said.push(said),
@@ -223,6 +227,44 @@ describe("updater", () => {
       await turns();
       expect([steps, world.open.size, world.said.length]).toEqual([steps, 0, said]);
     }
+  });
+
+  test("stopped in good order, however often and in whatever it does, it was not interrupted", async () => {
+    for (const steps of [2, 3, 5, 8]) {
+      let disk = emptyBook;
+      for (let life = 0; life < 8; life++) {
+        const world = new World(life, disk);
+        world.updater.start();
+        await turns();
+        if (life === 0) world.want(1, "a", { shadowFrames: 2, probationFrames: 1_000 });
+        for (let i = 0; i < steps; i++) {
+          await turns();
+          world.waiting[0]?.end(false);
+          await world.frame();
+        }
+        expect([steps, life, world.updater.book.outcome]).toEqual([steps, life, null]);
+        await world.updater.stop();
+        await world.slots.close();
+        disk = world.disk;
+      }
+    }
+  });
+
+  test("a commit that the disk does not take is tried again, and the model is kept by one alone", async () => {
+    const world = new World(1);
+    world.updater.start();
+    await turns();
+    world.want(1, "a");
+    for (let i = 0; i < 30; i++) {
+      world.writesFail = world.updater.now?.phase === "PROBATION" && i < 20;
+      await turns();
+      if (world.updater.now?.phase !== "PROBATION") world.waiting[0]?.end(false);
+      await world.frame();
+    }
+    expect(world.said.filter(({ code }) => code === "slots-unwritable").length).toBeGreaterThan(1);
+    await world.settle();
+    expect(world.updater.now).toMatchObject({ phase: "COMMITTED" });
+    expect(world.kept).toBe(1);
   });
 
   test("what is told of the device before its updates begin is not forgotten", async () => {

@@ -69,6 +69,8 @@ export class Updater {
   #acting: { readonly abort: AbortController; readonly over: Promise<void> } | undefined;
   #candidate: Candidate | undefined;
   #onTrial: Candidate | undefined;
+  /** That one on trial whose losses are mended. */
+  #kept: Candidate | undefined;
   #shadow: Shadow | undefined;
   /** Of the model on trial, at a moment when the machine had something else in hand. */
   #failing: { readonly code: string; readonly reason: string } | undefined;
@@ -290,7 +292,9 @@ export class Updater {
   /** From here on a loss is mended as any model's is. */
   #keepTrial(): void {
     const trial = this.#onTrial;
-    if (trial !== undefined) trial.slot.runner = this.#ports.keep(trial.slot, trial);
+    if (trial === undefined || trial === this.#kept) return; // A commit may be tried again.
+    trial.slot.runner = this.#ports.keep(trial.slot, trial);
+    this.#kept = trial;
   }
 
   async #drop(): Promise<void> {
