@@ -66,7 +66,7 @@ export function controlOf({ order }: Cohorts, canaryWeight: number, perCanary: n
   return order.slice(order.length - wanted);
 }
 
-/** Refuses devices that an unfinished rollout of the same slot holds already. */
+/** Refuses devices that another rollout holds already. */
 export function refuseConflicts(
   devices: readonly string[],
   others: readonly { readonly uid: string; readonly name: string; readonly devices: readonly string[] }[],

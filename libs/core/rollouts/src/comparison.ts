@@ -3,6 +3,7 @@
  * J1. It begins when the canary's devices have the model, and goes on through pauses, analyses and the next widening, until
  *     that reaches the control: harm takes the model back whenever it shows (D2 of decide.ts).
  * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps what its specification says (G11).
+ *     One that begins while a canary is paused half updated gets half of that, and the one after it the other half.
  * J3. What is fixed before the first look, the mixture's scale, comes from the past and from how many frames there are,
  *     never from how good they are.
  * J4. Fewer than `DEVICES_MIN` devices with frames in an arm are no data, whatever they show.
@@ -82,11 +83,11 @@ export class Comparison {
   readonly #notes: ReadonlyMap<string, string>;
   #why = "it has just begun";
 
-  /** `notes`: by metric, what is amiss where it comes from (J7). `strata`: of the arms' devices; null: not known. */
+  /** `share`: of what one comparison may spend (J2). `notes`: by metric, what is amiss where it comes from (J7). `strata`: of the arms' devices; null: not known. */
   constructor(
     analysis: FleetAnalysis,
     spec: RolloutSpec,
-    step: number,
+    { step, share }: { readonly step: number; readonly share: number },
     settings: ComparisonSettings,
     notes: ReadonlyMap<string, string> = new Map(),
     strata: Strata | null = null,
@@ -95,7 +96,7 @@ export class Comparison {
     this.analysis = analysis;
     this.#spec = spec.spec;
     this.#settings = settings;
-    this.#share = 1 / comparisonsOf(spec);
+    this.#share = share / comparisonsOf(spec);
     const next = spec.spec.strategy.canary.steps.slice(step).find((one) => "analysis" in one);
     const duration = next === undefined ? 0 : next.analysis.duration;
     this.#exposureMs = Math.max(spec.spec.burnIn, settings.exposureShare * duration);
@@ -246,6 +247,9 @@ export class Comparison {
     const others = heard.canary - heard.canaryOnCandidate;
     if (heard.canaryOnCandidate < Math.floor(least * heard.canary))
       return `the frames of ${others} of ${heard.canary} canary devices are another model's`;
+    // They would hide the harm that they have as well.
+    if (heard.controlOnCandidate > (1 - least) * heard.control)
+      return `the frames of ${heard.controlOnCandidate} of ${heard.control} control devices are of the model that is judged`;
     return null;
   }
 }

@@ -57,6 +57,8 @@ type Tracked = {
   comparison: Comparison | null;
   /** Weight that the comparison is of. */
   comparedWeight: number;
+  /** It began with a pause: not all of the canary had the model yet. */
+  beganPaused: boolean;
   /** Generation at which it began, or was retried: what devices said of it before is of another time. */
   beganAt: bigint;
   /** How many devices, in order, were told to run the model. */
@@ -89,7 +91,7 @@ export class RolloutController {
     const before = this.#tracked.get(event.uid);
     const { entries } = before ?? { entries: this.devices.entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
     const tracked = before ?? {
-      ...{ rollout, entries, comparison: null, comparedWeight: 0, beganAt: position, told: 0 },
+      ...{ rollout, entries, comparison: null, comparedWeight: 0, beganPaused: false, beganAt: position, told: 0 },
       ...{ lookedAt: Number.NEGATIVE_INFINITY, notes: new Map() },
     };
     const previous = tracked.rollout;
@@ -139,7 +141,9 @@ export class RolloutController {
   /** What is seen of a rollout's devices. */
   seen(uid: string, now: Instant): Seen {
     const tracked = this.#tracked.get(uid);
-    return tracked === undefined ? { reached: 0, updated: 0, refused: 0, onModel: 0 } : this.#seen(tracked, now);
+    return tracked === undefined
+      ? { reached: 0, updated: 0, refused: 0, onModel: 0, refusedBack: 0 }
+      : this.#seen(tracked, now);
   }
 
   /** The evidence as of the last look; null: nothing is compared now. */
@@ -214,9 +218,14 @@ export class RolloutController {
     if (step === undefined) return;
     // A canary of which some stay silent is paused, and the others run the model: they are watched as well.
     const begins = change.kind === "step-started" ? "analysis" in step : "setWeight" in step;
-    if (begins && weight < 100 && tracked.comparedWeight !== weight) {
+    const isPaused = change.kind === "paused";
+    const isOther = tracked.comparedWeight !== weight;
+    if (begins && weight < 100 && (isOther || (tracked.beganPaused && !isPaused))) {
+      // What a pause began counted frames of the model before: it may show harm, and must not widen anything. (J2)
+      const share = isPaused || !isOther ? 0.5 : 1;
       this.#endComparison(tracked);
-      this.#beginComparison(tracked, place, at);
+      this.#beginComparison(tracked, place, at, share);
+      tracked.beganPaused = isPaused;
       return;
     }
     const reached = reachedBy(cohorts, weight).length;
@@ -224,7 +233,7 @@ export class RolloutController {
     if (reached > cohorts.order.length - controls) this.#endComparison(tracked);
   }
 
-  #beginComparison(tracked: Tracked, step: number, at: Instant): void {
+  #beginComparison(tracked: Tracked, step: number, at: Instant, share: number): void {
     const { uid, spec, cohorts, weight, modelDigest, stableDigest } = tracked.rollout;
     const [canary, control] = [
       reachedBy(cohorts, weight),
@@ -236,14 +245,14 @@ export class RolloutController {
     });
     if (analysis === null) return; // Without one there is no data, and no widening.
     const strata = cohorts.strata === undefined ? null : strataOf(cohorts.strata, canary.length, control.length);
-    tracked.comparison = new Comparison(analysis, spec, step, this.#settings, tracked.notes, strata);
+    tracked.comparison = new Comparison(analysis, spec, { step, share }, this.#settings, tracked.notes, strata);
     tracked.comparedWeight = weight;
     tracked.lookedAt = Number.NEGATIVE_INFINITY;
   }
 
   #endComparison(tracked: Tracked): void {
     tracked.comparison = null;
-    tracked.comparedWeight = 0;
+    [tracked.comparedWeight, tracked.beganPaused] = [0, false];
     this.#fleet.end(tracked.rollout.uid);
   }
 
@@ -285,14 +294,21 @@ export class RolloutController {
 
   #seen(tracked: Tracked, now: Instant): Seen {
     const { rollout, entries } = tracked;
-    const reached = rollout.aborted === null ? reachedBy(rollout.cohorts, rollout.weight).length : 0;
-    const seen = { reached, updated: 0, refused: 0, onModel: 0 };
-    for (let i = 0; i < entries.length; i++) {
+    const isAborted = rollout.aborted !== null;
+    const told = reachedBy(rollout.cohorts, rollout.weight).length;
+    const reached = isAborted ? 0 : told;
+    const seen = { reached, updated: 0, refused: 0, onModel: 0, refusedBack: 0 };
+    // Who ran the model without the rollout is not taken back by it.
+    const end = isAborted ? told : entries.length;
+    for (let i = 0; i < end; i++) {
       const { deviceId, state } = entries[i] as DeviceEntry;
       if (state === null) continue;
       const isOn = state.modelDigest === rollout.modelDigest;
-      const counts = rollout.aborted === null || !this.#isGone(deviceId, state, now);
-      if (counts && (isOn || isUnderWay(rollout, state))) seen.onModel += 1;
+      const counts = !isAborted || !this.#isGone(deviceId, state, now);
+      if (counts && (isOn || isUnderWay(rollout, state))) {
+        seen.onModel += 1;
+        if (isAborted && hasRefusedBack(rollout, state)) seen.refusedBack += 1;
+      }
       if (i >= reached) continue;
       if (isRefusal(tracked, state)) seen.refused += 1;
       else if (isOn) seen.updated += 1;
@@ -322,6 +338,10 @@ function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | null): bo
     update.generation >= beganAt
   );
 }
+
+/** D4 */
+const hasRefusedBack = ({ stableDigest, generation }: Rollout, { update }: DeviceState): boolean =>
+  update !== null && BACK.has(update.phase) && update.modelDigest === stableDigest && update.generation >= generation;
 
 /** The canary is the first of the order, the control its last. */
 const strataOf = (strata: readonly number[], canaries: number, controls: number) => ({

@@ -4,7 +4,9 @@
  * D1. (G5) It widens by one road: an analysis that ended Successful, then the next setWeight. Silence, no data, too little
  *     data and errors are not health: they pause, or go back.
  * D2. A harmful verdict goes back at once, in whatever phase of an analysis, also while paused.
- * D3. Devices that refuse the model, or that left it by themselves, are harm as well. */
+ * D3. Devices that refuse the model, or that left it by themselves, are harm as well.
+ * D4. A device that refuses to go back has ended that generation for itself: it is told again, by a newer one, ever less
+ *     often and without an end. Only a person may leave it where it is. */
 import { Failure, type Instant } from "@tributary/kernel";
 import { reachedBy } from "./cohorts.ts";
 import type { Evidence, RolloutChange, Verdict } from "./events.ts";
@@ -17,8 +19,10 @@ export type Seen = {
   readonly updated: number;
   /** How many refused it or went back by themselves. */
   readonly refused: number;
-  /** Devices of the whole rollout that still infer with the model. */
+  /** Devices of the whole rollout, and once it goes back those that were told to, that still infer with the model. */
   readonly onModel: number;
+  /** Of these, how many refused to go back, or could not. */
+  readonly refusedBack: number;
 };
 
 /** What the judge says now; `verdict` is null while it is undecided. */
@@ -31,13 +35,15 @@ export type Judged = {
 
 /** At the deadline of a step, so many of its devices, rounded down, must have been heard; the rest may be away. */
 const HEARD_SHARE_MIN = 0.9;
+/** D4 */
+const TELL_AGAIN = { minMs: 5 * 60_000, maxMs: 3_600_000 };
 /** Refusals that end a rollout: this share of those reached, and at least two. */
 const REFUSED_SHARE_MAX = 0.2;
 
 /** The next change, or null while there is nothing to do but wait. */
 export function decide(rollout: Rollout, seen: Seen, judged: Judged | null, now: Instant): RolloutChange | null {
   if (isFinished(rollout)) return null;
-  if (rollout.aborted !== null) return seen.onModel === 0 ? { kind: "rolled-back", evidence: { ...seen } } : null;
+  if (rollout.aborted !== null) return ofWayBack(rollout.aborted, rollout.changedAt, seen, now);
   const harm = harmOf(rollout, seen, judged);
   if (harm !== null) return harm;
   if (rollout.phase === "Paused") {
@@ -54,6 +60,19 @@ export function decide(rollout: Rollout, seen: Seen, judged: Judged | null, now:
     return { kind: "paused", reason: "step", untilMs, evidence: {} };
   }
   return ofAnalysis(rollout, judged, elapsed, step.analysis.duration);
+}
+
+/** D4. */
+function ofWayBack(
+  { why, told }: NonNullable<Rollout["aborted"]>,
+  toldAt: Instant,
+  seen: Seen,
+  now: Instant,
+): RolloutChange | null {
+  if (seen.onModel === 0) return { kind: "rolled-back", evidence: { ...seen } };
+  const againMs = Math.min(TELL_AGAIN.maxMs, TELL_AGAIN.minMs * 2 ** (told - 1));
+  if (seen.refusedBack === 0 || now - toldAt < againMs) return null;
+  return { kind: "aborted", why, evidence: { ...seen, after: "devices that refused to go back are told again" } };
 }
 
 /** D2, D3. */
@@ -138,7 +157,9 @@ export function command(rollout: Rollout, wanted: Command, by: string): RolloutC
   const isAtWork = rollout.aborted === null && rollout.phase !== "Healthy";
   switch (wanted) {
     case "pause":
-      if (!isAtWork || rollout.phase === "Paused") return refuse("only one that progresses can be paused");
+      // A pause that would end by itself can be held.
+      if (!isAtWork || (rollout.phase === "Paused" && rollout.pause?.untilMs == null))
+        return refuse("only one that progresses can be paused");
       return { kind: "paused", reason: "person", untilMs: null, evidence };
     case "resume":
       if (rollout.phase !== "Paused") return refuse("only a paused one can be resumed");
@@ -148,6 +169,13 @@ export function command(rollout: Rollout, wanted: Command, by: string): RolloutC
       if (!isAtWork) return refuse("retry begins it again");
       return { kind: "promoted", full: wanted === "promote-full", evidence };
     case "abort":
+      if (rollout.aborted !== null && !rollout.aborted.isBack && rollout.aborted.told > 1) {
+        // D4
+        return {
+          kind: "rolled-back",
+          evidence: { after: `${evidence.after}, who leaves those that refuse to go back` },
+        };
+      }
       if (!isAtWork)
         return refuse(rollout.aborted === null ? "undo takes a finished one back" : "there is nothing left to stop");
       return { kind: "aborted", why: `aborted by ${by}`, evidence };

@@ -2,7 +2,8 @@
  *
  * L1. (V1) An event counts only if its version is the last valid one of its rollout + 1 in log order.
  * L2. Two instances may create, retry or undo at once what cannot be at once: such an event counts only if no rollout before
- *     it in the log holds one of its devices in the same slot.
+ *     it in the log holds one of its devices, in whichever slot: a device follows one generation, which two would give two
+ *     meanings.
  * L3. (G9) Of finished rollouts the `finishedMax` that changed last are kept; what comes later of the others does not count. */
 import { Failure } from "@tributary/kernel";
 import { refuseConflicts } from "./cohorts.ts";
@@ -66,8 +67,9 @@ export class RolloutLog {
     const createdAt = this.#kept.get(uid)?.createdAt ?? null;
     const others: { uid: string; name: string; devices: readonly string[] }[] = [];
     for (const { rollout: other, createdAt: otherAt } of this.#kept.values()) {
-      if (other.uid === uid || other.spec.spec.slot !== spec.spec.slot) continue;
-      const stands = other.phase === "Healthy" && createdAt !== null && otherAt > createdAt;
+      if (other.uid === uid) continue;
+      const isSameSlot = other.spec.spec.slot === spec.spec.slot;
+      const stands = isSameSlot && other.phase === "Healthy" && createdAt !== null && otherAt > createdAt;
       if (!isFinished(other) || stands)
         others.push({ uid: other.uid, name: other.spec.metadata.name, devices: other.cohorts.order });
     }

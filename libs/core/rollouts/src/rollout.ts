@@ -28,7 +28,12 @@ export type Rollout = {
   readonly analysis: AnalysisStatus;
   readonly pause: { readonly reason: PauseReason; readonly untilMs: Instant | null } | null;
   /** Why it went back, and whether every device has. */
-  readonly aborted: { readonly why: string; readonly isBack: boolean } | null;
+  readonly aborted: {
+    readonly why: string;
+    readonly isBack: boolean;
+    /** How often its devices were told to go back, by a newer generation each time. */
+    readonly told: number;
+  } | null;
   readonly generation: bigint;
   readonly createdAt: Instant;
   readonly changedAt: Instant;
@@ -87,14 +92,19 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       return { ...resumed, stepStartedAt: at, ...(isAnalysis && { analysis: "Running" }) };
     }
     case "promoted": {
-      if (!change.full) return { ...next, phase: "Progressing", step: next.step + 1, stepStartedAt: null, pause: null };
       const { steps } = next.spec.spec.strategy.canary;
-      return { ...next, phase: "Progressing", step: steps.length - 1, stepStartedAt: null, pause: null };
+      const last = steps.findLastIndex((step) => "setWeight" in step);
+      const at = stepOf(next);
+      // A widening that has not begun is what is promoted to, not what is passed over.
+      const isAhead = at !== undefined && "setWeight" in at && next.stepStartedAt === null;
+      const step = change.full ? Math.max(next.step, last) : isAhead ? next.step : next.step + 1;
+      return { ...next, phase: "Progressing", step, stepStartedAt: null, pause: null };
     }
     case "aborted":
       return {
         ...next,
-        ...{ phase: "Degraded", pause: null, aborted: { why: change.why, isBack: false }, generation: position }, // R2
+        ...{ phase: "Degraded", pause: null, generation: position }, // R2
+        aborted: { why: change.why, isBack: false, told: (next.aborted?.told ?? 0) + 1 },
       };
     case "rolled-back":
       return { ...next, weight: 0, aborted: next.aborted && { ...next.aborted, isBack: true } };

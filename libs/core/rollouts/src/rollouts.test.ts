@@ -110,6 +110,12 @@ describe("a spec", () => {
     ["an analysis of nobody", [{ analysis: { duration: "1h" } }, { setWeight: 100 }], /nothing to look at/],
     ["an end before all", [{ setWeight: 50 }], /ends at weight 50/],
     ["narrowing", [{ setWeight: 50 }, { analysis: { duration: "1h" } }, { setWeight: 20 }], /does not widen/],
+    ["no canary", [{ setWeight: 100 }], /begin with a canary such as 5/],
+    [
+      "an analysis within the burn-in",
+      [{ setWeight: 5 }, { pause: { duration: "1m" } }, { analysis: { duration: "2m" } }, { setWeight: 100 }],
+      /ends within burnIn \(3m\).*write more than 3m/,
+    ],
     ["nobody to compare with", [{ setWeight: 100 }, { analysis: { duration: "1h" } }], /nobody is left/],
   ])("%s is a problem", (_, steps, message) => {
     const problems = problemsOfSteps(rolloutSpec.parse(written(steps)));
@@ -168,9 +174,13 @@ const created = (of: RolloutSpec = spec): RolloutChange => ({
 });
 const healthy = (rollout: Rollout): Seen => {
   const reached = reachedDevices(rollout).length;
-  return { reached, updated: reached, refused: 0, onModel: reached };
+  return { reached, updated: reached, refused: 0, onModel: reached, refusedBack: 0 };
 };
 const good: Judged = { verdict: "Successful", evidence: { harm: -0.001 } };
+
+const commands: readonly Command[] = [
+  ...(["pause", "resume", "resume", "promote", "promote-full", "abort", "retry", "undo"] as const),
+];
 
 /** Lets the machine run until it waits for time, or for anything else, at this moment. */
 function settle(log: Log, now: number, judged: Judged | null, seen: (rollout: Rollout) => Seen = healthy): Rollout {
@@ -208,7 +218,7 @@ describe("a rollout", () => {
   });
 
   test.each([
-    ["says nothing", null, { reached: 8, updated: 2, refused: 0, onModel: 2 }, "Paused", "silent"],
+    ["says nothing", null, { reached: 8, updated: 2, refused: 0, onModel: 2, refusedBack: 0 }, "Paused", "silent"],
     ["gives no data", null, null, "Paused", "no-data"],
     ["decides nothing", { verdict: null, evidence: {} }, null, "Paused", "inconclusive"],
     ["cannot be judged", { verdict: "Error", evidence: {} }, null, "Paused", "error"],
@@ -227,17 +237,50 @@ describe("a rollout", () => {
     expect(refusing.aborted?.why).toMatch(/3 of 8 devices refused/);
   });
 
+  test("that is promoted reaches everyone, whatever comes after its last setWeight and wherever it is held", () => {
+    const late = [...usual.slice(0, 3), { setWeight: 100 }, { pause: { duration: "1h" } }];
+    const whole = new Log();
+    whole.append(null, 0, created(rolloutSpec.parse(written(late))));
+    const paused = settle(whole, 1, null);
+    whole.append(paused, 2, command(paused, "promote-full", "ann"), "ann");
+    settle(whole, 3, null);
+    expect(settle(whole, 70 * MINUTE, null)).toMatchObject({ phase: "Healthy", weight: 100 });
+
+    const held = new Log();
+    held.append(null, 0, created());
+    settle(held, 1, null);
+    settle(held, 4 * MINUTE, null);
+    for (let rollout = held.read() as Rollout; rollout.step < 3; rollout = held.read() as Rollout)
+      held.append(rollout, 5 * MINUTE, decide(rollout, healthy(rollout), good, 5 * MINUTE) as RolloutChange);
+    // The next setWeight has not begun, and somebody holds it just then.
+    held.append(held.read(), 5 * MINUTE, command(held.read() as Rollout, "pause", "ann"), "ann");
+    held.append(held.read(), 6 * MINUTE, command(held.read() as Rollout, "promote", "ann"), "ann");
+    expect(settle(held, 7 * MINUTE, null)).toMatchObject({ phase: "Progressing", weight: 25, step: 4 });
+  });
+
+  test("whose pause would end by itself is held by a person, and takes its time anew when resumed", () => {
+    const log = new Log();
+    log.append(null, 0, created());
+    const timed = settle(log, 1, null);
+    expect(timed.pause).toMatchObject({ reason: "step", untilMs: 1 + 3 * MINUTE });
+    log.append(timed, 2, command(timed, "pause", "ann"), "ann");
+    const held = settle(log, 60 * MINUTE, good);
+    expect(held).toMatchObject({ phase: "Paused", pause: { reason: "person", untilMs: null } });
+    expect(() => command(held, "pause", "ann")).toThrow(/only one that progresses/);
+    log.append(held, 61 * MINUTE, command(held, "resume", "ann"), "ann");
+    expect(settle(log, 61 * MINUTE, null).pause).toMatchObject({ reason: "step", untilMs: 64 * MINUTE });
+  });
+
   test("takes the commands that fit its phase, and says which would", () => {
     const log = new Log();
     log.append(null, 0, created());
     const paused = settle(log, 1, null);
     expect(() => command(paused, "retry", "ann")).toThrow(/went back whole/);
-    expect(() => command(paused, "pause", "ann")).toThrow(/only one that progresses/);
     log.append(paused, 2, command(paused, "promote-full", "ann"), "ann");
     const full = settle(log, 3, null);
     expect(full).toMatchObject({ phase: "Healthy", weight: 100 });
     log.append(full, 4, command(full, "undo", "bob"), "bob");
-    const undone = settle(log, 5, null, () => ({ reached: 0, updated: 0, refused: 0, onModel: 0 }));
+    const undone = settle(log, 5, null, () => ({ ...healthy(full), reached: 0, onModel: 0 }));
     expect(undone).toMatchObject({ phase: "Degraded", aborted: { why: "undone by bob", isBack: true } });
     log.append(undone, 6, command(undone, "retry", "bob"), "bob");
     expect(log.read()).toMatchObject({ phase: "Progressing", step: 0, weight: 0, aborted: null });
@@ -263,6 +306,7 @@ describe("a rollout", () => {
           updated: random() < 0.8 ? reached : Math.floor(random() * reached),
           refused: random() < 0.02 ? 2 : 0,
           onModel: random() < 0.5 ? 0 : reached,
+          refusedBack: random() < 0.2 ? 1 : 0,
         };
         const judged = pick<Judged | null>([
           null,
@@ -273,7 +317,7 @@ describe("a rollout", () => {
         ]);
         if (random() < 0.1) {
           try {
-            const wanted = pick<Command>(["pause", "resume", "resume", "abort", "retry", "undo"]);
+            const wanted = pick(commands);
             log.append(known, now, command(known, wanted, "ann"), "ann");
           } catch {
             // It did not fit.
@@ -285,6 +329,7 @@ describe("a rollout", () => {
       }
       let state: Rollout | null = null;
       let isAnalysed = true;
+      let isPromoted = false;
       for (const [i, event] of log.events.entries()) {
         const next = applyEvent(state, event, BigInt(i + 1)) as Rollout;
         if (state !== null && next !== state) {
@@ -293,11 +338,13 @@ describe("a rollout", () => {
           const isOther = JSON.stringify(reachedDevices(next)) !== JSON.stringify(reachedDevices(state));
           if (isOther) expect(next.generation).toBeGreaterThan(state.generation); // G6
           if (next.weight > state.weight) {
-            expect(isAnalysed || state.weight === 0).toBe(true); // G5
-            isAnalysed = false;
+            expect(isAnalysed || isPromoted || state.weight === 0).toBe(true); // G5
+            [isAnalysed, isPromoted] = [false, false];
           }
           if (event.change.kind === "analysed" && event.change.verdict === "Successful") isAnalysed = true;
           if (event.change.kind === "retried") isAnalysed = true;
+          if (event.change.kind === "promoted") isPromoted = true;
+          if (next.phase === "Healthy") expect(next.weight).toBe(100);
         }
         state = next;
       }

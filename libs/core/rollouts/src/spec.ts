@@ -155,18 +155,29 @@ export function problemsOfSteps({
     problems.push({ path: ["spec", "strategy", "canary", "steps", i], message });
   let weight = 0;
   let isAnalysed = false;
+  let sinceMs = 0;
   for (const [i, one] of steps.entries()) {
+    if ("pause" in one) sinceMs += one.pause.duration ?? Number.POSITIVE_INFINITY;
     if ("analysis" in one) {
+      sinceMs += one.analysis.duration;
+      if (sinceMs <= spec.burnIn) {
+        const burnIn = durationText(spec.burnIn);
+        at(i, `ends within burnIn (${burnIn}), before it may look at anything; write more than ${burnIn}`);
+      }
       if (weight === 0) at(i, "an analysis before the first setWeight has nothing to look at");
       if (weight === 100) at(i, "at weight 100 nobody is left to compare with; analyse before it");
       isAnalysed = true;
     }
     if (!("setWeight" in one)) continue;
+    if (weight === 0 && one.setWeight === 100)
+      at(
+        i,
+        "reaches everybody at once, and nothing would show that the model is good (G5); begin with a canary such as 5",
+      );
     if (one.setWeight <= weight) at(i, `setWeight ${one.setWeight} does not widen ${weight}`);
     else if (weight > 0 && !isAnalysed)
       at(i, "widens without an analysis since the last setWeight (G5); put one before it");
-    weight = one.setWeight;
-    isAnalysed = false;
+    [weight, isAnalysed, sinceMs] = [one.setWeight, false, 0];
   }
   if (weight !== 100)
     problems.push({

@@ -1,0 +1,185 @@
+import { describe, expect, test } from "@jest/globals";
+import { FleetMetrics } from "@tributary/fleet-metrics";
+import { seededRandom } from "@tributary/kernel";
+import {
+  type Command,
+  type DeviceState,
+  type Rollout,
+  type RolloutChange,
+  RolloutController,
+  rolloutSpec,
+} from "./index.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const SLOT = "perception";
+const NEW = "1b".repeat(32);
+const OLD = "0a".repeat(32);
+const DEVICES = Array.from({ length: 160 }, (_, i) => `d${i}`);
+const created = (analysis: string, slot = SLOT): RolloutChange => ({
+  kind: "created",
+  spec: rolloutSpec.parse({
+    apiVersion: "tributary.dev/v1",
+    kind: "ModelRollout",
+    metadata: { name: "edge" },
+    spec: {
+      ...{ model: "edge@2", slot, metrics: [{ name: "accuracy" }] },
+      strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration: analysis } }, { setWeight: 100 }] } },
+    },
+  }),
+  modelDigest: NEW,
+  stableDigest: OLD,
+  order: DEVICES,
+});
+const stateOf = (more: Partial<DeviceState>): DeviceState => ({
+  ...{ generation: 0n, modelDigest: OLD, goldenPassed: true, update: null, at: 0, ...more },
+});
+
+/** An instance alone: what it proposes is in the log at once. */
+class Alone {
+  readonly fleet = new FleetMetrics();
+  readonly controller = new RolloutController(this.fleet, { lookEveryMs: MINUTE });
+  #position = 0n;
+
+  get rollout(): Rollout {
+    return this.controller.rollout("r1") as Rollout;
+  }
+
+  add(at: number, change: RolloutChange, uid = "r1") {
+    const version = (this.controller.rollout(uid)?.version ?? 0) + 1;
+    this.#position += 1n;
+    return this.controller.applied({ uid, version, at, by: "service", change }, this.#position).kind;
+  }
+
+  settle(now: number): void {
+    for (let i = 0; i < 50; i++) {
+      const [proposal] = this.controller.propose(now);
+      if (proposal === undefined) return;
+      expect(this.add(now, proposal.change)).toBe("counts");
+    }
+    throw new Error("it does not come to rest");
+  }
+
+  say(now: number, wanted: Command): void {
+    this.add(now, this.controller.command("r1", wanted, "ann").change);
+  }
+
+  /** Devices do what they are told, but for those that refuse the model before. */
+  obey(now: number, refusing: ReadonlySet<string> = new Set(), first: ReadonlyMap<string, string> = new Map()): void {
+    for (const deviceId of DEVICES) {
+      const wanted = this.controller.devices.wanted(deviceId).get(SLOT);
+      const { modelDigest = first.get(deviceId) ?? OLD, generation = 0n } = wanted ?? {};
+      const refuses = refusing.has(deviceId) && modelDigest === OLD && generation > 0n;
+      const update = {
+        generation,
+        modelDigest: OLD,
+        phase: "REFUSED",
+        code: "tuf-malformed",
+        reason: "a proxy's page",
+      };
+      const runs = refuses ? { modelDigest: NEW, update } : { modelDigest };
+      this.controller.devices.reported(deviceId, SLOT, stateOf({ generation, ...runs, at: now }));
+    }
+  }
+}
+
+describe("going back", () => {
+  test("has an end where devices ran the model before the rollout reached them", () => {
+    const one = new Alone();
+    const lab = new Map(DEVICES.slice(150).map((deviceId) => [deviceId, NEW]));
+    one.obey(0, new Set(), lab);
+    one.add(0, created("1h"));
+    one.settle(0);
+    one.say(MINUTE, "abort");
+    one.obey(2 * MINUTE, new Set(), lab);
+    one.settle(2 * MINUTE);
+    expect(one.rollout.aborted).toMatchObject({ isBack: true });
+  });
+
+  /** Gone back, but for one device that refuses. */
+  function refused(): Alone {
+    const one = new Alone();
+    one.obey(0);
+    one.add(0, created("1h"));
+    one.settle(0);
+    one.controller.propose(5 * MINUTE);
+    one.obey(5 * MINUTE);
+    one.settle(5 * MINUTE);
+    one.say(6 * MINUTE, "abort");
+    one.obey(7 * MINUTE, new Set(["d0"]));
+    return one;
+  }
+
+  test("a device that refuses is told again by newer generations, ever less often, until it does", () => {
+    const one = refused();
+    const toldAt: number[] = [];
+    for (let now = 7 * MINUTE; now < 7 * HOUR; now += MINUTE) {
+      const { generation } = one.rollout;
+      one.settle(now);
+      if (one.rollout.generation > generation) toldAt.push(now / MINUTE);
+      one.obey(now, new Set(["d0"]));
+    }
+    expect(toldAt.map((at, i) => at - (toldAt[i - 1] ?? 6))).toEqual([5, 10, 20, 40, 60, 60, 60, 60, 60]);
+    expect(one.rollout).toMatchObject({ phase: "Degraded", aborted: { why: "aborted by ann", isBack: false } });
+    one.obey(8 * HOUR);
+    one.settle(8 * HOUR);
+    expect(one.rollout.aborted).toMatchObject({ isBack: true });
+  });
+
+  test("a person may leave a device where it is once it was told again, not sooner", () => {
+    const one = refused();
+    expect(() => one.say(8 * MINUTE, "abort")).toThrow(/nothing left to stop/);
+    one.settle(12 * MINUTE);
+    one.obey(12 * MINUTE, new Set(["d0"]));
+    one.say(13 * MINUTE, "abort");
+    expect(one.rollout.aborted).toMatchObject({ isBack: true });
+    expect(one.add(14 * MINUTE, created("1h"), "r2")).toBe("counts");
+  });
+});
+
+describe("what is compared", () => {
+  /** Frames of every device from minute to minute, ten points worse on the new model. */
+  function frames(one: Alone, random: () => number, from: number, to: number): void {
+    for (let minute = from; minute < to; minute++) {
+      for (const deviceId of DEVICES) {
+        const digest = one.controller.devices.wanted(deviceId).get(SLOT)?.modelDigest ?? OLD;
+        const runs = minute < INSTALLS_AT ? OLD : digest;
+        let right = 0;
+        for (let i = 0; i < 12; i++) if (random() < (runs === NEW ? 0.8 : 0.9)) right += 1;
+        one.fleet.observe(deviceId, runs, "accuracy", right, 12, minute * MINUTE + 30_000);
+      }
+      one.controller.look((minute + 1) * MINUTE);
+      if (one.rollout !== null) one.settle((minute + 1) * MINUTE);
+    }
+  }
+  const BEGINS_AT = 24 * 60;
+  const INSTALLS_AT = BEGINS_AT + 12 * 60;
+
+  test.each(["silent", "person"])("is never the model before, counted while the canary was paused (%s)", (reason) => {
+    const random = seededRandom(1);
+    const one = new Alone();
+    one.obey(0);
+    frames(one, random, 0, BEGINS_AT);
+    one.add(BEGINS_AT * MINUTE, created("6h"));
+    one.settle(BEGINS_AT * MINUTE);
+    if (reason === "person") one.say((BEGINS_AT + 0.2) * MINUTE, "pause");
+    frames(one, random, BEGINS_AT, INSTALLS_AT); // at night they are off, or nobody parks
+    expect(one.rollout).toMatchObject({ phase: "Paused", pause: { reason } });
+    one.obey(INSTALLS_AT * MINUTE);
+    one.say(INSTALLS_AT * MINUTE, "resume");
+    one.settle(INSTALLS_AT * MINUTE);
+    one.controller.propose((INSTALLS_AT + 10) * MINUTE);
+    one.obey((INSTALLS_AT + 10) * MINUTE);
+    one.settle((INSTALLS_AT + 10) * MINUTE);
+    const { alpha } = (one.controller.evidence("r1") as { metrics: { alpha: number }[] }).metrics[0] ?? {};
+    expect(alpha).toBe(0.01); // J2 of comparison.ts: the other half was the pause's.
+    frames(one, random, INSTALLS_AT + 10, INSTALLS_AT + 60);
+    expect(one.rollout).toMatchObject({ weight: 10, aborted: { why: "the analysis failed" } });
+  });
+});
+
+test("a device is of one rollout at a time, in whichever slot: it follows one generation", () => {
+  const one = new Alone();
+  expect(one.add(0, created("1h"))).toBe("counts");
+  expect(one.add(1, created("1h", "world"), "r2")).toBe("conflicts");
+});
