@@ -4,13 +4,15 @@
  *
  * P1. (G6) The bytes are checked against the wanted digest once more, right before they are loaded.
  * P2. Without memory for a second child nothing is loaded: the model at work is not given up for one that may fail.
+ * P3. What the machine may have done is not final at once: a child that was ended from outside, was not started or gave no
+ *     answer in time gets a few tries, a disk that does not read many.
  */
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import type { LoadedModel, LoadOptions, ModelPackage } from "@tributary/inference";
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
-import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
+import { checkGoldenFrames, ModelHostExited, OnnxModelHost } from "@tributary/onnx";
 import { PolicyKeeper } from "../policy-keeper.ts";
 import { bareRunner, Slot } from "../slots.ts";
 import { tooSlow } from "./latency.ts";
@@ -62,11 +64,16 @@ async function load({ dir, digest, load }: ProveOptions): Promise<{ pkg: ModelPa
   }
 }
 
-/** What ends a child here is the model's own doing: trying again would be the same again. */
+/** P3. What a model does by itself it would do again. */
 function failureOf(error: unknown): Failure {
-  if (!(error instanceof Failure)) return new Failure("model-unusable", "give-up", reasonOf(error), { cause: error });
-  if (error.code !== "model-host-exited") return error;
-  return new Failure("model-crashed", "give-up", error.message, { cause: error });
+  if (error instanceof ModelHostExited) {
+    return new Failure("model-crashed", error.isOwnDoing ? "give-up" : "ask-a-person", error.message, { cause: error });
+  }
+  if (error instanceof Failure) return error;
+  const isOfSystem = typeof (error as NodeJS.ErrnoException | undefined)?.errno === "number";
+  return isOfSystem
+    ? new Failure("package-unreadable", "retry", reasonOf(error), { cause: error })
+    : new Failure("model-unusable", "give-up", reasonOf(error), { cause: error });
 }
 
 async function mustReproduce(model: LoadedModel, pkg: ModelPackage): Promise<void> {

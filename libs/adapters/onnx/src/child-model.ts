@@ -2,7 +2,7 @@
  *
  * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
  * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told
- *     `model-host-exited`; nobody waits for ever.
+ *     `model-host-exited`, and whether that was the model's own doing; nobody waits for ever.
  * H4. A child that does not speak the protocol is ended: what it says is checked as any other input is.
  * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
@@ -10,7 +10,7 @@ import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { isMainThread } from "node:worker_threads";
 import type { InferenceResult, InferenceWant, LoadedModel, LoadOptions, ModelPackage } from "@tributary/inference";
-import { Failure } from "@tributary/kernel";
+import { Failure, reasonOf } from "@tributary/kernel";
 import {
   type ChildInit,
   type ChildRefusal,
@@ -48,6 +48,18 @@ const JOINED_BYTES_MAX = 64 << 10;
 const CLOSE_MS_MAX = 5_000;
 const STDERR_TAIL_LENGTH = 2_000;
 
+/** A model's process is no more, or never was. */
+export class ModelHostExited extends Failure {
+  /** It crashed or ended by itself, which comes again. Otherwise the machine may be at fault: SIGKILL is how Linux ends a
+   * process when memory is short, and a busy machine starts none, or has no answer in time. */
+  readonly isOwnDoing: boolean;
+
+  constructor(packageDir: string, how: string, isOwnDoing: boolean) {
+    super("model-host-exited", "retry", `the process of model ${packageDir} ${how}`);
+    this.isOwnDoing = isOwnDoing;
+  }
+}
+
 // From source as from the build, the child is the built script: plain JavaScript, outside any test's realm.
 const CHILD = fileURLToPath(new URL("../dist/child.js", import.meta.url));
 
@@ -61,14 +73,25 @@ const CHILD_FLAGS = [
   "--no-concurrent-sparkplug",
 ];
 
+/** Throws ModelHostExited. */
 export function startChild(packageDir: string, { threads, backgroundCore = "" }: LoadOptions): ChildProcess {
   const { NODE_OPTIONS: _, ...env } = process.env;
   const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, CHILD, backgroundCore];
-  return spawn(program, args, {
-    cwd: packageDir, // H5
-    stdio: ["ignore", "ignore", "pipe", "pipe"],
-    env: { ...env, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
-  });
+  const failed = (why: string) => new ModelHostExited(packageDir, `could not be started: ${why}`, false);
+  let child: ChildProcess;
+  try {
+    child = spawn(program, args, {
+      cwd: packageDir, // H5
+      stdio: ["ignore", "ignore", "pipe", "pipe"],
+      env: { ...env, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
+    });
+  } catch (error) {
+    throw failed(reasonOf(error));
+  }
+  if (child.stdio !== undefined) return child;
+  // Without pipes, its error would find nobody.
+  child.once("error", () => undefined);
+  throw failed("too many files are open");
 }
 
 const DIES_WITH_HOST = ["setpriv", "--pdeathsig", "KILL", "--"];
@@ -137,11 +160,11 @@ export class ChildModel implements LoadedModel {
     });
     this.exited = new Promise((resolve) => {
       child.once("error", (error) => {
-        this.#end(`could not be started: ${error.message}`);
+        this.#end(`could not be started: ${error.message}`, false);
         resolve(null);
       });
       child.once("close", (code, signal) => {
-        this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`);
+        this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`, signal !== "SIGKILL");
         resolve(code);
       });
     });
@@ -160,7 +183,7 @@ export class ChildModel implements LoadedModel {
     const { dir } = this.#pkg;
     const refusal = await new Promise<Failure | null>((resolve) => {
       const timer = setTimeout(() => {
-        resolve(new Failure("model-host-exited", "retry", `${dir}: no answer in ${this.#limits.loadMsMax} ms`));
+        resolve(new ModelHostExited(dir, `gave no answer in ${this.#limits.loadMsMax} ms`, false));
       }, this.#limits.loadMsMax);
       this.#onLoaded = (outcome) => {
         clearTimeout(timer);
@@ -182,7 +205,7 @@ export class ChildModel implements LoadedModel {
 
   inferBatch(jpegs: readonly Uint8Array[], want: Partial<InferenceWant> = {}): Promise<readonly InferenceResult[]> {
     if (this.#gone !== null) return Promise.reject(this.#gone);
-    if (this.#isClosing) return Promise.reject(this.#exitedFailure("is closing"));
+    if (this.#isClosing) return Promise.reject(this.#exitedFailure("is closing", false));
     if (jpegs.length === 0) return Promise.resolve([]);
     let bytes = 0;
     for (const jpeg of jpegs) bytes += jpeg.length;
@@ -252,9 +275,9 @@ export class ChildModel implements LoadedModel {
     this.#watchdog = null;
   }
 
-  #end(how: string): void {
+  #end(how: string, isOwnDoing: boolean): void {
     if (this.#gone !== null) return;
-    this.#gone = this.#exitedFailure(how);
+    this.#gone = this.#exitedFailure(how, isOwnDoing);
     this.#unwatch();
     this.#onLoaded?.(this.#gone);
     for (const { reject } of this.#pending.values()) reject(this.#gone); // H3
@@ -263,8 +286,8 @@ export class ChildModel implements LoadedModel {
     this.#inFlightBytes = 0;
   }
 
-  #exitedFailure(how: string): Failure {
+  #exitedFailure(how: string, isOwnDoing: boolean): Failure {
     const said = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
-    return new Failure("model-host-exited", "retry", `the process of model ${this.#pkg.dir} ${how}${said}`);
+    return new ModelHostExited(this.#pkg.dir, `${how}${said}`, isOwnDoing);
   }
 }

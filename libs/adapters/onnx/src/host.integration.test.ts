@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cp, mkdtemp, readFile, readlink, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ import {
 } from "@tributary/inference";
 import { Failure, seededRandom } from "@tributary/kernel";
 import { checkGoldenFrames } from "./golden.ts";
-import { type HostLimits, OnnxModelHost } from "./host.ts";
+import { type HostLimits, ModelHostExited, OnnxModelHost } from "./host.ts";
 import { PreprocessHost } from "./preprocess-host.ts";
 
 jest.setTimeout(30_000);
@@ -205,6 +205,42 @@ describe("lives and deaths of the child", () => {
     process.kill(model.pid, "SIGSTOP");
     expect((await failureOf(model.infer(jpegs[0] as Uint8Array))).code).toBe("model-host-exited");
     expect(await model.exited).toBeNull();
+  });
+
+  test.each([
+    ["SIGKILL", false],
+    ["SIGSEGV", true],
+  ] as const)("ended by %s: whether that was its own doing is told (H3)", async (signal, isOwnDoing) => {
+    const model = await load();
+    const asked = failureOf(model.infer(jpegs[0] as Uint8Array));
+    process.kill(model.pid, signal);
+    expect(await asked).toMatchObject({ code: "model-host-exited", isOwnDoing });
+  });
+
+  test.each([
+    ["is not started", (pkg: ModelPackage) => ({ ...pkg, dir: "/nowhere" }), {}, "could not be started"],
+    ["gives no answer in time", (pkg: ModelPackage) => pkg, { loadMsMax: 1 }, "gave no answer in 1 ms"],
+  ])("one that %s is told so, and is not to blame (H3)", async (_, change, limits, how) => {
+    const failure = await failureOf(load(change, limits));
+    expect(failure).toBeInstanceOf(ModelHostExited);
+    expect(failure).toMatchObject({ isOwnDoing: false, message: expect.stringContaining(how) });
+  });
+
+  test("no file descriptor is left for one: told, and nobody else falls over it (H3)", async () => {
+    const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
+    const script = `
+      const { openSync } = await import("node:fs");
+      const { OnnxModelHost } = await import(${built("../dist/index.js")});
+      const { loadPackage } = await import(${built("../../model-store/dist/index.js")});
+      const host = new OnnxModelHost(async (dir) => {
+        const pkg = await loadPackage(dir);
+        try { for (;;) openSync("/dev/null"); } catch { return pkg; }
+      });
+      await host.load(${JSON.stringify(EDGE)}, { threads: 1 }).catch(({ code }) => process.stdout.write(code));
+      await new Promise((resolve) => setTimeout(resolve, 100));`;
+    const run = 'ulimit -n 60; exec "$0" --input-type=module -e "$1"';
+    const told = spawnSync("sh", ["-c", run, process.execPath, script], { encoding: "utf8" });
+    expect(told).toMatchObject({ status: 0, stdout: "model-host-exited" });
   });
 
   test("closed: what was asked is still answered, then it is gone; terminal signals do not reach it (C1)", async () => {

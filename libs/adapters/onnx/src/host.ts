@@ -12,7 +12,7 @@ import {
 } from "@tributary/inference";
 import { ChildModel, type HostLimits, hostLimits, PIXELS_MAX, startChild } from "./child-model.ts";
 
-export { type HostLimits, hostLimits } from "./child-model.ts";
+export { type HostLimits, hostLimits, ModelHostExited } from "./child-model.ts";
 
 export class OnnxModelHost implements ModelHost {
   readonly #open: OpenPackage;
