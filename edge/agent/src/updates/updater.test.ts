@@ -21,6 +21,7 @@ const turns = async (count = 3) => {
 class World {
   readonly open = new Set<FakeModel>();
   readonly waiting: { readonly what: string; readonly end: (fails: boolean) => void }[] = [];
+  /** On the disk. */
   readonly fetched = new Set<string>();
   readonly said: Said[] = [];
   readonly slots: Slots;
@@ -46,7 +47,9 @@ class World {
           if (this.writesFail) throw new Failure("slots-unwritable", "retry", "full");
           this.disk = book;
         },
-        prune: async () => undefined,
+        prune: async (keep) => {
+          for (const digest of this.fetched) if (!keep.includes(digest)) this.fetched.delete(digest);
+        },
       },
       fetch: async ({ digest }, onProgress, signal) => {
         onProgress({ phase: "DOWNLOADING", bytesDone: 1, bytesAll: 2 });
@@ -276,6 +279,23 @@ describe("updater", () => {
     expect(world.updater.conditions).toMatchObject({ parked: true, time: 5 });
     await world.settle();
     expect(world.updater.now).toMatchObject({ generation: 7n });
+  });
+
+  test("a package that is wanted no more makes room before the next is fetched", async () => {
+    const world = new World(1);
+    world.updater.start();
+    await turns();
+    world.want(1, "a", { condition: "PARKED" });
+    for (let i = 0; i < 20 && world.updater.now?.code !== "condition-parked"; i++) {
+      await turns();
+      world.waiting[0]?.end(false);
+    }
+    expect([...world.fetched]).toEqual([digestOf("a")]);
+    world.want(2, "b");
+    await turns();
+    expect([world.waiting.map(({ what }) => what), [...world.fetched]]).toEqual([["fetch"], []]);
+    await world.settle();
+    expect([...world.fetched]).toEqual([digestOf("b")]);
   });
 
   test("what is not for this device, or older, is refused and changes nothing", async () => {

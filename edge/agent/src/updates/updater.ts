@@ -3,6 +3,7 @@
  *
  * X1. Going back happens before anything waits: from the next frame on the good model answers.
  * X2. A book is on disk before what it allows; see U6.
+ * X3. (G9) What no book names any more goes before anything is fetched: it must not hold the room that the wanted one needs.
  */
 
 import type { Inference } from "@tributary/inference";
@@ -213,6 +214,7 @@ export class Updater {
         await this.#ports.clock.sleep(action.ms, signal);
         return { ok: true };
       case "fetch":
+        await this.#prune(); // X3
         return this.#fetch(action.wanted, signal);
       case "prove":
         this.#candidate = await this.#ports.prove(action.wanted, action.wasAtWork, signal);
