@@ -7,7 +7,8 @@
  *     tuf/                  signed metadata, kept by @tributary/tuf
  *
  * S1. (G7) The book is old or new, never half of both: written beside, synced, renamed, the folder synced. It carries its
- *     own SHA-256; one that does not match is set aside, and the device begins with the factory's package.
+ *     own SHA-256; one that does not match is set aside, and the device begins with the factory's package. Packages do not
+ *     go with it: each says by its digest what it is, so what is wanted next need not be fetched again.
  * S2. A package gets its place by one rename, after all its bytes are synced: what is in `packages/` was whole.
  */
 import { createHash } from "node:crypto";

@@ -298,6 +298,17 @@ describe("updater", () => {
     expect([...world.fetched]).toEqual([digestOf("b")]);
   });
 
+  test("a book that was lost takes no package with it: what is wanted may be among them", async () => {
+    const world = new World(1);
+    for (const letter of "ab") world.fetched.add(digestOf(letter));
+    world.updater.start();
+    await turns();
+    expect([...world.fetched]).toEqual([digestOf("a"), digestOf("b")]);
+    world.want(1, "a");
+    await turns();
+    expect([world.waiting.map(({ what }) => what), [...world.fetched]]).toEqual([["fetch"], [digestOf("a")]]);
+  });
+
   test("what is not for this device, or older, is refused and changes nothing", async () => {
     const world = new World(1);
     world.updater.start();

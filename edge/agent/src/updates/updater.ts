@@ -319,7 +319,9 @@ export class Updater {
   }
 
   async #prune(): Promise<void> {
-    const { good, previous, trial, wanted, outcome } = this.#state.book;
+    const { generation, good, previous, trial, wanted, outcome } = this.#state.book;
+    // Nothing was wanted yet, or the book was lost: it knows of no package, and what is wanted next may lie here, whole. (S1)
+    if (generation === 0n) return;
     const keep = [good, previous, trial, outcome === null ? wanted : null];
     await this.#ports.shelf.prune(keep.flatMap((ref) => (ref === null ? [] : [ref.digest])));
   }

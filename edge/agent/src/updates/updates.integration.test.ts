@@ -356,6 +356,20 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
   await waitFor(async () => (await statusOf(again)).slots.good === digest, { what: "the slot", timeoutMs: 60_000 });
 }, 240_000);
 
+test("S1: a damaged list of slots costs no second download of what is wanted", async () => {
+  const digest = await listed("1.7.0", { latencyBudgetMs: 45 });
+  const running = await start(null);
+  await want(1, digest, "1.7.0", { probationFrames: 0 });
+  expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED" });
+  await running.agent.stop();
+  writeFileSync(join(dir.path, "data/models/slots.json"), '{"sha256":"0","book":{}}');
+  registry.asked.length = 0;
+  const again = await start(null);
+  expect(await ended(again, 1)).toMatchObject({ phase: "COMMITTED" });
+  expect((await statusOf(again)).model.digest).toBe(digest);
+  expect(registry.asked.filter(({ path }) => path.startsWith("/blobs/"))).toEqual([]);
+}, 240_000);
+
 test("without a registry a desired state is refused, and told; a damaged list of slots begins anew", async () => {
   rmSync(join(dir.path, "data"), { recursive: true, force: true });
   mkdirSync(join(dir.path, "data/models"), { recursive: true });
