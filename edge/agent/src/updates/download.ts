@@ -3,7 +3,8 @@
  *
  * W1. (G9) No more is read than is listed, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed.
  * W2. (G6) A file counts once its SHA-256 is the listed one. One that was taken up and does not match is fetched once more
- *     from its beginning, since what was on the disk may have rotted; then it is refused.
+ *     from its beginning, since what was on the disk may have rotted. One that comes so is dropped; it is not final at
+ *     once, since the line may have bent it. What the disk did not take is the disk's, never the registry's.
  * W3. Bytes come at the speed that is allowed on average: whoever shares the line is not shut out.
  */
 import { createHash } from "node:crypto";
@@ -44,7 +45,16 @@ export type DownloadPorts = {
   readonly onBytes: (bytes: number) => void;
 };
 
-/** Throws Failure `registry-unreachable`, `registry-slow`, `registry-refused`, `blob-missing` or `package-digest-mismatch`. */
+const DISK_ERRORS: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EIO"];
+
+/** What the disk said, as a Failure; anything else as it is. */
+export const diskFullOr = (error: unknown): unknown =>
+  DISK_ERRORS.includes((error as NodeJS.ErrnoException | undefined)?.code)
+    ? new Failure("disk-full", "retry", reasonOf(error), { cause: error })
+    : error;
+
+/** Throws Failure `registry-unreachable`, `registry-slow`, `registry-refused`, `blob-missing`, `package-digest-mismatch` or
+ * `disk-full`, or what the disk said outside of the file. */
 export async function download(ports: DownloadPorts, blob: Blob, path: string, signal: AbortSignal): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   for (let again = false; ; again = true) {
@@ -57,7 +67,7 @@ export async function download(ports: DownloadPorts, blob: Blob, path: string, s
     // W2
     if (again || had === 0) {
       const what = `${blob.sha256}: what the registry sent has SHA-256 ${digest}`;
-      throw new Failure("package-digest-mismatch", "give-up", what);
+      throw new Failure("package-digest-mismatch", "ask-a-person", what);
     }
   }
 }
@@ -91,7 +101,11 @@ async function fetchRest(
       for await (const chunk of response as AsyncIterable<Buffer>) {
         idle.refresh();
         const bytes = chunk.subarray(0, blob.bytes - written); // W1
-        await file.write(bytes, 0, bytes.length, written);
+        const { bytesWritten } = await file.write(bytes, 0, bytes.length, written);
+        if (bytesWritten < bytes.length) {
+          const what = `${path}: only ${written + bytesWritten} of ${blob.bytes} bytes could be written`;
+          throw new Failure("disk-full", "retry", what); // W2
+        }
         written += bytes.length;
         onBytes(bytes.length);
         if (written >= blob.bytes) break;
@@ -109,11 +123,9 @@ async function fetchRest(
     }
   } catch (error) {
     if (timed.signal.aborted) throw timed.signal.reason;
-    if (error instanceof Failure) throw error;
-    const isDisk = ["ENOSPC", "EDQUOT", "EROFS", "EIO"].includes((error as NodeJS.ErrnoException).code ?? "");
-    throw new Failure(isDisk ? "disk-full" : "registry-unreachable", "retry", `${url}: ${reasonOf(error)}`, {
-      cause: error,
-    });
+    const failure = diskFullOr(error);
+    if (failure instanceof Failure) throw failure;
+    throw new Failure("registry-unreachable", "retry", `${url}: ${reasonOf(error)}`, { cause: error });
   } finally {
     clearTimeout(whole);
     clearTimeout(idle);

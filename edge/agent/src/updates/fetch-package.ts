@@ -9,7 +9,7 @@ import { type Clock, type Digest, Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { type ListedModel, type TrustedModels, verifyManifest } from "@tributary/tuf";
 import type { PackageRef, Progress } from "@tributary/updates";
-import { download, Pace } from "./download.ts";
+import { diskFullOr, download, Pace } from "./download.ts";
 import { type Shelf, syncFolder } from "./shelf.ts";
 
 /** What stays free for the outbox and everything else on the disk. */
@@ -35,6 +35,14 @@ const ANY_HARDWARE: readonly string[] = ["any", "generic"];
 
 /** Throws Failure, whose advice says whether to try again. */
 export async function fetchPackage(options: FetchOptions, ports: FetchPorts, signal: AbortSignal): Promise<void> {
+  try {
+    await bring(options, ports, signal);
+  } catch (error) {
+    throw diskFullOr(error);
+  }
+}
+
+async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSignal): Promise<void> {
   const { wanted } = options;
   const { trust, shelf, onProgress } = ports;
   const { digest } = wanted;
