@@ -6,8 +6,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import { systemClock } from "@tributary/kernel";
+import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
+import { type Clock, systemClock } from "@tributary/kernel";
 import { tempDir } from "@tributary/testing";
 import { download, Pace } from "./download.ts";
 
@@ -145,6 +145,32 @@ describe("one file from the registry", () => {
     const run = 'ulimit -f 4; exec "$0" --no-warnings --conditions=@tributary/source --input-type=module -e "$1"';
     const told = await promisify(execFile)("sh", ["-c", run, process.execPath, script], { cwd: import.meta.dirname });
     expect([told.stdout, asked]).toEqual(["disk-full retry", [undefined]]);
+  });
+
+  test("W3: a pause that the pace asks for is no silence of the registry, however long", async () => {
+    jest.useFakeTimers({ doNotFake: ["Date", "nextTick", "performance", "queueMicrotask", "setImmediate"] });
+    let nowMs = 0;
+    const clock: Clock = {
+      ...{ now: () => nowMs, monotonicMs: () => nowMs },
+      sleep: async (ms, signal) => {
+        nowMs += ms;
+        jest.advanceTimersByTime(ms);
+        signal?.throwIfAborted();
+      },
+    };
+    const bytesPerSecond = 1_024;
+    const slow = Buffer.alloc(300_000, 7);
+    answer = whole(slow);
+    const listed = { sha256: createHash("sha256").update(slow).digest("hex"), bytes: slow.length };
+    const registry = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const ports = { registry, clock, pace: new Pace(bytesPerSecond), onBytes: () => undefined };
+    try {
+      await download(ports, listed, join(dir.path, "a/file"), new AbortController().signal);
+    } finally {
+      jest.useRealTimers();
+    }
+    expect(readFileSync(join(dir.path, "a/file")).equals(slow)).toBe(true);
+    expect(nowMs).toBeGreaterThan(((slow.length - (64 << 10)) / bytesPerSecond) * 1_000 - 1);
   });
 
   test("called off, it ends at once and says why", async () => {

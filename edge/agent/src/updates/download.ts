@@ -5,7 +5,8 @@
  * W2. (G6) A file counts once its SHA-256 is the listed one. One that was taken up and does not match is fetched once more
  *     from its beginning, since what was on the disk may have rotted. One that comes so is dropped; it is not final at
  *     once, since the line may have bent it. What the disk did not take is the disk's, never the registry's.
- * W3. Bytes come at the speed that is allowed on average: whoever shares the line is not shut out.
+ * W3. Bytes come at the speed that is allowed on average: whoever shares the line is not shut out. Our own pauses are no
+ *     silence of the registry.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -90,7 +91,8 @@ async function fetchRest(
   const slow = (what: string) => timed.abort(new Failure("registry-slow", "retry", `${url}: ${what}`));
   const allMs = FILE_MS_MAX + (blob.bytes / MIN_BYTES_PER_SECOND) * 1_000;
   const whole = setTimeout(() => slow(`not whole within ${Math.round(allMs / 1_000)} s`), allMs);
-  const idle = setTimeout(() => slow(`nothing for ${IDLE_MS_MAX / 1_000} s`), IDLE_MS_MAX);
+  const startIdle = () => setTimeout(() => slow(`nothing for ${IDLE_MS_MAX / 1_000} s`), IDLE_MS_MAX);
+  let idle = startIdle();
   try {
     const response = await get(url, from, timed.signal);
     const at = startOf(response, url, from);
@@ -99,7 +101,7 @@ async function fetchRest(
       if (at === 0 && from > 0) onBytes(-from);
       let written = at;
       for await (const chunk of response as AsyncIterable<Buffer>) {
-        idle.refresh();
+        clearTimeout(idle); // W3
         const bytes = chunk.subarray(0, blob.bytes - written); // W1
         const { bytesWritten } = await file.write(bytes, 0, bytes.length, written);
         if (bytesWritten < bytes.length) {
@@ -111,7 +113,7 @@ async function fetchRest(
         if (written >= blob.bytes) break;
         const waitMs = pace.took(bytes.length, clock.monotonicMs()); // W3
         if (waitMs > 5) await clock.sleep(waitMs, timed.signal);
-        idle.refresh();
+        idle = startIdle();
       }
       await file.sync();
       if (written < blob.bytes) {
