@@ -91,7 +91,7 @@ export type Updates = {
   readonly factory: PackageRef;
   readonly conditions: Conditions;
   /** Of this generation since the agent's start. */
-  readonly attempts: number;
+  readonly attempts: Attempts;
   /** Why it waits. */
   readonly trouble: { readonly code: string; readonly reason: string } | null;
   /** A package stands loaded beside the one at work. */
@@ -113,6 +113,9 @@ export type Boot = {
   readonly limits?: UpdateLimits;
 };
 
+type Attempts = { readonly few: number; readonly many: number };
+
+const NO_ATTEMPTS: Attempts = { few: 0, many: 0 };
 const NO_CONDITION: Conditions = { idle: false, parked: false, time: null };
 
 /** What runs at boot is never the trial: an interrupted one has to earn its place again. (G7) */
@@ -129,7 +132,7 @@ export function bootUpdates({ book, factory, running, limits = updateLimits }: B
     stage: { kind: "rest" },
     factory,
     conditions: NO_CONDITION,
-    attempts: 0,
+    attempts: NO_ATTEMPTS,
     trouble: null,
     isLoaded: false,
     isShadowed: false,
@@ -196,7 +199,7 @@ function onDesired(state: Updates, { generation, wanted }: Desired): Step {
     return told.stage.kind === "rest" ? begin(told) : only(told);
   }
   const book: Book = { ...state.book, generation, wanted, trials: 0, outcome: null };
-  const accepted: Updates = { ...state, book, attempts: 0, trouble: null, isShadowed: false };
+  const accepted: Updates = { ...state, book, attempts: NO_ATTEMPTS, trouble: null, isShadowed: false };
   if (state.stage.kind === "acting") {
     // What ends it goes on with the newer one. (U1)
     return { state: { ...accepted, stage: { ...state.stage, isCalledOff: true } }, next: null, callOff: true };
@@ -272,8 +275,8 @@ function onFailed(
       // Nothing depends on it: a book that could not be written says less than there is, never more.
       return afterSave(state);
     case "commit": {
-      const attempts = state.attempts + 1;
-      if (isFinal(state, attempts, retry)) return goBack(state, { phase: "REVERTED", code, reason });
+      const attempts = oneMore(state, retry);
+      if (attempts === null) return goBack(state, { phase: "REVERTED", code, reason });
       // It goes on answering, on trial, and passes its probation once more.
       return waitFor({ ...state, attempts, trouble: { code, reason } }, { ...state.book, outcome: null }, random);
     }
@@ -281,8 +284,8 @@ function onFailed(
     case "prove":
     case "shadow":
     case "switch": {
-      const attempts = state.attempts + 1;
-      if (isFinal(state, attempts, retry)) return end({ ...state, attempts }, { phase: "REFUSED", code, reason });
+      const attempts = oneMore(state, retry);
+      if (attempts === null) return end(state, { phase: "REFUSED", code, reason });
       const book = kind === "fetch" ? state.book : giveBack(state.book); // U5
       return waitFor({ ...state, attempts, trouble: { code, reason } }, book, random);
     }
@@ -291,11 +294,18 @@ function onFailed(
   }
 }
 
-const isFinal = ({ limits }: Updates, attempts: number, retry: Retry): boolean =>
-  retry === "never" || attempts >= limits.attemptsMax[retry];
+/** Null: that was the last. Each kind has a count of its own: a registry that was away excuses nothing else. */
+function oneMore({ attempts, limits }: Updates, retry: Retry): Attempts | null {
+  if (retry === "never" || attempts[retry] + 1 >= limits.attemptsMax[retry]) return null;
+  return { ...attempts, [retry]: attempts[retry] + 1 };
+}
 
 const waitFor = (state: Updates, book: Book, random: Random): Step =>
-  act(state, { kind: "wait", ms: backoffMs(state.limits.backoff, state.attempts - 1, random), book });
+  act(state, {
+    kind: "wait",
+    ms: backoffMs(state.limits.backoff, state.attempts.few + state.attempts.many - 1, random),
+    book,
+  });
 
 const afterSave = (state: Updates): Step =>
   state.book.trial === null

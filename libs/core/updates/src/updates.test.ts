@@ -260,6 +260,20 @@ describe("an update that fails", () => {
     expect(one.said).toMatchObject({ phase: "REFUSED", code: "registry-unreachable" });
   });
 
+  test("U4: what is tried again a few times is, however often the network was away before", () => {
+    const one = device();
+    one.want(7, wantedOf(A));
+    for (let i = 0; i < 10; i++) {
+      one.end(failed("registry-unreachable", "many"));
+      one.end();
+    }
+    one.end();
+    one.end(failed("model-crashed", "few"));
+    expect(one.said).toMatchObject({ phase: "WAITING", code: "model-crashed" });
+    one.settle();
+    expect(one.said?.phase).toBe("COMMITTED");
+  });
+
   test("U4: a crash in probation takes the device back by itself, and says why", () => {
     const one = device();
     one.want(7, wantedOf(A));
