@@ -4,6 +4,7 @@ import { Failure } from "@tributary/kernel";
 import { type Failing, type Runner, Slot, Slots } from "./slots.ts";
 
 const good = { ok: true, inference: { logits: new Float32Array([1, 2]) } } as unknown as InferenceResult;
+const refused: InferenceResult = { ok: false, code: "image-size-wrong", message: "640 x 480, the model takes 32 x 32" };
 const hollow = { ok: true, inference: { logits: new Float32Array([1, Number.NaN]) } } as unknown as InferenceResult;
 
 /** Says what it is told to; closed, it rejects. */
@@ -54,6 +55,7 @@ describe("slots", () => {
   test.each([
     ["N2: it crashes", new Error("gone"), "model-crashed"],
     ["N3: its outputs are no numbers", hollow, "model-output-invalid"],
+    ["N4: it cannot take this camera's pictures", refused, "image-size-wrong"],
   ])("%s: the good one answers that frame, and it is told once", async (_, answer, code) => {
     const { slots, trial, failings, candidate } = world();
     slots.switchTo(candidate);
@@ -72,6 +74,28 @@ describe("slots", () => {
     trial.answer = new Error("gone");
     for (let i = 0; i < 3; i++) expect(await ask(slots)).toEqual(["good", true]);
     expect(told).toBe(1);
+  });
+
+  test("N4: a picture that the good one cannot take either is unreadable, and no fault of the one on trial", async () => {
+    const { slots, before, trial, failings, candidate } = world();
+    slots.switchTo(candidate);
+    const cut = { ok: false, code: "image-undecodable", message: "cut" } as const;
+    [trial.answer, before.answer] = [refused, cut];
+    expect((await slots.infer(new Uint8Array())).result).toEqual(cut);
+    [trial.answer, before.answer] = [good, good];
+    expect(await ask(slots)).toEqual(["trial", true]);
+    expect(failings).toEqual([]);
+  });
+
+  test("N4: committed while the good one looks at what it could not take, it says so itself", async () => {
+    const { slots, before, trial, candidate } = world();
+    slots.switchTo(candidate);
+    trial.answer = refused;
+    before.infer = async () => {
+      slots.commit();
+      throw new Failure("model-host-exited", "retry", "closed");
+    };
+    expect(await ask(slots)).toEqual(["trial", false]);
   });
 
   test("N3: from the good one, such a frame is unreadable, by name", async () => {

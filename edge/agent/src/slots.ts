@@ -5,6 +5,8 @@
  *     between two frames.
  * N2. While a model is on trial the good one stays loaded; a frame that the one on trial fails on is answered by it, once.
  * N3. Numbers that are none are no answer: the frame is told as unreadable, or answered by the good one (N2).
+ * N4. A picture that the one on trial cannot take and the good one can tells against the trial; one that neither can take is
+ *     at fault itself.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import type { InferenceResult, LoadedModel, ModelPackage } from "@tributary/inference";
@@ -82,24 +84,31 @@ export class Slots {
   /** Rejects only when everything is closed. */
   async infer(jpeg: Uint8Array): Promise<Inferred> {
     const slot = this.#active;
-    const { runner } = slot;
+    if (slot === this.#good) return this.#inferByGood(jpeg);
     let failing: Failing;
     try {
-      const result = await runner.infer(jpeg);
-      if (!result.ok || areFinite(result.inference.logits)) return { slot, result };
-      failing = { code: "model-output-invalid", reason: "the model's outputs are not finite numbers" };
-      if (slot === this.#good) return { slot, result: { ok: false, code: failing.code, message: failing.reason } };
+      const result = numbersOf(await slot.runner.infer(jpeg));
+      if (result.ok) return { slot, result };
+      failing = { code: result.code, reason: result.message };
     } catch (error) {
-      if (slot === this.#good) {
-        // Closed under the frame by a commit or a going back: the one at work answers.
-        if (slot === this.#active && slot.runner === runner) throw error;
-        return this.infer(jpeg);
-      }
       failing = { code: "model-crashed", reason: reasonOf(error) };
+      this.#fail(slot, failing);
     }
-    this.#fail(slot, failing);
-    const good = this.#good; // N2
-    return { slot: good, result: await good.runner.infer(jpeg) };
+    const inferred = await this.#inferByGood(jpeg); // N2
+    if (inferred.result.ok) this.#fail(slot, failing); // N4
+    return inferred;
+  }
+
+  async #inferByGood(jpeg: Uint8Array): Promise<Inferred> {
+    const slot = this.#good;
+    const { runner } = slot;
+    try {
+      return { slot, result: numbersOf(await runner.infer(jpeg)) };
+    } catch (error) {
+      // Closed under the frame by a commit: the one at work answers.
+      if (slot === this.#good && slot.runner === runner) throw error;
+      return this.infer(jpeg);
+    }
   }
 
   /** On trial from the next frame on. */
@@ -158,7 +167,13 @@ export class Slots {
   }
 }
 
-/** N3. The sum is finite only if each is, but for an overflow that no softmax would survive either. */
+/** N3. */
+const numbersOf = (result: InferenceResult): InferenceResult =>
+  !result.ok || areFinite(result.inference.logits)
+    ? result
+    : { ok: false, code: "model-output-invalid", message: "the model's outputs are not finite numbers" };
+
+/** The sum is finite only if each is, but for an overflow that no softmax would survive either. */
 function areFinite(values: Float32Array): boolean {
   let sum = 0;
   for (const value of values) sum += value;

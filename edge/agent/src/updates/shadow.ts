@@ -3,7 +3,8 @@
  * nobody.
  *
  * Only with headroom: one frame at a time, and none while another waits to be answered. It ends after the wanted frames, or
- * after SHADOW_MS_MAX with what it has seen: a device without frames must not wait for ever.
+ * after SHADOW_MS_MAX with what it has seen: a device without frames must not wait for ever. A picture that it cannot take, and
+ * that was answered, ends it: nothing seen would look like nothing wrong.
  */
 import type { LoadedModel } from "@tributary/inference";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
@@ -59,7 +60,11 @@ export class Shadow {
     this.#model.infer(jpeg).then(
       (result) => {
         this.#isAsked = false;
-        if (!result.ok) return;
+        if (!result.ok) {
+          // The model at work has answered this picture.
+          this.#over.reject(new Failure(result.code, "give-up", result.message));
+          return;
+        }
         const { logits, timingsMs } = result.inference;
         const best = indexOfLargest(logits);
         if (best === undefined) {

@@ -327,6 +327,35 @@ test("a kill in probation starts the good one again, which then tries anew; a mo
   expect((await statusOf(again)).model.digest).toBe(factoryDigest);
 }, 240_000);
 
+test("a model that cannot take this camera's pictures is refused in its shadow, and goes back on trial; each is answered", async () => {
+  // Its own golden frames, of its own size, it does reproduce.
+  const { do_resize: _, size: __, resample: ___, ...asTheyAre } = JSON.parse(String(file("preprocessor_config.json")));
+  const files: Record<string, Uint8Array> = {
+    "preprocessor_config.json": Buffer.from(JSON.stringify({ ...asTheyAre, do_resize: false })),
+  };
+  const golden = JSON.parse(String(file("golden/index.json"))) as { frames: { jpeg: string; pixels: string }[] };
+  for (const { jpeg, pixels } of golden.frames) {
+    const raw = { width: 32, height: 32, channels: 3 as const };
+    const small = await sharp(file(pixels), { raw }).jpeg({ quality: 100, chromaSubsampling: "4:4:4" }).toBuffer();
+    const decoded = await sharp(small).raw().toBuffer();
+    decoded[0] = (decoded[0] as number) ^ 1; // As another build of the codec has it.
+    [files[jpeg], files[pixels]] = [small, decoded];
+  }
+  const digest = await listed("1.7.0", { latencyBudgetMs: 45, files });
+  const photos = join(dir.path, "photos");
+  mkdirSync(photos);
+  writeFileSync(join(photos, "1.jpg"), file("golden/frame-00.jpg"));
+  const running = await start({ kind: "folder", folder: photos, loop: true, sheets: undefined });
+  await want(1, digest, "1.7.0", { shadowFrames: 3 });
+  expect(await ended(running, 1)).toMatchObject({ phase: "REFUSED", code: "image-size-wrong" });
+  await want(2, digest, "1.7.0");
+  expect(await ended(running, 2)).toMatchObject({ phase: "REVERTED", code: "image-size-wrong" });
+  const { frames, model, unreadable } = await statusOf(running);
+  expect([model.digest, unreadable]).toEqual([factoryDigest, 0]);
+  await waitFor(async () => (await statusOf(running)).frames > frames + 10, { what: "frames by the good one" });
+  await everyFrameAnsweredOnce(running, [factoryDigest]);
+}, 240_000);
+
 test("a condition is waited for and told; what rotted in a slot is passed over, and fetched again", async () => {
   const digest = await listed("1.6.0", { latencyBudgetMs: 46 });
   const running = await start();
