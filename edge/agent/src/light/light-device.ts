@@ -5,6 +5,9 @@
  * D1. It reports the digest of the model that answered its last frames, never of the one it was told to run.
  * D2. A camera whose last frame is still at work skips: a slow model answers fewer frames, and no queue grows (G9).
  * D3. Its latency is its own frame's preprocessing and run. Waiting for the shared child is not a device's, and not told.
+ * D4. A prediction is sent under the digest of the model that made it, whatever is at work by then.
+ * D5. Who answers is the agent's own rule (../slots.ts): on trial the one before is still held, so going back takes no time
+ *     and cannot fail.
  */
 import { createHash, randomBytes } from "node:crypto";
 import {
@@ -18,18 +21,19 @@ import {
   mqttTopics,
   RoutingPolicy,
 } from "@tributary/contracts";
-import type { Inference } from "@tributary/inference";
+import type { Inference, InferenceResult } from "@tributary/inference";
 import { BOOTS_FROM, type Clock, Failure, makeBootId, type Random, reasonOf } from "@tributary/kernel";
 import { MqttLink } from "@tributary/mqtt";
 import type { PackageRef, Progress, Wanted } from "@tributary/updates";
 import { Decider } from "../decider.ts";
 import { PolicyKeeper } from "../policy-keeper.ts";
 import { AGENT_VERSION } from "../reports.ts";
+import { type Runner, Slot, Slots } from "../slots.ts";
 import { Triggers } from "../triggers.ts";
 import { PERCEPTION, parseDesired } from "../updates/desired.ts";
 import { MomentsByName } from "../windows.ts";
 import { MemoryOutbox } from "./memory-outbox.ts";
-import type { SharedModel, SharedModels } from "./shared-models.ts";
+import type { Answer, SharedModel, SharedModels } from "./shared-models.ts";
 import { Updater } from "./updater.ts";
 
 const CAMERA_ID = "cam";
@@ -61,7 +65,8 @@ export type LightDevicePorts = {
   readonly random: Random;
 };
 
-type AtWork = { readonly model: SharedModel; readonly policy: RoutingPolicy; readonly golden: boolean | null };
+type Candidate = { readonly model: SharedModel; readonly slot: Slot };
+type Shadow = { left: number; readonly done: () => void; readonly fail: (failure: Failure) => void };
 type Owed = Omit<EdgePrediction, "ageMs"> & { readonly capturedMs: number };
 
 export class LightDevice {
@@ -75,14 +80,14 @@ export class LightDevice {
   readonly #decider = new Decider(randomBytes(32), new Triggers());
   readonly #updater: Updater;
   readonly #stopping = new AbortController();
-  #work: AtWork;
+  readonly #slots: Slots;
   /** Fetched for the update at hand, and held. */
-  #candidate: SharedModel | null = null;
+  #candidate: Candidate | null = null;
   /** To go back to without asking anyone. */
   readonly #onDisk = new Map<string, string>();
-  #shadow: { left: number; done: () => void } | null = null;
+  #shadow: Shadow | null = null;
   #frameSeq = 0n;
-  #batch: Owed[] = [];
+  #batch: { readonly by: Slot; readonly predictions: Owed[] } | null = null;
   #moments = new Map<string, MomentsByName>();
   #losses = 0;
   #unreadable = 0;
@@ -104,13 +109,15 @@ export class LightDevice {
     this.#options = options;
     this.#ports = ports;
     this.#topics = mqttTopics(mqtt.prefix);
-    this.#work = atWorkOf(ports.factory, null);
+    this.#slots = new Slots(this.#slotOf(ports.factory, null), (_, { code, reason }) =>
+      this.#updater.failing(code, reason),
+    );
     this.#onDisk.set(ports.factory.pkg.digest, ports.factory.pkg.dir);
     this.#windowOpenedMs = ports.clock.monotonicMs();
     this.#outbox = new MemoryOutbox((stream, payload, settled) =>
       this.#link.publish(this.#topics.up(deviceId, stream), payload, settled),
     );
-    this.#updater = new Updater(refOf(ports.factory), this.#works(), ports.random);
+    this.#updater = new Updater(refOf(this.#slots.active), this.#works(), ports.random);
     this.#link = new MqttLink(
       {
         url: mqtt.url,
@@ -140,7 +147,7 @@ export class LightDevice {
   }
 
   status() {
-    const { name, version, digest } = refOf(this.#work.model);
+    const { name, version, digest } = refOf(this.#slots.active);
     const said = this.#updater.said;
     return {
       deviceId: this.deviceId,
@@ -156,7 +163,7 @@ export class LightDevice {
   async start(): Promise<void> {
     const { fps, batchWaitMs, windowMs } = this.#options;
     const proof = await this.#ports.factory.prove();
-    this.#work = { ...this.#work, golden: proof.ok };
+    this.#slots.active.goldenPassed = proof.ok;
     this.#tell();
     this.#link.start();
     // Devices are not in step.
@@ -197,39 +204,38 @@ export class LightDevice {
       const { clock } = this.#ports;
       const capturedMs = clock.monotonicMs();
       const jpeg = await this.#ports.camera();
-      const work = this.#work;
-      const answer = await work.model.infer(jpeg);
-      const slowedMs = this.#slowed?.digest === work.model.pkg.digest ? this.#slowed.ms : 0;
-      if (slowedMs > 0) await clock.sleep(slowedMs, this.#stopping.signal);
-      this.#losses += answer.losses;
-      if (answer.losses > 0) {
-        this.#updater.failing("model-crashed", "its process ended on a frame");
+      const { slot, result } = await this.#slots.infer(jpeg);
+      if (!result.ok) {
+        this.#unreadable += 1;
+        return;
       }
-      if (answer.kind === "answered") this.#answered(work, jpeg, answer.inference, { capturedMs, slowedMs });
-      else this.#unreadable += 1;
+      const slowedMs = this.#slowed?.digest === slot.pkg.digest ? this.#slowed.ms : 0;
+      if (slowedMs > 0) await clock.sleep(slowedMs, this.#stopping.signal);
+      this.#answered(slot, jpeg, result.inference, { capturedMs, slowedMs });
       await this.#showShadow(jpeg);
-    } catch (error) {
-      // The model cannot be loaded any more; in probation that takes the device back.
-      this.#updater.failing("model-unusable", reasonOf(error));
+    } catch {
+      // No picture, or the model cannot be loaded any more: the next frame tries again.
     } finally {
       this.#isBusy = false;
     }
   }
 
   #answered(
-    { model, policy }: AtWork,
+    slot: Slot,
     jpeg: Uint8Array,
     inference: Inference,
     { capturedMs, slowedMs }: { readonly capturedMs: number; readonly slowedMs: number },
   ): void {
     const { clock } = this.#ports;
+    const { pkg } = slot;
+    const { policy } = slot.policy;
     this.frames += 1;
     this.#frameSeq += 1n;
     const frameId = `${this.deviceId}:${this.#bootId}:${CAMERA_ID}:${this.#frameSeq}`;
     const decided = this.#decider.decide(inference.logits, policy, CAMERA_ID, frameId, clock.monotonicMs());
     const { calibrated, decision, label } = decided;
     const latencyMs = inference.timingsMs.preprocess + inference.timingsMs.run + slowedMs; // D3
-    const isSlow = latencyMs > model.pkg.manifest.latencyBudgetMs;
+    const isSlow = latencyMs > pkg.manifest.latencyBudgetMs;
     const said = {
       cameraId: CAMERA_ID,
       frameSeq: this.#frameSeq,
@@ -243,7 +249,9 @@ export class LightDevice {
       sampleDrawn: decision.sampleDrawn,
     };
     const { escalation, dropReason } = decision;
-    this.#batch.push({ ...said, latencyMs, escalation, dropReason, capturedMs });
+    if (this.#batch?.by !== slot) this.#closeBatch(); // D4
+    this.#batch ??= { by: slot, predictions: [] };
+    this.#batch.predictions.push({ ...said, latencyMs, escalation, dropReason, capturedMs });
     if (escalation === "QUEUED" && !this.#isSilent) {
       this.#outbox.add("frames", (seq) =>
         EdgeFrame.encodeSingleObject({
@@ -252,43 +260,43 @@ export class LightDevice {
           ageMs: clock.monotonicMs() - capturedMs,
           clockState: "SYNCHRONIZED",
           jpeg: Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.byteLength),
-          ...this.#decidedBy(model, policy),
+          ...decidedBy(slot),
           traceparent: null,
         }),
       );
     }
-    const moments = this.#momentsOf(model.pkg.digest);
+    const moments = this.#momentsOf(pkg.digest);
     moments.add("answer_latency_ms", latencyMs);
     moments.add("inference_latency_ms", latencyMs);
     moments.add("confidence", calibrated.confidence);
     moments.add("escalated", escalation === "QUEUED" ? 1 : 0);
     moments.add("dropped", escalation === "DROPPED" ? 1 : 0);
     moments.add("sla_missed", isSlow ? 1 : 0);
-    this.#updater.answered(isSlow);
+    if (slot === this.#slots.active) this.#updater.answered(isSlow);
   }
 
+  /** An answered frame. */
   async #showShadow(jpeg: Uint8Array): Promise<void> {
-    const shadow = this.#shadow;
-    if (shadow === null || this.#candidate === null) return;
-    await this.#candidate.infer(jpeg);
+    const [shadow, candidate] = [this.#shadow, this.#candidate];
+    if (shadow === null || candidate === null) return;
+    const answer = await candidate.model.infer(jpeg).catch(unusable);
     shadow.left -= 1;
-    if (shadow.left > 0) return;
-    this.#shadow = null;
-    shadow.done();
+    if (answer.losses > 0) shadow.fail(new Failure("model-crashed", "give-up", "its process ended on a frame"));
+    else if (answer.kind === "unreadable") shadow.fail(new Failure(answer.code, "give-up", answer.reason));
+    else if (shadow.left === 0) shadow.done();
   }
 
   #closeBatch(): void {
-    const predictions = this.#batch;
-    this.#batch = [];
-    if (predictions.length === 0 || this.#isSilent) return;
-    const { model, policy } = this.#work;
+    const batch = this.#batch;
+    this.#batch = null;
+    if (batch === null || this.#isSilent) return;
     const nowMs = this.#ports.clock.monotonicMs();
     this.#outbox.add("predictions", (seq) =>
       EdgePredictions.encodeSingleObject({
         ...this.#sender(seq),
-        ...this.#decidedBy(model, policy),
+        ...decidedBy(batch.by),
         clockState: "SYNCHRONIZED",
-        predictions: predictions.map(({ capturedMs, ...one }) => ({ ...one, ageMs: nowMs - capturedMs })),
+        predictions: batch.predictions.map(({ capturedMs, ...one }) => ({ ...one, ageMs: nowMs - capturedMs })),
         traceparent: null,
       }),
     );
@@ -329,8 +337,8 @@ export class LightDevice {
     const { models, packages, clock } = this.#ports;
     const drop = async () => {
       const candidate = this.#candidate;
-      [this.#candidate, this.#shadow] = [null, null];
-      if (candidate !== null) await models.release(candidate);
+      this.#candidate = null;
+      if (candidate !== null) await models.release(candidate.model);
     };
     return {
       fetch: async (wanted, signal, onProgress) => {
@@ -341,27 +349,37 @@ export class LightDevice {
         await drop();
         const dir = this.#onDisk.get(wanted.digest);
         if (dir === undefined) throw new Failure("package-missing", "retry", `${wanted.digest} is not on this device`);
-        this.#candidate = await models.hold(dir, wanted.digest);
-        const proof = await this.#candidate.prove();
-        if (proof.ok) return;
-        await drop();
-        throw new Failure(proof.code, "give-up", proof.reason);
+        const model = await models.hold(dir, wanted.digest);
+        try {
+          const proof = await model.prove();
+          if (!proof.ok) throw new Failure(proof.code, "give-up", proof.reason);
+          this.#candidate = { model, slot: this.#slotOf(model, true) };
+        } catch (error) {
+          await models.release(model);
+          throw error;
+        }
       },
-      shadow: (_wanted, frames, signal) =>
-        new Promise((resolve) => {
-          this.#shadow = { left: frames, done: resolve };
-          signal.addEventListener("abort", () => resolve(), { once: true });
-        }),
-      run: async (ref) => {
-        if (this.#work.model.pkg.digest === ref.digest) return;
-        const dir = this.#onDisk.get(ref.digest) ?? "";
-        const next = this.#candidate?.pkg.digest === ref.digest ? this.#candidate : await models.hold(dir, ref.digest);
-        if (next === this.#candidate) this.#candidate = null;
-        this.#closeBatch(); // A batch is of one model.
-        const before = this.#work.model;
-        this.#work = atWorkOf(next, (await next.prove()).ok);
-        await models.release(before);
+      shadow: async (_wanted, frames, signal) => {
+        try {
+          await new Promise<void>((resolve, reject) => {
+            this.#shadow = { left: frames, done: resolve, fail: reject };
+            signal.addEventListener("abort", () => resolve(), { once: true });
+          });
+        } catch (error) {
+          await drop();
+          throw error;
+        } finally {
+          this.#shadow = null;
+        }
       },
+      switchTo: async ({ digest }) => {
+        const candidate = this.#candidate;
+        if (candidate === null) throw new Failure("model-unusable", "give-up", `${digest} is gone`);
+        this.#candidate = null;
+        this.#slots.switchTo(candidate.slot);
+      },
+      restore: async () => this.#slots.restore(),
+      commit: async () => this.#slots.commit(),
       unload: drop,
       wait: (ms, signal) => clock.sleep(ms, signal),
       told: () => this.#soonTell(),
@@ -378,8 +396,8 @@ export class LightDevice {
 
   #tell(): void {
     if (this.#isSilent) return;
-    const { model, policy, golden } = this.#work;
-    const { name, version, digest } = refOf(model);
+    const { active } = this.#slots;
+    const { name, version, digest } = refOf(active);
     const { said, progress, generation } = this.#updater;
     const accepted = [RoutingPolicy, Classifications, DeviceDesired];
     const body = {
@@ -388,7 +406,7 @@ export class LightDevice {
       clockState: "SYNCHRONIZED" as const,
       generation,
       slots: { [PERCEPTION]: { modelDigest: digest, modelName: name, modelVersion: version } }, // D1
-      policyVersion: policy.policyVersion,
+      policyVersion: active.policy.policy.policyVersion,
       acceptedSchemas: accepted.flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
       cameras: [CAMERA_ID],
       update:
@@ -400,7 +418,7 @@ export class LightDevice {
               bytesDone: BigInt(progress?.bytesDone ?? 0),
               bytesAll: BigInt(progress?.bytesAll ?? 0),
             },
-      goldenPassed: golden,
+      goldenPassed: active.goldenPassed,
     } satisfies Omit<DeviceReported, "deviceId" | "bootId" | "seq">;
     const told = JSON.stringify(body, (_, value) => (typeof value === "bigint" ? String(value) : value));
     if (told === this.#lastTold) return;
@@ -408,13 +426,26 @@ export class LightDevice {
     this.#outbox.add("reported", (seq) => DeviceReported.encodeSingleObject({ ...this.#sender(seq), ...body }));
   }
 
-  #sender(seq: bigint) {
-    return { deviceId: this.deviceId, bootId: this.#bootId, seq };
+  /** With the package's own policy: the one that came with the model counts. Held for this device; closed, it is let go. */
+  #slotOf(model: SharedModel, goldenPassed: boolean | null): Slot {
+    const runner: Runner = {
+      current: undefined,
+      infer: async (jpeg) => {
+        const answer = await model.infer(jpeg);
+        this.#losses += answer.losses;
+        const isOnTrial = this.#slots.isOnTrial && this.#slots.active.runner === runner;
+        // As in the agent, where a model on trial is not loaded again.
+        if (isOnTrial && answer.losses > 0)
+          throw new Failure("model-crashed", "give-up", "its process ended on a frame");
+        return resultOf(answer);
+      },
+      close: () => this.#ports.models.release(model),
+    };
+    return new Slot(model.pkg, new PolicyKeeper(model.pkg, sha256Hex), runner, goldenPassed);
   }
 
-  #decidedBy(model: SharedModel, policy: RoutingPolicy) {
-    const { digest: modelDigest, preprocessingDigest } = model.pkg;
-    return { modelDigest, preprocessingDigest, policyVersion: policy.policyVersion, arm: "default" };
+  #sender(seq: bigint) {
+    return { deviceId: this.deviceId, bootId: this.#bootId, seq };
   }
 
   #momentsOf(digest: string): MomentsByName {
@@ -424,14 +455,26 @@ export class LightDevice {
   }
 }
 
-/** The package's own policy: the one that came with the model counts. */
-function atWorkOf(model: SharedModel, golden: boolean | null): AtWork {
-  const { policy } = new PolicyKeeper(model.pkg, (text) => createHash("sha256").update(text).digest("hex"));
-  return { model, policy, golden };
-}
-
-const refOf = ({ pkg }: SharedModel): PackageRef => ({
+const refOf = ({ pkg }: Slot): PackageRef => ({
   digest: pkg.digest,
   name: pkg.manifest.name,
   version: pkg.manifest.version,
 });
+
+const decidedBy = ({ pkg, policy }: Slot) => ({
+  modelDigest: pkg.digest,
+  preprocessingDigest: pkg.preprocessingDigest,
+  policyVersion: policy.policy.policyVersion,
+  arm: "default",
+});
+
+const unusable = (error: unknown): Answer => ({
+  ...{ kind: "unreadable", losses: 0, code: "model-unusable", reason: reasonOf(error) },
+});
+
+const resultOf = (answer: Answer): InferenceResult =>
+  answer.kind === "answered"
+    ? { ok: true, inference: answer.inference }
+    : { ok: false, code: answer.code, message: answer.reason };
+
+const sha256Hex = (text: string): string => createHash("sha256").update(text).digest("hex");

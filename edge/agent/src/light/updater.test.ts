@@ -15,7 +15,9 @@ function updaterOf(change: Partial<UpdateWorks> = {}) {
   const done = async () => {};
   const works: UpdateWorks = {
     ...{ fetch: done, prove: done, shadow: done, unload: done, wait: done, told: () => {} },
-    run: async ({ version }) => void ran.push(version),
+    switchTo: async ({ version }) => void ran.push(version),
+    restore: async () => void ran.push("the one before"),
+    commit: async () => void ran.push("for good"),
     ...change,
   };
   return { updater: new Updater(factory, works, () => 0.5), ran };
@@ -31,6 +33,7 @@ describe("a light device's updates", () => {
     updater.answered(false);
     updater.answered(false);
     await settled();
+    expect(ran).toEqual(["2", "for good"]);
     expect([updater.running, updater.said?.phase, updater.generation]).toEqual([other, "COMMITTED", 5n]);
     updater.desired(desired(4n, factory)); // older than one that it has seen
     await settled();
@@ -43,7 +46,11 @@ describe("a light device's updates", () => {
     await settled();
     updater.failing("model-crashed", "its process ended");
     await settled();
-    expect([ran, updater.said?.phase, updater.said?.code]).toEqual([["2", "1"], "REVERTED", "model-crashed"]);
+    expect([ran, updater.said?.phase, updater.said?.code]).toEqual([
+      ["2", "the one before"],
+      "REVERTED",
+      "model-crashed",
+    ]);
   });
 
   test("one that is too slow when proved never runs", async () => {

@@ -24,8 +24,11 @@ export type UpdateWorks = {
   fetch(wanted: Wanted, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<void>;
   prove(wanted: Wanted, signal: AbortSignal): Promise<void>;
   shadow(wanted: Wanted, frames: number, signal: AbortSignal): Promise<void>;
-  /** From the next frame on. */
-  run(ref: PackageRef): Promise<void>;
+  /** What was proved answers from the next frame on. The one before waits behind it until the commit, so that going back
+   * takes no time. */
+  switchTo(wanted: Wanted): Promise<void>;
+  restore(): Promise<void>;
+  commit(): Promise<void>;
   unload(): Promise<void>;
   wait(ms: number, signal: AbortSignal): Promise<void>;
   /** What is said of the update may have changed. */
@@ -125,9 +128,11 @@ export class Updater {
       case "unload":
         return works.unload();
       case "switch":
+        return works.switchTo(action.wanted);
       case "restore":
-        return works.run(atWork(this.#state));
+        return works.restore();
       case "commit":
+        return works.commit();
       case "save":
         return Promise.resolve(); // The book lives in memory, as the device does.
       default:
