@@ -12,7 +12,7 @@ import type { Tally } from "./tally.ts";
 
 export type DownlinkPorts = {
   readonly deviceId: string;
-  readonly slots: Pick<Slots, "applyPolicy" | "resetPolicy">;
+  readonly slots: Pick<Slots, "applyPolicy" | "resetPolicy" | "policyToKeep">;
   /** Throws Failure or ContractError. */
   readonly onDesired: (payload: Buffer) => void;
   readonly feed: AnswerFeed;
@@ -20,7 +20,7 @@ export type DownlinkPorts = {
   readonly telemetry: Telemetry;
   readonly onAcks: (bootId: bigint, stream: UplinkStream, ranges: readonly SeqRange[]) => void;
   /** The policy is one to keep, null: none is; `isNew` when it differs from the one in force. */
-  readonly onPolicy: (bytes: Buffer | null, isNew: boolean) => void;
+  readonly onPolicy: (bytes: Uint8Array | null, isNew: boolean) => void;
 };
 
 export class Downlink {
@@ -33,9 +33,11 @@ export class Downlink {
   policy(payload: Buffer): void {
     this.#use("policy", () => {
       const { slots, onPolicy } = this.#ports;
-      // An emptied retained message: the fleet's policy is taken back.
-      if (payload.length === 0) onPolicy(null, slots.resetPolicy());
-      else {
+      // An emptied retained message: the fleet has none (any more) for the model at work.
+      if (payload.length === 0) {
+        const isNew = slots.resetPolicy();
+        onPolicy(slots.policyToKeep, isNew);
+      } else {
         const isNew = slots.applyPolicy(payload, "downlink");
         onPolicy(payload, isNew);
       }

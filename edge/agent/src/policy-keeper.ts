@@ -42,6 +42,11 @@ export class PolicyKeeper {
     return this.#origin;
   }
 
+  /** The one that came down, in its wire form; null: the package's own is in force. */
+  get fromAbove(): Uint8Array | null {
+    return this.#origin === "package" ? null : RoutingPolicy.encodeSingleObject(this.#policy);
+  }
+
   /** Whether these bytes are a policy for this model. Throws ContractError. */
   isFor(bytes: Uint8Array): boolean {
     return RoutingPolicy.decodeSingleObject(bytes).modelDigest === this.#model.digest;

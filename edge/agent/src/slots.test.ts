@@ -1,6 +1,10 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
+import { RoutingPolicy } from "@tributary/contracts";
 import type { InferenceResult } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
+import { PolicyKeeper } from "./policy-keeper.ts";
 import { type Failing, type Runner, Slot, Slots } from "./slots.ts";
 
 const good = { ok: true, inference: { logits: new Float32Array([1, 2]) } } as unknown as InferenceResult;
@@ -23,10 +27,17 @@ class FakeRunner implements Runner {
   }
 }
 
-const slotOf = (digest: string, runner: Runner): Slot => {
-  const pkg = { digest, manifest: { latencyBudgetMs: 50 } } as unknown as Slot["pkg"];
-  return new Slot(pkg, {} as Slot["policy"], runner, null);
-};
+const pkgOf = (digest: string) => ({ digest, manifest: { latencyBudgetMs: 50 } }) as unknown as Slot["pkg"];
+const slotOf = (digest: string, runner: Runner): Slot => new Slot(pkgOf(digest), {} as Slot["policy"], runner, null);
+
+const folder = new URL("../../../models/edge-resnet8/", import.meta.url);
+const read = (file: string): unknown => JSON.parse(readFileSync(new URL(file, folder), "utf8"));
+const keeperOf = (digest: string) =>
+  new PolicyKeeper({ digest, labels: read("labels.json") as string[], policy: read("policy.json") }, (text) =>
+    createHash("sha256").update(text).digest("hex"),
+  );
+const fleetPolicyOf = (digest: string) =>
+  RoutingPolicy.encodeSingleObject({ ...keeperOf(digest).policy, policyVersion: "e".repeat(64) });
 
 function world() {
   const [before, trial] = [new FakeRunner(), new FakeRunner()];
@@ -104,6 +115,22 @@ describe("slots", () => {
     const { result } = await slots.infer(new Uint8Array());
     expect(result).toMatchObject({ ok: false, code: "model-output-invalid" });
     expect(failings).toEqual([]);
+  });
+
+  test("N5: an empty policy while on trial takes back the trial's; the good one keeps its own, also over a restart", () => {
+    const [good, trial] = ["a".repeat(64), "b".repeat(64)];
+    const slotWithPolicyOf = (digest: string) => new Slot(pkgOf(digest), keeperOf(digest), new FakeRunner(), null);
+    const slots = new Slots(slotWithPolicyOf(good), () => undefined);
+    const ofGood = fleetPolicyOf(good);
+    slots.applyPolicy(ofGood, "downlink");
+    slots.switchTo(slotWithPolicyOf(trial));
+    slots.applyPolicy(fleetPolicyOf(trial), "downlink");
+    expect(slots.resetPolicy()).toBe(true);
+    expect([slots.active.policy.origin, slots.policyToKeep]).toEqual(["package", ofGood]);
+    slots.restore();
+    expect([slots.active.policy.origin, slots.policyToKeep]).toEqual(["downlink", ofGood]);
+    expect(slots.resetPolicy()).toBe(true);
+    expect([slots.active.policy.origin, slots.policyToKeep]).toEqual(["package", null]);
   });
 
   test("a frame that the good one was closed under is answered by its successor", async () => {

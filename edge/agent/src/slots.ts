@@ -7,6 +7,8 @@
  * N3. Numbers that are none are no answer: the frame is told as unreadable, or answered by the good one (N2).
  * N4. A picture that the one on trial cannot take and the good one can tells against the trial; one that neither can take is
  *     at fault itself.
+ * N5. A policy is one model's: taken back while a model is on trial, it is that model's. The good one keeps its own, for the way
+ *     back and for a restart.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import type { InferenceResult, LoadedModel, ModelPackage } from "@tributary/inference";
@@ -152,10 +154,14 @@ export class Slots {
     return this.#active.policy.apply(bytes, origin);
   }
 
-  /** Back to each package's own. Returns whether anything changed for the one at work. */
+  /** N5. The one at work has its package's own again. Returns whether anything changed. */
   resetPolicy(): boolean {
-    if (this.isOnTrial) this.#good.policy.reset();
     return this.#active.policy.reset();
+  }
+
+  /** N5. Of the model that a restart begins with; null: its package's own. */
+  get policyToKeep(): Uint8Array | null {
+    return this.#good.policy.fromAbove;
   }
 
   get policy(): RoutingPolicy {
