@@ -93,6 +93,15 @@ test("what happens is told in words", () => {
     "begins again",
     "complete: all its devices run the model",
   ]);
+  const words = (kind: "completed" | "rolled-back", evidence: object) =>
+    changeWords({ kind, evidence } as never, steps);
+  expect(words("completed", { reached: 160, updated: 149 })).toBe(
+    "complete: 149 of its 160 devices run the model, the others are told to",
+  );
+  expect(words("completed", { reached: 160, updated: 160 })).toBe("complete: all its devices run the model");
+  expect(words("rolled-back", { after: "abort by ann, who leaves those that refuse to go back" })).toBe(
+    "ended: abort by ann, who leaves those that refuse to go back",
+  );
   expect(steps.map(stepWords)).toEqual([
     "set weight 5 %",
     "pause until someone resumes",

@@ -1,5 +1,5 @@
 /** What happens to a rollout, in words for people: the same in the report, in histories and on the command line. */
-import type { PauseReason, RolloutChange } from "./events.ts";
+import type { Evidence, PauseReason, RolloutChange } from "./events.ts";
 import type { AnalysisCrossCheck } from "./evidence.ts";
 import { durationText, type RolloutStep } from "./spec.ts";
 
@@ -46,15 +46,25 @@ export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): 
     case "aborted":
       return `goes back: ${change.why}`;
     case "rolled-back":
-      return "no device runs the model any more";
+      return leftWords(change.evidence) ?? "no device runs the model any more";
     case "retried":
       return "begins again";
     case "completed":
-      return "complete: all its devices run the model";
+      return `complete: ${reachedWords(change.evidence)}`;
     default:
       return change satisfies never;
   }
 }
+
+/** Of a rollout that is Healthy: devices that were away at the deadline of its last step need not run the model yet. */
+export function reachedWords({ reached, updated }: Evidence): string {
+  if (typeof reached !== "number" || typeof updated !== "number" || updated >= reached)
+    return "all its devices run the model";
+  return `${updated} of its ${reached} devices run the model, the others are told to`;
+}
+
+/** Null: nobody was left where it was. */
+const leftWords = ({ after }: Evidence): string | null => (typeof after === "string" ? `ended: ${after}` : null);
 
 /** What the cross-check says beside a verdict; null: nothing is known of one. */
 export function crossCheckWords(check: AnalysisCrossCheck | null): string | null {

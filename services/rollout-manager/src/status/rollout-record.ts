@@ -4,6 +4,7 @@ import {
   type AnalysisEvidence,
   pauseWords,
   type Rollout,
+  reachedWords,
   type Seen,
   stepOf,
   stepWords,
@@ -60,7 +61,7 @@ function messageOf(rollout: Rollout, seen: Seen, comparison: AnalysisEvidence | 
     if (aborted.isBack) return `went back: ${aborted.why}`;
     return `goes back: ${aborted.why}; ${seen.onModel} devices still have the model`;
   }
-  if (phase === "Healthy") return "all its devices run the model";
+  if (phase === "Healthy") return reachedWords(rollout.evidence);
   if (pause !== null) return `paused: ${pauseWords[pause.reason]}`;
   const step = stepOf(rollout);
   if (step === undefined) return "every step is done";
