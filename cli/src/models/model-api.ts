@@ -104,21 +104,14 @@ const registryClient = (at: string, { registryToken, token }: Options, io: Io): 
 const path = (...parts: readonly string[]): string => parts.map(encodeURIComponent).join("/");
 
 export function registryApi(registry: GatewayClient): ModelApi {
-  const change = (method: string, parts: readonly string[], body: object) =>
-    registry.call(path("models", ...parts), { method, body }).then(() => {});
   return {
     registry,
     versions: async () => (await registry.call<{ items: ModelVersion[] }>("models")).items,
-    alias: (name, alias, version, by) => change("PUT", [name, "aliases", alias], { version, by }),
-    unalias: (name, alias, by) => change("DELETE", [name, "aliases", alias], { by }),
-    revoke: (name, version, body) => change("POST", [name, version, "revoke"], body),
-    force: (name, version, body) => change("POST", [name, version, "gate", "force"], body),
+    ...changesAt(registry, "models"),
   };
 }
 
 function gatewayApi(gateway: GatewayClient): ModelApi {
-  const change = (method: string, parts: readonly string[], body: object) =>
-    gateway.call(`api/v1/${path("models", ...parts)}`, { method, body }).then(() => {});
   return {
     registry: undefined,
     versions: async () => {
@@ -130,13 +123,19 @@ function gatewayApi(gateway: GatewayClient): ModelApi {
       });
       return items.flatMap(({ versions }) => versions);
     },
+    ...changesAt(gateway, "api/v1/models"),
+  };
+}
+
+/** The gateway hands them on under the registry's own paths. */
+function changesAt(client: GatewayClient, at: string): Omit<ModelApi, "registry" | "versions"> {
+  const change = (method: string, parts: readonly string[], body: object) =>
+    client.call(`${at}/${path(...parts)}`, { method, body }).then(() => {});
+  return {
     alias: (name, alias, version, by) => change("PUT", [name, "aliases", alias], { version, by }),
-    unalias: () => {
-      const message = "An alias is taken away at the registry itself: give --registry URL.";
-      return Promise.reject(new CliError(exitCodes.usage, message));
-    },
+    unalias: (name, alias, by) => change("DELETE", [name, "aliases", alias], { by }),
     revoke: (name, version, body) => change("POST", [name, version, "revoke"], body),
-    force: (name, version, body) => change("POST", [name, version, "force"], body),
+    force: (name, version, body) => change("POST", [name, version, "gate", "force"], body),
   };
 }
 

@@ -1,4 +1,4 @@
-/** `tributary models` against a registry as it is deployed. */
+/** `tributary models` against a registry as it is deployed, and through a gateway before it. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { packageFiles } from "@tributary/inference";
 import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
 import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@tributary/model-store";
-import { type SpawnedService, spawnService, testKafka } from "@tributary/testing";
+import { type SpawnedService, spawnService, testKafka, waitFor } from "@tributary/testing";
 import { runHere } from "../run.test-kit.ts";
 
 const EDGE = join(fileURLToPath(new URL("../../../models/", import.meta.url)), "edge-resnet8");
@@ -170,6 +170,47 @@ test("aliases, forcing and revoking leave their mark, and refusals say why", asy
     code: 4,
     text: expect.stringContaining("--registry"),
   });
+}, 120_000);
+
+test("whatever changes a version goes through the gateway as well", async () => {
+  const folder = await made("2.0.0", { metrics: { accuracy: 0.8 } });
+  expect(await models("push", folder, "--alias", "challenger")).toMatchObject({ code: 0 });
+  const gateway = await spawnService({
+    name: "gateway",
+    main: "services/gateway/dist/main.js",
+    dir,
+    config: {
+      kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+      http: { host: "127.0.0.1", port: 0 },
+      modelRegistry: { url, token: TOKEN },
+    },
+  });
+  try {
+    const through = (...argv: string[]) =>
+      runHere(["models", ...argv, "--gateway", `http://127.0.0.1:${gateway.ports.http}`]);
+    const shows = (what: string, text: RegExp) =>
+      waitFor(async () => text.test((await through("describe", "edge@2.0.0")).text), { what });
+    expect((await through("list", "-o", "name")).text).toContain("edge@2.0.0");
+    expect(await through("alias", "edge@2.0.0", "shadow")).toMatchObject({ code: 0, text: "edge@2.0.0 is shadow." });
+    await shows("the alias", /Aliases +challenger, shadow/);
+    const away = await through("alias", "edge", "shadow", "--remove");
+    expect(away).toMatchObject({ code: 0, text: "No version of edge is shadow." });
+    await shows("the alias's end", /Aliases +challenger$/m);
+    expect(await through("force", "edge@challenger", "--reason", "a test", "--by", "bob")).toMatchObject({ code: 0 });
+    await shows("the force", /Forced +by bob: a test/);
+    expect(await through("revoke", "edge@2.0.0", "--reason", "done")).toMatchObject({ code: 0 });
+    await shows("the revocation", /Revoked .* by ada: done/);
+    // Bytes and signatures are the registry's own.
+    for (const argv of [
+      ["push", folder],
+      ["verify", "edge@1.0.0"],
+      ["diff", "edge@1.0.0", "edge@2.0.0"],
+    ]) {
+      expect(await through(...argv)).toMatchObject({ code: 2, text: expect.stringContaining("give --registry URL") });
+    }
+  } finally {
+    await gateway.stop();
+  }
 }, 120_000);
 
 test("keys are rotated by two of three holders, and the registry signs on with the new ones", async () => {
