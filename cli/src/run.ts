@@ -9,6 +9,14 @@ import { inheritAll, programOf } from "./program.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
+/** Failures that blame a file of the command line; what it should have done did not begin. */
+const filesThatCannotBeUsed: ReadonlySet<string> = new Set([
+  "gate-margins-invalid",
+  "pack-source-invalid",
+  "policy-settings-invalid",
+  "validation-frames-invalid",
+]);
+
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   // Not an option of the program: `models pack` has a --version of its own.
   if (argv[0] === "--version" || argv[0] === "-V") {
@@ -27,6 +35,7 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
     io.stderr(`tributary: ${printableLines(reasonOf(error))}\n`);
     if (error instanceof CliError) return error.exitCode;
     if (!(error instanceof Failure)) io.stderr("This was not foreseen; please report it.\n");
+    else if (filesThatCannotBeUsed.has(error.code)) return exitCodes.usage;
     return exitCodes.failed;
   }
 }

@@ -2,11 +2,11 @@
  * `tributary models gate`: may this package take the champion's place? Both see the same validation frames on this machine's
  * runtime; what is judged, and how, stands in libs/core/gate.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
-import { Failure } from "@tributary/kernel";
-import { htmlOf, measure } from "@tributary/workshop";
+import { htmlOf, measure, readSettings } from "@tributary/workshop";
 import { Command, InvalidArgumentError } from "commander";
+import { z } from "zod";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import type { View } from "../output.ts";
@@ -69,14 +69,18 @@ export function modelsGateCommand(io: Io): Command {
     });
 }
 
+const share = z.number().min(0).max(1);
+/** As the registry's own configuration bounds them. */
+const marginsSchema = z.strictObject({
+  accuracy: share.default(marginDefaults.accuracy),
+  perClass: share.default(marginDefaults.perClass),
+  perCorruption: share.default(marginDefaults.perCorruption),
+  calibrationError: share.default(marginDefaults.calibrationError),
+  megabytes: z.number().positive().default(marginDefaults.megabytes),
+  alpha: z.number().min(1e-6).max(0.5).default(marginDefaults.alpha),
+}) satisfies z.ZodType<Margins>;
+
 async function marginsOf(path: string | undefined): Promise<Margins> {
   if (path === undefined) return marginDefaults;
-  const given: unknown = JSON.parse(await readFile(path, "utf8"));
-  const known = Object.keys(marginDefaults);
-  const wrong = Object.entries(given as object).filter(([key, value]) => !known.includes(key) || !(value >= 0));
-  if (wrong.length > 0) {
-    const message = `${path}: ${wrong.map(([key]) => key).join(", ")}: expected numbers from 0 by the names ${known.join(", ")}`;
-    throw new Failure("gate-margins-invalid", "ask-a-person", message);
-  }
-  return { ...marginDefaults, ...(given as Partial<Margins>) };
+  return readSettings({ option: "--margins", path, code: "gate-margins-invalid" }, marginsSchema);
 }

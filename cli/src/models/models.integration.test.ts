@@ -8,7 +8,7 @@ import { packageFiles } from "@tributary/inference";
 import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
 import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@tributary/model-store";
 import { type SpawnedService, spawnService, testKafka, waitFor } from "@tributary/testing";
-import { runHere } from "../run.test-kit.ts";
+import { type Ran, runHere } from "../run.test-kit.ts";
 
 const EDGE = join(fileURLToPath(new URL("../../../models/", import.meta.url)), "edge-resnet8");
 const TOKEN = "a-token-for-the-tests";
@@ -212,6 +212,54 @@ test("whatever changes a version goes through the gateway as well", async () => 
     await gateway.stop();
   }
 }, 120_000);
+
+test("a file that cannot be used is named with what is wrong in it, and that is wrong usage", async () => {
+  let files = 0;
+  const file = async (text: string) => {
+    const path = join(dir, `given-${++files}.json`);
+    await writeFile(path, text);
+    return path;
+  };
+  const frames = async (labels: string) => {
+    const folder = await mkdtemp(join(dir, "frames-"));
+    await writeFile(join(folder, "labels.json"), labels);
+    return folder;
+  };
+  const nowhere = join(dir, "nowhere.json");
+  const gate = async (labels: string, ...more: string[]) =>
+    runHere(["models", "gate", EDGE, "--champion", EDGE, "--validation", await frames(labels), ...more]);
+  const margins = async (text: string) => gate("{}", "--margins", await file(text));
+  const pack = async (labels: string, ...more: string[]) => {
+    const sources = ["model", "labels", "preprocess"] as const;
+    const own = { model: packageFiles.model, labels: packageFiles.labels, preprocess: packageFiles.preprocessor };
+    const given = sources.flatMap((source) => [`--${source}`, join(EDGE, own[source])]);
+    return runHere(["models", "pack", join(dir, "packed"), ...given, "--validation", await frames(labels), ...more]);
+  };
+  const labelled = JSON.stringify(Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`${i}.jpg`, "cat"])));
+  const policy = async (text: string) => pack(labelled, "--policy", await file(text));
+  const verify = (root: string) => models("verify", join(dir, "edge-1.0.0"), "--root", root);
+  const cases: readonly (readonly [Ran, RegExp])[] = [
+    [await gate("{}", "--margins", nowhere), /--margins .*nowhere\.json: .*ENOENT/],
+    [await margins("null"), /--margins .*given-\d\.json: .*expected object/],
+    [await margins("accuracy: 0.1"), /--margins .*: not JSON/],
+    [await margins('{"accuracy":"0.1","alpha":7}'), /accuracy: .*expected number.*; alpha: .*0\.5/],
+    [await margins('{"luck":1}'), /"luck"/],
+    [await gate("{"), /labels\.json: not JSON/],
+    [await pack("{"), /labels\.json: not JSON/],
+    [await pack(labelled, "--policy", nowhere), /--policy .*nowhere\.json: .*ENOENT/],
+    [await policy("{"), /--policy .*: not JSON/],
+    [await policy("null"), /--policy .*expected object/],
+    [await policy('{"priorityLabels":5,"deadlineMs":"5"}'), /priorityLabels: .*array.*; deadlineMs: .*number/],
+    [await verify(nowhere), /--root .*nowhere\.json cannot be read: .*ENOENT/],
+  ];
+  for (const [{ code, text }, says] of cases) {
+    expect(text).toMatch(says);
+    expect(text).not.toContain("not foreseen");
+    expect({ code, text }).toMatchObject({ code: 2 });
+  }
+  // Read, and yet no root that anybody signed.
+  expect(await verify(await file("{}"))).toMatchObject({ code: 1, text: expect.stringMatching(/signature +FAILED/) });
+}, 60_000);
 
 test("keys are rotated by two of three holders, and the registry signs on with the new ones", async () => {
   const data = join(dir, "data");

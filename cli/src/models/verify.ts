@@ -35,19 +35,20 @@ export const modelsVerifyCommand = (io: Io): Command =>
     .addHelpText("after", "\nExit code 1: a check failed.")
     .action(async (model: string, options: { root?: string; threads: number }, command: Command) => {
       const output = outputOf(command, io);
+      const root = options.root === undefined ? undefined : await rootOf(options.root);
       const isFolder = await stat(model).then(
         (found) => found.isDirectory(),
         () => false,
       );
       const checks = isFolder
-        ? await verifyFolder(model, hasRegistry(command) ? registryOf(command, io) : undefined, options)
+        ? await verifyFolder(model, hasRegistry(command) ? registryOf(command, io) : undefined, { ...options, root })
         : await withScratch(async (scratch) => {
             const { models } = modelApiOf(command, io);
             const registry = registryOf(command, io);
             const version = versionIn(await models.versions(), model);
             const dir = join(scratch, "package");
             await fetchPackage(registry, version.modelDigest, dir, io);
-            return verifyFolder(dir, registry, options, version.modelDigest);
+            return verifyFolder(dir, registry, { ...options, root }, version.modelDigest);
           });
       output.list(checks, view, "nothing was checked");
       const failed = checks.filter(({ verdict }) => verdict === "failed");
@@ -56,12 +57,21 @@ export const modelsVerifyCommand = (io: Io): Command =>
       }
     });
 
+type Root = { readonly file: string; readonly bytes: Uint8Array };
+
+const rootOf = async (file: string): Promise<Root> => {
+  const bytes = await readFile(file).catch((error: unknown) => {
+    throw new CliError(exitCodes.usage, `--root ${file} cannot be read: ${reasonOf(error)}`);
+  });
+  return { file, bytes };
+};
+
 const hasRegistry = (command: Command): boolean => command.optsWithGlobals().registry !== undefined;
 
 async function verifyFolder(
   dir: string,
   registry: GatewayClient | undefined,
-  options: { readonly root?: string; readonly threads: number },
+  options: { readonly root: Root | undefined; readonly threads: number },
   wanted?: string,
 ): Promise<Check[]> {
   const checks: Check[] = [];
@@ -101,9 +111,8 @@ async function verifyFolder(
 }
 
 /** As a device checks it: nothing of the registry is trusted but what the root's keys signed. */
-async function listing(registry: GatewayClient, digest: string, rootFile: string | undefined): Promise<string> {
-  const rootBytes =
-    rootFile === undefined ? await registry.bytes("tuf/1.root.json", "application/json") : await readFile(rootFile);
+async function listing(registry: GatewayClient, digest: string, root: Root | undefined): Promise<string> {
+  const rootBytes = root?.bytes ?? (await registry.bytes("tuf/1.root.json", "application/json"));
   return withScratch(async (dir) => {
     const trust = await openTrust({
       dir,
@@ -119,7 +128,7 @@ async function listing(registry: GatewayClient, digest: string, rootFile: string
     }
     const { rootVersion, expiresAt } = trust.state();
     const until = expiresAt === undefined ? "" : ` until ${new Date(expiresAt).toISOString()}`;
-    const whose = rootFile === undefined ? "the registry's own root, unless --root says whose" : rootFile;
+    const whose = root?.file ?? "the registry's own root, unless --root says whose";
     return `listed as ${listed.name} ${listed.version}, signed under root ${rootVersion}${until}; trusting ${whose}`;
   });
 }

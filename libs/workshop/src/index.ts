@@ -5,5 +5,6 @@ export * from "./gating/measure.ts";
 export * from "./keys/key-folder.ts";
 export * from "./packing/pack.ts";
 export * from "./packing/validation-frames.ts";
+export * from "./settings-file.ts";
 export * from "./tasks/run-task.ts";
 export * from "./tasks/task.ts";

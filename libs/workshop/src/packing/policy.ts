@@ -1,42 +1,47 @@
 /** The first routing policy of an edge package, learned on its validation frames against one cloud package. */
-import { readFile } from "node:fs/promises";
 import type { Inference } from "@tributary/inference";
-import { Failure } from "@tributary/kernel";
 import {
   calibrate,
   type LearningSettings,
   learningDefaults,
   learnPolicy,
   type PolicyContent,
+  PRIORITY_LABELS_MAX,
 } from "@tributary/routing";
+import { z } from "zod";
+import { readSettings } from "../settings-file.ts";
 import type { Observed } from "./documents.ts";
 
-/** What a policy settings file may say; the rest is learned. */
-const SETTINGS = [
-  "cloudTarget",
-  "priorityLabels",
-  "epsilon",
-  "delta",
-  "escalationShareMax",
-  "headroom",
-  "samplePropensityMin",
-  "sampleBudget",
-  "burstMs",
-  "priorityReserve",
-  "deadlineMs",
-] as const satisfies readonly (keyof LearningSettings)[];
+const share = z.number().min(0).max(1);
+const duration = z.int().min(1).max(86_400_000);
+const priorityLabel = z.strictObject({
+  label: z.string().min(1),
+  confidenceMin: share,
+  weight: z.number().min(1).max(1_000),
+});
 
-export type PolicySettings = Partial<Pick<LearningSettings, (typeof SETTINGS)[number]>>;
+/** What a policy settings file may say, within what a policy may be; the rest is learned. */
+const settingsSchema = z
+  .strictObject({
+    cloudTarget: z.string().min(1),
+    priorityLabels: z.array(priorityLabel).max(PRIORITY_LABELS_MAX),
+    epsilon: share,
+    delta: share,
+    escalationShareMax: share,
+    headroom: share,
+    samplePropensityMin: share.min(1e-6),
+    sampleBudget: share,
+    burstMs: duration,
+    priorityReserve: share,
+    deadlineMs: duration,
+  })
+  .partial() satisfies z.ZodType<Partial<LearningSettings>>;
+
+export type PolicySettings = z.output<typeof settingsSchema>;
 
 export async function readPolicySettings(path: string | undefined): Promise<PolicySettings> {
   if (path === undefined) return {};
-  const settings: unknown = JSON.parse(await readFile(path, "utf8"));
-  const unknown = Object.keys(settings as object).filter((key) => !(SETTINGS as readonly string[]).includes(key));
-  if (unknown.length > 0) {
-    const message = `${path}: unknown ${unknown.join(", ")}; known are ${SETTINGS.join(", ")}`;
-    throw new Failure("policy-settings-invalid", "ask-a-person", message);
-  }
-  return settings as PolicySettings;
+  return readSettings({ option: "--policy", path, code: "policy-settings-invalid" }, settingsSchema);
 }
 
 /** Even frames fit the score, odd ones test the threshold; both halves come from one camera, so no device is split. */

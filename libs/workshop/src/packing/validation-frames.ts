@@ -2,7 +2,7 @@
  * name to class) or with a folder for each class. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { Failure } from "@tributary/kernel";
+import { Failure, reasonOf } from "@tributary/kernel";
 
 export type ValidationFrame = {
   readonly file: string;
@@ -40,7 +40,12 @@ async function labelsFile(dir: string): Promise<Named | null> {
     throw invalid(`${path}: ${error.message}`);
   });
   if (text === null) return null;
-  const named: unknown = JSON.parse(text);
+  let named: unknown;
+  try {
+    named = JSON.parse(text);
+  } catch (error) {
+    throw invalid(`${path}: not JSON: ${reasonOf(error)}`);
+  }
   if (named === null || typeof named !== "object" || Array.isArray(named)) throw invalid(`${path}: not file -> class`);
   return Object.entries(named).map(([file, name]: [string, unknown]) => {
     if (file !== basename(file)) throw invalid(`${path}: "${file}" is not a file of this folder`);
