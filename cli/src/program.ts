@@ -87,6 +87,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
       .addCommand(more.modelsDiffCommand(io))
       .addCommand(more.modelsAliasCommand(io))
       .addCommand(more.modelsRevokeCommand(io))
+      .addCommand(more.modelsJudgeCommand(io))
       .addCommand(more.modelsForceCommand(io))
       .addCommand(more.modelsKeysCommand(io));
   }

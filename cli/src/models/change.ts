@@ -1,4 +1,4 @@
-/** What people decide of listed versions: aliases, revoking, forcing a gate. */
+/** What people decide of listed versions: aliases, revoking, asking the gate again or forcing it. */
 import { Command } from "commander";
 import type { Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -38,6 +38,23 @@ export const modelsRevokeCommand = (io: Io): Command =>
       await models.revoke(version.name, version.version, { by, reason });
       const done = { name: version.name, version: version.version, state: "REVOKED", by, reason };
       output.one(done, referenceOf(version), () => output.line(`${referenceOf(version)} is revoked.`));
+    });
+
+export const modelsJudgeCommand = (io: Io): Command =>
+  withBy(withModelRegistry(new Command("judge")), io)
+    .description("have the registry hold a challenger against the champion again, e.g. on other validation frames")
+    .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest; it must be the challenger")
+    .action(async (model: string, { by }: { by: string }, command: Command) => {
+      const { models, output } = modelApiOf(command, io);
+      const version = versionIn(await models.versions(), model);
+      await models.judge(version.name, version.version, by);
+      const done = { name: version.name, version: version.version, by };
+      const called = referenceOf(version);
+      output.one(done, called, () =>
+        output.line(
+          `${called} is to be judged again. How far it is: tributary models describe ${called} --registry URL`,
+        ),
+      );
     });
 
 export const modelsForceCommand = (io: Io): Command =>

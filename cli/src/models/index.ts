@@ -1,5 +1,5 @@
 /** `tributary models …` but for what is loaded with everything else. */
-export { modelsAliasCommand, modelsForceCommand, modelsRevokeCommand } from "./change.ts";
+export { modelsAliasCommand, modelsForceCommand, modelsJudgeCommand, modelsRevokeCommand } from "./change.ts";
 export { modelsDiffCommand } from "./diff.ts";
 export { modelsGateCommand } from "./gate.ts";
 export { modelsKeysCommand } from "./keys.ts";

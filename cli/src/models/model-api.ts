@@ -69,6 +69,7 @@ export type ModelApi = {
   alias(name: string, alias: string, version: string, by: string): Promise<void>;
   unalias(name: string, alias: string, by: string): Promise<void>;
   revoke(name: string, version: string, body: { by: string; reason: string }): Promise<void>;
+  judge(name: string, version: string, by: string): Promise<void>;
   force(name: string, version: string, body: { by: string; reason: string }): Promise<void>;
 };
 
@@ -135,6 +136,7 @@ function changesAt(client: GatewayClient, at: string): Omit<ModelApi, "registry"
     alias: (name, alias, version, by) => change("PUT", [name, "aliases", alias], { version, by }),
     unalias: (name, alias, by) => change("DELETE", [name, "aliases", alias], { by }),
     revoke: (name, version, body) => change("POST", [name, version, "revoke"], body),
+    judge: (name, version, by) => change("POST", [name, version, "gate"], { by }),
     force: (name, version, body) => change("POST", [name, version, "gate", "force"], body),
   };
 }

@@ -191,6 +191,10 @@ test("whatever changes a version goes through the gateway as well", async () => 
     const shows = (what: string, text: RegExp) =>
       waitFor(async () => text.test((await through("describe", "edge@2.0.0")).text), { what });
     expect((await through("list", "-o", "name")).text).toContain("edge@2.0.0");
+    const judged = { code: 0, text: expect.stringContaining("edge@2.0.0 is to be judged again") };
+    expect(await through("judge", "edge@challenger")).toMatchObject(judged);
+    const other = await through("judge", "edge@1.0.0");
+    expect(other).toMatchObject({ code: 1, text: expect.stringContaining("only challengers are judged") });
     expect(await through("alias", "edge@2.0.0", "shadow")).toMatchObject({ code: 0, text: "edge@2.0.0 is shadow." });
     await shows("the alias", /Aliases +challenger, shadow/);
     const away = await through("alias", "edge", "shadow", "--remove");

@@ -203,6 +203,8 @@ describe("what cannot be rolled out is refused with the words that help", () => 
     await rig.model({ version: "5", modelDigest: "5e".repeat(32), hardwareClass: "rpi5" });
     await rig.model({ version: "6", modelDigest: "6f".repeat(32), state: "REVOKED" });
     await rig.model({ version: "7", modelDigest: "7a".repeat(32), gate: null });
+    await rig.model({ version: "10", modelDigest: "1a".repeat(32), gate: null });
+    await rig.aliases({ champion: "1", challenger: "10" });
     await rig.model({
       version: "8",
       modelDigest: "8b".repeat(32),
@@ -235,7 +237,8 @@ describe("what cannot be rolled out is refused with the words that help", () => 
         /spec\.selector: edge@5 is made for rpi5, and 80 of the devices are x64; write hardwareClasses: \[rpi5\]/,
       ],
       [written("edge@6"), /edge@6 is revoked/],
-      [written("edge@7"), /not judged by the gate yet; run: tributary models gate edge@7/],
+      [written("edge@10"), /not judged by the gate yet; .* tributary models describe edge@10/],
+      [written("edge@7"), /not judged by the gate yet; .* tributary models alias edge@7 challenger/],
       [written("edge@8"), /the gate of edge@8 failed: class cat/],
       [written("edge@1"), /all 80 devices run edge@1 already|edge@1 is the champion already/],
       [

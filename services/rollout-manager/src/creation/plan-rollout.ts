@@ -88,7 +88,11 @@ export function modelOf(written: string, models: ModelTable): Model {
     return refuse(path, `${called} is ${model.state.toLowerCase()}: no device may load it; push a new version`);
   }
   if (model.gate === null) {
-    return refuse(path, `${called} was not judged by the gate yet; run: tributary models gate ${called}`);
+    const isChallenger = models.aliasesOf(name).challenger === model.version;
+    const next = isChallenger
+      ? `the registry judges it, and tells how far it is: tributary models describe ${called} --registry URL`
+      : `the registry judges challengers: tributary models alias ${called} challenger`;
+    return refuse(path, `${called} was not judged by the gate yet; ${next}`);
   }
   if (!hasPassed(model)) {
     const failed = model.gate.failed.length > 0 ? `: ${some(model.gate.failed, 3)}` : "";
