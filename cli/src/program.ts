@@ -41,7 +41,8 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addHelpText("after", EXIT_CODES)
     .configureHelp({ showGlobalOptions: true });
   // A report has one format, and its -o names the file.
-  if (!/^rollouts?$/.test(argv[argv.indexOf("report") - 1] ?? "")) {
+  const [first = "", second] = wordsOf(argv);
+  if (!(/^rollouts?$/.test(first) && second === "report")) {
     program.addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(formats).default("table"));
   }
   program
@@ -92,6 +93,12 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
       .addCommand(more.modelsKeysCommand(io));
   }
   return program;
+}
+
+/** What is neither an option that holds for all commands nor its value: the command first. */
+function wordsOf(argv: readonly string[]): readonly string[] {
+  const withValue = ["--gateway", "--token", "-o", "--output"];
+  return argv.filter((word, i) => !word.startsWith("-") && !withValue.includes(argv[i - 1] ?? ""));
 }
 
 /** Options that hold for all commands hold for those added later, too. */

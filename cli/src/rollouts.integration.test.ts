@@ -1,6 +1,6 @@
 /** Rollouts on the command line, through a real gateway on a real Kafka. rollout-manager is stood in for by a server that
  * speaks its HTTP and by records as it would write them. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -261,6 +261,15 @@ describe("a rollout", () => {
     const file = join(dir.path, "report.html");
     expect(await tributary("rollout", "report", "r-1", "-o", file)).toMatchObject({ code: 0 });
     expect(readFileSync(file, "utf8")).toContain("Rolled back: the analysis failed: worse in accuracy.");
+    const { TRIBUTARY_GATEWAY: url = "" } = env;
+    for (const words of [
+      ["rollout", "--gateway", url, "report"],
+      ["--no-color", "rollouts", `--gateway=${url}`, "report"],
+    ]) {
+      rmSync(file);
+      expect(await tributary(...words, "r-1", "-o", file)).toMatchObject({ code: 0 });
+      expect(readFileSync(file, "utf8")).toMatch(/^<!doctype html>/);
+    }
     expect((await tributary("rollout", "report", "r-1")).stdout).toMatch(/^<!doctype html>/);
     const nowhere = await tributary("rollout", "report", "r-1", "-o", join(dir.path, "no", "where.html"));
     expect(nowhere).toMatchObject({ code: 1, text: expect.stringContaining("cannot be written") });
