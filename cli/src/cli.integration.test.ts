@@ -143,6 +143,8 @@ describe("tributary", () => {
     [["describe", "device", "ghost"], 3, "device-unknown"],
     [["get", "devices", "--gateway", "http://127.0.0.1:9"], 4, "TRIBUTARY_GATEWAY"],
     [["--help"], 0, "Exit codes"],
+    [["rollout", "promote", "--help"], 0, "--gateway <URL>"],
+    [["models", "gate", "--help"], 0, "-o, --output <FORMAT>"],
   ])("%j exits %i and says why", async (args, code, says) => {
     const result = await tributary(...args);
     expect(result.code).toBe(code);

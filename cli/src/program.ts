@@ -38,8 +38,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addOption(new Option("--gateway <URL>", "the gateway").env("TRIBUTARY_GATEWAY").default("http://127.0.0.1:8080"))
     .addOption(new Option("--token <TOKEN>", "bearer token, where the gateway wants one").env("TRIBUTARY_TOKEN"))
     .option("--no-color", "plain text")
-    .addHelpText("after", EXIT_CODES)
-    .configureHelp({ showGlobalOptions: true });
+    .addHelpText("after", EXIT_CODES);
   // A report has one format, and its -o names the file.
   const [first = "", second] = wordsOf(argv);
   if (!(/^rollouts?$/.test(first) && second === "report")) {

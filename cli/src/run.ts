@@ -27,6 +27,7 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
     const program = await programOf(argv, io);
     inheritAll(program, (command) => {
       command.exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr });
+      command.configureHelp({ showGlobalOptions: true });
     });
     await program.parseAsync([...argv], { from: "user" });
     return exitCodes.ok;
