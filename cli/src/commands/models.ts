@@ -133,7 +133,8 @@ function show(model: Model, { output }: Context): void {
       ["Champion", gate.championDigest],
       ...gate.failed.map((line, i) => [i === 0 ? "Failed" : "", line] as const),
       ...(gate.forcedBy === "" ? [] : [["Forced", `by ${gate.forcedBy}: ${gate.forcedReason}`] as const]),
-      ["Report", gate.reportDigest && `blobs/sha256/${gate.reportDigest} of the registry`],
+      // The record keeps failed lines only.
+      ["Report", gate.reportDigest && `blobs/sha256/${gate.reportDigest} of the registry, with what is unsure`],
       ["Page", gate.pageDigest && `blobs/sha256/${gate.pageDigest} of the registry`],
     ],
     "  ",

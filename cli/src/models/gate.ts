@@ -49,7 +49,7 @@ export function modelsGateCommand(io: Io): Command {
     .option("--corrupted <N>", "frames damaged in each way; 0: none", from(0), 500)
     .addHelpText(
       "after",
-      "\nExit code 1: a line failed. `unsure`: a loss that chance explains; more frames would tell.",
+      "\nExit code 1: a line failed. `unsure`: a loss that chance explains, or no frames; more frames would tell.",
     )
     .action(async (candidate: string, options: Options, command: Command) => {
       const output = outputOf(command, io);

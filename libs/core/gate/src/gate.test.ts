@@ -64,6 +64,37 @@ describe("the validation gate", () => {
     expect(report.passed).toBe(true);
   });
 
+  test("a class too rare to fail says so, and one without frames has its line; neither fails the gate", () => {
+    const common = drawn(1, () => 0.85, { labels: Array.from({ length: FRAMES }, (_, i) => i % 3) });
+    const withOwls = (owls: number, isRight: boolean) => {
+      const and = (right: readonly boolean[], is: boolean) => [...right, ...Array.from({ length: owls }, () => is)];
+      const judged = (model: GateInput["champion"], is: boolean) => {
+        const right = and(model.right, is);
+        return { ...model, right, confidence: right.map((one) => (one ? 0.87 : 0.73)) };
+      };
+      const report = judgeGate({
+        ...common,
+        labels: [...common.labels, ...Array.from({ length: owls }, () => 3)],
+        candidate: judged(common.candidate, isRight),
+        champion: judged(common.champion, true),
+      });
+      const found = (name: string) => report.lines.find((line) => line.name === name);
+      return { passed: report.passed, owl: found("owl"), emu: found("emu"), cat: found("cat") };
+    };
+    // Four classes have frames, so the first to fail must be as unlikely as 0.05 / 4: all of 7 lost are, all of 6 are not.
+    const none = { verdict: "unsure", candidate: null, champion: null, found: "no frames" };
+    const lost = {
+      verdict: "unsure",
+      found: expect.stringMatching(/lost 6, p 0\.016; too few frames to fail: 6, needs 7$/),
+    };
+    expect(withOwls(6, false)).toMatchObject({ passed: true, owl: lost, emu: none });
+    const kept = { verdict: "passed", found: expect.stringMatching(/too few frames to fail: 6, needs 7$/) };
+    expect(withOwls(6, true)).toMatchObject({ passed: true, owl: kept, emu: none });
+    const enough = { verdict: "failed", found: expect.not.stringContaining("too few") };
+    expect(withOwls(7, false)).toMatchObject({ passed: false, owl: enough, cat: { found: enough.found } });
+    expect(withOwls(0, true)).toMatchObject({ passed: true, owl: none, emu: none });
+  });
+
   test.each([
     ["slow", { latencyBudgetMs: 2 }, "latency"],
     ["unfaithful", { golden: { frames: 16, failed: ["frame-03: class 1, expected 2"] } }, "golden"],

@@ -4,7 +4,9 @@
  *     exact binomial test (McNemar 1947). A line fails when the loss exceeds its margin and chance does not explain it; a
  *     loss beyond the margin that chance explains is unsure: more frames would tell.
  * V2. Lines of one kind share their level (Holm 1979), so many classes or corruptions do not make a false alarm likely.
- * V3. Every line is judged: whoever reads the report sees all that is wrong at once. One that failed fails the gate. */
+ * V3. Every line is judged: whoever reads the report sees all that is wrong at once. One that failed fails the gate.
+ * V4. What could not fail is told: a line with too few frames for its test says how many it needs, and one with none is
+ *     unsure. Neither fails the gate: how many frames a class has says nothing of the candidate. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
 
 export type Judged = {
@@ -75,18 +77,10 @@ export type GateReport = { readonly passed: boolean; readonly lines: readonly Ga
 export function judgeGate(input: GateInput, margins: Margins = marginDefaults): GateReport {
   const { classes, labels, candidate, champion } = input;
   const whole = paired(candidate.right, champion.right);
-  const classLines = classes.flatMap((name, label) => {
+  const classLines = classes.map((name, label) => {
     const at = labels.flatMap((one, i) => (one === label ? [i] : []));
-    if (at.length === 0) return [];
-    return [
-      {
-        name,
-        pair: paired(
-          at.map((i) => candidate.right[i] === true),
-          at.map((i) => champion.right[i] === true),
-        ),
-      },
-    ];
+    const right = (model: Judged) => at.map((i) => model.right[i] === true);
+    return { name, pair: paired(right(candidate), right(champion)) };
   });
   const lines: GateLine[] = [
     ...lossLines("accuracy", [{ name: "all frames", pair: whole }], margins.accuracy, margins.alpha),
@@ -129,7 +123,14 @@ function paired(candidate: readonly boolean[], champion: readonly boolean[]): Pa
 /** One-sided exact McNemar: how likely so few wins are when either is as likely to win. */
 export const mcNemarP = (lost: number, won: number): number => (lost === 0 ? 1 : binomialCdf(won, lost + won, 0.5));
 
-/** V1, V2. */
+/** Fewest frames that, all lost, are as unlikely as `level`: what the first line of its kind to fail must be. */
+function framesNeeded(level: number): number {
+  let frames = 1;
+  while (mcNemarP(frames, 0) > level) frames += 1;
+  return frames;
+}
+
+/** V1, V2, V4. */
 function lossLines(
   kind: LineKind,
   named: readonly { readonly name: string; readonly pair: Pair }[],
@@ -137,17 +138,24 @@ function lossLines(
   alpha: number,
 ): readonly GateLine[] {
   const ps = named.map(({ pair }) => mcNemarP(pair.lost, pair.won));
-  const order = ps.map((_, i) => i).sort((a, b) => (ps[a] as number) - (ps[b] as number));
+  const tested = named.flatMap(({ pair }, i) => (pair.frames === 0 ? [] : [i]));
+  const order = tested.sort((a, b) => (ps[a] as number) - (ps[b] as number));
+  const needed = framesNeeded(alpha / order.length);
   const isUnlikely = new Set<number>();
   for (const [rank, i] of order.entries()) {
-    if ((ps[i] as number) > alpha / (named.length - rank)) break;
+    if ((ps[i] as number) > alpha / (order.length - rank)) break;
     isUnlikely.add(i);
   }
   return named.map(({ name, pair }, i) => {
+    if (pair.frames === 0) {
+      return { kind, name, verdict: "unsure", candidate: null, champion: null, bound: margin, found: "no frames" };
+    }
     const loss = pair.champion - pair.candidate;
     const verdict = loss <= margin ? "passed" : isUnlikely.has(i) ? "failed" : "unsure";
     const change = `${percent(pair.candidate)} against ${percent(pair.champion)} on ${pair.frames} frames`;
-    const found = `${change}; won ${pair.won}, lost ${pair.lost}, p ${(ps[i] as number).toPrecision(2)}`;
+    const isTooSmall = verdict !== "failed" && pair.frames < needed;
+    const tooFew = isTooSmall ? `; too few frames to fail: ${pair.frames}, needs ${needed}` : "";
+    const found = `${change}; won ${pair.won}, lost ${pair.lost}, p ${(ps[i] as number).toPrecision(2)}${tooFew}`;
     return { kind, name, verdict, candidate: pair.candidate, champion: pair.champion, bound: margin, found };
   });
 }

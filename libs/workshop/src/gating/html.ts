@@ -37,7 +37,9 @@ ${curve(input.candidate, OWN)}${curve(input.champion, OTHER)}
 `;
 }
 
-function bars(lines: readonly GateLine[]): string {
+function bars(all: readonly GateLine[]): string {
+  // One without frames has no accuracy, which is not one of 0.
+  const lines = all.filter(({ candidate }) => candidate !== null);
   if (lines.length === 0) return "<p>None.</p>";
   const [left, width, row] = [130, 560, 34];
   const bar = (share: number | null, y: number, colour: string) =>
