@@ -152,6 +152,9 @@ test("aliases, forcing and revoking leave their mark, and refusals say why", asy
     code: 1,
     text: expect.stringContaining("model-unlisted"),
   });
+  const misnamed = await models("push", await made("1.2.0"), "--alias", "Bad!");
+  expect(misnamed).toMatchObject({ code: 2, text: expect.stringContaining("small letters, digits and dashes") });
+  expect((await models("list", "-o", "name")).text).not.toContain("edge@1.2.0"); // Nothing was begun.
   const taken = await made("1.0.0-other", { version: "1.0.0", latencyBudgetMs: 4_000 });
   expect(await models("push", taken)).toMatchObject({ code: 1, text: expect.stringContaining("version-taken") });
   const stranger = await runHere([

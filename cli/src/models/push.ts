@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { packageFiles } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type GatewayClient, GatewayRefusal } from "../gateway-client.ts";
@@ -31,7 +31,7 @@ export const modelsPushCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("push")), io)
     .description("upload a package to the registry, which examines, signs and lists it")
     .argument("<dir>", "folder of the package, as models pack makes it")
-    .option("--alias <ALIAS>", "also give it an alias, e.g. challenger: then it is judged and rolled out")
+    .option("--alias <ALIAS>", "also give it an alias, e.g. challenger: then it is judged and rolled out", aliasName)
     .addHelpText("after", "\nPushing the same package again changes nothing; what is there already is not sent again.")
     .action(async (dir: string, options: { alias?: string; by: string }, command: Command) => {
       const output = outputOf(command, io);
@@ -63,6 +63,12 @@ export const modelsPushCommand = (io: Io): Command =>
         if (aliases.length > 0) output.line(`Aliases: ${aliases.join(", ")}.`);
       });
     });
+
+/** As the registry wants one, which sees it only once everything is uploaded and listed. */
+function aliasName(text: string): string {
+  if (/^[a-z][a-z0-9-]{0,31}$/.test(text)) return text;
+  throw new InvalidArgumentError("small letters, digits and dashes are needed, a letter first, at most 32.");
+}
 
 async function uploadMissing(registry: GatewayClient, dir: string, parts: readonly Part[], io: Io) {
   const unique = [...new Map(parts.map((part) => [part.digest, part])).values()];
