@@ -78,7 +78,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
   if (before.length > 0 && !before.includes("get") && !before.includes("describe")) {
     const more = await import("./models/index.ts");
     models
-      .addCommand(more.modelsPackCommand())
+      .addCommand(more.modelsPackCommand(io))
       .addCommand(more.modelsGateCommand(io))
       .addCommand(more.modelsPushCommand(io))
       .addCommand(listModels(io))

@@ -1,6 +1,8 @@
 /** `tributary models pack`: makes a model package from an ONNX file and validation frames. */
+import { loadPackage } from "@tributary/model-store";
 import { type PackOptions, packModel } from "@tributary/workshop";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { type Io, outputOf } from "../context.ts";
 
 const atLeast = (min: number) => (text: string) => {
   const value = Number(text);
@@ -8,7 +10,7 @@ const atLeast = (min: number) => (text: string) => {
   return value;
 };
 
-export function modelsPackCommand(): Command {
+export function modelsPackCommand(io: Io): Command {
   return new Command("pack")
     .description("make a model package from an ONNX file, measured on validation frames")
     .argument("<dir>", "where the package goes; replaced as a whole")
@@ -35,8 +37,11 @@ export function modelsPackCommand(): Command {
     .option("--lineage <FILE>", "JSON object of texts: data set, training command, ...")
     .option("--cloud <DIR>", "package of the cloud model: also learn the first routing policy against it")
     .option("--policy <FILE>", "settings of that policy as JSON: budget, deadline, priority labels, guarantee, ...")
-    .action(async (dir: string, options: PackOptions) => {
-      const digest = await packModel(dir, options, (line) => process.stderr.write(`${line}\n`));
-      process.stdout.write(`${digest}\n`);
+    .action(async (dir: string, options: PackOptions, command: Command) => {
+      const output = outputOf(command, io);
+      await packModel(dir, options, (line) => io.stderr(`${line}\n`));
+      const { manifest, digest } = await loadPackage(dir);
+      const { name, version, metrics } = manifest;
+      output.one({ dir, name, version, modelDigest: digest, metrics }, digest, () => output.line(digest));
     });
 }

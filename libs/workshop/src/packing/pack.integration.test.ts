@@ -122,6 +122,25 @@ test("a model that sees nothing is not packed, and the usual mistake is named", 
   expect([refusal, ...told].join("\n")).toMatch(/pixels from 0 to 1|pixels from -1 to 1|ImageNet/);
 });
 
+test("the command line tells programs what it packed", async () => {
+  const { model, labels, preprocess, validation } = options;
+  const given = Object.entries({ model, labels, preprocess, validation }).flatMap(([name, value]) => [
+    `--${name}`,
+    value,
+  ]);
+  const dir = join(folder, "told");
+  const args = [...["models", "pack", dir, ...given], ...["--name", "edge-test", "--version", "1.2.3", "-o", "json"]];
+  const packed = spawnSync(
+    process.execPath,
+    ["--no-concurrent-sparkplug", join(MODELS, "../cli/dist/main.js"), ...args],
+    { encoding: "utf8" },
+  );
+  const { digest, manifest } = await loadPackage(dir);
+  const { metrics } = manifest;
+  expect(JSON.parse(packed.stdout)).toEqual({ dir, name: "edge-test", version: "1.2.3", modelDigest: digest, metrics });
+  expect(packed.stderr).toContain("128 validation frames");
+}, 60_000);
+
 test("the gate is open to a package's equal and closed to what breaks a margin, and says by which line", async () => {
   const gate = (candidate: string, champion: string, ...more: readonly string[]) =>
     spawnSync(
