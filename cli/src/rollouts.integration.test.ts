@@ -275,3 +275,36 @@ describe("a rollout", () => {
     expect(nowhere).toMatchObject({ code: 1, text: expect.stringContaining("cannot be written") });
   }, 30_000);
 });
+
+test("a list that is cut says so; the devices of a canary are all looked through", async () => {
+  for (let i = 0; i < 101; i++) await stands(`m-${i}`, { name: "many", createdAt: 1e12 + i });
+  const many = (...more: string[]) => tributary("rollout", "list", "--name", "many", ...more);
+  const older = /There are older ones than these 100: --name/;
+  await waitFor(async () => older.test((await many()).stdout), { what: "the 101st" });
+  const names = await many("-o", "name");
+  expect(names.stdout.split("\n").filter(Boolean)).toHaveLength(100);
+  expect(names.stdout).toMatch(/^m-100\n/);
+  expect(names.text).toMatch(older);
+  expect((await tributary("rollout", "list", "--name", "edge-canary")).text).not.toMatch(/older/);
+
+  // The last to be reached is the one in trouble.
+  const fleet = Array.from({ length: 1_200 }, (_, i) => `wide-${i}`);
+  const digests = { modelDigest: "cd".repeat(32), stableDigest: "ab".repeat(32) };
+  const canary = { ...spec.spec.strategy.canary, steps: [{ setWeight: 90 }, { setWeight: 100 }] };
+  const wide = { ...spec, spec: { ...spec.spec, strategy: { canary } } };
+  versions = 0;
+  await happens("w-1", { kind: "created", spec: wide, order: fleet, ...digests });
+  await happens("w-1", { kind: "step-started", step: 0 });
+  const update = { slot: "perception", modelDigest: "cd".repeat(32), code: "too-slow", reason: "60 ms" };
+  const refused = { ...update, generation: 2n, phase: "REFUSED" as const, bytesDone: 0n, bytesAll: 1n };
+  await put(topics.reported, "wide-1079", someReported({ deviceId: "wide-1079", update: refused }));
+  await stands("w-1", {
+    name: "wide",
+    version: 2n,
+    weight: 90,
+    reached: 1_080,
+    spec: JSON.stringify(writtenSpec(wide)),
+  });
+  const status = async () => (await tributary("rollout", "status", "w-1")).stdout;
+  await waitFor(async () => (await status()).includes("wide-1079"), { what: "the last device" });
+}, 30_000);

@@ -15,8 +15,9 @@ import { markOf, packageWords, phaseWords, stepsOf, treeOf } from "../rollouts/t
 import { watchable, watched } from "../watch.ts";
 
 const PATH = "api/v1/rollouts";
-/** Devices of the canary that a status fetches; those in trouble are shown first. */
-const DEVICES_FETCHED = "1000";
+/** Devices of the canary that a status fetches, as many as the gateway gives; those in trouble are shown first. */
+const DEVICES_FETCHED = "10000";
+const LISTED_MAX = 100;
 
 const viewOf = (now: number): View<Rollout> => ({
   name: (rollout) => rollout.uid,
@@ -67,8 +68,15 @@ export function rolloutCommand(io: Io): Command {
     )
     .action(({ name, model, phase }: { name?: string; model?: string; phase?: string }, own: Command) =>
       watched(own, io, async ({ gateway, output }) => {
-        const { items } = await gateway.call<Page<Rollout>>(PATH, { query: { name, model, phase } });
-        output.list(items, viewOf(io.now()), "No rollouts. Begin one: tributary rollout create -f FILE");
+        // One more than is shown tells whether there are more.
+        const query = { name, model, phase, limit: String(LISTED_MAX + 1) };
+        const { items } = await gateway.call<Page<Rollout>>(PATH, { query });
+        const shown = items.slice(0, LISTED_MAX);
+        output.list(shown, viewOf(io.now()), "No rollouts. Begin one: tributary rollout create -f FILE");
+        if (shown.length === items.length) return;
+        const more = `There are older ones than these ${LISTED_MAX}: --name, --model and --phase leave others out.`;
+        if (output.isForPeople) output.line(more);
+        else io.stderr(`${more}\n`);
       }),
     );
   watchable(named(command.command("status")))

@@ -122,6 +122,14 @@ Devices:
     expect(drawn({}, begun, { wide: true }).match(/□/g)).toHaveLength(20);
   });
 
+  test("says of how many devices of a large canary it does not know whether they are in trouble", () => {
+    const arms = { ...canary.arms, canary: { ...canary.arms.canary, devices: 50_000 } };
+    const lines = squeezed(drawn({}, begun, { canary: { ...canary, total: 50_000, arms } })).split("\n");
+    expect(lines.at(-2)).toBe(
+      "│ | └──… 49990 more | Devices | 49980 of them, the last to be reached, were not looked through for trouble",
+    );
+  });
+
   test("says how it ended, with the numbers of then", () => {
     const ended = [...begun, event(5, { kind: "analysed", step: 1, verdict: "Failed", evidence })];
     const back = squeezed(drawn({ phase: "Degraded", isBack: true, analysis: "Failed", evidence: {} }, ended));

@@ -244,7 +244,10 @@ function armNode(input: TreeInput, arm: "canary" | "control", model: Named): Nod
   const shown = own.slice(0, wide ? own.length : DEVICES_SHOWN);
   const rest = devices - shown.length;
   const nodes = shown.map((device) => deviceNode(input, device));
-  const more: Node[] = arm === "canary" && rest > 0 ? [leaf("…", `${rest} more`, "Devices", "", marks.waiting)] : [];
+  const unseen = canary.total - canary.items.length;
+  const info = unseen > 0 ? `${unseen} of them, the last to be reached, were not looked through for trouble` : "";
+  const more: Node[] =
+    arm === "canary" && rest > 0 ? [{ ...leaf("…", `${rest} more`, "Devices", "", marks.waiting), info }] : [];
   return {
     ...leaf("Σ", `${arm} ${packageWords(model)}`, "Arm", devices === 0 ? "" : status, mark),
     info: devices === 0 ? "no devices yet" : [`${devices} devices`, ...told].join(", "),
