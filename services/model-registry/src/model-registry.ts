@@ -89,7 +89,8 @@ export class ModelRegistry {
       hardwareClasses,
       settings: config.gate,
     });
-    this.#refresher = new Refresher({ repository, everyMs: config.tuf.refreshMs, clock, telemetry });
+    const { registry } = this;
+    this.#refresher = new Refresher({ repository, registry, everyMs: config.tuf.refreshMs, clock, telemetry });
     const { mlflow, validation } = config;
     this.#mlflow =
       mlflow &&

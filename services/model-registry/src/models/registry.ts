@@ -5,7 +5,8 @@
  *     same answer, another digest under its name is refused.
  * R2. Kafka has the last word. Listing is signed first and then written; revoking is written first and then signed; what a
  *     crash left in between is mended at the next start, towards Kafka. So a device never loads what Kafka calls revoked for
- *     longer than a restart takes, and models.v1 never calls listed what metadata does not name.
+ *     longer than a restart takes, and models.v1 never calls listed what metadata does not name. A revocation that stopped
+ *     half-way (a full disk) is finished when it is asked for again, and by the timer: nobody is told that it is done before.
  * R3. Changes are made one after the other; there is one registry.
  */
 import { type GateOutcome, type Model, type ModelAliases, topics } from "@tributary/contracts";
@@ -31,7 +32,7 @@ import { Turns } from "./turns.ts";
 
 export type RegistryOptions = {
   readonly table: ModelTable;
-  readonly packages: Packages;
+  readonly packages: Pick<Packages, "manifest" | "checkComplete" | "withFolder" | "labels">;
   readonly tuf: TufRepository;
   readonly sink: RecordSink;
   readonly clock: Clock;
@@ -74,6 +75,7 @@ export class Registry {
     if (extra.length + missing.length > 0) {
       telemetry.emit(listingMended, { listed: missing.length, unlisted: extra.length });
     }
+    await this.finishRevocations();
   }
 
   async push(modelDigest: Digest, by: string): Promise<Pushed> {
@@ -142,16 +144,24 @@ export class Registry {
 
   revoke(name: string, version: string, by: string, reason: string): Promise<Model> {
     return this.#changes.take(async () => {
-      const { table, tuf, clock, telemetry } = this.#options;
       const before = this.model(name, version);
-      if (before.state === "REVOKED") return before;
-      const model: Model = { ...before, state: "REVOKED", revoked: { by, reason, at: clock.now() } };
-      const left = Object.entries(table.aliases(name)).filter(([, own]) => own !== version);
-      const hasAlias = table.aliasesOf(before).length > 0;
-      await this.#store([model], hasAlias ? [this.#aliasesOf(name, Object.fromEntries(left), by)] : []); // R2
-      await tuf.delist(model.modelDigest);
-      telemetry.emit(modelRevoked, { name, version, by, reason });
+      if (before.state === "REVOKED") {
+        await this.#finishRevocation(before);
+        return before;
+      }
+      const model: Model = { ...before, state: "REVOKED", revoked: { by, reason, at: this.#options.clock.now() } };
+      await this.#store([model], this.#withoutAliases(model)); // R2
+      await this.#finishRevocation(model);
       return model;
+    });
+  }
+
+  /** R2: what stopped half-way. */
+  finishRevocations(): Promise<void> {
+    return this.#changes.take(async () => {
+      for (const model of this.#options.table.list()) {
+        if (model.state === "REVOKED") await this.#finishRevocation(model);
+      }
     });
   }
 
@@ -219,6 +229,25 @@ export class Registry {
 
   async #sign({ digest, manifest, bytes }: ListedManifest): Promise<void> {
     await this.#options.tuf.list(digest, { ...listedPartOf(manifest), manifestBytes: bytes });
+  }
+
+  /** R2: after Kafka has it. Twice is once. */
+  async #finishRevocation(model: Model): Promise<void> {
+    const { tuf, telemetry } = this.#options;
+    const { name, version, modelDigest, revoked } = model;
+    const aliases = this.#withoutAliases(model);
+    if (aliases.length > 0) await this.#store([], aliases);
+    if (!tuf.listed().has(modelDigest)) return;
+    await tuf.delist(modelDigest);
+    telemetry.emit(modelRevoked, { name, version, by: revoked?.by ?? "", reason: revoked?.reason ?? "" });
+  }
+
+  /** Of a version that is revoked: its model's aliases without its own, where it has any. */
+  #withoutAliases(model: Model): readonly ModelAliases[] {
+    const { table } = this.#options;
+    if (table.aliasesOf(model).length === 0) return [];
+    const left = Object.entries(table.aliases(model.name)).filter(([, own]) => own !== model.version);
+    return [this.#aliasesOf(model.name, Object.fromEntries(left), model.revoked?.by ?? "")];
   }
 
   async #store(models: readonly Model[], aliases: readonly ModelAliases[] = []): Promise<void> {

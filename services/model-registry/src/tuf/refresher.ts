@@ -1,11 +1,14 @@
-/** Keeps metadata from expiring: a registry that is up is one that devices can check against. */
+/** Keeps metadata from expiring: a registry that is up is one that devices can check against. And finishes revocations that
+ * stopped half-way, so that metadata does not go on listing what was revoked (Registry, R2). */
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { TufRepository } from "@tributary/tuf/repository";
 import { metadataRefreshed, metadataTroubled } from "../events.ts";
+import type { Registry } from "../models/registry.ts";
 
 export type RefresherOptions = {
   readonly repository: Pick<TufRepository, "refresh" | "expiresAt">;
+  readonly registry: Pick<Registry, "finishRevocations">;
   readonly everyMs: number;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
@@ -34,7 +37,7 @@ export class Refresher {
   }
 
   async #run(): Promise<void> {
-    const { repository, everyMs, clock, telemetry } = this.#options;
+    const { repository, registry, everyMs, clock, telemetry } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await clock.sleep(everyMs, signal).catch(() => {});
@@ -43,6 +46,7 @@ export class Refresher {
         const before = repository.expiresAt();
         await repository.refresh();
         if (repository.expiresAt() !== before) telemetry.emit(metadataRefreshed, { expiresAt: repository.expiresAt() });
+        await registry.finishRevocations();
       } catch (error) {
         telemetry.emit(metadataTroubled, { reason: reasonOf(error) });
       }
