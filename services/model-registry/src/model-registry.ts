@@ -153,7 +153,8 @@ export class ModelRegistry {
     while (!signal.aborted) {
       await clock.sleep(SWEEP_MS, signal).catch(() => {});
       if (signal.aborted) return;
-      const options = { blobs: this.blobs, packages: this.#packages, table: this.table, clock, telemetry, unusedMsMax };
+      const { blobs, table, registry } = this;
+      const options = { blobs, packages: this.#packages, table, registry, clock, telemetry, unusedMsMax };
       await sweep(options).catch((error: unknown) => telemetry.emit(rebuildTroubled, { reason: reasonOf(error) }));
     }
   }

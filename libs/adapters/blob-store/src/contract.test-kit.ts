@@ -63,6 +63,18 @@ export function keepsTheContract(store: () => BlobStore): void {
     expect(await blobs.has(digestOf(flipped))).toBe(false);
   });
 
+  test("what is put again counts as stored then, so that nobody takes it for a leftover", async () => {
+    const blobs = store();
+    const storedAt = async () => {
+      for await (const blob of blobs.list()) if (blob.digest === digest) return blob.storedAt;
+      return Number.NaN;
+    };
+    const before = await storedAt();
+    await new Promise((resolve) => setTimeout(resolve, 1_100)); // S3 counts seconds.
+    await blobs.put(chunksOf(bytes), limits);
+    expect(await storedAt()).toBeGreaterThan(before);
+  });
+
   test("a name that is no digest reaches nothing", async () => {
     for (const name of ["", "../../etc/passwd", digest.toUpperCase(), `${digest}0`]) {
       expect(await codeOf(store().has(name))).toBe("blob-digest-malformed");

@@ -28,6 +28,8 @@ test("what a crash left on its way is removed at the start, and the rest is foun
   const second = await FolderBlobStore.open({ dir: at });
   expect(await second.has(digestOf(bytes))).toBe(true);
   expect(second.bytesTotal).toBe(bytes.length);
+  await second.put(chunksOf(bytes), { bytesMax: 100 });
+  expect(second.bytesTotal).toBe(bytes.length);
 });
 
 test("a folder that is full says so, and takes what still fits (D2)", async () => {

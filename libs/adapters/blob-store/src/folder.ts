@@ -2,7 +2,7 @@
  * Blobs in a folder of one process: `sha256/ab/abcd…`, and what is still on its way in `incoming`.
  *
  * D1. A blob is written beside its place, synced, and renamed; then its folder is synced (B2). What a crash left in
- *     `incoming` is removed at the next start.
+ *     `incoming` is removed at the next start. One that is there already is replaced by its like, which is as old as this put.
  * D2. (G9) The folder as a whole is bounded, too: beyond, `blob-store-full` is the answer.
  */
 import { randomUUID } from "node:crypto";
@@ -60,14 +60,11 @@ export class FolderBlobStore implements BlobStore {
       if (!(error instanceof Failure && error.code === "blob-too-large" && room < options.bytesMax)) throw error;
       throw new Failure("blob-store-full", "ask-a-person", `the folder of blobs may have ${this.#bytesTotalMax} bytes`);
     });
-    if (await this.has(blob.digest)) {
-      await rm(incoming, { force: true });
-      return blob;
-    }
+    const isNew = !(await this.has(blob.digest));
     const path = this.#pathOf(blob.digest);
     await mkdir(dirname(path), { recursive: true }).catch(unavailable);
     await rename(incoming, path).catch(unavailable);
-    this.#bytesTotal += blob.bytes;
+    if (isNew) this.#bytesTotal += blob.bytes;
     for (const dir of [dirname(path), dirname(dirname(path))]) await syncFolder(dir).catch(unavailable);
     return blob;
   }

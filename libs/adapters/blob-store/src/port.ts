@@ -20,7 +20,7 @@ export type StoredBlob = { readonly digest: Digest; readonly bytes: number };
 export type ByteRange = { readonly from: number; readonly to: number };
 
 export interface BlobStore {
-  /** Twice the same is once. */
+  /** Twice the same is once, stored at the later time. */
   put(bytes: AsyncIterable<Uint8Array>, options: PutOptions): Promise<StoredBlob>;
   /** From byte `range.from` to byte `range.to`; all of it unless told. Throws `blob-unknown`. */
   get(digest: Digest, range?: ByteRange): AsyncIterable<Uint8Array>;

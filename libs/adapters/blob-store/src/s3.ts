@@ -2,7 +2,8 @@
  * Blobs in a bucket of S3, or of anything that speaks its API: `PREFIXsha256/abcd…`.
  *
  * S1. An object's key is its digest, which is known at the end only: a blob waits in a local file, and is sent once it is
- *     known to be right (B1). S3 is told the SHA-256 and refuses what reaches it otherwise (B2).
+ *     known to be right (B1). S3 is told the SHA-256 and refuses what reaches it otherwise (B2). What is there already is
+ *     sent again: so it is as old as this put.
  */
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -68,7 +69,6 @@ export class S3BlobStore implements BlobStore {
     const path = join(this.#spoolDir, randomUUID());
     const blob = await spool(path, bytes, options); // S1
     try {
-      if (await this.has(blob.digest)) return blob;
       await this.#client
         .send(
           new PutObjectCommand({

@@ -2,7 +2,8 @@
  * Removes blobs that no model names: uploads that never became a model.
  *
  * W1. What a model names, listed or revoked, stays, and so do the reports of its gate.
- * W2. What is young stays: a push may be under way.
+ * W2. What is young stays: an upload may be under way.
+ * W3. What a push under way needs stays, however old: an upload that was refused long ago may be found again.
  */
 import type { BlobStore } from "@tributary/blob-store";
 import { type Clock, type Digest, reasonOf } from "@tributary/kernel";
@@ -10,27 +11,43 @@ import type { Telemetry } from "@tributary/telemetry";
 import { blobRefused, blobsSwept } from "../events.ts";
 import type { ModelTable } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
+import type { Registry } from "../models/registry.ts";
 
 export type SweepOptions = {
-  readonly blobs: BlobStore;
-  readonly packages: Packages;
+  readonly blobs: Pick<BlobStore, "list" | "remove">;
+  readonly packages: Pick<Packages, "manifest">;
   readonly table: ModelTable;
+  readonly registry: Pick<Registry, "holds">;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly unusedMsMax: number;
 };
 
-export async function sweep({ blobs, packages, table, clock, telemetry, unusedMsMax }: SweepOptions): Promise<void> {
+export async function sweep(options: SweepOptions): Promise<void> {
+  const { blobs, packages, table, registry, clock, telemetry, unusedMsMax } = options;
   const used = new Set<Digest>();
-  for (const { modelDigest, gate } of table.list()) {
-    used.add(modelDigest);
-    for (const digest of [gate?.reportDigest, gate?.pageDigest]) if (digest) used.add(digest);
-    const { manifest } = await packages.manifest(modelDigest); // W1: unreadable, nothing is removed
-    for (const { sha256 } of Object.values(manifest.files)) used.add(sha256);
-  }
+  const seen = new Set<Digest>();
+  /** Again until nothing is new: a version may be listed while manifests are read, and is then held no more. */
+  const lookAtModels = async (): Promise<void> => {
+    for (let isNew = true; isNew; ) {
+      isNew = false;
+      for (const { modelDigest, gate } of table.list()) {
+        for (const digest of [gate?.reportDigest, gate?.pageDigest]) if (digest) used.add(digest);
+        if (seen.has(modelDigest)) continue;
+        const { manifest } = await packages.manifest(modelDigest); // W1: unreadable, nothing is removed
+        for (const { sha256 } of Object.values(manifest.files)) used.add(sha256);
+        used.add(modelDigest);
+        seen.add(modelDigest);
+        isNew = true;
+      }
+    }
+  };
+  await lookAtModels();
   let [count, bytes] = [0, 0];
   for await (const blob of blobs.list()) {
-    if (used.has(blob.digest) || clock.now() - blob.storedAt < unusedMsMax) continue; // W2
+    if (used.has(blob.digest) || clock.now() - blob.storedAt < unusedMsMax) continue; // W1, W2
+    await lookAtModels();
+    if (used.has(blob.digest) || registry.holds(blob.digest)) continue; // W1, W3
     await blobs.remove(blob.digest).catch((error: unknown) => {
       telemetry.emit(blobRefused, { digest: blob.digest, code: "blob-not-removed", reason: reasonOf(error) });
     });

@@ -163,11 +163,11 @@ export class MlflowImporter {
     };
   }
 
+  /** Also what is there already: put again, it is no leftover that the sweep may remove before it is pushed. */
   async #upload(dir: string, digest: string, manifest: ModelManifest): Promise<void> {
     const { blobs, blobBytesMax: bytesMax } = this.#options;
     const files: [string, string][] = Object.entries(manifest.files).map(([path, { sha256 }]) => [path, sha256]);
     for (const [path, expected] of [...files, [packageFiles.manifest, digest] as const]) {
-      if (await blobs.has(expected)) continue;
       const { size } = await stat(join(dir, path));
       if (size > bytesMax) {
         throw new Failure("blob-too-large", "give-up", `${path} has ${size} bytes, a file may have ${bytesMax} here`);

@@ -43,10 +43,11 @@ export class Packages {
     return { digest, manifest: parseManifest(json(bytes, packageFiles.manifest)), bytes: bytes.length };
   }
 
-  /** Every file of it is there, with as many bytes as it says. */
-  async checkComplete({ manifest }: ListedManifest): Promise<void> {
+  /** Every file of it is there, with as many bytes as it says; itself too. */
+  async checkComplete({ digest: own, manifest, bytes: ownBytes }: ListedManifest): Promise<void> {
     const absent: string[] = [];
-    for (const [path, { sha256: digest, bytes }] of Object.entries(manifest.files)) {
+    const files = { ...manifest.files, [packageFiles.manifest]: { sha256: own, bytes: ownBytes } };
+    for (const [path, { sha256: digest, bytes }] of Object.entries(files)) {
       const size = await this.#blobs.size(digest);
       if (size === undefined) absent.push(`${path} (${digest})`);
       else if (size !== bytes) {

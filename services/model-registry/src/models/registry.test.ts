@@ -1,19 +1,29 @@
-/** Registry and metadata in memory, with what may fail between them: the disk, and Kafka between two records. */
-import { expect, test } from "@jest/globals";
+/** Registry and metadata in memory, with what may come between them: a full disk, Kafka between two records, the sweep. */
+import { createReadStream } from "node:fs";
+import { readdir, readFile, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { type BlobStore, FolderBlobStore } from "@tributary/blob-store";
 import { type Model, topics } from "@tributary/contracts";
+import { packageFiles, parseManifest } from "@tributary/inference";
 import type { OutRecord } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
+import { sha256 } from "@tributary/model-store";
 import { createTelemetry } from "@tributary/telemetry";
-import { someModel } from "@tributary/testing";
+import { repositoryRoot, someModel, tempDir } from "@tributary/testing";
 import { generateKey, initRoot, type MetadataStore, signerOf, TufRepository } from "@tributary/tuf/repository";
+import { sweep } from "../blobs/sweep.ts";
 import { ModelTable } from "./model-table.ts";
+import { Packages } from "./packages.ts";
 import { Registry, type RegistryOptions } from "./registry.ts";
 
+const dir = tempDir("registry");
+afterAll(() => dir.remove());
 const first = someModel({ version: "1", modelDigest: "ab".repeat(32) });
 const second = someModel({ version: "2", modelDigest: "cd".repeat(32) });
 
-/** Both versions are listed; the second is champion and has a name of its own besides. */
-async function newRegistry(change: Partial<RegistryOptions> = {}) {
+/** With both versions listed; the second is champion and has a name of its own besides. */
+async function newRegistry(models: readonly Model[] = [first, second], change: Partial<RegistryOptions> = {}) {
   const newSigner = () => signerOf(generateKey(), "test");
   const signers = { targets: newSigner(), snapshot: newSigner(), timestamp: newSigner() };
   const { targets, snapshot, timestamp } = signers;
@@ -31,7 +41,7 @@ async function newRegistry(change: Partial<RegistryOptions> = {}) {
   };
   const tuf = await TufRepository.open({ store, signers, clock: systemClock });
   const table = new ModelTable();
-  for (const model of [first, second]) {
+  for (const model of models) {
     table.applyModel(model);
     await tuf.list(model.modelDigest, { ...model, packageBytes: 1_000, manifestBytes: 100 });
   }
@@ -114,4 +124,77 @@ test("a revocation of which Kafka has the model and not the aliases loses them a
     });
     expect(others).toEqual([]);
   }
+});
+
+describe("a push and the sweep", () => {
+  const EDGE = join(repositoryRoot, "models/edge-resnet8");
+  const DAY_MS = 24 * 3_600_000;
+
+  /** The package's blobs lie unused since a push eight days ago. `during` is what happens while it is examined today. */
+  async function pushedAgain(name: string, during: (blobs: BlobStore, modelFile: string) => Promise<void>) {
+    const store = await FolderBlobStore.open({ dir: join(dir.path, name) });
+    const bytes = await readFile(join(EDGE, packageFiles.manifest));
+    const { files } = parseManifest(JSON.parse(bytes.toString()));
+    for (const path of [...Object.keys(files), packageFiles.manifest]) {
+      await store.put(createReadStream(join(EDGE, path)), { bytesMax: 1 << 20 });
+    }
+    const then = (Date.now() - 8 * DAY_MS) / 1_000;
+    for (const file of await readdir(join(dir.path, name, "sha256"), { recursive: true, withFileTypes: true })) {
+      if (file.isFile()) await utimes(join(file.parentPath, file.name), then, then);
+    }
+    const packages = await Packages.open(store, join(dir.path, `${name}-work`));
+    const examined = async () => {
+      await during(store, files[packageFiles.model]?.sha256 as string);
+      return {} as never;
+    };
+    const made = await newRegistry([], {
+      packages: {
+        manifest: (digest) => packages.manifest(digest),
+        checkComplete: (listed) => packages.checkComplete(listed),
+        labels: (listed) => packages.labels(listed),
+        withFolder: examined,
+      },
+    });
+    const { registry, table } = made;
+    const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+    const swept = (blobs: Pick<BlobStore, "list" | "remove"> = store) =>
+      sweep({ blobs, packages, table, registry, telemetry, clock: systemClock, unusedMsMax: 7 * DAY_MS });
+    const count = async () => (await Array.fromAsync(store.list())).length;
+    return {
+      ...made,
+      store,
+      swept,
+      count,
+      filesCount: Object.keys(files).length + 1,
+      push: () => registry.push(sha256(bytes), "ada"),
+    };
+  }
+
+  test("what a push under way needs stays, however old, and so does what it listed (W3)", async () => {
+    const again = await pushedAgain("held", () => again.swept());
+    expect((await again.push()).model.state).toBe("LISTED");
+    await again.swept();
+    expect(await again.count()).toBe(again.filesCount);
+  });
+
+  test("what is listed while the sweep looks around stays (W1)", async () => {
+    const again = await pushedAgain("listed-meanwhile", async () => {});
+    const { store } = again;
+    await again.swept({
+      list: async function* () {
+        await again.push();
+        yield* store.list();
+      },
+      remove: (digest) => store.remove(digest),
+    });
+    expect(await again.count()).toBe(again.filesCount);
+  });
+
+  test("a push whose blobs went away is refused and not listed, and what a refused one leaves is swept (R4, W2)", async () => {
+    const again = await pushedAgain("gone", (blobs, modelFile) => blobs.remove(modelFile));
+    await expect(again.push()).rejects.toMatchObject({ code: "package-blobs-missing" });
+    expect([again.tuf.listed().size, again.table.count, again.sent.length]).toEqual([0, 0, 0]);
+    await again.swept();
+    expect(await again.count()).toBe(0);
+  });
 });

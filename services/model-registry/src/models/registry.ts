@@ -8,6 +8,8 @@
  *     longer than a restart takes, and models.v1 never calls listed what metadata does not name. A revocation that stopped
  *     half-way (a full disk) is finished when it is asked for again, and by the timer: nobody is told that it is done before.
  * R3. Changes are made one after the other; there is one registry.
+ * R4. What a push under way names is held among the blobs: the sweep asks. Once more before it is signed it must all be there,
+ *     so that nothing is listed without its bytes.
  */
 import { type GateOutcome, type Model, type ModelAliases, topics } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
@@ -56,6 +58,8 @@ export class Registry {
   readonly #options: RegistryOptions;
   readonly #examinations: Turns;
   readonly #changes = new Turns("changes", CHANGES_WAITING_MAX);
+  /** R4: the blobs of each push under way. */
+  readonly #held = new Set<ReadonlySet<Digest>>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -93,11 +97,23 @@ export class Registry {
   }
 
   async #push(modelDigest: Digest, by: string): Promise<Pushed> {
-    const { packages, checks, telemetry, signal } = this.#options;
+    const { packages } = this.#options;
     const before = this.#known(modelDigest);
     if (before !== undefined) return { model: before, examination: null };
     const listed = await packages.manifest(modelDigest);
-    const { name, version } = listed.manifest;
+    const held = new Set([modelDigest, ...Object.values(listed.manifest.files).map((file) => file.sha256)]);
+    this.#held.add(held); // R4
+    try {
+      return await this.#examined(listed, by);
+    } finally {
+      this.#held.delete(held);
+    }
+  }
+
+  async #examined(listed: ListedManifest, by: string): Promise<Pushed> {
+    const { packages, checks, telemetry, signal } = this.#options;
+    const { digest: modelDigest, manifest } = listed;
+    const { name, version } = manifest;
     this.#checkFree(listed);
     await packages.checkComplete(listed);
     return this.#examinations.take(async () => {
@@ -113,6 +129,7 @@ export class Registry {
       const labels = await packages.labels(listed);
       return this.#changes.take(async () => {
         this.#checkFree(listed);
+        await packages.checkComplete(listed); // R4
         const model = this.#modelOf(listed, labels, by);
         await this.#sign(listed); // R2
         await this.#store([model]);
@@ -120,6 +137,11 @@ export class Registry {
         return { model, examination };
       });
     });
+  }
+
+  /** R4 */
+  holds(digest: Digest): boolean {
+    return [...this.#held].some((digests) => digests.has(digest));
   }
 
   alias(name: string, alias: string, version: string | null, by: string): Promise<void> {
