@@ -115,6 +115,17 @@ export const metadataTroubled = defineEvent<{ reason: string }>({
   counter: { name: "tributary_registry_metadata_troubles_total", help: "Timestamps that could not be signed" },
 });
 
+export const rootExpiring = defineEvent<{ rootVersion: number; expiresAt: number; daysLeft: number }>({
+  name: "root_expiring",
+  level: "warn",
+  message: (e) => {
+    const at = new Date(e.expiresAt).toISOString();
+    const ends = e.daysLeft < 0 ? `ended at ${at}; devices` : `ends at ${at}, in ${e.daysLeft} days; devices then`;
+    const renew = "tributary models keys rotate DATADIR --renew, and restart the registry";
+    return `root ${e.rootVersion} of the signed metadata ${ends} refuse all of it. Renew it: ${renew}`;
+  },
+});
+
 export const blobStored = defineEvent<{ digest: string; bytes: number }>({
   name: "blob_stored",
   level: "debug",

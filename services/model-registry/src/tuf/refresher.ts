@@ -1,29 +1,40 @@
-/** Keeps metadata from expiring: a registry that is up is one that devices can check against. And finishes revocations that
- * stopped half-way, so that metadata does not go on listing what was revoked (Registry, R2). */
+/** Keeps metadata from expiring: a registry that is up is one that devices can check against. The root, which only its holders can
+ * renew, it cannot keep: it says so from 60 days before, at the start and once a day. And it finishes revocations that stopped
+ * half-way, so that metadata does not go on listing what was revoked (Registry, R2). */
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { TufRepository } from "@tributary/tuf/repository";
-import { metadataRefreshed, metadataTroubled } from "../events.ts";
+import { metadataRefreshed, metadataTroubled, rootExpiring } from "../events.ts";
 import type { Registry } from "../models/registry.ts";
 
 export type RefresherOptions = {
-  readonly repository: Pick<TufRepository, "refresh" | "expiresAt">;
+  readonly repository: Pick<TufRepository, "refresh" | "expiresAt" | "rootExpiresAt" | "rootVersion">;
   readonly registry: Pick<Registry, "finishRevocations">;
   readonly everyMs: number;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 };
 
+const DAY_MS = 24 * 3_600_000;
+/** Its holders must be found, and sign one after the other. */
+const ROOT_WARNING_MS = 60 * DAY_MS;
+
 export class Refresher {
   readonly #options: RefresherOptions;
   readonly #stop = new AbortController();
+  #rootToldAt = Number.NEGATIVE_INFINITY;
   #ended: Promise<void> = Promise.resolve();
 
   constructor(options: RefresherOptions) {
     this.#options = options;
-    options.telemetry.gauge(
+    const { telemetry, repository, clock } = options;
+    telemetry.gauge(
       { name: "tributary_registry_metadata_expires_in_seconds", help: "Until devices refuse what is signed" },
-      () => (options.repository.expiresAt() - options.clock.now()) / 1_000,
+      () => (repository.expiresAt() - clock.now()) / 1_000,
+    );
+    telemetry.gauge(
+      { name: "tributary_registry_root_expires_in_seconds", help: "Until the root ends, which its holders must renew" },
+      () => (repository.rootExpiresAt() - clock.now()) / 1_000,
     );
   }
 
@@ -40,16 +51,25 @@ export class Refresher {
     const { repository, registry, everyMs, clock, telemetry } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
+      this.#tellRoot();
       await clock.sleep(everyMs, signal).catch(() => {});
       if (signal.aborted) return;
       try {
-        const before = repository.expiresAt();
-        await repository.refresh();
-        if (repository.expiresAt() !== before) telemetry.emit(metadataRefreshed, { expiresAt: repository.expiresAt() });
+        if (await repository.refresh()) telemetry.emit(metadataRefreshed, { expiresAt: repository.expiresAt() });
         await registry.finishRevocations();
       } catch (error) {
         telemetry.emit(metadataTroubled, { reason: reasonOf(error) });
       }
     }
+  }
+
+  #tellRoot(): void {
+    const { repository, clock, telemetry } = this.#options;
+    const now = clock.now();
+    const expiresAt = repository.rootExpiresAt();
+    if (expiresAt - now > ROOT_WARNING_MS || now - this.#rootToldAt < DAY_MS) return;
+    this.#rootToldAt = now;
+    const daysLeft = Math.floor((expiresAt - now) / DAY_MS);
+    telemetry.emit(rootExpiring, { rootVersion: repository.rootVersion(), expiresAt, daysLeft });
   }
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { Failure, seededRandom } from "@tributary/kernel";
+import { expiresAt } from "../metadata.ts";
 import {
   DAY_MS,
   digestOf,
@@ -199,6 +200,21 @@ describe("time", () => {
     // Snapshots: every half week, and with each of the targets.
     expect(versions()).toBeGreaterThanOrEqual(1 + Math.floor(100 / 3.5));
     expect(versions()).toBeLessThanOrEqual(1 + Math.floor(100 / 3.5) + 2);
+  });
+
+  test("when devices begin to refuse is told, also when it is the root that ends; a refresh does not renew it", async () => {
+    const { repository, store, clock, rootBytes } = await newRepository();
+    const rootEndsAt = expiresAt(parseRoot(rootBytes).signed);
+    expect([repository.expiresAt(), repository.rootExpiresAt()]).toEqual([START + DAY_MS, rootEndsAt]);
+    expect(await repository.refresh()).toBe(false);
+    clock.nowMs = rootEndsAt - HOUR_MS;
+    expect(await repository.refresh()).toBe(true);
+    expect(repository.expiresAt()).toBe(rootEndsAt);
+    expect((await seenByDevice(store.files, clock)).state().models).toBe(0);
+    clock.nowMs = rootEndsAt + HOUR_MS;
+    expect(await repository.refresh()).toBe(false);
+    expect(await codeOf(() => seenByDevice(store.files, clock))).toBe("tuf-expired");
+    expect(repository.expiresAt()).toBeLessThan(clock.now());
   });
 
   test("a registry that slept past every expiry signs all anew when it opens", async () => {

@@ -66,10 +66,15 @@ export class TufRepository {
     return this.#known.root.signed.version;
   }
 
-  /** When the first of the online roles expires, in milliseconds since 1970. */
+  /** When devices begin to refuse: the first of all roles expires, in milliseconds since 1970. */
   expiresAt(): number {
-    const { targets, snapshot, timestamp } = this.#known;
-    return Math.min(...[targets, snapshot, timestamp].map(({ signed }) => expiresAt(signed)));
+    const { root, targets, snapshot, timestamp } = this.#known;
+    return Math.min(...[root, targets, snapshot, timestamp].map(({ signed }) => expiresAt(signed)));
+  }
+
+  /** The root's own end: only its holders can sign a next one. */
+  rootExpiresAt(): number {
+    return expiresAt(this.#known.root.signed);
   }
 
   /** Resolves once devices can see it. A model that is listed as it is changes nothing. Throws Failure `tuf-targets-full`. */
@@ -82,8 +87,9 @@ export class TufRepository {
     return this.#change((models) => models.delete(modelDigest));
   }
 
-  /** Signs anew what is half through its life; call it every quarter of the timestamp's, or more often. */
-  refresh(): Promise<void> {
+  /** Signs anew what is half through its life, and says whether anything was; call it every quarter of the timestamp's, or more
+   * often. The root is not among it. */
+  refresh(): Promise<boolean> {
     return this.#alone(() => this.#publish(this.#known.models, { force: false }));
   }
 
@@ -103,8 +109,8 @@ export class TufRepository {
     return this.#state;
   }
 
-  #change(edit: (models: Map<Digest, ListedModel>) => void): Promise<void> {
-    return this.#alone(() => {
+  async #change(edit: (models: Map<Digest, ListedModel>) => void): Promise<void> {
+    await this.#alone(() => {
       const models = new Map(this.#known.models);
       edit(models);
       return this.#publish(models, { force: false });
@@ -112,14 +118,14 @@ export class TufRepository {
   }
 
   /** S4. */
-  #alone(work: () => Promise<void>): Promise<void> {
+  #alone<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#last.then(work);
     this.#last = run.catch(() => {});
     return run;
   }
 
-  /** S1, S3. A role is signed anew when what it says changed, when half its life is over, or by force. */
-  async #publish(models: ReadonlyMap<Digest, ListedModel>, { force }: { force: boolean }): Promise<void> {
+  /** S1, S3. A role is signed anew when what it says changed, when half its life is over, or by force. Whether any was. */
+  async #publish(models: ReadonlyMap<Digest, ListedModel>, { force }: { force: boolean }): Promise<boolean> {
     const { store, signers, clock } = this.#options;
     const known = this.#known;
     const now = clock.now();
@@ -140,7 +146,7 @@ export class TufRepository {
       const common = { version: snapshot.version + 1, now, lifetimeMs: snapshotMs };
       snapshot = named(MetadataKind.Snapshot, snapshotBytes({ ...common, targets }, [signers.snapshot]));
     }
-    if (snapshot === known.snapshot && !isDue(known.timestamp, timestampMs)) return;
+    if (snapshot === known.snapshot && !isDue(known.timestamp, timestampMs)) return false;
     const common = { version: known.timestamp.version + 1, now, lifetimeMs: timestampMs };
     const timestamp = named(MetadataKind.Timestamp, timestampBytes({ ...common, snapshot }, [signers.timestamp]));
 
@@ -149,6 +155,7 @@ export class TufRepository {
     await store.put(fileOf("timestamp", timestamp.version), timestamp.bytes); // S1
     this.#state = { ...known, models, targets, snapshot, timestamp };
     await this.#prune();
+    return true;
   }
 
   async #prune(): Promise<void> {
