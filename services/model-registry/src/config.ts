@@ -49,6 +49,8 @@ export const configSchema = z.strictObject({
       totalBytesMax: positive.default(64 * 2 ** 30),
       uploadsMax: positive.max(100).default(8),
       downloadsMax: positive.max(10_000).default(200),
+      /** A download is cut off when the device takes nothing of it for so long. */
+      downloadIdleMsMax: positive.max(3_600_000).default(60_000),
       /** What no model names is removed when it is so old; an upload that takes longer starts anew. */
       unusedHoursMax: positive.default(7 * 24),
     })

@@ -47,7 +47,7 @@ export class RegistryModule implements OnApplicationBootstrap, BeforeApplication
   }
 
   static of(parts: ModelRegistry, config: RegistryConfig, telemetry: Telemetry): DynamicModule {
-    const { bytesMax, uploadsMax, downloadsMax } = config.blobs;
+    const { bytesMax, uploadsMax, downloadsMax, downloadIdleMsMax } = config.blobs;
     return {
       module: RegistryModule,
       controllers: [BlobsController, TufController, ModelsController],
@@ -57,7 +57,7 @@ export class RegistryModule implements OnApplicationBootstrap, BeforeApplication
         { provide: Registry, useValue: parts.registry },
         { provide: GateRunner, useValue: parts.gates },
         { provide: BLOBS, useValue: parts.blobs },
-        { provide: BLOB_LIMITS, useValue: { bytesMax, uploadsMax, downloadsMax } },
+        { provide: BLOB_LIMITS, useValue: { bytesMax, uploadsMax, downloadsMax, downloadIdleMsMax } },
         { provide: METADATA, useValue: parts.metadata },
         { provide: APP_GUARD, useValue: new WriteGuard(config.auth.tokens) },
         { provide: APP_GUARD, useValue: new RebuiltGuard(() => parts.health) },

@@ -5,6 +5,8 @@
  * H2. A download that was cut off goes on where it stopped (Range).
  * H3. (G9) Transfers at once are bounded in both directions, and an upload is refused before it is read when it says it is
  *     too large.
+ * H4. (G9) A download of which nothing is taken for a while is cut off, so that its place is another's: a device that went away
+ *     without a word, or never reads, would keep it for ever. One that is slow keeps it, and H2 is for the one that comes back.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
@@ -19,7 +21,13 @@ import { rangeOf } from "./range.ts";
 
 export const BLOBS = Symbol("BlobStore");
 export const BLOB_LIMITS = Symbol("BlobLimits");
-export type BlobLimits = { readonly bytesMax: number; readonly uploadsMax: number; readonly downloadsMax: number };
+export type BlobLimits = {
+  readonly bytesMax: number;
+  readonly uploadsMax: number;
+  readonly downloadsMax: number;
+  /** Without a byte of a download taken (H4). */
+  readonly downloadIdleMsMax: number;
+};
 
 const FOR_EVER = "public, max-age=31536000, immutable";
 
@@ -72,6 +80,7 @@ export class BlobsController {
     }
     if (this.#downloads >= this.#limits.downloadsMax) throw busy("downloads"); // H3
     this.#downloads += 1;
+    response.setTimeout(this.#limits.downloadIdleMsMax, () => response.destroy()); // H4
     try {
       if (asked.kind === "whole") {
         response.writeHead(200, { ...headers, "content-length": size });
