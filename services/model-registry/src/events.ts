@@ -161,6 +161,18 @@ export const mlflowImported = defineEvent<{ model: string; mlflowVersion: string
   counter: { name: "tributary_registry_mlflow_imports_total", help: "Models imported from MLflow" },
 });
 
+export const mlflowKnown = defineEvent<{
+  model: string;
+  mlflowVersion: string;
+  name: string;
+  version: string;
+  what: string;
+}>({
+  name: "mlflow_known",
+  level: "info",
+  message: (e) => `MLflow's ${e.model} ${e.mlflowVersion} ${e.what}`,
+});
+
 export const mlflowTroubled = defineEvent<{ model: string; code: string; reason: string }>({
   name: "mlflow_troubled",
   level: "warn",

@@ -2,14 +2,18 @@
  * A model that becomes challenger in MLflow becomes ours: downloaded, packed where it is no package yet, examined as any other,
  * listed, and given our alias. From there on the gate and the rollout go by themselves.
  *
- * I1. What was imported once is not imported again; our alias is given once, so whoever moves it afterwards has the last word.
- * I2. What cannot be used is told once, in the log and in MLflow, until another version has the alias there.
+ * I1. What was imported once is not imported again; our alias is given once, so whoever moves it afterwards has the last word:
+ *     a version that was here before gets it only if no alias was changed since it was pushed, as after a crash in between.
+ * I2. What cannot be used is told once, in the log and in MLflow, until another version has the alias there; and of what can be
+ *     used, who is challenger here.
  * I3. MLflow away, or busy, is no reason to forget: the next look tries again.
+ * I4. A name is no identity: what was packed as mlflow-N came from the same model and run of MLflow's, or N is refused.
  */
 import { createReadStream } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BlobStore } from "@tributary/blob-store";
+import type { Model } from "@tributary/contracts";
 import { type ModelManifest, packageFiles, packageLimits } from "@tributary/inference";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
@@ -17,7 +21,7 @@ import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { type PackOptions, runTask } from "@tributary/workshop";
 import type { RegistryConfig } from "../config.ts";
-import { examining, mlflowImported, mlflowTroubled } from "../events.ts";
+import { examining, mlflowImported, mlflowKnown, mlflowTroubled } from "../events.ts";
 import { CHALLENGER, CHAMPION } from "../gating/due.ts";
 import type { ModelTable } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
@@ -32,11 +36,18 @@ export type MlflowImporterOptions = {
   readonly packMsMax: number;
   readonly validation: Readonly<Record<string, string>>;
   readonly table: ModelTable;
-  readonly packages: Packages;
+  readonly packages: Pick<Packages, "withScratch">;
   readonly blobs: BlobStore;
   readonly registry: Pick<Registry, "push" | "alias">;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+};
+
+type Imported = {
+  /** Ours. */
+  readonly version: string;
+  /** The alias, just now. */
+  readonly isGiven: boolean;
 };
 
 const BY = "mlflow";
@@ -76,16 +87,21 @@ export class MlflowImporter {
   }
 
   async #look(model: string, name: string): Promise<void> {
-    const { telemetry } = this.#options;
+    const { table, telemetry } = this.#options;
     const { signal } = this.#stop;
     let found: MlflowVersion | undefined;
     try {
       found = await this.#client.aliased(model, CHALLENGER, signal);
       if (found === undefined || this.#done.get(model) === found.version) return; // I1
-      const version = await this.#import(model, name, found);
+      const { version, isGiven } = await this.#import(model, name, found);
       this.#done.set(model, found.version);
-      telemetry.emit(mlflowImported, { model, mlflowVersion: found.version, name, version });
-      await this.#mark(model, found.version, `challenger ${name}@${version}`);
+      const challenger = table.aliased(name, CHALLENGER)?.version;
+      const isChallenger = isGiven || challenger === version;
+      const what = isChallenger ? `challenger ${name}@${version}` : knownText(name, version, challenger);
+      const told = { model, mlflowVersion: found.version, name, version };
+      if (isGiven) telemetry.emit(mlflowImported, told);
+      else telemetry.emit(mlflowKnown, { ...told, what: isChallenger ? `is ${what} since before` : what });
+      await this.#mark(model, found.version, what);
     } catch (error) {
       if (signal.aborted) return;
       const { code, advice, message } = saidOf(error);
@@ -96,13 +112,15 @@ export class MlflowImporter {
     }
   }
 
-  /** Gives our version. */
-  async #import(model: string, name: string, found: MlflowVersion): Promise<string> {
+  async #import(model: string, name: string, found: MlflowVersion): Promise<Imported> {
     const { packages, checks, registry, table, telemetry } = this.#options;
     const { signal } = this.#stop;
     const packedVersion = `mlflow-${found.version}`;
     const known = table.get(name, packedVersion);
-    if (known !== undefined) return this.#challenge(name, packedVersion, known.gate !== null);
+    if (known !== undefined) {
+      checkOrigin(known, model, found); // I4
+      return this.#challenge(name, packedVersion, known);
+    }
     return packages.withScratch(async (scratch) => {
       const files = join(scratch, "files");
       const limits = { filesMax: packageLimits.filesMax, bytesMax: checks.packageBytesMax };
@@ -120,17 +138,19 @@ export class MlflowImporter {
         const message = `its package is called ${manifest.name}, not ${name}: pack it with --name ${name}, or say so in mlflow.models`;
         throw new Failure("mlflow-name-differs", "ask-a-person", message);
       }
-      const wasJudged = table.byDigest(digest)?.gate != null;
+      const before = table.byDigest(digest);
       await this.#upload(dir, digest, manifest);
       await registry.push(digest, BY);
-      return this.#challenge(name, manifest.version, wasJudged);
+      return this.#challenge(name, manifest.version, before);
     });
   }
 
-  /** I1: what was judged was challenger before. */
-  async #challenge(name: string, version: string, wasJudged: boolean): Promise<string> {
-    if (!wasJudged) await this.#options.registry.alias(name, CHALLENGER, version, BY);
-    return version;
+  /** I1. `before`: the version, where it was here before this look. */
+  async #challenge(name: string, version: string, before: Model | undefined): Promise<Imported> {
+    const { table, registry } = this.#options;
+    const isGiven = before === undefined || table.aliasesChangedAt(name) < before.pushedAt;
+    if (isGiven) await registry.alias(name, CHALLENGER, version, BY);
+    return { version, isGiven };
   }
 
   /** As the champion was packed, where there is one: it is what the model is to take the place of. */
@@ -144,7 +164,7 @@ export class MlflowImporter {
     const { table, validation, settings, checks } = this.#options;
     const champion = table.aliased(name, CHAMPION);
     const lineage = join(scratch, "lineage.json");
-    const from = { mlflowModel: origin.model, mlflowVersion: origin.version, mlflowRun: origin.runId || "none" };
+    const from = { mlflowModel: origin.model, mlflowVersion: origin.version, mlflowRun: runOf(origin) };
     await writeFile(lineage, JSON.stringify(from));
     const cloud = settings.cloud[name];
     return {
@@ -181,6 +201,25 @@ export class MlflowImporter {
     const at = new Date(clock.now()).toISOString();
     await this.#client.tag(model, version, TAG, `${text}, ${at}`, this.#stop.signal).catch(() => {});
   }
+}
+
+const runOf = ({ runId }: MlflowVersion): string => runId || "none";
+
+/** I4 */
+function checkOrigin({ name, version, lineage }: Model, model: string, found: MlflowVersion): void {
+  const { mlflowModel, mlflowRun } = lineage;
+  if (mlflowModel === model && mlflowRun === runOf(found)) return;
+  const whose =
+    mlflowModel === undefined ? "did not come from MLflow" : `is MLflow's ${mlflowModel} of run ${mlflowRun}`;
+  const what = `${name} ${version} is here already and ${whose}, this one is ${model} of run ${runOf(found)}`;
+  const message = `${what}: log it as a package with a version of its own (tributary models pack)`;
+  throw new Failure("mlflow-version-taken", "ask-a-person", message);
+}
+
+function knownText(name: string, version: string, challenger: string | undefined): string {
+  const who = challenger === undefined ? "nobody is challenger" : `the challenger is ${name}@${challenger}`;
+  const change = `to change that: tributary models alias ${name}@${version} challenger`;
+  return `is here since before as ${name}@${version}, ${who}; ${change}`;
 }
 
 function saidOf(error: unknown): { readonly code: string; readonly advice: string; readonly message: string } {

@@ -4,6 +4,7 @@
  * D1. Kafka is the only database: this is a fold of the two topics, and of our own records once Kafka has them.
  */
 import type { Model, ModelAliases } from "@tributary/contracts";
+import type { Instant } from "@tributary/kernel";
 
 export const modelKey = ({ name, version }: { readonly name: string; readonly version: string }): string =>
   `${name}/${version}`;
@@ -41,6 +42,11 @@ export class ModelTable {
 
   aliases(name: string): Readonly<Record<string, string>> {
     return this.#aliases.get(name)?.aliases ?? {};
+  }
+
+  /** Any of them, by anybody. */
+  aliasesChangedAt(name: string): Instant {
+    return this.#aliases.get(name)?.changedAt ?? Number.NEGATIVE_INFINITY;
   }
 
   aliasesOf({ name, version }: Pick<Model, "name" | "version">): readonly string[] {
