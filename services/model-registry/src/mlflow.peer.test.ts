@@ -106,7 +106,7 @@ test("a package that becomes challenger in MLflow is listed, and is the challeng
     { what: "the import and the gate", timeoutMs: 120_000, everyMs: 300 },
   );
   expect(judged).toMatchObject({ pushedBy: "mlflow", aliases: ["challenger"], gate: { passed: true } });
-  await waitFor(async () => (await tagOf("Edge model", logged)) !== "", { what: "the tag in MLflow" });
+  await waitFor(() => tagOf("Edge model", logged), { what: "the tag in MLflow" });
   expect(await tagOf("Edge model", logged)).toMatch(/^challenger edge@2\.0\.0, /);
 }, 300_000);
 
@@ -130,10 +130,8 @@ test("an ONNX flavour with labels and preprocessing is packed on our validation 
 
 test("one without them is refused with words, also in MLflow, and what is here stays", async () => {
   const logged = await log("Edge model", "bare", EDGE);
-  await waitFor(async () => (await tagOf("Edge model", logged)) !== "", { what: "the refusal", timeoutMs: 60_000 });
-  expect(await tagOf("Edge model", logged)).toMatch(
-    /^refused: .*lacks labels\.json or labels\.txt and preprocessor_config\.json/,
-  );
+  const tag = await waitFor(() => tagOf("Edge model", logged), { what: "the refusal", timeoutMs: 60_000 });
+  expect(tag).toMatch(/^refused: .*lacks labels\.json or labels\.txt and preprocessor_config\.json/);
   const told = service
     .events()
     .filter(({ event, code }) => event === "mlflow_troubled" && code === "mlflow-model-unusable");
