@@ -113,7 +113,7 @@ export const configSchema = z.strictObject({
       /** Drawn frames that wait for a label. */
       drawnFramesMax: positive.max(10_000_000).default(200_000),
       labelsWaitingMax: positive.max(10_000_000).default(50_000),
-      /** Behind by more, an analysis ends with what was read by then. */
+      /** Where nothing more can be read for so long, an analysis ends with what was read by then; never with success. */
       foldBehindMsMax: positive.default(10 * MINUTE),
       /** Between two records of one rollout in rollouts.v1. */
       statusEveryMs: positive.max(600_000).default(2_000),

@@ -4,7 +4,8 @@
  *
  * M1. Nothing is decided, and no request is answered, before what Kafka held at the start was read.
  * M2. (V1) It acts on what stands in the log, never on what it meant to write there.
- * M3. An analysis does not end for want of data while this instance has not read the data yet.
+ * M3. (G5) Looks of the past decide nothing of the present. While this instance has not read up to now, nothing leads it to
+ *     widen, however long; and no analysis ends for want of data, unless nothing more can be read for `foldBehindMsMax`.
  * M4. Every round is bounded, and a failure of one (Kafka away) is told and tried again with the next.
  * M5. Two instances propose the same at the same moment: each waits a little, by chance, and looks again before it does.
  */
@@ -22,6 +23,7 @@ import {
   type RolloutChange,
   RolloutController,
   type RolloutEvent,
+  stepOf,
 } from "@tributary/rollouts";
 import { awaitTopics, type FollowContext, type Following, follow } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
@@ -271,7 +273,7 @@ export class Manager {
 
   #propose({ uid, version, change }: Proposal): void {
     const { clock, random, telemetry } = this.#options;
-    if (this.#log.isBusy(uid) || this.#mustWait(change)) return;
+    if (this.#log.isBusy(uid) || this.#mustWait(uid, change)) return;
     const now = clock.monotonicMs();
     const due = this.#dueAt.get(uid);
     if (due?.version !== version) {
@@ -286,12 +288,25 @@ export class Manager {
     });
   }
 
-  /** M3 */
-  #mustWait(change: RolloutChange): boolean {
-    if (change.kind !== "analysed" || change.verdict === "Failed" || change.verdict === "Successful") return false;
+  /** M3. A person's word does not come by here. */
+  #mustWait(uid: string, change: RolloutChange): boolean {
     const { judge, limits } = this.#options.config;
-    const { behindMs } = this.#watch;
-    return behindMs > 2 * judge.lookEveryMs + judge.settleMs && behindMs < limits.foldBehindMsMax;
+    const isBehind = this.#watch.behindMs > 2 * judge.lookEveryMs + judge.settleMs;
+    switch (change.kind) {
+      case "analysed":
+        // Harm that showed in the past has been shown, and going back is safe whatever came since.
+        if (change.verdict === "Failed") return false;
+        if (change.verdict === "Successful") return isBehind;
+        return isBehind && this.#watch.stuckMs < limits.foldBehindMsMax;
+      case "step-finished": {
+        const step = stepOf(this.controller.rollout(uid) as Rollout);
+        return isBehind && step !== undefined && "analysis" in step;
+      }
+      case "resumed": // A pause is over: harm that showed meanwhile comes first.
+        return isBehind;
+      default:
+        return false;
+    }
   }
 
   #withSettings(change: RolloutChange): RolloutChange {

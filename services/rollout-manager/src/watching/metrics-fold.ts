@@ -38,6 +38,8 @@ export type MetricsFoldOptions = {
   readonly createdAt: (uid: string, metric: string) => Instant | undefined;
   /** What is amiss with a metric of a rollout; null: nothing. */
   readonly noted: (uid: string, metric: string, words: string | null) => void;
+  /** A record was read. */
+  readonly onRecord: () => void;
 };
 
 const ANSWERS_SEEN_MAX = 50_000;
@@ -113,6 +115,7 @@ export class MetricsFold {
   }
 
   #take<T>(topic: Topic<T>, record: InRecord, fold: (value: T, record: InRecord) => void): void {
+    this.#options.onRecord();
     try {
       if (record.value !== null) fold(topic.codec.decodeConfluent(record.value), record);
     } catch (error) {

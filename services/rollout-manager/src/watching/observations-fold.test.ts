@@ -54,6 +54,7 @@ async function folded(log: ObservationsLog, startsAfterReading = false) {
     budgetOf: () => undefined,
     createdAt: (uid, metric) => (uid === "u" && metric === "kept" ? at(5) : undefined),
     noted: (_uid, _metric, words) => notes.push(words),
+    onRecord: () => {},
   });
   const start = () => fleet.start({ uid: "u", startedAt: at(10), control: ["a"], canary: ["b"], metrics: ["kept"] });
   if (!startsAfterReading) start();

@@ -38,15 +38,19 @@ export class Watch {
   readonly #fold: MetricsFold;
   /** The model before, by device of an unfinished rollout; null: to be found anew. */
   #stableDigests: ReadonlyMap<string, string> | null = null;
+  /** When the fold came on last. */
+  #advancedAtMs: number;
 
   constructor(options: WatchOptions) {
-    const { controller, metrics, slices, judge, limits, telemetry } = options;
+    const { controller, metrics, slices, judge, limits, clock, telemetry } = options;
     this.#options = options;
+    this.#advancedAtMs = clock.monotonicMs();
     this.#fold = new MetricsFold({
       ...{ reader: slices, fleet: metrics, telemetry, propensityMean: judge.propensityMean, limits },
       budgetOf: (deviceId, modelDigest) => this.#budgetOf(deviceId, modelDigest),
       createdAt: (uid, metric) => this.#createdAt(uid, metric),
       noted: (uid, metric, words) => controller.noted(uid, metric, words),
+      onRecord: () => this.#advanced(),
     });
   }
 
@@ -54,6 +58,11 @@ export class Watch {
   get behindMs(): number {
     const { foldedTo } = this.#fold;
     return foldedTo === null ? Number.POSITIVE_INFINITY : Math.max(0, this.#options.clock.now() - foldedTo);
+  }
+
+  /** For how long no record and no moment more could be folded, in ms. */
+  get stuckMs(): number {
+    return this.#options.clock.monotonicMs() - this.#advancedAtMs;
   }
 
   byFrames(deviceId: string): ByFrames | undefined {
@@ -94,13 +103,18 @@ export class Watch {
     const { clock, random, telemetry } = this.#options;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        return await work();
+        await work();
+        return this.#advanced();
       } catch (error) {
         if (signal.aborted) return;
         telemetry.emit(foldFailed, { code: codeOf(error), reason: reasonOf(error) });
         await clock.sleep(backoffMs(BACKOFF, failures, random), signal).catch(() => {});
       }
     }
+  }
+
+  #advanced(): void {
+    this.#advancedAtMs = this.#options.clock.monotonicMs();
   }
 
   #look(at: Instant): void {

@@ -1,0 +1,269 @@
+/** A manager that reads what happened while it was away, on a Kafka in memory: what of the past it acts upon (M3). */
+import { expect, test } from "@jest/globals";
+import { DeviceDesired, type EdgeMetrics, type Topic, topics } from "@tributary/contracts";
+import type { InRecord, OutRecord } from "@tributary/kafka";
+import { systemClock } from "@tributary/kernel";
+import { eventOfRecord, type RolloutChange, recordOfEvent } from "@tributary/rollouts";
+import { createTelemetry } from "@tributary/telemetry";
+import { someBootId, someModel, someReported, waitFor } from "@tributary/testing";
+import { configSchema } from "./config.ts";
+import { specOf } from "./creation/spec-problems.ts";
+import { Manager } from "./manager.ts";
+import { digests, somePassedGate } from "./rollout-manager.test-kit.ts";
+
+const MINUTE = 60_000;
+const uid = "u";
+const DEVICES = 160;
+const CANARIES = 16;
+const WINDOW_MINUTES = 2;
+/** Some rounds, and the wait by chance before a proposal. (M5) */
+const A_WHILE_MS = 1_000;
+
+/** One partition a topic. `heldAt`: what is stamped later is not handed to slices yet. */
+class MemoryKafka {
+  heldAt: number = Number.POSITIVE_INFINITY;
+  readonly #logs = new Map<string, InRecord[]>();
+
+  log(topic: string): InRecord[] {
+    const log = this.#logs.get(topic) ?? [];
+    this.#logs.set(topic, log);
+    return log;
+  }
+
+  put<T>(topic: Topic<T>, key: string, value: T, timestamp: number): void {
+    this.#append({ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }, timestamp);
+  }
+
+  #append({ topic, key, value }: OutRecord, timestamp: number) {
+    const log = this.log(topic);
+    const place = { topic, partition: 0, offset: BigInt(log.length) };
+    log.push({ ...place, key: key ?? null, value, headers: {}, timestamp });
+    return place;
+  }
+
+  readonly sink = {
+    send: async (records: readonly OutRecord[]) => records.map((record) => this.#append(record, Date.now())),
+    close: async () => {},
+  };
+
+  reader(isHeld: (record: InRecord) => boolean = () => false) {
+    const { log } = { log: (topic: string) => this.log(topic) };
+    return {
+      partitions: async () => [0],
+      offsets: async (topic: string) => ({ earliest: 0n, next: BigInt(log(topic).length) }),
+      offsetsAt: async (topic: string, time: number) => {
+        const found = log(topic).findIndex(({ timestamp }) => timestamp >= time);
+        return new Map([[0, BigInt(found < 0 ? log(topic).length : found)]]);
+      },
+      async *read(
+        topic: string,
+        _partition: number,
+        { from = 0n, until, signal }: { from?: bigint; until?: bigint; signal?: AbortSignal } = {},
+      ) {
+        for (let offset = from; signal?.aborted !== true && (until === undefined || offset < until); ) {
+          const record = log(topic)[Number(offset)];
+          if (record === undefined || isHeld(record)) {
+            await new Promise((resolve) => setTimeout(resolve, 5));
+            continue;
+          }
+          offset += 1n;
+          yield record;
+        }
+      },
+      close: async () => {},
+    };
+  }
+}
+
+type Scene = {
+  /** Since the analysis began. */
+  readonly minutes: number;
+  readonly duration: string;
+  readonly abortConfig?: object;
+  /** Between the analysis and the rest. */
+  readonly pause?: string;
+  /** Minutes in which the canary says nothing. */
+  readonly isSilent?: (minute: number) => boolean;
+  /** Minutes in which the canary is too slow. */
+  readonly isSlow?: (minute: number) => boolean;
+  /** What stands in the log behind the beginning of the analysis, by minute. */
+  readonly more?: readonly (readonly [number, RolloutChange])[];
+  /** Up to this minute the metrics can be read at first. */
+  readonly heldAt: number;
+};
+
+const order = Array.from({ length: DEVICES }, (_, i) => `d${i}`);
+
+async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent, isSlow, more = [], heldAt }: Scene) {
+  const kafka = new MemoryKafka();
+  const t0 = Date.now() - minutes * MINUTE;
+  kafka.heldAt = t0 + heldAt * MINUTE;
+  for (const [version, modelDigest] of Object.entries({ "1": digests.old, "2": digests.better })) {
+    const model = someModel({ version, modelDigest, hardwareClass: "x64", gate: somePassedGate() });
+    kafka.put(topics.models, `edge/${version}`, model, t0);
+  }
+  const acceptedSchemas = DeviceDesired.versions.map(({ fingerprint }) => fingerprint);
+  for (const [i, deviceId] of order.entries()) {
+    const modelDigest = i < CANARIES ? digests.better : digests.old;
+    const slots = { perception: { modelDigest, modelName: "edge", modelVersion: "1" } };
+    kafka.put(topics.reported, deviceId, someReported({ deviceId, generation: 2n, acceptedSchemas, slots }), t0);
+  }
+  const paused = pause === undefined ? [] : [{ pause: { duration: pause } }];
+  const spec = specOf({
+    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "edge" } },
+    spec: {
+      ...{ model: "edge@2", metrics: [{ name: "deadline-met" }], abortConfig },
+      strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration } }, ...paused, { setWeight: 100 }] } },
+    },
+  });
+  const history: (readonly [number, RolloutChange])[] = [
+    [-1, { kind: "created", spec, modelDigest: digests.better, stableDigest: digests.old, order }],
+    [-1, { kind: "step-started", step: 0 }],
+    [0, { kind: "step-finished", step: 0, evidence: {} }],
+    [0, { kind: "step-started", step: 1 }],
+    ...more,
+  ];
+  for (const [i, [minute, change]] of history.entries()) {
+    const at = t0 + minute * MINUTE;
+    kafka.put(topics.rolloutEvents, uid, recordOfEvent({ uid, version: i + 1, at, by: "ann", change }), at);
+  }
+  for (let minute = -60; minute < minutes; minute += WINDOW_MINUTES) {
+    for (const [i, deviceId] of order.entries()) {
+      const isCanary = i < CANARIES && minute >= 0;
+      if (isCanary && isSilent?.(minute)) continue;
+      const missed = isCanary && isSlow?.(minute) ? 40 : (i + minute) % 10 === 0 ? 6 : 0;
+      const sla = { n: 120n, sum: missed, sumSq: missed };
+      const modelDigest = isCanary ? digests.better : digests.old;
+      const window: EdgeMetrics = {
+        ...{ deviceId, bootId: someBootId, seq: BigInt(minute + 61), windowMs: WINDOW_MINUTES * MINUTE, ageMs: 0 },
+        ...{ clockState: "SYNCHRONIZED", device: {}, models: [{ modelDigest, metrics: { sla_missed: sla } }] },
+      };
+      kafka.put(topics.metrics, deviceId, window, t0 + (minute + WINDOW_MINUTES) * MINUTE);
+    }
+  }
+  const skipped = { ms: 0 };
+  const manager = new Manager({
+    config: configSchema.parse({ judge: { preperiodHours: 1 } }),
+    telemetry: createTelemetry({ service: "rollout-manager", level: "silent", defaultMetrics: false }),
+    clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skipped.ms },
+    ...{ random: () => 0.5, sink: kafka.sink, reader: kafka.reader() },
+    slices: kafka.reader(({ timestamp }) => timestamp > kafka.heldAt),
+  });
+  await manager.start();
+  const isHeld = () => {
+    const { aborted } = manager.controller.rollout(uid) ?? {};
+    const { sinceMs = 0 } = manager.controller.evidence(uid) ?? {};
+    return aborted != null || sinceMs >= (heldAt - 3) * MINUTE;
+  };
+  await waitFor(isHeld, { what: "the look before what cannot be read" });
+  /** What was decided since the start. */
+  const decided = () =>
+    kafka
+      .log(topics.rolloutEvents.name)
+      .slice(history.length)
+      .map(({ value }) => {
+        const { change } = eventOfRecord(topics.rolloutEvents.codec.decodeConfluent(value as Buffer));
+        return change.kind === "analysed" ? change.verdict : change.kind;
+      });
+  return {
+    manager,
+    why: () => manager.controller.evidence(uid)?.why,
+    decidesNothing: async () => {
+      await systemClock.sleep(A_WHILE_MS);
+      expect(decided()).toEqual([]);
+    },
+    decides: async (...first: readonly string[]) => {
+      await waitFor(() => decided().length >= first.length, { what: first.join() });
+      expect(decided().slice(0, first.length)).toEqual(first);
+    },
+    readAll: () => {
+      kafka.heldAt = Number.POSITIVE_INFINITY;
+    },
+    /** Nothing can be read for so long. */
+    stand: (ms: number) => {
+      skipped.ms += ms;
+    },
+  };
+}
+
+test("an analysis whose time is over does not end before its data are read", async () => {
+  const abortConfig = { onInconclusive: "Abort", onNoData: "Abort" };
+  const scene = await restarted({ minutes: 120, duration: "60m", abortConfig, heldAt: 20 });
+  await scene.decidesNothing();
+  scene.readAll();
+  await scene.decides("Successful", "step-finished");
+  await scene.manager.close();
+}, 30_000);
+
+test("a look of the past does not widen over a canary that is silent since, however long nothing more can be read", async () => {
+  const scene = await restarted({
+    ...{ minutes: 200, duration: "5h", isSilent: (minute) => minute >= 160, heldAt: 155 },
+    // As if nobody had looked before.
+    more: [
+      [2, { kind: "paused", reason: "person", untilMs: null, evidence: {} }],
+      [199, { kind: "resumed", evidence: {} }],
+    ],
+  });
+  expect(scene.why()).toBe("harm is below every margin");
+  await scene.decidesNothing();
+  scene.stand(60 * MINUTE);
+  await scene.decidesNothing();
+  scene.readAll();
+  await waitFor(() => /^0 of 16 canary/.test(scene.why() ?? ""), { what: "the look of today" });
+  await scene.decidesNothing();
+  expect(scene.manager.controller.rollout(uid)?.weight).toBe(10);
+  await scene.manager.close();
+}, 30_000);
+
+test("a silence of the past takes no canary back that is heard again", async () => {
+  const scene = await restarted({
+    ...{ minutes: 120, duration: "6h", isSilent: (minute) => minute >= 1 && minute < 40, heldAt: 30 },
+    abortConfig: { onNoData: "Abort" },
+  });
+  expect(scene.why()).toMatch(/^0 of 16 canary/);
+  await scene.decidesNothing();
+  scene.readAll();
+  await scene.decides("Successful", "step-finished");
+  await scene.manager.close();
+}, 30_000);
+
+test("an analysis ends with what was read where nothing more can be read for too long; that never widens", async () => {
+  const scene = await restarted({ minutes: 120, duration: "60m", heldAt: 8 });
+  await scene.decidesNothing();
+  scene.stand(11 * MINUTE);
+  await scene.decides("Inconclusive", "paused");
+  await scene.manager.close();
+}, 30_000);
+
+test("an analysis that succeeded long ago widens nothing before what came since is read", async () => {
+  const scene = await restarted({
+    ...{ minutes: 120, duration: "60m", heldAt: 65 },
+    more: [[60, { kind: "analysed", step: 1, verdict: "Successful", evidence: {} }]],
+  });
+  await scene.decidesNothing();
+  scene.readAll();
+  await scene.decides("step-finished");
+  await scene.manager.close();
+}, 30_000);
+
+test("a pause that is over ends only when what came since is read: harm comes first", async () => {
+  const scene = await restarted({
+    ...{ minutes: 120, duration: "60m", pause: "10m", isSlow: (minute) => minute >= 70, heldAt: 65 },
+    more: [
+      [60, { kind: "analysed", step: 1, verdict: "Successful", evidence: {} }],
+      [60, { kind: "step-finished", step: 1, evidence: {} }],
+      [60, { kind: "step-started", step: 2 }],
+      [60, { kind: "paused", reason: "step", untilMs: Date.now() - MINUTE, evidence: {} }],
+    ],
+  });
+  await scene.decidesNothing();
+  scene.readAll();
+  await scene.decides("Failed", "aborted");
+  await scene.manager.close();
+}, 30_000);
+
+test("harm of the past goes back at once", async () => {
+  const scene = await restarted({ minutes: 120, duration: "6h", isSlow: () => true, heldAt: 60 });
+  await scene.decides("Failed", "aborted");
+  await scene.manager.close();
+}, 30_000);
