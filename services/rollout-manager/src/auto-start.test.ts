@@ -6,7 +6,7 @@ import { createTelemetry } from "@tributary/telemetry";
 import { someModel } from "@tributary/testing";
 import { AutoStart } from "./auto-start.ts";
 import { ModelTable } from "./models/model-table.ts";
-import { somePassedGate } from "./rollout-manager.test-kit.ts";
+import { digests, somePassedGate } from "./rollout-manager.test-kit.ts";
 
 const [first, second] = ["1a".repeat(32), "2b".repeat(32)];
 
@@ -14,21 +14,28 @@ function rig() {
   let now = 0;
   const models = new ModelTable();
   const tried: string[] = [];
-  const world = { refusal: "" };
+  const world: { refusal: string; promoted?: Model } = { refusal: "" };
   const told: string[] = [];
   const telemetry = createTelemetry({ service: "test", defaultMetrics: false, write: (line) => told.push(line) });
   const autoStart = new AutoStart({
     ...{ models, telemetry, defaults: { edge: {} }, isBusy: () => false },
+    championOf: (name) => world.promoted ?? models.byAlias(name, "champion"),
     clock: { ...systemClock, monotonicMs: () => now },
     create: async (_written, _by, uid) => {
       tried.push(uid);
       if (world.refusal !== "") throw new Failure("too-small", "ask-a-person", world.refusal);
     },
   });
+  const alias = (aliases: Readonly<Record<string, string>>) =>
+    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: 1 });
+  const push = (version: string, modelDigest: string, change: Partial<Model> = {}) => {
+    const model = someModel({ version, modelDigest, state: "LISTED", gate: somePassedGate(), ...change });
+    models.model(`edge/${version}`, model);
+    return model;
+  };
   const challenger = (modelDigest: string, change: Partial<Model> = {}) => {
-    const model = someModel({ version: "2", modelDigest, state: "LISTED", gate: somePassedGate(), ...change });
-    models.model("edge/2", { ...model, name: "edge" });
-    models.aliases("edge", { name: "edge", aliases: { challenger: "2" }, changedBy: "ann", changedAt: 1 });
+    push("2", modelDigest, change);
+    alias({ challenger: "2" });
   };
   /** What was tried and told of in a round at that second. */
   const round = async (second: number) => {
@@ -37,7 +44,7 @@ function rig() {
     await new Promise((resolve) => setImmediate(resolve));
     return [tried.splice(0), told.splice(0).filter((line) => line.includes("auto_start")).length];
   };
-  return { autoStart, models, world, challenger, round };
+  return { autoStart, world, push, alias, challenger, round };
 }
 
 test("a challenger begins at once, and its package never again (A1)", async () => {
@@ -72,4 +79,30 @@ test("one that cannot begin is tried now and then; each reason is told once, whi
   expect(await round(62)).toEqual([["edge-2b2b2b2b2b2b"], 1]);
   challenger(first);
   expect(await round(63)).toEqual([["edge-1a1a1a1a1a1a"], 1]);
+});
+
+test("one that the gate held against a champion of before waits until it was held against today's (A4)", async () => {
+  const { world, push, alias, round } = rig();
+  push("1", digests.old);
+  const next = push("2", first, { gate: somePassedGate({ championDigest: digests.old }) });
+  push("3", second, { gate: somePassedGate({ championDigest: digests.old }) });
+  alias({ champion: "1", challenger: "3" });
+  world.refusal = "the rollout of edge@2 holds these devices";
+  expect(await round(1)).toEqual([["edge-2b2b2b2b2b2b"], 1]);
+  // It reached every device: it is to become champion, and the registry does not know yet.
+  [world.refusal, world.promoted] = ["", next];
+  expect(await round(31)).toEqual([[], 0]);
+  delete world.promoted;
+  alias({ champion: "2", challenger: "3" });
+  expect(await round(32)).toEqual([[], 0]);
+  push("3", second, { gate: somePassedGate({ championDigest: first }) });
+  expect(await round(33)).toEqual([["edge-2b2b2b2b2b2b"], 1]);
+});
+
+test("what somebody forced stays forced, whoever is champion", async () => {
+  const { push, alias, round } = rig();
+  push("1", digests.old);
+  push("2", first, { gate: somePassedGate({ passed: false, championDigest: second, forcedBy: "ann" }) });
+  alias({ champion: "1", challenger: "2" });
+  expect(await round(1)).toEqual([["edge-1a1a1a1a1a1a"], 1]);
 });

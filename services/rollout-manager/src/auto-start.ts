@@ -3,7 +3,9 @@
  * A1. Once for each package: the rollout's uid is of its name and digest, so of two instances that start it one wins, and a
  *     rollout that ended is not begun again.
  * A2. What cannot begin now (too few devices, another rollout at work) is named, once for each reason, and tried again later.
- * A3. (G9) The newest `ROLLED_OUT_MAX` packages are remembered, and refusals of challengers that still wait. */
+ * A3. (G9) The newest `ROLLED_OUT_MAX` packages are remembered, and refusals of challengers that still wait.
+ * A4. The gate's word must be of today's champion, or of the one that is to become it now: the registry judges again by
+ *     itself, and until then the challenger waits. */
 import type { Model } from "@tributary/contracts";
 import { codeOf } from "@tributary/kafka";
 import { type Clock, reasonOf } from "@tributary/kernel";
@@ -11,10 +13,12 @@ import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
 import { defaultSpecOf, type RolloutManagerConfig } from "./config.ts";
 import { autoStarted, autoStartRefused } from "./events.ts";
-import { hasPassed, type ModelTable } from "./models/model-table.ts";
+import { hasPassed, isJudgedAgainst, type ModelTable } from "./models/model-table.ts";
 
 export type AutoStartOptions = {
   readonly models: ModelTable;
+  /** Of a model's name, also the one that is to become it now. */
+  readonly championOf: (name: string) => Model | undefined;
   readonly defaults: RolloutManagerConfig["defaults"];
   /** A proposal of this rollout is in flight. */
   readonly isBusy: (uid: string) => boolean;
@@ -62,16 +66,15 @@ export class AutoStart {
 
   /** Challengers without a rollout. */
   #waiting(): readonly Model[] {
-    const { models, defaults } = this.#options;
-    return models
-      .withAlias("challenger")
-      .filter(
-        (model) =>
-          defaults[model.name] !== undefined &&
-          model.state === "LISTED" &&
-          hasPassed(model) &&
-          !this.#rolledOut.has(model.modelDigest),
-      );
+    const { models, championOf, defaults } = this.#options;
+    return models.withAlias("challenger").filter(
+      (model) =>
+        defaults[model.name] !== undefined &&
+        model.state === "LISTED" &&
+        hasPassed(model) &&
+        !this.#rolledOut.has(model.modelDigest) &&
+        isJudgedAgainst(model, championOf(model.name)), // A4
+    );
   }
 
   async #begin(uid: string, { name, version, modelDigest }: Model): Promise<void> {

@@ -2,6 +2,7 @@
  *
  * C1. Only if nobody changed the model's aliases since the rollout completed: a person's word is newer.
  * C2. Idempotent, so each instance may ask, and asks again until the alias stands. */
+import type { Model } from "@tributary/contracts";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Rollout, RolloutController } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
@@ -24,6 +25,7 @@ export type ChampionsOptions = {
 };
 
 type Promotion = { readonly name: string; readonly version: string };
+type Known = Pick<ChampionsOptions, "controller" | "models">;
 
 const EVERY_MS = 5_000;
 
@@ -35,13 +37,20 @@ export class Champions {
     this.#options = options;
   }
 
+  /** Of a model's name: the one that is to become it now, else the one that is. */
+  championOf(name: string): Model | undefined {
+    const { models } = this.#options;
+    const next = promotionsOf(this.#options).find((promotion) => promotion.name === name);
+    return next === undefined ? models.byAlias(name, "champion") : models.byVersion(name, next.version);
+  }
+
   /** Asks for what is to become champion, now and then. */
   round(): void {
-    const { access, controller, models, clock, telemetry } = this.#options;
+    const { access, clock, telemetry } = this.#options;
     const now = clock.monotonicMs();
     if (now < this.#dueAt) return;
     this.#dueAt = now + EVERY_MS;
-    for (const promotion of promotionsOf(controller.rollouts, models)) {
+    for (const promotion of promotionsOf(this.#options)) {
       const { name: model, version } = promotion;
       makeChampion(promotion, access).then(
         () => telemetry.emit(aliasMoved, { model, alias: "champion", version }),
@@ -52,9 +61,9 @@ export class Champions {
 }
 
 /** What is to become champion now. */
-function promotionsOf(rollouts: readonly Rollout[], models: ModelTable): readonly Promotion[] {
+function promotionsOf({ controller, models }: Known): readonly Promotion[] {
   const newest = new Map<string, Rollout>();
-  for (const rollout of rollouts) {
+  for (const rollout of controller.rollouts) {
     const model = models.ofDigest(rollout.modelDigest);
     if (rollout.phase !== "Healthy" || model?.state !== "LISTED") continue;
     const known = newest.get(model.name);

@@ -10,7 +10,7 @@
  * M5. Two instances propose the same at the same moment: each waits a little, by chance, and looks again before it does.
  */
 import { randomUUID } from "node:crypto";
-import { topics } from "@tributary/contracts";
+import { type Model, topics } from "@tributary/contracts";
 import { FleetMetrics } from "@tributary/fleet-metrics";
 import { codeOf, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
@@ -121,6 +121,7 @@ export class Manager {
     });
     this.#autoStart = new AutoStart({
       ...{ models, defaults, clock, telemetry },
+      championOf: (name) => this.#championOf(name),
       isBusy: (uid) => this.#log.isBusy(uid),
       create: (written, by, uid) => this.create(written, by, uid),
     });
@@ -181,6 +182,7 @@ export class Manager {
     const change = planRollout(spec, {
       fleet: this.fleet,
       models: this.models,
+      championOf: (name) => this.#championOf(name),
       accuracyBefore: (deviceId) => this.#metrics.rateOf(deviceId, "accuracy"),
       salt: uid,
     });
@@ -206,6 +208,10 @@ export class Manager {
     };
     await this.#settled(await this.#log.proposeNext(uid, proposalOf, by));
     return this.controller.rollout(uid) as Rollout;
+  }
+
+  #championOf(name: string): Model | undefined {
+    return this.#champions === null ? this.models.byAlias(name, "champion") : this.#champions.championOf(name);
   }
 
   #refuseEarly(): void {

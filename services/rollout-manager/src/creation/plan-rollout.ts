@@ -1,7 +1,7 @@
 /** From a specification to the event that creates its rollout: which package, which devices, in which order. Pure.
  *
  * P1. What cannot work is refused before anything runs, with the path and what to write instead.
- * P2. A package is rolled out only if it is listed and its gate passed, or somebody forced it.
+ * P2. A package is rolled out only if it is listed and its gate passed against today's champion, or somebody forced it.
  * P3. What to go back to is what the devices run, if they agree on a listed package; else the champion.
  * P4. Devices that cannot be told anything (agents that know nothing of updates, revoked ones) are not of the fleet. */
 import type { Model } from "@tributary/contracts";
@@ -19,12 +19,14 @@ import {
   type SpecProblem,
 } from "@tributary/rollouts";
 import type { FleetMember, FleetTable } from "../fleet/fleet-table.ts";
-import { hasPassed, type ModelTable } from "../models/model-table.ts";
+import { hasPassed, isJudgedAgainst, type ModelTable } from "../models/model-table.ts";
 import { SpecRefused } from "./spec-problems.ts";
 
 export type PlanParts = {
   readonly fleet: FleetTable;
   readonly models: ModelTable;
+  /** Of a model's name, also the one that is to become it now. */
+  readonly championOf: (name: string) => Model | undefined;
   /** Accuracy in the past, 0 to 1; null: unknown. */
   readonly accuracyBefore: (deviceId: string) => number | null;
   /** Draws the cohorts: the rollout's uid. */
@@ -34,11 +36,11 @@ export type PlanParts = {
 export type Created = Extract<RolloutChange, { kind: "created" }>;
 
 export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
-  const model = modelOf(spec.spec.model, parts.models); // P2
+  const model = modelOf(spec.spec.model, parts); // P2
   const devices = devicesOf(spec, parts.fleet);
   refuseOtherHardware(spec, devices, model);
   refuseWithoutWindows(spec, devices);
-  const stable = stableOf(spec, devices, model, parts.models);
+  const stable = stableOf(spec, devices, model, parts);
   const cohorts = assignCohorts(
     devices.map(({ deviceId, hardwareClass, cameras }) => ({
       deviceId,
@@ -69,7 +71,7 @@ const some = (items: readonly string[], max = 5): string =>
   items.slice(0, max).join(", ") + (items.length > max ? ` and ${items.length - max} more` : "");
 
 /** NAME (its challenger), NAME@VERSION or NAME@ALIAS. */
-export function modelOf(written: string, models: ModelTable): Model {
+function modelOf(written: string, { models, championOf }: PlanParts): Model {
   const path = MODEL;
   const [name = "", wanted = "challenger"] = written.split("@");
   const versions = models.versionsOf(name);
@@ -97,6 +99,15 @@ export function modelOf(written: string, models: ModelTable): Model {
   if (!hasPassed(model)) {
     const failed = model.gate.failed.length > 0 ? `: ${some(model.gate.failed, 3)}` : "";
     return refuse(path, `the gate of ${called} failed${failed}; push a better version, or force this one by name`);
+  }
+  const champion = championOf(name);
+  if (champion !== undefined && !isJudgedAgainst(model, champion)) {
+    const isNext = models.byAlias(name, "challenger")?.modelDigest === model.modelDigest;
+    const again = isNext
+      ? "the registry judges it again by itself: wait for that"
+      : `make it challenger and the registry judges it again: tributary models alias ${called} challenger`;
+    const stale = `${called} was held against another champion than ${champion.name}@${champion.version}`;
+    return refuse(path, `${stale}; ${again}; or force it by name`);
   }
   return model;
 }
@@ -163,11 +174,16 @@ function refuseWithoutWindows({ spec }: RolloutSpec, devices: readonly FleetMemb
 }
 
 /** P3 */
-function stableOf({ spec }: RolloutSpec, devices: readonly FleetMember[], model: Model, models: ModelTable): Model {
+function stableOf(
+  { spec }: RolloutSpec,
+  devices: readonly FleetMember[],
+  model: Model,
+  { models, championOf }: PlanParts,
+): Model {
   const running = [...new Set(devices.flatMap(({ slots }) => slots[spec.slot] ?? []))];
   const [only] = running;
   const agreed = running.length === 1 && only !== undefined ? models.ofDigest(only) : undefined;
-  const champion = models.byAlias(model.name, "champion");
+  const champion = championOf(model.name);
   const stable = agreed?.state === "LISTED" && agreed.modelDigest !== model.modelDigest ? agreed : champion;
   const called = `${model.name}@${model.version}`;
   if (only === model.modelDigest && running.length === 1) {

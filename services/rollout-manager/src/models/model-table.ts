@@ -65,5 +65,11 @@ export class ModelTable {
   }
 }
 
+/** Whether the gate's word is of this champion. What somebody forced stays forced, and the champion is held against nobody. */
+export const isJudgedAgainst = ({ gate, modelDigest }: Model, champion: Model | undefined): boolean =>
+  champion === undefined ||
+  champion.modelDigest === modelDigest ||
+  (gate !== null && (gate.forcedBy !== "" || gate.championDigest === champion.modelDigest));
+
 /** Whether the gate lets it through. */
 export const hasPassed = ({ gate }: Model): boolean => gate !== null && (gate.passed || gate.forcedBy !== "");

@@ -1,0 +1,69 @@
+/** What may be rolled out, and what to go back to. */
+import { describe, expect, test } from "@jest/globals";
+import { DeviceDesired, type Model } from "@tributary/contracts";
+import { someModel, someReported } from "@tributary/testing";
+import { FleetTable } from "../fleet/fleet-table.ts";
+import { ModelTable } from "../models/model-table.ts";
+import { digests, somePassedGate, written } from "../rollout-manager.test-kit.ts";
+import { planRollout } from "./plan-rollout.ts";
+import { specOf } from "./spec-problems.ts";
+
+/** Versions 1, the champion, to 3; `running`: how many devices run which digest. */
+function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 }) {
+  const models = new ModelTable();
+  const push = (version: string, modelDigest: string, change: Partial<Model> = {}) => {
+    const gate = somePassedGate({ championDigest: digests.old });
+    const model = someModel({ version, modelDigest, hardwareClass: "x64", gate, ...change });
+    models.model(`edge/${version}`, model);
+    return model;
+  };
+  const alias = (aliases: Readonly<Record<string, string>>) =>
+    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: 1 });
+  for (const [version, digest] of Object.entries({ "1": digests.old, "2": digests.better, "3": digests.other }))
+    push(version, digest);
+  alias({ champion: "1" });
+  const fleet = new FleetTable();
+  const acceptedSchemas = DeviceDesired.versions.map(({ fingerprint }) => fingerprint);
+  const ran = Object.entries(running).flatMap(([digest, count]) => Array.from({ length: count }, () => digest));
+  for (const [i, modelDigest] of ran.entries()) {
+    const slots = { perception: { modelDigest, modelName: "edge", modelVersion: "" } };
+    const deviceId = `d${i}`;
+    fleet.reported(deviceId, someReported({ deviceId, hardwareClass: "x64", acceptedSchemas, slots }), 1);
+  }
+  const world: { promoted?: Model } = {};
+  const plan = (model: string, spec: object = {}) =>
+    planRollout(specOf(written(model, spec)), {
+      ...{ fleet, models, accuracyBefore: () => null, salt: "s" },
+      championOf: (name) => world.promoted ?? models.byAlias(name, "champion"),
+    });
+  return { push, alias, world, plan };
+}
+
+describe("a model that the gate held against another champion than today's", () => {
+  test("is refused with what to do, until it was held against this one", () => {
+    const { push, alias, plan } = rig();
+    alias({ champion: "2" });
+    expect(() => plan("edge@3")).toThrow(
+      /edge@3 was held against another champion than edge@2; make it challenger and the registry judges it again: tributary models alias edge@3 challenger; or force it/,
+    );
+    alias({ champion: "2", challenger: "3" });
+    expect(() => plan("edge@3")).toThrow(/edge@2; the registry judges it again by itself: wait for that; or force it/);
+    push("3", digests.other, { gate: somePassedGate({ championDigest: digests.better }) });
+    expect(plan("edge@3").modelDigest).toBe(digests.other);
+  });
+
+  test("is refused as soon as the other is to become champion", () => {
+    const { push, world, plan } = rig();
+    world.promoted = push("2", digests.better);
+    expect(() => plan("edge@3")).toThrow(/held against another champion than edge@2/);
+  });
+
+  test("goes on where somebody forced it, or where there is no champion", () => {
+    const { push, alias, plan } = rig();
+    alias({});
+    expect(plan("edge@3").stableDigest).toBe(digests.old);
+    alias({ champion: "2" });
+    push("3", digests.other, { gate: somePassedGate({ championDigest: digests.old, forcedBy: "ann" }) });
+    expect(plan("edge@3").modelDigest).toBe(digests.other);
+  });
+});
