@@ -1,13 +1,18 @@
 /** Makes a model champion when its rollout has reached every device. The registry is the only writer of aliases, so it is asked.
  *
  * C1. Only if nobody changed the model's aliases since the rollout completed: a person's word is newer.
- * C2. Idempotent, so each instance may ask, and asks again until the alias stands. */
+ * C2. Idempotent, so each instance may ask, and asks again until the alias stands.
+ * C3. A rollout that was undone takes that back: what its devices went back to becomes champion, if the model still is.
+ * C4. A rollout for a part of the fleet says nothing of the rest: while a device that its selector leaves out runs another
+ *     version of the model, the champion stays. Devices that join later, and that it would have meant, do not count. */
 import type { Model } from "@tributary/contracts";
 import { type Clock, reasonOf } from "@tributary/kernel";
-import type { Rollout, RolloutController } from "@tributary/rollouts";
+import { type Rollout, type RolloutController, stepOf } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
+import { isSelected } from "./creation/plan-rollout.ts";
 import { aliasFailed, aliasMoved } from "./events.ts";
+import type { FleetTable } from "./fleet/fleet-table.ts";
 import type { ModelTable } from "./models/model-table.ts";
 
 export type RegistryAccess = {
@@ -20,12 +25,14 @@ export type ChampionsOptions = {
   readonly access: RegistryAccess;
   readonly controller: Pick<RolloutController, "rollouts">;
   readonly models: ModelTable;
+  readonly fleet: Pick<FleetTable, "members" | "isRevoked" | "siteOf">;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 };
 
 type Promotion = { readonly name: string; readonly version: string };
-type Known = Pick<ChampionsOptions, "controller" | "models">;
+type Known = Pick<ChampionsOptions, "controller" | "models" | "fleet">;
+type Finding = { readonly rollout: Rollout; readonly champion: Model };
 
 const EVERY_MS = 5_000;
 
@@ -61,19 +68,44 @@ export class Champions {
 }
 
 /** What is to become champion now. */
-function promotionsOf({ controller, models }: Known): readonly Promotion[] {
-  const newest = new Map<string, Rollout>();
+function promotionsOf(known: Known): readonly Promotion[] {
+  const { controller, models } = known;
+  const newest = new Map<string, Finding>();
   for (const rollout of controller.rollouts) {
-    const model = models.ofDigest(rollout.modelDigest);
-    if (rollout.phase !== "Healthy" || model?.state !== "LISTED") continue;
-    const known = newest.get(model.name);
-    if (known === undefined || known.changedAt <= rollout.changedAt) newest.set(model.name, rollout);
+    const finding = findingOf(rollout, models);
+    if (finding === null) continue;
+    const { name } = finding.champion;
+    if (models.aliasesChangedAt(name) > rollout.changedAt) continue; // C1
+    const before = newest.get(name);
+    if (before !== undefined && before.rollout.changedAt > rollout.changedAt) continue;
+    if (isOfAll(finding, known)) newest.set(name, finding); // C4
   }
-  return [...newest].flatMap(([name, { modelDigest, changedAt }]) => {
-    const version = models.ofDigest(modelDigest)?.version;
-    if (version === undefined || models.aliasesOf(name).champion === version) return [];
-    return models.aliasesChangedAt(name) > changedAt ? [] : [{ name, version }]; // C1
-  });
+  return [...newest.values()].flatMap(({ champion: { name, version } }) =>
+    models.aliasesOf(name).champion === version ? [] : [{ name, version }],
+  );
+}
+
+/** What a rollout that ended says of who is champion; null: nothing. */
+function findingOf(rollout: Rollout, models: ModelTable): Finding | null {
+  const isUndone = rollout.aborted?.isBack === true && stepOf(rollout) === undefined;
+  if (!isUndone && rollout.phase !== "Healthy") return null;
+  const model = models.ofDigest(rollout.modelDigest);
+  const champion = isUndone ? models.ofDigest(rollout.stableDigest) : model;
+  if (model === undefined || champion?.state !== "LISTED" || champion.name !== model.name) return null;
+  if (isUndone && models.aliasesOf(model.name).champion !== model.version) return null; // C3
+  return { rollout, champion };
+}
+
+/** C4 */
+function isOfAll({ rollout, champion }: Finding, { models, fleet }: Known): boolean {
+  const { selector, slot } = rollout.spec.spec;
+  for (const device of fleet.members()) {
+    const digest = device.slots[slot];
+    if (digest === undefined || digest === champion.modelDigest) continue;
+    if (models.ofDigest(digest)?.name !== champion.name) continue;
+    if (!isSelected(selector, device, fleet) && !fleet.isRevoked(device.deviceId)) return false;
+  }
+  return true;
 }
 
 async function makeChampion({ name, version }: Promotion, { url, token, timeoutMs }: RegistryAccess): Promise<void> {

@@ -125,7 +125,8 @@ export class Manager {
       isBusy: (uid) => this.#log.isBusy(uid),
       create: (written, by, uid) => this.create(written, by, uid),
     });
-    this.#champions = access === undefined ? null : new Champions({ access, controller, models, clock, telemetry });
+    this.#champions =
+      access === undefined ? null : new Champions({ access, controller, models, fleet, clock, telemetry });
     addGauges(telemetry, {
       ...{ controller, fleet, metrics, clock },
       ...{ beliefs: this.#beliefs, watch: this.#watch, desired: this.#desired },

@@ -67,3 +67,35 @@ describe("a model that the gate held against another champion than today's", () 
     expect(plan("edge@3").modelDigest).toBe(digests.other);
   });
 });
+
+describe("what to go back to", () => {
+  test("is what most devices run, whoever is champion: some were away when a model was undone", () => {
+    const { alias, push, plan } = rig({ [digests.better]: 3, [digests.old]: 157 });
+    alias({ champion: "2" });
+    push("3", digests.other, { gate: somePassedGate({ championDigest: digests.better }) });
+    expect(plan("edge@3").stableDigest).toBe(digests.old);
+  });
+
+  test("is never the model itself, nor what the registry does not list", () => {
+    const { plan, push } = rig({ [digests.other]: 80, [digests.better]: 50, [digests.old]: 30 });
+    expect(plan("edge@3").stableDigest).toBe(digests.better);
+    push("2", digests.better, { state: "REVOKED" });
+    expect(plan("edge@3").stableDigest).toBe(digests.old);
+    push("1", digests.old, { state: "REVOKED" });
+    push("2", digests.better);
+    expect(plan("edge@3").stableDigest).toBe(digests.better);
+  });
+
+  test("is the champion where as many run one as the other, and where nobody tells of one", () => {
+    expect(rig({ [digests.better]: 80, [digests.old]: 80 }).plan("edge@3").stableDigest).toBe(digests.old);
+    expect(rig({ ["5e".repeat(32)]: 160 }).plan("edge@3").stableDigest).toBe(digests.old);
+  });
+
+  test("is asked for where there is none", () => {
+    const { alias, plan } = rig({ ["5e".repeat(32)]: 160 });
+    alias({});
+    expect(() => plan("edge@3")).toThrow(
+      /nothing to go back to: .* nothing else that the registry lists, and edge has no champion/,
+    );
+  });
+});

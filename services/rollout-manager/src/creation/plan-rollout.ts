@@ -2,7 +2,8 @@
  *
  * P1. What cannot work is refused before anything runs, with the path and what to write instead.
  * P2. A package is rolled out only if it is listed and its gate passed against today's champion, or somebody forced it.
- * P3. What to go back to is what the devices run, if they agree on a listed package; else the champion.
+ * P3. What to go back to is the listed package that most of the devices run, so that going back changes the fewest; the champion
+ *     where as many run that, or where they run none.
  * P4. Devices that cannot be told anything (agents that know nothing of updates, revoked ones) are not of the fleet. */
 import type { Model } from "@tributary/contracts";
 import { smallestArms } from "@tributary/judge";
@@ -112,15 +113,20 @@ function modelOf(written: string, { models, championOf }: PlanParts): Model {
   return model;
 }
 
+/** Whether the selector means this device. */
+export const isSelected = (
+  { hardwareClasses, sites, devices }: RolloutSpec["spec"]["selector"],
+  { deviceId, hardwareClass }: FleetMember,
+  fleet: Pick<FleetTable, "siteOf">,
+): boolean =>
+  (hardwareClasses === undefined || hardwareClasses.includes(hardwareClass)) &&
+  (sites === undefined || sites.includes(fleet.siteOf(deviceId))) &&
+  (devices === undefined || devices.includes(deviceId));
+
 function devicesOf({ spec }: RolloutSpec, fleet: FleetTable): readonly FleetMember[] {
   const { hardwareClasses, sites, devices: named } = spec.selector;
   const all = [...fleet.members()].filter(({ deviceId }) => !fleet.isRevoked(deviceId));
-  const selected = all.filter(
-    ({ deviceId, hardwareClass }) =>
-      (hardwareClasses === undefined || hardwareClasses.includes(hardwareClass)) &&
-      (sites === undefined || sites.includes(fleet.siteOf(deviceId))) &&
-      (named === undefined || named.includes(deviceId)),
-  );
+  const selected = all.filter((device) => isSelected(spec.selector, device, fleet));
   const problems: SpecProblem[] = [];
   const missing = (path: string, wanted: readonly string[] | undefined, present: readonly string[], what: string) => {
     const known = new Set(present);
@@ -180,19 +186,27 @@ function stableOf(
   model: Model,
   { models, championOf }: PlanParts,
 ): Model {
-  const running = [...new Set(devices.flatMap(({ slots }) => slots[spec.slot] ?? []))];
-  const [only] = running;
-  const agreed = running.length === 1 && only !== undefined ? models.ofDigest(only) : undefined;
-  const champion = championOf(model.name);
-  const stable = agreed?.state === "LISTED" && agreed.modelDigest !== model.modelDigest ? agreed : champion;
+  const running = new Map<string, number>();
+  for (const { slots } of devices) {
+    const digest = slots[spec.slot];
+    if (digest !== undefined) running.set(digest, (running.get(digest) ?? 0) + 1);
+  }
   const called = `${model.name}@${model.version}`;
-  if (only === model.modelDigest && running.length === 1) {
+  if (running.size === 1 && running.has(model.modelDigest)) {
     return refuse(MODEL, `all ${devices.length} devices run ${called} already`);
+  }
+  running.delete(model.modelDigest);
+  const champion = championOf(model.name);
+  let stable = champion;
+  let most = champion?.state === "LISTED" ? (running.get(champion.modelDigest) ?? 0) : 0;
+  for (const [digest, count] of running) {
+    const known = models.ofDigest(digest);
+    if (known?.state === "LISTED" && count > most) [stable, most] = [known, count];
   }
   if (stable === undefined) {
     return refuse(
       MODEL,
-      `nothing to go back to: the devices run ${running.length === 0 ? "nothing they tell of" : `${running.length} package${running.length === 1 ? " that the registry does not list" : "s"}`}, and ${model.name} has no champion; give one the alias: tributary models alias ${model.name}@VERSION champion`,
+      `nothing to go back to: the devices run nothing else that the registry lists, and ${model.name} has no champion; give one the alias: tributary models alias ${model.name}@VERSION champion`,
     );
   }
   if (stable.state !== "LISTED") {
