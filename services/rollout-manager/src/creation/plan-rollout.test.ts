@@ -8,7 +8,7 @@ import { digests, somePassedGate, written } from "../rollout-manager.test-kit.ts
 import { planRollout } from "./plan-rollout.ts";
 import { specOf } from "./spec-problems.ts";
 
-/** Versions 1, the champion, to 3; `running`: how many devices run which digest. */
+/** Versions 1, the champion, to 3; `running`: how many devices run which digest; the empty one: none. */
 function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 }) {
   const models = new ModelTable();
   const push = (version: string, modelDigest: string, change: Partial<Model> = {}) => {
@@ -26,9 +26,9 @@ function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 })
   const acceptedSchemas = DeviceDesired.versions.map(({ fingerprint }) => fingerprint);
   const ran = Object.entries(running).flatMap(([digest, count]) => Array.from({ length: count }, () => digest));
   for (const [i, modelDigest] of ran.entries()) {
-    const slots = { perception: { modelDigest, modelName: "edge", modelVersion: "" } };
-    const deviceId = `d${i}`;
-    fleet.reported(deviceId, someReported({ deviceId, hardwareClass: "x64", acceptedSchemas, slots }), 1);
+    const perception = { modelDigest, modelName: "edge", modelVersion: "" };
+    const [deviceId, slots] = [`d${i}`, modelDigest === "" ? undefined : { perception }];
+    fleet.reported(deviceId, someReported({ deviceId, hardwareClass: "x64", acceptedSchemas, slots: slots ?? {} }), 1);
   }
   const world: { promoted?: Model } = {};
   const plan = (model: string, spec: object = {}) =>
@@ -98,4 +98,11 @@ describe("what to go back to", () => {
       /nothing to go back to: .* nothing else that the registry lists, and edge has no champion/,
     );
   });
+});
+
+test("a slot that no device has is refused with those that there are, and one is taken that nobody tells of yet", () => {
+  const refused = (slot: string) => () => rig().plan("edge@3", { slot });
+  expect(refused("preception")).toThrow(/^spec\.slot: no device has slot "preception"; write perception$/);
+  expect(refused("world")).toThrow(/no device has slot "world"; there are perception$/);
+  expect(rig({ "": 160 }).plan("edge@3").stableDigest).toBe(digests.old);
 });

@@ -13,6 +13,7 @@ import {
   type Cohorts,
   comparisonsOf,
   controlOf,
+  nearest,
   type RolloutChange,
   type RolloutSpec,
   reachedBy,
@@ -40,6 +41,7 @@ export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
   const model = modelOf(spec.spec.model, parts); // P2
   const devices = devicesOf(spec, parts.fleet);
   refuseOtherHardware(spec, devices, model);
+  refuseOtherSlots(spec, devices);
   refuseWithoutWindows(spec, devices);
   const stable = stableOf(spec, devices, model, parts);
   const cohorts = assignCohorts(
@@ -168,6 +170,15 @@ function refuseOtherHardware({ spec }: RolloutSpec, devices: readonly FleetMembe
     path,
     `${model.name}@${model.version} is made for ${model.hardwareClass}, and ${others.length} of the devices are ${some(classes)}; write hardwareClasses: [${model.hardwareClass}]`,
   );
+}
+
+/** Where nobody tells of any slot yet, any may be the first. */
+function refuseOtherSlots({ spec }: RolloutSpec, devices: readonly FleetMember[]): void {
+  const slots = [...new Set(devices.flatMap((device) => Object.keys(device.slots)))].sort();
+  if (slots.length === 0 || slots.includes(spec.slot)) return;
+  const near = nearest(spec.slot, slots);
+  const advice = near === undefined ? `there are ${some(slots)}` : `write ${near}`;
+  refuse(["spec", "slot"], `no device has slot "${spec.slot}"; ${advice}`);
 }
 
 /** An older agent is told of no window, and would switch at once. */
