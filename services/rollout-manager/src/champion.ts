@@ -67,22 +67,21 @@ export class Champions {
   }
 }
 
-/** What is to become champion now. */
+/** What is to become champion now: of each model what the newest rollout says that may. */
 function promotionsOf(known: Known): readonly Promotion[] {
   const { controller, models } = known;
-  const newest = new Map<string, Finding>();
-  for (const rollout of controller.rollouts) {
+  const decided = new Map<string, Promotion | null>();
+  const newestFirst = [...controller.rollouts].sort((a, b) => b.changedAt - a.changedAt);
+  for (const rollout of newestFirst) {
     const finding = findingOf(rollout, models);
     if (finding === null) continue;
-    const { name } = finding.champion;
-    if (models.aliasesChangedAt(name) > rollout.changedAt) continue; // C1
-    const before = newest.get(name);
-    if (before !== undefined && before.rollout.changedAt > rollout.changedAt) continue;
-    if (isOfAll(finding, known)) newest.set(name, finding); // C4
+    const { name, version } = finding.champion;
+    if (decided.has(name) || models.aliasesChangedAt(name) > rollout.changedAt) continue; // C1
+    // Asked of the whole fleet only where something would change.
+    if (models.aliasesOf(name).champion === version) decided.set(name, null);
+    else if (isOfAll(finding, known)) decided.set(name, { name, version }); // C4
   }
-  return [...newest.values()].flatMap(({ champion: { name, version } }) =>
-    models.aliasesOf(name).champion === version ? [] : [{ name, version }],
-  );
+  return [...decided.values()].filter((promotion) => promotion !== null);
 }
 
 /** What a rollout that ended says of who is champion; null: nothing. */
