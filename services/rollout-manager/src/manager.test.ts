@@ -16,7 +16,7 @@ const uid = "u";
 const DEVICES = 160;
 const CANARIES = 16;
 const WINDOW_MINUTES = 2;
-/** Some rounds, and the wait by chance before a proposal. (M5) */
+/** Some rounds, and the wait by chance before a proposal. (M6) */
 const A_WHILE_MS = 1_000;
 
 /** One partition a topic. `heldAt`: what is stamped later is not handed to slices yet. */
@@ -176,6 +176,10 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
       await waitFor(() => decided().length >= first.length, { what: first.join() });
       expect(decided().slice(0, first.length)).toEqual(first);
     },
+    revoke: () => {
+      const model = someModel({ version: "2", modelDigest: digests.better, hardwareClass: "x64", state: "REVOKED" });
+      kafka.put(topics.models, "edge/2", model, Date.now());
+    },
     readAll: () => {
       kafka.heldAt = Number.POSITIVE_INFINITY;
     },
@@ -259,6 +263,15 @@ test("a pause that is over ends only when what came since is read: harm comes fi
   await scene.decidesNothing();
   scene.readAll();
   await scene.decides("Failed", "aborted");
+  await scene.manager.close();
+}, 30_000);
+
+test("a model that is revoked meanwhile goes back, however well its canary does", async () => {
+  const scene = await restarted({ minutes: 120, duration: "6h", heldAt: 20 });
+  await scene.decidesNothing();
+  scene.revoke();
+  await scene.decides("aborted");
+  expect(scene.manager.controller.rollout(uid)?.aborted?.why).toBe("edge@2 was revoked");
   await scene.manager.close();
 }, 30_000);
 

@@ -7,7 +7,8 @@
  * M3. (G5) Looks of the past decide nothing of the present. While this instance has not read up to now, nothing leads it to
  *     widen, however long; and no analysis ends for want of data, unless nothing more can be read for `foldBehindMsMax`.
  * M4. Every round is bounded, and a failure of one (Kafka away) is told and tried again with the next.
- * M5. Two instances propose the same at the same moment: each waits a little, by chance, and looks again before it does.
+ * M5. A model that is revoked while it is rolled out goes back, whatever its canary shows.
+ * M6. Two instances propose the same at the same moment: each waits a little, by chance, and looks again before it does.
  */
 import { randomUUID } from "node:crypto";
 import { type Model, topics } from "@tributary/contracts";
@@ -60,7 +61,7 @@ export type ManagerOptions = {
 };
 
 const TICK_MS = 200;
-/** M5 */
+/** M6 */
 const PROPOSAL_JITTER_MS = 250;
 const NEEDED = [
   ...[topics.registry, topics.reported, topics.desired, topics.models, topics.modelAliases],
@@ -263,7 +264,10 @@ export class Manager {
   /** M4 */
   async #round(): Promise<void> {
     const { clock, telemetry } = this.#options;
-    for (const proposal of this.controller.propose(clock.now())) this.#propose(proposal);
+    const withdrawn = this.#withdrawn();
+    for (const proposal of withdrawn.values()) this.#propose(proposal);
+    for (const proposal of this.controller.propose(clock.now()))
+      if (!withdrawn.has(proposal.uid)) this.#propose(proposal);
     const attempt = async (what: string, work: () => Promise<unknown>) => {
       try {
         await work();
@@ -278,13 +282,26 @@ export class Manager {
     this.#champions?.round();
   }
 
+  /** M5. By rollout. */
+  #withdrawn(): ReadonlyMap<string, Proposal> {
+    const withdrawn = new Map<string, Proposal>();
+    for (const rollout of this.controller.rollouts) {
+      const { uid, version, modelDigest, aborted } = rollout;
+      const model = this.models.ofDigest(modelDigest);
+      if (isFinished(rollout) || aborted !== null || model?.state !== "REVOKED") continue;
+      const why = `${model.name}@${model.version} was revoked`;
+      withdrawn.set(uid, { uid, version: version + 1, change: { kind: "aborted", why, evidence: {} } });
+    }
+    return withdrawn;
+  }
+
   #propose({ uid, version, change }: Proposal): void {
     const { clock, random, telemetry } = this.#options;
     if (this.#log.isBusy(uid) || this.#mustWait(uid, change)) return;
     const now = clock.monotonicMs();
     const due = this.#dueAt.get(uid);
     if (due?.version !== version) {
-      this.#dueAt.set(uid, { version, at: now + random() * PROPOSAL_JITTER_MS }); // M5
+      this.#dueAt.set(uid, { version, at: now + random() * PROPOSAL_JITTER_MS }); // M6
       return;
     }
     if (now < due.at) return;
