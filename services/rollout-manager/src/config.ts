@@ -1,10 +1,9 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
 import { Failure } from "@tributary/kernel";
-import { type ControllerSettings, controllerDefaults, pathText } from "@tributary/rollouts";
+import { type ControllerSettings, controllerDefaults, EPOCH_MAX, pathText } from "@tributary/rollouts";
 import { isLoopback } from "@tributary/service-kit";
 import { z } from "zod";
 import { refuseUnprovided, SpecRefused, specOf } from "./creation/spec-problems.ts";
-import { EPOCH_MAX } from "./log/generation.ts";
 
 const positive = z.number().int().positive();
 const MINUTE = 60_000;

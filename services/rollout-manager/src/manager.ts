@@ -107,7 +107,7 @@ export class Manager {
       isRevoked: (deviceId) => fleet.isRevoked(deviceId),
       nextGeneration: () => this.#log.nextGeneration,
     });
-    this.status = new StatusPublisher({ controller, models, sink, clock, everyMs: limits.statusEveryMs });
+    this.status = new StatusPublisher({ controller, models, epoch, sink, clock, everyMs: limits.statusEveryMs });
     this.#watch = new Watch({
       ...{ controller, models, metrics, slices, judge, limits, clock, random, telemetry },
       onFrames: (deviceIds) => this.#beliefs.hadFrames(deviceIds),
@@ -165,7 +165,7 @@ export class Manager {
     await log.caughtUp;
     if (signal.aborted) return;
     this.#isCaughtUp = true; // M1
-    for (const { uid } of this.controller.rollouts) this.status.due(uid);
+    this.status.begin();
     this.#ended = Promise.all([this.#ended, this.#work(), this.#watch.run(signal), this.#observer?.run(signal)]);
   }
 

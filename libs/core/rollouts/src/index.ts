@@ -6,6 +6,7 @@ export * from "./device-table.ts";
 export * from "./event-record.ts";
 export * from "./events.ts";
 export * from "./evidence.ts";
+export * from "./generation.ts";
 export * from "./log.ts";
 export * from "./nearest.ts";
 export * from "./problems.ts";

@@ -12,6 +12,7 @@ import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import {
   type Applied,
   eventOfRecord,
+  generationOf,
   type Proposal,
   type RolloutController,
   type RolloutEvent,
@@ -21,7 +22,6 @@ import { type FollowContext, type Following, follow } from "@tributary/service-k
 import type { Telemetry } from "@tributary/telemetry";
 import { changed, eventRefused, proposalLost } from "../events.ts";
 import type { TestHooks } from "../test-hooks.ts";
-import { generationOf } from "./generation.ts";
 
 export type EventLogOptions = {
   readonly controller: RolloutController;

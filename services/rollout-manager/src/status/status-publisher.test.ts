@@ -1,0 +1,86 @@
+/** What is written into rollouts.v1 over what stands there, also where Kafka was restored and its topics do not agree. */
+import { expect, test } from "@jest/globals";
+import { type Rollout, topics } from "@tributary/contracts";
+import { FleetMetrics } from "@tributary/fleet-metrics";
+import type { InRecord, OutRecord, PartitionReader } from "@tributary/kafka";
+import { systemClock } from "@tributary/kernel";
+import { generationOf, RolloutController } from "@tributary/rollouts";
+import { createTelemetry } from "@tributary/telemetry";
+import { someRollout } from "@tributary/testing";
+import { specOf } from "../creation/spec-problems.ts";
+import { ModelTable } from "../models/model-table.ts";
+import { digests, written } from "../rollout-manager.test-kit.ts";
+import { StatusPublisher } from "./status-publisher.ts";
+
+const order = Array.from({ length: 160 }, (_, i) => `d${i}`);
+
+/** The log knows r-1 at version 2; `standing`: what the topic holds. What is written then, by uid. */
+async function published(epoch: number, ...standing: readonly Partial<Rollout>[]) {
+  const controller = new RolloutController(new FleetMetrics());
+  const spec = specOf(written("edge@2"));
+  const created = { kind: "created", spec, modelDigest: digests.better, stableDigest: digests.old, order } as const;
+  for (const [i, change] of [created, { kind: "step-started", step: 0 } as const].entries())
+    controller.applied({ uid: "r-1", version: i + 1, at: 1, by: "ann", change }, generationOf(epoch, BigInt(i)));
+  const sent: OutRecord[] = [];
+  const status = new StatusPublisher({
+    ...{ controller, models: new ModelTable(), epoch, clock: systemClock, everyMs: 10 },
+    sink: {
+      send: async (records) => {
+        sent.push(...records);
+        return [];
+      },
+      close: async () => {},
+    },
+  });
+  const records = standing.map((change, i): InRecord => {
+    const rollout = someRollout(change);
+    const place = { topic: topics.rollouts.name, partition: 0, offset: BigInt(i), timestamp: 1, headers: {} };
+    return { ...place, key: rollout.uid, value: topics.rollouts.codec.encodeConfluent(rollout) };
+  });
+  const stop = new AbortController();
+  const reader: PartitionReader = {
+    partitions: async () => [0],
+    offsets: async () => ({ earliest: 0n, next: BigInt(records.length) }),
+    async *read(_topic, _partition, { from = 0n, until } = {}) {
+      yield* records.slice(Number(from));
+      if (until === undefined) stop.abort();
+    },
+    close: async () => {},
+  };
+  const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+  const following = await status.follow({
+    reader,
+    telemetry,
+    clock: systemClock,
+    random: () => 0,
+    signal: stop.signal,
+  });
+  await following.caughtUp;
+  await following.ended;
+  status.begin();
+  await status.publish();
+  return sent.map(({ key, value }) => [key, value && topics.rollouts.codec.decodeConfluent(value).version]);
+}
+
+test("an older record is written over, a newer one is left to whoever knows more (P1)", async () => {
+  expect(await published(0)).toEqual([["r-1", 2n]]);
+  expect(await published(0, { version: 1n, generation: 1n })).toEqual([["r-1", 2n]]);
+  expect(await published(0, { version: 9n, generation: 8n })).toEqual([]);
+});
+
+test("after a restore the log is right, also where the topic was ahead of it (P1)", async () => {
+  expect(await published(1, { version: 9n, phase: "HEALTHY", generation: 8n })).toEqual([["r-1", 2n]]);
+  // Another instance was told of an epoch that is newer still.
+  expect(await published(1, { version: 1n, generation: generationOf(2, 0n) })).toEqual([]);
+});
+
+test("a rollout at work that the restored log forgot is ended, and nothing else (P3)", async () => {
+  const forgotten = { uid: "r-2", version: 3n, generation: 40n };
+  const known = { version: 2n, generation: generationOf(1, 1n) };
+  const ends = async (...standing: readonly Partial<Rollout>[]) =>
+    (await published(1, known, ...standing)).filter(([key]) => key !== "r-1");
+  expect(await ends(forgotten)).toEqual([["r-2", null]]);
+  expect(await ends({ ...forgotten, phase: "HEALTHY" }, { ...forgotten, uid: "r-3", isBack: true })).toEqual([]);
+  // Another instance has just begun it.
+  expect(await ends({ ...forgotten, generation: generationOf(1, 7n) })).toEqual([]);
+});
