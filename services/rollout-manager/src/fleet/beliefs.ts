@@ -38,10 +38,11 @@ export class Beliefs {
       }),
       follow(context, topics.reported, (reported, { key, timestamp }) => {
         const deviceId = key ?? "";
+        const before = fleet.get(deviceId);
         const reason = fleet.reported(deviceId, reported, timestamp);
         if (reason !== null) context.telemetry.emit(reportIgnored, { device: deviceId, reason });
         else if (reported === null) this.#forget(deviceId);
-        else this.#believe(deviceId);
+        else this.#believe(deviceId, Object.keys(before?.slots ?? {}));
       }),
     ]);
   }
@@ -60,12 +61,13 @@ export class Beliefs {
     }
   }
 
-  #believe(deviceId: string): void {
+  /** `before`: slots that it named until now; it runs nothing in one that it names no more. */
+  #believe(deviceId: string, before: readonly string[] = []): void {
     const { fleet, devices, byFrames, lieAfterMs } = this.#options;
     const device = fleet.get(deviceId);
     if (device === undefined || fleet.isRevoked(deviceId)) return;
     const frames = byFrames(deviceId);
-    for (const slot of slotsOf(device)) {
+    for (const slot of new Set([...before, ...slotsOf(device)])) {
       devices.reported(deviceId, slot, believedOf(device, slot, frames, lieAfterMs));
     }
   }
