@@ -2,13 +2,15 @@
  * `tributary models gate`: may this package take the champion's place? Both see the same validation frames on this machine's
  * runtime; what is judged, and how, stands in libs/core/gate.
  */
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
 import { htmlOf, measure, readSettings } from "@tributary/workshop";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { z } from "zod";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
+import { wholeFrom } from "../numbers.ts";
 import type { View } from "../output.ts";
 
 type Options = {
@@ -18,13 +20,6 @@ type Options = {
   readonly html?: string;
   readonly threads: number;
   readonly corrupted: number;
-};
-
-const from = (min: number) => (text: string) => {
-  const value = Number(text);
-  if (!(Number.isInteger(value) && value >= min))
-    throw new InvalidArgumentError(`a whole number from ${min} is needed.`);
-  return value;
 };
 
 const view: View<GateReport["lines"][number]> = {
@@ -45,8 +40,8 @@ export function modelsGateCommand(io: Io): Command {
     .requiredOption("--validation <DIR>", "frames that neither was trained on, as for models pack")
     .option("--margins <FILE>", `JSON with other margins than ${JSON.stringify(marginDefaults)}`)
     .option("--html <FILE>", "also write the report with its plots")
-    .option("--threads <N>", "threads of each model", from(1), 1)
-    .option("--corrupted <N>", "frames damaged in each way; 0: none", from(0), 500)
+    .option("--threads <N>", "threads of each model", wholeFrom(1), 1)
+    .option("--corrupted <N>", "frames damaged in each way; 0: none", wholeFrom(0), 500)
     .addHelpText(
       "after",
       "\nExit code 1: a line failed. `unsure`: a loss that chance explains, or no frames; more frames would tell.",
@@ -57,6 +52,7 @@ export function modelsGateCommand(io: Io): Command {
       const input = await measure({ candidate, ...options }, (line) => io.stderr(`${line}\n`));
       const report = judgeGate(input, margins);
       if (options.html !== undefined) {
+        await mkdir(dirname(options.html), { recursive: true });
         await writeFile(options.html, htmlOf(report, input, { candidate, champion: options.champion }));
       }
       if (output.isForPeople || output.format === "name") output.list(report.lines, view, "nothing was judged");

@@ -1,14 +1,9 @@
 /** `tributary models pack`: makes a model package from an ONNX file and validation frames. */
 import { loadPackage } from "@tributary/model-store";
 import { type PackOptions, packModel } from "@tributary/workshop";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { type Io, outputOf } from "../context.ts";
-
-const atLeast = (min: number) => (text: string) => {
-  const value = Number(text);
-  if (!(value >= min)) throw new InvalidArgumentError(`a number from ${min} is needed.`);
-  return value;
-};
+import { numberFrom, wholeFrom } from "../numbers.ts";
 
 export function modelsPackCommand(io: Io): Command {
   return new Command("pack")
@@ -32,8 +27,8 @@ export function modelsPackCommand(io: Io): Command {
         .default("jpeg"),
     )
     .option("--hardware-class <CLASS>", "the devices it is made for", "generic")
-    .option("--latency-budget-ms <MS>", "time it may take for one frame there", atLeast(1), 50)
-    .option("--threads <N>", "threads for measuring", atLeast(1), 1)
+    .option("--latency-budget-ms <MS>", "time it may take for one frame there", numberFrom(1), 50)
+    .option("--threads <N>", "threads for measuring", wholeFrom(1), 1)
     .option("--lineage <FILE>", "JSON object of texts: data set, training command, ...")
     .option("--cloud <DIR>", "package of the cloud model: also learn the first routing policy against it")
     .option("--policy <FILE>", "settings of that policy as JSON: budget, deadline, priority labels, guarantee, ...")

@@ -9,6 +9,7 @@ import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import type { GatewayClient } from "../gateway-client.ts";
+import { wholeFrom } from "../numbers.ts";
 import type { View } from "../output.ts";
 import { fetchPackage, withScratch } from "./fetched.ts";
 import { modelApiOf, registryOf, versionIn, withModelRegistry } from "./model-api.ts";
@@ -31,7 +32,7 @@ export const modelsVerifyCommand = (io: Io): Command =>
     .description("check a package's bytes, its signed listing, and that this machine reproduces its golden frames")
     .argument("<model>", "folder of a package, or NAME@VERSION, NAME@ALIAS or a digest of the registry")
     .option("--root <FILE>", "root.json that is trusted; the registry's first one unless told")
-    .option("--threads <N>", "threads of the model", Number, 1)
+    .option("--threads <N>", "threads of the model", wholeFrom(1), 1)
     .addHelpText("after", "\nExit code 1: a check failed.")
     .action(async (model: string, options: { root?: string; threads: number }, command: Command) => {
       const output = outputOf(command, io);
