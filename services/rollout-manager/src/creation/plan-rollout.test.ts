@@ -91,6 +91,13 @@ describe("what to go back to", () => {
     expect(rig({ ["5e".repeat(32)]: 160 }).plan("edge@3").stableDigest).toBe(digests.old);
   });
 
+  test("is nothing for a champion that most devices run already; for one that few run it is what the others do", () => {
+    expect(() => rig({ [digests.old]: 148, [digests.better]: 12 }).plan("edge@1")).toThrow(
+      /edge@1 is the champion already/,
+    );
+    expect(rig({ [digests.old]: 12, [digests.better]: 148 }).plan("edge@1").stableDigest).toBe(digests.better);
+  });
+
   test("is asked for where there is none", () => {
     const { alias, plan } = rig({ ["5e".repeat(32)]: 160 });
     alias({});

@@ -206,11 +206,11 @@ function stableOf(
   if (running.size === 1 && running.has(model.modelDigest)) {
     return refuse(MODEL, `all ${devices.length} devices run ${called} already`);
   }
-  running.delete(model.modelDigest);
   const champion = championOf(model.name);
   let stable = champion;
   let most = champion?.state === "LISTED" ? (running.get(champion.modelDigest) ?? 0) : 0;
   for (const [digest, count] of running) {
+    if (digest === model.modelDigest) continue;
     const known = models.ofDigest(digest);
     if (known?.state === "LISTED" && count > most) [stable, most] = [known, count];
   }
