@@ -110,7 +110,6 @@ describe("a spec", () => {
     ["an analysis of nobody", [{ analysis: { duration: "1h" } }, { setWeight: 100 }], /nothing to look at/],
     ["an end before all", [{ setWeight: 50 }], /ends at weight 50/],
     ["narrowing", [{ setWeight: 50 }, { analysis: { duration: "1h" } }, { setWeight: 20 }], /does not widen/],
-    ["no canary", [{ setWeight: 100 }], /begin with a canary such as 5/],
     [
       "an analysis within the burn-in",
       [{ setWeight: 5 }, { pause: { duration: "1m" } }, { analysis: { duration: "2m" } }, { setWeight: 100 }],

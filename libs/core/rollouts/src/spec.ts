@@ -169,11 +169,6 @@ export function problemsOfSteps({
       isAnalysed = true;
     }
     if (!("setWeight" in one)) continue;
-    if (weight === 0 && one.setWeight === 100)
-      at(
-        i,
-        "reaches everybody at once, and nothing would show that the model is good (G5); begin with a canary such as 5",
-      );
     if (one.setWeight <= weight) at(i, `setWeight ${one.setWeight} does not widen ${weight}`);
     else if (weight > 0 && !isAnalysed)
       at(i, "widens without an analysis since the last setWeight (G5); put one before it");
