@@ -126,6 +126,17 @@ test("a revocation of which Kafka has the model and not the aliases loses them a
   }
 });
 
+test("what passed is forced only where its gate was held against another champion than today's", async () => {
+  const gate = {
+    ...{ passed: true, championDigest: second.modelDigest, forcedBy: "", forcedReason: "" },
+    ...{ reportDigest: "", pageDigest: "", failed: [], judgedAt: 1 },
+  };
+  for (const [championDigest, forcedBy] of [[second.modelDigest, ""] as const, ["ef".repeat(32), "ada"] as const]) {
+    const { registry } = await newRegistry([{ ...first, gate: { ...gate, championDigest } }, second]);
+    expect((await registry.force("edge", "1", "ada", "it is urgent")).gate).toMatchObject({ passed: true, forcedBy });
+  }
+});
+
 describe("a push and the sweep", () => {
   const EDGE = join(repositoryRoot, "models/edge-resnet8");
   const DAY_MS = 24 * 3_600_000;

@@ -28,6 +28,7 @@ import {
   modelRefused,
   modelRevoked,
 } from "../events.ts";
+import { CHAMPION } from "../gating/due.ts";
 import { type ModelTable, modelKey } from "./model-table.ts";
 import type { ListedManifest, Packages } from "./packages.ts";
 import { Turns } from "./turns.ts";
@@ -190,9 +191,12 @@ export class Registry {
   /** Somebody answers for what the gate did not let pass, by name. */
   force(name: string, version: string, by: string, reason: string): Promise<Model> {
     return this.#changes.take(async () => {
-      const { telemetry } = this.#options;
+      const { table, telemetry } = this.#options;
       const before = this.model(name, version);
-      if (before.gate?.passed || before.gate?.forcedBy) return before;
+      const champion = table.aliased(name, CHAMPION);
+      // Passed against another champion, it is not let through until it was judged again, or forced.
+      const isOfToday = champion === undefined || before.gate?.championDigest === champion.modelDigest;
+      if (before.gate?.forcedBy || (before.gate?.passed && isOfToday)) return before;
       const gate: GateOutcome = { ...(before.gate ?? this.#unjudged()), forcedBy: by, forcedReason: reason };
       const model = { ...before, gate };
       await this.#store([model]);
