@@ -92,6 +92,8 @@ export class FetchLoops {
     while (!this.#stop.signal.aborted) {
       try {
         const metadata = await this.#metadata();
+        // Who came while these were awaited is not in them, and would be taken for another broker's.
+        if ([...this.#cursors].some(({ name }) => !metadata.topics.has(name))) continue;
         const led = [...this.#cursors].filter((cursor) => leaderOf(metadata, cursor) === node);
         if (led.length === 0) break;
         const wanted = led.filter((cursor) => cursor.wantsMore);
@@ -111,6 +113,8 @@ export class FetchLoops {
       }
     }
     this.#running.delete(node); // in the same turn as the last look at the cursors, or `wake` would miss the end
+    // Whoever found this loop running while it saw another leader than they did would wait for ever.
+    if ([...this.#cursors].some((cursor) => cursor.wantsMore)) void this.#startLoops();
   }
 
   async #fetch(metadata: ClusterMetadata, node: number, cursors: readonly Cursor[]): Promise<void> {
