@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { type Stack, startStack, untilAnswered } from "@tributary/local-stack";
+import { type Part, type Stack, startStack, untilAnswered } from "@tributary/local-stack";
 import { repositoryRoot, tempDir, testKafka } from "@tributary/testing";
 import { debian } from "../../tools/peers.mjs";
 
@@ -78,8 +78,9 @@ describe("given a running stack", () => {
       rollouts: {},
     });
     await untilAnswered(stack, 20, { silenceMsMax: 30_000 });
-    const { bridge, router, classifier, gateway, agents, managers } = stack;
-    for (const part of [bridge, router, classifier, gateway, ...managers, ...agents.map(({ part }) => part)]) {
+    const { bridge, router, classifier, gateway, registry, agents, managers } = stack;
+    const services = [bridge, router, classifier, gateway, registry as Part, ...managers];
+    for (const part of [...services, ...agents.map(({ part }) => part)]) {
       const url = `http://127.0.0.1:${part.ports.http}/metrics`;
       scraped.set(part.name, await (await fetch(url)).text());
     }
@@ -90,7 +91,7 @@ describe("given a running stack", () => {
   }, 60_000);
 
   test("then every metric that a process defines is named as Prometheus expects", () => {
-    expect(scraped.size).toBe(6);
+    expect(scraped.size).toBe(7);
     for (const [part, text] of scraped) {
       expect(text.match(/^# TYPE tributary_/gm)?.length).toBeGreaterThan(10);
       expect([part, promtool(["check", "metrics"], text)]).toEqual([part, { status: 0, output: "" }]);
