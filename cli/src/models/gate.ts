@@ -5,9 +5,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
-import { htmlOf, measure, readSettings } from "@tributary/workshop";
+import { htmlOf, marginsSchema, measure, readSettings } from "@tributary/workshop";
 import { Command } from "commander";
-import { z } from "zod";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { wholeFrom } from "../numbers.ts";
@@ -64,17 +63,6 @@ export function modelsGateCommand(io: Io): Command {
       throw new CliError(exitCodes.failed, `the gate is closed to ${candidate}: ${failed.join(", ")}`);
     });
 }
-
-const share = z.number().min(0).max(1);
-/** As the registry's own configuration bounds them. */
-const marginsSchema = z.strictObject({
-  accuracy: share.default(marginDefaults.accuracy),
-  perClass: share.default(marginDefaults.perClass),
-  perCorruption: share.default(marginDefaults.perCorruption),
-  calibrationError: share.default(marginDefaults.calibrationError),
-  megabytes: z.number().positive().default(marginDefaults.megabytes),
-  alpha: z.number().min(1e-6).max(0.5).default(marginDefaults.alpha),
-}) satisfies z.ZodType<Margins>;
 
 async function marginsOf(path: string | undefined): Promise<Margins> {
   if (path === undefined) return marginDefaults;

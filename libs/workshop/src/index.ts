@@ -1,6 +1,7 @@
 export * from "./checking/examine.ts";
 export * from "./gating/gate.ts";
 export * from "./gating/html.ts";
+export * from "./gating/margins.ts";
 export * from "./gating/measure.ts";
 export * from "./keys/key-folder.ts";
 export * from "./packing/pack.ts";

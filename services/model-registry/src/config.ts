@@ -1,22 +1,12 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
-import { type Margins, marginDefaults } from "@tributary/gate";
 import { packageLimits } from "@tributary/inference";
 import { isLoopback } from "@tributary/service-kit";
+import { marginsSchema } from "@tributary/workshop";
 import { z } from "zod";
 
 const positive = z.number().int().positive();
 const folder = z.string().min(1);
 const modelName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "expected a model's name");
-const share = z.number().min(0).max(1);
-
-const margins = z.strictObject({
-  accuracy: share.default(marginDefaults.accuracy),
-  perClass: share.default(marginDefaults.perClass),
-  perCorruption: share.default(marginDefaults.perCorruption),
-  calibrationError: share.default(marginDefaults.calibrationError),
-  megabytes: z.number().positive().default(marginDefaults.megabytes),
-  alpha: z.number().min(1e-6).max(0.5).default(marginDefaults.alpha),
-}) satisfies z.ZodType<Margins>;
 
 export const configSchema = z.strictObject({
   ...sharedBlocks,
@@ -82,7 +72,7 @@ export const configSchema = z.strictObject({
   validation: z.record(modelName, folder).default({}),
   gate: z
     .strictObject({
-      margins: margins.prefault({}),
+      margins: marginsSchema.prefault({}),
       /** Frames damaged in each way; 0: none. */
       corrupted: z.number().int().min(0).default(500),
       threads: positive.max(64).default(1),

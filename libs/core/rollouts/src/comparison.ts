@@ -83,7 +83,8 @@ export class Comparison {
   readonly #notes: ReadonlyMap<string, string>;
   #why = "it has just begun";
 
-  /** `share`: of what one comparison may spend (J2). `notes`: by metric, what is amiss where it comes from (J7). `strata`: of the arms' devices; null: not known. */
+  /** `share`: of what one comparison may spend (J2). `notes`: by metric, what is amiss where it comes from (J7). `strata`: of
+   * the arms' devices; null: not known. */
   constructor(
     analysis: FleetAnalysis,
     spec: RolloutSpec,

@@ -63,8 +63,8 @@ export function reachedWords({ reached, updated }: Evidence): string {
   return `${updated} of its ${reached} devices run the model, the others are told to`;
 }
 
-/** Null: nobody was left where it was. */
-const leftWords = ({ after }: Evidence): string | null => (typeof after === "string" ? `ended: ${after}` : null);
+/** Of a rollout that went back; null: no device was left where it was. */
+export const leftWords = ({ after }: Evidence): string | null => (typeof after === "string" ? `ended: ${after}` : null);
 
 /** What the cross-check says beside a verdict; null: nothing is known of one. */
 export function crossCheckWords(check: AnalysisCrossCheck | null): string | null {

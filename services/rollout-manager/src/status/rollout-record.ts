@@ -2,6 +2,7 @@
 import type { Model, RolloutAnalysis, RolloutPhase, Rollout as RolloutRecord } from "@tributary/contracts";
 import {
   type AnalysisEvidence,
+  leftWords,
   pauseWords,
   type Rollout,
   reachedWords,
@@ -58,7 +59,7 @@ export function recordOf(
 function messageOf(rollout: Rollout, seen: Seen, comparison: AnalysisEvidence | null): string {
   const { phase, aborted, pause, analysis } = rollout;
   if (aborted !== null) {
-    if (aborted.isBack) return `went back: ${aborted.why}`;
+    if (aborted.isBack) return [`went back: ${aborted.why}`, leftWords(rollout.evidence)].filter(Boolean).join("; ");
     return `goes back: ${aborted.why}; ${seen.onModel} devices still have the model`;
   }
   if (phase === "Healthy") return reachedWords(rollout.evidence);

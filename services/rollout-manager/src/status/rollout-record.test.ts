@@ -1,0 +1,27 @@
+import { expect, test } from "@jest/globals";
+import { FleetMetrics } from "@tributary/fleet-metrics";
+import { type Rollout, type RolloutChange, RolloutController } from "@tributary/rollouts";
+import { specOf } from "../creation/spec-problems.ts";
+import { digests, written } from "../rollout-manager.test-kit.ts";
+import { recordOf } from "./rollout-record.ts";
+
+test("what a rollout that ended says of its devices is what was seen, also of those that a person left", () => {
+  const controller = new RolloutController(new FleetMetrics());
+  const order = Array.from({ length: 160 }, (_, i) => `d${i}`);
+  const spec = specOf(written("edge@2"));
+  const changes: RolloutChange[] = [
+    { kind: "created", spec, modelDigest: digests.better, stableDigest: digests.old, order },
+    { kind: "step-started", step: 0 },
+    { kind: "aborted", why: "the analysis failed", evidence: {} },
+    { kind: "rolled-back", evidence: { after: "abort by ann, who leaves those that refuse to go back" } },
+  ];
+  for (const [i, change] of changes.entries())
+    controller.applied({ uid: "u", version: i + 1, at: 1, by: "ann", change }, BigInt(i + 1));
+  const rollout = controller.rollout("u") as Rollout;
+  const messageWith = (evidence: object) =>
+    recordOf({ ...rollout, evidence } as Rollout, controller.seen("u", 1), null, undefined).message;
+  expect(messageWith(rollout.evidence)).toBe(
+    "went back: the analysis failed; ended: abort by ann, who leaves those that refuse to go back",
+  );
+  expect(messageWith({ onModel: 0 })).toBe("went back: the analysis failed");
+});
