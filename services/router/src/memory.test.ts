@@ -1,7 +1,7 @@
 /** What a partition does where its memory cannot be written or read: partition-worker.ts W3, rebuild.ts R2. */
 import { describe, expect, test } from "@jest/globals";
 import { Classifications, type EdgePredictions, RouterState, topics } from "@tributary/contracts";
-import type { InRecord, OutRecord, PartitionReader, RecordSink } from "@tributary/kafka";
+import type { InRecord, OutRecord, PartitionFence, PartitionReader } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
 import { Fleet, SettlementPartition } from "@tributary/settlement";
 import { createTelemetry } from "@tributary/telemetry";
@@ -10,7 +10,7 @@ import { PartitionWorker } from "./partition-worker.ts";
 import { rebuild } from "./rebuild.ts";
 
 /** One partition of every topic, in memory. */
-class Log implements PartitionReader, RecordSink {
+class Log implements PartitionReader, PartitionFence {
   readonly records = new Map<string, InRecord[]>();
 
   of(topic: string): InRecord[] {
@@ -25,7 +25,7 @@ class Log implements PartitionReader, RecordSink {
     return { topic, partition: 0, offset };
   }
 
-  send = async (records: readonly OutRecord[]) => records.map((record) => this.put(record));
+  claim = async () => ({ send: async (records: readonly OutRecord[]) => records.map((record) => this.put(record)) });
   partitions = async () => [0];
   offsets = async (topic: string) => ({ earliest: 0n, next: BigInt(this.of(topic).length) });
   async *read(topic: string, _partition: number, { from = 0n }: { from?: bigint } = {}) {
@@ -51,10 +51,9 @@ describe("a partition's memory", () => {
       number: 0,
       empty,
       reader: log,
-      sink: log,
+      fence: log,
       clock: systemClock,
       telemetry: telemetryOf(),
-      unseenMs: () => 0,
     });
     const batch = (deviceId: string, capturedAt: number): EdgePredictions =>
       somePredictions({

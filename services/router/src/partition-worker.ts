@@ -5,14 +5,19 @@
  * W2. Answers and requests are stored first, then the states that know them, and only then may the input be committed.
  *     So what a crash loses is in the inputs, which come again, or among the answers, which `rebuild` reads (G2).
  * W3. Whatever goes wrong while writing, the memory is thrown away and rebuilt: it knows of answers that may not exist.
- * W4. A partition that was revoked, or whose process slept longer than its lease, writes nothing from what it knew. What
- *     is left is the time in which it lost the partition without noticing: between this check and the broker's append, or
- *     while the brokers answer and the group's coordinator does not. An answer written then can differ from the new
- *     owner's. Readers take the lowest offset, and the next write of ours finds the stranger's records (W5).
- * W5. Nobody else writes answers: if ours do not get the offsets we expect, somebody else had the partition.
+ * W4. A partition is claimed before it is rebuilt, and written by the writer of that claim alone. Kafka refuses what a former
+ *     owner sends from then on, however late it arrives; so what was read is all there is, until another claims (G12).
+ * W5. Hence our answers get the offsets we expect. If they do not, something writes answers that is no router of ours.
  */
 import { topics } from "@tributary/contracts";
-import { codeOf, type OutRecord, type PartitionReader, type Position, type RecordSink } from "@tributary/kafka";
+import {
+  codeOf,
+  type FencedWriter,
+  type OutRecord,
+  type PartitionFence,
+  type PartitionReader,
+  type Position,
+} from "@tributary/kafka";
 import { type Clock, Failure, invariant, reasonOf } from "@tributary/kernel";
 import { Effects, type SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
@@ -26,21 +31,21 @@ export type PartitionWorkerOptions = {
   readonly number: number;
   readonly empty: () => SettlementPartition;
   readonly reader: PartitionReader;
-  readonly sink: RecordSink;
+  readonly fence: PartitionFence;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  /** How long the process may have slept, by its own clock. */
-  readonly unseenMs: () => number;
 };
 
-/** Below the consumer's session timeout of 10 s. */
-export const LEASE_MS = 6_000;
+/** Kafka forgets a producer's epoch a day after its last record, and a transactional id after a week. */
+const CLAIM_MS_MAX = 12 * 3_600_000;
 const SAVE_EVERY_MS = 250;
 const REBUILD_EVERY_MS = 1_000;
 const PREPARE_MS_MAX = 60_000;
 const PREPARE_PAUSE_MS = 250;
 
 type Memory = {
+  readonly writer: FencedWriter;
+  readonly claimedAtMs: number;
   readonly partition: SettlementPartition;
   known: bigint;
   /** As of the last complete save. */
@@ -146,7 +151,7 @@ export class PartitionWorker {
     });
   }
 
-  /** The process slept, or somebody else wrote: what is remembered may be wrong. W4 */
+  /** What is remembered may be wrong; it is claimed and rebuilt when it is next needed. W3 */
   forget(code: string, reason: string): void {
     if (this.#memory === undefined) return;
     this.#memory = undefined;
@@ -175,19 +180,31 @@ export class PartitionWorker {
 
   async #ready(): Promise<Memory> {
     if (this.#revoked.signal.aborted) throw revokedFailure(this.number);
-    if (this.#memory !== undefined) return this.#memory;
-    const { clock, telemetry, number } = this.#options;
+    const { clock, fence, telemetry, number } = this.#options;
     const startedAt = clock.monotonicMs();
+    if (this.#memory !== undefined && startedAt - this.#memory.claimedAtMs < CLAIM_MS_MAX) return this.#memory;
+    this.forget("claim-expires", "its claim is renewed");
     this.#triedAtMs = startedAt;
+    const { signal } = this.#revoked;
+    let writer: FencedWriter;
     let rebuilt: Rebuilt;
     try {
-      rebuilt = await rebuild({ ...this.#options, signal: this.#revoked.signal });
+      writer = await fence.claim(number, signal); // W4
+      rebuilt = await rebuild({ ...this.#options, signal });
     } catch (error) {
+      if (signal.aborted) throw revokedFailure(number);
       if (error instanceof Failure) throw error;
       throw new Failure("router-rebuild-failed", "retry", `partition ${number}: ${reasonOf(error)}`, { cause: error });
     }
     const { partition, known, replayFrom, unsaved, answers } = rebuilt;
-    this.#memory = { partition, known, savedUntil: replayFrom, unsaved: new Set(unsaved) };
+    this.#memory = {
+      writer,
+      claimedAtMs: startedAt,
+      partition,
+      known,
+      savedUntil: replayFrom,
+      unsaved: new Set(unsaved),
+    };
     const ms = clock.monotonicMs() - startedAt;
     telemetry.emit(partitionRebuilt, { partition: number, devices: partition.devices, answers, ms });
     return this.#memory;
@@ -231,11 +248,8 @@ export class PartitionWorker {
 
   async #send(memory: Memory, recordsOf: () => readonly OutRecord[]): Promise<readonly Position[]> {
     if (this.#revoked.signal.aborted) throw revokedFailure(this.number); // W4
-    // What a frozen process had received is handled before its clock ticks again.
-    const unseenMs = this.#options.unseenMs();
-    if (unseenMs > LEASE_MS) this.forget("slept", `${Math.round(unseenMs)} ms passed unseen`);
     if (this.#memory !== memory) {
-      throw new Failure("router-memory-stale", "retry", `partition ${this.number} was forgotten meanwhile`); // W4
+      throw new Failure("router-memory-stale", "retry", `partition ${this.number} was forgotten meanwhile`);
     }
     let records: readonly OutRecord[];
     try {
@@ -246,7 +260,7 @@ export class PartitionWorker {
     }
     if (records.length === 0) return [];
     try {
-      return await this.#options.sink.send(records);
+      return await memory.writer.send(records);
     } catch (error) {
       this.forget("send-failed", reasonOf(error)); // W3
       if (error instanceof Failure && error.advice !== "give-up") throw error;
@@ -258,10 +272,6 @@ export class PartitionWorker {
   #follow(memory: Memory, positions: readonly Position[], answers: number): void {
     for (const position of positions.slice(0, answers)) {
       invariant(position.topic === topics.classifications.name, `an answer went to ${position.topic}`);
-      if (position.partition !== this.number) {
-        const where = `its answers go to partition ${position.partition}`;
-        throw new Failure("router-partitions-differ", "ask-a-person", `partition ${this.number}: ${where}`);
-      }
       if (position.offset !== memory.known) {
         const reason = `an answer got offset ${position.offset} where ${memory.known} was expected`;
         this.forget("strange-offset", reason);

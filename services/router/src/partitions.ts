@@ -3,21 +3,19 @@
  *
  * P1. A partition is rebuilt before its first batch; rebuilds run side by side, a bounded number at a time (G9).
  * P2. Every `TICK_MS` each partition settles what is overdue, whether or not input comes (G2).
- * P3. A tick that comes later than the lease means that the process slept and may have lost its partitions without having
- *     been told: everything is rebuilt before anything is written.
  */
-import type { Batch, BatchSource, PartitionEvents, PartitionReader, Processed, RecordSink } from "@tributary/kafka";
+import type { Batch, BatchSource, PartitionEvents, PartitionFence, PartitionReader, Processed } from "@tributary/kafka";
 import { type Clock, Failure, linkedSignal } from "@tributary/kernel";
 import type { Fleet, SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { cloudLost } from "./events.ts";
-import { LEASE_MS, PartitionWorker } from "./partition-worker.ts";
+import { PartitionWorker } from "./partition-worker.ts";
 
 export type PartitionsOptions = {
   readonly fleet: Fleet;
   readonly empty: () => SettlementPartition;
   readonly reader: PartitionReader;
-  readonly sink: RecordSink;
+  readonly fence: PartitionFence;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly deviceIdleMsMax: number;
@@ -32,12 +30,10 @@ export class Partitions implements PartitionEvents {
   readonly #workers = new Map<number, PartitionWorker>();
   readonly #stop = new AbortController();
   #ticking: Promise<void> = Promise.resolve();
-  #tickedAtMs: number;
 
   constructor(options: PartitionsOptions) {
     this.#options = options;
     const { telemetry, fleet, clock } = options;
-    this.#tickedAtMs = clock.monotonicMs();
     const sum = (of: (worker: PartitionWorker) => number) => () =>
       [...this.#workers.values()].reduce((total, worker) => total + of(worker), 0);
     const gauge = (name: string, help: string, read: () => number) =>
@@ -99,8 +95,7 @@ export class Partitions implements PartitionEvents {
 
   /** P1 */
   async onAssigned(numbers: readonly number[]): Promise<void> {
-    const unseenMs = () => this.#options.clock.monotonicMs() - this.#tickedAtMs;
-    const workers = numbers.map((number) => new PartitionWorker({ ...this.#options, number, unseenMs }));
+    const workers = numbers.map((number) => new PartitionWorker({ ...this.#options, number }));
     for (const worker of workers) this.#workers.set(worker.number, worker);
     const queue = [...workers];
     const rebuildNext = async (): Promise<void> => {
@@ -133,17 +128,11 @@ export class Partitions implements PartitionEvents {
   async #tickUntilStopped(): Promise<void> {
     const { clock, fleet, telemetry, deviceIdleMsMax } = this.#options;
     const { signal } = this.#stop;
-    this.#tickedAtMs = clock.monotonicMs();
-    let prunedAtMs = this.#tickedAtMs;
+    let prunedAtMs = clock.monotonicMs();
     while (!signal.aborted) {
       await clock.sleep(TICK_MS, signal).catch(() => {});
       const nowMs = clock.monotonicMs();
       const workers = [...this.#workers.values()];
-      if (nowMs - this.#tickedAtMs > LEASE_MS) {
-        for (const worker of workers)
-          worker.forget("slept", `${Math.round(nowMs - this.#tickedAtMs)} ms passed unseen`); // P3
-      }
-      this.#tickedAtMs = nowMs;
       const calls = fleet.tick(clock.now());
       if (calls > 0) telemetry.emit(cloudLost, { calls });
       // What fails here is told by the worker, which then rebuilds itself; the clock goes on.

@@ -5,7 +5,8 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from "@nestjs/common";
-import { DeadLetters, KafkajsSink, KafkajsSource, KafkaReader } from "@tributary/kafka";
+import { topics } from "@tributary/contracts";
+import { DeadLetters, FencedSink, KafkajsSink, KafkajsSource, KafkaReader, Lease } from "@tributary/kafka";
 import { KafkaBatches, type ServiceContext } from "@tributary/service-kit";
 import { Fleet, SettlementPartition } from "@tributary/settlement";
 import { armsOf } from "./arms.ts";
@@ -22,6 +23,8 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
   readonly partitions: Partitions;
   readonly #context: ServiceContext<RouterConfig>;
   readonly #sink: KafkajsSink;
+  readonly #fence: FencedSink;
+  readonly #lease: Lease;
   readonly #reader: KafkaReader;
   readonly #learner: Learner | undefined;
   #published = false;
@@ -32,6 +35,10 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
     const kafka = { ...config.kafka, clientId: "tributary-router", telemetry, clock, schemaIds };
     this.#sink = new KafkajsSink(kafka);
     this.#reader = new KafkaReader(kafka);
+    this.#lease = new Lease({ clock });
+    // Requests are not fenced by themselves: one of a former owner costs a call, and its result answers nothing twice.
+    const fenced = [topics.classifications.name, topics.routerState.name];
+    this.#fence = new FencedSink({ ...kafka, group: GROUP, topics: fenced, lease: this.#lease });
     const fleet = new Fleet(fleetSettingsOf(config));
     const limits = settlementLimitsOf(config);
     const armOf = armsOf(experimentOf(config));
@@ -39,7 +46,7 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
       fleet,
       empty: () => new SettlementPartition({ fleet, target: config.target, limits, armOf }),
       reader: this.#reader,
-      sink: this.#sink,
+      fence: this.#fence,
       clock,
       telemetry,
       deviceIdleMsMax: config.limits.deviceIdleDaysMax * DAY_MS,
@@ -67,7 +74,8 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
     const kafka = { ...config.kafka, clientId: "tributary-router", telemetry, clock, schemaIds };
     return [
       new KafkaBatches({
-        source: (topics) => this.partitions.fenced(new KafkajsSource({ ...kafka, group: GROUP, topics })),
+        source: (topics) =>
+          this.partitions.fenced(new KafkajsSource({ ...kafka, group: GROUP, topics, lease: this.#lease })),
         events: this.partitions,
         deadLetters: new DeadLetters({ sink: this.#sink, group: GROUP, telemetry }),
         clock,
@@ -90,6 +98,7 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
   async onApplicationShutdown(): Promise<void> {
     await this.#learner?.stop();
     await this.partitions.stop();
+    await this.#fence.close();
     await this.#sink.close();
     await this.#reader.close();
   }

@@ -57,6 +57,29 @@ export const producerRenewed = defineEvent<{ client: string; code: string; reaso
   },
 });
 
+export const partitionClaimed = defineEvent<{ group: string; partition: number; epoch: number; ms: number }>({
+  name: "kafka_partition_claimed",
+  level: "debug",
+  message: (e) => `${e.group}: partition ${e.partition} is ours with producer epoch ${e.epoch}, ${e.ms.toFixed(0)} ms`,
+  histogram: {
+    name: "tributary_kafka_claim_seconds",
+    help: "Seconds to fence the former owner of a partition",
+    buckets: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30],
+    value: (e) => e.ms / 1_000,
+  },
+});
+
+export const membershipLost = defineEvent<{ group: string; why: string; partitions: string }>({
+  name: "kafka_membership_lost",
+  level: "warn",
+  message: (e) => `${e.group}: ${e.why}; partitions ${e.partitions} are given up`,
+  counter: {
+    name: "tributary_kafka_memberships_lost_total",
+    help: "Times that a consumer lost its membership and gave up its partitions at once",
+    labels: ["group"],
+  },
+});
+
 export const assignmentChanged = defineEvent<{ group: string; assigned: string; revoked: string; held: number }>({
   name: "kafka_assignment_changed",
   level: "info",

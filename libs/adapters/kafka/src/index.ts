@@ -1,12 +1,15 @@
 export * from "./admin.ts";
 export * from "./dead-letters.ts";
 export * from "./events.ts";
+export * from "./fenced-sink.ts";
 export * from "./headers.ts";
 export * from "./inspector.ts";
 export * from "./joining-sink.ts";
 export * from "./kafkajs-sink.ts";
 export * from "./kafkajs-source.ts";
+export * from "./lease.ts";
 export * from "./platformatic-sink.ts";
 export * from "./ports.ts";
+export { FENCED } from "./producer-epochs.ts";
 export * from "./reader.ts";
 export * from "./tributary-topics.ts";

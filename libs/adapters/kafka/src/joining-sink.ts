@@ -232,7 +232,7 @@ export class JoiningSink implements RecordSink {
   }
 }
 
-const withKafkasIds = (record: OutRecord, ids: SchemaIds | undefined): OutRecord =>
+export const withKafkasIds = (record: OutRecord, ids: SchemaIds | undefined): OutRecord =>
   ids === undefined || record.value === null ? record : { ...record, value: ids.toKafka(record.topic, record.value) };
 
 const RECORD_OVERHEAD_BYTES = 64;
@@ -243,5 +243,5 @@ export function sizeOf(record: OutRecord): number {
   return bytes;
 }
 
-const asFailure = (error: unknown): Failure =>
+export const asFailure = (error: unknown): Failure =>
   error instanceof Failure ? error : new Failure(UNAVAILABLE, "retry", reasonOf(error), { cause: error });

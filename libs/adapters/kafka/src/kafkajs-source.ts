@@ -9,6 +9,9 @@
  *     again only if we were a member all along; otherwise somebody else may have had it meanwhile.
  * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer
  *     reliably, a supervisor does.
+ * C6. Whoever is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was
+ *     acknowledged for as long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at
+ *     once, not when we are let in again seconds later.
  */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -16,11 +19,12 @@ import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka }
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
 import { untilCoordinated } from "./coordinator.ts";
 import { codeOf } from "./dead-letters.ts";
-import { assignmentChanged, batchConsumed, consumerCrashed } from "./events.ts";
+import { assignmentChanged, batchConsumed, consumerCrashed, membershipLost } from "./events.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import { inRecordOf } from "./kafkajs-record.ts";
 import { reportLag } from "./lag.ts";
-import { mustRejoin } from "./membership.ts";
+import { Lease } from "./lease.ts";
+import { isExpelled, mustRejoin } from "./membership.ts";
 import { PartitionTurns } from "./partition-turns.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
 import type { Batch, BatchSource, InRecord, PartitionEvents, Processed, SchemaIds } from "./ports.ts";
@@ -36,21 +40,24 @@ export type KafkajsSourceOptions = KafkaConnection & {
   /** Partition numbers handled side by side. */
   readonly concurrency?: number;
   readonly batchRecordsMax?: number;
-  /** Without a heartbeat for so long, the group gives a member up. */
-  readonly sessionMs?: number;
+  /** Of this membership; its session is the time without a heartbeat after which the group gives a member up. */
+  readonly lease?: Lease;
   /** How long a partition may be behind without moving before the process is given up. */
   readonly stallMsMax?: number;
 };
 
 type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
 
-const SESSION_MS = 10_000;
 const HEARTBEAT_MS = 2_000;
 const REBALANCE_MS = 30_000;
 /** Longer than any rebalance: what is unmoved for so long is stalled. */
 const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
 const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
+const LEASE_LOOK_MS = 250;
+/** Requests of Kafka's protocol that keep a member in its group. */
+const HEARTBEAT = 12;
+const SYNC_GROUP = 14;
 
 export class KafkajsSource implements BatchSource {
   readonly #options: KafkajsSourceOptions;
@@ -61,8 +68,13 @@ export class KafkajsSource implements BatchSource {
   readonly #stop = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
   readonly #turns = new PartitionTurns();
+  readonly #lease: Lease;
   #joinAttempts = 0;
+  /** The group rebalances, and we were told so as a member. */
+  #invited = false;
   #memberId = "";
+  /** Given up with the lease; ours again if the group still counts us in. */
+  #suspended: readonly number[] = [];
   #held: readonly number[] = [];
   #assigned: Readonly<Record<string, readonly number[]>> = {};
   #assigning: Promise<void> = Promise.resolve();
@@ -74,17 +86,18 @@ export class KafkajsSource implements BatchSource {
   constructor(options: KafkajsSourceOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#lease = options.lease ?? new Lease({ clock: this.#clock });
     const retry = { initialRetryTime: 200, maxRetryTime: 2_000, retries: 40 };
     this.#kafka = kafkajsClient(options, options.telemetry, retry);
     this.#consumer = this.#kafka.consumer({
       groupId: options.prefix + options.group,
-      sessionTimeout: options.sessionMs ?? SESSION_MS,
+      sessionTimeout: this.#lease.sessionMs,
       rebalanceTimeout: REBALANCE_MS,
       heartbeatInterval: HEARTBEAT_MS,
       maxWaitTimeInMs: 250,
       maxBytesPerPartition: 1024 * 1024,
       allowAutoTopicCreation: false,
-      partitionAssigners: [coPartitionedAssigner(() => this.#joinAttempts++)],
+      partitionAssigners: [coPartitionedAssigner(() => this.#joining())],
       retry: { ...retry, restartOnFailure: async () => false }, // C5
     });
     this.#admin = this.#kafka.admin();
@@ -95,6 +108,14 @@ export class KafkajsSource implements BatchSource {
     this.#events = events;
     this.#consumer.on("consumer.crash", ({ payload }) => this.#fail(payload.error));
     this.#consumer.on("consumer.group_join", ({ payload }) => this.#joined(payload));
+    this.#consumer.on("consumer.rebalancing", () => {
+      this.#invited = true;
+    });
+    this.#consumer.on("consumer.network.request", ({ payload }) => {
+      if (payload.apiKey === HEARTBEAT || payload.apiKey === SYNC_GROUP) this.#lease.answered(payload.duration);
+    });
+    this.#consumer.on("consumer.heartbeat", () => this.#acknowledged());
+    this.#consumer.on("consumer.end_batch_process", ({ payload }) => this.#pastMarkers(payload));
     try {
       await this.#consumer.connect();
       await this.#coordinated();
@@ -111,6 +132,7 @@ export class KafkajsSource implements BatchSource {
       this.#fail(error);
     }
     void this.#watchForStalls();
+    void this.#watchLease();
     await this.#ended.promise;
   }
 
@@ -147,19 +169,44 @@ export class KafkajsSource implements BatchSource {
     this.close().catch(() => this.#ended.reject(error));
   }
 
-  #joined({ memberId, memberAssignment }: ConsumerGroupJoinEvent["payload"]): void {
-    const { group, telemetry } = this.#options;
-    const isContinuous = memberId === this.#memberId && this.#joinAttempts === 1; // C4
-    const now = [...new Set(Object.values(memberAssignment).flat())].sort((a, b) => a - b);
-    const revoked = this.#held.filter((partition) => !isContinuous || !now.includes(partition));
-    const assigned = now.filter((partition) => !isContinuous || !this.#held.includes(partition));
-    this.#joinAttempts = 0;
-    this.#memberId = memberId;
-    this.#assigned = memberAssignment;
-    this.#held = now;
+  /** Before every attempt to join. One that follows no invitation, or a failed attempt, comes of having been expelled. C6 */
+  #joining(): void {
+    this.#joinAttempts++;
+    if (!this.#invited || this.#joinAttempts > 1) this.#expelled();
+  }
+
+  /** We are a member: of the same generation as before, unless a join is under way. */
+  #acknowledged(): void {
+    this.#lease.renew();
+    if (this.#suspended.length === 0 || this.#joinAttempts > 0 || !this.#lease.isHeld) return;
+    const back = this.#suspended;
+    this.#suspended = [];
+    this.#held = back;
     this.#rebalancing = false;
-    const [a, r] = [assigned.join(" "), revoked.join(" ")];
-    telemetry?.emit(assignmentChanged, { group, assigned: a, revoked: r, held: now.length });
+    this.#announce([], back);
+  }
+
+  #expelled(): void {
+    this.#lose("the group has expelled this member");
+    this.#suspended = [];
+    this.#memberId = "";
+  }
+
+  /** C6 */
+  #lose(why: string): void {
+    this.#lease.end();
+    const lost = this.#held;
+    if (lost.length === 0) return;
+    this.#held = [];
+    this.#suspended = lost;
+    this.#rebalancing = true;
+    const { group, telemetry } = this.#options;
+    telemetry?.emit(membershipLost, { group, why, partitions: lost.join(" ") });
+    this.#announce(lost, []);
+  }
+
+  /** One after the other, as the changes came. */
+  #announce(revoked: readonly number[], assigned: readonly number[]): void {
     this.#assigning = this.#assigning
       .then(async () => {
         if (revoked.length > 0) await this.#events.onRevoked?.(revoked);
@@ -168,12 +215,58 @@ export class KafkajsSource implements BatchSource {
       .catch((error) => this.#fail(error));
   }
 
+  async #watchLease(): Promise<void> {
+    const { signal } = this.#stop;
+    let heldAtMs = this.#clock.monotonicMs();
+    let wallAheadMs = this.#clock.now() - heldAtMs;
+    while (!signal.aborted) {
+      await this.#clock.sleep(LEASE_LOOK_MS, signal).catch(() => {});
+      const nowMs = this.#clock.monotonicMs();
+      const aheadMs = this.#clock.now() - nowMs;
+      if (aheadMs < wallAheadMs - HEARTBEAT_MS) {
+        const what = `the clock was set back by ${Math.round(wallAheadMs - aheadMs)} ms, and kafkajs times heartbeats by it`;
+        return this.#fail(new Failure("kafka-clock-set-back", "retry", what)); // C5
+      }
+      wallAheadMs = aheadMs;
+      if (this.#lease.isHeld) heldAtMs = nowMs;
+      else this.#lose(`no heartbeat was acknowledged for ${Math.round(nowMs - heldAtMs + this.#lease.leaseMs)} ms`);
+    }
+  }
+
+  /** A batch of nothing but transaction markers is resolved by kafkajs and never committed: the group would seem to lag. */
+  #pastMarkers(batch: { topic: string; partition: number; batchSize: number; lastOffset: string }): void {
+    if (batch.batchSize > 0 || this.#rebalancing) return;
+    const offset = String(BigInt(batch.lastOffset) + 1n);
+    // Not being a member any more, or Kafka away: whoever has the partition then does it.
+    this.#consumer.commitOffsets([{ topic: batch.topic, partition: batch.partition, offset }]).catch(() => {});
+  }
+
+  #joined({ memberId, memberAssignment }: ConsumerGroupJoinEvent["payload"]): void {
+    const { group, telemetry } = this.#options;
+    const isContinuous = memberId === this.#memberId && this.#joinAttempts === 1; // C4
+    const now = [...new Set(Object.values(memberAssignment).flat())].sort((a, b) => a - b);
+    const revoked = this.#held.filter((partition) => !isContinuous || !now.includes(partition));
+    const assigned = now.filter((partition) => !isContinuous || !this.#held.includes(partition));
+    this.#joinAttempts = 0;
+    this.#invited = false;
+    this.#suspended = [];
+    this.#lease.renew();
+    this.#memberId = memberId;
+    this.#assigned = memberAssignment;
+    this.#held = now;
+    this.#rebalancing = false;
+    const [a, r] = [assigned.join(" "), revoked.join(" ")];
+    telemetry?.emit(assignmentChanged, { group, assigned: a, revoked: r, held: now.length });
+    this.#announce(revoked, assigned);
+  }
+
   async #eachBatch(payload: EachBatchPayload, handle: Handle): Promise<void> {
     const { partition } = payload.batch;
     // A handler may take longer than the session; what the heartbeat learns is that we must rejoin soon.
     const heart = setInterval(() => {
       payload.heartbeat().catch((error: unknown) => {
         if (mustRejoin(error)) this.#rebalancing = true;
+        if (isExpelled(error)) this.#expelled();
       });
     }, HEARTBEAT_MS / 2);
     try {

@@ -12,3 +12,9 @@ const REJOIN = new Set([
 
 export const mustRejoin = (error: unknown): boolean =>
   REJOIN.has(String((error as { type?: unknown } | null)?.type ?? ""));
+
+/** The group has gone on without us: our partitions are, or soon will be, somebody else's. */
+export const isExpelled = (error: unknown): boolean =>
+  ["UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "FENCED_INSTANCE_ID"].includes(
+    String((error as { type?: unknown } | null)?.type ?? ""),
+  );

@@ -106,7 +106,7 @@ const headersOf = (headers: Readonly<Record<string, string>>): Map<Buffer, Buffe
 type KafkaError = Error & { readonly apiId?: string; readonly errors?: readonly unknown[]; readonly cause?: unknown };
 
 /** The protocol errors anywhere in the chain. */
-function apiIdsOf(error: unknown, depth = 0): string[] {
+export function apiIdsOf(error: unknown, depth = 0): string[] {
   if (!(error instanceof Error) || depth > 8) return [];
   const { apiId, errors, cause } = error as KafkaError;
   return [
@@ -138,7 +138,7 @@ function failureOf(error: unknown): Failure {
   return new Failure(UNAVAILABLE, "retry", reason, { cause: error });
 }
 
-function deepest(error: unknown): string {
+export function deepest(error: unknown): string {
   if (error instanceof MultipleErrors && error.errors.length > 0) return deepest(error.errors.at(-1));
   const cause = error instanceof Error ? error.cause : undefined;
   return cause === undefined ? reasonOf(error) : `${reasonOf(error)} (${deepest(cause)})`;

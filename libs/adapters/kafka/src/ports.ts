@@ -36,6 +36,17 @@ export interface RecordSink {
   close(): Promise<void>;
 }
 
+/** Writes to partitions of one number, as their only writer (fenced-sink.ts). Sends follow each other: await the one before. */
+export interface FencedWriter {
+  /** Resolves when every record is stored. After a rejection the writer is of no more use. */
+  send(records: readonly OutRecord[]): Promise<readonly Position[]>;
+}
+
+/** Makes writers; each ends those before it. */
+export interface PartitionFence {
+  claim(partition: number, signal: AbortSignal): Promise<FencedWriter>;
+}
+
 /** Records of one partition, in offset order. */
 export type Batch = {
   readonly topic: string;

@@ -4,6 +4,7 @@ import { testKafka, waitFor } from "@tributary/testing";
 import { KafkajsAdmin } from "./admin.ts";
 import { KafkajsSink } from "./kafkajs-sink.ts";
 import { KafkajsSource } from "./kafkajs-source.ts";
+import { Lease } from "./lease.ts";
 import type { Batch } from "./ports.ts";
 
 jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
@@ -112,7 +113,12 @@ describe("source", () => {
   test("a handler that outlives the session keeps its membership by heartbeats", async () => {
     await fill("d", 0, 1);
     let handled = 0;
-    const source = new KafkajsSource({ ...connection, group: "slow", topics: ["d"], sessionMs: 6_000 });
+    const source = new KafkajsSource({
+      ...connection,
+      group: "slow",
+      topics: ["d"],
+      lease: new Lease({ sessionMs: 6_000 }),
+    });
     const ended = source.run(async ({ records }) => {
       await new Promise((resolve) => setTimeout(resolve, 7_000));
       handled += records.length;

@@ -1,0 +1,105 @@
+/**
+ * Makes this process the only one that can write to some partitions, by a producer epoch of Kafka's.
+ *
+ * A transactional id stands for the right to write. Whoever claims it gets its producer id with a higher epoch, and has the
+ * transaction coordinator write an abort marker of that epoch to each partition. From then on the partitions' leaders
+ * refuse every batch of a lower epoch, also one that a paused process had sent before it was paused and that arrives now.
+ *
+ * E1. When `claimEpoch` resolves, the markers are in the partitions: what is read to their ends is all that earlier owners
+ *     wrote, and nothing of theirs comes behind it.
+ * E2. Epochs are given out by the coordinator, one at a time: of two that claim, one is fenced.
+ *
+ * The markers are control records, which consumers skip. Records are then written outside of transactions, so nobody has to
+ * read with isolation.level=read_committed (docs/adr/0028).
+ */
+import { addPartitionsToTxnV3, type Connection, endTxnV3, initProducerIdV4 } from "@platformatic/kafka";
+import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import type { Cluster } from "./cluster.ts";
+import { UNAVAILABLE } from "./joining-sink.ts";
+import { apiIdsOf } from "./platformatic-sink.ts";
+
+export type ProducerEpoch = { readonly producerId: bigint; readonly producerEpoch: number };
+
+export type EpochClaim = {
+  readonly transactionalId: string;
+  readonly topics: readonly string[];
+  readonly partition: number;
+};
+
+/** Another process claimed the same meanwhile. */
+export const FENCED = "kafka-writer-fenced";
+export const FENCED_IDS = ["INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED", "INVALID_PRODUCER_ID_MAPPING"];
+
+/** An open transaction is aborted by the coordinator after so long, should we die in between. */
+const TRANSACTION_MS_MAX = 10_000;
+const CLAIM_MS_MAX = 30_000;
+const PAUSE_MS = { min: 20, max: 500 };
+
+/** Rejects with a Failure to retry, `kafka-writer-fenced` if another process was faster. */
+export async function claimEpoch(
+  cluster: Cluster,
+  claim: EpochClaim,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ProducerEpoch> {
+  const givesUpAtMs = clock.monotonicMs() + CLAIM_MS_MAX;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const connection = await cluster.coordinator(claim.transactionalId);
+      const first = await init(connection, claim);
+      await abortEmptyTransaction(connection, claim, first);
+      return await initWhenAborted(connection, claim, clock, signal, givesUpAtMs); // E1
+    } catch (error) {
+      const ids = apiIdsOf(error);
+      if (ids.some((id) => FENCED_IDS.includes(id))) {
+        const what = `${claim.transactionalId} was claimed by another process`;
+        throw new Failure(FENCED, "retry", what, { cause: error }); // E2
+      }
+      signal.throwIfAborted();
+      if (clock.monotonicMs() >= givesUpAtMs) {
+        throw new Failure(UNAVAILABLE, "retry", `${claim.transactionalId}: ${reasonOf(error)}`, { cause: error });
+      }
+      // A coordinator that loads, moved, or aborts what a dead owner had begun; or Kafka is away.
+      if (!ids.includes("CONCURRENT_TRANSACTIONS")) await cluster.renew();
+      await clock.sleep(pauseMs(attempt), signal);
+    }
+  }
+}
+
+const pauseMs = (attempt: number): number => Math.min(PAUSE_MS.max, PAUSE_MS.min * 2 ** Math.min(attempt, 10));
+
+async function init(connection: Connection, { transactionalId }: EpochClaim): Promise<ProducerEpoch> {
+  const { producerId, producerEpoch } = await initProducerIdV4.api.async(
+    connection,
+    transactionalId,
+    TRANSACTION_MS_MAX,
+  );
+  return { producerId, producerEpoch };
+}
+
+async function abortEmptyTransaction(connection: Connection, claim: EpochClaim, epoch: ProducerEpoch): Promise<void> {
+  const { transactionalId, topics, partition } = claim;
+  const { producerId, producerEpoch } = epoch;
+  const partitions = topics.map((name) => ({ name, partitions: [partition] }));
+  const transaction = { transactionalId, producerId, producerEpoch, verifyOnly: false, topics: partitions };
+  await addPartitionsToTxnV3.api.async(connection, [transaction]);
+  await endTxnV3.api.async(connection, transactionalId, producerId, producerEpoch, false);
+}
+
+/** The coordinator answers EndTxn before the markers are written, and refuses the next epoch until they are. E1 */
+async function initWhenAborted(
+  connection: Connection,
+  claim: EpochClaim,
+  clock: Clock,
+  signal: AbortSignal,
+  givesUpAtMs: number,
+): Promise<ProducerEpoch> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await init(connection, claim);
+    } catch (error) {
+      if (!apiIdsOf(error).includes("CONCURRENT_TRANSACTIONS") || clock.monotonicMs() >= givesUpAtMs) throw error;
+      await clock.sleep(pauseMs(attempt), signal);
+    }
+  }
+}
