@@ -203,7 +203,8 @@ describe("doctor", () => {
     expect(code).toBe(1);
     const states = Object.fromEntries([...findings].map(([check, { state }]) => [check, state]));
     expect(states).toEqual({
-      ...{ gateway: "ok", devices: "warning", policies: "ok", Kafka: "ok", partitions: "ok", "topic settings": "ok" },
+      ...{ gateway: "ok", devices: "warning", policies: "ok", Kafka: "ok", partitions: "ok" },
+      ...{ "topic settings": "ok", "topic durability": "ok" },
       ...{ "consumer router": "failed", "consumer cloud-classifier": "failed", "dead letters": "warning" },
       ...{ "schema registry": "ok", MQTT: "ok" },
     });

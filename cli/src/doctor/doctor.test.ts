@@ -12,17 +12,21 @@ import { tarOf } from "./tar.ts";
 describe("a cluster", () => {
   const specs = tributaryTopics();
   const states = specs.map(({ name }) => ({ name, partitions: 32, leaderless: 0, underReplicated: 0 }));
-  const settings = new Map(specs.map(({ name, config }) => [name, { ...config }]));
+  const facts = specs.map(({ name, partitions, config = {} }) => ({ name, partitions, replicationFactor: 1, config }));
+  const changed = (of: string, change: Record<string, string>, replicationFactor = 1) =>
+    facts.map((fact) =>
+      fact.name === of ? { ...fact, replicationFactor, config: { ...fact.config, ...change } } : fact,
+    );
   const judge = (change: Partial<(typeof states)[number]>, of = topics.frames.name) =>
     judgeTopics(
       states.map((state) => (state.name === of ? { ...state, ...change } : state)),
-      settings,
+      facts,
       "--brokers b:1",
     ).filter(({ state }) => state !== "ok");
 
   test("as it should be has no finding but ok", () => {
     expect(judge({})).toEqual([]);
-    const kept = new Map(settings).set(topics.frames.name, { "retention.ms": "-1", "max.message.bytes": "99999999" });
+    const kept = changed(topics.frames.name, { "retention.ms": "-1", "max.message.bytes": "99999999" });
     expect(judgeTopics(states, kept, "").every(({ state }) => state === "ok")).toBe(true);
   });
 
@@ -36,13 +40,30 @@ describe("a cluster", () => {
     expect(judge({ partitions: 8 }, topics.policies.name)).toEqual([]);
     expect(judge({ leaderless: 1 })).toMatchObject([{ check: "topics", state: "failed" }]);
     expect(judge({ underReplicated: 1 })).toMatchObject([{ check: "topics", state: "warning" }]);
-    const short = new Map(settings).set(topics.groundTruth.name, { "retention.ms": "1000" });
+    const short = changed(topics.groundTruth.name, { "retention.ms": "1000" });
     expect(judgeTopics(states, short, "")).toContainEqual(
       expect.objectContaining({
         state: "warning",
         detail: expect.stringContaining("ground-truth.v1 retention.ms is 1000"),
       }),
     );
+    const boundless = changed("edge.frames.v1.bridge.dlq", { "retention.bytes": "-1" });
+    expect(judgeTopics(states, boundless, "")).toContainEqual(
+      expect.objectContaining({ state: "warning", advice: expect.stringContaining("topics create --repair") }),
+    );
+  });
+
+  test.each([
+    ["one replica that is not flushed", 1, { "flush.messages": "9223372036854775807" }],
+    ["three replicas of which one in sync suffices", 3, { "min.insync.replicas": "1" }],
+    ["timestamps by whoever writes", 1, { "message.timestamp.type": "CreateTime" }],
+  ])("may lose records with %s, which is a failure with its repair", (_, replicas, change) => {
+    expect(judgeTopics(states, changed(topics.frames.name, change, replicas), "--brokers b:1")).toContainEqual({
+      check: "topic durability",
+      state: "failed",
+      detail: expect.stringContaining(`edge.frames.v1 ${Object.keys(change)[0]} is ${Object.values(change)[0]}`),
+      advice: expect.stringContaining("tributary topics create --brokers b:1"),
+    });
   });
 
   test("whose consumers are absent, dead or behind", () => {

@@ -11,7 +11,7 @@ import type { Connection } from "../kafka-options.ts";
 import { fetchWith } from "../registry-options.ts";
 import { type Finding, failed, ok, skipped, some, warning } from "./finding.ts";
 import { checkGateway } from "./gateway-checks.ts";
-import { judgeDeadLetters, judgeGroups, judgeTopics, SETTINGS } from "./kafka-judgement.ts";
+import { judgeDeadLetters, judgeGroups, judgeTopics } from "./kafka-judgement.ts";
 import { probeMqtt } from "./mqtt-probe.ts";
 import { checkRegistry } from "./registry-check.ts";
 
@@ -63,19 +63,19 @@ async function checkKafka(connection: Connection | undefined): Promise<{ finding
     const states = await inspector.topics();
     const names = states.map(({ name }) => name);
     const held = dlqTopics.map(({ name }) => name).filter((name) => names.includes(name));
-    const [settings, groups, counts] = await Promise.all([
-      inspector.settings(names, SETTINGS),
+    const [facts, groups, counts] = await Promise.all([
+      inspector.facts(names),
       inspector.groups(),
       inspector.counts(held),
     ]);
     const create = `--brokers ${brokers.join(",")} --prefix ${connection.prefix}`;
     const findings = [
       ok("Kafka", `cluster ${cluster.clusterId}, ${cluster.brokers.length} brokers: ${some(cluster.brokers)}`),
-      ...judgeTopics(states, settings, create),
+      ...judgeTopics(states, facts, create),
       ...judgeGroups(groups),
       judgeDeadLetters(counts),
     ];
-    const topics = states.map((state) => ({ ...state, settings: settings.get(state.name) }));
+    const topics = facts.map((fact) => ({ ...fact, ...states.find(({ name }) => name === fact.name) }));
     return { findings, facts: { cluster, topics, groups } };
   };
   try {

@@ -2,18 +2,15 @@
  * What a cluster's own words mean for Tributary: pure.
  *
  * D1. Every topic is there, and those keyed by device have one partition count, or a device's records part (G3).
- * D2. Settings that lose data or spoil latencies are found: retention, clean-up, timestamps, record size.
+ * D2. Settings that lose records are failures: replicas, flushing, in-sync replicas, timestamps. Others, like retention,
+ *     clean-up, byte bounds and record size, are warnings.
  */
 import { topics } from "@tributary/contracts";
-import type { GroupLag, TopicState } from "@tributary/kafka";
-import { deadLetterSources, tributaryTopics } from "@tributary/kafka/topics";
+import type { GroupLag, TopicFacts, TopicState } from "@tributary/kafka";
+import { deadLetterSources, driftOf, type TopicDrift, tributaryTopics } from "@tributary/kafka/topics";
 import { type Finding, failed, ok, some, warning } from "./finding.ts";
 
-export type TopicSettings = ReadonlyMap<string, Readonly<Record<string, string>>>;
-
-export const SETTINGS = ["cleanup.policy", "message.timestamp.type", "retention.ms", "max.message.bytes"] as const;
-
-export function judgeTopics(states: readonly TopicState[], settings: TopicSettings, create: string): Finding[] {
+export function judgeTopics(states: readonly TopicState[], facts: readonly TopicFacts[], create: string): Finding[] {
   const there = new Map(states.map((state) => [state.name, state]));
   const expected = tributaryTopics();
   const missing = expected.filter(({ name }) => !there.has(name)).map(({ name }) => name);
@@ -34,7 +31,8 @@ export function judgeTopics(states: readonly TopicState[], settings: TopicSettin
     findings.push(warning("topics", `replicas are behind: ${some(behind)}`, advice));
   }
   findings.push(partitionsOf(there));
-  findings.push(settingsOf(settings));
+  const drift = driftOf(facts);
+  findings.push(durabilityOf(facts, drift, create), settingsOf(drift, create)); // D2
   return findings;
 }
 
@@ -51,32 +49,32 @@ function partitionsOf(there: ReadonlyMap<string, TopicState>): Finding {
   );
 }
 
-function settingsOf(settings: TopicSettings): Finding {
-  const wrong: string[] = [];
-  for (const { name, config = {} } of tributaryTopics()) {
-    const actual = settings.get(name);
-    if (actual === undefined) continue;
-    for (const setting of SETTINGS) {
-      const [want, have] = [config[setting], actual[setting]];
-      if (want === undefined || have === undefined || suffices(setting, have, want)) continue;
-      wrong.push(`${name} ${setting} is ${have}, not ${want}`);
-    }
+const REPLICAS_FOR_QUORUM = 3;
+
+function durabilityOf(facts: readonly TopicFacts[], drift: readonly TopicDrift[], create: string): Finding {
+  const check = "topic durability";
+  const risky = drift.filter(({ risk }) => risk === "lost-records").map(told);
+  if (risky.length > 0) {
+    const detail = `acknowledged records may be lost: ${some(risky)}`;
+    return failed(check, detail, `tributary topics create ${create}, which tightens exactly these`);
   }
-  if (wrong.length === 0)
-    return ok("topic settings", "retention, clean-up, timestamps and record size as they should be"); // D2
-  return warning(
-    "topic settings",
-    some(wrong),
-    "kafka-configs.sh --alter --entity-type topics ... --add-config NAME=VALUE",
-  );
+  const counts = new Set(facts.map(({ replicationFactor }) => replicationFactor));
+  const fewest = Math.min(...counts);
+  const replicas = counts.size === 1 ? `${fewest}` : `${fewest} to ${Math.max(...counts)}`;
+  if (fewest >= REPLICAS_FOR_QUORUM) {
+    return ok(check, `${replicas} replicas, 2 of them in sync for each acknowledgement: one host may lose its power`);
+  }
+  return ok(check, `${replicas} replicas, flushed before each acknowledgement: power may fail, the disk may not`);
 }
 
-/** Keeping more, or longer, does no harm. */
-function suffices(setting: string, have: string, want: string): boolean {
-  if (setting === "retention.ms") return Number(have) < 0 || Number(have) >= Number(want);
-  if (setting === "max.message.bytes") return Number(have) >= Number(want);
-  return have === want;
+function settingsOf(drift: readonly TopicDrift[], create: string): Finding {
+  const check = "topic settings";
+  const others = drift.filter(({ risk }) => risk === "other").map(told);
+  if (others.length === 0) return ok(check, "retention, byte bounds, clean-up and record size as they should be");
+  return warning(check, some(others), `tributary topics create --repair ${create}`);
 }
+
+const told = ({ topic, setting, have, want }: TopicDrift): string => `${topic} ${setting} is ${have}, not ${want}`;
 
 const LAG_RECORDS_WORTH_TELLING = 1_000n;
 const CONSUMERS = Object.keys(deadLetterSources).filter((group) => group !== "bridge");

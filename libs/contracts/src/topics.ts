@@ -32,6 +32,13 @@ export type Topic<T = unknown> = {
   readonly kind: TopicKind;
   /** Events are kept this long, or for ever (`Infinity`); compacted topics for ever. */
   readonly retentionMs: number;
+  /** Part of a broker's disk that the topic may fill, all partitions together; unbounded where the log is all there is. */
+  readonly diskShare: number;
+  /**
+   * Whether its records must survive a power cut: somebody was acknowledged for them, or commits of a consumer group rely
+   * on them. False only where a deadline answers for what is lost.
+   */
+  readonly durable: boolean;
   /** Another count than that of the topics keyed by device: one, where the order of all records decides. */
   readonly partitions: number | null;
   readonly public: boolean;
@@ -41,19 +48,24 @@ export type Topic<T = unknown> = {
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
+const SHARE = 0.015;
 
 const topic = <T>(
   name: string,
   codec: Codec<T>,
   writtenBy: string,
   holds: string,
-  options: Partial<Pick<Topic, "kind" | "retentionMs" | "public" | "key" | "partitions">> = {},
+  options: Partial<
+    Pick<Topic, "kind" | "retentionMs" | "diskShare" | "durable" | "public" | "key" | "partitions">
+  > = {},
 ): Topic<T> => ({
   name,
   codec,
   key: options.key ?? "device",
   kind: options.kind ?? "events",
   retentionMs: options.retentionMs ?? 7 * DAY,
+  diskShare: options.diskShare ?? SHARE,
+  durable: options.durable ?? true,
   partitions: options.partitions ?? null,
   public: options.public ?? false,
   writtenBy,
@@ -63,17 +75,23 @@ const topic = <T>(
 export const topics = {
   frames: topic("edge.frames.v1", EdgeFrame, "bridge", "a sent frame: JPEG, edge prediction, reason, deadline, age", {
     retentionMs: 6 * HOUR,
+    diskShare: 0.38,
   }),
   predictions: topic("edge.predictions.v1", EdgePredictions, "bridge", "batches of every local prediction", {
     public: true,
+    diskShare: 0.1,
   }),
   metrics: topic("edge.metrics.v1", EdgeMetrics, "bridge", "one window of device health and model behaviour"),
   sketches: topic("edge.sketches.v1", EdgeSketches, "bridge", "mergeable sketches of inputs and outputs"),
   requestsHigh: topic("cloud.requests.high.v1", CloudRequest, "router", "a PRIORITY frame for a cloud model", {
     retentionMs: HOUR,
+    diskShare: 0.04,
+    durable: false,
   }),
   requestsNormal: topic("cloud.requests.normal.v1", CloudRequest, "router", "any other frame for a cloud model", {
     retentionMs: HOUR,
+    diskShare: 0.04,
+    durable: false,
   }),
   results: topic("cloud.results.v1", CloudResult, "cloud-classifier", "what the cloud said, or why not; cost, latency"),
   /** Of its own, since the router settles a frame by whatever stands in the results. */
@@ -82,8 +100,12 @@ export const topics = {
     CloudResult,
     "cloud-classifier",
     "what a shadow target says; nobody is answered by it",
+    { durable: false },
   ),
-  classifications: topic("classifications.v1", Classifications, "router", "final answers", { public: true }),
+  classifications: topic("classifications.v1", Classifications, "router", "final answers", {
+    public: true,
+    diskShare: 0.1,
+  }),
   groundTruth: topic("ground-truth.v1", GroundTruth, "gateway", "a label from a person or a later measurement", {
     retentionMs: 365 * DAY,
   }),
@@ -113,6 +135,7 @@ export const topics = {
   /** One partition: the place in it is the generation that devices obey (G6). */
   rolloutEvents: topic("rollouts.events.v1", RolloutEvent, "rollout-manager", "every transition with its evidence", {
     retentionMs: Number.POSITIVE_INFINITY,
+    diskShare: Number.POSITIVE_INFINITY,
     key: "rollout",
     partitions: 1,
   }),

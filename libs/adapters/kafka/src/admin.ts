@@ -1,16 +1,21 @@
+import { Admin as PlatformaticAdmin } from "@platformatic/kafka";
 import { type Clock, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { Admin, Kafka } from "kafkajs";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
-import type { TopicAdmin, TopicSpec } from "./ports.ts";
+import type { TopicAdmin, TopicChange, TopicFacts, TopicSpec } from "./ports.ts";
+import { TOPIC_RESOURCE, topicFacts } from "./topic-facts.ts";
 
 export type KafkajsAdminOptions = KafkaConnection & { readonly telemetry?: Telemetry; readonly clock?: Clock };
 
 const VISIBLE_MS_MAX = 15_000;
+/** As in the protocol. */
+const SET = 0;
 
 export class KafkajsAdmin implements TopicAdmin {
   readonly #kafka: Kafka;
+  readonly #connection: KafkaConnection;
   readonly #prefix: string;
   readonly #clock: Clock;
   #admin: Promise<Admin> | undefined;
@@ -21,18 +26,19 @@ export class KafkajsAdmin implements TopicAdmin {
       maxRetryTime: 2_000,
       retries: 20,
     });
+    this.#connection = options;
     this.#prefix = options.prefix;
     this.#clock = options.clock ?? systemClock;
   }
 
-  async ensure(topics: readonly TopicSpec[]): Promise<void> {
+  async ensure(topics: readonly TopicSpec[]): Promise<readonly string[]> {
     const admin = await this.#connected();
     const missing = async () => {
       const existing = new Set(await admin.listTopics());
       return topics.filter((topic) => !existing.has(this.#prefix + topic.name));
     };
     const create = await missing();
-    if (create.length === 0) return;
+    if (create.length === 0) return [];
     try {
       await admin.createTopics({
         waitForLeaders: false,
@@ -51,6 +57,29 @@ export class KafkajsAdmin implements TopicAdmin {
     const givesUpAt = this.#clock.monotonicMs() + VISIBLE_MS_MAX;
     const names = create.map((topic) => this.#prefix + topic.name);
     while (!(await haveLeaders(admin, names)) && this.#clock.monotonicMs() < givesUpAt) await this.#clock.sleep(100);
+    return create.map(({ name }) => name);
+  }
+
+  async describe(names: readonly string[], internal: readonly string[] = []): Promise<readonly TopicFacts[]> {
+    return topicFacts(await this.#connected(), this.#prefix, names, internal);
+  }
+
+  /** Through the other client: kafkajs can only replace all settings of a topic at once. */
+  async alter(changes: readonly TopicChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    const { brokers, clientId } = this.#connection;
+    const admin = new PlatformaticAdmin({ clientId, bootstrapBrokers: [...brokers], retries: 5 });
+    try {
+      await admin.incrementalAlterConfigs({
+        resources: changes.map(({ topic, isInternal, config }) => ({
+          resourceType: TOPIC_RESOURCE,
+          resourceName: isInternal ? topic : this.#prefix + topic,
+          configs: Object.entries(config).map(([name, value]) => ({ name, configOperation: SET, value })),
+        })),
+      });
+    } finally {
+      await admin.close();
+    }
   }
 
   /** Names without the prefix, of topics that have it. */

@@ -1,5 +1,6 @@
 export * from "./admin.ts";
 export * from "./dead-letters.ts";
+export * from "./ensure-topics.ts";
 export * from "./events.ts";
 export * from "./fenced-sink.ts";
 export * from "./headers.ts";
@@ -12,4 +13,5 @@ export * from "./platformatic-sink.ts";
 export * from "./ports.ts";
 export { FENCED } from "./producer-epochs.ts";
 export * from "./reader.ts";
+export * from "./topic-drift.ts";
 export * from "./tributary-topics.ts";

@@ -4,9 +4,9 @@ import type { Admin } from "kafkajs";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
-
-/** As in the protocol; kafkajs has the name, but not for ESM. */
-const TOPIC = 2;
+import type { TopicFacts } from "./ports.ts";
+import { topicFacts } from "./topic-facts.ts";
+import { INTERNAL_TOPICS } from "./tributary-topics.ts";
 
 export type ClusterBrokers = { readonly clusterId: string; readonly brokers: readonly string[] };
 
@@ -63,25 +63,9 @@ export class KafkaInspector {
     });
   }
 
-  /** Settings in force, by topic. */
-  settings(topics: readonly string[], names: readonly string[]): Promise<Map<string, Record<string, string>>> {
-    return this.#ask(async (admin) => {
-      if (topics.length === 0) return new Map();
-      const { resources } = await admin.describeConfigs({
-        includeSynonyms: false,
-        resources: topics.map((topic) => ({
-          type: TOPIC,
-          name: this.#prefix + topic,
-          configNames: [...names],
-        })),
-      });
-      return new Map(
-        resources.map(({ resourceName, configEntries }) => [
-          resourceName.slice(this.#prefix.length),
-          Object.fromEntries(configEntries.map(({ configName, configValue }) => [configName, configValue])),
-        ]),
-      );
-    });
+  /** Replicas and settings in force of these topics and of Kafka's own. */
+  facts(topics: readonly string[]): Promise<readonly TopicFacts[]> {
+    return this.#ask((admin) => topicFacts(admin, this.#prefix, topics, INTERNAL_TOPICS));
   }
 
   /** Offsets retained of each topic, all partitions together: as many records, compaction and transactions apart. */

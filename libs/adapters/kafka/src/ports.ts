@@ -95,8 +95,30 @@ export type TopicSpec = {
   readonly config?: Readonly<Record<string, string>>;
 };
 
+/** A topic as a cluster has it. */
+export type TopicFacts = {
+  /** Without the prefix; Kafka's own have none. */
+  readonly name: string;
+  readonly partitions: number;
+  /** Of the partition that has fewest. */
+  readonly replicationFactor: number;
+  /** Settings in force. */
+  readonly config: Readonly<Record<string, string>>;
+};
+
+export type TopicChange = {
+  readonly topic: string;
+  /** One of Kafka's own. */
+  readonly isInternal?: boolean;
+  readonly config: Readonly<Record<string, string>>;
+};
+
 export interface TopicAdmin {
-  /** Creates what is missing; never changes what exists. */
-  ensure(topics: readonly TopicSpec[]): Promise<void>;
+  /** Creates what is missing, and returns the names of it; never changes what exists. */
+  ensure(topics: readonly TopicSpec[]): Promise<readonly string[]>;
+  /** Those of the names that exist; `internal` are Kafka's own, without a prefix. */
+  describe(names: readonly string[], internal?: readonly string[]): Promise<readonly TopicFacts[]>;
+  /** Sets what is named and leaves every other setting as it is. */
+  alter(changes: readonly TopicChange[]): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,6 +1,13 @@
-/** Kafka's settings for every topic of the contract. */
+/**
+ * Kafka's settings for every topic of the contract.
+ *
+ * T1. What somebody was acknowledged for survives the loss of power: with fewer than three replicas each record is flushed
+ *     before Kafka acknowledges it, with three or more it is on two of them (docs/adr/0029).
+ * T2. Every topic that is deleted from is bounded in bytes, dead letters included: nobody can fill the disk (G9).
+ * T3. Kafka's clock stamps every record: a process whose clock is wrong gets nothing refused and nothing deleted too soon.
+ */
 import { dlqOf, PARTITIONS, type Topic, topics, uplinkStreams } from "@tributary/contracts";
-import type { TopicAdmin, TopicSpec } from "./ports.ts";
+import type { TopicSpec } from "./ports.ts";
 
 type KeptTopic = Pick<Topic, "name" | "kind" | "retentionMs"> & Partial<Pick<Topic, "partitions">>;
 
@@ -19,12 +26,23 @@ export type TopicSettings = {
   /** Of every topic keyed by device; never changed afterwards (G3). */
   readonly partitions?: number;
   readonly replicationFactor?: number;
+  /** Disk of one broker: what the topics may fill of it together is their shares. */
+  readonly diskBytes?: number;
 };
 
 /** The largest record a topic takes, headers and framing included. */
 export const RECORD_BYTES_MAX = 4 * 1024 * 1024;
 
+const MIB = 1024 * 1024;
+export const DISK_BYTES = 64 * 1024 * MIB;
+const DLQ_DISK_SHARE = 0.005;
 const DLQ_OF_COMPACTED_RETENTION_MS = 7 * 86_400_000;
+const RETENTION_BYTES_MIN = RECORD_BYTES_MAX;
+/** Kafka deletes whole segments: the open one comes on top of retention.bytes. A record must fit in. */
+const SEGMENT_BYTES = { min: 8 * MIB, max: 256 * MIB };
+const SEGMENTS_KEPT = 4;
+const REPLICAS_FOR_QUORUM = 3;
+const NEVER = "9223372036854775807";
 
 export function tributaryTopics(settings: TopicSettings = {}): TopicSpec[] {
   const groups = Object.keys(deadLetterSources) as DeadLetterGroup[];
@@ -36,37 +54,69 @@ export function tributaryTopics(settings: TopicSettings = {}): TopicSpec[] {
 
 /** The dead letter topics of a consumer group or the bridge. */
 export function dlqTopicsOf(group: DeadLetterGroup, settings: TopicSettings = {}): TopicSpec[] {
-  return deadLetterSources[group].map((source: KeptTopic) => ({
-    ...sizeOf(settings),
-    name: dlqOf(source.name, group),
-    config: {
-      "cleanup.policy": "delete",
-      "retention.ms": source.kind === "events" ? retentionOf(source) : String(DLQ_OF_COMPACTED_RETENTION_MS),
-      "max.message.bytes": String(RECORD_BYTES_MAX),
-    },
-  }));
+  return deadLetterSources[group].map((source: KeptTopic) => {
+    const size = sizeOf(settings);
+    return {
+      ...size,
+      name: dlqOf(source.name, group),
+      config: {
+        "cleanup.policy": "delete",
+        "retention.ms": source.kind === "events" ? retentionOf(source) : String(DLQ_OF_COMPACTED_RETENTION_MS),
+        ...bytesOf(DLQ_DISK_SHARE, size.partitions, settings),
+        ...commonOf(true, size.replicationFactor),
+      },
+    };
+  });
 }
 
-/** Creates what is missing of Tributary's topics. The admin adds its prefix. */
-export const ensureTributaryTopics = (admin: TopicAdmin, settings: TopicSettings = {}): Promise<void> =>
-  admin.ensure(tributaryTopics(settings));
+/** Kafka's own topics: commits and transactions rely on them as the groups rely on ours. They are without the prefix. */
+export const INTERNAL_TOPICS = ["__consumer_offsets", "__transaction_state"] as const;
 
-function specOf(topic: KeptTopic, settings: TopicSettings): TopicSpec {
-  const config: Record<string, string> = { "max.message.bytes": String(RECORD_BYTES_MAX) };
-  if (topic.kind === "compacted") {
-    config["cleanup.policy"] = "compact";
-    // Kafka compacts closed segments only: small ones keep a rebuild short.
-    config["segment.bytes"] = String(16 * 1024 * 1024);
-    config["min.cleanable.dirty.ratio"] = "0.1";
-  } else {
-    config["cleanup.policy"] = "delete";
-    config["retention.ms"] = retentionOf(topic);
-    if (topic.retentionMs === Number.POSITIVE_INFINITY) config["retention.bytes"] = "-1";
-  }
-  // "Capture to Kafka append" is measured with the broker's clock; edge.* carry the bridge's receipt as CreateTime.
-  config["message.timestamp.type"] = topic.name === topics.classifications.name ? "LogAppendTime" : "CreateTime";
-  const partitions = topic.partitions ?? undefined;
-  return { ...sizeOf(settings), ...(partitions !== undefined && { partitions }), name: topic.name, config };
+export const internalTopicConfig = (replicationFactor: number): Readonly<Record<string, string>> =>
+  durabilityOf(true, replicationFactor);
+
+function specOf(topic: Topic, settings: TopicSettings): TopicSpec {
+  const size = sizeOf(settings);
+  const partitions = topic.partitions ?? size.partitions;
+  const kept: Record<string, string> =
+    topic.kind === "compacted"
+      ? {
+          "cleanup.policy": "compact",
+          // Kafka compacts closed segments only: small ones keep a rebuild short.
+          "segment.bytes": String(16 * MIB),
+          "min.cleanable.dirty.ratio": "0.1",
+        }
+      : {
+          "cleanup.policy": "delete",
+          "retention.ms": retentionOf(topic),
+          ...bytesOf(topic.diskShare, partitions, settings),
+        };
+  return {
+    ...size,
+    partitions,
+    name: topic.name,
+    config: { ...kept, ...commonOf(topic.durable, size.replicationFactor) },
+  };
+}
+
+const commonOf = (durable: boolean, replicationFactor: number): Record<string, string> => ({
+  "max.message.bytes": String(RECORD_BYTES_MAX),
+  "message.timestamp.type": "LogAppendTime", // T3
+  ...durabilityOf(durable, replicationFactor),
+});
+
+/** T1. Both are always told: a broker's default may be another. */
+const durabilityOf = (durable: boolean, replicationFactor: number): Record<string, string> =>
+  replicationFactor >= REPLICAS_FOR_QUORUM
+    ? { "min.insync.replicas": "2", "flush.messages": NEVER }
+    : { "min.insync.replicas": "1", "flush.messages": durable ? "1" : NEVER };
+
+/** T2. Kafka's bound is one of a partition. */
+function bytesOf(share: number, partitions: number, { diskBytes = DISK_BYTES }: TopicSettings): Record<string, string> {
+  if (share === Number.POSITIVE_INFINITY) return { "retention.bytes": "-1" };
+  const bytes = Math.max(RETENTION_BYTES_MIN, Math.floor((diskBytes * share) / partitions));
+  const segment = Math.min(SEGMENT_BYTES.max, Math.max(SEGMENT_BYTES.min, Math.floor(bytes / SEGMENTS_KEPT)));
+  return { "retention.bytes": String(bytes), "segment.bytes": String(segment) };
 }
 
 const retentionOf = ({ retentionMs }: KeptTopic): string =>

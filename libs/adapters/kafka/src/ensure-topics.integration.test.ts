@@ -1,0 +1,41 @@
+/** A cluster that an earlier version made is brought to where nothing acknowledged is lost. */
+import { afterAll, expect, jest, test } from "@jest/globals";
+import { topics } from "@tributary/contracts";
+import { testKafka, waitFor } from "@tributary/testing";
+import { KafkajsAdmin } from "./admin.ts";
+import { ensureTributaryTopics } from "./ensure-topics.ts";
+import { KafkaInspector } from "./inspector.ts";
+import { driftOf } from "./topic-drift.ts";
+
+jest.setTimeout(60_000);
+
+const connection = { ...testKafka(), clientId: "ensure-test" };
+const admin = new KafkajsAdmin(connection);
+const inspector = new KafkaInspector(connection);
+const { name } = topics.frames;
+
+afterAll(async () => {
+  await Promise.all([admin.close(), inspector.close()]);
+});
+
+test("what could lose records is tightened, what merely differs only when told, and nothing else is touched", async () => {
+  const older = { "flush.messages": "10000", "message.timestamp.type": "CreateTime", "retention.ms": "77" };
+  await admin.ensure([{ name, partitions: 2, config: { ...older, "compression.type": "lz4" } }]);
+  const drift = () => inspector.facts([name]).then((facts) => driftOf(facts).filter(({ topic }) => topic === name));
+  expect((await drift()).map(({ setting }) => setting)).toEqual(
+    expect.arrayContaining(["flush.messages", "message.timestamp.type", "retention.ms", "retention.bytes"]),
+  );
+
+  const tightened = await ensureTributaryTopics(admin, { partitions: 2 });
+  expect(tightened.map(({ topic, setting, want }) => `${topic} ${setting} ${want}`).sort()).toEqual([
+    `${name} flush.messages 1`,
+    `${name} message.timestamp.type LogAppendTime`,
+  ]);
+  // A broker shows a change a moment after the controller has it.
+  const isTight = async () => (await drift()).every(({ risk }) => risk === "other");
+  await waitFor(isTight, { what: "the tightened settings to show" });
+
+  await ensureTributaryTopics(admin, { partitions: 2, repair: true });
+  await waitFor(async () => (await drift()).length === 0, { what: "the repaired settings to show" });
+  expect(await ensureTributaryTopics(admin, { partitions: 2, repair: true })).toEqual([]);
+});
