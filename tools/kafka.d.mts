@@ -14,6 +14,7 @@ export type KafkaOptions = {
   dataDir: string;
   port?: number;
   controllerPort?: number;
+  proxied?: { readonly port: number; readonly advertisedPort: number };
   heapMb?: number;
   detached?: boolean;
   readyMsMax?: number;

@@ -77,15 +77,22 @@ export function ensureJars() {
   return true;
 }
 
-const settings = ({ dataDir, port, controllerPort }) =>
+const settings = ({ dataDir, port, controllerPort, proxied }) =>
   Object.entries({
     "process.roles": "broker,controller",
     "node.id": 1,
     "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+    listeners: [
+      `PLAINTEXT://127.0.0.1:${port}`,
+      `CONTROLLER://127.0.0.1:${controllerPort}`,
+      ...(proxied ? [`PROXIED://127.0.0.1:${proxied.port}`] : []),
+    ].join(","),
+    "advertised.listeners": [
+      `PLAINTEXT://127.0.0.1:${port}`,
+      ...(proxied ? [`PROXIED://127.0.0.1:${proxied.advertisedPort}`] : []),
+    ].join(","),
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
     "log.dirs": join(dataDir, "log"),
     "auto.create.topics.enable": false,
     "offsets.topic.replication.factor": 1,
@@ -150,12 +157,14 @@ function format(java, dataDir) {
 
 /**
  * Starts one node and resolves when it answers.
+ * `proxied`: a second listener on `port` that says to clients that it is on `advertisedPort`, where a proxy of theirs is.
  * `detached`: own process group, so that a Ctrl-C on the terminal reaches the caller alone.
  */
 export async function startKafka({
   dataDir,
   port,
   controllerPort,
+  proxied,
   heapMb = 512,
   detached = false,
   readyMsMax = 60_000,
@@ -170,7 +179,7 @@ export async function startKafka({
   controllerPort ??= await freePort();
   format(java, dir);
   const file = join(dir, "server.properties");
-  writeFileSync(file, settings({ dataDir: dir, port, controllerPort }));
+  writeFileSync(file, settings({ dataDir: dir, port, controllerPort, proxied }));
   mkdirSync(resolve(logFile, ".."), { recursive: true });
   const log = openSync(logFile, "a");
   const child = spawn(java, [...javaArgs(heapMb), "kafka.Kafka", file], {

@@ -3,6 +3,7 @@ import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
 import { ota } from "./ota.ts";
 import { otaAttacks } from "./ota-attacks/ota-attacks.ts";
+import { pauses } from "./pauses/pauses.ts";
 import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
 
@@ -11,9 +12,10 @@ export * from "./kafka-outage.ts";
 export * from "./kill-each.ts";
 export * from "./ota.ts";
 export * from "./ota-attacks/ota-attacks.ts";
+export * from "./pauses/pauses.ts";
 export * from "./rollout.ts";
 export * from "./scenario.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 
-export const drills: readonly Drill[] = [ota, otaAttacks, rollout];
+export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses];

@@ -16,6 +16,7 @@ export async function ownKafka(options: {
   readonly dir: string;
   readonly port: number;
   readonly controllerPort: number;
+  readonly proxied?: { readonly port: number; readonly advertisedPort: number };
   readonly journal: Journal;
 }): Promise<KafkaPart> {
   let node: KafkaNode | undefined;
@@ -25,6 +26,7 @@ export async function ownKafka(options: {
       logFile: join(options.dir, "logs", "kafka.log"),
       port: options.port,
       controllerPort: options.controllerPort,
+      ...(options.proxied && { proxied: options.proxied }),
       detached: true,
       env: options.journal.env,
       onSpawn: (pid) => options.journal.started("kafka", pid),

@@ -16,7 +16,7 @@ import { agentMqtt, bridgeMqtt, bridgeNames, type ExternalMqtt } from "./externa
 import { openJournal } from "./journal.ts";
 import { foreignKafka, type KafkaPart, ownKafka } from "./kafka-node.ts";
 import { type LightOptions, type LightProcess, lightProcesses } from "./light.ts";
-import { Part } from "./part.ts";
+import { Part, type Probe } from "./part.ts";
 import { cloudPackage, edgePackage, mains, samples } from "./paths.ts";
 import { portFor } from "./ports.ts";
 import { type Marks, marksOf } from "./topic-log.ts";
@@ -37,6 +37,13 @@ export type StackOptions = {
   readonly mqtt?: ExternalMqtt;
   /** Wanted ones; another is taken and told when one is busy. Any unless told. */
   readonly ports?: { readonly kafka?: number; readonly mqtt?: number; readonly gateway?: number };
+  /** Of each; one unless told. All but the first reach Kafka through `kafkaProxy`, if there is one. */
+  readonly routers?: number;
+  readonly classifiers?: number;
+  /** A proxy of the caller's on `advertisedPort`, in front of a second listener of the stack's own Kafka on `port`. */
+  readonly kafkaProxy?: { readonly port: number; readonly advertisedPort: number };
+  /** How parts are looked at while they are supervised. */
+  readonly probe?: Probe;
   /** Whether parts that die are started again, as an orchestrator would. */
   readonly supervised?: boolean;
   /** Forgets what earlier runs left in the folder. */
@@ -47,6 +54,8 @@ export type StackOptions = {
   readonly cloudPackage?: string;
   /** Blocks of the classifier's configuration, `targets` among them with one named `default`; a local model unless told. */
   readonly cloud?: { readonly targets: object; readonly routes?: object };
+  /** Blocks of the routers' configuration. */
+  readonly router?: object;
   readonly outboxBytesMax?: number;
   readonly partitions?: number;
   /** The services' block of that name: a registry that is not ours. */
@@ -75,8 +84,12 @@ export type Stack = {
   /** The first of them. */
   readonly bridge: Part;
   readonly bridges: readonly Part[];
+  /** The first of them. */
   readonly router: Part;
+  readonly routers: readonly Part[];
+  /** The first of them. */
   readonly classifier: Part;
+  readonly classifiers: readonly Part[];
   readonly gateway: Part;
   readonly agents: readonly DeviceAgent[];
   /** With `rollouts`. */
@@ -136,7 +149,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const stop = async () => {
     // S3
     const devices = [...agents, ...light].map(({ part }) => part);
-    for (const layer of [devices, bridges, [router, classifier, ...managers, registry], [gateway]]) {
+    for (const layer of [devices, bridges, [...routers, ...classifiers, ...managers, registry], [gateway]]) {
       await Promise.all(layer.map((part) => part?.stop()));
     }
     await kafka?.stop();
@@ -144,8 +157,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     journal.close();
   };
   let kafka: KafkaPart | undefined;
-  let router: Part | undefined;
-  let classifier: Part | undefined;
+  let routers: Part[] = [];
+  let classifiers: Part[] = [];
   let gateway: Part | undefined;
   let registry: Part | undefined;
   let managers: readonly Part[] = [];
@@ -160,6 +173,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           dir,
           port: await portFor("Kafka", options.ports?.kafka, say),
           controllerPort: await freePort(),
+          ...(options.kafkaProxy && { proxied: options.kafkaProxy }),
           journal,
         });
     onStep("topics");
@@ -174,12 +188,25 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const { schemaRegistry } = options;
     const shared = { kafka: { brokers, prefix }, log: { level: "info" }, ...(schemaRegistry && { schemaRegistry }) };
     const part = (name: string, main: string, config: () => object) =>
-      new Part({ name, main, config, dir, journal, supervised, ...(onEvent && { onEvent }) });
+      new Part({
+        name,
+        main,
+        config,
+        dir,
+        journal,
+        supervised,
+        ...(options.probe && { probe: options.probe }),
+        ...(onEvent && { onEvent }),
+      });
     const http = async () => ({ host: "127.0.0.1", port: await freePort() }); // S2
-    const [routerHttp, classifierHttp] = [await http(), await http()];
+    const https = (count: number) => Promise.all(Array.from({ length: count }, http));
+    const numbered = (name: string, i: number) => (i === 0 ? name : `${name}-${i + 1}`);
+    const proxied = options.kafkaProxy && [`127.0.0.1:${options.kafkaProxy.advertisedPort}`];
+    const sharedBy = (i: number) =>
+      i === 0 || proxied === undefined ? shared : { ...shared, kafka: { brokers: proxied, prefix } };
     const { rollouts } = options;
     const registryHttp = rollouts && (await http());
-    const managerHttps = await Promise.all(Array.from({ length: rollouts ? (rollouts.managers ?? 1) : 0 }, http));
+    const managerHttps = await https(rollouts ? (rollouts.managers ?? 1) : 0);
     const urlOf = ({ host, port }: { host: string; port: number }) => `http://${host}:${port}`;
     const registryUrl = registryHttp && urlOf(registryHttp);
     const managerUrls = managerHttps.map(urlOf);
@@ -197,25 +224,30 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         }));
       }),
     );
-    router = part("router", mains.router, () => ({
-      ...shared,
-      http: routerHttp,
-      target: TARGET,
-      packages: [options.edgePackage ?? edgePackage],
-    }));
-    classifier = part("cloud-classifier", mains.classifier, () => ({
-      ...shared,
-      http: classifierHttp,
-      targets: {
-        [TARGET]: {
-          backend: "onnx",
-          package: options.cloudPackage ?? cloudPackage,
-          threads: 1,
-          costMicrosPerCall: 120,
+    routers = (await https(options.routers ?? 1)).map((routerHttp, i) =>
+      part(numbered("router", i), mains.router, () => ({
+        ...sharedBy(i),
+        http: routerHttp,
+        target: TARGET,
+        packages: [options.edgePackage ?? edgePackage],
+        ...options.router,
+      })),
+    );
+    classifiers = (await https(options.classifiers ?? 1)).map((classifierHttp, i) =>
+      part(numbered("cloud-classifier", i), mains.classifier, () => ({
+        ...sharedBy(i),
+        http: classifierHttp,
+        targets: {
+          [TARGET]: {
+            backend: "onnx",
+            package: options.cloudPackage ?? cloudPackage,
+            threads: 1,
+            costMicrosPerCall: 120,
+          },
         },
-      },
-      ...options.cloud,
-    }));
+        ...options.cloud,
+      })),
+    );
     registry =
       rollouts &&
       part("model-registry", mains.modelRegistry, () => ({
@@ -225,7 +257,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         ...rollouts.registry,
       }));
     managers = managerHttps.map((managerHttp, i) =>
-      part(i === 0 ? "rollout-manager" : `rollout-manager-${i + 1}`, mains.rolloutManager, () => ({
+      part(numbered("rollout-manager", i), mains.rolloutManager, () => ({
         ...shared,
         http: managerHttp,
         ...(registryUrl !== undefined && { modelRegistry: { url: registryUrl } }),
@@ -237,7 +269,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       http: { host: "127.0.0.1", port: gatewayPort },
       ...(rollouts && { modelRegistry: { url: registryUrl }, rolloutManager: { url: managerUrls[0] } }),
     }));
-    const services = [...bridges, router, classifier, ...(registry ? [registry] : []), ...managers, gateway];
+    const services = [...bridges, ...routers, ...classifiers, ...(registry ? [registry] : []), ...managers, gateway];
     onStep(services.map(({ name }) => name).join(", "));
     await Promise.all(services.map((service) => service.start()));
 
@@ -311,9 +343,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     onStep("agents");
     await Promise.all([...agents, ...light].map((device) => device.part.start()));
 
-    const [bridge] = bridges;
-    invariant(bridge !== undefined, "a stack has a bridge");
-    const all = { bridge, bridges, router, classifier, gateway, kafka, registry, managers };
+    const [[bridge], [router], [classifier]] = [bridges, routers, classifiers];
+    invariant(bridge && router && classifier, "a stack has a bridge, a router and a classifier");
+    const all = { bridge, bridges, router, routers, classifier, classifiers, gateway, kafka, registry, managers };
     return {
       dir,
       brokers,
