@@ -24,8 +24,9 @@ import type { Telemetry } from "@tributary/telemetry";
 import { partitionForgotten, partitionRebuilt } from "./events.ts";
 import { tell } from "./notes.ts";
 import { type Rebuilt, rebuild } from "./rebuild.ts";
-import { answerRecord, forgottenStateRecord, requestRecord, requestTopic, stateRecord } from "./records.ts";
+import { answerRecord, requestRecord, requestTopic } from "./records.ts";
 import { SendSpans } from "./send-spans.ts";
+import { StoredDevice } from "./state-log.ts";
 
 export type PartitionWorkerOptions = {
   readonly number: number;
@@ -47,6 +48,7 @@ type Memory = {
   readonly writer: FencedWriter;
   readonly claimedAtMs: number;
   readonly partition: SettlementPartition;
+  readonly stored: Map<string, StoredDevice>;
   known: bigint;
   /** As of the last complete save. */
   savedUntil: bigint;
@@ -147,7 +149,10 @@ export class PartitionWorker {
       const now = this.#options.clock.now();
       const gone = memory.partition.prune(now, idleMsMax);
       if (gone.length === 0) return;
-      await this.#send(memory, () => gone.map((deviceId) => forgottenStateRecord(deviceId, now)));
+      await this.#send(memory, () =>
+        gone.flatMap((deviceId) => memory.stored.get(deviceId)?.forgotten(this.number, now) ?? []),
+      );
+      for (const deviceId of gone) memory.stored.delete(deviceId);
     });
   }
 
@@ -196,11 +201,12 @@ export class PartitionWorker {
       if (error instanceof Failure) throw error;
       throw new Failure("router-rebuild-failed", "retry", `partition ${number}: ${reasonOf(error)}`, { cause: error });
     }
-    const { partition, known, replayFrom, unsaved, answers } = rebuilt;
+    const { partition, stored, known, replayFrom, unsaved, answers } = rebuilt;
     this.#memory = {
       writer,
       claimedAtMs: startedAt,
       partition,
+      stored,
       known,
       savedUntil: replayFrom,
       unsaved: new Set(unsaved),
@@ -238,7 +244,10 @@ export class PartitionWorker {
     await this.#send(memory, () =>
       [...memory.unsaved].flatMap((deviceId) => {
         const snapshot = memory.partition.snapshot(deviceId);
-        return snapshot === undefined ? [] : [stateRecord(snapshot, offsets, now)];
+        if (snapshot === undefined) return [];
+        const stored = memory.stored.get(deviceId) ?? new StoredDevice(deviceId);
+        memory.stored.set(deviceId, stored);
+        return stored.changesTo(snapshot, offsets, this.number, now);
       }),
     );
     memory.savedUntil = memory.known;

@@ -1,20 +1,22 @@
 /**
  * Rebuilds one partition's memory from Kafka alone: the states stored for its devices, then the answers written since.
  *
- * R1. Answers are read to the log's end as it is when the partition is ours: whoever had it before wrote behind that only
- *     in the window of a lost lease (partition-worker.ts, W4).
+ * R1. Both logs are read to their ends as they are once the partition is claimed: whoever had it before writes nothing
+ *     behind them (partition-worker.ts, W4).
  * R2. A record that cannot be read is left out, loudly: its device may get repeated answers, the partition goes on (G8).
  */
-import { Classifications, RouterState, topics } from "@tributary/contracts";
+import { Classifications, topics } from "@tributary/contracts";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
-import { type Instant, reasonOf } from "@tributary/kernel";
-import type { DeviceSnapshot, SettlementPartition } from "@tributary/settlement";
+import { reasonOf } from "@tributary/kernel";
+import type { SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { stateUnreadable } from "./events.ts";
-import { snapshotOf } from "./records.ts";
+import { StateLog, type StoredDevice } from "./state-log.ts";
 
 export type Rebuilt = {
   readonly partition: SettlementPartition;
+  /** What the log holds, by device. */
+  readonly stored: Map<string, StoredDevice>;
   /** Offset the next answer will get, if nobody else writes. */
   readonly known: bigint;
   readonly replayFrom: bigint;
@@ -35,37 +37,32 @@ export async function rebuild({ reader, number, empty, telemetry, signal }: Rebu
   const unreadable = (record: InRecord, error: unknown) =>
     telemetry.emit(stateUnreadable, { partition: number, key: record.key ?? "", reason: reasonOf(error) });
 
-  const states = new Map<string, { readonly state: RouterState; readonly snapshot: DeviceSnapshot }>();
+  const states = new StateLog();
   const stored = await reader.offsets(topics.routerState.name, number);
   const upTo = (next: bigint) => ({ until: next, signal });
   for await (const record of reader.read(topics.routerState.name, number, upTo(stored.next))) {
-    if (record.key === null) continue;
-    states.delete(record.key);
-    if (record.value === null) continue;
     try {
-      const state = RouterState.decodeConfluent(record.value);
-      states.set(record.key, { state, snapshot: snapshotOf(state) });
+      states.apply(record);
     } catch (error) {
       unreadable(record, error); // R2
     }
   }
 
   const partition = empty();
-  let replayFrom = 0n;
-  for (const { state, snapshot } of states.values()) {
-    partition.restore(snapshot, state.savedAt as Instant);
-    if (state.replayFrom > replayFrom) replayFrom = state.replayFrom;
+  for (const [deviceId, device] of states.devices) {
+    partition.restore(device.snapshot(), states.savedAt.get(deviceId) ?? 0);
   }
 
   const written = await reader.offsets(topics.classifications.name, number); // R1
-  const from = replayFrom > written.earliest ? replayFrom : written.earliest;
+  let from = states.replayFrom;
+  if (from < written.earliest) from = written.earliest; // retention took what is before
   const unsaved = new Set<string>();
   let answers = 0;
   if (from < written.next) {
     const range = { from, ...upTo(written.next) };
     for await (const record of reader.read(topics.classifications.name, number, range)) {
       if (record.key === null || record.value === null) continue;
-      if (record.offset < (states.get(record.key)?.state.classificationsOffset ?? 0n)) continue;
+      if (record.offset < (states.known.get(record.key) ?? 0n)) continue;
       try {
         const known = Classifications.decodeConfluent(record.value);
         partition.replay(known, record.timestamp);
@@ -77,5 +74,5 @@ export async function rebuild({ reader, number, empty, telemetry, signal }: Rebu
     }
   }
   signal.throwIfAborted();
-  return { partition, known: written.next, replayFrom: from, unsaved, answers };
+  return { partition, stored: states.devices, known: written.next, replayFrom: from, unsaved, answers };
 }

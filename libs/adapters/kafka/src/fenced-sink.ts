@@ -334,7 +334,7 @@ const leaseLost = (partition: number): Failure =>
 
 function messageOf(record: OutRecord, topic: string, partition: number, partitionCount: number): MessageRecord {
   const key = Buffer.from(record.key);
-  const byKey = compatibilityPartitioner({ topic, key, value: record.value }, key) % partitionCount;
+  const byKey = record.partition ?? compatibilityPartitioner({ topic, key, value: record.value }, key) % partitionCount;
   if (byKey !== partition) {
     const what = `${record.topic}: key ${record.key} belongs to partition ${byKey} of ${partitionCount}, not ${partition}`;
     throw new Failure("kafka-partitions-differ", "ask-a-person", what);

@@ -16,6 +16,8 @@ export type OutRecord = {
   readonly topic: string;
   /** Partitioned by Java's murmur2 of this key, whichever client writes. */
   readonly key: string;
+  /** Only a fenced writer takes it: its own partition, whatever the key. */
+  readonly partition?: number;
   /** Null is a tombstone. */
   readonly value: Buffer | null;
   readonly headers?: Readonly<Record<string, string>>;

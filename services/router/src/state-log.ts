@@ -1,0 +1,200 @@
+/**
+ * What a router remembers of its devices, as records of `router.state.v1`: one per dedupe window and one per frame that
+ * still awaits something, so that a change costs what changed and not all that is known of the device.
+ *
+ *   key `DEVICE:window:BOOT:STREAM`        one window
+ *   key `DEVICE:frame:BOOT:CAMERA:SEQ`     one frame; a tombstone when nothing more is awaited of it
+ *   key `DEVICE`                           neither: the offsets alone, where nothing else changed. Routers before this
+ *                                          kept everything there, which is read too, and then taken apart.
+ *
+ * L1. Only the last record of a save says that the answers of its device are known: of whatever prefix is stored, the
+ *     answers since the save before are replayed.
+ * L2. The highest of these offsets counts, and a save's is the highest so far.
+ */
+import { Classifications, RouterState, topics } from "@tributary/contracts";
+import type { InRecord, OutRecord } from "@tributary/kafka";
+import type { Instant } from "@tributary/kernel";
+import { type DeviceSnapshot, frameKeyOf } from "@tributary/settlement";
+
+type Window = DeviceSnapshot["windows"][number];
+type Frame = DeviceSnapshot["frames"][number];
+
+export type StateOffsets = {
+  /** The device's answers below this offset are known to its state. */
+  readonly known: bigint;
+  /** All devices' answers below this one are known to states stored before. */
+  readonly replayFrom: bigint;
+};
+
+type Content = Pick<DeviceSnapshot, "windows" | "frames">;
+const NOTHING: Content = { windows: [], frames: [] };
+
+/** What the log holds of one device. */
+export class StoredDevice {
+  readonly deviceId: string;
+  readonly #windows = new Map<string, Window>();
+  readonly #frames = new Map<string, Frame>();
+  /** Keys that stand only in a record of a router before this, which held all of the device. */
+  readonly #inWhole = new Set<string>();
+  #isWhole = false;
+
+  constructor(deviceId: string) {
+    this.deviceId = deviceId;
+  }
+
+  /** The records that bring the log to `snapshot`, which counts as stored from now on. */
+  changesTo(snapshot: DeviceSnapshot, offsets: StateOffsets, partition: number, now: Instant): OutRecord[] {
+    const frames = new Map(snapshot.frames.map((frame) => [this.#frameKey(frame), frame]));
+    const windows = new Map(snapshot.windows.map((window) => [this.#windowKey(window), window]));
+    const isRewritten = this.#isWhole;
+    const gone = [...this.#frames.keys(), ...this.#windows.keys()].filter(
+      (key) => !frames.has(key) && !windows.has(key) && !this.#inWhole.has(key),
+    );
+    const changed: [string, Content][] = [];
+    for (const [key, frame] of frames) {
+      const stored = this.#frames.get(key);
+      if (isRewritten || stored === undefined || !sameFrame(stored, frame))
+        changed.push([key, { ...NOTHING, frames: [frame] }]);
+    }
+    for (const [key, window] of windows) {
+      const stored = this.#windows.get(key);
+      if (isRewritten || stored === undefined || !sameWindow(stored, window))
+        changed.push([key, { ...NOTHING, windows: [window] }]);
+    }
+    if (isRewritten || changed.length === 0) changed.push([this.deviceId, NOTHING]);
+    for (const key of gone) this.leave(key);
+    for (const [key, content] of changed) this.take(key, content);
+    const { deviceId } = this;
+    return [
+      ...gone.map((key) => tombstone(key, partition, now)),
+      ...changed.map(([key, content], i) => {
+        const known = i === changed.length - 1 ? offsets.known : 0n; // L1
+        return { ...stateRecord(key, { deviceId, ...content }, { ...offsets, known }, now), partition };
+      }),
+    ];
+  }
+
+  /** The records that make the log forget it. */
+  forgotten(partition: number, now: Instant): OutRecord[] {
+    const keys = [...this.#frames.keys(), ...this.#windows.keys(), this.deviceId];
+    return keys.map((key) => tombstone(key, partition, now));
+  }
+
+  take(key: string, { windows, frames }: Content): void {
+    const isWhole = key === this.deviceId;
+    if (isWhole) {
+      for (const replaced of this.#inWhole) this.leave(replaced);
+      this.#isWhole = windows.length > 0 || frames.length > 0;
+    }
+    for (const frame of frames) this.#put(this.#frames, this.#frameKey(frame), frame, isWhole);
+    for (const window of windows) this.#put(this.#windows, this.#windowKey(window), window, isWhole);
+  }
+
+  leave(key: string): void {
+    this.#frames.delete(key);
+    this.#windows.delete(key);
+    this.#inWhole.delete(key);
+  }
+
+  snapshot(): DeviceSnapshot {
+    const frames = [...this.#frames.values()].sort((a, b) => a.capturedAtEstimate - b.capturedAtEstimate);
+    return { deviceId: this.deviceId, windows: [...this.#windows.values()], frames };
+  }
+
+  #put<T>(map: Map<string, T>, key: string, value: T, isWhole: boolean): void {
+    map.delete(key); // what was stored last was used last
+    map.set(key, value);
+    if (isWhole) this.#inWhole.add(key);
+    else this.#inWhole.delete(key);
+  }
+
+  #frameKey = (frame: Frame): string => `${this.deviceId}:frame:${frameKeyOf(frame)}`;
+  #windowKey = ({ bootId, stream }: Window): string => `${this.deviceId}:window:${bootId}:${stream}`;
+}
+
+/** Folds the records of one partition. */
+export class StateLog {
+  readonly devices = new Map<string, StoredDevice>();
+  readonly known = new Map<string, bigint>();
+  readonly savedAt = new Map<string, Instant>();
+  replayFrom = 0n;
+
+  /** Throws where the record cannot be read; what it held is then unknown. */
+  apply({ key, value }: Pick<InRecord, "key" | "value">): void {
+    if (key === null) return;
+    const [deviceId = ""] = key.split(":", 1);
+    const device = this.devices.get(deviceId) ?? new StoredDevice(deviceId);
+    if (value === null) {
+      if (key === deviceId) this.devices.delete(deviceId);
+      else device.leave(key);
+      return;
+    }
+    if (key !== deviceId) device.leave(key);
+    const state = RouterState.decodeConfluent(value);
+    device.take(key, snapshotOf(state));
+    this.devices.set(deviceId, device);
+    this.known.set(deviceId, max(this.known.get(deviceId) ?? 0n, state.classificationsOffset)); // L2
+    this.savedAt.set(deviceId, Math.max(this.savedAt.get(deviceId) ?? 0, state.savedAt));
+    this.replayFrom = max(this.replayFrom, state.replayFrom);
+  }
+}
+
+const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+
+/** Answers are replaced, never changed: the same object says the same. */
+const sameFrame = (a: Frame, b: Frame): boolean =>
+  a.settled === b.settled &&
+  a.predictionSeen === b.predictionSeen &&
+  a.frameSeen === b.frameSeen &&
+  a.deadlineAt === b.deadlineAt &&
+  a.capturedAtEstimate === b.capturedAtEstimate &&
+  a.target === b.target &&
+  a.answer === b.answer;
+
+const sameWindow = (a: Window, b: Window): boolean =>
+  a.watermark === b.watermark && Buffer.compare(a.bitmap, b.bitmap) === 0 && Buffer.compare(a.digests, b.digests) === 0;
+
+function stateRecord(key: string, snapshot: DeviceSnapshot, offsets: StateOffsets, now: Instant): OutRecord {
+  const { deviceId } = snapshot;
+  const state: RouterState = {
+    deviceId,
+    classificationsOffset: offsets.known,
+    replayFrom: offsets.replayFrom,
+    savedAt: now,
+    windows: snapshot.windows.map((window) => ({
+      ...window,
+      bitmap: bufferOf(window.bitmap),
+      digests: bufferOf(window.digests),
+    })),
+    frames: snapshot.frames.map((frame) => ({
+      ...frame,
+      answer:
+        frame.answer && Classifications.encodeConfluent({ deviceId, bootId: frame.bootId, answers: [frame.answer] }),
+    })),
+  };
+  return { topic: topics.routerState.name, key, value: RouterState.encodeConfluent(state), timestamp: now };
+}
+
+const tombstone = (key: string, partition: number, now: Instant): OutRecord => ({
+  topic: topics.routerState.name,
+  partition,
+  key,
+  value: null,
+  timestamp: now,
+});
+
+function snapshotOf(state: RouterState): DeviceSnapshot {
+  return {
+    deviceId: state.deviceId,
+    windows: state.windows.map((window) => ({
+      ...window,
+      stream: window.stream === "frames" ? "frames" : "predictions",
+    })),
+    frames: state.frames.map((frame) => {
+      const answer = frame.answer && Classifications.decodeConfluent(frame.answer).answers[0];
+      return { ...frame, answer: answer ?? null };
+    }),
+  };
+}
+
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
