@@ -26,6 +26,7 @@ export function deadLetterOf(uplink: Uplink, refusal: Refusal, receivedAt: Insta
       key: uplink.principal,
       value: uplink.payload,
       headers: {
+        "tributary.received-at": new Date(receivedAt).toISOString(),
         "tributary.mqtt.topic": uplink.topic.slice(0, TOPIC_CHARS_MAX),
         "tributary.mqtt.qos": String(uplink.qos),
         "tributary.mqtt.retain": String(uplink.retain),

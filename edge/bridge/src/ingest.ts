@@ -188,7 +188,7 @@ export class Ingest {
   }
 }
 
-/** Kafka's timestamp is the receipt; who and what travels inside the record as well. */
+/** `ce_time` is the receipt by our clock, Kafka's timestamp by its own; who and what travels inside the record as well. */
 function recordOf(
   stream: UplinkStream,
   id: RecordIdentity,

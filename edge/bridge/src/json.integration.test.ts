@@ -164,6 +164,7 @@ test("routes store what came, say from where, and refuse another's topic or anot
   expect(records).toHaveLength(2);
   expect(records.find(({ key }) => key === "b")?.headers).toEqual({
     "content-type": "application/json",
+    "tributary.received-at": expect.stringMatching(/^2\d{3}-.*Z$/),
     "tributary.device": "b",
     "tributary.mqtt.topic": "plant/b/temperature",
     "tributary.mqtt.qos": "1",

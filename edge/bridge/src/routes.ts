@@ -136,6 +136,7 @@ export function routedRecord(
     timestamp: receivedAt,
     headers: {
       "content-type": contentTypes[config.format],
+      "tributary.received-at": new Date(receivedAt).toISOString(),
       "tributary.device": message.principal,
       "tributary.mqtt.topic": message.topic,
       "tributary.mqtt.qos": String(message.qos),

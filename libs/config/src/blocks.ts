@@ -13,6 +13,8 @@ export const kafkaBlock = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9._-]{0,100}$/, "expected letters, digits, dots, dashes and underscores")
     .default("tributary."),
+  /** How far this process's clock may be off against Kafka's before it says that it is not ready. */
+  clockOffsetMsMax: z.number().int().min(100).max(3_600_000).default(5_000),
 });
 export type KafkaBlock = z.output<typeof kafkaBlock>;
 

@@ -44,7 +44,7 @@ color: blue
 `;
     const problems = problemsOf(text);
     for (const key of [
-      "kafka.broker: unknown key (known: brokers, prefix)",
+      "kafka.broker: unknown key (known: brokers, prefix, clockOffsetMsMax)",
       "kafka.brokers[0]: expected host:port",
       "http.port: ",
       "schemaRegistry.url: credentials do not belong in a URL",
@@ -112,7 +112,11 @@ describe("the command line", () => {
       http: { host: "127.0.0.1", port: 0 },
       log: { level: "info" },
     });
-    expect(invocation.config.kafka).toEqual({ brokers: ["127.0.0.1:9092"], prefix: "tributary." });
+    expect(invocation.config.kafka).toEqual({
+      brokers: ["127.0.0.1:9092"],
+      prefix: "tributary.",
+      clockOffsetMsMax: 5_000,
+    });
     expect(() => Object.assign(invocation.config.http, { port: 1 })).toThrow(TypeError);
   });
 

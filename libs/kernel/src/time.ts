@@ -7,9 +7,15 @@ export interface Clock {
   now(): Instant;
   /** Milliseconds since an arbitrary start; never goes back. Use it for ages, timeouts and latencies. */
   monotonicMs(): number;
-  /** Resolves after `ms`; rejects with the signal's reason when it aborts. */
+  /** Resolves after `ms`, or after 24 days if that is sooner; rejects with the signal's reason when it aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
+
+/** The longest a timer of Node's can be; a longer one would fire at once. */
+export const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** A delay that a timer takes, whatever two clocks that disagree make of it. */
+export const timerMs = (ms: number): number => Math.min(TIMER_MS_MAX, Math.max(0, ms));
 
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -24,7 +30,7 @@ export const systemClock: Clock = {
       const timer = setTimeout(() => {
         signal?.removeEventListener("abort", onAbort);
         resolve();
-      }, ms);
+      }, timerMs(ms));
       signal?.addEventListener("abort", onAbort, { once: true });
     }),
 };

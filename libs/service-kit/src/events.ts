@@ -30,6 +30,25 @@ export const waitsForKafka = defineEvent<{ reason: string }>({
   message: (e) => `not ready yet: ${e.reason}`,
 });
 
+export const clockOff = defineEvent<{ offsetMs: number; reason: string }>({
+  name: "clock_off",
+  level: "error",
+  message: (e) => `not ready: this process's clock is ${e.reason}`,
+  counter: { name: "tributary_clock_off_total", help: "Times this process's clock was found off against Kafka's" },
+});
+
+export const clockAgrees = defineEvent<{ offsetMs: number }>({
+  name: "clock_agrees",
+  level: "info",
+  message: (e) => `this process's clock agrees with Kafka's to ${e.offsetMs.toFixed(0)} ms`,
+});
+
+export const clockUnknown = defineEvent<{ reason: string }>({
+  name: "clock_unknown",
+  level: "warn",
+  message: (e) => `this process's clock could not be compared with Kafka's: ${e.reason}`,
+});
+
 export const batchRetried = defineEvent<{
   topic: string;
   partition: number;

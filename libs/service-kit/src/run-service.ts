@@ -7,6 +7,7 @@
  *     `stopMsMax`, exits 1.
  * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
  * P5. With a schema registry that is not ours it first waits for that one's ids; only health and metrics answer meanwhile.
+ * P6. Not ready while its clock is off against Kafka's by more than `kafka.clockOffsetMsMax` (clock-watch.ts).
  */
 import "reflect-metadata";
 import { randomUUID } from "node:crypto";
@@ -22,11 +23,12 @@ import {
   type LogBlock,
   type SchemaRegistryBlock,
 } from "@tributary/config";
-import { codeOf, type SchemaIds } from "@tributary/kafka";
+import { codeOf, KafkaClock, type SchemaIds } from "@tributary/kafka";
 import { type Clock, reasonOf, systemClock } from "@tributary/kernel";
 import { ExternalRegistry } from "@tributary/schema-registry";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import type { z } from "zod";
+import { ClockWatch } from "./clock-watch.ts";
 import { frameworkWarned, serviceFailed, serviceStarted, serviceStopping } from "./events.ts";
 import { Health } from "./health.ts";
 import { type KafkaBatches, PassThrough } from "./kafka-batches.ts";
@@ -84,6 +86,10 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   let app: INestApplication | undefined;
   let registry: ExternalRegistry | undefined;
   let stopping = false;
+  const { clockOffsetMsMax: offsetMsMax, ...kafka } = config.kafka;
+  const kafkaClock = new KafkaClock({ ...kafka, clientId: `tributary-${name}-clock`, clock });
+  const clockWatch = new ClockWatch({ kafkaClock, clock, telemetry, offsetMsMax });
+  health.add("clock", clockWatch.check); // P6
 
   const stop = async (cause: string, code: 0 | 1): Promise<void> => {
     if (stopping) {
@@ -98,12 +104,14 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
       process.exit(1);
     }, options.stopMsMax ?? STOP_MS_MAX);
     registry?.close();
+    const watchClosed = clockWatch.close();
     try {
       await app?.close();
     } catch (error) {
       telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error) });
       process.exitCode = 1;
     }
+    await watchClosed;
     await telemetry.stopTracing();
     clearTimeout(late);
     telemetry.close();
@@ -145,6 +153,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     ports: {},
   };
   try {
+    clockWatch.start();
     await telemetry.startTracing({ "service.instance.id": randomUUID() });
     if (registry !== undefined) await agreement(registry); // P5
     app = await NestFactory.create(rootOf(await options.module(context), operationsModule(health, telemetry)), {

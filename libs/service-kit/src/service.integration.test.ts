@@ -6,6 +6,8 @@ import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import {
+  clockOffsetEnv,
+  freePort,
   repositoryRoot,
   someRequest,
   spawnProcess,
@@ -111,4 +113,24 @@ test("what a person must look at ends the process with 1, uncommitted (P4)", asy
       expect.objectContaining({ event: "service_failed", code: "fixture-broken" }),
     );
   }
+});
+
+test("a clock that is off against Kafka's: not ready, by how much, and in the metrics (P6)", async () => {
+  const port = await freePort();
+  const http = { host: "127.0.0.1", port };
+  const off = clockOffsetEnv(2 * 3_600_000);
+  const env = { ...off, NODE_OPTIONS: `${program.env.NODE_OPTIONS} ${off.NODE_OPTIONS}` };
+  const service = spawnProcess({ ...program, config: { ...config, http }, env });
+  const answer = (path: string) => fetch(`http://127.0.0.1:${port}/${path}`).catch(() => undefined);
+  await waitFor(() => service.events().some(({ event }) => event === "clock_off"), {
+    what: "the clock to be found off",
+  });
+  await waitFor(async () => (await answer("health/live"))?.ok, { what: "the process to be live" });
+  const ready = await answer("health/ready");
+  expect(ready?.status).toBe(503);
+  expect(await ready?.json()).toMatchObject({
+    problems: { clock: expect.stringMatching(/^7(199|200)\.\d s ahead of Kafka's; at most 5 s is allowed/) },
+  });
+  expect(await (await answer("metrics"))?.text()).toMatch(/tributary_clock_offset_seconds (7199\.\d+|7200(\.\d+)?)\n/);
+  expect(await service.stop()).toEqual({ code: 0, signal: null });
 });

@@ -1,4 +1,5 @@
 export * from "./builders.ts";
+export * from "./clock-offset.ts";
 export * from "./kafka.ts";
 export * from "./mosquitto.ts";
 export * from "./otlp-receiver.ts";

@@ -6,6 +6,7 @@ export * from "./fenced-sink.ts";
 export * from "./headers.ts";
 export * from "./inspector.ts";
 export * from "./joining-sink.ts";
+export * from "./kafka-clock.ts";
 export * from "./kafkajs-sink.ts";
 export * from "./kafkajs-source.ts";
 export * from "./lease.ts";

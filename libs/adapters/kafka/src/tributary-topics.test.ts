@@ -25,7 +25,7 @@ test("everything that somebody was acknowledged for is flushed with one or two r
     tributaryTopics({ replicationFactor })
       .filter(({ config }) => config?.["flush.messages"] !== "1")
       .map(({ name }) => name);
-  const byDeadline = ["cloud.requests.high.v1", "cloud.requests.normal.v1", "cloud.shadow.v1"];
+  const byDeadline = ["cloud.requests.high.v1", "cloud.requests.normal.v1", "cloud.shadow.v1", "clock.probes.v1"];
   expect(unflushed(1)).toEqual(byDeadline);
   expect(unflushed(2)).toEqual(byDeadline);
   for (const { config } of tributaryTopics({ replicationFactor: 3 }))

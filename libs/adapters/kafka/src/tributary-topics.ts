@@ -14,6 +14,9 @@ type KeptTopic = Pick<Topic, "name" | "kind" | "retentionMs"> & Partial<Pick<Top
 /** Where the bridge puts what a device published to no stream of ours: the dead letters of a topic that is none. */
 export const UNKNOWN_STREAM: KeptTopic = { name: "edge.unknown.v1", kind: "events", retentionMs: 7 * 86_400_000 };
 
+/** Where every process asks Kafka what time it is; nobody reads it. */
+export const CLOCK_PROBES = { name: "clock.probes.v1", partitions: 1, retentionMs: 3_600_000 } as const;
+
 /** Who has dead letters of what: the bridge of what it would have written, the others of what they read. */
 export const deadLetterSources = {
   bridge: [...Object.values(uplinkStreams), UNKNOWN_STREAM],
@@ -48,6 +51,7 @@ export function tributaryTopics(settings: TopicSettings = {}): TopicSpec[] {
   const groups = Object.keys(deadLetterSources) as DeadLetterGroup[];
   return [
     ...Object.values(topics).map((topic) => specOf(topic, settings)),
+    clockProbesOf(settings),
     ...groups.flatMap((group) => dlqTopicsOf(group, settings)),
   ];
 }
@@ -67,6 +71,18 @@ export function dlqTopicsOf(group: DeadLetterGroup, settings: TopicSettings = {}
       },
     };
   });
+}
+
+function clockProbesOf(settings: TopicSettings): TopicSpec {
+  const { replicationFactor } = sizeOf(settings);
+  const { name, partitions, retentionMs } = CLOCK_PROBES;
+  const config = {
+    "cleanup.policy": "delete",
+    "retention.ms": String(retentionMs),
+    ...bytesOf(0, partitions, settings),
+    ...commonOf(false, replicationFactor),
+  };
+  return { name, partitions, replicationFactor, config };
 }
 
 /** Kafka's own topics: commits and transactions rely on them as the groups rely on ours. They are without the prefix. */

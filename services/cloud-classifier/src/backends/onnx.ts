@@ -4,7 +4,7 @@
  * O1. A child that is asked and answers nothing for too long is ended by its host; supervision brings another.
  */
 import type { InferenceResult, LoadedModel, ModelHost } from "@tributary/inference";
-import { type Backoff, type Clock, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
+import { type Backoff, type Clock, linkedSignal, type Random, reasonOf, timerMs } from "@tributary/kernel";
 import { calibrated } from "../calibrated.ts";
 import type { CallContext, CloudBackend, CloudFrame, CloudOutcome } from "../cloud-backend.ts";
 import { type ChildEvents, orAborted, Supervised } from "./supervised.ts";
@@ -59,7 +59,7 @@ export class OnnxBackend implements CloudBackend {
 
   async #whenThere({ deadline, signal }: CallContext): Promise<LoadedModel | undefined> {
     const late = linkedSignal(signal);
-    const timer = setTimeout(() => late.abort(), Math.max(0, deadline - this.#clock.now()));
+    const timer = setTimeout(() => late.abort(), timerMs(deadline - this.#clock.now()));
     const model = await this.#models.whenThere(late.signal);
     clearTimeout(timer);
     late.unlink();

@@ -11,7 +11,7 @@
  * R4. Rows that are no numbers fail their own frames only.
  */
 import type { ModelPackage } from "@tributary/inference";
-import { backoffMs, type Clock, Failure, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
+import { backoffMs, type Clock, Failure, linkedSignal, type Random, reasonOf, timerMs } from "@tributary/kernel";
 import type { Preprocessor } from "@tributary/onnx";
 import { calibrated } from "../calibrated.ts";
 import {
@@ -85,7 +85,7 @@ export class RemoteBackend<Facts> implements CloudBackend {
         isLate = true;
         over.abort();
       },
-      Math.max(0, context.deadline - this.#options.clock.now()),
+      timerMs(context.deadline - this.#options.clock.now()),
     );
     try {
       return await this.#classify(batch, context, over.signal);
@@ -120,7 +120,7 @@ export class RemoteBackend<Facts> implements CloudBackend {
     const asked = protocol.request(good, server.facts);
     const traceparent = traceparentOfBatch(batch);
     const headers = { ...asked.headers, ...(traceparent && { traceparent }) };
-    const ms = Math.max(1, context.deadline - clock.now());
+    const ms = Math.max(1, timerMs(context.deadline - clock.now()));
     const answer = await caller.call({ ...asked, headers }, { ms, signal });
     const wrong = problemOf(answer, clock.now());
     if (wrong !== null) return this.#merged(inputs, () => this.#refusal(wrong, good.length));

@@ -1,0 +1,115 @@
+/**
+ * Whether this process's clock agrees with Kafka's. Deadlines, ages and windows are compared across processes by their wall
+ * clocks, so one whose clock is wrong answers wrongly without failing.
+ *
+ * W1. Not ready when the clock is certainly off by more than the bound; what the round trip leaves uncertain is not held
+ *     against it.
+ * W2. A clock that cannot be compared (Kafka away, no probe topic) is no reason to be unready: whatever needs Kafka says so
+ *     itself. The last reading counts on.
+ * W3. Only readiness follows: what is stored is stamped by Kafka, and ending would turn a wrong clock into an outage.
+ */
+import { type ClockReading, clockOffsetMs } from "@tributary/kafka";
+import { type Clock, reasonOf } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { clockAgrees, clockOff, clockUnknown } from "./events.ts";
+import type { HealthCheck } from "./health.ts";
+
+export type ClockWatchOptions = {
+  readonly kafkaClock: { read(): Promise<ClockReading | undefined>; close(): Promise<void> };
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly offsetMsMax: number;
+};
+
+const EVERY_MS = { agreed: 30_000, other: 5_000 };
+const READ_MS_MAX = 10_000;
+
+export class ClockWatch {
+  readonly #options: ClockWatchOptions;
+  readonly #stop = new AbortController();
+  #reading: ClockReading | undefined;
+  #isTried = false;
+  #told: "agrees" | "off" | "unknown" | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(options: ClockWatchOptions) {
+    this.#options = options;
+    const help = "How far this process's clock is ahead of Kafka's; negative when behind";
+    options.telemetry.gauge({ name: "tributary_clock_offset_seconds", help }, () => this.#offsetMs() / 1_000);
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#options.kafkaClock.close();
+    await this.#running;
+  }
+
+  readonly check: HealthCheck = () => {
+    if (!this.#isTried) return "not compared with Kafka's yet";
+    const offsetMs = this.#excessiveMs();
+    return offsetMs === undefined ? true : describe(offsetMs, this.#options.offsetMsMax);
+  };
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      await this.#read();
+      this.#isTried = true;
+      this.#tell();
+      const everyMs = this.#told === "agrees" ? EVERY_MS.agreed : EVERY_MS.other;
+      await clock.sleep(everyMs, this.#stop.signal).catch(() => {});
+    }
+  }
+
+  async #read(): Promise<void> {
+    const { kafkaClock, clock, telemetry } = this.#options;
+    const enough = new AbortController();
+    const late = clock.sleep(READ_MS_MAX, AbortSignal.any([enough.signal, this.#stop.signal])).then(() => {
+      throw new Error(`no answer within ${READ_MS_MAX} ms`);
+    });
+    late.catch(() => {});
+    try {
+      const reading = await Promise.race([kafkaClock.read(), late]);
+      if (reading === undefined) throw new Error("its topic is not stamped by Kafka: tributary topics create");
+      this.#reading = reading;
+    } catch (error) {
+      if (this.#stop.signal.aborted || this.#reading !== undefined || this.#told === "unknown") return; // W2
+      this.#told = "unknown";
+      telemetry.emit(clockUnknown, { reason: reasonOf(error) });
+    } finally {
+      enough.abort();
+    }
+  }
+
+  #tell(): void {
+    if (this.#reading === undefined) return;
+    const { telemetry, offsetMsMax } = this.#options;
+    const offsetMs = this.#excessiveMs();
+    const now = offsetMs === undefined ? "agrees" : "off";
+    if (now === this.#told) return;
+    if (offsetMs !== undefined) telemetry.emit(clockOff, { offsetMs, reason: describe(offsetMs, offsetMsMax) });
+    else if (this.#told !== undefined) telemetry.emit(clockAgrees, { offsetMs: this.#offsetMs() });
+    this.#told = now;
+  }
+
+  #offsetMs(): number {
+    return this.#reading === undefined ? Number.NaN : clockOffsetMs(this.#reading, this.#options.clock);
+  }
+
+  /** The offset, if it is certainly beyond the bound. W1 */
+  #excessiveMs(): number | undefined {
+    const offsetMs = this.#offsetMs();
+    const certainMs = Math.abs(offsetMs) - (this.#reading?.uncertaintyMs ?? 0);
+    return certainMs > this.#options.offsetMsMax ? offsetMs : undefined;
+  }
+}
+
+function describe(offsetMs: number, offsetMsMax: number): string {
+  const seconds = (Math.abs(offsetMs) / 1_000).toFixed(1);
+  const where = offsetMs > 0 ? "ahead of" : "behind";
+  return `${seconds} s ${where} Kafka's; at most ${offsetMsMax / 1_000} s is allowed: let NTP set both`;
+}
