@@ -118,7 +118,7 @@ function faultsOf({ routers, classifiers }: Stack, proxy: CuttableProxy): Fault[
   const [first, second] = routers;
   const [one, two] = classifiers;
   if (!first || !second || !one || !two) throw new Error("two of each are needed");
-  return [stopped(first), cut("late"), stopped(second), stopped(one), cut("lost"), stopped(two)];
+  return [stopped(first), cut("late"), stopped(one), cut("lost"), stopped(second), stopped(two)];
 }
 
 function signal(part: Part, name: NodeJS.Signals): void {
