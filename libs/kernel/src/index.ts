@@ -3,6 +3,7 @@ export * from "./failure.ts";
 export * from "./ids.ts";
 export * from "./random.ts";
 export * from "./signals.ts";
+export * from "./source.ts";
 export * from "./text.ts";
 export * from "./time.ts";
 export * from "./trace-context.ts";

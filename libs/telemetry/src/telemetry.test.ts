@@ -77,6 +77,37 @@ test("a flood writes a bounded number of lines, tells how many it held back, and
   expect(await metric("refused_total")).toEqual(['refused_total{code="flood"} 3000']);
 });
 
+test("one address that floods an event does not hide another's line, and the summary names it (T2)", () => {
+  const { telemetry, lines, pass } = started({ linesPerSecondMax: 20 });
+  const define = (name: string) =>
+    defineEvent<{ remote: string; deviceId?: string }>({ name, level: "warn", message: () => name });
+  const connectRefused = define("connect_refused");
+  const from = (remote: string) => lines.filter((line) => line.remote === remote).length;
+  for (let i = 0; i < 1_000; i++) telemetry.emit(connectRefused, { remote: "203.0.113.9" });
+  telemetry.emit(connectRefused, { remote: "192.0.2.1" });
+  expect([from("203.0.113.9"), from("192.0.2.1")]).toEqual([5, 1]);
+  // Not even many addresses at once: each new one is told once a minute, within the table's bound.
+  for (let i = 0; i < 10_000; i++) telemetry.emit(connectRefused, { remote: `10.0.0.${i % 200}` });
+  telemetry.emit(connectRefused, { remote: "192.0.2.2" });
+  expect(from("192.0.2.2")).toBe(1);
+  for (let i = 0; i < 100_000; i++) telemetry.emit(connectRefused, { remote: `10.1.${i >> 8}.${i & 255}` });
+  expect(lines.length).toBeLessThanOrEqual(20 + 256);
+  pass(1_000);
+  telemetry.emit(connectRefused, { remote: "192.0.2.1" });
+  const summary = lines.find(({ event }) => event === "suppressed");
+  expect(summary).toMatchObject({ suppressedEvent: "connect_refused" });
+  expect(summary?.most).toEqual(expect.arrayContaining([{ source: "203.0.113.9", count: 995 }]));
+  expect(from("192.0.2.1")).toBe(2);
+});
+
+test("a device's lines are told apart where there is no address (T2)", () => {
+  const { telemetry, lines } = started({ linesPerSecondMax: 8 });
+  const topic = defineEvent<{ deviceId: string }>({ name: "uplink", level: "warn", message: () => "no" });
+  for (let i = 0; i < 100; i++) telemetry.emit(topic, { deviceId: "rogue" });
+  telemetry.emit(topic, { deviceId: "good" });
+  expect(lines.map(({ deviceId }) => deviceId)).toEqual(["rogue", "rogue", "good"]);
+});
+
 test("gauges are read at scrape; one that throws is left out and breaks nothing (T3)", async () => {
   const { telemetry, metric } = started();
   let depth = 1;

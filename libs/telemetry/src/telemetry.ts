@@ -2,14 +2,15 @@
  * Typed events become log lines and metrics, borders become spans; services emit events and never write log strings.
  *
  * T1. One `emit` gives at most one line and exactly one observation per metric of the event.
- * T2. Lines per event name are bounded; metrics are not affected by that bound (rate-bound.ts).
+ * T2. Lines per event name are bounded, and a source of many hides no other: an event's source is its field `remote` (an
+ *     address), or else `deviceId`. Metrics are not affected by that bound (rate-bound.ts).
  * T3. Gauges are read when scraped; a gauge that throws is left out and never breaks the scrape.
  * T4. `emit` does not throw over a number that a metric cannot take: telling must not undo what is told.
  * T5. A line about a traced frame has the trace's ids: an event's `traceparent` becomes `trace_id` and `span_id`.
  * T6. Metrics are there before anything happened, a counter without labels as 0: an alert must not wait for a first time.
  * T7. Nothing of tracing is loaded unless the environment says where spans go.
  */
-import { type Clock, reasonOf, systemClock, traceContextOf } from "@tributary/kernel";
+import { type Clock, reasonOf, sourceOf, systemClock, traceContextOf } from "@tributary/kernel";
 import { pino } from "pino";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import {
@@ -110,10 +111,11 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   };
 
   const summarise = (everything = false): void => {
-    for (const { event, count } of bound.due(clock.monotonicMs(), everything)) {
+    for (const { event, count, most } of bound.due(clock.monotonicMs(), everything)) {
+      const from = most.map((one) => `${one.count} of ${one.source}`).join(", ");
       logger.warn(
-        { event: "suppressed", suppressedEvent: event, count },
-        `${count} more lines of ${event} not written`,
+        { event: "suppressed", suppressedEvent: event, count, ...(most.length > 0 && { most }) },
+        `${count} more lines of ${event} not written${from && `: ${from}`}`,
       );
     }
   };
@@ -145,7 +147,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       for (const observe of observersOf(definition)) observe(event);
       if (!logger.isLevelEnabled(definition.level)) return;
       summarise();
-      if (!bound.admit(definition.name, clock.monotonicMs())) return; // T2
+      if (!bound.admit(definition.name, sourceOfEvent(event), clock.monotonicMs())) return; // T2
       const fields: EventFields = { event: definition.name, ...withTraceIds(event) };
       logger[definition.level](fields, definition.message(event));
     },
@@ -188,6 +190,15 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
 function isTracingWanted(env: NodeJS.ProcessEnv): boolean {
   const endpoint = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? env.OTEL_EXPORTER_OTLP_ENDPOINT ?? "";
   return endpoint !== "" && env.OTEL_SDK_DISABLED?.toLowerCase() !== "true" && env.OTEL_TRACES_EXPORTER !== "none";
+}
+
+const SOURCE_CHARS_MAX = 64;
+
+/** Where an event came from, as far as it says. T2 */
+function sourceOfEvent({ remote, deviceId }: EventFields): string | undefined {
+  if (typeof remote === "string" && remote !== "unknown") return sourceOf(remote).slice(0, SOURCE_CHARS_MAX);
+  if (typeof deviceId === "string" && deviceId !== "unknown") return deviceId.slice(0, SOURCE_CHARS_MAX);
+  return undefined;
 }
 
 /** T5 */
