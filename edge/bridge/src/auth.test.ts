@@ -1,7 +1,7 @@
-import { scryptSync } from "node:crypto";
+import { createHmac, scryptSync } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
 import { someRegistration } from "@tributary/testing";
-import { authenticate, DeviceDirectory, maySubscribe } from "./auth.ts";
+import { authenticate, DeviceDirectory, isOwnWill, maySubscribe, returnCodeOf } from "./auth.ts";
 import { PasswordChecker, parsePasswordHash } from "./password.ts";
 
 const hashOf = (password: string, n = 1_024) => {
@@ -10,18 +10,30 @@ const hashOf = (password: string, n = 1_024) => {
   return `scrypt$${n}$8$1$${salt.toString("base64")}$${hash.toString("base64")}`;
 };
 
-function fleet() {
+const quickHashOf = (password: string) => {
+  const salt = Buffer.from("0123456789abcdef");
+  const hash = createHmac("sha256", salt).update(password).digest();
+  return `hmac-sha256$${salt.toString("base64")}$${hash.toString("base64")}`;
+};
+const here = { source: "192.0.2.1", isGone: () => false };
+
+function fleet(waitingMax = 8) {
   const directory = new DeviceDirectory();
-  directory.apply("cam-1", someRegistration({ deviceId: "cam-1", passwordHash: hashOf("right") }));
-  directory.apply("gone", someRegistration({ deviceId: "gone", passwordHash: hashOf("right"), status: "REVOKED" }));
-  const passwords = new PasswordChecker(8);
+  const put = (deviceId: string, passwordHash: string, status: "ACTIVE" | "REVOKED" = "ACTIVE") =>
+    directory.apply(deviceId, someRegistration({ deviceId, passwordHash, status }));
+  put("cam-1", hashOf("right"));
+  put("gone", hashOf("right"), "REVOKED");
+  const passwords = new PasswordChecker(directory, waitingMax);
   const ask = (clientId: string, user: string | undefined, password: string | undefined) =>
     authenticate(
       { clientId, user, password: password === undefined ? undefined : Buffer.from(password) },
+      here,
       directory,
       passwords,
     );
-  return { directory, passwords, ask };
+  const check = (deviceId: string, password = "right", source = here.source) =>
+    passwords.check({ deviceId, password: Buffer.from(password), source, isGone: () => false });
+  return { directory, passwords, put, ask, check };
 }
 
 describe("who may connect", () => {
@@ -52,32 +64,88 @@ describe("who may connect", () => {
     expect(await ask("cam-1", "cam-1", "new")).toBe("device-unknown");
   });
 
-  test("a verified pair costs no second scrypt (P2)", async () => {
-    const { passwords } = fleet();
-    const hash = hashOf("right", 16_384);
-    expect(await passwords.check("a", Buffer.from("right"), hash)).toBe("right");
-    const cpu = process.cpuUsage();
-    for (let i = 0; i < 1_000; i++) expect(await passwords.check("a", Buffer.from("right"), hash)).toBe("right");
-    expect(process.cpuUsage(cpu).user / 1_000).toBeLessThan(2_000); // a thousand checks would take 30 s
+  test("names that are unknown, revoked, unusable or another's get one answer; operators get the reason (A4)", async () => {
+    const { put, ask } = fleet();
+    put("odd", "plain");
+    const reasons = await Promise.all(["cam-1", "gone", "odd", "nobody"].map((name) => ask(name, name, "wrong")));
+    expect(reasons).toEqual(["password-wrong", "device-revoked", "password-hash-unusable", "device-unknown"]);
+    expect(reasons.map((reason) => reason && returnCodeOf(reason))).toEqual([5, 5, 5, 5]);
   });
 
-  test("few checks wait and one runs per device; the others are told to come back (P3)", async () => {
-    const passwords = new PasswordChecker(2);
-    const hash = hashOf("right");
-    const twice = await Promise.all([1, 2].map(() => passwords.check("a", Buffer.from("right"), hash)));
-    expect(twice.toSorted()).toEqual(["busy", "right"]);
-    const many = await Promise.all(
-      Array.from({ length: 50 }, (_, i) => passwords.check(`d${i}`, Buffer.from("right"), hash)),
+  test("refusals cost the same for names that exist and that do not (P4)", async () => {
+    const { put, check } = fleet();
+    put("slow", hashOf("right", 16_384));
+    put("quick", quickHashOf("right"));
+    const cpuMs = async (deviceId: string) => {
+      const before = process.cpuUsage();
+      for (let i = 0; i < 8; i++) expect(await check(deviceId, `wrong ${i}`)).toBe("wrong");
+      return process.cpuUsage(before).user / 1_000;
+    };
+    await cpuMs("slow");
+    const spent = [await cpuMs("slow"), await cpuMs("quick"), await cpuMs("nobody"), await cpuMs("gone")];
+    expect(Math.max(...spent) / Math.min(...spent)).toBeLessThan(2); // without the decoy 100 and more
+  });
+
+  test("a verified pair costs no second scrypt (P2)", async () => {
+    const { put, check } = fleet();
+    put("a", hashOf("right", 16_384));
+    expect(await check("a")).toBe("right");
+    const cpu = process.cpuUsage();
+    for (let i = 0; i < 1_000; i++) expect(await check("a")).toBe("right");
+    expect(process.cpuUsage(cpu).user / 1_000).toBeLessThan(2_000); // a thousand checks would take 30 s
+    put("a", hashOf("new"));
+    expect([await check("a"), await check("a", "new")]).toEqual(["wrong", "right"]);
+  });
+
+  test("a generated password is checked at once, however many others wait (P3)", async () => {
+    const { put, check } = fleet();
+    put("slow", hashOf("right", 16_384));
+    put("quick", quickHashOf("right"));
+    const guesses = Array.from({ length: 8 }, (_, i) => check("quick", `guess ${i}`));
+    const startedMs = performance.now();
+    expect(await check("quick")).toBe("right");
+    expect(performance.now() - startedMs).toBeLessThan(15); // one scrypt takes 30
+    expect(await check("quick", "hmac-sha256")).not.toBe("right");
+    await Promise.all(guesses);
+  });
+
+  test("who guesses at a device's password from another address does not make it wait for its guesses (P3)", async () => {
+    const { put, check } = fleet(64);
+    put("victim", hashOf("right", 4_096));
+    let guessed = 0;
+    const guesses = Array.from({ length: 200 }, async (_, i) => {
+      const verdict = await check("victim", `guess ${i}`, "203.0.113.9");
+      if (verdict === "wrong") guessed++;
+      return verdict;
+    });
+    expect(await check("victim")).toBe("right");
+    expect(guessed).toBeLessThanOrEqual(4); // those that ran already, and one in turn
+    const verdicts = await Promise.all(guesses);
+    expect(verdicts.filter((verdict) => verdict === "busy").length).toBeGreaterThanOrEqual(200 - 64 - 4);
+  });
+
+  test("few checks wait; beyond it the address that has most of them is told to come back, and who went away costs nothing (P3)", async () => {
+    const { put, check, passwords } = fleet(4);
+    for (let i = 0; i < 50; i++) put(`d${i}`, hashOf("right"));
+    const flood = Array.from({ length: 50 }, (_, i) => check(`d${i}`, "right", "203.0.113.9"));
+    const few = Array.from({ length: 2 }, (_, i) => check(`d${i}`, "right", "192.0.2.9"));
+    expect(await Promise.all(few)).toEqual(["right", "right"]);
+    const verdicts = await Promise.all(flood);
+    expect(verdicts.filter((verdict) => verdict === "busy").length).toBeGreaterThanOrEqual(40);
+    expect(passwords.waiting).toBe(0);
+    const isGone = () => true;
+    const gone = ["d1", "d2", "d3", "d4", "d5", "d6"].map((deviceId) =>
+      passwords.check({ deviceId, password: Buffer.from("other"), source: "a", isGone }),
     );
-    expect(many.filter((verdict) => verdict === "busy").length).toBeGreaterThan(0);
-    expect(many.filter((verdict) => verdict === "right").length).toBeGreaterThan(0);
-    expect(await passwords.check("d49", Buffer.from("right"), hash)).toBe("right");
+    expect((await Promise.all(gone)).filter((verdict) => verdict === "busy").length).toBeGreaterThan(0);
+    expect(await check("d49")).toBe("right");
   });
 
   test("a hash that would cost too much, or is none, is not computed (P1)", async () => {
     const good = hashOf("right").split("$");
     const withPart = (index: number, value: string) => good.map((part, i) => (i === index ? value : part)).join("$");
     expect(parsePasswordHash(good.join("$"))).toBeDefined();
+    expect(parsePasswordHash(quickHashOf("right"))).toBeDefined();
     const bad = [
       withPart(1, "1073741824"),
       withPart(1, "1000"),
@@ -85,11 +153,41 @@ describe("who may connect", () => {
       withPart(3, "99"),
       withPart(3, "0"),
     ];
-    for (const text of [...bad, withPart(4, ""), withPart(5, "AAAA"), withPart(0, "bcrypt"), "", "$$$$$", "plain"]) {
+    const odd = ["hmac-sha256$$", quickHashOf("right").slice(0, -20), `${quickHashOf("right")}$x`];
+    for (const text of [
+      ...bad,
+      ...odd,
+      withPart(4, ""),
+      withPart(5, "AAAA"),
+      withPart(0, "bcrypt"),
+      "",
+      "$$$$$",
+      "plain",
+    ]) {
       expect([text, parsePasswordHash(text)]).toEqual([text, undefined]);
-      expect(await new PasswordChecker(8).check("a", Buffer.from("x"), text)).toBe("hash-unusable");
+      const { put, check } = fleet();
+      put("a", text);
+      expect(await check("a", "x")).toBe("hash-unusable");
     }
   });
+});
+
+test("a last will is the device's own availability and nothing else", () => {
+  const own = (topic: string, payload: string) =>
+    isOwnWill(
+      { clientId: "cam-1", user: "cam-1", password: undefined, will: { topic, payload: Buffer.from(payload) } },
+      "tributary",
+    );
+  expect(own("tributary/v1/cam-1/availability", "offline")).toBe(true);
+  for (const [topic, payload] of [
+    ["tributary/v1/cam-2/availability", "offline"],
+    ["tributary/v1/cam-1/availability", "online"],
+    ["tributary/v1/cam-1/up/frames", "offline"],
+    ["tributary/v1/+/availability", "offline"],
+    ["$SYS/x", "offline"],
+  ] as const) {
+    expect([topic, own(topic, payload)]).toEqual([topic, false]);
+  }
 });
 
 test("a device subscribes to its own downlink only (A2)", () => {

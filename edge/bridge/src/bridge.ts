@@ -51,7 +51,7 @@ export class Bridge {
   constructor(options: BridgeOptions) {
     const { config, sink, clock, telemetry } = options;
     this.#options = options;
-    this.#passwords = new PasswordChecker(config.limits.authenticationsMax);
+    this.#passwords = new PasswordChecker(this.#directory, config.limits.authenticationsMax);
     this.#down = mqttTopics(config.mqtt.prefix);
     this.#ingest = new Ingest({
       sink,
@@ -69,8 +69,7 @@ export class Bridge {
       clock,
       telemetry,
       ingest: this.#ingest,
-      authenticate: (clientId, user, password) =>
-        authenticate({ clientId, user, password }, this.#directory, this.#passwords),
+      authenticate: (connect, origin) => authenticate(connect, origin, this.#directory, this.#passwords),
       onSubscribed: (session, filters) => {
         const policy = this.#down.policy(session.deviceId);
         const desired = this.#down.desired(session.deviceId);

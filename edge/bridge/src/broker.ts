@@ -7,38 +7,28 @@
  * M1. One session per device; a second connection takes over (MQTT-3.1.4-2).
  * M2. Sessions are clean: nothing is queued for a device that is away; retained state waits in Kafka.
  * M3. Connections, packets and bytes in flight are bounded (G9).
- * M4. A last will is the device's own `offline` and nothing else.
+ * M4. aedes meets authenticated devices only; whoever else there is never comes further than preauth.ts.
  */
 import { createServer, type Server, type Socket } from "node:net";
-import { parseMqttTopic } from "@tributary/contracts";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import {
-  Aedes,
-  type AuthenticateError,
-  type Client,
-  type ConnectPacket,
-  type PublishPacket,
-  type Subscription,
-} from "aedes";
-import { type ConnectRefusal, maySubscribe, returnCodeOf } from "./auth.ts";
+import { Aedes, type Client, type PublishPacket, type Subscription } from "aedes";
+import { type ConnectRefusal, maySubscribe } from "./auth.ts";
 import { ByteBudget } from "./budget.ts";
 import type { BridgeConfig } from "./config.ts";
-import { brokerFault, connected, connectionCut, connectRefused, disconnected, subscribeRefused } from "./events.ts";
+import { brokerFault, connected, connectionCut, disconnected, subscribeRefused, takenOver } from "./events.ts";
 import { PacketGate } from "./gate.ts";
 import type { Ingest } from "./ingest.ts";
+import { PreAuth, type PreAuthOptions } from "./preauth.ts";
 import { Session } from "./session.ts";
+import { Takeovers } from "./takeovers.ts";
 
 export type BrokerOptions = {
   readonly config: BridgeConfig;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly ingest: Ingest;
-  readonly authenticate: (
-    clientId: string,
-    user: string | undefined,
-    password: Buffer | undefined,
-  ) => Promise<ConnectRefusal | undefined>;
+  readonly authenticate: PreAuthOptions["authenticate"];
   /** A device subscribed: it wants what is retained for it. */
   readonly onSubscribed: (session: Session, filters: readonly string[]) => void;
 };
@@ -46,14 +36,23 @@ export type BrokerOptions = {
 type AnyClient = Client & { will?: unknown };
 
 const SWEEP_MS = 1_000;
+/** Connections that the kernel may hold for us; a returning fleet comes all at once. */
+const BACKLOG = 4_096;
+/** Devices named in the metric of takeovers. */
+const TAKEOVERS_NAMED_MAX = 20;
 
 export class Broker {
   readonly #options: BrokerOptions;
   readonly #budget: ByteBudget;
   readonly #server: Server;
+  readonly #preAuth: PreAuth;
+  readonly #takeovers: Takeovers;
   readonly #gates = new Set<PacketGate>();
   readonly #sessions = new Map<string, Session>();
   readonly #byClient = new WeakMap<Client, Session>();
+  /** The newest connection of each device. */
+  readonly #gateOf = new Map<string, PacketGate>();
+  readonly #deviceOf = new WeakMap<PacketGate, string>();
   #aedes: Aedes | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #closing = false;
@@ -62,10 +61,16 @@ export class Broker {
     this.#options = options;
     const { limits } = options.config;
     this.#budget = new ByteBudget(limits.inFlightBytesMax, limits.clientBytesMax);
+    this.#takeovers = new Takeovers(limits.takeoversPerMinuteMax);
+    this.#preAuth = new PreAuth({
+      ...options,
+      mayAdmit: (socket, deviceId) => this.#mayAdmit(socket, deviceId),
+      admit: (socket, deviceId) => this.#admit(socket, deviceId),
+    });
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) =>
-      this.#accept(socket),
+      this.#preAuth.accept(socket),
     );
-    this.#server.maxConnections = limits.connectionsMax; // M3
+    this.#server.maxConnections = limits.connectionsMax + 2 * limits.unauthenticatedMax; // M3, with those that are closing
     this.#server.on("drop", (drop) => {
       const remote = drop?.remoteAddress ?? "unknown";
       options.telemetry.emit(connectionCut, { code: "connections-full", deviceId: "unknown", bytes: 0, remote });
@@ -87,9 +92,12 @@ export class Broker {
     const aedes = await Aedes.createBroker({
       connectTimeout: limits.connectMsMax,
       maxInflightInbound: 16,
-      preConnect: (client, packet, done) => this.#preConnect(client, packet, done),
-      authenticate: (client, user, password, done) => {
-        void this.#authenticate(client, user, password).then((error) => done(error, error === null));
+      preConnect: (_client, packet, done) => {
+        packet.clean = true; // M2
+        done(null, true);
+      },
+      authenticate: (client, _user, _password, done) => {
+        done(null, this.#begin(client)); // M4
       },
       authorizePublish: (client, packet, done) => this.#publish(client, packet, done),
       authorizeSubscribe: (client, subscription, done) => {
@@ -118,7 +126,7 @@ export class Broker {
     }, SWEEP_MS);
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen(mqtt.port, mqtt.host, () => resolve());
+      this.#server.listen({ port: mqtt.port, host: mqtt.host, backlog: BACKLOG }, () => resolve());
     });
     const address = this.#server.address();
     return typeof address === "object" && address !== null ? address.port : mqtt.port;
@@ -129,6 +137,7 @@ export class Broker {
     if (this.#closing) return;
     this.#closing = true;
     clearInterval(this.#sweeper);
+    this.#preAuth.close();
     const { clock, ingest, config } = this.#options;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const gate of this.#gates) gate.freeze();
@@ -143,21 +152,39 @@ export class Broker {
     await new Promise<void>((resolve) => (this.#aedes ? this.#aedes.close(resolve) : resolve()));
   }
 
-  #accept(socket: Socket): void {
+  #mayAdmit(socket: Socket, deviceId: string): ConnectRefusal | undefined {
     const { config, clock, telemetry } = this.#options;
+    if (this.#closing) return "authentication-busy";
+    const before = this.#gateOf.get(deviceId);
+    if (before === undefined || before.destroyed) {
+      return this.#gates.size < config.limits.connectionsMax ? undefined : "connections-full"; // M3
+    }
+    if (!this.#takeovers.take(deviceId, clock.monotonicMs())) return "takeovers-too-many";
+    const [remote, previous] = [socket.remoteAddress ?? "unknown", before.remoteAddress];
+    telemetry.emit(takenOver, { deviceId, remote, previous });
+    return undefined;
+  }
+
+  #admit(socket: Socket, deviceId: string): void {
+    const { config, clock, telemetry } = this.#options;
+    this.#sessions.get(deviceId)?.close(); // M1
+    this.#gateOf.get(deviceId)?.destroy();
     const gate = new PacketGate(socket, {
       budget: this.#budget,
       packetBytesMax: config.limits.packetBytesMax,
       packetMsMax: config.limits.packetMsMax,
       monotonicMs: () => clock.monotonicMs(),
       onViolation: (at, code, bytes) => {
-        telemetry.emit(connectionCut, { code, deviceId: client?.id ?? "unknown", bytes, remote: at.remoteAddress });
+        telemetry.emit(connectionCut, { code, deviceId, bytes, remote: at.remoteAddress });
       },
     });
     this.#gates.add(gate);
+    this.#gateOf.set(deviceId, gate);
+    this.#deviceOf.set(gate, deviceId);
     const client = this.#aedes?.handle(gate);
     gate.once("close", () => {
       this.#gates.delete(gate);
+      if (this.#gateOf.get(deviceId) === gate) this.#gateOf.delete(deviceId);
       const session = client && this.#byClient.get(client);
       if (session === undefined) return;
       session.close();
@@ -166,45 +193,17 @@ export class Broker {
     });
   }
 
-  #preConnect(client: Client, packet: ConnectPacket, done: (error: Error | null, success: boolean) => void): void {
-    const { will } = packet;
-    if (will !== undefined && will !== null) {
-      const topic = parseMqttTopic(will.topic, this.#options.config.mqtt.prefix);
-      const isOwn = topic?.kind === "availability" && topic.deviceId === packet.clientId;
-      if (!isOwn || Buffer.from(will.payload).toString("latin1") !== "offline") {
-        this.#refuse(client, packet.clientId, "will-not-availability"); // M4
-        done(new Error("the last will is not the device's own availability"), false);
-        return;
-      }
-    }
-    packet.clean = true; // M2
-    done(null, true);
-  }
-
-  async #authenticate(
-    client: Client,
-    user: string | undefined,
-    password: Buffer | undefined,
-  ): Promise<AuthenticateError | null> {
-    const refusal = await this.#options.authenticate(client.id, user, password);
+  /** aedes has read the CONNECT packet that preauth.ts had read before. Whether it found the same device in it, still there. */
+  #begin(client: Client): boolean {
     const gate = client.conn as PacketGate;
-    if (refusal !== undefined) {
-      this.#refuse(client, client.id, refusal);
-      return Object.assign(new Error(refusal), { returnCode: returnCodeOf(refusal) });
-    }
-    if (gate.destroyed || this.#closing) return Object.assign(new Error("gone"), { returnCode: 3 });
-    this.#sessions.get(client.id)?.close(); // M1
-    const session = new Session(client.id, client, gate, this.#options.config.limits.resultsQueuedMax);
-    this.#sessions.set(client.id, session);
+    const deviceId = this.#deviceOf.get(gate);
+    if (deviceId === undefined || deviceId !== client.id || gate.destroyed || this.#closing) return false;
+    const session = new Session(deviceId, client, gate, this.#options.config.limits.resultsQueuedMax);
+    this.#sessions.set(deviceId, session);
     this.#byClient.set(client, session);
     gate.authenticated();
-    this.#options.telemetry.emit(connected, { deviceId: client.id, remote: gate.remoteAddress });
-    return null;
-  }
-
-  #refuse(client: Client, clientId: string, code: string): void {
-    const remote = (client.conn as PacketGate).remoteAddress;
-    this.#options.telemetry.emit(connectRefused, { code, clientId: JSON.stringify(clientId.slice(0, 64)), remote });
+    this.#options.telemetry.emit(connected, { deviceId, remote: gate.remoteAddress });
+    return true;
   }
 
   #publish(client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void): void {
@@ -233,7 +232,15 @@ export class Broker {
     const { telemetry, ingest } = this.#options;
     const gauge = (name: string, help: string, read: () => number) =>
       telemetry.gauge({ name: `tributary_bridge_${name}`, help }, read);
-    gauge("connections", "Open connections", () => this.#gates.size);
+    gauge("connections", "Open connections", () => this.#gates.size + this.#preAuth.size);
+    gauge("unauthenticated", "Connections that are not authenticated yet", () => this.#preAuth.size);
+    gauge("unauthenticated_bytes", "What those sent and the bridge holds", () => this.#preAuth.bytes);
+    const devices = { name: "tributary_bridge_device_takeovers", help: "Takeovers and attempts at them, of late" };
+    telemetry.gauge({ ...devices, labels: ["device"] }, () =>
+      this.#takeovers
+        .most(TAKEOVERS_NAMED_MAX, this.#options.clock.monotonicMs())
+        .map(({ deviceId, takeovers }) => ({ labels: { device: deviceId }, value: takeovers })),
+    );
     gauge("sessions", "Authenticated devices", () => this.#sessions.size);
     gauge("in_flight_messages", "Received and not yet stored", () => ingest.inFlight);
     gauge("in_flight_bytes", "Bytes granted to messages on their way", () => this.#budget.usedBytes);

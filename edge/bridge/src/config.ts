@@ -23,12 +23,21 @@ const limitsSchema = z
     clientBytesMax: bytes.default(4 * MIB),
     /** Received from all devices and not yet stored; beyond it sockets are not read. */
     inFlightBytesMax: bytes.default(64 * MIB),
+    /** Authenticated devices. */
     connectionsMax: count.default(10_000),
-    /** From opening a connection to its CONNECT packet. */
-    connectMsMax: ms.default(10_000),
+    /** Connections that are not authenticated yet, beside those; room for a newcomer is made by ending a silent one. */
+    unauthenticatedMax: count.default(4_096),
+    /** The same from one address, or one IPv6 network of 64 bits. */
+    unauthenticatedPerAddressMax: count.default(2_048),
+    /** What all of them sent and the bridge holds. */
+    unauthenticatedBytesMax: bytes.default(8 * MIB),
+    /** From opening a connection to the end of its CONNECT packet. */
+    connectMsMax: ms.default(5_000),
+    /** How often in a minute a device may end its own live session by connecting again. */
+    takeoversPerMinuteMax: count.default(10),
     /** From a packet's first byte to its last. */
     packetMsMax: ms.default(30_000),
-    /** Password checks waiting for a processor; further ones are told to come back. */
+    /** Checks of scrypt hashes waiting for a processor; beyond it the address with most of them is told to come back. */
     authenticationsMax: count.default(512),
     /** How long Kafka may be away before the devices that wait are disconnected; they send again. */
     storeMsMax: ms.default(60_000),
@@ -46,6 +55,14 @@ const limitsSchema = z
   .refine((l) => l.packetBytesMax >= l.frameBytesMax + 64 * KIB, {
     path: ["packetBytesMax"],
     message: "must exceed frameBytesMax by at least 65536, or an oversized frame could not reach the dead letters",
+  })
+  .refine((l) => l.unauthenticatedPerAddressMax <= l.unauthenticatedMax, {
+    path: ["unauthenticatedPerAddressMax"],
+    message: "must not exceed unauthenticatedMax, or one address could take every place",
+  })
+  .refine((l) => l.unauthenticatedBytesMax >= 1_024 * 1_024, {
+    path: ["unauthenticatedBytesMax"],
+    message: "must be at least 1048576, room for some CONNECT packets of the largest size",
   })
   .refine((l) => l.inFlightBytesMax >= l.packetBytesMax, {
     path: ["inFlightBytesMax"],

@@ -8,6 +8,13 @@ export const connected = defineEvent<{ deviceId: string; remote: string }>({
   counter: { name: "tributary_bridge_connects_total", help: "Sessions that began" },
 });
 
+export const takenOver = defineEvent<{ deviceId: string; remote: string; previous: string }>({
+  name: "session_taken_over",
+  level: "warn",
+  message: (e) => `${e.deviceId} connected from ${e.remote} while its session from ${e.previous} was alive, which ends`,
+  counter: { name: "tributary_bridge_takeovers_total", help: "Sessions ended by another connection of their device" },
+});
+
 export const disconnected = defineEvent<{ deviceId: string; cause: string }>({
   name: "device_disconnected",
   level: "info",

@@ -1,90 +1,162 @@
 /**
- * Device passwords: `scrypt$N$r$p$salt$hash`, salt and hash in base64.
+ * Device passwords as the registry keeps them, and their checks.
+ *
+ * - `hmac-sha256$salt$hash`: of a password that the gateway generated. Nobody guesses 192 random bits, so the hash may be
+ *   fast, and ten thousand devices come back within seconds (ADR 30).
+ * - `scrypt$N$r$p$salt$hash`: of a password that a person may have chosen, and of those generated before.
  *
  * P1. A hash's cost is bounded before it is computed: the registry topic must not be able to stop the bridge.
- * P2. A pair that was verified once is known by its HMAC under a key of this process, so a reconnecting fleet costs no
- *     scrypt. The HMAC covers the hash, so a changed password is never taken for the old one.
- * P3. Few checks run at once, one per device, and few wait; the others are told to come back (G9).
+ * P2. A scrypt pair that was verified once is known by its HMAC under a key of this process, so a reconnecting fleet costs
+ *     no scrypt. The HMAC covers the hash, so a changed password is never taken for the old one.
+ * P3. A good password that needs no scrypt is never made to wait. The others wait in a fair queue by address, bounded: an
+ *     address that has many checks waiting gives way to one that has few (G9). A device's name plays no part in it, so
+ *     that knowing a name keeps nobody out.
+ * P4. Refusals cost the same for names that exist and names that do not: the same steps, a scrypt included while any
+ *     device needs one.
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { BySource } from "./by-source.ts";
 
 export type PasswordVerdict = "right" | "wrong" | "busy" | "hash-unusable";
 
-type ParsedHash = {
-  readonly cost: number;
-  readonly blockSize: number;
-  readonly parallelization: number;
-  readonly salt: Buffer;
-  readonly hash: Buffer;
-};
+export type ScryptCost = { readonly cost: number; readonly blockSize: number; readonly parallelization: number };
+
+export type PasswordHash =
+  | { readonly scheme: "hmac-sha256"; readonly salt: Buffer; readonly hash: Buffer }
+  | ({ readonly scheme: "scrypt"; readonly salt: Buffer; readonly hash: Buffer } & ScryptCost);
 
 const MEMORY_BYTES_MAX = 64 * 1_024 * 1_024;
 
-export function parsePasswordHash(text: string): ParsedHash | undefined {
-  const [scheme, n = "", r = "", p = "", salt64 = "", hash64 = "", ...rest] = text.split("$");
-  if (scheme !== "scrypt" || rest.length > 0) return undefined;
-  const [cost, blockSize, parallelization] = [n, r, p].map((digits) => (/^\d{1,8}$/.test(digits) ? Number(digits) : 0));
+export function parsePasswordHash(text: string): PasswordHash | undefined {
+  const [scheme, ...fields] = text.split("$");
+  const [salt64 = "", hash64 = ""] = fields.slice(-2);
+  const [salt, hash] = [Buffer.from(salt64, "base64"), Buffer.from(hash64, "base64")];
+  if (salt.length < 8 || hash.length < 16 || hash.length > 128) return undefined;
+  if (scheme === "hmac-sha256" && fields.length === 2) return hash.length === 32 ? { scheme, salt, hash } : undefined;
+  if (scheme !== "scrypt" || fields.length !== 5) return undefined;
+  const numbers = fields.slice(0, 3).map((digits) => (/^\d{1,8}$/.test(digits) ? Number(digits) : 0));
+  const [cost = 0, blockSize = 0, parallelization = 0] = numbers;
   if (!cost || !blockSize || !parallelization) return undefined;
   if (cost < 2 || (cost & (cost - 1)) !== 0 || parallelization > 16) return undefined;
   if (128 * cost * blockSize > MEMORY_BYTES_MAX) return undefined; // P1
-  const [salt, hash] = [Buffer.from(salt64, "base64"), Buffer.from(hash64, "base64")];
-  if (salt.length < 8 || hash.length < 16 || hash.length > 128) return undefined;
-  return { cost, blockSize, parallelization, salt, hash };
+  return { scheme, cost, blockSize, parallelization, salt, hash };
 }
 
+/** What a fleet's passwords are kept as. */
+export interface PasswordBook {
+  /** The text as the registry has it, and as it was parsed; undefined for a device that may not connect or does not exist. */
+  hashOf(deviceId: string): { readonly text: string; readonly parsed: PasswordHash | undefined } | undefined;
+  /** Of the dearest scrypt hash that is in use; undefined when there is none. */
+  readonly scryptCost: ScryptCost | undefined;
+}
+
+export type PasswordCheck = {
+  readonly deviceId: string;
+  readonly password: Buffer;
+  /** The address that asks, see `sourceOf`. */
+  readonly source: string;
+  /** Whether nobody waits for the verdict any more. */
+  readonly isGone: () => boolean;
+};
+
+type Waiting = { readonly source: string; readonly isGone: () => boolean; readonly go: (turn: Turn) => void };
+type Turn = "granted" | "given-up";
+
 export class PasswordChecker {
+  readonly #book: PasswordBook;
   readonly #key = randomBytes(32);
   /** deviceId -> HMAC of the pair last verified; bounded by the registry, see `forget`. */
   readonly #verified = new Map<string, Buffer>();
-  readonly #checking = new Set<string>();
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new BySource<Waiting>();
   readonly #waitingMax: number;
+  readonly #nobody = {
+    text: `scrypt$16384$8$1$${randomBytes(16).toString("base64")}$${randomBytes(32).toString("base64")}`,
+    salt: randomBytes(16),
+    hash: randomBytes(32),
+  };
   #free = Math.max(1, availableParallelism() - 1);
 
-  constructor(waitingMax: number) {
+  constructor(book: PasswordBook, waitingMax: number) {
+    this.#book = book;
     this.#waitingMax = waitingMax;
   }
 
-  async check(deviceId: string, password: Buffer, passwordHash: string): Promise<PasswordVerdict> {
-    const pair = createHmac("sha256", this.#key)
-      .update(`${passwordHash.length}:${passwordHash}`)
-      .update(password)
-      .digest();
-    const known = this.#verified.get(deviceId);
-    if (known !== undefined && timingSafeEqual(known, pair)) return "right"; // P2
-    const parsed = parsePasswordHash(passwordHash);
-    if (parsed === undefined) return "hash-unusable";
-    if (this.#checking.has(deviceId) || this.#waiting.length >= this.#waitingMax) return "busy"; // P3
-    this.#checking.add(deviceId);
-    try {
-      await this.#enter();
-      const right = await matches(password, parsed).finally(() => this.#leave());
-      if (right) this.#verified.set(deviceId, pair);
-      return right ? "right" : "wrong";
-    } finally {
-      this.#checking.delete(deviceId);
-    }
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
-  /** Of a device that may not connect any more. */
+  async check({ deviceId, password, source, isGone }: PasswordCheck): Promise<PasswordVerdict> {
+    const known = this.#book.hashOf(deviceId);
+    const { salt, hash } = known?.parsed ?? this.#nobody; // P4
+    const pair = createHmac("sha256", this.#key)
+      .update(`${deviceId}:${known?.text ?? this.#nobody.text}:`)
+      .update(password)
+      .digest();
+    const isVerified = timingSafeEqual(this.#verified.get(deviceId) ?? this.#nobody.hash, pair); // P2
+    const quick = createHmac("sha256", salt).update(password).digest();
+    const isQuick = timingSafeEqual(quick, hash.length === quick.length ? hash : this.#nobody.hash);
+    if (isVerified || (isQuick && known?.parsed?.scheme === "hmac-sha256")) return "right"; // P3
+    const slow = known?.parsed?.scheme === "scrypt" ? known.parsed : this.#decoy();
+    let isRight = false;
+    if (slow !== undefined) {
+      if ((await this.#turn(source, isGone)) === "given-up") return "busy";
+      isRight = await derives(password, slow).finally(() => this.#leave());
+    }
+    if (known === undefined) return "wrong";
+    if (known.parsed === undefined) return "hash-unusable";
+    if (!isRight || known.parsed.scheme !== "scrypt") return "wrong";
+    // The registry may have changed meanwhile; then this pair is nobody's any more.
+    if (this.#book.hashOf(deviceId)?.text === known.text) this.#verified.set(deviceId, pair);
+    return "right";
+  }
+
+  /** Of a device that may not connect any more, or whose password changed. */
   forget(deviceId: string): void {
     this.#verified.delete(deviceId);
   }
 
-  async #enter(): Promise<void> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /** What is computed where there is nothing to compare with; undefined while nobody's check takes a scrypt. P4 */
+  #decoy(): Extract<PasswordHash, { scheme: "scrypt" }> | undefined {
+    const cost = this.#book.scryptCost;
+    return cost && { scheme: "scrypt", ...cost, salt: this.#nobody.salt, hash: this.#nobody.hash };
+  }
+
+  /** Waits for a processor. P3 */
+  #turn(source: string, isGone: () => boolean): Promise<Turn> | Turn {
+    if (this.#free > 0) {
+      this.#free--;
+      return "granted";
+    }
+    if (this.#waiting.size >= this.#waitingMax) {
+      const heaviest = this.#waiting.heaviest() ?? source;
+      if (this.#waiting.countOf(heaviest) <= this.#waiting.countOf(source) + 1) return "given-up";
+      const [oldest] = this.#waiting.itemsOf(heaviest);
+      if (oldest !== undefined) this.#giveUp(oldest);
+    }
+    return new Promise((go) => this.#waiting.add(source, { source, isGone, go }));
+  }
+
+  #giveUp(one: Waiting): void {
+    this.#waiting.remove(one.source, one);
+    one.go("given-up");
   }
 
   #leave(): void {
-    const next = this.#waiting.shift();
+    let next = this.#waiting.next();
+    while (next?.isGone()) {
+      next.go("given-up");
+      next = this.#waiting.next();
+    }
     if (next === undefined) this.#free++;
-    else next();
+    else next.go("granted");
   }
 }
 
-const matches = (password: Buffer, { cost, blockSize, parallelization, salt, hash }: ParsedHash): Promise<boolean> =>
+const derives = (
+  password: Buffer,
+  { cost, blockSize, parallelization, salt, hash }: Extract<PasswordHash, { scheme: "scrypt" }>,
+): Promise<boolean> =>
   new Promise((resolve, reject) => {
     const options = { N: cost, r: blockSize, p: parallelization, maxmem: MEMORY_BYTES_MAX * 2 };
     scrypt(password, salt, hash.length, options, (error, derived) =>

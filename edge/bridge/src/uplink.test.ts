@@ -67,6 +67,10 @@ describe("what becomes of a published message", () => {
     ]),
   );
   const cases: readonly [RefusalReason, string, Partial<Uplink>][] = [
+    ["topic-malformed", "unknown", { topic: "tributary/v1/device-1/up/frames\0" }],
+    ["topic-malformed", "unknown", { topic: "tributary/v1/device-1\0/up/frames" }],
+    ["topic-malformed", "unknown", { topic: "tributary/v1/device-1/up/fr\ufffdmes" }],
+    ["topic-malformed", "unknown", { topic: "tributary/v1/device-1/up/frames\n" }],
     ["topic-unknown", "unknown", { topic: "somewhere/else" }],
     ["topic-unknown", "unknown", { topic: "$SYS/broker" }],
     ["topic-unknown", "unknown", { topic: "tributary/v1/device-1/up/frames/json/more" }],

@@ -44,6 +44,7 @@ export type Uplink = {
 export type RefusalReason =
   | ContractErrorCode
   | JsonFaultCode
+  | "topic-malformed"
   | "topic-unknown"
   | "topic-of-another-device"
   | "topic-not-uplink"
@@ -97,6 +98,9 @@ export function judgeUplink(
   prefix: string,
   routes: readonly Route[] = [],
 ): Verdict {
+  if (MALFORMED.test(uplink.topic)) {
+    return refuse("unknown", "topic-malformed", "the topic has control characters, or is not well-formed UTF-8");
+  }
   const topic = parseMqttTopic(uplink.topic, prefix);
   if (topic === undefined) return routed(uplink, limits, routes);
   const stream = topic.kind === "up" && isStream(topic.stream) ? topic.stream : "unknown";
@@ -115,6 +119,10 @@ export function judgeUplink(
   }
   return record(stream, topic.format, uplink, recordBytesMax);
 }
+
+/** What MQTT forbids or advises against in a topic; U+FFFD is what the broker's parser puts where bytes were no UTF-8. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const MALFORMED = /[\u0000-\u001f\u007f-\u009f\ufffd]/;
 
 /** Base64 takes four bytes where a record takes three; the rest is names. */
 const jsonBytesMax = (recordBytesMax: number): number => Math.ceil(recordBytesMax / 3) * 4 + 16_384;

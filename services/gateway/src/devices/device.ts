@@ -46,7 +46,7 @@ export const registrationSchema = z.strictObject({
 export type RegistrationRequest = z.output<typeof registrationSchema>;
 
 export const registeredSchema = deviceSchema.extend({
-  password: z.string().describe("Shown this once; Kafka keeps only its scrypt hash."),
+  password: z.string().describe("Shown this once; Kafka keeps only its hash."),
 });
 
 export const deviceQuerySchema = z.strictObject({

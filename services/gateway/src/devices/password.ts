@@ -1,23 +1,19 @@
-/** Device passwords: generated here, shown once, kept as `scrypt$N$r$p$salt$hash` (base64). The bridge checks them. */
-import { randomBytes, type ScryptOptions, scrypt } from "node:crypto";
+/**
+ * Device passwords: generated here, shown once, kept as `hmac-sha256$salt$hash` (base64). The bridge checks them.
+ *
+ * Nobody guesses 192 random bits, so a slow hash would protect nothing and cost a returning fleet its time (ADR 30).
+ * What a person chooses must never be kept like this.
+ */
+import { createHmac, randomBytes } from "node:crypto";
 
-const N = 16_384;
-const R = 8;
-const P = 1;
 const PASSWORD_BYTES = 24;
 const SALT_BYTES = 16;
-const HASH_BYTES = 32;
 
 /** 192 random bits in URL-safe base64, so that it can stand in YAML, URLs and shells without quoting. */
 export const generatePassword = (): string => randomBytes(PASSWORD_BYTES).toString("base64url");
 
-export async function hashPassword(password: string): Promise<string> {
+export function hashGenerated(password: string): string {
   const salt = randomBytes(SALT_BYTES);
-  const hash = await derive(password, salt, { N, r: R, p: P });
-  return ["scrypt", N, R, P, salt.toString("base64"), hash.toString("base64")].join("$");
+  const hash = createHmac("sha256", salt).update(password).digest();
+  return ["hmac-sha256", salt.toString("base64"), hash.toString("base64")].join("$");
 }
-
-const derive = (password: string, salt: Buffer, options: ScryptOptions): Promise<Buffer> =>
-  new Promise((resolve, reject) => {
-    scrypt(password, salt, HASH_BYTES, options, (error, hash) => (error ? reject(error) : resolve(hash)));
-  });

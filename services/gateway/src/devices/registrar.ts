@@ -13,7 +13,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { deviceChanged } from "../events.ts";
 import type { Device, RegistrationRequest } from "./device.ts";
 import type { DeviceTable } from "./device-table.ts";
-import { generatePassword, hashPassword } from "./password.ts";
+import { generatePassword, hashGenerated } from "./password.ts";
 
 export type RegistrarOptions = {
   readonly table: DeviceTable;
@@ -42,7 +42,7 @@ export class Registrar {
         );
       }
       const password = generatePassword();
-      const passwordHash = await hashPassword(password);
+      const passwordHash = hashGenerated(password);
       const device = await this.#store({ ...request, status: "ACTIVE", passwordHash, registeredAt: clock.now() });
       return { ...device, password }; // V2
     });
