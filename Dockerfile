@@ -61,8 +61,8 @@ RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/cli \
 
 # Node and the C library, no shell, no package manager.
 FROM gcr.io/distroless/nodejs24-debian12 AS runtime
-# kafkajs asks for timeouts in the past.
-ENV NODE_ENV=production NODE_OPTIONS=--disable-warning=TimeoutNegativeWarning
+# ONNX Runtime would report to its maker. kafkajs asks for timeouts in the past.
+ENV ORT_DISABLE_TELEMETRY=1 NODE_ENV=production NODE_OPTIONS=--disable-warning=TimeoutNegativeWarning
 WORKDIR /app
 USER 1000:1000
 

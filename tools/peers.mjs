@@ -14,6 +14,7 @@ const debians = [
   ["mosquitto_pub", "mosquitto-clients"],
   ["kcat", "kcat"],
   ["promtool", "prometheus"],
+  ["strace", "strace"],
 ];
 
 /** All of them, so that no test waits for an installation. `step(name, work)` shows progress. */

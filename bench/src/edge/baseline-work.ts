@@ -7,6 +7,7 @@ import sharp from "sharp";
 import type { Work } from "./lane.ts";
 
 export async function startBaselineWork(model: string): Promise<Work> {
+  process.env.ORT_DISABLE_TELEMETRY = "1"; // as the agent does; it is read when the first session is made
   sharp.concurrency(1);
   sharp.cache(false);
   const config: unknown = JSON.parse(readFileSync(join(model, packageFiles.preprocessor), "utf8"));

@@ -62,7 +62,7 @@ export async function startTriton({ models, ...served }: TritonOptions): Promise
     "--allow-metrics=false",
   ];
   const libraries = [join(packages, "nvidia_pytriton.libs"), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
-  const env = { ...process.env, LD_LIBRARY_PATH: libraries, TRITON_PACKAGES: packages };
+  const env = { ...process.env, LD_LIBRARY_PATH: libraries, TRITON_PACKAGES: packages, ORT_DISABLE_TELEMETRY: "1" };
   const child = spawn(join(server, "bin/tritonserver"), args, { stdio: ["ignore", "ignore", "pipe"], env });
   running.add(child);
   let log = "";

@@ -22,7 +22,13 @@ const dir = tempDir("mlflow");
 const dataDir = join(dir.path, "data");
 const script = join(repositoryRoot, "services/model-registry/src/testing/log_model.py");
 // Some of MLflow's dependencies ask the network who they are, unless told not to.
-const env = { ...process.env, MLFLOW_DISABLE_TELEMETRY: "true", DO_NOT_TRACK: "true", GIT_PYTHON_REFRESH: "quiet" };
+const env = {
+  ...process.env,
+  MLFLOW_DISABLE_TELEMETRY: "true",
+  DO_NOT_TRACK: "true",
+  GIT_PYTHON_REFRESH: "quiet",
+  ORT_DISABLE_TELEMETRY: "1",
+};
 let mlflow: ChildProcess;
 let mlflowUrl: string;
 let config: object;

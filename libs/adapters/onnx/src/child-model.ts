@@ -4,12 +4,22 @@
  * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told
  *     `model-host-exited`, and whether that was the model's own doing; nobody waits for ever.
  * H4. A child that does not speak the protocol is ended: what it says is checked as any other input is.
- * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run. */
+ * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run.
+ * H6. (G9) A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own doing.
+ * H7. It reports to nobody: ONNX Runtime would send telemetry to its maker, and keep a database below ~/.cache. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { isMainThread } from "node:worker_threads";
-import type { InferenceResult, InferenceWant, LoadedModel, LoadOptions, ModelPackage } from "@tributary/inference";
+import {
+  type InferenceResult,
+  type InferenceWant,
+  type LoadedModel,
+  type LoadOptions,
+  type ModelPackage,
+  packageFiles,
+} from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import {
   type ChildInit,
@@ -31,6 +41,10 @@ export type HostLimits = {
   /** A child that answers nothing for so long while asked is ended. */
   readonly answerMsMax: number;
   readonly loadMsMax: number;
+  /** Resident memory of a child; unless told, 512 MiB and four times the model's file. H6 */
+  readonly memoryBytesMax?: number | undefined;
+  /** How often it is looked at. Between two looks it can grow: the machine's own limits stand behind this one. */
+  readonly memoryEveryMs: number;
 };
 
 export const hostLimits: HostLimits = {
@@ -38,6 +52,7 @@ export const hostLimits: HostLimits = {
   inFlightBytesMax: 64 << 20,
   answerMsMax: 20_000,
   loadMsMax: 60_000,
+  memoryEveryMs: 250,
 };
 
 /** 33 megapixels: 8K video. */
@@ -47,6 +62,9 @@ const PICTURES_PER_REQUEST_MAX = 0xffff;
 const JOINED_BYTES_MAX = 64 << 10;
 const CLOSE_MS_MAX = 5_000;
 const STDERR_TAIL_LENGTH = 2_000;
+const MEMORY_BYTES_BASE = 512 << 20;
+
+export type ExitCode = "model-host-exited" | "model-memory-exceeded";
 
 /** A model's process is no more, or never was. */
 export class ModelHostExited extends Failure {
@@ -54,8 +72,8 @@ export class ModelHostExited extends Failure {
    * process when memory is short, and a busy machine starts none, or has no answer in time. */
   readonly isOwnDoing: boolean;
 
-  constructor(packageDir: string, how: string, isOwnDoing: boolean) {
-    super("model-host-exited", "retry", `the process of model ${packageDir} ${how}`);
+  constructor(packageDir: string, how: string, isOwnDoing: boolean, code: ExitCode = "model-host-exited") {
+    super(code, "retry", `the process of model ${packageDir} ${how}`);
     this.isOwnDoing = isOwnDoing;
   }
 }
@@ -73,6 +91,9 @@ const CHILD_FLAGS = [
   "--no-concurrent-sparkplug",
 ];
 
+/** H7 */
+const QUIET = { ORT_DISABLE_TELEMETRY: "1" };
+
 /** Throws ModelHostExited. */
 export function startChild(packageDir: string, { threads, backgroundCore = "" }: LoadOptions): ChildProcess {
   const { NODE_OPTIONS: _, ...env } = process.env;
@@ -83,7 +104,7 @@ export function startChild(packageDir: string, { threads, backgroundCore = "" }:
     child = spawn(program, args, {
       cwd: packageDir, // H5
       stdio: ["ignore", "ignore", "pipe", "pipe"],
-      env: { ...env, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
+      env: { ...env, ...QUIET, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
     });
   } catch (error) {
     throw failed(reasonOf(error));
@@ -107,6 +128,22 @@ function diesWithHost(): readonly string[] {
   canDieWithHost ??= isMainThread && spawnSync(program, [...args, "true"], { stdio: "ignore" }).status === 0;
   return canDieWithHost ? DIES_WITH_HOST : [];
 }
+
+/** The file is read whole, ONNX Runtime makes its own of it, and its optimiser a third for a while. */
+function memoryBytesMaxOf({ manifest }: ModelPackage): number {
+  return MEMORY_BYTES_BASE + 4 * (manifest.files[packageFiles.model]?.bytes ?? 0);
+}
+
+/** 0 where Linux does not say it. */
+function residentBytesOf(pid: number): number {
+  try {
+    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1_024;
+  } catch {
+    return 0;
+  }
+}
+
+const mib = (bytes: number): number => Math.floor(bytes / 2 ** 20);
 
 type Pending = {
   readonly pictures: number;
@@ -134,6 +171,7 @@ export class ChildModel implements LoadedModel {
   #isClosing = false;
   #stderrTail = "";
   #watchdog: NodeJS.Timeout | null = null;
+  #tooLarge = "";
   #onLoaded: ((refusal: Failure | null) => void) | null = null;
 
   constructor(pkg: ModelPackage, child: ChildProcess, limits: HostLimits) {
@@ -158,13 +196,19 @@ export class ChildModel implements LoadedModel {
     child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_LENGTH);
     });
+    const memory = setInterval(() => this.#checkMemory(), limits.memoryEveryMs);
+    memory.unref();
     this.exited = new Promise((resolve) => {
       child.once("error", (error) => {
+        clearInterval(memory);
         this.#end(`could not be started: ${error.message}`, false);
         resolve(null);
       });
       child.once("close", (code, signal) => {
-        this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`, signal !== "SIGKILL");
+        clearInterval(memory);
+        if (this.#tooLarge !== "")
+          this.#end(this.#tooLarge, true, "model-memory-exceeded"); // H6
+        else this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`, signal !== "SIGKILL");
         resolve(code);
       });
     });
@@ -275,9 +319,18 @@ export class ChildModel implements LoadedModel {
     this.#watchdog = null;
   }
 
-  #end(how: string, isOwnDoing: boolean): void {
+  /** H6. Resident pages, not address space: ONNX Runtime and V8 reserve far more than they touch. */
+  #checkMemory(): void {
+    const max = this.#limits.memoryBytesMax ?? memoryBytesMaxOf(this.#pkg);
+    const bytes = residentBytesOf(this.pid);
+    if (bytes <= max || this.#tooLarge !== "") return;
+    this.#tooLarge = `was ended: it held ${mib(bytes)} MiB of memory, and may hold ${mib(max)}`;
+    this.#child.kill("SIGKILL");
+  }
+
+  #end(how: string, isOwnDoing: boolean, exitCode?: ExitCode): void {
     if (this.#gone !== null) return;
-    this.#gone = this.#exitedFailure(how, isOwnDoing);
+    this.#gone = this.#exitedFailure(how, isOwnDoing, exitCode);
     this.#unwatch();
     this.#onLoaded?.(this.#gone);
     for (const { reject } of this.#pending.values()) reject(this.#gone); // H3
@@ -286,8 +339,8 @@ export class ChildModel implements LoadedModel {
     this.#inFlightBytes = 0;
   }
 
-  #exitedFailure(how: string, isOwnDoing: boolean): Failure {
+  #exitedFailure(how: string, isOwnDoing: boolean, code?: ExitCode): Failure {
     const said = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
-    return new ModelHostExited(this.#pkg.dir, `${how}${said}`, isOwnDoing);
+    return new ModelHostExited(this.#pkg.dir, `${how}${said}`, isOwnDoing, code);
   }
 }

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cp, mkdtemp, readFile, readlink, realpath, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, readlink, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
@@ -215,6 +215,27 @@ describe("lives and deaths of the child", () => {
     const asked = failureOf(model.infer(jpegs[0] as Uint8Array));
     process.kill(model.pid, signal);
     expect(await asked).toMatchObject({ code: "model-host-exited", isOwnDoing });
+  });
+
+  test("reports to nobody, and leaves nothing in its home (H7)", async () => {
+    const home = await mkdtemp(join(tmpdir(), "tributary-home-"));
+    const before = process.env.HOME;
+    process.env.HOME = home;
+    try {
+      const model = await load();
+      expect(await model.infer(jpegs[0] as Uint8Array)).toMatchObject({ ok: true });
+      await model.close();
+      expect(await readdir(home, { recursive: true })).toEqual([]);
+    } finally {
+      process.env.HOME = before;
+      await rm(home, { recursive: true });
+    }
+  });
+
+  test("one that holds more memory than it may is ended by that name (H6)", async () => {
+    const refused = await failureOf(load(undefined, { memoryBytesMax: 20 << 20, memoryEveryMs: 10 }));
+    expect(refused).toMatchObject({ code: "model-memory-exceeded", isOwnDoing: true });
+    expect(refused.message).toMatch(/it held \d+ MiB of memory, and may hold 20/);
   });
 
   test.each([
