@@ -241,7 +241,11 @@ function specification(name: string, { version }: Candidate, weight: number): st
 async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
   for (const { part, deviceIds, url } of stack.light) {
     const body = JSON.stringify({ devices: deviceIds, digest, ms });
-    const response = await fetch(`${url()}/v1/slow`, { method: "POST", body });
+    const response = await fetch(`${url()}/v1/slow`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+    });
     if (!response.ok) throw new Failure("slow-refused", "give-up", `${part.name}: ${await response.text()}`);
   }
 }

@@ -39,7 +39,7 @@ export async function startAgentWork(model: string, dataDir: string): Promise<Wo
       return { id: camera.id, kind: camera.kind, state: "running", start: () => {}, stop: async () => {} };
     },
   });
-  const status = () => statusAt(agent.httpPort);
+  const status = () => statusAt(agent.ports.http);
   return {
     modelPid: (await status()).model.pid,
     frame: (jpeg) =>

@@ -220,7 +220,11 @@ async function silence(stack: Stack, deviceIds: readonly string[]): Promise<void
   for (const { part, deviceIds: own, url } of stack.light) {
     const devices = deviceIds.filter((deviceId) => own.includes(deviceId));
     if (devices.length === 0) continue;
-    const response = await fetch(`${url()}/v1/silence`, { method: "POST", body: JSON.stringify({ devices }) });
+    const response = await fetch(`${url()}/v1/silence`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ devices }),
+    });
     if (!response.ok) throw new Failure("silence-refused", "give-up", `${part.name}: ${await response.text()}`);
   }
   for (const { deviceId, part } of stack.agents) {

@@ -120,7 +120,11 @@ test("every frame of the ledger is predicted once, sent ones with their image; t
   const agent = await start(
     `{ id: front, kind: sheet, sheets: ${at("samples/cifar10-test")}, fps: 60, frames: 120, ledger: ${ledger} }`,
   );
-  const trigger = await fetch(`${agent.http}/v1/trigger`, { method: "POST", body: '{"cameraId":"front","frames":5}' });
+  const trigger = await fetch(`${agent.http}/v1/trigger`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: '{"cameraId":"front","frames":5}',
+  });
   expect(trigger.status).toBe(202);
   const reader = await fetch(`${agent.http}/v1/answers`);
   await until(

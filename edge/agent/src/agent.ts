@@ -42,7 +42,10 @@ const LAST_FRAMES_MS = 5_000;
 /** Maintenance windows open and close by the minute. */
 const CLOCK_TOLD_EVERY_MS = 20_000;
 
-export type RunningAgent = { readonly httpPort: number; stop(): Promise<void> };
+export type RunningAgent = {
+  readonly ports: { readonly http: number; readonly metrics?: number };
+  stop(): Promise<void>;
+};
 
 export type AgentOptions = {
   readonly clock?: Clock;
@@ -193,10 +196,9 @@ export async function startAgent(
 
   const parts: StatusParts = { deviceId, now, slots, updater, outbox, uplink, cameras, queues, tally };
   exportGauges(telemetry, parts);
-  const server = await serveHttp(config.http.host, config.http.port, {
+  const [server, metricsServer] = await serveHttp(config.http, {
     feed,
-    metrics: () => telemetry.metrics(),
-    metricsContentType: telemetry.metricsContentType,
+    telemetry,
     status: () => statusOf(parts),
     notReady: () => notReady(parts),
     conditions: (met) => {
@@ -235,10 +237,11 @@ export async function startAgent(
     await slots.close();
     feed.close();
     await closeServer(server);
+    if (metricsServer !== undefined) await closeServer(metricsServer);
   };
   let stopped: Promise<void> | undefined;
   return {
-    httpPort: portOf(server),
+    ports: { http: portOf(server), ...(metricsServer && { metrics: portOf(metricsServer) }) },
     stop: () => {
       stopped ??= stop();
       return stopped;

@@ -2,7 +2,9 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { reasonOf } from "@tributary/kernel";
+import { reasonOf, systemClock } from "@tributary/kernel";
+import type { Telemetry } from "@tributary/telemetry";
+import { Door, type DoorAddress, serveMetrics } from "@tributary/telemetry/http";
 import type { Conditions } from "@tributary/updates";
 import type { AnswerFeed } from "./answer-feed.ts";
 import type { Trigger } from "./triggers.ts";
@@ -12,8 +14,7 @@ type Told = Pick<Conditions, "idle" | "parked">;
 
 export type HttpPorts = {
   readonly feed: AnswerFeed;
-  readonly metrics: () => Promise<string>;
-  readonly metricsContentType: string;
+  readonly telemetry: Telemetry;
   readonly status: () => unknown;
   /** What is wrong; nothing when it is ready. */
   readonly notReady: () => readonly string[];
@@ -24,25 +25,52 @@ export type HttpPorts = {
 };
 
 const BODY_BYTES_MAX = 4_096;
+const BODY_MS_MAX = 10_000;
 const TRIGGER_FRAMES_MAX = 10_000;
 const TRIGGER_SECONDS_MAX = 3_600;
 
-export async function serveHttp(host: string, port: number, ports: HttpPorts): Promise<Server> {
-  const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, (request, response) => {
-    route(request, response, ports).catch((error: unknown) => {
+export type HttpSettings = DoorAddress & {
+  readonly port: number;
+  readonly metricsPort?: number | undefined;
+  readonly metricsHost?: string | undefined;
+};
+
+/** The port for programs on the device, and the one of /metrics where it has one of its own. */
+export async function serveHttp(settings: HttpSettings, ports: HttpPorts): Promise<readonly [Server, Server?]> {
+  const { host, port, metricsPort, metricsHost } = settings;
+  const { telemetry } = ports;
+  const door = new Door({
+    address: settings,
+    telemetry,
+    clock: systemClock,
+    bodyBytesMax: BODY_BYTES_MAX,
+    bodyMsMax: BODY_MS_MAX,
+  });
+  const withMetrics = metricsPort === undefined;
+  const server = createServer((request, response) => {
+    if (!door.admits(request, response)) return;
+    route(request, response, ports, withMetrics).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
       else refuse(response, 500, "internal", reasonOf(error));
     });
   });
+  door.guard(server);
   server.maxConnections = 128;
   server.listen(port, host);
   await once(server, "listening");
-  return server;
+  if (withMetrics) return [server];
+  const address = { ...settings, host: metricsHost ?? host };
+  return [server, await serveMetrics({ address, port: metricsPort, telemetry, clock: systemClock })];
 }
 
 export const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 
-async function route(request: IncomingMessage, response: ServerResponse, ports: HttpPorts): Promise<void> {
+async function route(
+  request: IncomingMessage,
+  response: ServerResponse,
+  ports: HttpPorts,
+  withMetrics: boolean,
+): Promise<void> {
   const url = new URL(request.url ?? "/", "http://agent");
   const isGet = request.method === "GET" || request.method === "HEAD";
   switch (url.pathname) {
@@ -56,9 +84,10 @@ async function route(request: IncomingMessage, response: ServerResponse, ports: 
       if (isGet) return json(response, 200, ports.status());
       break;
     case "/metrics":
+      if (!withMetrics) return refuse(response, 404, "not-found", "the metrics are on http.metricsPort");
       if (isGet) {
-        response.writeHead(200, { "content-type": ports.metricsContentType });
-        response.end(await ports.metrics());
+        response.writeHead(200, { "content-type": ports.telemetry.metricsContentType });
+        response.end(await ports.telemetry.metrics());
         return;
       }
       break;

@@ -8,6 +8,7 @@ import { configOrExit } from "@tributary/config";
 import { reasonOf, systemClock } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { createTelemetry } from "@tributary/telemetry";
+import { Door } from "@tributary/telemetry/http";
 import { z } from "zod";
 import { lightDevicesConfig } from "./light/config.ts";
 import { LightDevice } from "./light/light-device.ts";
@@ -65,7 +66,9 @@ try {
     );
   }
 
+  const door = new Door({ address: config.http, telemetry, clock: systemClock, bodyBytesMax: BODY_BYTES_MAX });
   const server = createServer((request, response) => {
+    if (!door.admits(request, response)) return;
     const answer = (status: number, body: unknown) => {
       response.writeHead(status, { "content-type": "application/json" });
       response.end(`${JSON.stringify(body)}\n`);
@@ -86,6 +89,7 @@ try {
       );
     } else answer(404, { code: "not-found", detail: `there is nothing at ${path}` });
   });
+  door.guard(server);
   server.listen(config.http.port, config.http.host, () =>
     telemetry.ready({ http: (server.address() as AddressInfo).port }),
   );

@@ -36,7 +36,7 @@ try {
   };
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
-  telemetry.ready({ http: agent.httpPort });
+  telemetry.ready(agent.ports);
 } catch (error) {
   fail(error);
 }

@@ -19,7 +19,27 @@ export const kafkaBlock = z.strictObject({
 export type KafkaBlock = z.output<typeof kafkaBlock>;
 
 /** Port 0 is any free port; the `ready` line tells which. */
-export const httpBlock = z.strictObject({ host: z.string().min(1).default("127.0.0.1"), port: port.default(0) });
+export const httpBlock = z.strictObject({
+  host: z.string().min(1).default("127.0.0.1"),
+  port: port.default(0),
+  /** Names under which it may be called besides loopback's, as browsers and proxies say them in Host; `.example.com` is every
+   * name below. */
+  hosts: z
+    .array(
+      z.string().regex(/^\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*$/, "expected a host name in small letters, without a port"),
+    )
+    .max(100)
+    .default([]),
+  /** Web pages that may use it from a browser, by their origin. */
+  origins: z
+    .array(z.string().regex(/^https?:\/\/[a-z0-9.:[\]_-]+$/, "expected an origin, as https://console.example.com"))
+    .max(100)
+    .default([]),
+  /** A port of its own for /metrics, which then is nowhere else; left out, it is on `port`. */
+  metricsPort: port.optional(),
+  /** Where that one listens; as `host`, unless told. */
+  metricsHost: z.string().min(1).optional(),
+});
 export type HttpBlock = z.output<typeof httpBlock>;
 
 export const logBlock = z.strictObject({

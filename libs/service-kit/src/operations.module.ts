@@ -10,11 +10,9 @@ type Response = { status(code: number): Response; type(value: string): Response;
 @Controller()
 class OperationsController {
   readonly #health: Health;
-  readonly #telemetry: Telemetry;
 
-  constructor(@Inject(Health) health: Health, @Inject(TELEMETRY) telemetry: Telemetry) {
+  constructor(@Inject(Health) health: Health) {
     this.#health = health;
-    this.#telemetry = telemetry;
   }
 
   @Get("health/live")
@@ -28,6 +26,16 @@ class OperationsController {
     const isReady = Object.keys(problems).length === 0;
     response.status(isReady ? 200 : 503).send({ status: isReady ? "ready" : "not-ready", problems });
   }
+}
+
+/** Where they have no port of their own. */
+@Controller()
+class MetricsController {
+  readonly #telemetry: Telemetry;
+
+  constructor(@Inject(TELEMETRY) telemetry: Telemetry) {
+    this.#telemetry = telemetry;
+  }
 
   @Get("metrics")
   @Header("cache-control", "no-store")
@@ -39,10 +47,10 @@ class OperationsController {
 @Module({})
 class OperationsModule {}
 
-export const operationsModule = (health: Health, telemetry: Telemetry): DynamicModule => ({
+export const operationsModule = (health: Health, telemetry: Telemetry, withMetrics: boolean): DynamicModule => ({
   module: OperationsModule,
   global: true,
-  controllers: [OperationsController],
+  controllers: [OperationsController, ...(withMetrics ? [MetricsController] : [])],
   providers: [
     { provide: Health, useValue: health },
     { provide: TELEMETRY, useValue: telemetry },

@@ -8,14 +8,17 @@
  * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
  * P5. With a schema registry that is not ours it first waits for that one's ids; only health and metrics answer meanwhile.
  * P6. Not ready while its clock is off against Kafka's by more than `kafka.clockOffsetMsMax` (clock-watch.ts).
+ * P7. Nothing reaches a handler or a body parser that the port's door refuses (door.ts of @tributary/telemetry/http).
  */
 import "reflect-metadata";
 import { randomUUID } from "node:crypto";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { DynamicModule, INestApplication, LoggerService, Type } from "@nestjs/common";
 import { Module } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import type { NestMicroservice } from "@nestjs/microservices";
+import type { NestExpressApplication } from "@nestjs/platform-express";
 import {
   configOrExit,
   type HttpBlock,
@@ -27,6 +30,7 @@ import { codeOf, KafkaClock, type SchemaIds } from "@tributary/kafka";
 import { type Clock, reasonOf, systemClock } from "@tributary/kernel";
 import { ExternalRegistry } from "@tributary/schema-registry";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
+import { Door, type DoorPolicy, serveMetrics } from "@tributary/telemetry/http";
 import type { z } from "zod";
 import { ClockWatch } from "./clock-watch.ts";
 import { frameworkWarned, serviceFailed, serviceStarted, serviceStopping } from "./events.ts";
@@ -66,6 +70,8 @@ export type ServiceOptions<S extends z.ZodType> = {
   readonly argv?: readonly string[];
   /** What zod cannot say about the configuration; throws ConfigError. */
   readonly check?: (config: z.output<S>) => void;
+  /** What its HTTP port asks of callers; without it, the port is open and takes no body. */
+  readonly door?: (config: z.output<S>) => DoorPolicy;
   readonly module: (context: ServiceContext<z.output<S>>) => DynamicModule | Type | Promise<DynamicModule | Type>;
   /** Kafka consumers whose handlers are controllers of `module`. */
   readonly consumers?: (context: ServiceContext<z.output<S>>) => readonly KafkaBatches[];
@@ -84,6 +90,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   const clock = systemClock;
   const health = new Health();
   let app: INestApplication | undefined;
+  let metricsServer: Server | undefined;
   let registry: ExternalRegistry | undefined;
   let stopping = false;
   const { clockOffsetMsMax: offsetMsMax, ...kafka } = config.kafka;
@@ -105,6 +112,8 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     }, options.stopMsMax ?? STOP_MS_MAX);
     registry?.close();
     const watchClosed = clockWatch.close();
+    metricsServer?.close();
+    metricsServer?.closeAllConnections();
     try {
       await app?.close();
     } catch (error) {
@@ -132,9 +141,27 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     registry = new ExternalRegistry({ registry: config.schemaRegistry, prefix, telemetry, clock });
     health.add("schema registry", () => registry?.health ?? true);
   }
-  const nestOptions = { logger: frameworkLogger(telemetry), abortOnError: false, forceCloseConnections: true };
+  const nestOptions = {
+    logger: frameworkLogger(telemetry),
+    abortOnError: false,
+    forceCloseConnections: true,
+    bodyParser: false,
+  };
+  const { http } = config;
+  const operations = operationsModule(health, telemetry, http.metricsPort === undefined);
+  const open = async (root: Type): Promise<NestExpressApplication> => {
+    const opened = await NestFactory.create<NestExpressApplication>(root, nestOptions);
+    const policy = options.door?.(config) ?? {};
+    const door = new Door({ ...policy, address: http, telemetry, clock });
+    door.guard(opened.getHttpServer());
+    opened.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
+      if (door.admits(request, response)) next(); // P7
+    });
+    if (policy.bodyBytesMax !== undefined) opened.useBodyParser("json", { limit: policy.bodyBytesMax });
+    return opened;
+  };
   const agreement = async (external: ExternalRegistry): Promise<void> => {
-    const waiting = await NestFactory.create(rootOf(operationsModule(health, telemetry)), nestOptions);
+    const waiting = await open(rootOf(operations));
     await waiting.listen(config.http.port, config.http.host);
     external.start();
     try {
@@ -155,10 +182,13 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   try {
     clockWatch.start();
     await telemetry.startTracing({ "service.instance.id": randomUUID() });
+    if (http.metricsPort !== undefined) {
+      const address = { ...http, host: http.metricsHost ?? http.host };
+      metricsServer = await serveMetrics({ address, port: http.metricsPort, telemetry, clock });
+      context.ports.metrics = (metricsServer.address() as AddressInfo).port;
+    }
     if (registry !== undefined) await agreement(registry); // P5
-    app = await NestFactory.create(rootOf(await options.module(context), operationsModule(health, telemetry)), {
-      ...nestOptions,
-    });
+    app = await open(rootOf(await options.module(context), operations));
     for (const strategy of options.consumers?.(context) ?? []) {
       // Deferred, or the filter would come too late; the application calls the init hooks, once.
       const consumer = app.connectMicroservice({ strategy }, { deferInitialization: true }) as NestMicroservice;

@@ -104,6 +104,30 @@ test("batches: retried, poison put aside, the rest handled once; its doors; SIGT
   await next2.stop();
 });
 
+test("its port refuses what a page of another site can send; its metrics have a port of their own (P7)", async () => {
+  const service = await spawnService({ ...program, config: { ...config, http: { metricsPort: 0 } } });
+  const { http, metrics } = service.ports;
+  const ask = async (path: string, headers: Record<string, string> = {}, init: RequestInit = {}, port = http) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { ...init, headers });
+    const text = await response.text();
+    return [response.status, text.startsWith("{") ? (JSON.parse(text).code ?? "") : ""];
+  };
+  expect(await ask("/health/live")).toEqual([200, ""]);
+  expect(await ask("/health/live", { origin: "https://evil.example" })).toEqual([403, "site-foreign"]);
+  expect(await ask("/", { "content-type": "text/plain" }, { method: "POST", body: "{}" })).toEqual([415, "media-type"]);
+  expect(await ask("/", { "content-type": "application/json" }, { method: "POST", body: "{}" })).toEqual([
+    413,
+    "request-too-large",
+  ]);
+  expect((await ask("/metrics"))[0]).toBe(404);
+  expect(await ask("/metrics", {}, {}, metrics)).toEqual([200, ""]);
+  expect(await ask("/metrics", { origin: "https://evil.example" }, {}, metrics)).toEqual([403, "site-foreign"]);
+  expect((await ask("/health/live", {}, {}, metrics))[0]).toBe(404);
+  const text = await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text();
+  expect(text).toContain('tributary_http_refused_total{code="site-foreign"} 2');
+  await service.stop();
+});
+
 test("what a person must look at ends the process with 1, uncommitted (P4)", async () => {
   await put(99n);
   for (let attempt = 0; attempt < 2; attempt++) {

@@ -36,10 +36,16 @@ export const clientDropped = defineEvent<{ reason: string }>({
   },
 });
 
-export const requestRefused = defineEvent<{ code: string; status: number; method: string; path: string }>({
+export const requestRefused = defineEvent<{
+  code: string;
+  status: number;
+  method: string;
+  path: string;
+  peer: string;
+}>({
   name: "request_refused",
   level: "info",
-  message: (e) => `${e.method} ${e.path}: ${e.status} ${e.code}`,
+  message: (e) => `${e.peer}: ${e.method} ${e.path}: ${e.status} ${e.code}`,
   counter: { name: "tributary_gateway_refused_total", help: "Requests refused", labels: ["code"] },
 });
 

@@ -14,8 +14,8 @@ import { Upstream } from "./forwarding/upstream.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FramesController } from "./frames/frames.controller.ts";
 import { Gateway } from "./gateway.ts";
-import { AuthGuard } from "./http/auth.guard.ts";
 import { ProblemFilter } from "./http/problem.filter.ts";
+import { StartingGuard } from "./http/starting.guard.ts";
 import { LabelsController } from "./labels/labels.controller.ts";
 import { Labels } from "./labels/labels.ts";
 import { ModelTable } from "./models/model-table.ts";
@@ -63,7 +63,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: ExplainSources, useValue: gateway.explained },
         { provide: ASYNCAPI, useValue: asyncApiFiles(config.kafka.prefix) },
         { provide: REGISTRY, useValue: registryOf(config.kafka.prefix, schemaIds) },
-        { provide: APP_GUARD, useValue: new AuthGuard({ tokens: config.auth.tokens, health: () => gateway.health }) },
+        { provide: APP_GUARD, useValue: new StartingGuard(() => gateway.health) },
         { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
       ],
     };

@@ -1,9 +1,9 @@
-import type { NestExpressApplication } from "@nestjs/platform-express";
 import { KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { runService } from "@tributary/service-kit";
 import { checkConfig, configSchema } from "./config.ts";
 import { GatewayModule } from "./gateway.module.ts";
 import { Gateway } from "./gateway.ts";
+import { wantsToken } from "./http/open-paths.ts";
 import { serveOpenApi } from "./openapi.ts";
 
 /** The largest batch of labels with a comment each. */
@@ -27,8 +27,8 @@ void runService({
     health.add("topics", () => gateway.health);
     return GatewayModule.of(gateway, config, telemetry, schemaIds);
   },
+  door: ({ auth }) => ({ tokens: auth.tokens, wantsToken, bodyBytesMax: BODY_BYTES_MAX }),
   prepare: (app, { config }) => {
-    (app as NestExpressApplication).useBodyParser("json", { limit: BODY_BYTES_MAX });
     serveOpenApi(app, config.auth.tokens.length > 0);
   },
 });

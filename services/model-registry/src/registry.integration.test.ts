@@ -118,13 +118,16 @@ describe("blobs", () => {
       method: "PUT",
       body: endless,
       duplex: "half",
-      headers: { authorization: "Bearer a-token-for-the-tests" },
+      headers: { authorization: "Bearer a-token-for-the-tests", "content-type": "application/octet-stream" },
     };
     const answer = await fetch(`${service.url}/blobs/sha256/${wanted}`, options as RequestInit).catch(() => undefined);
     if (answer !== undefined) expect(answer.status).toBe(413);
-    for (const token of [undefined, "another-token-entirely"]) {
-      const stranger = new Client(service.url, token ?? "");
-      expect(await stranger.put(wanted, bytes)).toMatchObject({ status: 401, body: { code: "token-missing" } });
+    for (const [token, code] of [
+      ["", "token-missing"],
+      ["another-token-entirely", "token-wrong"],
+    ] as const) {
+      const stranger = new Client(service.url, token);
+      expect(await stranger.put(wanted, bytes)).toMatchObject({ status: 401, body: { code } });
     }
     expect((await client.put("../../etc/passwd".replaceAll("/", "%2f"), bytes)).status).toBe(400);
   });

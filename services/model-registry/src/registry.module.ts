@@ -8,7 +8,7 @@ import {
   type OnApplicationBootstrap,
 } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
-import { Problem, ProblemFilter, WriteGuard } from "@tributary/service-kit";
+import { Problem, ProblemFilter } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { BLOB_LIMITS, BLOBS, BlobsController } from "./blobs/blobs.controller.ts";
 import type { RegistryConfig } from "./config.ts";
@@ -59,7 +59,6 @@ export class RegistryModule implements OnApplicationBootstrap, BeforeApplication
         { provide: BLOBS, useValue: parts.blobs },
         { provide: BLOB_LIMITS, useValue: { bytesMax, uploadsMax, downloadsMax, downloadIdleMsMax } },
         { provide: METADATA, useValue: parts.metadata },
-        { provide: APP_GUARD, useValue: new WriteGuard(config.auth.tokens) },
         { provide: APP_GUARD, useValue: new RebuiltGuard(() => parts.health) },
         { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
       ],

@@ -1,7 +1,6 @@
 import { writeSync } from "node:fs";
-import type { NestExpressApplication } from "@nestjs/platform-express";
 import { KafkajsSink, KafkaReader } from "@tributary/kafka";
-import { runService } from "@tributary/service-kit";
+import { changesSomething, runService } from "@tributary/service-kit";
 import { checkConfig, configSchema } from "./config.ts";
 import { Manager } from "./manager.ts";
 import { RolloutManagerModule } from "./rollout-manager.module.ts";
@@ -15,6 +14,7 @@ await runService({
   summary: "Brings new models to the fleet by canaries that are judged, and back.",
   configSchema,
   check: checkConfig,
+  door: ({ auth }) => ({ tokens: auth.tokens, wantsToken: changesSomething, bodyBytesMax: BODY_BYTES_MAX }),
   module: ({ config, telemetry, health, clock, schemaIds }) => {
     const kafka = { ...config.kafka, clientId: "tributary-rollout-manager", telemetry, clock, schemaIds };
     const manager = new Manager({
@@ -31,9 +31,6 @@ await runService({
       }),
     });
     health.add("topics", () => manager.health);
-    return RolloutManagerModule.of(manager, config, telemetry);
-  },
-  prepare: (app) => {
-    (app as NestExpressApplication).useBodyParser("json", { limit: BODY_BYTES_MAX });
+    return RolloutManagerModule.of(manager, telemetry);
   },
 });

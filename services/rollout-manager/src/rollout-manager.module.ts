@@ -1,8 +1,7 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnModuleInit } from "@nestjs/common";
-import { APP_FILTER, APP_GUARD } from "@nestjs/core";
-import { ProblemFilter, WriteGuard } from "@tributary/service-kit";
+import { APP_FILTER } from "@nestjs/core";
+import { ProblemFilter } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
-import type { RolloutManagerConfig } from "./config.ts";
 import { RolloutsController } from "./http/rollouts.controller.ts";
 import { Manager } from "./manager.ts";
 
@@ -10,13 +9,12 @@ import { Manager } from "./manager.ts";
 export class RolloutManagerModule implements OnModuleInit, BeforeApplicationShutdown {
   constructor(@Inject(Manager) private readonly manager: Manager) {}
 
-  static of(manager: Manager, config: RolloutManagerConfig, telemetry: Telemetry): DynamicModule {
+  static of(manager: Manager, telemetry: Telemetry): DynamicModule {
     return {
       module: RolloutManagerModule,
       controllers: [RolloutsController],
       providers: [
         { provide: Manager, useValue: manager },
-        { provide: APP_GUARD, useValue: new WriteGuard(config.auth.tokens) },
         { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
       ],
     };

@@ -11,6 +11,7 @@ import sharp from "sharp";
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");
 const factoryDigest = execFileSync("sha256sum", [join(FACTORY, "manifest.json")], { encoding: "utf8" }).slice(0, 64);
 const DEVICE = "cam-01";
+const JSON_BODY = { "content-type": "application/json" };
 const topics = mqttTopics();
 const shared = tempDir("updates-packages");
 const file = (path: string) => readFileSync(join(FACTORY, path));
@@ -364,9 +365,17 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
     what: "a wait for parking",
     timeoutMs: 60_000,
   });
-  const bad = await fetch(`${running.http}/v1/conditions`, { method: "POST", body: '{"parked":1}' });
+  const bad = await fetch(`${running.http}/v1/conditions`, {
+    method: "POST",
+    headers: JSON_BODY,
+    body: '{"parked":1}',
+  });
   expect(bad.status).toBe(400);
-  const told = await fetch(`${running.http}/v1/conditions`, { method: "POST", body: '{"parked":true}' });
+  const told = await fetch(`${running.http}/v1/conditions`, {
+    method: "POST",
+    headers: JSON_BODY,
+    body: '{"parked":true}',
+  });
   expect(await told.json()).toEqual({ idle: false, parked: true });
   expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED" });
   await running.agent.stop();
@@ -381,7 +390,7 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
     what: "a new try",
     timeoutMs: 60_000,
   });
-  await fetch(`${again.http}/v1/conditions`, { method: "POST", body: '{"parked":true}' });
+  await fetch(`${again.http}/v1/conditions`, { method: "POST", headers: JSON_BODY, body: '{"parked":true}' });
   await waitFor(async () => (await statusOf(again)).slots.good === digest, { what: "the slot", timeoutMs: 60_000 });
 }, 240_000);
 

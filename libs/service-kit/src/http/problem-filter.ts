@@ -3,8 +3,15 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from "@nestjs/common";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import { httpFailed, httpRefused } from "./events.ts";
-import { Problem } from "./problem.ts";
+import {
+  httpFailed,
+  httpRefused,
+  PROBLEM_MEDIA_TYPE,
+  Problem,
+  pathOf,
+  peerOf,
+  respond,
+} from "@tributary/telemetry/http";
 
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
@@ -22,29 +29,17 @@ export class ProblemFilter implements ExceptionFilter {
     const { details, headers } = problemOf(error, method, path);
     const { status, code, detail } = details;
     if (status === 500) this.#telemetry.emit(httpFailed, { method, path, reason: reasonOf(error) });
-    else this.#telemetry.emit(httpRefused, { code, status, method, path, detail: detail.slice(0, 500) });
+    else
+      this.#telemetry.emit(httpRefused, {
+        code,
+        status,
+        method,
+        path,
+        peer: peerOf(request),
+        detail: detail.slice(0, 500),
+      });
     respond(response, status, PROBLEM_MEDIA_TYPE, details, headers);
   }
-}
-
-export const PROBLEM_MEDIA_TYPE = "application/problem+json";
-
-export const pathOf = (request: IncomingMessage): string => (request.url ?? "/").split("?")[0] ?? "/";
-
-/** Where a part of another answer is out already, the connection ends. */
-export function respond(
-  response: ServerResponse,
-  status: number,
-  mediaType: string,
-  body: object,
-  headers: Readonly<Record<string, string>> = {},
-): void {
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
-  response.writeHead(status, { ...headers, "content-type": mediaType });
-  response.end(JSON.stringify(body));
 }
 
 function problemOf(error: unknown, method: string, path: string): Problem {

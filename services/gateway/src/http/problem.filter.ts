@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from "@nestjs/common";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { RegistryError } from "@tributary/schema-registry";
-import { PROBLEM_MEDIA_TYPE, Problem, pathOf, respond } from "@tributary/service-kit";
+import { PROBLEM_MEDIA_TYPE, Problem, pathOf, peerOf, respond } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { requestFailed, requestRefused } from "../events.ts";
 import { PassedProblem } from "../forwarding/upstream.ts";
@@ -23,23 +23,24 @@ export class ProblemFilter implements ExceptionFilter {
     const response = host.switchToHttp().getResponse<ServerResponse>();
     const method = request.method ?? "";
     const path = pathOf(request);
+    const peer = peerOf(request);
     if (error instanceof RegistryError) {
       const { code, status, errorCode, message } = error;
-      this.#telemetry.emit(requestRefused, { code, status, method, path });
+      this.#telemetry.emit(requestRefused, { code, status, method, path, peer });
       // Confluent's error body; its clients decide by `error_code`.
       respond(response, status, REGISTRY_MEDIA_TYPE, { error_code: errorCode, message });
       return;
     }
     if (error instanceof PassedProblem) {
       const { status, details } = error;
-      this.#telemetry.emit(requestRefused, { code: details.code, status, method, path });
+      this.#telemetry.emit(requestRefused, { code: details.code, status, method, path, peer });
       respond(response, status, PROBLEM_MEDIA_TYPE, details);
       return;
     }
     const problem = problemOf(error, method, path);
     const { status, code } = problem.details;
     if (status === 500) this.#telemetry.emit(requestFailed, { method, path, reason: reasonOf(error) });
-    else this.#telemetry.emit(requestRefused, { code, status, method, path });
+    else this.#telemetry.emit(requestRefused, { code, status, method, path, peer });
     respond(response, status, PROBLEM_MEDIA_TYPE, problem.details, problem.headers);
   }
 }

@@ -1,9 +1,16 @@
-import { defineEvent } from "@tributary/telemetry";
+import { defineEvent } from "../events.ts";
 
-export const httpRefused = defineEvent<{ code: string; status: number; method: string; path: string; detail: string }>({
+export const httpRefused = defineEvent<{
+  code: string;
+  status: number;
+  method: string;
+  path: string;
+  peer: string;
+  detail: string;
+}>({
   name: "http_refused",
   level: "info",
-  message: (e) => `${e.method} ${e.path}: ${e.status} ${e.code}: ${e.detail}`,
+  message: (e) => `${e.peer}: ${e.method} ${e.path}: ${e.status} ${e.code}: ${e.detail}`,
   counter: { name: "tributary_http_refused_total", help: "Requests refused", labels: ["code"] },
 });
 

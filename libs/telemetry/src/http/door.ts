@@ -1,0 +1,241 @@
+/**
+ * The door of every HTTP port: who may ask, decided from the request's head before a byte of its body is read.
+ *
+ * D1. The Host is one that this port answers to (hosts.ts).
+ * D2. No page of another site asks, unless its origin is listed (sites.ts); a listed one gets the CORS headers it needs.
+ * D3. A body is what the path takes: JSON, or bytes where a file is sent. A form cannot say either. Reading takes no body.
+ * D4. Where a token is wanted, it is one of ours; wrong ones are slowed by address (guesses.ts).
+ * D5. A body is not larger than the port takes, which is checked before it is read where its length is told.
+ * D6. (G9) A body arrives within `bodyMsMax`; a file goes on for as long as it brings `fileBytesMin` in that time.
+ * D7. A refusal names the rule, is counted by it, and logged with the peer's address. Of a body that nobody wants at most
+ *     64 KiB are taken, so that the client can read why; then the connection ends.
+ */
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Clock } from "@tributary/kernel";
+import type { Telemetry } from "../telemetry.ts";
+import { httpRefused } from "./events.ts";
+import { Guesses } from "./guesses.ts";
+import { hostnameOf, isHostAllowed } from "./hosts.ts";
+import { Problem } from "./problem.ts";
+import { PROBLEM_MEDIA_TYPE, pathOf, peerOf, respond } from "./respond.ts";
+import { crossSiteOf } from "./sites.ts";
+import { Tokens } from "./tokens.ts";
+
+/** What a port's file says of it. */
+export type DoorAddress = {
+  readonly host: string;
+  /** Names it answers to besides loopback's. */
+  readonly hosts: readonly string[];
+  /** Origins of web pages that may use it. */
+  readonly origins: readonly string[];
+};
+
+/** What a program asks of its port's callers; without it: an open port that takes no body. */
+export type DoorPolicy = {
+  /** Empty: open. */
+  readonly tokens?: readonly string[];
+  /** Which requests want one of the tokens; all, unless told. */
+  readonly wantsToken?: (method: string, path: string) => boolean;
+  /** Of a JSON body; 0: none is taken. */
+  readonly bodyBytesMax?: number;
+  /** Which requests bring a file, as application/octet-stream, of any size. */
+  readonly bringsFile?: (method: string, path: string) => boolean;
+};
+
+export type DoorOptions = DoorPolicy & {
+  readonly address: DoorAddress;
+  readonly telemetry: Pick<Telemetry, "emit">;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly bodyMsMax?: number;
+  readonly fileBytesMin?: number;
+};
+
+/** `wantsToken` of a port that everybody may read. */
+export const changesSomething = (method: string): boolean => method !== "GET" && method !== "HEAD";
+
+const BODY_MS_MAX = 60_000;
+const FILE_BYTES_MIN = 64 * 1024;
+const HEAD_MS_MAX = 10_000;
+const DISCARDED_BYTES_MAX = 64 * 1024;
+const DISCARDED_MS_MAX = 2_000;
+const PREFLIGHT_SECONDS = "600";
+
+type Judged = { readonly request: IncomingMessage; readonly method: string; readonly path: string };
+
+export class Door {
+  readonly #options: DoorOptions;
+  readonly #tokens: Tokens;
+  readonly #guesses: Guesses;
+
+  constructor(options: DoorOptions) {
+    this.#options = options;
+    this.#tokens = new Tokens(options.tokens ?? []);
+    this.#guesses = new Guesses(this.#tokens, options.clock);
+  }
+
+  /** Bounds what a connection may take before there is a request. Call it before the server listens. */
+  guard(server: Server): void {
+    server.headersTimeout = HEAD_MS_MAX;
+    server.requestTimeout = 0; // D6: a file that arrives may take its time
+    Object.assign(server, { connectionsCheckingInterval: 1_000 });
+  }
+
+  /** False: the request is answered. */
+  admits(request: IncomingMessage, response: ServerResponse): boolean {
+    const judged = { request, method: request.method ?? "", path: pathOf(request) };
+    try {
+      this.#checkHost(judged);
+      if (this.#answersPreflight(judged, response)) return false;
+      this.#checkSite(judged);
+      this.#checkBody(judged);
+      this.#checkToken(judged);
+      this.#checkSize(judged);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.#refuse(judged, response, error);
+      return false;
+    }
+    if (hasBody(request)) this.#awaitBody(judged);
+    return true;
+  }
+
+  #checkHost({ request }: Judged): void {
+    const { address } = this.#options;
+    const rule = { listensOn: address.host, isOpen: this.#tokens.isEmpty, hosts: address.hosts };
+    const hostname = hostnameOf(request);
+    if (isHostAllowed(hostname, rule)) return; // D1
+    const shown = hostname.slice(0, 100);
+    const detail = `This port does not answer to the name "${shown}". If it is meant to, list it under http.hosts.`;
+    throw new Problem(403, "host-foreign", "ask-a-person", detail);
+  }
+
+  #checkSite({ request, method }: Judged): void {
+    const found = crossSiteOf(method, request.headers, this.#options.address.origins);
+    if (found === undefined) return; // D2
+    const detail = `A page of another site asks (${found.header}: ${found.value.slice(0, 200)}). If it may, list its origin under http.origins.`;
+    throw new Problem(403, "site-foreign", "ask-a-person", detail);
+  }
+
+  /** CORS, for listed origins alone. */
+  #answersPreflight({ request, method }: Judged, response: ServerResponse): boolean {
+    const { origin } = request.headers;
+    if (origin === undefined || !this.#options.address.origins.includes(origin)) return false;
+    response.setHeader("access-control-allow-origin", origin);
+    response.setHeader("vary", "Origin");
+    if (method !== "OPTIONS") return false;
+    response.writeHead(204, {
+      "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE",
+      "access-control-allow-headers": "authorization, content-type, last-event-id",
+      "access-control-max-age": PREFLIGHT_SECONDS,
+    });
+    response.end();
+    return true;
+  }
+
+  #checkBody({ request, method, path }: Judged): void {
+    const type = (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
+    const isRead = method === "GET" || method === "HEAD" || method === "OPTIONS";
+    if (!hasBody(request)) {
+      if (isRead || type === "" || type === this.#mediaType(method, path)) return;
+    } else if (isRead) {
+      throw new Problem(400, "body-unexpected", "give-up", `${method} takes no body.`);
+    }
+    const wanted = this.#mediaType(method, path);
+    if (type === wanted) return; // D3
+    const detail = `This takes ${wanted}, not ${type === "" ? "a body without Content-Type" : type.slice(0, 100)}.`;
+    throw new Problem(415, "media-type", "give-up", detail);
+  }
+
+  #mediaType(method: string, path: string): string {
+    return this.#options.bringsFile?.(method, path) === true ? "application/octet-stream" : "application/json";
+  }
+
+  #checkToken({ request, method, path }: Judged): void {
+    if (this.#tokens.isEmpty || this.#options.wantsToken?.(method, path) === false) return;
+    const verdict = this.#guesses.judge(peerOf(request), request.headers.authorization);
+    const challenge = { "WWW-Authenticate": "Bearer" };
+    switch (verdict) {
+      case "right":
+        return; // D4
+      case "missing": {
+        const detail = "This wants a token: send Authorization: Bearer TOKEN with one of this service's auth.tokens.";
+        throw new Problem(401, "token-missing", "ask-a-person", detail, { headers: challenge });
+      }
+      case "wrong":
+        throw new Problem(401, "token-wrong", "ask-a-person", "The token is none of this service's auth.tokens.", {
+          headers: challenge,
+        });
+      case "too-many": {
+        const detail = "Too many wrong tokens came from this address. Try again later.";
+        throw new Problem(429, "token-guesses", "retry", detail, { headers: { "Retry-After": "10" } });
+      }
+      default:
+        verdict satisfies never;
+    }
+  }
+
+  #checkSize({ request, method, path }: Judged): void {
+    const { bodyBytesMax = 0, bringsFile } = this.#options;
+    if (!hasBody(request) || bringsFile?.(method, path) === true) return;
+    const length = Number(request.headers["content-length"] ?? 0);
+    if (bodyBytesMax > 0 && length <= bodyBytesMax) return; // D5
+    const detail = bodyBytesMax === 0 ? "This port takes no body." : `${bodyBytesMax} bytes at most.`;
+    throw new Problem(413, "request-too-large", "give-up", detail);
+  }
+
+  /** D6 */
+  #awaitBody(judged: Judged): void {
+    const { bodyMsMax = BODY_MS_MAX, fileBytesMin = FILE_BYTES_MIN, bringsFile } = this.#options;
+    const { request, method, path } = judged;
+    const { socket } = request;
+    const isFile = bringsFile?.(method, path) === true;
+    let seen = socket.bytesRead;
+    const timer = setInterval(() => {
+      if (isFile && socket.bytesRead - seen >= fileBytesMin) {
+        seen = socket.bytesRead;
+        return;
+      }
+      clearInterval(timer);
+      const detail = isFile
+        ? `less than ${fileBytesMin} bytes in ${bodyMsMax} ms`
+        : `the body did not arrive in ${bodyMsMax} ms`;
+      this.#tell(judged, new Problem(408, "body-late", "retry", detail));
+      socket.destroy();
+    }, bodyMsMax);
+    timer.unref();
+    const done = () => clearInterval(timer);
+    request.once("end", done);
+    request.once("close", done);
+  }
+
+  /** D7 */
+  #refuse(judged: Judged, response: ServerResponse, problem: Problem): void {
+    this.#tell(judged, problem);
+    const { details, headers } = problem;
+    respond(response, details.status, PROBLEM_MEDIA_TYPE, details, headers);
+    discard(judged.request);
+  }
+
+  #tell({ request, method, path }: Judged, { details }: Problem): void {
+    const { code, status, detail } = details;
+    const peer = peerOf(request);
+    this.#options.telemetry.emit(httpRefused, { code, status, method, path: path.slice(0, 200), peer, detail });
+  }
+}
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+
+function discard(request: IncomingMessage): void {
+  if (!hasBody(request)) return;
+  const { socket } = request;
+  let bytes = 0;
+  const late = setTimeout(() => socket.destroy(), DISCARDED_MS_MAX);
+  late.unref();
+  request.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > DISCARDED_BYTES_MAX) socket.destroy();
+  });
+  request.once("close", () => clearTimeout(late));
+  request.on("error", () => {});
+}
