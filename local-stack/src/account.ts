@@ -30,6 +30,8 @@ export type Account = {
   readonly contradictions: number;
   /** Prediction records that named a frame a second time. */
   readonly predictionsRepeated: number;
+  /** Records of any topic that do not decode. */
+  readonly unreadable: number;
 };
 
 export class Accountant implements Records {
@@ -42,6 +44,7 @@ export class Accountant implements Records {
   #duplicates = 0;
   #contradictions = 0;
   #predictionsRepeated = 0;
+  #unreadable = 0;
 
   constructor(shown: readonly Shown[]) {
     for (const frame of shown) this.#shown.set(keyOf(frame.deviceId, frame.boot, frame.n), frame);
@@ -75,6 +78,10 @@ export class Accountant implements Records {
     this.#sent.set(keyOf(deviceId, bootId, frameSeq), reason);
   }
 
+  unreadable(): void {
+    this.#unreadable++;
+  }
+
   account(): Account {
     return {
       shown: this.#shown,
@@ -86,6 +93,7 @@ export class Accountant implements Records {
       duplicates: this.#duplicates,
       contradictions: this.#contradictions,
       predictionsRepeated: this.#predictionsRepeated,
+      unreadable: this.#unreadable,
     };
   }
 }
@@ -136,6 +144,8 @@ export type Report = {
   /** Duplicates that say something else than the final answer. */
   readonly contradictions: number;
   readonly uncommitted: number;
+  /** Records that do not decode: poison that somebody wrote. */
+  readonly unreadable: number;
   readonly accuracy: { readonly edge: number; readonly cloud: number | null; readonly hybrid: number };
   /** (hybrid - edge) / (cloud - edge). */
   readonly gapClosed: number | null;
@@ -202,6 +212,7 @@ export function reportOf(
     duplicates: account.duplicates,
     contradictions: account.contradictions,
     uncommitted: uncommitted.length,
+    unreadable: account.unreadable,
     accuracy,
     gapClosed: gap > 0 ? Math.round(((accuracy.hybrid - accuracy.edge) / gap) * 1e3) / 1e3 : null,
     sent: sentFrames,

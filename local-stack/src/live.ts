@@ -78,6 +78,9 @@ export class Live implements Records {
     }
   }
 
+  /** Told at the end, by the verifier. */
+  unreadable(): void {}
+
   frame({ deviceId, reason }: EdgeFrame): void {
     const { queued } = this.of(deviceId);
     queued[reason] = (queued[reason] ?? 0) + 1;

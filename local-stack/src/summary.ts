@@ -36,6 +36,7 @@ export function summaryOf(report: Summary): string {
     { "memory at most": `${report.memoryMbMax} MB` },
   );
   if (report.uncommitted > 0) table.push({ "stopped in flight": report.uncommitted });
+  if (report.unreadable > 0) table.push({ "unreadable records": report.unreadable });
   if (report.restarts > 0) table.push({ restarts: report.restarts });
   return table.toString();
 }

@@ -1,4 +1,9 @@
-/** Where the topics stood when a run began, and everything written since. */
+/**
+ * Where the topics stood when a run began, and everything written since.
+ *
+ * L1. A record that does not decode is counted and passed over (G8): anybody who may write to a topic could otherwise
+ *     end whoever follows it.
+ */
 import { type Classifications, type EdgeFrame, type EdgePredictions, type Topic, topics } from "@tributary/contracts";
 import type { PartitionReader } from "@tributary/kafka";
 
@@ -7,6 +12,7 @@ export interface Records {
   classifications(record: Classifications, appendedAt: number): void;
   predictions(record: EdgePredictions, bytes: number): void;
   frame(record: EdgeFrame, bytes: number): void;
+  unreadable(topic: string): void;
 }
 
 /** Next offset by topic and partition. */
@@ -41,13 +47,29 @@ export async function replay(
       });
       for await (const { value, timestamp } of records) {
         if (value === null) continue;
-        if (topic === topics.classifications.name) {
-          told.classifications(topics.classifications.codec.decodeConfluent(value), timestamp);
-        } else if (topic === topics.predictions.name) {
-          told.predictions(topics.predictions.codec.decodeConfluent(value), value.length);
-        } else told.frame(topics.frames.codec.decodeConfluent(value), value.length);
+        const tell = decoded(topic, value, timestamp);
+        if (tell === undefined) told.unreadable(topic);
+        else tell(told);
       }
     }),
   );
   await Promise.all(reads);
+}
+
+/** What a record says; undefined where it does not decode (L1). */
+function decoded(topic: string, value: Buffer, appendedAt: number): ((told: Records) => void) | undefined {
+  try {
+    if (topic === topics.classifications.name) {
+      const record = topics.classifications.codec.decodeConfluent(value);
+      return (told) => told.classifications(record, appendedAt);
+    }
+    if (topic === topics.predictions.name) {
+      const record = topics.predictions.codec.decodeConfluent(value);
+      return (told) => told.predictions(record, value.length);
+    }
+    const record = topics.frames.codec.decodeConfluent(value);
+    return (told) => told.frame(record, value.length);
+  } catch {
+    return undefined;
+  }
 }
