@@ -67,10 +67,34 @@ describe("manifest", () => {
     for (const key of named) expect(failure.message).toContain(key);
   });
 
-  test.each(["", "/etc/passwd", "a/../b", "..", "./a", "a//b", "a/", "C:\\x", ".hidden", "a\0b", "manifest.json"])(
-    "no path of a package: %j (M2)",
-    (path) => expect(isPackagePath(path)).toBe(false),
-  );
+  test.each([
+    "",
+    "/etc/passwd",
+    "a/../b",
+    "..",
+    "./a",
+    "a//b",
+    "a/",
+    "C:\\x",
+    ".hidden",
+    "a\0b",
+    "manifest.json",
+    "__proto__",
+    "a/__proto__",
+  ])("no path of a package: %j (M2)", (path) => expect(isPackagePath(path)).toBe(false));
+
+  test("a file called as what objects inherit is refused, or one as any other (M3)", () => {
+    const files = (name: string) => JSON.parse(`{"${name}": ${JSON.stringify(file)}}`);
+    const withFile = (name: string) => ({ ...manifest, files: Object.assign(files(name), manifest.files) });
+    const named = JSON.parse(
+      JSON.stringify(manifest).replace('"model.onnx"', `"__proto__":${JSON.stringify(file)},"model.onnx"`),
+    );
+    expect(failureOf(() => parseManifest(named)).message).toContain('files["__proto__"]');
+    for (const name of ["constructor", "toString", "hasOwnProperty"]) {
+      expect(parseManifest(withFile(name)).files[name]).toEqual(file);
+      expect(parseManifest(manifest).files[name]).toBeUndefined();
+    }
+  });
 
   test.each([null, [], "x", 7, {}])("not a manifest: %j", (json) => {
     expect(failureOf(() => parseManifest(json)).code).toBe("package-manifest-invalid");

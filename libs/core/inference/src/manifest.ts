@@ -1,7 +1,8 @@
 /** The model package's manifest: content-addressed files under one JSON document whose SHA-256 is the model's digest.
  *
  * M1. A manifest with a key we do not know, or without one we need, is refused: every wrong key is named at once.
- * M2. A file's path stays inside the package: relative, `/` between plain names, no `.` or `..`. */
+ * M2. A file's path stays inside the package: relative, `/` between plain names, no `.` or `..`.
+ * M3. No name reaches what every object inherits: `__proto__` is no name, and `constructor` is in a package only if it is listed. */
 import { type Digest, isDigest } from "@tributary/kernel";
 import { isJsonObject, type JsonObject, objectOr, Problems } from "./problems.ts";
 
@@ -94,11 +95,16 @@ export function parseManifest(json: unknown): ModelManifest {
   return manifest;
 }
 
+/** An object that inherits nothing (M3). */
+const bare = <V>(): Record<string, V> => Object.create(null);
+
+const PROTOTYPE = "__proto__";
+
 /** M2. */
 export const isPackagePath = (path: string): boolean =>
   path.length <= 256 &&
   path !== packageFiles.manifest &&
-  path.split("/").every((part) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(part));
+  path.split("/").every((part) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(part) && part !== PROTOTYPE); // M3
 
 function named(problems: Problems, root: JsonObject, key: "name" | "version"): string {
   const value = root[key];
@@ -113,7 +119,7 @@ function files(problems: Problems, object: JsonObject): Readonly<Record<string, 
     problems.report("files", `at most ${packageLimits.filesMax} files`, entries.length);
     return {};
   }
-  const parsed: Record<string, PackageFile> = {};
+  const parsed = bare<PackageFile>();
   let bytesTotal = 0;
   for (const [path, entry] of entries) {
     const at = `files["${path}"].`;
@@ -134,13 +140,14 @@ function files(problems: Problems, object: JsonObject): Readonly<Record<string, 
     problems.report("files", `at most ${packageLimits.packageBytesMax} bytes in all`, bytesTotal);
   }
   for (const path of packageFilesRequired) {
-    if (!(path in object)) problems.report(`files["${path}"]`, "an entry (every package has this file)", undefined);
+    if (!Object.hasOwn(object, path))
+      problems.report(`files["${path}"]`, "an entry (every package has this file)", undefined);
   }
   return parsed;
 }
 
 function metrics(problems: Problems, object: JsonObject): Readonly<Record<string, number>> {
-  const parsed: Record<string, number> = {};
+  const parsed = bare<number>();
   for (const [name, value] of Object.entries(object)) {
     if (typeof value === "number" && Number.isFinite(value)) parsed[name] = value;
     else problems.report(`metrics.${name}`, "a finite number", value);
@@ -149,7 +156,7 @@ function metrics(problems: Problems, object: JsonObject): Readonly<Record<string
 }
 
 function lineage(problems: Problems, object: JsonObject): Readonly<Record<string, string>> {
-  const parsed: Record<string, string> = {};
+  const parsed = bare<string>();
   for (const key of Object.keys(object)) parsed[key] = problems.text(object, key, "lineage.", 1_024);
   return parsed;
 }
