@@ -28,7 +28,7 @@ export type Journal = {
 
 /** Takes the folder, and first ends what an earlier, dead launcher left in it. */
 export async function openJournal(dir: string): Promise<{ journal: Journal; reclaimed: number }> {
-  mkdirSync(dir, { recursive: true });
+  mkdirSync(dir, { recursive: true, mode: 0o700 }); // passwords, keys and photos are below
   const file = join(dir, "state.json");
   const left = read(file);
   let reclaimed = 0;

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { type TempDir, tempDir, waitFor } from "@tributary/testing";
@@ -31,6 +31,13 @@ describe("a part of the stack", () => {
     parts.push(made);
     return made;
   };
+
+  test("keeps its configuration, which holds a password, to its owner", async () => {
+    const file = join(dir.path, "x.yaml");
+    writeFileSync(file, "{}", { mode: 0o644 }); // of an earlier run
+    await part(READY, false).start();
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
 
   test("that is killed is started again when supervised, and counted", async () => {
     const said: string[] = [];

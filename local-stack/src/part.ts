@@ -7,7 +7,7 @@
  * A4. A supervised part that does not answer its liveness probe several times in a row is killed, and then A3 holds.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { backoffMs, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Journal } from "./journal.ts";
@@ -55,7 +55,7 @@ export class Part {
     this.#options = options;
     this.#journal = options.journal;
     this.logFile = join(options.dir, "logs", `${options.name}.log`);
-    mkdirSync(dirname(this.logFile), { recursive: true });
+    mkdirSync(dirname(this.logFile), { recursive: true, mode: 0o700 });
   }
 
   get pid(): number | undefined {
@@ -113,7 +113,8 @@ export class Part {
   async #launch(): Promise<void> {
     const { name, main, dir } = this.#options;
     const configFile = join(dir, `${name}.yaml`);
-    writeFileSync(configFile, `${JSON.stringify(this.#options.config(), null, 2)}\n`);
+    writeFileSync(configFile, `${JSON.stringify(this.#options.config(), null, 2)}\n`, { mode: 0o600 });
+    chmodSync(configFile, 0o600); // it holds a password, and an earlier run may have left it readable
     this.state = this.restarts > 0 ? "restarting" : "starting";
     const log = openSync(this.logFile, "a");
     const logStart = statSync(this.logFile).size;

@@ -145,7 +145,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       rmSync(join(dir, name), { recursive: true, force: true });
   }
   rmSync(join(dir, "ledgers"), { recursive: true, force: true });
-  for (const name of ["logs", "ledgers"]) mkdirSync(join(dir, name), { recursive: true });
+  for (const name of ["logs", "ledgers"]) mkdirSync(join(dir, name), { recursive: true, mode: 0o700 });
   const stop = async () => {
     // S3
     const devices = [...agents, ...light].map(({ part }) => part);

@@ -133,7 +133,7 @@ export class OutboxKeeper {
   async #tryOpen(): Promise<boolean> {
     const { file } = this.#options;
     try {
-      mkdirSync(dirname(file), { recursive: true });
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
       let ownOutbox: Outbox | undefined;
       const handlers: OutboxHandlers = {
         ...this.#handlers,
