@@ -41,6 +41,8 @@ const limitsSchema = z
     authenticationsMax: count.default(512),
     /** How long Kafka may be away before the devices that wait are disconnected; they send again. */
     storeMsMax: ms.default(60_000),
+    /** How long a record waits for others to share its request to Kafka, where none is on its way that it can wait for. */
+    lingerMsMax: z.number().int().min(0).max(1_000).default(5),
     /** How long Kafka and its topics may be missing at the start before the process gives up. */
     startMsMax: ms.default(120_000),
     /** Answers waiting for one slow device; the oldest is dropped. */

@@ -100,17 +100,28 @@ export class Ingest {
       learned === undefined
         ? this.#end(verdict, uplink, receivedAt)
         : learned.then(() => this.#end(judge() as typeof verdict, uplink, receivedAt)); // I4
-    stored
-      .then(() => {
-        settle();
-        this.#options.onStored?.(uplink);
-      })
-      .catch((error) => this.#fail(session, stream, error))
-      .finally(() => {
-        release();
-        this.#inFlight--;
-        if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
-      });
+    const failed = (error: unknown) => this.#fail(session, stream, error);
+    const over = () => {
+      release();
+      this.#inFlight--;
+      if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    };
+    // One reaction, not a chain of them: promises are a good part of what a message costs.
+    stored.then(
+      () => {
+        try {
+          settle();
+          this.#options.onStored?.(uplink);
+        } catch (error) {
+          failed(error);
+        }
+        over();
+      },
+      (error: unknown) => {
+        failed(error);
+        over();
+      },
+    );
   }
 
   #learning({ stream, fingerprint }: Refusal): Promise<void> | undefined {

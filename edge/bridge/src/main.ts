@@ -1,5 +1,6 @@
 /** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, or one of several behind it, and the only way of their records into Kafka. */
 
+import "./small-heap.ts";
 import { readFileSync } from "node:fs";
 import {
   type DynamicModule,
@@ -42,6 +43,7 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
     const sinkOptions = {
       ...connection,
       deliveryMsMax: config.limits.storeMsMax,
+      lingerMsMax: config.limits.lingerMsMax,
       // The budget in front of it is the bound; it must never be the sink that refuses one of a device's records.
       pendingBytesMax: config.limits.inFlightBytesMax * 2,
     };

@@ -163,6 +163,48 @@ describe("joining sink", () => {
     expect([producer.renewals, producer.log]).toEqual([1, ["k=1"]]);
   });
 
+  test("lingers for others, never longer than a send may wait, and not at all once a request is full (S6)", async () => {
+    let nowMs = 0;
+    const sleepers = new Set<{ readonly untilMs: number; readonly wake: () => void }>();
+    const clock: Clock = {
+      now: () => nowMs,
+      monotonicMs: () => nowMs,
+      sleep: (ms, signal) =>
+        new Promise((resolve, reject) => {
+          const sleeper = { untilMs: nowMs + ms, wake: () => sleepers.delete(sleeper) && resolve() };
+          sleepers.add(sleeper);
+          signal?.addEventListener("abort", () => sleepers.delete(sleeper) && reject(signal.reason), { once: true });
+        }),
+    };
+    const passed = async (ms: number) => {
+      nowMs += ms;
+      for (const { untilMs, wake } of sleepers) if (untilMs <= nowMs) wake();
+      for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const producer = new FakeProducer();
+    const sink = new JoiningSink(producer, { clock, lingerMsMax: 5, batchBytesMax: 1_000 });
+    const sends = [sink.send([record("k", 1)])];
+    await passed(3);
+    sends.push(sink.send([record("k", 2)]));
+    await passed(1);
+    expect(producer.requests).toEqual([]);
+    await passed(1);
+    expect(producer.requests).toEqual([2]);
+    const large = { topic: "t", key: "k", value: Buffer.alloc(1_000) };
+    sends.push(sink.send([record("k", 3)]));
+    await passed(1);
+    sends.push(sink.send([large]));
+    await passed(0);
+    expect(producer.requests).toEqual([2, 1, 1]); // the full one at once, and the one behind it
+    sends.push(sink.send([record("k", 4)]));
+    await passed(1);
+    const closed = sink.close();
+    await passed(0);
+    expect(producer.requests).toEqual([2, 1, 1, 1]); // closing waits for nobody
+    await Promise.all([...sends, closed]);
+    expect(sleepers.size).toBe(0);
+  });
+
   test("bounds: a record too large, too many bytes waiting, a closed sink (S4)", async () => {
     const producer = new FakeProducer();
     const sink = new JoiningSink(producer, { clock: stillClock, recordBytesMax: 1_000, pendingBytesMax: 2_000 });

@@ -2,13 +2,15 @@
  * Joins concurrent sends into few requests, and keeps their order whatever happens to Kafka.
  *
  * S1. One request is in flight; what is sent meanwhile forms the next. Hence order per key is the order of `send` calls,
- *     and a busy sink batches by itself without lingering.
+ *     and a busy sink batches by itself.
  * S2. A send resolves only when all its records are stored by all in-sync replicas (G1).
  * S3. When Kafka stays away longer than the client's retries, the send in flight and every send queued behind it are
  *     rejected together: none may overtake a rejected one. A caller repeats rejected records before later ones of a key.
  * S4. Pending bytes are bounded (G9): a send beyond the bound is rejected at once. Callers that can wait look at
  *     `pendingBytes` and `drained`.
  * S5. A record that Kafka refuses for good rejects only its own send.
+ * S6. A sink that is not busy lingers: no send waits longer than `lingerMsMax` for others, the time behind a request in
+ *     flight included, and a full request leaves at once. A request costs Kafka and its client several times a record.
  */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -32,6 +34,8 @@ export type JoiningSinkOptions = {
   /** The largest record; the topics' max.message.bytes less headers. */
   readonly recordBytesMax?: number;
   readonly pendingBytesMax?: number;
+  /** How long a send may wait for others to share its request; 0, the default, for callers that send batches. S6 */
+  readonly lingerMsMax?: number;
   /** How long one request may take, all the client's retries included. */
   readonly deliveryMsMax?: number;
   readonly schemaIds?: SchemaIds | undefined;
@@ -61,9 +65,14 @@ export class JoiningSink implements RecordSink {
   readonly #batchBytesMax: number;
   readonly #recordBytesMax: number;
   readonly #pendingBytesMax: number;
+  readonly #lingerMsMax: number;
   readonly #deliveryMsMax: number;
   readonly #schemaIds: SchemaIds | undefined;
   #queue: Send[] = [];
+  #queuedBytes = 0;
+  /** When the queue's first send came. */
+  #queuedAtMs = 0;
+  #endLinger: (() => void) | undefined;
   #pendingBytes = 0;
   #pumping: Promise<void> | undefined;
   #waiting: { readonly below: number; readonly resolve: () => void }[] = [];
@@ -76,6 +85,7 @@ export class JoiningSink implements RecordSink {
     this.#batchBytesMax = options.batchBytesMax ?? 900_000;
     this.#recordBytesMax = options.recordBytesMax ?? 4 * 1024 * 1024;
     this.#pendingBytesMax = options.pendingBytesMax ?? 64 * 1024 * 1024;
+    this.#lingerMsMax = options.lingerMsMax ?? 0;
     this.#deliveryMsMax = options.deliveryMsMax ?? 60_000;
     this.#schemaIds = options.schemaIds;
   }
@@ -109,7 +119,10 @@ export class JoiningSink implements RecordSink {
     }
     this.#pendingBytes += bytes;
     return new Promise((resolve, reject) => {
+      if (this.#queue.length === 0 && this.#lingerMsMax > 0) this.#queuedAtMs = this.#clock.monotonicMs();
       this.#queue.push({ records, bytes, resolve, reject });
+      this.#queuedBytes += bytes;
+      if (this.#isFull) this.#endLinger?.();
       this.#pumping ??= this.#pump();
     });
   }
@@ -118,14 +131,33 @@ export class JoiningSink implements RecordSink {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#endLinger?.();
     await this.#pumping;
     await this.#briefly(this.#client.close());
   }
 
   async #pump(): Promise<void> {
     await Promise.resolve(); // sends of the same turn go together
-    while (this.#queue.length > 0) await this.#deliver(this.#takeBatch()); // S1
+    while (this.#queue.length > 0) {
+      await this.#linger();
+      await this.#deliver(this.#takeBatch()); // S1
+    }
     this.#pumping = undefined;
+  }
+
+  get #isFull(): boolean {
+    return this.#queuedBytes >= this.#batchBytesMax;
+  }
+
+  /** S6 */
+  async #linger(): Promise<void> {
+    if (this.#lingerMsMax === 0) return;
+    const remainsMs = this.#queuedAtMs + this.#lingerMsMax - this.#clock.monotonicMs();
+    if (remainsMs <= 0 || this.#isFull || this.#closed) return;
+    const stop = new AbortController();
+    this.#endLinger = () => stop.abort(OVER);
+    await this.#clock.sleep(remainsMs, stop.signal).catch(() => {});
+    this.#endLinger = undefined;
   }
 
   #takeBatch(): Send[] {
@@ -136,13 +168,16 @@ export class JoiningSink implements RecordSink {
       bytes += send.bytes;
       count++;
     }
+    this.#queuedBytes -= bytes;
     return this.#queue.splice(0, count);
   }
 
   /** Returns the failure that every send behind must share, if there is one. */
   async #deliver(batch: readonly Send[]): Promise<Failure | undefined> {
     try {
-      const positions = await this.#produce(batch.flatMap((send) => send.records));
+      const bytes = batch.reduce((sum, send) => sum + send.bytes, 0);
+      const records = batch.flatMap((send) => send.records);
+      const positions = await this.#produce(records, bytes);
       let at = 0;
       for (const send of batch) {
         send.resolve(positions.slice(at, at + send.records.length)); // S2
@@ -153,6 +188,7 @@ export class JoiningSink implements RecordSink {
       const failure = asFailure(error);
       if (failure.advice === "retry") {
         await this.#renew();
+        this.#queuedBytes = 0;
         this.#reject([...batch, ...this.#queue.splice(0)], failure); // S3
         return failure;
       }
@@ -170,13 +206,13 @@ export class JoiningSink implements RecordSink {
     return undefined;
   }
 
-  async #produce(records: readonly OutRecord[]): Promise<readonly Position[]> {
+  async #produce(records: readonly OutRecord[], bytes: number): Promise<readonly Position[]> {
     const startedAt = this.#clock.monotonicMs();
-    const framed = records.map((record) => withKafkasIds(record, this.#schemaIds));
+    const ids = this.#schemaIds;
+    const framed = ids === undefined ? records : records.map((record) => withKafkasIds(record, ids));
     for (let renewals = 0; ; renewals++) {
       try {
         const positions = await this.#bounded(this.#client.produce(framed), startedAt);
-        const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
         const ms = this.#clock.monotonicMs() - startedAt;
         this.#telemetry?.emit(recordsSent, { client: this.#client.name, records: records.length, bytes, ms });
         return positions;
@@ -199,7 +235,7 @@ export class JoiningSink implements RecordSink {
     const stop = new AbortController();
     const enough = this.#clock.sleep(CLOSE_MS_MAX, stop.signal).catch(() => {});
     await Promise.race([closing.catch(() => {}), enough]);
-    stop.abort();
+    stop.abort(OVER);
   }
 
   /** The client bounds its retries by count; this bounds them by time, should it hang. */
@@ -211,7 +247,7 @@ export class JoiningSink implements RecordSink {
     });
     late.catch(() => {});
     work.catch(() => {});
-    return Promise.race([work, late]).finally(() => stop.abort());
+    return Promise.race([work, late]).finally(() => stop.abort(OVER));
   }
 
   #reject(sends: readonly Send[], failure: Failure): void {
@@ -232,6 +268,9 @@ export class JoiningSink implements RecordSink {
   }
 }
 
+/** Why a sleep ends early. A reason of our own: without one, each abort makes an exception with its stack. */
+const OVER = "over";
+
 export const withKafkasIds = (record: OutRecord, ids: SchemaIds | undefined): OutRecord =>
   ids === undefined || record.value === null ? record : { ...record, value: ids.toKafka(record.topic, record.value) };
 
@@ -239,7 +278,8 @@ const RECORD_OVERHEAD_BYTES = 64;
 
 export function sizeOf(record: OutRecord): number {
   let bytes = RECORD_OVERHEAD_BYTES + record.key.length + (record.value?.length ?? 0);
-  for (const [name, value] of Object.entries(record.headers ?? {})) bytes += name.length + value.length + 4;
+  const { headers } = record;
+  for (const name in headers) bytes += name.length + (headers[name] as string).length + 4;
   return bytes;
 }
 

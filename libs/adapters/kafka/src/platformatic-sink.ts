@@ -47,14 +47,20 @@ class PlatformaticProducer implements ProducerClient {
     this.#producer ??= this.#start();
     const producer = this.#producer;
     const { prefix } = this.#connection;
-    const messages = records.map((record) => ({
-      topic: prefix + record.topic,
-      key: Buffer.from(record.key),
-      // The types lack it, the protocol has it: a null value is a tombstone.
-      value: record.value as Buffer,
-      ...(record.headers && { headers: headersOf(record.headers) }),
-      ...(record.timestamp !== undefined && { timestamp: BigInt(Math.round(record.timestamp)) }),
-    }));
+    const now = Date.now();
+    const messages = records.map(({ topic, key: text, value, headers, timestamp }) => {
+      const key = Buffer.from(text);
+      return {
+        topic: prefix + topic,
+        key,
+        // The types lack it, the protocol has it: a null value is a tombstone.
+        value: value as Buffer,
+        headers: headersOf(headers),
+        timestamp: BigInt(Math.round(timestamp ?? now)),
+        // The hash; the client takes it modulo the topic's partitions, and writes the result here.
+        partition: compatibilityPartitioner({ topic }, key),
+      };
+    });
     const topics = [...new Set(messages.map((message) => message.topic))];
     try {
       const metadata = await producer.metadata({ topics });
@@ -62,7 +68,7 @@ class PlatformaticProducer implements ProducerClient {
       const next = new Map(offsets.map((o) => [`${o.topic}:${o.partition}`, o.offset]));
       return messages.map((message, i) => {
         const count = metadata.topics.get(message.topic)?.partitionsCount ?? 1;
-        const partition = compatibilityPartitioner(message, message.key) % count;
+        const partition = message.partition % count;
         const at = `${message.topic}:${partition}`;
         const offset = next.get(at) ?? -1n;
         next.set(at, offset + 1n);
@@ -100,8 +106,23 @@ class PlatformaticProducer implements ProducerClient {
   }
 }
 
-const headersOf = (headers: Readonly<Record<string, string>>): Map<Buffer, Buffer> =>
-  new Map(Object.entries(headers).map(([name, value]) => [Buffer.from(name), Buffer.from(value)]));
+/** Names of headers are few, and the same in every record. */
+const headerNames = new Map<string, Buffer>();
+const HEADER_NAMES_MAX = 64;
+
+function headersOf(headers: Readonly<Record<string, string>> | undefined): Map<Buffer, Buffer> {
+  const encoded = new Map<Buffer, Buffer>();
+  for (const name in headers) encoded.set(headerNameOf(name), Buffer.from(headers[name] as string));
+  return encoded;
+}
+
+function headerNameOf(name: string): Buffer {
+  const known = headerNames.get(name);
+  if (known !== undefined) return known;
+  const bytes = Buffer.from(name);
+  if (headerNames.size < HEADER_NAMES_MAX) headerNames.set(name, bytes);
+  return bytes;
+}
 
 type KafkaError = Error & { readonly apiId?: string; readonly errors?: readonly unknown[]; readonly cause?: unknown };
 
