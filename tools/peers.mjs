@@ -83,6 +83,21 @@ export function go() {
   return found;
 }
 
+const TELEGRAF = "v1.34.4";
+/** All of Telegraf takes a quarter of an hour to build; these are what the bench needs of it. */
+const TELEGRAF_TAGS = "custom,inputs.mqtt_consumer,outputs.kafka,serializers.influx,parsers.value";
+
+/** Telegraf with its MQTT input and its Kafka output, from the Go module proxy. */
+export function telegraf() {
+  const dir = join(peers, `telegraf-${TELEGRAF}`);
+  const program = join(dir, "telegraf");
+  if (existsSync(program)) return program;
+  mkdirSync(dir, { recursive: true });
+  const args = ["install", "-tags", TELEGRAF_TAGS, `github.com/influxdata/telegraf/cmd/telegraf@${TELEGRAF}`];
+  run(go(), args, "Telegraf does not build", { env: { ...process.env, GOBIN: dir } });
+  return program;
+}
+
 /** Builds the Go module in a folder of the repository; gives the program. */
 export function goProgram(folder) {
   const program = join(peers, "go", folder.replaceAll("/", "-"));

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { type Bench, markdownOf } from "./bench.ts";
+import { connectPacket, publishRing } from "./bridge/packets.ts";
 import { FramesFile, stringify } from "./edge/frames-file.ts";
 import { megabytesAlone } from "./edge/memory.ts";
 
@@ -52,4 +53,14 @@ test("pages that two processes share count once", async () => {
   } finally {
     for (const child of children) child.kill();
   }
+});
+
+test("prebuilt MQTT packets are MQTT", () => {
+  const { bytes, starts } = publishRing("t/1", [Buffer.alloc(200, "a"), Buffer.from("b")]);
+  expect(starts).toEqual([0, 210, 220]);
+  // QoS 1, a length of two bytes (207), the topic, the packet's id.
+  expect(bytes.subarray(0, 10)).toEqual(Buffer.from([0x32, 0xcf, 0x01, 0, 3, 0x74, 0x2f, 0x31, 0, 1]));
+  expect(bytes.subarray(210)).toEqual(Buffer.from([0x32, 8, 0, 3, 0x74, 0x2f, 0x31, 0, 2, 0x62]));
+  const login = connectPacket({ clientId: "ab", password: "ab" });
+  expect(login).toEqual(Buffer.from("101600044d51545404c20000000261620002616200026162", "hex"));
 });

@@ -1,8 +1,17 @@
 /** What a bench is: it measures, reports figures beside what they are compared with, and judges them by gates. */
 
+/** What only one bench knows, by the flag's name. */
+export type BenchFlags = {
+  readonly peers?: true;
+  readonly flush?: true;
+  readonly only?: string;
+  readonly beside?: true;
+};
+
 export type BenchOptions = {
   /** The thorough run; otherwise one that a pull request can wait for. */
   readonly isLong: boolean;
+  readonly flags: BenchFlags;
   /** A line for whoever waits. */
   readonly progress: (line: string) => void;
 };

@@ -4,10 +4,26 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { reasonOf } from "@tributary/kernel";
 import { Command } from "commander";
-import { type Bench, markdownOf } from "./bench.ts";
+import { type Bench, type BenchFlags, markdownOf } from "./bench.ts";
+
+type Entry = {
+  readonly summary: string;
+  /** Of this bench only: the flag, and what it does. */
+  readonly flags?: readonly (readonly [flag: string, description: string])[];
+  load(): Promise<Bench>;
+};
 
 /** Loaded when asked for: one bench does not pay for another's imports. */
-const benches: Readonly<Record<string, { readonly summary: string; load(): Promise<Bench> }>> = {
+const benches: Readonly<Record<string, Entry>> = {
+  bridge: {
+    summary: "a message's way from MQTT into Kafka: processor time, latency and memory, beside its parts and a peer",
+    flags: [
+      ["--peers", "also Telegraf behind Mosquitto"],
+      ["--only <lanes>", "only these, with commas between them"],
+      ["--flush", "every topic with flush.messages=1: Kafka answers after the disk has it"],
+    ],
+    load: async () => (await import("./bridge.ts")).bridge,
+  },
   cloud: {
     summary: "each cloud backend beside calling its server directly; retry storms simulated",
     load: async () => (await import("./cloud.ts")).cloud,
@@ -39,21 +55,22 @@ const benches: Readonly<Record<string, { readonly summary: string; load(): Promi
   },
 };
 
-type Flags = { readonly json?: string; readonly svg?: string; readonly long?: true };
+type Flags = { readonly json?: string; readonly svg?: string; readonly long?: true } & BenchFlags;
 
 const program = new Command("bench")
   .description("Measures ratios side by side, in one run, on this machine.")
   .showHelpAfterError()
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
 
-for (const [name, { summary, load }] of Object.entries(benches)) {
+for (const [name, { summary, flags = [], load }] of Object.entries(benches)) {
   const command = program
     .command(name)
     .description(summary)
     .option("--json <file>", "also write everything measured as JSON")
     .option("--svg <file>", "also write the picture, where the bench draws one")
     .option("--long", "the thorough run, minutes instead of seconds")
-    .action(async (flags: Flags) => run(await load(), flags));
+    .action(async (given: Flags) => run(await load(), given));
+  for (const [flag, description] of flags) command.option(flag, description);
   if (process.argv.includes("--help") && process.argv.includes(name)) {
     command.addHelpText("after", `\n${(await load()).details}`);
   }
@@ -69,6 +86,7 @@ async function run(bench: Bench, flags: Flags): Promise<void> {
   const startedMs = performance.now();
   const report = await bench.run({
     isLong: flags.long === true,
+    flags,
     progress: (line) => process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1)} s  ${line}\n`),
   });
   const passed = report.gates.every((gate) => gate.passed);
