@@ -57,7 +57,7 @@ class PlatformaticProducer implements ProducerClient {
         value: value as Buffer,
         headers: headersOf(headers),
         timestamp: BigInt(Math.round(timestamp ?? now)),
-        // The hash; the client takes it modulo the topic's partitions, and writes the result here.
+        // The whole hash: the client takes it modulo the topic's partitions.
         partition: compatibilityPartitioner({ topic }, key),
       };
     });
