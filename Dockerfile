@@ -68,7 +68,7 @@ USER 1000:1000
 
 # With these the agent keeps its background on a core of its own, and no model outlives it.
 FROM node:24-bookworm-slim AS util-linux
-RUN mkdir /state /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
+RUN mkdir /state /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/chrt /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
 
 # MQTT on 1883, health and metrics on 8080.
 FROM runtime AS bridge

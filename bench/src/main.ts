@@ -30,6 +30,7 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   edge: {
     summary: "from capture to local answer, beside the bare decode, resize and run",
+    flags: [["--beside", "with a niced program beside both lanes that never sleeps"]],
     load: async () => (await import("./edge.ts")).edge,
   },
   fleet: {

@@ -1,4 +1,4 @@
-import { type Cores, coresOfProcess, separateThreads } from "@tributary/onnx";
+import { type Cores, coresOfProcess, raiseThisThread, separateThreads } from "@tributary/onnx";
 import type { AgentConfig } from "./config.ts";
 
 /** Sets this process's threads apart, as configured. Null: nothing was moved. */
@@ -7,5 +7,10 @@ export function separateCores({ cores: how, model }: AgentConfig): Cores | null 
   // A model that was given every core needs them all.
   if (cores === null || model.threads > cores.frames.split(",").length) return null;
   separateThreads(cores);
+  if (isRaised(model)) raiseThisThread();
   return cores;
 }
+
+/** The threads of a model that has several spin while they wait for each other: before everybody else they would hold up
+ * their own agent. */
+export const isRaised = ({ threads }: AgentConfig["model"]): boolean => threads === 1;

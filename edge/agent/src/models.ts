@@ -7,6 +7,7 @@ import { type Cores, OnnxModelHost } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
 import { type Boot, type PackageRef, updateLimits } from "@tributary/updates";
 import type { AgentConfig } from "./config.ts";
+import { isRaised } from "./cores.ts";
 import * as events from "./events.ts";
 import { ModelKeeper } from "./model-keeper.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
@@ -38,7 +39,8 @@ export class Models {
     const { config, cores } = ports;
     this.#ports = ports;
     this.#shelf = new Shelf(config.dataDir, { tornBook: config.testOnly.tornSlots });
-    this.#load = { threads: config.model.threads, ...(cores && { backgroundCore: cores.background }) };
+    const apart = cores && { backgroundCore: cores.background, isRaised: isRaised(config.model) };
+    this.#load = { threads: config.model.threads, ...apart };
   }
 
   /** Throws Failure when no package can be used. */
@@ -100,7 +102,7 @@ export class Models {
           {
             dir: digest === this.boot.factory.digest ? config.model.package : this.#shelf.packageDir(digest),
             digest,
-            load: this.#load,
+            load: { ...this.#load, isRaised: false }, // No frame waits for it.
             memoryBytesMin: config.updates.memoryBytesMin,
             ...{ anySpeed, sha256Hex },
           },

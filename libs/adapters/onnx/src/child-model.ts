@@ -87,6 +87,8 @@ const CHILD_FLAGS = [
   "--max-semi-space-size=1",
   "--max-old-space-size=96",
   "--optimize-for-size",
+  // A megabyte is collected at once; a helper on the background's core would make a frame wait for its turn there.
+  "--no-parallel-scavenge",
   // A background compiler that waits for a collection would keep process.exit() waiting, for ever.
   "--no-concurrent-sparkplug",
 ];
@@ -95,9 +97,13 @@ const CHILD_FLAGS = [
 const QUIET = { ORT_DISABLE_TELEMETRY: "1" };
 
 /** Throws ModelHostExited. */
-export function startChild(packageDir: string, { threads, backgroundCore = "" }: LoadOptions): ChildProcess {
+export function startChild(
+  packageDir: string,
+  { threads, backgroundCore = "", isRaised = false }: LoadOptions,
+): ChildProcess {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, CHILD, backgroundCore];
+  const own = [CHILD, backgroundCore, ...(isRaised ? ["raised"] : [])];
+  const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, ...own];
   const failed = (why: string) => new ModelHostExited(packageDir, `could not be started: ${why}`, false);
   let child: ChildProcess;
   try {

@@ -9,7 +9,7 @@ import { Socket } from "node:net";
 import { type Inference, type InferenceResult, quantiseTensor } from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import sharp from "sharp";
-import { moveCompilers } from "./cores.ts";
+import { moveCompilers, raiseThisProcess } from "./cores.ts";
 import { Normaliser, pictureStatistics } from "./normaliser.ts";
 import { decodePicture, type Picture } from "./preprocess.ts";
 import {
@@ -35,8 +35,10 @@ type Model = {
   readonly normaliser: Normaliser;
 };
 
-const [backgroundCore = ""] = process.argv.slice(2);
+const [backgroundCore = "", raised] = process.argv.slice(2);
 if (backgroundCore !== "") moveCompilers(backgroundCore);
+// With the threads that decode pictures, which a frame waits for as well.
+if (raised === "raised") raiseThisProcess();
 sharp.concurrency(1);
 sharp.cache(false);
 process.on("SIGINT", () => {}); // C1

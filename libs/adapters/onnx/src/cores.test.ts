@@ -1,5 +1,7 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync, readlinkSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
-import { coresOf } from "./cores.ts";
+import { coresOf, raiseThisThread } from "./cores.ts";
 
 describe("cores", () => {
   test.each([
@@ -14,4 +16,21 @@ describe("cores", () => {
   test.each(["0", "3", ""])("%j leaves nothing to set apart", (allowed) => {
     expect(coresOf(allowed)).toBeNull();
   });
+});
+
+test("a thread is raised where it may be, and what it starts is not (Q2)", () => {
+  // The policy is the 41st field: 0 other, 2 round robin.
+  const policyOf = (task: string) => Number(readFileSync(`/proc/${task}/stat`, "utf8").split(") ")[1]?.split(" ")[38]);
+  const may = spawnSync("chrt", ["--rr", "1", "true"]).status === 0;
+  const before = policyOf("thread-self");
+  const child = () => spawnSync("cat", ["/proc/self/stat"], { encoding: "utf8" }).stdout;
+  try {
+    raiseThisThread();
+    expect(policyOf("thread-self")).toBe(may ? 2 : before);
+    expect(child().split(") ")[1]?.split(" ")[38]).toBe("0");
+  } finally {
+    const thread = readlinkSync("/proc/thread-self").split("/").at(-1) ?? "";
+    spawnSync("chrt", ["--other", "--pid", "0", thread]);
+  }
+  expect(policyOf("thread-self")).toBe(before);
 });

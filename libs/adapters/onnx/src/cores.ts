@@ -4,7 +4,9 @@
  * commit that holds a core, and lets that one finish its slice of some 3 ms first, whatever its niceness. With a core set
  * aside for them, the 99th percentile of a frame fell by a third (ADR 12).
  *
- * Q1. Needs Linux, two cores and util-linux's taskset. Without them nothing is moved: everything works, less evenly. */
+ * Q1. Needs Linux, two cores and util-linux's taskset. Without them nothing is moved: everything works, less evenly.
+ * Q2. Programs of others run on the frames' cores too, and hold them just as long. A thread in a real-time class is not made
+ *     to wait for them. That needs util-linux's chrt and the right to ask (CAP_SYS_NICE, or RLIMIT_RTPRIO of 1). */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
@@ -53,6 +55,22 @@ export function moveCompilers(core: string): void {
 /** The calling worker thread. */
 export function moveThisThread(core: string): void {
   pin(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", core);
+}
+
+/** Puts the calling thread before all that is in no real-time class; what it starts is as before. Q2 */
+export function raiseThisThread(): void {
+  raise(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", ["--reset-on-fork"]);
+}
+
+/** The same for this process's threads but V8's own, and for those that they start from now on. Q2 */
+export function raiseThisProcess(): void {
+  for (const thread of readdirSync("/proc/self/task")) {
+    if (/^(MainThread|node|libuv)/.test(nameOf(thread))) raise(thread, []);
+  }
+}
+
+function raise(thread: string, options: readonly string[]): void {
+  spawnSync("chrt", ["--rr", ...options, "--pid", "1", thread], { stdio: "ignore" }); // No right to it is no fault.
 }
 
 function pin(thread: string, cores: string): void {

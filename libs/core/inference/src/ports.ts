@@ -60,6 +60,8 @@ export type LoadOptions = {
   readonly pixelsMax?: number;
   /** The core that the model's process may use for what no picture waits for; any, unless told. */
   readonly backgroundCore?: string;
+  /** Ahead of whatever else wants its core, where this process may ask for that. */
+  readonly isRaised?: boolean;
 };
 
 /** Several models may be loaded at once: slots, shadow, ladder. */
