@@ -48,6 +48,10 @@ export class ClockWatch {
     await this.#running;
   }
 
+  get isOff(): boolean {
+    return this.#excessiveMs() !== undefined;
+  }
+
   readonly check: HealthCheck = () => {
     if (!this.#isTried) return "not compared with Kafka's yet";
     const offsetMs = this.#excessiveMs();

@@ -52,6 +52,8 @@ export type ServiceContext<C> = {
   readonly telemetry: Telemetry;
   readonly health: Health;
   readonly clock: Clock;
+  /** Whether the clock is known to be off against Kafka's: what is written for others to count from had better wait. */
+  readonly isClockOff: () => boolean;
   /** For every connection to Kafka: `{ ...config.kafka, schemaIds }`. Undefined where the registry is ours. */
   readonly schemaIds: SchemaIdsOfRegistry | undefined;
   /** Ends the process with 1, after an orderly stop. P4 */
@@ -175,6 +177,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     telemetry,
     health,
     clock,
+    isClockOff: () => clockWatch.isOff,
     schemaIds: registry,
     crash,
     ports: {},

@@ -15,12 +15,13 @@ await runService({
   configSchema,
   check: checkConfig,
   door: ({ auth }) => ({ tokens: auth.tokens, wantsToken: changesSomething, bodyBytesMax: BODY_BYTES_MAX }),
-  module: ({ config, telemetry, health, clock, schemaIds }) => {
+  module: ({ config, telemetry, health, clock, isClockOff, schemaIds }) => {
     const kafka = { ...config.kafka, clientId: "tributary-rollout-manager", telemetry, clock, schemaIds };
     const manager = new Manager({
       config,
       telemetry,
       clock,
+      isClockOff,
       random: Math.random,
       reader: new KafkaReader(kafka),
       slices: new KafkaReader(kafka),

@@ -142,10 +142,12 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     }
   }
   const skipped = { ms: 0 };
+  const wrong = { clock: false };
   const manager = new Manager({
     config: configSchema.parse({ judge: { preperiodHours: 1 } }),
     telemetry: createTelemetry({ service: "rollout-manager", level: "silent", defaultMetrics: false }),
     clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skipped.ms },
+    isClockOff: () => wrong.clock,
     ...{ random: () => 0.5, sink: kafka.sink, reader: kafka.reader() },
     slices: kafka.reader(({ timestamp }) => timestamp > kafka.heldAt),
   });
@@ -180,6 +182,9 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
       const model = someModel({ version: "2", modelDigest: digests.better, hardwareClass: "x64", state: "REVOKED" });
       kafka.put(topics.models, "edge/2", model, Date.now());
     },
+    setClock: (isWrong: boolean) => {
+      wrong.clock = isWrong;
+    },
     readAll: () => {
       kafka.heldAt = Number.POSITIVE_INFINITY;
     },
@@ -189,6 +194,18 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     },
   };
 }
+
+test("an instance whose clock is off against Kafka's decides nothing, whatever it reads, until it is set right (M7)", async () => {
+  const scene = await restarted({ minutes: 120, duration: "60m", heldAt: 20 });
+  scene.setClock(true);
+  scene.readAll();
+  await scene.decidesNothing();
+  scene.revoke();
+  await scene.decidesNothing();
+  scene.setClock(false);
+  await scene.decides("aborted");
+  await scene.manager.close();
+}, 30_000);
 
 test("an analysis whose time is over does not end before its data are read", async () => {
   const abortConfig = { onInconclusive: "Abort", onNoData: "Abort" };

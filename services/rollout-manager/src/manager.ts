@@ -9,6 +9,8 @@
  * M4. Every round is bounded, and a failure of one (Kafka away) is told and tried again with the next.
  * M5. A model that is revoked while it is rolled out goes back, whatever its canary shows.
  * M6. Two instances propose the same at the same moment: each waits a little, by chance, and looks again before it does.
+ * M7. While its clock is off against Kafka's it proposes nothing: later decisions count from the times of events, also those of
+ *     instances whose clock is right.
  */
 import { randomUUID } from "node:crypto";
 import { type Model, topics } from "@tributary/contracts";
@@ -55,6 +57,8 @@ export type ManagerOptions = {
   readonly slices: SliceReader & Pick<PartitionReader, "close">;
   readonly sink: RecordSink;
   readonly clock: Clock;
+  /** M7; never unless told. */
+  readonly isClockOff?: () => boolean;
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly hooks?: TestHooks;
@@ -263,7 +267,8 @@ export class Manager {
 
   /** M4 */
   async #round(): Promise<void> {
-    const { clock, telemetry } = this.#options;
+    const { clock, telemetry, isClockOff } = this.#options;
+    if (isClockOff?.() === true) return; // M7
     const withdrawn = this.#withdrawn();
     for (const proposal of withdrawn.values()) this.#propose(proposal);
     for (const proposal of this.controller.propose(clock.now()))
