@@ -100,7 +100,7 @@ module.exports = {
       },
     },
     vendor("kafka", ["kafkajs", "@platformatic/kafka"], ["^libs/adapters/kafka/", testing, TEST]),
-    vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, rooms.e2e, TEST]),
+    vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, rooms.e2e, rooms.chaos, TEST]),
     vendor("onnx", ["onnxruntime-node"], ["^libs/adapters/onnx/", rooms.bench]),
     vendor("calls", ["cockatiel"], ["^libs/adapters/calls/"]),
     vendor("tuf", ["tuf-js", "@tufjs/[^/]+"], ["^libs/adapters/tuf/"]),

@@ -21,6 +21,8 @@ export type KafkaOptions = {
   logFile?: string;
   env?: NodeJS.ProcessEnv;
   onSpawn?: (pid: number) => void;
+  cluster?: { readonly nodeId: number; readonly voters: string };
+  config?: Readonly<Record<string, string>>;
 };
 export function startKafka(options: KafkaOptions): Promise<KafkaNode>;
 export function answers(port: number, host?: string): Promise<boolean>;

@@ -4,7 +4,7 @@
 //   K3. `stop` returns when the process is gone, whatever it takes.
 // Runs on Node 20 as well, before anything is installed, so: plain JavaScript and no dependencies.
 import { spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   closeSync,
   cpSync,
@@ -77,11 +77,22 @@ export function ensureJars() {
   return true;
 }
 
-const settings = ({ dataDir, port, controllerPort, proxied }) =>
+/** Kafka's own topics on a cluster of three: two in sync in place of the flush. */
+const replicated = {
+  "offsets.topic.replication.factor": 3,
+  "transaction.state.log.replication.factor": 3,
+  "transaction.state.log.min.isr": 2,
+  "share.coordinator.state.topic.replication.factor": 3,
+  "share.coordinator.state.topic.min.isr": 2,
+  "min.insync.replicas": 2,
+  "log.flush.interval.messages": "9223372036854775807",
+};
+
+const settings = ({ dataDir, port, controllerPort, proxied, cluster, config = {} }) =>
   Object.entries({
     "process.roles": "broker,controller",
-    "node.id": 1,
-    "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
+    "node.id": cluster?.nodeId ?? 1,
+    "controller.quorum.voters": cluster?.voters ?? `1@127.0.0.1:${controllerPort}`,
     listeners: [
       `PLAINTEXT://127.0.0.1:${port}`,
       `CONTROLLER://127.0.0.1:${controllerPort}`,
@@ -117,6 +128,8 @@ const settings = ({ dataDir, port, controllerPort, proxied }) =>
     "message.max.bytes": 4194304,
     "replica.fetch.max.bytes": 4194304,
     "controlled.shutdown.max.retries": 1,
+    ...(cluster !== undefined && replicated),
+    ...config,
   })
     .map(([key, value]) => `${key}=${value}`)
     .join("\n");
@@ -136,7 +149,7 @@ const javaArgs = (heapMb) => [
 ];
 
 /** Formats the storage once per set of jars and copies it from then on: it saves a JVM start. */
-function format(java, dataDir) {
+function format(java, dataDir, nodeId) {
   const logDir = join(dataDir, "log");
   if (existsSync(join(logDir, "meta.properties"))) return;
   mkdirSync(dataDir, { recursive: true });
@@ -153,10 +166,18 @@ function format(java, dataDir) {
     rmSync(work, { recursive: true, force: true });
   }
   cpSync(template, logDir, { recursive: true });
+  if (nodeId !== 1) {
+    const meta = join(logDir, "meta.properties");
+    const own = readFileSync(meta, "utf8")
+      .replace(/^node\.id=.*$/m, `node.id=${nodeId}`)
+      .replace(/^directory\.id=.*$/m, `directory.id=A${randomBytes(16).toString("base64url").slice(1)}`);
+    writeFileSync(meta, own);
+  }
 }
 
 /**
  * Starts one node and resolves when it answers.
+ * `cluster`: one of several, `voters` as in controller.quorum.voters. `config`: settings in place of ours.
  * `proxied`: a second listener on `port` that says to clients that it is on `advertisedPort`, where a proxy of theirs is.
  * `detached`: own process group, so that a Ctrl-C on the terminal reaches the caller alone.
  */
@@ -171,15 +192,17 @@ export async function startKafka({
   env = process.env,
   onSpawn,
   logFile = join(dataDir, "kafka.log"),
+  cluster,
+  config,
 }) {
   const java = requireJava();
   ensureJars();
   const dir = resolve(dataDir);
   port ??= await freePort();
   controllerPort ??= await freePort();
-  format(java, dir);
+  format(java, dir, cluster?.nodeId ?? 1);
   const file = join(dir, "server.properties");
-  writeFileSync(file, settings({ dataDir: dir, port, controllerPort, proxied }));
+  writeFileSync(file, settings({ dataDir: dir, port, controllerPort, proxied, cluster, config }));
   mkdirSync(resolve(logFile, ".."), { recursive: true });
   const log = openSync(logFile, "a");
   const child = spawn(java, [...javaArgs(heapMb), "kafka.Kafka", file], {

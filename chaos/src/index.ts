@@ -4,6 +4,7 @@ import { killEach } from "./kill-each.ts";
 import { ota } from "./ota.ts";
 import { otaAttacks } from "./ota-attacks/ota-attacks.ts";
 import { pauses } from "./pauses/pauses.ts";
+import { power } from "./power/power.ts";
 import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
 
@@ -13,9 +14,10 @@ export * from "./kill-each.ts";
 export * from "./ota.ts";
 export * from "./ota-attacks/ota-attacks.ts";
 export * from "./pauses/pauses.ts";
+export * from "./power/power.ts";
 export * from "./rollout.ts";
 export * from "./scenario.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 
-export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses];
+export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses, power];

@@ -1,0 +1,22 @@
+/** G1: what a device was acknowledged for survives the loss of power; the short run of `chaos power`, with its control. */
+import { expect, test } from "@jest/globals";
+import { oneBroker } from "@tributary/chaos";
+import { tempDir } from "@tributary/testing";
+
+test("Kafka's disk loses its power under load: nothing acknowledged is lost; without the flush it is", async () => {
+  const dir = tempDir("power");
+  const said: string[] = [];
+  try {
+    const options = { say: (line: string) => void said.push(line), seconds: 8, devices: 10, rate: 200 };
+    const findings = await Promise.all([
+      oneBroker({ ...options, dir: `${dir.path}/flushed` }, true),
+      oneBroker({ ...options, dir: `${dir.path}/control` }, false),
+    ]);
+    const failed = findings.flatMap(({ title, checks }) =>
+      checks.filter(({ passed }) => !passed).map(({ name, found }) => `${title}: ${name}: ${found}`),
+    );
+    expect(failed).toEqual([]);
+  } finally {
+    dir.remove();
+  }
+}, 300_000);
