@@ -1,3 +1,4 @@
+import { clocks } from "./clocks/clocks.ts";
 import { deadClassifier } from "./dead-classifier.ts";
 import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
@@ -8,6 +9,7 @@ import { power } from "./power/power.ts";
 import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
 
+export * from "./clocks/clocks.ts";
 export * from "./dead-classifier.ts";
 export * from "./kafka-outage.ts";
 export * from "./kill-each.ts";
@@ -20,4 +22,4 @@ export * from "./scenario.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 
-export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses, power];
+export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses, power, clocks];
