@@ -70,12 +70,12 @@ USER 1000:1000
 FROM node:24-bookworm-slim AS util-linux
 RUN mkdir /state /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/chrt /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
 
-# MQTT on 1883, health and metrics on 8080.
+# MQTT on 1883, health on 8080, metrics on 9464.
 FROM runtime AS bridge
 COPY --from=bridge-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/edge/bridge edge/bridge
-EXPOSE 1883 8080
+EXPOSE 1883 8080 9464
 ENTRYPOINT ["/nodejs/bin/node", "edge/bridge/dist/main.js"]
 CMD ["--config", "/etc/tributary/bridge.yaml"]
 
@@ -84,7 +84,7 @@ COPY --from=router-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/services/router services/router
 COPY models/edge-resnet8 models/edge-resnet8
-EXPOSE 8080
+EXPOSE 8080 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/router/dist/main.js"]
 CMD ["--config", "/etc/tributary/router.yaml"]
 
@@ -93,7 +93,7 @@ COPY --from=cloud-classifier-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/services/cloud-classifier services/cloud-classifier
 COPY models/cloud-vgg models/cloud-vgg
-EXPOSE 8080
+EXPOSE 8080 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/cloud-classifier/dist/main.js"]
 CMD ["--config", "/etc/tributary/cloud-classifier.yaml"]
 
@@ -101,7 +101,7 @@ FROM runtime AS gateway
 COPY --from=gateway-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/services/gateway services/gateway
-EXPOSE 8080
+EXPOSE 8080 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/gateway/dist/main.js"]
 CMD ["--config", "/etc/tributary/gateway.yaml"]
 
@@ -109,7 +109,7 @@ FROM runtime AS rollout-manager
 COPY --from=rollout-manager-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/services/rollout-manager services/rollout-manager
-EXPOSE 8086
+EXPOSE 8086 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/rollout-manager/dist/main.js"]
 CMD ["--config", "/etc/tributary/rollout-manager.yaml"]
 
@@ -120,7 +120,7 @@ COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY --from=model-registry-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/services/model-registry services/model-registry
-EXPOSE 8085
+EXPOSE 8085 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/model-registry/dist/main.js"]
 CMD ["--config", "/etc/tributary/model-registry.yaml"]
 

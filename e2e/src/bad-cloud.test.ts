@@ -118,7 +118,7 @@ describe("given a fleet whose cloud misbehaves in every third call", () => {
   }, 240_000);
 
   test("and each way was named and counted", async () => {
-    const metrics = await (await fetch(`http://127.0.0.1:${stack.classifier.ports.http}/metrics`)).text();
+    const metrics = await (await fetch(`http://127.0.0.1:${stack.classifier.ports.metrics}/metrics`)).text();
     for (const code of done) {
       expect(metrics).toMatch(
         new RegExp(`^tributary_classifier_requests_total\\{target="default",.*code="${code}"\\} [1-9]`, "m"),

@@ -262,6 +262,6 @@ const answered = (stack: Stack, frameId: string) =>
   );
 
 async function counted(stack: Stack, line: RegExp): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.http}/metrics`)).text();
+  const text = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.metrics}/metrics`)).text();
   return Number(line.exec(text)?.[1] ?? 0);
 }

@@ -199,7 +199,7 @@ const sum = (counts: { readonly [code: string]: number }) => Object.values(count
 
 /** The bridge's own counter, by reason. */
 async function refusedBy(stack: Stack, stream: string): Promise<{ [code: string]: number }> {
-  const text = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.http}/metrics`)).text();
+  const text = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.metrics}/metrics`)).text();
   const counts: { [code: string]: number } = {};
   for (const line of text.split("\n")) {
     const match = /^tributary_bridge_refused_total\{(.*)\} (\d+)/.exec(line);

@@ -81,7 +81,7 @@ describe("given a running stack", () => {
     const { bridge, router, classifier, gateway, registry, agents, managers } = stack;
     const services = [bridge, router, classifier, gateway, registry as Part, ...managers];
     for (const part of [...services, ...agents.map(({ part }) => part)]) {
-      const url = `http://127.0.0.1:${part.ports.http}/metrics`;
+      const url = `http://127.0.0.1:${part.ports.metrics ?? part.ports.http}/metrics`;
       scraped.set(part.name, await (await fetch(url)).text());
     }
   }, 90_000);

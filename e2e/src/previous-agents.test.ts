@@ -222,7 +222,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
       const { finalAnswers } = (await status.json()) as { finalAnswers: { [source: string]: number } };
       expect(finalAnswers.CLOUD).toBeGreaterThan(0);
     }
-    const metrics = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.http}/metrics`)).text();
+    const metrics = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.metrics}/metrics`)).text();
     expect(metrics.split("\n").filter((line) => line.startsWith("tributary_bridge_refused_total{"))).toEqual([]);
     for (const stream of ["frames", "predictions", "metrics", "sketches", "reported"]) {
       expect(metrics).toMatch(new RegExp(`^tributary_bridge_.*stream="${stream}".* [1-9]`, "m"));

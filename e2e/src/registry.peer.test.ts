@@ -113,7 +113,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     );
     expect(letter.value).toEqual(stranger);
     expect(JSON.stringify(letter.headers)).toContain("schema-unknown-id");
-    const metrics = await (await fetch(`http://127.0.0.1:${stack.router.ports.http}/metrics`)).text();
+    const metrics = await (await fetch(`http://127.0.0.1:${stack.router.ports.metrics}/metrics`)).text();
     expect(metrics).toMatch(/tributary_schema_registry_lookups_total\{outcome="unknown"\} 1/);
     const device = await RawDevice.connect(stack.mqttUrl, await stack.devices.register("raw-device"));
     const frameId = await device.sendGoodFrame();

@@ -153,11 +153,16 @@ describe("docker-compose.yml", () => {
 
 describe("k8s", () => {
   test.each(services)("%s: ports, probes and configuration are the program's", (name) => {
-    const config = parse(read(`k8s/base/config/${name}.yaml`)) as Record<string, { port?: number }>;
+    const config = parse(read(`k8s/base/config/${name}.yaml`)) as Record<
+      string,
+      { port?: number; metricsPort?: number }
+    >;
     const pod = find("Deployment", name)?.spec.template?.spec;
     const container = pod?.containers[0];
     expect(container?.image).toBe(`tributary/${name}`);
-    for (const { name: port, containerPort } of container?.ports ?? []) expect(config[port]?.port).toBe(containerPort);
+    for (const { name: port, containerPort } of container?.ports ?? []) {
+      expect(port === "metrics" ? config.http?.metricsPort : config[port]?.port).toBe(containerPort);
+    }
     const names = container?.ports?.map((port) => port.name) ?? [];
     expect(names).toContain(container?.livenessProbe?.httpGet.port);
     expect(names).toContain(container?.readinessProbe?.httpGet.port);

@@ -7,4 +7,5 @@ export * from "./paths.ts";
 export { pssBytes } from "./proc.ts";
 export * from "./stack.ts";
 export * from "./topic-log.ts";
+export * from "./trust.ts";
 export * from "./verify.ts";

@@ -185,6 +185,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const mqttPort = external === undefined ? await portFor("MQTT", options.ports?.mqtt, say) : 0;
     const mqttUrl = external?.url ?? `mqtt://127.0.0.1:${mqttPort}`;
     const gatewayPort = await portFor("the gateway", options.ports?.gateway, say);
+    const gatewayMetricsPort = await freePort();
     const { schemaRegistry } = options;
     const shared = { kafka: { brokers, prefix }, log: { level: "info" }, ...(schemaRegistry && { schemaRegistry }) };
     const part = (name: string, main: string, config: () => object) =>
@@ -199,13 +200,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         ...(onEvent && { onEvent }),
       });
     const http = async () => ({ host: "127.0.0.1", port: await freePort() }); // S2
-    const https = (count: number) => Promise.all(Array.from({ length: count }, http));
+    const serviceHttp = async () => ({ ...(await http()), metricsPort: await freePort() });
+    const https = (count: number) => Promise.all(Array.from({ length: count }, serviceHttp));
     const numbered = (name: string, i: number) => (i === 0 ? name : `${name}-${i + 1}`);
     const proxied = options.kafkaProxy && [`127.0.0.1:${options.kafkaProxy.advertisedPort}`];
     const sharedBy = (i: number) =>
       i === 0 || proxied === undefined ? shared : { ...shared, kafka: { brokers: proxied, prefix } };
     const { rollouts } = options;
-    const registryHttp = rollouts && (await http());
+    const registryHttp = rollouts && (await serviceHttp());
     const managerHttps = await https(rollouts ? (rollouts.managers ?? 1) : 0);
     const urlOf = ({ host, port }: { host: string; port: number }) => `http://${host}:${port}`;
     const registryUrl = registryHttp && urlOf(registryHttp);
@@ -215,7 +217,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
     bridges = await Promise.all(
       bridgeNames(external).map(async (name) => {
-        const bridgeHttp = await http();
+        const bridgeHttp = await serviceHttp();
         return part(name, mains.bridge, () => ({
           ...shared,
           http: bridgeHttp,
@@ -266,7 +268,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     );
     gateway = part("gateway", mains.gateway, () => ({
       ...shared,
-      http: { host: "127.0.0.1", port: gatewayPort },
+      http: { host: "127.0.0.1", port: gatewayPort, metricsPort: gatewayMetricsPort },
       ...(rollouts && { modelRegistry: { url: registryUrl }, rolloutManager: { url: managerUrls[0] } }),
     }));
     const services = [...bridges, ...routers, ...classifiers, ...(registry ? [registry] : []), ...managers, gateway];

@@ -47,20 +47,21 @@ export async function writeBundle(examination: Examination, options: BundleOptio
   const { version: node, platform, arch } = process;
   json("versions.json", { tributary: options.version, node, platform, arch, at: new Date(options.now).toISOString() });
   if (examination.kafka !== undefined) json("kafka.json", examination.kafka);
-  const services = new Map<string, string>([["gateway", options.gatewayUrl("")]]);
+  const gateway = options.gatewayUrl("").replace(/\/$/, "");
+  const services = new Map([["gateway", { url: gateway, metricsUrl: gateway }]]);
   for (const { path, name } of options.collect.flatMap((one) => filesOf(one, troubles))) {
     if (/\.ya?ml$/i.test(name)) {
       await attempt(`config/${name}`, () => {
         const text = redactedConfig(readWhole(path));
-        const url = httpOf(text);
-        if (url !== undefined) services.set(basename(name).replace(/\.ya?ml$/i, ""), url);
+        const urls = httpOf(text);
+        if (urls !== undefined) services.set(basename(name).replace(/\.ya?ml$/i, ""), urls);
         return text;
       });
     } else if (/\.log$/i.test(name)) await attempt(`logs/${name}`, () => redactedText(tailOf(path)));
   }
-  for (const [name, url] of services) {
-    await attempt(`services/${name}/ready.json`, () => textFrom(`${url.replace(/\/$/, "")}/health/ready`));
-    await attempt(`services/${name}/metrics.txt`, () => textFrom(`${url.replace(/\/$/, "")}/metrics`));
+  for (const [name, { url, metricsUrl }] of services) {
+    await attempt(`services/${name}/ready.json`, () => textFrom(`${url}/health/ready`));
+    await attempt(`services/${name}/metrics.txt`, () => textFrom(`${metricsUrl}/metrics`));
   }
   if (troubles.length > 0) add("not-collected.txt", `${troubles.join("\n")}\n`);
   try {
@@ -106,12 +107,17 @@ function tailOf(path: string): string {
 }
 
 /** Where a service of this configuration answers, if the port is told. */
-function httpOf(config: string): string | undefined {
-  const { http } = (parse(config) ?? {}) as { http?: { host?: unknown; port?: unknown } };
+function httpOf(config: string): { readonly url: string; readonly metricsUrl: string } | undefined {
+  const { http } = (parse(config) ?? {}) as {
+    http?: { [key in "host" | "port" | "metricsHost" | "metricsPort"]?: unknown };
+  };
   if (typeof http?.port !== "number" || http.port === 0) return undefined;
-  const host = typeof http.host === "string" && !/^(0\.0\.0\.0|::)$/.test(http.host) ? http.host : "127.0.0.1";
-  return `http://${host}:${http.port}`;
+  const { port, metricsPort = port, host, metricsHost = host } = http;
+  return { url: originOf(host, port), metricsUrl: originOf(metricsHost, metricsPort) };
 }
+
+const originOf = (host: unknown, port: unknown): string =>
+  `http://${typeof host === "string" && !/^(0\.0\.0\.0|::)$/.test(host) ? host : "127.0.0.1"}:${port}`;
 
 async function textFrom(url: string): Promise<string> {
   const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_MS_MAX) });
