@@ -8,6 +8,7 @@ import { pauses } from "./pauses/pauses.ts";
 import { power } from "./power/power.ts";
 import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
+import { strangers } from "./strangers.ts";
 
 export * from "./clocks/clocks.ts";
 export * from "./dead-classifier.ts";
@@ -19,7 +20,8 @@ export * from "./pauses/pauses.ts";
 export * from "./power/power.ts";
 export * from "./rollout.ts";
 export * from "./scenario.ts";
+export * from "./strangers.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 
-export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses, power, clocks];
+export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses, power, clocks, strangers];
