@@ -23,6 +23,14 @@ const MODEL = fileURLToPath(new URL("../../models/edge-resnet8/", import.meta.ur
 /** Frames that each lane works through before its first block counts. (B3) */
 const WARM_UP_FRAMES = 15_000;
 
+/** As in the agent's systemd unit. */
+const MALLOC = {
+  MALLOC_ARENA_MAX: "1",
+  MALLOC_MMAP_THRESHOLD_: "16384",
+  MALLOC_TRIM_THRESHOLD_: "65536",
+  MALLOC_TOP_PAD_: "0",
+};
+
 const size = (isLong: boolean) =>
   isLong ? { photos: 2_000, blocks: 40, blockFrames: 1_000 } : { photos: 500, blocks: 9, blockFrames: 800 };
 
@@ -44,8 +52,8 @@ class Lane {
   readonly #child: ChildProcess;
   constructor(name: "agent" | "baseline" | "child", args: readonly string[]) {
     const entry = fileURLToPath(new URL("./edge/lane.js", import.meta.url));
-    // The same threads as the model's child has; and as the agent's systemd unit has it, one heap of malloc's for them.
-    const env = { ...process.env, UV_THREADPOOL_SIZE: "1", MALLOC_ARENA_MAX: "1" };
+    // The same threads as the model's child has.
+    const env = { ...process.env, ...MALLOC, UV_THREADPOOL_SIZE: "1" };
     this.#child = fork(entry, [name, ...args], { stdio: ["ignore", "ignore", "inherit", "ipc"], env });
   }
   get pid(): number {
