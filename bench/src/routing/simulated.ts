@@ -8,6 +8,8 @@
 import type { RoutingPolicy } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
 import {
+  type Evidence,
+  halfOf,
   type LoggedFrame,
   outcomeOf,
   priorityOf,
@@ -113,8 +115,10 @@ export function simulatedRuns(
 
 /** What the labels would publish if every finding were news. */
 function promiseOf(policy: RoutingPolicy, logged: readonly LoggedFrame[]) {
-  const evidence = logged.flatMap(({ calibrated, propensity, edgeRight, cloudRight, triggered }) =>
-    edgeRight === null || cloudRight === null ? [] : [{ calibrated, propensity, edgeRight, cloudRight, triggered }],
+  const evidence = logged.flatMap(({ calibrated, propensity, edgeRight, cloudRight, triggered }, i): Evidence[] =>
+    edgeRight === null || cloudRight === null
+      ? []
+      : [{ calibrated, propensity, edgeRight, cloudRight, triggered, half: halfOf(`${i}`) }],
   );
   const verdict = relearn(policy, evidence, {
     ...relearnDefaults,

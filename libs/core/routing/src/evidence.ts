@@ -12,7 +12,7 @@
 import type { CloudResult, EdgePrediction, EdgePredictions, GroundTruth, RoutingPolicy } from "@tributary/contracts";
 import { formatFrameId, type Instant } from "@tributary/kernel";
 import { type Calibrated, logitMarginOf } from "./calibrate.ts";
-import type { Evidence } from "./relearn.ts";
+import { type Evidence, halfOf } from "./relearn.ts";
 import { SeenFrames } from "./seen-frames.ts";
 
 export type EvidenceLimits = {
@@ -189,6 +189,7 @@ export class EvidenceLedger {
         edgeRight: prediction.label === said.label,
         cloudRight: cloud === said.label,
         triggered: prediction.reason === "PRIORITY",
+        half: halfOf(frameId),
       });
     });
     return fate;

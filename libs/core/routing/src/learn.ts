@@ -1,11 +1,14 @@
 /**
  * Learns a policy from validation frames: two logistic models for the score, then a threshold with a guarantee.
  *
- * T1. Score and threshold never see the same frames: the score is fitted on one half, the threshold tested on the other
- *     (by device where devices are known).
- * T2. Learn then Test (Angelopoulos et al. 2021): the grid is fixed beforehand and walked from safest to loosest; the walk
- *     stops at the first lambda whose p-value is above delta, so P(loss rate <= epsilon) >= 1 - delta.
- * T3. Where that threshold sends more than the budget, the budget's is used and its Clopper-Pearson bound is published.
+ * T1. No frame both chooses and tests: one half fits the score and chooses the budget's threshold, the other half bounds
+ *     losses (by device where devices are known).
+ * T2. Learn then Test (Angelopoulos et al. 2021): the grid is fixed beforehand and walked from safest to loosest on the
+ *     testing half; the walk stops at the first lambda whose p-value is above delta, so P(loss rate <= epsilon) >= 1 - delta.
+ * T3. Where the walk ends before the budget's threshold, that one is used and its Clopper-Pearson bound on the testing half
+ *     is published. What is published fails with probability delta at most, whichever of the two it is: the walk ends
+ *     early exactly if that bound is above epsilon, so a wrong promise of either kind needs the bound of one threshold, fixed
+ *     beforehand, to be wrong (or, where the budget's loses less than epsilon, the walk to be).
  * T4. Thresholds are relearned from ground truth alone, never from agreement with the cloud.
  */
 import type { Guarantee, PriorityLabel } from "@tributary/contracts";
@@ -23,7 +26,7 @@ export type LearningFrame = {
   /** Ground truth, as an index into the policy's labels. */
   readonly label: number;
   readonly cloudRight: boolean;
-  /** Which half: "score" fits the two models, "threshold" tests (T1). */
+  /** Which half: "score" fits the two models and chooses the budget's threshold, "threshold" tests (T1). */
   readonly half: "score" | "threshold";
 };
 
@@ -79,16 +82,16 @@ export function learnPolicy(frames: readonly LearningFrame[], settings: Learning
   invariant(fitted.length > 0 && tested.length > 0, "both halves of the learning frames are needed");
 
   const scorer = fitScorer(fitted, chooseShape(fitted, settings.scorers, labels.length), labels.length);
-  const candidates = tested.map((item) => ({
+  const candidateOf = (item: Seen): ThresholdCandidate => ({
     score: scoreOf(scorer, item.calibrated).score,
     priority: priorityOf({ labels, priorityLabels }, item.calibrated) !== null,
     lossIfKept: item.cloudRight && !item.edgeRight,
-  }));
+  });
   const uncertainties = fitted.map(({ calibrated }) => {
     const q = scoreOf(scorer, calibrated).edgeRight;
     return Math.sqrt(q * (1 - q));
   });
-  const { scoreMin, guarantee } = chooseThreshold(candidates, settings);
+  const { scoreMin, guarantee } = chooseThreshold(fitted.map(candidateOf), tested.map(candidateOf), settings);
   return {
     cloudTarget: settings.cloudTarget,
     labels,
@@ -117,21 +120,23 @@ export type ThresholdCandidate = {
   readonly lossIfKept: boolean;
 };
 
+/** `choosing`: the half that the score was fitted on; `testing`: the other one. (T1) */
 export function chooseThreshold(
-  candidates: readonly ThresholdCandidate[],
+  choosing: readonly ThresholdCandidate[],
+  testing: readonly ThresholdCandidate[],
   settings: Pick<LearningSettings, "epsilon" | "delta" | "escalationShareMax" | "headroom">,
 ): { readonly scoreMin: number; readonly guarantee: Guarantee } {
   const { epsilon, delta } = settings;
-  const n = candidates.length;
+  const n = testing.length;
   const shareMax = settings.escalationShareMax * (1 - settings.headroom);
-  const ofBudget = THRESHOLD_GRID.find((scoreMin) => outcomeOf(candidates, scoreMin).share <= shareMax) ?? 1;
-  const learned = learnThenTest(candidates, epsilon, delta);
-  if (learned !== null && outcomeOf(candidates, learned).share <= shareMax) {
-    const { losses, share } = outcomeOf(candidates, learned);
+  const ofBudget = THRESHOLD_GRID.find((scoreMin) => outcomeOf(choosing, scoreMin).share <= shareMax) ?? 1;
+  const learned = learnThenTest(testing, epsilon, delta);
+  if (learned !== null && learned >= ofBudget) {
+    const { losses, share } = outcomeOf(testing, learned);
     const guarantee: Guarantee = { method: "LEARN_THEN_TEST", epsilon, delta, n, losses, escalationShare: share };
     return { scoreMin: learned, guarantee };
   }
-  const { losses, share } = outcomeOf(candidates, ofBudget);
+  const { losses, share } = outcomeOf(testing, ofBudget);
   const bound = clopperPearsonUpper(losses, n, delta); // T3
   return {
     scoreMin: ofBudget,

@@ -9,6 +9,8 @@
  *     have unequal weights, so the test is the bet of statistics/betting.ts instead of the binomial; it holds at whatever
  *     moment one looks while evidence is only added (G11), under policies with one `samplePropensityMin`. What leaves the
  *     window, and a lower propensity of an older policy, begin a new claim.
+ *     The budget's threshold is chosen on one half of the evidence; the walk and the bound are made on the other (T1, T3).
+ *     Which half is a frame's own (`halfOf`), so both halves only grow.
  * L4. A new policy is published only with a guarantee that holds, and only if it changes something: its promise or budget
  *     is refuted, or the new threshold moves the share of frames sent by a step that matters, or the bound is tighter.
  * L5. The verdict is a function of the standing policy, the set of evidence and the settings (G10): the same evidence
@@ -31,7 +33,21 @@ export type Evidence = {
   readonly cloudRight: boolean;
   /** Sent whatever its score: an external trigger. */
   readonly triggered: boolean;
+  /** `halfOf` its frame's identity. */
+  readonly half: Half;
 };
+
+/** "choose" finds the budget's threshold, "bound" tests and bounds (L3). */
+export type Half = "choose" | "bound";
+
+/** Of a frame, by its identity alone (FNV-1a, with its bits mixed): no camera and no moment has all its frames in one. */
+export function halfOf(frameId: string): Half {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < frameId.length; i++) hash = Math.imul(hash ^ frameId.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) & 1) === 0 ? "choose" : "bound";
+}
 
 export type RelearnSettings = {
   /** Loss rate that Learn then Test aims at. */
@@ -76,6 +92,7 @@ export type RelearnVerdict =
     };
 
 type Draw = {
+  readonly half: Half;
   readonly weight: number;
   readonly score: number;
   readonly priority: boolean;
@@ -120,26 +137,21 @@ export function relearn(
 function thresholdOf(draws: readonly Draw[], standing: RoutingPolicy, settings: RelearnSettings): Threshold | null {
   const { epsilon, delta, headroom } = settings;
   const shareMax = standing.escalationShareMax * (1 - headroom);
-  const guaranteeOf = (method: Guarantee["method"], scoreMin: number, bound: number): Guarantee => {
-    const kept = draws.filter((draw) => isLost(draw, scoreMin));
-    return {
-      method,
-      epsilon: bound,
-      delta,
-      n: draws.length,
-      losses: kept.length,
-      escalationShare: weightedShare(draws, scoreMin),
-    };
+  const [choosing, testing] = (["choose", "bound"] as const).map((half) => draws.filter((draw) => draw.half === half));
+  if (choosing === undefined || choosing.length === 0 || testing === undefined || testing.length === 0) return null;
+  const promiseOf = (method: Guarantee["method"], scoreMin: number, bound: number): Threshold => {
+    const losses = testing.filter((draw) => isLost(draw, scoreMin)).length;
+    const escalationShare = weightedShare(draws, scoreMin);
+    return { scoreMin, guarantee: { method, epsilon: bound, delta, n: testing.length, losses, escalationShare } };
   };
-  const learned = learnThenBet(draws, epsilon, delta);
-  if (learned !== null && weightedShare(draws, learned) <= shareMax) {
-    return { scoreMin: learned, guarantee: guaranteeOf("LEARN_THEN_TEST", learned, epsilon) };
+  const ofBudget = THRESHOLD_GRID.find((scoreMin) => weightedShare(choosing, scoreMin) <= shareMax);
+  const learned = learnThenBet(testing, epsilon, delta);
+  if (learned !== null && learned >= (ofBudget ?? Number.POSITIVE_INFINITY)) {
+    return promiseOf("LEARN_THEN_TEST", learned, epsilon);
   }
-  const ofBudget = THRESHOLD_GRID.find((scoreMin) => weightedShare(draws, scoreMin) <= shareMax);
   if (ofBudget === undefined) return null;
-  const bound = lossRateUpper(weighed(draws, ofBudget), delta);
-  if (bound >= 1) return null;
-  return { scoreMin: ofBudget, guarantee: guaranteeOf("BUDGET_BOUND", ofBudget, bound) };
+  const bound = lossRateUpper(weighed(testing, ofBudget), delta);
+  return bound >= 1 ? null : promiseOf("BUDGET_BOUND", ofBudget, bound);
 }
 
 /** The loosest threshold the walk reaches; null if not even the safest passes. */
@@ -181,7 +193,8 @@ function drawsOf(standing: RoutingPolicy, evidence: readonly Evidence[]): readon
   let floor = standing.samplePropensityMin;
   for (const { propensity } of evidence) floor = Math.min(floor, propensity);
   return evidence
-    .map(({ calibrated, propensity, edgeRight, cloudRight, triggered }) => ({
+    .map(({ calibrated, propensity, edgeRight, cloudRight, triggered, half }) => ({
+      half,
       weight: floor / propensity,
       score: scoreOf(standing, calibrated).score,
       priority: triggered || priorityOf(standing, calibrated) !== null,
@@ -192,7 +205,8 @@ function drawsOf(standing: RoutingPolicy, evidence: readonly Evidence[]): readon
         a.score - b.score ||
         a.weight - b.weight ||
         Number(a.lossIfKept) - Number(b.lossIfKept) ||
-        Number(a.priority) - Number(b.priority),
+        Number(a.priority) - Number(b.priority) ||
+        (a.half < b.half ? -1 : a.half > b.half ? 1 : 0),
     );
 }
 
