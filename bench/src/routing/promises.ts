@@ -80,7 +80,6 @@ export function fleetOvershoot(frames: readonly TestFrame[], policy: RoutingPoli
     const decision = decideInRouter({
       reason: "AMBIGUOUS",
       score: Math.max(0.01, scoreOf(policy, calibrated).score),
-      weight: 1,
       sampleDrawn: false,
       remainingMs: 1_000,
       targetHealthy: true,

@@ -70,9 +70,7 @@ export function showPolicy(policy: Policy, output: Output, indent = ""): void {
       ["P(cloud right)", logistic(policy.cloudRight, policy.features)],
       [
         "Priority labels",
-        policy.priorityLabels
-          .map((rule) => `${rule.label} from ${shown(rule.confidenceMin)}, weight ${shown(rule.weight)}`)
-          .join("; ") || "none",
+        policy.priorityLabels.map((rule) => `${rule.label} from ${shown(rule.confidenceMin)}`).join("; ") || "none",
       ],
       [
         "Sample",

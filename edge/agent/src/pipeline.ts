@@ -137,6 +137,7 @@ export class Pipeline {
       sampleCorrectness: decision.sampleCorrectness,
       samplePropensity: decision.samplePropensity,
       sampleDrawn: decision.sampleDrawn,
+      wouldSend: decision.wouldSend,
     };
     return {
       kind: "frame",

@@ -57,6 +57,7 @@ export const somePrediction = (change: Partial<EdgePrediction> = {}): EdgePredic
   sampleCorrectness: 0.9,
   samplePropensity: 0.02,
   sampleDrawn: false,
+  wouldSend: null,
   ...change,
 });
 
@@ -288,5 +289,7 @@ export const someRollout = (change: Partial<Rollout> = {}): Rollout => ({
   evidence: "{}",
   createdAt: 1_767_225_600_000,
   changedAt: 1_767_225_600_000,
+  abandoned: [],
+  abandonedDevices: 0,
   ...change,
 });

@@ -251,7 +251,8 @@ export class LightDevice {
     const { escalation, dropReason } = decision;
     if (this.#batch?.by !== slot) this.#closeBatch(); // D4
     this.#batch ??= { by: slot, predictions: [] };
-    this.#batch.predictions.push({ ...said, latencyMs, escalation, dropReason, capturedMs });
+    const { wouldSend } = decision;
+    this.#batch.predictions.push({ ...said, latencyMs, escalation, dropReason, wouldSend, capturedMs });
     if (escalation === "QUEUED" && !this.#isSilent) {
       this.#outbox.add("frames", (seq) =>
         EdgeFrame.encodeSingleObject({

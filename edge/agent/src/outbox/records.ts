@@ -16,7 +16,7 @@ export type Sender = { readonly deviceId: string; readonly bootId: bigint; reado
 const clockStateOf = (wallMs: number | null) => (wallMs === null ? "UNSYNCHRONIZED" : "SYNCHRONIZED");
 
 export function frameRecord(sender: Sender, row: FrameRow, jpeg: Uint8Array, now: DeviceTime): Uint8Array {
-  const { latencyMs: _, ...body } = row.body;
+  const { latencyMs: _, wouldSend: __, ...body } = row.body;
   return EdgeFrame.encodeSingleObject({
     ...sender,
     ...body,
@@ -41,6 +41,7 @@ export function predictionsRecord(
     clockState: clockStateOf(now.wallMs),
     predictions: rows.map((row) => ({
       ...row.body,
+      wouldSend: row.body.wouldSend ?? null, // An earlier version of the agent wrote the row.
       frameSeq: BigInt(row.body.frameSeq),
       ageMs: reportedAgeMs(ageOf(row.captured, now), row.body.deadlineMs),
       escalation: row.escalation,

@@ -47,6 +47,7 @@ export function frameItem(wish: FrameWish): FrameItem {
     sampleCorrectness: 0.9,
     samplePropensity: 0.05,
     sampleDrawn: wish.drawn ?? false,
+    wouldSend: null,
   };
   const policyVersion = wish.policyVersion ?? "c".repeat(64);
   const isQueued = reason !== "NONE";

@@ -68,6 +68,25 @@ describe("decisions", () => {
     });
   }
 
+  test("D2: of a drawn frame it is logged whether the policy with its budget would have sent it; its token stays", () => {
+    const usual = frames.filter((one) => priorityOf(policy, one) === null);
+    const scores = usual.map((one) => scoreOf(policy, one).score);
+    const [sure, unsure] = [Math.min, Math.max].map((most) => usual[scores.indexOf(most(...scores))]);
+    const told = (calibrated: typeof sure, tokens: number, drawn: boolean) => {
+      const bucket = { ...bucketInit(settings), tokens };
+      const frame = { policy, calibrated: calibrated as NonNullable<typeof sure>, externalTrigger: false };
+      const decision = decideOnDevice({ ...frame, draw: () => drawn, bucket, nowMs: 0 });
+      const { escalation, wouldSend, reason } = decision;
+      return [reason, escalation, wouldSend, decision.bucket.tokens < tokens];
+    };
+    expect(told(unsure, 100, true)).toEqual(["AMBIGUOUS", "QUEUED", true, false]);
+    expect(told(unsure, 100, false)).toEqual(["AMBIGUOUS", "QUEUED", true, true]);
+    expect(told(unsure, 0, true)).toEqual(["AMBIGUOUS", "QUEUED", false, false]);
+    expect(told(unsure, 0, false)).toEqual(["AMBIGUOUS", "DROPPED", false, false]);
+    expect(told(sure, 100, true)).toEqual(["SAMPLE", "QUEUED", false, false]);
+    expect(told(sure, 100, false)).toEqual(["NONE", "NONE", false, false]);
+  });
+
   test("D1-D3: reason, drop and sample agree with each other on every frame, over seeds", () => {
     for (const seed of [1, 2, 3]) {
       for (const { calibrated, decision, externalTrigger } of run(seed === 3, seed)) {
@@ -77,7 +96,10 @@ describe("decisions", () => {
         const expected = priority ? "PRIORITY" : ambiguous ? "AMBIGUOUS" : decision.sampleDrawn ? "SAMPLE" : "NONE";
         expect(decision.reason).toBe(expected); // D1
         expect(decision.escalation === "NONE").toBe(decision.reason === "NONE");
-        if (decision.sampleDrawn) expect(decision.escalation).toBe("QUEUED"); // D2
+        if (decision.sampleDrawn)
+          expect(decision.escalation).toBe("QUEUED"); // D2
+        else expect(decision.wouldSend).toBe(decision.escalation === "QUEUED");
+        if (decision.reason === "SAMPLE" || decision.reason === "NONE") expect(decision.wouldSend).toBe(false);
         expect(decision.dropReason === "BUDGET").toBe(decision.escalation === "DROPPED"); // D3
         expect(decision.samplePropensity).toBe(samplePropensity(policy, scoreOf(policy, calibrated).edgeRight));
       }

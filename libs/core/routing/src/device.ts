@@ -3,6 +3,8 @@
  *
  * D1. The reason is the strongest that holds: PRIORITY, AMBIGUOUS, SAMPLE. FALLBACK when there is no local answer.
  * D2. A drawn frame bypasses the budget, whatever its reason, and takes no token.
+ *     Whether the policy would have sent it is logged (`wouldSend`), as far as the bucket of the moment tells: else nobody could
+ *     say afterwards what the policy alone does, for the sample draws a frame whatever it decides.
  * D3. A frame refused by the budget is DROPPED for BUDGET: wanted, counted, and still answered (G2, G9).
  */
 import type { DropReason, Escalation, EscalationReason, RoutingPolicy } from "@tributary/contracts";
@@ -33,6 +35,8 @@ export type DeviceDecision = {
   /** pi. */
   readonly samplePropensity: number;
   readonly sampleDrawn: boolean;
+  /** Whether it would be sent if it had not been drawn (D2). */
+  readonly wouldSend: boolean;
   readonly bucket: Bucket;
 };
 
@@ -51,12 +55,14 @@ export function decideOnDevice(frame: DeviceFrame): DeviceDecision {
   const reason = reasonOf(policy, calibrated, score, frame.externalTrigger, sampleDrawn);
   const facts = { reason, score, sampleCorrectness: edgeRight, samplePropensity: propensity, sampleDrawn };
   const bucket = bucketEarn(frame.bucket, frame.nowMs, settings);
-  if (reason === "NONE") return { ...facts, escalation: "NONE", dropReason: "NONE", bucket };
-  if (sampleDrawn) return { ...facts, escalation: "QUEUED", dropReason: "NONE", bucket }; // D2
+  if (reason === "NONE") return { ...facts, wouldSend: false, escalation: "NONE", dropReason: "NONE", bucket };
+  const isWanted = reason !== "SAMPLE";
   const taken = bucketTake(bucket, settings, reason === "PRIORITY" ? "priority" : "normal");
-  return taken.granted
-    ? { ...facts, escalation: "QUEUED", dropReason: "NONE", bucket: taken.bucket }
-    : { ...facts, escalation: "DROPPED", dropReason: "BUDGET", bucket: taken.bucket }; // D3
+  const wouldSend = isWanted && taken.granted;
+  if (sampleDrawn) return { ...facts, wouldSend, escalation: "QUEUED", dropReason: "NONE", bucket }; // D2
+  return wouldSend
+    ? { ...facts, wouldSend, escalation: "QUEUED", dropReason: "NONE", bucket: taken.bucket }
+    : { ...facts, wouldSend, escalation: "DROPPED", dropReason: "BUDGET", bucket: taken.bucket }; // D3
 }
 
 /** The rule of a priority label that this frame meets; null if none. */

@@ -17,6 +17,7 @@ const batch = (predictions: readonly Partial<EdgePrediction>[]): EdgePredictions
   clockState: "SYNCHRONIZED",
   traceparent: null,
   predictions: predictions.map((change) => ({
+    wouldSend: null,
     cameraId: "cam",
     frameSeq: 1n,
     label: "class-1",

@@ -16,7 +16,6 @@ const settings = fleetBudgetDefaults;
 const frame = (changes: Partial<RouterFrame> = {}): RouterFrame => ({
   reason: "AMBIGUOUS",
   score: 0.3,
-  weight: 1,
   sampleDrawn: false,
   remainingMs: 1_500,
   targetHealthy: true,

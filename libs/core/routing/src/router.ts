@@ -3,7 +3,7 @@
  *
  * R1. An unhealthy target gets nothing.
  * R2. A frame is sent only if the cloud can still make it: unless the live latencies refute P(in time) >= meetMin.
- * R3. The fleet's budget is priced: sent if w v score - kappa P(miss) > lambda, and while its bucket has a token.
+ * R3. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
  *     PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs.
  * R4. A drawn frame bypasses budget and deadline: past its deadline it is settled as EDGE and still sent.
  */
@@ -49,8 +49,6 @@ export const fleetBudgetKept = (budget: FleetBudget, nowMs: number, settings: Fl
 export type RouterFrame = {
   readonly reason: EscalationReason;
   readonly score: number;
-  /** Of the policy's priority rule; 1 without one. */
-  readonly weight: number;
   readonly sampleDrawn: boolean;
   /** Deadline less age. */
   readonly remainingMs: number;
@@ -80,7 +78,7 @@ export type RouterDecision = {
 export function decideInRouter(frame: RouterFrame): RouterDecision {
   const { settings, reach } = frame;
   const priced = frame.reason === "AMBIGUOUS" && !frame.sampleDrawn;
-  const utility = frame.weight * settings.value * frame.score - settings.missCost * (1 - reach.probability);
+  const utility = settings.value * frame.score - settings.missCost * (1 - reach.probability);
   const earned = bucketEarn(frame.budget.bucket, frame.nowMs, settings);
   const facts = {
     utility,

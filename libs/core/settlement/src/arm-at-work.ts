@@ -50,7 +50,6 @@ export class ArmAtWork {
   decide(frame: WeighedFrame, now: number, frameTimeMs: number): RouterDecision {
     const decision = decideInRouter({
       ...frame,
-      weight: 1, // weighs priced frames only, and PRIORITY is not priced
       targetHealthy: this.#health.admit(now),
       reach: this.#latency.within(frame.remainingMs, now),
       budget: this.#budget,

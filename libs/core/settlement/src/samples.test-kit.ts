@@ -23,6 +23,7 @@ const clockState = "SYNCHRONIZED" as const;
 export const aPrediction = (change: Partial<EdgePrediction> = {}): EdgePrediction => ({
   ...seen,
   latencyMs: 9,
+  wouldSend: null,
   reason: "NONE",
   escalation: "NONE",
   dropReason: "NONE",
