@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import type { LoadOptions, ModelPackage } from "@tributary/inference";
 import { type Clock, type Digest, Failure, reasonOf } from "@tributary/kernel";
-import { loadPackage } from "@tributary/model-store";
-import { type Cores, OnnxModelHost } from "@tributary/onnx";
+import { loadPackage, readPackageFile } from "@tributary/model-store";
+import { type Cores, checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
-import { type Boot, type PackageRef, updateLimits } from "@tributary/updates";
+import { type Book, type Boot, type PackageRef, updateLimits } from "@tributary/updates";
 import type { AgentConfig } from "./config.ts";
 import { isRaised } from "./cores.ts";
 import * as events from "./events.ts";
@@ -14,7 +14,7 @@ import { PolicyKeeper } from "./policy-keeper.ts";
 import { Slot, type Slots } from "./slots.ts";
 import { openSlot } from "./updates/boot.ts";
 import { fetchInChild } from "./updates/fetcher.ts";
-import { prove } from "./updates/prove.ts";
+import { mismatchWords, prove } from "./updates/prove.ts";
 import { Shelf } from "./updates/shelf.ts";
 import type { UpdaterPorts } from "./updates/updater.ts";
 
@@ -57,9 +57,10 @@ export class Models {
       factoryDir: config.model.package,
       believeSlots: config.testOnly.believeSlots,
       open: (dir, digest) => models.#open(dir, digest),
+      mismatchOf,
       onUnusable: (unusable) => telemetry.emit(events.slotUnusable, unusable),
     });
-    const factory = await factoryOf(config.model.package, models.#first).then(refOf, (error: unknown) => {
+    const factory = await factoryOf(config.model.package, models.#first, book).then(refOf, (error: unknown) => {
       // A committed model does without it (G7); a desired state that names it is then one like any other.
       const code = error instanceof Failure ? error.code : "model-unusable";
       telemetry.emit(events.slotUnusable, { modelDigest: "of the configuration", code, reason: reasonOf(error) });
@@ -158,8 +159,15 @@ export class Models {
   }
 }
 
-const factoryOf = async (dir: string, first: Slot): Promise<Pick<ModelPackage, "digest" | "manifest">> =>
-  first.goldenPassed === null ? first.pkg : loadPackage(dir);
+const factoryOf = async (dir: string, { pkg }: Slot, { good, previous }: Book) =>
+  pkg.digest === good?.digest || pkg.digest === previous?.digest ? loadPackage(dir) : pkg;
+
+/** Through the process that answers frames. */
+async function mismatchOf({ pkg, runner }: Slot): Promise<string | null> {
+  if (runner.current === undefined) throw new Failure("model-crashed", "retry", "its process has ended");
+  const report = await checkGoldenFrames(runner.current, pkg, readPackageFile);
+  return report.passed ? null : mismatchWords(report);
+}
 
 const refOf = ({ digest, manifest: { name, version } }: Pick<ModelPackage, "digest" | "manifest">): PackageRef => ({
   ...{ digest, name, version },

@@ -1,6 +1,14 @@
 /**
  * Which model a device starts with (G7): the committed one, else the one before it, else the package of the configuration. Each
- * is checked by its digests and loaded, without a network; the one on trial when the agent ended is none of them.
+ * is checked by its digests, loaded, and shown its golden frames, without a network; the one on trial when the agent ended is
+ * none of them.
+ *
+ * B1. A model that no longer reproduces its golden frames is passed over like one that cannot be loaded: since it was committed
+ *     the runtime, a library or the hardware has changed, and nobody would notice wrong answers. The updater then asks for what
+ *     is wanted again, proves it anew, and reports what it finds.
+ * B2. Where none reproduces them, a device that answers is better than one that does not: the first of them that loads runs,
+ *     and reports that its golden frames fail.
+ * B3. Golden frames that could not be tried (the model's process was ended from outside) say nothing of the model.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,6 +24,8 @@ export type BootPorts = {
   /** Opens what lies in a folder, if its digest is this one; null: whatever it is. Throws Failure. */
   readonly open: (dir: string, digest: Digest | null) => Promise<Slot>;
   readonly factoryDir: string;
+  /** Why it does not reproduce its golden frames; null: it does. Throws when they could not be tried. */
+  readonly mismatchOf: (slot: Slot) => Promise<string | null>;
   readonly onUnusable: (unusable: {
     readonly modelDigest: string;
     readonly code: string;
@@ -27,21 +37,44 @@ export type BootPorts = {
 
 /** Throws when the factory's package is all there is and cannot be used: that is the operator's to mend. */
 export async function openSlot(book: Book, ports: BootPorts): Promise<Slot> {
-  const { shelf, open, onUnusable, believeSlots } = ports;
-  for (const ref of [book.good, book.previous]) {
-    if (ref === null) continue;
-    const dir = shelf.packageDir(ref.digest);
+  const { shelf, open, onUnusable, believeSlots, factoryDir } = ports;
+  const places: { readonly dir: string; readonly digest: Digest | null }[] = [book.good, book.previous]
+    .filter((ref) => ref !== null)
+    .map(({ digest }) => ({ dir: shelf.packageDir(digest), digest }));
+  places.push({ dir: factoryDir, digest: null });
+  const failing: typeof places = [];
+  let lastError: unknown;
+  for (const { dir, digest } of places) {
     try {
-      if (believeSlots) believe(dir);
-      const slot = await open(dir, believeSlots ? null : ref.digest);
-      slot.goldenPassed = true; // Nothing is committed without.
-      return slot;
+      if (believeSlots && digest !== null) believe(dir);
+      const slot = await open(dir, believeSlots ? null : digest);
+      const mismatch = await tried(slot, ports);
+      if (mismatch === null) return slot;
+      failing.push({ dir, digest });
+      onUnusable({ modelDigest: slot.pkg.digest, code: "golden-mismatch", reason: mismatch });
+      await slot.runner.close(); // B1
     } catch (error) {
+      lastError = error;
       const code = error instanceof Failure ? error.code : "model-unusable";
-      onUnusable({ modelDigest: ref.digest, code, reason: reasonOf(error) });
+      if (digest !== null) onUnusable({ modelDigest: digest, code, reason: reasonOf(error) });
     }
   }
-  return open(ports.factoryDir, null);
+  const [first] = failing;
+  if (first === undefined) throw lastError;
+  const slot = await open(first.dir, first.digest);
+  slot.goldenPassed = false; // B2
+  return slot;
+}
+
+/** Why it does not reproduce its golden frames; null: it does, or they could not be tried (B3). */
+async function tried(slot: Slot, { mismatchOf }: BootPorts): Promise<string | null> {
+  try {
+    const mismatch = await mismatchOf(slot);
+    slot.goldenPassed = mismatch === null;
+    return mismatch;
+  } catch {
+    return null;
+  }
 }
 
 /** The manifest made to say what the files are. */

@@ -12,7 +12,7 @@ import { freemem } from "node:os";
 import type { LoadedModel, LoadOptions, ModelPackage } from "@tributary/inference";
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
-import { checkGoldenFrames, ModelHostExited, OnnxModelHost } from "@tributary/onnx";
+import { checkGoldenFrames, type GoldenReport, ModelHostExited, OnnxModelHost } from "@tributary/onnx";
 import { PolicyKeeper } from "../policy-keeper.ts";
 import { bareRunner, Slot } from "../slots.ts";
 import { tooSlow } from "./latency.ts";
@@ -78,10 +78,13 @@ function failureOf(error: unknown): Failure {
 
 async function mustReproduce(model: LoadedModel, pkg: ModelPackage): Promise<void> {
   const report = await checkGoldenFrames(model, pkg, readPackageFile);
-  if (report.passed) return;
-  const { frame, reason } = report.frames.find(({ kind }) => kind === "failed") ?? {};
-  const what = `${report.failed} of ${report.frames.length} golden frames are not reproduced; ${frame}: ${reason}`;
-  throw new Failure("golden-mismatch", "give-up", what);
+  if (!report.passed) throw new Failure("golden-mismatch", "give-up", mismatchWords(report));
+}
+
+/** Of a report that did not pass. */
+export function mismatchWords({ frames, failed }: GoldenReport): string {
+  const { frame, reason } = frames.find(({ kind }) => kind === "failed") ?? {};
+  return `${failed} of ${frames.length} golden frames are not reproduced; ${frame}: ${reason}`;
 }
 
 async function mustBeFast(model: LoadedModel, pkg: ModelPackage): Promise<void> {
