@@ -132,9 +132,9 @@ function show(model: Model, { output }: Context): void {
       ["Judged", gate.judgedAt],
       ["Champion", gate.championDigest],
       ...gate.failed.map((line, i) => [i === 0 ? "Failed" : "", line] as const),
+      ...(gate.unsure ?? []).map((line, i) => [i === 0 ? "Unsure" : "", line] as const),
       ...(gate.forcedBy === "" ? [] : [["Forced", `by ${gate.forcedBy}: ${gate.forcedReason}`] as const]),
-      // The record keeps failed lines only.
-      ["Report", gate.reportDigest && `blobs/sha256/${gate.reportDigest} of the registry, with what is unsure`],
+      ["Report", gate.reportDigest && `blobs/sha256/${gate.reportDigest} of the registry`],
       ["Page", gate.pageDigest && `blobs/sha256/${gate.pageDigest} of the registry`],
     ],
     "  ",

@@ -17,6 +17,7 @@ type Options = {
   readonly validation: string;
   readonly margins?: string;
   readonly html?: string;
+  readonly latencySlaMs?: number;
   readonly threads: number;
   readonly corrupted: number;
 };
@@ -39,6 +40,11 @@ export function modelsGateCommand(io: Io): Command {
     .requiredOption("--validation <DIR>", "frames that neither was trained on, as for models pack")
     .option("--margins <FILE>", `JSON with other margins than ${JSON.stringify(marginDefaults)}`)
     .option("--html <FILE>", "also write the report with its plots")
+    .option(
+      "--latency-sla-ms <MS>",
+      "what the fleet needs of a frame, p99; without it the champion's times",
+      wholeFrom(1),
+    )
     .option("--threads <N>", "threads of each model", wholeFrom(1), 1)
     .option("--corrupted <N>", "frames damaged in each way; 0: none", wholeFrom(0), 500)
     .addHelpText(

@@ -25,6 +25,8 @@ export type ModelVersion = {
     readonly passed: boolean;
     readonly championDigest: string;
     readonly failed: readonly string[];
+    /** Undefined: an older registry says it. */
+    readonly unsure?: readonly string[];
     readonly reportDigest: string;
     readonly pageDigest: string;
     readonly judgedAt: string;

@@ -73,6 +73,8 @@ export const configSchema = z.strictObject({
   gate: z
     .strictObject({
       margins: marginsSchema.prefault({}),
+      /** What the fleet needs of a model: ms for a frame on its hardware, p99, by name. Without it: the champion's times. */
+      latencySlaMs: z.record(modelName, positive).default({}),
       /** Frames damaged in each way; 0: none. */
       corrupted: z.number().int().min(0).default(500),
       threads: positive.max(64).default(1),

@@ -15,8 +15,8 @@ function rig() {
   const models = new ModelTable();
   const tried: string[] = [];
   const world: { refusal: string; promoted?: Model } = { refusal: "" };
-  const told: string[] = [];
-  const telemetry = createTelemetry({ service: "test", defaultMetrics: false, write: (line) => told.push(line) });
+  const [told, fresh]: [string[], string[]] = [[], []];
+  const telemetry = createTelemetry({ service: "test", defaultMetrics: false, write: (line) => fresh.push(line) });
   const autoStart = new AutoStart({
     ...{ models, telemetry, defaults: { edge: {} }, isBusy: () => false },
     championOf: (name) => world.promoted ?? models.byAlias(name, "champion"),
@@ -42,9 +42,11 @@ function rig() {
     now = second * 1_000;
     autoStart.round();
     await new Promise((resolve) => setImmediate(resolve));
-    return [tried.splice(0), told.splice(0).filter((line) => line.includes("auto_start")).length];
+    const lines = fresh.splice(0).filter((line) => line.includes("auto_start"));
+    told.push(...lines);
+    return [tried.splice(0), lines.length];
   };
-  return { autoStart, world, push, alias, challenger, round };
+  return { autoStart, world, push, alias, challenger, round, told };
 }
 
 test("a challenger begins at once, and its package never again (A1)", async () => {
@@ -64,6 +66,20 @@ test("one that the gate stopped, or that is not listed, does not begin", async (
   expect(await round(1)).toEqual([[], 0]);
   challenger(first, { state: "REVOKED" });
   expect(await round(2)).toEqual([[], 0]);
+});
+
+test("one whose gate is unsure of a line is held, the line is named once, and a person's word lets it begin (A5)", async () => {
+  const { autoStart, challenger, round, told } = rig();
+  const unsure = ["class, cat: 60.00 % against 90.00 % on 10 frames"];
+  challenger(first, { gate: somePassedGate({ unsure }) });
+  expect(await round(1)).toEqual([[], 1]);
+  expect(told.at(-1)).toContain("class, cat: 60.00 % against 90.00 % on 10 frames");
+  expect(await round(31)).toEqual([[], 0]);
+  challenger(first, { gate: somePassedGate({ unsure, forcedBy: "ann" }) });
+  expect(await round(32)).toEqual([["edge-1a1a1a1a1a1a"], 1]);
+  autoStart.created(first);
+  challenger(second, { gate: somePassedGate() });
+  expect(await round(33)).toEqual([["edge-2b2b2b2b2b2b"], 1]);
 });
 
 test("one that cannot begin is tried now and then; each reason is told once, while it waits (A2, A3)", async () => {

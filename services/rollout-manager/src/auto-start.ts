@@ -5,15 +5,17 @@
  * A2. What cannot begin now (too few devices, another rollout at work) is named, once for each reason, and tried again later.
  * A3. (G9) The newest `ROLLED_OUT_MAX` packages are remembered, and refusals of challengers that still wait.
  * A4. The gate's word must be of today's champion, or of the one that is to become it now: the registry judges again by
- *     itself, and until then the challenger waits. */
+ *     itself, and until then the challenger waits.
+ * A5. Where the gate is unsure of a line, nobody has looked yet: the challenger is held, its lines are named, and a person
+ *     starts the rollout or forces the model by name. */
 import type { Model } from "@tributary/contracts";
 import { codeOf } from "@tributary/kafka";
-import { type Clock, reasonOf } from "@tributary/kernel";
+import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
 import { defaultSpecOf, type RolloutManagerConfig } from "./config.ts";
 import { autoStarted, autoStartRefused } from "./events.ts";
-import { hasPassed, isJudgedAgainst, type ModelTable } from "./models/model-table.ts";
+import { hasPassed, isJudgedAgainst, type ModelTable, unsureLines } from "./models/model-table.ts";
 
 export type AutoStartOptions = {
   readonly models: ModelTable;
@@ -29,6 +31,7 @@ export type AutoStartOptions = {
 
 const EVERY_MS = 30_000;
 const ROLLED_OUT_MAX = 100_000;
+const UNSURE_SHOWN_MAX = 3;
 
 export class AutoStart {
   readonly #options: AutoStartOptions;
@@ -77,10 +80,12 @@ export class AutoStart {
     );
   }
 
-  async #begin(uid: string, { name, version, modelDigest }: Model): Promise<void> {
+  async #begin(uid: string, challenger: Model): Promise<void> {
+    const { name, version, modelDigest } = challenger;
     const { defaults, create, telemetry } = this.#options;
     const model = `${name}@${version}`;
     try {
+      refuseUnsure(model, unsureLines(challenger)); // A5
       await create(defaultSpecOf(defaults[name], model), BY, uid);
       telemetry.emit(autoStarted, { uid, model });
     } catch (error) {
@@ -91,6 +96,16 @@ export class AutoStart {
       telemetry.emit(autoStartRefused, { model, code: codeOf(error), reason });
     }
   }
+}
+
+/** A5 */
+function refuseUnsure(model: string, lines: readonly string[]): void {
+  if (lines.length === 0) return;
+  const shown = lines.slice(0, UNSURE_SHOWN_MAX).join("; ");
+  const more = lines.length > UNSURE_SHOWN_MAX ? ` and ${lines.length - UNSURE_SHOWN_MAX} more` : "";
+  const what = `the gate is unsure of ${lines.length} lines: ${shown}${more}`;
+  const advice = `give it more validation frames, start the rollout yourself, or let it begin by name: tributary models force ${model}`;
+  throw new Failure("gate-unsure", "ask-a-person", `${what}; ${advice}`);
 }
 
 /** A1 */

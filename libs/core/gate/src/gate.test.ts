@@ -20,6 +20,7 @@ function drawn(seed: number, accuracy: (label: number) => number, change: Partia
     candidate: { right: candidate, confidence: confidence(candidate), ...speed },
     corruptions: [{ name: "blur", candidate, champion }],
     latencyBudgetMs: 50,
+    latencySlaMs: null,
     golden: { frames: 16, failed: [] },
     ...change,
   };
@@ -100,6 +101,29 @@ describe("the validation gate", () => {
     ["unfaithful", { golden: { frames: 16, failed: ["frame-03: class 1, expected 2"] } }, "golden"],
   ] as const)("a %s one fails by that line alone", (_, change, kind) => {
     expect(failed(judgeGate(drawn(3, () => 0.9, change))).map((line) => line.split(":")[0])).toEqual([kind]);
+  });
+
+  test("V5: a candidate 100 times slower fails, whatever budget it declares", () => {
+    const speed = (ms: number) => Array.from({ length: 270 }, (_, i) => ms * (1 + (i % 7) / 10));
+    const judged = (ms: number, change: Partial<GateInput>, slow = 0) => {
+      const input = drawn(3, () => 0.9, { latencyBudgetMs: 600, ...change });
+      const own = speed(ms).map((one, i) => (i < slow ? 100 : one));
+      const { candidate, champion } = input;
+      const models = {
+        candidate: { ...candidate, latenciesMs: own },
+        champion: { ...champion, latenciesMs: speed(3) },
+      };
+      return judgeGate({ ...input, ...models }).lines.find(({ kind }) => kind === "latency");
+    };
+    expect(judged(300, {})).toMatchObject({
+      verdict: "failed",
+      found: expect.stringContaining("1.5 times the champion's"),
+    });
+    expect(judged(3.5, {})).toMatchObject({ verdict: "passed" });
+    expect(judged(3, {}, 4)).toMatchObject({ verdict: "unsure" }); // Chance may make four of 270.
+    expect(judged(300, { latencySlaMs: 500 })).toMatchObject({ verdict: "passed", bound: 500 });
+    expect(judged(300, { latencySlaMs: 20 })).toMatchObject({ verdict: "failed", bound: 20 });
+    expect(judged(300, { latencySlaMs: 500, latencyBudgetMs: 200 })).toMatchObject({ verdict: "failed", bound: 200 });
   });
 
   test("McNemar's exact test", () => {

@@ -5,6 +5,8 @@
  *     loss beyond the margin that chance explains is unsure: more frames would tell.
  * V2. Lines of one kind share their level (Holm 1979), so many classes or corruptions do not make a false alarm likely.
  * V3. Every line is judged: whoever reads the report sees all that is wrong at once. One that failed fails the gate.
+ * V5. Latency is compared with the fleet's SLA, or without one with the champion's, timed on the same frames in the same round.
+ *     A candidate's own budget can only fail it: what a model declares is no measure of what the fleet needs.
  * V4. What could not fail is told: a line with too few frames for its test says how many it needs, and one with none is
  *     unsure. Neither fails the gate: how many frames a class has says nothing of the candidate. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
@@ -34,7 +36,10 @@ export type GateInput = {
     readonly candidate: readonly boolean[];
     readonly champion: readonly boolean[];
   }[];
+  /** The candidate's own word (V5). */
   readonly latencyBudgetMs: number;
+  /** What the fleet needs of every model; null: nothing is configured. */
+  readonly latencySlaMs: number | null;
   /** Golden frames of the candidate that this runtime did not reproduce, with the reason. */
   readonly golden: { readonly frames: number; readonly failed: readonly string[] };
 };
@@ -46,6 +51,8 @@ export type Margins = {
   readonly perCorruption: number;
   /** ECE may be at most this, or at most the champion's and a third of this. */
   readonly calibrationError: number;
+  /** Without an SLA: the candidate's p99 may be so many times the champion's. */
+  readonly latency: number;
   readonly megabytes: number;
   /** Level of each kind of line. */
   readonly alpha: number;
@@ -56,6 +63,7 @@ export const marginDefaults: Margins = {
   perClass: 0.03,
   perCorruption: 0.02,
   calibrationError: 0.03,
+  latency: 1.5,
   megabytes: 200,
   alpha: 0.05,
 };
@@ -178,17 +186,9 @@ function calibrationLine(candidate: Judged, champion: Judged, { calibrationError
   };
 }
 
-function speedLines({ candidate, champion, latencyBudgetMs }: GateInput, margins: Margins): readonly GateLine[] {
-  const [p99, other] = [candidate, champion].map(({ latenciesMs }) => quantile(latenciesMs, 0.99));
-  const lines: GateLine[] = [
-    {
-      kind: "latency",
-      name: "p99 of a frame, ms",
-      verdict: (p99 ?? Number.POSITIVE_INFINITY) <= latencyBudgetMs ? "passed" : "failed",
-      ...{ candidate: p99 ?? null, champion: other ?? null, bound: latencyBudgetMs },
-      found: `${p99?.toFixed(1)} ms against ${other?.toFixed(1)} ms, its budget is ${latencyBudgetMs} ms`,
-    },
-  ];
+function speedLines(input: GateInput, margins: Margins): readonly GateLine[] {
+  const { candidate, champion } = input;
+  const lines: GateLine[] = [latencyLine(input, margins)];
   if (candidate.megabytes === null) return lines;
   const found = `${candidate.megabytes.toFixed(0)} MB against ${champion.megabytes?.toFixed(0) ?? "?"} MB, at most ${margins.megabytes} MB`;
   lines.push({
@@ -199,6 +199,45 @@ function speedLines({ candidate, champion, latencyBudgetMs }: GateInput, margins
     found,
   });
   return lines;
+}
+
+/** V5, and V1: a p99 beyond the bound fails if chance does not explain how many frames are. */
+function latencyLine(input: GateInput, margins: Margins): GateLine {
+  const { candidate, champion, latencyBudgetMs, latencySlaMs: sla } = input;
+  const [p99, other] = [candidate, champion].map(({ latenciesMs }) => quantile(latenciesMs, 0.99));
+  const about = {
+    kind: "latency",
+    name: "p99 of a frame, ms",
+    candidate: p99 ?? null,
+    champion: other ?? null,
+  } as const;
+  const times = `${p99?.toFixed(1) ?? "?"} ms against ${other?.toFixed(1) ?? "?"} ms`;
+  if (p99 === undefined || p99 > latencyBudgetMs) {
+    const found = `${times}, its own budget is ${latencyBudgetMs} ms`;
+    return { ...about, verdict: "failed", bound: latencyBudgetMs, found };
+  }
+  const bound = sla ?? (other === undefined ? null : margins.latency * other);
+  if (bound === null)
+    return { ...about, verdict: "unsure", bound: latencyBudgetMs, found: `${times}, nothing to compare` };
+  const against = sla === null ? `at most ${margins.latency} times the champion's` : `the fleet's SLA is ${sla} ms`;
+  const found = `${times}, ${against}`;
+  if (p99 <= bound) return { ...about, verdict: "passed", bound, found };
+  const p = sla === null ? lateMoreOften(candidate, champion, bound) : lateTooOften(candidate, bound);
+  const verdict = p <= margins.alpha ? "failed" : "unsure";
+  return { ...about, verdict, bound, found: `${found}; p ${p.toPrecision(2)}` };
+}
+
+/** How likely so many frames are late where one in a hundred is. */
+function lateTooOften({ latenciesMs }: Measured, boundMs: number): number {
+  const late = latenciesMs.filter((ms) => ms > boundMs).length;
+  return 1 - binomialCdf(late - 1, latenciesMs.length, 0.01);
+}
+
+/** How likely the candidate is late so much more often where both are alike, on the frames on which they differ. */
+function lateMoreOften(candidate: Measured, champion: Measured, boundMs: number): number {
+  const [own, other] = [candidate, champion].map(({ latenciesMs }) => latenciesMs.map((ms) => ms <= boundMs));
+  const { lost, won } = paired(own ?? [], other ?? []);
+  return mcNemarP(lost, won);
 }
 
 function goldenLine({ golden }: GateInput): GateLine {

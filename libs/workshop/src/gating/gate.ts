@@ -1,5 +1,5 @@
 /** The whole gate: measures, judges, and writes the report for programs and the page for people. */
-import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
+import { type GateLine, type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
 import { loadPackage } from "@tributary/model-store";
 import { htmlOf } from "./html.ts";
 import { type GateOptions, measure } from "./measure.ts";
@@ -8,6 +8,8 @@ export type Gated = {
   readonly report: GateReport;
   /** Lines that failed, in words. */
   readonly failed: readonly string[];
+  /** Lines that more frames would decide, in words. */
+  readonly unsure: readonly string[];
   /** The report as JSON, with what was compared and by which margins. */
   readonly json: string;
   readonly page: string;
@@ -30,12 +32,13 @@ export async function runGate(
     candidate: `${candidate.name} ${candidate.version}`,
     champion: `${champion.name} ${champion.version}`,
   };
-  const failed = report.lines
-    .filter(({ verdict }) => verdict === "failed")
-    .map(({ kind, name, found }) => `${kind}, ${name}: ${found}`);
+  const linesThat = (wanted: GateLine["verdict"]) =>
+    report.lines
+      .filter(({ verdict }) => verdict === wanted)
+      .map(({ kind, name, found }) => `${kind}, ${name}: ${found}`);
   return {
     report,
-    failed,
+    ...{ failed: linesThat("failed"), unsure: linesThat("unsure") },
     json: `${JSON.stringify({ ...about, ...report }, null, 2)}\n`,
     page: htmlOf(report, input, titles),
   };

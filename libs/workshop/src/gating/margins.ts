@@ -9,6 +9,7 @@ export const marginsSchema = z.strictObject({
   perClass: share.default(marginDefaults.perClass),
   perCorruption: share.default(marginDefaults.perCorruption),
   calibrationError: share.default(marginDefaults.calibrationError),
+  latency: z.number().min(1).max(1_000).default(marginDefaults.latency),
   megabytes: z.number().positive().default(marginDefaults.megabytes),
   alpha: z.number().min(1e-6).max(0.5).default(marginDefaults.alpha),
 }) satisfies z.ZodType<Margins>;

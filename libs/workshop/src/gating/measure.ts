@@ -6,7 +6,8 @@ import { Failure } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";
-import { type ValidationFrame, validationFrames } from "../packing/validation-frames.ts";
+import { SPLIT_SEED } from "../packing/pack.ts";
+import { halvesOf, type ValidationFrame, validationFrames } from "../packing/validation-frames.ts";
 import { corruptions } from "./corruptions.ts";
 
 export type GateOptions = {
@@ -16,6 +17,8 @@ export type GateOptions = {
   readonly threads: number;
   /** Frames damaged in each way. */
   readonly corrupted: number;
+  /** What the fleet needs of a frame, in ms on the candidate's hardware; without it the champion's times count. */
+  readonly latencySlaMs?: number;
   /** How many times slower than this machine the candidate's hardware is; 1 unless told. */
   readonly slowdown?: number;
 };
@@ -30,7 +33,10 @@ type Both = { readonly candidate: LoadedModel; readonly champion: LoadedModel };
 export async function measure(options: GateOptions, progress: (line: string) => void): Promise<GateInput> {
   const [own, other] = await Promise.all([loadPackage(options.candidate), loadPackage(options.champion)]);
   checkLabels(own, other);
-  const frames = await validationFrames(options.validation, own.labels);
+  const all = await validationFrames(options.validation, own.labels);
+  const seed = own.manifest.lineage[SPLIT_SEED];
+  // What a candidate was calibrated on says nothing of it.
+  const frames = seed === undefined ? all : halvesOf(all, seed).gating;
   const host = new OnnxModelHost(loadPackage);
   const load = (pkg: ModelPackage) => host.load(pkg.dir, { threads: options.threads });
   const candidate = await load(own);
@@ -79,6 +85,7 @@ async function compared(
     ...measured,
     corruptions: damaged,
     latencyBudgetMs: own.manifest.latencyBudgetMs,
+    latencySlaMs: options.latencySlaMs ?? null,
     golden: { frames: golden.frames.length, failed },
   };
 }
@@ -108,15 +115,14 @@ async function timed({ candidate, champion }: Both, frames: readonly ValidationF
   const latencies = { candidate: [] as number[], champion: [] as number[] };
   for (const [i, { path }] of frames.slice(0, TIMED + WARM_UP).entries()) {
     const jpeg = await readFile(path);
-    for (const [name, model] of [
-      ["candidate", candidate],
-      ["champion", champion],
-    ] as const) {
+    const msOf = async (model: LoadedModel) => {
       const result = await model.infer(jpeg);
-      if (!result.ok || i < WARM_UP) continue;
-      const { preprocess, run } = result.inference.timingsMs;
-      latencies[name].push(slowdown * (preprocess + run));
-    }
+      return result.ok ? slowdown * (result.inference.timingsMs.preprocess + result.inference.timingsMs.run) : null;
+    };
+    const [own, other] = [await msOf(candidate), await msOf(champion)];
+    if (own === null || other === null || i < WARM_UP) continue; // The gate compares them frame by frame.
+    latencies.candidate.push(own);
+    latencies.champion.push(other);
   }
   const of = async (name: keyof Both, model: LoadedModel): Promise<Measured> => ({
     latenciesMs: latencies[name],

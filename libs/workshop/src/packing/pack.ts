@@ -33,7 +33,10 @@ import { observe } from "./observe.ts";
 import { learnFirstPolicy, readPolicySettings } from "./policy.ts";
 import { parseJson, readSources, type Sources } from "./sources.ts";
 import { isClearlyBetter, isGuessing, type Json, otherLabelOrder, otherReadings } from "./suspicions.ts";
-import { type ValidationFrame, validationFrames } from "./validation-frames.ts";
+import { halvesOf, type ValidationFrame, validationFrames } from "./validation-frames.ts";
+
+/** In the lineage of a package that was made from half of the validation frames: the seed of the halves. */
+export const SPLIT_SEED = "validationSplitSeed";
 
 const GOLDEN_FRAMES = 16;
 /** Frames on which the usual mistakes are tried. */
@@ -46,6 +49,8 @@ export type PackOptions = {
   readonly labels: string;
   readonly preprocess: string;
   readonly validation: string;
+  /** Packs on one half of the validation frames, drawn by this seed: the gate takes the other one. Undefined: on all. */
+  readonly splitSeed?: string;
   readonly lineage?: string;
   readonly name?: string;
   readonly version: string;
@@ -64,7 +69,9 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
   const sources = await readSources(options);
   const { labels } = sources;
   const tensors = tensorsThatFit(sources.facts, labels, sources.preprocessing, options); // K3
-  const frames = await validationFrames(options.validation, labels);
+  const all = await validationFrames(options.validation, labels);
+  const { splitSeed } = options;
+  const frames = splitSeed === undefined ? all : halvesOf(all, splitSeed).packing;
   const settings = await readPolicySettings(options.policy);
   const cloud = options.cloud === undefined ? null : await cloudPackage(options.cloud, labels);
   const name = options.name ?? basename(resolve(dir));
@@ -77,7 +84,7 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
       hardwareClass: options.hardwareClass,
       latencyBudgetMs: options.latencyBudgetMs,
       metrics,
-      lineage: { ...sources.lineage, ...more },
+      lineage: { ...sources.lineage, ...more, ...(splitSeed !== undefined && { [SPLIT_SEED]: splitSeed }) },
       files: { ...sources.files, ...files },
     }) satisfies PackageParts;
 

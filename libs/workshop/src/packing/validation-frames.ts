@@ -1,5 +1,6 @@
 /** The validation frames a package is measured on: a folder of JPEGs as the camera gives them, with `labels.json` (file
  * name to class) or with a folder for each class. */
+import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Failure, reasonOf } from "@tributary/kernel";
@@ -29,6 +30,28 @@ export async function validationFrames(dir: string, classes: readonly string[]):
   }
   return frames.sort((a, b) => (a.file < b.file ? -1 : 1));
 }
+
+export type Halves = { readonly packing: readonly ValidationFrame[]; readonly gating: readonly ValidationFrame[] };
+
+/** Frames that a package is made from, and those that it is gated on: half of each class, by lot of the seed and the file's
+ * name. The same folder and seed give the same halves; the package's lineage names the seed. */
+export function halvesOf(frames: readonly ValidationFrame[], seed: string): Halves {
+  const lots = new Map(frames.map((frame) => [frame, lotOf(seed, frame.file)]));
+  const order = [...frames].sort(
+    (a, b) => a.label - b.label || ((lots.get(a) as string) < (lots.get(b) as string) ? -1 : 1),
+  );
+  const half = (rest: number) => {
+    const own = new Set(order.filter((_, i) => i % 2 === rest));
+    return frames.filter((frame) => own.has(frame)); // In order of file names.
+  };
+  const halves = { packing: half(0), gating: half(1) };
+  if (halves.gating.length >= FRAMES_MIN) return halves;
+  throw invalid(
+    `${frames.length} frames are too few to pack on one half and gate on the other; ${2 * FRAMES_MIN} are needed`,
+  );
+}
+
+const lotOf = (seed: string, file: string): string => createHash("sha256").update(`${seed}\n${file}`).digest("hex");
 
 type Named = readonly (readonly [file: string, label: string])[];
 

@@ -24,6 +24,7 @@ export const versionSchema = z.object({
       passed: z.boolean(),
       championDigest: z.string(),
       failed: z.array(z.string()).describe("Lines that failed, in words."),
+      unsure: z.array(z.string()).describe("Lines that more frames would decide, in words."),
       reportDigest: z.string(),
       pageDigest: z.string(),
       judgedAt: z.string(),
@@ -53,7 +54,7 @@ export function versionOf(model: Model, aliases: Readonly<Record<string, string>
     packageBytes: Number(model.packageBytes),
     pushedAt: isoOf(model.pushedAt) ?? "",
     aliases: Object.entries(aliases).flatMap(([alias, version]) => (version === model.version ? [alias] : [])),
-    gate: gate && { ...gate, failed: [...gate.failed], judgedAt: isoOf(gate.judgedAt) ?? "" },
+    gate: gate && { ...gate, failed: [...gate.failed], unsure: [...gate.unsure], judgedAt: isoOf(gate.judgedAt) ?? "" },
     revoked: revoked && { ...revoked, at: isoOf(revoked.at) ?? "" },
   };
 }

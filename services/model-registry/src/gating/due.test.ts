@@ -3,7 +3,7 @@ import type { GateOutcome, Model } from "@tributary/contracts";
 import { gateNeed } from "./due.ts";
 
 const outcome = (change: Partial<GateOutcome> = {}): GateOutcome => ({
-  ...{ passed: true, championDigest: "one", failed: [], reportDigest: "", pageDigest: "", judgedAt: 0 },
+  ...{ passed: true, championDigest: "one", failed: [], unsure: [], reportDigest: "", pageDigest: "", judgedAt: 0 },
   ...{ forcedBy: "", forcedReason: "", ...change },
 });
 const model = (version: string, modelDigest: string, change: Partial<Model> = {}) =>

@@ -28,6 +28,7 @@ export type GateRunnerOptions = {
   readonly hardwareClasses: Readonly<Record<string, number>>;
   readonly settings: {
     readonly margins: Margins;
+    readonly latencySlaMs: Readonly<Record<string, number>>;
     readonly corrupted: number;
     readonly threads: number;
     readonly msMax: number;
@@ -40,7 +41,7 @@ export type Judging =
   | { readonly state: "running"; readonly detail: string };
 
 type Due = Extract<GateNeed, { kind: "due" }>;
-type Compared = Pick<GateOutcome, "passed" | "failed" | "reportDigest" | "pageDigest">;
+type Compared = Pick<GateOutcome, "passed" | "failed" | "unsure" | "reportDigest" | "pageDigest">;
 
 const FAILED_MAX = 64;
 const FAILED_LENGTH_MAX = 1_000;
@@ -156,7 +157,8 @@ export class GateRunner {
 
   async #compare(challenger: Model, champion: Model, validation: string): Promise<Compared> {
     const { packages, settings, hardwareClasses } = this.#options;
-    const { margins, msMax, ...options } = settings;
+    const { margins, msMax, latencySlaMs: slaMs, ...options } = settings;
+    const sla = Object.hasOwn(slaMs, challenger.name) ? slaMs[challenger.name] : undefined;
     const [own, other] = [
       await packages.manifest(challenger.modelDigest),
       await packages.manifest(champion.modelDigest),
@@ -167,15 +169,19 @@ export class GateRunner {
         runTask(
           {
             kind: "gate",
-            options: { candidate, champion: championDir, validation, slowdown, ...options },
+            options: {
+              ...{ candidate, champion: championDir, validation, slowdown, ...options },
+              ...(sla !== undefined && { latencySlaMs: sla }),
+            },
             margins,
           },
           { msMax, signal: this.#stop.signal, progress: (line) => this.#progress(challenger, line) },
         ),
       ),
     );
-    const { failed, json, page, report } = gated;
-    return { passed: report.passed, failed: bounded(failed), ...(await this.#reports(json, page)) };
+    const { failed, unsure, json, page, report } = gated;
+    const lines = { failed: bounded(failed), unsure: bounded(unsure) };
+    return { passed: report.passed, ...lines, ...(await this.#reports(json, page)) };
   }
 
   /** G2: no verdict is no pass, and the report says so. */
@@ -184,7 +190,7 @@ export class GateRunner {
     const json = JSON.stringify({ candidate: challenger.modelDigest, champion: champion.modelDigest, error: why });
     const text = why.replaceAll(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
     const page = `<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Validation gate</title><p>${text}</p></html>\n`;
-    return { passed: false, failed: bounded([why]), ...(await this.#reports(json, page)) };
+    return { passed: false, failed: bounded([why]), unsure: [], ...(await this.#reports(json, page)) };
   }
 
   async #reports(json: string, page: string): Promise<Pick<Compared, "reportDigest" | "pageDigest">> {

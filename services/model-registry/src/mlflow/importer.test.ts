@@ -47,7 +47,7 @@ const imported = (version: string, mlflowModel: string, mlflowRun: string, chang
     ...change,
   });
 const judged = {
-  ...{ passed: true, championDigest: "one", failed: [], reportDigest: "", pageDigest: "", judgedAt: 1 },
+  ...{ passed: true, championDigest: "one", failed: [], unsure: [], reportDigest: "", pageDigest: "", judgedAt: 1 },
   ...{ forcedBy: "", forcedReason: "" },
 };
 

@@ -7,6 +7,8 @@
  * I2. What cannot be used is told once, in the log and in MLflow, until another version has the alias there; and of what can be
  *     used, who is challenger here.
  * I3. MLflow away, or busy, is no reason to forget: the next look tries again.
+ * I5. It is packed on one half of the validation frames and gated on the other. The seed of the halves is our name of the model
+ *     and stands in the package's lineage: every import of it, and so its champion, was packed on the same half.
  * I4. A name is no identity: what was packed as mlflow-N came from the same model and run of MLflow's, or N is refused.
  */
 import { createReadStream } from "node:fs";
@@ -174,6 +176,7 @@ export class MlflowImporter {
       labels: artifact.labels,
       preprocess: artifact.preprocess,
       validation: validation[name] as string,
+      splitSeed: name, // I5
       lineage,
       preprocessedBy: (champion?.input ?? "jpeg") as ModelManifest["input"],
       hardwareClass: champion?.hardwareClass ?? Object.keys(checks.hardwareClasses)[0] ?? "generic",

@@ -129,7 +129,7 @@ test("a revocation of which Kafka has the model and not the aliases loses them a
 test("what passed is forced only where its gate was held against another champion than today's", async () => {
   const gate = {
     ...{ passed: true, championDigest: second.modelDigest, forcedBy: "", forcedReason: "" },
-    ...{ reportDigest: "", pageDigest: "", failed: [], judgedAt: 1 },
+    ...{ reportDigest: "", pageDigest: "", failed: [], unsure: [], judgedAt: 1 },
   };
   for (const [championDigest, forcedBy] of [[second.modelDigest, ""] as const, ["ef".repeat(32), "ada"] as const]) {
     const { registry } = await newRegistry([{ ...first, gate: { ...gate, championDigest } }, second]);

@@ -196,7 +196,9 @@ export class Registry {
       const champion = table.aliased(name, CHAMPION);
       // Passed against another champion, it is not let through until it was judged again, or forced.
       const isOfToday = champion === undefined || before.gate?.championDigest === champion.modelDigest;
-      if (before.gate?.forcedBy || (before.gate?.passed && isOfToday)) return before;
+      // Unsure lines hold a rollout that would start by itself: a person lets it begin all the same.
+      const isClear = before.gate?.passed === true && before.gate.unsure.length === 0;
+      if (before.gate?.forcedBy || (isClear && isOfToday)) return before;
       const gate: GateOutcome = { ...(before.gate ?? this.#unjudged()), forcedBy: by, forcedReason: reason };
       const model = { ...before, gate };
       await this.#store([model]);
@@ -327,6 +329,7 @@ export class Registry {
       passed: false,
       championDigest: "",
       failed: ["it was not judged"],
+      unsure: [],
       reportDigest: "",
       pageDigest: "",
       judgedAt: this.#options.clock.now(),

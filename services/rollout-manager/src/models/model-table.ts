@@ -72,4 +72,8 @@ export const isJudgedAgainst = ({ gate, modelDigest }: Model, champion: Model | 
   (gate !== null && (gate.forcedBy !== "" || gate.championDigest === champion.modelDigest));
 
 /** Whether the gate lets it through. */
+/** Lines of its gate that more frames would decide, unless somebody forced it. */
+export const unsureLines = ({ gate }: Model): readonly string[] =>
+  gate === null || gate.forcedBy !== "" ? [] : gate.unsure;
+
 export const hasPassed = ({ gate }: Model): boolean => gate !== null && (gate.passed || gate.forcedBy !== "");
