@@ -128,7 +128,7 @@ export class World {
 
   async #publishModels(): Promise<void> {
     const gate = {
-      ...{ passed: true, championDigest: digests.old, failed: [], reportDigest: "", pageDigest: "" },
+      ...{ passed: true, championDigest: digests.old, failed: [], unsure: [], reportDigest: "", pageDigest: "" },
       ...{ judgedAt: Date.now(), forcedBy: "", forcedReason: "" },
     };
     const versions = { "1": digests.old, "2": digests.good, "3": digests.bad };

@@ -215,7 +215,7 @@ async function status(
   await watched(command, io, async ({ gateway, output }) => {
     const rollout = await gateway.call<RolloutDetail>(`${PATH}/${uid}`);
     last = rollout;
-    const ends = exitCode === true && (rollout.phase === "Healthy" || rollout.isBack);
+    const ends = exitCode === true && (rollout.phase === "Healthy" || rollout.isBack || rollout.abandoned != null);
     if (!output.isForPeople) {
       output.one(rollout, uid, () => {});
       return ends;

@@ -19,6 +19,8 @@ export type Rollout = {
   readonly message: string;
   readonly pausedUntil: string | null;
   readonly isBack: boolean;
+  /** Devices that a person left with the model; undefined: an older gateway says it. */
+  readonly abandoned?: { readonly devices: number; readonly some: readonly string[] } | null;
   readonly devices: number;
   readonly reached: number;
   readonly updated: number;

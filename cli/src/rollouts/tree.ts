@@ -72,7 +72,8 @@ export function markOf({ phase, analysis }: Pick<Rollout, "phase" | "analysis">)
 }
 
 /** "Degraded, rolled back" */
-export function phaseWords({ phase, isBack, pausedUntil }: Rollout): string {
+export function phaseWords({ phase, isBack, abandoned, pausedUntil }: Rollout): string {
+  if (phase === "Degraded" && abandoned != null) return `Degraded, abandoned on ${abandoned.devices} devices`;
   if (phase === "Degraded") return isBack ? "Degraded, rolled back" : "Degraded, going back";
   return phase === "Paused" && pausedUntil !== null ? `Paused until ${clock(pausedUntil)}` : phase;
 }

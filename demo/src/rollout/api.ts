@@ -12,6 +12,7 @@ export type RolloutView = {
   readonly analysis: string;
   readonly message: string;
   readonly isBack: boolean;
+  readonly abandoned: object | null;
   readonly devices: number;
   readonly reached: number;
   readonly updated: number;

@@ -209,8 +209,8 @@ async function watch(
   return { uid: last?.uid ?? null };
 }
 
-const isOver = ({ phase, isBack }: RolloutView): boolean =>
-  phase === "Healthy" || phase === "Paused" || (phase === "Degraded" && isBack);
+const isOver = ({ phase, isBack, abandoned }: RolloutView): boolean =>
+  phase === "Healthy" || phase === "Paused" || (phase === "Degraded" && (isBack || abandoned !== null));
 
 const lineOf = ({ phase, step, steps, weight, analysis, reached, updated, refused, message }: RolloutView): string =>
   `${phase} ${weight} % step ${Math.min(step + 1, steps)}/${steps}: ${updated} of ${reached} updated${refused > 0 ? `, ${refused} refused` : ""}; analysis ${analysis}; ${message}`;

@@ -175,7 +175,7 @@ export class SimulatedFleet {
 
   /** S3 */
   #window(device: SimulatedDevice, windowMs: number): OutRecord[] {
-    const { behaviours, framesPerWindow = 500, labelledPerWindow = 1, random } = this.#options;
+    const { behaviours, framesPerWindow = 100, labelledPerWindow = 1, random } = this.#options;
     const { deviceId, bootId, modelDigest, seqs } = device;
     const { inTime = 0.98, accuracy, crashShare = 0 } = behaviours[modelDigest] ?? {};
     seqs.metrics += 1n;
@@ -187,14 +187,17 @@ export class SimulatedFleet {
     const metrics = topics.metrics.codec.encodeConfluent({
       ...{ deviceId, bootId, seq: seqs.metrics, windowMs, ageMs: 0, clockState: "SYNCHRONIZED" },
       device: { model_losses: { n: 1n, sum: crashes, sumSq: crashes } },
-      models: [{ modelDigest, metrics: { sla_missed: { n: BigInt(framesPerWindow), sum: missed, sumSq: missed } } }],
+      models: [],
     });
     const truths: OutRecord[] = [];
-    const predictions = Array.from({ length: labelledPerWindow }, () => {
+    const predictions = Array.from({ length: framesPerWindow }, (_, i) => {
       seqs.frames += 1n;
+      const sampleDrawn = i < labelledPerWindow;
       const isRight = random() < (accuracy ?? 1);
-      if (accuracy !== undefined) truths.push(truthOf(deviceId, bootId, seqs.frames, isRight ? "cat" : "dog"));
-      return somePrediction({ frameSeq: seqs.frames, ageMs: 1, sampleDrawn: true, samplePropensity: 0.02 });
+      if (sampleDrawn && accuracy !== undefined)
+        truths.push(truthOf(deviceId, bootId, seqs.frames, isRight ? "cat" : "dog"));
+      const latencyMs = framesPerWindow - i <= missed ? LATE_MS : IN_TIME_MS;
+      return somePrediction({ frameSeq: seqs.frames, ageMs: 1, sampleDrawn, samplePropensity: 0.02, latencyMs });
     });
     const batch = somePredictions({ deviceId, bootId, seq: seqs.predictions, modelDigest, predictions });
     return [
@@ -204,6 +207,9 @@ export class SimulatedFleet {
     ];
   }
 }
+
+/** Far on either side of what any model's budget is here. */
+const [IN_TIME_MS, LATE_MS] = [9, 5_000] as const;
 
 function deviceOf(deviceId: string, index: number, modelDigest: string): SimulatedDevice {
   return {

@@ -31,7 +31,7 @@ test("silent canaries pause a rollout at its deadline, and those that run the mo
   for (const deviceId of cohorts.order.slice(0, 2)) fleet.returns(deviceId);
   // The worse model is found out while a person has not yet come.
   const back = await until(instance, uid, "its way back", isFinished);
-  expect(back.aborted?.why).toBe("the analysis failed");
+  expect(back.aborted?.why).toMatch(/against the control|crashed on/);
   expect(fleet.running(digests.worse)).toEqual([]);
 }, 60_000);
 

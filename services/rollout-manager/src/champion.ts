@@ -7,7 +7,7 @@
  *     version of the model, the champion stays. Devices that join later, and that it would have meant, do not count. */
 import type { Model } from "@tributary/contracts";
 import { type Clock, reasonOf } from "@tributary/kernel";
-import { type Rollout, type RolloutController, stepOf } from "@tributary/rollouts";
+import { isFinished, type Rollout, type RolloutController, stepOf } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
 import { isSelected } from "./creation/plan-rollout.ts";
@@ -86,7 +86,7 @@ function promotionsOf(known: Known): readonly Promotion[] {
 
 /** What a rollout that ended says of who is champion; null: nothing. */
 function findingOf(rollout: Rollout, models: ModelTable): Finding | null {
-  const isUndone = rollout.aborted?.isBack === true && stepOf(rollout) === undefined;
+  const isUndone = rollout.aborted !== null && isFinished(rollout) && stepOf(rollout) === undefined;
   if (!isUndone && rollout.phase !== "Healthy") return null;
   const model = models.ofDigest(rollout.modelDigest);
   const champion = isUndone ? models.ofDigest(rollout.stableDigest) : model;

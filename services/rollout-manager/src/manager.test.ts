@@ -1,11 +1,11 @@
 /** A manager that reads what happened while it was away, on a Kafka in memory: what of the past it acts upon (M3). */
 import { expect, test } from "@jest/globals";
-import { DeviceDesired, type EdgeMetrics, type Topic, topics } from "@tributary/contracts";
+import { DeviceDesired, type Topic, topics } from "@tributary/contracts";
 import type { InRecord, OutRecord } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
 import { eventOfRecord, type RolloutChange, recordOfEvent } from "@tributary/rollouts";
 import { createTelemetry } from "@tributary/telemetry";
-import { someBootId, someModel, someReported, waitFor } from "@tributary/testing";
+import { someModel, somePrediction, somePredictions, someReported, waitFor } from "@tributary/testing";
 import { configSchema } from "./config.ts";
 import { specOf } from "./creation/spec-problems.ts";
 import { Manager } from "./manager.ts";
@@ -16,6 +16,7 @@ const uid = "u";
 const DEVICES = 160;
 const CANARIES = 16;
 const WINDOW_MINUTES = 2;
+const FRAMES = 20;
 /** Some rounds, and the wait by chance before a proposal. (M6) */
 const A_WHILE_MS = 1_000;
 
@@ -99,7 +100,9 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
   const t0 = Date.now() - minutes * MINUTE;
   kafka.heldAt = t0 + heldAt * MINUTE;
   for (const [version, modelDigest] of Object.entries({ "1": digests.old, "2": digests.better })) {
-    const model = someModel({ version, modelDigest, hardwareClass: "x64", gate: somePassedGate() });
+    // The candidate declares that anything will do: nobody compares with that.
+    const latencyBudgetMs = modelDigest === digests.better ? 600_000 : 50;
+    const model = someModel({ version, modelDigest, hardwareClass: "x64", gate: somePassedGate(), latencyBudgetMs });
     kafka.put(topics.models, `edge/${version}`, model, t0);
   }
   const acceptedSchemas = DeviceDesired.versions.map(({ fingerprint }) => fingerprint);
@@ -131,14 +134,16 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     for (const [i, deviceId] of order.entries()) {
       const isCanary = i < CANARIES && minute >= 0;
       if (isCanary && isSilent?.(minute)) continue;
-      const missed = isCanary && isSlow?.(minute) ? 40 : (i + minute) % 10 === 0 ? 6 : 0;
-      const sla = { n: 120n, sum: missed, sumSq: missed };
+      const missed = isCanary && isSlow?.(minute) ? 7 : (i + minute) % 10 === 0 ? 1 : 0;
       const modelDigest = isCanary ? digests.better : digests.old;
-      const window: EdgeMetrics = {
-        ...{ deviceId, bootId: someBootId, seq: BigInt(minute + 61), windowMs: WINDOW_MINUTES * MINUTE, ageMs: 0 },
-        ...{ clockState: "SYNCHRONIZED", device: {}, models: [{ modelDigest, metrics: { sla_missed: sla } }] },
-      };
-      kafka.put(topics.metrics, deviceId, window, t0 + (minute + WINDOW_MINUTES) * MINUTE);
+      const predictions = Array.from({ length: FRAMES }, (_, frame) =>
+        somePrediction({
+          frameSeq: BigInt(FRAMES * (minute + 61) + frame),
+          ...{ ageMs: (WINDOW_MINUTES * MINUTE) / 2, latencyMs: frame < missed ? 5_000 : 9 },
+        }),
+      );
+      const batch = somePredictions({ deviceId, seq: BigInt(minute + 61), modelDigest, predictions });
+      kafka.put(topics.predictions, deviceId, batch, t0 + (minute + WINDOW_MINUTES) * MINUTE);
     }
   }
   const skipped = { ms: 0 };

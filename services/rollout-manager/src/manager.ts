@@ -190,6 +190,7 @@ export class Manager {
       models: this.models,
       championOf: (name) => this.#championOf(name),
       accuracyBefore: (deviceId) => this.#metrics.rateOf(deviceId, "accuracy"),
+      latencyMsMax: (deviceIds, modelDigest) => this.#watch.latencyMsMax(deviceIds, modelDigest),
       salt: uid,
     });
     const { prometheus } = this.#options.config;

@@ -146,9 +146,12 @@ describe("a rollout with a metric of Prometheus'", () => {
     const restarts = rig.fleet?.all.slice(0, 10) ?? [];
     for (const { deviceId } of restarts) counters.restart(deviceId);
     const aborted = await until(instance, uid, "its verdict", ({ aborted }) => aborted !== null);
-    expect(analysisEvidenceOf(aborted.evidence)?.why).toBe("worse in answers-kept");
+    expect(analysisEvidenceOf(aborted.evidence)?.why).toMatch(/^answers-kept fell by/);
     const back = await until(instance, uid, "its way back", isFinished);
-    expect(back).toMatchObject({ phase: "Degraded", aborted: { why: "the analysis failed", isBack: true } });
+    expect(back).toMatchObject({
+      phase: "Degraded",
+      aborted: { why: expect.stringContaining("answers-kept fell by"), isBack: true },
+    });
     const had = rig.fleet?.all.filter(({ ran }) => ran.includes(digests.worse)) ?? [];
     expect(had).toHaveLength(8);
     expect(rig.fleet?.running(digests.worse)).toEqual([]);

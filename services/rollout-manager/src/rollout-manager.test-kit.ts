@@ -23,7 +23,7 @@ export const quickly = {
 };
 
 export const somePassedGate = (change: Partial<GateOutcome> = {}): GateOutcome => ({
-  ...{ passed: true, championDigest: digests.old, failed: [], reportDigest: "", pageDigest: "" },
+  ...{ passed: true, championDigest: digests.old, failed: [], unsure: [], reportDigest: "", pageDigest: "" },
   ...{ judgedAt: 1_800_000_000_000, forcedBy: "", forcedReason: "" },
   ...change,
 });

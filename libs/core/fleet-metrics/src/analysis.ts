@@ -4,10 +4,12 @@
  * A2. A frame belongs to the time at which it was seen, not at which it was told: one from before the start that arrives late
  *     adds to what is known of before. So a service that folds its topics again comes to the same counts.
  * A3. A device of which nothing is known before the start gets the mean of those known, which adjusts nothing.
+ * A5. A device counts no more frames than it can have seen since the start: what it claims beyond is left out.
  * A4. Only frames of the analysis' own models count, if it names them: another slot's model has metrics of the same name. */
 import type { Counts } from "@tributary/judge";
 import { Failure, type Instant, invariant } from "@tributary/kernel";
 import type { Increase } from "./counters.ts";
+import { framesPlausible } from "./plausible.ts";
 
 export type AnalysisPlan = {
   readonly uid: string;
@@ -135,7 +137,8 @@ export class FleetAnalysis {
     };
   }
 
-  /** Adds frames of the member at `place`, seen at `at`; `before` from where on its past counts. For `FleetMetrics`. */
+  /** Adds frames of the member at `place`, seen at `at`; `before` from where on its past counts. For `FleetMetrics`. False:
+   * left out (A5). */
   add(
     place: number,
     modelDigest: string,
@@ -144,23 +147,23 @@ export class FleetAnalysis {
     frames: number,
     at: Instant,
     pastFrom: Instant,
-  ) {
+  ): boolean {
     if (at < this.plan.startedAt) {
       if (at >= pastFrom) this.addBefore(place, metric, good, frames); // A2
-      return;
+      return true;
     }
     const { models } = this.plan;
-    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return; // A4
+    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return true; // A4
     if (frames > 0 && at >= (this.#seenAt[place] as number)) {
       this.#seenAt[place] = at;
       this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
     }
-    this.#count(place, metric, good, frames, at); // Of a metric that is not compared: the device is heard all the same.
+    return this.#count(place, metric, good, frames, at); // Of a metric that is not compared: the device is heard all the same.
   }
 
   /** Adds what a counter of the member at `place` grew by. It says nothing of the model: as assigned. (A1) */
-  addIncrease(place: number, metric: string, { good, frames, from, to }: Increase): void {
-    if (from >= this.plan.startedAt) this.#count(place, metric, good, frames, to); // C3 of counters.ts
+  addIncrease(place: number, metric: string, { good, frames, from, to }: Increase): boolean {
+    return from < this.plan.startedAt || this.#count(place, metric, good, frames, to); // C3 of counters.ts
   }
 
   addBefore(place: number, metric: string, good: number, frames: number): void {
@@ -175,12 +178,15 @@ export class FleetAnalysis {
     if (at >= this.plan.startedAt) this.#crashed[place] = 1;
   }
 
-  #count(place: number, metric: string, good: number, frames: number, at: Instant): void {
+  #count(place: number, metric: string, good: number, frames: number, at: Instant): boolean {
     const lane = this.#lanes.get(metric);
-    if (lane === undefined) return;
+    if (lane === undefined) return true;
+    const plausible = framesPlausible(at - this.plan.startedAt);
+    if ((lane.frames[place] as number) + frames > plausible) return false; // A5
     lane.good[place] = (lane.good[place] as number) + good;
     lane.frames[place] = (lane.frames[place] as number) + frames;
     if (frames > 0 && (lane.newest === null || at > lane.newest)) lane.newest = at;
+    return true;
   }
 }
 

@@ -4,6 +4,7 @@ import { type Random, seededRandom } from "@tributary/kernel";
 import { type AnalysisPlan, FleetMetrics, FRAMES_MAX, foldEdgeMetrics, Watermarks } from "./index.ts";
 
 const HOUR = 3_600_000;
+const MINUTE = 60_000;
 const DAY = 24 * HOUR;
 const T0 = 20_000 * DAY;
 
@@ -172,20 +173,33 @@ describe("replays", () => {
 });
 
 describe("edge.metrics.v1", () => {
-  test("gives deadlines met and crashes; nonsense is refused", () => {
+  test("gives crashes; what a device counts against its model's own budget is not judged by; nonsense is refused", () => {
     const fleet = new FleetMetrics();
     const analysis = fleet.start({ uid: "u", startedAt: T0, control: ["b"], canary: ["a"], metrics: ["deadline-met"] });
-    expect(foldEdgeMetrics(fleet, windowOf("a", 1n, 1n, 60, 3), T0 + HOUR)).toBe(true);
-    expect(foldEdgeMetrics(fleet, windowOf("a", 1n, 2n, 60, Number.NaN), T0 + HOUR)).toBe(false);
-    expect(foldEdgeMetrics(fleet, { ...windowOf("a", 1n, 3n, 60, 0), ageMs: -HOUR }, T0 + HOUR)).toBe(false);
-    const lost = { model_losses: { n: 1n, sum: 2, sumSq: 4 } };
-    expect(foldEdgeMetrics(fleet, { ...windowOf("a", 1n, 4n, 60, 0), device: lost }, T0 + HOUR)).toBe(true);
-    expect(analysis?.counts("deadline-met").canary).toMatchObject({
-      good: new Float64Array([117]),
-      frames: new Float64Array([120]),
-    });
+    const lost = (n: bigint, sum: number) => ({ model_losses: { n, sum, sumSq: sum } });
+    const told = (seq: bigint, device: ReturnType<typeof lost>, change: object = {}) =>
+      foldEdgeMetrics(fleet, { ...windowOf("a", 1n, seq, 60, 3), device, ...change }, T0 + HOUR);
+    const absurd = [lost(2n ** 60n, 1), lost(-1n, 1), lost(1n, Number.NaN), lost(1n, -3), lost(1n, 1e30)];
+    expect(absurd.map((device, i) => told(BigInt(i + 1), device))).toEqual(absurd.map(() => false));
+    expect(told(6n, lost(1n, 1), { ageMs: -HOUR })).toBe(false);
+    expect(told(7n, lost(1n, 1), { windowMs: Number.NaN })).toBe(false);
+    expect([analysis?.crashes().canary, fleet.refused.malformed]).toEqual([0, 7]);
+    expect(told(8n, lost(1n, 2))).toBe(true);
     expect(analysis?.crashes()).toMatchObject({ canary: 1, control: 0 });
-    expect(fleet.refused.malformed).toBe(2);
+    expect(Array.from(analysis?.counts("deadline-met").canary.frames ?? [])).toEqual([0]);
+  });
+
+  test("F2: a device counts no more frames than it had time for, and no rate leaves 0 to 1", () => {
+    const fleet = new FleetMetrics();
+    const analysis = fleet.start({ uid: "u", startedAt: T0, control: ["b"], canary: ["a"], metrics: ["accuracy"] });
+    const told = (good: number, frames: number, at: number) => fleet.observe("a", "new", "accuracy", good, frames, at);
+    expect(told(60, 60, T0 + MINUTE)).toBe(true);
+    expect([told(0, 1e8, T0 + MINUTE), told(0, 70_000, T0 + MINUTE)]).toEqual([false, false]);
+    expect([told(Number.NaN, 1, T0), told(-1, 1, T0), told(2, 1, T0), told(0, 2 ** 60, T0)]).not.toContain(true);
+    expect(told(60 * (1 + 1e-10), 60, T0 + MINUTE)).toBe(true);
+    const { good, frames } = analysis?.counts("accuracy").canary ?? { good: [], frames: [] };
+    expect([good[0], frames[0]]).toEqual([120, 120]);
+    expect(fleet.refused).toMatchObject({ implausible: 3, malformed: 4 });
   });
 });
 

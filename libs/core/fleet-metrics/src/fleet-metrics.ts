@@ -12,12 +12,15 @@
  * F1. Counts are doubles: an observation may carry weight, e.g. 1/propensity of a sampled frame.
  * F2. A number that no device can mean (NaN, below 0, more good frames than frames, beyond `FRAMES_MAX`) is refused and
  *     counted; nothing of it is folded, and a device that only sends such is silent, not healthy.
+ *     So are more frames than a device can have had in the time there was (`framesPlausible`): how many frames a device
+ *     claims must not make it louder than others.
  * F3. The past of a device is its last whole day and the day at work (UTC): at least 24 h, or all there is.
  * F4. Everything is bounded: devices, metrics, analyses. What is beyond is refused and counted (G9).
  * F5. Typed arrays that grow by half: about 100 bytes a device and metric with an analysis over all of them (bench fleet). */
 import { type Instant, isValidId } from "@tributary/kernel";
 import { type AnalysisPlan, FleetAnalysis } from "./analysis.ts";
 import { type CounterSample, Counters, isCounter } from "./counters.ts";
+import { framesPlausible } from "./plausible.ts";
 import { Watermarks } from "./watermarks.ts";
 
 export type Stream = "metrics" | "predictions" | "reported";
@@ -30,6 +33,8 @@ export type Refusals = {
   /** Seen before the last whole day of its device: no use any more. */
   readonly stale: number;
   readonly overLimit: number;
+  /** More frames than there was time for. */
+  readonly implausible: number;
 };
 
 export type FleetLimits = {
@@ -78,7 +83,7 @@ export class FleetMetrics {
   /** The device asked for last: a record is a few calls for one device. */
   #lastId = "";
   #lastIndex = 0;
-  #refused = { malformed: 0, replayed: 0, oldBoot: 0, stale: 0, overLimit: 0 };
+  #refused = { malformed: 0, replayed: 0, oldBoot: 0, stale: 0, overLimit: 0, implausible: 0 };
 
   constructor(limits: Partial<FleetLimits> = {}) {
     this.#limits = { ...limitsDefault, ...limits };
@@ -131,11 +136,20 @@ export class FleetMetrics {
     const lane = device === null ? null : this.#laneOf(metric);
     if (device === null || lane === null) return false;
     if (at > (this.#seenAt[device] as number)) this.#seenAt[device] = at;
+    const right = Math.min(good, frames); // No rate is above 1.
+    let isPlausible = true;
     for (const { analysis, pastFrom, places } of this.#running.values()) {
       const place = places[device] ?? 0;
-      if (place > 0) analysis.add(place - 1, modelDigest, metric, good, frames, at, pastFrom);
+      if (place > 0)
+        isPlausible = analysis.add(place - 1, modelDigest, metric, right, frames, at, pastFrom) && isPlausible;
     }
-    return this.#remember(lane, device, good, frames, at);
+    if (!isPlausible) this.#refused.implausible += 1;
+    return this.#remember(lane, device, right, frames, at) && isPlausible;
+  }
+
+  /** Something that no device can mean, found by whoever read its record. (F2) */
+  refuseMalformed(): void {
+    this.#refused.malformed += 1;
   }
 
   /** A crash of the device's model. The first since its start counts for an analysis. */
@@ -178,7 +192,10 @@ export class FleetMetrics {
     const place = running?.places[this.#indexes.get(deviceId) ?? -1] ?? 0;
     if (running === undefined || place === 0) return true;
     if (isBefore) running.analysis.addBefore(place - 1, metric, increase.good, increase.frames);
-    else running.analysis.addIncrease(place - 1, metric, increase);
+    else if (!running.analysis.addIncrease(place - 1, metric, increase)) {
+      this.#refused.implausible += 1;
+      return false;
+    }
     return true;
   }
 
@@ -283,6 +300,11 @@ export class FleetMetrics {
 
   #remember(lane: Lane, device: number, good: number, frames: number, at: Instant): boolean {
     const day = dayOf(at);
+    const before = day === (lane.day[device] as number) ? (lane.frames[device] as number) : 0;
+    if (before + frames > framesPlausible(DAY_MS)) {
+      this.#refused.implausible += 1;
+      return false;
+    }
     const late = (lane.day[device] as number) - day;
     if (late > 1) {
       this.#refused.stale += 1;

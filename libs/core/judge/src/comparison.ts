@@ -4,7 +4,10 @@
  * A2. A device without frames since the start is missing, not bad: silence has a verdict of its own.
  * A3. No bad frame in either arm is not certainty: the variance has a floor, what independent frames would give, less what
  *     chance alone takes from an estimate of it once in a thousand. (The whole of it would cost a quarter of the speed: half
- *     of all honest estimates lie below it, and their uncertainty is in the degrees of freedom already.) */
+ *     of all honest estimates lie below it, and their uncertainty is in the degrees of freedom already.)
+ * A4. Whatever `k` of an arm's `n` devices say, the estimate moves by what `k` devices may: a device is its rate, from 0 to 1,
+ *     however many frames it claims, also in the floor of A3; and the slope of the adjustment is kept from 0 to 1, where the
+ *     slope of a rate on its own past lies, so that no device can turn a small difference of the past into a large one. */
 import type { Comparison } from "./evidence.ts";
 
 /** Counts of one arm, device by device, in the same order at every look. */
@@ -29,7 +32,7 @@ export function compare(control: Arm, canary: Arm, start?: Start): Comparison | 
 }
 
 /** Of an arm's devices with frames: how many, and sums of what they did before (`x`) and since (`y`), of squares and of
- * products, all as distances from one origin, the same for both arms; then all frames, with the good ones. */
+ * products, all as distances from one origin, the same for both arms; then what the floor needs (A3). */
 export type Sums = {
   n: number;
   x: number;
@@ -37,8 +40,9 @@ export type Sums = {
   xx: number;
   xy: number;
   yy: number;
-  good: number;
-  all: number;
+  /** Bad frames as a share, summed over devices; and what their frames leave to chance, 1 / frames. */
+  bad: number;
+  chance: number;
 };
 
 /** `x` and `y`: distances from the origin. */
@@ -49,17 +53,17 @@ export function addDevice(sums: Sums, x: number, y: number, good: number, frames
   sums.xx += x * x;
   sums.xy += x * y;
   sums.yy += y * y;
-  sums.good += good;
-  sums.all += frames;
+  sums.bad += 1 - good / frames;
+  sums.chance += 1 / Math.max(1, frames);
 }
 
-export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, good: 0, all: 0 });
+export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, bad: 0, chance: 0 });
 
 /** `compare` of arms that were summed already. */
 export function compareSums(control: Sums, canary: Sums): Comparison | null {
   if (control.n < 2 || canary.n < 2) return null;
   const [a, b] = [momentsOf(control), momentsOf(canary)];
-  const slope = a.xx > 0 ? a.xy / a.xx : 0; // theta = cov(Y, X) / var(X) over the control's devices
+  const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // A4; theta = cov(Y, X) / var(X) over the control's devices
   const centre = (control.x + canary.x) / (a.n + b.n);
   const meanOf = ({ x, y }: Moments) => y - slope * (x - centre);
   /** Of the adjusted values: between the devices, and that of their mean. */
@@ -90,14 +94,17 @@ function sumsOf({ good, frames, before }: Arm, origin: Origin, start: Started | 
   for (let i = 0; i < frames.length; i++) {
     const count = (frames[i] as number) - (start === undefined ? 0 : (start.frames[i] as number));
     if (count <= 0) continue; // A2
-    const ok = (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number));
+    const ok = Math.min(
+      count,
+      Math.max(0, (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number))),
+    );
     addDevice(sums, (before[i] as number) - origin.x, ok / count - origin.y, ok, count);
   }
   return sums;
 }
 
 /** Means, and sums of squares and products about them. */
-type Moments = Omit<Sums, "good" | "all">;
+type Moments = Omit<Sums, "bad" | "chance">;
 
 const momentsOf = ({ n, x, y, xx, xy, yy }: Sums): Moments => ({
   n,
@@ -108,10 +115,11 @@ const momentsOf = ({ n, x, y, xx, xy, yy }: Sums): Moments => ({
   yy: yy - (y * y) / n,
 });
 
-/** What independent frames would give. (A3) */
-function floorOf({ good, all }: Sums): number {
-  const p = (all - good + 0.5) / (all + 1);
-  return (p * (1 - p)) / all;
+/** What independent frames would give for a mean of the devices' rates. (A3, A4) */
+function floorOf({ n, bad, chance }: Sums): number {
+  const frames = (n * n) / chance; // All of them, where each device has as many.
+  const p = ((Math.max(0, bad) / n) * frames + 0.5) / (frames + 1);
+  return (p * (1 - p)) / frames;
 }
 
 /** The 0.1 % quantile of a variance estimate over its variance (Wilson and Hilferty 1931). A3 */

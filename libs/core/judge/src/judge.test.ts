@@ -226,8 +226,9 @@ function defined(control: Arm, canary: Arm): { harm: number; variance: number; f
   const [a, b] = [of(control), of(canary)];
   const centre = mean([...a, ...b].map(({ x }) => x));
   const [x, y] = [mean(a.map((one) => one.x)), mean(a.map((one) => one.y))];
-  const slope =
+  const free =
     a.reduce((sum, one) => sum + (one.x - x) * (one.y - y), 0) / a.reduce((sum, one) => sum + (one.x - x) ** 2, 0);
+  const slope = Math.min(1, Math.max(0, free)); // A4
   const arms = [a, b].map((devices) => {
     const z = devices.map((one) => one.y - slope * (one.x - centre));
     const m = mean(z);
@@ -245,3 +246,64 @@ function fleet(random: Random, n: number): Fleet {
   const before = rates.map((rate) => rate + 0.004 * (random() - 0.5));
   return { rates, before, frames: new Float64Array(n), good: new Float64Array(n) };
 }
+
+describe("devices that lie (A4)", () => {
+  /** An arm of `n` devices that are right about nine times of ten, or always; the first `liars` say what suits them. */
+  function armOf(
+    n: number,
+    liars: number,
+    isSure: boolean,
+    random: Random,
+    lie: () => readonly [number, number, number],
+  ) {
+    const arm = { good: [] as number[], frames: [] as number[], before: [] as number[] };
+    for (let i = 0; i < n; i++) {
+      const rate = isSure ? 1 - 1e-5 * random() : 0.85 + 0.1 * random();
+      const honest = [isSure ? 50 : Math.round(50 * rate), 50, rate] as const;
+      const [good, frames, before] = i < liars ? lie() : honest;
+      arm.good.push(good);
+      arm.frames.push(frames);
+      arm.before.push(before);
+    }
+    return arm;
+  }
+  /** Rates of 0 or 1 out of next to nothing or of more frames than there are, and any past, also one right beside the others'. */
+  const liesOf = (random: Random) => () => {
+    const frames = [1e-3, 1, 50, 1e8, 2 ** 60][Math.floor(random() * 5)] as number;
+    const good = random() < 0.5 ? 0 : frames;
+    return [good, frames, [0, 1, 0.9, 0.999, 1 - 1e-6][Math.floor(random() * 5)] as number] as const;
+  };
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+  test("move the estimate by no more than as many devices may, over seeds", () => {
+    for (let seed = 1; seed <= 500; seed++) {
+      const [canaries, controls, isSure] = [8 + (seed % 25), 32 + (seed % 60), seed % 2 === 0];
+      const [inCanary, inControl] = [seed % 4, seed % 7];
+      const told = (a: number, b: number) => {
+        const [random, lies] = [seededRandom(seed), liesOf(seededRandom(seed + 1))];
+        const control = armOf(controls, b, isSure, random, lies);
+        return { control, canary: armOf(canaries, a, isSure, random, lies) };
+      };
+      const [honest, hostile] = [told(0, 0), told(inCanary, inControl)];
+      const [one, other] = [compare(honest.control, honest.canary), compare(hostile.control, hostile.canary)];
+      const share = inCanary / canaries + inControl / controls;
+      const past = Math.abs(mean(honest.control.before) - mean(honest.canary.before));
+      const moved = Math.abs((one?.harm ?? 0) - (other?.harm ?? Number.NaN));
+      expect([seed, moved <= 2 * share + 2 * past + 1e-9]).toEqual([seed, true]);
+    }
+  });
+
+  test("do not make others certain by the frames that they claim", () => {
+    const perfect = (n: number) => ({
+      good: Array.from({ length: n }, () => 50),
+      frames: Array.from({ length: n }, () => 50),
+      before: Array.from({ length: n }, () => 1),
+    });
+    const [control, canary] = [perfect(80), perfect(20)];
+    const honest = compare(control, canary)?.variance ?? 0;
+    for (const frames of [1e8, 2 ** 60]) {
+      canary.good[0] = canary.frames[0] = frames;
+      expect(compare(control, canary)?.variance).toBeGreaterThan(0.9 * honest);
+    }
+  });
+});

@@ -174,8 +174,8 @@ const without = (all: Sums, some: Sums): Sums => ({
   xx: all.xx - some.xx,
   xy: all.xy - some.xy,
   yy: all.yy - some.yy,
-  good: all.good - some.good,
-  all: all.all - some.all,
+  bad: all.bad - some.bad,
+  chance: all.chance - some.chance,
 });
 
 /** Devices of a stratum, by their place in the pool of canary, then control. */

@@ -2,6 +2,7 @@
 import {
   type AnalysisEvidence,
   type AnalysisMetric,
+  abandonedWords,
   analysisEvidenceOf,
   applyEvent,
   changeWords,
@@ -264,7 +265,14 @@ const facts = (pairs: readonly (readonly [name: string, value: string])[]): stri
   `<dl>${pairs.map(([name, value]) => `<dt>${escaped(name)}</dt><dd>${escaped(value)}</dd>`).join("")}</dl>`;
 
 const phaseOf = ({ phase, aborted }: Rollout): string =>
-  phase === "Degraded" ? `Degraded, ${aborted?.isBack ? "rolled back" : "going back"}` : phase;
+  phase === "Degraded" ? `Degraded, ${stateOfWayBack(aborted)}` : phase;
+
+const stateOfWayBack = (aborted: Rollout["aborted"]): string =>
+  aborted !== null && aborted.abandoned !== null
+    ? `abandoned on ${aborted.abandoned.devices} devices`
+    : aborted?.isBack
+      ? "rolled back"
+      : "going back";
 
 const classOf = ({ phase }: Rollout): string =>
   ({ Progressing: "Running", Paused: "Inconclusive", Healthy: "Successful", Degraded: "Failed" })[phase];
@@ -273,11 +281,13 @@ function decisionOf(rollout: Rollout, newest: Analysis | undefined): string {
   const { phase, aborted, pause, weight } = rollout;
   const seen = newest === undefined ? "" : newest.evidence.why.trim().replace(/\.$/, "");
   const why = (before: string, reason: string) =>
-    `${before}: ${[reason, seen].filter((text) => text !== "").join(": ")}.`;
+    `${before}: ${[reason, reason.includes(seen) ? "" : seen].filter((text) => text !== "").join(": ")}.`;
   switch (phase) {
     case "Healthy":
       return "All its devices run the new model.";
     case "Degraded":
+      if (aborted !== null && aborted.abandoned !== null)
+        return `Going back: ${aborted.why}; ${abandonedWords(aborted.abandoned, rollout.evidence)}.`;
       return why(aborted?.isBack ? "Rolled back" : "Going back", aborted?.why ?? "");
     case "Paused":
       return why(`Paused at weight ${decimal(weight)} %`, pause === null ? "" : pauseWords[pause.reason]);

@@ -19,6 +19,7 @@ import {
   type CrossCheck,
   DEVICES_MIN,
   logCrashEvidence,
+  type MetricLook,
   MetricWatch,
   metricDefaults,
   plannedVariance,
@@ -29,6 +30,7 @@ import { beginCrossCheck } from "./cross-check.ts";
 import type { Verdict } from "./events.ts";
 import { type AnalysisEvidence, type AnalysisLook, type Counted, crossCheckOf, lookOf, thinned } from "./evidence.ts";
 import type { MetricSpec, RolloutSpec } from "./spec.ts";
+import { harmWords, unsureWords } from "./words.ts";
 
 export type ComparisonSettings = {
   /** A device without a frame for so long is silent. */
@@ -63,6 +65,9 @@ type Watched = {
   watch: MetricWatch | null;
   plannedVariance: number | null;
   isHarmful: boolean;
+  /** Of the last look, where there was enough for one. */
+  look: Pick<MetricLook, "comparison" | "band"> | null;
+  counted: Arms | null;
   /** Null: there was too little to compare at the last look. */
   isSafe: boolean | null;
 };
@@ -111,6 +116,7 @@ export class Comparison {
         watch: null,
         plannedVariance: null,
         isHarmful: false,
+        ...{ look: null, counted: null },
         isSafe: null,
       };
     });
@@ -175,12 +181,14 @@ export class Comparison {
     const counts = this.analysis.counts(spec.name);
     const counted = countedIn(counts);
     [watched.isHarmful, watched.isSafe] = [false, null];
+    [watched.look, watched.counted] = [null, counted];
     if (typeof watched.crossCheck !== "string") watched.crossCheck.look(sinceMs, counts); // J8
     if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return; // J4
     watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs); // J3
     const look = watched.watch?.look(sinceMs, counts) ?? null;
     if (look === null) return;
     [watched.isHarmful, watched.isSafe] = [look.isHarmful, look.isSafe];
+    watched.look = look;
     this.#looks = thinned([...this.#looks, lookOf(spec.name, sinceMs, look, counted)]);
   }
 
@@ -208,24 +216,30 @@ export class Comparison {
   }
 
   #conclude(sinceMs: number, heard: Heard): readonly [Verdict | null, why: string] {
-    const harmful: string[] = this.#watched.filter(({ isHarmful }) => isHarmful).map(({ spec }) => spec.name);
-    if (this.#crashes !== null && this.#crashes.logHarm >= -Math.log(this.#crashes.alpha)) harmful.push("crashes");
+    const harmful = this.#watched.filter(({ isHarmful }) => isHarmful).map(harmIn);
+    const { canary, control } = this.analysis.plan;
+    if (this.#crashes !== null && this.#crashes.logHarm >= -Math.log(this.#crashes.alpha)) {
+      const of = (arm: "control" | "canary", all: number) => `${this.#crashes?.[arm]} of ${all} ${arm} devices`;
+      harmful.push(`the model crashed on ${of("canary", canary.length)}, against ${of("control", control.length)}`);
+    }
     const deciding = this.#watched.filter(({ spec }) => spec.margin !== null);
     const named = ({ spec: { name } }: Watched) => {
       const note = this.#notes.get(name);
       return note === undefined ? name : `${name} (${note})`;
     };
-    const missing = deciding.filter(({ isSafe }) => isSafe === null).map(named);
+    const missing = deciding
+      .filter(({ isSafe }) => isSafe === null)
+      .map((watched) => `${named(watched)}${heardIn(watched)}`);
     const stale = deciding.filter((watched) => watched.isSafe !== null && this.#isStale(watched, sinceMs)).map(named);
-    const unsure = deciding.filter(({ isSafe }) => isSafe === false).map(named);
+    const unsure = deciding.filter(({ isSafe }) => isSafe === false).map(unsureIn);
     const silence = this.#silenceIn(heard);
     this.#isSilent = silence !== null && sinceMs >= this.#spec.burnIn;
-    if (harmful.length > 0) return ["Failed", `worse in ${harmful.join(", ")}`];
+    if (harmful.length > 0) return ["Failed", harmful.join("; ")];
     if (sinceMs < this.#spec.burnIn) return [null, "the devices are still warming up"];
     if (silence !== null) return ["NoData", silence];
     if (missing.length > 0) return ["NoData", `nothing to compare in ${missing.join(", ")}`];
     if (stale.length > 0) return ["NoData", `nothing new for too long in ${stale.join(", ")}`];
-    if (unsure.length > 0) return [null, `harm below the margin is not shown yet in ${unsure.join(", ")}`];
+    if (unsure.length > 0) return [null, unsure.join("; ")];
     if (sinceMs < this.#exposureMs) return [null, "crashes are given time to show"];
     return ["Successful", "harm is below every margin"];
   }
@@ -253,6 +267,22 @@ export class Comparison {
       return `the frames of ${heard.controlOnCandidate} of ${heard.control} control devices are of the model that is judged`;
     return null;
   }
+}
+
+const harmIn = ({ spec, look }: Watched): string =>
+  look === null ? `worse in ${spec.name}` : harmWords(spec.name, look.comparison, look.band);
+
+const unsureIn = ({ spec, look }: Watched): string =>
+  look === null || spec.margin === null
+    ? `harm below the margin is not shown yet in ${spec.name}`
+    : unsureWords(spec.name, look.band, spec.margin);
+
+/** Which devices a metric hears, where that is too few. */
+function heardIn({ counted }: Watched): string {
+  if (counted === null) return "";
+  const { canary, control } = counted;
+  if (Math.min(canary.devices, control.devices) >= DEVICES_MIN) return "";
+  return `: frames of known outcome from ${canary.devices} canary and ${control.devices} control devices, of each ${DEVICES_MIN} are needed`;
 }
 
 /** How many comparisons a rollout makes: one for each weight that leaves somebody to compare with. (J2) */

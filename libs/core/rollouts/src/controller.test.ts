@@ -132,8 +132,24 @@ describe("going back", () => {
     one.settle(12 * MINUTE);
     one.obey(12 * MINUTE, new Set(["d0"]));
     one.say(13 * MINUTE, "abort");
-    expect(one.rollout.aborted).toMatchObject({ isBack: true });
+    // Nobody may read that no device runs the model: d0 does.
+    expect(one.rollout.aborted).toMatchObject({ isBack: false, abandoned: { devices: 1, some: ["d0"] } });
+    expect(one.rollout.phase).toBe("Degraded");
+    expect(() => one.say(13 * MINUTE, "abort")).toThrow(/nothing left to stop/);
     expect(one.add(14 * MINUTE, created("1h"), "r2")).toBe("counts");
+  });
+
+  test("a second abort after which nobody runs the model is no abandoning, and what was left can be retried", () => {
+    const back = refused();
+    back.settle(12 * MINUTE);
+    back.obey(12 * MINUTE);
+    expect(back.controller.command("r1", "abort", "ann").change.kind).toBe("rolled-back");
+    const left = refused();
+    left.settle(12 * MINUTE);
+    left.obey(12 * MINUTE, new Set(["d0"]));
+    left.say(13 * MINUTE, "abort");
+    left.say(14 * MINUTE, "retry");
+    expect(left.rollout).toMatchObject({ phase: "Progressing", aborted: null });
   });
 });
 
@@ -174,7 +190,12 @@ describe("what is compared", () => {
     const { alpha } = (one.controller.evidence("r1") as { metrics: { alpha: number }[] }).metrics[0] ?? {};
     expect(alpha).toBe(0.01); // J2 of comparison.ts: the other half was the pause's.
     frames(one, random, INSTALLS_AT + 10, INSTALLS_AT + 60);
-    expect(one.rollout).toMatchObject({ weight: 10, aborted: { why: "the analysis failed" } });
+    expect(one.rollout).toMatchObject({
+      weight: 10,
+      aborted: {
+        why: expect.stringMatching(/^accuracy fell by \d+\.\d points \(-?\d+\.\d to \d+\.\d\) against the control$/),
+      },
+    });
   });
 });
 

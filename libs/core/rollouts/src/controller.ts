@@ -126,7 +126,7 @@ export class RolloutController {
     if (tracked === undefined)
       throw new Failure("rollout-unknown", "give-up", `there is no rollout ${uid}; list them to see which there are`);
     const { rollout } = tracked;
-    const change = command(rollout, wanted, by);
+    const change = command(rollout, wanted, by, this.#leftOn(tracked));
     if (isFinished(rollout)) this.refuse(rollout); // K4
     return { uid, version: rollout.version + 1, change };
   }
@@ -314,6 +314,17 @@ export class RolloutController {
       else if (isOn) seen.updated += 1;
     }
     return seen;
+  }
+
+  /** Devices that run the model of a rollout that goes back, or are on their way to it, also those that are away. (D4) */
+  #leftOn({ rollout, entries }: Tracked): readonly string[] {
+    if (rollout.aborted === null) return [];
+    return entries
+      .slice(0, reachedBy(rollout.cohorts, rollout.weight).length)
+      .filter(
+        ({ state }) => state !== null && (state.modelDigest === rollout.modelDigest || isUnderWay(rollout, state)),
+      )
+      .map(({ deviceId }) => deviceId);
   }
 
   /** K5. */

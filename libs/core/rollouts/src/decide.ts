@@ -6,10 +6,12 @@
  * D2. A harmful verdict goes back at once, in whatever phase of an analysis, also while paused.
  * D3. Devices that refuse the model, or that left it by themselves, are harm as well.
  * D4. A device that refuses to go back has ended that generation for itself: it is told again, by a newer one, ever less
- *     often and without an end. Only a person may leave it where it is. */
+ *     often and without an end. Only a person may leave it where it is, and then the event names it: `rolled-back` is
+ *     said of a rollout whose model nobody runs any more, and of no other.
+ * D5. Whoever reads why a rollout goes back reads the metric, the harm and its band: the comparison's own words. */
 import { Failure, type Instant } from "@tributary/kernel";
 import { reachedBy } from "./cohorts.ts";
-import type { Evidence, RolloutChange, Verdict } from "./events.ts";
+import { ABANDONED_NAMED_MAX, type Evidence, type RolloutChange, type Verdict } from "./events.ts";
 import { isFinished, type Rollout, reachedDevices, stepOf } from "./rollout.ts";
 
 /** What is seen of the devices that a rollout has reached. */
@@ -39,6 +41,7 @@ const HEARD_SHARE_MIN = 0.9;
 const TELL_AGAIN = { minMs: 5 * 60_000, maxMs: 3_600_000 };
 /** Refusals that end a rollout: this share of those reached, and at least two. */
 const REFUSED_SHARE_MAX = 0.2;
+const WHY_MAX = 500;
 
 /** The next change, or null while there is nothing to do but wait. */
 export function decide(rollout: Rollout, seen: Seen, judged: Judged | null, now: Instant): RolloutChange | null {
@@ -75,15 +78,19 @@ function ofWayBack(
   return { kind: "aborted", why, evidence: { ...seen, after: "devices that refused to go back are told again" } };
 }
 
+/** D5. */
+const whyOf = ({ why }: Evidence, otherwise: string): string =>
+  typeof why === "string" && why !== "" ? why.slice(0, WHY_MAX) : otherwise;
+
 /** D2, D3. */
 function harmOf(rollout: Rollout, seen: Seen, judged: Judged | null): RolloutChange | null {
   if (judged?.verdict === "Failed" && rollout.weight > 0) {
     return rollout.analysis === "Failed"
-      ? { kind: "aborted", why: "the analysis failed", evidence: judged.evidence }
+      ? { kind: "aborted", why: whyOf(judged.evidence, "the analysis failed"), evidence: judged.evidence }
       : { kind: "analysed", step: rollout.step, verdict: "Failed", evidence: judged.evidence };
   }
   if (rollout.analysis === "Failed") {
-    return { kind: "aborted", why: "the analysis failed", evidence: rollout.evidence };
+    return { kind: "aborted", why: whyOf(rollout.evidence, "the analysis failed"), evidence: rollout.evidence };
   }
   const { reached, refused } = seen;
   if (reached === 0 || refused < 2 || refused < REFUSED_SHARE_MAX * reached) return null;
@@ -140,17 +147,18 @@ function endOf({ spec }: Rollout, verdict: Verdict, evidence: Evidence): Rollout
         ? ([onNoData, "no-data"] as const)
         : (["Pause", "error"] as const);
   return action === "Abort"
-    ? { kind: "aborted", why: `the analysis ended ${verdict}`, evidence }
+    ? { kind: "aborted", why: `the analysis ended ${verdict}: ${whyOf(evidence, "no reason is known")}`, evidence }
     : { kind: "paused", reason, untilMs: null, evidence };
 }
 
 export type Command = "pause" | "resume" | "promote" | "promote-full" | "abort" | "retry" | "undo";
 
 /** What a person wants. A command that does not fit the phase is refused, and told which one would. */
-export function command(rollout: Rollout, wanted: Command, by: string): RolloutChange {
+/** `left`: devices that run the model, or are on their way to it, now. */
+export function command(rollout: Rollout, wanted: Command, by: string, left: readonly string[] = []): RolloutChange {
   const evidence = { after: `${wanted} by ${by}` };
   const refuse = (advice: string): never => {
-    const back = rollout.aborted === null ? "" : rollout.aborted.isBack ? " and went back" : " and goes back";
+    const back = rollout.aborted === null ? "" : isFinished(rollout) ? " and went back" : " and goes back";
     const state = `rollout ${rollout.spec.metadata.name} is ${rollout.phase}${back}`;
     throw new Failure("rollout-command-refused", "ask-a-person", `${wanted}: ${state}; ${advice}`);
   };
@@ -169,18 +177,17 @@ export function command(rollout: Rollout, wanted: Command, by: string): RolloutC
       if (!isAtWork) return refuse("retry begins it again");
       return { kind: "promoted", full: wanted === "promote-full", evidence };
     case "abort":
-      if (rollout.aborted !== null && !rollout.aborted.isBack && rollout.aborted.told > 1) {
+      if (rollout.aborted !== null && !isFinished(rollout) && rollout.aborted.told > 1) {
         // D4
-        return {
-          kind: "rolled-back",
-          evidence: { after: `${evidence.after}, who leaves those that refuse to go back` },
-        };
+        if (left.length === 0) return { kind: "rolled-back", evidence };
+        return { kind: "abandoned", devices: left.length, some: left.slice(0, ABANDONED_NAMED_MAX), evidence };
       }
       if (!isAtWork)
         return refuse(rollout.aborted === null ? "undo takes a finished one back" : "there is nothing left to stop");
       return { kind: "aborted", why: `aborted by ${by}`, evidence };
     case "retry":
-      if (rollout.aborted?.isBack !== true) return refuse("only one that went back whole can be retried");
+      if (rollout.aborted === null || !isFinished(rollout))
+        return refuse("only one that went back whole, or was left by a person, can be retried");
       return { kind: "retried", evidence };
     case "undo":
       if (isAtWork) return refuse("abort stops one that is at work");

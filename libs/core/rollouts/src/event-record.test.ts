@@ -3,10 +3,12 @@ import {
   changeWords,
   type EventRecord,
   eventOfRecord,
+  harmWords,
   type RolloutChange,
   recordOfEvent,
   rolloutSpec,
   stepWords,
+  unsureWords,
   writtenSpec,
 } from "./index.ts";
 
@@ -99,6 +101,25 @@ test("what happens is told in words", () => {
     "complete: 149 of its 160 devices run the model, the others are told to",
   );
   expect(words("completed", { reached: 160, updated: 160 })).toBe("complete: all its devices run the model");
+  const why = "accuracy fell by 3.1 points (2.2 to 4.0) against the control";
+  expect(changeWords({ kind: "analysed", step: 2, verdict: "Failed", evidence: { why } }, steps)).toBe(
+    `the analysis of step 3/4 ends Failed: ${why}`,
+  );
+  const unsure = { why: "accuracy: between 0.4 points better and 2.1 points worse against the control" };
+  expect(changeWords({ kind: "paused", reason: "inconclusive", untilMs: null, evidence: unsure }, steps)).toBe(
+    `paused: the analysis ended without a verdict: ${unsure.why}`,
+  );
+  const some = ["d1", "d2", "d3", "d4", "d5", "d6", "d7"];
+  expect(changeWords({ kind: "abandoned", devices: 7, some, evidence: { after: "abort by ann" } }, steps)).toBe(
+    "abandoned (abort by ann): 7 devices still run the model: d1, d2, d3, d4, d5 and 2 more",
+  );
+  expect(harmWords("accuracy", { harm: 0.031 }, { lower: 0.022, upper: 0.04 })).toBe(why);
+  expect(harmWords("deadline-met", { harm: 0.5 }, { lower: -Infinity, upper: Infinity })).toBe(
+    "frames within the deadline fell by 50.0 points (no bound yet) against the control",
+  );
+  expect(unsureWords("accuracy", { lower: -0.004, upper: 0.021 }, 0.01)).toBe(
+    `${unsure.why}; a loss below 1.0 points must be shown`,
+  );
   expect(words("rolled-back", { after: "abort by ann, who leaves those that refuse to go back" })).toBe(
     "ended: abort by ann, who leaves those that refuse to go back",
   );

@@ -7,7 +7,7 @@ import type { RolloutEvent as EventRecord, RolloutChangeKind, RolloutVerdict } f
 import { Failure } from "@tributary/kernel";
 import { z } from "zod";
 import { STRATA_DEVICES_MAX } from "./cohorts.ts";
-import type { RolloutChange, RolloutEvent, Verdict } from "./events.ts";
+import { ABANDONED_NAMED_MAX, type RolloutChange, type RolloutEvent, type Verdict } from "./events.ts";
 import { rolloutSpec, writtenSpec } from "./spec.ts";
 
 const kinds = {
@@ -20,6 +20,7 @@ const kinds = {
   promoted: "PROMOTED",
   aborted: "ABORTED",
   "rolled-back": "ROLLED_BACK",
+  abandoned: "ABANDONED",
   retried: "RETRIED",
   completed: "COMPLETED",
 } as const satisfies Record<RolloutChange["kind"], RolloutChangeKind>;
@@ -46,6 +47,7 @@ const change = z.discriminatedUnion("kind", [
     order: z.array(z.string().min(1).max(64)).max(1_000_000),
     /** Decides nothing, so whatever it is, the event counts for every reader alike. (K1) */
     strata: z.array(z.number().int().nonnegative()).max(STRATA_DEVICES_MAX).optional().catch(undefined),
+    latencyMsMax: z.number().positive().optional().catch(undefined),
   }),
   z.object({ kind: z.literal("step-started"), step }),
   z.object({ kind: z.literal("step-finished"), step, evidence }),
@@ -65,6 +67,12 @@ const change = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("promoted"), full: z.boolean(), evidence }),
   z.object({ kind: z.literal("aborted"), why, evidence }),
   z.object({ kind: z.literal("rolled-back"), evidence }),
+  z.object({
+    kind: z.literal("abandoned"),
+    devices: z.number().int().positive(),
+    some: z.array(z.string().min(1).max(64)).max(ABANDONED_NAMED_MAX),
+    evidence,
+  }),
   z.object({ kind: z.literal("retried"), evidence }),
   z.object({ kind: z.literal("completed"), evidence }),
 ]) satisfies z.ZodType<RolloutChange>;

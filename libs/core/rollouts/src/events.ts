@@ -12,6 +12,9 @@ export type Evidence = Readonly<Record<string, unknown>>;
 
 export type PauseReason = "step" | "person" | "inconclusive" | "no-data" | "silent" | "error";
 
+/** Devices that `abandoned` names. */
+export const ABANDONED_NAMED_MAX = 100;
+
 export type RolloutChange =
   | {
       readonly kind: "created";
@@ -23,6 +26,9 @@ export type RolloutChange =
       readonly order: readonly string[];
       /** Of each of these, the number of its stratum, where it is known. Decides nothing. */
       readonly strata?: readonly number[];
+      /** What `latency-met` allows a frame, in ms: figures of the devices as they ran the model before, frozen here so that no
+       * model's own word is needed. Absent: nothing was known of them. */
+      readonly latencyMsMax?: number;
     }
   | { readonly kind: "step-started"; readonly step: number }
   | { readonly kind: "step-finished"; readonly step: number; readonly evidence: Evidence }
@@ -39,6 +45,13 @@ export type RolloutChange =
   | { readonly kind: "aborted"; readonly why: string; readonly evidence: Evidence }
   /** No device infers with the model any more. */
   | { readonly kind: "rolled-back"; readonly evidence: Evidence }
+  /** A person ended the way back while devices still run the model: these, the first of them by name. */
+  | {
+      readonly kind: "abandoned";
+      readonly devices: number;
+      readonly some: readonly string[];
+      readonly evidence: Evidence;
+    }
   | { readonly kind: "retried"; readonly evidence: Evidence }
   | { readonly kind: "completed"; readonly evidence: Evidence };
 

@@ -18,6 +18,8 @@ export type Rollout = {
   readonly modelDigest: string;
   readonly stableDigest: string;
   readonly cohorts: Cohorts;
+  /** See `created`; null: nothing was known. */
+  readonly latencyMsMax: number | null;
   readonly phase: Phase;
   /** Index of the step at work; the number of steps when all are done. */
   readonly step: number;
@@ -33,6 +35,8 @@ export type Rollout = {
     readonly isBack: boolean;
     /** How often its devices were told to go back, by a newer generation each time. */
     readonly told: number;
+    /** A person ended it while these devices still ran the model; null: nobody did. */
+    readonly abandoned: { readonly devices: number; readonly some: readonly string[] } | null;
   } | null;
   readonly generation: bigint;
   readonly createdAt: Instant;
@@ -43,7 +47,10 @@ export type Rollout = {
 export const stepOf = (rollout: Rollout): RolloutStep | undefined =>
   rollout.spec.spec.strategy.canary.steps[rollout.step];
 
-export const isFinished = ({ phase, aborted }: Rollout): boolean => phase === "Healthy" || aborted?.isBack === true;
+export const isFinished = ({ phase, aborted }: Rollout): boolean =>
+  phase === "Healthy" || aborted?.isBack === true || isAbandoned(aborted);
+
+const isAbandoned = (aborted: Rollout["aborted"]): boolean => aborted !== null && aborted.abandoned !== null;
 
 /** Devices that shall run the model now. */
 export const reachedDevices = (rollout: Rollout): readonly string[] =>
@@ -54,10 +61,10 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
   if (event.version !== (rollout?.version ?? 0) + 1) return rollout;
   const { change, at } = event;
   if (change.kind === "created") {
-    const { spec, modelDigest, stableDigest, order, strata } = change;
+    const { spec, modelDigest, stableDigest, order, strata, latencyMsMax = null } = change;
     const cohorts = { order, ...(strata?.length === order.length && { strata }) };
     return {
-      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts },
+      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts, latencyMsMax },
       ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
       ...{ aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
     };
@@ -104,10 +111,16 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       return {
         ...next,
         ...{ phase: "Degraded", pause: null, generation: position }, // R2
-        aborted: { why: change.why, isBack: false, told: (next.aborted?.told ?? 0) + 1 },
+        aborted: { why: change.why, isBack: false, told: (next.aborted?.told ?? 0) + 1, abandoned: null },
       };
     case "rolled-back":
       return { ...next, weight: 0, aborted: next.aborted && { ...next.aborted, isBack: true } };
+    case "abandoned": {
+      const { devices, some } = change;
+      // Nothing is left behind by a rollout that does not go back: such an event does not count.
+      if (next.aborted === null) return rollout;
+      return { ...next, weight: 0, aborted: { ...next.aborted, abandoned: { devices, some } } };
+    }
     case "retried":
       return {
         ...next,

@@ -208,10 +208,14 @@ describe("a rollout", () => {
     const log = new Log();
     log.append(null, 0, created());
     settle(log, 1, null);
-    const bad: Judged = { verdict: "Failed", evidence: { harm: 0.05 } };
+    const why = "accuracy fell by 5.0 points (3.1 to 6.9) against the control";
+    const bad: Judged = { verdict: "Failed", evidence: { why } };
     const back = settle(log, 2 * MINUTE, bad, (rollout) => ({ ...healthy(rollout), onModel: 3 }));
-    expect(back).toMatchObject({ phase: "Degraded", aborted: { why: "the analysis failed", isBack: false } });
-    expect(back.evidence).toEqual({ harm: 0.05 });
+    expect(back).toMatchObject({
+      phase: "Degraded",
+      aborted: { why, isBack: false },
+    });
+    expect(back.evidence).toEqual({ why });
     expect(reachedDevices(back)).toEqual([]);
     expect(isFinished(settle(log, 3 * MINUTE, null))).toBe(true);
   });

@@ -103,6 +103,9 @@ export const rolloutSpec = z.strictObject({
         { ...metric.parse({ name: "accuracy" }) },
         { ...metric.parse({ name: "deadline-met", alpha: 0.015 }) },
       ]),
+    /** What the fleet needs of every model: the longest time from capture to the answer, in ms. Without it, `deadline-met`
+     * compares with the devices' own figures as `latency-met` does. No model's declared budget counts. */
+    latencySlaMs: z.number().positive().max(600_000).optional(),
     crashes: z.strictObject({ alpha: z.number().positive().max(0.2).default(0.01) }).prefault({}),
     burnIn: duration.prefault("3m"),
     /** How long a step may wait for devices that say nothing. */

@@ -1,4 +1,5 @@
 /** What happens to a rollout, in words for people: the same in the report, in histories and on the command line. */
+import type { Band, Comparison } from "@tributary/judge";
 import type { Evidence, PauseReason, RolloutChange } from "./events.ts";
 import type { AnalysisCrossCheck } from "./evidence.ts";
 import { durationText, type RolloutStep } from "./spec.ts";
@@ -36,9 +37,9 @@ export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): 
     case "step-finished":
       return `${place(change.step)} is done`;
     case "analysed":
-      return `the analysis of ${place(change.step)} ends ${change.verdict}`;
+      return `the analysis of ${place(change.step)} ends ${change.verdict}${because(change.evidence)}`;
     case "paused":
-      return `paused: ${pauseWords[change.reason]}`;
+      return `paused: ${pausedWords(change.reason, change.evidence)}`;
     case "resumed":
       return "resumed";
     case "promoted":
@@ -47,6 +48,8 @@ export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): 
       return `goes back: ${change.why}`;
     case "rolled-back":
       return leftWords(change.evidence) ?? "no device runs the model any more";
+    case "abandoned":
+      return abandonedWords(change, change.evidence);
     case "retried":
       return "begins again";
     case "completed":
@@ -63,7 +66,60 @@ export function reachedWords({ reached, updated }: Evidence): string {
   return `${updated} of its ${reached} devices run the model, the others are told to`;
 }
 
-/** Of a rollout that went back; null: no device was left where it was. */
+/** ": why", where an analysis stands behind it. */
+const because = ({ why }: Evidence): string => (typeof why === "string" && why !== "" ? `: ${why}` : "");
+
+/** Of a pause, with what its analysis was missing. */
+export const pausedWords = (reason: PauseReason, evidence: Evidence): string =>
+  reason === "step" || reason === "person" ? pauseWords[reason] : `${pauseWords[reason]}${because(evidence)}`;
+
+/** Of a rollout that a person ended on its way back. */
+export function abandonedWords(
+  { devices, some }: { readonly devices: number; readonly some: readonly string[] },
+  evidence: Evidence = {},
+): string {
+  const named = some.slice(0, LEFT_NAMED_MAX).join(", ");
+  const more = devices > LEFT_NAMED_MAX ? ` and ${devices - LEFT_NAMED_MAX} more` : "";
+  const after = typeof evidence.after === "string" ? ` (${evidence.after})` : "";
+  return `abandoned${after}: ${devices} ${devices === 1 ? "device still runs" : "devices still run"} the model: ${named}${more}`;
+}
+
+const LEFT_NAMED_MAX = 5;
+
+const metricWords: Readonly<Record<string, string>> = {
+  accuracy: "accuracy",
+  "deadline-met": "frames within the deadline",
+  "latency-met": "frames within the devices' latency before",
+  agreement: "agreement with the cloud",
+};
+
+const metricOf = (name: string): string => metricWords[name] ?? name;
+
+/** "accuracy fell by 3.1 points (2.2 to 4.0) against the control". Without a bound so far: no band. */
+export function harmWords(name: string, { harm }: Pick<Comparison, "harm">, { lower, upper }: Band): string {
+  const band =
+    Number.isFinite(lower) && Number.isFinite(upper) ? `${points(lower)} to ${points(upper)}` : "no bound yet";
+  return `${metricOf(name)} ${harm < 0 ? "rose" : "fell"} by ${points(Math.abs(harm))} points (${harm < 0 ? bandOfRise(lower, upper) : band}) against the control`;
+}
+
+const bandOfRise = (lower: number, upper: number): string =>
+  Number.isFinite(lower) && Number.isFinite(upper) ? `${points(-upper)} to ${points(-lower)}` : "no bound yet";
+
+/** What is missing before a rollout may widen. */
+export function unsureWords(name: string, { lower, upper }: Band, margin: number): string {
+  const needed = `a loss below ${points(margin)} points must be shown`;
+  if (!Number.isFinite(lower) || !Number.isFinite(upper))
+    return `${metricOf(name)}: too little to bound the loss yet; ${needed}`;
+  return `${metricOf(name)}: between ${change(-lower)} and ${change(-upper)} against the control; ${needed}`;
+}
+
+const change = (gain: number): string =>
+  Math.abs(gain) < 0.0005 ? "no change" : `${points(Math.abs(gain))} points ${gain > 0 ? "better" : "worse"}`;
+
+/** Percentage points. */
+const points = (share: number): string => (100 * share).toFixed(1).replace(/^-0\.0$/, "0.0");
+
+/** Of a rollout that went back, as services before `abandoned` wrote it; null: no device was left where it was. */
 export const leftWords = ({ after }: Evidence): string | null => (typeof after === "string" ? `ended: ${after}` : null);
 
 /** What the cross-check says beside a verdict; null: nothing is known of one. */

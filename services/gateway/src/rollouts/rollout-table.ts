@@ -171,7 +171,9 @@ export class RolloutTable {
 
   #forgetOldest(): void {
     const all = [...this.#records.values()];
-    const oldest = all.find(({ phase, isBack }) => phase === "HEALTHY" || isBack) ?? all[0];
+    const oldest =
+      all.find(({ phase, isBack, abandonedDevices }) => phase === "HEALTHY" || isBack || abandonedDevices > 0) ??
+      all[0];
     if (oldest === undefined) return;
     this.#records.delete(oldest.uid);
     this.#bytes -= this.#histories.get(oldest.uid)?.bytes ?? 0;

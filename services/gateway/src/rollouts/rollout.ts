@@ -45,6 +45,10 @@ export const rolloutSchema = z.object({
   message: z.string().describe("Why it stands where it stands."),
   pausedUntil: z.string().nullable(),
   isBack: z.boolean().describe("Of a degraded one: no device runs the model any more."),
+  abandoned: z
+    .object({ devices: z.number().int(), some: z.array(z.string()) })
+    .nullable()
+    .describe("Of one that a person ended on its way back: devices that still ran the model; null: none was left."),
   generation: z.string(),
   devices: z.number().int(),
   reached: z.number().int().describe("Devices that shall run the model now."),
@@ -92,6 +96,7 @@ export function viewOf(record: Rollout, naming: Naming): RolloutView {
     message,
     pausedUntil: isoOf(record.pausedUntil),
     isBack,
+    abandoned: record.abandonedDevices === 0 ? null : { devices: record.abandonedDevices, some: [...record.abandoned] },
     generation: `${record.generation}`,
     ...{ devices, reached, updated, refused },
     createdAt: isoOf(record.createdAt) ?? "",

@@ -278,7 +278,7 @@ test("models are shown with their versions, aliases and gate; what is wanted of 
       reportDigest: "",
       pageDigest: "",
     },
-    ...{ judgedAt: 1_767_225_600_000, forcedBy: "", forcedReason: "" },
+    ...{ unsure: [], judgedAt: 1_767_225_600_000, forcedBy: "", forcedReason: "" },
   };
   await put(topics.models, "edge/2", someModel({ gate }));
   await put(topics.modelAliases, "edge", {

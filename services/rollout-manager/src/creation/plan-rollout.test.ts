@@ -33,7 +33,7 @@ function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 })
   const world: { promoted?: Model } = {};
   const plan = (model: string, spec: object = {}) =>
     planRollout(specOf(written(model, spec)), {
-      ...{ fleet, models, accuracyBefore: () => null, salt: "s" },
+      ...{ fleet, models, accuracyBefore: () => null, latencyMsMax: () => null, salt: "s" },
       championOf: (name) => world.promoted ?? models.byAlias(name, "champion"),
     });
   return { push, alias, world, plan };

@@ -31,6 +31,8 @@ export type PlanParts = {
   readonly championOf: (name: string) => Model | undefined;
   /** Accuracy in the past, 0 to 1; null: unknown. */
   readonly accuracyBefore: (deviceId: string) => number | null;
+  /** What these devices take for a frame with that model, and some more, in ms; null: unknown. */
+  readonly latencyMsMax: (deviceIds: readonly string[], modelDigest: string) => number | null;
   /** Draws the cohorts: the rollout's uid. */
   readonly salt: string;
 };
@@ -55,9 +57,11 @@ export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
     parts.salt,
   );
   refuseSmallArms(spec, cohorts);
+  const latencyMsMax = parts.latencyMsMax(cohorts.order, stable.modelDigest);
   return {
     kind: "created",
     spec,
+    ...(latencyMsMax !== null && { latencyMsMax }),
     modelDigest: model.modelDigest,
     stableDigest: stable.modelDigest,
     ...cohorts,

@@ -18,6 +18,14 @@ test("what a rollout that ended says of its devices is what was seen, also of th
   for (const [i, change] of changes.entries())
     controller.applied({ uid: "u", version: i + 1, at: 1, by: "ann", change }, BigInt(i + 1));
   const rollout = controller.rollout("u") as Rollout;
+  const left = controller.rollout("u") as Rollout;
+  const abandoned = { ...left, aborted: { ...(left.aborted as NonNullable<Rollout["aborted"]>), isBack: false } };
+  const record = recordOf(
+    { ...abandoned, aborted: { ...abandoned.aborted, abandoned: { devices: 2, some: ["d3", "d9"] } } },
+    ...([controller.seen("u", 1), null, undefined] as const),
+  );
+  expect(record).toMatchObject({ isBack: false, abandoned: ["d3", "d9"], abandonedDevices: 2 });
+  expect(record.message).toContain("2 devices still run the model: d3, d9");
   const messageWith = (evidence: object) =>
     recordOf({ ...rollout, evidence } as Rollout, controller.seen("u", 1), null, undefined).message;
   expect(messageWith(rollout.evidence)).toBe(

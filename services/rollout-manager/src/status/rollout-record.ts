@@ -2,8 +2,9 @@
 import type { Model, RolloutAnalysis, RolloutPhase, Rollout as RolloutRecord } from "@tributary/contracts";
 import {
   type AnalysisEvidence,
+  abandonedWords,
   leftWords,
-  pauseWords,
+  pausedWords,
   type Rollout,
   reachedWords,
   type Seen,
@@ -47,6 +48,8 @@ export function recordOf(
     message: messageOf(rollout, seen, comparison),
     pausedUntil: pause?.untilMs ?? null,
     isBack: aborted?.isBack ?? false,
+    abandoned: aborted?.abandoned?.some ?? [],
+    abandonedDevices: aborted?.abandoned?.devices ?? 0,
     generation,
     devices: rollout.cohorts.order.length,
     ...{ reached: seen.reached, updated: seen.updated, refused: seen.refused },
@@ -59,11 +62,12 @@ export function recordOf(
 function messageOf(rollout: Rollout, seen: Seen, comparison: AnalysisEvidence | null): string {
   const { phase, aborted, pause, analysis } = rollout;
   if (aborted !== null) {
+    if (aborted.abandoned !== null) return `${aborted.why}; ${abandonedWords(aborted.abandoned, rollout.evidence)}`;
     if (aborted.isBack) return [`went back: ${aborted.why}`, leftWords(rollout.evidence)].filter(Boolean).join("; ");
     return `goes back: ${aborted.why}; ${seen.onModel} devices still have the model`;
   }
   if (phase === "Healthy") return reachedWords(rollout.evidence);
-  if (pause !== null) return `paused: ${pauseWords[pause.reason]}`;
+  if (pause !== null) return `paused: ${pausedWords(pause.reason, rollout.evidence)}`;
   const step = stepOf(rollout);
   if (step === undefined) return "every step is done";
   if ("setWeight" in step) return `${stepWords(step)}: ${seen.updated} of ${seen.reached} devices run the model`;

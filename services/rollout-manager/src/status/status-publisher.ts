@@ -40,8 +40,8 @@ export class StatusPublisher {
     return follow(context, topics.rollouts, (rollout, { key, value }) => {
       if (rollout === null || value === null) this.#published.delete(key ?? "");
       else {
-        const { uid, version, generation, phase, isBack } = rollout;
-        const isAtWork = phase !== "HEALTHY" && !isBack;
+        const { uid, version, generation, phase, isBack, abandonedDevices } = rollout;
+        const isAtWork = phase !== "HEALTHY" && !isBack && abandonedDevices === 0;
         this.#published.set(uid, { version, generation, isAtWork, value: Buffer.from(value) });
       }
     });

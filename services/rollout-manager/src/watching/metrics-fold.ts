@@ -1,8 +1,9 @@
 /** Folds what devices, router and people say into the fleet's metrics, up to any moment of record time.
  *
  * M1. `accuracy`: labelled frames of the random sample (label-join.ts). `agreement`: cloud and edge on the random sample; it is
- *     agreement and never called accuracy. `deadline-met`: frames within their own model's budget, as devices count them.
- *     `latency-met`: frames within the budget of the model before, the same for both arms.
+ *     agreement and never called accuracy. `deadline-met` and `latency-met`: frames within what the device's rollout allows, the
+ *     same for both arms and never the candidate's own budget, from each frame's latency. What a device counts against the
+ *     budget of its model (`sla_missed`) is not judged by, whichever agent says it.
  * M2. Replayed records and absurd numbers are refused by the fold (fleet-metrics); a device that sends only such is silent.
  * M3. What a device's frames say it runs is kept beside what it reports: the newest frame's model.
  * M4. What Prometheus said counts as it stands in metrics.observations.v1, whoever asked: the first record of a moment and
@@ -15,7 +16,7 @@ import {
   type Topic,
   topics,
 } from "@tributary/contracts";
-import { type FleetMetrics, foldEdgeMetrics } from "@tributary/fleet-metrics";
+import { type FleetMetrics, foldEdgeMetrics, LatencyHistory } from "@tributary/fleet-metrics";
 import type { InRecord } from "@tributary/kafka";
 import { formatFrameId, type Instant, reasonOf } from "@tributary/kernel";
 import { recordPassedOver } from "@tributary/service-kit";
@@ -26,14 +27,17 @@ import { type SliceReader, TopicSlices } from "./topic-slices.ts";
 
 export type ByFrames = { readonly modelDigest: string; readonly at: Instant };
 
+/** In ms, from capture to the answer. */
+export type LatencyLimits = { readonly deadlineMs: number; readonly latencyMs: number };
+
 export type MetricsFoldOptions = {
   readonly reader: SliceReader;
   readonly fleet: FleetMetrics;
   readonly telemetry: Telemetry;
   readonly propensityMean: number;
   readonly limits: LabelJoinLimits;
-  /** What `latency-met` holds this device to, in ms; undefined: nothing is known. */
-  readonly budgetOf: (deviceId: string, modelDigest: string) => number | undefined;
+  /** What this device's frames are compared with, in ms; undefined: nothing is known. */
+  readonly limitsOf: (deviceId: string, modelDigest: string) => LatencyLimits | undefined;
   /** When the rollout was created; undefined: there is none, or it has no such metric. */
   readonly createdAt: (uid: string, metric: string) => Instant | undefined;
   /** What is amiss with a metric of a rollout; null: nothing. */
@@ -48,6 +52,7 @@ const OBSERVED_DEVICES_MAX = 1_000;
 const AHEAD_MS_MAX = 60_000;
 
 export class MetricsFold {
+  readonly latencies = new LatencyHistory();
   readonly #options: MetricsFoldOptions;
   readonly #join: LabelJoin;
   readonly #slices: readonly TopicSlices[];
@@ -131,28 +136,39 @@ export class MetricsFold {
   }
 
   #predictions(batch: EdgePredictions, receivedAt: Instant): void {
-    const { fleet, budgetOf } = this.#options;
+    const { fleet, limitsOf } = this.#options;
     const { deviceId, bootId, seq, modelDigest, predictions } = batch;
     if (!fleet.isNew(deviceId, "predictions", bootId, seq)) return; // M2
-    const budgetMs = budgetOf(deviceId, modelDigest);
+    const limits = limitsOf(deviceId, modelDigest);
     let newest = Number.NEGATIVE_INFINITY;
     let frames = 0;
-    let within = 0;
+    const within = { deadline: 0, latency: 0 };
+    const digest = this.#shared(modelDigest);
     for (const prediction of predictions) {
       const { ageMs, latencyMs } = prediction;
       if (!(ageMs >= 0)) continue;
       const at = receivedAt - ageMs;
       newest = Math.max(newest, at);
       this.#join.predicted(batch, prediction, at);
-      if (!(latencyMs >= 0) || budgetMs === undefined) continue;
+      if (latencyMs === 0) continue; // A device that does not measure it.
+      if (!(latencyMs > 0) || !Number.isFinite(latencyMs)) {
+        fleet.refuseMalformed(); // M2
+        continue;
+      }
+      this.latencies.add(deviceId, digest, latencyMs);
+      if (limits === undefined) continue;
       frames += 1;
-      if (latencyMs <= budgetMs) within += 1;
+      if (latencyMs <= limits.deadlineMs) within.deadline += 1;
+      if (latencyMs <= limits.latencyMs) within.latency += 1;
     }
     if (newest < 0) return;
-    if (frames > 0) fleet.observe(deviceId, modelDigest, "latency-met", within, frames, newest);
+    if (frames > 0) {
+      fleet.observe(deviceId, modelDigest, "deadline-met", within.deadline, frames, newest);
+      fleet.observe(deviceId, modelDigest, "latency-met", within.latency, frames, newest);
+    }
     const known = this.#byFrames.get(deviceId);
     if (known !== undefined && newest <= known.at) return;
-    this.#byFrames.set(deviceId, { modelDigest: this.#shared(modelDigest), at: newest }); // M3
+    this.#byFrames.set(deviceId, { modelDigest: digest, at: newest }); // M3
     this.#touched.add(deviceId);
   }
 

@@ -51,7 +51,7 @@ async function folded(log: ObservationsLog, startsAfterReading = false) {
   const fold = new MetricsFold({
     ...{ reader: log, fleet, telemetry, propensityMean: 0.02 },
     limits: { drawnFramesMax: 10, labelsWaitingMax: 10 },
-    budgetOf: () => undefined,
+    limitsOf: () => undefined,
     createdAt: (uid, metric) => (uid === "u" && metric === "kept" ? at(5) : undefined),
     noted: (_uid, _metric, words) => notes.push(words),
     onRecord: () => {},

@@ -5,15 +5,16 @@
  * W2. What cannot be read is told and tried again; no moment is passed over.
  * W3. What Prometheus said of a rollout is one history from its creation on, also if it is retried. */
 import type { FleetMetrics } from "@tributary/fleet-metrics";
+import { DEVICES_MIN } from "@tributary/judge";
 import { codeOf } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
-import { isFinished, type RolloutController } from "@tributary/rollouts";
+import { isFinished, type Rollout, type RolloutController } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import type { RolloutManagerConfig } from "../config.ts";
 import { foldFailed, looked } from "../events.ts";
 import type { ModelTable } from "../models/model-table.ts";
 import type { LabelJoinLimits } from "./label-join.ts";
-import { type ByFrames, MetricsFold } from "./metrics-fold.ts";
+import { type ByFrames, type LatencyLimits, MetricsFold } from "./metrics-fold.ts";
 import type { SliceReader } from "./topic-slices.ts";
 
 export type WatchOptions = {
@@ -31,13 +32,15 @@ export type WatchOptions = {
 };
 
 const HOUR = 3_600_000;
+/** Frames of the model before are nearly all below it, so that chance alone misses few. */
+const LATENCY_HEADROOM = 1.5;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
 export class Watch {
   readonly #options: WatchOptions;
   readonly #fold: MetricsFold;
-  /** The model before, by device of an unfinished rollout; null: to be found anew. */
-  #stableDigests: ReadonlyMap<string, string> | null = null;
+  /** The rollout at work of each device; null: to be found anew. */
+  #rollouts: ReadonlyMap<string, Rollout> | null = null;
   /** When the fold came on last. */
   #advancedAtMs: number;
 
@@ -47,7 +50,7 @@ export class Watch {
     this.#advancedAtMs = clock.monotonicMs();
     this.#fold = new MetricsFold({
       ...{ reader: slices, fleet: metrics, telemetry, propensityMean: judge.propensityMean, limits },
-      budgetOf: (deviceId, modelDigest) => this.#budgetOf(deviceId, modelDigest),
+      limitsOf: (deviceId, modelDigest) => this.#limitsOf(deviceId, modelDigest),
       createdAt: (uid, metric) => this.#createdAt(uid, metric),
       noted: (uid, metric, words) => controller.noted(uid, metric, words),
       onRecord: () => this.#advanced(),
@@ -71,7 +74,7 @@ export class Watch {
 
   /** A rollout is different now. */
   changed(): void {
-    this.#stableDigests = null;
+    this.#rollouts = null;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -133,15 +136,27 @@ export class Watch {
 
   // What rollouts ask of the fold.
 
-  /** M1 of the fold: a rollout's devices are held to the budget of the model before, whichever they run. */
-  #budgetOf(deviceId: string, modelDigest: string): number | undefined {
+  /** M1 of the fold: a rollout's devices are compared with one figure, whichever model they run: their own as it was before, or
+   * the budget of the model before where that is less, or where nothing was known of them. */
+  #limitsOf(deviceId: string, modelDigest: string): LatencyLimits | undefined {
     const { controller, models } = this.#options;
-    this.#stableDigests ??= new Map(
+    this.#rollouts ??= new Map(
       controller.rollouts
         .filter((rollout) => !isFinished(rollout))
-        .flatMap(({ cohorts, stableDigest }) => cohorts.order.map((id) => [id, stableDigest])),
+        .flatMap((rollout) => rollout.cohorts.order.map((id) => [id, rollout] as const)),
     );
-    return models.ofDigest(this.#stableDigests.get(deviceId) ?? modelDigest)?.latencyBudgetMs;
+    const rollout = this.#rollouts.get(deviceId);
+    const budgetMs = models.ofDigest(rollout?.stableDigest ?? modelDigest)?.latencyBudgetMs;
+    const known = [rollout?.latencyMsMax, budgetMs].flatMap((ms) => ms ?? []);
+    const deadlineMs = rollout?.spec.spec.latencySlaMs ?? Math.min(...known);
+    if (deadlineMs === Number.POSITIVE_INFINITY) return undefined;
+    return { deadlineMs, latencyMs: known.length === 0 ? deadlineMs : Math.min(...known) };
+  }
+
+  /** How long these devices take with a model, and half as much again; null: not enough is known. */
+  latencyMsMax(deviceIds: readonly string[], modelDigest: string): number | null {
+    const limit = this.#fold.latencies.limitOf(deviceIds, modelDigest, DEVICES_MIN);
+    return limit === null ? null : Number((LATENCY_HEADROOM * limit).toPrecision(3));
   }
 
   /** W3 */

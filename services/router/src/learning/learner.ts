@@ -258,7 +258,8 @@ export class Learner {
 function takeRollout(rollouts: Map<string, Comparing>, record: InRecord): boolean {
   const key = record.key ?? "";
   const rollout = record.value === null ? null : Rollout.decodeConfluent(record.value);
-  if (rollout === null || rollout.phase === "HEALTHY" || rollout.isBack) return rollouts.delete(key);
+  if (rollout === null || rollout.phase === "HEALTHY" || rollout.isBack || rollout.abandonedDevices > 0)
+    return rollouts.delete(key);
   const { name, modelDigest, stableDigest } = rollout;
   const isNew = !rollouts.has(key);
   rollouts.set(key, { name, digests: [modelDigest, stableDigest] });
