@@ -267,7 +267,8 @@ const personOf = ({ env }: Io): string => (env.USER || env.LOGNAME || "tributary
 function evidenceWords(event: Event): string {
   if (!("evidence" in event)) return "";
   const { why, looks: _looks, ...rest } = event.evidence;
-  if (typeof why === "string") return why;
+  // What goes back says why itself.
+  if (typeof why === "string") return "why" in event && event.why === why ? "" : why;
   const numbers = Object.entries(rest).filter(([, value]) => typeof value !== "object");
   return numbers.map(([name, value]) => `${name} ${String(value)}`).join(", ");
 }

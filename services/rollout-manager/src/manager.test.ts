@@ -16,7 +16,7 @@ const uid = "u";
 const DEVICES = 160;
 const CANARIES = 16;
 const WINDOW_MINUTES = 2;
-const FRAMES = 20;
+const FRAMES = 8;
 /** Some rounds, and the wait by chance before a proposal. (M6) */
 const A_WHILE_MS = 1_000;
 
@@ -134,7 +134,7 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     for (const [i, deviceId] of order.entries()) {
       const isCanary = i < CANARIES && minute >= 0;
       if (isCanary && isSilent?.(minute)) continue;
-      const missed = isCanary && isSlow?.(minute) ? 7 : (i + minute) % 10 === 0 ? 1 : 0;
+      const missed = isCanary && isSlow?.(minute) ? 3 : (i + minute) % 24 === 0 ? 1 : 0;
       const modelDigest = isCanary ? digests.better : digests.old;
       const predictions = Array.from({ length: FRAMES }, (_, frame) =>
         somePrediction({

@@ -220,7 +220,7 @@ describe("a metric watched for six hours", () => {
 function defined(control: Arm, canary: Arm): { harm: number; variance: number; freedom: number } {
   const of = ({ good, frames, before }: Arm) =>
     Array.from(frames).flatMap((count, i) =>
-      count > 0 ? [{ x: before[i] as number, y: (good[i] as number) / count }] : [],
+      count > 0 ? [{ x: before[i] as number, y: Math.min(1, (good[i] as number) / count) }] : [],
     );
   const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   const [a, b] = [of(control), of(canary)];

@@ -37,9 +37,9 @@ export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): 
     case "step-finished":
       return `${place(change.step)} is done`;
     case "analysed":
-      return `the analysis of ${place(change.step)} ends ${change.verdict}${because(change.evidence)}`;
+      return `the analysis of ${place(change.step)} ends ${change.verdict}`;
     case "paused":
-      return `paused: ${pausedWords(change.reason, change.evidence)}`;
+      return `paused: ${pauseWords[change.reason]}`;
     case "resumed":
       return "resumed";
     case "promoted":
