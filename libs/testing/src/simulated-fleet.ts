@@ -177,7 +177,7 @@ export class SimulatedFleet {
   #window(device: SimulatedDevice, windowMs: number): OutRecord[] {
     const { behaviours, framesPerWindow = 100, labelledPerWindow = 1, random } = this.#options;
     const { deviceId, bootId, modelDigest, seqs } = device;
-    const { inTime = 0.98, accuracy, crashShare = 0 } = behaviours[modelDigest] ?? {};
+    const { inTime = 0.996, accuracy, crashShare = 0 } = behaviours[modelDigest] ?? {};
     seqs.metrics += 1n;
     seqs.predictions += 1n;
     const crashes = random() < crashShare ? 1 : 0;
