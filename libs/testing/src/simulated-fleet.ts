@@ -175,9 +175,9 @@ export class SimulatedFleet {
 
   /** S3 */
   #window(device: SimulatedDevice, windowMs: number): OutRecord[] {
-    const { behaviours, framesPerWindow = 100, labelledPerWindow = 1, random } = this.#options;
+    const { behaviours, framesPerWindow = 20, labelledPerWindow = 1, random } = this.#options;
     const { deviceId, bootId, modelDigest, seqs } = device;
-    const { inTime = 0.996, accuracy, crashShare = 0 } = behaviours[modelDigest] ?? {};
+    const { inTime = 0.999, accuracy, crashShare = 0 } = behaviours[modelDigest] ?? {};
     seqs.metrics += 1n;
     seqs.predictions += 1n;
     const crashes = random() < crashShare ? 1 : 0;
