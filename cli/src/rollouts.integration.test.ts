@@ -120,13 +120,13 @@ describe("rollout lint", () => {
     expect(wrong.code).toBe(1);
     expect(wrong.stdout.split("\n")).toEqual([
       `${file}:18:11: spec.strategy.canary.steps[3].setWieght: unknown field; did you mean setWeight?`,
-      `${file}:34:9: spec.when: "never" is not known; write any, idle or parked`,
+      `${file}:35:9: spec.when: "never" is not known; write any, idle or parked`,
       "",
     ]);
     const json = JSON.parse((await runHere(["rollout", "lint", file, "-o", "json"], alone)).stdout);
     expect(json.problems).toMatchObject([
       { line: 18, column: 11 },
-      { line: 34, field: "spec.when" },
+      { line: 35, field: "spec.when" },
     ]);
     expect(await runHere(["rollout", "lint", join(dir.path, "none.yaml")], alone)).toMatchObject({ code: 2 });
   });
