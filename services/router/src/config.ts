@@ -12,6 +12,7 @@ import {
   fleetDefaults,
   type SettlementLimits,
   settlementLimits,
+  shareDefaults,
 } from "@tributary/settlement";
 import { z } from "zod";
 
@@ -37,6 +38,18 @@ export const configSchema = z.strictObject({
       missCost: z.number().min(0).default(fleetBudgetDefaults.missCost),
       /** Least probability of an answer in time for which a frame is sent. */
       inTimeMin: share.default(fleetBudgetDefaults.meetMin),
+    })
+    .prefault({}),
+  /** What one device may have of what the fleet uses together. */
+  fairness: z
+    .strictObject({
+      /** Frames of a device that count for the budget; more of them earn nothing. */
+      framesPerSecondMax: positive.max(100_000).default(shareDefaults.framesPerSecondMax),
+      /** Share of its frames that a device may send as drawn, past the budget. */
+      drawShareMax: share.default(shareDefaults.drawShareMax),
+      /** The same of draws that its key does not confirm: those of agents of earlier versions. */
+      unverifiedDrawShareMax: share.default(shareDefaults.unverifiedShareMax),
+      devicesMax: positive.default(shareDefaults.devicesMax),
     })
     .prefault({}),
   cloud: z
@@ -123,7 +136,7 @@ export const relearnSettingsOf = ({ learning }: RouterConfig): RelearnSettings =
   shareStepMin: learning.shareStepMin,
 });
 
-export const fleetSettingsOf = ({ budget, cloud, experiment }: RouterConfig): FleetSettings => ({
+export const fleetSettingsOf = ({ budget, cloud, experiment, fairness }: RouterConfig): FleetSettings => ({
   arms: experiment?.arms ?? noExperiment.arms,
   budget: {
     share: budget.fleetShareMax,
@@ -143,6 +156,12 @@ export const fleetSettingsOf = ({ budget, cloud, experiment }: RouterConfig): Fl
   latencyHalfLifeMs: cloud.latencyHalfLifeMs,
   lostAfterMs: cloud.lostAfterMs,
   callsMax: cloud.callsMax,
+  shares: {
+    framesPerSecondMax: fairness.framesPerSecondMax,
+    drawShareMax: fairness.drawShareMax,
+    unverifiedShareMax: fairness.unverifiedDrawShareMax,
+    devicesMax: fairness.devicesMax,
+  },
 });
 
 export const settlementLimitsOf = ({ limits }: RouterConfig): SettlementLimits => ({

@@ -62,6 +62,17 @@ export const frameRefused = defineEvent<{ why: string; deviceId: string }>({
   counter: { name: "tributary_router_refusals_total", help: "Sent frames refused by the router", labels: ["why"] },
 });
 
+export const shareExceeded = defineEvent<{ why: string; deviceId: string }>({
+  name: "share_exceeded",
+  level: "debug",
+  message: (e) => `${e.deviceId} asks for more than its fair share: ${e.why}`,
+  counter: {
+    name: "tributary_router_shares_exceeded_total",
+    help: "What devices asked for beyond their fair share of budget and sample, and did not get",
+    labels: ["why"],
+  },
+});
+
 export const duplicateIgnored = defineEvent<{ stream: string; deviceId: string }>({
   name: "duplicate_ignored",
   level: "debug",

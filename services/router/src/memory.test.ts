@@ -54,6 +54,7 @@ describe("a partition's memory", () => {
       fence: log,
       clock: systemClock,
       telemetry: telemetryOf(),
+      onUnfair: () => {},
     });
     const batch = (deviceId: string, capturedAt: number): EdgePredictions =>
       somePredictions({

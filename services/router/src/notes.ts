@@ -12,6 +12,7 @@ import {
   memoryBounded,
   requestWritten,
   resultIgnored,
+  shareExceeded,
 } from "./events.ts";
 
 /** Told once the effects are stored, so that the counts are of answers that exist. */
@@ -41,6 +42,9 @@ function tellOne(note: Note, telemetry: Telemetry): void {
       break;
     case "refused":
       telemetry.emit(frameRefused, { why: note.why, deviceId: note.deviceId });
+      break;
+    case "unfair":
+      telemetry.emit(shareExceeded, { why: note.why, deviceId: note.deviceId });
       break;
     case "leftToPrediction":
       telemetry.emit(frameLeft, { deviceId: note.deviceId });

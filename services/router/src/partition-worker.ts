@@ -35,6 +35,7 @@ export type PartitionWorkerOptions = {
   readonly fence: PartitionFence;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  readonly onUnfair: (deviceId: string, why: string) => void;
 };
 
 /** Kafka forgets a producer's epoch a day after its last record, and a transactional id after a week. */
@@ -233,6 +234,7 @@ export class PartitionWorker {
     spans.end();
     this.#follow(memory, positions, effects.answers.length);
     tell(effects, telemetry);
+    for (const note of effects.notes) if (note.kind === "unfair") this.#options.onUnfair(note.deviceId, note.why);
     for (const deviceId of effects.touched) memory.unsaved.add(deviceId);
     if (save) await this.#save(memory);
   }

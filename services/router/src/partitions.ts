@@ -19,6 +19,8 @@ export type PartitionsOptions = {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly deviceIdleMsMax: number;
+  /** A device asked for more than its fair share. */
+  readonly onUnfair: (deviceId: string, why: string) => void;
 };
 
 const TICK_MS = 50;

@@ -5,12 +5,13 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from "@nestjs/common";
-import { topics } from "@tributary/contracts";
+import { type EdgeFrame, topics } from "@tributary/contracts";
 import { DeadLetters, FencedSink, KafkajsSink, KafkajsSource, KafkaReader, Lease } from "@tributary/kafka";
-import { KafkaBatches, type ServiceContext } from "@tributary/service-kit";
+import { KafkaBatches, type ServiceContext, ThrottleBook } from "@tributary/service-kit";
 import { Fleet, SettlementPartition } from "@tributary/settlement";
 import { armsOf } from "./arms.ts";
 import { experimentOf, fleetSettingsOf, type RouterConfig, relearnSettingsOf, settlementLimitsOf } from "./config.ts";
+import { Draws } from "./draws.ts";
 import { Learner } from "./learning/learner.ts";
 import { Partitions } from "./partitions.ts";
 import { publishFirstPolicies } from "./policies.ts";
@@ -27,6 +28,8 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
   readonly #lease: Lease;
   readonly #reader: KafkaReader;
   readonly #learner: Learner | undefined;
+  readonly #draws: Draws;
+  readonly #throttled: ThrottleBook;
   #published = false;
 
   constructor(context: ServiceContext<RouterConfig>) {
@@ -42,9 +45,13 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
     const fleet = new Fleet(fleetSettingsOf(config));
     const limits = settlementLimitsOf(config);
     const armOf = armsOf(experimentOf(config));
+    this.#draws = new Draws({ reader: this.#reader, clock, telemetry, random: Math.random });
+    this.#throttled = new ThrottleBook({ reporter: "router", sink: this.#sink, clock, telemetry });
+    const isDrawn = (frame: EdgeFrame) => this.#draws.isDrawn(frame);
     this.partitions = new Partitions({
       fleet,
-      empty: () => new SettlementPartition({ fleet, target: config.target, limits, armOf }),
+      empty: () => new SettlementPartition({ fleet, target: config.target, limits, armOf, isDrawn }),
+      onUnfair: (deviceId, why) => this.#throttled.note(deviceId, why),
       reader: this.#reader,
       fence: this.#fence,
       clock,
@@ -91,12 +98,15 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
     const { packages, target } = config;
     await publishFirstPolicies({ packages, target, reader: this.#reader, sink: this.#sink, clock, telemetry });
     this.#published = true;
+    this.#draws.start();
+    this.#throttled.start();
     this.partitions.start();
     this.#learner?.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.#learner?.stop();
+    await Promise.all([this.#draws.stop(), this.#throttled.stop()]);
     await this.partitions.stop();
     await this.#fence.close();
     await this.#sink.close();

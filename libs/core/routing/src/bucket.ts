@@ -22,7 +22,8 @@ export type Bucket = {
   readonly intervals: number;
 };
 
-export type Lane = "priority" | "normal";
+/** `idle`: only what the others leave, the upper half of what lies above the reserve. */
+export type Lane = "priority" | "normal" | "idle";
 
 const INTERVALS_MEMORY = 32;
 const INTERVAL_MS_ASSUMED = 100;
@@ -58,7 +59,9 @@ export function bucketTake(
   settings: BucketSettings,
   lane: Lane,
 ): { readonly granted: boolean; readonly bucket: Bucket } {
-  const floor = lane === "priority" ? 0 : settings.reserve * bucketDepth(bucket, settings); // B2
+  const { reserve } = settings;
+  const kept = { priority: 0, normal: reserve, idle: reserve + (1 - reserve) / 2 }[lane];
+  const floor = kept * bucketDepth(bucket, settings); // B2
   if (bucket.tokens - 1 < floor) return { granted: false, bucket };
   return { granted: true, bucket: { ...bucket, tokens: bucket.tokens - 1 } };
 }

@@ -6,6 +6,8 @@
  * R3. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
  *     PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs.
  * R4. A drawn frame bypasses budget and deadline: past its deadline it is settled as EDGE and still sent.
+ * R5. A device over its fair share is served from what lies idle only, on the normal lane, at no less than its own price.
+ *     Its frames teach the fleet's price only as far as they have a voice.
  */
 import type { EscalationReason, SettledBy } from "@tributary/contracts";
 import { type Bucket, type BucketSettings, bucketEarn, bucketInit, bucketTake } from "./bucket.ts";
@@ -46,10 +48,25 @@ export const fleetBudgetKept = (budget: FleetBudget, nowMs: number, settings: Fl
   bucket: bucketEarn(budget.bucket, nowMs, settings),
 });
 
+/** How a device stands to its fair share of what the fleet uses together. */
+export type Standing = {
+  readonly isOver: boolean;
+  /** Least price it pays. */
+  readonly priceMin: number;
+  /** Whether its frame teaches the fleet's price. */
+  readonly hasVoice: boolean;
+};
+
+/** Of a device that is alone, or not told apart from others. */
+export const ALONE: Standing = { isOver: false, priceMin: 0, hasVoice: true };
+
 export type RouterFrame = {
   readonly reason: EscalationReason;
   readonly score: number;
   readonly sampleDrawn: boolean;
+  /** A drawn frame that gets only what lies idle. */
+  readonly drawIdle?: boolean;
+  readonly standing?: Standing;
   /** Deadline less age. */
   readonly remainingMs: number;
   readonly targetHealthy: boolean;
@@ -57,7 +74,8 @@ export type RouterFrame = {
   readonly reach: Reach;
   readonly budget: FleetBudget;
   readonly settings: FleetBudgetSettings;
-  readonly nowMs: number;
+  /** Null: the frame earns nothing, as its device shows more than it may count. */
+  readonly nowMs: number | null;
 };
 
 export type RouterDecision = {
@@ -66,6 +84,8 @@ export type RouterDecision = {
   /** Why the edge answer stands at once; null while the cloud is awaited. With `send`, only by R4. */
   readonly settledBy: SettledBy | null;
   readonly budget: FleetBudget;
+  /** Whether it was worth its price, so that only the bucket could refuse it. */
+  readonly wanted: 0 | 1;
   /** What was weighed, for logs and `router explain`. */
   readonly facts: {
     readonly utility: number;
@@ -76,35 +96,45 @@ export type RouterDecision = {
 };
 
 export function decideInRouter(frame: RouterFrame): RouterDecision {
-  const { settings, reach } = frame;
-  const priced = frame.reason === "AMBIGUOUS" && !frame.sampleDrawn;
+  const { settings, reach, standing = ALONE } = frame;
   const utility = settings.value * frame.score - settings.missCost * (1 - reach.probability);
-  const earned = bucketEarn(frame.budget.bucket, frame.nowMs, settings);
+  const { bucket } = frame.budget;
+  const earned = frame.nowMs === null ? bucket : bucketEarn(bucket, frame.nowMs, settings);
   const facts = {
     utility,
     lambda: frame.budget.lambda,
     reachProbability: reach.probability,
     tokens: earned.tokens,
   };
-  const lane = frame.reason === "PRIORITY" || frame.reason === "FALLBACK" ? "high" : "normal";
-  const after = (wanted: 0 | 1, bucket: Bucket): FleetBudget => ({
-    lambda: lambdaNext(frame.budget.lambda, wanted, settings.share, settings.eta),
-    bucket,
+  const isUrgent = frame.reason === "PRIORITY" || frame.reason === "FALLBACK";
+  const lane = isUrgent && !standing.isOver ? "high" : "normal"; // R5
+  const { lambda } = frame.budget;
+  const after = (wanted: 0 | 1, left: Bucket) => ({
+    wanted,
+    budget: {
+      lambda: standing.hasVoice ? lambdaNext(lambda, wanted, settings.share, settings.eta) : lambda, // R5
+      bucket: left,
+    },
   });
-  const keep = (settledBy: SettledBy): RouterDecision => ({ send: null, settledBy, budget: after(0, earned), facts });
+  const keep = (settledBy: SettledBy): RouterDecision => ({ send: null, settledBy, ...after(0, earned), facts });
 
   if (!frame.targetHealthy) return keep("CLOUD_UNHEALTHY"); // R1
   const late: SettledBy | null =
     frame.remainingMs <= 0 ? "DEADLINE" : reach.probabilityUpper < settings.meetMin ? "DEADLINE_UNREACHABLE" : null;
+  if (frame.sampleDrawn && frame.drawIdle === true) {
+    const taken = bucketTake(earned, settings, "idle");
+    if (!taken.granted) return keep(late ?? "FLEET_BUDGET");
+    return { send: "normal", settledBy: late === "DEADLINE" ? late : null, ...after(0, taken.bucket), facts };
+  }
   if (frame.sampleDrawn) {
     // R4; the sample has its own budget, so lambda and the bucket see a kept frame.
     const settledBy = late === "DEADLINE" ? late : null;
-    return { send: lane, settledBy, budget: after(0, earned), facts };
+    return { send: lane, settledBy, ...after(0, earned), facts };
   }
   if (late !== null) return keep(late); // R2
-  if (priced && utility <= frame.budget.lambda) return keep("FLEET_BUDGET"); // R3
-  const taken = bucketTake(earned, settings, lane === "high" ? "priority" : "normal");
+  if (!isUrgent && utility <= Math.max(lambda, standing.priceMin)) return keep("FLEET_BUDGET"); // R3, R5
+  const taken = bucketTake(earned, settings, standing.isOver ? "idle" : isUrgent ? "priority" : "normal"); // R5
   // The price must rise while the bucket refuses, or it would stay low and the bucket would choose by arrival (R3).
-  if (!taken.granted) return { send: null, settledBy: "FLEET_BUDGET", budget: after(1, earned), facts };
-  return { send: lane, settledBy: null, budget: after(1, taken.bucket), facts };
+  if (!taken.granted) return { send: null, settledBy: "FLEET_BUDGET", ...after(1, earned), facts };
+  return { send: lane, settledBy: null, ...after(1, taken.bucket), facts };
 }

@@ -10,6 +10,7 @@ import {
   LatencySketch,
   type RouterDecision,
   type RouterFrame,
+  type Standing,
 } from "@tributary/routing";
 import { CloudHealth, type CloudHealthSettings } from "./cloud-health.ts";
 
@@ -20,7 +21,9 @@ export type ArmSettings = {
   readonly latencyHalfLifeMs: number;
 };
 
-export type WeighedFrame = Pick<RouterFrame, "reason" | "score" | "sampleDrawn" | "remainingMs">;
+export type WeighedFrame = Pick<RouterFrame, "reason" | "score" | "sampleDrawn" | "drawIdle" | "remainingMs"> & {
+  readonly standing: Standing;
+};
 
 export class ArmAtWork {
   readonly #settings: ArmSettings;
@@ -47,11 +50,13 @@ export class ArmAtWork {
     return this.#latency.quantile(quantile, now);
   }
 
-  decide(frame: WeighedFrame, now: number, frameTimeMs: number): RouterDecision {
+  /** No `frameTimeMs`: the frame earns nothing. */
+  decide(frame: WeighedFrame, now: number, frameTimeMs: number | null): RouterDecision {
     const decision = decideInRouter({
       ...frame,
       targetHealthy: this.#health.admit(now),
-      reach: this.#latency.within(frame.remainingMs, now),
+      // While answers grow slow, who is over its share is shed first, as long as the others still reach theirs.
+      reach: this.#latency.within(frame.standing.isOver ? frame.remainingMs / 2 : frame.remainingMs, now),
       budget: this.#budget,
       settings: this.#settings.budget,
       nowMs: frameTimeMs,
@@ -61,8 +66,9 @@ export class ArmAtWork {
   }
 
   /** A frame of the fleet that this arm does not send. */
-  kept(frameTimeMs: number): void {
-    this.#budget = fleetBudgetKept(this.#budget, frameTimeMs, this.#settings.budget);
+  kept(frameTimeMs: number, hasVoice: boolean): void {
+    const kept = fleetBudgetKept(this.#budget, frameTimeMs, this.#settings.budget);
+    this.#budget = hasVoice ? kept : { ...kept, lambda: this.#budget.lambda };
   }
 
   /** The fleet's frame rate changed: the bucket gets another depth and stays as full as it was. */

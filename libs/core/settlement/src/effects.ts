@@ -1,5 +1,7 @@
 /** What one step of the fold asks its caller to do, in this order: answers, requests, then the states of `touched`. */
+
 import type { Classifications, CloudRequest, FinalAnswer, SettledBy } from "@tributary/contracts";
+import type { Unfair } from "./fleet.ts";
 
 export type Lane = "high" | "normal";
 
@@ -10,6 +12,8 @@ export type Note =
   | { readonly kind: "alreadyAnswered"; readonly deviceId: string; readonly frames: number }
   | { readonly kind: "resultIgnored"; readonly why: "late" | "unknown"; readonly deviceId: string }
   | { readonly kind: "refused"; readonly why: SettledBy; readonly deviceId: string }
+  /** More than its device's fair share, while that of others would have had to give. */
+  | { readonly kind: "unfair"; readonly why: Unfair; readonly deviceId: string }
   | { readonly kind: "leftToPrediction"; readonly deviceId: string }
   | { readonly kind: "evicted"; readonly what: "settled" | "open" | "boot"; readonly deviceId: string }
   | {

@@ -3,13 +3,26 @@ import { seededRandom } from "@tributary/kernel";
 import { Fleet, fleetDefaults } from "./fleet.ts";
 import { FrameRate } from "./frame-rate.ts";
 
-const asking = { arm: "default", reason: "AMBIGUOUS", score: 0.3, sampleDrawn: false, remainingMs: 1_900 } as const;
+const asking = {
+  deviceId: "cam-1",
+  arm: "default",
+  reason: "AMBIGUOUS",
+  score: 0.3,
+  sampleDrawn: false,
+  isDrawVerified: false,
+  isSettled: false,
+  remainingMs: 1_900,
+} as const;
 
 /** Devices at 10 frames/s whose kept frames are told in batches, whose sent ones come at once. */
 function fleetOf(options: { share: number; devices: number; batchMs: number; seconds: number; seed: number }) {
   const random = seededRandom(options.seed);
   const fleet = new Fleet();
-  const devices = Array.from({ length: options.devices }, () => ({ kept: 0, tellsAt: random() * options.batchMs }));
+  const devices = Array.from({ length: options.devices }, (_, i) => ({
+    deviceId: `cam-${i}`,
+    kept: 0,
+    tellsAt: random() * options.batchMs,
+  }));
   let frames = 0;
   let sent = 0;
   let refused = 0;
@@ -18,12 +31,12 @@ function fleetOf(options: { share: number; devices: number; batchMs: number; sec
       frames++;
       if (random() < options.share) {
         const score = 0.09 + random() * 0.4;
-        const decision = fleet.decide({ ...asking, score }, t);
+        const decision = fleet.decide({ ...asking, deviceId: device.deviceId, score }, t);
         if (decision.send === null) refused++;
         else sent++;
       } else device.kept++;
       if (t < device.tellsAt) continue;
-      for (; device.kept > 0; device.kept--) fleet.kept(t);
+      for (; device.kept > 0; device.kept--) fleet.kept(device.deviceId, t);
       device.tellsAt += options.batchMs;
     }
   }
@@ -65,7 +78,7 @@ describe("arms", () => {
     for (let t = 0; t < frames; t++) {
       const arm = random() < 0.25 ? "candidate" : "control";
       if (arm === "control" && t > frames / 2)
-        fleet.kept(t * 100); // it wants nothing any more
+        fleet.kept(asking.deviceId, t * 100); // it wants nothing any more
       else if (fleet.decide({ ...asking, arm, score: random() }, t * 100).send !== null) sent[arm]++;
     }
     expect(sent.candidate / frames).toBeGreaterThan(0.3 * 0.25 * 0.95);

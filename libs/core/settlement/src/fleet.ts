@@ -11,6 +11,8 @@
  * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no
  *     arm spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames
  *     of an arm that is not configured are the first one's.
+ * F5. Budget, price and sample are shared fairly by device (shares.ts). A frame beyond what a device may count for the
+ *     fleet is decided, and earns nothing.
  */
 import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
 import {
@@ -24,6 +26,7 @@ import {
 import { ArmAtWork } from "./arm-at-work.ts";
 import { type CloudHealthSettings, cloudHealthDefaults } from "./cloud-health.ts";
 import { FrameRate } from "./frame-rate.ts";
+import { DeviceShares, type DrawRoom, type ShareSettings, shareDefaults } from "./shares.ts";
 
 export type FleetSettings = {
   readonly budget: FleetBudgetSettings;
@@ -32,6 +35,7 @@ export type FleetSettings = {
   readonly lostAfterMs: number;
   readonly callsMax: number;
   readonly arms: readonly Arm[];
+  readonly shares: ShareSettings;
 };
 
 export const fleetDefaults: FleetSettings = {
@@ -41,14 +45,30 @@ export const fleetDefaults: FleetSettings = {
   lostAfterMs: 5_000,
   callsMax: 100_000,
   arms: noExperiment.arms,
+  shares: shareDefaults,
 };
 
 export type Asking = {
+  readonly deviceId: string;
   readonly arm: string;
   readonly reason: EscalationReason;
   readonly score: number;
   readonly sampleDrawn: boolean;
+  /** Whether the draw is the one that the device's key gives. */
+  readonly isDrawVerified: boolean;
   readonly remainingMs: number;
+  /** It has its answer: only a draw still sends it. */
+  readonly isSettled: boolean;
+};
+
+/** Why a device got less than it asked for: what was its due is another's. */
+export type Unfair = "budget" | "priority" | "draws" | "draws-unverified";
+
+export type FleetDecision = Pick<RouterDecision, "send" | "settledBy"> & {
+  readonly facts: RouterDecision["facts"] | null;
+  /** Whether it counts as drawn: not every claim does. */
+  readonly sampleDrawn: boolean;
+  readonly unfair: readonly Unfair[];
 };
 
 type Call = { readonly at: number; readonly arm: ArmAtWork };
@@ -60,9 +80,11 @@ export class Fleet {
   /** Open calls, oldest first. */
   readonly #calls = new Map<string, Call>();
   readonly #rate = new FrameRate();
+  readonly #shares: DeviceShares;
 
   constructor(settings: FleetSettings = fleetDefaults) {
     this.#settings = settings;
+    this.#shares = new DeviceShares(settings.shares, settings.budget);
     const arms = sharesOf(settings.arms).map(({ name, share }) => {
       const budget = { ...settings.budget, share: settings.budget.share * share }; // F4
       return [name, new ArmAtWork({ ...settings, budget })] as const;
@@ -79,6 +101,11 @@ export class Fleet {
     return this.#arm(arm).lambda;
   }
 
+  /** Devices whose shares are remembered. */
+  get devicesKnown(): number {
+    return this.#shares.devices;
+  }
+
   get callsOpen(): number {
     return this.#calls.size;
   }
@@ -91,16 +118,30 @@ export class Fleet {
     return this.#arm(arm).latencyMs(quantile, now);
   }
 
-  decide(frame: Asking, now: number): RouterDecision {
-    const frameTimeMs = this.#frameTime(now);
+  decide(frame: Asking, now: number): FleetDecision {
+    const { deviceId } = frame;
     const mine = this.#arm(frame.arm);
-    for (const arm of this.#arms.values()) if (arm !== mine) arm.kept(frameTimeMs); // F4
-    return mine.decide(frame, now, frameTimeMs); // F3
+    const frameTimeMs = this.#earn(deviceId, now, mine); // F4
+    const room: DrawRoom = frame.sampleDrawn ? this.#shares.draw(deviceId, frame.isDrawVerified) : "none";
+    const unfair: Unfair[] = [];
+    if (frame.sampleDrawn && room === "none") unfair.push(frame.isDrawVerified ? "draws" : "draws-unverified");
+    const sampleDrawn = room !== "none";
+    if (frame.isSettled && !sampleDrawn) return { send: null, settledBy: null, facts: null, sampleDrawn, unfair };
+    const standing = this.#shares.standing(deviceId); // F5
+    const score = Math.max(-1, Math.min(1, frame.score)); // what a score can be
+    const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing };
+    const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs); // F3
+    this.#shares.decided(deviceId, wanted, send !== null && room !== "free");
+    if (settledBy === "FLEET_BUDGET" && wanted === 1 && standing.isOver) unfair.push("budget");
+    const isUrgent = frame.reason === "PRIORITY" || frame.reason === "FALLBACK";
+    if (isUrgent && send !== null && standing.isOver) unfair.push("priority"); // on the normal lane
+    return { send, settledBy, facts, sampleDrawn, unfair };
   }
 
-  kept(now: number): void {
-    const frameTimeMs = this.#frameTime(now);
-    for (const arm of this.#arms.values()) arm.kept(frameTimeMs); // F3, F4
+  /** A frame that its device answered itself. */
+  kept(deviceId: string, now: number): void {
+    this.#earn(deviceId, now); // F3
+    this.#shares.decided(deviceId, 0, false);
   }
 
   called(call: string, arm: string, now: number): void {
@@ -151,9 +192,15 @@ export class Fleet {
     return (name === undefined ? undefined : this.#arms.get(name)) ?? this.#first;
   }
 
-  #frameTime(now: number): number {
+  /** What a frame brings every arm that does not decide it. Null: it does not count. */
+  #earn(deviceId: string, now: number, decides?: ArmAtWork): number | null {
+    if (!this.#shares.frame(deviceId, now, this.#rate.intervalMs)) return null; // F5
     const { timeMs, intervalMs } = this.#rate.next(now);
-    for (const arm of this.#arms.values()) arm.resize(intervalMs); // F3
+    const { hasVoice } = this.#shares.standing(deviceId);
+    for (const arm of this.#arms.values()) {
+      arm.resize(intervalMs); // F3
+      if (arm !== decides) arm.kept(timeMs, hasVoice); // F4
+    }
     return timeMs;
   }
 }

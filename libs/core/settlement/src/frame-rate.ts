@@ -16,6 +16,10 @@ export class FrameRate {
   #frames = 0;
   #timeMs = 0;
 
+  get intervalMs(): number {
+    return Math.max(1, 1 / this.#perMs);
+  }
+
   /** Counts one frame. */
   next(now: number): { readonly timeMs: number; readonly intervalMs: number } {
     if (this.#windowSince === null || now - this.#lastAt > PAUSE_MS || now < this.#lastAt) {

@@ -7,4 +7,5 @@ export * from "./effects.ts";
 export * from "./fleet.ts";
 export * from "./limits.ts";
 export * from "./partition.ts";
+export * from "./shares.ts";
 export * from "./usable.ts";

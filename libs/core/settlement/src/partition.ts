@@ -11,7 +11,8 @@
  * S4. A settled frame is remembered until both its records were seen, so that neither answers again. One whose frame never
  *     comes is forgotten 2 x lateFrameMsMax after its deadline; an unknown frame that late is left to its prediction, which
  *     exists exactly once (ADR 5). A frame of boot 0 has no prediction: it is all there is, and is never left to one.
- * S5. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for statistics.
+ * S5. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for statistics. A
+ *     claimed draw that finds no room (shares.ts D4) is none: its answer says so, and the frame is weighed like any other.
  * S6. After a restart, `restore` then `replay` of the answers written since make the fold know all that it wrote: whatever
  *     prefix of the effects was stored, no frame is answered again (G2).
  * S7. Frames per device are bounded (G9): the oldest settled one is forgotten first; if none is, the oldest is answered.
@@ -57,7 +58,12 @@ export type PartitionOptions = {
   /** Arm of a frame, by its identity and the arm that its device reports; the device's own unless told otherwise. Always
    * the same for a frame, as its two records both ask. */
   readonly armOf?: ArmOf;
+  /** Whether a claimed draw is the one that the device's key gives. Every claim is believed unless told otherwise; how many
+   * are is bounded either way. */
+  readonly isDrawn?: IsDrawn;
 };
+
+export type IsDrawn = (frame: EdgeFrame) => boolean;
 
 export type ArmOf = (frame: FrameName & { readonly deviceId: string }, reported: string) => string;
 
@@ -68,6 +74,7 @@ export class SettlementPartition {
   readonly #target: string;
   readonly #limits: SettlementLimits;
   readonly #armOf: ArmOf;
+  readonly #isDrawn: IsDrawn;
   readonly #devices = new Map<string, DeviceState>();
   readonly #alarms = new Alarms();
   #unsettled = 0;
@@ -77,6 +84,7 @@ export class SettlementPartition {
     this.#target = options.target;
     this.#limits = options.limits ?? settlementLimits;
     this.#armOf = options.armOf ?? ((_frame, reported) => reported);
+    this.#isDrawn = options.isDrawn ?? (() => true);
   }
 
   get devices(): number {
@@ -100,7 +108,7 @@ export class SettlementPartition {
       const arm = this.#armOf({ ...name, deviceId: batch.deviceId }, batch.arm);
       const open = device.frames.get(key);
       if (prediction.escalation !== "QUEUED") {
-        this.#fleet.kept(now);
+        this.#fleet.kept(batch.deviceId, now);
         if (open === undefined) {
           const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT"; // S1
           answers.push(finished(answerOfPrediction(batch, prediction, arm), cause, capturedAt, now));
@@ -315,10 +323,17 @@ export class SettlementPartition {
   ): void {
     const settled = open === undefined || open.settled;
     if (settled && !frame.sampleDrawn) return;
+    const { deviceId } = device;
     const { reason, score, sampleDrawn } = frame;
     const arm = this.#armOf(frame, frame.arm);
-    const decision = this.#fleet.decide({ arm, reason, score, sampleDrawn, remainingMs: deadlineAt - now }, now);
-    if (open !== undefined && open.answer !== null) open.answer = { ...open.answer, admission: decision.facts };
+    const isDrawVerified = sampleDrawn && this.#isDrawn(frame);
+    const remainingMs = deadlineAt - now;
+    const asking = { deviceId, arm, reason, score, sampleDrawn, isDrawVerified, remainingMs, isSettled: settled };
+    const decision = this.#fleet.decide(asking, now);
+    for (const why of decision.unfair) effects.notes.push({ kind: "unfair", why, deviceId });
+    if (open !== undefined && open.answer !== null) {
+      open.answer = { ...open.answer, admission: decision.facts, sampleDrawn: decision.sampleDrawn };
+    }
     if (decision.settledBy !== null && !settled) {
       effects.notes.push({ kind: "refused", why: decision.settledBy, deviceId: device.deviceId });
       this.#settle(device, key, open, decision.settledBy, now, effects);
@@ -326,7 +341,11 @@ export class SettlementPartition {
     if (decision.send === null) return;
     effects.requests.push({
       lane: decision.send,
-      request: requestOf(frame, { target: this.#target, arm }, { deadlineAt, now }),
+      request: requestOf(
+        { ...frame, sampleDrawn: decision.sampleDrawn },
+        { target: this.#target, arm },
+        { deadlineAt, now },
+      ),
     });
     this.#fleet.called(`${device.deviceId}:${key}`, arm, now);
     if (settled || decision.settledBy !== null) return;
