@@ -132,6 +132,10 @@ export async function startAgent(
     deviceId,
     slots,
     onDesired: (payload) => updater.desired(payload),
+    onSampleKey: (key) => {
+      decider.useSampleKey(key);
+      outbox.keepSampleKey(key);
+    },
     feed,
     tally,
     telemetry,
@@ -157,6 +161,7 @@ export async function startAgent(
       onPolicy: (payload) => downlink.policy(payload),
       onDesired: (payload) => downlink.desired(payload),
       onResults: (payload) => downlink.results(payload),
+      onSampleKey: (payload) => downlink.sampleKey(payload),
       onAcks: (payload) => downlink.acks(payload),
       tracer: telemetry.tracer,
     },

@@ -1,5 +1,5 @@
-/** What comes down: a routing policy and what the device shall run, both retained, the final answers of sent frames, and what
- * Kafka has. A message that cannot be used changes nothing, is named and counted. */
+/** What comes down: a routing policy, what the device shall run and the key of its random sample, all retained, the final
+ * answers of sent frames, and what Kafka has. A message that cannot be used changes nothing, is named and counted. */
 import { Classifications, ContractError, DeviceAcks, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -10,11 +10,14 @@ import type { Slots } from "./slots.ts";
 import { traceResult } from "./spans.ts";
 import type { Tally } from "./tally.ts";
 
+const SAMPLE_KEY_BYTES = 32;
+
 export type DownlinkPorts = {
   readonly deviceId: string;
   readonly slots: Pick<Slots, "applyPolicy" | "resetPolicy" | "policyToKeep">;
   /** Throws Failure or ContractError. */
   readonly onDesired: (payload: Buffer) => void;
+  readonly onSampleKey: (key: Uint8Array) => void;
   readonly feed: AnswerFeed;
   readonly tally: Tally;
   readonly telemetry: Telemetry;
@@ -41,6 +44,15 @@ export class Downlink {
         const isNew = slots.applyPolicy(payload, "downlink");
         onPolicy(payload, isNew);
       }
+    });
+  }
+
+  sampleKey(payload: Buffer): void {
+    this.#use("sampling", () => {
+      if (payload.length !== SAMPLE_KEY_BYTES) {
+        throw new Failure("sample-key-malformed", "give-up", `${payload.length} bytes; ${SAMPLE_KEY_BYTES} are needed`);
+      }
+      this.#ports.onSampleKey(payload);
     });
   }
 
@@ -74,7 +86,7 @@ export class Downlink {
     });
   }
 
-  #use(channel: "policy" | "desired" | "results" | "acks", act: () => void): void {
+  #use(channel: "sampling" | "policy" | "desired" | "results" | "acks", act: () => void): void {
     try {
       act();
     } catch (error) {

@@ -19,6 +19,7 @@ export type UplinkPorts = {
   readonly onPolicy: (payload: Buffer) => void;
   readonly onDesired: (payload: Buffer) => void;
   readonly onResults: (payload: Buffer) => void;
+  readonly onSampleKey: (payload: Buffer) => void;
   readonly onAcks: (payload: Buffer) => void;
   readonly onOnline: (connections: number) => void;
   readonly onOffline: (offline: { reason: string; refused: boolean; retryMs: number }) => void;
@@ -59,6 +60,7 @@ export class Uplink {
           this.#topics.results(deviceId),
           ...(mqtt.acks === "kafka" ? [this.#topics.acks(deviceId)] : []),
         ],
+        subscriptionsWished: [this.#topics.sampling(deviceId)], // unknown to bridges of earlier versions
       },
       {
         onOnline: () => {
@@ -75,6 +77,7 @@ export class Uplink {
           if (topic === this.#topics.policy(deviceId)) ports.onPolicy(payload);
           else if (topic === this.#topics.desired(deviceId)) ports.onDesired(payload);
           else if (topic === this.#topics.results(deviceId)) ports.onResults(payload);
+          else if (topic === this.#topics.sampling(deviceId)) ports.onSampleKey(payload);
           else if (topic === this.#topics.acks(deviceId)) ports.onAcks(payload);
         },
       },

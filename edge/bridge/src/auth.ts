@@ -150,11 +150,12 @@ export function isOwnWill({ clientId, will }: Connect, prefix: string): boolean 
   return topic?.kind === "availability" && topic.deviceId === clientId && will.payload.toString("latin1") === "offline";
 }
 
-const CHANNELS = new Set(["policy", "desired", "results", "acks", "#", "+"]);
+const CHANNELS = new Set(["policy", "desired", "results", "acks", "sampling", "#", "+"]);
+const JSON_CHANNELS = new Set(["results", "sampling"]);
 
 /** A2 */
 export function maySubscribe(principal: string, filter: string, prefix: string): boolean {
   const topic = parseMqttTopic(filter, prefix);
   if (topic?.kind !== "down" || topic.deviceId !== principal) return false;
-  return topic.format === "json" ? topic.channel === "results" : CHANNELS.has(topic.channel);
+  return (topic.format === "json" ? JSON_CHANNELS : CHANNELS).has(topic.channel);
 }

@@ -8,7 +8,7 @@
 import { type Classifications, type Codec, mqttTopics, type Topic, topics } from "@tributary/contracts";
 import type { PartitionReader, RecordSink } from "@tributary/kafka";
 import { type Clock, type Random } from "@tributary/kernel";
-import { awaitTopics } from "@tributary/service-kit";
+import { awaitTopics, sampleKeyOf, ThrottleBook } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
@@ -20,6 +20,7 @@ import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
 import { neededTopics } from "./kafka-topics.ts";
 import { PasswordChecker } from "./password.ts";
+import { RateBook } from "./rates.ts";
 import type { Routes } from "./routes.ts";
 import type { Session } from "./session.ts";
 import { traceDownlink } from "./spans.ts";
@@ -42,6 +43,7 @@ export class Bridge {
   readonly #passwords: PasswordChecker;
   readonly #downlink = new DownlinkState();
   readonly #ingest: Ingest;
+  readonly #throttled: ThrottleBook;
   readonly #broker: Broker;
   readonly #down: ReturnType<typeof mqttTopics>;
   readonly #stop = new AbortController();
@@ -53,8 +55,13 @@ export class Bridge {
     this.#options = options;
     this.#passwords = new PasswordChecker(this.#directory, config.limits.authenticationsMax);
     this.#down = mqttTopics(config.mqtt.prefix);
+    const rates = new RateBook(config.limits.perDevice, () => clock.monotonicMs());
+    this.#throttled = new ThrottleBook({ reporter: "bridge", sink, clock, telemetry });
+    const onThrottled = this.#throttled.note.bind(this.#throttled);
     this.#ingest = new Ingest({
       sink,
+      rates,
+      onThrottled,
       ...(options.routes && { routes: options.routes }),
       clock,
       telemetry,
@@ -69,6 +76,8 @@ export class Bridge {
       clock,
       telemetry,
       ingest: this.#ingest,
+      rates,
+      onThrottled,
       authenticate: (connect, origin) => authenticate(connect, origin, this.#directory, this.#passwords),
       onSubscribed: (session, filters) => {
         const policy = this.#down.policy(session.deviceId);
@@ -77,6 +86,7 @@ export class Bridge {
         const covers = (topic: string) => [topic, `${parent}/#`, `${parent}/+`].some((one) => filters.includes(one));
         if (covers(policy)) this.#sendPolicy(session);
         if (covers(desired)) this.#sendDesired(session);
+        this.#sendSampleKey(session, filters);
       },
     });
   }
@@ -140,6 +150,7 @@ export class Bridge {
       policies: this.#downlink.policies,
       ms: clock.monotonicMs() - startedAt,
     });
+    this.#throttled.start();
     this.#port = await this.#broker.listen();
     return this.#port;
   }
@@ -147,6 +158,7 @@ export class Bridge {
   /** R2 */
   async close(): Promise<void> {
     await this.#broker.close();
+    await this.#throttled.stop();
     this.#stop.abort();
     const { reader, sink, routes, clock, config } = this.#options;
     // What Kafka still does not take was never acknowledged, so nobody need wait for it.
@@ -191,6 +203,22 @@ export class Bridge {
     const payload = this.#downlink.encodedDesired(now);
     session.sendRetained(this.#down.desired(session.deviceId), payload);
     this.#sent(session, "desired", payload);
+  }
+
+  /** The key that its draws are verified by (ADR 34). */
+  #sendSampleKey(session: Session, filters: readonly string[]): void {
+    const { deviceId } = session;
+    const registration = this.#directory.get(deviceId);
+    if (registration === undefined) return;
+    const key = sampleKeyOf(deviceId, registration.passwordHash);
+    const send = (topic: string, payload: Buffer) => {
+      session.sendRetained(topic, payload);
+      this.#sent(session, "sampling", payload);
+    };
+    const [avro, json] = [this.#down.sampling(deviceId), this.#down.samplingJson(deviceId)];
+    const parent = avro.slice(0, avro.lastIndexOf("/"));
+    if ([avro, `${parent}/#`, `${parent}/+`].some((one) => filters.includes(one))) send(avro, key);
+    if (filters.includes(json)) send(json, Buffer.from(JSON.stringify({ key: key.toString("base64") })));
   }
 
   #sendResults(session: Session, record: Classifications): void {

@@ -8,9 +8,12 @@
  * M2. Sessions are clean: nothing is queued for a device that is away; retained state waits in Kafka.
  * M3. Connections, packets and bytes in flight are bounded (G9).
  * M4. aedes meets authenticated devices only; whoever else there is never comes further than preauth.ts.
+ * M5. A device is bounded in messages and bytes a second, beyond which it is read more slowly, and in subscriptions, beyond
+ *     which its session ends (rates.ts).
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { type Clock, reasonOf } from "@tributary/kernel";
+import { THROTTLED_FROM } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { Aedes, type Client, type PublishPacket, type Subscription } from "aedes";
 import { type ConnectRefusal, maySubscribe } from "./auth.ts";
@@ -20,6 +23,7 @@ import { brokerFault, connected, connectionCut, disconnected, subscribeRefused, 
 import { PacketGate } from "./gate.ts";
 import type { Ingest } from "./ingest.ts";
 import { PreAuth, type PreAuthOptions } from "./preauth.ts";
+import type { RateBook } from "./rates.ts";
 import { Session } from "./session.ts";
 import { Takeovers } from "./takeovers.ts";
 
@@ -28,6 +32,9 @@ export type BrokerOptions = {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly ingest: Ingest;
+  readonly rates: RateBook;
+  /** A device exceeds a rate; `weight` says how much that tells. */
+  readonly onThrottled: (deviceId: string, reason: string, weight?: number) => void;
   readonly authenticate: PreAuthOptions["authenticate"];
   /** A device subscribed: it wants what is retained for it. */
   readonly onSubscribed: (session: Session, filters: readonly string[]) => void;
@@ -102,6 +109,7 @@ export class Broker {
       authorizePublish: (client, packet, done) => this.#publish(client, packet, done),
       authorizeSubscribe: (client, subscription, done) => {
         const session = this.#byClient.get(client);
+        if (session !== undefined && !this.#maySubscribeNow(session)) return done(null, null);
         if (session !== undefined && maySubscribe(session.deviceId, subscription.topic, mqtt.prefix)) {
           return done(null, subscription);
         }
@@ -201,7 +209,7 @@ export class Broker {
     const session = new Session(deviceId, client, gate, this.#options.config.limits.resultsQueuedMax);
     this.#sessions.set(deviceId, session);
     this.#byClient.set(client, session);
-    gate.authenticated();
+    gate.authenticated(this.#chargeOf(deviceId));
     this.#options.telemetry.emit(connected, { deviceId, remote: gate.remoteAddress });
     return true;
   }
@@ -220,6 +228,32 @@ export class Broker {
     const grant = session.gate.nextGrant();
     const uplink = { principal: session.deviceId, topic, payload, qos, retain };
     this.#options.ingest.take(session, uplink, done, () => grant.release());
+  }
+
+  /** M5 */
+  #chargeOf(deviceId: string): (bytes: number) => number {
+    const { rates, onThrottled } = this.#options;
+    const mine = rates.of(deviceId);
+    return (bytes) => {
+      const { nowMs } = rates;
+      const [messagesMs, bytesMs] = [mine.messages.charge(1, nowMs), mine.bytes.charge(bytes, nowMs)];
+      if (messagesMs > 0) onThrottled(deviceId, "messages");
+      if (bytesMs > 0) onThrottled(deviceId, "bytes");
+      return Math.max(messagesMs, bytesMs);
+    };
+  }
+
+  /** M5. Ends the session of one that subscribes without end. */
+  #maySubscribeNow(session: Session): boolean {
+    if (session.isClosed) return false;
+    const { rates, onThrottled, telemetry } = this.#options;
+    const { deviceId, gate } = session;
+    if (rates.of(deviceId).subscriptions.take(1, rates.nowMs)) return true;
+    onThrottled(deviceId, "subscriptions", THROTTLED_FROM);
+    telemetry.emit(connectionCut, { code: "subscribes-too-many", deviceId, bytes: 0, remote: gate.remoteAddress });
+    session.close();
+    gate.destroy();
+    return false;
   }
 
   #subscribed(client: Client, subscriptions: readonly Subscription[]): void {

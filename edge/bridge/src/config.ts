@@ -11,6 +11,27 @@ const bytes = z.number().int().min(1);
 const ms = z.number().int().min(1);
 const count = z.number().int().min(1);
 
+/** What one device may do; beyond it its socket is read more slowly, and nothing is lost. The largest device that the
+ * defaults are made for has four cameras of 30 frames/s, of which the policy lets it send a third: 40 frames of 64 KiB and
+ * as many batches and reports a second, 80 messages and 2.6 MB. It gets six times the one and three times the other, and its
+ * backlog of 5,000 messages or 64 MiB at once. */
+const deviceLimitsSchema = z
+  .strictObject({
+    messagesPerSecondMax: count.default(500),
+    messagesBurstMax: count.default(5_000),
+    bytesPerSecondMax: bytes.default(8 * MIB),
+    bytesBurstMax: bytes.default(64 * MIB),
+    /** Filters, granted or not; beyond it the connection ends. A device subscribes to five when it connects. */
+    subscriptionsPerSecondMax: count.default(2),
+    subscriptionsBurstMax: count.default(100),
+    /** Dead letters kept whole: 64 KiB/s are 5.3 GiB a day at worst. Others are counted, or wait if they may be of use. */
+    deadLettersPerSecondMax: count.default(5),
+    deadLettersBurstMax: count.default(500),
+    deadLetterBytesPerSecondMax: bytes.default(64 * KIB),
+    deadLetterBytesBurstMax: bytes.default(16 * MIB),
+  })
+  .prefault({});
+
 const limitsSchema = z
   .strictObject({
     /** A larger payload on up/frames goes to the dead letters. */
@@ -21,6 +42,7 @@ const limitsSchema = z
     packetBytesMax: bytes.default(8 * MIB),
     /** Received from one device and not yet stored. A single larger packet is let through alone. */
     clientBytesMax: bytes.default(4 * MIB),
+    perDevice: deviceLimitsSchema,
     /** Received from all devices and not yet stored; beyond it sockets are not read. */
     inFlightBytesMax: bytes.default(64 * MIB),
     /** Authenticated devices. */

@@ -18,6 +18,32 @@ export const deadLetterTopics: readonly string[] = [...Object.keys(uplinkStreams
   deadLetterTopicOf(stream as StreamOrUnknown),
 );
 
+/** Refused messages of one device and stream that are only counted. */
+export type Sum = {
+  /** Of the first one, with the beginning of its payload. */
+  readonly uplink: Uplink;
+  readonly refusal: Refusal;
+  readonly receivedAt: Instant;
+  readonly count: number;
+  readonly bytes: number;
+  readonly reasons: ReadonlyMap<string, number>;
+};
+
+/** They read as one dead letter that was cut, so that nobody replays them; a header says how many they were. */
+export function deadLettersInSum(sum: Sum, sha256: string): OutRecord {
+  const record = deadLetterOf(sum.uplink, sum.refusal, sum.receivedAt, Number.POSITIVE_INFINITY);
+  return {
+    ...record,
+    headers: {
+      ...record.headers,
+      "tributary.sum.messages": String(sum.count),
+      "tributary.sum.reasons": [...sum.reasons].map(([reason, count]) => `${reason}=${count}`).join(","),
+      "__connect.errors.value.length": String(sum.bytes),
+      "__connect.errors.value.sha256": sha256,
+    },
+  };
+}
+
 export function deadLetterOf(uplink: Uplink, refusal: Refusal, receivedAt: Instant, wholeBytesMax: number): OutRecord {
   const isForSize = refusal.reason === "payload-oversized" || refusal.reason === "kafka-refused";
   const record = deadLetterRecord(

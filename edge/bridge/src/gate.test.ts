@@ -168,6 +168,24 @@ describe("the gate", () => {
     await close();
   });
 
+  test("a device beyond its rate is read more slowly, and everything passes in order (T5)", async () => {
+    const { device, gate, packets, close } = await open(10_000_000);
+    let charged = 0;
+    gate.authenticated((bytes) => {
+      charged += bytes;
+      return charged > 50_000 ? 20 : 0;
+    });
+    const ids = Array.from({ length: 15 }, (_, i) => i + 1);
+    device.write(Buffer.concat(ids.map((id) => publish(10_000, id))));
+    const startedMs = performance.now();
+    await turns(() => packets.length >= 4);
+    expect(packets.length).toBeLessThan(8);
+    await turns(() => packets.length === 15);
+    expect(packets).toEqual(ids);
+    expect(performance.now() - startedMs).toBeGreaterThan(150);
+    await close();
+  });
+
   test("who does not read what it is told is not read either", async () => {
     const { device, gate, packets, close } = await open(1_000_000);
     gate.write(Buffer.alloc(16_000_000));

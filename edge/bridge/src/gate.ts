@@ -5,6 +5,7 @@
  * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted
  *     the bound is small.
  * T3. Each PUBLISH that passed is handed its grant in order; who settles it gives the bytes back.
+ * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when they are made good.
  * T4. Who does not read what it is told is not read either, or what we owe it would grow without bound (G9).
  */
 import type { Socket } from "node:net";
@@ -40,6 +41,8 @@ export class PacketGate extends Duplex {
   #granted = true;
   #pumping = false;
   #frozen = false;
+  #charge: ((bytes: number) => number) | undefined;
+  #slowed: NodeJS.Timeout | undefined;
   /** Inside a packet whose rest is to come; how long we waited for it so far, and until when that is counted. */
   #isWaiting = false;
   #waitedMs = 0;
@@ -62,8 +65,10 @@ export class PacketGate extends Duplex {
     return this.#socket.remoteAddress ?? "unknown";
   }
 
-  authenticated(): void {
+  /** `charge` is told of each packet of the device and says how long to wait with it, in ms. T5 */
+  authenticated(charge?: (bytes: number) => number): void {
     this.#authenticated = true;
+    this.#charge = charge;
   }
 
   /** The grant of the next PUBLISH: call once per PUBLISH, in order. T3 */
@@ -110,6 +115,7 @@ export class PacketGate extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#waited();
+    clearTimeout(this.#slowed);
     this.#chunk = NOTHING;
     this.#account.close();
     for (const bytes of this.#grants.splice(0)) this.#account.give(bytes);
@@ -118,7 +124,8 @@ export class PacketGate extends Duplex {
   }
 
   get #isReading(): boolean {
-    return this.#wanted && this.#granted && !this.#frozen && !this.destroyed && !this.writableNeedDrain; // T1, T4
+    if (this.#slowed !== undefined || this.#frozen || this.destroyed) return false; // T5
+    return this.#wanted && this.#granted && !this.writableNeedDrain; // T1, T4
   }
 
   #wait(): void {
@@ -164,7 +171,11 @@ export class PacketGate extends Duplex {
       if (header.length > (isLarge ? this.#options.packetBytesMax : CONTROL_BYTES_MAX)) {
         return this.#violate("packet-oversized", header.length); // T2
       }
-      if (header.type !== PUBLISH) continue;
+      this.#slow(header.length);
+      if (header.type !== PUBLISH) {
+        if (this.#slowed !== undefined) break;
+        continue;
+      }
       const bytes = header.length + RECORD_OVERHEAD_BYTES;
       this.#granted = this.#account.take(bytes, () => {
         this.#grants.push(bytes);
@@ -172,11 +183,21 @@ export class PacketGate extends Duplex {
         this.#pump();
       });
       if (this.#granted) this.#grants.push(bytes);
-      if (!this.#granted) break; // T1
+      if (!this.#granted || this.#slowed !== undefined) break; // T1, T5
     }
     if (!this.#scanner.isInside) this.#waited();
     if (this.#at > from) this.#wanted = this.push(this.#chunk.subarray(from, this.#at));
     return true;
+  }
+
+  /** T5 */
+  #slow(bytes: number): void {
+    const waitMs = this.#charge?.(bytes) ?? 0;
+    if (waitMs <= 0) return;
+    this.#slowed = setTimeout(() => {
+      this.#slowed = undefined;
+      this.#pump();
+    }, waitMs);
   }
 
   #violate(violation: GateViolation, bytes: number): false {

@@ -8,6 +8,7 @@ import type { Client } from "aedes";
 import { bridgeConfigSchema } from "./config.ts";
 import type { PacketGate } from "./gate.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
+import { RateBook } from "./rates.ts";
 import { Session } from "./session.ts";
 
 const config = bridgeConfigSchema.parse({});
@@ -69,6 +70,11 @@ const newIngest = (sink: RecordSink, clock: Clock, pubackBeforeKafka = false, le
     mqttPrefix: "tributary",
     pubackBeforeKafka,
     learn,
+    rates: new RateBook(
+      { ...config.limits.perDevice, deadLettersBurstMax: 1e9, deadLetterBytesBurstMax: 1e9 },
+      () => 0,
+    ),
+    onThrottled: () => {},
     onAvailability: () => {},
   });
 

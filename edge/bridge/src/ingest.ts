@@ -14,9 +14,10 @@ import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED
 import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { BridgeLimits } from "./config.ts";
-import { deadLetterOf } from "./dead-letter.ts";
 import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
 import type { RecordIdentity } from "./identity.ts";
+import { PutAside } from "./put-aside.ts";
+import type { RateBook } from "./rates.ts";
 import { type Route, routedRecord } from "./routes.ts";
 import { traceUplink } from "./spans.ts";
 import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verdict } from "./uplink.ts";
@@ -50,15 +51,20 @@ export type IngestOptions = {
   /** Asks for a schema; undefined when there is nothing to wait for. I4 */
   readonly learn?: ((topicName: string, fingerprint: string) => Promise<void> | undefined) | undefined;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
+  readonly rates: RateBook;
+  /** A device exceeds a rate. */
+  readonly onThrottled: (deviceId: string, reason: string) => void;
 };
 
 export class Ingest {
   readonly #options: IngestOptions;
+  readonly #putAsides: PutAside;
   #inFlight = 0;
   #idle: (() => void)[] = [];
 
   constructor(options: IngestOptions) {
     this.#options = options;
+    this.#putAsides = new PutAside({ ...options, wholeBytesMax: options.limits.frameBytesMax });
   }
 
   get inFlight(): number {
@@ -98,8 +104,8 @@ export class Ingest {
     const stream = verdict.kind === "route" ? "route" : verdict.stream;
     const stored =
       learned === undefined
-        ? this.#end(verdict, uplink, receivedAt)
-        : learned.then(() => this.#end(judge() as typeof verdict, uplink, receivedAt)); // I4
+        ? this.#end(verdict, uplink, receivedAt, session)
+        : learned.then(() => this.#end(judge() as typeof verdict, uplink, receivedAt, session)); // I4
     const failed = (error: unknown) => this.#fail(session, stream, error);
     const over = () => {
       release();
@@ -129,16 +135,21 @@ export class Ingest {
     return this.#options.learn?.(uplinkStreams[stream].name, fingerprint);
   }
 
-  #end(verdict: Exclude<Verdict, { kind: "availability" }>, uplink: Uplink, receivedAt: Instant): Promise<void> {
+  #end(
+    verdict: Exclude<Verdict, { kind: "availability" }>,
+    uplink: Uplink,
+    receivedAt: Instant,
+    from: Sender,
+  ): Promise<void> {
     const { sink, routes, telemetry } = this.#options;
     switch (verdict.kind) {
       case "store": {
         const { stream, id, value, traceparent } = verdict;
         const record = (told?: string | null) => recordOf(stream, id, value, receivedAt, told);
-        if (stream !== "frames") return this.#store(sink, stream, record(), uplink, receivedAt);
+        if (stream !== "frames") return this.#store(sink, stream, record(), uplink, receivedAt, from);
         const about = { stream, deviceId: id.deviceId, bytes: uplink.payload.length };
         const { told, end } = traceUplink(telemetry.tracer, about, traceparent);
-        return this.#store(sink, stream, record(told), uplink, receivedAt).then(
+        return this.#store(sink, stream, record(told), uplink, receivedAt, from).then(
           () => end(),
           (error: unknown) => {
             end(codeOf(error));
@@ -149,10 +160,10 @@ export class Ingest {
       case "route": {
         if (routes === undefined) throw new Error("a route without a sink");
         const record = routedRecord(verdict.route, verdict.key, uplink, receivedAt);
-        return this.#store(routes.sink, "unknown", record, uplink, receivedAt);
+        return this.#store(routes.sink, "unknown", record, uplink, receivedAt, from);
       }
       case "refuse":
-        return this.#putAside(uplink, verdict, receivedAt);
+        return this.#putAside(uplink, verdict, receivedAt, from);
     }
   }
 
@@ -162,6 +173,7 @@ export class Ingest {
     record: OutRecord,
     uplink: Uplink,
     receivedAt: Instant,
+    from: Sender,
   ): Promise<void> {
     const { clock, telemetry } = this.#options;
     const startedAt = clock.monotonicMs();
@@ -170,7 +182,7 @@ export class Ingest {
     } catch (error) {
       if (!(error instanceof Failure) || error.advice === "retry" || error.code === SINK_CLOSED) throw error;
       const refusal: Refusal = { kind: "refuse", reason: "kafka-refused", stream, message: reasonOf(error) };
-      return this.#putAside(uplink, refusal, receivedAt); // I3
+      return this.#putAside(uplink, refusal, receivedAt, from); // I3
     }
     const ms = clock.monotonicMs() - startedAt;
     const stored = { deviceId: uplink.principal, bytes: uplink.payload.length, ms };
@@ -178,9 +190,9 @@ export class Ingest {
     else telemetry.emit(uplinkStored, { stream, ...stored, traceparent: record.headers?.traceparent });
   }
 
-  async #putAside(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {
-    const { sink, telemetry, limits } = this.#options;
-    await sink.send([deadLetterOf(uplink, refusal, receivedAt, limits.frameBytesMax)]);
+  async #putAside(uplink: Uplink, refusal: Refusal, receivedAt: Instant, from: Sender): Promise<void> {
+    const { telemetry } = this.#options;
+    await this.#putAsides.store(uplink, refusal, receivedAt, from.isShared !== true);
     telemetry.emit(uplinkRefused, {
       code: refusal.reason,
       stream: refusal.stream,

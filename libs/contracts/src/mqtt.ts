@@ -11,6 +11,10 @@ export const mqttTopics = (prefix = "tributary") => ({
   /** Retained: what the device shall run. */
   desired: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/desired`,
   policy: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/policy`,
+  /** Retained: the key that the device draws its random sample by. */
+  sampling: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/sampling`,
+  /** The same for devices that speak only JSON. */
+  samplingJson: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/sampling/${JSON_LEVEL}`,
   results: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results`,
   /** The same answers for devices that speak only JSON. */
   resultsJson: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results/${JSON_LEVEL}`,

@@ -162,6 +162,9 @@ export class OutboxEngine {
         if (boot !== undefined) this.#acked.add(...this.#flight.confirm(boot, message.stream, message.ranges));
         return false;
       }
+      case "sampleKey":
+        this.#keepSampleKey(message.bytes);
+        return false;
       case "policy":
         this.#keep(message.bytes ?? NO_BYTES);
         return false;
@@ -269,6 +272,16 @@ export class OutboxEngine {
     const dropped = this.#dropped;
     this.#dropped = [];
     this.#post({ kind: "committed", items: this.#items, stats: this.stats(), dropped, commitMs });
+  }
+
+  /** On a disk that is full or broken it is not kept; it comes down again with the next connection. */
+  #keepSampleKey(key: Uint8Array): void {
+    try {
+      const known = this.#store.setting("sample_key") as Uint8Array | undefined;
+      if (known === undefined || Buffer.compare(known, key) !== 0) this.#store.putSetting("sample_key", key);
+    } catch {
+      // What is wrong with the disk is found, and told, by the next commit.
+    }
   }
 
   /** Only what differs from what is kept, or is about to be, is written. */

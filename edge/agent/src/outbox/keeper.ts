@@ -45,6 +45,7 @@ export class OutboxKeeper {
   #link: { readonly online: boolean; readonly epoch: number } | undefined;
   /** Came down while there was no outbox to keep it. */
   #policy: { readonly bytes: Uint8Array | null } | undefined;
+  #sampleKey: Uint8Array | undefined;
   #opening: Promise<void> = Promise.resolve();
 
   private constructor(options: OutboxWorkerData, handlers: KeeperHandlers, clock: Clock, random: Random) {
@@ -120,6 +121,11 @@ export class OutboxKeeper {
     else this.#current.keepPolicy(bytes);
   }
 
+  keepSampleKey(key: Uint8Array): void {
+    this.#sampleKey = key;
+    this.#current?.keepSampleKey(key);
+  }
+
   async flush(): Promise<void> {
     await this.#current?.flush();
   }
@@ -155,8 +161,10 @@ export class OutboxKeeper {
       this.#reason = reasonOf(error);
       return false;
     }
-    const { opened } = this.#current;
+    const { sampleKey = this.#current.opened.sampleKey } = { sampleKey: this.#sampleKey };
+    const opened = { ...this.#current.opened, sampleKey };
     // K3
+    if (this.#sampleKey !== undefined) this.#current.keepSampleKey(sampleKey);
     if (this.#policy !== undefined) this.#current.keepPolicy(this.#policy.bytes);
     this.#handlers.onOpened(this.#policy === undefined ? opened : { ...opened, policy: null });
     this.#policy = undefined;

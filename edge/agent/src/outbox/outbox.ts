@@ -158,6 +158,10 @@ export class Outbox {
     this.#worker.postMessage({ kind: "confirmed", bootId, stream, ranges });
   }
 
+  keepSampleKey(bytes: Uint8Array): void {
+    this.#worker.postMessage({ kind: "sampleKey", bytes: new Uint8Array(bytes) });
+  }
+
   /** Null: the next start has none. */
   keepPolicy(bytes: Uint8Array | null): void {
     this.#worker.postMessage({ kind: "policy", bytes: bytes && new Uint8Array(bytes) });

@@ -113,6 +113,7 @@ export type ToOutbox =
       readonly stream: UplinkStream;
       readonly ranges: readonly SeqRange[];
     }
+  | { readonly kind: "sampleKey"; readonly bytes: Uint8Array }
   | { readonly kind: "policy"; readonly bytes: Uint8Array | null }
   | { readonly kind: "flush"; readonly ticket: number }
   | { readonly kind: "close" };

@@ -12,7 +12,7 @@ import { DeviceAcks, mqttTopics, parseMqttTopic, topics } from "@tributary/contr
 import type { BatchSource, PartitionReader, RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, isValidId, type Random, reasonOf } from "@tributary/kernel";
 import { type Received, SharedLink } from "@tributary/mqtt";
-import { awaitTopics } from "@tributary/service-kit";
+import { awaitTopics, ThrottleBook } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { DeviceDirectory } from "../auth.ts";
 import type { BridgeConfig } from "../config.ts";
@@ -21,6 +21,7 @@ import { availabilityChanged, losesData, stateRebuilt } from "../events.ts";
 import { type Following, followTopic } from "../follower.ts";
 import { Ingest, type IngestOptions } from "../ingest.ts";
 import { neededTopics } from "../kafka-topics.ts";
+import { RateBook } from "../rates.ts";
 import { deviceOfTopic, type Routes, routeOf, subscriptionOf } from "../routes.ts";
 import type { Refusal, Uplink } from "../uplink.ts";
 import { AckBook, storedRecordOf } from "./ack-book.ts";
@@ -58,6 +59,7 @@ export class ExternalBridge {
   readonly #link: SharedLink;
   readonly #group: DownlinkGroup;
   readonly #topics: ReturnType<typeof mqttTopics>;
+  readonly #throttled: ThrottleBook;
   readonly #stop = new AbortController();
   #following: Following[] = [];
   #telling: NodeJS.Timeout | undefined;
@@ -69,8 +71,11 @@ export class ExternalBridge {
     this.#options = options;
     this.#settings = settings;
     this.#topics = mqttTopics(config.mqtt.prefix);
+    this.#throttled = new ThrottleBook({ reporter: "bridge", sink, clock, telemetry });
     this.#ingest = new Ingest({
       sink,
+      rates: new RateBook(config.limits.perDevice, () => clock.monotonicMs()),
+      onThrottled: (deviceId, reason) => this.#throttled.note(deviceId, reason),
       ...(routes && { routes }),
       clock,
       telemetry,
@@ -153,6 +158,7 @@ export class ExternalBridge {
       throw error;
     }
     this.#group.run().catch(this.#options.onCrash);
+    this.#throttled.start();
     this.#isOpen = true;
     return undefined;
   }
@@ -164,6 +170,7 @@ export class ExternalBridge {
     await this.#group.close();
     await this.#link.stop(graceMs, () => this.#tell());
     this.#stop.abort();
+    await this.#throttled.stop();
     clearTimeout(this.#telling);
     const done = new AbortController();
     const late = clock.sleep(graceMs, done.signal).catch(() => {});

@@ -24,6 +24,8 @@ export type MqttLinkOptions = {
   readonly availabilityTopic: string;
   /** Subscribed at QoS 1 on each connection. */
   readonly subscriptions: readonly string[];
+  /** Asked for once online; a broker that knows nothing of them refuses them, and nothing else changes. */
+  readonly subscriptionsWished?: readonly string[];
   readonly backoff: Backoff;
 };
 
@@ -175,6 +177,8 @@ export class MqttLink {
           wasOnline = true;
           this.#online = { client, pending };
           this.#handlers.onOnline();
+          const wished = [...(options.subscriptionsWished ?? [])];
+          if (wished.length > 0) client.subscribe(wished, { qos: 1 }, () => {});
         };
         if (topics.length === 0) announce();
         else client.subscribe(topics, { qos: 1 }, (error) => announce(error));

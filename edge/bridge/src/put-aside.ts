@@ -1,0 +1,93 @@
+/**
+ * Dead letters of devices, so many of each as its rate allows, and the others told in sum.
+ *
+ * P1. Every refused message is acknowledged once Kafka has its dead letter, whole or in sum (G8).
+ * P2. Within its rate a device's dead letters are whole: whoever repairs what is wrong can look at them.
+ * P3. Beyond it, a message that may be of use one day is still kept whole, and waits for its turn: one whose schema, stream
+ *     or topic nobody knows yet, or that Kafka refused. Its device is slowed and loses nothing.
+ * P4. Beyond it, a message that never can be of use is counted: one record every `SUM_MS` for device and stream, with how
+ *     many there were, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
+ * P5. Behind a broker of another's nobody waits (P3): all devices come the same way.
+ */
+import { createHash, type Hash } from "node:crypto";
+import type { RecordSink } from "@tributary/kafka";
+import type { Clock, Instant } from "@tributary/kernel";
+import { deadLetterOf, deadLettersInSum, type Sum } from "./dead-letter.ts";
+import type { RateBook } from "./rates.ts";
+import type { Refusal, RefusalReason, Uplink } from "./uplink.ts";
+
+const SUM_MS = 500;
+const FIRST_BYTES = 256;
+const REASONS_MAX = 8;
+
+/** Refusals that an operator's repair may undo. */
+const USABLE_LATER: ReadonlySet<RefusalReason> = new Set([
+  "schema-unknown-fingerprint",
+  "stream-unknown",
+  "topic-unknown",
+  "kafka-refused",
+] satisfies RefusalReason[]);
+
+type Open = { readonly sum: Sum & { count: number; bytes: number; reasons: Map<string, number> }; readonly hash: Hash };
+type Waiting = Open & { readonly stored: Promise<void> };
+
+export type PutAsideOptions = {
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly rates: RateBook;
+  readonly wholeBytesMax: number;
+  readonly onThrottled: (deviceId: string, reason: "dead-letters") => void;
+};
+
+export class PutAside {
+  readonly #options: PutAsideOptions;
+  readonly #open = new Map<string, Waiting>();
+
+  constructor(options: PutAsideOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once Kafka has it. P1 */
+  async store(uplink: Uplink, refusal: Refusal, receivedAt: Instant, mayWait: boolean): Promise<void> {
+    const { sink, clock, rates, wholeBytesMax, onThrottled } = this.#options;
+    const { principal, payload } = uplink;
+    const mine = rates.of(principal);
+    const nowMs = clock.monotonicMs();
+    const bytes = Math.min(payload.length, wholeBytesMax);
+    const isWhole = mine.deadLetters.take(1, nowMs) && mine.deadLetterBytes.take(bytes, nowMs);
+    if (!isWhole) {
+      onThrottled(principal, "dead-letters");
+      if (!USABLE_LATER.has(refusal.reason)) return this.#count(uplink, refusal, receivedAt); // P4
+      const waitMs = Math.max(mine.deadLetters.charge(1, nowMs), mine.deadLetterBytes.charge(bytes, nowMs));
+      if (mayWait) await clock.sleep(waitMs); // P3, P5
+    }
+    await sink.send([deadLetterOf(uplink, refusal, receivedAt, wholeBytesMax)]); // P2
+  }
+
+  #count(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {
+    const key = `${uplink.principal}/${refusal.stream}`;
+    const open = this.#open.get(key) ?? this.#begin(key, uplink, refusal, receivedAt);
+    const { sum, hash } = open;
+    sum.count++;
+    sum.bytes += uplink.payload.length;
+    hash.update(uplink.payload);
+    if (sum.reasons.has(refusal.reason) || sum.reasons.size < REASONS_MAX) {
+      sum.reasons.set(refusal.reason, (sum.reasons.get(refusal.reason) ?? 0) + 1);
+    }
+    return open.stored;
+  }
+
+  #begin(key: string, uplink: Uplink, refusal: Refusal, receivedAt: Instant): Waiting {
+    const { clock, sink } = this.#options;
+    const first = { ...uplink, payload: Buffer.from(uplink.payload.subarray(0, FIRST_BYTES)) };
+    const sum = { uplink: first, refusal, receivedAt, count: 0, bytes: 0, reasons: new Map<string, number>() };
+    const hash = createHash("sha256");
+    const stored = clock.sleep(SUM_MS).then(async () => {
+      this.#open.delete(key);
+      await sink.send([deadLettersInSum(sum, hash.digest("hex"))]);
+    });
+    const open = { sum, hash, stored };
+    this.#open.set(key, open);
+    return open;
+  }
+}

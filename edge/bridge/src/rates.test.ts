@@ -1,0 +1,97 @@
+import { createHash } from "node:crypto";
+import { describe, expect, test } from "@jest/globals";
+import type { OutRecord } from "@tributary/kafka";
+import { seededRandom, systemClock } from "@tributary/kernel";
+import { bridgeConfigSchema } from "./config.ts";
+import { PutAside } from "./put-aside.ts";
+import { Rate, RateBook } from "./rates.ts";
+import type { Refusal, RefusalReason, Uplink } from "./uplink.ts";
+
+const limits = bridgeConfigSchema.parse({}).limits.perDevice;
+
+describe("a rate", () => {
+  test("over any time it grants its burst and what it earned, and one charge more (R1), over seeds", () => {
+    for (let seed = 1; seed <= 50; seed++) {
+      const random = seededRandom(seed);
+      const rate = new Rate(100, 500, 0);
+      let [nowMs, passed, largest] = [0, 0, 0];
+      for (let i = 0; i < 2_000; i++) {
+        const amount = Math.ceil(random() * 200);
+        largest = Math.max(largest, amount);
+        passed += amount;
+        nowMs += rate.charge(amount, nowMs) + (random() < 0.1 ? random() * 100 : 0);
+        expect([seed, passed <= 500 + nowMs / 10 + 1e-6]).toEqual([seed, true]);
+      }
+      expect(largest).toBeGreaterThan(0);
+    }
+  });
+
+  test("a new connection brings no new burst; a device that made everything good is forgotten (R2)", () => {
+    const clock = { nowMs: 0 };
+    const book = new RateBook(limits, () => clock.nowMs);
+    for (let i = 0; i < limits.messagesBurstMax; i++) book.of("rogue").messages.charge(1, 0);
+    expect(book.of("rogue").messages.charge(1, 0)).toBeGreaterThan(0);
+    const before = book.of("rogue");
+    clock.nowMs = 3_600_000;
+    book.of("another");
+    expect(book.of("rogue")).not.toBe(before);
+  });
+});
+
+describe("dead letters beyond their rate", () => {
+  const open = () => {
+    const log: OutRecord[] = [];
+    const told: string[] = [];
+    const sink = {
+      send: async (records: readonly OutRecord[]) => {
+        log.push(...records);
+        return [];
+      },
+      close: async () => {},
+    };
+    const few = { ...limits, deadLettersBurstMax: 5, deadLettersPerSecondMax: 100 };
+    const rates = new RateBook(few, () => systemClock.monotonicMs());
+    const onThrottled = (deviceId: string, reason: string) => void told.push(`${deviceId} ${reason}`);
+    return {
+      log,
+      told,
+      aside: new PutAside({ sink, clock: systemClock, rates, wholeBytesMax: 1_000_000, onThrottled }),
+    };
+  };
+  const uplink = (payload: Buffer): Uplink => ({ principal: "cam", topic: "t", payload, qos: 1, retain: false });
+  const refusal = (reason: RefusalReason): Refusal => ({ kind: "refuse", stream: "frames", reason, message: "why" });
+
+  test("garbage is acknowledged once Kafka has it, whole or in sum, and none is left out (P1, P4)", async () => {
+    const { log, told, aside } = open();
+    const payloads = Array.from({ length: 200 }, (_, i) => Buffer.alloc(10_000, i));
+    await Promise.all(payloads.map((payload) => aside.store(uplink(payload), refusal("jpeg-corrupt"), 1, true)));
+    const sums = log.filter(({ headers }) => headers?.["tributary.sum.messages"] !== undefined);
+    const inSum = sums.reduce((sum, { headers }) => sum + Number(headers?.["tributary.sum.messages"]), 0);
+    expect(log.length - sums.length + inSum).toBe(200);
+    expect(sums).toHaveLength(1);
+    const left = payloads.slice(200 - inSum);
+    expect(sums[0]?.value).toEqual(left[0]?.subarray(0, 256));
+    expect(sums[0]?.headers).toMatchObject({
+      "tributary.sum.reasons": `jpeg-corrupt=${inSum}`,
+      "__connect.errors.value.length": String(inSum * 10_000),
+      "__connect.errors.value.sha256": createHash("sha256").update(Buffer.concat(left)).digest("hex"),
+    });
+    expect(told).toHaveLength(inSum);
+  });
+
+  test("what may be of use one day waits and is kept whole; behind another's broker it does not wait (P3, P5)", async () => {
+    const { log, aside } = open();
+    const startedMs = performance.now();
+    const store = (mayWait: boolean) =>
+      Promise.all(
+        Array.from({ length: 25 }, (_, i) =>
+          aside.store(uplink(Buffer.alloc(100, i)), refusal("schema-unknown-fingerprint"), 1, mayWait),
+        ),
+      );
+    await store(true);
+    expect(performance.now() - startedMs).toBeGreaterThan(100); // 20 of them at 100 a second
+    expect(log.map(({ value }) => value?.length)).toEqual(Array.from({ length: 25 }, () => 100));
+    await store(false);
+    expect(log).toHaveLength(50);
+  });
+});

@@ -1,0 +1,121 @@
+/**
+ * What one device may do in a second, over all its connections: a new one brings no new burst.
+ *
+ * R1. A rate may be exceeded once, by what is under way; the next waits until that is made good. So a large packet passes
+ *     whatever the rate, and the mean never exceeds it.
+ * R2. A device whose rates are all back at their bursts is forgotten, which gives it nothing; at most `DEVICES_MAX` are
+ *     kept (G9).
+ */
+const DEVICES_MAX = 20_000;
+
+export class Rate {
+  readonly #perMs: number;
+  readonly #burst: number;
+  #left: number;
+  #atMs: number;
+
+  constructor(perSecond: number, burst: number, nowMs: number) {
+    this.#perMs = perSecond / 1_000;
+    this.#burst = burst;
+    this.#left = burst;
+    this.#atMs = nowMs;
+  }
+
+  /** Takes what is under way anyway. How long the next has to wait. R1 */
+  charge(amount: number, nowMs: number): number {
+    this.#refill(nowMs);
+    this.#left -= amount;
+    return this.#waitMs;
+  }
+
+  /** Takes if nothing is to be made good; else leaves all as it is. */
+  take(amount: number, nowMs: number): boolean {
+    this.#refill(nowMs);
+    if (this.#left <= 0) return false;
+    this.#left -= amount;
+    return true;
+  }
+
+  isFull(nowMs: number): boolean {
+    this.#refill(nowMs);
+    return this.#left >= this.#burst;
+  }
+
+  get #waitMs(): number {
+    return this.#left >= 0 ? 0 : -this.#left / this.#perMs;
+  }
+
+  #refill(nowMs: number): void {
+    const elapsedMs = Math.max(0, nowMs - this.#atMs);
+    this.#left = Math.min(this.#burst, this.#left + elapsedMs * this.#perMs);
+    this.#atMs = nowMs;
+  }
+}
+
+export type RateLimits = {
+  readonly messagesPerSecondMax: number;
+  readonly messagesBurstMax: number;
+  readonly bytesPerSecondMax: number;
+  readonly bytesBurstMax: number;
+  readonly subscriptionsPerSecondMax: number;
+  readonly subscriptionsBurstMax: number;
+  readonly deadLettersPerSecondMax: number;
+  readonly deadLettersBurstMax: number;
+  readonly deadLetterBytesPerSecondMax: number;
+  readonly deadLetterBytesBurstMax: number;
+};
+
+export class DeviceRates {
+  readonly deviceId: string;
+  readonly messages: Rate;
+  readonly bytes: Rate;
+  readonly subscriptions: Rate;
+  readonly deadLetters: Rate;
+  readonly deadLetterBytes: Rate;
+
+  constructor(deviceId: string, limits: RateLimits, nowMs: number) {
+    this.deviceId = deviceId;
+    this.messages = new Rate(limits.messagesPerSecondMax, limits.messagesBurstMax, nowMs);
+    this.bytes = new Rate(limits.bytesPerSecondMax, limits.bytesBurstMax, nowMs);
+    this.subscriptions = new Rate(limits.subscriptionsPerSecondMax, limits.subscriptionsBurstMax, nowMs);
+    this.deadLetters = new Rate(limits.deadLettersPerSecondMax, limits.deadLettersBurstMax, nowMs);
+    this.deadLetterBytes = new Rate(limits.deadLetterBytesPerSecondMax, limits.deadLetterBytesBurstMax, nowMs);
+  }
+
+  isFull(nowMs: number): boolean {
+    const { messages, bytes, subscriptions, deadLetters, deadLetterBytes } = this;
+    return [messages, bytes, subscriptions, deadLetters, deadLetterBytes].every((rate) => rate.isFull(nowMs));
+  }
+}
+
+export class RateBook {
+  readonly #limits: RateLimits;
+  readonly #monotonicMs: () => number;
+  /** Used longest ago first. */
+  readonly #devices = new Map<string, DeviceRates>();
+
+  constructor(limits: RateLimits, monotonicMs: () => number) {
+    this.#limits = limits;
+    this.#monotonicMs = monotonicMs;
+  }
+
+  get nowMs(): number {
+    return this.#monotonicMs();
+  }
+
+  of(deviceId: string): DeviceRates {
+    const known = this.#devices.get(deviceId);
+    if (known !== undefined) {
+      this.#devices.delete(deviceId);
+      this.#devices.set(deviceId, known);
+      return known;
+    }
+    for (const [id, rates] of this.#devices) {
+      if (this.#devices.size < DEVICES_MAX && !rates.isFull(this.nowMs)) break;
+      this.#devices.delete(id); // R2
+    }
+    const rates = new DeviceRates(deviceId, this.#limits, this.nowMs);
+    this.#devices.set(deviceId, rates);
+    return rates;
+  }
+}

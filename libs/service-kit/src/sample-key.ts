@@ -1,0 +1,11 @@
+/**
+ * The key that a device draws its random sample by. It is made of what the registry knows of the device and nobody else
+ * does, so whoever reads devices.registry.v1 can make it, and a device gets it on `down/sampling`: no secret more to keep.
+ */
+import { createHmac } from "node:crypto";
+
+export const SAMPLE_KEY_BYTES = 32;
+
+/** `passwordHash` has a random salt and a digest in it: 48 bytes that nobody can guess. */
+export const sampleKeyOf = (deviceId: string, passwordHash: string): Buffer =>
+  createHmac("sha256", passwordHash).update(`tributary sample key v1\0${deviceId}`).digest();
