@@ -29,6 +29,13 @@ export type Device = {
   readonly site: string;
   readonly registeredAt: string;
   readonly lastSeenAt: string | null;
+  /** Absent at gateways of earlier versions. */
+  readonly throttled?: readonly {
+    readonly by: string;
+    readonly reason: string;
+    readonly since: string;
+    readonly count: number;
+  }[];
   readonly reported: {
     readonly agentVersion: string;
     readonly bootId: string;

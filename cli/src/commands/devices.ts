@@ -14,6 +14,7 @@ const viewOf = (now: number): View<Device> => ({
     { head: "SITE", of: (d) => d.site },
     { head: "MODEL", of: (d) => modelOf(d) },
     { head: "SEEN", of: (d) => ago(d.lastSeenAt, now) },
+    { head: "THROTTLED", of: (d) => throttledOf(d, now) },
     { head: "AGENT", of: (d) => d.reported?.agentVersion, wide: true },
     { head: "POLICY", of: (d) => short(d.reported?.policyVersion ?? ""), wide: true },
     { head: "CAMERAS", of: (d) => d.reported?.cameras.join(","), wide: true },
@@ -21,6 +22,12 @@ const viewOf = (now: number): View<Device> => ({
     { head: "REGISTERED", of: (d) => d.registeredAt, wide: true },
   ],
 });
+
+/** E.g. `budget, draws (4m)`: why, and for how long. */
+const throttledOf = ({ throttled = [] }: Device, now: number): string => {
+  const [first] = throttled;
+  return first === undefined ? "" : `${throttled.map(({ reason }) => reason).join(", ")} (${ago(first.since, now)})`;
+};
 
 const modelOf = (device: Device): string => {
   const slot = device.reported?.slots.perception;
@@ -95,7 +102,17 @@ function showDevice(device: Device, { output, io }: Context): void {
     ["Registered", device.registeredAt],
     ["Last seen", device.lastSeenAt === null ? null : `${device.lastSeenAt} (${ago(device.lastSeenAt, io.now())} ago)`],
   ]);
-  const { reported } = device;
+  const { reported, throttled = [] } = device;
+  if (throttled.length > 0) {
+    output.line();
+    output.line(output.style("bold", "Throttled"));
+    const told = (t: (typeof throttled)[number]) =>
+      `by the ${t.by} since ${t.since} (${ago(t.since, io.now())}), ${t.count} times`;
+    output.pairs(
+      throttled.map((t) => [t.reason, told(t)] as const),
+      "  ",
+    );
+  }
   output.line();
   if (reported === null) {
     output.line("It has not reported what it runs.");

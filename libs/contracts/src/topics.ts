@@ -8,6 +8,7 @@ import {
   DeviceDesired,
   DeviceRegistration,
   DeviceReported,
+  DeviceThrottled,
   EdgeFrame,
   EdgeMetrics,
   EdgePredictions,
@@ -120,6 +121,12 @@ export const topics = {
     kind: "compacted",
   }),
   reported: topic("devices.reported.v1", DeviceReported, "bridge", "what a device runs", { kind: "compacted" }),
+  throttled: topic(
+    "devices.throttled.v1",
+    DeviceThrottled,
+    "bridge, router",
+    "a device that exceeds its limits, and why",
+  ),
   models: topic("models.v1", Model, "model-registry", "a version of a model: digest, metrics, lineage, gate", {
     kind: "compacted",
     public: true,

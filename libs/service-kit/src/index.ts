@@ -11,4 +11,6 @@ export * from "./http/validated.ts";
 export * from "./kafka-batches.ts";
 export * from "./operations.module.ts";
 export * from "./run-service.ts";
+export * from "./sample-key.ts";
+export * from "./throttle-book.ts";
 export * from "./traced.ts";

@@ -36,7 +36,7 @@ export type GatewayOptions = {
 export class Gateway {
   readonly ring: AnswerRing;
   readonly subscribers: AnswerSubscribers;
-  readonly devices = new DeviceTable();
+  readonly devices: DeviceTable;
   readonly policies = new PolicyTable();
   readonly models = new ModelTable();
   readonly rollouts: RolloutTable;
@@ -54,6 +54,7 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     const { config, reader, clock, telemetry, sink } = options;
     this.#options = options;
+    this.devices = new DeviceTable(() => clock.now());
     this.ring = new AnswerRing(config.answers.recentMax);
     const onDropped = ({ reason }: { readonly reason: string }) => telemetry.emit(clientDropped, { reason });
     this.subscribers = new Subscribers(toldAnswers, config.events, onDropped);

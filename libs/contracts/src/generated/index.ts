@@ -6,6 +6,7 @@ export * from "./device-acks.ts";
 export * from "./device-desired.ts";
 export * from "./device-registration.ts";
 export * from "./device-reported.ts";
+export * from "./device-throttled.ts";
 export * from "./edge-frame.ts";
 export * from "./edge-metrics.ts";
 export * from "./edge-predictions.ts";

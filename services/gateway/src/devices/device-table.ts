@@ -3,16 +3,26 @@
  *
  * D1. Kafka is the only database: this is a fold of topics, plus our own records as soon as Kafka has acknowledged them.
  */
-import { type DeviceRegistration, topics } from "@tributary/contracts";
+import { type DeviceRegistration, type DeviceThrottled, topics } from "@tributary/contracts";
 import { isoOf } from "../answers/answer.ts";
 import { type FollowContext, type Following, follow } from "../follower.ts";
 import { type Heard, updateOf } from "../rollouts/arms.ts";
-import type { Device } from "./device.ts";
+import type { Device, Throttle } from "./device.ts";
+
+/** Who holds a device back says so every minute; silent for longer, it is gone and so is what it said. */
+const THROTTLED_MS_MAX = 180_000;
 
 export class DeviceTable {
+  readonly #now: () => number;
   readonly #registrations = new Map<string, DeviceRegistration>();
   readonly #reported = new Map<string, Heard>();
   readonly #seenAt = new Map<string, number>();
+  /** By device, then by who holds it back. Only those that are. */
+  readonly #throttled = new Map<string, Map<string, DeviceThrottled>>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
 
   async follow(context: FollowContext): Promise<readonly Following[]> {
     return Promise.all([
@@ -27,6 +37,7 @@ export class DeviceTable {
           this.seen(value.deviceId, record.timestamp);
         },
       }),
+      follow(context, { topic: topics.throttled, onRecord: (value) => this.throttled(value) }),
     ]);
   }
 
@@ -36,6 +47,15 @@ export class DeviceTable {
 
   registered(registration: DeviceRegistration): void {
     this.#registrations.set(registration.deviceId, registration);
+  }
+
+  throttled(record: DeviceThrottled): void {
+    const { deviceId, reporter, reasons } = record;
+    const of = this.#throttled.get(deviceId) ?? new Map<string, DeviceThrottled>();
+    if (reasons.length > 0) of.set(reporter, record);
+    else of.delete(reporter);
+    if (of.size > 0) this.#throttled.set(deviceId, of);
+    else this.#throttled.delete(deviceId);
   }
 
   seen(deviceId: string, at: number): void {
@@ -65,16 +85,34 @@ export class DeviceTable {
       .map((registration) => this.#deviceOf(registration));
   }
 
+  #throttledOf(deviceId: string): readonly Throttle[] {
+    const records = [...(this.#throttled.get(deviceId)?.values() ?? [])];
+    return records
+      .filter(({ changedAt }) => this.#now() - changedAt < THROTTLED_MS_MAX)
+      .flatMap(({ reporter, reasons }) =>
+        reasons.map(({ reason, since, count }) => ({
+          by: reporter,
+          reason,
+          since: new Date(since).toISOString(),
+          count: Number(count),
+        })),
+      )
+      .sort(REASON_OLDEST_FIRST);
+  }
+
   #deviceOf({ passwordHash: _secret, registeredAt, ...registration }: DeviceRegistration): Device {
     const reported = this.#reported.get(registration.deviceId);
     return {
       ...registration,
       registeredAt: isoOf(registeredAt) ?? "",
       lastSeenAt: isoOf(this.#seenAt.get(registration.deviceId) ?? null),
+      throttled: this.#throttledOf(registration.deviceId),
       reported: reported === undefined ? null : reportedOf(reported),
     };
   }
 }
+
+const REASON_OLDEST_FIRST = (a: Throttle, b: Throttle) => (a.since < b.since ? -1 : 1);
 
 const reportedOf = ({ value, at }: Heard): Device["reported"] => ({
   agentVersion: value.agentVersion,

@@ -2,6 +2,16 @@ import { isValidId } from "@tributary/kernel";
 import { z } from "zod";
 import { updateSchema } from "../rollouts/arms.ts";
 
+export const throttleSchema = z.object({
+  by: z.string().describe("bridge or router."),
+  reason: z
+    .string()
+    .describe("The limit that it exceeds, e.g. messages, bytes, dead-letters, subscriptions, budget, draws."),
+  since: z.string(),
+  count: z.number().describe("How often it was held back since."),
+});
+export type Throttle = z.output<typeof throttleSchema>;
+
 /** A device as the public API shows it: never its password's hash. */
 export const deviceSchema = z.object({
   deviceId: z.string(),
@@ -13,6 +23,10 @@ export const deviceSchema = z.object({
     .string()
     .nullable()
     .describe("Newest receipt of its reported state or answer of its frames, as far as this gateway read."),
+  throttled: z
+    .array(throttleSchema)
+    .readonly()
+    .describe("Limits that it exceeds now, oldest first; empty if it keeps them."),
   reported: z
     .object({
       agentVersion: z.string(),

@@ -1,0 +1,46 @@
+import { expect, test } from "@jest/globals";
+import { DeviceThrottled } from "@tributary/contracts";
+import type { OutRecord } from "@tributary/kafka";
+import { systemClock } from "@tributary/kernel";
+import { createTelemetry } from "@tributary/telemetry";
+import { ThrottleBook } from "./throttle-book.ts";
+
+const bookAt = (now: () => number, log: OutRecord[] = []) =>
+  new ThrottleBook({
+    reporter: "bridge",
+    sink: {
+      send: async (records) => {
+        log.push(...records);
+        return [];
+      },
+      close: async () => {},
+    },
+    clock: { ...systemClock, now },
+    telemetry: createTelemetry({ service: "test", level: "silent", defaultMetrics: false }),
+  });
+
+test("a device is told of once a limit holds it back again and again, and once it no more does (T1, T2)", () => {
+  let now = 1_000;
+  const book = bookAt(() => now);
+  for (let i = 0; i < 100; i++, now += 1_000) book.note("now-and-then", "bytes");
+  expect([book.sweep(now), book.worst()]).toEqual([[], []]);
+  for (let i = 0; i < 50; i++, now += 100) book.note("rogue", "bytes");
+  expect(book.sweep(now)).toMatchObject([{ deviceId: "rogue", reporter: "bridge", reasons: [{ reason: "bytes" }] }]);
+  expect(book.worst()).toEqual([{ deviceId: "rogue", reason: "bytes", count: 50 }]);
+  book.note("rogue", "subscriptions", 30);
+  expect(book.sweep(now)[0]?.reasons.map(({ reason }) => reason)).toEqual(["bytes", "subscriptions"]);
+  now += 61_000;
+  expect(book.sweep(now)).toMatchObject([{ deviceId: "rogue", reasons: [] }]);
+  expect(book.worst()).toEqual([]);
+});
+
+test("it stands in Kafka, and what is over is told once", async () => {
+  const log: OutRecord[] = [];
+  const book = bookAt(() => 5_000, log);
+  book.note("rogue", "messages", 30);
+  book.start();
+  await new Promise((resolve) => setTimeout(resolve, 1_300));
+  await book.stop();
+  const told = log.map(({ value }) => DeviceThrottled.decodeConfluent(value as Buffer));
+  expect(told).toMatchObject([{ deviceId: "rogue", reasons: [{ reason: "messages", since: 5_000, count: 1n }] }]);
+});

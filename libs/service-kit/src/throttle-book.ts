@@ -1,0 +1,167 @@
+/**
+ * Which devices are held back, why and since when: for devices.throttled.v1 and for metrics that name the worst.
+ *
+ * T1. A device is throttled once a limit held it back often in a short time, and no more once it was not for a minute. One
+ *     that meets a limit now and then is not told of.
+ * T2. Told is what changes, and once a minute how it stands. What Kafka did not take is told again.
+ * T3. At most `devicesMax` devices are kept; the one noted longest ago goes first (G9).
+ */
+import { DeviceThrottled, topics } from "@tributary/contracts";
+import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
+import { type Clock, type Instant, reasonOf } from "@tributary/kernel";
+import { defineEvent, type Telemetry } from "@tributary/telemetry";
+
+export const deviceThrottled = defineEvent<{ deviceId: string; reason: string }>({
+  name: "device_throttled",
+  level: "warn",
+  message: (e) => `${e.deviceId} is held back: ${e.reason}`,
+  counter: { name: "tributary_throttles_total", help: "Devices that began to exceed a limit", labels: ["reason"] },
+});
+
+export const throttleUntold = defineEvent<{ reason: string }>({
+  name: "throttle_untold",
+  level: "warn",
+  message: (e) => `who is held back is told again in a moment: ${e.reason}`,
+  counter: { name: "tributary_throttles_untold_total", help: "Records of throttled devices that Kafka did not take" },
+});
+
+type Held = { count: bigint; recent: number; at: Instant; since: Instant; isThrottled: boolean };
+type Device = { readonly reasons: Map<string, Held>; toldAt: Instant; isChanged: boolean };
+
+const RECENT_MS = 10_000;
+/** Three a second, kept up; or one event that weighs as much. */
+export const THROTTLED_FROM = 30;
+const OVER_AFTER_MS = 60_000;
+const TELL_EVERY_MS = 60_000;
+const SWEEP_MS = 1_000;
+const DEVICES_MAX = 10_000;
+const NAMED_MAX = 10;
+
+export type ThrottleBookOptions = {
+  readonly reporter: "bridge" | "router";
+  readonly sink: RecordSink;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+};
+
+export class ThrottleBook {
+  readonly #options: ThrottleBookOptions;
+  readonly #devices = new Map<string, Device>();
+  readonly #stop = new AbortController();
+  #telling: Promise<void> = Promise.resolve();
+
+  constructor(options: ThrottleBookOptions) {
+    this.#options = options;
+    const { telemetry, reporter } = options;
+    telemetry.gauge(
+      {
+        name: `tributary_${reporter}_throttled_device`,
+        help: "How often the devices held back most were, since it began",
+        labels: ["device", "reason"],
+      },
+      () => this.worst().map(({ deviceId, reason, count }) => ({ labels: { device: deviceId, reason }, value: count })),
+    );
+    telemetry.gauge({ name: `tributary_${reporter}_throttled_devices`, help: "Devices held back now" }, () =>
+      [...this.#devices.values()].reduce((sum, { reasons }) => sum + Number([...reasons.values()].some(isNow)), 0),
+    );
+  }
+
+  /** A limit held the device back; `weight` says how much that tells. */
+  note(deviceId: string, reason: string, weight = 1): void {
+    const now = this.#options.clock.now();
+    const device = this.#devices.get(deviceId) ?? { reasons: new Map<string, Held>(), toldAt: 0, isChanged: false };
+    this.#devices.delete(deviceId);
+    this.#devices.set(deviceId, device);
+    if (this.#devices.size > DEVICES_MAX) this.#devices.delete(this.#devices.keys().next().value as string); // T3
+    const held = device.reasons.get(reason) ?? { count: 0n, recent: 0, at: now, since: now, isThrottled: false };
+    device.reasons.set(reason, held);
+    held.recent = held.recent * Math.exp(-Math.max(0, now - held.at) / RECENT_MS) + weight;
+    held.at = now;
+    held.count++;
+    if (held.isThrottled || held.recent < THROTTLED_FROM) return; // T1
+    held.isThrottled = true;
+    device.isChanged = true;
+    this.#options.telemetry.emit(deviceThrottled, { deviceId, reason });
+  }
+
+  /** What is to be told now; forgets what is over. */
+  sweep(now: Instant): readonly DeviceThrottled[] {
+    const told: DeviceThrottled[] = [];
+    for (const [deviceId, device] of this.#devices) {
+      for (const [reason, held] of device.reasons) {
+        if (Math.abs(now - held.at) <= OVER_AFTER_MS) continue;
+        device.isChanged ||= held.isThrottled;
+        device.reasons.delete(reason);
+      }
+      const isThrottled = [...device.reasons.values()].some(isNow);
+      if (device.isChanged || (isThrottled && now - device.toldAt >= TELL_EVERY_MS)) {
+        told.push(this.#recordOf(deviceId, device, now)); // T2
+      }
+      if (device.reasons.size === 0 && !device.isChanged) this.#devices.delete(deviceId);
+    }
+    return told;
+  }
+
+  /** The devices held back most, at most ten. */
+  worst(): readonly { readonly deviceId: string; readonly reason: string; readonly count: number }[] {
+    return [...this.#devices]
+      .flatMap(([deviceId, { reasons }]) =>
+        [...reasons].filter(([, held]) => isNow(held)).map(([reason, held]) => ({ deviceId, reason, held })),
+      )
+      .sort((a, b) => b.held.recent - a.held.recent)
+      .slice(0, NAMED_MAX)
+      .map(({ deviceId, reason, held }) => ({ deviceId, reason, count: Number(held.count) }));
+  }
+
+  start(): void {
+    this.#telling = this.#tellUntilStopped();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#telling;
+  }
+
+  #recordOf(deviceId: string, { reasons }: Device, now: Instant): DeviceThrottled {
+    const throttled = [...reasons].filter(([, held]) => held.isThrottled).slice(0, 16);
+    const of = throttled.map(([reason, { since, count }]) => ({ reason, since, count }));
+    return { deviceId, reporter: this.#options.reporter, reasons: of, changedAt: now };
+  }
+
+  async #tellUntilStopped(): Promise<void> {
+    const { clock, sink, telemetry } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await clock.sleep(SWEEP_MS, signal).catch(() => {});
+      const now = clock.now();
+      const told = this.sweep(now);
+      if (told.length === 0 || signal.aborted) continue;
+      try {
+        await sink.send(told.map(recordOf));
+      } catch (error) {
+        telemetry.emit(throttleUntold, { reason: reasonOf(error) });
+        continue;
+      }
+      for (const { deviceId } of told) {
+        const device = this.#devices.get(deviceId);
+        if (device === undefined) continue;
+        device.toldAt = now;
+        device.isChanged = false;
+      }
+    }
+  }
+}
+
+const isNow = ({ isThrottled }: Held): boolean => isThrottled;
+
+const recordOf = (told: DeviceThrottled): OutRecord => ({
+  topic: topics.throttled.name,
+  key: told.deviceId,
+  value: DeviceThrottled.encodeConfluent(told),
+  headers: cloudEventHeaders({
+    id: `${told.deviceId}:${told.reporter}:${told.changedAt}`,
+    source: `/tributary/${told.reporter}`,
+    type: "tributary.v1.DeviceThrottled",
+    time: told.changedAt,
+  }),
+});
