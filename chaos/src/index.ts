@@ -1,5 +1,6 @@
 import { clocks } from "./clocks/clocks.ts";
 import { deadClassifier } from "./dead-classifier.ts";
+import { hostile } from "./hostile/hostile.ts";
 import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
 import { ota } from "./ota.ts";
@@ -12,6 +13,7 @@ import { strangers } from "./strangers.ts";
 
 export * from "./clocks/clocks.ts";
 export * from "./dead-classifier.ts";
+export * from "./hostile/hostile.ts";
 export * from "./kafka-outage.ts";
 export * from "./kill-each.ts";
 export * from "./ota.ts";
@@ -24,4 +26,4 @@ export * from "./strangers.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 
-export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses, power, clocks, strangers];
+export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses, power, clocks, strangers, hostile];

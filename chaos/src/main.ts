@@ -16,6 +16,17 @@ type Flags = ReportFlags & {
   readonly seconds?: number;
 };
 
+type DrillFlags = ReportFlags & { readonly [name: string]: number | readonly string[] };
+
+const someOf =
+  (among: readonly string[]) =>
+  (text: string): readonly string[] => {
+    const names = text.split(",");
+    const unknown = names.find((name) => !among.includes(name));
+    if (unknown === undefined) return names;
+    throw new InvalidArgumentError(`"${unknown}" is none of ${among.join(", ")}`);
+  };
+
 const whole = (text: string): number => {
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
   throw new InvalidArgumentError("a whole number from 1 is needed");
@@ -43,11 +54,14 @@ for (const scenario of scenarios) {
 for (const drill of drills) {
   const command = program.command(drill.name).description(drill.summary);
   for (const { name, about, value } of drill.options) command.option(`--${name} <N>`, `${about} (${value})`, whole);
+  for (const { name, about, among } of drill.choices ?? []) {
+    command.option(`--${name} <NAMES>`, `${about}: some of ${among.join(",")}`, someOf(among));
+  }
   command
     .option("--json <FILE>", "also write everything found as JSON")
     .option("--keep", "leave data and logs where they are, and say where")
     .addHelpText("after", `\n${drill.details}`)
-    .action((flags: ReportFlags & { readonly [name: string]: number }) => runDrill(drill, flags));
+    .action((flags: DrillFlags) => runDrill(drill, flags));
 }
 program.action(() => program.help({ error: true }));
 
@@ -70,9 +84,13 @@ function run(scenario: Scenario, flags: Flags): Promise<void> {
   });
 }
 
-function runDrill(drill: Drill, flags: ReportFlags & { readonly [name: string]: number }): Promise<void> {
-  const options = Object.fromEntries(drill.options.map(({ name, value }) => [name, flags[name] ?? value]));
-  return reported(drill.name, flags, options, (dir, say) => drill.run({ options, dir, say }));
+function runDrill(drill: Drill, flags: DrillFlags): Promise<void> {
+  const options = Object.fromEntries(drill.options.map(({ name, value }) => [name, (flags[name] as number) ?? value]));
+  const choices = Object.fromEntries(
+    (drill.choices ?? []).map(({ name, among }) => [name, (flags[name] as readonly string[]) ?? among]),
+  );
+  const settings = { ...options, ...choices };
+  return reported(drill.name, flags, settings, (dir, say) => drill.run({ options, choices, dir, say }));
 }
 
 async function reported(

@@ -36,15 +36,22 @@ export type Scenario = {
 /** `--NAME <N>`, a whole number from 1. */
 export type DrillOption = { readonly name: string; readonly about: string; readonly value: number };
 
+/** `--NAME A,B`: some of them, all unless told. */
+export type DrillChoice = { readonly name: string; readonly about: string; readonly among: readonly string[] };
+
 export type Drill = {
   readonly name: string;
   readonly summary: string;
   readonly details: string;
   readonly options: readonly DrillOption[];
+  readonly choices?: readonly DrillChoice[];
   run(settings: DrillSettings): Promise<readonly Findings[]>;
 };
 
-export type DrillSettings = Pick<Settings, "dir" | "say"> & { readonly options: { readonly [name: string]: number } };
+export type DrillSettings = Pick<Settings, "dir" | "say"> & {
+  readonly options: { readonly [name: string]: number };
+  readonly choices?: { readonly [name: string]: readonly string[] };
+};
 
 export type Durations = Pick<Settings, "devices" | "fps" | "seconds">;
 

@@ -89,7 +89,7 @@ describe("tributary", () => {
     });
     const table = (await tributary("get", "devices", "--no-color")).text.split("\n");
     expect(table[0]).toMatch(/^DEVICE +STATUS +HARDWARE +SITE +MODEL +SEEN +THROTTLED$/);
-    expect(table[1]).toMatch(/^cam-01 +ACTIVE +rpi5 +gate +- +\d+s$/);
+    expect(table[1]).toMatch(/^cam-01 +ACTIVE +rpi5 +gate +- +\d+s +-$/);
     expect((await tributary("get", "devices", "-o", "name")).text).toBe("cam-01");
     expect(JSON.parse((await tributary("-o", "json", "get", "devices")).text)).toMatchObject([{ site: "gate" }]);
     expect(parse((await tributary("describe", "device", "cam-01", "-o", "yaml")).text).status).toBe("ACTIVE");

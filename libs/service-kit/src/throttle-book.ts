@@ -36,6 +36,7 @@ const TELL_EVERY_MS = 60_000;
 const SWEEP_MS = 1_000;
 const DEVICES_MAX = 10_000;
 const NAMED_MAX = 10;
+const STOP_MS_MAX = 1_000;
 
 export type ThrottleBookOptions = {
   readonly reporter: "bridge" | "router";
@@ -117,9 +118,10 @@ export class ThrottleBook {
     this.#telling = this.#tellUntilStopped();
   }
 
+  /** What Kafka does not take in a moment is not waited for. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    await this.#telling;
+    await Promise.race([this.#telling, this.#options.clock.sleep(STOP_MS_MAX)]);
   }
 
   #recordOf(deviceId: string, { reasons }: Device, now: Instant): DeviceThrottled {

@@ -132,7 +132,8 @@ export class Fleet {
     const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing };
     const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs); // F3
     this.#shares.decided(deviceId, wanted, send !== null && room !== "free");
-    if (settledBy === "FLEET_BUDGET" && wanted === 1 && standing.isOver) unfair.push("budget");
+    const isOutbid = (settledBy === "FLEET_BUDGET" && wanted === 1) || settledBy === "DEADLINE_UNREACHABLE";
+    if (isOutbid && standing.isOver) unfair.push("budget");
     const isUrgent = frame.reason === "PRIORITY" || frame.reason === "FALLBACK";
     if (isUrgent && send !== null && standing.isOver) unfair.push("priority"); // on the normal lane
     return { send, settledBy, facts, sampleDrawn, unfair };

@@ -1,0 +1,252 @@
+/**
+ * One registered device does its worst beside twenty that are as they should be, one way after the other.
+ *
+ * H1. Each way is measured against the same devices alone, just before: what is compared met the same machine.
+ * H2. Each way has a rogue of its own, so that it is named for that and for nothing else.
+ */
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { dlqOf, topics } from "@tributary/contracts";
+import { KafkaReader } from "@tributary/kafka";
+import { type Part, repositoryRoot, type Stack, startStack } from "@tributary/local-stack";
+import { someJpeg } from "@tributary/testing";
+import { type Check, check, type Drill, type Findings } from "../scenario.ts";
+import { GoodDevice, type Measured, Talker } from "./device.ts";
+import { type Way, ways } from "./ways.ts";
+
+const GOOD = 20;
+/** Until the last answer is here: the frames' deadline and a little. */
+const ANSWERS_MS = 6_000;
+const MIB = 1_024 * 1_024;
+/** What limits.perDevice keeps whole of a device's dead letters, and room for those told in sum. */
+const deadLetterBytesMax = (seconds: number) => 16 * MIB + seconds * 64 * 1_024 + MIB;
+/** Of router.state.v1 beside a device's own uplink, and to begin with. */
+const STATE_PER_UPLINK_MAX = 10;
+const STATE_BYTES_FIRST = 4 * MIB;
+/** Below this a doubled latency is noise. */
+const PUBACK_MS_MIN = 10;
+
+const run = promisify(execFile);
+
+export const hostile: Drill = {
+  name: "hostile",
+  summary: "one registered device at full speed in every bad way, beside 20 good ones",
+  details: `Each way: the good devices alone, then beside the rogue. Their cloud answers may fall by a tenth and their PUBACK's
+p99 double; the rogue's dead letters and router.state stay within their bounds; metrics and \`tributary get devices\` name it.
+
+${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}`,
+  options: [{ name: "seconds", about: "how long the rogue is at it, and the good ones alone before", value: 20 }],
+  choices: [{ name: "ways", about: "what the rogue does", among: ways.map(({ name }) => name) }],
+  async run({ dir, say, options: { seconds = 20 }, choices }) {
+    const chosen = ways.filter(({ name }) => choices?.ways?.includes(name) ?? true);
+    const stack = await startStack({ dir, devices: 0, supervised: true, partitions: 8, onEvent: say });
+    const jpeg = await someJpeg();
+    const talkers: Talker[] = [];
+    try {
+      const goods = await goodDevices(stack, jpeg, talkers);
+      await phase(goods, 3); // the cloud model warms up
+      const findings: Findings[] = [];
+      for (const way of chosen) findings.push(await beside(way, { stack, goods, jpeg, seconds, say }));
+      return findings;
+    } finally {
+      await Promise.all(talkers.map((talker) => talker.end()));
+      await stack.stop();
+    }
+  },
+};
+
+async function goodDevices(stack: Stack, jpeg: Buffer, talkers: Talker[]): Promise<readonly GoodDevice[]> {
+  const goods: GoodDevice[] = [];
+  for (let i = 1; i <= GOOD; i++) {
+    const talker = await Talker.connect(stack.mqttUrl, await stack.devices.register(`good-${i}`), jpeg);
+    talkers.push(talker);
+    const device = new GoodDevice(talker);
+    await device.hear();
+    goods.push(device);
+  }
+  return goods;
+}
+
+type World = {
+  readonly stack: Stack;
+  readonly goods: readonly GoodDevice[];
+  readonly jpeg: Buffer;
+  readonly seconds: number;
+  readonly say: (line: string) => void;
+};
+
+async function beside(way: Way, { stack, goods, jpeg, seconds, say }: World): Promise<Findings> {
+  say(`${way.name}: ${way.summary}`);
+  const alone = await phase(goods, seconds); // H1
+  const deviceId = `rogue-${way.name}`;
+  const rogue = await Talker.connect(stack.mqttUrl, await stack.devices.register(deviceId), jpeg); // H2
+  const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "chaos-hostile" });
+  const stop = new AbortController();
+  try {
+    const written = await meterOf(reader, deviceId);
+    const startedMs = performance.now();
+    const working = way.run(rogue, stop.signal);
+    const [with_, named] = await Promise.all([
+      phase(goods, seconds),
+      sleep(Math.max(1_000, seconds * 1_000 - 500)).then(() => namedBy(stack, deviceId)),
+    ]);
+    stop.abort();
+    await Promise.race([working, sleep(2_000)]);
+    const lastedSeconds = (performance.now() - startedMs) / 1_000;
+    const bytes = await written();
+    const findings = findingsOf(way, { alone, with_, named, bytes, lastedSeconds });
+    for (const { name, passed, found } of findings.checks) say(`  ${passed ? "holds" : "FAILS"}: ${name}: ${found}`);
+    return findings;
+  } finally {
+    stop.abort();
+    await rogue.end();
+    await reader.close();
+  }
+}
+
+/** So many seconds of every good device, and their answers. */
+async function phase(goods: readonly GoodDevice[], seconds: number): Promise<Figures> {
+  for (const good of goods) good.reset();
+  const seconds_ = Array.from({ length: seconds }, (_, second) => second);
+  await Promise.all(
+    goods.map(async (good, i) => {
+      await sleep((i * 1_000) / goods.length);
+      const under = seconds_.map(async (second) => {
+        await sleep(second * 1_000);
+        await good.second();
+      });
+      await Promise.race([Promise.all(under), sleep(seconds * 1_000 + ANSWERS_MS)]);
+    }),
+  );
+  await sleep(ANSWERS_MS);
+  return figuresOf(goods.map(({ measured }) => measured));
+}
+
+type Figures = { readonly cloudShare: number; readonly worstShare: number; readonly p50: number; readonly p99: number };
+
+function figuresOf(all: readonly Measured[]): Figures {
+  const puback = all.flatMap(({ pubackMs }) => pubackMs).sort((a, b) => a - b);
+  const at = (share: number) => puback[Math.min(puback.length - 1, Math.floor(share * puback.length))] ?? Number.NaN;
+  const asked = all.reduce((sum, one) => sum + one.asked, 0);
+  const cloud = all.reduce((sum, one) => sum + one.cloud, 0);
+  const worstShare = Math.min(...all.map((one) => one.cloud / one.asked));
+  return { cloudShare: cloud / asked, worstShare, p50: at(0.5), p99: at(0.99) };
+}
+
+type Written = { deadLetters: number; deadLetterBytes: number; state: number; uplink: number; requests: number };
+
+/** What is written from now on because of a device. Its dead letters are counted whoever's name they bear. */
+async function meterOf(reader: KafkaReader, deviceId: string): Promise<() => Promise<Written>> {
+  const { frames, predictions, metrics, routerState, requestsHigh, requestsNormal } = topics;
+  const dead = [frames, predictions, metrics].map(({ name }) => dlqOf(name, "bridge"));
+  const names = [frames, predictions, metrics, routerState, requestsHigh, requestsNormal].map(({ name }) => name);
+  const all = [...names, ...dead];
+  const marks = await Promise.all(
+    all.map(async (topic) => {
+      const partitions = await reader.partitions(topic);
+      return Promise.all(partitions.map(async (partition) => (await reader.offsets(topic, partition)).next));
+    }),
+  );
+  return async () => {
+    const written: Written = { deadLetters: 0, deadLetterBytes: 0, state: 0, uplink: 0, requests: 0 };
+    const readOne = async (topic: string, partition: number, from: bigint) => {
+      const { next: until } = await reader.offsets(topic, partition);
+      if (until <= from) return;
+      for await (const { key, value } of reader.read(topic, partition, { from, until })) {
+        // States have keys of their own, which begin with the device's.
+        if (key !== deviceId && !(topic === routerState.name && key?.startsWith(deviceId))) continue;
+        const bytes = value?.length ?? 0;
+        if (dead.includes(topic)) {
+          written.deadLetters++;
+          written.deadLetterBytes += bytes;
+        } else if (topic === routerState.name) written.state += bytes;
+        else if (topic === requestsHigh.name || topic === requestsNormal.name) written.requests++;
+        else written.uplink += bytes;
+      }
+    };
+    await Promise.all(all.flatMap((topic, i) => (marks[i] ?? []).map((from, p) => readOne(topic, p, from))));
+    return written;
+  };
+}
+
+type Named = { readonly metrics: readonly string[]; readonly commandLine: string };
+
+async function namedBy(stack: Stack, deviceId: string): Promise<Named> {
+  const metrics = await Promise.all([stack.bridge, stack.router].map((part) => reasonsIn(part, deviceId)));
+  const main = join(repositoryRoot, "cli/dist/main.js");
+  const args = [main, "--gateway", stack.gatewayUrl, "get", "devices", "-o", "json"];
+  const told = await run(process.execPath, args, { timeout: 60_000 }).catch(() => ({ stdout: "[]" }));
+  const devices = JSON.parse(told.stdout) as { deviceId: string; throttled?: { reason: string }[] }[];
+  const mine = devices.find((device) => device.deviceId === deviceId)?.throttled ?? [];
+  return { metrics: metrics.flat(), commandLine: mine.map(({ reason }) => reason).join(", ") };
+}
+
+/** For which reasons a service's metrics name the device. */
+async function reasonsIn(part: Part, deviceId: string): Promise<readonly string[]> {
+  const port = part.ports.metrics ?? part.ports.http;
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(20_000) }).catch(
+    () => null,
+  );
+  const text = (await response?.text()) ?? "";
+  return text.split("\n").flatMap((line) => {
+    const isMine = line.includes("_throttled_device{") && line.includes(`device="${deviceId}"`);
+    return isMine ? [/reason="([^"]+)"/.exec(line)?.[1] ?? "?"] : [];
+  });
+}
+
+type Found = { alone: Figures; with_: Figures; named: Named; bytes: Written; lastedSeconds: number };
+
+function findingsOf(way: Way, { alone, with_, named, bytes, lastedSeconds }: Found): Findings {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const ms = (value: number) => `${value.toFixed(1)} ms`;
+  const checks: Check[] = [
+    check(
+      "the others' cloud answers fall by at most a tenth",
+      with_.cloudShare >= 0.9 * alone.cloudShare,
+      `${percent(alone.cloudShare)} alone, ${percent(with_.cloudShare)} beside it`,
+    ),
+    check(
+      "their PUBACK's p99 at most doubles",
+      with_.p99 <= 2 * Math.max(alone.p99, PUBACK_MS_MIN),
+      `${ms(alone.p99)} alone, ${ms(with_.p99)} beside it`,
+    ),
+    check(
+      "its dead letters are within their bound",
+      bytes.deadLetterBytes <= deadLetterBytesMax(lastedSeconds),
+      `${(bytes.deadLetterBytes / MIB).toFixed(1)} MiB in ${bytes.deadLetters} records`,
+    ),
+    check(
+      "its state is within its bound",
+      bytes.state <= STATE_BYTES_FIRST + STATE_PER_UPLINK_MAX * bytes.uplink,
+      `${(bytes.state / MIB).toFixed(1)} MiB of state for ${(bytes.uplink / MIB).toFixed(1)} MiB of uplink`,
+    ),
+    check(
+      "metrics name it",
+      named.metrics.some((reason) => way.named.includes(reason)),
+      named.metrics.join(", ") || "not named",
+    ),
+    check(
+      "`tributary get devices` names it",
+      way.named.some((reason) => named.commandLine.includes(reason)),
+      named.commandLine || "not named",
+    ),
+  ];
+  return {
+    title: `${way.name}: ${way.summary}`,
+    checks,
+    figures: {
+      "good: worst device's cloud share, alone": round(alone.worstShare),
+      "good: worst device's cloud share, beside it": round(with_.worstShare),
+      "good: PUBACK p50 ms, alone": round(alone.p50),
+      "good: PUBACK p50 ms, beside it": round(with_.p50),
+      "rogue: cloud requests": bytes.requests,
+      "rogue: uplink bytes": bytes.uplink,
+      "rogue: state bytes": bytes.state,
+      "rogue: dead letter bytes": bytes.deadLetterBytes,
+    },
+  };
+}
+
+const round = (value: number) => Number(value.toFixed(3));
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

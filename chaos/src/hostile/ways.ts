@@ -1,0 +1,126 @@
+/** What one registered device does to the others, at full speed. Each goes on until it is stopped. */
+import { randomBytes } from "node:crypto";
+import { EdgeMetrics, frameSingleObject } from "@tributary/contracts";
+import { someDigest, somePrediction } from "@tributary/testing";
+import type { Talker } from "./device.ts";
+
+export type Way = {
+  readonly name: string;
+  readonly summary: string;
+  /** Under which of these reasons it is to be named. */
+  readonly named: readonly string[];
+  run(rogue: Talker, signal: AbortSignal): Promise<void>;
+};
+
+/** Messages under way at once: more than the bridge takes from one device. */
+const WINDOW = 32;
+const FRAMES_PER_SECOND = 100;
+const OPEN_FRAMES = 3_000;
+const GARBAGE_BYTES = 200_000;
+const FILTERS = 200;
+
+/** As fast as acknowledgements come. */
+async function flood(signal: AbortSignal, one: () => Promise<unknown>): Promise<void> {
+  const worker = async (): Promise<void> => {
+    while (!signal.aborted) await Promise.race([one().catch(() => pause(50)), aborted(signal)]);
+  };
+  await Promise.all(Array.from({ length: WINDOW }, worker));
+}
+
+async function atRate(perSecond: number, signal: AbortSignal, one: () => Promise<unknown>): Promise<void> {
+  const startedMs = performance.now();
+  for (let made = 0; !signal.aborted; ) {
+    const due = ((performance.now() - startedMs) / 1_000) * perSecond;
+    for (; made < due; made++) one().catch(() => {});
+    await pause(10);
+  }
+}
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+export const ways: readonly Way[] = [
+  {
+    name: "priority",
+    summary: `${FRAMES_PER_SECOND} PRIORITY frames a second`,
+    named: ["budget", "priority"],
+    run: (rogue, signal) =>
+      atRate(FRAMES_PER_SECOND, signal, () =>
+        rogue.frame({ frameSeq: rogue.nextFrame(), reason: "PRIORITY", score: 1 }),
+      ),
+  },
+  {
+    name: "draws",
+    summary: `${FRAMES_PER_SECOND} frames a second that claim to be drawn: half by a key of their own, half with propensity 1`,
+    named: ["draws", "draws-unverified"],
+    run: (rogue, signal) =>
+      atRate(FRAMES_PER_SECOND, signal, () => {
+        const frameSeq = rogue.nextFrame();
+        const samplePropensity = frameSeq % 2n === 0n ? 1 : 0.005;
+        return rogue.frame({ frameSeq, reason: "SAMPLE", score: -0.5, sampleDrawn: true, samplePropensity });
+      }),
+  },
+  {
+    name: "garbage",
+    summary: `frames of ${GARBAGE_BYTES} random bytes`,
+    named: ["dead-letters", "bytes"],
+    run: (rogue, signal) => {
+      const garbage = randomBytes(GARBAGE_BYTES);
+      return flood(signal, () => rogue.publish("frames", garbage));
+    },
+  },
+  {
+    name: "tiny",
+    summary: `batches of one prediction beside ${OPEN_FRAMES} open frames`,
+    named: ["messages"],
+    run: async (rogue, signal) => {
+      const queued = { escalation: "QUEUED", reason: "AMBIGUOUS", deadlineMs: 600_000, ageMs: 0 } as const;
+      for (let left = OPEN_FRAMES; left > 0 && !signal.aborted; left -= 500) {
+        const some = Array.from({ length: 500 }, () => somePrediction({ ...queued, frameSeq: rogue.nextFrame() }));
+        await rogue.batch(some);
+      }
+      await flood(signal, () => rogue.batch([somePrediction({ frameSeq: rogue.nextFrame() })]));
+    },
+  },
+  {
+    name: "subscribe",
+    summary: `SUBSCRIBE packets of ${FILTERS} filters that it may not have`,
+    named: ["subscriptions"],
+    run: (rogue, signal) => {
+      let asked = 0; // the client library asks for nothing twice
+      const another = () => `tributary/v1/somebody-else-${++asked}/down/results`;
+      return flood(signal, async () => {
+        if (!rogue.client.connected) return pause(20);
+        await rogue.client.subscribeAsync(Array.from({ length: FILTERS }, another), { qos: 1 });
+      });
+    },
+  },
+  {
+    name: "metrics",
+    summary: "metrics that no device can have",
+    named: ["messages"],
+    run: (rogue, signal) => {
+      let seq = 0n;
+      return flood(signal, () => {
+        const lies = { deviceId: rogue.deviceId, bootId: rogue.bootId, seq: ++seq };
+        return rogue.publish("metrics", frameSingleObject(EdgeMetrics.current.fingerprint, liesOf(lies)));
+      });
+    },
+  },
+];
+
+const liesOf = (identity: { deviceId: string; bootId: bigint; seq: bigint }): Buffer =>
+  EdgeMetrics.encode({
+    ...identity,
+    windowMs: 1,
+    ageMs: 0,
+    clockState: "SYNCHRONIZED",
+    device: { frames_skipped: { n: 1n, sum: Number.MAX_VALUE, sumSq: Number.MAX_VALUE } },
+    models: [
+      { modelDigest: someDigest, metrics: { inference_latency_ms: { n: 1_000_000_000n, sum: 1e300, sumSq: -1 } } },
+    ],
+  });

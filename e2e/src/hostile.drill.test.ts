@@ -1,0 +1,18 @@
+/** One hostile device beside good ones; the short run of `chaos hostile`. */
+import { expect, test } from "@jest/globals";
+import { hostile } from "@tributary/chaos";
+import { tempDir } from "@tributary/testing";
+
+test("a device that floods the priority lane takes nothing from the others, and is named", async () => {
+  const dir = tempDir("hostile");
+  try {
+    const choices = { ways: ["priority"] };
+    const findings = await hostile.run({ dir: dir.path, options: { seconds: 6 }, choices, say: () => {} });
+    const failed = findings.flatMap(({ title, checks }) =>
+      checks.filter(({ passed }) => !passed).map(({ name, found }) => `${title}: ${name}: ${found}`),
+    );
+    expect(failed).toEqual([]);
+  } finally {
+    dir.remove();
+  }
+}, 180_000);
