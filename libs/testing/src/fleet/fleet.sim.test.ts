@@ -130,7 +130,8 @@ describe("rollout-manager dies", () => {
     phase,
     onNew,
     history,
-    aborted: rollout?.aborted,
+    // Whoever dies looks later: the same metric shows the same harm, by other figures.
+    aborted: rollout?.aborted && { ...rollout.aborted, why: rollout.aborted.why.replace(/-?\d+\.\d/g, "n") },
   });
 
   test.each([
