@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { startKafka } from "../../tools/kafka.mjs";
 import { check, type Drill, type DrillSettings, type Findings } from "./scenario.ts";
 import type { StrangerClass } from "./strangers/classes.ts";
+import { openHttpDoor } from "./strangers/http.ts";
 import { guessed, herd, silence, takeovers, timing } from "./strangers/measures.ts";
 import { GOOD, mqttClasses, prepareFleet, storedForVictim } from "./strangers/mqtt.ts";
 import { checksOf, readCounts, runTries } from "./strangers/tries.ts";
@@ -21,6 +22,7 @@ export const strangers: Drill = {
 victim at whom 30 sockets guess, silent sockets, takeovers, and a herd that comes back to a cold bridge.`,
   options: [
     { name: "tries", about: "of strangers, over all classes", value: 100_000 },
+    { name: "http", about: "tries at HTTP ports", value: 20_000 },
     { name: "samples", about: "of each kind, for the time of answers", value: 3_000 },
     { name: "silent", about: "sockets that say nothing", value: 14_000 },
     { name: "herd", about: "devices that come back at once", value: 10_000 },
@@ -32,7 +34,9 @@ victim at whom 30 sockets guess, silent sockets, takeovers, and a herd that come
     try {
       await prepareFleet(world);
       await world.startBridge();
-      return [await tried(world, settings), await measured(world, settings)];
+      const findings = [await tried(world, settings), await measured(world, settings)];
+      if (settings.options.http) findings.push(await triedHttp(kafka.brokers, settings));
+      return findings;
     } finally {
       await world.close();
       await kafka.stop();
@@ -48,6 +52,18 @@ async function tried(world: World, { options, say }: DrillSettings): Promise<Fin
     checks: [...checks, check("nothing is stored as the victim's", stored === 0, stored)],
     figures,
   };
+}
+
+async function triedHttp(brokers: string, { dir, options, say }: DrillSettings): Promise<Findings> {
+  const door = await openHttpDoor({ dir: join(dir, "http"), brokers: [brokers] });
+  try {
+    return {
+      title: "HTTP: other sites, foreign names, no token",
+      ...(await triesOf(door.classes, options.http ?? 0, say)),
+    };
+  } finally {
+    await door.close();
+  }
 }
 
 async function triesOf(classes: readonly StrangerClass[], tries: number, say: (line: string) => void) {
