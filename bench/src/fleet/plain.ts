@@ -6,6 +6,7 @@ type Entry = { good: number; frames: number; goodSince: number; framesSince: num
 
 export class PlainFleet {
   readonly #devices = new Map<string, Map<string, Entry>>();
+  readonly #crashedAt = new Map<string, number>();
   readonly #seen = new Map<string, { bootId: bigint; seq: bigint }>();
   #startedAt = Number.POSITIVE_INFINITY;
 
@@ -13,15 +14,12 @@ export class PlainFleet {
     this.#startedAt = at;
   }
 
-  fold({ deviceId, bootId, seq, models }: EdgeMetrics, at: number): void {
+  fold({ deviceId, bootId, seq, device }: EdgeMetrics, at: number): void {
     const seen = this.#seen.get(deviceId);
     if (seen !== undefined && seen.bootId === bootId && seen.seq >= seq) return;
     this.#seen.set(deviceId, { bootId, seq });
-    for (const { metrics } of models) {
-      const missed = metrics.sla_missed;
-      if (missed !== undefined)
-        this.observe(deviceId, "deadline-met", Number(missed.n) - missed.sum, Number(missed.n), at);
-    }
+    const losses = device.model_losses;
+    if (losses !== undefined && losses.sum > 0) this.#crashedAt.set(deviceId, at);
   }
 
   observe(deviceId: string, metric: string, good: number, frames: number, at: number): void {
