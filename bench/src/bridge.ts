@@ -61,7 +61,7 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
   const seconds = isLong ? 60 : 12;
   const lanes = lanesOf(flags);
   progress("starting Kafka");
-  const rig = await Rig.start(dir, DEVICES, flags.flush === true ? { "flush.messages": "1" } : {});
+  const rig = await Rig.start(dir, DEVICES, flags.flush === true);
   try {
     const measured: Measured[] = [];
     for (const speed of ["paced", "full"] as const) {

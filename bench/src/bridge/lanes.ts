@@ -36,10 +36,14 @@ export class Rig {
   readonly #dir: string;
   readonly #reader: KafkaReader;
 
-  static async start(dir: string, devices: number, topicConfig: Readonly<Record<string, string>>): Promise<Rig> {
-    const kafka = await startKafka({ dataDir: join(dir, "kafka") });
+  static async start(dir: string, devices: number, isFlushed: boolean): Promise<Rig> {
+    const every = isFlushed ? "1" : "9223372036854775807";
+    const kafka = await startKafka({
+      dataDir: join(dir, "kafka"),
+      config: { "log.flush.interval.messages": every },
+    });
     const connection = { brokers: [kafka.brokers], prefix: PREFIX, clientId: "bench" };
-    const config = { "max.message.bytes": String(RECORD_BYTES_MAX), ...topicConfig };
+    const config = { "max.message.bytes": String(RECORD_BYTES_MAX), "flush.messages": every };
     const bare = new KafkajsAdmin({ ...connection, prefix: "" });
     const loaded = [RAW_TOPIC, PREFIX + topics.predictions.name, PREFIX + topics.frames.name];
     await bare.ensure(loaded.map((name) => ({ name, partitions: PARTITIONS, config })));
