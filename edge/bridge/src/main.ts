@@ -11,7 +11,7 @@ import {
   type OnApplicationShutdown,
 } from "@nestjs/common";
 import { topics } from "@tributary/contracts";
-import { KafkajsSource, KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import { KafkajsSource, KafkaReader, PlatformaticSink, RECORD_BYTES_MAX } from "@tributary/kafka";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { runService, type ServiceContext } from "@tributary/service-kit";
 import { Bridge } from "./bridge.ts";
@@ -64,7 +64,9 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
       random: Math.random,
       ...(schemaIds && { learn: schemaIds.learnFingerprint.bind(schemaIds) }),
       reader: new KafkaReader(connection),
-      sink: new PlatformaticSink(sinkOptions),
+      // Our topics take a batch of this size even if all of it is one partition's. A request costs a flush for each of its
+      // partitions where fewer than three replicas keep a record, so the fewer requests, the better.
+      sink: new PlatformaticSink({ ...sinkOptions, batchBytesMax: RECORD_BYTES_MAX - 512 * 1_024 }),
     };
     this.#bridge =
       config.mqtt.mode === "embedded"
