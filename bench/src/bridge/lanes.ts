@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PARTITIONS, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkaReader, PlatformaticSink, RECORD_BYTES_MAX } from "@tributary/kafka";
+import { KafkajsAdmin, KafkaReader, PlatformaticSink, RECORD_BYTES_MAX, tributaryTopics } from "@tributary/kafka";
 import { freePort, someRegistration, spawnService, waitFor } from "@tributary/testing";
 import { type KafkaNode, startKafka } from "../../../tools/kafka.mjs";
 import { debian, telegraf } from "../../../tools/peers.mjs";
@@ -49,7 +49,7 @@ export class Rig {
     await bare.ensure(loaded.map((name) => ({ name, partitions: PARTITIONS, config })));
     await bare.close();
     const admin = new KafkajsAdmin(connection);
-    await ensureTributaryTopics(admin);
+    await admin.ensure(tributaryTopics()); // what is there stays as it was made above
     await admin.close();
     const sink = new PlatformaticSink(connection);
     const names = Array.from({ length: devices }, (_, i) => deviceName(i));

@@ -129,6 +129,9 @@ export async function guessed(world: World, kept: string, victims: readonly stri
   return { checks, figures };
 }
 
+/** Silent sockets that were ended come again after so long, give or take a fifth: faster, it is a flood of connects. */
+const SILENT_AGAIN_MS = 10_000;
+
 /** Good logins while as many sockets as can be opened stand and say nothing, and come again when they are ended. */
 export async function silence(
   world: World,
@@ -151,7 +154,7 @@ export async function silence(
       silent.add(wire);
       await new Promise((resolve) => wire.socket.once("close", resolve));
       silent.delete(wire);
-      await sleep(50 + Math.random() * 200);
+      if (isOn) await sleep(SILENT_AGAIN_MS * (0.8 + 0.4 * Math.random()));
     }
   };
   const keepers = Array.from({ length: wanted }, (_, n) => sleep((n / wanted) * 4_000).then(() => keep(n)));
