@@ -255,7 +255,7 @@ describe("doctor", () => {
     const { code, text } = await check(conflicting);
     expect(code).toBe(1);
     expect(text).toMatch(/cannot read v1 +jpeg: bytes cannot be read from int/);
-    expect(text).toMatch(/^edge-predictions +\S+ +1 +FULL_TRANSITIVE$/m);
+    expect(text).toMatch(/^edge-predictions +\S+ +[\d,]+ +FULL_TRANSITIVE$/m);
     expect(await check(env.TRIBUTARY_GATEWAY as string)).toMatchObject({
       text: expect.not.stringContaining("incompatible"),
     });

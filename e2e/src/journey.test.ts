@@ -64,7 +64,7 @@ describe("given a running stack", () => {
     const asked = await tributary(stack, "doctor", "--mqtt", stack.mqttUrl, "-o", "json");
     const findings: { state: string }[] = listIn(asked);
     expect(findings.filter(({ state }) => state !== "ok")).toEqual([]);
-    expect([asked.code, findings.length]).toEqual([0, 11]);
+    expect([asked.code, findings.length]).toEqual([0, 12]);
   });
 
   test("then a frame worth a label gets one, and is not asked for again", async () => {

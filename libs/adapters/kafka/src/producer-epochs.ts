@@ -7,7 +7,9 @@
  *
  * E1. When `claimEpoch` resolves, the markers are in the partitions: what is read to their ends is all that earlier owners
  *     wrote, and nothing of theirs comes behind it.
- * E2. Epochs are given out by the coordinator, one at a time: of two that claim, one is fenced.
+ * E2. Of two that claim at once, one is fenced: the epoch that is written with is given only to whoever still holds the one
+ *     that the markers carry (KIP-360). Without that condition both would go on, and the lower epoch could write until the
+ *     higher one first did.
  *
  * The markers are control records, which consumers skip. Records are then written outside of transactions, so nobody has to
  * read with isolation.level=read_committed (docs/adr/0028).
@@ -48,7 +50,7 @@ export async function claimEpoch(
       const connection = await cluster.coordinator(claim.transactionalId);
       const first = await init(connection, claim);
       await abortEmptyTransaction(connection, claim, first);
-      return await initWhenAborted(connection, claim, clock, signal, givesUpAtMs); // E1
+      return await initWhenAborted(connection, claim, first, clock, signal, givesUpAtMs); // E1
     } catch (error) {
       const ids = apiIdsOf(error);
       if (ids.some((id) => FENCED_IDS.includes(id))) {
@@ -68,11 +70,18 @@ export async function claimEpoch(
 
 const pauseMs = (attempt: number): number => Math.min(PAUSE_MS.max, PAUSE_MS.min * 2 ** Math.min(attempt, 10));
 
-async function init(connection: Connection, { transactionalId }: EpochClaim): Promise<ProducerEpoch> {
+/** The next epoch; only if `held` is still the present one, where it is given. */
+async function init(
+  connection: Connection,
+  { transactionalId }: EpochClaim,
+  held?: ProducerEpoch,
+): Promise<ProducerEpoch> {
   const { producerId, producerEpoch } = await initProducerIdV4.api.async(
     connection,
     transactionalId,
     TRANSACTION_MS_MAX,
+    held?.producerId,
+    held?.producerEpoch,
   );
   return { producerId, producerEpoch };
 }
@@ -90,13 +99,14 @@ async function abortEmptyTransaction(connection: Connection, claim: EpochClaim, 
 async function initWhenAborted(
   connection: Connection,
   claim: EpochClaim,
+  first: ProducerEpoch,
   clock: Clock,
   signal: AbortSignal,
   givesUpAtMs: number,
 ): Promise<ProducerEpoch> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await init(connection, claim);
+      return await init(connection, claim, first); // E2
     } catch (error) {
       if (!apiIdsOf(error).includes("CONCURRENT_TRANSACTIONS") || clock.monotonicMs() >= givesUpAtMs) throw error;
       await clock.sleep(pauseMs(attempt), signal);
