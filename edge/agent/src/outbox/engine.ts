@@ -217,8 +217,11 @@ export class OutboxEngine {
       } else if (attempt("take", { releases: false, leaves: "none", takesMax: tried })) {
         this.#pieceMax = Math.min(tried * 2, this.#options.limits.commitFrames);
         isTaken = this.#pending.length === 0;
-      } else if (tried === 1 || this.#isDead || !this.#retries.take.isDue(now.monotonicMs)) break;
-      else this.#pieceMax = Math.ceil(tried / 2);
+      } else if (tried === 1 || this.#isDead) break;
+      else {
+        this.#pieceMax = Math.ceil(tried / 2); // also for the next tick: less may fit where this did not
+        if (!this.#retries.take.isDue(now.monotonicMs)) break;
+      }
     }
     if (!(isReleased && hasLeft && isTaken) || this.#reserve?.hold() === false) return;
     this.#isStalled = false;
