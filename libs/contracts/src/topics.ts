@@ -126,6 +126,7 @@ export const topics = {
     DeviceThrottled,
     "bridge, router",
     "a device that exceeds its limits, and why",
+    { diskShare: 0.005 },
   ),
   models: topic("models.v1", Model, "model-registry", "a version of a model: digest, metrics, lineage, gate", {
     kind: "compacted",
