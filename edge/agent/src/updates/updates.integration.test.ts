@@ -109,9 +109,10 @@ const ended = (running: Running, generation: number) =>
     async () => {
       const { update } = await statusOf(running);
       const isOver = ["COMMITTED", "REFUSED", "REVERTED"].includes(update?.phase ?? "");
-      return update?.generation === generation && isOver ? update : undefined;
+      if (update?.generation === generation && isOver) return update;
+      throw new Error(`still ${JSON.stringify(update)}`);
     },
-    { what: `the end of generation ${generation}`, timeoutMs: 60_000 },
+    { what: `the end of generation ${generation}`, timeoutMs: 120_000 },
   );
 
 const upOf = (stream: "predictions" | "reported" | "metrics") =>
