@@ -1,11 +1,18 @@
 /**
  * One registered device does its worst beside twenty that are as they should be, one way after the other.
  *
- * H1. Each way is measured against the same devices alone, just before: what is compared met the same machine.
+ * H1. Each way is measured against the same devices alone, turn by turn, the rogue stopped in between (SIGSTOP): what is
+ *     compared met the same machine, and the same remains of the way before.
  * H2. Each way has a rogue of its own, so that it is named for that and for nothing else.
+ * H3. Asking who is named starts a process: it is asked once the good devices have sent all, while the rogue goes on.
+ * H4. The rogue is a process of its own, and it and the cloud's model have the lowest priority: elsewhere they have
+ *     processors of their own, and what is measured is what the devices share.
  */
-import { execFile } from "node:child_process";
+import { type ChildProcess, execFile, fork } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { constants, setPriority } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { dlqOf, topics } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
@@ -13,14 +20,18 @@ import { type Part, repositoryRoot, type Stack, startStack } from "@tributary/lo
 import { someJpeg } from "@tributary/testing";
 import { type Check, check, type Drill, type Findings } from "../scenario.ts";
 import { GoodDevice, type Measured, Talker } from "./device.ts";
+import type { RogueOrder } from "./rogue.ts";
 import { type Way, ways } from "./ways.ts";
 
 const GOOD = 20;
+const TURNS = 2;
 /** Until the last answer is here: the frames' deadline and a little. */
 const ANSWERS_MS = 6_000;
+/** The last good device begins nearly a second after the first, and waits for its last acknowledgement. */
+const SENT_SECONDS = 2;
 const MIB = 1_024 * 1_024;
 /** What limits.perDevice keeps whole of a device's dead letters, and room for those told in sum. */
-const deadLetterBytesMax = (seconds: number) => 16 * MIB + seconds * 64 * 1_024 + MIB;
+const deadLetterBytesMax = (seconds: number) => 4 * MIB + seconds * 64 * 1_024 + MIB;
 /** Of router.state.v1 beside a device's own uplink, and to begin with. */
 const STATE_PER_UPLINK_MAX = 10;
 const STATE_BYTES_FIRST = 4 * MIB;
@@ -45,9 +56,10 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
     const talkers: Talker[] = [];
     try {
       const goods = await goodDevices(stack, jpeg, talkers);
+      await giveWay(stack.classifier.pid ?? -1); // H4
       await phase(goods, 3); // the cloud model warms up
       const findings: Findings[] = [];
-      for (const way of chosen) findings.push(await beside(way, { stack, goods, jpeg, seconds, say }));
+      for (const way of chosen) findings.push(await beside(way, { stack, goods, seconds, say }));
       return findings;
     } finally {
       await Promise.all(talkers.map((talker) => talker.end()));
@@ -71,44 +83,82 @@ async function goodDevices(stack: Stack, jpeg: Buffer, talkers: Talker[]): Promi
 type World = {
   readonly stack: Stack;
   readonly goods: readonly GoodDevice[];
-  readonly jpeg: Buffer;
   readonly seconds: number;
   readonly say: (line: string) => void;
 };
 
-async function beside(way: Way, { stack, goods, jpeg, seconds, say }: World): Promise<Findings> {
+async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<Findings> {
   say(`${way.name}: ${way.summary}`);
-  const alone = await phase(goods, seconds); // H1
   const deviceId = `rogue-${way.name}`;
-  const rogue = await Talker.connect(stack.mqttUrl, await stack.devices.register(deviceId), jpeg); // H2
+  const credentials = await stack.devices.register(deviceId); // H2
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "chaos-hostile" });
-  const stop = new AbortController();
+  let rogue: ChildProcess | undefined;
   try {
     const written = await meterOf(reader, deviceId);
-    const startedMs = performance.now();
-    const working = way.run(rogue, stop.signal);
-    const [with_, named] = await Promise.all([
-      phase(goods, seconds),
-      sleep(Math.max(1_000, seconds * 1_000 - 500)).then(() => namedBy(stack, deviceId)),
-    ]);
-    stop.abort();
-    await Promise.race([working, sleep(2_000)]);
-    const lastedSeconds = (performance.now() - startedMs) / 1_000;
+    const alone: Measured[] = [];
+    const with_: Measured[] = [];
+    let named: Named = { metrics: [], commandLine: "" };
+    let beganMs = 0;
+    for (let turn = 1; turn <= TURNS; turn++) {
+      alone.push(...(await phase(goods, seconds / TURNS)));
+      if (rogue === undefined) {
+        rogue = await startRogue({ way: way.name, url: stack.mqttUrl, credentials });
+        beganMs = performance.now();
+      } else rogue.kill("SIGCONT"); // H1
+      const isLast = turn === TURNS;
+      const asked = isLast && sleep((seconds / TURNS + SENT_SECONDS) * 1_000).then(() => namedBy(stack, deviceId)); // H3
+      with_.push(...(await phase(goods, seconds / TURNS)));
+      if (asked) named = await asked;
+      else rogue.kill("SIGSTOP");
+    }
+    if (rogue === undefined || rogue.exitCode !== null) throw new Error(`the rogue ended with ${rogue?.exitCode}`);
+    await end(rogue);
+    // Its rates are made good while it is stopped, too.
+    const lastedSeconds = (performance.now() - beganMs) / 1_000;
     const bytes = await written();
-    const findings = findingsOf(way, { alone, with_, named, bytes, lastedSeconds });
+    const findings = findingsOf(way, {
+      ...{ alone: figuresOf(alone), with_: figuresOf(with_) },
+      ...{ named, bytes, lastedSeconds },
+    });
     for (const { name, passed, found } of findings.checks) say(`  ${passed ? "holds" : "FAILS"}: ${name}: ${found}`);
     return findings;
   } finally {
-    stop.abort();
-    await rogue.end();
+    if (rogue !== undefined) await end(rogue);
     await reader.close();
   }
 }
 
+/** Resolves once it is at it. H4 */
+function startRogue(order: RogueOrder): Promise<ChildProcess> {
+  const child = fork(fileURLToPath(new URL("./rogue.js", import.meta.url)));
+  return new Promise((resolve, reject) => {
+    child.once("exit", (code) => reject(new Error(`the rogue ended with ${code}`)));
+    child.once("message", () => resolve(child));
+    child.send(order);
+  });
+}
+
+async function end(rogue: ChildProcess): Promise<void> {
+  if (rogue.exitCode !== null || rogue.signalCode !== null) return;
+  const ended = new Promise((resolve) => rogue.once("exit", resolve));
+  rogue.kill("SIGKILL");
+  await ended;
+}
+
+/** All threads of a process and of its children. */
+async function giveWay(pid: number): Promise<void> {
+  const tasks = await readdir(`/proc/${pid}/task`);
+  for (const task of tasks) {
+    setPriority(Number(task), constants.priority.PRIORITY_LOW);
+    const children = await readFile(`/proc/${pid}/task/${task}/children`, "utf8");
+    for (const child of children.split(" ").filter(Boolean)) await giveWay(Number(child));
+  }
+}
+
 /** So many seconds of every good device, and their answers. */
-async function phase(goods: readonly GoodDevice[], seconds: number): Promise<Figures> {
+async function phase(goods: readonly GoodDevice[], seconds: number): Promise<readonly Measured[]> {
   for (const good of goods) good.reset();
-  const seconds_ = Array.from({ length: seconds }, (_, second) => second);
+  const seconds_ = Array.from({ length: Math.ceil(seconds) }, (_, second) => second);
   await Promise.all(
     goods.map(async (good, i) => {
       await sleep((i * 1_000) / goods.length);
@@ -120,7 +170,7 @@ async function phase(goods: readonly GoodDevice[], seconds: number): Promise<Fig
     }),
   );
   await sleep(ANSWERS_MS);
-  return figuresOf(goods.map(({ measured }) => measured));
+  return goods.map(({ measured }) => measured);
 }
 
 type Figures = { readonly cloudShare: number; readonly worstShare: number; readonly p50: number; readonly p99: number };

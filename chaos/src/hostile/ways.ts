@@ -1,4 +1,4 @@
-/** What one registered device does to the others, at full speed. Each goes on until it is stopped. */
+/** What one registered device does to the others, at full speed. Each goes on until its process is killed. */
 import { randomBytes } from "node:crypto";
 import { EdgeMetrics, frameSingleObject } from "@tributary/contracts";
 import { someDigest, somePrediction } from "@tributary/testing";
@@ -9,7 +9,7 @@ export type Way = {
   readonly summary: string;
   /** Under which of these reasons it is to be named. */
   readonly named: readonly string[];
-  run(rogue: Talker, signal: AbortSignal): Promise<void>;
+  run(rogue: Talker): Promise<void>;
 };
 
 /** Messages under way at once: more than the bridge takes from one device. */
@@ -20,16 +20,16 @@ const GARBAGE_BYTES = 200_000;
 const FILTERS = 200;
 
 /** As fast as acknowledgements come. */
-async function flood(signal: AbortSignal, one: () => Promise<unknown>): Promise<void> {
+async function flood(one: () => Promise<unknown>): Promise<void> {
   const worker = async (): Promise<void> => {
-    while (!signal.aborted) await Promise.race([one().catch(() => pause(50)), aborted(signal)]);
+    for (;;) await one().catch(() => pause(50));
   };
   await Promise.all(Array.from({ length: WINDOW }, worker));
 }
 
-async function atRate(perSecond: number, signal: AbortSignal, one: () => Promise<unknown>): Promise<void> {
+async function atRate(perSecond: number, one: () => Promise<unknown>): Promise<void> {
   const startedMs = performance.now();
-  for (let made = 0; !signal.aborted; ) {
+  for (let made = 0; ; ) {
     const due = ((performance.now() - startedMs) / 1_000) * perSecond;
     for (; made < due; made++) one().catch(() => {});
     await pause(10);
@@ -37,28 +37,21 @@ async function atRate(perSecond: number, signal: AbortSignal, one: () => Promise
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-const aborted = (signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 
 export const ways: readonly Way[] = [
   {
     name: "priority",
     summary: `${FRAMES_PER_SECOND} PRIORITY frames a second`,
     named: ["budget", "priority"],
-    run: (rogue, signal) =>
-      atRate(FRAMES_PER_SECOND, signal, () =>
-        rogue.frame({ frameSeq: rogue.nextFrame(), reason: "PRIORITY", score: 1 }),
-      ),
+    run: (rogue) =>
+      atRate(FRAMES_PER_SECOND, () => rogue.frame({ frameSeq: rogue.nextFrame(), reason: "PRIORITY", score: 1 })),
   },
   {
     name: "draws",
     summary: `${FRAMES_PER_SECOND} frames a second that claim to be drawn: half by a key of their own, half with propensity 1`,
     named: ["draws", "draws-unverified"],
-    run: (rogue, signal) =>
-      atRate(FRAMES_PER_SECOND, signal, () => {
+    run: (rogue) =>
+      atRate(FRAMES_PER_SECOND, () => {
         const frameSeq = rogue.nextFrame();
         const samplePropensity = frameSeq % 2n === 0n ? 1 : 0.005;
         return rogue.frame({ frameSeq, reason: "SAMPLE", score: -0.5, sampleDrawn: true, samplePropensity });
@@ -68,32 +61,32 @@ export const ways: readonly Way[] = [
     name: "garbage",
     summary: `frames of ${GARBAGE_BYTES} random bytes`,
     named: ["dead-letters", "bytes"],
-    run: (rogue, signal) => {
+    run: (rogue) => {
       const garbage = randomBytes(GARBAGE_BYTES);
-      return flood(signal, () => rogue.publish("frames", garbage));
+      return flood(() => rogue.publish("frames", garbage));
     },
   },
   {
     name: "tiny",
     summary: `batches of one prediction beside ${OPEN_FRAMES} open frames`,
     named: ["messages"],
-    run: async (rogue, signal) => {
+    run: async (rogue) => {
       const queued = { escalation: "QUEUED", reason: "AMBIGUOUS", deadlineMs: 600_000, ageMs: 0 } as const;
-      for (let left = OPEN_FRAMES; left > 0 && !signal.aborted; left -= 500) {
+      for (let left = OPEN_FRAMES; left > 0; left -= 500) {
         const some = Array.from({ length: 500 }, () => somePrediction({ ...queued, frameSeq: rogue.nextFrame() }));
         await rogue.batch(some);
       }
-      await flood(signal, () => rogue.batch([somePrediction({ frameSeq: rogue.nextFrame() })]));
+      await flood(() => rogue.batch([somePrediction({ frameSeq: rogue.nextFrame() })]));
     },
   },
   {
     name: "subscribe",
     summary: `SUBSCRIBE packets of ${FILTERS} filters that it may not have`,
     named: ["subscriptions"],
-    run: (rogue, signal) => {
+    run: (rogue) => {
       let asked = 0; // the client library asks for nothing twice
       const another = () => `tributary/v1/somebody-else-${++asked}/down/results`;
-      return flood(signal, async () => {
+      return flood(async () => {
         if (!rogue.client.connected) return pause(20);
         await rogue.client.subscribeAsync(Array.from({ length: FILTERS }, another), { qos: 1 });
       });
@@ -103,9 +96,9 @@ export const ways: readonly Way[] = [
     name: "metrics",
     summary: "metrics that no device can have",
     named: ["messages"],
-    run: (rogue, signal) => {
+    run: (rogue) => {
       let seq = 0n;
-      return flood(signal, () => {
+      return flood(() => {
         const lies = { deviceId: rogue.deviceId, bootId: rogue.bootId, seq: ++seq };
         return rogue.publish("metrics", frameSingleObject(EdgeMetrics.current.fingerprint, liesOf(lies)));
       });

@@ -17,10 +17,10 @@ const count = z.number().int().min(1);
  * backlog of 5,000 messages or 64 MiB at once. */
 const deviceLimitsSchema = z
   .strictObject({
-    messagesPerSecondMax: count.default(500),
-    messagesBurstMax: count.default(5_000),
+    messagesPerSecondMax: count.default(200),
+    messagesBurstMax: count.default(200),
     bytesPerSecondMax: bytes.default(8 * MIB),
-    bytesBurstMax: bytes.default(64 * MIB),
+    bytesBurstMax: bytes.default(8 * MIB),
     /** Filters, granted or not; beyond it the connection ends. A device subscribes to five when it connects. */
     subscriptionsPerSecondMax: count.default(2),
     subscriptionsBurstMax: count.default(100),
@@ -28,7 +28,7 @@ const deviceLimitsSchema = z
     deadLettersPerSecondMax: count.default(5),
     deadLettersBurstMax: count.default(500),
     deadLetterBytesPerSecondMax: bytes.default(64 * KIB),
-    deadLetterBytesBurstMax: bytes.default(16 * MIB),
+    deadLetterBytesBurstMax: bytes.default(4 * MIB),
   })
   .prefault({});
 
@@ -41,7 +41,7 @@ const limitsSchema = z
     /** A larger MQTT packet ends the connection: it would have to be held whole to be refused politely. */
     packetBytesMax: bytes.default(8 * MIB),
     /** Received from one device and not yet stored. A single larger packet is let through alone. */
-    clientBytesMax: bytes.default(4 * MIB),
+    clientBytesMax: bytes.default(MIB),
     perDevice: deviceLimitsSchema,
     /** Received from all devices and not yet stored; beyond it sockets are not read. */
     inFlightBytesMax: bytes.default(64 * MIB),

@@ -4,7 +4,8 @@
  * C1. Records of a partition are handed over in offset order; what was not processed is handed over again.
  * C2. Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours
  *     or none is (co-partitioned-assigner.ts).
- * C3. Committed is only what `handle` said is processed: at least once, and G2 makes repeats harmless.
+ * C3. Committed is only what `handle` said is processed: at least once, and G2 makes repeats harmless. All partitions are
+ *     committed together, every `COMMIT_EVERY_MS`: a commit costs Kafka as much as a batch does.
  * C4. `onAssigned` is awaited before the first batch of a partition number. A number kept over a rebalance is not told
  *     again only if we were a member all along; otherwise somebody else may have had it meanwhile.
  * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer
@@ -12,10 +13,12 @@
  * C6. Whoever is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was
  *     acknowledged for as long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at
  *     once, not when we are let in again seconds later.
+ * C7. A round of batches takes `ROUND_MS_MIN` at least: what comes meanwhile is one batch a partition, not one a record, so
+ *     that a producer of many small records costs Kafka and everybody behind it a bounded number of requests (G13).
  */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka } from "kafkajs";
+import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, TopicPartitionOffset } from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
 import { untilCoordinated } from "./coordinator.ts";
 import { codeOf } from "./dead-letters.ts";
@@ -55,6 +58,8 @@ const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
 const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
 const LEASE_LOOK_MS = 250;
+const COMMIT_EVERY_MS = 250;
+const ROUND_MS_MIN = 10;
 /** Requests of Kafka's protocol that keep a member in its group. */
 const HEARTBEAT = 12;
 const SYNC_GROUP = 14;
@@ -79,6 +84,9 @@ export class KafkajsSource implements BatchSource {
   #assigned: Readonly<Record<string, readonly number[]>> = {};
   #assigning: Promise<void> = Promise.resolve();
   #rebalancing = false;
+  /** Processed and not yet committed: the offset behind, by topic and partition. C3 */
+  #uncommitted = new Map<string, TopicPartitionOffset>();
+  #commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
   #failure: unknown;
   #closing: Promise<void> | undefined;
   #events: PartitionEvents = {};
@@ -110,6 +118,7 @@ export class KafkajsSource implements BatchSource {
     this.#consumer.on("consumer.group_join", ({ payload }) => this.#joined(payload));
     this.#consumer.on("consumer.rebalancing", () => {
       this.#invited = true;
+      void this.#commitProcessed(); // still as a member of the generation that ends
     });
     this.#consumer.on("consumer.network.request", ({ payload }) => {
       if (payload.apiKey === HEARTBEAT || payload.apiKey === SYNC_GROUP) this.#lease.answered(payload.duration);
@@ -122,6 +131,7 @@ export class KafkajsSource implements BatchSource {
       const { prefix, topics } = this.#options;
       await this.#consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
       await this.#consumer.run({
+        autoCommit: false,
         eachBatchAutoResolve: false,
         partitionsConsumedConcurrently: this.#options.concurrency ?? 8,
         eachBatch: (payload) => this.#eachBatch(payload, handle),
@@ -133,6 +143,7 @@ export class KafkajsSource implements BatchSource {
     }
     void this.#watchForStalls();
     void this.#watchLease();
+    void this.#commitUntilStopped();
     await this.#ended.promise;
   }
 
@@ -151,7 +162,9 @@ export class KafkajsSource implements BatchSource {
 
   async #close(): Promise<void> {
     this.#stop.abort(new Failure("kafka-source-closed", "give-up", "the consumer is closing"));
-    const disconnected = Promise.all([this.#consumer.disconnect(), this.#admin.disconnect()]).catch(() => {});
+    const disconnected = this.#commitProcessed()
+      .then(() => Promise.all([this.#consumer.disconnect(), this.#admin.disconnect()]))
+      .catch(() => {});
     const enough = new AbortController();
     await Promise.race([disconnected, this.#clock.sleep(CLOSE_MS_MAX, enough.signal).catch(() => {})]);
     enough.abort();
@@ -195,6 +208,7 @@ export class KafkajsSource implements BatchSource {
   /** C6 */
   #lose(why: string): void {
     this.#lease.end();
+    this.#uncommitted.clear();
     const lost = this.#held;
     if (lost.length === 0) return;
     this.#held = [];
@@ -233,12 +247,40 @@ export class KafkajsSource implements BatchSource {
     }
   }
 
-  /** A batch of nothing but transaction markers is resolved by kafkajs and never committed: the group would seem to lag. */
+  /** A batch of nothing but transaction markers is resolved by kafkajs and handed to nobody: the group would seem to lag. */
   #pastMarkers(batch: { topic: string; partition: number; batchSize: number; lastOffset: string }): void {
     if (batch.batchSize > 0 || this.#rebalancing) return;
-    const offset = String(BigInt(batch.lastOffset) + 1n);
-    // Not being a member any more, or Kafka away: whoever has the partition then does it.
-    this.#consumer.commitOffsets([{ topic: batch.topic, partition: batch.partition, offset }]).catch(() => {});
+    const { topic, partition, lastOffset } = batch;
+    this.#processed({ topic, partition, offset: String(BigInt(lastOffset) + 1n) });
+  }
+
+  #processed(position: TopicPartitionOffset): void {
+    this.#uncommitted.set(`${position.topic}:${position.partition}`, position);
+  }
+
+  async #commitUntilStopped(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#clock.sleep(COMMIT_EVERY_MS, signal).catch(() => {});
+      await this.#commitProcessed();
+    }
+  }
+
+  /** C3 */
+  async #commitProcessed(): Promise<void> {
+    if (this.#uncommitted.size === 0 || this.#rebalancing) return;
+    const taken = this.#uncommitted;
+    this.#uncommitted = new Map();
+    const byTopic = Map.groupBy(taken.values(), ({ topic }) => topic);
+    const offsets = [...byTopic].map(([topic, partitions]) => ({ topic, partitions }));
+    try {
+      if (this.#commit === undefined) await this.#consumer.commitOffsets([...taken.values()]);
+      else await this.#commit({ topics: offsets });
+    } catch {
+      // Kafka is away, or we are no member any more: then whoever has the partition handles the records again.
+      if (this.#rebalancing) return;
+      for (const [key, position] of taken) if (!this.#uncommitted.has(key)) this.#uncommitted.set(key, position);
+    }
   }
 
   #joined({ memberId, memberAssignment }: ConsumerGroupJoinEvent["payload"]): void {
@@ -253,6 +295,7 @@ export class KafkajsSource implements BatchSource {
     this.#lease.renew();
     this.#memberId = memberId;
     this.#assigned = memberAssignment;
+    this.#uncommitted.clear(); // kafkajs begins again behind what is committed
     this.#held = now;
     this.#rebalancing = false;
     const [a, r] = [assigned.join(" "), revoked.join(" ")];
@@ -262,6 +305,8 @@ export class KafkajsSource implements BatchSource {
 
   async #eachBatch(payload: EachBatchPayload, handle: Handle): Promise<void> {
     const { partition } = payload.batch;
+    const startedAtMs = this.#clock.monotonicMs();
+    this.#commit = payload.commitOffsetsIfNecessary;
     // A handler may take longer than the session; what the heartbeat learns is that we must rejoin soon.
     const heart = setInterval(() => {
       payload.heartbeat().catch((error: unknown) => {
@@ -274,6 +319,8 @@ export class KafkajsSource implements BatchSource {
         await this.#assigning; // C4
         await this.#handOver(payload, handle);
       }); // C2
+      const restMs = startedAtMs + ROUND_MS_MIN - this.#clock.monotonicMs();
+      if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {}); // C7
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -303,7 +350,9 @@ export class KafkajsSource implements BatchSource {
       }
       pauseMs = UNPROCESSED_PAUSE_MS.min;
       at += processed;
-      resolveOffset(last.offset); // C3: kafkajs commits the offset behind it
+      resolveOffset(last.offset);
+      const behind = at === batch.messages.length ? batch.lastOffset() : last.offset; // markers may follow the last record
+      this.#processed({ topic: batch.topic, partition, offset: String(BigInt(behind) + 1n) }); // C3
       const lag = Number(highWatermark - BigInt(last.offset) - 1n);
       if (telemetry !== undefined) {
         const ms = this.#clock.monotonicMs() - startedAt;
