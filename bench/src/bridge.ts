@@ -3,7 +3,9 @@
  * R1. All lanes run in one run, on one Kafka, under one load: 180 devices, 2 KB, QoS 1.
  * R2. Processor time is what Linux counts of a process, over what was acknowledged meanwhile; it says the same on a busy
  *     machine. Latency and rate do not: the table says what load the machine had when it began.
- * R3. What is said to be stored is counted in Kafka. */
+ * R3. What is said to be stored is counted in Kafka.
+ * R4. What the bridge costs is held against its parts by themselves, in the same run: the MQTT library without Kafka and
+ *     the Kafka client without MQTT, added up. */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
@@ -21,8 +23,10 @@ const PACED_RATE = 1_000;
 const WARM_UP_MS = 5_000;
 const LOOK_MS = 500;
 
-const paced = { bridgeMicros: 80, kafkaMicros: 60, p50Ms: 8, p99Ms: 20 } as const;
-const full = { rate: 30_000, rawMicros: 18, wholeMicros: 35, megabytes: 250 } as const;
+/** A bound on processor time is one of ratios: the same code costs twice as much on one machine as on another, and a server
+ * that only acknowledges anything between 20 and 100 µs at this pace, all of it for waking up. R4 */
+const paced = { ofParts: 1.25, kafkaOfProducer: 1, p50Ms: 8, p99Ms: 20 } as const;
+const full = { rawOfParts: 2, wholeOfParts: 3.5, megabytes: 250 } as const;
 
 export const bridge: Bench = {
   name: "bridge",
@@ -36,8 +40,9 @@ as they are acknowledged. Lanes:
   aedes        the bridge's MQTT library alone: no Kafka
   acks         a server that only acknowledges: the generator's own ceiling
   telegraf     with --peers: Telegraf behind Mosquitto, which acknowledges before Kafka has a message
-Processor time is that of whole processes. Gates, at ${PACED_RATE}/s: bridge ${paced.bridgeMicros} µs and Kafka ${paced.kafkaMicros} µs a message, PUBACK p50 ${paced.p50Ms} and p99
-${paced.p99Ms} ms; at full speed: raw ${full.rate} messages/s at ${full.rawMicros} µs, predictions and frames ${full.wholeMicros} µs; ${full.megabytes} MB resident.
+Processor time is that of whole processes. Gates, at ${PACED_RATE}/s: the bridge at most ${paced.ofParts} times aedes and producer together, Kafka
+at most ${paced.kafkaOfProducer} times what it costs the producer, PUBACK p50 ${paced.p50Ms} and p99 ${paced.p99Ms} ms; at full speed: raw at most ${full.rawOfParts} times, predictions
+and frames ${full.wholeOfParts} times aedes and producer together; ${full.megabytes} MB resident. Without those two lanes nothing is held against them.
 Run it where nothing else runs: one core makes the load, and rate and latency are those of what is left.`,
   run,
 };
@@ -257,23 +262,24 @@ function gatesOf(measured: readonly Measured[]): readonly Gate[] {
     gates.push({
       name: `${name} at most ${bound} ${unit}`,
       passed: value !== undefined && value <= bound,
-      measured: `${value?.toFixed(1)} ${unit}`,
+      measured: `${value?.toFixed(2)} ${unit}`,
     });
   for (const one of measured) {
     const { lane, speed, micros } = one;
     if (lane !== "raw" && lane !== "predictions" && lane !== "frames") continue;
     const name = `${lane}, ${speed}:`;
+    const part = (of: LaneName) => measured.find((other) => other.lane === of && other.speed === speed)?.micros;
+    const [aedes, producer] = [part("aedes"), part("producer")];
+    if (aedes?.broker !== undefined && producer?.broker !== undefined && micros.broker !== undefined) {
+      const bound = speed === "paced" ? paced.ofParts : lane === "raw" ? full.rawOfParts : full.wholeOfParts;
+      most(`${name} bridge`, micros.broker / (aedes.broker + producer.broker), bound, "x its parts"); // R4
+    }
     if (speed === "paced") {
-      most(`${name} bridge`, micros.broker, paced.bridgeMicros, "µs");
-      most(`${name} Kafka`, micros.kafka, paced.kafkaMicros, "µs");
+      if (micros.kafka !== undefined && producer?.kafka !== undefined) {
+        most(`${name} Kafka`, micros.kafka / producer.kafka, paced.kafkaOfProducer, "x the producer's");
+      }
       most(`${name} PUBACK p50`, one.p50, paced.p50Ms, "ms");
       most(`${name} PUBACK p99`, one.p99, paced.p99Ms, "ms");
-    } else {
-      most(`${name} bridge`, micros.broker, lane === "raw" ? full.rawMicros : full.wholeMicros, "µs");
-    }
-    if (speed === "full" && lane === "raw") {
-      const passed = one.rate >= full.rate;
-      gates.push({ name: `${name} at least ${full.rate} msg/s`, passed, measured: one.rate.toFixed(0) });
     }
     most(`${name} resident`, one.megabytes, full.megabytes, "MB");
     // What was acknowledged is in Kafka by then, but for what came between two looks. (R3)
