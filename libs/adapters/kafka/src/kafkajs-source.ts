@@ -201,6 +201,7 @@ export class KafkajsSource implements BatchSource {
 
   #expelled(): void {
     this.#lose("the group has expelled this member");
+    this.#uncommitted.clear();
     this.#suspended = [];
     this.#memberId = "";
   }
@@ -208,7 +209,6 @@ export class KafkajsSource implements BatchSource {
   /** C6 */
   #lose(why: string): void {
     this.#lease.end();
-    this.#uncommitted.clear();
     const lost = this.#held;
     if (lost.length === 0) return;
     this.#held = [];
@@ -262,13 +262,13 @@ export class KafkajsSource implements BatchSource {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await this.#clock.sleep(COMMIT_EVERY_MS, signal).catch(() => {});
-      await this.#commitProcessed();
+      if (!this.#rebalancing) await this.#commitProcessed();
     }
   }
 
   /** C3 */
   async #commitProcessed(): Promise<void> {
-    if (this.#uncommitted.size === 0 || this.#rebalancing) return;
+    if (this.#uncommitted.size === 0) return;
     const taken = this.#uncommitted;
     this.#uncommitted = new Map();
     const byTopic = Map.groupBy(taken.values(), ({ topic }) => topic);
@@ -321,6 +321,7 @@ export class KafkajsSource implements BatchSource {
       }); // C2
       const restMs = startedAtMs + ROUND_MS_MIN - this.#clock.monotonicMs();
       if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {}); // C7
+      if (this.#stop.signal.aborted) await this.#commitProcessed(); // kafkajs leaves the group once this returns
     } catch (error) {
       this.#fail(error);
     } finally {

@@ -6,6 +6,7 @@ import { KafkajsSink } from "./kafkajs-sink.ts";
 import { KafkajsSource } from "./kafkajs-source.ts";
 import { Lease } from "./lease.ts";
 import type { Batch } from "./ports.ts";
+import { KafkaReader } from "./reader.ts";
 
 jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
 
@@ -14,7 +15,7 @@ const admin = new KafkajsAdmin(connection);
 const sink = new KafkajsSink(connection);
 const PARTITIONS = 6;
 
-beforeAll(() => admin.ensure(["a", "b", "c", "d"].map((name) => ({ name, partitions: PARTITIONS }))));
+beforeAll(() => admin.ensure(["a", "b", "c", "d", "e"].map((name) => ({ name, partitions: PARTITIONS }))));
 afterAll(async () => {
   await sink.close();
   await admin.close();
@@ -133,5 +134,37 @@ describe("source", () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(again.seen).toEqual([]);
     await again.source.close();
+  });
+
+  test("records that come one by one are handed over in rounds, and committed together (C3, C7)", async () => {
+    const reader = new KafkaReader({ ...connection, prefix: "" });
+    const commits = async () => {
+      const partitions = await reader.partitions("__consumer_offsets");
+      const ends = await Promise.all(partitions.map((partition) => reader.offsets("__consumer_offsets", partition)));
+      return ends.reduce((sum, { next }) => sum + Number(next), 0);
+    };
+    let batches = 0;
+    const member = new Member("rounds", ["e"], ({ records }) => {
+      batches++;
+      return records.length;
+    });
+    await waitFor(() => member.held.size === PARTITIONS, { what: "the member", timeoutMs: 15_000 });
+    const before = await commits();
+    const startedMs = performance.now();
+    for (let n = 0; n < 300; n++) await sink.send([{ topic: "e", key: "one", value: Buffer.from(String(n)) }]);
+    await waitFor(() => member.seen.length === 300, { what: "all records" });
+    const ms = performance.now() - startedMs;
+    expect([batches, ms]).toEqual([Math.min(batches, ms / 10 + 1), ms]);
+    const written = (await commits()) - before;
+    expect([written, ms]).toEqual([Math.min(written, ms / 250 + 1), ms]);
+    await member.source.close();
+
+    const next = new Member("rounds", ["e"]);
+    await waitFor(() => next.held.size === PARTITIONS, { what: "the next member", timeoutMs: 15_000 });
+    await sink.send([{ topic: "e", key: "one", value: Buffer.from("last") }]);
+    await waitFor(() => next.seen.length > 0, { what: "the last record" });
+    expect(next.seen).toHaveLength(1);
+    await next.source.close();
+    await reader.close();
   });
 });
