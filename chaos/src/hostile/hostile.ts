@@ -12,7 +12,6 @@ import { type ChildProcess, execFile, fork } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { constants, setPriority } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { dlqOf, topics } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
@@ -130,7 +129,7 @@ async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<
 
 /** Resolves once it is at it. H4 */
 function startRogue(order: RogueOrder): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(new URL("./rogue.js", import.meta.url)));
+  const child = fork(join(repositoryRoot, "chaos/dist/hostile/rogue.js"));
   return new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`the rogue ended with ${code}`)));
     child.once("message", () => resolve(child));
