@@ -3,7 +3,7 @@ import { expect, test } from "@jest/globals";
 import { ota } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
 
-const KILLS = 30;
+const KILLS = 15;
 
 test("killed at many moments of its updates, the agent runs the old or the new model; both controls are caught", async () => {
   const dir = tempDir("ota");
