@@ -23,8 +23,8 @@ const PACED_RATE = 1_000;
 const WARM_UP_MS = 5_000;
 const LOOK_MS = 500;
 
-/** A bound on processor time is one of ratios: the same code costs twice as much on one machine as on another, and a server
- * that only acknowledges anything between 20 and 100 µs at this pace, all of it for waking up. R4 */
+/** A bound on processor time is a ratio: microseconds are the machine's. What a message costs at this pace is mostly waking
+ * up, as the lane acks shows. R4 */
 const paced = { ofParts: 1.25, kafkaOfProducer: 1, p50Ms: 8, p99Ms: 20 } as const;
 const full = { rawOfParts: 2, wholeOfParts: 3.5, megabytes: 250 } as const;
 

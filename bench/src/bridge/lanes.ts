@@ -135,6 +135,8 @@ export class Rig {
         http: { host: "127.0.0.1", port: 0 },
         mqtt: { port: await freePort() },
         log: { level: "warn" },
+        // What the bridge can do is measured, not what one device may.
+        limits: { perDevice: { messagesPerSecondMax: 1_000_000, bytesPerSecondMax: 1_000_000_000 } },
         routes: [{ filter: MQTT_TOPIC, topic: RAW_TOPIC, format: "raw" }],
       },
     });

@@ -130,6 +130,7 @@ async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<
 /** Resolves once it is at it. H4 */
 function startRogue(order: RogueOrder): Promise<ChildProcess> {
   const child = fork(join(repositoryRoot, "chaos/dist/hostile/rogue.js"));
+  process.once("exit", () => child.kill("SIGKILL")); // One that is stopped does not see that we are gone.
   return new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`the rogue ended with ${code}`)));
     child.once("message", () => resolve(child));

@@ -13,8 +13,8 @@ const count = z.number().int().min(1);
 
 /** What one device may do; beyond it its socket is read more slowly, and nothing is lost. The largest device that the
  * defaults are made for has four cameras of 30 frames/s, of which the policy lets it send a third: 40 frames of 64 KiB and
- * as many batches and reports a second, 80 messages and 2.6 MB. It gets six times the one and three times the other, and its
- * backlog of 5,000 messages or 64 MiB at once. */
+ * as many batches and reports a second, 80 messages and 2.6 MB. It gets more than twice the one and three times the
+ * other. A backlog comes at that pace, too: a burst of a thousand messages is what others would feel. */
 const deviceLimitsSchema = z
   .strictObject({
     messagesPerSecondMax: count.default(200),
