@@ -14,6 +14,7 @@ const base = {
   modulePathIgnorePatterns: ["/dist/", "<rootDir>/\\.local/", "<rootDir>/\\.nx/", "<rootDir>/training/"],
   testEnvironmentOptions: { customExportConditions: ["@tributary/source", "node", "node-addons"] },
 };
+/** What starts a whole stack, or is a program of other people's, has both processors to itself. */
 const serial = { runner: "<rootDir>/tools/serial-runner.cjs" };
 
 export default {
@@ -26,7 +27,7 @@ export default {
       testMatch: ["<rootDir>/**/src/**/*.test.ts"],
       testPathIgnorePatterns: ["/node_modules/", "\\.(integration|peer)\\.test\\.ts$", "<rootDir>/e2e/"],
     },
-    { ...base, ...serial, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
+    { ...base, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
     {
       ...base,
       ...serial,

@@ -16,6 +16,8 @@ export type KafkaOptions = {
   controllerPort?: number;
   proxied?: { readonly port: number; readonly advertisedPort: number };
   heapMb?: number;
+  /** Its answers are timed: it has room enough to collect garbage seldom. */
+  isMeasured?: boolean;
   detached?: boolean;
   readyMsMax?: number;
   logFile?: string;
@@ -26,5 +28,7 @@ export type KafkaOptions = {
 };
 export function startKafka(options: KafkaOptions): Promise<KafkaNode>;
 export function answers(port: number, host?: string): Promise<boolean>;
+/** A port of 127.0.0.1 that was free a moment ago. */
+export function freePort(): Promise<number>;
 export function ensureJars(): boolean;
 export class MissingTool extends Error {}

@@ -4,7 +4,7 @@
 //   K3. `stop` returns when the process is gone, whatever it takes.
 // Runs on Node 20 as well, before anything is installed, so: plain JavaScript and no dependencies.
 import { spawn, spawnSync } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomInt } from "node:crypto";
 import {
   closeSync,
   cpSync,
@@ -27,6 +27,8 @@ const libsDir = join(kafkaDir, "libs");
 const pomFile = join(root, "tools", "kafka", "pom.xml");
 const log4jFile = join(root, "tools", "kafka", "log4j2.properties");
 const JAVA_MAJOR_MIN = 17;
+/** Below those that systems give to outgoing connections (Linux from 32,768): one of these does not become busy by itself. */
+const FREE_PORTS = [20_000, 32_768];
 const CLUSTER_ID = "VHJpYnV0YXJ5TG9jYWwwMQ";
 
 export class MissingTool extends Error {}
@@ -134,9 +136,12 @@ const settings = ({ dataDir, port, controllerPort, proxied, cluster, config = {}
     .map(([key, value]) => `${key}=${value}`)
     .join("\n");
 
-const javaArgs = (heapMb) => [
-  `-Xmx${heapMb}m`,
-  `-Xms${Math.min(128, heapMb)}m`,
+/** Where its answers are timed: room for minutes, so that it seldom stands still to collect. On two cores that run all else
+ * as well, G1 and C2, with which Kafka's own scripts start it, take more of the processors than they give back. */
+const ROOMY = ["-Xms768m", "-Xmx768m", "-Xmn512m", "-XX:+AlwaysPreTouch"];
+
+const javaArgs = (heapMb, isMeasured = false) => [
+  ...(isMeasured ? ROOMY : [`-Xmx${heapMb}m`, `-Xms${Math.min(128, heapMb)}m`]),
   // A node that lives for minutes starts sooner and compiles less with C1 alone and the serial collector.
   "-XX:TieredStopAtLevel=1",
   "-XX:+UseSerialGC",
@@ -178,6 +183,7 @@ function format(java, dataDir, nodeId) {
 /**
  * Starts one node and resolves when it answers.
  * `cluster`: one of several, `voters` as in controller.quorum.voters. `config`: settings in place of ours.
+ * `isMeasured`: its answers are timed.
  * `proxied`: a second listener on `port` that says to clients that it is on `advertisedPort`, where a proxy of theirs is.
  * `detached`: own process group, so that a Ctrl-C on the terminal reaches the caller alone.
  */
@@ -187,6 +193,7 @@ export async function startKafka({
   controllerPort,
   proxied,
   heapMb = 512,
+  isMeasured = false,
   detached = false,
   readyMsMax = 60_000,
   env = process.env,
@@ -205,7 +212,7 @@ export async function startKafka({
   writeFileSync(file, settings({ dataDir: dir, port, controllerPort, proxied, cluster, config }));
   mkdirSync(resolve(logFile, ".."), { recursive: true });
   const log = openSync(logFile, "a");
-  const child = spawn(java, [...javaArgs(heapMb), "kafka.Kafka", file], {
+  const child = spawn(java, [...javaArgs(heapMb, isMeasured), "kafka.Kafka", file], {
     stdio: ["ignore", log, log],
     detached,
     cwd: dir,
@@ -269,16 +276,20 @@ export function answers(port, host = "127.0.0.1") {
   });
 }
 
-export function freePort() {
-  return new Promise((done, fail) => {
-    const server = createServer();
-    server.once("error", fail);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
-  });
+/** A port of 127.0.0.1 that was free a moment ago. */
+export async function freePort() {
+  for (;;) {
+    const port = randomInt(...FREE_PORTS);
+    if (await isFree(port)) return port;
+  }
 }
+
+const isFree = (port) =>
+  new Promise((done, fail) => {
+    const server = createServer();
+    server.once("error", (error) => (error.code === "EADDRINUSE" ? done(false) : fail(error)));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
+  });
 
 async function main([command, ...rest]) {
   const option = (name) => {

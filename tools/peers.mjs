@@ -38,7 +38,9 @@ export function python(name) {
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(peers, { recursive: true });
   run("python3", ["-m", "venv", dir], "Python 3.10 or newer with its venv module is needed");
-  run(program, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], "pip failed");
+  // Python compiles what is used when it is used: most of it never is.
+  const how = ["--quiet", "--disable-pip-version-check", "--no-compile"];
+  run(program, ["-m", "pip", "install", ...how, "-r", requirements], "pip failed");
   writeFileSync(done, digest);
   return program;
 }

@@ -1,4 +1,4 @@
-// Jest's runner, one test file at a time: integration and e2e tests share one Kafka and two cores.
+// Jest's runner, one test file at a time.
 const { default: TestRunner } = require("jest-runner");
 
 module.exports = class SerialRunner extends TestRunner {

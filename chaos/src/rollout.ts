@@ -16,7 +16,7 @@ import { DEVICES, digests, type Told, World } from "./rollout/world.ts";
 import { type Check, check, type Drill, type DrillSettings, type Findings } from "./scenario.ts";
 
 const CANARY = DEVICES / 10;
-const PLACES = ["before-append", "after-append", "after-read-back"] as const;
+const PLACES = ["before-append", "after-append", "after-read-back", "while-writing-desired"];
 const GOOD = [
   "created",
   "step-started",
@@ -43,6 +43,7 @@ proposals before they have read them back.`,
     { name: "kills", about: "times each transition is met by a kill, at each place", value: 1 },
     { name: "seed", about: "of the moments at which instances are stopped", value: 1 },
   ],
+  choices: [{ name: "places", about: "where in a transition instances die", among: PLACES }],
   run: async (settings) => {
     const { dir, say, options } = settings;
     const kafka = await startKafka({ dataDir: join(dir, "kafka"), logFile: join(dir, "kafka.log"), heapMb: 256 });
@@ -69,7 +70,7 @@ type Story = (world: World) => Promise<readonly string[]>;
 
 async function killedEverywhere(stage: Stage, round: number): Promise<readonly Findings[]> {
   const told = (kinds: readonly string[]) => kinds.filter((kind) => ["step-started", "aborted"].includes(kind));
-  const runs = [...PLACES, "while-writing-desired" as const].map((place) => {
+  const runs = PLACES.filter((place) => stage.settings.choices?.places?.includes(place) ?? true).map((place) => {
     const at = (kinds: readonly string[]) =>
       (place === "while-writing-desired" ? told(kinds) : kinds).map((kind) => `${place}:${kind}`);
     return { place, good: at(GOOD), bad: at(BAD) };

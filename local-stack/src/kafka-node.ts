@@ -17,6 +17,7 @@ export async function ownKafka(options: {
   readonly port: number;
   readonly controllerPort: number;
   readonly proxied?: { readonly port: number; readonly advertisedPort: number };
+  readonly isMeasured?: boolean;
   readonly journal: Journal;
 }): Promise<KafkaPart> {
   let node: KafkaNode | undefined;
@@ -27,6 +28,7 @@ export async function ownKafka(options: {
       port: options.port,
       controllerPort: options.controllerPort,
       ...(options.proxied && { proxied: options.proxied }),
+      ...(options.isMeasured && { isMeasured: true }),
       detached: true,
       env: options.journal.env,
       onSpawn: (pid) => options.journal.started("kafka", pid),

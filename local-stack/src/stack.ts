@@ -40,6 +40,8 @@ export type StackOptions = {
   /** Of each; one unless told. All but the first reach Kafka through `kafkaProxy`, if there is one. */
   readonly routers?: number;
   readonly classifiers?: number;
+  /** How soon Kafka answers is timed: it has room enough to collect garbage seldom. */
+  readonly isMeasured?: boolean;
   /** A proxy of the caller's on `advertisedPort`, in front of a second listener of the stack's own Kafka on `port`. */
   readonly kafkaProxy?: { readonly port: number; readonly advertisedPort: number };
   /** How parts are looked at while they are supervised. */
@@ -174,6 +176,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           port: await portFor("Kafka", options.ports?.kafka, say),
           controllerPort: await freePort(),
           ...(options.kafkaProxy && { proxied: options.kafkaProxy }),
+          ...(options.isMeasured && { isMeasured: true }),
           journal,
         });
     onStep("topics");

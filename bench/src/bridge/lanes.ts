@@ -40,6 +40,7 @@ export class Rig {
     const every = isFlushed ? "1" : "9223372036854775807";
     const kafka = await startKafka({
       dataDir: join(dir, "kafka"),
+      isMeasured: true,
       config: { "log.flush.interval.messages": every },
     });
     const connection = { brokers: [kafka.brokers], prefix: PREFIX, clientId: "bench" };

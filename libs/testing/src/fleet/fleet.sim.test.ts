@@ -35,14 +35,14 @@ function kept(result: SimulationResult): SimulationResult {
 }
 
 describe("a fleet in the field: devices wander, leave, are cut off, tell late, twice or nonsense", () => {
-  test("30 seeds: an identical model is not taken back more often than alpha allows", () => {
-    const results = seeds(30).map((seed) => kept(simulate({ seed, ...rough({}) })));
+  test("20 seeds: an identical model is not taken back more often than alpha allows", () => {
+    const results = seeds(20).map((seed) => kept(simulate({ seed, ...rough({}) })));
     const back = results.filter(({ rollout }) => rollout?.aborted !== null).map(({ seed }) => seed);
-    expect(back.length).toBeLessThanOrEqual(5); // 4.5 % allowed: above 5 of 30 once in 400 suites.
-    expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(8);
+    expect(back.length).toBeLessThanOrEqual(4); // 4.5 % allowed: above 4 of 20 once in 400 suites.
+    expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(5);
   });
 
-  test.each(seeds(12))("seed %i: a model that is 5 points worse goes back from the canary", (seed) => {
+  test.each(seeds(6))("seed %i: a model that is 5 points worse goes back from the canary", (seed) => {
     const result = kept(simulate({ seed, ...rough({ harm: 0.05 }) }));
     expect(result.rollout?.aborted).toMatchObject({
       why: expect.stringContaining("against the control"),
@@ -56,7 +56,7 @@ describe("a fleet in the field: devices wander, leave, are cut off, tell late, t
     ["crashes four times an hour", { crashesPerHour: 4 }, "the model crashed on"],
     ["is refused by half of the devices", { refusedBy: 0.5 }, "refused the model"],
   ] as const)("a model that %s goes back from the canary", (_, candidate, why) => {
-    for (const seed of seeds(4)) {
+    for (const seed of seeds(2)) {
       const result = kept(simulate({ seed, ...rough(candidate) }));
       expect([seed, result.rollout?.aborted?.why]).toEqual([seed, expect.stringContaining(why)]);
       expect(result.blastRadius).toBeLessThanOrEqual(result.canaries);
@@ -67,7 +67,7 @@ describe("a fleet in the field: devices wander, leave, are cut off, tell late, t
     ["falls silent", { silences: 0.9 }],
     ["says that it runs the model, and does not", { liedBy: 0.6 }],
   ] as const)("a canary that %s is paused, and nothing widens", (_, candidate) => {
-    for (const seed of seeds(4)) {
+    for (const seed of seeds(2)) {
       const result = kept(simulate({ seed, ...rough(candidate) }));
       expect([seed, result.phase, result.rollout?.weight]).toEqual([seed, "Paused", 5]);
       expect(result.history.at(-1)).toMatch(/paused: (no-data|silent)/);
@@ -75,7 +75,7 @@ describe("a fleet in the field: devices wander, leave, are cut off, tell late, t
     }
   });
 
-  test.each(seeds(4))("seed %i: half of all commands are lost, and every device that hears comes to follow", (seed) => {
+  test.each(seeds(2))("seed %i: half of all commands are lost, and every device that hears comes to follow", (seed) => {
     const world = { ...calmWorld, lost: 0.5, candidate: { ...soundCandidate, harm: -0.02 } };
     const up = kept(simulate({ seed, ...rough({}), world }));
     expect([up.phase, up.onNew]).toEqual(["Healthy", 400]);
@@ -85,7 +85,7 @@ describe("a fleet in the field: devices wander, leave, are cut off, tell late, t
     expect([back.rollout?.aborted?.isBack, back.onNew]).toEqual([true, 0]);
   });
 
-  test.each(seeds(8))(
+  test.each(seeds(4))(
     "seed %i: two instances with wrong clocks, one behind: no event counts twice, no stale command",
     (seed) => {
       const worse = kept(simulate({ seed, ...rough({ harm: 0.05 }, racing) }));
@@ -141,11 +141,9 @@ describe("rollout-manager dies", () => {
     const whole = ends(run(harm, {}));
     expect(whole.phase).toBe(harm > 0 ? "Degraded" : "Healthy");
     const deaths = changes.flatMap((change) => places.map((place) => ({ place, change })));
-    for (const death of [...deaths, { place: "while-writing-desired", change: "any" } as const]) {
-      for (const instances of [1, 2]) {
-        const result = run(harm, { crashes: [death], instances });
-        expect([death, result.crashed, ends(result)]).toEqual([death, 1, whole]);
-      }
+    for (const [i, death] of [...deaths, { place: "while-writing-desired", change: "any" } as const].entries()) {
+      const result = run(harm, { crashes: [death], instances: 1 + (i % 2) });
+      expect([death, result.crashed, ends(result)]).toEqual([death, 1, whole]);
     }
   });
 

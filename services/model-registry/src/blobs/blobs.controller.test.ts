@@ -22,7 +22,7 @@ beforeAll(async () => {
   const blobs = await FolderBlobStore.open({ dir: dir.path });
   const { digest } = await blobs.put(Readable.from([Buffer.alloc(BYTES)]), { bytesMax: BYTES });
   const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
-  const limits = { bytesMax: BYTES, uploadsMax: 1, downloadsMax: 1, downloadIdleMsMax: 1_000 };
+  const limits = { bytesMax: BYTES, uploadsMax: 1, downloadsMax: 1, downloadIdleMsMax: 3_000 };
   const controller = new BlobsController(blobs, limits, telemetry);
   server = createServer((request, response) => {
     controller.get(digest, request, response).catch((error: unknown) => {
