@@ -23,7 +23,8 @@ import type { RogueOrder } from "./rogue.ts";
 import { type Way, ways } from "./ways.ts";
 
 const GOOD = 20;
-const TURNS = 2;
+/** Of the good devices alone, and beside the rogue. */
+const TURN_SECONDS = 5;
 /** Until the last answer is here: the frames' deadline and a little. */
 const ANSWERS_MS = 6_000;
 /** The last good device begins nearly a second after the first, and waits for its last acknowledgement. */
@@ -50,7 +51,14 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
   choices: [{ name: "ways", about: "what the rogue does", among: ways.map(({ name }) => name) }],
   async run({ dir, say, options: { seconds = 20 }, choices }) {
     const chosen = ways.filter(({ name }) => choices?.ways?.includes(name) ?? true);
-    const stack = await startStack({ dir, devices: 0, supervised: true, partitions: 8, onEvent: say });
+    const stack = await startStack({
+      dir,
+      devices: 0,
+      supervised: true,
+      partitions: 8,
+      isMeasured: true,
+      onEvent: say,
+    });
     const jpeg = await someJpeg();
     const talkers: Talker[] = [];
     try {
@@ -98,15 +106,16 @@ async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<
     const with_: Measured[] = [];
     let named: Named = { metrics: [], commandLine: "" };
     let beganMs = 0;
-    for (let turn = 1; turn <= TURNS; turn++) {
-      alone.push(...(await phase(goods, seconds / TURNS)));
+    const turns = Math.ceil(seconds / TURN_SECONDS);
+    for (let turn = 1; turn <= turns; turn++) {
+      alone.push(...(await phase(goods, seconds / turns)));
       if (rogue === undefined) {
         rogue = await startRogue({ way: way.name, url: stack.mqttUrl, credentials });
         beganMs = performance.now();
       } else rogue.kill("SIGCONT"); // H1
-      const isLast = turn === TURNS;
-      const asked = isLast && sleep((seconds / TURNS + SENT_SECONDS) * 1_000).then(() => namedBy(stack, deviceId)); // H3
-      with_.push(...(await phase(goods, seconds / TURNS)));
+      const isLast = turn === turns;
+      const asked = isLast && sleep((seconds / turns + SENT_SECONDS) * 1_000).then(() => namedBy(stack, deviceId)); // H3
+      with_.push(...(await phase(goods, seconds / turns)));
       if (asked) named = await asked;
       else rogue.kill("SIGSTOP");
     }

@@ -27,12 +27,14 @@ async function flood(one: () => Promise<unknown>): Promise<void> {
   await Promise.all(Array.from({ length: WINDOW }, worker));
 }
 
+/** What was not made while the process stood still is not made up for. */
 async function atRate(perSecond: number, one: () => Promise<unknown>): Promise<void> {
-  const startedMs = performance.now();
-  for (let made = 0; ; ) {
-    const due = ((performance.now() - startedMs) / 1_000) * perSecond;
-    for (; made < due; made++) one().catch(() => {});
+  for (let [due, lastMs] = [0, performance.now()]; ; ) {
     await pause(10);
+    const nowMs = performance.now();
+    due += (Math.min(nowMs - lastMs, 1_000) / 1_000) * perSecond;
+    lastMs = nowMs;
+    for (; due >= 1; due--) one().catch(() => {});
   }
 }
 

@@ -13,14 +13,14 @@ const count = z.number().int().min(1);
 
 /** What one device may do; beyond it its socket is read more slowly, and nothing is lost. The largest device that the
  * defaults are made for has four cameras of 30 frames/s, of which the policy lets it send a third: 40 frames of 64 KiB and
- * as many batches and reports a second, 80 messages and 2.6 MB. It gets more than twice the one and three times the
- * other. A backlog comes at that pace, too: a burst of a thousand messages is what others would feel. */
+ * as many batches and reports a second, 80 messages and 2.6 MB. It gets half as many again of the one and three
+ * times the other. A backlog comes at that pace, too: of a burst, others feel each message. */
 const deviceLimitsSchema = z
   .strictObject({
-    messagesPerSecondMax: count.default(200),
-    messagesBurstMax: count.default(200),
+    messagesPerSecondMax: count.default(120),
+    messagesBurstMax: count.default(30),
     bytesPerSecondMax: bytes.default(8 * MIB),
-    bytesBurstMax: bytes.default(8 * MIB),
+    bytesBurstMax: bytes.default(2 * MIB),
     /** Filters, granted or not; beyond it the connection ends. A device subscribes to five when it connects. */
     subscriptionsPerSecondMax: count.default(2),
     subscriptionsBurstMax: count.default(100),
