@@ -4,7 +4,8 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { root } from "./bootstrap.mjs";
+import { fileURLToPath } from "node:url";
+import { root, run as start } from "./bootstrap.mjs";
 
 const peers = join(root, ".local/peers");
 
@@ -19,9 +20,16 @@ const debians = [
 
 /** All of them, so that no test waits for an installation. `step(name, work)` shows progress. */
 export async function preparePeers(step) {
-  for (const file of readdirSync(join(root, "tools/peers")).sort()) {
-    if (file.endsWith(".txt")) await step(`peers: Python, ${file.slice(0, -4)}`, async () => python(file.slice(0, -4)));
-  }
+  const files = readdirSync(join(root, "tools/peers")).sort();
+  const names = files.filter((file) => file.endsWith(".txt")).map((file) => file.slice(0, -4));
+  // pip keeps one processor busy.
+  const next = async () => {
+    for (let name = names.shift(); name !== undefined; name = names.shift()) {
+      const args = [fileURLToPath(import.meta.url), name];
+      await step(`peers: Python, ${name}`, () => start(process.execPath, args));
+    }
+  };
+  await Promise.all([next(), next()]);
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
   await step("peers: Apicurio Registry", async () => apicurio());
   await step("peers: Go", async () => goProgram("examples/consumers/go"));
@@ -118,3 +126,6 @@ function run(program, args, advice, options = {}) {
     throw new Error(`${advice} (${program} ${args.join(" ")}: ${error?.message ?? stderr.toString().slice(-2_000)})`);
   }
 }
+
+/** `node tools/peers.mjs NAME`: that Python environment. */
+if (process.argv[1] === fileURLToPath(import.meta.url)) python(process.argv[2]);

@@ -84,7 +84,7 @@ beforeAll(async () => {
   };
   await waitFor(async () => (await fetch(`${mlflowUrl}/health`)).ok, {
     what: "MLflow",
-    timeoutMs: 120_000,
+    timeoutMs: 300_000,
     everyMs: 300,
   });
   service = await startRegistry(dir.path, config);
