@@ -38,8 +38,9 @@ export class Talker {
   }
 
   static async connect(url: string, { deviceId, password }: Credentials, jpeg: Buffer): Promise<Talker> {
-    const connect = () =>
-      mqtt.connectAsync(url, { clientId: deviceId, username: deviceId, password, reconnectPeriod: 200 });
+    // Else the client of one that is cut for its subscriptions asks again for all that it ever asked for, and chokes on it.
+    const options = { reconnectPeriod: 200, resubscribe: false };
+    const connect = () => mqtt.connectAsync(url, { clientId: deviceId, username: deviceId, password, ...options });
     // The bridge reads of a registration a moment after the gateway has answered it.
     const client = await connect().catch(() => pause(1_000).then(connect));
     client.on("error", () => {}); // being cut is what some ways are about
