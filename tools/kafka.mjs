@@ -27,8 +27,9 @@ const libsDir = join(kafkaDir, "libs");
 const pomFile = join(root, "tools", "kafka", "pom.xml");
 const log4jFile = join(root, "tools", "kafka", "log4j2.properties");
 const JAVA_MAJOR_MIN = 17;
-/** Below those that systems give to outgoing connections (Linux from 32,768): one of these does not become busy by itself. */
-const FREE_PORTS = [20_000, 32_768];
+/** Below those that systems give to outgoing connections (Linux: from 32,768) and Kubernetes to services (from 30,000), so that
+ * a port does not become busy by itself before its program listens on it. */
+const FREE_PORTS = [20_000, 30_000];
 const CLUSTER_ID = "VHJpYnV0YXJ5TG9jYWwwMQ";
 
 export class MissingTool extends Error {}
@@ -136,7 +137,7 @@ const settings = ({ dataDir, port, controllerPort, proxied, cluster, config = {}
     .map(([key, value]) => `${key}=${value}`)
     .join("\n");
 
-/** Where its answers are timed: room for minutes, so that it seldom stands still to collect. On two cores that run all else
+/** Where its answers are timed: a young generation for minutes, so that it seldom pauses to collect garbage. On two cores that run all else
  * as well, G1 and C2, with which Kafka's own scripts start it, take more of the processors than they give back. */
 const ROOMY = ["-Xms768m", "-Xmx768m", "-Xmn512m", "-XX:+AlwaysPreTouch"];
 

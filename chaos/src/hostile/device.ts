@@ -38,7 +38,7 @@ export class Talker {
   }
 
   static async connect(url: string, { deviceId, password }: Credentials, jpeg: Buffer): Promise<Talker> {
-    // Else the client of one that is cut for its subscriptions asks again for all that it ever asked for, and chokes on it.
+    // By default each connection subscribes again to every filter ever asked for, which would keep a rogue's client busy for ever.
     const options = { reconnectPeriod: 200, resubscribe: false };
     const connect = () => mqtt.connectAsync(url, { clientId: deviceId, username: deviceId, password, ...options });
     // The bridge reads of a registration a moment after the gateway has answered it.
