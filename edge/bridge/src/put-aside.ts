@@ -52,7 +52,7 @@ export class PutAside {
     const { sink, clock, rates, wholeBytesMax, onThrottled } = this.#options;
     const { principal, payload } = uplink;
     const mine = rates.of(principal);
-    const nowMs = clock.monotonicMs();
+    const { nowMs } = rates;
     const bytes = Math.min(payload.length, wholeBytesMax);
     const isWhole = mine.deadLetters.take(1, nowMs) && mine.deadLetterBytes.take(bytes, nowMs);
     if (!isWhole) {
