@@ -245,11 +245,11 @@ export class PartitionWorker {
     const offsets = { known: memory.known, replayFrom: memory.savedUntil };
     await this.#send(memory, () =>
       [...memory.unsaved].flatMap((deviceId) => {
-        const snapshot = memory.partition.snapshot(deviceId);
-        if (snapshot === undefined) return [];
+        const changes = memory.partition.takeChanges(deviceId);
+        if (changes === undefined) return [];
         const stored = memory.stored.get(deviceId) ?? new StoredDevice(deviceId);
         memory.stored.set(deviceId, stored);
-        return stored.changesTo(snapshot, offsets, this.number, now);
+        return stored.save(changes, offsets, this.number, now);
       }),
     );
     memory.savedUntil = memory.known;

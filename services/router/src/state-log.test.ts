@@ -2,8 +2,15 @@ import { describe, expect, test } from "@jest/globals";
 import { RouterState } from "@tributary/contracts";
 import type { OutRecord } from "@tributary/kafka";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { type DeviceSnapshot, Effects, Fleet, SettlementPartition } from "@tributary/settlement";
-import { someAnswer, somePrediction, somePredictions } from "@tributary/testing";
+import {
+  type DeviceChanges,
+  type DeviceSnapshot,
+  Effects,
+  Fleet,
+  frameKeyOf,
+  SettlementPartition,
+} from "@tributary/settlement";
+import { someAnswer, someFrame, somePrediction, somePredictions, someResult } from "@tributary/testing";
 import { StateLog, StoredDevice } from "./state-log.ts";
 
 const SEEDS = 30;
@@ -27,7 +34,8 @@ function folded(records: readonly OutRecord[]): StateLog {
 
 const byKey = ({ windows, frames }: DeviceSnapshot) => ({
   windows: [...windows]
-    .map((w) => `${w.bootId} ${w.stream} ${w.watermark} ${Buffer.from(w.bitmap).toString("hex")}`)
+    .filter((w) => w.watermark > 0n || w.bitmap.length > 0 || w.digests.length > 0) // nothing was seen yet
+    .map((w) => `${w.bootId} ${w.stream} ${w.watermark} ${Buffer.from([...w.bitmap, ...w.digests]).toString("hex")}`)
     .sort(),
   frames: [...frames].map((f) => `${f.frameSeq} ${f.settled} ${f.predictionSeen} ${f.frameSeen} ${f.target}`).sort(),
 });
@@ -61,7 +69,76 @@ function nextSnapshot(before: DeviceSnapshot, random: Random): DeviceSnapshot {
   return { deviceId: DEVICE, windows, frames };
 }
 
+function changesBetween(before: DeviceSnapshot, after: DeviceSnapshot): DeviceChanges {
+  const isSame = (a: object, b: object) => JSON.stringify(a, replacer) === JSON.stringify(b, replacer);
+  const replacer = (_key: string, value: unknown) => (typeof value === "bigint" ? `${value}` : value);
+  const windowKey = ({ bootId, stream }: DeviceSnapshot["windows"][number]) => `${bootId}:${stream}`;
+  const changed = <T extends object>(of: readonly T[], then: readonly T[]) =>
+    then.filter((one) => !of.some((other) => isSame(one, other)));
+  const gone = <T>(of: readonly T[], then: readonly T[], keyOf: (one: T) => string) =>
+    of.filter((one) => !then.some((other) => keyOf(other) === keyOf(one)));
+  return {
+    deviceId: DEVICE,
+    windows: changed(before.windows, after.windows),
+    frames: changed(before.frames, after.frames),
+    goneWindows: gone(before.windows, after.windows, windowKey),
+    goneFrames: gone(before.frames, after.frames, frameKeyOf).map(frameKeyOf),
+  };
+}
+
+/** Whatever a device may say, in any order, late and twice; and what the cloud says of it. */
+function step(partition: SettlementPartition, random: Random, now: number): void {
+  const effects = new Effects();
+  const below = (n: number) => Math.floor(random() * n);
+  const name = { deviceId: DEVICE, bootId: BigInt(below(20)), cameraId: "cam", frameSeq: BigInt(below(60)) };
+  const seq = BigInt(below(40));
+  const kind = below(4);
+  if (kind === 0)
+    partition.frame(someFrame({ ...name, seq, deadlineMs: 2_000, sampleDrawn: random() < 0.2 }), now, now, effects);
+  else if (kind === 1) partition.result(someResult(name), now, now, effects);
+  else {
+    const predictions = Array.from({ length: 1 + below(5) }, () =>
+      somePrediction({
+        ...{ cameraId: name.cameraId, frameSeq: BigInt(below(60)), deadlineMs: 2_000 },
+        escalation: random() < 0.7 ? "QUEUED" : "NONE",
+      }),
+    );
+    const bootId = name.bootId === 0n ? 1n : name.bootId; // a device without boots sends frames alone
+    partition.predictions(somePredictions({ deviceId: DEVICE, bootId, seq, predictions }), now, now, effects);
+  }
+  partition.tick(now, effects);
+}
+
 describe("the log of states", () => {
+  test(`knows after each save what the partition knows, over ${SEEDS} seeds`, () => {
+    for (let seed = 0; seed < SEEDS; seed++) {
+      const random = seededRandom(seed);
+      const limits = { framesMax: 20, bootsMax: 3, deadlineMsMax: 600_000, lateFrameMsMax: 5_000 };
+      const empty = () => new SettlementPartition({ fleet: new Fleet(), target: "default", limits });
+      const records: OutRecord[] = [];
+      let partition = empty();
+      let stored = new StoredDevice(DEVICE);
+      let now = 1_000_000;
+      for (let save = 1; save <= 60; save++) {
+        for (let steps = 1 + Math.floor(random() * 8); steps > 0; steps--) {
+          now += Math.floor(random() * 500);
+          step(partition, random, now);
+        }
+        const changes = partition.takeChanges(DEVICE) as DeviceChanges;
+        records.push(...stored.save(changes, { known: BigInt(save), replayFrom: 0n }, 0, now));
+        const log = folded(compacted(records)).devices.get(DEVICE) as StoredDevice;
+        expect([seed, save, byKey(log.snapshot())]).toEqual([
+          ...[seed, save],
+          byKey(partition.snapshot(DEVICE) as DeviceSnapshot),
+        ]);
+        if (random() > 0.1) continue;
+        partition = empty(); // a router that takes over
+        partition.restore(log.snapshot(), now);
+        stored = log;
+      }
+    }
+  });
+
   test(`brings back what was saved, compacted or not, over ${SEEDS} seeds`, () => {
     for (let seed = 0; seed < SEEDS; seed++) {
       const random = seededRandom(seed);
@@ -69,8 +146,10 @@ describe("the log of states", () => {
       let stored = new StoredDevice(DEVICE);
       let snapshot: DeviceSnapshot = { deviceId: DEVICE, windows: [], frames: [] };
       for (let save = 1; save <= 20; save++) {
-        snapshot = nextSnapshot(snapshot, random);
-        records.push(...stored.changesTo(snapshot, { known: BigInt(save), replayFrom: BigInt(save - 1) }, 0, save));
+        const before = snapshot;
+        snapshot = nextSnapshot(before, random);
+        const changes = changesBetween(before, snapshot);
+        records.push(...stored.save(changes, { known: BigInt(save), replayFrom: BigInt(save - 1) }, 0, save));
         for (const log of [folded(records), folded(compacted(records))]) {
           const device = log.devices.get(DEVICE) as StoredDevice;
           expect([seed, save, byKey(device.snapshot())]).toEqual([seed, save, byKey(snapshot)]);
@@ -89,9 +168,15 @@ describe("the log of states", () => {
     for (let seed = 0; seed < SEEDS; seed++) {
       const random = seededRandom(seed);
       const stored = new StoredDevice(DEVICE);
-      const first = nextSnapshot({ deviceId: DEVICE, windows: [], frames: [] }, random);
-      const before = stored.changesTo(first, { known: 5n, replayFrom: 0n }, 0, 1);
-      const after = stored.changesTo(nextSnapshot(first, random), { known: 9n, replayFrom: 5n }, 0, 2);
+      const nothing = { deviceId: DEVICE, windows: [], frames: [] };
+      const first = nextSnapshot(nothing, random);
+      const before = stored.save(changesBetween(nothing, first), { known: 5n, replayFrom: 0n }, 0, 1);
+      const after = stored.save(
+        changesBetween(first, nextSnapshot(first, random)),
+        { known: 9n, replayFrom: 5n },
+        0,
+        2,
+      );
       for (let cut = 0; cut < after.length; cut++) {
         expect(folded([...before, ...after.slice(0, cut)]).known.get(DEVICE)).toBe(5n);
       }
@@ -119,7 +204,8 @@ describe("the log of states", () => {
     const device = log.devices.get(DEVICE) as StoredDevice;
     expect(byKey(device.snapshot())).toEqual(byKey(snapshot));
     const next = nextSnapshot(device.snapshot(), random);
-    const records = [whole, ...device.changesTo(next, { known: 8n, replayFrom: 3n }, 0, 2)];
+    const changes = changesBetween(device.snapshot(), next);
+    const records = [whole, ...device.save(changes, { known: 8n, replayFrom: 3n }, 0, 2)];
     for (const again of [folded(records), folded(compacted(records))]) {
       expect(byKey(again.devices.get(DEVICE)?.snapshot() as DeviceSnapshot)).toEqual(byKey(next));
     }
@@ -141,7 +227,7 @@ describe("the log of states", () => {
         ),
       });
     const save = () =>
-      stored.changesTo(partition.snapshot(DEVICE) as DeviceSnapshot, { known: 0n, replayFrom: 0n }, 0, 1_000);
+      stored.save(partition.takeChanges(DEVICE) as DeviceChanges, { known: 0n, replayFrom: 0n }, 0, 1_000);
     for (let batch = 0; batch < 40; batch++) {
       partition.predictions(queued(BigInt(batch + 1), batch * 100 + 1, 100), 1_000, 1_000, new Effects());
     }

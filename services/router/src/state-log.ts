@@ -14,7 +14,7 @@
 import { Classifications, RouterState, topics } from "@tributary/contracts";
 import type { InRecord, OutRecord } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
-import { type DeviceSnapshot, frameKeyOf } from "@tributary/settlement";
+import { type DeviceChanges, type DeviceSnapshot, frameKeyOf, type WindowName } from "@tributary/settlement";
 
 type Window = DeviceSnapshot["windows"][number];
 type Frame = DeviceSnapshot["frames"][number];
@@ -42,31 +42,31 @@ export class StoredDevice {
     this.deviceId = deviceId;
   }
 
-  /** The records that bring the log to `snapshot`, which counts as stored from now on. */
-  changesTo(snapshot: DeviceSnapshot, offsets: StateOffsets, partition: number, now: Instant): OutRecord[] {
-    const frames = new Map(snapshot.frames.map((frame) => [this.#frameKey(frame), frame]));
-    const windows = new Map(snapshot.windows.map((window) => [this.#windowKey(window), window]));
-    const isRewritten = this.#isWhole;
-    const gone = [...this.#frames.keys(), ...this.#windows.keys()].filter(
-      (key) => !frames.has(key) && !windows.has(key) && !this.#inWhole.has(key),
+  /** The records by which the log learns of the changes, which count as stored from now on. */
+  save(changes: DeviceChanges, offsets: StateOffsets, partition: number, now: Instant): OutRecord[] {
+    const { deviceId, windows, frames } = changes;
+    const goneKeys = [
+      ...changes.goneFrames.map((key) => `${deviceId}:frame:${key}`),
+      ...changes.goneWindows.map((name) => this.#windowKey(name)),
+    ];
+    const tombstones = goneKeys.filter(
+      (key) => (this.#frames.has(key) || this.#windows.has(key)) && !this.#inWhole.has(key),
     );
+    for (const key of goneKeys) this.leave(key);
+    for (const frame of frames) this.#put(this.#frames, this.#frameKey(frame), frame, false);
+    for (const window of windows) this.#put(this.#windows, this.#windowKey(window), window, false);
+
     const changed: [string, Content][] = [];
-    for (const [key, frame] of frames) {
-      const stored = this.#frames.get(key);
-      if (isRewritten || stored === undefined || !sameFrame(stored, frame))
-        changed.push([key, { ...NOTHING, frames: [frame] }]);
-    }
-    for (const [key, window] of windows) {
-      const stored = this.#windows.get(key);
-      if (isRewritten || stored === undefined || !sameWindow(stored, window))
-        changed.push([key, { ...NOTHING, windows: [window] }]);
-    }
-    if (isRewritten || changed.length === 0) changed.push([this.deviceId, NOTHING]);
-    for (const key of gone) this.leave(key);
-    for (const [key, content] of changed) this.take(key, content);
-    const { deviceId } = this;
+    const [changedFrames, changedWindows] = this.#isWhole
+      ? [this.#frames.values(), this.#windows.values()]
+      : [frames, windows];
+    for (const frame of changedFrames) changed.push([this.#frameKey(frame), { ...NOTHING, frames: [frame] }]);
+    for (const window of changedWindows) changed.push([this.#windowKey(window), { ...NOTHING, windows: [window] }]);
+    if (this.#isWhole || changed.length === 0) changed.push([deviceId, NOTHING]);
+    this.#isWhole = false;
+    this.#inWhole.clear();
     return [
-      ...gone.map((key) => tombstone(key, partition, now)),
+      ...tombstones.map((key) => tombstone(key, partition, now)),
       ...changed.map(([key, content], i) => {
         const known = i === changed.length - 1 ? offsets.known : 0n; // L1
         return { ...stateRecord(key, { deviceId, ...content }, { ...offsets, known }, now), partition };
@@ -109,7 +109,7 @@ export class StoredDevice {
   }
 
   #frameKey = (frame: Frame): string => `${this.deviceId}:frame:${frameKeyOf(frame)}`;
-  #windowKey = ({ bootId, stream }: Window): string => `${this.deviceId}:window:${bootId}:${stream}`;
+  #windowKey = ({ bootId, stream }: WindowName): string => `${this.deviceId}:window:${bootId}:${stream}`;
 }
 
 /** Folds the records of one partition. */
@@ -140,19 +140,6 @@ export class StateLog {
 }
 
 const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
-
-/** Answers are replaced, never changed: the same object says the same. */
-const sameFrame = (a: Frame, b: Frame): boolean =>
-  a.settled === b.settled &&
-  a.predictionSeen === b.predictionSeen &&
-  a.frameSeen === b.frameSeen &&
-  a.deadlineAt === b.deadlineAt &&
-  a.capturedAtEstimate === b.capturedAtEstimate &&
-  a.target === b.target &&
-  a.answer === b.answer;
-
-const sameWindow = (a: Window, b: Window): boolean =>
-  a.watermark === b.watermark && Buffer.compare(a.bitmap, b.bitmap) === 0 && Buffer.compare(a.digests, b.digests) === 0;
 
 function stateRecord(key: string, snapshot: DeviceSnapshot, offsets: StateOffsets, now: Instant): OutRecord {
   const { deviceId } = snapshot;

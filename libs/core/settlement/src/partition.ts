@@ -38,6 +38,7 @@ import {
   tracedBy,
 } from "./answers.ts";
 import {
+  type DeviceChanges,
   type DeviceSnapshot,
   DeviceState,
   type FrameName,
@@ -68,6 +69,7 @@ export type IsDrawn = (frame: EdgeFrame) => boolean;
 export type ArmOf = (frame: FrameName & { readonly deviceId: string }, reported: string) => string;
 
 type Seen = { readonly deadlineMs: number; readonly ageMs: number };
+type Times = { readonly capturedAt: Instant; readonly deadlineAt: Instant };
 
 export class SettlementPartition {
   readonly #fleet: Fleet;
@@ -106,17 +108,17 @@ export class SettlementPartition {
       const key = frameKeyOf(name);
       const { capturedAt, deadlineAt } = this.#times(prediction, receivedAt, now);
       const arm = this.#armOf({ ...name, deviceId: batch.deviceId }, batch.arm);
-      const open = device.frames.get(key);
+      let open = device.frames.get(key);
       if (prediction.escalation !== "QUEUED") {
         this.#fleet.kept(batch.deviceId, now);
         if (open === undefined) {
           const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT"; // S1
           answers.push(finished(answerOfPrediction(batch, prediction, arm), cause, capturedAt, now));
         } else if (open.settled) {
-          device.frames.delete(key); // S6: answered before a restart
+          device.drop(key); // S6: answered before a restart
           known++;
         } else {
-          open.predictionSeen = true; // its frame came after all, and is answered by its journey
+          device.change(key, open, { predictionSeen: true }); // its frame came after all, and is answered by its journey
         }
         continue;
       }
@@ -130,8 +132,7 @@ export class SettlementPartition {
         );
         continue;
       }
-      open.predictionSeen = true;
-      this.#sooner(device, open, deadlineAt, capturedAt);
+      open = this.#sooner(device, key, open, { deadlineAt, capturedAt }, { predictionSeen: true });
       if (open.settled) {
         known++;
         this.#leave(device, key, open); // S4
@@ -158,12 +159,12 @@ export class SettlementPartition {
       open = { ...pick(frame), ...half, deadlineAt, capturedAtEstimate: capturedAt, answer };
       this.#open(device, open, now, effects);
     } else {
-      open.frameSeen = true;
-      if (open.answer !== null) open.answer = tracedBy(open.answer, frame); // its prediction tells of no trace
-      this.#sooner(device, open, deadlineAt, capturedAt);
+      const answer = open.answer && tracedBy(open.answer, frame); // its prediction tells of no trace
+      open = this.#sooner(device, key, open, { deadlineAt, capturedAt }, { frameSeen: true, answer });
     }
     this.#askOrRefuse(device, key, frame, open, open?.deadlineAt ?? deadlineAt, now, effects);
-    if (open?.settled) this.#leave(device, key, open);
+    const after = device.frames.get(key);
+    if (after?.settled) this.#leave(device, key, after);
   }
 
   result(result: CloudResult, writtenAt: Instant, now: Instant, effects: Effects): void {
@@ -176,16 +177,17 @@ export class SettlementPartition {
       effects.notes.push({ kind: "resultIgnored", why: open ? "late" : "unknown", deviceId: result.deviceId });
       return;
     }
-    open.answer = tracedBy(open.answer, result);
+    const traced = tracedBy(open.answer, result);
+    const settle = (answer: FinalAnswer, by: SettledBy) =>
+      this.#settle(device, key, { ...open, answer }, by, now, effects);
     if (Math.min(writtenAt, now) > open.deadlineAt) {
       effects.notes.push({ kind: "resultIgnored", why: "late", deviceId: result.deviceId }); // S3
-      this.#settle(device, key, open, "DEADLINE", now, effects);
+      settle(traced, "DEADLINE");
     } else if (isUsable(result)) {
-      open.answer = answerOfCloud(open.answer, result);
-      this.#settle(device, key, open, "CLOUD_ANSWER", now, effects);
+      settle(answerOfCloud(traced, result), "CLOUD_ANSWER");
     } else {
-      open.answer = { ...open.answer, cloudTarget: result.target, costMicros: result.costMicros };
-      this.#settle(device, key, open, causeOfOutcome(result.outcome), now, effects);
+      const { target: cloudTarget, costMicros } = result;
+      settle({ ...traced, cloudTarget, costMicros }, causeOfOutcome(result.outcome));
     }
   }
 
@@ -205,6 +207,11 @@ export class SettlementPartition {
 
   snapshot(deviceId: string): DeviceSnapshot | undefined {
     return this.#devices.get(deviceId)?.snapshot();
+  }
+
+  /** What became of a device since this was last asked: what its stored state lacks. */
+  takeChanges(deviceId: string): DeviceChanges | undefined {
+    return this.#devices.get(deviceId)?.takeChanges();
   }
 
   restore(snapshot: DeviceSnapshot, savedAt: Instant): void {
@@ -236,11 +243,10 @@ export class SettlementPartition {
           capturedAtEstimate: writtenAt,
           answer: null,
         };
-        device.frames.set(key, settled);
+        device.put(key, settled);
         if (device.frames.size > this.#limits.framesMax) this.#forgetSettled(device); // S7
       } else if (!open.settled) {
-        this.#markSettled(open);
-        this.#leave(device, key, open);
+        this.#leave(device, key, this.#markSettled(device, key, open));
       }
     }
   }
@@ -264,23 +270,22 @@ export class SettlementPartition {
       else effects.notes.push({ kind: "duplicate", stream, deviceId });
       return fresh;
     }
-    const { window, forgotten } = device.window(bootId, stream, this.#limits.bootsMax);
+    const { fresh, skipped, forgotten } = device.mark(bootId, stream, seq, this.#limits.bootsMax);
     if (forgotten !== null) effects.notes.push({ kind: "evicted", what: "boot", deviceId });
-    const { fresh, skipped } = window.mark(Number(seq));
     if (skipped > 0) effects.notes.push({ kind: "holes", stream, deviceId, records: skipped });
     if (!fresh) effects.notes.push({ kind: "duplicate", stream, deviceId });
     else effects.touched.add(deviceId);
     return fresh;
   }
 
-  #times(seen: Seen, receivedAt: Instant, now: Instant): { capturedAt: Instant; deadlineAt: Instant } {
+  #times(seen: Seen, receivedAt: Instant, now: Instant): Times {
     const capturedAt = Math.min(receivedAt, now) - seen.ageMs; // S3: a bridge whose clock is ahead postpones nothing
     return { capturedAt, deadlineAt: capturedAt + Math.min(seen.deadlineMs, this.#limits.deadlineMsMax) };
   }
 
   #open(device: DeviceState, open: OpenFrame, now: Instant, effects: Effects): void {
     const key = frameKeyOf(open);
-    device.frames.set(key, open);
+    device.put(key, open);
     this.#unsettled++;
     this.#alarm(device, key, open);
     if (device.frames.size > this.#limits.framesMax) this.#evict(device, now, effects);
@@ -294,22 +299,24 @@ export class SettlementPartition {
     }
     const [key, oldest] = device.frames.entries().next().value as [string, OpenFrame];
     this.#settle(device, key, oldest, "FLEET_BUDGET", now, effects);
-    device.frames.delete(key);
+    device.drop(key);
     effects.notes.push({ kind: "evicted", what: "open", deviceId: device.deviceId });
   }
 
-  /** The oldest one. False when there is none. */
+  /** The one settled first. False when there is none. */
   #forgetSettled(device: DeviceState): boolean {
-    for (const [key, open] of device.frames) if (open.settled) return device.frames.delete(key);
-    return false;
+    const key = device.oldestSettled;
+    if (key !== undefined) device.drop(key);
+    return key !== undefined;
   }
 
   /** The earlier of two estimates is nearer the truth: every delay on the way makes a capture look later. */
-  #sooner(device: DeviceState, open: OpenFrame, deadlineAt: Instant, capturedAt: Instant): void {
-    open.capturedAtEstimate = Math.min(open.capturedAtEstimate, capturedAt);
-    if (deadlineAt >= open.deadlineAt) return;
-    open.deadlineAt = deadlineAt;
-    if (!open.settled) this.#alarm(device, frameKeyOf(open), open);
+  #sooner(device: DeviceState, key: string, open: OpenFrame, times: Times, learnt: Partial<OpenFrame>): OpenFrame {
+    const deadlineAt = Math.min(open.deadlineAt, times.deadlineAt);
+    const capturedAtEstimate = Math.min(open.capturedAtEstimate, times.capturedAt);
+    const changed = device.change(key, open, { ...learnt, deadlineAt, capturedAtEstimate });
+    if (deadlineAt < open.deadlineAt && !open.settled) this.#alarm(device, key, changed);
+    return changed;
   }
 
   #askOrRefuse(
@@ -331,12 +338,16 @@ export class SettlementPartition {
     const asking = { deviceId, arm, reason, score, sampleDrawn, isDrawVerified, remainingMs, isSettled: settled };
     const decision = this.#fleet.decide(asking, now);
     for (const why of decision.unfair) effects.notes.push({ kind: "unfair", why, deviceId });
-    if (open !== undefined && open.answer !== null) {
-      open.answer = { ...open.answer, admission: decision.facts, sampleDrawn: decision.sampleDrawn };
-    }
+    const weighed = open?.answer && { ...open.answer, admission: decision.facts, sampleDrawn: decision.sampleDrawn };
     if (decision.settledBy !== null && !settled) {
       effects.notes.push({ kind: "refused", why: decision.settledBy, deviceId: device.deviceId });
-      this.#settle(device, key, open, decision.settledBy, now, effects);
+      this.#settle(device, key, { ...open, answer: weighed ?? null }, decision.settledBy, now, effects);
+    } else if (open !== undefined && weighed) {
+      const asked = decision.send !== null && {
+        target: this.#target,
+        answer: { ...weighed, cloudTarget: this.#target },
+      };
+      device.change(key, open, asked || { answer: weighed });
     }
     if (decision.send === null) return;
     effects.requests.push({
@@ -348,28 +359,23 @@ export class SettlementPartition {
       ),
     });
     this.#fleet.called(`${device.deviceId}:${key}`, arm, now);
-    if (settled || decision.settledBy !== null) return;
-    open.target = this.#target;
-    if (open.answer !== null) open.answer = { ...open.answer, cloudTarget: this.#target };
   }
 
   #settle(device: DeviceState, key: string, open: OpenFrame, by: SettledBy, now: Instant, effects: Effects): void {
     if (open.answer === null) return;
     effects.touched.add(device.deviceId);
     effects.answer(device.deviceId, open.bootId, [finished(open.answer, by, open.capturedAtEstimate, now)]);
-    this.#markSettled(open);
-    this.#leave(device, key, open);
+    this.#leave(device, key, this.#markSettled(device, key, open));
   }
 
-  #markSettled(open: OpenFrame): void {
-    open.settled = true;
-    open.answer = null;
+  #markSettled(device: DeviceState, key: string, open: OpenFrame): OpenFrame {
     this.#unsettled--;
+    return device.change(key, open, { settled: true, answer: null });
   }
 
   /** S4. Forgets a settled frame, now or later. */
   #leave(device: DeviceState, key: string, open: OpenFrame): void {
-    if (open.frameSeen && open.predictionSeen) device.frames.delete(key);
+    if (open.frameSeen && open.predictionSeen) device.drop(key);
     else this.#alarm(device, key, open);
   }
 
@@ -394,7 +400,7 @@ export class SettlementPartition {
       if (!open.settled) {
         this.#settle(device, alarm.frameKey, open, "DEADLINE", now, effects);
       } else {
-        device.frames.delete(alarm.frameKey); // S4
+        device.drop(alarm.frameKey); // S4
         effects.touched.add(alarm.deviceId);
       }
     }
