@@ -1,4 +1,4 @@
-// One jest, five projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
+// One jest, six projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
 //   node --experimental-vm-modules node_modules/jest/bin/jest.js --selectProjects unit [PATTERN]
 // Sources are compiled by SWC on the fly ("@tributary/source"); processes that tests start run from dist/, so build first.
 import { readFileSync } from "node:fs";
@@ -14,7 +14,7 @@ const base = {
   modulePathIgnorePatterns: ["/dist/", "<rootDir>/\\.local/", "<rootDir>/\\.nx/", "<rootDir>/training/"],
   testEnvironmentOptions: { customExportConditions: ["@tributary/source", "node", "node-addons"] },
 };
-/** What starts a whole stack, or is a program of other people's, has both processors to itself. */
+/** What starts a whole stack has both processors to itself. */
 const serial = { runner: "<rootDir>/tools/serial-runner.cjs" };
 
 export default {
@@ -38,6 +38,12 @@ export default {
     // The chaos programs, short: npm test -- --drills.
     { ...base, ...serial, displayName: "drills", testMatch: ["<rootDir>/e2e/src/**/*.drill.test.ts"] },
     // Against other people's programs: npm test -- --peers.
-    { ...base, ...serial, displayName: "peers", testMatch: ["<rootDir>/**/src/**/*.peer.test.ts"] },
+    {
+      ...base,
+      displayName: "peers",
+      testMatch: ["<rootDir>/**/src/**/*.peer.test.ts"],
+      testPathIgnorePatterns: ["/node_modules/", "<rootDir>/e2e/"],
+    },
+    { ...base, ...serial, displayName: "stack-peers", testMatch: ["<rootDir>/e2e/src/**/*.peer.test.ts"] },
   ],
 };

@@ -23,7 +23,13 @@ process.env[RUN_MARK] = mark;
 
 const [hasDrills, hasPeers] = [process.argv.includes("--drills"), process.argv.includes("--peers")];
 const argv = process.argv.slice(2).filter((arg) => arg !== "--drills" && arg !== "--peers");
-const projects = ["unit", "integration", "e2e", ...(hasDrills ? ["drills"] : []), ...(hasPeers ? ["peers"] : [])];
+const projects = [
+  "unit",
+  "integration",
+  "e2e",
+  ...(hasDrills ? ["drills"] : []),
+  ...(hasPeers ? ["peers", "stack-peers"] : []),
+];
 if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);
 
 const node = process.execPath;

@@ -27,6 +27,9 @@ import type { RateBook } from "./rates.ts";
 import { Session } from "./session.ts";
 import { Takeovers } from "./takeovers.ts";
 
+/** Of the weight of other limits: the largest device that the defaults are made for may make up for half a second. */
+const A_MESSAGE_HELD = 0.25;
+
 export type BrokerOptions = {
   readonly config: BridgeConfig;
   readonly clock: Clock;
@@ -237,7 +240,7 @@ export class Broker {
     return (bytes) => {
       const { nowMs } = rates;
       const [messagesMs, bytesMs] = [mine.messages.charge(1, nowMs), mine.bytes.charge(bytes, nowMs)];
-      if (messagesMs > 0) onThrottled(deviceId, "messages");
+      if (messagesMs > 0) onThrottled(deviceId, "messages", A_MESSAGE_HELD);
       if (bytesMs > 0) onThrottled(deviceId, "bytes");
       return Math.max(messagesMs, bytesMs);
     };

@@ -18,7 +18,7 @@ const count = z.number().int().min(1);
 const deviceLimitsSchema = z
   .strictObject({
     messagesPerSecondMax: count.default(120),
-    messagesBurstMax: count.default(30),
+    messagesBurstMax: count.default(10),
     bytesPerSecondMax: bytes.default(8 * MIB),
     bytesBurstMax: bytes.default(2 * MIB),
     /** Filters, granted or not; beyond it the connection ends. A device subscribes to five when it connects. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { RouterState } from "@tributary/contracts";
+import { type Classifications, RouterState } from "@tributary/contracts";
 import type { OutRecord } from "@tributary/kafka";
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
@@ -109,7 +109,85 @@ function step(partition: SettlementPartition, random: Random, now: number): void
   partition.tick(now, effects);
 }
 
+type Input = (partition: SettlementPartition, now: number, effects: Effects) => void;
+
+/** What one device says of `frames` frames, and the cloud of some, slightly out of order. */
+function inputsOf(frames: number, random: Random): Input[] {
+  const inputs: { readonly at: number; readonly input: Input }[] = [];
+  let framesSeq = 0n;
+  const say = (at: number, input: Input) => inputs.push({ at: at + 4 * random(), input });
+  for (let i = 0; i < frames; i++) {
+    const frameSeq = BigInt(i + 1);
+    const queued = random() < 0.8;
+    const escalation = queued ? ("QUEUED" as const) : ("NONE" as const);
+    const predictions = [
+      somePrediction({ cameraId: "cam", frameSeq, escalation, reason: "AMBIGUOUS", deadlineMs: 5_000 }),
+    ];
+    const batch = somePredictions({ deviceId: DEVICE, bootId: 1n, seq: frameSeq, predictions });
+    say(i, (partition, now, effects) => partition.predictions(batch, now, now, effects));
+    if (!queued) continue;
+    if (random() < 0.8) {
+      const name = { deviceId: DEVICE, bootId: 1n, cameraId: "cam", frameSeq };
+      const frame = someFrame({ ...name, seq: ++framesSeq, deadlineMs: 5_000 });
+      say(i, (partition, now, effects) => partition.frame(frame, now, now, effects));
+      if (random() < 0.7)
+        say(i + 6, (partition, now, effects) => partition.result(someResult(name), now, now, effects));
+    }
+  }
+  return inputs.sort((a, b) => a.at - b.at).map(({ input }) => input);
+}
+
 describe("the log of states", () => {
+  test(`whatever prefix of a save is stored, every frame gets one answer (L1), over ${10 * SEEDS} seeds`, () => {
+    let crashes = 0;
+    for (let seed = 0; seed < 10 * SEEDS; seed++) {
+      const random = seededRandom(seed);
+      const frames = 40;
+      const inputs = inputsOf(frames, random);
+      const states: OutRecord[] = [];
+      const answers: Classifications[] = [];
+      let [partition, stored] = [
+        new SettlementPartition({ fleet: new Fleet(), target: "default" }),
+        new StoredDevice(DEVICE),
+      ];
+      let [position, committed, now, savedUntil] = [0, 0, 1_000_000, 0n];
+      while (committed < inputs.length || partition.openFrames > 0) {
+        const effects = new Effects();
+        for (let n = 1 + Math.floor(6 * random()); n > 0 && position < inputs.length; n--)
+          inputs[position++]?.(partition, now, effects);
+        now += 300;
+        partition.tick(now, effects);
+        answers.push(...effects.answers);
+        const known = BigInt(answers.length);
+        const save = stored.save(
+          partition.takeChanges(DEVICE) as DeviceChanges,
+          { known, replayFrom: savedUntil },
+          0,
+          now,
+        );
+        if (random() < 0.7) {
+          states.push(...save);
+          [committed, savedUntil] = [position, known];
+          continue;
+        }
+        crashes++;
+        states.push(...save.slice(0, Math.floor((save.length + 1) * random())));
+        const log = folded(compacted(states));
+        partition = new SettlementPartition({ fleet: new Fleet(), target: "default" });
+        stored = log.devices.get(DEVICE) ?? new StoredDevice(DEVICE);
+        partition.restore(stored.snapshot(), now);
+        const from = log.known.get(DEVICE) ?? 0n;
+        for (const answer of answers.slice(Number(from))) partition.replay(answer, now);
+        [position, savedUntil] = [committed, log.replayFrom];
+      }
+      const answered = answers
+        .flatMap((record) => record.answers.map(({ frameSeq }) => Number(frameSeq)))
+        .sort((a, b) => a - b);
+      expect([seed, answered]).toEqual([seed, Array.from({ length: frames }, (_, i) => i + 1)]);
+    }
+    expect(crashes).toBeGreaterThan(500);
+  });
+
   test(`knows after each save what the partition knows, over ${SEEDS} seeds`, () => {
     for (let seed = 0; seed < SEEDS; seed++) {
       const random = seededRandom(seed);

@@ -4,11 +4,12 @@
  *
  *   key `DEVICE:window:BOOT:STREAM`        one window
  *   key `DEVICE:frame:BOOT:CAMERA:SEQ`     one frame; a tombstone when nothing more is awaited of it
- *   key `DEVICE`                           neither: the offsets alone, where nothing else changed. Routers before this
- *                                          kept everything there, which is read too, and then taken apart.
+ *   key `DEVICE`                           neither: the offsets alone, where nothing else can say them. Routers before
+ *                                          this kept everything there, which is read too, and then taken apart.
  *
- * L1. Only the last record of a save says that the answers of its device are known: of whatever prefix is stored, the
- *     answers since the save before are replayed.
+ * L1. Any prefix of a save may be all that is stored. So frames come first, then the windows that say their records were
+ *     seen, then tombstones of what they made superfluous; and only the last record says that the device's answers are
+ *     known: until it is there, those since the save before are replayed.
  * L2. The highest of these offsets counts, and a save's is the highest so far.
  */
 import { Classifications, RouterState, topics } from "@tributary/contracts";
@@ -62,16 +63,18 @@ export class StoredDevice {
       : [frames, windows];
     for (const frame of changedFrames) changed.push([this.#frameKey(frame), { ...NOTHING, frames: [frame] }]);
     for (const window of changedWindows) changed.push([this.#windowKey(window), { ...NOTHING, windows: [window] }]);
-    if (this.#isWhole || changed.length === 0) changed.push([deviceId, NOTHING]);
+    const last: [string, Content] = (!this.#isWhole && tombstones.length === 0 && changed.pop()) || [deviceId, NOTHING];
     this.#isWhole = false;
     this.#inWhole.clear();
+    const recordOf = ([key, content]: [string, Content], known: bigint): OutRecord => ({
+      ...stateRecord(key, { deviceId, ...content }, { ...offsets, known }, now),
+      partition,
+    });
     return [
+      ...changed.map((one) => recordOf(one, 0n)),
       ...tombstones.map((key) => tombstone(key, partition, now)),
-      ...changed.map(([key, content], i) => {
-        const known = i === changed.length - 1 ? offsets.known : 0n; // L1
-        return { ...stateRecord(key, { deviceId, ...content }, { ...offsets, known }, now), partition };
-      }),
-    ];
+      recordOf(last, offsets.known),
+    ]; // L1
   }
 
   /** The records that make the log forget it. */

@@ -13,9 +13,8 @@
  * C6. Whoever is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was
  *     acknowledged for as long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at
  *     once, not when we are let in again seconds later.
- * C7. A round of batches takes `ROUND_MS_MIN` at least, and rests as long as it worked unless more waits already: what comes
- *     meanwhile is one batch a partition, not one a record, so that a producer of many small records costs Kafka and
- *     everybody behind it few requests, and the fewer the busier the machine is (G13).
+ * C7. A round of batches takes `ROUND_MS_MIN` at least: what comes meanwhile is one batch a partition, not one a record, so
+ *     that a producer of many small records costs Kafka and everybody behind it a bounded number of requests (G13).
  */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -61,7 +60,6 @@ const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
 const LEASE_LOOK_MS = 250;
 const COMMIT_EVERY_MS = 250;
 const ROUND_MS_MIN = 10;
-const REST_MS_MAX = 50;
 /** Requests of Kafka's protocol that keep a member in its group. */
 const HEARTBEAT = 12;
 const SYNC_GROUP = 14;
@@ -307,6 +305,7 @@ export class KafkajsSource implements BatchSource {
 
   async #eachBatch(payload: EachBatchPayload, handle: Handle): Promise<void> {
     const { partition } = payload.batch;
+    const startedAtMs = this.#clock.monotonicMs();
     this.#commit = payload.commitOffsetsIfNecessary;
     // A handler may take longer than the session; what the heartbeat learns is that we must rejoin soon.
     const heart = setInterval(() => {
@@ -315,16 +314,12 @@ export class KafkajsSource implements BatchSource {
         if (isExpelled(error)) this.#expelled();
       });
     }, HEARTBEAT_MS / 2);
-    let startedAtMs = this.#clock.monotonicMs();
     try {
       await this.#turns.take(partition, async () => {
         await this.#assigning; // C4
-        startedAtMs = this.#clock.monotonicMs();
         await this.#handOver(payload, handle);
       }); // C2
-      const workedMs = this.#clock.monotonicMs() - startedAtMs;
-      const moreWaits = BigInt(payload.batch.highWatermark) > BigInt(payload.batch.lastOffset()) + 1n;
-      const restMs = Math.max(ROUND_MS_MIN - workedMs, moreWaits ? 0 : Math.min(workedMs, REST_MS_MAX));
+      const restMs = startedAtMs + ROUND_MS_MIN - this.#clock.monotonicMs();
       if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {}); // C7
       if (this.#stop.signal.aborted) await this.#commitProcessed(); // kafkajs leaves the group once this returns
     } catch (error) {

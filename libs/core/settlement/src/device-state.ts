@@ -171,6 +171,7 @@ export class DeviceState {
         continue;
       }
       const boot = device.#boots.get(bootId) ?? windowsOf(() => new DedupeWindow());
+      device.#boots.delete(bootId); // the later of its windows says when it was used
       device.#boots.set(bootId, { ...boot, [stream]: new DedupeWindow({ watermark, bitmap }) });
     }
     for (const frame of snapshot.frames) device.put(frameKeyOf(frame), frame);

@@ -15,7 +15,7 @@
  *     claimed draw that finds no room (shares.ts D4) is none: its answer says so, and the frame is weighed like any other.
  * S6. After a restart, `restore` then `replay` of the answers written since make the fold know all that it wrote: whatever
  *     prefix of the effects was stored, no frame is answered again (G2).
- * S7. Frames per device are bounded (G9): the oldest settled one is forgotten first; if none is, the oldest is answered.
+ * S7. Frames per device are bounded (G9): the one settled first is forgotten first; if none is, the oldest is answered.
  */
 import type {
   Classifications,
@@ -244,7 +244,7 @@ export class SettlementPartition {
           answer: null,
         };
         device.put(key, settled);
-        if (device.frames.size > this.#limits.framesMax) this.#forgetSettled(device); // S7
+        if (device.frames.size > this.#limits.framesMax) this.#forgetRestored(device); // S7
       } else if (!open.settled) {
         this.#leave(device, key, this.#markSettled(device, key, open));
       }
@@ -301,6 +301,15 @@ export class SettlementPartition {
     this.#settle(device, key, oldest, "FLEET_BUDGET", now, effects);
     device.drop(key);
     effects.notes.push({ kind: "evicted", what: "open", deviceId: device.deviceId });
+  }
+
+  /** Of the settled ones that the state knew, if there are any: of the others both records are still to come. */
+  #forgetRestored(device: DeviceState): void {
+    for (const [key, { settled }] of device.frames) {
+      if (!settled) continue;
+      device.drop(key);
+      return;
+    }
   }
 
   /** The one settled first. False when there is none. */
