@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import { tempDir } from "@tributary/testing";
-import { openJournal } from "./journal.ts";
-import { identify, isAlive } from "./proc.ts";
+import { tempDir, waitFor } from "@tributary/testing";
+import { openJournal, STACK_MARK } from "./journal.ts";
+import { identify, isAlive, marked, startTimeOf } from "./proc.ts";
 
 describe("the journal", () => {
   const children: ChildProcess[] = [];
@@ -41,6 +41,26 @@ describe("the journal", () => {
     const { reclaimed } = await openJournal(path);
     expect(reclaimed).toBe(2);
     expect([isAlive(part), isAlive(grandchild)]).toEqual([false, false]);
+  });
+
+  test("a launcher that ends without stopping its stack takes it along (J4)", async () => {
+    const script = `
+      const [{ openJournal }, { spawn }] = await Promise.all([import(process.argv[1]), import("node:child_process")]);
+      const { journal } = await openJournal(process.argv[2]);
+      const part = spawn("sleep", ["60"], { detached: true, stdio: "ignore" });
+      journal.started("bridge", part.pid);
+      spawn("sleep", ["60"], { detached: true, stdio: "ignore", env: journal.env });
+      process.stdout.write(journal.stackId + " " + part.pid, () => process.exit(3));`;
+    const journalJs = new URL("../dist/journal.js", import.meta.url).href;
+    const launcher = spawn(process.execPath, ["--input-type=module", "-e", script, journalJs, dir()]);
+    let said = "";
+    launcher.stdout.on("data", (chunk: Buffer) => {
+      said += chunk;
+    });
+    expect(await new Promise((resolve) => launcher.once("close", resolve))).toBe(3);
+    const [stackId = "", pid] = said.split(" ");
+    const left = () => marked(STACK_MARK, stackId).length + (startTimeOf(Number(pid)) === undefined ? 0 : 1);
+    await waitFor(() => left() === 0, { what: "the stack's end" });
   });
 
   test("leaves a process alone that has an old pid but another start time", async () => {

@@ -4,12 +4,14 @@
  * J1. A process is named by pid and start time: a pid that was used again is not ours and is left alone.
  * J2. What a part started itself is found by a mark in its environment that carries the stack's id.
  * J3. Two living launchers never share a folder.
+ * J4. A launcher that ends before it has stopped its stack, whatever ended it but a kill -9, takes the stack along: services
+ *     whose Kafka is gone wait for it, for hours if need be.
  */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "@tributary/kernel";
-import { endAll, identify, isAlive, marked, type ProcessId } from "./proc.ts";
+import { endAll, identify, isAlive, killAll, marked, type ProcessId } from "./proc.ts";
 
 export const STACK_MARK = "TRIBUTARY_STACK";
 
@@ -49,6 +51,8 @@ export async function openJournal(dir: string): Promise<{ journal: Journal; recl
     renameSync(`${file}.new`, file);
   };
   write();
+  const killLeft = () => killAll([...Object.values(state.parts), ...marked(STACK_MARK, state.stackId)]);
+  process.once("exit", killLeft); // J4
   const journal: Journal = {
     stackId: state.stackId,
     env: { ...process.env, [STACK_MARK]: state.stackId },
@@ -63,7 +67,10 @@ export async function openJournal(dir: string): Promise<{ journal: Journal; recl
       write();
     },
     sweep: (graceMs) => endAll(marked(STACK_MARK, state.stackId), graceMs),
-    close: () => rmSync(file, { force: true }),
+    close: () => {
+      process.off("exit", killLeft);
+      rmSync(file, { force: true });
+    },
   };
   return { journal, reclaimed };
 }

@@ -64,6 +64,11 @@ export async function endAll(ids: readonly ProcessId[], graceMs: number): Promis
   return before.length;
 }
 
+/** At once, without waiting until they are gone. */
+export function killAll(ids: readonly ProcessId[]): void {
+  for (const id of ids) signal(id, "SIGKILL");
+}
+
 function signal(id: ProcessId, name: NodeJS.Signals): void {
   if (!isAlive(id)) return;
   try {

@@ -5,8 +5,8 @@
  *     compared met the same machine, and the same remains of the way before.
  * H2. Each way has a rogue of its own, so that it is named for that and for nothing else.
  * H3. Asking who is named starts a process: it is asked once the good devices have sent all, while the rogue goes on.
- * H4. Elsewhere the rogue, the cloud's model, the router and the gateway have processors of their own; here the rogue and the
- *     model have the lowest priority, router and gateway a lower one than bridge and Kafka, which are what a PUBACK waits for.
+ * H4. The rogue is a process of its own, and it and the cloud's model have the lowest priority: elsewhere they have
+ *     processors of their own, and what is measured is what the devices share.
  */
 import { type ChildProcess, execFile, fork } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
@@ -69,8 +69,7 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
     const talkers: Talker[] = [];
     try {
       const goods = await goodDevices(stack, jpeg, talkers);
-      await giveWay(stack.classifier, constants.priority.PRIORITY_LOW); // H4
-      for (const part of [stack.router, stack.gateway]) await giveWay(part, constants.priority.PRIORITY_BELOW_NORMAL);
+      await giveWay(stack.classifier.pid ?? -1); // H4
       await phase(goods, Math.min(seconds, WARM_UP_SECONDS));
       const findings: Findings[] = [];
       for (const way of chosen) findings.push(await beside(way, { stack, goods, seconds, say }));
@@ -162,12 +161,12 @@ async function end(rogue: ChildProcess): Promise<void> {
 }
 
 /** All threads of a process and of its children. */
-async function giveWay({ pid = -1 }: { readonly pid?: number | undefined }, priority: number): Promise<void> {
+async function giveWay(pid: number): Promise<void> {
   const tasks = await readdir(`/proc/${pid}/task`);
   for (const task of tasks) {
-    setPriority(Number(task), priority);
+    setPriority(Number(task), constants.priority.PRIORITY_LOW);
     const children = await readFile(`/proc/${pid}/task/${task}/children`, "utf8");
-    for (const child of children.split(" ").filter(Boolean)) await giveWay({ pid: Number(child) }, priority);
+    for (const child of children.split(" ").filter(Boolean)) await giveWay(Number(child));
   }
 }
 

@@ -12,12 +12,12 @@ const ms = z.number().int().min(1);
 const count = z.number().int().min(1);
 
 /** What one device may do; beyond it its socket is read more slowly, and nothing is lost. The largest device that the
- * defaults are made for has four cameras of 30 frames/s, of which the policy lets it send a third: 40 frames of 64 KiB and
- * as many batches and reports a second, 80 messages and 2.6 MB. It gets half as many again of the one and three
- * times the other. A backlog comes at that pace, too: of a burst, others feel each message. */
+ * defaults are made for has two cameras of 30 frames/s, of which the policy lets it send a third: 20 frames of 64 KiB and
+ * as many batches and reports a second, 40 messages and 1.3 MB. It gets twice the one and six times the other. A
+ * backlog comes at that pace, too: of a burst, others feel each message. */
 const deviceLimitsSchema = z
   .strictObject({
-    messagesPerSecondMax: count.default(120),
+    messagesPerSecondMax: count.default(80),
     messagesBurstMax: count.default(10),
     bytesPerSecondMax: bytes.default(8 * MIB),
     bytesBurstMax: bytes.default(2 * MIB),
