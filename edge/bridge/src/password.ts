@@ -20,11 +20,16 @@ import { BySource } from "./by-source.ts";
 
 export type PasswordVerdict = "right" | "wrong" | "busy" | "hash-unusable";
 
+/** Whether scrypt of `password` gives the hash. */
+export type ScryptVerify = (password: Buffer, known: ScryptHash) => Promise<boolean>;
+
 export type ScryptCost = { readonly cost: number; readonly blockSize: number; readonly parallelization: number };
 
 export type PasswordHash =
   | { readonly scheme: "hmac-sha256"; readonly salt: Buffer; readonly hash: Buffer }
-  | ({ readonly scheme: "scrypt"; readonly salt: Buffer; readonly hash: Buffer } & ScryptCost);
+  | ScryptHash;
+
+type ScryptHash = { readonly scheme: "scrypt"; readonly salt: Buffer; readonly hash: Buffer } & ScryptCost;
 
 const MEMORY_BYTES_MAX = 64 * 1_024 * 1_024;
 
@@ -70,6 +75,7 @@ export class PasswordChecker {
   readonly #verified = new Map<string, Buffer>();
   readonly #waiting = new BySource<Waiting>();
   readonly #waitingMax: number;
+  readonly #verify: ScryptVerify;
   readonly #nobody = {
     text: `scrypt$16384$8$1$${randomBytes(16).toString("base64")}$${randomBytes(32).toString("base64")}`,
     salt: randomBytes(16),
@@ -77,9 +83,10 @@ export class PasswordChecker {
   };
   #free = Math.max(1, availableParallelism() - 1);
 
-  constructor(book: PasswordBook, waitingMax: number) {
+  constructor(book: PasswordBook, waitingMax: number, verify: ScryptVerify = verifyScrypt) {
     this.#book = book;
     this.#waitingMax = waitingMax;
+    this.#verify = verify;
   }
 
   get waiting(): number {
@@ -101,7 +108,7 @@ export class PasswordChecker {
     let isRight = false;
     if (slow !== undefined) {
       if ((await this.#turn(source, isGone)) === "given-up") return "busy";
-      isRight = await derives(password, slow).finally(() => this.#leave());
+      isRight = await this.#verify(password, slow).finally(() => this.#leave());
     }
     if (known === undefined) return "wrong";
     if (known.parsed === undefined) return "hash-unusable";
@@ -117,7 +124,7 @@ export class PasswordChecker {
   }
 
   /** What is computed where there is nothing to compare with; undefined while nobody's check takes a scrypt. P4 */
-  #decoy(): Extract<PasswordHash, { scheme: "scrypt" }> | undefined {
+  #decoy(): ScryptHash | undefined {
     const cost = this.#book.scryptCost;
     return cost && { scheme: "scrypt", ...cost, salt: this.#nobody.salt, hash: this.#nobody.hash };
   }
@@ -153,10 +160,7 @@ export class PasswordChecker {
   }
 }
 
-const derives = (
-  password: Buffer,
-  { cost, blockSize, parallelization, salt, hash }: Extract<PasswordHash, { scheme: "scrypt" }>,
-): Promise<boolean> =>
+export const verifyScrypt: ScryptVerify = (password, { cost, blockSize, parallelization, salt, hash }) =>
   new Promise((resolve, reject) => {
     const options = { N: cost, r: blockSize, p: parallelization, maxmem: MEMORY_BYTES_MAX * 2 };
     scrypt(password, salt, hash.length, options, (error, derived) =>
