@@ -289,6 +289,53 @@ describe("the log of states", () => {
     }
   });
 
+  test("a restored device gives up the boot that was used longest ago", () => {
+    const limits = { framesMax: 20, bootsMax: 3, deadlineMsMax: 600_000, lateFrameMsMax: 5_000 };
+    const make = () => new SettlementPartition({ fleet: new Fleet(), target: "default", limits });
+    const say = (partition: SettlementPartition, bootId: bigint, seq: bigint) =>
+      partition.predictions(somePredictions({ deviceId: DEVICE, bootId, seq }), 1_000, 1_000, new Effects());
+    const stored = new StoredDevice(DEVICE);
+    const before = make();
+    const frame = someFrame({ deviceId: DEVICE, bootId: 1n, seq: 1n });
+    before.frame(frame, 1_000, 1_000, new Effects());
+    for (const [bootId, seq] of [
+      [1n, 1n],
+      [2n, 1n],
+      [3n, 1n],
+      [1n, 2n],
+    ] as const) {
+      say(before, bootId, seq);
+      stored.save(before.takeChanges(DEVICE) as DeviceChanges, { known: 0n, replayFrom: 0n }, 0, 1_000);
+    }
+    const after = make();
+    after.restore(stored.snapshot(), 1_000);
+    say(after, 4n, 1n);
+    const boots = new Set(after.snapshot(DEVICE)?.windows.map(({ bootId }) => bootId));
+    expect(boots).toEqual(new Set([3n, 1n, 4n]));
+  });
+
+  test("replay beyond the limit forgets what the state knew, not frames whose records are still to come (G2)", () => {
+    const limits = { framesMax: 20, bootsMax: 3, deadlineMsMax: 600_000, lateFrameMsMax: 5_000 };
+    const make = () => new SettlementPartition({ fleet: new Fleet(), target: "default", limits });
+    const queued = (seq: bigint, frames: readonly bigint[]) => {
+      const of = { cameraId: "cam", escalation: "QUEUED", reason: "AMBIGUOUS", deadlineMs: 5_000 } as const;
+      const predictions = frames.map((frameSeq) => somePrediction({ ...of, frameSeq }));
+      return somePredictions({ deviceId: DEVICE, bootId: 1n, seq, predictions });
+    };
+    const before = make();
+    const open = Array.from({ length: 19 }, (_, i) => BigInt(i + 1));
+    before.predictions(queued(1n, open), 1_000, 1_000, new Effects());
+    const after = make();
+    after.restore(before.snapshot(DEVICE) as DeviceSnapshot, 1_000);
+    for (const frameSeq of [100n, 1n, 101n])
+      after.replay({ deviceId: DEVICE, bootId: 1n, answers: [someAnswer({ frameSeq })] }, 1_100);
+    const effects = new Effects();
+    after.predictions(queued(2n, [100n, 101n]), 1_200, 1_200, effects);
+    after.tick(20_000, effects);
+    const answered = effects.answers.flatMap(({ answers }) => answers.map(({ frameSeq }) => frameSeq));
+    expect(answered.filter((frameSeq) => frameSeq >= 100n)).toEqual([]);
+  });
+
   test("a small message beside 4,000 open frames costs what it changed, not all that is open (G13)", () => {
     const partition = new SettlementPartition({ fleet: new Fleet(), target: "default" });
     const stored = new StoredDevice(DEVICE);
