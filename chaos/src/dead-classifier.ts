@@ -7,8 +7,9 @@ import { check, type Outcome, type Scenario, type Settings } from "./scenario.ts
 const ALIVE_S = 5;
 /** Frames shown so shortly before the stop may have their answer still, or be on their way. */
 const GRACE_S = 2.5;
-/** From the router's clock to Kafka's timestamp, and between two clocks' ticks. */
-const APPEND_MS_MAX = 300;
+/** From the router's clock to Kafka's timestamp, and between two clocks' ticks: of 99 in 100, and of all, since a machine that
+ * runs everything stands still at times. */
+const APPEND_MS = { most: 300, all: 2_000 };
 const SILENCE_MS_MAX = 30_000;
 
 export const deadClassifier: Scenario = {
@@ -35,7 +36,7 @@ export async function dead(settings: Settings): Promise<Outcome> {
     const isAnswered = await untilAnswered(stack, frames, { silenceMsMax: SILENCE_MS_MAX });
     const { report, account } = await verify({ ...stack, from: stack.began, ledgers: stack.agents });
     const latencies: number[] = [];
-    let [cloudAnswers, late] = [0, 0];
+    let cloudAnswers = 0;
     for (const key of account.sent.keys()) {
       const shown = account.shown.get(key);
       const answered = account.answered.get(key);
@@ -43,9 +44,9 @@ export async function dead(settings: Settings): Promise<Outcome> {
       const latencyMs = answered.appendedAt - shown.capturedAt;
       latencies.push(latencyMs);
       if (answered.answer.source !== "EDGE") cloudAnswers++;
-      if (latencyMs > deadlineMs + APPEND_MS_MAX) late++;
     }
     const { p50, p99 } = quantiles(latencies);
+    const laterBy = (appendMs: number) => latencies.filter((ms) => ms > deadlineMs + appendMs).length;
     return {
       title: "The classifier stopped for good",
       report,
@@ -53,7 +54,11 @@ export async function dead(settings: Settings): Promise<Outcome> {
       checks: [
         check("frames were sent while it was dead", latencies.length > 0, latencies.length),
         check("all of them ended as EDGE", cloudAnswers === 0, `${cloudAnswers} as CLOUD`),
-        check(`settled within ${deadlineMs} ms (and ${APPEND_MS_MAX} ms to append)`, late === 0, `${late} later`),
+        check(
+          `99 in 100 settled within ${deadlineMs} ms and ${APPEND_MS.most} ms to append, all within ${APPEND_MS.all} more`,
+          laterBy(APPEND_MS.most) <= latencies.length / 100 && laterBy(APPEND_MS.all) === 0,
+          `${laterBy(APPEND_MS.most)} and ${laterBy(APPEND_MS.all)} of ${latencies.length} later`,
+        ),
         check("nothing is lost", isAnswered && report.lost === 0, report.lost),
         check("no frame has two answers that differ", report.contradictions === 0, report.contradictions),
       ],
