@@ -55,7 +55,7 @@ export async function dead(settings: Settings): Promise<Outcome> {
         check("frames were sent while it was dead", latencies.length > 0, latencies.length),
         check("all of them ended as EDGE", cloudAnswers === 0, `${cloudAnswers} as CLOUD`),
         check(
-          `99 in 100 settled within ${deadlineMs} ms and ${APPEND_MS.most} ms to append, all within ${APPEND_MS.all} more`,
+          `99 in 100 settled within ${deadlineMs} ms and ${APPEND_MS.most} ms to append, all within ${APPEND_MS.all} ms of the deadline`,
           laterBy(APPEND_MS.most) <= latencies.length / 100 && laterBy(APPEND_MS.all) === 0,
           `${laterBy(APPEND_MS.most)} and ${laterBy(APPEND_MS.all)} of ${latencies.length} later`,
         ),

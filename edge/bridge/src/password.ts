@@ -20,7 +20,7 @@ import { BySource } from "./by-source.ts";
 
 export type PasswordVerdict = "right" | "wrong" | "busy" | "hash-unusable";
 
-/** Whether scrypt of `password` gives the hash. */
+/** Whether scrypt of `password` gives the hash. Tests count the calls: each is what a check costs. */
 export type ScryptVerify = (password: Buffer, known: ScryptHash) => Promise<boolean>;
 
 export type ScryptCost = { readonly cost: number; readonly blockSize: number; readonly parallelization: number };

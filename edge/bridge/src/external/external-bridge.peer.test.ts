@@ -387,18 +387,26 @@ describe("behind Mosquitto with the shipped rules", () => {
 
 test("what Kafka does not take is not acknowledged, and comes again", async () => {
   let failures = 2;
+  const taken = new Set<bigint>();
   const rig = await startBridge(secured(), (inner) => ({
-    send: (records) =>
-      failures-- > 0 ? Promise.reject(new Failure("kafka-away", "retry", "for a moment")) : inner.send(records),
+    send: async (records) => {
+      if (failures-- > 0) throw new Failure("kafka-away", "retry", "for a moment");
+      const offsets = await inner.send(records);
+      for (const { topic, value } of records)
+        if (topic === topics.frames.name) taken.add(EdgeFrame.decodeConfluent(value as Buffer).seq);
+      return offsets;
+    },
     close: () => inner.close(),
   }));
+  const ofThese = (all: readonly bigint[]) => [...new Set(all)].filter((seq) => seq >= 1_000n && seq < 2_000n);
   const cam = await device("cam-3");
   const acks = await acksOf(cam, "cam-3");
+  const untaken: bigint[] = [];
+  cam.on("message", () => untaken.push(...ofThese(seqsOf(acks, "frames")).filter((seq) => !taken.has(seq))));
   const seqs = Array.from({ length: 300 }, (_, i) => BigInt(i + 1_000));
   await Promise.all(
     seqs.map((seq) => cam.publishAsync(names.up("cam-3", "frames"), frameOf("cam-3", seq), { qos: 1 })),
   );
-  const ofThese = (all: readonly bigint[]) => [...new Set(all)].filter((seq) => seq >= 1_000n && seq < 2_000n);
   await waitFor(async () => ofThese(await storedFrames("cam-3")).length === seqs.length, {
     what: "all of them",
     timeoutMs: 20_000,
@@ -406,6 +414,7 @@ test("what Kafka does not take is not acknowledged, and comes again", async () =
   });
   // Some acknowledgements were on their way when the connection ended: those are dropped, and a device sends again.
   await waitFor(() => ofThese(seqsOf(acks, "frames")).length > 0, { what: "acknowledgements" });
+  expect(untaken).toEqual([]);
   expect(await rig.counted("tributary_bridge_store_failed_total")).toBeGreaterThan(0);
   expect(await rig.counted("tributary_bridge_broker_connects_total")).toBeGreaterThan(1);
   await closeBridge(rig);
