@@ -16,6 +16,7 @@ import {
   samplePropensity,
   scoreOf,
   type ThresholdCandidate,
+  thresholdGrid,
 } from "@tributary/routing";
 import type { TestFrame } from "./judged.ts";
 
@@ -47,6 +48,7 @@ export function learnThenTestViolations(
   options: { readonly runs: number; readonly n: number; readonly epsilon: number; readonly delta: number },
 ): number {
   const population = candidatesOf(frames, policy);
+  const grid = thresholdGrid(population.map(({ score }) => score));
   let violations = 0;
   for (let seed = 1; seed <= options.runs; seed++) {
     const random = seededRandom(seed);
@@ -54,7 +56,7 @@ export function learnThenTestViolations(
       { length: options.n },
       () => population[Math.floor(random() * population.length)] as ThresholdCandidate,
     );
-    const scoreMin = learnThenTest(drawn, options.epsilon, options.delta);
+    const scoreMin = learnThenTest(drawn, grid, options.epsilon, options.delta);
     if (scoreMin !== null && outcomeOf(population, scoreMin).losses / population.length > options.epsilon) violations++;
   }
   return violations;

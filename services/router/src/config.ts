@@ -80,15 +80,16 @@ export const configSchema = z.strictObject({
         .max(16),
     })
     .optional(),
-  /** Thresholds relearned from ground-truth.v1. The router that holds partition 0 does it, for the whole fleet. */
+  /** Score and threshold relearned from ground-truth.v1. The router that holds partition 0 does it, for the whole fleet. */
   learning: z
     .strictObject({
       enabled: z.boolean().default(true),
       everyMs: positive.min(100).max(86_400_000).default(30_000),
       /** Labels and frames older than this are not learned from. Frames that Kafka no longer holds cannot be, either. */
       windowDays: z.number().positive().max(365).default(7),
-      /** Loss rate that is aimed at: frames where the system is wrong and the cloud right. */
-      lossRateMax: z.number().positive().max(0.5).default(relearnDefaults.epsilon),
+      /** Loss rate that is aimed at: frames where the system is wrong and the cloud right. By default 2 %, or a quarter of
+       * what keeping every frame would lose, whichever is less. */
+      lossRateMax: z.number().positive().max(0.5).optional(),
       /** Probability with which the promise may be broken. */
       doubt: z.number().min(1e-6).max(0.5).default(relearnDefaults.delta),
       /** Labelled frames of the random sample below which nothing is judged. */

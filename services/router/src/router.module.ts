@@ -13,6 +13,7 @@ import { armsOf } from "./arms.ts";
 import { experimentOf, fleetSettingsOf, type RouterConfig, relearnSettingsOf, settlementLimitsOf } from "./config.ts";
 import { Draws } from "./draws.ts";
 import { Learner } from "./learning/learner.ts";
+import { relearnAside } from "./learning/relearning.ts";
 import { Partitions } from "./partitions.ts";
 import { publishFirstPolicies } from "./policies.ts";
 import { ANSWERS_UNSAVED_MAX, GROUP, RouterController } from "./router.controller.ts";
@@ -66,6 +67,7 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
           telemetry,
           target: config.target,
           settings: relearnSettingsOf(config),
+          relearn: relearnAside,
           everyMs: config.learning.everyMs,
           windowMs: config.learning.windowDays * DAY_MS,
           runsExperiment: config.experiment !== undefined,

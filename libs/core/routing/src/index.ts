@@ -1,3 +1,4 @@
+export * from "./account.ts";
 export * from "./aipw.ts";
 export * from "./arms.ts";
 export * from "./bucket.ts";

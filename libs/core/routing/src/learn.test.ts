@@ -14,6 +14,7 @@ import {
   parsePolicy,
   scoreOf,
   type ThresholdCandidate,
+  thresholdGrid,
 } from "./index.ts";
 import { complete, LABELS, learnWorld, worldFrames } from "./testing/world.ts";
 
@@ -55,6 +56,7 @@ describe("the score", () => {
 describe("the threshold", () => {
   test("T2: over 400 seeds the promise is broken no more often than delta allows", () => {
     const population = candidates(200_000, 12345);
+    const grid = thresholdGrid(candidates(1_000, 54321).map(({ score }) => score));
     const [epsilon, delta, runs] = [0.02, 0.05, 400];
     let broken = 0;
     for (let seed = 1; seed <= runs; seed++) {
@@ -63,7 +65,7 @@ describe("the threshold", () => {
         { length: 1_000 },
         () => population[Math.floor(random() * population.length)] as ThresholdCandidate,
       );
-      const learned = learnThenTest(drawn, epsilon, delta);
+      const learned = learnThenTest(drawn, grid, epsilon, delta);
       expect(learned).not.toBeNull();
       if (outcomeOf(population, learned ?? -1).losses / population.length > epsilon) broken++;
     }
@@ -99,9 +101,9 @@ describe("the threshold", () => {
     const unsure = frames.filter(({ half, logits }) => half === "score" || calibrate(logits, 1).margin < 0.8);
     const settings = {
       ...{ ...learningDefaults, cloudTarget: "default", labels: LABELS, temperature: 1, priorityLabels: [] },
-      ...{ epsilon: 0.001, escalationShareMax: 0.2, scorers: [{ features: ["margin" as const], ridge: 10 }] },
+      ...{ epsilon: 0.001, escalationShareMax: 0.2, scores: ["margin" as const] },
     };
-    const [whole, part] = [frames, unsure].map((some) => learnPolicy(some, settings));
+    const [whole, part] = [frames, unsure].map((some) => learnPolicy(some, settings).policy);
     expect(whole?.guarantee.method).toBe("BUDGET_BOUND");
     expect(part?.scoreMin).toBe(whole?.scoreMin);
     expect(part?.guarantee.epsilon).toBeGreaterThan(whole?.guarantee.epsilon ?? 1);
@@ -133,7 +135,8 @@ describe("the threshold", () => {
   });
 
   test("nothing passes when even sending everything leaves too few frames to tell", () => {
-    expect(learnThenTest(candidates(50, 1), 0.02, 0.05)).toBeNull();
+    const few = candidates(50, 1);
+    expect(learnThenTest(few, thresholdGrid(few.map(({ score }) => score)), 0.02, 0.05)).toBeNull();
   });
 });
 

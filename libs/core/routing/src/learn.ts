@@ -1,22 +1,34 @@
 /**
- * Learns a policy from validation frames: two logistic models for the score, then a threshold with a guarantee.
+ * Learns a policy from validation frames: the score (fit.ts), then a threshold with a guarantee.
  *
  * T1. No frame both chooses and tests: one half fits the score and chooses the budget's threshold, the other half bounds
  *     losses (by device where devices are known).
- * T2. Learn then Test (Angelopoulos et al. 2021): the grid is fixed beforehand and walked from safest to loosest on the
- *     testing half; the walk stops at the first lambda whose p-value is above delta, so P(loss rate <= epsilon) >= 1 - delta.
+ * T2. Learn then Test (Angelopoulos et al. 2021): the grid lies between the scores of the first half, so for the testing
+ *     half it is fixed beforehand. There it is walked from safest to loosest; the walk stops at the first lambda whose p-value
+ *     is above delta, so P(loss rate <= epsilon) >= 1 - delta.
  * T3. Where the walk ends before the budget's threshold, that one is used and its Clopper-Pearson bound on the testing half
  *     is published. What is published fails with probability delta at most, whichever of the two it is: the walk ends
  *     early exactly if that bound is above epsilon, so a wrong promise of either kind needs the bound of one threshold, fixed
  *     beforehand, to be wrong (or, where the budget's loses less than epsilon, the walk to be).
  * T4. Thresholds are relearned from ground truth alone, never from agreement with the cloud.
+ * T5. Unless it is set, epsilon is 2 % or a quarter of what keeping every frame would lose, whichever is less: beside a
+ *     cloud that is 3 points better, a promise of 2 % is kept by sending next to nothing.
  */
 import type { Guarantee, PriorityLabel } from "@tributary/contracts";
 import { invariant } from "@tributary/kernel";
 import { binomialCdf, clopperPearsonUpper } from "@tributary/statistics";
 import { calibrate } from "./calibrate.ts";
 import { priorityOf } from "./device.ts";
-import { chooseShape, fitScorer, SCORER_SHAPES, type ScoredFrame, type ScorerShape } from "./fit.ts";
+import {
+  chooseScore,
+  fitScore,
+  SCORER_SHAPES,
+  SCORES,
+  type ScoreChoice,
+  type ScoredFrame,
+  type ScoreName,
+  type ScorerShape,
+} from "./fit.ts";
 import type { PolicyContent } from "./policy.ts";
 import { scoreOf } from "./score.ts";
 
@@ -34,9 +46,12 @@ export type LearningSettings = {
   readonly cloudTarget: string;
   readonly labels: readonly string[];
   readonly temperature: number;
-  /** Inputs and ridge of the score; several are compared by cross-validation on the score's half. */
-  readonly scorers: readonly ScorerShape[];
-  readonly epsilon: number;
+  /** The scores to choose among, from the simplest on; one alone is not compared with anything. */
+  readonly scores: readonly ScoreName[];
+  /** Features and ridge of the learned score; several are compared by cross-validation on the score's half. */
+  readonly shapes: readonly ScorerShape[];
+  /** Undefined: by T5. */
+  readonly epsilon?: number | undefined;
   readonly delta: number;
   /** rho. */
   readonly escalationShareMax: number;
@@ -51,8 +66,8 @@ export type LearningSettings = {
 };
 
 export const learningDefaults = {
-  scorers: SCORER_SHAPES,
-  epsilon: 0.02,
+  scores: SCORES,
+  shapes: SCORER_SHAPES,
   delta: 0.05,
   escalationShareMax: 0.27,
   headroom: 0.05,
@@ -63,10 +78,31 @@ export const learningDefaults = {
   deadlineMs: 2_000,
 } as const satisfies Partial<LearningSettings>;
 
-/** T2: score thresholds from "send everything" to "send nothing". */
-export const THRESHOLD_GRID: readonly number[] = Array.from({ length: 401 }, (_, i) => (i - 200) / 200);
+/** T5: the share of frames that may lose a right cloud answer, and of what keeping all loses. */
+const [EPSILON_MAX, EPSILON_OF_LOSS] = [0.02, 0.25];
 
-export function learnPolicy(frames: readonly LearningFrame[], settings: LearningSettings): PolicyContent {
+/** T5. `lossRate`: of keeping every frame. */
+export const epsilonOfLoss = (lossRate: number): number => Math.min(EPSILON_MAX, EPSILON_OF_LOSS * lossRate);
+
+/** More thresholds than this tell nothing apart that a budget would. */
+const THRESHOLDS_MAX = 400;
+
+/** T2: from one that sends everything to one that sends nothing, between neighbouring scores of the frames given. */
+export function thresholdGrid(scores: readonly number[]): readonly number[] {
+  const sorted = Float64Array.from(scores).sort();
+  const step = Math.max(1, sorted.length / THRESHOLDS_MAX);
+  const grid = [-1];
+  for (let place = step; place < sorted.length; place += step) {
+    const [below, above] = [sorted[Math.ceil(place) - 1] ?? -1, sorted[Math.ceil(place)] ?? 1];
+    const threshold = (below + above) / 2;
+    if (threshold > (grid.at(-1) ?? -1) && threshold < 1) grid.push(threshold);
+  }
+  return [...grid, 1]; // a score is a difference of two probabilities
+}
+
+export type LearnedPolicy = { readonly policy: PolicyContent; readonly choice: ScoreChoice };
+
+export function learnPolicy(frames: readonly LearningFrame[], settings: LearningSettings): LearnedPolicy {
   const { labels, priorityLabels } = settings;
   const seen = frames.map((frame): Seen => {
     const calibrated = calibrate(frame.logits, settings.temperature);
@@ -81,7 +117,9 @@ export function learnPolicy(frames: readonly LearningFrame[], settings: Learning
   const tested = seen.filter(({ half }) => half === "threshold");
   invariant(fitted.length > 0 && tested.length > 0, "both halves of the learning frames are needed");
 
-  const scorer = fitScorer(fitted, chooseShape(fitted, settings.scorers, labels.length), labels.length);
+  const scoreSettings = { scores: settings.scores, shapes: settings.shapes, classes: labels.length };
+  const choice = chooseScore(fitted, scoreSettings);
+  const scorer = fitScore(fitted, choice.score, scoreSettings);
   const candidateOf = (item: Seen): ThresholdCandidate => ({
     score: scoreOf(scorer, item.calibrated).score,
     priority: priorityOf({ labels, priorityLabels }, item.calibrated) !== null,
@@ -92,7 +130,7 @@ export function learnPolicy(frames: readonly LearningFrame[], settings: Learning
     return Math.sqrt(q * (1 - q));
   });
   const { scoreMin, guarantee } = chooseThreshold(fitted.map(candidateOf), tested.map(candidateOf), settings);
-  return {
+  const policy: PolicyContent = {
     cloudTarget: settings.cloudTarget,
     labels,
     temperature: settings.temperature,
@@ -108,6 +146,7 @@ export function learnPolicy(frames: readonly LearningFrame[], settings: Learning
     deadlineMs: settings.deadlineMs,
     guarantee,
   };
+  return { policy, choice };
 }
 
 type Seen = ScoredFrame & { readonly half: LearningFrame["half"] };
@@ -126,11 +165,13 @@ export function chooseThreshold(
   testing: readonly ThresholdCandidate[],
   settings: Pick<LearningSettings, "epsilon" | "delta" | "escalationShareMax" | "headroom">,
 ): { readonly scoreMin: number; readonly guarantee: Guarantee } {
-  const { epsilon, delta } = settings;
+  const { delta } = settings;
   const n = testing.length;
+  const epsilon = settings.epsilon ?? epsilonOfLoss(lossRateOf(choosing));
+  const grid = thresholdGrid(choosing.map(({ score }) => score));
   const shareMax = settings.escalationShareMax * (1 - settings.headroom);
-  const ofBudget = THRESHOLD_GRID.find((scoreMin) => outcomeOf(choosing, scoreMin).share <= shareMax) ?? 1;
-  const learned = learnThenTest(testing, epsilon, delta);
+  const ofBudget = grid.find((scoreMin) => outcomeOf(choosing, scoreMin).share <= shareMax) ?? 1;
+  const learned = learnThenTest(testing, grid, epsilon, delta);
   if (learned !== null && learned >= ofBudget) {
     const { losses, share } = outcomeOf(testing, learned);
     const guarantee: Guarantee = { method: "LEARN_THEN_TEST", epsilon, delta, n, losses, escalationShare: share };
@@ -144,14 +185,18 @@ export function chooseThreshold(
   };
 }
 
-/** The loosest threshold the walk reaches; null if not even the safest passes. */
+const lossRateOf = (candidates: readonly ThresholdCandidate[]): number =>
+  candidates.filter(({ lossIfKept }) => lossIfKept).length / candidates.length;
+
+/** The loosest threshold that the walk over the grid, ascending, reaches; null if not even the safest passes. */
 export function learnThenTest(
   candidates: readonly ThresholdCandidate[],
+  grid: readonly number[],
   epsilon: number,
   delta: number,
 ): number | null {
   let reached: number | null = null;
-  for (const scoreMin of THRESHOLD_GRID) {
+  for (const scoreMin of grid) {
     const { losses } = outcomeOf(candidates, scoreMin);
     if (binomialCdf(losses, candidates.length, epsilon) > delta) break; // T2
     reached = scoreMin;

@@ -10,7 +10,7 @@ import { Failure } from "@tributary/kernel";
 /** `policy.json` of an edge package: the policy before it is tied to a package and a moment. */
 export type PolicyContent = Omit<RoutingPolicy, "policyVersion" | "modelDigest" | "createdAt">;
 
-export const POLICY_FEATURES = ["margin", "entropy", "logitMargin"] as const;
+export const POLICY_FEATURES = ["confidence", "margin", "entropy", "logitMargin"] as const;
 export type PolicyFeature = (typeof POLICY_FEATURES)[number];
 
 export const PRIORITY_LABELS_MAX = 1000;

@@ -1,11 +1,12 @@
 /**
- * Moves the threshold of a standing policy by ground truth: Learn then Test on the labelled part of the random sample.
+ * Relearns the score and the threshold of a standing policy from ground truth, the labelled part of the random sample.
  *
  * L1. Only drawn frames with a label and an answer of the cloud are evidence, weighted by their logged propensities:
  *     escalated frames alone are biased. Without a label nothing is right or wrong, so agreement with the cloud moves
  *     nothing (learn.ts, T4).
- * L2. The score stays as it was fitted on validation; so no frame that fitted it tests the threshold (T1).
- * L3. The grid is walked from safest to loosest and the walk stops at the first threshold whose bet is not won (T2). Draws
+ * L2. The score stands until another is better on the evidence's first half by more than its standard errors allow (fit.ts,
+ *     F3); that half fits it too. So no frame that chose or fitted a score tests the threshold (T1).
+ * L3. The grid, of the first half's scores, is walked from safest to loosest and the walk stops at the first threshold whose bet is not won (T2). Draws
  *     have unequal weights, so the test is the bet of statistics/betting.ts instead of the binomial; it holds at whatever
  *     moment one looks while evidence is only added (G11), under policies with one `samplePropensityMin`. What leaves the
  *     window, and a lower propensity of an older policy, begin a new claim.
@@ -20,9 +21,10 @@ import type { Guarantee, RoutingPolicy } from "@tributary/contracts";
 import { LossBet, lossRateExceeds, lossRateUpper, type WeighedDraw } from "@tributary/statistics";
 import type { Calibrated } from "./calibrate.ts";
 import { priorityOf } from "./device.ts";
-import { learningDefaults, THRESHOLD_GRID } from "./learn.ts";
+import { chooseScore, fitScore, SCORES, type ScoredFrame, type ScoreSettings } from "./fit.ts";
+import { epsilonOfLoss, learningDefaults, thresholdGrid } from "./learn.ts";
 import type { PolicyContent } from "./policy.ts";
-import { scoreOf } from "./score.ts";
+import { type ScoringPolicy, scoreOf } from "./score.ts";
 
 /** One frame of the random sample whose truth and cloud answer are known. */
 export type Evidence = {
@@ -50,8 +52,8 @@ export function halfOf(frameId: string): Half {
 }
 
 export type RelearnSettings = {
-  /** Loss rate that Learn then Test aims at. */
-  readonly epsilon: number;
+  /** Loss rate that Learn then Test aims at. Undefined: by learn.ts, T5. */
+  readonly epsilon?: number | undefined;
   readonly delta: number;
   /** The budget's threshold aims this much (relative) below the policy's share. */
   readonly headroom: number;
@@ -64,7 +66,6 @@ export type RelearnSettings = {
 };
 
 export const relearnDefaults: RelearnSettings = {
-  epsilon: learningDefaults.epsilon,
   delta: learningDefaults.delta,
   headroom: learningDefaults.headroom,
   labelsMin: 300,
@@ -86,7 +87,7 @@ export type RelearnVerdict =
   | { readonly kind: "stands"; readonly why: "too-little-evidence" | "no-news"; readonly facts: StandingFacts }
   | {
       readonly kind: "relearned";
-      readonly why: "promise-refuted" | "budget-refuted" | "threshold-moved" | "bound-tighter";
+      readonly why: "promise-refuted" | "budget-refuted" | "score-better" | "threshold-moved" | "bound-tighter";
       readonly facts: StandingFacts;
       readonly content: PolicyContent;
     };
@@ -108,8 +109,10 @@ export function relearn(
 ): RelearnVerdict {
   const { labelsMin, shareStepMin, boundStepMin, delta } = settings;
   if (evidence.length < labelsMin) return { kind: "no-data", labels: evidence.length, labelsMin };
-  const draws = drawsOf(standing, evidence);
-  const facts = factsOf(standing, draws, delta);
+  const standingDraws = drawsOf(standing, standing, evidence);
+  const facts = factsOf(standing, standingDraws, delta);
+  const better = betterScore(standing, evidence);
+  const draws = better === null ? standingDraws : drawsOf(standing, better, evidence);
   const found = thresholdOf(draws, standing, settings);
   if (found === null) return { kind: "stands", why: "too-little-evidence", facts };
 
@@ -120,32 +123,83 @@ export function relearn(
     ? "promise-refuted"
     : facts.budgetRefuted
       ? "budget-refuted"
-      : guarantee.method === "LEARN_THEN_TEST"
-        ? isAsGood && step < shareStepMin
-          ? null
-          : "threshold-moved"
-        : guarantee.epsilon <= standing.guarantee.epsilon * (1 - boundStepMin)
-          ? "bound-tighter"
-          : null;
+      : better !== null
+        ? "score-better"
+        : guarantee.method === "LEARN_THEN_TEST"
+          ? isAsGood && step < shareStepMin
+            ? null
+            : "threshold-moved"
+          : guarantee.epsilon <= standing.guarantee.epsilon * (1 - boundStepMin)
+            ? "bound-tighter"
+            : null;
   const isSame = found.scoreMin === standing.scoreMin && sameGuarantee(guarantee, standing.guarantee);
   if (why === null || isSame) return { kind: "stands", why: "no-news", facts }; // L4, L5
   const { policyVersion: _version, modelDigest: _model, createdAt: _at, ...content } = standing;
-  return { kind: "relearned", why, facts, content: { ...content, ...found } };
+  return { kind: "relearned", why, facts, content: { ...content, ...better, ...found } };
 }
+
+/** Few are enough where labels are few; one needs no choosing among shapes within the choosing of the score. */
+const SCORE_SETTINGS = {
+  scores: SCORES,
+  shapes: [{ features: ["margin"], ridge: 10 }],
+} as const satisfies Partial<ScoreSettings>;
+
+type Score = ScoringPolicy & Pick<RoutingPolicy, "sampleUncertaintyMean">;
+
+/** L2. Null: the standing score is as good as any. */
+function betterScore(standing: RoutingPolicy, evidence: readonly Evidence[]): Score | null {
+  const floor = floorOf(standing, evidence);
+  const frames = evidence
+    .filter(({ half }) => half === "choose")
+    .map(
+      ({ calibrated, propensity, edgeRight, cloudRight }): Required<ScoredFrame> => ({
+        calibrated,
+        edgeRight,
+        cloudRight,
+        weight: floor / propensity,
+      }),
+    )
+    .sort(inFixedOrder);
+  if (frames.length === 0) return null;
+  const settings = { ...SCORE_SETTINGS, classes: standing.labels.length };
+  const { score } = chooseScore(frames, settings, standing);
+  if (score === "standing") return null;
+  const scorer = fitScore(frames, score, settings);
+  let [sum, total] = [0, 0];
+  for (const { calibrated, weight } of frames) {
+    const { edgeRight: q } = scoreOf(scorer, calibrated);
+    sum += weight * Math.sqrt(q * (1 - q));
+    total += weight;
+  }
+  return { ...scorer, sampleUncertaintyMean: sum / total };
+}
+
+/** L5. Frames that are equal in all of these are the same to a fit. */
+const inFixedOrder = (a: Required<ScoredFrame>, b: Required<ScoredFrame>): number =>
+  a.calibrated.labelIndex - b.calibrated.labelIndex ||
+  a.calibrated.margin - b.calibrated.margin ||
+  a.calibrated.confidence - b.calibrated.confidence ||
+  a.calibrated.entropy - b.calibrated.entropy ||
+  a.weight - b.weight ||
+  Number(a.edgeRight) - Number(b.edgeRight) ||
+  Number(a.cloudRight) - Number(b.cloudRight);
 
 /** L3, and where its threshold would exceed the budget, the budget's (T3). Null when the evidence proves nothing. */
 function thresholdOf(draws: readonly Draw[], standing: RoutingPolicy, settings: RelearnSettings): Threshold | null {
-  const { epsilon, delta, headroom } = settings;
+  const { delta, headroom } = settings;
   const shareMax = standing.escalationShareMax * (1 - headroom);
   const [choosing, testing] = (["choose", "bound"] as const).map((half) => draws.filter((draw) => draw.half === half));
   if (choosing === undefined || choosing.length === 0 || testing === undefined || testing.length === 0) return null;
+  const grid = thresholdGrid(choosing.map(({ score }) => score));
+  const lossOfKeeping = weightedMean(choosing.map(({ weight, lossIfKept }) => ({ weight, loss: lossIfKept })));
+  const epsilon = settings.epsilon ?? epsilonOfLoss(lossOfKeeping);
   const promiseOf = (method: Guarantee["method"], scoreMin: number, bound: number): Threshold => {
     const losses = testing.filter((draw) => isLost(draw, scoreMin)).length;
     const escalationShare = weightedShare(draws, scoreMin);
     return { scoreMin, guarantee: { method, epsilon: bound, delta, n: testing.length, losses, escalationShare } };
   };
-  const ofBudget = THRESHOLD_GRID.find((scoreMin) => weightedShare(choosing, scoreMin) <= shareMax);
-  const learned = learnThenBet(testing, epsilon, delta);
+  const ofBudget = grid.find((scoreMin) => weightedShare(choosing, scoreMin) <= shareMax);
+  const learned = epsilon > 0 ? learnThenBet(testing, grid, epsilon, delta) : null; // no loss below none is to be shown
   if (learned !== null && learned >= (ofBudget ?? Number.POSITIVE_INFINITY)) {
     return promiseOf("LEARN_THEN_TEST", learned, epsilon);
   }
@@ -155,7 +209,7 @@ function thresholdOf(draws: readonly Draw[], standing: RoutingPolicy, settings: 
 }
 
 /** The loosest threshold the walk reaches; null if not even the safest passes. */
-function learnThenBet(draws: readonly Draw[], epsilon: number, delta: number): number | null {
+function learnThenBet(draws: readonly Draw[], grid: readonly number[], epsilon: number, delta: number): number | null {
   const bet = new LossBet(
     draws.map(({ weight }) => weight),
     epsilon,
@@ -164,7 +218,7 @@ function learnThenBet(draws: readonly Draw[], epsilon: number, delta: number): n
   losable.sort((a, b) => a.score - b.score);
   let next = 0;
   let reached: number | null = null;
-  for (const scoreMin of THRESHOLD_GRID) {
+  for (const scoreMin of grid) {
     for (let draw = losable[next]; draw !== undefined && draw.score <= scoreMin; draw = losable[++next]) {
       bet.lose(draw.weight);
     }
@@ -189,14 +243,13 @@ function factsOf(standing: RoutingPolicy, draws: readonly Draw[], delta: number)
 
 /** L1. Weights relative to the rarest draw; their sum runs in a fixed order, so that a verdict is the same to the last bit
  * whatever order the evidence came in (L5). */
-function drawsOf(standing: RoutingPolicy, evidence: readonly Evidence[]): readonly Draw[] {
-  let floor = standing.samplePropensityMin;
-  for (const { propensity } of evidence) floor = Math.min(floor, propensity);
+function drawsOf(standing: RoutingPolicy, scorer: ScoringPolicy, evidence: readonly Evidence[]): readonly Draw[] {
+  const floor = floorOf(standing, evidence);
   return evidence
     .map(({ calibrated, propensity, edgeRight, cloudRight, triggered, half }) => ({
       half,
       weight: floor / propensity,
-      score: scoreOf(standing, calibrated).score,
+      score: scoreOf(scorer, calibrated).score,
       priority: triggered || priorityOf(standing, calibrated) !== null,
       lossIfKept: cloudRight && !edgeRight,
     }))
@@ -209,6 +262,10 @@ function drawsOf(standing: RoutingPolicy, evidence: readonly Evidence[]): readon
         (a.half < b.half ? -1 : a.half > b.half ? 1 : 0),
     );
 }
+
+/** The propensity of the rarest draw, beside which the others weigh less. */
+const floorOf = (standing: RoutingPolicy, evidence: readonly Evidence[]): number =>
+  evidence.reduce((floor, { propensity }) => Math.min(floor, propensity), standing.samplePropensityMin);
 
 const isSent = (draw: Draw, scoreMin: number): boolean => draw.priority || draw.score > scoreMin;
 const isLost = (draw: Draw, scoreMin: number): boolean => draw.lossIfKept && !isSent(draw, scoreMin);

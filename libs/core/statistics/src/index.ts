@@ -5,4 +5,5 @@ export * from "./calibration.ts";
 export * from "./logistic.ts";
 export * from "./moments.ts";
 export * from "./normal.ts";
+export * from "./paired.ts";
 export * from "./sigmoid.ts";

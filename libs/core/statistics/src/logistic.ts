@@ -5,21 +5,50 @@ import { sigmoid } from "./sigmoid.ts";
 
 export type LogisticFit = { readonly intercept: number; readonly weights: Float64Array };
 
-/** Rows of equal length; `ridge` penalises each weight's square by half of it, never the intercept. */
-export function fitLogistic(rows: readonly ArrayLike<number>[], right: readonly boolean[], ridge: number): LogisticFit {
+/** The data as one array, rows after each other, each beginning with a 1 for the intercept. */
+type Design = {
+  readonly inputs: Float64Array;
+  readonly width: number;
+  readonly rows: number;
+  readonly right: Uint8Array;
+  readonly counts: Float64Array;
+  readonly ridge: number;
+};
+
+/** Rows of equal length; `ridge` penalises each weight's square by half of it, never the intercept. `counts`: how many
+ * observations each row stands for, 1 by default. */
+export function fitLogistic(
+  rows: readonly ArrayLike<number>[],
+  right: readonly boolean[],
+  ridge: number,
+  counts?: ArrayLike<number>,
+): LogisticFit {
   const width = (rows[0]?.length ?? 0) + 1;
   invariant(rows.length > 0 && rows.length === right.length && ridge > 0, "logistic regression without data or ridge");
+  const inputs = new Float64Array(rows.length * width);
+  rows.forEach((row, i) => {
+    inputs[i * width] = 1;
+    for (let j = 1; j < width; j++) inputs[i * width + j] = row[j - 1] ?? 0;
+  });
+  const design: Design = {
+    inputs,
+    width,
+    rows: rows.length,
+    right: Uint8Array.from(right, Number),
+    counts: Float64Array.from(rows, (_, i) => counts?.[i] ?? 1),
+    ridge,
+  };
   let weights = new Float64Array(width);
-  let objective = penalisedLoss(rows, right, weights, ridge);
+  let objective = penalisedLoss(design, weights);
   for (let iteration = 0; iteration < 100; iteration++) {
-    const step = newtonStep(rows, right, weights, ridge);
+    const step = newtonStep(design, weights);
     // Halving keeps every step downhill, which makes Newton's method converge from anywhere here.
     let scale = 1;
     let next = weights;
     let nextObjective = objective;
     do {
       next = weights.map((weight, i) => weight - scale * (step[i] ?? 0));
-      nextObjective = penalisedLoss(rows, right, next, ridge);
+      nextObjective = penalisedLoss(design, next);
       scale /= 2;
     } while (nextObjective > objective && scale > 1e-6);
     const gained = objective - nextObjective;
@@ -32,61 +61,53 @@ export function fitLogistic(rows: readonly ArrayLike<number>[], right: readonly 
   return { intercept: weights[0] ?? 0, weights: weights.slice(1) };
 }
 
-function penalisedLoss(
-  rows: readonly ArrayLike<number>[],
-  right: readonly boolean[],
-  weights: Float64Array,
-  ridge: number,
-): number {
+function penalisedLoss(design: Design, weights: Float64Array): number {
+  const { rows, right, counts, ridge } = design;
   let loss = 0;
-  rows.forEach((row, i) => {
-    const x = linear(row, weights);
-    loss += Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))) - (right[i] ? x : 0);
-  });
+  for (let i = 0; i < rows; i++) {
+    const x = linear(design, i, weights);
+    loss += (counts[i] ?? 0) * (Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))) - (right[i] ? x : 0));
+  }
   for (let j = 1; j < weights.length; j++) loss += 0.5 * ridge * (weights[j] ?? 0) ** 2;
   return loss;
 }
 
-function newtonStep(
-  rows: readonly ArrayLike<number>[],
-  right: readonly boolean[],
-  weights: Float64Array,
-  ridge: number,
-): Float64Array {
-  const width = weights.length;
+function newtonStep(design: Design, weights: Float64Array): Float64Array {
+  const { inputs, width, rows, right, counts, ridge } = design;
   const gradient = new Float64Array(width);
-  const hessian = Array.from({ length: width }, () => new Float64Array(width));
-  const inputs = new Float64Array(width);
-  inputs[0] = 1;
-  rows.forEach((row, i) => {
-    for (let j = 1; j < width; j++) inputs[j] = row[j - 1] ?? 0;
-    const probability = sigmoid(linear(row, weights));
-    const residual = probability - (right[i] ? 1 : 0);
-    const curvature = probability * (1 - probability);
+  const hessian = new Float64Array(width * width);
+  for (let i = 0; i < rows; i++) {
+    const probability = sigmoid(linear(design, i, weights));
+    const count = counts[i] ?? 0;
+    const residual = count * (probability - (right[i] ?? 0));
+    const curvature = count * probability * (1 - probability);
+    const at = i * width;
     for (let j = 0; j < width; j++) {
-      const input = inputs[j] ?? 0;
+      const input = inputs[at + j] ?? 0;
+      if (input === 0) continue; // most are: a row has one class
       gradient[j] = (gradient[j] ?? 0) + residual * input;
-      const hessianRow = hessian[j] as Float64Array;
-      for (let k = 0; k <= j; k++) hessianRow[k] = (hessianRow[k] ?? 0) + curvature * input * (inputs[k] ?? 0);
+      const scaled = curvature * input;
+      for (let k = 0; k <= j; k++) {
+        hessian[j * width + k] = (hessian[j * width + k] ?? 0) + scaled * (inputs[at + k] ?? 0);
+      }
     }
-  });
+  }
   for (let j = 0; j < width; j++) {
-    const hessianRow = hessian[j] as Float64Array;
     if (j > 0) gradient[j] = (gradient[j] ?? 0) + ridge * (weights[j] ?? 0);
-    hessianRow[j] = (hessianRow[j] ?? 0) + (j > 0 ? ridge : 1e-9);
+    hessian[j * width + j] = (hessian[j * width + j] ?? 0) + (j > 0 ? ridge : 1e-9);
   }
   return solveCholesky(hessian, gradient);
 }
 
-/** Solves A x = b for a symmetric positive definite A given by its lower triangle. */
-function solveCholesky(lower: Float64Array[], b: Float64Array): Float64Array {
+/** Solves A x = b for a symmetric positive definite A given by its lower triangle, row after row. */
+function solveCholesky(lower: Float64Array, b: Float64Array): Float64Array {
   const width = b.length;
-  const at = (row: number, column: number) => lower[row]?.[column] ?? 0;
+  const at = (row: number, column: number) => lower[row * width + column] ?? 0;
   for (let j = 0; j < width; j++) {
     for (let i = j; i < width; i++) {
       let sum = at(i, j);
       for (let k = 0; k < j; k++) sum -= at(i, k) * at(j, k);
-      (lower[i] as Float64Array)[j] = i === j ? Math.sqrt(Math.max(sum, 1e-12)) : sum / at(j, j);
+      lower[i * width + j] = i === j ? Math.sqrt(Math.max(sum, 1e-12)) : sum / at(j, j);
     }
   }
   const x = Float64Array.from(b);
@@ -101,8 +122,9 @@ function solveCholesky(lower: Float64Array[], b: Float64Array): Float64Array {
   return x;
 }
 
-function linear(row: ArrayLike<number>, weights: Float64Array): number {
-  let sum = weights[0] ?? 0;
-  for (let j = 1; j < weights.length; j++) sum += (weights[j] ?? 0) * (row[j - 1] ?? 0);
+function linear({ inputs, width }: Design, row: number, weights: Float64Array): number {
+  let sum = 0;
+  const at = row * width;
+  for (let j = 0; j < width; j++) sum += (weights[j] ?? 0) * (inputs[at + j] ?? 0);
   return sum;
 }

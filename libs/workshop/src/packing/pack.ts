@@ -30,7 +30,7 @@ import {
 } from "./documents.ts";
 import { tensorsThatFit } from "./fit.ts";
 import { observe } from "./observe.ts";
-import { learnFirstPolicy, readPolicySettings } from "./policy.ts";
+import { learnFirstPolicy, policyLines, readPolicySettings } from "./policy.ts";
 import { parseJson, readSources, type Sources } from "./sources.ts";
 import { isClearlyBetter, isGuessing, type Json, otherLabelOrder, otherReadings } from "./suspicions.ts";
 import { halvesOf, type ValidationFrame, validationFrames } from "./validation-frames.ts";
@@ -118,14 +118,10 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     if (cloud !== null) {
       progress(`routing policy against ${cloud.manifest.name} ${cloud.manifest.version}`);
       const said = await ask(cloud.dir, frames, options.threads, {}, progress);
-      const policy = learnFirstPolicy(observed, temperature, said, settings);
-      files[packageFiles.policy] = encodeJson(policy);
+      const learned = learnFirstPolicy(observed, temperature, said, settings);
+      files[packageFiles.policy] = encodeJson(learned.policy);
       more.routingPolicyLearnedAgainst = `${cloud.manifest.name} ${cloud.manifest.version} ${cloud.digest}`;
-      const { method, epsilon, escalationShare } = policy.guarantee;
-      progress(
-        `score from ${policy.features.join(", ")} and class; sent above ${policy.scoreMin}: ${escalationShare} of frames`,
-      );
-      progress(`${method}: loss at most ${epsilon} with probability ${1 - policy.guarantee.delta}`);
+      for (const line of policyLines(learned)) progress(line);
     }
     return await writePackage(dir, parts(files, metrics, more));
   } finally {

@@ -36,19 +36,24 @@ export type Halves = { readonly packing: readonly ValidationFrame[]; readonly ga
 /** Frames that a package is made from, and those that it is gated on: half of each class, by lot of the seed and the file's
  * name. The same folder and seed give the same halves; the package's lineage names the seed. */
 export function halvesOf(frames: readonly ValidationFrame[], seed: string): Halves {
-  const lots = new Map(frames.map((frame) => [frame, lotOf(seed, frame.file)]));
-  const order = [...frames].sort(
-    (a, b) => a.label - b.label || ((lots.get(a) as string) < (lots.get(b) as string) ? -1 : 1),
-  );
-  const half = (rest: number) => {
-    const own = new Set(order.filter((_, i) => i % 2 === rest));
-    return frames.filter((frame) => own.has(frame)); // In order of file names.
+  const first = firstHalfOf(frames, seed);
+  const halves = {
+    packing: frames.filter((frame) => first.has(frame)), // In order of file names.
+    gating: frames.filter((frame) => !first.has(frame)),
   };
-  const halves = { packing: half(0), gating: half(1) };
   if (halves.gating.length >= FRAMES_MIN) return halves;
   throw invalid(
     `${frames.length} frames are too few to pack on one half and gate on the other; ${2 * FRAMES_MIN} are needed`,
   );
+}
+
+/** Half of each class, by lot of the seed and the file's name: every second file could be every second class. */
+export function firstHalfOf(frames: readonly ValidationFrame[], seed: string): ReadonlySet<ValidationFrame> {
+  const lots = new Map(frames.map((frame) => [frame, lotOf(seed, frame.file)]));
+  const order = [...frames].sort(
+    (a, b) => a.label - b.label || ((lots.get(a) as string) < (lots.get(b) as string) ? -1 : 1),
+  );
+  return new Set(order.filter((_, i) => i % 2 === 0));
 }
 
 const lotOf = (seed: string, file: string): string => createHash("sha256").update(`${seed}\n${file}`).digest("hex");

@@ -12,7 +12,7 @@ import {
 } from "@tributary/contracts";
 import type { InRecord, OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, seededRandom } from "@tributary/kernel";
-import { relearnDefaults } from "@tributary/routing";
+import { relearn, relearnDefaults } from "@tributary/routing";
 import { createTelemetry } from "@tributary/telemetry";
 import { someBootId, somePolicy, somePrediction, somePredictions, someResult, someRollout } from "@tributary/testing";
 import { Learner } from "./learner.ts";
@@ -109,6 +109,7 @@ function started({
     telemetry,
     target: "default",
     settings: relearnDefaults,
+    relearn: async ({ standing, evidence, settings }) => relearn(standing, evidence, settings),
     everyMs: 1_000,
     windowMs: 86_400_000,
     runsExperiment: false,

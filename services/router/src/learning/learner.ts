@@ -1,5 +1,5 @@
 /**
- * Relearns the fleet's thresholds from ground-truth.v1 and publishes what is proven.
+ * Relearns the fleet's scores and thresholds from ground-truth.v1 and publishes what is proven.
  *
  * L1. One router learns, the one that holds partition 0; what two would publish in between is the same, by content.
  * L2. Its memory is rebuilt from Kafka: labels, the predictions and results of the partitions that have labels, policies,
@@ -28,7 +28,7 @@ import {
   evidenceLimits,
   type LabelFate,
   type RelearnSettings,
-  relearn,
+  type RelearnVerdict,
 } from "@tributary/routing";
 import type { Telemetry } from "@tributary/telemetry";
 import { policyRecord } from "../policies.ts";
@@ -42,6 +42,7 @@ import {
   policyStands,
 } from "./events.ts";
 import { LogCursors, type TimedReader } from "./log-cursors.ts";
+import type { relearnAside } from "./relearning.ts";
 
 export type LearnerOptions = {
   readonly reader: TimedReader;
@@ -50,6 +51,7 @@ export type LearnerOptions = {
   readonly telemetry: Telemetry;
   readonly target: string;
   readonly settings: RelearnSettings;
+  readonly relearn: typeof relearnAside;
   readonly everyMs: number;
   readonly windowMs: number;
   /** A/B arms of the router's own (L4). */
@@ -121,7 +123,7 @@ export class Learner {
   }
 
   async #learn(signal: AbortSignal): Promise<void> {
-    const { clock, windowMs, settings, telemetry } = this.#options;
+    const { clock, relearn, windowMs, settings, telemetry } = this.#options;
     const memory = this.#memory ?? this.#begin();
     this.#memory = memory;
     const taken = await this.#takeNews(memory, signal);
@@ -134,7 +136,7 @@ export class Learner {
       if (NAMED.has(fate)) telemetry.emit(labelRefused, { frameId, label, fate });
     }
     for (const [i, policy] of standing.entries()) {
-      const verdict = relearn(policy, evidence[i] ?? [], settings);
+      const verdict = await relearn({ standing: policy, evidence: evidence[i] ?? [], settings }, signal);
       const { modelDigest } = policy;
       if (verdict.kind === "relearned") await this.#publish(memory, policy, verdict);
       else if (verdict.kind === "stands")
@@ -146,7 +148,7 @@ export class Learner {
   async #publish(
     memory: Memory,
     standing: RoutingPolicy,
-    verdict: Extract<ReturnType<typeof relearn>, { kind: "relearned" }>,
+    verdict: Extract<RelearnVerdict, { kind: "relearned" }>,
   ): Promise<void> {
     const { clock, isLeader, sink, telemetry } = this.#options;
     const { modelDigest, cloudTarget: target } = standing;

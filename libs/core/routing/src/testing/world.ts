@@ -24,13 +24,15 @@ export function worldFrames(count: number, seed: number): readonly WorldFrame[] 
 export const learnWorld = (seed: number, settings: Partial<Parameters<typeof learnPolicy>[1]> = {}): PolicyContent =>
   learnPolicy(worldFrames(3_000, seed), {
     ...learningDefaults,
-    scorers: [{ features: ["margin", "entropy", "logitMargin"], ridge: 10 }],
+    scores: ["learned"],
+    epsilon: 0.02,
+    shapes: [{ features: ["margin", "entropy", "logitMargin"], ridge: 10 }],
     cloudTarget: "default",
     labels: LABELS,
     temperature: 1,
     priorityLabels: [{ label: "class-3", confidenceMin: 0.97, weight: 1 }],
     ...settings,
-  });
+  }).policy;
 
 export const complete = (content: PolicyContent): RoutingPolicy =>
   completePolicy(content, { modelDigest: "ab".repeat(32), createdAt: 1_700_000_000_000, sha256Hex: fakeHash });
