@@ -6,6 +6,7 @@ export type BenchFlags = {
   readonly flush?: true;
   readonly only?: string;
   readonly beside?: true;
+  readonly tasks?: string;
 };
 
 export type BenchOptions = {

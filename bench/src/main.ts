@@ -52,6 +52,7 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   routing: {
     summary: "share of the cloud's gain kept at a budget, guarantee, budget, and honesty of the sample",
+    flags: [["--tasks <names>", "instead, policies packed for tasks of other shapes: all, or words of their names"]],
     load: async () => (await import("./routing.ts")).routing,
   },
 };

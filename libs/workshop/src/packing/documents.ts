@@ -16,6 +16,9 @@ export type Observed = {
   readonly labels: readonly string[];
 };
 
+/** As much of it as calibration and routing need. */
+export type Answered = Omit<Observed, "inferences"> & { readonly inferences: readonly Pick<Inference, "logits">[] };
+
 /** Digits that a different build of the same runtime reproduces. */
 const DIGITS = 6;
 const rounded = (value: number): number => Number(value.toPrecision(DIGITS));
@@ -23,7 +26,7 @@ const rounded = (value: number): number => Number(value.toPrecision(DIGITS));
 export const encodeJson = (value: unknown): Uint8Array =>
   new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
-export function temperatureOf({ frames, inferences }: Observed): number {
+export function temperatureOf({ frames, inferences }: Answered): number {
   return rounded(
     fitTemperature(
       inferences.map(({ logits }) => logits),

@@ -1,5 +1,4 @@
 /** The first routing policy of an edge package, learned on its validation frames against one cloud package. */
-import type { Inference } from "@tributary/inference";
 import {
   type Accuracy,
   accountOf,
@@ -17,7 +16,7 @@ import {
 } from "@tributary/routing";
 import { z } from "zod";
 import { readSettings } from "../settings-file.ts";
-import type { Observed } from "./documents.ts";
+import type { Answered } from "./documents.ts";
 import { firstHalfOf } from "./validation-frames.ts";
 
 const share = z.number().min(0).max(1);
@@ -62,9 +61,9 @@ export type FirstPolicy = { readonly policy: PolicyContent; readonly account: Po
 /** One half of each class chooses and fits the score, the other tests the threshold and gives the account; both halves come
  * from one camera, so no device is split. */
 export function learnFirstPolicy(
-  edge: Observed,
+  edge: Answered,
   temperature: number,
-  cloud: readonly Inference[],
+  cloud: Answered["inferences"],
   settings: PolicySettings,
 ): FirstPolicy {
   const { frames, inferences, labels } = edge;
