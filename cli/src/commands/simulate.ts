@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { pipeline } from "node:stream/promises";
 import { policyKey, type RoutingPolicy } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
-import { parsePolicy } from "@tributary/routing";
+import { parsePolicy, points } from "@tributary/routing";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -48,7 +48,8 @@ const DETAILS = `
 Frames come from edge.predictions.v1, cloud.results.v1 and ground-truth.v1, or with --from from a file that --export wrote.
 The estimate uses the random sample alone: frames that were drawn with a logged propensity, answered by the cloud and
 labelled ("tributary labels next"). The interval is the 95 % one for frames like these; it narrows with the labelled
-draws. The policy is the one in force, or a file: a package's policy.json, or what
+draws. At the policy's own threshold it stands beside the edge alone, the cloud alone and as many frames sent by confidence,
+margin and entropy. The policy is the one in force, or a file: a package's policy.json, or what
 "tributary describe policy KEY -o json" prints, with what you change in it.
 
 Examples:
@@ -238,6 +239,19 @@ const view: View<SimulationPoint> = {
   ],
 };
 
+const alternativesView: View<Simulation["alternatives"][number]> = {
+  name: ({ name }) => name,
+  columns: [
+    { head: "INSTEAD", of: ({ name }) => INSTEAD[name] ?? `as many, by ${name}` },
+    { head: "SENT", of: ({ share }) => percent(share) },
+    { head: "ACCURACY", of: ({ accuracy }) => percent(accuracy) },
+    { head: "95 % INTERVAL", of: ({ lower, upper }) => `${percent(lower)} - ${percent(upper)}` },
+    { head: "THE POLICY HAS", of: ({ lead }) => points(lead) },
+  ],
+};
+
+const INSTEAD: Readonly<Record<string, string>> = { edge: "the edge alone", cloud: "the cloud alone" };
+
 /** Below so many labels the intervals are not to be trusted much. */
 const LABELS_FEW = 50;
 
@@ -258,6 +272,11 @@ function show(simulation: Simulation, output: Output): void {
       `The policy's own threshold ${shown(own.scoreMin)} sends ${percent(own.share)}: accuracy ${percent(own.accuracy)}, from ${percent(own.lower)} to ${percent(own.upper)}.`,
     );
   }
+  if (simulation.alternatives.length > 0) {
+    output.line();
+    output.list(simulation.alternatives, alternativesView, "");
+  }
+  for (const warning of simulation.warnings) output.line(`Warning: ${warning}.`);
   if (labelled < LABELS_FEW) output.line(`Only ${labelled} labelled draws: take the intervals as rough.`);
   if (simulation.leftOut > 0) output.line(`${simulation.leftOut} frames of classes that the policy does not know.`);
 }

@@ -6,7 +6,14 @@
  *     not looked at, except for the mean cost of a call.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
-import { calibratedOf, type LoggedFrame, type OffPolicyPoint, simulateFrontier } from "@tributary/routing";
+import {
+  calibratedOf,
+  points as differenceInPoints,
+  type LoggedFrame,
+  type OffPolicyFrontier,
+  type OffPolicyPoint,
+  simulateFrontier,
+} from "@tributary/routing";
 import type { LoggedLine } from "./logged-line.ts";
 
 export type SimulationPoint = OffPolicyPoint & {
@@ -14,7 +21,7 @@ export type SimulationPoint = OffPolicyPoint & {
   readonly costPer1000: number | null;
 };
 
-export type Simulation = {
+export type Simulation = Pick<OffPolicyFrontier, "alternatives" | "cloudGain"> & {
   readonly modelDigest: string;
   readonly policyVersion: string | null;
   readonly cloudTarget: string;
@@ -26,6 +33,8 @@ export type Simulation = {
   readonly costPerCall: number | null;
   readonly points: readonly SimulationPoint[];
   readonly own: SimulationPoint | null;
+  /** What a person should know before using the policy. */
+  readonly warnings: readonly string[];
 };
 
 export type SimulatedBy = Pick<
@@ -77,7 +86,8 @@ export function simulate(
   modelDigest: string,
   shares: readonly number[],
 ): Simulation {
-  const { points, own, ...counts } = simulateFrontier(logged.frames, policy, shares);
+  const frontier = simulateFrontier(logged.frames, policy, shares);
+  const { points, own, cloudWorseOn: _, ...facts } = frontier;
   const { costPerCall, leftOut } = logged;
   const priced = (point: OffPolicyPoint): SimulationPoint => ({
     ...point,
@@ -88,10 +98,38 @@ export function simulate(
     modelDigest,
     policyVersion,
     cloudTarget,
-    ...counts,
+    ...facts,
     leftOut,
     costPerCall,
     points: points.map(priced),
     own: own === null ? null : priced(own),
+    warnings: warningsOf(frontier, policy.labels),
   };
+}
+
+function warningsOf(
+  { own, alternatives, cloudGain, cloudWorseOn, labelled }: OffPolicyFrontier,
+  labels: readonly string[],
+): readonly string[] {
+  const warnings: string[] = [];
+  if (own?.share === 0) warnings.push("the policy sends nothing: every answer is the edge's");
+  if (cloudGain !== null && cloudGain.lower <= 0) {
+    const { difference, lower } = cloudGain;
+    const needed = Math.ceil(labelled * ((difference - lower) / difference) ** 2);
+    const more = difference > 0 ? `; about ${Number(needed.toPrecision(2))} labelled draws would, if it is so` : "";
+    warnings.push(
+      cloudGain.upper <= 0
+        ? `the cloud is worse than the edge (${differenceInPoints(cloudGain)}): sending frames to it costs accuracy`
+        : `the labels do not show that the cloud is better than the edge (${differenceInPoints(cloudGain)})${more}`,
+    );
+  }
+  for (const gain of cloudWorseOn) {
+    const answered = `where the edge answers "${labels[gain.labelIndex]}" (${gain.frames} frames)`;
+    warnings.push(`${answered} the cloud is worse than the edge: ${differenceInPoints(gain)}`);
+  }
+  for (const { name, lead } of alternatives) {
+    if (name === "edge" || name === "cloud" || lead.upper >= 0) continue;
+    warnings.push(`sending by ${name} would be better at the same share: the policy has ${differenceInPoints(lead)}`);
+  }
+  return warnings;
 }

@@ -58,6 +58,42 @@ describe("another policy on logged frames", () => {
     expect(Math.abs(bias)).toBeLessThan(0.005);
   }, 20_000);
 
+  test("beside edge, cloud and fixed scores at the same share: the paired intervals cover the true leads", () => {
+    const runs = 60;
+    const threshold = { ...policy, scoreMin: order[2_500]?.score ?? 0 };
+    const accuracyBy = (score: (frame: (typeof population)[number]) => number, count: number) => {
+      const ranked = [...population].sort((a, b) => score(b) - score(a));
+      return ranked.filter(({ edgeRight, cloudRight }, i) => (i < count ? cloudRight : edgeRight)).length / 10_000;
+    };
+    const own = accuracyBy(({ score }) => score, 2_500);
+    const truths = {
+      edge: own - accuracyBy(() => 0, 0),
+      cloud: own - accuracyBy(() => 0, 10_000),
+      confidence: own - accuracyBy(({ calibrated }) => -calibrated.confidence, 2_500),
+      margin: own - accuracyBy(({ calibrated }) => -calibrated.margin, 2_500),
+      entropy: own - accuracyBy(({ calibrated }) => calibrated.entropy, 2_500),
+    };
+    const missed: Record<string, number> = {};
+    for (let seed = 1; seed <= runs; seed++) {
+      const { alternatives, cloudGain, cloudWorseOn } = simulateFrontier(logged(4_000, seed), threshold, []);
+      expect(alternatives.map(({ name }) => name)).toEqual(Object.keys(truths));
+      for (const { name, lead } of alternatives) {
+        if (truths[name] < lead.lower || truths[name] > lead.upper) missed[name] = (missed[name] ?? 0) + 1;
+      }
+      const gain = truths.edge - truths.cloud;
+      if (cloudGain === null || gain < cloudGain.lower || gain > cloudGain.upper) missed.gain = (missed.gain ?? 0) + 1;
+      expect(cloudWorseOn).toEqual([]);
+    }
+    const { gain = 0, ...others } = missed;
+    expect(gain / runs).toBeLessThanOrEqual(0.12); // 5 %, and two standard errors
+    for (const times of Object.values(others)) expect(times / runs).toBeLessThanOrEqual(0.05); // 1 % each
+    const worse = logged(8_000, 1).map((frame) =>
+      frame.calibrated.labelIndex === 3 && frame.drawn ? { ...frame, cloudRight: false } : frame,
+    );
+    const { cloudWorseOn } = simulateFrontier(worse, threshold, []);
+    expect(cloudWorseOn.map(({ labelIndex }) => labelIndex)).toEqual([3]);
+  }, 20_000);
+
   test("what the models believe does not decide: under a policy that is plain wrong it stays unbiased", () => {
     const wrong = { ...policy, cloudRight: { ...policy.cloudRight, bias: -9, weights: [0, 0, 0] } };
     let bias = 0;

@@ -17,6 +17,7 @@ import {
   negativeLogLikelihood,
   normalCdf,
   normalQuantile,
+  pairedDifference,
   quantileOf,
   sigmoid,
   varianceOf,
@@ -61,6 +62,32 @@ describe("binomial tails", () => {
       }
       expect(covered).toBeGreaterThanOrEqual(940); // 95 % less three standard errors would be 929
     }
+  });
+});
+
+describe("a paired difference of two shares", () => {
+  test("is the difference, and its interval holds the truth at least nearly as often as it says, also for few items", () => {
+    const random = seededRandom(31);
+    for (const [items, p, q] of [
+      [20, 0.2, 0.05],
+      [60, 0.05, 0.03],
+      [400, 0.1, 0.14],
+    ] as const) {
+      let covered = 0;
+      for (let run = 0; run < 2_000; run++) {
+        let [first, second] = [0, 0];
+        for (let i = 0; i < items; i++) {
+          const uniform = random();
+          if (uniform < p) first++;
+          else if (uniform < p + q) second++;
+        }
+        const { difference, lower, upper } = pairedDifference(first, second, items);
+        expect(difference).toBe((first - second) / items);
+        if (lower <= p - q && p - q <= upper) covered++;
+      }
+      expect(covered / 2_000).toBeGreaterThan(0.94);
+    }
+    expect(pairedDifference(0, 0, 0)).toEqual({ difference: 0, lower: -1, upper: 1 });
   });
 });
 
@@ -149,6 +176,18 @@ describe("ridge logistic regression", () => {
     expect(fit.intercept).toBeCloseTo(0.6242372870409763, 5);
     expect(fit.weights[0]).toBeCloseTo(0.6648410113088352, 5);
     expect(fit.weights[1]).toBeCloseTo(-0.7311777251440785, 5);
+  });
+
+  test("a row that counts thrice is three rows", () => {
+    const random = seededRandom(12);
+    const rows = Array.from({ length: 60 }, () => [random(), random() - 0.5]);
+    const right = rows.map(([x]) => random() < (x ?? 0));
+    const counts = rows.map((_, i) => (i % 3 === 0 ? 3 : 1));
+    const repeat = <T>(items: readonly T[]) =>
+      items.flatMap((item, i) => Array.from({ length: counts[i] ?? 1 }, () => item));
+    const [counted, repeated] = [fitLogistic(rows, right, 2, counts), fitLogistic(repeat(rows), repeat(right), 2)];
+    expect(counted.intercept).toBeCloseTo(repeated.intercept, 6);
+    for (const [j, weight] of repeated.weights.entries()) expect(counted.weights[j]).toBeCloseTo(weight, 6);
   });
 
   test("separable and constant data have a finite fit", () => {
