@@ -9,7 +9,9 @@ export type AccountFrame = JudgedFrame & {
   readonly calibrated: Calibrated;
   /** Ground truth, as an index into the labels. */
   readonly label: number;
-  /** By the policy: above its threshold, or of a priority class. */
+  /** Sent whatever its score, by every way that is compared. */
+  readonly priority: boolean;
+  /** By the policy: priority, or above its threshold. */
   readonly isSent: boolean;
 };
 
@@ -43,7 +45,9 @@ export function accountOf(
   const sent = frames.filter(({ isSent }) => isSent).length;
   const hybrid = answersOf(frames, (_, i) => frames[i]?.isSent === true);
   const fixed = FIXED_SCORES.map((score) => {
-    const order = orderByScore(frames.map(({ calibrated }) => fixedScoreOf(score, calibrated)));
+    const order = orderByScore(
+      frames.map(({ calibrated, priority }) => (priority ? Number.POSITIVE_INFINITY : fixedScoreOf(score, calibrated))),
+    );
     const first = new Set(order.subarray(0, sent));
     const right = answersOf(frames, (_, i) => first.has(i));
     // Three are compared with.
@@ -97,7 +101,7 @@ function warningsOf(
   const { tried, best } = choice;
   const [top, chosen] = [best, choice.score].map((name) => tried.find(({ score }) => score === name));
   const behind = (top?.worth ?? 0) - (chosen?.worth ?? 0);
-  if (chosen !== undefined && behind > 0) {
+  if (chosen !== undefined && behind > chosen.standardError) {
     const needed = Math.ceil(choice.frames * ((STANDARD_ERRORS * chosen.standardError) / behind) ** 2);
     warnings.push(
       `${choice.frames} frames are too few to tell ${best} from ${choice.score}, which is simpler and was taken; about ${rounded(2 * needed)} validation frames would do if the difference is what it seems`,

@@ -80,8 +80,9 @@ export function learnFirstPolicy(
     .filter(({ half }) => half === "threshold")
     .map(({ logits, label, cloudRight }) => {
       const calibrated = calibrate(logits, temperature);
-      const isSent = priorityOf(policy, calibrated) !== null || scoreOf(policy, calibrated).score > policy.scoreMin;
-      return { calibrated, label, edgeRight: calibrated.labelIndex === label, cloudRight, isSent };
+      const priority = priorityOf(policy, calibrated) !== null;
+      const isSent = priority || scoreOf(policy, calibrated).score > policy.scoreMin;
+      return { calibrated, label, edgeRight: calibrated.labelIndex === label, cloudRight, priority, isSent };
     });
   return { policy, account: accountOf(tested, labels, choice) };
 }
