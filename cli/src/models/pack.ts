@@ -26,7 +26,7 @@ export function modelsPackCommand(io: Io): Command {
         .choices(["jpeg", "tensor"])
         .default("jpeg"),
     )
-    .option("--hardware-class <CLASS>", "the devices it is made for", "generic")
+    .option("--hardware-class <CLASS>", "the devices it is made for; generic and any: all", "generic")
     .option("--latency-budget-ms <MS>", "time it may take for one frame there", numberFrom(1), 50)
     .option("--threads <N>", "threads for measuring", wholeFrom(1), 1)
     .option("--lineage <FILE>", "JSON object of texts: data set, training command, ...")

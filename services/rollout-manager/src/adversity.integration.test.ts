@@ -234,7 +234,7 @@ describe("what cannot be rolled out is refused with the words that help", () => 
       [written("edge@9"), /spec\.model: edge has no version or alias 9; write one of 1, 2/],
       [
         written("edge@5"),
-        /spec\.selector: edge@5 is made for rpi5, and 80 of the devices are x64; write hardwareClasses: \[rpi5\]/,
+        /spec\.selector: edge@5 is made for rpi5, and all of the devices are x64; pack it for these, or as generic/,
       ],
       [written("edge@6"), /edge@6 is revoked/],
       [written("edge@10"), /not judged by the gate yet; .* tributary models describe edge@10/],

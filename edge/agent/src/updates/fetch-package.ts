@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, readFile, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type PackageFile, packageFiles } from "@tributary/inference";
+import { fitsHardware, type PackageFile, packageFiles } from "@tributary/inference";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { type ListedModel, type TrustedModels, verifyManifest } from "@tributary/tuf";
@@ -29,9 +29,6 @@ export type FetchPorts = {
   readonly clock: Clock;
   readonly onProgress: (progress: Progress) => void;
 };
-
-/** Of a package, which every device can run. */
-const ANY_HARDWARE: readonly string[] = ["any", "generic"];
 
 /** Throws Failure, whose advice says whether to try again. */
 export async function fetchPackage(options: FetchOptions, ports: FetchPorts, signal: AbortSignal): Promise<void> {
@@ -106,7 +103,7 @@ function mustFit(listed: ListedModel, { wanted, hardwareClass, packageBytesMax }
     const what = `${wanted.digest} is listed as ${listed.name} ${listed.version}, not ${wanted.name} ${wanted.version}`;
     throw new Failure("package-not-as-named", "give-up", what);
   }
-  if (!ANY_HARDWARE.includes(listed.hardwareClass) && listed.hardwareClass !== hardwareClass) {
+  if (!fitsHardware(listed.hardwareClass, hardwareClass)) {
     const what = `${wanted.name} ${wanted.version} is for ${listed.hardwareClass}, this device is ${hardwareClass}`;
     throw new Failure("package-other-hardware", "give-up", what);
   }

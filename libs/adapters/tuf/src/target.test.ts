@@ -2,19 +2,20 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "@jest/globals";
-import { parseManifest } from "@tributary/inference";
+import { type ModelManifest, parseManifest } from "@tributary/inference";
 import { Failure, seededRandom } from "@tributary/kernel";
 import { type ListedModel, listedModelOf, listedPartOf, targetPath, verifyManifest } from "./target.ts";
 
 let bytes: Uint8Array;
 let digest = "";
 let listed: ListedModel;
+let manifest: ModelManifest;
 const sha256 = (content: Uint8Array) => createHash("sha256").update(content).digest("hex");
 
 beforeAll(async () => {
   bytes = await readFile(join(import.meta.dirname, "../../../../models/edge-resnet8/manifest.json"));
   digest = sha256(bytes);
-  const manifest = parseManifest(JSON.parse(new TextDecoder().decode(bytes)));
+  manifest = parseManifest(JSON.parse(new TextDecoder().decode(bytes)));
   listed = { ...listedPartOf(manifest), manifestBytes: bytes.length };
 });
 
@@ -30,8 +31,14 @@ const codeOf = (work: () => unknown): string => {
 describe("a manifest against its listing", () => {
   test("is taken as it was listed, for the hardware it was made for", () => {
     expect(verifyManifest(bytes, digest, listed).name).toBe(listed.name);
-    expect(codeOf(() => verifyManifest(bytes, digest, listed, listed.hardwareClass))).toBe("accepted");
-    expect(codeOf(() => verifyManifest(bytes, digest, listed, "other"))).toBe("package-hardware-mismatch");
+    const on = (packageClass: string, deviceClass: string) => {
+      const content = new TextEncoder().encode(JSON.stringify({ ...manifest, hardwareClass: packageClass }));
+      const entry = { ...listed, hardwareClass: packageClass, manifestBytes: content.length };
+      return codeOf(() => verifyManifest(content, sha256(content), entry, deviceClass));
+    };
+    expect(on("rpi5", "rpi5")).toBe("accepted");
+    expect(on("rpi5", "x64")).toBe("package-hardware-mismatch");
+    for (const fitsAll of ["generic", "any"]) expect(on(fitsAll, "x64")).toBe("accepted");
   });
 
   test("any changed byte, missing end or addition is refused (seed 3)", () => {

@@ -3,7 +3,7 @@
  * P1. A target's path, its SHA-256 and the model's digest are one and the same; an entry that says otherwise is no target.
  * P2. What a manifest says of itself (name, version, hardware class, bytes) is what was listed. */
 import { createHash } from "node:crypto";
-import { type ModelManifest, packageLimits, parseManifest } from "@tributary/inference";
+import { fitsHardware, type ModelManifest, packageLimits, parseManifest } from "@tributary/inference";
 import { type Digest, Failure, isDigest, reasonOf } from "@tributary/kernel";
 
 export type ListedModel = {
@@ -63,7 +63,7 @@ export function verifyManifest(
     const what = `${key} is ${JSON.stringify(said[key])}, listed as ${JSON.stringify(listed[key])}`;
     throw new Failure("package-listing-mismatch", "give-up", `manifest of ${modelDigest}: ${what}`);
   }
-  if (hardwareClass !== undefined && hardwareClass !== manifest.hardwareClass) {
+  if (hardwareClass !== undefined && !fitsHardware(manifest.hardwareClass, hardwareClass)) {
     const what = `is for hardware "${manifest.hardwareClass}", this device is "${hardwareClass}"`;
     throw new Failure("package-hardware-mismatch", "give-up", `model ${modelDigest} ${what}`);
   }

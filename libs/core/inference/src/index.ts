@@ -1,3 +1,4 @@
+export * from "./hardware.ts";
 export * from "./jpeg.ts";
 export * from "./manifest.ts";
 export * from "./package.ts";

@@ -57,9 +57,8 @@ test("a good package is told by its digest, operators, golden frames and time", 
 test("what is wrong is refused by name, with words that help", async () => {
   const dir = await made("bad");
   expect(await refusal(examine(dir, {}, "0".repeat(64)))).toMatch(/^package-digest-mismatch: /);
-  expect(await refusal(examine(dir, { hardwareClasses: { pi: 8 } }))).toMatch(
-    /^hardware-class-unknown: .*known are pi/,
-  );
+  const forToasters = await made("for-toasters", { hardwareClass: "toaster" });
+  expect(await refusal(examine(forToasters))).toMatch(/^hardware-class-unknown: .*known are generic, pi\. Pack it for/);
   expect(await refusal(examine(dir, { packageBytesMax: 1_000 }))).toMatch(/^package-too-large: .*quantise/);
   expect(await refusal(examine(join(folder, "nowhere")))).toMatch(/^package-file-missing: /);
 

@@ -8,7 +8,7 @@
  *     decide: of three rounds the best counts.
  */
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
-import { packageFiles } from "@tributary/inference";
+import { anyHardware, packageFiles } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, modelFacts, OnnxModelHost } from "@tributary/onnx";
@@ -88,11 +88,17 @@ function checkSize({ manifest }: ModelPackage, bytesMax: number): void {
   throw new Failure("package-too-large", "give-up", message);
 }
 
+/** Times slower than this machine. A package for all hardware goes by `generic` or `any`, whichever is known; else by the slowest
+ * class, which may get it too. Throws Failure `hardware-class-unknown`. */
 export function slowdownOf(hardwareClass: string, known: ExamineSettings["hardwareClasses"]): number {
-  const slowdown = Object.hasOwn(known, hardwareClass) ? known[hardwareClass] : undefined;
-  if (slowdown !== undefined) return slowdown;
+  const isForAny = anyHardware.includes(hardwareClass);
+  for (const name of isForAny ? [hardwareClass, ...anyHardware] : [hardwareClass]) {
+    const slowdown = Object.hasOwn(known, name) ? known[name] : undefined;
+    if (slowdown !== undefined) return slowdown;
+  }
+  if (isForAny) return Math.max(1, ...Object.values(known));
   const names = Object.keys(known).join(", ");
-  const message = `hardware class "${hardwareClass}" is not known; known are ${names}. Pack it for one of them, or name it in the registry's hardwareClasses`;
+  const message = `hardware class "${hardwareClass}" is not known; known are ${names}. Pack it for one of them, as "generic" if it is for all, or name it in the registry's hardwareClasses`;
   throw new Failure("hardware-class-unknown", "ask-a-person", message);
 }
 

@@ -1,6 +1,6 @@
 /** What may be rolled out, and what to go back to. */
 import { describe, expect, test } from "@jest/globals";
-import { DeviceDesired, type Model } from "@tributary/contracts";
+import { DeviceDesired, type DeviceReported, type Model } from "@tributary/contracts";
 import { someModel, someReported } from "@tributary/testing";
 import { FleetTable } from "../fleet/fleet-table.ts";
 import { ModelTable } from "../models/model-table.ts";
@@ -25,18 +25,19 @@ function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 })
   const fleet = new FleetTable();
   const acceptedSchemas = DeviceDesired.versions.map(({ fingerprint }) => fingerprint);
   const ran = Object.entries(running).flatMap(([digest, count]) => Array.from({ length: count }, () => digest));
-  for (const [i, modelDigest] of ran.entries()) {
+  const join = (deviceId: string, hardwareClass: string, modelDigest = "") => {
     const perception = { modelDigest, modelName: "edge", modelVersion: "" };
-    const [deviceId, slots] = [`d${i}`, modelDigest === "" ? undefined : { perception }];
-    fleet.reported(deviceId, someReported({ deviceId, hardwareClass: "x64", acceptedSchemas, slots: slots ?? {} }), 1);
-  }
+    const slots: DeviceReported["slots"] = modelDigest === "" ? {} : { perception };
+    fleet.reported(deviceId, someReported({ deviceId, hardwareClass, acceptedSchemas, slots }), 1);
+  };
+  for (const [i, modelDigest] of ran.entries()) join(`d${i}`, "x64", modelDigest);
   const world: { promoted?: Model } = {};
   const plan = (model: string, spec: object = {}) =>
     planRollout(specOf(written(model, spec)), {
       ...{ fleet, models, accuracyBefore: () => null, latencyMsMax: () => null, salt: "s" },
       championOf: (name) => world.promoted ?? models.byAlias(name, "champion"),
     });
-  return { push, alias, world, plan };
+  return { push, alias, world, join, plan };
 }
 
 describe("a model that the gate held against another champion than today's", () => {
@@ -103,6 +104,36 @@ describe("what to go back to", () => {
     alias({});
     expect(() => plan("edge@3")).toThrow(
       /nothing to go back to: .* nothing else that the registry lists, and edge has no champion/,
+    );
+  });
+});
+
+describe("hardware", () => {
+  const rigOf = (hardwareClass: string) => {
+    const { push, plan, join } = rig();
+    push("3", digests.other, { hardwareClass });
+    return { plan, join };
+  };
+
+  test.each(["generic", "any"])("%s fits all devices", (hardwareClass) => {
+    const { plan, join } = rigOf(hardwareClass);
+    join("pi0", "rpi5");
+    expect(plan("edge@3").order).toHaveLength(161);
+  });
+
+  test("of which some devices are is asked for; of which none is, no selector helps", () => {
+    const { plan, join } = rigOf("rpi5");
+    expect(() => plan("edge@3")).toThrow(
+      /^spec\.selector: edge@3 is made for rpi5, and all of the devices are x64; pack it for these, or as generic, which fits all hardware$/,
+    );
+    for (let i = 0; i < 160; i++) join(`pi${i}`, "rpi5");
+    expect(() => plan("edge@3")).toThrow(/and 160 of the devices are x64; write hardwareClasses: \[rpi5\]$/);
+    expect(plan("edge@3", { selector: { hardwareClasses: ["rpi5"] } }).order).toHaveLength(160);
+  });
+
+  test("generic in a selector is told to be of models", () => {
+    expect(() => rigOf("generic").plan("edge@3", { selector: { hardwareClasses: ["generic"] } })).toThrow(
+      /no device has hardware class generic; there are x64\. A model of it fits all: leave it out$/,
     );
   });
 });

@@ -6,6 +6,7 @@
  *     where as many run that, or where they run none.
  * P4. Devices that cannot be told anything (agents that know nothing of updates, revoked ones) are not of the fleet. */
 import type { Model } from "@tributary/contracts";
+import { anyHardware, fitsHardware } from "@tributary/inference";
 import { smallestArms } from "@tributary/judge";
 import { Failure } from "@tributary/kernel";
 import {
@@ -140,7 +141,9 @@ function devicesOf({ spec }: RolloutSpec, fleet: FleetTable): readonly FleetMemb
       if (known.has(one)) continue;
       const there = [...known].filter((name) => name !== "").sort();
       const advice = there.length > 0 ? `; there are ${some(there)}` : "";
-      problems.push({ path: [...SELECTOR, path, i], message: `no device ${what} ${one}${advice}` });
+      const ofModels =
+        path === "hardwareClasses" && anyHardware.includes(one) ? ". A model of it fits all: leave it out" : "";
+      problems.push({ path: [...SELECTOR, path, i], message: `no device ${what} ${one}${advice}${ofModels}` });
     }
   };
   const hardware = all.map(({ hardwareClass }) => hardwareClass);
@@ -166,13 +169,17 @@ function devicesOf({ spec }: RolloutSpec, fleet: FleetTable): readonly FleetMemb
 }
 
 function refuseOtherHardware({ spec }: RolloutSpec, devices: readonly FleetMember[], model: Model): void {
-  const others = devices.filter(({ hardwareClass }) => hardwareClass !== model.hardwareClass);
+  const others = devices.filter(({ hardwareClass }) => !fitsHardware(model.hardwareClass, hardwareClass));
   if (others.length === 0) return;
   const classes = [...new Set(others.map(({ hardwareClass }) => hardwareClass))].sort();
   const path = spec.selector.hardwareClasses === undefined ? SELECTOR : [...SELECTOR, "hardwareClasses"];
+  const [count, advice] =
+    others.length === devices.length
+      ? ["all", `pack it for these, or as ${anyHardware[0]}, which fits all hardware`]
+      : [others.length, `write hardwareClasses: [${model.hardwareClass}]`];
   refuse(
     path,
-    `${model.name}@${model.version} is made for ${model.hardwareClass}, and ${others.length} of the devices are ${some(classes)}; write hardwareClasses: [${model.hardwareClass}]`,
+    `${model.name}@${model.version} is made for ${model.hardwareClass}, and ${count} of the devices are ${some(classes)}; ${advice}`,
   );
 }
 
