@@ -1,8 +1,10 @@
 // Writes the photos of this folder as a camera would give them: 300x300 grey JPEGs with labels.json (file -> class).
 //   node samples/digits/frames.mjs validation|test OUT [COUNT]
+import "@tributary/kernel/node-24";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import sharp from "sharp";
+
+const { default: sharp } = await import("sharp");
 
 const SIDE = 300;
 const [split, out, count = "300"] = process.argv.slice(2);

