@@ -1,5 +1,6 @@
 /** The command tree. */
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { completeCommand, completionCommand } from "./commands/completion.ts";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
@@ -17,7 +18,10 @@ import type { Io } from "./context.ts";
 import { formats } from "./output.ts";
 import { topicsCommand } from "./topics.ts";
 
-const EXIT_CODES = `
+/** What calls this program in a clone, built or not. */
+const LAUNCHER = fileURLToPath(new URL("../tributary.mjs", import.meta.url));
+
+const EPILOGUE = `
 Exit codes:
   0  done
   1  failed
@@ -28,7 +32,9 @@ Exit codes:
   6  rollout status --exit-code: the rollout is Degraded
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
-  TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR`;
+  TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR
+
+On the PATH: ln -sf ${LAUNCHER} ~/.local/bin/tributary`;
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
@@ -38,7 +44,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addOption(new Option("--gateway <URL>", "the gateway").env("TRIBUTARY_GATEWAY").default("http://127.0.0.1:8080"))
     .addOption(new Option("--token <TOKEN>", "bearer token, where the gateway wants one").env("TRIBUTARY_TOKEN"))
     .option("--no-color", "plain text")
-    .addHelpText("after", EXIT_CODES);
+    .addHelpText("after", EPILOGUE);
   // A report has one format, and its -o names the file.
   const [first = "", second] = wordsOf(argv);
   if (!(/^rollouts?$/.test(first) && second === "report")) {
