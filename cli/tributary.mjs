@@ -6,7 +6,7 @@ import { existsSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
+const root = fileURLToPath(new URL("..", import.meta.url)).slice(0, -1); // without the last slash
 const main = join(root, "cli/dist/main.js");
 const installed = join(root, "node_modules/.package-lock.json");
 

@@ -1,5 +1,6 @@
 export function python(name: string): string;
 export function debian(program: string, pkg?: string): string;
+export function node20(): string;
 export function apicurio(): string;
 export function go(): string;
 export function telegraf(): string;

@@ -1,4 +1,4 @@
-// Other people's programs that some tests run against: Python packages, Debian's programs, Go. `npm test -- --peers` needs
+// Other people's programs that some tests run against: Python packages, Debian's programs, Node 20, Go. `npm test -- --peers` needs
 // them, plain `npm test` does not. What can be set up here is, below .local/peers; for the rest an error says what to do.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -31,6 +31,7 @@ export async function preparePeers(step) {
   };
   await Promise.all([next(), next()]);
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
+  await step("peers: Node 20", async () => node20());
   await step("peers: Apicurio Registry", async () => apicurio());
   await step("peers: Go", async () => goProgram("examples/consumers/go"));
 }
@@ -68,6 +69,33 @@ export function debian(program, pkg = program) {
   const installed = which(program);
   if (installed === undefined) throw new Error(advice);
   return installed;
+}
+
+/** The oldest Node that README.md lets our commands be started with. */
+const NODE_20 = "20.0.0";
+const NODE_20_INTEGRITY = {
+  x64: "sha512-CqTTD0yNmrI11aqmI+AB1VWX4AuBcxNul+dWnhCyOmAl1aMzCs7/Sac92dti1rmKKt4C/zvCrxhPa5XueoPl6g==",
+  arm64: "sha512-xC4N1D6L3bEgePclcqb2tOyU9MLoP0l1S2DEBq1TK2L9wX/uodXpqIZIK1ya/98C4B1bGBlkbQxYuk3fhxu2pQ==",
+};
+
+/** Node 20, from npm. Not of devDependencies: 40 MB for one test. Gives the program, alone in its folder. */
+export function node20() {
+  const dir = join(peers, `node-${NODE_20}`);
+  const program = join(dir, "package/bin/node");
+  const done = join(dir, "done");
+  if (existsSync(done)) return program;
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  const name = `node-linux-${process.arch}`;
+  run("npm", ["pack", "--silent", "--pack-destination", dir, `${name}@${NODE_20}`], "npm pack failed");
+  const file = join(dir, `${name}-${NODE_20}.tgz`);
+  const integrity = `sha512-${createHash("sha512").update(readFileSync(file)).digest("base64")}`;
+  if (integrity !== NODE_20_INTEGRITY[process.arch])
+    throw new Error(`${name}@${NODE_20} is not what it was: ${integrity}`);
+  run("tar", ["-xzf", file, "-C", dir, "package/bin/node"], "tar failed");
+  rmSync(file);
+  writeFileSync(done, "");
+  return program;
 }
 
 const APICURIO = "3.0.9";
