@@ -6,7 +6,8 @@
  * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0; a second signal, or a stop that takes longer than
  *     `stopMsMax`, exits 1.
  * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
- * P5. With a schema registry that is not ours it first waits for that one's ids; only health and metrics answer meanwhile.
+ * P5. It first waits for the ids of a schema registry that is not ours, then for what `awaits` names; only health and metrics answer
+ *     meanwhile.
  * P6. Not ready while its clock is off against Kafka's by more than `kafka.clockOffsetMsMax` (clock-watch.ts).
  * P7. Nothing reaches a handler or a body parser that the port's door refuses (door.ts of @tributary/telemetry/http).
  */
@@ -74,6 +75,8 @@ export type ServiceOptions<S extends z.ZodType> = {
   readonly check?: (config: z.output<S>) => void;
   /** What its HTTP port asks of callers; without it, the port is open and takes no body. */
   readonly door?: (config: z.output<S>) => DoorPolicy;
+  /** What the service needs before any part of it starts; its health endpoints answer meanwhile. Ends with the signal. */
+  readonly awaits?: (context: ServiceContext<z.output<S>>, signal: AbortSignal) => Promise<void>;
   readonly module: (context: ServiceContext<z.output<S>>) => DynamicModule | Type | Promise<DynamicModule | Type>;
   /** Kafka consumers whose handlers are controllers of `module`. */
   readonly consumers?: (context: ServiceContext<z.output<S>>) => readonly KafkaBatches[];
@@ -95,6 +98,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   let metricsServer: Server | undefined;
   let registry: ExternalRegistry | undefined;
   let stopping = false;
+  const starting = new AbortController();
   const { clockOffsetMsMax: offsetMsMax, ...kafka } = config.kafka;
   const kafkaClock = new KafkaClock({ ...kafka, clientId: `tributary-${name}-clock`, clock });
   const clockWatch = new ClockWatch({ kafkaClock, clock, telemetry, offsetMsMax });
@@ -106,6 +110,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
       return;
     }
     stopping = true;
+    starting.abort();
     health.add("service", () => "stopping");
     telemetry.emit(serviceStopping, { cause });
     const late = setTimeout(() => {
@@ -162,12 +167,11 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     if (policy.bodyBytesMax !== undefined) opened.useBodyParser("json", { limit: policy.bodyBytesMax });
     return opened;
   };
-  const agreement = async (external: ExternalRegistry): Promise<void> => {
+  const meanwhileHealthy = async (work: () => Promise<void>): Promise<void> => {
     const waiting = await open(rootOf(operations));
     await waiting.listen(config.http.port, config.http.host);
-    external.start();
     try {
-      await external.ready();
+      await work();
     } finally {
       await waiting.close();
     }
@@ -190,7 +194,13 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
       metricsServer = await serveMetrics({ address, port: http.metricsPort, telemetry, clock });
       context.ports.metrics = (metricsServer.address() as AddressInfo).port;
     }
-    if (registry !== undefined) await agreement(registry); // P5
+    if (registry !== undefined || options.awaits !== undefined) {
+      await meanwhileHealthy(async () => {
+        registry?.start();
+        await registry?.ready(); // P5
+        await options.awaits?.(context, starting.signal);
+      });
+    }
     app = await open(rootOf(await options.module(context), operations));
     for (const strategy of options.consumers?.(context) ?? []) {
       // Deferred, or the filter would come too late; the application calls the init hooks, once.

@@ -24,12 +24,14 @@ import {
   type OutRecord,
 } from "@tributary/kafka";
 import {
+  freePort,
   repositoryRoot,
   type SpawnedService,
   someFrame,
   somePrediction,
   somePredictions,
   someResult,
+  spawnProcess,
   spawnService,
   testKafka,
   waitFor,
@@ -285,6 +287,34 @@ async function everyFrameOnce(names: readonly string[], timeoutMs: number): Prom
     .map(([frame, all]) => [frame, all.map((a) => a.settledBy)]);
   expect(repeated).toEqual([]);
 }
+
+test("a router that starts before its topics waits for them, live but not ready, and then works", async () => {
+  const late = testKafka();
+  const port = await freePort();
+  const router = spawnProcess({
+    name: "router-late",
+    main: "services/router/dist/main.js",
+    dir,
+    config: {
+      kafka: { brokers: late.brokers, prefix: late.prefix },
+      http: { host: "127.0.0.1", port },
+      packages: [resolve(repositoryRoot, "models/edge-resnet8")],
+    },
+  });
+  try {
+    const said = (name: string) => router.events().find(({ event }) => event === name);
+    const waiting = await waitFor(() => said("waits_for_kafka"), { what: "it to wait", timeoutMs: 30_000 });
+    expect(waiting).toMatchObject({ reason: expect.stringContaining("no such topic") });
+    const health = async (path: string) => (await fetch(`http://127.0.0.1:${port}/health/${path}`)).status;
+    expect([await health("live"), await health("ready")]).toEqual([200, 503]);
+    const admin = new KafkajsAdmin({ ...late, clientId: "router-test-late" });
+    await ensureTributaryTopics(admin, { partitions: 1 });
+    await admin.close();
+    await waitFor(() => said("ready"), { what: "it to be ready", timeoutMs: 30_000 });
+  } finally {
+    expect(await router.stop()).toEqual({ code: 0, signal: null });
+  }
+}, 60_000);
 
 describe("routers that are killed", () => {
   test("kill -9 in mid-stream: another takes over, nothing is lost, nothing is answered twice", async () => {

@@ -125,7 +125,14 @@ describe("preprocessor_config.json", () => {
     expect(parsePreprocessing(grey)).toMatchObject({ scale: [1 / 255 / 0.25], offset: [-2] });
   });
 
+  test("do_convert_rgb may be null, as Hugging Face writes it where nobody chose; other flags may not", () => {
+    expect(parsePreprocessing({ ...preprocessor, do_convert_rgb: null })).toEqual(parsePreprocessing(preprocessor));
+    const grey = { ...preprocessor, channel_order: "L", image_mean: 0.5, image_std: 0.25 };
+    expect(parsePreprocessing({ ...grey, do_convert_rgb: null })).toEqual(parsePreprocessing(grey));
+  });
+
   test.each([
+    [{ do_normalize: null }, "do_normalize"],
     [{ resample: 0 }, "nearest"],
     [{ resample: 7 }, "resample"],
     [{ size: { shortest_edge: 32 } }, "size.shortest_edge: unknown key"],

@@ -52,7 +52,9 @@ export function parsePreprocessing(json: unknown): Preprocessing {
   if (root.image_processor_type !== undefined) problems.text(root, "image_processor_type");
   const channelOrder =
     root.channel_order === undefined ? "RGB" : problems.oneOf<ChannelOrder>(root, "channel_order", ["RGB", "BGR", "L"]);
-  const wantsRgb = flag(problems, root, "do_convert_rgb", channelOrder !== "L");
+  // Hugging Face writes null where nobody chose. Of other flags it would mean "not done", which `false` says clearly.
+  const rgb = root.do_convert_rgb === null ? { ...root, do_convert_rgb: undefined } : root;
+  const wantsRgb = flag(problems, rgb, "do_convert_rgb", channelOrder !== "L");
   if (wantsRgb !== (channelOrder !== "L")) {
     problems.report("do_convert_rgb", `${channelOrder !== "L"} for channel order ${channelOrder}`, wantsRgb);
   }
