@@ -79,18 +79,20 @@ describe("given a running stack and two devices that are let in", () => {
   test("when the Python device sends photos, then it prints what each shows", async () => {
     const { TRIBUTARY_HOST: host, TRIBUTARY_PORT: port } = at();
     const files = photos.map(({ file }) => file);
-    const { code, out, err } = await run(
-      python("device"),
-      [join(examples, "python/send_photos.py"), "--device", "python-cam", "--host", host, "--port", port, ...files],
-      { TRIBUTARY_PASSWORD: passwords.get("python-cam") as string },
-    );
+    const send = (password: string, photos: readonly string[]) =>
+      run(
+        python("device"),
+        [join(examples, "python/send_photos.py"), "--device", "python-cam", "--host", host, "--port", port, ...photos],
+        { TRIBUTARY_PASSWORD: password },
+      );
+    const { code, out, err } = await send(passwords.get("python-cam") as string, files);
     expect({ code, err }).toEqual({ code: 0, err: "" });
     for (const { file, label } of photos) expect(out).toContain(`${file}: ${label} (CLOUD, `);
-    const refused = await run(
-      python("device"),
-      [join(examples, "python/send_photos.py"), "--device", "python-cam", "--host", host, "--port", port, ...files],
-      { TRIBUTARY_PASSWORD: "guessed" },
-    );
+    // Once more, and one photo twice: other frames, all answered.
+    const again = await send(passwords.get("python-cam") as string, [...files, photo(0).file]);
+    expect(again).toMatchObject({ code: 0, err: "" });
+    expect(again.out.split("\n").filter((line) => line.startsWith(`${photo(0).file}: `))).toHaveLength(2);
+    const refused = await send("guessed", files);
     expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("the bridge refuses python-cam") });
   }, 60_000);
 

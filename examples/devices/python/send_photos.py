@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import time
 
 import paho.mqtt.client as mqtt
 
@@ -68,9 +69,13 @@ def main():
         sys.exit(fail(2, refused[0] if refused else "no connection"))
 
     payloads = []
-    for photo in options.photos:
+    now = time.time_ns() // 1_000_000
+    for i, photo in enumerate(options.photos):
         with open(photo, "rb") as file:
-            payload = json.dumps({"image": base64.b64encode(file.read()).decode()}).encode()
+            image = base64.b64encode(file.read()).decode()
+        # Sent again, a photo is another frame, as it was captured at another time: the same bytes would be the same frame, whose
+        # answer does not come twice.
+        payload = json.dumps({"image": image, "capturedAt": now + i}).encode()
         # A frame without bootId is known by the first 63 bits of its payload's SHA-256.
         waiting[str(int.from_bytes(hashlib.sha256(payload).digest()[:8], "big") >> 1)] = photo
         payloads.append(payload)
