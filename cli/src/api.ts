@@ -1,5 +1,9 @@
 /** What the CLI reads of the public API (`/api/v1/openapi.json`). */
-export type Page<T> = { readonly items: readonly T[] };
+export type Page<T> = {
+  readonly items: readonly T[];
+  /** The `after` of the next page, where there is one. */
+  readonly next?: string | null;
+};
 
 export type Answer = {
   readonly frameId: string;

@@ -1,5 +1,6 @@
 /** The gateway's public API over HTTP. Every failure becomes a CliError that says what to do. */
 import { reasonOf } from "@tributary/kernel";
+import type { Page } from "./api.ts";
 import { EventReader } from "./event-reader.ts";
 import { CliError, type ExitCode, exitCodes } from "./exit-codes.ts";
 
@@ -82,6 +83,18 @@ export class GatewayClient {
 
   call<T>(path: string, call: Call = {}): Promise<T> {
     return this.#waiting(`waiting for ${this.#base.origin}`, this.#call<T>(path, call));
+  }
+
+  /** The items of all pages. */
+  async all<T>(path: string, query: Query = {}): Promise<readonly T[]> {
+    const items: T[] = [];
+    let after: string | undefined;
+    do {
+      const page: Page<T> = await this.call(path, { query: { ...query, after } });
+      items.push(...page.items);
+      after = page.next ?? undefined;
+    } while (after !== undefined);
+    return items;
   }
 
   /** A body that is not JSON, e.g. a picture. */

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { Device, Page } from "../api.ts";
+import type { Device } from "../api.ts";
 import { type Context, contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { ago, short, type View } from "../output.ts";
@@ -43,7 +43,7 @@ export const getDevices = (io: Io): Command =>
     .action((options: { status?: string; site?: string }, command: Command) =>
       watched(command, io, async ({ gateway, output }) => {
         const query = { status: options.status?.toUpperCase(), site: options.site };
-        const { items } = await gateway.call<Page<Device>>("api/v1/devices", { query });
+        const items = await gateway.all<Device>("api/v1/devices", query);
         output.list(items, viewOf(io.now()), "No devices. Register one: tributary devices register ID");
       }),
     );

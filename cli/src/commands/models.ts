@@ -181,12 +181,12 @@ async function modelsOf({ gateway, models }: Context & { readonly models: ModelA
     return joinModels([], [], [], await models.versions()).map((model) => ({ ...model, devices: null }));
   }
   const [devices, policies, answers, versions] = await Promise.all([
-    gateway.call<Page<Device>>("api/v1/devices"),
+    gateway.all<Device>("api/v1/devices"),
     gateway.call<Page<Policy>>("api/v1/policies"),
     gateway.call<Page<Answer>>("api/v1/classifications", { query: { source: "CLOUD", limit: "1000" } }),
     models.versions(),
   ]);
-  return joinModels(devices.items, policies.items, answers.items, versions);
+  return joinModels(devices, policies.items, answers.items, versions);
 }
 
 export function joinModels(

@@ -45,7 +45,7 @@ export async function checkGateway(gateway: GatewayClient, now: () => number): P
 
 async function checkDevices(gateway: GatewayClient, now: () => number): Promise<Finding> {
   try {
-    const { items } = await gateway.call<Page<Device>>("api/v1/devices");
+    const items = await gateway.all<Device>("api/v1/devices");
     const active = items.filter(({ status }) => status === "ACTIVE");
     const heard = active.filter((device) => now() - Date.parse(device.lastSeenAt ?? "") < HEARD_MS_MAX);
     const detail = `${active.length} active, ${heard.length} of them heard within 5 minutes`;

@@ -7,7 +7,7 @@ import { type DeviceRegistration, type DeviceThrottled, topics } from "@tributar
 import { isoOf } from "../answers/answer.ts";
 import { type FollowContext, type Following, follow } from "../follower.ts";
 import { type Heard, updateOf } from "../rollouts/arms.ts";
-import type { Device, Throttle } from "./device.ts";
+import type { Device, DevicePage, DeviceQuery, Throttle } from "./device.ts";
 
 /** Who holds a device back says so every minute; silent for longer, it is gone and so is what it said. */
 const THROTTLED_MS_MAX = 180_000;
@@ -76,13 +76,15 @@ export class DeviceTable {
     return this.#reported.get(deviceId);
   }
 
-  /** By device id. */
-  list(filter: { readonly status?: string | undefined; readonly site?: string | undefined }): Device[] {
-    return [...this.#registrations.values()]
-      .filter((r) => filter.status === undefined || r.status === filter.status)
-      .filter((r) => filter.site === undefined || r.site === filter.site)
-      .sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
-      .map((registration) => this.#deviceOf(registration));
+  /** By device id. A device that is registered between two pages is in the second if its id is; none is in both. */
+  page({ status, site, limit, after }: DeviceQuery): DevicePage {
+    const found = [...this.#registrations.values()]
+      .filter((r) => after === undefined || r.deviceId > after)
+      .filter((r) => status === undefined || r.status === status)
+      .filter((r) => site === undefined || r.site === site)
+      .sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1));
+    const items = found.slice(0, limit).map((registration) => this.#deviceOf(registration));
+    return { items, next: found.length > limit ? (items.at(-1)?.deviceId ?? null) : null };
   }
 
   #throttledOf(deviceId: string): readonly Throttle[] {

@@ -66,4 +66,13 @@ export const registeredSchema = deviceSchema.extend({
 export const deviceQuerySchema = z.strictObject({
   status: z.enum(["ACTIVE", "REVOKED"]).optional(),
   site: z.string().optional(),
+  limit: z.coerce.number().int().min(1).max(1_000).default(1_000),
+  after: z.string().optional().describe("Only devices whose id comes after this one: `next` of the page before."),
 });
+export type DeviceQuery = z.output<typeof deviceQuerySchema>;
+
+export const devicePageSchema = z.object({
+  items: z.array(deviceSchema),
+  next: z.string().nullable().describe("The next page's `after`; null: this was the last."),
+});
+export type DevicePage = z.output<typeof devicePageSchema>;

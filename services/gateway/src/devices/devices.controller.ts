@@ -1,9 +1,8 @@
 import { Body, Controller, Delete, Get, Param, Post, Query } from "@nestjs/common";
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from "@nestjs/swagger";
-import { z } from "zod";
 import { Answers, openApiSchema, Problems, QueryOf } from "../http/api-doc.ts";
 import { validated } from "../http/validated.ts";
-import { deviceQuerySchema, deviceSchema, registeredSchema, registrationSchema } from "./device.ts";
+import { devicePageSchema, deviceQuerySchema, deviceSchema, registeredSchema, registrationSchema } from "./device.ts";
 import { DeviceTable } from "./device-table.ts";
 import { Registrar, unknownDevice } from "./registrar.ts";
 
@@ -18,10 +17,10 @@ export class DevicesController {
   @Get()
   @ApiOperation({ summary: "The fleet: who is registered, what each device runs, when it was last heard." })
   @QueryOf(deviceQuerySchema)
-  @Answers(200, "Devices, by id.", z.object({ items: z.array(deviceSchema) }))
+  @Answers(200, "Devices, by id: at most `limit`, and how to ask for those after them.", devicePageSchema)
   @Problems([400, "request-invalid"])
   list(@Query() query: unknown) {
-    return { items: this.table.list(validated(deviceQuerySchema, query, "query")) };
+    return this.table.page(validated(deviceQuerySchema, query, "query"));
   }
 
   @Post()

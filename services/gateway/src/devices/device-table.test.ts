@@ -1,0 +1,45 @@
+import { expect, test } from "@jest/globals";
+import { someRegistration } from "@tributary/testing";
+import { deviceQuerySchema } from "./device.ts";
+import { DeviceTable } from "./device-table.ts";
+
+const ids = Array.from({ length: 7 }, (_, i) => `cam-${i}`);
+
+function rig() {
+  const table = new DeviceTable(() => 0);
+  for (const deviceId of [...ids].reverse()) {
+    table.registered(someRegistration({ deviceId, site: deviceId === "cam-3" ? "gate" : "yard" }));
+  }
+  const page = (query: object) => {
+    const { items, next } = table.page(deviceQuerySchema.parse(query));
+    return [items.map(({ deviceId }) => deviceId).join(" "), next];
+  };
+  return { table, page };
+}
+
+test("pages by id hold every device once, and the last one says so", () => {
+  const { page } = rig();
+  expect(page({})).toEqual([ids.join(" "), null]);
+  expect(page({ limit: "3" })).toEqual(["cam-0 cam-1 cam-2", "cam-2"]);
+  expect(page({ limit: "3", after: "cam-2" })).toEqual(["cam-3 cam-4 cam-5", "cam-5"]);
+  expect(page({ limit: "3", after: "cam-5" })).toEqual(["cam-6", null]);
+  expect(page({ limit: "7" })).toEqual([ids.join(" "), null]);
+  expect(page({ after: "cam-6" })).toEqual(["", null]);
+});
+
+test("what is registered between two pages moves nothing from one to the other", () => {
+  const { table, page } = rig();
+  for (const deviceId of ["cam-1a", "cam-2a"]) table.registered(someRegistration({ deviceId }));
+  expect(page({ limit: "2", after: "cam-2" })).toEqual(["cam-2a cam-3", "cam-3"]);
+});
+
+test("pages are of what the filter lets through", () => {
+  const { page } = rig();
+  expect(page({ site: "yard", limit: "4" })).toEqual(["cam-0 cam-1 cam-2 cam-4", "cam-4"]);
+  expect(page({ site: "yard", limit: "4", after: "cam-4" })).toEqual(["cam-5 cam-6", null]);
+  expect(page({ status: "REVOKED" })).toEqual(["", null]);
+});
+
+test.each([{ limit: "0" }, { limit: "1001" }, { limit: "many" }, { page: "2" }])("%j is refused", (query) => {
+  expect(deviceQuerySchema.safeParse(query).success).toBe(false);
+});
