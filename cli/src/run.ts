@@ -9,13 +9,23 @@ import { inheritAll, programOf } from "./program.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
-/** Failures that blame a file of the command line; what it should have done did not begin. */
+/** Failures that blame a file or folder of the command line; what it should have done did not begin. */
 const filesThatCannotBeUsed: ReadonlySet<string> = new Set([
+  "gate-labels-differ",
   "gate-margins-invalid",
+  "keys-missing",
+  "model-external-data",
+  "model-unfit",
+  "model-unloadable",
+  "pack-labels-differ",
   "pack-source-invalid",
+  "passphrase-unreadable",
   "policy-settings-invalid",
+  "tuf-key-unreadable",
   "validation-frames-invalid",
 ]);
+/** Of a package, or of one of its documents: `package-file-missing`, `package-preprocessor-invalid`, … */
+const blamesPackage = (code: string): boolean => code.startsWith("package-");
 
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   // Not an option of the program: `models pack` has a --version of its own.
@@ -36,7 +46,7 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
     io.stderr(`tributary: ${printableLines(reasonOf(error))}\n`);
     if (error instanceof CliError) return error.exitCode;
     if (!(error instanceof Failure)) io.stderr("This was not foreseen; please report it.\n");
-    else if (filesThatCannotBeUsed.has(error.code)) return exitCodes.usage;
+    else if (filesThatCannotBeUsed.has(error.code) || blamesPackage(error.code)) return exitCodes.usage;
     return exitCodes.failed;
   }
 }

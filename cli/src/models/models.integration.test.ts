@@ -1,7 +1,7 @@
 /** `tributary models` against a registry as it is deployed, and through a gateway before it. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { packageFiles } from "@tributary/inference";
@@ -10,7 +10,8 @@ import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@
 import { type SpawnedService, spawnService, testKafka, waitFor } from "@tributary/testing";
 import { type Ran, runHere } from "../run.test-kit.ts";
 
-const EDGE = join(fileURLToPath(new URL("../../../models/", import.meta.url)), "edge-resnet8");
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const EDGE = join(ROOT, "models/edge-resnet8");
 const TOKEN = "a-token-for-the-tests";
 const kafka = testKafka();
 let dir: string;
@@ -298,3 +299,37 @@ test("keys are rotated by two of three holders, and the registry signs on with t
   url = `http://127.0.0.1:${registry.ports.http}`;
   expect((await models("verify", "edge@1.0.0")).text).toContain("signed under root 2");
 }, 120_000);
+
+test("a file or folder that cannot be used is named, and is wrong usage", async () => {
+  const digits = join(ROOT, "samples/digits/edge");
+  const given = { model: "model.onnx", labels: "labels.txt", preprocess: "preprocess.json" };
+  const write = async (name: string, text: string) => {
+    await writeFile(join(dir, name), text);
+    return join(dir, name);
+  };
+  const empty = join(dir, "empty");
+  await mkdir(empty);
+  const pack = (change: object) => {
+    const options = Object.entries({ ...given, ...change }).flatMap(([name, file]) => [
+      `--${name}`,
+      resolve(digits, file),
+    ]);
+    return ["models", "pack", join(dir, "packed"), ...options, "--validation", empty];
+  };
+  const cases: readonly (readonly [readonly string[], string])[] = [
+    [pack({ preprocess: await write("preprocess.json", '{"do_crop":true}') }), "do_crop: unknown key"],
+    [pack({ labels: await write("labels.txt", "one\ntwo\nthree\n") }), "the labels file 3"],
+    [pack({ labels: await write("none.txt", "") }), "labels"],
+    [pack({}), "empty: neither labels.json"],
+    [["models", "push", empty, "--registry", "http://127.0.0.1:9"], "manifest.json does not exist"],
+    [["models", "gate", empty, "--champion", EDGE, "--validation", empty], "empty"],
+    [["models", "keys", "rotate", empty], "has no keys"],
+    [["models", "keys", "sign", join(dir, "1.root.json"), "--key", join(dir, "no-key")], "no-key"],
+  ];
+  for (const [argv, named] of cases) {
+    expect([argv, await runHere(argv)]).toEqual([
+      argv,
+      expect.objectContaining({ code: 2, text: expect.stringContaining(named) }),
+    ]);
+  }
+}, 60_000);

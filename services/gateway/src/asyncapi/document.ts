@@ -87,7 +87,7 @@ export function asyncApiOf(version: string, prefix = "tributary."): AsyncApi {
         ...Object.fromEntries(entries.map(([id, topic]) => [id, messageOf(topic)])),
         deadLetter: deadLetterMessage,
       },
-      messageTraits: { cloudEvent: { headers: cloudEventHeaders } },
+      messageTraits: { cloudEvent: { headers: cloudEventHeaders }, traced: { headers: traceHeaders } },
     },
   };
 }
@@ -128,7 +128,10 @@ const messageOf = (topic: Topic): Json => ({
   title: topic.codec.name,
   summary: String(topic.codec.current.schema.doc ?? ""),
   contentType: "application/avro",
-  traits: [{ $ref: "#/components/messageTraits/cloudEvent" }],
+  traits: [
+    { $ref: "#/components/messageTraits/cloudEvent" },
+    ...(TRACED.has(topic.name) ? [{ $ref: "#/components/messageTraits/traced" }] : []),
+  ],
   payload: { schemaFormat: AVRO_SCHEMA_FORMAT, schema: topic.codec.current.schema as Json },
   bindings: {
     kafka: {
@@ -149,7 +152,7 @@ const text = (description: string, more: { readonly [key: string]: Json } = {}):
 
 const cloudEventHeaders: Json = {
   type: "object",
-  description: "CloudEvents in binary mode and W3C trace context, as UTF-8 text. Ignore headers you do not know.",
+  description: "CloudEvents in binary mode, as UTF-8 text. Ignore headers you do not know.",
   properties: {
     ce_id: text("Identity of the message, e.g. deviceId:bootId:frames:17; a repeat has the same."),
     ce_source: text("Who wrote it, e.g. /tributary/router."),
@@ -157,7 +160,25 @@ const cloudEventHeaders: Json = {
     ce_specversion: text("CloudEvents version.", { const: "1.0" }),
     ce_time: text("When it was written.", { format: "date-time" }),
     "content-type": text("Of the value.", { const: "application/avro" }),
-    traceparent: text("W3C trace context, where the record belongs to one trace.", {
+  },
+};
+
+/** Whose records may be of one sent frame alone. */
+const TRACED: ReadonlySet<string> = new Set(
+  [
+    topics.frames,
+    topics.requestsHigh,
+    topics.requestsNormal,
+    topics.results,
+    topics.shadow,
+    topics.classifications,
+  ].map(({ name }) => name),
+);
+
+const traceHeaders: Json = {
+  type: "object",
+  properties: {
+    traceparent: text("W3C trace context, where the record is of one sent frame and that is traced.", {
       pattern: "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
     }),
   },

@@ -14,12 +14,20 @@ export function asyncApiPage(document: AsyncApi): string {
     ([id, channel]) =>
       `<tr><td><a href="#${id}"><code>${html(String(channel.title))}</code></a></td><td>${tagOf(channel)}</td><td>${html(String(channel.summary))}</td></tr>`,
   );
+  const traits = (document.components as Node).messageTraits as Node;
   const sections = ordered.map(([id, channel]) => {
     const [name = ""] = Object.keys(channel.messages as Node);
     const ref = String(((channel.messages as Node)[name] as Node).$ref);
-    return channelSection(id, channel, messages[ref.split("/").at(-1) ?? ""] as Node, prefix);
+    const message = messages[ref.split("/").at(-1) ?? ""] as Node;
+    const isTraced = JSON.stringify(message.traits ?? "").includes("/traced");
+    return channelSection(
+      id,
+      channel,
+      message,
+      prefix,
+      isTraced ? ((traits.traced as Node).headers as Node) : undefined,
+    );
   });
-  const trait = ((document.components as Node).messageTraits as Node).cloudEvent as Node;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${html(String(info.title))}: topics</title><style>${STYLE}</style></head><body>
@@ -28,13 +36,13 @@ export function asyncApiPage(document: AsyncApi): string {
 ${prose(String(info.description))}
 <table><thead><tr><th>Topic, after <code>${html(prefix)}</code></th><th></th><th>Holds</th></tr></thead><tbody>${rows.join("\n")}</tbody></table>
 <h2>Headers of every topic but dead letters</h2>
-${headersTable(trait.headers as Node)}
+${headersTable((traits.cloudEvent as Node).headers as Node)}
 ${sections.join("\n")}
 </body></html>
 `;
 }
 
-function channelSection(id: string, channel: Node, message: Node, prefix: string): string {
+function channelSection(id: string, channel: Node, message: Node, prefix: string, headers?: Node): string {
   const kafka = ((channel.bindings as Node | undefined)?.kafka ?? {}) as Node;
   const config = Object.entries((kafka.topicConfiguration ?? {}) as Node).map(([key, value]) => `${key}=${value}`);
   const facts = [
@@ -49,6 +57,7 @@ function channelSection(id: string, channel: Node, message: Node, prefix: string
 ${facts.length > 0 ? `<p>${facts.join(", ")}</p>` : ""}
 ${key.description === undefined ? "" : `<p><b>Key:</b> ${html(String(key.description))}</p>`}
 <p><b>Value:</b> <code>${html(String(message.name))}</code>. ${html(String(message.summary))}</p>
+${headers === undefined ? "" : headersTable(headers)}
 ${payload === undefined ? headersTable(message.headers as Node) : recordTable(payload)}
 ${payload === undefined ? "" : `<details><summary>Avro schema</summary><pre>${html(JSON.stringify(payload, null, 2))}</pre></details>`}
 </section>`;
