@@ -94,7 +94,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
       const ours = await (await fetch(`${stack.gatewayUrl}/subjects/${subject}/versions/latest`)).json();
       expect(ours).toMatchObject({ subject, id: latest.id });
     }
-    for (const topic of [topics.predictions, topics.classifications, topics.reported]) {
+    for (const topic of [topics.predictions, topics.classifications]) {
       const latest = (await ask(`/subjects/${prefix}${topic.name}-value/versions/latest`)).body;
       const ids = new Set((await rawValues(topic.name)).map((value) => value.readInt32BE(1)));
       expect([...ids]).toEqual([latest.id]);

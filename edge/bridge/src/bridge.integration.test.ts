@@ -221,6 +221,7 @@ describe("with Kafka there", () => {
       ["topic-of-another-device", "frames", down.up("a", "frames"), encoded({})],
       ["payload-oversized", "frames", frames, encoded({ jpeg: Buffer.alloc(250_000) })],
       ["record-block-count", "predictions", down.up("d", "predictions"), bomb],
+      ["value-out-of-range", "frames", frames, encoded({ confidence: 7 })],
       ["schema-wrong-record", "frames", frames, EdgePredictions.encodeSingleObject(somePredictions({ deviceId: "d" }))],
       ["qos-not-1", "frames", frames, encoded({}), { qos: 2 }],
       ["retained", "frames", frames, encoded({}), { retain: true }],

@@ -31,8 +31,6 @@ export type RecordRules<C> = {
   readonly fill?: { readonly [record: string]: (given: JsonObject, context: C, at: string) => JsonObject };
   /** By record name, then by the field's name in Avro: its name in JSON. */
   readonly names?: { readonly [record: string]: { readonly [field: string]: string } };
-  /** Names of doubles that are probabilities. */
-  readonly probabilities?: ReadonlySet<string>;
 };
 
 const INT_MAX = 2 ** 31 - 1;
@@ -169,9 +167,6 @@ export class JsonRecordReader<C> {
       case "float":
       case "double":
         if (typeof value !== "number" || !Number.isFinite(value)) throw wrong(path, "a number", value);
-        if (this.#rules.probabilities?.has(name) && (value < 0 || value > 1)) {
-          throw wrong(path, "a probability, 0 to 1", value);
-        }
         return value;
       default: {
         const named = this.#named.get(type);

@@ -74,7 +74,6 @@ const seen = { margin: 0, entropy: 0, samplePropensity: 0, sampleDrawn: false, a
 
 const rules: RecordRules<Sender> = {
   names: { EdgeFrame: { jpeg: "image" } },
-  probabilities: new Set(["confidence", "margin", "sampleCorrectness", "samplePropensity"]),
   fill: {
     EdgeFrame(given, sender) {
       const { label, confidence } = { ...given, ...answer(given, "") } as { label: string; confidence: number };

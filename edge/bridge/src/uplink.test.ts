@@ -6,10 +6,11 @@ import {
   frameSingleObject,
   openConfluent,
   openSingleObject,
+  type UplinkStream,
   uplinkStreams,
 } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { someFrame, somePredictions } from "@tributary/testing";
+import { someFrame, somePrediction, somePredictions } from "@tributary/testing";
 import { deadLetterOf, deadLetterTopics } from "./dead-letter.ts";
 import { readIdentity } from "./identity.ts";
 import { jpegFault } from "./jpeg.ts";
@@ -43,7 +44,7 @@ describe("what becomes of a published message", () => {
     expect(verdict.stream).toBe("frames");
     expect(verdict.id).toEqual({ deviceId: "device-1", bootId: someFrame().bootId, seq: 1n });
     const stored = openConfluent(verdict.value);
-    expect(stored.id).toBe(EdgeFrame.current.id);
+    expect(stored.id).toBe(EdgeFrame.versionByFingerprint(EdgeFrame.current.fingerprint).id);
     expect(Buffer.from(stored.payload)).toEqual(Buffer.from(openSingleObject(payload).payload));
   });
 
@@ -93,13 +94,38 @@ describe("what becomes of a published message", () => {
     ["identity-malformed", "frames", { payload: encoded({ bootId: -1n }) }],
     ["identity-malformed", "frames", { payload: encoded({ seq: 0n }) }],
     ["frame-malformed", "frames", { payload: encoded({ cameraId: "../etc" }) }],
-    ["frame-malformed", "frames", { payload: encoded({ deadlineMs: 0 }) }],
+    ["value-out-of-range", "frames", { payload: encoded({ deadlineMs: 0 }) }],
+    ["value-out-of-range", "frames", { payload: encoded({ confidence: 7 }) }],
     ["jpeg-corrupt", "frames", { payload: encoded({ jpeg: JPEG.subarray(0, -2) }) }],
     ["jpeg-corrupt", "frames", { payload: encoded({ jpeg: Buffer.from("GIF89a") }) }],
   ];
   test.each(cases)("refused: %s (%s)", (reason, stream, change) => {
     expect(judge(change)).toMatchObject({ kind: "refuse", reason, stream });
   });
+
+  test.each<[UplinkStream, string, object, string]>([
+    ["frames", "confidence", { confidence: 7 }, "confidence: 7 is not 0 to 1"],
+    ["frames", "samplePropensity", { samplePropensity: -0.1 }, "samplePropensity: -0.1 is not 0 to 1"],
+    ["predictions", "confidence", { confidence: 7 }, "predictions[1].confidence: 7 is not 0 to 1"],
+    ["predictions", "score", { score: -1.5 }, "predictions[1].score: -1.5 is not -1 to 1"],
+    ["predictions", "frameSeq", { frameSeq: 0n }, "predictions[1].frameSeq: 0 is not at least 1"],
+  ])(
+    "%s: %s out of its range is refused in the same words, whether it came as Avro or as JSON",
+    (stream, _, change, message) => {
+      const batch = somePredictions({ predictions: [somePrediction(), somePrediction(change)] });
+      const { jpeg, ...frame } = someFrame({ jpeg: JPEG, ...change });
+      const json = stream === "frames" ? { ...frame, image: jpeg.toString("base64") } : batch;
+      const avro = stream === "frames" ? encoded(change) : EdgePredictions.encodeSingleObject(batch);
+      const text = JSON.stringify(json, (_key, value) => (typeof value === "bigint" ? String(value) : value));
+      const topic = `tributary/v1/device-1/up/${stream}`;
+      for (const said of [
+        { topic, payload: avro },
+        { topic: `${topic}/json`, payload: Buffer.from(text) },
+      ]) {
+        expect(judge(said)).toEqual({ kind: "refuse", stream, reason: "value-out-of-range", message });
+      }
+    },
+  );
 
   test("whatever is changed in a message, it has one end and nothing is thrown (U1)", () => {
     for (let seed = 1; seed <= 4_000; seed++) {

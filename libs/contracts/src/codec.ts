@@ -5,12 +5,15 @@
  * C2. Whatever landed version wrote the bytes, the reader gets today's shape (Avro schema resolution).
  * C3. Avro `long` is a bigint, `timestamp-millis` a number of milliseconds.
  * C4. What a newer writer's schema says is learned only if today's shape can be read from it, and a bounded number (G9).
+ * C5. Ranges (ranges.ts) are checked where devices' records come in, by today's schema whatever version wrote them; not
+ *     where stored ones are read, since one from before its range was known must not stop a partition.
  */
 import avro from "avsc";
 import { type AvroSchema, compileBoundsCheck } from "./bounded.ts";
 import { ContractError } from "./errors.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { frameConfluent, frameSingleObject, openConfluent, openSingleObject } from "./framing.ts";
+import { type Ranges, rangesOf } from "./ranges.ts";
 
 /** One landed version of a schema. `id` is the registry's, `fingerprint` CRC-64-AVRO. */
 export type SchemaVersion = {
@@ -66,6 +69,8 @@ export class Codec<T> {
   readonly versions: readonly SchemaVersion[];
   readonly current: SchemaVersion;
   readonly #type: avro.Type;
+  readonly #ranges: Ranges;
+  readonly #checks = new Map<SchemaVersion, (bytes: Uint8Array) => void>();
   readonly #readers = new Map<SchemaVersion, Reader>();
   readonly #older = new Map<SchemaVersion, avro.Type>();
   readonly #learned = new Map<number, SchemaVersion>();
@@ -77,6 +82,7 @@ export class Codec<T> {
     this.versions = versions;
     this.current = current;
     this.#type = typeOf(current.schema);
+    this.#ranges = rangesOf(current.schema);
   }
 
   /** Bare Avro binary, in today's schema unless told. Throws ContractError `record-undecodable`, naming the field, when
@@ -104,9 +110,15 @@ export class Codec<T> {
     }
   }
 
-  /** Checks bare binary without building it: what a bridge does before it reframes. */
+  /** Checks bounds and ranges of bare binary without building it: what a bridge does before it reframes. Throws
+   * ContractError, which names the field. C5 */
   check(bytes: Uint8Array, version: SchemaVersion = this.current): void {
-    this.#reader(version).check(bytes);
+    let check = this.#checks.get(version);
+    if (check === undefined) {
+      check = compileBoundsCheck(version.schema, undefined, this.#ranges);
+      this.#checks.set(version, check);
+    }
+    check(bytes);
   }
 
   /** Confluent wire format V0: 0x00, registry id (big endian), binary. */

@@ -12,6 +12,7 @@ export type ContractErrorCode =
   | "record-union-branch"
   | "record-enum-symbol"
   | "record-number"
+  | "value-out-of-range" // a number its field may not have, or none
   | "record-undecodable";
 
 export class ContractError extends Error {

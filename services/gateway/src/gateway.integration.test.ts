@@ -407,12 +407,12 @@ test("the schema registry answers as Confluent's clients expect", async () => {
   const subjects = await call("/subjects");
   expect(subjects.type).toContain("application/vnd.schemaregistry.v1+json");
   expect(subjects.body).toContain(subject);
-  expect((await call(`/subjects/${subject}/versions`)).body).toEqual([1]);
+  expect((await call(`/subjects/${subject}/versions`)).body).toEqual([1, 2]);
   const latest = (await call(`/subjects/${subject}/versions/latest`)).body;
-  expect(latest).toMatchObject({ subject, version: 1, id: topics.frames.codec.current.id });
+  expect(latest).toMatchObject({ subject, version: 2, id: topics.frames.codec.current.id });
   expect((await call(`/schemas/ids/${latest.id}`)).body).toEqual({ schema: latest.schema });
   expect(JSON.parse(latest.schema).name).toBe("EdgeFrame");
-  expect((await call(`/schemas/ids/${latest.id}/versions`)).body).toEqual([{ subject, version: 1 }]);
+  expect((await call(`/schemas/ids/${latest.id}/versions`)).body).toEqual([{ subject, version: 2 }]);
   const shared = topics.requestsHigh.codec.current.id;
   expect((await call(`/schemas/ids/${shared}/versions`)).body).toHaveLength(2);
   expect(await call("/subjects/none/versions")).toMatchObject({ status: 404, body: { error_code: 40401 } });

@@ -3,10 +3,12 @@
  *
  * Y1. Every version that is in a subject must be readable with every version of ours and the other way round
  *     (FULL_TRANSITIVE), whatever the registry itself was told to check. All conflicts are named at once.
- * Y2. Schemas are the same when their canonical forms are: then the bytes are, whatever documentation says.
+ * Y2. Schemas are the same when their canonical forms are: then the bytes are, whatever documentation says. Of several such
+ *     the one of the same text is meant, if it is there.
  * Y3. Nothing is registered while there is a conflict anywhere.
  * Y4. Services that start at the same time register the same: who is refused looks whether another has done it.
  */
+import { isDeepStrictEqual } from "node:util";
 import { assertReadable, fingerprintOf, type SchemaVersion, type Topic } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { REGISTRY_CONFLICT, REGISTRY_REFUSED, type Registered, type RegistryClient } from "./client.ts";
@@ -102,7 +104,10 @@ async function versionsIn(client: RegistryClient, subject: string): Promise<read
 }
 
 const idOf = (version: SchemaVersion, there: readonly Registered[]): number | undefined =>
-  there.find(({ schema }) => isSame(version, schema))?.id;
+  (
+    there.find(({ schema }) => isDeepStrictEqual(schema, version.schema)) ??
+    there.find(({ schema }) => isSame(version, schema))
+  )?.id;
 
 const missingOf = (versions: readonly SchemaVersion[], there: readonly Registered[]): readonly SchemaVersion[] =>
   versions.filter((version) => idOf(version, there) === undefined);

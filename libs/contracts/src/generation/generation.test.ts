@@ -82,7 +82,7 @@ describe("history", () => {
   });
 });
 
-test("lint names everything undocumented, enums without UNKNOWN, and one name with two meanings", () => {
+test("lint names everything undocumented, enums without UNKNOWN, one name with two meanings, misspelt attributes", () => {
   const bad = record({ name: "x", type: { type: "enum", name: "E", symbols: ["A"] } });
   expect(lintSchemas([{ name: "bad", schema: { ...bad, doc: undefined } }])).toEqual([
     "bad.Thing has no doc",
@@ -96,6 +96,8 @@ test("lint names everything undocumented, enums without UNKNOWN, and one name wi
   ];
   expect(lintSchemas(twice)).toEqual(["b.Other.Kind is defined differently as a.Thing.Kind"]);
   expect(lintSchemas(twice.slice(0, 1))).toEqual([]);
+  const misspelt = record({ ...id, minimun: 0 });
+  expect(lintSchemas([{ name: "a", schema: misspelt }])).toEqual(['a.Thing.id: unknown attribute "minimun"']);
 });
 
 test("a module has the types of its schema and exports a shared name once", () => {

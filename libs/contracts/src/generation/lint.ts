@@ -1,5 +1,11 @@
-/** What every schema of ours has: docs on every type and field, enums that survive unknown symbols, one meaning a name. */
+/**
+ * What every schema of ours has: docs on every type and field, enums that survive unknown symbols, one meaning a name, and no
+ * attribute that nothing reads.
+ */
 import type { AvroSchema } from "../bounded.ts";
+
+/** Avro's own, and those of ranges.ts. */
+const FIELD_ATTRIBUTES = new Set(["name", "type", "doc", "default", "minimum", "maximum", "maxItems"]);
 
 export type NamedSchema = { readonly name: string; readonly schema: AvroSchema };
 
@@ -23,6 +29,9 @@ export function lintSchemas(schemas: readonly NamedSchema[]): string[] {
     else if (before.text !== text) problems.push(`${at} is defined differently as ${before.where}`);
     for (const field of schema.fields ?? []) {
       if (!field.doc) problems.push(`${at}.${field.name} has no doc`);
+      for (const name of Object.keys(field)) {
+        if (!FIELD_ATTRIBUTES.has(name)) problems.push(`${at}.${field.name}: unknown attribute "${name}"`);
+      }
       lint(at, field.type);
     }
   };
