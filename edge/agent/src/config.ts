@@ -1,5 +1,6 @@
 /** The agent's one YAML file. */
 import { httpBlock, logBlock } from "@tributary/config";
+import { PACKET_BYTES_MAX } from "@tributary/contracts";
 import { isValidId } from "@tributary/kernel";
 import { z } from "zod";
 
@@ -7,6 +8,9 @@ const id = z.string().refine(isValidId, "expected letters, digits, - and _; at m
 const path = z.string().min(1);
 const fps = z.number().positive().max(1_000);
 const whole = (min: number, max: number) => z.number().int().min(min).max(max);
+
+/** Of a JPEG that is sent, unless told otherwise: the bridge takes records of 2 MiB. */
+export const FRAME_BYTES_MAX = 2_000_000;
 
 /** What every camera may say. */
 const shared = {
@@ -128,8 +132,8 @@ export const agentConfig = z
     windows: z.strictObject({ lengthMs: whole(1_000, 3_600_000).default(60_000) }).prefault({}),
     limits: z
       .strictObject({
-        /** A larger frame is classified but not sent. A packet of 8 MiB ends the connection, and would come again for ever. */
-        frameBytesMax: whole(1_024, 7 << 20).default(2_000_000),
+        /** A larger frame is classified but not sent: FRAME_TOO_LARGE. What is beside the JPEG in a packet takes less than 1 MiB. */
+        frameBytesMax: whole(1_024, PACKET_BYTES_MAX - (1 << 20)).default(FRAME_BYTES_MAX),
         /** A larger one is not even read. */
         cameraFrameBytesMax: whole(1_024, 64 << 20).default(8 << 20),
       })

@@ -229,7 +229,8 @@ export class Broker {
     packet.retain = false; // nothing a device publishes is retained by aedes
     packet.payload = EMPTY; // a QoS 2 handshake would hold it
     const grant = session.gate.nextGrant();
-    const uplink = { principal: session.deviceId, topic, payload, qos, retain };
+    const { whole } = grant;
+    const uplink = { principal: session.deviceId, topic, payload, qos, retain, ...(whole && { whole }) };
     this.#options.ingest.take(session, uplink, done, () => grant.release());
   }
 

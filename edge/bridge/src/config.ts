@@ -1,5 +1,6 @@
 /** The bridge's configuration file. Limits are checked against each other at start (G9). */
 import { portSchema, sharedBlocks } from "@tributary/config";
+import { PACKET_BYTES_MAX } from "@tributary/contracts";
 import { RECORD_BYTES_MAX } from "@tributary/kafka";
 import { z } from "zod";
 import { externalFields, externalProblems } from "./external/settings.ts";
@@ -38,8 +39,8 @@ const limitsSchema = z
     frameBytesMax: bytes.default(2 * MIB),
     /** The same for every other stream. */
     recordBytesMax: bytes.default(MIB),
-    /** A larger MQTT packet ends the connection: it would have to be held whole to be refused politely. */
-    packetBytesMax: bytes.default(8 * MIB),
+    /** Of a larger PUBLISH only the beginning is kept, for its dead letter. */
+    packetBytesMax: bytes.default(PACKET_BYTES_MAX),
     /** Received from one device and not yet stored. A single larger packet is let through alone. */
     clientBytesMax: bytes.default(MIB),
     perDevice: deviceLimitsSchema,
@@ -78,7 +79,7 @@ const limitsSchema = z
   })
   .refine((l) => l.packetBytesMax >= l.frameBytesMax + 64 * KIB, {
     path: ["packetBytesMax"],
-    message: "must exceed frameBytesMax by at least 65536, or an oversized frame could not reach the dead letters",
+    message: "must exceed frameBytesMax by at least 65536, or a frame that is allowed would be cut",
   })
   .refine((l) => l.unauthenticatedPerAddressMax <= l.unauthenticatedMax, {
     path: ["unauthenticatedPerAddressMax"],

@@ -1,12 +1,10 @@
 /** A refused message as a record of its stream's dead letter topic: the original bytes, and why they were refused. */
 import { dlqOf, uplinkStreams } from "@tributary/contracts";
-import { deadLetterRecord, type OutRecord, UNKNOWN_STREAM } from "@tributary/kafka";
+import { CUT_BYTES, deadLetterRecord, type OutRecord, UNKNOWN_STREAM } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
 import type { Refusal, StreamOrUnknown, Uplink } from "./uplink.ts";
 
 const GROUP = "bridge";
-/** Of a message that is refused for its size this much is kept. */
-const CUT_BYTES = 64 * 1_024;
 const TOPIC_CHARS_MAX = 1_024;
 
 const sourceOf = (stream: StreamOrUnknown): string =>
@@ -51,6 +49,7 @@ export function deadLetterOf(uplink: Uplink, refusal: Refusal, receivedAt: Insta
       topic: sourceOf(refusal.stream),
       key: uplink.principal,
       value: uplink.payload,
+      whole: uplink.whole,
       headers: {
         "tributary.received-at": new Date(receivedAt).toISOString(),
         "tributary.mqtt.topic": uplink.topic.slice(0, TOPIC_CHARS_MAX),

@@ -1,7 +1,8 @@
+import { createHash } from "node:crypto";
 import { connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import mqttPacket from "mqtt-packet";
+import mqttPacket, { type IPublishPacket } from "mqtt-packet";
 import { ByteBudget } from "./budget.ts";
 import { PacketGate } from "./gate.ts";
 import { PacketScanner, PUBLISH } from "./packet-scanner.ts";
@@ -102,8 +103,13 @@ describe("the gate", () => {
     });
     gate.authenticated();
     const packets: number[] = [];
+    const received: IPublishPacket[] = [];
     const parser = mqttPacket.parser();
-    parser.on("packet", (packet) => packets.push((packet as { messageId: number }).messageId));
+    parser.on("packet", (packet) => {
+      if (packet.cmd !== "publish") return;
+      received.push(packet);
+      packets.push(packet.messageId as number);
+    });
     // As aedes reads.
     gate.on("readable", () => {
       for (let chunk = gate.read(); chunk !== null; chunk = gate.read()) parser.parse(chunk);
@@ -114,7 +120,7 @@ describe("the gate", () => {
       await new Promise((resolve) => server.close(resolve));
     };
     opened.push(close);
-    return { budget, clock, violations, device, gate, packets, close };
+    return { budget, clock, violations, device, gate, packets, received, close };
   };
   const turns = async (until: () => boolean) => {
     for (let i = 0; i < 500 && !until(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
@@ -144,12 +150,84 @@ describe("the gate", () => {
     expect(budget.usedBytes).toBe(0);
   });
 
-  test("a packet beyond the bound ends the connection before its body is read", async () => {
+  test("a control packet beyond its bound ends the connection before its body is read", async () => {
     const { device, violations, gate, budget, close } = await open(1_000_000);
-    device.write(publish(200_000).subarray(0, 10));
+    const subscriptions = [{ topic: "t".repeat(20_000), qos: 1 as const }];
+    device.write(mqttPacket.generate({ cmd: "subscribe", messageId: 1, subscriptions }).subarray(0, 10));
     await turns(() => gate.destroyed);
     expect(violations).toEqual(["packet-oversized"]);
     expect(budget.usedBytes).toBe(0);
+    await close();
+  });
+
+  test("of a PUBLISH beyond the bound the first passes, wherever the stream is cut, and what follows it is whole (T2)", async () => {
+    for (let seed = 1; seed <= 6; seed++) {
+      const random = seededRandom(seed);
+      const { device, gate, budget, close, received } = await open(300_000);
+      const sizes = [0, 90, 99_000, 100_000, 150_000, 2_000_000].sort(() => random() - 0.5);
+      const sent = sizes.map((bytes, i) => Buffer.alloc(bytes, i + 1));
+      const topics = sizes.map(() => "t".repeat(1 + Math.floor(random() * 200)));
+      const stream = Buffer.concat(
+        sent.flatMap((payload, i) => [
+          mqttPacket.generate({ cmd: "pingreq" }),
+          mqttPacket.generate({
+            ...{ cmd: "publish", topic: topics[i] as string, payload, qos: (i % 2) as 0 | 1, messageId: i + 1 },
+            ...{ dup: false, retain: random() < 0.5 },
+          }),
+        ]),
+      );
+      const reading = (async () => {
+        for (let i = 0; i < sizes.length; i++) {
+          await turns(() => received.length > i);
+          expect(budget.usedBytes).toBeLessThanOrEqual(300_000);
+          const payload = sent[i] as Buffer;
+          const { whole, release } = gate.nextGrant();
+          const isOversized = payload.length >= 100_000;
+          expect(received[i]).toMatchObject({ topic: topics[i], qos: i % 2 });
+          const passed = payload.subarray(0, isOversized ? 65_536 : payload.length);
+          expect(passed.equals(received[i]?.payload as Buffer)).toBe(true);
+          const sha256 = createHash("sha256").update(payload).digest("hex");
+          expect(whole).toEqual(isOversized ? { bytes: payload.length, sha256 } : undefined);
+          release();
+        }
+      })();
+      for (let at = 0; at < stream.length; ) {
+        const bytes = 1 + Math.floor(random() * (random() < 0.8 ? 6 : 200_000));
+        const isDrained = device.write(stream.subarray(at, at + bytes));
+        at += bytes;
+        // Each part is read by itself.
+        await new Promise((resolve) => (isDrained ? setImmediate(resolve) : device.once("drain", resolve)));
+      }
+      await reading;
+      expect([seed, budget.usedBytes]).toEqual([seed, 0]);
+      await close();
+    }
+  });
+
+  test("an oversized PUBLISH whose topic is longer than itself ends the connection", async () => {
+    const { device, violations, gate, budget, close } = await open(1_000_000, 10_000);
+    device.write(Buffer.from([0x32, 0xff, 0x7f, 0xff, 0xff]));
+    await turns(() => gate.destroyed);
+    expect([violations, budget.usedBytes]).toEqual([["packet-malformed"], 0]);
+    await close();
+  });
+
+  test("an oversized PUBLISH may take its time while it comes, and not when it stops", async () => {
+    const { clock, device, violations, gate, packets, close } = await open(2_000_000);
+    const packet = publish(900_000);
+    const pause = async (part: Buffer) => {
+      device.write(part);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      clock.nowMs += 600;
+      gate.sweep();
+    };
+    for (let at = 0; at < packet.length; at += 150_000) await pause(packet.subarray(at, at + 150_000));
+    await turns(() => packets.length === 1);
+    expect([packets, violations]).toEqual([[1], []]);
+    await pause(packet.subarray(0, 500_000));
+    await pause(Buffer.alloc(0));
+    await pause(Buffer.alloc(0));
+    expect(violations).toEqual(["packet-slow"]);
     await close();
   });
 

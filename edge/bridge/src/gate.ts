@@ -3,14 +3,17 @@
  *
  * T1. A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9).
  * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted
- *     the bound is small.
+ *     the bound is small. Only of a device's PUBLISH beyond it the body is read past, however long that takes while it comes,
+ *     and the first of it passes in its place (oversized.ts): its device would send it for ever.
  * T3. Each PUBLISH that passed is handed its grant in order; who settles it gives the bytes back.
  * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when they are made good.
  * T4. Who does not read what it is told is not read either, or what we owe it would grow without bound (G9).
  */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import type { Whole } from "@tributary/kafka";
 import type { BudgetAccount, ByteBudget } from "./budget.ts";
+import { KEPT_BYTES_MAX, OversizedPublish } from "./oversized.ts";
 import { PacketScanner, PUBLISH } from "./packet-scanner.ts";
 
 export type GateViolation = "packet-oversized" | "packet-malformed" | "packet-slow";
@@ -29,14 +32,20 @@ const CONTROL_BYTES_MAX = 16 * 1_024;
 const RECORD_OVERHEAD_BYTES = 1_024;
 const NOTHING = Buffer.alloc(0);
 
+type Skipped = { readonly packet: OversizedPublish; readonly grant: Granted };
+type Granted = { readonly bytes: number; whole?: Whole };
+
 export class PacketGate extends Duplex {
   readonly #socket: Socket;
   readonly #options: GateOptions;
   readonly #account: BudgetAccount;
   readonly #scanner = new PacketScanner();
-  readonly #grants: number[] = [];
+  readonly #grants: Granted[] = [];
   #chunk: Buffer = NOTHING;
   #at = 0;
+  /** A fixed header whose rest is to come: it passes with that, if the packet does. */
+  #begun: Buffer = NOTHING;
+  #skipped: Skipped | undefined;
   #wanted = false;
   #granted = true;
   #pumping = false;
@@ -72,10 +81,11 @@ export class PacketGate extends Duplex {
   }
 
   /** The grant of the next PUBLISH: call once per PUBLISH, in order. T3 */
-  nextGrant(): { release(): void } {
-    const bytes = this.#grants.shift() ?? 0;
+  nextGrant(): { readonly whole?: Whole; release(): void } {
+    const { bytes, whole } = this.#grants.shift() ?? { bytes: 0 };
     let held = true;
     return {
+      ...(whole && { whole }),
       release: () => {
         if (held) this.#account.give(bytes);
         held = false;
@@ -118,7 +128,8 @@ export class PacketGate extends Duplex {
     clearTimeout(this.#slowed);
     this.#chunk = NOTHING;
     this.#account.close();
-    for (const bytes of this.#grants.splice(0)) this.#account.give(bytes);
+    for (const { bytes } of this.#grants.splice(0)) this.#account.give(bytes);
+    this.#skipped = undefined;
     this.#socket.destroy();
     done(error);
   }
@@ -160,6 +171,7 @@ export class PacketGate extends Duplex {
       this.#chunk = chunk;
       this.#at = 0;
     }
+    if (this.#skipped !== undefined) return this.#skip(this.#skipped);
     const from = this.#at;
     for (;;) {
       const { at, header } = this.#scanner.scan(this.#chunk, this.#at);
@@ -167,26 +179,56 @@ export class PacketGate extends Duplex {
       if (this.#scanner.isMalformed) return this.#violate("packet-malformed", 0);
       if (header === undefined) break;
       this.#waited();
-      const isLarge = header.type === PUBLISH && this.#authenticated;
-      if (header.length > (isLarge ? this.#options.packetBytesMax : CONTROL_BYTES_MAX)) {
-        return this.#violate("packet-oversized", header.length); // T2
-      }
+      const isPublish = header.type === PUBLISH;
+      const isLarge = isPublish && this.#authenticated;
+      const isOversized = header.length > (isLarge ? this.#options.packetBytesMax : CONTROL_BYTES_MAX);
+      if (isOversized && !isLarge) return this.#violate("packet-oversized", header.length); // T2
       this.#slow(header.length);
-      if (header.type !== PUBLISH) {
-        if (this.#slowed !== undefined) break;
-        continue;
+      const grant = { bytes: (isOversized ? KEPT_BYTES_MAX : header.length) + RECORD_OVERHEAD_BYTES };
+      if (isPublish) this.#grant(grant);
+      if (isOversized) {
+        this.#pass(from, at - (header.headerBytes - this.#begun.length));
+        this.#begun = NOTHING;
+        this.#skipped = { packet: new OversizedPublish(header.first, header.length), grant };
+        return true;
       }
-      const bytes = header.length + RECORD_OVERHEAD_BYTES;
-      this.#granted = this.#account.take(bytes, () => {
-        this.#grants.push(bytes);
-        this.#granted = true;
-        this.#pump();
-      });
-      if (this.#granted) this.#grants.push(bytes);
+      if (this.#begun.length > 0) this.push(this.#begun);
+      this.#begun = NOTHING;
       if (!this.#granted || this.#slowed !== undefined) break; // T1, T5
     }
     if (!this.#scanner.isInside) this.#waited();
-    if (this.#at > from) this.#wanted = this.push(this.#chunk.subarray(from, this.#at));
+    const begunAt = this.#at - (this.#scanner.begunBytes - this.#begun.length);
+    this.#pass(from, begunAt);
+    if (begunAt < this.#at) this.#begun = Buffer.concat([this.#begun, this.#chunk.subarray(begunAt, this.#at)]);
+    return true;
+  }
+
+  #pass(from: number, to: number): void {
+    if (to > from) this.#wanted = this.push(this.#chunk.subarray(from, to));
+  }
+
+  /** T1 */
+  #grant(grant: Granted): void {
+    this.#granted = this.#account.take(grant.bytes, () => {
+      this.#grants.push(grant);
+      this.#granted = true;
+      this.#pump();
+    });
+    if (this.#granted) this.#grants.push(grant);
+  }
+
+  /** Reads past what is there of an oversized body. T2 */
+  #skip({ packet, grant }: Skipped): boolean {
+    const part = this.#chunk.subarray(this.#at, this.#at + packet.bytesLeft);
+    packet.take(part);
+    this.#at += this.#scanner.scan(part, 0).at;
+    this.#waited();
+    if (packet.isMalformed) return this.#violate("packet-malformed", 0);
+    if (packet.bytesLeft > 0) return true;
+    const ended = packet.end();
+    grant.whole = ended.whole;
+    this.#skipped = undefined;
+    this.#wanted = this.push(ended.packet);
     return true;
   }
 

@@ -198,7 +198,7 @@ export class Ingest {
       stream: refusal.stream,
       deviceId: uplink.principal,
       topic: uplink.topic.slice(0, 200),
-      bytes: uplink.payload.length,
+      bytes: uplink.whole?.bytes ?? uplink.payload.length,
       reason: refusal.message,
     });
   }

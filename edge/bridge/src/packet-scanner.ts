@@ -5,6 +5,10 @@ export const PUBLISH = 3;
 export type PacketHeader = {
   /** MQTT control packet type, e.g. 1 CONNECT, 3 PUBLISH. */
   readonly type: number;
+  /** The packet's first byte: its type and its flags. */
+  readonly first: number;
+  /** Bytes of the fixed header. */
+  readonly headerBytes: number;
   /** Bytes that follow the fixed header. */
   readonly length: number;
 };
@@ -13,7 +17,8 @@ export type PacketHeader = {
 export type Scanned = { readonly at: number; readonly header: PacketHeader | undefined };
 
 export class PacketScanner {
-  #type = -1;
+  #first = -1;
+  #headerBytes = 0;
   #length = 0;
   #multiplier = 1;
   #body = 0;
@@ -25,7 +30,12 @@ export class PacketScanner {
 
   /** Whether a packet has begun and not ended. */
   get isInside(): boolean {
-    return this.#type >= 0 || this.#body > 0;
+    return this.#headerBytes > 0 || this.#body > 0;
+  }
+
+  /** Bytes of a fixed header that has begun and not ended. */
+  get begunBytes(): number {
+    return this.#headerBytes;
   }
 
   /** Reads on from `from`: to just behind the next fixed header, or to the end of the chunk. */
@@ -38,8 +48,9 @@ export class PacketScanner {
       const byte = chunk[at];
       if (byte === undefined) return { at, header: undefined };
       at++;
-      if (this.#type < 0) {
-        this.#type = byte >> 4;
+      this.#headerBytes++;
+      if (this.#headerBytes === 1) {
+        this.#first = byte;
         this.#length = 0;
         this.#multiplier = 1;
         continue;
@@ -51,8 +62,13 @@ export class PacketScanner {
         if (this.#malformed) return { at, header: undefined };
         continue;
       }
-      const header = { type: this.#type, length: this.#length };
-      this.#type = -1;
+      const header = {
+        type: this.#first >> 4,
+        first: this.#first,
+        headerBytes: this.#headerBytes,
+        length: this.#length,
+      };
+      this.#headerBytes = 0;
       this.#body = this.#length;
       return { at, header };
     }

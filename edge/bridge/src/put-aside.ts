@@ -69,7 +69,7 @@ export class PutAside {
     const open = this.#open.get(key) ?? this.#begin(key, uplink, refusal, receivedAt);
     const { sum, hash } = open;
     sum.count++;
-    sum.bytes += uplink.payload.length;
+    sum.bytes += uplink.whole?.bytes ?? uplink.payload.length;
     hash.update(uplink.payload);
     if (sum.reasons.has(refusal.reason) || sum.reasons.size < REASONS_MAX) {
       sum.reasons.set(refusal.reason, (sum.reasons.get(refusal.reason) ?? 0) + 1);

@@ -24,6 +24,7 @@ import {
   type UplinkStream,
   uplinkStreams,
 } from "@tributary/contracts";
+import type { Whole } from "@tributary/kafka";
 import { Failure, isValidId } from "@tributary/kernel";
 import { assertUsableFrame, assertUsablePredictions } from "@tributary/settlement";
 import { type RecordIdentity, readIdentity } from "./identity.ts";
@@ -37,6 +38,8 @@ export type Uplink = {
   readonly principal: string;
   readonly topic: string;
   readonly payload: Buffer;
+  /** Of a packet that was too large to be held: what `payload` is only the beginning of. */
+  readonly whole?: Whole;
   readonly qos: number;
   readonly retain: boolean;
 };
@@ -103,8 +106,11 @@ export function judgeUplink(
     return refuse("unknown", "topic-malformed", "the topic has control characters, or is not well-formed UTF-8");
   }
   const topic = parseMqttTopic(uplink.topic, prefix);
+  const stream = topic?.kind === "up" && isStream(topic.stream) ? topic.stream : "unknown";
+  if (uplink.whole !== undefined) {
+    return refuse(stream, "payload-oversized", `${uplink.whole.bytes} bytes, more than a packet may have`);
+  }
   if (topic === undefined) return routed(uplink, limits, routes);
-  const stream = topic.kind === "up" && isStream(topic.stream) ? topic.stream : "unknown";
   if (topic.deviceId !== uplink.principal) {
     return refuse(stream, "topic-of-another-device", `the topic is ${clip(topic.deviceId)}'s`); // U2
   }

@@ -1,6 +1,9 @@
 /** MQTT topics of the device contract. */
 import type { UplinkStream } from "./topics.ts";
 
+/** The largest MQTT packet of a device that a bridge holds whole, unless it is told otherwise. */
+export const PACKET_BYTES_MAX = 8 * 1024 * 1024;
+
 const ROOT = "v1";
 const JSON_LEVEL = "json";
 

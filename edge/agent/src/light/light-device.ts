@@ -25,6 +25,7 @@ import type { Inference, InferenceResult } from "@tributary/inference";
 import { BOOTS_FROM, type Clock, Failure, makeBootId, type Random, reasonOf } from "@tributary/kernel";
 import { MqttLink } from "@tributary/mqtt";
 import type { PackageRef, Progress, Wanted } from "@tributary/updates";
+import { FRAME_BYTES_MAX } from "../config.ts";
 import { Decider } from "../decider.ts";
 import { PolicyKeeper } from "../policy-keeper.ts";
 import { AGENT_VERSION } from "../reports.ts";
@@ -248,7 +249,9 @@ export class LightDevice {
       samplePropensity: decision.samplePropensity,
       sampleDrawn: decision.sampleDrawn,
     };
-    const { escalation, dropReason } = decision;
+    const isTooLarge = decision.escalation === "QUEUED" && jpeg.length > FRAME_BYTES_MAX;
+    const dropped = { escalation: "DROPPED", dropReason: "FRAME_TOO_LARGE" } as const;
+    const { escalation, dropReason } = isTooLarge ? dropped : decision;
     if (this.#batch?.by !== slot) this.#closeBatch(); // D4
     this.#batch ??= { by: slot, predictions: [] };
     const { wouldSend } = decision;

@@ -5,12 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { EdgeFrame, EdgePredictions } from "@tributary/contracts";
+import { EdgeFrame, EdgePredictions, PACKET_BYTES_MAX } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
 import { type AgelessRecord, agelessRecord, frameItem, limits } from "../testing/items.ts";
 import type { DeviceTime } from "./age.ts";
 import { OutboxEngine } from "./engine.ts";
 import { SPAN_MAX } from "./flight.ts";
+import { frameRecord, predictionsRecord } from "./records.ts";
 import type { FrameItem, FromOutbox, OutboxLimits, RecordKey } from "./rows.ts";
 
 // Here a process dies, not the power: memory will do, and is not slowed by other tests' disks.
@@ -400,6 +401,18 @@ describe("outbox engine", () => {
     const [record] = world.received.filter(({ key }) => key.stream === "predictions");
     const [prediction] = EdgePredictions.decodeSingleObject(Buffer.from(record?.bytes ?? "", "latin1")).predictions;
     expect(prediction).toMatchObject({ reason: "PRIORITY", escalation: "DROPPED", dropReason: "FRAME_TOO_LARGE" });
+  });
+
+  test("the largest records that there can be are packets that a bridge takes", () => {
+    const sender = { deviceId: "d".repeat(64), bootId: 2n ** 62n, seq: 2n ** 53n };
+    const now: DeviceTime = { monotonicMs: 1, wallMs: 1, machineBoot: "b" };
+    const captured = { monotonicMs: 1, wallMs: 1, machineBoot: "b" };
+    const item = frameItem({ captured, frameSeq: 1, reason: "PRIORITY", jpegBytes: PACKET_BYTES_MAX - (1 << 20) });
+    const body = { ...item.body, cameraId: "c".repeat(64), label: "x".repeat(4_096) };
+    const row = { ...item, body, id: 1, bytes: 1, boot: 1, seq: 1 };
+    const frame = frameRecord(sender, row, item.jpeg as Buffer, now);
+    const batch = predictionsRecord(sender, item.decidedBy, Array(1_024).fill(row), now);
+    for (const { length } of [frame, batch]) expect(length).toBeLessThan(PACKET_BYTES_MAX - 65_536);
   });
 
   test("of the reports of its state only the newest waits, and is counted once", () => {

@@ -232,6 +232,24 @@ describe("behind Mosquitto with the shipped rules", () => {
     expect(await rig.counted('tributary_bridge_refused_total{code="jpeg-corrupt"')).toBe(1);
   });
 
+  test("a payload that the broker does not take is acknowledged and dropped, one that the bridge does not take is a dead letter", async () => {
+    const cam = await device("cam-1", { protocolVersion: 4 });
+    const acks = await acksOf(cam, "cam-1");
+    const frames = names.up("cam-1", "frames");
+    for (const [bytes, seq] of [
+      [9 << 20, 11n],
+      [7 << 20, 12n],
+    ] as const) {
+      await cam.publishAsync(frames, frameOf("cam-1", seq, { jpeg: Buffer.alloc(bytes) }), { qos: 1 });
+    }
+    await cam.publishAsync(frames, frameOf("cam-1", 13n), { qos: 1 });
+    await waitFor(() => seqsOf(acks, "frames").length === 2, { what: "acknowledgements" });
+    expect(seqsOf(acks, "frames")).toEqual([12n, 13n]);
+    expect(await broker.said("Dropped too large PUBLISH from cam-1")).toBe(true);
+    expect(await rig.counted('tributary_bridge_refused_total{code="payload-oversized"')).toBe(1);
+    expect(cam.connected).toBe(true);
+  });
+
   test("each rogue is refused and counted, and its legitimate twin succeeds", async () => {
     const victim = await device("cam-2");
     const rogue = await device("cam-3");

@@ -22,11 +22,15 @@ export type DeadLetter = {
   readonly offset?: bigint;
   readonly key: string | null;
   readonly value: Uint8Array | null;
+  /** What `value` is only the beginning of, where no more was held. */
+  readonly whole?: Whole | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   /** Stable, e.g. a ContractError's code. */
   readonly code: string;
   readonly message: string;
 };
+
+export type Whole = { readonly bytes: number; readonly sha256: string };
 
 export type DeadLettersOptions = {
   readonly sink: RecordSink;
@@ -37,7 +41,8 @@ export type DeadLettersOptions = {
   readonly wholeBytesMax?: number;
 };
 
-const CUT_BYTES = 64 * 1024;
+/** What is kept of a value that is too large. */
+export const CUT_BYTES = 64 * 1024;
 const HEADERS_ROOM_BYTES = 64 * 1024;
 const ERRORS = "__connect.errors.";
 const REASON_CHARS_MAX = 2_000;
@@ -70,11 +75,12 @@ export class DeadLetters {
 export function deadLetterRecord(letter: DeadLetter, group: string, wholeBytesMax: number): OutRecord {
   const { topic, key, code } = letter;
   const value = letter.value === null ? null : asBuffer(letter.value);
-  const cut = value !== null && value.length > wholeBytesMax;
+  const isCut = value !== null && value.length > wholeBytesMax;
+  const whole = letter.whole ?? (isCut ? wholeOf(value) : undefined);
   return {
     topic: dlqOf(topic, group),
     key: key ?? "",
-    value: cut ? value.subarray(0, CUT_BYTES) : value,
+    value: isCut ? value.subarray(0, CUT_BYTES) : value,
     headers: {
       ...letter.headers,
       [`${ERRORS}topic`]: topic,
@@ -83,13 +89,18 @@ export function deadLetterRecord(letter: DeadLetter, group: string, wholeBytesMa
       [`${ERRORS}connector.name`]: group,
       [`${ERRORS}exception.class.name`]: code,
       [`${ERRORS}exception.message`]: letter.message.slice(0, REASON_CHARS_MAX),
-      ...(cut && {
-        [`${ERRORS}value.length`]: String(value.length),
-        [`${ERRORS}value.sha256`]: createHash("sha256").update(value).digest("hex"),
+      ...(whole && {
+        [`${ERRORS}value.length`]: String(whole.bytes),
+        [`${ERRORS}value.sha256`]: whole.sha256,
       }),
     },
   };
 }
+
+const wholeOf = (value: Buffer): Whole => ({
+  bytes: value.length,
+  sha256: createHash("sha256").update(value).digest("hex"),
+});
 
 /** The stable code of anything thrown: Failures and ContractErrors have one. */
 export function codeOf(error: unknown): string {
