@@ -164,7 +164,8 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     opened.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
       if (door.admits(request, response)) next(); // P7
     });
-    if (policy.bodyBytesMax !== undefined) opened.useBodyParser("json", { limit: policy.bodyBytesMax });
+    if (policy.bodyBytesMax !== undefined)
+      opened.useBodyParser("json", { limit: policy.bodyBytesMax, type: ["json", "+json"] });
     return opened;
   };
   const meanwhileHealthy = async (work: () => Promise<void>): Promise<void> => {

@@ -419,6 +419,48 @@ test("the schema registry answers as Confluent's clients expect", async () => {
   expect(await call(`/subjects/${subject}/versions/9`)).toMatchObject({ status: 404, body: { error_code: 40402 } });
   expect(await call(`/subjects/${subject}/versions/x`)).toMatchObject({ status: 422, body: { error_code: 42202 } });
   expect(await call("/schemas/ids/999")).toMatchObject({ status: 404, body: { error_code: 40403 } });
+  expect((await call(`/schemas/ids/${latest.id}/subjects`)).body).toEqual([subject]);
+  for (const path of [`/schemas/ids/${latest.id}/schema`, `/subjects/${subject}/versions/latest/schema`]) {
+    expect((await call(path)).body).toEqual(JSON.parse(latest.schema));
+  }
+  expect((await call(`/schemas?subjectPrefix=${subject}&latestOnly=true`)).body).toEqual([latest]);
+  for (const path of ["/config", `/config/${subject}`, "/config/none?defaultToGlobal=true"]) {
+    expect((await call(path)).body).toEqual({ compatibilityLevel: "FULL_TRANSITIVE" });
+  }
+  for (const path of ["/mode", `/mode/${subject}`]) expect((await call(path)).body).toEqual({ mode: "READONLY" });
+  expect(await call("/config/none")).toMatchObject({ status: 404, body: { error_code: 40408 } });
+  const send = (method: string, path: string, body?: object, type = "application/vnd.schemaregistry.v1+json") =>
+    call(path, { method, headers: { "content-type": type }, ...(body && { body: JSON.stringify(body) }) });
+  for (const type of ["application/vnd.schemaregistry.v1+json", "application/json"]) {
+    const found = await send("POST", `/subjects/${subject}`, { schema: latest.schema }, type);
+    expect(found).toMatchObject({ status: 200, body: latest });
+  }
+  const registered = await send("POST", `/subjects/${subject}/versions`, { schema: latest.schema });
+  expect(registered).toMatchObject({ status: 200, body: { id: latest.id } });
+  const readOnly = { status: 422, body: { error_code: 42205, message: expect.stringContaining("read-only") } };
+  expect(await send("POST", `/subjects/${subject}/versions`, { schema: '"string"' })).toMatchObject(readOnly);
+  expect(await send("PUT", "/config", { compatibility: "NONE" })).toMatchObject(readOnly);
+  expect(await send("PUT", `/mode/${subject}`, { mode: "READWRITE" })).toMatchObject(readOnly);
+  expect(await send("DELETE", `/subjects/${subject}`)).toMatchObject(readOnly);
+  expect(await send("DELETE", `/subjects/${subject}/versions/1`)).toMatchObject(readOnly);
+  // What is no call of the registry's, or no JSON, is told to its clients in their words as well.
+  for (const [method, path, status] of [
+    ["GET", "/schemas/nothing", 404],
+    ["PATCH", "/subjects", 404],
+  ] as const) {
+    expect(await send(method, path)).toMatchObject({
+      status,
+      body: { error_code: status, message: expect.any(String) },
+    });
+  }
+  const malformed = { method: "POST", headers: { "content-type": "application/json" }, body: "{" };
+  expect(await call(`/subjects/${subject}`, malformed)).toMatchObject({ status: 400, body: { error_code: 400 } });
+  const form = await send("POST", `/subjects/${subject}`, {}, "text/plain");
+  expect(form).toMatchObject({
+    status: 415,
+    type: "application/vnd.schemaregistry.v1+json",
+    body: { error_code: 415 },
+  });
 });
 
 test("our registry is one that our own services can be pointed at", async () => {
@@ -456,7 +498,7 @@ describe("tokens", () => {
     });
     const at = `http://127.0.0.1:${closed.ports.http}`;
     expect(await call("/api/v1/devices", {}, at)).toMatchObject({ status: 401, body: { code: "token-missing" } });
-    expect((await call("/subjects", {}, at)).status).toBe(401);
+    expect(await call("/subjects", {}, at)).toMatchObject({ status: 401, body: { error_code: 401 } });
     expect((await call("/health/ready", {}, at)).status).toBe(200);
     expect((await fetch(`${at}/asyncapi.yaml`)).status).toBe(200);
     expect((await call("/metrics", {}, at)).status).toBe(200);

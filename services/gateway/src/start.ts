@@ -5,6 +5,7 @@ import { GatewayModule } from "./gateway.module.ts";
 import { Gateway } from "./gateway.ts";
 import { wantsToken } from "./http/open-paths.ts";
 import { serveOpenApi } from "./openapi.ts";
+import { refusalOf } from "./registry/errors.ts";
 
 /** The largest batch of labels with a comment each. */
 const BODY_BYTES_MAX = 2 * 1024 * 1024;
@@ -27,7 +28,7 @@ void runService({
     health.add("topics", () => gateway.health);
     return GatewayModule.of(gateway, config, telemetry, schemaIds);
   },
-  door: ({ auth }) => ({ tokens: auth.tokens, wantsToken, bodyBytesMax: BODY_BYTES_MAX }),
+  door: ({ auth }) => ({ tokens: auth.tokens, wantsToken, bodyBytesMax: BODY_BYTES_MAX, refusalOf }),
   prepare: (app, { config }) => {
     serveOpenApi(app, config.auth.tokens.length > 0);
   },

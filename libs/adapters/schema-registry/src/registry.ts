@@ -1,9 +1,11 @@
 /**
  * Confluent's schema registry, read only, as data: what the gateway serves is what the codecs were generated from.
  *
- * A subject is `<topic>-value`. Topics that share a record share its ids, as with a real registry.
+ * A subject is `<topic>-value`. Topics that share a record share its ids, as with a real registry. It answers as Confluent's
+ * does in mode READONLY: what is there is found, also by who asks to register it, and nothing changes.
  */
-import { type SchemaVersion, type Topic, topics } from "@tributary/contracts";
+import { isDeepStrictEqual } from "node:util";
+import { fingerprintOf, type SchemaVersion, type Topic, topics } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 
 export type Schema = { readonly schema: string };
@@ -20,7 +22,11 @@ export const REGISTRY_ERRORS = {
   "registry-subject-unknown": { errorCode: 40401, status: 404 },
   "registry-version-unknown": { errorCode: 40402, status: 404 },
   "registry-schema-unknown": { errorCode: 40403, status: 404 },
+  "registry-config-unknown": { errorCode: 40408, status: 404 },
+  "registry-mode-unknown": { errorCode: 40409, status: 404 },
+  "registry-schema-invalid": { errorCode: 42201, status: 422 },
   "registry-version-malformed": { errorCode: 42202, status: 422 },
+  "registry-read-only": { errorCode: 42205, status: 422 },
 } as const;
 export type RegistryErrorCode = keyof typeof REGISTRY_ERRORS;
 
@@ -43,16 +49,35 @@ export class RegistryError extends Failure {
 
 export type Registry = {
   /** GET /subjects */
-  subjects(): readonly string[];
+  subjects(prefix?: string): readonly string[];
+  /** GET /schemas */
+  schemas(prefix?: string, latestOnly?: boolean): readonly SubjectVersion[];
   /** GET /schemas/ids/{id} */
   schemaById(id: number): Schema;
   /** GET /schemas/ids/{id}/versions */
   versionsOfSchema(id: number): readonly { readonly subject: string; readonly version: number }[];
+  /** GET /schemas/ids/{id}/subjects */
+  subjectsOfSchema(id: number): readonly string[];
   /** GET /subjects/{subject}/versions */
   subjectVersions(subject: string): readonly number[];
   /** GET /subjects/{subject}/versions/{version}; a number, its text, or "latest" (also "-1"). */
   subjectVersion(subject: string, version: string | number): SubjectVersion;
+  /** POST /subjects/{subject} with `{schema}`: the version of this text, else the first of the same canonical form. */
+  lookUp(subject: string, body: unknown): SubjectVersion;
+  /** POST /subjects/{subject}/versions: the id of a schema that is there; another is refused. */
+  register(subject: string, body: unknown): { readonly id: number };
+  /** GET /config, /config/{subject} */
+  config(subject: string | undefined, orGlobal: boolean): { readonly compatibilityLevel: string };
+  /** GET /mode, /mode/{subject} */
+  mode(subject: string | undefined, orGlobal: boolean): { readonly mode: string };
+  /** Whatever would change it. */
+  refuseChange(subject?: string): never;
 };
+
+/** What is asked of every schema that lands (libs/contracts, history.ts). */
+const COMPATIBILITY = "FULL_TRANSITIVE";
+/** Confluent's `subjectPrefix` for all subjects of all contexts. */
+const ANY_SUBJECT = ":*:";
 
 const subjectOf = (topicName: string): string => `${topicName}-value`;
 
@@ -75,12 +100,37 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
   };
   const textOf = (version: SchemaVersion): string => JSON.stringify(version.schema);
 
+  const subjects = (prefix = ANY_SUBJECT) =>
+    [...bySubject.keys()].filter((subject) => prefix === ANY_SUBJECT || subject.startsWith(prefix)).sort();
+  const asVersion = (subject: string, version: SchemaVersion): SubjectVersion => ({
+    ...{ subject, version: version.version, id: version.id },
+    schema: textOf(version),
+  });
+  const lookUp = (subject: string, body: unknown): SubjectVersion => {
+    const versions = versionsOf(subject);
+    const { schema, fingerprint } = schemaIn(body);
+    const found =
+      versions.find((version) => isDeepStrictEqual(version.schema, schema)) ??
+      versions.find((version) => version.fingerprint === fingerprint);
+    if (found === undefined) throw new RegistryError("registry-schema-unknown", "Schema not found");
+    return asVersion(subject, found);
+  };
+
   return {
-    subjects: () => [...bySubject.keys()].sort(),
+    subjects,
+    schemas: (prefix, latestOnly = false) =>
+      subjects(prefix).flatMap((subject) =>
+        versionsOf(subject)
+          .slice(latestOnly ? -1 : 0)
+          .map((version) => asVersion(subject, version)),
+      ),
     schemaById(id) {
       const found = [...bySubject.values()].flatMap(versionsIn).find((version) => version.id === id);
       if (found === undefined) throw new RegistryError("registry-schema-unknown", `Schema ${id} not found`);
       return { schema: textOf(found) };
+    },
+    subjectsOfSchema(id) {
+      return this.versionsOfSchema(id).map(({ subject }) => subject);
     },
     versionsOfSchema(id) {
       const found = [...bySubject].flatMap(([subject, topic]) =>
@@ -102,7 +152,50 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
       }
       const found = isLatest ? versions.at(-1) : versions.find(({ version }) => version === Number(text));
       if (found === undefined) throw new RegistryError("registry-version-unknown", `Version ${text} not found.`);
-      return { subject, version: found.version, id: found.id, schema: textOf(found) };
+      return asVersion(subject, found);
+    },
+    lookUp,
+    register(subject, body) {
+      try {
+        return { id: lookUp(subject, body).id };
+      } catch (error) {
+        if (error instanceof RegistryError && error.status === 404) return this.refuseChange(subject);
+        throw error;
+      }
+    },
+    config(subject, orGlobal) {
+      if (subject === undefined || orGlobal || bySubject.has(subject)) return { compatibilityLevel: COMPATIBILITY };
+      const what = `Subject '${subject}' does not have subject-level compatibility configured`;
+      throw new RegistryError("registry-config-unknown", what);
+    },
+    mode(subject, orGlobal) {
+      if (subject === undefined || orGlobal || bySubject.has(subject)) return { mode: "READONLY" };
+      const what = `Subject '${subject}' does not have subject-level mode configured`;
+      throw new RegistryError("registry-mode-unknown", what);
+    },
+    refuseChange(subject) {
+      const what = subject === undefined ? "The registry" : `Subject ${subject}`;
+      throw new RegistryError(
+        "registry-read-only",
+        `${what} is in read-only mode: schemas come with Tributary's build`,
+      );
     },
   };
 }
+
+/** The schema of a request's `{schema: TEXT}`. */
+function schemaIn(body: unknown): { readonly schema: unknown; readonly fingerprint: string } {
+  const { schema: text, schemaType = "AVRO" } = (body ?? {}) as { schema?: unknown; schemaType?: unknown };
+  if (schemaType !== "AVRO") {
+    throw new RegistryError("registry-schema-invalid", `Invalid schema type ${clip(schemaType)}: expected AVRO`);
+  }
+  if (typeof text !== "string") throw new RegistryError("registry-schema-invalid", "Empty schema");
+  try {
+    const schema: unknown = JSON.parse(text);
+    return { schema, fingerprint: fingerprintOf(schema) };
+  } catch {
+    throw new RegistryError("registry-schema-invalid", `Invalid schema ${clip(text)}: it is no Avro schema in JSON`);
+  }
+}
+
+const clip = (value: unknown): string => JSON.stringify(value)?.slice(0, 100) ?? "";

@@ -95,6 +95,9 @@ describe("the door", () => {
     expect(await codes({ headers: JSON_BODY, body: '{"a":1}' })).toBe("in");
     expect(await codes({ headers: { "content-type": "Application/JSON; charset=utf-8" }, body: '{"a":1}' })).toBe("in");
     expect(await codes({ method: "DELETE" })).toBe("in");
+    const vendors = { "content-type": "application/vnd.schemaregistry.v1+json" };
+    expect(await codes({ headers: vendors, body: '{"a":1}' })).toBe("in");
+    expect(await codes({ method: "DELETE", headers: vendors })).toBe("in");
   });
 
   test("takes a file where one is sent, and there nothing else (D3)", async () => {

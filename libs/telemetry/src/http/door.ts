@@ -3,7 +3,8 @@
  *
  * D1. The Host is one that this port answers to (hosts.ts).
  * D2. No page of another site asks, unless its origin is listed (sites.ts); a listed one gets the CORS headers it needs.
- * D3. A body is what the path takes: JSON, or bytes where a file is sent. A form cannot say either. Reading takes no body.
+ * D3. A body is what the path takes: JSON, under any name of it, or bytes where a file is sent. A form cannot say either.
+ *     Reading takes no body.
  * D4. Where a token is wanted, it is one of ours; wrong ones are slowed by address (guesses.ts).
  * D5. A body is not larger than the port takes, which is checked before it is read where its length is told.
  * D6. (G9) A body arrives within `bodyMsMax`; a file goes on for as long as it brings `fileBytesMin` in that time.
@@ -16,7 +17,7 @@ import type { Telemetry } from "../telemetry.ts";
 import { httpRefused } from "./events.ts";
 import { Guesses } from "./guesses.ts";
 import { hostnameOf, isHostAllowed } from "./hosts.ts";
-import { Problem } from "./problem.ts";
+import { Problem, type ProblemDetails } from "./problem.ts";
 import { PROBLEM_MEDIA_TYPE, pathOf, peerOf, respond } from "./respond.ts";
 import { crossSiteOf } from "./sites.ts";
 import { Tokens } from "./tokens.ts";
@@ -40,7 +41,11 @@ export type DoorPolicy = {
   readonly bodyBytesMax?: number;
   /** Which requests bring a file, as application/octet-stream, of any size. */
   readonly bringsFile?: (method: string, path: string) => boolean;
+  /** How a refusal is told on a path whose clients read no problem details; undefined: as those. */
+  readonly refusalOf?: (path: string, details: ProblemDetails) => Refusal | undefined;
 };
+
+export type Refusal = { readonly mediaType: string; readonly body: object };
 
 export type DoorOptions = DoorPolicy & {
   readonly address: DoorAddress;
@@ -53,6 +58,10 @@ export type DoorOptions = DoorPolicy & {
 /** `wantsToken` of a port that everybody may read. */
 export const changesSomething = (method: string): boolean => method !== "GET" && method !== "HEAD";
 
+const FILE = "application/octet-stream";
+const JSON_TYPE = "application/json";
+/** RFC 6839, e.g. application/vnd.schemaregistry.v1+json. */
+const JSON_SUFFIX = /^application\/[\w.-]+\+json$/;
 const BODY_MS_MAX = 60_000;
 const FILE_BYTES_MIN = 64 * 1024;
 const HEAD_MS_MAX = 10_000;
@@ -136,18 +145,23 @@ export class Door {
     const type = (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
     const isRead = method === "GET" || method === "HEAD" || method === "OPTIONS";
     if (!hasBody(request)) {
-      if (isRead || type === "" || type === this.#mediaType(method, path)) return;
+      if (isRead || type === "" || this.#takes(type, method, path)) return;
     } else if (isRead) {
       throw new Problem(400, "body-unexpected", "give-up", `${method} takes no body.`);
     }
-    const wanted = this.#mediaType(method, path);
-    if (type === wanted) return; // D3
+    if (this.#takes(type, method, path)) return; // D3
+    const wanted = this.#isFile(method, path) ? FILE : JSON_TYPE;
     const detail = `This takes ${wanted}, not ${type === "" ? "a body without Content-Type" : type.slice(0, 100)}.`;
     throw new Problem(415, "media-type", "give-up", detail);
   }
 
-  #mediaType(method: string, path: string): string {
-    return this.#options.bringsFile?.(method, path) === true ? "application/octet-stream" : "application/json";
+  #takes(type: string, method: string, path: string): boolean {
+    if (this.#isFile(method, path)) return type === FILE;
+    return type === JSON_TYPE || JSON_SUFFIX.test(type);
+  }
+
+  #isFile(method: string, path: string): boolean {
+    return this.#options.bringsFile?.(method, path) === true;
   }
 
   #checkToken({ request, method, path }: Judged): void {
@@ -175,8 +189,8 @@ export class Door {
   }
 
   #checkSize({ request, method, path }: Judged): void {
-    const { bodyBytesMax = 0, bringsFile } = this.#options;
-    if (!hasBody(request) || bringsFile?.(method, path) === true) return;
+    const { bodyBytesMax = 0 } = this.#options;
+    if (!hasBody(request) || this.#isFile(method, path)) return;
     const length = Number(request.headers["content-length"] ?? 0);
     if (bodyBytesMax > 0 && length <= bodyBytesMax) return; // D5
     const detail = bodyBytesMax === 0 ? "This port takes no body." : `${bodyBytesMax} bytes at most.`;
@@ -185,10 +199,10 @@ export class Door {
 
   /** D6 */
   #awaitBody(judged: Judged): void {
-    const { bodyMsMax = BODY_MS_MAX, fileBytesMin = FILE_BYTES_MIN, bringsFile } = this.#options;
+    const { bodyMsMax = BODY_MS_MAX, fileBytesMin = FILE_BYTES_MIN } = this.#options;
     const { request, method, path } = judged;
     const { socket } = request;
-    const isFile = bringsFile?.(method, path) === true;
+    const isFile = this.#isFile(method, path);
     let seen = socket.bytesRead;
     const timer = setInterval(() => {
       if (isFile && socket.bytesRead - seen >= fileBytesMin) {
@@ -212,7 +226,8 @@ export class Door {
   #refuse(judged: Judged, response: ServerResponse, problem: Problem): void {
     this.#tell(judged, problem);
     const { details, headers } = problem;
-    respond(response, details.status, PROBLEM_MEDIA_TYPE, details, headers);
+    const told = this.#options.refusalOf?.(judged.path, details) ?? { mediaType: PROBLEM_MEDIA_TYPE, body: details };
+    respond(response, details.status, told.mediaType, told.body, headers);
     discard(judged.request);
   }
 

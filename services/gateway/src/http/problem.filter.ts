@@ -8,7 +8,7 @@ import { PROBLEM_MEDIA_TYPE, Problem, pathOf, peerOf, respond } from "@tributary
 import type { Telemetry } from "@tributary/telemetry";
 import { requestFailed, requestRefused } from "../events.ts";
 import { PassedProblem } from "../forwarding/upstream.ts";
-import { REGISTRY_MEDIA_TYPE } from "../registry/registry.controller.ts";
+import { REGISTRY_MEDIA_TYPE, refusalOf } from "../registry/errors.ts";
 
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
@@ -41,7 +41,8 @@ export class ProblemFilter implements ExceptionFilter {
     const { status, code } = problem.details;
     if (status === 500) this.#telemetry.emit(requestFailed, { method, path, reason: reasonOf(error) });
     else this.#telemetry.emit(requestRefused, { code, status, method, path, peer });
-    respond(response, status, PROBLEM_MEDIA_TYPE, problem.details, problem.headers);
+    const told = refusalOf(path, problem.details) ?? { mediaType: PROBLEM_MEDIA_TYPE, body: problem.details };
+    respond(response, status, told.mediaType, told.body, problem.headers);
   }
 }
 
