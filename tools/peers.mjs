@@ -33,6 +33,7 @@ export async function preparePeers(step) {
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
   await step("peers: Node 20", async () => node20());
   await step("peers: Apicurio Registry", async () => apicurio());
+  await step("peers: Confluent's Java client", async () => confluentJava());
   await step("peers: Go", async () => goProgram("examples/consumers/go"));
 }
 
@@ -96,6 +97,27 @@ export function node20() {
   rmSync(file);
   writeFileSync(done, "");
   return program;
+}
+
+/** Confluent's own Java client of a schema registry is not on Maven Central, but for inside Flink's jar. */
+const FLINK_REGISTRY = "org.apache.flink:flink-sql-avro-confluent-registry:2.3.0:jar";
+const SLF4J = "org.slf4j:slf4j-api:1.7.36:jar";
+
+/** Confluent's Java client of a schema registry, from Maven Central: gives the class path. */
+export function confluentJava() {
+  const dir = join(peers, "confluent-java");
+  const done = join(dir, "done");
+  const artifacts = [FLINK_REGISTRY, SLF4J];
+  if (!existsSync(done) || readFileSync(done, "utf8") !== artifacts.join()) {
+    rmSync(dir, { recursive: true, force: true });
+    mkdirSync(dir, { recursive: true });
+    for (const artifact of artifacts) {
+      const args = ["-B", "-q", "dependency:copy", `-Dartifact=${artifact}`, `-DoutputDirectory=${dir}`];
+      run("mvn", args, "Maven is needed", { cwd: dir });
+    }
+    writeFileSync(done, artifacts.join());
+  }
+  return join(dir, "*");
 }
 
 const APICURIO = "3.0.9";

@@ -8,7 +8,7 @@ import { Classifications, topics } from "@tributary/contracts";
 import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
 import { accountOf, type Stack, startStack, untilAnswered } from "@tributary/local-stack";
 import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
-import { debian, goProgram, python } from "../../tools/peers.mjs";
+import { confluentJava, debian, goProgram, python } from "../../tools/peers.mjs";
 
 const FRAMES = 300;
 const examples = join(repositoryRoot, "examples/consumers");
@@ -108,6 +108,50 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     expect(stdout.trim().split("\n").sort()).toEqual(seen.sort());
     expect(stdout).toMatch(/^\d+:\d+ device-[12] \d+ bytes ce_id=device-/m);
   }, 30_000);
+
+  test.each(["Python", "Java"])(
+    "when Confluent's %s client asks the gateway's registry, then it finds what there is and understands what is refused",
+    (language) => {
+      const dir = join(repositoryRoot, "e2e/registry-clients");
+      const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin/java") : "java";
+      const command =
+        language === "Java"
+          ? [java, "-cp", confluentJava(), "RegistryClient.java"]
+          : [python("consumers"), "registry_client.py"];
+      const { codec, name } = topics.frames;
+      const subject = `${prefix}${name}-value`;
+      const [program, ...args] = command as [string, ...string[]];
+      const { stdout, stderr } = spawnSync(program, [...args, stack.gatewayUrl, subject], {
+        cwd: dir,
+        encoding: "utf8",
+      });
+      const { version, id } = codec.current;
+      expect({ said: stdout.trim().split("\n"), stderr }).toEqual({
+        said: [
+          "subjects: True",
+          `versions: [${codec.versions.map((one) => one.version).join(", ")}]`,
+          `latest: ${version} ${id}`,
+          "schema by id: True",
+          `looked up: 1 ${codec.versions[0]?.id}`,
+          `registered: ${id}`,
+          `subjects of the id: ['${subject}']`,
+          `versions of the id: ['${subject} ${version}']`,
+          "compatibility: FULL_TRANSITIVE",
+          "mode: READONLY",
+          "unknown subject: 404 40401",
+          "unknown version: 404 40402",
+          "unknown id: 404 40403",
+          "unknown schema: 404 40403",
+          "another schema: 422 42205",
+          "another compatibility: 422 42205",
+          "another mode: 422 42205",
+          "deletion: 422 42205",
+        ],
+        stderr: expect.any(String),
+      });
+    },
+    60_000,
+  );
 
   test("the pins of the Python example are those that this test ran", () => {
     expect(readFileSync(join(examples, "python/requirements.txt"), "utf8")).toBe(
