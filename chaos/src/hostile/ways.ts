@@ -116,6 +116,6 @@ const liesOf = (identity: { deviceId: string; bootId: bigint; seq: bigint }): Bu
     clockState: "SYNCHRONIZED",
     device: { frames_skipped: { n: 1n, sum: Number.MAX_VALUE, sumSq: Number.MAX_VALUE } },
     models: [
-      { modelDigest: someDigest, metrics: { inference_latency_ms: { n: 1_000_000_000n, sum: 1e300, sumSq: -1 } } },
+      { modelDigest: someDigest, metrics: { inference_latency_ms: { n: 1_000_000_000n, sum: 1e300, sumSq: 0 } } },
     ],
   });
