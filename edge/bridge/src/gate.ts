@@ -3,8 +3,8 @@
  *
  * T1. A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9).
  * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted
- *     the bound is small. Only of a device's PUBLISH beyond it the body is read past, however long that takes while it comes,
- *     and the first of it passes in its place (oversized.ts): its device would send it for ever.
+ *     the bound is small. A device's PUBLISH beyond it would be sent again for ever: its body is read past, for as long as it
+ *     comes, and its beginning passes in its place (oversized.ts).
  * T3. Each PUBLISH that passed is handed its grant in order; who settles it gives the bytes back.
  * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when they are made good.
  * T4. Who does not read what it is told is not read either, or what we owe it would grow without bound (G9).
