@@ -13,6 +13,7 @@ import type { Digest } from "@tributary/kernel";
 import {
   type Account,
   accountOf,
+  cloudPackage,
   type DeviceAgent,
   edgePackage,
   lossesOf,
@@ -110,9 +111,11 @@ describe("given every agent that is kept and today's, each on a device, and toda
     // A machine under load is slow: here it is only asked what is answered, not how soon.
     const policy = JSON.parse(readFileSync(join(edgePackage, POLICY), "utf8"));
     const files = { [POLICY]: Buffer.from(JSON.stringify({ ...policy, deadlineMs: DEADLINE_MS })) };
+    // The larger model, as its numbers are floats: of agents before the option for it, int8 models saturate on x86 without VNNI, and their
+    // golden frames rightly refuse them there.
     for (const version of ["1.0.0", "2.0.0"]) {
       const variant = { name: MODEL, version, hardwareClass: "x64", latencyBudgetMs: 2_000, files };
-      digests[version] = await writeVariant(edgePackage, join(dir.path, version), variant);
+      digests[version] = await writeVariant(cloudPackage, join(dir.path, version), variant);
     }
     const programs = previousAgents().map((agent, i) => {
       const tree = join(dir.path, `agent-${i + 1}`);
