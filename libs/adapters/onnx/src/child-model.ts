@@ -18,9 +18,10 @@ import {
   type LoadedModel,
   type LoadOptions,
   type ModelPackage,
+  type Preprocessing,
   packageFiles,
 } from "@tributary/inference";
-import { Failure, reasonOf } from "@tributary/kernel";
+import { Failure, invariant, reasonOf } from "@tributary/kernel";
 import {
   type ChildInit,
   type ChildRefusal,
@@ -179,6 +180,7 @@ export class ChildModel implements LoadedModel {
   #watchdog: NodeJS.Timeout | null = null;
   #tooLarge = "";
   #onLoaded: ((refusal: Failure | null) => void) | null = null;
+  #init: ChildInit | null = null;
 
   constructor(pkg: ModelPackage, child: ChildProcess, limits: HostLimits) {
     this.#pkg = pkg;
@@ -221,7 +223,13 @@ export class ChildModel implements LoadedModel {
   }
 
   async start(init: ChildInit): Promise<void> {
+    this.#init = init;
     await this.#begin(encodeJson(messageKinds.init, init));
+  }
+
+  async prepareBy(preprocessing: Preprocessing): Promise<void> {
+    invariant(this.#init !== null, "a model is loaded before its preprocessing is changed");
+    await this.start({ ...this.#init, preprocessing });
   }
 
   /** Without a model: its answers are the tensors that one would be given, in the place of logits. */

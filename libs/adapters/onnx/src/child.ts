@@ -46,6 +46,8 @@ process.on("SIGTERM", () => {});
 
 const pipe = new Socket({ fd: PIPE_FD, readable: true, writable: true, allowHalfOpen: true });
 let model: Model | null = null;
+/** Kept when the same model is asked for with another preprocessing. */
+let opened: Session | null = null;
 let spareTensor: Float32Array | null = null;
 let working = 0;
 let isEnding = false;
@@ -84,8 +86,8 @@ function leaveWhenDone(): void {
 
 async function load(init: ChildInit): Promise<void> {
   try {
-    const session = await Session.load(init);
-    model = { init, session, outputLength: init.classes, normaliser: new Normaliser(init.preprocessing) };
+    opened = await Session.load(init, opened);
+    model = { init, session: opened, outputLength: init.classes, normaliser: new Normaliser(init.preprocessing) };
     pipe.write(encodeJson(messageKinds.ready, {}));
   } catch (error) {
     const code = error instanceof Failure ? error.code : "model-unloadable";

@@ -8,11 +8,18 @@ import {
   type LoadOptions,
   type ModelHost,
   type OpenPackage,
+  type Preprocessing,
   packageFiles,
 } from "@tributary/inference";
 import { ChildModel, type HostLimits, hostLimits, PIXELS_MAX, startChild } from "./child-model.ts";
 
 export { type HostLimits, hostLimits, ModelHostExited } from "./child-model.ts";
+
+export interface OnnxModel extends LoadedModel {
+  /** From now on pictures are preprocessed so, and not as the package says. Where the model does not take that it is ended, and
+   * the failure says why. Not to be called while it infers. */
+  prepareBy(preprocessing: Preprocessing): Promise<void>;
+}
 
 export class OnnxModelHost implements ModelHost {
   readonly #open: OpenPackage;
@@ -23,7 +30,7 @@ export class OnnxModelHost implements ModelHost {
     this.#limits = { ...hostLimits, ...limits };
   }
 
-  async load(packageDir: string, options: LoadOptions): Promise<LoadedModel> {
+  async load(packageDir: string, options: LoadOptions): Promise<OnnxModel> {
     const pkg = await this.#open(packageDir); // H1
     const { dir, manifest, preprocessing, labels } = pkg;
     const model = new ChildModel(pkg, startChild(dir, options), this.#limits);

@@ -32,38 +32,10 @@ export class Session {
     this.isBatched = typeof dimensionsOf(session, "input", init.tensors.input)[0] !== "number";
   }
 
-  static async load(init: ChildInit): Promise<Session> {
-    const bytes = await readFile(init.modelPath);
-    const digest = createHash("sha256").update(bytes).digest("hex");
-    if (digest !== init.modelSha256) {
-      throw new Failure("package-digest-mismatch", "give-up", `${init.modelPath}: SHA-256 is ${digest}`); // N1
-    }
-    const place = placeOfTensors(bytes);
-    if (place === "unreadable") {
-      throw new Failure("model-unloadable", "give-up", `${init.modelPath}: it is no ONNX model that can be read`); // N3
-    }
-    if (place === "outside") {
-      const advice = "save it with its weights inside";
-      throw new Failure(
-        "model-external-data",
-        "give-up",
-        `${init.modelPath}: it has tensors in other files; ${advice}`,
-      ); // N3
-    }
-    const session = await ort.InferenceSession.create(bytes, {
-      intraOpNumThreads: init.threads,
-      interOpNumThreads: 1,
-      executionMode: "sequential",
-      graphOptimizationLevel: "all",
-      enableCpuMemArena: false,
-      // 3: errors only; warnings of the optimiser are not the device's business.
-      logSeverityLevel: 3,
-      // x64quantprecision: on x86 without VNNI, int8 products of signed weights saturate and answers are silently wrong (the
-      // sample's edge model: 76 % right instead of 86 %); weights are made unsigned there, and nothing changes elsewhere.
-      extra: { session: { intra_op: { allow_spinning: "0" }, x64quantprecision: "1" } },
-    }).catch((error: unknown) => {
-      throw new Failure("model-unloadable", "give-up", `${init.modelPath}: ${reasonOf(error)}`, { cause: error });
-    });
+  /** `known`, where it is of the same file, is not read and optimised again: only what it is given is prepared otherwise. */
+  static async load(init: ChildInit, known: Session | null = null): Promise<Session> {
+    const isKnown = known !== null && known.#init.modelSha256 === init.modelSha256;
+    const session = isKnown ? known.#session : await open(init);
     const shape = checkAgainstManifest(session, init); // N2
     const trial = new Session(session, init, shape, 0);
     const outputs = await trial.run(new Float32Array(product(shape)), 1, true).catch((error: unknown) => {
@@ -86,6 +58,37 @@ export class Session {
       features: features === null || !wantsFeatures ? null : (outputs[features]?.data as Float32Array),
     };
   }
+}
+
+/** N1, N3 */
+async function open(init: ChildInit): Promise<ort.InferenceSession> {
+  const bytes = await readFile(init.modelPath);
+  const digest = createHash("sha256").update(bytes).digest("hex");
+  if (digest !== init.modelSha256) {
+    throw new Failure("package-digest-mismatch", "give-up", `${init.modelPath}: SHA-256 is ${digest}`); // N1
+  }
+  const place = placeOfTensors(bytes);
+  if (place === "unreadable") {
+    throw new Failure("model-unloadable", "give-up", `${init.modelPath}: it is no ONNX model that can be read`); // N3
+  }
+  if (place === "outside") {
+    const advice = "save it with its weights inside";
+    throw new Failure("model-external-data", "give-up", `${init.modelPath}: it has tensors in other files; ${advice}`); // N3
+  }
+  return await ort.InferenceSession.create(bytes, {
+    intraOpNumThreads: init.threads,
+    interOpNumThreads: 1,
+    executionMode: "sequential",
+    graphOptimizationLevel: "all",
+    enableCpuMemArena: false,
+    // 3: errors only; warnings of the optimiser are not the device's business.
+    logSeverityLevel: 3,
+    // x64quantprecision: on x86 without VNNI, int8 products of signed weights saturate and answers are silently wrong (the
+    // sample's edge model: 76 % right instead of 86 %); weights are made unsigned there, and nothing changes elsewhere.
+    extra: { session: { intra_op: { allow_spinning: "0" }, x64quantprecision: "1" } },
+  }).catch((error: unknown) => {
+    throw new Failure("model-unloadable", "give-up", `${init.modelPath}: ${reasonOf(error)}`, { cause: error });
+  });
 }
 
 function checkAgainstManifest(session: ort.InferenceSession, init: ChildInit): readonly number[] {
