@@ -7,3 +7,4 @@ export * from "./moments.ts";
 export * from "./normal.ts";
 export * from "./paired.ts";
 export * from "./sigmoid.ts";
+export * from "./signs.ts";

@@ -12,6 +12,7 @@ import {
   expectedCalibrationError,
   fitLogistic,
   fitTemperature,
+  holmAdjusted,
   mergeMoments,
   momentsOf,
   negativeLogLikelihood,
@@ -21,6 +22,7 @@ import {
   quantileOf,
   sigmoid,
   varianceOf,
+  weightedSignTest,
 } from "./index.ts";
 
 describe("binomial tails", () => {
@@ -219,3 +221,43 @@ function drawFrom(logits: Float32Array, temperature: number, uniform: number): n
     }),
   );
 }
+
+describe("paired answers", () => {
+  test("all pairs for it: 2^-n; none, or as many against: 1", () => {
+    expect(weightedSignTest(20, [{ weight: 1, count: 20 }])).toBeCloseTo(2 ** -20, 10);
+    expect(weightedSignTest(0, [{ weight: 1, count: 20 }])).toBe(1);
+    expect(weightedSignTest(0, [])).toBe(1);
+  });
+
+  test("equal weights: the exact binomial tail", () => {
+    expect(weightedSignTest(2 * 24, [{ weight: 2, count: 42 }])).toBeCloseTo(binomialCdf(9, 42, 0.5), 12);
+  });
+
+  test("different weights: what coins do", () => {
+    const random = seededRandom(1);
+    const toss = (count: number) =>
+      Array.from({ length: count }, random).reduce((sum, u) => sum + (u < 0.5 ? 1 : -1), 0);
+    let hits = 0;
+    for (let i = 0; i < 20_000; i++) if (0.2 * toss(30) + 0.1 * toss(40) >= 2 - 1e-9) hits += 1;
+    const pairs = [
+      { weight: 0.2, count: 30 },
+      { weight: 0.1, count: 40 },
+    ];
+    expect(weightedSignTest(2, pairs)).toBeCloseTo(hits / 20_000, 2);
+  });
+
+  test("many different weights: never below, and not far above", () => {
+    const many = Array.from({ length: 8 }, (_, i) => ({ weight: 1 + i * 1e-9, count: 8 }));
+    for (const total of [10, 20, 30, 50, 64]) {
+      const exact = weightedSignTest(total, [{ weight: 1, count: 64 }]);
+      const bound = weightedSignTest(total, many);
+      expect(bound).toBeGreaterThan(exact * 0.999);
+      expect(bound).toBeLessThan(10 * exact);
+    }
+  });
+
+  test("Holm (against statsmodels' multipletests)", () => {
+    const adjusted = holmAdjusted([0.01, 0.04, 0.03, 0.005]);
+    expect(adjusted.map((p) => Number(p.toFixed(6)))).toEqual([0.03, 0.06, 0.06, 0.02]);
+  });
+});
