@@ -109,8 +109,10 @@ function cure(own: readonly (number | string)[], preprocessing: Preprocessing): 
   if (!isFirst && own[2] !== 1 && own[2] !== 3) return "neither end of its shape is 1 or 3 channels";
   if (layout !== preprocessing.layout) advice.push(`"data_format": "${layout}"`);
   const channels = isFirst ? own[0] : own[2];
-  if (channels === 1 && preprocessing.channelOrder !== "L") advice.push(`"channel_order": "L"`);
-  if (channels === 3 && preprocessing.channelOrder === "L") advice.push(`"channel_order": "RGB"`);
+  if (channels === 1 && preprocessing.channelOrder !== "L")
+    advice.push(`"channel_order": "L", "do_convert_rgb": false`);
+  if (channels === 3 && preprocessing.channelOrder === "L")
+    advice.push(`"channel_order": "RGB", "do_convert_rgb": true`);
   const [height, width] = isFirst ? own.slice(1) : own.slice(0, 2);
   const { resize } = preprocessing;
   if (

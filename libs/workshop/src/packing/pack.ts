@@ -14,10 +14,11 @@ import {
   type ModelManifest,
   type PictureStatistics,
   packageFiles,
+  parsePreprocessing,
 } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
-import { OnnxModelHost } from "@tributary/onnx";
+import { type OnnxModel, OnnxModelHost } from "@tributary/onnx";
 import {
   encodeJson,
   type GoldenSource,
@@ -31,18 +32,15 @@ import {
 import { tensorsThatFit } from "./fit.ts";
 import { observe } from "./observe.ts";
 import { learnFirstPolicy, policyLines, readPolicySettings } from "./policy.ts";
-import { parseJson, readSources, type Sources } from "./sources.ts";
-import { isClearlyBetter, isGuessing, type Json, otherLabelOrder, otherReadings } from "./suspicions.ts";
+import type { Json } from "./readings.ts";
+import { readSources, type Sources } from "./sources.ts";
+import { type Run, suspect } from "./suspect.ts";
 import { halvesOf, type ValidationFrame, validationFrames } from "./validation-frames.ts";
 
 /** In the lineage of a package that was made from half of the validation frames: the seed of the halves. */
 export const SPLIT_SEED = "validationSplitSeed";
 
 const GOLDEN_FRAMES = 16;
-/** Frames on which the usual mistakes are tried. */
-const SUSPICIOUS_FRAMES = 200;
-/** Below it they are. */
-const UNSUSPICIOUS_ACCURACY = 0.9;
 
 export type PackOptions = {
   readonly model: string;
@@ -95,8 +93,7 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const draftParts = parts(standIns(frames[0] as ValidationFrame, labels), {}, {});
     await writePackage(draft, draftParts);
     progress(`${name}: ${frames.length} validation frames, ${labels.length} classes, opset ${sources.facts.opset}`);
-    await suspect(draft, draftParts, frames, sources, options, progress);
-    const { inferences, golden } = await measure(draft, frames, labels.length, options, progress);
+    const { inferences, golden } = await measure(draft, draftParts, frames, sources, options, progress); // K3
     const observed: Observed = { frames, inferences, labels };
     const temperature = temperatureOf(observed);
     const metrics = metricsOf(observed, temperature);
@@ -117,7 +114,7 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const more: Record<string, string> = {};
     if (cloud !== null) {
       progress(`routing policy against ${cloud.manifest.name} ${cloud.manifest.version}`);
-      const said = await ask(cloud.dir, frames, options.threads, {}, progress);
+      const said = await ask(cloud.dir, frames, options.threads, progress);
       const learned = learnFirstPolicy(observed, temperature, said, settings);
       files[packageFiles.policy] = encodeJson(learned.policy);
       more.routingPolicyLearnedAgainst = `${cloud.manifest.name} ${cloud.manifest.version} ${cloud.digest}`;
@@ -127,59 +124,6 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** K3: tries the usual mistakes on some frames, tells what is probably wrong, and refuses a model that only guesses. */
-async function suspect(
-  draft: string,
-  parts: PackageParts,
-  frames: readonly ValidationFrame[],
-  { labels }: Sources,
-  options: PackOptions,
-  progress: (line: string) => void,
-): Promise<void> {
-  const step = Math.max(1, Math.floor(frames.length / SUSPICIOUS_FRAMES));
-  const some = frames.filter((_, i) => i % step === 0);
-  const truth = some.map(({ label }) => label);
-  const predict = async (dir: string) => (await ask(dir, some, options.threads, {}, () => {})).map(bestOf);
-  const own = await predict(draft);
-  const right = own.map((label, i) => label === truth[i]);
-  const accuracy = right.filter(Boolean).length / right.length;
-  if (accuracy >= UNSUSPICIOUS_ACCURACY) return;
-  const suspicions: string[] = [];
-  const order = otherLabelOrder(own, truth, labels);
-  if (order !== null) suspicions.push(`the labels file is in another order; this one fits: ${order.join(", ")}`);
-  const config = parseJson(
-    "--preprocess",
-    options.preprocess,
-    parts.files[packageFiles.preprocessor] as Uint8Array,
-  ) as Json;
-  for (const { what, config: other } of otherReadings(config)) {
-    const dir = `${draft}-other`;
-    await writePackage(dir, { ...parts, files: { ...parts.files, [packageFiles.preprocessor]: encodeJson(other) } });
-    const others = (await predict(dir)).map((label, i) => label === truth[i]);
-    if (isGuessing(others, truth) || !isClearlyBetter(others, right)) continue;
-    suspicions.push(`${what} is right on ${percent(others.filter(Boolean).length / others.length)} of them`);
-  }
-  const told = suspicions.map((suspicion) => `\n  ${suspicion}`).join("");
-  const found = `right on ${percent(accuracy)} of ${some.length} validation frames`;
-  if (isGuessing(right, truth)) {
-    const probably = told === "" ? "\n  are these the frames and labels that it was trained for?" : told;
-    throw new Failure(
-      "model-only-guesses",
-      "ask-a-person",
-      `the model is ${found}, no better than guessing:${probably}`,
-    );
-  }
-  if (told !== "") progress(`warning: the model is ${found}; the preprocessing may be wrong:${told}`);
-}
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-
-function bestOf({ logits }: Inference): number {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if ((logits[i] as number) > (logits[best] as number)) best = i;
-  return best;
 }
 
 const areProbabilities = (inferences: readonly Inference[]): boolean =>
@@ -201,38 +145,83 @@ async function cloudPackage(dir: string, labels: readonly string[]) {
 
 async function measure(
   dir: string,
+  parts: PackageParts,
   frames: readonly ValidationFrame[],
-  classes: number,
+  sources: Sources,
   options: PackOptions,
   progress: (line: string) => void,
 ) {
-  const inferences = await ask(dir, frames, options.threads, {}, progress);
-  const chosen = goldenPlaces(frames, GOLDEN_FRAMES, classes).map((place) => frames[place] as ValidationFrame);
-  // One by one, as a device does it: a batch may round otherwise.
+  const run = new Readings(dir, parts, options.threads, progress);
+  const inferences = await suspect(frames, sources, options, run.observe, progress).finally(() => run.close());
+  const chosen = goldenPlaces(frames, GOLDEN_FRAMES, sources.labels.length);
   const golden: GoldenSource[] = [];
-  for (const frame of chosen) {
-    const [inference] = await ask(dir, [frame], options.threads, { tensorDigest: true, pixels: true }, () => {});
-    golden.push({ jpeg: await readFile(frame.path), inference: inference as Inference });
+  const model = await new OnnxModelHost(loadPackage).load(dir, { threads: options.threads });
+  try {
+    // One by one, as a device does it: a batch may round otherwise.
+    for (const frame of chosen.map((place) => frames[place] as ValidationFrame)) {
+      const [inference] = await observe(model, [frame], { tensorDigest: true, pixels: true }, () => {});
+      golden.push({ jpeg: await readFile(frame.path), inference: inference as Inference });
+    }
+  } finally {
+    await model.close();
   }
   return { inferences, golden };
+}
+
+/** One model that is shown frames by several readings of its preprocessing, in one process as long as it takes them. */
+class Readings {
+  #model: OnnxModel | null = null;
+
+  constructor(
+    readonly dir: string,
+    readonly parts: PackageParts,
+    readonly threads: number,
+    readonly progress: (line: string) => void,
+  ) {}
+
+  readonly observe: Run = async (config, frames) => {
+    try {
+      if (this.#model === null) this.#model = await this.#load(config);
+      else if (config !== null) await this.#model.prepareBy(parsePreprocessing(config));
+      return await observe(this.#model, frames, {}, config === null ? countTo(frames, this.progress) : () => {});
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  };
+
+  async close(): Promise<void> {
+    await this.#model?.close();
+    this.#model = null;
+  }
+
+  async #load(config: Json | null): Promise<OnnxModel> {
+    const dir = config === null ? this.dir : `${this.dir}-other`;
+    const { files } = this.parts;
+    if (config !== null) {
+      await writePackage(dir, { ...this.parts, files: { ...files, [packageFiles.preprocessor]: encodeJson(config) } });
+    }
+    return new OnnxModelHost(loadPackage).load(dir, { threads: this.threads });
+  }
 }
 
 async function ask(
   dir: string,
   frames: readonly ValidationFrame[],
   threads: number,
-  want: { readonly tensorDigest?: true; readonly pixels?: true },
   progress: (line: string) => void,
 ): Promise<readonly Inference[]> {
   const model = await new OnnxModelHost(loadPackage).load(dir, { threads });
   try {
-    return await observe(model, frames, want, (done) => {
-      if (done % 1_000 < 32 || done === frames.length) progress(`  ${done} of ${frames.length}`);
-    });
+    return await observe(model, frames, {}, countTo(frames, progress));
   } finally {
     await model.close();
   }
 }
+
+const countTo = (frames: readonly ValidationFrame[], progress: (line: string) => void) => (done: number) => {
+  if (done % 1_000 < 32 || done === frames.length) progress(`  ${done} of ${frames.length}`);
+};
 
 function standIns(frame: ValidationFrame, labels: readonly string[]): Readonly<Record<string, Uint8Array>> {
   const picture: PictureStatistics = { channelMeans: [0.5, 0.5, 0.5], channelSds: [0.2, 0.2, 0.2], luminance: 0.5 };

@@ -1,79 +1,195 @@
-/** What is probably wrong when a model and its preprocessing load, run, and yet see nothing: told by trying the usual
- * mistakes on a few validation frames. Pure but for `accuracyWith`.
+/** What is probably wrong when a model and its preprocessing load, run, and yet see little: told by trying every single fault
+ * of the dictionary (readings.ts), and another order of the labels, on validation frames. Pure but for `Predict`.
  *
- * S1. A suspicion is voiced only when the other reading is right clearly more often: by ten points and by an exact sign
- *     test at 0.1 %.
- * S2. Nothing is changed silently: the maker decides. */
-import { binomialCdf } from "@tributary/statistics";
+ * S1. Classes count alike: a model that always says the most frequent class sees nothing, however often it is right. So
+ *     readings are compared by balanced accuracy, the mean over the classes of the share that is recognised.
+ * S2. A reading is named only when it is clearly better than the described one on the same frames: by `GAIN_MIN`, by a paired
+ *     sign test at `LEVEL` over all tries together (Holm), and not by guessing itself. Where the described one sees something,
+ *     the other must be right more often as well: classes traded for each other are no fault.
+ * S3. Of readings that the frames cannot tell apart the one is named that changes the fewest keys, then the best.
+ * S4. Nothing is changed silently: the maker decides. */
+import { type Random, seededRandom } from "@tributary/kernel";
+import {
+  binomialCdf,
+  type DifferingPairs,
+  holmAdjusted,
+  normalQuantile,
+  weightedSignTest,
+} from "@tributary/statistics";
+import type { Json, Reading } from "./readings.ts";
 
-export type Json = Readonly<Record<string, unknown>>;
-/** Per frame, whether the model was right. */
-export type Right = readonly boolean[];
+/** Per frame the class of the largest output; null where the frame could not be run so. */
+export type Answers = readonly (number | null)[];
+/** What the model answers on these frames (places in the task's) when the file reads otherwise. */
+export type Predict = (config: Json, frames: readonly number[]) => Promise<Answers>;
 
-const IMAGENET = { image_mean: [0.485, 0.456, 0.406], image_std: [0.229, 0.224, 0.225] };
+export type Task = {
+  /** The true class of each frame. */
+  readonly truth: readonly number[];
+  /** Of the classes, in the order of the outputs. */
+  readonly names: readonly string[];
+  readonly readings: readonly Reading[];
+};
 
-/** The usual mistakes, as `preprocessor_config.json` would have to read instead. */
-export function otherReadings(config: Json): readonly { readonly what: string; readonly config: Json }[] {
-  const isGrey = config.channel_order === "L";
-  const plain = { do_rescale: true, rescale_factor: 1 / 255, do_normalize: false };
-  const readings: [string, Json][] = [
-    ['pixels from 0 to 255: "do_rescale": false, "do_normalize": false', { do_rescale: false, do_normalize: false }],
-    ['pixels from 0 to 1: "do_rescale": true, "do_normalize": false', plain],
-    [
-      'pixels from -1 to 1: "image_mean": 0.5, "image_std": 0.5',
-      { ...plain, do_normalize: true, image_mean: 0.5, image_std: 0.5 },
-    ],
-    ...(isGrey
-      ? []
-      : ([
-          [
-            `"channel_order": "${config.channel_order === "BGR" ? "RGB" : "BGR"}"`,
-            { channel_order: config.channel_order === "BGR" ? "RGB" : "BGR" },
-          ],
-          ["ImageNet's mean and standard deviation", { ...plain, do_normalize: true, ...IMAGENET }],
-        ] satisfies [string, Json][])),
-  ];
-  return readings.map(([what, change]) => ({ what, config: withoutUndefined({ ...config, ...change }) }));
+export type Figures = {
+  readonly frames: number;
+  readonly right: number;
+  readonly balancedAccuracy: number;
+};
+
+export type Try = {
+  /** What to write. */
+  readonly what: string;
+  readonly kind: "preprocessing" | "labels";
+  readonly changes: number;
+  /** On the same frames, as described and as tried. */
+  readonly own: Figures;
+  readonly other: Figures;
+  /** One-sided, of all tries together. */
+  readonly pValue: number;
+  readonly isClearlyBetter: boolean;
+};
+
+export type Diagnosis = {
+  /** As described, on all frames. */
+  readonly own: Figures;
+  /** The most frequent class, and how often always saying it would be right. */
+  readonly majority: { readonly name: string; readonly share: number };
+  /** Balanced accuracy of whoever answers without looking. */
+  readonly guessing: number;
+  readonly isGuessing: boolean;
+  /** Best first; empty when the model is as good as anything could show. */
+  readonly tries: readonly Try[];
+  readonly named: Try | null;
+  /** Clearly better, too, and not told apart from the one that is named. */
+  readonly asGood: readonly Try[];
+};
+
+/** Below it another reading is not worth a change. */
+export const GAIN_MIN = 0.03;
+/** Of one false alarm among all tries. */
+const LEVEL = 0.05;
+/** Every reading is tried on so many frames, ... */
+export const FRAMES_FIRST = 100;
+/** ... and the best few on so many: at most some 4,000 runs of a frame, however many frames there are. */
+export const FRAMES_MAX = 400;
+const KEPT = 4;
+const SEED = 11;
+
+export async function diagnose(own: Answers, task: Task, predict: Predict): Promise<Diagnosis> {
+  const { truth, names } = task;
+  const all = figuresOf(own, truth);
+  const counts = countsOf(truth);
+  const [most, count] = [...counts].reduce((best, one) => (one[1] > best[1] ? one : best));
+  const isBlind = isGuessing(own, truth);
+  const diagnosis = {
+    own: all,
+    majority: { name: names[most] as string, share: count / truth.length },
+    guessing: 1 / counts.size,
+    isGuessing: isBlind,
+  };
+  if (all.balancedAccuracy > 1 - GAIN_MIN) return { ...diagnosis, tries: [], named: null, asGood: [] };
+
+  const order = drawnByClass(truth, seededRandom(SEED)).slice(0, FRAMES_MAX);
+  const candidates = await candidatesOf(order, own, task, predict);
+  const pValues = holmAdjusted(candidates.map(({ frames, answers }) => betterness(answers, own, truth, frames)));
+  const judged = candidates.map((candidate, i) => {
+    const { reading, kind, frames, answers } = candidate;
+    const [before, after] = [own, answers].map((them) => figuresOf(at(them, frames), at(truth, frames))) as [
+      Figures,
+      Figures,
+    ];
+    const pValue = pValues[i] as number;
+    const isClearlyBetter =
+      pValue < LEVEL &&
+      after.balancedAccuracy - before.balancedAccuracy >= GAIN_MIN &&
+      (isBlind || weightedGain(answers, own, truth, frames, counts) > 0) &&
+      !isGuessing(at(answers, frames), at(truth, frames)); // S2
+    const { what, changes } = reading;
+    return { ...candidate, tried: { what, kind, changes, own: before, other: after, pValue, isClearlyBetter } };
+  });
+  judged.sort((a, b) => b.tried.other.balancedAccuracy - a.tried.other.balancedAccuracy);
+  const clear = judged.filter(({ tried }) => tried.isClearlyBetter);
+  const alike = clear.filter((one) => !isToldApart(clear[0] as Judged, one, truth));
+  alike.sort((a, b) => a.tried.changes - b.tried.changes); // S3
+  const [named = null, ...asGood] = alike.map(({ tried }) => tried);
+  return { ...diagnosis, tries: judged.map(({ tried }) => tried), named, asGood };
 }
 
-/** S1. */
-export function isClearlyBetter(other: Right, own: Right): boolean {
-  let better = 0;
-  let worse = 0;
-  for (const [i, right] of other.entries()) {
-    if (right && !own[i]) better += 1;
-    if (!right && own[i]) worse += 1;
+type Candidate = {
+  readonly reading: Pick<Reading, "what" | "changes">;
+  readonly kind: Try["kind"];
+  readonly frames: readonly number[];
+  /** By place in the task's frames; null where it was not tried. */
+  readonly answers: Answers;
+};
+type Judged = Candidate & { readonly tried: Try };
+
+/** Every reading on the first frames; the best few, and the labels in another order, on all that were drawn. */
+async function candidatesOf(
+  order: readonly number[],
+  own: Answers,
+  { truth, names, readings }: Task,
+  predict: Predict,
+): Promise<readonly Candidate[]> {
+  const first = order.slice(0, FRAMES_FIRST);
+  const rest = order.slice(FRAMES_FIRST);
+  const candidates: (Candidate & { readonly config: Json })[] = [];
+  for (const reading of readings) {
+    const answers = spread(await predict(reading.config, first), first, truth.length);
+    candidates.push({ reading, kind: "preprocessing", frames: first, answers, config: reading.config });
   }
-  if (better - worse < 0.1 * own.length) return false;
-  return binomialCdf(worse, better + worse, 0.5) < 1e-3;
-}
-
-/** True when being right so often is no more than guessing the most frequent class. One-sided exact test at 1 %. */
-export function isGuessing(right: Right, labels: readonly number[]): boolean {
-  const counts = new Map<number, number>();
-  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
-  const chance = Math.max(...counts.values()) / labels.length;
-  const hits = right.filter(Boolean).length;
-  return 1 - binomialCdf(hits - 1, right.length, Math.min(chance, 1 - 1e-9)) > 0.01;
+  const score = ({ answers }: Candidate) => figuresOf(at(answers, first), at(truth, first)).balancedAccuracy;
+  const ranked = candidates.map((candidate) => ({ candidate, score: score(candidate) }));
+  ranked.sort((a, b) => b.score - a.score);
+  const longer: Candidate[] = [];
+  for (const [rank, { candidate }] of ranked.entries()) {
+    if (rank >= KEPT || rest.length === 0) {
+      longer.push(candidate);
+      continue;
+    }
+    const more = spread(await predict(candidate.config, rest), rest, truth.length);
+    longer.push({ ...candidate, frames: order, answers: candidate.answers.map((one, i) => one ?? more[i] ?? null) });
+  }
+  const relabelled = otherLabelOrder(own, truth, order, names);
+  return relabelled === null ? longer : [...longer, relabelled];
 }
 
 /**
- * The order in which the labels would fit, when each output stands for one class but not for the one that its line says;
- * null when no order is clearly better.
+ * Each output stands for one class, but perhaps not for the one that its line says. The order is found on one half of the
+ * frames and judged on the other, both ways: an order that was fitted to noise fits no other frames.
  */
-export function otherLabelOrder(
-  predicted: readonly number[],
-  labels: readonly number[],
+function otherLabelOrder(
+  own: Answers,
+  truth: readonly number[],
+  order: readonly number[],
   names: readonly string[],
-): readonly string[] | null {
-  const counts = names.map(() => new Array<number>(names.length).fill(0));
-  for (const [i, output] of predicted.entries()) {
-    const row = counts[output] as number[];
-    row[labels[i] as number] = (row[labels[i] as number] ?? 0) + 1;
+): Candidate | null {
+  if (order.some((frame) => own[frame] === null)) return null;
+  const halves = [0, 1].map((rest) => order.filter((_, i) => Math.floor(i / names.length) % 2 === rest));
+  const answers = new Array<number | null>(truth.length).fill(null);
+  for (const [i, half] of halves.entries()) {
+    const fitted = bestOrder(own, truth, halves[1 - i] as readonly number[], names.length);
+    for (const frame of half) answers[frame] = fitted[own[frame] as number] as number;
   }
-  const pairs = counts
-    .flatMap((row, output) => row.map((count, label) => ({ output, label, count })))
-    .sort((a, b) => b.count - a.count);
+  const fitted = bestOrder(own, truth, order, names.length);
+  const listed = fitted.map((label) => names[label] as string).join(", ");
+  const changes = fitted.filter((label, output) => label !== output).length;
+  return { reading: { what: listed, changes }, kind: "labels", frames: order, answers };
+}
+
+/** The class of each output: greedily, by the share of the class that the output takes. Outputs that nothing speaks for keep theirs. */
+function bestOrder(own: Answers, truth: readonly number[], frames: readonly number[], classes: number): number[] {
+  const counts = countsOf(at(truth, frames));
+  const shares = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  for (const frame of frames) {
+    const label = truth[frame] as number;
+    const row = shares[own[frame] as number] as number[];
+    row[label] = (row[label] as number) + 1 / (counts.get(label) as number);
+  }
+  const pairs = shares
+    .flatMap((row, output) => row.map((share, label) => ({ output, label, share })))
+    .sort((a, b) => b.share - a.share || Number(b.output === b.label) - Number(a.output === a.label));
   const order = new Map<number, number>();
   const taken = new Set<number>();
   for (const { output, label } of pairs) {
@@ -81,9 +197,104 @@ export function otherLabelOrder(
     order.set(output, label);
     taken.add(label);
   }
-  const own = predicted.map((output, i) => output === labels[i]);
-  const other = predicted.map((output, i) => order.get(output) === labels[i]);
-  return isClearlyBetter(other, own) ? names.map((_, output) => names[order.get(output) ?? output] as string) : null;
+  return shares.map((_, output) => order.get(output) as number);
 }
 
-const withoutUndefined = (json: Json): Json => JSON.parse(JSON.stringify(json)) as Json;
+/**
+ * True when the answers are no better than those of somebody who does not look: neither the balanced accuracy (against the same
+ * answers dealt out at random: normal approximation) nor the accuracy (against the most frequent class: exact binomial test) is
+ * above it, one-sided and both together at 1 %.
+ */
+export function isGuessing(answers: Answers, truth: readonly number[]): boolean {
+  const counts = countsOf(truth);
+  const { frames, right, balancedAccuracy } = figuresOf(answers, truth);
+  const chance = Math.max(...counts.values()) / frames;
+  if (chance < 1 && 1 - binomialCdf(right - 1, frames, chance) <= 0.005) return false;
+  const answered = countsOf(answers);
+  let expected = 0;
+  let variance = 0;
+  for (const [label, count] of counts) {
+    const share = (answered.get(label) ?? 0) / frames;
+    expected += share / counts.size;
+    variance += (share * (1 - share)) / count / counts.size ** 2;
+  }
+  // Somebody who always says the same has no variance, and sums of shares are rounded.
+  return balancedAccuracy <= expected + normalQuantile(0.995) * Math.sqrt(variance) + 1e-9;
+}
+
+export function figuresOf(answers: Answers, truth: readonly number[]): Figures {
+  const counts = countsOf(truth);
+  const seen = countsOf(truth.filter((label, i) => answers[i] === label));
+  const shares = [...counts].map(([label, count]) => (seen.get(label) ?? 0) / count);
+  const right = [...seen.values()].reduce((sum, count) => sum + count, 0);
+  const balancedAccuracy = shares.reduce((sum, share) => sum + share, 0) / counts.size;
+  return { frames: truth.length, right, balancedAccuracy };
+}
+
+/** P-value of "no better than the other" from the frames on which exactly one is right; a frame counts by its class. (S1) */
+function betterness(one: Answers, other: Answers, truth: readonly number[], frames: readonly number[]): number {
+  const counts = countsOf(at(truth, frames));
+  let total = 0;
+  const differing = new Map<number, number>();
+  for (const frame of frames) {
+    const label = truth[frame] as number;
+    const lead = Number(one[frame] === label) - Number(other[frame] === label);
+    if (lead === 0) continue;
+    total += lead / (counts.get(label) as number);
+    differing.set(label, (differing.get(label) ?? 0) + 1);
+  }
+  const pairs = [...differing].map(
+    ([label, count]): DifferingPairs => ({ weight: 1 / (counts.get(label) as number), count }),
+  );
+  return weightedSignTest(total, pairs);
+}
+
+function isToldApart(best: Candidate, other: Candidate, truth: readonly number[]): boolean {
+  const both = best.frames.length < other.frames.length ? best.frames : other.frames;
+  return betterness(best.answers, other.answers, truth, both) <= 0.05;
+}
+
+/** By how much the accuracy grows when classes are as frequent as in the whole. */
+function weightedGain(
+  one: Answers,
+  other: Answers,
+  truth: readonly number[],
+  frames: readonly number[],
+  whole: ReadonlyMap<number, number>,
+): number {
+  const counts = countsOf(at(truth, frames));
+  return frames.reduce((sum, frame) => {
+    const label = truth[frame] as number;
+    const lead = Number(one[frame] === label) - Number(other[frame] === label);
+    return sum + (lead * (whole.get(label) as number)) / (counts.get(label) as number);
+  }, 0);
+}
+
+/** All frames in an order of which every beginning has the classes in equal numbers, as far as they go. */
+function drawnByClass(truth: readonly number[], random: Random): readonly number[] {
+  const lots = truth.map(() => random());
+  const ranks = new Map<number, number>();
+  const byLot = truth.map((_, i) => i).sort((a, b) => (lots[a] as number) - (lots[b] as number));
+  const ranked = byLot.map((frame) => {
+    const rank = ranks.get(truth[frame] as number) ?? 0;
+    ranks.set(truth[frame] as number, rank + 1);
+    return { frame, rank };
+  });
+  return ranked.sort((a, b) => a.rank - b.rank).map(({ frame }) => frame);
+}
+
+function countsOf(labels: readonly (number | null)[]): ReadonlyMap<number, number> {
+  const counts = new Map<number, number>();
+  for (const label of labels) if (label !== null) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return counts;
+}
+
+function at<T>(values: readonly T[], places: readonly number[]): readonly T[] {
+  return places.map((place) => values[place] as T);
+}
+
+function spread(answers: Answers, frames: readonly number[], length: number): Answers {
+  const all = new Array<number | null>(length).fill(null);
+  for (const [i, frame] of frames.entries()) all[frame] = answers[i] as number | null;
+  return all;
+}
