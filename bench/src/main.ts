@@ -41,6 +41,11 @@ const benches: Readonly<Record<string, Entry>> = {
     summary: "false rollbacks of equal models, and time to roll a worse one back, beside other judges",
     load: async () => (await import("./judge.ts")).judge,
   },
+  packing: {
+    summary: "single faults of a package's description on tasks of several shapes: named at packing, good ones packed",
+    flags: [["--only <tasks>", "only these, with commas between them"]],
+    load: async () => (await import("./packing.ts")).packing,
+  },
   "rollout-times": {
     summary:
       "300 devices over the real bridge: from create to canary running, from a bad metric to the last device back",

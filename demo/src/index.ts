@@ -1,4 +1,5 @@
 export * from "./candidates/candidates.ts";
+export { editModel, type Node, type Weights } from "./candidates/onnx-edit.ts";
 export * from "./photos.ts";
 export * from "./rollout/api.ts";
 export * from "./rollout/command-line.ts";

@@ -1,4 +1,5 @@
-/** Changes an ONNX file: takes nodes and weights away, adds others, renames an output. No more of ONNX than that.
+/** Changes an ONNX file: takes nodes and weights away, adds others, renames tensors, gives inputs and outputs another shape.
+ * No more of ONNX than that.
  *
  * O1. What is not touched stays byte for byte: a message is cut into its fields and put together again.
  * O2. Numbers are those of onnx.proto3; the file keeps its IR version and operator set. */
@@ -27,14 +28,24 @@ export type Weights = {
 export type Edit = {
   /** Nodes and weights for which it is true are left out. */
   readonly drop?: (name: string) => boolean;
+  /** After the model's own. */
   readonly nodes?: readonly Node[];
+  /** Before the model's own. */
+  readonly nodesBefore?: readonly Node[];
   readonly weights?: readonly Weights[];
   /** Of one output of a node; graph outputs keep their names. */
-  readonly rename?: { readonly from: string; readonly to: string };
+  readonly rename?: Renaming;
+  /** Of one tensor wherever a node of the model reads it; graph inputs keep their names. */
+  readonly renameRead?: Renaming;
+  /** Of graph inputs and outputs (float32), by name. A text is the name of a size that is free. */
+  readonly shapes?: Readonly<Record<string, readonly (number | string)[]>>;
 };
 
+type Renaming = { readonly from: string; readonly to: string };
+
 const MODEL_GRAPH = 7;
-const GRAPH = { node: 1, initializer: 5 } as const;
+const GRAPH = { node: 1, initializer: 5, input: 11, output: 12 } as const;
+const VALUE = { name: 1, type: 2 } as const;
 const NODE = { input: 1, output: 2, name: 3, operator: 4, attribute: 5 } as const;
 const TENSOR = { dims: 1, type: 2, name: 8, raw: 9 } as const;
 const ATTRIBUTE = { name: 1, int: 3, ints: 8, type: 20 } as const;
@@ -49,25 +60,44 @@ export function editModel(model: Uint8Array, edit: Edit): Uint8Array {
   );
 }
 
-function editGraph(graph: Buffer, { drop, nodes = [], weights = [], rename }: Edit): Buffer {
-  const parts: Buffer[] = [];
+function editGraph(graph: Buffer, edit: Edit): Buffer {
+  const { drop, nodes = [], nodesBefore = [], weights = [], rename, renameRead, shapes = {} } = edit;
+  // ONNX wants the nodes in the order of their use, and allows the other fields anywhere.
+  const parts = nodesBefore.map((node) => lengthDelimited(GRAPH.node, nodeOf(node)));
   for (const { number, raw, bytes } of fieldsOf(graph)) {
     const nameField = number === GRAPH.node ? NODE.name : number === GRAPH.initializer ? TENSOR.name : null;
     if (nameField !== null && bytes !== null && drop?.(textOf(bytes, nameField))) continue;
-    if (number === GRAPH.node && bytes !== null && rename !== undefined) parts.push(renamed(bytes, rename));
-    else parts.push(raw); // O1
+    const isValue = number === GRAPH.input || number === GRAPH.output;
+    const shape = isValue && bytes !== null ? shapes[textOf(bytes, VALUE.name)] : undefined;
+    if (shape !== undefined && bytes !== null) {
+      parts.push(lengthDelimited(number, valueInfoOf(textOf(bytes, VALUE.name), shape)));
+    } else if (number === GRAPH.node && bytes !== null && (rename ?? renameRead) !== undefined) {
+      parts.push(lengthDelimited(GRAPH.node, renamed(renamed(bytes, NODE.output, rename), NODE.input, renameRead)));
+    } else {
+      parts.push(raw); // O1
+    }
   }
-  // ONNX wants the nodes in the order of their use, and allows the other fields anywhere.
   for (const node of nodes) parts.push(lengthDelimited(GRAPH.node, nodeOf(node)));
   for (const tensor of weights) parts.push(lengthDelimited(GRAPH.initializer, tensorOf(tensor)));
   return Buffer.concat(parts);
 }
 
-function renamed(node: Buffer, { from, to }: { readonly from: string; readonly to: string }): Buffer {
-  const fields = [...fieldsOf(node)].map(({ number, raw, bytes }) =>
-    number === NODE.output && bytes !== null && bytes.toString() === from ? text(NODE.output, to) : raw,
+function renamed(node: Buffer, field: number, renaming: Renaming | undefined): Buffer {
+  if (renaming === undefined) return node;
+  return Buffer.concat(
+    [...fieldsOf(node)].map(({ number, raw, bytes }) =>
+      number === field && bytes !== null && bytes.toString() === renaming.from ? text(field, renaming.to) : raw,
+    ),
   );
-  return lengthDelimited(GRAPH.node, Buffer.concat(fields));
+}
+
+/** ValueInfoProto of a float32 tensor. */
+function valueInfoOf(name: string, shape: readonly (number | string)[]): Buffer {
+  const dimensions = shape.map((side) =>
+    lengthDelimited(1, typeof side === "number" ? varint(1, side) : text(2, side)),
+  );
+  const tensor = Buffer.concat([varint(1, TYPE.float32), lengthDelimited(2, Buffer.concat(dimensions))]);
+  return Buffer.concat([text(VALUE.name, name), lengthDelimited(VALUE.type, lengthDelimited(1, tensor))]);
 }
 
 function nodeOf({ name, operator, inputs, outputs, attributes = [] }: Node): Buffer {

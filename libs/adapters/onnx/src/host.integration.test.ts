@@ -382,3 +382,21 @@ test.each([
     await preprocessor.close();
   }
 });
+
+test("pictures are preprocessed otherwise, and as before again, by the same process; what does not fit ends it", async () => {
+  const pkg = await open(EDGE);
+  const model = await new OnnxModelHost(open).load(EDGE, { threads: 1 });
+  loaded.push(model);
+  const jpegs = await Promise.all(pkg.golden.frames.map(({ jpeg }) => read(pkg, jpeg)));
+  const logits = async () =>
+    (await model.inferBatch(jpegs)).map((result) => (result.ok ? [...result.inference.logits] : result.code));
+  const before = await logits();
+  const { preprocessing } = pkg;
+  await model.prepareBy({ ...preprocessing, scale: preprocessing.scale.map((scale) => 2 * scale) });
+  expect(await logits()).not.toEqual(before);
+  await model.prepareBy(preprocessing);
+  expect(await logits()).toEqual(before);
+  const refused = await failureOf(model.prepareBy({ ...preprocessing, layout: "channels_last" }));
+  expect(refused).toMatchObject({ code: "model-manifest-mismatch" });
+  expect(isAlive(model.pid)).toBe(false);
+});
