@@ -30,7 +30,7 @@ export const packing: Bench = {
   name: "packing",
   summary: "single faults of a package's description on tasks of several shapes: named at packing, good ones packed",
   details: `Seven tasks of real photos (ten, six and two classes, 1:1 and 9:1, 120 to 500 validation frames, models that take seven kinds
-of tensors), ${SPLITS.short} splits drawn by seed (--long: ${SPLITS.long}). Each is packed as it should be, with every single fault of its
+of tensors), one split drawn by seed (--long: ${SPLITS.long}). Each is packed as it should be, with every single fault of its
 description (range, mean and deviation, channels, layout, size, kernel, labels), and with labels dealt out at random.
 Gates: no good package refused or warned of; of the faults whose loss these frames show at 5 % at least ${100 * NAMED_MIN} % named
 rightly, by the right value or by one that is as good on these frames; nothing named where nothing helps; the whole

@@ -22,6 +22,8 @@ export type Task = {
 };
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+/** Of which splits are drawn. */
+const PHOTOS = 2_500;
 const ANIMALS = [2, 3, 4, 5, 6, 7];
 const MACHINES = [0, 1, 8, 9];
 const NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
@@ -32,7 +34,7 @@ const PLAIN = { ...RESIZED, do_rescale: true, rescale_factor: 1 / 255 };
 type Classes = Readonly<Record<string, readonly number[]>>;
 
 export async function allTasks(): Promise<readonly Task[]> {
-  const photos = await sampleFrames();
+  const photos = await sampleFrames(PHOTOS);
   const [edge, cloud] = (await Promise.all(
     ["edge-resnet8", "cloud-vgg"].map((name) => readFile(join(ROOT, "models", name, "model.onnx"))),
   )) as [Buffer, Buffer];

@@ -1,7 +1,17 @@
 /** Shows frames to a model through the runtime that devices use, so that a package is measured on what they compute. */
 import { readFile } from "node:fs/promises";
-import type { Inference, InferenceWant, LoadedModel } from "@tributary/inference";
+import {
+  type Inference,
+  type InferenceWant,
+  type LoadedModel,
+  packageFiles,
+  parsePreprocessing,
+} from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
+import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
+import { type OnnxModel, OnnxModelHost } from "@tributary/onnx";
+import { encodeJson } from "./documents.ts";
+import type { Json } from "./readings.ts";
 import type { ValidationFrame } from "./validation-frames.ts";
 
 const BATCH = 32;
@@ -24,4 +34,47 @@ export async function observe(
     progress(inferences.length);
   }
   return inferences;
+}
+
+/** Says every thousand frames how many are done. */
+export const countTo = (frames: readonly ValidationFrame[], progress: (line: string) => void) => (done: number) => {
+  if (done % 1_000 < 32 || done === frames.length) progress(`  ${done} of ${frames.length}`);
+};
+
+/** One model that is shown frames by several readings of its preprocessing, in one process as long as it takes them. */
+export class Readings {
+  #model: OnnxModel | null = null;
+
+  constructor(
+    readonly dir: string,
+    readonly parts: PackageParts,
+    readonly threads: number,
+    readonly progress: (line: string) => void,
+  ) {}
+
+  /** `config` null: as described. */
+  readonly observe = async (config: Json | null, frames: readonly ValidationFrame[]): Promise<readonly Inference[]> => {
+    try {
+      if (this.#model === null) this.#model = await this.#load(config);
+      else if (config !== null) await this.#model.prepareBy(parsePreprocessing(config));
+      return await observe(this.#model, frames, {}, config === null ? countTo(frames, this.progress) : () => {});
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  };
+
+  async close(): Promise<void> {
+    await this.#model?.close();
+    this.#model = null;
+  }
+
+  async #load(config: Json | null): Promise<OnnxModel> {
+    const dir = config === null ? this.dir : `${this.dir}-other`;
+    const { files } = this.parts;
+    if (config !== null) {
+      await writePackage(dir, { ...this.parts, files: { ...files, [packageFiles.preprocessor]: encodeJson(config) } });
+    }
+    return new OnnxModelHost(loadPackage).load(dir, { threads: this.threads });
+  }
 }

@@ -14,11 +14,10 @@ import {
   type ModelManifest,
   type PictureStatistics,
   packageFiles,
-  parsePreprocessing,
 } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
-import { type OnnxModel, OnnxModelHost } from "@tributary/onnx";
+import { OnnxModelHost } from "@tributary/onnx";
 import {
   encodeJson,
   type GoldenSource,
@@ -30,11 +29,10 @@ import {
   temperatureOf,
 } from "./documents.ts";
 import { tensorsThatFit } from "./fit.ts";
-import { observe } from "./observe.ts";
+import { countTo, observe, Readings } from "./observe.ts";
 import { learnFirstPolicy, policyLines, readPolicySettings } from "./policy.ts";
-import type { Json } from "./readings.ts";
 import { readSources, type Sources } from "./sources.ts";
-import { type Run, suspect } from "./suspect.ts";
+import { suspect } from "./suspect.ts";
 import { halvesOf, type ValidationFrame, validationFrames } from "./validation-frames.ts";
 
 /** In the lineage of a package that was made from half of the validation frames: the seed of the halves. */
@@ -168,43 +166,6 @@ async function measure(
   return { inferences, golden };
 }
 
-/** One model that is shown frames by several readings of its preprocessing, in one process as long as it takes them. */
-class Readings {
-  #model: OnnxModel | null = null;
-
-  constructor(
-    readonly dir: string,
-    readonly parts: PackageParts,
-    readonly threads: number,
-    readonly progress: (line: string) => void,
-  ) {}
-
-  readonly observe: Run = async (config, frames) => {
-    try {
-      if (this.#model === null) this.#model = await this.#load(config);
-      else if (config !== null) await this.#model.prepareBy(parsePreprocessing(config));
-      return await observe(this.#model, frames, {}, config === null ? countTo(frames, this.progress) : () => {});
-    } catch (error) {
-      await this.close();
-      throw error;
-    }
-  };
-
-  async close(): Promise<void> {
-    await this.#model?.close();
-    this.#model = null;
-  }
-
-  async #load(config: Json | null): Promise<OnnxModel> {
-    const dir = config === null ? this.dir : `${this.dir}-other`;
-    const { files } = this.parts;
-    if (config !== null) {
-      await writePackage(dir, { ...this.parts, files: { ...files, [packageFiles.preprocessor]: encodeJson(config) } });
-    }
-    return new OnnxModelHost(loadPackage).load(dir, { threads: this.threads });
-  }
-}
-
 async function ask(
   dir: string,
   frames: readonly ValidationFrame[],
@@ -218,10 +179,6 @@ async function ask(
     await model.close();
   }
 }
-
-const countTo = (frames: readonly ValidationFrame[], progress: (line: string) => void) => (done: number) => {
-  if (done % 1_000 < 32 || done === frames.length) progress(`  ${done} of ${frames.length}`);
-};
 
 function standIns(frame: ValidationFrame, labels: readonly string[]): Readonly<Record<string, Uint8Array>> {
   const picture: PictureStatistics = { channelMeans: [0.5, 0.5, 0.5], channelSds: [0.2, 0.2, 0.2], luminance: 0.5 };

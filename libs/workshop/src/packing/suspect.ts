@@ -31,7 +31,7 @@ export async function suspect(
     if (tries++ === 0)
       progress(`  there may be better: ${readings.length} other readings of the preprocessing are tried`);
     const some = places.map((place) => frames[place] as ValidationFrame);
-    return answersOf(await run(other, some).catch(unfit), some);
+    return answersOf(await run(other, some).catch(failed), some);
   });
   if (described instanceof Failure) {
     if (diagnosis.named === null) throw described;
@@ -94,7 +94,14 @@ function doesFit({ facts, labels }: Sources, preprocessing: Preprocessing, wante
 }
 
 function unfit(error: unknown): Failure {
-  if (error instanceof Failure && UNFIT.includes(error.code)) return error;
+  const failure = failed(error);
+  if (UNFIT.includes(failure.code)) return failure;
+  throw failure;
+}
+
+/** A reading that does not run, or takes too much memory, is none. */
+function failed(error: unknown): Failure {
+  if (error instanceof Failure) return error;
   throw error;
 }
 
