@@ -55,6 +55,11 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
       goods.push(found.good);
       blinds.push(found.blind);
       cases.push(...found.cases);
+      const harmful = found.cases.filter(({ isHarmful }) => isHarmful);
+      const missed = harmful.filter((one) => !isNamed(one)).map(({ fault, answer }) => `${fault} ${answer}`);
+      progress(
+        `  good ${found.good.isRefused ? "refused" : "packed"}; named rightly ${harmful.length - missed.length} of ${harmful.length}; ${missed.join(", ") || "none missed"}`,
+      );
     }
     progress(`${task.shape}: the whole of packModel`);
     wholes.push({ task: task.name, isSame: await isWholeTheSame(task, packer, seeds[0] as number) });
