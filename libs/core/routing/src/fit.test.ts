@@ -102,7 +102,14 @@ describe("the account of a policy", () => {
     return Array.from({ length: count }, (_, i) => {
       const logits = Float32Array.from(LABELS, () => random());
       const [edgeRight, cloudRight] = [i % 10 >= 10 - edge, i % 10 < cloud];
-      return { calibrated: calibrate(logits, 1), label: i % 10, edgeRight, cloudRight, priority: false, isSent: i % 10 < sent };
+      return {
+        calibrated: calibrate(logits, 1),
+        label: i % 10,
+        edgeRight,
+        cloudRight,
+        priority: false,
+        isSent: i % 10 < sent,
+      };
     });
   };
 
