@@ -7,6 +7,7 @@ import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/judge";
 import { seededRandom } from "@tributary/kernel";
 import { clopperPearson } from "@tributary/statistics";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
+import { classesJudged, classWorldWords, minuteBy } from "./judge/classes.ts";
 import { type Crossed, crossChecked, FEW } from "./judge/cross-check.ts";
 import { calm, Fleet, type World } from "./judge/fleet.ts";
 import { ArgoLike, type Judge, KayentaLike, PeekedZTest } from "./judge/others.ts";
@@ -61,8 +62,10 @@ export const judge: Bench = {
   production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min, restarted every 30 min
   others        a z-test at every look; Kayenta's Mann-Whitney on an hour; Argo's failureLimit 3
   cross-check   re-randomisation beside production, on ${FEW.devices} devices of which ${FEW.canaries} are canary: with few the bound leans most on rates near normal
+  by class      the whole and each class, merged, beside the whole alone: ${classWorldWords}
 Gates: each null at most ${100 * FALSE_ROLLBACK_MAX} % false rollbacks; 1 point worse and 5 points worse seen in time; the runs do not
-refute that the cross-check calls at most ${100 * metricDefaults.alpha} % of equal models harmful.
+refute that the cross-check, and the judge by class, call at most ${100 * metricDefaults.alpha} % of equal models harmful; 20 points of all frames,
+lost on one class, are seen in 5 minutes, and 5 points of every class hardly later than by the whole alone.
 With --long 2,000 runs a world, else 200 and the exact lower bound of the rate is judged.`,
   run,
 };
@@ -120,6 +123,8 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       measured: `${hits} of ${runs}`,
     });
   }
+  const classes = await classesJudged(runs, progress);
+  gates.push(...classes.gates);
   return {
     tables: [
       {
@@ -133,9 +138,10 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
         columns: ["world", "rolled back", "cross-check: harm", "agrees by the rollback", "agrees later"],
         rows: [...crossed].map(([name, found]) => crossedRow(name, found)),
       },
+      ...classes.tables,
     ],
     gates,
-    figures: { ...Object.fromEntries(results), crossCheck: Object.fromEntries(crossed) },
+    figures: { ...Object.fromEntries(results), crossCheck: Object.fromEntries(crossed), byClass: classes.figures },
     svg: pictureOf(nulls[1].name, of(nulls[1].name), harms[0].name, of(harms[0].name)),
   };
 }
@@ -211,10 +217,3 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
 }
 
 const shareOf = (minutes: Minutes): number => minutes.filter((minute) => minute !== null).length / minutes.length;
-
-/** The minute by which this share of the runs was rolled back; null: never. */
-export function minuteBy(minutes: Minutes, share: number): number | null {
-  const sorted = minutes.map((minute) => minute ?? Number.POSITIVE_INFINITY).sort((a, b) => a - b);
-  const found = sorted[Math.ceil(share * sorted.length) - 1] ?? Number.POSITIVE_INFINITY;
-  return Number.isFinite(found) ? found : null;
-}

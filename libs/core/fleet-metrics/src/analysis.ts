@@ -5,6 +5,8 @@
  *     adds to what is known of before. So a service that folds its topics again comes to the same counts.
  * A3. A device of which nothing is known before the start gets the mean of those known, which adjusts nothing.
  * A5. A device counts no more frames than it can have seen since the start: what it claims beyond is left out.
+ * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's past
+ *     on the whole metric stands in its place. So what grows is bounded by devices and the plan's classes, whatever labels say.
  * A4. Only frames of the analysis' own models count, if it names them: another slot's model has metrics of the same name. */
 import type { Counts } from "@tributary/judge";
 import { Failure, type Instant, invariant } from "@tributary/kernel";
@@ -18,6 +20,8 @@ export type AnalysisPlan = {
   readonly control: readonly string[];
   readonly canary: readonly string[];
   readonly metrics: readonly string[];
+  /** Of the metric `accuracy`: true classes that are counted one by one as well. Absent: none. */
+  readonly classes?: readonly string[];
   /** The model under test, and the one before: only their frames count. Absent: all do. */
   readonly models?: { readonly candidate: string; readonly stable: string };
 };
@@ -38,13 +42,22 @@ export type Heard = {
   readonly canaryOnCandidate: number;
 };
 
-type Lane = {
-  readonly good: Float64Array;
-  readonly frames: Float64Array;
+/** The metric whose frames have a true class. */
+export const CLASSIFIED = "accuracy";
+
+type Observed = {
+  readonly good: number;
+  readonly frames: number;
+  readonly at: Instant;
+  /** True class, where it is known. */
+  readonly label?: string | undefined;
+};
+
+type Counted = { readonly good: Float64Array; readonly frames: Float64Array; readonly counts: Counts };
+type Lane = Counted & {
   readonly goodBefore: Float64Array;
   readonly framesBefore: Float64Array;
   readonly rateBefore: Float64Array;
-  readonly counts: Counts;
   /** When its newest frames were. */
   newest: Instant | null;
 };
@@ -54,6 +67,8 @@ export class FleetAnalysis {
   /** Control, then canary. */
   readonly members: readonly string[];
   readonly #lanes = new Map<string, Lane>();
+  /** A6 */
+  readonly #classes = new Map<string, Counted>();
   readonly #crashed: Uint8Array;
   readonly #seenAt: Float64Array;
   readonly #onCandidate: Uint8Array;
@@ -67,10 +82,16 @@ export class FleetAnalysis {
     this.#seenAt = new Float64Array(this.members.length);
     this.#onCandidate = new Uint8Array(this.members.length);
     for (const metric of plan.metrics) this.#lanes.set(metric, laneOf(this.members.length, plan.control.length));
+    const before = this.#lanes.get(CLASSIFIED)?.rateBefore;
+    if (before === undefined) return;
+    for (const name of plan.classes ?? [])
+      this.#classes.set(name, countedOf(this.members.length, plan.control.length, before));
   }
 
   get bytes(): number {
-    return this.members.length * (5 * Float64Array.BYTES_PER_ELEMENT * this.#lanes.size + 10);
+    return (
+      this.members.length * ((5 * this.#lanes.size + 2 * this.#classes.size) * Float64Array.BYTES_PER_ELEMENT + 10)
+    );
   }
 
   /** Arms for `MetricWatch.look`: live views, the same ones at every call, in an order that never changes. */
@@ -79,6 +100,13 @@ export class FleetAnalysis {
     invariant(lane !== undefined, `analysis ${this.plan.uid} does not count ${metric}`);
     fillUnknown(lane);
     return lane.counts;
+  }
+
+  /** The same of frames of each class of the plan, in its order. (A6) */
+  classCounts(): readonly Counts[] {
+    const lane = this.#lanes.get(CLASSIFIED);
+    if (lane !== undefined) fillUnknown(lane);
+    return [...this.#classes.values()].map(({ counts }) => counts);
   }
 
   /** Devices with a frame of any metric at `since` or later. What a device's frames say of its model is harder to get wrong
@@ -143,9 +171,7 @@ export class FleetAnalysis {
     place: number,
     modelDigest: string,
     metric: string,
-    good: number,
-    frames: number,
-    at: Instant,
+    { good, frames, at, label }: Observed,
     pastFrom: Instant,
   ): boolean {
     if (at < this.plan.startedAt) {
@@ -158,7 +184,12 @@ export class FleetAnalysis {
       this.#seenAt[place] = at;
       this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
     }
-    return this.#count(place, metric, good, frames, at); // Of a metric that is not compared: the device is heard all the same.
+    if (!this.#count(place, metric, good, frames, at)) return false; // Of a metric that is not compared: the device is heard.
+    const ofClass = metric === CLASSIFIED && label !== undefined ? this.#classes.get(label) : undefined;
+    if (ofClass === undefined) return true;
+    ofClass.good[place] = (ofClass.good[place] as number) + good;
+    ofClass.frames[place] = (ofClass.frames[place] as number) + frames;
+    return true;
   }
 
   /** Adds what a counter of the member at `place` grew by. It says nothing of the model: as assigned. (A1) */
@@ -192,14 +223,19 @@ export class FleetAnalysis {
 
 function laneOf(members: number, controls: number): Lane {
   const column = () => new Float64Array(members);
-  const [good, frames, goodBefore, framesBefore, rateBefore] = [column(), column(), column(), column(), column()];
+  const rateBefore = column();
+  const counted = countedOf(members, controls, rateBefore);
+  return { ...counted, goodBefore: column(), framesBefore: column(), rateBefore, newest: null };
+}
+
+function countedOf(members: number, controls: number, rateBefore: Float64Array): Counted {
+  const [good, frames] = [new Float64Array(members), new Float64Array(members)];
   const arm = (from: number, to: number) => ({
     good: good.subarray(from, to),
     frames: frames.subarray(from, to),
     before: rateBefore.subarray(from, to),
   });
-  const counts = { control: arm(0, controls), canary: arm(controls, members) };
-  return { good, frames, goodBefore, framesBefore, rateBefore, counts, newest: null };
+  return { good, frames, counts: { control: arm(0, controls), canary: arm(controls, members) } };
 }
 
 /** A3. */

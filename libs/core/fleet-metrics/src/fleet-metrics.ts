@@ -126,8 +126,16 @@ export class FleetMetrics {
   }
 
   /** Counts `frames` frames of which `good` were good. `at`: when the device saw them, by the receiver's clock: receipt less
-   * the age that the device states. False: refused (F2, F4). */
-  observe(deviceId: string, modelDigest: string, metric: string, good: number, frames: number, at: Instant): boolean {
+   * the age that the device states. `label`: their true class, where it is known. False: refused (F2, F4). */
+  observe(
+    deviceId: string,
+    modelDigest: string,
+    metric: string,
+    good: number,
+    frames: number,
+    at: Instant,
+    label?: string,
+  ): boolean {
     if (!isSane(good, frames, at)) {
       this.#refused.malformed += 1; // F2
       return false;
@@ -141,7 +149,8 @@ export class FleetMetrics {
     for (const { analysis, pastFrom, places } of this.#running.values()) {
       const place = places[device] ?? 0;
       if (place > 0)
-        isPlausible = analysis.add(place - 1, modelDigest, metric, right, frames, at, pastFrom) && isPlausible;
+        isPlausible =
+          analysis.add(place - 1, modelDigest, metric, { good: right, frames, at, label }, pastFrom) && isPlausible;
     }
     if (!isPlausible) this.#refused.implausible += 1;
     return this.#remember(lane, device, right, frames, at) && isPlausible;

@@ -23,12 +23,23 @@ export type Arm = {
 export type Started = { readonly good: ArrayLike<number>; readonly frames: ArrayLike<number> };
 export type Start = { readonly control: Started; readonly canary: Started };
 
-/** Null while an arm has fewer than two devices with frames. One pass over each arm, and nothing is copied: a look at
- * 100,000 devices makes dozens of these. */
-export function compare(control: Arm, canary: Arm, start?: Start): Comparison | null {
+/** What a comparison needs: devices of an arm, at least two, and frames of each of them. A device with fewer is missing (A2). */
+export type Least = { readonly devices: number; readonly frames: number };
+const ANYTHING: Least = { devices: 2, frames: 0 };
+
+export type Compared = Comparison & {
+  /** Of the variance, what independent frames alone would give: this part shrinks with time, the rest with devices alone. */
+  readonly chance: number;
+};
+
+/** Null while an arm has too few devices with frames. One pass over each arm, and nothing is copied: a look at 100,000 devices
+ * makes dozens of these. */
+export function compare(control: Arm, canary: Arm, start?: Start, least: Least = ANYTHING): Compared | null {
   const origin = originOf(control, start?.control);
   if (origin === null) return null;
-  return compareSums(sumsOf(control, origin, start?.control), sumsOf(canary, origin, start?.canary));
+  const sums = (arm: Arm, started: Started | undefined) => sumsOf(arm, origin, started, least.frames);
+  const [a, b] = [sums(control, start?.control), sums(canary, start?.canary)];
+  return Math.min(a.n, b.n) < least.devices ? null : compareSums(a, b);
 }
 
 /** Of an arm's devices with frames: how many, and sums of what they did before (`x`) and since (`y`), of squares and of
@@ -60,7 +71,7 @@ export function addDevice(sums: Sums, x: number, y: number, good: number, frames
 export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, bad: 0, chance: 0 });
 
 /** `compare` of arms that were summed already. */
-export function compareSums(control: Sums, canary: Sums): Comparison | null {
+export function compareSums(control: Sums, canary: Sums): Compared | null {
   if (control.n < 2 || canary.n < 2) return null;
   const [a, b] = [momentsOf(control), momentsOf(canary)];
   const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // A4; theta = cov(Y, X) / var(X) over the control's devices
@@ -72,8 +83,9 @@ export function compareSums(control: Sums, canary: Sums): Comparison | null {
   const vb = varianceOf(b);
   const spread = va + vb;
   const freedom = spread === 0 ? a.n + b.n - 2 : spread ** 2 / (va ** 2 / (a.n - 1) + vb ** 2 / (b.n - 1));
-  const variance = Math.max(spread, (floorOf(control) + floorOf(canary)) * leastShare(freedom)); // A3
-  return { harm: meanOf(a) - meanOf(b), variance, freedom };
+  const chance = floorOf(control) + floorOf(canary);
+  const variance = Math.max(spread, chance * leastShare(freedom)); // A3
+  return { harm: meanOf(a) - meanOf(b), variance, freedom, chance: Math.min(chance, variance) };
 }
 
 export type Origin = { readonly x: number; readonly y: number };
@@ -89,11 +101,11 @@ export function originOf({ good, frames, before }: Arm, start?: Started): Origin
   return null;
 }
 
-function sumsOf({ good, frames, before }: Arm, origin: Origin, start: Started | undefined): Sums {
+function sumsOf({ good, frames, before }: Arm, origin: Origin, start: Started | undefined, framesMin: number): Sums {
   const sums = noSums();
   for (let i = 0; i < frames.length; i++) {
     const count = (frames[i] as number) - (start === undefined ? 0 : (start.frames[i] as number));
-    if (count <= 0) continue; // A2
+    if (count <= 0 || count < framesMin) continue; // A2
     const ok = Math.min(
       count,
       Math.max(0, (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number))),

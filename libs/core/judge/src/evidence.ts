@@ -5,6 +5,7 @@
  * E2. The e-value is the mixture t-statistic over half-normal harms (Robbins 1970; Johari et al. 2022; Lindon et al. 2022),
  *     one-sided: doing better is no evidence of harm, and takes none away from later harm.
  * E3. Logarithms throughout: evidence of a clear harm exceeds what a double can hold. */
+import betainc from "@stdlib/math-base-special-betainc";
 import erfcx from "@stdlib/math-base-special-erfcx";
 import { invariant } from "@tributary/kernel";
 import { normalCdf } from "@tributary/statistics";
@@ -38,6 +39,12 @@ export function logEvidence({ harm, variance, freedom }: Comparison, mixture: nu
 /** The largest ln e that any harm can give: with too few devices no harm is evidence enough. */
 export function logEvidenceMax({ variance, freedom }: Omit<Comparison, "harm">, mixture: number): number {
   return (freedom / 2) * Math.log1p(mixture / variance) + Math.LN2;
+}
+
+/** One-sided p of "the harm is 0 or below", of one look fixed beforehand: Student's t. Looks may not choose among these. */
+export function pOfOneLook({ harm, variance, freedom }: Comparison): number {
+  const tail = betainc(freedom / (freedom + (harm * harm) / variance), freedom / 2, 0.5) / 2;
+  return harm > 0 ? tail : 1 - tail;
 }
 
 export type Band = { readonly lower: number; readonly upper: number };

@@ -6,6 +6,7 @@ import {
   bandOf,
   checkArms,
   compare,
+  forecast,
   logCrashEvidence,
   logEvidence,
   logEvidenceMax,
@@ -14,8 +15,93 @@ import {
   metricDefaults,
   mixtureVariance,
   plannedVariance,
+  pOfOneLook,
+  segmentWeights,
   smallestArms,
 } from "./index.ts";
+
+/** Counts of two arms of 8 devices whose favourite class is the first or the second, minute by minute. */
+function classCounts(random: Random, harm: readonly [number, number]) {
+  const arm = () => ({ good: new Float64Array(8), frames: new Float64Array(8), before: new Float64Array(8).fill(0.9) });
+  const both = () => ({ control: arm(), canary: arm() });
+  const [whole, ...classes] = [both(), both(), both()] as const;
+  const step = () => {
+    for (const name of ["control", "canary"] as const)
+      for (let i = 0; i < 8; i++)
+        for (let frame = 0; frame < 30; frame++) {
+          const c = random() < 0.85 ? i % 2 : 1 - (i % 2);
+          const isGood = random() < 0.9 - (name === "canary" ? (harm[c] as number) : 0);
+          for (const { [name]: to } of [whole, classes[c] as typeof whole]) {
+            to.frames[i] = (to.frames[i] as number) + 1;
+            to.good[i] = (to.good[i] as number) + (isGood ? 1 : 0);
+          }
+        }
+  };
+  return { whole, classes, step };
+}
+
+describe("a metric and its segments", () => {
+  const settings = { ...metricDefaults, plannedVariance: 1e-4 };
+  /** Minute of the rollback in half an hour; null: none. */
+  const back = (seed: number, harm: readonly [number, number], segments: readonly number[]) => {
+    const { whole, classes, step } = classCounts(seededRandom(seed), harm);
+    const watch = new MetricWatch({ ...settings, segments });
+    for (let minute = 1; minute <= 30; minute++) {
+      step();
+      const look = watch.look(minute * 60_000, whole, segments.length === 0 ? [] : classes);
+      if (look?.isHarmful) return { minute, leading: look.leading };
+    }
+    return null;
+  };
+  const seeds = Array.from({ length: 40 }, (_, i) => i + 1);
+
+  test("weights leave a half to the whole, and all of it where there is nothing beside", () => {
+    expect(segmentWeights([2, 0])).toEqual([0.25, 0.25]);
+    expect(segmentWeights([2, 1])).toEqual([0.125, 0.125, 0.25]);
+    expect(segmentWeights([0, 0])).toEqual([]);
+  });
+
+  test("harm on one class is seen by its class, and not by the whole", () => {
+    const byClass = seeds.map((seed) => back(seed, [0.4, 0], segmentWeights([2])));
+    expect(
+      byClass.filter((found) => found !== null && found.minute <= 5 && found.leading === 0).length,
+    ).toBeGreaterThan(36);
+    expect(seeds.filter((seed) => back(seed, [0.4, 0], []) !== null).length).toBeLessThan(10);
+  });
+
+  test("equal models stay, and one that trades a point of a class for one of another", () => {
+    for (const harm of [[0, 0], [0.01, -0.01]] as const) // biome-ignore format: one line
+      expect(seeds.filter((seed) => back(seed, harm, segmentWeights([2])) !== null).length).toBeLessThanOrEqual(1);
+  });
+
+  test("a segment with too few devices is no evidence, and takes nothing but its weight", () => {
+    const { whole, classes, step } = classCounts(seededRandom(1), [0, 0]);
+    for (let minute = 1; minute <= 5; minute++) step();
+    const none = { control: { ...classes[0].control, frames: new Float64Array(8) }, canary: classes[0].canary };
+    const look = new MetricWatch({ ...settings, segments: [0.5] }).look(5 * 60_000, whole, [none]);
+    const alone = new MetricWatch(settings).look(5 * 60_000, whole);
+    expect(look?.segments).toEqual([null]);
+    expect(look?.logHarm).toBeCloseTo(Math.log(0.5 * Math.exp(alone?.logHarm ?? 0) + 0.5), 9);
+    expect([look?.logSafe, look?.band]).toEqual([alone?.logSafe, alone?.band]);
+  });
+
+  test("a forecast says what would do if the estimate stays, and that time alone may not", () => {
+    const log = (one: { harm: number; variance: number; freedom: number }) => logEvidence(one, 1e-3);
+    const noisy = { harm: 0.02, variance: 1e-4, freedom: 14, chance: 1e-4 };
+    const { moreMs, timesDevices } = forecast(noisy, 60_000, log, 3.9);
+    expect(moreMs).toBeGreaterThan(60_000);
+    expect(timesDevices).toBeGreaterThan(1);
+    expect(log({ ...noisy, variance: 1e-4 / (1 + (moreMs as number) / 60_000) })).toBeGreaterThanOrEqual(3.9);
+    // All of its variance is between devices.
+    expect(forecast({ ...noisy, chance: 0 }, 60_000, log, 3.9)).toMatchObject({ moreMs: null, timesDevices });
+    expect(forecast({ ...noisy, harm: 1e-4 }, 60_000, log, 3.9)).toEqual({ moreMs: null, timesDevices: null });
+  });
+
+  test("p of one look is Student's", () => {
+    expect(pOfOneLook({ harm: 2.015048, variance: 1, freedom: 5 })).toBeCloseTo(0.05, 6);
+    expect(pOfOneLook({ harm: -2.015048, variance: 1, freedom: 5 })).toBeCloseTo(0.95, 6);
+  });
+});
 
 type Oracle = {
   readonly alpha: number;

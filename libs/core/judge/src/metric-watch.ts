@@ -1,14 +1,20 @@
 /** Watches one metric of a canary over its looks.
  *
- * W1. Harm may begin late: every `restartMs` another e-process starts from the counts of that moment, with weight
- *     1/(j(j+1)), so the weights of all that will ever start add up to one and the sum stays an e-value.
- *     Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which claims less.
+ * W1. Evidence of harm is that of the whole and of each segment (a class, a site), merged by a weighted mean, half or more to
+ *     the whole. The weights add up to one and are fixed beforehand, so the mean is an e-value however the segments depend on
+ *     each other (Vovk and Wang 2021). Harm on one class hides from the whole where devices have classes of their own: what
+ *     they lose then differs from device to device, and that variance does not shrink with time.
  * W2. Nothing is judged before the burn-in: devices that have just restarted are not themselves.
  * W3. The mixture's variance is fixed before the first look; choosing it later would be looking.
  * W4. Harm that nobody planned for, such as a model that is late on every second frame of some devices, comes with a variance
- *     that nobody planned for. A tenth of the mixture is wide enough for it; a mixture of mixtures is one (Robbins 1970). */
-import { type Arm, compare, type Start, type Started } from "./comparison.ts";
+ *     that nobody planned for. A tenth of the mixture is wide enough for it; a mixture of mixtures is one (Robbins 1970).
+ * W5. A segment is there for large harm: its mixture is as wide. What it may lose is by default what the validation gate lets a
+ *     class lose, since a retrained model trades a point of one class for one of another.
+ * W6. Safety is the whole's: a promotion asks nothing of segments but that they show no harm. */
+import type { Compared } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
+import { type Forecast, forecast } from "./forecast.ts";
+import { type Counts, type HarmLook, HarmProcess, type MixtureShare } from "./harm-process.ts";
 
 export type MetricSettings = {
   /** False rollbacks allowed to this metric alone. */
@@ -23,23 +29,32 @@ export type MetricSettings = {
   readonly restartMs: number;
   /** Variance of the comparison at the planned moment, see `plannedVariance`. */
   readonly plannedVariance: number;
+  /** Harm that is tolerated in one segment; never less than `tolerated`. (W5) */
+  readonly perSegment?: number;
+  /** Weights of the segments, in the order in which looks give them; the rest of 1 is the whole's. (W1) */
+  readonly segments?: readonly number[];
 };
 
 export const metricDefaults = {
   alpha: 0.02,
   beta: 0.05,
   tolerated: 0.0025,
+  perSegment: 0.03,
   margin: 0.01,
   burnInMs: 3 * 60_000,
   restartMs: 30 * 60_000,
 } as const satisfies Omit<MetricSettings, "plannedVariance">;
 
-export type Counts = { readonly control: Arm; readonly canary: Arm };
+export type SegmentLook = HarmLook & { readonly band: Band };
 
 export type MetricLook = {
-  readonly comparison: Comparison;
-  /** ln e for harm above what is tolerated. */
+  readonly comparison: Compared;
+  /** ln e for harm above what is tolerated, of the whole and its segments together. */
   readonly logHarm: number;
+  /** Null: too little to compare, e = 1. */
+  readonly segments: readonly (SegmentLook | null)[];
+  /** The segment that is most of `logHarm`; null: the whole is. */
+  readonly leading: number | null;
   /** ln e for harm below the margin; null without one. */
   readonly logSafe: number | null;
   readonly band: Band;
@@ -49,64 +64,84 @@ export type MetricLook = {
 
 /** W4: share and standard deviation, in units of the metric, of the mixture's wide part. */
 const [WIDE_SHARE, WIDE_SD] = [0.1, 0.1];
+/** W5 */
+const SEGMENT_MIXTURE = 0.4 ** 2;
+/** Fewer devices of an arm, or frames of a device, are no evidence on a segment. */
+export const SEGMENT_LEAST = { devices: 4, frames: 2 } as const;
 
-/** Six hours of late starts. */
-const STARTS_MAX = 12;
+/** Weights of segments of several kinds: a half goes to the kinds that have any, alike, and within a kind alike. (W1) */
+export function segmentWeights(kinds: readonly number[]): readonly number[] {
+  const there = kinds.filter((segments) => segments > 0).length;
+  return kinds.flatMap((segments) => Array.from({ length: segments }, () => 0.5 / there / segments));
+}
 
 export class MetricWatch {
   readonly #settings: MetricSettings;
   readonly #mixture: number;
   readonly #safeMixture: number;
-  /** Counts at the later starts, the j-th after the first, which starts from nothing. */
-  readonly #starts: { readonly j: number; readonly at: Start }[] = [];
-  #started = 0;
+  readonly #whole: HarmProcess;
+  readonly #segments: readonly { readonly weight: number; readonly process: HarmProcess }[];
 
   constructor(settings: MetricSettings) {
+    const { tolerated, perSegment = metricDefaults.perSegment, restartMs, alpha, beta, segments = [] } = settings;
     this.#settings = settings;
-    this.#mixture = mixtureVariance(settings.plannedVariance, settings.alpha); // W3
-    this.#safeMixture = mixtureVariance(settings.plannedVariance, settings.beta);
+    this.#mixture = mixtureVariance(settings.plannedVariance, alpha); // W3
+    this.#safeMixture = mixtureVariance(settings.plannedVariance, beta);
+    this.#whole = new HarmProcess({ tolerated, restartMs, mixture: widened(this.#mixture) });
+    const mixture = [{ share: 1, variance: SEGMENT_MIXTURE }];
+    const own = { tolerated: Math.max(tolerated, perSegment), restartMs, mixture, least: SEGMENT_LEAST };
+    this.#segments = segments.map((weight) => ({ weight, process: new HarmProcess(own) }));
   }
 
-  /** `sinceMs`: since the canary's start. Null during the burn-in, and while there is too little to compare. */
-  look(sinceMs: number, counts: Counts): MetricLook | null {
-    const { alpha, beta, tolerated, margin, burnInMs, restartMs } = this.#settings;
-    const comparison = sinceMs < burnInMs ? null : compare(counts.control, counts.canary); // W2
-    const logs: number[] = [];
-    if (comparison !== null) {
-      const add = (one: Comparison | null, j: number) => {
-        const evidence = one === null ? 0 : this.#logHarm({ ...one, harm: one.harm - tolerated });
-        logs.push(evidence - Math.log((j + 1) * (j + 2)));
-      };
-      add(comparison, 0);
-      for (const { j, at } of this.#starts) add(compare(counts.control, counts.canary, at), j);
-      logs.push(-Math.log(this.#started + 2)); // W1: those still to start are worth 1 each.
-    }
-    if (sinceMs >= restartMs * (this.#started + 1)) {
-      this.#started += 1;
-      this.#starts.push({ j: this.#started, at: { control: copy(counts.control), canary: copy(counts.canary) } });
-      if (this.#starts.length > STARTS_MAX) this.#starts.shift();
-    }
-    if (comparison === null) return null;
-    const logHarm = logSum(logs);
-    const logSafe =
-      margin === null ? null : logEvidence({ ...comparison, harm: margin - comparison.harm }, this.#safeMixture);
+  /** `sinceMs`: since the canary's start. `segments`: counts of each, as many as there are weights. Null during the burn-in, and
+   * while there is too little to compare. */
+  look(sinceMs: number, counts: Counts, segments: readonly Counts[] = []): MetricLook | null {
+    const { alpha, beta, margin, burnInMs } = this.#settings;
+    const isJudged = sinceMs >= burnInMs; // W2
+    const whole = this.#whole.look(sinceMs, counts, isJudged);
+    const looks = this.#segments.map(({ process }, i) => process.look(sinceMs, segments[i] as Counts, isJudged));
+    if (whole === null) return null;
+    const { comparison } = whole;
+    const share = this.#segments.reduce((left, { weight }) => left - weight, 1);
+    const logs = [
+      Math.log(share) + whole.logHarm,
+      ...this.#segments.map(({ weight }, i) => Math.log(weight) + (looks[i]?.logHarm ?? 0)),
+    ];
+    const logHarm = logSum(logs); // W1
+    const leading = logs.indexOf(Math.max(...logs)) - 1;
+    const logSafe = margin === null ? null : this.#logSafe(comparison, margin);
     return {
-      comparison,
-      logHarm,
-      logSafe,
-      band: bandOf(comparison, this.#mixture, alpha),
+      ...{ comparison, logHarm, leading: leading < 0 ? null : leading },
+      segments: looks.map((look) => look && { ...look, band: bandOf(look.comparison, SEGMENT_MIXTURE, alpha) }),
+      ...{ logSafe, band: bandOf(comparison, this.#mixture, alpha) },
       isHarmful: logHarm >= -Math.log(alpha),
       isSafe: logSafe !== null && logSafe >= -Math.log(beta),
     };
   }
 
-  /** W4. */
-  #logHarm(comparison: Comparison): number {
-    const planned = logEvidence(comparison, this.#mixture);
-    if (this.#mixture >= WIDE_SD ** 2) return planned;
-    const wide = logEvidence(comparison, WIDE_SD ** 2);
-    return logSum([Math.log(1 - WIDE_SHARE) + planned, Math.log(WIDE_SHARE) + wide]);
+  /** What is missing to show that harm is below the margin, or that it is above what is tolerated, if the estimate stays; of the
+   * whole. */
+  forecast({ comparison }: MetricLook, sinceMs: number, of: "harm" | "safety"): Forecast {
+    const { alpha, beta, margin, tolerated } = this.#settings;
+    if (of === "safety") {
+      if (margin === null) return { moreMs: null, timesDevices: null };
+      return forecast(comparison, sinceMs, (one) => this.#logSafe(one, margin), -Math.log(beta));
+    }
+    const share = this.#segments.reduce((left, { weight }) => left - weight, 1);
+    const logHarm = (one: Comparison) => logEvidence({ ...one, harm: one.harm - tolerated }, this.#mixture);
+    return forecast(comparison, sinceMs, logHarm, -Math.log(alpha * share));
+  }
+
+  #logSafe(comparison: Comparison, margin: number): number {
+    return logEvidence({ ...comparison, harm: margin - comparison.harm }, this.#safeMixture); // W6
   }
 }
 
-const copy = ({ good, frames }: Arm): Started => ({ good: Float64Array.from(good), frames: Float64Array.from(frames) });
+/** W4 */
+const widened = (mixture: number): readonly MixtureShare[] =>
+  mixture >= WIDE_SD ** 2
+    ? [{ share: 1, variance: mixture }]
+    : [
+        { share: 1 - WIDE_SHARE, variance: mixture },
+        { share: WIDE_SHARE, variance: WIDE_SD ** 2 },
+      ];

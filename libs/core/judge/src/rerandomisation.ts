@@ -13,7 +13,7 @@
  * X5. Replayable (G10): the seed, the arms and the moments decide. */
 import { invariant, seededRandom } from "@tributary/kernel";
 import { addDevice, compareSums, noSums, originOf, type Sums } from "./comparison.ts";
-import type { Counts } from "./metric-watch.ts";
+import type { Counts } from "./harm-process.ts";
 
 /** Number of each device's stratum, in the arm's order. */
 export type Strata = { readonly control: ArrayLike<number>; readonly canary: ArrayLike<number> };

@@ -9,6 +9,7 @@ import {
   type RolloutChange,
   type RolloutEvent,
   rolloutSpec,
+  segmentEvidenceOf,
   thinned,
   type Verdict,
 } from "@tributary/rollouts";
@@ -87,6 +88,7 @@ export function judged(seed: number, harm: number, minutes: number) {
       ...metric,
       ...{ plannedVariance: planned, control: countedIn(counts.control), canary: countedIn(counts.canary) },
       ...{ source: "kafka" as const, note: null, crossCheck: i === 0 ? crossCheckOf(check) : null },
+      ...segmentEvidenceOf({ segments: [], weights: [] }, null),
     })),
     looks,
     crashes: { control: 1, canary: 1, share: 0.2, logHarm: 0.3, alpha: 0.01 },

@@ -12,7 +12,10 @@
  * J6. (G5) Counters of somebody else's monitoring say nothing of who is heard, so a metric from there needs increases as new
  *     as frames must be: what it showed before it went silent does not widen anything.
  * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing.
- * J8. So does the cross-check by re-randomisation. Its looks are at moments fixed beforehand, whatever there is to see then. */
+ * J8. The cross-check by re-randomisation has looks of its own, at moments fixed beforehand, whatever there is to see then. It
+ *     ends no analysis; of one that ends undecided it says whether harm is likely (D6 of decide.ts).
+ * J9. So does the estimate, if it exceeds the margin and one look, that at the end, finds it beyond chance at level beta. Beyond
+ *     the margin alone it would be in one of a few equal models, by chance, where devices are few. */
 import type { FleetAnalysis, Heard } from "@tributary/fleet-metrics";
 import {
   type Counts,
@@ -23,14 +26,24 @@ import {
   MetricWatch,
   metricDefaults,
   plannedVariance,
+  pOfOneLook,
   type Strata,
 } from "@tributary/judge";
 import { type Instant, reasonOf } from "@tributary/kernel";
 import { beginCrossCheck } from "./cross-check.ts";
 import type { Verdict } from "./events.ts";
-import { type AnalysisEvidence, type AnalysisLook, type Counted, crossCheckOf, lookOf, thinned } from "./evidence.ts";
+import {
+  type AnalysisEvidence,
+  type AnalysisLook,
+  type Counted,
+  crossCheckOf,
+  lookOf,
+  segmentEvidenceOf,
+  thinned,
+} from "./evidence.ts";
+import { type Segment, SegmentCounts, type Segments } from "./segments.ts";
 import type { MetricSpec, RolloutSpec } from "./spec.ts";
-import { harmWords, unsureWords } from "./words.ts";
+import { crossCheckWords, harmWords, marginWords, unsureWords } from "./words.ts";
 
 export type ComparisonSettings = {
   /** A device without a frame for so long is silent. */
@@ -56,17 +69,26 @@ const unknown = { rate: 0.9, deviceSd: 0.03 } as const;
 /** A rate of 1 in the past is no promise of a variance of 0. */
 const RATE_MAX = 0.99;
 
+export type ComparisonPlace = {
+  /** Index of the step of the comparison. */
+  readonly step: number;
+  readonly share: number;
+  readonly strata: Strata | null;
+  readonly segments: Segments | null;
+};
+
 export type Reporting = { readonly onModel: number; readonly goldenFailed: number };
 
 type Watched = {
   readonly spec: MetricSpec;
   /** In words: why there is none. (J8) */
   readonly crossCheck: CrossCheck | string;
+  readonly segments: SegmentCounts;
   watch: MetricWatch | null;
   plannedVariance: number | null;
   isHarmful: boolean;
   /** Of the last look, where there was enough for one. */
-  look: Pick<MetricLook, "comparison" | "band"> | null;
+  look: MetricLook | null;
   counted: Arms | null;
   /** Null: there was too little to compare at the last look. */
   isSafe: boolean | null;
@@ -88,15 +110,14 @@ export class Comparison {
   readonly #notes: ReadonlyMap<string, string>;
   #why = "it has just begun";
 
-  /** `share`: of what one comparison may spend (J2). `notes`: by metric, what is amiss where it comes from (J7). `strata`: of
-   * the arms' devices; null: not known. */
+  /** `share`: of what one comparison may spend (J2). `strata`: of the arms' devices; null: not known. `notes`: by metric, what is
+   * amiss where it comes from (J7). */
   constructor(
     analysis: FleetAnalysis,
     spec: RolloutSpec,
-    { step, share }: { readonly step: number; readonly share: number },
+    { step, share, strata, segments }: ComparisonPlace,
     settings: ComparisonSettings,
-    notes: ReadonlyMap<string, string> = new Map(),
-    strata: Strata | null = null,
+    notes: ReadonlyMap<string, string>,
   ) {
     this.#notes = notes;
     this.analysis = analysis;
@@ -113,6 +134,7 @@ export class Comparison {
       return {
         spec: own,
         crossCheck: beginCrossCheck(plan, own),
+        segments: new SegmentCounts(metric.name, analysis, segments),
         watch: null,
         plannedVariance: null,
         isHarmful: false,
@@ -124,6 +146,11 @@ export class Comparison {
 
   get verdict(): Verdict | null {
     return this.#verdict;
+  }
+
+  /** Why harm is likely though nothing is decided, in words; null: it is not. (J8, J9) */
+  get suspicion(): string | null {
+    return this.#verdict === null ? (this.#watched.map(suspicionIn).find((why) => why !== null) ?? null) : null;
   }
 
   /** Devices of the canary are not heard, or not on the model: no data, and not for want of labels. */
@@ -166,11 +193,12 @@ export class Comparison {
         control: armOf("control"),
         canary: armOf("canary"),
       },
-      metrics: this.#watched.map(({ spec, crossCheck, plannedVariance: planned }) => ({
+      metrics: this.#watched.map(({ spec, crossCheck, plannedVariance: planned, segments, look }) => ({
         ...{ name: spec.name, alpha: spec.alpha, beta: spec.beta, tolerated: spec.tolerated, margin: spec.margin },
         ...{ plannedVariance: planned, ...countedIn(this.analysis.counts(spec.name)) },
         ...{ source: spec.provider === undefined ? "kafka" : "prometheus", note: this.#notes.get(spec.name) ?? null },
         crossCheck: crossCheckOf(crossCheck),
+        ...segmentEvidenceOf(segments, look),
       })),
       ...{ looks: this.#looks, crashes: this.#crashes, refused, settings: [] },
     };
@@ -185,7 +213,7 @@ export class Comparison {
     if (typeof watched.crossCheck !== "string") watched.crossCheck.look(sinceMs, counts); // J8
     if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return; // J4
     watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs); // J3
-    const look = watched.watch?.look(sinceMs, counts) ?? null;
+    const look = watched.watch?.look(sinceMs, counts, watched.segments.counts(counts)) ?? null;
     if (look === null) return;
     [watched.isHarmful, watched.isSafe] = [look.isHarmful, look.isSafe];
     watched.look = look;
@@ -204,7 +232,7 @@ export class Comparison {
     });
     return new MetricWatch({
       ...{ ...watched.spec, burnInMs: this.#spec.burnIn, restartMs: metricDefaults.restartMs },
-      plannedVariance: watched.plannedVariance,
+      ...{ plannedVariance: watched.plannedVariance, segments: watched.segments.weights },
     });
   }
 
@@ -231,7 +259,7 @@ export class Comparison {
       .filter(({ isSafe }) => isSafe === null)
       .map((watched) => `${named(watched)}${heardIn(watched)}`);
     const stale = deciding.filter((watched) => watched.isSafe !== null && this.#isStale(watched, sinceMs)).map(named);
-    const unsure = deciding.filter(({ isSafe }) => isSafe === false).map(unsureIn);
+    const unsure = deciding.filter(({ isSafe }) => isSafe === false).map((one) => this.#unsureIn(one, sinceMs));
     const silence = this.#silenceIn(heard);
     this.#isSilent = silence !== null && sinceMs >= this.#spec.burnIn;
     if (harmful.length > 0) return ["Failed", harmful.join("; ")];
@@ -242,6 +270,24 @@ export class Comparison {
     if (unsure.length > 0) return [null, unsure.join("; ")];
     if (sinceMs < this.#exposureMs) return [null, "crashes are given time to show"];
     return ["Successful", "harm is below every margin"];
+  }
+
+  #unsureIn({ spec, look, watch, segments, counted }: Watched, sinceMs: number): string {
+    const { name, margin, alpha, beta } = spec;
+    if (look === null || watch === null || margin === null) return `${name}: nothing is known yet`;
+    const { canary } = this.analysis.plan;
+    const of = look.comparison.harm > margin ? "harm" : "safety";
+    const { moreMs, timesDevices } = watch.forecast(look, sinceMs, of);
+    const more =
+      timesDevices === null ? null : Math.ceil((timesDevices - 1) * (counted?.canary.devices ?? canary.length));
+    const leading = look.leading === null ? null : look.segments[look.leading];
+    return unsureWords(name, {
+      ...{ look, margin, alpha, beta, moreMs, moreDevices: more },
+      segment:
+        leading == null || leading.logHarm <= 0
+          ? null
+          : { ...leading, ...(segments.segments[look.leading as number] as Segment) },
+    });
   }
 
   /** J6 */
@@ -269,13 +315,21 @@ export class Comparison {
   }
 }
 
-const harmIn = ({ spec, look }: Watched): string =>
-  look === null ? `worse in ${spec.name}` : harmWords(spec.name, look.comparison, look.band);
+function harmIn({ spec, look, segments }: Watched): string {
+  if (look === null) return `worse in ${spec.name}`;
+  const leading = look.leading === null ? null : look.segments[look.leading];
+  if (leading == null) return harmWords(spec.name, look.comparison, look.band);
+  return harmWords(spec.name, leading.comparison, leading.band, segments.segments[look.leading as number]);
+}
 
-const unsureIn = ({ spec, look }: Watched): string =>
-  look === null || spec.margin === null
-    ? `harm below the margin is not shown yet in ${spec.name}`
-    : unsureWords(spec.name, look.band, spec.margin);
+/** J8, J9 */
+function suspicionIn({ spec, look, crossCheck }: Watched): string | null {
+  if (typeof crossCheck !== "string" && crossCheck.looks.at(-1)?.isHarmful === true)
+    return `the cross-check of ${spec.name} says harm (${crossCheckWords(crossCheckOf(crossCheck))})`;
+  if (look === null || spec.margin === null || look.comparison.harm <= spec.margin) return null;
+  const p = pOfOneLook(look.comparison);
+  return p <= spec.beta ? marginWords(spec.name, look.comparison.harm, spec.margin, p) : null;
+}
 
 /** Which devices a metric hears, where that is too few. */
 function heardIn({ counted }: Watched): string {

@@ -25,6 +25,7 @@ import type { RolloutChange, RolloutEvent } from "./events.ts";
 import type { AnalysisEvidence } from "./evidence.ts";
 import { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 import { isFinished, type Rollout, stepOf } from "./rollout.ts";
+import { classesJudged } from "./segments.ts";
 
 export type Proposal = { readonly uid: string; readonly version: number; readonly change: RolloutChange };
 
@@ -234,7 +235,7 @@ export class RolloutController {
   }
 
   #beginComparison(tracked: Tracked, step: number, at: Instant, share: number): void {
-    const { uid, spec, cohorts, weight, modelDigest, stableDigest } = tracked.rollout;
+    const { uid, spec, cohorts, segments, weight, modelDigest, stableDigest } = tracked.rollout;
     const [canary, control] = [
       reachedBy(cohorts, weight),
       controlOf(cohorts, weight, spec.spec.strategy.canary.controlsPerCanary),
@@ -242,10 +243,12 @@ export class RolloutController {
     const analysis = this.#fleet.start({
       ...{ uid, startedAt: at, metrics: spec.spec.metrics.map(({ name }) => name), canary, control },
       models: { candidate: modelDigest, stable: stableDigest },
+      classes: classesJudged(segments, canary.length + control.length),
     });
     if (analysis === null) return; // Without one there is no data, and no widening.
     const strata = cohorts.strata === undefined ? null : strataOf(cohorts.strata, canary.length, control.length);
-    tracked.comparison = new Comparison(analysis, spec, { step, share }, this.#settings, tracked.notes, strata);
+    const place = { step, share, strata, segments };
+    tracked.comparison = new Comparison(analysis, spec, place, this.#settings, tracked.notes);
     tracked.comparedWeight = weight;
     tracked.lookedAt = Number.NEGATIVE_INFINITY;
   }
@@ -261,7 +264,7 @@ export class RolloutController {
     if (comparison === null) return null;
     const evidence = () => this.#evidence(tracked, comparison);
     return {
-      ...{ verdict: comparison.verdict, isSilent: comparison.isSilent },
+      ...{ verdict: comparison.verdict, suspicion: comparison.suspicion, isSilent: comparison.isSilent },
       get evidence() {
         return evidence();
       },

@@ -8,11 +8,14 @@
  * D4. A device that refuses to go back has ended that generation for itself: it is told again, by a newer one, ever less
  *     often and without an end. Only a person may leave it where it is, and then the event names it: `rolled-back` is
  *     said of a rollout whose model nobody runs any more, and of no other.
+ * D6. An analysis that ends undecided goes back if harm is likely all the same: a person who is not there must not keep it on
+ *     its canary. `onInconclusive` may say otherwise; what was done, and why, stands in the event.
  * D5. Whoever reads why a rollout goes back reads the metric, the harm and its band: the comparison's own words. */
 import { Failure, type Instant } from "@tributary/kernel";
 import { reachedBy } from "./cohorts.ts";
-import { ABANDONED_NAMED_MAX, type Evidence, type RolloutChange, type Verdict } from "./events.ts";
+import { ABANDONED_NAMED_MAX, type Evidence, type PauseReason, type RolloutChange, type Verdict } from "./events.ts";
 import { isFinished, type Rollout, reachedDevices, stepOf } from "./rollout.ts";
+import { isRollback } from "./spec.ts";
 
 /** What is seen of the devices that a rollout has reached. */
 export type Seen = {
@@ -31,6 +34,8 @@ export type Seen = {
 export type Judged = {
   readonly verdict: Verdict | null;
   readonly evidence: Evidence;
+  /** Undecided: why harm is likely all the same, in words; null: it is not. (D6) */
+  readonly suspicion?: string | null;
   /** There is no data because devices are not heard: that is waited for until the progress deadline alone. */
   readonly isSilent?: boolean;
 };
@@ -129,7 +134,11 @@ function ofAnalysis(rollout: Rollout, judged: Judged | null, elapsed: number, du
   }
   if (rollout.analysis !== "Running") return endOf(rollout, rollout.analysis as Verdict, rollout.evidence);
   const said = (verdict: Verdict): RolloutChange => {
-    return { kind: "analysed", step: rollout.step, verdict, evidence: judged?.evidence ?? {} };
+    const suspicion = verdict === "Inconclusive" ? (judged?.suspicion ?? null) : null;
+    return {
+      ...{ kind: "analysed", step: rollout.step, verdict, evidence: judged?.evidence ?? {} },
+      ...(suspicion !== null && { suspicion }),
+    };
   };
   if (judged?.verdict === "Successful") return said("Successful");
   const isSilent = judged?.isSilent === true && judged.verdict === "NoData";
@@ -138,17 +147,23 @@ function ofAnalysis(rollout: Rollout, judged: Judged | null, elapsed: number, du
 }
 
 /** What an analysis that decided nothing leads to. (D1) */
-function endOf({ spec }: Rollout, verdict: Verdict, evidence: Evidence): RolloutChange {
-  const { onInconclusive, onNoData } = spec.spec.abortConfig;
-  const [action, reason] =
-    verdict === "Inconclusive"
-      ? ([onInconclusive, "inconclusive"] as const)
-      : verdict === "NoData"
-        ? ([onNoData, "no-data"] as const)
-        : (["Pause", "error"] as const);
-  return action === "Abort"
-    ? { kind: "aborted", why: `the analysis ended ${verdict}: ${whyOf(evidence, "no reason is known")}`, evidence }
-    : { kind: "paused", reason, untilMs: null, evidence };
+function endOf(rollout: Rollout, verdict: Verdict, evidence: Evidence): RolloutChange {
+  const { onInconclusive, onNoData } = rollout.spec.spec.abortConfig;
+  const found = whyOf(evidence, "no reason is known");
+  const back = (why: string): RolloutChange => ({ kind: "aborted", why: why.slice(0, WHY_MAX), evidence });
+  const hold = (reason: PauseReason): RolloutChange => ({ kind: "paused", reason, untilMs: null, evidence });
+  if (verdict === "NoData")
+    return isRollback(onNoData) ? back(`the analysis ended ${verdict}: ${found}`) : hold("no-data");
+  if (verdict !== "Inconclusive") return hold("error");
+  const { suspicion } = rollout; // D6
+  if (onInconclusive === undefined)
+    return suspicion === null
+      ? hold("inconclusive")
+      : back(`the analysis ended undecided, and harm is likely: ${suspicion}; ${found}`);
+  if (isRollback(onInconclusive)) return back(`the analysis ended undecided (onInconclusive: rollback): ${found}`);
+  if (suspicion === null) return hold("inconclusive");
+  const why = `harm is likely: ${suspicion}; held all the same (onInconclusive: hold); ${found}`.slice(0, WHY_MAX);
+  return { kind: "paused", reason: "inconclusive", untilMs: null, evidence: { ...evidence, why } };
 }
 
 export type Command = "pause" | "resume" | "promote" | "promote-full" | "abort" | "retry" | "undo";

@@ -28,6 +28,7 @@ const created: RolloutChange = {
   kind: "created",
   ...{ spec, modelDigest: "ab".repeat(32), stableDigest: "cd".repeat(32), order: ["d1", "d2"] },
   strata: [0, 3],
+  segments: { classes: ["ok", "scratch"], sites: ["north"], siteOf: [0, -1] },
 };
 const event = (change: RolloutChange) => ({ uid: "u1", version: 3, at: 1e12, by: "ann", change });
 const changes: RolloutChange[] = [
@@ -35,6 +36,7 @@ const changes: RolloutChange[] = [
   { kind: "step-started", step: 0 },
   { kind: "step-finished", step: 0, evidence: { reached: 8 } },
   { kind: "analysed", step: 2, verdict: "NoData", evidence: {} },
+  { kind: "analysed", step: 2, verdict: "Inconclusive", suspicion: "the cross-check says harm", evidence: {} },
   { kind: "paused", reason: "no-data", untilMs: null, evidence: {} },
   { kind: "resumed", evidence: {} },
   { kind: "promoted", full: true, evidence: { after: "promote by ann" } },
@@ -65,6 +67,14 @@ describe("an event's record", () => {
     }
   });
 
+  test("of which the segments are junk judges the whole alone, for every reader alike", () => {
+    const record = recordOfEvent(event(created));
+    for (const segments of [{ classes: [7] }, { classes: Array(65).fill("c"), sites: [], siteOf: [] }, "none", null]) {
+      const details = JSON.stringify({ ...JSON.parse(record.details), segments });
+      expect(eventOfRecord({ ...record, details })).toEqual(event({ ...created, segments: undefined } as never));
+    }
+  });
+
   test.each<[string, Partial<EventRecord>, RegExp]>([
     ["of a kind to come", { kind: "UNKNOWN" }, /kind UNKNOWN is not known/],
     ["without JSON", { details: "{" }, /version|spec|details/],
@@ -88,6 +98,7 @@ test("what happens is told in words", () => {
     "step 1/4 starts: set weight 5 %",
     "step 1/4 is done",
     "the analysis of step 3/4 ends NoData",
+    "the analysis of step 3/4 ends Inconclusive",
     "paused: the analysis had no data",
     "resumed",
     "promoted to all, by a person and without evidence",
@@ -110,12 +121,28 @@ test("what happens is told in words", () => {
     "abandoned (abort by ann): 7 devices still run the model: d1, d2, d3, d4, d5 and 2 more",
   );
   expect(harmWords("accuracy", { harm: 0.031 }, { lower: 0.022, upper: 0.04 })).toBe(why);
+  expect(harmWords("accuracy", { harm: 0.2 }, { lower: 0.1, upper: 0.3 }, { kind: "site", name: "north" })).toBe(
+    "accuracy at site north fell by 20.0 points (10.0 to 30.0) against the control",
+  );
   expect(harmWords("deadline-met", { harm: 0.5 }, { lower: -Infinity, upper: Infinity })).toBe(
     "frames within the deadline fell by 50.0 points (no bound yet) against the control",
   );
-  expect(unsureWords("accuracy", { lower: -0.004, upper: 0.021 }, 0.01)).toBe(
-    `${unsure.why}; a loss below 1.0 points must be shown`,
+  const look = {
+    ...{ comparison: { harm: 0.042, variance: 1e-4, freedom: 9, chance: 1e-5 }, band: { lower: -0.007, upper: 0.091 } },
+    ...{ logHarm: 1.94, logSafe: -0.6 },
+  };
+  const undecided = { look, margin: 0.01, alpha: 0.02, beta: 0.05, moreMs: 700_000, moreDevices: 6, segment: null };
+  expect(unsureWords("accuracy", undecided)).toBe(
+    "accuracy -4.2 points (band -9.1 to +0.7): harm of over 1.0 points is not ruled out; evidence 0.0 of the 3.0 needed to go on, 1.9 of the 3.9 to go back; about 12 more minutes or 6 more canary devices at this rate would do",
   );
+  const comparison = { harm: 0.2 };
+  const segment = { kind: "class" as const, name: "cat", comparison, band: { lower: -Infinity, upper: Infinity } };
+  expect(unsureWords("accuracy", { ...undecided, moreMs: null, segment })).toMatch(
+    /to go back, most of it of class cat, -20.0 points \(no bound yet\); more time alone would not do, about 6 more canary devices would$/,
+  );
+  const far = { ...undecided, moreMs: null, moreDevices: null };
+  expect(unsureWords("accuracy", far)).toMatch(/; so small a difference needs far more time and devices$/);
+  expect(unsureWords("accuracy", { ...undecided, moreMs: 4 * 3_600_000 })).toContain("about 4 more hours or 6 more");
   expect(words("rolled-back", { after: "abort by ann, who leaves those that refuse to go back" })).toBe(
     "ended: abort by ann, who leaves those that refuse to go back",
   );

@@ -8,6 +8,7 @@ import { Failure } from "@tributary/kernel";
 import { z } from "zod";
 import { STRATA_DEVICES_MAX } from "./cohorts.ts";
 import { ABANDONED_NAMED_MAX, type RolloutChange, type RolloutEvent, type Verdict } from "./events.ts";
+import { CLASSES_MAX, SITES_MAX } from "./segments.ts";
 import { rolloutSpec, writtenSpec } from "./spec.ts";
 
 const kinds = {
@@ -47,6 +48,15 @@ const change = z.discriminatedUnion("kind", [
     order: z.array(z.string().min(1).max(64)).max(1_000_000),
     /** Decides nothing, so whatever it is, the event counts for every reader alike. (K1) */
     strata: z.array(z.number().int().nonnegative()).max(STRATA_DEVICES_MAX).optional().catch(undefined),
+    /** Whatever cannot be is left out, for every reader alike. (K1) */
+    segments: z
+      .object({
+        classes: z.array(z.string().max(256)).max(CLASSES_MAX),
+        sites: z.array(z.string().max(128)).max(SITES_MAX),
+        siteOf: z.array(z.number().int().min(-1)).max(STRATA_DEVICES_MAX),
+      })
+      .optional()
+      .catch(undefined),
     latencyMsMax: z.number().positive().optional().catch(undefined),
   }),
   z.object({ kind: z.literal("step-started"), step }),
@@ -55,6 +65,7 @@ const change = z.discriminatedUnion("kind", [
     kind: z.literal("analysed"),
     step,
     verdict: z.enum(["Successful", "Failed", "Inconclusive", "NoData", "Error"]),
+    suspicion: z.string().min(1).max(500).optional().catch(undefined),
     evidence,
   }),
   z.object({

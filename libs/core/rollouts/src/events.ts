@@ -3,6 +3,7 @@
  * V1. Kafka has no compare-and-set: an event counts only if its version is the last valid one + 1 in log order. Whoever wrote
  *     it acts only after reading it back as valid. So any number of instances may propose, and one wins. */
 import type { Instant } from "@tributary/kernel";
+import type { Segments } from "./segments.ts";
 import type { RolloutSpec } from "./spec.ts";
 
 export type Verdict = "Successful" | "Failed" | "Inconclusive" | "NoData" | "Error";
@@ -26,13 +27,22 @@ export type RolloutChange =
       readonly order: readonly string[];
       /** Of each of these, the number of its stratum, where it is known. Decides nothing. */
       readonly strata?: readonly number[];
+      /** What is judged beside the whole. Absent: nothing. */
+      readonly segments?: Segments;
       /** What `latency-met` allows a frame, in ms: figures of the devices as they ran the model before, frozen here so that no
        * model's own word is needed. Absent: nothing was known of them. */
       readonly latencyMsMax?: number;
     }
   | { readonly kind: "step-started"; readonly step: number }
   | { readonly kind: "step-finished"; readonly step: number; readonly evidence: Evidence }
-  | { readonly kind: "analysed"; readonly step: number; readonly verdict: Verdict; readonly evidence: Evidence }
+  | {
+      readonly kind: "analysed";
+      readonly step: number;
+      readonly verdict: Verdict;
+      /** Of an undecided one: why harm is likely all the same, in words. Absent: it is not. */
+      readonly suspicion?: string;
+      readonly evidence: Evidence;
+    }
   | {
       readonly kind: "paused";
       readonly reason: PauseReason;

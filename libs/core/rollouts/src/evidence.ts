@@ -6,6 +6,7 @@
  * A3. Old events are read for ever: fields that are not known are passed over, and later ones need a default here. */
 import type { CrossCheck, MetricLook } from "@tributary/judge";
 import { z } from "zod";
+import type { Segment } from "./segments.ts";
 
 export const LOOKS_MAX = 200;
 const NAMED_MAX = 20;
@@ -29,7 +30,7 @@ const look = z.object({
   /** Always-valid band of the harm; null: unbounded. */
   low: share.nullable(),
   high: share.nullable(),
-  /** ln e for harm above what is tolerated; -ln alpha rolls back. */
+  /** ln e for harm above what is tolerated, of the whole and its segments together; -ln alpha rolls back. */
   logHarm: share,
   /** ln e for harm below the margin; -ln beta is enough to widen. Null without a margin. */
   logSafe: share.nullable(),
@@ -37,7 +38,21 @@ const look = z.object({
   canary: counted,
 });
 
-/** The verdict's cross-check by re-randomisation, see rerandomisation.ts of the judge. It decides nothing. */
+/** A class or a site, judged for itself, at the last look. */
+const segment = z.object({
+  kind: z.enum(["class", "site"]),
+  name: z.string().max(256),
+  /** Of its e-value in that of the metric; they add up to 1 with the whole's. */
+  weight: share,
+  harm: share,
+  low: share.nullable(),
+  high: share.nullable(),
+  /** ln e for harm above what is tolerated in a segment. */
+  logHarm: share,
+});
+
+/** The verdict's cross-check by re-randomisation, see rerandomisation.ts of the judge. It says of an analysis that ends undecided
+ * whether harm is likely. */
 const crossCheck = z.object({
   /** Why it is not made; null: it is. */
   why: text.nullable(),
@@ -73,6 +88,10 @@ const metric = z.object({
   note: text.nullable().default(null),
   /** Null: written before there was one. */
   crossCheck: crossCheck.nullable().default(null),
+  /** Judged beside the whole; 0: only the whole is. */
+  segments: count.default(0),
+  /** Of these, those with the most evidence of harm, the first the most; those with too little to compare are left out. */
+  worst: z.array(segment).max(NAMED_MAX).default([]),
   /** What is known now, also while there is too little for a look. */
   control: counted,
   canary: counted,
@@ -136,6 +155,7 @@ export type AnalysisEvidence = z.output<typeof analysisEvidence>;
 export type AnalysisLook = z.output<typeof look>;
 export type AnalysisMetric = z.output<typeof metric>;
 export type AnalysisCrossCheck = z.output<typeof crossCheck>;
+export type AnalysisSegment = z.output<typeof segment>;
 export type AnalysisArm = z.output<typeof arm>;
 export type Counted = z.output<typeof counted>;
 
@@ -164,6 +184,26 @@ export function lookOf(
     control: { devices: control.devices, frames: control.frames },
     canary: { devices: canary.devices, frames: canary.frames },
   };
+}
+
+/** What a metric's segments show at a look, as evidence keeps it. (A2) */
+export function segmentEvidenceOf(
+  { segments, weights }: { readonly segments: readonly Segment[]; readonly weights: readonly number[] },
+  look: Pick<MetricLook, "segments"> | null,
+): Pick<AnalysisMetric, "segments" | "worst"> {
+  const worst = segments.flatMap(({ kind, name }, i): AnalysisSegment[] => {
+    const one = look?.segments[i] ?? null;
+    if (one === null) return [];
+    const { comparison, band, logHarm } = one;
+    return [
+      {
+        ...{ kind, name, weight: rounded(weights[i] as number), harm: rounded(comparison.harm) },
+        ...{ low: bounded(band.lower), high: bounded(band.upper), logHarm: rounded(logHarm) },
+      },
+    ];
+  });
+  worst.sort((a, b) => b.logHarm + Math.log(b.weight) - a.logHarm - Math.log(a.weight));
+  return { segments: segments.length, worst: worst.slice(0, NAMED_MAX) };
 }
 
 /** A cross-check as evidence keeps it; in words: why there is none. (A2) */

@@ -12,5 +12,6 @@ export * from "./nearest.ts";
 export * from "./problems.ts";
 export * from "./promql.ts";
 export * from "./rollout.ts";
+export * from "./segments.ts";
 export * from "./spec.ts";
 export * from "./words.ts";

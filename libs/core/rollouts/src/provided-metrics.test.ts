@@ -26,7 +26,8 @@ function watched({ kept, until = 1_000, note }: { kept: number; until?: number; 
   const plan = { uid: "u", startedAt: T0, control, canary, metrics: ["answers-kept"], models };
   const analysis = fleet.start(plan) as NonNullable<ReturnType<FleetMetrics["start"]>>;
   const notes = new Map(note === undefined ? [] : [["answers-kept", note]]);
-  const comparison = new Comparison(analysis, spec as RolloutSpec, { step: 1, share: 1 }, comparisonDefaults, notes);
+  const place = { step: 1, share: 1, strata: null, segments: null };
+  const comparison = new Comparison(analysis, spec as RolloutSpec, place, comparisonDefaults, notes);
   const counts = new Map<string, { good: number; total: number }>();
   const run = (from: number, to: number) => {
     for (let minute = from; minute <= to; minute++) {

@@ -6,6 +6,7 @@
 import type { Instant } from "@tributary/kernel";
 import { type Cohorts, reachedBy } from "./cohorts.ts";
 import type { Evidence, PauseReason, RolloutEvent, Verdict } from "./events.ts";
+import type { Segments } from "./segments.ts";
 import type { RolloutSpec, RolloutStep } from "./spec.ts";
 
 export type Phase = "Progressing" | "Paused" | "Healthy" | "Degraded";
@@ -18,6 +19,8 @@ export type Rollout = {
   readonly modelDigest: string;
   readonly stableDigest: string;
   readonly cohorts: Cohorts;
+  /** Null: only the whole is judged. */
+  readonly segments: Segments | null;
   /** See `created`; null: nothing was known. */
   readonly latencyMsMax: number | null;
   readonly phase: Phase;
@@ -28,6 +31,8 @@ export type Rollout = {
   /** Percent of the devices that shall run the model. */
   readonly weight: number;
   readonly analysis: AnalysisStatus;
+  /** Of an analysis that ended undecided: why harm is likely all the same; null: it is not. */
+  readonly suspicion: string | null;
   readonly pause: { readonly reason: PauseReason; readonly untilMs: Instant | null } | null;
   /** Why it went back, and whether every device has. */
   readonly aborted: {
@@ -61,12 +66,12 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
   if (event.version !== (rollout?.version ?? 0) + 1) return rollout;
   const { change, at } = event;
   if (change.kind === "created") {
-    const { spec, modelDigest, stableDigest, order, strata, latencyMsMax = null } = change;
+    const { spec, modelDigest, stableDigest, order, strata, segments = null, latencyMsMax = null } = change;
     const cohorts = { order, ...(strata?.length === order.length && { strata }) };
     return {
-      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts, latencyMsMax },
+      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts, segments, latencyMsMax },
       ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
-      ...{ aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
+      ...{ suspicion: null, aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
     };
   }
   if (rollout === null) return null;
@@ -86,7 +91,7 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
     case "step-finished":
       return { ...next, phase: "Progressing", step: change.step + 1, stepStartedAt: null, pause: null };
     case "analysed":
-      return { ...next, analysis: change.verdict };
+      return { ...next, analysis: change.verdict, suspicion: change.suspicion ?? null };
     case "paused":
       return { ...next, phase: "Paused", pause: { reason: change.reason, untilMs: change.untilMs } };
     case "resumed": {

@@ -96,7 +96,10 @@ describe("a spec", () => {
     ]);
     expect(spec.spec.burnIn).toBe(3 * MINUTE);
     expect(problemsOfSteps(spec)).toEqual([]);
+    expect(spec.spec.abortConfig.onInconclusive).toBeUndefined();
     for (const wrong of [
+      written(usual, { abortConfig: { onInconclusive: "revert" } }),
+      written(usual, { metrics: [{ name: "accuracy", perSegment: -0.1 }] }),
       written(usual, { modle: "x" }),
       written([{ setWieght: 5 }]),
       written([{ pause: { duration: "5 minutes" } }]),
@@ -232,6 +235,45 @@ describe("a rollout", () => {
       settle(log, minute * MINUTE, judged, seen === null ? healthy : () => seen);
     expect(log.read()).toMatchObject({ phase, weight: 5, pause: { reason } });
   });
+
+  const likely = "accuracy is 20.0 points worse, beyond the margin of 1.0 (p 0.003 of one look)";
+  test.each([
+    [
+      undefined,
+      likely,
+      "rolled back",
+      /undecided, and harm is likely: accuracy is 20.0 points worse.*; what is missing/,
+    ],
+    [undefined, null, "held", /^what is missing$/],
+    [
+      "hold",
+      likely,
+      "held",
+      /^harm is likely: accuracy.*; held all the same \(onInconclusive: hold\); what is missing$/,
+    ],
+    ["hold", null, "held", /^what is missing$/],
+    ["rollback", likely, "rolled back", /undecided \(onInconclusive: rollback\): what is missing/],
+    ["rollback", null, "rolled back", /undecided \(onInconclusive: rollback\): what is missing/],
+    // As specifications of earlier versions stand in the log.
+    ["Pause", likely, "held", /held all the same/],
+    ["Abort", null, "rolled back", /onInconclusive: rollback/],
+  ] as const)(
+    "that ends undecided with onInconclusive %s, suspicion %j, is %s (D6)",
+    (onInconclusive, suspicion, end, why) => {
+      const log = new Log();
+      const abortConfig = onInconclusive === undefined ? {} : { onInconclusive };
+      log.append(null, 0, created(rolloutSpec.parse(written(usual, { abortConfig }))));
+      const judged: Judged = { verdict: null, suspicion, evidence: { why: "what is missing" } };
+      for (let minute = 0; minute <= 70; minute += 5) {
+        const { phase, analysis } = settle(log, minute * MINUTE, judged);
+        if (analysis === "Running") expect(phase).toBe("Progressing"); // Before the deadline it waits.
+      }
+      const ended = log.read() as Rollout;
+      expect(ended.analysis).toBe("Inconclusive");
+      expect(ended.phase).toBe(end === "held" ? "Paused" : "Degraded");
+      expect(end === "held" ? ended.evidence.why : ended.aborted?.why).toMatch(why);
+    },
+  );
 
   test("whose model is refused by its devices goes back", () => {
     const log = new Log();

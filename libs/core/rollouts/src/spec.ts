@@ -58,9 +58,15 @@ const metric = z.strictObject({
   beta: z.number().positive().max(0.2).default(metricDefaults.beta),
   /** Harm tolerated without a rollback, as a share: 0.0025 is a quarter point. */
   tolerated: z.number().min(0).max(0.5).default(metricDefaults.tolerated),
+  /** Harm tolerated in one class or at one site; the gate's `margins.perClass` is the same by default. */
+  perSegment: z.number().min(0).max(1).default(metricDefaults.perSegment),
   /** Harm that must be excluded before the rollout widens; null: this metric only stops. */
   margin: z.number().positive().max(0.5).nullable().default(metricDefaults.margin),
 });
+
+/** `Pause` and `Abort` are the names of earlier versions. */
+const atEnd = z.enum(["hold", "rollback", "Pause", "Abort"]);
+export const isRollback = (action: z.output<typeof atEnd>): boolean => action === "rollback" || action === "Abort";
 
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
 const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected a time of day from 00:00 to 23:59");
@@ -113,9 +119,10 @@ export const rolloutSpec = z.strictObject({
     pacing: z.strictObject({ devicesPerMinute: z.number().positive().max(1e6).default(600) }).prefault({}),
     abortConfig: z
       .strictObject({
-        /** What an inconclusive or silent analysis does at its end: hold for a person, or go back. */
-        onInconclusive: z.enum(["Pause", "Abort"]).default("Pause"),
-        onNoData: z.enum(["Pause", "Abort"]).default("Pause"),
+        /** What an analysis does that ends undecided: hold for a person, or go back. Absent: it goes back if its cross-check says
+         * harm, or its estimate exceeds the margin beyond chance, and is held if not. */
+        onInconclusive: atEnd.optional(),
+        onNoData: atEnd.default("Pause"),
       })
       .prefault({}),
     /** The device installs only when it says that it is. */

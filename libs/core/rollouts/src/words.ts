@@ -1,7 +1,8 @@
 /** What happens to a rollout, in words for people: the same in the report, in histories and on the command line. */
-import type { Band, Comparison } from "@tributary/judge";
+import type { Band, Comparison, MetricLook } from "@tributary/judge";
 import type { Evidence, PauseReason, RolloutChange } from "./events.ts";
 import type { AnalysisCrossCheck } from "./evidence.ts";
+import type { Segment } from "./segments.ts";
 import { durationText, type RolloutStep } from "./spec.ts";
 
 export function stepWords(step: RolloutStep): string {
@@ -95,26 +96,73 @@ const metricWords: Readonly<Record<string, string>> = {
 
 const metricOf = (name: string): string => metricWords[name] ?? name;
 
-/** "accuracy fell by 3.1 points (2.2 to 4.0) against the control". Without a bound so far: no band. */
-export function harmWords(name: string, { harm }: Pick<Comparison, "harm">, { lower, upper }: Band): string {
-  const band =
-    Number.isFinite(lower) && Number.isFinite(upper) ? `${points(lower)} to ${points(upper)}` : "no bound yet";
-  return `${metricOf(name)} ${harm < 0 ? "rose" : "fell"} by ${points(Math.abs(harm))} points (${harm < 0 ? bandOfRise(lower, upper) : band}) against the control`;
+/** "of class cat", "at site north". */
+export const segmentWords = ({ kind, name }: Segment): string =>
+  kind === "class" ? `of class ${name}` : `at site ${name}`;
+
+/** "accuracy of class cat fell by 3.1 points (2.2 to 4.0) against the control". Without a bound so far: no band. */
+export function harmWords(
+  name: string,
+  { harm }: Pick<Comparison, "harm">,
+  { lower, upper }: Band,
+  segment?: Segment,
+): string {
+  const [from, to] = harm < 0 ? [-upper, -lower] : [lower, upper];
+  const isBounded = Number.isFinite(from) && Number.isFinite(to);
+  const band = isBounded ? `${points(from)} to ${points(to)}` : "no bound yet";
+  const what = segment === undefined ? metricOf(name) : `${metricOf(name)} ${segmentWords(segment)}`;
+  return `${what} ${harm < 0 ? "rose" : "fell"} by ${points(Math.abs(harm))} points (${band}) against the control`;
 }
 
-const bandOfRise = (lower: number, upper: number): string =>
-  Number.isFinite(lower) && Number.isFinite(upper) ? `${points(-upper)} to ${points(-lower)}` : "no bound yet";
+export type Unsure = {
+  readonly look: Pick<MetricLook, "comparison" | "band" | "logHarm" | "logSafe">;
+  readonly margin: number;
+  readonly alpha: number;
+  readonly beta: number;
+  /** What would do if the estimate stays; null: nothing within reach would. */
+  readonly moreMs: number | null;
+  readonly moreDevices: number | null;
+  /** The segment that is most of the evidence of harm, if one is. */
+  readonly segment: (Segment & { readonly comparison: Pick<Comparison, "harm">; readonly band: Band }) | null;
+};
 
-/** What is missing before a rollout may widen. */
-export function unsureWords(name: string, { lower, upper }: Band, margin: number): string {
-  const needed = `a loss below ${points(margin)} points must be shown`;
-  if (!Number.isFinite(lower) || !Number.isFinite(upper))
-    return `${metricOf(name)}: too little to bound the loss yet; ${needed}`;
-  return `${metricOf(name)}: between ${change(-lower)} and ${change(-upper)} against the control; ${needed}`;
+/** Of a metric that is undecided: the estimate, its band, and what is missing. "accuracy -4.2 points (band -9.1 to +0.7): harm of
+ * over 1.0 points is not ruled out; evidence 0.3 of the 3.0 needed to go on, 1.9 of the 3.9 to go back; about 12 more minutes or 6
+ * more canary devices at this rate would do". */
+export function unsureWords(name: string, { look, margin, alpha, beta, moreMs, moreDevices, segment }: Unsure): string {
+  const { comparison, band, logHarm, logSafe } = look;
+  const known = `${metricOf(name)} ${estimateWords(comparison, band)}`;
+  const open = `harm of over ${points(margin)} points is not ruled out`;
+  const on = `evidence ${few1(logSafe ?? 0)} of the ${few1(-Math.log(beta))} needed to go on`;
+  const back = `${few1(logHarm)} of the ${few1(-Math.log(alpha))} to go back`;
+  const most =
+    segment === null ? "" : `, most of it ${segmentWords(segment)}, ${estimateWords(segment.comparison, segment.band)}`;
+  return `${known}: ${open}; ${on}, ${back}${most}; ${missingWords(moreMs, moreDevices)}`;
 }
 
-const change = (gain: number): string =>
-  Math.abs(gain) < 0.0005 ? "no change" : `${points(Math.abs(gain))} points ${gain > 0 ? "better" : "worse"}`;
+function missingWords(moreMs: number | null, moreDevices: number | null): string {
+  const minutes = moreMs === null ? null : Math.max(1, Math.ceil(moreMs / 60_000));
+  const time =
+    minutes === null ? null : minutes < 120 ? `${minutes} more minutes` : `${Math.ceil(minutes / 60)} more hours`;
+  const devices = moreDevices === null ? null : `${moreDevices} more canary devices`;
+  if (time !== null) return `about ${devices === null ? time : `${time} or ${devices}`} at this rate would do`;
+  if (devices !== null) return `more time alone would not do, about ${devices} would`;
+  return "so small a difference needs far more time and devices";
+}
+
+/** Gains are above 0, as people read a metric. */
+function estimateWords({ harm }: Pick<Comparison, "harm">, { lower, upper }: Band): string {
+  const isBounded = Number.isFinite(lower) && Number.isFinite(upper);
+  return `${signed(-harm)} points (${isBounded ? `band ${signed(-upper)} to ${signed(-lower)}` : "no bound yet"})`;
+}
+
+const signed = (gain: number): string =>
+  (points(gain).startsWith("-") || points(gain) === "0.0" ? "" : "+") + points(gain);
+const few1 = (logE: number): string => Math.max(0, logE).toFixed(1);
+
+/** Of an undecided metric, at the end of its analysis. */
+export const marginWords = (name: string, harm: number, margin: number, p: number): string =>
+  `${metricOf(name)} is ${points(harm)} points worse, beyond the margin of ${points(margin)} (p ${few(p)} of one look)`;
 
 /** Percentage points. */
 const points = (share: number): string => (100 * share).toFixed(1).replace(/^-0\.0$/, "0.0");

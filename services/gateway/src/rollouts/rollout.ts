@@ -134,11 +134,11 @@ export const eventSchema = z
   })
   .describe("Beside these, what belongs to its kind: step, verdict, reason, why, evidence, spec.");
 
-/** The devices of a rollout may be many: they have a path of their own. Their strata are of no use without them. */
+/** The devices of a rollout may be many: they have a path of their own. Their strata and segments are of no use without them. */
 export function eventView({ version, at, by, change }: RolloutEvent): z.output<typeof eventSchema> {
   const told = { version, at: isoOf(at) ?? "", by };
   if (change.kind !== "created") return { ...told, ...change };
-  const { order, strata: _strata, spec, ...rest } = change;
+  const { order, strata: _strata, segments: _segments, spec, ...rest } = change;
   return { ...told, ...rest, devices: order.length, spec: writtenSpec(spec) };
 }
 

@@ -20,6 +20,8 @@ import {
   reachedBy,
   type SpecPath,
   type SpecProblem,
+  STRATA_DEVICES_MAX,
+  segmentsOf,
 } from "@tributary/rollouts";
 import type { FleetMember, FleetTable } from "../fleet/fleet-table.ts";
 import { hasPassed, isJudgedAgainst, type ModelTable } from "../models/model-table.ts";
@@ -58,11 +60,13 @@ export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
     parts.salt,
   );
   refuseSmallArms(spec, cohorts);
+  const segments = segmentsOf(model.labels, cohorts.order, (id) => parts.fleet.siteOf(id), STRATA_DEVICES_MAX);
   const latencyMsMax = parts.latencyMsMax(cohorts.order, stable.modelDigest);
   return {
     kind: "created",
     spec,
     ...(latencyMsMax !== null && { latencyMsMax }),
+    ...(segments !== null && { segments }),
     modelDigest: model.modelDigest,
     stableDigest: stable.modelDigest,
     ...cohorts,

@@ -17,6 +17,8 @@ export type Judgement = {
   readonly good: number;
   readonly frames: number;
   readonly at: Instant;
+  /** True class. */
+  readonly label: string;
 };
 
 type Drawn = {
@@ -97,7 +99,7 @@ export class LabelJoin {
       if (truth === null) continue; // A2
       this.#counted.add(frame);
       const { deviceId, modelDigest, label, weight: frames, at } = drawn;
-      judgements.push({ deviceId, modelDigest, good: label === truth ? frames : 0, frames, at });
+      judgements.push({ deviceId, modelDigest, good: label === truth ? frames : 0, frames, at, label: truth });
     }
     trim(this.#counted, this.#limits.labelsWaitingMax);
     return judgements;

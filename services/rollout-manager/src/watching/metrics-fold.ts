@@ -110,8 +110,8 @@ export class MetricsFold {
     await this.#labels.read(to, horizon, signal); // Their frames are known by now.
     if (signal.aborted) return;
     const { fleet, telemetry } = this.#options;
-    for (const { deviceId, modelDigest, good, frames, at } of this.#join.take()) {
-      fleet.observe(deviceId, modelDigest, "accuracy", good, frames, at);
+    for (const { deviceId, modelDigest, good, frames, at, label } of this.#join.take()) {
+      fleet.observe(deviceId, modelDigest, "accuracy", good, frames, at, label);
     }
     const { corrected, forgotten } = this.#join.takeLeftOut();
     if (corrected > 0) telemetry.emit(labelsLeftOut, { why: "counted-before", count: corrected });

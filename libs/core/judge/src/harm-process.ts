@@ -1,0 +1,75 @@
+/** Evidence of harm over the looks at one comparison: an e-process.
+ *
+ * H1. Harm may begin late: every `restartMs` another e-process starts from the counts of that moment, with weight
+ *     1/(j(j+1)), so the weights of all that will ever start add up to one and the sum stays an e-value.
+ *     Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which claims less.
+ * H2. The mixture's variance is fixed before the first look; choosing it later would be looking. */
+import { type Arm, type Compared, compare, type Least, type Start, type Started } from "./comparison.ts";
+import { type Comparison, logEvidence, logSum } from "./evidence.ts";
+
+export type Counts = { readonly control: Arm; readonly canary: Arm };
+
+/** A share of a mixture and its variance, in units of the metric squared; the shares add up to one (Robbins 1970). */
+export type MixtureShare = { readonly share: number; readonly variance: number };
+
+export type HarmSettings = {
+  /** Harm that is tolerated, in units of the metric. */
+  readonly tolerated: number;
+  readonly restartMs: number;
+  /** H2 */
+  readonly mixture: readonly MixtureShare[];
+  /** Too little for it is no evidence: e = 1. */
+  readonly least?: Least;
+};
+
+export type HarmLook = {
+  readonly comparison: Compared;
+  /** ln e for harm above what is tolerated. */
+  readonly logHarm: number;
+};
+
+/** Six hours of late starts. */
+const STARTS_MAX = 12;
+
+export class HarmProcess {
+  readonly #settings: HarmSettings;
+  /** Counts at the later starts, the j-th after the first, which starts from nothing. */
+  readonly #starts: { readonly j: number; readonly at: Start }[] = [];
+  #started = 0;
+
+  constructor(settings: HarmSettings) {
+    this.#settings = settings;
+  }
+
+  /** `sinceMs`: since the canary's start. `isJudged`: false in the burn-in. Null: then, and while there is too little. */
+  look(sinceMs: number, { control, canary }: Counts, isJudged: boolean): HarmLook | null {
+    const { restartMs, least } = this.#settings;
+    const comparison = isJudged ? compare(control, canary, undefined, least) : null;
+    const look = comparison === null ? null : { comparison, logHarm: this.#sum(comparison, { control, canary }) };
+    if (sinceMs >= restartMs * (this.#started + 1)) {
+      this.#started += 1;
+      this.#starts.push({ j: this.#started, at: { control: copy(control), canary: copy(canary) } });
+      if (this.#starts.length > STARTS_MAX) this.#starts.shift();
+    }
+    return look;
+  }
+
+  /** H1 */
+  #sum(comparison: Comparison, { control, canary }: Counts): number {
+    const weighed = (one: Comparison | null, j: number) =>
+      (one === null ? 0 : this.#logHarm(one)) - Math.log((j + 1) * (j + 2));
+    return logSum([
+      weighed(comparison, 0),
+      ...this.#starts.map(({ j, at }) => weighed(compare(control, canary, at, this.#settings.least), j)),
+      -Math.log(this.#started + 2), // Those still to start are worth 1 each.
+    ]);
+  }
+
+  #logHarm(comparison: Comparison): number {
+    const { tolerated, mixture } = this.#settings;
+    const above = { ...comparison, harm: comparison.harm - tolerated };
+    return logSum(mixture.map(({ share, variance }) => Math.log(share) + logEvidence(above, variance)));
+  }
+}
+
+const copy = ({ good, frames }: Arm): Started => ({ good: Float64Array.from(good), frames: Float64Array.from(frames) });
