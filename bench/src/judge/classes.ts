@@ -180,7 +180,7 @@ function once(one: ClassWorld, seed: number): Found {
   const isBeyondMargin = found.byClass === null && last !== null && last.comparison.harm > metricDefaults.margin;
   return {
     ...{ ...found, isBeyondMargin },
-    isSuspect: isBeyondMargin && last !== null && pOfOneLook(last.comparison) <= metricDefaults.beta,
+    isSuspect: isBeyondMargin && last !== null && pOfOneLook(last.comparison) <= metricDefaults.alpha,
   };
 }
 

@@ -26,14 +26,32 @@ const crossCheck = {
   ...{ why: null, draws: 999, plannedMs: [180_000, 360_000, 720_000] },
   looks: [{ sinceMs: 360_000, p: 0.004, spent: 0.0133333, isHarmful: true }],
 };
+const segment = {
+  kind: "class" as const,
+  name: "cat",
+  weight: 0.05,
+  harm: 0.213,
+  low: 0.099,
+  high: 0.327,
+  logHarm: 6.14,
+};
 const evidence = {
   format: "tributary.analysis/1" as const,
   ...{ startedAtMs: 0, sinceMs: 600_000, burnInMs: 180_000, why: "worse in accuracy" },
   control: { devices: 80, heard: 80, onModel: 80, goldenFailed: 0, silent: [] },
   canary: { devices: 20, heard: 20, onModel: 20, goldenFailed: 0, silent: [] },
   metrics: [
-    { name: "accuracy", ...limits, plannedVariance: null, crossCheck, ...counts },
-    { name: "deadline-met", ...limits, margin: null, plannedVariance: null, crossCheck: null, ...counts },
+    { name: "accuracy", ...limits, plannedVariance: null, crossCheck, ...counts, segments: 10, worst: [segment] },
+    {
+      name: "deadline-met",
+      ...limits,
+      margin: null,
+      plannedVariance: null,
+      crossCheck: null,
+      ...counts,
+      segments: 0,
+      worst: [],
+    },
   ],
   looks: [look],
   crashes: { control: 1, canary: 5, share: 0.2, logHarm: 6, alpha: 0.01 },
@@ -108,7 +126,7 @@ Devices:
       "├──# steps | Steps",
       "│ | ├──1 set weight 10 % | Step | ✔ Done | 8m",
       "│ | ├──2 analysis, at most 3h | Analysis | ◌ Running | 6m | worse in accuracy",
-      "│ | │ | ├──• accuracy | Metric | ✖ Harmful | harm 3.73 pp (-inf to 6.58), ln e 5.44/3.91 back, -1.94/3 on; re-randomisation at 6m: p 0.004, 0.013 spent: harm; canary 20 devices, 2400 frames; control 80, 9600",
+      "│ | │ | ├──• accuracy | Metric | ✖ Harmful | harm 3.73 pp (-inf to 6.58), ln e 5.44/3.91 back, -1.94/3 on; worst of 10 segments: class cat, harm 21.3 pp (9.9 to 32.7), ln e 6.1; re-randomisation at 6m: p 0.004, 0.013 spent: harm; canary 20 devices, 2400 frames; control 80, 9600",
       "│ | │ | ├──• deadline-met | Metric | · No look yet | canary 20 devices, 2400 frames; control 80, 9600",
       "│ | │ | └──• crashes | Metric | ✖ Harmful | 5 in the canary, 1 in the control; ln e 6/4.61 back",
       "│ | ├──3 set weight 50 % | Step",

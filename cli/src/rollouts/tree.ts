@@ -8,6 +8,7 @@ import {
   type RolloutStep,
   rolloutSpec,
   stepWords,
+  worstSegmentWords,
 } from "@tributary/rollouts";
 import { ago, printable, type Style } from "../output.ts";
 import type { Event, Named, Rollout, RolloutDetail, RolloutDevice, RolloutDevices } from "./api.ts";
@@ -221,7 +222,8 @@ function evidenceNodes(evidence: AnalysisEvidence): Node[] {
       ...(margin === null || look.logSafe === null ? [] : [`${number(look.logSafe)}/${number(on)} on`]),
     ];
     const checked = crossCheckWords(metric.crossCheck);
-    const told = [numbers.join(", "), ...(checked === null ? [] : [checked]), arms];
+    const worst = worstSegmentWords(metric);
+    const told = [numbers.join(", "), ...[worst, checked].filter((words) => words !== null), arms];
     return { ...leaf("•", name, "Metric", status, mark), info: told.join("; ") };
   });
   const { crashes } = evidence;

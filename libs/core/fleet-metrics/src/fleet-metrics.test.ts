@@ -93,6 +93,32 @@ describe("an analysis", () => {
     expect(analysis?.framesBefore("accuracy")).toBe(15.5);
   });
 
+  test("counts a frame for its class as well, if it is one of the plan's, whatever labels say (A6)", () => {
+    const fleet = new FleetMetrics();
+    fleet.observe("a", "old", "accuracy", 8, 10, T0 + 25 * HOUR, "cat");
+    const analysis = fleet.start({ ...plan, classes: ["cat", "dog"] });
+    const bytes = fleet.bytes;
+    const at = T0 + 31 * HOUR;
+    fleet.observe("a", "old", "accuracy", 1, 1, at, "cat");
+    fleet.observe("a", "old", "accuracy", 0, 2, at, "dog");
+    fleet.observe("c", "new", "accuracy", 3, 4, at, "dog");
+    fleet.observe("c", "new", "accuracy", 1, 1, at); // of no known class
+    for (let i = 0; i < 1_000; i++) fleet.observe("c", "new", "accuracy", 1, 1, at, `made-up-${i}`);
+    for (let i = 0; i < 1_000; i++) fleet.observe("c", "new", "accuracy", 0, 1e6, at, "dog"); // more than it can have seen
+    const columns = analysis
+      ?.classCounts()
+      .map(({ control, canary }) => [
+        ...[Array.from(control.good), Array.from(control.frames), Array.from(canary.good), Array.from(canary.frames)],
+      ]);
+    expect(columns).toEqual([
+      [[1, 0], [1, 0], [0], [0]],
+      [[0, 0], [2, 0], [3], [4]],
+    ]); // biome-ignore format: as it is read
+    expect(Array.from(analysis?.classCounts()[0]?.control.before ?? [])).toEqual([0.8, 0.8]);
+    expect(fleet.bytes).toBe(bytes);
+    expect(fleet.refused.implausible).toBe(1_000);
+  });
+
   test("counts a device's first crash alone", () => {
     const fleet = new FleetMetrics();
     const analysis = fleet.start(plan);

@@ -41,6 +41,8 @@ describe("the report of a rollout", () => {
       "frame 4: cat, not &#60;dog&#62;",
       "<td>spec.pacing.devicesPerMinute</td><td>60</td><td>600</td>",
       "<td>spec.metrics.accuracy.margin</td><td>0.02</td><td>0.01</td>",
+      "Judged beside the whole: 2 segments",
+      "<td>class &#60;cat&#62;</td><td>25 %</td><td>8.1</td>",
       "<td>analysis.lookEveryMs</td><td>60000</td><td>30000</td>",
     ])
       expect(page).toContain(part);
@@ -57,7 +59,9 @@ describe("the report of a rollout", () => {
     expect(running.verdict).toBe("Running");
     const page = pageOf(running);
     expectSelfContained(page);
-    expect(page).toContain("At work at weight 10 %: harm below the margin is not shown yet in accuracy.");
+    expect(page).toContain(
+      "At work at weight 10 %: accuracy -1.2 points (no bound yet): harm of over 2.0 points is not ruled out.",
+    );
     expect(page).toContain("last look");
     // What the record still tells of an analysis that has ended is not another one.
     const ended = reportOf(eventsOf(good), { ...packages, live: good.evidence });

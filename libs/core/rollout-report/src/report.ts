@@ -75,7 +75,7 @@ ${eventsTable(events, rollout)}
 <p>Harm is the control's rate of good frames less the canary's, device by device, adjusted by what each device did before.
 The band holds at whatever moment one looks. e is how much better harm (or its absence) explains what is seen: with no harm,
 the chance that it ever reaches 1/alpha is at most alpha; a rollout that compares several times gives each a share of its
-alphas. Re-randomisation is a cross-check that decides nothing: p is how often another draw of the arms would have looked as bad,
+alphas. Re-randomisation is a cross-check that ends no analysis, and says of an undecided one whether harm is likely: p is how often another draw of the arms would have looked as bad,
 and at or below what is spent of alpha by then it shows harm. Only a Successful analysis widens a rollout; too little data,
 silence and errors are not health.</p>
 </body></html>
@@ -151,7 +151,7 @@ function analysisSection({ step, weight, verdict, evidence }: Analysis, place: n
       const { control: c, canary: k } = metric;
       return `${heading}<p>Nothing to compare yet: ${counted(k)} in the canary, ${counted(c)} in the control.</p>`;
     }
-    return `${heading}${harmPlot(id, evidence, metric, moments)}${evidencePlot(`${id}e`, evidence, metric)}${crossCheckSection(metric)}`;
+    return `${heading}${harmPlot(id, evidence, metric, moments)}${evidencePlot(`${id}e`, evidence, metric)}${segmentSection(metric)}${crossCheckSection(metric)}`;
   });
   return `<h2>Analysis ${place}${of}, at weight ${decimal(weight)} % <span class="badge ${verdict}">${verdict}</span></h2>
 <p class="lead">${escaped(`${sentence(evidence.why)} Compared for ${spanOf(evidence.sinceMs)}${evidence.burnInMs > 0 ? `, of which ${spanOf(evidence.burnInMs)} burn-in (shaded)` : ""}.`)}</p>
@@ -206,7 +206,20 @@ function metricsTable(evidence: AnalysisEvidence): string {
   );
 }
 
-/** It decides nothing, so it stands below what does. */
+/** Classes and sites that were judged beside the whole, the worst first. */
+function segmentSection({ segments, worst }: AnalysisMetric): string {
+  if (worst.length === 0) return "";
+  const left = segments > worst.length ? ` The others have less evidence, or too little to compare.` : "";
+  return `<p>Judged beside the whole: ${segments} segments, their e-values merged with its by weight.${left}</p>${table(
+    ["segment", "weight", "harm (points)", "always-valid band", "ln e of harm"],
+    worst.map(({ kind, name, weight, harm, low, high, logHarm }) => [
+      ...[`${kind} ${name}`, `${decimal(100 * weight)} %`, points(harm)],
+      ...[`${points(low, "\u2212∞")} to ${points(high, "∞")}`, decimal(logHarm)],
+    ]),
+  )}`;
+}
+
+/** It ends no analysis, so it stands below what does. */
 function crossCheckSection({ alpha, crossCheck }: AnalysisMetric): string {
   const words = crossCheckWords(crossCheck);
   if (crossCheck === null || words === null) return "";

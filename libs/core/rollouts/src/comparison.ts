@@ -14,7 +14,7 @@
  * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing.
  * J8. The cross-check by re-randomisation has looks of its own, at moments fixed beforehand, whatever there is to see then. It
  *     ends no analysis; of one that ends undecided it says whether harm is likely (D6 of decide.ts).
- * J9. So does the estimate, if it exceeds the margin and one look, that at the end, finds it beyond chance at level beta. Beyond
+ * J9. So does the estimate, if it exceeds the margin and one look, that at the end, finds it beyond chance at level alpha. Beyond
  *     the margin alone it would be in one of a few equal models, by chance, where devices are few. */
 import type { FleetAnalysis, Heard } from "@tributary/fleet-metrics";
 import {
@@ -328,7 +328,7 @@ function suspicionIn({ spec, look, crossCheck }: Watched): string | null {
     return `the cross-check of ${spec.name} says harm (${crossCheckWords(crossCheckOf(crossCheck))})`;
   if (look === null || spec.margin === null || look.comparison.harm <= spec.margin) return null;
   const p = pOfOneLook(look.comparison);
-  return p <= spec.beta ? marginWords(spec.name, look.comparison.harm, spec.margin, p) : null;
+  return p <= spec.alpha ? marginWords(spec.name, look.comparison.harm, spec.margin, p) : null;
 }
 
 /** Which devices a metric hears, where that is too few. */

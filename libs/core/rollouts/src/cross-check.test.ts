@@ -88,7 +88,7 @@ describe("the cross-check of a comparison", () => {
     ]);
   });
 
-  test("decides nothing, and says why there is none where the log does not tell the strata", () => {
+  test("ends no analysis, and says why there is none where the log does not tell the strata", () => {
     for (const harm of [0, 0.02]) {
       const without = watched({ harm, strata: null });
       expect(bare(without)).toEqual(bare(watched({ harm })));

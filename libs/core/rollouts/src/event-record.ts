@@ -46,9 +46,8 @@ const change = z.discriminatedUnion("kind", [
     modelDigest: digest,
     stableDigest: digest,
     order: z.array(z.string().min(1).max(64)).max(1_000_000),
-    /** Decides nothing, so whatever it is, the event counts for every reader alike. (K1) */
+    /** Whatever it is, the event counts for every reader alike. (K1) */
     strata: z.array(z.number().int().nonnegative()).max(STRATA_DEVICES_MAX).optional().catch(undefined),
-    /** Whatever cannot be is left out, for every reader alike. (K1) */
     segments: z
       .object({
         classes: z.array(z.string().max(256)).max(CLASSES_MAX),

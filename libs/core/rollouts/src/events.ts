@@ -25,7 +25,7 @@ export type RolloutChange =
       readonly stableDigest: string;
       /** Every device of the rollout in the order in which it is reached, see `assignCohorts`. */
       readonly order: readonly string[];
-      /** Of each of these, the number of its stratum, where it is known. Decides nothing. */
+      /** Of each of these, the number of its stratum, where it is known. */
       readonly strata?: readonly number[];
       /** What is judged beside the whole. Absent: nothing. */
       readonly segments?: Segments;

@@ -1,7 +1,7 @@
 /** What happens to a rollout, in words for people: the same in the report, in histories and on the command line. */
 import type { Band, Comparison, MetricLook } from "@tributary/judge";
 import type { Evidence, PauseReason, RolloutChange } from "./events.ts";
-import type { AnalysisCrossCheck } from "./evidence.ts";
+import type { AnalysisCrossCheck, AnalysisMetric } from "./evidence.ts";
 import type { Segment } from "./segments.ts";
 import { durationText, type RolloutStep } from "./spec.ts";
 
@@ -112,6 +112,15 @@ export function harmWords(
   const band = isBounded ? `${points(from)} to ${points(to)}` : "no bound yet";
   const what = segment === undefined ? metricOf(name) : `${metricOf(name)} ${segmentWords(segment)}`;
   return `${what} ${harm < 0 ? "rose" : "fell"} by ${points(Math.abs(harm))} points (${band}) against the control`;
+}
+
+/** "worst of 10 segments: class cat, harm 21.3 pp (9.9 to 32.7), ln e 6.1"; null: none shows anything yet. */
+export function worstSegmentWords({ segments, worst }: Pick<AnalysisMetric, "segments" | "worst">): string | null {
+  const [first] = worst;
+  if (first === undefined) return null;
+  const { kind, name, harm, low, high, logHarm } = first;
+  const band = low === null || high === null ? "no bound yet" : `${points(low)} to ${points(high)}`;
+  return `worst of ${segments} segments: ${kind} ${name}, harm ${points(harm)} pp (${band}), ln e ${logHarm.toFixed(1)}`;
 }
 
 export type Unsure = {

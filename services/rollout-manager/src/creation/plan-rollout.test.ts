@@ -40,6 +40,12 @@ function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 })
   return { push, alias, world, join, plan };
 }
 
+test("what is judged beside the whole is fixed at the creation: the model's labels, and the sites of its devices", () => {
+  const { plan, push } = rig();
+  push("3", digests.other, { labels: ["ok", "scratch"] });
+  expect(plan("edge@3").segments).toEqual({ classes: ["ok", "scratch"], sites: [], siteOf: [] });
+});
+
 describe("a model that the gate held against another champion than today's", () => {
   test("is refused with what to do, until it was held against this one", () => {
     const { push, alias, plan } = rig();
