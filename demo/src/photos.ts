@@ -17,6 +17,9 @@ export const CLASSES = [
   ...["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 ] as const;
 
+/** What the cameras of the two-class case see. */
+export const TWO_CLASSES: readonly string[] = ["frog", "ship"];
+
 const VIEWS = ["clear", "dim", "blurred"] as const;
 export type View = (typeof VIEWS)[number];
 
@@ -36,8 +39,9 @@ export type Photos = {
   readonly cameras: () => Promise<readonly SampleFrame[]>;
   /** Folder of JPEGs with labels.json, as `tributary models pack` and the gate read it. */
   readonly validationDir: string;
-  /** Folder of pool.bin and pool.json. */
+  /** Folder of pool.bin and pool.json: photos of all classes, and of two of them alone. */
   readonly poolDir: string;
+  readonly twoClassPoolDir: string;
 };
 
 /** Writes what is missing under `dir`; a second call writes nothing. */
@@ -50,10 +54,16 @@ export async function preparePhotos(dir: string): Promise<Photos> {
       return (await all).slice(from, to);
     };
   const [retraining, validation, cameras] = [of(SPLITS.retraining), of(SPLITS.validation), of(SPLITS.cameras)];
-  const [validationDir, poolDir] = [join(dir, "validation"), join(dir, "pool")];
+  const [validationDir, poolDir, twoClassPoolDir] = ["validation", "pool", "pool-two-classes"].map((name) =>
+    join(dir, name),
+  ) as [string, string, string];
   if (!existsSync(join(validationDir, "labels.json"))) await writeValidation(validationDir, await validation());
   if (!existsSync(join(poolDir, "pool.json"))) await writePool(poolDir, await cameras());
-  return { retraining, cameras, validationDir, poolDir };
+  if (!existsSync(join(twoClassPoolDir, "pool.json"))) {
+    const isSeen = ({ label }: SampleFrame) => TWO_CLASSES.includes(CLASSES[label] as string);
+    await writePool(twoClassPoolDir, (await cameras()).filter(isSeen));
+  }
+  return { retraining, cameras, validationDir, poolDir, twoClassPoolDir };
 }
 
 export async function readPool(poolDir: string): Promise<readonly PooledPhoto[]> {

@@ -32,7 +32,7 @@ describe("lint", () => {
   });
 
   test.each([
-    [changed("  pacing:", "  pacign:"), [/^r\.yaml:30:3: spec\.pacign: unknown field; did you mean pacing\?$/]],
+    [changed("  pacing:", "  pacign:"), [/^r\.yaml:31:3: spec\.pacign: unknown field; did you mean pacing\?$/]],
     [
       changed("- setWeight: 5\n", "- setWieght: 5\n"),
       [/^r\.yaml:15:11: spec\.strategy\.canary\.steps\[0\]\.setWieght: unknown field; did you mean setWeight\?$/],
@@ -55,8 +55,8 @@ describe("lint", () => {
       [/^r\.yaml:4:7: kind: "Rollout" is not known; write ModelRollout$/],
     ],
     [changed("when: idle", "when: [idle"), [/^r\.yaml:\d+:\d+: is no YAML: /]],
-    [changed("when: idle", "when: idle\n  when: parked"), [/^r\.yaml:36:3: is no YAML: Map keys must be unique/]],
-    [`${example}---\nkind: ModelRollout\n`, [/^r\.yaml:40:1: a second document begins here/]],
+    [changed("when: idle", "when: idle\n  when: parked"), [/^r\.yaml:37:3: is no YAML: Map keys must be unique/]],
+    [`${example}---\nkind: ModelRollout\n`, [/^r\.yaml:41:1: a second document begins here/]],
     ["", [/^r\.yaml:1:1: is empty/]],
     ["# nothing\n", [/^r\.yaml:1:1: is empty/]],
     ["just words", [/^r\.yaml:1:1: \(the whole file\): "just words" is no object/]],

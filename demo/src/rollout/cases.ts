@@ -25,6 +25,8 @@ export type Case = {
   readonly ending: Ending;
   /** What a person should look at in the evidence. */
   readonly look: string;
+  /** The cameras see two classes alone, each device mostly one of them. */
+  readonly seesTwoClasses?: boolean;
   /** How many times faster the registry takes devices to be than this machine; 1 unless told. */
   readonly registrySpeedup?: number;
 };
@@ -81,6 +83,14 @@ export const cases: readonly Case[] = [
     summary: "the right weights, but preprocessor_config.json says BGR from -1 to 1; taken back from the canary",
     challenger: "wrong-preprocessing",
     look: "golden frames pass, since the package agrees with itself; accuracy does not",
+  },
+  {
+    ...usual,
+    name: "two-classes",
+    summary: "cameras see frogs and ships alone, each device mostly one of them; the challenger lost the ships",
+    challenger: "one-class-lost",
+    seesTwoClasses: true,
+    look: "accuracy: what the devices lose differs by what they see, and the class ship shows it",
   },
   {
     ...usual,

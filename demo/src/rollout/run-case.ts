@@ -63,13 +63,14 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
   const champion = await candidates.get(one.champion);
   const challenger = await candidates.get(one.challenger);
   const startedMs = performance.now();
-  const stack = await start(one, champion, options);
+  const poolDir = one.seesTwoClasses === true ? options.photos.twoClassPoolDir : options.photos.poolDir;
+  const stack = await start(one, champion, poolDir, options);
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "demo" });
   const reported = new ReportedWatch(reader);
   const labeller = new Labeller({
     reader,
     gatewayUrl: stack.gatewayUrl,
-    photos: await readPool(options.photos.poolDir),
+    photos: await readPool(poolDir),
     delayMs: settings.labelDelayMs,
     onTrouble: say,
   });
@@ -121,13 +122,11 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
   }
 }
 
-async function start(one: Case, champion: Candidate, options: RunOptions): Promise<Stack> {
+async function start(one: Case, champion: Candidate, poolDir: string, options: RunOptions): Promise<Stack> {
   const { dir, photos, devices, say, signal } = options;
   const agents = Math.min(settings.agents, devices);
   const folders = await Promise.all(
-    Array.from({ length: agents }, (_, i) =>
-      writeCameraFolder(photos.poolDir, join(dir, "cameras", `${i + 1}`), i + 1),
-    ),
+    Array.from({ length: agents }, (_, i) => writeCameraFolder(poolDir, join(dir, "cameras", `${i + 1}`), i + 1)),
   );
   return startStack({
     dir,
@@ -145,7 +144,7 @@ async function start(one: Case, champion: Candidate, options: RunOptions): Promi
       manager: managerConfig(),
     },
     light: {
-      ...{ devices: devices - agents, processes: settings.lightProcesses, fps: settings.fps, photos: photos.poolDir },
+      ...{ devices: devices - agents, processes: settings.lightProcesses, fps: settings.fps, photos: poolDir },
       ...{ batchWaitMs: settings.batchWaitMs, windowMs: settings.windowMs },
     },
     signal,

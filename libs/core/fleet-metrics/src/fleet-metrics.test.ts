@@ -104,7 +104,7 @@ describe("an analysis", () => {
     fleet.observe("c", "new", "accuracy", 3, 4, at, "dog");
     fleet.observe("c", "new", "accuracy", 1, 1, at); // of no known class
     for (let i = 0; i < 1_000; i++) fleet.observe("c", "new", "accuracy", 1, 1, at, `made-up-${i}`);
-    for (let i = 0; i < 1_000; i++) fleet.observe("c", "new", "accuracy", 0, 1e6, at, "dog"); // more than it can have seen
+    for (let i = 0; i < 1_000; i++) fleet.observe("c", "new", "accuracy", 0, 1e7, at, "dog"); // more than it can have seen
     const columns = analysis
       ?.classCounts()
       .map(({ control, canary }) => [

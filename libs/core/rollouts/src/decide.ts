@@ -8,9 +8,9 @@
  * D4. A device that refuses to go back has ended that generation for itself: it is told again, by a newer one, ever less
  *     often and without an end. Only a person may leave it where it is, and then the event names it: `rolled-back` is
  *     said of a rollout whose model nobody runs any more, and of no other.
+ * D5. Whoever reads why a rollout goes back reads the metric, the harm and its band: the comparison's own words.
  * D6. An analysis that ends undecided goes back if harm is likely all the same: a person who is not there must not keep it on
- *     its canary. `onInconclusive` may say otherwise; what was done, and why, stands in the event.
- * D5. Whoever reads why a rollout goes back reads the metric, the harm and its band: the comparison's own words. */
+ *     its canary. `onInconclusive` may say otherwise; what was done, and why, stands in the event. */
 import { Failure, type Instant } from "@tributary/kernel";
 import { reachedBy } from "./cohorts.ts";
 import { ABANDONED_NAMED_MAX, type Evidence, type PauseReason, type RolloutChange, type Verdict } from "./events.ts";

@@ -68,8 +68,10 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
   if (change.kind === "created") {
     const { spec, modelDigest, stableDigest, order, strata, segments = null, latencyMsMax = null } = change;
     const cohorts = { order, ...(strata?.length === order.length && { strata }) };
+    const isPlaced = segments === null || segments.siteOf.length === order.length || segments.sites.length === 0;
     return {
-      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts, segments, latencyMsMax },
+      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts, latencyMsMax },
+      segments: isPlaced ? segments : { ...segments, sites: [], siteOf: [] },
       ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
       ...{ suspicion: null, aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
     };

@@ -82,7 +82,6 @@ type Arms = { readonly name: string; readonly canary: readonly number[]; readonl
 
 /** G3. The canary is the first of the order, the control its last. */
 function sitesJudged({ sites, siteOf }: Segments, canaries: number, controls: number): readonly Arms[] {
-  if (siteOf.length < canaries + controls) return [];
   const arms = sites.map((name) => ({ name, canary: [] as number[], control: [] as number[] }));
   for (let i = 0; i < canaries; i++) arms[siteOf[i] as number]?.canary.push(i);
   for (let i = 0; i < controls; i++) arms[siteOf[siteOf.length - controls + i] as number]?.control.push(i);
