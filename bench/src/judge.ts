@@ -49,7 +49,7 @@ const bounds = {
   },
 } as const;
 
-const JUDGES = ["strict", "production", "peeked z-test", "Kayenta-like", "Argo-like"] as const;
+const JUDGES = ["strict", "production", "half weight", "peeked z-test", "Kayenta-like", "Argo-like"] as const;
 type JudgeName = (typeof JUDGES)[number];
 /** Minute of the rollback; null: none in six hours. */
 export type Minutes = readonly (number | null)[];
@@ -60,6 +60,7 @@ export const judge: Bench = {
   details: `A fleet of ${calm.devices}, ${calm.canaries} of them canary, ${calm.framesPerMinute} frames with known outcome a device and minute, accuracy ${calm.accuracy}, one look a minute for six hours.
   strict        always-valid test, the device as unit, alpha 5 %, no harm tolerated, no restarts
   production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min, restarted every 30 min
+  half weight   production where classes and sites are judged as well, and show nothing: the whole has half of the weight
   others        a z-test at every look; Kayenta's Mann-Whitney on an hour; Argo's failureLimit 3
   cross-check   re-randomisation beside production, on ${FEW.devices} devices of which ${FEW.canaries} are canary: with few the bound leans most on rates near normal
   by class      the whole and each class, merged, beside the whole alone: ${classWorldWords}
@@ -85,7 +86,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     ...JUDGES.map((j) => [0.5, 0.9].map((q) => minuteBy(of(name)[j], q) ?? "never").join(" / ")),
   ]);
   const gates: Gate[] = nulls.flatMap(({ name }) =>
-    (["strict", "production"] as const).map((j): Gate => {
+    (["strict", "production", "half weight"] as const).map((j): Gate => {
       const hits = of(name)[j].filter((minute) => minute !== null).length;
       // Few runs cannot show a rate of 5 %: then the gate is that they do not refute it.
       const rate = isLong ? hits / runs : clopperPearson(hits, runs, 0.98).lower;
@@ -98,8 +99,8 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     }),
   );
   for (const { name, harm } of harms) {
-    for (const j of ["strict", "production"] as const) {
-      for (const [share, minutes] of bounds[j][harm]) {
+    for (const j of ["strict", "production", "half weight"] as const) {
+      for (const [share, minutes] of bounds[j === "strict" ? j : "production"][harm]) {
         const found = minuteBy(of(name)[j], share);
         gates.push({
           name: `${name}: ${j} rolls ${100 * share} % back within ${minutes} min`,
@@ -155,6 +156,10 @@ function crossedRow(name: string, found: readonly Crossed[]): readonly (string |
   return [name, percent(back), percent(found.filter(({ harmfulAt }) => harmfulAt !== null)), of(agreed), of(later)];
 }
 
+const NO_ARM = { good: [], frames: [], before: [] };
+/** Of a segment that shows nothing. */
+const NOTHING = { control: NO_ARM, canary: NO_ARM };
+
 async function watched(world: World, runs: number, seed: number): Promise<Record<JudgeName, Minutes>> {
   const found = Object.fromEntries(JUDGES.map((name) => [name, [] as (number | null)[]])) as Record<
     JudgeName,
@@ -188,7 +193,8 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
     plannedVariance: planned,
   });
   const production = new MetricWatch({ ...metricDefaults, plannedVariance: planned });
-  const others: Readonly<Record<Exclude<JudgeName, "strict" | "production">, Judge>> = {
+  const half = new MetricWatch({ ...metricDefaults, plannedVariance: planned, segments: [0.5] });
+  const others: Readonly<Record<Exclude<JudgeName, "strict" | "production" | "half weight">, Judge>> = {
     "peeked z-test": new PeekedZTest(),
     "Kayenta-like": new KayentaLike(),
     "Argo-like": new ArgoLike(),
@@ -196,6 +202,7 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
   const found: Record<JudgeName, number | null> = {
     strict: null,
     production: null,
+    "half weight": null,
     "peeked z-test": null,
     "Kayenta-like": null,
     "Argo-like": null,
@@ -205,8 +212,9 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
     for (const [name, watch] of [
       ["strict", strict],
       ["production", production],
+      ["half weight", half],
     ] as const) {
-      if (found[name] === null && watch.look(minute * 60_000, fleet)?.isHarmful) found[name] = minute;
+      if (found[name] === null && watch.look(minute * 60_000, fleet, [NOTHING])?.isHarmful) found[name] = minute;
     }
     for (const [name, other] of Object.entries(others) as [keyof typeof others, Judge][]) {
       if (found[name] === null && other.look(pooled)) found[name] = minute;

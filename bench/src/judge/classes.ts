@@ -49,7 +49,7 @@ export const classWorldWords = `${ARMS.map((arm) => `${arm} + ${arm}`).join(" an
 /** Minutes by which nine of ten runs are back, 20 points of all frames being lost on one class. */
 const BACK_MINUTES_MAX = 5;
 /** Merging costs ln 2 of evidence: the time that this takes where harm falls on all classes alike. */
-const SLOWER_MAX = 1.35;
+const SLOWER_MAX = 1.25;
 
 export async function classesJudged(
   runs: number,

@@ -2,6 +2,7 @@
 const COLOURS: Readonly<Record<string, string>> = {
   strict: "#1b9e77",
   production: "#0b5d44",
+  "half weight": "#66c2a5",
   "peeked z-test": "#d95f02",
   "Kayenta-like": "#7570b3",
   "Argo-like": "#e7298a",

