@@ -142,6 +142,8 @@ test("what happens is told in words", () => {
   );
   const far = { ...undecided, moreMs: null, moreDevices: null };
   expect(unsureWords("accuracy", far)).toMatch(/; so small a difference needs far more time and devices$/);
+  const wide = { ...look, band: { lower: -1.2, upper: 2.1 } };
+  expect(unsureWords("accuracy", { ...undecided, look: wide })).toContain("(band -100.0 to +100.0)");
   expect(unsureWords("accuracy", { ...undecided, moreMs: 4 * 3_600_000 })).toContain("about 4 more hours or 6 more");
   expect(words("rolled-back", { after: "abort by ann, who leaves those that refuse to go back" })).toBe(
     "ended: abort by ann, who leaves those that refuse to go back",

@@ -109,7 +109,7 @@ export function harmWords(
 ): string {
   const [from, to] = harm < 0 ? [-upper, -lower] : [lower, upper];
   const isBounded = Number.isFinite(from) && Number.isFinite(to);
-  const band = isBounded ? `${points(from)} to ${points(to)}` : "no bound yet";
+  const band = isBounded ? `${points(Math.max(-1, from))} to ${points(Math.min(1, to))}` : "no bound yet";
   const what = segment === undefined ? metricOf(name) : `${metricOf(name)} ${segmentWords(segment)}`;
   return `${what} ${harm < 0 ? "rose" : "fell"} by ${points(Math.abs(harm))} points (${band}) against the control`;
 }
@@ -162,7 +162,8 @@ function missingWords(moreMs: number | null, moreDevices: number | null): string
 /** Gains are above 0, as people read a metric. */
 function estimateWords({ harm }: Pick<Comparison, "harm">, { lower, upper }: Band): string {
   const isBounded = Number.isFinite(lower) && Number.isFinite(upper);
-  return `${signed(-harm)} points (${isBounded ? `band ${signed(-upper)} to ${signed(-lower)}` : "no bound yet"})`;
+  const [from, to] = [Math.max(-1, -upper), Math.min(1, -lower)]; // No rate changes by more.
+  return `${signed(-harm)} points (${isBounded ? `band ${signed(from)} to ${signed(to)}` : "no bound yet"})`;
 }
 
 const signed = (gain: number): string =>
