@@ -120,7 +120,7 @@ describe("rollout lint", () => {
     expect(wrong.code).toBe(1);
     expect(wrong.stdout.split("\n")).toEqual([
       `${file}:18:11: spec.strategy.canary.steps[3].setWieght: unknown field; did you mean setWeight?`,
-      `${file}:35:9: spec.when: "never" is not known; write any, idle or parked`,
+      `${file}:36:9: spec.when: "never" is not known; write any, idle or parked`,
       "",
     ]);
     const json = JSON.parse((await runHere(["rollout", "lint", file, "-o", "json"], alone)).stdout);
