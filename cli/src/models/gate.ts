@@ -5,8 +5,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
-import { htmlOf, marginsSchema, measure, readSettings } from "@tributary/workshop";
-import { Command } from "commander";
+import { CORRUPTIONS, type CorruptionName, htmlOf, marginsSchema, measure, readSettings } from "@tributary/workshop";
+import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { wholeFrom } from "../numbers.ts";
@@ -20,6 +20,7 @@ type Options = {
   readonly latencySlaMs?: number;
   readonly threads: number;
   readonly corrupted: number;
+  readonly robustness?: readonly CorruptionName[];
 };
 
 const view: View<GateReport["lines"][number]> = {
@@ -47,9 +48,14 @@ export function modelsGateCommand(io: Io): Command {
     )
     .option("--threads <N>", "threads of each model", wholeFrom(1), 1)
     .option("--corrupted <N>", "frames damaged in each way; 0: none", wholeFrom(0), 500)
+    .option(
+      "--robustness <KINDS>",
+      `damage to show, with commas: ${CORRUPTIONS.join(", ")}; without it what the frames' own light suggests`,
+      kindsOf,
+    )
     .addHelpText(
       "after",
-      "\nExit code 1: a line failed. `unsure`: a loss that chance explains, or no frames; more frames would tell.",
+      "\nExit code 1: a line failed. `unsure`: a loss that chance explains, or no frames, where more would tell; or a bound or\ndamage that breaks the champion as well.",
     )
     .action(async (candidate: string, options: Options, command: Command) => {
       const output = outputOf(command, io);
@@ -61,6 +67,7 @@ export function modelsGateCommand(io: Io): Command {
         await writeFile(options.html, htmlOf(report, input, { candidate, champion: options.champion }));
       }
       if (output.isForPeople || output.format === "name") output.list(report.lines, view, "nothing was judged");
+      if (output.isForPeople) for (const { name, why } of report.untested) output.line(`Not shown: ${name}; ${why}.`);
       else output.one({ candidate, champion: options.champion, margins, ...report }, candidate, () => {});
       if (report.passed) return;
       const failed = report.lines
@@ -68,6 +75,13 @@ export function modelsGateCommand(io: Io): Command {
         .map(({ kind, name }) => `${kind} (${name})`);
       throw new CliError(exitCodes.failed, `the gate is closed to ${candidate}: ${failed.join(", ")}`);
     });
+}
+
+function kindsOf(text: string): readonly CorruptionName[] {
+  const kinds = text.split(",").map((one) => one.trim());
+  const unknown = kinds.filter((kind) => !(CORRUPTIONS as readonly string[]).includes(kind));
+  if (unknown.length === 0) return kinds as CorruptionName[];
+  throw new InvalidArgumentError(`"${unknown.join(", ")}" is not one of ${CORRUPTIONS.join(", ")}; --corrupted 0 shows none.`);
 }
 
 async function marginsOf(path: string | undefined): Promise<Margins> {

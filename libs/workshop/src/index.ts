@@ -1,4 +1,5 @@
 export * from "./checking/examine.ts";
+export { CORRUPTIONS, type CorruptionName } from "./gating/corruptions.ts";
 export * from "./gating/gate.ts";
 export * from "./gating/html.ts";
 export * from "./gating/margins.ts";

@@ -1,7 +1,7 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
 import { packageLimits } from "@tributary/inference";
 import { isLoopback } from "@tributary/service-kit";
-import { marginsSchema } from "@tributary/workshop";
+import { CORRUPTIONS, marginsSchema } from "@tributary/workshop";
 import { z } from "zod";
 
 const positive = z.number().int().positive();
@@ -77,6 +77,8 @@ export const configSchema = z.strictObject({
       latencySlaMs: z.record(modelName, positive).default({}),
       /** Frames damaged in each way; 0: none. */
       corrupted: z.number().int().min(0).default(500),
+      /** Kinds of damage by name of model; by default those that its validation frames suggest. */
+      robustness: z.record(modelName, z.array(z.enum(CORRUPTIONS)).min(1)).default({}),
       threads: positive.max(64).default(1),
       msMax: positive.default(1_800_000),
       /** How often a gate is tried that does not come to an end. */

@@ -7,6 +7,9 @@
  * V3. Every line is judged: whoever reads the report sees all that is wrong at once. One that failed fails the gate.
  * V5. Latency is compared with the fleet's SLA, or without one with the champion's, timed on the same frames in the same round.
  *     A candidate's own budget can only fail it: what a model declares is no measure of what the fleet needs.
+ *     A bound that the champion breaks in the same round is the machine's doing: then a candidate fails by being slower than it.
+ * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not tell models apart:
+ *     a loss there is unsure.
  * V4. What could not fail is told: a line with too few frames for its test says how many it needs, and one with none is
  *     unsure. Neither fails the gate: how many frames a class has says nothing of the candidate. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
@@ -36,6 +39,8 @@ export type GateInput = {
     readonly candidate: readonly boolean[];
     readonly champion: readonly boolean[];
   }[];
+  /** Kinds of damage that were not shown, and why. */
+  readonly untested?: readonly Untested[];
   /** The candidate's own word (V5). */
   readonly latencyBudgetMs: number;
   /** What the fleet needs of every model; null: nothing is configured. */
@@ -80,7 +85,14 @@ export type GateLine = {
   readonly found: string;
 };
 
-export type GateReport = { readonly passed: boolean; readonly lines: readonly GateLine[] };
+export type Untested = { readonly name: string; readonly why: string };
+
+export type GateReport = {
+  readonly passed: boolean;
+  readonly lines: readonly GateLine[];
+  /** Kinds of damage that were not shown, and why. */
+  readonly untested: readonly Untested[];
+};
 
 export function judgeGate(input: GateInput, margins: Margins = marginDefaults): GateReport {
   const { classes, labels, candidate, champion } = input;
@@ -94,16 +106,25 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
     ...lossLines("accuracy", [{ name: "all frames", pair: whole }], margins.accuracy, margins.alpha),
     ...lossLines("class", classLines, margins.perClass, margins.alpha),
     calibrationLine(candidate, champion, margins),
-    ...lossLines(
-      "robustness",
-      input.corruptions.map(({ name, ...both }) => ({ name, pair: paired(both.candidate, both.champion) })),
-      margins.perCorruption,
-      margins.alpha,
-    ),
+    ...robustnessLines(input, whole.champion, margins),
     ...speedLines(input, margins),
     goldenLine(input),
   ];
-  return { passed: lines.every(({ verdict }) => verdict !== "failed"), lines }; // V3
+  const passed = lines.every(({ verdict }) => verdict !== "failed"); // V3
+  return { passed, lines, untested: input.untested ?? [] };
+}
+
+/** V6. */
+function robustnessLines(input: GateInput, accuracy: number, { perCorruption, alpha }: Margins): readonly GateLine[] {
+  const named = input.corruptions.map(({ name, ...both }) => ({ name, pair: paired(both.candidate, both.champion) }));
+  const counts = input.classes.map((_, label) => input.labels.filter((one) => one === label).length);
+  const majority = Math.min(accuracy, Math.max(...counts) / Math.max(1, input.labels.length));
+  const broken = (majority + accuracy) / 2;
+  return lossLines("robustness", named, perCorruption, alpha).map((line): GateLine => {
+    if (line.verdict === "passed" || line.champion === null || line.champion > broken) return line;
+    const found = `${line.found}; the champion, right on ${percent(accuracy)} of undamaged frames, breaks as well`;
+    return { ...line, verdict: "unsure", found };
+  });
 }
 
 type Pair = {
@@ -212,19 +233,31 @@ function latencyLine(input: GateInput, margins: Margins): GateLine {
     champion: other ?? null,
   } as const;
   const times = `${p99?.toFixed(1) ?? "?"} ms against ${other?.toFixed(1) ?? "?"} ms`;
+  const relative = other === undefined ? null : margins.latency * other;
   if (p99 === undefined || p99 > latencyBudgetMs) {
     const found = `${times}, its own budget is ${latencyBudgetMs} ms`;
-    return { ...about, verdict: "failed", bound: latencyBudgetMs, found };
+    return { ...about, ...brokenByBoth(latencyBudgetMs, found), bound: latencyBudgetMs };
   }
-  const bound = sla ?? (other === undefined ? null : margins.latency * other);
+  const bound = sla ?? relative;
   if (bound === null)
     return { ...about, verdict: "unsure", bound: latencyBudgetMs, found: `${times}, nothing to compare` };
   const against = sla === null ? `at most ${margins.latency} times the champion's` : `the fleet's SLA is ${sla} ms`;
   const found = `${times}, ${against}`;
   if (p99 <= bound) return { ...about, verdict: "passed", bound, found };
+  if (sla !== null && other !== undefined && other > sla) return { ...about, ...brokenByBoth(sla, found), bound };
   const p = sla === null ? lateMoreOften(candidate, champion, bound) : lateTooOften(candidate, bound);
   const verdict = p <= margins.alpha ? "failed" : "unsure";
   return { ...about, verdict, bound, found: `${found}; p ${p.toPrecision(2)}` };
+
+  /** V5: failed, unless the champion breaks the bound as well and the candidate is no slower than it. */
+  function brokenByBoth(boundMs: number, found: string): Pick<GateLine, "verdict" | "found"> {
+    if (other === undefined || relative === null || other <= boundMs) return { verdict: "failed", found };
+    const p = lateMoreOften(candidate, champion, relative);
+    if ((p99 ?? Number.POSITIVE_INFINITY) > relative && p <= margins.alpha) {
+      return { verdict: "failed", found: `${found}, ${margins.latency} times the champion's are exceeded` };
+    }
+    return { verdict: "unsure", found: `${found}; the champion is beyond it as well: this machine is too slow or busy` };
+  }
 }
 
 /** How likely so many frames are late where one in a hundred is. */

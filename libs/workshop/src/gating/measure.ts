@@ -1,6 +1,6 @@
 /** Shows the same frames to two models on this machine's runtime, and notes what the gate judges. */
 import { readFile } from "node:fs/promises";
-import type { GateInput, Judged, Measured } from "@tributary/gate";
+import { beyondOwnLight, type GateInput, type Judged, type Measured, type Untested } from "@tributary/gate";
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
@@ -8,15 +8,17 @@ import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";
 import { SPLIT_SEED } from "../packing/pack.ts";
 import { halvesOf, type ValidationFrame, validationFrames } from "../packing/validation-frames.ts";
-import { corruptions } from "./corruptions.ts";
+import { CORRUPTIONS, type Corruption, type CorruptionName, corruptions, lightOf } from "./corruptions.ts";
 
 export type GateOptions = {
   readonly candidate: string;
   readonly champion: string;
   readonly validation: string;
   readonly threads: number;
-  /** Frames damaged in each way. */
+  /** Frames damaged in each way; 0: none. */
   readonly corrupted: number;
+  /** Kinds of damage that are shown; by default those that the validation frames suggest (robustness.ts of the gate). */
+  readonly robustness?: readonly CorruptionName[];
   /** What the fleet needs of a frame, in ms on the candidate's hardware; without it the champion's times count. */
   readonly latencySlaMs?: number;
   /** How many times slower than this machine the candidate's hardware is; 1 unless told. */
@@ -73,7 +75,8 @@ async function compared(
   const step = Math.max(1, Math.ceil(frames.length / options.corrupted));
   const some = frames.filter((_, i) => i % step === 0);
   const damaged: GateInput["corruptions"][number][] = [];
-  for (const { name, apply } of options.corrupted === 0 ? [] : corruptions) {
+  const { kinds, untested } = options.corrupted === 0 ? NO_DAMAGE : await kindsOf(some, options.robustness);
+  for (const { name, apply } of kinds) {
     progress(`${some.length} frames, ${name}`);
     const damage = async (frame: ValidationFrame, i: number) => apply(await readFile(frame.path), i + 1);
     const [a, b] = [await judged(candidate, some, damage), await judged(champion, some, damage)];
@@ -84,10 +87,37 @@ async function compared(
     labels: frames.map(({ label }) => label),
     ...measured,
     corruptions: damaged,
+    untested,
     latencyBudgetMs: own.manifest.latencyBudgetMs,
     latencySlaMs: options.latencySlaMs ?? null,
     golden: { frames: golden.frames.length, failed },
   };
+}
+
+type Kinds = { readonly kinds: readonly Corruption[]; readonly untested: readonly Untested[] };
+const NO_DAMAGE: Kinds = { kinds: [], untested: [] };
+
+/** Frames whose light tells what a task shows. */
+const LIT = 200;
+
+async function kindsOf(frames: readonly ValidationFrame[], wanted?: readonly CorruptionName[]): Promise<Kinds> {
+  if (wanted !== undefined) {
+    const untested = CORRUPTIONS.filter((name) => !wanted.includes(name)).map((name) => ({ name, why: "not asked for" }));
+    return { kinds: corruptions.filter(({ name }) => wanted.includes(name)), untested };
+  }
+  const step = Math.max(1, Math.ceil(frames.length / LIT));
+  const jpegs = await Promise.all(frames.filter((_, i) => i % step === 0).map(({ path }) => readFile(path)));
+  const own = await Promise.all(jpegs.map(lightOf));
+  const kinds: Corruption[] = [];
+  const untested: Untested[] = [];
+  for (const kind of corruptions) {
+    const why = kind.isOfLight
+      ? beyondOwnLight(own, await Promise.all(jpegs.map(async (jpeg, i) => lightOf(await kind.apply(jpeg, i + 1)))))
+      : null;
+    if (why === null) kinds.push(kind);
+    else untested.push({ name: kind.name, why });
+  }
+  return { kinds, untested };
 }
 
 async function judged(

@@ -10,7 +10,7 @@ import type { GateOutcome, Model } from "@tributary/contracts";
 import type { Margins } from "@tributary/gate";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import { runTask, slowdownOf } from "@tributary/workshop";
+import { type CorruptionName, runTask, slowdownOf } from "@tributary/workshop";
 import { gateEnded, gateProgress, gateStarted, gateTroubled } from "../events.ts";
 import { type ModelTable, modelKey } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
@@ -30,6 +30,7 @@ export type GateRunnerOptions = {
     readonly margins: Margins;
     readonly latencySlaMs: Readonly<Record<string, number>>;
     readonly corrupted: number;
+    readonly robustness: Readonly<Record<string, readonly CorruptionName[]>>;
     readonly threads: number;
     readonly msMax: number;
     readonly attemptsMax: number;
@@ -157,8 +158,9 @@ export class GateRunner {
 
   async #compare(challenger: Model, champion: Model, validation: string): Promise<Compared> {
     const { packages, settings, hardwareClasses } = this.#options;
-    const { margins, msMax, latencySlaMs: slaMs, ...options } = settings;
+    const { margins, msMax, latencySlaMs: slaMs, robustness: kinds, ...options } = settings;
     const sla = Object.hasOwn(slaMs, challenger.name) ? slaMs[challenger.name] : undefined;
+    const robustness = Object.hasOwn(kinds, challenger.name) ? kinds[challenger.name] : undefined;
     const [own, other] = [
       await packages.manifest(challenger.modelDigest),
       await packages.manifest(champion.modelDigest),
@@ -172,6 +174,7 @@ export class GateRunner {
             options: {
               ...{ candidate, champion: championDir, validation, slowdown, ...options },
               ...(sla !== undefined && { latencySlaMs: sla }),
+              ...(robustness !== undefined && { robustness }),
             },
             margins,
           },
