@@ -81,7 +81,9 @@ function kindsOf(text: string): readonly CorruptionName[] {
   const kinds = text.split(",").map((one) => one.trim());
   const unknown = kinds.filter((kind) => !(CORRUPTIONS as readonly string[]).includes(kind));
   if (unknown.length === 0) return kinds as CorruptionName[];
-  throw new InvalidArgumentError(`"${unknown.join(", ")}" is not one of ${CORRUPTIONS.join(", ")}; --corrupted 0 shows none.`);
+  throw new InvalidArgumentError(
+    `"${unknown.join(", ")}" is not one of ${CORRUPTIONS.join(", ")}; --corrupted 0 shows none.`,
+  );
 }
 
 async function marginsOf(path: string | undefined): Promise<Margins> {

@@ -256,7 +256,10 @@ function latencyLine(input: GateInput, margins: Margins): GateLine {
     if ((p99 ?? Number.POSITIVE_INFINITY) > relative && p <= margins.alpha) {
       return { verdict: "failed", found: `${found}, ${margins.latency} times the champion's are exceeded` };
     }
-    return { verdict: "unsure", found: `${found}; the champion is beyond it as well: this machine is too slow or busy` };
+    return {
+      verdict: "unsure",
+      found: `${found}; the champion is beyond it as well: this machine is too slow or busy`,
+    };
   }
 }
 

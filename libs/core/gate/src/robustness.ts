@@ -12,21 +12,27 @@ export type Light = { readonly luminance: number; readonly contrast: number };
 /** The share of validation frames beyond which a brightness or contrast is no longer the task's own, at either end. */
 const TAIL = 0.01;
 
-/** R1. Why the median of the damaged pictures is beyond what the own ones show; null: it is not. */
+/** Of the damaged pictures, as many as must look like the task's own for the damage to be plausible. */
+const PLAUSIBLE = 0.1;
+
+/** R1. Why the damaged pictures are beyond what the own ones show; null: they are not. */
 export function beyondOwnLight(own: readonly Light[], damaged: readonly Light[]): string | null {
-  for (const name of ["luminance", "contrast"] as const) {
-    const values = own.map((light) => light[name]);
-    const [low, high] = [quantileOf(values, TAIL), quantileOf(values, 1 - TAIL)];
-    const median = quantileOf(
-      damaged.map((light) => light[name]),
-      0.5,
-    );
-    if (low === null || high === null || median === null) return null;
-    if (median < low || median > high) {
-      return `its ${name} would be ${percent(median)}, that of the frames is ${percent(low)} to ${percent(high)}`;
-    }
-  }
-  return null;
+  if (own.length === 0 || damaged.length === 0) return null;
+  const rangeOf = (lights: readonly Light[], name: keyof Light): readonly [low: number, high: number] => {
+    const values = lights.map((light) => light[name]);
+    return [quantileOf(values, TAIL) ?? 0, quantileOf(values, 1 - TAIL) ?? 1];
+  };
+  const names = ["luminance", "contrast"] as const;
+  const ranges = names.map((name) => ({ name, range: rangeOf(own, name) }));
+  const isWithin = (light: Light) =>
+    ranges.every(({ name, range: [low, high] }) => light[name] >= low && light[name] <= high);
+  const within = damaged.filter(isWithin).length / damaged.length;
+  if (within >= PLAUSIBLE) return null;
+  const told = names.map((name) => {
+    const of = (lights: readonly Light[]) => rangeOf(lights, name).map(percent).join(" to ");
+    return `${name} ${of(damaged)}, that of the frames ${of(own)}`;
+  });
+  return `only ${percent(within)} of the damaged frames have light as the frames have it (${told.join("; ")})`;
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;

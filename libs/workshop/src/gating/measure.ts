@@ -102,7 +102,10 @@ const LIT = 200;
 
 async function kindsOf(frames: readonly ValidationFrame[], wanted?: readonly CorruptionName[]): Promise<Kinds> {
   if (wanted !== undefined) {
-    const untested = CORRUPTIONS.filter((name) => !wanted.includes(name)).map((name) => ({ name, why: "not asked for" }));
+    const untested = CORRUPTIONS.filter((name) => !wanted.includes(name)).map((name) => ({
+      name,
+      why: "not asked for",
+    }));
     return { kinds: corruptions.filter(({ name }) => wanted.includes(name)), untested };
   }
   const step = Math.max(1, Math.ceil(frames.length / LIT));

@@ -157,7 +157,10 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
   const packed = join(folder, "one");
   const equal = gate(packed, packed);
   expect([equal.status, equal.stderr.includes("closed")]).toEqual([0, false]);
-  const report = JSON.parse(equal.stdout) as { passed: boolean; lines: { kind: string; name: string; verdict: string }[] };
+  const report = JSON.parse(equal.stdout) as {
+    passed: boolean;
+    lines: { kind: string; name: string; verdict: string }[];
+  };
   expect(report.passed).toBe(true);
   const kinds = new Set(report.lines.map(({ kind }) => kind));
   expect(kinds).toEqual(new Set(["accuracy", "class", "calibration", "robustness", "latency", "memory", "golden"]));
@@ -167,7 +170,10 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
   const large = gate(packed, packed, "--margins", margins, "--robustness", "glare, sensor-noise");
   const shown = (JSON.parse(large.stdout) as typeof report).lines.filter(({ kind }) => kind === "robustness");
   expect(shown.map(({ name }) => name)).toEqual(["glare", "sensor-noise"]);
-  expect(gate(packed, packed, "--robustness", "fog")).toMatchObject({ status: 2, stderr: expect.stringContaining("fog") });
+  expect(gate(packed, packed, "--robustness", "fog")).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("fog"),
+  });
   expect(large.status).toBe(1);
   expect(large.stderr).toMatch(/closed to .*one: memory \(/);
 }, 120_000);
