@@ -69,7 +69,7 @@ const FOLDS = 5;
 const [BUDGET_MIN, BUDGET_MAX] = [0.1, 0.45];
 
 /** How far behind the best a simpler score may be. One, as is usual for one choice, was too little: the learned score, taken
- * for a difference that other frames did not confirm, was significantly worse than confidence in 7 of 180 splits (ADR 35). */
+ * for a difference that other frames did not confirm, was significantly worse than confidence in 5 of 180 splits (ADR 35). */
 export const STANDARD_ERRORS = 2;
 
 /** F3. `standing`: a score in use, that comes before the simplest. */
