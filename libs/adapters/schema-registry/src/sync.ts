@@ -4,7 +4,8 @@
  * Y1. Every version that is in a subject must be readable with every version of ours and the other way round
  *     (FULL_TRANSITIVE), whatever the registry itself was told to check. All conflicts are named at once.
  * Y2. Schemas are the same when their canonical forms are: then the bytes are, whatever documentation says. Of several such
- *     the one of the same text is meant, if it is there.
+ *     the one of the same text is meant, if it is there. Where we register, what is the text of another version of ours is not it:
+ *     a service that comes between two registrations would take the first for both.
  * Y3. Nothing is registered while there is a conflict anywhere.
  * Y4. Services that start at the same time register the same: who is refused looks whether another has done it.
  */
@@ -47,7 +48,7 @@ export async function syncSubjects(options: SyncOptions): Promise<ReadonlyMap<st
     throw new Failure(REGISTRY_CONFLICT, "ask-a-person", `${client.url} has other schemas: ${conflicts.join("; ")}`);
   }
   const missing = plans.flatMap(({ topic, subject, there }) =>
-    missingOf(topic.codec.versions, there).map(() => subject),
+    missingOf(topic.codec.versions, there, autoRegister).map(() => subject),
   );
   if (missing.length > 0 && !autoRegister) {
     const what = `${client.url} lacks schemas of ${[...new Set(missing)].join(", ")}; register them, or set schemaRegistry.autoRegister`;
@@ -59,9 +60,9 @@ export async function syncSubjects(options: SyncOptions): Promise<ReadonlyMap<st
 }
 
 async function registered({ topic, subject, there }: Plan, options: SyncOptions): Promise<TopicIds> {
-  const { client, onRegistered } = options;
+  const { client, onRegistered, autoRegister } = options;
   const ids = new Map<number, number>();
-  const missing = new Set(missingOf(topic.codec.versions, there));
+  const missing = new Set(missingOf(topic.codec.versions, there, autoRegister));
   for (const version of topic.codec.versions) {
     if (missing.has(version)) {
       const id = await register(client, subject, version);
@@ -103,14 +104,25 @@ async function versionsIn(client: RegistryClient, subject: string): Promise<read
   return there;
 }
 
-const idOf = (version: SchemaVersion, there: readonly Registered[]): number | undefined =>
+/** Y2. `others`: our versions whose text is not meant. */
+const idOf = (
+  version: SchemaVersion,
+  there: readonly Registered[],
+  others: readonly SchemaVersion[] = [],
+): number | undefined =>
   (
     there.find(({ schema }) => isDeepStrictEqual(schema, version.schema)) ??
-    there.find(({ schema }) => isSame(version, schema))
+    there.find(
+      ({ schema }) => isSame(version, schema) && !others.some((other) => isDeepStrictEqual(other.schema, schema)),
+    )
   )?.id;
 
-const missingOf = (versions: readonly SchemaVersion[], there: readonly Registered[]): readonly SchemaVersion[] =>
-  versions.filter((version) => idOf(version, there) === undefined);
+const missingOf = (
+  versions: readonly SchemaVersion[],
+  there: readonly Registered[],
+  autoRegister: boolean,
+): readonly SchemaVersion[] =>
+  versions.filter((version) => idOf(version, there, autoRegister ? versions : []) === undefined);
 
 function isSame(version: SchemaVersion, schema: unknown): boolean {
   try {
