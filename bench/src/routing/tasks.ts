@@ -41,7 +41,7 @@ const each = (labels: readonly number[]) => labels.map((label) => [label]);
 
 /** How far the near cloud is from the edge to the cloud. */
 const NEAR = 0.35;
-/** What the near cloud holds against one class, in logits. */
+/** Taken from the near cloud's logit of one class. */
 const NEAR_BIAS = 1;
 
 export async function routingTasks(

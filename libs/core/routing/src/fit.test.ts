@@ -31,7 +31,10 @@ const lopsided = (count: number, seed: number): readonly ScoredFrame[] =>
 describe("the score that is taken", () => {
   test("F3: with few frames it is confidence, whatever a fit promises, over seeds", () => {
     for (let seed = 1; seed <= 10; seed++) {
-      expect(chooseScore(scored(worldFrames(100, seed)), settings).score).toBe("confidence");
+      const reversed = { ...settings, scores: [...SCORES].reverse() };
+      for (const one of [settings, reversed]) {
+        expect(chooseScore(scored(worldFrames(100, seed)), one).score).toBe("confidence");
+      }
     }
   });
 

@@ -41,7 +41,7 @@ export type ScoredFrame = JudgedFrame & {
 };
 
 export type ScoreSettings = {
-  /** The scores to choose among, from the simplest on. */
+  /** The scores to choose among, in any order. */
   readonly scores: readonly ScoreName[];
   /** Of the learned score. */
   readonly shapes: readonly ScorerShape[];
@@ -84,7 +84,8 @@ export function chooseScore(
   settings: ScoreSettings,
   standing?: ScoringPolicy,
 ): ScoreChoice<ScoreName | "standing"> {
-  const names = standing === undefined ? settings.scores : (["standing", ...settings.scores] as const);
+  const scores = SCORES.filter((score) => settings.scores.includes(score)); // from the simplest on
+  const names = standing === undefined ? scores : (["standing", ...scores] as const);
   const folds = foldsOf(frames);
   const worths = names.map((name) =>
     worthsOf(frames, folds, (training) =>

@@ -32,6 +32,6 @@ export function gainShare(
 export const orderByScore = (scores: readonly number[]): Int32Array =>
   Int32Array.from(scores.map((_, i) => i).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b));
 
-/** What sending it changes: 1 when the cloud mends it, -1 when the cloud spoils it. */
+/** What sending it changes: 1 when only the cloud is right, -1 when only the edge is. */
 export const gainOf = (frame: JudgedFrame | undefined): number =>
   frame === undefined ? 0 : (frame.cloudRight ? 1 : 0) - (frame.edgeRight ? 1 : 0);

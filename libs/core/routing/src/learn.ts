@@ -46,7 +46,7 @@ export type LearningSettings = {
   readonly cloudTarget: string;
   readonly labels: readonly string[];
   readonly temperature: number;
-  /** The scores to choose among, from the simplest on; one alone is not compared with anything. */
+  /** The scores to choose among, in any order; one alone is not compared with anything. */
   readonly scores: readonly ScoreName[];
   /** Features and ridge of the learned score; several are compared by cross-validation on the score's half. */
   readonly shapes: readonly ScorerShape[];
