@@ -5,6 +5,7 @@
 // Runs on Node 20 as well, before anything is installed, so: plain JavaScript and no dependencies.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes, randomInt } from "node:crypto";
+import { createSocket } from "node:dgram";
 import {
   closeSync,
   cpSync,
@@ -277,13 +278,21 @@ export function answers(port, host = "127.0.0.1") {
   });
 }
 
-/** A port of 127.0.0.1 that was free a moment ago. */
+/** A free TCP port of 127.0.0.1 that is given to nobody else while this process lives: by then its program may not listen yet.
+ * What says "given" to other processes is the UDP port of the same number, which ends with this process. */
 export async function freePort() {
   for (;;) {
     const port = randomInt(...FREE_PORTS);
-    if (await isFree(port)) return port;
+    if ((await reserve(port)) && (await isFree(port))) return port;
   }
 }
+
+const reserve = (port) =>
+  new Promise((done, fail) => {
+    const socket = createSocket("udp4").unref();
+    socket.once("error", (error) => (error.code === "EADDRINUSE" ? done(false) : fail(error)));
+    socket.bind({ port, address: "127.0.0.1", exclusive: true }, () => done(true));
+  });
 
 const isFree = (port) =>
   new Promise((done, fail) => {

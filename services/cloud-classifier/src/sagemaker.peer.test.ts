@@ -5,13 +5,13 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type CloudRequest, type CloudResult, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import {
+  freePort,
   repositoryRoot,
   type SpawnedService,
   someRequest,
@@ -71,14 +71,6 @@ async function ask(change: Partial<CloudRequest> = {}): Promise<CloudResult> {
   const { name: topic, codec } = topics.requestsHigh;
   await sink.send([{ topic, key: request.deviceId, value: codec.encodeConfluent(request) }]);
   return waitFor(() => results.get(keyOf(request)), { what: `the result of ${keyOf(request)}`, timeoutMs: 20_000 });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((listening) => server.once("listening", listening));
-  const { port } = server.address() as { port: number };
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
 
 async function startMoto(): Promise<string> {

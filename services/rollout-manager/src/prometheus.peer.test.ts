@@ -3,11 +3,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { type AddressInfo, createServer as createTcp } from "node:net";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type AnalysisLook, analysisEvidenceOf, isFinished } from "@tributary/rollouts";
-import { type SimulatedFleet, tempDir, waitFor } from "@tributary/testing";
+import { freePort, type SimulatedFleet, tempDir, waitFor } from "@tributary/testing";
 import { debian } from "../../../tools/peers.mjs";
 import { SpecRefused } from "./creation/spec-problems.ts";
 import {
@@ -61,14 +61,6 @@ class Counters {
 
 const until = (...[instance, uid, what, is]: Parameters<typeof untilSoon>) =>
   untilSoon(instance, uid, what, is, PATIENT_MS);
-
-async function freePort(): Promise<number> {
-  const server = createTcp().listen(0, "127.0.0.1");
-  await new Promise((listening) => server.once("listening", listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
 
 const kept = {
   good: 'sum by (device) (answers_total{outcome="kept"})',
