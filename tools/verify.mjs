@@ -27,7 +27,7 @@ const projects = [
   "unit",
   "integration",
   "e2e",
-  ...(hasDrills ? ["drills"] : []),
+  ...(hasDrills ? ["drills", "stack-drills"] : []),
   ...(hasPeers ? ["peers", "stack-peers"] : []),
 ];
 if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);
@@ -46,6 +46,8 @@ let passed = 0;
 const failures = [];
 const startedAt = Date.now();
 const workDir = mkdtempSync(join(tmpdir(), "tributary-verify-"));
+// Tests start the same programs hundreds of times.
+process.env.NODE_COMPILE_CACHE = join(workDir, "compile-cache");
 let kafka;
 let jest;
 let stopping = false;
@@ -98,7 +100,8 @@ async function tests() {
   mkdirSync(join(root, ".local"), { recursive: true });
   const resultFile = join(workDir, "jest.json");
   const args = [...nodeFlags, "--experimental-vm-modules", "--no-warnings", "node_modules/jest/bin/jest.js"];
-  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=2", ...argv);
+  // One more than the two processors that CI has: many tests wait for programs that they started.
+  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=3", ...argv);
   const code = await new Promise((done) => {
     jest = spawn(node, args, {
       cwd: root,

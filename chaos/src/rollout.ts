@@ -31,7 +31,7 @@ const GOOD = [
 const BAD = ["analysed", "aborted", "rolled-back", "retried", "promoted"];
 const STOPS_MS = 2_500;
 /** Most of a story is waiting. */
-const STORIES_AT_ONCE = 2;
+const STORIES_AT_ONCE = 3;
 
 export const rollout: Drill = {
   name: "rollout",
@@ -48,17 +48,17 @@ proposals before they have read them back.`,
     const { dir, say, options } = settings;
     const kafka = await startKafka({ dataDir: join(dir, "kafka"), logFile: join(dir, "kafka.log"), heapMb: 256 });
     try {
-      const world = { brokers: [kafka.brokers], settings };
-      const findings: Findings[] = [];
-      for (let kill = 1; kill <= (options.kills ?? 1); kill++) {
-        say(`kills at every transition, ${kill} of ${options.kills ?? 1}`);
-        findings.push(...(await killedEverywhere(world, kill)));
-      }
-      say("a split control channel, and wishes that cross");
-      findings.push(...(await Promise.all([stopped(world), crossed(world, false)])));
-      say("the control");
-      findings.push(await crossed(world, true));
-      return merged(findings);
+      const stage = { brokers: [kafka.brokers], settings };
+      const rounds = Array.from({ length: options.kills ?? 1 }, (_, i) => i + 1);
+      const stories = [
+        // The longest first: none is left to end alone.
+        () => stopped(stage),
+        ...rounds.flatMap((round) => killedEverywhere(stage, round)),
+        () => crossed(stage, false),
+        () => crossed(stage, true),
+      ];
+      say(`${stories.length} stories, ${STORIES_AT_ONCE} at once`);
+      return merged(await inTurns(stories, STORIES_AT_ONCE));
     } finally {
       await kafka.stop();
     }
@@ -68,23 +68,28 @@ proposals before they have read them back.`,
 type Stage = { readonly brokers: readonly string[]; readonly settings: DrillSettings };
 type Story = (world: World) => Promise<readonly string[]>;
 
-async function killedEverywhere(stage: Stage, round: number): Promise<readonly Findings[]> {
+function killedEverywhere(stage: Stage, round: number): readonly (() => Promise<Findings>)[] {
   const told = (kinds: readonly string[]) => kinds.filter((kind) => ["step-started", "aborted"].includes(kind));
-  const runs = PLACES.filter((place) => stage.settings.choices?.places?.includes(place) ?? true).map((place) => {
+  const places = PLACES.filter((place) => stage.settings.choices?.places?.includes(place) ?? true);
+  return places.flatMap((place) => {
     const at = (kinds: readonly string[]) =>
       (place === "while-writing-desired" ? told(kinds) : kinds).map((kind) => `${place}:${kind}`);
-    return { place, good: at(GOOD), bad: at(BAD) };
+    return [
+      () => act(stage, `killed ${place}, a good model`, `${round}-${place}-good`, goodStory, at(GOOD)),
+      () => act(stage, `killed ${place}, a bad model`, `${round}-${place}-bad`, badStory, at(BAD)),
+    ];
   });
-  const stories = runs.flatMap(({ place, good, bad }) => [
-    () => act(stage, `killed ${place}, a good model`, `${round}-${place}-good`, goodStory, good),
-    () => act(stage, `killed ${place}, a bad model`, `${round}-${place}-bad`, badStory, bad),
-  ]);
-  const findings: Findings[] = [];
+}
+
+/** What each returned, in their order, so many of them at work at a time. */
+async function inTurns<T>(works: readonly (() => Promise<T>)[], atOnce: number): Promise<T[]> {
+  const results: T[] = [];
+  const waiting = works.entries();
   const next = async () => {
-    for (let story = stories.shift(); story !== undefined; story = stories.shift()) findings.push(await story());
+    for (const [i, work] of waiting) results[i] = await work();
   };
-  await Promise.all(Array.from({ length: STORIES_AT_ONCE }, next));
-  return findings;
+  await Promise.all(Array.from({ length: atOnce }, next));
+  return results;
 }
 
 /** Plays a story, and looks at what became of it. */

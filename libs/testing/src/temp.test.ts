@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { expect, test } from "@jest/globals";
 import { freePort, repositoryRoot } from "./index.ts";
 
 test("a free port is given once, to one process, though nobody listens on it yet", async () => {

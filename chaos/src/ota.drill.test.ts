@@ -1,7 +1,7 @@
 /** G6, G7: a device killed over all of an update starts a model that was published, byte for byte; the short run of `chaos ota`. */
 import { expect, test } from "@jest/globals";
-import { ota } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
+import { ota } from "./ota.ts";
 
 const KILLS = 15;
 
