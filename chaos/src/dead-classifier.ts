@@ -17,7 +17,7 @@ export const deadClassifier: Scenario = {
   summary: "the classifier stopped for good: every sent frame is settled as EDGE by its deadline",
   details: `After ${ALIVE_S} s the only classifier is stopped and stays so.`,
   settings: {
-    short: { devices: 2, fps: 10, seconds: 20 },
+    short: { devices: 2, fps: 10, seconds: 14 },
     long: { devices: 8, fps: 10, seconds: 120 },
   },
   run: async (settings) => [await dead(settings)],

@@ -15,7 +15,7 @@ const WARM_UP_S = 5;
 /** Longer than the slowest recovery there is by design: a consumer that Kafka's return left stalled ends after 45 s. */
 const SILENCE_MS_MAX = 150_000;
 /** The control has lost what it lost when the others are answered. */
-const CONTROL_SILENCE_MS_MAX = 20_000;
+const CONTROL_SILENCE_MS_MAX = 12_000;
 
 export const kafkaOutage: Scenario = {
   name: "kafka-outage",
