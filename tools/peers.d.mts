@@ -2,7 +2,7 @@ export function python(name: string): string;
 export function debian(program: string, pkg?: string): string;
 export function node20(): string;
 export function apicurio(): string;
-export function confluentJava(): string;
+export function flinkJars(): string;
 export function go(): string;
 export function telegraf(): string;
 export function goProgram(folder: string): string;

@@ -33,7 +33,7 @@ export async function preparePeers(step) {
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
   await step("peers: Node 20", async () => node20());
   await step("peers: Apicurio Registry", async () => apicurio());
-  await step("peers: Confluent's Java client", async () => confluentJava());
+  await step("peers: Flink's Avro format", async () => flinkJars());
   await step("peers: Go", async () => goProgram("examples/consumers/go"));
 }
 
@@ -99,23 +99,32 @@ export function node20() {
   return program;
 }
 
-/** Confluent's own Java client of a schema registry is not on Maven Central, but for inside Flink's jar. */
-const FLINK_REGISTRY = "org.apache.flink:flink-sql-avro-confluent-registry:2.3.0:jar";
-const SLF4J = "org.slf4j:slf4j-api:1.7.36:jar";
+const FLINK = "2.3.0";
+/** What Flink SQL reads Avro with; Confluent's own Java client is in the first, and nowhere else on Maven Central. */
+const FLINK_JARS = [
+  ...["sql-avro-confluent-registry", "table-runtime", "table-common", "core", "core-api", "annotations"].map(
+    (name) => ["org.apache.flink", `flink-${name}`, FLINK],
+  ),
+  ["org.slf4j", "slf4j-api", "1.7.36"],
+];
 
-/** Confluent's Java client of a schema registry, from Maven Central: gives the class path. */
-export function confluentJava() {
-  const dir = join(peers, "confluent-java");
+/** Flink's Avro format and Confluent's Java client of a schema registry, from Maven Central: gives the class path. */
+export function flinkJars() {
+  const dir = join(peers, "flink");
   const done = join(dir, "done");
-  const artifacts = [FLINK_REGISTRY, SLF4J];
-  if (!existsSync(done) || readFileSync(done, "utf8") !== artifacts.join()) {
+  const dependencies = FLINK_JARS.map(
+    ([group, name, version]) =>
+      `<dependency><groupId>${group}</groupId><artifactId>${name}</artifactId><version>${version}</version></dependency>`,
+  );
+  const pom = `<project><modelVersion>4.0.0</modelVersion><groupId>t</groupId><artifactId>t</artifactId><version>1</version>
+<dependencies>${dependencies.join("\n")}</dependencies></project>`;
+  if (!existsSync(done) || readFileSync(done, "utf8") !== pom) {
     rmSync(dir, { recursive: true, force: true });
     mkdirSync(dir, { recursive: true });
-    for (const artifact of artifacts) {
-      const args = ["-B", "-q", "dependency:copy", `-Dartifact=${artifact}`, `-DoutputDirectory=${dir}`];
-      run("mvn", args, "Maven is needed", { cwd: dir });
-    }
-    writeFileSync(done, artifacts.join());
+    writeFileSync(join(dir, "pom.xml"), pom);
+    const args = ["-B", "-q", "dependency:copy-dependencies", "-DexcludeTransitive", `-DoutputDirectory=${dir}`];
+    run("mvn", args, "Maven is needed", { cwd: dir });
+    writeFileSync(done, pom);
   }
   return join(dir, "*");
 }

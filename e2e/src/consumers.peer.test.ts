@@ -1,6 +1,6 @@
 /** Consumers that are not ours read the same final answers as the verifier. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -8,9 +8,10 @@ import { Classifications, topics } from "@tributary/contracts";
 import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
 import { accountOf, type Stack, startStack, untilAnswered } from "@tributary/local-stack";
 import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
-import { confluentJava, debian, goProgram, python } from "../../tools/peers.mjs";
+import { flinkJars, debian, goProgram, python } from "../../tools/peers.mjs";
 
 const FRAMES = 300;
+const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin/java") : "java";
 const examples = join(repositoryRoot, "examples/consumers");
 
 describe("given a stack that answered some hundred frames, and a repeat that says otherwise", () => {
@@ -113,10 +114,9 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     "when Confluent's %s client asks the gateway's registry, then it finds what there is and understands what is refused",
     (language) => {
       const dir = join(repositoryRoot, "e2e/registry-clients");
-      const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin/java") : "java";
       const command =
         language === "Java"
-          ? [java, "-cp", confluentJava(), "RegistryClient.java"]
+          ? [java, "-cp", flinkJars(), "RegistryClient.java"]
           : [python("consumers"), "registry_client.py"];
       const { codec, name } = topics.frames;
       const subject = `${prefix}${name}-value`;
@@ -152,6 +152,29 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     },
     60_000,
   );
+
+  test("when Flink reads an answer by the guide's table, then its enums are text; without the table's schema it reads none", async () => {
+    const guide = readFileSync(join(repositoryRoot, "docs/guides/consume-the-topics.md"), "utf8");
+    const table = /^```sql\n(CREATE TABLE answers .*?)```$/ms.exec(guide)?.[1] ?? "";
+    writeFileSync(join(dir.path, "answers.sql"), table);
+    const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
+    const { name } = topics.classifications;
+    const value = (await (await reader.read(name, await fullPartition(reader)).next()).value).value as Buffer;
+    await reader.close();
+    writeFileSync(join(dir.path, "answers.avro"), value);
+    const args = [stack.gatewayUrl, join(dir.path, "answers.sql"), join(dir.path, "answers.avro")];
+    const { stdout } = spawnSync(java, ["-cp", flinkJars(), "FlinkTable.java", ...args], {
+      cwd: join(repositoryRoot, "e2e/registry-clients"),
+      encoding: "utf8",
+    });
+    const { deviceId, bootId, answers } = Classifications.decodeConfluent(value);
+    expect(stdout.trim().split("\n")).toEqual([
+      "without the schema: Found tributary.v1.AnswerSource, expecting string",
+      `deviceId: ${deviceId}`,
+      `bootId: ${bootId}`,
+      ...answers.map((a) => `${a.cameraId} ${a.frameSeq} ${a.label} ${a.source} ${a.settledBy} ${a.confidence}`),
+    ]);
+  }, 60_000);
 
   test("the pins of the Python example are those that this test ran", () => {
     expect(readFileSync(join(examples, "python/requirements.txt"), "utf8")).toBe(
