@@ -102,9 +102,11 @@ export function node20() {
 const FLINK = "2.3.0";
 /** What Flink SQL reads Avro with; Confluent's own Java client is in the first, and nowhere else on Maven Central. */
 const FLINK_JARS = [
-  ...["sql-avro-confluent-registry", "table-runtime", "table-common", "core", "core-api", "annotations"].map(
-    (name) => ["org.apache.flink", `flink-${name}`, FLINK],
-  ),
+  ...["sql-avro-confluent-registry", "table-runtime", "table-common", "core", "core-api", "annotations"].map((name) => [
+    "org.apache.flink",
+    `flink-${name}`,
+    FLINK,
+  ]),
   ["org.slf4j", "slf4j-api", "1.7.36"],
 ];
 

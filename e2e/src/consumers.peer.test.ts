@@ -8,7 +8,7 @@ import { Classifications, topics } from "@tributary/contracts";
 import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
 import { accountOf, type Stack, startStack, untilAnswered } from "@tributary/local-stack";
 import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
-import { flinkJars, debian, goProgram, python } from "../../tools/peers.mjs";
+import { debian, flinkJars, goProgram, python } from "../../tools/peers.mjs";
 
 const FRAMES = 300;
 const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin/java") : "java";

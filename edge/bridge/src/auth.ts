@@ -7,7 +7,7 @@
  * A4. Whether a name is registered, revoked or unusable is known to operators only: whoever lacks its password gets the
  *     same answer after the same steps (password.ts P4).
  */
-import { type DeviceRegistration, parseMqttTopic } from "@tributary/contracts";
+import { type DeviceRegistration, type DownlinkChannel, downlinks, parseMqttTopic } from "@tributary/contracts";
 import { isValidId } from "@tributary/kernel";
 import {
   type PasswordBook,
@@ -150,8 +150,8 @@ export function isOwnWill({ clientId, will }: Connect, prefix: string): boolean 
   return topic?.kind === "availability" && topic.deviceId === clientId && will.payload.toString("latin1") === "offline";
 }
 
-const CHANNELS = new Set(["policy", "desired", "results", "acks", "sampling", "#", "+"]);
-const JSON_CHANNELS = new Set(["results", "sampling"]);
+const CHANNELS = new Set([...Object.keys(downlinks), "#", "+"]);
+const JSON_CHANNELS = new Set(Object.keys(downlinks).filter((channel) => downlinks[channel as DownlinkChannel].json));
 
 /** A2 */
 export function maySubscribe(principal: string, filter: string, prefix: string): boolean {

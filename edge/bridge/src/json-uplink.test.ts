@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
-import { type Codec, openConfluent, type UplinkStream, uplinkStreams } from "@tributary/contracts";
+import { type Codec, jsonUplinkSchema, openConfluent, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
 import { someFrame, somePredictions } from "@tributary/testing";
+import { Ajv } from "ajv";
 import { JSON_CAMERA, JSON_DEADLINE_MS } from "./json-uplink.ts";
 import { judgeUplink, type Verdict } from "./uplink.ts";
 
@@ -328,4 +329,52 @@ test("over seeds, whatever JSON says, it is stored as a record of its stream or 
   expect([...ends.keys()]).toEqual(
     expect.arrayContaining(["store", "json-malformed", "json-unknown-field", "json-missing-field", "json-wrong-type"]),
   );
+});
+
+/** The published JSON Schema of what devices may say. */
+describe("the JSON Schema of an uplink", () => {
+  const moments = { n: "7", sum: 1.5, sumSq: 2 };
+  const least: { readonly [stream in UplinkStream]: Record<string, unknown> } = {
+    frames: { image },
+    predictions: { predictions: [{ label: "cat", confidence: 0.5 }] },
+    metrics: { windowMs: 1_000 },
+    sketches: { windowMs: 1_000 },
+    reported: {},
+  };
+  const more: { readonly [stream in UplinkStream]: Record<string, unknown> } = {
+    frames: { image, label: "cat", confidence: 0.5, bootId: "9", seq: 1, frameSeq: 1, capturedAt: null },
+    predictions: { predictions: [{ label: "cat", confidence: 0.5, wouldSend: true, reason: "NONE" }], arm: "default" },
+    metrics: { windowMs: 0, device: { load: moments }, models: [{ modelDigest: "m", metrics: { x: moments } }] },
+    sketches: { windowMs: 0, histograms: [{ feature: "margin", counts: [1, "2"] }], labels: { cat: 3 } },
+    reported: { slots: { perception: { modelDigest: "m", modelName: "n", modelVersion: "1" } }, cameras: ["a"] },
+  };
+  const faults: readonly (readonly [UplinkStream, Record<string, unknown>])[] = [
+    ["frames", {}],
+    ["frames", { image, confidence: 7 }],
+    ["frames", { image, nonsense: 1 }],
+    ["frames", { image, reason: "BECAUSE" }],
+    ["predictions", { predictions: [{ confidence: 0.5 }] }],
+    ["metrics", { windowMs: -1 }],
+    ["metrics", { windowMs: 1, device: { load: { n: 1 } } }],
+    ["sketches", { windowMs: 1, labels: { cat: -3 } }],
+    ["reported", { cameras: "front" }],
+  ];
+  const ajv = new Ajv({ strict: false });
+  const validators = Object.fromEntries(
+    Object.keys(uplinkStreams).map((stream) => [stream, ajv.compile(jsonUplinkSchema(stream as UplinkStream))]),
+  );
+  const taken = (stream: UplinkStream, payload: unknown) => judge(stream, payload).kind === "store";
+
+  test("takes and refuses what the bridge does", () => {
+    const streams = Object.keys(uplinkStreams) as UplinkStream[];
+    const good = streams.flatMap((stream) =>
+      [least[stream], more[stream]].map((payload) => [stream, payload] as const),
+    );
+    for (const [cases, expected] of [[good, true] as const, [faults, false] as const]) {
+      for (const [stream, payload] of cases) {
+        const says = { schema: validators[stream]?.(payload), bridge: taken(stream, payload) };
+        expect([stream, payload, says]).toEqual([stream, payload, { schema: expected, bridge: expected }]);
+      }
+    }
+  });
 });

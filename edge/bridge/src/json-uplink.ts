@@ -10,10 +10,10 @@
  *     0, so that the cloud's answer is worth everything and a missing one says nothing.
  */
 import { createHash } from "node:crypto";
-import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
+import { JSON_NAMES, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { JsonFault, type JsonObject, JsonRecordReader, parseJsonObject, type RecordRules } from "./json-record.ts";
 
-/** Defaults of the contract, documented in edge/bridge/README.md. */
+/** Defaults of the contract, documented in docs/mqtt-contract.md. */
 export const JSON_CAMERA = "camera";
 export const JSON_DEADLINE_MS = 10_000;
 
@@ -73,7 +73,7 @@ const clock = { ageMs: 0, clockState: "UNKNOWN" } as const;
 const seen = { margin: 0, entropy: 0, samplePropensity: 0, sampleDrawn: false, ageMs: 0 } as const;
 
 const rules: RecordRules<Sender> = {
-  names: { EdgeFrame: { jpeg: "image" } },
+  names: JSON_NAMES,
   fill: {
     EdgeFrame(given, sender) {
       const { label, confidence } = { ...given, ...answer(given, "") } as { label: string; confidence: number };

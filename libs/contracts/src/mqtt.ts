@@ -1,5 +1,7 @@
-/** MQTT topics of the device contract. */
-import type { UplinkStream } from "./topics.ts";
+/** MQTT topics of the device contract; docs/mqtt-contract.md explains them. */
+import type { Codec } from "./codec.ts";
+import { DeviceAcks } from "./generated/index.ts";
+import { topics, type UplinkStream } from "./topics.ts";
 
 /** The largest MQTT packet of a device that a bridge holds whole, unless it is told otherwise. */
 export const PACKET_BYTES_MAX = 8 * 1024 * 1024;
@@ -26,6 +28,40 @@ export const mqttTopics = (prefix = "tributary") => ({
   /** Retained `online` or `offline`; the latter is the last will. */
   availability: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/availability`,
 });
+
+export type Downlink = {
+  /** Null: bare bytes. */
+  readonly codec: Codec<unknown> | null;
+  /** There is a form for devices that speak only JSON, one level below. */
+  readonly json: boolean;
+  readonly retained: boolean;
+  readonly holds: string;
+};
+
+/** What a device may subscribe to, by the level under `down/`. */
+export const downlinks = {
+  policy: {
+    codec: topics.policies.codec,
+    ...{ json: false, retained: true, holds: "the routing policy of the model that the device reported; empty: none" },
+  },
+  desired: {
+    codec: topics.desired.codec,
+    ...{ json: false, retained: true, holds: "what the device shall run; empty: nothing is wanted" },
+  },
+  sampling: {
+    codec: null,
+    ...{ json: true, retained: true, holds: "the key that the device draws its random sample by: 32 bytes" },
+  },
+  results: {
+    codec: topics.classifications.codec,
+    ...{ json: true, retained: false, holds: "final answers of frames that the device sent" },
+  },
+  acks: {
+    codec: DeviceAcks,
+    ...{ json: false, retained: false, holds: "what Kafka has, where the broker is not the bridge" },
+  },
+} as const satisfies { readonly [channel: string]: Downlink };
+export type DownlinkChannel = keyof typeof downlinks;
 
 export type PayloadFormat = "avro" | "json";
 

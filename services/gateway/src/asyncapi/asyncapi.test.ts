@@ -1,11 +1,12 @@
 import { createRequire } from "node:module";
 import { describe, expect, test } from "@jest/globals";
-import { topics } from "@tributary/contracts";
+import { DeviceAcks, downlinks, parseMqttTopic, topics, uplinkStreams } from "@tributary/contracts";
 import { Ajv } from "ajv";
 import avro from "avsc";
 import { parse } from "yaml";
 import { asyncApiFiles } from "./asyncapi.controller.ts";
-import { AVRO_SCHEMA_FORMAT, asyncApiOf, durationOf } from "./document.ts";
+import { asyncApiOf, durationOf } from "./document.ts";
+import { AVRO_SCHEMA_FORMAT } from "./parts.ts";
 
 const { yaml, page } = asyncApiFiles("plant-7.");
 const document = parse(yaml);
@@ -65,6 +66,49 @@ describe("the AsyncAPI document", () => {
     expect(document.components.parameters.prefix.default).toBe("plant-7.");
   });
 
+  test("has each MQTT topic of the contract, in Avro and JSON, with its direction, retention and fingerprint", () => {
+    type MqttChannel = {
+      readonly servers: { readonly $ref: string }[];
+      readonly address: string;
+      readonly title: string;
+      readonly messages: { readonly [name: string]: { readonly $ref: string } };
+    };
+    type Operation = { action: string; channel: { $ref: string }; bindings?: { mqtt: object } };
+    const operations = Object.values(document.operations) as Operation[];
+    const isMqtt = ({ servers }: MqttChannel) => servers[0]?.$ref === "#/servers/mqtt";
+    const mqtt = (Object.entries(document.channels) as [string, MqttChannel][]).filter(([, channel]) =>
+      isMqtt(channel),
+    );
+    const found = mqtt.map(([id, { address, messages }]) => {
+      const parsed = parseMqttTopic(address.replace("{mqttPrefix}", "tributary").replace("{deviceId}", "cam"));
+      const operation = operations.find(({ channel }) => channel.$ref === `#/channels/${id}`);
+      const [{ $ref }] = Object.values(messages) as [{ $ref: string }];
+      return {
+        ...parsed,
+        action: operation?.action,
+        ...operation?.bindings?.mqtt,
+        fingerprint: at($ref)["x-avro-fingerprint"],
+      };
+    });
+    const common = { deviceId: "cam", qos: 1, bindingVersion: "0.2.0" };
+    const up = Object.entries(uplinkStreams).flatMap(([stream, { codec }]) =>
+      [codec.current.fingerprint, undefined].map((fingerprint) => {
+        const format = fingerprint === undefined ? "json" : "avro";
+        return { ...common, kind: "up", stream, format, action: "receive", retain: false, fingerprint };
+      }),
+    );
+    const down = Object.entries(downlinks).flatMap(([channel, { codec, json, retained }]) =>
+      (json ? ["avro", "json"] : ["avro"]).map((format) => {
+        const fingerprint = format === "avro" ? codec?.current.fingerprint : undefined;
+        return { ...common, kind: "down", channel, format, action: "send", retain: retained, fingerprint };
+      }),
+    );
+    const availability = { ...common, kind: "availability", action: "receive", retain: true, fingerprint: undefined };
+    expect(found).toEqual([...up, ...down, availability]);
+    for (const [, { title }] of mqtt) expect(page).toContain(`${title}</code>`);
+    for (const { name } of DeviceAcks.current.schema.fields) expect(page).toContain(`<code>${name}</code>`);
+  });
+
   test("is a page of its own for people, with every topic and every field, and nothing fetched or run", () => {
     for (const topic of Object.values(topics)) {
       expect(page).toContain(`<code>plant-7.${topic.name}</code>`);
@@ -83,6 +127,6 @@ describe("the AsyncAPI document", () => {
       "1 day",
       "7 days",
     ]);
-    expect(Object.keys(asyncApiOf("1").channels as object)).toHaveLength(Object.keys(topics).length + 1);
+    expect(Object.keys(asyncApiOf("1").channels as object)).toHaveLength(Object.keys(topics).length + 1 + 18);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * The AsyncAPI 3 document of every topic, from the contract itself.
+ * The AsyncAPI 3 document of every topic of Kafka's, and of MQTT's (mqtt.ts), from the contract itself.
  *
  * D1. Nothing is said twice: names, retention and who writes come from the topic list, payloads and their documentation
  *     from the Avro schemas, the partition count and record size from what the topics are created with.
@@ -8,11 +8,9 @@
 import { PARTITIONS, type Topic, topics } from "@tributary/contracts";
 import { tributaryTopics } from "@tributary/kafka";
 import { stringify } from "yaml";
+import { mqttChannels, mqttMessages, mqttOperations, mqttParameters, mqttSecurity, mqttServer } from "./mqtt.ts";
+import { AVRO_SCHEMA_FORMAT, capital, type Json } from "./parts.ts";
 
-export const AVRO_SCHEMA_FORMAT = "application/vnd.apache.avro;version=1.9.0";
-
-/** A value of the document; it is data from here on. */
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 export type AsyncApi = { readonly [key: string]: Json };
 
 const KEYS: { readonly [K in Topic["key"]]: string } = {
@@ -22,7 +20,7 @@ const KEYS: { readonly [K in Topic["key"]]: string } = {
   rollout: "The rollout's uid.",
 };
 
-const OVERVIEW = `Tributary's Kafka topics. Values are Avro in Confluent's wire format: a zero byte, the schema's id in four \
+const OVERVIEW = `Tributary's Kafka topics, and the MQTT topics of devices. Values on Kafka are Avro in Confluent's wire format: a zero byte, the schema's id in four \
 bytes, the record. The gateway serves the schemas by Confluent's API, under the subject \`<topic>-value\`. Keys are UTF-8 text, \
 partitioned by Java's murmur2.
 
@@ -30,7 +28,10 @@ Rely on the topics tagged \`public\`: their schemas change only so that old and 
 (FULL_TRANSITIVE), and unknown enum symbols arrive as \`UNKNOWN\`. Those tagged \`internal\` are how the services talk to each other.
 
 **A frame's final answer is the one in its lowest-offset record of \`classifications.v1\`.** A frame is named \
-\`deviceId:bootId:cameraId:frameSeq\`; what comes later for the same frame is a repeat.`;
+\`deviceId:bootId:cameraId:frameSeq\`; what comes later for the same frame is a repeat.
+
+On MQTT records are Avro in single-object encoding, C3 01 and the schema's CRC-64-AVRO fingerprint (\`x-avro-fingerprint\`) in eight \
+bytes, least significant first, or JSON. docs/mqtt-contract.md says what a device does with them.`;
 
 export function asyncApiOf(version: string, prefix = "tributary."): AsyncApi {
   const entries = Object.entries(topics) as [string, Topic][];
@@ -44,6 +45,7 @@ export function asyncApiOf(version: string, prefix = "tributary."): AsyncApi {
       tags: [
         { name: "public", description: "Made for consumers; changes only compatibly." },
         { name: "internal", description: "Between Tributary's own parts." },
+        { name: "device", description: "Between devices and the bridge, by MQTT; changes as the public topics do." },
       ],
     },
     defaultContentType: "application/avro",
@@ -61,24 +63,31 @@ export function asyncApiOf(version: string, prefix = "tributary."): AsyncApi {
           },
         },
       },
+      mqtt: mqttServer,
     },
     channels: {
       ...Object.fromEntries(entries.map(([id, topic]) => [id, channelOf(id, topic)])),
       deadLetters: deadLetterChannel,
+      ...mqttChannels(),
     },
-    operations: Object.fromEntries(
-      entries.map(([id, topic]) => [
-        `send-${topic.name}`,
-        {
-          action: "send",
-          channel: { $ref: `#/channels/${id}` },
-          summary: `${capital(topic.writtenBy)} writes ${topic.holds}.`,
-          tags: tagsOf(topic),
-        },
-      ]),
-    ),
+    operations: {
+      ...Object.fromEntries(
+        entries.map(([id, topic]) => [
+          `send-${topic.name}`,
+          {
+            action: "send",
+            channel: { $ref: `#/channels/${id}` },
+            summary: `${capital(topic.writtenBy)} writes ${topic.holds}.`,
+            tags: tagsOf(topic),
+          },
+        ]),
+      ),
+      ...mqttOperations(),
+    },
     components: {
+      securitySchemes: mqttSecurity,
       parameters: {
+        ...mqttParameters,
         prefix: { default: prefix, description: "The deployment's prefix of every topic, `kafka.prefix`." },
         topic: { description: "A topic, without the prefix." },
         group: { description: "The consumer group that could not use the record, without the prefix; or `bridge`." },
@@ -86,6 +95,7 @@ export function asyncApiOf(version: string, prefix = "tributary."): AsyncApi {
       messages: {
         ...Object.fromEntries(entries.map(([id, topic]) => [id, messageOf(topic)])),
         deadLetter: deadLetterMessage,
+        ...mqttMessages(),
       },
       messageTraits: { cloudEvent: { headers: cloudEventHeaders }, traced: { headers: traceHeaders } },
     },
@@ -106,6 +116,7 @@ function channelOf(id: string, topic: Topic): Json {
     title: topic.name,
     summary: `${capital(topic.holds)}.`,
     description: `Written by ${topic.writtenBy}. ${isCompacted ? "Compacted: the newest record of each key stays." : `Kept for ${durationOf(topic.retentionMs)}.`}`,
+    servers: [{ $ref: "#/servers/kafka" }],
     parameters: { prefix: { $ref: "#/components/parameters/prefix" } },
     messages: { [topic.codec.name]: { $ref: `#/components/messages/${id}` } },
     tags: tagsOf(topic),
@@ -189,6 +200,7 @@ const deadLetterChannel: Json = {
   title: "Dead letters",
   summary: "What a consumer of a topic, or the bridge, could not use.",
   description: "Retention as of the topic; seven days where that is compacted.",
+  servers: [{ $ref: "#/servers/kafka" }],
   parameters: {
     prefix: { $ref: "#/components/parameters/prefix" },
     topic: { $ref: "#/components/parameters/topic" },
@@ -220,8 +232,6 @@ const deadLetterMessage: Json = {
 };
 
 const tagsOf = (topic: Topic): Json => [{ name: topic.public ? "public" : "internal" }];
-
-const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
 
 export function durationOf(ms: number): string {
   if (ms === Number.POSITIVE_INFINITY) return "ever";

@@ -1,12 +1,15 @@
 /** The AsyncAPI document for people: one page without scripts, styles of its own, nothing fetched from anywhere. */
-import type { AsyncApi, Json } from "./document.ts";
+import type { AsyncApi } from "./document.ts";
+import type { Json } from "./parts.ts";
 
 type Node = { readonly [key: string]: Json };
 
 export function asyncApiPage(document: AsyncApi): string {
   const info = document.info as Node;
   const messages = (document.components as Node).messages as Node;
-  const channels = Object.entries(document.channels as Node) as [string, Node][];
+  const all = Object.entries(document.channels as Node) as [string, Node][];
+  const isMqtt = ([, channel]: [string, Node]) => JSON.stringify(channel.servers).includes("/servers/mqtt");
+  const channels = all.filter((entry) => !isMqtt(entry));
   const isPublic = ([, channel]: [string, Node]) => JSON.stringify(channel.tags).includes('"public"');
   const ordered = [...channels.filter(isPublic), ...channels.filter((entry) => !isPublic(entry))];
   const prefix = String((((document.components as Node).parameters as Node).prefix as Node).default);
@@ -38,6 +41,7 @@ ${prose(String(info.description))}
 <h2>Headers of every topic but dead letters</h2>
 ${headersTable((traits.cloudEvent as Node).headers as Node)}
 ${sections.join("\n")}
+${mqttSections(all.filter(isMqtt), document)}
 </body></html>
 `;
 }
@@ -61,6 +65,35 @@ ${headers === undefined ? "" : headersTable(headers)}
 ${payload === undefined ? headersTable(message.headers as Node) : recordTable(payload)}
 ${payload === undefined ? "" : `<details><summary>Avro schema</summary><pre>${html(JSON.stringify(payload, null, 2))}</pre></details>`}
 </section>`;
+}
+
+/** What devices publish and subscribe to. A record that Kafka has too is described there. */
+function mqttSections(channels: readonly (readonly [string, Node])[], document: AsyncApi): string {
+  const messages = (document.components as Node).messages as Node;
+  const operations = Object.values(document.operations as Node) as Node[];
+  const rows = channels.map(([id, channel]) => {
+    const message = messages[id] as Node;
+    const operation = operations.find((one) => (one.channel as Node).$ref === `#/channels/${id}`) as Node;
+    const name = `<code>${html(String(message.title))}</code>`;
+    const fingerprint = message["x-avro-fingerprint"];
+    return [
+      `<code id="${html(id)}">${html(String(channel.title))}</code>`,
+      operation.action === "receive" ? "publishes" : "subscribes",
+      fingerprint === undefined ? name : `${name} <code>${html(String(fingerprint))}</code>`,
+      `${html(String(channel.summary))} ${html(String(channel.description))}`,
+    ];
+  });
+  const details = channels.map(([id, channel]) => {
+    const payload = (messages[id] as Node).payload as Node;
+    if (payload.$ref !== undefined) return ""; // a record of a topic above
+    const schema = (payload.schema ?? payload) as Node;
+    const fields = schema.fields === undefined ? "" : recordTable(schema);
+    const kind = schema.fields === undefined ? "JSON Schema" : "Avro schema";
+    const title = `<h3><code>${html(String(channel.title))}</code></h3>`;
+    return `${title}${fields}<details><summary>${kind}</summary><pre>${html(JSON.stringify(schema, null, 2))}</pre></details>`;
+  });
+  const heads = ["Topic, after <code>tributary/v1/DEVICE/</code>", "A device", "Payload, Avro fingerprint", "Holds"];
+  return `<h2 id="mqtt">MQTT: what devices say and hear</h2>\n${table(heads, rows)}\n${details.join("\n")}`;
 }
 
 const headersTable = (headers: Node): string =>
