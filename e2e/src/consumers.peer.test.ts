@@ -159,7 +159,11 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     writeFileSync(join(dir.path, "answers.sql"), table);
     const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
     const { name } = topics.classifications;
-    const value = (await (await reader.read(name, await fullPartition(reader)).next()).value).value as Buffer;
+    let value: Buffer = Buffer.alloc(0);
+    for await (const record of reader.read(name, await fullPartition(reader))) {
+      value = record.value as Buffer;
+      break;
+    }
     await reader.close();
     writeFileSync(join(dir.path, "answers.avro"), value);
     const args = [stack.gatewayUrl, join(dir.path, "answers.sql"), join(dir.path, "answers.avro")];

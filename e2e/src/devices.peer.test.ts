@@ -1,13 +1,22 @@
 /** Devices that are not ours: other people's programs get frames answered, and none of them is taken for another. */
 import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { dlqOf, topics } from "@tributary/contracts";
+import { dlqOf, topics, uplinkStreams } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
-import { formatFrameId } from "@tributary/kernel";
+import { formatFrameId, seededRandom } from "@tributary/kernel";
 import { mains, type Stack, samples, startStack } from "@tributary/local-stack";
-import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
+import {
+  bucketInit,
+  bucketSettingsOf,
+  calibrate,
+  decideOnDevice,
+  POLICY_FEATURES,
+  sampleDraw,
+} from "@tributary/routing/device";
+import { repositoryRoot, somePolicy, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { debian, python } from "../../tools/peers.mjs";
 import { deadLettersOf } from "./dead-letters.ts";
 
@@ -26,7 +35,8 @@ describe("given a running stack and two devices that are let in", () => {
     python("device");
     photos = await photosIn(dir.path);
     stack = await startStack({ dir: join(dir.path, "stack"), kafka: brokers, prefix, partitions: 4, devices: 0 });
-    for (const id of ["shell-cam", "python-cam"]) passwords.set(id, (await stack.devices.register(id)).password);
+    for (const id of ["shell-cam", "python-cam", "avro-cam"])
+      passwords.set(id, (await stack.devices.register(id)).password);
   }, 120_000);
   afterAll(async () => {
     await stack?.stop();
@@ -94,6 +104,38 @@ describe("given a running stack and two devices that are let in", () => {
     expect(again.out.split("\n").filter((line) => line.startsWith(`${photo(0).file}: `))).toHaveLength(2);
     const refused = await send("guessed", files);
     expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("the bridge refuses python-cam") });
+  }, 60_000);
+
+  test("when a device written from the contract's page speaks Avro, then its policy comes, every frame is in one prediction, and those it sent are answered", async () => {
+    const { TRIBUTARY_HOST: host, TRIBUTARY_PORT: port } = at();
+    const policies = (await (await fetch(`${stack.gatewayUrl}/api/v1/policies`)).json()) as {
+      readonly items: readonly { readonly modelDigest: string; readonly policyVersion: string }[];
+    };
+    const [policy] = policies.items;
+    const state = join(dir.path, "avro-cam.boots");
+    const own = ["--device", "avro-cam", "--host", host, "--port", port, "--state", state];
+    const see = (...args: readonly string[]) =>
+      run(python("device"), [join(examples, "python/avro_device.py"), ...own, ...args], {
+        TRIBUTARY_PASSWORD: passwords.get("avro-cam") as string,
+      });
+    const files = photos.map(({ file }) => file);
+    const decided = await see("--model", policy?.modelDigest as string, ...files);
+    expect({ code: decided.code, err: decided.err }).toEqual({ code: 0, err: "" });
+    const unaided = await see(photo(1).file); // another boot, without a model
+    expect({ code: unaided.code, err: unaided.err }).toEqual({ code: 0, err: "" });
+    expect(unaided.out).toContain(`${photo(1).file}: ${photo(1).label} (CLOUD, `);
+    const lines = `${decided.out}${unaided.out}`.trim().split("\n");
+    const ids = lines.map((line) => line.split(" ").at(-1) as string);
+    expect(new Set(ids).size).toBe(PHOTOS + 1);
+    const seen = await predictionsOf(brokers, prefix, "avro-cam");
+    expect(seen.map(({ frameId }) => frameId).sort()).toEqual([...ids].sort());
+    expect(new Set(seen.map(({ policyVersion }) => policyVersion))).toEqual(new Set([policy?.policyVersion, ""]));
+    expect((await answersOf(brokers, prefix, "avro-cam")).sort()).toEqual([...ids].sort());
+    const reported = await (await fetch(`${stack.gatewayUrl}/api/v1/devices/avro-cam`)).json();
+    expect(reported).toMatchObject({ reported: { agentVersion: "avro_device.py" } });
+    for (const { name } of Object.values(uplinkStreams)) {
+      expect(await deadLettersOf(brokers, prefix, dlqOf(name, "bridge"))).toEqual([]);
+    }
   }, 60_000);
 
   const mosquitto = (program: string, ...args: readonly string[]) => {
@@ -194,6 +236,62 @@ describe("given a running stack and two devices that are let in", () => {
   );
 
   const photo = (i: number) => photos[i] as (typeof photos)[number];
+
+  test("when it decides, then it decides as the agent does: the page's arithmetic is the code's", async () => {
+    const random = seededRandom(7);
+    const uniform = (from: number, to: number) => from + (to - from) * random();
+    const vector = (length: number, scale: number) => Array.from({ length }, () => uniform(-scale, scale));
+    const policy = somePolicy({
+      ...{ labels: ["a", "b", "c"], temperature: 1.7, features: [...POLICY_FEATURES] },
+      edgeRight: { bias: 0.3, weights: vector(4, 1), labelBias: vector(3, 0.5) },
+      cloudRight: { bias: 0.8, weights: vector(4, 1), labelBias: vector(3, 0.5) },
+      priorityLabels: [{ label: "b", confidenceMin: 0.7, weight: 1 }],
+      ...{ scoreMin: 0.1, samplePropensityMin: 0.01, sampleBudget: 0.1, sampleUncertaintyMean: 0.4 },
+      ...{ escalationShareMax: 0.2, burstMs: 2_000, priorityReserve: 0.3 },
+    });
+    const key = Buffer.alloc(32, 7);
+    let nowMs = 0;
+    const frames = Array.from({ length: 400 }, (_, i) => {
+      nowMs += i % 50 === 49 ? 6_000 : uniform(20, 300);
+      return { logits: vector(3, 4), id: `cam:9:front:${i + 1}`, nowMs };
+    });
+    let bucket = bucketInit(bucketSettingsOf(policy));
+    const expected = frames.map(({ logits, id, nowMs }) => {
+      const calibrated = calibrate(logits, policy.temperature);
+      const draw = (pi: number) => sampleDraw(createHmac("sha256", key).update(id).digest(), pi);
+      const decision = decideOnDevice({ policy, calibrated, externalTrigger: false, draw, bucket, nowMs });
+      bucket = decision.bucket;
+      return { ...calibrated, ...decision, label: policy.labels[calibrated.labelIndex] as string };
+    });
+    const file = join(dir.path, "decide.json");
+    writeFileSync(file, JSON.stringify({ policy, frames }));
+    const script = `import json, sys
+sys.path.insert(0, sys.argv[1])
+from avro_device import Bucket, decide
+given = json.load(open(sys.argv[2]))
+bucket = Bucket(given["policy"])
+print(json.dumps([decide(given["policy"], bucket, f["logits"], f["id"], bytes([7]) * 32, f["nowMs"]) for f in given["frames"]]))`;
+    const { out, err } = await run(python("device"), ["-c", script, join(examples, "python"), file], {});
+    expect(err).toBe("");
+    const decided = JSON.parse(out) as typeof expected;
+    for (const [i, is] of decided.entries()) {
+      const shall = expected[i] as (typeof expected)[number];
+      for (const name of ["label", "reason", "escalation", "dropReason", "sampleDrawn"] as const) {
+        expect([i, name, is[name]]).toEqual([i, name, shall[name]]);
+      }
+      const numbers = ["confidence", "margin", "entropy", "score", "sampleCorrectness", "samplePropensity"] as const;
+      for (const name of numbers) expect(is[name]).toBeCloseTo(shall[name], 9);
+    }
+    const fates = new Set(expected.map(({ reason, escalation }) => `${reason} ${escalation}`));
+    const all = ["NONE NONE", "SAMPLE QUEUED", "AMBIGUOUS QUEUED", "AMBIGUOUS DROPPED", "PRIORITY QUEUED"];
+    expect([...fates]).toEqual(expect.arrayContaining(all));
+  }, 30_000);
+
+  test("the pins of the Python devices are those that this test ran", () => {
+    expect(readFileSync(join(examples, "python/requirements.txt"), "utf8")).toBe(
+      readFileSync(join(repositoryRoot, "tools/peers/device.txt"), "utf8"),
+    );
+  });
 });
 
 type Ran = { readonly code: number | null; readonly out: string; readonly err: string };
@@ -252,6 +350,28 @@ async function answersOf(brokers: readonly string[], prefix: string, deviceId: s
     await reader.close();
   }
   return frames.filter((frame) => frame.startsWith(`${deviceId}:`));
+}
+
+/** The frames of all of a device's predictions in Kafka, and the policy they were decided by. */
+async function predictionsOf(brokers: readonly string[], prefix: string, deviceId: string) {
+  const reader = new KafkaReader({ brokers, prefix, clientId: "devices-test" });
+  const { name, codec } = topics.predictions;
+  const seen: { readonly frameId: string; readonly policyVersion: string }[] = [];
+  try {
+    for (const partition of await reader.partitions(name)) {
+      const { next } = await reader.offsets(name, partition);
+      for await (const { key, value } of reader.read(name, partition, { until: next })) {
+        if (key !== deviceId) continue;
+        const batch = codec.decodeConfluent(value as Buffer);
+        for (const one of batch.predictions) {
+          seen.push({ frameId: formatFrameId({ ...batch, ...one }), policyVersion: batch.policyVersion });
+        }
+      }
+    }
+  } finally {
+    await reader.close();
+  }
+  return seen;
 }
 
 const answered = (stack: Stack, frameId: string) =>

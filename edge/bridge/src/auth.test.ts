@@ -1,7 +1,9 @@
 import { createHmac, scryptSync } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { someRegistration } from "@tributary/testing";
-import { authenticate, DeviceDirectory, isOwnWill, maySubscribe, returnCodeOf } from "./auth.ts";
+import { repositoryRoot, someRegistration } from "@tributary/testing";
+import { authenticate, DeviceDirectory, isOwnWill, maySubscribe, returnCodeOf, returnCodes } from "./auth.ts";
 import { PasswordChecker, parsePasswordHash, type ScryptCost, verifyScrypt } from "./password.ts";
 
 const hashOf = (password: string, n = 1_024) => {
@@ -215,4 +217,12 @@ test("a device subscribes to its own downlink only (A2)", () => {
   for (const filter of [...refused, ...own.map((rest) => `tributary/v1/cam-1/${rest}`)]) {
     expect([filter, may(filter)]).toEqual([filter, false]);
   }
+});
+
+test("the contract's page names each refusal beside its return code", () => {
+  const page = readFileSync(join(repositoryRoot, "docs/mqtt-contract.md"), "utf8");
+  const told = [...page.matchAll(/^\| (\d) {2,}\| (`.*?) *\|/gm)].flatMap(([, returned, codes = ""]) =>
+    [...codes.matchAll(/`([a-z-]+)`/g)].map(([, code = ""]) => [code, Number(returned)]),
+  );
+  expect(Object.fromEntries(told)).toEqual(returnCodes);
 });

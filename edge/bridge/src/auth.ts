@@ -40,7 +40,7 @@ export const CONNACK = {
   notAuthorized: 5,
 } as const;
 
-const returnCodes: Readonly<Record<ConnectRefusal, number>> = {
+export const returnCodes: Readonly<Record<ConnectRefusal, number>> = {
   "protocol-unsupported": CONNACK.protocolUnacceptable,
   "client-id-malformed": CONNACK.identifierRejected,
   "client-id-not-user": CONNACK.identifierRejected,

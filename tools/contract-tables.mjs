@@ -1,0 +1,104 @@
+// The tables of docs/mqtt-contract.md that follow from the code; generate-asyncapi.mjs writes them there. Needs swc-hook.mjs.
+const source = (path) => import(new URL(`../${path}`, import.meta.url).href);
+const { downlinks, mqttTopics, uplinkStreams } = await source("libs/contracts/src/index.ts");
+const { bridgeConfigSchema } = await source("edge/bridge/src/config.ts");
+
+/** Markdown by the table's name. */
+export const contractTables = () => ({
+  topics: markdown(["Topic", "A device", "Retained", "Record", "Holds"], topicRows()),
+  fingerprints: markdown(["Record", "Schema", "Version", "Fingerprint"], fingerprintRows()),
+  limits: markdown(["`limits.`", "Unless told", "Bounds"], limitRows()),
+});
+
+const up = Object.entries(uplinkStreams);
+const down = Object.entries(downlinks);
+
+function topicRows() {
+  const code = (name, json) => `\`${name}\`${json ? `, \`${name}/json\`` : ""}`;
+  const ups = up.map(([stream, { codec, holds }]) => [
+    code(`up/${stream}`, true),
+    "publishes",
+    "no",
+    `\`${codec.name}\``,
+    holds,
+  ]);
+  const downs = down.map(([channel, { codec, json, retained, holds }]) => [
+    code(`down/${channel}`, json),
+    "subscribes",
+    retained ? "yes" : "no",
+    codec === null ? "bytes" : `\`${codec.name}\``,
+    holds,
+  ]);
+  const availability = mqttTopics().availability("DEVICE").split("/").at(-1);
+  const both = "`online`, `offline`";
+  return [...ups, ...downs, [code(availability, false), "publishes", "yes", both, "whether the device is connected"]];
+}
+
+function fingerprintRows() {
+  const codecs = [...up.map(([, { codec }]) => codec), ...down.flatMap(([, { codec }]) => codec ?? [])];
+  return codecs.flatMap(({ name, versions }) => {
+    const file = name.replaceAll(/(?<!^)[A-Z]/g, (letter) => `-${letter}`).toLowerCase();
+    const rows = [];
+    for (const { version, fingerprint } of versions) {
+      const same = rows.find((row) => row[3] === `\`${fingerprint}\``);
+      // Two versions of one form: what differs is no part of it, such as a range.
+      if (same === undefined) rows.push([`\`${name}\``, `\`${file}.avsc\``, `${version}`, `\`${fingerprint}\``]);
+      else same[2] = `${same[2]}, ${version}`;
+    }
+    return rows;
+  });
+}
+
+const ms = (value) => `${value / 1_000} s`;
+const bytes = (value) => (value >= 2 ** 20 ? `${value / 2 ** 20} MiB` : `${value / 2 ** 10} KiB`);
+
+function limitRows() {
+  const { limits } = bridgeConfigSchema.parse({ kafka: { brokers: ["kafka:9092"] } });
+  const { perDevice: d } = limits;
+  const rate = (key, [perSecond, burst], say) => [
+    `\`perDevice.${key}PerSecondMax\`, \`…BurstMax\``,
+    `${say(perSecond)}, ${say(burst)}`,
+  ];
+  const plain = (value) => `${value}`;
+  return [
+    ["`frameBytesMax`", bytes(limits.frameBytesMax), "a record of `up/frames`; as JSON a third more"],
+    ["`recordBytesMax`", bytes(limits.recordBytesMax), "a record of another stream; as JSON a third more"],
+    ["`packetBytesMax`", bytes(limits.packetBytesMax), "a PUBLISH that is held whole"],
+    ["`packetMsMax`", ms(limits.packetMsMax), "from a packet's first byte to its last; then the connection ends"],
+    ["`connectMsMax`", ms(limits.connectMsMax), "from opening a connection to the end of its CONNECT"],
+    ["`takeoversPerMinuteMax`", plain(limits.takeoversPerMinuteMax), "connections that end the device's own live one"],
+    [
+      "`clientBytesMax`",
+      bytes(limits.clientBytesMax),
+      "what is read of a device and not yet in Kafka; more waits in its socket",
+    ],
+    ["`storeMsMax`", ms(limits.storeMsMax), "Kafka is away; then connections whose messages wait are ended"],
+    [
+      "`resultsQueuedMax`",
+      plain(limits.resultsQueuedMax),
+      "results that wait for a slow device; the oldest is dropped",
+    ],
+    [
+      ...rate("messages", [d.messagesPerSecondMax, d.messagesBurstMax], plain),
+      "beyond it the device is read more slowly, and loses nothing",
+    ],
+    [...rate("bytes", [d.bytesPerSecondMax, d.bytesBurstMax], bytes), "the same"],
+    [
+      ...rate("subscriptions", [d.subscriptionsPerSecondMax, d.subscriptionsBurstMax], plain),
+      "filters, granted or not; beyond it the connection ends",
+    ],
+    [
+      ...rate("deadLetters", [d.deadLettersPerSecondMax, d.deadLettersBurstMax], plain),
+      "dead letters that are kept whole",
+    ],
+    [...rate("deadLetterBytes", [d.deadLetterBytesPerSecondMax, d.deadLetterBytesBurstMax], bytes), "the same"],
+  ];
+}
+
+function markdown(heads, rows) {
+  const widths = heads.map((head, i) =>
+    Math.max(...[head, ...rows.map((row) => row[i] ?? "")].map(({ length }) => length)),
+  );
+  const line = (cells) => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(" | ")} |`;
+  return [line(heads), `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...rows.map(line), ""].join("\n");
+}
