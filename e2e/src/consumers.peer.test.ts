@@ -12,6 +12,7 @@ import { debian, flinkJars, goProgram, python } from "../../tools/peers.mjs";
 
 const FRAMES = 300;
 const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin/java") : "java";
+const SHORT_LIVED = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 const examples = join(repositoryRoot, "examples/consumers");
 
 describe("given a stack that answered some hundred frames, and a repeat that says otherwise", () => {
@@ -116,7 +117,7 @@ describe("given a stack that answered some hundred frames, and a repeat that say
       const dir = join(repositoryRoot, "e2e/registry-clients");
       const command =
         language === "Java"
-          ? [java, "-cp", flinkJars(), "RegistryClient.java"]
+          ? [java, ...SHORT_LIVED, "-cp", flinkJars(), "RegistryClient.java"]
           : [python("consumers"), "registry_client.py"];
       const { codec, name } = topics.frames;
       const subject = `${prefix}${name}-value`;
@@ -167,7 +168,7 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     await reader.close();
     writeFileSync(join(dir.path, "answers.avro"), value);
     const args = [stack.gatewayUrl, join(dir.path, "answers.sql"), join(dir.path, "answers.avro")];
-    const { stdout } = spawnSync(java, ["-cp", flinkJars(), "FlinkTable.java", ...args], {
+    const { stdout } = spawnSync(java, [...SHORT_LIVED, "-cp", flinkJars(), "FlinkTable.java", ...args], {
       cwd: join(repositoryRoot, "e2e/registry-clients"),
       encoding: "utf8",
     });

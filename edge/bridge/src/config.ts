@@ -1,6 +1,6 @@
 /** The bridge's configuration file. Limits are checked against each other at start (G9). */
 import { portSchema, sharedBlocks } from "@tributary/config";
-import { PACKET_BYTES_MAX } from "@tributary/contracts";
+import { PACKET_BYTES_MAX, UPLINK_BYTES_MAX } from "@tributary/contracts";
 import { RECORD_BYTES_MAX } from "@tributary/kafka";
 import { z } from "zod";
 import { externalFields, externalProblems } from "./external/settings.ts";
@@ -36,9 +36,9 @@ const deviceLimitsSchema = z
 const limitsSchema = z
   .strictObject({
     /** A larger payload on up/frames goes to the dead letters. */
-    frameBytesMax: bytes.default(2 * MIB),
+    frameBytesMax: bytes.default(UPLINK_BYTES_MAX.frames),
     /** The same for every other stream. */
-    recordBytesMax: bytes.default(MIB),
+    recordBytesMax: bytes.default(UPLINK_BYTES_MAX.others),
     /** Of a larger PUBLISH only the beginning is kept, for its dead letter. */
     packetBytesMax: bytes.default(PACKET_BYTES_MAX),
     /** Received from one device and not yet stored. A single larger packet is let through alone. */

@@ -1,9 +1,17 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
-import { type Codec, jsonUplinkSchema, openConfluent, type UplinkStream, uplinkStreams } from "@tributary/contracts";
+import {
+  type Codec,
+  jsonDownlinkSchemas,
+  jsonUplinkSchema,
+  openConfluent,
+  type UplinkStream,
+  uplinkStreams,
+} from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { someFrame, somePredictions } from "@tributary/testing";
+import { someAnswer, someFrame, somePredictions } from "@tributary/testing";
 import { Ajv } from "ajv";
+import { jsonResults } from "./json-results.ts";
 import { JSON_CAMERA, JSON_DEADLINE_MS } from "./json-uplink.ts";
 import { judgeUplink, type Verdict } from "./uplink.ts";
 
@@ -331,8 +339,8 @@ test("over seeds, whatever JSON says, it is stored as a record of its stream or 
   );
 });
 
-/** The published JSON Schema of what devices may say. */
-describe("the JSON Schema of an uplink", () => {
+/** The published JSON Schemas of what devices say and hear. */
+describe("the JSON Schema", () => {
   const moments = { n: "7", sum: 1.5, sumSq: 2 };
   const least: { readonly [stream in UplinkStream]: Record<string, unknown> } = {
     frames: { image },
@@ -365,7 +373,14 @@ describe("the JSON Schema of an uplink", () => {
   );
   const taken = (stream: UplinkStream, payload: unknown) => judge(stream, payload).kind === "store";
 
-  test("takes and refuses what the bridge does", () => {
+  test("of an answer has each field of an answer", () => {
+    const [answer] = jsonResults({ deviceId: "cam", bootId: 7n, answers: [someAnswer()] });
+    const written = JSON.parse(String(answer)) as object;
+    expect(ajv.validate(jsonDownlinkSchemas.results, written)).toBe(true);
+    expect(Object.keys(written).sort()).toEqual([...jsonDownlinkSchemas.results.required].sort());
+  });
+
+  test("of an uplink takes and refuses what the bridge does", () => {
     const streams = Object.keys(uplinkStreams) as UplinkStream[];
     const good = streams.flatMap((stream) =>
       [least[stream], more[stream]].map((payload) => [stream, payload] as const),

@@ -4,7 +4,7 @@ export * from "./errors.ts";
 export * from "./fingerprint.ts";
 export * from "./framing.ts";
 export * from "./generated/index.ts";
-export * from "./json-uplinks.ts";
+export * from "./json-schemas.ts";
 export * from "./mqtt.ts";
 export * from "./symbols.ts";
 export * from "./topics.ts";

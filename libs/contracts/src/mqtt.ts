@@ -6,6 +6,9 @@ import { topics, type UplinkStream } from "./topics.ts";
 /** The largest MQTT packet of a device that a bridge holds whole, unless it is told otherwise. */
 export const PACKET_BYTES_MAX = 8 * 1024 * 1024;
 
+/** The largest record of a device that a bridge stores, unless it is told otherwise. */
+export const UPLINK_BYTES_MAX = { frames: 2 * 1024 * 1024, others: 1024 * 1024 } as const;
+
 const ROOT = "v1";
 const JSON_LEVEL = "json";
 

@@ -6,11 +6,13 @@ import {
   type Codec,
   type Downlink,
   downlinks,
+  jsonDownlinkSchemas,
   jsonUplinkSchema,
   mqttTopics,
   type PayloadFormat,
   type Topic,
   topics,
+  UPLINK_BYTES_MAX,
   type UplinkStream,
   uplinkStreams,
 } from "@tributary/contracts";
@@ -24,6 +26,8 @@ type Entry = {
   readonly title: string;
   readonly holds: string;
   readonly retained: boolean;
+  /** What a broker of Tributary's takes, unless it is told otherwise. */
+  readonly bytesMax?: number;
   readonly message: Json;
 };
 
@@ -62,7 +66,8 @@ const bytesMessage = (channel: string, holds: string): Json => ({
 });
 
 const uplinks = (Object.entries(uplinkStreams) as [UplinkStream, Topic][]).flatMap(([stream, topic]): Entry[] => {
-  const common = { direction: "up", holds: topic.holds, retained: false } as const;
+  const bytesMax = UPLINK_BYTES_MAX[stream === "frames" ? "frames" : "others"];
+  const common = { direction: "up", holds: topic.holds, retained: false, bytesMax } as const;
   return [
     {
       ...common,
@@ -81,30 +86,6 @@ const uplinks = (Object.entries(uplinkStreams) as [UplinkStream, Topic][]).flatM
   ];
 });
 
-const answerProperties = {
-  ...{ frameId: "string", deviceId: "string", bootId: "string", cameraId: "string", frameSeq: "string" },
-  ...{ label: "string", source: "string", confidence: "number", reason: "string", settledBy: "string" },
-  ...{ edgeLabel: "string", edgeConfidence: "number", latencyMs: "number" },
-};
-const jsonDownlinks: { readonly [channel: string]: Json } = {
-  results: {
-    type: "object",
-    description:
-      "One frame's final answer; the fields are those of FinalAnswer. bootId and frameSeq are decimal digits.",
-    properties: {
-      ...Object.fromEntries(Object.entries(answerProperties).map(([name, type]) => [name, { type }])),
-      cloudLabel: { type: ["string", "null"] },
-      cloudTarget: { type: ["string", "null"] },
-    },
-    required: [...Object.keys(answerProperties), "cloudLabel", "cloudTarget"],
-  },
-  sampling: {
-    type: "object",
-    properties: { key: { type: "string", contentEncoding: "base64", description: "32 bytes." } },
-    required: ["key"],
-  },
-};
-
 const downs = (Object.entries(downlinks) as [string, Downlink][]).flatMap(([channel, downlink]): Entry[] => {
   const { codec, holds, retained } = downlink;
   const address = `${names.policy(DEVICE).slice(0, -"policy".length)}${channel}`;
@@ -117,7 +98,7 @@ const downs = (Object.entries(downlinks) as [string, Downlink][]).flatMap(([chan
     message: codec === null ? bytesMessage(channel, holds) : avroMessage(codec),
   };
   if (!downlink.json) return [avro];
-  const message = jsonMessage(`${capital(channel)} in JSON`, jsonDownlinks[channel] as Json);
+  const message = jsonMessage(`${capital(channel)} in JSON`, jsonDownlinkSchemas[channel as "results" | "sampling"]);
   const title = `down/${channel}/json`;
   return [avro, { ...common, id: nameOf("down", channel, "json"), address: `${address}/json`, title, message }];
 });
@@ -172,13 +153,16 @@ export const mqttParameters: Objects = {
 
 export const mqttChannels = (): Objects =>
   Object.fromEntries(
-    entries.map(({ id, address, title, holds, retained, message }) => [
+    entries.map(({ id, address, title, holds, retained, bytesMax, message }) => [
       id,
       {
         address,
         title,
         summary: `${capital(holds)}.`,
-        description: retained ? "QoS 1, retained." : "QoS 1, not retained.",
+        description: [
+          retained ? "QoS 1, retained." : "QoS 1, not retained.",
+          ...(bytesMax === undefined ? [] : [`A record of at most ${bytesMax} bytes.`]),
+        ].join(" "),
         servers: [{ $ref: "#/servers/mqtt" }],
         parameters: {
           mqttPrefix: { $ref: "#/components/parameters/mqttPrefix" },

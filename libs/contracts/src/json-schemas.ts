@@ -1,6 +1,6 @@
 /**
- * The JSON Schema of what devices may say in JSON, made from the Avro schema of the same record: what the bridge takes
- * (edge/bridge/src/json-record.ts) fits it, and its tests hold the two together.
+ * The JSON Schemas of what devices say and hear in JSON. Those of uplinks are made from the Avro schema of the same record.
+ * The bridge reads and writes JSON by code of its own; its tests hold the two together.
  */
 import type { AvroSchema } from "./bounded.ts";
 import type { FieldRange } from "./ranges.ts";
@@ -27,6 +27,30 @@ export type JsonSchema = {
 
 export const jsonUplinkSchema = (stream: UplinkStream): JsonSchema =>
   schemaOf(uplinkStreams[stream].codec.current.schema, {}, new Map());
+
+const ANSWER = {
+  ...{ frameId: "string", deviceId: "string", bootId: "string", cameraId: "string", frameSeq: "string" },
+  ...{ label: "string", source: "string", confidence: "number", reason: "string", settledBy: "string" },
+  ...{ edgeLabel: "string", edgeConfidence: "number", latencyMs: "number" },
+};
+
+export const jsonDownlinkSchemas = {
+  results: {
+    type: "object",
+    description: "One frame's final answer, in the fields of FinalAnswer. bootId and frameSeq are decimal digits.",
+    properties: {
+      ...Object.fromEntries(Object.entries(ANSWER).map(([name, type]) => [name, { type }])),
+      cloudLabel: { type: ["string", "null"] },
+      cloudTarget: { type: ["string", "null"] },
+    },
+    required: [...Object.keys(ANSWER), "cloudLabel", "cloudTarget"],
+  },
+  sampling: {
+    type: "object",
+    properties: { key: { type: "string", contentEncoding: "base64", description: "32 bytes." } },
+    required: ["key"],
+  },
+} satisfies { readonly [channel: string]: JsonSchema };
 
 /** `range`: of the field, which holds for each number in it. `named`: Avro names a type where it is first used, and refers
  * to it afterwards. */
