@@ -6,6 +6,7 @@ import { ConfigError } from "@tributary/config";
 import { packageFiles, parseLabels, parseManifest } from "@tributary/inference";
 import { reasonOf } from "@tributary/kernel";
 import type { AgentConfig } from "./config.ts";
+import { openPhotoFolder } from "./photo-folder.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
 import { Shelf } from "./updates/shelf.ts";
 
@@ -29,7 +30,7 @@ export function checkAgent(config: AgentConfig, checksDisk: boolean): void {
   for (const [i, camera] of config.cameras.entries()) {
     if (camera.kind === "folder") attempt(`cameras.${i}.folder`, () => mustBeFolder(camera.folder));
     if (camera.kind === "sheet") {
-      attempt(`cameras.${i}.sheets`, () => accessSync(join(camera.sheets, "index.json"), constants.R_OK));
+      attempt(`cameras.${i}.sheets`, () => void openPhotoFolder(camera.sheets));
       const { ledger } = camera;
       if (ledger !== undefined) attempt(`cameras.${i}.ledger`, () => mustBeWritable(dirname(resolve(ledger))));
     }

@@ -44,7 +44,7 @@ const commandCamera = z.strictObject({
 const sheetCamera = z.strictObject({
   ...shared,
   kind: z.literal("sheet"),
-  /** Folder with `index.json` and its sheets. */
+  /** Folder with `index.json` and its sheets, or of JPEGs. */
   sheets: path,
   fps: fps.default(10),
   /** Stops after so many; never, unless told. */

@@ -1,40 +1,29 @@
 /**
- * A camera that shows the sample photos: JPEGs to standard output at a steady pace, and a ledger of what it showed.
+ * A camera that shows stored photos, those of a folder or the samples: JPEGs to standard output at a steady pace, and a ledger
+ * of what it showed.
  *
  * N1. A frame's line is in the ledger before its first byte leaves, so that whoever counts losses trusts no one else.
  * N2. It ends when its reader does, or when its standard input closes: it never outlives the agent.
  */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { reasonOf } from "@tributary/kernel";
-import sharp from "sharp";
+import { openPhotoFolder } from "./photo-folder.ts";
 
-type Index = {
-  readonly classes: readonly string[];
-  readonly side: number;
-  readonly columns: number;
-  readonly sheets: readonly { readonly file: string; readonly photos: number }[];
-  readonly labels: readonly number[];
-};
-
-const HELP = `Writes the sample photos to standard output as concatenated JPEGs.
+const HELP = `Writes stored photos to standard output as concatenated JPEGs.
 
 Usage: sample-camera --sheets DIR [options]
 
-  --sheets DIR     folder with index.json and its sheets
+  --sheets DIR     folder with index.json and its sheets, or of JPEGs
   --fps N          frames a second (10); 0: as fast as they are read
   --frames N       stop after so many; never, unless told
   --start K        photo of the first frame (0)
   --stride S       how far to the next photo (1)
-  --ledger FILE    append one JSON line a frame: {n, photo, label, capturedAt, bytes, boot}
+  --ledger FILE    append one JSON line a frame: {n, photo, label or file, capturedAt, bytes, boot}
   --boot ID        written into the ledger's lines
   --resume         go on behind the frames the ledger already holds; they count toward --frames
-  --side N         width and height of a frame (160)
+  --side N         width and height of a frame cut from a sheet (160)
   --help           this text`;
-
-sharp.concurrency(1);
-sharp.cache(false);
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -63,7 +52,7 @@ async function main(): Promise<void> {
   };
   const framesMax = values.frames === undefined ? Number.POSITIVE_INFINITY : number("frames", 1);
   const [start, stride, side, fps] = [number("start", 0), number("stride", 1), number("side", 16), number("fps", 0)];
-  const photos = new Photos(values.sheets, side);
+  const photos = openPhotoFolder(values.sheets, side);
   const shown = values.resume && values.ledger !== undefined ? linesOf(values.ledger) : 0;
   const ledger = values.ledger === undefined ? undefined : openSync(values.ledger, "a");
   // N2
@@ -79,7 +68,7 @@ async function main(): Promise<void> {
     const waitMs = dueMs - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     dueMs = Math.max(dueMs + periodMs, performance.now());
-    const line = { n, photo, label: photos.labelOf(photo), capturedAt: Date.now(), bytes: jpeg.length };
+    const line = { n, photo, ...photos.about(photo), capturedAt: Date.now(), bytes: jpeg.length };
     if (ledger !== undefined) {
       writeSync(ledger, `${JSON.stringify(values.boot === undefined ? line : { ...line, boot: values.boot })}\n`); // N1
     }
@@ -88,59 +77,6 @@ async function main(): Promise<void> {
   if (ledger !== undefined) closeSync(ledger);
   await new Promise<void>((resolve) => process.stdout.end(() => resolve()));
   process.exit(0);
-}
-
-class Photos {
-  readonly #folder: string;
-  readonly #index: Index;
-  readonly #side: number;
-  readonly #sheets = new Map<number, { readonly pixels: Buffer; readonly width: number }>();
-
-  constructor(folder: string, side: number) {
-    this.#folder = folder;
-    this.#side = side;
-    this.#index = JSON.parse(readFileSync(join(folder, "index.json"), "utf8")) as Index;
-  }
-
-  get count(): number {
-    return this.#index.labels.length;
-  }
-
-  labelOf(photo: number): string {
-    return this.#index.classes[this.#index.labels[photo] as number] as string;
-  }
-
-  async jpeg(photo: number): Promise<Buffer> {
-    const { side, columns, sheets } = this.#index;
-    let number = 0;
-    let within = photo;
-    while (within >= (sheets[number]?.photos ?? Number.POSITIVE_INFINITY)) within -= sheets[number++]?.photos as number;
-    const { pixels, width } = await this.#load(number);
-    const tile = Buffer.allocUnsafe(side * side * 3);
-    const left = (within % columns) * side;
-    const top = Math.floor(within / columns) * side;
-    for (let y = 0; y < side; y++) {
-      const from = ((top + y) * width + left) * 3;
-      pixels.copy(tile, y * side * 3, from, from + side * 3);
-    }
-    return sharp(tile, { raw: { width: side, height: side, channels: 3 } })
-      .resize(this.#side, this.#side, { kernel: "cubic" })
-      .jpeg({ quality: 90, chromaSubsampling: "4:2:0" })
-      .toBuffer();
-  }
-
-  async #load(number: number) {
-    let sheet = this.#sheets.get(number);
-    if (sheet === undefined) {
-      const file = join(this.#folder, this.#index.sheets[number]?.file ?? "");
-      const image = sharp(file).removeAlpha().toColourspace("srgb").raw();
-      const { data, info } = await image.toBuffer({ resolveWithObject: true });
-      if (info.channels !== 3) throw new Error(`${file}: ${info.channels} channels, 3 are needed`);
-      sheet = { pixels: data, width: info.width };
-      this.#sheets.set(number, sheet);
-    }
-    return sheet;
-  }
 }
 
 function linesOf(file: string): number {

@@ -1,8 +1,9 @@
 /** A camera that plays a folder of JPEGs in the order of their names. */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { reasonOf, systemClock } from "@tributary/kernel";
 import type { CameraConfig } from "../config.ts";
+import { jpegsIn } from "../photo-folder.ts";
 import type { Camera, CameraContext, CameraState } from "./camera.ts";
 
 const RETRY_MS = 5_000;
@@ -63,7 +64,7 @@ export class FolderCamera implements Camera {
 
   async #playOnce(signal: AbortSignal): Promise<number> {
     const { queue, events, frameBytesMax } = this.#context;
-    const names = (await readdir(this.#config.folder)).filter((name) => /\.jpe?g$/i.test(name)).sort();
+    const names = jpegsIn(this.#config.folder);
     const periodMs = 1_000 / this.#config.fps;
     let dueMs = systemClock.monotonicMs();
     for (const name of names) {

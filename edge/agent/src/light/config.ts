@@ -24,7 +24,7 @@ export const lightDevicesConfig = z.strictObject({
       root: path,
     })
     .optional(),
-  /** Folder with pool.bin and pool.json: a list of {view, label, from, bytes}. */
+  /** Folder of JPEGs; or of pool.bin and pool.json, a list of {view, label, from, bytes}. */
   photos: path,
   /** Frames a second and device. */
   fps: z.number().positive().max(100).default(1),

@@ -1,10 +1,14 @@
-/** What the cameras of light devices see: photos of a common pool. Each device has its own mix, drawn from its seed: one
- * stands in the dark, another has dust on its lens, a third sees mostly ships. So devices differ, and stay as they are. */
+/** What the cameras of light devices see. With a pool of views each device has its own mix, drawn from its seed: one stands in
+ * the dark, another has dust on its lens, a third sees mostly ships. So devices differ, and stay as they are. Of a folder of
+ * JPEGs no class is known, and each device draws from all of them. */
+import { existsSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure, type Random, seededRandom } from "@tributary/kernel";
+import { openPhotoFolder } from "../photo-folder.ts";
 
-type Photo = { readonly view: string; readonly label: string; readonly from: number; readonly bytes: number };
+type Photo = { readonly view: string; readonly label: string; readonly jpeg: () => Promise<Uint8Array> };
+type Pooled = { readonly view: string; readonly label: string; readonly from: number; readonly bytes: number };
 
 /** How much more often a device sees its favourite class. */
 const FAVOURITE = 3;
@@ -13,51 +17,54 @@ const BAD_SHARE_MAX = 0.3;
 const CLEAR = "clear";
 
 export class PhotoPool {
-  readonly #file: Awaited<ReturnType<typeof open>>;
   readonly #photos: ReadonlyMap<string, readonly Photo[]>;
+  readonly close: () => Promise<void>;
 
-  private constructor(file: Awaited<ReturnType<typeof open>>, photos: ReadonlyMap<string, readonly Photo[]>) {
-    this.#file = file;
-    this.#photos = photos;
+  private constructor(photos: readonly Photo[], close: () => Promise<void>) {
+    this.#photos = Map.groupBy(photos, ({ view, label }) => kindOf(view, label));
+    this.close = close;
   }
 
+  /** `dir`: pool.bin with pool.json, or a folder of photos. */
   static async open(dir: string): Promise<PhotoPool> {
-    const photos = JSON.parse(await readFile(join(dir, "pool.json"), "utf8")) as Photo[];
-    const byKind = Map.groupBy(photos, ({ view, label }) => kindOf(view, label));
-    if (byKind.size === 0) throw new Failure("photos-missing", "ask-a-person", `${dir}: no photo in pool.json`);
-    return new PhotoPool(await open(join(dir, "pool.bin"), "r"), byKind);
+    if (!existsSync(join(dir, "pool.json"))) return PhotoPool.#ofFolder(dir);
+    const pooled = JSON.parse(await readFile(join(dir, "pool.json"), "utf8")) as Pooled[];
+    if (pooled.length === 0) throw new Failure("photos-missing", "ask-a-person", `${dir}: no photo in pool.json`);
+    const file = await open(join(dir, "pool.bin"), "r");
+    const photos = pooled.map(({ view, label, from, bytes }): Photo => {
+      const jpeg = async () => (await file.read(Buffer.allocUnsafe(bytes), 0, bytes, from)).buffer;
+      return { view, label, jpeg };
+    });
+    return new PhotoPool(photos, () => file.close());
+  }
+
+  static #ofFolder(dir: string): PhotoPool {
+    const folder = openPhotoFolder(dir);
+    const photos = Array.from({ length: folder.count }, (_, photo): Photo => {
+      const about = folder.about(photo);
+      return { view: CLEAR, label: "label" in about ? about.label : "", jpeg: () => folder.jpeg(photo) };
+    });
+    return new PhotoPool(photos, async () => undefined);
   }
 
   /** An endless sequence of JPEGs as the device with this seed sees them. */
   camera(seed: number): () => Promise<Uint8Array> {
     const random = seededRandom(seed);
-    const [views, labels] = [this.#named(0), this.#named(1)];
+    const [views, labels] = [this.#named("view"), this.#named("label")];
     const favourite = pick(labels, random);
-    const badly = pick(
-      views.filter((view) => view !== CLEAR),
-      random,
-    );
+    const bad = views.filter((view) => view !== CLEAR);
+    const badly = pick(bad, random);
     const badShare = BAD_SHARE_MAX * random();
     return () => {
-      const view = random() < badShare ? badly : CLEAR;
+      const view = bad.length > 0 && random() < badShare ? badly : CLEAR;
       const isFavourite = random() < (FAVOURITE - 1) / (labels.length + FAVOURITE - 1);
       const label = isFavourite ? favourite : pick(labels, random);
-      return this.#read(pick(this.#photos.get(kindOf(view, label)) ?? [], random));
+      return pick(this.#photos.get(kindOf(view, label)) ?? [], random).jpeg();
     };
   }
 
-  close(): Promise<void> {
-    return this.#file.close();
-  }
-
-  async #read({ from, bytes }: Photo): Promise<Uint8Array> {
-    const jpeg = Buffer.allocUnsafe(bytes);
-    await this.#file.read(jpeg, 0, bytes, from);
-    return jpeg;
-  }
-
-  #named(part: 0 | 1): readonly string[] {
-    return [...new Set([...this.#photos.keys()].map((kind) => kind.split(" ")[part] as string))].sort();
+  #named(part: "view" | "label"): readonly string[] {
+    return [...new Set([...this.#photos.values()].flat().map((photo) => photo[part]))].sort();
   }
 }
 
