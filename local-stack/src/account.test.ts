@@ -62,26 +62,49 @@ describe("the verifier's account", () => {
       costMicros: 120n,
     } as const;
     accountant.classifications(answersOf(someAnswer({ frameSeq: 2n, ...cloud })), 2_090);
-    const report = reportOf(
-      accountant.account(),
-      1,
-      new Map([
-        [0, "cat"],
-        [1, "dog"],
-      ]),
-    );
+    const report = reportOf(accountant.account(), 1);
     expect(report).toMatchObject({
       frames: 2,
       lost: 0,
-      accuracy: { edge: 0.5, cloud: 1, hybrid: 1 },
-      gapClosed: 1,
+      accuracy: {
+        edge: { share: 0.5, frames: 2, photos: 2 },
+        hybrid: { share: 1, frames: 2 },
+        onCloudAnswers: { edge: { share: 0, frames: 1 }, cloud: { share: 1, frames: 1 } },
+      },
       sent: 1,
       sentShare: 0.5,
       escalated: { ambiguous: 1, priority: 0, sample: 0 },
+      cloudAnswers: 1,
       cloudShareOfSent: 1,
+      agreementShare: 0,
       bytes: { sent: 4_500, ifAllSent: 8_000 },
       latencyMs: { kept: { p50: 250 }, sent: { p50: 90 } },
       costPerThousandFrames: 0.06,
     });
+  });
+
+  test("knows no accuracy without labels, and a photo shown again narrows no interval", () => {
+    const of = (frames: readonly Shown[]) => {
+      const accountant = new Accountant(frames);
+      for (const { n } of frames)
+        accountant.classifications(answersOf(someAnswer({ frameSeq: BigInt(n), label: "cat" })), 0);
+      return reportOf(accountant.account(), 1).accuracy;
+    };
+    const { label: _, ...unlabelled } = shown(1);
+    expect(of([unlabelled])).toBeNull();
+    const once = Array.from({ length: 10 }, (_, i) => shown(i + 1));
+    const often = Array.from({ length: 1_000 }, (_, i) => shown(i + 1, { photo: i % 10 }));
+    expect(of(often)?.hybrid).toEqual({ ...of(once)?.hybrid, frames: 1_000 });
+  });
+
+  test("without a ledger, a number that no prediction names is a frame all the same", () => {
+    const accountant = new Accountant([], ["device-1"]);
+    const named = [1n, 2n, 4n].map((frameSeq) => somePrediction({ frameSeq, capturedAt: 1_000 }));
+    accountant.predictions(somePredictions({ bootId: 7n, predictions: named }), 100);
+    accountant.predictions(somePredictions({ deviceId: "light-1", predictions: named }), 100);
+    for (const n of [1n, 2n, 4n]) accountant.classifications(answersOf(someAnswer({ frameSeq: n })), 1_100);
+    const account = accountant.account();
+    expect(lossesOf(account).lost.map(({ n }) => n)).toEqual([3]);
+    expect(reportOf(account, 1)).toMatchObject({ frames: 4, lost: 1, accuracy: null, bytes: { ifAllSent: null } });
   });
 });

@@ -6,8 +6,11 @@
  * C2. A later answer of the same frame is a duplicate; one that differs in label or source is a contradiction as well.
  * C3. A killed device never had its last frames in its outbox: frames behind the last answered one of a boot that was
  *     killed are uncommitted, not lost. A gap before it is a loss.
+ * C4. Where a camera writes no ledger, its frames are those that predictions name and every number missing before them: an
+ *     agent numbers frames without gaps. What it never told of is not seen.
  */
-import type { Classifications, EdgeFrame, EdgePredictions, FinalAnswer } from "@tributary/contracts";
+import type { Classifications, EdgeFrame, EdgePrediction, EdgePredictions, FinalAnswer } from "@tributary/contracts";
+import { clopperPearson } from "@tributary/statistics";
 import { keyOf, type Shown } from "./ledger.ts";
 import type { Records } from "./topic-log.ts";
 
@@ -36,6 +39,9 @@ export type Account = {
 
 export class Accountant implements Records {
   readonly #shown = new Map<string, Shown>();
+  readonly #withoutLedger: ReadonlySet<string>;
+  /** By boot of a device without a ledger, the first number that nobody has named or missed yet. */
+  readonly #next = new Map<string, number>();
   readonly #answered = new Map<string, Answered>();
   readonly #edgeLatencyMs = new Map<string, number>();
   readonly #escalations = new Map<string, string>();
@@ -46,7 +52,9 @@ export class Accountant implements Records {
   #predictionsRepeated = 0;
   #unreadable = 0;
 
-  constructor(shown: readonly Shown[]) {
+  /** `withoutLedger`: devices whose cameras keep none (C4). */
+  constructor(shown: readonly Shown[], withoutLedger: readonly string[] = []) {
+    this.#withoutLedger = new Set(withoutLedger);
     for (const frame of shown) this.#shown.set(keyOf(frame.deviceId, frame.boot, frame.n), frame);
   }
 
@@ -66,10 +74,20 @@ export class Accountant implements Records {
   predictions({ deviceId, bootId, predictions }: EdgePredictions, bytes: number): void {
     this.#bytesSent += bytes;
     for (const prediction of predictions) {
+      if (this.#withoutLedger.has(deviceId)) this.#named(deviceId, `${bootId}`, prediction);
       const key = keyOf(deviceId, bootId, prediction.frameSeq);
       if (this.#edgeLatencyMs.has(key)) this.#predictionsRepeated++;
       this.#edgeLatencyMs.set(key, prediction.latencyMs);
       this.#escalations.set(key, prediction.escalation);
+    }
+  }
+
+  /** C4. */
+  #named(deviceId: string, boot: string, { frameSeq, capturedAt }: EdgePrediction): void {
+    const last = Number(frameSeq);
+    for (let n = this.#next.get(`${deviceId}:${boot}`) ?? 1; n <= last; n++) {
+      this.#shown.set(keyOf(deviceId, boot, n), { deviceId, boot, n, capturedAt: capturedAt ?? 0 });
+      this.#next.set(`${deviceId}:${boot}`, n + 1);
     }
   }
 
@@ -136,6 +154,16 @@ export function quantiles(values: readonly number[]): Quantiles {
   return { n: sorted.length, p50: at(0.5), p99: at(0.99) };
 }
 
+/** A share of right answers, with its exact 95 % interval. */
+export type Accuracy = {
+  readonly share: number;
+  readonly lower: number;
+  readonly upper: number;
+  readonly frames: number;
+  /** Different ones among them. The interval is of so many: a photo that is shown again tells nothing new. */
+  readonly photos: number;
+};
+
 export type Report = {
   readonly frames: number;
   readonly devices: number;
@@ -146,44 +174,76 @@ export type Report = {
   readonly uncommitted: number;
   /** Records that do not decode: poison that somebody wrote. */
   readonly unreadable: number;
-  readonly accuracy: { readonly edge: number; readonly cloud: number | null; readonly hybrid: number };
-  /** (hybrid - edge) / (cloud - edge). */
-  readonly gapClosed: number | null;
+  /** Of frames whose truth is known; null: of none. `onCloudAnswers`: both models on the frames that the cloud answered. */
+  readonly accuracy: {
+    readonly edge: Accuracy;
+    readonly hybrid: Accuracy;
+    readonly onCloudAnswers: { readonly edge: Accuracy; readonly cloud: Accuracy } | null;
+  } | null;
   readonly sent: number;
   readonly sentShare: number;
   readonly escalated: { readonly [reason: string]: number };
   readonly settledBy: { readonly [cause: string]: number };
-  /** Of sent frames, those whose final answer is the cloud's. */
+  /** Final answers that are the cloud's, their share of the sent frames, and of them those that say what the edge said. */
+  readonly cloudAnswers: number;
   readonly cloudShareOfSent: number | null;
-  readonly bytes: { readonly sent: number; readonly ifAllSent: number };
+  readonly agreementShare: number | null;
+  /** `ifAllSent`: null where nobody wrote down how large frames were. */
+  readonly bytes: { readonly sent: number; readonly ifAllSent: number | null };
   readonly latencyMs: { readonly edge: Quantiles; readonly kept: Quantiles; readonly sent: Quantiles };
   readonly costPerThousandFrames: number;
 };
 
-/** `cloudLabels`: by photo, what the cloud package says offline of the same frames. */
-export function reportOf(
-  account: Account,
-  devices: number,
-  cloudLabels: ReadonlyMap<number, string> | undefined,
-  excuses: Excuses = {},
-): Report {
+/** How often something was right, counting frames and different photos. */
+class Rights {
+  #frames = 0;
+  #right = 0;
+  readonly #photos = new Set<number>();
+
+  add(photo: number | undefined, isRight: boolean): void {
+    this.#frames++;
+    if (isRight) this.#right++;
+    if (photo !== undefined) this.#photos.add(photo);
+  }
+
+  get accuracy(): Accuracy | null {
+    if (this.#frames === 0) return null;
+    const photos = this.#photos.size || this.#frames;
+    const { lower, upper } = clopperPearson((this.#right / this.#frames) * photos, photos);
+    return {
+      share: shareOf(this.#right, this.#frames),
+      lower: rounded(lower),
+      upper: rounded(upper),
+      frames: this.#frames,
+      photos,
+    };
+  }
+}
+
+export function reportOf(account: Account, devices: number, excuses: Excuses = {}): Report {
   const { lost, uncommitted } = lossesOf(account, excuses);
-  const right = { edge: 0, cloud: 0, hybrid: 0 };
+  const rights = { edge: new Rights(), hybrid: new Rights(), edgeThere: new Rights(), cloud: new Rights() };
   const escalated: { [reason: string]: number } = { ambiguous: 0, priority: 0, sample: 0 };
   const settledBy: { [cause: string]: number } = {};
   const kept: number[] = [];
   const sent: number[] = [];
   const edge: number[] = [];
-  let [frames, sentFrames, cloudAnswers, costMicros, bytesIfAllSent] = [0, 0, 0, 0, 0];
+  let [frames, sentFrames, cloudAnswers, agreed, costMicros] = [0, 0, 0, 0, 0];
+  let bytesIfAllSent: number | null = 0;
   for (const [key, frame] of account.shown) {
-    bytesIfAllSent += frame.bytes;
+    bytesIfAllSent = bytesIfAllSent === null || frame.bytes === undefined ? null : bytesIfAllSent + frame.bytes;
     const answered = account.answered.get(key);
     if (answered === undefined) continue;
     const { answer, appendedAt } = answered;
     frames++;
-    if (answer.edgeLabel === frame.label) right.edge++;
-    if (answer.label === frame.label) right.hybrid++;
-    if (cloudLabels?.get(frame.photo) === frame.label) right.cloud++;
+    const isCloud = answer.source === "CLOUD";
+    if (frame.label !== undefined) {
+      const isRight = { edge: answer.edgeLabel === frame.label, final: answer.label === frame.label };
+      rights.edge.add(frame.photo, isRight.edge);
+      rights.hybrid.add(frame.photo, isRight.final);
+      if (isCloud) rights.edgeThere.add(frame.photo, isRight.edge);
+      if (isCloud) rights.cloud.add(frame.photo, isRight.final);
+    }
     settledBy[answer.settledBy] = (settledBy[answer.settledBy] ?? 0) + 1;
     costMicros += Number(answer.costMicros);
     const latency = account.edgeLatencyMs.get(key);
@@ -195,16 +255,10 @@ export function reportOf(
     }
     sentFrames++;
     escalated[reason.toLowerCase()] = (escalated[reason.toLowerCase()] ?? 0) + 1;
-    if (answer.source === "CLOUD") cloudAnswers++;
+    if (isCloud) cloudAnswers++;
+    if (isCloud && answer.edgeLabel === answer.label) agreed++;
     sent.push(appendedAt - frame.capturedAt);
   }
-  const share = (part: number, whole: number) => (whole === 0 ? 0 : Math.round((part / whole) * 1e4) / 1e4);
-  const accuracy = {
-    edge: share(right.edge, frames),
-    cloud: cloudLabels === undefined ? null : share(right.cloud, frames),
-    hybrid: share(right.hybrid, frames),
-  };
-  const gap = accuracy.cloud === null ? 0 : accuracy.cloud - accuracy.edge;
   return {
     frames: account.shown.size,
     devices,
@@ -213,15 +267,27 @@ export function reportOf(
     contradictions: account.contradictions,
     uncommitted: uncommitted.length,
     unreadable: account.unreadable,
-    accuracy,
-    gapClosed: gap > 0 ? Math.round(((accuracy.hybrid - accuracy.edge) / gap) * 1e3) / 1e3 : null,
+    accuracy: accuracyOf(rights),
     sent: sentFrames,
-    sentShare: share(sentFrames, frames),
+    sentShare: shareOf(sentFrames, frames),
     escalated,
     settledBy,
-    cloudShareOfSent: sentFrames === 0 ? null : share(cloudAnswers, sentFrames),
+    cloudAnswers,
+    cloudShareOfSent: sentFrames === 0 ? null : shareOf(cloudAnswers, sentFrames),
+    agreementShare: cloudAnswers === 0 ? null : shareOf(agreed, cloudAnswers),
     bytes: { sent: account.bytesSent, ifAllSent: bytesIfAllSent },
     latencyMs: { edge: quantiles(edge), kept: quantiles(kept), sent: quantiles(sent) },
     costPerThousandFrames: frames === 0 ? 0 : Math.round(costMicros / frames) / 1e3,
   };
 }
+
+type RightsOf = Readonly<Record<"edge" | "hybrid" | "edgeThere" | "cloud", Rights>>;
+function accuracyOf(rights: RightsOf): Report["accuracy"] {
+  const [edge, hybrid] = [rights.edge.accuracy, rights.hybrid.accuracy];
+  const [edgeThere, cloud] = [rights.edgeThere.accuracy, rights.cloud.accuracy];
+  if (edge === null || hybrid === null) return null;
+  return { edge, hybrid, onCloudAnswers: edgeThere && cloud && { edge: edgeThere, cloud } };
+}
+
+const rounded = (value: number): number => Math.round(value * 1e4) / 1e4;
+const shareOf = (part: number, whole: number): number => (whole === 0 ? 0 : rounded(part / whole));

@@ -1,5 +1,6 @@
 export * from "./account.ts";
 export type { ExternalMqtt } from "./external-mqtt.ts";
+export * from "./labeller.ts";
 export * from "./ledger.ts";
 export type { LightOptions, LightProcess } from "./light.ts";
 export type { Part } from "./part.ts";

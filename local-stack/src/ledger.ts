@@ -6,21 +6,27 @@ export type Shown = {
   readonly deviceId: string;
   readonly boot: string;
   readonly n: number;
-  readonly photo: number;
-  readonly label: string;
+  readonly photo?: number;
+  /** What it shows; undefined where nobody knows. */
+  readonly label?: string;
+  /** Of a folder's photo. */
+  readonly file?: string;
   readonly capturedAt: number;
-  readonly bytes: number;
+  readonly bytes?: number;
 };
 
 export const keyOf = (deviceId: string, boot: string | bigint, frameSeq: number | bigint): string =>
   `${deviceId}:${boot}:${frameSeq}`;
 
-export function readLedger(deviceId: string, file: string): Shown[] {
+/** `labels`: class by file, for a folder's photos. */
+export function readLedger(deviceId: string, file: string, labels?: ReadonlyMap<string, string>): Shown[] {
   if (!existsSync(file)) return [];
   return readFileSync(file, "utf8")
     .split("\n")
     .flatMap((line) => {
       if (!line.endsWith("}")) return []; // Cut short by a kill.
-      return [{ deviceId, ...(JSON.parse(line) as Omit<Shown, "deviceId">) }];
+      const shown = { deviceId, ...(JSON.parse(line) as Omit<Shown, "deviceId">) };
+      const label = shown.label ?? labels?.get(shown.file ?? "");
+      return [label === undefined ? shown : { ...shown, label }];
     });
 }

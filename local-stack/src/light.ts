@@ -10,7 +10,7 @@ export type LightOptions = {
   readonly processes: number;
   /** Frames a second and device. */
   readonly fps: number;
-  /** Folder of pool.bin and pool.json. */
+  /** Folder of JPEGs, of sheets, or of pool.bin and pool.json. */
   readonly photos: string;
   readonly batchWaitMs: number;
   readonly windowMs: number;

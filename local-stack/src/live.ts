@@ -1,5 +1,5 @@
 /** What the table shows: counters that follow Kafka while the stack runs. Bounded, however long it runs. */
-import type { Classifications, EdgeFrame, EdgePredictions } from "@tributary/contracts";
+import type { Classifications, EdgeFrame, EdgePredictions, FinalAnswer } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
 import { quantiles } from "./account.ts";
 import { type Marks, type Records, replay } from "./topic-log.ts";
@@ -13,9 +13,23 @@ export class DeviceTally {
   dropped = 0;
   answered = 0;
   cloud = 0;
+  /** Cloud answers that say what the edge said. */
+  agreed = 0;
   /** Sent, and the edge answer stood. */
   stood = 0;
   readonly #latencies: number[] = [];
+
+  /** Of several devices together. */
+  static of(tallies: readonly DeviceTally[]): DeviceTally {
+    const sum = new DeviceTally();
+    for (const tally of tallies) {
+      for (const count of ["frames", "kept", "dropped", "answered", "cloud", "agreed", "stood"] as const)
+        sum[count] += tally[count];
+      for (const [reason, n] of Object.entries(tally.queued)) sum.queued[reason] = (sum.queued[reason] ?? 0) + n;
+      sum.#latencies.push(...tally.#latencies);
+    }
+    return sum;
+  }
 
   latency(ms: number): void {
     this.#latencies.push(ms);
@@ -32,6 +46,8 @@ export class DeviceTally {
   }
 }
 
+export type FirstAnswer = FinalAnswer & { readonly deviceId: string; readonly seenAt: number };
+
 export class Live implements Records {
   readonly devices = new Map<string, DeviceTally>();
   readonly #reader: KafkaReader;
@@ -39,6 +55,7 @@ export class Live implements Records {
   #running: Promise<void> | undefined;
   /** Why following ended, if it did. */
   failure: unknown;
+  first: FirstAnswer | undefined;
 
   constructor(brokers: readonly string[], prefix: string) {
     this.#reader = new KafkaReader({ brokers, prefix, clientId: "live" });
@@ -50,8 +67,9 @@ export class Live implements Records {
     });
   }
 
-  get answered(): number {
-    return [...this.devices.values()].reduce((sum, { answered }) => sum + answered, 0);
+  /** Together. */
+  all(deviceIds: readonly string[]): DeviceTally {
+    return DeviceTally.of(deviceIds.map((deviceId) => this.of(deviceId)));
   }
 
   async close(): Promise<void> {
@@ -88,11 +106,14 @@ export class Live implements Records {
 
   classifications({ deviceId, answers }: Classifications): void {
     const tally = this.of(deviceId);
-    for (const { source, settledBy, latencyMs } of answers) {
+    const [first] = answers;
+    if (first !== undefined) this.first ??= { ...first, deviceId, seenAt: Date.now() };
+    for (const { source, settledBy, latencyMs, label, edgeLabel } of answers) {
       tally.answered++;
       if (settledBy === "KEPT" || settledBy === "DEVICE_DROPPED") continue;
       if (source === "CLOUD") tally.cloud++;
       else tally.stood++;
+      if (source === "CLOUD" && label === edgeLabel) tally.agreed++;
       tally.latency(latencyMs);
     }
   }

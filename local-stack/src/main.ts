@@ -1,23 +1,29 @@
 /** `npm start`: the stack, a live table, and at the end what the verifier found. */
+import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { ModelPackage } from "@tributary/inference";
+import { KafkaReader } from "@tributary/kafka";
 import { reasonOf, systemClock } from "@tributary/kernel";
-import { lossesOf, type Report } from "./account.ts";
+import type { Report } from "./account.ts";
 import { type ExternalMqtt, readPasswords } from "./external-mqtt.ts";
-import { STACK_MARK } from "./journal.ts";
+import { Labeller } from "./labeller.ts";
 import { Live } from "./live.ts";
 import { HELP, parseOptions, type StartOptions } from "./options.ts";
-import { cloudPackage, runDir } from "./paths.ts";
-import { marked, pssBytes } from "./proc.ts";
-import { type Stack, startStack } from "./stack.ts";
+import { runDir, samples } from "./paths.ts";
+import { CAMERA_ID, type Stack, startStack } from "./stack.ts";
 import { summaryOf } from "./summary.ts";
-import { type AgentView, askAgent, lineOf, Screen, tableOf } from "./table.ts";
-import { accountOf, endedBoots, shownBy, verify } from "./verify.ts";
+import { agentIdsOf, lightIdsOf, Screen } from "./table.ts";
+import { type Task, taskOf } from "./task.ts";
+import { endedBoots, shownBy, verify } from "./verify.ts";
+import { watch } from "./watch.ts";
 
-const TICK_MS = 1_000;
-const LINE_MS = 5_000;
-/** Cameras have ended and no answer came for so long: what is missing will not come. */
-const SILENCE_MS_MAX = 45_000;
+/** Frames a second of a light device. */
+const LIGHT_FPS = 1;
+const LIGHT_DEVICES_A_PROCESS = 64;
+/** How long a person takes who labels a frame of the random sample. */
+const LABEL_DELAY_MS = 3_000;
 /** A run that is stopped leaves frames of its last seconds on their way. */
 const OPEN_MS_MAX = 10_000;
 /** Above it the verifier would need more memory than the stack; the live counters must do. */
@@ -41,12 +47,13 @@ switch (parsed.kind) {
     console.log(HELP);
     break;
   case "wrong":
-    console.error(`${parsed.problems.join("\n")}\n\nnpm start -- --help tells the options`);
-    process.exitCode = 2;
+    refuse(parsed.problems);
     break;
   case "run":
     try {
-      process.exitCode = await run(parsed.options);
+      const resolved = await taskOf(parsed.options);
+      if (resolved.kind === "wrong") refuse(resolved.problems);
+      else process.exitCode = await run(parsed.options, resolved.task);
     } catch (error) {
       console.error(reasonOf(error));
       process.exitCode = 1;
@@ -57,16 +64,120 @@ switch (parsed.kind) {
 }
 process.exit();
 
-async function run(options: StartOptions): Promise<number> {
+function refuse(problems: readonly string[]): void {
+  console.error(`${problems.join("\n")}\n\nnpm start -- --help tells the options`);
+  process.exitCode = 2;
+}
+
+async function run(options: StartOptions, task: Task): Promise<number> {
+  for (const line of linesOf(task)) console.log(`  ${line}`);
+  const screen = new Screen();
+  const say = (line: string) => screen.print(`  ${line}`);
+  const stack = await started(options, task, say);
+  const setupSeconds = secondsTo(Date.now());
+  say(
+    `ready in ${setupSeconds} s: ${stack.gatewayUrl}/api/v1/classifications, ${stack.mqttUrl}, Kafka ${stack.brokers}`,
+  );
+  const live = new Live(stack.brokers, stack.prefix);
+  const labelling = await startLabelling(stack, task, say);
+  try {
+    live.follow(stack.began);
+    const { memoryMbMax, unnumbered } = await watch({
+      stack,
+      live,
+      options,
+      task,
+      screen,
+      signal: stopping.signal,
+      secondsTo,
+    });
+    await live.close();
+    await labelling?.stop();
+    console.log("  verifying ...");
+    for (const [deviceId, count] of unnumbered)
+      console.log(
+        `  ${deviceId} could not read or record ${count} pictures: which frame shows what is no longer known of it`,
+      );
+    const { report, restarts } = await verified(stack, task, [...unnumbered.keys()]);
+    await stack.stop();
+    const lightIds = lightIdsOf(stack);
+    const whole = {
+      models: { edge: nameOf(task.edge), cloud: nameOf(task.cloud) },
+      ...report,
+      firstAnswerSeconds: live.first === undefined ? null : secondsTo(live.first.seenAt),
+      ...{ setupSeconds, restarts, memoryMbMax },
+      light: lightIds.length === 0 ? null : { devices: lightIds.length, answers: live.all(lightIds).answered },
+      labels: labelling === undefined ? null : { sampled: labelling.seen, labelled: labelling.labelled },
+    };
+    if (report !== undefined) console.log(summaryOf(whole as typeof whole & Report));
+    if (options.report !== undefined) {
+      mkdirSync(dirname(options.report), { recursive: true });
+      writeFileSync(options.report, `${JSON.stringify(whole, null, 2)}\n`);
+      console.log(`  report: ${options.report}`);
+    }
+    if (report !== undefined && (report.lost > 0 || report.duplicates > 0)) return 1;
+    if (stoppedBy !== undefined && options.frames !== undefined && (report?.frames ?? 0) < options.frames) return 130;
+    return 0;
+  } finally {
+    await live.close().catch(() => {});
+    await labelling?.stop();
+    await stack.stop();
+  }
+}
+
+function secondsTo(at: number): number {
+  return Math.round((at - setupStartedAt) / 100) / 10;
+}
+
+function nameOf({ manifest }: ModelPackage): string {
+  return `${manifest.name} ${manifest.version}`;
+}
+
+function linesOf({ edge, cloud, camera }: Task): string[] {
+  const models = `models: ${nameOf(edge)} on devices, ${nameOf(cloud)} in the cloud; ${edge.labels.length} classes`;
+  switch (camera.kind) {
+    case "sample":
+      return [models, "camera: the sample photos"];
+    case "command":
+      return [models, `camera: ${camera.text}; no labels, so accuracy is not known`];
+    case "folder": {
+      const { folder, photos, labels } = camera;
+      const what = `camera: ${folder}, ${photos.length} photos over and over`;
+      if (labels === undefined) return [models, `${what}; no labels, so accuracy is not known`];
+      const labeller =
+        "labels: this program labels the random sample as people would, so the router relearns and rollouts";
+      return [models, `${what}, ${labels.size} with labels`, `${labeller} are judged by accuracy`];
+    }
+    default:
+      return camera satisfies never;
+  }
+}
+
+async function started(options: StartOptions, { edge, cloud, camera, devices }: Task, say: (line: string) => void) {
   let stepAt = performance.now();
   let stepName = "";
   const endStep = () => {
-    if (stepName !== "") console.log(`  ${stepName}: ${((performance.now() - stepAt) / 1000).toFixed(1)} s`);
+    if (stepName !== "") say(`${stepName}: ${((performance.now() - stepAt) / 1000).toFixed(1)} s`);
     stepAt = performance.now();
   };
+  const { fps, lightDevices } = options;
+  const photos = camera.kind === "folder" ? camera.folder : samples;
   const stack = await startStack({
     dir: runDir,
-    devices: options.devices,
+    devices,
+    ...{ edgePackage: edge.dir, cloudPackage: cloud.dir, photos },
+    ...(fps !== undefined && { fps }),
+    ...(camera.kind === "command" && {
+      cameras: () => [{ id: CAMERA_ID, kind: "command", command: camera.command }],
+    }),
+    ...(lightDevices > 0 && {
+      light: {
+        ...{ devices: lightDevices, fps: LIGHT_FPS, photos, batchWaitMs: 2_000, windowMs: 60_000 },
+        processes: Math.ceil(lightDevices / LIGHT_DEVICES_A_PROCESS),
+      },
+    }),
+    // All share this machine's clock.
+    agent: { clock: "synchronized" },
     ...(options.frames !== undefined && { frames: options.frames }),
     ...(options.kafka && { kafka: options.kafka }),
     ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
@@ -79,83 +190,48 @@ async function run(options: StartOptions): Promise<number> {
       endStep();
       stepName = step;
     },
-    onEvent: (line) => console.log(`  ${line}`),
+    onEvent: say,
   });
   endStep();
-  const setupSeconds = Math.round((Date.now() - setupStartedAt) / 100) / 10;
-  console.log(
-    `  ready in ${setupSeconds} s: ${stack.gatewayUrl}/api/v1/classifications, ${stack.mqttUrl}, Kafka ${stack.brokers}`,
-  );
-  const live = new Live(stack.brokers, stack.prefix);
-  try {
-    live.follow(stack.began);
-    const memory = await watch(stack, live, options);
-    await live.close();
-    console.log("  verifying ...");
-    const { report, restarts } = await verified(stack, options);
-    await stack.stop();
-    const whole = { ...report, setupSeconds, restarts, memoryMbMax: memory };
-    if (report !== undefined) console.log(summaryOf(whole as typeof whole & Report));
-    if (options.report !== undefined) {
-      mkdirSync(dirname(options.report), { recursive: true });
-      writeFileSync(options.report, `${JSON.stringify(whole, null, 2)}\n`);
-      console.log(`  report: ${options.report}`);
-    }
-    if (report !== undefined && (report.lost > 0 || report.duplicates > 0)) return 1;
-    if (stoppedBy !== undefined && options.frames !== undefined) return 130;
-    return 0;
-  } finally {
-    await live.close().catch(() => {});
-    await stack.stop();
+  return stack;
+}
+
+/** With labels, this program stands in for the people who label the random sample. */
+async function startLabelling(stack: Stack, { camera }: Task, say: (line: string) => void) {
+  if (camera.kind !== "folder" || camera.labels === undefined) return undefined;
+  const truths = new Map<string, string>();
+  for (const [file, label] of camera.labels) {
+    const jpeg = await readFile(join(camera.folder, file));
+    truths.set(createHash("sha256").update(jpeg).digest("hex"), label);
   }
+  const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "labeller" });
+  const labeller = new Labeller({
+    ...{ reader, truths, gatewayUrl: stack.gatewayUrl, labelledBy: "npm-start", delayMs: LABEL_DELAY_MS },
+    ...{ from: stack.began, onTrouble: say },
+  });
+  await labeller.start();
+  return {
+    get seen() {
+      return labeller.seen;
+    },
+    get labelled() {
+      return labeller.labelled;
+    },
+    stop: async () => {
+      await labeller.stop();
+      await reader.close();
+    },
+  };
 }
 
 function externalOf({ url, bridges, passwordsFile }: NonNullable<StartOptions["mqtt"]>): ExternalMqtt {
   return { url, bridges, ...(passwordsFile !== undefined && { passwords: readPasswords(passwordsFile) }) };
 }
 
-/** Draws until stopped, or, with --exit, until every frame has its final answer. Returns the stack's largest memory, MB. */
-async function watch(stack: Stack, live: Live, options: StartOptions): Promise<number> {
-  const screen = new Screen();
-  const startedAt = performance.now();
-  const views = new Map<string, AgentView | undefined>();
-  let lineAt = 0;
-  let memoryMax = 0;
-  let answeredBefore = -1;
-  let answeredAt = startedAt;
-  while (!stopping.signal.aborted) {
-    await systemClock.sleep(TICK_MS, stopping.signal).catch(() => {});
-    await Promise.all(stack.agents.map(async ({ deviceId, url }) => views.set(deviceId, await askAgent(url()))));
-    const now = performance.now();
-    if (live.failure !== undefined) throw live.failure;
-    if (now - lineAt > LINE_MS) {
-      const bytes = marked(STACK_MARK, stack.stackId).reduce((sum, { pid }) => sum + pssBytes(pid), 0);
-      memoryMax = Math.max(memoryMax, Math.round(bytes / 1e6));
-    }
-    if (process.stdout.isTTY) screen.draw(tableOf(stack, live, views));
-    else if (now - lineAt > LINE_MS) console.log(lineOf(live, views, (now - startedAt) / 1000));
-    if (now - lineAt > LINE_MS) lineAt = now;
-    if (!options.exit || options.frames === undefined) continue;
-    if (live.answered !== answeredBefore) [answeredBefore, answeredAt] = [live.answered, now];
-    const shown = shownBy(stack.agents).length;
-    if (shown < options.frames) continue;
-    const isSilent = now - answeredAt > SILENCE_MS_MAX;
-    if (live.answered < shown && !isSilent && now - answeredAt < 5_000) continue;
-    const account = await accountOf({
-      brokers: stack.brokers,
-      prefix: stack.prefix,
-      from: stack.began,
-      ledgers: stack.agents,
-    });
-    if (lossesOf(account, { killed: endedBoots(stack.agents) }).lost.length === 0 || isSilent) break;
-  }
-  if (!process.stdout.isTTY) console.log(tableOf(stack, live, views));
-  return memoryMax;
-}
-
 async function verified(
   stack: Stack,
-  options: StartOptions,
+  { camera }: Task,
+  unnumbered: readonly string[],
 ): Promise<{ report: Report | undefined; restarts: number }> {
   const parts = [
     ...stack.bridges,
@@ -165,11 +241,12 @@ async function verified(
     ...stack.agents.map(({ part }) => part),
   ];
   const restarts = parts.reduce((sum, part) => sum + part.restarts, 0);
-  const isWhole = stoppedBy === undefined;
+  // A program's pictures do not end; nor does a run that is stopped.
+  const isWhole = stoppedBy === undefined && camera.kind !== "command";
   const stoppedAt = Date.now();
   if (!isWhole) {
     // No new frames; what is on its way gets its answer.
-    await Promise.all(stack.agents.map(({ part }) => part.stop()));
+    await Promise.all([...stack.agents, ...stack.light].map(({ part }) => part.stop()));
     await systemClock.sleep(3_000);
   }
   const frames = shownBy(stack.agents).length;
@@ -178,11 +255,9 @@ async function verified(
     return { report: undefined, restarts };
   }
   const { report } = await verify({
-    brokers: stack.brokers,
-    prefix: stack.prefix,
-    from: stack.began,
-    ledgers: stack.agents,
-    ...((isWhole || options.report !== undefined) && { cloudPackage }),
+    ...{ brokers: stack.brokers, prefix: stack.prefix, from: stack.began, ledgers: stack.agents },
+    ...(camera.kind === "folder" && { labels: camera.labels }),
+    withoutLedger: camera.kind === "command" ? agentIdsOf(stack) : unnumbered,
     excuses: { killed: endedBoots(stack.agents), ...(!isWhole && { openSince: stoppedAt - OPEN_MS_MAX }) },
   });
   return { report, restarts };

@@ -1,9 +1,25 @@
+import { resolve } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { parseOptions } from "./options.ts";
 
 describe("the options of npm start", () => {
   test("have defaults", () => {
-    expect(parseOptions([])).toMatchObject({ kind: "run", options: { devices: 4, frames: undefined, exit: false } });
+    expect(parseOptions([])).toMatchObject({
+      kind: "run",
+      options: { packages: undefined, camera: undefined, frames: undefined, exit: false, lightDevices: 0 },
+    });
+  });
+
+  test("name models and a camera, files beside the person", () => {
+    const argv = ["--edge-package", "e", "--cloud-package", "/c", "--camera", "cat a.jpg", "--labels", "l.json"];
+    expect(parseOptions(argv)).toMatchObject({
+      kind: "run",
+      options: {
+        packages: { edge: resolve(process.env.INIT_CWD ?? ".", "e"), cloud: "/c" },
+        camera: "cat a.jpg",
+        labels: resolve(process.env.INIT_CWD ?? ".", "l.json"),
+      },
+    });
   });
 
   test("are taken with and without an equals sign", () => {
@@ -21,6 +37,11 @@ describe("the options of npm start", () => {
   });
 
   test.each([
+    ["--edge-package", "e"],
+    ["--cloud-package", "c"],
+    ["--labels", "l.json"],
+    ["--light-devices", "513"],
+    ["--fps", "0"],
     ["--mqtt", "a:1883"],
     ["--mqtt", "mqtt://u:p@a:1883"],
     ["--bridges", "2"],

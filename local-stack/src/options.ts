@@ -2,12 +2,22 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-export const HELP = `Runs the whole system on this machine: Kafka, bridge, router, cloud-classifier, gateway, and agents on sample cameras.
+export const HELP = `Runs the whole system on this machine: Kafka, bridge, router, cloud-classifier, model registry, rollout-manager,
+gateway, and agents on sample cameras, or on models and pictures of yours.
 
 Usage: npm start -- [options]
 
-  --devices N       agents (4)
-  --frames N        frames in all; endless unless told
+  --edge-package DIR   model packages of yours, of the same classes (tributary models pack makes them): what devices run,
+  --cloud-package DIR  and what the cloud-classifier asks; both or neither
+  --camera FOLDER|COMMAND  what cameras see: the JPEGs of a folder, over and over, or the standard output of a program that
+                    writes JPEGs, e.g. "ffmpeg -re -i video.mp4 -f image2pipe -c:v mjpeg -". No shell runs it
+  --labels FILE     JSON, file of the folder -> class. Accuracy is known from it, and this program then labels the random
+                    sample as people would: the router relearns, and rollouts are judged by accuracy
+  --light-devices N devices beside the agents, of the same pictures, one frame a second each, many to a process: a canary
+                    and its control need 8 devices each (0)
+  --devices N       agents (4; 1 when the camera is a program)
+  --fps N           frames a second and agent (10)
+  --frames N        frames of all agents; endless unless told
   --exit            stop when each frame has its final answer; needs --frames
   --report FILE     write the verifier's report (JSON)
   --kafka BROKERS   host:port,...: use this cluster instead of an own Kafka
@@ -19,10 +29,16 @@ Usage: npm start -- [options]
   --help            this text
 
 Ctrl-C or SIGTERM stops everything. Everything written is under .local/run. Exit code: 0; 1 when the verifier finds a frame
-lost or answered twice, or something failed; 2 for a wrong option; 130 when stopped before --frames were answered.`;
+lost or answered twice, or something failed; 2 for a wrong option, package, camera or labels; 130 when stopped before --frames were answered.`;
 
 export type StartOptions = {
-  readonly devices: number;
+  readonly packages: { readonly edge: string; readonly cloud: string } | undefined;
+  /** A folder or a command line; the sample photos where undefined. */
+  readonly camera: string | undefined;
+  readonly labels: string | undefined;
+  readonly lightDevices: number;
+  readonly devices: number | undefined;
+  readonly fps: number | undefined;
   readonly frames: number | undefined;
   readonly exit: boolean;
   readonly report: string | undefined;
@@ -39,6 +55,8 @@ export type Parsed =
   | { readonly kind: "wrong"; readonly problems: readonly string[] };
 
 const DEVICES_MAX = 64;
+const LIGHT_DEVICES_MAX = 512;
+const FPS_MAX = 100;
 const BRIDGES_MAX = 8;
 const FRAMES_MAX = 1_000_000;
 
@@ -56,9 +74,8 @@ export function parseOptions(argv: readonly string[]): Parsed {
       if (wants === "boolean" && token.value !== undefined) problems.push(`${token.rawName} takes no value`);
     }
   }
-  const text = (name: "kafka" | "report" | "mqtt" | "mqtt-passwords") =>
-    typeof values[name] === "string" ? values[name] : undefined;
-  const whole = (name: "devices" | "frames" | "bridges", max: number): number | undefined => {
+  const text = (name: TextOption) => (typeof values[name] === "string" ? values[name] : undefined);
+  const whole = (name: TextOption, max: number): number | undefined => {
     const given = values[name];
     if (typeof given !== "string") return undefined;
     const number = /^\d+$/.test(given) ? Number(given) : 0;
@@ -66,8 +83,17 @@ export function parseOptions(argv: readonly string[]): Parsed {
     problems.push(`--${name} ${given}: a whole number from 1 to ${max} is needed`);
     return undefined;
   };
-  const devices = whole("devices", DEVICES_MAX) ?? 4;
+  const devices = whole("devices", DEVICES_MAX);
+  const lightDevices = whole("light-devices", LIGHT_DEVICES_MAX) ?? 0;
+  const fps = whole("fps", FPS_MAX);
   const frames = whole("frames", FRAMES_MAX);
+  const [edge, cloud] = [text("edge-package"), text("cloud-package")];
+  if ((edge === undefined) !== (cloud === undefined)) {
+    const [given, missing] = edge === undefined ? ["cloud", "edge"] : ["edge", "cloud"];
+    problems.push(`--${given}-package needs --${missing}-package: a cloud answers for the classes of its edge`);
+  }
+  if (values.labels !== undefined && values.camera === undefined)
+    problems.push("--labels needs --camera FOLDER: it names the folder's files");
   const kafka = text("kafka")?.split(",");
   for (const broker of kafka ?? []) {
     if (!/^[^\s:/]+:\d{1,5}$/.test(broker)) problems.push(`--kafka ${broker}: host:port is needed`);
@@ -87,7 +113,12 @@ export function parseOptions(argv: readonly string[]): Parsed {
   return {
     kind: "run",
     options: {
+      packages: edge === undefined || cloud === undefined ? undefined : { edge: inPlace(edge), cloud: inPlace(cloud) },
+      camera: text("camera"),
+      labels: inPlace(text("labels")),
+      lightDevices,
       devices,
+      fps,
       frames,
       exit: values.exit === true,
       report: inPlace(report),
@@ -99,10 +130,18 @@ export function parseOptions(argv: readonly string[]): Parsed {
 }
 
 /** npm runs scripts in the repository; INIT_CWD is where the person is. */
-const inPlace = (file: string | undefined): string | undefined =>
-  file === undefined ? undefined : resolve(process.env.INIT_CWD ?? process.cwd(), file);
+export const startedIn = (): string => process.env.INIT_CWD ?? process.cwd();
+
+const inPlace = <T extends string | undefined>(file: T): T =>
+  (file === undefined ? undefined : resolve(startedIn(), file)) as T;
 
 const options = {
+  "edge-package": { type: "string" },
+  "cloud-package": { type: "string" },
+  camera: { type: "string" },
+  labels: { type: "string" },
+  "light-devices": { type: "string" },
+  fps: { type: "string" },
   devices: { type: "string" },
   frames: { type: "string" },
   exit: { type: "boolean" },
@@ -114,3 +153,6 @@ const options = {
   fresh: { type: "boolean" },
   help: { type: "boolean" },
 } as const;
+type TextOption = {
+  [Name in keyof typeof options]: (typeof options)[Name]["type"] extends "string" ? Name : never;
+}[keyof typeof options];

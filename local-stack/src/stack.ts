@@ -66,7 +66,9 @@ export type StackOptions = {
   readonly rollouts?: RolloutsOptions;
   /** Devices beside the agents, many to a process. */
   readonly light?: LightOptions;
-  /** Of the i-th agent, in place of the sample photos. */
+  /** Folder of JPEGs that cameras show in place of the sample photos. */
+  readonly photos?: string;
+  /** Of the i-th agent, in place of any photos; such a camera writes no ledger unless it is told to. */
   readonly cameras?: (device: number) => readonly object[];
   /** Blocks of every agent's configuration. */
   readonly agent?: object;
@@ -312,7 +314,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
                 {
                   id: CAMERA_ID,
                   kind: "sheet",
-                  sheets: samples,
+                  sheets: options.photos ?? samples,
                   fps: options.fps ?? 10,
                   ...(frames && { frames }),
                   // Disjoint photos: device i shows i, i + D, i + 2D, ...

@@ -2,24 +2,31 @@
 import { KafkaReader } from "@tributary/kafka";
 import { Failure, systemClock } from "@tributary/kernel";
 import { type Account, Accountant, type Excuses, lossesOf, type Report, reportOf } from "./account.ts";
-import { cloudLabelsOf } from "./cloud-labels.ts";
 import { readLedger, type Shown } from "./ledger.ts";
 import { type Marks, marksOf, replay } from "./topic-log.ts";
 
 export type Ledgers = readonly { readonly deviceId: string; readonly ledger: string }[];
 
-export const shownBy = (ledgers: Ledgers): Shown[] =>
-  ledgers.flatMap(({ deviceId, ledger }) => readLedger(deviceId, ledger));
+export const shownBy = (ledgers: Ledgers, labels?: ReadonlyMap<string, string>): Shown[] =>
+  ledgers.flatMap(({ deviceId, ledger }) => readLedger(deviceId, ledger, labels));
 
-export async function accountOf(options: {
+export type AccountOptions = {
   readonly brokers: readonly string[];
   readonly prefix: string;
   readonly from: Marks;
   readonly ledgers: Ledgers;
-}): Promise<Account> {
+  /** Class by file of the folder that cameras show. */
+  readonly labels?: ReadonlyMap<string, string> | undefined;
+  /** Devices whose cameras write no ledger, or one that cannot be told apart by number. */
+  readonly withoutLedger?: readonly string[];
+};
+
+export async function accountOf(options: AccountOptions): Promise<Account> {
   const reader = new KafkaReader({ brokers: options.brokers, prefix: options.prefix, clientId: "verifier" });
   try {
-    const accountant = new Accountant(shownBy(options.ledgers));
+    const { withoutLedger = [], labels } = options;
+    const ledgers = options.ledgers.filter(({ deviceId }) => !withoutLedger.includes(deviceId));
+    const accountant = new Accountant(shownBy(ledgers, labels), withoutLedger);
     await replay(reader, accountant, options.from, { until: await marksOf(reader) });
     return accountant.account();
   } finally {
@@ -78,17 +85,9 @@ function unlessAway(error: unknown): undefined {
   throw error;
 }
 
-export async function verify(options: {
-  readonly brokers: readonly string[];
-  readonly prefix: string;
-  readonly from: Marks;
-  readonly ledgers: Ledgers;
-  /** Asked offline about the same frames; not asked unless given. */
-  readonly cloudPackage?: string;
-  readonly excuses?: Excuses;
-}): Promise<{ readonly report: Report; readonly account: Account }> {
+export async function verify(
+  options: AccountOptions & { readonly excuses?: Excuses },
+): Promise<{ readonly report: Report; readonly account: Account }> {
   const account = await accountOf(options);
-  const photos = new Set([...account.shown.values()].map(({ photo }) => photo));
-  const cloudLabels = options.cloudPackage ? await cloudLabelsOf(photos, options.cloudPackage) : undefined;
-  return { account, report: reportOf(account, options.ledgers.length, cloudLabels, options.excuses) };
+  return { account, report: reportOf(account, options.ledgers.length, options.excuses) };
 }

@@ -9,14 +9,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KafkaReader } from "@tributary/kafka";
 import { Failure, reasonOf, systemClock } from "@tributary/kernel";
-import { type Stack, startStack } from "@tributary/local-stack";
+import { Labeller, type Stack, startStack } from "@tributary/local-stack";
 import type { Candidate, Candidates } from "../candidates/candidates.ts";
 import { type Photos, readPool } from "../photos.ts";
 import { writeCameraFolder } from "./agent-camera.ts";
 import { Api, type GateView, type RolloutDetail, type RolloutEventView, type RolloutView } from "./api.ts";
 import type { Case, Ending } from "./cases.ts";
 import { tributary } from "./command-line.ts";
-import { Labeller } from "./labeller.ts";
 import { MODEL, managerConfig, registryConfig, settings } from "./settings.ts";
 import { ReportedWatch } from "./watch.ts";
 
@@ -70,7 +69,8 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
   const labeller = new Labeller({
     reader,
     gatewayUrl: stack.gatewayUrl,
-    photos: await readPool(poolDir),
+    truths: new Map((await readPool(poolDir)).map(({ sha256, label }) => [sha256, label])),
+    labelledBy: "demo",
     delayMs: settings.labelDelayMs,
     onTrouble: say,
   });

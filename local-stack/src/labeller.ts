@@ -6,16 +6,21 @@
  * L2. A frame without a final answer yet is tried again; after `triesMax` it stays without a label, and is counted.
  */
 import { createHash } from "node:crypto";
-import { topics } from "@tributary/contracts";
+import { type EdgeFrame, topics } from "@tributary/contracts";
 import type { PartitionReader } from "@tributary/kafka";
 import { formatFrameId, reasonOf } from "@tributary/kernel";
-import type { PooledPhoto } from "../photos.ts";
+import type { Marks } from "./topic-log.ts";
 
 export type LabellerOptions = {
   readonly reader: PartitionReader;
   readonly gatewayUrl: string;
-  readonly photos: readonly PooledPhoto[];
+  /** Class by the JPEG's SHA-256, hex. */
+  readonly truths: ReadonlyMap<string, string>;
+  /** Who says so, in every label. */
+  readonly labelledBy: string;
   readonly delayMs: number;
+  /** Frames before are not looked at. */
+  readonly from?: Marks;
   readonly onTrouble: (line: string) => void;
 };
 
@@ -29,7 +34,6 @@ const WAITING_MAX = 50_000;
 
 export class Labeller {
   readonly #options: LabellerOptions;
-  readonly #truths: ReadonlyMap<string, string>;
   readonly #stopping = new AbortController();
   #waiting: Task[] = [];
   #running: Promise<unknown> = Promise.resolve();
@@ -40,7 +44,6 @@ export class Labeller {
 
   constructor(options: LabellerOptions) {
     this.#options = options;
-    this.#truths = new Map(options.photos.map(({ sha256, label }) => [sha256, label]));
   }
 
   async start(): Promise<void> {
@@ -57,15 +60,17 @@ export class Labeller {
   }
 
   async #follow(partition: number): Promise<void> {
-    const { reader, delayMs, onTrouble } = this.#options;
+    const { reader, truths, delayMs, onTrouble } = this.#options;
     const { signal } = this.#stopping;
+    const from = this.#options.from?.[topics.frames.name]?.[partition];
+    const options = { signal, ...(from !== undefined && { from }) };
     try {
-      for await (const { value } of reader.read(topics.frames.name, partition, { signal })) {
+      for await (const { value } of reader.read(topics.frames.name, partition, options)) {
         if (value === null) continue;
-        const frame = topics.frames.codec.decodeConfluent(value);
-        if (!frame.sampleDrawn) continue;
+        const frame = decoded(value);
+        if (!frame?.sampleDrawn) continue;
         this.seen += 1;
-        const label = this.#truths.get(createHash("sha256").update(frame.jpeg).digest("hex")); // L1
+        const label = truths.get(createHash("sha256").update(frame.jpeg).digest("hex")); // L1
         if (label === undefined) this.strangers += 1;
         else if (this.#waiting.length < WAITING_MAX) {
           this.#waiting.push({ frameId: formatFrameId(frame), label, dueMs: performance.now() + delayMs, tries: 0 });
@@ -95,7 +100,8 @@ export class Labeller {
   }
 
   async #post(tasks: readonly Task[]): Promise<void> {
-    const labels = tasks.map(({ frameId, label }) => ({ frameId, label, labelledBy: "demo" }));
+    const { labelledBy } = this.#options;
+    const labels = tasks.map(({ frameId, label }) => ({ frameId, label, labelledBy }));
     const response = await fetch(`${this.#options.gatewayUrl}/api/v1/labels`, {
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -117,5 +123,14 @@ export class Labeller {
       if (task.tries < TRIES_MAX) this.#waiting.push(task);
       else this.givenUp += 1;
     }
+  }
+}
+
+/** Undefined where it does not decode: anybody who may write to the topic could otherwise end whoever follows it (G8). */
+function decoded(value: Buffer): EdgeFrame | undefined {
+  try {
+    return topics.frames.codec.decodeConfluent(value);
+  } catch {
+    return undefined;
   }
 }
