@@ -50,6 +50,7 @@ export type FirstAnswer = FinalAnswer & { readonly deviceId: string; readonly se
 
 export class Live implements Records {
   readonly devices = new Map<string, DeviceTally>();
+  readonly #since: number;
   readonly #reader: KafkaReader;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
@@ -57,7 +58,9 @@ export class Live implements Records {
   failure: unknown;
   first: FirstAnswer | undefined;
 
-  constructor(brokers: readonly string[], prefix: string) {
+  /** `since`: when it all began; what was captured before is of an earlier run. */
+  constructor(brokers: readonly string[], prefix: string, since: number) {
+    this.#since = since;
     this.#reader = new KafkaReader({ brokers, prefix, clientId: "live" });
   }
 
@@ -106,7 +109,7 @@ export class Live implements Records {
 
   classifications({ deviceId, answers }: Classifications): void {
     const tally = this.of(deviceId);
-    const [first] = answers;
+    const first = answers.find(({ capturedAt }) => capturedAt !== null && capturedAt >= this.#since);
     if (first !== undefined) this.first ??= { ...first, deviceId, seenAt: Date.now() };
     for (const { source, settledBy, latencyMs, label, edgeLabel } of answers) {
       tally.answered++;

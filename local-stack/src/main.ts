@@ -78,7 +78,7 @@ async function run(options: StartOptions, task: Task): Promise<number> {
   say(
     `ready in ${setupSeconds} s: ${stack.gatewayUrl}/api/v1/classifications, ${stack.mqttUrl}, Kafka ${stack.brokers}`,
   );
-  const live = new Live(stack.brokers, stack.prefix);
+  const live = new Live(stack.brokers, stack.prefix, setupStartedAt);
   const labelling = await startLabelling(stack, task, say);
   try {
     live.follow(stack.began);
@@ -181,7 +181,7 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
     ...(options.frames !== undefined && { frames: options.frames }),
     ...(options.kafka && { kafka: options.kafka }),
     ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
-    fresh: options.fresh,
+    ...{ fresh: options.fresh, classes: edge.labels },
     supervised: true,
     rollouts: {},
     ports: { kafka: 9092, mqtt: 1883, gateway: 8080 },

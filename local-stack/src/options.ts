@@ -29,7 +29,8 @@ Usage: npm start -- [options]
   --help            this text
 
 Ctrl-C or SIGTERM stops everything. Everything written is under .local/run. Exit code: 0; 1 when the verifier finds a frame
-lost or answered twice, or something failed; 2 for a wrong option, package, camera or labels; 130 when stopped before --frames were answered.`;
+lost or answered twice, or something failed; 2 for a wrong option, package, camera or labels; 130 when stopped before
+--frames were answered.`;
 
 export type StartOptions = {
   readonly packages: { readonly edge: string; readonly cloud: string } | undefined;

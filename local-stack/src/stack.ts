@@ -15,6 +15,7 @@ import { Devices } from "./devices.ts";
 import { agentMqtt, bridgeMqtt, bridgeNames, type ExternalMqtt } from "./external-mqtt.ts";
 import { openJournal } from "./journal.ts";
 import { foreignKafka, type KafkaPart, ownKafka } from "./kafka-node.ts";
+import { EARLIER, forget, putAside } from "./leftovers.ts";
 import { type LightOptions, type LightProcess, lightProcesses } from "./light.ts";
 import { Part, type Probe } from "./part.ts";
 import { cloudPackage, edgePackage, mains, samples } from "./paths.ts";
@@ -50,6 +51,8 @@ export type StackOptions = {
   readonly supervised?: boolean;
   /** Forgets what earlier runs left in the folder. */
   readonly fresh?: boolean;
+  /** What this run's models tell apart: what a run of other classes left in the folder is put aside. */
+  readonly classes?: readonly string[];
   /** Breaks G1 on purpose. */
   readonly pubackBeforeKafka?: boolean;
   readonly edgePackage?: string;
@@ -144,10 +147,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const { journal, reclaimed } = await openJournal(dir);
   const say = onEvent ?? (() => {});
   if (reclaimed > 0) say(`ended ${reclaimed} processes that an earlier run had left`);
-  if (options.fresh) {
-    for (const name of ["kafka", "registry", "root-keys", "devices", "devices.json", "logs"])
-      rmSync(join(dir, name), { recursive: true, force: true });
-  }
+  if (options.fresh) forget(dir);
+  if (options.classes !== undefined && putAside(dir, options.classes))
+    say(`the last run here had other classes: what it left is in ${join(dir, EARLIER)}, and this one starts afresh`);
   rmSync(join(dir, "ledgers"), { recursive: true, force: true });
   for (const name of ["logs", "ledgers"]) mkdirSync(join(dir, name), { recursive: true, mode: 0o700 });
   const stop = async () => {

@@ -57,7 +57,7 @@ describe("what the system shall do", () => {
       labels: wrong,
     });
     expect(found).toEqual([
-      expect.stringMatching(/^--cloud-package .*none: .*no model package; tributary models pack/),
+      expect.stringMatching(/^--cloud-package .*none: .*no model package; npx tributary models pack/),
       expect.stringMatching(/^--edge-package .*no policy\.json.*pack it again with --cloud .*none/),
       expect.stringMatching(/1 of 3 name no JPEG of .*c\.jpg/),
       expect.stringMatching(/1 of 3 name a class that the models do not have \(airplane, .*kiwi/),

@@ -1,6 +1,6 @@
 /** What the system shall do here: which models, and what cameras see. Everything wrong with it is named at once, before
  * anything is started. */
-import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import type { ModelPackage } from "@tributary/inference";
 import { reasonOf } from "@tributary/kernel";
@@ -39,7 +39,7 @@ export async function taskOf(options: Wanted): Promise<Resolved> {
     try {
       return await loadPackage(dir);
     } catch (error) {
-      problems.push(`--${option} ${dir}: ${reasonOf(error)}; tributary models pack makes packages`);
+      problems.push(`--${option} ${dir}: ${reasonOf(error)}; npx tributary models pack makes packages`);
       return undefined;
     }
   };
@@ -61,10 +61,11 @@ const withoutPolicy = (dir: string, cloud = "DIR"): string =>
 function differentClasses(edge: ModelPackage, cloud: ModelPackage): string[] {
   const at = [...edge.labels, ...cloud.labels].findIndex((_, i) => edge.labels[i] !== cloud.labels[i]);
   if (at < 0) return [];
-  const named = ({ labels }: ModelPackage) => (labels[at] === undefined ? "none" : `"${labels[at]}"`);
+  const named = ({ labels }: ModelPackage) =>
+    `${labels[at] === undefined ? "none" : `"${labels[at]}"`} of ${labels.length}`;
   return [
-    `--cloud-package ${cloud.dir}: its classes are not those of the edge package: class ${at + 1} of ${edge.labels.length} is ` +
-      `${named(edge)} there, ${named(cloud)} of ${cloud.labels.length} here. Both must name the same, in the same order`,
+    `--cloud-package ${cloud.dir}: class ${at + 1} is ${named(cloud)} here and ${named(edge)} in the edge package: both must ` +
+      "name the same classes in the same order",
   ];
 }
 
@@ -94,8 +95,9 @@ function cameraOf(options: Wanted, classes: readonly string[], problems: string[
   const [program = "", ...args] = words.words;
   const found = programOf(program);
   if (found === undefined) {
-    const where = program.includes("/") ? "" : " on the PATH";
-    problems.push(`--camera ${camera}: there is no folder of that name, and no program ${program}${where}`);
+    const isThere = program.includes("/") && existsSync(resolve(startedIn(), program));
+    const why = isThere ? `${program} is not executable` : `there is no folder of that name, and no program ${program}`;
+    problems.push(`--camera ${camera}: ${why}${program.includes("/") ? "" : " on the PATH"}`);
   }
   // It runs where the person is, not where the agent keeps its files.
   const command = ["sh", "-c", 'cd "$0" && exec "$@"', startedIn(), found ?? program, ...args];
