@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { ModelPackage } from "@tributary/inference";
 import { KafkaReader } from "@tributary/kafka";
 import { reasonOf, systemClock } from "@tributary/kernel";
 import type { Report } from "./account.ts";
@@ -15,7 +14,7 @@ import { runDir, samples } from "./paths.ts";
 import { CAMERA_ID, type Stack, startStack } from "./stack.ts";
 import { summaryOf } from "./summary.ts";
 import { agentIdsOf, lightIdsOf, Screen } from "./table.ts";
-import { type Task, taskOf } from "./task.ts";
+import { nameOf, type Task, taskLines, taskOf } from "./task.ts";
 import { endedBoots, shownBy, verify } from "./verify.ts";
 import { watch } from "./watch.ts";
 
@@ -70,7 +69,7 @@ function refuse(problems: readonly string[]): void {
 }
 
 async function run(options: StartOptions, task: Task): Promise<number> {
-  for (const line of linesOf(task)) console.log(`  ${line}`);
+  for (const line of taskLines(task)) console.log(`  ${line}`);
   const screen = new Screen();
   const say = (line: string) => screen.print(`  ${line}`);
   const stack = await started(options, task, say);
@@ -79,8 +78,9 @@ async function run(options: StartOptions, task: Task): Promise<number> {
     `ready in ${setupSeconds} s: ${stack.gatewayUrl}/api/v1/classifications, ${stack.mqttUrl}, Kafka ${stack.brokers}`,
   );
   const live = new Live(stack.brokers, stack.prefix, setupStartedAt);
-  const labelling = await startLabelling(stack, task, say);
+  let labelling: Labelling | undefined;
   try {
+    labelling = await startLabelling(stack, task, say);
     live.follow(stack.began);
     const { memoryMbMax, unnumbered } = await watch({
       stack,
@@ -129,30 +129,6 @@ function secondsTo(at: number): number {
   return Math.round((at - setupStartedAt) / 100) / 10;
 }
 
-function nameOf({ manifest }: ModelPackage): string {
-  return `${manifest.name} ${manifest.version}`;
-}
-
-function linesOf({ edge, cloud, camera }: Task): string[] {
-  const models = `models: ${nameOf(edge)} on devices, ${nameOf(cloud)} in the cloud; ${edge.labels.length} classes`;
-  switch (camera.kind) {
-    case "sample":
-      return [models, "camera: the sample photos"];
-    case "command":
-      return [models, `camera: ${camera.text}; no labels, so accuracy is not known`];
-    case "folder": {
-      const { folder, photos, labels } = camera;
-      const what = `camera: ${folder}, ${photos.length} photos over and over`;
-      if (labels === undefined) return [models, `${what}; no labels, so accuracy is not known`];
-      const labeller =
-        "labels: this program labels the random sample as people would, so the router relearns and rollouts";
-      return [models, `${what}, ${labels.size} with labels`, `${labeller} are judged by accuracy`];
-    }
-    default:
-      return camera satisfies never;
-  }
-}
-
 async function started(options: StartOptions, { edge, cloud, camera, devices }: Task, say: (line: string) => void) {
   let stepAt = performance.now();
   let stepName = "";
@@ -196,8 +172,14 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
   return stack;
 }
 
+type Labelling = { readonly seen: number; readonly labelled: number; readonly stop: () => Promise<void> };
+
 /** With labels, this program stands in for the people who label the random sample. */
-async function startLabelling(stack: Stack, { camera }: Task, say: (line: string) => void) {
+async function startLabelling(
+  stack: Stack,
+  { camera }: Task,
+  say: (line: string) => void,
+): Promise<Labelling | undefined> {
   if (camera.kind !== "folder" || camera.labels === undefined) return undefined;
   const truths = new Map<string, string>();
   for (const [file, label] of camera.labels) {

@@ -55,6 +55,29 @@ export async function taskOf(options: Wanted): Promise<Resolved> {
   return { kind: "task", task: { edge, cloud, camera, devices } };
 }
 
+export const nameOf = ({ manifest }: ModelPackage): string => `${manifest.name} ${manifest.version}`;
+
+/** For the person who started it. */
+export function taskLines({ edge, cloud, camera }: Task): string[] {
+  const models = `models: ${nameOf(edge)} on devices, ${nameOf(cloud)} in the cloud; ${edge.labels.length} classes`;
+  switch (camera.kind) {
+    case "sample":
+      return [models, "camera: the sample photos"];
+    case "command":
+      return [models, `camera: ${camera.text}; no labels, so accuracy is not known`];
+    case "folder": {
+      const { folder, photos, labels } = camera;
+      const what = `camera: ${folder}, ${photos.length} photos over and over`;
+      if (labels === undefined) return [models, `${what}; no labels, so accuracy is not known`];
+      const labeller =
+        "labels: this program labels the random sample as people would, so the router relearns and rollouts";
+      return [models, `${what}, ${labels.size} with labels`, `${labeller} are judged by accuracy`];
+    }
+    default:
+      return camera satisfies never;
+  }
+}
+
 const withoutPolicy = (dir: string, cloud = "DIR"): string =>
   `--edge-package ${dir}: it has no policy.json, which says what a device sends to the cloud: pack it again with --cloud ${cloud}`;
 
