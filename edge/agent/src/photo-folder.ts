@@ -15,17 +15,17 @@ export interface PhotoFolder {
 /** Width and height of a sample photo's frame, in pixels. */
 const SIDE = 160;
 
-/** Throws a Failure when there is no photo. */
+/** JPEGs where there are any; throws a Failure when there is no photo. */
 export function openPhotoFolder(folder: string, side = SIDE): PhotoFolder {
-  if (existsSync(join(folder, "index.json"))) return new Sheets(folder, side);
   const files = jpegsIn(folder);
-  if (files.length === 0)
-    throw new Failure("photos-missing", "ask-a-person", `${folder} holds neither JPEGs (.jpg, .jpeg) nor index.json`);
-  return {
-    count: files.length,
-    about: (photo) => ({ file: files[photo] as string }),
-    jpeg: (photo) => readFile(join(folder, files[photo] as string)),
-  };
+  if (files.length > 0)
+    return {
+      count: files.length,
+      about: (photo) => ({ file: files[photo] as string }),
+      jpeg: (photo) => readFile(join(folder, files[photo] as string)),
+    };
+  if (existsSync(join(folder, "index.json"))) return new Sheets(folder, side);
+  throw new Failure("photos-missing", "ask-a-person", `${folder} holds neither JPEGs (.jpg, .jpeg) nor index.json`);
 }
 
 /** Names of the JPEGs that lie in the folder itself, in order. */
