@@ -137,7 +137,7 @@ export class Part {
       });
       child.once("error", () => done());
     });
-    const until = performance.now() + (this.#options.readyMsMax ?? 60_000);
+    const until = performance.now() + (this.#options.readyMsMax ?? 120_000);
     let said = "";
     for (;;) {
       said = tail(this.logFile, logStart);

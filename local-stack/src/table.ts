@@ -64,7 +64,7 @@ const ms = (value: number | null | undefined): string =>
 const reasonsOf = ({ queued }: DeviceTally): string =>
   Object.entries(queued)
     .map(([reason, n]) => `${n} ${reason.toLowerCase()}`)
-    .join(", ");
+    .join("\n");
 
 const percent = (part: number, whole: number): string => (whole === 0 ? "-" : `${((100 * part) / whole).toFixed(0)} %`);
 
@@ -119,7 +119,9 @@ export class Screen {
   draw(text: string): void {
     this.#erase();
     process.stdout.write(`${text}\n`);
-    this.#linesDrawn = text.split("\n").length;
+    // A terminal that is too narrow breaks lines.
+    const columns = process.stdout.columns || Number.POSITIVE_INFINITY;
+    this.#linesDrawn = text.split("\n").reduce((sum, { length }) => sum + Math.max(1, Math.ceil(length / columns)), 0);
   }
 
   /** A line that stays, above what is drawn next. */
