@@ -34,19 +34,23 @@ describe("npm start", () => {
     dir.remove();
   });
 
-  test("refuses what it does not know, and what is not there, all at once, with exit code 2", async () => {
-    const refused = async (...args: string[]) => {
-      const wrong = start(...args);
-      expect(await wrong.exited).toEqual({ code: 2, signal: null });
-      return wrong.lines().join("\n");
-    };
-    const options = await refused("--frame", "10", "--devices", "0", "--exit");
-    for (const part of ["--frame is not an option", "--devices 0", "--exit needs --frames"])
-      expect(options).toContain(part);
-    const task = await refused("--edge-package", at("e"), "--cloud-package", at("c"), "--camera", "no-such-program");
-    for (const part of [`--edge-package ${at("e")}`, `--cloud-package ${at("c")}`, "--camera no-such-program"])
-      expect(task).toContain(part);
-  });
+  test(
+    "refuses what it does not know, and what is not there, all at once, with exit code 2",
+    async () => {
+      const refused = async (...args: string[]) => {
+        const wrong = start(...args);
+        expect(await wrong.exited).toEqual({ code: 2, signal: null });
+        return wrong.lines().join("\n");
+      };
+      const options = await refused("--frame", "10", "--devices", "0", "--exit");
+      for (const part of ["--frame is not an option", "--devices 0", "--exit needs --frames"])
+        expect(options).toContain(part);
+      const task = await refused("--edge-package", at("e"), "--cloud-package", at("c"), "--camera", "no-such-program");
+      for (const part of [`--edge-package ${at("e")}`, `--cloud-package ${at("c")}`, "--camera no-such-program"])
+        expect(task).toContain(part);
+    },
+    MINUTE,
+  );
 
   test(
     "after a kill -9 of the launcher, the next start reclaims what it left; SIGTERM stops all of that one",
@@ -54,7 +58,7 @@ describe("npm start", () => {
       const killed = start("--devices", "1");
       const left = await waitFor(() => (pidsIn(stack).length >= 6 ? pidsIn(stack) : undefined), {
         what: "Kafka and the services",
-        timeoutMs: MINUTE,
+        timeoutMs: 2 * MINUTE,
       });
       await killed.kill();
       expect(left.filter(isAlive)).toEqual(left);
@@ -89,6 +93,7 @@ describe("npm start", () => {
       const { code } = await own.exited;
       expect({ code, end: code === 0 ? [] : own.lines().slice(-15) }).toEqual({ code: 0, end: [] });
       expect(pids.filter(isAlive)).toEqual([]);
+      expect(own.lines().join("\n")).toMatch(/the last run here had other classes: what it left is in .*earlier/);
       expect(own.lines().join("\n")).toMatch(/first final answer after [\d.]+ s: frame \d+ of .* is "(odd|even)"/);
       const report = JSON.parse(readFileSync(at("report.json"), "utf8"));
       expect(report).toMatchObject({

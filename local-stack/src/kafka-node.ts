@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { type KafkaNode, startKafka } from "../../tools/kafka.mjs";
 import type { Journal } from "./journal.ts";
 
+/** A busy computer with a slow disk takes this long, now and then. */
+const READY_MS_MAX = 180_000;
+
 export type KafkaPart = {
   readonly brokers: readonly string[];
   readonly pid: number | undefined;
@@ -29,6 +32,7 @@ export async function ownKafka(options: {
       controllerPort: options.controllerPort,
       ...(options.proxied && { proxied: options.proxied }),
       ...(options.isMeasured && { isMeasured: true }),
+      readyMsMax: READY_MS_MAX,
       detached: true,
       env: options.journal.env,
       onSpawn: (pid) => options.journal.started("kafka", pid),
