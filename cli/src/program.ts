@@ -79,10 +79,15 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
   const models = program
     .command("models")
     .description("make, judge, push and list model packages, and say which of them runs");
+  const validation = program.command("validation").description("the frames that a model's challengers are judged on");
   // It brings the model runtime along, which nobody else should wait for.
-  const before = argv.slice(0, argv.indexOf("models") + 1);
+  const before = argv.slice(0, 1 + Math.max(argv.indexOf("models"), argv.indexOf("validation")));
   if (before.length > 0 && !before.includes("get") && !before.includes("describe")) {
     const more = await import("./models/index.ts");
+    validation
+      .addCommand(more.validationPushCommand(io))
+      .addCommand(more.validationListCommand(io))
+      .addCommand(more.validationDescribeCommand(io));
     models
       .addCommand(more.modelsPackCommand(io))
       .addCommand(more.modelsGateCommand(io))

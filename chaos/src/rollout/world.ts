@@ -135,7 +135,13 @@ export class World {
     const models = Object.entries(versions).map(([version, modelDigest]) =>
       someModel({ version, modelDigest, hardwareClass: "x64", state: "LISTED", gate }),
     );
-    const aliases = { name: "edge", aliases: { champion: "1" }, changedBy: "chaos", changedAt: Date.now() };
+    const aliases = {
+      name: "edge",
+      aliases: { champion: "1" },
+      changedBy: "chaos",
+      changedAt: Date.now(),
+      validation: null,
+    };
     await this.#sink.send([
       ...models.map((model) => ({
         ...{ topic: topics.models.name, key: `${model.name}/${model.version}` },

@@ -5,7 +5,15 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
-import { CORRUPTIONS, type CorruptionName, htmlOf, marginsSchema, measure, readSettings } from "@tributary/workshop";
+import {
+  CORRUPTIONS,
+  type CorruptionName,
+  describeFolder,
+  htmlOf,
+  marginsSchema,
+  measure,
+  readSettings,
+} from "@tributary/workshop";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -62,13 +70,15 @@ export function modelsGateCommand(io: Io): Command {
       const margins = await marginsOf(options.margins);
       const input = await measure({ candidate, ...options }, (line) => io.stderr(`${line}\n`));
       const report = judgeGate(input, margins);
+      const { digest: validationSet } = await describeFolder(options.validation);
+      const { champion } = options;
       if (options.html !== undefined) {
         await mkdir(dirname(options.html), { recursive: true });
-        await writeFile(options.html, htmlOf(report, input, { candidate, champion: options.champion }));
+        await writeFile(options.html, htmlOf(report, input, { candidate, champion, validationSet }));
       }
       if (output.isForPeople || output.format === "name") output.list(report.lines, view, "nothing was judged");
       if (output.isForPeople) for (const { name, why } of report.untested) output.line(`Not shown: ${name}; ${why}.`);
-      else output.one({ candidate, champion: options.champion, margins, ...report }, candidate, () => {});
+      else output.one({ candidate, champion, validationSet, margins, ...report }, candidate, () => {});
       if (report.passed) return;
       const failed = report.lines
         .filter(({ verdict }) => verdict === "failed")

@@ -5,4 +5,5 @@ export { modelsGateCommand } from "./gate.ts";
 export { modelsKeysCommand } from "./keys.ts";
 export { modelsPackCommand } from "./pack.ts";
 export { modelsPushCommand } from "./push.ts";
+export { validationDescribeCommand, validationListCommand, validationPushCommand } from "./validation.ts";
 export { modelsVerifyCommand } from "./verify.ts";

@@ -60,6 +60,8 @@ export const configSchema = z.strictObject({
   checks: z
     .strictObject({
       packageBytesMax: positive.max(packageLimits.packageBytesMax).default(512 << 20),
+      /** All frames of a validation set that is pushed. */
+      validationBytesMax: positive.default(2 * 2 ** 30),
       /** How many times slower than this machine each hardware class is: golden frames are timed here. */
       hardwareClasses: z.record(z.string().min(1).max(256), z.number().positive().max(10_000)).default({ generic: 1 }),
       threads: positive.max(64).default(1),
@@ -68,7 +70,8 @@ export const configSchema = z.strictObject({
       waitingMax: positive.max(1_000).default(16),
     })
     .prefault({}),
-  /** Folder of validation frames by model name, as for `tributary models gate`. Without one a challenger is not judged. */
+  /** Folder of validation frames by model name, as for `tributary models gate`, until a set is pushed for the name
+   * (`tributary validation push`). Without either a challenger is not judged. */
   validation: z.record(modelName, folder).default({}),
   gate: z
     .strictObject({
@@ -110,11 +113,6 @@ export function checkConfig(config: RegistryConfig): void {
     problems.push(
       `auth.tokens: at least one token is needed when http.host is ${config.http.host}; only loopback may be open`,
     );
-  }
-  for (const [model, name] of Object.entries(config.mlflow?.models ?? {})) {
-    if (!Object.hasOwn(config.validation, name)) {
-      problems.push(`validation.${name}: frames are needed to pack and judge what MLflow calls ${model}`);
-    }
   }
   if (config.blobs.bytesMax > config.blobs.totalBytesMax) {
     problems.push("blobs.bytesMax: one blob cannot be larger than blobs.totalBytesMax");

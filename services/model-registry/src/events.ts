@@ -34,6 +34,30 @@ export const examining = defineEvent<{ name: string; version: string; line: stri
   message: (e) => `${e.name} ${e.version}: ${e.line}`,
 });
 
+export const validationExamined = defineEvent<{ name: string; line: string }>({
+  name: "validation_examined",
+  level: "info",
+  message: (e) => `validation frames of ${e.name}: ${e.line}`,
+});
+
+export const validationPushed = defineEvent<{ name: string; digest: string; frames: number; by: string }>({
+  name: "validation_pushed",
+  level: "info",
+  message: (e) => `${e.name} is judged on ${e.frames} frames now, pushed by ${e.by}: ${e.digest}`,
+  counter: { name: "tributary_registry_validation_sets_total", help: "Validation sets that were pushed" },
+});
+
+export const validationRefused = defineEvent<{ name: string; digest: string; code: string; reason: string }>({
+  name: "validation_refused",
+  level: "warn",
+  message: (e) => `validation frames ${e.digest} of ${e.name} are refused: ${e.reason}`,
+  counter: {
+    name: "tributary_registry_validation_sets_refused_total",
+    help: "Validation sets refused, by reason",
+    labels: ["code"],
+  },
+});
+
 export const gateStarted = defineEvent<{ name: string; version: string; champion: string }>({
   name: "gate_started",
   level: "info",

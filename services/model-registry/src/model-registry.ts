@@ -21,6 +21,7 @@ import { rebuild } from "./models/rebuild.ts";
 import { Registry } from "./models/registry.ts";
 import { openRepository } from "./tuf/open-repository.ts";
 import { Refresher } from "./tuf/refresher.ts";
+import { ValidationSets } from "./validation/validation-sets.ts";
 
 const BACKOFF: Backoff = { minMs: 200, maxMs: 5_000 };
 const SWEEP_MS = 3_600_000;
@@ -31,6 +32,7 @@ export class ModelRegistry {
   readonly metadata: MetadataStore;
   readonly registry: Registry;
   readonly gates: GateRunner;
+  readonly validation: ValidationSets;
   readonly #context: ServiceContext<RegistryConfig>;
   readonly #packages: Packages;
   readonly #refresher: Refresher;
@@ -61,7 +63,7 @@ export class ModelRegistry {
     { repository, store }: Awaited<ReturnType<typeof openRepository>>,
   ) {
     const { config, telemetry, clock, schemaIds } = context;
-    const { hardwareClasses, ...checks } = config.checks;
+    const { hardwareClasses, validationBytesMax, ...checks } = config.checks;
     const kafka = { ...config.kafka, clientId: "tributary-model-registry", telemetry, clock, schemaIds };
     this.#context = context;
     this.#stop = new AbortController();
@@ -81,17 +83,26 @@ export class ModelRegistry {
       onChange: () => this.gates.kick(),
       signal: this.#stop.signal,
     });
+    this.validation = new ValidationSets({
+      ...shared,
+      registry: this.registry,
+      blobs,
+      folders: config.validation,
+      limits: { bytesMax: validationBytesMax, msMax: checks.msMax, waitingMax: checks.waitingMax },
+      signal: this.#stop.signal,
+    });
+    const { validation } = this;
     this.gates = new GateRunner({
       ...shared,
       registry: this.registry,
       blobs,
-      validation: config.validation,
+      validation,
       hardwareClasses,
       settings: config.gate,
     });
     const { registry } = this;
     this.#refresher = new Refresher({ repository, registry, everyMs: config.tuf.refreshMs, clock, telemetry });
-    const { mlflow, validation } = config;
+    const { mlflow } = config;
     this.#mlflow =
       mlflow &&
       new MlflowImporter({
@@ -153,8 +164,8 @@ export class ModelRegistry {
     while (!signal.aborted) {
       await clock.sleep(SWEEP_MS, signal).catch(() => {});
       if (signal.aborted) return;
-      const { blobs, table, registry } = this;
-      const options = { blobs, packages: this.#packages, table, registry, clock, telemetry, unusedMsMax };
+      const { blobs, table, registry, validation } = this;
+      const options = { blobs, packages: this.#packages, table, registry, validation, clock, telemetry, unusedMsMax };
       await sweep(options).catch((error: unknown) => telemetry.emit(rebuildTroubled, { reason: reasonOf(error) }));
     }
   }

@@ -13,6 +13,7 @@ import {
   makeKeys,
   partsOf,
   type RegistryProcess,
+  type SetFrame,
   sha256,
   startRegistry,
   validationFolder,
@@ -196,6 +197,15 @@ describe("what is never listed", () => {
   });
 });
 
+const view = () => one("/validation/edge");
+/** Of the folder that is configured. */
+async function setFrames(count: number): Promise<readonly SetFrame[]> {
+  const folder = join(dir.path, "frames");
+  const labels = JSON.parse(await readFile(join(folder, "labels.json"), "utf8")) as Record<string, string>;
+  const named = Object.entries(labels).slice(0, count);
+  return Promise.all(named.map(async ([file, label]) => ({ file, label, bytes: await readFile(join(folder, file)) })));
+}
+
 describe("a version", () => {
   test("is listed, signed and written once; a version never changes", async () => {
     const folder = await made("edge", "1.0.0");
@@ -241,6 +251,21 @@ describe("a version", () => {
     expect((await client.call("PUT", "/models/edge/aliases/x", { version: "7", by: "a" })).status).toBe(404);
   });
 
+  test("is judged on the configured folder's frames until a set is pushed, which has a digest, and once is enough", async () => {
+    const frames = await setFrames(120);
+    expect(await view()).toMatchObject({ source: "configured", digest: null });
+    const pushed = await client.pushSet("edge", frames);
+    expect(pushed).toMatchObject({ status: 201, body: { source: "pushed", frames: 120, pushedBy: "ada" } });
+    expect(Object.values(pushed.body.classes as object).reduce((a, b) => a + b)).toBe(120);
+    expect(await client.pushSet("edge", frames)).toEqual({ status: 200, body: pushed.body });
+    const { digest } = pushed.body;
+    expect((await aliases()).get("edge")).toMatchObject({
+      aliases: { champion: "1.0.0", challenger: "1.0.0" },
+      validation: { digest },
+    });
+    expect((await one("/validation")).items).toEqual([expect.objectContaining({ model: "edge", digest })]);
+  });
+
   test("that becomes challenger is judged: the same model passes, with a report for programs and a page", async () => {
     expect((await client.push(await made("edge", "1.1.0", { hardwareClass: "any" }))).status).toBe(201);
     await client.call("PUT", "/models/edge/aliases/challenger", { version: "1.1.0", by: "ada" });
@@ -255,7 +280,8 @@ describe("a version", () => {
     const { reportDigest, pageDigest } = judged.gate as { reportDigest: string; pageDigest: string };
     expect(await one(`/blobs/sha256/${reportDigest}`)).toMatchObject({
       passed: true,
-      frames: 300,
+      validationSet: (await view()).digest,
+      frames: 120,
       champion: { version: "1.0.0" },
     });
     expect(await (await fetch(`${service.url}/blobs/sha256/${pageDigest}`)).text()).toContain(
@@ -307,7 +333,68 @@ describe("a version", () => {
   });
 });
 
+describe("validation frames", () => {
+  let frames: readonly SetFrame[];
+  beforeAll(async () => {
+    frames = await setFrames(120);
+  });
+  const but = (change: Partial<SetFrame>, at = 3) =>
+    frames.map((frame, i) => (i === at ? { ...frame, ...change } : frame));
+
+  test("that cannot be used are refused by name, and the set before stays", async () => {
+    const before = await view();
+    const refused = async (set: readonly SetFrame[], code: string, detail: RegExp, change: object = {}) => {
+      const { status, body } = await client.pushSet("edge", set, change);
+      expect([status, body.code, body.detail]).toEqual([422, code, expect.stringMatching(detail)]);
+    };
+    const invalid = "validation-frames-invalid";
+    await refused(frames.slice(0, 99), invalid, /99 frames are too few; 100 are needed/);
+    await refused(but({ bytes: Buffer.from("a letter") }), invalid, /1 frames cannot be decoded: frame-0003\.jpg/);
+    const cut = frames[3]?.bytes?.subarray(0, 700) as Uint8Array;
+    await refused(but({ bytes: cut }), invalid, /frame-0003\.jpg/);
+    await refused(but({ file: "frame.png" }), invalid, /frames\.3\.file: .*\.jpg/);
+    await refused(but({ label: "unicorn" }), "validation-class-unknown", /frame-0003\.jpg" is a "unicorn".*airplane/);
+    await refused(but({ bytes: frames[9]?.bytes }), invalid, /frame-0009\.jpg is frame-0003\.jpg/);
+    await refused(but({ file: "frame-0009.jpg" }), invalid, /"frame-0009\.jpg" is named twice/);
+    await refused(but({ bytes: undefined }), "validation-blobs-missing", /frame-0003\.jpg/);
+    for (const file of [
+      "../../evil.jpg",
+      "/etc/evil.jpg",
+      "a/../b.jpg",
+      "a\u0000.jpg",
+      "\ud800.jpg",
+      `${"é".repeat(200)}.jpg`,
+    ]) {
+      await refused(but({ file }), invalid, /frames\.3\.file/);
+    }
+    await refused(but({ file: "labels.json/a.jpg" }), invalid, /"labels\.json" is named as a file and as a folder/);
+    await refused(but({ file: "frame-0009.jpg/a.jpg" }), invalid, /as a file and as a folder/);
+    await refused(but({ bytesMax: 1 } as object), invalid, /frames\.3/);
+    await refused(frames, invalid, /Unrecognized key/, { more: 1 });
+    const unsent = frames.map(({ file, label }) => ({ file, label }));
+    await refused(unsent, "validation-blobs-missing", /and 115 more/);
+    expect(await view()).toEqual(before);
+  }, 60_000);
+
+  test("want a model, its name, and the registry's token", async () => {
+    expect(await client.pushSet("egde", frames)).toMatchObject({ status: 404, body: { code: "model-unknown" } });
+    expect(await client.call("GET", "/validation/egde")).toMatchObject({
+      status: 404,
+      body: { code: "validation-unknown" },
+    });
+    const stranger = new Client(service.url, "not-the-token-at-all");
+    const body = { manifestDigest: "0".repeat(64), by: "eve" };
+    expect((await stranger.call("PUT", "/validation/edge", body)).status).toBe(401);
+    expect(await client.call("PUT", "/validation/edge", body)).toMatchObject({
+      status: 422,
+      body: { code: "blob-unknown" },
+    });
+  });
+});
+
 test("a registry that was killed knows all of it again, mends its metadata towards Kafka, and goes on judging", async () => {
+  const validation = await one("/validation/edge");
+  expect(validation).toMatchObject({ source: "pushed", frames: 120 });
   await service.kill();
   // A crash between Kafka and the signature: models.v1 says revoked, metadata still lists it.
   const model = (await models()).get("edge/1.1.0") as Model;
@@ -330,6 +417,7 @@ test("a registry that was killed knows all of it again, mends its metadata towar
   expect(service.events().some(({ event }) => event === "listing_mended")).toBe(true);
   expect(service.events().some(({ event }) => event === "record_unreadable")).toBe(true);
   expect((await one("/models/edge/1.0.0")).aliases).toEqual(["champion"]);
+  expect(await one("/validation/edge")).toEqual(validation);
   expect((await fetch(`${service.url}/metrics`).then((r) => r.text())).includes("tributary_registry_models 3")).toBe(
     true,
   );
@@ -348,7 +436,4 @@ test("a registry without keys, or open to the world without a token, does not st
   const start = (change: object) => startRegistry(join(dir.path, "other"), { ...config, ...change });
   await expect(start({ dataDir: join(dir.path, "nowhere") })).rejects.toThrow(/models keys init/);
   await expect(start({ http: { host: "0.0.0.0" }, auth: { tokens: [] } })).rejects.toThrow(/auth\.tokens/);
-  await expect(start({ mlflow: { url: "http://127.0.0.1:1", models: { theirs: "ours" } } })).rejects.toThrow(
-    /validation\.ours/,
-  );
 }, 60_000);

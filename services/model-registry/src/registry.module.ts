@@ -18,6 +18,8 @@ import { ModelTable } from "./models/model-table.ts";
 import { ModelsController } from "./models/models.controller.ts";
 import { Registry } from "./models/registry.ts";
 import { METADATA, TufController } from "./tuf/tuf.controller.ts";
+import { ValidationController } from "./validation/validation.controller.ts";
+import { ValidationSets } from "./validation/validation-sets.ts";
 
 /** M1 */
 class RebuiltGuard implements CanActivate {
@@ -30,7 +32,7 @@ class RebuiltGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const { url = "" } = context.switchToHttp().getRequest<{ url?: string }>();
     const health = this.#health();
-    if (health === true || !/^\/models(\/|\?|$)/i.test(url)) return true;
+    if (health === true || !/^\/(models|validation)(\/|\?|$)/i.test(url)) return true;
     const headers = { "Retry-After": "1" };
     throw new Problem(503, "registry-starting", "retry", `The registry is not ready: ${health}. Try again.`, {
       headers,
@@ -50,11 +52,12 @@ export class RegistryModule implements OnApplicationBootstrap, BeforeApplication
     const { bytesMax, uploadsMax, downloadsMax, downloadIdleMsMax } = config.blobs;
     return {
       module: RegistryModule,
-      controllers: [BlobsController, TufController, ModelsController],
+      controllers: [BlobsController, TufController, ModelsController, ValidationController],
       providers: [
         { provide: ModelRegistry, useValue: parts },
         { provide: ModelTable, useValue: parts.table },
         { provide: Registry, useValue: parts.registry },
+        { provide: ValidationSets, useValue: parts.validation },
         { provide: GateRunner, useValue: parts.gates },
         { provide: BLOBS, useValue: parts.blobs },
         { provide: BLOB_LIMITS, useValue: { bytesMax, uploadsMax, downloadsMax, downloadIdleMsMax } },

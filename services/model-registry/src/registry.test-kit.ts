@@ -50,6 +50,9 @@ export async function startRegistry(dir: string, config: object): Promise<Regist
 
 export type Answer = { readonly status: number; readonly body: Record<string, unknown> };
 
+/** Without bytes it is not uploaded. */
+export type SetFrame = { readonly file: string; readonly label: string; readonly bytes?: Uint8Array | undefined };
+
 export class Client {
   readonly url: string;
   readonly #token: string | undefined;
@@ -85,6 +88,18 @@ export class Client {
       if (status !== 201) throw new Error(`${path}: ${status}`);
     }
     return digest;
+  }
+
+  /** Frames as a set of a model: uploads those that are given with bytes, and a manifest of all. */
+  async pushSet(model: string, frames: readonly SetFrame[], change: object = {}): Promise<Answer> {
+    for (const { bytes } of frames) if (bytes !== undefined) await this.put(sha256(bytes), bytes);
+    const listed = frames.map(({ file, label, bytes, ...more }) => ({
+      ...{ file, label, sha256: sha256(bytes ?? Buffer.from(file)), bytes: bytes?.length ?? 1_000 },
+      ...more,
+    }));
+    const manifest = Buffer.from(JSON.stringify({ frames: listed, ...change }));
+    await this.put(sha256(manifest), manifest);
+    return this.call("PUT", `/validation/${model}`, { manifestDigest: sha256(manifest), by: "ada" });
   }
 
   async push(dir: string, by = "ada"): Promise<Answer> {

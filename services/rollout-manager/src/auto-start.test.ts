@@ -27,7 +27,7 @@ function rig() {
     },
   });
   const alias = (aliases: Readonly<Record<string, string>>) =>
-    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: 1 });
+    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: 1, validation: null });
   const push = (version: string, modelDigest: string, change: Partial<Model> = {}) => {
     const model = someModel({ version, modelDigest, state: "LISTED", gate: somePassedGate(), ...change });
     models.model(`edge/${version}`, model);

@@ -24,7 +24,7 @@ function rig() {
   let position = 0n;
   const alias = (aliases: Readonly<Record<string, string>>) => {
     now += 1;
-    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: now });
+    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: now, validation: null });
   };
   const runs = (deviceId: string, version: keyof typeof versions) => {
     const slots = { perception: { modelDigest: versions[version], modelName: "edge", modelVersion: version } };

@@ -73,7 +73,13 @@ export class Rig {
   }
 
   async aliases(aliases: Readonly<Record<string, string>>): Promise<void> {
-    const value = ModelAliases.encodeConfluent({ name: "edge", aliases, changedBy: "ann", changedAt: Date.now() });
+    const value = ModelAliases.encodeConfluent({
+      name: "edge",
+      aliases,
+      changedBy: "ann",
+      changedAt: Date.now(),
+      validation: null,
+    });
     await this.sink.send([{ topic: topics.modelAliases.name, key: "edge", value }]);
   }
 

@@ -17,7 +17,11 @@ const SHARP_KERNELS = {
 } as const satisfies Record<ResizeKernel, string>;
 
 /** Resized pixels, interleaved RGB. */
-export async function decodePicture(jpeg: Buffer, preprocessing: Preprocessing, pixelsMax: number): Promise<Picture> {
+export async function decodePicture(
+  jpeg: Buffer,
+  preprocessing: Pick<Preprocessing, "resize">,
+  pixelsMax: number,
+): Promise<Picture> {
   const header = jpegHeader(jpeg); // D1
   if (header === null) return { ok: false, code: "image-undecodable", message: "not a JPEG, or cut before its header" };
   const pixels = header.width * header.height;

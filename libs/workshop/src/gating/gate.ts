@@ -1,6 +1,7 @@
 /** The whole gate: measures, judges, and writes the report for programs and the page for people. */
 import { type GateLine, type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
 import { loadPackage } from "@tributary/model-store";
+import { describeFolder } from "../validation/manifest.ts";
 import { htmlOf } from "./html.ts";
 import { type GateOptions, measure } from "./measure.ts";
 
@@ -27,10 +28,12 @@ export async function runGate(
     return { name: manifest.name, version: manifest.version, modelDigest: digest };
   };
   const [candidate, champion] = [await titleOf(options.candidate), await titleOf(options.champion)];
-  const about = { candidate, champion, frames: input.labels.length, margins };
+  const validationSet = options.validationSet ?? (await describeFolder(options.validation)).digest;
+  const about = { candidate, champion, validationSet, frames: input.labels.length, margins };
   const titles = {
     candidate: `${candidate.name} ${candidate.version}`,
     champion: `${champion.name} ${champion.version}`,
+    validationSet,
   };
   const linesThat = (wanted: GateLine["verdict"]) =>
     report.lines

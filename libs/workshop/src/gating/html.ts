@@ -1,7 +1,12 @@
 /** The gate's report as one HTML file for people: the lines, and the plots behind them. Needs nothing but a browser. */
 import { type GateInput, type GateLine, type GateReport, type Judged, reliability } from "@tributary/gate";
 
-export type Titles = { readonly candidate: string; readonly champion: string };
+export type Titles = {
+  readonly candidate: string;
+  readonly champion: string;
+  /** Digest of the frames that both saw. */
+  readonly validationSet: string;
+};
 
 const [OWN, OTHER] = ["#0072b2", "#e69f00"];
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -22,7 +27,8 @@ table { border-collapse: collapse; width: 100% } td, th { padding: .3rem .6rem; 
 </style>
 <h1>Validation gate: ${verdict}</h1>
 <p><span style="color:${OWN}">&#9632;</span> candidate ${escaped(titles.candidate)}
-<span style="color:${OTHER}">&#9632;</span> champion ${escaped(titles.champion)}</p>
+<span style="color:${OTHER}">&#9632;</span> champion ${escaped(titles.champion)}<br>
+${input.labels.length} frames of validation set ${titles.validationSet}</p>
 <table><tr><th>kind</th><th>line</th><th>verdict</th><th>found</th></tr>
 ${rows.join("\n")}
 </table>

@@ -2,18 +2,20 @@
 import { readFile } from "node:fs/promises";
 import { beyondOwnLight, type GateInput, type Judged, type Measured, type Untested } from "@tributary/gate";
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
-import { Failure } from "@tributary/kernel";
+import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";
 import { SPLIT_SEED } from "../packing/pack.ts";
-import { halvesOf, type ValidationFrame, validationFrames } from "../packing/validation-frames.ts";
+import { halvesOf, type ValidationFrame, validationFrames } from "../validation/frames.ts";
 import { CORRUPTIONS, type Corruption, type CorruptionName, corruptions, lightOf } from "./corruptions.ts";
 
 export type GateOptions = {
   readonly candidate: string;
   readonly champion: string;
   readonly validation: string;
+  /** Digest of the set that the folder holds; that of the folder unless told. */
+  readonly validationSet?: Digest;
   readonly threads: number;
   /** Frames damaged in each way; 0: none. */
   readonly corrupted: number;

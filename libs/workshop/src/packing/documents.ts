@@ -8,7 +8,7 @@ import {
 } from "@tributary/inference";
 import { type Calibrated, calibrate } from "@tributary/routing";
 import { expectedCalibrationError, fitTemperature, negativeLogLikelihood } from "@tributary/statistics";
-import type { ValidationFrame } from "./validation-frames.ts";
+import type { ValidationFrame } from "../validation/frames.ts";
 
 export type Observed = {
   readonly frames: readonly ValidationFrame[];

@@ -10,9 +10,9 @@ import {
 import { Failure } from "@tributary/kernel";
 import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
 import { type OnnxModel, OnnxModelHost } from "@tributary/onnx";
+import type { ValidationFrame } from "../validation/frames.ts";
 import { encodeJson } from "./documents.ts";
 import type { Json } from "./readings.ts";
-import type { ValidationFrame } from "./validation-frames.ts";
 
 const BATCH = 32;
 

@@ -18,6 +18,7 @@ import {
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
+import { halvesOf, type ValidationFrame, validationFrames } from "../validation/frames.ts";
 import {
   encodeJson,
   type GoldenSource,
@@ -33,7 +34,6 @@ import { countTo, observe, Readings } from "./observe.ts";
 import { learnFirstPolicy, policyLines, readPolicySettings } from "./policy.ts";
 import { readSources, type Sources } from "./sources.ts";
 import { suspect } from "./suspect.ts";
-import { halvesOf, type ValidationFrame, validationFrames } from "./validation-frames.ts";
 
 /** In the lineage of a package that was made from half of the validation frames: the seed of the halves. */
 export const SPLIT_SEED = "validationSplitSeed";

@@ -16,8 +16,8 @@ import {
 } from "@tributary/routing";
 import { z } from "zod";
 import { readSettings } from "../settings-file.ts";
+import { firstHalfOf } from "../validation/frames.ts";
 import type { Answered } from "./documents.ts";
-import { firstHalfOf } from "./validation-frames.ts";
 
 const share = z.number().min(0).max(1);
 const duration = z.int().min(1).max(86_400_000);

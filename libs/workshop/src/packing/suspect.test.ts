@@ -2,10 +2,10 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Inference, packageFiles, parsePreprocessing } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
+import type { ValidationFrame } from "../validation/frames.ts";
 import { encodeJson } from "./documents.ts";
 import type { Json } from "./readings.ts";
 import { suspect } from "./suspect.ts";
-import type { ValidationFrame } from "./validation-frames.ts";
 
 const TRUTH = { size: { height: 8, width: 8 }, do_rescale: true, rescale_factor: 1 / 255, do_normalize: false };
 const PATHS = { model: "m.onnx", labels: "labels.txt", preprocess: "p.json" };

@@ -2,11 +2,11 @@
  * which file. (K3) */
 import { type Inference, type Preprocessing, packageFiles } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
+import type { ValidationFrame } from "../validation/frames.ts";
 import { tensorsThatFit, type WantedTensors } from "./fit.ts";
 import { type Json, otherReadings } from "./readings.ts";
 import { parseJson, type SourcePaths, type Sources } from "./sources.ts";
 import { type Answers, type Diagnosis, diagnose, FRAMES_FIRST, FRAMES_MAX, type Try } from "./suspicions.ts";
-import type { ValidationFrame } from "./validation-frames.ts";
 
 /** Runs the model on frames, preprocessed by this file; null: as described. */
 export type Run = (config: Json | null, frames: readonly ValidationFrame[]) => Promise<readonly Inference[]>;

@@ -3,6 +3,7 @@ import { Failure, reasonOf } from "@tributary/kernel";
 import { examinePackage } from "../checking/examine.ts";
 import { runGate } from "../gating/gate.ts";
 import { packModel } from "../packing/pack.ts";
+import { examineSet } from "../validation/examine-set.ts";
 import type { Task, TaskMessage } from "./task.ts";
 
 const say = (message: TaskMessage): Promise<void> =>
@@ -37,6 +38,8 @@ function resultOf(task: Task, progress: (line: string) => void): Promise<unknown
       return runGate(task.options, task.margins, progress);
     case "pack":
       return packModel(task.dir, task.options, progress);
+    case "examine-set":
+      return examineSet(task.dir, task.classes, progress);
     default:
       return task satisfies never;
   }

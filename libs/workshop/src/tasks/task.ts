@@ -9,9 +9,16 @@ import type { PackOptions } from "../packing/pack.ts";
 export type Task =
   | { readonly kind: "examine"; readonly dir: string; readonly digest?: Digest; readonly settings: ExamineSettings }
   | { readonly kind: "gate"; readonly options: GateOptions; readonly margins: Margins }
-  | { readonly kind: "pack"; readonly dir: string; readonly options: PackOptions };
+  | { readonly kind: "pack"; readonly dir: string; readonly options: PackOptions }
+  | { readonly kind: "examine-set"; readonly dir: string; readonly classes: readonly string[] };
 
-export type TaskResults = { readonly examine: Examination; readonly gate: Gated; readonly pack: Digest };
+export type TaskResults = {
+  readonly examine: Examination;
+  readonly gate: Gated;
+  readonly pack: Digest;
+  /** Frames. */
+  readonly "examine-set": number;
+};
 
 export type TaskMessage =
   | { readonly kind: "progress"; readonly line: string }

@@ -282,7 +282,13 @@ test("models are shown with their versions, aliases and gate; what is wanted of 
   };
   await put(topics.models, "edge/2", someModel({ gate }));
   await put(topics.modelAliases, "edge", {
-    ...{ name: "edge", aliases: { champion: "1", challenger: "2" }, changedBy: "ann", changedAt: 1e12 },
+    ...{
+      name: "edge",
+      aliases: { champion: "1", challenger: "2" },
+      changedBy: "ann",
+      changedAt: 1e12,
+      validation: null,
+    },
   });
   const model = await eventually("the aliases", async () => {
     const { body } = await call("models/edge");

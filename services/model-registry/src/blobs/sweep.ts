@@ -1,7 +1,7 @@
 /**
  * Removes blobs that no model names: uploads that never became a model.
  *
- * W1. What a model names, listed or revoked, stays, and so do the reports of its gate.
+ * W1. What a model names, listed or revoked, stays, and so do the reports of its gate and the frames it is judged on.
  * W2. What is young stays: an upload may be under way.
  * W3. What a push under way needs stays, however old: an upload that was refused long ago may be found again.
  */
@@ -12,19 +12,21 @@ import { blobRefused, blobsSwept } from "../events.ts";
 import type { ModelTable } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
+import type { ValidationSets } from "../validation/validation-sets.ts";
 
 export type SweepOptions = {
   readonly blobs: Pick<BlobStore, "list" | "remove">;
   readonly packages: Pick<Packages, "manifest">;
   readonly table: ModelTable;
   readonly registry: Pick<Registry, "holds">;
+  readonly validation: Pick<ValidationSets, "manifest">;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly unusedMsMax: number;
 };
 
 export async function sweep(options: SweepOptions): Promise<void> {
-  const { blobs, packages, table, registry, clock, telemetry, unusedMsMax } = options;
+  const { blobs, packages, table, registry, validation, clock, telemetry, unusedMsMax } = options;
   const used = new Set<Digest>();
   const seen = new Set<Digest>();
   /** Again until nothing is new: a version may be listed while manifests are read, and is then held no more. */
@@ -38,6 +40,14 @@ export async function sweep(options: SweepOptions): Promise<void> {
         for (const { sha256 } of Object.values(manifest.files)) used.add(sha256);
         used.add(modelDigest);
         seen.add(modelDigest);
+        isNew = true;
+      }
+      for (const name of table.names()) {
+        const set = table.validation(name);
+        if (set === null || seen.has(set.digest)) continue;
+        for (const { sha256 } of (await validation.manifest(set.digest)).frames) used.add(sha256);
+        used.add(set.digest);
+        seen.add(set.digest);
         isNew = true;
       }
     }

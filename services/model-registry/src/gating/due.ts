@@ -14,12 +14,12 @@ export const CHALLENGER = "challenger";
 export type GateNeed =
   | { readonly kind: "none" }
   | { readonly kind: "blocked"; readonly challenger: Model; readonly why: string }
-  | { readonly kind: "due"; readonly challenger: Model; readonly champion: Model; readonly validation: string };
+  | { readonly kind: "due"; readonly challenger: Model; readonly champion: Model };
 
 export function gateNeed(
   name: string,
   table: Pick<ModelTable, "aliased">,
-  validation: Readonly<Record<string, string>>,
+  hasFrames: (name: string) => boolean,
 ): GateNeed {
   const challenger = table.aliased(name, CHALLENGER);
   const champion = table.aliased(name, CHAMPION);
@@ -31,10 +31,9 @@ export function gateNeed(
     return { kind: "blocked", challenger, why }; // D3
   }
   if (gate?.championDigest === champion.modelDigest) return { kind: "none" }; // D1
-  const folder = Object.hasOwn(validation, name) ? validation[name] : undefined;
-  if (folder === undefined) {
-    const why = `no validation frames are configured for ${name}: name their folder in the registry's validation`;
+  if (!hasFrames(name)) {
+    const why = `there are no validation frames for ${name}: tributary validation push ${name} FOLDER`;
     return { kind: "blocked", challenger, why }; // D3
   }
-  return { kind: "due", challenger, champion, validation: folder };
+  return { kind: "due", challenger, champion };
 }

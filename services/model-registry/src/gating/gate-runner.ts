@@ -15,6 +15,7 @@ import { gateEnded, gateProgress, gateStarted, gateTroubled } from "../events.ts
 import { type ModelTable, modelKey } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
+import type { ValidationSets } from "../validation/validation-sets.ts";
 import { type GateNeed, gateNeed } from "./due.ts";
 
 export type GateRunnerOptions = {
@@ -24,7 +25,7 @@ export type GateRunnerOptions = {
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  readonly validation: Readonly<Record<string, string>>;
+  readonly validation: Pick<ValidationSets, "has" | "withFrames">;
   readonly hardwareClasses: Readonly<Record<string, number>>;
   readonly settings: {
     readonly margins: Margins;
@@ -119,10 +120,10 @@ export class GateRunner {
       const model = table.aliased(of, alias);
       return alias === "challenger" && asked(model) ? { ...(model as Model), gate: null } : model;
     };
-    return gateNeed(name, { aliased }, validation);
+    return gateNeed(name, { aliased }, (of) => validation.has(of));
   }
 
-  async #judge({ challenger, champion, validation }: Due): Promise<void> {
+  async #judge({ challenger, champion }: Due): Promise<void> {
     const { telemetry, clock, registry, settings } = this.#options;
     const { name, version } = challenger;
     const key = modelKey(challenger);
@@ -131,7 +132,7 @@ export class GateRunner {
     telemetry.emit(gateStarted, { name, version, champion: champion.version });
     const startedAt = clock.monotonicMs();
     try {
-      const compared = await this.#compare(challenger, champion, validation).catch((error: unknown) => {
+      const compared = await this.#compare(challenger, champion).catch((error: unknown) => {
         const attempts = (this.#attempts.get(attempt) ?? 0) + 1;
         this.#attempts.set(attempt, attempts);
         const isOver = error instanceof Failure && error.advice !== "retry";
@@ -156,8 +157,8 @@ export class GateRunner {
     }
   }
 
-  async #compare(challenger: Model, champion: Model, validation: string): Promise<Compared> {
-    const { packages, settings, hardwareClasses } = this.#options;
+  async #compare(challenger: Model, champion: Model): Promise<Compared> {
+    const { packages, validation, settings, hardwareClasses } = this.#options;
     const { margins, msMax, latencySlaMs: slaMs, robustness: kinds, ...options } = settings;
     const sla = Object.hasOwn(slaMs, challenger.name) ? slaMs[challenger.name] : undefined;
     const robustness = Object.hasOwn(kinds, challenger.name) ? kinds[challenger.name] : undefined;
@@ -168,17 +169,20 @@ export class GateRunner {
     const slowdown = slowdownOf(challenger.hardwareClass, hardwareClasses);
     const gated = await packages.withFolder(own, (candidate) =>
       packages.withFolder(other, (championDir) =>
-        runTask(
-          {
-            kind: "gate",
-            options: {
-              ...{ candidate, champion: championDir, validation, slowdown, ...options },
-              ...(sla !== undefined && { latencySlaMs: sla }),
-              ...(robustness !== undefined && { robustness }),
+        validation.withFrames(challenger.name, (frames, validationSet) =>
+          runTask(
+            {
+              kind: "gate",
+              options: {
+                ...{ candidate, champion: championDir, validation: frames, slowdown, ...options },
+                ...(validationSet !== undefined && { validationSet }),
+                ...(sla !== undefined && { latencySlaMs: sla }),
+                ...(robustness !== undefined && { robustness }),
+              },
+              margins,
             },
-            margins,
-          },
-          { msMax, signal: this.#stop.signal, progress: (line) => this.#progress(challenger, line) },
+            { msMax, signal: this.#stop.signal, progress: (line) => this.#progress(challenger, line) },
+          ),
         ),
       ),
     );

@@ -51,11 +51,20 @@ const judged = {
   ...{ forcedBy: "", forcedReason: "" },
 };
 
+const unpacked = () => Promise.reject(new Error("nothing is packed here"));
+
 /** A registry that starts and looks at MLflow: what it says, by its log and by tags, and the aliases it gives. */
 async function look(models: readonly Model[], aliases: { given: Record<string, string>; at: number } | undefined) {
   const table = new ModelTable();
   for (const model of models) table.applyModel(model);
-  if (aliases) table.applyAliases({ name: "edge", aliases: aliases.given, changedBy: "ada", changedAt: aliases.at });
+  if (aliases)
+    table.applyAliases({
+      name: "edge",
+      aliases: aliases.given,
+      changedBy: "ada",
+      changedAt: aliases.at,
+      validation: null,
+    });
   const given: string[] = [];
   const said: string[] = [];
   const importer = new MlflowImporter({
@@ -67,7 +76,7 @@ async function look(models: readonly Model[], aliases: { given: Record<string, s
     },
     packages: { withScratch: () => Promise.reject(new Error("nothing is downloaded here")) },
     checks: { packageBytesMax: 1_000, threads: 1, hardwareClasses: {} },
-    ...{ blobBytesMax: 1, packMsMax: 1, validation: {}, blobs: {} as never },
+    ...{ blobBytesMax: 1, packMsMax: 1, validation: { withFrames: unpacked }, blobs: {} as never },
     clock: systemClock,
     telemetry: createTelemetry({
       service: "test",

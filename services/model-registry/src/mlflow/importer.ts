@@ -28,6 +28,7 @@ import { CHALLENGER, CHAMPION } from "../gating/due.ts";
 import type { ModelTable } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
+import type { ValidationSets } from "../validation/validation-sets.ts";
 import { type Artifact, artifactOf } from "./artifact.ts";
 import { MlflowClient, type MlflowVersion } from "./client.ts";
 
@@ -36,7 +37,7 @@ export type MlflowImporterOptions = {
   readonly checks: Pick<RegistryConfig["checks"], "packageBytesMax" | "threads" | "hardwareClasses">;
   readonly blobBytesMax: number;
   readonly packMsMax: number;
-  readonly validation: Readonly<Record<string, string>>;
+  readonly validation: Pick<ValidationSets, "withFrames">;
   readonly table: ModelTable;
   readonly packages: Pick<Packages, "withScratch">;
   readonly blobs: BlobStore;
@@ -115,7 +116,7 @@ export class MlflowImporter {
   }
 
   async #import(model: string, name: string, found: MlflowVersion): Promise<Imported> {
-    const { packages, checks, registry, table, telemetry } = this.#options;
+    const { packages, checks, registry, table } = this.#options;
     const { signal } = this.#stop;
     const packedVersion = `mlflow-${found.version}`;
     const known = table.get(name, packedVersion);
@@ -131,9 +132,7 @@ export class MlflowImporter {
       const dir = artifact.kind === "package" ? artifact.dir : join(scratch, "package");
       if (artifact.kind === "onnx") {
         const options = await this.#packOptions(name, packedVersion, artifact, scratch, { model, ...found });
-        const progress = (line: string) => telemetry.emit(examining, { name, version: packedVersion, line });
-        const { packMsMax: msMax } = this.#options;
-        await runTask({ kind: "pack", dir, options }, { msMax, signal, progress });
+        await this.#pack(dir, options);
       }
       const { digest, manifest } = await loadPackage(dir);
       if (manifest.name !== name) {
@@ -145,6 +144,18 @@ export class MlflowImporter {
       await registry.push(digest, BY);
       return this.#challenge(name, manifest.version, before);
     });
+  }
+
+  async #pack(dir: string, options: Omit<PackOptions, "validation"> & { readonly name: string }): Promise<void> {
+    const { validation: sets, telemetry, packMsMax: msMax } = this.#options;
+    const { name, version } = options;
+    const progress = (line: string) => telemetry.emit(examining, { name, version, line });
+    await sets.withFrames(name, (validation) =>
+      runTask(
+        { kind: "pack", dir, options: { ...options, validation } },
+        { msMax, signal: this.#stop.signal, progress },
+      ),
+    );
   }
 
   /** I1. `before`: the version, where it was here before this look. */
@@ -162,8 +173,8 @@ export class MlflowImporter {
     artifact: Extract<Artifact, { kind: "onnx" }>,
     scratch: string,
     origin: MlflowVersion & { readonly model: string },
-  ): Promise<PackOptions> {
-    const { table, validation, settings, checks } = this.#options;
+  ): Promise<Omit<PackOptions, "validation"> & { readonly name: string }> {
+    const { table, settings, checks } = this.#options;
     const champion = table.aliased(name, CHAMPION);
     const lineage = join(scratch, "lineage.json");
     const from = { mlflowModel: origin.model, mlflowVersion: origin.version, mlflowRun: runOf(origin) };
@@ -175,7 +186,6 @@ export class MlflowImporter {
       model: artifact.model,
       labels: artifact.labels,
       preprocess: artifact.preprocess,
-      validation: validation[name] as string,
       splitSeed: name, // I5
       lineage,
       preprocessedBy: (champion?.input ?? "jpeg") as ModelManifest["input"],

@@ -3,7 +3,7 @@
  *
  * D1. Kafka is the only database: this is a fold of the two topics, and of our own records once Kafka has them.
  */
-import type { Model, ModelAliases } from "@tributary/contracts";
+import type { Model, ModelAliases, ValidationSet } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 
 export const modelKey = ({ name, version }: { readonly name: string; readonly version: string }): string =>
@@ -38,6 +38,15 @@ export class ModelTable {
 
   names(): readonly string[] {
     return [...new Set([...this.#models.values()].map(({ name }) => name))].sort();
+  }
+
+  /** That was pushed. */
+  validation(name: string): ValidationSet | null {
+    return this.#aliases.get(name)?.validation ?? null;
+  }
+
+  aliasesRecord(name: string): ModelAliases | undefined {
+    return this.#aliases.get(name);
   }
 
   aliases(name: string): Readonly<Record<string, string>> {

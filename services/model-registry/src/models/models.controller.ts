@@ -20,7 +20,7 @@ const by = line(128);
 const digest = z.string().regex(/^[0-9a-f]{64}$/, "expected a SHA-256: 64 lower-case hex digits");
 const aliasName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "expected small letters, digits and dashes");
 
-const pushSchema = z.strictObject({ manifestDigest: digest, by });
+export const pushSchema = z.strictObject({ manifestDigest: digest, by });
 const aliasSchema = z.strictObject({ version: z.string().min(1).max(64), by });
 const bySchema = z.strictObject({ by });
 const reasonSchema = z.strictObject({ by, reason: line(1_000) });

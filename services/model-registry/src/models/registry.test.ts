@@ -46,7 +46,7 @@ async function newRegistry(models: readonly Model[] = [first, second], change: P
     await tuf.list(model.modelDigest, { ...model, packageBytes: 1_000, manifestBytes: 100 });
   }
   const aliases = { champion: "2", challenger: "1", spring: "2" };
-  table.applyAliases({ name: "edge", aliases, changedBy: "ada", changedAt: 1 });
+  table.applyAliases({ name: "edge", aliases, changedBy: "ada", changedAt: 1, validation: null });
   const sent: OutRecord[] = [];
   const said: string[] = [];
   const registry = new Registry({
@@ -169,7 +169,16 @@ describe("a push and the sweep", () => {
     const { registry, table } = made;
     const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
     const swept = (blobs: Pick<BlobStore, "list" | "remove"> = store) =>
-      sweep({ blobs, packages, table, registry, telemetry, clock: systemClock, unusedMsMax: 7 * DAY_MS });
+      sweep({
+        blobs,
+        packages,
+        table,
+        registry,
+        validation: { manifest: unasked },
+        telemetry,
+        clock: systemClock,
+        unusedMsMax: 7 * DAY_MS,
+      });
     const count = async () => (await Array.fromAsync(store.list())).length;
     return {
       ...made,

@@ -8,10 +8,10 @@
  *     longer than a restart takes, and models.v1 never calls listed what metadata does not name. A revocation that stopped
  *     half-way (a full disk) is finished when it is asked for again, and by the timer: nobody is told that it is done before.
  * R3. Changes are made one after the other; there is one registry.
- * R4. What a push under way names is held among the blobs: the sweep asks. Once more before it is signed it must all be there,
- *     so that nothing is listed without its bytes.
+ * R4. What a push under way names, of a package or of validation frames, is held among the blobs: the sweep asks. Once more
+ *     before it is signed or written it must all be there, so that nothing is listed without its bytes.
  */
-import { type GateOutcome, type Model, type ModelAliases, topics } from "@tributary/contracts";
+import { type GateOutcome, type Model, type ModelAliases, topics, type ValidationSet } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
 import type { OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
@@ -102,13 +102,8 @@ export class Registry {
     const before = this.#known(modelDigest);
     if (before !== undefined) return { model: before, examination: null };
     const listed = await packages.manifest(modelDigest);
-    const held = new Set([modelDigest, ...Object.values(listed.manifest.files).map((file) => file.sha256)]);
-    this.#held.add(held); // R4
-    try {
-      return await this.#examined(listed, by);
-    } finally {
-      this.#held.delete(held);
-    }
+    const files = Object.values(listed.manifest.files).map((file) => file.sha256);
+    return this.holding([modelDigest, ...files], () => this.#examined(listed, by));
   }
 
   async #examined(listed: ListedManifest, by: string): Promise<Pushed> {
@@ -138,6 +133,17 @@ export class Registry {
         return { model, examination };
       });
     });
+  }
+
+  /** R4 */
+  async holding<T>(digests: readonly Digest[], work: () => Promise<T>): Promise<T> {
+    const held = new Set(digests);
+    this.#held.add(held);
+    try {
+      return await work();
+    } finally {
+      this.#held.delete(held);
+    }
   }
 
   /** R4 */
@@ -215,6 +221,14 @@ export class Registry {
       const model = { ...before, gate: { ...outcome, forcedBy, forcedReason } };
       await this.#store([model]);
       return model;
+    });
+  }
+
+  /** From now on challengers of this name are judged on these frames. Aliases are as they were, and since when. */
+  judgeOn(name: string, validation: ValidationSet): Promise<void> {
+    return this.#changes.take(async () => {
+      const before = this.#options.table.aliasesRecord(name);
+      await this.#store([], [{ ...(before ?? { name, aliases: {}, changedBy: "", changedAt: 0 }), validation }]);
     });
   }
 
@@ -321,7 +335,8 @@ export class Registry {
   }
 
   #aliasesOf(name: string, aliases: Readonly<Record<string, string>>, by: string): ModelAliases {
-    return { name, aliases, changedBy: by, changedAt: this.#options.clock.now() };
+    const { table, clock } = this.#options;
+    return { name, aliases, changedBy: by, changedAt: clock.now(), validation: table.validation(name) };
   }
 
   #unjudged(): GateOutcome {

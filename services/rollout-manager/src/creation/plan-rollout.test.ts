@@ -18,7 +18,7 @@ function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 })
     return model;
   };
   const alias = (aliases: Readonly<Record<string, string>>) =>
-    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: 1 });
+    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: 1, validation: null });
   for (const [version, digest] of Object.entries({ "1": digests.old, "2": digests.better, "3": digests.other }))
     push(version, digest);
   alias({ champion: "1" });

@@ -1,6 +1,6 @@
 /** One half to pack on, the other to gate on. */
 import { expect, test } from "@jest/globals";
-import { halvesOf, type ValidationFrame } from "./validation-frames.ts";
+import { halvesOf, type ValidationFrame } from "./frames.ts";
 
 const framesOf = (count: number): readonly ValidationFrame[] =>
   Array.from({ length: count }, (_, i) => ({

@@ -2,7 +2,7 @@
  * name to class) or with a folder for each class. */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { Failure, reasonOf } from "@tributary/kernel";
 
 export type ValidationFrame = {
@@ -12,23 +12,33 @@ export type ValidationFrame = {
   readonly label: number;
 };
 
-const FRAMES_MIN = 100;
+export const FRAMES_MIN = 100;
+export const LABELS_FILE = "labels.json";
 
-const invalid = (message: string) => new Failure("validation-frames-invalid", "ask-a-person", message);
+export const invalid = (message: string) => new Failure("validation-frames-invalid", "ask-a-person", message);
 
 /** In order of file names. */
 export async function validationFrames(dir: string, classes: readonly string[]): Promise<readonly ValidationFrame[]> {
-  const named = (await labelsFile(dir)) ?? (await classFolders(dir));
-  const frames = named.map(([file, name]): ValidationFrame => {
+  const named = await namedFrames(dir);
+  return named.map(([file, name]): ValidationFrame => {
     const label = classes.indexOf(name);
     if (label < 0) throw invalid(`${dir}: "${file}" is a "${name}", which the model does not know`);
-    if (!/\.jpe?g$/i.test(file)) throw invalid(`${dir}: "${file}" is no JPEG; frames must be as cameras give them`);
     return { file, path: join(dir, file), label };
   });
-  if (frames.length < FRAMES_MIN) {
-    throw invalid(`${dir}: ${frames.length} frames are too few to learn from; ${FRAMES_MIN} are needed`);
+}
+
+export type NamedFrame = readonly [file: string, label: string];
+
+/** Whatever the model: each file below the folder with its class, in order of file names. */
+export async function namedFrames(dir: string): Promise<readonly NamedFrame[]> {
+  const named = (await labelsFile(dir)) ?? (await classFolders(dir));
+  for (const [file] of named) {
+    if (!/\.jpe?g$/i.test(file)) throw invalid(`${dir}: "${file}" is no JPEG; frames must be as cameras give them`);
   }
-  return frames.sort((a, b) => (a.file < b.file ? -1 : 1));
+  if (named.length < FRAMES_MIN) {
+    throw invalid(`${dir}: ${named.length} frames are too few to learn from; ${FRAMES_MIN} are needed`);
+  }
+  return [...named].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 export type Halves = { readonly packing: readonly ValidationFrame[]; readonly gating: readonly ValidationFrame[] };
@@ -58,11 +68,13 @@ export function firstHalfOf(frames: readonly ValidationFrame[], seed: string): R
 
 const lotOf = (seed: string, file: string): string => createHash("sha256").update(`${seed}\n${file}`).digest("hex");
 
-type Named = readonly (readonly [file: string, label: string])[];
+/** A file of the folder, or of a folder in it: nothing that leads out of it. */
+export const isFrameFile = (file: string): boolean =>
+  /^[^/\\\p{Cc}]+(\/[^/\\\p{Cc}]+)?$/u.test(file) && file.split("/").every((part) => part !== "." && part !== "..");
 
 /** `labels.json`, file to class; null when there is none. */
-async function labelsFile(dir: string): Promise<Named | null> {
-  const path = join(dir, "labels.json");
+async function labelsFile(dir: string): Promise<readonly NamedFrame[] | null> {
+  const path = join(dir, LABELS_FILE);
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
     throw invalid(`${path}: ${error.message}`);
@@ -76,13 +88,13 @@ async function labelsFile(dir: string): Promise<Named | null> {
   }
   if (named === null || typeof named !== "object" || Array.isArray(named)) throw invalid(`${path}: not file -> class`);
   return Object.entries(named).map(([file, name]: [string, unknown]) => {
-    if (file !== basename(file)) throw invalid(`${path}: "${file}" is not a file of this folder`);
+    if (!isFrameFile(file)) throw invalid(`${path}: "${file}" is not a file of this folder`);
     return [file, String(name)] as const;
   });
 }
 
 /** One folder a class, as torchvision's ImageFolder and Keras read them. */
-async function classFolders(dir: string): Promise<Named> {
+async function classFolders(dir: string): Promise<readonly NamedFrame[]> {
   const entries = await readdir(dir, { withFileTypes: true }).catch((error: Error) => {
     throw invalid(`${dir}: ${error.message}`);
   });

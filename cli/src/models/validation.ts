@@ -1,0 +1,119 @@
+/** `tributary validation`: the frames that a model's challengers are judged on, as the registry has them. */
+import { join } from "node:path";
+import { checkManifest, type DescribedFolder, describeFolder } from "@tributary/workshop";
+import { Command } from "commander";
+import { type Io, outputOf } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { type Output, short, type View } from "../output.ts";
+import { Progress } from "../progress.ts";
+import { registryApi, registryOf, withBy, withModelRegistry } from "./model-api.ts";
+import { megabytes, type Part, uploadMissing } from "./upload.ts";
+
+type Validation = {
+  readonly model: string;
+  readonly source: "pushed" | "configured";
+  readonly digest: string | null;
+  readonly frames: number | null;
+  readonly pushedBy: string | null;
+  readonly pushedAt: string | null;
+};
+type ValidationDetail = Validation & {
+  readonly classes: Readonly<Record<string, number>> | null;
+  readonly bytes: number | null;
+};
+
+const view: View<Validation> = {
+  name: ({ model }) => model,
+  columns: [
+    { head: "MODEL", of: ({ model }) => model },
+    { head: "SOURCE", of: ({ source }) => source },
+    { head: "SET", of: ({ digest }) => digest && short(digest) },
+    { head: "FRAMES", of: ({ frames }) => frames },
+    { head: "PUSHED", of: ({ pushedAt, pushedBy }) => pushedAt && `${pushedAt} by ${pushedBy}` },
+    { head: "DIGEST", of: ({ digest }) => digest, wide: true },
+  ],
+};
+
+const pathOf = (model: string): string => `validation/${encodeURIComponent(model)}`;
+
+export const validationPushCommand = (io: Io): Command =>
+  withBy(withModelRegistry(new Command("push")), io)
+    .description("upload the frames that challengers of a model are judged on from now on")
+    .argument("<model>", "the model's name; a version of it must be in the registry")
+    .argument("<folder>", "JPEGs with labels.json (file -> class), or a folder for each class, as for models pack")
+    .addHelpText(
+      "after",
+      "\nAt least 100 frames that no version of the model was trained on. The set is named by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that are there already are not sent again.\nA challenger that was judged before is judged on the new set by: tributary models judge",
+    )
+    .action(async (model: string, folder: string, options: { by: string }, command: Command) => {
+      const output = outputOf(command, io);
+      const registry = registryOf(command, io);
+      const described = await describedFolder(folder, io);
+      const versions = await registryApi(registry).versions();
+      if (!versions.some(({ name }) => name === model)) {
+        const message = `There is no model ${model}: push a version of it first. See: tributary models list`;
+        throw new CliError(exitCodes.notFound, message);
+      }
+      const { manifest, digest, bytes } = described;
+      const frames = manifest.frames.map(
+        ({ file, sha256, bytes }): Part => ({ from: join(folder, file), digest: sha256, bytes }),
+      );
+      const parts: Part[] = [...frames, { from: bytes, digest, bytes: bytes.length }];
+      const sent = await uploadMissing(registry, parts, io);
+      const body = { manifestDigest: digest, by: options.by };
+      const pushed = await registry.call<ValidationDetail>(pathOf(model), { method: "PUT", body });
+      output.one({ ...pushed, sent }, model, () => {
+        output.line(`${model} is judged on ${pushed.frames} frames: ${classesText(pushed)}`);
+        output.line(`Set ${pushed.digest}; sent ${sent.files} of ${parts.length} files, ${megabytes(sent.bytes)} MB.`);
+      });
+    });
+
+export const validationListCommand = (io: Io): Command =>
+  withModelRegistry(new Command("list"))
+    .description("which model is judged on what")
+    .action(async (_options: object, command: Command) => {
+      const { items } = await registryOf(command, io).call<{ items: Validation[] }>("validation");
+      const nothing = "No model has validation frames. Push them: tributary validation push MODEL FOLDER";
+      outputOf(command, io).list(items, view, nothing);
+    });
+
+export const validationDescribeCommand = (io: Io): Command =>
+  withModelRegistry(new Command("describe"))
+    .description("a model's validation frames: their digest, how many of each class, and who pushed them")
+    .argument("<model>", "the model's name")
+    .action(async (model: string, _options: object, command: Command) => {
+      const found = await registryOf(command, io).call<ValidationDetail>(pathOf(model));
+      const output = outputOf(command, io);
+      output.one(found, model, () => show(found, output));
+    });
+
+function show(found: ValidationDetail, output: Output): void {
+  output.pairs([
+    ["Model", found.model],
+    ["Source", found.source === "pushed" ? "pushed" : "a folder in the registry's configuration"],
+    ["Set", found.digest],
+    ["Frames", found.frames],
+    ["Classes", classesText(found)],
+    ["MB", found.bytes && megabytes(found.bytes)],
+    ["Pushed", found.pushedAt && `${found.pushedAt} by ${found.pushedBy}`],
+  ]);
+}
+
+const classesText = ({ classes }: ValidationDetail): string =>
+  Object.entries(classes ?? {})
+    .map(([name, count]) => `${name} ${count}`)
+    .join(", ");
+
+async function describedFolder(folder: string, io: Io): Promise<DescribedFolder> {
+  let text = "reading the folder";
+  const progress = new Progress(io, () => text);
+  try {
+    const described = await describeFolder(folder, (done, all) => {
+      text = `reading frames: ${done} of ${all}`;
+    });
+    checkManifest(described.manifest);
+    return described;
+  } finally {
+    progress.end();
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * The frames that each model is judged on: a set that was pushed, else the folder that the configuration names.
+ *
+ * V1. A set counts once every frame of it is there, is of a class that the model has, and can be decoded: found out in a process
+ *     of its own, one set at a time. Until models.aliases.v1 has the new one, the old one stays (registry.ts R2, R4).
+ * V2. (G9) How many bytes a set may have is checked before a frame of it is read.
+ */
+import { createWriteStream } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type BlobStore, bytesOf } from "@tributary/blob-store";
+import type { ValidationSet } from "@tributary/contracts";
+import { type Clock, type Digest, Failure } from "@tributary/kernel";
+import { sha256 } from "@tributary/model-store";
+import { Problem } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import {
+  bytesIn,
+  countsOf,
+  LABELS_FILE,
+  parseValidationManifest,
+  runTask,
+  someOf,
+  type ValidationManifest,
+  validationLimits,
+} from "@tributary/workshop";
+import { validationExamined, validationPushed, validationRefused } from "../events.ts";
+import { CHAMPION } from "../gating/due.ts";
+import type { ModelTable } from "../models/model-table.ts";
+import type { Packages } from "../models/packages.ts";
+import type { Registry } from "../models/registry.ts";
+import { Turns } from "../models/turns.ts";
+
+export type ValidationSetsOptions = {
+  readonly table: ModelTable;
+  readonly registry: Pick<Registry, "holding" | "judgeOn">;
+  readonly blobs: BlobStore;
+  readonly packages: Pick<Packages, "withScratch">;
+  /** By model name, from the configuration. */
+  readonly folders: Readonly<Record<string, string>>;
+  readonly limits: { readonly bytesMax: number; readonly msMax: number; readonly waitingMax: number };
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly signal: AbortSignal;
+};
+
+/** As people and programs see it. */
+export type ValidationView = {
+  readonly model: string;
+  readonly source: "pushed" | "configured";
+  /** What follows is null of a configured folder: it may change at any time. */
+  readonly digest: Digest | null;
+  readonly frames: number | null;
+  readonly pushedBy: string | null;
+  readonly pushedAt: string | null;
+};
+export type ValidationDetail = ValidationView & {
+  /** Frames by class. */
+  readonly classes: Readonly<Record<string, number>> | null;
+  readonly bytes: number | null;
+};
+
+const AT_ONCE = 8;
+
+export class ValidationSets {
+  readonly #options: ValidationSetsOptions;
+  readonly #turns: Turns;
+
+  constructor(options: ValidationSetsOptions) {
+    this.#options = options;
+    this.#turns = new Turns("validation sets", options.limits.waitingMax);
+  }
+
+  has(name: string): boolean {
+    return this.#options.table.validation(name) !== null || this.#folder(name) !== undefined;
+  }
+
+  list(): readonly ValidationView[] {
+    const { table, folders } = this.#options;
+    const names = [...new Set([...table.names(), ...Object.keys(folders)])].sort();
+    return names.filter((name) => this.has(name)).map((name) => this.#view(name));
+  }
+
+  async describe(name: string): Promise<ValidationDetail> {
+    if (!this.has(name)) {
+      const detail = `There are no validation frames for ${name}. Push them: tributary validation push ${name} FOLDER.`;
+      throw new Problem(404, "validation-unknown", "give-up", detail);
+    }
+    const set = this.#options.table.validation(name);
+    const manifest = set && (await this.manifest(set.digest));
+    const more = { classes: manifest && countsOf(manifest), bytes: manifest && bytesIn(manifest) };
+    return { ...this.#view(name), ...more };
+  }
+
+  /** The set that is pushed already is the same answer; `isNew` says which. */
+  async push(name: string, digest: Digest, by: string): Promise<{ readonly isNew: boolean }> {
+    try {
+      return await this.#push(name, digest, by);
+    } catch (error) {
+      const { code, reason } = refusalOf(error);
+      this.#options.telemetry.emit(validationRefused, { name, digest, code, reason });
+      throw error;
+    }
+  }
+
+  /** Gives a folder with the frames to `work`; of a pushed set with its digest, and removed afterwards. */
+  async withFrames<T>(name: string, work: (dir: string, digest: Digest | undefined) => Promise<T>): Promise<T> {
+    const set = this.#options.table.validation(name);
+    if (set !== null) {
+      const manifest = await this.manifest(set.digest);
+      return this.#withFolder(manifest, (dir) => work(dir, set.digest));
+    }
+    const folder = this.#folder(name);
+    if (folder !== undefined) return work(folder, undefined);
+    const message = `there are no validation frames for ${name}: tributary validation push ${name} FOLDER`;
+    throw new Failure("validation-missing", "retry", message);
+  }
+
+  async manifest(digest: Digest): Promise<ValidationManifest> {
+    const bytes = await bytesOf(this.#options.blobs, digest, validationLimits.manifestBytesMax);
+    if (sha256(bytes) === digest) return parseValidationManifest(bytes);
+    throw new Failure("validation-digest-mismatch", "ask-a-person", `the blob ${digest} has other bytes than its name`);
+  }
+
+  async #push(name: string, digest: Digest, by: string): Promise<{ readonly isNew: boolean }> {
+    const { table, registry, clock, telemetry } = this.#options;
+    const isThere = () => table.validation(name)?.digest === digest;
+    if (isThere()) return { isNew: false };
+    const manifest = await this.manifest(digest);
+    const frames = manifest.frames.length;
+    this.#check(name, manifest);
+    return registry.holding([digest, ...manifest.frames.map((frame) => frame.sha256)], () =>
+      this.#turns.take(async () => {
+        if (isThere()) return { isNew: false };
+        await this.#checkComplete(manifest);
+        await this.#examine(name, manifest); // V1
+        await this.#checkComplete(manifest);
+        await registry.judgeOn(name, { digest, frames, pushedBy: by, pushedAt: clock.now() });
+        telemetry.emit(validationPushed, { name, digest, frames, by });
+        return { isNew: true };
+      }),
+    );
+  }
+
+  /** What its manifest alone tells. */
+  #check(name: string, manifest: ValidationManifest): void {
+    const { bytesMax } = this.#options.limits;
+    const bytes = bytesIn(manifest);
+    if (bytes > bytesMax) {
+      const message = `the frames have ${bytes} bytes in all, at most ${bytesMax} may be pushed (checks.validationBytesMax)`;
+      throw new Failure("validation-too-large", "give-up", message); // V2
+    }
+    const classes = this.#classesOf(name);
+    const unknown = manifest.frames.filter(({ label }) => !classes.includes(label));
+    if (unknown.length === 0) return;
+    const some = someOf(unknown.map(({ file, label }) => `"${file}" is a "${label}"`));
+    const message = `${some}: ${name} has no such class; its classes are ${classes.join(", ")}`;
+    throw new Failure("validation-class-unknown", "give-up", message);
+  }
+
+  /** Of the champion, which every challenger has to share, else of the newest version. */
+  #classesOf(name: string): readonly string[] {
+    const { table } = this.#options;
+    const [newest] = table.list().filter((model) => model.name === name && model.state === "LISTED");
+    const model = table.aliased(name, CHAMPION) ?? newest;
+    if (model !== undefined) return model.labels;
+    const detail = `There is no model ${name}: push a version of it first, which says what its classes are.`;
+    throw new Problem(404, "model-unknown", "give-up", detail);
+  }
+
+  async #checkComplete({ frames }: ValidationManifest): Promise<void> {
+    const { blobs } = this.#options;
+    const missing: string[] = [];
+    await eachOf(frames, async ({ file, sha256: digest, bytes }) => {
+      const size = await blobs.size(digest);
+      if (size === undefined) missing.push(`${file} (${digest})`);
+      else if (size !== bytes) {
+        const message = `${file}: its blob has ${size} bytes, the manifest says ${bytes}`;
+        throw new Failure("validation-digest-mismatch", "give-up", message);
+      }
+    });
+    if (missing.length === 0) return;
+    const message = `the registry has no blob for ${someOf(missing)}: upload it first`;
+    throw new Failure("validation-blobs-missing", "give-up", message);
+  }
+
+  async #examine(name: string, manifest: ValidationManifest): Promise<void> {
+    const { limits, signal, telemetry } = this.#options;
+    const progress = (line: string) => telemetry.emit(validationExamined, { name, line });
+    await this.#withFolder(manifest, (dir) =>
+      runTask({ kind: "examine-set", dir, classes: this.#classesOf(name) }, { msMax: limits.msMax, signal, progress }),
+    );
+  }
+
+  #withFolder<T>({ frames }: ValidationManifest, work: (dir: string) => Promise<T>): Promise<T> {
+    const { blobs, packages } = this.#options;
+    return packages.withScratch(async (dir) => {
+      await eachOf(frames, async ({ file, sha256: digest }) => {
+        const path = join(dir, file);
+        await mkdir(dirname(path), { recursive: true });
+        await pipeline(Readable.from(blobs.get(digest)), createWriteStream(path));
+      });
+      const labels = Object.fromEntries(frames.map(({ file, label }) => [file, label]));
+      await writeFile(join(dir, LABELS_FILE), JSON.stringify(labels));
+      return work(dir);
+    });
+  }
+
+  #folder(name: string): string | undefined {
+    const { folders } = this.#options;
+    return Object.hasOwn(folders, name) ? folders[name] : undefined;
+  }
+
+  #view(model: string): ValidationView {
+    const set: ValidationSet | null = this.#options.table.validation(model);
+    return {
+      model,
+      source: set === null ? "configured" : "pushed",
+      digest: set?.digest ?? null,
+      frames: set?.frames ?? null,
+      pushedBy: set?.pushedBy ?? null,
+      pushedAt: set === null ? null : new Date(set.pushedAt).toISOString(),
+    };
+  }
+}
+
+function refusalOf(error: unknown): { readonly code: string; readonly reason: string } {
+  if (error instanceof Problem) return { code: error.details.code, reason: error.details.detail };
+  if (error instanceof Failure) return { code: error.code, reason: error.message };
+  return { code: "internal", reason: String(error) };
+}
+
+async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (const item of queue) await work(item);
+    }),
+  );
+}
