@@ -2,7 +2,10 @@
 import { Command } from "commander";
 import type { Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import { modelApiOf, referenceOf, versionIn, withBy, withModelRegistry } from "./model-api.ts";
+import { WAIT, waitForGate } from "./gate-wait.ts";
+import { modelApiOf, referenceOf, registryOf, versionIn, withBy, withModelRegistry } from "./model-api.ts";
+
+type AliasOptions = { readonly remove?: true; readonly by: string; readonly wait?: true };
 
 export const modelsAliasCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("alias")), io)
@@ -10,8 +13,13 @@ export const modelsAliasCommand = (io: Io): Command =>
     .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest; with --remove, NAME")
     .argument("<alias>", "e.g. champion, challenger; another version loses it")
     .option("--remove", "take the alias away instead")
-    .action(async (model: string, alias: string, options: { remove?: true; by: string }, command: Command) => {
+    .option("--wait", `with challenger: ${WAIT}`)
+    .action(async (model: string, alias: string, options: AliasOptions, command: Command) => {
       const { models, output } = modelApiOf(command, io);
+      if (options.wait) {
+        registryOf(command, io); // The gateway does not know how far a gate is.
+        if (alias !== "challenger") throw new CliError(exitCodes.usage, "--wait is for the alias challenger.");
+      }
       if (options.remove) {
         const name = model.split("@")[0] ?? model;
         await models.unalias(name, alias, options.by);
@@ -23,6 +31,7 @@ export const modelsAliasCommand = (io: Io): Command =>
       await models.alias(version.name, alias, version.version, options.by);
       const done = { name: version.name, alias, version: version.version };
       output.one(done, referenceOf(version), () => output.line(`${referenceOf(version)} is ${alias}.`));
+      if (options.wait) await waitForGate(models, version, { output, io });
     });
 
 type Reasoned = { readonly reason: string; readonly by: string };

@@ -137,41 +137,6 @@ test("a version is verified as a device would: digest, signature, golden frames"
   expect(other).toMatchObject({ code: 1, text: expect.stringMatching(/signature +FAILED/) });
 }, 120_000);
 
-test("validation frames are pushed from either kind of folder, once, and described", async () => {
-  const validation = (...argv: string[]) =>
-    runHere(["validation", ...argv, "--registry", url, "--registry-token", TOKEN]);
-  expect((await validation("list")).text).toContain("tributary validation push MODEL FOLDER");
-  expect(await validation("describe", "edge")).toMatchObject({
-    code: 3,
-    text: expect.stringContaining("validation push"),
-  });
-  const folder = join(dir, "validation");
-  const frames = await sampleFrames(100);
-  const classes = JSON.parse(await readFile(join(EDGE, packageFiles.labels), "utf8")) as string[];
-  for (const [i, { jpeg, label }] of frames.entries()) {
-    await mkdir(join(folder, classes[label] as string), { recursive: true });
-    await writeFile(join(folder, classes[label] as string, `${i}.jpg`), jpeg);
-  }
-  expect(await validation("push", "egde", folder)).toMatchObject({
-    code: 3,
-    text: expect.stringContaining("no model egde"),
-  });
-  const pushed = await validation("push", "edge", folder, "--by", "ada");
-  expect(pushed).toMatchObject({ code: 0, text: expect.stringMatching(/edge is judged on 100 frames: airplane \d+/) });
-  expect(pushed.text).toMatch(/Set [0-9a-f]{64}; sent 101 of 101 files/);
-  const again = JSON.parse((await validation("push", "edge", folder, "-o", "json")).stdout);
-  expect(again).toMatchObject({ model: "edge", source: "pushed", frames: 100, pushedBy: "ada", sent: { files: 0 } });
-  expect((await validation("list")).text).toMatch(/edge +pushed +[0-9a-f]{12} +100 +\S+ by ada/);
-  expect((await validation("describe", "edge")).text).toContain(again.digest);
-  await rm(join(folder, classes[frames[0]?.label as number] as string, "0.jpg"));
-  expect(await validation("push", "edge", folder)).toMatchObject({
-    code: 2,
-    text: expect.stringContaining("99 frames are too few"),
-  });
-  expect(await validation("push", "edge", join(dir, "nowhere"))).toMatchObject({ code: 2 });
-  expect((await runHere(["validation", "list"])).text).toContain("TRIBUTARY_MODEL_REGISTRY");
-}, 60_000);
-
 test("aliases, forcing and revoking leave their mark, and refusals say why", async () => {
   expect(await models("force", "edge@1.1.0", "--reason", "a test", "--by", "bob")).toMatchObject({ code: 0 });
   expect((await models("describe", "edge@1.1.0")).text).toMatch(/Forced +by bob: a test/);
@@ -255,6 +220,41 @@ test("whatever changes a version goes through the gateway as well", async () => 
     await gateway.stop();
   }
 }, 120_000);
+
+test("validation frames are pushed from either kind of folder, once, and described", async () => {
+  const validation = (...argv: string[]) =>
+    runHere(["validation", ...argv, "--registry", url, "--registry-token", TOKEN]);
+  expect((await validation("list")).text).toContain("tributary validation push MODEL FOLDER");
+  expect(await validation("describe", "edge")).toMatchObject({
+    code: 3,
+    text: expect.stringContaining("validation push"),
+  });
+  const folder = join(dir, "validation");
+  const frames = await sampleFrames(100);
+  const classes = JSON.parse(await readFile(join(EDGE, packageFiles.labels), "utf8")) as string[];
+  for (const [i, { jpeg, label }] of frames.entries()) {
+    await mkdir(join(folder, classes[label] as string), { recursive: true });
+    await writeFile(join(folder, classes[label] as string, `${i}.jpg`), jpeg);
+  }
+  expect(await validation("push", "egde", folder)).toMatchObject({
+    code: 3,
+    text: expect.stringContaining("no model egde"),
+  });
+  const pushed = await validation("push", "edge", folder, "--by", "ada");
+  expect(pushed).toMatchObject({ code: 0, text: expect.stringMatching(/edge is judged on 100 frames: airplane \d+/) });
+  expect(pushed.text).toMatch(/Set [0-9a-f]{64}; sent 101 of 101 files/);
+  const again = JSON.parse((await validation("push", "edge", folder, "-o", "json")).stdout);
+  expect(again).toMatchObject({ model: "edge", source: "pushed", frames: 100, pushedBy: "ada", sent: { files: 0 } });
+  expect((await validation("list")).text).toMatch(/edge +pushed +[0-9a-f]{12} +100 +\S+ by ada/);
+  expect((await validation("describe", "edge")).text).toContain(again.digest);
+  await rm(join(folder, classes[frames[0]?.label as number] as string, "0.jpg"));
+  expect(await validation("push", "edge", folder)).toMatchObject({
+    code: 2,
+    text: expect.stringContaining("99 frames are too few"),
+  });
+  expect(await validation("push", "edge", join(dir, "nowhere"))).toMatchObject({ code: 2 });
+  expect((await runHere(["validation", "list"])).text).toContain("TRIBUTARY_MODEL_REGISTRY");
+}, 60_000);
 
 test("a file that cannot be used is named with what is wrong in it, and that is wrong usage", async () => {
   let files = 0;

@@ -5,6 +5,8 @@ import { packageFiles } from "@tributary/inference";
 import { loadPackage } from "@tributary/model-store";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { WAIT, waitForGate } from "./gate-wait.ts";
 import { type ModelVersion, referenceOf, registryApi, registryOf, withBy, withModelRegistry } from "./model-api.ts";
 import { megabytes, type Part, uploadMissing } from "./upload.ts";
 
@@ -13,6 +15,7 @@ type Examination = {
   readonly golden: { readonly frames: number; readonly equal: number };
   readonly latency: { readonly p95Ms: number; readonly budgetMs: number };
 };
+type Options = { readonly alias?: string; readonly by: string; readonly wait?: true };
 type Pushed = ModelVersion & { readonly examination: Examination | null };
 
 export const modelsPushCommand = (io: Io): Command =>
@@ -20,10 +23,14 @@ export const modelsPushCommand = (io: Io): Command =>
     .description("upload a package to the registry, which examines, signs and lists it")
     .argument("<dir>", "folder of the package, as models pack makes it")
     .option("--alias <ALIAS>", "also give it an alias, e.g. challenger: then it is judged and rolled out", aliasName)
+    .option("--wait", `with --alias challenger: ${WAIT}`)
     .addHelpText("after", "\nPushing the same package again changes nothing; what is there already is not sent again.")
-    .action(async (dir: string, options: { alias?: string; by: string }, command: Command) => {
+    .action(async (dir: string, options: Options, command: Command) => {
       const output = outputOf(command, io);
       const registry = registryOf(command, io);
+      if (options.wait && options.alias !== "challenger") {
+        throw new CliError(exitCodes.usage, "--wait needs --alias challenger: the gate judges no other.");
+      }
       const { manifest, digest } = await loadPackage(dir);
       const { size } = await stat(join(dir, packageFiles.manifest));
       const parts: Part[] = [
@@ -54,6 +61,7 @@ export const modelsPushCommand = (io: Io): Command =>
         }
         if (aliases.length > 0) output.line(`Aliases: ${aliases.join(", ")}.`);
       });
+      if (options.wait) await waitForGate(registryApi(registry), pushed, { output, io });
     });
 
 /** As the registry wants one, which sees it only once everything is uploaded and listed. */

@@ -56,6 +56,7 @@ export type SetFrame = { readonly file: string; readonly label: string; readonly
 export class Client {
   readonly url: string;
   readonly #token: string | undefined;
+  readonly #sent = new Set<string>();
 
   constructor(url: string, token: string | undefined = TOKEN) {
     this.url = url;
@@ -92,7 +93,11 @@ export class Client {
 
   /** Frames as a set of a model: uploads those that are given with bytes, and a manifest of all. */
   async pushSet(model: string, frames: readonly SetFrame[], change: object = {}): Promise<Answer> {
-    for (const { bytes } of frames) if (bytes !== undefined) await this.put(sha256(bytes), bytes);
+    for (const { bytes } of frames) {
+      if (bytes === undefined || this.#sent.has(sha256(bytes))) continue;
+      await this.put(sha256(bytes), bytes);
+      this.#sent.add(sha256(bytes));
+    }
     const listed = frames.map(({ file, label, bytes, ...more }) => ({
       ...{ file, label, sha256: sha256(bytes ?? Buffer.from(file)), bytes: bytes?.length ?? 1_000 },
       ...more,

@@ -1,0 +1,46 @@
+/** `--wait`: until the registry's gate has judged a challenger. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Context } from "../context.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import { Progress } from "../progress.ts";
+import { type ModelApi, type ModelVersion, referenceOf, versionIn } from "./model-api.ts";
+
+const POLL_MS = 1_000;
+
+export const WAIT = "wait until the gate has judged the challenger; exit 1 unless it passes";
+
+/** Throws when the gate refuses it, or cannot judge it yet; else says that it passed, and of what the gate is unsure. */
+export async function waitForGate(
+  models: Pick<ModelApi, "versions">,
+  model: Pick<ModelVersion, "name" | "version">,
+  { output, io }: Pick<Context, "output" | "io">,
+): Promise<void> {
+  const called = referenceOf(model);
+  let text = `the gate of ${called}`;
+  const progress = new Progress(io, () => text);
+  try {
+    for (;;) {
+      const versions = await models.versions();
+      const own = versionIn(versions, called);
+      const { gate, judging } = own;
+      if (!own.aliases.includes("challenger")) throw closed(called, ["it is not the challenger: nothing judges it"]);
+      if (own.aliases.includes("champion"))
+        throw closed(called, ["it is the champion: nothing is left to compare it with"]);
+      if (judging?.state === "blocked") throw closed(called, [judging.detail]);
+      if (gate !== null && !judging) {
+        if (!gate.passed && gate.forcedBy === "") throw closed(called, gate.failed);
+        if (!output.isForPeople) return;
+        output.line(gate.passed ? `The gate lets ${called} pass.` : `${gate.forcedBy} lets ${called} past the gate.`);
+        for (const line of gate.unsure ?? []) output.line(`Unsure: ${line}`);
+        return;
+      }
+      text = `the gate of ${called}: ${judging?.detail ?? "waits"}`;
+      await sleep(POLL_MS, undefined, { signal: io.signal });
+    }
+  } finally {
+    progress.end();
+  }
+}
+
+const closed = (called: string, lines: readonly string[]): CliError =>
+  new CliError(exitCodes.failed, `The gate does not let ${called} pass: ${lines.join("; ")}`);
