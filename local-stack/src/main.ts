@@ -159,7 +159,7 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
     ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
     ...{ fresh: options.fresh, classes: edge.labels },
     supervised: true,
-    rollouts: {},
+    rollouts: { quick: true },
     ports: { kafka: 9092, mqtt: 1883, gateway: 8080 },
     signal: stopping.signal,
     onStep: (step) => {

@@ -6,12 +6,13 @@
  * S3. `stop` ends everything in the direction of the flow: devices first, Kafka last; then nothing of the stack is alive.
  */
 import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { PARTITIONS } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkaReader } from "@tributary/kafka";
 import { Failure, invariant } from "@tributary/kernel";
 import { freePort } from "@tributary/testing";
 import { Devices } from "./devices.ts";
+import { removeEnvironment, writeEnvironment } from "./environment.ts";
 import { agentMqtt, bridgeMqtt, bridgeNames, type ExternalMqtt } from "./external-mqtt.ts";
 import { openJournal } from "./journal.ts";
 import { foreignKafka, type KafkaPart, ownKafka } from "./kafka-node.ts";
@@ -20,6 +21,7 @@ import { type LightOptions, type LightProcess, lightProcesses } from "./light.ts
 import { Part, type Probe } from "./part.ts";
 import { cloudPackage, edgePackage, mains, samples } from "./paths.ts";
 import { portFor } from "./ports.ts";
+import { quickRollouts } from "./quick-rollouts.ts";
 import { type Marks, marksOf } from "./topic-log.ts";
 import { ensureTrust } from "./trust.ts";
 
@@ -118,6 +120,8 @@ export type Stack = {
 };
 
 export type RolloutsOptions = {
+  /** Whether a rollout is over in minutes (quick-rollouts.ts); the services' defaults unless told. */
+  readonly quick?: boolean;
   /** Blocks of the model registry's configuration. */
   readonly registry?: object;
   /** Blocks of rollout-manager's configuration. */
@@ -153,6 +157,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   rmSync(join(dir, "ledgers"), { recursive: true, force: true });
   for (const name of ["logs", "ledgers"]) mkdirSync(join(dir, name), { recursive: true, mode: 0o700 });
   const stop = async () => {
+    removeEnvironment(dir);
     // S3
     const devices = [...agents, ...light].map(({ part }) => part);
     for (const layer of [devices, bridges, [...routers, ...classifiers, ...managers, registry], [gateway]]) {
@@ -214,6 +219,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const sharedBy = (i: number) =>
       i === 0 || proxied === undefined ? shared : { ...shared, kafka: { brokers: proxied, prefix } };
     const { rollouts } = options;
+    const quick = rollouts?.quick ? await quickRollouts(options.edgePackage ?? edgePackage) : undefined;
     const registryHttp = rollouts && (await serviceHttp());
     const managerHttps = await https(rollouts ? (rollouts.managers ?? 1) : 0);
     const urlOf = ({ host, port }: { host: string; port: number }) => `http://${host}:${port}`;
@@ -263,6 +269,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         ...shared,
         http: registryHttp,
         dataDir: registryDir,
+        ...quick?.registry,
         ...rollouts.registry,
       }));
     managers = managerHttps.map((managerHttp, i) =>
@@ -270,6 +277,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         ...shared,
         http: managerHttp,
         ...(registryUrl !== undefined && { modelRegistry: { url: registryUrl } }),
+        ...quick?.manager,
         ...rollouts?.manager,
       })),
     );
@@ -352,6 +360,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     onStep("agents");
     await Promise.all([...agents, ...light].map((device) => device.part.start()));
 
+    const environment = writeEnvironment(dir, { gatewayUrl, registryUrl, brokers, prefix });
+    say(`for npx tributary in another terminal: . ${relative(process.cwd(), environment)}`);
     const [[bridge], [router], [classifier]] = [bridges, routers, classifiers];
     invariant(bridge && router && classifier, "a stack has a bridge, a router and a classifier");
     const all = { bridge, bridges, router, routers, classifier, classifiers, gateway, kafka, registry, managers };

@@ -1,9 +1,23 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
+import { rolloutSpec } from "@tributary/rollouts";
+import { z } from "zod";
 import { lineOf, lint } from "./lint.ts";
 
-const example = readFileSync(new URL("../../../examples/rollouts/canary.yaml", import.meta.url), "utf8");
+const textOf = (name: string) => readFileSync(new URL(`../../../examples/rollouts/${name}`, import.meta.url), "utf8");
+const example = textOf("canary.yaml");
+/** Names of all properties of a JSON schema. */
+function keysOf(schema: unknown, keys: Set<string> = new Set()): ReadonlySet<string> {
+  if (typeof schema !== "object" || schema === null) return keys;
+  for (const [name, value] of Object.entries(schema)) {
+    if (name === "properties") for (const key of Object.keys(value as object)) keys.add(key);
+    keysOf(value, keys);
+  }
+  return keys;
+}
 const told = (text: string) => lint(text).problems.map((problem) => lineOf("r.yaml", problem));
+/** `r.yaml:LINE` of the example where this stands. */
+const at = (fragment: string): string => `r\\.yaml:${example.slice(0, example.indexOf(fragment)).split("\n").length}`;
 /** The line that begins with this, as the example has it, changed. */
 const changed = (from: string, to: string) => {
   expect(example).toContain(from);
@@ -12,7 +26,7 @@ const changed = (from: string, to: string) => {
 
 describe("lint", () => {
   test("accepts the example with a metric of Prometheus', and names what is wrong in a query by its line", () => {
-    const prometheus = readFileSync(new URL("../../../examples/rollouts/prometheus.yaml", import.meta.url), "utf8");
+    const prometheus = textOf("prometheus.yaml");
     expect(told(prometheus)).toEqual([]);
     const withoutLabel = prometheus.replace("total: sum by (device) (answers_total)", "total: sum(answers_total)");
     expect(told(withoutLabel)).toEqual([
@@ -32,18 +46,25 @@ describe("lint", () => {
   });
 
   test.each([
-    [changed("  pacing:", "  pacign:"), [/^r\.yaml:31:3: spec\.pacign: unknown field; did you mean pacing\?$/]],
     [
-      changed("- setWeight: 5\n", "- setWieght: 5\n"),
-      [/^r\.yaml:15:11: spec\.strategy\.canary\.steps\[0\]\.setWieght: unknown field; did you mean setWeight\?$/],
+      changed("  pacing:", "  pacign:"),
+      [new RegExp(`^${at("  pacing:")}:3: spec\\.pacign: unknown field; did you mean pacing\\?$`)],
+    ],
+    [
+      changed("- setWeight: 5 #", "- setWieght: 5 #"),
+      [
+        new RegExp(
+          `^${at("setWeight: 5 #")}:11: .*steps\\[0\\]\\.setWieght: unknown field; did you mean setWeight\\?$`,
+        ),
+      ],
     ],
     [
       changed("pause: { duration: 5m }", "pause: { duration: five minutes }"),
-      [/^r\.yaml:16:30: .*\.pause\.duration: "five minutes": expected a duration such as 90s, 5m, 6h or 1d$/],
+      [new RegExp(`^${at("pause: {")}:30: .*\\.pause\\.duration: "five minutes": expected a duration such as 90s`)],
     ],
     [
       changed("        - analysis: { duration: 6h }\n        - setWeight: 100", "        - setWeight: 100"),
-      [/^r\.yaml:19:\d+: .*steps\[4\]: widens without an analysis since the last setWeight \(G5\)/],
+      [/steps\[4\]: widens without an analysis since the last setWeight \(G5\)/],
     ],
     [
       changed("model: edge@challenger", "modle: edge@challenger"),
@@ -55,8 +76,11 @@ describe("lint", () => {
       [/^r\.yaml:4:7: kind: "Rollout" is not known; write ModelRollout$/],
     ],
     [changed("when: idle", "when: [idle"), [/^r\.yaml:\d+:\d+: is no YAML: /]],
-    [changed("when: idle", "when: idle\n  when: parked"), [/^r\.yaml:37:3: is no YAML: Map keys must be unique/]],
-    [`${example}---\nkind: ModelRollout\n`, [/^r\.yaml:41:1: a second document begins here/]],
+    [changed("when: idle", "when: idle\n  when: parked"), [/^r\.yaml:\d+:3: is no YAML: Map keys must be unique/]],
+    [
+      `${example}---\nkind: ModelRollout\n`,
+      [new RegExp(`^r\\.yaml:${example.split("\n").length}:1: a second document begins here`)],
+    ],
     ["", [/^r\.yaml:1:1: is empty/]],
     ["# nothing\n", [/^r\.yaml:1:1: is empty/]],
     ["just words", [/^r\.yaml:1:1: \(the whole file\): "just words" is no object/]],
@@ -69,11 +93,25 @@ describe("lint", () => {
     });
   });
 
+  test("every key that a specification may have stands in the examples", () => {
+    const examples = ["canary", "prometheus"].map((name) => textOf(`${name}.yaml`)).join("\n");
+    const keys = keysOf(z.toJSONSchema(rolloutSpec, { io: "input", unrepresentable: "any" }));
+    expect(keys.size).toBeGreaterThan(40);
+    expect([...keys].filter((key) => !new RegExp(`\\b${key}:`).test(examples))).toEqual([]);
+  });
+
+  test("accepts the guide's", () => {
+    expect(told(textOf("quick.yaml"))).toEqual([]);
+  });
+
   test("places what a server found", () => {
     const { locate } = lint(example);
     const path = ["spec", "strategy", "canary", "steps", 3, "setWeight"];
-    expect(locate({ path, message: "too few devices" })).toMatchObject({ line: 18, column: 22 });
-    expect(locate({ path: ["spec", "burnIn"], message: "not there" })).toMatchObject({ line: 7, column: 1 });
+    expect(locate({ path, message: "too few devices" })).toMatchObject({
+      line: Number(at("setWeight: 25").split(":")[1]),
+      column: 22,
+    });
+    expect(locate({ path: ["spec", "unheard"], message: "not there" })).toMatchObject({ line: 7, column: 1 });
     expect(locate({ path: ["nowhere", 3], message: "x" })).toMatchObject({ line: 3 });
   });
 

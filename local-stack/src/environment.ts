@@ -1,0 +1,27 @@
+/** The file that gives a shell what `tributary` has to know of this stack: `. .local/run/env`. It is there while the stack is. */
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export type Addresses = {
+  readonly gatewayUrl: string;
+  readonly registryUrl: string | undefined;
+  readonly brokers: readonly string[];
+  readonly prefix: string;
+};
+
+const fileIn = (dir: string): string => join(dir, "env");
+
+/** Returns the file. On one machine, on loopback, the services want no tokens. */
+export function writeEnvironment(dir: string, { gatewayUrl, registryUrl, brokers, prefix }: Addresses): string {
+  const variables = {
+    TRIBUTARY_GATEWAY: gatewayUrl,
+    ...(registryUrl !== undefined && { TRIBUTARY_MODEL_REGISTRY: registryUrl }),
+    TRIBUTARY_BROKERS: brokers.join(","),
+    TRIBUTARY_PREFIX: prefix,
+  };
+  const lines = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'\n`);
+  writeFileSync(fileIn(dir), lines.join(""));
+  return fileIn(dir);
+}
+
+export const removeEnvironment = (dir: string): void => rmSync(fileIn(dir), { force: true });

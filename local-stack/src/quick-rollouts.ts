@@ -1,0 +1,26 @@
+/** Registry and rollout-manager of `npm start`: a rollout is over in minutes, where one of a fleet takes hours. What this changes
+ * is when they look, and how long devices try a model; never how evidence is judged. */
+import { loadPackage } from "@tributary/model-store";
+
+/** What a frame may take at the gate and on devices: a machine that runs everything at once is no measure of a model. */
+const LATENCY_SLA_MS = 500;
+/** Of the policy, where it does not say. */
+const SAMPLE_BUDGET = 0.02;
+
+export async function quickRollouts(
+  edgePackage: string,
+): Promise<{ readonly registry: object; readonly manager: object }> {
+  const { manifest, policy } = await loadPackage(edgePackage);
+  const { sampleBudget = SAMPLE_BUDGET } = (policy ?? {}) as { readonly sampleBudget?: number };
+  return {
+    registry: {
+      checks: { hardwareClasses: { generic: 1, x64: 1 } },
+      gate: { corrupted: 100, latencySlaMs: { [manifest.name]: LATENCY_SLA_MS } },
+    },
+    manager: {
+      judge: { lookEveryMs: 5_000, settleMs: 2_500, propensityMean: sampleBudget },
+      updates: { shadowFrames: 4, probationFrames: 6 },
+      limits: { statusEveryMs: 1_000 },
+    },
+  };
+}
