@@ -2,6 +2,7 @@
 import { createReadStream } from "node:fs";
 import { readdir, readFile, utimes } from "node:fs/promises";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { type BlobStore, FolderBlobStore } from "@tributary/blob-store";
 import { type Model, topics } from "@tributary/contracts";
@@ -12,6 +13,7 @@ import { sha256 } from "@tributary/model-store";
 import { createTelemetry } from "@tributary/telemetry";
 import { repositoryRoot, someModel, tempDir } from "@tributary/testing";
 import { generateKey, initRoot, type MetadataStore, signerOf, TufRepository } from "@tributary/tuf/repository";
+import type { ValidationManifest } from "@tributary/workshop";
 import { sweep } from "../blobs/sweep.ts";
 import { ModelTable } from "./model-table.ts";
 import { Packages } from "./packages.ts";
@@ -80,6 +82,17 @@ const revokedOf = (model: Model): Model => ({
   ...model,
   state: "REVOKED",
   revoked: { by: "ada", reason: "bad", at: 5 },
+});
+
+test("what a model is judged on and its aliases change without each other", async () => {
+  const { registry, table } = await newRegistry();
+  const set = { digest: "ef".repeat(32), frames: 100, pushedBy: "eve", pushedAt: 5 };
+  await registry.judgeOn("edge", set);
+  expect(table.aliasesRecord("edge")).toMatchObject({ aliases: { champion: "2" }, changedBy: "ada", changedAt: 1 });
+  await registry.alias("edge", "winter", "1", "bob");
+  expect(table.validation("edge")).toEqual(set);
+  await registry.judgeOn("unnamed", set);
+  expect(table.aliasesRecord("unnamed")).toMatchObject({ aliases: {}, changedBy: "", changedAt: 0, validation: set });
 });
 
 test("a revocation that met a full disk is finished when it is asked for again (R2)", async () => {
@@ -168,13 +181,16 @@ describe("a push and the sweep", () => {
     });
     const { registry, table } = made;
     const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
-    const swept = (blobs: Pick<BlobStore, "list" | "remove"> = store) =>
+    const swept = (
+      blobs: Pick<BlobStore, "list" | "remove"> = store,
+      manifest: (digest: string) => Promise<ValidationManifest> = unasked,
+    ) =>
       sweep({
         blobs,
         packages,
         table,
         registry,
-        validation: { manifest: unasked },
+        validation: { manifest },
         telemetry,
         clock: systemClock,
         unusedMsMax: 7 * DAY_MS,
@@ -208,6 +224,26 @@ describe("a push and the sweep", () => {
       remove: (digest) => store.remove(digest),
     });
     expect(await again.count()).toBe(again.filesCount);
+  });
+
+  test("frames that a model is judged on stay, those of the set before do not (W1)", async () => {
+    const again = await pushedAgain("validation", async () => {});
+    const { store, registry } = again;
+    await again.push();
+    const put = async (text: string) => {
+      const { digest } = await store.put(Readable.from([Buffer.from(text)]), { bytesMax: 100 });
+      await utimes(join(dir.path, "validation/sha256", digest.slice(0, 2), digest), 1, 1);
+      return digest;
+    };
+    const [frame, before] = [await put("a frame"), await put("a frame of the set before")];
+    const set = { digest: await put("its manifest"), frames: 1, pushedBy: "ada", pushedAt: 1 };
+    await registry.judgeOn("edge-resnet8", set);
+    await again.swept(store, async () => ({ frames: [{ file: "a.jpg", sha256: frame, bytes: 7, label: "cat" }] }));
+    expect(await Promise.all([frame, set.digest, before].map((digest) => store.has(digest)))).toEqual([
+      true,
+      true,
+      false,
+    ]);
   });
 
   test("a push whose blobs went away is refused and not listed, and what a refused one leaves is swept (R4, W2)", async () => {

@@ -1,0 +1,42 @@
+import { describe, expect, test } from "@jest/globals";
+import type { Io } from "../context.ts";
+import { exitCodes } from "../exit-codes.ts";
+import { Output } from "../output.ts";
+import { waitForGate } from "./gate-wait.ts";
+import type { ModelVersion } from "./model-api.ts";
+
+const passed = { passed: true, failed: [], unsure: ["class, cat: too few"], forcedBy: "" };
+const challenger = (change: object): ModelVersion =>
+  ({ name: "edge", version: "2", modelDigest: "b", aliases: ["challenger"], gate: null, ...change }) as never;
+
+/** What each look at the registry shows, the last one for ever. */
+async function waited(...looks: readonly ModelVersion[]) {
+  const lines: string[] = [];
+  let looked = 0;
+  const io = { stderr: () => {}, now: () => 0, signal: new AbortController().signal } as unknown as Io;
+  const output = new Output("table", false, (line) => void lines.push(line));
+  const models = { versions: async () => [looks[Math.min(looked++, looks.length - 1)] as ModelVersion] };
+  await waitForGate(models, { name: "edge", version: "2" }, { output, io });
+  return lines.join("");
+}
+
+describe("models push --wait", () => {
+  test("ends when the gate of today has let it pass, and says of what it is unsure", async () => {
+    const running = challenger({ gate: passed, judging: { state: "running", detail: "300 frames" } });
+    expect(await waited(running, challenger({ gate: passed, judging: null }))).toBe(
+      "The gate lets edge@2 pass.\nUnsure: class, cat: too few\n",
+    );
+    const forced = { ...passed, passed: false, failed: ["accuracy"], forcedBy: "ada" };
+    expect(await waited(challenger({ gate: forced }))).toContain("ada lets edge@2 past the gate");
+  });
+
+  test.each([
+    [{ gate: { ...passed, passed: false, failed: ["accuracy, all frames: 91 %"] } }, "accuracy, all frames: 91 %"],
+    [{ judging: { state: "blocked", detail: "there are no validation frames" } }, "there are no validation frames"],
+    [{ aliases: [] }, "it is not the challenger"],
+    [{ aliases: ["challenger", "champion"] }, "it is the champion"],
+  ])("fails where it never will: %o", async (change, why) => {
+    const failed = { exitCode: exitCodes.failed, message: expect.stringContaining(why) };
+    await expect(waited(challenger(change))).rejects.toMatchObject(failed);
+  });
+});
