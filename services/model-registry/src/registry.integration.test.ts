@@ -353,7 +353,11 @@ describe("validation frames", () => {
     const cut = frames[3]?.bytes?.subarray(0, 700) as Uint8Array;
     await refused(but({ bytes: cut }), invalid, /frame-0003\.jpg/);
     await refused(but({ file: "frame.png" }), invalid, /frames\.3\.file: .*\.jpg/);
-    await refused(but({ label: "unicorn" }), "validation-class-unknown", /frame-0003\.jpg" is a "unicorn".*airplane/);
+    await refused(
+      but({ label: "unicorn" }),
+      "validation-class-unknown",
+      /frame-0003\.jpg" is a "unicorn".*airplane; automobile/,
+    );
     await refused(but({ bytes: frames[9]?.bytes }), invalid, /frame-0009\.jpg is frame-0003\.jpg/);
     await refused(but({ file: "frame-0009.jpg" }), invalid, /"frame-0009\.jpg" is named twice/);
     await refused(but({ bytes: undefined }), "validation-blobs-missing", /frame-0003\.jpg/);
@@ -371,6 +375,9 @@ describe("validation frames", () => {
     await refused(but({ file: "frame-0009.jpg/a.jpg" }), invalid, /as a file and as a folder/);
     await refused(but({ bytesMax: 1 } as object), invalid, /frames\.3/);
     await refused(frames, invalid, /Unrecognized key/, { more: 1 });
+    await refused([], invalid, /300000 frames are too many/, {
+      frames: Array.from({ length: 300_000 }, () => ({})),
+    });
     const unsent = frames.map(({ file, label }) => ({ file, label }));
     await refused(unsent, "validation-blobs-missing", /and 115 more/);
     expect(await view()).toEqual(before);

@@ -15,7 +15,7 @@ import { FRAMES_MIN, invalid, isFrameFile, LABELS_FILE, namedFrames } from "./fr
 export const validationLimits = {
   framesMax: 20_000,
   frameBytesMax: 16 << 20,
-  manifestBytesMax: 16 << 20,
+  manifestBytesMax: 8 << 20,
 } as const;
 
 const frame = z.strictObject({
@@ -66,10 +66,12 @@ export function parseValidationManifest(bytes: Uint8Array): ValidationManifest {
   } catch (error) {
     throw invalid(`the manifest of the validation set is not JSON: ${reasonOf(error)}`);
   }
+  const frames = (json as { frames?: unknown } | null)?.frames;
+  if (Array.isArray(frames) && frames.length > validationLimits.framesMax) throw tooMany(frames.length); // V2
   const result = manifestSchema.safeParse(json);
   if (!result.success) {
     const { path, message } = result.error.issues[0] ?? { path: [], message: "" };
-    throw invalid(`the manifest of the validation set: ${path.join(".")}: ${message}`);
+    throw invalid(`the manifest of the validation set: ${path.join(".")}: ${message.slice(0, MESSAGE_LENGTH_MAX)}`);
   }
   return checkManifest(result.data);
 }
@@ -79,8 +81,7 @@ export function checkManifest(manifest: ValidationManifest): ValidationManifest 
   const { frames } = manifest;
   const { framesMax, frameBytesMax } = validationLimits;
   if (frames.length < FRAMES_MIN) throw invalid(`${frames.length} frames are too few; ${FRAMES_MIN} are needed`);
-  if (frames.length > framesMax)
-    throw invalid(`${frames.length} frames are too many; at most ${framesMax} may be pushed`);
+  if (frames.length > framesMax) throw tooMany(frames.length);
   const files = new Set<string>([LABELS_FILE]);
   const pictures = new Map<string, string>();
   const repeats: string[] = [];
@@ -99,6 +100,11 @@ export function checkManifest(manifest: ValidationManifest): ValidationManifest 
   if (folder !== undefined) throw invalid(`"${folder}" is named as a file and as a folder`);
   return manifest;
 }
+
+const MESSAGE_LENGTH_MAX = 300;
+
+const tooMany = (count: number) =>
+  invalid(`${count} frames are too many; at most ${validationLimits.framesMax} may be pushed`);
 
 /** The first of them, and how many more there are. */
 export const someOf = (lines: readonly string[]): string =>

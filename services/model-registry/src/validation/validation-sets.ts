@@ -3,7 +3,7 @@
  *
  * V1. A set counts once every frame of it is there, is of a class that the model has, and can be decoded: found out in a process
  *     of its own, one set at a time. Until models.aliases.v1 has the new one, the old one stays (registry.ts R2, R4).
- * V2. (G9) How many bytes a set may have is checked before a frame of it is read.
+ * V2. (G9) How many frames and bytes a set may have is checked before a frame of it is read; one manifest is read at a time.
  */
 import { createWriteStream } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -56,17 +56,20 @@ export type ValidationView = {
   readonly pushedBy: string | null;
   readonly pushedAt: string | null;
 };
-export type ValidationDetail = ValidationView & {
+type Contents = {
   /** Frames by class. */
   readonly classes: Readonly<Record<string, number>> | null;
   readonly bytes: number | null;
 };
+export type ValidationDetail = ValidationView & Contents;
 
 const AT_ONCE = 8;
 
 export class ValidationSets {
   readonly #options: ValidationSetsOptions;
   readonly #turns: Turns;
+  /** By model, of the set that it has. */
+  readonly #known = new Map<string, { readonly digest: Digest; readonly contents: Promise<Contents> }>();
 
   constructor(options: ValidationSetsOptions) {
     this.#options = options;
@@ -89,9 +92,21 @@ export class ValidationSets {
       throw new Problem(404, "validation-unknown", "give-up", detail);
     }
     const set = this.#options.table.validation(name);
-    const manifest = set && (await this.manifest(set.digest));
-    const more = { classes: manifest && countsOf(manifest), bytes: manifest && bytesIn(manifest) };
-    return { ...this.#view(name), ...more };
+    const contents = set === null ? { classes: null, bytes: null } : await this.#contents(name, set.digest);
+    return { ...this.#view(name), ...contents };
+  }
+
+  /** Read once: whoever may ask, asks without a token. */
+  #contents(name: string, digest: Digest): Promise<Contents> {
+    const known = this.#known.get(name);
+    if (known?.digest === digest) return known.contents;
+    const contents = this.manifest(digest).then((manifest) => ({
+      classes: countsOf(manifest),
+      bytes: bytesIn(manifest),
+    }));
+    this.#known.set(name, { digest, contents });
+    contents.catch(() => this.#known.delete(name));
+    return contents;
   }
 
   /** The set that is pushed already is the same answer; `isNew` says which. */
@@ -124,24 +139,22 @@ export class ValidationSets {
     throw new Failure("validation-digest-mismatch", "ask-a-person", `the blob ${digest} has other bytes than its name`);
   }
 
-  async #push(name: string, digest: Digest, by: string): Promise<{ readonly isNew: boolean }> {
+  #push(name: string, digest: Digest, by: string): Promise<{ readonly isNew: boolean }> {
     const { table, registry, clock, telemetry } = this.#options;
-    const isThere = () => table.validation(name)?.digest === digest;
-    if (isThere()) return { isNew: false };
-    const manifest = await this.manifest(digest);
-    const frames = manifest.frames.length;
-    this.#check(name, manifest);
-    return registry.holding([digest, ...manifest.frames.map((frame) => frame.sha256)], () =>
-      this.#turns.take(async () => {
-        if (isThere()) return { isNew: false };
+    return this.#turns.take(async () => {
+      if (table.validation(name)?.digest === digest) return { isNew: false };
+      const manifest = await this.manifest(digest); // V2
+      this.#check(name, manifest);
+      const frames = manifest.frames.length;
+      return registry.holding([digest, ...manifest.frames.map((frame) => frame.sha256)], async () => {
         await this.#checkComplete(manifest);
         await this.#examine(name, manifest); // V1
         await this.#checkComplete(manifest);
         await registry.judgeOn(name, { digest, frames, pushedBy: by, pushedAt: clock.now() });
         telemetry.emit(validationPushed, { name, digest, frames, by });
         return { isNew: true };
-      }),
-    );
+      });
+    });
   }
 
   /** What its manifest alone tells. */
@@ -156,7 +169,7 @@ export class ValidationSets {
     const unknown = manifest.frames.filter(({ label }) => !classes.includes(label));
     if (unknown.length === 0) return;
     const some = someOf(unknown.map(({ file, label }) => `"${file}" is a "${label}"`));
-    const message = `${some}: ${name} has no such class; its classes are ${classes.join(", ")}`;
+    const message = `${some}: ${name} has no such class; its classes are ${someOf(classes)}`;
     throw new Failure("validation-class-unknown", "give-up", message);
   }
 
