@@ -5,7 +5,7 @@ export * from "./ledger.ts";
 export type { LightOptions, LightProcess } from "./light.ts";
 export type { Part } from "./part.ts";
 export * from "./paths.ts";
-export { pssBytes } from "./proc.ts";
+export { endAll, marked, pssBytes } from "./proc.ts";
 export * from "./stack.ts";
 export * from "./topic-log.ts";
 export * from "./trust.ts";

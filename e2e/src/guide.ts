@@ -1,0 +1,84 @@
+/**
+ * A guide as a script: what of a Markdown file is run, word for word, and how.
+ *
+ * After `sh` a fence's info string says, unseen where Markdown is rendered:
+ *   (nothing)            the block runs and must end with 0
+ *   background "TEXT"    it is started as in another terminal; the script goes on once its output contains TEXT
+ *   elsewhere "REASON"   it is not run, because of REASON
+ * Blocks in other languages are shown, not run. A shell by another name is refused, so that no command is overlooked.
+ */
+import { Failure } from "@tributary/kernel";
+
+export type Block = {
+  /** Of the opening fence, from 1. */
+  readonly line: number;
+  /** Lines without the indentation of the fence. */
+  readonly lines: readonly string[];
+} & (
+  | { readonly kind: "run" }
+  | { readonly kind: "background"; readonly ready: string }
+  | { readonly kind: "elsewhere"; readonly reason: string }
+);
+
+const OTHER_SHELLS = ["bash", "console", "shell", "shell-session", "zsh"];
+
+/** The `sh` blocks in order; throws a Failure that names file and line of the first one that cannot be understood. */
+export function blocksOf(file: string, markdown: string): readonly Block[] {
+  const blocks: Block[] = [];
+  const lines = markdown.split("\n");
+  for (let i = 0; i < lines.length; i++) {
+    const [, indent = "", fence, language = "", rest = ""] = /^( *)(`{3,}|~{3,})(\S*)(.*)$/.exec(lines[i] ?? "") ?? [];
+    if (fence === undefined) continue;
+    const line = i + 1;
+    const isEnd = (text: string) => text.trim().startsWith(fence) && /^(`+|~+)$/.test(text.trim());
+    const body: string[] = [];
+    for (i++; i < lines.length && !isEnd(lines[i] ?? ""); i++) body.push(without(indent, lines[i] ?? ""));
+    if (OTHER_SHELLS.includes(language)) throw wrong(file, line, `"${language}": write sh, as every shell block`);
+    if (language !== "sh") continue;
+    if (i === lines.length) throw wrong(file, line, "the block has no end");
+    blocks.push({ line, lines: body, ...kindOf(file, line, rest.trim()) });
+  }
+  return blocks;
+}
+
+function kindOf(file: string, line: number, words: string) {
+  if (words === "") return { kind: "run" as const };
+  const [, kind, text] = /^(background|elsewhere) "([^"]+)"$/.exec(words) ?? [];
+  if (kind === "background" && text !== undefined) return { kind: "background" as const, ready: text };
+  if (kind === "elsewhere" && text !== undefined) return { kind: "elsewhere" as const, reason: text };
+  throw wrong(file, line, `sh ${words}: only background "TEXT" or elsewhere "REASON" may follow sh`);
+}
+
+const without = (indent: string, line: string) =>
+  line.startsWith(indent) ? line.slice(indent.length) : line.trimStart();
+
+const wrong = (file: string, line: number, why: string) =>
+  new Failure("guide-block-invalid", "ask-a-person", `${file}:${line}: ${why}`);
+
+/** Ends a background block in the script; no line of a guide reads so. */
+const END = "end-of-the-guides-block";
+
+/**
+ * A bash script whose lines are those of the Markdown, so that bash's own messages name the guide's lines. It calls
+ * `guide_block LINE` before each block, and `guide_background LINE TEXT` with the block on standard input.
+ */
+export function scriptOf(blocks: readonly Block[]): string {
+  const script: string[] = [];
+  const put = (line: number, text: string) => {
+    while (script.length < line) script.push("");
+    script[line - 1] = text;
+  };
+  for (const block of blocks) {
+    if (block.kind === "elsewhere") continue;
+    const { line, lines } = block;
+    const isBackground = block.kind === "background";
+    put(line, isBackground ? `guide_background ${line} ${quoted(block.ready)} <<'${END}'` : `guide_block ${line}`);
+    lines.forEach((text, i) => {
+      put(line + 1 + i, text);
+    });
+    if (isBackground) put(line + 1 + lines.length, END);
+  }
+  return `${script.join("\n")}\n`;
+}
+
+const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
