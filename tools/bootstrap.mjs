@@ -8,7 +8,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { MissingTool, requireJava, requireMaven } from "./kafka.mjs";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
-const NODE_MAJOR_MIN = 20;
+/** On an older one npm leaves out what of sharp is for this machine. */
+const NODE_MIN = [20, 10];
 const NODE_MAJOR_RUNTIME = 24;
 
 /** Prints what it does; throws MissingTool for what a person must install. Returns the node to run things with. */
@@ -42,8 +43,9 @@ function requireTools(kafka) {
     }
   };
   need(() => {
-    if (Number(process.versions.node.split(".")[0]) < NODE_MAJOR_MIN) {
-      throw new MissingTool(`Node ${NODE_MAJOR_MIN} or newer is needed: this is ${process.version}`);
+    const [major, minor] = process.versions.node.split(".").map(Number);
+    if (major < NODE_MIN[0] || (major === NODE_MIN[0] && minor < NODE_MIN[1])) {
+      throw new MissingTool(`Node ${NODE_MIN.join(".")} or newer is needed: this is ${process.version}`);
     }
   });
   need(() => {

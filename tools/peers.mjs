@@ -31,6 +31,7 @@ export async function preparePeers(step) {
   };
   await Promise.all([next(), next()]);
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
+  if (which("kubectl") === undefined) throw new Error("kubectl is needed: https://kubernetes.io/docs/tasks/tools");
   await step("peers: Node 20", async () => node20());
   await step("peers: Apicurio Registry", async () => apicurio());
   await step("peers: Flink's Avro format", async () => flinkJars());
@@ -73,10 +74,10 @@ export function debian(program, pkg = program) {
 }
 
 /** The oldest Node that README.md lets our commands be started with. */
-const NODE_20 = "20.0.0";
+const NODE_20 = "20.10.0";
 const NODE_20_INTEGRITY = {
-  x64: "sha512-CqTTD0yNmrI11aqmI+AB1VWX4AuBcxNul+dWnhCyOmAl1aMzCs7/Sac92dti1rmKKt4C/zvCrxhPa5XueoPl6g==",
-  arm64: "sha512-xC4N1D6L3bEgePclcqb2tOyU9MLoP0l1S2DEBq1TK2L9wX/uodXpqIZIK1ya/98C4B1bGBlkbQxYuk3fhxu2pQ==",
+  x64: "sha512-JXLEM726l5j6rkmekxJjtZV5a80HyQYjZFwOEB+PkuqqlOU07kAGuyS6cRMauQcdsl6Yis0PGzqgoEN1YtcXug==",
+  arm64: "sha512-QFTAQhzku76mXRBLtzRznV5sJqi0DguBRfCBYq5uQlZbznZxOjU2pfndK33w+X8srATun9yak5hBJODjSTmqPg==",
 };
 
 /** Node 20, from npm. Not of devDependencies: 40 MB for one test. Gives the program, alone in its folder. */

@@ -95,6 +95,8 @@ describe("tributary", () => {
     expect(parse((await tributary("describe", "device", "cam-01", "-o", "yaml")).text).status).toBe("ACTIVE");
     expect(await tributary("devices", "revoke", "cam-01")).toMatchObject({ code: 0 });
     expect((await tributary("describe", "devices", "cam-01")).text).toContain("REVOKED");
+    const password = await tributary("devices", "register", "cam-02", "--password-only");
+    expect(password).toMatchObject({ code: 0, text: expect.stringMatching(/^\S{30,}$/) });
   }, 30_000);
 
   test("finds a policy by the beginning of its key", async () => {

@@ -1,5 +1,6 @@
 /** Guides hold, word for word: a script of their shell blocks runs in a copy of this clone, on the oldest Node that README.md promises. */
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { tempDir } from "@tributary/testing";
@@ -7,6 +8,8 @@ import { debian, node20 } from "../../tools/peers.mjs";
 import { copyClone, type GuideSession, openSession } from "./guide-session.ts";
 import { sessions } from "./guides.ts";
 
+/** Kafka, MQTT, gateway, model registry, agent: where guides say they are. */
+const PORTS = [9092, 1883, 8080, 8085, 8090];
 const GUIDE_MS_MAX = 15 * 60_000;
 const dir = tempDir("guides");
 afterAll(() => dir.remove());
@@ -33,7 +36,7 @@ describe("given the script of a guide", () => {
     ];
     await guide(
       "a.md",
-      ...block('[ "$(node --version)" = v20.0.0 ]', "x=1", "touch ~/here"),
+      ...block('[ "$(node --version)" = v20.10.0 ]', "x=1", "touch ~/here"),
       ...background,
       ...block('[ "$x" = 1 ]'),
     );
@@ -64,7 +67,10 @@ describe("given the script of a guide", () => {
 
 describe("given a clone", () => {
   const clone = join(dir.path, "tributary");
-  beforeAll(() => {
+  beforeAll(async () => {
+    for (const port of PORTS) {
+      if (await isTaken(port)) throw new Error(`guides need port ${port}, which is taken: stop what listens there`);
+    }
     for (const [program, pkg] of [["mosquitto_pub", "mosquitto-clients"], ["kcat"]] as const) debian(program, pkg);
     copyClone(clone);
   }, 120_000);
@@ -78,3 +84,9 @@ describe("given a clone", () => {
     afterAll(() => session.end(), 120_000);
   });
 });
+
+const isTaken = (port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => resolve(true));
+    socket.once("error", () => resolve(false)).once("connect", () => socket.destroy());
+  });

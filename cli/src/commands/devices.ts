@@ -59,6 +59,8 @@ export const describeDevice = (io: Io): Command =>
       output.one(device, device.deviceId, () => showDevice(device, { gateway, output, io }));
     });
 
+type RegisterOptions = { hardwareClass?: string; site?: string; passwordOnly?: boolean };
+
 export function devicesCommand(io: Io): Command {
   const command = new Command("devices").description("register and revoke devices");
   command
@@ -67,13 +69,16 @@ export function devicesCommand(io: Io): Command {
     .description("let a device connect; prints its password, this once")
     .option("--hardware-class <CLASS>", "e.g. rpi4, rpi5, x64")
     .option("--site <SITE>", "where it stands")
-    .action(async (deviceId: string, options: { hardwareClass?: string; site?: string }, command: Command) => {
+    .option("--password-only", "print nothing but the password, for a script")
+    .action(async (deviceId: string, options: RegisterOptions, command: Command) => {
       const { gateway, output } = contextOf(command, io);
+      const { passwordOnly = false, ...described } = options;
       if (output.format === "name") {
         throw new CliError(exitCodes.usage, "-o name would hide the password, which is shown only once; use -o json.");
       }
-      const body = { deviceId, ...options };
+      const body = { deviceId, ...described };
       const made = await gateway.call<Device & { password: string }>("api/v1/devices", { method: "POST", body });
+      if (passwordOnly) return output.line(made.password);
       output.one(made, deviceId, () => {
         output.line(`${deviceId} is registered.`);
         output.line(`Password: ${made.password}`);
