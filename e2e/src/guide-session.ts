@@ -9,17 +9,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, delimiter, dirname, join } from "node:path";
 import { Failure } from "@tributary/kernel";
@@ -44,7 +34,7 @@ guide_background() {
   env "${MARK}=$${MARK}-background" bash -c 'trap : INT; bash -euo pipefail -c "$1"; echo $? > "$2"' - "$text" "$log.code" \
     < /dev/null > "$log" 2>&1 &
   set +m
-  echo "$!" > "$log.pid"
+  echo "$! $log" >> "$GUIDE_STATE/started"
   until grep -qF -- "$2" "$log"; do
     if ! kill -0 "$!" 2> /dev/null; then cat "$log"; echo "ended before it said: $2"; return 1; fi
     sleep 0.2
@@ -141,21 +131,21 @@ export function openSession(options: {
     existsSync(join(state, name)) ? readFileSync(join(state, name), "utf8").trim() : "";
 
   const end = async (): Promise<void> => {
-    const logs = readdirSync(state).filter((file) => file.endsWith(".background"));
-    for (const log of logs) interrupt(Number(stated(`${log}.pid`)));
-    const isOver = () => marked(MARK, `${mark}-background`).length === 0;
-    await waitFor(isOver, {
-      what: "what runs in the background to end",
-      timeoutMs: INTERRUPT_MS_MAX,
-      everyMs: 200,
-    }).catch(() => {});
+    // What was started last may need what was started first.
+    const started = stated("started").split("\n").filter(Boolean).reverse();
+    const logs = started.map((line) => line.slice(line.indexOf(" ") + 1));
+    for (const [i, line] of started.entries()) {
+      interrupt(Number.parseInt(line, 10));
+      const isOver = () => existsSync(`${logs[i]}.code`);
+      await waitFor(isOver, { what: "Ctrl-C", timeoutMs: INTERRUPT_MS_MAX, everyMs: 200 }).catch(() => {});
+    }
     const left = marked(MARK, `${mark}-background`);
     const names = left.map(({ pid }) => commandOf(pid));
     await endAll([...left, ...marked(MARK, mark)], 0);
     for (const log of logs) {
-      const code = stated(`${log}.code`);
+      const code = stated(basename(`${log}.code`));
       if (!INTERRUPTED.includes(Number(code || 1)))
-        throw failed(`${basename(log, ".background")}: exit code ${code} after Ctrl-C`, "", join(state, log));
+        throw failed(`${basename(log, ".background")}: exit code ${code} after Ctrl-C`, "", log);
     }
     if (names.length > 0)
       throw new Failure(
