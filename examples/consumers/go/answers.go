@@ -68,7 +68,7 @@ func main() {
 			id, payload, err := header.DecodeID(record.Value)
 			check(err)
 			if schemas[id] == nil { // The schema that wrote it, by the id in its first five bytes.
-				schemas[id] = must(avro.Parse(must(registry.SchemaByID(ctx, id)).Schema))
+				schemas[id] = must(avro.Parse(must(registry.SchemaByID(context.WithoutCancel(ctx), id)).Schema))
 			}
 			var batch classifications
 			check(avro.Unmarshal(schemas[id], payload, &batch))
@@ -80,7 +80,7 @@ func main() {
 				}
 			}
 		})
-		check(client.CommitUncommittedOffsets(ctx)) // Only after the answers are stored.
+		check(client.CommitUncommittedOffsets(context.WithoutCancel(ctx))) // Only after the answers are stored.
 	}
 }
 
