@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { repositoryRoot, type SpawnedService, spawnProcess, tempDir, waitFor } from "@tributary/testing";
 
 const MINUTE = 60_000;
-/** A stack is ready in a quarter of a minute, and beside other work on two cores in several. */
+/** A bound for machines with much else to do. */
 const START_MS_MAX = 4 * MINUTE;
 const FRAMES = 120;
 
