@@ -1,4 +1,4 @@
-// One jest, seven projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
+// One jest, six projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
 //   node --experimental-vm-modules node_modules/jest/bin/jest.js --selectProjects unit [PATTERN]
 // Sources are compiled by SWC on the fly ("@tributary/source"); processes that tests start run from dist/, so build first.
 import { readFileSync } from "node:fs";
@@ -25,7 +25,7 @@ export default {
       ...base,
       displayName: "unit",
       testMatch: ["<rootDir>/**/src/**/*.test.ts"],
-      testPathIgnorePatterns: ["/node_modules/", "\\.(integration|peer|drill)\\.test\\.ts$", "<rootDir>/e2e/"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.(integration|peer)\\.test\\.ts$", "<rootDir>/e2e/"],
     },
     { ...base, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
     {
@@ -35,9 +35,8 @@ export default {
       testMatch: ["<rootDir>/e2e/src/**/*.test.ts"],
       testPathIgnorePatterns: ["/node_modules/", "\\.(drill|peer)\\.test\\.ts$"],
     },
-    // The chaos programs, short: npm test -- --drills. Those of a part mostly wait; the others start a whole stack.
-    { ...base, displayName: "drills", testMatch: ["<rootDir>/chaos/src/**/*.drill.test.ts"] },
-    { ...base, ...serial, displayName: "stack-drills", testMatch: ["<rootDir>/e2e/src/**/*.drill.test.ts"] },
+    // The chaos programs, short: npm test -- --drills.
+    { ...base, ...serial, displayName: "drills", testMatch: ["<rootDir>/e2e/src/**/*.drill.test.ts"] },
     // Against other people's programs: npm test -- --peers.
     {
       ...base,

@@ -27,7 +27,7 @@ const projects = [
   "unit",
   "integration",
   "e2e",
-  ...(hasDrills ? ["drills", "stack-drills"] : []),
+  ...(hasDrills ? ["drills"] : []),
   ...(hasPeers ? ["peers", "stack-peers"] : []),
 ];
 if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);
@@ -100,8 +100,7 @@ async function tests() {
   mkdirSync(join(root, ".local"), { recursive: true });
   const resultFile = join(workDir, "jest.json");
   const args = [...nodeFlags, "--experimental-vm-modules", "--no-warnings", "node_modules/jest/bin/jest.js"];
-  // One more than the two processors that CI has: many tests wait for programs that they started.
-  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=3", ...argv);
+  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=2", ...argv);
   const code = await new Promise((done) => {
     jest = spawn(node, args, {
       cwd: root,

@@ -108,6 +108,9 @@ afterAll(async () => {
   dir.remove();
 }, 30_000);
 
+/** Of the example. */
+const lineOf = (words: string) => 1 + text.split("\n").findIndex((line) => line.includes(words));
+
 describe("rollout lint", () => {
   test("accepts the example, and names what is wrong as compilers do, without a gateway", async () => {
     const alone = { TRIBUTARY_GATEWAY: "http://127.0.0.1:9" };
@@ -116,18 +119,18 @@ describe("rollout lint", () => {
     });
     const file = join(dir.path, "wrong.yaml");
     writeFileSync(file, text.replace("setWeight: 25", "setWieght: 25").replace("when: idle", "when: never"));
-    const line = 1 + text.split("\n").findIndex((one) => one.includes("when: idle"));
+    const [step, when] = [lineOf("setWeight: 25"), lineOf("when: idle")];
     const wrong = await runHere(["rollout", "lint", file], alone);
     expect(wrong.code).toBe(1);
     expect(wrong.stdout.split("\n")).toEqual([
-      `${file}:18:11: spec.strategy.canary.steps[3].setWieght: unknown field; did you mean setWeight?`,
-      `${file}:${line}:9: spec.when: "never" is not known; write any, idle or parked`,
+      `${file}:${step}:11: spec.strategy.canary.steps[3].setWieght: unknown field; did you mean setWeight?`,
+      `${file}:${when}:9: spec.when: "never" is not known; write any, idle or parked`,
       "",
     ]);
     const json = JSON.parse((await runHere(["rollout", "lint", file, "-o", "json"], alone)).stdout);
     expect(json.problems).toMatchObject([
-      { line: 18, column: 11 },
-      { line, field: "spec.when" },
+      { line: step, column: 11 },
+      { line: when, field: "spec.when" },
     ]);
     expect(await runHere(["rollout", "lint", join(dir.path, "none.yaml")], alone)).toMatchObject({ code: 2 });
   });
@@ -150,7 +153,8 @@ describe("rollout create", () => {
     const file = join(dir.path, "narrow.yaml");
     writeFileSync(file, text.replace("setWeight: 100", "setWeight: 20"));
     const narrow = await tributary("rollout", "create", "-f", file);
-    expect(narrow).toMatchObject({ code: 1, text: expect.stringMatching(/narrow\.yaml:20:11: .*does not widen 25/) });
+    const widens = new RegExp(`narrow\\.yaml:${lineOf("setWeight: 100")}:11: .*does not widen 25`);
+    expect(narrow).toMatchObject({ code: 1, text: expect.stringMatching(widens) });
     expect(asked).toEqual([]);
     refusal = {
       ...{

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import { runAttacks } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
 
-const ATTACKS = 420;
+const ATTACKS = 210;
 
 describe("given a registry and who holds its network, with or without stolen keys", () => {
   const dir = tempDir("ota-attacks");

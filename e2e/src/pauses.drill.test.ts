@@ -3,14 +3,14 @@ import { expect, test } from "@jest/globals";
 import { pauses } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
 
-test("a router and a classifier stopped, a network cut twice: every frame is answered, none in two ways", async () => {
+test("a router stopped, a network cut: every frame is answered, none in two ways", async () => {
   const dir = tempDir("pauses");
   try {
-    const options = { pauses: 4, partitions: 8, rate: 200 };
+    const options = { pauses: 2, partitions: 8, rate: 200 };
     const findings = await pauses.run({ dir: dir.path, options, say: () => {} });
     const failed = findings.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
     expect(failed).toEqual([]);
-    expect(findings[0]?.figures.sent).toBeGreaterThan(500);
+    expect(findings[0]?.figures.sent).toBeGreaterThan(250);
   } finally {
     dir.remove();
   }

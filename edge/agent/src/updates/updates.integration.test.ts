@@ -319,7 +319,7 @@ test("a kill in probation starts the good one again, which then tries anew; a mo
   const noise = { type: "gaussian" as const, mean: 128, sigma: 30 };
   const large = { width: 4_000, height: 3_000, channels: 3 as const, background: "gray", noise };
   writeFileSync(join(photos, "1.jpg"), await sharp({ create: large }).jpeg().toBuffer());
-  const digest = await listed("1.5.0", { latencyBudgetMs: 12 });
+  const digest = await listed("1.5.0", { latencyBudgetMs: 50 });
   const camera = { kind: "folder", folder: photos, loop: true, fps: 5, sheets: undefined };
   const running = await start(camera);
   await want(1, digest, "1.5.0", { probationFrames: 1_000_000 });

@@ -42,7 +42,7 @@ describe("a fleet in the field: devices wander, leave, are cut off, tell late, t
     expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(5);
   });
 
-  test.each(seeds(6))("seed %i: a model that is 5 points worse goes back from the canary", (seed) => {
+  test.each(seeds(3))("seed %i: a model that is 5 points worse goes back from the canary", (seed) => {
     const result = kept(simulate({ seed, ...rough({ harm: 0.05 }) }));
     expect(result.rollout?.aborted).toMatchObject({
       why: expect.stringContaining("against the control"),

@@ -19,12 +19,18 @@ export const invalid = (message: string) => new Failure("validation-frames-inval
 
 /** In order of file names. */
 export async function validationFrames(dir: string, classes: readonly string[]): Promise<readonly ValidationFrame[]> {
-  const named = await namedFrames(dir);
-  return named.map(([file, name]): ValidationFrame => {
+  const frames = (await namedFrames(dir)).map(([file, name]): ValidationFrame => {
     const label = classes.indexOf(name);
     if (label < 0) throw invalid(`${dir}: "${file}" is a "${name}", which the model does not know`);
     return { file, path: join(dir, file), label };
   });
+  checkEnough(dir, frames);
+  return frames;
+}
+
+export function checkEnough(dir: string, { length }: readonly unknown[]): void {
+  if (length < FRAMES_MIN)
+    throw invalid(`${dir}: ${length} frames are too few to learn from; ${FRAMES_MIN} are needed`);
 }
 
 export type NamedFrame = readonly [file: string, label: string];
@@ -34,9 +40,6 @@ export async function namedFrames(dir: string): Promise<readonly NamedFrame[]> {
   const named = (await labelsFile(dir)) ?? (await classFolders(dir));
   for (const [file] of named) {
     if (!/\.jpe?g$/i.test(file)) throw invalid(`${dir}: "${file}" is no JPEG; frames must be as cameras give them`);
-  }
-  if (named.length < FRAMES_MIN) {
-    throw invalid(`${dir}: ${named.length} frames are too few to learn from; ${FRAMES_MIN} are needed`);
   }
   return [...named].sort(([a], [b]) => (a < b ? -1 : 1));
 }

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { type Digest, reasonOf } from "@tributary/kernel";
 import { sha256 } from "@tributary/model-store";
 import { z } from "zod";
-import { FRAMES_MIN, invalid, isFrameFile, LABELS_FILE, namedFrames } from "./frames.ts";
+import { checkEnough, FRAMES_MIN, invalid, isFrameFile, LABELS_FILE, namedFrames } from "./frames.ts";
 
 export const validationLimits = {
   framesMax: 20_000,
@@ -46,6 +46,7 @@ export async function describeFolder(
   progress: (done: number, all: number) => void = () => {},
 ): Promise<DescribedFolder> {
   const named = await namedFrames(dir);
+  checkEnough(dir, named);
   const frames: ValidationManifest["frames"] = [];
   for (const [file, label] of named) {
     const bytes = await readFile(join(dir, file)).catch((error: Error) => {

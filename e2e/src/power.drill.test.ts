@@ -1,7 +1,7 @@
 /** G1: what a device was acknowledged for survives the loss of power; the short run of `chaos power`, with its control. */
 import { expect, test } from "@jest/globals";
+import { oneBroker } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
-import { oneBroker } from "./power/power.ts";
 
 test("Kafka's disk loses its power under load: nothing acknowledged is lost; without the flush it is", async () => {
   const dir = tempDir("power");

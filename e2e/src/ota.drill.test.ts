@@ -1,9 +1,9 @@
 /** G6, G7: a device killed over all of an update starts a model that was published, byte for byte; the short run of `chaos ota`. */
 import { expect, test } from "@jest/globals";
+import { ota } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
-import { ota } from "./ota.ts";
 
-const KILLS = 15;
+const KILLS = 8;
 
 test("killed at many moments of its updates, the agent runs the old or the new model; both controls are caught", async () => {
   const dir = tempDir("ota");

@@ -2,8 +2,8 @@
  *
  * Deaths at the other places are met by the fleet's simulation (libs/testing). */
 import { expect, test } from "@jest/globals";
+import { rollout } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
-import { rollout } from "./rollout.ts";
 
 const PLACES = ["after-append", "while-writing-desired"];
 
