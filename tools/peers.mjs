@@ -71,7 +71,7 @@ export function python(name) {
   if (existsSync(done) && readFileSync(done, "utf8") === digest && existsSync(program)) return program;
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(peers, { recursive: true });
-  run("python3", ["-m", "venv", dir], NO_VENV);
+  run("python3", ["-m", "venv", "--without-pip", dir], NO_VENV);
   run(uv(), ["pip", "install", "--quiet", "--python", program, "-r", requirements], "uv failed", { env: uvEnv() });
   writeFileSync(done, digest);
   return program;
