@@ -1,4 +1,4 @@
-// One jest, six projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
+// One jest, seven projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
 //   node --experimental-vm-modules node_modules/jest/bin/jest.js --selectProjects unit [PATTERN]
 // Sources are compiled by SWC on the fly ("@tributary/source"); processes that tests start run from dist/, so build first.
 import { readFileSync } from "node:fs";
@@ -33,10 +33,12 @@ export default {
       ...serial,
       displayName: "e2e",
       testMatch: ["<rootDir>/e2e/src/**/*.test.ts"],
-      testPathIgnorePatterns: ["/node_modules/", "\\.(drill|peer)\\.test\\.ts$"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.((long-)?drill|peer)\\.test\\.ts$"],
     },
     // The chaos programs, short: npm test -- --drills.
     { ...base, ...serial, displayName: "drills", testMatch: ["<rootDir>/e2e/src/**/*.drill.test.ts"] },
+    // More of them, for which CI has no time: npm test -- --long-drills.
+    { ...base, ...serial, displayName: "long-drills", testMatch: ["<rootDir>/e2e/src/**/*.long-drill.test.ts"] },
     // Against other people's programs: npm test -- --peers.
     {
       ...base,

@@ -3,8 +3,8 @@
 //   V2. A skipped test is a failed one: what is not run proves nothing.
 //   V3. No process is left: every child carries the run's mark in its environment, and whatever still bears it at the end
 //       is killed, named and counted as failed.
-// Runs under Node 24 (npm test sees to that). `--drills` adds the short runs of the chaos programs, `--peers` the tests against
-// other people's programs; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
+// Runs under Node 24 (npm test sees to that). `--drills` adds short runs of chaos programs, `--long-drills` those for which CI has no
+// time, `--peers` the tests against other people's programs; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -21,13 +21,15 @@ const TESTS_MS_MAX = 60 * 60_000;
 const mark = randomBytes(8).toString("hex");
 process.env[RUN_MARK] = mark;
 
-const [hasDrills, hasPeers] = [process.argv.includes("--drills"), process.argv.includes("--peers")];
-const argv = process.argv.slice(2).filter((arg) => arg !== "--drills" && arg !== "--peers");
+const flags = ["--drills", "--long-drills", "--peers"];
+const [hasDrills, hasLongDrills, hasPeers] = flags.map((flag) => process.argv.includes(flag));
+const argv = process.argv.slice(2).filter((arg) => !flags.includes(arg));
 const projects = [
   "unit",
   "integration",
   "e2e",
   ...(hasDrills ? ["drills"] : []),
+  ...(hasLongDrills ? ["long-drills"] : []),
   ...(hasPeers ? ["peers", "stack-peers"] : []),
 ];
 if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);

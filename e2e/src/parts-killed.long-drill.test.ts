@@ -1,0 +1,23 @@
+/** G1, G2, G4: each part killed in turn, and a cloud that is gone for good; short runs of `chaos kill-each` and `dead-classifier`. */
+import { afterAll, expect, test } from "@jest/globals";
+import { dead, deadClassifier, killEach, kills, type Outcome } from "@tributary/chaos";
+import { tempDir } from "@tributary/testing";
+
+const MINUTES = 60_000;
+const dir = tempDir("parts-killed");
+afterAll(() => dir.remove());
+const settings = (name: string) => ({ dir: `${dir.path}/${name}`, say: () => {} });
+const failuresOf = ({ checks }: Outcome) =>
+  checks.filter(({ passed }) => !passed).map(({ name, found }) => `${name}: ${found}`);
+
+test(
+  "when each part is killed in turn, then every committed frame has one answer",
+  async () => expect(failuresOf(await kills({ ...killEach.settings.short, ...settings("kill-each") }))).toEqual([]),
+  4 * MINUTES,
+);
+
+test(
+  "when the classifier is gone for good, then every sent frame is settled as EDGE by its deadline",
+  async () => expect(failuresOf(await dead({ ...deadClassifier.settings.short, ...settings("dead") }))).toEqual([]),
+  3 * MINUTES,
+);
