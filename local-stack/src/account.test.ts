@@ -53,6 +53,9 @@ describe("the verifier's account", () => {
     accountant.predictions(somePredictions({ predictions: [somePrediction({ frameSeq: 1n, latencyMs: 9 })] }), 100);
     accountant.predictions(somePredictions({ bootId: 7n, predictions: [somePrediction({ frameSeq: 2n })] }), 100);
     accountant.frame(someFrame({ bootId: 7n, frameSeq: 2n, reason: "AMBIGUOUS" }), 4_300);
+    // A light device's: beside those whose frames are counted.
+    accountant.frame(someFrame({ deviceId: "light-1", frameSeq: 1n }), 9_000);
+    accountant.predictions(somePredictions({ deviceId: "light-1" }), 1_000);
     accountant.classifications(answersOf(someAnswer({ frameSeq: 1n, edgeLabel: "cat", label: "cat" })), 1_250);
     const cloud = {
       source: "CLOUD",

@@ -40,6 +40,8 @@ export type Account = {
 export class Accountant implements Records {
   readonly #shown = new Map<string, Shown>();
   readonly #withoutLedger: ReadonlySet<string>;
+  /** Devices whose frames are counted: light devices are not among them. */
+  readonly #counted: ReadonlySet<string>;
   /** By boot of a device without a ledger, the first number that nobody has named or missed yet. */
   readonly #next = new Map<string, number>();
   readonly #answered = new Map<string, Answered>();
@@ -55,6 +57,7 @@ export class Accountant implements Records {
   /** `withoutLedger`: devices whose cameras keep none (C4). */
   constructor(shown: readonly Shown[], withoutLedger: readonly string[] = []) {
     this.#withoutLedger = new Set(withoutLedger);
+    this.#counted = new Set([...shown.map(({ deviceId }) => deviceId), ...withoutLedger]);
     for (const frame of shown) this.#shown.set(keyOf(frame.deviceId, frame.boot, frame.n), frame);
   }
 
@@ -72,7 +75,7 @@ export class Accountant implements Records {
   }
 
   predictions({ deviceId, bootId, predictions }: EdgePredictions, bytes: number): void {
-    this.#bytesSent += bytes;
+    if (this.#counted.has(deviceId)) this.#bytesSent += bytes;
     for (const prediction of predictions) {
       if (this.#withoutLedger.has(deviceId)) this.#named(deviceId, `${bootId}`, prediction);
       const key = keyOf(deviceId, bootId, prediction.frameSeq);
@@ -92,7 +95,7 @@ export class Accountant implements Records {
   }
 
   frame({ deviceId, bootId, frameSeq, reason }: EdgeFrame, bytes: number): void {
-    this.#bytesSent += bytes;
+    if (this.#counted.has(deviceId)) this.#bytesSent += bytes;
     this.#sent.set(keyOf(deviceId, bootId, frameSeq), reason);
   }
 
