@@ -7,12 +7,13 @@ import { Accountant } from "./account.ts";
 import { replay } from "./topic-log.ts";
 
 test("poison is counted and passed over, and what stands behind it is read (L1)", async () => {
-  const good = topics.predictions.codec.encodeConfluent(somePredictions());
+  const predictions = somePredictions();
+  const good = topics.predictions.codec.encodeConfluent(predictions);
   const values = [Buffer.from("poison"), Buffer.alloc(0), good, good.subarray(0, 7), null, good];
   async function* read() {
     for (const value of values) yield { value, timestamp: 0 };
   }
-  const accountant = new Accountant([]);
+  const accountant = new Accountant([], [predictions.deviceId]);
   await replay(
     { read } as unknown as PartitionReader,
     accountant,
