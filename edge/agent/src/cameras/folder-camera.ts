@@ -1,7 +1,7 @@
 /** A camera that plays a folder of JPEGs in the order of their names. */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { reasonOf, systemClock } from "@tributary/kernel";
+import { type Clock, reasonOf, systemClock } from "@tributary/kernel";
 import type { CameraConfig } from "../config.ts";
 import { jpegsIn } from "../photo-folder.ts";
 import type { Camera, CameraContext, CameraState } from "./camera.ts";
@@ -13,14 +13,19 @@ export class FolderCamera implements Camera {
   readonly kind = "folder";
   readonly #config: Extract<CameraConfig, { kind: "folder" }>;
   readonly #context: CameraContext;
+  readonly #clock: Clock;
   readonly #stopping = new AbortController();
   #state: CameraState = "starting";
   #running: Promise<void> | undefined;
+  /** When the next photo is shown; the first of a loop waits for it as well. */
+  #dueMs: number;
 
-  constructor(config: Extract<CameraConfig, { kind: "folder" }>, context: CameraContext) {
+  constructor(config: Extract<CameraConfig, { kind: "folder" }>, context: CameraContext, clock: Clock = systemClock) {
     this.id = config.id;
     this.#config = config;
     this.#context = context;
+    this.#clock = clock;
+    this.#dueMs = clock.monotonicMs();
   }
 
   get state(): CameraState {
@@ -57,7 +62,7 @@ export class FolderCamera implements Camera {
         this.#state = "waiting-to-restart";
         const how = `${this.#config.folder}: ${reasonOf(error)}`;
         events.onEnded({ cameraId: this.id, how, failed: true, retryMs: RETRY_MS });
-        await systemClock.sleep(RETRY_MS, signal).catch(() => undefined);
+        await this.#clock.sleep(RETRY_MS, signal).catch(() => undefined);
       }
     }
   }
@@ -66,16 +71,15 @@ export class FolderCamera implements Camera {
     const { queue, events, frameBytesMax } = this.#context;
     const names = jpegsIn(this.#config.folder);
     const periodMs = 1_000 / this.#config.fps;
-    let dueMs = systemClock.monotonicMs();
     for (const name of names) {
-      await systemClock.sleep(Math.max(0, dueMs - systemClock.monotonicMs()), signal);
+      await this.#clock.sleep(Math.max(0, this.#dueMs - this.#clock.monotonicMs()), signal);
       const path = join(this.#config.folder, name);
       if ((await stat(path)).size > frameBytesMax) {
         events.onRefused({ cameraId: this.id, code: "camera-frame-oversized", count: 1 });
         continue;
       }
       if (!queue.offer(await readFile(path))) await this.#room();
-      dueMs = Math.max(dueMs + periodMs, systemClock.monotonicMs());
+      this.#dueMs = Math.max(this.#dueMs + periodMs, this.#clock.monotonicMs());
     }
     return names.length;
   }
