@@ -26,6 +26,8 @@ const env = {
   ...process.env,
   MLFLOW_DISABLE_TELEMETRY: "true",
   DO_NOT_TRACK: "true",
+  // Its job runner is seven more processes.
+  MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false",
   GIT_PYTHON_REFRESH: "quiet",
   ORT_DISABLE_TELEMETRY: "1",
 };
