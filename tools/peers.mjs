@@ -22,9 +22,13 @@ const debians = [
 export async function preparePeers(step) {
   const files = readdirSync(join(root, "tools/peers")).sort();
   const names = files.filter((file) => file.endsWith(".txt")).map((file) => file.slice(0, -4));
-  for (const name of names) {
-    await step(`peers: Python, ${name}`, () => start(process.execPath, [fileURLToPath(import.meta.url), name]));
-  }
+  await step("peers: uv", async () => uv());
+  const install = async () => {
+    for (let name = names.pop(); name !== undefined; name = names.pop()) {
+      await step(`peers: Python, ${name}`, () => start(process.execPath, [fileURLToPath(import.meta.url), name]));
+    }
+  };
+  await Promise.all([install(), install()]);
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
   if (which("kubectl") === undefined) throw new Error("kubectl is needed: https://kubernetes.io/docs/tasks/tools");
   await step("peers: Node 20", async () => node20());

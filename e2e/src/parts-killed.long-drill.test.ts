@@ -1,6 +1,7 @@
-/** G1, G2, G4: each part killed in turn, and a cloud that is gone for good; short runs of `chaos kill-each` and `dead-classifier`. */
+/** G1, G2, G4: each part killed in turn, a cloud that is gone for good, and the control of faults.drill.test.ts; short runs of
+ * `chaos kill-each`, `dead-classifier` and `kafka-outage`. */
 import { afterAll, expect, test } from "@jest/globals";
-import { dead, deadClassifier, killEach, kills, type Outcome } from "@tributary/chaos";
+import { dead, deadClassifier, kafkaOutage, killEach, kills, type Outcome, outage } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
 
 const MINUTES = 60_000;
@@ -19,5 +20,12 @@ test(
 test(
   "when the classifier is gone for good, then every sent frame is settled as EDGE by its deadline",
   async () => expect(failuresOf(await dead({ ...deadClassifier.settings.short, ...settings("dead") }))).toEqual([]),
+  3 * MINUTES,
+);
+
+test(
+  "when Kafka is away and a bridge that acknowledges too early is killed, then frames are lost",
+  async () =>
+    expect(failuresOf(await outage({ ...kafkaOutage.settings.short, ...settings("early") }, true))).toEqual([]),
   3 * MINUTES,
 );

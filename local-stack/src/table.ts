@@ -106,8 +106,10 @@ function countsOf(names: readonly string[]): string {
 export function lineOf({ stack, live, agents }: View, seconds: number): string {
   const sum = live.all([...agentIdsOf(stack), ...lightIdsOf(stack)]);
   const outbox = [...agents.values()].reduce((total, view) => total + (view?.outbox ?? 0), 0);
+  // An answer may be read before the prediction that it is of.
+  const frames = Math.max(sum.frames, sum.answered);
   return (
-    `${String(Math.round(seconds)).padStart(5)} s  frames ${sum.frames}  answered ${sum.answered}  kept ${sum.kept}  ` +
+    `${String(Math.round(seconds)).padStart(5)} s  frames ${frames}  answered ${sum.answered}  kept ${sum.kept}  ` +
     `sent ${sum.sent}  cloud answers ${sum.cloud}  agree with edge ${percent(sum.agreed, sum.cloud)}  ` +
     `edge stood ${sum.stood}  outbox ${outbox}`
   );

@@ -35,11 +35,11 @@ function kept(result: SimulationResult): SimulationResult {
 }
 
 describe("a fleet in the field: devices wander, leave, are cut off, tell late, twice or nonsense", () => {
-  test("20 seeds: an identical model is not taken back more often than alpha allows", () => {
-    const results = seeds(20).map((seed) => kept(simulate({ seed, ...rough({}) })));
+  test("10 seeds: an identical model is not taken back more often than alpha allows", () => {
+    const results = seeds(10).map((seed) => kept(simulate({ seed, ...rough({}) })));
     const back = results.filter(({ rollout }) => rollout?.aborted !== null).map(({ seed }) => seed);
-    expect(back.length).toBeLessThanOrEqual(4); // 4.5 % allowed: above 4 of 20 once in 600 suites.
-    expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(5);
+    expect(back.length).toBeLessThanOrEqual(3); // 4.5 % allowed: above 3 of 10 once in 1,400 suites.
+    expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(2);
   });
 
   test.each(seeds(3))("seed %i: a model that is 5 points worse goes back from the canary", (seed) => {
