@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Codec, EdgeFrame, frameSingleObject, mqttTopics, type UplinkStream } from "@tributary/contracts";
 import { formatFrameId, makeBootId } from "@tributary/kernel";
 import { edgePackage } from "@tributary/local-stack";
-import { someFrame, someJpeg } from "@tributary/testing";
+import { someFrame, someJpeg, waitFor } from "@tributary/testing";
 import mqtt, { type MqttClient } from "mqtt";
 
 export type Heard = { readonly channel: string; readonly payload: Buffer };
@@ -23,11 +23,11 @@ export class RawDevice {
 
   static async connect(url: string, credentials: { deviceId: string; password: string }): Promise<RawDevice> {
     const { deviceId, password } = credentials;
-    const client = await mqtt.connectAsync(url, {
-      clientId: deviceId,
-      username: deviceId,
-      password,
-      reconnectPeriod: 500,
+    const session = { clientId: deviceId, username: deviceId, password, reconnectPeriod: 500 };
+    // A bridge that has not read the registration yet refuses a device that it does not know.
+    const client = await waitFor(() => mqtt.connectAsync(url, session), {
+      what: `${deviceId} to be let in`,
+      everyMs: 250,
     });
     return new RawDevice(deviceId, client);
   }
