@@ -37,10 +37,7 @@ export function modelsPackCommand(io: Io): Command {
       await packModel(dir, options, (line) => io.stderr(`${line}\n`));
       const { manifest, digest } = await loadPackage(dir);
       const { name, version, metrics } = manifest;
-      io.stderr(
-        `made ${name} ${version} in ${dir}: tributary models push registers it, npm start -- --edge-package or\n`,
-      );
-      io.stderr("--cloud-package runs it on one machine\n");
+      io.stderr(`made ${name} ${version} in ${dir}; models push registers it, npm start in a clone runs it (--help)\n`);
       output.one({ dir, name, version, modelDigest: digest, metrics }, digest, () => output.line(digest));
     });
 }

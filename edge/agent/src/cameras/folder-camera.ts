@@ -76,9 +76,9 @@ export class FolderCamera implements Camera {
       const path = join(this.#config.folder, name);
       if ((await stat(path)).size > frameBytesMax) {
         events.onRefused({ cameraId: this.id, code: "camera-frame-oversized", count: 1 });
-        continue;
+      } else if (!queue.offer(await readFile(path))) {
+        await this.#room();
       }
-      if (!queue.offer(await readFile(path))) await this.#room();
       this.#dueMs = Math.max(this.#dueMs + periodMs, this.#clock.monotonicMs());
     }
     return names.length;
