@@ -293,7 +293,9 @@ test("a model that is revoked meanwhile goes back, however well its canary does"
   await scene.decidesNothing();
   scene.revoke();
   await scene.decides("aborted");
-  expect(scene.manager.controller.rollout(uid)?.aborted?.why).toBe("edge@2 was revoked");
+  // The decision is in the log before the manager has read it back.
+  const aborted = await waitFor(() => scene.manager.controller.rollout(uid)?.aborted, { what: "its own decision" });
+  expect(aborted.why).toBe("edge@2 was revoked");
   await scene.manager.close();
 }, 30_000);
 
