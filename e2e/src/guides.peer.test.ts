@@ -86,7 +86,7 @@ describe("given a clone", () => {
       session = openSession({ clone, dir: mkdtempSync(join(dir.path, "session-")), node: node20() });
     });
     test.each(guides)("%s holds", (guide) => session.run(guide), GUIDE_MS_MAX);
-    afterAll(() => session.end(), 120_000);
+    afterAll(() => session.end(), GUIDE_MS_MAX);
   });
 });
 

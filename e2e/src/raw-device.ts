@@ -8,6 +8,9 @@ import { edgePackage } from "@tributary/local-stack";
 import { someFrame, someJpeg, waitFor } from "@tributary/testing";
 import mqtt, { type MqttClient } from "mqtt";
 
+/** Time for the cloud's answer, also of a machine with much else to do. */
+const DEADLINE_MS = 10_000;
+
 export type Heard = { readonly channel: string; readonly payload: Buffer };
 
 export class RawDevice {
@@ -73,6 +76,7 @@ export class RawDevice {
       bootId: this.#bootId,
       seq: this.#seq,
       frameSeq: this.#seq,
+      deadlineMs: DEADLINE_MS,
       jpeg: await someJpeg(),
       modelDigest: createHash("sha256")
         .update(readFileSync(join(edgePackage, "manifest.json")))

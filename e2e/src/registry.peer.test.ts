@@ -77,9 +77,13 @@ describe("given a stack whose schemas are in Apicurio", () => {
     const found = lines.map((line) => JSON.parse(line) as { frame: string; label: string; source: string });
     const shown = shownBy(stack.agents).map(({ deviceId, boot, n }) => `${deviceId}:${boot}:cam:${n}`);
     expect(found.map(({ frame }) => frame).sort()).toEqual(shown.sort());
-    const { items } = (await (await fetch(`${stack.gatewayUrl}/api/v1/classifications?limit=1000`)).json()) as {
-      items: { frameId: string; label: string; source: string }[];
+    const served = async () => {
+      const response = await fetch(`${stack.gatewayUrl}/api/v1/classifications?limit=1000`);
+      return ((await response.json()) as { items: { frameId: string; label: string; source: string }[] }).items;
     };
+    const all = async () => (await served()).length >= FRAMES;
+    await waitFor(all, { what: "all answers at the gateway", timeoutMs: 20_000 });
+    const items = await served();
     const told = items.map(({ frameId, label, source }) => `${frameId} ${label} ${source}`).sort();
     expect(found.map(({ frame, label, source }) => `${frame} ${label} ${source}`).sort()).toEqual(told);
   }, 120_000);
@@ -169,12 +173,12 @@ describe("given a stack whose schemas are in Apicurio", () => {
         schemaRegistry: { url: `http://127.0.0.1:${await freePort()}` },
       },
     });
-    const response = await waitFor(async () => fetch(`http://127.0.0.1:${port}/health/ready`), {
-      what: "the gateway's health",
-      timeoutMs: 20_000,
-    });
-    expect(response.status).toBe(503);
-    expect(await response.text()).toMatch(/schema registry.*ECONNREFUSED/);
+    const notReady = async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/health/ready`);
+      return /schema registry.*ECONNREFUSED/.test(await response.text()) && { status: response.status };
+    };
+    const { status } = await waitFor(notReady, { what: "the reason why it is not ready", timeoutMs: 20_000 });
+    expect(status).toBe(503);
     expect((await fetch(`http://127.0.0.1:${port}/health/live`)).status).toBe(200);
     expect(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).toMatch(
       /tributary_schema_registry_failures_total\{code="schema-registry-unavailable"\} [1-9]/,

@@ -1,6 +1,6 @@
 /** `npm start` as a person uses it. Building and installing stand before it (tools/start.mjs); here it is built. */
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -10,6 +10,10 @@ const MINUTE = 60_000;
 /** A bound for machines with much else to do. */
 const START_MS_MAX = 4 * MINUTE;
 const FRAMES = 120;
+/** Slow enough that the light devices, which start beside the cameras, answer some of them. */
+const FPS = 5;
+/** Time for the cloud's answer, also of a machine with much else to do. */
+const DEADLINE_MS = 20_000;
 
 describe("npm start", () => {
   const dir = tempDir("start");
@@ -71,7 +75,7 @@ describe("npm start", () => {
       const own = start(
         ...["--edge-package", at("edge"), "--cloud-package", at("cloud"), "--camera", at("frames")],
         ...["--labels", at("frames/labels.json"), "--light-devices", "2", "--devices", "2"],
-        ...["--frames", String(FRAMES), "--exit", "--report", at("report.json")],
+        ...["--frames", String(FRAMES), "--fps", String(FPS), "--exit", "--report", at("report.json")],
       );
       await waitFor(() => said("ready in"), { what: "the stack", timeoutMs: START_MS_MAX });
       expect(left.filter(isAlive)).toEqual([]);
@@ -110,7 +114,8 @@ async function packDigits(dir: string): Promise<void> {
   await run("samples/digits/frames.mjs", "validation", join(dir, "validation"));
   await run("samples/digits/frames.mjs", "test", join(dir, "frames"), String(FRAMES));
   await pack("cloud");
-  await pack("edge", "--cloud", join(dir, "cloud"));
+  writeFileSync(join(dir, "policy.json"), JSON.stringify({ deadlineMs: DEADLINE_MS }));
+  await pack("edge", "--cloud", join(dir, "cloud"), "--policy", join(dir, "policy.json"));
 }
 
 function pidsIn(dir: string): number[] {
