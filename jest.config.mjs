@@ -19,7 +19,7 @@ const serial = { runner: "<rootDir>/tools/serial-runner.cjs" };
 
 export default {
   // A bound on what hangs, not a measure: a busy machine may take its time.
-  testTimeout: 30_000,
+  testTimeout: 180_000,
   projects: [
     {
       ...base,

@@ -63,13 +63,13 @@ beforeAll(async () => {
   const config = { kafka: { brokers: kafka.brokers, prefix: kafka.prefix }, http: { host: "127.0.0.1", port: 0 } };
   gateway = await spawnService({ name: "gateway", main: "services/gateway/dist/main.js", dir: dir.path, config });
   url = `http://127.0.0.1:${gateway.ports.http}`;
-}, 60_000);
+});
 
 afterAll(async () => {
   await gateway.stop();
   await Promise.all([sink.close(), reader.close()]);
   dir.remove();
-}, 30_000);
+});
 
 test("labels next tells what is worth a label and saves pictures; labels set gives one", async () => {
   const pictures = join(dir.path, "pictures");
@@ -99,7 +99,7 @@ test("labels next tells what is worth a label and saves pictures; labels set giv
   ] as const) {
     expect(await tributary(args)).toMatchObject({ code, text: expect.stringContaining(says) });
   }
-}, 60_000);
+});
 
 test("labels import: each bad line is named and counted, the next good one is taken, again does no harm", async () => {
   const lines = ["frameId,label,labelledBy"];
@@ -132,7 +132,7 @@ test("labels import: each bad line is named and counted, the next good one is ta
   expect(again.text).toMatch(/"accepted": 1,\s+"repeated": 296,\s+"unchecked": 1/);
   const rest = await tributary(["labels", "import", csv, "--from", "300", "--dry-run"]);
   expect(rest).toMatchObject({ code: 0, text: expect.stringContaining("2 said already") });
-}, 60_000);
+});
 
 test("labels import: JSONL and Label Studio by their content, and files that are neither", async () => {
   const jsonl = [{ frameId: frame(500), label: "ship", labelledAt: "2026-01-01T00:00:00Z" }, "{"];
@@ -158,7 +158,7 @@ test("labels import: JSONL and Label Studio by their content, and files that are
     text: expect.stringContaining("no column"),
   });
   expect((await tributary(["labels", "import", join(dir.path, "none")])).text).toContain("ENOENT");
-}, 60_000);
+});
 
 test("labels import: a gateway that cannot store now is asked again, one that stays so is told with the line", async () => {
   let calls = 0;
@@ -186,4 +186,4 @@ test("labels import: a gateway that cannot store now is asked again, one that st
     flaky.closeAllConnections();
     await waitFor(() => new Promise<boolean>((done) => flaky.close(() => done(true))), { what: "the server to end" });
   }
-}, 60_000);
+});

@@ -99,14 +99,14 @@ beforeAll(async () => {
   }
   await stands("r-1", { version: 2n, weight: 5, reached: 8, updated: 8 });
   await waitFor(async () => (await tributary("rollout", "list", "-o", "name")).text === "r-1\nr-0", { what: "both" });
-}, 60_000);
+});
 
 afterAll(async () => {
   upstream.close().closeAllConnections();
   await gateway.stop();
   await sink.close();
   dir.remove();
-}, 30_000);
+});
 
 /** Of the example. */
 const lineOf = (words: string) => 1 + text.split("\n").findIndex((line) => line.includes(words));
@@ -281,7 +281,7 @@ describe("a rollout", () => {
     expect((await tributary("rollout", "report", "r-1")).stdout).toMatch(/^<!doctype html>/);
     const nowhere = await tributary("rollout", "report", "r-1", "-o", join(dir.path, "no", "where.html"));
     expect(nowhere).toMatchObject({ code: 1, text: expect.stringContaining("cannot be written") });
-  }, 30_000);
+  });
 });
 
 test("a list that is cut says so; the devices of a canary are all looked through", async () => {
@@ -315,4 +315,4 @@ test("a list that is cut says so; the devices of a canary are all looked through
   });
   const status = async () => (await tributary("rollout", "status", "w-1")).stdout;
   await waitFor(async () => (await status()).includes("wide-1079"), { what: "the last device" });
-}, 30_000);
+});

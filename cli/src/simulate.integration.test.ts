@@ -80,7 +80,7 @@ beforeAll(async () => {
     await sink.send(records);
   }
   await sink.close();
-}, 60_000);
+});
 
 afterAll(() => dir.remove());
 
@@ -116,7 +116,7 @@ describe("router simulate", () => {
     const table = await simulate("--from", file("frames.jsonl"), "--policy", file("policy.json"));
     expect(table.text).toMatch(/SENT\s+SCORE ABOVE\s+ACCURACY\s+95 % INTERVAL/);
     expect(table.text).toContain("The policy's own threshold 0.2 sends");
-  }, 60_000);
+  });
 
   test("what cannot be simulated is named, with a code", async () => {
     writeFileSync(file("broken.jsonl"), '{"frameId": 1}\n');
@@ -130,5 +130,5 @@ describe("router simulate", () => {
     expect((await simulate("--from", file("frames.jsonl"))).code).toBe(2);
     expect((await simulate(...fromKafka, "--arm", "nobody")).code).toBe(3);
     expect((await simulate("--shares", "2")).code).toBe(2);
-  }, 60_000);
+  });
 });

@@ -51,11 +51,11 @@ describe("given a stack that answered some hundred frames, and a repeat that say
         return JSON.stringify({ frame, label: answer.label, source: answer.source, settledBy: answer.settledBy });
       })
       .sort();
-  }, 180_000);
+  });
   afterAll(async () => {
     await stack?.stop();
     dir.remove();
-  }, 60_000);
+  });
 
   test.each(["Python", "Go", "TypeScript"])(
     "when %s reads the topic with the gateway's schemas, then it prints the verifier's answers, each once",
@@ -74,7 +74,6 @@ describe("given a stack that answered some hundred frames, and a repeat that say
       const printed = linesOf(child);
       await waitFor(async () => printed.lines.length >= FRAMES || child.exitCode !== null || undefined, {
         what: `${FRAMES} answers of ${language}`,
-        timeoutMs: 60_000,
       });
       await committed(stack, `${prefix}${language}`);
       child.kill("SIGTERM");
@@ -86,7 +85,6 @@ describe("given a stack that answered some hundred frames, and a repeat that say
         complaints: expect.anything(),
       });
     },
-    90_000,
   );
 
   test("when kcat reads it, then its keys and headers are those that our reader sees", async () => {
@@ -109,7 +107,7 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     await reader.close();
     expect(stdout.trim().split("\n").sort()).toEqual(seen.sort());
     expect(stdout).toMatch(/^\d+:\d+ device-[12] \d+ bytes ce_id=device-/m);
-  }, 30_000);
+  });
 
   test.each(["Python", "Java"])(
     "when Confluent's %s client asks the gateway's registry, then it finds what there is and understands what is refused",
@@ -151,7 +149,6 @@ describe("given a stack that answered some hundred frames, and a repeat that say
         stderr: expect.any(String),
       });
     },
-    60_000,
   );
 
   test("when Flink reads an answer by the guide's table, then its enums are text; without the table's schema it reads none", async () => {
@@ -179,7 +176,7 @@ describe("given a stack that answered some hundred frames, and a repeat that say
       `bootId: ${bootId}`,
       ...answers.map((a) => `${a.cameraId} ${a.frameSeq} ${a.label} ${a.source} ${a.settledBy} ${a.confidence}`),
     ]);
-  }, 60_000);
+  });
 
   test("the pins of the Python example are those that this test ran", () => {
     expect(readFileSync(join(examples, "python/requirements.txt"), "utf8")).toBe(
@@ -239,7 +236,7 @@ async function committed(stack: Stack, group: string): Promise<void> {
       }
       return !isBehind || undefined;
     },
-    { what: `${group} to read everything`, timeoutMs: 20_000 },
+    { what: `${group} to read everything` },
   );
   await reader.close();
   await admin.disconnect();

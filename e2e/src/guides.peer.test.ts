@@ -78,7 +78,7 @@ describe("given a clone", () => {
     }
     for (const [program, pkg] of [["mosquitto_pub", "mosquitto-clients"], ["kcat"]] as const) debian(program, pkg);
     copyClone(clone);
-  }, 120_000);
+  });
 
   describe.each(sessions.map((guides) => ({ guides })))("and who reads $guides", ({ guides }) => {
     let session: GuideSession;

@@ -42,12 +42,12 @@ describe("given Node 20 and tributary", () => {
     const env = { npm_lifecycle_event: "tributary", INIT_CWD: cwd };
     const args = ["cli/tributary.mjs", "rollout", "lint", "canary.yaml"];
     expect(await run(args, { env })).toMatchObject({ code: 0 });
-  }, 60_000);
+  });
 
   test("its help says how to put it on the PATH", async () => {
     const { out } = await run([at("cli/tributary.mjs"), "--help"]);
     expect(out).toContain(`On the PATH: ln -sf ${at("cli/tributary.mjs")} ~/.local/bin/tributary`);
-  }, 60_000);
+  });
 
   test("a clone without npm ci is told to run it", async () => {
     mkdirSync(join(dir.path, "cli"));
@@ -90,5 +90,5 @@ describe("given Node 20 and a program", () => {
     const { code, out } = await ended;
     expect(code).toBe(7);
     expect(out).toMatch(/^v24\.\S+ --a b c --no-concurrent-sparkplug\n$/);
-  }, 30_000);
+  });
 });

@@ -84,11 +84,11 @@ describe("given a running stack", () => {
       const url = `http://127.0.0.1:${part.ports.metrics ?? part.ports.http}/metrics`;
       scraped.set(part.name, await (await fetch(url)).text());
     }
-  }, 90_000);
+  });
   afterAll(async () => {
     await stack?.stop();
     dir.remove();
-  }, 60_000);
+  });
 
   test("then every metric that a process defines is named as Prometheus expects", () => {
     expect(scraped.size).toBe(7);

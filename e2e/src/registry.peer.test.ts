@@ -59,12 +59,12 @@ describe("given a stack whose schemas are in Apicurio", () => {
       frames: FRAMES,
       schemaRegistry: { url },
     });
-  }, 180_000);
+  });
   afterAll(async () => {
     await stack?.stop();
     for (const child of children) child.kill("SIGKILL");
     dir.remove();
-  }, 60_000);
+  });
 
   test("when cameras show frames, then Python reads every final answer by the registry, as the gateway tells them", async () => {
     const child = spawn(python("consumers"), [join(repositoryRoot, "examples/consumers/python/answers.py")], {
@@ -82,11 +82,11 @@ describe("given a stack whose schemas are in Apicurio", () => {
       return ((await response.json()) as { items: { frameId: string; label: string; source: string }[] }).items;
     };
     const all = async () => (await served()).length >= FRAMES;
-    await waitFor(all, { what: "all answers at the gateway", timeoutMs: 20_000 });
+    await waitFor(all, { what: "all answers at the gateway" });
     const items = await served();
     const told = items.map(({ frameId, label, source }) => `${frameId} ${label} ${source}`).sort();
     expect(found.map(({ frame, label, source }) => `${frame} ${label} ${source}`).sort()).toEqual(told);
-  }, 120_000);
+  });
 
   test("then every subject is there under FULL_TRANSITIVE, records have the registry's ids, and the gateway serves the same", async () => {
     for (const topic of Object.values(topics)) {
@@ -104,7 +104,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
       expect([...ids]).toEqual([latest.id]);
       expect(latest.id).not.toBe(topic.codec.current.id);
     }
-  }, 60_000);
+  });
 
   test("when a record names a schema that nobody knows, then it is a dead letter with its bytes, and the next frame is answered", async () => {
     const stranger = Buffer.concat([Buffer.from([0, 0, 9, 9, 9]), Buffer.from("of nobody")]);
@@ -113,7 +113,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     await sink.close();
     const letter = await waitFor(
       async () => (await deadLettersOf(brokers, prefix, dlqOf(topics.results.name, "router")))[0],
-      { what: "the dead letter", timeoutMs: 20_000 },
+      { what: "the dead letter" },
     );
     expect(letter.value).toEqual(stranger);
     expect(JSON.stringify(letter.headers)).toContain("schema-unknown-id");
@@ -123,7 +123,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     const frameId = await device.sendGoodFrame();
     expect(await answerTo(frameId)).toMatchObject({ settledBy: "CLOUD_ANSWER" });
     await device.close();
-  }, 60_000);
+  });
 
   test("when a device is newer than every service, then they learn its schema, and its frame is answered", async () => {
     const { schema } = EdgeFrame.current;
@@ -139,7 +139,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     await device.close();
     const ids = (await rawValues(topics.frames.name)).map((value) => value.readInt32BE(1));
     expect(ids.filter((one) => one === id)).toHaveLength(1);
-  }, 60_000);
+  });
 
   test("when the registry has another schema of ours, then a service does not start, and says which", async () => {
     const other = {
@@ -159,7 +159,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     expect(gateway.lines().join("\n")).toMatch(/schema-registry-conflict.*conflict\.edge\.frames\.v1-value version 1/);
     const subjects = (await (await fetch(`${url}/subjects`)).json()) as readonly string[];
     expect(subjects.filter((subject) => subject.startsWith("conflict."))).toHaveLength(1);
-  }, 40_000);
+  });
 
   test("when the registry is not there, then a service lives, is not ready, and says why", async () => {
     const port = await freePort();
@@ -177,14 +177,14 @@ describe("given a stack whose schemas are in Apicurio", () => {
       const response = await fetch(`http://127.0.0.1:${port}/health/ready`);
       return /schema registry.*ECONNREFUSED/.test(await response.text()) && { status: response.status };
     };
-    const { status } = await waitFor(notReady, { what: "the reason why it is not ready", timeoutMs: 20_000 });
+    const { status } = await waitFor(notReady, { what: "the reason why it is not ready" });
     expect(status).toBe(503);
     expect((await fetch(`http://127.0.0.1:${port}/health/live`)).status).toBe(200);
     expect(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).toMatch(
       /tributary_schema_registry_failures_total\{code="schema-registry-unavailable"\} [1-9]/,
     );
     expect((await gateway.stop()).code).toBe(0);
-  }, 40_000);
+  });
 
   const answerTo = (frameId: string) =>
     waitFor(
@@ -192,7 +192,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
         const response = await fetch(`${stack.gatewayUrl}/api/v1/classifications/${frameId}`);
         return response.ok && ((await response.json()) as { settledBy: string });
       },
-      { what: `an answer to ${frameId}`, timeoutMs: 20_000 },
+      { what: `an answer to ${frameId}` },
     );
 
   async function rawValues(topic: string): Promise<Buffer[]> {

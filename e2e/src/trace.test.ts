@@ -59,14 +59,14 @@ describe("given a stack whose processes all export their spans", () => {
       frames: FRAMES,
       fps: 30,
     });
-  }, 90_000);
+  });
   afterAll(async () => {
     await stack?.stop();
     await receiver?.close();
     for (const name of Object.keys(receiver?.env ?? {})) delete process.env[name];
     Object.assign(process.env, before);
     dir.remove();
-  }, 60_000);
+  });
 
   /** One frame of a device that does not trace, and one of a device that does but does not sample it. Gives the first one's id. */
   const sendForeign = async (): Promise<string> => {
@@ -88,10 +88,9 @@ describe("given a stack whose processes all export their spans", () => {
     expect(sent).toBeGreaterThan(5);
     const foreign = await sendForeign();
     const answered = () => receiver.spans.filter(({ name }) => name === `process ${MQTT}/down/results`);
-    await waitFor(() => answered().length >= sent, { what: "every answer's span", timeoutMs: 20_000, everyMs: 100 });
+    await waitFor(() => answered().length >= sent, { what: "every answer's span", everyMs: 100 });
     await waitFor(() => receiver.spans.some(isToldOf(foreign)), {
       what: "the foreign device's answer",
-      timeoutMs: 20_000,
     });
     await stack.stop(); // What is left is sent by then.
 
@@ -109,7 +108,7 @@ describe("given a stack whose processes all export their spans", () => {
       for (const span of spans) expect(span.endMs).toBeGreaterThanOrEqual(span.startMs);
     }
     console.info(`${sent} sent frames, ${whole.length} answered by the cloud, ${receiver.spans.length} spans`);
-  }, 90_000);
+  });
 
   test("then a call of the backend links to every frame in it, and each of them to the call", () => {
     const byId = new Map(receiver.spans.map((span) => [span.spanId, span]));

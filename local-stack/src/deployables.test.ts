@@ -93,7 +93,7 @@ describe("configurations", () => {
       TRIBUTARY_PASSWORD: "a password",
     });
     for (const { stdout } of await Promise.all([...deployed, agent])) expect(stdout).toMatch(/is valid$/m);
-  }, 180_000);
+  });
 
   test("the gateway is never open by mistake", async () => {
     const config = at("k8s/base/config/gateway.yaml");

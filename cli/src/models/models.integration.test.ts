@@ -22,7 +22,7 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "tributary-cli-models-"));
   const admin = new KafkajsAdmin({ ...kafka, clientId: "cli-models-test" });
   await ensureTributaryTopics(admin, { partitions: 2 }).finally(() => admin.close());
-}, 60_000);
+});
 afterAll(async () => {
   await registry?.stop();
   await rm(dir, { recursive: true, force: true });
@@ -63,7 +63,7 @@ test("keys are made by the ceremony, and the registry starts with them", async (
   expect(unless).toMatchObject({ code: 0, text: expect.stringContaining("has keys already") });
   registry = await start();
   url = `http://127.0.0.1:${registry.ports.http}`;
-}, 60_000);
+});
 
 test("a package is pushed once, sends only what is missing, and is listed and described", async () => {
   const folder = await made("1.0.0");
@@ -93,7 +93,7 @@ test("a package is pushed once, sends only what is missing, and is listed and de
   expect((await models("describe", "edge@challenger")).text).toContain("tributary validation push edge FOLDER");
   expect(await models("describe", "edge@7")).toMatchObject({ code: 3, text: expect.stringContaining("1.1.0, 1.0.0") });
   expect((await models("describe", "edge@1.0.0", "-o", "yaml")).text).toContain("modelDigest:");
-}, 120_000);
+});
 
 const filesOf = async (folder: string) => {
   const pkg = await loadPackage(folder);
@@ -111,7 +111,7 @@ test("what differs between two versions is told, whether they are here or there"
   );
   expect((await models("diff", "edge@1.0.0", join(dir, "edge-1.0.0"))).text).toContain("They are the same package.");
   expect((await models("diff", "edge@1.0.0", "edge@1.1.0")).text).toMatch(/calibration\.temperature +\S+ +1\.5 +/);
-}, 60_000);
+});
 
 test("a version is verified as a device would: digest, signature, golden frames", async () => {
   const verified = await models("verify", "edge@1.0.0");
@@ -135,7 +135,7 @@ test("a version is verified as a device would: digest, signature, golden frames"
   await runHere(["models", "keys", "init", join(dir, "other"), "--offline", join(dir, "other-offline")]);
   const other = await models("verify", "edge@1.0.0", "--root", join(dir, "other/metadata/1.root.json"));
   expect(other).toMatchObject({ code: 1, text: expect.stringMatching(/signature +FAILED/) });
-}, 120_000);
+});
 
 test("aliases, forcing and revoking leave their mark, and refusals say why", async () => {
   expect(await models("force", "edge@1.1.0", "--reason", "a test", "--by", "bob")).toMatchObject({ code: 0 });
@@ -174,7 +174,7 @@ test("aliases, forcing and revoking leave their mark, and refusals say why", asy
     code: 4,
     text: expect.stringContaining("--registry"),
   });
-}, 120_000);
+});
 
 test("whatever changes a version goes through the gateway as well", async () => {
   const folder = await made("2.0.0", { metrics: { accuracy: 0.8 } });
@@ -219,7 +219,7 @@ test("whatever changes a version goes through the gateway as well", async () => 
   } finally {
     await gateway.stop();
   }
-}, 120_000);
+});
 
 test("validation frames are pushed from either kind of folder, once, and described", async () => {
   const validation = (...argv: string[]) =>
@@ -254,7 +254,7 @@ test("validation frames are pushed from either kind of folder, once, and describ
   });
   expect(await validation("push", "edge", join(dir, "nowhere"))).toMatchObject({ code: 2 });
   expect((await runHere(["validation", "list"])).text).toContain("TRIBUTARY_MODEL_REGISTRY");
-}, 60_000);
+});
 
 test("a file that cannot be used is named with what is wrong in it, and that is wrong usage", async () => {
   let files = 0;
@@ -302,7 +302,7 @@ test("a file that cannot be used is named with what is wrong in it, and that is 
   }
   // Read, and yet no root that anybody signed.
   expect(await verify(await file("{}"))).toMatchObject({ code: 1, text: expect.stringMatching(/signature +FAILED/) });
-}, 60_000);
+});
 
 test("keys are rotated by two of three holders, and the registry signs on with the new ones", async () => {
   const data = join(dir, "data");
@@ -333,7 +333,7 @@ test("keys are rotated by two of three holders, and the registry signs on with t
   registry = await start();
   url = `http://127.0.0.1:${registry.ports.http}`;
   expect((await models("verify", "edge@1.0.0")).text).toContain("signed under root 2");
-}, 120_000);
+});
 
 test("a file or folder that cannot be used is named, and is wrong usage", async () => {
   const digits = join(ROOT, "samples/digits/edge");
@@ -367,4 +367,4 @@ test("a file or folder that cannot be used is named, and is wrong usage", async 
       expect.objectContaining({ code: 2, text: expect.stringContaining(named) }),
     ]);
   }
-}, 60_000);
+});

@@ -151,7 +151,7 @@ describe("with Kafka there", () => {
       },
     ]);
     await rig.start({ limits: { frameBytesMax: 200_000, packetBytesMax: 400_000, recordBytesMax: 100_000 } });
-  }, 60_000);
+  });
   afterEach(() => rig.disconnect());
   afterAll(() => rig.stop());
 
@@ -489,7 +489,7 @@ test("what a device shall run is retained, told at each change, kept over a rest
   } finally {
     await rig.stop();
   }
-}, 60_000);
+});
 
 test("while Kafka is away nothing is acknowledged and little is held; when it is back everything is stored, in order (G1, G3, G9)", async () => {
   const { startKafka } = (await import(new URL("../../../tools/kafka.mjs", import.meta.url).href)) as {
@@ -540,4 +540,4 @@ test("while Kafka is away nothing is acknowledged and little is held; when it is
     await node.stop({ graceMs: 1_000 });
     dir.remove();
   }
-}, 90_000);
+});

@@ -84,7 +84,7 @@ beforeAll(async () => {
     const value = topics.registry.codec.encodeConfluent(someRegistration({ deviceId, passwordHash }));
     await sink.send([{ topic: topics.registry.name, key: deviceId, value }]);
   }
-}, 60_000);
+});
 
 afterAll(async () => {
   await Promise.all(clients.map((client) => client.endAsync(true)));
@@ -99,7 +99,7 @@ test("a route's topic is waited for, named, and not created", async () => {
   expect(bridge.port).toBeUndefined();
   await admin("", (client) => client.ensure([{ name: plant, partitions: 3 }]));
   port = await started;
-}, 30_000);
+});
 
 test("a photo in JSON is a frame in Kafka, the same one after a restart of the bridge; its answer comes back in JSON", async () => {
   const device = await connected("a");
@@ -130,7 +130,7 @@ test("a photo in JSON is a frame in Kafka, the same one after a restart of the b
   expect(told[0]?.topic).toBe("tributary/v1/a/down/results/json");
   const { frameId, label } = JSON.parse(String(told[0]?.payload)) as { frameId: string; label: string };
   expect({ frameId, label }).toEqual({ frameId: `a:0:camera:${frameSeq}`, label: "cat" });
-}, 30_000);
+});
 
 test("JSON that cannot be used is acknowledged as a dead letter, and the next good one is stored (G8)", async () => {
   const device = await connected("b");

@@ -86,7 +86,7 @@ export async function startMosquitto({ dir, users, settings = [] }: MosquittoOpt
         if (!isUp()) throw new Error(`mosquitto ended:\n${log}`);
         return canConnect(port);
       },
-      { what: "Mosquitto", timeoutMs: 20_000 },
+      { what: "Mosquitto" },
     );
   };
   const end = async (signal: NodeJS.Signals) => {
@@ -99,7 +99,7 @@ export async function startMosquitto({ dir, users, settings = [] }: MosquittoOpt
     log: () => log,
     said: (text) => {
       const isSaid = () => (typeof text === "string" ? log.includes(text) : text.test(log));
-      return waitFor(isSaid, { what: String(text), timeoutMs: 5_000 }).catch(() => false);
+      return waitFor(isSaid, { what: String(text) }).catch(() => false);
     },
     start,
     kill: () => end("SIGKILL"),

@@ -108,7 +108,7 @@ export function spawnProcess(options: Omit<SpawnOptions, "readyMsMax">): Omit<Sp
       child.kill(signal);
       return exited;
     },
-    stop: async (graceMs = 10_000) => {
+    stop: async (graceMs = 30_000) => {
       if (alive()) child.kill("SIGTERM");
       const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
       const status = await exited;
@@ -127,7 +127,7 @@ export async function spawnService(options: SpawnOptions): Promise<SpawnedServic
         if (line !== undefined) return line;
         return child.alive() ? undefined : { ended: true as const };
       },
-      { what: `${options.name} to be ready`, timeoutMs: options.readyMsMax ?? 30_000 },
+      { what: `${options.name} to be ready`, timeoutMs: options.readyMsMax ?? 60_000 },
     );
     if ("ended" in ready) throw new Failure("service-ended", "give-up", `${options.name} ended before it was ready`);
     return { ...child, ports: ready.ports };

@@ -86,7 +86,6 @@ export async function startTriton({ models, ...served }: TritonOptions): Promise
   try {
     const ready = waitFor(async () => (await fetch(`${url}/v2/health/ready`).catch(() => null))?.ok, {
       what: "Triton",
-      timeoutMs: 60_000,
       everyMs: 100,
     });
     const ended = exited.then(() => Promise.reject(new Error(`tritonserver ended:\n${log}`)));

@@ -1,6 +1,9 @@
 /** Waiting with an end: a test that waits for ever tells nothing. */
 import { Failure } from "@tributary/kernel";
 
+/** A bound on what hangs, below jest.config.mjs's testTimeout; a busy machine may take its time. */
+const TIMEOUT_MS = 60_000;
+
 export type WaitOptions = {
   /** What is awaited, for the message. */
   readonly what: string;
@@ -14,7 +17,7 @@ export async function waitFor<T>(
   probe: () => T | Promise<T>,
   options: WaitOptions,
 ): Promise<Exclude<T, undefined | null | false>> {
-  const timeoutMs = options.timeoutMs ?? 10_000;
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   const until = performance.now() + timeoutMs;
   let last: unknown;
   for (;;) {

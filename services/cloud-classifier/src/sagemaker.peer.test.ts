@@ -70,7 +70,7 @@ async function ask(change: Partial<CloudRequest> = {}): Promise<CloudResult> {
   const request = someRequest({ frameSeq: ++seq, jpeg, deadlineAt: Date.now() + 10_000, ...change });
   const { name: topic, codec } = topics.requestsHigh;
   await sink.send([{ topic, key: request.deviceId, value: codec.encodeConfluent(request) }]);
-  return waitFor(() => results.get(keyOf(request)), { what: `the result of ${keyOf(request)}`, timeoutMs: 20_000 });
+  return waitFor(() => results.get(keyOf(request)), { what: `the result of ${keyOf(request)}` });
 }
 
 async function startMoto(): Promise<string> {
@@ -84,7 +84,7 @@ async function startMoto(): Promise<string> {
   const body = JSON.stringify({ ...canned, results: Array(1_000).fill(canned.results[0]) });
   const put = () =>
     fetch(`${url}/moto-api/static/sagemaker/endpoint-results`, { method: "POST", body }).catch(() => null);
-  await waitFor(async () => (await put())?.ok, { what: "moto's server", timeoutMs: 60_000, everyMs: 200 });
+  await waitFor(async () => (await put())?.ok, { what: "moto's server", everyMs: 200 });
   return url;
 }
 
@@ -146,7 +146,7 @@ beforeAll(async () => {
   });
   following = Promise.all([follow(topics.results.name, results), follow(topics.shadow.name, shadows)]);
   await ask({ target: "local", deviceId: "warm" });
-}, 180_000);
+});
 
 afterAll(async () => {
   stop.abort();
@@ -156,7 +156,7 @@ afterAll(async () => {
   await Promise.all([reader.close(), sink.close()]);
   dir.remove();
   expect(status?.code).toBe(0);
-}, 30_000);
+});
 
 test("moto's server answers, with the frame as base64 in JSON", async () => {
   expect(await ask({ target: "moto" })).toMatchObject({
@@ -189,7 +189,7 @@ test("both variants answer their own devices, every request is what botocore's m
   const requests = await seen();
   expect(requests.flatMap(({ problems }) => problems)).toEqual([]);
   expect(requests.filter(({ CustomAttributes }) => CustomAttributes === `traceparent=${traceparent}`)).toHaveLength(48);
-}, 30_000);
+});
 
 describe("the service's errors, between good frames", () => {
   const named = { deviceId: "device-0", arm: "a" };
@@ -204,7 +204,7 @@ describe("the service's errors, between good frames", () => {
       [{ error: "ThrottlingException", retryAfter: 1 }],
       { ...good, attempts: 2 },
     ],
-    ["throttling for long: handed over", [{ error: "ThrottlingException", retryAfter: 3 }], fallenBack, 1_500],
+    ["throttling for long: handed over", [{ error: "ThrottlingException", retryAfter: 6 }], fallenBack, 5_000],
     ["ModelError 500, twice: handed over", Array(2).fill({ error: "ModelError", OriginalStatusCode: 500 }), fallenBack],
     [
       "ModelError 415: the frame is refused",
@@ -216,18 +216,14 @@ describe("the service's errors, between good frames", () => {
     ["another variant's answer", [{ variant: "green" }], fallenBack],
     ["labels that do not match", [{ body: '{"probabilities": [[0.4, 0.6]]}' }], fallenBack],
   ];
-  test.each(cases.map((each) => [...each] as const))(
-    "%s",
-    async (_name, steps, expected, deadlineMs = 5_000) => {
-      // What a server wanted before is over, and no circuit is open.
-      const settled = () => ask(named).then((result) => result.answeredBy === "blue");
-      await waitFor(settled, { what: "a good frame", timeoutMs: 10_000, everyMs: 250 });
-      await script(...steps);
-      expect(await ask({ ...named, deadlineAt: Date.now() + deadlineMs })).toMatchObject(expected);
-      await waitFor(settled, { what: "the next good frame", timeoutMs: 10_000, everyMs: 250 });
-    },
-    30_000,
-  );
+  test.each(cases.map((each) => [...each] as const))("%s", async (_name, steps, expected, deadlineMs = 5_000) => {
+    // What a server wanted before is over, and no circuit is open.
+    const settled = () => ask(named).then((result) => result.answeredBy === "blue");
+    await waitFor(settled, { what: "a good frame", everyMs: 250 });
+    await script(...steps);
+    expect(await ask({ ...named, deadlineAt: Date.now() + deadlineMs })).toMatchObject(expected);
+    await waitFor(settled, { what: "the next good frame", everyMs: 250 });
+  });
 
   test("all is counted, and the costs were told at the start", async () => {
     const metrics = await (await fetch(`http://127.0.0.1:${service.ports.http}/metrics`)).text();

@@ -76,7 +76,7 @@ beforeAll(async () => {
     kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
     dataDir,
     validation: { edge: frames, unused: frames },
-    gate: { corrupted: 0 },
+    gate: { corrupted: 0, margins: { latency: 1_000 } }, // A busy machine must not decide.
     mlflow: {
       url: mlflowUrl,
       models: { "Edge model": "edge", "not there": "unused" },
@@ -130,15 +130,14 @@ test("an ONNX flavour with labels and preprocessing is packed on our validation 
     pushedBy: "mlflow",
     lineage: { mlflowModel: "Edge model", mlflowVersion: logged, mlflowRun: expect.stringMatching(/^[0-9a-f]{32}$/) },
   });
-  const challenger = await waitFor(async () => (await version(`edge/mlflow-${logged}`))?.aliases, {
-    what: "the alias",
-  });
-  expect(challenger).toEqual(["challenger"]);
+  const aliases = async () => (await version(`edge/mlflow-${logged}`))?.aliases ?? [];
+  await waitFor(async () => (await aliases()).length > 0, { what: "the alias" });
+  expect(await aliases()).toEqual(["challenger"]);
 }, 300_000);
 
 test("one without them is refused with words, also in MLflow, and what is here stays", async () => {
   const logged = await log("Edge model", "bare", EDGE);
-  const tag = await waitFor(() => tagOf("Edge model", logged), { what: "the refusal", timeoutMs: 60_000 });
+  const tag = await waitFor(() => tagOf("Edge model", logged), { what: "the refusal" });
   expect(tag).toMatch(/^refused: .*lacks labels\.json or labels\.txt and preprocessor_config\.json/);
   const told = service
     .events()
@@ -146,7 +145,7 @@ test("one without them is refused with words, also in MLflow, and what is here s
   expect(told).toHaveLength(1);
   const { items } = (await client.call("GET", "/models?alias=challenger")).body as { items: { version: string }[] };
   expect(items.map((item) => item.version)).toEqual([`mlflow-${Number(logged) - 1}`]);
-}, 120_000);
+});
 
 test("whoever moves our alias afterwards has the last word, also after a restart; MLflow away is waited out", async () => {
   await client.call("PUT", "/models/edge/aliases/challenger", { version: "2.0.0", by: "ada" });
@@ -163,4 +162,4 @@ test("whoever moves our alias afterwards has the last word, also after a restart
   client = new Client(service.url);
   await waitFor(() => service.events().some(({ event }) => event === "mlflow_troubled"), { what: "the look" });
   expect((await version("edge/2.0.0"))?.aliases).toEqual(["challenger"]);
-}, 120_000);
+});

@@ -210,7 +210,7 @@ test("an instance whose clock is off against Kafka's decides nothing, whatever i
   scene.setClock(false);
   await scene.decides("aborted");
   await scene.manager.close();
-}, 30_000);
+});
 
 test("an analysis whose time is over does not end before its data are read", async () => {
   const abortConfig = { onInconclusive: "Abort", onNoData: "Abort" };
@@ -219,7 +219,7 @@ test("an analysis whose time is over does not end before its data are read", asy
   scene.readAll();
   await scene.decides("Successful", "step-finished");
   await scene.manager.close();
-}, 30_000);
+});
 
 test("a look of the past does not widen over a canary that is silent since, however long nothing more can be read", async () => {
   const scene = await restarted({
@@ -239,7 +239,7 @@ test("a look of the past does not widen over a canary that is silent since, howe
   await scene.decidesNothing();
   expect(scene.manager.controller.rollout(uid)?.weight).toBe(10);
   await scene.manager.close();
-}, 30_000);
+});
 
 test("a silence of the past takes no canary back that is heard again", async () => {
   const scene = await restarted({
@@ -251,7 +251,7 @@ test("a silence of the past takes no canary back that is heard again", async () 
   scene.readAll();
   await scene.decides("Successful", "step-finished");
   await scene.manager.close();
-}, 30_000);
+});
 
 test("an analysis ends with what was read where nothing more can be read for too long; that never widens", async () => {
   const scene = await restarted({ minutes: 120, duration: "60m", heldAt: 8 });
@@ -259,7 +259,7 @@ test("an analysis ends with what was read where nothing more can be read for too
   scene.stand(11 * MINUTE);
   await scene.decides("Inconclusive", "paused");
   await scene.manager.close();
-}, 30_000);
+});
 
 test("an analysis that succeeded long ago widens nothing before what came since is read", async () => {
   const scene = await restarted({
@@ -270,7 +270,7 @@ test("an analysis that succeeded long ago widens nothing before what came since 
   scene.readAll();
   await scene.decides("step-finished");
   await scene.manager.close();
-}, 30_000);
+});
 
 test("a pause that is over ends only when what came since is read: harm comes first", async () => {
   const scene = await restarted({
@@ -286,7 +286,7 @@ test("a pause that is over ends only when what came since is read: harm comes fi
   scene.readAll();
   await scene.decides("Failed", "aborted");
   await scene.manager.close();
-}, 30_000);
+});
 
 test("a model that is revoked meanwhile goes back, however well its canary does", async () => {
   const scene = await restarted({ minutes: 120, duration: "6h", heldAt: 20 });
@@ -297,10 +297,10 @@ test("a model that is revoked meanwhile goes back, however well its canary does"
   const aborted = await waitFor(() => scene.manager.controller.rollout(uid)?.aborted, { what: "its own decision" });
   expect(aborted.why).toBe("edge@2 was revoked");
   await scene.manager.close();
-}, 30_000);
+});
 
 test("harm of the past goes back at once", async () => {
   const scene = await restarted({ minutes: 120, duration: "6h", isSlow: () => true, heldAt: 60 });
   await scene.decides("Failed", "aborted");
   await scene.manager.close();
-}, 30_000);
+});

@@ -110,7 +110,7 @@ describe("a rollout with a metric of Prometheus'", () => {
       return response?.ok === true && /"1\d\d"/.test(await response.text());
     };
     await waitFor(scraped, { what: "the first scrapes", timeoutMs: PATIENT_MS });
-  }, 150_000);
+  });
 
   afterAll(async () => {
     await rig.stop();
@@ -121,7 +121,7 @@ describe("a rollout with a metric of Prometheus'", () => {
     }
     counters?.close();
     dir.remove();
-  }, 60_000);
+  });
 
   const instances = () =>
     Promise.all([
@@ -216,7 +216,7 @@ describe("a rollout with a metric of Prometheus'", () => {
       /prometheus\.good: Prometheus refuses the query: .*many-to-many|duplicate series/,
     );
     await instance.close();
-  }, 180_000);
+  });
 
   test("is not promoted while Prometheus cannot be asked, and says why", async () => {
     const instance = await rig.instance({ judge, prometheus: { url: nobody, ...quickPrometheus } });
@@ -233,7 +233,7 @@ describe("a rollout with a metric of Prometheus'", () => {
     await instance.manager.command(uid, "abort", "ann");
     await until(instance, uid, "its way back", isFinished);
     await instance.close();
-  }, 180_000);
+  });
 });
 
 test("a rollout-manager without a Prometheus refuses a specification that needs one, with its place", async () => {
@@ -247,4 +247,4 @@ test("a rollout-manager without a Prometheus refuses a specification that needs 
     ],
   });
   await rig.stop();
-}, 60_000);
+});

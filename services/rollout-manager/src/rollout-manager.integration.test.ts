@@ -35,7 +35,7 @@ describe("a rollout", () => {
   beforeAll(async () => {
     rig = new Rig();
     await rig.prepare(80);
-  }, 60_000);
+  });
   afterAll(() => rig.stop());
 
   test("of an equal model goes by canary, analysis and promotion to every device", async () => {
@@ -66,7 +66,7 @@ describe("a rollout", () => {
     // One record a device: nobody is told twice.
     for (const [, generations] of await generationsOf(rig)) expect(generations).toHaveLength(1);
     await instance.close();
-  }, 60_000);
+  });
 
   test("of a worse model goes back from its canary, and a person may try again", async () => {
     const fleet = rig.fleet as NonNullable<Rig["fleet"]>;
@@ -91,7 +91,7 @@ describe("a rollout", () => {
     await until(instance, uid, "its second way back", ({ aborted }) => aborted?.isBack === true);
     expect(fleet.running(digests.worse)).toEqual([]);
     await instance.close();
-  }, 90_000);
+  });
 });
 
 test("records that are no events, and events out of turn, change nothing", async () => {
@@ -128,4 +128,4 @@ test("records that are no events, and events out of turn, change nothing", async
   });
   expect(instance.manager.controller.rollout(uid)).toMatchObject({ version, phase: "Paused" });
   await rig.stop();
-}, 60_000);
+});

@@ -83,6 +83,18 @@ export class Rig {
     await this.sink.send([{ topic: topics.modelAliases.name, key: "edge", value }]);
   }
 
+  /** When each device was sent its desired state of this generation, by Kafka's clock. */
+  async desiredAt(generation: bigint): Promise<readonly number[]> {
+    const at: number[] = [];
+    for (const partition of await this.reader.partitions(topics.desired.name)) {
+      const { next: until } = await this.reader.offsets(topics.desired.name, partition);
+      for await (const { value, timestamp } of this.reader.read(topics.desired.name, partition, { until })) {
+        if (value !== null && topics.desired.codec.decodeConfluent(value).generation === generation) at.push(timestamp);
+      }
+    }
+    return at;
+  }
+
   async instance(settings: object = {}): Promise<Instance> {
     const config = configSchema.parse({ kafka: this.kafka, ...quickly, ...settings });
     checkConfig(config);
@@ -94,10 +106,9 @@ export class Rig {
       sink: new KafkajsSink({ ...this.kafka, clientId: "rollout-manager" }),
     });
     await manager.start();
-    await waitFor(() => manager.health === true, { what: "the rollout-manager", timeoutMs: 30_000 });
+    await waitFor(() => manager.health === true, { what: "the rollout-manager" });
     await waitFor(() => manager.fleet.size >= (this.fleet?.devices.size ?? 0), {
       what: "the fleet's reports",
-      timeoutMs: 30_000,
     });
     const instance: Instance = {
       ...{ manager, telemetry },
@@ -128,7 +139,7 @@ export const written = (model: string, spec: object = {}, steps: readonly object
     metrics: [{ name: "deadline-met", alpha: 0.02 }],
     burnIn: "1s",
     pacing: { devicesPerMinute: 6_000 },
-    progressDeadline: "4s",
+    progressDeadline: "30s",
     ...spec,
   },
 });
@@ -139,7 +150,7 @@ export async function until(
   uid: string,
   what: string,
   is: (rollout: Rollout) => boolean,
-  timeoutMs = 30_000,
+  timeoutMs = 60_000,
 ): Promise<Rollout> {
   const probe = () => {
     const rollout = manager.controller.rollout(uid);

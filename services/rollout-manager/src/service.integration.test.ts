@@ -29,7 +29,7 @@ describe("the running service", () => {
     await rig.prepare(80);
     const config = { kafka: rig.kafka, ...quickly, limits: { ...quickly.limits, foldBehindMsMax: 10_000 } };
     service = await spawnService({ name: "rollout-manager", main, dir: dir.path, config });
-  }, 60_000);
+  });
   afterAll(async () => {
     await service?.stop();
     await rig.stop();
@@ -61,7 +61,7 @@ describe("the running service", () => {
         const { json } = await call("GET", `/rollouts/${uid}`);
         return json.phase === "PAUSED" && json;
       },
-      { what: "its pause", timeoutMs: 20_000 },
+      { what: "its pause" },
     );
     expect(paused).toMatchObject({ updated: 8, modelDigest: digests.better, spec: { kind: "ModelRollout" } });
     expect(await call("POST", `/rollouts/${uid}/commands`, { command: "retry", by: "ann" })).toMatchObject({
@@ -79,5 +79,5 @@ describe("the running service", () => {
     const metrics = await (await fetch(`http://127.0.0.1:${service.ports.http}/metrics`)).text();
     expect(metrics).toMatch(/tributary_rollout_changes_total\{kind="aborted"\} 1/);
     expect(await service.stop()).toEqual({ code: 0, signal: null });
-  }, 60_000);
+  });
 });

@@ -139,22 +139,23 @@ const answered = (deviceId: string, count: number, timeoutMs = 10_000) =>
 describe("one router", () => {
   beforeAll(async () => {
     await startRouter();
-  }, 60_000);
+  });
 
   test("kept frames by their prediction, sent ones by the cloud on their lane, each once though sent twice", async () => {
     const deviceId = "answers";
+    const deadlineMs = 30_000; // The router has just started.
     const batch = somePredictions({
       deviceId,
       predictions: [
         somePrediction({ frameSeq: 1n }),
         somePrediction({ frameSeq: 2n, escalation: "DROPPED", dropReason: "BUDGET" }),
-        queued({ frameSeq: 3n }),
-        queued({ frameSeq: 4n, reason: "PRIORITY" }),
+        queued({ frameSeq: 3n, deadlineMs }),
+        queued({ frameSeq: 4n, deadlineMs, reason: "PRIORITY" }),
       ],
     });
     const frames = [
-      frameRecord(someFrame({ deviceId, seq: 1n, frameSeq: 3n })),
-      frameRecord(someFrame({ deviceId, seq: 2n, frameSeq: 4n, reason: "PRIORITY" })),
+      frameRecord(someFrame({ deviceId, seq: 1n, frameSeq: 3n, deadlineMs })),
+      frameRecord(someFrame({ deviceId, seq: 2n, frameSeq: 4n, deadlineMs, reason: "PRIORITY" })),
     ];
     await sink.send([...frames, predictionsRecord(batch)]);
     await sink.send([...frames, predictionsRecord(batch)]);
@@ -187,7 +188,7 @@ describe("one router", () => {
     expect(told(deviceId)).toEqual([1, 2, 3, 4].map((n) => `${n}:EDGE/DEADLINE/cat`));
     for (const { at, latencyMs } of of(deviceId)) {
       expect(at - sentAt).toBeGreaterThanOrEqual(1_500 - 5);
-      expect(latencyMs).toBeLessThan(3_000);
+      expect(latencyMs).toBeLessThan(10_000);
     }
     classify = () => ({});
   });
@@ -276,10 +277,9 @@ async function heldBy(router: SpawnedService): Promise<number> {
   return Number(/^tributary_router_partitions (\d+)/m.exec(metrics)?.[1]);
 }
 
-async function everyFrameOnce(names: readonly string[], timeoutMs: number): Promise<void> {
+async function everyFrameOnce(names: readonly string[]): Promise<void> {
   await waitFor(() => byFrame(names).size === names.length, {
     what: `${names.length} answered frames, now ${byFrame(names).size}`,
-    timeoutMs,
   });
   await new Promise((resume) => setTimeout(resume, 500)); // for repeats to show
   const repeated = [...byFrame(names)]
@@ -303,18 +303,18 @@ test("a router that starts before its topics waits for them, live but not ready,
   });
   try {
     const said = (name: string) => router.events().find(({ event }) => event === name);
-    const waiting = await waitFor(() => said("waits_for_kafka"), { what: "it to wait", timeoutMs: 30_000 });
+    const waiting = await waitFor(() => said("waits_for_kafka"), { what: "it to wait" });
     expect(waiting).toMatchObject({ reason: expect.stringContaining("no such topic") });
     const health = async (path: string) => (await fetch(`http://127.0.0.1:${port}/health/${path}`)).status;
     expect([await health("live"), await health("ready")]).toEqual([200, 503]);
     const admin = new KafkajsAdmin({ ...late, clientId: "router-test-late" });
     await ensureTributaryTopics(admin, { partitions: 1 });
     await admin.close();
-    await waitFor(() => said("ready"), { what: "it to be ready", timeoutMs: 30_000 });
+    await waitFor(() => said("ready"), { what: "it to be ready" });
   } finally {
     expect(await router.stop()).toEqual({ code: 0, signal: null });
   }
-}, 60_000);
+});
 
 describe("routers that are killed", () => {
   test("kill -9 in mid-stream: another takes over, nothing is lost, nothing is answered twice", async () => {
@@ -325,9 +325,9 @@ describe("routers that are killed", () => {
     const second = startRouter();
     const names = await streaming;
     await second;
-    await everyFrameOnce(names, 30_000);
+    await everyFrameOnce(names);
     expect(of("kill-a").length).toBe(120);
-  }, 60_000);
+  });
 
   test("two routers share the partitions; when one freezes the other inherits them, and it comes back harmless", async () => {
     await startRouter();
@@ -338,7 +338,7 @@ describe("routers that are killed", () => {
           const held = await Promise.all([second, third].map((router) => heldBy(router)));
           return JSON.stringify(held) === JSON.stringify(each);
         },
-        { what: `partitions held: ${each}`, timeoutMs: 20_000 },
+        { what: `partitions held: ${each}` },
       );
     await share([4, 4]);
     const devices = Array.from({ length: 6 }, (_, i) => `shared-${i}`);
@@ -346,7 +346,7 @@ describe("routers that are killed", () => {
     await waitFor(() => devices.every((device) => of(device).length > 5), { what: "the stream to flow" });
     process.kill(third.pid, "SIGSTOP");
     const names = await streaming;
-    await waitFor(() => byFrame(names).size === names.length, { what: "every frame answered", timeoutMs: 40_000 });
+    await waitFor(() => byFrame(names).size === names.length, { what: "every frame answered" });
     const before = new Map([...byFrame(names)].map(([frame, [first]]) => [frame, first]));
 
     process.kill(third.pid, "SIGCONT");
@@ -355,10 +355,10 @@ describe("routers that are killed", () => {
     expect(third.events().filter(({ event }) => event === "kafka_membership_lost").length).toBeGreaterThan(0);
     expect([...byFrame(names)].filter(([, all]) => all.length > 1)).toEqual([]);
     for (const [frame, [first]] of byFrame(names)) expect(first).toBe(before.get(frame));
-    await everyFrameOnce(await stream(["thawed-0", "thawed-1", "thawed-2", "thawed-3"], 9, 5), 10_000);
+    await everyFrameOnce(await stream(["thawed-0", "thawed-1", "thawed-2", "thawed-3"], 9, 5));
     expect(await Promise.all([second, third].map((router) => router.stop()))).toEqual([
       { code: 0, signal: null },
       { code: 0, signal: null },
     ]);
-  }, 90_000);
+  });
 });

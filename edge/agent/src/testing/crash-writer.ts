@@ -74,7 +74,7 @@ if (Number(rate) > 0) {
       frameSeq += 1;
       const isSent = frameSeq % 4 === 0;
       outbox.append(
-        frameItem({ captured: now(), frameSeq, ...(isSent && { reason: "AMBIGUOUS", deadlineMs: 60_000 }) }),
+        frameItem({ captured: now(), frameSeq, ...(isSent && { reason: "AMBIGUOUS", deadlineMs: 3_600_000 }) }),
       );
     }
   }, 5);

@@ -180,7 +180,7 @@ async function answerTold(cam: MqttClient, deviceId: string): Promise<unknown> {
       await sink.send([{ topic: topics.classifications.name, key: deviceId, value }]);
       return answers.length > 0;
     },
-    { what: "an answer", everyMs: 500, timeoutMs: 20_000 },
+    { what: "an answer", everyMs: 500 },
   );
   return answers[0];
 }
@@ -191,20 +191,20 @@ beforeAll(async () => {
   await ensureTributaryTopics(admin, { partitions: 2 });
   await admin.close();
   broker = await startMosquitto({ dir: dir.path, users });
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const client of clients) client.end(true);
   await Promise.all([...running].map((bridge) => bridge.close()));
   await Promise.all([broker.stop(), reader.close(), sink.close()]);
   dir.remove();
-}, 30_000);
+});
 
 describe("behind Mosquitto with the shipped rules", () => {
   let rig: Rig;
   beforeAll(async () => {
     rig = await startBridge(secured());
-  }, 30_000);
+  });
   afterAll(() => closeBridge(rig));
 
   test("the probe was refused", async () => {
@@ -322,7 +322,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     await cam.publishAsync(names.upJson("cam-3", "frames"), photo, { qos: 1 });
     await waitFor(async () => (await storedFrames("cam-3")).length === before + 1, { what: "its frame" });
     expect(await answerTold(cam, "cam-3")).toMatchObject({ deviceId: "cam-3", label: "dog" });
-  }, 40_000);
+  });
 
   test("policies are retained and answers told, by the bridge that has the device's partition", async () => {
     const cam = await device("cam-1");
@@ -353,18 +353,18 @@ describe("behind Mosquitto with the shipped rules", () => {
     const value = topics.policies.codec.encodeConfluent(policy);
     await sink.send([{ topic: topics.reported.name, key: "cam-1", value: reported }]);
     await sink.send([{ topic: topics.policies.name, key: `${policy.modelDigest}|default`, value }]);
-    await waitFor(() => policies.length > 0, { what: "the policy", timeoutMs: 20_000 });
+    await waitFor(() => policies.length > 0, { what: "the policy" });
     expect(RoutingPolicy.decodeSingleObject(policies[0] as Buffer).policyVersion).toBe(policy.policyVersion);
     const answer = { deviceId: "cam-1", bootId: 5n, answers: [someAnswer({ label: "dog", reason: "AMBIGUOUS" })] };
     const answered = topics.classifications.codec.encodeConfluent(answer);
     await sink.send([{ topic: topics.classifications.name, key: "cam-1", value: answered }]);
-    await waitFor(() => answers.length > 0, { what: "the answer", timeoutMs: 20_000 });
+    await waitFor(() => answers.length > 0, { what: "the answer" });
     expect(answers).toEqual(["dog"]);
     const later = await device("cam-1", { clientId: "again" });
     const retained = new Promise<boolean>((resolve) => later.on("message", (_, __, packet) => resolve(packet.retain)));
     await later.subscribeAsync(names.policy("cam-1"), { qos: 1 });
     expect(await retained).toBe(true);
-  }, 60_000);
+  });
 
   test("what a device shall run is retained, and cleared when nothing is wanted or the device is revoked (X1, X3)", async () => {
     const cam = await device("cam-2");
@@ -382,7 +382,7 @@ describe("behind Mosquitto with the shipped rules", () => {
             generation === null ? null : DeviceDesired.encodeConfluent(someDesired({ deviceId: "cam-2", generation })),
         },
       ]);
-    const last = (what: string) => waitFor(() => heard.at(-1) === what, { what, timeoutMs: 20_000 });
+    const last = (what: string) => waitFor(() => heard.at(-1) === what, { what });
     await want(5n);
     const acceptedSchemas = [DeviceDesired.current.fingerprint];
     const value = topics.reported.codec.encodeConfluent(someReported({ deviceId: "cam-2", acceptedSchemas }));
@@ -400,7 +400,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     const active = topics.registry.codec.encodeConfluent(someRegistration({ deviceId: "cam-2" }));
     await sink.send([{ topic: topics.registry.name, key: "cam-2", value: active }]);
     await last("7");
-  }, 60_000);
+  });
 });
 
 test("what Kafka does not take is not acknowledged, and comes again", async () => {
@@ -427,7 +427,6 @@ test("what Kafka does not take is not acknowledged, and comes again", async () =
   );
   await waitFor(async () => ofThese(await storedFrames("cam-3")).length === seqs.length, {
     what: "all of them",
-    timeoutMs: 20_000,
     everyMs: 200,
   });
   // Some acknowledgements were on their way when the connection ended: those are dropped, and a device sends again.
@@ -436,7 +435,7 @@ test("what Kafka does not take is not acknowledged, and comes again", async () =
   expect(await rig.counted("tributary_bridge_store_failed_total")).toBeGreaterThan(0);
   expect(await rig.counted("tributary_bridge_broker_connects_total")).toBeGreaterThan(1);
   await closeBridge(rig);
-}, 60_000);
+});
 
 test("a bridge that died comes back to what waited for it, more than it takes at once", async () => {
   const settings = { ...secured("bridge-2"), receiveMaximum: 16 };
@@ -451,11 +450,11 @@ test("a bridge that died comes back to what waited for it, more than it takes at
     seqs.map((seq) => cam.publishAsync(names.up("cam-1", "frames"), frameOf("cam-1", seq), { qos: 1 })),
   );
   const rig = await startBridge(settings);
-  await waitFor(() => seqsOf(acks, "frames").length >= seqs.length, { what: "all that waited", timeoutMs: 20_000 });
+  await waitFor(() => seqsOf(acks, "frames").length >= seqs.length, { what: "all that waited" });
   expect((await storedFrames("cam-1")).filter((seq) => seq >= 20_000n && seq < 30_000n)).toEqual(seqs);
   expect(await rig.counted("tributary_bridge_broker_connects_total")).toBe(1);
   await closeBridge(rig);
-}, 60_000);
+});
 
 test("two bridges share the messages, and one that leaves gives its part to the other", async () => {
   const [one, two] = await Promise.all([startBridge(secured("bridge-1")), startBridge(secured("bridge-2"))]);
@@ -474,7 +473,7 @@ test("two bridges share the messages, and one that leaves gives its part to the 
   await closeBridge(two);
   await send(6_000, 60);
   await closeBridge(one);
-}, 60_000);
+});
 
 describe("brokers that will not do are refused by name and counted; a good one is taken after them", () => {
   const refusalOf = async (settings: object): Promise<string> => {
@@ -560,7 +559,7 @@ describe("brokers that will not do are refused by name and counted; a good one i
     expect(await rig.counted("tributary_bridge_rogue_allowed_total")).toBe(1);
     await closeBridge(rig);
     await open.stop();
-  }, 30_000);
+  });
 
   test("wrong credentials", async () => {
     expect(await refusalOf({ ...secured(), password: "wrong" })).toBe("broker-refuses-credentials");
@@ -573,5 +572,5 @@ describe("brokers that will not do are refused by name and counted; a good one i
     await waitFor(async () => (await storedFrames("cam-3")).includes(9_000n), { what: "its frame" });
     expect(await answerTold(cam, "cam-3")).toMatchObject({ label: "dog" });
     await closeBridge(rig);
-  }, 40_000);
+  });
 });

@@ -1,10 +1,10 @@
 /** Against moto's S3, which is other people's. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { freePort } from "../../../../tools/kafka.mjs";
 import { python } from "../../../../tools/peers.mjs";
 import { chunksOf, codeOf, keepsTheContract } from "./contract.test-kit.ts";
 import { openS3BlobStore, type S3BlobStore } from "./index.ts";
@@ -25,7 +25,7 @@ beforeAll(async () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   store = await open("models");
-}, 180_000);
+});
 afterAll(() => {
   moto.kill();
   rmSync(dir, { recursive: true, force: true });
@@ -43,11 +43,3 @@ test("a bucket that is not there is a failure to look at, not a blob that is mis
   const missing = await open("nowhere");
   expect(await codeOf(missing.put(chunksOf(Buffer.from("x")), { bytesMax: 10 }))).toBe("blob-store-unavailable");
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((listening) => server.once("listening", listening));
-  const { port } = server.address() as { port: number };
-  await new Promise((closed) => server.close(closed));
-  return port;
-}

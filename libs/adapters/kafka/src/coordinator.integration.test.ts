@@ -1,11 +1,9 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { testKafka, waitFor } from "@tributary/testing";
 import kafkajs from "kafkajs";
 import { KafkajsAdmin } from "./admin.ts";
 import { KafkajsSource } from "./kafkajs-source.ts";
 import { loadingCoordinator } from "./testing/loading-coordinator.ts";
-
-jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
 
 const kafka = { ...testKafka(), clientId: "coordinator-test" };
 const [broker = ""] = kafka.brokers;
@@ -25,7 +23,7 @@ describe("given a broker whose coordinator is still loading the groups", () => {
     };
     const ended = source.run(async ({ records }) => ({ processed: records.length }), { onAssigned });
     try {
-      await Promise.race([waitFor(() => held.size === 2, { what: "both partitions", timeoutMs: 30_000 }), ended]);
+      await Promise.race([waitFor(() => held.size === 2, { what: "both partitions" }), ended]);
       expect(loading.refusals()).toBe(REFUSALS);
       await source.close();
       await ended;

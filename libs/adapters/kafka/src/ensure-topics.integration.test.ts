@@ -1,13 +1,11 @@
 /** A cluster that an earlier version made is brought to where nothing acknowledged is lost. */
-import { afterAll, expect, jest, test } from "@jest/globals";
+import { afterAll, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { testKafka, waitFor } from "@tributary/testing";
 import { KafkajsAdmin } from "./admin.ts";
 import { ensureTributaryTopics } from "./ensure-topics.ts";
 import { KafkaInspector } from "./inspector.ts";
 import { driftOf } from "./topic-drift.ts";
-
-jest.setTimeout(60_000);
 
 const connection = { ...testKafka(), clientId: "ensure-test" };
 const admin = new KafkajsAdmin(connection);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { testKafka, waitFor } from "@tributary/testing";
 import { KafkajsAdmin } from "./admin.ts";
 import { FencedSink, LEASE_LOST } from "./fenced-sink.ts";
@@ -9,8 +9,6 @@ import { Lease } from "./lease.ts";
 import type { OutRecord } from "./ports.ts";
 import { FENCED } from "./producer-epochs.ts";
 import { KafkaReader } from "./reader.ts";
-
-jest.setTimeout(60_000);
 
 const connection = { ...testKafka(), clientId: "fence-test" };
 const admin = new KafkajsAdmin(connection);
@@ -168,7 +166,7 @@ describe("fenced sink", () => {
         const mine = lags.find((candidate) => candidate.group === group);
         return mine !== undefined && mine.topics.length > 0 && mine.topics.every(({ lag }) => lag === 0n);
       },
-      { what: "no lag behind a marker", timeoutMs: 20_000 },
+      { what: "no lag behind a marker" },
     );
     await inspector.close();
     await source.close();

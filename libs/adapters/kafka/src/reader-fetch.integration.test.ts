@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Consumer } from "@platformatic/kafka";
 import { systemClock } from "@tributary/kernel";
 import { testKafka, waitFor } from "@tributary/testing";
@@ -6,8 +6,6 @@ import { KafkajsAdmin } from "./admin.ts";
 import { KafkajsSink } from "./kafkajs-sink.ts";
 import { Cursor } from "./reader-cursor.ts";
 import { FetchLoops } from "./reader-fetch.ts";
-
-jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
 
 const connection = { ...testKafka(), clientId: "reader-fetch-test" };
 const admin = new KafkajsAdmin(connection);

@@ -1,8 +1,8 @@
 /** One contract for both clients: the bridge writes with one, the services with the other, and nobody may notice. */
 import { createHash } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { testKafka } from "@tributary/testing";
+import { testKafka, waitFor } from "@tributary/testing";
 import kafkajs from "kafkajs";
 import { KafkajsAdmin } from "./admin.ts";
 import { type JoiningSink, RECORD_OVERSIZED } from "./joining-sink.ts";
@@ -11,8 +11,6 @@ import { PlatformaticSink } from "./platformatic-sink.ts";
 import type { InRecord, Position } from "./ports.ts";
 import { KafkaReader } from "./reader.ts";
 import { RECORD_BYTES_MAX } from "./tributary-topics.ts";
-
-jest.setTimeout(60_000); // of hooks and tests, on a machine that is busy with other things
 
 const connection = { ...testKafka(), clientId: "sinks-test" };
 const PARTITIONS = 12;
@@ -154,6 +152,8 @@ describe.each(Object.keys(sinks))("%s", (name) => {
     await client.connect();
     // A topic made anew knows no producer: the next sequence number comes out of order.
     await client.deleteTopics({ topics: [connection.prefix + topic] });
+    // The broker knows it a moment after the controller.
+    await waitFor(async () => !(await admin.topics()).includes(topic), { what: "the topic to be gone" });
     await admin.ensure([{ name: topic, partitions: 1 }]);
     await client.disconnect();
     for (const value of ["2", "3"]) await sink.send([{ topic, key: "k", value: Buffer.from(value) }]);

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { cp, mkdtemp, readdir, readFile, readlink, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import {
   type LoadedModel,
   type ModelPackage,
@@ -20,8 +20,6 @@ import { Failure, seededRandom } from "@tributary/kernel";
 import { checkGoldenFrames } from "./golden.ts";
 import { type HostLimits, ModelHostExited, OnnxModelHost } from "./host.ts";
 import { PreprocessHost } from "./preprocess-host.ts";
-
-jest.setTimeout(30_000);
 
 const models = join(import.meta.dirname, "../../../../models");
 const EDGE = join(models, "edge-resnet8");

@@ -399,7 +399,7 @@ describe("the disk (T5)", () => {
       expect(trust.listed(digestOf(1))).toEqual(model(1));
       expect((await open()).state().filesSetAside).toBe(0);
     }
-  }, 60_000);
+  });
 
   test("a stop after any number of files leaves a device that goes on", async () => {
     const world = await newRepository();

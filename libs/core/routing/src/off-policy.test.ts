@@ -56,7 +56,7 @@ describe("another policy on logged frames", () => {
     }
     for (const times of covered) expect(times / runs).toBeGreaterThanOrEqual(0.9);
     expect(Math.abs(bias)).toBeLessThan(0.005);
-  }, 20_000);
+  });
 
   test("beside edge, cloud and fixed scores at the same share: the paired intervals cover the true leads", () => {
     const runs = 60;
@@ -92,7 +92,7 @@ describe("another policy on logged frames", () => {
     );
     const { cloudWorseOn } = simulateFrontier(worse, threshold, []);
     expect(cloudWorseOn.map(({ labelIndex }) => labelIndex)).toEqual([3]);
-  }, 20_000);
+  });
 
   test("what the models believe does not decide: under a policy that is plain wrong it stays unbiased", () => {
     const wrong = { ...policy, cloudRight: { ...policy.cloudRight, bias: -9, weights: [0, 0, 0] } };

@@ -80,7 +80,7 @@ test("what is wrong is refused by name, with words that help", async () => {
 
   await appendFile(join(dir, packageFiles.labels), " ");
   expect(await refusal(examine(dir))).toMatch(/^package-digest-mismatch: /);
-}, 120_000);
+});
 
 test("an operator that nobody has is named before the runtime stumbles over it (X3)", async () => {
   const model = Buffer.from(await readFile(join(EDGE, packageFiles.model)));
@@ -90,7 +90,7 @@ test("an operator that nobody has is named before the runtime stumbles over it (
   Buffer.from("\x22\x01S\x3a\x07foreign", "latin1").copy(model, at);
   const dir = await made("foreign", { files: { ...parts.files, [packageFiles.model]: model } });
   expect(await refusal(examine(dir))).toMatch(/^model-unfit: .*foreign:S.*ONNX's own.*imports no such set/);
-}, 60_000);
+});
 
 test("a task that is stopped or takes too long ends, and says it may be tried again (T1)", async () => {
   const dir = await made("stopped");

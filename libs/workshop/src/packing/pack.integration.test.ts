@@ -79,7 +79,7 @@ test("a package loads, passes its own golden frames, has a policy, and is the sa
   } finally {
     await model.close();
   }
-}, 120_000);
+});
 
 test("what cannot be packed is named, and nothing is left behind", async () => {
   const unknown = join(folder, "unknown.json");
@@ -120,7 +120,7 @@ test("a model that sees nothing is not packed, and the fault is named with what 
   await expect(pack("three", { preprocess: raw, cloud: undefined })).rejects.toThrow(
     /no better than guessing.\n.*: write "do_rescale": true in .*raw\.json: right on \d+ instead of/,
   );
-}, 120_000);
+});
 
 test("the command line tells programs what it packed", async () => {
   const { model, labels, preprocess, validation } = options;
@@ -139,7 +139,7 @@ test("the command line tells programs what it packed", async () => {
   const { metrics } = manifest;
   expect(JSON.parse(packed.stdout)).toEqual({ dir, name: "edge-test", version: "1.2.3", modelDigest: digest, metrics });
   expect(packed.stderr).toContain("128 validation frames");
-}, 60_000);
+});
 
 test("the gate is open to a package's equal and closed to what breaks a margin, and says by which line", async () => {
   const gate = (candidate: string, champion: string, ...more: readonly string[]) =>
@@ -176,7 +176,7 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
   });
   expect(large.status).toBe(1);
   expect(large.stderr).toMatch(/closed to .*one: memory \(/);
-}, 120_000);
+});
 
 test("the committed edge package's policy reads, and was learned against the committed cloud package", async () => {
   const [edge, cloud] = [await loadPackage(EDGE), await loadPackage(CLOUD)];

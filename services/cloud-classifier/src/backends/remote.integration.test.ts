@@ -158,7 +158,7 @@ describe.each([
     serveTf(stub, tensorOf.tf, "/versions/7");
     expect(await ask(backend)).toMatchObject([{ kind: "answered", label: "cat", servedBy: "m/7" }]);
     stub.misbehaveOnce(how);
-    const ms = code === "server-timeout" ? 300 : 5_000;
+    const ms = code === "server-timeout" ? 2_000 : 5_000;
     const outcomes = await ask(backend, [jpeg, broken], ms);
     expect(outcomes[0]).toMatchObject({ kind: "failed", code, again, ...more });
     // A picture of its own fault is refused whatever the server does, unless the call was over before.
@@ -308,7 +308,7 @@ test("a server that comes later, goes and comes back with another model: told, w
   await waitFor(() => seen.includes("mismatch") || undefined, { what: "the mismatch" });
   expect(await ask(backend)).toMatchObject([{ kind: "failed", code: "server-model-mismatch", again: false }]);
   serveV2(stub, tensorOf.v2);
-  await waitFor(() => backend.ready() || undefined, { what: "ready", timeoutMs: 20_000 });
+  await waitFor(() => backend.ready() || undefined, { what: "ready" });
   expect(await ask(backend)).toMatchObject([{ kind: "answered" }]);
   expect(seen).toEqual(["away", "ready", "away", "mismatch", "ready"]);
 });

@@ -167,8 +167,8 @@ describe("the policy", () => {
 
   test("does not wait beyond the deadline, nor call meanwhile", async () => {
     const { ask, told } = await start({}, { retry: budget });
-    stub.misbehaveOnce(answerError(503, "ServiceUnavailable", {}, { "retry-after": "2" }));
-    expect(await ask({ deadlineAt: Date.now() + 900 })).toMatchObject({
+    stub.misbehaveOnce(answerError(503, "ServiceUnavailable", {}, { "retry-after": "6" }));
+    expect(await ask({ deadlineAt: Date.now() + 4_000 })).toMatchObject({
       ...failedBy("server-unavailable"),
       attempts: 1,
     });
@@ -179,7 +179,7 @@ describe("the policy", () => {
   });
 
   test("opens the circuit of an endpoint that is down, and closes it when a probe succeeds", async () => {
-    const breaker = { ...callDefaults.breaker, openMs: 300 };
+    const breaker = { ...callDefaults.breaker, openMs: 3_000 };
     const { ask, target } = await start({}, { breaker });
     for (let i = 0; i < 5; i++) {
       stub.misbehaveOnce(answerError(500, "InternalFailure"));
@@ -187,7 +187,7 @@ describe("the policy", () => {
     }
     expect(await ask()).toMatchObject({ ...failedBy("circuit-open"), attempts: 0, costMicros: 0 });
     expect(stub.invocations).toHaveLength(5);
-    await new Promise((over) => setTimeout(over, 350));
+    await new Promise((over) => setTimeout(over, 3_050));
     expect(await ask()).toMatchObject(answeredB);
     expect(target.circuit).toBe("closed");
   });
@@ -196,8 +196,8 @@ describe("the policy", () => {
     const { ask } = await start();
     stub.misbehaveOnce(() => {});
     const since = performance.now();
-    expect(await ask({ deadlineAt: Date.now() + 300 })).toMatchObject({ attempts: 1, costMicros: 90 });
-    expect(performance.now() - since).toBeLessThan(3_000);
+    expect(await ask({ deadlineAt: Date.now() + 2_000 })).toMatchObject({ attempts: 1, costMicros: 90 });
+    expect(performance.now() - since).toBeLessThan(callDefaults.callMsMax);
     expect(await ask()).toMatchObject(answeredB);
   });
 });

@@ -109,14 +109,14 @@ beforeAll(async () => {
     }),
     spawnService({ ...{ name: "gateway-alone", main, dir: dir.path }, config: shared }),
   ]);
-}, 60_000);
+});
 
 afterAll(async () => {
   upstream.close().closeAllConnections();
   await Promise.all([gateway.stop(), alone.stop()]);
   await sink.close();
   dir.remove();
-}, 30_000);
+});
 
 describe("a rollout", () => {
   test("is shown as it stands, with what it rolls out and what it goes back to", async () => {

@@ -177,7 +177,7 @@ describe("listing", () => {
     expect(repository.listed().size).toBe(n - 1);
     await repository.delist(digestOf(0));
     expect(await codeOf(() => repository.list(digestOf(n), model(n, long)))).toBe("accepted");
-  }, 60_000);
+  });
 });
 
 describe("time", () => {
