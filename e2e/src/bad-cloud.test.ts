@@ -17,7 +17,7 @@ import {
 import { tempDir, testKafka } from "@tributary/testing";
 import { writeVariant } from "@tributary/testing/devices";
 
-const FRAMES = 1_200;
+const FRAMES = 600;
 /** Longer than a call waits behind the hung one: a router that sees late answers asks for less, and some ways would not be met. */
 const DEADLINE_MS = 20_000;
 const CALL_MS_MAX = 1_000;
