@@ -85,9 +85,14 @@ function runtimeNode() {
   );
 }
 
-/** For programs of ours under Node 24. The first: process.exit() may wait for ever for the concurrent baseline compiler
- * (nodejs/node#54918). The second: kafkajs sets timers that are due already. */
-export const nodeFlags = ["--no-concurrent-sparkplug", "--disable-warning=TimeoutNegativeWarning"];
+/** For programs of ours under Node 24. All but the last: process.exit() may wait for ever for V8's background compilers (ADR 10; these
+ * flags stand in libs/kernel too, which is not built yet). The last: kafkajs sets timers that are due already. */
+export const nodeFlags = [
+  "--no-concurrent-sparkplug",
+  "--no-maglev-build-code-on-background",
+  "--no-maglev-deopt-data-on-background",
+  "--disable-warning=TimeoutNegativeWarning",
+];
 
 /** Runs one step and says how long it took; with `quietMs`, nothing about a step that was as short as that. */
 export async function step(name, act, { quietMs = 500 } = {}) {

@@ -328,7 +328,7 @@ test("a wrong file is refused with every key named; a damaged package too", asyn
       execFileSync(process.execPath, [MAIN, "--config", path, "--check"], {
         encoding: "utf8",
         stdio: "pipe",
-        timeout: 20_000,
+        timeout: 60_000,
         killSignal: "SIGKILL",
       });
       return { code: 0, text: "" };

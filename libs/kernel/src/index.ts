@@ -1,4 +1,5 @@
 export * from "./backoff.ts";
+export * from "./exit-flags.ts";
 export * from "./failure.ts";
 export * from "./ids.ts";
 export * from "./random.ts";

@@ -1,17 +1,13 @@
 /** Fetches packages in a child process; see fetch-main.ts. */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { exitFlags } from "@tributary/kernel";
 import type { Done, Progress } from "@tributary/updates";
 import type { FetchJob, FromFetch } from "./fetch-main.ts";
 
 // From source as from the build, the child is the built script.
 const MAIN = fileURLToPath(new URL("../../dist/updates/fetch-main.js", import.meta.url));
-const FLAGS = [
-  "--max-semi-space-size=1",
-  "--max-old-space-size=96",
-  "--optimize-for-size",
-  "--no-concurrent-sparkplug",
-];
+const FLAGS = ["--max-semi-space-size=1", "--max-old-space-size=96", "--optimize-for-size", ...exitFlags];
 
 /** One that ends without a word was ended by somebody, or ran out of memory. */
 const gone = (how: string): Done => ({

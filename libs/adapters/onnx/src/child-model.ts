@@ -21,7 +21,7 @@ import {
   type Preprocessing,
   packageFiles,
 } from "@tributary/inference";
-import { Failure, invariant, reasonOf } from "@tributary/kernel";
+import { exitFlags, Failure, invariant, reasonOf } from "@tributary/kernel";
 import {
   type ChildInit,
   type ChildRefusal,
@@ -90,8 +90,7 @@ const CHILD_FLAGS = [
   "--optimize-for-size",
   // A megabyte is collected at once; a helper on the background's core would make a frame wait for its turn there.
   "--no-parallel-scavenge",
-  // A background compiler that waits for a collection would keep process.exit() waiting, for ever.
-  "--no-concurrent-sparkplug",
+  ...exitFlags,
 ];
 
 /** H7 */

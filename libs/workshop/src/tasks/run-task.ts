@@ -6,7 +6,7 @@
  */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { Failure } from "@tributary/kernel";
+import { exitFlags, Failure } from "@tributary/kernel";
 import type { Task, TaskMessage, TaskResults } from "./task.ts";
 
 export type RunTaskOptions = {
@@ -23,7 +23,7 @@ export function runTask<T extends Task>(task: T, options: RunTaskOptions): Promi
   const { NODE_OPTIONS: _, ...env } = process.env;
   const child = fork(CHILD, [], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
-    execArgv: ["--no-concurrent-sparkplug"],
+    execArgv: [...exitFlags],
     env,
   });
   return new Promise((resolve, reject) => {
