@@ -7,12 +7,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { type RolloutChangeKind, topics } from "@tributary/contracts";
+import { type EdgeMetrics, type RolloutChangeKind, topics } from "@tributary/contracts";
 import { Api, type Candidate, Candidates, preparePhotos, ReportedWatch, tributary } from "@tributary/demo";
-import { KafkaReader } from "@tributary/kafka";
+import { type Following, follow, followAll, KafkaReader } from "@tributary/kafka";
 import { Failure, systemClock } from "@tributary/kernel";
 import { cloudPackage, edgePackage, runDir, type Stack, startStack } from "@tributary/local-stack";
-import { waitFor } from "@tributary/testing";
+import { followContext, waitFor } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 
 const DEVICES = 300;
@@ -256,7 +256,7 @@ class Moments {
   readonly #digest: string;
   readonly #stopping = new AbortController();
   readonly #events = new Map<RolloutChangeKind, number>();
-  #running: Promise<unknown> = Promise.resolve();
+  #following: Following | undefined;
   /** The first metrics event since of a window in which every frame was over the budget. */
   missedAt: number | undefined;
 
@@ -266,16 +266,13 @@ class Moments {
   }
 
   async start(): Promise<void> {
-    const { metrics, rolloutEvents } = topics;
-    const followed = [
-      ...(await this.#each(metrics.name, (value) => this.#window(value))),
-      ...(await this.#each(rolloutEvents.name, (value) => {
-        const { kind } = rolloutEvents.codec.decodeConfluent(value);
-        if (!this.#events.has(kind)) this.#events.set(kind, Date.now());
-      })),
-    ];
-    this.#running = Promise.all(followed);
-    this.#running.catch(() => undefined);
+    const context = followContext(this.#reader, this.#stopping.signal);
+    this.#following = await followAll([
+      follow(context, topics.metrics, (window) => window && this.#window(window)),
+      follow(context, topics.rolloutEvents, (event) => {
+        if (event !== null && !this.#events.has(event.kind)) this.#events.set(event.kind, Date.now());
+      }),
+    ]);
   }
 
   at(kind: RolloutChangeKind): number | undefined {
@@ -288,23 +285,14 @@ class Moments {
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort(new Error("stopped"));
-    await this.#running.catch(() => undefined);
+    this.#stopping.abort();
+    await this.#following?.ended;
   }
 
-  #window(value: Buffer): void {
-    const { models } = topics.metrics.codec.decodeConfluent(value);
+  #window({ models }: EdgeMetrics): void {
     const missed = models.find(({ modelDigest }) => modelDigest === this.#digest)?.metrics.sla_missed;
     // On a busy machine a frame may be late for other reasons; a whole window is not.
     if (missed !== undefined && missed.n > 0 && missed.sum === Number(missed.n)) this.missedAt ??= Date.now();
-  }
-
-  async #each(topic: string, take: (value: Buffer) => void): Promise<readonly Promise<void>[]> {
-    const { signal } = this.#stopping;
-    const partitions = await this.#reader.partitions(topic);
-    return partitions.map(async (partition) => {
-      for await (const { value } of this.#reader.read(topic, partition, { signal })) if (value !== null) take(value);
-    });
   }
 }
 

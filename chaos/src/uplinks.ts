@@ -1,7 +1,7 @@
 /** Devices without a model: they publish frames and predictions, and remember what was acknowledged (QoS 1). */
 import { randomBytes, scryptSync } from "node:crypto";
 import { EdgeFrame, EdgePredictions, mqttTopics, topics } from "@tributary/contracts";
-import type { KafkaReader, RecordSink } from "@tributary/kafka";
+import { type KafkaReader, type RecordSink, readTopic } from "@tributary/kafka";
 import { someBootId, someFrame, someJpeg, somePredictions, someRegistration } from "@tributary/testing";
 import mqtt, { type MqttClient } from "mqtt";
 
@@ -71,13 +71,7 @@ export class Uplinks {
   async stored(reader: KafkaReader): Promise<ReadonlySet<string>> {
     const ids = new Set<string>();
     for (const topic of [topics.frames.name, topics.predictions.name]) {
-      for (const partition of await reader.partitions(topic)) {
-        const { earliest: from, next: until } = await reader.offsets(topic, partition);
-        if (from >= until) continue;
-        for await (const { headers } of reader.read(topic, partition, { from, until })) {
-          if (headers.ce_id !== undefined) ids.add(headers.ce_id);
-        }
-      }
+      for await (const { headers } of readTopic(reader, topic)) if (headers.ce_id !== undefined) ids.add(headers.ce_id);
     }
     return ids;
   }

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type GroundTruth, type Topic, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import {
   type SpawnedService,
   someAnswer,
@@ -35,13 +35,7 @@ const put = <T>(topic: Topic<T>, key: string, value: T) =>
 async function groundTruth(): Promise<GroundTruth[]> {
   const { name, codec } = topics.groundTruth;
   const found: GroundTruth[] = [];
-  for (const partition of await reader.partitions(name)) {
-    const { earliest, next } = await reader.offsets(name, partition);
-    if (earliest === next) continue;
-    for await (const { value } of reader.read(name, partition, { until: next })) {
-      if (value !== null) found.push(codec.decodeConfluent(value));
-    }
-  }
+  for await (const { value } of readTopic(reader, name)) if (value !== null) found.push(codec.decodeConfluent(value));
   return found;
 }
 const file = (name: string, text: string): string => {

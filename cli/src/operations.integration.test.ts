@@ -13,6 +13,7 @@ import {
   KafkajsAdmin,
   KafkajsSink,
   KafkaReader,
+  readTopic,
 } from "@tributary/kafka";
 import {
   type SpawnedService,
@@ -47,15 +48,7 @@ async function asked<T>(...args: string[]): Promise<{ code: number; value: T; te
 const put = <T>(topic: Topic<T>, key: string, value: T) =>
   sink.send([{ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }]);
 
-async function recordsOf(topic: string): Promise<InRecord[]> {
-  const found: InRecord[] = [];
-  for (const partition of await reader.partitions(topic)) {
-    const { earliest, next } = await reader.offsets(topic, partition);
-    if (earliest === next) continue;
-    for await (const record of reader.read(topic, partition, { until: next })) found.push(record);
-  }
-  return found;
-}
+const recordsOf = (topic: string): Promise<InRecord[]> => Array.fromAsync(readTopic(reader, topic));
 async function serve(listener: RequestListener): Promise<string> {
   const server = createServer(listener);
   servers.push(server);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Classifications, topics } from "@tributary/contracts";
-import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import { KafkaReader, PlatformaticSink, readTopic } from "@tributary/kafka";
 import { accountOf, type Stack, startStack, untilAnswered } from "@tributary/local-stack";
 import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { debian, flinkJars, goProgram, python } from "../../tools/peers.mjs";
@@ -97,12 +97,9 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     const seen: string[] = [];
     const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
     const { name } = topics.classifications;
-    for (const partition of await reader.partitions(name)) {
-      const { next } = await reader.offsets(name, partition);
-      for await (const { offset, key, value, headers } of reader.read(name, partition, { until: next })) {
-        const pairs = Object.entries(headers).map(([header, text]) => `${header}=${text}`);
-        seen.push(`${partition}:${offset} ${key} ${value?.length} bytes ${pairs.join(",")}`);
-      }
+    for await (const { partition, offset, key, value, headers } of readTopic(reader, name)) {
+      const pairs = Object.entries(headers).map(([header, text]) => `${header}=${text}`);
+      seen.push(`${partition}:${offset} ${key} ${value?.length} bytes ${pairs.join(",")}`);
     }
     await reader.close();
     expect(stdout.trim().split("\n").sort()).toEqual(seen.sort());
@@ -158,7 +155,7 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
     const { name } = topics.classifications;
     let value: Buffer = Buffer.alloc(0);
-    for await (const record of reader.read(name, await fullPartition(reader))) {
+    for await (const record of readTopic(reader, name)) {
       value = record.value as Buffer;
       break;
     }
@@ -191,7 +188,7 @@ async function repeatOneAnswerDifferently({ brokers, prefix }: { brokers: readon
   const sink = new PlatformaticSink({ brokers, prefix, clientId: "consumers-test" });
   try {
     const { name } = topics.classifications;
-    for await (const { key, value, headers } of reader.read(name, await fullPartition(reader))) {
+    for await (const { key, value, headers } of readTopic(reader, name)) {
       const record = Classifications.decodeConfluent(value as Buffer);
       const answers = record.answers.slice(0, 1).map((answer) => ({ ...answer, label: "a repeat" }));
       const repeat = Classifications.encodeConfluent({ ...record, answers });
@@ -201,14 +198,6 @@ async function repeatOneAnswerDifferently({ brokers, prefix }: { brokers: readon
   } finally {
     await Promise.all([reader.close(), sink.close()]);
   }
-}
-
-async function fullPartition(reader: KafkaReader): Promise<number> {
-  const { name } = topics.classifications;
-  for (const partition of await reader.partitions(name)) {
-    if (await hasRecords(reader, partition, 0n)) return partition;
-  }
-  throw new Error(`${name} is empty`);
 }
 
 /** Whether anything but the markers of claims (ADR 28) stands from there on: consumers pass those, and commit behind records. */

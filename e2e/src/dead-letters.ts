@@ -1,4 +1,4 @@
-import { KafkaReader } from "@tributary/kafka";
+import { KafkaReader, readTopic } from "@tributary/kafka";
 
 export type DeadLetter = { readonly headers: Readonly<Record<string, string>>; readonly value: Buffer | null };
 
@@ -7,15 +7,8 @@ export async function deadLettersOf(brokers: readonly string[], prefix: string, 
   const reader = new KafkaReader({ brokers, prefix, clientId: "e2e" });
   try {
     const letters: (DeadLetter & { readonly timestamp: number })[] = [];
-    for (const partition of await reader.partitions(topic)) {
-      const { earliest, next } = await reader.offsets(topic, partition);
-      if (next <= earliest) continue;
-      for await (const { headers, value, timestamp } of reader.read(topic, partition, {
-        from: earliest,
-        until: next,
-      })) {
-        letters.push({ headers, value, timestamp });
-      }
+    for await (const { headers, value, timestamp } of readTopic(reader, topic)) {
+      letters.push({ headers, value, timestamp });
     }
     return letters.sort((a, b) => a.timestamp - b.timestamp);
   } finally {

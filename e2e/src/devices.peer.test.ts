@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { dlqOf, topics, uplinkStreams } from "@tributary/contracts";
-import { KafkaReader } from "@tributary/kafka";
+import { KafkaReader, readTopic } from "@tributary/kafka";
 import { formatFrameId, seededRandom } from "@tributary/kernel";
 import { mains, type Stack, samples, startStack } from "@tributary/local-stack";
 import {
@@ -326,12 +326,9 @@ async function answersOf(brokers: readonly string[], prefix: string, deviceId: s
   const { name, codec } = topics.classifications;
   const frames: string[] = [];
   try {
-    for (const partition of await reader.partitions(name)) {
-      const { next } = await reader.offsets(name, partition);
-      for await (const { value } of reader.read(name, partition, { until: next })) {
-        const record = codec.decodeConfluent(value as Buffer);
-        for (const answer of record.answers) frames.push(formatFrameId({ ...record, ...answer }));
-      }
+    for await (const { value } of readTopic(reader, name)) {
+      const record = codec.decodeConfluent(value as Buffer);
+      for (const answer of record.answers) frames.push(formatFrameId({ ...record, ...answer }));
     }
   } finally {
     await reader.close();
@@ -345,14 +342,11 @@ async function predictionsOf(brokers: readonly string[], prefix: string, deviceI
   const { name, codec } = topics.predictions;
   const seen: { readonly frameId: string; readonly policyVersion: string }[] = [];
   try {
-    for (const partition of await reader.partitions(name)) {
-      const { next } = await reader.offsets(name, partition);
-      for await (const { key, value } of reader.read(name, partition, { until: next })) {
-        if (key !== deviceId) continue;
-        const batch = codec.decodeConfluent(value as Buffer);
-        for (const one of batch.predictions) {
-          seen.push({ frameId: formatFrameId({ ...batch, ...one }), policyVersion: batch.policyVersion });
-        }
+    for await (const { key, value } of readTopic(reader, name)) {
+      if (key !== deviceId) continue;
+      const batch = codec.decodeConfluent(value as Buffer);
+      for (const one of batch.predictions) {
+        seen.push({ frameId: formatFrameId({ ...batch, ...one }), policyVersion: batch.policyVersion });
       }
     }
   } finally {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Codec, dlqOf, EdgeFrame, fingerprintOf, topics } from "@tributary/contracts";
-import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import { KafkaReader, PlatformaticSink, readTopic } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
 import { mains, type Stack, shownBy, startStack } from "@tributary/local-stack";
 import { freePort, repositoryRoot, spawnProcess, tempDir, testKafka, waitFor } from "@tributary/testing";
@@ -198,10 +198,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
   async function rawValues(topic: string): Promise<Buffer[]> {
     const reader = new KafkaReader({ brokers, prefix, clientId: "registry-test" });
     const values: Buffer[] = [];
-    for (const partition of await reader.partitions(topic)) {
-      const { next } = await reader.offsets(topic, partition);
-      for await (const { value } of reader.read(topic, partition, { until: next })) if (value) values.push(value);
-    }
+    for await (const { value } of readTopic(reader, topic)) if (value) values.push(value);
     await reader.close();
     return values;
   }

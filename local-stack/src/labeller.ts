@@ -7,8 +7,9 @@
  */
 import { createHash } from "node:crypto";
 import { type EdgeFrame, topics } from "@tributary/contracts";
-import type { PartitionReader } from "@tributary/kafka";
+import { follow, type PartitionReader } from "@tributary/kafka";
 import { formatFrameId, reasonOf } from "@tributary/kernel";
+import { followContext } from "@tributary/testing";
 import type { Marks } from "./topic-log.ts";
 
 export type LabellerOptions = {
@@ -47,10 +48,12 @@ export class Labeller {
   }
 
   async start(): Promise<void> {
-    const { reader } = this.#options;
-    const { name } = topics.frames;
-    const partitions = await reader.partitions(name);
-    this.#running = Promise.all([this.#say(), ...partitions.map((partition) => this.#follow(partition))]);
+    const { reader, from = {} } = this.#options;
+    const context = followContext(reader, this.#stopping.signal);
+    const since = from[topics.frames.name];
+    const onFrame = (frame: EdgeFrame | null) => frame?.sampleDrawn && this.#drawn(frame);
+    const { ended } = await follow(context, topics.frames, onFrame, since && { from: since });
+    this.#running = Promise.all([this.#say(), ended]);
     this.#running.catch(() => undefined);
   }
 
@@ -59,26 +62,14 @@ export class Labeller {
     await this.#running.catch(() => undefined);
   }
 
-  async #follow(partition: number): Promise<void> {
-    const { reader, truths, delayMs, onTrouble } = this.#options;
-    const { signal } = this.#stopping;
-    const from = this.#options.from?.[topics.frames.name]?.[partition];
-    const options = { signal, ...(from !== undefined && { from }) };
-    try {
-      for await (const { value } of reader.read(topics.frames.name, partition, options)) {
-        if (value === null) continue;
-        const frame = decoded(value);
-        if (!frame?.sampleDrawn) continue;
-        this.seen += 1;
-        const label = truths.get(createHash("sha256").update(frame.jpeg).digest("hex")); // L1
-        if (label === undefined) this.strangers += 1;
-        else if (this.#waiting.length < WAITING_MAX) {
-          this.#waiting.push({ frameId: formatFrameId(frame), label, dueMs: performance.now() + delayMs, tries: 0 });
-        } else this.givenUp += 1;
-      }
-    } catch (error) {
-      if (!signal.aborted) onTrouble(`labels: ${reasonOf(error)}`);
-    }
+  #drawn(frame: EdgeFrame): void {
+    const { truths, delayMs } = this.#options;
+    this.seen += 1;
+    const label = truths.get(createHash("sha256").update(frame.jpeg).digest("hex")); // L1
+    if (label === undefined) this.strangers += 1;
+    else if (this.#waiting.length < WAITING_MAX) {
+      this.#waiting.push({ frameId: formatFrameId(frame), label, dueMs: performance.now() + delayMs, tries: 0 });
+    } else this.givenUp += 1;
   }
 
   async #say(): Promise<void> {
@@ -123,14 +114,5 @@ export class Labeller {
       if (task.tries < TRIES_MAX) this.#waiting.push(task);
       else this.givenUp += 1;
     }
-  }
-}
-
-/** Undefined where it does not decode: anybody who may write to the topic could otherwise end whoever follows it (G8). */
-function decoded(value: Buffer): EdgeFrame | undefined {
-  try {
-    return topics.frames.codec.decodeConfluent(value);
-  } catch {
-    return undefined;
   }
 }

@@ -1,8 +1,15 @@
 /** What the table shows: counters that follow Kafka while the stack runs. Bounded, however long it runs. */
-import type { Classifications, EdgeFrame, EdgePredictions, FinalAnswer } from "@tributary/contracts";
-import { KafkaReader } from "@tributary/kafka";
+import {
+  type Classifications,
+  type EdgeFrame,
+  type EdgePredictions,
+  type FinalAnswer,
+  topics,
+} from "@tributary/contracts";
+import { type Following, follow, followAll, KafkaReader } from "@tributary/kafka";
+import { followContext } from "@tributary/testing";
 import { quantiles } from "./account.ts";
-import { type Marks, type Records, replay } from "./topic-log.ts";
+import type { Marks } from "./topic-log.ts";
 
 const LATENCIES_KEPT = 500;
 
@@ -48,14 +55,12 @@ export class DeviceTally {
 
 export type FirstAnswer = FinalAnswer & { readonly deviceId: string; readonly seenAt: number };
 
-export class Live implements Records {
+export class Live {
   readonly devices = new Map<string, DeviceTally>();
   readonly #since: number;
   readonly #reader: KafkaReader;
   readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
-  /** Why following ended, if it did. */
-  failure: unknown;
+  #following: Following | undefined;
   first: FirstAnswer | undefined;
 
   /** `since`: when it all began; what was captured before is of an earlier run. */
@@ -64,10 +69,15 @@ export class Live implements Records {
     this.#reader = new KafkaReader({ brokers, prefix, clientId: "live" });
   }
 
-  follow(from: Marks): void {
-    this.#running = replay(this.#reader, this, from, { signal: this.#stopping.signal }).catch((error: unknown) => {
-      if (!this.#stopping.signal.aborted) this.failure = error;
-    });
+  async follow(from: Marks): Promise<void> {
+    const context = followContext(this.#reader, this.#stopping.signal);
+    const { classifications, predictions, frames } = topics;
+    const since = ({ name }: { readonly name: string }) => ({ from: from[name] ?? [] });
+    this.#following = await followAll([
+      follow(context, classifications, (record) => record && this.#classifications(record), since(classifications)),
+      follow(context, predictions, (record) => record && this.#predictions(record), since(predictions)),
+      follow(context, frames, (record) => record && this.#frame(record), since(frames)),
+    ]);
   }
 
   /** Together. */
@@ -77,7 +87,7 @@ export class Live implements Records {
 
   async close(): Promise<void> {
     this.#stopping.abort();
-    await this.#running;
+    await this.#following?.ended;
     await this.#reader.close();
   }
 
@@ -90,7 +100,7 @@ export class Live implements Records {
     return tally;
   }
 
-  predictions({ deviceId, predictions }: EdgePredictions): void {
+  #predictions({ deviceId, predictions }: EdgePredictions): void {
     const tally = this.of(deviceId);
     for (const { escalation } of predictions) {
       tally.frames++;
@@ -99,15 +109,12 @@ export class Live implements Records {
     }
   }
 
-  /** Told at the end, by the verifier. */
-  unreadable(): void {}
-
-  frame({ deviceId, reason }: EdgeFrame): void {
+  #frame({ deviceId, reason }: EdgeFrame): void {
     const { queued } = this.of(deviceId);
     queued[reason] = (queued[reason] ?? 0) + 1;
   }
 
-  classifications({ deviceId, answers }: Classifications): void {
+  #classifications({ deviceId, answers }: Classifications): void {
     const tally = this.of(deviceId);
     const first = answers.find(({ capturedAt }) => capturedAt !== null && capturedAt >= this.#since);
     if (first !== undefined) this.first ??= { ...first, deviceId, seenAt: Date.now() };

@@ -81,7 +81,7 @@ async function run(options: StartOptions, task: Task): Promise<number> {
   let labelling: Labelling | undefined;
   try {
     labelling = await startLabelling(stack, task, say);
-    live.follow(stack.began);
+    await live.follow(stack.began);
     const { memoryMbMax, unnumbered } = await watch({
       stack,
       live,

@@ -29,23 +29,17 @@ export async function marksOf(reader: PartitionReader): Promise<Marks> {
   return marks;
 }
 
-/** Tells what was written between two marks, or, without `until`, what is written until `signal` aborts. */
+/** Tells what was written between two marks. */
 export async function replay(
   reader: PartitionReader,
   told: Records,
-  from: Marks,
-  options: { readonly until?: Marks; readonly signal?: AbortSignal },
+  marks: { from: Marks; until: Marks },
 ): Promise<void> {
-  const reads = Object.entries(from).flatMap(([topic, offsets]) =>
-    offsets.map(async (offset, partition) => {
-      const until = options.until?.[topic]?.[partition];
-      if (until !== undefined && until <= offset) return;
-      const records = reader.read(topic, partition, {
-        from: offset,
-        ...(until !== undefined && { until }),
-        ...(options.signal && { signal: options.signal }),
-      });
-      for await (const { value, timestamp } of records) {
+  const reads = Object.entries(marks.from).flatMap(([topic, offsets]) =>
+    offsets.map(async (from, partition) => {
+      const until = marks.until[topic]?.[partition] ?? 0n;
+      if (until <= from) return;
+      for await (const { value, timestamp } of reader.read(topic, partition, { from, until })) {
         if (value === null) continue;
         const tell = decoded(topic, value, timestamp);
         if (tell === undefined) told.unreadable(topic);

@@ -27,7 +27,7 @@ export async function accountOf(options: AccountOptions): Promise<Account> {
     const { withoutLedger = [], labels } = options;
     const ledgers = options.ledgers.filter(({ deviceId }) => !withoutLedger.includes(deviceId));
     const accountant = new Accountant(shownBy(ledgers, labels), withoutLedger);
-    await replay(reader, accountant, options.from, { until: await marksOf(reader) });
+    await replay(reader, accountant, { from: options.from, until: await marksOf(reader) });
     return accountant.account();
   } finally {
     await reader.close();

@@ -63,7 +63,6 @@ export async function watch({ stack, live, options, task, screen, signal, second
     lightModels = (await Promise.all(stack.light.map(({ url }) => askLightDevices(url())))).flat();
     const view: View = { stack, live, agents, lightModels };
     const now = performance.now();
-    if (live.failure !== undefined) throw live.failure;
     if (!isFirstTold && live.first !== undefined) {
       const { deviceId, frameSeq, label, source, seenAt } = live.first;
       screen.print(

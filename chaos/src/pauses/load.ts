@@ -1,7 +1,7 @@
 /** Frames and predictions as a bridge stores them, at a steady rate, and an account of what became of them. */
-import { Classifications, EdgeFrame, EdgePredictions, topics } from "@tributary/contracts";
-import { KafkajsSink, KafkaReader, type OutRecord } from "@tributary/kafka";
-import { sampleFrames, someFrame, somePrediction, somePredictions } from "@tributary/testing";
+import { type Classifications, EdgeFrame, EdgePredictions, topics } from "@tributary/contracts";
+import { type Following, follow, KafkajsSink, KafkaReader, type OutRecord } from "@tributary/kafka";
+import { followContext, sampleFrames, someFrame, somePrediction, somePredictions } from "@tributary/testing";
 
 export type LoadOptions = {
   readonly brokers: readonly string[];
@@ -28,6 +28,7 @@ export class Load {
   readonly #acknowledged = new Set<string>();
   readonly #answers = new Map<string, Seen>();
   #running: Promise<void> = Promise.resolve();
+  #following: Following | undefined;
   #isOn = false;
   #frameSeq = 0n;
   readonly #seqs = new Map<string, bigint>();
@@ -49,7 +50,8 @@ export class Load {
   }
 
   async start(): Promise<void> {
-    for (let partition = 0; partition < this.#options.partitions; partition++) void this.#follow(partition);
+    const context = followContext(this.#reader, this.#stop.signal);
+    this.#following = await follow(context, topics.classifications, (record) => record && this.#answered(record));
     const photos = (await sampleFrames(200)).map(({ jpeg }) => jpeg);
     this.#running = this.#run(photos);
     this.resume();
@@ -65,7 +67,7 @@ export class Load {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await this.#running;
+    await Promise.all([this.#running, this.#following?.ended]);
     await this.#sink.close();
     await this.#reader.close();
   }
@@ -138,20 +140,15 @@ export class Load {
     return seq;
   }
 
-  async #follow(partition: number): Promise<void> {
-    const { signal } = this.#stop;
-    for await (const { value } of this.#reader.read(topics.classifications.name, partition, { from: 0n, signal })) {
-      if (value === null) continue;
-      const { deviceId, answers } = Classifications.decodeConfluent(value);
-      for (const { frameSeq, label, source, settledBy } of answers) {
-        const name = `${deviceId}:${frameSeq}`;
-        const text = `${label} ${source} ${settledBy}`;
-        const seen = this.#answers.get(name);
-        if (seen === undefined) this.#answers.set(name, { text, count: 1, contradicts: false });
-        else {
-          seen.count++;
-          seen.contradicts ||= seen.text !== text;
-        }
+  #answered({ deviceId, answers }: Classifications): void {
+    for (const { frameSeq, label, source, settledBy } of answers) {
+      const name = `${deviceId}:${frameSeq}`;
+      const text = `${label} ${source} ${settledBy}`;
+      const seen = this.#answers.get(name);
+      if (seen === undefined) this.#answers.set(name, { text, count: 1, contradicts: false });
+      else {
+        seen.count++;
+        seen.contradicts ||= seen.text !== text;
       }
     }
   }

@@ -4,7 +4,7 @@
  * H2. A desired state is lawful if its generation is that of an event that counts, and it tells the device what that event
  *     decided for it. Whoever acted before reading back, or on what did not count, wrote one that is not. */
 import { DeviceDesired, topics } from "@tributary/contracts";
-import type { InRecord, KafkaReader } from "@tributary/kafka";
+import { type KafkaReader, readTopic } from "@tributary/kafka";
 import { applyEvent, eventOfRecord, type Rollout, reachedBy } from "@tributary/rollouts";
 import type { SimulatedDevice } from "@tributary/testing";
 
@@ -24,7 +24,7 @@ export async function historyOf(reader: KafkaReader): Promise<History> {
   /** By generation: what each device shall run. */
   const decided = new Map<bigint, ReadonlyMap<string, string>>();
   let stale = 0;
-  for (const { offset, value } of await all(reader, topics.rolloutEvents.name)) {
+  for await (const { offset, value } of readTopic(reader, topics.rolloutEvents.name)) {
     const event = eventOfRecord(topics.rolloutEvents.codec.decodeConfluent(value as Buffer));
     const generation = offset + 1n;
     const before = rollouts.get(event.uid) ?? null;
@@ -41,25 +41,18 @@ export async function historyOf(reader: KafkaReader): Promise<History> {
     const digest = isBack ? after.stableDigest : after.modelDigest;
     decided.set(generation, new Map(reachedBy(after.cohorts, weight).map((deviceId) => [deviceId, digest])));
   }
-  const desired = await all(reader, topics.desired.name);
-  const unlawful = desired.flatMap(({ key, value }) => {
+  let desired = 0;
+  const unlawful: string[] = [];
+  for await (const { key, value } of readTopic(reader, topics.desired.name)) {
+    desired += 1;
     const { generation, slots } = DeviceDesired.decodeConfluent(value as Buffer);
     const wanted = slots.perception?.modelDigest;
-    if (decided.get(generation)?.get(key ?? "") === wanted) return [];
-    return [`${key} generation ${generation} ${wanted?.slice(0, 4)}`];
-  });
-  return { events, stale, rollouts, desired: desired.length, unlawful };
+    if (decided.get(generation)?.get(key ?? "") !== wanted)
+      unlawful.push(`${key} generation ${generation} ${wanted?.slice(0, 4)}`);
+  }
+  return { events, stale, rollouts, desired, unlawful };
 }
 
 /** Whether what a device ran, one after the other, came with growing generations; what it was told too late it ignored. */
 export const staleIgnored = (devices: readonly SimulatedDevice[]): number =>
   devices.reduce((sum, { ignored }) => sum + ignored.length, 0);
-
-async function all(reader: KafkaReader, topic: string): Promise<InRecord[]> {
-  const records: InRecord[] = [];
-  for (const partition of await reader.partitions(topic)) {
-    const { earliest, next } = await reader.offsets(topic, partition);
-    for await (const record of reader.read(topic, partition, { from: earliest, until: next })) records.push(record);
-  }
-  return records;
-}

@@ -2,7 +2,7 @@
 import { createHmac, randomBytes, scryptSync } from "node:crypto";
 import { join } from "node:path";
 import { topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { freePort, type SpawnedService, someRegistration, spawnService } from "@tributary/testing";
 import type { Hello } from "./wire.ts";
 
@@ -88,12 +88,7 @@ export class World {
   /** Records of a topic by a key. */
   async recordsOf(topic: string, key: string): Promise<number> {
     let records = 0;
-    for (const partition of await this.reader.partitions(topic)) {
-      const { earliest, next } = await this.reader.offsets(topic, partition);
-      for await (const record of this.reader.read(topic, partition, { from: earliest, until: next })) {
-        if (record.key === key) records++;
-      }
-    }
+    for await (const record of readTopic(this.reader, topic)) if (record.key === key) records++;
     return records;
   }
 

@@ -1,6 +1,6 @@
 /** Logged frames from Kafka: predictions joined with the cloud's answers and with labels, partition by partition. */
 import { type CloudResult, type GroundTruth, type Topic, topics } from "@tributary/contracts";
-import type { KafkaReader } from "@tributary/kafka";
+import type { PartitionReader } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
 import type { LoggedLine } from "./logged-line.ts";
 
@@ -14,7 +14,7 @@ export type LogRange = {
 
 type Cloud = { readonly label: string; readonly costMicros: number };
 
-export async function* loggedFrames(reader: KafkaReader, range: LogRange): AsyncIterable<LoggedLine> {
+export async function* loggedFrames(reader: PartitionReader, range: LogRange): AsyncIterable<LoggedLine> {
   const { target, since, unreadable } = range;
   for (const partition of await reader.partitions(topics.predictions.name)) {
     // A label may be older than the frame's arrival, and a later one holds: all are read.
@@ -64,7 +64,7 @@ export async function* loggedFrames(reader: KafkaReader, range: LogRange): Async
 }
 
 async function* values<T>(
-  reader: KafkaReader,
+  reader: PartitionReader,
   topic: Topic<T>,
   partition: number,
   since: number,

@@ -1,8 +1,9 @@
 /** Follows what devices report, so that the demo's claims rest on what devices said, not on what rollout-manager made of it.
  *
  * B1. The blast radius is every device that ever reported to infer with the challenger, however briefly. */
-import { topics } from "@tributary/contracts";
-import type { PartitionReader } from "@tributary/kafka";
+import { type DeviceReported, topics } from "@tributary/contracts";
+import { type Following, follow, type PartitionReader } from "@tributary/kafka";
+import { followContext } from "@tributary/testing";
 
 const SLOT = "perception";
 
@@ -16,7 +17,7 @@ export type Reported = {
 export class ReportedWatch {
   readonly #reader: PartitionReader;
   readonly #stopping = new AbortController();
-  #running: Promise<unknown> = Promise.resolve();
+  #following: Following | undefined;
   readonly devices = new Map<string, Reported>();
   /** By digest: devices that ever inferred with it. B1 */
   readonly everOn = new Map<string, Set<string>>();
@@ -26,15 +27,13 @@ export class ReportedWatch {
   }
 
   async start(): Promise<void> {
-    const { name } = topics.reported;
-    const partitions = await this.#reader.partitions(name);
-    this.#running = Promise.all(partitions.map((partition) => this.#follow(partition)));
-    this.#running.catch(() => undefined);
+    const context = followContext(this.#reader, this.#stopping.signal);
+    this.#following = await follow(context, topics.reported, (reported) => reported && this.#take(reported));
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort(new Error("stopped"));
-    await this.#running.catch(() => undefined);
+    this.#stopping.abort();
+    await this.#following?.ended;
   }
 
   /** Devices that say now that they infer with it. */
@@ -42,16 +41,11 @@ export class ReportedWatch {
     return [...this.devices].filter(([, reported]) => reported.digest === digest).map(([deviceId]) => deviceId);
   }
 
-  async #follow(partition: number): Promise<void> {
-    const { signal } = this.#stopping;
-    for await (const { value } of this.#reader.read(topics.reported.name, partition, { signal })) {
-      if (value === null) continue;
-      const { deviceId, slots, update } = topics.reported.codec.decodeConfluent(value);
-      const digest = slots[SLOT]?.modelDigest ?? "";
-      const { phase = "", code = "", reason = "" } = update ?? {};
-      this.devices.set(deviceId, { digest, phase, code, reason });
-      const ever = this.everOn.get(digest) ?? new Set();
-      this.everOn.set(digest, ever.add(deviceId));
-    }
+  #take({ deviceId, slots, update }: DeviceReported): void {
+    const digest = slots[SLOT]?.modelDigest ?? "";
+    const { phase = "", code = "", reason = "" } = update ?? {};
+    this.devices.set(deviceId, { digest, phase, code, reason });
+    const ever = this.everOn.get(digest) ?? new Set();
+    this.everOn.set(digest, ever.add(deviceId));
   }
 }

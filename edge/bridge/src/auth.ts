@@ -84,10 +84,10 @@ export class DeviceDirectory implements PasswordBook {
   }
 
   /** Whether a live session of this device must end. A3 */
-  apply(deviceId: string, registration: DeviceRegistration | undefined): boolean {
+  apply(deviceId: string, registration: DeviceRegistration | null): boolean {
     const before = this.#devices.get(deviceId);
     if (before !== undefined) this.#count(before, -1);
-    if (registration === undefined) {
+    if (registration === null) {
       this.#devices.delete(deviceId);
       return true;
     }

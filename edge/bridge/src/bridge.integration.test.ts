@@ -15,7 +15,14 @@ import {
   topics,
   uplinkStreams,
 } from "@tributary/contracts";
-import { ensureTributaryTopics, type InRecord, KafkajsAdmin, KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import {
+  ensureTributaryTopics,
+  type InRecord,
+  KafkajsAdmin,
+  KafkaReader,
+  PlatformaticSink,
+  readTopic,
+} from "@tributary/kafka";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import {
@@ -106,15 +113,8 @@ class Rig {
   }
 
   /** Everything in a topic now. */
-  async all(topic: string): Promise<InRecord[]> {
-    const records: InRecord[] = [];
-    for (const partition of await this.reader.partitions(topic)) {
-      const { earliest, next } = await this.reader.offsets(topic, partition);
-      for await (const record of this.reader.read(topic, partition, { from: earliest, until: next })) {
-        records.push(record);
-      }
-    }
-    return records;
+  all(topic: string): Promise<InRecord[]> {
+    return Array.fromAsync(readTopic(this.reader, topic));
   }
 
   async counted(name: string, labels: string): Promise<number> {

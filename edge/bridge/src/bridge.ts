@@ -5,8 +5,8 @@
  * R1. No device is let in before the registry, the policies, the reported and the desired states are read to their ends.
  * R2. The end is orderly: no new messages, those in flight are stored and acknowledged, then the connections close.
  */
-import { type Classifications, type Codec, mqttTopics, type Topic, topics } from "@tributary/contracts";
-import type { PartitionReader, RecordSink } from "@tributary/kafka";
+import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
+import { type Following, follow, followAll, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Random } from "@tributary/kernel";
 import { awaitTopics, sampleKeyOf, ThrottleBook } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
@@ -15,7 +15,6 @@ import { Broker } from "./broker.ts";
 import type { BridgeConfig } from "./config.ts";
 import { answersOfSentFrames, DownlinkState, isSameTelling } from "./downlink.ts";
 import { availabilityChanged, downlinkDropped, downlinkSent, losesData, stateRebuilt } from "./events.ts";
-import { type Following, followTopic, type Handling } from "./follower.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
 import { neededTopics } from "./kafka-topics.ts";
@@ -47,7 +46,7 @@ export class Bridge {
   readonly #broker: Broker;
   readonly #down: ReturnType<typeof mqttTopics>;
   readonly #stop = new AbortController();
-  #following: Following[] = [];
+  #following: Following | undefined;
   #port: number | undefined;
 
   constructor(options: BridgeOptions) {
@@ -107,44 +106,46 @@ export class Bridge {
     if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
     const startedAt = clock.monotonicMs();
     const [needed, { startMsMax }] = [neededTopics(this.#options), config.limits];
-    await awaitTopics({ ...this.#options, needed, startMsMax, signal: this.#stop.signal });
-    this.#following = await Promise.all([
-      this.#follow(topics.registry, "start", (record, registration) => {
-        const deviceId = record.key ?? "";
+    const { signal } = this.#stop;
+    await awaitTopics({ ...this.#options, needed, startMsMax, signal });
+    const context = { ...this.#options, signal };
+    this.#following = await followAll([
+      follow(context, topics.registry, (registration, { key }) => {
+        const deviceId = key ?? "";
         if (!this.#directory.apply(deviceId, registration)) return;
         this.#passwords.forget(deviceId);
         this.#broker.session(deviceId)?.close();
       }),
-      this.#follow(topics.policies, "start", (record, policy) => {
-        const digests = this.#downlink.applyPolicy(record.key ?? "", policy);
+      follow(context, topics.policies, (policy, { key }) => {
+        const digests = this.#downlink.applyPolicy(key ?? "", policy);
         for (const session of this.#broker.sessions) {
           if (digests.includes(this.#downlink.modelOf(session.deviceId) ?? "")) this.#sendChangedPolicy(session);
         }
       }),
-      this.#follow(topics.reported, "start", (record, reported) => {
-        this.#downlink.applyReported(record.key ?? "", reported);
-        const session = this.#broker.session(record.key ?? "");
+      follow(context, topics.reported, (reported, { key }) => {
+        this.#downlink.applyReported(key ?? "", reported);
+        const session = this.#broker.session(key ?? "");
         if (session === undefined) return;
         this.#sendChangedPolicy(session);
         this.#sendChangedDesired(session);
       }),
-      this.#follow(topics.desired, "start", (record, desired) => {
-        const deviceId = record.key ?? "";
-        this.#downlink.applyDesired(deviceId, desired, record.value ?? undefined);
+      follow(context, topics.desired, (desired, { key, value }) => {
+        const deviceId = key ?? "";
+        this.#downlink.applyDesired(deviceId, desired, value);
         const session = this.#broker.session(deviceId);
         if (session !== undefined) this.#sendChangedDesired(session);
       }),
-      this.#follow(
+      follow(
+        context,
         topics.classifications,
-        "now",
-        (record, classified) => {
-          const session = this.#broker.session(record.key ?? "");
-          if (session !== undefined && classified !== undefined) this.#sendResults(session, classified);
+        (classified, { key }) => {
+          const session = this.#broker.session(key ?? "");
+          if (session !== undefined && classified !== null) this.#sendResults(session, classified);
         },
-        (record) => this.#broker.session(record.key ?? "") !== undefined,
+        { newest: 0, wants: ({ key }) => this.#broker.session(key ?? "") !== undefined },
       ),
     ]);
-    await Promise.all(this.#following.map(({ caughtUp }) => caughtUp));
+    await this.#following.caughtUp;
     telemetry.emit(stateRebuilt, {
       devices: this.#directory.size,
       policies: this.#downlink.policies,
@@ -165,13 +166,9 @@ export class Bridge {
     const done = new AbortController();
     const late = clock.sleep(config.limits.shutdownMsMax, done.signal).catch(() => {});
     const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];
-    const ends = [...clients.map((client) => client.close()), ...this.#following.map((f) => f.ended)];
+    const ends = [...clients.map((client) => client.close()), this.#following?.ended];
     await Promise.race([Promise.allSettled(ends), late]);
     done.abort();
-  }
-
-  #follow<T>(topic: Topic<T>, from: "start" | "now", ...rest: Handling<T>): Promise<Following> {
-    return followTopic({ ...this.#options, topic, from, signal: this.#stop.signal }, ...rest);
   }
 
   #sendChangedPolicy(session: Session): void {

@@ -31,11 +31,11 @@ describe("the policy of a device", () => {
       ["m1"],
     );
     expect(state.policyOf("d")?.policyVersion).toBe("b");
-    state.applyPolicy("m1|other", undefined);
+    state.applyPolicy("m1|other", null);
     expect(state.policyOf("d")?.policyVersion).toBe("a");
     state.applyReported("d", reported("m2"));
     expect(state.policyOf("d")).toBeUndefined();
-    state.applyReported("d", undefined);
+    state.applyReported("d", null);
     expect(state.modelOf("d")).toBeUndefined();
   });
 
@@ -75,7 +75,7 @@ describe("what a device shall run", () => {
     expect(isSameTelling(told, state.desiredOf("d") as DesiredTelling)).toBe(true);
     apply(state, "d", record("d", 8n));
     expect(isSameTelling(told, state.desiredOf("d") as DesiredTelling)).toBe(false);
-    state.applyDesired("d", undefined, undefined);
+    state.applyDesired("d", null, null);
     expect(state.encodedDesired(state.desiredOf("d") as DesiredTelling)).toHaveLength(0);
   });
 

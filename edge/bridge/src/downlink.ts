@@ -41,10 +41,10 @@ export class DownlinkState {
   }
 
   /** Returns the digests of the models whose policy may have changed. */
-  applyPolicy(key: string, policy: RoutingPolicy | undefined): readonly string[] {
+  applyPolicy(key: string, policy: RoutingPolicy | null): readonly string[] {
     const before = this.#policies.get(key);
     if (before !== undefined) this.#byModel.get(before.modelDigest)?.delete(key);
-    if (policy === undefined) {
+    if (policy === null) {
       this.#policies.delete(key);
     } else {
       this.#policies.set(key, policy);
@@ -54,21 +54,21 @@ export class DownlinkState {
     return [...new Set([before?.modelDigest, policy?.modelDigest])].filter((digest) => digest !== undefined);
   }
 
-  applyReported(deviceId: string, reported: DeviceReported | undefined): void {
-    if (reported === undefined) this.#reported.delete(deviceId);
+  applyReported(deviceId: string, reported: DeviceReported | null): void {
+    if (reported === null) this.#reported.delete(deviceId);
     else {
       const { slots, acceptedSchemas } = reported;
       this.#reported.set(deviceId, { modelDigest: slots[SLOT]?.modelDigest, acceptedSchemas });
     }
   }
 
-  /** `record` is the bytes that `desired` was read from; both undefined for a tombstone. Throws ContractError when it is of
+  /** `record` is the bytes that `desired` was read from; both null for a tombstone. Throws ContractError when it is of
    * another device than its key says. */
-  applyDesired(deviceId: string, desired: DeviceDesired | undefined, record: Uint8Array | undefined): void {
-    if (desired !== undefined && desired.deviceId !== deviceId) {
+  applyDesired(deviceId: string, desired: DeviceDesired | null, record: Uint8Array | null): void {
+    if (desired !== null && desired.deviceId !== deviceId) {
       throw new ContractError("record-undecodable", `it is of ${desired.deviceId}`);
     }
-    if (record === undefined) this.#desired.delete(deviceId);
+    if (record === null) this.#desired.delete(deviceId);
     else this.#desired.set(deviceId, Buffer.from(record)); // A copy: what was read is part of a larger buffer.
   }
 

@@ -130,20 +130,6 @@ export const downlinkDropped = defineEvent<{ deviceId: string; channel: string }
   },
 });
 
-export const recordUnusable = defineEvent<{ topic: string; key: string; reason: string }>({
-  name: "record_unusable",
-  level: "warn",
-  message: (e) => `a record of ${e.topic}, key ${e.key}, is skipped: ${e.reason}`,
-  counter: { name: "tributary_bridge_records_unusable_total", help: "Records of Kafka skipped", labels: ["topic"] },
-});
-
-export const readFailed = defineEvent<{ topic: string; partition: number; reason: string }>({
-  name: "topic_read_failed",
-  level: "warn",
-  message: (e) => `${e.topic}/${e.partition} is read again in a moment: ${e.reason}`,
-  counter: { name: "tributary_bridge_reads_failed_total", help: "Reads of topics begun anew", labels: ["topic"] },
-});
-
 export const stateRebuilt = defineEvent<{ devices: number; policies: number; ms: number }>({
   name: "state_rebuilt",
   level: "info",

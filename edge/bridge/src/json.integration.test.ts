@@ -2,7 +2,14 @@
 import { randomBytes, scryptSync } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Classifications, EdgeFrame, mqttTopics, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, type InRecord, KafkajsAdmin, KafkaReader, PlatformaticSink } from "@tributary/kafka";
+import {
+  ensureTributaryTopics,
+  type InRecord,
+  KafkajsAdmin,
+  KafkaReader,
+  PlatformaticSink,
+  readTopic,
+} from "@tributary/kafka";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";
 import { someAnswer, someJpeg, someRegistration, testKafka, waitFor } from "@tributary/testing";
@@ -60,11 +67,7 @@ async function connected(deviceId: string): Promise<MqttClient> {
 }
 
 async function all(from: KafkaReader, topic: string): Promise<InRecord[]> {
-  const records: InRecord[] = [];
-  for (const partition of await from.partitions(topic)) {
-    const { earliest, next } = await from.offsets(topic, partition);
-    for await (const record of from.read(topic, partition, { from: earliest, until: next })) records.push(record);
-  }
+  const records = await Array.fromAsync(readTopic(from, topic));
   return records.sort((a, b) => a.timestamp - b.timestamp);
 }
 

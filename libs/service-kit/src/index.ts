@@ -3,7 +3,6 @@ export * from "./await-topics.ts";
 export * from "./batch-handling.ts";
 export * from "./clock-watch.ts";
 export * from "./events.ts";
-export * from "./follow.ts";
 export * from "./health.ts";
 export * from "./http/problem.ts";
 export * from "./http/problem-filter.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import {
   clockOffsetEnv,
   freePort,
@@ -44,12 +44,6 @@ const put = (...values: (bigint | Buffer)[]) =>
     })),
   );
 
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-}
-
 beforeAll(async () => {
   const admin = new KafkajsAdmin(connection);
   await ensureTributaryTopics(admin, { partitions: 1 });
@@ -87,8 +81,7 @@ test("batches: retried, poison put aside, the rest handled once; its doors; SIGT
   expect(await service.stop()).toEqual({ code: 0, signal: null });
 
   const dlq = "cloud.requests.high.v1.cloud-classifier.dlq";
-  const { next } = await reader.offsets(dlq, 0);
-  const letters = await collect(reader.read(dlq, 0, { until: next }));
+  const letters = await Array.fromAsync(readTopic(reader, dlq));
   expect(letters.map(({ headers }) => headers["__connect.errors.exception.class.name"])).toEqual([
     "framing-unknown",
     "unexpected-error",

@@ -1,6 +1,7 @@
 export * from "./builders.ts";
 export * from "./clock-offset.ts";
 export * from "./kafka.ts";
+export * from "./memory-kafka.ts";
 export * from "./mosquitto.ts";
 export * from "./otlp-receiver.ts";
 export * from "./process.ts";

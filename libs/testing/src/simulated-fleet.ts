@@ -5,9 +5,10 @@
  * S2. What a model does on a device is said by its digest (`ModelBehaviour`), so a run is the same whoever moves models.
  * S3. Frames are told by the window, as many as wanted at no cost: a rollout is judged in seconds. */
 import { DeviceDesired, type DeviceReported, topics } from "@tributary/contracts";
-import type { OutRecord, PartitionReader, RecordSink } from "@tributary/kafka";
+import { follow, type OutRecord, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { makeBootId, type Random } from "@tributary/kernel";
 import { somePrediction, somePredictions, someRegistration, someReported } from "./builders.ts";
+import { followContext } from "./memory-kafka.ts";
 
 export type ModelBehaviour = {
   /** Share of frames in time, 0 to 1. */
@@ -96,8 +97,14 @@ export class SimulatedFleet {
       })),
     );
     await sink.send(this.all.map((device) => this.#report(device)));
-    const partitions = await reader.partitions(topics.desired.name);
-    this.#ended = Promise.all([...partitions.map((partition) => this.#follow(partition)), this.#live()]);
+    const context = followContext(reader, this.#stop.signal);
+    const following = await follow(context, topics.desired, (desired, { key }) => {
+      const device = this.devices.get(key ?? "");
+      if (device === undefined || desired === null) return;
+      device.retained = desired;
+      if (!device.isAway) this.#hear(device, desired);
+    });
+    this.#ended = Promise.all([following.ended, this.#live()]);
   }
 
   async stop(): Promise<void> {
@@ -110,19 +117,6 @@ export class SimulatedFleet {
     const device = this.devices.get(deviceId) as SimulatedDevice;
     device.isAway = false;
     if (device.retained !== null) this.#hear(device, device.retained);
-  }
-
-  async #follow(partition: number): Promise<void> {
-    const { reader } = this.#options;
-    const { signal } = this.#stop;
-    const { earliest } = await reader.offsets(topics.desired.name, partition);
-    for await (const { key, value } of reader.read(topics.desired.name, partition, { from: earliest, signal })) {
-      const device = this.devices.get(key ?? "");
-      if (device === undefined || value === null) continue;
-      const desired = DeviceDesired.decodeConfluent(value);
-      device.retained = desired;
-      if (!device.isAway) this.#hear(device, desired);
-    }
   }
 
   #hear(device: SimulatedDevice, desired: DeviceDesired): void {

@@ -3,8 +3,17 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type CloudRequest, type CloudResult, dlqOf, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, type InRecord, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import {
+  ensureTributaryTopics,
+  type Following,
+  follow,
+  KafkajsAdmin,
+  KafkajsSink,
+  KafkaReader,
+  readTopic,
+} from "@tributary/kafka";
+import {
+  followContext,
   repositoryRoot,
   type SpawnedService,
   someRequest,
@@ -33,17 +42,9 @@ const sink = new KafkajsSink(kafka);
 const results = new Map<string, CloudResult[]>();
 const stop = new AbortController();
 let service: SpawnedService;
-let following: Promise<unknown>;
+let following: Following;
 
 const keyOf = (r: { deviceId: string; frameSeq: bigint }) => `${r.deviceId}:${r.frameSeq}`;
-
-async function collect(topic: string, onRecord: (record: InRecord) => void): Promise<void> {
-  await Promise.all(
-    (await reader.partitions(topic)).map(async (partition) => {
-      for await (const record of reader.read(topic, partition, { signal: stop.signal })) onRecord(record);
-    }),
-  );
-}
 
 const ask = (requests: readonly CloudRequest[], lane: "high" | "normal" = "normal") => {
   const { name: topic, codec } = lane === "high" ? topics.requestsHigh : topics.requestsNormal;
@@ -71,10 +72,8 @@ beforeAll(async () => {
       targets: { default: { backend: "onnx", package: packageDir, costMicrosPerCall: 120 } },
     },
   });
-  following = collect(topics.results.name, ({ value }) => {
-    if (value === null) return;
-    const result = topics.results.codec.decodeConfluent(value);
-    results.set(keyOf(result), [...(results.get(keyOf(result)) ?? []), result]);
+  following = await follow(followContext(reader, stop.signal), topics.results, (result) => {
+    if (result !== null) results.set(keyOf(result), [...(results.get(keyOf(result)) ?? []), result]);
   });
   const warm = request();
   await ask([warm]); // until here the group may still be forming
@@ -83,7 +82,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   stop.abort();
-  await following;
+  await following.ended;
   const status = await service.stop();
   await Promise.all([reader.close(), sink.close()]);
   dir.remove();
@@ -141,11 +140,7 @@ describe("the classifier", () => {
     await resultOf(before);
     await resultOf(after);
     const dlq = dlqOf(topic, "cloud-classifier");
-    const letters: InRecord[] = [];
-    for (const partition of await reader.partitions(dlq)) {
-      const { next } = await reader.offsets(dlq, partition);
-      for await (const record of reader.read(dlq, partition, { until: next })) letters.push(record);
-    }
+    const letters = await Array.fromAsync(readTopic(reader, dlq));
     expect(letters).toHaveLength(1);
     expect(letters[0]?.headers["__connect.errors.exception.class.name"]).toMatch(/^record-/);
   });

@@ -5,8 +5,16 @@ import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type CloudResult, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import {
+  ensureTributaryTopics,
+  type Following,
+  follow,
+  KafkajsAdmin,
+  KafkajsSink,
+  KafkaReader,
+} from "@tributary/kafka";
+import {
+  followContext,
   repositoryRoot,
   type SpawnedService,
   someRequest,
@@ -27,7 +35,7 @@ const results = new Map<bigint, CloudResult>();
 const stop = new AbortController();
 let stub: StubServer;
 let service: SpawnedService;
-let following: Promise<unknown>;
+let following: Following;
 
 beforeAll(async () => {
   stub = await startStubServer();
@@ -52,20 +60,14 @@ beforeAll(async () => {
       },
     },
   });
-  following = Promise.all(
-    (await reader.partitions(topics.results.name)).map(async (partition) => {
-      for await (const { value } of reader.read(topics.results.name, partition, { signal: stop.signal })) {
-        if (value === null) continue;
-        const result = topics.results.codec.decodeConfluent(value);
-        results.set(result.frameSeq, result);
-      }
-    }),
-  );
+  following = await follow(followContext(reader, stop.signal), topics.results, (result) => {
+    if (result !== null) results.set(result.frameSeq, result);
+  });
 });
 
 afterAll(async () => {
   stop.abort();
-  await following;
+  await following.ended;
   await service?.stop();
   await Promise.all([stub.close(), reader.close(), sink.close()]);
   dir.remove();

@@ -8,9 +8,18 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { type CloudRequest, type CloudResult, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { type CloudRequest, type CloudResult, type Topic, topics } from "@tributary/contracts";
 import {
+  ensureTributaryTopics,
+  type Following,
+  follow,
+  followAll,
+  KafkajsAdmin,
+  KafkajsSink,
+  KafkaReader,
+} from "@tributary/kafka";
+import {
+  followContext,
   freePort,
   repositoryRoot,
   type SpawnedService,
@@ -43,7 +52,7 @@ const stop = new AbortController();
 const peers: ChildProcess[] = [];
 let service: SpawnedService;
 let endpoint: string;
-let following: Promise<unknown>;
+let following: Following;
 
 type Seen = { readonly problems: string[]; readonly CustomAttributes?: string; readonly TargetVariant?: string };
 type Step =
@@ -54,17 +63,10 @@ const script = (...steps: readonly Step[]) =>
 const seen = async () => (await (await fetch(`${endpoint}/seen`)).json()) as Seen[];
 
 const keyOf = (r: { deviceId: string; frameSeq: bigint }) => `${r.deviceId}:${r.frameSeq}`;
-const follow = async (topic: string, into: Map<string, CloudResult>) => {
-  for (const partition of await reader.partitions(topic)) {
-    void (async () => {
-      for await (const { value } of reader.read(topic, partition, { signal: stop.signal })) {
-        if (value === null) continue;
-        const result = topics.results.codec.decodeConfluent(value);
-        into.set(keyOf(result), result);
-      }
-    })();
-  }
-};
+const collect = (topic: Topic<CloudResult>, into: Map<string, CloudResult>) =>
+  follow(followContext(reader, stop.signal), topic, (result) => {
+    if (result !== null) into.set(keyOf(result), result);
+  });
 let seq = 0n;
 async function ask(change: Partial<CloudRequest> = {}): Promise<CloudResult> {
   const request = someRequest({ frameSeq: ++seq, jpeg, deadlineAt: Date.now() + 10_000, ...change });
@@ -144,13 +146,13 @@ beforeAll(async () => {
       },
     },
   });
-  following = Promise.all([follow(topics.results.name, results), follow(topics.shadow.name, shadows)]);
+  following = await followAll([collect(topics.results, results), collect(topics.shadow, shadows)]);
   await ask({ target: "local", deviceId: "warm" });
 });
 
 afterAll(async () => {
   stop.abort();
-  await following;
+  await following.ended;
   const status = await service?.stop();
   for (const peer of peers) peer.kill("SIGKILL");
   await Promise.all([reader.close(), sink.close()]);

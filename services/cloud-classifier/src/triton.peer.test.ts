@@ -4,8 +4,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type CloudRequest, type CloudResult, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import {
+  ensureTributaryTopics,
+  type Following,
+  follow,
+  KafkajsAdmin,
+  KafkajsSink,
+  KafkaReader,
+} from "@tributary/kafka";
+import {
+  followContext,
   repositoryRoot,
   type SpawnedService,
   sampleFrames,
@@ -29,7 +37,7 @@ const results = new Map<string, CloudResult>();
 const stop = new AbortController();
 let triton: Triton;
 let service: SpawnedService;
-let following: Promise<unknown>;
+let following: Following;
 
 const keyOf = (r: { target: string; frameSeq: bigint }) => `${r.target}:${r.frameSeq}`;
 
@@ -67,20 +75,14 @@ beforeAll(async () => {
       },
     },
   });
-  following = Promise.all(
-    (await reader.partitions(topics.results.name)).map(async (partition) => {
-      for await (const { value } of reader.read(topics.results.name, partition, { signal: stop.signal })) {
-        if (value === null) continue;
-        const result = topics.results.codec.decodeConfluent(value);
-        results.set(keyOf(result), result);
-      }
-    }),
-  );
+  following = await follow(followContext(reader, stop.signal), topics.results, (result) => {
+    if (result !== null) results.set(keyOf(result), result);
+  });
 });
 
 afterAll(async () => {
   stop.abort();
-  await following;
+  await following.ended;
   await service?.stop();
   await triton?.stop();
   await Promise.all([reader.close(), sink.close()]);

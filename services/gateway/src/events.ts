@@ -1,23 +1,5 @@
 import { defineEvent } from "@tributary/telemetry";
 
-export const readFailed = defineEvent<{ topic: string; partition: number; reason: string }>({
-  name: "read_failed",
-  level: "warn",
-  message: (e) => `${e.topic}/${e.partition} could not be read, trying again: ${e.reason}`,
-  counter: { name: "tributary_gateway_read_failures_total", help: "Failed reads of a partition", labels: ["topic"] },
-});
-
-export const recordUnreadable = defineEvent<{ topic: string; partition: number; offset: string; code: string }>({
-  name: "record_unreadable",
-  level: "warn",
-  message: (e) => `${e.topic}/${e.partition}@${e.offset} is skipped: ${e.code}`,
-  counter: {
-    name: "tributary_gateway_unreadable_records_total",
-    help: "Records skipped because they do not decode",
-    labels: ["topic", "code"],
-  },
-});
-
 export const answerRepeated = defineEvent<{ frameId: string; traceparent: string | null }>({
   name: "answer_repeated",
   level: "debug",

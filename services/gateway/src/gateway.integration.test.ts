@@ -2,7 +2,7 @@
 import { createHmac } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type FinalAnswer, type GroundTruth, type Topic, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { ExternalRegistry } from "@tributary/schema-registry";
 import { createTelemetry } from "@tributary/telemetry";
 import {
@@ -21,7 +21,6 @@ import {
   testKafka,
   waitFor,
 } from "@tributary/testing";
-import { partitionOf } from "./frames/partition-of.ts";
 
 const TOKEN = "a-token-for-the-test";
 const PARTITIONS = 4;
@@ -130,9 +129,7 @@ describe("devices", () => {
   const registrations = async (deviceId: string) => {
     const found = [];
     const { name, codec } = topics.registry;
-    const partition = partitionOf(deviceId, PARTITIONS);
-    const { next } = await reader.offsets(name, partition);
-    for await (const { key, value } of reader.read(name, partition, { until: next })) {
+    for await (const { key, value } of readTopic(reader, name)) {
       if (key === deviceId && value !== null) found.push(codec.decodeConfluent(value));
     }
     return found;
@@ -240,12 +237,9 @@ describe("labels", () => {
   });
   const stored = async () => {
     const { name, codec } = topics.groundTruth;
-    const partition = partitionOf(deviceId, PARTITIONS);
-    const { earliest, next } = await reader.offsets(name, partition);
     const found: GroundTruth[] = [];
-    if (earliest === next) return found;
-    for await (const { value } of reader.read(name, partition, { until: next })) {
-      if (value !== null) found.push(codec.decodeConfluent(value));
+    for await (const { key, value } of readTopic(reader, name)) {
+      if (key === deviceId && value !== null) found.push(codec.decodeConfluent(value));
     }
     return found;
   };

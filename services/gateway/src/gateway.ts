@@ -3,7 +3,7 @@
  *
  * G1. It is ready once it has read what Kafka held when it started, and it holds no state that Kafka has not (D1).
  */
-import type { RecordSink } from "@tributary/kafka";
+import { type FollowContext, followAll, type RecordSink } from "@tributary/kafka";
 import type { Clock, Random } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerRing } from "./answers/ring.ts";
@@ -12,7 +12,6 @@ import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { Registrar } from "./devices/registrar.ts";
 import { clientDropped } from "./events.ts";
-import type { FollowContext } from "./follower.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FrameSearch, type SearchOptions } from "./frames/search.ts";
 import { Subscribers } from "./http/subscribers.ts";
@@ -95,29 +94,28 @@ export class Gateway {
   async start(): Promise<void> {
     const { config, reader, clock, random, telemetry } = this.#options;
     const context: FollowContext = { reader, clock, random, telemetry, signal: this.#stop.signal };
-    const followings = (
-      await Promise.all([
-        this.devices.follow(context),
-        this.policies.follow(context),
-        this.models.follow(context),
-        this.rollouts.follow(context),
-        this.#labelTable.follow(context),
-        tailAnswers(context, {
-          ring: this.ring,
-          subscribers: this.subscribers,
-          telemetry,
-          backlogRecordsMax: config.answers.backlogRecordsMax,
-          onSeen: (deviceId, at) => this.devices.seen(deviceId, at),
-          onAnswer: (answer) => {
-            if (!this.#labelTable.has(answer.frameId)) this.#candidates.offer(answer);
-          },
-        }),
-      ])
-    ).flat();
-    void Promise.all(followings.map((following) => following.caughtUp)).then(() => {
+    const { caughtUp, ended } = await followAll([
+      this.devices.follow(context),
+      this.policies.follow(context),
+      this.models.follow(context),
+      this.rollouts.follow(context),
+      this.#labelTable.follow(context),
+      tailAnswers(context, {
+        ring: this.ring,
+        subscribers: this.subscribers,
+        telemetry,
+        backlogRecordsMax: config.answers.backlogRecordsMax,
+        onSeen: (deviceId, at) => this.devices.seen(deviceId, at),
+        onAnswer: (answer) => {
+          if (!this.#labelTable.has(answer.frameId)) this.#candidates.offer(answer);
+        },
+      }),
+    ]);
+    const isRead = () => {
       this.#caughtUp = true; // G1
-    });
-    this.#ended = Promise.all([...followings.map((following) => following.ended), this.#heartbeat()]);
+    };
+    caughtUp.then(isRead, () => {}); // stopped before it was
+    this.#ended = Promise.all([ended, this.#heartbeat()]);
   }
 
   async close(): Promise<void> {

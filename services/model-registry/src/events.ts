@@ -102,17 +102,6 @@ export const gateForced = defineEvent<{ name: string; version: string; by: strin
   counter: { name: "tributary_registry_gates_forced_total", help: "Gates that somebody forced" },
 });
 
-export const recordUnreadable = defineEvent<{ topic: string; partition: number; offset: string; code: string }>({
-  name: "record_unreadable",
-  level: "error",
-  message: (e) => `${e.topic}/${e.partition}@${e.offset} is passed over: ${e.code}`,
-  counter: {
-    name: "tributary_registry_unreadable_records_total",
-    help: "Records of our own that cannot be read",
-    labels: ["topic"],
-  },
-});
-
 export const rebuildTroubled = defineEvent<{ reason: string }>({
   name: "rebuild_troubled",
   level: "warn",

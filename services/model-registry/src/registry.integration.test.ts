@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type Model, type ModelAliases, topics } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { loadPackage } from "@tributary/model-store";
 import { tempDir, testKafka, waitFor } from "@tributary/testing";
 import {
@@ -58,9 +58,8 @@ async function made(name: string, version: string, change: Parameters<typeof par
 }
 /** The last record of each key. */
 async function recordsOf<T>(topic: { name: string; codec: { decodeConfluent(bytes: Buffer): T } }) {
-  const { next } = await reader.offsets(topic.name, 0);
   const last = new Map<string, T>();
-  for await (const { key, value } of reader.read(topic.name, 0, { until: next })) {
+  for await (const { key, value } of readTopic(reader, topic.name)) {
     if (key !== null && value !== null) last.set(key, topic.codec.decodeConfluent(value));
   }
   return last;
@@ -422,7 +421,7 @@ test("a registry that was killed knows all of it again, mends its metadata towar
   const { digest } = await loadPackage(join(dir.path, "packages/edge-1.0.0"));
   expect(await targets()).toEqual([digest]);
   expect(service.events().some(({ event }) => event === "listing_mended")).toBe(true);
-  expect(service.events().some(({ event }) => event === "record_unreadable")).toBe(true);
+  expect(service.events().some(({ event }) => event === "record_malformed")).toBe(true);
   expect((await one("/models/edge/1.0.0")).aliases).toEqual(["champion"]);
   expect(await one("/validation/edge")).toEqual(validation);
   expect((await fetch(`${service.url}/metrics`).then((r) => r.text())).includes("tributary_registry_models 3")).toBe(

@@ -1,6 +1,7 @@
 /** Rollouts among silent, lying and refusing devices, restarts, second instances and second thoughts. */
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { DeviceDesired, topics } from "@tributary/contracts";
+import { readTopic } from "@tributary/kafka";
 import { isFinished } from "@tributary/rollouts";
 import { waitFor } from "@tributary/testing";
 import { SpecRefused } from "./creation/spec-problems.ts";
@@ -273,14 +274,8 @@ test("a stale desired state that an instance wrote too late is written over", as
   const [deviceId = ""] = rollout.cohorts.order;
   const last = async (): Promise<DeviceDesired | undefined> => {
     let found: DeviceDesired | undefined;
-    for (const partition of await rig.reader.partitions(topics.desired.name)) {
-      const { earliest, next } = await rig.reader.offsets(topics.desired.name, partition);
-      for await (const { key, value } of rig.reader.read(topics.desired.name, partition, {
-        from: earliest,
-        until: next,
-      })) {
-        if (key === deviceId && value !== null) found = DeviceDesired.decodeConfluent(value);
-      }
+    for await (const { key, value } of readTopic(rig.reader, topics.desired.name)) {
+      if (key === deviceId && value !== null) found = DeviceDesired.decodeConfluent(value);
     }
     return found;
   };

@@ -1,11 +1,10 @@
 /** A manager that reads what happened while it was away, on a Kafka in memory: what of the past it acts upon (M3). */
 import { expect, test } from "@jest/globals";
-import { DeviceDesired, type Topic, topics } from "@tributary/contracts";
-import type { InRecord, OutRecord } from "@tributary/kafka";
+import { DeviceDesired, topics } from "@tributary/contracts";
 import { systemClock } from "@tributary/kernel";
 import { eventOfRecord, type RolloutChange, recordOfEvent } from "@tributary/rollouts";
 import { createTelemetry } from "@tributary/telemetry";
-import { someModel, somePrediction, somePredictions, someReported, waitFor } from "@tributary/testing";
+import { MemoryKafka, someModel, somePrediction, somePredictions, someReported, waitFor } from "@tributary/testing";
 import { configSchema } from "./config.ts";
 import { specOf } from "./creation/spec-problems.ts";
 import { Manager } from "./manager.ts";
@@ -19,62 +18,6 @@ const WINDOW_MINUTES = 2;
 const FRAMES = 8;
 /** Some rounds, and the wait by chance before a proposal. (M6) */
 const A_WHILE_MS = 1_000;
-
-/** One partition a topic. `heldAt`: what is stamped later is not handed to slices yet. */
-class MemoryKafka {
-  heldAt: number = Number.POSITIVE_INFINITY;
-  readonly #logs = new Map<string, InRecord[]>();
-
-  log(topic: string): InRecord[] {
-    const log = this.#logs.get(topic) ?? [];
-    this.#logs.set(topic, log);
-    return log;
-  }
-
-  put<T>(topic: Topic<T>, key: string, value: T, timestamp: number): void {
-    this.#append({ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }, timestamp);
-  }
-
-  #append({ topic, key, value }: OutRecord, timestamp: number) {
-    const log = this.log(topic);
-    const place = { topic, partition: 0, offset: BigInt(log.length) };
-    log.push({ ...place, key: key ?? null, value, headers: {}, timestamp });
-    return place;
-  }
-
-  readonly sink = {
-    send: async (records: readonly OutRecord[]) => records.map((record) => this.#append(record, Date.now())),
-    close: async () => {},
-  };
-
-  reader(isHeld: (record: InRecord) => boolean = () => false) {
-    const { log } = { log: (topic: string) => this.log(topic) };
-    return {
-      partitions: async () => [0],
-      offsets: async (topic: string) => ({ earliest: 0n, next: BigInt(log(topic).length) }),
-      offsetsAt: async (topic: string, time: number) => {
-        const found = log(topic).findIndex(({ timestamp }) => timestamp >= time);
-        return new Map([[0, BigInt(found < 0 ? log(topic).length : found)]]);
-      },
-      async *read(
-        topic: string,
-        _partition: number,
-        { from = 0n, until, signal }: { from?: bigint; until?: bigint; signal?: AbortSignal } = {},
-      ) {
-        for (let offset = from; signal?.aborted !== true && (until === undefined || offset < until); ) {
-          const record = log(topic)[Number(offset)];
-          if (record === undefined || isHeld(record)) {
-            await new Promise((resolve) => setTimeout(resolve, 5));
-            continue;
-          }
-          offset += 1n;
-          yield record;
-        }
-      },
-      close: async () => {},
-    };
-  }
-}
 
 type Scene = {
   /** Since the analysis began. */
@@ -98,18 +41,22 @@ const order = Array.from({ length: DEVICES }, (_, i) => `d${i}`);
 async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent, isSlow, more = [], heldAt }: Scene) {
   const kafka = new MemoryKafka();
   const t0 = Date.now() - minutes * MINUTE;
-  kafka.heldAt = t0 + heldAt * MINUTE;
+  const readable = { to: t0 + heldAt * MINUTE };
+  const slices = kafka.client(async (_call, { record, signal }) => {
+    while (record !== undefined && record.timestamp > readable.to && !signal?.aborted) await systemClock.sleep(5);
+  });
   for (const [version, modelDigest] of Object.entries({ "1": digests.old, "2": digests.better })) {
     // The candidate declares that anything will do: nobody compares with that.
     const latencyBudgetMs = modelDigest === digests.better ? 600_000 : 50;
     const model = someModel({ version, modelDigest, hardwareClass: "x64", gate: somePassedGate(), latencyBudgetMs });
-    kafka.put(topics.models, `edge/${version}`, model, t0);
+    kafka.put(topics.models, `edge/${version}`, model, { timestamp: t0 });
   }
   const acceptedSchemas = DeviceDesired.versions.map(({ fingerprint }) => fingerprint);
   for (const [i, deviceId] of order.entries()) {
     const modelDigest = i < CANARIES ? digests.better : digests.old;
     const slots = { perception: { modelDigest, modelName: "edge", modelVersion: "1" } };
-    kafka.put(topics.reported, deviceId, someReported({ deviceId, generation: 2n, acceptedSchemas, slots }), t0);
+    const reported = someReported({ deviceId, generation: 2n, acceptedSchemas, slots });
+    kafka.put(topics.reported, deviceId, reported, { timestamp: t0 });
   }
   const paused = pause === undefined ? [] : [{ pause: { duration: pause } }];
   const spec = specOf({
@@ -128,7 +75,8 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
   ];
   for (const [i, [minute, change]] of history.entries()) {
     const at = t0 + minute * MINUTE;
-    kafka.put(topics.rolloutEvents, uid, recordOfEvent({ uid, version: i + 1, at, by: "ann", change }), at);
+    const event = recordOfEvent({ uid, version: i + 1, at, by: "ann", change });
+    kafka.put(topics.rolloutEvents, uid, event, { timestamp: at });
   }
   for (let minute = -60; minute < minutes; minute += WINDOW_MINUTES) {
     for (const [i, deviceId] of order.entries()) {
@@ -143,7 +91,7 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
         }),
       );
       const batch = somePredictions({ deviceId, seq: BigInt(minute + 61), modelDigest, predictions });
-      kafka.put(topics.predictions, deviceId, batch, t0 + (minute + WINDOW_MINUTES) * MINUTE);
+      kafka.put(topics.predictions, deviceId, batch, { timestamp: t0 + (minute + WINDOW_MINUTES) * MINUTE });
     }
   }
   const skipped = { ms: 0 };
@@ -153,8 +101,7 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     telemetry: createTelemetry({ service: "rollout-manager", level: "silent", defaultMetrics: false }),
     clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skipped.ms },
     isClockOff: () => wrong.clock,
-    ...{ random: () => 0.5, sink: kafka.sink, reader: kafka.reader() },
-    slices: kafka.reader(({ timestamp }) => timestamp > kafka.heldAt),
+    ...{ random: () => 0.5, sink: kafka, reader: kafka, slices },
   });
   await manager.start();
   const isHeld = () => {
@@ -166,10 +113,10 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
   /** What was decided since the start. */
   const decided = () =>
     kafka
-      .log(topics.rolloutEvents.name)
+      .values(topics.rolloutEvents)
       .slice(history.length)
-      .map(({ value }) => {
-        const { change } = eventOfRecord(topics.rolloutEvents.codec.decodeConfluent(value as Buffer));
+      .map((record) => {
+        const { change } = eventOfRecord(record);
         return change.kind === "analysed" ? change.verdict : change.kind;
       });
   return {
@@ -185,13 +132,13 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     },
     revoke: () => {
       const model = someModel({ version: "2", modelDigest: digests.better, hardwareClass: "x64", state: "REVOKED" });
-      kafka.put(topics.models, "edge/2", model, Date.now());
+      kafka.put(topics.models, "edge/2", model);
     },
     setClock: (isWrong: boolean) => {
       wrong.clock = isWrong;
     },
     readAll: () => {
-      kafka.heldAt = Number.POSITIVE_INFINITY;
+      readable.to = Number.POSITIVE_INFINITY;
     },
     /** Nothing can be read for so long. */
     stand: (ms: number) => {

@@ -15,7 +15,15 @@
 import { randomUUID } from "node:crypto";
 import { type Model, topics } from "@tributary/contracts";
 import { FleetMetrics } from "@tributary/fleet-metrics";
-import { codeOf, type PartitionReader, type RecordSink } from "@tributary/kafka";
+import {
+  codeOf,
+  type FollowContext,
+  type Following,
+  follow,
+  followAll,
+  type PartitionReader,
+  type RecordSink,
+} from "@tributary/kafka";
 import { type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 import {
   applyEvent,
@@ -28,7 +36,7 @@ import {
   type RolloutEvent,
   stepOf,
 } from "@tributary/rollouts";
-import { awaitTopics, type FollowContext, type Following, follow } from "@tributary/service-kit";
+import { awaitTopics } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AutoStart } from "./auto-start.ts";
 import { BY } from "./by.ts";
@@ -47,14 +55,13 @@ import { type Observer, observerOf } from "./prometheus/observer.ts";
 import { refuseQueries } from "./prometheus/preflight.ts";
 import { StatusPublisher } from "./status/status-publisher.ts";
 import { noHooks, type TestHooks } from "./test-hooks.ts";
-import type { SliceReader } from "./watching/topic-slices.ts";
 import { Watch } from "./watching/watch.ts";
 
 export type ManagerOptions = {
   readonly config: RolloutManagerConfig;
   readonly reader: PartitionReader;
   /** Of its own: a slice would else wait for the long polls of what is followed. */
-  readonly slices: SliceReader & Pick<PartitionReader, "close">;
+  readonly slices: PartitionReader;
   readonly sink: RecordSink;
   readonly clock: Clock;
   /** M7; never unless told. */
@@ -150,22 +157,24 @@ export class Manager {
     const [needed, { startMsMax }] = [NEEDED.map((topic) => ({ topic, reader })), config.limits];
     await awaitTopics({ ...this.#options, needed, startMsMax, signal });
     const context: FollowContext = { reader, clock, random, telemetry, signal };
-    const followings = await Promise.all([
+    const tables = await followAll([
       this.#beliefs.follow(context),
       follow(context, topics.models, (model, { key }) => this.models.model(key ?? "", model)),
       follow(context, topics.modelAliases, (aliases, { key }) => this.models.aliases(key ?? "", aliases)),
       this.status.follow(context),
       this.#desired.follow(context),
     ]);
-    void this.#live(context, followings.flat());
+    this.#live(context, tables).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
   }
 
   /** The log comes last: what its events ask of devices is compared with what stands there. */
-  async #live(context: FollowContext, tables: readonly Following[]): Promise<void> {
+  async #live(context: FollowContext, tables: Following): Promise<void> {
     const { signal } = this.#stop;
-    await Promise.all(tables.map((one) => one.caughtUp));
+    await tables.caughtUp;
     const log = await this.#log.follow(context);
-    this.#ended = Promise.all([...tables, log].map((one) => one.ended));
+    this.#ended = Promise.all([tables.ended, log.ended]);
     await log.caughtUp;
     if (signal.aborted) return;
     this.#isCaughtUp = true; // M1

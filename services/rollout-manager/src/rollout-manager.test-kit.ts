@@ -1,6 +1,6 @@
 /** Rollout-managers in this process on a real Kafka, and a simulated fleet that follows them. */
 import { type GateOutcome, ModelAliases, Model as ModelRecord, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import type { Rollout } from "@tributary/rollouts";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
@@ -86,11 +86,8 @@ export class Rig {
   /** When each device was sent its desired state of this generation, by Kafka's clock. */
   async desiredAt(generation: bigint): Promise<readonly number[]> {
     const at: number[] = [];
-    for (const partition of await this.reader.partitions(topics.desired.name)) {
-      const { next: until } = await this.reader.offsets(topics.desired.name, partition);
-      for await (const { value, timestamp } of this.reader.read(topics.desired.name, partition, { until })) {
-        if (value !== null && topics.desired.codec.decodeConfluent(value).generation === generation) at.push(timestamp);
-      }
+    for await (const { value, timestamp } of readTopic(this.reader, topics.desired.name)) {
+      if (value !== null && topics.desired.codec.decodeConfluent(value).generation === generation) at.push(timestamp);
     }
     return at;
   }

@@ -8,9 +8,10 @@
  */
 import { createHmac } from "node:crypto";
 import { type EdgeFrame, topics } from "@tributary/contracts";
+import { type FollowContext, follow } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
 import { sampleDraw } from "@tributary/routing";
-import { type FollowContext, follow, sampleKeyOf } from "@tributary/service-kit";
+import { sampleKeyOf } from "@tributary/service-kit";
 
 const RETRY_MS = 1_000;
 

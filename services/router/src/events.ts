@@ -152,13 +152,6 @@ export const partitionForgotten = defineEvent<{ partition: number; code: string;
   },
 });
 
-export const stateUnreadable = defineEvent<{ partition: number; key: string; reason: string }>({
-  name: "state_unreadable",
-  level: "error",
-  message: (e) => `state of ${e.key} on partition ${e.partition} cannot be read and is left out: ${e.reason}`,
-  counter: { name: "tributary_router_states_unreadable_total", help: "State or answer records that cannot be read" },
-});
-
 export const policyPublished = defineEvent<{ modelDigest: string; policyVersion: string; target: string }>({
   name: "policy_published",
   level: "info",

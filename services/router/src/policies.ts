@@ -1,7 +1,7 @@
 /** Publishes the first routing policy of each configured edge package. Where a policy stands already, it stays. */
 import { createHash } from "node:crypto";
 import { policyKey, RoutingPolicy, topics } from "@tributary/contracts";
-import { cloudEventHeaders, type OutRecord, type PartitionReader, type RecordSink } from "@tributary/kafka";
+import { cloudEventHeaders, type OutRecord, type PartitionReader, type RecordSink, readTopic } from "@tributary/kafka";
 import { type Clock, Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { completePolicy, parsePolicy } from "@tributary/routing";
@@ -44,17 +44,12 @@ async function firstPolicy(folder: string, target: string, clock: Clock): Promis
 }
 
 async function keysOfPolicies(reader: PartitionReader): Promise<ReadonlySet<string>> {
-  const { name } = topics.policies;
   const keys = new Set<string>();
-  const readOne = async (partition: number) => {
-    const { next } = await reader.offsets(name, partition);
-    for await (const { key, value } of reader.read(name, partition, { until: next })) {
-      if (key === null) continue;
-      if (value === null) keys.delete(key);
-      else keys.add(key);
-    }
-  };
-  await Promise.all((await reader.partitions(name)).map(readOne));
+  for await (const { key, value } of readTopic(reader, topics.policies.name)) {
+    if (key === null) continue;
+    if (value === null) keys.delete(key);
+    else keys.add(key);
+  }
   return keys;
 }
 

@@ -6,11 +6,9 @@
  * R2. A record that cannot be read is left out, loudly: its device may get repeated answers, the partition goes on (G8).
  */
 import { Classifications, topics } from "@tributary/contracts";
-import type { InRecord, PartitionReader } from "@tributary/kafka";
-import { reasonOf } from "@tributary/kernel";
+import { type PartitionReader, takeOrSkip } from "@tributary/kafka";
 import type { SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
-import { stateUnreadable } from "./events.ts";
 import { StateLog, type StoredDevice } from "./state-log.ts";
 
 export type Rebuilt = {
@@ -34,18 +32,11 @@ export type RebuildOptions = {
 };
 
 export async function rebuild({ reader, number, empty, telemetry, signal }: RebuildOptions): Promise<Rebuilt> {
-  const unreadable = (record: InRecord, error: unknown) =>
-    telemetry.emit(stateUnreadable, { partition: number, key: record.key ?? "", reason: reasonOf(error) });
-
   const states = new StateLog();
   const stored = await reader.offsets(topics.routerState.name, number);
   const upTo = (next: bigint) => ({ until: next, signal });
   for await (const record of reader.read(topics.routerState.name, number, upTo(stored.next))) {
-    try {
-      states.apply(record);
-    } catch (error) {
-      unreadable(record, error); // R2
-    }
+    takeOrSkip(telemetry, record, () => states.apply(record)); // R2
   }
 
   const partition = empty();
@@ -61,16 +52,14 @@ export async function rebuild({ reader, number, empty, telemetry, signal }: Rebu
   if (from < written.next) {
     const range = { from, ...upTo(written.next) };
     for await (const record of reader.read(topics.classifications.name, number, range)) {
-      if (record.key === null || record.value === null) continue;
-      if (record.offset < (states.known.get(record.key) ?? 0n)) continue;
-      try {
-        const known = Classifications.decodeConfluent(record.value);
+      const { key, value } = record;
+      if (key === null || value === null || record.offset < (states.known.get(key) ?? 0n)) continue;
+      takeOrSkip(telemetry, record, () => {
+        const known = Classifications.decodeConfluent(value);
         partition.replay(known, record.timestamp);
         answers += known.answers.length;
         unsaved.add(known.deviceId);
-      } catch (error) {
-        unreadable(record, error); // R2
-      }
+      });
     }
   }
   signal.throwIfAborted();

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import {
-  Classifications,
   CloudRequest,
   CloudResult,
   dlqOf,
@@ -17,13 +16,16 @@ import {
 } from "@tributary/contracts";
 import {
   ensureTributaryTopics,
+  follow,
   type InRecord,
   KafkajsAdmin,
   KafkajsSink,
   KafkaReader,
   type OutRecord,
+  readTopic,
 } from "@tributary/kafka";
 import {
+  followContext,
   freePort,
   repositoryRoot,
   type SpawnedService,
@@ -57,16 +59,18 @@ beforeAll(async () => {
   await admin.close();
   sink = new KafkajsSink(kafka);
   reader = new KafkaReader(kafka);
-  follow(topics.classifications.name, (record) => {
-    const { deviceId, bootId, answers: found } = Classifications.decodeConfluent(record.value as Buffer);
-    for (const answer of found) {
+  const context = followContext(reader, stop.signal);
+  await follow(context, topics.classifications, (value, record) => {
+    if (value === null) return;
+    const { deviceId, bootId } = value;
+    for (const answer of value.answers) {
       const frame = `${deviceId}:${bootId}:${answer.cameraId}:${answer.frameSeq}`;
       answers.push({ ...answer, frame, at: record.timestamp });
     }
   });
   for (const [lane, topic] of [["high", topics.requestsHigh] as const, ["normal", topics.requestsNormal] as const]) {
-    follow(topic.name, (record) => {
-      const request = CloudRequest.decodeConfluent(record.value as Buffer);
+    await follow(context, topic, (request, record) => {
+      if (request === null) return;
       requests.push({ lane, request, at: record.timestamp });
       const said = classify(request);
       if (said === null) return;
@@ -84,14 +88,6 @@ afterAll(async () => {
   await reader.close();
   rmSync(dir, { recursive: true, force: true });
 });
-
-function follow(topic: string, take: (record: InRecord) => void): void {
-  for (let partition = 0; partition < PARTITIONS; partition++) {
-    void (async () => {
-      for await (const record of reader.read(topic, partition, { from: 0n, signal: stop.signal })) take(record);
-    })();
-  }
-}
 
 async function startRouter(): Promise<SpawnedService> {
   const router = await spawnService({
@@ -204,15 +200,11 @@ describe("one router", () => {
     await sink.send([good(1n), { ...good(2n), value: Buffer.from("not avro at all") }, good(3n), another, good(4n)]);
     await answered(deviceId, 3);
     expect(told(deviceId)).toEqual([1, 3, 4].map((n) => `${n}:EDGE/KEPT/cat`));
-    const letters: InRecord[] = [];
+    let letters: InRecord[] = [];
     const topic = dlqOf(topics.predictions.name, "router");
     await waitFor(
       async () => {
-        letters.length = 0;
-        for (const partition of await reader.partitions(topic)) {
-          const { next } = await reader.offsets(topic, partition);
-          for await (const record of reader.read(topic, partition, { until: next })) letters.push(record);
-        }
+        letters = await Array.fromAsync(readTopic(reader, topic));
         return letters.length === 2;
       },
       { what: "two dead letters" },
@@ -224,11 +216,8 @@ describe("one router", () => {
   test("publishes the first policy of its edge package, and tells how it is", async () => {
     const { name } = topics.policies;
     const policies: RoutingPolicy[] = [];
-    for (const partition of await reader.partitions(name)) {
-      const { next } = await reader.offsets(name, partition);
-      for await (const { value } of reader.read(name, partition, { until: next })) {
-        policies.push(RoutingPolicy.decodeConfluent(value as Buffer));
-      }
+    for await (const { value } of readTopic(reader, name)) {
+      policies.push(RoutingPolicy.decodeConfluent(value as Buffer));
     }
     expect(policies).toHaveLength(1);
     expect(policies[0]).toMatchObject({

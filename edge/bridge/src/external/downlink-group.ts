@@ -8,11 +8,11 @@
  * X3. A revoked device is wanted to run nothing: what was retained for it is cleared.
  */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
-import type { Batch, BatchSource, InRecord } from "@tributary/kafka";
-import { type Clock, reasonOf } from "@tributary/kernel";
+import { type Batch, type BatchSource, type InRecord, takeOrSkip } from "@tributary/kafka";
+import type { Clock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { answersOfSentFrames, type DesiredTelling, type DownlinkState, isSameTelling } from "../downlink.ts";
-import { downlinkDropped, downlinkSent, recordUnusable } from "../events.ts";
+import { downlinkDropped, downlinkSent } from "../events.ts";
 import { jsonResults } from "../json-results.ts";
 import { traceDownlink } from "../spans.ts";
 
@@ -163,13 +163,9 @@ export class DownlinkGroup {
   async #result(record: InRecord): Promise<void> {
     const { state, telemetry } = this.#parts;
     const codec: Codec<Classifications> = topics.classifications.codec;
-    if (record.value === null) return;
-    let answers: Classifications | undefined;
-    try {
-      answers = answersOfSentFrames(codec.decodeConfluent(record.value));
-    } catch (error) {
-      telemetry.emit(recordUnusable, { topic: record.topic, key: record.key ?? "", reason: reasonOf(error) });
-    }
+    const { value } = record;
+    if (value === null) return;
+    const answers = takeOrSkip(telemetry, record, () => answersOfSentFrames(codec.decodeConfluent(value)));
     if (answers === undefined) return;
     const { deviceId } = answers;
     const { told, end } = traceDownlink(telemetry.tracer, answers);

@@ -21,6 +21,7 @@ import {
   KafkaReader,
   PlatformaticSink,
   type RecordSink,
+  readTopic,
 } from "@tributary/kafka";
 import { Failure, seededRandom, systemClock } from "@tributary/kernel";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
@@ -129,14 +130,7 @@ async function device(name: string, options: IClientOptions = {}): Promise<MqttC
   return client;
 }
 
-async function all(topic: string): Promise<InRecord[]> {
-  const records: InRecord[] = [];
-  for (const partition of await reader.partitions(topic)) {
-    const { earliest, next } = await reader.offsets(topic, partition);
-    for await (const record of reader.read(topic, partition, { from: earliest, until: next })) records.push(record);
-  }
-  return records;
-}
+const all = (topic: string): Promise<InRecord[]> => Array.fromAsync(readTopic(reader, topic));
 
 /** Seqs of the device's frames that Kafka has, each as often as it is there. */
 async function storedFrames(deviceId: string): Promise<bigint[]> {

@@ -9,7 +9,14 @@
  * E4. The end is orderly: out of the group, what is in flight stored and acknowledged, then the connection closes.
  */
 import { DeviceAcks, mqttTopics, parseMqttTopic, topics } from "@tributary/contracts";
-import type { BatchSource, PartitionReader, RecordSink } from "@tributary/kafka";
+import {
+  type BatchSource,
+  type Following,
+  follow,
+  followAll,
+  type PartitionReader,
+  type RecordSink,
+} from "@tributary/kafka";
 import { type Clock, Failure, isValidId, type Random, reasonOf } from "@tributary/kernel";
 import { type Received, SharedLink } from "@tributary/mqtt";
 import { awaitTopics, ThrottleBook } from "@tributary/service-kit";
@@ -18,7 +25,6 @@ import { DeviceDirectory } from "../auth.ts";
 import type { BridgeConfig } from "../config.ts";
 import { DownlinkState } from "../downlink.ts";
 import { availabilityChanged, losesData, stateRebuilt } from "../events.ts";
-import { type Following, followTopic } from "../follower.ts";
 import { Ingest, type IngestOptions } from "../ingest.ts";
 import { neededTopics } from "../kafka-topics.ts";
 import { RateBook } from "../rates.ts";
@@ -61,7 +67,7 @@ export class ExternalBridge {
   readonly #topics: ReturnType<typeof mqttTopics>;
   readonly #throttled: ThrottleBook;
   readonly #stop = new AbortController();
-  #following: Following[] = [];
+  #following: Following | undefined;
   #telling: NodeJS.Timeout | undefined;
   #isOpen = false;
 
@@ -175,38 +181,38 @@ export class ExternalBridge {
     const done = new AbortController();
     const late = clock.sleep(graceMs, done.signal).catch(() => {});
     const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];
-    const ends = [...clients.map((client) => client.close()), ...this.#following.map((f) => f.ended)];
+    const ends = [...clients.map((client) => client.close()), this.#following?.ended];
     await Promise.race([Promise.allSettled(ends), late]);
     done.abort();
   }
 
   async #follow(): Promise<void> {
     const { telemetry } = this.#options;
-    const common = { ...this.#options, from: "start", signal: this.#stop.signal } as const;
+    const context = { ...this.#options, signal: this.#stop.signal };
     let isRebuilt = false;
-    this.#following = await Promise.all([
-      followTopic({ ...common, topic: topics.registry }, (record, registration) => {
-        this.#directory.apply(record.key ?? "", registration);
-        this.#group.due(record.key ?? "");
+    this.#following = await followAll([
+      follow(context, topics.registry, (registration, { key }) => {
+        this.#directory.apply(key ?? "", registration);
+        this.#group.due(key ?? "");
       }),
-      followTopic({ ...common, topic: topics.policies }, (record, policy) => {
-        this.#group.modelDue(this.#state.applyPolicy(record.key ?? "", policy));
+      follow(context, topics.policies, (policy, { key }) => {
+        this.#group.modelDue(this.#state.applyPolicy(key ?? "", policy));
       }),
-      followTopic({ ...common, topic: topics.reported }, (record, reported) => {
-        const deviceId = record.key ?? "";
+      follow(context, topics.reported, (reported, { key, partition }) => {
+        const deviceId = key ?? "";
         this.#state.applyReported(deviceId, reported);
-        this.#group.reported(deviceId, record.partition);
+        this.#group.reported(deviceId, partition);
         const accepted = reported?.acceptedSchemas ?? [];
         const waits = DeviceAcks.versions.some(({ fingerprint }) => accepted.includes(fingerprint));
         if (isRebuilt && accepted.length > 0 && !waits) telemetry.emit(deviceTrustsBroker, { deviceId });
       }),
-      followTopic({ ...common, topic: topics.desired }, (record, desired) => {
-        const deviceId = record.key ?? "";
-        this.#state.applyDesired(deviceId, desired, record.value ?? undefined);
+      follow(context, topics.desired, (desired, { key, value }) => {
+        const deviceId = key ?? "";
+        this.#state.applyDesired(deviceId, desired, value);
         this.#group.due(deviceId);
       }),
     ]);
-    await Promise.all(this.#following.map(({ caughtUp }) => caughtUp));
+    await this.#following.caughtUp;
     isRebuilt = true;
   }
 

@@ -14,6 +14,31 @@ export const clientNoted = defineEvent<{ client: string; reason: string }>({
   message: (e) => `${e.client}: ${e.reason}`,
 });
 
+export const topicReadFailed = defineEvent<{ topic: string; partition: number; reason: string }>({
+  name: "topic_read_failed",
+  level: "warn",
+  message: (e) => `${e.topic}/${e.partition} is read again in a moment: ${e.reason}`,
+  counter: { name: "tributary_follow_failures_total", help: "Reads of topics that were retried", labels: ["topic"] },
+});
+
+/** `place`: PARTITION@OFFSET. */
+export const recordMalformed = defineEvent<{
+  topic: string;
+  place: string;
+  key: string | null;
+  code: string;
+  reason: string;
+}>({
+  name: "record_malformed",
+  level: "warn",
+  message: (e) => `${e.topic}/${e.place}, key ${e.key}, is skipped: ${e.reason}`,
+  counter: {
+    name: "tributary_records_malformed_total",
+    help: "Records skipped, as they do not decode or cannot be used",
+    labels: ["topic", "code"],
+  },
+});
+
 export const recordsSent = defineEvent<{ client: string; records: number; bytes: number; ms: number }>({
   name: "kafka_records_sent",
   level: "trace",

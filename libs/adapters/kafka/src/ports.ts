@@ -1,5 +1,6 @@
 /** What our code knows of Kafka. Topic names are without the deployment's prefix; the adapter adds and strips it. */
 import type { Instant } from "@tributary/kernel";
+import type { tail } from "./tail.ts";
 
 export type Position = { readonly topic: string; readonly partition: number; readonly offset: bigint };
 
@@ -75,16 +76,26 @@ export interface BatchSource {
   close(): Promise<void>;
 }
 
-/** Reads without a consumer group: for rebuilding state, downlinks, verifiers and tails. */
+/** Reads without a consumer group: for rebuilding state and for verifiers; what follows a topic uses `follow`. */
 export interface PartitionReader {
   partitions(topic: string): Promise<readonly number[]>;
   /** First retained offset and the offset the next record will get. */
   offsets(topic: string, partition: number): Promise<{ readonly earliest: bigint; readonly next: bigint }>;
-  /** From `from` (default: earliest) to just before `until` (default: never ends, follows the log). */
+  /** Offset of the first record stamped at or after `at`; the end when there is none. */
+  offsetAt(topic: string, partition: number, at: Instant): Promise<bigint>;
+  /** The same for every partition of the topic. */
+  offsetsAt(topic: string, at: Instant): Promise<ReadonlyMap<number, bigint>>;
+  /** From `from` (default: earliest) to just before `until`. */
   read(
     topic: string,
     partition: number,
-    options?: { readonly from?: bigint; readonly until?: bigint; readonly signal?: AbortSignal },
+    range: { readonly from?: bigint; readonly until: bigint; readonly signal?: AbortSignal },
+  ): AsyncIterable<InRecord>;
+  /** From `from` until `signal` aborts. Of follow.ts alone. */
+  [tail](
+    topic: string,
+    partition: number,
+    range: { readonly from: bigint; readonly signal: AbortSignal },
   ): AsyncIterable<InRecord>;
   close(): Promise<void>;
 }

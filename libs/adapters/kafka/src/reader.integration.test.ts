@@ -5,6 +5,7 @@ import { KafkajsAdmin } from "./admin.ts";
 import { PlatformaticSink } from "./platformatic-sink.ts";
 import type { InRecord } from "./ports.ts";
 import { KafkaReader } from "./reader.ts";
+import { tail } from "./tail.ts";
 
 const connection = { ...testKafka(), clientId: "reader-test" };
 const admin = new KafkajsAdmin(connection);
@@ -58,11 +59,11 @@ test("following many partitions: new records come at once, a slow reader holds u
   const stop = new AbortController();
   const seen: string[] = [];
   const follow = async (partition: number, from: bigint) => {
-    for await (const record of reader.read("log", partition, { from, signal: stop.signal })) {
+    for await (const record of reader[tail]("log", partition, { from, signal: stop.signal })) {
       seen.push(String(record.value));
     }
   };
-  const slow = reader.read("log", 0, { signal: stop.signal })[Symbol.asyncIterator]();
+  const slow = reader[tail]("log", 0, { from: 0n, signal: stop.signal })[Symbol.asyncIterator]();
   await slow.next(); // and takes no more
   const partitions = await reader.partitions("log");
   const ends = await Promise.all(partitions.map(async (partition) => (await reader.offsets("log", partition)).next));
@@ -98,7 +99,7 @@ test("two readers of one partition both get everything; a read from before the r
 });
 
 test("a position behind the end of the log is an error, not a silent wait", async () => {
-  await expect(collect(reader.read("one", 0, { from: 10_000n }))).rejects.toMatchObject({
+  await expect(collect(reader.read("one", 0, { from: 10_000n, until: 10_001n }))).rejects.toMatchObject({
     code: "kafka-offset-out-of-range",
   });
 });

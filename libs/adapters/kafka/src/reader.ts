@@ -16,6 +16,7 @@ import type { InRecord, PartitionReader, SchemaIds } from "./ports.ts";
 import { Cursor } from "./reader-cursor.ts";
 import { FetchLoops } from "./reader-fetch.ts";
 import { withOurIds } from "./schema-ids.ts";
+import { tail } from "./tail.ts";
 
 export type KafkaReaderOptions = KafkaConnection & {
   readonly telemetry?: Telemetry;
@@ -66,13 +67,12 @@ export class KafkaReader implements PartitionReader {
     return { earliest, next };
   }
 
-  /** Offset of the first record stamped at or after `at`; the end when there is none. */
   async offsetAt(topic: string, partition: number, at: Instant): Promise<bigint> {
     const offset = await this.#offset(topic, partition, BigInt(Math.max(0, Math.floor(at))));
     return offset >= 0n ? offset : this.#offset(topic, partition, LATEST);
   }
 
-  /** The same for every partition of the topic, in two requests. */
+  /** In two requests. */
   async offsetsAt(topic: string, at: Instant): Promise<ReadonlyMap<number, bigint>> {
     const name = this.#prefix + topic;
     const partitions = [...(await this.partitions(topic))];
@@ -91,13 +91,29 @@ export class KafkaReader implements PartitionReader {
     );
   }
 
-  async *read(
+  read(
     topic: string,
     partition: number,
-    options: { readonly from?: bigint; readonly until?: bigint; readonly signal?: AbortSignal } = {},
+    range: { readonly from?: bigint; readonly until: bigint; readonly signal?: AbortSignal },
   ): AsyncIterable<InRecord> {
-    const { until, signal } = options;
-    const from = options.from ?? (await this.#offset(topic, partition, EARLIEST));
+    return this.#read(topic, partition, range);
+  }
+
+  [tail](
+    topic: string,
+    partition: number,
+    range: { readonly from: bigint; readonly signal: AbortSignal },
+  ): AsyncIterable<InRecord> {
+    return this.#read(topic, partition, range);
+  }
+
+  async *#read(
+    topic: string,
+    partition: number,
+    range: { readonly from?: bigint; readonly until?: bigint; readonly signal?: AbortSignal },
+  ): AsyncIterable<InRecord> {
+    const { until, signal } = range;
+    const from = range.from ?? (await this.#offset(topic, partition, EARLIEST));
     const cursor = new Cursor({ topic, name: this.#prefix + topic, partition, from, until });
     if (cursor.finished || signal?.aborted) return;
     const abort = () => cursor.finish();

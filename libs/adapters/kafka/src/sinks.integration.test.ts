@@ -7,8 +7,10 @@ import kafkajs from "kafkajs";
 import { KafkajsAdmin } from "./admin.ts";
 import { type JoiningSink, RECORD_OVERSIZED } from "./joining-sink.ts";
 import { KafkajsSink } from "./kafkajs-sink.ts";
+import { partitionOf } from "./partition-of.ts";
 import { PlatformaticSink } from "./platformatic-sink.ts";
 import type { InRecord, Position } from "./ports.ts";
+import { readTopic } from "./read-topic.ts";
 import { KafkaReader } from "./reader.ts";
 import { RECORD_BYTES_MAX } from "./tributary-topics.ts";
 
@@ -23,19 +25,7 @@ const sinks: Record<string, JoiningSink> = {
 
 const topicOf = (sink: string, what: string) => `${what}.${sink}`;
 
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-}
-
-async function readAll(topic: string): Promise<InRecord[]> {
-  const ofPartition = async (partition: number) => {
-    const { next } = await reader.offsets(topic, partition);
-    return collect(reader.read(topic, partition, { until: next }));
-  };
-  return (await Promise.all((await reader.partitions(topic)).map(ofPartition))).flat();
-}
+const readAll = (topic: string): Promise<InRecord[]> => Array.fromAsync(readTopic(reader, topic));
 
 beforeAll(async () => {
   const config = { "max.message.bytes": String(RECORD_BYTES_MAX) };
@@ -48,35 +38,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await Promise.all([...Object.values(sinks).map((sink) => sink.close()), reader.close(), admin.close()]);
-});
-
-/** Java's org.apache.kafka.common.utils.Utils.murmur2, written down once more to be independent of both clients. */
-function javaMurmur2(bytes: Uint8Array): number {
-  const m = 0x5bd1e995;
-  let h = (0x9747b28c ^ bytes.length) | 0;
-  const whole = bytes.length & ~3;
-  const at = (i: number) => bytes[i] as number;
-  for (let i = 0; i < whole; i += 4) {
-    let k = at(i) | (at(i + 1) << 8) | (at(i + 2) << 16) | (at(i + 3) << 24);
-    k = Math.imul(k, m);
-    k = Math.imul(k ^ (k >>> 24), m);
-    h = Math.imul(h, m) ^ k;
-  }
-  const tail = bytes.length - whole;
-  if (tail === 3) h ^= at(whole + 2) << 16;
-  if (tail >= 2) h ^= at(whole + 1) << 8;
-  if (tail >= 1) h = Math.imul(h ^ at(whole), m);
-  h = Math.imul(h ^ (h >>> 13), m);
-  return h ^ (h >>> 15);
-}
-
-test("the reference murmur2 gives what Kafka's own UtilsTest expects", () => {
-  const vectors: Record<string, number> = {
-    "21": -973932308,
-    foobar: -790332482,
-    "a-little-bit-long-string": -985981536,
-  };
-  for (const [text, hash] of Object.entries(vectors)) expect(javaMurmur2(Buffer.from(text)) | 0).toBe(hash);
 });
 
 describe.each(Object.keys(sinks))("%s", (name) => {
@@ -102,7 +63,7 @@ describe.each(Object.keys(sinks))("%s", (name) => {
       const key = record.key as string;
       const value = String(record.value);
       stored.set(key, [...(stored.get(key) ?? []), value]);
-      expect(record.partition).toBe((javaMurmur2(Buffer.from(key)) & 0x7fffffff) % PARTITIONS);
+      expect(record.partition).toBe(partitionOf(key, PARTITIONS));
       const { partition, offset } = record;
       expect(told.get(value)).toEqual({ topic, partition, offset });
     }

@@ -1,8 +1,8 @@
 /** Follows classifications.v1 into the ring and to the subscribers. */
-import { topics } from "@tributary/contracts";
+import { type Classifications, topics } from "@tributary/contracts";
+import { type FollowContext, type Following, follow, type OnRecord } from "@tributary/kafka";
 import { processing, type Telemetry, type Tracer } from "@tributary/telemetry";
 import { answerRepeated } from "../events.ts";
-import { type FollowContext, type Following, follow } from "../follower.ts";
 import type { Subscribers, Told } from "../http/subscribers.ts";
 import { type Answer, answersOf } from "./answer.ts";
 import { type AnswerFilter, type AnswerRing, matches } from "./ring.ts";
@@ -31,20 +31,18 @@ const TRACED_MS_MAX = 60_000;
 
 export function tailAnswers(context: FollowContext, options: TailOptions): Promise<Following> {
   const { ring, subscribers, telemetry, onSeen, onAnswer } = options;
-  return follow(context, {
-    topic: topics.classifications,
-    newest: options.backlogRecordsMax,
-    onRecord: (value, record) => {
-      onSeen(value.deviceId, record.timestamp);
-      for (const answer of answersOf(value, record)) {
-        if (context.clock.now() - record.timestamp < TRACED_MS_MAX) traceAnswer(telemetry.tracer, answer);
-        if (ring.add(answer)) {
-          subscribers.publish(answer);
-          onAnswer(answer);
-        } else telemetry.emit(answerRepeated, { frameId: answer.frameId, traceparent: answer.traceparent });
-      }
-    },
-  });
+  const onRecord: OnRecord<Classifications> = (value, record) => {
+    if (value === null) return;
+    onSeen(value.deviceId, record.timestamp);
+    for (const answer of answersOf(value, record)) {
+      if (context.clock.now() - record.timestamp < TRACED_MS_MAX) traceAnswer(telemetry.tracer, answer);
+      if (ring.add(answer)) {
+        subscribers.publish(answer);
+        onAnswer(answer);
+      } else telemetry.emit(answerRepeated, { frameId: answer.frameId, traceparent: answer.traceparent });
+    }
+  };
+  return follow(context, topics.classifications, onRecord, { newest: options.backlogRecordsMax });
 }
 
 /** Kept frames have no trace. */

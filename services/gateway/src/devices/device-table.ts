@@ -4,8 +4,8 @@
  * D1. Kafka is the only database: this is a fold of topics, plus our own records as soon as Kafka has acknowledged them.
  */
 import { type DeviceRegistration, type DeviceThrottled, topics } from "@tributary/contracts";
+import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
 import { isoOf } from "../answers/answer.ts";
-import { type FollowContext, type Following, follow } from "../follower.ts";
 import { type Heard, updateOf } from "../rollouts/arms.ts";
 import type { Device, DevicePage, DeviceQuery, Throttle } from "./device.ts";
 
@@ -24,20 +24,18 @@ export class DeviceTable {
     this.#now = now;
   }
 
-  async follow(context: FollowContext): Promise<readonly Following[]> {
-    return Promise.all([
-      follow(context, {
-        topic: topics.registry,
-        onRecord: (value) => this.registered(value),
+  follow(context: FollowContext): Promise<Following> {
+    return followAll([
+      follow(context, topics.registry, (value, { key }) => {
+        if (value !== null) this.registered(value);
+        else this.#registrations.delete(key ?? "");
       }),
-      follow(context, {
-        topic: topics.reported,
-        onRecord: (value, record) => {
-          this.#reported.set(value.deviceId, { value, at: record.timestamp });
-          this.seen(value.deviceId, record.timestamp);
-        },
+      follow(context, topics.reported, (value, { key, timestamp }) => {
+        if (value === null) return void this.#reported.delete(key ?? "");
+        this.#reported.set(value.deviceId, { value, at: timestamp });
+        this.seen(value.deviceId, timestamp);
       }),
-      follow(context, { topic: topics.throttled, onRecord: (value) => this.throttled(value) }),
+      follow(context, topics.throttled, (value) => value && this.throttled(value)),
     ]);
   }
 

@@ -4,19 +4,12 @@
  * F1. A search is bounded by records, by time and in number (G9), and says what it did not look at.
  * F2. Records are read in offset order, so of several answers the first found is the final one (G2), within the window.
  */
-import type { Topic } from "@tributary/contracts";
-import type { InRecord, PartitionReader } from "@tributary/kafka";
+import { ContractError, type Topic } from "@tributary/contracts";
+import { type InRecord, type PartitionReader, partitionOf } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { frameSearched } from "../events.ts";
-import { decoded } from "../follower.ts";
-import { partitionOf } from "./partition-of.ts";
-
-/** Offset of the first record at or after a time, or the end. */
-export interface TimeSeeker {
-  offsetAt(topic: string, partition: number, at: Instant): Promise<bigint>;
-}
 
 export type SearchLimits = { readonly recordsMax: number; readonly msMax: number; readonly concurrencyMax: number };
 
@@ -37,7 +30,7 @@ export type Searched<T> = {
 export type Window = { readonly from: Instant; readonly until: Instant };
 
 export type SearchOptions = {
-  readonly reader: PartitionReader & TimeSeeker;
+  readonly reader: PartitionReader;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly limits: SearchLimits;
@@ -105,5 +98,16 @@ export class FrameSearch {
     const newest = until - BigInt(limits.recordsMax); // F1
     const from = [wanted, newest].reduce((a, b) => (a > b ? a : b), earliest);
     return { from, until, whole: from === earliest && until === next };
+  }
+}
+
+/** Undefined for a tombstone and for what does not decode: whoever looks for a record passes over others. */
+export function decoded<T>(topic: Topic<T>, record: InRecord): T | undefined {
+  if (record.value === null) return undefined;
+  try {
+    return topic.codec.decodeConfluent(record.value);
+  } catch (error) {
+    if (error instanceof ContractError) return undefined;
+    throw error;
   }
 }

@@ -9,11 +9,9 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { topics } from "@tributary/contracts";
-import type { InRecord } from "@tributary/kafka";
+import { type InRecord, partitionOf } from "@tributary/kafka";
 import { type FrameId, formatFrameId } from "@tributary/kernel";
-import { decoded } from "../follower.ts";
-import { partitionOf } from "../frames/partition-of.ts";
-import type { SearchOptions } from "../frames/search.ts";
+import { decoded, type SearchOptions } from "../frames/search.ts";
 import type { Sought } from "./check-label.ts";
 import { SeqRanges } from "./seq-ranges.ts";
 

@@ -6,8 +6,8 @@
  *     written again, which changes nothing for its readers (T1).
  */
 import { type GroundTruth, topics } from "@tributary/contracts";
+import { type FollowContext, type Following, follow } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
-import { type FollowContext, type Following, follow } from "../follower.ts";
 
 type Said = Pick<GroundTruth, "label" | "source">;
 
@@ -26,7 +26,7 @@ export class LabelTable {
   }
 
   follow(context: FollowContext): Promise<Following> {
-    return follow(context, { topic: topics.groundTruth, onRecord: (value) => this.add(value) });
+    return follow(context, topics.groundTruth, (value) => value && this.add(value));
   }
 
   add(truth: GroundTruth): void {

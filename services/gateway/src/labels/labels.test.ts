@@ -1,8 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { type FinalAnswer, topics } from "@tributary/contracts";
-import type { InRecord, PartitionReader } from "@tributary/kafka";
 import { seededRandom } from "@tributary/kernel";
-import { cifarLabels, someAnswer, someBootId } from "@tributary/testing";
+import { type Before, cifarLabels, MemoryKafka, someAnswer, someBootId } from "@tributary/testing";
 import { type Answer, answersOf } from "../answers/answer.ts";
 import { LabelCandidates } from "./candidates.ts";
 import { judgeLabel } from "./check-label.ts";
@@ -71,34 +70,20 @@ test.each([1, 2, 3, 4])("seed %i: ranges say of every number what was said of it
 });
 
 describe("the index of frames", () => {
-  /** A log of one partition; reading ends early when the signal of the look says so. */
-  class Log implements PartitionReader {
-    readonly records: InRecord[] = [];
-    read_ = 0;
+  /** Counts what is read; a look is stopped after so many records. */
+  class Log extends MemoryKafka {
+    readCount = 0;
     stopAfter = Number.POSITIVE_INFINITY;
     stop = new AbortController();
+    override before: Before = (call) => {
+      if (call !== "read") return;
+      if (this.readCount === this.stopAfter) this.stop.abort();
+      else this.readCount++;
+    };
 
     append(deviceId: string, from: number, count: number): void {
       const answers = Array.from({ length: count }, (_, i) => someAnswer({ frameSeq: BigInt(from + i) }));
-      const value = topics.classifications.codec.encodeConfluent({ deviceId, bootId: someBootId, answers });
-      const at = { topic: topics.classifications.name, partition: 0, offset: BigInt(this.records.length) };
-      this.records.push({ ...at, key: deviceId, value, headers: {}, timestamp: 0 });
-    }
-    partitions = async () => [0];
-    offsets = async () => ({ earliest: 0n, next: BigInt(this.records.length) });
-    offsetAt = async () => 0n;
-    close = async () => {};
-    async *read(
-      _topic: string,
-      _partition: number,
-      options: { from?: bigint; until?: bigint; signal?: AbortSignal } = {},
-    ) {
-      for (const record of this.records.slice(Number(options.from), Number(options.until))) {
-        if (options.signal?.aborted) return;
-        this.read_++;
-        yield record;
-        if (this.read_ >= this.stopAfter) this.stop.abort();
-      }
+      this.put(topics.classifications, deviceId, { deviceId, bootId: someBootId, answers });
     }
   }
   const id = (deviceId: string, seq: number) => ({
@@ -121,7 +106,7 @@ describe("the index of frames", () => {
     expect(await kinds(index, log, id("d", 3), id("d", 40), id("d", 99))).toEqual(["found", "found", "absent"]);
     log.append("d", 99, 1);
     expect(await kinds(index, log, id("d", 99), id("e", 1))).toEqual(["found", "absent"]);
-    expect([log.read_, index.rangeCount]).toEqual([11, 2]);
+    expect([log.readCount, index.rangeCount]).toEqual([11, 2]);
     const short = new FrameIndex({ reader: log, recordsMax: 1, rangesMax: 100 });
     expect(await kinds(short, log, id("d", 99), id("d", 3))).toEqual(["found", "bounded"]);
   });

@@ -2,7 +2,7 @@
  * Models and their aliases, as model-registry tells them in two compacted topics.
  */
 import { type Model, topics } from "@tributary/contracts";
-import { type FollowContext, type Following, follow } from "../follower.ts";
+import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
 import { type ModelVersion, type ModelView, versionOf } from "./model.ts";
 
 export class ModelTable {
@@ -11,20 +11,16 @@ export class ModelTable {
   readonly #byDigest = new Map<string, Model>();
   readonly #aliases = new Map<string, Readonly<Record<string, string>>>();
 
-  follow(context: FollowContext): Promise<readonly Following[]> {
-    return Promise.all([
-      follow(context, {
-        topic: topics.models,
-        onRecord: (model) => this.add(model),
-        onTombstone: (key) => {
-          const [name = "", version = ""] = key.split("/");
-          this.#models.get(name)?.delete(version);
-        },
+  follow(context: FollowContext): Promise<Following> {
+    return followAll([
+      follow(context, topics.models, (model, { key }) => {
+        const [name = "", version = ""] = key?.split("/") ?? [];
+        if (model !== null) this.add(model);
+        else this.#models.get(name)?.delete(version);
       }),
-      follow(context, {
-        topic: topics.modelAliases,
-        onRecord: ({ name, aliases }) => this.#aliases.set(name, aliases),
-        onTombstone: (name) => this.#aliases.delete(name),
+      follow(context, topics.modelAliases, (aliases, { key }) => {
+        if (aliases !== null) this.#aliases.set(aliases.name, aliases.aliases);
+        else this.#aliases.delete(key ?? "");
       }),
     ]);
   }

@@ -3,7 +3,7 @@
  * explained by the policy it was made under.
  */
 import { policyKey, type RoutingPolicy, topics } from "@tributary/contracts";
-import { type FollowContext, type Following, follow } from "../follower.ts";
+import { type FollowContext, type Following, follow } from "@tributary/kafka";
 
 const VERSIONS_MAX = 1_000;
 
@@ -12,10 +12,9 @@ export class PolicyTable {
   readonly #versions = new Map<string, RoutingPolicy>();
 
   follow(context: FollowContext): Promise<Following> {
-    return follow(context, {
-      topic: topics.policies,
-      onRecord: (policy) => this.add(policy),
-      onTombstone: (key) => this.#current.delete(key),
+    return follow(context, topics.policies, (policy, { key }) => {
+      if (policy !== null) this.add(policy);
+      else this.#current.delete(key ?? "");
     });
   }
 

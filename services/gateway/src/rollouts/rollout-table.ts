@@ -9,14 +9,20 @@
  *     all are held. An older history is read from Kafka again when it is asked for.
  */
 import { type Rollout, topics } from "@tributary/contracts";
-import type { InRecord, PartitionReader } from "@tributary/kafka";
+import {
+  type FollowContext,
+  type Following,
+  follow,
+  followAll,
+  type InRecord,
+  type PartitionReader,
+} from "@tributary/kafka";
 import { Failure } from "@tributary/kernel";
 import { compareTold, type EventRecord, eventOfRecord, type RolloutEvent, RolloutLog } from "@tributary/rollouts";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { rolloutEventPassedOver } from "../events.ts";
-import { decoded, type FollowContext, type Following, follow } from "../follower.ts";
-import type { FrameSearch } from "../frames/search.ts";
+import { decoded, type FrameSearch } from "../frames/search.ts";
 import type { Subscribers } from "../http/subscribers.ts";
 import {
   detailOf,
@@ -77,14 +83,13 @@ export class RolloutTable {
     return this.#records.size;
   }
 
-  follow(context: FollowContext): Promise<readonly Following[]> {
-    return Promise.all([
-      follow(context, {
-        topic: topics.rollouts,
-        onRecord: (record) => this.stands(record),
-        onTombstone: (uid) => this.#records.delete(uid),
+  follow(context: FollowContext): Promise<Following> {
+    return followAll([
+      follow(context, topics.rollouts, (record, { key }) => {
+        if (record !== null) this.stands(record);
+        else this.#records.delete(key ?? "");
       }),
-      follow(context, { topic: topics.rolloutEvents, onRecord: (event, record) => this.happened(event, record) }),
+      follow(context, topics.rolloutEvents, (event, record) => event && this.happened(event, record)),
     ]);
   }
 

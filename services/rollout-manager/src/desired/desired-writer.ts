@@ -9,7 +9,7 @@
  * D4. What Kafka did not take is written again before anything newer.
  */
 import { type DesiredModel, type DeviceDesired, topics, type UpdateCondition } from "@tributary/contracts";
-import type { RecordSink } from "@tributary/kafka";
+import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
 import {
   maintenanceWindowOf,
@@ -19,7 +19,6 @@ import {
   type RolloutSpec,
   type Wanted,
 } from "@tributary/rollouts";
-import { type FollowContext, type Following, follow } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { desiredAhead, desiredWritten } from "../events.ts";
 import type { ModelTable } from "../models/model-table.ts";

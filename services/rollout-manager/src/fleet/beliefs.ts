@@ -1,7 +1,7 @@
 /** Tells the rollouts what is believed of each device (believed.ts), whenever its report or the word of its frames changes. */
 import { topics } from "@tributary/contracts";
+import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
 import type { DeviceTable } from "@tributary/rollouts";
-import { type FollowContext, type Following, follow } from "@tributary/service-kit";
 import { reportIgnored } from "../events.ts";
 import type { ByFrames } from "../watching/metrics-fold.ts";
 import { believedOf, isContradicted, slotsOf } from "./believed.ts";
@@ -27,9 +27,9 @@ export class Beliefs {
     return this.#contradicted.size;
   }
 
-  follow(context: FollowContext): Promise<readonly Following[]> {
+  follow(context: FollowContext): Promise<Following> {
     const { fleet } = this.#options;
-    return Promise.all([
+    return followAll([
       follow(context, topics.registry, (registration, { key }) => {
         const deviceId = key ?? "";
         fleet.registered(deviceId, registration);

@@ -7,7 +7,7 @@
  *     proposed by itself is proposed again later; a person's wish waits for its turn.
  */
 import { topics } from "@tributary/contracts";
-import type { InRecord, RecordSink } from "@tributary/kafka";
+import { type FollowContext, type Following, follow, type InRecord, type RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import {
   type Applied,
@@ -18,7 +18,6 @@ import {
   type RolloutEvent,
   recordOfEvent,
 } from "@tributary/rollouts";
-import { type FollowContext, type Following, follow } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { changed, eventRefused, proposalLost } from "../events.ts";
 import type { TestHooks } from "../test-hooks.ts";

@@ -2,11 +2,9 @@
 import { expect, test } from "@jest/globals";
 import { type Rollout, topics } from "@tributary/contracts";
 import { FleetMetrics } from "@tributary/fleet-metrics";
-import type { InRecord, OutRecord, PartitionReader } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
 import { generationOf, RolloutController } from "@tributary/rollouts";
-import { createTelemetry } from "@tributary/telemetry";
-import { someRollout } from "@tributary/testing";
+import { followContext, MemoryKafka, someRollout } from "@tributary/testing";
 import { specOf } from "../creation/spec-problems.ts";
 import { ModelTable } from "../models/model-table.ts";
 import { digests, written } from "../rollout-manager.test-kit.ts";
@@ -21,44 +19,19 @@ async function published(epoch: number, ...standing: readonly Partial<Rollout>[]
   const created = { kind: "created", spec, modelDigest: digests.better, stableDigest: digests.old, order } as const;
   for (const [i, change] of [created, { kind: "step-started", step: 0 } as const].entries())
     controller.applied({ uid: "r-1", version: i + 1, at: 1, by: "ann", change }, generationOf(epoch, BigInt(i)));
-  const sent: OutRecord[] = [];
+  const kafka = new MemoryKafka();
   const status = new StatusPublisher({
-    ...{ controller, models: new ModelTable(), epoch, clock: systemClock, everyMs: 10 },
-    sink: {
-      send: async (records) => {
-        sent.push(...records);
-        return [];
-      },
-      close: async () => {},
-    },
+    ...{ controller, models: new ModelTable(), epoch, sink: kafka, clock: systemClock, everyMs: 10 },
   });
-  const records = standing.map((change, i): InRecord => {
-    const rollout = someRollout(change);
-    const place = { topic: topics.rollouts.name, partition: 0, offset: BigInt(i), timestamp: 1, headers: {} };
-    return { ...place, key: rollout.uid, value: topics.rollouts.codec.encodeConfluent(rollout) };
-  });
+  for (const change of standing) kafka.put(topics.rollouts, change.uid ?? "r-1", someRollout(change));
   const stop = new AbortController();
-  const reader: PartitionReader = {
-    partitions: async () => [0],
-    offsets: async () => ({ earliest: 0n, next: BigInt(records.length) }),
-    async *read(_topic, _partition, { from = 0n, until } = {}) {
-      yield* records.slice(Number(from));
-      if (until === undefined) stop.abort();
-    },
-    close: async () => {},
-  };
-  const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
-  const following = await status.follow({
-    reader,
-    telemetry,
-    clock: systemClock,
-    random: () => 0,
-    signal: stop.signal,
-  });
+  const following = await status.follow(followContext(kafka, stop.signal));
   await following.caughtUp;
+  stop.abort();
   await following.ended;
   status.begin();
   await status.publish();
+  const sent = kafka.written.slice(standing.length);
   return sent.map(({ key, value }) => [key, value && topics.rollouts.codec.decodeConfluent(value).version]);
 }
 

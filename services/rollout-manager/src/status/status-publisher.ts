@@ -8,10 +8,9 @@
  *     was restored: a tombstone ends it.
  */
 import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
-import type { RecordSink } from "@tributary/kafka";
+import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import { compareTold, epochOf, type RolloutController, type Told } from "@tributary/rollouts";
-import { type FollowContext, type Following, follow } from "@tributary/service-kit";
 import type { ModelTable } from "../models/model-table.ts";
 import { recordOf } from "./rollout-record.ts";
 

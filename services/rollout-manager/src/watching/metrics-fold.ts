@@ -17,13 +17,12 @@ import {
   topics,
 } from "@tributary/contracts";
 import { type FleetMetrics, foldEdgeMetrics, LatencyHistory } from "@tributary/fleet-metrics";
-import type { InRecord } from "@tributary/kafka";
-import { formatFrameId, type Instant, reasonOf } from "@tributary/kernel";
-import { recordPassedOver } from "@tributary/service-kit";
+import { type InRecord, type PartitionReader, takeOrSkip } from "@tributary/kafka";
+import { formatFrameId, type Instant } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { labelsLeftOut } from "../events.ts";
 import { LabelJoin, type LabelJoinLimits, weightOf } from "./label-join.ts";
-import { type SliceReader, TopicSlices } from "./topic-slices.ts";
+import { TopicSlices } from "./topic-slices.ts";
 
 export type ByFrames = { readonly modelDigest: string; readonly at: Instant };
 
@@ -31,7 +30,7 @@ export type ByFrames = { readonly modelDigest: string; readonly at: Instant };
 export type LatencyLimits = { readonly deadlineMs: number; readonly latencyMs: number };
 
 export type MetricsFoldOptions = {
-  readonly reader: SliceReader;
+  readonly reader: PartitionReader;
   readonly fleet: FleetMetrics;
   readonly telemetry: Telemetry;
   readonly propensityMean: number;
@@ -121,18 +120,9 @@ export class MetricsFold {
 
   #take<T>(topic: Topic<T>, record: InRecord, fold: (value: T, record: InRecord) => void): void {
     this.#options.onRecord();
-    try {
-      if (record.value !== null) fold(topic.codec.decodeConfluent(record.value), record);
-    } catch (error) {
-      const { key, offset } = record;
-      const reason = reasonOf(error).slice(0, 500);
-      this.#options.telemetry.emit(recordPassedOver, {
-        topic: topic.name,
-        key: key ?? "",
-        offset: `${offset}`,
-        reason,
-      });
-    }
+    const { value } = record;
+    if (value === null) return;
+    takeOrSkip(this.#options.telemetry, record, () => fold(topic.codec.decodeConfluent(value), record));
   }
 
   #predictions(batch: EdgePredictions, receivedAt: Instant): void {

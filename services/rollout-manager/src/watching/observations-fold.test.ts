@@ -2,51 +2,29 @@
 import { describe, expect, test } from "@jest/globals";
 import { type MetricObservations, topics } from "@tributary/contracts";
 import { FleetMetrics } from "@tributary/fleet-metrics";
-import type { InRecord } from "@tributary/kafka";
-import { createTelemetry } from "@tributary/telemetry";
+import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { MetricsFold } from "./metrics-fold.ts";
-import type { SliceReader } from "./topic-slices.ts";
 
 const MINUTE = 60_000;
 const T0 = 20_000 * 24 * 60 * MINUTE;
 const at = (minute: number) => T0 + minute * MINUTE;
 const signal = new AbortController().signal;
 
-/** One partition of one topic; the others are empty. */
-class ObservationsLog implements SliceReader {
-  readonly records: InRecord[] = [];
-
-  append(value: Buffer, timestamp: number): void {
-    const offset = BigInt(this.records.length);
-    const { name: topic } = topics.observations;
-    this.records.push({ topic, partition: 0, offset, key: "u", value, headers: {}, timestamp });
-  }
-
+class Observations extends MemoryKafka {
   tell(minute: number, devices: readonly [string, number, number][], change: Partial<MetricObservations> = {}): void {
-    const value = topics.observations.codec.encodeConfluent({
+    const observations = {
       ...{ rolloutUid: "u", metric: "kept", at: at(minute), problem: null },
       devices: devices.map(([deviceId, good, total]) => ({ deviceId, good, total })),
       ...change,
-    });
-    this.append(value, Math.max(at(minute), this.records.at(-1)?.timestamp ?? 0) + 5_000);
-  }
-
-  #of = (topic: string) => (topic === topics.observations.name ? this.records : []);
-  async offsets(topic: string) {
-    return { earliest: 0n, next: BigInt(this.#of(topic).length) };
-  }
-  async offsetsAt(topic: string, time: number) {
-    const found = this.#of(topic).findIndex(({ timestamp }) => timestamp >= time);
-    return new Map([[0, BigInt(found < 0 ? this.#of(topic).length : found)]]);
-  }
-  async *read(topic: string, _: number, { from = 0n, until = 0n } = {}) {
-    for (let offset = from; offset < until; offset++) yield this.#of(topic)[Number(offset)] as InRecord;
+    };
+    const timestamp = Math.max(at(minute), this.written.at(-1)?.timestamp ?? 0) + 5_000;
+    this.put(topics.observations, "u", observations, { timestamp });
   }
 }
 
-async function folded(log: ObservationsLog, startsAfterReading = false) {
+async function folded(log: Observations, startsAfterReading = false) {
   const fleet = new FleetMetrics();
-  const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+  const telemetry = silentTelemetry();
   const notes: (string | null)[] = [];
   const fold = new MetricsFold({
     ...{ reader: log, fleet, telemetry, propensityMean: 0.02 },
@@ -69,7 +47,7 @@ async function folded(log: ObservationsLog, startsAfterReading = false) {
 
 describe("observations", () => {
   test("of two instances count once, and the same for whoever folds them", async () => {
-    const log = new ObservationsLog();
+    const log = new Observations();
     log.tell(0, [["a", 0, 0]]);
     log.tell(4, [["a", 90, 100]]);
     for (const minute of [11, 12, 13]) {
@@ -92,11 +70,10 @@ describe("observations", () => {
   });
 
   test("that cannot be are passed over by name, and stop nothing", async () => {
-    const log = new ObservationsLog();
+    const log = new Observations();
     log.tell(11, [["a", 10, 10]]);
-    log.append(Buffer.from("rubbish"), at(11.1));
-    log.tell(900, [["a", 99, 99]], {}); // Of the future: it would keep out all that follow.
-    log.records[2] = { ...(log.records[2] as InRecord), timestamp: at(11.2) };
+    log.write({ topic: topics.observations.name, key: "u", value: Buffer.from("rubbish"), timestamp: at(11.1) });
+    log.tell(11.2, [["a", 99, 99]], { at: at(900) }); // Of the future: it would keep out all that follow.
     log.tell(
       12,
       Array.from({ length: 1_001 }, (_, i): [string, number, number] => [`d${i}`, 1, 1]),
@@ -111,12 +88,13 @@ describe("observations", () => {
     log.tell(13, [["a", 15, 20]]);
     const { arms, metrics, refused } = await folded(log);
     expect(arms[0]).toEqual([5, 10, 0]);
-    expect(metrics).toMatch(/passed_over_total\{topic="metrics\.observations\.v1"\} 3/);
+    expect(metrics).toMatch(/malformed_total\{topic="metrics\.observations\.v1",code="framing-unknown"\} 1/);
+    expect(metrics).toMatch(/malformed_total\{topic="metrics\.observations\.v1",code="unexpected-error"\} 2/);
     expect(refused.malformed).toBe(3);
   });
 
   test("say what is amiss: the newest word, and not of who was answered nothing while others were", async () => {
-    const log = new ObservationsLog();
+    const log = new Observations();
     log.tell(11, [], { problem: "away" });
     log.tell(11, [["a", 1, 1]]);
     log.tell(11, [], { problem: "away" });

@@ -6,10 +6,9 @@
  * S3. When reading fails, the next call goes on behind the last record that was handed over.
  * S4. Whoever is behind asks Kafka once for many slices (`horizon`). */
 import type { Topic } from "@tributary/contracts";
-import type { InRecord, KafkaReader } from "@tributary/kafka";
+import type { InRecord, PartitionReader } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
 
-export type SliceReader = Pick<KafkaReader, "read" | "offsets" | "offsetsAt">;
 type Handle = (record: InRecord) => void;
 
 /** A partition that is being read; `ahead` is of a later slice. */
@@ -19,7 +18,7 @@ type Open = { readonly records: AsyncIterator<InRecord>; ahead: InRecord | null 
 const AT_ONCE = 200;
 
 export class TopicSlices {
-  readonly #reader: SliceReader;
+  readonly #reader: PartitionReader;
   readonly #topic: Topic;
   readonly #handle: Handle;
   readonly #next = new Map<number, bigint>();
@@ -28,7 +27,7 @@ export class TopicSlices {
   /** Up to here Kafka was asked. */
   #asked = Number.NEGATIVE_INFINITY;
 
-  constructor(reader: SliceReader, topic: Topic, handle: Handle) {
+  constructor(reader: PartitionReader, topic: Topic, handle: Handle) {
     this.#reader = reader;
     this.#topic = topic;
     this.#handle = handle;

@@ -2,7 +2,7 @@
 import { expect, test } from "@jest/globals";
 import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
-import { createTelemetry } from "@tributary/telemetry";
+import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { configSchema } from "../config.ts";
 import { ModelTable } from "../models/model-table.ts";
 import { Watch } from "./watch.ts";
@@ -20,7 +20,11 @@ test("looks at every moment once, in order and when it is over, whatever fails (
       now += ms;
     };
     const looks: number[] = [];
-    const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+    const telemetry = silentTelemetry();
+    const slices = new MemoryKafka();
+    slices.before = (call) => {
+      if (call === "partitions" && random() < 0.2) throw new Error("away");
+    };
     const { judge, limits } = configSchema.parse({});
     const watch = new Watch({
       ...{ models: new ModelTable(), metrics: new FleetMetrics(), judge, limits, random, telemetry },
@@ -32,14 +36,7 @@ test("looks at every moment once, in order and when it is over, whatever fails (
           if (looks.length === 30) stop.abort();
         },
       },
-      slices: {
-        offsetsAt: async () => {
-          if (random() < 0.2) throw new Error("away");
-          return new Map();
-        },
-        offsets: async () => ({ earliest: 0n, next: 0n }),
-        async *read() {},
-      },
+      slices,
       onFrames: () => {},
       clock: { now: () => now, monotonicMs: () => now, sleep },
     });

@@ -6,7 +6,7 @@
  * W3. What Prometheus said of a rollout is one history from its creation on, also if it is retried. */
 import type { FleetMetrics } from "@tributary/fleet-metrics";
 import { DEVICES_MIN } from "@tributary/judge";
-import { codeOf } from "@tributary/kafka";
+import { codeOf, type PartitionReader } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
 import { isFinished, type Rollout, type RolloutController } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
@@ -15,13 +15,12 @@ import { foldFailed, looked } from "../events.ts";
 import type { ModelTable } from "../models/model-table.ts";
 import type { LabelJoinLimits } from "./label-join.ts";
 import { type ByFrames, type LatencyLimits, MetricsFold } from "./metrics-fold.ts";
-import type { SliceReader } from "./topic-slices.ts";
 
 export type WatchOptions = {
   readonly controller: Pick<RolloutController, "rollouts" | "rollout" | "evidence" | "look" | "noted">;
   readonly models: ModelTable;
   readonly metrics: FleetMetrics;
-  readonly slices: SliceReader;
+  readonly slices: PartitionReader;
   readonly judge: RolloutManagerConfig["judge"];
   readonly limits: LabelJoinLimits;
   /** Before every look: the devices with frames since the one before. */

@@ -18,17 +18,6 @@ export const labelRefused = defineEvent<{ frameId: string; label: string; fate: 
   message: (e) => `"${e.label}" for ${e.frameId} is not learned from: ${e.fate}`,
 });
 
-export const labelUnreadable = defineEvent<{ topic: string; where: string; code: string; reason: string }>({
-  name: "learning_record_unreadable",
-  level: "warn",
-  message: (e) => `${e.where} is left out of learning: ${e.reason}`,
-  counter: {
-    name: "tributary_router_learning_unreadable_total",
-    help: "Records that learning left out as they cannot be used",
-    labels: ["topic", "code"],
-  },
-});
-
 type Relearned = {
   readonly modelDigest: string;
   readonly target: string;

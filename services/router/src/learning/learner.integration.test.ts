@@ -12,7 +12,14 @@ import {
   RoutingPolicy,
   topics,
 } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, type OutRecord } from "@tributary/kafka";
+import {
+  ensureTributaryTopics,
+  KafkajsAdmin,
+  KafkajsSink,
+  KafkaReader,
+  type OutRecord,
+  readTopic,
+} from "@tributary/kafka";
 import { seededRandom } from "@tributary/kernel";
 import {
   type SpawnedService,
@@ -130,11 +137,8 @@ function labelRecord(
 
 async function policies(): Promise<RoutingPolicy[]> {
   const found: RoutingPolicy[] = [];
-  for (const partition of await reader.partitions(topics.policies.name)) {
-    const { next } = await reader.offsets(topics.policies.name, partition);
-    for await (const { value } of reader.read(topics.policies.name, partition, { from: 0n, until: next })) {
-      if (value !== null) found.push(RoutingPolicy.decodeConfluent(value));
-    }
+  for await (const { value } of readTopic(reader, topics.policies.name)) {
+    if (value !== null) found.push(RoutingPolicy.decodeConfluent(value));
   }
   return found;
 }
@@ -189,7 +193,7 @@ describe("relearning", () => {
       `labelled-a:${BOOT}:cam:777777`,
       `nobody:${BOOT}:cam:1`,
     ]);
-    const unreadable = router.events().filter(({ event }) => event === "learning_record_unreadable");
+    const unreadable = router.events().filter(({ event }) => event === "record_malformed");
     expect(unreadable.map(({ code }) => code).sort()).toEqual(["framing-unknown", "key-mismatch"]);
   });
 

@@ -1,22 +1,20 @@
 /** What holds the learner back: an experiment, another leader, a Kafka that is away. */
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
-import {
-  CloudResult,
-  EdgePredictions,
-  GroundTruth,
-  type Rollout,
-  RoutingPolicy,
-  type Topic,
-  topics,
-} from "@tributary/contracts";
-import type { InRecord, OutRecord, RecordSink } from "@tributary/kafka";
+import { CloudResult, EdgePredictions, GroundTruth, type Rollout, topics } from "@tributary/contracts";
 import { type Clock, Failure, seededRandom } from "@tributary/kernel";
 import { relearn, relearnDefaults } from "@tributary/routing";
 import { createTelemetry } from "@tributary/telemetry";
-import { someBootId, somePolicy, somePrediction, somePredictions, someResult, someRollout } from "@tributary/testing";
+import {
+  MemoryKafka,
+  someBootId,
+  somePolicy,
+  somePrediction,
+  somePredictions,
+  someResult,
+  someRollout,
+} from "@tributary/testing";
 import { Learner } from "./learner.ts";
-import type { TimedReader } from "./log-cursors.ts";
 
 const NOW = 1_700_000_000_000;
 /** It promises 1 %; keeping every frame loses far more. */
@@ -27,41 +25,6 @@ const policy = somePolicy({
   guarantee: { method: "LEARN_THEN_TEST", epsilon: 0.01, delta: 0.05, n: 1_000, losses: 2, escalationShare: 0.1 },
 });
 
-/** One partition of every topic, in memory. */
-class Log implements TimedReader, RecordSink {
-  readonly #records = new Map<string, InRecord[]>();
-  isAway = false;
-
-  of(topic: string): InRecord[] {
-    const records = this.#records.get(topic) ?? [];
-    this.#records.set(topic, records);
-    return records;
-  }
-
-  put<T>(topic: Topic<T>, key: string, value: T): void {
-    void this.send([{ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }]);
-  }
-
-  async send(records: readonly OutRecord[]) {
-    return records.map(({ topic, key, value }) => {
-      const offset = BigInt(this.of(topic).length);
-      this.of(topic).push({ topic, partition: 0, offset, key, value, headers: {}, timestamp: NOW });
-      return { topic, partition: 0, offset };
-    });
-  }
-
-  async partitions() {
-    if (this.isAway) throw new Failure("kafka-unavailable", "retry", "nobody answers");
-    return [0];
-  }
-  offsets = async (topic: string) => ({ earliest: 0n, next: BigInt(this.of(topic).length) });
-  offsetAt = async () => 0n;
-  async *read(topic: string, _partition: number, { from = 0n }: { from?: bigint } = {}) {
-    yield* this.of(topic).slice(Number(from));
-  }
-  close = async () => {};
-}
-
 function started({
   rollout,
   ...change
@@ -71,8 +34,11 @@ function started({
   readonly isLeader?: () => boolean;
   readonly isAway?: boolean;
 }) {
-  const log = new Log();
-  log.isAway = change.isAway ?? false;
+  const log = new MemoryKafka({ now: () => NOW });
+  const kafka = { isAway: change.isAway ?? false };
+  log.before = (call) => {
+    if (call === "partitions" && kafka.isAway) throw new Failure("kafka-unavailable", "retry", "nobody answers");
+  };
   log.put(topics.policies, `${policy.modelDigest}|default`, policy);
   if (rollout !== undefined) log.put(topics.rollouts, rollout.uid, rollout);
   const random = seededRandom(1);
@@ -121,9 +87,8 @@ function started({
     for (let turn = 0; turn < 100_000 && !done(); turn++) await setImmediate();
   };
   const told = (event: string) => events.filter((line) => line.event === event);
-  const published = () =>
-    log.of(topics.policies.name).map(({ value }) => RoutingPolicy.decodeConfluent(value as Buffer).scoreMin);
-  return { log, learner, until, told, published, rounds: () => rounds };
+  const published = () => log.values(topics.policies).map(({ scoreMin }) => scoreMin);
+  return { log, kafka, learner, until, told, published, rounds: () => rounds };
 }
 
 describe("the learner", () => {
@@ -192,9 +157,9 @@ describe("the learner", () => {
   });
 
   test("L5: a Kafka that is away is told and waited for", async () => {
-    const { log, learner, until, told, published } = started({ isAway: true });
+    const { kafka, learner, until, told, published } = started({ isAway: true });
     await until(() => told("learning_failed").length > 2);
-    log.isAway = false;
+    kafka.isAway = false;
     await until(() => published().length > 1);
     await learner.stop();
     expect(told("learning_failed")[0]).toMatchObject({ code: "kafka-unavailable" });

@@ -20,7 +20,7 @@ import {
   RoutingPolicy,
   topics,
 } from "@tributary/contracts";
-import { codeOf, type InRecord, type RecordSink } from "@tributary/kafka";
+import { codeOf, type InRecord, type PartitionReader, type RecordSink, takeOrSkip } from "@tributary/kafka";
 import { type Clock, Failure, isValidId, reasonOf } from "@tributary/kernel";
 import {
   completePolicy,
@@ -35,17 +35,16 @@ import { policyRecord } from "../policies.ts";
 import {
   labelJudged,
   labelRefused,
-  labelUnreadable,
   learningFailed,
   policyFrozen,
   policyRelearned,
   policyStands,
 } from "./events.ts";
-import { LogCursors, type TimedReader } from "./log-cursors.ts";
+import { LogCursors } from "./log-cursors.ts";
 import type { relearnAside } from "./relearning.ts";
 
 export type LearnerOptions = {
-  readonly reader: TimedReader;
+  readonly reader: PartitionReader;
   readonly sink: RecordSink;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
@@ -226,13 +225,7 @@ export class Learner {
   }
 
   #read(record: InRecord, take: () => void): void {
-    try {
-      take();
-    } catch (error) {
-      const { topic, partition, offset } = record;
-      const where = `${topic}/${partition}@${offset}`;
-      this.#options.telemetry.emit(labelUnreadable, { topic, where, code: codeOf(error), reason: reasonOf(error) });
-    }
+    takeOrSkip(this.#options.telemetry, record, take);
   }
 
   #begin(): Memory {

@@ -3,21 +3,16 @@ import { setImmediate } from "node:timers/promises";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
 
-export type TimedReader = PartitionReader & {
-  /** Offset of the first record stamped at or after `at`; the end when there is none. */
-  offsetAt(topic: string, partition: number, at: Instant): Promise<bigint>;
-};
-
 /** After so many records, others may have the process. */
 const BREATH_RECORDS = 200;
 
 export class LogCursors {
-  readonly #reader: TimedReader;
+  readonly #reader: PartitionReader;
   readonly #topic: string;
   readonly #since: Instant;
   readonly #next = new Map<number, bigint>();
 
-  constructor(reader: TimedReader, topic: string, since: Instant) {
+  constructor(reader: PartitionReader, topic: string, since: Instant) {
     this.#reader = reader;
     this.#topic = topic;
     this.#since = since;

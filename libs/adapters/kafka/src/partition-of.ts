@@ -1,4 +1,4 @@
-/** Java's murmur2, as Kafka's default partitioner and all our producers use it: where a device's records are. */
+/** Java's murmur2 (org.apache.kafka.common.utils.Utils), as Kafka's default partitioner and all our producers use it. */
 export function partitionOf(key: string, partitions: number): number {
   return (murmur2(Buffer.from(key, "utf8")) & 0x7fffffff) % partitions;
 }
