@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
-import type { OutRecord } from "@tributary/kafka";
 import { seededRandom, systemClock } from "@tributary/kernel";
+import { MemoryKafka } from "@tributary/testing";
 import { bridgeConfigSchema } from "./config.ts";
 import { PutAside } from "./put-aside.ts";
 import { Rate, RateBook } from "./rates.ts";
@@ -40,20 +40,13 @@ describe("a rate", () => {
 
 describe("dead letters beyond their rate", () => {
   const open = (monotonicMs = () => systemClock.monotonicMs()) => {
-    const log: OutRecord[] = [];
+    const sink = new MemoryKafka();
     const told: string[] = [];
-    const sink = {
-      send: async (records: readonly OutRecord[]) => {
-        log.push(...records);
-        return [];
-      },
-      close: async () => {},
-    };
     const few = { ...limits, deadLettersBurstMax: 5, deadLettersPerSecondMax: 100 };
     const rates = new RateBook(few, monotonicMs);
     const onThrottled = (deviceId: string, reason: string) => void told.push(`${deviceId} ${reason}`);
     return {
-      log,
+      log: sink.written,
       told,
       aside: new PutAside({ sink, clock: systemClock, rates, wholeBytesMax: 1_000_000, onThrottled }),
     };

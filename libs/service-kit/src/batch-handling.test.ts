@@ -1,7 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { ContractError } from "@tributary/contracts";
-import { type Batch, DeadLetters, type OutRecord, type RecordSink } from "@tributary/kafka";
+import { type Batch, DeadLetters, type InRecord } from "@tributary/kafka";
 import { type Clock, Failure, seededRandom } from "@tributary/kernel";
+import { MemoryKafka } from "@tributary/testing";
 import { type BatchHandler, handleBatch } from "./batch-handling.ts";
 
 /** Values are numbers as text; "x" is what cannot be decoded. */
@@ -31,7 +32,7 @@ const batchOf = (...values: (number | "x" | null)[]): Batch => ({
 class Scene {
   readonly handled: number[] = [];
   readonly slept: number[] = [];
-  readonly letters: OutRecord[] = [];
+  readonly kafka = new MemoryKafka();
   readonly stop = new AbortController();
   sinkFaults = 0;
   #nowMs = 0;
@@ -46,14 +47,11 @@ class Scene {
     },
   };
 
-  readonly sink: RecordSink = {
-    send: async (records) => {
+  constructor() {
+    this.kafka.before = () => {
       if (this.sinkFaults-- > 0) throw new Failure("kafka-unavailable", "retry", "away");
-      this.letters.push(...records);
-      return records.map(({ topic }) => ({ topic, partition: 0, offset: 0n }));
-    },
-    close: async () => {},
-  };
+    };
+  }
 
   /** `fault` says what handling a number throws. */
   run(batch: Batch, fault: (value: number) => unknown = () => undefined, retryMsMax = 60_000) {
@@ -64,10 +62,14 @@ class Scene {
       }
       this.handled.push(...records.map(({ value }) => value));
     };
-    const deadLetters = new DeadLetters({ sink: this.sink, group: "router" });
+    const deadLetters = new DeadLetters({ sink: this.kafka, group: "router" });
     const { clock } = this;
     const handling = { deadLetters, clock, random: seededRandom(1), retryMsMax };
     return handleBatch(batch, this.stop.signal, codec, handle, handling);
+  }
+
+  get letters(): readonly InRecord[] {
+    return this.kafka.written;
   }
 
   get poison(): unknown[] {

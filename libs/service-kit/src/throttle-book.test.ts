@@ -1,23 +1,11 @@
 import { expect, test } from "@jest/globals";
-import { DeviceThrottled } from "@tributary/contracts";
-import type { OutRecord } from "@tributary/kafka";
+import { topics } from "@tributary/contracts";
 import { systemClock } from "@tributary/kernel";
-import { createTelemetry } from "@tributary/telemetry";
+import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { ThrottleBook } from "./throttle-book.ts";
 
-const bookAt = (now: () => number, log: OutRecord[] = []) =>
-  new ThrottleBook({
-    reporter: "bridge",
-    sink: {
-      send: async (records) => {
-        log.push(...records);
-        return [];
-      },
-      close: async () => {},
-    },
-    clock: { ...systemClock, now },
-    telemetry: createTelemetry({ service: "test", level: "silent", defaultMetrics: false }),
-  });
+const bookAt = (now: () => number, sink = new MemoryKafka()) =>
+  new ThrottleBook({ reporter: "bridge", sink, clock: { ...systemClock, now }, telemetry: silentTelemetry() });
 
 test("a device is told of once a limit holds it back again and again, and once it no more does (T1, T2)", () => {
   let now = 1_000;
@@ -35,12 +23,13 @@ test("a device is told of once a limit holds it back again and again, and once i
 });
 
 test("it stands in Kafka, and what is over is told once", async () => {
-  const log: OutRecord[] = [];
-  const book = bookAt(() => 5_000, log);
+  const kafka = new MemoryKafka();
+  const book = bookAt(() => 5_000, kafka);
   book.note("rogue", "messages", 30);
   book.start();
   await new Promise((resolve) => setTimeout(resolve, 1_300));
   await book.stop();
-  const told = log.map(({ value }) => DeviceThrottled.decodeConfluent(value as Buffer));
-  expect(told).toMatchObject([{ deviceId: "rogue", reasons: [{ reason: "messages", since: 5_000, count: 1n }] }]);
+  expect(kafka.values(topics.throttled)).toMatchObject([
+    { deviceId: "rogue", reasons: [{ reason: "messages", since: 5_000, count: 1n }] },
+  ]);
 });

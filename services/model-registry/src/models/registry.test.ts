@@ -7,11 +7,10 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import { type BlobStore, FolderBlobStore } from "@tributary/blob-store";
 import { type Model, topics } from "@tributary/contracts";
 import { packageFiles, parseManifest } from "@tributary/inference";
-import type { OutRecord } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
 import { sha256 } from "@tributary/model-store";
 import { createTelemetry } from "@tributary/telemetry";
-import { repositoryRoot, someModel, tempDir } from "@tributary/testing";
+import { MemoryKafka, repositoryRoot, someModel, tempDir } from "@tributary/testing";
 import { generateKey, initRoot, type MetadataStore, signerOf, TufRepository } from "@tributary/tuf/repository";
 import type { ValidationManifest } from "@tributary/workshop";
 import { sweep } from "../blobs/sweep.ts";
@@ -49,19 +48,13 @@ async function newRegistry(models: readonly Model[] = [first, second], change: P
   }
   const aliases = { champion: "2", challenger: "1", spring: "2" };
   table.applyAliases({ name: "edge", aliases, changedBy: "ada", changedAt: 1, validation: null });
-  const sent: OutRecord[] = [];
+  const kafka = new MemoryKafka();
   const said: string[] = [];
   const registry = new Registry({
     table,
     tuf,
     packages: { manifest: unasked, checkComplete: unasked, withFolder: unasked, labels: unasked },
-    sink: {
-      send: async (records) => {
-        sent.push(...records);
-        return [];
-      },
-      close: async () => {},
-    },
+    sink: kafka,
     clock: systemClock,
     telemetry: createTelemetry({
       service: "test",
@@ -73,7 +66,7 @@ async function newRegistry(models: readonly Model[] = [first, second], change: P
     signal: new AbortController().signal,
     ...change,
   });
-  return { registry, table, tuf, disk, sent, said };
+  return { registry, table, tuf, disk, sent: kafka.written, said };
 }
 const unasked = async (): Promise<never> => {
   throw new Error("no package is looked at here");

@@ -1,8 +1,7 @@
 import { expect, test } from "@jest/globals";
-import type { Position, RecordSink } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
 import type { Proposal, RolloutController } from "@tributary/rollouts";
-import { createTelemetry } from "@tributary/telemetry";
+import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { noHooks } from "../test-hooks.ts";
 import { EventLog } from "./event-log.ts";
 
@@ -13,16 +12,14 @@ const pause = (version: number): Proposal => ({
   change: { kind: "paused", reason: "person", untilMs: null, evidence: {} },
 });
 
-/** A Kafka that answers when told to, and not with an offset, so that nothing is read back. */
+/** A Kafka that stores when told to; nothing is read back. */
 function log() {
   const sends: (() => void)[] = [];
-  const sink = {
-    send: () => new Promise<readonly Position[]>((resolve) => sends.push(() => resolve([]))),
-    close: async () => {},
-  } satisfies RecordSink;
+  const sink = new MemoryKafka();
+  sink.before = () => new Promise((resolve) => sends.push(resolve));
   const eventLog = new EventLog({
     ...{ controller: {} as RolloutController, epoch: 0, sink, clock: systemClock, hooks: noHooks, readBackMsMax: 1 },
-    telemetry: createTelemetry({ service: "test", defaultMetrics: false, write: () => {} }),
+    telemetry: silentTelemetry(),
     onChange: () => {},
   });
   const until = async (count: number) => {

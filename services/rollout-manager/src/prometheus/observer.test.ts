@@ -1,11 +1,10 @@
 /** What is asked for and written when: past and present, many devices, and who is away. */
 import { describe, expect, test } from "@jest/globals";
-import { type MetricObservations, topics } from "@tributary/contracts";
+import { topics } from "@tributary/contracts";
 import { FleetMetrics } from "@tributary/fleet-metrics";
-import type { OutRecord } from "@tributary/kafka";
 import { Failure } from "@tributary/kernel";
 import { applyEvent, type Rollout, readSpec } from "@tributary/rollouts";
-import { createTelemetry } from "@tributary/telemetry";
+import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import type { Vector } from "./client.ts";
 import { PAST_STEPS } from "./moments.ts";
 import { DEVICES_A_RECORD, Observer } from "./observer.ts";
@@ -32,14 +31,18 @@ function rig(devices: number) {
   const change = { kind: "created", spec, modelDigest, stableDigest, order } as const;
   const rollout = applyEvent(null, { uid, version: 1, at: T0, by: "ann", change }, 1n) as Rollout;
   const fleet = new FleetMetrics();
-  const written: MetricObservations[] = [];
+  const sink = new MemoryKafka();
+  sink.before = () => {
+    if (world.kafka === "away") throw new Error("no broker");
+  };
+  let seen = 0;
   const asked: string[] = [];
   const world = { now: T0, prometheus: "well", kafka: "well" };
   const vector = (value: number): Vector => ({
     series: order.map((device) => ({ labels: { device }, value })),
     malformed: 0,
   });
-  const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+  const telemetry = silentTelemetry();
   const observer = new Observer({
     ...{ controller: { rollouts: [rollout] }, fleet, telemetry, random: () => 0.5, isReady: () => true },
     grid: { everyMs: MINUTE, delayMs: 0, pastMs: 24 * 60 * MINUTE },
@@ -50,17 +53,7 @@ function rig(devices: number) {
       if (world.prometheus === "empty") return { series: [], malformed: 0 };
       return vector(query === "good_total" ? 9 : 10);
     },
-    sink: {
-      send: async (records: readonly OutRecord[]) => {
-        if (world.kafka === "away") throw new Error("no broker");
-        for (const { topic, key, value } of records) {
-          expect([topic, key]).toEqual([topics.observations.name, uid]);
-          written.push(topics.observations.codec.decodeConfluent(value as Buffer));
-        }
-        return [];
-      },
-      close: async () => {},
-    },
+    sink,
   });
   const start = (minute: number) =>
     fleet.start({
@@ -70,9 +63,11 @@ function rig(devices: number) {
   const round = async (minute: number) => {
     world.now = T0 + minute * MINUTE;
     await observer.round(signal);
-    return written.splice(0).map(({ at, devices, problem }) => [(at - T0) / MINUTE, devices.length, problem]);
+    const news = sink.values(topics.observations).slice(seen);
+    seen += news.length;
+    return news.map(({ at, devices, problem }) => [(at - T0) / MINUTE, devices.length, problem]);
   };
-  return { world, asked, written, start, round, telemetry };
+  return { world, asked, start, round, telemetry };
 }
 
 describe("an observer", () => {
