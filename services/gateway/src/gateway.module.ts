@@ -1,5 +1,6 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnModuleInit } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
+import { ModelTable } from "@tributary/models";
 import { type RegistryIds, registryOf } from "@tributary/schema-registry";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
@@ -18,7 +19,6 @@ import { ProblemFilter } from "./http/problem.filter.ts";
 import { StartingGuard } from "./http/starting.guard.ts";
 import { LabelsController } from "./labels/labels.controller.ts";
 import { Labels } from "./labels/labels.ts";
-import { ModelTable } from "./models/model-table.ts";
 import { MODEL_REGISTRY, ModelsController } from "./models/models.controller.ts";
 import { PoliciesController } from "./policies/policies.controller.ts";
 import { PolicyTable } from "./policies/policy-table.ts";

@@ -3,7 +3,8 @@
  *
  * G1. It is ready once it has read what Kafka held when it started, and it holds no state that Kafka has not (D1).
  */
-import { type FollowContext, followAll, type RecordSink } from "@tributary/kafka";
+import { topics } from "@tributary/contracts";
+import { type FollowContext, follow, followAll, type RecordSink } from "@tributary/kafka";
 import type { Clock, Random } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerRing } from "./answers/ring.ts";
@@ -19,7 +20,7 @@ import { LabelCandidates } from "./labels/candidates.ts";
 import { FrameIndex } from "./labels/frame-index.ts";
 import { LabelTable } from "./labels/label-table.ts";
 import { Labels } from "./labels/labels.ts";
-import { ModelTable } from "./models/model-table.ts";
+import { ModelTable } from "@tributary/models";
 import { PolicyTable } from "./policies/policy-table.ts";
 import { type RolloutSubscribers, RolloutTable, toldRollouts } from "./rollouts/rollout-table.ts";
 
@@ -63,7 +64,7 @@ export class Gateway {
     this.rolloutSubscribers = new Subscribers(toldRollouts, config.events, onDropped);
     this.rollouts = new RolloutTable({
       ...{ reader, search, telemetry, limits: config.rollouts, recordsMax: config.scan.recordsMax },
-      naming: (digest) => this.models.named(digest),
+      naming: (digest) => this.models.byDigest(digest),
       subscribers: this.rolloutSubscribers,
     });
     const { candidatesMax, rememberedMax } = config.labels;
@@ -97,7 +98,8 @@ export class Gateway {
     const { caughtUp, ended } = await followAll([
       this.devices.follow(context),
       this.policies.follow(context),
-      this.models.follow(context),
+      follow(context, topics.models, this.models.onModel),
+      follow(context, topics.modelAliases, this.models.onAliases),
       this.rollouts.follow(context),
       this.#labelTable.follow(context),
       tailAnswers(context, {

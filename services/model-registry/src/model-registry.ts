@@ -15,7 +15,7 @@ import type { RegistryConfig } from "./config.ts";
 import { rebuildTroubled } from "./events.ts";
 import { GateRunner } from "./gating/gate-runner.ts";
 import { MlflowImporter } from "./mlflow/importer.ts";
-import { ModelTable } from "./models/model-table.ts";
+import { ModelTable } from "@tributary/models";
 import { Packages } from "./models/packages.ts";
 import { rebuild } from "./models/rebuild.ts";
 import { Registry } from "./models/registry.ts";

@@ -8,13 +8,13 @@ import {
   type OnApplicationBootstrap,
 } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
+import { ModelTable } from "@tributary/models";
 import { Problem, ProblemFilter } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { BLOB_LIMITS, BLOBS, BlobsController } from "./blobs/blobs.controller.ts";
 import type { RegistryConfig } from "./config.ts";
 import { GateRunner } from "./gating/gate-runner.ts";
 import { ModelRegistry } from "./model-registry.ts";
-import { ModelTable } from "./models/model-table.ts";
 import { ModelsController } from "./models/models.controller.ts";
 import { Registry } from "./models/registry.ts";
 import { METADATA, TufController } from "./tuf/tuf.controller.ts";

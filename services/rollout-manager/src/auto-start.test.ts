@@ -2,10 +2,10 @@
 import { expect, test } from "@jest/globals";
 import type { Model } from "@tributary/contracts";
 import { Failure, systemClock } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
 import { createTelemetry } from "@tributary/telemetry";
 import { someModel } from "@tributary/testing";
 import { AutoStart } from "./auto-start.ts";
-import { ModelTable } from "./models/model-table.ts";
 import { digests, somePassedGate } from "./rollout-manager.test-kit.ts";
 
 const [first, second] = ["1a".repeat(32), "2b".repeat(32)];
@@ -27,10 +27,10 @@ function rig() {
     },
   });
   const alias = (aliases: Readonly<Record<string, string>>) =>
-    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: 1, validation: null });
+    models.applyAliases({ name: "edge", aliases, changedBy: "ann", changedAt: 1, validation: null });
   const push = (version: string, modelDigest: string, change: Partial<Model> = {}) => {
     const model = someModel({ version, modelDigest, state: "LISTED", gate: somePassedGate(), ...change });
-    models.model(`edge/${version}`, model);
+    models.applyModel(model);
     return model;
   };
   const challenger = (modelDigest: string, change: Partial<Model> = {}) => {

@@ -11,11 +11,12 @@
 import type { Model } from "@tributary/contracts";
 import { codeOf } from "@tributary/kafka";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import type { ModelTable } from "@tributary/models";
 import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
 import { defaultSpecOf, type RolloutManagerConfig } from "./config.ts";
 import { autoStarted, autoStartRefused } from "./events.ts";
-import { hasPassed, isJudgedAgainst, type ModelTable, unsureLines } from "./models/model-table.ts";
+import { hasPassed, isJudgedAgainst, unsureLines } from "./models/gate-verdict.ts";
 
 export type AutoStartOptions = {
   readonly models: ModelTable;

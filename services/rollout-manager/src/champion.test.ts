@@ -2,13 +2,13 @@
 import { expect, test } from "@jest/globals";
 import { FleetMetrics } from "@tributary/fleet-metrics";
 import { systemClock } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
 import { type RolloutChange, RolloutController } from "@tributary/rollouts";
 import { createTelemetry } from "@tributary/telemetry";
 import { someModel, someReported } from "@tributary/testing";
 import { Champions } from "./champion.ts";
 import { specOf } from "./creation/spec-problems.ts";
 import { FleetTable } from "./fleet/fleet-table.ts";
-import { ModelTable } from "./models/model-table.ts";
 import { digests, usualSteps, written } from "./rollout-manager.test-kit.ts";
 
 const order = Array.from({ length: 160 }, (_, i) => `d${i}`);
@@ -18,13 +18,12 @@ const versions = { "1": digests.old, "2": digests.better, "3": digests.other };
 function rig() {
   const [models, fleet] = [new ModelTable(), new FleetTable()];
   const controller = new RolloutController(new FleetMetrics());
-  for (const [version, modelDigest] of Object.entries(versions))
-    models.model(`edge/${version}`, someModel({ version, modelDigest }));
+  for (const [version, modelDigest] of Object.entries(versions)) models.applyModel(someModel({ version, modelDigest }));
   let now = 0;
   let position = 0n;
   const alias = (aliases: Readonly<Record<string, string>>) => {
     now += 1;
-    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: now, validation: null });
+    models.applyAliases({ name: "edge", aliases, changedBy: "ann", changedAt: now, validation: null });
   };
   const runs = (deviceId: string, version: keyof typeof versions) => {
     const slots = { perception: { modelDigest: versions[version], modelName: "edge", modelVersion: version } };

@@ -7,13 +7,13 @@
  *     version of the model, the champion stays. Devices that join later, and that it would have meant, do not count. */
 import type { Model } from "@tributary/contracts";
 import { type Clock, reasonOf } from "@tributary/kernel";
+import type { ModelTable } from "@tributary/models";
 import { isFinished, type Rollout, type RolloutController, stepOf } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
 import { isSelected } from "./creation/plan-rollout.ts";
 import { aliasFailed, aliasMoved } from "./events.ts";
 import type { FleetTable } from "./fleet/fleet-table.ts";
-import type { ModelTable } from "./models/model-table.ts";
 
 export type RegistryAccess = {
   readonly url: string;
@@ -48,7 +48,7 @@ export class Champions {
   championOf(name: string): Model | undefined {
     const { models } = this.#options;
     const next = promotionsOf(this.#options).find((promotion) => promotion.name === name);
-    return next === undefined ? models.byAlias(name, "champion") : models.byVersion(name, next.version);
+    return next === undefined ? models.byAlias(name, "champion") : models.get(name, next.version);
   }
 
   /** Asks for what is to become champion, now and then. */
@@ -78,7 +78,7 @@ function promotionsOf(known: Known): readonly Promotion[] {
     const { name, version } = finding.champion;
     if (decided.has(name) || models.aliasesChangedAt(name) > rollout.changedAt) continue; // C1
     // Asked of the whole fleet only where something would change.
-    if (models.aliasesOf(name).champion === version) decided.set(name, null);
+    if (models.aliases(name).champion === version) decided.set(name, null);
     else if (isOfAll(finding, known)) decided.set(name, { name, version }); // C4
   }
   return [...decided.values()].filter((promotion) => promotion !== null);
@@ -88,10 +88,10 @@ function promotionsOf(known: Known): readonly Promotion[] {
 function findingOf(rollout: Rollout, models: ModelTable): Finding | null {
   const isUndone = rollout.aborted !== null && isFinished(rollout) && stepOf(rollout) === undefined;
   if (!isUndone && rollout.phase !== "Healthy") return null;
-  const model = models.ofDigest(rollout.modelDigest);
-  const champion = isUndone ? models.ofDigest(rollout.stableDigest) : model;
+  const model = models.byDigest(rollout.modelDigest);
+  const champion = isUndone ? models.byDigest(rollout.stableDigest) : model;
   if (model === undefined || champion?.state !== "LISTED" || champion.name !== model.name) return null;
-  if (isUndone && models.aliasesOf(model.name).champion !== model.version) return null; // C3
+  if (isUndone && models.aliases(model.name).champion !== model.version) return null; // C3
   return { rollout, champion };
 }
 
@@ -101,7 +101,7 @@ function isOfAll({ rollout, champion }: Finding, { models, fleet }: Known): bool
   for (const device of fleet.members()) {
     const digest = device.slots[slot];
     if (digest === undefined || digest === champion.modelDigest) continue;
-    if (models.ofDigest(digest)?.name !== champion.name) continue;
+    if (models.byDigest(digest)?.name !== champion.name) continue;
     if (!isSelected(selector, device, fleet) && !fleet.isRevoked(device.deviceId)) return false;
   }
   return true;

@@ -50,7 +50,7 @@ import { Beliefs } from "./fleet/beliefs.ts";
 import { FleetTable } from "./fleet/fleet-table.ts";
 import { addGauges } from "./gauges.ts";
 import { EventLog, type Fate } from "./log/event-log.ts";
-import { ModelTable } from "./models/model-table.ts";
+import { ModelTable } from "@tributary/models";
 import { type Observer, observerOf } from "./prometheus/observer.ts";
 import { refuseQueries } from "./prometheus/preflight.ts";
 import { StatusPublisher } from "./status/status-publisher.ts";
@@ -159,8 +159,8 @@ export class Manager {
     const context: FollowContext = { reader, clock, random, telemetry, signal };
     const tables = await followAll([
       this.#beliefs.follow(context),
-      follow(context, topics.models, (model, { key }) => this.models.model(key ?? "", model)),
-      follow(context, topics.modelAliases, (aliases, { key }) => this.models.aliases(key ?? "", aliases)),
+      follow(context, topics.models, this.models.onModel),
+      follow(context, topics.modelAliases, this.models.onAliases),
       this.status.follow(context),
       this.#desired.follow(context),
     ]);
@@ -302,7 +302,7 @@ export class Manager {
     const withdrawn = new Map<string, Proposal>();
     for (const rollout of this.controller.rollouts) {
       const { uid, version, modelDigest, aborted } = rollout;
-      const model = this.models.ofDigest(modelDigest);
+      const model = this.models.byDigest(modelDigest);
       if (isFinished(rollout) || aborted !== null || model?.state !== "REVOKED") continue;
       const why = `${model.name}@${model.version} was revoked`;
       withdrawn.set(uid, { uid, version: version + 1, change: { kind: "aborted", why, evidence: {} } });

@@ -47,7 +47,7 @@ export async function follow<T>(
 ): Promise<Following> {
   const { wants = () => true } = options;
   const take = (record: InRecord) => {
-    if (wants(record)) takeOrSkip(context.telemetry, record, () => onRecord(valueOf(topic, record), record));
+    if (wants(record)) handOver(context.telemetry, topic, record, onRecord);
   };
   const partitions = await context.reader.partitions(topic.name);
   return together(partitions.map((partition) => followPartition(context, topic.name, partition, options, take)));
@@ -58,9 +58,11 @@ export async function followAll(followings: readonly Promise<Following>[]): Prom
   return together(await Promise.all(followings));
 }
 
-/** Null for a tombstone. Throws ContractError. */
-const valueOf = <T>(topic: Topic<T>, { value }: InRecord): T | null =>
-  value === null ? null : topic.codec.decodeConfluent(value);
+/** Decodes one record; F3. */
+export function handOver<T>(telemetry: Telemetry, { codec }: Topic<T>, record: InRecord, onRecord: OnRecord<T>): void {
+  const { value } = record;
+  takeOrSkip(telemetry, record, () => onRecord(value === null ? null : codec.decodeConfluent(value), record));
+}
 
 /** What `take` throws is reported as a malformed record and counted, and the record is skipped: undefined (F3). */
 export function takeOrSkip<T>(telemetry: Telemetry, record: InRecord, take: () => T): T | undefined {

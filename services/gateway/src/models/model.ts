@@ -1,5 +1,6 @@
 /** Models as the public API shows them. */
 import type { Model } from "@tributary/contracts";
+import type { ModelTable } from "@tributary/models";
 import { z } from "zod";
 import { isoOf } from "../answers/answer.ts";
 
@@ -44,7 +45,13 @@ export const modelSchema = z.object({
 });
 export type ModelView = z.output<typeof modelSchema>;
 
-export function versionOf(model: Model, aliases: Readonly<Record<string, string>>): ModelVersion {
+export const modelOf = (table: ModelTable, name: string): ModelView => ({
+  name,
+  aliases: { ...table.aliases(name) },
+  versions: table.versions(name).map((model) => versionOf(table, model)),
+});
+
+export function versionOf(table: ModelTable, model: Model): ModelVersion {
   const { gate, revoked } = model;
   return {
     ...model,
@@ -53,7 +60,7 @@ export function versionOf(model: Model, aliases: Readonly<Record<string, string>
     lineage: { ...model.lineage },
     packageBytes: Number(model.packageBytes),
     pushedAt: isoOf(model.pushedAt) ?? "",
-    aliases: Object.entries(aliases).flatMap(([alias, version]) => (version === model.version ? [alias] : [])),
+    aliases: [...table.aliasesOf(model)],
     gate: gate && { ...gate, failed: [...gate.failed], unsure: [...gate.unsure], judgedAt: isoOf(gate.judgedAt) ?? "" },
     revoked: revoked && { ...revoked, at: isoOf(revoked.at) ?? "" },
   };

@@ -1,12 +1,12 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Query } from "@nestjs/common";
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from "@nestjs/swagger";
+import { ModelTable } from "@tributary/models";
 import { Problem } from "@tributary/service-kit";
 import { z } from "zod";
 import type { Upstream } from "../forwarding/upstream.ts";
 import { Answers, openApiSchema, Problems } from "../http/api-doc.ts";
 import { validated } from "../http/validated.ts";
-import { aliasSchema, bySchema, modelSchema, reasonSchema, versionSchema } from "./model.ts";
-import { ModelTable } from "./model-table.ts";
+import { aliasSchema, bySchema, modelOf, modelSchema, reasonSchema, versionOf, versionSchema } from "./model.ts";
 
 export const MODEL_REGISTRY = Symbol("model-registry");
 
@@ -35,7 +35,7 @@ export class ModelsController {
   @Problems([400, "request-invalid"])
   list(@Query() query: unknown) {
     validated(z.strictObject({}), query, "query");
-    return { items: this.table.list() };
+    return { items: this.table.names().map((name) => modelOf(this.table, name)) };
   }
 
   @Get(":name")
@@ -44,8 +44,7 @@ export class ModelsController {
   @Answers(200, "The model.", modelSchema)
   @Problems([404, "model-unknown"])
   one(@Param("name") name: string) {
-    const model = this.table.get(name);
-    if (model !== undefined) return model;
+    if (this.table.versions(name).length > 0) return modelOf(this.table, name);
     throw new Problem(404, "model-unknown", "give-up", `No model ${name} is known. GET /api/v1/models lists them.`);
   }
 
@@ -56,8 +55,8 @@ export class ModelsController {
   @Answers(200, "The version.", versionSchema)
   @Problems([404, "model-unknown"])
   version(@Param("name") name: string, @Param("version") version: string) {
-    const model = this.table.version(name, version);
-    if (model !== undefined) return model;
+    const model = this.table.get(name, version);
+    if (model !== undefined) return versionOf(this.table, model);
     const detail = `No version ${version} of a model ${name} is known. GET /api/v1/models/${name} lists them.`;
     throw new Problem(404, "model-unknown", "give-up", detail);
   }

@@ -7,9 +7,9 @@
  */
 import type { BlobStore } from "@tributary/blob-store";
 import { type Clock, type Digest, reasonOf } from "@tributary/kernel";
+import type { ModelTable } from "@tributary/models";
 import type { Telemetry } from "@tributary/telemetry";
 import { blobRefused, blobsSwept } from "../events.ts";
-import type { ModelTable } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
 import type { ValidationSets } from "../validation/validation-sets.ts";

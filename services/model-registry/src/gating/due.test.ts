@@ -10,7 +10,7 @@ const model = (version: string, modelDigest: string, change: Partial<Model> = {}
   ({ name: "m", version, modelDigest, state: "LISTED", gate: null, ...change }) as Model;
 const champion = model("1", "one");
 const need = (challenger: Model | undefined, own: Model | undefined = champion, hasFrames = true) =>
-  gateNeed("m", { aliased: (_name, alias) => (alias === "champion" ? own : challenger) }, () => hasFrames);
+  gateNeed("m", { byAlias: (_name, alias) => (alias === "champion" ? own : challenger) }, () => hasFrames);
 
 test("a challenger that was not compared with this champion is due (D1)", () => {
   const challenger = model("2", "two");
@@ -29,7 +29,7 @@ test("nothing is due without a challenger, for the champion itself, and for what
 });
 
 test("no champion and no frames are no verdict, and say what to do (D3)", () => {
-  const table = { aliased: (_name: string, alias: string) => (alias === "champion" ? undefined : model("2", "two")) };
+  const table = { byAlias: (_name: string, alias: string) => (alias === "champion" ? undefined : model("2", "two")) };
   expect(gateNeed("m", table, () => true)).toMatchObject({
     kind: "blocked",
     why: expect.stringContaining("models alias m@VERSION champion"),

@@ -6,7 +6,7 @@
  * D3. No champion, or no validation frames, is no verdict: it stays unjudged, and the reason is told.
  */
 import type { Model } from "@tributary/contracts";
-import type { ModelTable } from "../models/model-table.ts";
+import type { ModelTable } from "@tributary/models";
 
 export const CHAMPION = "champion";
 export const CHALLENGER = "challenger";
@@ -18,11 +18,11 @@ export type GateNeed =
 
 export function gateNeed(
   name: string,
-  table: Pick<ModelTable, "aliased">,
+  table: Pick<ModelTable, "byAlias">,
   hasFrames: (name: string) => boolean,
 ): GateNeed {
-  const challenger = table.aliased(name, CHALLENGER);
-  const champion = table.aliased(name, CHAMPION);
+  const challenger = table.byAlias(name, CHALLENGER);
+  const champion = table.byAlias(name, CHAMPION);
   if (challenger?.state !== "LISTED" || challenger.modelDigest === champion?.modelDigest) return { kind: "none" };
   const { gate } = challenger;
   if (gate !== null && gate.forcedBy !== "") return { kind: "none" }; // D2

@@ -9,10 +9,10 @@ import type { BlobStore } from "@tributary/blob-store";
 import type { GateOutcome, Model } from "@tributary/contracts";
 import type { Margins } from "@tributary/gate";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import { type ModelTable, modelKey } from "@tributary/models";
 import type { Telemetry } from "@tributary/telemetry";
 import { type CorruptionName, runTask, slowdownOf } from "@tributary/workshop";
 import { gateEnded, gateProgress, gateStarted, gateTroubled } from "../events.ts";
-import { type ModelTable, modelKey } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
 import type { ValidationSets } from "../validation/validation-sets.ts";
@@ -116,11 +116,11 @@ export class GateRunner {
   #need(name: string): GateNeed {
     const { table, validation } = this.#options;
     const asked = (model: Model | undefined) => model !== undefined && this.#asked.has(modelKey(model));
-    const aliased = (of: string, alias: string) => {
-      const model = table.aliased(of, alias);
+    const byAlias = (of: string, alias: string) => {
+      const model = table.byAlias(of, alias);
       return alias === "challenger" && asked(model) ? { ...(model as Model), gate: null } : model;
     };
-    return gateNeed(name, { aliased }, (of) => validation.has(of));
+    return gateNeed(name, { byAlias }, (of) => validation.has(of));
   }
 
   async #judge({ challenger, champion }: Due): Promise<void> {

@@ -5,9 +5,9 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { Model } from "@tributary/contracts";
 import { systemClock } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
 import { createTelemetry } from "@tributary/telemetry";
 import { someModel, waitFor } from "@tributary/testing";
-import { ModelTable } from "../models/model-table.ts";
 import { MlflowImporter } from "./importer.ts";
 
 /** By MLflow's name: the version that is challenger there. */

@@ -25,7 +25,7 @@ import { type PackOptions, runTask } from "@tributary/workshop";
 import type { RegistryConfig } from "../config.ts";
 import { examining, mlflowImported, mlflowKnown, mlflowTroubled } from "../events.ts";
 import { CHALLENGER, CHAMPION } from "../gating/due.ts";
-import type { ModelTable } from "../models/model-table.ts";
+import type { ModelTable } from "@tributary/models";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
 import type { ValidationSets } from "../validation/validation-sets.ts";
@@ -98,7 +98,7 @@ export class MlflowImporter {
       if (found === undefined || this.#done.get(model) === found.version) return; // I1
       const { version, isGiven } = await this.#import(model, name, found);
       this.#done.set(model, found.version);
-      const challenger = table.aliased(name, CHALLENGER)?.version;
+      const challenger = table.byAlias(name, CHALLENGER)?.version;
       const isChallenger = isGiven || challenger === version;
       const what = isChallenger ? `challenger ${name}@${version}` : knownText(name, version, challenger);
       const told = { model, mlflowVersion: found.version, name, version };
@@ -175,7 +175,7 @@ export class MlflowImporter {
     origin: MlflowVersion & { readonly model: string },
   ): Promise<Omit<PackOptions, "validation"> & { readonly name: string }> {
     const { table, settings, checks } = this.#options;
-    const champion = table.aliased(name, CHAMPION);
+    const champion = table.byAlias(name, CHAMPION);
     const lineage = join(scratch, "lineage.json");
     const from = { mlflowModel: origin.model, mlflowVersion: origin.version, mlflowRun: runOf(origin) };
     await writeFile(lineage, JSON.stringify(from));

@@ -1,10 +1,10 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Query, Res } from "@nestjs/common";
 import type { Model } from "@tributary/contracts";
+import { ModelTable } from "@tributary/models";
 import { Problem, validated } from "@tributary/service-kit";
 import { z } from "zod";
 import { CHALLENGER } from "../gating/due.ts";
 import { GateRunner } from "../gating/gate-runner.ts";
-import { ModelTable } from "./model-table.ts";
 import { type ModelView, viewOf } from "./model-view.ts";
 import { Registry } from "./registry.ts";
 

@@ -1,8 +1,8 @@
 /** Reads both topics from the beginning to where they end now, and folds them (D1). */
-import { type Topic, topics } from "@tributary/contracts";
-import { type PartitionReader, readTopic, takeOrSkip } from "@tributary/kafka";
+import { topics } from "@tributary/contracts";
+import { handOver, type PartitionReader, readTopic } from "@tributary/kafka";
+import type { ModelTable } from "@tributary/models";
 import type { Telemetry } from "@tributary/telemetry";
-import type { ModelTable } from "./model-table.ts";
 
 export async function rebuild(
   reader: PartitionReader,
@@ -10,12 +10,8 @@ export async function rebuild(
   telemetry: Telemetry,
   signal: AbortSignal,
 ): Promise<void> {
-  const fold = async <T>({ name, codec }: Topic<T>, apply: (value: T) => void) => {
-    for await (const record of readTopic(reader, name, signal)) {
-      const { value } = record;
-      if (value !== null) takeOrSkip(telemetry, record, () => apply(codec.decodeConfluent(value)));
-    }
-  };
-  await fold(topics.models, (model) => table.applyModel(model));
-  await fold(topics.modelAliases, (aliases) => table.applyAliases(aliases));
+  for await (const record of readTopic(reader, topics.models.name, signal))
+    handOver(telemetry, topics.models, record, table.onModel);
+  for await (const record of readTopic(reader, topics.modelAliases.name, signal))
+    handOver(telemetry, topics.modelAliases, record, table.onAliases);
 }

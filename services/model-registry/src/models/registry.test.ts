@@ -9,12 +9,12 @@ import { type Model, topics } from "@tributary/contracts";
 import { packageFiles, parseManifest } from "@tributary/inference";
 import { systemClock } from "@tributary/kernel";
 import { sha256 } from "@tributary/model-store";
+import { ModelTable } from "@tributary/models";
 import { createTelemetry } from "@tributary/telemetry";
 import { MemoryKafka, repositoryRoot, someModel, tempDir } from "@tributary/testing";
 import { generateKey, initRoot, type MetadataStore, signerOf, TufRepository } from "@tributary/tuf/repository";
 import type { ValidationManifest } from "@tributary/workshop";
 import { sweep } from "../blobs/sweep.ts";
-import { ModelTable } from "./model-table.ts";
 import { Packages } from "./packages.ts";
 import { Registry, type RegistryOptions } from "./registry.ts";
 

@@ -15,6 +15,7 @@ import { type GateOutcome, type Model, type ModelAliases, topics, type Validatio
 import { packageFiles } from "@tributary/inference";
 import type { OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
+import { type ModelTable, modelKey } from "@tributary/models";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { listedPartOf, type TufRepository } from "@tributary/tuf/repository";
@@ -29,7 +30,6 @@ import {
   modelRevoked,
 } from "../events.ts";
 import { CHAMPION } from "../gating/due.ts";
-import { type ModelTable, modelKey } from "./model-table.ts";
 import type { ListedManifest, Packages } from "./packages.ts";
 import { Turns } from "./turns.ts";
 
@@ -199,7 +199,7 @@ export class Registry {
     return this.#changes.take(async () => {
       const { table, telemetry } = this.#options;
       const before = this.model(name, version);
-      const champion = table.aliased(name, CHAMPION);
+      const champion = table.byAlias(name, CHAMPION);
       // Passed against another champion, it is not let through until it was judged again, or forced.
       const isOfToday = champion === undefined || before.gate?.championDigest === champion.modelDigest;
       // Unsure lines hold a rollout that would start by itself: a person lets it begin all the same.
@@ -235,7 +235,7 @@ export class Registry {
   model(name: string, version: string): Model {
     const model = this.#options.table.get(name, version);
     if (model !== undefined) return model;
-    const versions = this.#options.table.list().filter((other) => other.name === name);
+    const versions = this.#options.table.versions(name);
     const known =
       versions.length > 0
         ? `Its versions are ${versions

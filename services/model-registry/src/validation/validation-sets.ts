@@ -14,6 +14,7 @@ import { type BlobStore, bytesOf } from "@tributary/blob-store";
 import type { ValidationSet } from "@tributary/contracts";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
 import { sha256 } from "@tributary/model-store";
+import type { ModelTable } from "@tributary/models";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import {
@@ -28,7 +29,6 @@ import {
 } from "@tributary/workshop";
 import { validationExamined, validationPushed, validationRefused } from "../events.ts";
 import { CHAMPION } from "../gating/due.ts";
-import type { ModelTable } from "../models/model-table.ts";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
 import { Turns } from "../models/turns.ts";
@@ -176,8 +176,8 @@ export class ValidationSets {
   /** Of the champion, which every challenger has to share, else of the newest version. */
   #classesOf(name: string): readonly string[] {
     const { table } = this.#options;
-    const [newest] = table.list().filter((model) => model.name === name && model.state === "LISTED");
-    const model = table.aliased(name, CHAMPION) ?? newest;
+    const [newest] = table.versions(name).filter((model) => model.state === "LISTED");
+    const model = table.byAlias(name, CHAMPION) ?? newest;
     if (model !== undefined) return model.labels;
     const detail = `There is no model ${name}: push a version of it first, which says what its classes are.`;
     throw new Problem(404, "model-unknown", "give-up", detail);

@@ -1,9 +1,9 @@
 /** What may be rolled out, and what to go back to. */
 import { describe, expect, test } from "@jest/globals";
 import { DeviceDesired, type DeviceReported, type Model } from "@tributary/contracts";
+import { ModelTable } from "@tributary/models";
 import { someModel, someReported } from "@tributary/testing";
 import { FleetTable } from "../fleet/fleet-table.ts";
-import { ModelTable } from "../models/model-table.ts";
 import { digests, somePassedGate, written } from "../rollout-manager.test-kit.ts";
 import { planRollout } from "./plan-rollout.ts";
 import { specOf } from "./spec-problems.ts";
@@ -14,11 +14,11 @@ function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 })
   const push = (version: string, modelDigest: string, change: Partial<Model> = {}) => {
     const gate = somePassedGate({ championDigest: digests.old });
     const model = someModel({ version, modelDigest, hardwareClass: "x64", gate, ...change });
-    models.model(`edge/${version}`, model);
+    models.applyModel(model);
     return model;
   };
   const alias = (aliases: Readonly<Record<string, string>>) =>
-    models.aliases("edge", { name: "edge", aliases, changedBy: "ann", changedAt: 1, validation: null });
+    models.applyAliases({ name: "edge", aliases, changedBy: "ann", changedAt: 1, validation: null });
   for (const [version, digest] of Object.entries({ "1": digests.old, "2": digests.better, "3": digests.other }))
     push(version, digest);
   alias({ champion: "1" });

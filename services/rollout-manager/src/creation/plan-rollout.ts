@@ -9,6 +9,7 @@ import type { Model } from "@tributary/contracts";
 import { anyHardware, fitsHardware } from "@tributary/inference";
 import { smallestArms } from "@tributary/judge";
 import { Failure } from "@tributary/kernel";
+import type { ModelTable } from "@tributary/models";
 import {
   assignCohorts,
   type Cohorts,
@@ -24,7 +25,7 @@ import {
   segmentsOf,
 } from "@tributary/rollouts";
 import type { FleetMember, FleetTable } from "../fleet/fleet-table.ts";
-import { hasPassed, isJudgedAgainst, type ModelTable } from "../models/model-table.ts";
+import { hasPassed, isJudgedAgainst } from "../models/gate-verdict.ts";
 import { SpecRefused } from "./spec-problems.ts";
 
 export type PlanParts = {
@@ -86,14 +87,14 @@ const some = (items: readonly string[], max = 5): string =>
 function modelOf(written: string, { models, championOf }: PlanParts): Model {
   const path = MODEL;
   const [name = "", wanted = "challenger"] = written.split("@");
-  const versions = models.versionsOf(name);
+  const versions = models.versions(name).map(({ version }) => version);
   if (versions.length === 0) {
     const names = models.names();
     return refuse(path, `no model ${name} is in the registry${names.length > 0 ? `; there are ${some(names)}` : ""}`);
   }
-  const model = models.byVersion(name, wanted) ?? models.byAlias(name, wanted);
+  const model = models.get(name, wanted) ?? models.byAlias(name, wanted);
   if (model === undefined) {
-    const aliases = Object.entries(models.aliasesOf(name)).map(([alias, version]) => `${alias} (${version})`);
+    const aliases = Object.entries(models.aliases(name)).map(([alias, version]) => `${alias} (${version})`);
     const known = [...versions, ...aliases];
     return refuse(path, `${name} has no version or alias ${wanted}; write one of ${some(known, 10)}`);
   }
@@ -102,7 +103,7 @@ function modelOf(written: string, { models, championOf }: PlanParts): Model {
     return refuse(path, `${called} is ${model.state.toLowerCase()}: no device may load it; push a new version`);
   }
   if (model.gate === null) {
-    const isChallenger = models.aliasesOf(name).challenger === model.version;
+    const isChallenger = models.aliases(name).challenger === model.version;
     const next = isChallenger
       ? `the registry judges it, and tells how far it is: tributary models describe ${called} --registry URL`
       : `the registry judges challengers: tributary models alias ${called} challenger`;
@@ -226,7 +227,7 @@ function stableOf(
   let most = champion?.state === "LISTED" ? (running.get(champion.modelDigest) ?? 0) : 0;
   for (const [digest, count] of running) {
     if (digest === model.modelDigest) continue;
-    const known = models.ofDigest(digest);
+    const known = models.byDigest(digest);
     if (known?.state === "LISTED" && count > most) [stable, most] = [known, count];
   }
   if (stable === undefined) {

@@ -11,6 +11,7 @@
 import { type DesiredModel, type DeviceDesired, topics, type UpdateCondition } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
+import type { ModelTable } from "@tributary/models";
 import {
   maintenanceWindowOf,
   type RolloutChange,
@@ -21,7 +22,6 @@ import {
 } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import { desiredAhead, desiredWritten } from "../events.ts";
-import type { ModelTable } from "../models/model-table.ts";
 import type { TestHooks } from "../test-hooks.ts";
 
 export type UpdateSettings = { readonly shadowFrames: number; readonly probationFrames: number };
@@ -146,7 +146,7 @@ export class DesiredWriter {
 
   #desiredModel({ modelDigest, uid }: Wanted): DesiredModel {
     const { controller, models, settings } = this.#options;
-    const { name = "", version = "" } = models.ofDigest(modelDigest) ?? {};
+    const { name = "", version = "" } = models.byDigest(modelDigest) ?? {};
     const rollout = controller.rollout(uid);
     const isForward = rollout?.modelDigest === modelDigest;
     return {

@@ -3,10 +3,10 @@ import { expect, test } from "@jest/globals";
 import { type Rollout, topics } from "@tributary/contracts";
 import { FleetMetrics } from "@tributary/fleet-metrics";
 import { systemClock } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
 import { generationOf, RolloutController } from "@tributary/rollouts";
 import { followContext, MemoryKafka, someRollout } from "@tributary/testing";
 import { specOf } from "../creation/spec-problems.ts";
-import { ModelTable } from "../models/model-table.ts";
 import { digests, written } from "../rollout-manager.test-kit.ts";
 import { StatusPublisher } from "./status-publisher.ts";
 

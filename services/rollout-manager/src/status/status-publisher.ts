@@ -10,8 +10,8 @@
 import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
+import type { ModelTable } from "@tributary/models";
 import { compareTold, epochOf, type RolloutController, type Told } from "@tributary/rollouts";
-import type { ModelTable } from "../models/model-table.ts";
 import { recordOf } from "./rollout-record.ts";
 
 export type StatusPublisherOptions = {
@@ -65,7 +65,7 @@ export class StatusPublisher {
       rollout,
       controller.seen(uid, clock.now()),
       controller.evidence(uid),
-      models.ofDigest(rollout.modelDigest),
+      models.byDigest(rollout.modelDigest),
     );
   }
 

@@ -17,7 +17,7 @@ import {
   topics,
 } from "@tributary/contracts";
 import { type FleetMetrics, foldEdgeMetrics, LatencyHistory } from "@tributary/fleet-metrics";
-import { type InRecord, type PartitionReader, takeOrSkip } from "@tributary/kafka";
+import { handOver, type InRecord, type PartitionReader } from "@tributary/kafka";
 import { formatFrameId, type Instant } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { labelsLeftOut } from "../events.ts";
@@ -120,9 +120,7 @@ export class MetricsFold {
 
   #take<T>(topic: Topic<T>, record: InRecord, fold: (value: T, record: InRecord) => void): void {
     this.#options.onRecord();
-    const { value } = record;
-    if (value === null) return;
-    takeOrSkip(this.#options.telemetry, record, () => fold(topic.codec.decodeConfluent(value), record));
+    handOver(this.#options.telemetry, topic, record, (value) => value !== null && fold(value, record));
   }
 
   #predictions(batch: EdgePredictions, receivedAt: Instant): void {

@@ -2,9 +2,9 @@
 import { expect, test } from "@jest/globals";
 import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { configSchema } from "../config.ts";
-import { ModelTable } from "../models/model-table.ts";
 import { Watch } from "./watch.ts";
 
 const MINUTE = 60_000;

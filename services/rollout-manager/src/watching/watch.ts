@@ -8,11 +8,11 @@ import type { FleetMetrics } from "@tributary/fleet-metrics";
 import { DEVICES_MIN } from "@tributary/judge";
 import { codeOf, type PartitionReader } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
+import type { ModelTable } from "@tributary/models";
 import { isFinished, type Rollout, type RolloutController } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import type { RolloutManagerConfig } from "../config.ts";
 import { foldFailed, looked } from "../events.ts";
-import type { ModelTable } from "../models/model-table.ts";
 import type { LabelJoinLimits } from "./label-join.ts";
 import { type ByFrames, type LatencyLimits, MetricsFold } from "./metrics-fold.ts";
 
@@ -145,7 +145,7 @@ export class Watch {
         .flatMap((rollout) => rollout.cohorts.order.map((id) => [id, rollout] as const)),
     );
     const rollout = this.#rollouts.get(deviceId);
-    const budgetMs = models.ofDigest(rollout?.stableDigest ?? modelDigest)?.latencyBudgetMs;
+    const budgetMs = models.byDigest(rollout?.stableDigest ?? modelDigest)?.latencyBudgetMs;
     const known = [rollout?.latencyMsMax, budgetMs].flatMap((ms) => ms ?? []);
     const deadlineMs = rollout?.spec.spec.latencySlaMs ?? Math.min(...known);
     if (deadlineMs === Number.POSITIVE_INFINITY) return undefined;
