@@ -5,7 +5,7 @@
  * F3. Records are what an agent sends each window: a dozen readings of the device, six metrics of one model. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { EdgeMetrics } from "@tributary/contracts";
+import { EdgeMetrics, PERCEPTION } from "@tributary/contracts";
 import { type FleetAnalysis, FleetMetrics, foldEdgeMetrics } from "@tributary/fleet-metrics";
 import {
   type Counts,
@@ -290,7 +290,7 @@ function tickMs(ids: readonly string[], order: readonly string[], metrics: Fleet
     controller.applied({ uid: "tick", version: i + 1, at: STARTED, by: "bench", change }, BigInt(i + 1));
   for (const deviceId of ids) {
     const state = { generation: 2n, modelDigest: STABLE, goldenPassed: true, update: null, at: STARTED };
-    controller.devices.reported(deviceId, "perception", state);
+    controller.devices.reported(deviceId, PERCEPTION, state);
   }
   since(ids, (id, metric, good, frames) => metrics.observe(id, MODEL, metric, good, frames, STARTED + MINUTE));
   let now = STARTED + 10 * MINUTE;

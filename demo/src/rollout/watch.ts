@@ -1,11 +1,9 @@
 /** Follows what devices report, so that the demo's claims rest on what devices said, not on what rollout-manager made of it.
  *
  * B1. The blast radius is every device that ever reported to infer with the challenger, however briefly. */
-import { type DeviceReported, topics } from "@tributary/contracts";
+import { type DeviceReported, PERCEPTION, topics } from "@tributary/contracts";
 import { type Following, follow, type PartitionReader } from "@tributary/kafka";
 import { followContext } from "@tributary/testing";
-
-const SLOT = "perception";
 
 export type Reported = {
   readonly digest: string;
@@ -42,7 +40,7 @@ export class ReportedWatch {
   }
 
   #take({ deviceId, slots, update }: DeviceReported): void {
-    const digest = slots[SLOT]?.modelDigest ?? "";
+    const digest = slots[PERCEPTION]?.modelDigest ?? "";
     const { phase = "", code = "", reason = "" } = update ?? {};
     this.devices.set(deviceId, { digest, phase, code, reason });
     const ever = this.everOn.get(digest) ?? new Set();

@@ -3,7 +3,14 @@
  *
  * Without room in the outbox (X1), nothing is lost but punctuality: the window stays open and the state is told later.
  */
-import { Classifications, DeviceAcks, DeviceDesired, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
+import {
+  Classifications,
+  DeviceAcks,
+  DeviceDesired,
+  type DeviceReported,
+  PERCEPTION,
+  RoutingPolicy,
+} from "@tributary/contracts";
 import type { Inference } from "@tributary/inference";
 import type { AgentConfig } from "./config.ts";
 import { monotonicMs } from "./device-time.ts";
@@ -13,7 +20,6 @@ import { reportBody } from "./outbox/records.ts";
 import type { ReportStream } from "./outbox/rows.ts";
 import type { LocalAnswer } from "./pipeline.ts";
 import type { Slot } from "./slots.ts";
-import { PERCEPTION } from "./updates/desired.ts";
 import type { UpdateNow } from "./updates/updater.ts";
 import { type WindowModel, Windows } from "./windows.ts";
 

@@ -15,12 +15,11 @@ import {
   ContractError,
   type DeviceDesired,
   type DeviceReported,
+  PERCEPTION,
   type RoutingPolicy,
   type SchemaVersion,
   topics,
 } from "@tributary/contracts";
-
-const SLOT = "perception";
 
 type Reported = { readonly modelDigest: string | undefined; readonly acceptedSchemas: readonly string[] };
 
@@ -58,7 +57,7 @@ export class DownlinkState {
     if (reported === null) this.#reported.delete(deviceId);
     else {
       const { slots, acceptedSchemas } = reported;
-      this.#reported.set(deviceId, { modelDigest: slots[SLOT]?.modelDigest, acceptedSchemas });
+      this.#reported.set(deviceId, { modelDigest: slots[PERCEPTION]?.modelDigest, acceptedSchemas });
     }
   }
 

@@ -6,11 +6,11 @@
  *     from the one that failed (G3).
  * S3. What waits for a slow device is bounded; the oldest is dropped and counted (G9).
  */
+import { AckOrder } from "@tributary/mqtt";
 import type { Client } from "aedes";
 import { type DesiredTelling, NewestQueue } from "./downlink.ts";
 import type { PacketGate } from "./gate.ts";
 
-type Pending = { settled: boolean; readonly acknowledge: () => void };
 type Down = { readonly topic: string; readonly payload: Buffer };
 
 export class Session {
@@ -22,7 +22,7 @@ export class Session {
   desired: DesiredTelling | undefined;
   readonly #client: Client;
   readonly #results: NewestQueue<Down>;
-  #pending: Pending[] = [];
+  #acks = new AckOrder();
   #sending = false;
   #closed = false;
 
@@ -38,29 +38,21 @@ export class Session {
   }
 
   get inFlight(): number {
-    return this.#pending.length;
+    return this.#acks.size;
   }
 
   /** Registers a message; call what it returns once the message has reached its end. S1 */
   begin(acknowledge: () => void): () => void {
-    const pending: Pending = { settled: false, acknowledge };
-    this.#pending.push(pending);
-    return () => {
-      pending.settled = true;
-      let done = 0;
-      while (this.#pending[done]?.settled) done++;
-      if (done === 0) return;
-      for (const { acknowledge } of this.#pending.splice(0, done)) {
-        if (!this.isClosed) acknowledge(); // S2
-      }
-    };
+    return this.#acks.begin(() => {
+      if (!this.isClosed) acknowledge(); // S2
+    });
   }
 
   /** Idempotent; nothing is acknowledged from now on. S2 */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#pending = [];
+    this.#acks = new AckOrder();
     this.#client.close();
   }
 

@@ -17,6 +17,27 @@ export const TIMER_MS_MAX = 2 ** 31 - 1;
 /** A delay that a timer takes, whatever two clocks that disagree make of it. */
 export const timerMs = (ms: number): number => Math.min(TIMER_MS_MAX, Math.max(0, ms));
 
+export type Repetition = {
+  readonly clock: Clock;
+  /** From the end of one call to the next. */
+  readonly everyMs: number;
+  readonly signal: AbortSignal;
+};
+
+/** Calls `work` again and again until `signal` aborts. What it throws ends the repetition. */
+export async function repeat(work: () => unknown, { clock, everyMs, signal }: Repetition): Promise<void> {
+  while (!signal.aborted) {
+    await work();
+    await clock.sleep(everyMs, signal).catch(() => {});
+  }
+}
+
+/** As `repeat`, but waits before the first call, too. */
+export async function repeatLater(work: () => unknown, repetition: Repetition): Promise<void> {
+  await repetition.clock.sleep(repetition.everyMs, repetition.signal).catch(() => {});
+  await repeat(work, repetition);
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),

@@ -8,7 +8,7 @@
  */
 import { DeviceThrottled, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
-import { type Clock, type Instant, reasonOf } from "@tributary/kernel";
+import { type Clock, type Instant, reasonOf, repeatLater } from "@tributary/kernel";
 import { defineEvent, type Telemetry } from "@tributary/telemetry";
 
 export const deviceThrottled = defineEvent<{ deviceId: string; reason: string }>({
@@ -115,7 +115,8 @@ export class ThrottleBook {
   }
 
   start(): void {
-    this.#telling = this.#tellUntilStopped();
+    const { clock } = this.#options;
+    this.#telling = repeatLater(() => this.#tell(), { clock, everyMs: SWEEP_MS, signal: this.#stop.signal });
   }
 
   /** What Kafka does not take in a moment is not waited for. */
@@ -130,26 +131,22 @@ export class ThrottleBook {
     return { deviceId, reporter: this.#options.reporter, reasons: of, changedAt: now };
   }
 
-  async #tellUntilStopped(): Promise<void> {
+  async #tell(): Promise<void> {
     const { clock, sink, telemetry } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await clock.sleep(SWEEP_MS, signal).catch(() => {});
-      const now = clock.now();
-      const told = this.sweep(now);
-      if (told.length === 0 || signal.aborted) continue;
-      try {
-        await sink.send(told.map(recordOf));
-      } catch (error) {
-        telemetry.emit(throttleUntold, { reason: reasonOf(error) });
-        continue;
-      }
-      for (const { deviceId } of told) {
-        const device = this.#devices.get(deviceId);
-        if (device === undefined) continue;
-        device.toldAt = now;
-        device.isChanged = false;
-      }
+    const now = clock.now();
+    const told = this.sweep(now);
+    if (told.length === 0) return;
+    try {
+      await sink.send(told.map(recordOf));
+    } catch (error) {
+      telemetry.emit(throttleUntold, { reason: reasonOf(error) });
+      return;
+    }
+    for (const { deviceId } of told) {
+      const device = this.#devices.get(deviceId);
+      if (device === undefined) continue;
+      device.toldAt = now;
+      device.isChanged = false;
     }
   }
 }

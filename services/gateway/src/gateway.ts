@@ -5,7 +5,8 @@
  */
 import { topics } from "@tributary/contracts";
 import { type FollowContext, follow, followAll, type RecordSink } from "@tributary/kafka";
-import type { Clock, Random } from "@tributary/kernel";
+import { type Clock, type Random, repeatLater } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerRing } from "./answers/ring.ts";
 import { type AnswerSubscribers, tailAnswers, toldAnswers } from "./answers/tail.ts";
@@ -20,7 +21,6 @@ import { LabelCandidates } from "./labels/candidates.ts";
 import { FrameIndex } from "./labels/frame-index.ts";
 import { LabelTable } from "./labels/label-table.ts";
 import { Labels } from "./labels/labels.ts";
-import { ModelTable } from "@tributary/models";
 import { PolicyTable } from "./policies/policy-table.ts";
 import { type RolloutSubscribers, RolloutTable, toldRollouts } from "./rollouts/rollout-table.ts";
 
@@ -131,11 +131,10 @@ export class Gateway {
   async #heartbeat(): Promise<void> {
     const { clock, config } = this.#options;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await clock.sleep(config.events.heartbeatMs, signal).catch(() => {});
-      if (signal.aborted) return;
+    const heartbeat = () => {
       this.subscribers.heartbeat();
       this.rolloutSubscribers.heartbeat();
-    }
+    };
+    await repeatLater(heartbeat, { clock, everyMs: config.events.heartbeatMs, signal });
   }
 }

@@ -7,7 +7,8 @@
 import { join } from "node:path";
 import { type BlobStore, FolderBlobStore, openS3BlobStore } from "@tributary/blob-store";
 import { KafkajsSink, KafkaReader } from "@tributary/kafka";
-import { type Backoff, backoffMs, Failure, reasonOf } from "@tributary/kernel";
+import { type Backoff, backoffMs, Failure, reasonOf, repeatLater } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
 import type { ServiceContext } from "@tributary/service-kit";
 import type { MetadataStore } from "@tributary/tuf/repository";
 import { sweep } from "./blobs/sweep.ts";
@@ -15,7 +16,6 @@ import type { RegistryConfig } from "./config.ts";
 import { rebuildTroubled } from "./events.ts";
 import { GateRunner } from "./gating/gate-runner.ts";
 import { MlflowImporter } from "./mlflow/importer.ts";
-import { ModelTable } from "@tributary/models";
 import { Packages } from "./models/packages.ts";
 import { rebuild } from "./models/rebuild.ts";
 import { Registry } from "./models/registry.ts";
@@ -161,13 +161,11 @@ export class ModelRegistry {
     const { clock, telemetry, config } = this.#context;
     const { signal } = this.#stop;
     const unusedMsMax = config.blobs.unusedHoursMax * 3_600_000;
-    while (!signal.aborted) {
-      await clock.sleep(SWEEP_MS, signal).catch(() => {});
-      if (signal.aborted) return;
-      const { blobs, table, registry, validation } = this;
-      const options = { blobs, packages: this.#packages, table, registry, validation, clock, telemetry, unusedMsMax };
-      await sweep(options).catch((error: unknown) => telemetry.emit(rebuildTroubled, { reason: reasonOf(error) }));
-    }
+    const { blobs, table, registry, validation } = this;
+    const options = { blobs, packages: this.#packages, table, registry, validation, clock, telemetry, unusedMsMax };
+    const sweepOnce = () =>
+      sweep(options).catch((error: unknown) => telemetry.emit(rebuildTroubled, { reason: reasonOf(error) }));
+    await repeatLater(sweepOnce, { clock, everyMs: SWEEP_MS, signal });
   }
 }
 

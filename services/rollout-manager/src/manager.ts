@@ -24,7 +24,8 @@ import {
   type PartitionReader,
   type RecordSink,
 } from "@tributary/kafka";
-import { type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
+import { type Clock, Failure, type Random, reasonOf, repeat } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
 import {
   applyEvent,
   type Command,
@@ -50,7 +51,6 @@ import { Beliefs } from "./fleet/beliefs.ts";
 import { FleetTable } from "./fleet/fleet-table.ts";
 import { addGauges } from "./gauges.ts";
 import { EventLog, type Fate } from "./log/event-log.ts";
-import { ModelTable } from "@tributary/models";
 import { type Observer, observerOf } from "./prometheus/observer.ts";
 import { refuseQueries } from "./prometheus/preflight.ts";
 import { StatusPublisher } from "./status/status-publisher.ts";
@@ -266,13 +266,9 @@ export class Manager {
 
   // What is proposed and written.
 
-  async #work(): Promise<void> {
+  #work(): Promise<void> {
     const { clock } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.#round();
-      await clock.sleep(TICK_MS, signal).catch(() => {});
-    }
+    return repeat(() => this.#round(), { clock, everyMs: TICK_MS, signal: this.#stop.signal });
   }
 
   /** M4 */

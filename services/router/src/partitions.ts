@@ -5,7 +5,7 @@
  * P2. Every `TICK_MS` each partition settles what is overdue, whether or not input comes (G2).
  */
 import type { Batch, BatchSource, PartitionEvents, PartitionFence, PartitionReader, Processed } from "@tributary/kafka";
-import { type Clock, Failure, linkedSignal } from "@tributary/kernel";
+import { type Clock, Failure, linkedSignal, repeatLater } from "@tributary/kernel";
 import type { Fleet, SettlementPartition } from "@tributary/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { cloudLost } from "./events.ts";
@@ -127,21 +127,21 @@ export class Partitions implements PartitionEvents {
     };
   }
 
-  async #tickUntilStopped(): Promise<void> {
+  #tickUntilStopped(): Promise<void> {
     const { clock, fleet, telemetry, deviceIdleMsMax } = this.#options;
     const { signal } = this.#stop;
     let prunedAtMs = clock.monotonicMs();
-    while (!signal.aborted) {
-      await clock.sleep(TICK_MS, signal).catch(() => {});
+    const tick = () => {
       const nowMs = clock.monotonicMs();
       const workers = [...this.#workers.values()];
       const calls = fleet.tick(clock.now());
       if (calls > 0) telemetry.emit(cloudLost, { calls });
       // What fails here is told by the worker, which then rebuilds itself; the clock goes on.
       for (const worker of workers) worker.tick().catch(() => {}); // P2
-      if (nowMs - prunedAtMs < PRUNE_EVERY_MS) continue;
+      if (nowMs - prunedAtMs < PRUNE_EVERY_MS) return;
       prunedAtMs = nowMs;
       for (const worker of workers) worker.prune(deviceIdleMsMax).catch(() => {});
-    }
+    };
+    return repeatLater(tick, { clock, everyMs: TICK_MS, signal });
   }
 }

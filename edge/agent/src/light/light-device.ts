@@ -19,6 +19,7 @@ import {
   type EdgePrediction,
   EdgePredictions,
   mqttTopics,
+  PERCEPTION,
   RoutingPolicy,
 } from "@tributary/contracts";
 import type { Inference, InferenceResult } from "@tributary/inference";
@@ -31,7 +32,7 @@ import { PolicyKeeper } from "../policy-keeper.ts";
 import { AGENT_VERSION } from "../reports.ts";
 import { type Runner, Slot, Slots } from "../slots.ts";
 import { Triggers } from "../triggers.ts";
-import { PERCEPTION, parseDesired } from "../updates/desired.ts";
+import { parseDesired } from "../updates/desired.ts";
 import { MomentsByName } from "../windows.ts";
 import { MemoryOutbox } from "./memory-outbox.ts";
 import type { Answer, SharedModel, SharedModels } from "./shared-models.ts";

@@ -1,9 +1,8 @@
 /** What comes down on `down/desired`, read with suspicion. */
-import { DeviceDesired } from "@tributary/contracts";
+import { DeviceDesired, PERCEPTION } from "@tributary/contracts";
 import { Failure, isDigest } from "@tributary/kernel";
 import { type Desired, isMaintenanceWindow, type Wanted } from "@tributary/updates";
 
-export const PERCEPTION = "perception";
 const FRAMES_MAX = 1_000_000;
 const WINDOWS_MAX = 32;
 

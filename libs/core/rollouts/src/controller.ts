@@ -10,7 +10,7 @@
  *
  * K1. Pure (G10): the same calls in the same order give the same answers, so an instance that crashes and folds its topics
  *     again comes to the state that it had. Nothing is acted on before it was read back from the log.
- * K2. What a device shall run carries the generation of the event that decided (device-table.ts).
+ * K2. What a device shall run carries the generation of the event that decided (device-slots.ts).
  * K3. Devices are reached at the pace of the specification, in the rollout's order; going back knows no pace.
  * K4. Which events count, also where two instances want at once what cannot be at once, is the log's rule (L1, L2 of log.ts).
  * K5. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
@@ -20,7 +20,7 @@ import { Failure, type Instant } from "@tributary/kernel";
 import { controlOf, reachedBy } from "./cohorts.ts";
 import { Comparison, type ComparisonSettings, comparisonDefaults } from "./comparison.ts";
 import { type Command, command, decide, type Judged, reachedBefore, type Seen } from "./decide.ts";
-import { type DeviceEntry, type DeviceState, DeviceTable } from "./device-table.ts";
+import { type DeviceEntry, DeviceSlots, type DeviceState } from "./device-slots.ts";
 import type { RolloutChange, RolloutEvent } from "./events.ts";
 import type { AnalysisEvidence } from "./evidence.ts";
 import { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
@@ -71,7 +71,7 @@ type Tracked = {
 
 export class RolloutController {
   /** What devices say, shall run, and have yet to be told. */
-  readonly devices: DeviceTable;
+  readonly devices: DeviceSlots;
   readonly #fleet: FleetMetrics;
   readonly #settings: ControllerSettings;
   readonly #log: RolloutLog;
@@ -81,7 +81,7 @@ export class RolloutController {
     this.#fleet = fleet;
     this.#settings = { ...controllerDefaults, ...settings };
     this.#log = new RolloutLog(this.#settings.finishedMax);
-    this.devices = new DeviceTable(this.#settings.resendMs);
+    this.devices = new DeviceSlots(this.#settings.resendMs);
   }
 
   /** Folds a record of the log; `position` grows along it and becomes the generation. */

@@ -2,7 +2,7 @@ export * from "./cohorts.ts";
 export * from "./comparison.ts";
 export * from "./controller.ts";
 export * from "./decide.ts";
-export * from "./device-table.ts";
+export * from "./device-slots.ts";
 export * from "./event-record.ts";
 export * from "./events.ts";
 export * from "./evidence.ts";

@@ -2,6 +2,7 @@
  *
  * S1. An unknown field is an error, named with its place: a misspelt `pause` must not become a rollout without one.
  * S2. What is left out has one default, written here and nowhere else. */
+import { PERCEPTION } from "@tributary/contracts";
 import { metricDefaults } from "@tributary/judge";
 import { isTimeZone, longestClosedMinutes, type MaintenanceWindow, type Weekday } from "@tributary/updates";
 import { z } from "zod";
@@ -90,7 +91,7 @@ export const rolloutSpec = z.strictObject({
   spec: z.strictObject({
     /** NAME, NAME@VERSION or NAME@ALIAS in the model registry. */
     model: z.string().regex(/^[A-Za-z0-9][\w.-]*(@[A-Za-z0-9][\w.-]*)?$/, "expected NAME@VERSION or NAME@ALIAS"),
-    slot: z.string().min(1).max(32).default("perception"),
+    slot: z.string().min(1).max(32).default(PERCEPTION),
     selector: z
       .strictObject({ hardwareClasses: names.optional(), sites: names.optional(), devices: names.optional() })
       .prefault({}),

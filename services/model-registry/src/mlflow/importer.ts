@@ -17,15 +17,15 @@ import { join } from "node:path";
 import type { BlobStore } from "@tributary/blob-store";
 import type { Model } from "@tributary/contracts";
 import { type ModelManifest, packageFiles, packageLimits } from "@tributary/inference";
-import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import { type Clock, Failure, reasonOf, repeat } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
+import type { ModelTable } from "@tributary/models";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { type PackOptions, runTask } from "@tributary/workshop";
 import type { RegistryConfig } from "../config.ts";
 import { examining, mlflowImported, mlflowKnown, mlflowTroubled } from "../events.ts";
 import { CHALLENGER, CHAMPION } from "../gating/due.ts";
-import type { ModelTable } from "@tributary/models";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
 import type { ValidationSets } from "../validation/validation-sets.ts";
@@ -81,12 +81,12 @@ export class MlflowImporter {
   async #run(): Promise<void> {
     const { settings, clock } = this.#options;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
+    const look = async () => {
       for (const [model, name] of Object.entries(settings.models)) {
         if (!signal.aborted) await this.#look(model, name);
       }
-      await clock.sleep(settings.pollMs, signal).catch(() => {});
-    }
+    };
+    await repeat(look, { clock, everyMs: settings.pollMs, signal });
   }
 
   async #look(model: string, name: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** Keeps metadata from expiring: a registry that is up is one that devices can check against. The root, which only its holders can
  * renew, it cannot keep: it says so from 60 days before, at the start and once a day. And it finishes revocations that stopped
  * half-way, so that metadata does not go on listing what was revoked (Registry, R2). */
-import { type Clock, reasonOf } from "@tributary/kernel";
+import { type Clock, reasonOf, repeatLater } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { TufRepository } from "@tributary/tuf/repository";
 import { metadataRefreshed, metadataTroubled, rootExpiring } from "../events.ts";
@@ -50,17 +50,17 @@ export class Refresher {
   async #run(): Promise<void> {
     const { repository, registry, everyMs, clock, telemetry } = this.#options;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
-      this.#tellRoot();
-      await clock.sleep(everyMs, signal).catch(() => {});
-      if (signal.aborted) return;
+    this.#tellRoot();
+    const refresh = async () => {
       try {
         if (await repository.refresh()) telemetry.emit(metadataRefreshed, { expiresAt: repository.expiresAt() });
         await registry.finishRevocations();
       } catch (error) {
         telemetry.emit(metadataTroubled, { reason: reasonOf(error) });
       }
-    }
+      this.#tellRoot();
+    };
+    await repeatLater(refresh, { clock, everyMs, signal });
   }
 
   #tellRoot(): void {

@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { type DeviceReported, topics } from "@tributary/contracts";
-import { DeviceTable } from "@tributary/rollouts";
+import { DeviceSlots } from "@tributary/rollouts";
 import { followContext, MemoryKafka, someReported } from "@tributary/testing";
 import { Beliefs } from "./beliefs.ts";
 import { FleetTable } from "./fleet-table.ts";
@@ -14,7 +14,7 @@ async function believed(...reports: readonly Partial<DeviceReported>[]) {
   for (const [i, change] of reports.entries())
     kafka.put(topics.reported, "d", someReported({ deviceId: "d", seq: BigInt(i), ...change }), { timestamp: i });
   const stop = new AbortController();
-  const [fleet, devices] = [new FleetTable(), new DeviceTable(1)];
+  const [fleet, devices] = [new FleetTable(), new DeviceSlots(1)];
   const beliefs = new Beliefs({ fleet, devices, byFrames: () => undefined, lieAfterMs: 1 });
   await (await beliefs.follow(followContext(kafka, stop.signal))).caughtUp;
   stop.abort();

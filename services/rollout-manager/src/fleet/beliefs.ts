@@ -1,7 +1,7 @@
 /** Tells the rollouts what is believed of each device (believed.ts), whenever its report or the word of its frames changes. */
 import { topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
-import type { DeviceTable } from "@tributary/rollouts";
+import type { DeviceSlots } from "@tributary/rollouts";
 import { reportIgnored } from "../events.ts";
 import type { ByFrames } from "../watching/metrics-fold.ts";
 import { believedOf, isContradicted, slotsOf } from "./believed.ts";
@@ -9,7 +9,7 @@ import type { FleetTable } from "./fleet-table.ts";
 
 export type BeliefsOptions = {
   readonly fleet: FleetTable;
-  readonly devices: Pick<DeviceTable, "reported" | "forget">;
+  readonly devices: Pick<DeviceSlots, "reported" | "forget">;
   readonly byFrames: (deviceId: string) => ByFrames | undefined;
   readonly lieAfterMs: number;
 };

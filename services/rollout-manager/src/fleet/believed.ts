@@ -2,15 +2,13 @@
  *
  * B1. Frames are harder to get wrong than a report: a device that reports one model while its newer frames are another's runs
  *     the other, and has left the one that it claims. */
+import { PERCEPTION } from "@tributary/contracts";
 import type { DeviceState } from "@tributary/rollouts";
 import type { ByFrames } from "../watching/metrics-fold.ts";
 import type { FleetMember } from "./fleet-table.ts";
 
-/** Frames tell of this slot alone. */
-const SLOT = "perception";
-
 export function isContradicted(device: FleetMember, frames: ByFrames | undefined, lieAfterMs: number): boolean {
-  const claimed = device.slots[SLOT];
+  const claimed = device.slots[PERCEPTION];
   return (
     frames !== undefined &&
     claimed !== undefined &&
@@ -27,8 +25,9 @@ export function believedOf(
 ): DeviceState {
   const { generation, slots, at, goldenPassed, update } = device;
   const claimed = slots[slot] ?? "";
-  const state = { generation, modelDigest: claimed, at, goldenPassed: slot === SLOT ? goldenPassed : null };
-  if (slot === SLOT && frames !== undefined && isContradicted(device, frames, lieAfterMs)) {
+  const state = { generation, modelDigest: claimed, at, goldenPassed: slot === PERCEPTION ? goldenPassed : null };
+  // Frames tell of this slot alone.
+  if (slot === PERCEPTION && frames !== undefined && isContradicted(device, frames, lieAfterMs)) {
     return {
       ...state,
       modelDigest: frames.modelDigest,

@@ -8,7 +8,7 @@
 import { type MetricObservations, topics } from "@tributary/contracts";
 import type { FleetMetrics } from "@tributary/fleet-metrics";
 import { codeOf, type RecordSink } from "@tributary/kafka";
-import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
+import { backoffMs, type Clock, type Instant, type Random, reasonOf, repeat } from "@tributary/kernel";
 import { isFinished, type MetricSpec, type Rollout, type RolloutController } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import type { RolloutManagerConfig } from "../config.ts";
@@ -82,12 +82,10 @@ export class Observer {
     this.#options = options;
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  run(signal: AbortSignal): Promise<void> {
     const { clock, isReady, grid } = this.#options;
-    while (!signal.aborted) {
-      if (isReady()) await this.round(signal);
-      await clock.sleep(Math.min(ROUND_MS, grid.everyMs), signal).catch(() => {});
-    }
+    const everyMs = Math.min(ROUND_MS, grid.everyMs);
+    return repeat(() => isReady() && this.round(signal), { clock, everyMs, signal });
   }
 
   /** Asks for whatever is due. */

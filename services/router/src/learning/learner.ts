@@ -21,7 +21,7 @@ import {
   topics,
 } from "@tributary/contracts";
 import { codeOf, type InRecord, type PartitionReader, type RecordSink, takeOrSkip } from "@tributary/kafka";
-import { type Clock, Failure, isValidId, reasonOf } from "@tributary/kernel";
+import { type Clock, Failure, isValidId, reasonOf, repeat } from "@tributary/kernel";
 import {
   completePolicy,
   EvidenceLedger,
@@ -32,14 +32,7 @@ import {
 } from "@tributary/routing";
 import type { Telemetry } from "@tributary/telemetry";
 import { policyRecord } from "../policies.ts";
-import {
-  labelJudged,
-  labelRefused,
-  learningFailed,
-  policyFrozen,
-  policyRelearned,
-  policyStands,
-} from "./events.ts";
+import { labelJudged, labelRefused, learningFailed, policyFrozen, policyRelearned, policyStands } from "./events.ts";
 import { LogCursors } from "./log-cursors.ts";
 import type { relearnAside } from "./relearning.ts";
 
@@ -103,22 +96,19 @@ export class Learner {
     await this.#running;
   }
 
-  async #run(): Promise<void> {
+  #run(): Promise<void> {
     const { clock, everyMs, isLeader, telemetry } = this.#options;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
-      if (!isLeader())
+    const round = async () => {
+      if (!isLeader()) {
         this.#memory = undefined; // L1
-      else {
-        try {
-          await this.#learn(signal);
-        } catch (error) {
-          if (signal.aborted) return;
-          telemetry.emit(learningFailed, { code: codeOf(error), reason: reasonOf(error) }); // L5
-        }
+        return;
       }
-      await clock.sleep(everyMs, signal).catch(() => {});
-    }
+      await this.#learn(signal).catch((error: unknown) => {
+        if (!signal.aborted) telemetry.emit(learningFailed, { code: codeOf(error), reason: reasonOf(error) }); // L5
+      });
+    };
+    return repeat(round, { clock, everyMs, signal });
   }
 
   async #learn(signal: AbortSignal): Promise<void> {

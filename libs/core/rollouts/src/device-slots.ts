@@ -54,7 +54,7 @@ type Slot = {
 
 const DESIRED_MAX = 10_000;
 
-export class DeviceTable {
+export class DeviceSlots {
   readonly #resendMs: number;
   readonly #slots = new Map<string, Slot>();
 
