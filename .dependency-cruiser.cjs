@@ -99,6 +99,18 @@ module.exports = {
         reachable: true,
       },
     },
+    {
+      name: "one-follower",
+      severity: "error",
+      comment: "only follow.ts reads a topic without an end: whoever wants to follow one calls it",
+      from: {
+        pathNot: [
+          "^libs/adapters/kafka/src/(follow|ports|reader|reader\\.integration\\.test)\\.ts$",
+          "^libs/testing/src/memory-kafka\\.ts$",
+        ],
+      },
+      to: { path: "^libs/adapters/kafka/src/tail\\.ts$" },
+    },
     vendor("kafka", ["kafkajs", "@platformatic/kafka"], ["^libs/adapters/kafka/", testing, TEST]),
     vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, rooms.e2e, rooms.chaos, TEST]),
     vendor("onnx", ["onnxruntime-node"], ["^libs/adapters/onnx/", rooms.bench]),

@@ -46,6 +46,7 @@ const plants = [
   ["testing-in-tests-only", "services/router/src/planted-too.ts", "@tributary/testing"],
   ["core-does-no-io", "libs/core/settlement/src/planted.ts", "node:fs"],
   ["agent-never-reaches-kafka", "edge/agent/src/planted-too.ts", "@tributary/kafka"],
+  ["one-follower", "services/router/src/planted-follower.ts", "@tributary/kafka/tail"],
   ["kafka-sdk", "services/router/src/planted-sdk.ts", "kafkajs"],
   ["mqtt-sdk", "edge/agent/src/planted-sdk.ts", "mqtt"],
   ["onnx-sdk", "services/cloud-classifier/src/planted-sdk.ts", "onnxruntime-node"],
@@ -122,6 +123,7 @@ function rehearsal() {
       write(join(dir, "node_modules", sdk, "package.json"), JSON.stringify({ name: sdk, main: "index.js" }));
       write(join(dir, "node_modules", sdk, "index.js"), "module.exports = {};\n");
     }
+    write(join(dir, "libs/adapters/kafka/src/tail.ts"), "export const tail = true;\n");
     for (const [, file, target] of plants)
       write(join(dir, file), `import * as there from "${target}";\nexport const planted = there;\n`);
     write(join(dir, "libs/kernel/src/planted-circle-back.ts"), 'export { planted } from "./planted-circle.ts";\n');
