@@ -77,12 +77,18 @@ export class MemoryKafka implements PartitionReader, RecordSink, PartitionFence 
     value: T | null,
     more: { readonly partition?: number; readonly timestamp?: Instant } = {},
   ): Position {
-    return this.write({ topic: topic.name, key, value: value === null ? null : topic.codec.encodeConfluent(value), ...more });
+    return this.write({
+      topic: topic.name,
+      key,
+      value: value === null ? null : topic.codec.encodeConfluent(value),
+      ...more,
+    });
   }
 
   /** As `send`, at once. */
-  write({ topic, key, value, headers = {}, timestamp = this.#now(), ...more }: OutRecord): Position {
-    const partition = more.partition ?? partitionOf(key, this.#partitions);
+  write(sent: OutRecord): Position {
+    const { topic, key, value, headers = {}, timestamp = this.#now() } = sent;
+    const { partition = partitionOf(key, this.#partitions) } = sent;
     const log = this.#partition(topic, partition);
     const place = { topic, partition, offset: log.next };
     const record: InRecord = { ...place, key, value, headers, timestamp };
