@@ -15,6 +15,8 @@ import type { Journal } from "./journal.ts";
 export type PartOptions = {
   readonly name: string;
   readonly main: string;
+  /** Before the program. */
+  readonly nodeArgs?: readonly string[];
   /** Its configuration; written to `DIR/NAME.yaml` at each start. */
   readonly config: () => object;
   readonly dir: string;
@@ -111,14 +113,14 @@ export class Part {
   }
 
   async #launch(): Promise<void> {
-    const { name, main, dir } = this.#options;
+    const { name, main, dir, nodeArgs = [] } = this.#options;
     const configFile = join(dir, `${name}.yaml`);
     writeFileSync(configFile, `${JSON.stringify(this.#options.config(), null, 2)}\n`, { mode: 0o600 });
     chmodSync(configFile, 0o600); // it holds a password, and an earlier run may have left it readable
     this.state = this.restarts > 0 ? "restarting" : "starting";
     const log = openSync(this.logFile, "a");
     const logStart = statSync(this.logFile).size;
-    const child = spawn(process.execPath, [main, "--config", configFile], {
+    const child = spawn(process.execPath, [...nodeArgs, main, "--config", configFile], {
       cwd: dir,
       env: this.#journal.env,
       stdio: ["ignore", log, log], // A2

@@ -2,7 +2,7 @@
  * The wall clock of one service after the other is wrong by two hours and by ten years, ahead and behind (G1, G2, G8).
  *
  * Meanwhile it must say that it is not ready, and why; frames go on to be acknowledged, none is sent for ever; and in the end
- * every frame has one answer. The clock is set wrong from outside (libs/testing/src/wrong-clock.ts).
+ * every frame has one answer. The clock is set wrong from outside (lab/sabotage/wrong-clock.mjs).
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import {
   untilAnswered,
   verify,
 } from "@tributary/local-stack";
-import { clockOffsetEnv, type SpawnedService, spawnProcess, waitFor } from "@tributary/testing";
+import { type SpawnedService, sabotaged, spawnProcess, waitFor } from "@tributary/testing";
 import { statusOf } from "../observe.ts";
 import { type Check, check, type Drill, type DrillSettings, type Findings } from "../scenario.ts";
 
@@ -118,7 +118,8 @@ async function withClock(stack: Stack, part: Part, main: string, aheadMs: number
   const configFile = join(stack.dir, `${part.name}.yaml`);
   const { http } = JSON.parse(readFileSync(configFile, "utf8")) as { readonly http: { readonly port: number } };
   const args = ["--config", configFile];
-  const wrong = spawnProcess({ name: part.name, main, args, env: clockOffsetEnv(aheadMs) });
+  const env = { TRIBUTARY_CLOCK_OFFSET_MS: `${aheadMs}` };
+  const wrong = spawnProcess({ name: part.name, main, args, nodeArgs: sabotaged("wrong-clock"), env });
   try {
     const said = await saidBy(wrong, http.port);
     await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import {
-  clockOffsetEnv,
   freePort,
   repositoryRoot,
+  sabotaged,
   someRequest,
   spawnProcess,
   spawnService,
@@ -122,9 +122,9 @@ test("its port refuses what a page of another site can send; its metrics have a 
 test("a clock that is off against Kafka's: not ready, by how much, and in the metrics (P6)", async () => {
   const port = await freePort();
   const http = { host: "127.0.0.1", port };
-  const off = clockOffsetEnv(2 * 3_600_000);
-  const env = { ...off, NODE_OPTIONS: `${program.env.NODE_OPTIONS} ${off.NODE_OPTIONS}` };
-  const service = spawnProcess({ ...program, config: { ...config, http }, env });
+  const env = { ...program.env, TRIBUTARY_CLOCK_OFFSET_MS: `${2 * 3_600_000}` };
+  const nodeArgs = sabotaged("wrong-clock");
+  const service = spawnProcess({ ...program, config: { ...config, http }, nodeArgs, env });
   const answer = (path: string) => fetch(`http://127.0.0.1:${port}/${path}`).catch(() => undefined);
   await waitFor(() => service.events().some(({ event }) => event === "clock_off"), {
     what: "the clock to be found off",

@@ -1,5 +1,4 @@
 export * from "./builders.ts";
-export * from "./clock-offset.ts";
 export * from "./kafka.ts";
 export * from "./memory-kafka.ts";
 export * from "./mosquitto.ts";

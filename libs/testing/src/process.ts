@@ -7,12 +7,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { Failure } from "@tributary/kernel";
 import { waitFor } from "./wait.ts";
 
 /** The repository. */
 export const repositoryRoot: string = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+
+/** Node's arguments for a program that runs with a sabotage: `lab/sabotage/NAME.mjs` says what it breaks. */
+export const sabotaged = (name: string): readonly string[] => [
+  "--import",
+  pathToFileURL(join(repositoryRoot, `lab/sabotage/${name}.mjs`)).href,
+];
 
 export type ReadyLine = {
   readonly event: "ready";
@@ -28,6 +34,8 @@ export type SpawnOptions = {
   /** JavaScript file, relative to the repository, e.g. `edge/bridge/dist/main.js`. */
   readonly main: string;
   readonly args?: readonly string[];
+  /** Before the program: `sabotaged("early-puback")`. */
+  readonly nodeArgs?: readonly string[];
   /** Written as a JSON file (which is YAML) and passed as `--config FILE`. */
   readonly config?: object;
   /** Where the config file goes; needed with `config`. */
@@ -68,7 +76,7 @@ export function spawnProcess(options: Omit<SpawnOptions, "readyMsMax">): Omit<Sp
     writeFileSync(file, `${JSON.stringify(options.config, null, 2)}\n`);
     args.unshift("--config", file);
   }
-  const child = spawn(process.execPath, [resolve(repositoryRoot, options.main), ...args], {
+  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), resolve(repositoryRoot, options.main), ...args], {
     cwd: repositoryRoot,
     env: { ...environmentOfChildren(), ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
