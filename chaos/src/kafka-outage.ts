@@ -2,7 +2,8 @@
  * Kafka is killed, and in the middle of its absence the bridge is killed as well (G1).
  *
  * Once as the system is: the outboxes hold what nobody stored, the devices go on answering, nothing is lost. Once, as a
- * control, with PUBACKs sent before Kafka has the record: the same faults must lose frames, or this proves nothing.
+ * control, with PUBACKs sent before Kafka has the record (lab/sabotage/early-puback.mjs): the same faults must lose frames,
+ * or this proves nothing.
  */
 import { join } from "node:path";
 import { type Stack, startStack, untilAnswered, verify } from "@tributary/local-stack";
@@ -21,7 +22,7 @@ export const kafkaOutage: Scenario = {
   name: "kafka-outage",
   summary: "Kafka away for 20 s, the bridge killed 10 s in; with a control run that loses frames",
   details: `Kafka is ended with -9 for ${OUTAGE_S} s, and ${BRIDGE_KILLED_AFTER_S} s in, the bridge as well. Then the same
-with the bridge's testOnly.pubackBeforeKafka, which must lose frames.`,
+with a bridge that acknowledges early (lab/sabotage/early-puback.mjs), which must lose frames.`,
   settings: {
     short: { devices: 2, fps: 10, seconds: WARM_UP_S + OUTAGE_S + 10 },
     long: { devices: 8, fps: 10, seconds: 180 },
@@ -34,17 +35,20 @@ with the bridge's testOnly.pubackBeforeKafka, which must lose frames.`,
     ]),
 };
 
-export async function outage(settings: Settings, pubackBeforeKafka: boolean): Promise<Outcome> {
+export async function outage(settings: Settings, isControl: boolean): Promise<Outcome> {
   const { devices, fps, seconds, dir } = settings;
-  const title = pubackBeforeKafka ? "Control: PUBACK before Kafka's ack" : "PUBACK after Kafka's ack";
-  const say = (line: string) => settings.say(`${pubackBeforeKafka ? "control" : "as it is"}: ${line}`);
+  const title = isControl ? "Control: PUBACK before Kafka's ack" : "PUBACK after Kafka's ack";
+  const say = (line: string) => settings.say(`${isControl ? "control" : "as it is"}: ${line}`);
   const frames = devices * fps * seconds;
-  const stack = await startStack({ dir, devices, fps, frames, supervised: true, pubackBeforeKafka, onEvent: say });
+  const stack = await startStack({
+    ...{ dir, devices, fps, frames, supervised: true, onEvent: say },
+    ...(isControl && { sabotage: { bridge: "early-puback" } }),
+  });
   try {
     await sleepSeconds(WARM_UP_S);
     const { framesHeldMax, answeredMin } = await withoutKafka(stack, say);
     const isAnswered = await untilAnswered(stack, frames, {
-      silenceMsMax: pubackBeforeKafka ? CONTROL_SILENCE_MS_MAX : SILENCE_MS_MAX,
+      silenceMsMax: isControl ? CONTROL_SILENCE_MS_MAX : SILENCE_MS_MAX,
     });
     const { report } = await verify({ ...stack, from: stack.began, ledgers: stack.agents });
     const expected = fps * OUTAGE_S;
@@ -53,10 +57,10 @@ export async function outage(settings: Settings, pubackBeforeKafka: boolean): Pr
       report,
       figures: { frames, outboxFramesMax: framesHeldMax, lost: report.lost, repeated: report.duplicates },
       checks: [
-        ...(pubackBeforeKafka ? [] : [check("outboxes held frames", framesHeldMax > expected / 2, framesHeldMax)]),
+        ...(isControl ? [] : [check("outboxes held frames", framesHeldMax > expected / 2, framesHeldMax)]),
         // A camera drops what a busy machine makes it miss; an agent that had stopped would have answered next to nothing.
         check("every agent kept answering", answeredMin > 0.5 * expected, `${answeredMin} of ${expected} each`),
-        pubackBeforeKafka
+        isControl
           ? check("frames are lost", report.lost > 0, report.lost)
           : check("nothing is lost", isAnswered && report.lost === 0, report.lost),
         check("no frame has two answers that differ", report.contradictions === 0, report.contradictions),

@@ -10,7 +10,7 @@ import { join, relative } from "node:path";
 import { PARTITIONS } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkaReader } from "@tributary/kafka";
 import { Failure, invariant } from "@tributary/kernel";
-import { freePort } from "@tributary/testing";
+import { freePort, sabotaged } from "@tributary/testing";
 import { Devices } from "./devices.ts";
 import { removeEnvironment, writeEnvironment } from "./environment.ts";
 import { agentMqtt, bridgeMqtt, bridgeNames, type ExternalMqtt } from "./external-mqtt.ts";
@@ -55,8 +55,8 @@ export type StackOptions = {
   readonly fresh?: boolean;
   /** What this run's models tell apart: what a run of other classes left in the folder is put aside. */
   readonly classes?: readonly string[];
-  /** Breaks G1 on purpose. */
-  readonly pubackBeforeKafka?: boolean;
+  /** What parts, by name, run with: modules of lab/sabotage. */
+  readonly sabotage?: Readonly<Record<string, string>>;
   readonly edgePackage?: string;
   readonly cloudPackage?: string;
   /** Blocks of the classifier's configuration, `targets` among them with one named `default`; a local model unless told. */
@@ -200,17 +200,20 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const gatewayMetricsPort = await freePort();
     const { schemaRegistry } = options;
     const shared = { kafka: { brokers, prefix }, log: { level: "info" }, ...(schemaRegistry && { schemaRegistry }) };
-    const part = (name: string, main: string, config: () => object) =>
-      new Part({
+    const part = (name: string, main: string, config: () => object) => {
+      const sabotage = options.sabotage?.[name];
+      return new Part({
         name,
         main,
         config,
         dir,
         journal,
         supervised,
+        ...(sabotage !== undefined && { nodeArgs: sabotaged(sabotage) }),
         ...(options.probe && { probe: options.probe }),
         ...(onEvent && { onEvent }),
       });
+    };
     const http = async () => ({ host: "127.0.0.1", port: await freePort() }); // S2
     const serviceHttp = async () => ({ ...(await http()), metricsPort: await freePort() });
     const https = (count: number) => Promise.all(Array.from({ length: count }, serviceHttp));
@@ -235,7 +238,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           ...shared,
           http: bridgeHttp,
           mqtt: external === undefined ? { host: "127.0.0.1", port: mqttPort } : bridgeMqtt(external, name),
-          testOnly: { pubackBeforeKafka: options.pubackBeforeKafka ?? false },
         }));
       }),
     );

@@ -14,7 +14,7 @@ import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
 import type { BridgeConfig } from "./config.ts";
 import { answersOfSentFrames, DownlinkState, isSameTelling } from "./downlink.ts";
-import { availabilityChanged, downlinkDropped, downlinkSent, losesData, stateRebuilt } from "./events.ts";
+import { availabilityChanged, downlinkDropped, downlinkSent, stateRebuilt } from "./events.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
 import { neededTopics } from "./kafka-topics.ts";
@@ -66,7 +66,6 @@ export class Bridge {
       telemetry,
       limits: config.limits,
       mqttPrefix: config.mqtt.prefix,
-      pubackBeforeKafka: config.testOnly.pubackBeforeKafka,
       learn: options.learn,
       onAvailability: (deviceId, state) => telemetry.emit(availabilityChanged, { deviceId, state }),
     });
@@ -103,7 +102,6 @@ export class Bridge {
   /** Resolves with the MQTT port once devices are let in. R1 */
   async start(): Promise<number> {
     const { telemetry, clock, config } = this.#options;
-    if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
     const startedAt = clock.monotonicMs();
     const [needed, { startMsMax }] = [neededTopics(this.#options), config.limits];
     const { signal } = this.#stop;

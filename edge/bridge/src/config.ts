@@ -113,12 +113,6 @@ const bridgeConfigFields = z.strictObject({
   limits: limitsSchema.prefault({}),
   /** MQTT topics outside the contract into Kafka topics outside ours; see README.md. */
   routes: routesSchema,
-  testOnly: z
-    .strictObject({
-      /** Breaks G1 on purpose, to show that the tests can see a loss. */
-      pubackBeforeKafka: z.boolean().default(false),
-    })
-    .prefault({}),
 });
 
 export const bridgeConfigSchema = bridgeConfigFields.superRefine(({ routes, mqtt, kafka }, context) => {

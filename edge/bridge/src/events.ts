@@ -136,13 +136,6 @@ export const stateRebuilt = defineEvent<{ devices: number; policies: number; ms:
   message: (e) => `${e.devices} devices and ${e.policies} policies read in ${e.ms.toFixed(0)} ms`,
 });
 
-export const losesData = defineEvent<{ setting: string }>({
-  name: "TEST_ONLY_LOSES_DATA",
-  level: "error",
-  message: (e) =>
-    `${e.setting} is on: devices are told that records are stored BEFORE Kafka has them. A crash LOSES DATA. Never run this outside a test.`,
-});
-
 export const brokerFault = defineEvent<{ deviceId: string; reason: string }>({
   name: "mqtt_fault",
   level: "debug",

@@ -61,14 +61,13 @@ class FakeClient {
 const newSession = (deviceId: string) =>
   new Session(deviceId, new FakeClient() as unknown as Client, {} as PacketGate, 4);
 
-const newIngest = (sink: RecordSink, clock: Clock, pubackBeforeKafka = false, learn?: IngestOptions["learn"]) =>
+const newIngest = (sink: RecordSink, clock: Clock, learn?: IngestOptions["learn"]) =>
   new Ingest({
     sink,
     clock,
     telemetry: createTelemetry({ service: "test", level: "silent", defaultMetrics: false }),
     limits: config.limits,
     mqttPrefix: "tributary",
-    pubackBeforeKafka,
     learn,
     rates: new RateBook(
       { ...config.limits.perDevice, deadLettersBurstMax: 1e9, deadLetterBytesBurstMax: 1e9 },
@@ -148,7 +147,7 @@ describe("from a message to its acknowledgement", () => {
       if (fingerprint === version.fingerprint) EdgePredictions.learn(99, newer);
       return Promise.resolve(expect(topicName).toBe(topics.predictions.name));
     };
-    const ingest = newIngest(sink, systemClock, false, learn);
+    const ingest = newIngest(sink, systemClock, learn);
     let acknowledged = 0;
     let released = 0;
     const publish = (payload: Buffer) => {
@@ -189,7 +188,7 @@ describe("from a message to its acknowledgement", () => {
           answered();
         }),
       );
-    const ingest = newIngest(sink, systemClock, false, learn);
+    const ingest = newIngest(sink, systemClock, learn);
     let closed = 0;
     let released = 0;
     const acknowledged: string[] = [];
@@ -233,26 +232,6 @@ describe("from a message to its acknowledgement", () => {
       "edge.predictions.v1",
       "edge.predictions.v1.bridge.dlq",
     ]);
-  });
-
-  test("with the test-only switch it is acknowledged at once, and a crash would lose it", () => {
-    const sink = new FickleSink(() => 0.9);
-    const acks: number[] = [];
-    const uplink = {
-      principal: "d",
-      topic: "tributary/v1/d/up/predictions",
-      payload: batch("d", 1),
-      qos: 1,
-      retain: false,
-    };
-    newIngest(sink, systemClock, true).take(
-      newSession("d"),
-      uplink,
-      () => acks.push(1),
-      () => {},
-    );
-    expect(acks).toEqual([1]);
-    expect(sink.log).toEqual([]);
   });
 });
 

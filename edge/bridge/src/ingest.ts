@@ -42,8 +42,6 @@ export type IngestOptions = {
   readonly limits: BridgeLimits;
   /** First levels of every MQTT topic. */
   readonly mqttPrefix: string;
-  /** Breaks I1 on purpose (testOnly). */
-  readonly pubackBeforeKafka: boolean;
   /** Refuses a sender before its message is looked at. */
   readonly admit?: (uplink: Uplink) => Refusal | undefined;
   /** Kafka has the message, as a record or as a dead letter. */
@@ -99,7 +97,6 @@ export class Ingest {
       settle();
       return;
     }
-    if (this.#options.pubackBeforeKafka) settle();
     this.#inFlight++;
     const stream = verdict.kind === "route" ? "route" : verdict.stream;
     const stored =
@@ -205,9 +202,8 @@ export class Ingest {
 
   #fail(session: Sender, stream: string, error: unknown): void {
     const code = error instanceof Failure ? error.code : "unexpected";
-    const { telemetry, pubackBeforeKafka } = this.#options;
-    telemetry.emit(storeFailed, { deviceId: session.deviceId, stream, code, reason: reasonOf(error) });
-    if (!pubackBeforeKafka) session.close(); // I2
+    this.#options.telemetry.emit(storeFailed, { deviceId: session.deviceId, stream, code, reason: reasonOf(error) });
+    session.close(); // I2
   }
 }
 

@@ -24,7 +24,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { DeviceDirectory } from "../auth.ts";
 import type { BridgeConfig } from "../config.ts";
 import { DownlinkState } from "../downlink.ts";
-import { availabilityChanged, losesData, stateRebuilt } from "../events.ts";
+import { availabilityChanged, stateRebuilt } from "../events.ts";
 import { Ingest, type IngestOptions } from "../ingest.ts";
 import { neededTopics } from "../kafka-topics.ts";
 import { RateBook } from "../rates.ts";
@@ -87,7 +87,6 @@ export class ExternalBridge {
       telemetry,
       limits: config.limits,
       mqttPrefix: config.mqtt.prefix,
-      pubackBeforeKafka: config.testOnly.pubackBeforeKafka,
       learn: options.learn,
       admit: (uplink) => this.#admit(uplink),
       onStored: (uplink) => this.#stored(uplink),
@@ -144,7 +143,6 @@ export class ExternalBridge {
   /** Resolves once messages are taken. */
   async start(): Promise<undefined> {
     const { telemetry, clock, config } = this.#options;
-    if (config.testOnly.pubackBeforeKafka) telemetry.emit(losesData, { setting: "testOnly.pubackBeforeKafka" });
     const startedAt = clock.monotonicMs();
     const { signal } = this.#stop;
     const [needed, { startMsMax }] = [neededTopics(this.#options), config.limits];
