@@ -5,15 +5,15 @@
  * again, and what it runs is looked at by somebody else: the folder its model's process stands in, hashed here, against the
  * manifests that were published. Now and then a file of the good slot is damaged as well, as a failing disk would.
  *
- * Two controls break the agent on purpose, with its testOnly settings, and must be caught: one believes what lies in its slots,
- * one writes its list of slots in place.
+ * Two controls run the agent with a sabotage (lab/sabotage) and must be caught: one starts what lies in a slot unverified, one
+ * writes its list of slots in place.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DeviceDesired, mqttTopics } from "@tributary/contracts";
 import { type Random, reasonOf, seededRandom } from "@tributary/kernel";
-import { repositoryRoot, type SpawnedService, spawnService, waitFor } from "@tributary/testing";
+import { repositoryRoot, type SpawnedService, sabotaged, spawnService, waitFor } from "@tributary/testing";
 import { TinyBroker, TinyRegistry, writeVariant } from "@tributary/testing/devices";
 import { updateLimits } from "@tributary/updates";
 import { type Check, check, type Drill, type DrillSettings, type Findings } from "./scenario.ts";
@@ -43,34 +43,34 @@ const MOMENTS = [
   ["COMMITTED", 60],
 ] as const;
 
-type Break = "none" | "believeSlots" | "tornSlots";
+type Sabotage = "none" | "unverified-slots" | "torn-slots";
 
 export const ota: Drill = {
   name: "ota",
   summary: "an agent killed with -9 over download, verify, load, shadow, switch, probation and commit of a model",
   details: `After each kill the device must start a model that was published, byte for byte, either the one before or the wanted
-one, and in the end run the wanted one. With two controls that must fail: slots believed without a look at them, and a list of
-slots written in place.`,
+one, and in the end run the wanted one. With two controls that must fail: slots started without verification, and a list of slots
+written in place.`,
   options: [
     { name: "kills", about: "times the agent is killed", value: 50 },
     { name: "seed", about: "of the moments", value: 1 },
   ],
   run: async (settings) => [
     await killed(settings, settings.options.kills ?? 50, "none"),
-    await killed(settings, CONTROL_KILLS, "believeSlots"),
-    await killed(settings, CONTROL_KILLS, "tornSlots"),
+    await killed(settings, CONTROL_KILLS, "unverified-slots"),
+    await killed(settings, CONTROL_KILLS, "torn-slots"),
   ],
 };
 
-const titles: Readonly<Record<Break, string>> = {
+const titles: Readonly<Record<Sabotage, string>> = {
   none: "The agent as it is",
-  believeSlots: "Control: slots are believed without a look at them",
-  tornSlots: "Control: the list of slots is written in place",
+  "unverified-slots": "Control: slots are started without verification",
+  "torn-slots": "Control: the list of slots is written in place",
 };
 
-async function killed({ dir, say, options }: DrillSettings, kills: number, how: Break): Promise<Findings> {
-  const world = await World.open(join(dir, how), how);
-  const random = seededRandom((options.seed ?? 1) * 1_000 + how.length);
+async function killed({ dir, say, options }: DrillSettings, kills: number, sabotage: Sabotage): Promise<Findings> {
+  const world = await World.open(join(dir, sabotage), sabotage);
+  const random = seededRandom((options.seed ?? 1) * 1_000 + sabotage.length);
   try {
     await world.startAgent();
     await world.want();
@@ -78,12 +78,12 @@ async function killed({ dir, say, options }: DrillSettings, kills: number, how: 
     for (let kill = 1; kill <= kills; kill++) {
       await world.killOnce(random);
       // A control has shown what it is for as soon as it is caught.
-      if (how !== "none" && world.wrong.length > 0) break;
+      if (sabotage !== "none" && world.wrong.length > 0) break;
       if (kill % 10 === 0 || kill === kills)
-        say(`${titles[how]}: ${kill} of ${kills} kills, ${world.wrong.length} wrong`);
+        say(`${titles[sabotage]}: ${kill} of ${kills} kills, ${world.wrong.length} wrong`);
     }
-    if (how === "none") await world.reach();
-    return world.findings(titles[how], kills);
+    if (sabotage === "none") await world.reach();
+    return world.findings(titles[sabotage], kills);
   } finally {
     await world.close();
   }
@@ -99,7 +99,7 @@ type Status = {
 class World {
   readonly wrong: string[] = [];
   readonly #dir: string;
-  readonly #how: Break;
+  readonly #sabotage: Sabotage;
   readonly #broker: TinyBroker;
   readonly #registry: TinyRegistry;
   /** Digest by version, and files by digest, as they were published. */
@@ -119,13 +119,13 @@ class World {
 
   private constructor(
     dir: string,
-    how: Break,
+    sabotage: Sabotage,
     broker: TinyBroker,
     registry: TinyRegistry,
     packages: { readonly version: string; readonly digest: string }[],
   ) {
     this.#dir = dir;
-    this.#how = how;
+    this.#sabotage = sabotage;
     this.#broker = broker;
     this.#registry = registry;
     this.#packages = packages;
@@ -135,7 +135,7 @@ class World {
     }
   }
 
-  static async open(dir: string, how: Break): Promise<World> {
+  static async open(dir: string, sabotage: Sabotage): Promise<World> {
     const broker = await TinyBroker.open();
     const registry = await TinyRegistry.open();
     const packages: { version: string; digest: string }[] = [];
@@ -147,7 +147,7 @@ class World {
     }
     writeFileSync(join(dir, "root.json"), registry.rootBytes);
     registry.bytesPerSecond = BYTES_PER_SECOND;
-    return new World(dir, how, broker, registry, packages);
+    return new World(dir, sabotage, broker, registry, packages);
   }
 
   async startAgent(): Promise<void> {
@@ -172,8 +172,8 @@ class World {
             whenFull: "skip",
           },
         ],
-        ...(this.#how !== "none" && { testOnly: { [this.#how]: true } }),
       },
+      ...(this.#sabotage !== "none" && { nodeArgs: sabotaged(this.#sabotage) }),
     });
   }
 
@@ -235,7 +235,8 @@ class World {
     const { good, trial, where } = this.#onDisk();
     this.#endedIn.set(where, (this.#endedIn.get(where) ?? 0) + 1);
     const isDamaged =
-      good !== null && (this.#how === "believeSlots" || (this.#how === "none" && random() < DAMAGE_SHARE));
+      good !== null &&
+      (this.#sabotage === "unverified-slots" || (this.#sabotage === "none" && random() < DAMAGE_SHARE));
     if (isDamaged) this.#damage(good, random);
     try {
       await this.startAgent();
@@ -248,13 +249,13 @@ class World {
       rmSync(join(this.#dir, "data/models"), { recursive: true, force: true });
       if (this.#agent?.alive() !== true) await this.startAgent();
     }
-    if (this.#how === "none" && random() < REACH_SHARE) await this.reach();
+    if (this.#sabotage === "none" && random() < REACH_SHARE) await this.reach();
   }
 
   /** A moment of the update that is at work, or of the whole of it. */
   async #untilMoment(random: Random): Promise<void> {
     const agent = this.#agent as SpawnedService;
-    const moments = this.#how === "tornSlots" ? MOMENTS.filter(([, ms]) => ms <= 150) : MOMENTS;
+    const moments = this.#sabotage === "torn-slots" ? MOMENTS.filter(([, ms]) => ms <= 150) : MOMENTS;
     const [phase, msMax] = moments[Math.floor(random() * moments.length)] ?? MOMENTS[0];
     const isThere = () =>
       agent
@@ -296,7 +297,10 @@ class World {
     const dir = join(this.#dir, "data/models/packages", digest);
     const files = ["calibration.json", "golden/frame-03.jpg", "reference_sketch.json", "policy.json", "model.onnx"];
     // The control's agent would not load some of them for other reasons than their bytes.
-    const path = join(dir, (this.#how === "none" ? files[Math.floor(random() * files.length)] : files[1]) as string);
+    const path = join(
+      dir,
+      (this.#sabotage === "none" ? files[Math.floor(random() * files.length)] : files[1]) as string,
+    );
     const bytes = readFileSync(path);
     const at = Math.floor(random() * bytes.length);
     bytes[at] = (bytes[at] as number) ^ 1;
@@ -329,7 +333,7 @@ class World {
 
   findings(title: string, kills: number): Findings {
     const checks: Check[] =
-      this.#how === "none"
+      this.#sabotage === "none"
         ? [
             check(
               "each start ran a published model, byte for byte",

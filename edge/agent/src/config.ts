@@ -107,14 +107,6 @@ export const agentConfig = z
           .prefault({}),
       })
       .prefault({}),
-    testOnly: z
-      .strictObject({
-        /** Breaks G7 on purpose, to show that the tests can see it: at start, what lies in a slot is believed. */
-        believeSlots: z.boolean().default(false),
-        /** The same: the list of slots is written in place, slowly. */
-        tornSlots: z.boolean().default(false),
-      })
-      .prefault({}),
     /** `separate`: the last core is for what no frame waits for, disk and compilers; frames use the others. `shared`: no
      * such rule, for machines that several agents share. */
     cores: z.enum(["separate", "shared"]).default("separate"),

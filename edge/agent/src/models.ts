@@ -38,7 +38,7 @@ export class Models {
   private constructor(ports: ModelsPorts) {
     const { config, cores } = ports;
     this.#ports = ports;
-    this.#shelf = new Shelf(config.dataDir, { tornBook: config.testOnly.tornSlots });
+    this.#shelf = new Shelf(config.dataDir);
     const apart = cores && { backgroundCore: cores.background, isRaised: isRaised(config.model) };
     this.#load = { threads: config.model.threads, ...apart };
   }
@@ -55,7 +55,6 @@ export class Models {
     models.#first = await openSlot(book, {
       shelf: models.#shelf,
       factoryDir: config.model.package,
-      believeSlots: config.testOnly.believeSlots,
       open: (dir, digest) => models.#open(dir, digest),
       mismatchOf,
       onUnusable: (unusable) => telemetry.emit(events.slotUnusable, unusable),

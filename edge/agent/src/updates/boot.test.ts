@@ -16,7 +16,6 @@ async function started(world: { readonly mismatch?: string; readonly broken?: st
   const slot = await openSlot(book, {
     shelf: { packageDir: (digest: string) => digest } as never,
     factoryDir: "f",
-    believeSlots: false,
     open: async (dir) => {
       const letter = dir.charAt(0);
       if (broken.includes(letter)) throw new Failure("package-damaged", "give-up", "rotten");

@@ -10,10 +10,6 @@
  *     and reports that its golden frames fail.
  * B3. Golden frames that could not be tried (the model's process was ended from outside) say nothing of the model.
  */
-import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { packageFiles } from "@tributary/inference";
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
 import type { Book } from "@tributary/updates";
 import type { Slot } from "../slots.ts";
@@ -31,13 +27,11 @@ export type BootPorts = {
     readonly code: string;
     readonly reason: string;
   }) => void;
-  /** Breaks G7 on purpose. */
-  readonly believeSlots: boolean;
 };
 
 /** Throws when the factory's package is all there is and cannot be used: that is the operator's to mend. */
 export async function openSlot(book: Book, ports: BootPorts): Promise<Slot> {
-  const { shelf, open, onUnusable, believeSlots, factoryDir } = ports;
+  const { shelf, open, onUnusable, factoryDir } = ports;
   const places: { readonly dir: string; readonly digest: Digest | null }[] = [book.good, book.previous]
     .filter((ref) => ref !== null)
     .map(({ digest }) => ({ dir: shelf.packageDir(digest), digest }));
@@ -46,9 +40,8 @@ export async function openSlot(book: Book, ports: BootPorts): Promise<Slot> {
   let lastError: unknown;
   for (const { dir, digest } of places) {
     try {
-      if (believeSlots && digest !== null) believe(dir);
-      const slot = await open(dir, believeSlots ? null : digest);
-      const mismatch = believeSlots ? null : await tried(slot, ports);
+      const slot = await open(dir, digest);
+      const mismatch = await tried(slot, ports);
       if (mismatch === null) return slot;
       failing.push({ dir, digest });
       onUnusable({ modelDigest: slot.pkg.digest, code: "golden-mismatch", reason: mismatch });
@@ -75,15 +68,4 @@ async function tried(slot: Slot, { mismatchOf }: BootPorts): Promise<string | nu
   } catch {
     return null;
   }
-}
-
-/** The manifest made to say what the files are. */
-function believe(dir: string): void {
-  const path = join(dir, packageFiles.manifest);
-  const manifest = JSON.parse(readFileSync(path, "utf8")) as { files: Record<string, unknown> };
-  for (const file of Object.keys(manifest.files)) {
-    const bytes = readFileSync(join(dir, file));
-    manifest.files[file] = { sha256: createHash("sha256").update(bytes).digest("hex"), bytes: bytes.length };
-  }
-  if (readdirSync(dir).length > 0) writeFileSync(path, `${JSON.stringify(manifest, null, 2)}\n`);
 }

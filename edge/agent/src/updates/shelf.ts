@@ -23,17 +23,11 @@ const BOOK_BYTES_MAX = 64 << 10;
 
 export type ReadBook = { readonly book: Book; readonly damaged: string | null };
 
-/** Breaks S1 on purpose, slowly. */
-export type ShelfTestOnly = { readonly tornBook: boolean };
-const TORN_MS = 150;
-
 export class Shelf {
   readonly dir: string;
-  readonly #testOnly: ShelfTestOnly;
 
-  constructor(dataDir: string, testOnly: ShelfTestOnly = { tornBook: false }) {
+  constructor(dataDir: string) {
     this.dir = join(resolve(dataDir), "models");
-    this.#testOnly = testOnly;
   }
 
   packageDir(digest: Digest): string {
@@ -73,7 +67,6 @@ export class Shelf {
     const path = join(this.dir, BOOK);
     try {
       await mkdir(this.dir, { recursive: true });
-      if (this.#testOnly.tornBook) return await writeTorn(path, text);
       await writeSynced(`${path}.new`, text);
       await rename(`${path}.new`, path);
       await syncFolder(this.dir);
@@ -125,18 +118,6 @@ export async function syncFolder(dir: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
-  }
-}
-
-async function writeTorn(path: string, text: string): Promise<void> {
-  const half = text.length >> 1;
-  const file = await open(path, "w", 0o644);
-  try {
-    await file.write(text.slice(0, half));
-    await new Promise((done) => setTimeout(done, TORN_MS));
-    await file.write(text.slice(half));
-  } finally {
-    await file.close();
   }
 }
 
