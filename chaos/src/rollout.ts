@@ -4,7 +4,7 @@
  *
  * Whatever happens, a good model ends on every device and is taken back when a person undoes it; a bad one ends on none, and
  * never was on more than the canary. Who checks reads Kafka and decided nothing: one history, and no desired state that an
- * event which counts does not explain. A control acts before reading back, and must be caught.
+ * event which counts does not explain. A control acts before reading back (lab/sabotage), and must be caught.
  */
 import { join } from "node:path";
 import { reasonOf, seededRandom } from "@tributary/kernel";
@@ -224,7 +224,8 @@ async function crossed({ brokers, settings }: Stage, isControl: boolean): Promis
   const startedMs = performance.now();
   const name = isControl ? "control" : "crossed";
   const world = await World.open({
-    ...{ dir: join(dir, name), brokers, prefix: `${name}.`, deaths: [], actUnread: isControl },
+    ...{ dir: join(dir, name), brokers, prefix: `${name}.`, deaths: [] },
+    ...(isControl && { sabotage: "act-before-read-back" }),
   });
   try {
     const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "90s" } }, { setWeight: 100 }];

@@ -2,7 +2,7 @@
 import { Model, ModelAliases, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { reasonOf, seededRandom } from "@tributary/kernel";
-import { SimulatedFleet, type SpawnedService, someModel, spawnService, waitFor } from "@tributary/testing";
+import { SimulatedFleet, type SpawnedService, sabotaged, someModel, spawnService, waitFor } from "@tributary/testing";
 
 export const digests = { old: "0a".repeat(32), good: "1b".repeat(32), bad: "2c".repeat(32) } as const;
 export const DEVICES = 80;
@@ -13,10 +13,10 @@ export type WorldOptions = {
   readonly dir: string;
   readonly brokers: readonly string[];
   readonly prefix: string;
-  /** `PLACE:KIND`: an instance dies at the first of these that it comes to, until each was met. */
+  /** `PLACE:KIND`: an instance dies at the first of these that it comes to, until each was met (lab/sabotage/die-at.mjs). */
   readonly deaths: readonly string[];
-  /** Instances act on what they only proposed: what must be found out. */
-  readonly actUnread?: boolean;
+  /** Module of lab/sabotage that instances run with when they are not to die. */
+  readonly sabotage?: string;
 };
 
 /** What the API says of a rollout. */
@@ -152,11 +152,12 @@ export class World {
   }
 
   async #supervise(index: number): Promise<void> {
-    const { dir, brokers, prefix, actUnread } = this.#options;
+    const { dir, brokers, prefix } = this.#options;
     const slot: Slot = { service: undefined };
     this.#slots[index] = slot;
     while (!this.#stop.signal.aborted && this.#starts++ < STARTS_MAX) {
       const deaths = this.#deaths;
+      const sabotage = deaths.length > 0 ? "die-at" : this.#options.sabotage;
       try {
         const service = await spawnService({
           ...{ name: `rollout-manager-${index}`, main: "services/rollout-manager/dist/main.js", dir },
@@ -166,10 +167,8 @@ export class World {
             judge: { lookEveryMs: 1_000, settleMs: 300, preperiodHours: 1, exposureShare: 0.05, plannedMs: 5_000 },
             limits: { statusEveryMs: 300, foldBehindMsMax: 20_000, readBackMsMax: 5_000 },
           },
-          env: {
-            ...(deaths.length > 0 && { TRIBUTARY_TEST_DIE: deaths.join(",") }),
-            ...(actUnread && { TRIBUTARY_TEST_ACT_UNREAD: "1" }),
-          },
+          ...(sabotage !== undefined && { nodeArgs: sabotaged(sabotage) }),
+          env: { TRIBUTARY_DIE_AT: deaths.join(",") },
           readyMsMax: 60_000,
           signal: this.#stop.signal,
         });
@@ -179,7 +178,7 @@ export class World {
         this.#mourn(service);
       } catch (error) {
         // It died before it was ready: it came to its place while it caught up. Its last lines are in the error.
-        const at = /"test_death","at":"([^"]+)"/.exec(reasonOf(error))?.[1];
+        const at = /"died","at":"([^"]+)"/.exec(reasonOf(error))?.[1];
         if (at !== undefined) this.#dead(at);
         else if (!this.#stop.signal.aborted) throw error;
       }
@@ -187,7 +186,7 @@ export class World {
   }
 
   #mourn(service: SpawnedService): void {
-    const last = service.events().find(({ event }) => event === "test_death");
+    const last = service.events().find(({ event }) => event === "died");
     if (typeof last?.at === "string") this.#dead(last.at);
   }
 

@@ -181,9 +181,3 @@ export const aliasFailed = defineEvent<{ model: string; reason: string }>({
   message: (e) => `${e.model} could not be made champion, trying again: ${e.reason}`,
   counter: { name: "tributary_rollout_alias_failures_total", help: "Calls of the model registry that failed" },
 });
-
-export const testHooksSet = defineEvent<{ set: string }>({
-  name: "TEST_ONLY_HOOKS",
-  level: "error",
-  message: (e) => `${e.set}: this process dies or errs on purpose. Never run it outside a test.`,
-});

@@ -46,7 +46,7 @@ import { controllerSettingsOf, type RolloutManagerConfig, settingsThatDiffer } f
 import { planRollout } from "./creation/plan-rollout.ts";
 import { refuseUnprovided, specOf } from "./creation/spec-problems.ts";
 import { DesiredWriter } from "./desired/desired-writer.ts";
-import { appendFailed, testHooksSet, writeFailed } from "./events.ts";
+import { appendFailed, writeFailed } from "./events.ts";
 import { Beliefs } from "./fleet/beliefs.ts";
 import { FleetTable } from "./fleet/fleet-table.ts";
 import { addGauges } from "./gauges.ts";
@@ -54,7 +54,6 @@ import { EventLog, type Fate } from "./log/event-log.ts";
 import { type Observer, observerOf } from "./prometheus/observer.ts";
 import { refuseQueries } from "./prometheus/preflight.ts";
 import { StatusPublisher } from "./status/status-publisher.ts";
-import { noHooks, type TestHooks } from "./test-hooks.ts";
 import { Watch } from "./watching/watch.ts";
 
 export type ManagerOptions = {
@@ -68,7 +67,6 @@ export type ManagerOptions = {
   readonly isClockOff?: () => boolean;
   readonly random: Random;
   readonly telemetry: Telemetry;
-  readonly hooks?: TestHooks;
 };
 
 const TICK_MS = 200;
@@ -101,7 +99,7 @@ export class Manager {
   #isCaughtUp = false;
 
   constructor(options: ManagerOptions) {
-    const { config, slices, sink, clock, random, telemetry, hooks = noHooks } = options;
+    const { config, slices, sink, clock, random, telemetry } = options;
     const { epoch, limits, judge, updates, defaults, modelRegistry: access } = config;
     const { fleet, models } = this;
     this.#options = options;
@@ -110,11 +108,11 @@ export class Manager {
     this.#metrics = metrics;
     this.controller = controller;
     this.#log = new EventLog({
-      ...{ controller, epoch, sink, clock, telemetry, hooks, readBackMsMax: limits.readBackMsMax },
+      ...{ controller, epoch, sink, clock, telemetry, readBackMsMax: limits.readBackMsMax },
       onChange: (event, generation) => this.#changed(event, generation),
     });
     this.#desired = new DesiredWriter({
-      ...{ controller, models, settings: updates, sink, clock, telemetry, hooks },
+      ...{ controller, models, settings: updates, sink, clock, telemetry },
       isRevoked: (deviceId) => fleet.isRevoked(deviceId),
       nextGeneration: () => this.#log.nextGeneration,
     });
@@ -151,9 +149,8 @@ export class Manager {
   }
 
   async start(): Promise<void> {
-    const { config, reader, clock, random, telemetry, hooks } = this.#options;
+    const { config, reader, clock, random, telemetry } = this.#options;
     const { signal } = this.#stop;
-    if (hooks?.set !== undefined) telemetry.emit(testHooksSet, { set: hooks.set });
     const [needed, { startMsMax }] = [NEEDED.map((topic) => ({ topic, reader })), config.limits];
     await awaitTopics({ ...this.#options, needed, startMsMax, signal });
     const context: FollowContext = { reader, clock, random, telemetry, signal };

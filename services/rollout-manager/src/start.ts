@@ -1,10 +1,8 @@
-import { writeSync } from "node:fs";
 import { KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { changesSomething, runService } from "@tributary/service-kit";
 import { checkConfig, configSchema } from "./config.ts";
 import { Manager } from "./manager.ts";
 import { RolloutManagerModule } from "./rollout-manager.module.ts";
-import { hooksOf } from "./test-hooks.ts";
 
 /** A specification that names a thousand devices is below. */
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -26,10 +24,6 @@ await runService({
       reader: new KafkaReader(kafka),
       slices: new KafkaReader(kafka),
       sink: new KafkajsSink(kafka),
-      hooks: hooksOf(process.env, (at) => {
-        writeSync(1, `${JSON.stringify({ event: "test_death", at })}\n`);
-        process.kill(process.pid, "SIGKILL");
-      }),
     });
     health.add("topics", () => manager.health);
     return RolloutManagerModule.of(manager, telemetry);

@@ -22,7 +22,6 @@ import {
 } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import { desiredAhead, desiredWritten } from "../events.ts";
-import type { TestHooks } from "../test-hooks.ts";
 
 export type UpdateSettings = { readonly shadowFrames: number; readonly probationFrames: number };
 
@@ -36,7 +35,6 @@ export type DesiredWriterOptions = {
   readonly sink: RecordSink;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  readonly hooks: TestHooks;
 };
 
 type Decision = { readonly at: Instant; readonly kind: RolloutChange["kind"] };
@@ -97,21 +95,20 @@ export class DesiredWriter {
 
   /** Writes what is due now; rejects with what the sink throws. */
   async write(signal: AbortSignal): Promise<void> {
-    const { controller, clock, isRevoked, hooks } = this.#options;
+    const { controller, clock, isRevoked } = this.#options;
     this.#nameAhead();
     const due = controller.devices.desired(clock.now()).map(({ deviceId }) => deviceId);
     const waiting = [...new Set([...this.#pending, ...due])].filter((deviceId) => !isRevoked(deviceId));
     this.#pending = waiting; // D4
-    const size = hooks.set === undefined ? CHUNK : 2;
     while (this.#pending.length > 0 && !signal.aborted) {
-      const some = this.#pending.slice(0, size);
+      const some = this.#pending.slice(0, CHUNK);
       await this.#send(some);
-      this.#pending = this.#pending.slice(size);
+      this.#pending = this.#pending.slice(CHUNK);
     }
   }
 
   async #send(deviceIds: readonly string[]): Promise<void> {
-    const { controller, sink, telemetry, hooks } = this.#options;
+    const { controller, sink, telemetry } = this.#options;
     const { name: topic, codec } = topics.desired;
     const told = new Map<bigint, { readonly newest: Wanted; count: number }>();
     const records = deviceIds.flatMap((deviceId) => {
@@ -128,7 +125,6 @@ export class DesiredWriter {
     for (const { newest, count } of told.values()) {
       const { uid, generation, why } = newest;
       telemetry.emit(desiredWritten, { uid, devices: count, generation: `${generation}`, why });
-      hooks.at("while-writing-desired", this.#decisions.get(generation)?.kind ?? "any");
     }
   }
 

@@ -2,7 +2,6 @@ import { expect, test } from "@jest/globals";
 import { systemClock } from "@tributary/kernel";
 import type { Proposal, RolloutController } from "@tributary/rollouts";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
-import { noHooks } from "../test-hooks.ts";
 import { EventLog } from "./event-log.ts";
 
 const uid = "u1";
@@ -18,7 +17,7 @@ function log() {
   const sink = new MemoryKafka();
   sink.before = () => new Promise((resolve) => sends.push(resolve));
   const eventLog = new EventLog({
-    ...{ controller: {} as RolloutController, epoch: 0, sink, clock: systemClock, hooks: noHooks, readBackMsMax: 1 },
+    ...{ controller: {} as RolloutController, epoch: 0, sink, clock: systemClock, readBackMsMax: 1 },
     telemetry: silentTelemetry(),
     onChange: () => {},
   });

@@ -20,7 +20,6 @@ import {
 } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
 import { changed, eventRefused, proposalLost } from "../events.ts";
-import type { TestHooks } from "../test-hooks.ts";
 
 export type EventLogOptions = {
   readonly controller: RolloutController;
@@ -28,7 +27,6 @@ export type EventLogOptions = {
   readonly sink: RecordSink;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  readonly hooks: TestHooks;
   readonly readBackMsMax: number;
   /** Called after every event that counts. */
   readonly onChange: (event: RolloutEvent, generation: bigint) => void;
@@ -79,7 +77,7 @@ export class EventLog {
 
   /** L1. Throws Failure `rollout-busy` while another proposal of this rollout is in flight, and what the sink throws. */
   async propose({ uid, version, change }: Proposal, by: string): Promise<Fate> {
-    const { sink, clock, hooks, controller, onChange } = this.#options;
+    const { sink, clock } = this.#options;
     if (this.#inFlight.has(uid)) {
       throw new Failure("rollout-busy", "retry", `rollout ${uid} is being changed right now; try again`);
     }
@@ -88,17 +86,9 @@ export class EventLog {
     try {
       const event: RolloutEvent = { uid, version, at: clock.now(), by, change };
       const value = topics.rolloutEvents.codec.encodeConfluent(recordOfEvent(event));
-      hooks.at("before-append", change.kind);
-      if (hooks.actUnread) {
-        // The control of the chaos test, wrong on purpose: it is acted on before anybody knows whether it counts.
-        if (controller.applied(event, this.nextGeneration).kind === "counts") onChange(event, this.nextGeneration);
-      }
       const [position] = await sink.send([{ topic: topics.rolloutEvents.name, key: uid, value }]);
-      hooks.at("after-append", change.kind);
       if (position === undefined) return { kind: "unknown", reason: "Kafka did not say where it is" };
-      const fate = await this.#fateOf(position.offset);
-      hooks.at("after-read-back", change.kind);
-      return fate;
+      return await this.#fateOf(position.offset);
     } finally {
       this.#inFlight.delete(uid);
       if (this.#inFlight.size === 0) this.#fates.clear();

@@ -1,0 +1,81 @@
+/**
+ * Breaks no guarantee: it kills a rollout-manager where a kill from outside hits only by luck. `TRIBUTARY_DIE_AT=PLACE:KIND,…`
+ * names transitions by the kind of their event, and the place in each: `before-append`, `after-append`, `after-read-back`, or
+ * `while-writing-desired`, when some devices are told of it and others are not. The process ends with SIGKILL at the first that
+ * it comes to, and says at which in a line of its log: `{"event":"died","at":"PLACE:KIND"}`.
+ */
+import { writeSync } from "node:fs";
+import { replaceExport } from "./replace-export.mjs";
+
+const { topics } = await import("@tributary/contracts");
+
+const deaths = new Set(process.env.TRIBUTARY_DIE_AT?.split(","));
+const DEVICES_AT_ONCE = 2;
+
+function at(place, kind) {
+  if (!deaths.has(`${place}:${kind}`)) return;
+  writeSync(1, `${JSON.stringify({ event: "died", at: `${place}:${kind}` })}\n`);
+  process.kill(process.pid, "SIGKILL");
+}
+
+await replaceExport(
+  "services/rollout-manager/dist/log/event-log.js",
+  "EventLog",
+  (EventLog) =>
+    class extends EventLog {
+      /** By rollout: of what is proposed. */
+      #kinds;
+
+      constructor(options) {
+        const kinds = new Map();
+        const send = async (records) => {
+          const positions = await options.sink.send(records);
+          for (const { key } of records) at("after-append", kinds.get(key));
+          return positions;
+        };
+        super({ ...options, sink: { send } });
+        this.#kinds = kinds;
+      }
+
+      async propose(proposal, by) {
+        const { uid, change } = proposal;
+        if (!this.isBusy(uid)) {
+          this.#kinds.set(uid, change.kind);
+          at("before-append", change.kind);
+        }
+        const fate = await super.propose(proposal, by);
+        at("after-read-back", change.kind);
+        return fate;
+      }
+    },
+);
+
+await replaceExport(
+  "services/rollout-manager/dist/desired/desired-writer.js",
+  "DesiredWriter",
+  (DesiredWriter) =>
+    class extends DesiredWriter {
+      /** By generation. */
+      #kinds;
+
+      constructor(options) {
+        const kinds = new Map();
+        const send = async (records) => {
+          for (let i = 0; i < records.length; i += DEVICES_AT_ONCE) {
+            const some = records.slice(i, i + DEVICES_AT_ONCE);
+            await options.sink.send(some);
+            for (const { value } of some) {
+              at("while-writing-desired", kinds.get(topics.desired.codec.decodeConfluent(value).generation));
+            }
+          }
+        };
+        super({ ...options, sink: { send } });
+        this.#kinds = kinds;
+      }
+
+      decided(event, generation) {
+        this.#kinds.set(generation, event.change.kind);
+        super.decided(event, generation);
+      }
+    },
+);
