@@ -38,6 +38,7 @@ const node = process.execPath;
 const checks = [
   ["format and lint", ["node_modules/@biomejs/biome/bin/biome", "ci", "--colors=off", "--max-diagnostics=30", "."]],
   ["rooms", ["tools/check-rooms.mjs"]],
+  ["what ships", ["tools/check-shipped.mjs"]],
   ["contracts", ["--conditions=@tributary/source", "tools/generate-contracts.mjs", "--check"]],
   ["asyncapi", ["--conditions=@tributary/source", "tools/generate-asyncapi.mjs", "--check"]],
   ["build", ["node_modules/typescript/bin/tsc", "-b"]],
