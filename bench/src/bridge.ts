@@ -4,7 +4,7 @@
  * R2. Processor time is what Linux counts of a process, over what was acknowledged meanwhile; it says the same on a busy
  *     machine. Latency and rate do not: the table says what load the machine had when it began.
  * R3. What is said to be stored is counted in Kafka.
- * R4. What the bridge costs is held against its parts by themselves, in the same run: the MQTT library without Kafka and
+ * R4. What the bridge costs is compared with its parts by themselves, in the same run: the MQTT library without Kafka and
  *     the Kafka client without MQTT, added up. */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -42,7 +42,7 @@ as they are acknowledged. Lanes:
   telegraf     with --peers: Telegraf behind Mosquitto, which acknowledges before Kafka has a message
 Processor time is that of whole processes. Gates, at ${PACED_RATE}/s: the bridge at most ${paced.ofParts} times aedes and producer together, Kafka
 at most ${paced.kafkaOfProducer} times what it costs the producer, PUBACK p50 ${paced.p50Ms} and p99 ${paced.p99Ms} ms; at full speed: raw at most ${full.rawOfParts} times, predictions
-and frames ${full.wholeOfParts} times aedes and producer together; ${full.megabytes} MB resident. Without those two lanes nothing is held against them.
+and frames ${full.wholeOfParts} times aedes and producer together; ${full.megabytes} MB resident. Without those two lanes nothing is compared with them.
 Run it where nothing else runs: one core makes the load, and rate and latency are those of what is left.`,
   run,
 };

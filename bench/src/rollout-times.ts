@@ -204,7 +204,7 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   const slowedAt = Date.now();
   await slow(stack, challenger.digest, SLOWED_MS);
   await until(`${name}: a metrics event tells of it`, () => moments.missedAt !== undefined);
-  await until(`${name}: it is taken back`, () => moments.at("ABORTED") !== undefined);
+  await until(`${name}: it is rolled back`, () => moments.at("ABORTED") !== undefined);
   await until(`${name}: every device is back`, () => onNew() === 0 && reported.on(champion.digest).length === DEVICES);
   const backAt = Date.now();
   await until(`${name}: that counts`, () => moments.at("ROLLED_BACK") !== undefined);
@@ -325,7 +325,7 @@ function reportOf(rounds: readonly Round[]): BenchReport {
       },
       {
         title: "Seconds from the first metrics event that tells of slow frames",
-        columns: ["weight %", "canary", "the event comes after", "taken back", "last device back"],
+        columns: ["weight %", "canary", "the event comes after", "rolled back", "last device back"],
         rows: rounds.map(({ weight, devices, told, decided, back }) => [
           ...[weight, devices],
           ...[told, decided, back].map(seconds),

@@ -2,7 +2,7 @@
  * Two rollout-managers are killed with -9 at every transition of rollouts, at four places of each: before the event is
  * appended, after it, after it was read back, and while devices are told (V1, G5, G6).
  *
- * Whatever happens, a good model ends on every device and is taken back when a person undoes it; a bad one ends on none, and
+ * Whatever happens, a good model ends on every device and is rolled back when a person undoes it; a bad one ends on none, and
  * never was on more than the canary. Who checks reads Kafka and decided nothing: one history, and no desired state that an
  * event which counts does not explain. A control acts before reading back (lab/sabotage), and must be caught.
  */

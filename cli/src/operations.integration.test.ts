@@ -98,7 +98,7 @@ describe("dead letters", () => {
     });
     await new DeadLetters({ sink, group: "cloud-classifier" }).write([
       letter(good, "schema-unknown-id", 17n),
-      letter(Buffer.from("rubbish"), "framing-unknown", 18n),
+      letter(Buffer.from("not Avro"), "framing-unknown", 18n),
     ]);
     const frame = EdgeFrame.encode(someFrame({ deviceId: "cam-07" }));
     const value = frameSingleObject(EdgeFrame.current.fingerprint, frame);
@@ -127,7 +127,7 @@ describe("dead letters", () => {
       "because of framing-unknown",
       `${SOURCE}/1@18`,
       "would-fail-again",
-      "72756262697368",
+      Buffer.from("not Avro").toString("hex"),
       "id-18",
     ]) {
       expect(whole.text).toContain(part);
@@ -210,10 +210,10 @@ describe("doctor", () => {
     expect(everything).toContain('"event":"ready"');
   });
 
-  test("names a registry that is down, talks rubbish, or conflicts; so does schemas check, schema by schema", async () => {
+  test("names a registry that is down, answers with a web page, or conflicts; so does schemas check, schema by schema", async () => {
     const subject = `${kafka.prefix}${topics.frames.name}-value`;
     const json = { "content-type": "application/json" };
-    const rubbish = await serve((_request, response) => response.end("<html>It works!</html>"));
+    const webPage = await serve((_request, response) => response.end("<html>It works!</html>"));
     const failing = await serve((_request, response) => response.writeHead(500).end("no"));
     // As the gateway's, but for one field of one subject.
     const conflicting = await serve(async (request, response) => {
@@ -225,7 +225,7 @@ describe("doctor", () => {
     for (const [url, says, advice] of [
       ["http://127.0.0.1:1", "schema registry", "start it"],
       [failing, "500", "start it"],
-      [rubbish, "no JSON", "check the URL"],
+      [webPage, "no JSON", "check the URL"],
       [conflicting, `in conflict: ${subject} v1: jpeg: `, "schemas check"],
     ] as const) {
       const { findings } = await doctor("--registry", url);
@@ -238,7 +238,10 @@ describe("doctor", () => {
     }
     const check = (url: string) => tributary("schemas", "check", "--registry", url, "--prefix", kafka.prefix);
     expect(await check("http://127.0.0.1:1")).toMatchObject({ code: 4 });
-    expect(await check(rubbish)).toMatchObject({ code: 1, text: expect.stringContaining("schema-registry-rubbish") });
+    expect(await check(webPage)).toMatchObject({
+      code: 1,
+      text: expect.stringContaining("schema-registry-bad-response"),
+    });
     const { code, text } = await check(conflicting);
     expect(code).toBe(1);
     expect(text).toMatch(/cannot read v1 +jpeg: bytes cannot be read from int/);

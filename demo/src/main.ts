@@ -140,7 +140,7 @@ function planOf(runs: number): string {
     "promoted",
     "half by",
     "90 % by",
-    "taken back",
+    "rolled back",
     "half by",
     "90 % by",
   ];

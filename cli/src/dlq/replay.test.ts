@@ -61,7 +61,7 @@ describe("a dead letter", () => {
 
   test.each([
     ["cut", letterOf(REQUESTS, "cloud-classifier", Buffer.alloc(2_000), "x", 1_000)],
-    ["would-fail-again", letterOf(REQUESTS, "cloud-classifier", Buffer.from("rubbish"), "framing-unknown")],
+    ["would-fail-again", letterOf(REQUESTS, "cloud-classifier", Buffer.from("not Avro"), "framing-unknown")],
     ["would-fail-again", letterOf(REQUESTS, "cloud-classifier", request.subarray(0, 40), "record-truncated")],
     ["would-fail-again", letterOf(REQUESTS, "cloud-classifier", frameConfluent(999, request.subarray(5)), "x")],
     ["source-unknown", letterOf("edge.unknown.v1", "bridge", request, "topic-unknown")],

@@ -9,7 +9,7 @@ import { type Finding, failed, ok, some, warning } from "./finding.ts";
 const CHECK = "schema registry";
 const ADVICE: Readonly<Record<string, string>> = {
   "schema-registry-unavailable": "start it, or point --registry at it; services wait for it, records do not flow",
-  "schema-registry-rubbish": "what answers there is no schema registry: check the URL, and proxies before it",
+  "schema-registry-bad-response": "what answers there is no schema registry: check the URL, and proxies before it",
   "schema-registry-refused": "it wants other credentials: USER:PASSWORD@ in the URL, or --token for the gateway's",
 };
 

@@ -51,7 +51,7 @@ export const modelsRevokeCommand = (io: Io): Command =>
 
 export const modelsJudgeCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("judge")), io)
-    .description("have the registry hold a challenger against the champion again, e.g. on other validation frames")
+    .description("have the registry evaluate a challenger against the champion again, e.g. on other validation frames")
     .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest; it must be the challenger")
     .action(async (model: string, { by }: { by: string }, command: Command) => {
       const { models, output } = modelApiOf(command, io);

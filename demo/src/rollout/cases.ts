@@ -4,7 +4,7 @@ import type { CandidateName } from "../candidates/candidates.ts";
 export type Ending =
   /** Every device runs it. */
   | "promoted"
-  /** Promoted, or held for a person: anything but taken back. */
+  /** Promoted, or held for a person: anything but rolled back. */
   | "kept"
   /** No rollout begins. */
   | "stopped-at-gate"
@@ -44,7 +44,7 @@ export const cases: readonly Case[] = [
   {
     ...usual,
     name: "identical",
-    summary: "the same bytes under another version; it must not be taken back",
+    summary: "the same bytes under another version; it must not be rolled back",
     ...{ challenger: "shipped-again", isForced: false, ending: "kept" },
     look: "accuracy: the band holds 0, neither e-value gets far",
   },
@@ -58,7 +58,7 @@ export const cases: readonly Case[] = [
   {
     ...usual,
     name: "mislabelled-forced",
-    summary: "the same, forced past the gate; taken back from the canary",
+    summary: "the same, forced past the gate; rolled back from the canary",
     challenger: "mislabelled",
     look: "accuracy: ln e of harm passes ln 50",
   },
@@ -73,14 +73,14 @@ export const cases: readonly Case[] = [
   {
     ...usual,
     name: "crashing",
-    summary: "its process ends on bright frames; taken back from the canary",
+    summary: "its process ends on bright frames; rolled back from the canary",
     challenger: "crashing",
     look: "devices that went back by themselves during probation, and first crashes of the others",
   },
   {
     ...usual,
     name: "wrong-preprocessing",
-    summary: "the right weights, but preprocessor_config.json says BGR from -1 to 1; taken back from the canary",
+    summary: "the right weights, but preprocessor_config.json says BGR from -1 to 1; rolled back from the canary",
     challenger: "wrong-preprocessing",
     look: "golden frames pass, since the package agrees with itself; accuracy does not",
   },

@@ -259,7 +259,7 @@ function checksOf(one: Case, { rollout, gate, champion, challenger, reported, de
   const ending: Readonly<Record<Ending, () => readonly Check[]>> = {
     promoted: () => [ends("it is promoted", rollout?.phase === "Healthy"), allOn("the challenger", onChallenger)],
     kept: () => [
-      ends("it is not taken back", rollout !== null && rollout.phase !== "Degraded"),
+      ends("it is not rolled back", rollout !== null && rollout.phase !== "Degraded"),
       ...(rollout?.phase === "Healthy" ? [allOn("the challenger", onChallenger)] : [blast]),
     ],
     "stopped-at-gate": () => [
@@ -272,7 +272,7 @@ function checksOf(one: Case, { rollout, gate, champion, challenger, reported, de
       allOn("the champion", onChampion),
     ],
     "rolled-back": () => [
-      ends("it is taken back", rollout?.phase === "Degraded" && rollout.isBack),
+      ends("it is rolled back", rollout?.phase === "Degraded" && rollout.isBack),
       blast,
       allOn("the champion", onChampion),
     ],

@@ -21,7 +21,7 @@ describe("policy keeper", () => {
     expect(keeper.apply(RoutingPolicy.encodeSingleObject(next), "downlink")).toBe(false);
   });
 
-  test("R2: taken back, the package's own is in force again", () => {
+  test("R2: withdrawn, the package's own is in force again", () => {
     const keeper = keeperOf();
     const own = keeper.policy;
     keeper.apply(RoutingPolicy.encodeSingleObject({ ...own, policyVersion: "e".repeat(64) }), "downlink");

@@ -2,7 +2,7 @@
  * The routing policy in force.
  *
  * R1. A policy counts only for the model it was learned for, with that model's labels.
- * R2. The last one that came down survives restarts; else, and when that one is taken back, the package's own is used.
+ * R2. The last one that came down survives restarts; else, and when that one is withdrawn, the package's own is used.
  */
 import { RoutingPolicy } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";

@@ -117,7 +117,7 @@ describe("slots", () => {
     expect(failings).toEqual([]);
   });
 
-  test("N5: an empty policy while on trial takes back the trial's; the good one keeps its own, also over a restart", () => {
+  test("N5: an empty policy while on trial withdraws the trial's; the good one keeps its own, also over a restart", () => {
     const [good, trial] = ["a".repeat(64), "b".repeat(64)];
     const slotWithPolicyOf = (digest: string) => new Slot(pkgOf(digest), keeperOf(digest), new FakeRunner(), null);
     const slots = new Slots(slotWithPolicyOf(good), () => undefined);

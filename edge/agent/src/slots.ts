@@ -7,7 +7,7 @@
  * N3. Numbers that are none are no answer: the frame is told as unreadable, or answered by the good one (N2).
  * N4. A picture that the one on trial cannot take and the good one can tells against the trial; one that neither can take is
  *     at fault itself.
- * N5. A policy is one model's: taken back while a model is on trial, it is that model's. The good one keeps its own, for the way
+ * N5. A policy is one model's: one withdrawn while a model is on trial is that model's. The good one keeps its own, for the way
  *     back and for a restart.
  */
 import type { RoutingPolicy } from "@tributary/contracts";

@@ -361,7 +361,7 @@ describe("with Kafka there", () => {
     );
     expect(Number(clients[1])).toBeLessThan(10);
     await waitFor(async () => (await rig.telemetry.metrics()).includes("tributary_bridge_in_flight_bytes 0"), {
-      what: "every grant to be given back",
+      what: "every grant to be released",
     });
   });
 

@@ -5,7 +5,7 @@
  * B1. The sum granted never exceeds `totalMax`; a connection's never exceeds `clientMax`, except one packet alone.
  * B2. Waiters are served in order, so that a large packet is not starved by small ones; one that waits for its own
  *     connection's limit holds up nobody else.
- * B3. A closed account wants nothing; what it still holds is given back as it is released.
+ * B3. A closed account wants nothing; what it still holds counts until it is released.
  */
 import { invariant } from "@tributary/kernel";
 
@@ -56,7 +56,7 @@ export class ByteBudget {
   /** @internal */
   add(bytes: number): void {
     this.#used += bytes;
-    invariant(this.#used >= 0, "more bytes given back than taken");
+    invariant(this.#used >= 0, "more bytes released than taken");
   }
 
   /** @internal */

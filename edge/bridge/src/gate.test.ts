@@ -126,7 +126,7 @@ describe("the gate", () => {
     for (let i = 0; i < 500 && !until(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
   };
 
-  test("reads on only as what passed is given back, and then everything passes in order", async () => {
+  test("reads on only as what passed is released, and then everything passes in order", async () => {
     const { budget, device, gate, packets, close } = await open(60_000);
     const ids = Array.from({ length: 200 }, (_, i) => i + 1);
     const sent = Buffer.concat(ids.map((id) => publish(20_000, id)));

@@ -81,7 +81,7 @@ const batch = (deviceId: string, seq: number, arm = "default") =>
   EdgePredictions.encodeSingleObject(somePredictions({ deviceId, seq: BigInt(seq), arm }));
 
 describe("from a message to its acknowledgement", () => {
-  test("nothing is acknowledged that is not stored, order holds across failures, and every grant is given back (G1, G3)", async () => {
+  test("nothing is acknowledged that is not stored, order holds across failures, and every grant is released (G1, G3)", async () => {
     for (let seed = 1; seed <= 150; seed++) {
       const random = seededRandom(seed);
       const sink = new FickleSink(random);

@@ -64,7 +64,7 @@ test("a wrong configuration: every key named, exit 2, before anything starts (P1
 });
 
 test("batches: retried, poison put aside, the rest handled once; its doors; SIGTERM commits and exits 0 (P2, P3, G8)", async () => {
-  await put(1n, 2n, Buffer.from("rubbish"), 13n, 14n);
+  await put(1n, 2n, Buffer.from("not Avro"), 13n, 14n);
   const service = await start();
   const handled = () => service.events().filter(({ event }) => event === "handled");
   await waitFor(() => handled().some(({ frames }) => frames === "14"), { what: "the batch" });
@@ -86,7 +86,7 @@ test("batches: retried, poison put aside, the rest handled once; its doors; SIGT
     "framing-unknown",
     "unexpected-error",
   ]);
-  expect(String(letters[0]?.value)).toBe("rubbish");
+  expect(String(letters[0]?.value)).toBe("not Avro");
 
   await put(15n);
   const next2 = await start();

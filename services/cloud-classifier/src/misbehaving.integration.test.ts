@@ -88,7 +88,7 @@ const ways: readonly (readonly [string, Misbehaviour])[] = [
   ["server-busy", (r) => json(r, 429, "", { "retry-after": "0" })],
   ["backend-timeout|server-timeout", () => {}],
   ["answer-cut", cut],
-  ["answer-unreadable", (r) => json(r, 200, "rubbish")],
+  ["answer-unreadable", (r) => json(r, 200, "not JSON")],
   ["answer-(labels|shape)-wrong", (r, { path }) => answer(r, path, [0, 1, 2])],
   ["answer-not-finite", (r, { path }) => answer(r, path, [null, 1, 2, 3, 4, 5, 6, 7, 8, 9])],
 ];

@@ -97,7 +97,7 @@ test("one that cannot begin is tried now and then; each reason is told once, whi
   expect(await round(63)).toEqual([["edge-1a1a1a1a1a1a"], 1]);
 });
 
-test("one that the gate held against a champion of before waits until it was held against today's (A4)", async () => {
+test("one that the gate compared with an earlier champion waits until it was compared with the present one (A4)", async () => {
   const { world, push, alias, round } = rig();
   push("1", digests.old);
   const next = push("2", first, { gate: somePassedGate({ championDigest: digests.old }) });

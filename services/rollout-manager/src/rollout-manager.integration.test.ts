@@ -78,7 +78,7 @@ describe("a rollout", () => {
     const had = fleet.all.filter(({ ran }) => ran.includes(digests.worse));
     expect(had).toHaveLength(8);
     expect(fleet.all.every(({ ignored }) => ignored.length === 0)).toBe(true);
-    await expect(instance.manager.command(uid, "undo", "ann")).rejects.toThrow(/taken back already/);
+    await expect(instance.manager.command(uid, "undo", "ann")).rejects.toThrow(/rolled back already/);
     const again = await instance.manager.command(uid, "retry", "ann");
     expect(again).toMatchObject({ phase: "Progressing", weight: 0 });
     await until(instance, uid, "its second way back", ({ aborted }) => aborted?.isBack === true);
@@ -106,7 +106,7 @@ test("records that are no events, and events out of turn, change nothing", async
     change: { kind: "completed", evidence: {} },
   });
   const encode = (change: object) => topics.rolloutEvents.codec.encodeConfluent({ ...event, ...change });
-  await send(Buffer.from("rubbish"));
+  await send(Buffer.from("not Avro"));
   await send(encode({ details: "{" }));
   await send(encode({ kind: "PAUSED" }));
   await send(encode({ version: BigInt(version) }));

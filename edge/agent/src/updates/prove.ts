@@ -22,7 +22,7 @@ export type ProveOptions = {
   readonly digest: Digest;
   readonly load: LoadOptions;
   readonly memoryBytesMin: number;
-  /** Its latency budget is not held against it. */
+  /** Its latency budget does not count. */
   readonly anySpeed: boolean;
   readonly sha256Hex: (text: string) => string;
 };

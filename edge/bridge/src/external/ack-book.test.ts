@@ -50,7 +50,7 @@ describe("the record of a message", () => {
   test("is read from its first fields, whatever follows them", () => {
     const id = { deviceId: "cam", bootId: 5n, seq: 7n, stream: "frames" };
     expect(storedRecordOf(uplink, "tributary")).toEqual(id);
-    const spoilt = Buffer.concat([payload.subarray(0, 30), Buffer.from("rubbish")]);
+    const spoilt = Buffer.concat([payload.subarray(0, 30), Buffer.from("not Avro")]);
     expect(storedRecordOf({ ...uplink, payload: spoilt }, "tributary")).toEqual(id);
   });
 
@@ -58,7 +58,7 @@ describe("the record of a message", () => {
     ["another's", { principal: "other" }],
     ["of no stream", { topic: "tributary/v1/cam/up/nothing" }],
     ["JSON", { topic: "tributary/v1/cam/up/frames/json" }],
-    ["rubbish", { payload: Buffer.from("rubbish") }],
+    ["malformed", { payload: Buffer.from("not Avro") }],
     ["empty", { payload: Buffer.alloc(0) }],
     ["cut off", { payload: payload.subarray(0, 11) }],
   ])("%s: none", (_, change) => {

@@ -7,7 +7,7 @@
  * L3. `alone`: each item is asked once more by itself, so that the one that kills the call takes nobody with it. These
  *     calls need the budget too, unless the backend is a process beside us.
  * L4. While a server wants peace nobody calls it: items wait if their deadline allows, and fail otherwise.
- * L5. A call is held against the circuit when none of its items got through, unless it was given less time than answers
+ * L5. A call counts as a failure for the circuit when none of its items got through, unless it was given less time than answers
  *     usually take, or the server is well and only refuses what is in it.
  * L6. Every call's cost is shared out among its tickets to the last micro, when it is made.
  */

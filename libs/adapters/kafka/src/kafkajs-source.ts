@@ -295,7 +295,7 @@ export class KafkajsSource implements BatchSource {
     this.#lease.renew();
     this.#memberId = memberId;
     this.#assigned = memberAssignment;
-    this.#uncommitted.clear(); // kafkajs begins again behind what is committed
+    this.#uncommitted.clear(); // kafkajs restarts behind what is committed
     this.#held = now;
     this.#rebalancing = false;
     const [a, r] = [assigned.join(" "), revoked.join(" ")];

@@ -15,7 +15,7 @@ export type RegistryAccess = {
 };
 
 export const REGISTRY_UNAVAILABLE = "schema-registry-unavailable";
-export const REGISTRY_RUBBISH = "schema-registry-rubbish";
+export const REGISTRY_BAD_RESPONSE = "schema-registry-bad-response";
 export const REGISTRY_REFUSED = "schema-registry-refused";
 export const REGISTRY_CONFLICT = "schema-registry-conflict";
 
@@ -66,23 +66,7 @@ export function registryClient(access: RegistryAccess, request: typeof fetch = f
       const cause = (error as { cause?: unknown }).cause;
       throw new Failure(REGISTRY_UNAVAILABLE, "retry", `${what}: ${reasonOf(cause ?? error)}`, { cause: error }); // R2
     }
-    const { status } = response;
-    if (status >= 500 || status === 429 || status === 408) {
-      throw new Failure(REGISTRY_UNAVAILABLE, "retry", `${what}: ${status} ${text.slice(0, 300)}`);
-    }
-    let body: unknown;
-    try {
-      body = JSON.parse(text);
-    } catch {
-      if (status === 401 || status === 403) throw refused(what, status, text);
-      throw rubbish(what, `${status} with no JSON: ${JSON.stringify(text.slice(0, 100))}`);
-    }
-    if (status >= 400 && status !== 404) {
-      const message = String((body as { message?: unknown } | null)?.message ?? text).slice(0, 1_000);
-      if (status === 409) throw new Failure(REGISTRY_CONFLICT, "ask-a-person", `${what}: ${message}`);
-      throw refused(what, status, message);
-    }
-    return { status, body };
+    return answerOf(what, response.status, text);
   }
 
   /** An answer's body, or undefined where the registry itself says that there is no such thing. */
@@ -91,24 +75,8 @@ export function registryClient(access: RegistryAccess, request: typeof fetch = f
     if (status !== 404) return body;
     const code = (body as { error_code?: unknown } | null)?.error_code;
     if (code === 40401 || code === 40402 || code === 40403) return undefined;
-    throw rubbish(`${method} ${url}${path}`, "404 without a registry's error_code: is this a registry's address?");
+    throw badResponse(`${method} ${url}${path}`, "404 without a registry's error_code: is this a registry's address?");
   }
-
-  const idIn = (body: unknown, what: string): number => {
-    const id = (body as { id?: unknown } | null)?.id;
-    if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < 2 ** 31) return id;
-    throw rubbish(what, `no schema id in ${JSON.stringify(body)?.slice(0, 200)}`);
-  };
-  const schemaIn = (body: unknown, what: string): unknown => {
-    const { schema, schemaType } = (body ?? {}) as { schema?: unknown; schemaType?: unknown };
-    if (schemaType !== undefined && schemaType !== "AVRO")
-      throw rubbish(what, `a schema of type ${String(schemaType)}`);
-    try {
-      return JSON.parse(schema as string);
-    } catch {
-      throw rubbish(what, `no Avro schema in ${JSON.stringify(body)?.slice(0, 200)}`);
-    }
-  };
 
   return {
     url,
@@ -117,7 +85,7 @@ export function registryClient(access: RegistryAccess, request: typeof fetch = f
       const body = await found("GET", path);
       if (body === undefined) return undefined;
       if (Array.isArray(body) && body.every((version) => Number.isInteger(version))) return body as number[];
-      throw rubbish(`GET ${url}${path}`, `no version numbers in ${JSON.stringify(body)?.slice(0, 200)}`);
+      throw badResponse(`GET ${url}${path}`, `no version numbers in ${JSON.stringify(body)?.slice(0, 200)}`);
     },
     async version(subject, version) {
       const path = `/subjects/${encodeURIComponent(subject)}/versions/${version}`;
@@ -140,18 +108,55 @@ export function registryClient(access: RegistryAccess, request: typeof fetch = f
   };
 }
 
+function answerOf(what: string, status: number, text: string): Answer {
+  if (status >= 500 || status === 429 || status === 408) {
+    throw new Failure(REGISTRY_UNAVAILABLE, "retry", `${what}: ${status} ${text.slice(0, 300)}`);
+  }
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    if (status === 401 || status === 403) throw refused(what, status, text);
+    throw badResponse(what, `${status} with no JSON: ${JSON.stringify(text.slice(0, 100))}`);
+  }
+  if (status >= 400 && status !== 404) {
+    const message = String((body as { message?: unknown } | null)?.message ?? text).slice(0, 1_000);
+    if (status === 409) throw new Failure(REGISTRY_CONFLICT, "ask-a-person", `${what}: ${message}`);
+    throw refused(what, status, message);
+  }
+  return { status, body };
+}
+
+const idIn = (body: unknown, what: string): number => {
+  const id = (body as { id?: unknown } | null)?.id;
+  if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < 2 ** 31) return id;
+  throw badResponse(what, `no schema id in ${JSON.stringify(body)?.slice(0, 200)}`);
+};
+
+const schemaIn = (body: unknown, what: string): unknown => {
+  const { schema, schemaType } = (body ?? {}) as { schema?: unknown; schemaType?: unknown };
+  if (schemaType !== undefined && schemaType !== "AVRO")
+    throw badResponse(what, `a schema of type ${String(schemaType)}`);
+  try {
+    return JSON.parse(schema as string);
+  } catch {
+    throw badResponse(what, `no Avro schema in ${JSON.stringify(body)?.slice(0, 200)}`);
+  }
+};
+
 async function textOf(response: Response, what: string): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
-    if (bytes > ANSWER_BYTES_MAX) throw rubbish(what, `more than ${ANSWER_BYTES_MAX} bytes`); // R1
+    if (bytes > ANSWER_BYTES_MAX) throw badResponse(what, `more than ${ANSWER_BYTES_MAX} bytes`); // R1
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
 }
 
-const rubbish = (what: string, why: string): Failure => new Failure(REGISTRY_RUBBISH, "retry", `${what}: ${why}`);
+const badResponse = (what: string, why: string): Failure =>
+  new Failure(REGISTRY_BAD_RESPONSE, "retry", `${what}: ${why}`);
 
 const refused = (what: string, status: number, message: string): Failure =>
   new Failure(REGISTRY_REFUSED, "ask-a-person", `${what}: ${status} ${message.slice(0, 1_000)}`);

@@ -1,4 +1,4 @@
-/** A registry that is away, refuses, conflicts or talks rubbish: named, counted, and good records go on. */
+/** A registry that is away, refuses, conflicts or answers with something else: named, counted, and good records go on. */
 import { describe, expect, test } from "@jest/globals";
 import { Codec, EdgeMetrics, fingerprintOf, topics } from "@tributary/contracts";
 import type { Clock } from "@tributary/kernel";
@@ -107,11 +107,11 @@ describe("at start", () => {
     ["a registry that is away", () => Promise.reject(new TypeError("fetch failed")), "schema-registry-unavailable"],
     ["503", failing(503, "starting"), "schema-registry-unavailable"],
     ["429", failing(429, "slow down"), "schema-registry-unavailable"],
-    ["a proxy's page", failing(200, "<html>Welcome</html>"), "schema-registry-rubbish"],
-    ["half a body", failing(200, '{"schema": "{'), "schema-registry-rubbish"],
-    ["another shape", () => json(200, { versions: [1] }), "schema-registry-rubbish"],
-    ["another server's 404", () => json(404, { message: "no such page" }), "schema-registry-rubbish"],
-    ["an endless answer", () => new Response("x".repeat(5 << 20)), "schema-registry-rubbish"],
+    ["a proxy's page", failing(200, "<html>Welcome</html>"), "schema-registry-bad-response"],
+    ["half a body", failing(200, '{"schema": "{'), "schema-registry-bad-response"],
+    ["another shape", () => json(200, { versions: [1] }), "schema-registry-bad-response"],
+    ["another server's 404", () => json(404, { message: "no such page" }), "schema-registry-bad-response"],
+    ["an endless answer", () => new Response("x".repeat(5 << 20)), "schema-registry-bad-response"],
   ])("%s is named, counted, waited out, and health says so meanwhile", async (_what, fault, code) => {
     const stub = new StubRegistry();
     stub.faults.push(fault, fault, fault);

@@ -2,7 +2,7 @@
  * A registry that is not ours: its ids stand in Kafka, ours everywhere inside, exchanged where records enter and leave.
  *
  * E1. A process waits for `ready` before it reads or writes anything: a record with a wrong id is worse than none.
- * E2. A registry that is away, or talks rubbish, is asked again with backoff for as long as it takes; health says why.
+ * E2. A registry that is away, or answers with something else, is asked again with backoff for as long as it takes; health says why.
  * E3. A conflict, or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right.
  * E4. What a newer build or a newer device wrote is looked up once (lookups.ts) and learned.
  */

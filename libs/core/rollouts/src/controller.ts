@@ -43,7 +43,7 @@ export const controllerDefaults: ControllerSettings = {
   ...{ lookEveryMs: 10_000, resendMs: 60_000, goneMs: 86_400_000, finishedMax: FINISHED_MAX },
 };
 
-/** On its way to a model, or running it: what an abort must still take back. */
+/** On its way to a model, or running it: what an abort must still roll back. */
 const UNDER_WAY = new Set(["WAITING", "DOWNLOADING", "VERIFYING", "SHADOWING", "PROBATION"]);
 /** After these nobody whom the weight reaches waits for the pace any more. */
 const TOLD_ALL = new Set<RolloutChange["kind"]>(["step-finished", "promoted", "completed"]);
@@ -301,7 +301,7 @@ export class RolloutController {
     const told = reachedBy(rollout.cohorts, rollout.weight).length;
     const reached = isAborted ? 0 : told;
     const seen = { reached, updated: 0, refused: 0, onModel: 0, refusedBack: 0 };
-    // Who ran the model without the rollout is not taken back by it.
+    // Who ran the model without the rollout is not rolled back by it.
     const end = isAborted ? told : entries.length;
     for (let i = 0; i < end; i++) {
       const { deviceId, state } = entries[i] as DeviceEntry;

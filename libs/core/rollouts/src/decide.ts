@@ -202,12 +202,12 @@ export function command(rollout: Rollout, wanted: Command, by: string, left: rea
       return { kind: "aborted", why: `aborted by ${by}`, evidence };
     case "retry":
       if (rollout.aborted === null || !isFinished(rollout))
-        return refuse("only one that went back whole, or was left by a person, can be retried");
+        return refuse("only one that was rolled back whole, or was left by a person, can be retried");
       return { kind: "retried", evidence };
     case "undo":
       if (isAtWork) return refuse("abort stops one that is at work");
       if (rollout.phase !== "Healthy")
-        return refuse("it is taken back already; once it went back whole, retry begins it again");
+        return refuse("it is rolled back already; once that is complete, retry restarts it");
       return { kind: "aborted", why: `undone by ${by}`, evidence };
     default:
       return wanted satisfies never;

@@ -56,7 +56,7 @@ describe("an event of the log", () => {
     expect(log.get("a")).toMatchObject({ version: 4, phase: "Progressing" });
   });
 
-  test("does not take back what a later one built on", () => {
+  test("does not revert what a later one built on", () => {
     const { tell } = bound(new Told());
     tell("a", 1, created("d1"));
     tell("a", 2, completed);

@@ -52,7 +52,7 @@ export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): 
     case "abandoned":
       return abandonedWords(change, change.evidence);
     case "retried":
-      return "begins again";
+      return "restarted";
     case "completed":
       return `complete: ${reachedWords(change.evidence)}`;
     default:

@@ -46,7 +46,7 @@ export function saidOf(state: Updates, fetched: Progress["phase"]): Said | null 
     if (what === null) return say("WAITING");
     return say("WAITING", `condition-${what}`, WAITS_FOR[what]);
   };
-  // What is being committed or taken back is not so yet.
+  // What is being committed or rolled back is not so yet.
   if (stage.kind !== "acting") {
     if (stage.kind === "probation") return say("PROBATION");
     if (stage.kind === "holding") return waits();

@@ -367,7 +367,7 @@ class Run {
     const rollout = this.#watched;
     const onNew = this.#devices.filter((device) => !device.isGone && device.runs === "new").length;
     if (rollout !== null && rollout.aborted?.isBack === true && onNew > this.#unreachable())
-      this.#broken.add(`${onNew} devices run the model that was taken back`);
+      this.#broken.add(`${onNew} devices run the model that was rolled back`);
     return {
       ...{ seed: this.#sim.seed, phase: rollout?.phase ?? null, rollout, minute: (this.#changedAt - START) / MINUTE },
       ...{ history: this.#history, blastRadius: this.#blast, onNew, lostEvents: this.#lostEvents },

@@ -3,7 +3,7 @@
  *
  * V1. Tensors travel as bytes behind the JSON (binary tensor extension) where the server has that, else as numbers in it.
  * V2. Every answer is checked: the model's name, the version when one is configured, name, type and shape of the output.
- * V3. What the server declares is held against the package before the first frame: a wrong model is a matter for a
+ * V3. What the server declares is compared with the package before the first frame: a wrong model is a matter for a
  *     person, and found at the start rather than in the answers.
  */
 import { Failure } from "@tributary/kernel";

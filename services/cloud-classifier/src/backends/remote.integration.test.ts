@@ -93,7 +93,7 @@ const anyServer: readonly Case[] = [
   ["a connection that closes at once", (r) => void r.socket?.destroy(), "server-unreachable", true],
   ["no answer", () => {}, "server-timeout", true],
   ["an answer that never ends", trickle, "server-timeout", true],
-  ["rubbish", (r) => json(r, 200, "}{"), "answer-unreadable", false],
+  ["malformed JSON", (r) => json(r, 200, "}{"), "answer-unreadable", false],
   ["another document", (r) => json(r, 200, [1, 2]), "answer-unreadable", false],
 ];
 

@@ -97,7 +97,7 @@ const cases: readonly (readonly [name: string, how: Mischief, verdict: object])[
   ["a body without end", (response) => void endless(response), failedBy("answer-too-large")],
   ["a connection that closes", (response) => void response.socket?.destroy(), failedBy("server-unreachable")],
   ["no answer in time", () => {}, failedBy("backend-timeout")],
-  ["rubbish", json("}{"), failedBy("answer-unreadable")],
+  ["malformed JSON", json("}{"), failedBy("answer-unreadable")],
   ["a page", json("<html></html>"), failedBy("answer-unreadable")],
   ["another document", json({ scores: [[1]] }), failedBy("answer-unreadable")],
   [

@@ -3,7 +3,7 @@
  *
  * F1. An answer does not say which version gave it, so a configured version or label stands in the URL, and the server's
  *     metadata must name that version. Without either, the latest answers and nothing is said about it.
- * F2. What the signature declares is held against the package before the first frame.
+ * F2. What the signature declares is compared with the package before the first frame.
  * F3. NaN and infinities are bare words in this API's answers; they are found, not taken for broken JSON.
  */
 import { Failure } from "@tributary/kernel";

@@ -49,7 +49,7 @@ export class MlflowClient {
     if (response.status === 400 && /alias/i.test(String(body.message))) return undefined;
     if (!response.ok) throw refused(path, response.status, body);
     const { version, run_id: runId } = (body.model_version ?? {}) as Json;
-    if (typeof version !== "string" || !/^[\w.-]{1,40}$/.test(version)) throw rubbish(path);
+    if (typeof version !== "string" || !/^[\w.-]{1,40}$/.test(version)) throw badResponse(path);
     return { version, runId: typeof runId === "string" ? runId : "" };
   }
 
@@ -158,7 +158,7 @@ export class MlflowClient {
     try {
       for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
         bytes += chunk.length;
-        if (bytes > ANSWER_BYTES_MAX) throw rubbish(response.url);
+        if (bytes > ANSWER_BYTES_MAX) throw badResponse(response.url);
         chunks.push(chunk);
       }
     } catch (error) {
@@ -184,8 +184,12 @@ function refused(path: string, status: number, body: Json): Failure {
   return new Failure("mlflow-refused", status >= 500 || status === 429 ? "retry" : "ask-a-person", message);
 }
 
-const rubbish = (path: string) =>
-  new Failure("mlflow-rubbish", "ask-a-person", `what answers at ${path.split("?")[0]} does not speak as MLflow does`);
+const badResponse = (path: string) =>
+  new Failure(
+    "mlflow-bad-response",
+    "ask-a-person",
+    `what answers at ${path.split("?")[0]} does not speak as MLflow does`,
+  );
 
 const tooMuch = (name: string, version: string, what: string) =>
   new Failure("mlflow-model-unusable", "give-up", `${name} ${version}: ${what}`);

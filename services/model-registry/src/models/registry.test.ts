@@ -132,7 +132,7 @@ test("a revocation of which Kafka has the model and not the aliases loses them a
   }
 });
 
-test("what passed is forced only where its gate was held against another champion than today's", async () => {
+test("what passed is forced only where its gate compared it with another champion than today's", async () => {
   const gate = {
     ...{ passed: true, championDigest: second.modelDigest, forcedBy: "", forcedReason: "" },
     ...{ reportDigest: "", pageDigest: "", failed: [], unsure: [], judgedAt: 1 },

@@ -46,12 +46,12 @@ test("what is judged beside the whole is fixed at the creation: the model's labe
   expect(plan("edge@3").segments).toEqual({ classes: ["ok", "scratch"], sites: [], siteOf: [] });
 });
 
-describe("a model that the gate held against another champion than today's", () => {
-  test("is refused with what to do, until it was held against this one", () => {
+describe("a model that the gate compared with another champion than the present one", () => {
+  test("is refused with what to do, until it was compared with this one", () => {
     const { push, alias, plan } = rig();
     alias({ champion: "2" });
     expect(() => plan("edge@3")).toThrow(
-      /edge@3 was held against another champion than edge@2; make it challenger and the registry judges it again: tributary models alias edge@3 challenger; or force it/,
+      /edge@3 was compared with another champion than edge@2; make it challenger and the registry judges it again: tributary models alias edge@3 challenger; or force it/,
     );
     alias({ champion: "2", challenger: "3" });
     expect(() => plan("edge@3")).toThrow(/edge@2; the registry judges it again by itself: wait for that; or force it/);
@@ -62,7 +62,7 @@ describe("a model that the gate held against another champion than today's", () 
   test("is refused as soon as the other is to become champion", () => {
     const { push, world, plan } = rig();
     world.promoted = push("2", digests.better);
-    expect(() => plan("edge@3")).toThrow(/held against another champion than edge@2/);
+    expect(() => plan("edge@3")).toThrow(/compared with another champion than edge@2/);
   });
 
   test("goes on where somebody forced it, or where there is no champion", () => {

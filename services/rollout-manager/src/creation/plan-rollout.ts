@@ -119,7 +119,7 @@ function modelOf(written: string, { models, championOf }: PlanParts): Model {
     const again = isNext
       ? "the registry judges it again by itself: wait for that"
       : `make it challenger and the registry judges it again: tributary models alias ${called} challenger`;
-    const stale = `${called} was held against another champion than ${champion.name}@${champion.version}`;
+    const stale = `${called} was compared with another champion than ${champion.name}@${champion.version}`;
     return refuse(path, `${stale}; ${again}; or force it by name`);
   }
   return model;

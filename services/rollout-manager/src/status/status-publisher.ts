@@ -46,7 +46,7 @@ export class StatusPublisher {
     });
   }
 
-  /** The log is read: whatever stands in the topic is held against it. */
+  /** The log is read: whatever stands in the topic is compared with it. */
   begin(): void {
     for (const uid of this.#published.keys()) this.#due.add(uid);
     for (const { uid } of this.#options.controller.rollouts) this.#due.add(uid);

@@ -72,7 +72,7 @@ describe("observations", () => {
   test("that cannot be are passed over by name, and stop nothing", async () => {
     const log = new Observations();
     log.tell(11, [["a", 10, 10]]);
-    log.write({ topic: topics.observations.name, key: "u", value: Buffer.from("rubbish"), timestamp: at(11.1) });
+    log.write({ topic: topics.observations.name, key: "u", value: Buffer.from("not Avro"), timestamp: at(11.1) });
     log.tell(11.2, [["a", 99, 99]], { at: at(900) }); // Of the future: it would keep out all that follow.
     log.tell(
       12,

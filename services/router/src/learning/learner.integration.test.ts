@@ -182,7 +182,7 @@ describe("relearning", () => {
       labelRecord({ ...name, deviceId: "nobody", frameSeq: 1n }, "cat"),
       labelRecord({ ...name, frameSeq: 7n }, "unicorn"),
       { ...labelRecord({ ...name, frameSeq: 8n }, "cat"), key: "labelled-b" },
-      { topic: topics.groundTruth.name, key: "labelled-a", value: Buffer.from("rubbish") },
+      { topic: topics.groundTruth.name, key: "labelled-a", value: Buffer.from("not Avro") },
       ...labels,
     ]);
     await waitFor(async () => (await fates()).used === before + 2, { what: "the good labels used" });
