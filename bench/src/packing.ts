@@ -5,7 +5,7 @@
  *     paired test at 5 %. Where it is not, to pack is the right answer.
  * B3. The decisions are those of `packModel`: every good package and one fault of each task also go through all of it. */
 import { seededRandom } from "@tributary/kernel";
-import type { Bench, BenchOptions, BenchReport } from "./bench.ts";
+import type { Bench, BenchOptions, BenchReport, Table } from "./bench.ts";
 import { type Description, type Fault, faultsOf } from "./packing/faults.ts";
 import { type Answer, answerOf, curedBy, lossOf } from "./packing/judged.ts";
 import { type Outcome, Packer } from "./packing/packer.ts";
@@ -130,8 +130,6 @@ function reportOf(
     "loss not shown",
     "of them packed",
   ];
-  const ofLoss = (from: number, to: number) =>
-    harmful.filter(({ lossPoints }) => lossPoints >= from && lossPoints < to);
   return {
     tables: [
       {
@@ -153,29 +151,7 @@ function reportOf(
           return [name, (losses[Math.floor(losses.length / 2)] as number).toFixed(1), ...cellsOf(own)];
         }),
       },
-      {
-        title: "By what the fault costs in balanced accuracy, where these frames show it",
-        columns: ["loss, points", "faulty", "named rightly", "refused", "packed with a warning", "packed without"],
-        rows: (
-          [
-            [0, 5],
-            [5, 10],
-            [10, 20],
-            [20, 101],
-          ] as const
-        ).map(([from, to]) => {
-          const own = ofLoss(from, to);
-          const isTold = ({ isRefused, said }: Case) => !isRefused && said.startsWith("warning");
-          return [
-            to > 100 ? `${from} or more` : `${from} to ${to}`,
-            own.length,
-            own.filter(isNamed).length,
-            own.filter(({ isRefused }) => isRefused).length,
-            own.filter(isTold).length,
-            own.filter((one) => !one.isRefused && !isTold(one)).length,
-          ];
-        }),
-      },
+      lossTable(harmful),
     ],
     gates: [
       { name: "good packages refused: 0", passed: refused === 0, measured: `${refused} of ${goods.length}` },
@@ -199,6 +175,30 @@ function reportOf(
     figures: { goods, cases, blinds, wholes },
   };
 }
+
+const lossTable = (harmful: readonly Case[]): Table => ({
+  title: "By what the fault costs in balanced accuracy, where these frames show it",
+  columns: ["loss, points", "faulty", "named rightly", "refused", "packed with a warning", "packed without"],
+  rows: (
+    [
+      [0, 5],
+      [5, 10],
+      [10, 20],
+      [20, 101],
+    ] as const
+  ).map(([from, to]) => {
+    const own = harmful.filter(({ lossPoints }) => lossPoints >= from && lossPoints < to);
+    const isTold = ({ isRefused, said }: Case) => !isRefused && said.startsWith("warning");
+    return [
+      to > 100 ? `${from} or more` : `${from} to ${to}`,
+      own.length,
+      own.filter(isNamed).length,
+      own.filter(({ isRefused }) => isRefused).length,
+      own.filter(isTold).length,
+      own.filter((one) => !one.isRefused && !isTold(one)).length,
+    ];
+  }),
+});
 
 const isNamed = ({ answer }: Case): boolean => answer === "exact" || answer === "as good";
 

@@ -62,19 +62,9 @@ export function simulatedRuns(
   let sampleShare = 0;
   for (let run = 0; run < options.runs; run++) {
     const random = seededRandom(options.seed + run);
-    const logged = Array.from({ length: options.frames }, (): LoggedFrame => {
+    const logged = Array.from({ length: options.frames }, () => {
       const { photo, pi } = scored[Math.floor(random() * scored.length)] as (typeof scored)[number];
-      const drawn = random() < pi;
-      const { calibrated, edgeRight, cloudRight } = photo;
-      const known = (right: boolean) => (drawn ? right : null); // F1
-      return {
-        calibrated,
-        propensity: pi,
-        drawn,
-        triggered: false,
-        edgeRight: known(edgeRight),
-        cloudRight: known(cloudRight),
-      };
+      return loggedFrame(photo, pi, random() < pi);
     });
     const frontier = simulateFrontier(logged, policy, SIMULATED_SHARES);
     labelled += frontier.labelled;
@@ -110,6 +100,19 @@ export function simulatedRuns(
       broken: relearned.broken,
       epsilonMean: relearned.epsilon / Math.max(1, relearned.promises),
     },
+  };
+}
+
+function loggedFrame(photo: TestFrame, propensity: number, drawn: boolean): LoggedFrame {
+  const { calibrated, edgeRight, cloudRight } = photo;
+  const known = (right: boolean) => (drawn ? right : null); // F1
+  return {
+    calibrated,
+    propensity,
+    drawn,
+    triggered: false,
+    edgeRight: known(edgeRight),
+    cloudRight: known(cloudRight),
   };
 }
 

@@ -59,6 +59,36 @@ export function rolloutCommand(io: Io): Command {
       });
       if (problems.length > 0) throw new CliError(exitCodes.failed, `${file}: ${counted(problems.length)}.`);
     });
+  addList(command, io);
+  watchable(named(command.command("status")))
+    .description("where a rollout stands: steps, analyses with their numbers, canary devices")
+    .option("--exit-code", `exit ${exitCodes.degraded} when it is Degraded; with --watch, end when the rollout does`)
+    .action((name: string, options: { exitCode?: boolean; watch?: boolean }, own: Command) =>
+      status(own, io, name, options),
+    );
+  for (const [word, about] of [
+    ["pause", "hold it where it is; its devices keep what they run"],
+    ["resume", "go on; an analysis begins its time anew"],
+    ["abort", "go back: its devices return to the stable model"],
+    ["retry", "restart one that was rolled back whole"],
+    ["undo", "take a finished one back"],
+  ] as const) {
+    named(command.command(word))
+      .description(about)
+      .action((name: string, _options: object, own: Command) => steer(contextOf(own, io), name, word));
+  }
+  named(command.command("promote"))
+    .description("skip the step at work, without evidence; it stands in the history with your name")
+    .option("--full", "skip all steps: every device gets the model")
+    .action((name: string, { full }: { full?: boolean }, own: Command) =>
+      steer(contextOf(own, io), name, full ? "promote-full" : "promote"),
+    );
+  addHistory(command, io);
+  addReport(command, io);
+  return command;
+}
+
+function addList(command: Command, io: Io): void {
   watchable(command.command("list"))
     .description("rollouts, newest first")
     .option("--name <NAME>", "only of this name")
@@ -79,29 +109,9 @@ export function rolloutCommand(io: Io): Command {
         else io.stderr(`${more}\n`);
       }),
     );
-  watchable(named(command.command("status")))
-    .description("where a rollout stands: steps, analyses with their numbers, canary devices")
-    .option("--exit-code", `exit ${exitCodes.degraded} when it is Degraded; with --watch, end when the rollout does`)
-    .action((name: string, options: { exitCode?: boolean; watch?: boolean }, own: Command) =>
-      status(own, io, name, options),
-    );
-  for (const [word, about] of [
-    ["pause", "hold it where it is; its devices keep what they run"],
-    ["resume", "go on; an analysis begins its time anew"],
-    ["abort", "go back: its devices return to the stable model"],
-    ["retry", "begin again one that went back whole"],
-    ["undo", "take a finished one back"],
-  ] as const) {
-    named(command.command(word))
-      .description(about)
-      .action((name: string, _options: object, own: Command) => steer(contextOf(own, io), name, word));
-  }
-  named(command.command("promote"))
-    .description("skip the step at work, without evidence; it stands in the history with your name")
-    .option("--full", "skip all steps: every device gets the model")
-    .action((name: string, { full }: { full?: boolean }, own: Command) =>
-      steer(contextOf(own, io), name, full ? "promote-full" : "promote"),
-    );
+}
+
+function addHistory(command: Command, io: Io): void {
   named(command.command("history"))
     .description("what happened, in order, and by whom")
     .action(async (name: string, _options: object, own: Command) => {
@@ -122,6 +132,9 @@ export function rolloutCommand(io: Io): Command {
       };
       context.output.list(items, view, "No events.");
     });
+}
+
+function addReport(command: Command, io: Io): void {
   named(command.command("report"))
     .description("a page for people: what was seen, decided, and why")
     .option(
@@ -141,7 +154,6 @@ export function rolloutCommand(io: Io): Command {
       }
       context.output.line(`${target} is written; open it in a browser.`);
     });
-  return command;
 }
 
 const named = (command: Command): Command =>

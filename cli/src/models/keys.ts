@@ -14,6 +14,32 @@ const withPassphrase = (command: Command): Command =>
 
 export function modelsKeysCommand(io: Io): Command {
   const keys = new Command("keys").description("make and change the keys that sign what devices may load");
+  addInit(keys, io);
+  addRotate(keys, io);
+  withPassphrase(keys.command("sign"))
+    .description("add a holder's signature to a prepared root, wherever it lies")
+    .argument("<file>", "N.root.json")
+    .requiredOption("--key <FILE...>", "root keys")
+    .action(async (file: string, options: Passphrase & { key: string[] }, command: Command) => {
+      const output = outputOf(command, io);
+      await signPrepared(file, options.key, await passphraseOf(options));
+      output.one({ file, keys: options.key }, file, () =>
+        output.line(`${file} is signed by ${options.key.join(", ")}.`),
+      );
+    });
+  keys
+    .command("publish")
+    .description("put a prepared root into effect once enough holders signed it")
+    .argument("<dataDir>", "the registry's dataDir")
+    .action(async (dataDir: string, _options: object, command: Command) => {
+      const output = outputOf(command, io);
+      const rootVersion = await publishPrepared(dataDir);
+      output.one({ rootVersion }, `${rootVersion}`, () => output.line(publishedText(rootVersion)));
+    });
+  return keys;
+}
+
+function addInit(keys: Command, io: Io): void {
   withPassphrase(keys.command("init"))
     .description("make all keys and the first root; the registry starts with them")
     .argument("<dataDir>", "the registry's dataDir")
@@ -53,6 +79,9 @@ export function modelsKeysCommand(io: Io): Command {
         });
       },
     );
+}
+
+function addRotate(keys: Command, io: Io): void {
   withPassphrase(keys.command("rotate"))
     .description(
       "prepare new keys under a new root, sign it with the root keys at hand, and publish it once enough signed",
@@ -95,27 +124,6 @@ export function modelsKeysCommand(io: Io): Command {
         });
       },
     );
-  withPassphrase(keys.command("sign"))
-    .description("add a holder's signature to a prepared root, wherever it lies")
-    .argument("<file>", "N.root.json")
-    .requiredOption("--key <FILE...>", "root keys")
-    .action(async (file: string, options: Passphrase & { key: string[] }, command: Command) => {
-      const output = outputOf(command, io);
-      await signPrepared(file, options.key, await passphraseOf(options));
-      output.one({ file, keys: options.key }, file, () =>
-        output.line(`${file} is signed by ${options.key.join(", ")}.`),
-      );
-    });
-  keys
-    .command("publish")
-    .description("put a prepared root into effect once enough holders signed it")
-    .argument("<dataDir>", "the registry's dataDir")
-    .action(async (dataDir: string, _options: object, command: Command) => {
-      const output = outputOf(command, io);
-      const rootVersion = await publishPrepared(dataDir);
-      output.one({ rootVersion }, `${rootVersion}`, () => output.line(publishedText(rootVersion)));
-    });
-  return keys;
 }
 
 const publishedText = (version: number): string =>

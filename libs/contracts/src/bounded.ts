@@ -143,25 +143,8 @@ function compile(schema: AvroSchema, scope: Scope, namespace: string, range: Fie
       const value = compile(schema.values, scope, namespace, range);
       return blocks((bytes, offset) => value(bytes, key(bytes, offset)), entriesMax, "map", keyAt);
     }
-    case "record": {
-      const inner = schema.namespace ?? namespace;
-      const names: string[] = schema.fields.map((field: AvroSchema) => `.${field.name}`);
-      let fields: Walker[] = [];
-      const record = remember(schema, named, namespace, (bytes, offset) => {
-        let at = offset;
-        let index = 0;
-        try {
-          for (; index < fields.length; index++) at = (fields[index] as Walker)(bytes, at);
-        } catch (error) {
-          throw Fault.within(error, names[index] ?? "");
-        }
-        return at;
-      });
-      fields = schema.fields.map((field: AvroSchema) =>
-        compile(field.type, scope, inner, scope.ranges?.get(`${schema.name}.${field.name}`) ?? {}),
-      );
-      return record;
-    }
+    case "record":
+      return recordOf(schema, scope, namespace);
     default: {
       if (typeof schema === "object" && typeof type === "object") return compile(type, scope, namespace, range);
       const walker = named.get(type) ?? named.get(`${namespace}.${type}`);
@@ -169,6 +152,26 @@ function compile(schema: AvroSchema, scope: Scope, namespace: string, range: Fie
       return walker;
     }
   }
+}
+
+function recordOf(schema: AvroSchema, scope: Scope, namespace: string): Walker {
+  const inner = schema.namespace ?? namespace;
+  const names: string[] = schema.fields.map((field: AvroSchema) => `.${field.name}`);
+  let fields: Walker[] = [];
+  const record = remember(schema, scope.named, namespace, (bytes, offset) => {
+    let at = offset;
+    let index = 0;
+    try {
+      for (; index < fields.length; index++) at = (fields[index] as Walker)(bytes, at);
+    } catch (error) {
+      throw Fault.within(error, names[index] ?? "");
+    }
+    return at;
+  });
+  fields = schema.fields.map((field: AvroSchema) =>
+    compile(field.type, scope, inner, scope.ranges?.get(`${schema.name}.${field.name}`) ?? {}),
+  );
+  return record;
 }
 
 /** B5 */

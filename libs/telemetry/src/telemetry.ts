@@ -11,7 +11,7 @@
  * T7. Nothing of tracing is loaded unless the environment says where spans go.
  */
 import { type Clock, reasonOf, sourceOf, systemClock, traceContextOf } from "@tributary/kernel";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import {
   type CounterDefinition,
@@ -77,11 +77,8 @@ const MISNAMED_METRICS = [
   "nodejs_active_resources_total",
 ];
 
-export function createTelemetry(options: TelemetryOptions): Telemetry {
-  const clock = options.clock ?? systemClock;
-  const registry = new Registry();
-  const bound = new RateBound(options.linesPerSecondMax ?? 20, WINDOW_MS);
-  const logger = pino(
+function loggerOf(options: TelemetryOptions, clock: Clock): Logger {
+  return pino(
     {
       level: options.level ?? "info",
       base: { service: options.service },
@@ -91,15 +88,14 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     // Synchronous, so that the last lines of a process that exits are not lost.
     options.write === undefined ? pino.destination({ dest: 1, sync: true }) : { write: options.write },
   );
-  if (options.defaultMetrics !== false) {
-    collectDefaultMetrics({ register: registry });
-    for (const name of MISNAMED_METRICS) registry.removeSingleMetric(name);
-  }
+}
 
+/** The metrics of an event, each made at its first use. */
+function observing(registry: Registry) {
   type Observe = (event: EventFields) => void;
   const observers = new Map<EventDefinition<never>, readonly Observe[]>();
 
-  const observersOf = <E extends EventFields>(definition: EventDefinition<E>): readonly Observe[] => {
+  return <E extends EventFields>(definition: EventDefinition<E>): readonly Observe[] => {
     const known = observers.get(definition);
     if (known !== undefined) return known;
     const made = [
@@ -109,16 +105,30 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     observers.set(definition, made);
     return made;
   };
+}
 
-  const summarise = (everything = false): void => {
-    for (const { event, count, most } of bound.due(clock.monotonicMs(), everything)) {
-      const from = most.map((one) => `${one.count} of ${one.source}`).join(", ");
-      logger.warn(
-        { event: "suppressed", suppressedEvent: event, count, ...(most.length > 0 && { most }) },
-        `${count} more lines of ${event} not written${from && `: ${from}`}`,
-      );
-    }
-  };
+function writeSuppressed(logger: Logger, suppressed: ReturnType<RateBound["due"]>): void {
+  for (const { event, count, most } of suppressed) {
+    const from = most.map((one) => `${one.count} of ${one.source}`).join(", ");
+    logger.warn(
+      { event: "suppressed", suppressedEvent: event, count, ...(most.length > 0 && { most }) },
+      `${count} more lines of ${event} not written${from && `: ${from}`}`,
+    );
+  }
+}
+
+export function createTelemetry(options: TelemetryOptions): Telemetry {
+  const clock = options.clock ?? systemClock;
+  const registry = new Registry();
+  const bound = new RateBound(options.linesPerSecondMax ?? 20, WINDOW_MS);
+  const logger = loggerOf(options, clock);
+  if (options.defaultMetrics !== false) {
+    collectDefaultMetrics({ register: registry });
+    for (const name of MISNAMED_METRICS) registry.removeSingleMetric(name);
+  }
+
+  const observersOf = observing(registry);
+  const summarise = (everything = false): void => writeSuppressed(logger, bound.due(clock.monotonicMs(), everything));
 
   let tracer = noTracer;
   let stopTracing = async (): Promise<void> => {};
@@ -151,25 +161,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       const fields: EventFields = { event: definition.name, ...withTraceIds(event) };
       logger[definition.level](fields, definition.message(event));
     },
-    gauge(definition, read) {
-      registry.removeSingleMetric(definition.name);
-      const gauge: Gauge<string> = new Gauge({
-        name: definition.name,
-        help: definition.help,
-        labelNames: [...(definition.labels ?? [])],
-        registers: [registry],
-        collect: () => {
-          gauge.reset();
-          try {
-            const value = read();
-            if (typeof value === "number") gauge.set(value);
-            else for (const reading of value) gauge.set(reading.labels, reading.value);
-          } catch {
-            gauge.reset(); // T3
-          }
-        },
-      });
-    },
+    gauge: (definition, read) => registerGauge(registry, definition, read),
     ready(ports) {
       const line = `${JSON.stringify({ event: "ready", service: options.service, ports })}\n`;
       if (options.write === undefined) process.stdout.write(line);
@@ -185,6 +177,30 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     },
   };
   return telemetry;
+}
+
+function registerGauge(
+  registry: Registry,
+  definition: GaugeDefinition,
+  read: () => number | readonly GaugeReading[],
+): void {
+  registry.removeSingleMetric(definition.name);
+  const gauge: Gauge<string> = new Gauge({
+    name: definition.name,
+    help: definition.help,
+    labelNames: [...(definition.labels ?? [])],
+    registers: [registry],
+    collect: () => {
+      gauge.reset();
+      try {
+        const value = read();
+        if (typeof value === "number") gauge.set(value);
+        else for (const reading of value) gauge.set(reading.labels, reading.value);
+      } catch {
+        gauge.reset(); // T3
+      }
+    },
+  });
 }
 
 function isTracingWanted(env: NodeJS.ProcessEnv): boolean {

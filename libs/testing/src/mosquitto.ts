@@ -34,31 +34,11 @@ process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
-export async function startMosquitto({ dir, users, settings = [] }: MosquittoOptions): Promise<Mosquitto> {
+export async function startMosquitto(options: MosquittoOptions): Promise<Mosquitto> {
+  const { dir } = options;
   mkdirSync(dir, { recursive: true });
   const port = await freePort();
-  const shipped = readFileSync(join(repositoryRoot, "deploy/mosquitto/mosquitto.conf"), "utf8").split("\n");
-  const own = [
-    `listener ${port} 127.0.0.1`,
-    `persistence_location ${dir}/`,
-    ...(users === undefined ? ["allow_anonymous true"] : []),
-    `password_file ${join(dir, "passwords")}`,
-    `acl_file ${join(repositoryRoot, "deploy/mosquitto/tributary.acl")}`,
-    ...(process.getuid?.() === 0 ? ["user root"] : []),
-    ...settings,
-  ];
-  const nameOf = (line: string) => line.split(" ")[0] ?? "";
-  // In their places: some lines are about the listener above them.
-  const ownOf = new Map(own.map((line) => [nameOf(line), line]));
-  const kept = shipped
-    .filter((line) => line !== "" && !line.startsWith("#"))
-    .map((line) => ownOf.get(nameOf(line)) ?? line);
-  const added = own.filter((line) => !kept.includes(line));
-  const open = ["password_file", "acl_file", "use_username_as_clientid"];
-  const lines = [...kept, ...added].filter((line) => users !== undefined || !open.includes(nameOf(line)));
-  writeFileSync(join(dir, "mosquitto.conf"), `${lines.join("\n")}\n`);
-  const passwords = Object.entries(users ?? {}).map(([user, password]) => `${user}:${hashOf(password)}\n`);
-  writeFileSync(join(dir, "passwords"), passwords.join(""), { mode: 0o600 });
+  writeConfiguration(options, port);
 
   let log = "";
   let child: ChildProcess | undefined;
@@ -105,6 +85,32 @@ export async function startMosquitto({ dir, users, settings = [] }: MosquittoOpt
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
   };
+}
+
+/** The shipped configuration, with what differs on this machine. */
+function writeConfiguration({ dir, users, settings = [] }: MosquittoOptions, port: number): void {
+  const shipped = readFileSync(join(repositoryRoot, "deploy/mosquitto/mosquitto.conf"), "utf8").split("\n");
+  const own = [
+    `listener ${port} 127.0.0.1`,
+    `persistence_location ${dir}/`,
+    ...(users === undefined ? ["allow_anonymous true"] : []),
+    `password_file ${join(dir, "passwords")}`,
+    `acl_file ${join(repositoryRoot, "deploy/mosquitto/tributary.acl")}`,
+    ...(process.getuid?.() === 0 ? ["user root"] : []),
+    ...settings,
+  ];
+  const nameOf = (line: string) => line.split(" ")[0] ?? "";
+  // In their places: some lines are about the listener above them.
+  const ownOf = new Map(own.map((line) => [nameOf(line), line]));
+  const kept = shipped
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .map((line) => ownOf.get(nameOf(line)) ?? line);
+  const added = own.filter((line) => !kept.includes(line));
+  const open = ["password_file", "acl_file", "use_username_as_clientid"];
+  const lines = [...kept, ...added].filter((line) => users !== undefined || !open.includes(nameOf(line)));
+  writeFileSync(join(dir, "mosquitto.conf"), `${lines.join("\n")}\n`);
+  const passwords = Object.entries(users ?? {}).map(([user, password]) => `${user}:${hashOf(password)}\n`);
+  writeFileSync(join(dir, "passwords"), passwords.join(""), { mode: 0o600 });
 }
 
 /** As mosquitto_passwd writes it; 101 rounds are its own default. */

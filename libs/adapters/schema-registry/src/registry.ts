@@ -106,15 +106,8 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
     ...{ subject, version: version.version, id: version.id },
     schema: textOf(version),
   });
-  const lookUp = (subject: string, body: unknown): SubjectVersion => {
-    const versions = versionsOf(subject);
-    const { schema, fingerprint } = schemaIn(body);
-    const found =
-      versions.find((version) => isDeepStrictEqual(version.schema, schema)) ??
-      versions.find((version) => version.fingerprint === fingerprint);
-    if (found === undefined) throw new RegistryError("registry-schema-unknown", "Schema not found");
-    return asVersion(subject, found);
-  };
+  const lookUp = (subject: string, body: unknown): SubjectVersion =>
+    asVersion(subject, versionWithSchema(versionsOf(subject), body));
 
   return {
     subjects,
@@ -142,46 +135,57 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
       return found;
     },
     subjectVersions: (subject) => versionsOf(subject).map(({ version }) => version),
-    subjectVersion(subject, wanted) {
-      const versions = versionsOf(subject);
-      const text = String(wanted);
-      const isLatest = text === "latest" || text === "-1";
-      if (!isLatest && !/^[1-9]\d{0,8}$/.test(text)) {
-        const what = `The specified version '${text}' is not a valid version id: expected 1 or more, or "latest"`;
-        throw new RegistryError("registry-version-malformed", what);
-      }
-      const found = isLatest ? versions.at(-1) : versions.find(({ version }) => version === Number(text));
-      if (found === undefined) throw new RegistryError("registry-version-unknown", `Version ${text} not found.`);
-      return asVersion(subject, found);
-    },
+    subjectVersion: (subject, wanted) => asVersion(subject, pick(versionsOf(subject), String(wanted))),
     lookUp,
     register(subject, body) {
       try {
         return { id: lookUp(subject, body).id };
       } catch (error) {
-        if (error instanceof RegistryError && error.status === 404) return this.refuseChange(subject);
+        if (error instanceof RegistryError && error.status === 404) return refuseChange(subject);
         throw error;
       }
     },
     config(subject, orGlobal) {
-      if (subject === undefined || orGlobal || bySubject.has(subject)) return { compatibilityLevel: COMPATIBILITY };
-      const what = `Subject '${subject}' does not have subject-level compatibility configured`;
-      throw new RegistryError("registry-config-unknown", what);
+      if (!(subject === undefined || orGlobal || bySubject.has(subject))) throw notConfigured(subject, "compatibility");
+      return { compatibilityLevel: COMPATIBILITY };
     },
     mode(subject, orGlobal) {
-      if (subject === undefined || orGlobal || bySubject.has(subject)) return { mode: "READONLY" };
-      const what = `Subject '${subject}' does not have subject-level mode configured`;
-      throw new RegistryError("registry-mode-unknown", what);
+      if (!(subject === undefined || orGlobal || bySubject.has(subject))) throw notConfigured(subject, "mode");
+      return { mode: "READONLY" };
     },
-    refuseChange(subject) {
-      const what = subject === undefined ? "The registry" : `Subject ${subject}`;
-      throw new RegistryError(
-        "registry-read-only",
-        `${what} is in read-only mode: schemas come with Tributary's build`,
-      );
-    },
+    refuseChange,
   };
 }
+
+function versionWithSchema(versions: readonly SchemaVersion[], body: unknown): SchemaVersion {
+  const { schema, fingerprint } = schemaIn(body);
+  const found =
+    versions.find((version) => isDeepStrictEqual(version.schema, schema)) ??
+    versions.find((version) => version.fingerprint === fingerprint);
+  if (found === undefined) throw new RegistryError("registry-schema-unknown", "Schema not found");
+  return found;
+}
+
+function refuseChange(subject?: string): never {
+  const what = subject === undefined ? "The registry" : `Subject ${subject}`;
+  throw new RegistryError("registry-read-only", `${what} is in read-only mode: schemas come with Tributary's build`);
+}
+
+function pick(versions: readonly SchemaVersion[], wanted: string): SchemaVersion {
+  const isLatest = wanted === "latest" || wanted === "-1";
+  if (!isLatest && !/^[1-9]\d{0,8}$/.test(wanted)) {
+    const what = `The specified version '${wanted}' is not a valid version id: expected 1 or more, or "latest"`;
+    throw new RegistryError("registry-version-malformed", what);
+  }
+  const found = isLatest ? versions.at(-1) : versions.find(({ version }) => version === Number(wanted));
+  if (found === undefined) throw new RegistryError("registry-version-unknown", `Version ${wanted} not found.`);
+  return found;
+}
+
+const notConfigured = (subject: string, what: "compatibility" | "mode"): RegistryError => {
+  const code = what === "mode" ? "registry-mode-unknown" : "registry-config-unknown";
+  return new RegistryError(code, `Subject '${subject}' does not have subject-level ${what} configured`);
+};
 
 /** The schema of a request's `{schema: TEXT}`. */
 function schemaIn(body: unknown): { readonly schema: unknown; readonly fingerprint: string } {

@@ -5,7 +5,7 @@
  *     instance derives the same one. */
 import type { Instant } from "@tributary/kernel";
 import { type Cohorts, reachedBy } from "./cohorts.ts";
-import type { Evidence, PauseReason, RolloutEvent, Verdict } from "./events.ts";
+import type { Evidence, PauseReason, RolloutChange, RolloutEvent, Verdict } from "./events.ts";
 import type { Segments } from "./segments.ts";
 import type { RolloutSpec, RolloutStep } from "./spec.ts";
 
@@ -61,21 +61,28 @@ const isAbandoned = (aborted: Rollout["aborted"]): boolean => aborted !== null &
 export const reachedDevices = (rollout: Rollout): readonly string[] =>
   rollout.aborted === null ? reachedBy(rollout.cohorts, rollout.weight) : [];
 
+function rolloutOf(
+  uid: string,
+  change: Extract<RolloutChange, { kind: "created" }>,
+  at: Instant,
+  position: bigint,
+): Rollout {
+  const { spec, modelDigest, stableDigest, order, strata, segments = null, latencyMsMax = null } = change;
+  const cohorts = { order, ...(strata?.length === order.length && { strata }) };
+  const isPlaced = segments === null || segments.siteOf.length === order.length || segments.sites.length === 0;
+  return {
+    ...{ uid, version: 1, spec, modelDigest, stableDigest, cohorts, latencyMsMax },
+    segments: isPlaced ? segments : { ...segments, sites: [], siteOf: [] },
+    ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
+    ...{ suspicion: null, aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
+  };
+}
+
 /** The state after an event at this log position; the same state when the event does not count. (R1) */
 export function applyEvent(rollout: Rollout | null, event: RolloutEvent, position: bigint): Rollout | null {
   if (event.version !== (rollout?.version ?? 0) + 1) return rollout;
   const { change, at } = event;
-  if (change.kind === "created") {
-    const { spec, modelDigest, stableDigest, order, strata, segments = null, latencyMsMax = null } = change;
-    const cohorts = { order, ...(strata?.length === order.length && { strata }) };
-    const isPlaced = segments === null || segments.siteOf.length === order.length || segments.sites.length === 0;
-    return {
-      ...{ uid: event.uid, version: 1, spec, modelDigest, stableDigest, cohorts, latencyMsMax },
-      segments: isPlaced ? segments : { ...segments, sites: [], siteOf: [] },
-      ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
-      ...{ suspicion: null, aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
-    };
-  }
+  if (change.kind === "created") return rolloutOf(event.uid, change, at, position);
   if (rollout === null) return null;
   const evidence = "evidence" in change ? change.evidence : {};
   const next: Rollout = { ...rollout, version: event.version, changedAt: at, evidence };
