@@ -4,8 +4,8 @@ import { systemClock } from "@tributary/kernel";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { ThrottleBook } from "./throttle-book.ts";
 
-const bookAt = (now: () => number, sink = new MemoryKafka()) =>
-  new ThrottleBook({ reporter: "bridge", sink, clock: { ...systemClock, now }, telemetry: silentTelemetry() });
+const bookAt = (now: () => number, sink = new MemoryKafka(), sleep = systemClock.sleep) =>
+  new ThrottleBook({ reporter: "bridge", sink, clock: { ...systemClock, now, sleep }, telemetry: silentTelemetry() });
 
 test("a device is told of once a limit holds it back again and again, and once it no more does (T1, T2)", () => {
   let now = 1_000;
@@ -24,10 +24,20 @@ test("a device is told of once a limit holds it back again and again, and once i
 
 test("it stands in Kafka, and what is over is told once", async () => {
   const kafka = new MemoryKafka();
-  const book = bookAt(() => 5_000, kafka);
+  const sweeps = Promise.withResolvers<void>();
+  let left = 3;
+  const book = bookAt(
+    () => 5_000,
+    kafka,
+    async (ms, signal) => {
+      if (left-- > 0) return;
+      sweeps.resolve();
+      await systemClock.sleep(ms, signal);
+    },
+  );
   book.note("rogue", "messages", 30);
   book.start();
-  await new Promise((resolve) => setTimeout(resolve, 1_300));
+  await sweeps.promise;
   await book.stop();
   expect(kafka.values(topics.throttled)).toMatchObject([
     { deviceId: "rogue", reasons: [{ reason: "messages", since: 5_000, count: 1n }] },

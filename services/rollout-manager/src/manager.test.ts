@@ -16,8 +16,10 @@ const DEVICES = 160;
 const CANARIES = 16;
 const WINDOW_MINUTES = 2;
 const FRAMES = 8;
-/** Some rounds, and the wait by chance before a proposal. (M6) */
-const A_WHILE_MS = 1_000;
+/** In two of them a proposal would be made and written. (M6) */
+const ROUNDS = 10;
+/** How much sooner than a real one this manager looks again. */
+const HASTE = 10;
 
 type Scene = {
   /** Since the analysis began. */
@@ -96,12 +98,21 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
   }
   const skipped = { ms: 0 };
   const wrong = { clock: false };
+  let rounds = 0;
   const manager = new Manager({
     config: configSchema.parse({ judge: { preperiodHours: 1 } }),
     telemetry: createTelemetry({ service: "rollout-manager", level: "silent", defaultMetrics: false }),
-    clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skipped.ms },
-    isClockOff: () => wrong.clock,
-    ...{ random: () => 0.5, sink: kafka, reader: kafka, slices },
+    clock: {
+      ...systemClock,
+      monotonicMs: () => systemClock.monotonicMs() + skipped.ms,
+      sleep: (ms, signal) => systemClock.sleep(ms / HASTE, signal),
+    },
+    // Each round asks once.
+    isClockOff: () => {
+      rounds++;
+      return wrong.clock;
+    },
+    ...{ random: () => 0, sink: kafka, reader: kafka, slices },
   });
   await manager.start();
   const isHeld = () => {
@@ -123,7 +134,8 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     manager,
     why: () => manager.controller.evidence(uid)?.why,
     decidesNothing: async () => {
-      await systemClock.sleep(A_WHILE_MS);
+      const last = rounds + ROUNDS;
+      await waitFor(() => rounds > last, { what: "some rounds" });
       expect(decided()).toEqual([]);
     },
     decides: async (...first: readonly string[]) => {
