@@ -76,7 +76,7 @@ function isInstalled() {
 }
 
 /** Node 24: npm brings it (optionalDependencies) on Linux; elsewhere the caller's own must do. */
-function runtimeNode() {
+export function runtimeNode() {
   const brought = join(root, "node_modules", `node-linux-${process.arch}`, "bin", "node");
   if (process.platform === "linux" && existsSync(brought)) return brought;
   if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_RUNTIME) return process.execPath;

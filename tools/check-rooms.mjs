@@ -104,7 +104,7 @@ function rehearsal() {
     for (const pkg of [...groups, "cli", "local-stack", "chaos", "e2e", "bench", "demo"]) {
       const file = join(root, pkg, "package.json");
       if (!existsSync(file)) continue;
-      const { name, exports } = JSON.parse(readFileSync(file, "utf8"));
+      const { name, exports = "./src/index.ts" } = JSON.parse(readFileSync(file, "utf8"));
       write(join(dir, pkg, "package.json"), JSON.stringify({ name, type: "module", exports }));
       write(join(dir, pkg, "src/index.ts"), "export const here = true;\n");
       const link = join(dir, "node_modules", name);

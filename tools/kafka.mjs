@@ -139,7 +139,7 @@ const settings = ({ dataDir, port, controllerPort, proxied, cluster, config = {}
     .join("\n");
 
 /** Where its answers are timed: a young generation for minutes, so that it seldom pauses to collect garbage. On two cores that run all else
- * as well, G1 and C2, with which Kafka's own scripts start it, take more of the processors than they give back. */
+ * as well, G1 and C2, with which Kafka's own scripts start it, take more of the processors than they save. */
 const ROOMY = ["-Xms768m", "-Xmx768m", "-Xmn512m", "-XX:+AlwaysPreTouch"];
 
 const javaArgs = (heapMb, isMeasured = false) => [

@@ -11,18 +11,17 @@ import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
 import { strangers } from "./strangers.ts";
 
-export * from "./clocks/clocks.ts";
-export * from "./dead-classifier.ts";
-export * from "./hostile/hostile.ts";
-export * from "./kafka-outage.ts";
-export * from "./kill-each.ts";
-export * from "./ota.ts";
-export * from "./ota-attacks/ota-attacks.ts";
-export * from "./pauses/pauses.ts";
-export * from "./power/power.ts";
-export * from "./rollout.ts";
-export * from "./scenario.ts";
-export * from "./strangers.ts";
+export { dead, deadClassifier } from "./dead-classifier.ts";
+export { hostile } from "./hostile/hostile.ts";
+export { kafkaOutage, outage } from "./kafka-outage.ts";
+export { killEach, kills } from "./kill-each.ts";
+export { ota } from "./ota.ts";
+export { runAttacks } from "./ota-attacks/ota-attacks.ts";
+export { pauses } from "./pauses/pauses.ts";
+export { oneBroker } from "./power/power.ts";
+export { rollout } from "./rollout.ts";
+export type { Outcome } from "./scenario.ts";
+export { strangers } from "./strangers.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 

@@ -1,6 +1,6 @@
-export * from "./candidates/candidates.ts";
+export { type Candidate, Candidates } from "./candidates/candidates.ts";
 export { editModel, type Node, type Weights } from "./candidates/onnx-edit.ts";
-export * from "./photos.ts";
-export * from "./rollout/api.ts";
-export * from "./rollout/command-line.ts";
-export * from "./rollout/watch.ts";
+export { preparePhotos } from "./photos.ts";
+export { Api } from "./rollout/api.ts";
+export { tributary } from "./rollout/command-line.ts";
+export { ReportedWatch } from "./rollout/watch.ts";

@@ -15,10 +15,3 @@ export class ConfigError extends Error {
 }
 
 export const EXIT_CONFIG = 2;
-
-/** Prints a ConfigError and exits 2; anything else is thrown on. */
-export function exitOnConfigError(error: unknown): never {
-  if (!(error instanceof ConfigError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exit(EXIT_CONFIG);
-}

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
-import { ConfigError, invocationOf, loadConfig, parseConfig, sharedBlocks } from "./index.ts";
+import { ConfigError, parseConfig, sharedBlocks } from "./index.ts";
+import { invocationOf } from "./invocation.ts";
+import { loadConfig } from "./load.ts";
 
 const schema = z.strictObject({
   ...sharedBlocks,

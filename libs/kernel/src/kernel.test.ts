@@ -1,4 +1,5 @@
 import { describe, expect, jest, test } from "@jest/globals";
+import { LONG_MAX } from "./ids.ts";
 import {
   backoffMs,
   childTraceparent,
@@ -7,7 +8,6 @@ import {
   invariant,
   isDigest,
   isValidId,
-  LONG_MAX,
   makeBootId,
   parseFrameId,
   reasonOf,

@@ -7,7 +7,8 @@ import { DeadLetters, KafkajsSink, KafkajsSource } from "@tributary/kafka";
 import { Failure, seededRandom, systemClock } from "@tributary/kernel";
 import { defineEvent } from "@tributary/telemetry";
 import { z } from "zod";
-import { type BatchContext, type DecodedBatch, KafkaBatches, runService, type ServiceContext } from "./index.ts";
+import { type DecodedBatch, KafkaBatches, runService, type ServiceContext } from "./index.ts";
+import type { BatchContext } from "./kafka-batches.ts";
 
 export const BUG = 13n;
 export const CRASH = 99n;

@@ -4,8 +4,6 @@
  */
 import { createHmac } from "node:crypto";
 
-export const SAMPLE_KEY_BYTES = 32;
-
 /** `passwordHash` has a random salt and a digest in it: 48 bytes that nobody can guess. */
 export const sampleKeyOf = (deviceId: string, passwordHash: string): Buffer =>
   createHmac("sha256", passwordHash).update(`tributary sample key v1\0${deviceId}`).digest();

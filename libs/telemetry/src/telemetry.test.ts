@@ -1,6 +1,7 @@
 import { expect, test } from "@jest/globals";
 import type { Clock } from "@tributary/kernel";
-import { createTelemetry, defineEvent, type Level, sending, type TelemetryOptions } from "./index.ts";
+import { createTelemetry, defineEvent, sending } from "./index.ts";
+import type { Level, TelemetryOptions } from "./telemetry.ts";
 
 const refused = defineEvent<{ code: string; bytes: number; seq: bigint }>({
   name: "uplink_refused",
@@ -167,7 +168,7 @@ test("a line about a traced frame has the trace's ids; labels are in snake_case 
     counter: { name: "answers_total", help: "Answers", labels: ["settledBy"] },
   });
   telemetry.emit(settled, { settledBy: "KEPT", traceparent: `00-${"1".repeat(32)}-${"2".repeat(16)}-01` });
-  for (const traceparent of [null, "rubbish", undefined])
+  for (const traceparent of [null, "malformed", undefined])
     telemetry.emit(settled, { settledBy: "KEPT", ...(traceparent !== undefined && { traceparent }) });
   expect(lines[0]).toMatchObject({ settledBy: "KEPT", trace_id: "1".repeat(32), span_id: "2".repeat(16) });
   expect(

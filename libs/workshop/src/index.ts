@@ -1,18 +1,25 @@
-export * from "./checking/examine.ts";
+export { type Examination, type ExamineSettings, slowdownOf } from "./checking/examine.ts";
 export { CORRUPTIONS, type CorruptionName } from "./gating/corruptions.ts";
-export * from "./gating/gate.ts";
-export * from "./gating/html.ts";
-export * from "./gating/margins.ts";
-export * from "./gating/measure.ts";
-export * from "./keys/key-folder.ts";
-export { type Answered, temperatureOf } from "./packing/documents.ts";
+export { htmlOf } from "./gating/html.ts";
+export { marginsSchema } from "./gating/margins.ts";
+export { measure } from "./gating/measure.ts";
+export { initKeys, keyFolders, prepareRotation, publishPrepared, signPrepared } from "./keys/key-folder.ts";
+export { temperatureOf } from "./packing/documents.ts";
 export { tensorsThatFit } from "./packing/fit.ts";
-export * from "./packing/pack.ts";
+export { type PackOptions, packModel } from "./packing/pack.ts";
 export { learnFirstPolicy, type PolicySettings } from "./packing/policy.ts";
 export { suspect } from "./packing/suspect.ts";
-export * from "./settings-file.ts";
-export * from "./tasks/run-task.ts";
-export * from "./tasks/task.ts";
-export * from "./validation/examine-set.ts";
-export * from "./validation/frames.ts";
-export * from "./validation/manifest.ts";
+export { readSettings } from "./settings-file.ts";
+export { runTask } from "./tasks/run-task.ts";
+export { LABELS_FILE, type ValidationFrame, validationFrames } from "./validation/frames.ts";
+export {
+  bytesIn,
+  checkManifest,
+  countsOf,
+  type DescribedFolder,
+  describeFolder,
+  parseValidationManifest,
+  someOf,
+  type ValidationManifest,
+  validationLimits,
+} from "./validation/manifest.ts";

@@ -42,4 +42,3 @@ export const lightDevicesConfig = z.strictObject({
     .min(1)
     .max(256),
 });
-export type LightDevicesConfig = z.output<typeof lightDevicesConfig>;

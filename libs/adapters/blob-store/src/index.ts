@@ -1,7 +1,7 @@
 import type { S3BlobStore, S3BlobStoreOptions } from "./s3.ts";
 
-export * from "./folder.ts";
-export * from "./port.ts";
+export { FolderBlobStore } from "./folder.ts";
+export { type BlobStore, type ByteRange, bytesOf, checkedDigest } from "./port.ts";
 export type { S3BlobStore, S3BlobStoreOptions };
 
 /** AWS' client is loaded where it is used. */

@@ -1,14 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import {
-  type CallSettings,
-  Calls,
-  callDefaults,
-  type RetryDecision,
-  ShareBudget,
-  SimulatedClock,
-  Ticket,
-} from "./index.ts";
+import { ShareBudget } from "./budget.ts";
+import { type CallSettings, Calls, callDefaults, type RetryDecision, SimulatedClock, Ticket } from "./index.ts";
 
 type Outcome = {
   readonly code: string;

@@ -1,3 +1,3 @@
-export * from "./digest.ts";
-export * from "./load.ts";
-export * from "./write.ts";
+export { sha256 } from "./digest.ts";
+export { loadPackage, readPackageFile } from "./load.ts";
+export { type PackageParts, writePackage } from "./write.ts";

@@ -13,7 +13,7 @@ import {
 } from "@tributary/inference";
 import { ChildModel, type HostLimits, hostLimits, PIXELS_MAX, startChild } from "./child-model.ts";
 
-export { type HostLimits, hostLimits, ModelHostExited } from "./child-model.ts";
+export { type HostLimits, ModelHostExited } from "./child-model.ts";
 
 export interface OnnxModel extends LoadedModel {
   /** From now on pictures are preprocessed so, and not as the package says. Where the model does not take that it is ended, and

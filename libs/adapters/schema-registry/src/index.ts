@@ -1,3 +1,5 @@
-export * from "./client.ts";
-export * from "./external.ts";
-export * from "./registry.ts";
+export { type RegistryAccess, type RegistryClient, registryClient } from "./client.ts";
+export { ExternalRegistry } from "./external.ts";
+/** @public The inferred types of the gateway's controllers name them. */
+export type { Schema, SubjectVersion } from "./registry.ts";
+export { type Registry, RegistryError, type RegistryIds, registryOf } from "./registry.ts";

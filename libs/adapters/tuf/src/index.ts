@@ -1,6 +1,5 @@
 /** The device's side. The repository's is `@tributary/tuf/repository`. */
-export { type TufCode, tufFailure } from "./failures.ts";
 export { httpFetcher, type MetadataFetcher } from "./fetcher.ts";
-export { fileOf, metadataBytesMax, type Role, roles } from "./metadata.ts";
-export * from "./target.ts";
-export * from "./trust.ts";
+export { roles } from "./metadata.ts";
+export { type ListedModel, listedPartOf, verifyManifest } from "./target.ts";
+export { openTrust, type TrustedModels, trustLimits } from "./trust.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { type AnalysisPlan, type FleetAnalysis, FleetMetrics } from "./index.ts";
+import type { AnalysisPlan } from "./analysis.ts";
+import { type FleetAnalysis, FleetMetrics } from "./index.ts";
 
 const MINUTE = 60_000;
 const T0 = 20_000 * 86_400_000;

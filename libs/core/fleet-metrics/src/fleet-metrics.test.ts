@@ -1,7 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
 import type { EdgeMetrics } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { type AnalysisPlan, FleetMetrics, FRAMES_MAX, foldEdgeMetrics, Watermarks } from "./index.ts";
+import type { AnalysisPlan } from "./analysis.ts";
+import { FRAMES_MAX } from "./fleet-metrics.ts";
+import { FleetMetrics, foldEdgeMetrics } from "./index.ts";
+import { Watermarks } from "./watermarks.ts";
 
 const HOUR = 3_600_000;
 const MINUTE = 60_000;

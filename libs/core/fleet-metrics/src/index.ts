@@ -1,6 +1,4 @@
-export * from "./analysis.ts";
-export * from "./counters.ts";
-export * from "./edge-metrics.ts";
-export * from "./fleet-metrics.ts";
-export * from "./latency-history.ts";
-export * from "./watermarks.ts";
+export { CLASSIFIED, FleetAnalysis, type Heard } from "./analysis.ts";
+export { foldEdgeMetrics } from "./edge-metrics.ts";
+export { FleetMetrics } from "./fleet-metrics.ts";
+export { LatencyHistory } from "./latency-history.ts";

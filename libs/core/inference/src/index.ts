@@ -1,10 +1,40 @@
-export * from "./hardware.ts";
-export * from "./jpeg.ts";
-export * from "./manifest.ts";
-export * from "./package.ts";
-export * from "./package-documents.ts";
-export * from "./ports.ts";
-export * from "./preprocessing.ts";
-export * from "./sketch.ts";
-export * from "./softmax.ts";
-export * from "./tensor.ts";
+export { anyHardware, fitsHardware } from "./hardware.ts";
+export { jpegHeader } from "./jpeg.ts";
+export {
+  isPackagePath,
+  type ModelManifest,
+  type PackageFile,
+  packageFiles,
+  packageLimits,
+  parseManifest,
+} from "./manifest.ts";
+export type { ModelPackage, OpenPackage } from "./package.ts";
+export { type GoldenFrame, parseCalibration, parseGoldenIndex, parseLabels } from "./package-documents.ts";
+export type {
+  Inference,
+  InferenceResult,
+  InferenceWant,
+  LoadedModel,
+  LoadOptions,
+  ModelHost,
+  PictureStatistics,
+} from "./ports.ts";
+export {
+  type ChannelOrder,
+  channelsOf,
+  inputShape,
+  type Preprocessing,
+  parsePreprocessing,
+  type ResizeKernel,
+} from "./preprocessing.ts";
+export {
+  buildReferenceSketch,
+  emptySketch,
+  observe,
+  parseReferenceSketch,
+  type ReferenceSketch,
+  type SketchObservation,
+  type SketchWindow,
+} from "./sketch.ts";
+export { softmax } from "./softmax.ts";
+export { comparePixels, quantiseTensor } from "./tensor.ts";

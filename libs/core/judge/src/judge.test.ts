@@ -1,24 +1,20 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
+import { compare } from "./comparison.ts";
+import { bandOf, logEvidence, logEvidenceMax, logNormalCdf, mixtureVariance } from "./evidence.ts";
+import { forecast } from "./forecast.ts";
 import {
   type Arm,
-  bandOf,
-  checkArms,
-  compare,
-  forecast,
   logCrashEvidence,
-  logEvidence,
-  logEvidenceMax,
-  logNormalCdf,
   MetricWatch,
   metricDefaults,
-  mixtureVariance,
   plannedVariance,
   pOfOneLook,
   segmentWeights,
   smallestArms,
 } from "./index.ts";
+import { checkArms } from "./plan.ts";
 
 /** Counts of two arms of 8 devices whose favourite class is the first or the second, minute by minute. */
 function classCounts(random: Random, harm: readonly [number, number]) {

@@ -1,17 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import {
-  type Arm,
-  type Counts,
-  CrossCheck,
-  compare,
-  crossCheckProblem,
-  drawnStatistics,
-  drawsFor,
-  plannedLooks,
-  type Strata,
-} from "./index.ts";
+import { compare } from "./comparison.ts";
+import { type Arm, type Counts, CrossCheck, crossCheckProblem, plannedLooks, type Strata } from "./index.ts";
+import { drawnStatistics, drawsFor } from "./rerandomisation.ts";
 
 const MINUTE = 60_000;
 

@@ -1,2 +1,1 @@
-export * from "./report.ts";
-export * from "./settings.ts";
+export { reportOf } from "./report.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { type RolloutChange, rolloutSpec } from "@tributary/rollouts";
-import { changedSettings, reportOf } from "./index.ts";
+import { reportOf } from "./index.ts";
 import { eventsOf, judged, packages, spec, written } from "./rollout.test-kit.ts";
+import { changedSettings } from "./settings.ts";
 import { Plot, rangeOf, ticks } from "./svg.ts";
 
 const pageOf = (one: ReturnType<typeof judged>) =>

@@ -3,15 +3,14 @@ import {
   changeWords,
   type EventRecord,
   eventOfRecord,
-  harmWords,
   pausedWords,
   type RolloutChange,
   recordOfEvent,
   rolloutSpec,
   stepWords,
-  unsureWords,
   writtenSpec,
 } from "./index.ts";
+import { harmWords, unsureWords } from "./words.ts";
 
 const spec = rolloutSpec.parse({
   apiVersion: "tributary.dev/v1",
@@ -104,7 +103,7 @@ test("what happens is told in words", () => {
     "promoted to all, by a person and without evidence",
     "goes back: aborted by ann",
     "no device runs the model any more",
-    "begins again",
+    "restarted",
     "complete: all its devices run the model",
   ]);
   const words = (kind: "completed" | "rolled-back", evidence: object) =>

@@ -156,7 +156,6 @@ export type AnalysisLook = z.output<typeof look>;
 export type AnalysisMetric = z.output<typeof metric>;
 export type AnalysisCrossCheck = z.output<typeof crossCheck>;
 export type AnalysisSegment = z.output<typeof segment>;
-export type AnalysisArm = z.output<typeof arm>;
 export type Counted = z.output<typeof counted>;
 
 /** Null for what is no evidence of an analysis: evidence of other transitions, or written by others. */

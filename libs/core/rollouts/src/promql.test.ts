@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import { pathText, problemOfQuery, readSpec } from "./index.ts";
+import { pathText, readSpec } from "./index.ts";
+import { problemOfQuery } from "./promql.ts";
 
 describe("a query", () => {
   test.each([

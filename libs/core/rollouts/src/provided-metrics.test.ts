@@ -2,7 +2,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
-import { Comparison, comparisonDefaults, type RolloutSpec, readSpec } from "./index.ts";
+import { Comparison, comparisonDefaults } from "./comparison.ts";
+import { type RolloutSpec, readSpec } from "./index.ts";
 
 const MINUTE = 60_000;
 const T0 = 20_000 * 24 * 60 * MINUTE;

@@ -1,27 +1,25 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
+import { refuseConflicts } from "./cohorts.ts";
+import { command, decide, type Judged } from "./decide.ts";
 import {
   applyEvent,
   assignCohorts,
   type Command,
-  command,
   controlOf,
-  decide,
   type FleetDevice,
   isFinished,
-  type Judged,
   maintenanceWindowOf,
-  problemsOfSteps,
   type Rollout,
   type RolloutChange,
   type RolloutEvent,
   type RolloutSpec,
   reachedBy,
   reachedDevices,
-  refuseConflicts,
   rolloutSpec,
   type Seen,
 } from "./index.ts";
+import { problemsOfSteps } from "./spec.ts";
 
 const MINUTE = 60_000;
 const written = (steps: readonly object[], more: object = {}) => ({
@@ -320,7 +318,7 @@ describe("a rollout", () => {
     const log = new Log();
     log.append(null, 0, created());
     const paused = settle(log, 1, null);
-    expect(() => command(paused, "retry", "ann")).toThrow(/went back whole/);
+    expect(() => command(paused, "retry", "ann")).toThrow(/rolled back whole/);
     log.append(paused, 2, command(paused, "promote-full", "ann"), "ann");
     const full = settle(log, 3, null);
     expect(full).toMatchObject({ phase: "Healthy", weight: 100 });

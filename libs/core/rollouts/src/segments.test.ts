@@ -2,7 +2,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
-import { analysisEvidenceOf, RolloutController, rolloutSpec, type Segments, segmentsOf } from "./index.ts";
+import { analysisEvidenceOf, RolloutController, rolloutSpec, segmentsOf } from "./index.ts";
+import type { Segments } from "./segments.ts";
 
 const MINUTE = 60_000;
 const T0 = 1_767_225_600_000;
@@ -25,7 +26,7 @@ const sites = ["north", "south"];
 const siteOf = order.map((_, i) => i % 2);
 
 /** Nine canary devices and nine others, 24 labels a minute each, nine of ten of its favourite class. The canary loses `harm` on
- * frames of the class, or at the site, of that name. Minutes until it is taken back; null: it is not. */
+ * frames of the class, or at the site, of that name. Minutes until it is rolled back; null: it is not. */
 function watched(seed: number, segments: Segments | null, { on, harm }: { on: string; harm: number }) {
   const random = seededRandom(seed);
   const metrics = new FleetMetrics();

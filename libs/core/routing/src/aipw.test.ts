@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { aipw, calibrate, type SampledFrame, samplePropensity, scoreOf } from "./index.ts";
+import type { SampledFrame } from "./aipw.ts";
+import { aipw, calibrate, samplePropensity, scoreOf } from "./index.ts";
 import { learnWorld, worldFrames } from "./testing/world.ts";
 
 const policy = learnWorld(1);

@@ -1,14 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
+import { bucketEarn, bucketTake } from "./bucket.ts";
+import { logitMarginOf } from "./calibrate.ts";
 import {
-  bucketEarn,
   bucketInit,
   bucketSettingsOf,
-  bucketTake,
   calibrate,
   decideOnDevice,
   explainOnDevice,
-  logitMarginOf,
   priorityOf,
   sampleDraw,
   samplePropensity,

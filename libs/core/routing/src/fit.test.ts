@@ -1,19 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import {
-  type AccountFrame,
-  accountOf,
-  calibrate,
-  chooseScore,
-  FIXED_SCORES,
-  fitScore,
-  fixedScoreOf,
-  orderByScore,
-  SCORES,
-  type ScoreChoice,
-  type ScoredFrame,
-  scoreOf,
-} from "./index.ts";
+import type { AccountFrame } from "./account.ts";
+import { chooseScore, fitScore, type ScoreChoice, type ScoredFrame } from "./fit.ts";
+import { accountOf, calibrate, FIXED_SCORES, fixedScoreOf, orderByScore, SCORES, scoreOf } from "./index.ts";
 import { LABELS, type WorldFrame, worldFrames } from "./testing/world.ts";
 
 const settings = { scores: SCORES, shapes: [{ features: ["margin" as const], ridge: 10 }], classes: 10 };

@@ -1,19 +1,45 @@
-export * from "./account.ts";
-export * from "./aipw.ts";
-export * from "./arms.ts";
-export * from "./bucket.ts";
-export * from "./calibrate.ts";
-export * from "./device.ts";
-export * from "./evidence.ts";
-export * from "./explain.ts";
-export * from "./fit.ts";
-export * from "./frontier.ts";
-export * from "./lambda.ts";
-export * from "./latency.ts";
-export * from "./learn.ts";
-export * from "./off-policy.ts";
-export * from "./policy.ts";
-export * from "./relearn.ts";
-export * from "./router.ts";
-export * from "./sample.ts";
-export * from "./score.ts";
+export { type Accuracy, accountOf, type PolicyAccount, points } from "./account.ts";
+export { aipw } from "./aipw.ts";
+export { ARM_DEFAULT, type Arm, armOf, armUnitOf, type Experiment, noExperiment, sharesOf } from "./arms.ts";
+export { type Bucket, bucketDepth, bucketInit } from "./bucket.ts";
+export { type Calibrated, calibrate } from "./calibrate.ts";
+export { bucketSettingsOf, type DeviceDecision, decideOnDevice, priorityOf } from "./device.ts";
+export { calibratedOf, EvidenceLedger, evidenceLimits, type LabelFate } from "./evidence.ts";
+export { explainInRouter, explainOnDevice } from "./explain.ts";
+export { FIXED_SCORES, fixedScoreOf, SCORES, type ScoreName } from "./fit.ts";
+export { gainShare, type JudgedFrame, orderByScore } from "./frontier.ts";
+export { lambdaNext } from "./lambda.ts";
+export { LatencySketch } from "./latency.ts";
+export {
+  type LearningSettings,
+  learningDefaults,
+  learnPolicy,
+  learnThenTest,
+  outcomeOf,
+  type ThresholdCandidate,
+  thresholdGrid,
+} from "./learn.ts";
+export { type LoggedFrame, type OffPolicyFrontier, type OffPolicyPoint, simulateFrontier } from "./off-policy.ts";
+export { completePolicy, type PolicyContent, PRIORITY_LABELS_MAX, parsePolicy } from "./policy.ts";
+export {
+  type Evidence,
+  halfOf,
+  type RelearnSettings,
+  type RelearnVerdict,
+  relearn,
+  relearnDefaults,
+} from "./relearn.ts";
+export {
+  ALONE,
+  decideInRouter,
+  type FleetBudget,
+  type FleetBudgetSettings,
+  fleetBudgetDefaults,
+  fleetBudgetInit,
+  fleetBudgetKept,
+  type RouterDecision,
+  type RouterFrame,
+  type Standing,
+} from "./router.ts";
+export { sampleDraw, samplePropensity } from "./sample.ts";
+export { type ScoringPolicy, scoreOf } from "./score.ts";

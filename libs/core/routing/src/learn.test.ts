@@ -3,8 +3,6 @@ import { seededRandom } from "@tributary/kernel";
 import { clopperPearsonUpper } from "@tributary/statistics";
 import {
   calibrate,
-  canonicalJson,
-  chooseThreshold,
   gainShare,
   learningDefaults,
   learnPolicy,
@@ -16,6 +14,8 @@ import {
   type ThresholdCandidate,
   thresholdGrid,
 } from "./index.ts";
+import { chooseThreshold } from "./learn.ts";
+import { canonicalJson } from "./policy.ts";
 import { complete, LABELS, learnWorld, worldFrames } from "./testing/world.ts";
 
 const candidates = (count: number, seed: number): readonly ThresholdCandidate[] => {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
 import type { RoutingPolicy } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
+import { fitScore } from "./fit.ts";
 import {
   calibrate,
   type Evidence,
-  fitScore,
   halfOf,
   outcomeOf,
   priorityOf,

@@ -7,10 +7,10 @@ import {
   fleetBudgetInit,
   fleetBudgetKept,
   LatencySketch,
-  lambdaAfter,
   lambdaNext,
   type RouterFrame,
 } from "./index.ts";
+import { lambdaAfter } from "./lambda.ts";
 
 const settings = fleetBudgetDefaults;
 const frame = (changes: Partial<RouterFrame> = {}): RouterFrame => ({

@@ -2,28 +2,25 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import {
-  addToMoments,
   binomialCdf,
   bootstrapIntervals,
   clopperPearson,
   clopperPearsonLower,
   clopperPearsonUpper,
-  emptyMoments,
   expectedCalibrationError,
   fitLogistic,
   fitTemperature,
   holmAdjusted,
-  mergeMoments,
   momentsOf,
   negativeLogLikelihood,
   normalCdf,
   normalQuantile,
   pairedDifference,
   quantileOf,
-  sigmoid,
-  varianceOf,
   weightedSignTest,
 } from "./index.ts";
+import { addToMoments, emptyMoments, mergeMoments, varianceOf } from "./moments.ts";
+import { sigmoid } from "./sigmoid.ts";
 
 describe("binomial tails", () => {
   test.each([

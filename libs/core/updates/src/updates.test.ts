@@ -10,8 +10,6 @@ import {
   type Done,
   emptyBook,
   type Input,
-  isOpen,
-  judgeProbation,
   longestClosedMinutes,
   type MaintenanceWindow,
   type PackageRef,
@@ -22,8 +20,9 @@ import {
   stopped,
   type Updates,
   type Wanted,
-  weekdays,
 } from "./index.ts";
+import { judgeProbation } from "./probation.ts";
+import { isOpen, weekdays } from "./windows.ts";
 
 const packageOf = (letter: string): PackageRef => ({ digest: letter.repeat(64), name: "m", version: letter });
 const [factory, A, B, C] = ["f", "a", "b", "c"].map(packageOf) as [PackageRef, PackageRef, PackageRef, PackageRef];

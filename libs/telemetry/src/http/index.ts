@@ -1,8 +1,6 @@
-export * from "./door.ts";
-export * from "./events.ts";
-export * from "./guesses.ts";
-export * from "./hosts.ts";
-export * from "./metrics-server.ts";
-export * from "./problem.ts";
-export * from "./respond.ts";
-export * from "./sites.ts";
+export { changesSomething, Door, type DoorAddress, type DoorPolicy } from "./door.ts";
+export { httpFailed, httpRefused } from "./events.ts";
+export { isLoopback } from "./hosts.ts";
+export { serveMetrics } from "./metrics-server.ts";
+export { Problem, type ProblemDetails } from "./problem.ts";
+export { PROBLEM_MEDIA_TYPE, pathOf, peerOf, respond } from "./respond.ts";

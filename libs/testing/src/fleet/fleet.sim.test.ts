@@ -4,8 +4,6 @@ import { rolloutSpec } from "@tributary/rollouts";
 import {
   type Candidate,
   calmly,
-  calmWorld,
-  type Place,
   roughWorld,
   type Simulation,
   type SimulationResult,
@@ -13,6 +11,8 @@ import {
   soundCandidate,
   usualSpec,
 } from "./index.ts";
+import type { Place } from "./instance.ts";
+import { calmWorld } from "./world.ts";
 
 /** Devices that left for good are given up after half an hour: a day is longer than these runs. */
 const settings = { goneMs: 30 * 60_000 };
@@ -35,7 +35,7 @@ function kept(result: SimulationResult): SimulationResult {
 }
 
 describe("a fleet in the field: devices wander, leave, are cut off, tell late, twice or nonsense", () => {
-  test("10 seeds: an identical model is not taken back more often than alpha allows", () => {
+  test("10 seeds: an identical model is not rolled back more often than alpha allows", () => {
     const results = seeds(10).map((seed) => kept(simulate({ seed, ...rough({}) })));
     const back = results.filter(({ rollout }) => rollout?.aborted !== null).map(({ seed }) => seed);
     expect(back.length).toBeLessThanOrEqual(3); // 4.5 % allowed: above 3 of 10 once in 1,400 suites.

@@ -1,5 +1,3 @@
-export * from "./draws.ts";
-export * from "./instance.ts";
-export * from "./simulate.ts";
-export * from "./tape.ts";
-export * from "./world.ts";
+export { binomial, normal } from "./draws.ts";
+export { calmly, MINUTE, type Simulation, type SimulationResult, simulate, usualSpec } from "./simulate.ts";
+export { type Candidate, roughWorld, soundCandidate } from "./world.ts";

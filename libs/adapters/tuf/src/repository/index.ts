@@ -1,8 +1,17 @@
 /** The repository's side of TUF: keys, roots, listing. Devices import `@tributary/tuf` alone. */
-export { fileOf, metadataBytesMax } from "../metadata.ts";
-export { type ListedModel, listedPartOf } from "../target.ts";
-export * from "./keys.ts";
-export * from "./metadata-store.ts";
-export * from "./repository.ts";
-export * from "./root.ts";
-export * from "./sign.ts";
+export { fileOf } from "../metadata.ts";
+export { listedPartOf } from "../target.ts";
+export { generateKey, publicKeyOfPem, publicPemOf, readSigner, type Signer, signerOf, writeKey } from "./keys.ts";
+export { folderMetadataStore, isMetadataName, type MetadataStore } from "./metadata-store.ts";
+export { TufRepository } from "./repository.ts";
+export {
+  checkRoot,
+  initRoot,
+  type OnlineRole,
+  onlineRoles,
+  parseRoot,
+  proposeRoot,
+  rootDefaults,
+  rotateRoot,
+  signRoot,
+} from "./root.ts";

@@ -2,7 +2,8 @@
  * is better where the edge is unsure. */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { completePolicy, type LearningFrame, learningDefaults, learnPolicy, type PolicyContent } from "../index.ts";
+import { completePolicy, learningDefaults, learnPolicy, type PolicyContent } from "../index.ts";
+import type { LearningFrame } from "../learn.ts";
 
 export const LABELS = Array.from({ length: 10 }, (_, i) => `class-${i}`);
 

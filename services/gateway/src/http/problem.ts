@@ -1,2 +1,0 @@
-/** What a client is told when something fails (E1), as every service tells it. */
-export { Problem, type ProblemDetails, problemSchema } from "@tributary/service-kit";

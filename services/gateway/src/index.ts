@@ -1,1 +1,0 @@
-export { configSchema, type GatewayConfig } from "./config.ts";

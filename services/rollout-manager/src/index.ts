@@ -1,1 +1,0 @@
-export { configSchema, type RolloutManagerConfig } from "./config.ts";
