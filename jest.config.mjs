@@ -1,5 +1,4 @@
-// One jest, seven projects, one total. Run it through `npm test`, or with a Kafka at TRIBUTARY_TEST_KAFKA:
-//   node --experimental-vm-modules node_modules/jest/bin/jest.js --selectProjects unit [PATTERN]
+// One jest, seven projects, one total. Run it through `npm test`, or one file of it: npm run test:file -- PATH [-t NAME]
 // Sources are compiled by SWC on the fly ("@tributary/source"); processes that tests start run from dist/, so build first.
 import { readFileSync } from "node:fs";
 

@@ -6,6 +6,7 @@ import { exitOnError, run, runtimeNode, step } from "./bootstrap.mjs";
 export const lints = [
   ["format and lint", ["node_modules/@biomejs/biome/bin/biome", "ci", "--colors=off", "--max-diagnostics=30", "."]],
   ["layers", ["tools/check-rooms.mjs"]],
+  ["what ships", ["tools/check-shipped.mjs"]],
   ["unused code and dependencies", ["node_modules/knip/bin/knip.js", "--no-progress"]],
   ["words", ["tools/check-words.mjs"]],
   ["rules find violations", ["tools/check-rules.mjs"]],

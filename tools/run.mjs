@@ -1,12 +1,20 @@
-// npm run bench -- NAME, npm run chaos -- NAME, npm run demo -- NAME: everything this clone needs, then the program.
+// npm start and npm run bench|chaos|demo -- NAME: everything this clone needs, then the program. Options are the program's own; see
+// its --help.
 import { join } from "node:path";
 import { bootstrap, exitOnError, hand, nodeFlags, root } from "./bootstrap.mjs";
 
-const [kind, ...args] = process.argv.slice(2);
-if (!["bench", "chaos", "demo"].includes(kind)) {
-  console.error("node tools/run.mjs bench|chaos|demo NAME [options]");
+const startedAt = Date.now();
+const programs = { start: "local-stack", bench: "bench", chaos: "chaos", demo: "demo" };
+const [name, ...args] = process.argv.slice(2);
+if (!Object.hasOwn(programs, name ?? "")) {
+  console.error(`node tools/run.mjs ${Object.keys(programs).join("|")} [options]`);
   process.exit(2);
 }
-bootstrap({ kafka: kind !== "bench" })
-  .then(({ node }) => hand(node, [...nodeFlags, join(root, kind, "dist/main.js"), ...args]))
+bootstrap({ kafka: name !== "bench" })
+  .then(({ node }) =>
+    hand(node, [...nodeFlags, join(root, programs[name], "dist/main.js"), ...args], {
+      ...process.env,
+      TRIBUTARY_STARTED_AT: String(startedAt),
+    }),
+  )
   .then((code) => process.exit(code), exitOnError);

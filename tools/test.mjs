@@ -1,14 +1,21 @@
-// npm test: everything this clone needs, then every check and every test (tools/verify.mjs). Arguments are jest's.
+// npm test: everything this clone needs, then every check and every test. Arguments are jest's.
+// npm run test:file -- PATH... [-t NAME]: those test files, or those below a folder, and no check.
+// Both are verify.mjs, under Node 24.
 import { join } from "node:path";
 import { bootstrap, hand, nodeFlags, root } from "./bootstrap.mjs";
+import { needsKafka, parseArguments } from "./test-arguments.mjs";
 
-bootstrap()
-  .then(({ node }) => hand(node, [...nodeFlags, join(root, "tools/verify.mjs"), ...process.argv.slice(2)]))
-  .then(
-    (code) => process.exit(code),
-    (error) => {
-      console.error(error.message);
-      console.log("0 passed, 1 failed");
-      process.exit(1);
-    },
-  );
+const args = process.argv.slice(2);
+try {
+  const asked = parseArguments(args);
+  if (asked.files?.length === 0) {
+    console.log("there is no test in it\n0 passed, 0 failed");
+    process.exit(0);
+  }
+  const { node } = await bootstrap({ kafka: needsKafka(asked) });
+  process.exit(await hand(node, [...nodeFlags, join(root, "tools/verify.mjs"), ...args]));
+} catch (error) {
+  console.error(error.message);
+  console.log("0 passed, 1 failed");
+  process.exit(1);
+}

@@ -1,4 +1,4 @@
-/** `npm start` as a person uses it. Building and installing stand before it (tools/start.mjs); here it is built. */
+/** `npm start` as a person uses it. Building and installing stand before it (tools/run.mjs); here it is built. */
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

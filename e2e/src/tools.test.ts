@@ -25,7 +25,7 @@ describe("given a machine on which something is missing", () => {
   program("npm", "echo 10");
 
   test("when there is no Java, then npm start asks for Java 17 or newer", () => {
-    const { status, stderr } = run("tools/start.mjs", "--frames", "1", "--exit");
+    const { status, stderr } = run("tools/run.mjs", "start", "--frames", "1", "--exit");
     expect(status).toBe(1);
     expect(stderr).toMatch(/^Java 17 or newer is needed: "java" was not found; install /m);
     expect(stderr).not.toMatch(/ at .*:\d+/); // Advice, not a stack trace.
