@@ -1,4 +1,4 @@
-/** The commands of a fresh clone, where something is missing: they say what, and stop. */
+/** The commands of a fresh clone: where something is missing they say what, and stop; nx runs what a change can reach. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -38,5 +38,25 @@ describe("given a machine on which something is missing", () => {
     expect(stderr).toMatch(/Java 17 or newer is needed: "java" is version "11.0/);
     expect(stdout.trimEnd().split("\n").at(-1)).toBe("0 passed, 1 failed");
     expect(existsSync(join(repositoryRoot, "node_modules"))).toBe(true);
+  });
+});
+
+describe("given a change in one package", () => {
+  const testsOf = (file: string): string[] => {
+    const args = ["node_modules/nx/dist/bin/nx.js", "affected", "-t", "test", `--files=${file}`, "--graph=stdout"];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: repositoryRoot, encoding: "utf8" });
+    if (!stdout.startsWith("{")) throw new Error(stdout + stderr);
+    const { tasks } = JSON.parse(stdout) as { tasks: { tasks: Record<string, object> } };
+    return Object.keys(tasks.tasks).filter((task) => task.endsWith(":test"));
+  };
+
+  test("when nobody depends on it, then its tests run alone", () => {
+    expect(testsOf("bench/src/bench.ts")).toEqual(["@tributary/bench:test"]);
+  });
+
+  test("when the stack starts it as a process, then the tests of whole systems run too, and no sibling's", () => {
+    const tests = testsOf("services/router/src/start.ts");
+    expect(tests).toEqual(expect.arrayContaining(["@tributary/router:test", "@tributary/e2e:test"]));
+    expect(tests).not.toContain("@tributary/gateway:test");
   });
 });
