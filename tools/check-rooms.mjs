@@ -24,6 +24,7 @@ const rules = require("../.dependency-cruiser.cjs").forbidden.map((rule) => rule
 const plants = [
   ["kernel-room", "libs/kernel/src/planted.ts", "@tributary/contracts"],
   ["contracts-room", "libs/contracts/src/planted.ts", "@tributary/kernel"],
+  ["api-room", "libs/api/src/planted.ts", "@tributary/contracts"],
   ["core-room", "libs/core/routing/src/planted.ts", "@tributary/telemetry"],
   ["telemetry-room", "libs/telemetry/src/planted.ts", "@tributary/contracts"],
   ["config-room", "libs/config/src/planted.ts", "@tributary/telemetry"],

@@ -1,0 +1,14 @@
+export * from "./classifications.ts";
+export * from "./client.ts";
+export * from "./devices.ts";
+export * from "./frames.ts";
+export * from "./labels.ts";
+export * from "./model-registry.ts";
+export * from "./models.ts";
+export * from "./openapi.ts";
+export * from "./policies.ts";
+export * from "./problem.ts";
+export * from "./public-api.ts";
+export * from "./rollout-manager.ts";
+export * from "./rollouts.ts";
+export { type Input, pathOf, type Route } from "./route.ts";
