@@ -1,11 +1,11 @@
-export { changesSomething, isLoopback, PROBLEM_MEDIA_TYPE, pathOf, peerOf, respond } from "@tributary/telemetry/http";
+export { changesSomething, isLoopback, Problem, type ProblemDetails, pathOf } from "@tributary/telemetry/http";
 export * from "./await-topics.ts";
 export * from "./batch-handling.ts";
 export * from "./clock-watch.ts";
 export * from "./events.ts";
 export * from "./health.ts";
-export * from "./http/problem.ts";
 export * from "./http/problem-filter.ts";
+export * from "./http/serves.ts";
 export * from "./http/validated.ts";
 export * from "./kafka-batches.ts";
 export * from "./operations.module.ts";

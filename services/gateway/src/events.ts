@@ -18,26 +18,6 @@ export const clientDropped = defineEvent<{ reason: string }>({
   },
 });
 
-export const requestRefused = defineEvent<{
-  code: string;
-  status: number;
-  method: string;
-  path: string;
-  peer: string;
-}>({
-  name: "request_refused",
-  level: "info",
-  message: (e) => `${e.peer}: ${e.method} ${e.path}: ${e.status} ${e.code}`,
-  counter: { name: "tributary_gateway_refused_total", help: "Requests refused", labels: ["code"] },
-});
-
-export const requestFailed = defineEvent<{ method: string; path: string; reason: string }>({
-  name: "request_failed",
-  level: "error",
-  message: (e) => `${e.method} ${e.path}: ${e.reason}`,
-  counter: { name: "tributary_gateway_failed_total", help: "Requests that failed unexpectedly" },
-});
-
 export const deviceChanged = defineEvent<{ deviceId: string; status: string }>({
   name: "device_changed",
   level: "info",

@@ -1,6 +1,7 @@
 /** The gateway as it is deployed: its own process and a real Kafka, seen through plain HTTP. */
 import { createHmac } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { pathOf, publicApi, type Route } from "@tributary/api";
 import { type FinalAnswer, type GroundTruth, type Topic, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { ExternalRegistry } from "@tributary/schema-registry";
@@ -394,6 +395,16 @@ test("OpenAPI describes every path that is served", async () => {
     "password",
   );
   expect((await call("/api/v1/docs")).status).toBe(200);
+});
+
+test("every route of the API is served", async () => {
+  for (const { method, path, body, response } of Object.values(publicApi).flatMap<Route>(Object.values)) {
+    if (response.kind === "events") continue; // read above
+    const at = pathOf(path, { deviceId: "x", frameId: "x", uid: "x", key: "x", name: "x", version: "x", alias: "x" });
+    const init = { method, ...(body && { body: "{}", headers: { "content-type": "application/json" } }) };
+    const answer = await call(at, init);
+    expect([method, path, answer.body.code]).not.toEqual([method, path, "path-unknown"]);
+  }
 });
 
 test("the schema registry answers as Confluent's clients expect", async () => {

@@ -2,6 +2,7 @@ import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, typ
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
 import { ModelTable } from "@tributary/models";
 import { type RegistryIds, registryOf } from "@tributary/schema-registry";
+import { ProblemFilter } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
 import { AnswerRing } from "./answers/ring.ts";
@@ -15,13 +16,14 @@ import { Upstream } from "./forwarding/upstream.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FramesController } from "./frames/frames.controller.ts";
 import { Gateway } from "./gateway.ts";
-import { ProblemFilter } from "./http/problem.filter.ts";
+import { problemOf } from "./http/failures.ts";
 import { StartingGuard } from "./http/starting.guard.ts";
 import { LabelsController } from "./labels/labels.controller.ts";
 import { Labels } from "./labels/labels.ts";
 import { MODEL_REGISTRY, ModelsController } from "./models/models.controller.ts";
 import { PoliciesController } from "./policies/policies.controller.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
+import { refusalOf } from "./registry/errors.ts";
 import { REGISTRY, RegistryController } from "./registry/registry.controller.ts";
 import { ROLLOUT_SUBSCRIBERS, RolloutTable } from "./rollouts/rollout-table.ts";
 import { ROLLOUT_MANAGER, RolloutsController } from "./rollouts/rollouts.controller.ts";
@@ -64,7 +66,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: ASYNCAPI, useValue: asyncApiFiles(config.kafka.prefix) },
         { provide: REGISTRY, useValue: registryOf(config.kafka.prefix, schemaIds) },
         { provide: APP_GUARD, useValue: new StartingGuard(() => gateway.health) },
-        { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
+        { provide: APP_FILTER, useValue: new ProblemFilter(telemetry, { problemOf, refusalOf }) },
       ],
     };
   }

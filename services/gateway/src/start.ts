@@ -30,6 +30,6 @@ void runService({
   },
   door: ({ auth }) => ({ tokens: auth.tokens, wantsToken, bodyBytesMax: BODY_BYTES_MAX, refusalOf }),
   prepare: (app, { config }) => {
-    serveOpenApi(app, config.auth.tokens.length > 0);
+    serveOpenApi(app, config);
   },
 });

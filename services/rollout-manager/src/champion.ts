@@ -5,6 +5,7 @@
  * C3. A rollout that was undone takes that back: what its devices went back to becomes champion, if the model still is.
  * C4. A rollout for a part of the fleet says nothing of the rest: while a device that its selector leaves out runs another
  *     version of the model, the champion stays. Devices that join later, and that it would have meant, do not count. */
+import { clientOf, modelRegistryApi } from "@tributary/api";
 import type { Model } from "@tributary/contracts";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
@@ -107,13 +108,6 @@ function isOfAll({ rollout, champion }: Finding, { models, fleet }: Known): bool
   return true;
 }
 
-async function makeChampion({ name, version }: Promotion, { url, token, timeoutMs }: RegistryAccess): Promise<void> {
-  const response = await fetch(`${url.replace(/\/$/, "")}/models/${encodeURIComponent(name)}/aliases/champion`, {
-    method: "PUT",
-    headers: { "content-type": "application/json", ...(token !== undefined && { authorization: `Bearer ${token}` }) },
-    body: JSON.stringify({ version, by: BY }),
-    signal: AbortSignal.timeout(timeoutMs),
-  });
-  if (!response.ok) throw new Error(`${response.status} ${(await response.text()).slice(0, 300)}`);
-  await response.body?.cancel();
+async function makeChampion({ name, version }: Promotion, access: RegistryAccess): Promise<void> {
+  await clientOf(modelRegistryApi, access).models.alias({ name, alias: "champion", body: { version, by: BY } });
 }

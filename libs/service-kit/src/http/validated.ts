@@ -1,21 +1,28 @@
 /** Requests are parsed once, here; an unknown query parameter or body field is refused by name. */
+import type { ArgumentMetadata, PipeTransform } from "@nestjs/common";
+import { Problem } from "@tributary/telemetry/http";
 import type { z } from "zod";
-import { Problem } from "./problem.ts";
 
-/** `see`: where a client finds how to do it right. */
-export function validated<S extends z.ZodType>(
-  schema: S,
-  value: unknown,
-  place: "query" | "body",
-  see = "",
-): z.output<S> {
-  const result = schema.safeParse(value ?? {});
-  if (result.success) return result.data;
-  const errors = result.error.issues.flatMap((issue) => {
-    const where = [place, ...issue.path.map(String)].join(".");
-    if (issue.code !== "unrecognized_keys") return [{ where, message: issue.message }];
-    return issue.keys.map((key) => ({ where: `${where}.${key}`, message: "unknown" }));
-  });
-  const detail = errors.map((error) => `${error.where}: ${error.message}`).join("; ");
-  throw new Problem(400, "request-invalid", "give-up", `${detail}.${see === "" ? "" : ` See ${see}.`}`, { errors });
+/** A query or a body of a shape: `@Body(new Validated(schema))`. */
+export class Validated<S extends z.ZodType> implements PipeTransform<unknown, z.output<S>> {
+  readonly #schema: S;
+  readonly #see: string;
+
+  /** `see`: where a client finds how to do it right. */
+  constructor(schema: S, see = "") {
+    this.#schema = schema;
+    this.#see = see === "" ? "" : ` See ${see}.`;
+  }
+
+  transform(value: unknown, { type: place }: ArgumentMetadata): z.output<S> {
+    const result = this.#schema.safeParse(value ?? {});
+    if (result.success) return result.data;
+    const errors = result.error.issues.flatMap((issue) => {
+      const where = [place, ...issue.path.map(String)].join(".");
+      if (issue.code !== "unrecognized_keys") return [{ where, message: issue.message }];
+      return issue.keys.map((key) => ({ where: `${where}.${key}`, message: "unknown" }));
+    });
+    const detail = errors.map((error) => `${error.where}: ${error.message}`).join("; ");
+    throw new Problem(400, "request-invalid", "give-up", `${detail}.${this.#see}`, { errors });
+  }
 }

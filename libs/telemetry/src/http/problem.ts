@@ -14,6 +14,7 @@ export type ProblemDetails = {
   detail: string;
   advice: FailureAdvice;
   errors?: { where: string; message: string }[] | undefined;
+  [extension: string]: unknown;
 };
 
 const titles: Readonly<Record<number, string>> = {
@@ -47,6 +48,8 @@ export class Problem extends Error {
     more: {
       readonly errors?: ProblemDetails["errors"];
       readonly headers?: Readonly<Record<string, string>>;
+      /** Members that a kind of problem adds (RFC 9457 3.2). */
+      readonly extensions?: Readonly<Record<string, unknown>> | undefined;
       readonly cause?: unknown;
     } = {},
   ) {
@@ -60,6 +63,7 @@ export class Problem extends Error {
       detail,
       advice,
       ...(more.errors && { errors: more.errors }),
+      ...more.extensions,
     };
     this.headers = more.headers ?? {};
   }

@@ -5,13 +5,7 @@
  *     read in order, so the first one seen is it. Later ones are counted.
  * R2. At most `answersMax`; the oldest leave first (G9).
  */
-import type { Answer } from "./answer.ts";
-
-export type AnswerFilter = {
-  readonly deviceId?: string | undefined;
-  readonly source?: Answer["source"] | undefined;
-  readonly settledBy?: Answer["settledBy"] | undefined;
-};
+import type { Answer, AnswerFilter } from "@tributary/api";
 
 export const matches = (answer: Answer, filter: AnswerFilter): boolean =>
   (filter.deviceId === undefined || answer.deviceId === filter.deviceId) &&

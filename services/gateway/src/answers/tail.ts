@@ -1,11 +1,12 @@
 /** Follows classifications.v1 into the ring and to the subscribers. */
+import type { Answer, AnswerFilter } from "@tributary/api";
 import { type Classifications, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type OnRecord } from "@tributary/kafka";
 import { processing, type Telemetry, type Tracer } from "@tributary/telemetry";
 import { answerRepeated } from "../events.ts";
 import type { Subscribers, Told } from "../http/subscribers.ts";
-import { type Answer, answersOf } from "./answer.ts";
-import { type AnswerFilter, type AnswerRing, matches } from "./ring.ts";
+import { answersOf } from "./answer.ts";
+import { type AnswerRing, matches } from "./ring.ts";
 
 export type AnswerSubscribers = Subscribers<Answer, AnswerFilter>;
 export const ANSWER_SUBSCRIBERS = Symbol("subscribers of final answers");

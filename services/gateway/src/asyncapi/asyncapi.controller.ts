@@ -1,5 +1,4 @@
 import { Controller, Get, Header, Inject } from "@nestjs/common";
-import { ApiExcludeController } from "@nestjs/swagger";
 import { API_VERSION } from "../version.ts";
 import { asyncApiOf, asyncApiYaml } from "./document.ts";
 import { asyncApiPage } from "./page.ts";
@@ -13,7 +12,6 @@ export function asyncApiFiles(prefix: string): AsyncApiFiles {
 }
 
 /** What the topics hold, for people and for generators. */
-@ApiExcludeController()
 @Controller()
 export class AsyncApiController {
   constructor(@Inject(ASYNCAPI) private readonly files: AsyncApiFiles) {}

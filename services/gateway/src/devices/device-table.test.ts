@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
+import { publicApi } from "@tributary/api";
 import { someRegistration } from "@tributary/testing";
-import { deviceQuerySchema } from "./device.ts";
 import { DeviceTable } from "./device-table.ts";
 
 const ids = Array.from({ length: 7 }, (_, i) => `cam-${i}`);
@@ -11,7 +11,7 @@ function rig() {
     table.registered(someRegistration({ deviceId, site: deviceId === "cam-3" ? "gate" : "yard" }));
   }
   const page = (query: object) => {
-    const { items, next } = table.page(deviceQuerySchema.parse(query));
+    const { items, next } = table.page(publicApi.devices.list.query.parse(query));
     return [items.map(({ deviceId }) => deviceId).join(" "), next];
   };
   return { table, page };
@@ -41,5 +41,5 @@ test("pages are of what the filter lets through", () => {
 });
 
 test.each([{ limit: "0" }, { limit: "1001" }, { limit: "many" }, { page: "2" }])("%j is refused", (query) => {
-  expect(deviceQuerySchema.safeParse(query).success).toBe(false);
+  expect(publicApi.devices.list.query.safeParse(query).success).toBe(false);
 });

@@ -3,11 +3,11 @@
  *
  * D1. Kafka is the only database: this is a fold of topics, plus our own records as soon as Kafka has acknowledged them.
  */
+import type { Device, DevicePage, DeviceQuery, Throttle } from "@tributary/api";
 import { type DeviceRegistration, type DeviceThrottled, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
 import { isoOf } from "../answers/answer.ts";
 import { type Heard, updateOf } from "../rollouts/arms.ts";
-import type { Device, DevicePage, DeviceQuery, Throttle } from "./device.ts";
 
 /** Who holds a device back says so every minute; silent for longer, it is gone and so is what it said. */
 const THROTTLED_MS_MAX = 180_000;

@@ -5,13 +5,13 @@
  *     record wins, for every reader alike.
  * V2. The password leaves once, in the answer to the registration; Kafka and logs hold its hash at most.
  */
+import type { Device, RegisteredDevice, RegistrationRequest } from "@tributary/api";
 import { type DeviceRegistration, topics } from "@tributary/contracts";
 import type { RecordSink } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { deviceChanged } from "../events.ts";
-import type { Device, RegistrationRequest } from "./device.ts";
 import type { DeviceTable } from "./device-table.ts";
 import { generatePassword, hashGenerated } from "./password.ts";
 
@@ -30,7 +30,7 @@ export class Registrar {
     this.#options = options;
   }
 
-  register(request: RegistrationRequest): Promise<Device & { readonly password: string }> {
+  register(request: RegistrationRequest): Promise<RegisteredDevice> {
     return this.#alone(request.deviceId, async () => {
       const { table, clock } = this.#options;
       if (table.registration(request.deviceId)?.status === "ACTIVE") {

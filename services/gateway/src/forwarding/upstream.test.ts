@@ -1,7 +1,9 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { PassedProblem, Upstream, upstreamBlock } from "./upstream.ts";
+import { modelRegistryApi, rolloutManagerApi } from "@tributary/api";
+import { Problem } from "@tributary/service-kit";
+import { Upstream, upstreamBlock } from "./upstream.ts";
 
 const servers: Server[] = [];
 afterAll(() => {
@@ -16,8 +18,8 @@ async function serving(listener: RequestListener): Promise<string> {
 }
 const upstreamAt = (url: string, more: object = {}) =>
   new Upstream("rollout-manager", "rolloutManager", upstreamBlock.parse({ url, ...more }));
-const post = (upstream: Upstream, path = ["rollouts"]): Promise<unknown> =>
-  upstream.call({ method: "POST", path, body: { a: 1 } });
+const post = (upstream: Upstream): Promise<unknown> =>
+  upstream.call(rolloutManagerApi.rollouts.create, { body: { spec: { a: 1 }, by: "ann" } });
 const answering = (status: number, type: string, body: string): Promise<string> =>
   serving((_request, response) => response.writeHead(status, { "content-type": type }).end(body));
 
@@ -29,8 +31,9 @@ describe("a wish that is handed on", () => {
       response.end(JSON.stringify([request.method, request.url, request.headers.authorization, JSON.parse(body)]));
     });
     const upstream = upstreamAt(url, { token: "a-token-of-the-gateway" });
-    expect(await post(upstream, ["rollouts", "a/b c", "commands"])).toEqual([
-      ...["POST", "/base/rollouts/a%2Fb%20c/commands", "Bearer a-token-of-the-gateway", { a: 1 }],
+    const body = { command: "abort", by: "ann" } as const;
+    expect(await upstream.call(rolloutManagerApi.rollouts.command, { uid: "a/b c", body })).toEqual([
+      ...["POST", "/base/rollouts/a%2Fb%20c/commands", "Bearer a-token-of-the-gateway", body],
     ]);
     expect(await post(upstreamAt(await answering(204, "text/plain", "")))).toEqual({});
   });
@@ -38,8 +41,8 @@ describe("a wish that is handed on", () => {
   test("is refused in the service's own words", async () => {
     const told = { code: "rollout-spec", detail: "no", problems: [{ path: ["spec"], message: "x" }] };
     const refused = post(upstreamAt(await answering(400, "application/problem+json", JSON.stringify(told))));
-    await expect(refused).rejects.toBeInstanceOf(PassedProblem);
-    await expect(refused).rejects.toMatchObject({ status: 400, details: told });
+    await expect(refused).rejects.toBeInstanceOf(Problem);
+    await expect(refused).rejects.toMatchObject({ details: { status: 400, ...told } });
   });
 
   test.each([
@@ -76,7 +79,8 @@ describe("a wish that is handed on", () => {
   });
 
   test("leads nowhere else", async () => {
-    await expect(post(upstreamAt("http://127.0.0.1:9"), ["models", ".."])).rejects.toMatchObject({
+    const away = upstreamAt("http://127.0.0.1:9").call(modelRegistryApi.models.one, { name: "edge", version: ".." });
+    await expect(away).rejects.toMatchObject({
       details: { status: 400, code: "request-invalid" },
     });
   });

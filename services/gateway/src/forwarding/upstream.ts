@@ -4,8 +4,9 @@
  * U1. Nothing is repeated: whether a wish whose answer is missing was granted, only a look can tell.
  * U2. What the service refuses is passed on as it said it; what is no answer of such a service is not.
  */
-import { type FailureAdvice, reasonOf } from "@tributary/kernel";
-import { Problem, problemSchema } from "@tributary/service-kit";
+import { type Input, pathOf, problemSchema, type Route } from "@tributary/api";
+import { reasonOf } from "@tributary/kernel";
+import { Problem } from "@tributary/service-kit";
 import { z } from "zod";
 
 export const upstreamBlock = z.strictObject({
@@ -25,26 +26,6 @@ const BODY_BYTES_MAX = 4 * 1024 * 1024;
 /** Problem details of the service, with whatever it adds to them. */
 const passedSchema = problemSchema.partial().required({ code: true, detail: true }).loose();
 
-/** A refusal in the service's own words (U2). */
-export class PassedProblem extends Error {
-  readonly status: number;
-  readonly details: z.output<typeof passedSchema>;
-
-  constructor(status: number, details: z.output<typeof passedSchema>) {
-    super(details.detail);
-    this.name = "PassedProblem";
-    this.status = status;
-    this.details = details;
-  }
-}
-
-export type Call = {
-  readonly method: "POST" | "PUT" | "DELETE";
-  /** Each part is escaped. */
-  readonly path: readonly string[];
-  readonly body: unknown;
-};
-
 export class Upstream {
   readonly #name: string;
   readonly #key: string;
@@ -57,14 +38,15 @@ export class Upstream {
     this.#config = config;
   }
 
-  /** The service's answer, parsed from JSON. @throws Problem, PassedProblem */
-  async call({ method, path, body }: Call): Promise<unknown> {
+  /** The service's answer, parsed from JSON. @throws Problem */
+  async call<R extends Route>({ method, path }: R, input: Input<R>): Promise<unknown> {
+    const { body, ...parameters } = input as Readonly<Record<string, unknown>>;
     const config = this.#config;
     if (config === undefined) {
       const detail = `This gateway knows no ${this.#name}: put its URL into the gateway's file as ${this.#key}.url.`;
       throw new Problem(501, `${this.#name}-not-configured`, "ask-a-person", detail);
     }
-    const foreign = path.find((part) => !/^[A-Za-z0-9]/.test(part)); // ".." would lead elsewhere
+    const foreign = Object.values(parameters).find((part) => !/^[A-Za-z0-9]/.test(String(part))); // ".." would lead elsewhere
     if (foreign !== undefined) {
       throw new Problem(
         400,
@@ -73,7 +55,7 @@ export class Upstream {
         `"${foreign}" is no name: it begins with a letter or a digit.`,
       );
     }
-    const url = new URL(path.map(encodeURIComponent).join("/"), config.url.replace(/\/?$/, "/"));
+    const url = new URL(pathOf(path, parameters).slice(1), config.url.replace(/\/?$/, "/"));
     const late = AbortSignal.timeout(config.timeoutMs);
     try {
       const response = await fetch(url, {
@@ -88,7 +70,7 @@ export class Upstream {
       });
       return this.#answerOf(response, await jsonOf(response));
     } catch (error) {
-      if (error instanceof Problem || error instanceof PassedProblem) throw error;
+      if (error instanceof Problem) throw error;
       const reason = late.aborted ? `no answer in ${config.timeoutMs} ms` : causeOf(error);
       const detail = `${this.#name} cannot be reached: ${reason}. Whether it did what was asked is not known; look, then try again.`; // U1
       const headers = { "Retry-After": "5" };
@@ -101,12 +83,15 @@ export class Upstream {
     const problem = passedSchema.safeParse(body);
     if (!response.ok && problem.success) {
       // The gateway's own token is the gateway's affair, not that of whoever asked.
-      if (response.status !== 401 && response.status !== 403) throw new PassedProblem(response.status, problem.data);
+      if (response.status !== 401 && response.status !== 403) {
+        const { code, advice = "give-up", detail } = problem.data;
+        throw new Problem(response.status, code, advice, detail, { extensions: problem.data });
+      }
       const detail = `${this.#name} refuses this gateway (${problem.data.code}): check ${this.#key}.token in the gateway's file.`;
       throw new Problem(502, `${this.#name}-refuses`, "ask-a-person", detail);
     }
     const detail = `What answers at ${this.#key}.url is no ${this.#name}: ${response.status} without problem details.`;
-    throw new Problem(502, `${this.#name}-rubbish`, "ask-a-person" satisfies FailureAdvice, detail);
+    throw new Problem(502, `${this.#name}-rubbish`, "ask-a-person", detail);
   }
 }
 

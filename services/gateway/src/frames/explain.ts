@@ -4,6 +4,7 @@
  * X1. The final answer tells when the frame was settled; the other topics are then searched around that time only.
  * X2. What was not found is named with the offsets that were searched.
  */
+import type { Answer, Explanation } from "@tributary/api";
 import {
   type CloudRequest,
   type EdgeFrame,
@@ -15,10 +16,9 @@ import {
 import { type FrameId, formatFrameId } from "@tributary/kernel";
 import { explainInRouter, explainOnDevice } from "@tributary/routing";
 import { Problem } from "@tributary/service-kit";
-import { type Answer, answersOf, isoOf } from "../answers/answer.ts";
+import { answersOf, isoOf } from "../answers/answer.ts";
 import type { AnswerRing } from "../answers/ring.ts";
 import type { PolicyTable } from "../policies/policy-table.ts";
-import type { Explanation } from "./explanation.ts";
 import type { Found, FrameSearch, Searched, Window } from "./search.ts";
 
 /** Where explanations come from; a class so that Nest can inject it. */
@@ -101,7 +101,7 @@ export async function explain(options: ExplainSources, id: FrameId): Promise<Exp
       request: partOf(requested.found, (request) => ({ lane, ...withoutPicture(request) })),
       result: partOf(resulted.found),
       answer,
-      policy: policy === null ? null : jsonOf(policy),
+      policy: policy === null ? null : (jsonOf(policy) as Explanation["policy"]),
       steps: stepsOf(policy, predicted.found?.value ?? null, framed.found?.value ?? null, answer),
       routerSteps: routerStepsOf(answer),
       timeline: timelineOf({ predicted, framed, requested, resulted, answer }),

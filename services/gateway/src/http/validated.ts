@@ -1,10 +1,10 @@
 /** What a request says, parsed once and refused by name. */
 import { Failure, type FrameId, parseFrameId } from "@tributary/kernel";
-import { Problem, validated as validatedBy } from "@tributary/service-kit";
+import { Problem, Validated } from "@tributary/service-kit";
 import type { z } from "zod";
 
-export const validated = <S extends z.ZodType>(schema: S, value: unknown, place: "query" | "body"): z.output<S> =>
-  validatedBy(schema, value, place, "/api/v1/openapi.json");
+/** The pipe of a query or a body. */
+export const Valid = <S extends z.ZodType>(schema: S): Validated<S> => new Validated(schema, "/api/v1/openapi.json");
 
 export function frameIdOf(text: string): FrameId {
   try {

@@ -5,9 +5,9 @@
  *     frames. Then frames of which edge and cloud say different things.
  * N2. At most `framesMax` of each kind; the oldest leave first (G9), as Kafka forgets their pictures anyway.
  */
-import type { Answer } from "../answers/answer.ts";
+import type { Answer, NextLabel } from "@tributary/api";
 
-export type Why = "SAMPLE" | "DISAGREEMENT";
+type Why = NextLabel["why"];
 export type Candidate = { readonly why: Why; readonly answer: Answer };
 
 export class LabelCandidates {

@@ -4,8 +4,8 @@
  * L1. A label is of a frame that has a final answer, unless the sender takes it upon himself (`allowUnknown`).
  * L2. Its class is one of the frame's model; where the model's classes are not known here, any class is.
  */
+import type { Label, LabelRefusal } from "@tributary/api";
 import type { FrameTag } from "./frame-index.ts";
-import type { Label, LabelRefusal } from "./label.ts";
 
 /** What a look for the frame came to; `bounded`: it ended at its limits, the frame may be there. */
 export type Sought = { readonly kind: "found"; readonly frame: FrameTag } | { readonly kind: "absent" | "bounded" };

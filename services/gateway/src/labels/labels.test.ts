@@ -1,8 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
+import type { Answer } from "@tributary/api";
 import { type FinalAnswer, topics } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
 import { type Before, cifarLabels, MemoryKafka, someAnswer, someBootId } from "@tributary/testing";
-import { type Answer, answersOf } from "../answers/answer.ts";
+import { answersOf } from "../answers/answer.ts";
 import { LabelCandidates } from "./candidates.ts";
 import { judgeLabel } from "./check-label.ts";
 import { FrameIndex } from "./frame-index.ts";

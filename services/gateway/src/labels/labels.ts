@@ -5,6 +5,7 @@
  * B2. What is called accepted is stored by Kafka (acks of all in-sync replicas), in the order of the batch.
  * B3. Of a frame named twice in one batch the later label holds; what is said already is not written again.
  */
+import type { Label, LabelBatch, LabelResult, NextLabel } from "@tributary/api";
 import { type GroundTruth, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, type FrameId, formatFrameId, parseFrameId } from "@tributary/kernel";
@@ -15,7 +16,6 @@ import type { ExplainSources } from "../frames/explain.ts";
 import type { LabelCandidates } from "./candidates.ts";
 import { judgeLabel, type LabelVerdict, type Sought } from "./check-label.ts";
 import type { FrameIndex, FrameTag } from "./frame-index.ts";
-import type { Label, LabelBatch, LabelResult, NextLabel } from "./label.ts";
 import type { LabelTable } from "./label-table.ts";
 
 export type LabelsOptions = {

@@ -15,7 +15,6 @@ import {
   Query,
   UseInterceptors,
 } from "@nestjs/common";
-import { ApiExcludeController } from "@nestjs/swagger";
 import type { Registry } from "@tributary/schema-registry";
 import { REGISTRY_MEDIA_TYPE } from "./errors.ts";
 
@@ -28,7 +27,6 @@ class RegistryMediaType implements NestInterceptor {
   }
 }
 
-@ApiExcludeController()
 @UseInterceptors(RegistryMediaType)
 @Controller()
 export class RegistryController {

@@ -3,6 +3,7 @@
  *
  * A1. Arms are those of the last analysis, as assigned (C4); before the first one, those that the weight makes.
  */
+import type { RolloutDevice, RolloutDevices, RolloutDevicesQuery } from "@tributary/api";
 import type { DeviceReported } from "@tributary/contracts";
 import {
   applyEvent,
@@ -13,74 +14,14 @@ import {
   reachedDevices,
   stepOf,
 } from "@tributary/rollouts";
-import { z } from "zod";
 import { isoOf } from "../answers/answer.ts";
-
-export const updatePhases = [
-  "UNKNOWN",
-  "WAITING",
-  "DOWNLOADING",
-  "VERIFYING",
-  "SHADOWING",
-  "PROBATION",
-  "COMMITTED",
-  "REFUSED",
-  "REVERTED",
-] as const;
-
-export const updateSchema = z.object({
-  generation: z.string(),
-  slot: z.string(),
-  modelDigest: z.string(),
-  phase: z.enum(updatePhases),
-  code: z.string().describe("Why it was refused, reverted or waits; else empty."),
-  reason: z.string().describe("The same in words."),
-  bytesDone: z.number().int(),
-  bytesAll: z.number().int().describe("0 while unknown."),
-});
-
-const arms = ["canary", "control", "rest"] as const;
-const runs = ["model", "stable", "other", "unknown"] as const;
-
-export const rolloutDeviceSchema = z.object({
-  deviceId: z.string(),
-  place: z.number().int().describe("In the order in which the rollout reaches its devices, from 0."),
-  arm: z.enum(arms).describe("As assigned to the last analysis; rest: in neither."),
-  reached: z.boolean().describe("Whether it shall run the model now."),
-  runs: z.enum(runs).describe("What it infers with, by its own word."),
-  modelDigest: z.string().nullable(),
-  goldenPassed: z.boolean().nullable(),
-  update: updateSchema.nullable().describe("How far its last desired state is."),
-  reportedAt: z.string().nullable(),
-});
-export type RolloutDevice = z.output<typeof rolloutDeviceSchema>;
-
-const armSummarySchema = z.object({
-  devices: z.number().int(),
-  onModel: z.number().int().describe("Say that they infer with the model."),
-  phases: z.record(z.string(), z.number().int()).describe("Devices by the phase of their last update."),
-});
-export const rolloutDevicesSchema = z.object({
-  items: z.array(rolloutDeviceSchema),
-  total: z.number().int().describe("That the filter leaves, on all pages."),
-  arms: z.record(z.enum(arms), armSummarySchema),
-});
-export type RolloutDevices = z.output<typeof rolloutDevicesSchema>;
-
-export const rolloutDevicesQuery = z.strictObject({
-  arm: z.enum(arms).optional(),
-  runs: z.enum(runs).optional(),
-  updatePhase: z.enum(updatePhases).optional(),
-  from: z.coerce.number().int().min(0).default(0).describe("Leaves out so many of the first."),
-  limit: z.coerce.number().int().min(1).max(10_000).default(1_000),
-});
 
 export type Heard = { readonly value: DeviceReported; readonly at: number };
 
 export function devicesOf(
   events: readonly RolloutEvent[],
   heardOf: (deviceId: string) => Heard | undefined,
-  { arm, runs, updatePhase, from, limit }: z.output<typeof rolloutDevicesQuery>,
+  { arm, runs, updatePhase, from, limit }: RolloutDevicesQuery,
 ): RolloutDevices {
   const { rollout, analysed } = foldOf(events);
   const canaries = new Set(reachedBy(rollout.cohorts, analysed));

@@ -8,6 +8,7 @@
  * T3. Bounded (G9): of `rememberedMax` rollouts those that changed last are listed, and histories of `historyBytesMax` in
  *     all are held. An older history is read from Kafka again when it is asked for.
  */
+import type { RolloutDetail, RolloutFilter, RolloutView } from "@tributary/api";
 import { type Rollout, topics } from "@tributary/contracts";
 import {
   type FollowContext,
@@ -24,15 +25,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { rolloutEventPassedOver } from "../events.ts";
 import { decoded, type FrameSearch } from "../frames/search.ts";
 import type { Subscribers } from "../http/subscribers.ts";
-import {
-  detailOf,
-  matchesRollout,
-  type Naming,
-  type RolloutDetail,
-  type RolloutFilter,
-  type RolloutView,
-  viewOf,
-} from "./rollout.ts";
+import { detailOf, matchesRollout, type Naming, viewOf } from "./rollout.ts";
 
 export type RolloutSubscribers = Subscribers<RolloutView, RolloutFilter>;
 export const ROLLOUT_SUBSCRIBERS = Symbol("subscribers of rollouts");

@@ -11,10 +11,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { Controller, Get, Head, Inject, Param, Put, Req, Res } from "@nestjs/common";
+import { Controller, Inject, Param, Req, Res } from "@nestjs/common";
+import { modelRegistryApi } from "@tributary/api";
 import { type BlobStore, checkedDigest } from "@tributary/blob-store";
 import { Failure, reasonOf } from "@tributary/kernel";
-import { Problem, TELEMETRY } from "@tributary/service-kit";
+import { Problem, Serves, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { blobRefused, blobServed, blobStored } from "../events.ts";
 import { rangeOf } from "./range.ts";
@@ -31,7 +32,9 @@ export type BlobLimits = {
 
 const FOR_EVER = "public, max-age=31536000, immutable";
 
-@Controller("blobs/sha256")
+const routes = modelRegistryApi.blobs;
+
+@Controller()
 export class BlobsController {
   readonly #blobs: BlobStore;
   readonly #limits: BlobLimits;
@@ -54,14 +57,14 @@ export class BlobsController {
     ]);
   }
 
-  @Head(":digest")
+  @Serves(routes.has)
   async head(@Param("digest") name: string, @Res() response: ServerResponse): Promise<void> {
     const { size, headers } = await this.#found(name);
     response.writeHead(200, { ...headers, "content-length": size });
     response.end();
   }
 
-  @Get(":digest")
+  @Serves(routes.get)
   async get(
     @Param("digest") name: string,
     @Req() request: IncomingMessage,
@@ -98,7 +101,7 @@ export class BlobsController {
     }
   }
 
-  @Put(":digest")
+  @Serves(routes.put)
   async put(
     @Param("digest") name: string,
     @Req() request: IncomingMessage,

@@ -1,38 +1,27 @@
-import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Query, Res } from "@nestjs/common";
+import { Body, Controller, Inject, Param, Query, Res } from "@nestjs/common";
+import {
+  aliasName,
+  modelRegistryApi,
+  type PushRequest,
+  type RegisteredVersion,
+  type RegistryAliasRequest,
+  type RegistryByRequest,
+  type RegistryReasonRequest,
+  type VersionQuery,
+} from "@tributary/api";
 import type { Model } from "@tributary/contracts";
 import { ModelTable } from "@tributary/models";
-import { Problem, validated } from "@tributary/service-kit";
-import { z } from "zod";
+import { Problem, Serves, Validated } from "@tributary/service-kit";
 import { CHALLENGER } from "../gating/due.ts";
 import { GateRunner } from "../gating/gate-runner.ts";
-import { type ModelView, viewOf } from "./model-view.ts";
+import { viewOf } from "./model-view.ts";
 import { Registry } from "./registry.ts";
 
-/** For the record: people see it, programs do not decide by it. */
-const line = (max: number) =>
-  z
-    .string()
-    .trim()
-    .min(1)
-    .max(max)
-    .regex(/^\P{Cc}*$/u, "expected one line of text");
-const by = line(128);
-const digest = z.string().regex(/^[0-9a-f]{64}$/, "expected a SHA-256: 64 lower-case hex digits");
-const aliasName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "expected small letters, digits and dashes");
-
-export const pushSchema = z.strictObject({ manifestDigest: digest, by });
-const aliasSchema = z.strictObject({ version: z.string().min(1).max(64), by });
-const bySchema = z.strictObject({ by });
-const reasonSchema = z.strictObject({ by, reason: line(1_000) });
-const listSchema = z.strictObject({
-  name: z.string().optional(),
-  alias: z.string().optional(),
-  digest: digest.optional(),
-});
+const routes = modelRegistryApi.models;
 
 type Response = { status(code: number): Response; json(body: unknown): void };
 
-@Controller("models")
+@Controller()
 export class ModelsController {
   readonly #table: ModelTable;
   readonly #registry: Registry;
@@ -48,9 +37,8 @@ export class ModelsController {
     this.#gates = gates;
   }
 
-  @Get()
-  list(@Query() query: unknown): { items: ModelView[] } {
-    const wanted = validated(listSchema, query, "query");
+  @Serves(routes.list)
+  list(@Query(new Validated(routes.list.query)) wanted: VersionQuery): { items: RegisteredVersion[] } {
     const items = this.#table
       .list()
       .filter((model) => wanted.name === undefined || model.name === wanted.name)
@@ -60,45 +48,57 @@ export class ModelsController {
     return { items };
   }
 
-  @Get(":name/:version")
-  one(@Param("name") name: string, @Param("version") version: string): ModelView {
+  @Serves(routes.one)
+  one(@Param("name") name: string, @Param("version") version: string): RegisteredVersion {
     return this.#view(this.#registry.model(name, version));
   }
 
   /** Answers once it was examined and is listed: 201, or 200 where it was before. */
-  @Post()
-  async push(@Body() body: unknown, @Res() response: Response): Promise<void> {
-    const { manifestDigest, by: who } = validated(pushSchema, body, "body");
-    const { model, examination } = await this.#registry.push(manifestDigest, who);
+  @Serves(routes.push)
+  async push(
+    @Body(new Validated(routes.push.body)) { manifestDigest, by }: PushRequest,
+    @Res() response: Response,
+  ): Promise<void> {
+    const { model, examination } = await this.#registry.push(manifestDigest, by);
     response.status(examination === null ? 200 : 201).json({ ...this.#view(model), examination });
   }
 
-  @Put(":name/aliases/:alias")
-  async alias(@Param("name") name: string, @Param("alias") alias: string, @Body() body: unknown): Promise<ModelView> {
-    const { version, by: who } = validated(aliasSchema, body, "body");
-    await this.#registry.alias(name, aliasOf(alias), version, who);
+  @Serves(routes.alias)
+  async alias(
+    @Param("name") name: string,
+    @Param("alias") alias: string,
+    @Body(new Validated(routes.alias.body)) { version, by }: RegistryAliasRequest,
+  ): Promise<RegisteredVersion> {
+    await this.#registry.alias(name, aliasOf(alias), version, by);
     return this.one(name, version);
   }
 
-  @Delete(":name/aliases/:alias")
-  async unalias(@Param("name") name: string, @Param("alias") alias: string, @Body() body: unknown) {
-    const { by: who } = validated(bySchema, body, "body");
-    await this.#registry.alias(name, aliasOf(alias), null, who);
+  @Serves(routes.unalias)
+  async unalias(
+    @Param("name") name: string,
+    @Param("alias") alias: string,
+    @Body(new Validated(routes.unalias.body)) { by }: RegistryByRequest,
+  ) {
+    await this.#registry.alias(name, aliasOf(alias), null, by);
     return { name, aliases: this.#table.aliases(name) };
   }
 
-  @Post(":name/:version/revoke")
-  @HttpCode(200)
-  async revoke(@Param("name") name: string, @Param("version") version: string, @Body() body: unknown) {
-    const { by: who, reason } = validated(reasonSchema, body, "body");
-    return this.#view(await this.#registry.revoke(name, version, who, reason));
+  @Serves(routes.revoke)
+  async revoke(
+    @Param("name") name: string,
+    @Param("version") version: string,
+    @Body(new Validated(routes.revoke.body)) { by, reason }: RegistryReasonRequest,
+  ) {
+    return this.#view(await this.#registry.revoke(name, version, by, reason));
   }
 
   /** Judges a challenger again. */
-  @Post(":name/:version/gate")
-  @HttpCode(200)
-  again(@Param("name") name: string, @Param("version") version: string, @Body() body: unknown): ModelView {
-    validated(bySchema, body, "body");
+  @Serves(routes.judge)
+  again(
+    @Param("name") name: string,
+    @Param("version") version: string,
+    @Body(new Validated(routes.judge.body)) _by: RegistryByRequest,
+  ): RegisteredVersion {
     const model = this.#registry.model(name, version);
     if (!this.#table.aliasesOf(model).includes(CHALLENGER)) {
       const detail = `${name} ${version} is no challenger: only challengers are judged. Give it the alias first.`;
@@ -108,14 +108,16 @@ export class ModelsController {
     return this.#view(model);
   }
 
-  @Post(":name/:version/gate/force")
-  @HttpCode(200)
-  async force(@Param("name") name: string, @Param("version") version: string, @Body() body: unknown) {
-    const { by: who, reason } = validated(reasonSchema, body, "body");
-    return this.#view(await this.#registry.force(name, version, who, reason));
+  @Serves(routes.force)
+  async force(
+    @Param("name") name: string,
+    @Param("version") version: string,
+    @Body(new Validated(routes.force.body)) { by, reason }: RegistryReasonRequest,
+  ) {
+    return this.#view(await this.#registry.force(name, version, by, reason));
   }
 
-  #view(model: Model): ModelView {
+  #view(model: Model): RegisteredVersion {
     return viewOf(model, this.#table.aliasesOf(model), this.#gates.judging(model));
   }
 }

@@ -1,12 +1,13 @@
 /** The signed metadata as devices read it. Versioned files never change; `timestamp.json` must never be kept. */
 import type { ServerResponse } from "node:http";
-import { Controller, Get, Inject, Param, Res } from "@nestjs/common";
-import { Problem } from "@tributary/service-kit";
+import { Controller, Inject, Param, Res } from "@nestjs/common";
+import { modelRegistryApi } from "@tributary/api";
+import { Problem, Serves } from "@tributary/service-kit";
 import { isMetadataName, type MetadataStore } from "@tributary/tuf/repository";
 
 export const METADATA = Symbol("MetadataStore");
 
-@Controller("tuf")
+@Controller()
 export class TufController {
   readonly #store: MetadataStore;
 
@@ -14,7 +15,7 @@ export class TufController {
     this.#store = store;
   }
 
-  @Get(":file")
+  @Serves(modelRegistryApi.tuf.get)
   async get(@Param("file") file: string, @Res() response: ServerResponse): Promise<void> {
     const bytes = isMetadataName(file) ? await this.#store.get(file) : undefined;
     if (bytes === undefined) {

@@ -10,6 +10,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { ValidationDetail, ValidationView } from "@tributary/api";
 import { type BlobStore, bytesOf } from "@tributary/blob-store";
 import type { ValidationSet } from "@tributary/contracts";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
@@ -46,22 +47,7 @@ export type ValidationSetsOptions = {
   readonly signal: AbortSignal;
 };
 
-/** As people and programs see it. */
-export type ValidationView = {
-  readonly model: string;
-  readonly source: "pushed" | "configured";
-  /** What follows is null of a configured folder: it may change at any time. */
-  readonly digest: Digest | null;
-  readonly frames: number | null;
-  readonly pushedBy: string | null;
-  readonly pushedAt: string | null;
-};
-type Contents = {
-  /** Frames by class. */
-  readonly classes: Readonly<Record<string, number>> | null;
-  readonly bytes: number | null;
-};
-export type ValidationDetail = ValidationView & Contents;
+type Contents = Pick<ValidationDetail, "classes" | "bytes">;
 
 const AT_ONCE = 8;
 

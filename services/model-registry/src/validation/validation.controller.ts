@@ -1,11 +1,13 @@
-import { Body, Controller, Get, Inject, Param, Put, Res } from "@nestjs/common";
-import { validated } from "@tributary/service-kit";
-import { pushSchema } from "../models/models.controller.ts";
-import { type ValidationDetail, ValidationSets, type ValidationView } from "./validation-sets.ts";
+import { Body, Controller, Inject, Param, Res } from "@nestjs/common";
+import { modelRegistryApi, type PushRequest, type ValidationDetail, type ValidationView } from "@tributary/api";
+import { Serves, Validated } from "@tributary/service-kit";
+import { ValidationSets } from "./validation-sets.ts";
+
+const routes = modelRegistryApi.validation;
 
 type Response = { status(code: number): Response; json(body: unknown): void };
 
-@Controller("validation")
+@Controller()
 export class ValidationController {
   readonly #sets: ValidationSets;
 
@@ -13,20 +15,23 @@ export class ValidationController {
     this.#sets = sets;
   }
 
-  @Get()
+  @Serves(routes.list)
   list(): { items: readonly ValidationView[] } {
     return { items: this.#sets.list() };
   }
 
-  @Get(":model")
+  @Serves(routes.describe)
   describe(@Param("model") model: string): Promise<ValidationDetail> {
     return this.#sets.describe(model);
   }
 
   /** Answers once every frame was examined: 201, or 200 where it is this set already. */
-  @Put(":model")
-  async push(@Param("model") model: string, @Body() body: unknown, @Res() response: Response): Promise<void> {
-    const { manifestDigest, by } = validated(pushSchema, body, "body");
+  @Serves(routes.push)
+  async push(
+    @Param("model") model: string,
+    @Body(new Validated(routes.push.body)) { manifestDigest, by }: PushRequest,
+    @Res() response: Response,
+  ): Promise<void> {
     const { isNew } = await this.#sets.push(model, manifestDigest, by);
     response.status(isNew ? 201 : 200).json(await this.#sets.describe(model));
   }

@@ -1,33 +1,26 @@
-import { Body, Controller, Get, HttpCode, Inject, Param, Post } from "@nestjs/common";
+import { Body, Controller, Inject, Param } from "@nestjs/common";
+import { type CommandRequest, type CreationRequest, rolloutManagerApi } from "@tributary/api";
 import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
-import { type Command, isFinished } from "@tributary/rollouts";
-import { Problem, validated } from "@tributary/service-kit";
-import { z } from "zod";
+import { isFinished } from "@tributary/rollouts";
+import { Problem, Serves, Validated } from "@tributary/service-kit";
 import { SpecRefused } from "../creation/spec-problems.ts";
 import { Manager } from "../manager.ts";
 
-const by = z.string().trim().min(1).max(128);
-const creationSchema = z.strictObject({ spec: z.unknown(), by });
-const commandSchema = z.strictObject({
-  command: z.enum(["pause", "resume", "promote", "promote-full", "abort", "retry", "undo"] satisfies Command[]),
-  by,
-  /** Counts only while this step is at work, so a command that is sent again does not pass over the next one. */
-  step: z.number().int().min(0).optional(),
-});
+const routes = rolloutManagerApi.rollouts;
 
-@Controller("rollouts")
+@Controller()
 export class RolloutsController {
   constructor(@Inject(Manager) private readonly manager: Manager) {}
 
-  @Get()
+  @Serves(routes.list)
   list() {
     this.#refuseEarly();
     const { controller, status } = this.manager;
     return { items: controller.rollouts.flatMap(({ uid }) => jsonOf(status.record(uid)) ?? []) };
   }
 
-  @Get(":uid")
+  @Serves(routes.one)
   one(@Param("uid") uid: string) {
     this.#refuseEarly();
     const json = jsonOf(this.manager.status.record(uid));
@@ -35,27 +28,26 @@ export class RolloutsController {
     return json;
   }
 
-  @Post()
-  async create(@Body() body: unknown) {
-    const { spec, by: who } = validated(creationSchema, body, "body");
+  @Serves(routes.create)
+  async create(@Body(new Validated(routes.create.body)) { spec, by }: CreationRequest) {
     try {
-      const { uid } = await this.manager.create(spec, who);
+      const { uid } = await this.manager.create(spec, by);
       return { uid };
     } catch (error) {
       if (!(error instanceof SpecRefused)) throw error;
       const errors = error.problems.map(({ path, message }) => ({ where: path.join("."), message }));
-      const problem = new Problem(422, error.code, "ask-a-person", error.message, { errors });
-      Object.assign(problem.details, { problems: error.problems });
-      throw problem;
+      const extensions = { problems: error.problems };
+      throw new Problem(422, error.code, "ask-a-person", error.message, { errors, extensions });
     }
   }
 
-  @Post(":uid/commands")
-  @HttpCode(200)
-  async command(@Param("uid") uid: string, @Body() body: unknown) {
-    const { command, by: who, step } = validated(commandSchema, body, "body");
+  @Serves(routes.command)
+  async command(
+    @Param("uid") uid: string,
+    @Body(new Validated(routes.command.body)) { command, by, step }: CommandRequest,
+  ) {
     if (this.manager.controller.rollout(uid) === null && this.manager.health === true) throw unknown(uid);
-    const rollout = await this.manager.command(uid, command, who, step).catch((error: unknown) => {
+    const rollout = await this.manager.command(uid, command, by, step).catch((error: unknown) => {
       if (error instanceof Failure && error.code === "rollout-changed")
         throw new Problem(409, error.code, error.advice, error.message, { cause: error });
       throw error;
