@@ -1,6 +1,6 @@
 /** What every command gets: the gateway and where to write, from the options that all commands share. */
 import type { Command } from "commander";
-import { GatewayClient } from "./gateway-client.ts";
+import { type Gateway, gatewayAt } from "./gateway.ts";
 import { type Format, Output } from "./output.ts";
 import { waitingFor } from "./progress.ts";
 
@@ -19,14 +19,14 @@ export type Io = {
   readonly signal: AbortSignal;
 };
 
-export type Context = { readonly gateway: GatewayClient; readonly output: Output; readonly io: Io };
+export type Context = { readonly gateway: Gateway; readonly output: Output; readonly io: Io };
 
 type SharedOptions = { gateway: string; token?: string; output: Format; color: boolean };
 
 export function contextOf(command: Command, io: Io): Context {
   const options = command.optsWithGlobals<SharedOptions>();
   return {
-    gateway: new GatewayClient({ url: options.gateway, token: options.token, waiting: waitingFor(io) }),
+    gateway: gatewayAt({ url: options.gateway, token: options.token, waiting: waitingFor(io) }),
     output: outputOf(command, io),
     io,
   };

@@ -6,7 +6,7 @@
  * P3. Of steps within steps only the outermost tells.
  */
 import type { Io } from "./context.ts";
-import type { Waiting } from "./gateway-client.ts";
+import type { Waiting } from "./gateway.ts";
 
 const QUIET_MS = 2_000;
 const TERMINAL_MS = 200;

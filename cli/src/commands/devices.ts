@@ -1,5 +1,5 @@
+import { type Device, type DeviceQuery, itemsOfPages } from "@tributary/api";
 import { Command } from "commander";
-import type { Device } from "../api.ts";
 import { type Context, contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { ago, short, type View } from "../output.ts";
@@ -42,8 +42,10 @@ export const getDevices = (io: Io): Command =>
     .option("--site <SITE>", "only devices of this site")
     .action((options: { status?: string; site?: string }, command: Command) =>
       watched(command, io, async ({ gateway, output }) => {
-        const query = { status: options.status?.toUpperCase(), site: options.site };
-        const items = await gateway.all<Device>("api/v1/devices", query);
+        // Whether there is such a status, the gateway says.
+        const status = options.status?.toUpperCase() as DeviceQuery["status"];
+        const query = { status, site: options.site };
+        const items = await itemsOfPages((after) => gateway.devices.list({ ...query, after }));
         output.list(items, viewOf(io.now()), "No devices. Register one: tributary devices register ID");
       }),
     );
@@ -55,7 +57,7 @@ export const describeDevice = (io: Io): Command =>
     .description("everything known of one device")
     .action(async (id: string, _options: object, command: Command) => {
       const { gateway, output } = contextOf(command, io);
-      const device = await gateway.call<Device>(`api/v1/devices/${encodeURIComponent(id)}`);
+      const device = await gateway.devices.one({ deviceId: id });
       output.one(device, device.deviceId, () => showDevice(device, { gateway, output, io }));
     });
 
@@ -76,8 +78,7 @@ export function devicesCommand(io: Io): Command {
       if (output.format === "name") {
         throw new CliError(exitCodes.usage, "-o name would hide the password, which is shown only once; use -o json.");
       }
-      const body = { deviceId, ...described };
-      const made = await gateway.call<Device & { password: string }>("api/v1/devices", { method: "POST", body });
+      const made = await gateway.devices.register({ body: { deviceId, ...described } });
       if (passwordOnly) return output.line(made.password);
       output.one(made, deviceId, () => {
         output.line(`${deviceId} is registered.`);
@@ -91,8 +92,7 @@ export function devicesCommand(io: Io): Command {
     .description("a revoked device may not connect; it stays listed")
     .action(async (id: string, _options: object, command: Command) => {
       const { gateway, output } = contextOf(command, io);
-      const path = `api/v1/devices/${encodeURIComponent(id)}`;
-      const device = await gateway.call<Device>(path, { method: "DELETE" });
+      const device = await gateway.devices.revoke({ deviceId: id });
       output.one(device, id, () => output.line(`${id} is revoked.`));
     });
   return command;
@@ -107,7 +107,7 @@ function showDevice(device: Device, { output, io }: Context): void {
     ["Registered", device.registeredAt],
     ["Last seen", device.lastSeenAt === null ? null : `${device.lastSeenAt} (${ago(device.lastSeenAt, io.now())} ago)`],
   ]);
-  const { reported, throttled = [] } = device;
+  const { reported, throttled = [] } = device; // Gateways of earlier versions do not tell.
   if (throttled.length > 0) {
     output.line();
     output.line(output.style("bold", "Throttled"));

@@ -1,6 +1,6 @@
+import type { Explanation, ExplanationStep } from "@tributary/api";
 import { formatFrameId, parseFrameId, reasonOf } from "@tributary/kernel";
 import { Command } from "commander";
-import type { Explanation, Step } from "../api.ts";
 import { contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Output, shown } from "../output.ts";
@@ -15,8 +15,7 @@ export function routerCommand(io: Io): Command {
     .description("every number of one frame's decision, from the device to its final answer")
     .action(async (frame: string, _options: object, command: Command) => {
       const { gateway, output } = contextOf(command, io);
-      const path = `api/v1/frames/${encodeURIComponent(checked(frame))}/explanation`;
-      const explanation = await gateway.call<Explanation>(path);
+      const explanation = await gateway.frames.explanation({ frameId: checked(frame) });
       output.one(explanation, explanation.frameId, () => showExplanation(explanation, output));
     });
   return command.addCommand(simulateCommand(io));
@@ -67,7 +66,7 @@ function showExplanation(explanation: Explanation, output: Output): void {
   }
 }
 
-function decision(output: Output, title: string, steps: readonly Step[]): void {
+function decision(output: Output, title: string, steps: readonly ExplanationStep[]): void {
   if (steps.length === 0) return;
   heading(output, title);
   for (const step of steps) {

@@ -1,13 +1,12 @@
-import { ANSWER_SOURCES, SETTLED_BY } from "@tributary/contracts";
+import { type Answer, type AnswerFilter, answerSources, settledBy } from "@tributary/api";
 import { Command, Option } from "commander";
-import type { Answer } from "../api.ts";
 import { contextOf, type Io } from "../context.ts";
 import type { Output, View } from "../output.ts";
 import { positive } from "./options.ts";
 
 const view: View<Answer> = { name: (answer) => answer.frameId, columns: [] };
 
-type TailOptions = { device?: string; source?: string; settledBy?: string; count?: number };
+type TailOptions = Pick<AnswerFilter, "source" | "settledBy"> & { device?: string; count?: number };
 
 export function framesCommand(io: Io): Command {
   const command = new Command("frames").description("final answers as they come");
@@ -15,8 +14,8 @@ export function framesCommand(io: Io): Command {
     .command("tail")
     .description("follow final answers until interrupted; -o json gives one JSON document a line")
     .option("--device <ID>", "only of this device")
-    .addOption(new Option("--source <SOURCE>", "whose answer").choices(ANSWER_SOURCES))
-    .addOption(new Option("--settled-by <CAUSE>", "what settled it").choices(SETTLED_BY))
+    .addOption(new Option("--source <SOURCE>", "whose answer").choices(answerSources))
+    .addOption(new Option("--settled-by <CAUSE>", "what settled it").choices(settledBy))
     .option("--count <N>", "stop after N answers", positive)
     .action(async (options: TailOptions, command: Command) => {
       const { gateway, output } = contextOf(command, io);
@@ -25,8 +24,8 @@ export function framesCommand(io: Io): Command {
       const query = { deviceId: options.device, source: options.source, settledBy: options.settledBy };
       let left = options.count ?? Number.POSITIVE_INFINITY;
       if (output.isForPeople) output.line(output.style("bold", HEAD));
-      for await (const event of gateway.events("api/v1/classifications/events", query, signal)) {
-        output.streamed(event as Answer, view, (answer) => rowOf(answer, output));
+      for await (const event of gateway.classifications.events(query, { signal })) {
+        output.streamed(event, view, (answer) => rowOf(answer, output));
         if (--left <= 0) break;
       }
       enough.abort();

@@ -6,14 +6,13 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { NextLabel, NextLabelQuery } from "@tributary/api";
 import { formatFrameId, parseFrameId, reasonOf } from "@tributary/kernel";
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { Page } from "../api.ts";
 import { type Context, contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { pictureNameOf } from "../labels/frame-names.ts";
-import { type ImportOptions, importLabels } from "../labels/import.ts";
-import { type LabelResult, type NextLabel, stdinMark } from "../labels/label-api.ts";
+import { type ImportOptions, importLabels, stdinMark } from "../labels/import.ts";
 import { labelFormats } from "../labels/read-labels.ts";
 import type { View } from "../output.ts";
 import { positive } from "./options.ts";
@@ -83,8 +82,8 @@ function nextCommand(io: Io): Command {
     .option("--save <FOLDER>", "put the pictures there, named after their frames")
     .action(async (options: { limit: number; device?: string; why?: string; save?: string }, command: Command) => {
       const context = contextOf(command, io);
-      const query = { limit: `${options.limit}`, deviceId: options.device, why: options.why?.toUpperCase() };
-      const { items } = await context.gateway.call<Page<NextLabel>>("api/v1/labels/next", { query });
+      const why = options.why?.toUpperCase() as NextLabelQuery["why"];
+      const { items } = await context.gateway.labels.next({ limit: options.limit, deviceId: options.device, why });
       const shown: (NextLabel & { picture: string })[] = [];
       for (const item of items) {
         const url = context.gateway.urlOf(item.image);
@@ -97,9 +96,9 @@ function nextCommand(io: Io): Command {
 /** Kafka keeps pictures for hours only: one that is gone leaves a frame that can still be labelled, by other means. */
 async function save({ gateway }: Context, item: NextLabel, folder: string): Promise<string> {
   const file = join(folder, pictureNameOf(item.frameId));
-  let picture: Buffer;
+  let picture: Uint8Array;
   try {
-    picture = await gateway.bytes(item.image, "image/");
+    picture = await gateway.frames.image({ frameId: item.frameId });
   } catch (error) {
     if (error instanceof CliError && error.exitCode === exitCodes.notFound) return "gone";
     throw error;
@@ -129,9 +128,11 @@ function setCommand(io: Io): Command {
       }
       const { gateway, output } = contextOf(command, io);
       const labelledBy = options.by ?? io.env.USER ?? "";
-      const one = { frameId, label: label ?? null, source: "PERSON", labelledBy, comment: options.comment ?? null };
-      const body = { labels: [one], allowUnknown: options.allowUnknown === true };
-      const result = await gateway.call<LabelResult>("api/v1/labels", { method: "POST", body });
+      const source = "PERSON" as const;
+      const one = { frameId, label: label ?? null, source, labelledBy, comment: options.comment ?? null };
+      const result = await gateway.labels.take({
+        body: { labels: [one], allowUnknown: options.allowUnknown === true },
+      });
       const [refused] = result.refused;
       if (refused !== undefined) {
         const code = refused.code === "frame-unknown" ? exitCodes.notFound : exitCodes.failed;

@@ -4,8 +4,8 @@
  *
  * One package is one row, whoever knows of it: a version that nobody runs yet, and one that runs and that no registry lists.
  */
+import { type Answer, type Device, itemsOfPages, type Policy } from "@tributary/api";
 import { Command } from "commander";
-import type { Answer, Device, Page, Policy } from "../api.ts";
 import type { Context, Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import {
@@ -181,9 +181,9 @@ async function modelsOf({ gateway, models }: Context & { readonly models: ModelA
     return joinModels([], [], [], await models.versions()).map((model) => ({ ...model, devices: null }));
   }
   const [devices, policies, answers, versions] = await Promise.all([
-    gateway.all<Device>("api/v1/devices"),
-    gateway.call<Page<Policy>>("api/v1/policies"),
-    gateway.call<Page<Answer>>("api/v1/classifications", { query: { source: "CLOUD", limit: "1000" } }),
+    itemsOfPages((after) => gateway.devices.list({ after })),
+    gateway.policies.list(),
+    gateway.classifications.list({ source: "CLOUD", limit: 1_000 }),
     models.versions(),
   ]);
   return joinModels(devices, policies.items, answers.items, versions);

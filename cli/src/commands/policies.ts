@@ -1,5 +1,5 @@
+import type { Policy, PolicyFields } from "@tributary/api";
 import { Command } from "commander";
-import type { Logistic, Page, Policy } from "../api.ts";
 import { contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Output, short, shown, type View } from "../output.ts";
@@ -26,7 +26,7 @@ export const getPolicies = (io: Io): Command =>
     .description("the routing policies in force")
     .action((_options: object, command: Command) =>
       watched(command, io, async ({ gateway, output }) => {
-        const { items } = await gateway.call<Page<Policy>>("api/v1/policies");
+        const { items } = await gateway.policies.list();
         output.list(items, view, "No policies: no router has published one yet.");
       }),
     );
@@ -38,7 +38,7 @@ export const describePolicy = (io: Io): Command =>
     .description("one routing policy, whole")
     .action(async (key: string, _options: object, command: Command) => {
       const { gateway, output } = contextOf(command, io);
-      const { items } = await gateway.call<Page<Policy>>("api/v1/policies");
+      const { items } = await gateway.policies.list();
       const policy = onlyOne(items, key);
       output.one(policy, policy.key, () => showPolicy(policy, output));
     });
@@ -56,7 +56,7 @@ function onlyOne(policies: readonly Policy[], key: string): Policy {
   return found;
 }
 
-export function showPolicy(policy: Policy, output: Output, indent = ""): void {
+export function showPolicy(policy: PolicyFields, output: Output, indent = ""): void {
   const { guarantee } = policy;
   output.pairs(
     [
@@ -90,5 +90,5 @@ export function showPolicy(policy: Policy, output: Output, indent = ""): void {
   );
 }
 
-const logistic = (model: Logistic, features: readonly string[]): string =>
+const logistic = (model: PolicyFields["edgeRight"], features: readonly string[]): string =>
   [`bias ${shown(model.bias)}`, ...features.map((feature, i) => `${feature} x ${shown(model.weights[i])}`)].join(" + ");

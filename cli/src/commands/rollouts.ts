@@ -1,25 +1,23 @@
 /** `rollout`: a new model's way to the fleet, as people begin, watch and steer it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { text as textOf } from "node:stream/consumers";
+import type { RolloutCommand, RolloutDevices, RolloutQuery, RolloutView } from "@tributary/api";
 import { reasonOf } from "@tributary/kernel";
 import { changeWords, type SpecPath } from "@tributary/rollouts";
 import { Command, Option } from "commander";
-import type { Page } from "../api.ts";
 import { type Context, contextOf, type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import { GatewayRefusal } from "../gateway-client.ts";
+import { GatewayRefusal } from "../gateway.ts";
 import { ago, type View } from "../output.ts";
-import type { Event, Rollout, RolloutDetail, RolloutDevices } from "../rollouts/api.ts";
 import { type Linted, lineOf, lint } from "../rollouts/lint.ts";
-import { markOf, packageWords, phaseWords, stepsOf, treeOf } from "../rollouts/tree.ts";
+import { type Event, markOf, packageWords, phaseWords, stepsOf, treeOf } from "../rollouts/tree.ts";
 import { watchable, watched } from "../watch.ts";
 
-const PATH = "api/v1/rollouts";
 /** Devices of the canary that a status fetches, as many as the gateway gives; those in trouble are shown first. */
-const DEVICES_FETCHED = "10000";
+const DEVICES_FETCHED = 10_000;
 const LISTED_MAX = 100;
 
-const viewOf = (now: number): View<Rollout> => ({
+const viewOf = (now: number): View<RolloutView> => ({
   name: (rollout) => rollout.uid,
   columns: [
     { head: "NAME", of: (r) => r.name },
@@ -96,11 +94,10 @@ function addList(command: Command, io: Io): void {
     .addOption(
       new Option("--phase <PHASE>", "only in this phase").choices(["Progressing", "Paused", "Healthy", "Degraded"]),
     )
-    .action(({ name, model, phase }: { name?: string; model?: string; phase?: string }, own: Command) =>
+    .action(({ name, model, phase }: Pick<RolloutQuery, "name" | "model" | "phase">, own: Command) =>
       watched(own, io, async ({ gateway, output }) => {
         // One more than is shown tells whether there are more.
-        const query = { name, model, phase, limit: String(LISTED_MAX + 1) };
-        const { items } = await gateway.call<Page<Rollout>>(PATH, { query });
+        const { items } = await gateway.rollouts.list({ name, model, phase, limit: LISTED_MAX + 1 });
         const shown = items.slice(0, LISTED_MAX);
         output.list(shown, viewOf(io.now()), "No rollouts. Begin one: tributary rollout create -f FILE");
         if (shown.length === items.length) return;
@@ -117,7 +114,7 @@ function addHistory(command: Command, io: Io): void {
     .action(async (name: string, _options: object, own: Command) => {
       const context = contextOf(own, io);
       const { uid } = await find(context, name);
-      const { items } = await context.gateway.call<Page<Event>>(`${PATH}/${uid}/events`);
+      const items = await eventsOf(context, uid);
       const created = items.find(({ kind }) => kind === "created") as { readonly spec?: unknown } | undefined;
       const steps = stepsOf(created?.spec);
       const view: View<Event> = {
@@ -144,7 +141,7 @@ function addReport(command: Command, io: Io): void {
     .action(async (name: string, { output: file }: { output?: string }, own: Command) => {
       const context = contextOf(own, io);
       const rollout = await find(context, name);
-      const page = await context.gateway.bytes(`${PATH}/${rollout.uid}/report`, "text/html");
+      const page = Buffer.from(await context.gateway.rollouts.report({ uid: rollout.uid }));
       const target = file ?? (io.isOutputTerminal ? `rollout-${rollout.name}.html` : "-");
       if (target === "-") return io.stdout(page.toString("utf8"));
       try {
@@ -171,8 +168,8 @@ async function create({ gateway, output, io }: Context, file: string): Promise<v
   const linted = lint(await read(file));
   const { problems, written, spec } = linted;
   if (spec === null) throw refusedFile(file, problems.map((problem) => lineOf(file, problem))); // biome-ignore format: one line
-  const body = { spec: written, by: personOf(io) };
-  const made = await gateway.call<{ uid: string }>(PATH, { method: "POST", body }).catch((error: unknown) => {
+  const body = { spec: written as Record<string, unknown>, by: personOf(io) };
+  const made = await gateway.rollouts.create({ body }).catch((error: unknown) => {
     throw located(file, linted, error);
   });
   output.one(made, made.uid, () => {
@@ -202,10 +199,10 @@ function located(file: string, { locate }: Linted, error: unknown): unknown {
 }
 
 /** By name, the newest; or by uid. */
-async function find({ gateway, io }: Context, wanted: string): Promise<Rollout> {
-  const { items } = await gateway.call<Page<Rollout>>(PATH, { query: { name: wanted } });
+async function find({ gateway, io }: Context, wanted: string): Promise<RolloutView> {
+  const { items } = await gateway.rollouts.list({ name: wanted });
   const [newest, ...others] = items;
-  if (newest === undefined) return gateway.call<RolloutDetail>(`${PATH}/${encodeURIComponent(wanted)}`);
+  if (newest === undefined) return gateway.rollouts.one({ uid: wanted });
   if (others.length > 0) {
     const olders = others.slice(0, 5).map(({ uid, createdAt }) => `  ${uid} of ${createdAt}`);
     io.stderr(
@@ -223,20 +220,19 @@ async function status(
 ): Promise<void> {
   // Found once: while it is watched, the name may come to mean a newer one.
   const { uid } = await find(contextOf(command, io), name);
-  let last: Rollout | undefined;
-  await watched(command, io, async ({ gateway, output }) => {
-    const rollout = await gateway.call<RolloutDetail>(`${PATH}/${uid}`);
+  let last: RolloutView | undefined;
+  await watched(command, io, async (context) => {
+    const { gateway, output } = context;
+    const rollout = await gateway.rollouts.one({ uid });
     last = rollout;
     const ends = exitCode === true && (rollout.phase === "Healthy" || rollout.isBack || rollout.abandoned != null);
     if (!output.isForPeople) {
       output.one(rollout, uid, () => {});
       return ends;
     }
-    const [{ items: events }, canary] = await Promise.all([
-      gateway.call<Page<Event>>(`${PATH}/${uid}/events`).catch(without({ items: [] })),
-      gateway
-        .call<RolloutDevices>(`${PATH}/${uid}/devices`, { query: { arm: "canary", limit: DEVICES_FETCHED } })
-        .catch(without(NO_DEVICES)),
+    const [events, canary] = await Promise.all([
+      eventsOf(context, uid).catch(without([])),
+      gateway.rollouts.devicesOf({ uid, arm: "canary", limit: DEVICES_FETCHED }).catch(without(NO_DEVICES)),
     ]);
     const now = watch && !io.isOutputTerminal ? null : io.now();
     const style = output.style.bind(output);
@@ -251,6 +247,9 @@ async function status(
   }
 }
 
+const eventsOf = async ({ gateway }: Context, uid: string): Promise<readonly Event[]> =>
+  (await gateway.rollouts.events({ uid })).items as readonly object[] as readonly Event[];
+
 const NO_ARM = { devices: 0, onModel: 0, phases: {} };
 const NO_DEVICES: RolloutDevices = { items: [], total: 0, arms: { canary: NO_ARM, control: NO_ARM, rest: NO_ARM } };
 
@@ -262,12 +261,12 @@ const without =
     throw error;
   };
 
-async function steer(context: Context, name: string, command: string): Promise<void> {
+async function steer(context: Context, name: string, command: RolloutCommand): Promise<void> {
   const { gateway, output, io } = context;
   const { uid, name: called, step } = await find(context, name);
   // Said again after an answer that was lost, they pass over no other step.
   const body = { command, by: personOf(io), ...(["promote", "resume"].includes(command) && { step }) };
-  const answer = await gateway.call<object>(`${PATH}/${encodeURIComponent(uid)}/commands`, { method: "POST", body });
+  const answer = await gateway.rollouts.command({ uid, body });
   output.one(answer, uid, () =>
     output.line(`Rollout ${called}: ${command} is taken. See: tributary rollout status ${uid}`),
   );

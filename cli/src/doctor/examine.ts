@@ -6,7 +6,7 @@
 import { reasonOf } from "@tributary/kernel";
 import type { RegistryAccess } from "@tributary/schema-registry";
 import { dlqTopics } from "../dlq/letter.ts";
-import type { GatewayClient } from "../gateway-client.ts";
+import type { Gateway } from "../gateway.ts";
 import type { Connection } from "../kafka-options.ts";
 import { fetchWith } from "../registry-options.ts";
 import { type Finding, failed, ok, skipped, some, warning } from "./finding.ts";
@@ -16,7 +16,7 @@ import { probeMqtt } from "./mqtt-probe.ts";
 import { checkRegistry } from "./registry-check.ts";
 
 export type Patient = {
-  readonly gateway: GatewayClient;
+  readonly gateway: Gateway;
   readonly token?: string | undefined;
   readonly kafka: Connection | undefined;
   readonly prefix: string;

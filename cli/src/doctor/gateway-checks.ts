@@ -1,15 +1,15 @@
 /** What the gateway says of itself, of the fleet and of policies. */
+import { itemsOfPages } from "@tributary/api";
 import { reasonOf } from "@tributary/kernel";
-import type { Device, Page, Policy } from "../api.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import type { GatewayClient } from "../gateway-client.ts";
+import type { Gateway } from "../gateway.ts";
 import { type Finding, failed, ok, skipped, some, warning } from "./finding.ts";
 
 const CLOCK_MS_MAX = 5_000;
 const HEARD_MS_MAX = 5 * 60_000;
 const TIMEOUT_MS = 10_000;
 
-export async function checkGateway(gateway: GatewayClient, now: () => number): Promise<Finding[]> {
+export async function checkGateway(gateway: Gateway, now: () => number): Promise<Finding[]> {
   let response: Response;
   let text: string;
   try {
@@ -43,9 +43,9 @@ export async function checkGateway(gateway: GatewayClient, now: () => number): P
   return [...findings, ...(await Promise.all([checkDevices(gateway, now), checkPolicies(gateway)]))];
 }
 
-async function checkDevices(gateway: GatewayClient, now: () => number): Promise<Finding> {
+async function checkDevices(gateway: Gateway, now: () => number): Promise<Finding> {
   try {
-    const items = await gateway.all<Device>("api/v1/devices");
+    const items = await itemsOfPages((after) => gateway.devices.list({ after }));
     const active = items.filter(({ status }) => status === "ACTIVE");
     const heard = active.filter((device) => now() - Date.parse(device.lastSeenAt ?? "") < HEARD_MS_MAX);
     const detail = `${active.length} active, ${heard.length} of them heard within 5 minutes`;
@@ -57,9 +57,9 @@ async function checkDevices(gateway: GatewayClient, now: () => number): Promise<
   }
 }
 
-async function checkPolicies(gateway: GatewayClient): Promise<Finding> {
+async function checkPolicies(gateway: Gateway): Promise<Finding> {
   try {
-    const { items } = await gateway.call<Page<Policy>>("api/v1/policies");
+    const { items } = await gateway.policies.list();
     if (items.length > 0) return ok("policies", `${items.length} in force`);
     return warning("policies", "none is in force", "start a router with packages: it publishes their policies");
   } catch (error) {

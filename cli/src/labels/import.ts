@@ -7,14 +7,14 @@
  */
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { LABELS_MAX, type LabelBatch } from "@tributary/api";
 import { backoffMs, reasonOf } from "@tributary/kernel";
 import type { Context } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import { GatewayRefusal } from "../gateway-client.ts";
+import { GatewayRefusal } from "../gateway.ts";
 import { printable } from "../output.ts";
 import { Progress } from "../progress.ts";
 import type { Entry } from "./entries.ts";
-import { type LabelResult, stdinMark } from "./label-api.ts";
 import { type LabelFormat, LabelsFileUnusable, readLabels } from "./read-labels.ts";
 
 export type ImportOptions = {
@@ -43,8 +43,9 @@ export type ImportSummary = {
   lastLine: number;
 };
 
-/** As many as the gateway takes: it looks for all frames of a batch in one pass. */
-const BATCH_LABELS_MAX = 1_000;
+/** Instead of a file. */
+export const stdinMark = "-";
+
 const TRIES_MAX = 6;
 const STILL_LOOKING = "frame-search-bounded";
 const LOOKS_MAX = 20;
@@ -103,7 +104,7 @@ export async function importLabels(context: Context, options: ImportOptions): Pr
       if (entry.kind === "bad") tellBad(entry.line, entry.code, entry.message);
       else if (entry.kind === "skipped") summary.skipped++;
       else batch.push(entry);
-      if (batch.length >= BATCH_LABELS_MAX) await flush(); // I1
+      if (batch.length >= LABELS_MAX) await flush(); // I1; the gateway looks for all frames of a batch in one pass
     }
     await flush();
     return summary;
@@ -116,7 +117,7 @@ export async function importLabels(context: Context, options: ImportOptions): Pr
 
 async function sendBatch({ gateway, io }: Context, options: ImportOptions, entries: readonly Good[]) {
   const labels = entries.map(({ label }) => ({
-    source: options.source.toUpperCase(),
+    source: options.source.toUpperCase() as LabelBatch["labels"][number]["source"],
     ...(options.by !== undefined && { labelledBy: options.by }),
     ...(options.labelSet !== undefined && { labelSet: options.labelSet }),
     ...label,
@@ -125,7 +126,7 @@ async function sendBatch({ gateway, io }: Context, options: ImportOptions, entri
   for (let tries = 0; ; tries++) {
     io.signal.throwIfAborted();
     try {
-      return await gateway.call<LabelResult>("api/v1/labels", { method: "POST", body });
+      return await gateway.labels.take({ body });
     } catch (error) {
       const mayPass = error instanceof GatewayRefusal ? error.retry : isUnreachable(error) && tries > 0;
       if (!mayPass || tries + 1 >= TRIES_MAX) throw error; // I2

@@ -3,7 +3,15 @@ import { Command } from "commander";
 import type { Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { WAIT, waitForGate } from "./gate-wait.ts";
-import { modelApiOf, referenceOf, registryOf, versionIn, withBy, withModelRegistry } from "./model-api.ts";
+import {
+  type ModelVersion,
+  modelApiOf,
+  referenceOf,
+  registryOf,
+  versionIn,
+  withBy,
+  withModelRegistry,
+} from "./model-api.ts";
 
 type AliasOptions = { readonly remove?: true; readonly by: string; readonly wait?: true };
 
@@ -22,17 +30,19 @@ export const modelsAliasCommand = (io: Io): Command =>
       }
       if (options.remove) {
         const name = model.split("@")[0] ?? model;
-        await models.unalias(name, alias, options.by);
+        await models.unalias({ name, alias, body: { by: options.by } });
         return output.one({ name, alias, version: null }, name, () =>
           output.line(`No version of ${name} is ${alias}.`),
         );
       }
       const version = versionIn(await models.versions(), model);
-      await models.alias(version.name, alias, version.version, options.by);
+      await models.alias({ name: version.name, alias, body: { version: version.version, by: options.by } });
       const done = { name: version.name, alias, version: version.version };
       output.one(done, referenceOf(version), () => output.line(`${referenceOf(version)} is ${alias}.`));
       if (options.wait) await waitForGate(models, version, { output, io });
     });
+
+const at = ({ name, version }: ModelVersion) => ({ name, version });
 
 type Reasoned = { readonly reason: string; readonly by: string };
 
@@ -44,7 +54,7 @@ export const modelsRevokeCommand = (io: Io): Command =>
     .action(async (model: string, { reason, by }: Reasoned, command: Command) => {
       const { models, output } = modelApiOf(command, io);
       const version = versionIn(await models.versions(), model);
-      await models.revoke(version.name, version.version, { by, reason });
+      await models.revoke({ ...at(version), body: { by, reason } });
       const done = { name: version.name, version: version.version, state: "REVOKED", by, reason };
       output.one(done, referenceOf(version), () => output.line(`${referenceOf(version)} is revoked.`));
     });
@@ -56,7 +66,7 @@ export const modelsJudgeCommand = (io: Io): Command =>
     .action(async (model: string, { by }: { by: string }, command: Command) => {
       const { models, output } = modelApiOf(command, io);
       const version = versionIn(await models.versions(), model);
-      await models.judge(version.name, version.version, by);
+      await models.judge({ ...at(version), body: { by } });
       const done = { name: version.name, version: version.version, by };
       const called = referenceOf(version);
       output.one(done, called, () =>
@@ -77,7 +87,7 @@ export const modelsForceCommand = (io: Io): Command =>
       if (version.gate?.passed) {
         throw new CliError(exitCodes.failed, `${referenceOf(version)} passed the gate; there is nothing to force.`);
       }
-      await models.force(version.name, version.version, { by, reason });
+      await models.force({ ...at(version), body: { by, reason } });
       const done = { name: version.name, version: version.version, by, reason };
       output.one(done, referenceOf(version), () => output.line(`${by} lets ${referenceOf(version)} past the gate.`));
     });

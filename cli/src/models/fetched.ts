@@ -8,7 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { type ModelManifest, packageFiles, parseManifest } from "@tributary/inference";
 import type { Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import type { GatewayClient } from "../gateway-client.ts";
+import type { ModelRegistry } from "../gateway.ts";
 import { Progress } from "../progress.ts";
 
 const DOWNLOAD_MS_MAX = 3_600_000;
@@ -23,11 +23,10 @@ export async function withScratch<T>(work: (dir: string) => Promise<T>): Promise
   }
 }
 
-export async function fetchManifest(registry: GatewayClient, digest: string): Promise<Buffer> {
+export async function fetchManifest(registry: ModelRegistry, digest: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of registry.download(`blobs/sha256/${digest}`, AbortSignal.timeout(DOWNLOAD_MS_MAX))) {
-    chunks.push(chunk);
-  }
+  const signal = AbortSignal.timeout(DOWNLOAD_MS_MAX);
+  for await (const chunk of registry.blobs.get({ digest }, { signal })) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -41,7 +40,7 @@ export function manifestOf(bytes: Buffer, digest: string): ModelManifest {
 }
 
 /** Whoever loads the folder checks every byte. */
-export async function fetchPackage(registry: GatewayClient, digest: string, dir: string, io: Io): Promise<void> {
+export async function fetchPackage(registry: ModelRegistry, digest: string, dir: string, io: Io): Promise<void> {
   const manifestBytes = await fetchManifest(registry, digest);
   const files = Object.entries(manifestOf(manifestBytes, digest).files);
   let done = 0;
@@ -53,7 +52,7 @@ export async function fetchPackage(registry: GatewayClient, digest: string, dir:
       const to = join(dir, path);
       await mkdir(dirname(to), { recursive: true });
       const signal = AbortSignal.any([io.signal, AbortSignal.timeout(DOWNLOAD_MS_MAX)]);
-      await pipeline(Readable.from(registry.download(`blobs/sha256/${sha256}`, signal)), createWriteStream(to));
+      await pipeline(Readable.from(registry.blobs.get({ digest: sha256 }, { signal })), createWriteStream(to));
       done += 1;
     }
   } finally {

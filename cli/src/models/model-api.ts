@@ -1,42 +1,13 @@
 /** The registry's models, from the registry itself (`--registry`) or as the gateway shows them. */
+import type { ModelVersion as PublicVersion, RegisteredVersion } from "@tributary/api";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Context, contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import { GatewayClient, GatewayRefusal } from "../gateway-client.ts";
+import { type Gateway, GatewayRefusal, type ModelRegistry, modelRegistryAt } from "../gateway.ts";
 import { waitingFor } from "../progress.ts";
 
-export type ModelVersion = {
-  readonly name: string;
-  readonly version: string;
-  readonly modelDigest: string;
-  readonly state: string;
-  readonly aliases: readonly string[];
-  readonly packageBytes: number;
-  readonly hardwareClass: string;
-  readonly input: string;
-  readonly labels: readonly string[];
-  readonly latencyBudgetMs: number;
-  readonly metrics: Readonly<Record<string, number>>;
-  readonly lineage: Readonly<Record<string, string>>;
-  readonly edge: boolean;
-  readonly pushedBy: string;
-  readonly pushedAt: string;
-  readonly gate: {
-    readonly passed: boolean;
-    readonly championDigest: string;
-    readonly failed: readonly string[];
-    /** Undefined: an older registry says it. */
-    readonly unsure?: readonly string[];
-    readonly reportDigest: string;
-    readonly pageDigest: string;
-    readonly judgedAt: string;
-    readonly forcedBy: string;
-    readonly forcedReason: string;
-  } | null;
-  /** Of a challenger that waits for the gate; the gateway does not know it. */
-  readonly judging?: { readonly state: string; readonly detail: string } | null;
-  readonly revoked: { readonly by: string; readonly reason: string; readonly at: string } | null;
-};
+/** How far its gate is, the gateway does not know. */
+export type ModelVersion = PublicVersion & Partial<Pick<RegisteredVersion, "judging">>;
 
 type Options = { readonly registry?: string; readonly registryToken?: string; readonly token?: string };
 
@@ -61,18 +32,13 @@ export const withModelRegistry = (command: Command): Command =>
 export const withBy = (command: Command, io: Io): Command =>
   command.option("--by <NAME>", "who does it, for the record", io.env.USER || "somebody");
 
-/** A registry examines a package before it answers. */
-const ANSWER_MS_MAX = 900_000;
+type Change = "alias" | "unalias" | "revoke" | "judge" | "force";
+type Changes = { readonly [C in Change]: (input: Parameters<ModelRegistry["models"][C]>[0]) => Promise<unknown> };
 
-export type ModelApi = {
+export type ModelApi = Changes & {
   /** Undefined: through the gateway. */
-  readonly registry: GatewayClient | undefined;
+  readonly registry: ModelRegistry | undefined;
   versions(): Promise<readonly ModelVersion[]>;
-  alias(name: string, alias: string, version: string, by: string): Promise<void>;
-  unalias(name: string, alias: string, by: string): Promise<void>;
-  revoke(name: string, version: string, body: { by: string; reason: string }): Promise<void>;
-  judge(name: string, version: string, by: string): Promise<void>;
-  force(name: string, version: string, body: { by: string; reason: string }): Promise<void>;
 };
 
 export function modelApiOf(command: Command, io: Io): Context & { readonly models: ModelApi } {
@@ -83,65 +49,35 @@ export function modelApiOf(command: Command, io: Io): Context & { readonly model
 }
 
 /** Of what the gateway cannot do: bytes and signatures go to the registry itself. */
-export function registryOf(command: Command, io: Io): GatewayClient {
+export function registryOf(command: Command, io: Io): ModelRegistry {
   const options = command.optsWithGlobals<Options>();
   if (options.registry !== undefined) return registryClient(options.registry, options, io);
   const message = "This speaks to the model registry itself: give --registry URL or set TRIBUTARY_MODEL_REGISTRY.";
   throw new CliError(exitCodes.usage, message);
 }
 
-const registryClient = (at: string, { registryToken, token }: Options, io: Io): GatewayClient =>
-  new GatewayClient({
-    url: at,
-    token: registryToken ?? token,
-    waiting: waitingFor(io),
-    answerMsMax: ANSWER_MS_MAX,
-    service: {
-      name: "model registry",
-      option: "--registry",
-      variable: "TRIBUTARY_MODEL_REGISTRY",
-      token: "--registry-token or set TRIBUTARY_MODEL_REGISTRY_TOKEN",
-    },
-  });
+const registryClient = (url: string, { registryToken, token }: Options, io: Io): ModelRegistry =>
+  modelRegistryAt({ url, token: registryToken ?? token, waiting: waitingFor(io) });
 
-const path = (...parts: readonly string[]): string => parts.map(encodeURIComponent).join("/");
+export const registryApi = (registry: ModelRegistry): ModelApi => ({
+  ...registry.models,
+  registry,
+  versions: async () => (await registry.models.list()).items,
+});
 
-export function registryApi(registry: GatewayClient): ModelApi {
-  return {
-    registry,
-    versions: async () => (await registry.call<{ items: ModelVersion[] }>("models")).items,
-    ...changesAt(registry, "models"),
-  };
-}
-
-function gatewayApi(gateway: GatewayClient): ModelApi {
-  return {
-    registry: undefined,
-    versions: async () => {
-      type Named = { readonly items: readonly { readonly versions: readonly ModelVersion[] }[] };
-      const { items } = await gateway.call<Named>("api/v1/models").catch((error: unknown) => {
-        // A gateway from before there was a registry.
-        if (error instanceof GatewayRefusal && error.code === "path-unknown") return { items: [] };
-        throw error;
-      });
-      return items.flatMap(({ versions }) => versions);
-    },
-    ...changesAt(gateway, "api/v1/models"),
-  };
-}
-
-/** The gateway hands them on under the registry's own paths. */
-function changesAt(client: GatewayClient, at: string): Omit<ModelApi, "registry" | "versions"> {
-  const change = (method: string, parts: readonly string[], body: object) =>
-    client.call(`${at}/${path(...parts)}`, { method, body }).then(() => {});
-  return {
-    alias: (name, alias, version, by) => change("PUT", [name, "aliases", alias], { version, by }),
-    unalias: (name, alias, by) => change("DELETE", [name, "aliases", alias], { by }),
-    revoke: (name, version, body) => change("POST", [name, version, "revoke"], body),
-    judge: (name, version, by) => change("POST", [name, version, "gate"], { by }),
-    force: (name, version, body) => change("POST", [name, version, "gate", "force"], body),
-  };
-}
+/** The gateway hands changes on. */
+const gatewayApi = (gateway: Gateway): ModelApi => ({
+  ...gateway.models,
+  registry: undefined,
+  versions: async () => {
+    const { items } = await gateway.models.list().catch((error: unknown) => {
+      // A gateway from before there was a registry.
+      if (error instanceof GatewayRefusal && error.code === "path-unknown") return { items: [] };
+      throw error;
+    });
+    return items.flatMap(({ versions }) => versions);
+  },
+});
 
 /** NAME@VERSION, NAME@ALIAS, or a digest's beginning. */
 export function versionIn(versions: readonly ModelVersion[], reference: string): ModelVersion {

@@ -7,16 +7,10 @@ import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { WAIT, waitForGate } from "./gate-wait.ts";
-import { type ModelVersion, referenceOf, registryApi, registryOf, withBy, withModelRegistry } from "./model-api.ts";
+import { referenceOf, registryApi, registryOf, withBy, withModelRegistry } from "./model-api.ts";
 import { megabytes, type Part, uploadMissing } from "./upload.ts";
 
-type Examination = {
-  readonly opset: number;
-  readonly golden: { readonly frames: number; readonly equal: number };
-  readonly latency: { readonly p95Ms: number; readonly budgetMs: number };
-};
 type Options = { readonly alias?: string; readonly by: string; readonly wait?: true };
-type Pushed = ModelVersion & { readonly examination: Examination | null };
 
 export const modelsPushCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("push")), io)
@@ -42,12 +36,11 @@ export const modelsPushCommand = (io: Io): Command =>
         { from: join(dir, packageFiles.manifest), digest, bytes: size },
       ];
       const sent = await uploadMissing(registry, parts, io);
-      const body = { manifestDigest: digest, by: options.by };
-      const pushed = await registry.call<Pushed>("models", { method: "POST", body });
-      if (options.alias !== undefined) {
-        await registryApi(registry).alias(pushed.name, options.alias, pushed.version, options.by);
-      }
-      const aliases = [...new Set([...pushed.aliases, ...(options.alias === undefined ? [] : [options.alias])])].sort();
+      const { alias, by } = options;
+      const pushed = await registry.models.push({ body: { manifestDigest: digest, by } });
+      const { name, version } = pushed;
+      if (alias !== undefined) await registry.models.alias({ name, alias, body: { version, by } });
+      const aliases = [...new Set([...pushed.aliases, ...(alias === undefined ? [] : [alias])])].sort();
       output.one({ ...pushed, aliases, sent }, referenceOf(pushed), () => {
         const { examination } = pushed;
         const known = examination === null ? ", as it was before" : "";

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "@tributary/kernel";
 import type { Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import { type GatewayClient, GatewayRefusal } from "../gateway-client.ts";
+import { GatewayRefusal, type ModelRegistry } from "../gateway.ts";
 import { Progress } from "../progress.ts";
 
 /** Looks and uploads at once. */
@@ -17,7 +17,7 @@ const UPLOAD_MS_MAX = 3_600_000;
 export type Part = { readonly from: string | Uint8Array; readonly digest: string; readonly bytes: number };
 export type Sent = { readonly files: number; readonly bytes: number };
 
-export async function uploadMissing(registry: GatewayClient, parts: readonly Part[], io: Io): Promise<Sent> {
+export async function uploadMissing(registry: ModelRegistry, parts: readonly Part[], io: Io): Promise<Sent> {
   const unique = [...new Map(parts.map((part) => [part.digest, part])).values()];
   const all = unique.reduce((sum, { bytes }) => sum + bytes, 0);
   let [looked, files, bytes] = [0, 0, 0];
@@ -28,8 +28,8 @@ export async function uploadMissing(registry: GatewayClient, parts: readonly Par
   const progress = new Progress(io, text);
   try {
     await eachOf(unique, AT_ONCE, async (part) => {
-      const path = `blobs/sha256/${part.digest}`;
-      const isThere = await registry.has(path);
+      const { digest, bytes: length } = part;
+      const isThere = await registry.blobs.has({ digest });
       looked += 1;
       if (isThere) return;
       await retried(io, async () => {
@@ -42,7 +42,7 @@ export async function uploadMissing(registry: GatewayClient, parts: readonly Par
         };
         const signal = AbortSignal.any([io.signal, AbortSignal.timeout(UPLOAD_MS_MAX)]);
         try {
-          await registry.upload(path, counted(), part.bytes, signal);
+          await registry.blobs.put({ digest, body: counted(), length }, { signal });
         } catch (error) {
           bytes = before;
           throw error;

@@ -1,28 +1,16 @@
 /** `tributary validation`: the frames that a model's challengers are judged on, as the registry has them. */
 import { join } from "node:path";
+import type { ValidationDetail, ValidationView } from "@tributary/api";
 import { checkManifest, type DescribedFolder, describeFolder } from "@tributary/workshop";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Output, short, type View } from "../output.ts";
 import { Progress } from "../progress.ts";
-import { registryApi, registryOf, withBy, withModelRegistry } from "./model-api.ts";
+import { registryOf, withBy, withModelRegistry } from "./model-api.ts";
 import { megabytes, type Part, uploadMissing } from "./upload.ts";
 
-type Validation = {
-  readonly model: string;
-  readonly source: "pushed" | "configured";
-  readonly digest: string | null;
-  readonly frames: number | null;
-  readonly pushedBy: string | null;
-  readonly pushedAt: string | null;
-};
-type ValidationDetail = Validation & {
-  readonly classes: Readonly<Record<string, number>> | null;
-  readonly bytes: number | null;
-};
-
-const view: View<Validation> = {
+const view: View<ValidationView> = {
   name: ({ model }) => model,
   columns: [
     { head: "MODEL", of: ({ model }) => model },
@@ -33,8 +21,6 @@ const view: View<Validation> = {
     { head: "DIGEST", of: ({ digest }) => digest, wide: true },
   ],
 };
-
-const pathOf = (model: string): string => `validation/${encodeURIComponent(model)}`;
 
 export const validationPushCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("push")), io)
@@ -49,7 +35,7 @@ export const validationPushCommand = (io: Io): Command =>
       const output = outputOf(command, io);
       const registry = registryOf(command, io);
       const described = await describedFolder(folder, io);
-      const versions = await registryApi(registry).versions();
+      const { items: versions } = await registry.models.list();
       if (!versions.some(({ name }) => name === model)) {
         const message = `There is no model ${model}: push a version of it first. See: tributary models list`;
         throw new CliError(exitCodes.notFound, message);
@@ -60,8 +46,7 @@ export const validationPushCommand = (io: Io): Command =>
       );
       const parts: Part[] = [...frames, { from: bytes, digest, bytes: bytes.length }];
       const sent = await uploadMissing(registry, parts, io);
-      const body = { manifestDigest: digest, by: options.by };
-      const pushed = await registry.call<ValidationDetail>(pathOf(model), { method: "PUT", body });
+      const pushed = await registry.validation.push({ model, body: { manifestDigest: digest, by: options.by } });
       output.one({ ...pushed, sent }, model, () => {
         output.line(`${model} is judged on ${pushed.frames} frames: ${classesText(pushed)}`);
         output.line(`Set ${pushed.digest}; sent ${sent.files} of ${parts.length} files, ${megabytes(sent.bytes)} MB.`);
@@ -72,7 +57,7 @@ export const validationListCommand = (io: Io): Command =>
   withModelRegistry(new Command("list"))
     .description("which model is judged on what")
     .action(async (_options: object, command: Command) => {
-      const { items } = await registryOf(command, io).call<{ items: Validation[] }>("validation");
+      const { items } = await registryOf(command, io).validation.list();
       const nothing = "No model has validation frames. Push them: tributary validation push MODEL FOLDER";
       outputOf(command, io).list(items, view, nothing);
     });
@@ -82,7 +67,7 @@ export const validationDescribeCommand = (io: Io): Command =>
     .description("a model's validation frames: their digest, how many of each class, and who pushed them")
     .argument("<model>", "the model's name")
     .action(async (model: string, _options: object, command: Command) => {
-      const found = await registryOf(command, io).call<ValidationDetail>(pathOf(model));
+      const found = await registryOf(command, io).validation.describe({ model });
       const output = outputOf(command, io);
       output.one(found, model, () => show(found, output));
     });

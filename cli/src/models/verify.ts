@@ -8,7 +8,7 @@ import { runTask } from "@tributary/workshop";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import type { GatewayClient } from "../gateway-client.ts";
+import type { ModelRegistry } from "../gateway.ts";
 import { wholeFrom } from "../numbers.ts";
 import type { View } from "../output.ts";
 import { fetchPackage, withScratch } from "./fetched.ts";
@@ -71,7 +71,7 @@ const hasRegistry = (command: Command): boolean => command.optsWithGlobals().reg
 
 async function verifyFolder(
   dir: string,
-  registry: GatewayClient | undefined,
+  registry: ModelRegistry | undefined,
   options: { readonly root: Root | undefined; readonly threads: number },
   wanted?: string,
 ): Promise<Check[]> {
@@ -112,8 +112,8 @@ async function verifyFolder(
 }
 
 /** As a device checks it: nothing of the registry is trusted but what the root's keys signed. */
-async function listing(registry: GatewayClient, digest: string, root: Root | undefined): Promise<string> {
-  const rootBytes = root?.bytes ?? (await registry.bytes("tuf/1.root.json", "application/json"));
+async function listing(registry: ModelRegistry, digest: string, root: Root | undefined): Promise<string> {
+  const rootBytes = root?.bytes ?? (await registry.tuf.get({ file: "1.root.json" }));
   return withScratch(async (dir) => {
     const trust = await openTrust({
       dir,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
+import type { DeviceUpdate, RolloutDetail, RolloutDevice, RolloutDevices } from "@tributary/api";
 import { rolloutSpec, writtenSpec } from "@tributary/rollouts";
-import type { Event, RolloutDetail, RolloutDevice, RolloutDevices } from "./api.ts";
-import { treeOf } from "./tree.ts";
+import { type Event, treeOf } from "./tree.ts";
 
 const spec = writtenSpec(
   rolloutSpec.parse({
@@ -63,7 +63,8 @@ const rollout: RolloutDetail = {
   model: { digest: "cd".repeat(32), name: "edge", version: "2" },
   stable: { digest: "ab".repeat(32), name: null, version: null },
   ...{ phase: "Progressing", step: 1, steps: 4, weight: 10, actualWeight: 9.5, analysis: "Running", message: "" },
-  ...{ pausedUntil: null, isBack: false, devices: 200, reached: 20, updated: 19, refused: 1 },
+  ...{ pausedUntil: null, isBack: false, abandoned: null, generation: "1" },
+  ...{ devices: 200, reached: 20, updated: 19, refused: 1 },
   ...{ createdAt: "2026-01-01T00:00:00.000Z", changedAt: "2026-01-01T00:05:00.000Z", spec, evidence },
 };
 const event = (version: number, change: object): Event =>
@@ -74,13 +75,21 @@ const begun = [
   event(3, { kind: "step-finished", step: 0, evidence: {} }),
   event(4, { kind: "step-started", step: 1 }),
 ];
-const device = (deviceId: string, phase: string, change: Partial<RolloutDevice> = {}): RolloutDevice => ({
-  ...{ deviceId, arm: "canary", reached: true, runs: phase === "COMMITTED" ? "model" : "stable", goldenPassed: true },
-  update: { phase, code: "", reason: "", bytesDone: 3_000, bytesAll: 12_000 },
+const updateIn = (phase: DeviceUpdate["phase"], change: Partial<DeviceUpdate> = {}): DeviceUpdate => ({
+  ...{ phase, generation: "2", slot: "perception", modelDigest: "cd".repeat(32) },
+  ...{ code: "", reason: "", bytesDone: 3_000, bytesAll: 12_000, ...change },
+});
+const device = (
+  deviceId: string,
+  phase: DeviceUpdate["phase"],
+  change: Partial<RolloutDevice> = {},
+): RolloutDevice => ({
+  ...{ deviceId, place: 0, arm: "canary", reached: true, runs: phase === "COMMITTED" ? "model" : "stable" },
+  ...{ modelDigest: null, goldenPassed: true, update: updateIn(phase) },
   reportedAt: "2026-01-01T00:09:00.000Z",
   ...change,
 });
-const update = { phase: "REFUSED", code: "golden-mismatch", reason: "frame 4\u001b[2J", bytesDone: 0, bytesAll: 0 };
+const update = updateIn("REFUSED", { code: "golden-mismatch", reason: "frame 4\u001b[2J" });
 const canary: RolloutDevices = {
   items: [
     ...Array.from({ length: 17 }, (_, i) => device(`cam-${i}`, "COMMITTED")),

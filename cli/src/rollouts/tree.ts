@@ -1,17 +1,27 @@
 /** A rollout as a tree, as Argo Rollouts' kubectl plugin draws it: steps, analyses with their numbers, and devices. Pure.
  *
  * T1. Times are ages where someone looks (`now`); elsewhere they are times, so that what did not change reads the same. */
+import type { NamedPackage, RolloutDetail, RolloutDevice, RolloutDevices, RolloutView } from "@tributary/api";
 import {
   type AnalysisEvidence,
   analysisEvidenceOf,
   crossCheckWords,
+  type PauseReason,
   type RolloutStep,
   rolloutSpec,
   stepWords,
+  type ToldChange,
   worstSegmentWords,
 } from "@tributary/rollouts";
 import { ago, printable, type Style } from "../output.ts";
-import type { Event, Named, Rollout, RolloutDetail, RolloutDevice, RolloutDevices } from "./api.ts";
+
+/** What happened to a rollout beside when it was, and by whom; fields of other kinds are absent. */
+export type Event = ToldChange & {
+  readonly version: number;
+  readonly at: string;
+  readonly by: string;
+  readonly reason?: PauseReason;
+};
 
 export type TreeInput = {
   readonly rollout: RolloutDetail;
@@ -55,7 +65,7 @@ export function treeOf(input: TreeInput): string {
   return [...headOf(input), "", ...bodyOf(input)].join("\n");
 }
 
-export function markOf({ phase, analysis }: Pick<Rollout, "phase" | "analysis">): Mark {
+export function markOf({ phase, analysis }: Pick<RolloutView, "phase" | "analysis">): Mark {
   switch (phase) {
     case "Healthy":
       return marks.done;
@@ -73,13 +83,13 @@ export function markOf({ phase, analysis }: Pick<Rollout, "phase" | "analysis">)
 }
 
 /** "Degraded, rolled back" */
-export function phaseWords({ phase, isBack, abandoned, pausedUntil }: Rollout): string {
+export function phaseWords({ phase, isBack, abandoned, pausedUntil }: RolloutView): string {
   if (phase === "Degraded" && abandoned != null) return `Degraded, abandoned on ${abandoned.devices} devices`;
   if (phase === "Degraded") return isBack ? "Degraded, rolled back" : "Degraded, going back";
   return phase === "Paused" && pausedUntil !== null ? `Paused until ${clock(pausedUntil)}` : phase;
 }
 
-export const packageWords = ({ digest, name, version }: Named): string =>
+export const packageWords = ({ digest, name, version }: NamedPackage): string =>
   name === null ? digest.slice(0, 12) : `${name} ${version ?? ""}`.trim();
 
 function headOf({ rollout, style }: TreeInput): string[] {
@@ -192,7 +202,7 @@ function lastBeginning(events: readonly Event[]): readonly Event[] {
   );
 }
 
-function stepStatus(rollout: Rollout, step: number, verdict: string | null): [status: string, mark: Mark] {
+function stepStatus(rollout: RolloutView, step: number, verdict: string | null): [status: string, mark: Mark] {
   if (verdict === "Successful") return ["Successful", marks.done];
   if (verdict === "Failed") return ["Failed", marks.bad];
   if (verdict !== null) return [verdict, marks.unsure];
@@ -236,7 +246,7 @@ function evidenceNodes(evidence: AnalysisEvidence): Node[] {
   ];
 }
 
-function armNode(input: TreeInput, arm: "canary" | "control", model: Named): Node {
+function armNode(input: TreeInput, arm: "canary" | "control", model: NamedPackage): Node {
   const { canary, rollout, wide } = input;
   const { devices, onModel, phases } = canary.arms[arm];
   const told = arm === "canary" ? Object.entries(phases).map(([phase, count]) => `${count} ${phase}`) : [];
