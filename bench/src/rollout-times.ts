@@ -7,8 +7,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { type GatewayClient, gatewayClient } from "@tributary/api";
 import { type EdgeMetrics, type RolloutChangeKind, topics } from "@tributary/contracts";
-import { Api, type Candidate, Candidates, preparePhotos, ReportedWatch, tributary } from "@tributary/demo";
+import { type Candidate, Candidates, preparePhotos, ReportedWatch, tributary } from "@tributary/demo";
 import { type Following, follow, followAll, KafkaReader } from "@tributary/kafka";
 import { Failure, systemClock } from "@tributary/kernel";
 import { cloudPackage, edgePackage, runDir, type Stack, startStack } from "@tributary/local-stack";
@@ -145,7 +146,7 @@ async function roundsOf(stack: Stack, setting: Setting): Promise<readonly Round[
   try {
     await reported.start();
     await moments.start();
-    const api = new Api(stack.gatewayUrl);
+    const api = gatewayClient({ url: stack.gatewayUrl });
     for (const { dir, version } of [champion, challenger]) {
       await tributary(stack.gatewayUrl, [
         "models",
@@ -156,9 +157,10 @@ async function roundsOf(stack: Stack, setting: Setting): Promise<readonly Round[
         "--by",
         "bench",
       ]);
-      await api.force(MODEL, version, "speed is measured, not the model");
+      const body = { by: "bench", reason: "speed is measured, not the model" };
+      await api.models.force({ name: MODEL, version, body });
     }
-    await api.alias(MODEL, "champion", champion.version);
+    await api.models.alias({ name: MODEL, alias: "champion", body: { version: champion.version, by: "bench" } });
     await until(`${DEVICES} devices infer`, () => reported.on(champion.digest).length === DEVICES);
     const rounds: Round[] = [];
     for (let i = 0; i < (isLong ? 5 : 1); i++) {
@@ -175,7 +177,7 @@ async function roundsOf(stack: Stack, setting: Setting): Promise<readonly Round[
 }
 
 type Followed = {
-  readonly api: Api;
+  readonly api: GatewayClient;
   readonly reported: ReportedWatch;
   readonly moments: Moments;
   readonly weight: number;
@@ -209,7 +211,7 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   const backAt = Date.now();
   await until(`${name}: that counts`, () => moments.at("ROLLED_BACK") !== undefined);
   await slow(stack, challenger.digest, 0);
-  const rollout = (await api.rollouts()).find((one) => one.name === name);
+  const rollout = (await api.rollouts.list()).items.find((one) => one.name === name);
   const missedAt = moments.missedAt ?? 0;
   const back = backAt - missedAt;
   progress(`${name}: back after ${seconds(back)} s; ${rollout?.phase}: ${rollout?.message}`);

@@ -4,6 +4,7 @@ import { createHmac } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { gatewayClient } from "@tributary/api";
 import { dlqOf, topics, uplinkStreams } from "@tributary/contracts";
 import { KafkaReader, readTopic } from "@tributary/kafka";
 import { formatFrameId, seededRandom } from "@tributary/kernel";
@@ -16,8 +17,9 @@ import {
   POLICY_FEATURES,
   sampleDraw,
 } from "@tributary/routing/device";
-import { repositoryRoot, somePolicy, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { repositoryRoot, somePolicy, tempDir, testKafka } from "@tributary/testing";
 import { debian, python } from "../../tools/peers.mjs";
+import { answerTo } from "./answer-to.ts";
 import { deadLettersOf } from "./dead-letters.ts";
 import { RawDevice } from "./raw-device.ts";
 
@@ -62,7 +64,7 @@ describe("given a running stack and two devices that are let in", () => {
   test("when mosquitto_pub sends a photo, then it is answered by the cloud, under the id that the script printed", async () => {
     const { code, out, err } = await shell(photo(0).file);
     expect({ code, err }).toEqual({ code: 0, err: "" });
-    expect(await answered(stack, out.trim())).toMatchObject({ label: photo(0).label, source: "CLOUD" });
+    expect(await answerTo(stack, out.trim())).toMatchObject({ label: photo(0).label, source: "CLOUD" });
   });
 
   test("when the same photo comes again, also after the router's death, then it is the same frame: answered once", async () => {
@@ -71,7 +73,7 @@ describe("given a running stack and two devices that are let in", () => {
     await stack.router.start();
     const first = (await shell(photo(0).file)).out.trim();
     const last = (await shell(photo(1).file)).out.trim();
-    await answered(stack, last);
+    await answerTo(stack, last);
     expect((await answersOf(brokers, prefix, "shell-cam")).sort()).toEqual([first, last].sort());
   });
 
@@ -97,10 +99,8 @@ describe("given a running stack and two devices that are let in", () => {
 
   test("when a device written from the contract's page speaks Avro, then its policy comes, every frame is in one prediction, and those it sent are answered", async () => {
     const { TRIBUTARY_HOST: host, TRIBUTARY_PORT: port } = at();
-    const policies = (await (await fetch(`${stack.gatewayUrl}/api/v1/policies`)).json()) as {
-      readonly items: readonly { readonly modelDigest: string; readonly policyVersion: string }[];
-    };
-    const [policy] = policies.items;
+    const gateway = gatewayClient({ url: stack.gatewayUrl });
+    const [policy] = (await gateway.policies.list()).items;
     const state = join(dir.path, "avro-cam.boots");
     const own = ["--device", "avro-cam", "--host", host, "--port", port, "--state", state];
     const see = (...args: readonly string[]) =>
@@ -120,8 +120,8 @@ describe("given a running stack and two devices that are let in", () => {
     expect(seen.map(({ frameId }) => frameId).sort()).toEqual([...ids].sort());
     expect(new Set(seen.map(({ policyVersion }) => policyVersion))).toEqual(new Set([policy?.policyVersion, ""]));
     expect((await answersOf(brokers, prefix, "avro-cam")).sort()).toEqual([...ids].sort());
-    const reported = await (await fetch(`${stack.gatewayUrl}/api/v1/devices/avro-cam`)).json();
-    expect(reported).toMatchObject({ reported: { agentVersion: "avro_device.py" } });
+    const device = await gateway.devices.one({ deviceId: "avro-cam" });
+    expect(device).toMatchObject({ reported: { agentVersion: "avro_device.py" } });
     for (const { name } of Object.values(uplinkStreams)) {
       expect(await deadLettersOf(brokers, prefix, dlqOf(name, "bridge"))).toEqual([]);
     }
@@ -354,15 +354,6 @@ async function predictionsOf(brokers: readonly string[], prefix: string, deviceI
   }
   return seen;
 }
-
-const answered = (stack: Stack, frameId: string) =>
-  waitFor(
-    async () => {
-      const response = await fetch(`${stack.gatewayUrl}/api/v1/classifications/${frameId}`);
-      return response.ok ? ((await response.json()) as { readonly label: string; readonly source: string }) : undefined;
-    },
-    { what: `an answer to ${frameId}`, everyMs: 100 },
-  );
 
 async function counted(stack: Stack, line: RegExp): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.metrics}/metrics`)).text();

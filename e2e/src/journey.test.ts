@@ -2,6 +2,7 @@
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { gatewayClient } from "@tributary/api";
 import { dlqOf, EdgeFrame, EdgePredictions, mqttTopics } from "@tributary/contracts";
 import {
   cloudPackage,
@@ -13,6 +14,7 @@ import {
   verify,
 } from "@tributary/local-stack";
 import { spawnProcess, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { answerTo } from "./answer-to.ts";
 import { tributary } from "./command-line.ts";
 import { type DeadLetter, deadLettersOf } from "./dead-letters.ts";
 import { RawDevice } from "./raw-device.ts";
@@ -52,9 +54,8 @@ describe("given a running stack", () => {
   });
 
   test("then the gateway tells the answers", async () => {
-    const response = await fetch(`${stack.gatewayUrl}/api/v1/classifications?deviceId=device-1`);
-    expect(response.status).toBe(200);
-    expect(JSON.stringify(await response.json())).toContain('"deviceId":"device-1"');
+    const { items } = await gatewayClient({ url: stack.gatewayUrl }).classifications.list({ deviceId: "device-1" });
+    expect(new Set(items.map(({ deviceId }) => deviceId))).toEqual(new Set(["device-1"]));
   });
 
   /** The list among what is told beside it, e.g. progress on a busy machine. */
@@ -144,13 +145,7 @@ describe("given a running stack", () => {
       expect((after[reason] ?? 0) - (before[reason] ?? 0)).toBe(1);
 
       const frameId = await device.sendGoodFrame();
-      const answer = await waitFor(
-        async () => {
-          const response = await fetch(`${stack.gatewayUrl}/api/v1/classifications/${frameId}`);
-          return response.ok ? ((await response.json()) as { source: string }) : undefined;
-        },
-        { what: `an answer to ${frameId}`, everyMs: 100 },
-      );
+      const answer = await answerTo(stack, frameId);
       expect(["EDGE", "CLOUD"]).toContain(answer.source);
     },
   );

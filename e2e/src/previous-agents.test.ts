@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { type GatewayClient, gatewayClient, type RolloutView } from "@tributary/api";
 import { type DesiredModel, DeviceDesired, openSingleObject, topics } from "@tributary/contracts";
 import { KafkajsSink, type OutRecord } from "@tributary/kafka";
 import type { Digest } from "@tributary/kernel";
@@ -37,16 +38,8 @@ const DEADLINE_MS = 600_000;
 /** The router spares a target that took longer than 5 s: a machine under load, which is no agent's doing. */
 const BUSY: ReadonlySet<string> = new Set(["DEADLINE_UNREACHABLE", "CLOUD_UNHEALTHY"]);
 
-type Reported = {
-  readonly agentVersion: string;
-  readonly bootId: string;
-  readonly acceptedSchemas: readonly string[];
-  readonly policyVersion: string;
-  readonly slots: { readonly perception?: { readonly modelDigest: string } };
-};
-type Device = { readonly deviceId: string };
-const idsOf = (devices: readonly Device[]): readonly string[] => devices.map(({ deviceId }) => deviceId).sort();
-type Told = { readonly phase: string; readonly devices: number; readonly updated: number; readonly isBack: boolean };
+const idsOf = (devices: readonly { readonly deviceId: string }[]): readonly string[] =>
+  devices.map(({ deviceId }) => deviceId).sort();
 /** An earlier agent on its device. */
 type Kept = { readonly agent: DeviceAgent; readonly version: string; readonly updates: boolean };
 
@@ -60,18 +53,11 @@ describe("given every agent that is kept and today's, each on a device, and toda
   let today: DeviceAgent;
   let rolledOut: string;
 
-  const api = async <T>(method: string, path: string, body?: object): Promise<{ status: number; json: T }> => {
-    const response = await fetch(`${stack.gatewayUrl}/api/v1/${path}`, {
-      method,
-      signal: AbortSignal.timeout(15_000),
-      ...(body && { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
-    });
-    return { status: response.status, json: (await response.json()) as T };
-  };
-  const reportedOf = async ({ deviceId }: DeviceAgent): Promise<Reported> => {
-    const { json } = await api<{ reported: Reported | null }>("GET", `devices/${deviceId}`);
-    if (json.reported === null) throw new Error(`${deviceId} has not reported`);
-    return json.reported;
+  let gateway: GatewayClient;
+  const reportedOf = async ({ deviceId }: DeviceAgent) => {
+    const { reported } = await gateway.devices.one({ deviceId });
+    if (reported === null) throw new Error(`${deviceId} has not reported`);
+    return reported;
   };
   const untilOn = async (version: string, agents: readonly DeviceAgent[]) => {
     for (const agent of agents) {
@@ -80,23 +66,25 @@ describe("given every agent that is kept and today's, each on a device, and toda
     }
   };
   const rollout = (version: string, devices?: readonly string[]) =>
-    api<{ uid: string; detail: string }>("POST", "rollouts", {
-      by: "test",
-      spec: {
-        apiVersion: "tributary.dev/v1",
-        kind: "ModelRollout",
-        metadata: { name: `to-${version.replaceAll(".", "-")}` },
+    gateway.rollouts.create({
+      body: {
+        by: "test",
         spec: {
-          model: `${MODEL}@${version}`,
-          ...(devices && { selector: { devices } }),
-          strategy: { canary: { steps: [{ setWeight: 100 }] } },
+          apiVersion: "tributary.dev/v1",
+          kind: "ModelRollout",
+          metadata: { name: `to-${version.replaceAll(".", "-")}` },
+          spec: {
+            model: `${MODEL}@${version}`,
+            ...(devices && { selector: { devices } }),
+            strategy: { canary: { steps: [{ setWeight: 100 }] } },
+          },
         },
       },
     });
-  const until = async (uid: string, what: string, is: (told: Told) => boolean): Promise<Told> => {
-    let told: Told | undefined;
+  const until = async (uid: string, what: string, is: (told: RolloutView) => boolean): Promise<RolloutView> => {
+    let told: RolloutView | undefined;
     const look = async () => {
-      told = (await api<Told>("GET", `rollouts/${uid}`)).json;
+      told = await gateway.rollouts.one({ uid });
       return is(told) && told;
     };
     return waitFor(look, { what, timeoutMs: STEP_MS, everyMs: 200 }).catch((error: unknown) => {
@@ -136,6 +124,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
         manager: { updates: { shadowFrames: 3, probationFrames: 5 }, limits: { statusEveryMs: 300 } },
       },
     });
+    gateway = gatewayClient({ url: stack.gatewayUrl });
     kept = programs.map(({ version, tree }, i) => ({
       version,
       agent: stack.agents[i] as DeviceAgent,
@@ -148,10 +137,11 @@ describe("given every agent that is kept and today's, each on a device, and toda
         ...["models", "push", join(dir.path, version), "--registry", stack.registryUrl ?? "", "--by", "test"],
       );
       if (pushed.code !== 0) throw new Error(pushed.text);
-      await api("POST", `models/${MODEL}/${version}/gate/force`, { by: "test", reason: "there is nothing to compare" });
+      const body = { by: "test", reason: "there is nothing to compare" };
+      await gateway.models.force({ name: MODEL, version, body });
     };
     await Promise.all(Object.keys(digests).map(push));
-    await api("PUT", `models/${MODEL}/aliases/champion`, { version: "1.0.0", by: "test" });
+    await gateway.models.alias({ name: MODEL, alias: "champion", body: { version: "1.0.0", by: "test" } });
   }, 240_000);
   afterAll(async () => {
     await Promise.all(replaced.map((agent) => agent.stop()));
@@ -185,20 +175,19 @@ describe("given every agent that is kept and today's, each on a device, and toda
 
   test("when a rollout names a device whose agent knows nothing of updates, then it is refused and says which", async () => {
     for (const deviceId of idsOf(deaf())) {
-      const { status, json } = await rollout("2.0.0", [deviceId, today.deviceId]);
-      expect([status, json.detail]).toEqual([422, expect.stringContaining(`agent of ${deviceId} knows nothing of`)]);
+      const detail = expect.stringContaining(`agent of ${deviceId} knows nothing of`);
+      await expect(rollout("2.0.0", [deviceId, today.deviceId])).rejects.toMatchObject({ status: 422, detail });
     }
   });
 
   test("when a rollout goes to the fleet, then those that can follow it do, and the others are not counted, nor disturbed", async () => {
     const devices = following().length;
-    const { json } = await rollout("2.0.0");
-    rolledOut = json.uid;
+    rolledOut = (await rollout("2.0.0")).uid;
     const told = await until(rolledOut, "a Healthy rollout", ({ phase }) => phase === "Healthy");
     expect(told).toMatchObject({ devices, updated: devices });
     await untilOn("2.0.0", following());
-    const reached = await api<{ items: Device[] }>("GET", `rollouts/${rolledOut}/devices`);
-    expect(idsOf(reached.json.items)).toEqual(idsOf(following()));
+    const { items } = await gateway.rollouts.devicesOf({ uid: rolledOut });
+    expect(idsOf(items)).toEqual(idsOf(following()));
     // Whoever decided it: what these cannot read waits for an agent that can.
     const sink = new KafkajsSink({ brokers: [...brokers], prefix, clientId: "test" });
     await sink.send(idsOf(deaf()).map((deviceId) => desiredOf(deviceId, "2.0.0"))).finally(() => sink.close());
@@ -252,7 +241,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
       kept.map(({ agent }) => agent),
     );
     // Back is a newer generation (G6).
-    await api("POST", `rollouts/${rolledOut}/commands`, { command: "undo", by: "test" });
+    await gateway.rollouts.command({ uid: rolledOut, body: { command: "undo", by: "test" } });
     await until(rolledOut, "a rollout gone back", ({ isBack }) => isBack);
     await untilOn("1.0.0", following());
   });

@@ -3,12 +3,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { gatewayClient } from "@tributary/api";
 import { Codec, dlqOf, EdgeFrame, fingerprintOf, topics } from "@tributary/contracts";
 import { KafkaReader, PlatformaticSink, readTopic } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
 import { mains, type Stack, shownBy, startStack } from "@tributary/local-stack";
 import { freePort, repositoryRoot, spawnProcess, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { apicurio, python } from "../../tools/peers.mjs";
+import { answerTo } from "./answer-to.ts";
 import { deadLettersOf } from "./dead-letters.ts";
 import { RawDevice } from "./raw-device.ts";
 
@@ -77,10 +79,8 @@ describe("given a stack whose schemas are in Apicurio", () => {
     const found = lines.map((line) => JSON.parse(line) as { frame: string; label: string; source: string });
     const shown = shownBy(stack.agents).map(({ deviceId, boot, n }) => `${deviceId}:${boot}:cam:${n}`);
     expect(found.map(({ frame }) => frame).sort()).toEqual(shown.sort());
-    const served = async () => {
-      const response = await fetch(`${stack.gatewayUrl}/api/v1/classifications?limit=1000`);
-      return ((await response.json()) as { items: { frameId: string; label: string; source: string }[] }).items;
-    };
+    const { classifications } = gatewayClient({ url: stack.gatewayUrl });
+    const served = async () => (await classifications.list({ limit: 1_000 })).items;
     const all = async () => (await served()).length >= FRAMES;
     await waitFor(all, { what: "all answers at the gateway" });
     const items = await served();
@@ -121,7 +121,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     expect(metrics).toMatch(/tributary_schema_registry_lookups_total\{outcome="unknown"\} 1/);
     const device = await RawDevice.connect(stack.mqttUrl, await stack.devices.register("raw-device"));
     const frameId = await device.sendGoodFrame();
-    expect(await answerTo(frameId)).toMatchObject({ settledBy: "CLOUD_ANSWER" });
+    expect(await answerTo(stack, frameId)).toMatchObject({ settledBy: "CLOUD_ANSWER" });
     await device.close();
   });
 
@@ -135,7 +135,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     const frame = await device.frame();
     // The bridge ends the session while it asks; the client connects and sends again.
     await device.send("frames", codec, { ...frame, later: "than you" });
-    expect(await answerTo(formatFrameId(frame))).toMatchObject({ settledBy: "CLOUD_ANSWER" });
+    expect(await answerTo(stack, formatFrameId(frame))).toMatchObject({ settledBy: "CLOUD_ANSWER" });
     await device.close();
     const ids = (await rawValues(topics.frames.name)).map((value) => value.readInt32BE(1));
     expect(ids.filter((one) => one === id)).toHaveLength(1);
@@ -185,15 +185,6 @@ describe("given a stack whose schemas are in Apicurio", () => {
     );
     expect((await gateway.stop()).code).toBe(0);
   });
-
-  const answerTo = (frameId: string) =>
-    waitFor(
-      async () => {
-        const response = await fetch(`${stack.gatewayUrl}/api/v1/classifications/${frameId}`);
-        return response.ok && ((await response.json()) as { settledBy: string });
-      },
-      { what: `an answer to ${frameId}` },
-    );
 
   async function rawValues(topic: string): Promise<Buffer[]> {
     const reader = new KafkaReader({ brokers, prefix, clientId: "registry-test" });

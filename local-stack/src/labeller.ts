@@ -6,6 +6,7 @@
  * L2. A frame without a final answer yet is tried again; after `triesMax` it stays without a label, and is counted.
  */
 import { createHash } from "node:crypto";
+import { type GatewayClient, gatewayClient } from "@tributary/api";
 import { type EdgeFrame, topics } from "@tributary/contracts";
 import { follow, type PartitionReader } from "@tributary/kafka";
 import { formatFrameId, reasonOf } from "@tributary/kernel";
@@ -26,7 +27,6 @@ export type LabellerOptions = {
 };
 
 type Task = { readonly frameId: string; readonly label: string; dueMs: number; tries: number };
-type LabelResult = { readonly accepted: number; readonly refused: readonly { frameId: string; code: string }[] };
 
 const BATCH_MAX = 500;
 const EVERY_MS = 1_000;
@@ -35,6 +35,7 @@ const WAITING_MAX = 50_000;
 
 export class Labeller {
   readonly #options: LabellerOptions;
+  readonly #gateway: GatewayClient;
   readonly #stopping = new AbortController();
   #waiting: Task[] = [];
   #running: Promise<unknown> = Promise.resolve();
@@ -45,6 +46,7 @@ export class Labeller {
 
   constructor(options: LabellerOptions) {
     this.#options = options;
+    this.#gateway = gatewayClient({ url: options.gatewayUrl });
   }
 
   async start(): Promise<void> {
@@ -93,14 +95,8 @@ export class Labeller {
   async #post(tasks: readonly Task[]): Promise<void> {
     const { labelledBy } = this.#options;
     const labels = tasks.map(({ frameId, label }) => ({ frameId, label, labelledBy }));
-    const response = await fetch(`${this.#options.gatewayUrl}/api/v1/labels`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ labels }),
-      signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(30_000)]),
-    });
-    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
-    const { accepted, refused } = (await response.json()) as LabelResult;
+    const { signal } = this.#stopping;
+    const { accepted, refused } = await this.#gateway.labels.take({ body: { labels } }, { signal });
     this.labelled += accepted;
     const early = new Set(refused.map(({ frameId }) => frameId));
     this.#again(tasks.filter(({ frameId }) => early.has(frameId)));

@@ -7,13 +7,23 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import {
+  clientOf,
+  type GatewayClient,
+  gatewayClient,
+  type ModelVersion,
+  modelRegistryApi,
+  type RolloutDetail,
+  type RolloutEventView,
+  type RolloutView,
+} from "@tributary/api";
 import { KafkaReader } from "@tributary/kafka";
 import { Failure, reasonOf, systemClock } from "@tributary/kernel";
 import { Labeller, type Stack, startStack } from "@tributary/local-stack";
 import type { Candidate, Candidates } from "../candidates/candidates.ts";
 import { type Photos, readPool } from "../photos.ts";
 import { writeCameraFolder } from "./agent-camera.ts";
-import { Api, type GateView, type RolloutDetail, type RolloutEventView, type RolloutView } from "./api.ts";
 import type { Case, Ending } from "./cases.ts";
 import { tributary } from "./command-line.ts";
 import { MODEL, managerConfig, registryConfig, settings } from "./settings.ts";
@@ -27,6 +37,8 @@ const NOTHING_MS = 15_000;
 const TELL_EVERY_MS = 5_000;
 
 export type Check = { readonly name: string; readonly holds: boolean; readonly found: string };
+
+type GateView = NonNullable<ModelVersion["gate"]>;
 
 export type CaseReport = {
   readonly case: string;
@@ -77,24 +89,27 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
   try {
     await reported.start();
     await labeller.start();
-    const api = new Api(stack.gatewayUrl);
+    const api = gatewayClient({ url: stack.gatewayUrl });
     say(`${options.devices} devices run ${MODEL} ${champion.version}; champion in the registry`);
     await push(stack, champion);
-    await api.alias(MODEL, "champion", champion.version);
+    await alias(api, champion, "champion");
     await until(`${options.devices} devices report`, 60_000, signal, () => reported.devices.size >= options.devices);
     const beforeMs = one.isForced ? settings.beforeMs : settings.beforeGateMs;
     say(`${beforeMs / 1_000} s of frames and labels before anything changes`);
     await systemClock.sleep(beforeMs, signal);
     await push(stack, challenger);
-    if (one.isForced) await api.force(MODEL, challenger.version, "the canary has to stand for itself");
-    await api.alias(MODEL, "challenger", challenger.version);
+    if (one.isForced) {
+      const body = { by: "demo", reason: "the canary has to stand for itself" };
+      await api.models.force({ name: MODEL, version: challenger.version, body });
+    }
+    await alias(api, challenger, "challenger");
     say(`${MODEL} ${challenger.version} is challenger${one.isForced ? ", forced past the gate" : ""}`);
     const deadlineMs = startedMs + CASE_MS_MAX;
     const watched = await watch(one, { stack, api, challenger, deadlineMs, say, signal });
     const { uid } = watched;
-    const gate = await api.gate(MODEL, challenger.version);
-    const events = uid === null ? [] : await api.events(uid);
-    const rollout = uid === null ? null : await api.rollout(uid);
+    const { gate } = await api.models.version({ name: MODEL, version: challenger.version });
+    const events = uid === null ? [] : (await api.rollouts.events({ uid })).items;
+    const rollout = uid === null ? null : await api.rollouts.one({ uid });
     // What devices say last is on its way.
     await systemClock.sleep(2_000, signal);
     const checks = [
@@ -157,9 +172,12 @@ async function push(stack: Stack, { dir }: Candidate): Promise<void> {
   await tributary(stack.gatewayUrl, ["models", "push", dir, "--registry", stack.registryUrl ?? "", "--by", "demo"]);
 }
 
+const alias = (api: GatewayClient, { version }: Candidate, name: string) =>
+  api.models.alias({ name: MODEL, alias: name, body: { version, by: "demo" } });
+
 type Watching = {
   readonly stack: Stack;
-  readonly api: Api;
+  readonly api: GatewayClient;
   readonly challenger: Candidate;
   readonly deadlineMs: number;
   readonly say: (line: string) => void;
@@ -177,12 +195,14 @@ async function watch(
   let quietSinceMs: number | null = null;
   while (performance.now() < deadlineMs) {
     await systemClock.sleep(POLL_MS, signal);
-    const gate = await api.gate(MODEL, challenger.version).catch(() => null);
+    const { gate } = await api.models
+      .version({ name: MODEL, version: challenger.version })
+      .catch(() => ({ gate: null }));
     if (gate !== null && !gateTold) {
       gateTold = true;
       say(gate.passed ? "gate: passed" : `gate: ${gate.forcedBy ? "forced" : "failed"}: ${gate.failed.join("; ")}`);
     }
-    const rollout = (await api.rollouts()).find(({ model }) => model.digest === challenger.digest);
+    const rollout = (await api.rollouts.list()).items.find(({ model }) => model.digest === challenger.digest);
     if (rollout === undefined) {
       if (gate === null || gate.passed || gate.forcedBy) continue;
       quietSinceMs ??= performance.now();
@@ -197,13 +217,14 @@ async function watch(
     }
     if (one.isSilenced && !isSilenced && rollout.analysis === "Running") {
       isSilenced = true;
-      const canary = await api.canary(rollout.uid);
+      const { items } = await api.rollouts.devicesOf({ uid: rollout.uid, arm: "canary" });
+      const canary = items.map(({ deviceId }) => deviceId);
       await silence(stack, canary);
       say(`cut off: ${canary.join(", ")}`);
     }
     if (isOver(rollout)) return { uid: rollout.uid };
   }
-  const last = (await api.rollouts()).find(({ model }) => model.digest === challenger.digest);
+  const last = (await api.rollouts.list()).items.find(({ model }) => model.digest === challenger.digest);
   say("its time is up");
   return { uid: last?.uid ?? null };
 }
@@ -293,21 +314,22 @@ async function pagesOf(
   one: Case,
   uid: string | null,
   gate: GateView | null,
-  api: Api,
+  api: GatewayClient,
   stack: Stack,
   dir: string,
 ): Promise<readonly string[]> {
   mkdirSync(dir, { recursive: true });
   const pages: string[] = [];
-  const keep = (name: string, page: string) => {
+  const keep = (name: string, page: string | Uint8Array) => {
     const path = join(dir, `${one.name}.${name}.html`);
     writeFileSync(path, page);
     pages.push(path);
   };
-  if (uid !== null) keep("rollout", await api.report(uid));
+  if (uid !== null) keep("rollout", await api.rollouts.report({ uid }));
   if (gate !== null && gate.pageDigest !== "") {
-    const response = await fetch(`${stack.registryUrl}/blobs/sha256/${gate.pageDigest}`);
-    if (response.ok) keep("gate", await response.text());
+    const { blobs } = clientOf(modelRegistryApi, { url: stack.registryUrl ?? "" });
+    const page = await text(blobs.get({ digest: gate.pageDigest })).catch(() => null);
+    if (page !== null) keep("gate", page);
   }
   return pages;
 }
