@@ -85,7 +85,8 @@ export class Upstream {
       // The gateway's own token is the gateway's affair, not that of whoever asked.
       if (response.status !== 401 && response.status !== 403) {
         const { code, advice = "give-up", detail } = problem.data;
-        throw new Problem(response.status, code, advice, detail, { extensions: problem.data });
+        const extensions = { ...problem.data, status: response.status };
+        throw new Problem(response.status, code, advice, detail, { extensions });
       }
       const detail = `${this.#name} refuses this gateway (${problem.data.code}): check ${this.#key}.token in the gateway's file.`;
       throw new Problem(502, `${this.#name}-refuses`, "ask-a-person", detail);
