@@ -10,7 +10,7 @@ import {
 } from "@tributary/api";
 import { CliError, type ExitCode, exitCodes } from "./exit-codes.ts";
 
-export type ServiceOptions = {
+type ServiceOptions = {
   readonly url: string;
   readonly token?: string | undefined;
   readonly waiting?: Waiting;

@@ -22,7 +22,7 @@ export type ClientOptions = {
   readonly errorOf?: ((failure: ApiFailure) => Error) | undefined;
 };
 
-export type CallOptions = { readonly signal?: AbortSignal };
+type CallOptions = { readonly signal?: AbortSignal };
 
 type Answered<R extends Route> = R["response"] extends { readonly kind: infer Kind; readonly schema?: infer S }
   ? Kind extends "json"
@@ -75,7 +75,7 @@ export async function itemsOfPages<T>(
 
 /** Beside the codes of problem details: nobody answered; what answered is no such service; a stream ended, because the service is
  * about to stop, or by itself. */
-export type ClientFailureCode = "api-unreachable" | "api-response-invalid" | "api-closing" | "api-stream-ended";
+type ClientFailureCode = "api-unreachable" | "api-response-invalid" | "api-closing" | "api-stream-ended";
 
 export class ApiFailure extends Failure {
   /** What failed, without the method and URL that the message begins with. */
@@ -263,7 +263,7 @@ class Caller {
   }
 
   #failure(route: Route, of: ConstructorParameters<typeof ApiFailure>[1]): Error {
-    const failure = new ApiFailure(`${route.method} ${new URL(route.path.slice(1), this.#base).href}`, of);
+    const failure = new ApiFailure(`${route.method} ${this.#base.origin}${route.path}`, of);
     return this.#options.errorOf?.(failure) ?? failure;
   }
 }

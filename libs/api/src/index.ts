@@ -1,14 +1,55 @@
-export * from "./classifications.ts";
-export * from "./client.ts";
-export * from "./devices.ts";
-export * from "./frames.ts";
-export * from "./labels.ts";
-export * from "./model-registry.ts";
-export * from "./models.ts";
-export * from "./openapi.ts";
-export * from "./policies.ts";
-export * from "./problem.ts";
-export * from "./public-api.ts";
-export * from "./rollout-manager.ts";
-export * from "./rollouts.ts";
+export { type Answer, type AnswerFilter, type AnswerQuery, answerSources, settledBy } from "./classifications.ts";
+export { ApiFailure, type Client, clientOf, itemsOfPages, type Resources } from "./client.ts";
+export type {
+  Device,
+  DevicePage,
+  DeviceQuery,
+  DeviceUpdate,
+  RegisteredDevice,
+  RegistrationRequest,
+  Throttle,
+} from "./devices.ts";
+export type { Explanation, ExplanationStep } from "./frames.ts";
+export {
+  type Label,
+  type LabelBatch,
+  type LabelRefusal,
+  type LabelResult,
+  LABELS_MAX,
+  type NextLabel,
+  type NextLabelQuery,
+} from "./labels.ts";
+export {
+  aliasName,
+  modelRegistryApi,
+  type PushRequest,
+  type RegisteredVersion,
+  type RegistryAliasRequest,
+  type RegistryByRequest,
+  type RegistryReasonRequest,
+  type ValidationDetail,
+  type ValidationView,
+  type VersionQuery,
+} from "./model-registry.ts";
+export type { AliasRequest, ByRequest, ModelVersion, ModelView, ReasonRequest } from "./models.ts";
+export { openApiOf } from "./openapi.ts";
+export type { Policy, PolicyFields } from "./policies.ts";
+export { problemSchema } from "./problem.ts";
+export { type GatewayClient, gatewayClient, publicApi } from "./public-api.ts";
+export { type CommandRequest, type CreationRequest, rolloutManagerApi } from "./rollout-manager.ts";
+export type {
+  NamedPackage,
+  RolloutCommand,
+  RolloutCommandRequest,
+  RolloutDetail,
+  RolloutDevice,
+  RolloutDevices,
+  RolloutDevicesQuery,
+  RolloutEventQuery,
+  RolloutEventView,
+  RolloutFilter,
+  RolloutQuery,
+  RolloutRequest,
+  RolloutView,
+} from "./rollouts.ts";
 export { type Input, pathOf, type Route } from "./route.ts";

@@ -29,8 +29,6 @@ const labelBatchSchema = z.strictObject({
   dryRun: z.boolean().default(false).describe("Checks everything and writes nothing."),
 });
 export type LabelBatch = z.output<typeof labelBatchSchema>;
-/** As it is sent: what has a default may be left out. */
-export type LabelBatchRequest = z.input<typeof labelBatchSchema>;
 
 const labelRefusals = [
   "frame-id-malformed",

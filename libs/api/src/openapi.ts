@@ -5,7 +5,7 @@ import { problemSchema } from "./problem.ts";
 import { publicApi } from "./public-api.ts";
 import type { Route, Routes } from "./route.ts";
 
-export type OpenApiOptions = {
+type OpenApiOptions = {
   readonly version: string;
   /** Whether requests need a bearer token. */
   readonly isAuthenticated: boolean;

@@ -4,7 +4,6 @@ import { listOf, noQuery } from "./parts.ts";
 import { json, route } from "./route.ts";
 
 const logisticSchema = z.object({ bias: z.number(), weights: z.array(z.number()), labelBias: z.array(z.number()) });
-export type LogisticView = z.output<typeof logisticSchema>;
 
 export const routingPolicySchema = z.looseObject({
   policyVersion: z.string(),

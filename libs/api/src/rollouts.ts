@@ -4,7 +4,7 @@ import { updatePhases, updateSchema } from "./devices.ts";
 import { domainDocument, limit, listOf, wholeNumber } from "./parts.ts";
 import { bytes, events, json, route } from "./route.ts";
 
-export const rolloutPhases = ["Progressing", "Paused", "Healthy", "Degraded"] as const;
+const rolloutPhases = ["Progressing", "Paused", "Healthy", "Degraded"] as const;
 const analyses = ["Unknown", "Pending", "Running", "Successful", "Failed", "Inconclusive", "NoData", "Error"] as const;
 export const rolloutCommands = ["pause", "resume", "promote", "promote-full", "abort", "retry", "undo"] as const;
 export type RolloutCommand = (typeof rolloutCommands)[number];

@@ -4,12 +4,12 @@
  */
 import type { z } from "zod";
 
-export type Method = "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
+type Method = "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
 
 /** What a request brings: JSON of a shape, or the bytes of a file. */
-export type RequestBody = z.ZodType | "file";
+type RequestBody = z.ZodType | "file";
 
-export type RouteResponse =
+type RouteResponse =
   | { readonly kind: "json"; readonly description: string; readonly schema: z.ZodType }
   /** Server-sent events of one name, as they come. */
   | {
@@ -55,7 +55,7 @@ export const bytes = (mediaType: string, description = "") => ({ kind: "bytes", 
 export const stream = (mediaType: string) => ({ kind: "stream", mediaType }) as const;
 export const existence = { kind: "existence" } as const;
 
-export type ParameterOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+type ParameterOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
   ? Name | ParameterOf<Rest>
   : never;
 

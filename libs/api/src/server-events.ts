@@ -1,5 +1,5 @@
 /** Server-sent events out of text that comes in pieces of any length (WHATWG HTML, "Server-sent events"). */
-export type ServerEvent = { readonly name: string; readonly data: string };
+type ServerEvent = { readonly name: string; readonly data: string };
 
 export class EventReader {
   #rest = "";

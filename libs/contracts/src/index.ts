@@ -7,5 +7,4 @@ export * from "./generated/index.ts";
 export * from "./json-schemas.ts";
 export * from "./mqtt.ts";
 export * from "./slots.ts";
-export * from "./symbols.ts";
 export * from "./topics.ts";
