@@ -1,5 +1,6 @@
 /**
- * The agent: cameras, a model and what takes its place, the outbox and the uplink, wired. Each part knows only what it uses.
+ * One device: cameras, a model and what takes its place, the outbox and the uplink, composed from ports. Each part knows only
+ * what it uses. The device that ships has the ports of start-agent.ts; many devices of one process share some of theirs.
  *
  * A1. Cameras start when the model and the policy stand and the outbox was tried, so no frame is skipped for want of them.
  * A2. Stopping: no new frame, the frames at hand are finished, everything is committed, `offline` is published, no process
@@ -7,155 +8,320 @@
  * A3. No outbox, or a broken one, stops no local answer (G4); readiness says so, and it is opened again.
  */
 import { randomBytes } from "node:crypto";
-import type { Server } from "node:http";
 import { join } from "node:path";
-import { type Clock, systemClock } from "@tributary/kernel";
-import type { Cores } from "@tributary/onnx";
+import type { Clock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerFeed } from "./answer-feed.ts";
-import { type Camera, makeCamera } from "./cameras/camera.ts";
-import { FrameQueue, FrameQueues } from "./cameras/frame-queue.ts";
+import type { makeCamera } from "./cameras/camera.ts";
+import { Capture, type CapturePorts } from "./capture.ts";
 import type { AgentConfig } from "./config.ts";
 import { Decider } from "./decider.ts";
 import { deviceTime, monotonicMs } from "./device-time.ts";
 import { Downlink } from "./downlink.ts";
 import * as events from "./events.ts";
-import { portOf, serveHttp } from "./http-server.ts";
+import type { HttpPorts } from "./http-server.ts";
+import type { ModelRuntime } from "./model-runtime.ts";
 import { Models } from "./models.ts";
 import { OutboxKeeper } from "./outbox/keeper.ts";
 import { outboxLimitsOf } from "./outbox/limits.ts";
-import type { Send } from "./outbox/outbox.ts";
+import type { StartOutboxThread } from "./outbox/outbox.ts";
 import type { Opened } from "./outbox/rows.ts";
-import { Pipeline } from "./pipeline.ts";
+import { type LatencyOf, Pipeline } from "./pipeline.ts";
 import { Reports } from "./reports.ts";
 import { Slots } from "./slots.ts";
 import { traceFrame } from "./spans.ts";
-import { exportGauges, notReady, type StatusParts, skippedOf, statusOf } from "./status.ts";
+import { notReady, type StatusParts, statusOf } from "./status.ts";
 import { Tally } from "./tally.ts";
 import { Triggers } from "./triggers.ts";
+import type { UpdateStore } from "./updates/store.ts";
 import { Updater } from "./updates/updater.ts";
-import { Uplink } from "./uplink.ts";
+import { type OpenLink, Uplink } from "./uplink.ts";
 
-/** What is in flight may still be acknowledged, and what waits for the model still be answered. */
+/** What is in flight may still be acknowledged. */
 const GRACE_MS = 1_000;
-const LAST_FRAMES_MS = 5_000;
 /** Maintenance windows open and close by the minute. */
 const CLOCK_TOLD_EVERY_MS = 20_000;
 
-export type RunningAgent = {
-  readonly ports: { readonly http: number; readonly metrics?: number };
-  stop(): Promise<void>;
+export type AgentPorts = {
+  readonly telemetry: Telemetry;
+  readonly clock: Clock;
+  readonly outbox: StartOutboxThread;
+  readonly runtime: ModelRuntime;
+  readonly store: UpdateStore;
+  readonly camera: typeof makeCamera;
+  readonly link: OpenLink;
+  readonly latencyMs: LatencyOf;
 };
 
-export type AgentOptions = {
-  readonly clock?: Clock;
-  /** How the process's threads were set apart, if they were. */
-  readonly cores?: Cores | null;
-  /** For benches, which bring a camera of their own. */
-  readonly cameraOf?: typeof makeCamera;
-};
+export class Agent implements HttpPorts {
+  readonly #config: AgentConfig;
+  readonly #ports: AgentPorts;
+  readonly #now: ReturnType<typeof deviceTime>;
+  readonly #tally = new Tally();
+  readonly #triggers = new Triggers();
+  readonly #decider = new Decider(randomBytes(32), this.#triggers);
+  readonly feed: AnswerFeed;
+  readonly #slots: Slots;
+  readonly #outbox: OutboxKeeper;
+  readonly #capture: Capture;
+  readonly #updater: Updater;
+  readonly #reports: Reports;
+  readonly #uplink: Uplink;
+  #clockTimer: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | undefined;
 
-export async function startAgent(
-  config: AgentConfig,
-  telemetry: Telemetry,
-  { clock = systemClock, cores = null, cameraOf = makeCamera }: AgentOptions = {},
-): Promise<RunningAgent> {
-  const { deviceId } = config;
-  const now = deviceTime(config.clock);
-  const tally = new Tally();
-  const triggers = new Triggers();
+  /** Throws Failure when no package can be used. Nothing runs yet. */
+  static async open(config: AgentConfig, ports: AgentPorts): Promise<Agent> {
+    const agent = new Agent(config, ports, await Models.open(config, ports));
+    await agent.#outbox.open();
+    agent.#policyApplied();
+    agent.#reports.state();
+    return agent;
+  }
 
-  let reports: Reports | undefined;
-  const models = await Models.open({
-    ...{ config, telemetry, clock, cores },
-    onLost: (slot) => {
-      tally.modelLosses += 1;
-      reports?.ofModel(slot.window, "model_losses", 1);
-    },
-  });
-  const slots = new Slots(models.first, (slot, failing) => {
-    if (failing.code === "model-crashed") models.lost(slot, { ...failing, retryMs: 0 });
-    updater.failing(failing);
-  });
-  let uplink: Uplink | undefined;
-  const decider = new Decider(randomBytes(32), triggers);
-  const outbox = await openOutbox(config, telemetry, tally, clock, cores, {
-    onSend: (send) => uplink?.send(send),
-    onOpened: (opened) => {
-      decider.useSampleKey(opened.sampleKey);
-      useKeptPolicy(slots, opened, telemetry);
-      reports?.tellAgain();
-    },
-  });
-  tellPolicy(slots, telemetry);
+  private constructor(config: AgentConfig, ports: AgentPorts, models: Models) {
+    const { clock, telemetry } = ports;
+    this.#config = config;
+    this.#ports = ports;
+    this.#now = deviceTime(config.clock);
+    this.feed = new AnswerFeed((code) => telemetry.emit(events.readerRefused, { code }));
+    this.#slots = new Slots(models.first, (slot, failing) => {
+      if (failing.code === "model-crashed") models.lost(slot, { ...failing, retryMs: 0 });
+      this.#updater.failing(failing);
+    });
+    models.onLost = ({ window }) => {
+      this.#tally.modelLosses += 1;
+      this.#reports.ofModel(window, "model_losses", 1);
+    };
+    this.#outbox = this.#makeOutbox();
+    this.#capture = this.#makeCapture(this.#makePipeline());
+    this.#updater = this.#makeUpdater(models);
+    this.#reports = this.#makeReports();
+    this.#uplink = new Uplink(config, this.#uplinkPorts(this.#makeDownlink()), clock, Math.random, ports.link);
+  }
 
-  const feed = new AnswerFeed((code) => telemetry.emit(events.readerRefused, { code }));
-  const queues = config.cameras.map(
-    ({ id, queueFramesMax, whenFull }) =>
-      new FrameQueue({ cameraId: id, framesMax: queueFramesMax, whenFull }, now, () =>
-        telemetry.emit(events.frameSkipped, { cameraId: id }),
-      ),
-  );
-  const updater = new Updater(models.boot, {
-    ...models.updaterPorts(slots),
-    isBusy: () => queues.some(({ waiting }) => waiting > 0),
-    onChanged: () => told.state(),
-    onMoved: (said) => telemetry.emit(events.updateMoved, said),
-    onShadowed: ({ pkg, window }, { agrees, latencyMs }) => {
-      told.ofModel(window, "shadow_agreed", agrees ? 1 : 0);
-      told.ofModel(window, "shadow_latency_ms", latencyMs);
-      telemetry.emit(events.frameShadowed, { modelDigest: pkg.digest, agrees, latencyMs });
-    },
-  });
-  const told = new Reports({
-    config,
-    slot: () => slots.active,
-    update: () => updater,
-    outbox,
-    now,
-    health: () => ({
-      process_resident_memory_bytes: process.memoryUsage.rss(),
-      outbox_bytes: outbox.stats.bytes,
-      outbox_predictions: outbox.stats.predictions,
-      online: uplink?.online ? 1 : 0,
-    }),
-    totals: () => ({
-      frames_unreadable: tally.unreadable,
-      frames_unrecorded: tally.unrecorded,
-      frames_skipped: skippedOf(queues),
-      model_losses: tally.modelLosses,
-    }),
-  });
-  reports = told;
-  told.state();
-  const downlink = new Downlink({
-    deviceId,
-    slots,
-    onDesired: (payload) => updater.desired(payload),
-    onSampleKey: (key) => {
-      decider.useSampleKey(key);
-      outbox.keepSampleKey(key);
-    },
-    feed,
-    tally,
-    telemetry,
-    onAcks: (bootId, stream, ranges) => outbox.confirmed(bootId, stream, ranges),
-    onPolicy: (bytes, isNew) => {
-      outbox.keepPolicy(bytes);
-      if (!isNew) return;
-      tellPolicy(slots, telemetry);
-      told.state();
-    },
-  });
-  uplink = new Uplink(
-    config,
-    {
-      link: (online, epoch) => outbox.link(online, epoch),
-      settled: (key, acked, epoch) => outbox.settled(key, acked, epoch),
+  start(): void {
+    this.#reports.start();
+    const tellTime = () => this.#updater.told({ time: this.#now().wallMs });
+    tellTime();
+    this.#clockTimer = setInterval(tellTime, CLOCK_TOLD_EVERY_MS);
+    this.#updater.start();
+    this.#uplink.start();
+    this.#capture.start(); // A1
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  // A2
+  async #stop(): Promise<void> {
+    await this.#capture.stop();
+    clearInterval(this.#clockTimer);
+    await this.#updater.stop();
+    this.#reports.stop();
+    await this.#outbox.flush();
+    await this.#uplink.stop(GRACE_MS);
+    await this.#outbox.close();
+    await this.#slots.close();
+    this.feed.close();
+  }
+
+  get telemetry(): Telemetry {
+    return this.#ports.telemetry;
+  }
+
+  get parts(): StatusParts {
+    return {
+      deviceId: this.#config.deviceId,
+      now: this.#now,
+      slots: this.#slots,
+      updater: this.#updater,
+      outbox: this.#outbox,
+      uplink: this.#uplink,
+      capture: this.#capture,
+      tally: this.#tally,
+    };
+  }
+
+  status(): ReturnType<typeof statusOf> {
+    return statusOf(this.parts);
+  }
+
+  notReady(): readonly string[] {
+    return notReady(this.parts);
+  }
+
+  conditions: HttpPorts["conditions"] = (met) => {
+    if (Object.keys(met).length > 0) this.#updater.told(met);
+    const { idle, parked } = this.#updater.conditions;
+    return { idle, parked };
+  };
+
+  trigger: HttpPorts["trigger"] = (cameraId, trigger) => {
+    if (!this.#config.cameras.some(({ id }) => id === cameraId)) return false;
+    this.#triggers.arm(cameraId, trigger, monotonicMs());
+    return true;
+  };
+
+  #makeOutbox(): OutboxKeeper {
+    const { deviceId, dataDir, clock } = this.#config;
+    const { telemetry } = this.#ports;
+    const file = join(dataDir, "outbox.sqlite");
+    return new OutboxKeeper(
+      { file, deviceId, limits: outboxLimitsOf(this.#config), clock },
+      {
+        onSend: (send) => this.#uplink.send(send),
+        onOpened: (opened) => this.#outboxOpened(opened),
+        onUnopened: (unopened) => telemetry.emit(events.outboxUnopened, unopened),
+        onSetAside: ({ file, reason }) => telemetry.emit(events.outboxSetAside, { file, reason }),
+        onCommitted: ({ dropped, commitMs }) => {
+          telemetry.emit(events.outboxCommitted, { commitMs });
+          for (const one of dropped) {
+            this.#tally.outboxDropped(one);
+            telemetry.emit(events.outboxDropped, one);
+          }
+        },
+        onFailed: ({ message, fatal }) => telemetry.emit(events.outboxFailed, { reason: message, fatal }),
+      },
+      this.#ports.outbox,
+      this.#ports.clock,
+      Math.random,
+    );
+  }
+
+  #outboxOpened({ bootId, stats, sampleKey, policy }: Opened): void {
+    const { frames, predictions } = stats;
+    this.telemetry.emit(events.outboxOpened, { bootId, frames, predictions });
+    this.#decider.useSampleKey(sampleKey);
+    this.#useKeptPolicy(policy);
+    this.#reports.tellAgain();
+  }
+
+  /** One that came down to this process is newer than what the outbox keeps. */
+  #useKeptPolicy(policy: Opened["policy"]): void {
+    if (policy === null || policy.length === 0 || this.#slots.active.policy.origin !== "package") return;
+    try {
+      if (this.#slots.applyPolicy(policy, "outbox")) this.#policyApplied();
+    } catch {
+      // It was for another model; the package's own stands.
+    }
+  }
+
+  #policyApplied(): void {
+    const { policy, origin } = this.#slots.active.policy;
+    this.telemetry.emit(events.policyApplied, { policyVersion: policy.policyVersion, from: origin });
+  }
+
+  #makePipeline(): Pipeline {
+    const { deviceId, arm } = this.#config;
+    const { telemetry, latencyMs } = this.#ports;
+    return new Pipeline({ deviceId, arm }, this.#decider, {
+      infer: (jpeg) => this.#slots.infer(jpeg),
+      outbox: this.#outbox, // A3
+      latencyMs,
+      trace: (frame) => traceFrame(telemetry.tracer, frame),
+      onAnswer: (answer, inference, slot, jpeg) => {
+        this.feed.answer(answer);
+        this.#tally.answered(answer);
+        this.#reports.answered(slot, answer, inference);
+        telemetry.emit(events.frameAnswered, answer);
+        if (answer.frameSeq === null) telemetry.emit(events.frameUnrecorded, answer);
+        this.#updater.answered(slot, answer, inference, jpeg);
+      },
+      onUnreadable: (unreadable) => {
+        this.#tally.unreadable += 1;
+        telemetry.emit(events.frameUnreadable, unreadable);
+      },
+    });
+  }
+
+  #makeCapture(pipeline: Pipeline): Capture {
+    const { telemetry, camera, clock } = this.#ports;
+    const ports: CapturePorts = {
+      makeCamera: camera,
+      now: this.#now,
+      bootId: () => this.#outbox.bootId ?? "0",
+      process: (frame) => pipeline.process(frame),
+      onSkipped: (cameraId) => telemetry.emit(events.frameSkipped, { cameraId }),
+      events: {
+        onStarted: (cameraId) => telemetry.emit(events.cameraStarted, { cameraId }),
+        onEnded: (ended) => telemetry.emit(events.cameraEnded, ended),
+        onRefused: (refused) => telemetry.emit(events.cameraRefused, refused),
+      },
+    };
+    return new Capture(this.#config, ports, clock);
+  }
+
+  #makeUpdater(models: Models): Updater {
+    const { telemetry } = this.#ports;
+    return new Updater(models.boot, {
+      ...models.updaterPorts(this.#slots),
+      isBusy: () => this.#capture.isBusy,
+      onChanged: () => this.#reports.state(),
+      onMoved: (said) => telemetry.emit(events.updateMoved, said),
+      onShadowed: ({ pkg, window }, { agrees, latencyMs }) => {
+        this.#reports.ofModel(window, "shadow_agreed", agrees ? 1 : 0);
+        this.#reports.ofModel(window, "shadow_latency_ms", latencyMs);
+        telemetry.emit(events.frameShadowed, { modelDigest: pkg.digest, agrees, latencyMs });
+      },
+    });
+  }
+
+  #makeReports(): Reports {
+    return new Reports({
+      config: this.#config,
+      slot: () => this.#slots.active,
+      update: () => this.#updater,
+      outbox: this.#outbox,
+      now: this.#now,
+      health: () => ({
+        process_resident_memory_bytes: process.memoryUsage.rss(),
+        outbox_bytes: this.#outbox.stats.bytes,
+        outbox_predictions: this.#outbox.stats.predictions,
+        online: this.#uplink.online ? 1 : 0,
+      }),
+      totals: () => ({
+        frames_unreadable: this.#tally.unreadable,
+        frames_unrecorded: this.#tally.unrecorded,
+        frames_skipped: this.#capture.skipped,
+        model_losses: this.#tally.modelLosses,
+      }),
+    });
+  }
+
+  #makeDownlink(): Downlink {
+    return new Downlink({
+      deviceId: this.#config.deviceId,
+      slots: this.#slots,
+      onDesired: (payload) => this.#updater.desired(payload),
+      onSampleKey: (key) => {
+        this.#decider.useSampleKey(key);
+        this.#outbox.keepSampleKey(key);
+      },
+      feed: this.feed,
+      tally: this.#tally,
+      telemetry: this.telemetry,
+      onAcks: (bootId, stream, ranges) => this.#outbox.confirmed(bootId, stream, ranges),
+      onPolicy: (bytes, isNew) => {
+        this.#outbox.keepPolicy(bytes);
+        if (!isNew) return;
+        this.#policyApplied();
+        this.#reports.state();
+      },
+    });
+  }
+
+  #uplinkPorts(downlink: Downlink): ConstructorParameters<typeof Uplink>[1] {
+    const { telemetry } = this.#ports;
+    return {
+      link: (online, epoch) => this.#outbox.link(online, epoch),
+      settled: (key, acked, epoch) => this.#outbox.settled(key, acked, epoch),
       onOnline: (connections) => telemetry.emit(events.linkOnline, { connections }),
       onOffline: (offline) => telemetry.emit(events.linkOffline, offline),
       onSettled: (settled) => {
-        tally.settled(settled);
+        this.#tally.settled(settled);
         telemetry.emit(events.recordSettled, settled);
       },
       onPolicy: (payload) => downlink.policy(payload),
@@ -164,170 +330,6 @@ export async function startAgent(
       onSampleKey: (payload) => downlink.sampleKey(payload),
       onAcks: (payload) => downlink.acks(payload),
       tracer: telemetry.tracer,
-    },
-    clock,
-    Math.random,
-  );
-
-  const pipeline = new Pipeline({ deviceId, arm: config.arm }, decider, {
-    infer: (jpeg) => slots.infer(jpeg),
-    outbox, // A3
-    trace: (frame) => traceFrame(telemetry.tracer, frame),
-    onAnswer: (answer, inference, slot, jpeg) => {
-      feed.answer(answer);
-      tally.answered(answer);
-      told.answered(slot, answer, inference);
-      telemetry.emit(events.frameAnswered, answer);
-      if (answer.frameSeq === null) telemetry.emit(events.frameUnrecorded, answer);
-      updater.answered(slot, answer, inference, jpeg);
-    },
-    onUnreadable: (unreadable) => {
-      tally.unreadable += 1;
-      telemetry.emit(events.frameUnreadable, unreadable);
-    },
-  });
-  const cameras = config.cameras.map((camera, i) =>
-    cameraOf(camera, {
-      queue: queues[i] as FrameQueue,
-      frameBytesMax: config.limits.cameraFrameBytesMax,
-      bootId: () => outbox.bootId ?? "0",
-      events: {
-        onStarted: (cameraId) => telemetry.emit(events.cameraStarted, { cameraId }),
-        onEnded: (ended) => telemetry.emit(events.cameraEnded, ended),
-        onRefused: (refused) => telemetry.emit(events.cameraRefused, refused),
-      },
-    }),
-  );
-
-  const parts: StatusParts = { deviceId, now, slots, updater, outbox, uplink, cameras, queues, tally };
-  exportGauges(telemetry, parts);
-  const [server, metricsServer] = await serveHttp(config.http, {
-    feed,
-    telemetry,
-    status: () => statusOf(parts),
-    notReady: () => notReady(parts),
-    conditions: (met) => {
-      if (Object.keys(met).length > 0) updater.told(met);
-      const { idle, parked } = updater.conditions;
-      return { idle, parked };
-    },
-    trigger: (cameraId, trigger) => {
-      if (!cameras.some(({ id }) => id === cameraId)) return false;
-      triggers.arm(cameraId, trigger, monotonicMs());
-      return true;
-    },
-  });
-
-  const noMore = new AbortController();
-  const working = work(new FrameQueues(queues), pipeline, noMore.signal);
-  told.start();
-  const tellTime = () => updater.told({ time: now().wallMs });
-  tellTime();
-  const clockTimer = setInterval(tellTime, CLOCK_TOLD_EVERY_MS);
-  updater.start();
-  uplink.start();
-  for (const camera of cameras) camera.start(); // A1
-
-  // A2
-  const stop = async (): Promise<void> => {
-    await Promise.all(cameras.map((camera: Camera) => camera.stop()));
-    noMore.abort(new Error("stopping"));
-    await Promise.race([working, clock.sleep(LAST_FRAMES_MS)]);
-    clearInterval(clockTimer);
-    await updater.stop();
-    told.stop();
-    await outbox.flush();
-    await uplink.stop(GRACE_MS);
-    await outbox.close();
-    await slots.close();
-    feed.close();
-    await closeServer(server);
-    if (metricsServer !== undefined) await closeServer(metricsServer);
-  };
-  let stopped: Promise<void> | undefined;
-  return {
-    ports: { http: portOf(server), ...(metricsServer && { metrics: portOf(metricsServer) }) },
-    stop: () => {
-      stopped ??= stop();
-      return stopped;
-    },
-  };
-}
-
-/** Until no frame waits and none will come. */
-async function work(frames: FrameQueues, pipeline: Pipeline, noMore: AbortSignal): Promise<void> {
-  for (;;) {
-    const frame = await frames.next(noMore);
-    if (frame === undefined) return;
-    try {
-      await pipeline.process(frame);
-    } catch (error) {
-      if (noMore.aborted) return; // The model was closed under it.
-      throw error;
-    }
+    };
   }
-}
-
-type OutboxUsers = { readonly onSend: (send: Send) => void; readonly onOpened: (opened: Opened) => void };
-
-function openOutbox(
-  config: AgentConfig,
-  telemetry: Telemetry,
-  tally: Tally,
-  clock: Clock,
-  cores: Cores | null,
-  users: OutboxUsers,
-) {
-  const { deviceId, dataDir } = config;
-  return OutboxKeeper.open(
-    {
-      file: join(dataDir, "outbox.sqlite"),
-      deviceId,
-      limits: outboxLimitsOf(config),
-      clock: config.clock,
-      ...(cores && { backgroundCore: cores.background }),
-    },
-    {
-      onSend: users.onSend,
-      onOpened: (opened) => {
-        const { frames, predictions } = opened.stats;
-        telemetry.emit(events.outboxOpened, { bootId: opened.bootId, frames, predictions });
-        users.onOpened(opened);
-      },
-      onUnopened: (unopened) => telemetry.emit(events.outboxUnopened, unopened),
-      onSetAside: ({ file, reason }) => telemetry.emit(events.outboxSetAside, { file, reason }),
-      onCommitted: ({ dropped, commitMs }) => {
-        telemetry.emit(events.outboxCommitted, { commitMs });
-        for (const one of dropped) {
-          tally.outboxDropped(one);
-          telemetry.emit(events.outboxDropped, one);
-        }
-      },
-      onFailed: ({ message, fatal }) => telemetry.emit(events.outboxFailed, { reason: message, fatal }),
-    },
-    clock,
-    Math.random,
-  );
-}
-
-/** One that came down to this process is newer than what the outbox keeps. */
-function useKeptPolicy(slots: Slots, opened: Opened, telemetry: Telemetry): void {
-  if (opened.policy === null || opened.policy.length === 0 || slots.active.policy.origin !== "package") return;
-  try {
-    if (slots.applyPolicy(opened.policy, "outbox")) tellPolicy(slots, telemetry);
-  } catch {
-    // It was for another model; the package's own stands.
-  }
-}
-
-function tellPolicy(slots: Slots, telemetry: Telemetry): void {
-  const { policy, origin } = slots.active.policy;
-  telemetry.emit(events.policyApplied, { policyVersion: policy.policyVersion, from: origin });
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
-  });
 }

@@ -4,7 +4,7 @@
  * K1. A frame whose child died is tried once more with the next child; if that dies too, the frame is at fault.
  * K2. Loading again waits a jittered, bounded backoff, reset by a child that lasted.
  */
-import type { InferenceResult, LoadedModel, LoadOptions, ModelHost } from "@tributary/inference";
+import type { InferenceResult, LoadedModel } from "@tributary/inference";
 import { type Backoff, backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 
 export type ModelEvents = {
@@ -12,14 +12,11 @@ export type ModelEvents = {
   readonly onLost: (lost: { readonly code: string; readonly reason: string; readonly retryMs: number }) => void;
 };
 
-export type ModelKeeperOptions = { readonly packageDir: string } & LoadOptions;
-
 const BACKOFF: Backoff = { minMs: 200, maxMs: 30_000 };
 const STEADY_MS = 30_000;
 
 export class ModelKeeper {
-  readonly #host: ModelHost;
-  readonly #options: ModelKeeperOptions;
+  readonly #loadAgain: () => Promise<LoadedModel>;
   readonly #events: ModelEvents;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -29,45 +26,20 @@ export class ModelKeeper {
   #attempt = 0;
   #loadedAtMs = 0;
 
-  private constructor(
+  /** `first` is loaded already; `loadAgain` loads the same package. */
+  constructor(
     first: LoadedModel,
-    host: ModelHost,
-    options: ModelKeeperOptions,
+    loadAgain: () => Promise<LoadedModel>,
     events: ModelEvents,
     clock: Clock,
     random: Random,
   ) {
-    this.#host = host;
-    this.#options = options;
+    this.#loadAgain = loadAgain;
     this.#events = events;
     this.#clock = clock;
     this.#random = random;
     this.#loaded = Promise.resolve(first);
     this.#adopt(first);
-  }
-
-  /** Rejects when the first load fails: a wrong package is the operator's to mend. */
-  static async open(
-    host: ModelHost,
-    options: ModelKeeperOptions,
-    events: ModelEvents,
-    clock: Clock,
-    random: Random,
-  ): Promise<ModelKeeper> {
-    const first = await host.load(options.packageDir, options);
-    return new ModelKeeper(first, host, options, events, clock, random);
-  }
-
-  /** One that is loaded already, from the same package. */
-  static adopt(
-    loaded: LoadedModel,
-    host: ModelHost,
-    options: ModelKeeperOptions,
-    events: ModelEvents,
-    clock: Clock,
-    random: Random,
-  ): ModelKeeper {
-    return new ModelKeeper(loaded, host, options, events, clock, random);
   }
 
   /** Undefined while there is none. */
@@ -120,7 +92,7 @@ export class ModelKeeper {
       this.#events.onLost({ code, reason: reasonOf(reason), retryMs });
       await this.#clock.sleep(retryMs, signal);
       try {
-        const model = await this.#host.load(this.#options.packageDir, this.#options);
+        const model = await this.#loadAgain();
         if (signal.aborted) {
           await model.close();
           throw signal.reason;

@@ -38,10 +38,15 @@ export type LocalAnswer = {
 
 export type Identity = { readonly deviceId: string; readonly arm: string };
 
+export type LatencyOf = (frame: CameraFrame, inference: Inference, nowMs: number) => number;
+export const sinceCapture: LatencyOf = ({ captured }, _, nowMs) => nowMs - captured.monotonicMs;
+
 export type PipelinePorts = {
   /** By the model at work, which the answer is by in all it says (N1). */
   readonly infer: (jpeg: Uint8Array) => Promise<Inferred>;
   readonly outbox: { readonly hasRoom: boolean; readonly bootId: string | null; append(item: OutboxItem): void };
+  /** What the answer took, in ms. */
+  readonly latencyMs: LatencyOf;
   /** Begins the trace of a frame that is sent. */
   readonly trace: (frame: DecidedFrame) => string | null;
   readonly onAnswer: (answer: LocalAnswer, inference: Inference, slot: Slot, jpeg: Uint8Array) => void;
@@ -99,7 +104,7 @@ export class Pipeline {
       reason: decision.reason,
       escalation: decision.escalation,
       dropReason: decision.dropReason,
-      latencyMs: nowMs - frame.captured.monotonicMs,
+      latencyMs: this.#ports.latencyMs(frame, result.inference, nowMs),
       capturedAt: frame.captured.wallMs,
       modelDigest: slot.pkg.digest,
       policyVersion: policy.policyVersion,

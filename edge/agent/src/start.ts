@@ -3,10 +3,10 @@ import "./small-heap.ts"; // First: what the others allocate counts.
 import { configOrExit } from "@tributary/config";
 import { reasonOf } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";
-import { startAgent } from "./agent.ts";
 import { checkAgent } from "./check.ts";
 import { agentConfig } from "./config.ts";
 import { separateCores } from "./cores.ts";
+import { startAgent } from "./start-agent.ts";
 
 const argv = process.argv.slice(2);
 const config = configOrExit({

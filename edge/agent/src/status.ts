@@ -1,7 +1,6 @@
 /** `/v1/status`, the health of the agent, and its gauges. */
 import type { Telemetry } from "@tributary/telemetry";
-import type { Camera } from "./cameras/camera.ts";
-import type { FrameQueue } from "./cameras/frame-queue.ts";
+import type { Capture } from "./capture.ts";
 import type { Captured } from "./outbox/age.ts";
 import type { OutboxKeeper } from "./outbox/keeper.ts";
 import { AGENT_VERSION } from "./reports.ts";
@@ -17,16 +16,13 @@ export type StatusParts = {
   readonly updater: Updater;
   readonly outbox: OutboxKeeper;
   readonly uplink: Uplink;
-  readonly cameras: readonly Camera[];
-  readonly queues: readonly FrameQueue[];
+  readonly capture: Capture;
   readonly tally: Tally;
 };
 
-export const skippedOf = (queues: readonly FrameQueue[]): number =>
-  queues.reduce((sum, queue) => sum + queue.skipped, 0);
-
 export const statusOf = (parts: StatusParts) => {
-  const { slots, updater, outbox, tally, queues } = parts;
+  const { slots, updater, outbox, tally, capture } = parts;
+  const { cameras, queues, skipped } = capture;
   const { pkg, policy, runner, goldenPassed } = slots.active;
   const { good, previous, trial } = updater.book;
   return {
@@ -51,7 +47,7 @@ export const statusOf = (parts: StatusParts) => {
     slots: { good: good?.digest ?? null, previous: previous?.digest ?? null, trial: trial?.digest ?? null },
     conditions: updater.conditions,
     policy: { version: policy.policy.policyVersion, from: policy.origin },
-    cameras: parts.cameras.map(({ id, kind, state }, i) => ({
+    cameras: cameras.map(({ id, kind, state }, i) => ({
       id,
       kind,
       state,
@@ -67,7 +63,7 @@ export const statusOf = (parts: StatusParts) => {
     dropped: tally.dropped,
     unreadable: tally.unreadable,
     unrecorded: tally.unrecorded,
-    skipped: skippedOf(queues),
+    skipped,
     outbox: { ...outbox.stats, uncommitted: outbox.uncommitted, broken: outbox.broken ?? null },
     uplink: { records: tally.sentRecords, bytes: tally.sentBytes },
     finalAnswers: tally.finals,

@@ -27,24 +27,35 @@ export type UplinkPorts = {
   readonly tracer: Tracer;
 };
 
+/** The device's one MQTT connection. */
+export type Link = Pick<MqttLink, "start" | "online" | "publish" | "stop">;
+export type OpenLink = (...link: ConstructorParameters<typeof MqttLink>) => Link;
+export const mqttLink: OpenLink = (...link) => new MqttLink(...link);
+
 export class Uplink {
   readonly #topics: ReturnType<typeof mqttTopics>;
   readonly #deviceId: string;
   readonly #ports: UplinkPorts;
   readonly #clock: Clock;
-  readonly #link: MqttLink;
+  readonly #link: Link;
   #epoch = 0;
   #inFlight = 0;
   #wasOnline = false;
   #onIdle: (() => void) | undefined;
 
-  constructor(config: Pick<AgentConfig, "deviceId" | "mqtt">, ports: UplinkPorts, clock: Clock, random: Random) {
+  constructor(
+    config: Pick<AgentConfig, "deviceId" | "mqtt">,
+    ports: UplinkPorts,
+    clock: Clock,
+    random: Random,
+    openLink = mqttLink,
+  ) {
     const { deviceId, mqtt } = config;
     this.#deviceId = deviceId;
     this.#ports = ports;
     this.#clock = clock;
     this.#topics = mqttTopics(mqtt.prefix);
-    this.#link = new MqttLink(
+    this.#link = openLink(
       {
         url: mqtt.url,
         clientId: deviceId,

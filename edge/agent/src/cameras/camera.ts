@@ -42,10 +42,10 @@ export function makeCamera(config: CameraConfig, context: CameraContext): Camera
     case "folder":
       return new FolderCamera(config, context);
     case "command":
-      return new CommandCamera({ ...config, kind: "command" }, context);
+      return new CommandCamera({ ...config, command: () => config.command }, context);
     case "sheet":
       return new CommandCamera(
-        { id: config.id, kind: "sheet", command: sheetCommand(config, context.bootId()), restart: "on-failure" },
+        { id: config.id, kind: "sheet", command: () => sheetCommand(config, context.bootId()), restart: "on-failure" },
         context,
       );
     default:

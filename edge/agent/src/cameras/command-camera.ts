@@ -14,7 +14,8 @@ import { JpegSplitter, type SplitterCounts } from "./jpeg-splitter.ts";
 export type CommandCameraOptions = {
   readonly id: string;
   readonly kind: "command" | "sheet";
-  readonly command: readonly string[];
+  /** Program and arguments of its next run. */
+  readonly command: () => readonly string[];
   readonly restart: "always" | "on-failure" | "never";
 };
 
@@ -72,7 +73,7 @@ export class CommandCamera implements Camera {
   }
 
   #runOnce(signal: AbortSignal): Promise<{ readonly how: string; readonly failed: boolean }> {
-    const [program = "", ...args] = this.#options.command;
+    const [program = "", ...args] = this.#options.command();
     const { queue, events, frameBytesMax } = this.#context;
     return new Promise((resolve) => {
       const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], detached: true }); // M1, M2

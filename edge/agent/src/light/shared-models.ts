@@ -9,7 +9,7 @@ import type { Inference, LoadedModel, ModelPackage } from "@tributary/inference"
 import { type Digest, type Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
-import { tooSlow } from "../updates/latency.ts";
+import { medianTooSlow } from "../updates/latency.ts";
 
 export type Answer = {
   /** Children that this frame ended. */
@@ -107,7 +107,7 @@ export class SharedModel {
         const what = `${golden.failed} of ${golden.frames.length} golden frames are not reproduced; ${frame}: ${reason}`;
         return { ok: false, code: "golden-mismatch", reason: what };
       }
-      const slow = await tooSlow(child, this.pkg);
+      const slow = await medianTooSlow(child, this.pkg);
       if (slow !== null) return { ok: false, code: "model-too-slow", reason: slow };
       return { ok: true };
     } catch (error) {

@@ -6,10 +6,8 @@
  * K2. Every opening is a boot with its own `bootId`; whoever numbers frames starts again with it.
  * K3. What an outbox has to know to go on, it is told on opening: the connection, and the policy that came down meanwhile.
  */
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import { type Backoff, backoffMs, type Clock, type Random, reasonOf } from "@tributary/kernel";
-import { type Failed, Outbox, type OutboxHandlers } from "./outbox.ts";
+import { type Failed, Outbox, type OutboxHandlers, type StartOutboxThread } from "./outbox.ts";
 import type { Opened, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
 import type { OutboxWorkerData } from "./worker.ts";
 
@@ -34,6 +32,7 @@ const NOTHING: OutboxStats = {
 export class OutboxKeeper {
   readonly #options: OutboxWorkerData;
   readonly #handlers: KeeperHandlers;
+  readonly #startThread: StartOutboxThread;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #stopping = new AbortController();
@@ -48,23 +47,23 @@ export class OutboxKeeper {
   #sampleKey: Uint8Array | undefined;
   #opening: Promise<void> = Promise.resolve();
 
-  private constructor(options: OutboxWorkerData, handlers: KeeperHandlers, clock: Clock, random: Random) {
+  constructor(
+    options: OutboxWorkerData,
+    handlers: KeeperHandlers,
+    startThread: StartOutboxThread,
+    clock: Clock,
+    random: Random,
+  ) {
     this.#options = options;
     this.#handlers = handlers;
+    this.#startThread = startThread;
     this.#clock = clock;
     this.#random = random;
   }
 
   /** Resolves after the first attempt, whatever came of it; the handlers tell. */
-  static async open(
-    options: OutboxWorkerData,
-    handlers: KeeperHandlers,
-    clock: Clock,
-    random: Random,
-  ): Promise<OutboxKeeper> {
-    const keeper = new OutboxKeeper(options, handlers, clock, random);
-    if (!(await keeper.#tryOpen())) keeper.#opening = keeper.#openLater();
-    return keeper;
+  async open(): Promise<void> {
+    if (!(await this.#tryOpen())) this.#opening = this.#openLater();
   }
 
   /** Null while there is no outbox. */
@@ -137,9 +136,7 @@ export class OutboxKeeper {
   }
 
   async #tryOpen(): Promise<boolean> {
-    const { file } = this.#options;
     try {
-      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
       let ownOutbox: Outbox | undefined;
       const handlers: OutboxHandlers = {
         ...this.#handlers,
@@ -152,7 +149,8 @@ export class OutboxKeeper {
           if (failed.fatal && ownOutbox !== undefined) this.#replace(ownOutbox, failed);
         },
       };
-      const outbox = await Outbox.open({ ...this.#options, isDamaged: this.#isDamaged }, handlers);
+      const options = { ...this.#options, isDamaged: this.#isDamaged };
+      const outbox = await Outbox.open(options, handlers, this.#startThread);
       ownOutbox = outbox;
       this.#isDamaged = false;
       this.#current = outbox;

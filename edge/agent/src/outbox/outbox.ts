@@ -1,6 +1,6 @@
 /**
- * The agent's side of the outbox: hands items to the worker, a group commit at a time, and hears back. Nothing here waits
- * for the disk.
+ * The agent's side of the outbox: hands items to the engine's thread, a group commit at a time, and hears back. Nothing here
+ * waits for the disk.
  *
  * X1. Items on their way to the store are bounded, in number and bytes, also while the disk takes nothing; beyond that, and
  *     for frames when the store is full of what must not be dropped, there is no room: the caller asks first, and must not
@@ -8,6 +8,8 @@
  * X2. An acknowledgement counts only for a record that this outbox sent: another file may use the same key.
  */
 import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { UplinkStream } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
@@ -22,6 +24,7 @@ import type {
   RecordKey,
   SendTrace,
   SeqRange,
+  ToOutbox,
 } from "./rows.ts";
 import type { OutboxWorkerData } from "./worker.ts";
 
@@ -56,8 +59,39 @@ const PREDICTION_BYTES = 512;
 /** The worker holds one transaction's rows and a window of payloads. */
 const WORKER_MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
 
+/** Where the engine of an outbox runs: in a worker, or in memory (memory.ts). */
+export type OutboxThread = {
+  /** What is listed second is handed over, not copied. */
+  readonly post: (message: ToOutbox, transfer: ArrayBuffer[]) => void;
+  /** After it was told to close, or was terminated. */
+  readonly exited: Promise<unknown>;
+  readonly terminate: () => Promise<unknown>;
+};
+
+export type StartOutboxThread = (
+  options: OutboxWorkerData,
+  heard: { readonly onMessage: (message: FromOutbox) => void; readonly onError: (error: Error) => void },
+) => OutboxThread;
+
+export const inWorker: StartOutboxThread = (options, { onMessage, onError }) => {
+  mkdirSync(dirname(options.file), { recursive: true, mode: 0o700 });
+  const isSource = import.meta.url.endsWith(".ts");
+  const worker = new Worker(new URL(isSource ? "worker.ts" : "worker.js", import.meta.url), {
+    workerData: options,
+    resourceLimits: WORKER_MEMORY,
+    ...(isSource && { execArgv: ["--conditions=@tributary/source"] }),
+  });
+  worker.on("message", onMessage);
+  worker.on("error", onError);
+  return {
+    post: (message, transfer) => worker.postMessage(message, transfer),
+    exited: once(worker, "exit").catch(() => undefined), // An error was told already.
+    terminate: () => worker.terminate(),
+  };
+};
+
 export class Outbox {
-  readonly #worker: Worker;
+  readonly #thread: OutboxThread;
   readonly #handlers: OutboxHandlers;
   readonly #limits: OpenOptions["limits"];
   readonly opened: Opened;
@@ -76,37 +110,39 @@ export class Outbox {
   readonly #sent = new WeakSet<RecordKey>();
   #isClosed = false;
 
-  private constructor(worker: Worker, limits: OpenOptions["limits"], opened: Opened, handlers: OutboxHandlers) {
-    this.#worker = worker;
+  private constructor(thread: OutboxThread, limits: OpenOptions["limits"], opened: Opened, handlers: OutboxHandlers) {
+    this.#thread = thread;
     this.#limits = limits;
     this.opened = opened;
     this.stats = opened.stats;
     this.#handlers = handlers;
-    worker.on("message", (message: FromOutbox) => this.#receive(message));
-    worker.on("error", (error) => this.#fail({ message: error.message, trouble: "other", fatal: true }));
   }
 
-  static async open(options: OutboxWorkerData, handlers: OutboxHandlers): Promise<Outbox> {
-    const isSource = import.meta.url.endsWith(".ts");
-    const worker = new Worker(new URL(isSource ? "worker.ts" : "worker.js", import.meta.url), {
-      workerData: options,
-      resourceLimits: WORKER_MEMORY,
-      ...(isSource && { execArgv: ["--conditions=@tributary/source"] }),
+  static async open(
+    options: OutboxWorkerData,
+    handlers: OutboxHandlers,
+    startThread: StartOutboxThread = inWorker,
+  ): Promise<Outbox> {
+    const first = Promise.withResolvers<FromOutbox>();
+    let outbox: Outbox | undefined;
+    const thread = startThread(options, {
+      onMessage: (message) => {
+        if (message.kind === "setAside") handlers.onSetAside(message);
+        else if (outbox !== undefined) outbox.#receive(message);
+        else first.resolve(message);
+      },
+      onError: (error) => {
+        if (outbox === undefined) first.reject(error);
+        else outbox.#fail({ message: error.message, trouble: "other", fatal: true });
+      },
     });
-    worker.on("message", (message: FromOutbox) => {
-      if (message.kind === "setAside") handlers.onSetAside(message);
-    });
-    const isFirst = (message: FromOutbox) => message.kind === "opened" || message.kind === "failed";
-    const first = await new Promise<FromOutbox>((resolve, reject) => {
-      worker.on("message", (message: FromOutbox) => isFirst(message) && resolve(message));
-      worker.once("error", reject);
-    });
-    if (first.kind !== "opened") {
-      worker.on("error", () => undefined);
-      const why = first.kind === "failed" ? first.message : `unexpected ${first.kind}`;
+    const message = await first.promise;
+    if (message.kind !== "opened") {
+      const why = message.kind === "failed" ? message.message : `unexpected ${message.kind}`;
       throw new Failure("outbox-unusable", "ask-a-person", `${options.file}: ${why}`);
     }
-    return new Outbox(worker, options.limits, first.opened, handlers);
+    outbox = new Outbox(thread, options.limits, message.opened, handlers);
+    return outbox;
   }
 
   /** Whether there is room for a frame. X1 */
@@ -145,26 +181,26 @@ export class Outbox {
   }
 
   link(online: boolean, epoch: number): void {
-    this.#worker.postMessage({ kind: "link", online, epoch });
+    this.#post({ kind: "link", online, epoch });
   }
 
   settled(key: RecordKey, acked: boolean, epoch: number): void {
     if (!this.#sent.delete(key)) return; // X2
-    this.#worker.postMessage({ kind: "settled", key, acked, epoch });
+    this.#post({ kind: "settled", key, acked, epoch });
   }
 
   /** Kafka has these records; the boot's id names the file they are of. */
   confirmed(bootId: bigint, stream: UplinkStream, ranges: readonly SeqRange[]): void {
-    this.#worker.postMessage({ kind: "confirmed", bootId, stream, ranges });
+    this.#post({ kind: "confirmed", bootId, stream, ranges });
   }
 
   keepSampleKey(bytes: Uint8Array): void {
-    this.#worker.postMessage({ kind: "sampleKey", bytes: new Uint8Array(bytes) });
+    this.#post({ kind: "sampleKey", bytes: new Uint8Array(bytes) });
   }
 
   /** Null: the next start has none. */
   keepPolicy(bytes: Uint8Array | null): void {
-    this.#worker.postMessage({ kind: "policy", bytes: bytes && new Uint8Array(bytes) });
+    this.#post({ kind: "policy", bytes: bytes && new Uint8Array(bytes) });
   }
 
   /** Resolves when everything appended so far was tried to be committed. */
@@ -174,7 +210,7 @@ export class Outbox {
     const ticket = ++this.#tickets;
     return new Promise((resolve) => {
       this.#flushes.set(ticket, resolve);
-      this.#worker.postMessage({ kind: "flush", ticket });
+      this.#post({ kind: "flush", ticket });
     });
   }
 
@@ -182,16 +218,17 @@ export class Outbox {
     if (this.#isClosed) return;
     this.#hand();
     this.#isClosed = true;
-    if (this.broken !== undefined) {
-      await this.#worker.terminate();
-      return;
-    }
-    const exit = once(this.#worker, "exit").catch(() => undefined); // An error was told already.
-    this.#worker.postMessage({ kind: "close" });
-    await exit;
+    if (this.broken === undefined) {
+      this.#post({ kind: "close" });
+      await this.#thread.exited;
+    } else await this.#thread.terminate();
   }
 
-  /** To the worker, which commits them at once. */
+  #post(message: ToOutbox): void {
+    this.#thread.post(message, []);
+  }
+
+  /** To the engine, which commits them at once. */
   #hand(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -205,7 +242,7 @@ export class Outbox {
       return { ...item, jpeg };
     });
     this.#gathered = [];
-    this.#worker.postMessage({ kind: "append", items }, transfer);
+    this.#thread.post({ kind: "append", items }, transfer);
   }
 
   #receive(message: FromOutbox): void {

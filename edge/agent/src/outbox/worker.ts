@@ -9,6 +9,7 @@ import { troubleOf } from "./disk.ts";
 import type { OutboxEngine } from "./engine.ts";
 import { openOutbox } from "./open.ts";
 import type { FromOutbox, OpenOptions, ToOutbox } from "./rows.ts";
+import { runEngine } from "./run-engine.ts";
 
 export type OutboxWorkerData = OpenOptions & { readonly clock: ClockMode; readonly backgroundCore?: string };
 
@@ -37,21 +38,10 @@ try {
   throw error;
 }
 
-let soon: NodeJS.Immediate | undefined;
-const timer = setInterval(() => engine.tick(), options.limits.commitMs);
-
+const receive = runEngine(engine, options.limits.commitMs);
 port.on("message", (message: ToOutbox) => {
-  const isUrgent = engine.receive(message);
-  if (message.kind === "close") {
-    clearInterval(timer);
-    if (soon !== undefined) clearImmediate(soon);
-    port.close();
-  } else if (isUrgent && soon === undefined) {
-    soon = setImmediate(() => {
-      soon = undefined;
-      engine.tick();
-    });
-  }
+  receive(message);
+  if (message.kind === "close") port.close();
 });
 
 /** Lowers this thread's priority (Linux has one per thread): on two cores a commit would else hold up an answer. */

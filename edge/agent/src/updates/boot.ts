@@ -16,7 +16,7 @@ import type { Slot } from "../slots.ts";
 import type { Shelf } from "./shelf.ts";
 
 export type BootPorts = {
-  readonly shelf: Shelf;
+  readonly shelf: Pick<Shelf, "packageDir">;
   /** Opens what lies in a folder, if its digest is this one; null: whatever it is. Throws Failure. */
   readonly open: (dir: string, digest: Digest | null) => Promise<Slot>;
   readonly factoryDir: string;

@@ -4,23 +4,22 @@
  *
  * It lives as long as its channel: when the agent goes, however, it goes too.
  */
-import { readFileSync } from "node:fs";
 import { setPriority } from "node:os";
-import { join } from "node:path";
-import { Failure, reasonOf, systemClock } from "@tributary/kernel";
+import { systemClock } from "@tributary/kernel";
 import { moveThisThread } from "@tributary/onnx";
-import { httpFetcher, openTrust } from "@tributary/tuf";
-import type { Done, Progress, Retry } from "@tributary/updates";
+import type { Done, Progress } from "@tributary/updates";
 import { type ClockMode, deviceTime } from "../device-time.ts";
+import { doneOf } from "./done.ts";
 import { type FetchOptions, fetchPackage } from "./fetch-package.ts";
 import { Shelf } from "./shelf.ts";
+import { openRegistryTrust, type RegistryOptions } from "./trust.ts";
 
-export type FetchJob = FetchOptions & {
-  readonly dataDir: string;
-  readonly root: string;
-  readonly clock: ClockMode;
-  readonly backgroundCore?: string;
-};
+export type FetchJob = FetchOptions &
+  RegistryOptions & {
+    readonly dataDir: string;
+    readonly clock: ClockMode;
+    readonly backgroundCore?: string;
+  };
 
 export type FromFetch =
   | { readonly kind: "progress"; readonly progress: Progress }
@@ -28,7 +27,6 @@ export type FromFetch =
 
 const NICE = 10;
 const PROGRESS_MS = 200;
-const retryOf = { retry: "many", "ask-a-person": "few", "give-up": "never" } as const satisfies Record<string, Retry>;
 
 process.once("message", (job: FetchJob) => {
   const stop = new AbortController();
@@ -38,21 +36,14 @@ process.once("message", (job: FetchJob) => {
   if (job.backgroundCore !== undefined) moveThisThread(job.backgroundCore);
   run(job, stop.signal).then(
     () => end({ ok: true }),
-    (error: unknown) => end(doneOf(error)),
+    (error: unknown) => end(doneOf(error, "fetch-failed")),
   );
 });
 
 async function run(job: FetchJob, signal: AbortSignal): Promise<void> {
   const shelf = new Shelf(job.dataDir);
   const now = deviceTime(job.clock);
-  const trust = await openTrust({
-    dir: join(shelf.dir, "tuf"),
-    rootBytes: readFileSync(job.root),
-    metadataUrl: `${job.registry.replace(/\/$/, "")}/tuf`,
-    fetcher: httpFetcher(),
-    clock: systemClock,
-    isClockSet: () => now().wallMs !== null,
-  });
+  const trust = await openRegistryTrust(shelf, job, () => now().wallMs !== null);
   let toldAtMs = Number.NEGATIVE_INFINITY;
   let phase = "";
   const onProgress = (progress: Progress) => {
@@ -62,13 +53,6 @@ async function run(job: FetchJob, signal: AbortSignal): Promise<void> {
     process.send?.({ kind: "progress", progress } satisfies FromFetch);
   };
   await fetchPackage(job, { trust, shelf, clock: systemClock, onProgress }, signal);
-}
-
-function doneOf(error: unknown): Done {
-  if (error instanceof Failure) {
-    return { ok: false, code: error.code, reason: error.message, retry: retryOf[error.advice] };
-  }
-  return { ok: false, code: "fetch-failed", reason: reasonOf(error), retry: "few" };
 }
 
 function end(done: Done): void {

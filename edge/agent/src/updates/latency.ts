@@ -9,7 +9,7 @@ import { readPackageFile } from "@tributary/model-store";
 const FRAMES = 32;
 
 /** Null: it is. Otherwise why not, in words. */
-export async function tooSlow(model: LoadedModel, pkg: ModelPackage): Promise<string | null> {
+export async function medianTooSlow(model: Pick<LoadedModel, "infer">, pkg: ModelPackage): Promise<string | null> {
   const { latencyBudgetMs } = pkg.manifest;
   const { frames } = pkg.golden;
   const timesMs: number[] = [];

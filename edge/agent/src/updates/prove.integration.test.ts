@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import { loadPackage } from "@tributary/model-store";
 import { repositoryRoot, tempDir } from "@tributary/testing";
+import { OwnProcesses } from "../model-runtime.ts";
 import { prove } from "./prove.ts";
 
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");
@@ -25,8 +26,9 @@ async function proveAnd(onLoaded: () => void) {
     isFirst = false;
     return "";
   };
-  const options = { dir: dir.path, digest, load: { threads: 1 }, memoryBytesMin: 0, anySpeed: false, sha256Hex };
-  return prove(options, new AbortController().signal);
+  const options = { dir: dir.path, digest, memoryBytesMin: 0, anySpeed: false, sha256Hex };
+  const runtime = new OwnProcesses({ package: dir.path, threads: 1 }, null);
+  return prove(options, runtime, new AbortController().signal);
 }
 
 function killChildren(signal: NodeJS.Signals): void {

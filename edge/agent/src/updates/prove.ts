@@ -9,18 +9,16 @@
  */
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
-import type { LoadedModel, LoadOptions, ModelPackage } from "@tributary/inference";
+import type { LoadedModel } from "@tributary/inference";
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
-import { loadPackage, readPackageFile } from "@tributary/model-store";
-import { checkGoldenFrames, type GoldenReport, ModelHostExited, OnnxModelHost } from "@tributary/onnx";
+import { ModelHostExited } from "@tributary/onnx";
+import type { LoadedPackage, ModelRuntime } from "../model-runtime.ts";
 import { PolicyKeeper } from "../policy-keeper.ts";
 import { bareRunner, Slot } from "../slots.ts";
-import { tooSlow } from "./latency.ts";
 
 export type ProveOptions = {
   readonly dir: string;
   readonly digest: Digest;
-  readonly load: LoadOptions;
   readonly memoryBytesMin: number;
   /** Its latency budget does not count. */
   readonly anySpeed: boolean;
@@ -30,16 +28,19 @@ export type ProveOptions = {
 export type Candidate = { readonly slot: Slot; readonly model: LoadedModel };
 
 /** Throws Failure; the child is gone then. */
-export async function prove(options: ProveOptions, signal: AbortSignal): Promise<Candidate> {
+export async function prove(options: ProveOptions, runtime: ModelRuntime, signal: AbortSignal): Promise<Candidate> {
   mustHaveMemory(options.memoryBytesMin);
-  const { pkg, model } = await load(options);
+  const loaded = await load(options, runtime);
+  const { pkg, model } = loaded;
   const close = () => void model.close().catch(() => undefined);
   signal.addEventListener("abort", close, { once: true });
   try {
     signal.throwIfAborted();
     const policy = new PolicyKeeper(pkg, options.sha256Hex);
-    await mustReproduce(model, pkg);
-    if (!options.anySpeed) await mustBeFast(model, pkg);
+    const mismatch = await runtime.goldenMismatch(loaded);
+    if (mismatch !== null) throw new Failure("golden-mismatch", "give-up", mismatch);
+    const slow = options.anySpeed ? null : await runtime.tooSlow(loaded);
+    if (slow !== null) throw new Failure("model-too-slow", "give-up", slow);
     signal.throwIfAborted();
     return { slot: new Slot(pkg, policy, bareRunner(model), true), model };
   } catch (error) {
@@ -50,15 +51,9 @@ export async function prove(options: ProveOptions, signal: AbortSignal): Promise
   }
 }
 
-async function load({ dir, digest, load }: ProveOptions): Promise<{ pkg: ModelPackage; model: LoadedModel }> {
-  let pkg: ModelPackage | undefined;
-  const host = new OnnxModelHost(async (folder) => {
-    pkg = await loadPackage(folder, { digest }); // P1
-    return pkg;
-  });
+async function load({ dir, digest }: ProveOptions, runtime: ModelRuntime): Promise<LoadedPackage> {
   try {
-    const model = await host.load(dir, load);
-    return { pkg: pkg as ModelPackage, model };
+    return await runtime.load(dir, digest, "candidate"); // P1
   } catch (error) {
     throw failureOf(error);
   }
@@ -74,22 +69,6 @@ function failureOf(error: unknown): Failure {
   return isOfSystem
     ? new Failure("package-unreadable", "retry", reasonOf(error), { cause: error })
     : new Failure("model-unusable", "give-up", reasonOf(error), { cause: error });
-}
-
-async function mustReproduce(model: LoadedModel, pkg: ModelPackage): Promise<void> {
-  const report = await checkGoldenFrames(model, pkg, readPackageFile);
-  if (!report.passed) throw new Failure("golden-mismatch", "give-up", mismatchWords(report));
-}
-
-/** Of a report that did not pass. */
-export function mismatchWords({ frames, failed }: GoldenReport): string {
-  const { frame, reason } = frames.find(({ kind }) => kind === "failed") ?? {};
-  return `${failed} of ${frames.length} golden frames are not reproduced; ${frame}: ${reason}`;
-}
-
-async function mustBeFast(model: LoadedModel, pkg: ModelPackage): Promise<void> {
-  const what = await tooSlow(model, pkg);
-  if (what !== null) throw new Failure("model-too-slow", "give-up", what);
 }
 
 /** P2. */

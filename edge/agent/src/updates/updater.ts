@@ -8,7 +8,7 @@
 
 import type { Inference } from "@tributary/inference";
 import type { Clock } from "@tributary/kernel";
-import { Failure, type Random, reasonOf } from "@tributary/kernel";
+import { Failure, type Random } from "@tributary/kernel";
 import {
   type Action,
   type ActionKind,
@@ -19,7 +19,6 @@ import {
   type Done,
   type Input,
   type Progress,
-  type Retry,
   type Said,
   type Step,
   saidOf,
@@ -31,18 +30,16 @@ import {
 import type { LocalAnswer } from "../pipeline.ts";
 import type { Runner, Slot, Slots } from "../slots.ts";
 import { parseDesired } from "./desired.ts";
+import { doneOf } from "./done.ts";
 import type { Candidate } from "./prove.ts";
 import { Shadow, type Shadowed } from "./shadow.ts";
-import type { Shelf } from "./shelf.ts";
+import type { UpdateStore } from "./store.ts";
 
 export type UpdaterPorts = {
   readonly deviceId: string;
-  readonly shelf: Pick<Shelf, "write" | "prune">;
+  readonly shelf: Pick<UpdateStore["shelf"], "write" | "prune">;
   readonly slots: Slots;
-  /** Null: no registry is configured. */
-  readonly fetch:
-    | ((wanted: Wanted, onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<Done>)
-    | null;
+  readonly fetch: UpdateStore["fetch"];
   /** `anySpeed`: however slow it is. */
   readonly prove: (wanted: Wanted, anySpeed: boolean, signal: AbortSignal) => Promise<Candidate>;
   /** Takes a loaded model over, to load it again when it is lost. */
@@ -55,7 +52,6 @@ export type UpdaterPorts = {
   readonly random: Random;
 };
 
-const retryOf = { retry: "many", "ask-a-person": "few", "give-up": "never" } as const satisfies Record<string, Retry>;
 const NOTHING: Progress = { phase: "WAITING", bytesDone: 0, bytesAll: 0 };
 
 /** What `reported.update` holds. */
@@ -192,7 +188,7 @@ export class Updater {
     if (action.kind === "restore") this.#goBack(); // X1
     const abort = new AbortController();
     const over = this.#act(action, abort.signal)
-      .catch((error: unknown) => doneOf(error))
+      .catch((error: unknown) => doneOf(error, "update-failed"))
       .then((done) => {
         this.#acting = undefined;
         if (!this.#isStopped) this.#send({ kind: "done", done });
@@ -329,10 +325,3 @@ export class Updater {
 
 /** They allow nothing, and have to be done. */
 const NEEDS_NO_BOOK: ReadonlySet<ActionKind> = new Set(["wait", "unload", "restore"]);
-
-function doneOf(error: unknown): Done {
-  if (error instanceof Failure) {
-    return { ok: false, code: error.code, reason: error.message, retry: retryOf[error.advice] };
-  }
-  return { ok: false, code: "update-failed", reason: reasonOf(error), retry: "few" };
-}

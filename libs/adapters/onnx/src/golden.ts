@@ -35,7 +35,7 @@ export type GoldenReport = {
 export type ReadPackageFile = (pkg: ModelPackage, path: string) => Promise<Uint8Array>;
 
 export async function checkGoldenFrames(
-  model: LoadedModel,
+  model: Pick<LoadedModel, "digest" | "infer">,
   pkg: ModelPackage,
   read: ReadPackageFile,
 ): Promise<GoldenReport> {

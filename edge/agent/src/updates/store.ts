@@ -1,0 +1,29 @@
+/** Where a device keeps its packages and its update's state, and how a package comes there. */
+import type { Cores } from "@tributary/onnx";
+import type { Done, PackageRef, Progress } from "@tributary/updates";
+import type { AgentConfig } from "../config.ts";
+import { fetchInChild } from "./fetcher.ts";
+import { Shelf } from "./shelf.ts";
+
+export type UpdateStore = {
+  readonly shelf: Pick<Shelf, "read" | "setAside" | "write" | "prune" | "packageDir">;
+  /** Resolves once the package is in its place, whole and checked. Null: no registry is configured. */
+  readonly fetch:
+    | ((wanted: PackageRef, onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<Done>)
+    | null;
+};
+
+/** On the device's disk; a process of its own fetches. */
+export function diskStore(config: AgentConfig, cores: Cores | null): UpdateStore {
+  const { dataDir, hardwareClass, models, clock, testOnly } = config;
+  const shelf = new Shelf(dataDir, { tornBook: testOnly.tornSlots });
+  if (models === undefined) return { shelf, fetch: null };
+  const background = cores && { backgroundCore: cores.background };
+  return {
+    shelf,
+    fetch: ({ digest, name, version }, onProgress, signal) => {
+      const job = { ...models, dataDir, hardwareClass, wanted: { digest, name, version }, clock, ...background };
+      return fetchInChild(job, onProgress, signal);
+    },
+  };
+}

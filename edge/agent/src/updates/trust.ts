@@ -1,0 +1,23 @@
+/** The registry's signed metadata, kept beside the packages. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "@tributary/kernel";
+import { httpFetcher, openTrust, type TrustedModels } from "@tributary/tuf";
+import type { Shelf } from "./shelf.ts";
+
+export type RegistryOptions = { readonly registry: string; readonly root: string };
+
+export async function openRegistryTrust(
+  shelf: Pick<Shelf, "dir">,
+  { registry, root }: RegistryOptions,
+  isClockSet: () => boolean,
+): Promise<TrustedModels> {
+  return openTrust({
+    dir: join(shelf.dir, "tuf"),
+    rootBytes: await readFile(root),
+    metadataUrl: `${registry.replace(/\/$/, "")}/tuf`,
+    fetcher: httpFetcher(),
+    clock: systemClock,
+    isClockSet,
+  });
+}
