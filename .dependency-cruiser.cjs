@@ -65,7 +65,11 @@ module.exports = {
     enters("edge", libs, "what runs on or faces devices is wiring of libs"),
     enters("cli", libs, "the cli uses libs and the public API"),
     enters("console", [api], "the console uses the public API only"),
-    enters("localStack", [...libs, testing], "the local stack starts processes, it does not import them"),
+    enters(
+      "localStack",
+      [...libs, testing, "^edge/agent/"],
+      "the local stack starts processes and does not import them; its light devices are agents, many to a process",
+    ),
     enters("chaos", [...libs, testing, rooms.localStack], "chaos goes through the public doors"),
     enters("e2e", [...libs, testing, rooms.localStack, rooms.chaos], "e2e goes through the public doors"),
     enters(

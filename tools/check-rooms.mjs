@@ -36,7 +36,7 @@ const plants = [
   ["edge-room", "edge/bridge/src/planted.ts", "@tributary/router"],
   ["cli-room", "cli/src/planted.ts", "@tributary/gateway"],
   ["console-room", "console/src/planted.ts", "@tributary/kernel"],
-  ["localStack-room", "local-stack/src/planted.ts", "@tributary/agent"],
+  ["localStack-room", "local-stack/src/planted.ts", "@tributary/bridge"],
   ["chaos-room", "chaos/src/planted.ts", "@tributary/bridge"],
   ["e2e-room", "e2e/src/planted.ts", "@tributary/router"],
   ["bench-room", "bench/src/planted.ts", "@tributary/router"],

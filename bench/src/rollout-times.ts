@@ -241,8 +241,8 @@ function specification(name: string, { version }: Candidate, weight: number): st
 
 /** On every device, so whoever runs the model has it. T2 */
 async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
-  for (const { part, deviceIds, url } of stack.light) {
-    const body = JSON.stringify({ devices: deviceIds, digest, ms });
+  const body = JSON.stringify({ digest, ms });
+  for (const { part, url } of stack.light) {
     const response = await fetch(`${url()}/v1/slow`, {
       method: "POST",
       headers: { "content-type": "application/json" },

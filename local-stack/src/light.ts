@@ -1,4 +1,4 @@
-/** Light devices of the stack: registered like any other, and run many to a process (edge/agent/src/light). */
+/** Light devices of the stack: registered like any other, and run many to a process (light-devices/main.ts). */
 import { join } from "node:path";
 import type { Devices } from "./devices.ts";
 import type { Part } from "./part.ts";
@@ -26,6 +26,10 @@ type Http = { readonly host: string; readonly port: number };
 
 /** Registers so many devices at once; each costs the gateway a password hash. */
 const REGISTERED_AT_ONCE = 8;
+/** Of one device, in memory. */
+const OUTBOX_BYTES_MAX = 8 << 20;
+/** Of downloads, which one device of a process makes for all. */
+const BYTES_PER_SECOND_MAX = 100 << 20;
 
 export async function lightProcesses(
   options: LightOptions,
@@ -34,7 +38,7 @@ export async function lightProcesses(
     readonly mqttUrl: string;
     readonly dir: string;
     readonly edgePackage: string;
-    readonly registry: object | undefined;
+    readonly models: object | undefined;
     readonly part: (name: string, main: string, config: () => object) => Part;
     readonly http: () => Promise<Http>;
   },
@@ -54,16 +58,22 @@ export async function lightProcesses(
       const http = await stack.http();
       const name = `light-devices-${p + 1}`;
       const part = stack.part(name, mains.lightDevices, () => ({
-        dataDir: join(stack.dir, "devices", name),
-        mqtt: { url: stack.mqttUrl },
         http,
         log: { level: "info" },
-        model: { package: stack.edgePackage },
-        ...(stack.registry && { registry: stack.registry }),
         photos: options.photos,
         fps: options.fps,
-        predictions: { batchWaitMs: options.batchWaitMs },
-        windows: { lengthMs: options.windowMs },
+        agent: {
+          dataDir: join(stack.dir, "devices", name),
+          hardwareClass: "x64",
+          clock: "synchronized", // All share this machine's clock.
+          mqtt: { url: stack.mqttUrl, connectTimeoutMs: 20_000, backoff: { minMs: 250, maxMs: 5_000 } },
+          model: { package: stack.edgePackage },
+          ...(stack.models && { models: { ...stack.models, bytesPerSecondMax: BYTES_PER_SECOND_MAX } }),
+          updates: { memoryBytesMin: 0 },
+          outbox: { bytesMax: OUTBOX_BYTES_MAX },
+          predictions: { batchWaitMs: options.batchWaitMs },
+          windows: { lengthMs: options.windowMs },
+        },
         devices: own,
       }));
       return { deviceIds: own.map(({ deviceId }) => deviceId), part, url: () => `http://${http.host}:${http.port}` };

@@ -13,7 +13,7 @@ export const mains = {
   gateway: at("services/gateway/dist/main.js"),
   modelRegistry: at("services/model-registry/dist/main.js"),
   rolloutManager: at("services/rollout-manager/dist/main.js"),
-  lightDevices: at("edge/agent/dist/light-devices.js"),
+  lightDevices: at("local-stack/dist/light-devices/main.js"),
 } as const;
 
 export const edgePackage: string = at("models/edge-resnet8");

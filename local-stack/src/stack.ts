@@ -351,7 +351,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         mqttUrl,
         dir,
         edgePackage: options.edgePackage ?? edgePackage,
-        registry: registryUrl === undefined ? undefined : { url: registryUrl, root: trustRoot },
+        models: registryUrl === undefined ? undefined : { registry: registryUrl, root: trustRoot },
         part,
         http,
       });

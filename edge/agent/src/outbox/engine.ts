@@ -48,6 +48,8 @@ const EVERYTHING: Parts = { releases: true, leaves: "all", takesMax: Number.POSI
 export type EngineParts = {
   readonly random?: Random;
   readonly openDatabase?: OpenDatabase;
+  /** This boot's count at least, where no file keeps it. */
+  readonly bootCountMin?: number;
   readonly reserve?: Pick<Reserve, "hold" | "release">;
 };
 
@@ -101,7 +103,7 @@ export class OutboxEngine {
     options: OpenOptions,
     now: () => DeviceTime,
     post: (message: FromOutbox) => void,
-    { random = Math.random, openDatabase, reserve }: EngineParts = {},
+    { random = Math.random, openDatabase, bootCountMin, reserve }: EngineParts = {},
   ) {
     this.#options = options;
     this.#now = now;
@@ -112,7 +114,7 @@ export class OutboxEngine {
     const retry = () => new Retry(RETRY, random);
     this.#retries = { release: retry(), leave: retry(), take: retry() };
     this.#flight = new Flight(options.limits);
-    this.#store = new OutboxStore(options.file, now(), openDatabase);
+    this.#store = new OutboxStore(options.file, now(), openDatabase, bootCountMin);
     try {
       this.#open();
     } catch (error) {

@@ -86,24 +86,29 @@ export class OutboxStore {
   readonly #decidedByIds = new Map<string, number>();
   readonly boot: number;
 
-  constructor(file: string, now: DeviceTime, open: OpenDatabase = (path) => new DatabaseSync(path)) {
+  constructor(
+    file: string,
+    now: DeviceTime,
+    open: OpenDatabase = (path) => new DatabaseSync(path),
+    bootCountMin = hoursOf(now), // D2 of open.ts
+  ) {
     this.#database = open(file);
     try {
-      this.boot = this.#prepare(now);
+      this.boot = this.#prepare(now, bootCountMin);
     } catch (error) {
       this.#database.close();
       throw error;
     }
   }
 
-  #prepare(now: DeviceTime): number {
+  #prepare(now: DeviceTime, bootCountMin: number): number {
     this.#database.exec(
       "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA busy_timeout=2000;", // S1
     );
     this.#requireVersion();
     this.#database.exec(SCHEMA);
     this.begin();
-    const count = Math.max(Number(this.setting("boot_count") ?? 0) + 1, hoursOf(now)); // D2 of open.ts
+    const count = Math.max(Number(this.setting("boot_count") ?? 0) + 1, bootCountMin);
     const bootId = makeBootId(count, randomBytes(8).readBigUInt64LE()).toString();
     this.putSetting("boot_count", String(count));
     this.#run("INSERT INTO boots VALUES (?, ?, ?)", count, bootId, now.machineBoot);

@@ -15,8 +15,8 @@ export type UpdateStore = {
 
 /** On the device's disk; a process of its own fetches. */
 export function diskStore(config: AgentConfig, cores: Cores | null): UpdateStore {
-  const { dataDir, hardwareClass, models, clock, testOnly } = config;
-  const shelf = new Shelf(dataDir, { tornBook: testOnly.tornSlots });
+  const { dataDir, hardwareClass, models, clock } = config;
+  const shelf = new Shelf(dataDir);
   if (models === undefined) return { shelf, fetch: null };
   const background = cores && { backgroundCore: cores.background };
   return {

@@ -4,10 +4,10 @@
 import { existsSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { openPhotoFolder } from "@tributary/agent/compose";
 import { Failure, type Random, seededRandom } from "@tributary/kernel";
-import { openPhotoFolder } from "../photo-folder.ts";
 
-type Photo = { readonly view: string; readonly label: string; readonly jpeg: () => Promise<Uint8Array> };
+type Photo = { readonly view: string; readonly label: string; readonly jpeg: () => Promise<Buffer> };
 type Pooled = { readonly view: string; readonly label: string; readonly from: number; readonly bytes: number };
 
 /** How much more often a device sees its favourite class. */
@@ -48,7 +48,7 @@ export class PhotoPool {
   }
 
   /** An endless sequence of JPEGs as the device with this seed sees them. */
-  camera(seed: number): () => Promise<Uint8Array> {
+  camera(seed: number): () => Promise<Buffer> {
     const random = seededRandom(seed);
     const [views, labels] = [this.#named("view"), this.#named("label")];
     const favourite = pick(labels, random);

@@ -1,0 +1,16 @@
+/** For who composes devices otherwise than start-agent.ts does. */
+
+export { Agent, type AgentPorts } from "./agent.ts";
+export type { Camera, CameraContext } from "./cameras/camera.ts";
+export { type AgentConfig, agentConfig } from "./config.ts";
+export { goldenMismatch, type LoadedPackage, type ModelRuntime } from "./model-runtime.ts";
+export { inMemory } from "./outbox/memory.ts";
+export { openPhotoFolder } from "./photo-folder.ts";
+export type { LatencyOf } from "./pipeline.ts";
+export { doneOf } from "./updates/done.ts";
+export { fetchPackage } from "./updates/fetch-package.ts";
+export { medianTooSlow } from "./updates/latency.ts";
+export { Shelf } from "./updates/shelf.ts";
+export type { UpdateStore } from "./updates/store.ts";
+export { openRegistryTrust } from "./updates/trust.ts";
+export { mqttLink, type OpenLink } from "./uplink.ts";

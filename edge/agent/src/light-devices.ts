@@ -1,4 +1,0 @@
-#!/usr/bin/env node
-import "@tributary/kernel/node-24";
-
-await import("./start-light-devices.ts");

@@ -1,0 +1,61 @@
+/**
+ * One light device: the agent, composed so that many fit into a process. Its outbox is in memory, and its models are shared.
+ *
+ * D1. Its latency is its own frame's preprocessing and run: waiting for a shared model is not a device's.
+ */
+import {
+  Agent,
+  type AgentConfig,
+  type AgentPorts,
+  inMemory,
+  type LatencyOf,
+  mqttLink,
+  type OpenLink,
+} from "@tributary/agent/compose";
+import { systemClock } from "@tributary/kernel";
+import { PhotoCamera } from "./photo-camera.ts";
+
+export type LightDevicePorts = Pick<AgentPorts, "telemetry" | "runtime" | "store"> & {
+  readonly take: () => Promise<Buffer>;
+  readonly fps: number;
+};
+
+export type LightDevice = {
+  readonly agent: Agent;
+  /** Nothing leaves any more, as when whatever is between the device and the service is cut; it goes on working. */
+  readonly silence: () => void;
+};
+
+// D1
+const ofFrame: LatencyOf = (_, { timingsMs }) => timingsMs.preprocess + timingsMs.run;
+
+export async function openLightDevice(config: AgentConfig, ports: LightDevicePorts): Promise<LightDevice> {
+  const { telemetry, take, fps, runtime, store } = ports;
+  const { deviceId } = config;
+  let isSilent = false;
+  const link: OpenLink = (...args) => {
+    const real = mqttLink(...args);
+    return {
+      start: () => real.start(),
+      stop: () => real.stop(),
+      publish: (...message) => {
+        if (!isSilent) real.publish(...message);
+      },
+      get online() {
+        return real.online;
+      },
+    };
+  };
+  const agent = await Agent.open(config, {
+    ...{ runtime, store, link, clock: systemClock, outbox: inMemory, latencyMs: ofFrame },
+    telemetry: {
+      ...telemetry,
+      emit: (definition, event) => telemetry.emit(definition, { deviceId, ...event } as typeof event),
+    },
+    camera: ({ id }, context) => new PhotoCamera(id, context, take, fps, Math.random),
+  });
+  const silence = () => {
+    isSilent = true;
+  };
+  return { agent, silence };
+}

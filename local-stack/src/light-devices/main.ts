@@ -1,0 +1,139 @@
+/** Many light devices in one process, for demos and loads: each is the agent, with real messages over real MQTT, real photos and
+ * a real model, but without a process and a disk of its own. */
+import "@tributary/agent/small-heap";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { agentConfig, type UpdateStore } from "@tributary/agent/compose";
+import { configOrExit, httpBlock, logBlock } from "@tributary/config";
+import { isValidId, reasonOf, systemClock } from "@tributary/kernel";
+import { createTelemetry } from "@tributary/telemetry";
+import { Door } from "@tributary/telemetry/http";
+import { z } from "zod";
+import { type LightDevice, openLightDevice } from "./light-device.ts";
+import { PhotoPool } from "./photos.ts";
+import { SharedModels } from "./shared-models.ts";
+import { openSharedStore } from "./shared-store.ts";
+
+const BODY_BYTES_MAX = 65_536;
+
+const device = z.strictObject({
+  deviceId: z.string().refine(isValidId, "expected letters, digits, - and _; at most 64"),
+  password: z.string().min(1),
+  /** Which photos its camera sees, and in what light. */
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 31),
+});
+const configSchema = z.strictObject({
+  http: httpBlock.prefault({}),
+  log: logBlock.prefault({}),
+  /** Folder of JPEGs; or of pool.bin and pool.json, a list of {view, label, from, bytes}. */
+  photos: z.string().min(1),
+  /** Frames a second and device. */
+  fps: z.number().positive().max(100).default(1),
+  /** What the devices' configurations (edge/agent/src/config.ts) have in common. */
+  agent: z.looseObject({ mqtt: z.looseObject({}) }),
+  devices: z.array(device).min(1).max(256),
+});
+
+/** What a demo or a bench does to devices. */
+const silenceSchema = z.strictObject({ devices: z.array(z.string()).max(256) });
+const slowSchema = z.strictObject({ digest: z.string(), ms: z.number().min(0).max(60_000) });
+
+const config = configOrExit({
+  name: "tributary-light-devices",
+  summary: "Many light devices in one process, for demos and loads: real messages, real photos, a real model.",
+  schema: configSchema,
+  argv: process.argv.slice(2),
+});
+const telemetry = createTelemetry({ service: "light-devices", level: config.log.level });
+
+try {
+  const pool = await PhotoPool.open(config.photos);
+  const models = new SharedModels();
+  const devices = await openDevices(pool, models);
+  const agents = [...devices.values()].map(({ agent }) => agent);
+  const server = serve(devices, models);
+  const stop = async () => {
+    await Promise.all(agents.map((agent) => agent.stop()));
+    await pool.close();
+    server.closeAllConnections();
+    telemetry.close();
+    process.exit(0);
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.once(signal, () => {
+      stop().catch(fail);
+    });
+  }
+  for (const agent of agents) agent.start();
+} catch (error) {
+  fail(error);
+}
+
+async function openDevices(pool: PhotoPool, runtime: SharedModels): Promise<ReadonlyMap<string, LightDevice>> {
+  const { agent, photos, fps } = config;
+  // One frame waits at most: a slow model answers fewer frames, and no queue grows (G9).
+  const camera = { id: "cam", kind: "folder", folder: photos, fps, whenFull: "skip", queueFramesMax: 1 };
+  const devices = new Map<string, LightDevice>();
+  let store: UpdateStore | undefined;
+  for (const { deviceId, password, seed } of config.devices) {
+    const mqtt = { ...agent.mqtt, password };
+    const one = agentConfig.parse({ ...agent, deviceId, mqtt, cameras: [camera] });
+    store ??= await openSharedStore(one);
+    devices.set(deviceId, await openLightDevice(one, { telemetry, runtime, store, take: pool.camera(seed), fps }));
+  }
+  return devices;
+}
+
+function serve(devices: ReadonlyMap<string, LightDevice>, models: SharedModels): Server {
+  const { http } = config;
+  const get: Readonly<Record<string, () => unknown>> = {
+    "/health/live": () => ({ status: "ok" }),
+    "/v1/status": () => ({ devices: [...devices.values()].map(({ agent }) => agent.status()) }),
+  };
+  const post: Readonly<Record<string, (body: unknown) => void>> = {
+    "/v1/silence": (body) => {
+      for (const deviceId of silenceSchema.parse(body).devices) devices.get(deviceId)?.silence();
+    },
+    "/v1/slow": (body) => {
+      const { digest, ms } = slowSchema.parse(body);
+      models.slow(digest, ms);
+    },
+  };
+  const door = new Door({ address: http, telemetry, clock: systemClock, bodyBytesMax: BODY_BYTES_MAX });
+  const server = createServer((request, response) => {
+    if (!door.admits(request, response)) return;
+    const answer = (status: number, body: unknown) => {
+      response.writeHead(status, { "content-type": "application/json" });
+      response.end(`${JSON.stringify(body)}\n`);
+    };
+    const { pathname } = new URL(request.url ?? "/", "http://light");
+    const [read, act] = [get[pathname], post[pathname]];
+    if (request.method === "GET" && read !== undefined) answer(200, read());
+    else if (request.method === "POST" && act !== undefined) {
+      bodyOf(request)
+        .then((body) => act(JSON.parse(body)))
+        .then(() => answer(200, { status: "ok" }))
+        .catch((error: unknown) => answer(400, { code: "request-invalid", detail: reasonOf(error) }));
+    } else answer(404, { code: "not-found", detail: `there is nothing at ${pathname}` });
+  });
+  door.guard(server);
+  return server.listen(http.port, http.host, () => telemetry.ready({ http: (server.address() as AddressInfo).port }));
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const chunk of request) {
+    body += chunk;
+    if (body.length > BODY_BYTES_MAX) throw new Error(`at most ${BODY_BYTES_MAX} bytes`);
+  }
+  return body;
+}
+
+function fail(error: unknown): never {
+  process.stderr.write(`tributary-light-devices: ${reasonOf(error)}\n`);
+  telemetry.close();
+  process.exit(1);
+}

@@ -1,0 +1,209 @@
+/**
+ * One process for each model, shared by all devices of this one: a hundred devices would else be a hundred of them. To a device
+ * it looks as if the process were its own.
+ *
+ * M1. Frames are shown one at a time, so a process that ends has ended over the frame at hand: that frame's device has lost its
+ *     model, and has to load it again; the others find the next process.
+ * M2. Golden frames and latency are tried once for a model and count for all: they share machine and process.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { goldenMismatch, type LoadedPackage, type ModelRuntime, medianTooSlow } from "@tributary/agent/compose";
+import type { InferenceResult, InferenceWant, LoadedModel, ModelHost, ModelPackage } from "@tributary/inference";
+import { type Digest, Failure } from "@tributary/kernel";
+import { loadPackage } from "@tributary/model-store";
+import { OnnxModelHost } from "@tributary/onnx";
+
+export class SharedModels implements ModelRuntime {
+  readonly #hostOf: (digest: Digest) => ModelHost;
+  readonly #models = new Map<Digest, SharedModel>();
+  readonly #slowedMs = new Map<Digest, number>();
+
+  constructor(hostOf = (digest: Digest): ModelHost => new OnnxModelHost((dir) => loadPackage(dir, { digest }))) {
+    this.#hostOf = hostOf;
+  }
+
+  async load(dir: string, digest: Digest | null): Promise<LoadedPackage> {
+    const held = [...this.#models.values()].find(({ pkg }) =>
+      digest === null ? pkg.dir === dir : pkg.digest === digest,
+    );
+    const pkg = held?.pkg ?? (await loadPackage(dir, digest === null ? {} : { digest }));
+    const shared = this.#models.get(pkg.digest) ?? new SharedModel(pkg, this.#hostOf(pkg.digest));
+    this.#models.set(pkg.digest, shared);
+    const release = async () => {
+      if (--shared.holders > 0) return;
+      this.#models.delete(pkg.digest);
+      await shared.close();
+    };
+    shared.holders += 1;
+    try {
+      const loaded = await shared.loaded();
+      return {
+        pkg: shared.pkg,
+        model: new HeldModel(shared, loaded, release, () => this.#slowedMs.get(pkg.digest) ?? 0),
+      };
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  }
+
+  goldenMismatch({ pkg }: LoadedPackage): Promise<string | null> {
+    return this.#sharedOf(pkg).goldenMismatch();
+  }
+
+  tooSlow({ pkg }: LoadedPackage): Promise<string | null> {
+    return this.#sharedOf(pkg).tooSlow();
+  }
+
+  /** From now on this model takes so much longer for a frame, as on a machine that grows hot. */
+  slow(digest: Digest, ms: number): void {
+    this.#slowedMs.set(digest, ms);
+  }
+
+  #sharedOf({ digest }: ModelPackage): SharedModel {
+    const shared = this.#models.get(digest);
+    if (shared === undefined) throw new Failure("model-crashed", "retry", "it was let go");
+    return shared;
+  }
+}
+
+class SharedModel {
+  readonly pkg: ModelPackage;
+  readonly #host: ModelHost;
+  holders = 0;
+  #child: LoadedModel | undefined;
+  /** M1: what is asked waits for what was asked before. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #mismatch: Promise<string | null> | undefined;
+  #tooSlow: Promise<string | null> | undefined;
+
+  constructor(pkg: ModelPackage, host: ModelHost) {
+    this.pkg = pkg;
+    this.#host = host;
+  }
+
+  get digest(): Digest {
+    return this.pkg.digest;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  loaded(): Promise<LoadedModel> {
+    return this.#inTurn((child) => Promise.resolve(child));
+  }
+
+  infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult> {
+    return this.#inTurn((child) => child.infer(jpeg, want));
+  }
+
+  // M2
+  goldenMismatch(): Promise<string | null> {
+    this.#mismatch ??= goldenMismatch(this.pkg, this);
+    this.#mismatch.catch(() => {
+      this.#mismatch = undefined;
+    });
+    return this.#mismatch;
+  }
+
+  // M2
+  tooSlow(): Promise<string | null> {
+    this.#tooSlow ??= medianTooSlow(this, this.pkg);
+    this.#tooSlow.catch(() => {
+      this.#tooSlow = undefined;
+    });
+    return this.#tooSlow;
+  }
+
+  async close(): Promise<void> {
+    await this.#turn;
+    await this.#child?.close();
+  }
+
+  #inTurn<T>(act: (child: LoadedModel) => Promise<T>): Promise<T> {
+    const result = this.#turn.then(async () => {
+      this.#child ??= await this.#host.load(this.pkg.dir, { threads: 1 });
+      const child = this.#child;
+      try {
+        return await act(child);
+      } catch (error) {
+        await child.exited;
+        this.#child = undefined;
+        throw error;
+      }
+    });
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** What one device holds of a shared model. */
+class HeldModel implements LoadedModel {
+  readonly digest: Digest;
+  readonly manifest: LoadedModel["manifest"];
+  readonly labels: LoadedModel["labels"];
+  readonly temperature: number;
+  readonly exited: Promise<number | null>;
+  readonly #shared: SharedModel;
+  readonly #release: () => Promise<void>;
+  readonly #slowedMs: () => number;
+  readonly #end: (code: number | null) => void;
+  #isGone = false;
+
+  constructor(
+    shared: SharedModel,
+    { digest, manifest, labels, temperature }: LoadedModel,
+    release: () => Promise<void>,
+    slowedMs: () => number,
+  ) {
+    this.digest = digest;
+    this.manifest = manifest;
+    this.labels = labels;
+    this.temperature = temperature;
+    this.#shared = shared;
+    this.#release = release;
+    this.#slowedMs = slowedMs;
+    const { promise, resolve } = Promise.withResolvers<number | null>();
+    [this.exited, this.#end] = [promise, resolve];
+  }
+
+  get pid(): number {
+    return this.#shared.pid;
+  }
+
+  async infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult> {
+    if (this.#isGone) throw new Failure("model-host-exited", "retry", "the model was let go");
+    try {
+      const result = await this.#shared.infer(jpeg, want);
+      return result.ok ? await slowed(result, this.#slowedMs()) : result;
+    } catch (error) {
+      await this.#leave(null); // M1
+      throw error;
+    }
+  }
+
+  async inferBatch(jpegs: readonly Uint8Array[], want?: Partial<InferenceWant>): Promise<readonly InferenceResult[]> {
+    return Promise.all(jpegs.map((jpeg) => this.infer(jpeg, want)));
+  }
+
+  close(): Promise<void> {
+    return this.#leave(0);
+  }
+
+  async #leave(code: number | null): Promise<void> {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#end(code);
+    await this.#release();
+  }
+}
+
+type Answered = InferenceResult & { readonly ok: true };
+
+async function slowed({ inference }: Answered, ms: number): Promise<Answered> {
+  if (ms === 0) return { ok: true, inference };
+  await sleep(ms);
+  const { preprocess, run } = inference.timingsMs;
+  return { ok: true, inference: { ...inference, timingsMs: { preprocess, run: run + ms } } };
+}
