@@ -36,7 +36,8 @@ export class Capture {
       ports.makeCamera(camera, {
         queue: this.queues[i] as FrameQueue,
         frameBytesMax: limits.cameraFrameBytesMax,
-        ...{ events, bootId },
+        events,
+        bootId,
       }),
     );
   }

@@ -9,7 +9,7 @@ import { medianTooSlow } from "./updates/latency.ts";
 
 export type LoadedPackage = { readonly pkg: ModelPackage; readonly model: LoadedModel };
 /** `candidate`: no frame waits for it. */
-export type LoadedFor = "frames" | "candidate";
+type LoadedFor = "frames" | "candidate";
 
 export interface ModelRuntime {
   /** Checks the bytes of the package in `dir`, against `digest` if there is one, and loads its model. Rejects with a Failure. */

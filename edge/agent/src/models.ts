@@ -84,7 +84,12 @@ export class Models {
     const { shelf, fetch } = store;
     const { deviceId, model, updates } = this.#config;
     return {
-      ...{ deviceId, shelf, fetch, slots, clock, random: Math.random },
+      deviceId,
+      shelf,
+      fetch,
+      slots,
+      clock,
+      random: Math.random,
       prove: ({ digest }, anySpeed, signal) => {
         const dir = digest === this.boot.factory.digest ? model.package : shelf.packageDir(digest);
         return prove({ dir, digest, memoryBytesMin: updates.memoryBytesMin, anySpeed, sha256Hex }, runtime, signal);
@@ -137,7 +142,9 @@ function loadedIn({ pkg, runner }: Slot): LoadedPackage {
 }
 
 const refOf = ({ digest, manifest: { name, version } }: Pick<ModelPackage, "digest" | "manifest">): PackageRef => ({
-  ...{ digest, name, version },
+  digest,
+  name,
+  version,
 });
 
 const sha256Hex = (text: string): string => createHash("sha256").update(text).digest("hex");

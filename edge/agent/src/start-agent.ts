@@ -19,7 +19,7 @@ export type RunningAgent = {
   stop(): Promise<void>;
 };
 
-export type AgentOptions = {
+type AgentOptions = {
   readonly clock?: Clock;
   /** How the process's threads were set apart, if they were. */
   readonly cores?: Cores | null;
@@ -34,8 +34,9 @@ export async function startAgent(
 ): Promise<RunningAgent> {
   const background = cores && { backgroundCore: cores.background };
   const agent = await Agent.open(config, {
-    ...{ telemetry, clock },
-    outbox: (options, heard) => inWorker({ ...options, ...background }, heard),
+    telemetry,
+    clock,
+    outbox: (options, handlers) => inWorker({ ...options, ...background }, handlers),
     runtime: new OwnProcesses(config.model, cores),
     store: diskStore(config, cores),
     camera: cameraOf,

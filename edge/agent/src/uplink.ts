@@ -28,7 +28,7 @@ export type UplinkPorts = {
 };
 
 /** The device's one MQTT connection. */
-export type Link = Pick<MqttLink, "start" | "online" | "publish" | "stop">;
+type Link = Pick<MqttLink, "start" | "online" | "publish" | "stop">;
 export type OpenLink = (...link: ConstructorParameters<typeof MqttLink>) => Link;
 export const mqttLink: OpenLink = (...link) => new MqttLink(...link);
 

@@ -24,7 +24,7 @@ test("devices of one process fetch once and switch each for itself; a lost conne
     broker.received.filter(({ topic }) => topic === topics.up(deviceId, stream)).map(({ payload }) => payload);
   const batches = (deviceId: string) =>
     up(deviceId, "predictions").map((payload) => EdgePredictions.decodeSingleObject(payload));
-  const told = (deviceId: string) => {
+  const reported = (deviceId: string) => {
     const last = up(deviceId, "reported").at(-1);
     return last && DeviceReported.decodeSingleObject(last);
   };
@@ -37,7 +37,9 @@ test("devices of one process fetch once and switch each for itself; a lost conne
     const telemetry = createTelemetry({ service: "light-devices", level: "silent", defaultMetrics: false });
     const configs = DEVICES.map((deviceId) =>
       agentConfig.parse({
-        ...{ deviceId, dataDir: join(dir.path, "data"), clock: "synchronized" },
+        deviceId,
+        dataDir: join(dir.path, "data"),
+        clock: "synchronized",
         mqtt: { url: broker.url, password: "x", backoff: { minMs: 20, maxMs: 100 } },
         model: { package: FACTORY },
         models: { registry: registry.url, root: join(dir.path, "root.json") },
@@ -58,15 +60,19 @@ test("devices of one process fetch once and switch each for itself; a lost conne
       const model = { modelName: "edge-resnet8", modelVersion: "2.0.0", modelDigest };
       const how = { shadowFrames: 3, probationFrames: 5, condition: "ANY" as const, windows: [] };
       const desired: DeviceDesired = {
-        ...{ deviceId, generation: 1n, slots: { perception: { ...model, ...how } } },
-        ...{ rollout: "r-1", why: "a test", changedAt: 0 },
+        deviceId,
+        generation: 1n,
+        slots: { perception: { ...model, ...how } },
+        rollout: "r-1",
+        why: "a test",
+        changedAt: 0,
       };
       await broker.publish(topics.desired(deviceId), DeviceDesired.encodeSingleObject(desired), true);
     }
-    await waitFor(() => DEVICES.every((id) => told(id)?.update?.phase === "COMMITTED"), { what: "both committed" });
+    await waitFor(() => DEVICES.every((id) => reported(id)?.update?.phase === "COMMITTED"), { what: "both committed" });
     await waitFor(() => DEVICES.every((id) => batches(id).at(-1)?.modelDigest === modelDigest), { what: "by the new" });
     for (const deviceId of DEVICES) {
-      expect(told(deviceId)?.slots.perception?.modelDigest).toBe(modelDigest);
+      expect(reported(deviceId)?.slots.perception?.modelDigest).toBe(modelDigest);
       const seqs = batches(deviceId).flatMap(({ predictions }) => predictions.map(({ frameSeq }) => Number(frameSeq)));
       const known = [...new Set(seqs)].sort((a, b) => a - b);
       expect(known).toEqual(known.map((_, i) => i + 1));

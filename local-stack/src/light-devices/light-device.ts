@@ -15,7 +15,7 @@ import {
 import { systemClock } from "@tributary/kernel";
 import { PhotoCamera } from "./photo-camera.ts";
 
-export type LightDevicePorts = Pick<AgentPorts, "telemetry" | "runtime" | "store"> & {
+type LightDevicePorts = Pick<AgentPorts, "telemetry" | "runtime" | "store"> & {
   readonly take: () => Promise<Buffer>;
   readonly fps: number;
 };
@@ -47,7 +47,12 @@ export async function openLightDevice(config: AgentConfig, ports: LightDevicePor
     };
   };
   const agent = await Agent.open(config, {
-    ...{ runtime, store, link, clock: systemClock, outbox: inMemory, latencyMs: ofFrame },
+    runtime,
+    store,
+    link,
+    clock: systemClock,
+    outbox: inMemory,
+    latencyMs: ofFrame,
     telemetry: {
       ...telemetry,
       emit: (definition, event) => telemetry.emit(definition, { deviceId, ...event } as typeof event),

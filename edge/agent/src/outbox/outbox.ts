@@ -60,7 +60,7 @@ const PREDICTION_BYTES = 512;
 const WORKER_MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
 
 /** Where the engine of an outbox runs: in a worker, or in memory (memory.ts). */
-export type OutboxThread = {
+type OutboxThread = {
   /** What is listed second is handed over, not copied. */
   readonly post: (message: ToOutbox, transfer: ArrayBuffer[]) => void;
   /** After it was told to close, or was terminated. */
@@ -70,7 +70,7 @@ export type OutboxThread = {
 
 export type StartOutboxThread = (
   options: OutboxWorkerData,
-  heard: { readonly onMessage: (message: FromOutbox) => void; readonly onError: (error: Error) => void },
+  handlers: { readonly onMessage: (message: FromOutbox) => void; readonly onError: (error: Error) => void },
 ) => OutboxThread;
 
 export const inWorker: StartOutboxThread = (options, { onMessage, onError }) => {

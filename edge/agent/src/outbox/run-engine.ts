@@ -1,4 +1,4 @@
-/** Gives an engine its turns: on a timer, and soon where a message should not wait for that. Returns how it is spoken to. */
+/** Gives an engine its turns: on a timer, and soon where a message should not wait for that. Returns what takes its messages. */
 import type { OutboxEngine } from "./engine.ts";
 import type { ToOutbox } from "./rows.ts";
 
