@@ -11,11 +11,11 @@ export type {
 } from "./devices.ts";
 export type { Explanation, ExplanationStep } from "./frames.ts";
 export {
+  LABELS_MAX,
   type Label,
   type LabelBatch,
   type LabelRefusal,
   type LabelResult,
-  LABELS_MAX,
   type NextLabel,
   type NextLabelQuery,
 } from "./labels.ts";
