@@ -157,22 +157,13 @@ describe("the classifier", () => {
   });
 
   test("answers one at a time, and a burst at once", async () => {
-    const latencies: number[] = [];
     for (let i = 0; i < 20; i++) {
-      const sentAt = performance.now();
       const one = request({ deviceId: `q${i % 4}` });
       await ask([one]);
-      await waitFor(() => results.get(keyOf(one)), { what: "a result", everyMs: 1 });
-      latencies.push(performance.now() - sentAt);
+      expect(await resultOf(one)).toMatchObject({ outcome: "ANSWERED" });
     }
     const burst = Array.from({ length: 100 }, (_, i) => request({ deviceId: `b${i % 8}` }));
-    const startedAt = performance.now();
     await ask(burst);
-    for (const each of burst) await resultOf(each);
-    const perSecond = 100_000 / (performance.now() - startedAt);
-    latencies.sort((a, b) => a - b);
-    process.stderr.write(
-      `classifier: median ${latencies[10]?.toFixed(0)} ms, burst ${perSecond.toFixed(0)} frames/s\n`,
-    );
+    for (const each of burst) expect(await resultOf(each)).toMatchObject({ outcome: "ANSWERED" });
   });
 });
