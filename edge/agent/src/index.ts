@@ -1,8 +1,7 @@
 /** For benches alone: everyone else starts the process. */
 import "./small-heap.ts";
 
-export type { Camera, CameraContext } from "./cameras/camera.ts";
 export type { FrameQueue } from "./cameras/frame-queue.ts";
 export { type AgentConfig, agentConfig } from "./config.ts";
 export { separateCores } from "./cores.ts";
-export { type RunningAgent, startAgent } from "./start-agent.ts";
+export { startAgent } from "./start-agent.ts";

@@ -1,10 +1,19 @@
-export * from "./bounded.ts";
-export * from "./codec.ts";
-export * from "./errors.ts";
-export * from "./fingerprint.ts";
-export * from "./framing.ts";
+export { type AvroSchema, compileBoundsCheck, type DecodeLimits } from "./bounded.ts";
+export { assertReadable, Codec, jsonSafe, type SchemaVersion } from "./codec.ts";
+export { ContractError, type ContractErrorCode } from "./errors.ts";
+export { fingerprintOf } from "./fingerprint.ts";
+export { frameConfluent, frameSingleObject, openConfluent, openSingleObject, readDeviceId } from "./framing.ts";
 export * from "./generated/index.ts";
-export * from "./json-schemas.ts";
-export * from "./mqtt.ts";
-export * from "./slots.ts";
-export * from "./topics.ts";
+export { JSON_NAMES, jsonDownlinkSchemas, jsonUplinkSchema } from "./json-schemas.ts";
+export {
+  type Downlink,
+  type DownlinkChannel,
+  downlinks,
+  mqttTopics,
+  PACKET_BYTES_MAX,
+  type PayloadFormat,
+  parseMqttTopic,
+  UPLINK_BYTES_MAX,
+} from "./mqtt.ts";
+export { PERCEPTION } from "./slots.ts";
+export { dlqOf, PARTITIONS, policyKey, type Topic, topics, type UplinkStream, uplinkStreams } from "./topics.ts";

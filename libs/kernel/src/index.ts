@@ -1,10 +1,19 @@
-export * from "./backoff.ts";
-export * from "./exit-flags.ts";
-export * from "./failure.ts";
-export * from "./ids.ts";
-export * from "./random.ts";
-export * from "./signals.ts";
-export * from "./source.ts";
-export * from "./text.ts";
-export * from "./time.ts";
-export * from "./trace-context.ts";
+export { type Backoff, backoffMs } from "./backoff.ts";
+export { exitFlags } from "./exit-flags.ts";
+export { Failure, type FailureAdvice, invariant, reasonOf } from "./failure.ts";
+export {
+  BOOTS_FROM,
+  type Digest,
+  type FrameId,
+  formatFrameId,
+  isDigest,
+  isValidId,
+  makeBootId,
+  parseFrameId,
+} from "./ids.ts";
+export { type Random, seededRandom } from "./random.ts";
+export { linkedSignal } from "./signals.ts";
+export { sourceOf } from "./source.ts";
+export { LABEL_BYTES_MAX, utf8Length } from "./text.ts";
+export { type Clock, type Instant, repeat, repeatLater, systemClock, timerMs } from "./time.ts";
+export { childTraceparent, traceContextOf, traceparentOf } from "./trace-context.ts";

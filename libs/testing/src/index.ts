@@ -1,11 +1,28 @@
-export * from "./builders.ts";
-export * from "./kafka.ts";
-export * from "./memory-kafka.ts";
-export * from "./mosquitto.ts";
-export * from "./otlp-receiver.ts";
-export * from "./process.ts";
-export * from "./samples.ts";
-export * from "./simulated-fleet.ts";
-export * from "./temp.ts";
-export * from "./triton.ts";
-export * from "./wait.ts";
+export {
+  cifarLabels,
+  someAnswer,
+  someBootId,
+  someDesired,
+  someDigest,
+  someFrame,
+  someJpeg,
+  someModel,
+  somePolicy,
+  somePrediction,
+  somePredictions,
+  someRegistration,
+  someReported,
+  someRequest,
+  someResult,
+  someRollout,
+} from "./builders.ts";
+export { testKafka } from "./kafka.ts";
+export { type Before, followContext, MemoryKafka, silentTelemetry } from "./memory-kafka.ts";
+export { type Mosquitto, startMosquitto } from "./mosquitto.ts";
+export { type OtlpReceiver, otlpReceiver, type ReceivedSpan } from "./otlp-receiver.ts";
+export { repositoryRoot, type SpawnedService, sabotaged, spawnProcess, spawnService } from "./process.ts";
+export { type SampleFrame, sampleFrames } from "./samples.ts";
+export { type ModelBehaviour, type SimulatedDevice, SimulatedFleet } from "./simulated-fleet.ts";
+export { freePort, type TempDir, tempDir } from "./temp.ts";
+export { isTritonInstalled, startTriton, type Triton } from "./triton.ts";
+export { waitFor } from "./wait.ts";

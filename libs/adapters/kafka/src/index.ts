@@ -1,21 +1,40 @@
-export * from "./admin.ts";
-export * from "./dead-letters.ts";
-export * from "./ensure-topics.ts";
-export * from "./events.ts";
-export * from "./fenced-sink.ts";
-export * from "./follow.ts";
-export * from "./headers.ts";
-export * from "./inspector.ts";
-export * from "./joining-sink.ts";
-export * from "./kafka-clock.ts";
-export * from "./kafkajs-sink.ts";
-export * from "./kafkajs-source.ts";
-export * from "./lease.ts";
+export { KafkajsAdmin } from "./admin.ts";
+export { CUT_BYTES, codeOf, DeadLetters, deadLetterRecord, letterOf, type Whole } from "./dead-letters.ts";
+export { ensureTributaryTopics } from "./ensure-topics.ts";
+export { FencedSink } from "./fenced-sink.ts";
+export {
+  type FollowContext,
+  type Following,
+  follow,
+  followAll,
+  handOver,
+  type OnRecord,
+  takeOrSkip,
+} from "./follow.ts";
+export { cloudEventHeaders } from "./headers.ts";
+export { type GroupLag, KafkaInspector, type TopicState } from "./inspector.ts";
+export { SINK_CLOSED } from "./joining-sink.ts";
+export { type ClockReading, clockOffsetMs, KafkaClock } from "./kafka-clock.ts";
+export { KafkajsSink } from "./kafkajs-sink.ts";
+export { KafkajsSource } from "./kafkajs-source.ts";
+export { Lease } from "./lease.ts";
 export { partitionOf } from "./partition-of.ts";
-export * from "./platformatic-sink.ts";
-export * from "./ports.ts";
-export { FENCED } from "./producer-epochs.ts";
-export * from "./read-topic.ts";
-export * from "./reader.ts";
-export * from "./topic-drift.ts";
-export * from "./tributary-topics.ts";
+export { PlatformaticSink } from "./platformatic-sink.ts";
+export type {
+  Batch,
+  BatchSource,
+  FencedWriter,
+  InRecord,
+  OutRecord,
+  PartitionEvents,
+  PartitionFence,
+  PartitionReader,
+  Position,
+  Processed,
+  RecordSink,
+  SchemaIds,
+  TopicFacts,
+} from "./ports.ts";
+export { readTopic } from "./read-topic.ts";
+export { KafkaReader } from "./reader.ts";
+export { RECORD_BYTES_MAX, tributaryTopics, UNKNOWN_STREAM } from "./tributary-topics.ts";

@@ -1,4 +1,4 @@
-export * from "./ack-order.ts";
-export * from "./link.ts";
-export * from "./rogue-probe.ts";
-export * from "./shared-link.ts";
+export { AckOrder } from "./ack-order.ts";
+export { MqttLink } from "./link.ts";
+export { probeAsRogue, type RogueAttempt, type RogueFinding } from "./rogue-probe.ts";
+export { type Received, SharedLink } from "./shared-link.ts";

@@ -1,1 +1,1 @@
-export * from "./model-table.ts";
+export { ModelTable, modelKey } from "./model-table.ts";

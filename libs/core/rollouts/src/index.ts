@@ -1,17 +1,43 @@
-export * from "./cohorts.ts";
-export * from "./comparison.ts";
-export * from "./controller.ts";
-export * from "./decide.ts";
-export * from "./device-slots.ts";
-export * from "./event-record.ts";
-export * from "./events.ts";
-export * from "./evidence.ts";
-export * from "./generation.ts";
-export * from "./log.ts";
-export * from "./nearest.ts";
-export * from "./problems.ts";
-export * from "./promql.ts";
-export * from "./rollout.ts";
-export * from "./segments.ts";
-export * from "./spec.ts";
-export * from "./words.ts";
+export { assignCohorts, type Cohorts, controlOf, type FleetDevice, reachedBy, STRATA_DEVICES_MAX } from "./cohorts.ts";
+export { comparisonsOf } from "./comparison.ts";
+export { type ControllerSettings, controllerDefaults, type Proposal, RolloutController } from "./controller.ts";
+export type { Command, Seen } from "./decide.ts";
+export { type DesiredChange, DeviceSlots, type DeviceState, type Wanted } from "./device-slots.ts";
+export { type EventRecord, eventOfRecord, recordOfEvent } from "./event-record.ts";
+export type { PauseReason, RolloutChange, RolloutEvent, Verdict } from "./events.ts";
+export {
+  type AnalysisEvidence,
+  type AnalysisLook,
+  type AnalysisMetric,
+  analysisEvidence,
+  analysisEvidenceOf,
+  crossCheckOf,
+  lookOf,
+  thinned,
+} from "./evidence.ts";
+export { compareTold, EPOCH_MAX, epochOf, generationOf, type Told } from "./generation.ts";
+export { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
+export { nearest } from "./nearest.ts";
+export { pathText, readSpec, type SpecPath, type SpecProblem } from "./problems.ts";
+export { applyEvent, isFinished, type Phase, type Rollout, reachedDevices, stepOf } from "./rollout.ts";
+export { segmentsOf } from "./segments.ts";
+export {
+  type MetricSpec,
+  maintenanceWindowOf,
+  type RolloutSpec,
+  type RolloutStep,
+  rolloutSpec,
+  writtenSpec,
+} from "./spec.ts";
+export {
+  abandonedWords,
+  changeWords,
+  crossCheckWords,
+  leftWords,
+  pausedWords,
+  pauseWords,
+  reachedWords,
+  stepWords,
+  type ToldChange,
+  worstSegmentWords,
+} from "./words.ts";

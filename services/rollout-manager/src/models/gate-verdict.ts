@@ -1,7 +1,7 @@
 /** What the gate's verdict on a model lets happen. Pure. */
 import type { Model } from "@tributary/contracts";
 
-/** Whether the gate's word is of this champion. What somebody forced stays forced, and the champion is held against nobody. */
+/** Whether the gate's word is of this champion. What somebody forced stays forced, and the champion is compared with nobody. */
 export const isJudgedAgainst = ({ gate, modelDigest }: Model, champion: Model | undefined): boolean =>
   champion === undefined ||
   champion.modelDigest === modelDigest ||
