@@ -17,11 +17,8 @@ const rooms = {
   edge: "^edge/[^/]+/",
   cli: "^cli/",
   console: "^console/",
-  localStack: "^local-stack/",
-  chaos: "^chaos/",
-  e2e: "^e2e/",
-  bench: "^bench/",
-  demo: "^demo/",
+  lab: "^lab/(?!bench/)",
+  bench: "^lab/bench/",
 };
 const { kernel, api, contracts, core, telemetry, config, adapters, serviceKit, workshop, testing } = rooms;
 const libs = [kernel, api, contracts, core, telemetry, config, adapters, serviceKit, workshop];
@@ -66,18 +63,15 @@ module.exports = {
     enters("cli", libs, "the cli uses libs and the public API"),
     enters("console", [api], "the console uses the public API only"),
     enters(
-      "localStack",
+      "lab",
       [...libs, testing, "^edge/agent/"],
-      "the local stack starts processes and does not import them; its light devices are agents, many to a process",
+      "the lab starts processes and goes through the public doors; its simulated devices are agents, many to a process",
     ),
-    enters("chaos", [...libs, testing, rooms.localStack], "chaos goes through the public doors"),
-    enters("e2e", [...libs, testing, rooms.localStack, rooms.chaos], "e2e goes through the public doors"),
     enters(
       "bench",
-      [...libs, testing, rooms.localStack, rooms.demo, rooms.edge, "^services/cloud-classifier/"],
+      [...libs, testing, rooms.lab, rooms.edge, "^services/cloud-classifier/"],
       "benches measure libs, the agent, the backends of cloud models and the whole",
     ),
-    enters("demo", [...libs, testing, rooms.localStack], "a demo goes through the public doors"),
     alone("adapters"),
     alone("services"),
     alone("edge"),
@@ -85,7 +79,7 @@ module.exports = {
       name: "testing-in-tests-only",
       severity: "error",
       comment: "libs/testing is for tests, benches, chaos and demos",
-      from: { pathNot: [TEST, testing, rooms.localStack, rooms.chaos, rooms.e2e, rooms.bench, rooms.demo] },
+      from: { pathNot: [TEST, testing, "^lab/"] },
       to: { path: testing },
     },
     {
@@ -118,7 +112,7 @@ module.exports = {
       to: { path: "^libs/adapters/kafka/src/tail\\.ts$" },
     },
     vendor("kafka", ["kafkajs", "@platformatic/kafka"], ["^libs/adapters/kafka/", testing, TEST]),
-    vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, rooms.e2e, rooms.chaos, TEST]),
+    vendor("mqtt", ["mqtt"], ["^libs/adapters/mqtt/", testing, "^lab/", TEST]),
     vendor("onnx", ["onnxruntime-node"], ["^libs/adapters/onnx/", rooms.bench]),
     vendor("calls", ["cockatiel"], ["^libs/adapters/calls/"]),
     vendor("tuf", ["tuf-js", "@tufjs/[^/]+"], ["^libs/adapters/tuf/"]),

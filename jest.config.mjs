@@ -24,27 +24,27 @@ export default {
       ...base,
       displayName: "unit",
       testMatch: ["<rootDir>/**/src/**/*.test.ts"],
-      testPathIgnorePatterns: ["/node_modules/", "\\.(integration|peer)\\.test\\.ts$", "<rootDir>/e2e/"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.(integration|peer)\\.test\\.ts$", "<rootDir>/lab/e2e/"],
     },
     { ...base, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
     {
       ...base,
       ...serial,
       displayName: "e2e",
-      testMatch: ["<rootDir>/e2e/src/**/*.test.ts"],
+      testMatch: ["<rootDir>/lab/e2e/src/**/*.test.ts"],
       testPathIgnorePatterns: ["/node_modules/", "\\.((long-)?drill|peer)\\.test\\.ts$"],
     },
     // The chaos programs, short: npm test -- --drills.
-    { ...base, ...serial, displayName: "drills", testMatch: ["<rootDir>/e2e/src/**/*.drill.test.ts"] },
+    { ...base, ...serial, displayName: "drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.drill.test.ts"] },
     // More of them, for which CI has no time: npm test -- --long-drills.
-    { ...base, ...serial, displayName: "long-drills", testMatch: ["<rootDir>/e2e/src/**/*.long-drill.test.ts"] },
+    { ...base, ...serial, displayName: "long-drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.long-drill.test.ts"] },
     // Against other people's programs: npm test -- --peers.
     {
       ...base,
       displayName: "peers",
       testMatch: ["<rootDir>/**/src/**/*.peer.test.ts"],
-      testPathIgnorePatterns: ["/node_modules/", "<rootDir>/e2e/"],
+      testPathIgnorePatterns: ["/node_modules/", "<rootDir>/lab/e2e/"],
     },
-    { ...base, ...serial, displayName: "stack-peers", testMatch: ["<rootDir>/e2e/src/**/*.peer.test.ts"] },
+    { ...base, ...serial, displayName: "stack-peers", testMatch: ["<rootDir>/lab/e2e/src/**/*.peer.test.ts"] },
   ],
 };

@@ -36,11 +36,8 @@ const plants = [
   ["edge-room", "edge/bridge/src/planted.ts", "@tributary/router"],
   ["cli-room", "cli/src/planted.ts", "@tributary/gateway"],
   ["console-room", "console/src/planted.ts", "@tributary/kernel"],
-  ["localStack-room", "local-stack/src/planted.ts", "@tributary/bridge"],
-  ["chaos-room", "chaos/src/planted.ts", "@tributary/bridge"],
-  ["e2e-room", "e2e/src/planted.ts", "@tributary/router"],
-  ["bench-room", "bench/src/planted.ts", "@tributary/router"],
-  ["demo-room", "demo/src/planted.ts", "@tributary/router"],
+  ["lab-room", "lab/chaos/src/planted.ts", "@tributary/bridge"],
+  ["bench-room", "lab/bench/src/planted.ts", "@tributary/router"],
   ["adapters-alone", "libs/adapters/kafka/src/planted.ts", "@tributary/onnx"],
   ["services-alone", "services/gateway/src/planted.ts", "@tributary/router"],
   ["edge-alone", "edge/agent/src/planted.ts", "@tributary/bridge"],
@@ -72,9 +69,7 @@ if (found.length + unplanted.length + unseen.length > 0) process.exit(1);
 console.log(`rooms: ${rules.length} rules hold, and each finds the violation planted for it`);
 
 function cruise(dir) {
-  const top = ["libs", "services", "edge", "cli", "console", "local-stack", "chaos", "e2e", "bench", "demo"].filter(
-    (name) => existsSync(join(dir, name)),
-  );
+  const top = ["libs", "services", "edge", "cli", "console", "lab"].filter((name) => existsSync(join(dir, name)));
   const bin = join(root, "node_modules/dependency-cruiser/bin/dependency-cruiser.mjs");
   const { stdout, stderr } = spawnSync(
     process.execPath,
@@ -99,10 +94,10 @@ function rehearsal() {
   try {
     cpSync(join(root, ".dependency-cruiser.cjs"), join(dir, ".dependency-cruiser.cjs"));
     write(join(dir, "package.json"), JSON.stringify({ name: "planted", private: true, type: "module" }));
-    const groups = ["libs", "libs/core", "libs/adapters", "services", "edge"].flatMap((group) =>
+    const groups = ["libs", "libs/core", "libs/adapters", "services", "edge", "lab"].flatMap((group) =>
       readdirSync(join(root, group)).map((name) => join(group, name)),
     );
-    for (const pkg of [...groups, "cli", "local-stack", "chaos", "e2e", "bench", "demo"]) {
+    for (const pkg of [...groups, "cli"]) {
       const file = join(root, pkg, "package.json");
       if (!existsSync(file)) continue;
       const { name, exports = "./src/index.ts" } = JSON.parse(readFileSync(file, "utf8"));

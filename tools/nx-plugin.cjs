@@ -13,14 +13,14 @@ const STARTED_BY_STACK = /^(services|edge)\/|^cli\//;
 const nameOf = (file) => JSON.parse(readFileSync(file, "utf8")).name;
 
 exports.createNodes = [
-  "{libs,services,edge,cli,local-stack,e2e,bench,chaos,demo}/**/package.json",
+  "{libs,services,edge,cli,lab}/**/package.json",
   (files) =>
     files
       .map((file) => [file, dirname(file)])
       .filter(([, dir]) => existsSync(`${dir}/tsconfig.json`))
       .map(([file, dir]) => {
         const implicitDependencies =
-          dir === "local-stack" ? files.filter((other) => STARTED_BY_STACK.test(other)).map(nameOf) : [];
+          dir === "lab/stack" ? files.filter((other) => STARTED_BY_STACK.test(other)).map(nameOf) : [];
         return [file, { projects: { [dir]: { targets: targetsOf(dir), implicitDependencies } } }];
       }),
 ];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { bootstrap, exitOnError, hand, nodeFlags, root } from "./bootstrap.mjs";
 
 const startedAt = Date.now();
-const programs = { start: "local-stack", bench: "bench", chaos: "chaos", demo: "demo" };
+const programs = { start: "stack", bench: "bench", chaos: "chaos", demo: "demo" };
 const [name, ...args] = process.argv.slice(2);
 if (!Object.hasOwn(programs, name ?? "")) {
   console.error(`node tools/run.mjs ${Object.keys(programs).join("|")} [options]`);
@@ -12,7 +12,7 @@ if (!Object.hasOwn(programs, name ?? "")) {
 }
 bootstrap({ kafka: name !== "bench" })
   .then(({ node }) =>
-    hand(node, [...nodeFlags, join(root, programs[name], "dist/main.js"), ...args], {
+    hand(node, [...nodeFlags, join(root, "lab", programs[name], "dist/main.js"), ...args], {
       ...process.env,
       TRIBUTARY_STARTED_AT: String(startedAt),
     }),

@@ -1,0 +1,243 @@
+/** `bench routing`: what the routing promises, on every test photo, with the committed packages and policy.
+ *
+ * B1. The policy is read from the edge package, where it was frozen from validation; nothing is learned here.
+ * B2. Every method is judged on the same frames and the same resamples of them.
+ * B3. "No worse" is judged by the paired interval: a gate fails when the whole of it lies below zero. */
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { loadPackage } from "@tributary/model-store";
+import { completePolicy, parsePolicy } from "@tributary/routing";
+import { clopperPearsonLower } from "@tributary/statistics";
+import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
+import { type FrontierPoint, frontierOf, GAIN_MIN, methodsOf } from "./routing/frontier.ts";
+import { judgedPhotos, type TestFrame, testFrames } from "./routing/judged.ts";
+import { frontierPicture } from "./routing/picture.ts";
+import {
+  deviceOvershoot,
+  fleetOvershoot,
+  guaranteeOf,
+  learnThenTestViolations,
+  replay,
+  sampleHonesty,
+} from "./routing/promises.ts";
+import { type SimulatedRuns, simulatedRuns } from "./routing/simulated.ts";
+import { simulatedPicture, stacked } from "./routing/simulated-picture.ts";
+import { tasksReport } from "./routing/task-report.ts";
+import { routingTasks } from "./routing/tasks.ts";
+
+const EDGE = fileURLToPath(new URL("../../../models/edge-resnet8/", import.meta.url));
+const CLOUD = fileURLToPath(new URL("../../../models/cloud-vgg/", import.meta.url));
+const SEED = 20_261_125;
+const OVERSHOOT_MAX = 0.02;
+const COVERAGE_MIN = 0.935;
+/** Traffic of a run: as much as gives the intervals their width with the policy's own sample. */
+const SIMULATION = { runs: 200, frames: 20_000, coverageMin: 0.92, halfWidthMax: 0.03, share: 0.2 };
+const LEARN = { n: 2_000, epsilon: 0.02, delta: 0.05 };
+
+export const routing: Bench = {
+  name: "routing",
+  summary: "share of the cloud's gain kept at a budget, guarantee, budget, and honesty of the sample",
+  details: `All 5,000 test photos as camera JPEGs through both committed models, by the path frames take. Our score beside
+fixed confidence, margin and entropy, at 20, 30 and 40 % of frames sent, with paired bootstrap intervals.
+Gates: at least 65, 80 and 90 % of the cloud's gain; at no share worse than the best of the others (the paired 95 %
+interval of the difference does not lie below zero); losses within the published bound; Learn then Test breaks its
+promise in at most delta of seeded runs; budgets overshoot by at most 2 % in an hour in which every frame wants the
+cloud; the sample's 95 % intervals cover the edge's accuracy in at least 93.5 % of 1,000 seeded runs; over 200 seeded
+draws of logged traffic the 95 % intervals of "tributary router simulate" cover the true frontier in at least 92 % at every
+share, and their mean half-width at 20 % sent is at most 3 percentage points, with the sampling budget printed; policies
+relearned from the same draws break their promise in at most delta of them.
+--tasks: instead, policies packed from seeded splits of tasks of other shapes (few and unbalanced classes, 100 to 2,500
+frames, a cloud that is hardly better), beside each fixed score and the score that is always learned, on the frames that
+were not packed. Gates, task by task: in no split significantly worse than confidence at the same share, and at 25 % sent
+at least 80 % of the best fixed score's gain over all splits.`,
+  run,
+};
+
+async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchReport> {
+  const edge = await loadPackage(EDGE);
+  const sha256Hex = (text: string) => createHash("sha256").update(text).digest("hex");
+  const tie = { modelDigest: edge.digest, createdAt: 0, sha256Hex };
+  const policy = completePolicy(parsePolicy(edge.policy), tie); // B1
+  const photos = await judgedPhotos(EDGE, CLOUD, progress);
+  if (flags.tasks !== undefined)
+    return tasksReport(await routingTasks(photos, policy.labels, progress), flags.tasks, isLong, progress);
+  const frames = testFrames(photos, policy.temperature);
+  const accuracy = { edge: shareOf(frames, (f) => f.edgeRight), cloud: shareOf(frames, (f) => f.cloudRight) };
+
+  progress("frontier and intervals");
+  const methods = methodsOf(frames, policy);
+  const points = frontierOf(frames, methods, isLong ? 10_000 : 1_000, SEED);
+  const replayed = replay(frames, policy, SEED);
+  const sentShare = (replayed.AMBIGUOUS + replayed.PRIORITY + replayed.SAMPLE) / frames.length;
+  const gain = (replayed.accuracy - accuracy.edge) / (accuracy.cloud - accuracy.edge);
+
+  progress("guarantee, budgets, sample");
+  const guarantee = guaranteeOf(frames, policy);
+  const runs = isLong ? 10_000 : 1_000;
+  const ltt = { ...LEARN, runs, violations: learnThenTestViolations(frames, policy, { ...LEARN, runs }) };
+  const overshoot = { device: deviceOvershoot(frames, policy, SEED), fleet: fleetOvershoot(frames, policy) };
+  const honesty = sampleHonesty(frames, policy, runs);
+
+  progress("the simulated frontier, over draws of logged traffic");
+  const simulated = simulatedRuns(frames, policy, {
+    ...SIMULATION,
+    runs: isLong ? 2_000 : SIMULATION.runs,
+    seed: SEED,
+  });
+
+  const policyFacts = { version: policy.policyVersion, modelDigest: edge.digest, guarantee: policy.guarantee };
+  return {
+    tables: [
+      {
+        title: `Share of the cloud's gain kept (edge ${percent(accuracy.edge)}, cloud ${percent(accuracy.cloud)})`,
+        columns: ["chosen by", ...points.map(({ share }) => `${share * 100} % sent`)],
+        rows: [
+          ...methods.map(({ name }, i) => [
+            name,
+            ...points.map(({ gains }) => withInterval(gains[i]?.gain ?? Number.NaN, gains[i]?.interval)),
+          ]),
+          ["ours less the best other", ...points.map(({ lead }) => withInterval(lead.value, lead.interval))],
+        ],
+      },
+      {
+        title: "The frozen policy on one device, ten frames a second",
+        columns: ["sent", "ambiguous", "priority", "sample", "dropped", "hybrid accuracy", "gain kept"],
+        rows: [
+          [
+            percent(sentShare),
+            replayed.AMBIGUOUS,
+            replayed.PRIORITY,
+            replayed.SAMPLE,
+            replayed.dropped,
+            percent(replayed.accuracy),
+            percent(gain),
+          ],
+        ],
+      },
+      {
+        title: "The edge's accuracy from the random sample",
+        columns: ["truth", "bias", "mean half-width", "frames drawn", "from escalated frames alone"],
+        rows: [
+          [
+            percent(honesty.truth),
+            percent(honesty.bias),
+            percent(honesty.halfWidthMean),
+            honesty.drawnMean.toFixed(1),
+            percent(honesty.escalatedAlone),
+          ],
+        ],
+      },
+      {
+        title: `The frontier as router simulate sees it, ${simulated.runs} draws of ${simulated.frames} logged frames`,
+        columns: ["sent", "true accuracy", "bias", "coverage of 95 %", "mean half-width"],
+        rows: simulated.points.map(({ share, truth, bias, coverage, halfWidthMean }) => [
+          percent(share),
+          percent(truth),
+          percent(bias),
+          percent(coverage),
+          percent(halfWidthMean),
+        ]),
+      },
+    ],
+    gates: [
+      ...points.flatMap(gatesOf),
+      {
+        name: `losses at most the published ${percent(guarantee.epsilon)}`,
+        passed: guarantee.lossRate <= guarantee.epsilon,
+        measured: `${percent(guarantee.lossRate)} (${guarantee.losses} of ${guarantee.n})`,
+      },
+      {
+        name: `Learn then Test breaks its promise in at most ${percent(LEARN.delta)} of runs`,
+        passed: clopperPearsonLower(ltt.violations, runs, 0.05) <= LEARN.delta,
+        measured: percent(ltt.violations / runs),
+      },
+      budgetGate("a device's budget", overshoot.device),
+      budgetGate("the fleet's budget", overshoot.fleet),
+      {
+        name: `the sample's intervals cover at least ${percent(COVERAGE_MIN)}`,
+        passed: honesty.coverage >= COVERAGE_MIN,
+        measured: percent(honesty.coverage),
+      },
+      ...simulationGates(simulated),
+    ],
+    figures: {
+      policy: policyFacts,
+      accuracy,
+      frontier: points,
+      replayed,
+      guarantee,
+      ltt,
+      overshoot,
+      honesty,
+      simulated,
+    },
+    notes: [
+      `Policy ${policy.policyVersion.slice(0, 12)}, score from ${policy.features.join(", ")} and class.`,
+      budgetNote(simulated),
+    ],
+    svg: stacked([frontierPicture(frames, methods, points, { share: sentShare, gain }), simulatedPicture(simulated)]),
+  };
+}
+
+function gatesOf({ share, gains, best, lead }: FrontierPoint): readonly Gate[] {
+  const ours = gains[0]?.gain ?? 0;
+  return [
+    {
+      name: `at ${share * 100} % sent at least ${percent(GAIN_MIN[share])} of the gain`,
+      passed: ours >= GAIN_MIN[share],
+      measured: percent(ours),
+    },
+    {
+      name: `at ${share * 100} % sent no worse than ${best}`,
+      passed: lead.interval.upper >= 0, // B3
+      measured: withInterval(lead.value, lead.interval),
+    },
+  ];
+}
+
+function simulationGates({ points, relearned }: SimulatedRuns): readonly Gate[] {
+  const { coverageMin, halfWidthMax, share } = SIMULATION;
+  const worst = points.reduce((least, point) => (point.coverage < least.coverage ? point : least));
+  const width = points.find((point) => point.share === share)?.halfWidthMean ?? Number.NaN;
+  return [
+    {
+      name: `the simulated frontier's intervals cover at least ${percent(coverageMin)} at every share`,
+      passed: worst.coverage >= coverageMin,
+      measured: `${percent(worst.coverage)} (at ${percent(worst.share)} sent)`,
+    },
+    {
+      name: `their mean half-width at ${percent(share)} sent is at most ${percent(halfWidthMax)}`,
+      passed: width <= halfWidthMax,
+      measured: percent(width),
+    },
+    {
+      name: `policies relearned from labels break their promise in at most ${percent(LEARN.delta)} of draws`,
+      passed: relearned.promises > 0 && clopperPearsonLower(relearned.broken, relearned.promises, 0.05) <= LEARN.delta,
+      measured: `${relearned.broken} of ${relearned.promises}, mean bound ${percent(relearned.epsilonMean)}`,
+    },
+  ];
+}
+
+function budgetNote({ points, frames, labelledMean, sampleShare }: SimulatedRuns): string {
+  const { share, halfWidthMax } = SIMULATION;
+  const width = points.find((point) => point.share === share)?.halfWidthMean ?? Number.NaN;
+  const needed = Math.ceil(labelledMean * (width / halfWidthMax) ** 2);
+  return `Sampling budget: the policy draws ${percent(sampleShare)} of frames, ${labelledMean.toFixed(0)} labelled frames of ${frames}. A half-width of ${percent(halfWidthMax)} at ${percent(share)} sent needs about ${needed}, the sample of ${Math.ceil(needed / sampleShare)} frames.`;
+}
+
+const budgetGate = (what: string, overshoot: number): Gate => ({
+  name: `${what} overshot by at most ${percent(OVERSHOOT_MAX)} in an hour`,
+  passed: overshoot <= OVERSHOOT_MAX,
+  measured: percent(overshoot),
+});
+
+const shareOf = (frames: readonly TestFrame[], of: (frame: TestFrame) => boolean): number =>
+  frames.filter(of).length / frames.length;
+
+const percent = (value: number): string => `${(100 * value).toFixed(2)} %`;
+
+const withInterval = (
+  value: number,
+  interval: { readonly lower: number; readonly upper: number } | undefined,
+): string =>
+  `${(100 * value).toFixed(1)} % [${(100 * (interval?.lower ?? Number.NaN)).toFixed(1)}, ${(100 * (interval?.upper ?? Number.NaN)).toFixed(1)}]`;

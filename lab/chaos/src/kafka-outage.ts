@@ -1,0 +1,88 @@
+/**
+ * Kafka is killed, and in the middle of its absence the bridge is killed as well (G1).
+ *
+ * Once as the system is: the outboxes hold what nobody stored, the devices go on answering, nothing is lost. Once, as a
+ * control, with PUBACKs sent before Kafka has the record (lab/sabotage/early-puback.mjs): the same faults must lose frames,
+ * or this proves nothing.
+ */
+import { join } from "node:path";
+import { type Stack, startStack, untilAnswered, verify } from "@tributary/stack";
+import { watchAgents } from "./observe.ts";
+import { check, type Outcome, type Scenario, type Settings } from "./scenario.ts";
+
+const OUTAGE_S = 20;
+const BRIDGE_KILLED_AFTER_S = 10;
+const WARM_UP_S = 5;
+/** Longer than the slowest recovery there is by design: a consumer that Kafka's return left stalled ends after 45 s. */
+const SILENCE_MS_MAX = 150_000;
+/** The control has lost what it lost when the others are answered. */
+const CONTROL_SILENCE_MS_MAX = 12_000;
+
+export const kafkaOutage: Scenario = {
+  name: "kafka-outage",
+  summary: "Kafka away for 20 s, the bridge killed 10 s in; with a control run that loses frames",
+  details: `Kafka is ended with -9 for ${OUTAGE_S} s, and ${BRIDGE_KILLED_AFTER_S} s in, the bridge as well. Then the same
+with a bridge that acknowledges early (lab/sabotage/early-puback.mjs), which must lose frames.`,
+  settings: {
+    short: { devices: 2, fps: 10, seconds: WARM_UP_S + OUTAGE_S + 10 },
+    long: { devices: 8, fps: 10, seconds: 180 },
+  },
+  run: (settings) =>
+    // At the same time, so that both meet the same machine.
+    Promise.all([
+      outage({ ...settings, dir: join(settings.dir, "as-is") }, false),
+      outage({ ...settings, dir: join(settings.dir, "control") }, true),
+    ]),
+};
+
+export async function outage(settings: Settings, isControl: boolean): Promise<Outcome> {
+  const { devices, fps, seconds, dir } = settings;
+  const title = isControl ? "Control: PUBACK before Kafka's ack" : "PUBACK after Kafka's ack";
+  const say = (line: string) => settings.say(`${isControl ? "control" : "as it is"}: ${line}`);
+  const frames = devices * fps * seconds;
+  const stack = await startStack({
+    ...{ dir, devices, fps, frames, supervised: true, onEvent: say },
+    ...(isControl && { sabotage: { bridge: "early-puback" } }),
+  });
+  try {
+    await sleepSeconds(WARM_UP_S);
+    const { framesHeldMax, answeredMin } = await withoutKafka(stack, say);
+    const isAnswered = await untilAnswered(stack, frames, {
+      silenceMsMax: isControl ? CONTROL_SILENCE_MS_MAX : SILENCE_MS_MAX,
+    });
+    const { report } = await verify({ ...stack, from: stack.began, ledgers: stack.agents });
+    const expected = fps * OUTAGE_S;
+    return {
+      title,
+      report,
+      figures: { frames, outboxFramesMax: framesHeldMax, lost: report.lost, repeated: report.duplicates },
+      checks: [
+        ...(isControl ? [] : [check("outboxes held frames", framesHeldMax > expected / 2, framesHeldMax)]),
+        // A camera drops what a busy machine makes it miss; an agent that had stopped would have answered next to nothing.
+        check("every agent kept answering", answeredMin > 0.5 * expected, `${answeredMin} of ${expected} each`),
+        isControl
+          ? check("frames are lost", report.lost > 0, report.lost)
+          : check("nothing is lost", isAnswered && report.lost === 0, report.lost),
+        check("no frame has two answers that differ", report.contradictions === 0, report.contradictions),
+      ],
+    };
+  } finally {
+    await stack.stop();
+  }
+}
+
+async function withoutKafka(stack: Stack, say: (line: string) => void) {
+  say("killing Kafka");
+  await stack.kafka.kill();
+  const watching = watchAgents(stack.agents);
+  await sleepSeconds(BRIDGE_KILLED_AFTER_S);
+  say("killing the bridge");
+  await stack.bridge.kill();
+  await sleepSeconds(OUTAGE_S - BRIDGE_KILLED_AFTER_S);
+  const seen = await watching.stop();
+  say("starting Kafka");
+  await stack.kafka.start();
+  return seen;
+}
+
+const sleepSeconds = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000));

@@ -1,0 +1,363 @@
+/**
+ * Two rollout-managers are killed with -9 at every transition of rollouts, at four places of each: before the event is
+ * appended, after it, after it was read back, and while devices are told (V1, G5, G6).
+ *
+ * Whatever happens, a good model ends on every device and is rolled back when a person undoes it; a bad one ends on none, and
+ * never was on more than the canary. Who checks reads Kafka and decided nothing: one history, and no desired state that an
+ * event which counts does not explain. A control acts before reading back (lab/sabotage), and must be caught.
+ */
+import { join } from "node:path";
+import { reasonOf, seededRandom } from "@tributary/kernel";
+import type { Rollout } from "@tributary/rollouts";
+import { waitFor } from "@tributary/testing";
+import { startKafka } from "../../../tools/kafka.mjs";
+import { type History, historyOf, staleIgnored } from "./rollout/history.ts";
+import { DEVICES, digests, type Told, World } from "./rollout/world.ts";
+import { type Check, check, type Drill, type DrillSettings, type Findings } from "./scenario.ts";
+
+const CANARY = DEVICES / 10;
+const PLACES = ["before-append", "after-append", "after-read-back", "while-writing-desired"];
+const GOOD = [
+  "created",
+  "step-started",
+  "step-finished",
+  "paused",
+  "resumed",
+  "analysed",
+  "completed",
+  "aborted",
+  "rolled-back",
+];
+const BAD = ["analysed", "aborted", "rolled-back", "retried", "promoted"];
+const STOPS_MS = 2_500;
+/** Most of a story is waiting. */
+const STORIES_AT_ONCE = 3;
+
+export const rollout: Drill = {
+  name: "rollout",
+  summary:
+    "two rollout-managers killed with -9 at every transition, or stopped for a while; a fleet that must not notice",
+  details: `Each story is told to its end by whoever is alive. With a control that must fail: instances that act on their own
+proposals before they have read them back.`,
+  options: [
+    { name: "kills", about: "times each transition is met by a kill, at each place", value: 1 },
+    { name: "seed", about: "of the moments at which instances are stopped", value: 1 },
+  ],
+  choices: [{ name: "places", about: "where in a transition instances die", among: PLACES }],
+  run: async (settings) => {
+    const { dir, say, options } = settings;
+    const kafka = await startKafka({ dataDir: join(dir, "kafka"), logFile: join(dir, "kafka.log"), heapMb: 256 });
+    try {
+      const stage = { brokers: [kafka.brokers], settings };
+      const rounds = Array.from({ length: options.kills ?? 1 }, (_, i) => i + 1);
+      const stories = [
+        // The longest first: none is left to end alone.
+        () => stopped(stage),
+        ...rounds.flatMap((round) => killedEverywhere(stage, round)),
+        () => crossed(stage, false),
+        () => crossed(stage, true),
+      ];
+      say(`${stories.length} stories, ${STORIES_AT_ONCE} at once`);
+      return merged(await inTurns(stories, STORIES_AT_ONCE));
+    } finally {
+      await kafka.stop();
+    }
+  },
+};
+
+type Stage = { readonly brokers: readonly string[]; readonly settings: DrillSettings };
+type Story = (world: World) => Promise<readonly string[]>;
+
+function killedEverywhere(stage: Stage, round: number): readonly (() => Promise<Findings>)[] {
+  const told = (kinds: readonly string[]) => kinds.filter((kind) => ["step-started", "aborted"].includes(kind));
+  const places = PLACES.filter((place) => stage.settings.choices?.places?.includes(place) ?? true);
+  return places.flatMap((place) => {
+    const at = (kinds: readonly string[]) =>
+      (place === "while-writing-desired" ? told(kinds) : kinds).map((kind) => `${place}:${kind}`);
+    return [
+      () => act(stage, `killed ${place}, a good model`, `${round}-${place}-good`, goodStory, at(GOOD)),
+      () => act(stage, `killed ${place}, a bad model`, `${round}-${place}-bad`, badStory, at(BAD)),
+    ];
+  });
+}
+
+/** What each returned, in their order, so many of them at work at a time. */
+async function inTurns<T>(works: readonly (() => Promise<T>)[], atOnce: number): Promise<T[]> {
+  const results: T[] = [];
+  const waiting = works.entries();
+  const next = async () => {
+    for (const [i, work] of waiting) results[i] = await work();
+  };
+  await Promise.all(Array.from({ length: atOnce }, next));
+  return results;
+}
+
+/** Plays a story, and looks at what became of it. */
+async function act(
+  { brokers, settings }: Stage,
+  title: string,
+  name: string,
+  story: Story,
+  deaths: readonly string[],
+  meddle?: (world: World, signal: AbortSignal) => Promise<void>,
+): Promise<Findings> {
+  const { dir, say } = settings;
+  const startedMs = performance.now();
+  const world = await World.open({ dir: join(dir, name), brokers, prefix: `${name}.`, deaths });
+  const meddling = new AbortController();
+  try {
+    const meddled = meddle?.(world, meddling.signal);
+    const wrong = await story(world).catch((error: unknown) => [reasonOf(error)]);
+    meddling.abort();
+    await meddled;
+    const history = await historyOf(world.reader);
+    const missed = deaths.filter((death) => !world.died.includes(death));
+    say(
+      `${title}: ${world.died.length} died, ${history.events.length} events count, ${wrong.length} wrong ${wrong.join("; ")}`,
+    );
+    return {
+      title,
+      checks: [
+        check("the story ends as it must", wrong.length === 0, wrong.join("; ") || "yes"),
+        ...lawful(history),
+        check("every death was met", missed.length === 0, missed.join(", ") || `${world.died.length} deaths`),
+      ],
+      figures: figuresOf(world, history, startedMs),
+    };
+  } finally {
+    meddling.abort();
+    await world.close();
+  }
+}
+
+const lawful = ({ unlawful, desired }: History): readonly Check[] => [
+  check(
+    "no desired state but by an event that counts",
+    unlawful.length === 0,
+    unlawful.length === 0
+      ? `${desired} written`
+      : `${unlawful.length} of ${desired}: ${unlawful.slice(0, 3).join(", ")}`,
+  ),
+];
+
+const figuresOf = (world: World, history: History, startedMs: number): Findings["figures"] => ({
+  "instances killed": world.died.length,
+  "events that count": history.events.length,
+  "events without effect": history.stale,
+  "desired states written": history.desired,
+  "older generations that devices ignored": staleIgnored(world.fleet.all),
+  seconds: Math.round((performance.now() - startedMs) / 1_000),
+});
+
+const specOf = (version: string, steps: readonly object[]): object => ({
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "chaos" },
+  spec: {
+    model: `edge@${version}`,
+    strategy: { canary: { steps } },
+    metrics: [{ name: "deadline-met", alpha: 0.02 }],
+    burnIn: "1s",
+    pacing: { devicesPerMinute: 60_000 },
+    progressDeadline: "60s",
+  },
+});
+
+/** A good model reaches everyone; then a person undoes it. */
+const goodStory: Story = async (world) => {
+  const steps = [
+    { setWeight: 10 },
+    { pause: { duration: "1s" } },
+    { analysis: { duration: "90s" } },
+    { setWeight: 100 },
+  ];
+  const { uid } = await create(world, specOf("2", steps));
+  await world.until(uid, "a good model on every device", ({ phase }) => phase === "HEALTHY", 150_000);
+  const wrong = await everyDevice(world, digests.good);
+  await command(world, uid, "undo", ({ phase }) => phase === "DEGRADED");
+  await world.until(uid, "its way back", ({ isBack }) => isBack);
+  return [
+    ...wrong,
+    ...(await everyDevice(world, digests.old)),
+    ...(await agreed(world, uid, { phase: "DEGRADED", isBack: true })),
+  ];
+};
+
+/** A bad model goes back from its canary, and once more when a person tries again. */
+const badStory: Story = async (world) => {
+  const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "90s" } }, { setWeight: 100 }];
+  const { uid } = await create(world, specOf("3", steps));
+  const atPause = ({ phase, step, isBack }: Told) => (phase === "PAUSED" && step === 1) || isBack;
+  await world.until(uid, "its pause", atPause);
+  await world.until(uid, "its way back", ({ isBack }) => isBack, 150_000);
+  await command(world, uid, "retry", ({ phase, isBack }) => phase !== "DEGRADED" && !isBack);
+  await world.until(uid, "its second pause", atPause);
+  await command(world, uid, "promote", ({ step, phase }) => step > 1 || phase === "DEGRADED", { step: 1 });
+  await world.until(uid, "its second way back", ({ isBack }) => isBack, 150_000);
+  const had = world.fleet.all.filter(({ ran }) => ran.includes(digests.bad)).length;
+  return [
+    ...(had > CANARY ? [`${had} devices ran the bad model, and the canary is ${CANARY}`] : []),
+    ...(await everyDevice(world, digests.old)),
+    ...(await agreed(world, uid, { phase: "DEGRADED", isBack: true })),
+  ];
+};
+
+/** One instance after the other hears and says nothing for a while, as behind a split network. */
+function stopped(stage: Stage): Promise<Findings> {
+  const random = seededRandom(stage.settings.options.seed ?? 1);
+  return act(stage, "stopped for a while, a good model", "stopped", goodStory, [], async (world, signal) => {
+    for (let turn = 0; !signal.aborted; turn++) {
+      const pids = world.pids();
+      const pid = pids[turn % Math.max(1, pids.length)];
+      await sleep(300 + random() * 1_500);
+      if (pid === undefined || signal.aborted) continue;
+      process.kill(pid, "SIGSTOP");
+      await sleep(STOPS_MS);
+      process.kill(pid, "SIGCONT");
+    }
+  });
+}
+
+/** Two people want opposite things of two instances, at the same moment. */
+async function crossed({ brokers, settings }: Stage, isControl: boolean): Promise<Findings> {
+  const { dir, say } = settings;
+  const startedMs = performance.now();
+  const name = isControl ? "control" : "crossed";
+  const world = await World.open({
+    ...{ dir: join(dir, name), brokers, prefix: `${name}.`, deaths: [] },
+    ...(isControl && { sabotage: "act-before-read-back" }),
+  });
+  try {
+    const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "90s" } }, { setWeight: 100 }];
+    const wrong: string[] = [];
+    const rounds = 3;
+    for (let round = 0; round < rounds; round++) {
+      const told = await create(world, specOf("2", steps)).catch((error: unknown) => reasonOf(error));
+      if (typeof told === "string") {
+        wrong.push(told);
+        break;
+      }
+      const { uid } = told;
+      const atPause = ({ phase }: Told) => phase === "PAUSED";
+      await world.until(uid, "its pause", atPause, 30_000).catch((error: unknown) => wrong.push(reasonOf(error)));
+      const path = `/rollouts/${uid}/commands`;
+      await Promise.all([
+        world.askOnce(0, "POST", path, { command: "abort", by: "ann" }),
+        world.askOnce(1, "POST", path, { command: "promote-full", by: "bob" }),
+      ]);
+      await sleep(1_500);
+      // Whoever came second may say it again.
+      await world.ask("POST", path, { command: "abort", by: "ann" });
+      await world.ask("POST", path, { command: "undo", by: "ann" });
+      await world
+        .until(uid, "its way back", ({ isBack }) => isBack, 20_000)
+        .catch((error: unknown) => wrong.push(reasonOf(error)));
+      if (wrong.length > 0) break;
+      wrong.push(
+        ...(await agreed(world, uid, { phase: "DEGRADED", isBack: true }).catch((e: unknown) => [reasonOf(e)])),
+      );
+      if (wrong.length > 0) break;
+    }
+    const history = await historyOf(world.reader);
+    const found = [...wrong, ...history.unlawful];
+    say(`${isControl ? "control" : "wishes that cross"}: ${found.length} wrong`);
+    const title = isControl ? "Control: acting before reading back" : "Wishes that cross";
+    const verdicts = isControl
+      ? [check("acting before reading back is caught", found.length > 0, found.slice(0, 2).join("; ") || "nothing")]
+      : [check("the story ends as it must", wrong.length === 0, wrong.join("; ") || "yes"), ...lawful(history)];
+    return { title, checks: verdicts, figures: figuresOf(world, history, startedMs) };
+  } finally {
+    await world.close();
+  }
+}
+
+/** Creates it, also when whoever was asked died over it. */
+async function create(world: World, spec: object): Promise<{ readonly uid: string }> {
+  for (let attempt = 0; ; attempt++) {
+    const known = (await world.rollouts()).find(({ isBack, phase }) => !isBack && phase !== "HEALTHY");
+    if (known !== undefined) return known;
+    const answer = await world.ask("POST", "/rollouts", { spec, by: "ann" });
+    if (answer.status === 201) return answer.json as { uid: string };
+    const { code, detail } = answer.json as { code?: string; detail?: string };
+    if (code !== "rollout-conflict" || attempt > 5) throw new Error(`not created: ${code}: ${detail}`);
+    await sleep(200);
+  }
+}
+
+/** Says it until it is so: whoever was asked may have died over it. */
+async function command(
+  world: World,
+  uid: string,
+  wanted: string,
+  isDone: (told: Told) => boolean,
+  more: object = {},
+): Promise<void> {
+  await waitFor(
+    async () => {
+      const told = (await world.rollouts()).find((one) => one.uid === uid);
+      if (told !== undefined && isDone(told)) return true;
+      await world.ask("POST", `/rollouts/${uid}/commands`, { command: wanted, by: "ann", ...more });
+      return false;
+    },
+    { what: `${wanted} of ${uid}`, timeoutMs: 60_000, everyMs: 300 },
+  );
+}
+
+async function everyDevice(world: World, modelDigest: string): Promise<readonly string[]> {
+  try {
+    await waitFor(() => world.fleet.running(modelDigest).length === DEVICES, {
+      what: "every device",
+      timeoutMs: 20_000,
+    });
+    return [];
+  } catch {
+    const others = DEVICES - world.fleet.running(modelDigest).length;
+    return [`${others} devices do not run ${modelDigest.slice(0, 4)}`];
+  }
+}
+
+/** Both instances, and the log, say the same. */
+async function agreed(world: World, uid: string, wanted: Partial<Told>): Promise<readonly string[]> {
+  const isSo = (told: object | undefined) =>
+    told !== undefined && Object.entries(wanted).every(([key, value]) => told[key as keyof typeof told] === value);
+  const wrong: string[] = [];
+  for (const instance of [0, 1]) {
+    const told = await waitFor(
+      async () => {
+        const one = (await world.rollouts(instance)).find((each) => each.uid === uid);
+        return isSo(one) && one;
+      },
+      { what: `instance ${instance} to know the end`, timeoutMs: 30_000, everyMs: 200 },
+    ).catch(() => undefined);
+    if (told === undefined) wrong.push(`instance ${instance} does not know the end`);
+  }
+  const rollout: Rollout | undefined = (await historyOf(world.reader)).rollouts.get(uid);
+  if (rollout?.aborted?.isBack !== true) wrong.push(`the log ends ${rollout?.phase}`);
+  return wrong;
+}
+
+/** Rounds of one kind are told together: what failed in any of them failed. */
+function merged(findings: readonly Findings[]): readonly Findings[] {
+  const byTitle = Map.groupBy(findings, ({ title }) => title);
+  return [...byTitle].map(([title, same]) => {
+    const [first] = same as [Findings, ...Findings[]];
+    return {
+      title,
+      checks: first.checks.map(({ name }) => {
+        const all = same.flatMap(({ checks }) => checks.filter((one) => one.name === name));
+        const failed = all.find(({ passed }) => !passed);
+        return (
+          failed ?? { name, passed: true, found: all.length === 1 ? (all[0]?.found ?? "") : `${all.length} times` }
+        );
+      }),
+      figures: Object.fromEntries(
+        Object.keys(first.figures).map((name) => [
+          name,
+          same.reduce((sum, { figures }) => sum + (figures[name] ?? 0), 0),
+        ]),
+      ),
+    };
+  });
+}
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

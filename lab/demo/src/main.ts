@@ -1,0 +1,159 @@
+#!/usr/bin/env node
+/** `npm run demo -- rollout`: progress on standard error, evidence on standard output, exit 1 when a case ends otherwise than
+ * it must. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { Failure, reasonOf } from "@tributary/kernel";
+import { cloudPackage, edgePackage, runDir } from "@tributary/stack";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { Candidates } from "./candidates/candidates.ts";
+import { preparePhotos } from "./photos.ts";
+import { type Case, cases } from "./rollout/cases.ts";
+import { plan, plannedCases } from "./rollout/plan.ts";
+import { type CaseReport, runCase } from "./rollout/run-case.ts";
+import { differences, MODEL, settings } from "./rollout/settings.ts";
+import { tableOf } from "./table.ts";
+
+const PLANNED_RUNS = 400;
+const DEVICES_MIN = 160;
+const DEVICES_MAX = 400;
+
+type Flags = { readonly case: string; readonly devices: number; readonly report?: string };
+
+const devices = (text: string): number => {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= DEVICES_MIN && value <= DEVICES_MAX) return value;
+  const why = `with fewer than ${DEVICES_MIN} a canary of ${settings.canaryPercent} % has fewer than 8 devices`;
+  throw new InvalidArgumentError(`a whole number from ${DEVICES_MIN} to ${DEVICES_MAX}: ${why}`);
+};
+
+const program = new Command("demo").description("Shows the whole system at work.").showHelpAfterError();
+program
+  .command("rollout")
+  .description("a new model from the registry to a canary, and on to the fleet or back: real services, real inference")
+  .addOption(
+    new Option("--case <NAME>", "one case, or all").choices(["all", ...cases.map(({ name }) => name)]).default("all"),
+  )
+  .option("--devices <N>", `of them ${settings.agents} full agents`, devices, settings.devices)
+  .option("--report <FILE>", "also write everything found as JSON")
+  .addHelpText("after", `\n${helpOf()}`)
+  .action((flags: Flags) => rollout(flags));
+program
+  .command("plan")
+  .description("whether the demo's cohorts can reach a verdict, and when: the production judge on simulated devices")
+  .option("--runs <N>", "seeded runs a case", Number, PLANNED_RUNS)
+  .action(({ runs }: { runs: number }) => {
+    process.stdout.write(planOf(runs));
+  });
+program.action(() => program.help({ error: true }));
+
+const stopping = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => stopping.abort(new Failure("demo-stopped", "give-up", "stopped")));
+}
+await program.parseAsync().catch((error: unknown) => {
+  process.stderr.write(`demo: ${reasonOf(error)}\n`);
+  process.exitCode = 1;
+});
+process.exit();
+
+async function rollout(flags: Flags): Promise<void> {
+  const startedMs = performance.now();
+  const say = (line: string) =>
+    void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
+  const dir = join(dirname(runDir), "demo");
+  mkdirSync(dir, { recursive: true });
+  process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable()}\n`);
+  say("photos and models");
+  const photos = await preparePhotos(join(dir, "photos"));
+  const candidates = new Candidates(
+    join(dir, "models"),
+    photos,
+    { model: MODEL, sampling: settings.sampling, latencyBudgetMs: settings.latencyBudgetMs },
+    { edge: edgePackage, cloud: cloudPackage },
+    say,
+  );
+  const chosen = cases.filter(({ name }) => flags.case === "all" || name === flags.case);
+  const reports: CaseReport[] = [];
+  for (const one of chosen) {
+    stopping.signal.throwIfAborted();
+    say(`== ${one.name}: ${one.summary}`);
+    const report = await runCase(one, {
+      ...{ dir: join(dir, "run"), pagesDir: join(dir, "pages"), devices: flags.devices, photos, candidates },
+      ...{ cloudPackage: (await candidates.get("shipped")).dir, say, signal: stopping.signal },
+    });
+    reports.push(report);
+    process.stdout.write(textOf(one, report));
+  }
+  process.stdout.write(`\n${summaryOf(reports)}\n`);
+  if (flags.report !== undefined) {
+    const document = { demo: "rollout", passed: reports.every(({ passed }) => passed), settings, differences, reports };
+    writeFileSync(resolve(process.env.INIT_CWD ?? ".", flags.report), `${JSON.stringify(document, null, 2)}\n`);
+  }
+  if (!reports.every(({ passed }) => passed)) process.exitCode = 1;
+}
+
+function textOf(one: Case, report: CaseReport): string {
+  const checks = report.checks.map(({ name, holds, found }) => [holds ? "holds" : "FAILS", name, found]);
+  return [
+    `\n## ${one.name}: ${one.summary}\n`,
+    report.status.trimEnd(),
+    "",
+    tableOf(["", "check", "found"], checks),
+    `Look at: ${one.look}`,
+    ...report.pages.map((page) => `Page: ${page}`),
+    "",
+  ].join("\n");
+}
+
+function summaryOf(reports: readonly CaseReport[]): string {
+  return tableOf(
+    ["case", "", "seconds", "ended as"],
+    reports.map(({ case: name, passed, seconds, rollout, gate }) => [
+      ...[name, passed ? "as it must" : "OTHERWISE", String(seconds)],
+      rollout === null ? `gate: ${gate?.failed.join("; ") ?? "none"}` : `${rollout.phase}: ${rollout.message}`,
+    ]),
+  );
+}
+
+function differencesTable(): string {
+  return tableOf(
+    ["setting", "usual", "here", "why"],
+    differences.map(({ what, usual, here, why }) => [what, usual, here, why]),
+  );
+}
+
+function planOf(runs: number): string {
+  const seconds = (value: number | null) => (value === null ? "-" : `${value} s`);
+  const rows = plannedCases.map((one) => {
+    const { safe, harmful } = plan(one, runs);
+    return [
+      ...[one.name, one.champion.toFixed(2), one.candidate.toFixed(2)],
+      ...[`${safe.runs} of ${runs}`, seconds(safe.half), seconds(safe.most)],
+      ...[`${harmful.runs} of ${runs}`, seconds(harmful.half), seconds(harmful.most)],
+    ];
+  });
+  const columns = [
+    "case",
+    "champion",
+    "candidate",
+    "promoted",
+    "half by",
+    "90 % by",
+    "rolled back",
+    "half by",
+    "90 % by",
+  ];
+  return `${tableOf(columns, rows)}\n`;
+}
+
+function helpOf(): string {
+  const list = cases.map(({ name, summary }) => `  ${name.padEnd(20)} ${summary}`).join("\n");
+  return `Cases, each on a fresh stack of at most six minutes:
+${list}
+
+What differs from the defaults:
+${differences.map(({ what, usual, here, why }) => `  ${what}: ${here} in place of ${usual}, since ${why}`).join("\n")}
+
+\`npm run demo -- plan\` tells how soon these settings bring a verdict, before anything is started.`;
+}

@@ -1,0 +1,66 @@
+/** The system behind a real Mosquitto with the shipped rules: one of two bridges dies and does not come back; the broker dies
+ * and does, without most of what it held. */
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { type Stack, startStack, untilAnswered, verify } from "@tributary/stack";
+import { type Mosquitto, startMosquitto, tempDir, testKafka, waitFor } from "@tributary/testing";
+
+const FRAMES = 480;
+const DEVICES = 4;
+const MINUTE = 60_000;
+const TRUSTING = ["device-3", "device-4"];
+const names = ["bridge-1", "bridge-2", "probe", ...Array.from({ length: DEVICES }, (_, i) => `device-${i + 1}`)];
+const users = Object.fromEntries(names.map((name) => [name, `pw-${name}`]));
+
+const dir = tempDir("e2e-mosquitto");
+const { brokers, prefix } = testKafka();
+let mosquitto: Mosquitto;
+let stack: Stack;
+
+beforeAll(async () => {
+  mosquitto = await startMosquitto({ dir: join(dir.path, "mosquitto"), users });
+  stack = await startStack({
+    dir: dir.path,
+    devices: DEVICES,
+    frames: FRAMES,
+    kafka: brokers,
+    prefix,
+    partitions: 4,
+    mqtt: { url: mosquitto.url, bridges: 2, passwords: users, trusting: TRUSTING, ackTimeoutMs: 1_500 },
+  });
+}, 2 * MINUTE);
+
+afterAll(async () => {
+  await stack?.stop();
+  await mosquitto?.stop();
+  dir.remove();
+}, MINUTE);
+
+test(
+  "who waits for Kafka's word loses nothing; the control, who trusts the broker's PUBACK, does",
+  async () => {
+    const [, second] = stack.bridges;
+    const careful = stack.agents.filter(({ deviceId }) => !TRUSTING.includes(deviceId));
+    const trusting = stack.agents.filter(({ deviceId }) => TRUSTING.includes(deviceId));
+    await waitFor(() => second?.events().some(({ event }) => event === "ready"), { what: "the second bridge" });
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await second?.kill();
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await mosquitto.kill();
+    await mosquitto.start();
+    const ofCareful = { ...stack, agents: careful };
+    const isAnswered = await untilAnswered(ofCareful, (FRAMES / DEVICES) * careful.length, { silenceMsMax: MINUTE });
+    const found = async (ledgers: typeof careful) => (await verify({ ...stack, from: stack.began, ledgers })).report;
+    const [kept, lost] = [await found(careful), await found(trusting)];
+    expect({ isAnswered, frames: kept.frames, lost: kept.lost, contradictions: kept.contradictions }).toEqual({
+      isAnswered: true,
+      frames: (FRAMES / DEVICES) * careful.length,
+      lost: 0,
+      contradictions: 0,
+    });
+    expect(lost.frames).toBe((FRAMES / DEVICES) * trusting.length);
+    expect(lost.lost).toBeGreaterThan(0);
+    console.log(`of ${kept.frames} frames each, lost: ${kept.lost} with Kafka's word, ${lost.lost} with PUBACK alone`);
+  },
+  4 * MINUTE,
+);

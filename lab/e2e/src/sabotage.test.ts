@@ -1,0 +1,63 @@
+/** The modules of lab/sabotage fit the programs that they break (ADR 43): a rename must not make a control harmless. */
+import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { expect, test } from "@jest/globals";
+import { mains } from "@tributary/stack";
+import { repositoryRoot, sabotaged } from "@tributary/testing";
+
+const folder = join(repositoryRoot, "lab/sabotage");
+const { agent, bridge, rolloutManager } = mains;
+const sabotages: Readonly<Record<string, readonly [program: string, ...replaced: string[]]>> = {
+  "early-puback": [bridge, "Ingest of edge/bridge/dist/ingest.js"],
+  "unverified-slots": [agent, "openSlot of edge/agent/dist/updates/boot.js"],
+  "torn-slots": [agent, "Shelf of edge/agent/dist/updates/shelf.js"],
+  "act-before-read-back": [rolloutManager, "EventLog of services/rollout-manager/dist/log/event-log.js"],
+  "die-at": [
+    rolloutManager,
+    "DesiredWriter of services/rollout-manager/dist/desired/desired-writer.js",
+    "EventLog of services/rollout-manager/dist/log/event-log.js",
+  ],
+  "wrong-clock": [agent],
+};
+
+const run = (...args: string[]) => {
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  return promisify(execFile)(process.execPath, args, { env: { ...env, TRIBUTARY_CLOCK_OFFSET_MS: "1" } });
+};
+
+test.each(Object.entries(sabotages))("%s takes effect in its program", async (name, [program, ...replaced]) => {
+  const { stdout, stderr } = await run(...sabotaged(name), program, "--help");
+  expect(stdout).toContain("--config");
+  expect(stderr.split("\n").filter((line) => line.startsWith("sabotage: "))).toEqual(
+    replaced.map((what) => `sabotage: ${what} is replaced`),
+  );
+});
+
+test("each of them is tried here", () => {
+  const modules = readdirSync(folder).filter((file) => file !== "replace-export.mjs");
+  expect(modules.toSorted()).toEqual(
+    Object.keys(sabotages)
+      .map((name) => `${name}.mjs`)
+      .toSorted(),
+  );
+});
+
+test("a module, export or method that is not there is refused before the program starts", async () => {
+  const script = `
+    import { replaceExport } from ${JSON.stringify(pathToFileURL(join(folder, "replace-export.mjs")).href)};
+    const file = "edge/agent/dist/updates/shelf.js";
+    const said = (promise) => promise.then(() => console.log("accepted"), (error) => console.log(error.message));
+    await said(replaceExport("edge/agent/dist/updates/nowhere.js", "Shelf", (whole) => whole));
+    await said(replaceExport(file, "Nothing", (whole) => whole));
+    await said(replaceExport(file, "Shelf", (Shelf) => class extends Shelf { scribble() {} }));`;
+  const { stdout } = await run("--input-type=module", "--eval", script);
+  expect(stdout.split("\n")).toEqual([
+    expect.stringMatching(/^Cannot find module .*nowhere\.js/),
+    "sabotage: edge/agent/dist/updates/shelf.js exports no Nothing",
+    "sabotage: Shelf of edge/agent/dist/updates/shelf.js has no scribble",
+    "",
+  ]);
+});

@@ -1,0 +1,23 @@
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const repositoryRoot: string = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+const at = (...parts: string[]): string => join(repositoryRoot, ...parts);
+
+export const mains = {
+  bridge: at("edge/bridge/dist/main.js"),
+  agent: at("edge/agent/dist/main.js"),
+  sampleCamera: at("edge/agent/dist/sample-camera.js"),
+  router: at("services/router/dist/main.js"),
+  classifier: at("services/cloud-classifier/dist/main.js"),
+  gateway: at("services/gateway/dist/main.js"),
+  modelRegistry: at("services/model-registry/dist/main.js"),
+  rolloutManager: at("services/rollout-manager/dist/main.js"),
+  lightDevices: at("lab/stack/dist/light-devices/main.js"),
+} as const;
+
+export const edgePackage: string = at("models/edge-resnet8");
+export const cloudPackage: string = at("models/cloud-vgg");
+export const samples: string = at("samples/cifar10-test");
+/** Everything `npm start` writes; elsewhere for tests, which run beside a person's stack. */
+export const runDir: string = resolve(process.env.TRIBUTARY_RUN_DIR ?? at(".local/run"));
