@@ -11,7 +11,7 @@ const rooms = {
   config: "^libs/config/",
   adapters: "^libs/adapters/[^/]+/",
   serviceKit: "^libs/service-kit/",
-  workshop: "^libs/workshop/",
+  modelPackaging: "^libs/model-packaging/",
   testing: "^libs/testing/",
   services: "^services/[^/]+/",
   edge: "^edge/[^/]+/",
@@ -20,8 +20,8 @@ const rooms = {
   lab: "^lab/(?!bench/)",
   bench: "^lab/bench/",
 };
-const { kernel, api, contracts, core, telemetry, config, adapters, serviceKit, workshop, testing } = rooms;
-const libs = [kernel, api, contracts, core, telemetry, config, adapters, serviceKit, workshop];
+const { kernel, api, contracts, core, telemetry, config, adapters, serviceKit, modelPackaging, testing } = rooms;
+const libs = [kernel, api, contracts, core, telemetry, config, adapters, serviceKit, modelPackaging];
 
 /** Room `name` imports, of ours, only itself and `allowed`; its tests also libs/testing. */
 const enters = (name, allowed, comment) => ({
@@ -56,7 +56,11 @@ module.exports = {
     enters("config", [kernel], "config imports the kernel"),
     enters("adapters", [kernel, contracts, core, telemetry], "an adapter implements ports with one vendor SDK"),
     enters("serviceKit", [kernel, api, contracts, telemetry, adapters, config], "Nest glue knows no domain"),
-    enters("workshop", [kernel, core, adapters], "packages are made, checked and judged without a service around them"),
+    enters(
+      "modelPackaging",
+      [kernel, core, adapters],
+      "packages are made, checked and judged without a service around them",
+    ),
     enters("testing", libs, "testing imports libs"),
     enters("services", libs, "a service is wiring of libs"),
     enters("edge", libs, "what runs on or faces devices is wiring of libs"),

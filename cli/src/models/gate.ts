@@ -1,10 +1,9 @@
 /**
  * `tributary models gate`: may this package take the champion's place? Both see the same validation frames on this machine's
- * runtime; what is judged, and how, stands in libs/core/gate.
+ * runtime; what is judged, and how, stands in libs/core/models/src/gate.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/gate";
 import {
   CORRUPTIONS,
   type CorruptionName,
@@ -13,7 +12,8 @@ import {
   marginsSchema,
   measure,
   readSettings,
-} from "@tributary/workshop";
+} from "@tributary/model-packaging";
+import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/models/gate";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";

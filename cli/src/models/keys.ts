@@ -1,8 +1,8 @@
 /** `tributary models keys`: the ceremonies around the registry's signing keys. Works on files; nothing is sent anywhere. */
 import { readFile } from "node:fs/promises";
 import { Failure, reasonOf } from "@tributary/kernel";
+import { initKeys, prepareRotation, publishPrepared, signPrepared } from "@tributary/model-packaging";
 import { type OnlineRole, onlineRoles } from "@tributary/tuf/repository";
-import { initKeys, prepareRotation, publishPrepared, signPrepared } from "@tributary/workshop";
 import { Command, Option } from "commander";
 import { positive } from "../commands/options.ts";
 import { type Io, outputOf } from "../context.ts";

@@ -1,6 +1,7 @@
 /** `tributary models pack`: makes a model package from an ONNX file and validation frames. */
+
+import { type PackOptions, packModel } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
-import { type PackOptions, packModel } from "@tributary/workshop";
 import { Command, Option } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { numberFrom, wholeFrom } from "../numbers.ts";

@@ -1,7 +1,7 @@
 /** `tributary validation`: the frames that a model's challengers are judged on, as the registry has them. */
 import { join } from "node:path";
 import type { ValidationDetail, ValidationView } from "@tributary/api";
-import { checkManifest, type DescribedFolder, describeFolder } from "@tributary/workshop";
+import { checkManifest, type DescribedFolder, describeFolder } from "@tributary/model-packaging";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";

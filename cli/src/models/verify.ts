@@ -2,9 +2,9 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure, reasonOf, systemClock } from "@tributary/kernel";
+import { runTask } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
 import { httpFetcher, openTrust } from "@tributary/tuf";
-import { runTask } from "@tributary/workshop";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";

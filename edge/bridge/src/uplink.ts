@@ -26,7 +26,7 @@ import {
 } from "@tributary/contracts";
 import type { Whole } from "@tributary/kafka";
 import { Failure, isValidId } from "@tributary/kernel";
-import { assertUsableFrame, assertUsablePredictions } from "@tributary/settlement";
+import { assertUsableFrame, assertUsablePredictions } from "@tributary/routing/settlement";
 import { type RecordIdentity, readIdentity } from "./identity.ts";
 import { jpegFault } from "./jpeg.ts";
 import { JsonFault, type JsonFaultCode } from "./json-record.ts";

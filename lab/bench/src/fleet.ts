@@ -6,15 +6,6 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { EdgeMetrics, PERCEPTION } from "@tributary/contracts";
-import { type FleetAnalysis, FleetMetrics, foldEdgeMetrics } from "@tributary/fleet-metrics";
-import {
-  type Counts,
-  CrossCheck,
-  type MetricLook,
-  MetricWatch,
-  metricDefaults,
-  plannedVariance,
-} from "@tributary/judge";
 import { invariant, seededRandom } from "@tributary/kernel";
 import {
   assignCohorts,
@@ -24,6 +15,15 @@ import {
   reachedBy,
   rolloutSpec,
 } from "@tributary/rollouts";
+import { type FleetAnalysis, FleetMetrics, foldEdgeMetrics } from "@tributary/rollouts/fleet-metrics";
+import {
+  type Counts,
+  CrossCheck,
+  type MetricLook,
+  MetricWatch,
+  metricDefaults,
+  plannedVariance,
+} from "@tributary/rollouts/judge";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
 import { PlainFleet } from "./fleet/plain.ts";
 

@@ -3,8 +3,8 @@
  * B1. All judges see the same draws, look once a minute for six hours, and stop at their first rollback.
  * B2. A null is a world in which the two models are equally good; devices differ, wander, and are hit by shocks all the same. */
 
-import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/judge";
 import { seededRandom } from "@tributary/kernel";
+import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
 import { clopperPearson } from "@tributary/statistics";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { classesJudged, classWorldWords, minuteBy } from "./judge/classes.ts";

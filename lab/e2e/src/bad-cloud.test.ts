@@ -5,15 +5,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import {
-  accountOf,
-  cloudPackage,
-  edgePackage,
-  type Stack,
-  startStack,
-  untilAnswered,
-  verify,
-} from "@tributary/stack";
+import { accountOf, cloudPackage, edgePackage, type Stack, startStack, untilAnswered, verify } from "@tributary/stack";
 import { tempDir, testKafka } from "@tributary/testing";
 import { writeVariant } from "@tributary/testing/devices";
 

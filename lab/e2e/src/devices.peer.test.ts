@@ -8,7 +8,6 @@ import { gatewayClient } from "@tributary/api";
 import { dlqOf, topics, uplinkStreams } from "@tributary/contracts";
 import { KafkaReader, readTopic } from "@tributary/kafka";
 import { formatFrameId, seededRandom } from "@tributary/kernel";
-import { mains, type Stack, samples, startStack } from "@tributary/stack";
 import {
   bucketInit,
   bucketSettingsOf,
@@ -17,6 +16,7 @@ import {
   POLICY_FEATURES,
   sampleDraw,
 } from "@tributary/routing/device";
+import { mains, type Stack, samples, startStack } from "@tributary/stack";
 import { repositoryRoot, somePolicy, tempDir, testKafka } from "@tributary/testing";
 import { debian, python } from "../../../tools/peers.mjs";
 import { answerTo } from "./answer-to.ts";

@@ -4,15 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { gatewayClient } from "@tributary/api";
 import { dlqOf, EdgeFrame, EdgePredictions, mqttTopics } from "@tributary/contracts";
-import {
-  cloudPackage,
-  edgePackage,
-  mains,
-  type Stack,
-  startStack,
-  untilAnswered,
-  verify,
-} from "@tributary/stack";
+import { cloudPackage, edgePackage, mains, type Stack, startStack, untilAnswered, verify } from "@tributary/stack";
 import { spawnProcess, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { answerTo } from "./answer-to.ts";
 import { tributary } from "./command-line.ts";

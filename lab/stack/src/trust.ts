@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "@tributary/kernel";
-import { initKeys, keyFolders } from "@tributary/workshop";
+import { initKeys, keyFolders } from "@tributary/model-packaging";
 
 /** Makes keys and the first root where there is none. Returns the root that devices are given. */
 export async function ensureTrust(registryDir: string, rootKeysDir: string): Promise<string> {

@@ -1,7 +1,7 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
 import { packageLimits } from "@tributary/inference";
+import { CORRUPTIONS, marginsSchema } from "@tributary/model-packaging";
 import { isLoopback } from "@tributary/service-kit";
-import { CORRUPTIONS, marginsSchema } from "@tributary/workshop";
 import { z } from "zod";
 
 const positive = z.number().int().positive();

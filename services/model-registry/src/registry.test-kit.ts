@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { initKeys } from "@tributary/model-packaging";
 import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@tributary/model-store";
 import { repositoryRoot, type SpawnedService, sampleFrames, spawnService } from "@tributary/testing";
-import { initKeys } from "@tributary/workshop";
 
 export const EDGE = join(repositoryRoot, "models/edge-resnet8");
 export const TOKEN = "a-token-for-the-tests";

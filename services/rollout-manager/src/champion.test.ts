@@ -1,9 +1,9 @@
 /** Which model becomes champion when a rollout ends, and which when it is undone. */
 import { expect, test } from "@jest/globals";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { systemClock } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
 import { type RolloutChange, RolloutController } from "@tributary/rollouts";
+import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { createTelemetry } from "@tributary/telemetry";
 import { someModel, someReported } from "@tributary/testing";
 import { Champions } from "./champion.ts";

@@ -1,7 +1,8 @@
 /** What is measured of rollouts and of this instance whenever somebody scrapes it; events.ts has what is counted. */
-import type { FleetMetrics } from "@tributary/fleet-metrics";
+
 import type { Clock } from "@tributary/kernel";
 import { isFinished, type RolloutController } from "@tributary/rollouts";
+import type { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import type { Telemetry } from "@tributary/telemetry";
 import type { DesiredWriter } from "./desired/desired-writer.ts";
 import type { Beliefs } from "./fleet/beliefs.ts";

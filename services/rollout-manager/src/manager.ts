@@ -14,7 +14,6 @@
  */
 import { randomUUID } from "node:crypto";
 import { type Model, topics } from "@tributary/contracts";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import {
   codeOf,
   type FollowContext,
@@ -37,6 +36,7 @@ import {
   type RolloutEvent,
   stepOf,
 } from "@tributary/rollouts";
+import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { awaitTopics } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AutoStart } from "./auto-start.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { Effects, Fleet, fleetDefaults, SettlementPartition } from "@tributary/settlement";
+import { Effects, Fleet, fleetDefaults, SettlementPartition } from "@tributary/routing/settlement";
 import { someFrame, somePrediction, somePredictions } from "@tributary/testing";
 import { armsOf } from "./arms.ts";
 import { checkConfig, configSchema, experimentOf, fleetSettingsOf } from "./config.ts";

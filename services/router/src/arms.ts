@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { formatFrameId } from "@tributary/kernel";
 import { ARM_DEFAULT, armOf, armUnitOf, type Experiment } from "@tributary/routing";
-import type { ArmOf } from "@tributary/settlement";
+import type { ArmOf } from "@tributary/routing/settlement";
 
 /** Device assignments remembered, so that a device is hashed once and not once a frame. */
 const DEVICES_MAX = 100_000;

@@ -13,7 +13,7 @@ import {
   type SettlementLimits,
   settlementLimits,
   shareDefaults,
-} from "@tributary/settlement";
+} from "@tributary/routing/settlement";
 import { z } from "zod";
 
 const share = z.number().min(0).max(1);

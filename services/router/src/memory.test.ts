@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import { Classifications, type EdgePredictions, RouterState, topics } from "@tributary/contracts";
 import type { OutRecord } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
-import { Fleet, SettlementPartition } from "@tributary/settlement";
+import { Fleet, SettlementPartition } from "@tributary/routing/settlement";
 import { MemoryKafka, silentTelemetry, someAnswer, somePrediction, somePredictions } from "@tributary/testing";
 import { PartitionWorker } from "./partition-worker.ts";
 import { rebuild } from "./rebuild.ts";

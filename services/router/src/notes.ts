@@ -1,5 +1,5 @@
 /** The fold's notes as telemetry. */
-import type { Effects, Note } from "@tributary/settlement";
+import type { Effects, Note } from "@tributary/routing/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import {
   answersKnown,

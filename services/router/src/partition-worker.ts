@@ -19,7 +19,7 @@ import {
   type Position,
 } from "@tributary/kafka";
 import { type Clock, Failure, invariant, reasonOf } from "@tributary/kernel";
-import { Effects, type SettlementPartition } from "@tributary/settlement";
+import { Effects, type SettlementPartition } from "@tributary/routing/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { partitionForgotten, partitionRebuilt } from "./events.ts";
 import { tell } from "./notes.ts";

@@ -6,7 +6,7 @@
  */
 import type { Batch, BatchSource, PartitionEvents, PartitionFence, PartitionReader, Processed } from "@tributary/kafka";
 import { type Clock, Failure, linkedSignal, repeatLater } from "@tributary/kernel";
-import type { Fleet, SettlementPartition } from "@tributary/settlement";
+import type { Fleet, SettlementPartition } from "@tributary/routing/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { cloudLost } from "./events.ts";
 import { PartitionWorker } from "./partition-worker.ts";

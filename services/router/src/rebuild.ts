@@ -7,7 +7,7 @@
  */
 import { Classifications, topics } from "@tributary/contracts";
 import { type PartitionReader, takeOrSkip } from "@tributary/kafka";
-import type { SettlementPartition } from "@tributary/settlement";
+import type { SettlementPartition } from "@tributary/routing/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { StateLog, type StoredDevice } from "./state-log.ts";
 

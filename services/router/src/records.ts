@@ -2,7 +2,7 @@
 import { Classifications, CloudRequest, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord } from "@tributary/kafka";
 import { formatFrameId, type Instant } from "@tributary/kernel";
-import type { Lane } from "@tributary/settlement";
+import type { Lane } from "@tributary/routing/settlement";
 
 const SOURCE = "/tributary/router";
 

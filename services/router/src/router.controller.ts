@@ -2,14 +2,14 @@
 import { Controller, Inject } from "@nestjs/common";
 import { EventPattern, Payload } from "@nestjs/microservices";
 import { type CloudResult, type EdgeFrame, type EdgePredictions, topics } from "@tributary/contracts";
-import { type DecodedBatch, type DecodedRecord, TELEMETRY, traced } from "@tributary/service-kit";
 import {
   assertUsableFrame,
   assertUsablePredictions,
   assertUsableResult,
   type Effects,
   type SettlementPartition,
-} from "@tributary/settlement";
+} from "@tributary/routing/settlement";
+import { type DecodedBatch, type DecodedRecord, TELEMETRY, traced } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { Partitions } from "./partitions.ts";
 

@@ -7,8 +7,8 @@ import {
 } from "@nestjs/common";
 import { type EdgeFrame, topics } from "@tributary/contracts";
 import { DeadLetters, FencedSink, KafkajsSink, KafkajsSource, KafkaReader, Lease } from "@tributary/kafka";
+import { Fleet, SettlementPartition } from "@tributary/routing/settlement";
 import { KafkaBatches, type ServiceContext, ThrottleBook } from "@tributary/service-kit";
-import { Fleet, SettlementPartition } from "@tributary/settlement";
 import { armsOf } from "./arms.ts";
 import { experimentOf, fleetSettingsOf, type RouterConfig, relearnSettingsOf, settlementLimitsOf } from "./config.ts";
 import { Draws } from "./draws.ts";

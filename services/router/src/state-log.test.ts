@@ -9,7 +9,7 @@ import {
   Fleet,
   frameKeyOf,
   SettlementPartition,
-} from "@tributary/settlement";
+} from "@tributary/routing/settlement";
 import { someAnswer, someFrame, somePrediction, somePredictions, someResult } from "@tributary/testing";
 import { StateLog, StoredDevice } from "./state-log.ts";
 

@@ -15,7 +15,7 @@
 import { Classifications, RouterState, topics } from "@tributary/contracts";
 import type { InRecord, OutRecord } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
-import { type DeviceChanges, type DeviceSnapshot, frameKeyOf, type WindowName } from "@tributary/settlement";
+import { type DeviceChanges, type DeviceSnapshot, frameKeyOf, type WindowName } from "@tributary/routing/settlement";
 
 type Window = DeviceSnapshot["windows"][number];
 type Frame = DeviceSnapshot["frames"][number];

@@ -1,6 +1,6 @@
 /** The same fold as anyone would write it first: a map of maps of objects. What the typed arrays are compared with. */
 import type { EdgeMetrics } from "@tributary/contracts";
-import type { Arm, Counts } from "@tributary/judge";
+import type { Arm, Counts } from "@tributary/rollouts/judge";
 
 type Entry = { good: number; frames: number; goodSince: number; framesSince: number };
 

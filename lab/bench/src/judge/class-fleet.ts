@@ -1,7 +1,8 @@
 /** A fleet whose devices have favourite classes, minute by minute: what one looks at is mostly of one class. Seeded, so that a
  * run can be replayed. */
-import type { Arm } from "@tributary/judge";
+
 import type { Random } from "@tributary/kernel";
+import type { Arm } from "@tributary/rollouts/judge";
 import { binomial, normal } from "@tributary/testing/fleet";
 
 export type ClassWorld = {

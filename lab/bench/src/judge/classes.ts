@@ -2,8 +2,9 @@
  *
  * C1. Both see the same draws: "whole" judges the metric alone, as rollouts did before; "by class" is what they do now.
  * C2. At the deadline of an analysis that decided nothing, both go on: what is asked is when evidence alone rolls back. */
-import { MetricWatch, metricDefaults, plannedVariance, pOfOneLook, segmentWeights } from "@tributary/judge";
+
 import { seededRandom } from "@tributary/kernel";
+import { MetricWatch, metricDefaults, plannedVariance, pOfOneLook, segmentWeights } from "@tributary/rollouts/judge";
 import { clopperPearson } from "@tributary/statistics";
 import type { Gate, Table } from "../bench.ts";
 import { ClassFleet, type ClassWorld, shareOfFirst } from "./class-fleet.ts";

@@ -1,6 +1,7 @@
 /** The judge as rollouts use it beside its cross-check by re-randomisation, in fleets so small that both have little to go by. */
-import { CrossCheck, MetricWatch, metricDefaults, plannedLooks, plannedVariance } from "@tributary/judge";
+
 import { seededRandom } from "@tributary/kernel";
+import { CrossCheck, MetricWatch, metricDefaults, plannedLooks, plannedVariance } from "@tributary/rollouts/judge";
 import { Fleet, type World } from "./fleet.ts";
 
 export const FEW = { devices: 40, canaries: 8 } as const;

@@ -1,5 +1,6 @@
 /** Policies packed from seeded splits of a task, judged on the frames that were not packed. */
 import { type Random, seededRandom } from "@tributary/kernel";
+import { learnFirstPolicy, type PolicySettings, temperatureOf } from "@tributary/model-packaging";
 import {
   calibrate,
   FIXED_SCORES,
@@ -10,7 +11,6 @@ import {
   scoreOf,
 } from "@tributary/routing";
 import { pairedDifference } from "@tributary/statistics";
-import { learnFirstPolicy, type PolicySettings, temperatureOf } from "@tributary/workshop";
 import type { Task, TaskFrame } from "./tasks.ts";
 
 export const AT_SHARE = 0.25;

@@ -10,8 +10,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { packModel, validationFrames } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
-import { packModel, validationFrames } from "@tributary/workshop";
 import { type JudgedPhoto, logitsOf } from "./judged.ts";
 
 export type TaskFrame = JudgedPhoto & { readonly file: string };

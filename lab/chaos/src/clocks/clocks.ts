@@ -6,16 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  CAMERA_ID,
-  mains,
-  type Part,
-  type Stack,
-  samples,
-  startStack,
-  untilAnswered,
-  verify,
-} from "@tributary/stack";
+import { CAMERA_ID, mains, type Part, type Stack, samples, startStack, untilAnswered, verify } from "@tributary/stack";
 import { type SpawnedService, sabotaged, spawnProcess, waitFor } from "@tributary/testing";
 import { statusOf } from "../observe.ts";
 import { type Check, check, type Drill, type DrillSettings, type Findings } from "../scenario.ts";

@@ -1,4 +1,4 @@
-/** What an attacker's workshop needs: metadata opened, changed and signed again with whatever keys there are. It shares no code
+/** What an attacker needs: metadata opened, changed and signed again with whatever keys there are. It shares no code
  * with the verifier: the canonical form is written out here once more. */
 import type { Signer } from "@tributary/tuf/repository";
 

@@ -3,8 +3,9 @@
  *
  * P1. Devices differ from each other, and a retrained model does better on one and worse on another, as in the demo.
  * P2. The judge knows of each device what a minute of labels tells, as in the demo. */
-import { type Arm, MetricWatch, metricDefaults, plannedVariance } from "@tributary/judge";
+
 import { type Random, seededRandom } from "@tributary/kernel";
+import { type Arm, MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
 import { settings } from "./settings.ts";
 
 export type PlannedCase = {

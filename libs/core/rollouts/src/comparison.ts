@@ -16,19 +16,7 @@
  *     ends no analysis; of one that ends undecided it says whether harm is likely (D6 of decide.ts).
  * J9. So does the estimate, if it exceeds the margin and one look, that at the end, finds it beyond chance at level alpha. Beyond
  *     the margin alone it would be in one of a few equal models, by chance, where devices are few. */
-import type { FleetAnalysis, Heard } from "@tributary/fleet-metrics";
-import {
-  type Counts,
-  type CrossCheck,
-  DEVICES_MIN,
-  logCrashEvidence,
-  type MetricLook,
-  MetricWatch,
-  metricDefaults,
-  plannedVariance,
-  pOfOneLook,
-  type Strata,
-} from "@tributary/judge";
+
 import { type Instant, reasonOf } from "@tributary/kernel";
 import { beginCrossCheck } from "./cross-check.ts";
 import type { Verdict } from "./events.ts";
@@ -41,6 +29,13 @@ import {
   segmentEvidenceOf,
   thinned,
 } from "./evidence.ts";
+import type { FleetAnalysis, Heard } from "./fleet-metrics/analysis.ts";
+import { logCrashEvidence } from "./judge/crashes.ts";
+import { pOfOneLook } from "./judge/evidence.ts";
+import { type Counts } from "./judge/harm-process.ts";
+import { type MetricLook, MetricWatch, metricDefaults } from "./judge/metric-watch.ts";
+import { DEVICES_MIN, plannedVariance } from "./judge/plan.ts";
+import { type CrossCheck, type Strata } from "./judge/rerandomisation.ts";
 import { type Segment, SegmentCounts, type Segments } from "./segments.ts";
 import type { MetricSpec, RolloutSpec } from "./spec.ts";
 import { crossCheckWords, harmWords, marginWords, unsureWords } from "./words.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
+import { FleetMetrics } from "./fleet-metrics/fleet-metrics.ts";
 import {
   type Command,
   type DeviceState,

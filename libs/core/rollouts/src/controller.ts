@@ -15,7 +15,7 @@
  * K4. Which events count, also where two instances want at once what cannot be at once, is the log's rule (L1, L2 of log.ts).
  * K5. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
  *     finds its desired state when it returns. */
-import type { FleetMetrics } from "@tributary/fleet-metrics";
+
 import { Failure, type Instant } from "@tributary/kernel";
 import { controlOf, reachedBy } from "./cohorts.ts";
 import { Comparison, type ComparisonSettings, comparisonDefaults } from "./comparison.ts";
@@ -23,6 +23,7 @@ import { type Command, command, decide, type Judged, reachedBefore, type Seen } 
 import { type DeviceEntry, DeviceSlots, type DeviceState } from "./device-slots.ts";
 import type { RolloutChange, RolloutEvent } from "./events.ts";
 import type { AnalysisEvidence } from "./evidence.ts";
+import type { FleetMetrics } from "./fleet-metrics/fleet-metrics.ts";
 import { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 import { isFinished, type Rollout, stepOf } from "./rollout.ts";
 import { classesJudged } from "./segments.ts";

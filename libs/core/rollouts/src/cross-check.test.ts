@@ -1,7 +1,7 @@
 /** The cross-check of a rollout's comparison, from the log to the evidence. */
 import { describe, expect, test } from "@jest/globals";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
+import { FleetMetrics } from "./fleet-metrics/fleet-metrics.ts";
 import {
   type AnalysisEvidence,
   analysisEvidenceOf,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import { LOOKS_MAX } from "./evidence.ts";
-import { type AnalysisEvidence, type AnalysisLook, analysisEvidenceOf, lookOf, thinned } from "./index.ts";
+import { LOOKS_MAX, lookOf, thinned } from "./evidence.ts";
+import { type AnalysisEvidence, type AnalysisLook, analysisEvidenceOf } from "./index.ts";
 
 const counts = { control: { devices: 32, frames: 320 }, canary: { devices: 8, frames: 80 } };
 const at = (minute: number, metric: "accuracy" | "deadline-met" = "accuracy"): AnalysisLook =>

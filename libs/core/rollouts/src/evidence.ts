@@ -4,8 +4,10 @@
  *     stays far below what Kafka takes.
  * A2. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits.
  * A3. Old events are read for ever: fields that are not known are passed over, and later ones need a default here. */
-import type { CrossCheck, MetricLook } from "@tributary/judge";
+
 import { z } from "zod";
+import type { MetricLook } from "./judge/metric-watch.ts";
+import type { CrossCheck } from "./judge/rerandomisation.ts";
 import type { Segment } from "./segments.ts";
 
 export const LOOKS_MAX = 200;

@@ -4,17 +4,8 @@ export { type ControllerSettings, controllerDefaults, type Proposal, RolloutCont
 export type { Command, Seen } from "./decide.ts";
 export { type DesiredChange, DeviceSlots, type DeviceState, type Wanted } from "./device-slots.ts";
 export { type EventRecord, eventOfRecord, recordOfEvent } from "./event-record.ts";
-export type { PauseReason, RolloutChange, RolloutEvent, Verdict } from "./events.ts";
-export {
-  type AnalysisEvidence,
-  type AnalysisLook,
-  type AnalysisMetric,
-  analysisEvidence,
-  analysisEvidenceOf,
-  crossCheckOf,
-  lookOf,
-  thinned,
-} from "./evidence.ts";
+export type { PauseReason, RolloutChange, RolloutEvent } from "./events.ts";
+export { type AnalysisEvidence, type AnalysisLook, analysisEvidence, analysisEvidenceOf } from "./evidence.ts";
 export { compareTold, EPOCH_MAX, epochOf, generationOf, type Told } from "./generation.ts";
 export { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 export { nearest } from "./nearest.ts";
@@ -35,7 +26,6 @@ export {
   crossCheckWords,
   leftWords,
   pausedWords,
-  pauseWords,
   reachedWords,
   stepWords,
   type ToldChange,

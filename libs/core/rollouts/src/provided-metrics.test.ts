@@ -1,8 +1,8 @@
 /** A comparison by counters of Prometheus, look by look. */
 import { describe, expect, test } from "@jest/globals";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
 import { Comparison, comparisonDefaults } from "./comparison.ts";
+import { FleetMetrics } from "./fleet-metrics/fleet-metrics.ts";
 import { type RolloutSpec, readSpec } from "./index.ts";
 
 const MINUTE = 60_000;

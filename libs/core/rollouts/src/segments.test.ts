@@ -1,7 +1,7 @@
 /** Harm that falls on one class or one site, in a fleet whose devices have favourite classes. */
 import { describe, expect, test } from "@jest/globals";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
+import { FleetMetrics } from "./fleet-metrics/fleet-metrics.ts";
 import { analysisEvidenceOf, RolloutController, rolloutSpec, segmentsOf } from "./index.ts";
 import type { Segments } from "./segments.ts";
 

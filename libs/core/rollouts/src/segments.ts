@@ -4,8 +4,9 @@
  *     or labels say later adds a segment, so the weights are fixed beforehand (W1 of metric-watch.ts) and memory is bounded.
  * G2. What is beyond the bounds is not judged by segment: the whole of such a fleet, or task, is judged as ever.
  * G3. A site counts if both arms have enough of its devices as assigned, and it is not all of them. */
-import { CLASSIFIED, type FleetAnalysis } from "@tributary/fleet-metrics";
-import { type Counts, SEGMENT_LEAST, segmentWeights } from "@tributary/judge";
+import { CLASSIFIED, type FleetAnalysis } from "./fleet-metrics/analysis.ts";
+import { type Counts } from "./judge/harm-process.ts";
+import { SEGMENT_LEAST, segmentWeights } from "./judge/metric-watch.ts";
 
 /** As `created` keeps them. */
 export type Segments = {

@@ -3,9 +3,9 @@
  * S1. An unknown field is an error, named with its place: a misspelt `pause` must not become a rollout without one.
  * S2. What is left out has one default, written here and nowhere else. */
 import { PERCEPTION } from "@tributary/contracts";
-import { metricDefaults } from "@tributary/judge";
 import { isTimeZone, longestClosedMinutes, type MaintenanceWindow, type Weekday } from "@tributary/updates";
 import { z } from "zod";
+import { metricDefaults } from "./judge/metric-watch.ts";
 
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 

@@ -1,7 +1,9 @@
 /** What happens to a rollout, in words for people: the same in the report, in histories and on the command line. */
-import type { Band, Comparison, MetricLook } from "@tributary/judge";
+
 import type { Evidence, PauseReason, RolloutChange } from "./events.ts";
 import type { AnalysisCrossCheck, AnalysisMetric } from "./evidence.ts";
+import type { Band, Comparison } from "./judge/evidence.ts";
+import type { MetricLook } from "./judge/metric-watch.ts";
 import type { Segment } from "./segments.ts";
 import { durationText, type RolloutStep } from "./spec.ts";
 

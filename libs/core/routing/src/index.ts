@@ -1,15 +1,13 @@
 export { type Accuracy, accountOf, type PolicyAccount, points } from "./account.ts";
 export { aipw } from "./aipw.ts";
-export { ARM_DEFAULT, type Arm, armOf, armUnitOf, type Experiment, noExperiment, sharesOf } from "./arms.ts";
-export { type Bucket, bucketDepth, bucketInit } from "./bucket.ts";
+export { ARM_DEFAULT, armOf, armUnitOf, type Experiment, noExperiment } from "./arms.ts";
+export { bucketInit } from "./bucket.ts";
 export { type Calibrated, calibrate } from "./calibrate.ts";
 export { bucketSettingsOf, type DeviceDecision, decideOnDevice, priorityOf } from "./device.ts";
 export { calibratedOf, EvidenceLedger, evidenceLimits, type LabelFate } from "./evidence.ts";
 export { explainInRouter, explainOnDevice } from "./explain.ts";
 export { FIXED_SCORES, fixedScoreOf, SCORES, type ScoreName } from "./fit.ts";
 export { gainShare, type JudgedFrame, orderByScore } from "./frontier.ts";
-export { lambdaNext } from "./lambda.ts";
-export { LatencySketch } from "./latency.ts";
 export {
   type LearningSettings,
   learningDefaults,
@@ -29,17 +27,6 @@ export {
   relearn,
   relearnDefaults,
 } from "./relearn.ts";
-export {
-  ALONE,
-  decideInRouter,
-  type FleetBudget,
-  type FleetBudgetSettings,
-  fleetBudgetDefaults,
-  fleetBudgetInit,
-  fleetBudgetKept,
-  type RouterDecision,
-  type RouterFrame,
-  type Standing,
-} from "./router.ts";
+export { decideInRouter, fleetBudgetDefaults, fleetBudgetInit } from "./router.ts";
 export { sampleDraw, samplePropensity } from "./sample.ts";
 export { type ScoringPolicy, scoreOf } from "./score.ts";

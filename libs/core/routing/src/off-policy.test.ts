@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { armOf, calibrate, type LoggedFrame, samplePropensity, scoreOf, sharesOf, simulateFrontier } from "./index.ts";
+import { sharesOf } from "./arms.ts";
+import { armOf, calibrate, type LoggedFrame, samplePropensity, scoreOf, simulateFrontier } from "./index.ts";
 import { complete, learnWorld, worldFrames } from "./testing/world.ts";
 
 const policy = complete(learnWorld(1, { priorityLabels: [] }));

@@ -1,16 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import {
-  decideInRouter,
-  type FleetBudget,
-  fleetBudgetDefaults,
-  fleetBudgetInit,
-  fleetBudgetKept,
-  LatencySketch,
-  lambdaNext,
-  type RouterFrame,
-} from "./index.ts";
-import { lambdaAfter } from "./lambda.ts";
+import { decideInRouter, fleetBudgetDefaults, fleetBudgetInit } from "./index.ts";
+import { lambdaAfter, lambdaNext } from "./lambda.ts";
+import { LatencySketch } from "./latency.ts";
+import { type FleetBudget, fleetBudgetKept, type RouterFrame } from "./router.ts";
 
 const settings = fleetBudgetDefaults;
 const frame = (changes: Partial<RouterFrame> = {}): RouterFrame => ({

@@ -2,7 +2,7 @@
  *
  * I1. It acts only on what it has read back. While an event of its own is on its way it proposes nothing.
  * I2. It may die at any place and start again from the tape alone. */
-import { FleetMetrics } from "@tributary/fleet-metrics";
+
 import {
   type ControllerSettings,
   type DesiredChange,
@@ -11,6 +11,7 @@ import {
   RolloutController,
   recordOfEvent,
 } from "@tributary/rollouts";
+import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import type { Tape, TapeRecord } from "./tape.ts";
 import type { Digest, Window } from "./world.ts";
 

@@ -10,8 +10,8 @@ import {
   type RolloutRequest,
   rolloutManagerApi,
 } from "@tributary/api";
-import { reportOf } from "@tributary/rollout-report";
 import { analysisEvidenceOf } from "@tributary/rollouts";
+import { reportOf } from "@tributary/rollouts/report";
 import { Serves } from "@tributary/service-kit";
 import { DeviceTable } from "../devices/device-table.ts";
 import type { Upstream } from "../forwarding/upstream.ts";

@@ -7,11 +7,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BlobStore } from "@tributary/blob-store";
 import type { GateOutcome, Model } from "@tributary/contracts";
-import type { Margins } from "@tributary/gate";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import { type CorruptionName, runTask, slowdownOf } from "@tributary/model-packaging";
 import { type ModelTable, modelKey } from "@tributary/models";
+import type { Margins } from "@tributary/models/gate";
 import type { Telemetry } from "@tributary/telemetry";
-import { type CorruptionName, runTask, slowdownOf } from "@tributary/workshop";
 import { gateEnded, gateProgress, gateStarted, gateTroubled } from "../events.ts";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";

@@ -15,11 +15,11 @@ import { type GateOutcome, type Model, type ModelAliases, topics, type Validatio
 import { packageFiles } from "@tributary/inference";
 import type { OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
+import { type Examination, type ExamineSettings, runTask } from "@tributary/model-packaging";
 import { type ModelTable, modelKey } from "@tributary/models";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { listedPartOf, type TufRepository } from "@tributary/tuf/repository";
-import { type Examination, type ExamineSettings, runTask } from "@tributary/workshop";
 import {
   aliasChanged,
   examining,

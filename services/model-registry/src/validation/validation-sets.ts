@@ -14,10 +14,6 @@ import type { ValidationDetail, ValidationView } from "@tributary/api";
 import { type BlobStore, bytesOf } from "@tributary/blob-store";
 import type { ValidationSet } from "@tributary/contracts";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
-import { sha256 } from "@tributary/model-store";
-import type { ModelTable } from "@tributary/models";
-import { Problem } from "@tributary/service-kit";
-import type { Telemetry } from "@tributary/telemetry";
 import {
   bytesIn,
   countsOf,
@@ -27,7 +23,11 @@ import {
   someOf,
   type ValidationManifest,
   validationLimits,
-} from "@tributary/workshop";
+} from "@tributary/model-packaging";
+import { sha256 } from "@tributary/model-store";
+import type { ModelTable } from "@tributary/models";
+import { Problem } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
 import { validationExamined, validationPushed, validationRefused } from "../events.ts";
 import { CHAMPION } from "../gating/due.ts";
 import type { Packages } from "../models/packages.ts";

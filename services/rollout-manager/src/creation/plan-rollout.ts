@@ -7,7 +7,6 @@
  * P4. Devices that cannot be told anything (agents that know nothing of updates, revoked ones) are not of the fleet. */
 import type { Model } from "@tributary/contracts";
 import { anyHardware, fitsHardware } from "@tributary/inference";
-import { smallestArms } from "@tributary/judge";
 import { Failure } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
 import {
@@ -24,6 +23,7 @@ import {
   STRATA_DEVICES_MAX,
   segmentsOf,
 } from "@tributary/rollouts";
+import { smallestArms } from "@tributary/rollouts/judge";
 import type { FleetMember, FleetTable } from "../fleet/fleet-table.ts";
 import { hasPassed, isJudgedAgainst } from "../models/gate-verdict.ts";
 import { SpecRefused } from "./spec-problems.ts";

@@ -1,9 +1,9 @@
 /** What is asked for and written when: past and present, many devices, and who is away. */
 import { describe, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { Failure } from "@tributary/kernel";
 import { applyEvent, type Rollout, readSpec } from "@tributary/rollouts";
+import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import type { Vector } from "./client.ts";
 import { PAST_STEPS } from "./moments.ts";

@@ -6,10 +6,10 @@
  * O3. Prometheus away or slow stops nothing: it is counted, told once in a while, and why there is nothing stands in the topic.
  * O4. (G9) A round asks for `ASKS_AT_ONCE` metrics at a time, each bounded in time; a metric that fails waits. */
 import { type MetricObservations, topics } from "@tributary/contracts";
-import type { FleetMetrics } from "@tributary/fleet-metrics";
 import { codeOf, type RecordSink } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf, repeat } from "@tributary/kernel";
 import { isFinished, type MetricSpec, type Rollout, type RolloutController } from "@tributary/rollouts";
+import type { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import type { Telemetry } from "@tributary/telemetry";
 import type { RolloutManagerConfig } from "../config.ts";
 import { observed, observingFailed, observingTrouble, seriesRefused, writeFailed } from "../events.ts";

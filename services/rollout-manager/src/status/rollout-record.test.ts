@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { type Rollout, type RolloutChange, RolloutController } from "@tributary/rollouts";
+import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { specOf } from "../creation/spec-problems.ts";
 import { digests, written } from "../rollout-manager.test-kit.ts";
 import { recordOf } from "./rollout-record.ts";

@@ -1,10 +1,10 @@
 /** What is written into rollouts.v1 over what stands there, also where Kafka was restored and its topics do not agree. */
 import { expect, test } from "@jest/globals";
 import { type Rollout, topics } from "@tributary/contracts";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { systemClock } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
 import { generationOf, RolloutController } from "@tributary/rollouts";
+import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { followContext, MemoryKafka, someRollout } from "@tributary/testing";
 import { specOf } from "../creation/spec-problems.ts";
 import { digests, written } from "../rollout-manager.test-kit.ts";

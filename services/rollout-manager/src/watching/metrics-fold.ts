@@ -16,9 +16,9 @@ import {
   type Topic,
   topics,
 } from "@tributary/contracts";
-import { type FleetMetrics, foldEdgeMetrics, LatencyHistory } from "@tributary/fleet-metrics";
 import { handOver, type InRecord, type PartitionReader } from "@tributary/kafka";
 import { formatFrameId, type Instant } from "@tributary/kernel";
+import { type FleetMetrics, foldEdgeMetrics, LatencyHistory } from "@tributary/rollouts/fleet-metrics";
 import type { Telemetry } from "@tributary/telemetry";
 import { labelsLeftOut } from "../events.ts";
 import { LabelJoin, type LabelJoinLimits, weightOf } from "./label-join.ts";

@@ -1,7 +1,7 @@
 /** What Prometheus said, as it stands in Kafka, folded by several instances. */
 import { describe, expect, test } from "@jest/globals";
 import { type MetricObservations, topics } from "@tributary/contracts";
-import { FleetMetrics } from "@tributary/fleet-metrics";
+import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { MetricsFold } from "./metrics-fold.ts";
 

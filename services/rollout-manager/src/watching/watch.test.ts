@@ -1,8 +1,8 @@
 /** At which moments is looked, also where reading fails. */
 import { expect, test } from "@jest/globals";
-import { FleetMetrics } from "@tributary/fleet-metrics";
 import { seededRandom } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
+import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { configSchema } from "../config.ts";
 import { Watch } from "./watch.ts";

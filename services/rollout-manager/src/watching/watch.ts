@@ -4,12 +4,13 @@
  *     every instance sees the same at the same looks, whenever it was started.
  * W2. What cannot be read is told and tried again; no moment is passed over.
  * W3. What Prometheus said of a rollout is one history from its creation on, also if it is retried. */
-import type { FleetMetrics } from "@tributary/fleet-metrics";
-import { DEVICES_MIN } from "@tributary/judge";
+
 import { codeOf, type PartitionReader } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
 import { isFinished, type Rollout, type RolloutController } from "@tributary/rollouts";
+import type { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
+import { DEVICES_MIN } from "@tributary/rollouts/judge";
 import type { Telemetry } from "@tributary/telemetry";
 import type { RolloutManagerConfig } from "../config.ts";
 import { foldFailed, looked } from "../events.ts";

@@ -1,4 +1,0 @@
-export { CLASSIFIED, FleetAnalysis, type Heard } from "./analysis.ts";
-export { foldEdgeMetrics } from "./edge-metrics.ts";
-export { FleetMetrics } from "./fleet-metrics.ts";
-export { LatencyHistory } from "./latency-history.ts";

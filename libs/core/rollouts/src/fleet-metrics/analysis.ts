@@ -1,0 +1,254 @@
+/** What one analysis counts: good frames and frames of each device of its arms since its start, and their rate before.
+ *
+ * A1. Arms are frozen at the start and devices are analysed as assigned, whatever becomes of them.
+ * A2. A frame belongs to the time at which it was seen, not at which it was told: one from before the start that arrives late
+ *     adds to what is known of before. So a service that folds its topics again comes to the same counts.
+ * A3. A device of which nothing is known before the start gets the mean of those known, which adjusts nothing.
+ * A5. A device counts no more frames than it can have seen since the start: what it claims beyond is left out.
+ * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's past
+ *     on the whole metric stands in its place. So what grows is bounded by devices and the plan's classes, whatever labels say.
+ * A4. Only frames of the analysis' own models count, if it names them: another slot's model has metrics of the same name. */
+
+import { Failure, type Instant, invariant } from "@tributary/kernel";
+import type { Counts } from "../judge/harm-process.ts";
+import type { Increase } from "./counters.ts";
+import { framesPlausible } from "./plausible.ts";
+
+export type AnalysisPlan = {
+  readonly uid: string;
+  readonly startedAt: Instant;
+  /** Devices, each in one arm. */
+  readonly control: readonly string[];
+  readonly canary: readonly string[];
+  readonly metrics: readonly string[];
+  /** Of the metric `accuracy`: true classes that are counted one by one as well. Absent: none. */
+  readonly classes?: readonly string[];
+  /** The model under test, and the one before: only their frames count. Absent: all do. */
+  readonly models?: { readonly candidate: string; readonly stable: string };
+};
+
+/** First crashes since the start: the device is the unit. */
+export type Crashes = {
+  readonly control: number;
+  readonly canary: number;
+  /** The canary's share of the devices, fixed at the start: its share of all first crashes if both models are alike. */
+  readonly share: number;
+};
+
+/** Devices of each arm that were heard lately, and how many of these say that the frame was the candidate's. */
+export type Heard = {
+  readonly control: number;
+  readonly canary: number;
+  readonly controlOnCandidate: number;
+  readonly canaryOnCandidate: number;
+};
+
+/** The metric whose frames have a true class. */
+export const CLASSIFIED = "accuracy";
+
+type Observed = {
+  readonly good: number;
+  readonly frames: number;
+  readonly at: Instant;
+  /** True class, where it is known. */
+  readonly label?: string | undefined;
+};
+
+type Counted = { readonly good: Float64Array; readonly frames: Float64Array; readonly counts: Counts };
+type Lane = Counted & {
+  readonly goodBefore: Float64Array;
+  readonly framesBefore: Float64Array;
+  readonly rateBefore: Float64Array;
+  /** When its newest frames were. */
+  newest: Instant | null;
+};
+
+export class FleetAnalysis {
+  readonly plan: AnalysisPlan;
+  /** Control, then canary. */
+  readonly members: readonly string[];
+  readonly #lanes = new Map<string, Lane>();
+  /** A6 */
+  readonly #classes = new Map<string, Counted>();
+  readonly #crashed: Uint8Array;
+  readonly #seenAt: Float64Array;
+  readonly #onCandidate: Uint8Array;
+
+  constructor(plan: AnalysisPlan) {
+    this.plan = plan;
+    this.members = [...plan.control, ...plan.canary];
+    if (new Set(this.members).size !== this.members.length)
+      throw new Failure("arms-overlap", "ask-a-person", `analysis ${plan.uid}: a device stands in its arms twice`);
+    this.#crashed = new Uint8Array(this.members.length);
+    this.#seenAt = new Float64Array(this.members.length);
+    this.#onCandidate = new Uint8Array(this.members.length);
+    for (const metric of plan.metrics) this.#lanes.set(metric, laneOf(this.members.length, plan.control.length));
+    const before = this.#lanes.get(CLASSIFIED)?.rateBefore;
+    if (before === undefined) return;
+    for (const name of plan.classes ?? [])
+      this.#classes.set(name, countedOf(this.members.length, plan.control.length, before));
+  }
+
+  get bytes(): number {
+    return (
+      this.members.length * ((5 * this.#lanes.size + 2 * this.#classes.size) * Float64Array.BYTES_PER_ELEMENT + 10)
+    );
+  }
+
+  /** Arms for `MetricWatch.look`: live views, the same ones at every call, in an order that never changes. */
+  counts(metric: string): Counts {
+    const lane = this.#lanes.get(metric);
+    invariant(lane !== undefined, `analysis ${this.plan.uid} does not count ${metric}`);
+    fillUnknown(lane);
+    return lane.counts;
+  }
+
+  /** The same of frames of each class of the plan, in its order. (A6) */
+  classCounts(): readonly Counts[] {
+    const lane = this.#lanes.get(CLASSIFIED);
+    if (lane !== undefined) fillUnknown(lane);
+    return [...this.#classes.values()].map(({ counts }) => counts);
+  }
+
+  /** Devices with a frame of any metric at `since` or later. What a device's frames say of its model is harder to get wrong
+   * than what it reports: one that says it runs the candidate and whose frames say otherwise does not count as heard on it. */
+  heard(since: Instant): Heard {
+    const heard = { control: 0, canary: 0, controlOnCandidate: 0, canaryOnCandidate: 0 };
+    for (let i = 0; i < this.members.length; i++) {
+      if ((this.#seenAt[i] as number) < Math.max(since, this.plan.startedAt)) continue;
+      if (i < this.plan.control.length) {
+        heard.control += 1;
+        heard.controlOnCandidate += this.#onCandidate[i] as number;
+      } else {
+        heard.canary += 1;
+        heard.canaryOnCandidate += this.#onCandidate[i] as number;
+      }
+    }
+    return heard;
+  }
+
+  /** Up to `max` devices of an arm without a frame since then. */
+  silent(arm: "control" | "canary", since: Instant, max: number): readonly string[] {
+    const [from, to] =
+      arm === "control" ? [0, this.plan.control.length] : [this.plan.control.length, this.members.length];
+    const found: string[] = [];
+    for (let i = from; i < to && found.length < max; i++) {
+      if ((this.#seenAt[i] as number) < Math.max(since, this.plan.startedAt)) found.push(this.members[i] as string);
+    }
+    return found;
+  }
+
+  /** Mean frames of a device before the start, over those with any; 0: nothing is known. */
+  framesBefore(metric: string): number {
+    const before = this.#lanes.get(metric)?.framesBefore;
+    let known = 0;
+    let sum = 0;
+    for (let i = 0; i < (before?.length ?? 0); i++) {
+      const frames = before?.[i] as number;
+      sum += frames;
+      if (frames > 0) known += 1;
+    }
+    return known === 0 ? 0 : sum / known;
+  }
+
+  /** When the newest frames of a metric were that this counted; null: there are none. */
+  newest(metric: string): Instant | null {
+    return this.#lanes.get(metric)?.newest ?? null;
+  }
+
+  crashes(): Crashes {
+    const controls = this.plan.control.length;
+    const sum = (from: number, to: number) => this.#crashed.subarray(from, to).reduce((a, b) => a + b, 0);
+    return {
+      control: sum(0, controls),
+      canary: sum(controls, this.members.length),
+      share: this.plan.canary.length / this.members.length,
+    };
+  }
+
+  /** Adds frames of the member at `place`, seen at `at`; `before` from where on its past counts. For `FleetMetrics`. False:
+   * left out (A5). */
+  add(
+    place: number,
+    modelDigest: string,
+    metric: string,
+    { good, frames, at, label }: Observed,
+    pastFrom: Instant,
+  ): boolean {
+    if (at < this.plan.startedAt) {
+      if (at >= pastFrom) this.addBefore(place, metric, good, frames); // A2
+      return true;
+    }
+    const { models } = this.plan;
+    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return true; // A4
+    if (frames > 0 && at >= (this.#seenAt[place] as number)) {
+      this.#seenAt[place] = at;
+      this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
+    }
+    if (!this.#count(place, metric, good, frames, at)) return false; // Of a metric that is not compared: the device is heard.
+    const ofClass = metric === CLASSIFIED && label !== undefined ? this.#classes.get(label) : undefined;
+    if (ofClass === undefined) return true;
+    ofClass.good[place] = (ofClass.good[place] as number) + good;
+    ofClass.frames[place] = (ofClass.frames[place] as number) + frames;
+    return true;
+  }
+
+  /** Adds what a counter of the member at `place` grew by. It says nothing of the model: as assigned. (A1) */
+  addIncrease(place: number, metric: string, { good, frames, from, to }: Increase): boolean {
+    return from < this.plan.startedAt || this.#count(place, metric, good, frames, to); // C3 of counters.ts
+  }
+
+  addBefore(place: number, metric: string, good: number, frames: number): void {
+    const lane = this.#lanes.get(metric);
+    if (lane === undefined || frames === 0) return;
+    lane.goodBefore[place] = (lane.goodBefore[place] as number) + good;
+    lane.framesBefore[place] = (lane.framesBefore[place] as number) + frames;
+    lane.rateBefore[place] = (lane.goodBefore[place] as number) / (lane.framesBefore[place] as number);
+  }
+
+  crashed(place: number, at: Instant): void {
+    if (at >= this.plan.startedAt) this.#crashed[place] = 1;
+  }
+
+  #count(place: number, metric: string, good: number, frames: number, at: Instant): boolean {
+    const lane = this.#lanes.get(metric);
+    if (lane === undefined) return true;
+    const plausible = framesPlausible(at - this.plan.startedAt);
+    if ((lane.frames[place] as number) + frames > plausible) return false; // A5
+    lane.good[place] = (lane.good[place] as number) + good;
+    lane.frames[place] = (lane.frames[place] as number) + frames;
+    if (frames > 0 && (lane.newest === null || at > lane.newest)) lane.newest = at;
+    return true;
+  }
+}
+
+function laneOf(members: number, controls: number): Lane {
+  const column = () => new Float64Array(members);
+  const rateBefore = column();
+  const counted = countedOf(members, controls, rateBefore);
+  return { ...counted, goodBefore: column(), framesBefore: column(), rateBefore, newest: null };
+}
+
+function countedOf(members: number, controls: number, rateBefore: Float64Array): Counted {
+  const [good, frames] = [new Float64Array(members), new Float64Array(members)];
+  const arm = (from: number, to: number) => ({
+    good: good.subarray(from, to),
+    frames: frames.subarray(from, to),
+    before: rateBefore.subarray(from, to),
+  });
+  return { good, frames, counts: { control: arm(0, controls), canary: arm(controls, members) } };
+}
+
+/** A3. */
+function fillUnknown({ framesBefore, rateBefore }: Lane): void {
+  let known = 0;
+  let sum = 0;
+  for (let i = 0; i < framesBefore.length; i++) {
+    if (framesBefore[i] === 0) continue;
+    known += 1;
+    sum += rateBefore[i] as number;
+  }
+  if (known === framesBefore.length) return;
+  const mean = known === 0 ? 0 : sum / known;
+  for (let i = 0; i < framesBefore.length; i++) if (framesBefore[i] === 0) rateBefore[i] = mean;
+}

@@ -1,0 +1,104 @@
+/** One arm's way to the cloud: its share of the fleet's budget, and what was learned of latency and health on it. */
+import { type Bucket, bucketDepth } from "../bucket.ts";
+import { LatencySketch } from "../latency.ts";
+import {
+  decideInRouter,
+  type FleetBudget,
+  type FleetBudgetSettings,
+  fleetBudgetInit,
+  fleetBudgetKept,
+  type RouterDecision,
+  type RouterFrame,
+  type Standing,
+} from "../router.ts";
+import { CloudHealth, type CloudHealthSettings } from "./cloud-health.ts";
+
+export type ArmSettings = {
+  /** With the arm's part of the fleet's share. */
+  readonly budget: FleetBudgetSettings;
+  readonly health: CloudHealthSettings;
+  readonly latencyHalfLifeMs: number;
+};
+
+export type WeighedFrame = Pick<RouterFrame, "reason" | "score" | "sampleDrawn" | "drawIdle" | "remainingMs"> & {
+  readonly standing: Standing;
+};
+
+export class ArmAtWork {
+  readonly #settings: ArmSettings;
+  readonly #health: CloudHealth;
+  #latency: LatencySketch;
+  #budget: FleetBudget;
+
+  constructor(settings: ArmSettings) {
+    this.#settings = settings;
+    this.#health = new CloudHealth(settings.health);
+    this.#latency = this.#noLatencies();
+    this.#budget = fleetBudgetInit(settings.budget);
+  }
+
+  get lambda(): number {
+    return this.#budget.lambda;
+  }
+
+  get healthy(): boolean {
+    return !this.#health.open;
+  }
+
+  latencyMs(quantile: number, now: number): number | null {
+    return this.#latency.quantile(quantile, now);
+  }
+
+  /** No `frameTimeMs`: the frame earns nothing. */
+  decide(frame: WeighedFrame, now: number, frameTimeMs: number | null): RouterDecision {
+    const decision = decideInRouter({
+      ...frame,
+      targetHealthy: this.#health.admit(now),
+      // While answers grow slow, who is over its share is shed first, as long as the others still reach theirs.
+      reach: this.#latency.within(frame.standing.isOver ? frame.remainingMs / 2 : frame.remainingMs, now),
+      budget: this.#budget,
+      settings: this.#settings.budget,
+      nowMs: frameTimeMs,
+    });
+    this.#budget = decision.budget;
+    return decision;
+  }
+
+  /** A frame of the fleet that this arm does not send. */
+  kept(frameTimeMs: number, hasVoice: boolean): void {
+    const kept = fleetBudgetKept(this.#budget, frameTimeMs, this.#settings.budget);
+    this.#budget = hasVoice ? kept : { ...kept, lambda: this.#budget.lambda };
+  }
+
+  /** The fleet's frame rate changed: the bucket gets another depth and stays as full as it was. */
+  resize(intervalMs: number): void {
+    const { bucket } = this.#budget;
+    if (intervalMs === bucket.intervalMs) return;
+    const resized: Bucket = { ...bucket, intervalMs };
+    const { budget } = this.#settings;
+    const tokens = (bucket.tokens * bucketDepth(resized, budget)) / bucketDepth(bucket, budget);
+    this.#budget = { ...this.#budget, bucket: { ...resized, tokens } };
+  }
+
+  answered(now: number): void {
+    this.#learn(() => this.#health.answered(now));
+  }
+
+  failed(now: number): void {
+    this.#learn(() => this.#health.failed(now));
+  }
+
+  took(latencyMs: number, now: number): void {
+    this.#latency.record(latencyMs, now);
+  }
+
+  #learn(observe: () => void): void {
+    const before = this.#health.open;
+    observe();
+    if (this.#health.open !== before) this.#latency = this.#noLatencies(); // fleet.ts, F2
+  }
+
+  #noLatencies(): LatencySketch {
+    return new LatencySketch({ halfLifeMs: this.#settings.latencyHalfLifeMs });
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * What one router learns of the fleet and of its cloud target: budget, price, latency, health. In memory only: a new
+ * instance starts without evidence, which refuses nothing (METHODS of routing, latency L2).
+ *
+ * F1. A call is remembered until its result comes, late or not, or it is given up after `lostAfterMs`; at most
+ *     `callsMax` are (G9). A slow answer is thereby measured, and not cut off at the frame's deadline.
+ * F2. When the target is found dead or back, the latencies of before say nothing any more and are forgotten; otherwise
+ *     they would refuse the very calls that find out.
+ * F3. Every frame of the fleet is seen once by the budget: kept ones by `kept`, sent ones by `decide`.
+ *     They come in batches, so the bucket gets the time from `FrameRate`, and stays as full as it was when that changes.
+ * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no
+ *     arm spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames
+ *     of an arm that is not configured are the first one's.
+ * F5. Budget, price and sample are shared fairly by device (shares.ts). A frame beyond what a device may count for the
+ *     fleet is decided, and earns nothing.
+ */
+import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
+import { type Arm, noExperiment, sharesOf } from "../arms.ts";
+import { type FleetBudgetSettings, fleetBudgetDefaults, type RouterDecision } from "../router.ts";
+import { ArmAtWork } from "./arm-at-work.ts";
+import { type CloudHealthSettings, cloudHealthDefaults } from "./cloud-health.ts";
+import { FrameRate } from "./frame-rate.ts";
+import { DeviceShares, type DrawRoom, type ShareSettings, shareDefaults } from "./shares.ts";
+
+export type FleetSettings = {
+  readonly budget: FleetBudgetSettings;
+  readonly health: CloudHealthSettings;
+  readonly latencyHalfLifeMs: number;
+  readonly lostAfterMs: number;
+  readonly callsMax: number;
+  readonly arms: readonly Arm[];
+  readonly shares: ShareSettings;
+};
+
+export const fleetDefaults: FleetSettings = {
+  budget: fleetBudgetDefaults,
+  health: cloudHealthDefaults,
+  latencyHalfLifeMs: 10_000,
+  lostAfterMs: 5_000,
+  callsMax: 100_000,
+  arms: noExperiment.arms,
+  shares: shareDefaults,
+};
+
+export type Asking = {
+  readonly deviceId: string;
+  readonly arm: string;
+  readonly reason: EscalationReason;
+  readonly score: number;
+  readonly sampleDrawn: boolean;
+  /** Whether the draw is the one that the device's key gives. */
+  readonly isDrawVerified: boolean;
+  readonly remainingMs: number;
+  /** It has its answer: only a draw still sends it. */
+  readonly isSettled: boolean;
+};
+
+/** Why a device got less than it asked for: what was its due is another's. */
+export type Unfair = "budget" | "priority" | "draws" | "draws-unverified";
+
+export type FleetDecision = Pick<RouterDecision, "send" | "settledBy"> & {
+  readonly facts: RouterDecision["facts"] | null;
+  /** Whether it counts as drawn: not every claim does. */
+  readonly sampleDrawn: boolean;
+  readonly unfair: readonly Unfair[];
+};
+
+type Call = { readonly at: number; readonly arm: ArmAtWork };
+
+export class Fleet {
+  readonly #settings: FleetSettings;
+  readonly #arms: ReadonlyMap<string, ArmAtWork>;
+  readonly #first: ArmAtWork;
+  /** Open calls, oldest first. */
+  readonly #calls = new Map<string, Call>();
+  readonly #rate = new FrameRate();
+  readonly #shares: DeviceShares;
+
+  constructor(settings: FleetSettings = fleetDefaults) {
+    this.#settings = settings;
+    this.#shares = new DeviceShares(settings.shares, settings.budget);
+    const arms = sharesOf(settings.arms).map(({ name, share }) => {
+      const budget = { ...settings.budget, share: settings.budget.share * share }; // F4
+      return [name, new ArmAtWork({ ...settings, budget })] as const;
+    });
+    this.#arms = new Map(arms);
+    this.#first = arms[0]?.[1] ?? new ArmAtWork(settings);
+  }
+
+  get arms(): readonly string[] {
+    return [...this.#arms.keys()];
+  }
+
+  lambda(arm?: string): number {
+    return this.#arm(arm).lambda;
+  }
+
+  /** Devices whose shares are remembered. */
+  get devicesKnown(): number {
+    return this.#shares.devices;
+  }
+
+  get callsOpen(): number {
+    return this.#calls.size;
+  }
+
+  cloudHealthy(arm?: string): boolean {
+    return this.#arm(arm).healthy;
+  }
+
+  latencyMs(quantile: number, now: number, arm?: string): number | null {
+    return this.#arm(arm).latencyMs(quantile, now);
+  }
+
+  decide(frame: Asking, now: number): FleetDecision {
+    const { deviceId } = frame;
+    const mine = this.#arm(frame.arm);
+    const frameTimeMs = this.#earn(deviceId, now, mine); // F4
+    const room: DrawRoom = frame.sampleDrawn ? this.#shares.draw(deviceId, frame.isDrawVerified) : "none";
+    const unfair: Unfair[] = [];
+    if (frame.sampleDrawn && room === "none") unfair.push(frame.isDrawVerified ? "draws" : "draws-unverified");
+    const sampleDrawn = room !== "none";
+    if (frame.isSettled && !sampleDrawn) return { send: null, settledBy: null, facts: null, sampleDrawn, unfair };
+    const standing = this.#shares.standing(deviceId); // F5
+    const score = Math.max(-1, Math.min(1, frame.score)); // what a score can be
+    const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing };
+    const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs); // F3
+    this.#shares.decided(deviceId, wanted, send !== null && room !== "free");
+    const isOutbid = (settledBy === "FLEET_BUDGET" && wanted === 1) || settledBy === "DEADLINE_UNREACHABLE";
+    if (isOutbid && standing.isOver) unfair.push("budget");
+    const isUrgent = frame.reason === "PRIORITY" || frame.reason === "FALLBACK";
+    if (isUrgent && send !== null && standing.isOver) unfair.push("priority"); // on the normal lane
+    return { send, settledBy, facts, sampleDrawn, unfair };
+  }
+
+  /** A frame that its device answered itself. */
+  kept(deviceId: string, now: number): void {
+    this.#earn(deviceId, now); // F3
+    this.#shares.decided(deviceId, 0, false);
+  }
+
+  called(call: string, arm: string, now: number): void {
+    this.#calls.delete(call);
+    this.#calls.set(call, { at: now, arm: this.#arm(arm) });
+    if (this.#calls.size > this.#settings.callsMax) this.#calls.delete(this.#calls.keys().next().value as string); // F1
+  }
+
+  /** Learns from any result, whether or not a frame still waits for it. Returns the latency when the call was ours. */
+  returned(call: string, result: { readonly arm: string; readonly outcome: CloudOutcome }, now: number): number | null {
+    const made = this.#calls.get(call);
+    this.#calls.delete(call);
+    const arm = made?.arm ?? this.#arm(result.arm);
+    const latencyMs = made === undefined ? null : Math.max(0, now - made.at);
+    switch (result.outcome) {
+      case "ANSWERED":
+      case "REFUSED": // the frame's fault, not the target's
+        arm.answered(now);
+        if (latencyMs !== null) arm.took(latencyMs, now);
+        break;
+      case "EXPIRED":
+        if (latencyMs !== null) arm.took(latencyMs, now); // at least so late
+        break;
+      case "FAILED":
+      case "OVERLOADED":
+      case "UNKNOWN":
+        arm.failed(now);
+        break;
+    }
+    return latencyMs;
+  }
+
+  /** Gives up calls that never came back. Returns how many. */
+  tick(now: number): number {
+    let lost = 0;
+    for (const [call, { at, arm }] of this.#calls) {
+      if (at + this.#settings.lostAfterMs > now) break;
+      this.#calls.delete(call);
+      lost++;
+      if (!arm.healthy) continue;
+      arm.took(Number.POSITIVE_INFINITY, now);
+      arm.failed(now);
+    }
+    return lost;
+  }
+
+  #arm(name: string | undefined): ArmAtWork {
+    return (name === undefined ? undefined : this.#arms.get(name)) ?? this.#first;
+  }
+
+  /** What a frame brings every arm that does not decide it. Null: it does not count. */
+  #earn(deviceId: string, now: number, decides?: ArmAtWork): number | null {
+    if (!this.#shares.frame(deviceId, now, this.#rate.intervalMs)) return null; // F5
+    const { timeMs, intervalMs } = this.#rate.next(now);
+    const { hasVoice } = this.#shares.standing(deviceId);
+    for (const arm of this.#arms.values()) {
+      arm.resize(intervalMs); // F3
+      if (arm !== decides) arm.kept(timeMs, hasVoice); // F4
+    }
+    return timeMs;
+  }
+}
