@@ -14,6 +14,7 @@ import {
   mqttTopics,
   RoutingPolicy,
 } from "@tributary/contracts";
+import { exitFlags } from "@tributary/kernel";
 import { completePolicy, parsePolicy } from "@tributary/routing";
 import { TinyBroker } from "@tributary/testing/devices";
 
@@ -52,7 +53,9 @@ log: { level: warn }
 cameras: [${cameras}]
 ${more}`,
   );
-  const child = spawn(process.execPath, [MAIN, "--config", file], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [...exitFlags, MAIN, "--config", file], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   children.push(child);
   const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
   const port = await new Promise<number>((resolve, reject) => {
@@ -325,7 +328,7 @@ test("a wrong file is refused with every key named; a damaged package too", asyn
   );
   const check = (path: string) => {
     try {
-      execFileSync(process.execPath, [MAIN, "--config", path, "--check"], {
+      execFileSync(process.execPath, [...exitFlags, MAIN, "--config", path, "--check"], {
         encoding: "utf8",
         stdio: "pipe",
         timeout: 60_000,

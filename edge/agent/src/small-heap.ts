@@ -3,11 +3,11 @@
  * allocation is brisk; ours is garbage at once, and a young generation of 2 MB saves about 40 MB at no measurable cost.
  */
 import { setFlagsFromString } from "node:v8";
-import { exitFlags } from "@tributary/kernel";
+import { exitFlagAtRunTime } from "@tributary/kernel";
 
 setFlagsFromString("--semi-space-growth-factor=1");
 setFlagsFromString("--optimize-for-size");
 // So little is collected at once; a helper thread on the background's core would make a frame wait for its turn there.
 setFlagsFromString("--no-parallel-scavenge");
-// With a heap this small V8's background compilers often wait for a collection.
-for (const flag of exitFlags) setFlagsFromString(flag);
+// With a heap this small V8's background compiler often waits for a collection.
+setFlagsFromString(exitFlagAtRunTime);

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { exitFlags } from "@tributary/kernel";
 import { repositoryRoot, type SpawnedService, spawnProcess, tempDir, waitFor } from "@tributary/testing";
 
 const MINUTE = 60_000;
@@ -104,7 +105,7 @@ describe("npm start", () => {
 async function packDigits(dir: string): Promise<void> {
   const digits = join(repositoryRoot, "samples/digits");
   const run = (...args: readonly string[]) =>
-    promisify(execFile)(process.execPath, ["--no-concurrent-sparkplug", ...args], { cwd: repositoryRoot });
+    promisify(execFile)(process.execPath, [...exitFlags, ...args], { cwd: repositoryRoot });
   const pack = (name: string, ...more: readonly string[]) =>
     run(
       ...["cli/dist/main.js", "models", "pack", join(dir, name)],

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "@jest/globals";
+import { exitFlags } from "@tributary/kernel";
 import { tempDir } from "@tributary/testing";
 import { Ajv } from "ajv";
 import { parse, parseAllDocuments } from "yaml";
@@ -78,7 +79,7 @@ const state = tempDir("agent-example");
 afterAll(() => state.remove());
 
 const check = (main: string, config: string, env: Record<string, string> = {}) =>
-  promisify(execFile)(process.execPath, [main, "--config", config, "--check"], {
+  promisify(execFile)(process.execPath, [...exitFlags, main, "--config", config, "--check"], {
     cwd: repositoryRoot,
     env: { PATH: process.env.PATH, ...env },
   });

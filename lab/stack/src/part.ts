@@ -9,7 +9,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { backoffMs, Failure, reasonOf, systemClock } from "@tributary/kernel";
+import { backoffMs, exitFlags, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Journal } from "./journal.ts";
 
 export type PartOptions = {
@@ -120,7 +120,7 @@ export class Part {
     this.state = this.restarts > 0 ? "restarting" : "starting";
     const log = openSync(this.logFile, "a");
     const logStart = statSync(this.logFile).size;
-    const child = spawn(process.execPath, [...nodeArgs, main, "--config", configFile], {
+    const child = spawn(process.execPath, [...exitFlags, ...nodeArgs, main, "--config", configFile], {
       cwd: dir,
       env: this.#journal.env,
       stdio: ["ignore", log, log], // A2

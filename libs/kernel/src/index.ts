@@ -1,5 +1,5 @@
 export { type Backoff, backoffMs } from "./backoff.ts";
-export { exitFlags } from "./exit-flags.ts";
+export { exitFlagAtRunTime, exitFlags } from "./exit-flags.ts";
 export { Failure, type FailureAdvice, invariant, reasonOf } from "./failure.ts";
 export {
   BOOTS_FROM,

@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { Failure } from "@tributary/kernel";
+import { exitFlags, Failure } from "@tributary/kernel";
 import { waitFor } from "./wait.ts";
 
 /** The repository. */
@@ -76,7 +76,7 @@ export function spawnProcess(options: Omit<SpawnOptions, "readyMsMax">): Omit<Sp
     writeFileSync(file, `${JSON.stringify(options.config, null, 2)}\n`);
     args.unshift("--config", file);
   }
-  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), resolve(repositoryRoot, options.main), ...args], {
+  const child = spawn(process.execPath, [...exitFlags, ...(options.nodeArgs ?? []), resolve(repositoryRoot, options.main), ...args], {
     cwd: repositoryRoot,
     env: { ...environmentOfChildren(), ...options.env },
     stdio: ["ignore", "pipe", "pipe"],

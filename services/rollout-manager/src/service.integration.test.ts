@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { exitFlags } from "@tributary/kernel";
 import { repositoryRoot, type SpawnedService, spawnService, tempDir, waitFor } from "@tributary/testing";
 import { digests, quickly, Rig, written } from "./rollout-manager.test-kit.ts";
 
@@ -9,7 +10,7 @@ const main = "services/rollout-manager/dist/main.js";
 
 test("--help tells what it is, and a missing configuration ends it with 2", () => {
   const run = (...args: string[]) =>
-    spawnSync(process.execPath, [join(repositoryRoot, main), ...args], { encoding: "utf8" });
+    spawnSync(process.execPath, [...exitFlags, join(repositoryRoot, main), ...args], { encoding: "utf8" });
   expect(run("--help")).toMatchObject({ status: 0, stdout: expect.stringMatching(/canaries that are judged/) });
   expect(run().status).toBe(2);
 });

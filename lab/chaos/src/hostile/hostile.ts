@@ -16,6 +16,7 @@ import { promisify } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { dlqOf, topics } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
+import { exitFlags } from "@tributary/kernel";
 import { type Part, repositoryRoot, type Stack, startStack } from "@tributary/stack";
 import { someJpeg } from "@tributary/testing";
 import { type Check, check, type Drill, type Findings } from "../scenario.ts";
@@ -240,7 +241,7 @@ type Named = { readonly metrics: readonly string[]; readonly commandLine: string
 async function namedBy(stack: Stack, deviceId: string): Promise<Named> {
   const metrics = await Promise.all([stack.bridge, stack.router].map((part) => reasonsIn(part, deviceId)));
   const main = join(repositoryRoot, "cli/dist/main.js");
-  const args = [main, "--gateway", stack.gatewayUrl, "get", "devices", "-o", "json"];
+  const args = [...exitFlags, main, "--gateway", stack.gatewayUrl, "get", "devices", "-o", "json"];
   const told = await run(process.execPath, args, { timeout: 60_000 }).catch(() => ({ stdout: "[]" }));
   const devices = JSON.parse(told.stdout) as { deviceId: string; throttled?: { reason: string }[] }[];
   const mine = devices.find((device) => device.deviceId === deviceId)?.throttled ?? [];

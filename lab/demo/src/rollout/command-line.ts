@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { Failure } from "@tributary/kernel";
+import { exitFlags, Failure } from "@tributary/kernel";
 import { repositoryRoot } from "@tributary/stack";
 
 const MAIN = join(repositoryRoot, "cli/dist/main.js");
@@ -11,10 +11,14 @@ const MS_MAX = 120_000;
 /** Its standard output. */
 export async function tributary(gatewayUrl: string, args: readonly string[]): Promise<string> {
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [MAIN, "--gateway", gatewayUrl, ...args], {
-      timeout: MS_MAX,
-      maxBuffer: 16 << 20,
-    });
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [...exitFlags, MAIN, "--gateway", gatewayUrl, ...args],
+      {
+        timeout: MS_MAX,
+        maxBuffer: 16 << 20,
+      },
+    );
     return stdout;
   } catch (error) {
     const { stderr = "", message } = error as { stderr?: string; message: string };

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { packageFiles } from "@tributary/inference";
+import { exitFlags } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { parsePolicy } from "@tributary/routing";
@@ -130,11 +131,9 @@ test("the command line tells programs what it packed", async () => {
   ]);
   const dir = join(folder, "told");
   const args = [...["models", "pack", dir, ...given], ...["--name", "edge-test", "--version", "1.2.3", "-o", "json"]];
-  const packed = spawnSync(
-    process.execPath,
-    ["--no-concurrent-sparkplug", join(MODELS, "../cli/dist/main.js"), ...args],
-    { encoding: "utf8" },
-  );
+  const packed = spawnSync(process.execPath, [...exitFlags, join(MODELS, "../cli/dist/main.js"), ...args], {
+    encoding: "utf8",
+  });
   const { digest, manifest } = await loadPackage(dir);
   const { metrics } = manifest;
   expect(JSON.parse(packed.stdout)).toEqual({ dir, name: "edge-test", version: "1.2.3", modelDigest: digest, metrics });
@@ -146,7 +145,7 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
     spawnSync(
       process.execPath,
       [
-        "--no-concurrent-sparkplug",
+        ...exitFlags,
         join(MODELS, "../cli/dist/main.js"),
         ...["models", "gate", candidate, "--champion", champion, "--validation", join(folder, "frames")],
         ...["--corrupted", "40", "--html", join(folder, "gate.html"), "-o", "json", ...more],
