@@ -76,11 +76,15 @@ export function spawnProcess(options: Omit<SpawnOptions, "readyMsMax">): Omit<Sp
     writeFileSync(file, `${JSON.stringify(options.config, null, 2)}\n`);
     args.unshift("--config", file);
   }
-  const child = spawn(process.execPath, [...exitFlags, ...(options.nodeArgs ?? []), resolve(repositoryRoot, options.main), ...args], {
-    cwd: repositoryRoot,
-    env: { ...environmentOfChildren(), ...options.env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    process.execPath,
+    [...exitFlags, ...(options.nodeArgs ?? []), resolve(repositoryRoot, options.main), ...args],
+    {
+      cwd: repositoryRoot,
+      env: { ...environmentOfChildren(), ...options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   running.add(child);
   const kept: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
