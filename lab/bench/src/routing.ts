@@ -5,11 +5,12 @@
  * B3. "No worse" is judged by the paired interval: a gate fails when the whole of it lies below zero. */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import type { RoutingPolicy } from "@tributary/contracts";
 import { loadPackage } from "@tributary/model-store";
 import { completePolicy, parsePolicy } from "@tributary/routing";
 import { clopperPearsonLower } from "@tributary/statistics";
-import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
-import { type FrontierPoint, frontierOf, GAIN_MIN, methodsOf } from "./routing/frontier.ts";
+import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
+import { type FrontierPoint, frontierOf, GAIN_MIN, type Method, methodsOf } from "./routing/frontier.ts";
 import { judgedPhotos, type TestFrame, testFrames } from "./routing/judged.ts";
 import { frontierPicture } from "./routing/picture.ts";
 import {
@@ -62,124 +63,101 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
   if (flags.tasks !== undefined)
     return tasksReport(await routingTasks(photos, policy.labels, progress), flags.tasks, isLong, progress);
   const frames = testFrames(photos, policy.temperature);
-  const accuracy = { edge: shareOf(frames, (f) => f.edgeRight), cloud: shareOf(frames, (f) => f.cloudRight) };
-
-  progress("frontier and intervals");
   const methods = methodsOf(frames, policy);
-  const points = frontierOf(frames, methods, isLong ? 10_000 : 1_000, SEED);
-  const replayed = replay(frames, policy, SEED);
-  const sentShare = (replayed.AMBIGUOUS + replayed.PRIORITY + replayed.SAMPLE) / frames.length;
-  const gain = (replayed.accuracy - accuracy.edge) / (accuracy.cloud - accuracy.edge);
-
-  progress("guarantee, budgets, sample");
-  const guarantee = guaranteeOf(frames, policy);
-  const runs = isLong ? 10_000 : 1_000;
-  const ltt = { ...LEARN, runs, violations: learnThenTestViolations(frames, policy, { ...LEARN, runs }) };
-  const overshoot = { device: deviceOvershoot(frames, policy, SEED), fleet: fleetOvershoot(frames, policy) };
-  const honesty = sampleHonesty(frames, policy, runs);
-
-  progress("the simulated frontier, over draws of logged traffic");
-  const simulated = simulatedRuns(frames, policy, {
-    ...SIMULATION,
-    runs: isLong ? 2_000 : SIMULATION.runs,
-    seed: SEED,
-  });
-
-  const policyFacts = { version: policy.policyVersion, modelDigest: edge.digest, guarantee: policy.guarantee };
+  const figures = measure(frames, policy, methods, isLong, progress);
+  const { frontier, simulated } = figures;
+  const facts = { version: policy.policyVersion, modelDigest: edge.digest, guarantee: policy.guarantee };
   return {
-    tables: [
-      {
-        title: `Share of the cloud's gain kept (edge ${percent(accuracy.edge)}, cloud ${percent(accuracy.cloud)})`,
-        columns: ["chosen by", ...points.map(({ share }) => `${share * 100} % sent`)],
-        rows: [
-          ...methods.map(({ name }, i) => [
-            name,
-            ...points.map(({ gains }) => withInterval(gains[i]?.gain ?? Number.NaN, gains[i]?.interval)),
-          ]),
-          ["ours less the best other", ...points.map(({ lead }) => withInterval(lead.value, lead.interval))],
-        ],
-      },
-      {
-        title: "The frozen policy on one device, ten frames a second",
-        columns: ["sent", "ambiguous", "priority", "sample", "dropped", "hybrid accuracy", "gain kept"],
-        rows: [
-          [
-            percent(sentShare),
-            replayed.AMBIGUOUS,
-            replayed.PRIORITY,
-            replayed.SAMPLE,
-            replayed.dropped,
-            percent(replayed.accuracy),
-            percent(gain),
-          ],
-        ],
-      },
-      {
-        title: "The edge's accuracy from the random sample",
-        columns: ["truth", "bias", "mean half-width", "frames drawn", "from escalated frames alone"],
-        rows: [
-          [
-            percent(honesty.truth),
-            percent(honesty.bias),
-            percent(honesty.halfWidthMean),
-            honesty.drawnMean.toFixed(1),
-            percent(honesty.escalatedAlone),
-          ],
-        ],
-      },
-      {
-        title: `The frontier as router simulate sees it, ${simulated.runs} draws of ${simulated.frames} logged frames`,
-        columns: ["sent", "true accuracy", "bias", "coverage of 95 %", "mean half-width"],
-        rows: simulated.points.map(({ share, truth, bias, coverage, halfWidthMean }) => [
-          percent(share),
-          percent(truth),
-          percent(bias),
-          percent(coverage),
-          percent(halfWidthMean),
-        ]),
-      },
-    ],
-    gates: [
-      ...points.flatMap(gatesOf),
-      {
-        name: `losses at most the published ${percent(guarantee.epsilon)}`,
-        passed: guarantee.lossRate <= guarantee.epsilon,
-        measured: `${percent(guarantee.lossRate)} (${guarantee.losses} of ${guarantee.n})`,
-      },
-      {
-        name: `Learn then Test breaks its promise in at most ${percent(LEARN.delta)} of runs`,
-        passed: clopperPearsonLower(ltt.violations, runs, 0.05) <= LEARN.delta,
-        measured: percent(ltt.violations / runs),
-      },
-      budgetGate("a device's budget", overshoot.device),
-      budgetGate("the fleet's budget", overshoot.fleet),
-      {
-        name: `the sample's intervals cover at least ${percent(COVERAGE_MIN)}`,
-        passed: honesty.coverage >= COVERAGE_MIN,
-        measured: percent(honesty.coverage),
-      },
-      ...simulationGates(simulated),
-    ],
-    figures: {
-      policy: policyFacts,
-      accuracy,
-      frontier: points,
-      replayed,
-      guarantee,
-      ltt,
-      overshoot,
-      honesty,
-      simulated,
-    },
+    tables: [frontierTable(figures, methods), replayTable(figures), sampleTable(figures), simulationTable(figures)],
+    gates: [...frontier.flatMap(frontierGates), ...promiseGates(figures), ...simulationGates(simulated)],
+    figures: { policy: facts, ...figures },
     notes: [
       `Policy ${policy.policyVersion.slice(0, 12)}, score from ${policy.features.join(", ")} and class.`,
       budgetNote(simulated),
     ],
-    svg: stacked([frontierPicture(frames, methods, points, { share: sentShare, gain }), simulatedPicture(simulated)]),
+    svg: stacked([frontierPicture(frames, methods, frontier, sentOf(figures)), simulatedPicture(simulated)]),
   };
 }
 
-function gatesOf({ share, gains, best, lead }: FrontierPoint): readonly Gate[] {
+type Figures = ReturnType<typeof measure>;
+
+/** B2. Every promise on the same frames. */
+function measure(
+  frames: readonly TestFrame[],
+  policy: RoutingPolicy,
+  methods: readonly Method[],
+  isLong: boolean,
+  progress: (line: string) => void,
+) {
+  const runs = isLong ? 10_000 : 1_000;
+  progress("frontier and intervals");
+  const frontier = frontierOf(frames, methods, runs, SEED);
+  const replayed = replay(frames, policy, SEED);
+  progress("guarantee, budgets, sample");
+  const guarantee = guaranteeOf(frames, policy);
+  const ltt = { ...LEARN, runs, violations: learnThenTestViolations(frames, policy, { ...LEARN, runs }) };
+  const overshoot = { device: deviceOvershoot(frames, policy, SEED), fleet: fleetOvershoot(frames, policy) };
+  const honesty = sampleHonesty(frames, policy, runs);
+  progress("the simulated frontier, over draws of logged traffic");
+  const draws = isLong ? 2_000 : SIMULATION.runs;
+  const simulated = simulatedRuns(frames, policy, { ...SIMULATION, runs: draws, seed: SEED });
+  const accuracy = { edge: shareOf(frames, (f) => f.edgeRight), cloud: shareOf(frames, (f) => f.cloudRight) };
+  return { accuracy, frontier, replayed, guarantee, ltt, overshoot, honesty, simulated };
+}
+
+/** What the frozen policy sent when replayed, and what of the cloud's gain that kept. */
+function sentOf({ accuracy, replayed, guarantee }: Figures): { readonly share: number; readonly gain: number } {
+  const { AMBIGUOUS, PRIORITY, SAMPLE } = replayed;
+  return {
+    share: (AMBIGUOUS + PRIORITY + SAMPLE) / guarantee.n,
+    gain: (replayed.accuracy - accuracy.edge) / (accuracy.cloud - accuracy.edge),
+  };
+}
+
+function frontierTable({ accuracy, frontier }: Figures, methods: readonly Method[]): Table {
+  return {
+    title: `Share of the cloud's gain kept (edge ${percent(accuracy.edge)}, cloud ${percent(accuracy.cloud)})`,
+    columns: ["chosen by", ...frontier.map(({ share }) => `${share * 100} % sent`)],
+    rows: [
+      ...methods.map(({ name }, i) => [
+        name,
+        ...frontier.map(({ gains }) => withInterval(gains[i]?.gain ?? Number.NaN, gains[i]?.interval)),
+      ]),
+      ["ours less the best other", ...frontier.map(({ lead }) => withInterval(lead.value, lead.interval))],
+    ],
+  };
+}
+
+function replayTable(figures: Figures): Table {
+  const { AMBIGUOUS, PRIORITY, SAMPLE, dropped, accuracy } = figures.replayed;
+  const { share, gain } = sentOf(figures);
+  return {
+    title: "The frozen policy on one device, ten frames a second",
+    columns: ["sent", "ambiguous", "priority", "sample", "dropped", "hybrid accuracy", "gain kept"],
+    rows: [[percent(share), AMBIGUOUS, PRIORITY, SAMPLE, dropped, percent(accuracy), percent(gain)]],
+  };
+}
+
+function sampleTable({ honesty }: Figures): Table {
+  const { truth, bias, halfWidthMean, drawnMean, escalatedAlone } = honesty;
+  return {
+    title: "The edge's accuracy from the random sample",
+    columns: ["truth", "bias", "mean half-width", "frames drawn", "from escalated frames alone"],
+    rows: [[percent(truth), percent(bias), percent(halfWidthMean), drawnMean.toFixed(1), percent(escalatedAlone)]],
+  };
+}
+
+function simulationTable({ simulated }: Figures): Table {
+  return {
+    title: `The frontier as router simulate sees it, ${simulated.runs} draws of ${simulated.frames} logged frames`,
+    columns: ["sent", "true accuracy", "bias", "coverage of 95 %", "mean half-width"],
+    rows: simulated.points.map(({ share, truth, bias, coverage, halfWidthMean }) =>
+      [share, truth, bias, coverage, halfWidthMean].map(percent),
+    ),
+  };
+}
+
+function frontierGates({ share, gains, best, lead }: FrontierPoint): readonly Gate[] {
   const ours = gains[0]?.gain ?? 0;
   return [
     {
@@ -191,6 +169,28 @@ function gatesOf({ share, gains, best, lead }: FrontierPoint): readonly Gate[] {
       name: `at ${share * 100} % sent no worse than ${best}`,
       passed: lead.interval.upper >= 0, // B3
       measured: withInterval(lead.value, lead.interval),
+    },
+  ];
+}
+
+function promiseGates({ guarantee, ltt, overshoot, honesty }: Figures): readonly Gate[] {
+  return [
+    {
+      name: `losses at most the published ${percent(guarantee.epsilon)}`,
+      passed: guarantee.lossRate <= guarantee.epsilon,
+      measured: `${percent(guarantee.lossRate)} (${guarantee.losses} of ${guarantee.n})`,
+    },
+    {
+      name: `Learn then Test breaks its promise in at most ${percent(LEARN.delta)} of runs`,
+      passed: clopperPearsonLower(ltt.violations, ltt.runs, 0.05) <= LEARN.delta,
+      measured: percent(ltt.violations / ltt.runs),
+    },
+    budgetGate("a device's budget", overshoot.device),
+    budgetGate("the fleet's budget", overshoot.fleet),
+    {
+      name: `the sample's intervals cover at least ${percent(COVERAGE_MIN)}`,
+      passed: honesty.coverage >= COVERAGE_MIN,
+      measured: percent(honesty.coverage),
     },
   ];
 }

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { exitFlags } from "@tributary/kernel";
-import { tempDir } from "@tributary/testing";
+import { repositoryRoot, tempDir } from "@tributary/testing";
 import { Ajv } from "ajv";
 import { parse, parseAllDocuments } from "yaml";
-import { mains, repositoryRoot } from "./paths.ts";
+import { mains } from "./paths.ts";
 
 type Manifest = {
   readonly kind: string;

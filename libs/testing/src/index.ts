@@ -16,11 +16,20 @@ export {
   someResult,
   someRollout,
 } from "./builders.ts";
-export { testKafka } from "./kafka.ts";
+export { percent, quantilesOf } from "./figures.ts";
+export { recordsIn, testKafka } from "./kafka.ts";
 export { type Before, followContext, MemoryKafka, silentTelemetry } from "./memory-kafka.ts";
 export { type Mosquitto, startMosquitto } from "./mosquitto.ts";
 export { type OtlpReceiver, otlpReceiver, type ReceivedSpan } from "./otlp-receiver.ts";
-export { repositoryRoot, type SpawnedService, sabotaged, spawnProcess, spawnService } from "./process.ts";
+export {
+  parseJsonLines,
+  repositoryRoot,
+  type SpawnedService,
+  sabotaged,
+  spawnProcess,
+  spawnService,
+  startProgram,
+} from "./process.ts";
 export { type SampleFrame, sampleFrames } from "./samples.ts";
 export { type ModelBehaviour, type SimulatedDevice, SimulatedFleet } from "./simulated-fleet.ts";
 export { freePort, type TempDir, tempDir } from "./temp.ts";

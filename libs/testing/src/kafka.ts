@@ -1,6 +1,7 @@
 /** The Kafka of the test run. `npm test` starts one and names it in TRIBUTARY_TEST_KAFKA; every suite takes its own
  * topic prefix, so suites do not see each other. */
 import { randomBytes } from "node:crypto";
+import { type InRecord, KafkaReader, readTopic } from "@tributary/kafka";
 import { Failure } from "@tributary/kernel";
 
 export const TEST_KAFKA_VARIABLE = "TRIBUTARY_TEST_KAFKA";
@@ -10,6 +11,18 @@ export type TestKafka = {
   /** Fresh for each call, ends with a dot. */
   readonly prefix: string;
 };
+
+/** Everything that a topic holds now. */
+export async function recordsIn({ brokers, prefix }: TestKafka, topic: string): Promise<readonly InRecord[]> {
+  const reader = new KafkaReader({ brokers, prefix, clientId: "test-reader" });
+  try {
+    const records: InRecord[] = [];
+    for await (const record of readTopic(reader, topic)) records.push(record);
+    return records;
+  } finally {
+    await reader.close();
+  }
+}
 
 export function testKafka(): TestKafka {
   const brokers = process.env[TEST_KAFKA_VARIABLE];

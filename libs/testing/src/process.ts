@@ -4,9 +4,10 @@
  * P1. `spawnService` resolves on the process's ready line and rejects with its last output when it ends before.
  * P2. A process that is still alive when the test process ends is killed with it.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import type { Readable } from "node:stream";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { exitFlags, Failure } from "@tributary/kernel";
 import { waitFor } from "./wait.ts";
@@ -115,7 +116,7 @@ export function spawnProcess(options: Omit<SpawnOptions, "readyMsMax">): Omit<Sp
     exited,
     alive,
     lines: () => kept,
-    events: () => kept.flatMap(parseJson),
+    events: () => parseJsonLines(kept),
     kill: (signal = "SIGKILL") => {
       child.kill(signal);
       return exited;
@@ -153,13 +154,52 @@ export async function spawnService(options: SpawnOptions): Promise<SpawnedServic
 const isReady = (line: unknown): line is ReadyLine =>
   typeof line === "object" && line !== null && "event" in line && line.event === "ready" && "ports" in line;
 
-function parseJson(line: string): Record<string, unknown>[] {
-  if (!line.startsWith("{")) return [];
-  try {
-    return [JSON.parse(line) as Record<string, unknown>];
-  } catch {
-    return [];
-  }
+/** Those that are JSON objects; others, and one that is cut short, are passed over. */
+export const parseJsonLines = (lines: readonly string[]): Record<string, unknown>[] =>
+  lines.flatMap((line) => {
+    if (!line.startsWith("{")) return [];
+    try {
+      return [JSON.parse(line) as Record<string, unknown>];
+    } catch {
+      return [];
+    }
+  });
+
+export type Ran = { readonly code: number | null; readonly out: string; readonly err: string };
+
+type ProgramOptions = {
+  /** Beside PATH. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly cwd?: string;
+  /** It is ended after so long. */
+  readonly msMax?: number;
+};
+
+/** Starts any program. Not spawnSync: Jest would stand still with it, and so would what the program asks. P2 */
+export function startProgram(
+  program: string,
+  args: readonly string[],
+  { env = {}, cwd = repositoryRoot, msMax }: ProgramOptions = {},
+): { readonly child: ChildProcessByStdio<null, Readable, Readable>; readonly ended: Promise<Ran> } {
+  const child = spawn(program, args, {
+    cwd,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: msMax,
+  });
+  running.add(child);
+  const said = { out: "", err: "" };
+  child.stdout.on("data", (chunk) => {
+    said.out += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    said.err += chunk;
+  });
+  const ended = new Promise<Ran>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code, ...said }));
+  }).finally(() => running.delete(child));
+  return { child, ended };
 }
 
 /** Jest's own settings must not reach the processes under test. */

@@ -1,5 +1,5 @@
 /** Waiting with an end: a test that waits for ever tells nothing. */
-import { Failure } from "@tributary/kernel";
+import { Failure, systemClock } from "@tributary/kernel";
 
 /** A bound on what hangs, below jest.config.mjs's testTimeout; a busy machine may take its time. */
 const TIMEOUT_MS = 60_000;
@@ -9,6 +9,7 @@ export type WaitOptions = {
   readonly what: string;
   readonly timeoutMs?: number;
   readonly everyMs?: number;
+  readonly signal?: AbortSignal;
 };
 
 /** Polls until `probe` gives something other than undefined, null or false, and returns it. A probe that throws counts as
@@ -34,6 +35,6 @@ export async function waitFor<T>(
       const why = last === undefined ? "" : `: ${String(last)}`;
       throw new Failure("wait-timed-out", "give-up", `waited ${timeoutMs} ms for ${options.what}${why}`);
     }
-    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 25));
+    await systemClock.sleep(options.everyMs ?? 25, options.signal);
   }
 }

@@ -67,20 +67,14 @@ export class JpegSplitter {
       const byte = chunk[at] as number;
       let isBroken = false;
       switch (this.#state) {
-        case "seek": {
-          const next = chunk.indexOf(0xff, at);
-          const end = next === -1 ? chunk.length : next + 1;
-          this.#skippedBytes += end - at;
-          if (next !== -1) this.#state = "seek-start";
-          at = end;
+        case "seek":
+          at = this.#seek(chunk, at);
           continue;
-        }
         case "seek-start":
           if (byte === SOI) {
             this.#skippedBytes -= 1;
             this.#begin();
             start = at + 1;
-            this.#state = "marker";
           } else {
             this.#skippedBytes += 1;
             if (byte !== 0xff) this.#state = "seek";
@@ -97,7 +91,6 @@ export class JpegSplitter {
             this.#brokenFrames += 1; // J2
             this.#begin();
             start = at + 1;
-            this.#state = "marker";
           } else if (byte === TEM || isRestart(byte)) this.#state = "marker";
           else if (byte === 0) isBroken = true;
           else {
@@ -115,19 +108,12 @@ export class JpegSplitter {
           if (this.#left < 0) isBroken = true;
           else this.#endSegmentIfDone();
           break;
-        case "segment": {
-          const step = Math.min(this.#left, chunk.length - at); // J1
-          this.#left -= step;
-          at += step;
-          this.#endSegmentIfDone();
+        case "segment":
+          at = this.#skipSegment(chunk, at);
           continue;
-        }
-        case "scan": {
-          const next = chunk.indexOf(0xff, at);
-          if (next !== -1) this.#state = "scan-code";
-          at = next === -1 ? chunk.length : next + 1;
+        case "scan":
+          at = this.#scan(chunk, at);
           continue;
-        }
         case "scan-code":
           if (byte === 0 || isRestart(byte)) this.#state = "scan";
           else if (byte !== 0xff) {
@@ -162,7 +148,33 @@ export class JpegSplitter {
     return this.#state !== "seek" && this.#state !== "seek-start";
   }
 
+  /** Skips what is before the next FF. Returns where to go on. */
+  #seek(chunk: Buffer, at: number): number {
+    const found = chunk.indexOf(0xff, at);
+    const end = found === -1 ? chunk.length : found + 1;
+    this.#skippedBytes += end - at;
+    if (found !== -1) this.#state = "seek-start";
+    return end;
+  }
+
+  /** J1 */
+  #skipSegment(chunk: Buffer, at: number): number {
+    const step = Math.min(this.#left, chunk.length - at);
+    this.#left -= step;
+    this.#endSegmentIfDone();
+    return at + step;
+  }
+
+  /** Follows entropy-coded data to the next FF. */
+  #scan(chunk: Buffer, at: number): number {
+    const found = chunk.indexOf(0xff, at);
+    if (found === -1) return chunk.length;
+    this.#state = "scan-code";
+    return found + 1;
+  }
+
   #begin(): void {
+    this.#state = "marker";
     this.#parts = [SOI_BYTES];
     this.#bytes = SOI_BYTES.length;
     this.#isOversized = false;

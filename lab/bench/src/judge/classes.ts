@@ -6,6 +6,7 @@
 import { seededRandom } from "@tributary/kernel";
 import { MetricWatch, metricDefaults, plannedVariance, pOfOneLook, segmentWeights } from "@tributary/rollouts/judge";
 import { clopperPearson } from "@tributary/statistics";
+import { percent, quantilesOf } from "@tributary/testing";
 import type { Gate, Table } from "../bench.ts";
 import { ClassFleet, type ClassWorld, shareOfFirst } from "./class-fleet.ts";
 
@@ -52,69 +53,31 @@ const BACK_MINUTES_MAX = 5;
 /** Merging costs ln 2 of evidence: the time that this takes where harm falls on all classes alike. */
 const SLOWER_MAX = 1.25;
 
+type Row = readonly (string | number)[];
+/** Runs of one world, under seeds of their own; kept as figures under its name. */
+type Judged = (name: string, one: ClassWorld) => Promise<readonly Found[]>;
+
 export async function classesJudged(
   runs: number,
   progress: (line: string) => void,
 ): Promise<{ readonly tables: readonly Table[]; readonly gates: readonly Gate[]; readonly figures: object }> {
-  const gates: Gate[] = [];
   const figures: Record<string, readonly Found[]> = {};
-  const falseRows: (string | number)[][] = [];
-  const soonRows: (string | number)[][] = [];
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const alpha = metricDefaults.alpha;
-  const judged = async (name: string, one: ClassWorld, seed: number) => {
+  let seed = 200_000_001;
+  const judged: Judged = async (name, one) => {
+    seed += 1_000_000;
     const found = await runsOf(one, runs, seed);
     figures[name] = found;
     return found;
   };
-  let seed = 200_000_001;
-  const nextSeed = () => {
-    seed += 1_000_000;
-    return seed;
-  };
+  const [falseRows, soonRows, gates]: [Row[], Row[], Gate[]] = [[], [], []];
   for (const arm of ARMS) {
     for (const classes of CLASSES) {
-      const fleet = worldOf(arm, classes);
-      const place = `${arm} + ${arm} devices, ${classes} classes`;
-      for (const [name, change] of nulls) {
-        const found = await judged(`${place}: ${name}`, { ...fleet, ...change }, nextSeed());
-        const share = (is: (one: Found) => boolean) => found.filter(is).length / runs;
-        const hits = found.filter(({ byClass }) => byClass !== null).length;
-        const ends = [share(({ isSuspect }) => isSuspect), share(({ isBeyondMargin }) => isBeyondMargin)] as const;
-        falseRows.push([
-          ...[arm, classes, name, percent(share(({ whole }) => whole !== null)), percent(hits / runs)],
-          ...ends.map(percent),
-        ]);
-        gates.push({
-          name: `${place}, ${name}: at most ${percent(alpha)} rolled back by class`,
-          passed: clopperPearson(hits, runs, 0.98).lower <= alpha,
-          measured: `${hits} of ${runs}`,
-        });
-      }
-      const lost = 0.2 / shareOfFirst(fleet);
-      const harms = [
-        [ON_ONE, { harmOnOne: lost }],
-        ["20 points of one class", { harmOnOne: 0.2 }],
-        [ON_ALL, { harm: 0.05 }],
-      ] as const;
-      for (const rate of RATES) {
-        for (const [name, change] of harms) {
-          const called = `${place}, ${rate} labels a minute: ${name}`;
-          const found = await judged(called, { ...fleet, ...change, framesPerMinute: rate }, nextSeed());
-          const [whole, byClass] = (["whole", "byClass"] as const).map((judge) =>
-            [0.5, 0.9].map((q) =>
-              minuteBy(
-                found.map((one) => one[judge]),
-                q,
-              ),
-            ),
-          ) as [(number | null)[], (number | null)[]];
-          const told = [whole, byClass].map((two) => two.map((one) => one ?? "never").join(" / "));
-          soonRows.push([arm, classes, rate, name, ...told]);
-          if (rate === GATED_RATE) gates.push(...soonGates(called, name, byClass[1] ?? null, whole[1] ?? null));
-        }
-      }
-      progress(`${place}: ${runs} runs a row`);
+      const equal = await falseRollbacks(worldOf(arm, classes), judged);
+      falseRows.push(...equal.rows);
+      const harmed = await timesToRollback(worldOf(arm, classes), judged);
+      soonRows.push(...harmed.rows);
+      gates.push(...equal.gates, ...harmed.gates);
+      progress(`${placeOf(worldOf(arm, classes))}: ${runs} runs a row`);
     }
   }
   return {
@@ -133,6 +96,54 @@ export async function classesJudged(
     gates,
     figures,
   };
+}
+
+const placeOf = ({ arm, classes }: ClassWorld) => `${arm} + ${arm} devices, ${classes} classes`;
+
+type Measured = { readonly rows: readonly Row[]; readonly gates: readonly Gate[] };
+
+async function falseRollbacks(fleet: ClassWorld, judged: Judged): Promise<Measured> {
+  const [rows, gates]: [Row[], Gate[]] = [[], []];
+  const { alpha } = metricDefaults;
+  const place = placeOf(fleet);
+  for (const [name, change] of nulls) {
+    const found = await judged(`${place}: ${name}`, { ...fleet, ...change });
+    const count = (is: (one: Found) => boolean) => found.filter(is).length;
+    const hits = count(({ byClass }) => byClass !== null);
+    const others = [({ isSuspect }: Found) => isSuspect, ({ isBeyondMargin }: Found) => isBeyondMargin].map(count);
+    const counts = [count(({ whole }) => whole !== null), hits, ...others];
+    rows.push([fleet.arm, fleet.classes, name, ...counts.map((n) => percent(n / found.length))]);
+    gates.push({
+      name: `${place}, ${name}: at most ${percent(alpha)} rolled back by class`,
+      passed: clopperPearson(hits, found.length, 0.98).lower <= alpha,
+      measured: `${hits} of ${found.length}`,
+    });
+  }
+  return { rows, gates };
+}
+
+async function timesToRollback(fleet: ClassWorld, judged: Judged): Promise<Measured> {
+  const [rows, gates]: [Row[], Gate[]] = [[], []];
+  const harms = [
+    [ON_ONE, { harmOnOne: 0.2 / shareOfFirst(fleet) }],
+    ["20 points of one class", { harmOnOne: 0.2 }],
+    [ON_ALL, { harm: 0.05 }],
+  ] as const;
+  for (const rate of RATES) {
+    for (const [name, change] of harms) {
+      const called = `${placeOf(fleet)}, ${rate} labels a minute: ${name}`;
+      const found = await judged(called, { ...fleet, ...change, framesPerMinute: rate });
+      const minute = (judge: "whole" | "byClass", share: number) =>
+        minuteBy(
+          found.map((one) => one[judge]),
+          share,
+        );
+      const cell = (judge: "whole" | "byClass") => [0.5, 0.9].map((q) => minute(judge, q) ?? "never").join(" / ");
+      rows.push([fleet.arm, fleet.classes, rate, name, cell("whole"), cell("byClass")]);
+      if (rate === GATED_RATE) gates.push(...soonGates(called, name, minute("byClass", 0.9), minute("whole", 0.9)));
+    }
+  }
+  return { rows, gates };
 }
 
 /** `last`: minutes by which nine of ten are back by class; `before`: by the whole alone. */
@@ -187,7 +198,10 @@ function once(one: ClassWorld, seed: number): Found {
 
 /** The minute by which this share of the runs was rolled back; null: never. */
 export function minuteBy(minutes: readonly (number | null)[], share: number): number | null {
-  const sorted = minutes.map((minute) => minute ?? Number.POSITIVE_INFINITY).sort((a, b) => a - b);
-  const found = sorted[Math.ceil(share * sorted.length) - 1] ?? Number.POSITIVE_INFINITY;
+  const never = Number.POSITIVE_INFINITY;
+  const [found] = quantilesOf(
+    minutes.map((minute) => minute ?? never),
+    share,
+  );
   return Number.isFinite(found) ? found : null;
 }
