@@ -66,18 +66,18 @@ function limitRows() {
     ["`packetBytesMax`", bytes(limits.packetBytesMax), "a PUBLISH that is buffered whole"],
     ["`packetMsMax`", ms(limits.packetMsMax), "from a packet's first byte to its last; then the connection is closed"],
     ["`connectMsMax`", ms(limits.connectMsMax), "from opening a connection to the end of its CONNECT"],
-    ["`takeoversPerMinuteMax`", plain(limits.takeoversPerMinuteMax), "connections that close the device's own live one"],
+    [
+      "`takeoversPerMinuteMax`",
+      plain(limits.takeoversPerMinuteMax),
+      "connections that close the device's own live one",
+    ],
     [
       "`clientBytesMax`",
       bytes(limits.clientBytesMax),
       "bytes read of a device and not yet in Kafka; more wait in its socket",
     ],
     ["`storeMsMax`", ms(limits.storeMsMax), "Kafka is down; then connections with waiting messages are closed"],
-    [
-      "`resultsQueuedMax`",
-      plain(limits.resultsQueuedMax),
-      "results queued for a slow device; the oldest is dropped",
-    ],
+    ["`resultsQueuedMax`", plain(limits.resultsQueuedMax), "results queued for a slow device; the oldest is dropped"],
     [
       ...rate("messages", [d.messagesPerSecondMax, d.messagesBurstMax], plain),
       "beyond it the device is read more slowly; nothing is lost",
