@@ -1,10 +1,10 @@
-/** How commands are told of a schema registry. */
+/** The option of a schema registry. */
 import { reasonOf } from "@tributary/kernel";
 import type { RegistryAccess } from "@tributary/schema-registry";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { CliError, exitCodes } from "./exit-codes.ts";
 
-/** A URL, with USER:PASSWORD@ where the registry wants them. */
+/** A URL, with USER:PASSWORD@ if the registry requires credentials. */
 export function registryOf(text: string): RegistryAccess {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
@@ -20,7 +20,7 @@ export function registryOf(text: string): RegistryAccess {
 export const withRegistry = (command: Command, description: string): Command =>
   command.addOption(new Option("--registry <URL>", description).argParser(registryOf).env("TRIBUTARY_REGISTRY"));
 
-/** The gateway's registry wants the gateway's token. */
+/** The gateway's registry requires the gateway's token. */
 export const fetchWith =
   (token: string | undefined): typeof fetch =>
   (input, init = {}) =>
