@@ -1,4 +1,4 @@
-/** Looks at the agents from outside, through the same HTTP that anybody has. */
+/** Observes the agents from outside, through their HTTP API. */
 import type { DeviceAgent } from "@tributary/stack";
 
 export type AgentStatus = {

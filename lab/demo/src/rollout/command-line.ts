@@ -1,4 +1,4 @@
-/** `tributary`, as a person would call it. */
+/** Runs `tributary` as a command. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
