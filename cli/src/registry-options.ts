@@ -4,7 +4,7 @@ import type { RegistryAccess } from "@tributary/schema-registry";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { CliError, exitCodes } from "./exit-codes.ts";
 
-/** A URL, with USER:PASSWORD@ if the registry requires credentials. */
+/** A URL, with USER:PASSWORD@ where the registry wants them. */
 export function registryOf(text: string): RegistryAccess {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {

@@ -1,4 +1,4 @@
-/** The ids of an external schema registry, for commands that read or write records themselves. */
+/** The ids of a registry that is not the gateway's, for commands that read or write records themselves. */
 import type { ExternalRegistry, RegistryAccess } from "@tributary/schema-registry";
 import type { Io } from "./context.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
@@ -7,7 +7,7 @@ import { registryFailed } from "./registry-options.ts";
 
 const ANSWER_MS_MAX = 15_000;
 
-/** The caller closes it. */
+/** Close it in the end. */
 export async function schemaIdsOf(access: RegistryAccess, prefix: string, io: Io): Promise<ExternalRegistry> {
   const [{ ExternalRegistry }, { createTelemetry }] = await Promise.all([
     import("@tributary/schema-registry"),

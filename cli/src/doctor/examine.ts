@@ -21,7 +21,7 @@ export type Patient = {
   readonly kafka: Connection | undefined;
   readonly prefix: string;
   readonly mqtt: URL | undefined;
-  /** Default: the gateway's. */
+  /** The gateway's unless told. */
   readonly registry: RegistryAccess | undefined;
 };
 

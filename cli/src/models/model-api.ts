@@ -48,11 +48,11 @@ export function modelApiOf(command: Command, io: Io): Context & { readonly model
   return { ...context, models: registryApi(registryClient(options.registry, options, io)) };
 }
 
-/** For what the gateway does not forward: bytes and signatures go to the registry itself. */
+/** Of what the gateway cannot do: bytes and signatures go to the registry itself. */
 export function registryOf(command: Command, io: Io): ModelRegistry {
   const options = command.optsWithGlobals<Options>();
   if (options.registry !== undefined) return registryClient(options.registry, options, io);
-  const message = "This command connects to the model registry: give --registry URL or set TRIBUTARY_MODEL_REGISTRY.";
+  const message = "This speaks to the model registry itself: give --registry URL or set TRIBUTARY_MODEL_REGISTRY.";
   throw new CliError(exitCodes.usage, message);
 }
 

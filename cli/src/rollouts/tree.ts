@@ -15,7 +15,7 @@ import {
 } from "@tributary/rollouts";
 import { ago, printable, type Style } from "../output.ts";
 
-/** An event of a rollout with its time and author; fields of other kinds are absent. */
+/** What happened to a rollout beside when it was, and by whom; fields of other kinds are absent. */
 export type Event = ToldChange & {
   readonly version: number;
   readonly at: string;

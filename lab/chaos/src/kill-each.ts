@@ -2,7 +2,7 @@
  * One agent, bridge, router and classifier are killed with -9, one after the other (G1, G2).
  *
  * Every committed frame has an answer, no frame has two that differ. What the killed agent had not committed (up to
- * 100 ms of frames, and those in flight) has no guarantee, and is counted separately.
+ * 100 ms of frames, and those in flight) was never promised, and is told apart.
  */
 import { endedBoots, type Part, startStack, untilAnswered, verify } from "@tributary/stack";
 import { check, type Outcome, type Scenario, type Settings } from "./scenario.ts";
@@ -18,7 +18,7 @@ const IN_FLIGHT = 2;
 export const killEach: Scenario = {
   name: "kill-each",
   summary: "an agent, bridge, router and classifier killed with -9, one after the other",
-  details: `One after the other is killed, at least ${SECONDS_BETWEEN} s apart, and the supervisor restarts it.`,
+  details: `Every ${SECONDS_BETWEEN} s at least, one is killed and the supervisor starts it again.`,
   settings: {
     short: { devices: 2, fps: 10, seconds: 40 },
     long: { devices: 8, fps: 10, seconds: 300 },
@@ -57,14 +57,14 @@ export async function kills(settings: Settings): Promise<Outcome> {
         frames,
         repeated: report.duplicates,
         uncommitted: report.uncommitted,
-        ...Object.fromEntries(Object.entries(recoveriesMs).map(([name, ms]) => [`${name} recovered after ms`, ms])),
+        ...Object.fromEntries(Object.entries(recoveriesMs).map(([name, ms]) => [`${name} back after ms`, ms])),
       },
       checks: [
         check("every committed frame has an answer", isAnswered && report.lost === 0, `${report.lost} without`),
         check("no frame has two answers that differ", report.contradictions === 0, report.contradictions),
-        check("an agent was killed and recovered", killed.size > 0, killed.size),
+        check("an agent was killed and came back", killed.size > 0, killed.size),
         check(
-          "uncommitted frames are within the limit",
+          "uncommitted frames are within the bound",
           report.uncommitted <= uncommittedMax,
           `${report.uncommitted} of at most ${uncommittedMax}`,
         ),
@@ -78,7 +78,7 @@ export async function kills(settings: Settings): Promise<Outcome> {
 async function untilRunning(part: Part): Promise<void> {
   const until = performance.now() + 60_000;
   while (part.state !== "running") {
-    if (performance.now() > until) throw new Error(`${part.name} did not recover; see ${part.logFile}`);
+    if (performance.now() > until) throw new Error(`${part.name} did not come back; see ${part.logFile}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

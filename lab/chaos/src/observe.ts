@@ -1,4 +1,4 @@
-/** Observes the agents from outside, through their HTTP API. */
+/** Looks at the agents from outside, through the same HTTP that anybody has. */
 import type { DeviceAgent } from "@tributary/stack";
 
 export type AgentStatus = {

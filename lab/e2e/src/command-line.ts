@@ -2,7 +2,7 @@
 import type { Stack } from "@tributary/stack";
 import { spawnProcess } from "@tributary/testing";
 
-/** Its exit code and output. */
+/** Its exit code, and what it said. */
 export async function tributary(
   stack: Pick<Stack, "gatewayUrl" | "brokers" | "prefix">,
   ...args: readonly string[]

@@ -50,7 +50,7 @@ describe("given a running stack", () => {
     expect(new Set(items.map(({ deviceId }) => deviceId))).toEqual(new Set(["device-1"]));
   });
 
-  /** The list without other output, e.g. progress on a busy machine. */
+  /** The list among what is told beside it, e.g. progress on a busy machine. */
   const listIn = ({ text }: { readonly text: string }) => JSON.parse(/^\[[\s\S]*\]$/m.exec(text)?.[0] ?? text);
 
   test("then doctor finds nothing wrong", async () => {

@@ -1,4 +1,4 @@
-/** The stack's own Kafka: one node that can be killed and restarted on the same port with the same data. */
+/** The stack's own Kafka: one node that can be killed and comes back on the same port with the same data. */
 import { join } from "node:path";
 import { type KafkaNode, startKafka } from "../../../tools/kafka.mjs";
 import type { Journal } from "./journal.ts";
@@ -58,7 +58,7 @@ export async function ownKafka(options: {
 /** A cluster that is somebody else's. */
 export function foreignKafka(brokers: readonly string[]): KafkaPart {
   const refuse = async () => {
-    throw new Error("this Kafka was not started here, so it cannot be stopped or started");
+    throw new Error("this Kafka is not ours to kill or start");
   };
   return { brokers, pid: undefined, isOwn: false, kill: refuse, start: refuse, stop: async () => {} };
 }

@@ -1,8 +1,8 @@
-/** A process of `bench bridge`: devices that publish as fast as they are acknowledged, or at a rate.
+/** A process of `bench bridge`: devices that publish as fast as they are acknowledged, or at a pace.
  *
- * L1. Packets are made before the load starts; a message costs the generator a share of a write and of a read, and its
- *     own CPU time is reported too.
- * L2. A device has at most `window` messages unacknowledged. At a rate, a message that finds no room is counted as late.
+ * L1. Packets are made before the load begins; a message costs the generator a share of a write and of a read, and its
+ *     own processor time stands beside what it measures.
+ * L2. A device has at most `window` messages unacknowledged. At a pace, a message that finds no room is counted as late.
  * L3. Latency runs from the write of a PUBLISH to the read of its PUBACK; acknowledgements come in the order of the
  *     messages (MQTT-4.6.0). */
 import { connect, type Socket } from "node:net";
@@ -112,7 +112,7 @@ async function stop(): Promise<void> {
   for (const device of devices) device.keepFull(false);
   const until = performance.now() + STOP_MS_MAX;
   while (devices.some(({ inFlight }) => inFlight > 0)) {
-    if (performance.now() > until) fail("messages remain unacknowledged");
+    if (performance.now() > until) fail("messages stay unacknowledged");
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
@@ -124,7 +124,7 @@ function connected(port: number, hello: Buffer): Promise<Socket> {
     socket.once("close", () => fail("a connection was closed"));
     socket.once("data", (answer: Buffer) => {
       if (answer.length !== CONNACK_BYTES || answer[0] !== 0x20 || answer[3] !== 0) {
-        fail(`not accepted: ${answer.toString("hex")}`);
+        fail(`not let in: ${answer.toString("hex")}`);
       }
       resolve(socket);
     });

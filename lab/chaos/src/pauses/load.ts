@@ -1,4 +1,4 @@
-/** Frames and predictions as a bridge stores them, at a steady rate, and an account of their answers. */
+/** Frames and predictions as a bridge stores them, at a steady rate, and an account of what became of them. */
 import { type Classifications, EdgeFrame, EdgePredictions, topics } from "@tributary/contracts";
 import { type Following, follow, KafkajsSink, KafkaReader, type OutRecord } from "@tributary/kafka";
 import { followContext, sampleFrames, someFrame, somePrediction, somePredictions } from "@tributary/testing";

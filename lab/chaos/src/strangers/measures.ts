@@ -1,4 +1,4 @@
-/** The effect of unauthenticated clients on devices: response times, connections, and reconnection after a restart. */
+/** What strangers can do to those who may come in: time, room, and the way back after a restart. */
 import { seededRandom } from "@tributary/kernel";
 import { type Check, check } from "../scenario.ts";
 import { GOOD } from "./mqtt.ts";
@@ -176,8 +176,8 @@ export async function silence(
   const figures = {
     "silent sockets kept open": wanted,
     "silent sockets opened in all": opened,
-    "good logins that failed meanwhile": failed,
-    "good logins meanwhile, p99 ms": rounded(quantile(times as number[], 0.99)),
+    "good logins beside them that failed": failed,
+    "good logins beside them, p99 ms": rounded(quantile(times as number[], 0.99)),
   };
   isOn = false;
   for (const wire of silent) wire.close();

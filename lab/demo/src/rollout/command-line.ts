@@ -1,4 +1,4 @@
-/** Runs `tributary` as a command. */
+/** `tributary`, as a person would call it. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
