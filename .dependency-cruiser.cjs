@@ -1,5 +1,5 @@
 // The rooms and who may enter them: docs/ARCHITECTURE.md has the same table for people.
-// `libs/*` does not match `libs/core/*` or `libs/adapters/*`: each is listed by itself. tools/check-rooms.mjs plants a
+// `libs/*` does not match `libs/core/*` or `libs/adapters/*`: each is listed. tools/check-rooms.mjs plants a
 // violation of every rule here and fails when one is not found.
 const TEST = "\\.test(-kit)?\\.ts$";
 const rooms = {
@@ -106,7 +106,7 @@ module.exports = {
     {
       name: "one-follower",
       severity: "error",
-      comment: "only follow.ts reads a topic without an end: whoever wants to follow one calls it",
+      comment: "only follow.ts reads a topic without an end: call it to follow one",
       from: {
         pathNot: [
           "^libs/adapters/kafka/src/(follow|ports|reader|reader\\.integration\\.test)\\.ts$",

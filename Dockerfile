@@ -1,7 +1,7 @@
 # Every deployable is a target: bridge, router, cloud-classifier, gateway, model-registry, rollout-manager, agent, tools.
 #   docker build --target bridge -t tributary/bridge .
-# Images hold the dependencies of their program alone, run as user 1000 and write nothing below /app.
-# A program reads /etc/tributary/NAME.yaml unless told otherwise.
+# Images have only their program's dependencies, run as user 1000 and write nothing below /app.
+# A program reads /etc/tributary/NAME.yaml by default.
 
 # The packages' manifests: later stages install again only when one of these changes.
 FROM node:24-bookworm-slim AS manifests
@@ -19,7 +19,7 @@ RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier 
  && find libs edge services cli \( -name src -o -name tsconfig.json -o -name .tsbuildinfo \
       -o -path '*/dist/*.map' -o -path '*/dist/*.d.ts' \) -prune -exec rm -r {} +
 
-# npm takes a workspace that another needs for its tests as needed in production: without those lines it cannot.
+# npm treats a workspace that another needs for its tests as a production dependency: so those lines are removed.
 FROM manifests AS production
 RUN find . -name package.json -o -name package-lock.json | xargs node -e ' \
       const fs = require("node:fs"); \
@@ -42,7 +42,7 @@ RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/gateway
 FROM production AS rollout-manager-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/rollout-manager
 
-# ONNX Runtime's package brings every platform's libraries.
+# ONNX Runtime's package has libraries of every platform.
 FROM production AS cloud-classifier-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/cloud-classifier \
  && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
@@ -61,12 +61,12 @@ RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/cli \
 
 # Node and the C library, no shell, no package manager.
 FROM gcr.io/distroless/nodejs24-debian12 AS runtime
-# ONNX Runtime would report to its maker. kafkajs asks for timeouts in the past.
+# Turns off ONNX Runtime's telemetry. kafkajs sets timeouts in the past, which warn.
 ENV ORT_DISABLE_TELEMETRY=1 NODE_ENV=production NODE_OPTIONS=--disable-warning=TimeoutNegativeWarning
 WORKDIR /app
 USER 1000:1000
 
-# With these the agent keeps its background on a core of its own, and no model outlives it.
+# For a separate core for background threads, and so that no model process outlives the agent.
 FROM node:24-bookworm-slim AS util-linux
 RUN mkdir /state /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/chrt /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
 
@@ -113,7 +113,7 @@ EXPOSE 8086 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/rollout-manager/dist/main.js"]
 CMD ["--config", "/etc/tributary/rollout-manager.yaml"]
 
-# Packages are examined and judged here: models run in it. What it keeps is below /var/lib/tributary: mount a volume that lasts.
+# Validates and evaluates packages, so it runs models. Its data is below /var/lib/tributary: mount a persistent volume.
 FROM runtime AS model-registry
 COPY --from=util-linux /util-linux /
 COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
@@ -124,7 +124,7 @@ EXPOSE 8085 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/model-registry/dist/main.js"]
 CMD ["--config", "/etc/tributary/model-registry.yaml"]
 
-# Its outbox is below /var/lib/tributary: mount a volume that lasts there, owned by user 1000.
+# Its outbox is below /var/lib/tributary: mount a persistent volume there, owned by user 1000.
 FROM runtime AS agent
 COPY --from=util-linux /util-linux /
 COPY --from=agent-modules /app .

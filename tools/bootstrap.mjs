@@ -1,5 +1,4 @@
-// Brings a clone to where anything runs: dependencies, Node 24, Kafka's jars, build. Each step that has nothing to do
-// does nothing. Plain JavaScript without dependencies: it runs on Node 20, before anything is installed.
+// Prepares a clone to run programs: dependencies, Node 24, Kafka's jars, build. Steps that are done already are skipped. Plain JavaScript without dependencies: it runs on Node 20, before anything is installed.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -8,11 +7,11 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { MissingTool, requireJava, requireMaven } from "./kafka.mjs";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
-/** On an older one npm leaves out what of sharp is for this machine. */
+/** On an older one npm omits sharp's native libraries. */
 const NODE_MIN = [20, 10];
 const NODE_MAJOR_RUNTIME = 24;
 
-/** Prints what it does; throws MissingTool for what a person must install. Returns the node to run things with. */
+/** Prints what it does; throws MissingTool for what must be installed by hand. Returns the node to run things with. */
 export async function bootstrap({ kafka = true } = {}) {
   const startedAt = Date.now();
   requireTools(kafka);
@@ -75,7 +74,7 @@ function isInstalled() {
   return true;
 }
 
-/** Node 24: npm brings it (optionalDependencies) on Linux; elsewhere the caller's own must do. */
+/** Node 24: npm brings it (optionalDependencies) on Linux; elsewhere the caller's own is used. */
 export function runtimeNode() {
   const brought = join(root, "node_modules", `node-linux-${process.arch}`, "bin", "node");
   if (process.platform === "linux" && existsSync(brought)) return brought;
@@ -85,7 +84,7 @@ export function runtimeNode() {
   );
 }
 
-/** For programs of ours under Node 24. All but the last: process.exit() may wait for ever for V8's background compilers (ADR 10; these
+/** For programs of ours under Node 24. All but the last: process.exit() may wait forever for V8's background compilers (ADR 10; these
  * flags stand in libs/kernel too, which is not built yet). The last: kafkajs sets timers that are due already. */
 export const nodeFlags = [
   "--no-concurrent-sparkplug",
@@ -94,13 +93,13 @@ export const nodeFlags = [
   "--disable-warning=TimeoutNegativeWarning",
 ];
 
-/** All but the tests, whose types nothing waits for that is to run. */
+/** Everything except the types of tests. */
 const programs = () =>
   JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8"))
     .references.map(({ path }) => path)
     .filter((path) => path !== "tsconfig.tests.json");
 
-/** Runs one step and says how long it took; with `quietMs`, nothing about a step that was as short as that. */
+/** Runs one step and prints its duration; with `quietMs`, only if it took longer. */
 export async function step(name, act, { quietMs = 500 } = {}) {
   const startedAt = Date.now();
   const timer = setTimeout(() => console.log(`  ${name} ...`), quietMs);
@@ -115,7 +114,7 @@ export async function step(name, act, { quietMs = 500 } = {}) {
   if (ms > quietMs) console.log(`  ${name}: ${(ms / 1000).toFixed(1)} s`);
 }
 
-/** Runs a command quietly in the repository; rejects with what it said when it fails. */
+/** Runs a command quietly in the repository; rejects with its output when it fails. */
 export function run(command, args, options = {}) {
   return new Promise((done, fail) => {
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], ...options });
@@ -134,7 +133,7 @@ export function run(command, args, options = {}) {
 
 /**
  * Runs a program with the terminal as its own, and resolves with its exit code. Ctrl-C reaches it by the terminal;
- * SIGTERM is handed on; and when npm, who started us, is killed, the program is asked to stop.
+ * SIGTERM is passed on; and when npm, who started us, is killed, the program is asked to stop.
  */
 export function hand(command, args, env = process.env) {
   return new Promise((done) => {
@@ -147,7 +146,7 @@ export function hand(command, args, env = process.env) {
     const watch = setInterval(() => {
       const gone = starters.find((pid) => !existsSync(`/proc/${pid}`));
       if (gone === undefined) return;
-      console.error(`process ${gone}, which started this, is gone: stopping`);
+      console.error(`process ${gone}, which started this, has ended: stopping`);
       clearInterval(watch);
       onTerm();
     }, 1000);

@@ -1,5 +1,5 @@
-// Words of our own that are not to come back (banned-words.json), in names, strings, comments and documents: the field's word is
-// beside each. A word enters the list when its last use is gone.
+// Rejects words of our own (banned-words.json) in names, strings, comments and documents; the list has the field's word beside
+// each. Add a word once its last use is gone.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** `not`: what is banned; `write`: what to write. */
 export const banned = JSON.parse(readFileSync(new URL("banned-words.json", import.meta.url), "utf8"));
 const patterns = banned.map(({ not, write }) => ({
-  // A phrase may be broken by a line's end, and a comment's next line begins with a star or slashes.
+  // A phrase may span lines, and a comment's next line starts with a star or slashes.
   pattern: new RegExp(`\\b(${not.map((phrase) => phrase.replaceAll(" ", "[\\s*/_-]+")).join("|")})\\b`, "gi"),
   write,
 }));

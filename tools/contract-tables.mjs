@@ -7,7 +7,7 @@ const { bridgeConfigSchema } = await source("edge/bridge/src/config.ts");
 export const contractTables = () => ({
   topics: markdown(["Topic", "A device", "Retained", "Record", "Holds"], topicRows()),
   fingerprints: markdown(["Record", "Schema", "Version", "Fingerprint"], fingerprintRows()),
-  limits: markdown(["`limits.`", "Unless told", "Bounds"], limitRows()),
+  limits: markdown(["`limits.`", "Default", "Limits"], limitRows()),
 });
 
 const up = Object.entries(uplinkStreams);
@@ -63,33 +63,33 @@ function limitRows() {
   return [
     ["`frameBytesMax`", bytes(limits.frameBytesMax), "a record of `up/frames`; as JSON a third more"],
     ["`recordBytesMax`", bytes(limits.recordBytesMax), "a record of another stream; as JSON a third more"],
-    ["`packetBytesMax`", bytes(limits.packetBytesMax), "a PUBLISH that is held whole"],
-    ["`packetMsMax`", ms(limits.packetMsMax), "from a packet's first byte to its last; then the connection ends"],
+    ["`packetBytesMax`", bytes(limits.packetBytesMax), "a PUBLISH that is buffered whole"],
+    ["`packetMsMax`", ms(limits.packetMsMax), "from a packet's first byte to its last; then the connection is closed"],
     ["`connectMsMax`", ms(limits.connectMsMax), "from opening a connection to the end of its CONNECT"],
-    ["`takeoversPerMinuteMax`", plain(limits.takeoversPerMinuteMax), "connections that end the device's own live one"],
+    [
+      "`takeoversPerMinuteMax`",
+      plain(limits.takeoversPerMinuteMax),
+      "connections that close the device's own live one",
+    ],
     [
       "`clientBytesMax`",
       bytes(limits.clientBytesMax),
-      "what is read of a device and not yet in Kafka; more waits in its socket",
+      "bytes read of a device and not yet in Kafka; more wait in its socket",
     ],
-    ["`storeMsMax`", ms(limits.storeMsMax), "Kafka is away; then connections whose messages wait are ended"],
-    [
-      "`resultsQueuedMax`",
-      plain(limits.resultsQueuedMax),
-      "results that wait for a slow device; the oldest is dropped",
-    ],
+    ["`storeMsMax`", ms(limits.storeMsMax), "Kafka is down; then connections with waiting messages are closed"],
+    ["`resultsQueuedMax`", plain(limits.resultsQueuedMax), "results queued for a slow device; the oldest is dropped"],
     [
       ...rate("messages", [d.messagesPerSecondMax, d.messagesBurstMax], plain),
-      "beyond it the device is read more slowly, and loses nothing",
+      "beyond it the device is read more slowly; nothing is lost",
     ],
     [...rate("bytes", [d.bytesPerSecondMax, d.bytesBurstMax], bytes), "the same"],
     [
       ...rate("subscriptions", [d.subscriptionsPerSecondMax, d.subscriptionsBurstMax], plain),
-      "filters, granted or not; beyond it the connection ends",
+      "filters, granted or not; beyond it the connection is closed",
     ],
     [
       ...rate("deadLetters", [d.deadLettersPerSecondMax, d.deadLettersBurstMax], plain),
-      "dead letters that are kept whole",
+      "dead letters that are stored whole",
     ],
     [...rate("deadLetterBytes", [d.deadLetterBytesPerSecondMax, d.deadLetterBytesBurstMax], bytes), "the same"],
   ];

@@ -1,8 +1,8 @@
 // Writes docs/asyncapi.yaml, the description of the topics that the gateway also serves, and the tables of docs/mqtt-contract.md
-// that the code knows.
+// that are generated from the code.
 //   node --conditions=@tributary/source tools/generate-asyncapi.mjs           write
 //   node --conditions=@tributary/source tools/generate-asyncapi.mjs --check   exit 1 if what is committed is stale
-// What the former says is decided in services/gateway/src/asyncapi/, with tests.
+// services/gateway/src/asyncapi/ makes the former, with tests.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import "./swc-hook.mjs";
@@ -23,7 +23,7 @@ const isFresh = [
 ].every((fresh) => fresh);
 console.log(`asyncapi: ${Object.keys(document.channels).length} channels, ${isFresh ? "fresh" : "written"}`);
 
-/** Whether the file was what it shall be. */
+/** Whether the file was up to date. */
 function keep(file, text) {
   const isFresh = existsSync(file) && readFileSync(file, "utf8") === text;
   if (process.argv.includes("--check") && !isFresh) fail(`${file} is stale: run npm run generate`);
@@ -36,7 +36,7 @@ function withTables(text, tables) {
   const written = text.replaceAll(
     /(<!-- generated: (\w+) -->\n)[\s\S]*?(<!-- \/generated -->)/g,
     (_, begin, name, end) => {
-      if (!known.delete(name)) fail(`${page}: there is no table "${name}", or it stands there twice`);
+      if (!known.delete(name)) fail(`${page}: there is no table "${name}", or it occurs twice`);
       return `${begin}\n${tables[name]}\n${end}`;
     },
   );

@@ -1,7 +1,7 @@
 // Writes libs/contracts/src/generated/ from schemas/, gives every schema version its registry id, and writes docs/asyncapi.yaml.
 //   node tools/generate-contracts.mjs           write
 //   node tools/generate-contracts.mjs --check   exit 1 if what is committed is stale, undocumented or incompatible
-//   node tools/generate-contracts.mjs --land    also freeze the present schemas as landed versions
+//   node tools/generate-contracts.mjs --land    also freeze the current schemas as landed versions
 // Run it with --conditions=@tributary/source. What it decides is in libs/contracts/src/generation/, with tests.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 // One real Kafka on this machine: the jars from Maven Central, one KRaft node on 127.0.0.1.
 //   K1. Nothing outside `.local/` and the given data directory is written.
-//   K2. `startKafka` resolves only when the broker answers a request; a broker that dies first rejects with its log's end.
-//   K3. `stop` returns when the process is gone, whatever it takes.
+//   K2. `startKafka` resolves only when the broker answers a request; a broker that exits first rejects with the end of its log.
+//   K3. `stop` returns once the process has ended; it kills it if necessary.
 // Runs on Node 20 as well, before anything is installed, so: plain JavaScript and no dependencies.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes, randomInt } from "node:crypto";
@@ -29,7 +29,7 @@ const pomFile = join(root, "tools", "kafka", "pom.xml");
 const log4jFile = join(root, "tools", "kafka", "log4j2.properties");
 const JAVA_MAJOR_MIN = 17;
 /** Below those that systems give to outgoing connections (Linux: from 32,768) and Kubernetes to services (from 30,000), so that
- * a port does not become busy by itself before its program listens on it. */
+ * a port does not become busy before its program listens on it. */
 const FREE_PORTS = [20_000, 30_000];
 const CLUSTER_ID = "VHJpYnV0YXJ5TG9jYWwwMQ";
 
@@ -138,8 +138,8 @@ const settings = ({ dataDir, port, controllerPort, proxied, cluster, config = {}
     .map(([key, value]) => `${key}=${value}`)
     .join("\n");
 
-/** Where its answers are timed: a young generation for minutes, so that it seldom pauses to collect garbage. On two cores that run all else
- * as well, G1 and C2, with which Kafka's own scripts start it, take more of the processors than they save. */
+/** For timed runs: a young generation that lasts minutes, so that garbage collections are rare. On two shared cores G1 and C2, the
+ * defaults of Kafka's own scripts, take more CPU time than they save. */
 const ROOMY = ["-Xms768m", "-Xmx768m", "-Xmn512m", "-XX:+AlwaysPreTouch"];
 
 const javaArgs = (heapMb, isMeasured = false) => [
@@ -186,7 +186,7 @@ function format(java, dataDir, nodeId) {
  * Starts one node and resolves when it answers.
  * `cluster`: one of several, `voters` as in controller.quorum.voters. `config`: settings in place of ours.
  * `isMeasured`: its answers are timed.
- * `proxied`: a second listener on `port` that says to clients that it is on `advertisedPort`, where a proxy of theirs is.
+ * `proxied`: a second listener on `port` that advertises `advertisedPort`, the port of the clients' proxy.
  * `detached`: own process group, so that a Ctrl-C on the terminal reaches the caller alone.
  */
 export async function startKafka({
@@ -222,7 +222,7 @@ export async function startKafka({
   });
   closeSync(log);
   if (child.pid !== undefined) onSpawn?.(child.pid);
-  // Whoever wants its own group ends it in its own way.
+  // A caller that wants its own process group ends it itself.
   const killed = () => child.kill("SIGKILL");
   if (!detached) process.once("exit", killed);
   const exited = new Promise((done) => {
@@ -278,8 +278,8 @@ export function answers(port, host = "127.0.0.1") {
   });
 }
 
-/** A free TCP port of 127.0.0.1 that is given to nobody else while this process lives: by then its program may not listen yet.
- * What says "given" to other processes is the UDP port of the same number, which ends with this process. */
+/** A free TCP port of 127.0.0.1, reserved while this process runs, as its program may not listen yet.
+ * The UDP port of the same number marks it as reserved for other processes, and is released with this one. */
 export async function freePort() {
   for (;;) {
     const port = randomInt(...FREE_PORTS);

@@ -1,8 +1,8 @@
-// npm run lint: every check that runs nothing of ours. The last one checks the others: a deliberate violation must be found.
+// npm run lint: every static check. The last one checks the others: a deliberate violation must be found.
 import { pathToFileURL } from "node:url";
 import { exitOnError, run, runtimeNode, step } from "./bootstrap.mjs";
 
-/** Name, and what Node is to run. */
+/** Name, and Node's arguments. */
 export const lints = [
   ["format and lint", ["node_modules/@biomejs/biome/bin/biome", "ci", "--colors=off", "--max-diagnostics=30", "."]],
   ["layers", ["tools/check-rooms.mjs"]],

@@ -1,5 +1,5 @@
-// node tools/pack-agent.mjs COMMIT: keeps the agent of a commit as an artefact in edge/agent/previous, which the end-to-end
-// tests run against today's services (ADR 26). The commit is built apart, in a temporary folder, with what is installed here;
+// node tools/pack-agent.mjs COMMIT: archives the agent of a commit in edge/agent/previous, which the end-to-end
+// tests run with the current services (ADR 26). The commit is built in a temporary folder with the installed dependencies;
 // the same commit and compiler give the same bytes. Needs git and GNU tar.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,12 +32,12 @@ async function main([commitish, ...more]) {
     command("tar", ["-x", "-C", dir], { input: tree });
     linkModules(dir);
     const problems = moduleProblems(dir);
-    if (problems.length > 0) throw new Error(`what is installed does not suit it: ${problems.join("; ")}`);
+    if (problems.length > 0) throw new Error(`the installed dependencies do not fit: ${problems.join("; ")}`);
     command(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-b", AGENT], { cwd: dir });
 
     const agent = packagesIn(dir).find(({ path }) => path === AGENT);
     const bytes = packed(dir, neededBy(agent, packagesIn(dir)));
-    if (bytes.length > BYTES_MAX) throw new Error(`${bytes.length} bytes; at most ${BYTES_MAX} are kept`);
+    if (bytes.length > BYTES_MAX) throw new Error(`${bytes.length} bytes; the limit is ${BYTES_MAX}`);
     const file = `agent-${agent.version}+${commit.slice(0, NAMED_BY)}.tgz`;
     writeFileSync(join(folder, file), bytes);
     const others = previousAgents();
@@ -61,7 +61,7 @@ function neededBy(start, packages) {
   return [...needed.values()].map(({ path }) => path).sort();
 }
 
-/** A tar that tells of nothing but names and bytes. */
+/** A tar with only names and bytes, so that it is reproducible. */
 function packed(dir, paths) {
   const files = paths.flatMap((path) => {
     const found = command("find", [join(path, "dist"), "-type", "f", "-name", "*.js", "-not", "-path", "*/testing/*"], {

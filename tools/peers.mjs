@@ -1,5 +1,5 @@
-// Other people's programs that some tests run against: Python packages, Debian's programs, Node 20, Go. `npm test -- --peers` needs
-// them, plain `npm test` does not. What can be set up here is, below .local/peers; for the rest an error says what to do.
+// Third-party programs that some tests run against: Python packages, Debian's programs, Node 20, Go. `npm test -- --peers` needs
+// them, plain `npm test` does not. What can be installed is, below .local/peers; for the rest an error says what to install.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -51,7 +51,7 @@ function uv() {
   return program;
 }
 
-/** uv reads no settings of pip's. */
+/** uv does not read pip's settings. */
 function uvEnv() {
   const { PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_CERT, ...env } = process.env;
   const configured = spawnSync("python3", ["-m", "pip", "config", "get", "global.index-url"], { encoding: "utf8" });
@@ -118,7 +118,7 @@ export function node20() {
   const file = join(dir, `${name}-${NODE_20}.tgz`);
   const integrity = `sha512-${createHash("sha512").update(readFileSync(file)).digest("base64")}`;
   if (integrity !== NODE_20_INTEGRITY[process.arch])
-    throw new Error(`${name}@${NODE_20} is not what it was: ${integrity}`);
+    throw new Error(`${name}@${NODE_20} has another digest: ${integrity}`);
   run("tar", ["-xzf", file, "-C", dir, "package/bin/node"], "tar failed");
   rmSync(file);
   writeFileSync(done, "");

@@ -1,9 +1,9 @@
-// Agents of earlier commits, kept as artefacts in edge/agent/previous (ADR 26), and brought to where they run.
+// Unpacks the archived agents of earlier commits (edge/agent/previous, ADR 26), to run them.
 //
-//   P1. An artefact holds what we compiled and nothing else: `dist/**/*.js` and `package.json` of the agent and of the
+//   P1. An archive holds only our compiled code: `dist/**/*.js` and `package.json` of the agent and of the
 //       workspace packages it needs, at their places in the repository.
-//   P2. What others wrote comes from the repository's node_modules, in a version that suits what the artefact asks for.
-//   P3. What is unpacked never resolves to a package of ours of today.
+//   P2. Dependencies come from the repository's node_modules, in a version that fits the archive's package.json.
+//   P3. An unpacked agent never resolves to a current package of ours.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
@@ -15,12 +15,12 @@ export const list = join(folder, "agents.json");
 export const AGENT = "edge/agent";
 const OURS = "@tributary";
 
-/** What the list says of each, oldest first. */
+/** The list of archives, oldest first. */
 export const previousAgents = () => JSON.parse(readFileSync(list, "utf8")).agents;
 
 export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-/** Unpacks an artefact of the list into an empty folder; returns its main. Throws when its bytes are not the listed ones or
+/** Unpacks an archive of the list into an empty folder; returns its main. Throws when its bytes are not the listed ones or
  * the repository's modules do not suit it. */
 export function unpackAgent({ file, sha256: wanted }, dir) {
   const path = join(folder, file);
@@ -75,7 +75,7 @@ export function packagesIn(dir, at = "") {
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Runs a program to its end; throws with what it said when it fails. Returns its standard output. */
+/** Runs a program to its end; throws with its output when it fails. Returns its standard output. */
 export function command(name, args, options = {}) {
   const { status, error, stdout, stderr } = spawnSync(name, args, { maxBuffer: 256 << 20, ...options });
   if (error !== undefined) throw error;

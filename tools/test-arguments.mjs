@@ -1,4 +1,4 @@
-// What `npm test` and `npm run test:file` are asked to run.
+// The arguments of `npm test` and `npm run test:file`.
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { root } from "./bootstrap.mjs";

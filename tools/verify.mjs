@@ -19,7 +19,7 @@ import { needsKafka, parseArguments } from "./test-arguments.mjs";
 
 const RUN_MARK = "TRIBUTARY_TEST_RUN";
 const EXIT_MS_MAX = 20_000;
-/** A test that never ends must not hold a CI machine for ever. */
+/** A test that never ends must not block a CI machine forever. */
 const TESTS_MS_MAX = 2 * 60 * 60_000;
 const mark = randomBytes(8).toString("hex");
 process.env[RUN_MARK] = mark;
@@ -113,7 +113,7 @@ async function tests() {
       // jest's report goes to stderr; its JSON to the file.
       stdio: ["ignore", "ignore", "inherit"],
     });
-    // It has told everything and only has to end.
+    // It has reported everything and only has to exit.
     const watch = setInterval(() => {
       if (!existsSync(resultFile)) return;
       clearInterval(watch);

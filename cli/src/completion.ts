@@ -1,6 +1,6 @@
 /**
- * Words that can come next on a command line, from the command tree itself, so that completion never lags behind it.
- * A shell asks by `tributary __complete -- WORDS`; the last word is the one being written.
+ * The words that can follow on a command line, from the command tree itself, so that completion is always up to date.
+ * A shell calls `tributary __complete -- WORDS`; the last word is the incomplete one.
  */
 import type { Argument, Command, Option } from "commander";
 
@@ -60,7 +60,7 @@ const wordsOf = (choices: readonly string[] | undefined): Candidate[] =>
 const matching = (all: readonly Candidate[], beginning: string): Candidate[] =>
   all.filter(({ word }) => word.startsWith(beginning));
 
-/** Where nothing of ours can come next, files can. */
+/** Files, where no word of ours can follow. */
 export const shells = {
   bash: `# bash completion for tributary: source <(tributary completion bash)
 _tributary() {

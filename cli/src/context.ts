@@ -1,4 +1,4 @@
-/** What every command gets: the gateway and where to write, from the options that all commands share. */
+/** The context of every command: the gateway and the output, from the options that all commands share. */
 import type { Command } from "commander";
 import { type Gateway, gatewayAt } from "./gateway.ts";
 import { type Format, Output } from "./output.ts";

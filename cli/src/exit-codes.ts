@@ -1,8 +1,8 @@
-/** Documented in `tributary --help` and README.md; scripts rely on them. */
+/** Documented in `tributary --help` and README.md; scripts depend on them. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, notFound: 3, unreachable: 4, inPart: 5, degraded: 6 } as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
-/** An expected end with a message for the user; anything else that is thrown is a bug. */
+/** An expected error with a message for the user; anything else that is thrown is a bug. */
 export class CliError extends Error {
   readonly exitCode: ExitCode;
 

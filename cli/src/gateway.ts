@@ -1,4 +1,4 @@
-/** The APIs of the gateway and of the model registry, for commands. Every failure becomes a CliError that says what to do. */
+/** The APIs of the gateway and of the model registry, for commands. Every failure becomes a CliError with advice. */
 import {
   type ApiFailure,
   type Client,
@@ -15,18 +15,18 @@ type ServiceOptions = {
   readonly token?: string | undefined;
   readonly waiting?: Waiting;
 };
-/** Tells people that an answer takes its time. */
+/** Shows that an answer takes long. */
 export type Waiting = <T>(what: string, answer: Promise<T>) => Promise<T>;
 
 type Address = {
   readonly origin: string;
-  /** Where a path of the service is, for people to open. */
+  /** The URL of a path of the service, to open in a browser. */
   readonly urlOf: (path: string) => string;
 };
 export type Gateway = GatewayClient & Address;
 export type ModelRegistry = Client<typeof modelRegistryApi> & Address;
 
-/** In the words of messages. */
+/** Its name in messages. */
 type Service = {
   readonly name: string;
   readonly option: string;
@@ -47,18 +47,18 @@ const MODEL_REGISTRY: Service = {
   option: "--registry",
   variable: "TRIBUTARY_MODEL_REGISTRY",
   token: "--registry-token or set TRIBUTARY_MODEL_REGISTRY_TOKEN",
-  timeoutMs: 900_000, // It examines a package before it answers.
+  timeoutMs: 900_000, // It validates a package before it answers.
 };
 
 export const gatewayAt = (options: ServiceOptions): Gateway => serviceAt(publicApi, GATEWAY, options);
 export const modelRegistryAt = (options: ServiceOptions): ModelRegistry =>
   serviceAt(modelRegistryApi, MODEL_REGISTRY, options);
 
-/** The service understood and said no; `retry` when it may say yes to the same later. */
+/** The service rejected the request; `retry` if it may accept the same later. */
 export class GatewayRefusal extends CliError {
   readonly code: string;
   readonly retry: boolean;
-  /** The problem details, whole. */
+  /** All of the problem details. */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor({ status, code, advice, detail, problem }: ApiFailure) {
@@ -93,17 +93,17 @@ function cliErrorOf(failure: ApiFailure, service: Service, origin: string): CliE
   switch (code) {
     case "api-unreachable":
       return unreachable(
-        `The ${name} at ${origin} cannot be reached: ${detail}. Is it running? Point ${option} or ${variable} at it.`,
+        `The ${name} at ${origin} cannot be reached: ${detail}. Is it running? Check ${option} or ${variable}.`,
       );
     case "api-closing":
       return unreachable(`The ${name} is shutting down.`);
     case "api-stream-ended":
-      return unreachable(`${origin} ended the connection. Try again.`);
+      return unreachable(`${origin} closed the connection. Try again.`);
     case "api-response-invalid":
       return new CliError(exitCodes.failed, `${origin} is not a Tributary ${name}: ${detail}. Check ${option}.`);
     default:
       return status === 401
-        ? new CliError(exitCodes.failed, `The ${name} wants a token: give ${token}.`)
+        ? new CliError(exitCodes.failed, `The ${name} requires a token: give ${token}.`)
         : new GatewayRefusal(failure);
   }
 }

@@ -1,4 +1,4 @@
-/** How commands that speak to Kafka itself are told where it is. */
+/** Options of commands that connect to Kafka. */
 import { reasonOf } from "@tributary/kernel";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { CliError, exitCodes } from "./exit-codes.ts";
@@ -14,7 +14,7 @@ export const brokersOf = (text: string): string[] => {
 
 const prefixOf = (text: string): string => {
   if (!/^[A-Za-z0-9._-]{0,100}$/.test(text)) {
-    throw new InvalidArgumentError("letters, digits, dots, dashes and underscores are possible.");
+    throw new InvalidArgumentError("only letters, digits, dots, dashes and underscores are allowed.");
   }
   return text;
 };
@@ -22,12 +22,12 @@ const prefixOf = (text: string): string => {
 export const withKafka = (command: Command): Command =>
   command
     .addOption(
-      new Option("--brokers <HOST:PORT,...>", "Kafka's brokers to start from")
+      new Option("--brokers <HOST:PORT,...>", "Kafka's bootstrap brokers")
         .argParser(brokersOf)
         .env("TRIBUTARY_BROKERS"),
     )
     .addOption(
-      new Option("--prefix <PREFIX>", "before every topic's name, as in the services' kafka.prefix")
+      new Option("--prefix <PREFIX>", "prefix of every topic's name, as kafka.prefix of the services")
         .argParser(prefixOf)
         .env("TRIBUTARY_PREFIX")
         .default("tributary."),
@@ -39,7 +39,7 @@ export function connectionOf({ brokers, prefix }: KafkaOptions): Connection {
   if (brokers === undefined) {
     throw new CliError(
       exitCodes.usage,
-      "This speaks to Kafka itself: give --brokers HOST:PORT or set TRIBUTARY_BROKERS.",
+      "This command connects to Kafka: give --brokers HOST:PORT or set TRIBUTARY_BROKERS.",
     );
   }
   return { brokers, prefix, clientId: "tributary-cli" };

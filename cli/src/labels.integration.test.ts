@@ -65,7 +65,7 @@ afterAll(async () => {
   dir.remove();
 });
 
-test("labels next tells what is worth a label and saves pictures; labels set gives one", async () => {
+test("labels next lists frames to label and saves pictures; labels set stores a label", async () => {
   const pictures = join(dir.path, "pictures");
   const { code, text } = await tributary(["labels", "next", "--save", pictures]);
   expect(code).toBe(0);
@@ -84,7 +84,7 @@ test("labels next tells what is worth a label and saves pictures; labels set giv
     { frameSeq: 2n, label: "frog", source: "PERSON", labelledBy: "ada", comment: "green" },
     { frameSeq: 3n, label: null },
   ]);
-  expect((await tributary(["labels", "next"])).text).toContain("No frame waits");
+  expect((await tributary(["labels", "next"])).text).toContain("No frames to label");
   for (const [args, code, says] of [
     [["labels", "set", frame(9999), "cat"], 3, "frame-unknown"],
     [["labels", "set", frame(4), "Cat "], 1, 'Did you mean "cat"?'],
@@ -95,7 +95,7 @@ test("labels next tells what is worth a label and saves pictures; labels set giv
   }
 });
 
-test("labels import: each bad line is named and counted, the next good one is taken, again does no harm", async () => {
+test("labels import: each bad line is reported and counted, good ones are imported, repeating is safe", async () => {
   const lines = ["frameId,label,labelledBy"];
   for (let seq = 10; seq < 10 + 300; seq++) lines.push(`${frame(seq)},cat,bob`);
   lines[50] = "nonsense,cat,bob";
@@ -106,7 +106,7 @@ test("labels import: each bad line is named and counted, the next good one is ta
   const before = (await groundTruth()).length;
 
   const dry = await tributary(["labels", "import", csv, "--dry-run"]);
-  expect(dry.text).toContain("296 would be taken, 0 said already, 0 without a label, 4 bad");
+  expect(dry.text).toContain("296 would be imported, 0 stored already, 0 without a label, 4 bad");
   expect(await groundTruth()).toHaveLength(before);
   const { code, text } = await tributary(["labels", "import", csv]);
   expect(code).toBe(5);
@@ -119,7 +119,7 @@ test("labels import: each bad line is named and counted, the next good one is ta
     expect(text).toMatch(new RegExp(`^${csv}:${line}: .*\\(${reason}\\)$`, "m"));
   }
   expect(text).toContain("296 taken, 0 said already, 0 without a label, 4 bad");
-  expect(text).toContain("4 lines were not taken: ");
+  expect(text).toContain("4 lines were rejected: ");
   expect(await groundTruth()).toHaveLength(before + 296);
 
   const again = await tributary(["labels", "import", csv, "-o", "json", "--allow-unknown"]);
@@ -154,7 +154,7 @@ test("labels import: JSONL and Label Studio by their content, and files that are
   expect((await tributary(["labels", "import", join(dir.path, "none")])).text).toContain("ENOENT");
 });
 
-test("labels import: a gateway that cannot store now is asked again, one that stays so is told with the line", async () => {
+test("labels import: a gateway that cannot store now is retried, one that stays so is reported with the line", async () => {
   let calls = 0;
   const refuse = (code: string) => JSON.stringify({ code, detail: "Not now.", advice: "retry" });
   const flaky = createServer((request, response) => {
@@ -174,7 +174,7 @@ test("labels import: a gateway that cannot store now is asked again, one that st
     const path = file("flaky.jsonl", lines.join("\n"));
     const { code, text } = await tributary(["labels", "import", path], gatewayUrl);
     expect(code).toBe(1);
-    expect(text).toContain("1000 labels are stored. Go on with --from 1001");
+    expect(text).toContain("1000 labels are stored. Continue with --from 1001");
     expect(calls).toBe(2 + 6);
   } finally {
     flaky.closeAllConnections();

@@ -3,7 +3,6 @@ import { numberFrom, wholeFrom } from "./numbers.ts";
 
 test("a number is read, and what is none is refused with what would do", () => {
   expect([numberFrom(1)("2.5"), wholeFrom(0)("0")]).toEqual([2.5, 0]);
-  for (const text of ["x", "", " ", "NaN", "0"]) expect(() => numberFrom(1)(text)).toThrow("a number from 1 is needed");
-  for (const text of ["x", "", "1.5", "-1"])
-    expect(() => wholeFrom(0)(text)).toThrow("a whole number from 0 is needed");
+  for (const text of ["x", "", " ", "NaN", "0"]) expect(() => numberFrom(1)(text)).toThrow("expected a number from 1");
+  for (const text of ["x", "", "1.5", "-1"]) expect(() => wholeFrom(0)(text)).toThrow("expected a whole number from 0");
 });

@@ -1,11 +1,11 @@
-/** Numbers on the command line: another text is a usage error that says which would do. */
+/** Numbers on the command line: other text is a usage error that names the valid range. */
 import { InvalidArgumentError } from "commander";
 
 export const numberFrom =
   (min: number) =>
   (text: string): number => {
     const value = numberOf(text);
-    if (!(value >= min)) throw new InvalidArgumentError(`a number from ${min} is needed.`);
+    if (!(value >= min)) throw new InvalidArgumentError(`expected a number from ${min}.`);
     return value;
   };
 
@@ -14,9 +14,9 @@ export const wholeFrom =
   (text: string): number => {
     const value = numberOf(text);
     if (!(Number.isInteger(value) && value >= min))
-      throw new InvalidArgumentError(`a whole number from ${min} is needed.`);
+      throw new InvalidArgumentError(`expected a whole number from ${min}.`);
     return value;
   };
 
-/** JavaScript takes an empty text for 0. */
+/** JavaScript converts an empty string to 0. */
 const numberOf = (text: string): number => (text.trim() === "" ? Number.NaN : Number(text));

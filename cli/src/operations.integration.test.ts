@@ -162,7 +162,7 @@ describe("dead letters", () => {
 
   test.each([
     [["dlq", "list", "--brokers", "127.0.0.1:9"], 4, "127.0.0.1:9"],
-    [["dlq", "show", "edge.frames.v1"], 2, "no dead letter topic"],
+    [["dlq", "show", "edge.frames.v1"], 2, "not a dead letter topic"],
     [["dlq", "show", `${DLQ}/0@99999`], 3, "There is no letter"],
     [["dlq", "show", DLQ, "--where", "colour=red"], 2, "FIELD=VALUE"],
   ])("%j exits %i and says why", async (args, code, says) => {
@@ -251,7 +251,7 @@ describe("doctor", () => {
     });
   });
 
-  test("tells a port that is not MQTT, and brokers that are away", async () => {
+  test("reports a port that is not MQTT, and brokers that are down", async () => {
     const web = (await serve((_request, response) => response.end())).replace("http", "mqtt");
     const { findings } = await doctor("--mqtt", web, "--brokers", "127.0.0.1:9");
     expect(findings.get("MQTT")).toMatchObject({ state: "failed", advice: "check --mqtt" });

@@ -40,7 +40,7 @@ export class Output {
     return this.#color ? styleText(style, text, { validateStream: false }) : text;
   }
 
-  /** One thing, for programs; people get `show`. */
+  /** One object, for programs; people get `show`. */
   one<T>(value: T, name: string, show: (value: T) => void): void {
     if (this.format === "json") this.line(JSON.stringify(value, null, 2));
     else if (this.format === "yaml") this.#write(stringify(value));
@@ -89,7 +89,7 @@ const BORDERLESS = Object.fromEntries(
    "left", "left-mid", "mid", "mid-mid", "right", "right-mid", "middle"].map((side) => [side, ""]),
 );
 
-/** Results quote devices, files and services, which may say anything, e.g. what a terminal would obey. Colours may stay. */
+/** Results quote devices, files and services, whose text may contain terminal control sequences. Colours are kept. */
 export const printable = (text: string): string =>
   text.replaceAll(/\p{Cc}(\[\d{1,3}m)?/gu, (found) =>
     found.startsWith("\u001b[")
@@ -101,7 +101,7 @@ export const printable = (text: string): string =>
 
 export const printableLines = (text: string): string => text.split("\n").map(printable).join("\n");
 
-/** Numbers as written; what is absent as a dash. */
+/** Numbers as written; missing values as a dash. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined || value === "") return "-";
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));

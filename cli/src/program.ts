@@ -18,7 +18,7 @@ import type { Io } from "./context.ts";
 import { formats } from "./output.ts";
 import { topicsCommand } from "./topics.ts";
 
-/** What calls this program in a clone, built or not. */
+/** The launcher of this program in a clone, built or not. */
 const LAUNCHER = fileURLToPath(new URL("../tributary.mjs", import.meta.url));
 
 const EPILOGUE = `
@@ -40,9 +40,9 @@ const { version } = createRequire(import.meta.url)("../package.json") as { versi
 
 export async function programOf(argv: readonly string[], io: Io): Promise<Command> {
   const program = new Command("tributary")
-    .description("Looks into and manages a Tributary deployment through its gateway.")
+    .description("Inspects and manages a Tributary deployment through its gateway.")
     .addOption(new Option("--gateway <URL>", "the gateway").env("TRIBUTARY_GATEWAY").default("http://127.0.0.1:8080"))
-    .addOption(new Option("--token <TOKEN>", "bearer token, where the gateway wants one").env("TRIBUTARY_TOKEN"))
+    .addOption(new Option("--token <TOKEN>", "bearer token, if the gateway requires one").env("TRIBUTARY_TOKEN"))
     .option("--no-color", "plain text")
     .addHelpText("after", EPILOGUE);
   // A report has one format, and its -o names the file.
@@ -59,7 +59,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(getTopics(io));
   program
     .command("describe")
-    .description("show one of them whole")
+    .description("show one of them in full")
     .addCommand(describeDevice(io))
     .addCommand(describePolicy(io))
     .addCommand(describeModel(io))
@@ -76,11 +76,11 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(doctorCommand(io, version))
     .addCommand(completionCommand(io))
     .addCommand(completeCommand(program, io), { hidden: true });
-  const models = program
-    .command("models")
-    .description("make, judge, push and list model packages, and say which of them runs");
-  const validation = program.command("validation").description("the frames that a model's challengers are judged on");
-  // It brings the model runtime along, which nobody else should wait for.
+  const models = program.command("models").description("make, evaluate, push and list model packages");
+  const validation = program
+    .command("validation")
+    .description("the frames on which a model's challengers are evaluated");
+  // It loads the model runtime, which other commands should not wait for.
   const before = argv.slice(0, 1 + Math.max(argv.indexOf("models"), argv.indexOf("validation")));
   if (before.length > 0 && !before.includes("get") && !before.includes("describe")) {
     const more = await import("./models/index.ts");
@@ -105,13 +105,13 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
   return program;
 }
 
-/** What is neither an option that holds for all commands nor its value: the command first. */
+/** The arguments without the global options and their values: the command first. */
 function wordsOf(argv: readonly string[]): readonly string[] {
   const withValue = ["--gateway", "--token", "-o", "--output"];
   return argv.filter((word, i) => !word.startsWith("-") && !withValue.includes(argv[i - 1] ?? ""));
 }
 
-/** Options that hold for all commands hold for those added later, too. */
+/** Global options also apply to commands added later. */
 export function inheritAll(command: Command, settings: (command: Command) => void): void {
   settings(command);
   for (const inner of command.commands) inheritAll(inner, settings);

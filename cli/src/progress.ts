@@ -1,9 +1,9 @@
 /**
- * Tells people on stderr how far a long step is.
+ * Shows the progress of a long step on stderr.
  *
- * P1. Nothing is said of what ends within two seconds.
- * P2. A terminal's line is written over; elsewhere, e.g. in a log, there is a line every ten seconds.
- * P3. Of steps within steps only the outermost tells.
+ * P1. A step that ends within two seconds shows nothing.
+ * P2. A terminal's line is overwritten; elsewhere, e.g. in a log, there is a line every ten seconds.
+ * P3. Of nested steps only the outermost shows its progress.
  */
 import type { Io } from "./context.ts";
 import type { Waiting } from "./gateway.ts";
@@ -13,8 +13,8 @@ const TERMINAL_MS = 200;
 const LOG_MS = 10_000;
 const ERASE_LINE = "\r\u001b[K";
 
-/** Those that tell, by whom they tell it to. */
-const telling = new WeakMap<Io, Progress>();
+/** Outputs that show a step's progress. */
+const shown = new WeakMap<Io, Progress>();
 
 export class Progress {
   readonly #io: Io;
@@ -23,13 +23,13 @@ export class Progress {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #shown = false;
 
-  /** `text` is asked when it is shown. */
+  /** `text` is called when it is shown. */
   constructor(io: Io, text: () => string) {
     this.#io = io;
     this.#text = text;
     this.#startedAt = io.now();
-    if (telling.has(io)) return; // P3
-    telling.set(io, this);
+    if (shown.has(io)) return; // P3
+    shown.set(io, this);
     this.#timer = setTimeout(() => this.#show(), QUIET_MS); // P1
     this.#timer.unref();
   }
@@ -40,8 +40,8 @@ export class Progress {
   }
 
   end(): void {
-    if (telling.get(this.#io) !== this) return;
-    telling.delete(this.#io);
+    if (shown.get(this.#io) !== this) return;
+    shown.delete(this.#io);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.clear();

@@ -1,4 +1,4 @@
-/** How commands are told of a schema registry. */
+/** The option of a schema registry. */
 import { reasonOf } from "@tributary/kernel";
 import type { RegistryAccess } from "@tributary/schema-registry";
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -20,7 +20,7 @@ export function registryOf(text: string): RegistryAccess {
 export const withRegistry = (command: Command, description: string): Command =>
   command.addOption(new Option("--registry <URL>", description).argParser(registryOf).env("TRIBUTARY_REGISTRY"));
 
-/** The gateway's registry wants the gateway's token. */
+/** The gateway's registry requires the gateway's token. */
 export const fetchWith =
   (token: string | undefined): typeof fetch =>
   (input, init = {}) =>

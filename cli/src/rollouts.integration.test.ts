@@ -171,9 +171,9 @@ describe("rollout create", () => {
     expect(refused.text).toContain(
       `${example}:${weight}:22: spec.strategy.canary.steps[0].setWeight: 2 devices; 8 would do`,
     );
-    refusal = { code: "rollout-conflict", detail: "rollout other is still at work on cam-1", advice: "ask-a-person" };
+    refusal = { code: "rollout-conflict", detail: "rollout other is still active on cam-1", advice: "ask-a-person" };
     expect(await tributary("rollout", "create", "-f", example)).toMatchObject({
-      ...{ code: 1, text: expect.stringContaining("still at work on cam-1 (rollout-conflict)") },
+      ...{ code: 1, text: expect.stringContaining("still active on cam-1 (rollout-conflict)") },
     });
   });
 });
@@ -187,11 +187,11 @@ describe("a rollout", () => {
     const { code, text: said, stdout } = await tributary("rollout", "status", "edge-canary");
     expect(code).toBe(0);
     expect(said).toMatch(
-      /2 rollouts are called edge-canary; this is the newest, r-1\. Others, by uid:\n {2}r-0 of 2001/,
+      /2 rollouts are named edge-canary; this is the newest, r-1\. Others, by uid:\n {2}r-0 of 2001/,
     );
     expect(stdout).not.toContain("r-0");
     expect(stdout).toMatch(/└──6 set weight 100 %/);
-    expect(stdout).toMatch(/Σ canary edge 2 +Arm +✔ 8 of 8 on it +8 devices, 8 COMMITTED/);
+    expect(stdout).toMatch(/Σ canary edge 2 +Arm +✔ 8 of 8 run it +8 devices, 8 COMMITTED/);
     expect(stdout).toMatch(/□ cam-7 +Device +✔ COMMITTED +\d+s +runs it/);
     const json = JSON.parse((await tributary("rollouts", "status", "r-1", "-o", "json")).stdout);
     expect(json).toMatchObject({ uid: "r-1", phase: "Progressing", spec: { metadata: { name: "edge-canary" } } });
@@ -200,8 +200,8 @@ describe("a rollout", () => {
 
   test("says by its exit code that it is degraded, if asked to", async () => {
     expect((await tributary("rollout", "status", "r-0")).code).toBe(0);
-    const told = await tributary("rollout", "status", "r-0", "--exit-code");
-    expect(told).toMatchObject({ code: 6, text: expect.stringContaining("Degraded, rolled back: aborted by ann") });
+    const result = await tributary("rollout", "status", "r-0", "--exit-code");
+    expect(result).toMatchObject({ code: 6, text: expect.stringContaining("Degraded, rolled back: aborted by ann") });
     expect((await tributary("rollout", "status", "r-1", "--exit-code")).code).toBe(0);
   });
 
@@ -213,18 +213,18 @@ describe("a rollout", () => {
     [["abort"], "abort"],
     [["retry"], "retry"],
     [["undo"], "undo"],
-  ])("is told to %j", async (words, command) => {
+  ])("takes %j", async (words, command) => {
     asked.length = 0;
     const [word = "", ...rest] = words;
     expect(await tributary("rollout", word, "r-1", ...rest)).toMatchObject({
-      ...{ code: 0, stdout: expect.stringContaining(`edge-canary: ${command} is taken`) },
+      ...{ code: 0, stdout: expect.stringContaining(`edge-canary: ${command} was accepted`) },
     });
     // These two mean the step that was seen.
     const step = ["promote", "resume"].includes(command) ? { step: 0 } : {};
     expect(asked).toEqual([{ url: "/rollouts/r-1/commands", body: { command, by: "ada", ...step } }]);
   });
 
-  test("hears why a command is refused", async () => {
+  test("reports why a command is refused", async () => {
     refusal = {
       code: "rollout-command-refused",
       detail: "retry: rollout edge-canary is Progressing",
@@ -235,7 +235,7 @@ describe("a rollout", () => {
     });
   });
 
-  test("is watched until it ends; its history and its report tell why", async () => {
+  test("is watched until it ends; its history and its report have the reason", async () => {
     const args = ["rollout", "status", "edge-canary", "-w", "--every", "0.2", "--exit-code"];
     const watch = spawnProcess({ name: "cli", main: "cli/dist/main.js", args, env });
     await waitFor(() => watch.lines().some((line) => line.includes("◌ Progressing")), { what: "the first look" });
@@ -252,7 +252,9 @@ describe("a rollout", () => {
       reached: 0,
     };
     await stands("r-1", { ...bad, message: "the analysis failed" });
-    await waitFor(() => watch.lines().some((line) => line.includes("Degraded, going back")), { what: "the way back" });
+    await waitFor(() => watch.lines().some((line) => line.includes("Degraded, rolling back")), {
+      what: "the rollback",
+    });
     expect(watch.alive()).toBe(true);
     await happens("r-1", { kind: "rolled-back", evidence: { onModel: 0 } });
     await stands("r-1", { ...bad, version: 7n, isBack: true, message: "the analysis failed" });
@@ -280,14 +282,14 @@ describe("a rollout", () => {
     }
     expect((await tributary("rollout", "report", "r-1")).stdout).toMatch(/^<!doctype html>/);
     const nowhere = await tributary("rollout", "report", "r-1", "-o", join(dir.path, "no", "where.html"));
-    expect(nowhere).toMatchObject({ code: 1, text: expect.stringContaining("cannot be written") });
+    expect(nowhere).toMatchObject({ code: 1, text: expect.stringContaining("Cannot write the report") });
   });
 });
 
 test("a list that is cut says so; the devices of a canary are all looked through", async () => {
   for (let i = 0; i < 101; i++) await stands(`m-${i}`, { name: "many", createdAt: 1e12 + i });
   const many = (...more: string[]) => tributary("rollout", "list", "--name", "many", ...more);
-  const older = /There are older ones than these 100: --name/;
+  const older = /Only the newest 100 are shown: filter with --name/;
   await waitFor(async () => older.test((await many()).stdout), { what: "the 101st" });
   const names = await many("-o", "name");
   expect(names.stdout.split("\n").filter(Boolean)).toHaveLength(100);

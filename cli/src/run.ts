@@ -1,4 +1,4 @@
-/** Runs one command line and says with which code to exit. Never throws, never shows a stack trace. */
+/** Runs one command line and returns its exit code. Never throws, never shows a stack trace. */
 import { createRequire } from "node:module";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { CommanderError } from "commander";
@@ -9,7 +9,7 @@ import { inheritAll, programOf } from "./program.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
-/** Failures that blame a file or folder of the command line; what it should have done did not begin. */
+/** Failures caused by a file or folder of the command line, before the command did anything. */
 const filesThatCannotBeUsed: ReadonlySet<string> = new Set([
   "gate-labels-differ",
   "gate-margins-invalid",
@@ -42,10 +42,10 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
     await program.parseAsync([...argv], { from: "user" });
     return exitCodes.ok;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage; // said already
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage; // printed already
     io.stderr(`tributary: ${printableLines(reasonOf(error))}\n`);
     if (error instanceof CliError) return error.exitCode;
-    if (!(error instanceof Failure)) io.stderr("This was not foreseen; please report it.\n");
+    if (!(error instanceof Failure)) io.stderr("This is a bug; please report it.\n");
     else if (filesThatCannotBeUsed.has(error.code) || blamesPackage(error.code)) return exitCodes.usage;
     return exitCodes.failed;
   }

@@ -1,11 +1,11 @@
 import { run } from "./run.ts";
 
-// Node's own warnings, e.g. of a negative timeout inside kafkajs, tell users of a command nothing.
+// Node's own warnings, e.g. of a negative timeout inside kafkajs, are of no use to users of a command.
 process.removeAllListeners("warning");
 const stop = new AbortController();
 process.on("SIGINT", () => stop.abort());
 process.on("SIGTERM", () => stop.abort());
-// `tributary frames tail | head` closes our output: that is no failure.
+// `tributary frames tail | head` closes our output: that is not a failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 
 process.exitCode = await run(process.argv.slice(2), {

@@ -1,4 +1,4 @@
-/** `tributary topics create`: brings a Kafka cluster to where the services can start. It speaks to Kafka, not to a gateway. */
+/** `tributary topics create`: creates and repairs the topics that services need. It connects to Kafka, not to a gateway. */
 import { PARTITIONS } from "@tributary/contracts";
 import { Command, InvalidArgumentError } from "commander";
 import type { Io } from "./context.ts";
@@ -14,14 +14,14 @@ type Options = KafkaOptions & {
 const GIB = 1024 ** 3;
 
 const DISK_GIB = 64;
-const DETAILS = `With fewer than 3 copies every record that somebody is acknowledged for is flushed to disk first; with 3 or
-more it is on two brokers first. Bounds in bytes never fill more than 85 % of --disk-gib, if it is 16 or more. Nothing that
-is there is ever made looser.`;
+const DETAILS = `With a replication factor below 3 every record is flushed to disk before it is acknowledged; with 3 or
+more it is on two brokers first. Retention in bytes never fills more than 85 % of --disk-gib, if it is 16 or more. Settings of
+existing topics are never loosened.`;
 
 const wholeTo = (max: number) => (text: string) => {
   const value = Number(text);
   if (!(Number.isInteger(value) && value >= 1 && value <= max)) {
-    throw new InvalidArgumentError(`a whole number from 1 to ${max} is needed.`);
+    throw new InvalidArgumentError(`expected a whole number from 1 to ${max}.`);
   }
   return value;
 };
@@ -29,11 +29,16 @@ const wholeTo = (max: number) => (text: string) => {
 export function topicsCommand(io: Io): Command {
   const command = new Command("topics").description("Tributary's topics in a Kafka cluster");
   withKafka(command.command("create"))
-    .description("create what is missing, and tighten in what is there whatever could lose acknowledged records")
-    .option("--partitions <N>", "of every topic; never change it later, keys would move", wholeTo(1_000), PARTITIONS)
-    .option("--replication-factor <N>", "copies of every partition", wholeTo(9), 1)
-    .option("--disk-gib <N>", "of one broker: bounds in bytes are shares of it", wholeTo(1_000_000), DISK_GIB)
-    .option("--repair", "also set right what merely differs: retention, bounds in bytes, clean-up, record size")
+    .description("create missing topics, and repair settings of existing ones that could lose acknowledged records")
+    .option(
+      "--partitions <N>",
+      "of every topic; never change it later, or keys move to other partitions",
+      wholeTo(1_000),
+      PARTITIONS,
+    )
+    .option("--replication-factor <N>", "replicas of every partition", wholeTo(9), 1)
+    .option("--disk-gib <N>", "disk of one broker: retention in bytes is a share of it", wholeTo(1_000_000), DISK_GIB)
+    .option("--repair", "also repair other differences: retention, retention in bytes, cleanup policy, record size")
     .addHelpText("after", `\n${DETAILS}`)
     .action(async ({ partitions, replicationFactor, diskGib, repair = false, ...kafka }: Options) => {
       const connection = connectionOf(kafka);

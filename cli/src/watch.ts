@@ -1,9 +1,9 @@
 /**
- * `-w`: shows a result again and again until interrupted.
+ * `-w`: shows a result repeatedly until interrupted.
  *
- * W1. A terminal is written over; elsewhere a result is written only when it differs from the one before.
- * W2. A failure ends the first look; later ones are told, and the next look may be better.
- * W3. What is shown may say that there is nothing more to wait for.
+ * W1. A terminal is overwritten; elsewhere a result is written only if it differs from the previous one.
+ * W2. A failure at the first time ends the command; later ones are shown, and it continues.
+ * W3. The command can end the watch.
  */
 import { reasonOf } from "@tributary/kernel";
 import { type Command, InvalidArgumentError } from "commander";
@@ -14,7 +14,7 @@ const CLEAR = "\u001b[H\u001b[2J\u001b[3J";
 
 export const watchable = (command: Command): Command =>
   command
-    .option("-w, --watch", "show it again and again until interrupted")
+    .option("-w, --watch", "repeat until interrupted")
     .option("--every <SECONDS>", "how often, with --watch", seconds, EVERY_S);
 
 export async function watched(
@@ -60,6 +60,6 @@ const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
 
 function seconds(text: string): number {
   const value = Number(text);
-  if (!(value >= 0.2 && value <= 3_600)) throw new InvalidArgumentError("0.2 to 3600 seconds are possible.");
+  if (!(value >= 0.2 && value <= 3_600)) throw new InvalidArgumentError("expected 0.2 to 3600 seconds.");
   return value;
 }

@@ -1,6 +1,6 @@
 /**
  * Breaks V1 (event-log.ts L1): a rollout-manager acts on an event as soon as it proposes it, before it has read back whether it
- * counts.
+ * is valid.
  */
 import { replaceExport } from "./replace-export.mjs";
 

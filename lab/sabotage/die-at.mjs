@@ -1,8 +1,8 @@
 /**
- * Breaks no guarantee: it kills a rollout-manager where a kill from outside hits only by luck. `TRIBUTARY_DIE_AT=PLACE:KIND,…`
+ * Breaks no guarantee: it kills a rollout-manager at moments that a kill from outside rarely hits. `TRIBUTARY_DIE_AT=PLACE:KIND,…`
  * names transitions by the kind of their event, and the place in each: `before-append`, `after-append`, `after-read-back`, or
- * `while-writing-desired`, when some devices are told of it and others are not. The process ends with SIGKILL at the first that
- * it comes to, and says at which in a line of its log: `{"event":"died","at":"PLACE:KIND"}`.
+ * `while-writing-desired`, when the desired states of some devices are written and those of others are not. The process kills itself with
+ * SIGKILL at the first of them, and logs which: `{"event":"died","at":"PLACE:KIND"}`.
  */
 import { writeSync } from "node:fs";
 import { replaceExport } from "./replace-export.mjs";

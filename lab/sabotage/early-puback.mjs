@@ -1,6 +1,6 @@
 /**
  * Breaks G1 (ingest.ts I1): the bridge acknowledges a message as soon as it has received it, before Kafka has its record. The
- * device deletes what nobody has stored, and a bridge that is killed then has lost it.
+ * device deletes records that are not stored, and if the bridge is killed then, they are lost.
  */
 import { replaceExport } from "./replace-export.mjs";
 

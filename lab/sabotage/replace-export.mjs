@@ -1,9 +1,9 @@
 /**
- * How a guarantee is broken from outside: one export of one module is replaced before the program imports it.
+ * Breaks a guarantee from outside: replaces one export of one module before the program imports it.
  *
- * `node --import lab/sabotage/NAME.mjs PROGRAM` runs NAME.mjs first, which calls `replaceExport`. From then on whoever imports
- * the module gets another one with the same exports, but for that one. It holds in the program's main thread: its worker
- * threads and child processes run as they are shipped.
+ * `node --import lab/sabotage/NAME.mjs PROGRAM` runs NAME.mjs first, which calls `replaceExport`. From then on every import of
+ * the module gets another module with the same exports, except that one. It applies to the program's main thread: its worker
+ * threads and child processes run unchanged.
  */
 import "@tributary/kernel/node-24"; // An older Node knows no such hooks, and hands over here.
 import module from "node:module";

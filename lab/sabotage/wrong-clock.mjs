@@ -1,6 +1,6 @@
 /**
  * Breaks no guarantee: the process's wall clock is off by TRIBUTARY_CLOCK_OFFSET_MS, behind when negative. Timers and the monotonic
- * clock go on as they are, as when somebody sets a machine's date.
+ * clock are not affected, as when a machine's date is set.
  */
 const offsetMs = Number(process.env.TRIBUTARY_CLOCK_OFFSET_MS);
 if (!Number.isFinite(offsetMs)) throw new Error("sabotage: TRIBUTARY_CLOCK_OFFSET_MS is not a number of milliseconds");

@@ -10,7 +10,7 @@ export function completionCommand(io: Io): Command {
     .action((shell: Shell) => io.stdout(shells[shell]));
 }
 
-/** What the scripts ask. */
+/** The command that completion scripts call. */
 export const completeCommand = (program: Command, io: Io): Command =>
   new Command("__complete")
     .argument("[words...]")

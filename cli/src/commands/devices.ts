@@ -37,12 +37,12 @@ const modelOf = (device: Device): string => {
 export const getDevices = (io: Io): Command =>
   watchable(new Command("devices"))
     .alias("device")
-    .description("the fleet: who is registered, what each runs, when it was last heard")
+    .description("registered devices, their models, and when each was last seen")
     .option("--status <STATUS>", "ACTIVE or REVOKED")
     .option("--site <SITE>", "only devices of this site")
     .action((options: { status?: string; site?: string }, command: Command) =>
       watched(command, io, async ({ gateway, output }) => {
-        // Whether there is such a status, the gateway says.
+        // The gateway validates the status.
         const status = options.status?.toUpperCase() as DeviceQuery["status"];
         const query = { status, site: options.site };
         const items = await itemsOfPages((after) => gateway.devices.list({ ...query, after }));
@@ -54,7 +54,7 @@ export const describeDevice = (io: Io): Command =>
   new Command("device")
     .alias("devices")
     .argument("<id>", "device id")
-    .description("everything known of one device")
+    .description("one device in full")
     .action(async (id: string, _options: object, command: Command) => {
       const { gateway, output } = contextOf(command, io);
       const device = await gateway.devices.one({ deviceId: id });
@@ -68,10 +68,10 @@ export function devicesCommand(io: Io): Command {
   command
     .command("register")
     .argument("<id>", "a letter or digit, then up to 63 letters, digits, dashes and underscores")
-    .description("let a device connect; prints its password, this once")
+    .description("register a device; prints its password only once")
     .option("--hardware-class <CLASS>", "e.g. rpi4, rpi5, x64")
-    .option("--site <SITE>", "where it stands")
-    .option("--password-only", "print nothing but the password, for a script")
+    .option("--site <SITE>", "the site of the device")
+    .option("--password-only", "print only the password, for scripts")
     .action(async (deviceId: string, options: RegisterOptions, command: Command) => {
       const { gateway, output } = contextOf(command, io);
       const { passwordOnly = false, ...described } = options;
@@ -89,7 +89,7 @@ export function devicesCommand(io: Io): Command {
   command
     .command("revoke")
     .argument("<id>", "device id")
-    .description("a revoked device may not connect; it stays listed")
+    .description("revoke a device: it can no longer connect, but stays listed")
     .action(async (id: string, _options: object, command: Command) => {
       const { gateway, output } = contextOf(command, io);
       const device = await gateway.devices.revoke({ deviceId: id });
@@ -107,20 +107,20 @@ function showDevice(device: Device, { output, io }: Context): void {
     ["Registered", device.registeredAt],
     ["Last seen", device.lastSeenAt === null ? null : `${device.lastSeenAt} (${ago(device.lastSeenAt, io.now())} ago)`],
   ]);
-  const { reported, throttled = [] } = device; // Gateways of earlier versions do not tell.
+  const { reported, throttled = [] } = device; // Gateways of earlier versions do not have it.
   if (throttled.length > 0) {
     output.line();
     output.line(output.style("bold", "Throttled"));
-    const told = (t: (typeof throttled)[number]) =>
+    const since = (t: (typeof throttled)[number]) =>
       `by the ${t.by} since ${t.since} (${ago(t.since, io.now())}), ${t.count} times`;
     output.pairs(
-      throttled.map((t) => [t.reason, told(t)] as const),
+      throttled.map((t) => [t.reason, since(t)] as const),
       "  ",
     );
   }
   output.line();
   if (reported === null) {
-    output.line("It has not reported what it runs.");
+    output.line("It has not reported its model yet.");
     return;
   }
   output.line(output.style("bold", `Reported ${reported.reportedAt}`));

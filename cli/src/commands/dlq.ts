@@ -1,6 +1,6 @@
 /**
  * `tributary dlq`: dead letters, straight from Kafka. Not through the gateway: letters hold raw bytes of private topics,
- * replaying writes to them, and both are wanted when services are down; whoever may do that has Kafka's credentials.
+ * a replay writes to those, and both are needed when services are down; access is by Kafka's credentials.
  */
 import { createInterface } from "node:readline/promises";
 import type { KafkaReader } from "@tributary/kafka";
@@ -22,7 +22,7 @@ import { positive } from "./options.ts";
 
 export function dlqCommand(io: Io): Command {
   return new Command("dlq")
-    .description("dead letters: what could not be used, why, and how to send it again")
+    .description("dead letters: rejected records, the reasons, and their replay")
     .addCommand(listCommand(io))
     .addCommand(showCommand(io))
     .addCommand(replayCommand(io));
@@ -34,7 +34,7 @@ const OUTAGE_MS_MAX = 10_000;
 type DlqOptions = KafkaOptions & { readonly registry?: RegistryAccess };
 type Kafka = { readonly connection: Connection; readonly schemaIds: ExternalRegistry | undefined };
 
-const REGISTRY = "the schema registry, where it is not the gateway's: ids of schemas are its own then";
+const REGISTRY = "the schema registry, if it is not the gateway";
 const withDlq = (command: Command): Command => withRegistry(withKafka(command), REGISTRY);
 
 async function withReader<T>(
@@ -79,8 +79,8 @@ const codesText = ({ codes, more }: DlqSummary): string =>
 
 function listCommand(io: Io): Command {
   return withKafka(watchable(new Command("list")))
-    .description("dead letter topics that hold letters, and why they are there")
-    .option("--all", "also those that hold none")
+    .description("dead letter topics that have letters, with the reasons")
+    .option("--all", "also empty ones")
     .action((_options: object, command: Command) =>
       watched(command, io, async ({ output }) => {
         const { all, ...kafka } = command.opts<KafkaOptions & { all?: boolean }>();
@@ -117,9 +117,9 @@ const letterView: View<Letter> = {
 function showCommand(io: Io): Command {
   return withDlq(new Command("show"))
     .argument("<place>", PLACE)
-    .description("the letters of a topic, or one letter whole: headers, reason, and its record if it can be read")
+    .description("the letters of a topic, or one letter in full: headers, reason, and its record if it can be decoded")
     .option("--where <FIELD=VALUE>", `only letters of this ${whereFields.join(", ")}; may be repeated`, where, {})
-    .option("--limit <N>", "at most so many", positive, 100)
+    .option("--limit <N>", "at most this many", positive, 100)
     .action(async (text: string, options: DlqOptions & { where: Where; limit: number }, command: Command) => {
       const output = outputOf(command, io);
       const place = placeIn(text, options.prefix);
@@ -134,7 +134,7 @@ function showCommand(io: Io): Command {
           return;
         }
         const [letter] = letters;
-        if (letter === undefined) throw new CliError(exitCodes.notFound, `There is no letter ${text} (any more).`);
+        if (letter === undefined) throw new CliError(exitCodes.notFound, `There is no letter ${text}, or no longer.`);
         showLetter(letter, output);
       });
     });
@@ -175,12 +175,12 @@ type ReplayOptions = DlqOptions & {
 function replayCommand(io: Io): Command {
   return withDlq(new Command("replay"))
     .argument("<place>", PLACE)
-    .description("send letters to the topic they came from, as they were; the letters stay where they are")
+    .description("send letters unchanged to the topic they came from; the letters are kept")
     .option("--where <FIELD=VALUE>", `only letters of this ${whereFields.join(", ")}; may be repeated`, where, {})
-    .option("--limit <N>", "at most so many, the oldest of each partition first", positive, 1_000)
-    .option("--again", "also letters that came back from a replay")
-    .option("--dry-run", "tell what would be sent, send nothing")
-    .option("--yes", "do not ask")
+    .option("--limit <N>", "at most this many, the oldest of each partition first", positive, 1_000)
+    .option("--again", "also letters that failed after an earlier replay")
+    .option("--dry-run", "show what would be sent, but send nothing")
+    .option("--yes", "do not ask for confirmation")
     .action(async (text: string, options: ReplayOptions, command: Command) => {
       const output = outputOf(command, io);
       const place = placeIn(text, options.prefix);
@@ -218,7 +218,7 @@ async function replay(
         await sink.send(records.slice(sent, sent + BATCH_RECORDS_MAX));
       }
     } catch (error) {
-      const rest = "Sending all again does no harm: effects are idempotent by identity.";
+      const rest = "You can safely replay all of them again: duplicates are recognised by their identity.";
       throw new CliError(exitCodes.failed, `${sent} of ${records.length} were sent: ${String(error)}. ${rest}`);
     } finally {
       progress.end();
@@ -244,7 +244,7 @@ async function replay(
 async function confirm(question: string, isYes: boolean, io: Io): Promise<void> {
   if (isYes) return;
   if (!io.isTerminal || process.stdin.isTTY !== true) {
-    throw new CliError(exitCodes.usage, `${question} Say --yes, or look first with --dry-run.`);
+    throw new CliError(exitCodes.usage, `${question} Confirm with --yes, or look first with --dry-run.`);
   }
   const asked = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await asked.question(`${question} [y/N] `, { signal: io.signal }).finally(() => asked.close());
@@ -257,7 +257,7 @@ function placeIn(text: string, prefix: string): Place {
   const known = "Dead letter topics: tributary dlq list --all -o name";
   throw new CliError(
     exitCodes.usage,
-    `"${text}" is no dead letter topic of Tributary's, nor one of its letters. ${known}`,
+    `"${text}" is not a dead letter topic of Tributary, or one of its letters. ${known}`,
   );
 }
 
@@ -265,6 +265,6 @@ function where(text: string, before: Where): Where {
   const [, field = "", value = ""] = /^([^=]+)=(.*)$/.exec(text) ?? [];
   const known = whereFields.find((name) => name === field);
   if (known === undefined)
-    throw new InvalidArgumentError(`FIELD=VALUE with one of ${whereFields.join(", ")} is needed.`);
+    throw new InvalidArgumentError(`expected FIELD=VALUE with FIELD one of ${whereFields.join(", ")}.`);
   return { ...before, [known]: value };
 }

@@ -1,4 +1,4 @@
-/** `tributary doctor`: is everything there that a deployment needs, and what to do where it is not. */
+/** `tributary doctor`: checks every dependency of a deployment, and says how to repair it. */
 import { existsSync } from "node:fs";
 import type { RegistryAccess } from "@tributary/schema-registry";
 import { Command, InvalidArgumentError } from "commander";
@@ -20,7 +20,7 @@ type Options = KafkaOptions & {
   readonly collect?: readonly string[];
 };
 
-/** What `npm start` leaves. */
+/** Where `npm start` writes. */
 const LOCAL_RUN = ".local/run";
 const LOCAL_BROKERS = ["127.0.0.1:9092"];
 const LOCAL_MQTT = "mqtt://127.0.0.1:1883";
@@ -42,9 +42,9 @@ const viewOf = (output: Output): View<Finding> => ({
 });
 
 export function doctorCommand(io: Io, version: string): Command {
-  const registry = "the schema registry, where it is not the gateway's; USER:PASSWORD@ may stand in the URL";
+  const registry = "the schema registry, if it is not the gateway; the URL may have USER:PASSWORD@";
   return withRegistry(withKafka(new Command("doctor")), registry)
-    .description("look at every dependency and say what to do; exits 1 if something failed")
+    .description("check every dependency and say how to repair it; exits 1 if a check failed")
     .option("--mqtt <URL>", "the bridge's, or the broker's: mqtt://HOST:PORT or mqtts://", mqttOf)
     .option("--bundle <FILE.tar.gz>", "also write findings, versions, health, metrics, configuration and logs there")
     .option("--collect <PATH...>", `with --bundle: files or folders of *.yaml and *.log (default: ${LOCAL_RUN})`)
@@ -56,7 +56,7 @@ export function doctorCommand(io: Io, version: string): Command {
       const kafka = brokers && { brokers, prefix, clientId: "tributary-doctor" };
       const { token } = command.optsWithGlobals<Options>();
       const patient = { gateway, token, kafka, prefix, mqtt, registry: options.registry };
-      const examination = await waitingFor(io)("looking at every dependency", examine(patient, io.now));
+      const examination = await waitingFor(io)("checking every dependency", examine(patient, io.now));
       const { findings } = examination;
       output.list(findings, viewOf(output), "");
       if (output.isForPeople) tellAdvice(findings, output);
@@ -65,7 +65,7 @@ export function doctorCommand(io: Io, version: string): Command {
         const settings = { file: options.bundle, version, collect, now: io.now() };
         const gatewayUrl = (path: string) => gateway.urlOf(path);
         const names = await waitingFor(io)("collecting", writeBundle(examination, { ...settings, gatewayUrl }));
-        io.stderr(`${options.bundle}: ${names.length} files, without secrets; look through it before you send it.\n`);
+        io.stderr(`${options.bundle}: ${names.length} files, without secrets; read it before you send it.\n`);
       }
       const count = (state: FindingState) => findings.filter((finding) => finding.state === state).length;
       if (count("failed") > 0) {
@@ -78,12 +78,12 @@ export function doctorCommand(io: Io, version: string): Command {
 }
 
 function tellAdvice(findings: readonly Finding[], output: Output): void {
-  const told = findings.filter(({ advice }) => advice !== "");
-  if (told.length === 0) return;
+  const advised = findings.filter(({ advice }) => advice !== "");
+  if (advised.length === 0) return;
   output.line();
   output.line(output.style("bold", "What to do"));
   output.pairs(
-    told.map(({ check, advice }) => [check, advice] as const),
+    advised.map(({ check, advice }) => [check, advice] as const),
     "  ",
   );
 }

@@ -8,7 +8,7 @@ import { showPolicy } from "./policies.ts";
 import { simulateCommand } from "./simulate.ts";
 
 export function routerCommand(io: Io): Command {
-  const command = new Command("router").description("why frames went where they went");
+  const command = new Command("router").description("why frames were kept or sent to the cloud");
   command
     .command("explain")
     .argument("<frame>", "deviceId:bootId:cameraId:frameSeq, as frames tail shows it")
@@ -75,19 +75,19 @@ function decision(output: Output, title: string, steps: readonly ExplanationStep
   }
 }
 
-/** How long the cloud had. */
+/** The time that the cloud had, in ms. */
 function budgetOf({ deadlineAt, requestedAt }: Readonly<Record<string, unknown>>): { remainingMs: number } {
   return { remainingMs: Date.parse(String(deadlineAt)) - Date.parse(String(requestedAt)) };
 }
 
-/** Said once, above. */
-const SAID = new Set(["frameId", "deviceId", "bootId", "cameraId", "frameSeq", "admission"]);
+/** Printed once, above. */
+const PRINTED = new Set(["frameId", "deviceId", "bootId", "cameraId", "frameSeq", "admission"]);
 
 function part(output: Output, title: string, values: Readonly<Record<string, unknown>> | null): void {
   if (values === null) return;
   heading(output, title);
   output.pairs(
-    Object.entries(values).filter(([name]) => !SAID.has(name)),
+    Object.entries(values).filter(([name]) => !PRINTED.has(name)),
     "  ",
   );
 }

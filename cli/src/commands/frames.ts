@@ -12,9 +12,11 @@ export function framesCommand(io: Io): Command {
   const command = new Command("frames").description("final answers as they come");
   command
     .command("tail")
-    .description("follow final answers until interrupted; -o json gives one JSON document a line")
-    .option("--device <ID>", "only of this device")
-    .addOption(new Option("--source <SOURCE>", "whose answer").choices(answerSources))
+    .description("follow final answers until interrupted; -o json prints one JSON document per line")
+    .option("--device <ID>", "only those of this device")
+    .addOption(
+      new Option("--source <SOURCE>", "EDGE: the device's own answer; CLOUD: the cloud's").choices(answerSources),
+    )
     .addOption(new Option("--settled-by <CAUSE>", "what settled it").choices(settledBy))
     .option("--count <N>", "stop after N answers", positive)
     .action(async (options: TailOptions, command: Command) => {

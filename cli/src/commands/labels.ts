@@ -1,8 +1,8 @@
 /**
- * `tributary labels`: what frames truly show, into ground-truth.v1 through the gateway.
+ * `tributary labels`: ground truth of frames, into ground-truth.v1 through the gateway.
  *
- * L1. Importing a file again is safe: what is said already is not written twice.
- * L2. Every line that is not taken is named with its number and the reason; the exit code tells that there were some.
+ * L1. Importing a file again is safe: a label that exists is not written again.
+ * L2. Every rejected line is reported with its number and the reason; the exit code shows that there were some.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import type { View } from "../output.ts";
 import { positive } from "./options.ts";
 
 export function labelsCommand(io: Io): Command {
-  const command = new Command("labels").description("what frames truly show: by people, files, measurements");
+  const command = new Command("labels").description("ground truth of frames: from people, files, measurements");
   return command.addCommand(importCommand(io)).addCommand(nextCommand(io)).addCommand(setCommand(io));
 }
 
@@ -27,23 +27,23 @@ const SOURCES = ["import", "person", "measurement"];
 function importCommand(io: Io): Command {
   return new Command("import")
     .argument("<file>", `CSV, JSONL or a Label Studio export; ${stdinMark} is standard input`)
-    .description("labels of a file; each bad line is named and the others are taken; importing again is safe")
-    .addOption(new Option("--format <FORMAT>", "found out by the content unless told").choices(labelFormats))
+    .description("import labels from a file; rejects single bad lines by name; importing again is safe")
+    .addOption(new Option("--format <FORMAT>", "format of the file (default: detected)").choices(labelFormats))
     .addOption(new Option("--source <SOURCE>", "where the labels come from").choices(SOURCES).default("import"))
     .option("--frame-field <NAME>", "column or field of the frame's id (default: frameId, frame_id or frame)")
     .option("--label-field <NAME>", "column, field or control of the label (default: label, choice or class)")
-    .option("--by <NAME>", "who labelled, where the file does not say")
-    .option("--label-set <NAME>", "name of the labelling project, where the file does not say")
-    .option("--from <LINE>", "begin at this line, to go on where an import stopped", positive, 1)
-    .option("--allow-unknown", "take labels of frames that Kafka does not hold (any more)")
+    .option("--by <NAME>", "who labelled, if the file does not say")
+    .option("--label-set <NAME>", "name of the labelling project, if the file does not say")
+    .option("--from <LINE>", "start at this line, to continue an import that stopped", positive, 1)
+    .option("--allow-unknown", "import labels of frames that Kafka does not retain")
     .option("--dry-run", "check everything, write nothing")
     .action(async (file: string, _options: object, command: Command) => {
       const context = contextOf(command, io);
       const summary = await importLabels(context, { ...command.opts<Omit<ImportOptions, "file">>(), file });
       context.output.one(summary, `${summary.accepted}`, () => {
         const parts = [
-          `${summary.accepted} ${summary.dryRun ? "would be taken" : "taken"}`,
-          `${summary.repeated} said already`,
+          `${summary.accepted} ${summary.dryRun ? "would be imported" : "imported"}`,
+          `${summary.repeated} stored already`,
           ...(summary.unchecked > 0 ? [`${summary.unchecked} of unknown frames among them`] : []),
           `${summary.skipped} without a label`,
           `${summary.bad} bad`,
@@ -52,7 +52,7 @@ function importCommand(io: Io): Command {
       });
       if (summary.bad > 0) {
         const codes = Object.entries(summary.badByCode).map(([code, count]) => `${code} ${count}`);
-        throw new CliError(exitCodes.inPart, `${summary.bad} lines were not taken: ${codes.join(", ")}.`); // L2
+        throw new CliError(exitCodes.inPart, `${summary.bad} lines were rejected: ${codes.join(", ")}.`); // L2
       }
     });
 }
@@ -75,11 +75,13 @@ const said = (label: string, confidence: number): string => `${label} ${confiden
 
 function nextCommand(io: Io): Command {
   return new Command("next")
-    .description("the next frames worth a person's label: drawn samples first, then where edge and cloud disagree")
-    .option("--limit <N>", "how many at most", positive, 20)
-    .option("--device <ID>", "only of this device")
+    .description(
+      "the next frames to label: those of the random sample first, then those on which edge and cloud disagree",
+    )
+    .option("--limit <N>", "at most this many", positive, 20)
+    .option("--device <ID>", "only those of this device")
     .addOption(new Option("--why <WHY>", "only of this kind").choices(["sample", "disagreement"]))
-    .option("--save <FOLDER>", "put the pictures there, named after their frames")
+    .option("--save <FOLDER>", "save the pictures there, named after their frames")
     .action(async (options: { limit: number; device?: string; why?: string; save?: string }, command: Command) => {
       const context = contextOf(command, io);
       const why = options.why?.toUpperCase() as NextLabelQuery["why"];
@@ -89,11 +91,11 @@ function nextCommand(io: Io): Command {
         const url = context.gateway.urlOf(item.image);
         shown.push({ ...item, picture: options.save === undefined ? url : await save(context, item, options.save) });
       }
-      context.output.list(shown, nextView, "No frame waits for a label.");
+      context.output.list(shown, nextView, "No frames to label.");
     });
 }
 
-/** Kafka keeps pictures for hours only: one that is gone leaves a frame that can still be labelled, by other means. */
+/** Kafka keeps pictures for hours only; a frame without its picture can still be labelled. */
 async function save({ gateway }: Context, item: NextLabel, folder: string): Promise<string> {
   const file = join(folder, pictureNameOf(item.frameId));
   let picture: Uint8Array;
@@ -117,10 +119,10 @@ function setCommand(io: Io): Command {
     .argument("<frame>", "deviceId:bootId:cameraId:frameSeq, or its picture's name", frameOf)
     .argument("[label]", "the true class")
     .description("the label of one frame")
-    .option("--none", "it cannot be labelled: nobody is asked again, nothing is learned from it")
-    .option("--by <NAME>", "who says so (default: $USER)")
-    .option("--comment <TEXT>", "kept with the label")
-    .option("--allow-unknown", "also if Kafka does not hold the frame (any more)")
+    .option("--none", "it cannot be labelled: it is not listed again, and nothing is learned from it")
+    .option("--by <NAME>", "who labelled it (default: $USER)")
+    .option("--comment <TEXT>", "stored with the label")
+    .option("--allow-unknown", "also if Kafka does not retain the frame")
     .action(async (frameId: string, label: string | undefined, _options: object, command: Command) => {
       const options = command.opts<{ none?: boolean; by?: string; comment?: string; allowUnknown?: boolean }>();
       if ((label === undefined) !== (options.none === true)) {
@@ -138,7 +140,7 @@ function setCommand(io: Io): Command {
         const code = refused.code === "frame-unknown" ? exitCodes.notFound : exitCodes.failed;
         throw new CliError(code, `${refused.message} (${refused.code})`);
       }
-      const done = result.repeated > 0 ? "was said already" : "is stored";
+      const done = result.repeated > 0 ? "was stored already" : "is stored";
       output.one({ ...one, stored: result.accepted > 0 }, frameId, () =>
         output.line(`${frameId}: ${label ?? "cannot be labelled"} ${done}.`),
       );

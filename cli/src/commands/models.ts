@@ -1,8 +1,8 @@
 /**
  * `get|describe models`, and the same as `models list|describe`: the registry's versions, the packages that devices report and
- * policies name, and the cloud targets beside them.
+ * policies name, and the cloud targets.
  *
- * One package is one row, whoever knows of it: a version that nobody runs yet, and one that runs and that no registry lists.
+ * One package is one row, whether the registry, devices or policies have it.
  */
 import { type Answer, type Device, itemsOfPages, type Policy } from "@tributary/api";
 import { Command } from "commander";
@@ -26,10 +26,10 @@ export type Model = {
   readonly kind: "edge" | "cloud" | "cloud target";
   readonly name: string | null;
   readonly version: string | null;
-  /** As the registry has it; null where it does not know the package. */
+  /** The registry's version; null if it does not have the package. */
   readonly registered: ModelVersion | null;
   readonly slots: readonly string[];
-  /** Null: only the registry was asked. */
+  /** Null: only the registry was queried. */
   readonly devices: readonly string[] | null;
   /** Of an edge model: cloud targets it has policies for. Of a target: edge models. */
   readonly policies: readonly string[];
@@ -60,7 +60,7 @@ const view: View<Model> = {
   ],
 };
 
-/** In a word; a package that runs and that the registry does not know is no secret. */
+/** Its state in a word; a package may run without being in the registry. */
 function stateOf({ kind, registered }: Model): string | null {
   if (kind === "cloud target") return null;
   return registered === null ? "not registered" : registered.state.toLowerCase();
@@ -68,23 +68,23 @@ function stateOf({ kind, registered }: Model): string | null {
 
 const listing = (command: Command, io: Io): Command =>
   withModelRegistry(watchable(command))
-    .option("--name <NAME>", "only this model's versions")
+    .option("--name <NAME>", "only versions of this model")
     .action((options: { name?: string }, own: Command) =>
       watched(own, io, async ({ output }) => {
         const models = (await modelsOf(modelApiOf(own, io))).filter(
           ({ name }) => options.name === undefined || name === options.name,
         );
-        output.list(models, view, "No models: none was pushed, no device reported one and no policy names one.");
+        output.list(models, view, "No models: none was pushed, no device reported one, and no policy names one.");
       }),
     );
 
-const LISTED = "the registry's versions, what devices run, and cloud targets";
+const LISTED = "versions in the registry, models on devices, and cloud targets";
 export const getModels = (io: Io): Command => listing(new Command("models").alias("model").description(LISTED), io);
 export const listModels = (io: Io): Command => listing(new Command("list").description(LISTED), io);
 
 const describing = (command: Command, io: Io): Command =>
   withModelRegistry(command)
-    .argument("<model>", "NAME@VERSION, NAME@ALIAS, a digest or its beginning, or a cloud target's name")
+    .argument("<model>", "NAME@VERSION, NAME@ALIAS, a digest or its prefix, or a cloud target's name")
     .action(async (id: string, _options: object, own: Command) => {
       const context = modelApiOf(own, io);
       const model = onlyOne(await modelsOf(context), id);
@@ -92,7 +92,7 @@ const describing = (command: Command, io: Io): Command =>
       output.one(model, view.name(model), () => show(model, context));
     });
 
-const DESCRIBED = "one model: its package, gate and aliases, who runs it, its policies and classes";
+const DESCRIBED = "one model: its package, gate, aliases, devices, policies and classes";
 export const describeModel = (io: Io): Command =>
   describing(new Command("model").alias("models").description(DESCRIBED), io);
 export const describeModelToo = (io: Io): Command => describing(new Command("describe").description(DESCRIBED), io);
@@ -107,7 +107,7 @@ function show(model: Model, { output }: Context): void {
     ...(model.kind === "cloud target" ? [] : [["State", stateOf(model)] as const]),
     ...(registered === null ? [] : registeredPairs(registered)),
     ["Slots", model.slots.join(", ")],
-    ["Devices", devices === null ? "ask the gateway" : devices.join(", ")],
+    ["Devices", devices === null ? "unknown to the registry; see the gateway" : devices.join(", ")],
     [model.kind === "cloud target" ? "Policies of" : "Policies for", model.policies.join(", ")],
     ["Classes", model.labels.join(", ")],
     ...(model.kind === "cloud target" ? [["Recent answers", model.recentAnswers] as const] : []),
@@ -166,12 +166,12 @@ function onlyOne(models: readonly Model[], id: string): Model {
   if (found === undefined) {
     throw new CliError(
       exitCodes.notFound,
-      `No model begins with "${id}"; one of the registry is NAME@VERSION. See: tributary models list -o name`,
+      `No model starts with "${id}"; one of the registry is NAME@VERSION. See: tributary models list -o name`,
     );
   }
   if (others.length > 0) {
     const ids = [found, ...others].map((model) => `  ${model.id}`).join("\n");
-    throw new CliError(exitCodes.usage, `"${id}" is the beginning of several models:\n${ids}`);
+    throw new CliError(exitCodes.usage, `"${id}" is the prefix of several models:\n${ids}`);
   }
   return found;
 }

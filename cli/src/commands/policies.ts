@@ -23,7 +23,7 @@ const view: View<Policy> = {
 export const getPolicies = (io: Io): Command =>
   watchable(new Command("policies"))
     .alias("policy")
-    .description("the routing policies in force")
+    .description("the current routing policies")
     .action((_options: object, command: Command) =>
       watched(command, io, async ({ gateway, output }) => {
         const { items } = await gateway.policies.list();
@@ -34,8 +34,8 @@ export const getPolicies = (io: Io): Command =>
 export const describePolicy = (io: Io): Command =>
   new Command("policy")
     .alias("policies")
-    .argument("<key>", "modelDigest|cloudTarget, or the beginning of it")
-    .description("one routing policy, whole")
+    .argument("<key>", "modelDigest|cloudTarget, or its prefix")
+    .description("one routing policy in full")
     .action(async (key: string, _options: object, command: Command) => {
       const { gateway, output } = contextOf(command, io);
       const { items } = await gateway.policies.list();
@@ -47,11 +47,11 @@ function onlyOne(policies: readonly Policy[], key: string): Policy {
   const exact = policies.find((policy) => policy.key === key);
   const [found, ...others] = exact === undefined ? policies.filter((p) => p.key.startsWith(key)) : [exact];
   if (found === undefined) {
-    throw new CliError(exitCodes.notFound, `No policy's key begins with "${key}". See: tributary get policies -o name`);
+    throw new CliError(exitCodes.notFound, `No policy's key starts with "${key}". See: tributary get policies -o name`);
   }
   if (others.length > 0) {
     const keys = [found, ...others].map((policy) => `  ${policy.key}`).join("\n");
-    throw new CliError(exitCodes.usage, `"${key}" is the beginning of several keys:\n${keys}`);
+    throw new CliError(exitCodes.usage, `"${key}" is the prefix of several keys:\n${keys}`);
   }
   return found;
 }

@@ -1,4 +1,4 @@
-/** `rollout`: a new model's way to the fleet, as people begin, watch and steer it. */
+/** `rollout`: starts, shows and controls rollouts. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { text as textOf } from "node:stream/consumers";
 import type { RolloutCommand, RolloutDevices, RolloutQuery, RolloutView } from "@tributary/api";
@@ -13,7 +13,7 @@ import { type Linted, lineOf, lint } from "../rollouts/lint.ts";
 import { type Event, markOf, packageWords, phaseWords, stepsOf, treeOf } from "../rollouts/tree.ts";
 import { watchable, watched } from "../watch.ts";
 
-/** Devices of the canary that a status fetches, as many as the gateway gives; those in trouble are shown first. */
+/** Devices of the canary that a status fetches, the gateway's limit; those with problems are shown first. */
 const DEVICES_FETCHED = 10_000;
 const LISTED_MAX = 100;
 
@@ -37,16 +37,18 @@ const viewOf = (now: number): View<RolloutView> => ({
 });
 
 export function rolloutCommand(io: Io): Command {
-  const command = new Command("rollout").alias("rollouts").description("bring a new model to the fleet, or back");
+  const command = new Command("rollout")
+    .alias("rollouts")
+    .description("roll a new model out to the fleet, with canary analysis and rollback");
   command
     .command("create")
-    .description("begin a rollout; its file is checked first")
+    .description("start a rollout; its file is checked first")
     .requiredOption("-f, --file <FILE>", "specification in YAML; - reads stdin")
     .action(async ({ file }: { file: string }, own: Command) => create(contextOf(own, io), file));
   command
     .command("lint")
     .argument("<file>", "specification in YAML; - reads stdin")
-    .description("check a specification without a server: each problem with file, line, column and what to write")
+    .description("check a specification without a server: prints file, line, column and fix of each problem")
     .action(async (file: string, _options: object, own: Command) => {
       const output = outputOf(own, io);
       const { problems, spec } = lint(await read(file));
@@ -59,27 +61,30 @@ export function rolloutCommand(io: Io): Command {
     });
   addList(command, io);
   watchable(named(command.command("status")))
-    .description("where a rollout stands: steps, analyses with their numbers, canary devices")
-    .option("--exit-code", `exit ${exitCodes.degraded} when it is Degraded; with --watch, end when the rollout does`)
+    .description("the state of a rollout: steps, analyses with their numbers, canary devices")
+    .option(
+      "--exit-code",
+      `exit ${exitCodes.degraded} when it is Degraded; with --watch, exit when the rollout is finished`,
+    )
     .action((name: string, options: { exitCode?: boolean; watch?: boolean }, own: Command) =>
       status(own, io, name, options),
     );
   for (const [word, about] of [
-    ["pause", "hold it where it is; its devices keep what they run"],
-    ["resume", "go on; an analysis begins its time anew"],
-    ["abort", "go back: its devices return to the stable model"],
-    ["retry", "restart one that was rolled back whole"],
-    ["undo", "take a finished one back"],
+    ["pause", "pause it; its devices keep their models"],
+    ["resume", "continue; an analysis restarts its duration"],
+    ["abort", "roll its devices back to the stable model"],
+    ["retry", "restart one that was rolled back or abandoned"],
+    ["undo", "roll back a finished one"],
   ] as const) {
     named(command.command(word))
       .description(about)
-      .action((name: string, _options: object, own: Command) => steer(contextOf(own, io), name, word));
+      .action((name: string, _options: object, own: Command) => control(contextOf(own, io), name, word));
   }
   named(command.command("promote"))
-    .description("skip the step at work, without evidence; it stands in the history with your name")
+    .description("skip the current step, without evidence; the history records your name")
     .option("--full", "skip all steps: every device gets the model")
     .action((name: string, { full }: { full?: boolean }, own: Command) =>
-      steer(contextOf(own, io), name, full ? "promote-full" : "promote"),
+      control(contextOf(own, io), name, full ? "promote-full" : "promote"),
     );
   addHistory(command, io);
   addReport(command, io);
@@ -89,19 +94,19 @@ export function rolloutCommand(io: Io): Command {
 function addList(command: Command, io: Io): void {
   watchable(command.command("list"))
     .description("rollouts, newest first")
-    .option("--name <NAME>", "only of this name")
-    .option("--model <MODEL>", "only of this model")
+    .option("--name <NAME>", "only rollouts of this name")
+    .option("--model <MODEL>", "only rollouts of this model")
     .addOption(
       new Option("--phase <PHASE>", "only in this phase").choices(["Progressing", "Paused", "Healthy", "Degraded"]),
     )
     .action(({ name, model, phase }: Pick<RolloutQuery, "name" | "model" | "phase">, own: Command) =>
       watched(own, io, async ({ gateway, output }) => {
-        // One more than is shown tells whether there are more.
+        // One more than is shown, to know whether there are more.
         const { items } = await gateway.rollouts.list({ name, model, phase, limit: LISTED_MAX + 1 });
         const shown = items.slice(0, LISTED_MAX);
-        output.list(shown, viewOf(io.now()), "No rollouts. Begin one: tributary rollout create -f FILE");
+        output.list(shown, viewOf(io.now()), "No rollouts. Start one: tributary rollout create -f FILE");
         if (shown.length === items.length) return;
-        const more = `There are older ones than these ${LISTED_MAX}: --name, --model and --phase leave others out.`;
+        const more = `Only the newest ${LISTED_MAX} are shown: filter with --name, --model and --phase.`;
         if (output.isForPeople) output.line(more);
         else io.stderr(`${more}\n`);
       }),
@@ -110,7 +115,7 @@ function addList(command: Command, io: Io): void {
 
 function addHistory(command: Command, io: Io): void {
   named(command.command("history"))
-    .description("what happened, in order, and by whom")
+    .description("its events in order, with their authors")
     .action(async (name: string, _options: object, own: Command) => {
       const context = contextOf(own, io);
       const { uid } = await find(context, name);
@@ -133,10 +138,10 @@ function addHistory(command: Command, io: Io): void {
 
 function addReport(command: Command, io: Io): void {
   named(command.command("report"))
-    .description("a page for people: what was seen, decided, and why")
+    .description("a page with the evidence and the decisions")
     .option(
       "-o, --output <FILE>",
-      "where to write it; - is stdout. Default: rollout-NAME.html, or stdout if that is no terminal",
+      "where to write it; - is stdout. Default: rollout-NAME.html, or stdout if that is not a terminal",
     )
     .action(async (name: string, { output: file }: { output?: string }, own: Command) => {
       const context = contextOf(own, io);
@@ -147,14 +152,14 @@ function addReport(command: Command, io: Io): void {
       try {
         writeFileSync(target, page);
       } catch (error) {
-        throw new CliError(exitCodes.failed, `The report cannot be written: ${reasonOf(error)}`);
+        throw new CliError(exitCodes.failed, `Cannot write the report: ${reasonOf(error)}`);
       }
-      context.output.line(`${target} is written; open it in a browser.`);
+      context.output.line(`Wrote ${target}; open it in a browser.`);
     });
 }
 
 const named = (command: Command): Command =>
-  command.argument("<rollout>", "its name or its uid; of a name that several share the newest is meant");
+  command.argument("<rollout>", "its name or its uid; if several have the name, the newest");
 
 async function read(file: string): Promise<string> {
   try {
@@ -173,17 +178,17 @@ async function create({ gateway, output, io }: Context, file: string): Promise<v
     throw located(file, linted, error);
   });
   output.one(made, made.uid, () => {
-    output.line(`Rollout ${spec.metadata.name} begins: ${made.uid}`);
+    output.line(`Rollout ${spec.metadata.name} starts: ${made.uid}`);
     output.line(`Watch it: tributary rollout status ${made.uid} -w`);
   });
 }
 
 const refusedFile = (file: string, lines: readonly string[]): CliError =>
-  new CliError(exitCodes.failed, `${counted(lines.length)} in ${file}; nothing is begun.\n${lines.join("\n")}`);
+  new CliError(exitCodes.failed, `${counted(lines.length)} in ${file}; no rollout was started.\n${lines.join("\n")}`);
 
 const counted = (problems: number): string => (problems === 1 ? "1 problem" : `${problems} problems`);
 
-/** What the server found, with the place in the file. */
+/** The server's errors, with their place in the file. */
 function located(file: string, { locate }: Linted, error: unknown): unknown {
   if (!(error instanceof GatewayRefusal) || !Array.isArray(error.details.problems)) return error;
   const problems = error.details.problems.flatMap((problem: unknown) => {
@@ -198,7 +203,7 @@ function located(file: string, { locate }: Linted, error: unknown): unknown {
       );
 }
 
-/** By name, the newest; or by uid. */
+/** By name (the newest), or by uid. */
 async function find({ gateway, io }: Context, wanted: string): Promise<RolloutView> {
   const { items } = await gateway.rollouts.list({ name: wanted });
   const [newest, ...others] = items;
@@ -206,7 +211,7 @@ async function find({ gateway, io }: Context, wanted: string): Promise<RolloutVi
   if (others.length > 0) {
     const olders = others.slice(0, 5).map(({ uid, createdAt }) => `  ${uid} of ${createdAt}`);
     io.stderr(
-      `${items.length} rollouts are called ${wanted}; this is the newest, ${newest.uid}. Others, by uid:\n${olders.join("\n")}\n`,
+      `${items.length} rollouts are named ${wanted}; this is the newest, ${newest.uid}. Others, by uid:\n${olders.join("\n")}\n`,
     );
   }
   return newest;
@@ -218,7 +223,7 @@ async function status(
   name: string,
   { exitCode, watch }: { readonly exitCode?: boolean; readonly watch?: boolean },
 ): Promise<void> {
-  // Found once: while it is watched, the name may come to mean a newer one.
+  // Resolved once: while it is watched, a newer rollout may get the name.
   const { uid } = await find(contextOf(command, io), name);
   let last: RolloutView | undefined;
   await watched(command, io, async (context) => {
@@ -253,7 +258,7 @@ const eventsOf = async ({ gateway }: Context, uid: string): Promise<readonly Eve
 const NO_ARM = { devices: 0, onModel: 0, phases: {} };
 const NO_DEVICES: RolloutDevices = { items: [], total: 0, arms: { canary: NO_ARM, control: NO_ARM, rest: NO_ARM } };
 
-/** How it stands is shown also where its history is no longer held. */
+/** The status is shown even if its history is no longer available. */
 const without =
   <T>(nothing: T) =>
   (error: unknown): T => {
@@ -261,24 +266,24 @@ const without =
     throw error;
   };
 
-async function steer(context: Context, name: string, command: RolloutCommand): Promise<void> {
+async function control(context: Context, name: string, command: RolloutCommand): Promise<void> {
   const { gateway, output, io } = context;
   const { uid, name: called, step } = await find(context, name);
-  // Said again after an answer that was lost, they pass over no other step.
+  // Repeated after a lost response, they do not skip another step.
   const body = { command, by: personOf(io), ...(["promote", "resume"].includes(command) && { step }) };
   const answer = await gateway.rollouts.command({ uid, body });
   output.one(answer, uid, () =>
-    output.line(`Rollout ${called}: ${command} is taken. See: tributary rollout status ${uid}`),
+    output.line(`Rollout ${called}: ${command} was accepted. See: tributary rollout status ${uid}`),
   );
 }
 
 const personOf = ({ env }: Io): string => (env.USER || env.LOGNAME || "tributary-cli").slice(0, 128);
 
-/** Shortly: the reason of an analysis, or the numbers of another transition. */
+/** In short: the reason of an analysis, or the numbers of another transition. */
 function evidenceWords(event: Event): string {
   if (!("evidence" in event)) return "";
   const { why, looks: _looks, ...rest } = event.evidence;
-  // What goes back says why itself.
+  // A rollback's own column has the reason.
   if (typeof why === "string") return "why" in event && event.why === why ? "" : why;
   const numbers = Object.entries(rest).filter(([, value]) => typeof value !== "object");
   return numbers.map(([name, value]) => `${name} ${String(value)}`).join(", ");

@@ -1,4 +1,4 @@
-/** `tributary schemas`: whether a change of a schema may be made, and what a change is. */
+/** `tributary schemas`: compatibility of schemas, and their changes. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { RegistryAccess, RegistryClient } from "@tributary/schema-registry";
 import { Command } from "commander";
@@ -13,18 +13,18 @@ import { builtIn, landedIn, readSchema, registered, type SchemaFile, schemasIn, 
 
 export function schemasCommand(io: Io): Command {
   return new Command("schemas")
-    .description("whether a change of a schema may be made, and what a change is")
+    .description("check compatibility of schemas, and show changes")
     .addCommand(checkCommand(io))
     .addCommand(diffCommand(io));
 }
 
 type SharedOptions = { readonly registry?: RegistryAccess; readonly prefix: string; readonly token?: string };
 
-const AGAINST_REGISTRY = "compare with this schema registry's versions; USER:PASSWORD@ may stand in the URL";
+const AGAINST_REGISTRY = "compare with this schema registry's versions; the URL may have USER:PASSWORD@";
 const shared = (command: Command): Command =>
   withRegistry(command, AGAINST_REGISTRY).option(
     "--prefix <PREFIX>",
-    "of the deployment's topics, and so of its subjects",
+    "prefix of the deployment's topics and subjects",
     "tributary.",
   );
 
@@ -77,7 +77,7 @@ function checkCommand(io: Io): Command {
       const failed = checked.filter(({ verdict }) => verdict === "incompatible" || verdict === "unusable");
       if (failed.length > 0) {
         const names = [...new Set(failed.map(({ schema }) => schema))].join(", ");
-        throw new CliError(exitCodes.failed, `${failed.length} of ${checked.length} do not pass: ${names}.`);
+        throw new CliError(exitCodes.failed, `${failed.length} of ${checked.length} are not compatible: ${names}.`);
       }
     });
 }
@@ -96,13 +96,13 @@ async function check(
     return [judged(name, "this program", schema, builtIn(name))];
   }
   const subjects = topicsOf(schema).map((topic) => `${prefix}${topic.name}-value`);
-  if (subjects.length === 0) return [unusable(name, client.url, "it is no topic's record, so it has no subject")];
+  if (subjects.length === 0) return [unusable(name, client.url, "it is not a topic's record, so it has no subject")];
   const checked: Checked[] = [];
   for (const subject of subjects) {
     try {
       checked.push(judged(name, subject, schema, (await registered(client, subject)) ?? []));
     } catch (error) {
-      // One subject that makes no sense does not hide the others; a registry that is away hides all.
+      // One invalid subject does not hide the others; an unreachable registry hides all.
       if (error instanceof Failure && error.code === "schema-registry-unavailable") throw registryFailed(error);
       const code = error instanceof Failure ? ` (${error.code})` : "";
       checked.push(unusable(name, subject, `${reasonOf(error)}${code}`));
@@ -147,8 +147,8 @@ const changeView: View<Change> = {
 
 function diffCommand(io: Io): Command {
   return shared(new Command("diff"))
-    .argument("<name>", "a schema as its file is called, e.g. edge-frame, or its topic or record")
-    .argument("[from]", "a version, a file, or latest (default: the version before)")
+    .argument("<name>", "the name of a schema's file, e.g. edge-frame, or its topic or record")
+    .argument("[from]", "a version, a file, or latest (default: the previous version)")
     .argument("[to]", "a version, a file, latest, or today's file as 'today' (default)", "today")
     .description("what changed from one version of a schema to another")
     .option("--folder <FOLDER>", "where NAME.avsc and landed/NAME/vN.avsc are", "schemas")
@@ -195,7 +195,7 @@ async function historyOf(name: string, options: SharedOptions & { folder: string
   }
   const [topic] = topicsOf(known);
   if (topic === undefined)
-    throw new CliError(exitCodes.notFound, `${name} is no topic's record, so it has no subject.`);
+    throw new CliError(exitCodes.notFound, `${name} is not a topic's record, so it has no subject.`);
   const subject = `${options.prefix}${topic.name}-value`;
   try {
     const versions = await registered(client, subject);
@@ -222,7 +222,7 @@ function pick(text: string, versions: readonly Versioned[], today: Json): Named 
   }
 }
 
-/** The newest that is not the same. */
+/** The newest that differs. */
 function versionBefore(versions: readonly Versioned[], target: Named): Named | undefined {
   const text = JSON.stringify(target.schema);
   const before = versions.findLast(

@@ -1,4 +1,4 @@
-/** `tributary router simulate`: what another policy would have been worth on the frames that were logged. */
+/** `tributary router simulate`: the effect of another policy on the frames that were logged. */
 import { createReadStream, createWriteStream } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -35,7 +35,7 @@ type Options = KafkaOptions & {
   readonly export?: string;
 };
 
-/** What is read: lines, and the policies that stand where they came from. */
+/** The input: logged frames, and the policies of the same source. */
 type Log = {
   readonly lines: AsyncIterable<LoggedLine>;
   readonly policies: () => Promise<readonly RoutingPolicy[]>;
@@ -48,7 +48,7 @@ const DETAILS = `
 Frames come from edge.predictions.v1, cloud.results.v1 and ground-truth.v1, or with --from from a file that --export wrote.
 The estimate uses the random sample alone: frames that were drawn with a logged propensity, answered by the cloud and
 labelled ("tributary labels next"). The interval is the 95 % one for frames like these; it narrows with the labelled
-draws. At the policy's own threshold it stands beside the edge alone, the cloud alone and as many frames sent by confidence,
+draws. At the policy's own threshold it is compared with the edge alone, the cloud alone and as many frames sent by confidence,
 margin and entropy. The policy is the one in force, or a file: a package's policy.json, or what
 "tributary describe policy KEY -o json" prints, with what you change in it.
 
@@ -62,8 +62,8 @@ export const simulateCommand = (io: Io): Command =>
   withKafka(new Command("simulate"))
     .description("escalation share against accuracy of a policy, estimated from logged frames")
     .option("--from <FILE>", "logged frames as JSON lines, instead of Kafka")
-    .option("--policy <FILE>", "the policy to simulate; the one in force when absent")
-    .option("--model <DIGEST>", "edge model, or the beginning of its digest; needed if several have a policy")
+    .option("--policy <FILE>", "the policy to simulate (default: the current one)")
+    .option("--model <DIGEST>", "edge model, or the prefix of its digest; required if several have a policy")
     .option("--target <NAME>", "cloud target", "default")
     .option("--arm <NAME>", "only frames of this experiment arm")
     .addOption(
@@ -76,7 +76,7 @@ export const simulateCommand = (io: Io): Command =>
         .argParser(sharesOf)
         .default(SHARES, SHARES.join(",")),
     )
-    .option("--frames-max <N>", "at most so many frames are taken", positive, 500_000)
+    .option("--frames-max <N>", "read at most this many frames", positive, 500_000)
     .option("--plot <FILE>", "also draw the frontier, as SVG")
     .option("--export <FILE>", "also write the logged frames, as JSON lines")
     .addHelpText("after", DETAILS)
@@ -102,7 +102,7 @@ export const simulateCommand = (io: Io): Command =>
           ? inForce(policies, modelDigest, options.target)
           : await policyFile(options.policy, options.target);
       if (lines.length >= options.framesMax) {
-        io.stderr(`Only ${options.framesMax} frames were taken: raise --frames-max, or shorten --since.\n`);
+        io.stderr(`Only ${options.framesMax} frames were read: raise --frames-max, or shorten --since.\n`);
       }
       const logged = new LoggedFrames(policy.labels);
       for (const line of ofModel) logged.add(line);
@@ -143,7 +143,7 @@ async function kafkaLog(options: Options, io: Io): Promise<Log> {
     policies: () => standingPolicies(reader, io.signal),
     close: async () => {
       await reader.close();
-      if (unreadable > 0) io.stderr(`${unreadable} records or frames cannot be used and are left out.\n`);
+      if (unreadable > 0) io.stderr(`${unreadable} records or frames are invalid and were skipped.\n`);
     },
   };
 }
@@ -166,13 +166,13 @@ function fileLog(path: string): Log {
       }
     })(),
     policies: async () => {
-      throw new CliError(exitCodes.usage, "With --from there is no policy in force: give --policy FILE.");
+      throw new CliError(exitCodes.usage, "--from has no policy: give --policy FILE.");
     },
     close: async () => {},
   };
 }
 
-/** Of several models, the one that has a policy in force for the target. */
+/** Of several models, the one that has a policy for the target. */
 function oneModel(
   lines: readonly LoggedLine[],
   { model, target }: Options,
@@ -199,7 +199,7 @@ function inForce(policies: readonly RoutingPolicy[], modelDigest: string, target
   const found = policies.find((policy) => policy.modelDigest === modelDigest && policy.cloudTarget === target);
   if (found !== undefined) return found;
   const key = policyKey(short(modelDigest), target);
-  throw new CliError(exitCodes.notFound, `No policy for ${key} is in force. Give one with --policy FILE.`);
+  throw new CliError(exitCodes.notFound, `There is no policy for ${key}. Give one with --policy FILE.`);
 }
 
 async function policyFile(path: string, target: string): Promise<SimulatedBy> {
@@ -221,7 +221,7 @@ async function exportLines(path: string, lines: readonly LoggedLine[]): Promise<
 const nothingKnown = ({ frames, drawn, labelled }: Simulation): CliError =>
   new CliError(
     exitCodes.failed,
-    `Nothing to estimate from: of ${frames} frames ${drawn} were drawn, ${labelled} of these have a label. Label some: tributary labels next`,
+    `Too little data: of ${frames} frames ${drawn} were drawn, ${labelled} of these have a label. Label some: tributary labels next`,
   );
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
@@ -252,7 +252,7 @@ const alternativesView: View<Simulation["alternatives"][number]> = {
 
 const INSTEAD: Readonly<Record<string, string>> = { edge: "the edge alone", cloud: "the cloud alone" };
 
-/** Below so many labels the intervals are not to be trusted much. */
+/** With fewer labels the intervals are rough. */
 const LABELS_FEW = 50;
 
 function show(simulation: Simulation, output: Output): void {
@@ -277,20 +277,21 @@ function show(simulation: Simulation, output: Output): void {
     output.list(simulation.alternatives, alternativesView, "");
   }
   for (const warning of simulation.warnings) output.line(`Warning: ${warning}.`);
-  if (labelled < LABELS_FEW) output.line(`Only ${labelled} labelled draws: take the intervals as rough.`);
+  if (labelled < LABELS_FEW) output.line(`Only ${labelled} labelled draws: the intervals are rough.`);
   if (simulation.leftOut > 0) output.line(`${simulation.leftOut} frames of classes that the policy does not know.`);
 }
 
 function sharesOf(text: string): number[] {
   const shares = text.split(",").map(Number);
   if (shares.length > 0 && shares.every((share) => share >= 0 && share <= 1)) return shares.sort((a, b) => a - b);
-  throw new InvalidArgumentError("numbers from 0 to 1, separated by commas, are needed.");
+  throw new InvalidArgumentError("expected numbers from 0 to 1, separated by commas.");
 }
 
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 function ageOf(text: string): number {
   const [, number, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  if (number === undefined || unit === undefined) throw new InvalidArgumentError("e.g. 30m, 24h or 7d is needed.");
+  if (number === undefined || unit === undefined)
+    throw new InvalidArgumentError("expected a duration such as 30m, 24h or 7d.");
   return Number(number) * (UNITS[unit] ?? 0);
 }

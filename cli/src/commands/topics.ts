@@ -1,4 +1,4 @@
-/** `get|describe topics`: the contract's topics and, with brokers, what a cluster has of them. */
+/** `get|describe topics`: the contract's topics and, with brokers, their state in a cluster. */
 import { dlqOf, type Topic, topics } from "@tributary/contracts";
 import { Command } from "commander";
 import type { Io } from "../context.ts";
@@ -46,8 +46,8 @@ const rowOf = (topic: Topic): Row => ({
 
 const HOUR = 3_600_000;
 const kept = ({ retentionMs }: Row): string => {
-  if (retentionMs === null) return "newest of a key";
-  if (retentionMs === Number.POSITIVE_INFINITY) return "for ever";
+  if (retentionMs === null) return "newest of each key";
+  if (retentionMs === Number.POSITIVE_INFINITY) return "unlimited";
   const hours = retentionMs / HOUR;
   return hours % 24 === 0 ? `${hours / 24} d` : `${hours} h`;
 };
@@ -73,7 +73,7 @@ const view: View<Row> = {
 export const getTopics = (io: Io): Command =>
   withKafka(watchable(new Command("topics")))
     .alias("topic")
-    .description("Tributary's topics; with --brokers also what the cluster has of them")
+    .description("Tributary's topics; with --brokers also their state in the cluster")
     .action((_options: object, command: Command) =>
       watched(command, io, async ({ output }) => {
         const rows = Object.values(topics).map((topic) => rowOf(topic as Topic));
@@ -93,7 +93,7 @@ export const describeTopic = (io: Io): Command =>
         const topic = Object.values(topics).find((one) => one.name === wanted) as Topic | undefined;
         if (topic === undefined) {
           const known = "See: tributary get topics -o name";
-          throw new CliError(exitCodes.notFound, `${wanted} is no topic of Tributary's. ${known}`);
+          throw new CliError(exitCodes.notFound, `${wanted} is not a topic of Tributary. ${known}`);
         }
         const [row = rowOf(topic)] = await withLive([rowOf(topic)], options, io);
         const { schema } = topic.codec.current;

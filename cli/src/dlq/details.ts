@@ -1,4 +1,4 @@
-/** One dead letter whole. */
+/** Prints one dead letter in full. */
 import { ContractError, openConfluent, openSingleObject, type Topic } from "@tributary/contracts";
 import type { Output } from "../output.ts";
 import { ERRORS, type Letter, sourceTopicOf } from "./letter.ts";
@@ -18,7 +18,7 @@ export function showLetter(letter: Letter, output: Output): void {
     output.pairs([
       ["Letter", letter.id],
       ["Came from", letter.sourcePosition ?? `${letter.source}, before Kafka`],
-      ["Put aside by", `${letter.group}, ${letter.at}`],
+      ["Written by", `${letter.group}, ${letter.at}`],
       ["Why", `${letter.message} (${letter.code})`],
       ["Key", letter.key],
       ["Bytes", letter.cut ? `${letter.bytes}, of which ${record.value?.length ?? 0} are kept` : letter.bytes],

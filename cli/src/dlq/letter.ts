@@ -1,7 +1,7 @@
-/** A dead letter as people see it: where it lies, where it came from, and why it is there. */
+/** A dead letter for display: its place, its source, and the reason. */
 import { dlqOf, topics } from "@tributary/contracts";
 import type { InRecord } from "@tributary/kafka";
-// Not all of the adapter: its clients take most of a second to load on a small machine, and few commands need them.
+// Not the whole adapter: its clients take most of a second to load on a small machine, and few commands need them.
 import { deadLetterSources } from "@tributary/kafka/topics";
 
 export const ERRORS = "__connect.errors.";
@@ -26,9 +26,9 @@ export type Letter = {
   readonly sourcePosition: string | null;
   /** Bytes of the original. */
   readonly bytes: number;
-  /** Only its beginning is here. */
+  /** Only its first bytes are stored. */
   readonly cut: boolean;
-  /** How often it was replayed before it came (back) here. */
+  /** How often it was replayed before it failed (again). */
   readonly replays: number;
   readonly at: string;
   readonly record: InRecord;

@@ -1,4 +1,4 @@
-/** Dead letters out of Kafka. What comes while one reads is not read: nobody runs after his own replays. */
+/** Reads dead letters from Kafka. Letters that arrive meanwhile are not read, so that a replay does not read its own failures. */
 import type { KafkaReader } from "@tributary/kafka";
 import { type DlqTopic, type Letter, letterOfRecord, type Place } from "./letter.ts";
 

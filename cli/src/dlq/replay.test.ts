@@ -32,7 +32,7 @@ const REQUESTS = topics.requestsHigh.name;
 const FRAMES = topics.frames.name;
 
 describe("a dead letter", () => {
-  test("goes back with its bytes, key and headers, and a mark (Y1, Y3)", () => {
+  test("is replayed with its bytes, key and headers, and a mark (Y1, Y3)", () => {
     const letter = letterOf(REQUESTS, "cloud-classifier", request, "schema-unknown-id");
     expect(letter).toMatchObject({ id: `${REQUESTS}.cloud-classifier.dlq/1@5`, sourcePosition: `${REQUESTS}/3@17` });
     expect(judgeReplay(letter, false)).toEqual({
@@ -69,7 +69,7 @@ describe("a dead letter", () => {
     expect(verdictOf(letter)).toBe(code);
   });
 
-  test("of the bridge goes back only if its schema was not known, framed for Kafka (Y4)", () => {
+  test("of the bridge is replayed only if its schema was not known, framed for Kafka (Y4)", () => {
     const bytes = (deviceId: string) => EdgeFrame.encode({ ...someFrame(), deviceId });
     const value = (deviceId: string) => frameSingleObject(EdgeFrame.current.fingerprint, bytes(deviceId));
     const refused = (deviceId: string, code: string) => letterOf(FRAMES, "bridge", value(deviceId), code);

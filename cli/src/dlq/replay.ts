@@ -1,11 +1,11 @@
 /**
- * Whether, and as what, a dead letter goes back to its source topic: pure.
+ * Whether a dead letter can be replayed to its source topic, and as which record: pure.
  *
- * Y1. The original's bytes, key and headers come back; what the dead letter queue added is taken off.
- * Y2. A letter goes back only if today's code can use it: what would end here again stays, and is told.
- * Y3. A replayed record is marked. If it comes back as a letter it is not replayed again unless asked, so nothing loops.
- * Y4. Of what the bridge refused, only a schema it did not know then can be cured by waiting. The device's own bytes are
- *     framed as the bridge would have done; anything else the bridge refused was refused for good.
+ * Y1. The original's bytes, key and headers are restored; headers of the dead letter queue are removed.
+ * Y2. A letter is replayed only if the current code can use it: one that would fail again is kept, and reported.
+ * Y3. A replayed record is marked. If it fails again it is not replayed again unless `again` is set, so nothing loops.
+ * Y4. Of the bridge's rejections, only an unknown schema can be repaired later. The device's own bytes are
+ *     framed as the bridge would have done; all other rejections are permanent.
  */
 import {
   ContractError,
@@ -36,14 +36,14 @@ const BRIDGE_HEADERS = "tributary.mqtt.";
 
 export function judgeReplay(letter: Letter, again: boolean): ReplayVerdict {
   const { value } = letter.record;
-  if (letter.cut) return stay("cut", `only its first bytes are kept of ${letter.bytes}`);
+  if (letter.cut) return stay("cut", `only the first of its ${letter.bytes} bytes are stored`);
   if (letter.replays > 0 && !again) {
-    return stay("replayed-before", `it came back after ${letter.replays} replays; --again sends it once more`); // Y3
+    return stay("replayed-before", `it failed again after ${letter.replays} replays; --again replays it once more`); // Y3
   }
   const topic = sourceTopicOf(letter.source) as Topic | undefined;
-  if (topic === undefined) return stay("source-unknown", `${letter.source} is no topic of this version`);
+  if (topic === undefined) return stay("source-unknown", `${letter.source} is not a topic of this version`);
   if (letter.record.headers[`${ERRORS}topic`] !== letter.source) {
-    return stay("source-unknown", `it says it is of ${letter.record.headers[`${ERRORS}topic`] ?? "no topic"}`);
+    return stay("source-unknown", `it names topic ${letter.record.headers[`${ERRORS}topic`] ?? "no topic"}`);
   }
   if (value === null) return stay("tombstone", "it has no value");
   if (letter.group === BRIDGE) return ofBridge(letter, topic, value);
@@ -54,7 +54,7 @@ export function judgeReplay(letter: Letter, again: boolean): ReplayVerdict {
 
 function ofBridge(letter: Letter, topic: Topic, value: Buffer): ReplayVerdict {
   if (letter.code !== CURABLE_AT_THE_BRIDGE) {
-    return stay("refused-for-good", `the bridge refused it: ${letter.code}`); // Y4
+    return stay("refused-for-good", `the bridge rejected it: ${letter.code}`); // Y4
   }
   try {
     const { fingerprint, payload } = openSingleObject(value);

@@ -1,8 +1,8 @@
 /**
- * What somebody who helps from afar needs, in one archive: findings, versions, health, metrics, configuration, logs.
+ * An archive for remote support: findings, versions, health, metrics, configuration, logs.
  *
- * B1. Secrets do not go in (redact.ts). The archive can be read by its owner alone all the same.
- * B2. What cannot be had is told in the archive, and everything else is in it.
+ * B1. It contains no secrets (redact.ts). Still, only its owner can read the file.
+ * B2. The archive names what could not be collected, and has everything else.
  * B3. Of a log its last 256 KiB go in, of a folder its first 200 files.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
@@ -106,7 +106,7 @@ function tailOf(path: string): string {
   }
 }
 
-/** Where a service of this configuration answers, if the port is told. */
+/** The address of a service with this configuration, if it names a port. */
 function httpOf(config: string): { readonly url: string; readonly metricsUrl: string } | undefined {
   const { http } = (parse(config) ?? {}) as {
     http?: { [key in "host" | "port" | "metricsHost" | "metricsPort"]?: unknown };

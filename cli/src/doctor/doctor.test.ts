@@ -30,7 +30,7 @@ describe("a cluster", () => {
     expect(judgeTopics(states, kept, "").every(({ state }) => state === "ok")).toBe(true);
   });
 
-  test("with topics missing, parted, leaderless, behind or wrongly set is told so, and what to do (D1, D2)", () => {
+  test("with topics missing, parted, leaderless, behind or wrongly set is reported, with advice (D1, D2)", () => {
     expect(judge({ name: "other" })).toMatchObject([
       { state: "failed", advice: expect.stringContaining("topics create") },
     ]);
@@ -56,7 +56,7 @@ describe("a cluster", () => {
   test.each([
     ["one replica that is not flushed", 1, { "flush.messages": "9223372036854775807" }],
     ["three replicas of which one in sync suffices", 3, { "min.insync.replicas": "1" }],
-    ["timestamps by whoever writes", 1, { "message.timestamp.type": "CreateTime" }],
+    ["timestamps of producers", 1, { "message.timestamp.type": "CreateTime" }],
   ])("may lose records with %s, which is a failure with its repair", (_, replicas, change) => {
     expect(judgeTopics(states, changed(topics.frames.name, change, replicas), "--brokers b:1")).toContainEqual({
       check: "topic durability",

@@ -1,7 +1,7 @@
 /**
- * Looks at every dependency at once.
+ * Checks every dependency at once.
  *
- * E1. No check hides another: each ends by itself, within its time, and what it needs and lacks is named.
+ * E1. No check hides another: each ends within its own timeout, and names what it lacks.
  */
 import { reasonOf } from "@tributary/kernel";
 import type { RegistryAccess } from "@tributary/schema-registry";
@@ -25,7 +25,7 @@ export type Patient = {
   readonly registry: RegistryAccess | undefined;
 };
 
-/** Kafka's own words, for a bundle. */
+/** Kafka's metadata, for a bundle. */
 export type KafkaFacts = { readonly cluster: unknown; readonly topics: unknown; readonly groups: unknown };
 export type Examination = { readonly findings: readonly Finding[]; readonly kafka: KafkaFacts | undefined };
 
@@ -96,14 +96,18 @@ async function checkMqtt(url: URL | undefined): Promise<Finding> {
     const probe = await probeMqtt(url, MQTT_MS_MAX);
     if (probe.kind === "other") return failed("MQTT", `${host} answers, but not in MQTT`, "check --mqtt");
     if (probe.kind === "silent") {
-      const advice = "the bridge closes strangers while it is not ready: look at its /health/ready";
-      return warning("MQTT", `${host} takes connections, but answers no CONNECT`, advice);
+      const advice = "the bridge closes unauthenticated connections while it is not ready: check its /health/ready";
+      return warning("MQTT", `${host} accepts connections, but does not answer CONNECT`, advice);
     }
-    const refuses = probe.code === 0 ? "lets a stranger in" : "refuses a stranger, as it should";
+    const refuses = probe.code === 0 ? "accepts anonymous clients" : "rejects anonymous clients, as it should";
     if (probe.code !== 0) return ok("MQTT", `${host} speaks MQTT and ${refuses}`);
-    return warning("MQTT", `${host} ${refuses}`, "forbid anonymous clients: topics are bound to who connects");
+    return warning("MQTT", `${host} ${refuses}`, "forbid anonymous clients: access to topics depends on the user");
   } catch (error) {
     const reason = (error as { code?: unknown }).code ?? reasonOf(error);
-    return failed("MQTT", `${host} cannot be reached: ${String(reason)}`, "start the bridge, or the broker before it");
+    return failed(
+      "MQTT",
+      `${host} cannot be reached: ${String(reason)}`,
+      "start the bridge, or the broker in front of it",
+    );
   }
 }

@@ -1,10 +1,10 @@
-/** What was found of one dependency, and what to do about it. */
+/** The state of one dependency, and how to repair it. */
 export type FindingState = "ok" | "warning" | "failed" | "skipped";
 
 export type Finding = {
   readonly check: string;
   readonly state: FindingState;
-  /** What is so. */
+  /** The state in words. */
   readonly detail: string;
   /** What to do; empty when nothing is. */
   readonly advice: string;

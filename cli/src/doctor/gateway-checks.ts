@@ -1,4 +1,4 @@
-/** What the gateway says of itself, of the fleet and of policies. */
+/** Checks of the gateway, the fleet and policies. */
 import { itemsOfPages } from "@tributary/api";
 import { reasonOf } from "@tributary/kernel";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -19,8 +19,8 @@ export async function checkGateway(gateway: Gateway, now: () => number): Promise
     const cause = (error as { cause?: unknown }).cause ?? error;
     const detail = `${gateway.origin} cannot be reached: ${(cause as { code?: unknown }).code ?? reasonOf(cause)}`;
     return [
-      failed("gateway", detail, "start the gateway, or point --gateway at it"),
-      ...["devices", "policies"].map((check) => skipped(check, "the gateway knows", "see above")),
+      failed("gateway", detail, "start the gateway, or check --gateway"),
+      ...["devices", "policies"].map((check) => skipped(check, "only the gateway knows", "see above")),
     ];
   }
   const health = parsed(text) as { status?: unknown; problems?: Record<string, string> } | undefined;
@@ -32,13 +32,13 @@ export async function checkGateway(gateway: Gateway, now: () => number): Promise
   if (health.status === "ready") findings.push(ok("gateway", `${gateway.origin} is ready`));
   else {
     const problems = Object.entries(health.problems ?? {}).map(([name, why]) => `${name}: ${why}`);
-    findings.push(failed("gateway", `not ready: ${some(problems)}`, "wait, or look at its log and at Kafka below"));
+    findings.push(failed("gateway", `not ready: ${some(problems)}`, "wait, or check its log and Kafka below"));
   }
   const date = Date.parse(response.headers.get("date") ?? "");
   const driftMs = Math.abs(now() - date);
   if (driftMs > CLOCK_MS_MAX) {
     const detail = `this machine's and the gateway's differ by ${Math.round(driftMs / 1_000)} s`;
-    findings.push(warning("clocks", detail, "let NTP set both: latencies and deadlines are by the servers' clock"));
+    findings.push(warning("clocks", detail, "synchronise both by NTP: latencies and deadlines use the servers' clock"));
   }
   return [...findings, ...(await Promise.all([checkDevices(gateway, now), checkPolicies(gateway)]))];
 }
@@ -48,8 +48,8 @@ async function checkDevices(gateway: Gateway, now: () => number): Promise<Findin
     const items = await itemsOfPages((after) => gateway.devices.list({ after }));
     const active = items.filter(({ status }) => status === "ACTIVE");
     const heard = active.filter((device) => now() - Date.parse(device.lastSeenAt ?? "") < HEARD_MS_MAX);
-    const detail = `${active.length} active, ${heard.length} of them heard within 5 minutes`;
-    if (active.length === 0) return warning("devices", "none is registered", "tributary devices register ID");
+    const detail = `${active.length} active, ${heard.length} of them seen within 5 minutes`;
+    if (active.length === 0) return warning("devices", "no device is registered", "tributary devices register ID");
     if (heard.length > 0) return ok("devices", detail);
     return warning("devices", detail, "are agents running, and can they reach the bridge's MQTT port?");
   } catch (error) {
@@ -61,7 +61,7 @@ async function checkPolicies(gateway: Gateway): Promise<Finding> {
   try {
     const { items } = await gateway.policies.list();
     if (items.length > 0) return ok("policies", `${items.length} in force`);
-    return warning("policies", "none is in force", "start a router with packages: it publishes their policies");
+    return warning("policies", "there is no policy", "start a router with packages: it publishes their policies");
   } catch (error) {
     return refusal("policies", error);
   }

@@ -1,7 +1,7 @@
 /**
- * What a cluster's own words mean for Tributary: pure.
+ * What a cluster's metadata means for Tributary: pure.
  *
- * D1. Every topic is there, and those keyed by device have one partition count, or a device's records part (G3).
+ * D1. Every topic exists, and those keyed by device have one partition count, or a device's records are separated (G3).
  * D2. Settings that lose records are failures: replicas, flushing, in-sync replicas, timestamps. Others, like retention,
  *     clean-up, byte bounds and record size, are warnings.
  */
@@ -27,7 +27,7 @@ export function judgeTopics(states: readonly TopicState[], facts: readonly Topic
       failed("topics", `partitions without a leader: ${some(leaderless)}`, "start the brokers that are down"),
     );
   } else if (behind.length > 0) {
-    const advice = "one more broker down may stop writes; look at the brokers";
+    const advice = "one more broker down may stop writes; check the brokers";
     findings.push(warning("topics", `replicas are behind: ${some(behind)}`, advice));
   }
   findings.push(partitionsOf(there));
@@ -45,7 +45,7 @@ function partitionsOf(there: ReadonlyMap<string, TopicState>): Finding {
   return failed(
     "partitions",
     `topics keyed by device differ in partitions (${shown.join("; ")})`,
-    "a device's records lie in different partitions: drain, delete and create the odd ones with the common count",
+    "a device's records are in different partitions: drain, delete and recreate these topics with the common count",
   );
 }
 
@@ -53,28 +53,33 @@ const REPLICAS_FOR_QUORUM = 3;
 
 function durabilityOf(facts: readonly TopicFacts[], drift: readonly TopicDrift[], create: string): Finding {
   const check = "topic durability";
-  const risky = drift.filter(({ risk }) => risk === "lost-records").map(told);
+  const risky = drift.filter(({ risk }) => risk === "lost-records").map(difference);
   if (risky.length > 0) {
     const detail = `acknowledged records may be lost: ${some(risky)}`;
-    return failed(check, detail, `tributary topics create ${create}, which tightens exactly these`);
+    return failed(check, detail, `tributary topics create ${create}, which repairs exactly these`);
   }
   const counts = new Set(facts.map(({ replicationFactor }) => replicationFactor));
   const fewest = Math.min(...counts);
   const replicas = counts.size === 1 ? `${fewest}` : `${fewest} to ${Math.max(...counts)}`;
   if (fewest >= REPLICAS_FOR_QUORUM) {
-    return ok(check, `${replicas} replicas, 2 of them in sync for each acknowledgement: one host may lose its power`);
+    return ok(check, `${replicas} replicas, 2 of them in sync for each acknowledgement: safe if one host loses power`);
   }
-  return ok(check, `${replicas} replicas, flushed before each acknowledgement: power may fail, the disk may not`);
+  return ok(
+    check,
+    `${replicas} replicas, flushed before each acknowledgement: safe in a power cut, not if the disk fails`,
+  );
 }
 
 function settingsOf(drift: readonly TopicDrift[], create: string): Finding {
   const check = "topic settings";
-  const others = drift.filter(({ risk }) => risk === "other").map(told);
-  if (others.length === 0) return ok(check, "retention, byte bounds, clean-up and record size as they should be");
+  const others = drift.filter(({ risk }) => risk === "other").map(difference);
+  if (others.length === 0)
+    return ok(check, "retention, retention in bytes, cleanup policy and record size are as they should be");
   return warning(check, some(others), `tributary topics create --repair ${create}`);
 }
 
-const told = ({ topic, setting, have, want }: TopicDrift): string => `${topic} ${setting} is ${have}, not ${want}`;
+const difference = ({ topic, setting, have, want }: TopicDrift): string =>
+  `${topic} ${setting} is ${have}, not ${want}`;
 
 const LAG_RECORDS_WORTH_TELLING = 1_000n;
 const CONSUMERS = Object.keys(deadLetterSources).filter((group) => group !== "bridge");
@@ -89,7 +94,7 @@ export function judgeGroups(groups: readonly GroupLag[]): Finding[] {
     const most = group.topics.toSorted((a, b) => (a.lag < b.lag ? 1 : -1))[0];
     const where = most !== undefined && most.lag > 0n ? `, most on ${most.topic}` : "";
     const detail = `${group.members} members, ${lag} records behind${where}`;
-    if (group.members === 0) return failed(check, detail, `no ${name} is running: start one, or look at its log`);
+    if (group.members === 0) return failed(check, detail, `no ${name} is running: start one, or check its log`);
     if (lag < LAG_RECORDS_WORTH_TELLING) return ok(check, detail);
     return warning(check, detail, `if it does not shrink, add instances of the ${name}, up to the partition count`);
   });
@@ -98,5 +103,9 @@ export function judgeGroups(groups: readonly GroupLag[]): Finding[] {
 export function judgeDeadLetters(counts: ReadonlyMap<string, bigint>): Finding {
   const held = [...counts].filter(([, count]) => count > 0n).map(([name, count]) => `${name} ${count}`);
   if (held.length === 0) return ok("dead letters", "none");
-  return warning("dead letters", some(held), "see why: tributary dlq list; then show and, once cured, replay");
+  return warning(
+    "dead letters",
+    some(held),
+    "list reasons with tributary dlq list; once the cause is repaired, replay them",
+  );
 }

@@ -1,4 +1,4 @@
-/** Whether an address speaks MQTT: one CONNECT without a password. Any CONNACK will do, a refusal too. */
+/** Whether an address is an MQTT broker's: one CONNECT without a password. Any CONNACK counts, also a refusal. */
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
@@ -17,7 +17,7 @@ const CONNECT = Buffer.concat([
   Buffer.from(CLIENT_ID),
 ]);
 
-/** Rejects when nobody listens. */
+/** Rejects if the port is closed. */
 export function probeMqtt(url: URL, timeoutMs: number): Promise<MqttProbe> {
   const isTls = url.protocol === "mqtts:";
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");

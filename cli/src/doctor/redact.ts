@@ -1,9 +1,9 @@
 /**
- * Takes secrets out of what goes into a bundle.
+ * Removes secrets from files of a bundle.
  *
- * R1. In configuration the value of every key that sounds like a secret goes, whatever it is, all headers that are sent
+ * R1. From configuration: the value of every key with the name of a secret, all headers that are sent
  *     with requests, and passwords in URLs.
- * R2. In logs the same is looked for in text. What cannot be read as configuration does not go in at all.
+ * R2. From logs: the same, found in text. A file that is not valid configuration is left out.
  */
 import { parse, stringify } from "yaml";
 
@@ -15,7 +15,7 @@ const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+/g;
 const PAIR =
   /(["']?)([A-Za-z0-9_.-]*(?:pass|secret|token|credential|private|cookie|api[-_]?key)[A-Za-z0-9_.-]*)\1(\s*[:=]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}&]+)/gi;
 
-/** Throws when it is no YAML, without quoting it. */
+/** Throws if it is not YAML, without quoting it. */
 export function redactedConfig(text: string): string {
   let value: unknown;
   try {

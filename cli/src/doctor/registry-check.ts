@@ -1,4 +1,4 @@
-/** Whether a schema registry has our schemas, and what else it has in their place. */
+/** Whether a schema registry has our schemas, and which other ones its subjects have. */
 import { fingerprintOf, type Topic, topics } from "@tributary/contracts";
 import { reasonOf } from "@tributary/kernel";
 import type { RegistryClient } from "@tributary/schema-registry";
@@ -8,9 +8,9 @@ import { type Finding, failed, ok, some, warning } from "./finding.ts";
 
 const CHECK = "schema registry";
 const ADVICE: Readonly<Record<string, string>> = {
-  "schema-registry-unavailable": "start it, or point --registry at it; services wait for it, records do not flow",
-  "schema-registry-bad-response": "what answers there is no schema registry: check the URL, and proxies before it",
-  "schema-registry-refused": "it wants other credentials: USER:PASSWORD@ in the URL, or --token for the gateway's",
+  "schema-registry-unavailable": "start it, or check --registry; services wait for it and process no records",
+  "schema-registry-bad-response": "the address is not a schema registry's: check the URL, and proxies in front of it",
+  "schema-registry-refused": "it requires other credentials: USER:PASSWORD@ in the URL, or --token for the gateway's",
 };
 
 export async function checkRegistry(client: RegistryClient, prefix: string): Promise<Finding> {
@@ -37,11 +37,11 @@ export async function checkRegistry(client: RegistryClient, prefix: string): Pro
     }
   } catch (error) {
     const code = String((error as { code?: unknown }).code ?? "");
-    return failed(CHECK, reasonOf(error), ADVICE[code] ?? "look at the registry's log");
+    return failed(CHECK, reasonOf(error), ADVICE[code] ?? "check the registry's log");
   }
   const at = `${client.url}: ${found} subjects of ours`;
   if (conflicts.length > 0) {
-    const advice = "services refuse to start: see tributary schemas check --registry, and decide which schema is right";
+    const advice = "services do not start: run tributary schemas check --registry, and decide which schema is right";
     return failed(CHECK, `${at}, in conflict: ${some(conflicts)}`, advice);
   }
   if (missing.length > 0) {

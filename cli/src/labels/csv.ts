@@ -5,7 +5,7 @@
  * V2. A record holds at most `RECORD_CHARS_MAX` characters.
  */
 export type CsvRecord = {
-  /** Line it begins on, from 1. */
+  /** Line it starts on, from 1. */
   readonly line: number;
   readonly cells: readonly string[];
   readonly problem?: string;
@@ -46,7 +46,7 @@ export class CsvReader {
     return records;
   }
 
-  /** Undefined while the record may go on in text that has not come. */
+  /** Undefined while the record may continue in text that has not arrived. */
   #recordAt(from: number, isEnd: boolean): (CsvRecord & { readonly next: number }) | undefined {
     const text = this.#text;
     if (from >= text.length) return undefined;
@@ -81,9 +81,7 @@ export class CsvReader {
     if (!isEnd && !oversized) return undefined;
     if (!quoted && !oversized) return { line, cells: [...cells, cell], next: text.length };
     // V1, V2
-    const problem = quoted
-      ? "a quote is opened and not closed"
-      : `a record of more than ${RECORD_CHARS_MAX} characters`;
+    const problem = quoted ? "a quote is not closed" : `a record of more than ${RECORD_CHARS_MAX} characters`;
     const newline = text.indexOf("\n", from);
     this.#line++;
     return { line, cells: [], problem, next: newline < 0 ? text.length : newline + 1 };

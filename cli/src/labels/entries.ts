@@ -1,4 +1,4 @@
-/** What a labels file says, line by line: a label, a reason why there is none, or nothing to say. */
+/** The entries of a labels file, line by line: a label, an error, or nothing. */
 import { formatFrameId, parseFrameId, reasonOf } from "@tributary/kernel";
 
 export type FileLabel = {
@@ -19,9 +19,9 @@ export type Entry =
 export type BadCode = "line-unreadable" | "frame-missing" | "frame-id-malformed" | "label-missing" | "field-malformed";
 
 export type FieldNames = {
-  /** Of the frame's id; frameId, frame_id or frame unless told. */
+  /** Of the frame's id; default: frameId, frame_id or frame. */
   readonly frame?: string | undefined;
-  /** Of the label; label, choice or class unless told. */
+  /** Of the label; default: label, choice or class. */
   readonly label?: string | undefined;
 };
 
@@ -41,7 +41,7 @@ type Said = {
 
 const CHARS_MAX = { label: 256, labelledBy: 256, labelSet: 256, comment: 1_000 };
 
-/** One label from whatever the file has: everything is checked here, so the gateway refuses only what it alone knows. */
+/** One label from a file's fields, validated; the gateway then rejects only what it alone can check. */
 export function entryOf(line: number, said: Said): Entry {
   const { frameId, label } = said;
   if (typeof frameId !== "string" || frameId.trim() === "") return bad(line, "frame-missing", "no frame id");
@@ -69,7 +69,7 @@ export function entryOf(line: number, said: Said): Entry {
   }
   const at = timeOf(said.labelledAt);
   if (at === null)
-    return bad(line, "field-malformed", `${id}: labelledAt is no time: ${JSON.stringify(said.labelledAt)}`);
+    return bad(line, "field-malformed", `${id}: labelledAt is not a time: ${JSON.stringify(said.labelledAt)}`);
   return {
     kind: "label",
     line,
@@ -77,7 +77,7 @@ export function entryOf(line: number, said: Said): Entry {
   };
 }
 
-/** RFC 3339; null when it is no time. */
+/** RFC 3339; null if it is not a time. */
 function timeOf(value: unknown): string | undefined | null {
   if (value === undefined || value === null || value === "") return undefined;
   const ms = typeof value === "number" ? value : typeof value === "string" ? Date.parse(value) : Number.NaN;

@@ -146,7 +146,7 @@ function failureOf(error: unknown, file: string, line: number, summary: ImportSu
   const done = `${summary.accepted} labels ${summary.dryRun ? "were checked" : "are stored"}`;
   const code = error instanceof CliError ? error.exitCode : exitCodes.failed;
   const what = aborted ? "Interrupted." : reasonOf(error);
-  return new CliError(code, `${what}\n${done}. Go on with --from ${line}; sending lines again does no harm.`);
+  return new CliError(code, `${what}\n${done}. Continue with --from ${line}; importing lines again is safe.`);
 }
 
 type Source = { readonly pieces: AsyncIterable<string>; readonly bytes?: number; read(): number };

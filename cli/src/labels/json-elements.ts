@@ -1,7 +1,7 @@
 /**
  * The elements of one JSON array, as they come: an export of any size is never held whole.
  *
- * J1. Elements are told apart by brackets and strings alone; whether each is JSON its reader finds out, so a broken one
+ * J1. Elements are separated by brackets and strings alone; their reader parses each as JSON, so a broken one
  *     does not cost those behind it as long as its brackets match.
  * J2. An element holds at most `ELEMENT_CHARS_MAX` characters.
  */
@@ -73,7 +73,7 @@ export class JsonElements {
 
   end(): void {
     if (this.#state !== "after")
-      throw new JsonArrayBroken(this.#startLine, "the array does not end: the file is cut off");
+      throw new JsonArrayBroken(this.#startLine, "the array does not end: the file is truncated");
   }
 
   #finish(rest: string): JsonElement[] {

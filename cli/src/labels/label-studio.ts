@@ -2,7 +2,7 @@
  * Tasks of Label Studio's JSON and JSON-MIN exports as labels.
  *
  * S1. Of a task's annotations the newest that was not cancelled holds; a task without one is skipped, not bad.
- * S2. The frame is told by the task's data, or by the name of its picture as `labels next --save` gave it.
+ * S2. The frame's id is in the task's data, or in the name of its picture as `labels next --save` gave it.
  */
 import { bad, type Entry, entryOf, type FieldNames, FRAME_FIELDS, fieldOf, LABEL_FIELDS } from "./entries.ts";
 import { frameOfPicture } from "./frame-names.ts";
@@ -44,11 +44,11 @@ function entryOfTask(line: number, task: Json, annotations: readonly unknown[], 
   const [newest] = objectsOf(annotations)
     .filter((annotation) => annotation.was_cancelled !== true)
     .sort((a, b) => timeOf(b) - timeOf(a)); // S1
-  if (newest === undefined) return { kind: "skipped", line, why: "nobody has labelled it" };
+  if (newest === undefined) return { kind: "skipped", line, why: "it has no label" };
   const choices = objectsOf(newest.result).flatMap((result) => choicesOf(result, names));
   if (choices.length !== 1) {
     const where = typeof frameId === "string" ? frameId : `task ${String(task.id)}`;
-    return bad(line, "label-missing", `${where}: ${choices.length} choices; one is needed`);
+    return bad(line, "label-missing", `${where}: ${choices.length} choices; expected one`);
   }
   return entryOf(line, {
     frameId,
@@ -67,8 +67,8 @@ function choicesOf(result: Json, names: FieldNames): unknown[] {
 }
 
 function frameIn(values: Json, names: FieldNames): unknown {
-  const told = fieldOf(values, names.frame === undefined ? FRAME_FIELDS : [names.frame]);
-  return told ?? pictureFrame(Object.values(values)); // S2
+  const frame = fieldOf(values, names.frame === undefined ? FRAME_FIELDS : [names.frame]);
+  return frame ?? pictureFrame(Object.values(values)); // S2
 }
 
 const pictureFrame = (values: readonly unknown[], before = ""): string | undefined =>

@@ -102,7 +102,7 @@ describe.each([1, 2, 3, 4, 5, 6])("seed %i, however the text is cut", (seed) => 
     expect(brief(entries).map((text) => text.replace(/^\d+ /, ""))).toEqual([
       "1 dog",
       "2 ship",
-      "nobody has labelled it",
+      "it has no label",
       "line-unreadable",
       "label-missing",
       "frame-missing",
@@ -111,7 +111,7 @@ describe.each([1, 2, 3, 4, 5, 6])("seed %i, however the text is cut", (seed) => 
     expect(entries[0]).toMatchObject({ line: 2, label: { labelledBy: "ada@example.org" } });
     const cut = await entriesOf(labelStudio.slice(0, -20), undefined, seed);
     expect(cut.slice(0, 6)).toEqual(entries.slice(0, 6));
-    expect(cut.at(-1)).toMatchObject({ kind: "bad", message: expect.stringContaining("cut off") });
+    expect(cut.at(-1)).toMatchObject({ kind: "bad", message: expect.stringContaining("truncated") });
   });
 });
 
@@ -134,7 +134,7 @@ test("a file that cannot be labels is refused whole, and says why", async () => 
   expect(brief(await entriesOf('{"frameId": 1}', "label-studio"))).toEqual(["1 line-unreadable"]);
 });
 
-test("a picture's name tells its frame", () => {
+test("a picture's name has its frame's id", () => {
   expect(frameOfPicture(pictureNameOf(frame(9)))).toBe(frame(9));
   expect(frameOfPicture(`/data/local-files/?d=labels/${pictureNameOf(frame(9))}`)).toBe(frame(9));
   expect(frameOfPicture(`https://s3/${pictureNameOf(frame(9))}?X-Amz-Date=1#x`)).toBe(frame(9));

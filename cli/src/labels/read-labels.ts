@@ -158,7 +158,7 @@ function csvReader(names: FieldNames): EntryReader {
       if (reader !== undefined) return entries(reader.push(text));
       start += text;
       if (start.includes("\n")) return entries(begun().push(start));
-      if (start.length > HEADER_CHARS_MAX) throw new LabelsFileUnusable("it does not begin with a header line"); // R2
+      if (start.length > HEADER_CHARS_MAX) throw new LabelsFileUnusable("it does not start with a header line"); // R2
       return [];
     },
     end() {
@@ -175,8 +175,8 @@ type Columns = { readonly count: number; readonly frame: number; readonly label:
 function columnsOf(header: readonly string[], names: FieldNames): Columns {
   const cells = header.map((cell) => cell.trim());
   const find = (candidates: readonly string[]): number => cells.findIndex((cell) => candidates.includes(cell));
-  const needed = (told: string | undefined, candidates: readonly string[]): number => {
-    const wanted = told === undefined ? candidates : [told];
+  const needed = (given: string | undefined, candidates: readonly string[]): number => {
+    const wanted = given === undefined ? candidates : [given];
     const at = find(wanted);
     if (at >= 0) return at;
     const have = cells.map((cell) => JSON.stringify(cell.slice(0, 40))).join(", ");

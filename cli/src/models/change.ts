@@ -17,10 +17,10 @@ type AliasOptions = { readonly remove?: true; readonly by: string; readonly wait
 
 export const modelsAliasCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("alias")), io)
-    .description("give a version an alias: champion is what runs, challenger is judged and rolled out")
+    .description("give a version an alias: the champion runs, the challenger is evaluated and rolled out")
     .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest; with --remove, NAME")
     .argument("<alias>", "e.g. champion, challenger; another version loses it")
-    .option("--remove", "take the alias away instead")
+    .option("--remove", "remove the alias instead")
     .option("--wait", `with challenger: ${WAIT}`)
     .action(async (model: string, alias: string, options: AliasOptions, command: Command) => {
       const { models, output } = modelApiOf(command, io);
@@ -48,7 +48,9 @@ type Reasoned = { readonly reason: string; readonly by: string };
 
 export const modelsRevokeCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("revoke")), io)
-    .description("list a version no more: no device loads it again; one that runs it keeps it until told otherwise")
+    .description(
+      "delist a version: no device loads it again; a device that runs it keeps it until its desired state changes",
+    )
     .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest")
     .requiredOption("--reason <TEXT>", "why, for the record")
     .action(async (model: string, { reason, by }: Reasoned, command: Command) => {
@@ -61,7 +63,7 @@ export const modelsRevokeCommand = (io: Io): Command =>
 
 export const modelsJudgeCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("judge")), io)
-    .description("have the registry evaluate a challenger against the champion again, e.g. on other validation frames")
+    .description("repeat the gate of a challenger, e.g. on other validation frames")
     .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest; it must be the challenger")
     .action(async (model: string, { by }: { by: string }, command: Command) => {
       const { models, output } = modelApiOf(command, io);
@@ -71,14 +73,14 @@ export const modelsJudgeCommand = (io: Io): Command =>
       const called = referenceOf(version);
       output.one(done, called, () =>
         output.line(
-          `${called} is to be judged again. How far it is: tributary models describe ${called} --registry URL`,
+          `${called} will be evaluated again. See its progress: tributary models describe ${called} --registry URL`,
         ),
       );
     });
 
 export const modelsForceCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("force")), io)
-    .description("let a version past the gate that it failed; your name and reason stand in its record")
+    .description("override the gate that a version failed; its record gets your name and reason")
     .argument("<model>", "NAME@VERSION, NAME@ALIAS or a digest")
     .requiredOption("--reason <TEXT>", "why, for the record")
     .action(async (model: string, { reason, by }: Reasoned, command: Command) => {
@@ -89,5 +91,5 @@ export const modelsForceCommand = (io: Io): Command =>
       }
       await models.force({ ...at(version), body: { by, reason } });
       const done = { name: version.name, version: version.version, by, reason };
-      output.one(done, referenceOf(version), () => output.line(`${by} lets ${referenceOf(version)} past the gate.`));
+      output.one(done, referenceOf(version), () => output.line(`${by} overrides the gate of ${referenceOf(version)}.`));
     });

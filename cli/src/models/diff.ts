@@ -34,7 +34,7 @@ export const modelsDiffCommand = (io: Io): Command =>
   withModelRegistry(new Command("diff"))
     .description("what differs between two packages: metrics, preprocessing, labels, files, lineage")
     .argument("<a>", "folder of a package, or NAME@VERSION, NAME@ALIAS or a digest of the registry")
-    .argument("<b>", "the other one")
+    .argument("<b>", "the other package")
     .action(async (a: string, b: string, _options: object, command: Command) => {
       const sides = [await sideOf(a, command, io), await sideOf(b, command, io)] as const;
       outputOf(command, io).list(differences(...sides), view, "They are the same package.");

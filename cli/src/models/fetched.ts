@@ -39,7 +39,7 @@ export function manifestOf(bytes: Buffer, digest: string): ModelManifest {
   }
 }
 
-/** Whoever loads the folder checks every byte. */
+/** The loader of the folder checks every byte. */
 export async function fetchPackage(registry: ModelRegistry, digest: string, dir: string, io: Io): Promise<void> {
   const manifestBytes = await fetchManifest(registry, digest);
   const files = Object.entries(manifestOf(manifestBytes, digest).files);

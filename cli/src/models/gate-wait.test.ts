@@ -9,7 +9,7 @@ const passed = { passed: true, failed: [], unsure: ["class, cat: too few"], forc
 const challenger = (change: object): ModelVersion =>
   ({ name: "edge", version: "2", modelDigest: "b", aliases: ["challenger"], gate: null, ...change }) as never;
 
-/** What each look at the registry shows, the last one for ever. */
+/** The registry's successive answers; the last one repeats. */
 async function waited(...looks: readonly ModelVersion[]) {
   const lines: string[] = [];
   let looked = 0;
@@ -24,10 +24,10 @@ describe("models push --wait", () => {
   test("ends when the gate of today has let it pass, and says of what it is unsure", async () => {
     const running = challenger({ gate: passed, judging: { state: "running", detail: "300 frames" } });
     expect(await waited(running, challenger({ gate: passed, judging: null }))).toBe(
-      "The gate lets edge@2 pass.\nUnsure: class, cat: too few\n",
+      "edge@2 passed the gate.\nUnsure: class, cat: too few\n",
     );
     const forced = { ...passed, passed: false, failed: ["accuracy"], forcedBy: "ada" };
-    expect(await waited(challenger({ gate: forced }))).toContain("ada lets edge@2 past the gate");
+    expect(await waited(challenger({ gate: forced }))).toContain("ada overrode the gate of edge@2");
   });
 
   test.each([

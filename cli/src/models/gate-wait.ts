@@ -7,7 +7,7 @@ import { type ModelApi, type ModelVersion, referenceOf, versionIn } from "./mode
 
 const POLL_MS = 1_000;
 
-export const WAIT = "wait until the gate has judged the challenger; exit 1 unless it passes";
+export const WAIT = "wait for the gate of the challenger; exit 1 unless it passes";
 
 /** Throws when the gate refuses it, or cannot judge it yet; else says that it passed, and of what the gate is unsure. */
 export async function waitForGate(
@@ -23,14 +23,14 @@ export async function waitForGate(
       const versions = await models.versions();
       const own = versionIn(versions, called);
       const { gate, judging } = own;
-      if (!own.aliases.includes("challenger")) throw closed(called, ["it is not the challenger: nothing judges it"]);
+      if (!own.aliases.includes("challenger")) throw closed(called, ["it is not the challenger, so it has no gate"]);
       if (own.aliases.includes("champion"))
-        throw closed(called, ["it is the champion: nothing is left to compare it with"]);
+        throw closed(called, ["it is the champion itself, so there is nothing to compare it with"]);
       if (judging?.state === "blocked") throw closed(called, [judging.detail]);
       if (gate !== null && !judging) {
         if (!gate.passed && gate.forcedBy === "") throw closed(called, gate.failed);
         if (!output.isForPeople) return;
-        output.line(gate.passed ? `The gate lets ${called} pass.` : `${gate.forcedBy} lets ${called} past the gate.`);
+        output.line(gate.passed ? `${called} passed the gate.` : `${gate.forcedBy} overrode the gate of ${called}.`);
         for (const line of gate.unsure ?? []) output.line(`Unsure: ${line}`);
         return;
       }
@@ -43,4 +43,4 @@ export async function waitForGate(
 }
 
 const closed = (called: string, lines: readonly string[]): CliError =>
-  new CliError(exitCodes.failed, `The gate does not let ${called} pass: ${lines.join("; ")}`);
+  new CliError(exitCodes.failed, `${called} did not pass the gate: ${lines.join("; ")}`);

@@ -1,6 +1,6 @@
 /**
- * `tributary models gate`: may this package take the champion's place? Both see the same validation frames on this machine's
- * runtime; what is judged, and how, stands in libs/core/models/src/gate.
+ * `tributary models gate`: whether a package can replace the champion. Both run on the same validation frames, with this machine's
+ * runtime; libs/core/models/src/gate has the checks.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -43,27 +43,27 @@ const view: View<GateReport["lines"][number]> = {
 
 export function modelsGateCommand(io: Io): Command {
   return new Command("gate")
-    .description("judge whether a package may take the champion's place")
+    .description("evaluate whether a package can replace the champion")
     .argument("<candidate>", "folder of the package")
-    .requiredOption("--champion <DIR>", "folder of the package at work now")
+    .requiredOption("--champion <DIR>", "folder of the current package")
     .requiredOption("--validation <DIR>", "frames that neither was trained on, as for models pack")
     .option("--margins <FILE>", `JSON with other margins than ${JSON.stringify(marginDefaults)}`)
     .option("--html <FILE>", "also write the report with its plots")
     .option(
       "--latency-sla-ms <MS>",
-      "what the fleet needs of a frame, p99; without it the champion's times",
+      "latency SLA of a frame (p99) in ms; default: 1.5 times the champion's",
       wholeFrom(1),
     )
     .option("--threads <N>", "threads of each model", wholeFrom(1), 1)
-    .option("--corrupted <N>", "frames damaged in each way; 0: none", wholeFrom(0), 500)
+    .option("--corrupted <N>", "frames per kind of damage; 0: none", wholeFrom(0), 500)
     .option(
       "--robustness <KINDS>",
-      `damage to show, with commas: ${CORRUPTIONS.join(", ")}; without it what the frames' own light suggests`,
+      `kinds of damage, with commas: ${CORRUPTIONS.join(", ")}; default: by the light of the frames`,
       kindsOf,
     )
     .addHelpText(
       "after",
-      "\nExit code 1: a line failed. `unsure`: a loss that chance explains, or no frames, where more would tell; or a bound or\ndamage that breaks the champion as well.",
+      "\nExit code 1: a check failed. `unsure`: the loss is not significant, or there are too few frames; or the champion\nfails the check as well.",
     )
     .action(async (candidate: string, options: Options, command: Command) => {
       const output = outputOf(command, io);
@@ -76,14 +76,14 @@ export function modelsGateCommand(io: Io): Command {
         await mkdir(dirname(options.html), { recursive: true });
         await writeFile(options.html, htmlOf(report, input, { candidate, champion, validationSet }));
       }
-      if (output.isForPeople || output.format === "name") output.list(report.lines, view, "nothing was judged");
+      if (output.isForPeople || output.format === "name") output.list(report.lines, view, "nothing was evaluated");
       if (output.isForPeople) for (const { name, why } of report.untested) output.line(`Not shown: ${name}; ${why}.`);
       else output.one({ candidate, champion, validationSet, margins, ...report }, candidate, () => {});
       if (report.passed) return;
       const failed = report.lines
         .filter(({ verdict }) => verdict === "failed")
         .map(({ kind, name }) => `${kind} (${name})`);
-      throw new CliError(exitCodes.failed, `the gate is closed to ${candidate}: ${failed.join(", ")}`);
+      throw new CliError(exitCodes.failed, `${candidate} did not pass the gate: ${failed.join(", ")}`);
     });
 }
 
@@ -92,7 +92,7 @@ function kindsOf(text: string): readonly CorruptionName[] {
   const unknown = kinds.filter((kind) => !(CORRUPTIONS as readonly string[]).includes(kind));
   if (unknown.length === 0) return kinds as CorruptionName[];
   throw new InvalidArgumentError(
-    `"${unknown.join(", ")}" is not one of ${CORRUPTIONS.join(", ")}; --corrupted 0 shows none.`,
+    `"${unknown.join(", ")}" is not one of ${CORRUPTIONS.join(", ")}; --corrupted 0 turns it off.`,
   );
 }
 

@@ -10,14 +10,14 @@ import { type Io, outputOf } from "../context.ts";
 type Passphrase = { readonly passphraseFile?: string };
 
 const withPassphrase = (command: Command): Command =>
-  command.option("--passphrase-file <FILE>", "its first line opens the root keys' files");
+  command.option("--passphrase-file <FILE>", "its first line decrypts the root keys");
 
 export function modelsKeysCommand(io: Io): Command {
-  const keys = new Command("keys").description("make and change the keys that sign what devices may load");
+  const keys = new Command("keys").description("create and rotate the keys that sign models for devices");
   addInit(keys, io);
   addRotate(keys, io);
   withPassphrase(keys.command("sign"))
-    .description("add a holder's signature to a prepared root, wherever it lies")
+    .description("add a holder's signature to a prepared root")
     .argument("<file>", "N.root.json")
     .requiredOption("--key <FILE...>", "root keys")
     .action(async (file: string, options: Passphrase & { key: string[] }, command: Command) => {
@@ -41,12 +41,12 @@ export function modelsKeysCommand(io: Io): Command {
 
 function addInit(keys: Command, io: Io): void {
   withPassphrase(keys.command("init"))
-    .description("make all keys and the first root; the registry starts with them")
+    .description("create all keys and the first root of a registry")
     .argument("<dataDir>", "the registry's dataDir")
-    .requiredOption("--offline <DIR>", "where the root keys go, to be carried away from there")
+    .requiredOption("--offline <DIR>", "folder for the root keys, to be moved offline from there")
     .option("--keys <N>", "root keys", positive, 3)
     .option("--threshold <N>", "how many of them must sign a root", positive, 2)
-    .option("--if-missing", "do nothing where there are keys already")
+    .option("--if-missing", "do nothing if there are keys already")
     .addHelpText(
       "after",
       "\nGive devices metadata/1.root.json. Keep the root keys apart from each other, off every server.",
@@ -70,12 +70,15 @@ function addInit(keys: Command, io: Io): void {
           return output.one({ rootVersion: null }, "", () => output.line(`${dataDir} has keys already.`));
         }
         output.one(made, `${made.rootVersion}`, () => {
-          output.line(`${threshold} of these ${keys} keys must sign a root; carry them away, each to another place:`);
+          output.line(
+            `${threshold} of these ${keys} keys must sign a root; store them offline, each in another place:`,
+          );
           for (const path of made.rootKeys) output.line(`  ${path}`);
           output.line("The registry signs with:");
           for (const path of made.onlineKeys) output.line(`  ${path}`);
           output.line(`Give devices ${dataDir}/metadata/1.root.json.`);
-          if (passphrase === undefined) output.line("The root keys are not encrypted: --passphrase-file would do it.");
+          if (passphrase === undefined)
+            output.line("The root keys are not encrypted; use --passphrase-file to encrypt them.");
         });
       },
     );
@@ -84,7 +87,7 @@ function addInit(keys: Command, io: Io): void {
 function addRotate(keys: Command, io: Io): void {
   withPassphrase(keys.command("rotate"))
     .description(
-      "prepare new keys under a new root, sign it with the root keys at hand, and publish it once enough signed",
+      "prepare new keys under a new root, sign it with the given root keys, and publish it once enough holders signed",
     )
     .argument("<dataDir>", "the registry's dataDir")
     .addOption(
@@ -92,9 +95,9 @@ function addRotate(keys: Command, io: Io): void {
         .choices(onlineRoles)
         .default([...onlineRoles], "all three"),
     )
-    .option("--root-public <FILE...>", "public keys of all root holders from now on; as before unless told")
-    .option("--renew", "replace no online key: the root only lasts longer, or has other holders")
-    .option("--key <FILE...>", "root keys that sign it here and now")
+    .option("--root-public <FILE...>", "public keys of all root holders from now on (default: unchanged)")
+    .option("--renew", "keep the online keys: only extend the root's validity, or change its holders")
+    .option("--key <FILE...>", "root keys that sign it now")
     .action(
       async (
         dataDir: string,
@@ -118,16 +121,16 @@ function addRotate(keys: Command, io: Io): void {
         const done = { prepared: file, roles, published: typeof outcome === "number" ? outcome : null };
         output.one(done, file, () => {
           if (typeof outcome === "number") return output.line(publishedText(outcome));
-          output.line(`${file} is prepared and waits for signatures: ${outcome}`);
+          output.line(`${file} is prepared and needs signatures: ${outcome}`);
           output.line(`Sign it where the keys are:  tributary models keys sign FILE --key KEY`);
-          output.line(`Bring it back, and then:     tributary models keys publish ${dataDir}`);
+          output.line(`Then, back here:             tributary models keys publish ${dataDir}`);
         });
       },
     );
 }
 
 const publishedText = (version: number): string =>
-  `Root ${version} is in effect. Restart the registry: it signs everything anew with the keys that this root names.`;
+  `Root ${version} is in effect. Restart the registry: it then signs everything with the keys of this root.`;
 
 async function passphraseOf({ passphraseFile }: Passphrase): Promise<string | undefined> {
   if (passphraseFile === undefined) return undefined;

@@ -24,13 +24,13 @@ export const withModelRegistry = (command: Command): Command =>
         .env("TRIBUTARY_MODEL_REGISTRY"),
     )
     .addOption(
-      new Option("--registry-token <TOKEN>", "its bearer token; --token unless told").env(
+      new Option("--registry-token <TOKEN>", "its bearer token (default: --token)").env(
         "TRIBUTARY_MODEL_REGISTRY_TOKEN",
       ),
     );
 
 export const withBy = (command: Command, io: Io): Command =>
-  command.option("--by <NAME>", "who does it, for the record", io.env.USER || "somebody");
+  command.option("--by <NAME>", "your name, for the record", io.env.USER || "somebody");
 
 type Change = "alias" | "unalias" | "revoke" | "judge" | "force";
 type Changes = { readonly [C in Change]: (input: Parameters<ModelRegistry["models"][C]>[0]) => Promise<unknown> };
@@ -65,7 +65,7 @@ export const registryApi = (registry: ModelRegistry): ModelApi => ({
   versions: async () => (await registry.models.list()).items,
 });
 
-/** The gateway hands changes on. */
+/** The gateway forwards changes. */
 const gatewayApi = (gateway: Gateway): ModelApi => ({
   ...gateway.models,
   registry: undefined,
@@ -79,7 +79,7 @@ const gatewayApi = (gateway: Gateway): ModelApi => ({
   },
 });
 
-/** NAME@VERSION, NAME@ALIAS, or a digest's beginning. */
+/** NAME@VERSION, NAME@ALIAS, or the prefix of a digest. */
 export function versionIn(versions: readonly ModelVersion[], reference: string): ModelVersion {
   const [name = "", which] = reference.split("@");
   const ofName = versions.filter((version) => version.name === name);
@@ -97,7 +97,7 @@ export function versionIn(versions: readonly ModelVersion[], reference: string):
     throw new CliError(exitCodes.usage, `"${reference}" means several:\n${all}`);
   }
   const known = ofName.length > 0 ? ` ${name} has ${ofName.map(({ version }) => version).join(", ")}.` : "";
-  const message = `There is no model "${reference}": NAME@VERSION, NAME@ALIAS or a digest is needed.${known} See: tributary models list`;
+  const message = `There is no model "${reference}": expected NAME@VERSION, NAME@ALIAS or a digest.${known} See: tributary models list`;
   throw new CliError(exitCodes.notFound, message);
 }
 

@@ -40,7 +40,7 @@ const start = () =>
     },
   });
 const models = (...argv: string[]) => runHere(["models", ...argv, "--registry", url, "--registry-token", TOKEN]);
-const told = async <T>(...argv: string[]): Promise<T> => JSON.parse((await models(...argv, "-o", "json")).stdout) as T;
+const json = async <T>(...argv: string[]): Promise<T> => JSON.parse((await models(...argv, "-o", "json")).stdout) as T;
 
 async function made(version: string, change: Partial<PackageParts> = {}): Promise<string> {
   const pkg = await loadPackage(EDGE);
@@ -70,7 +70,7 @@ test("a package is pushed once, sends only what is missing, and is listed and de
   const first = await models("push", folder, "--by", "ada", "--alias", "champion");
   expect(first).toMatchObject({ code: 0, text: expect.stringMatching(/edge@1\.0\.0 is listed: [0-9a-f]{64}/) });
   expect(first.text).toMatch(/16 golden frames reproduced/);
-  const { sent, aliases } = await told<{ sent: { files: number }; aliases: string[] }>("push", folder);
+  const { sent, aliases } = await json<{ sent: { files: number }; aliases: string[] }>("push", folder);
   expect({ sent, aliases }).toEqual({ sent: { files: 0, bytes: 0 }, aliases: ["champion"] });
   const calibration = Buffer.from('{"method":"temperature","temperature":1.5}');
   const { files } = await filesOf(folder);
@@ -78,7 +78,7 @@ test("a package is pushed once, sends only what is missing, and is listed and de
     files: { ...files, [packageFiles.calibration]: calibration },
     metrics: { accuracy: 0.9 },
   });
-  expect(await told("push", next, "--alias", "challenger")).toMatchObject({
+  expect(await json("push", next, "--alias", "challenger")).toMatchObject({
     sent: { files: 2 },
     aliases: ["challenger"],
   });
@@ -102,9 +102,9 @@ const filesOf = async (folder: string) => {
   return { files };
 };
 
-test("what differs between two versions is told, whether they are here or there", async () => {
-  const there = await told<{ what: string; change: string }[]>("diff", "edge@1.0.0", "edge@challenger");
-  const here = await told<{ what: string }[]>("diff", join(dir, "edge-1.0.0"), join(dir, "edge-1.1.0"));
+test("differences of two versions are listed, local or in the registry", async () => {
+  const there = await json<{ what: string; change: string }[]>("diff", "edge@1.0.0", "edge@challenger");
+  const here = await json<{ what: string }[]>("diff", join(dir, "edge-1.0.0"), join(dir, "edge-1.1.0"));
   expect(here).toEqual(there);
   expect(there.map(({ what }) => what)).toEqual(
     expect.arrayContaining(["version", "metrics.accuracy", "calibration.temperature", "file calibration.json"]),
@@ -131,7 +131,7 @@ test("a version is verified as a device would: digest, signature, golden frames"
   const broken = await models("verify", unlisted);
   expect(broken).toMatchObject({ code: 1, text: expect.stringContaining("package-digest-mismatch") });
   expect(broken.text).not.toContain("golden frames");
-  // Somebody else's root: nothing that this registry signed counts.
+  // Another root: this registry's signatures do not count.
   await runHere(["models", "keys", "init", join(dir, "other"), "--offline", join(dir, "other-offline")]);
   const other = await models("verify", "edge@1.0.0", "--root", join(dir, "other/metadata/1.root.json"));
   expect(other).toMatchObject({ code: 1, text: expect.stringMatching(/signature +FAILED/) });
@@ -154,7 +154,7 @@ test("aliases, forcing and revoking leave their mark, and refusals say why", asy
     text: expect.stringContaining("model-unlisted"),
   });
   const misnamed = await models("push", await made("1.2.0"), "--alias", "Bad!");
-  expect(misnamed).toMatchObject({ code: 2, text: expect.stringContaining("small letters, digits and dashes") });
+  expect(misnamed).toMatchObject({ code: 2, text: expect.stringContaining("lower-case letters, digits and dashes") });
   expect((await models("list", "-o", "name")).text).not.toContain("edge@1.2.0"); // Nothing was begun.
   const taken = await made("1.0.0-other", { version: "1.0.0", latencyBudgetMs: 4_000 });
   expect(await models("push", taken)).toMatchObject({ code: 1, text: expect.stringContaining("version-taken") });
@@ -195,7 +195,7 @@ test("whatever changes a version goes through the gateway as well", async () => 
     const shows = (what: string, text: RegExp) =>
       waitFor(async () => text.test((await through("describe", "edge@2.0.0")).text), { what });
     expect((await through("list", "-o", "name")).text).toContain("edge@2.0.0");
-    const judged = { code: 0, text: expect.stringContaining("edge@2.0.0 is to be judged again") };
+    const judged = { code: 0, text: expect.stringContaining("edge@2.0.0 will be evaluated again") };
     expect(await through("judge", "edge@challenger")).toMatchObject(judged);
     const other = await through("judge", "edge@1.0.0");
     expect(other).toMatchObject({ code: 1, text: expect.stringContaining("only challengers are judged") });
@@ -241,7 +241,10 @@ test("validation frames are pushed from either kind of folder, once, and describ
     text: expect.stringContaining("no model egde"),
   });
   const pushed = await validation("push", "edge", folder, "--by", "ada");
-  expect(pushed).toMatchObject({ code: 0, text: expect.stringMatching(/edge is judged on 100 frames: airplane \d+/) });
+  expect(pushed).toMatchObject({
+    code: 0,
+    text: expect.stringMatching(/edge is evaluated on 100 frames: airplane \d+/),
+  });
   expect(pushed.text).toMatch(/Set [0-9a-f]{64}; sent 101 of 101 files/);
   const again = JSON.parse((await validation("push", "edge", folder, "-o", "json")).stdout);
   expect(again).toMatchObject({ model: "edge", source: "pushed", frames: 100, pushedBy: "ada", sent: { files: 0 } });
@@ -319,7 +322,7 @@ test("keys are rotated by two of three holders, and the registry signs on with t
     key(1),
     ...passphrase,
   ]);
-  expect(waiting).toMatchObject({ code: 0, text: expect.stringContaining("waits for signatures") });
+  expect(waiting).toMatchObject({ code: 0, text: expect.stringContaining("needs signatures") });
   expect(await runHere(["models", "keys", "publish", data])).toMatchObject({ code: 1 });
   const prepared = join(data, "keys/next/2.root.json");
   expect(await runHere(["models", "keys", "sign", prepared, "--key", key(2), ...passphrase])).toMatchObject({

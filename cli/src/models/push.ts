@@ -1,4 +1,4 @@
-/** `tributary models push`: uploads what the registry lacks of a package, and has it listed. */
+/** `tributary models push`: uploads the files of a package that the registry lacks, and lists it. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { packageFiles } from "@tributary/inference";
@@ -14,16 +14,19 @@ type Options = { readonly alias?: string; readonly by: string; readonly wait?: t
 
 export const modelsPushCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("push")), io)
-    .description("upload a package to the registry, which examines, signs and lists it")
+    .description("upload a package to the registry, which validates, signs and lists it")
     .argument("<dir>", "folder of the package, as models pack makes it")
-    .option("--alias <ALIAS>", "also give it an alias, e.g. challenger: then it is judged and rolled out", aliasName)
+    .option("--alias <ALIAS>", "also give it an alias, e.g. challenger: then it is evaluated and rolled out", aliasName)
     .option("--wait", `with --alias challenger: ${WAIT}`)
-    .addHelpText("after", "\nPushing the same package again changes nothing; what is there already is not sent again.")
+    .addHelpText(
+      "after",
+      "\nPushing the same package again changes nothing; files that the registry has are not sent again.",
+    )
     .action(async (dir: string, options: Options, command: Command) => {
       const output = outputOf(command, io);
       const registry = registryOf(command, io);
       if (options.wait && options.alias !== "challenger") {
-        throw new CliError(exitCodes.usage, "--wait needs --alias challenger: the gate judges no other.");
+        throw new CliError(exitCodes.usage, "--wait requires --alias challenger: only a challenger has a gate.");
       }
       const { manifest, digest } = await loadPackage(dir);
       const { size } = await stat(join(dir, packageFiles.manifest));
@@ -43,13 +46,13 @@ export const modelsPushCommand = (io: Io): Command =>
       const aliases = [...new Set([...pushed.aliases, ...(alias === undefined ? [] : [alias])])].sort();
       output.one({ ...pushed, aliases, sent }, referenceOf(pushed), () => {
         const { examination } = pushed;
-        const known = examination === null ? ", as it was before" : "";
+        const known = examination === null ? ", already" : "";
         output.line(`${referenceOf(pushed)} is listed${known}: ${pushed.modelDigest}`);
         output.line(`Sent ${sent.files} of ${parts.length} files, ${megabytes(sent.bytes)} MB.`);
         if (examination !== null) {
           const { golden, latency, opset } = examination;
           output.line(
-            `Examined: opset ${opset}; ${golden.frames} golden frames reproduced, ${golden.equal} of them to the bit; ${latency.p95Ms.toFixed(1)} ms a frame (p95), its budget is ${latency.budgetMs} ms.`,
+            `Validated: opset ${opset}; ${golden.frames} golden frames reproduced, ${golden.equal} of them to the bit; ${latency.p95Ms.toFixed(1)} ms a frame (p95), its budget is ${latency.budgetMs} ms.`,
           );
         }
         if (aliases.length > 0) output.line(`Aliases: ${aliases.join(", ")}.`);
@@ -60,5 +63,5 @@ export const modelsPushCommand = (io: Io): Command =>
 /** As the registry wants one, which sees it only once everything is uploaded and listed. */
 function aliasName(text: string): string {
   if (/^[a-z][a-z0-9-]{0,31}$/.test(text)) return text;
-  throw new InvalidArgumentError("small letters, digits and dashes are needed, a letter first, at most 32.");
+  throw new InvalidArgumentError("expected at most 32 lower-case letters, digits and dashes, starting with a letter.");
 }

@@ -1,4 +1,4 @@
-/** Uploads what the registry lacks of a package or a validation set: blobs under their SHA-256. */
+/** Uploads the files of a package or a validation set that the registry lacks: blobs under their SHA-256. */
 import { createReadStream } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "@tributary/kernel";
@@ -23,7 +23,7 @@ export async function uploadMissing(registry: ModelRegistry, parts: readonly Par
   let [looked, files, bytes] = [0, 0, 0];
   const text = () =>
     bytes === 0
-      ? `looking what the registry has: ${looked} of ${unique.length} files`
+      ? `checking which files the registry has: ${looked} of ${unique.length} files`
       : `uploading: ${files} files, ${megabytes(bytes)} of at most ${megabytes(all)} MB`;
   const progress = new Progress(io, text);
   try {
@@ -56,7 +56,7 @@ export async function uploadMissing(registry: ModelRegistry, parts: readonly Par
   return { files, bytes };
 }
 
-/** What a busy or restarting registry refuses is tried again, a few times. */
+/** Retries what a busy or restarting registry rejects, a few times. */
 async function retried(io: Io, work: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -68,7 +68,7 @@ async function retried(io: Io, work: () => Promise<void>): Promise<void> {
           : error instanceof CliError && error.exitCode === exitCodes.unreachable;
       if (!mayPass || attempt === ATTEMPTS || io.signal.aborted) throw error;
       await sleep(RETRY_MS * attempt, undefined, { signal: io.signal }).catch(() => {
-        throw new Failure("interrupted", "ask-a-person", "the upload was interrupted; push again to go on");
+        throw new Failure("interrupted", "ask-a-person", "the upload was interrupted; push again to continue");
       });
     }
   }

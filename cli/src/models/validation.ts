@@ -1,4 +1,4 @@
-/** `tributary validation`: the frames that a model's challengers are judged on, as the registry has them. */
+/** `tributary validation`: the frames on which a model's challengers are evaluated. */
 import { join } from "node:path";
 import type { ValidationDetail, ValidationView } from "@tributary/api";
 import { checkManifest, type DescribedFolder, describeFolder } from "@tributary/model-packaging";
@@ -24,12 +24,12 @@ const view: View<ValidationView> = {
 
 export const validationPushCommand = (io: Io): Command =>
   withBy(withModelRegistry(new Command("push")), io)
-    .description("upload the frames that challengers of a model are judged on from now on")
+    .description("upload the frames on which challengers of a model are evaluated from now on")
     .argument("<model>", "the model's name; a version of it must be in the registry")
     .argument("<folder>", "JPEGs with labels.json (file -> class), or a folder for each class, as for models pack")
     .addHelpText(
       "after",
-      "\nAt least 100 frames that no version of the model was trained on. The set is named by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that are there already are not sent again.\nA challenger that was judged before is judged on the new set by: tributary models judge",
+      "\nAt least 100 frames that no version of the model was trained on. The set is identified by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that the registry has are not sent again.\nA challenger that was judged before is judged on the new set by: tributary models judge",
     )
     .action(async (model: string, folder: string, options: { by: string }, command: Command) => {
       const output = outputOf(command, io);
@@ -48,14 +48,14 @@ export const validationPushCommand = (io: Io): Command =>
       const sent = await uploadMissing(registry, parts, io);
       const pushed = await registry.validation.push({ model, body: { manifestDigest: digest, by: options.by } });
       output.one({ ...pushed, sent }, model, () => {
-        output.line(`${model} is judged on ${pushed.frames} frames: ${classesText(pushed)}`);
+        output.line(`${model} is evaluated on ${pushed.frames} frames: ${classesText(pushed)}`);
         output.line(`Set ${pushed.digest}; sent ${sent.files} of ${parts.length} files, ${megabytes(sent.bytes)} MB.`);
       });
     });
 
 export const validationListCommand = (io: Io): Command =>
   withModelRegistry(new Command("list"))
-    .description("which model is judged on what")
+    .description("the validation set of each model")
     .action(async (_options: object, command: Command) => {
       const { items } = await registryOf(command, io).validation.list();
       const nothing = "No model has validation frames. Push them: tributary validation push MODEL FOLDER";

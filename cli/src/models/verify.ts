@@ -1,4 +1,4 @@
-/** `tributary models verify`: what a device would check, and its golden frames, on this machine. */
+/** `tributary models verify`: makes a device's checks, and runs the golden frames, on this machine. */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure, reasonOf, systemClock } from "@tributary/kernel";
@@ -31,7 +31,7 @@ export const modelsVerifyCommand = (io: Io): Command =>
   withModelRegistry(new Command("verify"))
     .description("check a package's bytes, its signed listing, and that this machine reproduces its golden frames")
     .argument("<model>", "folder of a package, or NAME@VERSION, NAME@ALIAS or a digest of the registry")
-    .option("--root <FILE>", "root.json that is trusted; the registry's first one unless told")
+    .option("--root <FILE>", "trusted root.json (default: the registry's first one)")
     .option("--threads <N>", "threads of the model", wholeFrom(1), 1)
     .addHelpText("after", "\nExit code 1: a check failed.")
     .action(async (model: string, options: { root?: string; threads: number }, command: Command) => {
@@ -90,17 +90,17 @@ async function verifyFolder(
   const isWhole = await check("digest", async () => {
     const pkg = await loadPackage(dir, wanted === undefined ? {} : { digest: wanted });
     digest = pkg.digest;
-    return `${digest}, ${Object.keys(pkg.manifest.files).length} files as the manifest lists them`;
+    return `${digest}, ${Object.keys(pkg.manifest.files).length} files match the manifest`;
   });
   if (registry === undefined) {
-    checks.push({ check: "signature", verdict: "skipped", found: "no --registry to ask for signed metadata" });
+    checks.push({ check: "signature", verdict: "skipped", found: "no --registry for signed metadata" });
   } else if (isWhole) {
     await check("signature", () => listing(registry, digest, options.root));
   }
   if (isWhole) {
     await check("golden frames", async () => {
       const { manifest } = await loadPackage(dir);
-      // Its time is not judged: whatever hardware it is for, this is another.
+      // Its latency is not checked: the package may be for other hardware.
       const hardwareClasses = { [manifest.hardwareClass]: 0 };
       const settings = { hardwareClasses, packageBytesMax: Number.MAX_SAFE_INTEGER, threads: options.threads };
       const { golden, latency } = await runTask({ kind: "examine", dir, settings }, { msMax: EXAMINE_MS_MAX });
@@ -111,7 +111,7 @@ async function verifyFolder(
   return checks;
 }
 
-/** As a device checks it: nothing of the registry is trusted but what the root's keys signed. */
+/** As a device checks it: only what the root's keys signed is trusted. */
 async function listing(registry: ModelRegistry, digest: string, root: Root | undefined): Promise<string> {
   const rootBytes = root?.bytes ?? (await registry.tuf.get({ file: "1.root.json" }));
   return withScratch(async (dir) => {
@@ -129,7 +129,7 @@ async function listing(registry: ModelRegistry, digest: string, root: Root | und
     }
     const { rootVersion, expiresAt } = trust.state();
     const until = expiresAt === undefined ? "" : ` until ${new Date(expiresAt).toISOString()}`;
-    const whose = root?.file ?? "the registry's own root, unless --root says whose";
+    const whose = root?.file ?? "the registry's own root, as --root is not given";
     return `listed as ${listed.name} ${listed.version}, signed under root ${rootVersion}${until}; trusting ${whose}`;
   });
 }

@@ -1,8 +1,8 @@
-/** Checks a specification's text without any server: what is wrong, in which line and column, and what to write instead. */
+/** Checks a specification's text without a server: the problems, with their lines, columns and fixes. */
 import { pathText, type RolloutSpec, readSpec, type SpecPath, type SpecProblem } from "@tributary/rollouts";
 import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
 
-/** A specification is a page; more is something else. */
+/** A specification is about a page; a larger file is something else. */
 export const SPEC_BYTES_MAX = 1024 * 1024;
 
 export type Located = {
@@ -15,11 +15,11 @@ export type Located = {
 
 export type Linted = {
   readonly problems: readonly Located[];
-  /** As written, for the server; null when the text is no YAML. */
+  /** As written, for the server; null if the text is not YAML. */
   readonly written: unknown;
   /** Null when there are problems. */
   readonly spec: RolloutSpec | null;
-  /** Where a field of the text is; of a field that is not there, the nearest above it. */
+  /** The place of a field in the text; of a missing field, that of the nearest parent. */
   readonly locate: (problem: SpecProblem) => Located;
 };
 
@@ -38,10 +38,10 @@ export function lint(text: string): Linted {
   if (text.length > SPEC_BYTES_MAX) return alone(0, `is longer than ${SPEC_BYTES_MAX} bytes; is it a specification?`);
   if (document === undefined || document.contents === null)
     return alone(0, "is empty; see docs/guides/roll-out-a-model.md");
-  // Behind the first syntax error a parser only guesses.
+  // After the first syntax error a parser only guesses.
   const broken = document.errors[0];
-  if (broken !== undefined) return alone(broken.pos[0], `is no YAML: ${broken.message}`);
-  if (second !== undefined) return alone(second.range[0], "a second document begins here; one file holds one rollout");
+  if (broken !== undefined) return alone(broken.pos[0], `is not YAML: ${broken.message}`);
+  if (second !== undefined) return alone(second.range[0], "a second document starts here; a file has one rollout");
   const locate = ({ path, isName, message }: SpecProblem): Located => ({
     ...placeAt(offsetOf(document, path, isName === true)),
     field: pathText(path),
@@ -51,7 +51,7 @@ export function lint(text: string): Linted {
   try {
     written = document.toJS({ maxAliasCount: 100 });
   } catch {
-    return alone(0, "repeats itself by aliases beyond measure; write it out");
+    return alone(0, "expands too much by aliases; write it out");
   }
   const { spec, problems } = readSpec(written);
   return {
@@ -84,6 +84,6 @@ function offsetOf(document: Document, path: SpecPath, isName: boolean): number {
   return offset;
 }
 
-/** `FILE:LINE:COLUMN: field: message`, as compilers say it, so that editors jump there. */
+/** `FILE:LINE:COLUMN: field: message`, like a compiler, so that editors jump there. */
 export const lineOf = (file: string, { line, column, field, message }: Located): string =>
   `${file}:${line}:${column}: ${field === "" ? "" : `${field}: `}${message}`;

@@ -136,15 +136,17 @@ Devices:
       "│ | ├──1 set weight 10 % | Step | ✔ Done | 8m",
       "│ | ├──2 analysis, at most 3h | Analysis | ◌ Running | 6m | worse in accuracy",
       "│ | │ | ├──• accuracy | Metric | ✖ Harmful | harm 3.73 pp (-inf to 6.58), ln e 5.44/3.91 back, -1.94/3 on; worst of 10 segments: class cat, harm 21.3 pp (9.9 to 32.7), ln e 6.1; re-randomisation at 6m: p 0.004, 0.013 spent: harm; canary 20 devices, 2400 frames; control 80, 9600",
-      "│ | │ | ├──• deadline-met | Metric | · No look yet | canary 20 devices, 2400 frames; control 80, 9600",
+      "│ | │ | ├──• deadline-met | Metric | · Not evaluated yet | canary 20 devices, 2400 frames; control 80, 9600",
       "│ | │ | └──• crashes | Metric | ✖ Harmful | 5 in the canary, 1 in the control; ln e 6/4.61 back",
       "│ | ├──3 set weight 50 % | Step",
       "│ | └──4 set weight 100 % | Step",
-      "├──Σ canary edge 2 | Arm | ◌ 17 of 20 on it | 20 devices, 17 COMMITTED, 1 DOWNLOADING, 1 REFUSED",
-      "│ | ├──□ cam-18 | Device | ✖ REFUSED | 60s | runs the stable one; golden-mismatch: frame 4\\u001b[2J",
-      "│ | ├──□ cam-19 | Device | ⚠ Not heard | silent",
+      "├──Σ canary edge 2 | Arm | ◌ 17 of 20 run it | 20 devices, 17 COMMITTED, 1 DOWNLOADING, 1 REFUSED",
+      "│ | ├──□ cam-18 | Device | ✖ REFUSED | 60s | runs the stable model; golden-mismatch: frame 4\\u001b[2J",
+      "│ | ├──□ cam-19 | Device | ⚠ Silent | model unknown",
     ]);
-    expect(lines[13]).toBe("│ | ├──□ cam-17 | Device | ◌ DOWNLOADING | 60s | runs the stable one; 25 % of 12000 bytes");
+    expect(lines[13]).toBe(
+      "│ | ├──□ cam-17 | Device | ◌ DOWNLOADING | 60s | runs the stable model; 25 % of 12000 bytes",
+    );
     expect(lines.slice(-2)).toEqual(["│ | └──… 10 more | Devices", "└──Σ control abababababab | Arm | 80 devices"]);
     expect(drawn({}, begun, { wide: true }).match(/□/g)).toHaveLength(20);
   });
@@ -153,7 +155,7 @@ Devices:
     const arms = { ...canary.arms, canary: { ...canary.arms.canary, devices: 50_000 } };
     const lines = squeezed(drawn({}, begun, { canary: { ...canary, total: 50_000, arms } })).split("\n");
     expect(lines.at(-2)).toBe(
-      "│ | └──… 49990 more | Devices | 49980 of them, the last to be reached, were not looked through for trouble",
+      "│ | └──… 49990 more | Devices | 49980 of them, the last to be reached, were not checked for problems",
     );
   });
 
@@ -167,7 +169,7 @@ Devices:
     const again = squeezed(
       drawn({ step: 0, analysis: "Pending", evidence: {} }, [...ended, event(6, { kind: "retried" })]),
     );
-    expect(again).toMatch(/1 set weight 10 % \| Step \| ◌ At work\n/);
+    expect(again).toMatch(/1 set weight 10 % \| Step \| ◌ Running\n/);
     expect(again).not.toContain("ln e");
     expect(
       squeezed(drawn({ phase: "Paused", pausedUntil: "2026-01-01T00:20:00.000Z", analysis: "Pending" })),

@@ -1,6 +1,6 @@
 /** A rollout as a tree, as Argo Rollouts' kubectl plugin draws it: steps, analyses with their numbers, and devices. Pure.
  *
- * T1. Times are ages where someone looks (`now`); elsewhere they are times, so that what did not change reads the same. */
+ * T1. With `now`, times are shown as ages; without it as times, so that an unchanged rollout gives the same text. */
 import type { NamedPackage, RolloutDetail, RolloutDevice, RolloutDevices, RolloutView } from "@tributary/api";
 import {
   type AnalysisEvidence,
@@ -28,7 +28,7 @@ export type TreeInput = {
   readonly events: readonly Event[];
   /** Those of the canary, some of them. */
   readonly canary: RolloutDevices;
-  /** Null: nobody looks at it as it changes. (T1) */
+  /** Null: show times. (T1) */
   readonly now: number | null;
   readonly style: (style: Style, text: string) => string;
   /** All devices that were fetched, and all numbers. */
@@ -85,7 +85,7 @@ export function markOf({ phase, analysis }: Pick<RolloutView, "phase" | "analysi
 /** "Degraded, rolled back" */
 export function phaseWords({ phase, isBack, abandoned, pausedUntil }: RolloutView): string {
   if (phase === "Degraded" && abandoned != null) return `Degraded, abandoned on ${abandoned.devices} devices`;
-  if (phase === "Degraded") return isBack ? "Degraded, rolled back" : "Degraded, going back";
+  if (phase === "Degraded") return isBack ? "Degraded, rolled back" : "Degraded, rolling back";
   return phase === "Paused" && pausedUntil !== null ? `Paused until ${clock(pausedUntil)}` : phase;
 }
 
@@ -169,11 +169,11 @@ const branches = ({ depth }: Row): string =>
 function stepNodes(input: TreeInput): Node[] {
   const { rollout, events } = input;
   const steps = stepsOf(rollout.spec);
-  const begun = lastBeginning(events);
+  const current = sinceLastStart(events);
   return steps.map((step, i) => {
     const isAnalysis = "analysis" in step;
-    const started = begun.find((event) => event.kind === "step-started" && event.step === i);
-    const ended = begun.findLast((event) => event.kind === "analysed" && event.step === i);
+    const started = current.find((event) => event.kind === "step-started" && event.step === i);
+    const ended = current.findLast((event) => event.kind === "analysed" && event.step === i);
     const [status, mark] = stepStatus(rollout, i, ended?.kind === "analysed" ? ended.verdict : null);
     const live = i === rollout.step && rollout.analysis === "Running" ? analysisEvidenceOf(rollout.evidence) : null;
     const evidence = live ?? (ended?.kind === "analysed" ? analysisEvidenceOf(ended.evidence) : null);
@@ -192,8 +192,8 @@ export function stepsOf(spec: unknown): readonly RolloutStep[] {
   return read.success ? read.data.spec.strategy.canary.steps : [];
 }
 
-/** The events since the rollout was created or begun again. */
-function lastBeginning(events: readonly Event[]): readonly Event[] {
+/** The events since the rollout was created or retried. */
+function sinceLastStart(events: readonly Event[]): readonly Event[] {
   return events.slice(
     Math.max(
       0,
@@ -208,7 +208,7 @@ function stepStatus(rollout: RolloutView, step: number, verdict: string | null):
   if (verdict !== null) return [verdict, marks.unsure];
   if (step < rollout.step) return ["Done", marks.done];
   if (step > rollout.step || rollout.phase === "Healthy") return ["", marks.waiting];
-  if (rollout.phase === "Progressing") return [rollout.analysis === "Running" ? "Running" : "At work", marks.running];
+  if (rollout.phase === "Progressing") return [rollout.analysis === "Running" ? "Running" : "Running", marks.running];
   return [rollout.phase, markOf(rollout)];
 }
 
@@ -219,7 +219,7 @@ function evidenceNodes(evidence: AnalysisEvidence): Node[] {
     const [back, on] = [-Math.log(alpha), -Math.log(beta)];
     const counted = `canary ${canary.devices} devices, ${canary.frames} frames; control ${control.devices}, ${control.frames}`;
     const arms = metric.note === null ? counted : `${counted}; ${metric.note}`;
-    if (look === undefined) return { ...leaf("•", name, "Metric", "No look yet", marks.waiting), info: arms };
+    if (look === undefined) return { ...leaf("•", name, "Metric", "Not evaluated yet", marks.waiting), info: arms };
     const [status, mark]: [string, Mark] =
       look.logHarm >= back
         ? ["Harmful", marks.bad]
@@ -233,8 +233,8 @@ function evidenceNodes(evidence: AnalysisEvidence): Node[] {
     ];
     const checked = crossCheckWords(metric.crossCheck);
     const worst = worstSegmentWords(metric);
-    const told = [numbers.join(", "), ...[worst, checked].filter((words) => words !== null), arms];
-    return { ...leaf("•", name, "Metric", status, mark), info: told.join("; ") };
+    const parts = [numbers.join(", "), ...[worst, checked].filter((words) => words !== null), arms];
+    return { ...leaf("•", name, "Metric", status, mark), info: parts.join("; ") };
   });
   const { crashes } = evidence;
   if (crashes === null) return metrics;
@@ -242,15 +242,18 @@ function evidenceNodes(evidence: AnalysisEvidence): Node[] {
   const info = `${crashes.canary} in the canary, ${crashes.control} in the control; ln e ${number(crashes.logHarm)}/${number(-Math.log(crashes.alpha))} back`;
   return [
     ...metrics,
-    { ...leaf("•", "crashes", "Metric", isBad ? "Harmful" : "Below its bound", isBad ? marks.bad : marks.done), info },
+    {
+      ...leaf("•", "crashes", "Metric", isBad ? "Harmful" : "Below its threshold", isBad ? marks.bad : marks.done),
+      info,
+    },
   ];
 }
 
 function armNode(input: TreeInput, arm: "canary" | "control", model: NamedPackage): Node {
   const { canary, rollout, wide } = input;
   const { devices, onModel, phases } = canary.arms[arm];
-  const told = arm === "canary" ? Object.entries(phases).map(([phase, count]) => `${count} ${phase}`) : [];
-  const status = arm === "canary" ? `${onModel} of ${devices} on it` : "";
+  const counts = arm === "canary" ? Object.entries(phases).map(([phase, count]) => `${count} ${phase}`) : [];
+  const status = arm === "canary" ? `${onModel} of ${devices} run it` : "";
   const goal = rollout.phase === "Degraded" ? 0 : devices;
   const mark = onModel === goal ? marks.done : marks.running;
   const own = arm === "canary" ? [...canary.items].sort((a, b) => trouble(b) - trouble(a)) : [];
@@ -258,17 +261,17 @@ function armNode(input: TreeInput, arm: "canary" | "control", model: NamedPackag
   const rest = devices - shown.length;
   const nodes = shown.map((device) => deviceNode(input, device));
   const unseen = canary.total - canary.items.length;
-  const info = unseen > 0 ? `${unseen} of them, the last to be reached, were not looked through for trouble` : "";
+  const info = unseen > 0 ? `${unseen} of them, the last to be reached, were not checked for problems` : "";
   const more: Node[] =
     arm === "canary" && rest > 0 ? [{ ...leaf("…", `${rest} more`, "Devices", "", marks.waiting), info }] : [];
   return {
     ...leaf("Σ", `${arm} ${packageWords(model)}`, "Arm", devices === 0 ? "" : status, mark),
-    info: devices === 0 ? "no devices yet" : [`${devices} devices`, ...told].join(", "),
+    info: devices === 0 ? "no devices yet" : [`${devices} devices`, ...counts].join(", "),
     children: [...nodes, ...more],
   };
 }
 
-/** Who refused or went back first, then who is on the way. */
+/** Sorts devices that refused or reverted first, then those in progress. */
 function trouble({ update, goldenPassed, runs }: RolloutDevice): number {
   if (update?.phase === "REFUSED" || update?.phase === "REVERTED" || goldenPassed === false) return 3;
   if (runs === "unknown") return 2;
@@ -277,19 +280,24 @@ function trouble({ update, goldenPassed, runs }: RolloutDevice): number {
 
 function deviceNode(input: TreeInput, device: RolloutDevice): Node {
   const { update, goldenPassed, runs, reportedAt } = device;
-  const told = [
+  const details = [
     ...(update === null || update.reason === "" ? [] : [`${update.code}: ${update.reason}`]),
     ...(update?.phase === "DOWNLOADING" && update.bytesAll > 0
       ? [`${Math.floor((100 * update.bytesDone) / update.bytesAll)} % of ${update.bytesAll} bytes`]
       : []),
     ...(goldenPassed === false ? ["does not reproduce its golden frames"] : []),
   ];
-  const runsWords = { model: "runs it", stable: "runs the stable one", other: "runs another", unknown: "silent" }[runs];
+  const runsWords = {
+    model: "runs the model",
+    stable: "runs the stable model",
+    other: "runs another model",
+    unknown: "model unknown",
+  }[runs];
   const mark = [marks.done, marks.running, marks.unsure, marks.bad][trouble(device)] ?? marks.unsure;
   return {
-    ...leaf("□", device.deviceId, "Device", update?.phase ?? (runs === "unknown" ? "Not heard" : "No update"), mark),
+    ...leaf("□", device.deviceId, "Device", update?.phase ?? (runs === "unknown" ? "Silent" : "No update"), mark),
     age: reportedAt === null ? "" : ageOf(input, reportedAt),
-    info: [runsWords, ...told].join("; "),
+    info: [runsWords, ...details].join("; "),
   };
 }
 

@@ -1,15 +1,15 @@
 /**
  * Whether one Avro schema can read what another wrote, field by field, with every reason: Avro's resolution rules as our
- * codecs apply them. avsc says the same with one reason at most; a test holds the two together.
+ * codecs apply them. avsc decides the same but gives one reason at most; a test compares the two.
  *
- * K1. FULL_TRANSITIVE: today's schema reads and is read by every version before it.
- * K2. Every field that stands in the way is named by its path, not only the first.
+ * K1. FULL_TRANSITIVE: the current schema can read, and can be read by, every earlier version.
+ * K2. Every incompatible field is named by its path, not only the first.
  */
 export type Obstacle = { readonly path: string; readonly why: string };
 export type Verdict = {
   /** Version compared with. */
   readonly version: number;
-  /** What today's schema cannot read of that version, and that version of today's. */
+  /** What the current schema cannot read of that version, and vice versa. */
   readonly backward: readonly Obstacle[];
   readonly forward: readonly Obstacle[];
 };
@@ -52,7 +52,7 @@ export function obstacles(reader: Json, writer: Json): Obstacle[] {
 }
 
 const PRIMITIVES = new Set(["null", "boolean", "int", "long", "float", "double", "bytes", "string"]);
-/** What a reader of the key may also be given. */
+/** Types that a reader of the key can also read. */
 const PROMOTIONS: Readonly<Record<string, readonly string[]>> = {
   long: ["int"],
   float: ["int", "long"],
@@ -63,7 +63,7 @@ const PROMOTIONS: Readonly<Record<string, readonly string[]>> = {
 
 class Comparison {
   readonly found: Obstacle[] = [];
-  /** Pairs of records under way: recursive schemas end. */
+  /** Pairs of records being compared, so that recursive schemas terminate. */
   readonly #open = new Set<string>();
 
   types(reader: Side, writer: Side, path: string): void {
@@ -84,7 +84,7 @@ class Comparison {
       attempt.types({ ...reader, schema: branch }, writer, path);
       return attempt.found.length === 0;
     });
-    if (!fits) this.#tell(path, `${textOf(branches)} has no place for ${textOf(writer.schema)}`);
+    if (!fits) this.#report(path, `${textOf(branches)} has no branch for ${textOf(writer.schema)}`);
   }
 
   #simple(read: Complex, written: Complex, reader: Side, writer: Side, path: string): void {
@@ -92,18 +92,18 @@ class Comparison {
       this.types({ ...reader, schema: read[name] ?? null }, { ...writer, schema: written[name] ?? null }, path + step);
     if (read.type !== written.type) {
       const isWider = PROMOTIONS[read.type]?.includes(written.type) === true;
-      if (!isWider) this.#tell(path, `${textOf(read)} cannot be read from ${textOf(written)}`);
+      if (!isWider) this.#report(path, `${textOf(read)} cannot be read from ${textOf(written)}`);
     } else if (read.type === "array") inner("items", "[]");
     else if (read.type === "map") inner("values", "{}");
     else if (read.name !== undefined && !sameName(read, written)) {
-      this.#tell(
+      this.#report(
         path,
         `${read.type} ${read.name} cannot be read from ${written.type} ${written.name}: the name differs`,
       );
     } else if (read.type === "record") this.#records(read, written, reader, writer, path);
     else if (read.type === "enum") this.#enums(read, written, path);
     else if (read.type === "fixed" && read.size !== written.size) {
-      this.#tell(path, `${read.size} bytes, written with ${written.size}`);
+      this.#report(path, `${read.size} bytes, written with ${written.size}`);
     }
   }
 
@@ -116,7 +116,7 @@ class Comparison {
       const source = written.fields?.find(({ name }) => names.includes(name));
       const at = path === "" ? field.name : `${path}.${field.name}`;
       if (source !== undefined) this.types({ ...reader, schema: field.type }, { ...writer, schema: source.type }, at);
-      else if (field.default === undefined) this.#tell(at, "it has no default and is not in what was written");
+      else if (field.default === undefined) this.#report(at, "it has no default and the writer's schema lacks it");
     }
     this.#open.delete(pair);
   }
@@ -124,17 +124,17 @@ class Comparison {
   #enums(read: Complex, written: Complex, path: string): void {
     const unknown = (written.symbols ?? []).filter((symbol) => !read.symbols?.includes(symbol));
     if (unknown.length === 0 || read.default !== undefined) return;
-    this.#tell(path, `the enum has no default for the symbols it does not have: ${unknown.join(", ")}`);
+    this.#report(path, `the enum has no default for the symbols it does not have: ${unknown.join(", ")}`);
   }
 
-  #tell(path: string, why: string): void {
+  #report(path: string, why: string): void {
     this.found.push({ path: path || "(the record)", why }); // K2
   }
 }
 
 const isUnion = (schema: unknown): schema is readonly Json[] => Array.isArray(schema);
 
-/** A primitive as an object, a name as what it stands for. */
+/** A primitive as an object, a name as its definition. */
 function resolved({ schema, names }: Side): Complex | readonly Json[] {
   if (isUnion(schema)) return schema;
   if (typeof schema === "string") {

@@ -1,4 +1,4 @@
-/** What changed from one schema to another, by path. Docs count: they are the contract's words. */
+/** The changes from one schema to another, by path. Docs count: they are part of the contract. */
 import { type Json, namesOf, textOf } from "./compatibility.ts";
 
 export type Change = {

@@ -24,7 +24,7 @@ describe("obstacles", () => {
     [record(field("a", "int")), record(field("a", "long")), "a: int cannot be read from long"],
     [record(field("a", "int"), field("b", "string")), record(field("a", "int")), "b: it has no default"],
     [record(field("a", ["null", "string"], { default: null })), record(), ""],
-    [record(field("a", ["null", "int"])), record(field("a", "string")), "a: [null, int] has no place for string"],
+    [record(field("a", ["null", "int"])), record(field("a", "string")), "a: [null, int] has no branch for string"],
     [record(field("a", "int")), record(field("a", ["null", "int"])), "a: int cannot be read from null"],
     [record(field("e", enumOf(["X"]))), record(field("e", enumOf(["X", "Y"]))), "e: the enum has no default"],
     [record(field("e", enumOf(["X"], { default: "X" }))), record(field("e", enumOf(["X", "Y"]))), ""],
@@ -116,7 +116,7 @@ function mutated(schema: Json, random: () => number): Json {
   return copy as unknown as Json;
 }
 
-test("differences tell what was added, removed and changed, also of symbols and docs", () => {
+test("differences list what was added, removed and changed, also of symbols and docs", () => {
   const before = record(field("a", "int", { doc: "One." }), field("e", enumOf(["X"])), field("gone", "string"));
   const after = record(
     field("a", "long", { doc: "Two." }),

@@ -81,7 +81,7 @@ export async function registered(client: RegistryClient, subject: string): Promi
     try {
       assertReadable(schema as never, schema as never);
     } catch (error) {
-      throw new CliError(exitCodes.failed, `${subject} version ${version} is no Avro schema: ${reasonOf(error)}`);
+      throw new CliError(exitCodes.failed, `${subject} version ${version} is not an Avro schema: ${reasonOf(error)}`);
     }
     found.push({ version, schema: schema as Json });
   }

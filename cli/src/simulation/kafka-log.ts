@@ -6,7 +6,7 @@ import type { LoggedLine } from "./logged-line.ts";
 
 export type LogRange = {
   readonly target: string;
-  /** Milliseconds since 1970; older predictions are left out. */
+  /** Milliseconds since 1970; older predictions are skipped. */
   readonly since: number;
   readonly signal: AbortSignal;
   readonly unreadable: () => void;
@@ -17,7 +17,7 @@ type Cloud = { readonly label: string; readonly costMicros: number };
 export async function* loggedFrames(reader: PartitionReader, range: LogRange): AsyncIterable<LoggedLine> {
   const { target, since, unreadable } = range;
   for (const partition of await reader.partitions(topics.predictions.name)) {
-    // A label may be older than the frame's arrival, and a later one holds: all are read.
+    // A label may be older than the frame's arrival, and the last one counts: all are read.
     const truths = new Map<string, string | null>();
     for await (const truth of values<GroundTruth>(reader, topics.groundTruth, partition, 0, range)) {
       truths.set(formatFrameId(truth), truth.label);
@@ -37,7 +37,7 @@ export async function* loggedFrames(reader: PartitionReader, range: LogRange): A
       for (const prediction of batch.predictions) {
         const { label, confidence, margin, entropy, samplePropensity, sampleDrawn, reason } = prediction;
         if (!(samplePropensity > 0 && samplePropensity <= 1)) {
-          unreadable(); // a device that logs no propensity cannot be simulated
+          unreadable(); // without a propensity a frame cannot be simulated
           continue;
         }
         const frameId = formatFrameId({ ...batch, ...prediction });

@@ -1,7 +1,7 @@
 /**
  * One logged frame as a line of JSON: what `router simulate --export` writes and `--from` reads.
  *
- * J1. A line that cannot be used is named by its number, with what is wrong; nothing is guessed.
+ * J1. An invalid line is an error with its number and the fault; nothing is guessed.
  */
 import { reasonOf } from "@tributary/kernel";
 import { z } from "zod";
@@ -22,10 +22,10 @@ export const loggedLineSchema = z.strictObject({
   propensity: z.number().positive().max(1),
   drawn: z.boolean(),
   reason: z.string(),
-  /** What the cloud said of it, and for how much; null where it was not asked or said nothing. */
+  /** The cloud's answer and its cost; null if there is none. */
   cloudLabel: z.string().nullable(),
   costMicros: z.number().nullable(),
-  /** Ground truth; null where nobody told. */
+  /** Ground truth; null if unknown. */
   truth: z.string().nullable(),
 });
 
@@ -37,7 +37,7 @@ export function parseLine(text: string, number: number): LoggedLine {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new Error(`line ${number} is no JSON: ${reasonOf(error)}`);
+    throw new Error(`line ${number} is not JSON: ${reasonOf(error)}`);
   }
   const parsed = loggedLineSchema.safeParse(json);
   if (parsed.success) return parsed.data;

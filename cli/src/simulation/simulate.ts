@@ -1,9 +1,9 @@
 /**
- * Replays logged frames under a policy: escalation share against accuracy, with intervals, and what it costs.
+ * Replays logged frames under a policy: escalation share against accuracy, with intervals, and the cost.
  *
- * S1. One edge model at a time: another's confidences mean something else.
- * S2. Estimates rest on the random sample alone (routing/off-policy.ts); a cloud answer or label of any other frame is
- *     not looked at, except for the mean cost of a call.
+ * S1. One edge model at a time: confidences of two models are not comparable.
+ * S2. Estimates use the random sample alone (routing/off-policy.ts); cloud answers and labels of other frames are
+ *     ignored, except for the mean cost of a call.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import {
@@ -33,7 +33,7 @@ export type Simulation = Pick<OffPolicyFrontier, "alternatives" | "cloudGain"> &
   readonly costPerCall: number | null;
   readonly points: readonly SimulationPoint[];
   readonly own: SimulationPoint | null;
-  /** What a person should know before using the policy. */
+  /** Warnings about the policy. */
   readonly warnings: readonly string[];
 };
 

@@ -1,4 +1,4 @@
-/** The policies in force, from routing.policies.v1. */
+/** The current policies, from routing.policies.v1. */
 import { RoutingPolicy, topics } from "@tributary/contracts";
 import { type PartitionReader, readTopic } from "@tributary/kafka";
 

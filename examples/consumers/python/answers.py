@@ -15,11 +15,11 @@ if token := os.environ.get("TRIBUTARY_TOKEN"):
     registry |= {
         "bearer.auth.credentials.source": "STATIC_TOKEN",
         "bearer.auth.token": token,
-        # The client wants them; they are Confluent Cloud's, and the gateway does not look.
+        # The client requires them, for Confluent Cloud; the gateway ignores them.
         "bearer.auth.logical.cluster": "tributary",
         "bearer.auth.identity.pool.id": "tributary",
     }
-decode = AvroDeserializer(SchemaRegistryClient(registry))  # Reads with the schema that wrote, found by its id.
+decode = AvroDeserializer(SchemaRegistryClient(registry))  # Decodes with the writer's schema, by its id.
 consumer = Consumer({
     "bootstrap.servers": os.environ.get("BROKERS", "127.0.0.1:9092"),
     "group.id": os.environ.get("GROUP", "answers-python"),
@@ -39,7 +39,7 @@ def stop(*_):
 signal.signal(signal.SIGINT, stop)
 signal.signal(signal.SIGTERM, stop)
 
-final = set()  # In your program: a table whose primary key is the frame, and an insert that keeps what is there.
+final = set()  # In your program: a table with the frame as primary key, and an insert that keeps existing rows.
 while not stopped:
     message = consumer.poll(0.5)
     if message is None:
@@ -50,7 +50,7 @@ while not stopped:
     for answer in record["answers"]:
         frame = f"{record['deviceId']}:{record['bootId']}:{answer['cameraId']}:{answer['frameSeq']}"
         if frame in final:
-            continue  # A repeat.
+            continue  # A duplicate.
         final.add(frame)
         line = {"frame": frame, "label": answer["label"], "source": answer["source"], "settledBy": answer["settledBy"]}
         print(json.dumps(line), flush=True)

@@ -110,7 +110,7 @@ def decide(policy, bucket, logits, frame_id, sample_key, now):
     wanted = policy["sampleBudget"] * (math.sqrt(right * (1 - right)) / mean if mean > 0 else 1)
     propensity = max(policy["samplePropensityMin"], min(1.0, wanted))
     if sample_key is None:
-        propensity = 0.0  # it draws nothing
+        propensity = 0.0  # it draws no frames
     draw = hmac.new(sample_key or b"", frame_id.encode(), hashlib.sha256).digest()
     drawn = int.from_bytes(draw[:6], "big") / 2**48 < propensity
     is_priority = any(
@@ -163,9 +163,9 @@ class Device:
         self.refused = None
         self.ready, self.has_policy, self.answered = threading.Event(), threading.Event(), threading.Event()
 
-        # paho keeps what is not acknowledged and sends it again, as old as it was: enough for connections that are away for less
-        # than a deadline. A device that must not lose a frame keeps its records on its disk until they are acknowledged, and
-        # forms them anew, older, for every new connection.
+        # paho keeps unacknowledged messages and sends them again with their old age: enough for outages shorter
+        # than a deadline. A device that must not lose a frame keeps its records on disk until they are acknowledged, and
+        # encodes them again, with a larger age, for every new connection.
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=options.device, clean_session=True)
         self.client.username_pw_set(options.device, os.environ.get("TRIBUTARY_PASSWORD", ""))
         self.client.will_set(f"{self.mine}/availability", "offline", qos=1, retain=True)
@@ -190,7 +190,7 @@ class Device:
 
     def on_policy(self, _client, _data, message):
         if message.payload == b"":
-            self.policy = None  # there is none any more
+            self.policy = None  # it was deleted
             return
         policy = self.records["policy"].decode(message.payload)
         if policy["modelDigest"] != self.options.model:
@@ -208,7 +208,7 @@ class Device:
             frame = f"{results['deviceId']}:{results['bootId']}:{answer['cameraId']}:{answer['frameSeq']}"
             photo = self.waiting.pop(frame, None)
             if photo is None:
-                continue  # a repeat
+                continue  # a duplicate
             said = f"{answer['label']} ({answer['source']}, {answer['confidence']:.2f}, {answer['settledBy']})"
             print(f"{photo}: {said} {frame}", flush=True)
         if not self.waiting:
@@ -227,7 +227,7 @@ class Device:
             {
                 **{"agentVersion": "avro_device.py", "hardwareClass": "generic", "clockState": "UNSYNCHRONIZED"},
                 **{"generation": 0, "slots": {"perception": model} if self.options.model else {}, "policyVersion": ""},
-                # DeviceDesired is not among them: this device does no updates.
+                # Without DeviceDesired: this device has no updates.
                 "acceptedSchemas": [self.records[name].name for name in ("policy", "results")],
                 **{"cameras": ["camera"], "update": None, "goldenPassed": None},
             },
@@ -260,7 +260,7 @@ class Device:
         sent = [self.publish("predictions", {**by, "predictions": [prediction], "traceparent": None})]
         if decided["escalation"] == "QUEUED":
             self.waiting[frame_id] = photo
-            # What a frame does not have of a prediction's fields, fastavro leaves out.
+            # fastavro skips the prediction's fields that a frame does not have.
             sent.append(self.publish("frames", {**by, **seen, "ageMs": age(), "jpeg": jpeg, "traceparent": None}))
         else:
             said = f"{decided['label']} (EDGE, {decided['confidence']:.2f}, {decided['escalation']})"

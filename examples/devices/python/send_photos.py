@@ -40,7 +40,7 @@ def main():
             refused.append(f"the bridge refuses {options.device}: {reason}")
             ready.set()
         else:
-            # Again after every reconnection: the bridge keeps no subscriptions.
+            # After every reconnection: the bridge keeps no sessions.
             client.subscribe(f"{mine}/down/results/json", qos=1)
 
     def subscribed(_client, _data, _mid, reasons, _properties):
@@ -73,10 +73,10 @@ def main():
     for i, photo in enumerate(options.photos):
         with open(photo, "rb") as file:
             image = base64.b64encode(file.read()).decode()
-        # Sent again, a photo is another frame, as it was captured at another time: the same bytes would be the same frame, whose
-        # answer does not come twice.
+        # Sent again, a photo is another frame, because its time of capture differs: the same bytes would be the same frame, whose
+        # answer is not sent twice.
         payload = json.dumps({"image": image, "capturedAt": now + i}).encode()
-        # A frame without bootId is known by the first 63 bits of its payload's SHA-256.
+        # A frame without bootId is identified by the first 63 bits of its payload's SHA-256.
         waiting[str(int.from_bytes(hashlib.sha256(payload).digest()[:8], "big") >> 1)] = photo
         payloads.append(payload)
     for payload in payloads:

@@ -1,4 +1,4 @@
-/** What a bench is: it measures, reports figures beside what they are compared with, and judges them by gates. */
+/** A bench measures, reports its figures beside those of an alternative, and checks them by gates. */
 
 /** What only one bench knows, by the flag's name. */
 export type BenchFlags = {

@@ -1,11 +1,11 @@
-/** `bench bridge`: what a message costs on its way from MQTT into Kafka.
+/** `bench bridge`: the cost of a message from MQTT into Kafka.
  *
  * R1. All lanes run in one run, on one Kafka, under one load: 180 devices, 2 KB, QoS 1.
- * R2. Processor time is what Linux counts of a process, over what was acknowledged meanwhile; it says the same on a busy
- *     machine. Latency and rate do not: the table says what load the machine had when it began.
- * R3. What is said to be stored is counted in Kafka.
- * R4. What the bridge costs is compared with its parts by themselves, in the same run: the MQTT library without Kafka and
- *     the Kafka client without MQTT, added up. */
+ * R2. CPU time is what Linux counts of a process, divided by the messages acknowledged in that time; it does not depend on the
+ *     machine's load. Latency and rate do: the table has the load at the start.
+ * R3. Stored records are counted in Kafka.
+ * R4. The bridge's cost is compared with that of its components, in the same run: the MQTT library without Kafka plus
+ *     the Kafka client without MQTT. */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
@@ -31,7 +31,7 @@ const full = { rawOfParts: 2, wholeOfParts: 3.5, megabytes: 250 } as const;
 
 export const bridge: Bench = {
   name: "bridge",
-  summary: "a message's way from MQTT into Kafka: processor time, latency and memory, beside its parts and a peer",
+  summary: "a message from MQTT into Kafka: CPU time, latency and memory, beside its components and a peer",
   details: `${DEVICES} devices publish ${PAYLOAD_BYTES} bytes at QoS 1, at most ${WINDOW} unacknowledged each: ${PACED_RATE} messages a second in all, and as fast
 as they are acknowledged. Lanes:
   raw          the bridge, by a route of format raw: bytes as they came
@@ -226,8 +226,8 @@ function reportOf(measured: readonly Measured[], load: number): BenchReport {
       ratiosOf(measured),
     ],
     notes: [
-      "Process: the bridge, or what stands in its place; for telegraf it is Mosquitto, whose acknowledgements are not Kafka's.",
-      `Load of the machine when it began: ${load.toFixed(1)} on ${availableParallelism()} cores.`,
+      "Process: the bridge, or its replacement; for telegraf it is Mosquitto, whose acknowledgements are not Kafka's.",
+      `Load of the machine at the start: ${load.toFixed(1)} on ${availableParallelism()} cores.`,
     ],
     gates: gatesOf(measured),
     figures: { measured, load },
@@ -285,7 +285,7 @@ function gatesOf(measured: readonly Measured[]): readonly Gate[] {
     // What was acknowledged is in Kafka by then, but for what came between two looks. (R3)
     const stored = one.stored ?? 0;
     gates.push({
-      name: `${name} stored in Kafka what was acknowledged`,
+      name: `${name} stored every acknowledged message in Kafka`,
       passed: stored >= one.acked - DEVICES * WINDOW,
       measured: `${stored} of ${one.acked}`,
     });

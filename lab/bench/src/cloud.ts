@@ -1,4 +1,4 @@
-/** `bench cloud`: what a backend adds to calling its server directly, and what the call policy does in a storm.
+/** `bench cloud`: a backend's overhead over calling its server directly, and the call policy in a retry storm.
  *
  * B1. Both lanes of a pair run in one run against the same server with the same frames, call by call in turns, at equal
  *     batch: whatever else the machine does hits both.
@@ -74,8 +74,8 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     tables: [callsTable(measured), storms.table],
     gates: [...measured.map(gateOf), ...storms.gates],
     notes: [
-      `Calls follow each other, one at a time. Load of the machine when it began: ${load.toFixed(1)} on ${availableParallelism()} cores.`,
-      "Stubs are not the programs whose shape they have: these rows tell what our side adds, not how fast a server is.",
+      `Calls follow each other, one at a time. Load of the machine at the start: ${load.toFixed(1)} on ${availableParallelism()} cores.`,
+      "Stubs only imitate a server's protocol: these rows show our overhead, not how fast a server is.",
     ],
     figures: { calls: measured, storms: storms.figures, load },
   };

@@ -1,10 +1,10 @@
-/** `bench edge`: what the agent adds to the bare work on a frame.
+/** `bench edge`: the agent's overhead over the bare work on a frame.
  *
  * B1. Both lanes run in one run, in turns of a block each, so that whatever else the machine does hits both.
  * B2. The agent's lane is the agent itself, with its outbox and its model's child; only the camera is the bench's, so
  *     that the next frame is captured when the last one is answered.
- * B3. The lanes warm up until V8 has compiled what they use, which takes longer where there is more code: a compiler at work
- *     beside a frame is a matter of the first half minute, not of the months that a device runs.
+ * B3. The lanes warm up until V8 has compiled what they use, which takes longer with more code: a device runs for months, and
+ *     compiles only in its first half minute.
  * B4. Memory is counted as if the agent and its child were alone: pages they share with this bench are theirs. */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -153,11 +153,11 @@ function judge(
   return {
     tables: [
       {
-        title: `One frame, ms (${a.frames} frames a lane${isBeside ? ", beside a niced program that never sleeps" : ""})`,
+        title: `One frame, ms (${a.frames} frames a lane${isBeside ? ", beside a niced program that keeps a core busy" : ""})`,
         columns: ["lane", "p50", "p90", "p99", "frames/s"],
         rows: [
           row("decode, resize, session.run", a),
-          ...(child.length > 0 ? [row("the model's child, asked and answered", c)] : []),
+          ...(child.length > 0 ? [row("the model's child, request to response", c)] : []),
           row("agent, capture to local answer", b),
           ["ratio", ratio.p50.toFixed(3), (b.p90 / a.p90).toFixed(3), ratio.p99.toFixed(3), ratio.rate.toFixed(3)],
         ],
@@ -166,7 +166,7 @@ function judge(
     notes: [
       `The agent's rate counts frames committed to its outbox. Agent and child took at most ${megabytes.toFixed(0)} MB.`,
       // The agent's frame crosses processes: when others hold the cores, it waits more often than the bare work does.
-      `Load of the machine when it began: ${load.toFixed(1)} on ${availableParallelism()} cores.`,
+      `Load of the machine at the start: ${load.toFixed(1)} on ${availableParallelism()} cores.`,
     ],
     gates: [
       gate(`p50 at most ${RATIO_MAX} x the baseline's`, ratio.p50, ratio.p50 <= RATIO_MAX),

@@ -1,7 +1,7 @@
-/** `bench fleet`: what a fleet of 100,000 devices costs whoever watches its rollouts.
+/** `bench fleet`: the cost of aggregating and analysing the metrics of 100,000 devices.
  *
  * F1. Both folds see the same records in the same order, and the looks of both come to the same harm, or the bench fails.
- * F2. Each figure is the least of its rounds: what the work takes when nobody else wants the core.
+ * F2. Each figure is the least of its rounds: the time of the work on an otherwise idle core.
  * F3. Records are what an agent sends each window: a dozen readings of the device, six metrics of one model. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -61,7 +61,7 @@ type Measured = {
 
 export const fleet: Bench = {
   name: "fleet",
-  summary: "100,000 devices: one look, memory, records folded, cohorts, and how that grows",
+  summary: "100,000 devices: time of a look, memory, records per second, cohorts, and how they grow",
   details: `Fleets of ${SIZES.join(", ")} devices, a fifth canary, the rest control; ${METRICS.length} metrics.
   look          all metrics judged once after six hours, with every late start, beside the same from a map of objects
   tick          what rollout-manager does each time: look, propose, desired
@@ -124,7 +124,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     gates: gatesOf(large, crossChecks, growth),
     figures: { sizes: all, growth, crossChecks },
     notes: [
-      "Ratios above 1: ours is faster, or smaller. Ours also rejects nonsense, keeps two days apart, and bounds what it holds.",
+      "Ratios above 1: ours is faster, or smaller. Ours also rejects invalid reports, separates two days, and bounds its memory.",
     ],
   };
 }
@@ -140,7 +140,7 @@ const gatesOf = (
     measured: `${large.lookMs.toFixed(1)} ms`,
   },
   {
-    name: `at most ${BYTES_MAX} bytes a device and metric`,
+    name: `at most ${BYTES_MAX} bytes per device and metric`,
     passed: large.bytes <= BYTES_MAX,
     measured: `${large.bytes.toFixed(0)} bytes`,
   },
@@ -162,7 +162,7 @@ const besideMap = (large: Measured): Table => ({
   rows: [
     ["look, ms", ratio(large.lookMs), ratio(large.plainLookMs), ratio(large.plainLookMs / large.lookMs)],
     [
-      "bytes a device and metric",
+      "bytes per device and metric",
       ratio(large.bytes, 0),
       ratio(large.plainBytes, 0),
       ratio(large.plainBytes / large.bytes),

@@ -1,7 +1,7 @@
-/** `bench judge`: how often a canary judge calls an equal model harmful, and how soon it sees a harmful one.
+/** `bench judge`: how often a canary analysis calls an equal model harmful, and how soon it detects a harmful one.
  *
  * B1. All judges see the same draws, look once a minute for six hours, and stop at their first rollback.
- * B2. A null is a world in which the two models are equally good; devices differ, wander, and are hit by shocks all the same. */
+ * B2. A null is a world in which the two models are equally good; devices still differ, drift, and are hit by shocks. */
 
 import { seededRandom } from "@tributary/kernel";
 import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
@@ -19,7 +19,7 @@ const FALSE_ROLLBACK_MAX = 0.05;
 type Named = { readonly name: string; readonly world: World };
 const nulls = [
   { name: "equal models", world: calm },
-  { name: "devices wander", world: { ...calm, wanderSd: 0.02 } },
+  { name: "devices drift", world: { ...calm, wanderSd: 0.02 } },
   { name: "a retrained model's effects on devices", world: { ...calm, effectSd: 0.02 } },
   { name: "a shock to all", world: { ...calm, shock: 0.05 } },
   { name: "equal models, a quarter of the labels", world: { ...calm, framesPerMinute: 3 } },
@@ -57,7 +57,7 @@ export type Minutes = readonly (number | null)[];
 
 export const judge: Bench = {
   name: "judge",
-  summary: "false rollbacks of equal models, and time to roll a worse one back, beside other judges",
+  summary: "false rollbacks of equal models, and time to roll back a worse one, beside other methods",
   details: `A fleet of ${calm.devices}, ${calm.canaries} of them canary, ${calm.framesPerMinute} frames with known outcome a device and minute, accuracy ${calm.accuracy}, one look a minute for six hours.
   strict        always-valid test, the device as unit, alpha 5 %, no harm tolerated, no restarts
   production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min, restarted every 30 min
@@ -108,7 +108,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     const hits = crossed.get(name)?.filter(({ harmfulAt }) => harmfulAt !== null).length ?? 0;
     gates.push({
       // Its level is all of alpha, or nearly, so half of all benches see more.
-      name: `${name}: not refuted that the cross-check calls at most ${percent(metricDefaults.alpha)} harmful`,
+      name: `${name}: consistent with the cross-check calling at most ${percent(metricDefaults.alpha)} harmful`,
       passed: clopperPearson(hits, runs, 0.98).lower <= metricDefaults.alpha,
       measured: `${hits} of ${runs}`,
     });
@@ -118,7 +118,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   return {
     tables: [
       {
-        title: `Rolled back although equal, in six hours (${runs} runs a row)`,
+        title: `Equal models rolled back, in six hours (${runs} runs per row)`,
         columns: ["world", ...JUDGES],
         rows: falseRows,
       },

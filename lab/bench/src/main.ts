@@ -16,7 +16,7 @@ type Entry = {
 /** Loaded when asked for: one bench does not pay for another's imports. */
 const benches: Readonly<Record<string, Entry>> = {
   bridge: {
-    summary: "a message's way from MQTT into Kafka: processor time, latency and memory, beside its parts and a peer",
+    summary: "a message from MQTT into Kafka: CPU time, latency and memory, beside its components and a peer",
     flags: [
       ["--peers", "also Telegraf behind Mosquitto"],
       ["--only <lanes>", "only these, with commas between them"],
@@ -30,34 +30,34 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   edge: {
     summary: "from capture to local answer, beside the bare decode, resize and run",
-    flags: [["--beside", "with a niced program beside both lanes that never sleeps"]],
+    flags: [["--beside", "with a niced program beside both lanes that keeps a core busy"]],
     load: async () => (await import("./edge.ts")).edge,
   },
   fleet: {
-    summary: "100,000 devices: one look, memory, records folded, cohorts, and how that grows",
+    summary: "100,000 devices: time of a look, memory, records per second, cohorts, and how they grow",
     load: async () => (await import("./fleet.ts")).fleet,
   },
   judge: {
-    summary: "false rollbacks of equal models, and time to roll a worse one back, beside other judges",
+    summary: "false rollbacks of equal models, and time to roll back a worse one, beside other methods",
     load: async () => (await import("./judge.ts")).judge,
   },
   packing: {
-    summary: "single faults of a package's description on tasks of several shapes: named at packing, good ones packed",
+    summary: "single faults of a model's description on several tasks: reported at packing, correct ones packed",
     flags: [["--only <tasks>", "only these, with commas between them"]],
     load: async () => (await import("./packing.ts")).packing,
   },
   "rollout-times": {
     summary:
-      "300 devices over the real bridge: from create to canary running, from a bad metric to the last device back",
+      "300 devices over the real bridge: from create to a running canary, from a bad metric to the last rollback",
     load: async () => (await import("./rollout-times.ts")).rolloutTimes,
   },
   rollouts: {
-    summary: "whole rollouts of simulated fleets: how each kind of model ends, when, and how far it got",
+    summary: "rollouts of simulated fleets: how each kind of model ends, when, and how many devices it reached",
     load: async () => (await import("./rollouts.ts")).rollouts,
   },
   routing: {
-    summary: "share of the cloud's gain kept at a budget, guarantee, budget, and honesty of the sample",
-    flags: [["--tasks <names>", "instead, policies packed for tasks of other shapes: all, or words of their names"]],
+    summary: "share of the cloud's gain kept at a budget, guarantee, budget, and unbiasedness of the sample",
+    flags: [["--tasks <names>", "instead, policies for other tasks: all, or words of their names"]],
     load: async () => (await import("./routing.ts")).routing,
   },
 };
@@ -73,8 +73,8 @@ for (const [name, { summary, flags = [], load }] of Object.entries(benches)) {
   const command = program
     .command(name)
     .description(summary)
-    .option("--json <file>", "also write everything measured as JSON")
-    .option("--svg <file>", "also write the picture, where the bench draws one")
+    .option("--json <file>", "also write all measurements as JSON")
+    .option("--svg <file>", "also write the plot, if the bench draws one")
     .option("--long", "the thorough run, minutes instead of seconds")
     .action(async (given: Flags) => run(await load(), given));
   for (const [flag, description] of flags) command.option(flag, description);
@@ -106,7 +106,7 @@ async function run(bench: Bench, flags: Flags): Promise<void> {
     writeFileSync(flags.json, `${JSON.stringify(document, null, 2)}\n`);
   }
   if (flags.svg !== undefined) {
-    if (report.svg === undefined) throw new Error(`bench ${bench.name} draws no picture`);
+    if (report.svg === undefined) throw new Error(`bench ${bench.name} draws no plot`);
     writeFileSync(flags.svg, report.svg);
   }
   if (!passed) process.exitCode = 1;

@@ -1,8 +1,8 @@
-/** `bench packing`: whether `tributary models pack` names what is wrong with a package's description, and packs what is right.
+/** `bench packing`: whether `tributary models pack` reports faults of a model's description, and packs correct ones.
  *
  * B1. Packing sees validation photos, their labels and the description alone, as a user's does.
- * B2. A fault is judged harmful by these frames themselves: the truth, which packing does not know, is right more often by a
- *     paired test at 5 %. Where it is not, to pack is the right answer.
+ * B2. A fault counts as harmful if the true description, which packing does not know, is right more often on these frames by a
+ *     paired test at 5 %. Otherwise packing is correct to accept it.
  * B3. The decisions are those of `packModel`: every good package and one fault of each task also go through all of it. */
 import { seededRandom } from "@tributary/kernel";
 import type { Bench, BenchOptions, BenchReport, Table } from "./bench.ts";
@@ -28,13 +28,13 @@ type Good = Outcome & { readonly task: string; readonly seed: number };
 
 export const packing: Bench = {
   name: "packing",
-  summary: "single faults of a package's description on tasks of several shapes: named at packing, good ones packed",
+  summary: "single faults of a model's description on several tasks: reported at packing, correct ones packed",
   details: `Seven tasks of real photos (ten, six and two classes, 1:1 and 9:1, 120 to 500 validation frames, models that take seven kinds
 of tensors), one split drawn by seed (--long: ${SPLITS.long}). Each is packed as it should be, with every single fault of its
 description (range, mean and deviation, channels, layout, size, kernel, labels), and with labels dealt out at random.
 Gates: no good package refused or warned of; of the faults whose loss these frames show at 5 % at least ${100 * NAMED_MIN} % named
 rightly, by the right value or by one that is as good on these frames; nothing named where nothing helps; the whole
-of packModel says the same.`,
+of packModel decides the same.`,
   run,
 };
 
@@ -127,7 +127,7 @@ function reportOf(
     "named, as good",
     "named wrongly",
     "not named",
-    "loss not shown",
+    "loss not significant",
     "of them packed",
   ];
   return {
@@ -154,20 +154,20 @@ function reportOf(
       lossTable(harmful),
     ],
     gates: [
-      { name: "good packages refused: 0", passed: refused === 0, measured: `${refused} of ${goods.length}` },
-      { name: "good packages warned of: 0", passed: warned === 0, measured: `${warned} of ${goods.length}` },
+      { name: "correct packages rejected: 0", passed: refused === 0, measured: `${refused} of ${goods.length}` },
+      { name: "correct packages with a warning: 0", passed: warned === 0, measured: `${warned} of ${goods.length}` },
       {
-        name: `faults with a loss named rightly: at least ${100 * NAMED_MIN} %`,
+        name: `faults with a loss, reported correctly: at least ${100 * NAMED_MIN} %`,
         passed: named.length >= NAMED_MIN * harmful.length,
         measured: `${named.length} of ${harmful.length}, ${((100 * named.length) / harmful.length).toFixed(1)} %`,
       },
       {
-        name: "labels dealt out at random: refused, and nothing named",
+        name: "random labels: rejected, and no fault reported",
         passed: misled === 0,
         measured: `${blinds.length - misled} of ${blinds.length}`,
       },
       {
-        name: "the whole of packModel says the same",
+        name: "packModel decides the same",
         passed: others.length === 0,
         measured: others.length === 0 ? `${2 * wholes.length} of ${2 * wholes.length}` : `not of ${others.join("; ")}`,
       },
@@ -177,8 +177,8 @@ function reportOf(
 }
 
 const lossTable = (harmful: readonly Case[]): Table => ({
-  title: "By what the fault costs in balanced accuracy, where these frames show it",
-  columns: ["loss, points", "faulty", "named rightly", "refused", "packed with a warning", "packed without"],
+  title: "By loss in balanced accuracy, where it is significant on these frames",
+  columns: ["loss, points", "faulty", "reported correctly", "rejected", "packed with a warning", "packed without"],
   rows: (
     [
       [0, 5],

@@ -1,9 +1,9 @@
-/** `bench rollout-times`: how soon a rollout reaches devices over the network, and how soon all of them are back.
+/** `bench rollout-times`: the time from a rollout's creation to a running canary, and from a bad metric to the last rollback.
  *
- * T1. Every moment is taken from Kafka as it comes there: a device's own report, a metrics event, an event that counts. All
+ * T1. Every moment is taken from Kafka as it comes there: a device's own report, a metrics event, a valid event of the log. All
  *     processes share one clock.
- * T2. What turns bad is real to everyone but the devices' processors: from a moment on, frames of the new model take longer
- *     than its latency budget, and the devices say so in their metrics. */
+ * T2. Only the devices' latency is simulated: from a moment on, frames of the new model take longer
+ *     than its latency budget, and the devices report that in their metrics. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -45,27 +45,27 @@ const differences: readonly (readonly [string, string, string, string])[] = [
     "windows of device metrics",
     "60 s",
     `${settings.windowMs / 1_000} s`,
-    "a bad metric is told that soon at the latest",
+    "a bad metric is reported this soon at the latest",
   ],
-  ["a look every", "60 s", `${settings.lookEveryMs / 1_000} s`, "looking more often costs no false alarm"],
-  ["a look waits for records on their way", "5 s", `${settings.settleMs / 1_000} s`, "all parts share one machine"],
+  ["a look every", "60 s", `${settings.lookEveryMs / 1_000} s`, "more frequent looks cause no false alarms"],
+  ["delay of a look for late records", "5 s", `${settings.settleMs / 1_000} s`, "all processes share one machine"],
   [
     "burn-in",
     "3 min",
     `${settings.burnInMs / 1_000} s`,
-    "is over before anything turns bad, and only lengthens the bench",
+    "ends before the metric turns bad, and only lengthens the bench",
   ],
   [
-    "frames beside the old model, and in probation",
+    "frames in shadow, and in probation",
     "20 and 50",
     `${settings.shadowFrames} and ${settings.probationFrames}`,
-    "at so few frames a second they would take minutes",
+    "at so few frames per second they would take minutes",
   ],
 ];
 
 export const rolloutTimes: Bench = {
   name: "rollout-times",
-  summary: `${DEVICES} devices over the real bridge: from create to canary running, and from a bad metric to the last device back`,
+  summary: `${DEVICES} devices over the real bridge: from create to canary running, and from a bad metric to the last rollback`,
   details: `Real Kafka, bridge, registry, rollout-manager and gateway; ${DEVICES} light devices in ${PROCESSES} processes, which speak the
 device's whole contract over MQTT, fetch and verify the model, and infer on real photos.
 A rollout is created by \`tributary rollout create\` at a weight of ${WEIGHTS.join(" % and of ")} %. Once its devices run the model and are
@@ -82,7 +82,7 @@ type Round = {
   readonly created: number;
   readonly first: number;
   readonly running: number;
-  /** ms from the first metrics event that tells of it to the event that takes the model back, and to the last device. */
+  /** ms from the first metrics event that shows it to the event that rolls the model back, and to the last device. */
   readonly decided: number;
   readonly back: number;
   /** ms from when frames became slow to that first metrics event. */
@@ -194,21 +194,24 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   await until(`${name}: ${canaries} devices infer with the model`, () => onNew() === canaries);
   const running = Date.now() - createdAt;
   progress(`${name}: ${canaries} devices run it after ${seconds(running)} s`);
-  await until(`${name}: the analysis begins`, () => moments.at("STEP_FINISHED") !== undefined);
+  await until(`${name}: the analysis starts`, () => moments.at("STEP_FINISHED") !== undefined);
   await systemClock.sleep(settings.burnInMs + BEFORE_FAULT_MS);
   moments.missedAt = undefined; // The round before may have had a last word.
   const slowedAt = Date.now();
   await slow(stack, challenger.digest, SLOWED_MS);
-  await until(`${name}: a metrics event tells of it`, () => moments.missedAt !== undefined);
+  await until(`${name}: a metrics event shows it`, () => moments.missedAt !== undefined);
   await until(`${name}: it is rolled back`, () => moments.at("ABORTED") !== undefined);
-  await until(`${name}: every device is back`, () => onNew() === 0 && reported.on(champion.digest).length === DEVICES);
+  await until(
+    `${name}: every device is rolled back`,
+    () => onNew() === 0 && reported.on(champion.digest).length === DEVICES,
+  );
   const backAt = Date.now();
   await until(`${name}: that counts`, () => moments.at("ROLLED_BACK") !== undefined);
   await slow(stack, challenger.digest, 0);
   const rollout = (await api.rollouts.list()).items.find((one) => one.name === name);
   const missedAt = moments.missedAt ?? 0;
   const back = backAt - missedAt;
-  progress(`${name}: back after ${seconds(back)} s; ${rollout?.phase}: ${rollout?.message}`);
+  progress(`${name}: rolled back after ${seconds(back)} s; ${rollout?.phase}: ${rollout?.message}`);
   return {
     ...{ weight, devices: canaries, created: (moments.at("CREATED") ?? 0) - createdAt, first, running },
     ...{ told: missedAt - slowedAt, decided: (moments.at("ABORTED") ?? 0) - missedAt, back },
@@ -299,7 +302,7 @@ function reportOf(rounds: readonly Round[]): BenchReport {
   const worst = Math.max(...rounds.map(({ back }) => back));
   const gates: Gate[] = [
     {
-      name: `from a bad metric to the last device back at most ${BACK_MS_MAX / 1_000} s`,
+      name: `from a bad metric to the last rollback at most ${BACK_MS_MAX / 1_000} s`,
       passed: worst <= BACK_MS_MAX,
       measured: `${seconds(worst)} s`,
     },
@@ -320,8 +323,8 @@ function reportOf(rounds: readonly Round[]): BenchReport {
         ]),
       },
       {
-        title: "Seconds from the first metrics event that tells of slow frames",
-        columns: ["weight %", "canary", "the event comes after", "rolled back", "last device back"],
+        title: "Seconds from the first metrics event with slow frames",
+        columns: ["weight %", "canary", "event after", "rolled back", "last device rolled back"],
         rows: rounds.map(({ weight, devices, told, decided, back }) => [
           ...[weight, devices],
           ...[told, decided, back].map(seconds),

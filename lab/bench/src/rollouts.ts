@@ -1,6 +1,6 @@
 /** `bench rollouts`: whole rollouts of simulated fleets, through the real cohorts, state machine, controller and judge.
  *
- * R1. Every run is drawn from its seed; one that broke a guarantee is named by it. */
+ * R1. Every run is drawn from its seed; one that broke a guarantee is reported by its seed. */
 import { clopperPearson } from "@tributary/statistics";
 import {
   type Candidate,
@@ -18,10 +18,10 @@ import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
 /** Alphas of the default specification: accuracy, deadlines, crashes. */
 const ALPHA = 0.02 + 0.015 + 0.01;
 
-type Expected = "seldom back" | "back" | "held" | "up";
+type Expected = "seldom rolled back" | "back" | "held" | "up";
 const cases = [
-  { name: "identical", candidate: {}, expected: "seldom back" },
-  { name: "effects on devices, none on average", candidate: { effectSd: 0.02 }, expected: "seldom back" },
+  { name: "identical", candidate: {}, expected: "seldom rolled back" },
+  { name: "effects on devices, none on average", candidate: { effectSd: 0.02 }, expected: "seldom rolled back" },
   { name: "2 points better", candidate: { harm: -0.02 }, expected: "up" },
   { name: "5 points worse", candidate: { harm: 0.05 }, expected: "back" },
   { name: "late on three of ten frames", candidate: { missed: 0.3 }, expected: "back" },
@@ -33,8 +33,8 @@ const cases = [
 
 export const rollouts: Bench = {
   name: "rollouts",
-  summary: "whole rollouts of simulated fleets: how each kind of model ends, when, and how far it got",
-  details: `Fleets of ${roughWorld.devices} devices in the field: they wander, leave, are cut off, tell late, twice or nonsense, some share an id;
+  summary: "rollouts of simulated fleets: how each kind of model ends, when, and how many devices it reached",
+  details: `Fleets of ${roughWorld.devices} devices in the field: they drift, leave, are disconnected, report late, twice or nonsense, some share an id;
 a shock hits all for an hour, a fifth of all commands is lost; two instances with clocks two minutes apart, one a minute behind.
 A canary of 5 % is judged for two hours. Gates: models that do harm always go back, from the canary; silent ones are held;
 equal ones go back at most as often as their alphas allow; none of the guarantees G5 and G6 is broken in any run.
@@ -65,7 +65,15 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   const tables: Table[] = [
     {
       title: `How ${runs} rollouts of each model end`,
-      columns: ["model", "to all", "back", "held", "minutes, median", "most devices before back", "canary"],
+      columns: [
+        "model",
+        "promoted",
+        "rolled back",
+        "paused",
+        "minutes, median",
+        "most devices before rollback",
+        "canary",
+      ],
       rows,
     },
   ];
@@ -100,17 +108,21 @@ function rowOf(name: string, results: readonly SimulationResult[]): readonly (st
 
 function gateOf(name: string, expected: Expected, results: readonly SimulationResult[], isLong: boolean): Gate {
   const [back, up] = [results.filter(isBack), results.filter(isUp)];
-  const measured = `${up.length} to all, ${back.length} back of ${results.length}`;
+  const measured = `${up.length} promoted, ${back.length} rolled back of ${results.length}`;
   const within = back.every(({ blastRadius, canaries }) => blastRadius <= canaries);
   switch (expected) {
-    case "seldom back": {
+    case "seldom rolled back": {
       // Few runs cannot show so small a rate: then the gate is that they do not refute it.
       const rate = isLong ? back.length / results.length : clopperPearson(back.length, results.length, 0.98).lower;
-      return { name: `${name}: at most ${(100 * ALPHA).toFixed(1)} % go back`, passed: rate <= ALPHA, measured };
+      return {
+        name: `${name}: at most ${(100 * ALPHA).toFixed(1)} % are rolled back`,
+        passed: rate <= ALPHA,
+        measured,
+      };
     }
     case "back":
       return {
-        name: `${name}: all go back, from the canary`,
+        name: `${name}: all are rolled back, from the canary`,
         passed: back.length === results.length && within,
         measured,
       };
@@ -122,7 +134,7 @@ function gateOf(name: string, expected: Expected, results: readonly SimulationRe
       };
     case "up":
       return {
-        name: `${name}: none goes back, most reach all`,
+        name: `${name}: none is rolled back, most are promoted`,
         passed: back.length === 0 && 2 * up.length > results.length,
         measured,
       };
@@ -156,7 +168,7 @@ async function largeRuns(progress: (line: string) => void): Promise<{ readonly t
     ]);
     const isRight = harm > 0 ? isBack(result) && result.blastRadius <= result.canaries : isUp(result);
     gates.push({
-      name: `100,000 devices, ${name}: ends as it should, and breaks nothing`,
+      name: `100,000 devices, ${name}: ends as expected, and breaks no guarantee`,
       passed: isRight && result.broken.length === 0,
       measured: result.broken[0] ?? (isUp(result) ? "to all" : isBack(result) ? "back" : "held"),
     });

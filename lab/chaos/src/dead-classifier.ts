@@ -1,4 +1,4 @@
-/** The classifier is stopped for good: the router's clock alone settles every sent frame, as EDGE, by its deadline (G2, G4). */
+/** The classifier is stopped permanently: the router settles every sent frame as EDGE, by its deadline (G2, G4). */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,8 +15,8 @@ const SILENCE_MS_MAX = 30_000;
 
 export const deadClassifier: Scenario = {
   name: "dead-classifier",
-  summary: "the classifier stopped for good: every sent frame is settled as EDGE by its deadline",
-  details: `After ${ALIVE_S} s the only classifier is stopped and stays so.`,
+  summary: "the classifier stopped permanently: every sent frame is settled as EDGE by its deadline",
+  details: `After ${ALIVE_S} s the only classifier is stopped and not restarted.`,
   settings: {
     short: { devices: 2, fps: 10, seconds: 14 },
     long: { devices: 8, fps: 10, seconds: 120 },
@@ -49,11 +49,11 @@ export async function dead(settings: Settings): Promise<Outcome> {
     const { p50, p99 } = quantiles(latencies);
     const laterBy = (appendMs: number) => latencies.filter((ms) => ms > deadlineMs + appendMs).length;
     return {
-      title: "The classifier stopped for good",
+      title: "The classifier stopped permanently",
       report,
-      figures: { frames, "sent while it was dead": latencies.length, "settled p50 ms": p50, "settled p99 ms": p99 },
+      figures: { frames, "sent while it was down": latencies.length, "settled p50 ms": p50, "settled p99 ms": p99 },
       checks: [
-        check("frames were sent while it was dead", latencies.length > 0, latencies.length),
+        check("frames were sent while it was down", latencies.length > 0, latencies.length),
         check("all of them ended as EDGE", cloudAnswers === 0, `${cloudAnswers} as CLOUD`),
         check(
           `99 in 100 settled within ${deadlineMs} ms and ${APPEND_MS.most} ms to append, all within ${APPEND_MS.all} ms of the deadline`,

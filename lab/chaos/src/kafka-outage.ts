@@ -1,9 +1,9 @@
 /**
- * Kafka is killed, and in the middle of its absence the bridge is killed as well (G1).
+ * Kafka is killed, and during the outage the bridge is killed as well (G1).
  *
- * Once as the system is: the outboxes hold what nobody stored, the devices go on answering, nothing is lost. Once, as a
- * control, with PUBACKs sent before Kafka has the record (lab/sabotage/early-puback.mjs): the same faults must lose frames,
- * or this proves nothing.
+ * In the test the outboxes keep what is not stored, the devices continue to answer, and nothing is lost. In the
+ * control PUBACKs are sent before Kafka has the record (lab/sabotage/early-puback.mjs): the same faults must lose frames,
+ * or the test proves nothing.
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,8 +21,8 @@ const CONTROL_SILENCE_MS_MAX = 12_000;
 
 export const kafkaOutage: Scenario = {
   name: "kafka-outage",
-  summary: "Kafka away for 20 s, the bridge killed 10 s in; with a control run that loses frames",
-  details: `Kafka is ended with -9 for ${OUTAGE_S} s, and ${BRIDGE_KILLED_AFTER_S} s in, the bridge as well. Then the same
+  summary: "Kafka down for 20 s, the bridge killed after 10 s; with a control run that loses frames",
+  details: `Kafka is killed with -9 for ${OUTAGE_S} s, and after ${BRIDGE_KILLED_AFTER_S} s the bridge as well. Then the same
 with a bridge that acknowledges early (lab/sabotage/early-puback.mjs), which must lose frames.`,
   settings: {
     short: { devices: 2, fps: 10, seconds: WARM_UP_S + OUTAGE_S + 10 },
@@ -39,7 +39,7 @@ with a bridge that acknowledges early (lab/sabotage/early-puback.mjs), which mus
 export async function outage(settings: Settings, isControl: boolean): Promise<Outcome> {
   const { devices, fps, seconds, dir } = settings;
   const title = isControl ? "Control: PUBACK before Kafka's ack" : "PUBACK after Kafka's ack";
-  const say = (line: string) => settings.say(`${isControl ? "control" : "as it is"}: ${line}`);
+  const say = (line: string) => settings.say(`${isControl ? "control" : "test"}: ${line}`);
   const frames = devices * fps * seconds;
   const stack = await startStack({
     dir,

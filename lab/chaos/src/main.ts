@@ -24,16 +24,18 @@ const someOf =
     const names = text.split(",");
     const unknown = names.find((name) => !among.includes(name));
     if (unknown === undefined) return names;
-    throw new InvalidArgumentError(`"${unknown}" is none of ${among.join(", ")}`);
+    throw new InvalidArgumentError(`"${unknown}" is not one of ${among.join(", ")}`);
   };
 
 const whole = (text: string): number => {
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("a whole number from 1 is needed");
+  throw new InvalidArgumentError("expected a whole number from 1");
 };
 
 const program = new Command("chaos")
-  .description("Breaks a running system on purpose; a verifier compares what the cameras showed with what Kafka holds.")
+  .description(
+    "Breaks a running system on purpose; a verifier compares what the cameras produced with what Kafka holds.",
+  )
   .showHelpAfterError()
   .configureOutput({ writeErr: (text) => process.stderr.write(text) });
 
@@ -43,11 +45,11 @@ for (const scenario of scenarios) {
     .command(scenario.name)
     .description(scenario.summary)
     .option("--devices <N>", `agents (${short.devices}, long ${long.devices})`, whole)
-    .option("--fps <N>", `frames a second and device (${short.fps}, long ${long.fps})`, whole)
-    .option("--seconds <N>", `how long frames are shown (${short.seconds}, long ${long.seconds})`, whole)
+    .option("--fps <N>", `frames per second of a device (${short.fps}, long ${long.fps})`, whole)
+    .option("--seconds <N>", `how long cameras run (${short.seconds}, long ${long.seconds})`, whole)
     .option("--long", "the thorough run, minutes instead of seconds")
-    .option("--json <FILE>", "also write everything found as JSON")
-    .option("--keep", "leave data and logs where they are, and say where")
+    .option("--json <FILE>", "also write all results as JSON")
+    .option("--keep", "keep data and logs, and print their folder")
     .addHelpText("after", `\n${scenario.details}`)
     .action((flags: Flags) => run(scenario, flags));
 }
@@ -58,8 +60,8 @@ for (const drill of drills) {
     command.option(`--${name} <NAMES>`, `${about}: some of ${among.join(",")}`, someOf(among));
   }
   command
-    .option("--json <FILE>", "also write everything found as JSON")
-    .option("--keep", "leave data and logs where they are, and say where")
+    .option("--json <FILE>", "also write all results as JSON")
+    .option("--keep", "keep data and logs, and print their folder")
     .addHelpText("after", `\n${drill.details}`)
     .action((flags: DrillFlags) => runDrill(drill, flags));
 }

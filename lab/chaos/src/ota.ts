@@ -1,11 +1,11 @@
 /**
- * A device is killed with -9 at seeded moments while it follows what it shall run (G6, G7).
+ * A device is killed with -9 at seeded moments while it follows its desired state (G6, G7).
  *
- * One real agent with a real model, a broker and a registry that really signs, in this process. After each kill the device starts
- * again, and what it runs is looked at by somebody else: the folder its model's process stands in, hashed here, against the
- * manifests that were published. Now and then a file of the good slot is damaged as well, as a failing disk would.
+ * One real agent with a real model, a broker and a registry that really signs, in this process. After each kill the device
+ * restarts, and this program checks what it runs: it hashes the folder of the model's process, and compares it with the
+ * manifests that were published. Sometimes a file of the committed slot is damaged as well, as by a failing disk.
  *
- * Two controls run the agent with a sabotage (lab/sabotage) and must be caught: one starts what lies in a slot unverified, one
+ * Two controls run the agent with a sabotage module (lab/sabotage) and must be detected: one starts a slot unverified, one
  * writes its list of slots in place.
  */
 import { createHash } from "node:crypto";
@@ -21,7 +21,7 @@ import { type Check, check, type Drill, type DrillSettings, type Findings } from
 
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");
 const DEVICE = "ota-01";
-/** Two stand on the device, so that the next one always has to be fetched. */
+/** Two are on the device, so that the next one always has to be downloaded. */
 const PACKAGES = 4;
 const FPS = 30;
 const SHADOW_FRAMES = 5;
@@ -33,7 +33,7 @@ const CONTROL_KILLS = 12;
 /** Of the kills that damage a file as well, of those that also wait until the device is where it should be. */
 const DAMAGE_SHARE = 0.1;
 const REACH_SHARE = 0.4;
-/** Where an update can be when it is ended, as the log tells it; and how long after it, at most. */
+/** The phases of an update in the log at which it is killed; and the maximum delay after each. */
 const MOMENTS = [
   ["WAITING", 150],
   ["DOWNLOADING", 450],
@@ -49,12 +49,12 @@ type Sabotage = "none" | "unverified-slots" | "torn-slots";
 export const ota: Drill = {
   name: "ota",
   summary: "an agent killed with -9 over download, verify, load, shadow, switch, probation and commit of a model",
-  details: `After each kill the device must start a model that was published, byte for byte, either the one before or the wanted
-one, and in the end run the wanted one. With two controls that must fail: slots started without verification, and a list of slots
+  details: `After each kill the device must start a published model, byte for byte, either the previous or the desired
+one, and in the end run the desired one. With two controls that must fail: slots started without verification, and a list of slots
 written in place.`,
   options: [
-    { name: "kills", about: "times the agent is killed", value: 50 },
-    { name: "seed", about: "of the moments", value: 1 },
+    { name: "kills", about: "number of kills", value: 50 },
+    { name: "seed", about: "seed of the moments", value: 1 },
   ],
   run: async (settings) => [
     await killed(settings, settings.options.kills ?? 50, "none"),
@@ -64,7 +64,7 @@ written in place.`,
 };
 
 const titles: Readonly<Record<Sabotage, string>> = {
-  none: "The agent as it is",
+  none: "Unmodified agent",
   "unverified-slots": "Control: slots are started without verification",
   "torn-slots": "Control: the list of slots is written in place",
 };
@@ -283,7 +283,7 @@ class World {
           : book.outcome !== null
             ? "committed"
             : book.trials > 0
-              ? "proved or shadowed"
+              ? "verified or in shadow"
               : isFetched
                 ? "verified"
                 : "fetched";
@@ -315,7 +315,7 @@ class World {
     try {
       const folder = readlinkSync(`/proc/${model.pid}/cwd`);
       const { digest, sum } = sumOf(folder);
-      if (digest !== model.digest) throw new Error(`it says ${model.digest} and runs ${digest}`);
+      if (digest !== model.digest) throw new Error(`it reports ${model.digest} and runs ${digest}`);
       if (this.#published.get(digest) !== sum) throw new Error(`${folder} is not what was published`);
       this.#bootsVerified += 1;
     } catch (error) {
@@ -342,24 +342,28 @@ class World {
               `${this.#bootsVerified} of ${kills}`,
             ),
             check(
-              "it was the one before or the wanted one",
+              "it was the previous or the desired one",
               this.#bootsOldOrNew === kills,
               `${this.#bootsOldOrNew} of ${kills}`,
             ),
             check(
-              "what was wanted came to work",
+              "the desired model became active",
               this.#reached === this.#wanted,
               `${this.#reached} of ${this.#wanted}`,
             ),
             check("nothing else was wrong", this.wrong.length === 0, this.wrong.slice(0, 3).join("; ") || "nothing"),
           ]
-        : [check("it is caught", this.wrong.length > 0, this.wrong[0]?.slice(0, 120) ?? "nothing was seen")];
+        : [check("it is detected", this.wrong.length > 0, this.wrong[0]?.slice(0, 120) ?? "nothing was detected")];
     const ended = [...this.#endedIn].sort().map(([where, n]) => [`killed while ${where}`, n] as const);
     return {
       title,
       checks,
       figures: {
-        ...{ kills: this.#boots, "good slots damaged": this.#damaged, "models given up after kills": this.#givenUp },
+        ...{
+          kills: this.#boots,
+          "committed slots damaged": this.#damaged,
+          "models given up after kills": this.#givenUp,
+        },
         ...Object.fromEntries(ended),
       },
     };
@@ -372,7 +376,7 @@ class World {
   }
 }
 
-/** A package folder's digest, and a sum over all that lies in it. */
+/** A package folder's digest, and a hash of all its files. */
 function sumOf(folder: string): { readonly digest: string; readonly sum: string } {
   const sha256 = (bytes: string | Uint8Array) => createHash("sha256").update(bytes).digest("hex");
   const files = readdirSync(folder, { recursive: true, withFileTypes: true })

@@ -1,10 +1,10 @@
 /**
  * Two rollout-managers are killed with -9 at every transition of rollouts, at four places of each: before the event is
- * appended, after it, after it was read back, and while devices are told (V1, G5, G6).
+ * appended, after it, after it was read back, and while desired states are written (V1, G5, G6).
  *
- * Whatever happens, a good model ends on every device and is rolled back when a person undoes it; a bad one ends on none, and
- * never was on more than the canary. Who checks reads Kafka and decided nothing: one history, and no desired state that an
- * event which counts does not explain. A control acts before reading back (lab/sabotage), and must be caught.
+ * In every case a good model ends on every device and is rolled back when a person undoes it; a bad one ends on none, and
+ * never was on more than the canary. The check only reads Kafka: there is one history, and a valid event for every
+ * desired state. A control acts before reading back (lab/sabotage), and must be detected.
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -36,15 +36,14 @@ const STORIES_AT_ONCE = 3;
 
 export const rollout: Drill = {
   name: "rollout",
-  summary:
-    "two rollout-managers killed with -9 at every transition, or stopped for a while; a fleet that must not notice",
-  details: `Each story is told to its end by whoever is alive. With a control that must fail: instances that act on their own
+  summary: "two rollout-managers killed with -9 at every transition, or paused; rollouts must end as without faults",
+  details: `Each rollout is completed by the instances that run. With a control that must fail: instances that act on their own
 proposals before they have read them back.`,
   options: [
-    { name: "kills", about: "times each transition is met by a kill, at each place", value: 1 },
-    { name: "seed", about: "of the moments at which instances are stopped", value: 1 },
+    { name: "kills", about: "kills per transition and place", value: 1 },
+    { name: "seed", about: "seed of the moments of pauses", value: 1 },
   ],
-  choices: [{ name: "places", about: "where in a transition instances die", among: PLACES }],
+  choices: [{ name: "places", about: "where in a transition instances are killed", among: PLACES }],
   run: async (settings) => {
     const { dir, say, options } = settings;
     const kafka = await startKafka({ dataDir: join(dir, "kafka"), logFile: join(dir, "kafka.log"), heapMb: 256 });
@@ -119,9 +118,9 @@ async function act(
     return {
       title,
       checks: [
-        check("the story ends as it must", wrong.length === 0, wrong.join("; ") || "yes"),
+        check("the rollout ends as expected", wrong.length === 0, wrong.join("; ") || "yes"),
         ...lawful(history),
-        check("every death was met", missed.length === 0, missed.join(", ") || `${world.died.length} deaths`),
+        check("every planned kill happened", missed.length === 0, missed.join(", ") || `${world.died.length} kills`),
       ],
       figures: figuresOf(world, history, startedMs),
     };
@@ -133,7 +132,7 @@ async function act(
 
 const lawful = ({ unlawful, desired }: History): readonly Check[] => [
   check(
-    "no desired state but by an event that counts",
+    "every desired state belongs to a valid event",
     unlawful.length === 0,
     unlawful.length === 0
       ? `${desired} written`
@@ -143,7 +142,7 @@ const lawful = ({ unlawful, desired }: History): readonly Check[] => [
 
 const figuresOf = (world: World, history: History, startedMs: number): Findings["figures"] => ({
   "instances killed": world.died.length,
-  "events that count": history.events.length,
+  "valid events": history.events.length,
   "events without effect": history.stale,
   "desired states written": history.desired,
   "older generations that devices ignored": staleIgnored(world.fleet.all),
@@ -176,7 +175,7 @@ const goodStory: Story = async (world) => {
   await world.until(uid, "a good model on every device", ({ phase }) => phase === "HEALTHY", 150_000);
   const wrong = await everyDevice(world, digests.good);
   await command(world, uid, "undo", ({ phase }) => phase === "DEGRADED");
-  await world.until(uid, "its way back", ({ isBack }) => isBack);
+  await world.until(uid, "its rollback", ({ isBack }) => isBack);
   return [
     ...wrong,
     ...(await everyDevice(world, digests.old)),
@@ -190,11 +189,11 @@ const badStory: Story = async (world) => {
   const { uid } = await create(world, specOf("3", steps));
   const atPause = ({ phase, step, isBack }: Told) => (phase === "PAUSED" && step === 1) || isBack;
   await world.until(uid, "its pause", atPause);
-  await world.until(uid, "its way back", ({ isBack }) => isBack, 150_000);
+  await world.until(uid, "its rollback", ({ isBack }) => isBack, 150_000);
   await command(world, uid, "retry", ({ phase, isBack }) => phase !== "DEGRADED" && !isBack);
   await world.until(uid, "its second pause", atPause);
   await command(world, uid, "promote", ({ step, phase }) => step > 1 || phase === "DEGRADED", { step: 1 });
-  await world.until(uid, "its second way back", ({ isBack }) => isBack, 150_000);
+  await world.until(uid, "its second rollback", ({ isBack }) => isBack, 150_000);
   const had = world.fleet.all.filter(({ ran }) => ran.includes(digests.bad)).length;
   return [
     ...(had > CANARY ? [`${had} devices ran the bad model, and the canary is ${CANARY}`] : []),
@@ -203,10 +202,10 @@ const badStory: Story = async (world) => {
   ];
 };
 
-/** One instance after the other hears and says nothing for a while, as behind a split network. */
+/** One instance after the other is paused, as behind a network partition. */
 function stopped(stage: Stage): Promise<Findings> {
   const random = seededRandom(stage.settings.options.seed ?? 1);
-  return act(stage, "stopped for a while, a good model", "stopped", goodStory, [], async (world, signal) => {
+  return act(stage, "paused, a good model", "stopped", goodStory, [], async (world, signal) => {
     for (let turn = 0; !signal.aborted; turn++) {
       const pids = world.pids();
       const pid = pids[turn % Math.max(1, pids.length)];
@@ -247,11 +246,11 @@ async function crossed({ brokers, settings }: Stage, isControl: boolean): Promis
         world.askOnce(1, "POST", path, { command: "promote-full", by: "bob" }),
       ]);
       await sleep(1_500);
-      // Whoever came second may say it again.
+      // The second command may be repeated.
       await world.ask("POST", path, { command: "abort", by: "ann" });
       await world.ask("POST", path, { command: "undo", by: "ann" });
       await world
-        .until(uid, "its way back", ({ isBack }) => isBack, 20_000)
+        .until(uid, "its rollback", ({ isBack }) => isBack, 20_000)
         .catch((error: unknown) => wrong.push(reasonOf(error)));
       if (wrong.length > 0) break;
       wrong.push(
@@ -261,11 +260,11 @@ async function crossed({ brokers, settings }: Stage, isControl: boolean): Promis
     }
     const history = await historyOf(world.reader);
     const found = [...wrong, ...history.unlawful];
-    say(`${isControl ? "control" : "wishes that cross"}: ${found.length} wrong`);
-    const title = isControl ? "Control: acting before reading back" : "Wishes that cross";
+    say(`${isControl ? "control" : "conflicting commands"}: ${found.length} wrong`);
+    const title = isControl ? "Control: acting before reading back" : "Conflicting commands";
     const verdicts = isControl
-      ? [check("acting before reading back is caught", found.length > 0, found.slice(0, 2).join("; ") || "nothing")]
-      : [check("the story ends as it must", wrong.length === 0, wrong.join("; ") || "yes"), ...lawful(history)];
+      ? [check("acting before reading back is detected", found.length > 0, found.slice(0, 2).join("; ") || "nothing")]
+      : [check("the rollout ends as expected", wrong.length === 0, wrong.join("; ") || "yes"), ...lawful(history)];
     return { title, checks: verdicts, figures: figuresOf(world, history, startedMs) };
   } finally {
     await world.close();
@@ -317,7 +316,7 @@ async function everyDevice(world: World, modelDigest: string): Promise<readonly 
   }
 }
 
-/** Both instances, and the log, say the same. */
+/** Both instances and the log agree. */
 async function agreed(world: World, uid: string, wanted: Partial<Told>): Promise<readonly string[]> {
   const isSo = (told: object | undefined) =>
     told !== undefined && Object.entries(wanted).every(([key, value]) => told[key as keyof typeof told] === value);
@@ -337,7 +336,7 @@ async function agreed(world: World, uid: string, wanted: Partial<Told>): Promise
   return wrong;
 }
 
-/** Rounds of one kind are told together: what failed in any of them failed. */
+/** Rounds of one kind are reported together: a check fails if it failed in any. */
 function merged(findings: readonly Findings[]): readonly Findings[] {
   const byTitle = Map.groupBy(findings, ({ title }) => title);
   return [...byTitle].map(([title, same]) => {

@@ -1,6 +1,6 @@
-/** What every chaos program is: something that runs, something broken on purpose, and a verdict by whoever is not broken.
+/** Chaos programs: they run a system, break a part of it on purpose, and check the result from outside.
  *
- * A scenario breaks a running stack, and the frames' counter judges. A drill has a world and options of its own. */
+ * A scenario breaks a running stack, and the verifier checks its frames. A drill has its own setup and options. */
 import type { Report } from "@tributary/stack";
 
 export type Settings = {
@@ -36,7 +36,7 @@ export type Scenario = {
 /** `--NAME <N>`, a whole number from 1. */
 export type DrillOption = { readonly name: string; readonly about: string; readonly value: number };
 
-/** `--NAME A,B`: some of them, all unless told. */
+/** `--NAME A,B`: some of them; default: all. */
 export type DrillChoice = { readonly name: string; readonly about: string; readonly among: readonly string[] };
 
 export type Drill = {

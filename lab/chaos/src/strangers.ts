@@ -1,6 +1,6 @@
 /**
- * Strangers at every door, each class of try beside a legitimate twin: none is accepted, every one is counted by its reason,
- * and nobody learns a name from an answer or its time, or keeps a device out (G9).
+ * Unauthenticated clients at every port; each class of attempt has an authenticated control, its twin. None is accepted, each is
+ * counted by its reason, neither an answer nor its timing reveals a name, and no device is locked out (G9).
  */
 import { join } from "node:path";
 import { startKafka } from "../../../tools/kafka.mjs";
@@ -17,15 +17,16 @@ const LOGINS = 200;
 
 export const strangers: Drill = {
   name: "strangers",
-  summary: "100,000 tries by who may not, beside who may: none accepted, no name learned, nobody kept out",
-  details: `MQTT: names, passwords, ids, wills, packets, subscriptions, topics; then the time of answers by two-sample tests, a
-victim at whom 30 sockets guess, silent sockets, takeovers, and a herd that comes back to a cold bridge.`,
+  summary:
+    "100,000 unauthenticated attempts, with authenticated controls: none accepted, no name revealed, no device locked out",
+  details: `MQTT: names, passwords, ids, wills, packets, subscriptions, topics; then response times by two-sample tests, a
+device whose password 30 sockets guess, silent sockets, takeovers, and a fleet that reconnects to a restarted bridge.`,
   options: [
-    { name: "tries", about: "of strangers, over all classes", value: 100_000 },
-    { name: "http", about: "tries at HTTP ports", value: 20_000 },
-    { name: "samples", about: "of each kind, for the time of answers", value: 3_000 },
-    { name: "silent", about: "sockets that say nothing", value: 14_000 },
-    { name: "herd", about: "devices that come back at once", value: 10_000 },
+    { name: "tries", about: "attempts over MQTT, over all classes", value: 100_000 },
+    { name: "http", about: "attempts at HTTP ports", value: 20_000 },
+    { name: "samples", about: "samples of each kind, for response times", value: 3_000 },
+    { name: "silent", about: "silent sockets", value: 14_000 },
+    { name: "herd", about: "devices that reconnect at once", value: 10_000 },
   ],
   run: async (settings) => {
     const { dir } = settings;
@@ -48,7 +49,7 @@ async function tried(world: World, { options, say }: DrillSettings): Promise<Fin
   const { checks, figures } = await triesOf(mqttClasses(world), options.tries ?? 0, say);
   const stored = await storedForVictim(world);
   return {
-    title: "MQTT: strangers, and devices that want what is not theirs",
+    title: "MQTT: unauthenticated clients, and devices beyond their own topics",
     checks: [...checks, check("nothing is stored as the victim's", stored === 0, stored)],
     figures,
   };
@@ -67,7 +68,7 @@ async function triedHttp(brokers: string, { dir, options, say }: DrillSettings):
 }
 
 async function triesOf(classes: readonly StrangerClass[], tries: number, say: (line: string) => void) {
-  say(`${tries} tries of ${classes.length} classes`);
+  say(`${tries} attempts of ${classes.length} classes`);
   const before = await readCounts(classes);
   const startedAt = performance.now();
   const result = await runTries(classes, tries, say);
@@ -79,7 +80,7 @@ async function triesOf(classes: readonly StrangerClass[], tries: number, say: (l
     figures: {
       tries: sum((tally) => tally.tries),
       accepted: sum((tally) => tally.accepted),
-      "twins that succeeded": sum((tally) => tally.twins - tally.twinsFailed),
+      "authenticated controls that succeeded": sum((tally) => tally.twins - tally.twinsFailed),
       "tries a second": Math.round(tries / seconds),
     },
   };
@@ -87,25 +88,25 @@ async function triesOf(classes: readonly StrangerClass[], tries: number, say: (l
 
 async function measured(world: World, { options, say }: DrillSettings): Promise<Findings> {
   const { samples = 0, silent = 0, herd: devices = 0 } = options;
-  say("the time of answers, generated passwords");
+  say("response times, generated passwords");
   const found = [await timing(world, "generated passwords", GOOD, samples)];
   say("takeovers, guesses");
   found.push(await takeovers(world, 200), await guessed(world, "generated passwords", GOOD.slice(0, 9)));
   say("silent sockets");
   found.push(await silence(world, silent, LOGINS, say));
-  say("the herd");
+  say("reconnection of the fleet");
   found.push(await herd(world, devices, say));
   // From here on every refusal costs a scrypt, as there are devices whose password is kept as one.
   await world.register(LEGACY, "scrypt");
   await world.stopBridge();
   await world.startBridge();
-  say("guesses, and the time of answers, passwords issued before");
+  say("guesses and response times, old passwords");
   found.push(await guessed(world, "passwords issued before", LEGACY));
   found.push(
     await timing(world, "passwords issued before", [...LEGACY, ...GOOD], Math.max(20, Math.ceil(samples / 10))),
   );
   return {
-    title: "MQTT: what strangers can do to those who may come in",
+    title: "MQTT: effect of unauthenticated clients on devices",
     checks: found.flatMap(({ checks }) => checks),
     figures: Object.assign({}, ...found.map(({ figures }) => figures)),
   };

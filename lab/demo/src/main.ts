@@ -27,21 +27,23 @@ const devices = (text: string): number => {
   throw new InvalidArgumentError(`a whole number from ${DEVICES_MIN} to ${DEVICES_MAX}: ${why}`);
 };
 
-const program = new Command("demo").description("Shows the whole system at work.").showHelpAfterError();
+const program = new Command("demo").description("Shows the whole system in operation.").showHelpAfterError();
 program
   .command("rollout")
-  .description("a new model from the registry to a canary, and on to the fleet or back: real services, real inference")
+  .description(
+    "a new model from the registry to a canary, then to the fleet or rolled back: real services, real inference",
+  )
   .addOption(
     new Option("--case <NAME>", "one case, or all").choices(["all", ...cases.map(({ name }) => name)]).default("all"),
   )
   .option("--devices <N>", `of them ${settings.agents} full agents`, devices, settings.devices)
-  .option("--report <FILE>", "also write everything found as JSON")
+  .option("--report <FILE>", "also write all results as JSON")
   .addHelpText("after", `\n${helpOf()}`)
   .action((flags: Flags) => rollout(flags));
 program
   .command("plan")
-  .description("whether the demo's cohorts can reach a verdict, and when: the production judge on simulated devices")
-  .option("--runs <N>", "seeded runs a case", Number, PLANNED_RUNS)
+  .description("how soon the demo's cohorts reach a verdict: the production analysis on simulated devices")
+  .option("--runs <N>", "seeded runs per case", Number, PLANNED_RUNS)
   .action(({ runs }: { runs: number }) => {
     process.stdout.write(planOf(runs));
   });
@@ -110,7 +112,7 @@ function summaryOf(reports: readonly CaseReport[]): string {
   return tableOf(
     ["case", "", "seconds", "ended as"],
     reports.map(({ case: name, passed, seconds, rollout, gate }) => [
-      ...[name, passed ? "as it must" : "OTHERWISE", String(seconds)],
+      ...[name, passed ? "as expected" : "UNEXPECTED", String(seconds)],
       rollout === null ? `gate: ${gate?.failed.join("; ") ?? "none"}` : `${rollout.phase}: ${rollout.message}`,
     ]),
   );
@@ -153,7 +155,7 @@ function helpOf(): string {
 ${list}
 
 What differs from the defaults:
-${differences.map(({ what, usual, here, why }) => `  ${what}: ${here} in place of ${usual}, since ${why}`).join("\n")}
+${differences.map(({ what, usual, here, why }) => `  ${what}: ${here} instead of ${usual}, because ${why}`).join("\n")}
 
-\`npm run demo -- plan\` tells how soon these settings bring a verdict, before anything is started.`;
+\`npm run demo -- plan\` shows how soon these settings lead to a verdict, without starting anything.`;
 }

@@ -1,4 +1,4 @@
-/** The sample photos, dealt out to three uses that share none, so that nothing is judged on what it was made from.
+/** The sample photos, split into three disjoint uses, so that nothing is evaluated on its training data.
  *
  * F1. The photos of a use are fixed by their position: new data for retraining, validation for packing and the gate, and what
  *     the cameras see.

@@ -1,4 +1,4 @@
-/** A cloud that misbehaves in every way while a fleet runs: each way is named and counted, every frame has its one answer,
+/** A cloud that misbehaves in every way while a fleet runs: each fault is reported and counted, every frame has one answer,
  * and the cloud answers the next good one. */
 import { readFileSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-/** Consumers that are not ours read the same final answers as the verifier. */
+/** Third-party consumers read the same final answers as the verifier. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ const java = process.env.JAVA_HOME ? join(process.env.JAVA_HOME, "bin/java") : "
 const SHORT_LIVED = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 const examples = join(repositoryRoot, "examples/consumers");
 
-describe("given a stack that answered some hundred frames, and a repeat that says otherwise", () => {
+describe("given a stack that answered some hundred frames, and a contradicting duplicate", () => {
   const dir = tempDir("consumers");
   const { brokers, prefix } = testKafka();
   const programs = new Map<string, readonly [string, ...string[]]>();

@@ -1,4 +1,4 @@
-/** Devices that are not ours: other people's programs get frames answered, and none of them is taken for another. */
+/** Devices without our agent: third-party programs get answers to their frames, and none is taken for another. */
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";

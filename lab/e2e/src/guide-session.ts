@@ -20,7 +20,7 @@ import { blocksOf, scriptOf } from "./guide.ts";
 const MARK = "TRIBUTARY_GUIDES";
 const INTERRUPT_MS_MAX = 120_000;
 const TOLD_CHARS = 4_000;
-/** Ended by Ctrl-C: well, or as shells say it. */
+/** Exit codes after Ctrl-C: 0, or the shell's. */
 const INTERRUPTED = [0, 130];
 
 /** What a script calls between the lines of a guide; see scriptOf. `$1` is a line of the guide. */
@@ -54,7 +54,7 @@ export function copyClone(to: string): void {
   symlinkSync(join(repositoryRoot, ".local/kafka"), join(to, ".local/kafka"));
 }
 
-/** Where npm, Maven, pip and Go keep what says where things come from, and what came. */
+/** Configuration and caches of npm, Maven, pip and Go. */
 const SHARED = [".npmrc", ".npm", ".m2", ".config/pip", ".cache/pip", ".config/go", ".cache/go-build", "go"];
 
 function prepareHome(home: string): void {
@@ -65,7 +65,7 @@ function prepareHome(home: string): void {
   }
 }
 
-/** Ours and npm's variables say where this test runs; those of registries stay. */
+/** Our and npm's variables of this test are removed; those of registries stay. */
 function environment(): NodeJS.ProcessEnv {
   const isKept = (name: string) =>
     ["npm_config_registry", "npm_config_cache", "TRIBUTARY_TEST_RUN", "NODE_EXTRA_CA_CERTS"].includes(name) ||
@@ -74,7 +74,7 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 export type GuideSession = {
-  /** Rejects with a Failure that says where the guide does not hold. */
+  /** Rejects with a Failure that names the guide's failing line. */
   run(guide: string): Promise<void>;
   /** Ends what runs in the background; rejects with what did not end well. */
   end(): Promise<void>;

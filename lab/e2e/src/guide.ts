@@ -1,7 +1,7 @@
 /**
- * A guide as a script: what of a Markdown file is run, word for word, and how.
+ * A guide as a script: which blocks of a Markdown file are run, word for word, and how.
  *
- * After `sh` a fence's info string says, unseen where Markdown is rendered:
+ * After `sh` a fence's info string has one of these, which rendered Markdown does not show:
  *   (nothing)            the block runs and must end with 0
  *   background "TEXT"    it is started as in another terminal; the script goes on once its output contains TEXT
  *   elsewhere "REASON"   it is not run, because of REASON

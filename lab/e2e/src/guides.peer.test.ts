@@ -1,4 +1,4 @@
-/** Guides hold, word for word: a script of their shell blocks runs in a copy of this clone, on the oldest Node that README.md promises. */
+/** Guides work, word for word: a script of their shell blocks runs in a copy of this clone, on the oldest Node that README.md supports. */
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { debian, node20 } from "../../../tools/peers.mjs";
 import { copyClone, type GuideSession, openSession } from "./guide-session.ts";
 import { sessions } from "./guides.ts";
 
-/** Kafka, MQTT, gateway, model registry, agent: where guides say they are. */
+/** Ports of Kafka, MQTT, gateway, model registry and agent in the guides. */
 const PORTS = [9092, 1883, 8080, 8085, 8090];
 const GUIDE_MS_MAX = 15 * 60_000;
 const dir = tempDir("guides");

@@ -1,4 +1,4 @@
-/** Every shell block that README.md, a guide or an example shows is run by a script (guides.peer.test.ts), or says why it is not. */
+/** Every shell block that README.md, a guide or an example shows is run by a script (guides.peer.test.ts), or gives a reason why not. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";

@@ -1,4 +1,4 @@
-/** Guides by who reads them: those of a session share a home and what they started, and are run in this order. */
+/** Sessions of guides: those of a session share a home and running programs, and are run in this order. */
 export const sessions: readonly (readonly string[])[] = [
   // The first installs and builds, which the others find done.
   [

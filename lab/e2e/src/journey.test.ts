@@ -1,4 +1,4 @@
-/** A frame's journey, and every kind of bad input between good frames, through the public doors of a running stack. */
+/** A frame's journey, and every kind of bad input between good frames, through the public interfaces of a running stack. */
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -52,7 +52,7 @@ describe("given a running stack", () => {
     expect(report.cloudShareOfSent).toBeGreaterThan(0.5);
   });
 
-  test("then the gateway tells the answers", async () => {
+  test("then the gateway has the answers", async () => {
     const { items } = await gatewayClient({ url: stack.gatewayUrl }).classifications.list({ deviceId: "device-1" });
     expect(new Set(items.map(({ deviceId }) => deviceId))).toEqual(new Set(["device-1"]));
   });
@@ -154,7 +154,7 @@ describe("given a model that does not match its manifest", () => {
   test.each([
     ["the agent", "agent", edgePackage],
     ["the cloud-classifier", "classifier", cloudPackage],
-  ] as const)("when %s starts with it, then it refuses and says which file", async (_who, main, source) => {
+  ] as const)("when %s starts with it, then it refuses and names the file", async (_who, main, source) => {
     const broken = join(dir.path, main);
     cpSync(source, broken, { recursive: true });
     const file = join(broken, "model.onnx");

@@ -1,5 +1,5 @@
-/** The system behind a real Mosquitto with the shipped rules: one of two bridges dies and does not come back; the broker dies
- * and does, without most of what it held. */
+/** The system behind a real Mosquitto with the shipped rules: one of two bridges is killed and stays down; the broker is killed
+ * and restarts, without most of its messages. */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type Stack, startStack, untilAnswered, verify } from "@tributary/stack";

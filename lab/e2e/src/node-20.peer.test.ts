@@ -38,7 +38,7 @@ describe("given Node 20 and tributary", () => {
     expect(out).toContain(`On the PATH: ln -sf ${at("cli/tributary.mjs")} ~/.local/bin/tributary`);
   });
 
-  test("a clone without npm ci is told to run it", async () => {
+  test("in a clone without npm ci it asks for that", async () => {
     mkdirSync(join(dir.path, "cli"));
     copyFileSync(at("cli/tributary.mjs"), join(dir.path, "cli/tributary.mjs"));
     expect(await run([join(dir.path, "cli/tributary.mjs"), "--help"])).toEqual({
@@ -63,7 +63,7 @@ describe("given Node 20 and a program", () => {
   });
   afterAll(() => dir.remove());
 
-  test("where npm brought no other, one line says what to install", async () => {
+  test("where npm brought no other, one line names what to install", async () => {
     expect(await run([program])).toEqual({
       ...{ code: 1, out: "" },
       err: expect.stringMatching(/^Node 24 or newer is needed, this is v20\.10\.0: install it from nodejs\.org .*\n$/),

@@ -1,5 +1,5 @@
 /**
- * What operators read, checked by Prometheus's own tool: every metric that a process defines, the alert rules, and every
+ * What operators use, checked by Prometheus's own tool: every metric that a process defines, the alert rules, and every
  * query of the dashboard, whose metrics must be ones that running processes serve.
  */
 import { spawnSync } from "node:child_process";
@@ -33,7 +33,7 @@ describe("given the alert rules", () => {
     if (status !== 0) throw new Error(output);
   });
 
-  test("then each fires in a test, has a severity, and says what to do", () => {
+  test("then each fires in a test, has a severity and an action", () => {
     const tested = filesOf("prometheus/tests").map(({ path }) => readFileSync(path, "utf8"));
     const text = rules.map(({ path }) => readFileSync(path, "utf8")).join("\n");
     const alerts = [...text.matchAll(/- alert: (\w+)\n([\s\S]*?)(?=\n {6}- alert|$)/g)].map(([, name, body]) => ({

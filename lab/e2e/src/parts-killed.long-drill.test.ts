@@ -1,4 +1,4 @@
-/** G1, G2, G4: each part killed in turn, a cloud that is gone for good, and the control of faults.drill.test.ts; short runs of
+/** G1, G2, G4: each process killed in turn, a cloud that stays down, and the control of faults.drill.test.ts; short runs of
  * `chaos kill-each`, `dead-classifier` and `kafka-outage`. */
 import { afterAll, expect, test } from "@jest/globals";
 import { dead, deadClassifier, kafkaOutage, killEach, kills, type Outcome, outage } from "@tributary/chaos";

@@ -1,4 +1,4 @@
-/** G1: what a device was acknowledged for survives the loss of power; the short run of `chaos power`, with its control. */
+/** G1: acknowledged records survive a power cut; the short run of `chaos power`, with its control. */
 import { expect, test } from "@jest/globals";
 import { oneBroker } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";

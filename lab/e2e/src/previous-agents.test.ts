@@ -1,7 +1,7 @@
 /**
  * Agents as they were built at earlier commits (edge/agent/previous, ADR 26), beside today's, on today's services: a fleet
- * always has older ones. What is expected of each follows from what it holds: one without `libs/core/updates` knows nothing of
- * updates. Cameras run all the while, so every frame is counted over rollouts and over the change of agents.
+ * always has older ones. What is expected of each follows from what it holds: one without `libs/core/updates` has no
+ * updates. Cameras run all the time, so every frame is counted across rollouts and the change of agents.
  */
 import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
@@ -157,7 +157,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
     expect(kept.some(({ updates }) => updates)).toBe(true);
   });
 
-  test("then the fleet's list says which version each is, and each announced what it reads", async () => {
+  test("then the fleet's list has each agent's version, and each announced its schemas", async () => {
     for (const { agent, version, updates } of kept) {
       const reported = await waitFor(() => reportedOf(agent), { what: "its report", timeoutMs: STEP_MS });
       expect(reported.agentVersion).toBe(version);
@@ -170,7 +170,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
     for (const { agent, version } of kept) expect(text).toMatch(new RegExp(`${agent.deviceId}\\s.*\\s${version}\\s`));
   });
 
-  test("when a rollout names a device whose agent knows nothing of updates, then it is refused and says which", async () => {
+  test("when a rollout names a device whose agent has no updates, then it is refused by name", async () => {
     for (const deviceId of idsOf(deaf())) {
       const detail = expect.stringContaining(`agent of ${deviceId} knows nothing of`);
       await expect(rollout("2.0.0", [deviceId, today.deviceId])).rejects.toMatchObject({ status: 422, detail });
@@ -202,7 +202,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
     }
   });
 
-  test("then none was told what it cannot use, nor said what the bridge cannot", async () => {
+  test("then no agent got a message that it cannot use, nor the bridge", async () => {
     expect(stack.agents.filter(({ part }) => !part.isAlive)).toEqual([]);
     for (const { agent } of kept) {
       const refused = agent.part.events().filter(({ event }) => event === "downlink_refused");
@@ -265,7 +265,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
     return { topic: topics.desired.name, key: deviceId, value };
   }
 
-  /** Whoever listens with the device's own password, while its agent is away, hears what it would. */
+  /** A subscriber with the device's own password, while its agent is stopped, gets its messages. */
   async function heardInPlaceOf({ deviceId }: DeviceAgent): Promise<readonly Heard[]> {
     const ear = await RawDevice.connect(stack.mqttUrl, await stack.devices.register(deviceId));
     try {

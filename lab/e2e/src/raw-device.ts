@@ -1,4 +1,4 @@
-/** A device that can say anything: a plain MQTT client with credentials. */
+/** A device that can send anything: a plain MQTT client with credentials. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** The whole system on a registry that is not ours: Apicurio, by Confluent's API. */
+/** The whole system with an external schema registry: Apicurio, by Confluent's API. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -65,7 +65,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     dir.remove();
   });
 
-  test("when cameras show frames, then Python reads every final answer by the registry, as the gateway tells them", async () => {
+  test("when cameras show frames, then Python reads every final answer by the registry, as the gateway has them", async () => {
     const child = spawn(python("consumers"), [join(repositoryRoot, "examples/consumers/python/answers.py")], {
       env: { PATH: process.env.PATH, BROKERS: brokers.join(","), REGISTRY: url, TOPIC_PREFIX: prefix, GROUP: prefix },
     });
@@ -138,7 +138,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     expect(ids.filter((one) => one === id)).toHaveLength(1);
   });
 
-  test("when the registry has another schema of ours, then a service does not start, and says which", async () => {
+  test("when the registry has another schema of ours, then a service does not start, and names it", async () => {
     const other = {
       type: "record",
       name: "EdgeFrame",
@@ -158,7 +158,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     expect(subjects.filter((subject) => subject.startsWith("conflict."))).toHaveLength(1);
   });
 
-  test("when the registry is not there, then a service lives, is not ready, and says why", async () => {
+  test("when the registry is not there, then a service is live, not ready, and gives the reason", async () => {
     const port = await freePort();
     const gateway = spawnProcess({
       name: "gateway-alone",

@@ -1,13 +1,13 @@
-/** G5, G6: rollout-managers die, sleep and disagree, and no device notices; the short run of `chaos rollout`.
+/** G5, G6: rollout-managers are killed, paused and in conflict, without effect on devices; the short run of `chaos rollout`.
  *
- * Deaths at the other places are met by the fleet's simulation (libs/testing). */
+ * The fleet's simulation (libs/testing) covers kills at the other places. */
 import { expect, test } from "@jest/globals";
 import { rollout } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";
 
 const PLACES = ["after-append"];
 
-test("killed at every transition, stopped, and asked for opposite things, two instances tell one story; the control is caught", async () => {
+test("killed at every transition, paused, and with conflicting commands, two instances agree on one history; the control is detected", async () => {
   const dir = tempDir("rollout-kills");
   try {
     const options = { kills: 1, seed: 1 };

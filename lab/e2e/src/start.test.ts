@@ -1,4 +1,4 @@
-/** `npm start` as a person uses it. Building and installing stand before it (tools/run.mjs); here it is built. */
+/** `npm start` as a person uses it. tools/run.mjs installs and builds; here it is built already. */
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** G9: no stranger gets in, learns a name, or keeps a device out; the short run of `chaos strangers`. */
+/** G9: no unauthenticated client is accepted, learns a name, or locks a device out; the short run of `chaos strangers`. */
 import { expect, test } from "@jest/globals";
 import { strangers } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";

@@ -1,4 +1,4 @@
-/** The commands of a fresh clone: where something is missing they say what, and stop; nx runs what a change can reach. */
+/** The commands of a fresh clone: if something is missing they name it, and stop; nx runs the tests that a change affects. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -31,7 +31,7 @@ describe("given a machine on which something is missing", () => {
     expect(stderr).not.toMatch(/ at .*:\d+/); // Advice, not a stack trace.
   });
 
-  test("when Java is too old, then npm test says which it found, and counts itself failed", () => {
+  test("when Java is too old, then npm test names its version, and counts itself failed", () => {
     program("java", `echo 'openjdk version "11.0.2" 2019-01-15' >&2`);
     const { status, stderr, stdout } = run("tools/test.mjs");
     expect(status).toBe(1);

@@ -1,4 +1,4 @@
-/** Spans from every process's own exporter: one trace a sent frame, from its capture to its final answer on the device. */
+/** Spans from every process's own exporter: one trace per sent frame, from its capture to its final answer on the device. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { EdgeFrame } from "@tributary/contracts";
 import { formatFrameId } from "@tributary/kernel";
@@ -10,7 +10,7 @@ const DEVICES = 3;
 const FRAMES = 90;
 const MQTT = "tributary/v1/{deviceId}";
 
-/** Who tells what, from where; children below their parents. */
+/** Spans by process; children below their parents. */
 const JOURNEY = `
 agent: frame
   agent: infer

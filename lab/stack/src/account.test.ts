@@ -39,7 +39,7 @@ describe("the verifier's account", () => {
     expect(account.answered.get("device-1:7:1")).toMatchObject({ appendedAt: 10, answer: { label: "dog" } });
   });
 
-  test("tells the uncommitted tail of a killed boot from a loss, and a gap is a loss", () => {
+  test("separates the uncommitted tail of a killed boot from a loss, and a gap is a loss", () => {
     const accountant = new Accountant([1, 2, 3, 4].map((n) => shown(n)));
     for (const n of [1n, 3n]) accountant.classifications(answersOf(someAnswer({ frameSeq: n })), 0);
     const numbers = (frames: readonly Shown[]) => frames.map(({ n }) => n);

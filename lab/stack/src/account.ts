@@ -1,13 +1,13 @@
 /**
- * Compares what the cameras showed with what Kafka holds. Pure.
+ * Compares what the cameras produced with what Kafka holds. Pure.
  *
  * C1. A frame's final answer is its record of the lowest offset; a device's records share a partition, so records are
  *     taken in offset order and the first wins.
  * C2. A later answer of the same frame is a duplicate; one that differs in label or source is a contradiction as well.
- * C3. A killed device never had its last frames in its outbox: frames behind the last answered one of a boot that was
+ * C3. A killed device did not commit its last frames to its outbox: frames after the last answered one of a boot that was
  *     killed are uncommitted, not lost. A gap before it is a loss.
- * C4. Where a camera writes no ledger, its frames are those that predictions name and every number missing before them: an
- *     agent numbers frames without gaps. What it never told of is not seen.
+ * C4. If a camera writes no ledger, its frames are those in predictions and every number missing before them: an
+ *     agent numbers frames without gaps. Frames after the last prediction cannot be counted.
  */
 import type { Classifications, EdgeFrame, EdgePrediction, EdgePredictions, FinalAnswer } from "@tributary/contracts";
 import { clopperPearson } from "@tributary/statistics";
@@ -161,7 +161,7 @@ export type Accuracy = {
   readonly lower: number;
   readonly upper: number;
   readonly frames: number;
-  /** Different ones among them. The interval is of so many: a photo that is shown again tells nothing new. */
+  /** Different ones among them. The interval counts these: a repeated photo adds no information. */
   readonly photos: number;
 };
 
@@ -170,7 +170,7 @@ export type Report = {
   readonly devices: number;
   readonly lost: number;
   readonly duplicates: number;
-  /** Duplicates that say something else than the final answer. */
+  /** Duplicates that differ from the final answer. */
   readonly contradictions: number;
   readonly uncommitted: number;
   /** Records that do not decode: poison that somebody wrote. */
@@ -185,7 +185,7 @@ export type Report = {
   readonly sentShare: number;
   readonly escalated: { readonly [reason: string]: number };
   readonly settledBy: { readonly [cause: string]: number };
-  /** Final answers that are the cloud's, their share of the sent frames, and of them those that say what the edge said. */
+  /** Final answers that are the cloud's, their share of the sent frames, and of them those that agree with the edge. */
   readonly cloudAnswers: number;
   readonly cloudShareOfSent: number | null;
   readonly agreementShare: number | null;

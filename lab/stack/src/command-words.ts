@@ -39,5 +39,5 @@ export function wordsOf(line: string): Words {
 
 const shellOnly = (char: string): Words => ({
   kind: "wrong",
-  problem: `no shell runs it, so ${char} would mean nothing: quote it, or write sh -c '...'`,
+  problem: `it runs without a shell, so ${char} has no effect: quote it, or write sh -c '...'`,
 });

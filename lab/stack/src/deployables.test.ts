@@ -1,4 +1,4 @@
-/** What an engine or a cluster would only say when it is too late: images, configurations and manifests fit each other. */
+/** Images, configurations and manifests fit each other: errors that a container engine or a cluster would only report when deployed. */
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Registers the stack's devices through the gateway's public door, and keeps the passwords it is shown once. */
+/** Registers the stack's devices through the gateway's API, and stores their passwords. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ApiFailure, type GatewayClient, gatewayClient } from "@tributary/api";

@@ -1,4 +1,4 @@
-/** The file that gives a shell what `tributary` has to know of this stack: `. .local/run/env`. It is there while the stack is. */
+/** The file with the environment of `tributary` for this stack: `. .local/run/env`. It exists while the stack runs. */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -1,4 +1,4 @@
-/** A broker that is there already: what the stack's bridges and agents are told of it. */
+/** An existing broker, as the stack's bridges and agents are configured for it. */
 import { readFileSync } from "node:fs";
 import { Failure, reasonOf } from "@tributary/kernel";
 

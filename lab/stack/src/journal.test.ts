@@ -79,6 +79,6 @@ describe("the journal", () => {
     const path = dir();
     const other = identify(sleeper());
     writeFileSync(join(path, "state.json"), JSON.stringify({ stackId: "here", launcher: other, parts: {} }));
-    await expect(openJournal(path)).rejects.toThrow(/a stack runs here already/);
+    await expect(openJournal(path)).rejects.toThrow(/a stack already runs here/);
   });
 });

@@ -1,11 +1,11 @@
 /**
- * Who runs in a folder, written down, so that after a kill -9 of the launcher the next start can reclaim what it left.
+ * The processes of a folder, recorded so that after a kill -9 of the launcher the next start can end what it left.
  *
- * J1. A process is named by pid and start time: a pid that was used again is not ours and is left alone.
- * J2. What a part started itself is found by a mark in its environment that carries the stack's id.
- * J3. Two living launchers never share a folder.
- * J4. A launcher that ends before it has stopped its stack, whatever ended it but a kill -9, takes the stack along: services
- *     whose Kafka is gone wait for it, for hours if need be.
+ * J1. A process is named by pid and start time: a reused pid is not ours and is not touched.
+ * J2. Child processes of a part are found by the stack's id in their environment.
+ * J3. Two running launchers never share a folder.
+ * J4. A launcher that exits before it has stopped its stack, except by kill -9, ends the stack: services
+ *     without Kafka would wait for it for hours.
  */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -39,7 +39,7 @@ export async function openJournal(dir: string): Promise<{ journal: Journal; recl
       throw new Failure(
         "stack-running",
         "ask-a-person",
-        `a stack runs here already (process ${left.launcher.pid}, ${file}): stop it first, e.g. kill ${left.launcher.pid}`,
+        `a stack already runs here (process ${left.launcher.pid}, ${file}): stop it first, e.g. kill ${left.launcher.pid}`,
       ); // J3
     }
     reclaimed = await endAll([...Object.values(left.parts), ...marked(STACK_MARK, left.stackId)], 5_000); // J1, J2

@@ -1,9 +1,9 @@
 /**
- * Stands in for the people who label the random sample: sees each drawn frame as the bridge stored it, and says, a few
- * seconds later and through the gateway's public door, what it shows.
+ * Replaces the people who label the random sample: reads each drawn frame as the bridge stored it, and labels it a few
+ * seconds later through the gateway's API.
  *
  * L1. It knows a photo by its bytes, not by who sent it or what a model made of it: a device cannot steer its label.
- * L2. A frame without a final answer yet is tried again; after `triesMax` it stays without a label, and is counted.
+ * L2. A frame without a final answer yet is tried again; after `triesMax` it remains without a label, and is counted.
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,7 +19,7 @@ export type LabellerOptions = {
   readonly gatewayUrl: string;
   /** Class by the JPEG's SHA-256, hex. */
   readonly truths: ReadonlyMap<string, string>;
-  /** Who says so, in every label. */
+  /** The author of every label. */
   readonly labelledBy: string;
   readonly delayMs: number;
   /** Frames before are not looked at. */

@@ -1,4 +1,4 @@
-/** What the cameras say they showed. Whoever counts losses is not who may lose: a line is written before its frame leaves. */
+/** The cameras' record of their frames, for counting losses independently: a line is written before its frame is sent. */
 import { existsSync, readFileSync } from "node:fs";
 
 /** One frame; `n` counts from 1 in each boot and is the frame's number there. */

@@ -1,5 +1,5 @@
-/** What a run leaves in its folder for the next: Kafka's data, the registry, the devices and what they run. A run of another
- * task must not meet it: devices would go on with its models, and answers to its frames would come. */
+/** The state that a run leaves in its folder for the next: Kafka's data, the registry, the devices and their models. A run of
+ * another task must not use it: devices would continue with its models, and answers to its frames would arrive. */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -1,4 +1,4 @@
-/** What the table shows: counters that follow Kafka while the stack runs. Bounded, however long it runs. */
+/** The table's counters, which follow Kafka while the stack runs. Their memory is bounded. */
 import {
   type Classifications,
   type EdgeFrame,
@@ -20,7 +20,7 @@ export class DeviceTally {
   dropped = 0;
   answered = 0;
   cloud = 0;
-  /** Cloud answers that say what the edge said. */
+  /** Cloud answers that agree with the edge. */
   agreed = 0;
   /** Sent, and the edge answer stood. */
   stood = 0;

@@ -1,4 +1,4 @@
-/** `npm start`: the stack, a live table, and at the end what the verifier found. */
+/** `npm start`: the stack, a live table, and at the end the verifier's report. */
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -65,7 +65,7 @@ switch (parsed.kind) {
 process.exit();
 
 function refuse(problems: readonly string[]): void {
-  console.error(`${problems.join("\n")}\n\nnpm start -- --help tells the options`);
+  console.error(`${problems.join("\n")}\n\nnpm start -- --help lists the options`);
   process.exitCode = 2;
 }
 
@@ -97,7 +97,7 @@ async function run(options: StartOptions, task: Task): Promise<number> {
     console.log("  verifying ...");
     for (const [deviceId, count] of unnumbered)
       console.log(
-        `  ${deviceId} could not read or record ${count} pictures: which frame shows what is no longer known of it`,
+        `  ${deviceId} could not decode or record ${count} pictures: its frames can no longer be matched with its pictures`,
       );
     const { report, restarts } = await verified(stack, task, [...unnumbered.keys()]);
     await stack.stop();
@@ -182,7 +182,7 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
 
 type Labelling = { readonly seen: number; readonly labelled: number; readonly stop: () => Promise<void> };
 
-/** With labels, this program stands in for the people who label the random sample. */
+/** With labels, this program labels the random sample in place of people. */
 async function startLabelling(
   stack: Stack,
   { camera }: Task,
@@ -241,7 +241,7 @@ async function verified(
   }
   const frames = shownBy(stack.agents).length;
   if (frames > FRAMES_VERIFIED_MAX) {
-    console.log(`  ${frames} frames are too many to be verified one by one (${FRAMES_VERIFIED_MAX} at most)`);
+    console.log(`  ${frames} frames are too many to verify one by one (the limit is ${FRAMES_VERIFIED_MAX})`);
     return { report: undefined, restarts };
   }
   const { report } = await verify({

@@ -3,33 +3,33 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 export const HELP = `Runs the whole system on this machine: Kafka, bridge, router, cloud-classifier, model registry, rollout-manager,
-gateway, and agents on sample cameras, or on models and pictures of yours.
+gateway, and agents with sample cameras, or with your own models and pictures.
 
 Usage: npm start -- [options]
 
-  --edge-package DIR   model packages of yours, of the same classes (tributary models pack makes them): what devices run,
-  --cloud-package DIR  and what the cloud-classifier asks; both or neither
-  --camera FOLDER|COMMAND  what cameras see: the JPEGs of a folder, over and over, or the standard output of a program that
-                    writes JPEGs, e.g. "ffmpeg -re -i video.mp4 -f image2pipe -c:v mjpeg -". No shell runs it
-  --labels FILE     JSON, file of the folder -> class. Accuracy is known from it, and this program then labels the random
-                    sample as people would: the router relearns, and rollouts are judged by accuracy
-  --light-devices N devices beside the agents, of the same pictures, one frame a second each, many to a process: a canary
+  --edge-package DIR   your own model packages (from tributary models pack), of the same classes: for the devices,
+  --cloud-package DIR  and for the cloud-classifier; give both or neither
+  --camera FOLDER|COMMAND  the cameras' pictures: the JPEGs of a folder, repeated, or the standard output of a program that
+                    writes JPEGs, e.g. "ffmpeg -re -i video.mp4 -f image2pipe -c:v mjpeg -". It runs without a shell
+  --labels FILE     JSON, file of the folder -> class. The summary then has accuracies, and this program labels the random
+                    sample in place of people: the router relearns, and rollouts are analysed by accuracy
+  --light-devices N more devices with the same pictures, one frame a second each, many to a process: a canary
                     and its control need 8 devices each (0)
   --devices N       agents (4; 1 when the camera is a program)
-  --fps N           frames a second and agent (10)
-  --frames N        frames of all agents; endless unless told
+  --fps N           frames per second of each agent (10)
+  --frames N        frames of all agents together (unlimited)
   --exit            stop when each frame has its final answer; needs --frames
   --report FILE     write the verifier's report (JSON)
-  --kafka BROKERS   host:port,...: use this cluster instead of an own Kafka
-  --mqtt URL        mqtt://host:port of a broker that is there: the bridge is not the broker, and agents wait for Kafka's word
+  --kafka BROKERS   host:port,...: use this cluster instead of starting Kafka
+  --mqtt URL        mqtt://host:port of your own broker, behind which the bridges run; agents then use acks: kafka
   --bridges N       bridges that share its messages (1); needs --mqtt
   --mqtt-passwords FILE  lines user:password for bridge-1 ..., probe and device-1 ...; needs --mqtt. deploy/mosquitto has
-                    the rules that such a broker needs
-  --fresh           forget what earlier runs left: Kafka's data, devices, outboxes
+                    the access rules that such a broker needs
+  --fresh           delete the state of earlier runs: Kafka's data, devices, outboxes
   --help            this text
 
-Ctrl-C or SIGTERM stops everything. Everything written is under .local/run. Exit code: 0; 1 when the verifier finds a frame
-lost or answered twice, or something failed; 2 for a wrong option, package, camera or labels; 130 when stopped before
+Ctrl-C or SIGTERM stops everything. All files are written below .local/run. Exit code: 0; 1 if the verifier finds a frame
+lost or answered twice, or something failed; 2 for an invalid option, package, camera or labels; 130 if stopped before
 --frames were answered.`;
 
 export type StartOptions = {
@@ -81,7 +81,7 @@ export function parseOptions(argv: readonly string[]): Parsed {
     if (typeof given !== "string") return undefined;
     const number = /^\d+$/.test(given) ? Number(given) : 0;
     if (number >= 1 && number <= max) return number;
-    problems.push(`--${name} ${given}: a whole number from 1 to ${max} is needed`);
+    problems.push(`--${name} ${given}: expected a whole number from 1 to ${max}`);
     return undefined;
   };
   const devices = whole("devices", DEVICES_MAX);
@@ -91,24 +91,23 @@ export function parseOptions(argv: readonly string[]): Parsed {
   const [edge, cloud] = [text("edge-package"), text("cloud-package")];
   if ((edge === undefined) !== (cloud === undefined)) {
     const [given, missing] = edge === undefined ? ["cloud", "edge"] : ["edge", "cloud"];
-    problems.push(`--${given}-package needs --${missing}-package: a cloud answers for the classes of its edge`);
+    problems.push(`--${given}-package needs --${missing}-package: edge and cloud need the same classes`);
   }
   if (values.labels !== undefined && values.camera === undefined)
     problems.push("--labels needs --camera FOLDER: it names the folder's files");
   const kafka = text("kafka")?.split(",");
   for (const broker of kafka ?? []) {
-    if (!/^[^\s:/]+:\d{1,5}$/.test(broker)) problems.push(`--kafka ${broker}: host:port is needed`);
+    if (!/^[^\s:/]+:\d{1,5}$/.test(broker)) problems.push(`--kafka ${broker}: expected host:port`);
   }
   const url = text("mqtt");
   if (url !== undefined && !/^mqtts?:\/\/[^\s/@]+$/.test(url))
-    problems.push(`--mqtt ${url}: mqtt://host:port is needed`);
+    problems.push(`--mqtt ${url}: expected mqtt://host:port`);
   const bridges = whole("bridges", BRIDGES_MAX) ?? 1;
   for (const name of ["bridges", "mqtt-passwords"] as const) {
     if (values[name] !== undefined && url === undefined)
-      problems.push(`--${name} needs --mqtt: else the bridge is the broker`);
+      problems.push(`--${name} needs --mqtt: otherwise the bridge is the broker`);
   }
-  if (values.exit === true && values.frames === undefined)
-    problems.push("--exit needs --frames: an endless run has no end");
+  if (values.exit === true && values.frames === undefined) problems.push("--exit needs --frames");
   if (problems.length > 0) return { kind: "wrong", problems: [...new Set(problems)] };
   const report = text("report");
   return {

@@ -79,7 +79,7 @@ describe("a part of the stack", () => {
     expect([x.state, x.pid, x.restarts, said]).toEqual(["stopped", undefined, 0, []]);
   });
 
-  test("with a wrong configuration (exit 2) is not tried again, and its words are told", async () => {
+  test("with a wrong configuration (exit 2) is not retried, and its message is reported", async () => {
     const x = part(`console.error("mqtt.port: expected a number"); process.exitCode = 2;`, true);
     await expect(x.start()).rejects.toThrow(/x ended before it was ready:\nmqtt.port: expected a number/);
     expect(x.restarts).toBe(0);

@@ -1,10 +1,10 @@
 /**
- * One process of the stack: started, known to be ready, killed on purpose, restarted when it dies by itself.
+ * One process of the stack: started, awaited until ready, killed on purpose, restarted when it crashes.
  *
- * A1. `start` resolves on the process's ready line and rejects with its log's end when it ends before.
- * A2. It writes to a file, not to a pipe, so it does not depend on who started it.
- * A3. A supervised part that ends unasked is started again after a jittered, bounded backoff, and counted.
- * A4. A supervised part that does not answer its liveness probe several times in a row is killed, and then A3 holds.
+ * A1. `start` resolves on the process's ready line and rejects with the end of its log if it exits before.
+ * A2. It writes to a file, not to a pipe, so it does not depend on its parent.
+ * A3. A supervised part that exits unexpectedly is restarted after a jittered, bounded backoff, and counted.
+ * A4. A supervised part that fails its liveness probe several times in a row is killed, and restarted by A3.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
@@ -78,7 +78,7 @@ export class Part {
         await this.#launch();
         break;
       } catch (error) {
-        // What cannot start for its own configuration's sake exits 2; anything else may pass, as A3 says.
+        // A process with an invalid configuration exits with 2; any other exit may be temporary (A3).
         if (!this.#options.supervised || attempt === STARTS_MAX || this.#child?.exitCode !== 1) throw error;
         this.restarts++;
       }

@@ -1,4 +1,4 @@
-/** The port people expect, or another when somebody has it. */
+/** The default port, or another if it is taken. */
 import { createServer } from "node:net";
 import { freePort } from "@tributary/testing";
 

@@ -1,4 +1,4 @@
-/** What Linux tells of processes. A pid alone says nothing: it is used again; pid and start time together name a process. */
+/** Processes as Linux reports them. Pids are reused: only pid and start time together identify a process. */
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 

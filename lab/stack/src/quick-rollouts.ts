@@ -1,10 +1,10 @@
-/** Registry and rollout-manager of `npm start`: a rollout is over in minutes, where one of a fleet takes hours. What this changes
- * is when they look, and how long devices try a model; never how evidence is judged. */
+/** Registry and rollout-manager of `npm start`: a rollout takes minutes, where one of a fleet takes hours. This changes
+ * when they evaluate, and how long probation takes; never how evidence is evaluated. */
 import { loadPackage } from "@tributary/model-store";
 
 /** What a frame may take at the gate and on devices: a machine that runs everything at once is no measure of a model. */
 const LATENCY_SLA_MS = 500;
-/** Of the policy, where it does not say. */
+/** Defaults of the policy. */
 const SAMPLE_BUDGET = 0.02;
 
 export async function quickRollouts(

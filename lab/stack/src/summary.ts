@@ -30,7 +30,7 @@ export function summaryOf(report: Summary): string {
     { frames: `${report.frames} of ${report.devices} devices` },
     { "lost, answered twice": `${report.lost}, ${report.duplicates}` },
   );
-  if (accuracy === null) table.push({ accuracy: "no labels: accuracy is not known" });
+  if (accuracy === null) table.push({ accuracy: "unknown: no labels" });
   else {
     const { edge, hybrid, onCloudAnswers } = accuracy;
     table.push({ "accuracy of edge alone": accuracyText(edge) }, { "accuracy of final answers": accuracyText(hybrid) });
@@ -44,8 +44,8 @@ export function summaryOf(report: Summary): string {
     { sent: `${report.sent} (${percent(report.sentShare)}): ${counts(report.escalated)}` },
     { "settled by": counts(report.settledBy) },
     { "cloud's share of sent": percent(report.cloudShareOfSent) },
-    { "cloud says what edge said": `${percent(report.agreementShare)} of ${report.cloudAnswers} cloud answers` },
-    { "bytes sent, if all were": `${report.bytes.sent}, ${report.bytes.ifAllSent ?? "not known"}` },
+    { "cloud agrees with edge": `${percent(report.agreementShare)} of ${report.cloudAnswers} cloud answers` },
+    { "bytes sent, if all frames were": `${report.bytes.sent}, ${report.bytes.ifAllSent ?? "unknown"}` },
     { "edge answer p50 / p99": latency(report.latencyMs.edge) },
     { "kept, to Kafka": latency(report.latencyMs.kept) },
     { "sent, to Kafka": latency(report.latencyMs.sent) },
@@ -54,8 +54,7 @@ export function summaryOf(report: Summary): string {
     { "set-up": `${report.setupSeconds} s` },
     { "memory at most": `${report.memoryMbMax} MB` },
   );
-  if (light !== null)
-    table.push({ "light devices": `${light.devices}, with ${light.answers} final answers beside these` });
+  if (light !== null) table.push({ "light devices": `${light.devices}, with ${light.answers} more final answers` });
   if (labels !== null) table.push({ "random sample": `${labels.sampled} frames, ${labels.labelled} labelled so far` });
   if (report.uncommitted > 0) table.push({ "stopped in flight": report.uncommitted });
   if (report.unreadable > 0) table.push({ "unreadable records": report.unreadable });

@@ -15,7 +15,7 @@ export type AgentView = {
 type ModelRef = { readonly name: string; readonly version: string };
 const modelName = ({ name, version }: ModelRef): string => `${name} ${version}`;
 
-/** What an agent says of itself; undefined while it cannot be asked. */
+/** An agent's status; undefined while it cannot be reached. */
 export async function askAgent(url: string): Promise<AgentView | undefined> {
   const status = await ask<{
     model: ModelRef;
@@ -111,7 +111,7 @@ export function lineOf({ stack, live, agents }: View, seconds: number): string {
   return (
     `${String(Math.round(seconds)).padStart(5)} s  frames ${frames}  answered ${sum.answered}  kept ${sum.kept}  ` +
     `sent ${sum.sent}  cloud answers ${sum.cloud}  agree with edge ${percent(sum.agreed, sum.cloud)}  ` +
-    `edge stood ${sum.stood}  outbox ${outbox}`
+    `edge answer kept ${sum.stood}  outbox ${outbox}`
   );
 }
 

@@ -27,13 +27,13 @@ const problems = async (change: Parameters<typeof task>[0]) => {
 };
 
 describe("what the system shall do", () => {
-  test("is the sample task unless told otherwise", async () => {
+  test("is the sample task by default", async () => {
     expect(await task({})).toMatchObject({
       task: { camera: { kind: "sample" }, devices: 4, edge: { dir: edgePackage }, cloud: { dir: cloudPackage } },
     });
   });
 
-  test("is a folder, in the order of its names, with what its labels say", async () => {
+  test("is a folder, in the order of its names, with its labels", async () => {
     const known = labels("labels.json", { "a.JPEG": "cat" });
     expect(await task({ camera: folder, labels: known, lightDevices: 8 })).toMatchObject({
       task: {
@@ -59,22 +59,22 @@ describe("what the system shall do", () => {
     expect(found).toEqual([
       expect.stringMatching(/^--cloud-package .*none: .*no model package; npx tributary models pack/),
       expect.stringMatching(/^--edge-package .*no policy\.json.*pack it again with --cloud .*none/),
-      expect.stringMatching(/1 of 3 name no JPEG of .*c\.jpg/),
+      expect.stringMatching(/1 of 3 are not names of JPEGs in .*c\.jpg/),
       expect.stringMatching(/1 of 3 name a class that the models do not have \(airplane, .*kiwi/),
     ]);
   });
 
   test.each([
-    ["an empty folder", { camera: dir.path }, /no \.jpg or \.jpeg lies in it/],
+    ["an empty folder", { camera: dir.path }, /it has no \.jpg or \.jpeg/],
     [
       "a program that is not there",
       { camera: "no-such-program -x" },
       /no folder of that name, and no program no-such-program/,
     ],
-    ["a shell's words", { camera: "cat a.jpg | head" }, /no shell runs it/],
+    ["a shell's words", { camera: "cat a.jpg | head" }, /runs without a shell/],
     ["light devices of a program", { camera: "cat a.jpg", lightDevices: 8 }, /--light-devices needs --camera FOLDER/],
     ["labels of a program's pictures", { camera: "cat a.jpg", labels: "l" }, /--labels needs --camera FOLDER/],
-    ["a program's pace", { camera: "cat a.jpg", fps: 5 }, /sets its own pace/],
+    ["a program's pace", { camera: "cat a.jpg", fps: 5 }, /sets its own rate/],
     ["labels that are none", { camera: folder, labels: labels("list.json", ["cat"]) }, /file -> class/],
   ])("refuses %s", async (_, change, problem) => {
     expect(await problems(change)).toEqual([expect.stringMatching(problem)]);
@@ -86,7 +86,7 @@ describe("what the system shall do", () => {
     writeFileSync(join(cut, "a.jpg"), jpeg);
     writeFileSync(join(cut, "b.jpg"), jpeg.subarray(0, 2));
     expect(await problems({ camera: cut })).toEqual([
-      expect.stringMatching(/1 of 2 files are no whole JPEGs, e\.g\. b\.jpg/),
+      expect.stringMatching(/1 of 2 files are not complete JPEGs, e\.g\. b\.jpg/),
     ]);
   });
 });

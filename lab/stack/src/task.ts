@@ -1,4 +1,4 @@
-/** What the system shall do here: which models, and what cameras see. Everything wrong with it is named at once, before
+/** The task of a run: its models and the cameras' pictures. All errors are reported at once, before
  * anything is started. */
 import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
@@ -64,14 +64,14 @@ export function taskLines({ edge, cloud, camera }: Task): string[] {
     case "sample":
       return [models, "camera: the sample photos"];
     case "command":
-      return [models, `camera: ${camera.text}; no labels, so accuracy is not known`];
+      return [models, `camera: ${camera.text}; no labels, so accuracy is unknown`];
     case "folder": {
       const { folder, photos, labels } = camera;
-      const what = `camera: ${folder}, ${photos.length} photos over and over`;
-      if (labels === undefined) return [models, `${what}; no labels, so accuracy is not known`];
+      const what = `camera: ${folder}, ${photos.length} photos, repeated`;
+      if (labels === undefined) return [models, `${what}; no labels, so accuracy is unknown`];
       const labeller =
-        "labels: this program labels the random sample as people would, so the router relearns and rollouts";
-      return [models, `${what}, ${labels.size} with labels`, `${labeller} are judged by accuracy`];
+        "labels: this program labels the random sample in place of people, so the router relearns and rollouts";
+      return [models, `${what}, ${labels.size} with labels`, `${labeller} are analysed by accuracy`];
     }
     default:
       return camera satisfies never;
@@ -79,7 +79,7 @@ export function taskLines({ edge, cloud, camera }: Task): string[] {
 }
 
 const withoutPolicy = (dir: string, cloud = "DIR"): string =>
-  `--edge-package ${dir}: it has no policy.json, which says what a device sends to the cloud: pack it again with --cloud ${cloud}`;
+  `--edge-package ${dir}: it has no policy.json, by which a device decides what to send to the cloud: pack it again with --cloud ${cloud}`;
 
 function differentClasses(edge: ModelPackage, cloud: ModelPackage): string[] {
   const at = [...edge.labels, ...cloud.labels].findIndex((_, i) => edge.labels[i] !== cloud.labels[i]);
@@ -94,7 +94,7 @@ function differentClasses(edge: ModelPackage, cloud: ModelPackage): string[] {
 
 function differentFromSamples(edge: ModelPackage, sample: ModelPackage): string[] {
   if (edge.labels.join("\n") === sample.labels.join("\n")) return [];
-  return [`--edge-package ${edge.dir}: the sample photos show none of its classes: say with --camera what to show it`];
+  return [`--edge-package ${edge.dir}: the sample photos show none of its classes: give it pictures with --camera`];
 }
 
 function cameraOf(options: Wanted, classes: readonly string[], problems: string[]): Camera {
@@ -108,8 +108,8 @@ function cameraOf(options: Wanted, classes: readonly string[], problems: string[
   }
   if (labels !== undefined) problems.push("--labels needs --camera FOLDER: it names the folder's files");
   if (options.lightDevices > 0)
-    problems.push("--light-devices needs --camera FOLDER, or the sample photos: each draws its own from many");
-  if (options.fps !== undefined) problems.push("--fps needs --camera FOLDER: a program sets its own pace");
+    problems.push("--light-devices needs --camera FOLDER, or the sample photos, which it chooses from");
+  if (options.fps !== undefined) problems.push("--fps needs --camera FOLDER: a program sets its own rate");
   const words = wordsOf(camera);
   if (words.kind === "wrong") {
     problems.push(`--camera ${camera}: ${words.problem}`);
@@ -141,12 +141,12 @@ function photosIn(folder: string, problems: string[]): string[] {
   const photos = names.filter((name) => /\.jpe?g$/i.test(name)).sort();
   if (photos.length === 0)
     problems.push(
-      `--camera ${folder}: no .jpg or .jpeg lies in it (${names.length} other entries; folders in it are not read)`,
+      `--camera ${folder}: it has no .jpg or .jpeg (${names.length} other entries; folders in it are not read)`,
     );
   const broken = photos.filter((name) => !isWhole(join(folder, name)));
   if (broken.length > 0)
     problems.push(
-      `--camera ${folder}: ${broken.length} of ${photos.length} files are no whole JPEGs, e.g. ${broken[0]}`,
+      `--camera ${folder}: ${broken.length} of ${photos.length} files are not complete JPEGs, e.g. ${broken[0]}`,
     );
   return photos;
 }
@@ -185,10 +185,10 @@ function labelsOf(
     if (first !== undefined)
       problems.push(`--labels ${file}: ${ones.length} of ${labels.length} ${what}, e.g. ${first[0]}: "${first[1]}"`);
   };
-  if (labels.length === 0) problems.push(`--labels ${file}: it labels nothing`);
+  if (labels.length === 0) problems.push(`--labels ${file}: it has no labels`);
   const [there, known] = [new Set(photos), new Set(classes)];
   wrong(
-    `name no JPEG of ${folder}`,
+    `are not names of JPEGs in ${folder}`,
     labels.filter(([photo]) => !there.has(photo)),
   );
   if (classes.length > 0)

@@ -1,11 +1,11 @@
-/** A record that is no Avro, or is Avro of another topic, once ended the verifier of a whole run. */
+/** A record that is not Avro, or is Avro of another topic, once crashed the verifier of a whole run. */
 import { expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { MemoryKafka, somePredictions } from "@tributary/testing";
 import { Accountant } from "./account.ts";
 import { marksOf, replay } from "./topic-log.ts";
 
-test("poison is counted and passed over, and what stands behind it is read (L1)", async () => {
+test("a poison record is counted and skipped, and the following ones are read (L1)", async () => {
   const predictions = somePredictions();
   const good = topics.predictions.codec.encodeConfluent(predictions);
   const kafka = new MemoryKafka();

@@ -1,13 +1,13 @@
 /**
- * Where the topics stood when a run began, and everything written since.
+ * The topics' offsets at the start of a run, and everything written since.
  *
- * L1. A record that does not decode is counted and passed over (G8): anybody who may write to a topic could otherwise
- *     end whoever follows it.
+ * L1. A record that does not decode is counted and skipped (G8): otherwise any producer of a topic could
+ *     crash its readers.
  */
 import { type Classifications, type EdgeFrame, type EdgePredictions, type Topic, topics } from "@tributary/contracts";
 import type { PartitionReader } from "@tributary/kafka";
 
-/** Who is told what the topics hold, per device in the order of the log. */
+/** Receives the records of the topics, per device in the order of the log. */
 export interface Records {
   classifications(record: Classifications, appendedAt: number): void;
   predictions(record: EdgePredictions, bytes: number): void;
@@ -50,7 +50,7 @@ export async function replay(
   await Promise.all(reads);
 }
 
-/** What a record says; undefined where it does not decode (L1). */
+/** The decoded record; undefined if it does not decode (L1). */
 function decoded(topic: string, value: Buffer, appendedAt: number): ((told: Records) => void) | undefined {
   try {
     if (topic === topics.classifications.name) {

@@ -1,11 +1,11 @@
-/** The signing keys of the stack's registry. The three root keys lie beside it: on one machine nobody else could hold them. */
+/** The signing keys of the stack's registry. The three root keys are beside it, as all is on one machine. */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "@tributary/kernel";
 import { initKeys, keyFolders } from "@tributary/model-packaging";
 
-/** Makes keys and the first root where there is none. Returns the root that devices are given. */
+/** Creates keys and the first root if there are none. Returns the root for devices. */
 export async function ensureTrust(registryDir: string, rootKeysDir: string): Promise<string> {
   const { metadata, online } = keyFolders(registryDir);
   const root = join(metadata, "1.root.json");

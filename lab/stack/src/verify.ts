@@ -1,4 +1,4 @@
-/** The verifier: the cameras' ledgers against Kafka, read again from where the topics stood when the run began. */
+/** The verifier: the cameras' ledgers against Kafka, read again from the topics' offsets at the start of the run. */
 import { KafkaReader } from "@tributary/kafka";
 import { Failure, systemClock } from "@tributary/kernel";
 import { type Account, Accountant, type Excuses, lossesOf, type Report, reportOf } from "./account.ts";
@@ -17,7 +17,7 @@ export type AccountOptions = {
   readonly ledgers: Ledgers;
   /** Class by file of the folder that cameras show. */
   readonly labels?: ReadonlyMap<string, string> | undefined;
-  /** Devices whose cameras write no ledger, or one that cannot be told apart by number. */
+  /** Devices whose cameras write no ledger, or one without unique numbers. */
   readonly withoutLedger?: readonly string[];
 };
 

@@ -1,4 +1,4 @@
-/** Looks at the running stack: the table or its lines, the first final answer, and when --frames have their answers. */
+/** Watches the running stack: the table or its lines, the first final answer, and whether --frames have their answers. */
 import { systemClock } from "@tributary/kernel";
 import { lossesOf } from "./account.ts";
 import { STACK_MARK } from "./journal.ts";
@@ -21,7 +21,7 @@ import { accountOf, endedBoots, shownBy } from "./verify.ts";
 
 const TICK_MS = 1_000;
 const LINE_MS = 5_000;
-/** A camera without a first picture for so long is told of. */
+/** A camera without a first picture for so long is reported. */
 const PICTURE_MS_MAX = 10_000;
 /** Cameras have ended and no answer came for so long: what is missing will not come. */
 const SILENCE_MS_MAX = 45_000;
@@ -66,7 +66,7 @@ export async function watch({ stack, live, options, task, screen, signal, second
     if (!isFirstTold && live.first !== undefined) {
       const { deviceId, frameSeq, label, source, seenAt } = live.first;
       screen.print(
-        `  first final answer after ${secondsTo(seenAt)} s: frame ${frameSeq} of ${deviceId} is "${label}", says the ${source.toLowerCase()}`,
+        `  first final answer after ${secondsTo(seenAt)} s: frame ${frameSeq} of ${deviceId} is "${label}", by the ${source.toLowerCase()}`,
       );
       isFirstTold = true;
     }
@@ -93,7 +93,7 @@ function silentCameras(stack: Stack, agents: ReadonlyMap<string, AgentView | und
     if (agents.get(deviceId)?.pictures !== 0) return [];
     const ended = part.events().findLast(({ event }) => event === "camera_ended");
     const why = ended === undefined ? "does it write JPEGs to its standard output?" : `it ${ended.how}`;
-    return [`${deviceId}: no picture has come from its camera yet: ${why} (${part.logFile})`];
+    return [`${deviceId}: no picture from its camera yet: ${why} (${part.logFile})`];
   });
 }
 

@@ -1,5 +1,5 @@
-/** What `bench bridge` compares with, each a process of its own: `acks` is where the generator's own ceiling shows,
- * `aedes` the MQTT library with nothing behind it. */
+/** The alternatives of `bench bridge`, each in a process: `acks` shows the load generator's own limit,
+ * `aedes` is the MQTT library without Kafka. */
 import { createServer, type Socket } from "node:net";
 import { Aedes } from "aedes";
 

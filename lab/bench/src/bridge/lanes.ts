@@ -1,4 +1,4 @@
-/** The lanes of `bench bridge`: each starts what it measures, and says which processes are part of it. */
+/** The lanes of `bench bridge`: each starts what it measures, and lists its processes. */
 import { type ChildProcess, fork, type SpawnOptions, spawn } from "node:child_process";
 import { randomBytes, scryptSync } from "node:crypto";
 import { writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** What a process that makes load and the bench say to each other, and how that process counts. */
+/** The messages between the bench and a load generator, and the generator's counters. */
 
 /** `text` suits everybody's parsers; the others are records of the device contract. */
 export type PayloadKind = "text" | "predictions" | "frames";
@@ -75,7 +75,7 @@ export class Meter {
   }
 }
 
-/** Calls `send` at an even pace until it is told to stop; what a late timer missed is made up for at once. */
+/** Calls `send` at a constant rate until it is stopped; calls that a late timer missed are made at once. */
 export function pace(rate: number, send: () => void): () => void {
   const startedAt = performance.now();
   let sent = 0;

@@ -1,4 +1,4 @@
-/** The bare way to call each server: what anybody would write who trusts its answers. Nothing is checked or decided. */
+/** The simplest client of each server, without checks or decisions. */
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** The pairs that are compared: one of our backends and the bare way to the same server. */
+/** The pairs that are compared: one of our backends and the simplest client of the same server. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -41,7 +41,7 @@ export async function startPairs(packageDir: string, progress: (line: string) =>
       progress("starting Triton");
       pairs.push(await tritonPair(packageDir));
     } else {
-      progress("Triton is not installed here (npm test -- --peers installs it): a stub stands in for it");
+      progress("Triton is not installed here (npm test -- --peers installs it): a stub replaces it");
     }
     progress("starting the stub servers");
     pairs.push(...(await stubPairs(packageDir, pairs.length > 1)));
@@ -58,7 +58,7 @@ async function localPair(packageDir: string): Promise<Pair> {
   const model = await host.load(packageDir, { threads: 1 });
   return {
     backend: "onnx",
-    server: "the model's child, asked by itself",
+    server: "the model's child, called directly",
     ours: classifying(backend),
     direct: (jpegs) => model.inferBatch(jpegs),
     close: async () => void (await Promise.all([backend.close(), model.close()])),

@@ -1,5 +1,5 @@
 /** The agent as it runs on a device, with a camera that captures the next frame when the last one is answered. It has no
- * broker: what it owes stays in its outbox. */
+ * broker: its messages stay in its outbox. */
 import { get } from "node:http";
 import { type AgentConfig, agentConfig, type FrameQueue, separateCores, startAgent } from "@tributary/agent";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";

@@ -1,4 +1,4 @@
-/** A process of `bench edge`: runs blocks of frames when told, back to back, and says how long each took. */
+/** A process of `bench edge`: runs blocks of frames on request, back to back, and reports the time of each. */
 import { FramesFile } from "./frames-file.ts";
 
 export type Block = {

@@ -1,4 +1,4 @@
-/** The same fold as anyone would write it first: a map of maps of objects. What the typed arrays are compared with. */
+/** The same fold as a map of maps of objects, the alternative to typed arrays. */
 import type { EdgeMetrics } from "@tributary/contracts";
 import type { Arm, Counts } from "@tributary/rollouts/judge";
 

@@ -1,4 +1,4 @@
-/** A fleet whose devices have favourite classes, minute by minute: what one looks at is mostly of one class. Seeded, so that a
+/** A fleet whose devices each see mostly one class, minute by minute. Seeded, so that a
  * run can be replayed. */
 
 import type { Random } from "@tributary/kernel";

@@ -1,4 +1,4 @@
-/** The judge as rollouts use it beside its cross-check by re-randomisation, in fleets so small that both have little to go by. */
+/** The judge as rollouts use it beside its cross-check by re-randomisation, in fleets so small that both have little data. */
 
 import { seededRandom } from "@tributary/kernel";
 import { CrossCheck, MetricWatch, metricDefaults, plannedLooks, plannedVariance } from "@tributary/rollouts/judge";

@@ -12,7 +12,7 @@ export type World = {
   readonly accuracy: number;
   /** Standard deviation of accuracy between devices. */
   readonly deviceSd: number;
-  /** Devices wander about their own accuracy: standard deviation, with a memory of two hours. */
+  /** Devices drift around their own accuracy: standard deviation, with a memory of two hours. */
   readonly wanderSd: number;
   /** A retrained model does better on one canary device and worse on another, on average neither. */
   readonly effectSd: number;

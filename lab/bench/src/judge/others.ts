@@ -1,4 +1,4 @@
-/** How others judge a canary, on the same draws. They see each minute's pooled rates, as a metrics server gives them. */
+/** Other methods of canary analysis, on the same draws. They see each minute's pooled rates, as from a metrics server. */
 import { normalCdf } from "@tributary/statistics";
 
 export type Minute = {

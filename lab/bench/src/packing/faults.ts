@@ -1,4 +1,4 @@
-/** Single faults of a package's description, as makers commit them. */
+/** Typical single faults of a model's description. */
 import type { Json } from "./models.ts";
 
 export type Description = { readonly config: Json; readonly labels: readonly string[] };

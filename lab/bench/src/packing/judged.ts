@@ -1,10 +1,10 @@
-/** Whether what packing says of a faulty description is right. */
+/** Whether packing's diagnosis of a faulty description is correct. */
 import { parsePreprocessing } from "@tributary/inference";
 import { type DifferingPairs, weightedSignTest } from "@tributary/statistics";
 import type { Description, Fault } from "./faults.ts";
 import type { Json } from "./models.ts";
 
-/** What a message says to write, or null. */
+/** The correction in a message, or null. */
 export function curedBy(said: string, { config, labels }: Description): Description | null {
   const named = /[:;] write (.+?)(?: in (preprocess|labels)\.json: |$)/m.exec(said);
   if (named === null) return null;
@@ -15,7 +15,7 @@ export function curedBy(said: string, { config, labels }: Description): Descript
 }
 
 export type Answer =
-  /** What it says makes the same tensors, or the same labels, as the truth. */
+  /** The correction gives the same tensors, or the same labels, as the true description. */
   | "exact"
   /** The right keys, with values that are as good on these frames. */
   | "as good"

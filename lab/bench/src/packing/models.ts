@@ -50,7 +50,7 @@ function withGroups(groups: readonly (readonly number[])[]) {
 const axis = { name: "axis", kind: "int", value: 1 } as const;
 const axes = { name: "axes", kind: "ints", value: [1] } as const;
 
-/** From what the model is said to take to what it was trained with: layout, order of channels, scale and offset. */
+/** From the described input to that of training: layout, order of channels, scale and offset. */
 function withInput({ layout, channelOrder, scale, offset }: Preprocessing) {
   const isLast = layout === "channels_last";
   const trained = parsePreprocessing({ do_resize: false, ...TRAINED });

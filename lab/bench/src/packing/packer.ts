@@ -1,5 +1,5 @@
-/** What `tributary models pack` decides of a description, without a process for every reading: pixels come once from the child
- * that devices use, the tensors are made of them by the device's own code, the model runs here, and what it said is kept. */
+/** What `tributary models pack` decides of a description, without a process for every reading: pixels are decoded once by the child
+ * that devices use, the device's own code makes the tensors, the model runs here, and its answers are cached. */
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ import type { Json } from "./models.ts";
 import type { Task } from "./tasks.ts";
 
 export type Outcome = {
-  /** Whether it was refused, and what was said: the refusal, or warnings and notes. */
+  /** Whether it was rejected, and the messages: the error, or warnings and notes. */
   readonly isRefused: boolean;
   readonly said: string;
 };

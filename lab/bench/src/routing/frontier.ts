@@ -1,4 +1,4 @@
-/** Share of the cloud's gain kept at each budget, by our score and by what others choose frames by, all on the same
+/** Share of the cloud's gain kept at each budget, by our score and by common scores, all on the same
  * resamples of the same frames. */
 import { seededRandom } from "@tributary/kernel";
 import { gainShare, orderByScore, type ScoringPolicy, scoreOf } from "@tributary/routing";

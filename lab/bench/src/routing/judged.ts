@@ -10,7 +10,7 @@ export type TestFrame = JudgedFrame & {
   readonly label: number;
 };
 
-/** A photo with what both models say of it. */
+/** A photo with the answers of both models. */
 export type JudgedPhoto = { readonly label: number; readonly edge: Float32Array; readonly cloud: Float32Array };
 
 const BATCH = 50;

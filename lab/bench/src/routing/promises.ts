@@ -1,4 +1,4 @@
-/** The other promises of METHODS C, on the test frames: the guarantee, the budget, and the honesty of the sample. */
+/** The other claims of METHODS C, on the test frames: the guarantee, the budget, and the unbiasedness of the sample. */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
 import {
@@ -96,7 +96,7 @@ export function fleetOvershoot(frames: readonly TestFrame[], policy: RoutingPoli
   return sent / HOUR_FRAMES / settings.share - 1;
 }
 
-/** Coverage of the sample's 95 % intervals for the edge's accuracy, and what escalated frames alone would say. */
+/** Coverage of the sample's 95 % intervals for the edge's accuracy, and the bias of escalated frames alone. */
 export function sampleHonesty(frames: readonly TestFrame[], policy: RoutingPolicy, runs: number) {
   const truth = frames.filter(({ edgeRight }) => edgeRight).length / frames.length;
   const weighed = frames.map((frame) => {

@@ -3,7 +3,7 @@
  * drawn from the test photos with replacement, logged by the frozen policy with its own propensities.
  *
  * F1. The truth is the whole split's; a run sees the outcomes of its drawn frames alone.
- * F2. The same draws also relearn the policy (routing/relearn.ts); every promise that it makes is checked on the split.
+ * F2. The same draws also relearn the policy (routing/relearn.ts); every guarantee that it gives is checked on the split.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";

@@ -1,4 +1,4 @@
-/** What the splits of every task say, beside the score that is always learned, with gates. */
+/** The results of the splits of every task, beside those of the always learned score, with gates. */
 import { FIXED_SCORES, SCORES } from "@tributary/routing";
 import { percent } from "@tributary/testing";
 import type { BenchReport, Gate } from "../bench.ts";

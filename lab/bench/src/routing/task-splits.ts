@@ -1,4 +1,4 @@
-/** Policies packed from seeded splits of a task, judged on the frames that were not packed. */
+/** Policies packed from seeded splits of a task, evaluated on the frames that were not packed. */
 import { type Random, seededRandom } from "@tributary/kernel";
 import { learnFirstPolicy, type PolicySettings, temperatureOf } from "@tributary/model-packaging";
 import {

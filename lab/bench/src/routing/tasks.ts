@@ -1,9 +1,9 @@
 /**
  * Tasks of other shapes than the sample's: few classes, unbalanced ones, few frames, a cloud that is hardly better.
  *
- * K1. All are real photos with their labels, and what two trained models said of them.
- * K2. A task of the sample's photos has classes made of the sample's: what a model says of one is the sum of what it says
- *     of its parts, as a softmax over those alone would have it.
+ * K1. All are real photos with their labels and the answers of two trained models.
+ * K2. A task of the sample's photos has classes made of the sample's: a model's probability of one is the sum of those
+ *     of its parts, as in a softmax over those alone.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";

@@ -1,7 +1,7 @@
 /**
  * The wall clock of one service after the other is wrong by two hours and by ten years, ahead and behind (G1, G2, G8).
  *
- * Meanwhile it must say that it is not ready, and why; frames go on to be acknowledged, none is sent for ever; and in the end
+ * Meanwhile it must report that it is not ready, and why; frames are still acknowledged, none is resent forever; and in the end
  * every frame has one answer. The clock is set wrong from outside (lab/sabotage/wrong-clock.mjs).
  */
 import { readFileSync } from "node:fs";
@@ -34,10 +34,10 @@ export const clocks: Drill = {
   summary:
     "every service's clock wrong by 2 h and 10 years, ahead and behind: nothing lost, not ready, no endless resends",
   details: `Bridge, router, classifier, gateway and rollout-manager, each restarted with each wrong clock under load, and then with the
-right one. The verifier compares what the cameras showed with what Kafka holds.`,
+right one. The verifier compares what the cameras produced with what Kafka holds.`,
   options: [
-    { name: "seconds", about: "that each wrong clock is kept", value: 6 },
-    { name: "fps", about: "frames a second and device", value: 5 },
+    { name: "seconds", about: "duration of each wrong clock", value: 6 },
+    { name: "fps", about: "frames per second of a device", value: 5 },
   ],
   run: async (settings) => [await wrongClocks(settings)],
 };
@@ -80,7 +80,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
       (sum, { ledger }) => sum + readFileSync(ledger, "utf8").trimEnd().split("\n").length,
       0,
     );
-    say(`${frames} frames were shown; waiting for their answers`);
+    say(`${frames} frames were captured; waiting for their answers`);
     const isAnswered = await untilAnswered({ ...stack, agents }, frames, { silenceMsMax: SILENCE_MS_MAX });
     const { report } = await verify({ ...stack, from: stack.began, ledgers: agents });
     const held = Math.max(...cases.map((one) => one.held));
@@ -89,7 +89,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
       figures: { cases: cases.length, frames, lost: report.lost, repeated: report.duplicates, heldMax: held },
       checks: [
         ...notReady(cases),
-        check("outboxes drain: nothing is sent for ever", held <= heldMax, `${held} held, of at most ${heldMax}`),
+        check("outboxes drain: nothing is resent forever", held <= heldMax, `${held} held, of at most ${heldMax}`),
         check("every frame has an answer", isAnswered && report.lost === 0, `${report.lost} without`),
         check("no frame has two answers that differ", report.contradictions === 0, report.contradictions),
       ],
@@ -109,7 +109,7 @@ function servicesOf({ bridge, router, classifier, gateway, manager }: Stack): re
   ];
 }
 
-/** Runs a part with a wrong clock in place of the right one; what its readiness said, and what outboxes held at the end. */
+/** Runs a part with a wrong clock; returns its readiness message, and the sizes of outboxes at the end. */
 async function withClock(stack: Stack, part: Part, main: string, aheadMs: number, seconds: number, heldMax: number) {
   await part.stop();
   const configFile = join(stack.dir, `${part.name}.yaml`);
@@ -167,6 +167,6 @@ function notReady(cases: readonly Case[]): Check[] {
     const silent = of.filter(({ said }) => !/^\d+\.\d s (ahead of|behind) Kafka's/.test(said));
     const found =
       silent.length === 0 ? `${of.length} of ${of.length}` : silent.map((c) => `${c.offset}: ${c.said}`).join("; ");
-    return check(`${service} is not ready, and says by how much`, silent.length === 0, found);
+    return check(`${service} is not ready, and reports the offset`, silent.length === 0, found);
   });
 }

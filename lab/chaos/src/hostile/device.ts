@@ -1,4 +1,4 @@
-/** Devices that the drill drives itself: a good one, which is measured, and one that may say anything. */
+/** The drill's own devices: a good one, which is measured, and one that can send anything. */
 import {
   Classifications,
   type Codec,
@@ -21,7 +21,7 @@ const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 let boots = 0;
 
-/** Says what it is told to. Numbers its records as the contract wants. */
+/** Publishes given records, numbered by the contract. */
 export class Talker {
   readonly deviceId: string;
   readonly client: MqttClient;
@@ -80,7 +80,7 @@ export class Talker {
   }
 
   async end(): Promise<void> {
-    // A client that is about to connect again never says that it has ended.
+    // A client that is about to reconnect emits no end.
     await Promise.race([this.client.endAsync(true).catch(() => {}), pause(500)]);
   }
 }

@@ -1,12 +1,12 @@
 /**
- * One registered device does its worst beside twenty that are as they should be, one way after the other.
+ * One hostile registered device attacks the system beside twenty good ones, one attack after the other.
  *
- * H1. Each way is measured against the same devices alone, turn by turn, the rogue stopped in between (SIGSTOP): what is
- *     compared met the same machine, and the same remains of the way before.
- * H2. Each way has a rogue of its own, so that it is named for that and for nothing else.
- * H3. Asking who is named starts a process: it is asked once the good devices have sent all, while the rogue goes on.
- * H4. The rogue is a process of its own, and it and the cloud's model have the lowest priority: elsewhere they have
- *     processors of their own, and what is measured is what the devices share.
+ * H1. Each attack is compared with the same devices alone, in alternating periods, with the rogue stopped in between (SIGSTOP):
+ *     both have the same machine, and the same effects of the previous attack.
+ * H2. Each attack has its own rogue device, so that it is listed for this attack only.
+ * H3. Listing throttled devices starts a process: that happens once the good devices have sent everything, during the attack.
+ * H4. The rogue is a separate process, and it and the cloud's model have the lowest priority: in a deployment they have
+ *     their own processors, and the measurement is about what devices share.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
@@ -33,7 +33,7 @@ const ANSWERS_MS = 6_000;
 /** The last good device begins nearly a second after the first, and waits for its last acknowledgement. */
 const SENT_SECONDS = 2;
 const MIB = 1_024 * 1_024;
-/** What limits.perDevice keeps whole of a device's dead letters, and room for those told in sum. */
+/** The limit of a device's whole dead letters by limits.perDevice, and room for summaries. */
 const deadLetterBytesMax = (seconds: number) => 4 * MIB + seconds * 64 * 1_024 + MIB;
 /** Of router.state.v1 beside a device's own uplink, and to begin with. */
 const STATE_PER_UPLINK_MAX = 10;
@@ -43,15 +43,15 @@ const PUBACK_MS_MIN = 10;
 
 export const hostile: Drill = {
   name: "hostile",
-  summary: "one registered device at full speed in every bad way, beside 20 good ones",
-  details: `Each way: the good devices alone, then beside the rogue. Their cloud answers may fall by a tenth and their PUBACK's
-p99 double; the rogue's dead letters and router.state stay within their bounds; metrics and \`tributary get devices\` name it.
+  summary: "one hostile registered device at full speed, in several attacks, beside 20 good ones",
+  details: `Each attack: the good devices alone, then with the hostile one. Their cloud answers may fall by a tenth and their PUBACK's
+p99 double; its dead letters and router.state stay within their limits; metrics and \`tributary get devices\` list it.
 
 ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}`,
-  options: [{ name: "seconds", about: "how long the rogue is at it, and the good ones alone before", value: 40 }],
-  choices: [{ name: "ways", about: "what the rogue does", among: ways.map(({ name }) => name) }],
+  options: [{ name: "seconds", about: "duration of each attack, and of the good devices alone before", value: 40 }],
+  choices: [{ name: "ways", about: "attacks of the hostile device", among: ways.map(({ name }) => name) }],
   async run({ dir, say, options: { seconds = 40 }, choices }) {
-    // The good devices are in this process: collecting its garbage is none of the latency that is measured (the bridge's
+    // The good devices are in this process: its garbage collections must not count as latency (the bridge's
     // small-heap.ts).
     for (const flag of ["--semi-space-growth-factor=1", "--no-parallel-scavenge"]) setFlagsFromString(flag);
     const chosen = ways.filter(({ name }) => choices?.ways?.includes(name) ?? true);
@@ -197,7 +197,7 @@ function figuresOf(all: readonly Measured[]): Figures {
 
 type Written = { deadLetters: number; deadLetterBytes: number; state: number; uplink: number; requests: number };
 
-/** What is written from now on because of a device. Its dead letters are counted whoever's name they bear. */
+/** Bytes written from now on because of a device, including dead letters under any name. */
 async function meterOf(reader: KafkaReader, deviceId: string): Promise<() => Promise<Written>> {
   const { frames, predictions, metrics, routerState, requestsHigh, requestsNormal } = topics;
   const dead = [frames, predictions, metrics].map(({ name }) => dlqOf(name, "bridge"));
@@ -264,22 +264,22 @@ function findingsOf(way: Way, { alone, with_, named, bytes, lastedSeconds }: Fou
       `${ms(alone.p99)} alone, ${ms(with_.p99)} beside it`,
     ),
     check(
-      "its dead letters are within their bound",
+      "its dead letters are within their limit",
       bytes.deadLetterBytes <= deadLetterBytesMax(lastedSeconds),
       `${(bytes.deadLetterBytes / MIB).toFixed(1)} MiB in ${bytes.deadLetters} records`,
     ),
     check(
-      "its state is within its bound",
+      "its state is within its limit",
       bytes.state <= STATE_BYTES_FIRST + STATE_PER_UPLINK_MAX * bytes.uplink,
       `${(bytes.state / MIB).toFixed(1)} MiB of state for ${(bytes.uplink / MIB).toFixed(1)} MiB of uplink`,
     ),
     check(
-      "metrics name it",
+      "metrics list it",
       named.metrics.some((reason) => way.named.includes(reason)),
       named.metrics.join(", ") || "not named",
     ),
     check(
-      "`tributary get devices` names it",
+      "`tributary get devices` lists it",
       way.named.some((reason) => named.commandLine.includes(reason)),
       named.commandLine || "not named",
     ),
@@ -289,13 +289,13 @@ function findingsOf(way: Way, { alone, with_, named, bytes, lastedSeconds }: Fou
     checks,
     figures: {
       "good: worst device's cloud share, alone": round(alone.worstShare),
-      "good: worst device's cloud share, beside it": round(with_.worstShare),
+      "good: worst device's cloud share, with the attack": round(with_.worstShare),
       "good: PUBACK p50 ms, alone": round(alone.p50),
       "good: PUBACK p50 ms, beside it": round(with_.p50),
       "rogue: cloud requests": bytes.requests,
       "rogue: uplink bytes": bytes.uplink,
       "rogue: state bytes": bytes.state,
-      "rogue: dead letter bytes": bytes.deadLetterBytes,
+      "hostile: dead letter bytes": bytes.deadLetterBytes,
     },
   };
 }

@@ -1,4 +1,4 @@
-/** The process of `chaos hostile`'s rogue: connects, says so, and is at it until it is killed. */
+/** The process of `chaos hostile`'s rogue device: connects, reports that, and attacks until it is killed. */
 import { constants, setPriority } from "node:os";
 import { someJpeg } from "@tributary/testing";
 import { type Credentials, Talker } from "./device.ts";
@@ -17,7 +17,7 @@ process.once("message", (order: RogueOrder) => {
 
 async function start({ way, url, credentials }: RogueOrder): Promise<void> {
   const found = ways.find(({ name }) => name === way);
-  if (found === undefined) throw new Error(`there is no way ${way}`);
+  if (found === undefined) throw new Error(`there is no attack ${way}`);
   const rogue = await Talker.connect(url, credentials, await someJpeg());
   process.send?.("started");
   await found.run(rogue);

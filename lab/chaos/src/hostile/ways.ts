@@ -1,4 +1,4 @@
-/** What one registered device does to the others, at full speed. Each goes on until its process is killed. */
+/** The attacks of one registered device, at full speed. Each continues until its process is killed. */
 import { randomBytes } from "node:crypto";
 import { EdgeMetrics, frameSingleObject } from "@tributary/contracts";
 import { someDigest, somePrediction } from "@tributary/testing";
@@ -50,7 +50,7 @@ export const ways: readonly Way[] = [
   },
   {
     name: "draws",
-    summary: `${FRAMES_PER_SECOND} frames a second that claim to be drawn: half by a key of their own, half with propensity 1`,
+    summary: `${FRAMES_PER_SECOND} frames a second that claim to be drawn: half with a wrong key, half with propensity 1`,
     named: ["draws", "draws-unverified"],
     run: (rogue) =>
       atRate(FRAMES_PER_SECOND, () => {
@@ -83,7 +83,7 @@ export const ways: readonly Way[] = [
   },
   {
     name: "subscribe",
-    summary: `SUBSCRIBE packets of ${FILTERS} filters that it may not have`,
+    summary: `SUBSCRIBE packets of ${FILTERS} filters that it is not allowed`,
     named: ["subscriptions"],
     run: (rogue) => {
       let asked = 0; // the client library asks for nothing twice

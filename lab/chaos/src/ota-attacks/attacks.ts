@@ -1,8 +1,8 @@
 /** The attacks: Uptane's list (its "Deployment Considerations" name them: read, drop, slow retrieval, freeze, partial and mixed
  * bundles, rollback, endless data, mix-and-match, arbitrary software), wrong hardware, fast-forward, time, and stolen keys. Reading
- * is not among them: TUF hides nothing, TLS does.
+ * is not among them: TUF does not encrypt, TLS does.
  *
- * Each variant says which keys were stolen, and is a way to the same harm for a device that believes everything. */
+ * Each variant names the stolen keys, and harms a device that verifies nothing. */
 
 import { afterRotation } from "./attacks/after-rotation.ts";
 import { arbitrarySoftware } from "./attacks/arbitrary-software.ts";

@@ -1,5 +1,5 @@
-/** Two devices under attack: one as it is, one that believes everything; and who judges what became of them. The judge looks at
- * the installed bytes and at what the honest registry lists, never at what a verifier said. */
+/** Two devices under attack: a real one, and one that verifies nothing; and the check of both. The check compares
+ * the installed bytes with the honest registry's list, and ignores the verifier's result. */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Digest, Failure, type Instant } from "@tributary/kernel";
@@ -17,7 +17,7 @@ export type Answer =
 
 export type Attack = {
   readonly stolen: readonly string[];
-  /** The digest that the device is told to run. */
+  /** The digest of the device's desired model. */
   readonly wants: Digest;
   readonly at: Instant;
   /** What the device's clock shows; null: it does not know the time; else the truth. */
@@ -262,7 +262,7 @@ export async function updateUnguarded(world: World, attack: Attack): Promise<Out
   return { installed, code, bytesRead: network.bytesRead, ms, steppedBack: false, timestampVersion };
 }
 
-/** More than this no honest update of ours needs: every role's bound, two roots, a package, and what is on its way. */
+/** The limit of bytes for an honest update: every role's limit, two roots, a package, and data in flight. */
 const bytesAllowed = (world: World): number =>
   Object.values(trustLimits.bytesMax).reduce((sum, bytes) => sum + bytes, 0) +
   trustLimits.bytesMax.root +
@@ -277,14 +277,14 @@ export function harmOf(world: World, attack: Attack, outcome: Outcome): string |
     const listed = world.present.listed.get(attack.wants);
     if (listed === undefined || bundle === undefined) return "runs a model that is not listed";
     if (!isWhole(installed, new Map([["manifest.json", bundle.manifest], ...bundle.files])))
-      return "runs bytes nobody signed";
+      return "runs unsigned bytes";
     if (listed.hardwareClass !== HARDWARE) return "runs a model for other hardware";
   }
-  if (bytesRead > bytesAllowed(world)) return "read without a bound";
-  if (ms > trustLimits.refreshMsMax + SLOW_MS_EACH_MAX) return "held up without a bound";
-  if (steppedBack) return "went back to older metadata";
+  if (bytesRead > bytesAllowed(world)) return "read without a limit";
+  if (ms > trustLimits.refreshMsMax + SLOW_MS_EACH_MAX) return "delayed without a limit";
+  if (steppedBack) return "accepted older metadata";
   if (attack.entombs && attack.stolen.length === 0 && timestampVersion >= FAR_VERSION)
-    return "took a version nobody reaches";
+    return "accepted a version that no registry reaches";
   return undefined;
 }
 

@@ -1,5 +1,5 @@
-/** What an attacker needs: metadata opened, changed and signed again with whatever keys there are. It shares no code
- * with the verifier: the canonical form is written out here once more. */
+/** An attacker's tools: metadata decoded, changed and signed again with any keys. They share no code
+ * with the verifier: the canonical form is implemented here again. */
 import type { Signer } from "@tributary/tuf/repository";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };

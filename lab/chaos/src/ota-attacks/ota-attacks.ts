@@ -1,4 +1,4 @@
-/** `npm run chaos -- ota-attacks`: update attacks by class, each on a device of its own, each judged by what became of the device. */
+/** `npm run chaos -- ota-attacks`: attacks on updates by class, each on a separate device, each checked by the device's final state. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { seededRandom } from "@tributary/kernel";
@@ -30,14 +30,15 @@ type Staged = { readonly world: World; readonly states: readonly Files[] };
 
 export const otaAttacks: Drill = {
   name: "ota-attacks",
-  summary: "update attacks of every class, with and without stolen keys, on devices in this process: none is accepted",
-  details: `Fourteen classes, each with variants by an attacker who holds the network, and by one who also stole keys. A device
-as it is updates from that network; then the honest registry comes back (with a new root if keys were stolen) and the device must
-follow it; then the attack is tried once more. A second device believes everything: the same judge must find harm there.
-Those of the last class succeed before the new root, as TUF says of those keys; they must not after it.`,
+  summary:
+    "every class of attack on updates, with and without stolen keys, on devices in this process: none is accepted",
+  details: `Fourteen classes, each with variants by an attacker who holds the network, and by one who also stole keys. A real
+device updates from that network; then the honest registry returns (with a new root if keys were stolen) and the device must
+follow it; then the attack is repeated. As a control, a second device verifies nothing: the same checks must find harm there.
+Those of the last class succeed before the new root, as TUF allows for those keys; they must not after it.`,
   options: [
-    { name: "attacks", about: "how many, spread over the classes", value: 10_500 },
-    { name: "seed", about: "the same attacks again, but for the keys", value: 1 },
+    { name: "attacks", about: "number of attacks, over all classes", value: 10_500 },
+    { name: "seed", about: "seed of the attacks; keys are always new", value: 1 },
   ],
   run: runAttacks,
 };
@@ -134,7 +135,7 @@ async function afterwards(
   attack: Attack,
   device: GuardedDevice,
 ): Promise<{ readonly harm: string | undefined; readonly code: string }> {
-  if (!(await device.recovers(attack))) return { harm: "does not come back to the honest registry", code: "lost" };
+  if (!(await device.recovers(attack))) return { harm: "does not return to the honest registry", code: "lost" };
   if (attack.stolen.length === 0) return { harm: undefined, code: "recovered" };
   const again = await device.update(attack);
   const harm = harmOf(world, attack, again);
@@ -154,7 +155,7 @@ function findingsOf(tallies: ReadonlyMap<string, Tally>): Findings {
     );
   });
   return {
-    title: "As it is",
+    title: "Real device",
     checks,
     figures: {
       attacks: sum(({ attacks }) => attacks),

@@ -1,4 +1,4 @@
-/** An honest registry with a history of about a day: models came and went, every change was signed. Attackers have all of it. */
+/** An honest registry with a history of about a day: models were listed and delisted, every change was signed. Attackers know all of it. */
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ const START: Instant = Date.UTC(2026, 0, 10);
 export const HARDWARE = "cpu";
 const OTHER_HARDWARE = "npu";
 
-/** Time stands still but for who lets it pass. */
+/** The time changes only when it is advanced. */
 export class HandClock implements Clock {
   nowMs: Instant;
   readonly #sleepers = new Set<{ readonly atMs: Instant; readonly wake: () => void }>();

@@ -2,8 +2,8 @@
  * Processes that are paused instead of killed, and networks that are cut, for longer than a consumer's session (G1, G2, G12).
  *
  * Two routers and two classifiers; the second of each reaches Kafka through a proxy. One of the four is stopped with SIGSTOP,
- * or the network of the second pair is cut; the group gives its partitions away; then it continues, with all that it had in
- * memory, in its producer's queue and in its sockets. Whoever counts is neither of them.
+ * or the network of the second pair is cut; the group reassigns its partitions; then it continues, with all that it had in
+ * memory, in its producer's queue and in its sockets. A separate reader counts the answers.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { KafkaInspector } from "@tributary/kafka";
@@ -22,11 +22,11 @@ const PROBE = { everyMs: 5_000, timeoutMs: 4_000, failuresMax: 12 };
 
 export const pauses: Drill = {
   name: "pauses",
-  summary: "routers and classifiers stopped, and their networks cut, for longer than their session",
+  summary: "routers and classifiers paused, and their networks cut, for longer than their session timeout",
   details: `In turn: each router and classifier is stopped for ${PAUSE_S.min} to ${PAUSE_S.max} s and continues; the network of the
-second pair is cut as long, and what was on its way comes late, or never. Frames are open all the while.`,
+second pair is cut as long, and its data in flight arrives late, or never. Frames are pending all the time.`,
   options: [
-    { name: "pauses", about: "pauses and cuts", value: 6 },
+    { name: "pauses", about: "number of pauses and cuts", value: 6 },
     { name: "partitions", about: "partitions of the topics keyed by device", value: 20 },
     { name: "rate", about: "frames a second", value: 400 },
   ],
@@ -108,7 +108,7 @@ function faultsOf({ routers, classifiers }: Stack, proxy: CuttableProxy): Fault[
     end: () => signal(part, "SIGCONT"),
   });
   const cut = (how: "late" | "lost"): Fault => ({
-    what: `network of the second pair cut, its bytes come ${how === "late" ? "late" : "never"}`,
+    what: `network of the second pair cut, its bytes arrive ${how === "late" ? "late" : "never"}`,
     begin: () => proxy.cut(),
     end: () => proxy.mend(how),
   });

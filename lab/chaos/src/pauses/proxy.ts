@@ -1,4 +1,4 @@
-/** A TCP proxy whose network can be cut: bytes on their way are held, and come late or never. */
+/** A TCP proxy whose network can be cut: bytes in flight are held, and arrive late or never. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { freePort } from "@tributary/testing";
 

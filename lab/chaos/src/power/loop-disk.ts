@@ -1,11 +1,11 @@
 /**
- * A disk that can lose its power: an ext4 filesystem on a loop device whose image lies on an ext4 filesystem of its own.
+ * A disk for simulated power cuts: an ext4 filesystem on a loop device whose image is on another ext4 filesystem.
  *
  * D1. The image holds what was written to the block device and nothing of the page cache above it: exactly what the device
- *     would have, had it no volatile cache or obeyed FLUSH.
+ *     would have if it has no volatile cache or obeys FLUSH.
  * D2. `cut` freezes the filesystem below the image, so that no write reaches it any more, and copies it: a copy of one
- *     instant, though its owner goes on. Mounting the copy replays ext4's journal, as after a power cut.
- * D3. Nothing is left mounted, whatever fails: `remove` undoes what was done, last first.
+ *     instant, while its owner continues. Mounting the copy replays ext4's journal, as after a power cut.
+ * D3. Nothing is left mounted, whatever fails: `remove` undoes each step, in reverse order.
  */
 import { execFile, execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, truncateSync } from "node:fs";
@@ -48,7 +48,7 @@ export class LoopDisk {
       this.#mount(this.#image(join("below", "disk.img"), this.#bytes), this.path);
     } catch (error) {
       this.remove();
-      throw new Failure("no-loop-device", "ask-a-person", `this machine mounts no image: ${reasonOf(error)}`);
+      throw new Failure("no-loop-device", "ask-a-person", `this machine cannot mount an image: ${reasonOf(error)}`);
     }
   }
 
@@ -57,7 +57,7 @@ export class LoopDisk {
     execFileSync("sync", ["-f", this.path]);
   }
 
-  /** D2. Returns the image of the disk at this instant; the disk stands still until `release`. */
+  /** D2. Returns the image of the disk at this instant; the disk is frozen until `release`. */
   async cut(): Promise<string> {
     await run("fsfreeze", ["--freeze", join(this.#dir, "below")]);
     this.#isFrozen = true;

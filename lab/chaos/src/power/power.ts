@@ -1,8 +1,8 @@
 /**
- * Kafka's disk loses its power under load (G1): what devices were acknowledged for must be in Kafka when it comes back.
+ * Kafka's host loses power under load (G1): acknowledged records must be in Kafka when it restarts.
  *
  * Once with one broker, whose topics are flushed before Kafka acknowledges; once, as a control, without that, which must lose
- * records or this proves nothing; and once with three brokers of which one loses its disk's last moments.
+ * records, or the test proves nothing; and once with three brokers of which one loses its disk's last writes.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -38,12 +38,12 @@ export type PowerOptions = {
 
 export const power: Drill = {
   name: "power",
-  summary: "Kafka's disk loses its power under load: nothing acknowledged is lost; without the flush (control) it is",
-  details: `Needs root: Kafka's data lies on a filesystem of its own, whose image is copied at one instant as a power cut would leave
-it; Kafka then starts from the copy. One broker, a control without flush.messages=1, and three brokers of which one is cut.`,
+  summary: "Kafka's host loses power under load: nothing acknowledged is lost; without the flush (control) it is",
+  details: `Needs root: Kafka's data is on a separate filesystem, whose image is copied at one instant, as after a power cut;
+Kafka then starts from the copy. One broker, a control without flush.messages=1, and three brokers of which one is cut.`,
   options: [
-    { name: "seconds", about: "of load before the cut", value: 15 },
-    { name: "devices", about: "that publish", value: 20 },
+    { name: "seconds", about: "seconds of load before the cut", value: 15 },
+    { name: "devices", about: "publishing devices", value: 20 },
     { name: "rate", about: "messages a second, all devices together", value: 300 },
   ],
   async run({ dir, say, options }) {
@@ -87,7 +87,7 @@ export async function oneBroker(options: PowerOptions, isFlushed: boolean): Prom
     disk.release();
     await kafka.exited;
     await rig.stopLoad();
-    say(`cut with ${acknowledged.size} messages acknowledged; starting Kafka from what its disk has`);
+    say(`cut with ${acknowledged.size} messages acknowledged; starting Kafka from its disk`);
     disk.restore(image);
     kafka = await start();
     return { title, ...judged(acknowledged, await rig.stored(), isFlushed) };
@@ -103,7 +103,7 @@ const NODES = [1, 2, 3] as const;
 
 /** Three brokers with three replicas, two of them in sync; the first loses what was not written out, and comes back. */
 export async function threeBrokers(options: PowerOptions): Promise<Findings> {
-  const title = "Three brokers, RF 3, two in sync; one is cut and comes back";
+  const title = "Three brokers, RF 3, two in sync; one is cut and restarts";
   const say = (line: string) => options.say(`three brokers: ${line}`);
   mkdirSync(options.dir, { recursive: true });
   const disk = new LoopDisk(options.dir, DISK_MIB);
@@ -134,7 +134,7 @@ export async function threeBrokers(options: PowerOptions): Promise<Findings> {
     cut.kill();
     disk.release();
     await cut.exited;
-    say(`one is cut with ${before} messages acknowledged; the others go on`);
+    say(`one is cut with ${before} messages acknowledged; the others continue`);
     await rig.load(options.seconds / 2);
     disk.restore(image);
     nodes = [await start(ports[0] as (typeof ports)[number]), ...others];

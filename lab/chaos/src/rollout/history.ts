@@ -1,8 +1,8 @@
-/** What happened, read from Kafka by somebody who decided nothing: the log's one history, and every desired state against it.
+/** The history of rollouts, read from Kafka independently: the log's valid events, and every desired state compared with them.
  *
- * H1. The history is the log's: events that count by version and order, folded here with the state machine alone.
- * H2. A desired state is lawful if its generation is that of an event that counts, and it tells the device what that event
- *     decided for it. Whoever acted before reading back, or on what did not count, wrote one that is not. */
+ * H1. The history is the log's: events valid by version and order, folded here with the state machine alone.
+ * H2. A desired state is lawful if its generation is that of a valid event, and its model is that event's
+ *     for the device. An instance that acts before reading back, or on an invalid event, writes one that is not. */
 import { DeviceDesired, topics } from "@tributary/contracts";
 import { type KafkaReader, readTopic } from "@tributary/kafka";
 import { applyEvent, eventOfRecord, type Rollout, reachedBy } from "@tributary/rollouts";
@@ -53,6 +53,6 @@ export async function historyOf(reader: KafkaReader): Promise<History> {
   return { events, stale, rollouts, desired, unlawful };
 }
 
-/** Whether what a device ran, one after the other, came with growing generations; what it was told too late it ignored. */
+/** Whether the generations of a device's models increased; it ignores late desired states. */
 export const staleIgnored = (devices: readonly SimulatedDevice[]): number =>
   devices.reduce((sum, { ignored }) => sum + ignored.length, 0);

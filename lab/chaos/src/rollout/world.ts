@@ -1,4 +1,4 @@
-/** A fleet, two supervised rollout-managers, and a person who speaks to whichever of them answers. */
+/** A fleet, two supervised rollout-managers, and a person whose commands go to either of them. */
 import { Model, ModelAliases, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { reasonOf, seededRandom } from "@tributary/kernel";
@@ -19,7 +19,7 @@ export type WorldOptions = {
   readonly sabotage?: string;
 };
 
-/** What the API says of a rollout. */
+/** A rollout as the API returns it. */
 export type Told = {
   readonly uid: string;
   readonly phase: string;

@@ -1,8 +1,9 @@
 /**
- * What a stranger tries at a door, one class an attempt, each beside a legitimate twin: the same act by who may.
+ * The attempts of unauthenticated clients, by class. Each has a twin, an authenticated control: the same request by an authorised
+ * client.
  *
- * C1. A twin that fails proves that a class tested nothing: the door was shut to everybody.
- * C2. An attempt that could not be made (no port, a timeout of ours) throws; it counts neither as refused nor accepted.
+ * C1. If a twin fails, its class proves nothing: the port rejected everybody.
+ * C2. An attempt that could not be made (no free port, a local timeout) throws; it counts neither as refused nor accepted.
  */
 export type Attempt = "accepted" | { readonly refused: string };
 

@@ -1,7 +1,7 @@
 /**
- * Strangers at every HTTP port: pages of other sites, foreign names, and who has no token or guesses one.
+ * Unauthenticated requests at every HTTP port: from pages of other sites, with foreign names, without a token or with guessed ones.
  *
- * A twin asks for the same thing as who may; a port that takes no changes is asked to read by both.
+ * A twin makes the same request with authorisation; at a port without writes both read.
  */
 import { createHash } from "node:crypto";
 import { request as httpRequest } from "node:http";
@@ -38,7 +38,7 @@ type Port = {
   readonly metricsUrl: string;
   /** Whether changes want a token here. */
   readonly hasToken: boolean;
-  /** What who may does, of something else by each key; undefined: nothing can be changed here. */
+  /** The authorised write of the twin, with another object for each key; undefined: the port has no writes. */
   readonly change?: (key: string) => Ask;
   readonly read: string;
 };
@@ -121,7 +121,7 @@ const blob = (key: string): Ask => {
 const changesOf: Readonly<Record<string, Pick<Port, "change" | "hasToken">>> = {
   gateway: { hasToken: true, change: (key) => json("POST", "/api/v1/devices", { deviceId: `twin-${key}` }) },
   "model-registry": { hasToken: true, change: blob },
-  // What it says of a rollout that is not there is its own answer: the door let it through.
+  // Its error for an unknown rollout means that the request passed the checks.
   "rollout-manager": {
     hasToken: true,
     change: () => json("POST", "/rollouts/none/commands", { command: "abort", by: "chaos" }),
@@ -224,7 +224,7 @@ const classesOf = (port: Port): StrangerClass[] =>
 
 type Answer = { readonly status: number; readonly code: string };
 
-/** 404 of the service itself, by its own code, is an answer to who may ask. */
+/** The service's own 404 means that the request was authorised. */
 const isIn = ({ status, code }: Answer): boolean => (status >= 200 && status < 300) || code === "rollout-unknown";
 
 function refusalOf({ status, code }: Answer, wanted: string): Attempt {

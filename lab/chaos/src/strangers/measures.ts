@@ -41,7 +41,7 @@ export async function timing(world: World, kept: string, known: readonly string[
   const medians = `medians ${medianA} and ${medianB} ms`;
   return {
     checks: [
-      check(`${kept}: one answer for names that exist and that do not`, codes.size === 1, [...codes].join(" ")),
+      check(`${kept}: one answer for existing and unknown names`, codes.size === 1, [...codes].join(" ")),
       check(
         `${kept}: one distribution of its time (p > ${P_MIN})`,
         Math.min(mannWhitneyP, kolmogorovP) > P_MIN,
@@ -132,7 +132,7 @@ export async function guessed(world: World, kept: string, victims: readonly stri
 /** Silent sockets that were ended come again after so long, give or take a fifth: faster, it is a flood of connects. */
 const SILENT_AGAIN_MS = 10_000;
 
-/** Good logins while as many sockets as can be opened stand and say nothing, and come again when they are ended. */
+/** Good logins while as many silent sockets as possible are open, and reopened when they are closed. */
 export async function silence(
   world: World,
   wanted: number,
@@ -159,7 +159,7 @@ export async function silence(
   };
   const keepers = Array.from({ length: wanted }, (_, n) => sleep((n / wanted) * 4_000).then(() => keep(n)));
   await sleep(5_000);
-  say(`${silent.size} of ${wanted} silent sockets stand, ${opened} were opened`);
+  say(`${silent.size} of ${wanted} silent sockets are open, ${opened} were opened`);
   const times: (number | null)[] = [];
   let failed = 0;
   for (let i = 0; i < logins; i++) {
@@ -183,7 +183,7 @@ export async function silence(
   for (const wire of silent) wire.close();
   await Promise.all(keepers);
   return {
-    checks: [check(`no good login fails beside ${wanted} silent sockets`, failed === 0, `${failed} of ${logins}`)],
+    checks: [check(`no good login fails with ${wanted} silent sockets`, failed === 0, `${failed} of ${logins}`)],
     figures,
   };
 }
@@ -222,13 +222,13 @@ export async function herd(world: World, devices: number, say: (line: string) =>
   await Promise.all(fleet.map(comeBack));
   const ms = performance.now() - startedAt;
   const held = (await world.metrics()).get("tributary_bridge_sessions") ?? 0;
-  say(`${sessions.length} of ${devices} are back after ${(ms / 1_000).toFixed(1)} s`);
+  say(`${sessions.length} of ${devices} are connected after ${(ms / 1_000).toFixed(1)} s`);
   for (const wire of sessions) wire.close();
   const found = `${sessions.length} in ${(ms / 1_000).toFixed(1)} s, ${tries} connections; the bridge holds ${held}`;
   const isBack = sessions.length === devices && held === devices && ms <= HERD_MS_MAX;
   return {
-    checks: [check(`${devices} devices are back within ${HERD_MS_MAX / 1_000} s of a restart`, isBack, found)],
-    figures: { "herd: devices": devices, "herd: seconds": rounded(ms / 1_000, 1), "herd: connections": tries },
+    checks: [check(`${devices} devices are connected within ${HERD_MS_MAX / 1_000} s of a restart`, isBack, found)],
+    figures: { "fleet: devices": devices, "fleet: seconds": rounded(ms / 1_000, 1), "fleet: connections": tries },
   };
 }
 
@@ -253,13 +253,13 @@ export async function takeovers(world: World, attempts: number): Promise<Found> 
   const done = count("tributary_bridge_takeovers_total");
   return {
     checks: [
-      check("takeovers of one device are limited", isIn >= 2 && isIn <= 14, `${isIn} of ${attempts} were let in`),
+      check("takeovers of one device are limited", isIn >= 2 && isIn <= 14, `${isIn} of ${attempts} were accepted`),
       check(
         "takeovers are counted, and name the device",
         done === isIn - 1 && named === attempts - 1,
         `${done}; ${named} for ${deviceId}`,
       ),
     ],
-    figures: { "takeovers tried": attempts, "takeovers let happen": done },
+    figures: { "takeovers tried": attempts, "takeovers accepted": done },
   };
 }

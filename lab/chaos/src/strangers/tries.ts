@@ -1,4 +1,4 @@
-/** Makes the tries of all classes, spread over time and mixed, and compares what was seen with what was counted. */
+/** Makes the attempts of all classes, mixed and spread over time, and compares the results with the bridge's counters. */
 import { type Random, reasonOf, seededRandom } from "@tributary/kernel";
 import { seriesOf } from "@tributary/stack";
 import { type Check, check } from "../scenario.ts";
@@ -50,7 +50,7 @@ export async function runTries(
       } catch (error) {
         errors.push(`${of.name}: ${reasonOf(error)}`);
       }
-      if (++made % 10_000 === 0) say(`${made} tries`);
+      if (++made % 10_000 === 0) say(`${made} attempts`);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -84,7 +84,11 @@ export function checksOf(
     const { tries, accepted, twins, twinsFailed, refused } = tallies.get(name) as Tally;
     const how = [...refused].map(([reason, count]) => `${reason}: ${count}`).join(", ");
     const passed = tries > 0 && accepted === 0 && twins > 0 && twinsFailed === 0;
-    return check(name, passed, `${accepted} of ${tries} accepted (${how}); ${twinsFailed} of ${twins} twins failed`);
+    return check(
+      name,
+      passed,
+      `${accepted} of ${tries} accepted (${how}); ${twinsFailed} of ${twins} authenticated controls failed`,
+    );
   });
   const bySeries = Map.groupBy(
     classes.filter((one) => one.counted !== undefined),
@@ -99,5 +103,5 @@ export function checksOf(
     checks.push(check(`${one.name.split(":")[0]}: counted as ${series}`, passed, `${found} of ${tries}`));
   }
   const told = errors.length === 0 ? "none" : `${errors.length}, the first: ${errors[0]}`;
-  return [...checks, check("no try failed for reasons of ours", errors.length === 0, told)];
+  return [...checks, check("no attempt failed for another reason", errors.length === 0, told)];
 }

@@ -5,7 +5,7 @@ import { compareSamples, seenFactor } from "./two-sample.ts";
 const draw = (random: () => number, n: number, shift = 0) =>
   Array.from({ length: n }, () => -Math.log(1 - random()) + shift);
 
-test("samples of one distribution are told apart as often as the level says, no more", () => {
+test("samples of one distribution differ significantly as often as the level, not more", () => {
   const random = seededRandom(11);
   const runs = 400;
   let [shifted, different] = [0, 0];

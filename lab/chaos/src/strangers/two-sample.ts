@@ -5,7 +5,7 @@ export function compareSamples(a: readonly number[], b: readonly number[]): TwoS
   return { mannWhitneyP: mannWhitney(a, b), kolmogorovP: kolmogorovSmirnov(a, b) };
 }
 
-/** The smallest of these factors by which `a` would have to be slower to be told from `b`; what the test can see. */
+/** The smallest of these factors by which `a` must be slower to differ significantly from `b`; the test's power. */
 export function seenFactor(a: readonly number[], b: readonly number[], pMax: number): number | null {
   const factors = [1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5];
   return (

@@ -1,4 +1,4 @@
-/** MQTT as an attacker speaks it: packets of any bytes over plain sockets, and what comes back. */
+/** An attacker's MQTT client: packets of any bytes over plain sockets, and the responses. */
 import { connect, type Socket } from "node:net";
 
 type Text = string | Buffer;
@@ -78,7 +78,7 @@ export class Wire {
       const socket = connect({ port, host: "127.0.0.1", localAddress, noDelay: true });
       socket.once("error", reject);
       socket.once("connect", () => {
-        socket.on("error", () => {}); // its close says the same
+        socket.on("error", () => {}); // its close event follows
         resolve(new Wire(socket));
       });
     });

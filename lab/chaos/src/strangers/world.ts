@@ -1,4 +1,4 @@
-/** A bridge with a fleet of its own, whose registry the drill writes; and what the bridge counts. */
+/** A bridge with the drill's own fleet, whose registrations the drill writes; and the bridge's counters. */
 import { createHmac, randomBytes, scryptSync } from "node:crypto";
 import { join } from "node:path";
 import { topics } from "@tributary/contracts";
@@ -79,7 +79,7 @@ export class World {
     return { clientId: deviceId, user: deviceId, password: this.#passwords.get(deviceId) ?? "" };
   }
 
-  /** Every number that the bridge tells, by its series. */
+  /** Every metric of the bridge, by its series. */
   async metrics(): Promise<ReadonlyMap<string, number>> {
     return seriesOf(await (await fetch(this.metricsUrl)).text());
   }

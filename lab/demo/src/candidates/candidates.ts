@@ -1,8 +1,8 @@
 /** The models of the demo, each a real package: made here in seconds from the committed ones, and kept for the next run.
  *
- * C1. Retrained models are retrained: their last layer is trained on the features of photos that nobody else sees.
- * C2. Everything in a package is measured or computed anew where the change touches it (golden frames, calibration, policy).
- * C3. Packages are kept under a digest of all that they are made from, so an older one is never taken for them. */
+ * C1. Retrained models are retrained: their last layer is trained on the features of photos with no other use.
+ * C2. Everything in a package that a change affects is measured or computed again (golden frames, calibration, policy).
+ * C3. Packages are cached under a digest of all their inputs, so an outdated one is never used. */
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,7 +1,6 @@
-/** Changes an ONNX file: takes nodes and weights away, adds others, renames tensors, gives inputs and outputs another shape.
- * No more of ONNX than that.
+/** Edits an ONNX file: removes and adds nodes and weights, renames tensors, reshapes inputs and outputs.
  *
- * O1. What is not touched stays byte for byte: a message is cut into its fields and put together again.
+ * O1. What is not edited stays byte for byte: a message is split into its fields and joined again.
  * O2. Numbers are those of onnx.proto3; the file keeps its IR version and operator set. */
 import { invariant } from "@tributary/kernel";
 import { protobuf } from "@tributary/onnx";

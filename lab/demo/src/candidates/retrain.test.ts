@@ -25,11 +25,11 @@ function accuracy({ weights, bias }: Head, examples: readonly Example[]): number
 }
 
 describe("a last layer", () => {
-  test.each([1, 2, 3])("seed %i: learns what can be told apart, on the features as they come", (seed) => {
+  test.each([1, 2, 3])("seed %i: learns separable classes, on raw features", (seed) => {
     expect(accuracy(trainHead(drawn(seed, 90), 3), drawn(seed + 100, 300))).toBeGreaterThan(0.99);
   });
 
-  test("learns what it is told, right or wrong", () => {
+  test("learns the labels, right or wrong", () => {
     const misled = trainHead(drawn(1, 300, 0.7), 3);
     expect(accuracy(misled, drawn(101, 300))).toBeLessThan(0.5);
   });

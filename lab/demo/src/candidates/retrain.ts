@@ -69,7 +69,7 @@ function scaleOf(
       squares[i] = (squares[i] as number) + (features[i] as number) ** 2 / examples.length;
     }
   }
-  // A feature that never changes on few examples tells nothing and must not blow up.
+  // A constant feature in few examples carries no information and must not overflow.
   const sd = squares.map((square, i) => Math.sqrt(Math.max(square - (mean[i] as number) ** 2, 1e-4)));
   return { mean, sd };
 }

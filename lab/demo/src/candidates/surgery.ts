@@ -1,4 +1,4 @@
-/** The sample network with another last layer, or with what makes a model slow or fatal. All of it real operators that ONNX
+/** The sample network with another last layer, or with operators that make it slow or crash. All are real operators that ONNX
  * Runtime runs; nothing waits or throws outside of the graph. */
 import { invariant } from "@tributary/kernel";
 import { editModel, type Node, type Weights } from "./onnx-edit.ts";
@@ -9,10 +9,10 @@ export type Head = { readonly weights: readonly Float64Array[]; readonly bias: F
 const INPUT = "input";
 const LOGITS = "logits";
 const FEATURES = "features";
-/** What the network said before the tail was put on. */
+/** The network's output before the tail was added. */
 const PLAIN = "plain_logits";
 
-/** The convolutions stay as they are; the classes are told from their features anew, in float32. */
+/** The convolutions are unchanged; a new layer computes the classes from their features, in float32. */
 export function withHead(model: Uint8Array, { weights, bias }: Head): Uint8Array {
   const [first] = weights;
   invariant(first !== undefined && weights.length === bias.length, "a last layer has as many rows as classes");

@@ -20,14 +20,14 @@ export type Case = {
   readonly challenger: CandidateName;
   /** Somebody answers for it by name, and the gate is passed over. */
   readonly isForced: boolean;
-  /** What lies between the canary's devices and the service is cut once they run it. */
+  /** Disconnects the canary's devices once they run the model. */
   readonly isSilenced: boolean;
   readonly ending: Ending;
   /** What a person should look at in the evidence. */
   readonly look: string;
   /** The cameras see two classes alone, each device mostly one of them. */
   readonly seesTwoClasses?: boolean;
-  /** How many times faster the registry takes devices to be than this machine; 1 unless told. */
+  /** How many times faster than this machine the registry assumes devices to be; default: 1. */
   readonly registrySpeedup?: number;
 };
 
@@ -37,16 +37,16 @@ export const cases: readonly Case[] = [
   {
     ...usual,
     name: "better",
-    summary: "the shipped model challenges one whose last layer saw few photos; every device gets it",
+    summary: "the shipped model challenges one whose last layer was trained on few photos; every device gets it",
     ...{ champion: "few-photos", challenger: "shipped", isForced: false, ending: "promoted" },
-    look: "accuracy: ln e of `safe` passes ln 20, the band lies wholly below the margin",
+    look: "accuracy: ln e of `safe` passes ln 20, the whole band is below the margin",
   },
   {
     ...usual,
     name: "identical",
     summary: "the same bytes under another version; it must not be rolled back",
     ...{ challenger: "shipped-again", isForced: false, ending: "kept" },
-    look: "accuracy: the band holds 0, neither e-value gets far",
+    look: "accuracy: the band contains 0, both e-values stay small",
   },
   {
     ...usual,
@@ -75,14 +75,14 @@ export const cases: readonly Case[] = [
     name: "crashing",
     summary: "its process ends on bright frames; rolled back from the canary",
     challenger: "crashing",
-    look: "devices that went back by themselves during probation, and first crashes of the others",
+    look: "devices that reverted during probation, and first crashes of the others",
   },
   {
     ...usual,
     name: "wrong-preprocessing",
     summary: "the right weights, but preprocessor_config.json says BGR from -1 to 1; rolled back from the canary",
     challenger: "wrong-preprocessing",
-    look: "golden frames pass, since the package agrees with itself; accuracy does not",
+    look: "golden frames pass, since the package is consistent in itself; accuracy falls",
   },
   {
     ...usual,
@@ -90,13 +90,13 @@ export const cases: readonly Case[] = [
     summary: "cameras see frogs and ships alone, each device mostly one of them; the challenger lost the ships",
     challenger: "one-class-lost",
     seesTwoClasses: true,
-    look: "accuracy: what the devices lose differs by what they see, and the class ship shows it",
+    look: "accuracy: the loss of a device depends on its pictures, and the class ship shows it",
   },
   {
     ...usual,
     name: "silent",
-    summary: "a good model, but nothing is heard of the canary any more; the rollout pauses",
+    summary: "a good model, but the canary becomes silent; the rollout pauses",
     ...{ champion: "few-photos", challenger: "shipped", isForced: false, isSilenced: true, ending: "paused" },
-    look: "NoData: how many canary devices are heard, and which are not",
+    look: "NoData: how many canary devices are silent, and which",
   },
 ];

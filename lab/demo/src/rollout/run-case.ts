@@ -1,9 +1,9 @@
 /**
- * One case from nothing to its evidence: a stack of its own, a champion on every device, a challenger in the registry, and
- * then nobody touches anything. What follows is the system's doing.
+ * One case from its start to its evidence: a stack of its own, a champion on every device, a challenger in the registry;
+ * everything after that is automatic.
  *
- * C1. A case ends when the rollout is where it must end, or anywhere else that it stays, or when its time is up.
- * C2. What is claimed of devices is what devices reported (watch.ts).
+ * C1. A case ends when the rollout is in the expected final state, or in any other final one, or at its time limit.
+ * C2. Claims about devices rest on the devices' own reports (watch.ts).
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -102,7 +102,7 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
     await systemClock.sleep(beforeMs, signal);
     await push(stack, challenger);
     if (one.isForced) {
-      const body = { by: "demo", reason: "the canary has to stand for itself" };
+      const body = { by: "demo", reason: "the demo tests the canary, not the gate" };
       await api.models.force({ name: MODEL, version: challenger.version, body });
     }
     await alias(api, challenger, "challenger");
@@ -113,7 +113,7 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
     const { gate } = await api.models.version({ name: MODEL, version: challenger.version });
     const events = uid === null ? [] : (await api.rollouts.events({ uid })).items;
     const rollout = uid === null ? null : await api.rollouts.one({ uid });
-    // What devices say last is on its way.
+    // The devices' last reports are in flight.
     await systemClock.sleep(2_000, signal);
     const checks = [
       ...checksOf(one, { rollout, gate, champion, challenger, reported, devices: options.devices }),
@@ -229,7 +229,7 @@ async function watch(
     if (isOver(rollout)) return { uid: rollout.uid };
   }
   const last = (await api.rollouts.list()).items.find(({ model }) => model.digest === challenger.digest);
-  say("its time is up");
+  say("the time limit is reached");
   return { uid: last?.uid ?? null };
 }
 
@@ -269,7 +269,7 @@ function checksOf(one: Case, { rollout, gate, champion, challenger, reported, de
   const canaries = Math.ceil((devices * settings.canaryPercent) / 100);
   const [onChallenger, onChampion] = [reported.on(challenger.digest).length, reported.on(champion.digest).length];
   const ever = reported.everOn.get(challenger.digest)?.size ?? 0;
-  const state = rollout === null ? "no rollout began" : `${rollout.phase}: ${rollout.message}`;
+  const state = rollout === null ? "no rollout started" : `${rollout.phase}: ${rollout.message}`;
   const ends = (name: string, holds: boolean): Check => ({ name, holds, found: state });
   const blast: Check = {
     name: `at most the canary of ${canaries} ever ran it`,
@@ -277,7 +277,7 @@ function checksOf(one: Case, { rollout, gate, champion, challenger, reported, de
     found: `${ever} devices`,
   };
   const allOn = (what: string, count: number): Check => ({
-    name: `all ${devices} devices say that they infer with ${what}`,
+    name: `all ${devices} devices report that they run ${what}`,
     holds: count === devices,
     found: `${count}`,
   });
@@ -289,11 +289,11 @@ function checksOf(one: Case, { rollout, gate, champion, challenger, reported, de
     ],
     "stopped-at-gate": () => [
       {
-        name: "the gate fails, and says which lines",
+        name: "the gate fails, and names the checks",
         holds: gate !== null && !gate.passed && gate.failed.length > 0,
         found: gate?.failed.join("; ") ?? "no gate",
       },
-      ends("no rollout begins", rollout === null),
+      ends("no rollout starts", rollout === null),
       allOn("the champion", onChampion),
     ],
     "rolled-back": () => [
@@ -301,7 +301,7 @@ function checksOf(one: Case, { rollout, gate, champion, challenger, reported, de
       blast,
       allOn("the champion", onChampion),
     ],
-    paused: () => [ends("it is held for a person", rollout?.phase === "Paused"), blast],
+    paused: () => [ends("it is paused for a person", rollout?.phase === "Paused"), blast],
   };
   return ending[one.ending]();
 }

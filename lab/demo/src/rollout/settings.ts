@@ -1,5 +1,4 @@
-/** What the demo sets otherwise than the defaults, and why. Printed before every run: a demo that hides its settings shows
- * nothing. */
+/** The demo's settings that differ from the defaults, and the reasons. Printed before every run. */
 export const settings = {
   /** Devices, of them full agents, and processes of light ones. */
   devices: 160,
@@ -36,61 +35,61 @@ export const differences: readonly Difference[] = [
     what: "random sample, all of it labelled",
     usual: "2 % of frames",
     here: percent(settings.sampling),
-    why: "accuracy is known from labels alone, and minutes have to be enough",
+    why: "only labels measure accuracy, and minutes have to be enough",
   },
   {
-    what: "frames a second and device",
+    what: "frames per second of a device",
     usual: "10 (npm start)",
     here: String(settings.fps),
-    why: "160 devices share two cores; more frames would tell sooner",
+    why: "160 devices share two cores; more frames would give a verdict sooner",
   },
   {
     what: "the cloud's model",
     usual: "the larger one of models/",
     here: "the shipped edge model",
-    why: "its answers judge nothing here, and the larger one would take the devices' share of two cores",
+    why: "its answers do not matter here, and the larger one would take the devices' share of two cores",
   },
   {
     what: "burn-in",
     usual: "3 min",
     here: seconds(settings.burnInMs),
-    why: "light devices restart nothing that must warm up",
+    why: "light devices have no warm-up after a switch",
   },
   {
     what: "a look every",
     usual: "60 s",
     here: seconds(settings.lookEveryMs),
-    why: "the evidence may be looked at whenever one likes; so the case ends as soon as it is there",
+    why: "evidence is valid at every look, so the case ends as soon as there is enough",
   },
   {
     what: "analysis",
-    usual: "as long as the specification says, hours",
+    usual: "hours, by the specification",
     here: seconds(settings.analysisMs),
-    why: "so the planned moment, at which evidence grows fastest, lies within minutes",
+    why: "so that evidence grows fastest within minutes",
   },
   {
-    what: "a look waits for records on their way",
+    what: "delay of a look for late records",
     usual: "5 s",
     here: seconds(settings.settleMs),
-    why: "all parts share one machine",
+    why: "all processes share one machine",
   },
   {
-    what: "a device is silent without a frame for",
+    what: "time without a frame until a device is silent",
     usual: "10 min",
     here: seconds(settings.silenceMs),
-    why: "silence has to be seen within the case",
+    why: "silence has to be detected within the case",
   },
   {
-    what: "frames beside the old model, and in probation",
+    what: "frames in shadow, and in probation",
     usual: "20 and 50",
     here: `${settings.shadowFrames} and ${settings.probationFrames}`,
-    why: "at so few frames a second they would take minutes",
+    why: "at so few frames per second they would take minutes",
   },
   {
     what: "windows of device metrics",
     usual: "60 s",
     here: seconds(settings.windowMs),
-    why: "deadlines met and crashes are told within the look",
+    why: "deadlines met and crashes are reported before each look",
   },
   {
     what: "progressDeadline of a step",
@@ -102,7 +101,7 @@ export const differences: readonly Difference[] = [
     what: "latency budget of the model",
     usual: "50 ms",
     here: `${settings.latencyBudgetMs} ms`,
-    why: "the gate measures beside 160 devices at work on the same two cores",
+    why: "the gate measures while 160 devices run on the same two cores",
   },
   {
     what: "the past of a device",

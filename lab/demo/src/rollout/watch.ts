@@ -1,4 +1,4 @@
-/** Follows what devices report, so that the demo's claims rest on what devices said, not on what rollout-manager made of it.
+/** Follows the devices' reports, so that the demo's claims rest on them and not on rollout-manager's view.
  *
  * B1. The blast radius is every device that ever reported to infer with the challenger, however briefly. */
 import { type DeviceReported, PERCEPTION, topics } from "@tributary/contracts";
@@ -34,7 +34,7 @@ export class ReportedWatch {
     await this.#following?.ended;
   }
 
-  /** Devices that say now that they infer with it. */
+  /** Devices whose last report says that they run it. */
   on(digest: string): readonly string[] {
     return [...this.devices].filter(([, reported]) => reported.digest === digest).map(([deviceId]) => deviceId);
   }

@@ -86,7 +86,7 @@ test("devices of one process fetch once and switch each for itself; a lost conne
     const [heard, answered] = [batches("light-1").length, first.agent.status().frames];
     const other = batches("light-2").length;
     await waitFor(() => batches("light-2").length > other + 3, { what: "the other device goes on" });
-    expect(batches("light-1").length - heard).toBeLessThanOrEqual(1); // One may have been on its way.
+    expect(batches("light-1").length - heard).toBeLessThanOrEqual(1); // One may have been in flight.
     expect(first.agent.status().frames).toBeGreaterThan(answered);
     expect(second.agent.status().online).toBe(true);
   } finally {

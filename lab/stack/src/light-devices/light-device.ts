@@ -1,7 +1,7 @@
 /**
  * One light device: the agent, composed so that many fit into a process. Its outbox is in memory, and its models are shared.
  *
- * D1. Its latency is its own frame's preprocessing and run: waiting for a shared model is not a device's.
+ * D1. Its latency is its own frame's preprocessing and run: waiting for a shared model does not count.
  */
 import {
   Agent,

@@ -1,4 +1,4 @@
-/** Many light devices in one process, for demos and loads: each is the agent, with real messages over real MQTT, real photos and
+/** Many light devices in one process, for demos and load tests: each is the agent, with real messages over real MQTT, real photos and
  * a real model, but without a process and a disk of its own. */
 import "@tributary/agent/small-heap";
 import { createServer, type IncomingMessage, type Server } from "node:http";
@@ -43,7 +43,7 @@ const slowSchema = z.strictObject({ digest: z.string(), ms: z.number().min(0).ma
 
 const config = configOrExit({
   name: "tributary-light-devices",
-  summary: "Many light devices in one process, for demos and loads: real messages, real photos, a real model.",
+  summary: "Many light devices in one process, for demos and load tests: real messages, real photos, a real model.",
   schema: configSchema,
   argv: process.argv.slice(2),
 });

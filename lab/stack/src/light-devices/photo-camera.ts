@@ -1,4 +1,4 @@
-/** A camera that takes a photo at a steady pace. */
+/** A camera that takes photos at a constant rate. */
 import type { Camera, CameraContext } from "@tributary/agent/compose";
 import type { Random } from "@tributary/kernel";
 

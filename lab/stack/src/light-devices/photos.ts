@@ -1,6 +1,6 @@
-/** What the cameras of light devices see. With a pool of views each device has its own mix, drawn from its seed: one stands in
- * the dark, another has dust on its lens, a third sees mostly ships. So devices differ, and stay as they are. Of a folder of
- * JPEGs no class is known, and each device draws from all of them. */
+/** The photos of light devices' cameras. With a pool of views each device has its own mix, drawn from its seed: one sees dark
+ * photos, another blurred ones, a third mostly ships. So devices differ, and do not change. The classes of a folder of
+ * JPEGs are unknown, and each device draws from all of them. */
 import { existsSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";

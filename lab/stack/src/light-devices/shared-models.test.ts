@@ -1,4 +1,4 @@
-/** Devices that share a model's process; the process is a fake, since when it ends is the point. */
+/** Devices that share a model's process; the process is a fake, because the tests control when it ends. */
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { InferenceResult, LoadedModel, ModelHost } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";

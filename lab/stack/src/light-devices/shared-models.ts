@@ -1,10 +1,10 @@
 /**
- * One process for each model, shared by all devices of this one: a hundred devices would else be a hundred of them. To a device
- * it looks as if the process were its own.
+ * One process for each model, shared by all devices of this process instead of one per device. To a device
+ * it looks like its own.
  *
- * M1. Frames are shown one at a time, so a process that ends has ended over the frame at hand: that frame's device has lost its
- *     model, and has to load it again; the others find the next process.
- * M2. Golden frames and latency are tried once for a model and count for all: they share machine and process.
+ * M1. The model runs one frame at a time, so a process that crashes has crashed on the current frame: that frame's device has lost
+ *     its model, and has to load it again; the others get the next process.
+ * M2. Golden frames and latency are checked once per model, for all devices: they share machine and process.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { goldenMismatch, type LoadedPackage, type ModelRuntime, medianTooSlow } from "@tributary/agent/compose";

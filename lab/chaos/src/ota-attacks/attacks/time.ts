@@ -20,7 +20,7 @@ import {
   type Variant,
 } from "./vocabulary.ts";
 
-/** A device made later than the history: its root says that it is at least so late, whatever its clock says. */
+/** A device made later than the history: its root gives a lower bound of the time, whatever its clock. */
 const lateRoot = (
   name: string,
   stolen: readonly OnlineRole[],

@@ -1,4 +1,4 @@
-/** What attacks are told in: documents changed and signed anew, who stole which keys, what an attacker serves. */
+/** Building blocks of attacks: changed and re-signed documents, stolen keys, an attacker's server. */
 import type { Digest, Instant, Random } from "@tributary/kernel";
 import type { OnlineRole, Signer } from "@tributary/tuf/repository";
 import type { Answer, Attack } from "../device.ts";

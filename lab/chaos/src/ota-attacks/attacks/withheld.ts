@@ -5,7 +5,7 @@ import type { Edit } from "../forge.ts";
 import type { World } from "../world.ts";
 import { type AttackClass, base, byRole, chain, filesOf, gone, served, stolenOf, type Variant } from "./vocabulary.ts";
 
-/** A device that knows the model as listed, and is not to hear that it is not any more. */
+/** A device that knows the model as listed, and must not learn that it was delisted. */
 const withheldUnless = (
   name: string,
   stolen: readonly OnlineRole[],

@@ -41,11 +41,11 @@ export const wrongHardware: AttackClass = {
   name: "wrong hardware",
   variants: [
     {
-      name: "told to run a listed model of other hardware",
+      name: "a desired state with a listed model of other hardware",
       make: (world, random) => ({ ...base(world, random), wants: other(world).digest }),
     },
     {
-      name: "told so, below a fresh timestamp",
+      name: "the same, below a fresh timestamp",
       make: (world, random) => {
         const from = base(world, random);
         const metadata = refreshedBy(world, from.at, "timestamp");
