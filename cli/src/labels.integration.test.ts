@@ -118,14 +118,14 @@ test("labels import: each bad line is reported and counted, good ones are import
   ]) {
     expect(text).toMatch(new RegExp(`^${csv}:${line}: .*\\(${reason}\\)$`, "m"));
   }
-  expect(text).toContain("296 taken, 0 said already, 0 without a label, 4 bad");
+  expect(text).toContain("296 imported, 0 stored already, 0 without a label, 4 bad");
   expect(text).toContain("4 lines were rejected: ");
   expect(await groundTruth()).toHaveLength(before + 296);
 
   const again = await tributary(["labels", "import", csv, "-o", "json", "--allow-unknown"]);
   expect(again.text).toMatch(/"accepted": 1,\s+"repeated": 296,\s+"unchecked": 1/);
   const rest = await tributary(["labels", "import", csv, "--from", "300", "--dry-run"]);
-  expect(rest).toMatchObject({ code: 0, text: expect.stringContaining("2 said already") });
+  expect(rest).toMatchObject({ code: 0, text: expect.stringContaining("2 stored already") });
 });
 
 test("labels import: JSONL and Label Studio by their content, and files that are neither", async () => {
@@ -141,7 +141,7 @@ test("labels import: JSONL and Label Studio by their content, and files that are
   const studio = await tributary(["labels", "import", file("b", JSON.stringify(tasks)), "--label-set", "unused"]);
   expect(studio).toMatchObject({
     code: 0,
-    text: expect.stringContaining("1 taken, 0 said already, 1 without a label"),
+    text: expect.stringContaining("1 imported, 0 stored already, 1 without a label"),
   });
   expect((await groundTruth()).filter(({ frameSeq }) => frameSeq >= 500n && frameSeq < 510n)).toMatchObject([
     { label: "ship", source: "MEASUREMENT", labelledAt: Date.parse("2026-01-01T00:00:00Z") },

@@ -140,7 +140,7 @@ describe("rollout create", () => {
   test("hands the specification on, as it was written, with a name", async () => {
     asked.length = 0;
     const made = await tributary("rollout", "create", "-f", example);
-    expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining("edge-canary begins: r-9") });
+    expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining("edge-canary starts: r-9") });
     expect(asked).toEqual([{ url: "/rollouts", body: { spec: parse(text), by: "ada" } }]);
     expect((await tributary("rollout", "create", "-f", example, "-o", "name")).stdout).toBe("r-9\n");
     const piped = spawnProcess({ name: "cli", main: "cli/dist/main.js", args: ["rollout", "create", "-f", "-"], env });
@@ -192,7 +192,7 @@ describe("a rollout", () => {
     expect(stdout).not.toContain("r-0");
     expect(stdout).toMatch(/└──6 set weight 100 %/);
     expect(stdout).toMatch(/Σ canary edge 2 +Arm +✔ 8 of 8 run it +8 devices, 8 COMMITTED/);
-    expect(stdout).toMatch(/□ cam-7 +Device +✔ COMMITTED +\d+s +runs it/);
+    expect(stdout).toMatch(/□ cam-7 +Device +✔ COMMITTED +\d+s +runs the model/);
     const json = JSON.parse((await tributary("rollouts", "status", "r-1", "-o", "json")).stdout);
     expect(json).toMatchObject({ uid: "r-1", phase: "Progressing", spec: { metadata: { name: "edge-canary" } } });
     expect(await tributary("rollout", "status", "none")).toMatchObject({ code: 3 });

@@ -68,7 +68,7 @@ export async function importLabels(context: Context, options: ImportOptions): Pr
   const source = await openFile(file, io.signal);
   const progress = new Progress(io, () => {
     const share = source.bytes === undefined ? "" : `, ${Math.floor((100 * source.read()) / source.bytes)} %`;
-    return `line ${summary.lastLine}${share}: ${summary.accepted} taken, ${summary.repeated} said already, ${summary.bad} bad`;
+    return `line ${summary.lastLine}${share}: ${summary.accepted} imported, ${summary.repeated} stored already, ${summary.bad} bad`;
   });
   const tellBad = (line: number, code: string, message: string): void => {
     summary.bad++;
