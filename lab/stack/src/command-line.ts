@@ -18,7 +18,8 @@ export async function tributary(
     TRIBUTARY_BROKERS: stack.brokers.join(","),
     TRIBUTARY_PREFIX: stack.prefix,
   };
-  const { code, out, err } = await startProgram(process.execPath, [...exitFlags, MAIN, ...args], { env, msMax: MS_MAX }).ended;
+  const { code, out, err } = await startProgram(process.execPath, [...exitFlags, MAIN, ...args], { env, msMax: MS_MAX })
+    .ended;
   if (code !== 0)
     throw new Failure("tributary-failed", "give-up", `tributary ${args.join(" ")}: ${err.trim() || out.trim()}`);
   return out;

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { repositoryRoot } from "./paths.ts";
+import { repositoryRoot } from "@tributary/testing";
 
 const textOf = (file: string) => readFileSync(join(repositoryRoot, file), "utf8");
 const exists = (file: string) => existsSync(join(repositoryRoot, file));
