@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { root, run as start } from "./bootstrap.mjs";
+import { exitOnError, root, run as start, step } from "./bootstrap.mjs";
 
 const peers = join(root, ".local/peers");
 
@@ -18,8 +18,8 @@ const debians = [
   ["strace", "strace"],
 ];
 
-/** All of them, so that no test waits for an installation. `step(name, work)` shows progress. */
-export async function preparePeers(step) {
+/** All of them, so that no test waits for an installation. */
+async function preparePeers() {
   const files = readdirSync(join(root, "tools/peers")).sort();
   const names = files.filter((file) => file.endsWith(".txt")).map((file) => file.slice(0, -4));
   await step("peers: uv", async () => uv());
@@ -214,5 +214,9 @@ function run(program, args, advice, options = {}) {
   }
 }
 
-/** `node tools/peers.mjs NAME`: that Python environment. */
-if (process.argv[1] === fileURLToPath(import.meta.url)) python(process.argv[2]);
+/** `node tools/peers.mjs`: all of them. `node tools/peers.mjs NAME`: that Python environment. */
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [name] = process.argv.slice(2);
+  if (name === undefined) preparePeers().catch(exitOnError);
+  else python(name);
+}

@@ -2,7 +2,7 @@
 // npm run test:file -- PATH... [-t NAME]: those test files, or those below a folder, and no check.
 // Both are verify.mjs, under Node 24.
 import { join } from "node:path";
-import { bootstrap, hand, nodeFlags, root } from "./bootstrap.mjs";
+import { bootstrap, hand, nodeFlags, root, run } from "./bootstrap.mjs";
 import { needsKafka, parseArguments } from "./test-arguments.mjs";
 
 const args = process.argv.slice(2);
@@ -12,7 +12,11 @@ try {
     console.log("there is no test in it\n0 passed, 0 failed");
     process.exit(0);
   }
-  const { node } = await bootstrap({ kafka: needsKafka(asked) });
+  const [{ node }] = await Promise.all([
+    bootstrap({ kafka: needsKafka(asked) }),
+    // Downloads, mostly: the processor is busy with npm's.
+    args.includes("--peers") && run(process.execPath, ["tools/peers.mjs"], { stdio: "inherit" }),
+  ]);
   process.exit(await hand(node, [...nodeFlags, join(root, "tools/verify.mjs"), ...args]));
 } catch (error) {
   console.error(error.message);

@@ -14,7 +14,6 @@ import { join } from "node:path";
 import { nodeFlags, root, run, step } from "./bootstrap.mjs";
 import { startKafka } from "./kafka.mjs";
 import { lints } from "./lint.mjs";
-import { preparePeers } from "./peers.mjs";
 import { needsKafka, parseArguments } from "./test-arguments.mjs";
 
 const RUN_MARK = "TRIBUTARY_TEST_RUN";
@@ -76,7 +75,6 @@ try {
       console.error(`\n${error.message}\n`);
     }
   }
-  if (!stopping && hasPeers) await preparePeers(step);
   if (!stopping && needsKafka(asked)) {
     await step("Kafka for this run", async () => {
       kafka = await startKafka({ dataDir: join(workDir, "kafka"), detached: true });

@@ -55,7 +55,7 @@ export function copyClone(to: string): void {
 }
 
 /** Configuration and caches of npm, Maven, pip and Go. */
-const SHARED = [".npmrc", ".npm", ".m2", ".config/pip", ".cache/pip", ".config/go", ".cache/go-build", "go"];
+const SHARED = [".npmrc", ".npm", ".m2", ".config/pip", ".cache/pip", ".config/go"];
 
 function prepareHome(home: string): void {
   for (const path of SHARED) {
@@ -65,12 +65,18 @@ function prepareHome(home: string): void {
   }
 }
 
+/** What Go built counts only where its sources have the same path. */
+function goCaches(): NodeJS.ProcessEnv {
+  const { stdout } = spawnSync("go", ["env", "-json", "GOMODCACHE", "GOCACHE"], { encoding: "utf8" });
+  return stdout ? (JSON.parse(stdout) as NodeJS.ProcessEnv) : {};
+}
+
 /** Our and npm's variables of this test are removed; those of registries stay. */
 function environment(): NodeJS.ProcessEnv {
   const isKept = (name: string) =>
     ["npm_config_registry", "npm_config_cache", "TRIBUTARY_TEST_RUN", "NODE_EXTRA_CA_CERTS"].includes(name) ||
     !/^(npm_|TRIBUTARY_|NODE_|JEST_|INIT_CWD$|FORCE_COLOR$)/i.test(name);
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => isKept(name)));
+  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => isKept(name))), ...goCaches() };
 }
 
 export type GuideSession = {
