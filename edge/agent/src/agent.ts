@@ -2,11 +2,9 @@
  * One device: cameras, a model and what takes its place, the outbox and the uplink, composed from ports. Each part knows only
  * what it uses. The device that ships has the ports of start-agent.ts; many devices of one process share some of theirs.
  *
- * A1. Cameras start when the model and the policy stand and the outbox was tried, so no frame is skipped for want of them.
- * A2. Stopping: no new frame, the frames at hand are finished, everything is committed, `offline` is published, no process
- *     is left.
- * A3. No outbox, or a broken one, stops no local answer (G4); readiness says so, and it is opened again.
- */
+ * Cameras start when the model and the policy stand and the outbox was tried, so no frame is skipped for want of them.
+ * Stopping: no new frame, the frames at hand are finished, everything is committed, `offline` is published, no process is
+ * left. No outbox, or a broken one, stops no local answer (G4); readiness says so, and it is opened again. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Clock } from "@tributary/kernel";
@@ -107,7 +105,7 @@ export class Agent implements HttpPorts {
     this.#clockTimer = setInterval(tellTime, CLOCK_TOLD_EVERY_MS);
     this.#updater.start();
     this.#uplink.start();
-    this.#capture.start(); // A1
+    this.#capture.start();
   }
 
   stop(): Promise<void> {
@@ -115,7 +113,6 @@ export class Agent implements HttpPorts {
     return this.#stopped;
   }
 
-  // A2
   async #stop(): Promise<void> {
     await this.#capture.stop();
     clearInterval(this.#clockTimer);
@@ -219,7 +216,7 @@ export class Agent implements HttpPorts {
     const { telemetry, latencyMs } = this.#ports;
     return new Pipeline({ deviceId, arm }, this.#decider, {
       infer: (jpeg) => this.#slots.infer(jpeg),
-      outbox: this.#outbox, // A3
+      outbox: this.#outbox,
       latencyMs,
       trace: (frame) => traceFrame(telemetry.tracer, frame),
       onAnswer: (answer, inference, slot, jpeg) => {

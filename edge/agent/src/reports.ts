@@ -1,7 +1,7 @@
 /**
  * What the device says of itself: its state at boot and on change, and a window of metrics and sketches at a time.
  *
- * Without room in the outbox (X1), nothing is lost but punctuality: the window stays open and the state is told later.
+ * Without room in the outbox (updater.ts X1), nothing is lost but punctuality: the window stays open and the state is told later.
  */
 import {
   Classifications,

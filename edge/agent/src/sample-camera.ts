@@ -2,9 +2,8 @@
  * A camera that shows stored photos, those of a folder or the samples: JPEGs to standard output at a steady pace, and a ledger
  * of what it showed.
  *
- * N1. A frame's line is in the ledger before its first byte leaves, so that whoever counts losses trusts no one else.
- * N2. It ends when its reader does, or when its standard input closes: it never outlives the agent.
- */
+ * A frame's line is in the ledger before its first byte leaves, so that whoever counts losses trusts no one else. It ends when
+ * its reader does, or when its standard input closes: it never outlives the agent. */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { reasonOf } from "@tributary/kernel";
@@ -55,7 +54,6 @@ async function main(): Promise<void> {
   const photos = openPhotoFolder(values.sheets, side);
   const shown = values.resume && values.ledger !== undefined ? linesOf(values.ledger) : 0;
   const ledger = values.ledger === undefined ? undefined : openSync(values.ledger, "a");
-  // N2
   process.stdin.on("end", () => process.exit(0)).on("error", () => process.exit(0));
   process.stdin.resume();
   process.stdout.on("error", () => process.exit(0));
@@ -70,7 +68,7 @@ async function main(): Promise<void> {
     dueMs = Math.max(dueMs + periodMs, performance.now());
     const line = { n, photo, ...photos.about(photo), capturedAt: Date.now(), bytes: jpeg.length };
     if (ledger !== undefined) {
-      writeSync(ledger, `${JSON.stringify(values.boot === undefined ? line : { ...line, boot: values.boot })}\n`); // N1
+      writeSync(ledger, `${JSON.stringify(values.boot === undefined ? line : { ...line, boot: values.boot })}\n`);
     }
     if (!process.stdout.write(jpeg)) await new Promise((resolve) => process.stdout.once("drain", resolve));
   }

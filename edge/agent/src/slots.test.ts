@@ -54,7 +54,7 @@ const ask = async (slots: Slots) => {
 };
 
 describe("slots", () => {
-  test("N1: from the next frame on the other answers; committed, the one before is let go", async () => {
+  test("slots.ts N1: from the next frame on the other answers; committed, the one before is let go", async () => {
     const { slots, before, candidate } = world();
     expect(await ask(slots)).toEqual(["good", true]);
     slots.switchTo(candidate);
@@ -77,7 +77,7 @@ describe("slots", () => {
     expect([trial.asked, trial.isClosed, slots.isOnTrial]).toEqual([1, true, false]);
   });
 
-  test("N2: nobody has gone back yet: each frame is answered by the good one all the same", async () => {
+  test("slots.ts N2: nobody has gone back yet: each frame is answered by the good one all the same", async () => {
     const [before, trial] = [new FakeRunner(), new FakeRunner()];
     let told = 0;
     const slots = new Slots(slotOf("good", before), () => void told++);
@@ -87,7 +87,7 @@ describe("slots", () => {
     expect(told).toBe(1);
   });
 
-  test("N4: a picture that the good one cannot take either is unreadable, and no fault of the one on trial", async () => {
+  test("slots.ts N4: a picture that the good one cannot take either is unreadable, and no fault of the one on trial", async () => {
     const { slots, before, trial, failings, candidate } = world();
     slots.switchTo(candidate);
     const cut = { ok: false, code: "image-undecodable", message: "cut" } as const;
@@ -98,7 +98,7 @@ describe("slots", () => {
     expect(failings).toEqual([]);
   });
 
-  test("N4: committed while the good one looks at what it could not take, it says so itself", async () => {
+  test("slots.ts N4: committed while the good one looks at what it could not take, it says so itself", async () => {
     const { slots, before, trial, candidate } = world();
     slots.switchTo(candidate);
     trial.answer = refused;
@@ -109,7 +109,7 @@ describe("slots", () => {
     expect(await ask(slots)).toEqual(["trial", false]);
   });
 
-  test("N3: from the good one, such a frame is unreadable, by name", async () => {
+  test("slots.ts N3: from the good one, such a frame is unreadable, by name", async () => {
     const { slots, before, failings } = world();
     before.answer = hollow;
     const { result } = await slots.infer(new Uint8Array());
@@ -117,7 +117,7 @@ describe("slots", () => {
     expect(failings).toEqual([]);
   });
 
-  test("N5: an empty policy while on trial withdraws the trial's; the good one keeps its own, also over a restart", () => {
+  test("slots.ts N5: an empty policy while on trial withdraws the trial's; the good one keeps its own, also over a restart", () => {
     const [good, trial] = ["a".repeat(64), "b".repeat(64)];
     const slotWithPolicyOf = (digest: string) => new Slot(pkgOf(digest), keeperOf(digest), new FakeRunner(), null);
     const slots = new Slots(slotWithPolicyOf(good), () => undefined);

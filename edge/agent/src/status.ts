@@ -75,7 +75,7 @@ function updateOf({ now }: Updater) {
   return now && { ...now, generation: Number(now.generation) };
 }
 
-/** Without an outbox answers go on, and it is opened again from here (K1): somebody has to look, but no restart helps. */
+/** Without an outbox answers go on, and it is opened again from here (keeper.ts K1): somebody has to look, but no restart helps. */
 export const notReady = ({ slots, outbox }: StatusParts): readonly string[] => [
   ...(slots.active.runner.current === undefined ? ["model: it is being loaded again"] : []),
   ...(outbox.broken === undefined ? [] : [`outbox: ${outbox.broken}`]),

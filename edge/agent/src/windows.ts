@@ -2,8 +2,7 @@
  * One window of what the device saw: moments of its metrics and sketches of its inputs and outputs. Pure: fed per frame,
  * closed by whoever owns the clock.
  *
- * V1. A window with no frame still tells the device's health; its sketch is left out.
- */
+ * A window with no frame still tells the device's health; its sketch is left out. */
 import type { EdgeMetrics, EdgeSketches } from "@tributary/contracts";
 import { emptySketch, type Inference, observe, type ReferenceSketch, type SketchWindow } from "@tributary/inference";
 import type { LocalAnswer } from "./pipeline.ts";
@@ -86,7 +85,7 @@ export class Windows {
       metrics: metrics.read(),
     }));
     const sketches = this.#ofModels
-      .filter(({ sketch }) => sketch.frames > 0) // V1
+      .filter(({ sketch }) => sketch.frames > 0)
       .map(({ model, sketch }) => ({
         windowMs,
         modelDigest: model.modelDigest,

@@ -2,9 +2,8 @@
  * The embedded bridge, put together: devices on one side, Kafka on the other, nothing kept in between but what Kafka
  * can give again.
  *
- * R1. No device is let in before the registry, the policies, the reported and the desired states are read to their ends.
- * R2. The end is orderly: no new messages, those in flight are stored and acknowledged, then the connections close.
- */
+ * No device is let in before the registry, the policies, the reported and the desired states are read to their ends. The end
+ * is orderly: no new messages, those in flight are stored and acknowledged, then the connections close. */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import { type Following, follow, followAll, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Random } from "@tributary/kernel";
@@ -99,7 +98,7 @@ export class Bridge {
     return this.#port === undefined ? "rebuilding what is retained from Kafka" : undefined;
   }
 
-  /** Resolves with the MQTT port once devices are let in. R1 */
+  /** Resolves with the MQTT port once devices are let in. */
   async start(): Promise<number> {
     const { telemetry, clock, config } = this.#options;
     const startedAt = clock.monotonicMs();
@@ -154,7 +153,6 @@ export class Bridge {
     return this.#port;
   }
 
-  /** R2 */
   async close(): Promise<void> {
     await this.#broker.close();
     await this.#throttled.stop();

@@ -20,7 +20,7 @@ const reported = (modelDigest: string, acceptedSchemas: readonly string[] = []):
 });
 
 describe("the policy of a device", () => {
-  test("is the newest of the model it reported; tombstones take it away (D1)", () => {
+  test("is the newest of the model it reported; tombstones take it away (downlink.ts D1)", () => {
     const state = new DownlinkState();
     state.applyReported("d", reported("m1"));
     expect(state.policyOf("d")).toBeUndefined();
@@ -39,7 +39,7 @@ describe("the policy of a device", () => {
     expect(state.modelOf("d")).toBeUndefined();
   });
 
-  test("is written in a schema the device announced, else in the oldest (D2)", () => {
+  test("is written in a schema the device announced, else in the oldest (downlink.ts D2)", () => {
     const [v1] = RoutingPolicy.versions as [(typeof RoutingPolicy.versions)[number]];
     const v2 = { ...v1, version: 2, id: 99, fingerprint: "00000000000000ff" };
     const codec = new Codec<RoutingPolicy>("RoutingPolicy", [v1, v2]);
@@ -59,7 +59,7 @@ describe("what a device shall run", () => {
   const apply = (state: DownlinkState, deviceId: string, bytes: Buffer) =>
     state.applyDesired(deviceId, DeviceDesired.decodeConfluent(bytes), bytes);
 
-  test("is told to those only that read it; a tombstone clears it (D3)", () => {
+  test("is told to those only that read it; a tombstone clears it (downlink.ts D3)", () => {
     const state = new DownlinkState();
     apply(state, "d", record("d", 7n));
     expect(state.desiredOf("d")).toBeUndefined();

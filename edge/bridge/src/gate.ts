@@ -1,14 +1,14 @@
 /**
  * Stands between a device's socket and the broker, which would buffer a packet of 256 MB before it looks at it.
  *
- * T1. A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9).
- * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted
- *     the bound is small. A device's PUBLISH beyond it would be sent again for ever: its body is read past, for as long as it
+ * A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9). Each PUBLISH
+ * that passed is handed its grant in order; who settles it gives the bytes back. Who does not read what it is told is not read
+ * either, or what we owe it would grow without bound (G9).
+ *
+ * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted the
+ *     bound is small. A device's PUBLISH beyond it would be sent again for ever: its body is read past, for as long as it
  *     comes, and its beginning passes in its place (oversized.ts).
- * T3. Each PUBLISH that passed is handed its grant in order; who settles it gives the bytes back.
- * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when they are made good.
- * T4. Who does not read what it is told is not read either, or what we owe it would grow without bound (G9).
- */
+ * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when they are made good. */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { Whole } from "@tributary/kafka";
@@ -67,7 +67,7 @@ export class PacketGate extends Duplex {
     socket.on("end", () => this.push(null));
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => this.destroy());
-    this.on("drain", () => this.#pump()); // T4
+    this.on("drain", () => this.#pump());
   }
 
   get remoteAddress(): string {
@@ -80,7 +80,7 @@ export class PacketGate extends Duplex {
     this.#charge = charge;
   }
 
-  /** The grant of the next PUBLISH: call once per PUBLISH, in order. T3 */
+  /** The grant of the next PUBLISH: call once per PUBLISH, in order. */
   nextGrant(): { readonly whole?: Whole; release(): void } {
     const { bytes, whole } = this.#grants.shift() ?? { bytes: 0 };
     let held = true;
@@ -136,7 +136,7 @@ export class PacketGate extends Duplex {
 
   get #isReading(): boolean {
     if (this.#slowed !== undefined || this.#frozen || this.destroyed) return false; // T5
-    return this.#wanted && this.#granted && !this.writableNeedDrain; // T1, T4
+    return this.#wanted && this.#granted && !this.writableNeedDrain;
   }
 
   #wait(): void {
@@ -194,7 +194,7 @@ export class PacketGate extends Duplex {
       }
       if (this.#begun.length > 0) this.push(this.#begun);
       this.#begun = NOTHING;
-      if (!this.#granted || this.#slowed !== undefined) break; // T1, T5
+      if (!this.#granted || this.#slowed !== undefined) break; // T5
     }
     if (!this.#scanner.isInside) this.#waited();
     const begunAt = this.#at - (this.#scanner.begunBytes - this.#begun.length);
@@ -207,7 +207,6 @@ export class PacketGate extends Duplex {
     if (to > from) this.#wanted = this.push(this.#chunk.subarray(from, to));
   }
 
-  /** T1 */
   #grant(grant: Granted): void {
     this.#granted = this.#account.take(grant.bytes, () => {
       this.#grants.push(grant);

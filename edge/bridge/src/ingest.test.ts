@@ -134,7 +134,7 @@ describe("from a message to its acknowledgement", () => {
     }
   });
 
-  test("a schema that nobody knows ends the session while it is asked for; then it is stored, or a dead letter (I4)", async () => {
+  test("a schema that nobody knows ends the session while it is asked for; then it is stored, or a dead letter (ingest.ts I4)", async () => {
     const sink = new FickleSink(() => 0.9);
     const { schema } = EdgePredictions.current;
     const newer = { ...schema, fields: [...schema.fields, { name: "later", type: ["null", "string"], default: null }] };
@@ -174,7 +174,7 @@ describe("from a message to its acknowledgement", () => {
     expect({ asked: asked.length, acknowledged, released }).toEqual({ asked: 2, acknowledged: 2, released: 4 });
   });
 
-  test("where devices share one way, a strange schema ends it for nobody: its message waits, and is stored or a dead letter (I4)", async () => {
+  test("where devices share one way, a strange schema ends it for nobody: its message waits, and is stored or a dead letter (ingest.ts I4)", async () => {
     const sink = new FickleSink(() => 0.9);
     const { schema } = EdgePredictions.current;
     const newer = { ...schema, fields: [...schema.fields, { name: "shared", type: ["null", "long"], default: null }] };
@@ -235,7 +235,7 @@ describe("from a message to its acknowledgement", () => {
   });
 });
 
-test("acknowledgements leave in the order of the messages, and none after the session closed (S1, S2)", () => {
+test("acknowledgements leave in the order of the messages, and none after the session closed (session.ts S1, S2)", () => {
   const session = newSession("d");
   const order: number[] = [];
   const settle = [1, 2, 3, 4].map((n) => session.begin(() => order.push(n)));

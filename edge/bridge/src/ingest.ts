@@ -1,14 +1,14 @@
 /**
  * The way of one published message from its verdict to Kafka's acknowledgement.
  *
+ * When Kafka does not take it for now, the session ends unacknowledged and the device sends again, in order (G3). The sink
+ * rejects everything behind a rejected send, so nothing later of that device is stored meanwhile. What Kafka refuses for good
+ * goes to the dead letters like any message that cannot be used.
+ *
  * I1. A message is acknowledged only after Kafka has its record, or its dead letter (G1, G8).
- * I2. When Kafka does not take it for now, the session ends unacknowledged and the device sends again, in order (G3).
- *     The sink rejects everything behind a rejected send, so nothing later of that device is stored meanwhile.
- * I3. What Kafka refuses for good goes to the dead letters like any message that cannot be used.
  * I4. A schema that nobody here knows is asked for, where there is a registry to ask: the session ends unacknowledged, and
  *     when the device sends again, in order, it is known or a dead letter. Where devices share one way to us, one device's
- *     strange schema is no reason to end it for all: its message waits for the answer.
- */
+ *     strange schema is no reason to end it for all: its message waits for the answer. */
 import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
 import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
@@ -77,7 +77,7 @@ export class Ingest {
   /** `acknowledge` is called at most once, and never after the session closed; `release` exactly once. */
   take(session: Sender, uplink: Uplink, acknowledge: () => void, release: () => void): void {
     if (session.isClosed) {
-      release(); // I2
+      release();
       return;
     }
     const { limits, mqttPrefix, clock, routes } = this.#options;
@@ -179,7 +179,7 @@ export class Ingest {
     } catch (error) {
       if (!(error instanceof Failure) || error.advice === "retry" || error.code === SINK_CLOSED) throw error;
       const refusal: Refusal = { kind: "refuse", reason: "kafka-refused", stream, message: reasonOf(error) };
-      return this.#putAside(uplink, refusal, receivedAt, from); // I3
+      return this.#putAside(uplink, refusal, receivedAt, from);
     }
     const ms = clock.monotonicMs() - startedAt;
     const stored = { deviceId: uplink.principal, bytes: uplink.payload.length, ms };
@@ -203,7 +203,7 @@ export class Ingest {
   #fail(session: Sender, stream: string, error: unknown): void {
     const code = error instanceof Failure ? error.code : "unexpected";
     this.#options.telemetry.emit(storeFailed, { deviceId: session.deviceId, stream, code, reason: reasonOf(error) });
-    session.close(); // I2
+    session.close();
   }
 }
 

@@ -50,7 +50,7 @@ function recordOf(stream: UplinkStream, payload: unknown): Record<string, unknow
 const bigints = (_: string, value: unknown) => (typeof value === "bigint" ? `${value}` : value);
 
 describe("a device that speaks only JSON", () => {
-  test("sends a photo and nothing else: the cloud is to answer, under the payload's own digest (N1, N3)", () => {
+  test("sends a photo and nothing else: the cloud is to answer, under the payload's own digest (json-uplink.ts N1, N3)", () => {
     const payload = Buffer.from(JSON.stringify({ image }));
     const digest = createHash("sha256").update(payload).digest().readBigUInt64BE() >> 1n;
     expect(recordOf("frames", payload)).toEqual({
@@ -85,7 +85,7 @@ describe("a device that speaks only JSON", () => {
     expect(recordOf("reported", { slots })).toMatchObject({ bootId: 0n, slots, acceptedSchemas: [], generation: 0n });
   });
 
-  test("tells what it answered itself, each under a number of its own (N1)", () => {
+  test("tells what it answered itself, each under a number of its own (json-uplink.ts N1)", () => {
     const kept = { label: "cat", confidence: 0.9 };
     const { predictions } = recordOf("predictions", { predictions: [kept, kept] }) as never as {
       readonly predictions: readonly { readonly frameSeq: bigint; readonly escalation: string }[];
@@ -311,7 +311,7 @@ test("brackets and quotes within texts do not nest", () => {
   expect(judge("frames", `{"image":"${image}","label":"\\"[`)).toMatchObject({ reason: "json-malformed" });
 });
 
-test("over seeds, whatever JSON says, it is stored as a record of its stream or refused, and never thrown (U1)", () => {
+test("over seeds, whatever JSON says, it is stored as a record of its stream or refused, and never thrown (uplink.ts U1)", () => {
   const { jpeg: _, ...frame } = someFrame();
   const moments = { n: 3, sum: 1.5, sumSq: 1 };
   const good: Record<UplinkStream, object> = {

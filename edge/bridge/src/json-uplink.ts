@@ -2,13 +2,13 @@
  * Uplinks of devices that speak only JSON: `…/up/STREAM/json`. What they say becomes the record that an agent would have
  * sent, so nothing behind the bridge knows the difference.
  *
+ * A frame of boot 0 is all there is of it: no prediction announces it, and none may claim that it follows.
+ *
  * N1. Without `bootId` a record is of boot 0, and what would be counted (`seq`, `frameSeq`) is taken from the payload's
  *     SHA-256: the same bytes are the same record, however often they are sent. Whoever counts has to have a boot, or its
  *     numbers would come again after a restart.
- * N2. A frame of boot 0 is all there is of it: no prediction announces it, and none may claim that it follows.
- * N3. A photo without a label comes from a device that cannot answer itself: reason FALLBACK, an empty label, confidence
- *     0, so that the cloud's answer is worth everything and a missing one says nothing.
- */
+ * N3. A photo without a label comes from a device that cannot answer itself: reason FALLBACK, an empty label, confidence 0, so
+ *     that the cloud's answer is worth everything and a missing one says nothing. */
 import { createHash } from "node:crypto";
 import { JSON_NAMES, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { JsonFault, type JsonObject, JsonRecordReader, parseJsonObject, type RecordRules } from "./json-record.ts";
@@ -98,7 +98,7 @@ const rules: RecordRules<Sender> = {
       if (!sender.hasBoot) {
         if (given.frameSeq !== undefined) throw bootless(`${path}.frameSeq`);
         if (given.escalation === "QUEUED") {
-          throw range(`${path}.escalation`, "NONE or DROPPED: without bootId the frame that follows is not found"); // N2
+          throw range(`${path}.escalation`, "NONE or DROPPED: without bootId the frame that follows is not found");
         }
       }
       return {

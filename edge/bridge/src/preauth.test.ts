@@ -79,7 +79,7 @@ test("a device is handed on with all it said, in whichever pieces", async () => 
   expect([preAuth.size, preAuth.bytes]).toEqual([0, 0]);
 });
 
-test("silence ends after its time, and a CONNECT that drips does too (P2)", async () => {
+test("silence ends after its time, and a CONNECT that drips does too (preauth.ts P2)", async () => {
   const { open, counted, preAuth } = await started({ connectMsMax: 300 });
   const [silent, dripping] = [await open(), await open()];
   const drip = setInterval(() => dripping.write(Buffer.from([0x10])), 50);
@@ -90,7 +90,7 @@ test("silence ends after its time, and a CONNECT that drips does too (P2)", asyn
   expect([preAuth.size, preAuth.bytes]).toEqual([0, 0]);
 });
 
-test("a device is heard while its own address and others are full of silence (P1)", async () => {
+test("a device is heard while its own address and others are full of silence (preauth.ts P1)", async () => {
   const limits = { unauthenticatedMax: 40, unauthenticatedPerAddressMax: 20 };
   const { open, counted, preAuth } = await started(limits);
   const silent = await Promise.all(Array.from({ length: 120 }, (_, i) => open(`127.0.0.${2 + (i % 3)}`)));
@@ -105,7 +105,7 @@ test("a device is heard while its own address and others are full of silence (P1
   expect(silent.length).toBe(120);
 });
 
-test("strangers' bytes are bounded for each and in all (P1)", async () => {
+test("strangers' bytes are bounded for each and in all (preauth.ts P1)", async () => {
   const forEver = new Promise<undefined>(() => {});
   const { open, counted, preAuth } = await started({ unauthenticatedBytesMax: 1_048_576 }, () => forEver);
   const sockets = await Promise.all(Array.from({ length: 40 }, () => open()));

@@ -1,13 +1,13 @@
 /**
  * Connections that are not authenticated yet: they get a socket and a few bytes here, and nothing of the broker.
  *
+ * Every end that is not an admission is counted by its reason, and told with the peer's address.
+ *
  * P1. They come from pools of their own, in number and in bytes. A newcomer is always heard: room for it is made by ending
- *     another, first one of its own address if that has too many, else one of the address that has most (G9). Of an
- *     address' connections the oldest that has said nothing goes first, so that silence never keeps a device out, not
- *     even one that shares its address with the silent.
- * P2. A CONNECT packet has to be there, whole, within `connectMsMax`.
- * P3. Every end that is not an admission is counted by its reason, and told with the peer's address.
- */
+ *     another, first one of its own address if that has too many, else one of the address that has most (G9). Of an address'
+ *     connections the oldest that has said nothing goes first, so that silence never keeps a device out, not even one that
+ *     shares its address with the silent.
+ * P2. A CONNECT packet has to be there, whole, within `connectMsMax`. */
 import type { Socket } from "node:net";
 import { type Clock, sourceOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -185,7 +185,7 @@ export class PreAuth {
   #refuse(stranger: Stranger, clientId: string, code: ConnectRefusal): void {
     const { socket } = stranger;
     const remote = socket.remoteAddress ?? stranger.source;
-    this.#options.telemetry.emit(connectRefused, { code, clientId: JSON.stringify(clientId.slice(0, 64)), remote }); // P3
+    this.#options.telemetry.emit(connectRefused, { code, clientId: JSON.stringify(clientId.slice(0, 64)), remote });
     stranger.phase = "leaving";
     stranger.untilMs = this.#options.clock.monotonicMs() + LEAVE_MS_MAX;
     this.#drop(stranger);
@@ -195,7 +195,7 @@ export class PreAuth {
   #cut(stranger: Stranger, code: PreAuthCut): void {
     const { bytes, socket } = stranger;
     const remote = socket.remoteAddress ?? stranger.source;
-    this.#options.telemetry.emit(connectionCut, { code, deviceId: "unknown", bytes, remote }); // P3
+    this.#options.telemetry.emit(connectionCut, { code, deviceId: "unknown", bytes, remote });
     this.#end(stranger);
   }
 

@@ -1,14 +1,14 @@
 /**
  * Dead letters of devices, so many of each as its rate allows, and the others told in sum.
  *
+ * Within its rate a device's dead letters are whole: whoever repairs what is wrong can look at them.
+ *
  * P1. Every refused message is acknowledged once Kafka has its dead letter, whole or in sum (G8).
- * P2. Within its rate a device's dead letters are whole: whoever repairs what is wrong can look at them.
- * P3. Beyond it, a message that may be of use one day is still kept whole, and waits for its turn: one whose schema, stream
- *     or topic nobody knows yet, or that Kafka refused. Its device is slowed and loses nothing.
- * P4. Beyond it, a message that never can be of use is counted: one record every `SUM_MS` for device and stream, with how
- *     many there were, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
- * P5. Behind a broker of another's nobody waits (P3): all devices come the same way.
- */
+ * P3. Beyond it, a message that may be of use one day is still kept whole, and waits for its turn: one whose schema, stream or
+ *     topic nobody knows yet, or that Kafka refused. Its device is slowed and loses nothing.
+ * P4. Beyond it, a message that never can be of use is counted: one record every `SUM_MS` for device and stream, with how many
+ *     there were, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
+ * P5. Behind a broker of another's nobody waits (P3): all devices come the same way. */
 import { createHash, type Hash } from "node:crypto";
 import type { RecordSink } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
@@ -61,7 +61,7 @@ export class PutAside {
       const waitMs = Math.max(mine.deadLetters.charge(1, nowMs), mine.deadLetterBytes.charge(bytes, nowMs));
       if (mayWait) await clock.sleep(waitMs); // P3, P5
     }
-    await sink.send([deadLetterOf(uplink, refusal, receivedAt, wholeBytesMax)]); // P2
+    await sink.send([deadLetterOf(uplink, refusal, receivedAt, wholeBytesMax)]);
   }
 
   #count(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {

@@ -10,7 +10,7 @@ import type { Refusal, RefusalReason, Uplink } from "./uplink.ts";
 const limits = bridgeConfigSchema.parse({}).limits.perDevice;
 
 describe("a rate", () => {
-  test("over any time it grants its burst and what it earned, and one charge more (R1), over seeds", () => {
+  test("over any time it grants its burst and what it earned, and one charge more (rates.ts R1), over seeds", () => {
     for (let seed = 1; seed <= 50; seed++) {
       const random = seededRandom(seed);
       const rate = new Rate(100, 500, 0);
@@ -26,7 +26,7 @@ describe("a rate", () => {
     }
   });
 
-  test("a new connection brings no new burst; a device that made everything good is forgotten (R2)", () => {
+  test("a new connection brings no new burst; a device that made everything good is forgotten (rates.ts R2)", () => {
     const clock = { nowMs: 0 };
     const book = new RateBook(limits, () => clock.nowMs);
     for (let i = 0; i < limits.messagesBurstMax; i++) book.of("rogue").messages.charge(1, 0);
@@ -54,7 +54,7 @@ describe("dead letters beyond their rate", () => {
   const uplink = (payload: Buffer): Uplink => ({ principal: "cam", topic: "t", payload, qos: 1, retain: false });
   const refusal = (reason: RefusalReason): Refusal => ({ kind: "refuse", stream: "frames", reason, message: "why" });
 
-  test("garbage is acknowledged once Kafka has it, whole or in sum, and none is left out (P1, P4)", async () => {
+  test("garbage is acknowledged once Kafka has it, whole or in sum, and none is left out (put-aside.ts P1, P4)", async () => {
     const { log, told, aside } = open(() => 0); // No rate is made good meanwhile, however slow the machine.
     const payloads = Array.from({ length: 200 }, (_, i) => Buffer.alloc(10_000, i));
     await Promise.all(payloads.map((payload) => aside.store(uplink(payload), refusal("jpeg-corrupt"), 1, true)));
@@ -72,7 +72,7 @@ describe("dead letters beyond their rate", () => {
     expect(told).toHaveLength(inSum);
   });
 
-  test("what may be of use one day waits and is kept whole; behind another's broker it does not wait (P3, P5)", async () => {
+  test("what may be of use one day waits and is kept whole; behind another's broker it does not wait (put-aside.ts P3, P5)", async () => {
     const { log, aside } = open();
     const startedMs = performance.now();
     const store = (mayWait: boolean) =>

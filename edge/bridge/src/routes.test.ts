@@ -86,7 +86,7 @@ test("behind a foreign broker a route's key needs a device that its topic names"
 });
 
 describe("a message", () => {
-  test("goes the first way that fits, under the key of that way (X3)", () => {
+  test("goes the first way that fits, under the key of that way (routes.ts X3)", () => {
     const routes = [
       route({ filter: "plant/+/temperature", key: { level: 1 } }),
       route({ filter: "plant/#", topic: "plant.rest.v1", format: "raw", key: "topic" }),
@@ -104,7 +104,7 @@ describe("a message", () => {
     }
   });
 
-  test("is the device's own where the route says so (X2)", () => {
+  test("is the device's own where the route says so (routes.ts X2)", () => {
     const own = route({ filter: "meters/%d/value" });
     expect(judge([own], { topic: "meters/meter-1/value" })).toMatchObject({ kind: "route", key: "meter-1" });
     expect(judge([own], { topic: "meters/meter-2/value" })).toMatchObject({ reason: "topic-of-another-device" });

@@ -1,15 +1,14 @@
 /**
  * Routes of an operator's own: MQTT topics outside the device contract into Kafka topics outside ours.
  *
- * X1. A route never touches the contract: its filter meets no MQTT topic of ours, its Kafka topic is none of ours.
- * X2. `%d` in a filter stands for the publisher's own device id, and for nobody else's. Without it any registered device
- *     may publish.
+ * A route never touches the contract: its filter meets no MQTT topic of ours, its Kafka topic is none of ours. What is stored
+ * are the bytes that came; headers say from where. QoS 1 is acknowledged after Kafka's ack (G1); QoS 0 asks for no more than
+ * to be stored. QoS 2 promises what Kafka's ack cannot, and is refused.
+ *
+ * X2. `%d` in a filter stands for the publisher's own device id, and for nobody else's. Without it any registered device may
+ *     publish.
  * X3. The first route that fits is taken. What it cannot take is refused like any message: put aside, counted, and then
- *     acknowledged (G8).
- * X4. What is stored are the bytes that came; headers say from where.
- * X5. QoS 1 is acknowledged after Kafka's ack (G1); QoS 0 asks for no more than to be stored. QoS 2 promises what Kafka's
- *     ack cannot, and is refused.
- */
+ *     acknowledged (G8). */
 import {
   type AvroSchema,
   ContractError,
@@ -52,7 +51,7 @@ type Surroundings = {
   readonly mode: "embedded" | "external";
 };
 
-/** Everything that is wrong with the routes, and with one beside another. X1 */
+/** Everything that is wrong with the routes, and with one beside another. */
 export function routeProblems(routes: readonly RouteConfig[], { prefixes, mode }: Surroundings): RouteProblem[] {
   const ours = new Set(tributaryTopics().map(({ name }) => prefixes.kafka + name));
   const reserved = ["tributary.", prefixes.kafka, "__", "_schemas"].filter((prefix) => prefix !== "");
@@ -122,7 +121,6 @@ export function keyOf({ config: { key } }: Route, topic: string, principal: stri
 
 const contentTypes = { avro: "application/avro", json: "application/json", raw: "application/octet-stream" } as const;
 
-/** X4 */
 export function routedRecord(
   { config }: Route,
   key: string,

@@ -1,11 +1,11 @@
 /**
  * One connected device: what it sent and is not yet answered, and what waits to be sent to it.
  *
+ * What waits for a slow device is bounded; the oldest is dropped and counted (G9).
+ *
  * S1. Acknowledgements leave in the order the messages came (MQTT-4.6.0), whichever was stored first.
- * S2. After one message failed no later one is acknowledged or begun: the connection ends, and the device sends again
- *     from the one that failed (G3).
- * S3. What waits for a slow device is bounded; the oldest is dropped and counted (G9).
- */
+ * S2. After one message failed no later one is acknowledged or begun: the connection ends, and the device sends again from the
+ *     one that failed (G3). */
 import { AckOrder } from "@tributary/mqtt";
 import type { Client } from "aedes";
 import { type DesiredTelling, NewestQueue } from "./downlink.ts";
@@ -67,7 +67,7 @@ export class Session {
     this.#publish(topic, payload, true, () => {});
   }
 
-  /** How many older results were dropped for this one: 0 or 1. S3 */
+  /** How many older results were dropped for this one: 0 or 1. */
   sendResult(topic: string, payload: Buffer): number {
     const dropped = this.#results.push({ topic, payload });
     if (!this.#sending) this.#sendNext();

@@ -6,7 +6,7 @@ const MQTT = "tributary/v1/{deviceId}";
 
 export type Crossing<T> = { readonly told: T; end(error?: string): void };
 
-/** `told` is the context for Kafka's header: the record itself stays as the device wrote it (U4). */
+/** `told` is the context for Kafka's header: the record itself stays as the device wrote it (uplink.ts U4). */
 export function traceUplink(
   tracer: Tracer,
   { stream, deviceId, bytes }: { readonly stream: UplinkStream; readonly deviceId: string; readonly bytes: number },

@@ -127,7 +127,7 @@ describe("what becomes of a published message", () => {
     },
   );
 
-  test("whatever is changed in a message, it has one end and nothing is thrown (U1)", () => {
+  test("whatever is changed in a message, it has one end and nothing is thrown (uplink.ts U1)", () => {
     for (let seed = 1; seed <= 4_000; seed++) {
       const random = seededRandom(seed);
       const payload = mutated(encoded({ bootId: BigInt(seed) }), random);

@@ -100,7 +100,7 @@ test.each(streams)("%s: a value out of its field's range is refused, by name, in
         if (bound === undefined) continue;
         set(bound + step);
         expect(check()).toEqual(["value-out-of-range", `${path}: ${bound + step} is not ${rangeText(range)}`]);
-        codec.decode(codec.encode(record, version), version); // C5
+        codec.decode(codec.encode(record, version), version); // codec.ts C5
         set(bound);
         expect(check()).toBeUndefined();
       }

@@ -2,12 +2,11 @@
  * Whether this process's clock agrees with Kafka's. Deadlines, ages and windows are compared across processes by their wall
  * clocks, so one whose clock is wrong answers wrongly without failing.
  *
- * W1. Not ready when the clock is certainly off by more than the bound; what the round trip leaves uncertain does not
- *     count.
+ * Only readiness follows: what is stored is stamped by Kafka, and ending would turn a wrong clock into an outage.
+ *
+ * W1. Not ready when the clock is certainly off by more than the bound; what the round trip leaves uncertain does not count.
  * W2. A clock that cannot be compared (Kafka away, no probe topic) is no reason to be unready: whatever needs Kafka says so
- *     itself. The last reading counts on.
- * W3. Only readiness follows: what is stored is stamped by Kafka, and ending would turn a wrong clock into an outage.
- */
+ *     itself. The last reading counts on. */
 import { type ClockReading, clockOffsetMs } from "@tributary/kafka";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";

@@ -1,16 +1,16 @@
 /**
  * The life of a service process.
  *
+ * It first waits for the ids of a schema registry that is not ours, then for what `awaits` names; only health and metrics
+ * answer meanwhile.
+ *
  * P1. A wrong configuration ends it with 2 before anything else starts.
  * P2. It prints its one `ready` line when every health check passes for the first time.
  * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0; a second signal, or a stop that takes longer than
  *     `stopMsMax`, exits 1.
  * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
- * P5. It first waits for the ids of a schema registry that is not ours, then for what `awaits` names; only health and metrics answer
- *     meanwhile.
  * P6. Not ready while its clock is off against Kafka's by more than `kafka.clockOffsetMsMax` (clock-watch.ts).
- * P7. Nothing reaches a handler or a body parser that the port's door refuses (door.ts of @tributary/telemetry/http).
- */
+ * P7. Nothing reaches a handler or a body parser that the port's door refuses (door.ts of @tributary/telemetry/http). */
 import "reflect-metadata";
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
@@ -198,7 +198,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     if (registry !== undefined || options.awaits !== undefined) {
       await meanwhileHealthy(async () => {
         registry?.start();
-        await registry?.ready(); // P5
+        await registry?.ready();
         await options.awaits?.(context, starting.signal);
       });
     }

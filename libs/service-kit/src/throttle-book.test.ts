@@ -7,7 +7,7 @@ import { ThrottleBook } from "./throttle-book.ts";
 const bookAt = (now: () => number, sink = new MemoryKafka(), sleep = systemClock.sleep) =>
   new ThrottleBook({ reporter: "bridge", sink, clock: { ...systemClock, now, sleep }, telemetry: silentTelemetry() });
 
-test("a device is told of once a limit holds it back again and again, and once it no more does (T1, T2)", () => {
+test("a device is told of once a limit holds it back again and again, and once it no more does (throttle-book.ts T1, T2)", () => {
   let now = 1_000;
   const book = bookAt(() => now);
   for (let i = 0; i < 100; i++, now += 1_000) book.note("now-and-then", "bytes");

@@ -1,11 +1,11 @@
 /**
  * Which devices are held back, why and since when: for devices.throttled.v1 and for metrics that name the worst.
  *
+ * At most `devicesMax` devices are kept; the one noted longest ago goes first (G9).
+ *
  * T1. A device is throttled once a limit held it back often in a short time, and no more once it was not for a minute. One
  *     that meets a limit now and then is not told of.
- * T2. Told is what changes, and once a minute how it stands. What Kafka did not take is told again.
- * T3. At most `devicesMax` devices are kept; the one noted longest ago goes first (G9).
- */
+ * T2. Told is what changes, and once a minute how it stands. What Kafka did not take is told again. */
 import { DeviceThrottled, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Instant, reasonOf, repeatLater } from "@tributary/kernel";
@@ -73,7 +73,7 @@ export class ThrottleBook {
     const device = this.#devices.get(deviceId) ?? { reasons: new Map<string, Held>(), toldAt: 0, isChanged: false };
     this.#devices.delete(deviceId);
     this.#devices.set(deviceId, device);
-    if (this.#devices.size > DEVICES_MAX) this.#devices.delete(this.#devices.keys().next().value as string); // T3
+    if (this.#devices.size > DEVICES_MAX) this.#devices.delete(this.#devices.keys().next().value as string);
     const held = device.reasons.get(reason) ?? { count: 0n, recent: 0, at: now, since: now, isThrottled: false };
     device.reasons.set(reason, held);
     held.recent = held.recent * Math.exp(-Math.max(0, now - held.at) / RECENT_MS) + weight;

@@ -2,10 +2,9 @@
  * Spans through the OpenTelemetry SDK, to wherever its standard environment variables say. Loaded on demand: the SDK takes
  * more memory than an agent has to spare.
  *
- * O1. The environment decides: exporter, protocol, sampler and its ratio, batch sizes, resource attributes.
- * O2. What waits for the collector is bounded by the SDK's batch processor (G9); what it drops or cannot send is told.
- * O3. No module is patched and no context follows the program's own calls: every parent is handed over by name.
- */
+ * The environment decides: exporter, protocol, sampler and its ratio, batch sizes, resource attributes. What waits for the
+ * collector is bounded by the SDK's batch processor (G9); what it drops or cannot send is told. No module is patched and no
+ * context follows the program's own calls: every parent is handed over by name. */
 import {
   type Span as ApiSpan,
   DiagLogLevel,
@@ -50,8 +49,8 @@ export function startOtel({ resource, onTrouble }: OtelOptions): StartedTracer {
   const sdk = new NodeSDK({
     idGenerator: ids,
     resource: resourceFromAttributes(resource),
-    resourceDetectors: [envDetector], // O1
-    instrumentations: [], // O3
+    resourceDetectors: [envDetector],
+    instrumentations: [],
     textMapPropagator: null,
     // Metrics are Prometheus's to fetch, and lines are standard output's.
     metricReaders: [],

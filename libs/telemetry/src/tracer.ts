@@ -2,10 +2,10 @@
  * What a process tells of a frame's journey: spans at its borders. Nothing here knows OpenTelemetry; `otel.ts` does, and
  * is loaded only where the environment says that traces are wanted.
  *
+ * Times are told as ages: the caller needs no wall clock, and a span can be told when it is over.
+ *
  * S1. A span whose process does not trace hands its parent's context on, so that a silent process breaks no trace.
- * S2. Whether a trace is sampled is decided where it begins; the flag in its `traceparent` decides from there on.
- * S3. Times are told as ages: the caller needs no wall clock, and a span can be told when it is over.
- */
+ * S2. Whether a trace is sampled is decided where it begins; the flag in its `traceparent` decides from there on. */
 export type SpanKind = "internal" | "client" | "producer" | "consumer";
 
 export type Attributes = Readonly<Record<string, string | number | boolean>>;

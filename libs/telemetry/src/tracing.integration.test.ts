@@ -37,13 +37,13 @@ async function run(roots: number, env: Readonly<Record<string, string>>): Promis
   return JSON.parse(stdout) as Told;
 }
 
-test("without a collector nothing of the SDK is loaded, and no trace begins (T7)", async () => {
+test("without a collector nothing of the SDK is loaded, and no trace begins (telemetry.ts T7)", async () => {
   expect(await run(1, {})).toEqual({ sdk: 0, traceparents: [null] });
   const off = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_SDK_DISABLED: "true" };
   expect(await run(1, off)).toEqual({ sdk: 0, traceparents: [null] });
 });
 
-test("the environment's ratio decides at the root, its flag from there on, and what is sampled arrives (S2)", async () => {
+test("the environment's ratio decides at the root, its flag from there on, and what is sampled arrives (tracer.ts S2)", async () => {
   const receiver = await otlpReceiver();
   try {
     const sampler = { OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.25" };

@@ -1,9 +1,9 @@
 /**
  * Real processes for tests: started from dist/, known to be ready by their own word, and never left behind.
  *
- * P1. `spawnService` resolves on the process's ready line and rejects with its last output when it ends before.
- * P2. A process that is still alive when the test process ends is killed with it.
- */
+ * `spawnService` resolves on the process's ready line and rejects with its last output when it ends before.
+ *
+ * P2. A process that is still alive when the test process ends is killed with it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -141,7 +141,7 @@ export async function spawnService(options: SpawnOptions): Promise<SpawnedServic
     return { ...child, ports: ready.ports };
   } catch (error) {
     await child.kill();
-    const end = child.lines().slice(-20).join("\n"); // P1
+    const end = child.lines().slice(-20).join("\n");
     throw new Failure("service-not-ready", "give-up", `${error instanceof Error ? error.message : error}\n${end}`);
   }
 }

@@ -1,9 +1,8 @@
-/** Devices of a fleet as Kafka sees them: they follow devices.desired.v1 and fill the topics that the bridge would fill.
- *
- * S1. A device obeys as the contract says: an older generation than it has seen is ignored, the same one is nothing new. What
- *     it ignored, and every model that it ever ran, is kept for who checks.
- * S2. What a model does on a device is said by its digest (`ModelBehaviour`), so a run is the same whoever moves models.
- * S3. Frames are told by the window, as many as wanted at no cost: a rollout is judged in seconds. */
+/** Devices of a fleet as Kafka sees them: they follow devices.desired.v1 and fill the topics that the bridge would fill. A
+ * device obeys as the contract says: an older generation than it has seen is ignored, the same one is nothing new. What it
+ * ignored, and every model that it ever ran, is kept for who checks. What a model does on a device is said by its digest
+ * (`ModelBehaviour`), so a run is the same whoever moves models. Frames are told by the window, as many as wanted at no cost:
+ * a rollout is judged in seconds. */
 import { DeviceDesired, type DeviceReported, topics } from "@tributary/contracts";
 import { follow, type OutRecord, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { makeBootId, type Random } from "@tributary/kernel";
@@ -120,7 +119,7 @@ export class SimulatedFleet {
   }
 
   #hear(device: SimulatedDevice, desired: DeviceDesired): void {
-    if (desired.generation < device.generation) device.ignored.push(desired.generation); // S1
+    if (desired.generation < device.generation) device.ignored.push(desired.generation);
     if (desired.generation <= device.generation) return;
     device.generation = desired.generation;
     const wanted = desired.slots.perception;
@@ -167,7 +166,6 @@ export class SimulatedFleet {
     return { topic: topics.reported.name, key: deviceId, value: topics.reported.codec.encodeConfluent(reported) };
   }
 
-  /** S3 */
   #window(device: SimulatedDevice, windowMs: number): OutRecord[] {
     const { behaviours, framesPerWindow = 20, labelledPerWindow = 1, random } = this.#options;
     const { deviceId, bootId, modelDigest, seqs } = device;

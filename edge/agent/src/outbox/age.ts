@@ -1,10 +1,10 @@
 /**
  * How old a stored frame is.
  *
+ * Otherwise unknown: the frame counts as expired, and its age is said to be at least the machine's uptime.
+ *
  * A1. Within one machine boot by the monotonic clock, which survives restarts of the agent (CLOCK_MONOTONIC).
- * A2. Across a reboot by the wall clock, if it was synchronised at capture and is now.
- * A3. Otherwise unknown: the frame counts as expired, and its age is said to be at least the machine's uptime.
- */
+ * A2. Across a reboot by the wall clock, if it was synchronised at capture and is now. */
 export type DeviceTime = {
   /** Identity of the machine's boot. */
   readonly machineBoot: string;
@@ -25,7 +25,7 @@ export function ageOf(captured: Captured, now: DeviceTime): Age {
   if (captured.wallMs !== null && now.wallMs !== null) {
     return { ageMs: Math.max(0, now.wallMs - captured.wallMs), known: true }; // A2
   }
-  return { ageMs: now.monotonicMs, known: false }; // A3
+  return { ageMs: now.monotonicMs, known: false };
 }
 
 /** What a record says: an unknown age is never below the deadline. */

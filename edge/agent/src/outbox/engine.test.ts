@@ -155,7 +155,7 @@ function judge(world: World, isOrdered = true): readonly string[] {
       const batch = EdgePredictions.decodeSingleObject(payload);
       for (const prediction of batch.predictions) {
         const frame = `${batch.bootId}/${prediction.frameSeq}`;
-        if (predicted.has(frame)) wrong.push(`${frame}: in two prediction records`); // O4
+        if (predicted.has(frame)) wrong.push(`${frame}: in two prediction records`); // engine.ts O4
         predicted.set(frame, prediction.escalation);
       }
     }

@@ -2,20 +2,19 @@
  * The outbox at work: group commits, what leaves next, what is resent, what is given up. Runs on the worker's thread; its
  * only I/O is the store and `post`.
  *
- * O1. What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2), only older: its
- *     ages go on, or the router would take a late frame for a fresh one.
- * O2. A row goes only when Kafka has it, or when policy drops it (G1, G9). The broker's PUBACK says so where the bridge is the
- *     broker; elsewhere it frees the window alone, and `confirmed` says so (W5).
- * O3. On every new connection what left before is resent first, per stream in `seq` order; nothing new of a stream leaves
- *     before that (G3).
+ * What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2), only older: its ages go
+ * on, or the router would take a late frame for a fresh one. A row goes only when Kafka has it, or when policy drops it (G1,
+ * G9). The broker's PUBACK says so where the bridge is the broker; elsewhere it frees the window alone, and `confirmed` says
+ * so (flight.ts W5). On every new connection what left before is resent first, per stream in `seq` order; nothing new of a
+ * stream leaves before that (G3). A failed commit changes nothing: memory is rebuilt from the store and the same items are
+ * tried again.
+ *
  * O4. A frame is in exactly one prediction record. If its image is given up before that record left, the record says so;
  *     afterwards the router's clock answers the frame.
- * O5. A failed commit changes nothing: memory is rebuilt from the store and the same items are tried again.
  * O6. A disk that takes nothing does not stop what needs no space. While a commit fails, its parts are tried apart, each at
  *     its own backoff: what is acknowledged or expired goes, what can leaves, and only then, in pieces, what waits comes in,
- *     but not into the space that leaving needs.
- *     What waits is bounded by its sender, who counts it until it hears that it is committed (X1).
- */
+ *     but not into the space that leaving needs. What waits is bounded by its sender, who counts it until it hears that it is
+ *     committed (outbox.ts X1). */
 import type { UplinkStream } from "@tributary/contracts";
 import { type Backoff, childTraceparent, type Random, reasonOf } from "@tributary/kernel";
 import { Acked } from "./acked.ts";
@@ -152,10 +151,10 @@ export class OutboxEngine {
         this.#pending.push(...message.items); // Gathered for a group commit already.
         return true;
       case "link":
-        this.#flight.link(message.online, message.epoch, this.#acked.owed(this.#store.left())); // O3
+        this.#flight.link(message.online, message.epoch, this.#acked.owed(this.#store.left()));
         return message.online;
       case "settled":
-        if (message.acked && this.#options.limits.confirmMs === null) this.#acked.add(message.key); // O2
+        if (message.acked && this.#options.limits.confirmMs === null) this.#acked.add(message.key);
         this.#flight.settle(message.key, message.epoch, this.#now().monotonicMs);
         // A draining window refills at half empty, so that a long backlog is not paced by the commit timer.
         return this.#flight.halfEmpty(message.key.stream) && this.#hasMoreOf(message.key.stream);
@@ -252,12 +251,12 @@ export class OutboxEngine {
     let leaving: Leaving[] = [];
     try {
       this.#store.begin();
-      for (const key of acked) this.#bytes -= this.#store.deleteLeft(key); // O2
+      for (const key of acked) this.#bytes -= this.#store.deleteLeft(key);
       if (policy !== undefined) this.#store.putSetting("policy", policy);
       for (const item of pending) this.#insert(item, now);
       if (releases) this.#giveUp(now);
       if (leaves !== "none") leaving = this.#leave(now, leaves === "all");
-      this.#store.commit(); // O1
+      this.#store.commit();
     } catch (error) {
       this.#pending.unshift(...pending);
       this.#acked.giveBack(acked);
@@ -366,7 +365,7 @@ export class OutboxEngine {
       return true;
     };
     for (let key = this.#flight.nextResend(); key !== undefined; key = this.#flight.nextResend())
-      take(this.#again(key, now)); // O3
+      take(this.#again(key, now));
     if (!takesNew) return leaving;
     for (const stream of REPORT_STREAMS) {
       while (this.#reports > 0 && this.#flight.free(stream) > 0 && take(this.#reportOut(stream, now)));

@@ -1,17 +1,16 @@
 /**
  * What is between this device and its acknowledgement: one window per stream, one connection at a time. Pure.
  *
- * W1. At most `windowRecords` of a stream and `windowBytes` in all are in flight; a single record always may be.
- * W2. After a new connection, resends of a stream come before anything new of it, in the order they left (G3).
- * W3. What a failed commit wanted to resend or send is neither in flight nor forgotten.
- * W4. An answer about an earlier connection changes nothing here.
+ * At most `windowRecords` of a stream and `windowBytes` in all are in flight; a single record always may be. After a new
+ * connection, resends of a stream come before anything new of it, in the order they left (G3). What a failed commit wanted to
+ * resend or send is neither in flight nor forgotten. An answer about an earlier connection changes nothing here. Then a boot
+ * and stream's newest number, confirmed or not, is less than SPAN_MAX ahead of the oldest that is out, so that one sent again
+ * is always within what consumers remember of the stream (1,024, DESIGN): beyond it they would take it for a repeat, and lose
+ * it. One that gets lost again and again holds up its stream for so long.
+ *
  * W5. Where the broker's PUBACK does not mean Kafka has it (`confirmMs`), it frees the window only: the record is held until
  *     Kafka's acknowledgement names it, and sent again when that does not come. While nothing at all is confirmed the wait
- *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is away, not the record.
- * W6. Then a boot and stream's newest number, confirmed or not, is less than SPAN_MAX ahead of the oldest that is out, so that
- *     one sent again is always within what consumers remember of the stream (1,024, DESIGN): beyond it they would take it
- *     for a repeat, and lose it. One that gets lost again and again holds up its stream for so long.
- */
+ *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is away, not the record. */
 import type { UplinkStream } from "@tributary/contracts";
 import type { OutboxLimits, RecordKey, SeqRange } from "./rows.ts";
 
@@ -29,7 +28,7 @@ export class Flight {
   readonly #streams = new Map<UplinkStream, Map<string, Flying>>();
   /** The broker has them, longest ago first. W5 */
   readonly #held = new Map<string, Held>();
-  /** The newest number given, by stream and boot. W6 */
+  /** The newest number given, by stream and boot. */
   readonly #newest = new Map<UplinkStream, Map<number, number>>();
   #patience = 1;
   #remindedMs = 0;
@@ -46,7 +45,7 @@ export class Flight {
     this.#limits = limits;
   }
 
-  /** The newest numbers that were given before this process. W6 */
+  /** The newest numbers that were given before this process. */
   numbered(newest: readonly RecordKey[]): void {
     for (const key of newest) this.#number(key);
   }
@@ -73,7 +72,7 @@ export class Flight {
     return count;
   }
 
-  /** The next record to resend whose stream has room. W2 */
+  /** The next record to resend whose stream has room. */
   nextResend(): RecordKey | undefined {
     const index = this.#resend.findIndex(({ stream }) => this.#room(stream) > 0);
     const [key] = index === -1 ? [] : this.#resend.splice(index, 1);
@@ -81,7 +80,7 @@ export class Flight {
     return key;
   }
 
-  /** Room for new records of a stream. W1, W2, W6 */
+  /** Room for new records of a stream. */
   free(stream: UplinkStream): number {
     if (this.#resend.some((key) => key.stream === stream)) return 0;
     const room = this.#room(stream);
@@ -102,7 +101,7 @@ export class Flight {
     this.#reservedBytes = 0;
   }
 
-  /** It failed. W3 */
+  /** It failed. */
   giveBack(): void {
     this.#resend = [...this.#taken, ...this.#resend];
     this.keep();
@@ -121,7 +120,7 @@ export class Flight {
 
   /** The broker answered. */
   settle(key: RecordKey, epoch: number, nowMs: number): void {
-    if (epoch !== this.epoch || !this.#land(key)) return; // W4
+    if (epoch !== this.epoch || !this.#land(key)) return;
     if (this.#limits.confirmMs !== null) this.#held.set(nameOf(key), { key, sinceMs: nowMs }); // W5
   }
 

@@ -1,11 +1,11 @@
 /**
  * Keeps one outbox open: the agent answers with or without it, and records whenever it can (G4).
  *
+ * Every opening is a boot with its own `bootId`; whoever numbers frames starts again with it. What an outbox has to know to go
+ * on, it is told on opening: the connection, and the policy that came down meanwhile.
+ *
  * K1. An outbox that cannot be opened, or that broke, is opened again after a jittered, bounded backoff. Until then there is
- *     no room, so frames are answered here only.
- * K2. Every opening is a boot with its own `bootId`; whoever numbers frames starts again with it.
- * K3. What an outbox has to know to go on, it is told on opening: the connection, and the policy that came down meanwhile.
- */
+ *     no room, so frames are answered here only. */
 import { type Backoff, backoffMs, type Clock, type Random, reasonOf } from "@tributary/kernel";
 import { type Failed, Outbox, type OutboxHandlers, type StartOutboxThread } from "./outbox.ts";
 import type { Opened, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
@@ -161,7 +161,6 @@ export class OutboxKeeper {
     }
     const { sampleKey = this.#current.opened.sampleKey } = { sampleKey: this.#sampleKey };
     const opened = { ...this.#current.opened, sampleKey };
-    // K3
     if (this.#sampleKey !== undefined) this.#current.keepSampleKey(sampleKey);
     if (this.#policy !== undefined) this.#current.keepPolicy(this.#policy.bytes);
     this.#handlers.onOpened(this.#policy === undefined ? opened : { ...opened, policy: null });

@@ -1,11 +1,10 @@
 /**
  * The outbox's tables. One writer, one transaction per group commit.
  *
- * S1. WAL with synchronous=FULL: what is committed survives a power cut.
- * S2. Ids are never reused, so a frame finds its own prediction or none.
- * S3. `seq` is taken from the boot's counter inside the transaction that stores what carries it.
- * S4. A file whose tables are of another version is refused, not half understood.
- */
+ * Ids are never reused, so a frame finds its own prediction or none. `seq` is taken from the boot's counter inside the
+ * transaction that stores what carries it. A file whose tables are of another version is refused, not half understood.
+ *
+ * S1. WAL with synchronous=FULL: what is committed survives a power cut. */
 import { randomBytes } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { UplinkStream } from "@tributary/contracts";
@@ -90,7 +89,7 @@ export class OutboxStore {
     file: string,
     now: DeviceTime,
     open: OpenDatabase = (path) => new DatabaseSync(path),
-    bootCountMin = hoursOf(now), // D2 of open.ts
+    bootCountMin = hoursOf(now), // open.ts D2
   ) {
     this.#database = open(file);
     try {
@@ -128,7 +127,6 @@ export class OutboxStore {
     return count;
   }
 
-  // S4
   #requireVersion(): void {
     const version = Number(this.#all("PRAGMA user_version")[0]?.user_version);
     const isNew = this.#all("SELECT 1 FROM sqlite_schema LIMIT 1").length === 0;
@@ -316,7 +314,6 @@ export class OutboxStore {
     this.#run("DELETE FROM reports WHERE id = ?", id);
   }
 
-  /** S3. */
   takeSeq(boot: number, stream: UplinkStream): number {
     const row = this.#get(
       "INSERT INTO seqs VALUES (?, ?, 2) ON CONFLICT DO UPDATE SET next = next + 1 RETURNING next - 1 AS seq",

@@ -37,7 +37,7 @@ test("the committed model runs, its golden frames tried again", async () => {
   expect(await started({})).toEqual({ runs: "a", goldenPassed: true, told: [], open: ["a"] });
 });
 
-test("a committed model that fails them is told of and passed over for the one before it (B1)", async () => {
+test("a committed model that fails them is told of and passed over for the one before it (boot.ts B1)", async () => {
   const told = ["a golden-mismatch"];
   expect(await started({ mismatch: "a" })).toEqual({ runs: "b", goldenPassed: true, told, open: ["b"] });
   const all = ["a golden-mismatch", "b package-damaged"];
@@ -46,13 +46,13 @@ test("a committed model that fails them is told of and passed over for the one b
   });
 });
 
-test("where none reproduces them the first that loads runs, and says that they fail (B2)", async () => {
+test("where none reproduces them the first that loads runs, and says that they fail (boot.ts B2)", async () => {
   const told = ["a golden-mismatch", "b golden-mismatch", "f golden-mismatch"];
   expect(await started({ mismatch: "abf" })).toEqual({ runs: "a", goldenPassed: false, told, open: ["a"] });
   expect(await started({ mismatch: "b", broken: "af" })).toMatchObject({ runs: "b", goldenPassed: false });
   await expect(started({ broken: "abf" })).rejects.toThrow("rotten");
 });
 
-test("golden frames that could not be tried say nothing of the model (B3)", async () => {
+test("golden frames that could not be tried say nothing of the model (boot.ts B3)", async () => {
   expect(await started({ untried: "a" })).toEqual({ runs: "a", goldenPassed: null, told: [], open: ["a"] });
 });

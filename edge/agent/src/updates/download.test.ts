@@ -75,7 +75,7 @@ describe("one file from the registry", () => {
     expect((await get()).equals(bytes)).toBe(true);
   });
 
-  test("W2: what was left has rotted: fetched from its beginning, once", async () => {
+  test("download.ts W2: what was left has rotted: fetched from its beginning, once", async () => {
     await leave(Buffer.alloc(2_000, 9));
     expect((await get()).equals(bytes)).toBe(true);
     expect(asked).toEqual(["bytes=2000-", undefined]);
@@ -83,13 +83,13 @@ describe("one file from the registry", () => {
     expect((await get()).equals(bytes)).toBe(true);
   });
 
-  test("W2: other bytes than listed do not stay, and are not final: the line may have bent them", async () => {
+  test("download.ts W2: other bytes than listed do not stay, and are not final: the line may have bent them", async () => {
     answer = whole(Buffer.from(bytes).fill(1, 40, 41));
     await expect(get()).rejects.toMatchObject({ code: "package-digest-mismatch", advice: "ask-a-person" });
     expect(existsSync(join(dir.path, "a/file"))).toBe(false);
   });
 
-  test("W1: what goes on for ever is read as far as is listed", async () => {
+  test("download.ts W1: what goes on for ever is read as far as is listed", async () => {
     answer = (_, response) => {
       response.write(bytes);
       const timer = setInterval(() => response.write(bytes), 1);
@@ -118,7 +118,7 @@ describe("one file from the registry", () => {
       "ask-a-person",
     ],
     [
-      "W1: sent elsewhere",
+      "download.ts W1: sent elsewhere",
       (_: IncomingMessage, response: ServerResponse) =>
         void response.writeHead(302, { location: "http://127.0.0.1:1/" }).end(),
       "registry-refused",
@@ -147,7 +147,7 @@ describe("one file from the registry", () => {
     expect([told.stdout, asked]).toEqual(["disk-full retry", [undefined]]);
   });
 
-  test("W3: a pause that the pace asks for is no silence of the registry, however long", async () => {
+  test("download.ts W3: a pause that the pace asks for is no silence of the registry, however long", async () => {
     jest.useFakeTimers({ doNotFake: ["Date", "nextTick", "performance", "queueMicrotask", "setImmediate"] });
     let nowMs = 0;
     const clock: Clock = {

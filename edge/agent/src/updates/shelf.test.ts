@@ -25,7 +25,7 @@ describe("shelf", () => {
     expect(readdirSync(join(dir, "models"))).toEqual(["slots.json"]);
   });
 
-  test("S1: ended at any byte of the writing, the book is the old one", async () => {
+  test("shelf.ts S1: ended at any byte of the writing, the book is the old one", async () => {
     const shelf = new Shelf(dir);
     await shelf.write(bookOf(7n));
     const file = join(dir, "models/slots.json");
@@ -38,7 +38,7 @@ describe("shelf", () => {
     }
   });
 
-  test("S1: cut at any byte, or with any bit flipped, it is set aside and never half believed", async () => {
+  test("shelf.ts S1: cut at any byte, or with any bit flipped, it is set aside and never half believed", async () => {
     const shelf = new Shelf(dir);
     await shelf.write(bookOf(7n));
     const file = join(dir, "models/slots.json");
@@ -57,7 +57,7 @@ describe("shelf", () => {
     expect(shelf.read()).toEqual({ book: emptyBook, damaged: null });
   });
 
-  test("S2: a package gets its place whole, over what was there; all but what is kept goes", async () => {
+  test("shelf.ts S2: a package gets its place whole, over what was there; all but what is kept goes", async () => {
     const shelf = new Shelf(dir);
     const [a, b] = ["a".repeat(64), "b".repeat(64)];
     for (const digest of [a, b]) {
@@ -79,7 +79,7 @@ describe("shelf", () => {
   });
 });
 
-test("W3: a pace keeps to its rate on average, and lets no burst be saved up", () => {
+test("download.ts W3: a pace keeps to its rate on average, and lets no burst be saved up", () => {
   const pace = new Pace(1_000);
   let nowMs = 0;
   for (let i = 0; i < 100; i++) nowMs += pace.took(50, nowMs);

@@ -1,10 +1,10 @@
 /**
  * Follows the device's desired state: does what the state machine (@tributary/updates) says next, and tells it what came of it.
  *
- * X1. Going back happens before anything waits: from the next frame on the good model answers.
- * X2. A book is on disk before what it allows; see U6.
- * X3. (G9) What no book names any more goes before anything is fetched: it must not hold the room that the wanted one needs.
- */
+ * A book is on disk before what it allows; see U6. (G9) What no book names any more goes before anything is fetched: it must
+ * not hold the room that the wanted one needs.
+ *
+ * X1. Going back happens before anything waits: from the next frame on the good model answers. */
 
 import type { Inference } from "@tributary/inference";
 import type { Clock } from "@tributary/kernel";
@@ -204,13 +204,13 @@ export class Updater {
 
   async #act(action: Action, signal: AbortSignal): Promise<Done> {
     if (action.kind === "commit") this.#keepTrial();
-    await this.#write(action); // X2
+    await this.#write(action);
     switch (action.kind) {
       case "wait":
         await this.#ports.clock.sleep(action.ms, signal);
         return { ok: true };
       case "fetch":
-        await this.#prune(); // X3
+        await this.#prune();
         return this.#fetch(action.wanted, signal);
       case "prove":
         this.#candidate = await this.#ports.prove(action.wanted, action.wasAtWork, signal);
@@ -316,7 +316,7 @@ export class Updater {
 
   async #prune(): Promise<void> {
     const { generation, good, previous, trial, wanted, outcome } = this.#state.book;
-    // Nothing was wanted yet, or the book was lost: it knows of no package, and what is wanted next may lie here, whole. (S1)
+    // Nothing was wanted yet, or the book was lost: it knows of no package, and what is wanted next may lie here, whole. (store.ts S1)
     if (generation === 0n) return;
     const keep = [good, previous, trial, outcome === null ? wanted : null];
     await this.#ports.shelf.prune(keep.flatMap((ref) => (ref === null ? [] : [ref.digest])));

@@ -396,7 +396,7 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
   await waitFor(async () => (await statusOf(again)).slots.good === digest, { what: "the slot" });
 }, 240_000);
 
-test("S1: a damaged list of slots costs no second download of what is wanted", async () => {
+test("shelf.ts S1: a damaged list of slots costs no second download of what is wanted", async () => {
   const digest = await listed("1.7.0", { latencyBudgetMs: 45 });
   const running = await start(null);
   await want(1, digest, "1.7.0", { probationFrames: 0 });

@@ -1,10 +1,8 @@
 /**
  * What Kafka has and the devices do not know yet, gathered into ranges. Pure.
  *
- * K1. Only what was added is told, and each once: who forgets it, or cannot tell it, is asked again, because the device sends
- *     again what it is not told of.
- * K2. Bounded (G9): beyond `seqsMax` nothing is added.
- */
+ * Only what was added is told, and each once: who forgets it, or cannot tell it, is asked again, because the device sends
+ * again what it is not told of. Bounded (G9): beyond `seqsMax` nothing is added. */
 import {
   type DeviceAcks,
   openSingleObject,
@@ -33,7 +31,7 @@ export class AckBook {
     return this.#size;
   }
 
-  /** False: there was no room. K2 */
+  /** False: there was no room. */
   add({ seq, ...of }: StoredRecord): boolean {
     if (this.#size >= this.#seqsMax) return false;
     const name = `${of.deviceId}/${of.bootId}/${of.stream}`;
@@ -44,7 +42,7 @@ export class AckBook {
     return true;
   }
 
-  /** All of it, which is then forgotten. K1 */
+  /** All of it, which is then forgotten. */
   take(): readonly DeviceAcks[] {
     const taken = [...this.#streams.values()];
     this.#streams.clear();

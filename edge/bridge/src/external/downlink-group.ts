@@ -1,12 +1,12 @@
 /**
  * What bridges behind one broker tell devices: they share a Kafka group, and each tells the devices of its partitions.
  *
+ * Answers of sent frames are told once read; what is too old for anybody to wait for, and what the broker does not take, is
+ * left out, counted: Kafka has it.
+ *
  * X1. A device's policy and what it shall run are retained at the broker, told anew whenever its partition comes to another
  *     bridge, and when they change; a few at a time, however many wait.
- * X2. Answers of sent frames are told once read; what is too old for anybody to wait for, and what the broker does not take,
- *     is left out, counted: Kafka has it.
- * X3. A revoked device is wanted to run nothing: what was retained for it is cleared.
- */
+ * X3. A revoked device is wanted to run nothing: what was retained for it is cleared. */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import { type Batch, type BatchSource, type InRecord, takeOrSkip } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
@@ -153,7 +153,6 @@ export class DownlinkGroup {
     return true;
   }
 
-  // X2
   async #results({ records }: Batch): Promise<{ processed: number }> {
     const since = this.#parts.clock.now() - RESULT_AGE_MS_MAX;
     await Promise.all(records.map((record) => (record.timestamp < since ? undefined : this.#result(record))));

@@ -360,7 +360,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     expect(await retained).toBe(true);
   });
 
-  test("what a device shall run is retained, and cleared when nothing is wanted or the device is revoked (X1, X3)", async () => {
+  test("what a device shall run is retained, and cleared when nothing is wanted or the device is revoked (downlink-group.ts X1, X3)", async () => {
     const cam = await device("cam-2");
     const heard: string[] = [];
     cam.on("message", (_, payload) => {

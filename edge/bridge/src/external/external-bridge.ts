@@ -1,13 +1,12 @@
 /**
  * A bridge behind a broker that is not ours (any that speaks MQTT 5), one of several that share its devices' messages.
  *
- * E1. A message is acknowledged to the broker after Kafka's ack (I1); what the device may delete it is told on down/acks, which
- *     names exactly what this bridge stored, dead letters included (G1, G8).
- * E2. Who sent a message is who its topic names: the broker's rules bind the two, and nothing is taken before a rogue was
- *     refused (probe.ts). A device that the registry has revoked is refused here as well.
- * E3. When Kafka does not take a message, the connection ends unacknowledged, and the broker sends it again.
- * E4. The end is orderly: out of the group, what is in flight stored and acknowledged, then the connection closes.
- */
+ * A message is acknowledged to the broker after Kafka's ack (ingest.ts I1); what the device may delete it is told on
+ * down/acks, which names exactly what this bridge stored, dead letters included (G1, G8). Who sent a message is who its topic
+ * names: the broker's rules bind the two, and nothing is taken before a rogue was refused (probe.ts). A device that the
+ * registry has revoked is refused here as well. When Kafka does not take a message, the connection ends unacknowledged, and
+ * the broker sends it again. The end is orderly: out of the group, what is in flight stored and acknowledged, then the
+ * connection closes. */
 import { DeviceAcks, mqttTopics, parseMqttTopic, topics } from "@tributary/contracts";
 import {
   type BatchSource,
@@ -167,7 +166,6 @@ export class ExternalBridge {
     return undefined;
   }
 
-  /** E4 */
   async close(): Promise<void> {
     const { reader, sink, routes, clock, config } = this.#options;
     const graceMs = config.limits.shutdownMsMax;
@@ -214,7 +212,7 @@ export class ExternalBridge {
     isRebuilt = true;
   }
 
-  /** E2. Over a connection that subscribes to nothing, so that nothing is taken meanwhile. */
+  /** Over a connection that subscribes to nothing, so that nothing is taken meanwhile. */
   async #tryBroker(): Promise<void> {
     const { clock, random, telemetry, config } = this.#options;
     const settings = this.#settings;
@@ -262,7 +260,7 @@ export class ExternalBridge {
       },
       isShared: true,
       begin: (settle: () => void) => settle,
-      // E3. What fails late is of a connection that has ended already.
+      // What fails late is of a connection that has ended already.
       close: () => {
         if (!isStale()) this.#link.drop(`a record of ${principal} is not stored yet`);
       },
@@ -271,7 +269,6 @@ export class ExternalBridge {
     this.#ingest.take(sender, uplink, acknowledge, release);
   }
 
-  /** E2 */
   #admit({ principal }: Uplink): Refusal | undefined {
     const refused = { kind: "refuse", stream: "unknown" } as const;
     if (!isValidId(principal)) return { ...refused, reason: "device-malformed", message: "its device is no device id" };
@@ -288,7 +285,6 @@ export class ExternalBridge {
     return undefined;
   }
 
-  /** E1 */
   #stored(uplink: Uplink): void {
     const record = storedRecordOf(uplink, this.#options.config.mqtt.prefix);
     if (record === undefined) return;

@@ -1,10 +1,10 @@
 /**
  * cockatiel's circuit breaker on an injected clock.
  *
- * K1. Closed: every call is made. Open: none is. After `openMs` one call probes; while it does, and when it fails, the
- *     others are refused at once instead of waiting for it.
- * K2. Every probe that fails doubles how long the circuit stays open, up to `openMsMax`.
- */
+ * Every probe that fails doubles how long the circuit stays open, up to `openMsMax`.
+ *
+ * K1. Closed: every call is made. Open: none is. After `openMs` one call probes; while it does, and when it fails, the others
+ *     are refused at once instead of waiting for it. */
 
 import type { Clock } from "@tributary/kernel";
 import {
@@ -78,6 +78,6 @@ class ClockedBackoff implements IBackoff<unknown> {
   }
 
   next(): ClockedBackoff {
-    return new ClockedBackoff(this.#clock, Math.min(2 * this.#ms, this.#msMax), this.#msMax); // K2
+    return new ClockedBackoff(this.#clock, Math.min(2 * this.#ms, this.#msMax), this.#msMax);
   }
 }

@@ -4,14 +4,14 @@
  * `claim` makes a writer for one partition number; `send` stores records in partitions of that number. Any error ends the
  * writer, as it can no longer say what is stored: claim again, read what is there, go on.
  *
- * F1. Nothing that an earlier writer of the partition number sent is stored in a fenced topic after `claim` resolved, in
- *     this process or in another (producer-epochs.ts).
+ * A send resolves when all its records are stored by all in-sync replicas, each once: sequence numbers let Kafka recognise
+ * what is sent again.
+ *
+ * F1. Nothing that an earlier writer of the partition number sent is stored in a fenced topic after `claim` resolved, in this
+ *     process or in another (producer-epochs.ts).
  * F2. A record enters only while the lease is held, and is not sent, or sent again, once it is not (lease.ts).
- * F3. A send resolves when all its records are stored by all in-sync replicas, each once: sequence numbers let Kafka
- *     recognise what is sent again.
- * F4. One request per broker is in flight and carries what all writers wait with; a partition that is refused or has no
- *     leader ends or delays its own writer only. A send is given up after `deliveryMsMax` (G9).
- */
+ * F4. One request per broker is in flight and carries what all writers wait with; a partition that is refused or has no leader
+ *     ends or delays its own writer only. A send is given up after `deliveryMsMax` (G9). */
 import {
   compatibilityPartitioner,
   createRecordsBatch,
@@ -254,8 +254,7 @@ export class FencedSink {
     );
     for (const part of parts) {
       const result = results.get(`${part.topic}:${part.writer.partition}`);
-      if (result?.errorCode === 0)
-        part.stored.resolve(result.baseOffset); // F3
+      if (result?.errorCode === 0) part.stored.resolve(result.baseOffset);
       else this.#refused(part, result?.errorCode ?? -1, result?.errorMessage ?? null);
     }
   }
@@ -279,7 +278,7 @@ export class FencedSink {
     void this.#again(part, new Error(`${where}: Kafka's error ${errorCode}`));
   }
 
-  /** The same batch with the same sequence number: Kafka knows it if it was stored after all. F3 */
+  /** The same batch with the same sequence number: Kafka knows it if it was stored after all. */
   async #again(part: Part, error: unknown): Promise<void> {
     if (this.#clock.monotonicMs() >= part.givesUpAtMs) {
       part.stored.reject(new Failure(UNAVAILABLE, "retry", reasonOf(error), { cause: error }));

@@ -1,21 +1,20 @@
 /**
  * A member of a consumer group that hands over small batches and commits behind them.
  *
+ * Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours or none is
+ * (co-partitioned-assigner.ts). `onAssigned` is awaited before the first batch of a partition number. A number kept over a
+ * rebalance is not told again only if we were a member all along; otherwise somebody else may have had it meanwhile. Whoever
+ * is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was acknowledged for as
+ * long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at once, not when we are let
+ * in again seconds later.
+ *
  * C1. Records of a partition are handed over in offset order; what was not processed is handed over again.
- * C2. Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours
- *     or none is (co-partitioned-assigner.ts).
  * C3. Committed is only what `handle` said is processed: at least once, and G2 makes repeats harmless. All partitions are
  *     committed together, every `COMMIT_EVERY_MS`: a commit costs Kafka as much as a batch does.
- * C4. `onAssigned` is awaited before the first batch of a partition number. A number kept over a rebalance is not told
- *     again only if we were a member all along; otherwise somebody else may have had it meanwhile.
  * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer
  *     reliably, a supervisor does.
- * C6. Whoever is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was
- *     acknowledged for as long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at
- *     once, not when we are let in again seconds later.
  * C7. A round of batches takes `ROUND_MS_MIN` at least: what comes meanwhile is one batch a partition, not one a record, so
- *     that a producer of many small records costs Kafka and everybody behind it a bounded number of requests (G13).
- */
+ *     that a producer of many small records costs Kafka and everybody behind it a bounded number of requests (G13). */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, TopicPartitionOffset } from "kafkajs";
@@ -182,7 +181,7 @@ export class KafkajsSource implements BatchSource {
     this.close().catch(() => this.#ended.reject(error));
   }
 
-  /** Before every attempt to join. One that follows no invitation, or a failed attempt, comes of having been expelled. C6 */
+  /** Before every attempt to join. One that follows no invitation, or a failed attempt, comes of having been expelled. */
   #joining(): void {
     this.#joinAttempts++;
     if (!this.#invited || this.#joinAttempts > 1) this.#expelled();
@@ -206,7 +205,6 @@ export class KafkajsSource implements BatchSource {
     this.#memberId = "";
   }
 
-  /** C6 */
   #lose(why: string): void {
     this.#lease.end();
     const lost = this.#held;
@@ -285,7 +283,7 @@ export class KafkajsSource implements BatchSource {
 
   #joined({ memberId, memberAssignment }: ConsumerGroupJoinEvent["payload"]): void {
     const { group, telemetry } = this.#options;
-    const isContinuous = memberId === this.#memberId && this.#joinAttempts === 1; // C4
+    const isContinuous = memberId === this.#memberId && this.#joinAttempts === 1;
     const now = [...new Set(Object.values(memberAssignment).flat())].sort((a, b) => a - b);
     const revoked = this.#held.filter((partition) => !isContinuous || !now.includes(partition));
     const assigned = now.filter((partition) => !isContinuous || !this.#held.includes(partition));
@@ -316,9 +314,9 @@ export class KafkajsSource implements BatchSource {
     }, HEARTBEAT_MS / 2);
     try {
       await this.#turns.take(partition, async () => {
-        await this.#assigning; // C4
+        await this.#assigning;
         await this.#handOver(payload, handle);
-      }); // C2
+      });
       const restMs = startedAtMs + ROUND_MS_MIN - this.#clock.monotonicMs();
       if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {}); // C7
       if (this.#stop.signal.aborted) await this.#commitProcessed(); // kafkajs leaves the group once this returns

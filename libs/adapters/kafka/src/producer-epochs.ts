@@ -5,15 +5,15 @@
  * transaction coordinator write an abort marker of that epoch to each partition. From then on the partitions' leaders
  * refuse every batch of a lower epoch, also one that a paused process had sent before it was paused and that arrives now.
  *
- * E1. When `claimEpoch` resolves, the markers are in the partitions: what is read to their ends is all that earlier owners
- *     wrote, and nothing of theirs comes behind it.
+ * When `claimEpoch` resolves, the markers are in the partitions: what is read to their ends is all that earlier owners wrote,
+ * and nothing of theirs comes behind it.
+ *
  * E2. Of two that claim at once, one is fenced: the epoch that is written with is given only to whoever still holds the one
  *     that the markers carry (KIP-360). Without that condition both would go on, and the lower epoch could write until the
  *     higher one first did.
  *
  * The markers are control records, which consumers skip. Records are then written outside of transactions, so nobody has to
- * read with isolation.level=read_committed (docs/adr/0028).
- */
+ * read with isolation.level=read_committed (docs/adr/0028). */
 import { addPartitionsToTxnV3, type Connection, endTxnV3, initProducerIdV4 } from "@platformatic/kafka";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Cluster } from "./cluster.ts";
@@ -50,7 +50,7 @@ export async function claimEpoch(
       const connection = await cluster.coordinator(claim.transactionalId);
       const first = await init(connection, claim);
       await abortEmptyTransaction(connection, claim, first);
-      return await initWhenAborted(connection, claim, first, clock, signal, givesUpAtMs); // E1
+      return await initWhenAborted(connection, claim, first, clock, signal, givesUpAtMs);
     } catch (error) {
       const ids = apiIdsOf(error);
       if (ids.some((id) => FENCED_IDS.includes(id))) {
@@ -95,7 +95,7 @@ async function abortEmptyTransaction(connection: Connection, claim: EpochClaim, 
   await endTxnV3.api.async(connection, transactionalId, producerId, producerEpoch, false);
 }
 
-/** The coordinator answers EndTxn before the markers are written, and refuses the next epoch until they are. E1 */
+/** The coordinator answers EndTxn before the markers are written, and refuses the next epoch until they are. */
 async function initWhenAborted(
   connection: Connection,
   claim: EpochClaim,

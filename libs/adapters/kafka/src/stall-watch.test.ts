@@ -5,7 +5,7 @@ const at = (committed: bigint, end: bigint, busy = false): PartitionProgress[] =
   { key: "t:0", committed, end, busy },
 ];
 
-test("only a partition that is behind, unmoved and idle for the whole time is stalled (W1)", () => {
+test("only a partition that is behind, unmoved and idle for the whole time is stalled (stall-watch.ts W1)", () => {
   const stuck = new StallWatch(100);
   expect(stuck.observe(0, at(5n, 9n))).toEqual([]);
   expect(stuck.observe(99, at(5n, 20n))).toEqual([]);

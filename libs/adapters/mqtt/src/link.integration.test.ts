@@ -79,7 +79,7 @@ const until = async (holds: () => boolean) => {
 };
 
 describe("MQTT link", () => {
-  test("L2, L3: publishes in order, hears what comes down, says hello and goodbye", async () => {
+  test("link.ts L2, L3: publishes in order, hears what comes down, says hello and goodbye", async () => {
     const { link, online } = linkTo();
     expect(await publish("before any connection")).toBe(false);
     const first = online();
@@ -101,7 +101,7 @@ describe("MQTT link", () => {
     ]);
   });
 
-  test("L1, L2: what a broken connection left unacknowledged is told once and never resent by the link itself", async () => {
+  test("link.ts L1, L2: what a broken connection left unacknowledged is told once and never resent by the link itself", async () => {
     const { link, online } = linkTo();
     aedes.authorizePublish = (_client, packet, callback) => {
       published.push(String(packet.payload));
@@ -121,7 +121,7 @@ describe("MQTT link", () => {
     expect(told.slice(0, 3)).toEqual(["online", "offline", "online"]);
   });
 
-  test("L4: a refusing broker is tried again, and told apart from one that is away", async () => {
+  test("link.ts L4: a refusing broker is tried again, and told apart from one that is away", async () => {
     let isRefusing = true;
     aedes.authenticate = (_client, _user, _password, callback) => callback(null, !isRefusing);
     const { link, online } = linkTo();

@@ -1,9 +1,8 @@
 /**
  * Tries, with a device's own credentials, what no device may do: whether a broker's rules hold is seen by trying.
  *
- * Q1. A subscription counts by what it delivers: Mosquitto grants `#` to anybody and then delivers only what may be read.
- * Q2. Every refusal has its twin that must succeed, or a broker that takes nothing at all would pass.
- */
+ * A subscription counts by what it delivers: Mosquitto grants `#` to anybody and then delivers only what may be read. Every
+ * refusal has its twin that must succeed, or a broker that takes nothing at all would pass. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import { MqttClient } from "mqtt";
 import { openSocket } from "./socket.ts";
@@ -71,7 +70,7 @@ export async function probeAsRogue(probe: RogueProbe): Promise<RogueFinding> {
 
 async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Promise<readonly RogueAttempt[]> {
   const allowed = new Set<RogueAttempt>();
-  if (!(await mayPublish(client, own.up))) throw twin(`publish on its own ${own.up}`); // Q2
+  if (!(await mayPublish(client, own.up))) throw twin(`publish on its own ${own.up}`);
   if (await mayPublish(client, other.up)) allowed.add("publish-as-another");
 
   let fence: (() => void) | undefined;
@@ -94,7 +93,7 @@ async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Pro
     }
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((_, reject) => {
-      timer = setTimeout(() => reject(twin(`hear its own ${own.down}`)), FENCE_MS_MAX); // Q2
+      timer = setTimeout(() => reject(twin(`hear its own ${own.down}`)), FENCE_MS_MAX);
     });
     await Promise.race([heard, late]).finally(() => clearTimeout(timer));
     await new Promise((resolve) => setTimeout(resolve, LATE_MS));
@@ -116,7 +115,7 @@ const mayPublish = (client: MqttClient, topic: string): Promise<boolean> =>
     () => false,
   );
 
-/** Refused is as good as never delivered. Q1 */
+/** Refused is as good as never delivered. */
 const subscribe = (client: MqttClient, filter: string): Promise<unknown> =>
   client.subscribeAsync(filter, { qos: 1 }).catch(() => {});
 

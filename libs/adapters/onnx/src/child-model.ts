@@ -1,9 +1,9 @@
-/** One child process at work, on the host's side of its pipe.
+/** One child process at work, on the host's side of its pipe. A child that does not speak the protocol is ended: what it says
+ * is checked as any other input is.
  *
  * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
- * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told
- *     `model-host-exited`, and whether that was the model's own doing; nobody waits for ever.
- * H4. A child that does not speak the protocol is ended: what it says is checked as any other input is.
+ * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told `model-host-exited`, and
+ *     whether that was the model's own doing; nobody waits for ever.
  * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run.
  * H6. (G9) A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own doing.
  * H7. It reports to nobody: ONNX Runtime would send telemetry to its maker, and keep a database below ~/.cache. */
@@ -196,7 +196,7 @@ export class ChildModel implements LoadedModel {
       try {
         reader.push(chunk);
       } catch {
-        child.kill("SIGKILL"); // H4
+        child.kill("SIGKILL");
       }
     });
     this.#pipe.on("error", () => {}); // The exit says it.
@@ -307,7 +307,7 @@ export class ChildModel implements LoadedModel {
     if (kind === messageKinds.answers) {
       const { id, results } = decodeAnswers(body);
       const pending = this.#pending.get(id);
-      if (pending?.pictures !== results.length) throw new RangeError(`${results.length} answers to request ${id}`); // H4
+      if (pending?.pictures !== results.length) throw new RangeError(`${results.length} answers to request ${id}`);
       this.#pending.delete(id);
       this.#inFlightPictures -= pending.pictures;
       this.#inFlightBytes -= pending.bytes;

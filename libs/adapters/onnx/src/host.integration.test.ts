@@ -83,12 +83,15 @@ afterAll(async () => {
   expect(loaded.filter(({ pid }) => isAlive(pid))).toEqual([]);
 });
 
-test.each(["edge-resnet8", "cloud-vgg"])("%s: its golden frames pass on this machine (F1, F2)", async (name) => {
-  const dir = join(models, name);
-  const report = await checkGoldenFrames(await load(undefined, {}, undefined, dir), await open(dir), read);
-  expect(report).toMatchObject({ passed: true, failed: 0 });
-  expect(report.frames.length).toBeGreaterThanOrEqual(12);
-});
+test.each(["edge-resnet8", "cloud-vgg"])(
+  "%s: its golden frames pass on this machine (golden.ts F1, F2)",
+  async (name) => {
+    const dir = join(models, name);
+    const report = await checkGoldenFrames(await load(undefined, {}, undefined, dir), await open(dir), read);
+    expect(report).toMatchObject({ passed: true, failed: 0 });
+    expect(report.frames.length).toBeGreaterThanOrEqual(12);
+  },
+);
 
 test("golden frames see a pipeline that preprocesses otherwise", async () => {
   const broken = (change: Partial<ModelPackage["preprocessing"]>) => (pkg: ModelPackage) => ({
@@ -125,7 +128,7 @@ test("a batch answers what its pictures answer alone, in order, pipelined or not
   }
 });
 
-describe("bad pictures are results, and the model goes on (D1, D2, C2)", () => {
+describe("bad pictures are results, and the model goes on (preprocess.ts D1, preprocess.ts D2, child.ts C2)", () => {
   test("cut anywhere", async () => {
     const [jpeg] = jpegs as [Uint8Array];
     for (const share of [0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97]) {
@@ -157,7 +160,7 @@ describe("bad pictures are results, and the model goes on (D1, D2, C2)", () => {
   });
 });
 
-describe("a file that does not match its manifest is refused, saying where (N1, N2)", () => {
+describe("a file that does not match its manifest is refused, saying where (session.ts N1, N2)", () => {
   const changes: readonly [string, string, (pkg: ModelPackage) => ModelPackage][] = [
     ["logits", "model-manifest-mismatch", (pkg) => withTensors(pkg, { logits: "scores" })],
     ["input", "model-manifest-mismatch", (pkg) => withTensors(pkg, { input: "image" })],
@@ -188,7 +191,7 @@ describe("a file that does not match its manifest is refused, saying where (N1, 
 });
 
 describe("lives and deaths of the child", () => {
-  test("killed: whoever waits is told, and whoever comes later (H3)", async () => {
+  test("killed: whoever waits is told, and whoever comes later (child-model.ts H3)", async () => {
     const model = await load();
     const waiting = Array.from({ length: 50 }, () => failureOf(model.inferBatch(jpegs)));
     process.kill(model.pid, "SIGKILL");
@@ -198,7 +201,7 @@ describe("lives and deaths of the child", () => {
     await model.close();
   });
 
-  test("hung: it is ended after the bound (H3)", async () => {
+  test("hung: it is ended after the bound (child-model.ts H3)", async () => {
     const model = await load(undefined, { answerMsMax: 300 });
     process.kill(model.pid, "SIGSTOP");
     expect((await failureOf(model.infer(jpegs[0] as Uint8Array))).code).toBe("model-host-exited");
@@ -215,7 +218,7 @@ describe("lives and deaths of the child", () => {
     expect(await asked).toMatchObject({ code: "model-host-exited", isOwnDoing });
   });
 
-  test("reports to nobody, and leaves nothing in its home (H7)", async () => {
+  test("reports to nobody, and leaves nothing in its home (child-model.ts H7)", async () => {
     const home = await mkdtemp(join(tmpdir(), "tributary-home-"));
     const before = process.env.HOME;
     process.env.HOME = home;
@@ -230,7 +233,7 @@ describe("lives and deaths of the child", () => {
     }
   });
 
-  test("one that holds more memory than it may is ended by that name (H6)", async () => {
+  test("one that holds more memory than it may is ended by that name (child-model.ts H6)", async () => {
     const refused = await failureOf(load(undefined, { memoryBytesMax: 20 << 20, memoryEveryMs: 10 }));
     expect(refused).toMatchObject({ code: "model-memory-exceeded", isOwnDoing: true });
     expect(refused.message).toMatch(/it held \d+ MiB of memory, and may hold 20/);
@@ -245,7 +248,7 @@ describe("lives and deaths of the child", () => {
     expect(failure).toMatchObject({ isOwnDoing: false, message: expect.stringContaining(how) });
   });
 
-  test("no file descriptor is left for one: told, and nobody else falls over it (H3)", async () => {
+  test("no file descriptor is left for one: told, and nobody else falls over it (child-model.ts H3)", async () => {
     const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
     const script = `
       const { openSync } = await import("node:fs");
@@ -262,7 +265,7 @@ describe("lives and deaths of the child", () => {
     expect(told).toMatchObject({ status: 0, stdout: "model-host-exited" });
   });
 
-  test("closed: what was asked is still answered, then it is gone; terminal signals do not reach it (C1)", async () => {
+  test("closed: what was asked is still answered, then it is gone; terminal signals do not reach it (child.ts C1)", async () => {
     const model = await load();
     process.kill(model.pid, "SIGINT");
     process.kill(model.pid, "SIGTERM");
@@ -272,7 +275,7 @@ describe("lives and deaths of the child", () => {
     expect(await model.exited).toBe(0);
   });
 
-  test("too much at once: refused at once, and room again afterwards (H2)", async () => {
+  test("too much at once: refused at once, and room again afterwards (child-model.ts H2)", async () => {
     const model = await load(undefined, { inFlightPicturesMax: jpegs.length });
     const [first, second] = await Promise.all([model.inferBatch(jpegs), model.inferBatch(jpegs)]);
     expect(first.every((result) => result.ok)).toBe(true);
@@ -307,7 +310,7 @@ describe("lives and deaths of the child", () => {
   });
 });
 
-test("weights in another file, which nobody hashed, are refused wherever the process stands (N3)", async () => {
+test("weights in another file, which nobody hashed, are refused wherever the process stands (session.ts N3)", async () => {
   // Made with onnx 1.23: logits = input + w, `w` in weights.bin.
   const model = Buffer.from(
     "CAg6gwEKFwoFaW5wdXQKAXcSBmxvZ2l0cyIDQWRkEgFnKjAIBBABQgF3ahcKCGxvY2F0aW9uEgt3ZWlnaHRzLmJpbmoMCgZsZW5ndGgSAjE2cAFaGAoFaW5wdXQSDwoNCAESCQoDEgFOCgIIBGIZCgZsb2dpdHMSDwoNCAESCQoDEgFOCgIIBEIECgAQEQ==",
@@ -326,7 +329,7 @@ test("weights in another file, which nobody hashed, are refused wherever the pro
   }
 });
 
-test("its child stands among its package's files, whatever the working directory (N3)", async () => {
+test("its child stands among its package's files, whatever the working directory (session.ts N3)", async () => {
   const model = await load(undefined, {}, undefined, relative(process.cwd(), EDGE));
   expect(await readlink(`/proc/${model.pid}/cwd`)).toBe(await realpath(EDGE));
 });

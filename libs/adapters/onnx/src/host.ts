@@ -1,7 +1,6 @@
-/** Runs models with ONNX Runtime, one child process each: a hostile or leaking model cannot take its host along.
- *
- * H1. (G6) A model loads only from a package whose every file was just checked, in a child that checks the model again.
- *     What holds while it runs stands in child-model.ts. */
+/** Runs models with ONNX Runtime, one child process each: a hostile or leaking model cannot take its host along. (G6) A model
+ * loads only from a package whose every file was just checked, in a child that checks the model again. What holds while it
+ * runs stands in child-model.ts. */
 import { resolve as resolvePath } from "node:path";
 import {
   type LoadedModel,
@@ -31,7 +30,7 @@ export class OnnxModelHost implements ModelHost {
   }
 
   async load(packageDir: string, options: LoadOptions): Promise<OnnxModel> {
-    const pkg = await this.#open(packageDir); // H1
+    const pkg = await this.#open(packageDir);
     const { dir, manifest, preprocessing, labels } = pkg;
     const model = new ChildModel(pkg, startChild(dir, options), this.#limits);
     await model.start({

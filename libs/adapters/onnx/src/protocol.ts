@@ -2,8 +2,9 @@
  *
  * A message is its length (uint32), its kind (uint8) and a body; numbers are little-endian.
  *
+ * Bytes are not copied where the pipe delivers them in one piece.
+ *
  * W1. A message longer than `messageBytesMax` is a fault of the other side, never allocated.
- * W2. Bytes are not copied where the pipe delivers them in one piece.
  * W3. Answers fill their message exactly; what they announce is measured before it is allocated. */
 import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
@@ -69,7 +70,7 @@ export function decodeInfer(body: Buffer): InferRequest {
   let at = 7 + 4 * count;
   for (let i = 0; i < count; i++) {
     const length = body.readUInt32LE(7 + 4 * i);
-    jpegs.push(body.subarray(at, at + length)); // W2
+    jpegs.push(body.subarray(at, at + length));
     at += length;
   }
   return {

@@ -1,10 +1,9 @@
 /**
  * A Confluent-compatible schema registry over HTTP: Confluent's, Karapace, Apicurio (its `/apis/ccompat/v7`), our gateway.
  *
- * R1. Every call ends: it has a time limit, and no more of an answer is read than a schema may have (G9).
- * R2. What goes wrong has a stable code and says what to do: an outage and an answer that makes no sense (a proxy's page, half
- *     a body) may pass and are retried; a refusal needs a person.
- */
+ * Every call ends: it has a time limit, and no more of an answer is read than a schema may have (G9). What goes wrong has a
+ * stable code and says what to do: an outage and an answer that makes no sense (a proxy's page, half a body) may pass and are
+ * retried; a refusal needs a person. */
 import { Failure, reasonOf } from "@tributary/kernel";
 
 export type RegistryAccess = {
@@ -58,13 +57,13 @@ export function registryClient(access: RegistryAccess, request: typeof fetch = f
           ...(authorization && { authorization }),
         },
         ...(payload !== undefined && { body: JSON.stringify(payload) }),
-        signal: AbortSignal.timeout(access.timeoutMs ?? TIMEOUT_MS), // R1
+        signal: AbortSignal.timeout(access.timeoutMs ?? TIMEOUT_MS),
       });
       text = await textOf(response, what);
     } catch (error) {
       if (error instanceof Failure) throw error;
       const cause = (error as { cause?: unknown }).cause;
-      throw new Failure(REGISTRY_UNAVAILABLE, "retry", `${what}: ${reasonOf(cause ?? error)}`, { cause: error }); // R2
+      throw new Failure(REGISTRY_UNAVAILABLE, "retry", `${what}: ${reasonOf(cause ?? error)}`, { cause: error });
     }
     return answerOf(what, response.status, text);
   }
@@ -149,7 +148,7 @@ async function textOf(response: Response, what: string): Promise<string> {
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
-    if (bytes > ANSWER_BYTES_MAX) throw badResponse(what, `more than ${ANSWER_BYTES_MAX} bytes`); // R1
+    if (bytes > ANSWER_BYTES_MAX) throw badResponse(what, `more than ${ANSWER_BYTES_MAX} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");

@@ -1,11 +1,10 @@
 /**
  * A registry that is not ours: its ids stand in Kafka, ours everywhere inside, exchanged where records enter and leave.
  *
- * E1. A process waits for `ready` before it reads or writes anything: a record with a wrong id is worse than none.
- * E2. A registry that is away, or answers with something else, is asked again with backoff for as long as it takes; health says why.
- * E3. A conflict, or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right.
- * E4. What a newer build or a newer device wrote is looked up once (lookups.ts) and learned.
- */
+ * A process waits for `ready` before it reads or writes anything: a record with a wrong id is worse than none. A registry that
+ * is away, or answers with something else, is asked again with backoff for as long as it takes; health says why. A conflict,
+ * or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right. What a newer build or a
+ * newer device wrote is looked up once (lookups.ts) and learned. */
 import { topics as ourTopics } from "@tributary/contracts";
 import { backoffMs, type Clock, Failure, type Random, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -66,7 +65,6 @@ export class ExternalRegistry {
     this.#ready.reject(new Failure("schema-registry-closed", "give-up", "closed before the schema registry answered"));
   }
 
-  /** E1, E3 */
   ready(): Promise<void> {
     return this.#ready.promise;
   }
@@ -91,12 +89,12 @@ export class ExternalRegistry {
     const ours = swap.toOurs(theirs);
     const topic = this.#topicOf(topicName);
     if (topic?.codec.versions.every(({ id }) => id !== ours)) {
-      await this.#lookups.byId(topic, theirs, ours); // E4
+      await this.#lookups.byId(topic, theirs, ours);
     }
     return theirs === ours ? value : withId(value, ours);
   }
 
-  /** Of the schema that a newer device sends by. Undefined: there is nothing to wait for. E4 */
+  /** Of the schema that a newer device sends by. Undefined: there is nothing to wait for. */
   learnFingerprint(topicName: string, fingerprint: string): Promise<void> | undefined {
     const topic = this.#topicOf(topicName);
     const swap = this.#swaps?.get(topicName);
@@ -129,11 +127,11 @@ export class ExternalRegistry {
         this.#health = reason;
         if (advice !== "retry") {
           telemetry.emit(registryRefused, { code, reason });
-          this.#ready.reject(error); // E3
+          this.#ready.reject(error);
           return;
         }
         const waitMs = backoffMs(BACKOFF, attempt, random);
-        telemetry.emit(registryAway, { code, attempt, waitMs, reason }); // E2
+        telemetry.emit(registryAway, { code, attempt, waitMs, reason });
         await this.#clock.sleep(waitMs, this.#stop.signal).catch(() => {});
       }
     }

@@ -1,14 +1,12 @@
 /**
  * Brings a registry and the contract together: which id the registry has for each schema version of ours.
  *
- * Y1. Every version that is in a subject must be readable with every version of ours and the other way round
- *     (FULL_TRANSITIVE), whatever the registry itself was told to check. All conflicts are named at once.
- * Y2. Schemas are the same when their canonical forms are: then the bytes are, whatever documentation says. Of several such
- *     the one of the same text is meant, if it is there. Where we register, what is the text of another version of ours is not it:
- *     a service that comes between two registrations would take the first for both.
- * Y3. Nothing is registered while there is a conflict anywhere.
- * Y4. Services that start at the same time register the same: who is refused looks whether another has done it.
- */
+ * Every version that is in a subject must be readable with every version of ours and the other way round (FULL_TRANSITIVE),
+ * whatever the registry itself was told to check. All conflicts are named at once. Schemas are the same when their canonical
+ * forms are: then the bytes are, whatever documentation says. Of several such the one of the same text is meant, if it is
+ * there. Where we register, what is the text of another version of ours is not it: a service that comes between two
+ * registrations would take the first for both. Nothing is registered while there is a conflict anywhere. Services that start
+ * at the same time register the same: who is refused looks whether another has done it. */
 import { isDeepStrictEqual } from "node:util";
 import { assertReadable, fingerprintOf, type SchemaVersion, type Topic } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
@@ -73,13 +71,13 @@ async function registered({ topic, subject, there }: Plan, options: SyncOptions)
     }
   }
   if (missing.size > 0 && there.length === 0) {
-    // Not everybody may set it, and another service may be about it; ours is checked at every start anyway (Y1).
+    // Not everybody may set it, and another service may be about it; ours is checked at every start anyway.
     await client.requireFullTransitive(subject).catch(unlessRefused);
   }
   return ids;
 }
 
-/** All services start at once, and registries have answers of their own for who comes second (Y4). */
+/** All services start at once, and registries have answers of their own for who comes second. */
 async function register(client: RegistryClient, subject: string, version: SchemaVersion): Promise<number> {
   try {
     return await client.register(subject, version.schema);
@@ -104,7 +102,7 @@ async function versionsIn(client: RegistryClient, subject: string): Promise<read
   return there;
 }
 
-/** Y2. `others`: our versions whose text is not meant. */
+/** `others`: our versions whose text is not meant. */
 const idOf = (
   version: SchemaVersion,
   there: readonly Registered[],
@@ -126,7 +124,7 @@ const missingOf = (
 
 function isSame(version: SchemaVersion, schema: unknown): boolean {
   try {
-    return fingerprintOf(schema) === version.fingerprint; // Y2
+    return fingerprintOf(schema) === version.fingerprint;
   } catch {
     return false;
   }
@@ -136,7 +134,7 @@ function conflictsOf({ topic, subject, there }: Plan): readonly string[] {
   return there.flatMap(({ version, id, schema }) => {
     for (const ours of topic.codec.versions) {
       if (isSame(ours, schema)) continue;
-      const reason = unreadable(ours.schema, schema) ?? unreadable(schema, ours.schema); // Y1
+      const reason = unreadable(ours.schema, schema) ?? unreadable(schema, ours.schema);
       if (reason !== undefined) return [`${subject} version ${version} (id ${id}): ${reason}`];
     }
     return [];

@@ -80,7 +80,7 @@ describe("what is listed", () => {
     expect(fetcher.asked).toEqual(["2.root.json", "timestamp.json"]);
   });
 
-  test("is nothing once any part has expired (T4), until fresh metadata comes", async () => {
+  test("is nothing once any part has expired (trust.ts T4), until fresh metadata comes", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
     const { open } = device(world);
@@ -96,7 +96,7 @@ describe("what is listed", () => {
     expect(trust.listed(digestOf(1))).toBeDefined();
   });
 
-  test("is nothing while a newer set is known but withheld (T4)", async () => {
+  test("is nothing while a newer set is known but withheld (trust.ts T4)", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
     const { open, fetcher } = device(world);
@@ -110,7 +110,7 @@ describe("what is listed", () => {
   });
 });
 
-describe("roots (T1)", () => {
+describe("roots (trust.ts T1)", () => {
   test("a device made with root 1 follows to root 4, also from what it had on disk", async () => {
     const world = await newRepository();
     let signers = world.rootSigners;
@@ -145,7 +145,7 @@ describe("roots (T1)", () => {
     expect(trust.state().rootVersion).toBe(1);
   });
 
-  test("a root that was here and cannot be had again is no step back (T2)", async () => {
+  test("a root that was here and cannot be had again is no step back (trust.ts T2)", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
     await world.repository.publishRoot(rotateRoot(world.rootBytes, { now: START }, world.rootSigners));
@@ -172,7 +172,7 @@ const arrays = (keys: ReturnType<typeof publicKeys>) => ({
   timestamp: [keys.timestamp],
 });
 
-describe("time (T3)", () => {
+describe("time (trust.ts T3)", () => {
   test("without a clock the floor is the time, whatever the clock shows", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world, { clock: new HandClock(0), isClockSet: () => false });
@@ -247,7 +247,7 @@ describe("time (T3)", () => {
   });
 });
 
-describe("never older (T2)", () => {
+describe("never older (trust.ts T2)", () => {
   test("every earlier set is refused, over restarts (seed 11)", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
@@ -305,7 +305,7 @@ describe("never older (T2)", () => {
   });
 });
 
-describe("bounds (T6)", () => {
+describe("bounds (trust.ts T6)", () => {
   test.each(["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"])("endless %s", async (file) => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
@@ -380,7 +380,7 @@ async function* silence(clock: HandClock): AsyncGenerator<Uint8Array> {
   yield new Uint8Array();
 }
 
-describe("the disk (T5)", () => {
+describe("the disk (trust.ts T5)", () => {
   test("damage of any file is seen, set aside and mended by the next refresh (seeds)", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));

@@ -1,8 +1,9 @@
-/** The model package's manifest: content-addressed files under one JSON document whose SHA-256 is the model's digest.
+/** The model package's manifest: content-addressed files under one JSON document whose SHA-256 is the model's digest. A file's
+ * path stays inside the package: relative, `/` between plain names, no `.` or `..`.
  *
  * M1. A manifest with a key we do not know, or without one we need, is refused: every wrong key is named at once.
- * M2. A file's path stays inside the package: relative, `/` between plain names, no `.` or `..`.
- * M3. No name reaches what every object inherits: `__proto__` is no name, and `constructor` is in a package only if it is listed. */
+ * M3. No name reaches what every object inherits: `__proto__` is no name, and `constructor` is in a package only if it is
+ *     listed. */
 import { type Digest, isDigest } from "@tributary/kernel";
 import { isJsonObject, type JsonObject, objectOr, Problems } from "./problems.ts";
 
@@ -100,7 +101,6 @@ const bare = <V>(): Record<string, V> => Object.create(null);
 
 const PROTOTYPE = "__proto__";
 
-/** M2. */
 export const isPackagePath = (path: string): boolean =>
   path.length <= 256 &&
   path !== packageFiles.manifest &&

@@ -1,21 +1,21 @@
 /** One canary beside its control: what the judge makes of it, look by look, and the evidence that people read.
  *
+ * What is fixed before the first look, the mixture's scale, comes from the past and from how many frames there are, never from
+ * how good they are. Fewer than `DEVICES_MIN` devices with frames in an arm are no data, whatever they show. (G5) Successful
+ * needs: every metric with a margin shows that harm is below it, crashes were given time to show, and the canary is heard as
+ * the control is, on the model that is judged. Whoever is not heard is not healthy. The cross-check by re-randomisation has
+ * looks of its own, at moments fixed beforehand, whatever there is to see then. It ends no analysis; of one that ends
+ * undecided it says whether harm is likely (decide.ts D6). So does the estimate, if it exceeds the margin and one look, that
+ * at the end, finds it beyond chance at level alpha. Beyond the margin alone it would be in one of a few equal models, by
+ * chance, where devices are few.
+ *
  * J1. It begins when the canary's devices have the model, and goes on through pauses, analyses and the next widening, until
- *     that reaches the control: harm takes the model back whenever it shows (D2 of decide.ts).
+ *     that reaches the control: harm takes the model back whenever it shows (decide.ts D2).
  * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps what its specification says (G11).
  *     One that begins while a canary is paused half updated gets half of that, and the one after it the other half.
- * J3. What is fixed before the first look, the mixture's scale, comes from the past and from how many frames there are,
- *     never from how good they are.
- * J4. Fewer than `DEVICES_MIN` devices with frames in an arm are no data, whatever they show.
- * J5. (G5) Successful needs: every metric with a margin shows that harm is below it, crashes were given time to show, and the
- *     canary is heard as the control is, on the model that is judged. Whoever is not heard is not healthy.
  * J6. (G5) Counters of somebody else's monitoring say nothing of who is heard, so a metric from there needs increases as new
  *     as frames must be: what it showed before it went silent does not widen anything.
- * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing.
- * J8. The cross-check by re-randomisation has looks of its own, at moments fixed beforehand, whatever there is to see then. It
- *     ends no analysis; of one that ends undecided it says whether harm is likely (D6 of decide.ts).
- * J9. So does the estimate, if it exceeds the margin and one look, that at the end, finds it beyond chance at level alpha. Beyond
- *     the margin alone it would be in one of a few equal models, by chance, where devices are few. */
+ * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing. */
 
 import { type Instant, reasonOf } from "@tributary/kernel";
 import { beginCrossCheck } from "./cross-check.ts";
@@ -76,7 +76,7 @@ export type Reporting = { readonly onModel: number; readonly goldenFailed: numbe
 
 type Watched = {
   readonly spec: MetricSpec;
-  /** In words: why there is none. (J8) */
+  /** In words: why there is none. */
   readonly crossCheck: CrossCheck | string;
   readonly segments: SegmentCounts;
   watch: MetricWatch | null;
@@ -143,7 +143,7 @@ export class Comparison {
     return this.#verdict;
   }
 
-  /** Why harm is likely though nothing is decided, in words; null: it is not. (J8, J9) */
+  /** Why harm is likely though nothing is decided, in words; null: it is not. */
   get suspicion(): string | null {
     return this.#verdict === null ? (this.#watched.map(suspicionIn).find((why) => why !== null) ?? null) : null;
   }
@@ -205,9 +205,9 @@ export class Comparison {
     const counted = countedIn(counts);
     [watched.isHarmful, watched.isSafe] = [false, null];
     [watched.look, watched.counted] = [null, counted];
-    if (typeof watched.crossCheck !== "string") watched.crossCheck.look(sinceMs, counts); // J8
-    if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return; // J4
-    watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs); // J3
+    if (typeof watched.crossCheck !== "string") watched.crossCheck.look(sinceMs, counts);
+    if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return;
+    watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs);
     const look = watched.watch?.look(sinceMs, counts, watched.segments.counts(counts)) ?? null;
     if (look === null) return;
     [watched.isHarmful, watched.isSafe] = [look.isHarmful, look.isSafe];
@@ -317,7 +317,6 @@ function harmIn({ spec, look, segments }: Watched): string {
   return harmWords(spec.name, leading.comparison, leading.band, segments.segments[look.leading as number]);
 }
 
-/** J8, J9 */
 function suspicionIn({ spec, look, crossCheck }: Watched): string | null {
   if (typeof crossCheck !== "string" && crossCheck.looks.at(-1)?.isHarmful === true)
     return `the cross-check of ${spec.name} says harm (${crossCheckWords(crossCheckOf(crossCheck))})`;

@@ -188,7 +188,7 @@ describe("what is compared", () => {
     one.obey((INSTALLS_AT + 10) * MINUTE);
     one.settle((INSTALLS_AT + 10) * MINUTE);
     const { alpha } = (one.controller.evidence("r1") as { metrics: { alpha: number }[] }).metrics[0] ?? {};
-    expect(alpha).toBe(0.01); // J2 of comparison.ts: the other half was the pause's.
+    expect(alpha).toBe(0.01); // comparison.ts J2: the other half was the pause's.
     frames(one, random, INSTALLS_AT + 10, INSTALLS_AT + 60);
     expect(one.rollout).toMatchObject({
       weight: 10,

@@ -5,16 +5,15 @@
  *     controller.devices.written(id, slot, d)  devices.desired.v1, read back
  *     foldEdgeMetrics(fleet, ...), fleet.observe(...), fleet.crashed(...), fleet.counted(...)
  *     controller.look(now)                     now and then; while topics are folded again: by their records' time
- *     controller.propose(now)                  events to append; they count once they were read back (V1)
+ *     controller.propose(now)                  events to append; they count once they were read back (events.ts V1)
  *     controller.devices.desired(now)          what to write for which devices
  *
- * K1. Pure (G10): the same calls in the same order give the same answers, so an instance that crashes and folds its topics
- *     again comes to the state that it had. Nothing is acted on before it was read back from the log.
- * K2. What a device shall run carries the generation of the event that decided (device-slots.ts).
- * K3. Devices are reached at the pace of the specification, in the rollout's order; going back knows no pace.
- * K4. Which events count, also where two instances want at once what cannot be at once, is the log's rule (L1, L2 of log.ts).
- * K5. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
- *     finds its desired state when it returns. */
+ * Pure (G10): the same calls in the same order give the same answers, so an instance that crashes and folds its topics again
+ * comes to the state that it had. Nothing is acted on before it was read back from the log. What a device shall run carries
+ * the generation of the event that decided (device-slots.ts). Devices are reached at the pace of the specification, in the
+ * rollout's order; going back knows no pace. Which events count, also where two instances want at once what cannot be at once,
+ * is the log's rule (log.ts L1, L2). A device that was not heard for `goneMs` is gone: it holds up neither the end of going
+ * back nor anything else, and finds its desired state when it returns. */
 
 import { Failure, type Instant } from "@tributary/kernel";
 import { controlOf, reachedBy } from "./cohorts.ts";
@@ -109,7 +108,7 @@ export class RolloutController {
   }
 
   /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: one at
-   * work, or one that came later and stands, which would be undone with it. (K4) */
+   * work, or one that came later and stands, which would be undone with it. */
   refuse(rollout: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
     this.#log.refuse(rollout);
   }
@@ -129,11 +128,11 @@ export class RolloutController {
       throw new Failure("rollout-unknown", "give-up", `there is no rollout ${uid}; list them to see which there are`);
     const { rollout } = tracked;
     const change = command(rollout, wanted, by, this.#leftOn(tracked));
-    if (isFinished(rollout)) this.refuse(rollout); // K4
+    if (isFinished(rollout)) this.refuse(rollout);
     return { uid, version: rollout.version + 1, change };
   }
 
-  /** What is amiss where a metric comes from, in words for the evidence; null: nothing. It decides nothing. (K1) */
+  /** What is amiss where a metric comes from, in words for the evidence; null: nothing. It decides nothing. */
   noted(uid: string, metric: string, words: string | null): void {
     const notes = this.#tracked.get(uid)?.notes;
     if (words === null) notes?.delete(metric);
@@ -176,7 +175,6 @@ export class RolloutController {
     return proposals;
   }
 
-  /** K3. */
   #tellPaced(tracked: Tracked, now: Instant): void {
     const { rollout } = tracked;
     const step = stepOf(rollout);
@@ -206,7 +204,7 @@ export class RolloutController {
     tracked.told = 0;
   }
 
-  /** Begins and ends what is compared. (J1 of comparison.ts) */
+  /** Begins and ends what is compared. (comparison.ts J1) */
   #compare(tracked: Tracked, change: RolloutChange, at: Instant): void {
     const { rollout } = tracked;
     const { weight, cohorts, spec } = rollout;
@@ -223,7 +221,7 @@ export class RolloutController {
     const isPaused = change.kind === "paused";
     const isOther = tracked.comparedWeight !== weight;
     if (begins && weight < 100 && (isOther || (tracked.beganPaused && !isPaused))) {
-      // What a pause began counted frames of the model before: it may show harm, and must not widen anything. (J2)
+      // What a pause began counted frames of the model before: it may show harm, and must not widen anything. (comparison.ts J2)
       const share = isPaused || !isOther ? 0.5 : 1;
       this.#endComparison(tracked);
       this.#beginComparison(tracked, place, at, share);
@@ -320,7 +318,7 @@ export class RolloutController {
     return seen;
   }
 
-  /** Devices that run the model of a rollout that goes back, or are on their way to it, also those that are away. (D4) */
+  /** Devices that run the model of a rollout that goes back, or are on their way to it, also those that are away. (decide.ts D4) */
   #leftOn({ rollout, entries }: Tracked): readonly string[] {
     if (rollout.aborted === null) return [];
     return entries
@@ -331,7 +329,6 @@ export class RolloutController {
       .map(({ deviceId }) => deviceId);
   }
 
-  /** K5. */
   #isGone(deviceId: string, state: DeviceState, now: Instant): boolean {
     return Math.max(state.at, this.#fleet.seenAt(deviceId) ?? 0) < now - this.#settings.goneMs;
   }
@@ -341,7 +338,7 @@ export class RolloutController {
   }
 }
 
-/** Devices that refused the model, left it by themselves, or run it and do not reproduce its golden frames. (D3) */
+/** Devices that refused the model, left it by themselves, or run it and do not reproduce its golden frames. (decide.ts D3) */
 function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | null): boolean {
   if (state === null) return false;
   const { update, modelDigest, goldenPassed } = state;
@@ -354,7 +351,7 @@ function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | null): bo
   );
 }
 
-/** D4 */
+/** decide.ts D4 */
 const hasRefusedBack = ({ stableDigest, generation }: Rollout, { update }: DeviceState): boolean =>
   update !== null && BACK.has(update.phase) && update.modelDigest === stableDigest && update.generation >= generation;
 

@@ -1,5 +1,5 @@
 /** The judge's cross-check of a comparison, begun so that whoever folds the same log comes to the same numbers (G10). It ends no
- * analysis, and says of one that ends undecided whether harm is likely (D6 of decide.ts). */
+ * analysis, and says of one that ends undecided whether harm is likely (decide.ts D6). */
 
 import { hashOf } from "./hash.ts";
 import { CrossCheck, crossCheckProblem, plannedLooks, type Strata } from "./judge/rerandomisation.ts";

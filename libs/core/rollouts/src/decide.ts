@@ -1,14 +1,13 @@
 /** What a rollout does next, from its state, what is seen of its devices, and the time. Pure: whoever calls it appends the
- * event, reads it back, and asks again.
+ * event, reads it back, and asks again. (G5) It widens by one road: an analysis that ended Successful, then the next
+ * setWeight. Silence, no data, too little data and errors are not health: they pause, or go back. Whoever reads why a rollout
+ * goes back reads the metric, the harm and its band: the comparison's own words.
  *
- * D1. (G5) It widens by one road: an analysis that ended Successful, then the next setWeight. Silence, no data, too little
- *     data and errors are not health: they pause, or go back.
  * D2. A harmful verdict goes back at once, in whatever phase of an analysis, also while paused.
  * D3. Devices that refuse the model, or that left it by themselves, are harm as well.
- * D4. A device that refuses to go back has ended that generation for itself: it is told again, by a newer one, ever less
- *     often and without an end. Only a person may leave it where it is, and then the event names it: `rolled-back` is
- *     said of a rollout whose model nobody runs any more, and of no other.
- * D5. Whoever reads why a rollout goes back reads the metric, the harm and its band: the comparison's own words.
+ * D4. A device that refuses to go back has ended that generation for itself: it is told again, by a newer one, ever less often
+ *     and without an end. Only a person may leave it where it is, and then the event names it: `rolled-back` is said of a
+ *     rollout whose model nobody runs any more, and of no other.
  * D6. An analysis that ends undecided goes back if harm is likely all the same: a person who is not there must not keep it on
  *     its canary. `onInconclusive` may say otherwise; what was done, and why, stands in the event. */
 import { Failure, type Instant } from "@tributary/kernel";
@@ -83,7 +82,6 @@ function ofWayBack(
   return { kind: "aborted", why, evidence: { ...seen, after: "devices that refused to go back are told again" } };
 }
 
-/** D5. */
 const whyOf = ({ why }: Evidence, otherwise: string): string =>
   typeof why === "string" && why !== "" ? why.slice(0, WHY_MAX) : otherwise;
 
@@ -113,7 +111,7 @@ function ofWeight(rollout: Rollout, seen: Seen, elapsed: number): RolloutChange 
   if (elapsed < deadline) return null;
   if (updated >= Math.floor(HEARD_SHARE_MIN * reached))
     return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
-  return { kind: "paused", reason: "silent", untilMs: null, evidence: { ...seen } }; // D1
+  return { kind: "paused", reason: "silent", untilMs: null, evidence: { ...seen } };
 }
 
 /** Devices that the weights of earlier steps reach. */
@@ -146,7 +144,7 @@ function ofAnalysis(rollout: Rollout, judged: Judged | null, elapsed: number, du
   return said(judged === null ? "NoData" : (judged.verdict ?? "Inconclusive"));
 }
 
-/** What an analysis that decided nothing leads to. (D1) */
+/** What an analysis that decided nothing leads to. */
 function endOf(rollout: Rollout, verdict: Verdict, evidence: Evidence): RolloutChange {
   const { onInconclusive, onNoData } = rollout.spec.spec.abortConfig;
   const found = whyOf(evidence, "no reason is known");

@@ -1,9 +1,7 @@
-/** What an analysis saw, as it stands in the event that it led to: for people, who read it in the report.
- *
- * A1. Bounded: at most `LOOKS_MAX` looks of all metrics together, the first and the last of each among them, so an event
- *     stays far below what Kafka takes.
- * A2. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits.
- * A3. Old events are read for ever: fields that are not known are passed over, and later ones need a default here. */
+/** What an analysis saw, as it stands in the event that it led to: for people, who read it in the report. Bounded: at most
+ * `LOOKS_MAX` looks of all metrics together, the first and the last of each among them, so an event stays far below what Kafka
+ * takes. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits. Old events are read for
+ * ever: fields that are not known are passed over, and later ones need a default here. */
 
 import { z } from "zod";
 import type { MetricLook } from "./judge/metric-watch.ts";
@@ -166,7 +164,7 @@ export function analysisEvidenceOf(evidence: unknown): AnalysisEvidence | null {
   return read.success ? read.data : null;
 }
 
-/** A look of the judge as evidence keeps it. (A2) */
+/** A look of the judge as evidence keeps it. */
 export function lookOf(
   name: string,
   sinceMs: number,
@@ -187,7 +185,7 @@ export function lookOf(
   };
 }
 
-/** What a metric's segments show at a look, as evidence keeps it. (A2) */
+/** What a metric's segments show at a look, as evidence keeps it. */
 export function segmentEvidenceOf(
   { segments, weights }: { readonly segments: readonly Segment[]; readonly weights: readonly number[] },
   look: Pick<MetricLook, "segments"> | null,
@@ -207,7 +205,7 @@ export function segmentEvidenceOf(
   return { segments: segments.length, worst: worst.slice(0, NAMED_MAX) };
 }
 
-/** A cross-check as evidence keeps it; in words: why there is none. (A2) */
+/** A cross-check as evidence keeps it; in words: why there is none. */
 export function crossCheckOf(check: CrossCheck | string): AnalysisCrossCheck {
   if (typeof check === "string") return { why: check, draws: 0, plannedMs: [], looks: [] };
   const { draws, plannedMs, looks } = check;
@@ -216,7 +214,7 @@ export function crossCheckOf(check: CrossCheck | string): AnalysisCrossCheck {
 }
 
 /** Leaves out looks until `max` are left, always the one that is missed least: it closes the smallest gap of its metric.
- * The first and the last look of each metric stay. May be called after every look: what is kept spreads evenly. (A1) */
+ * The first and the last look of each metric stay. May be called after every look: what is kept spreads evenly. */
 export function thinned(looks: readonly AnalysisLook[], max = LOOKS_MAX): AnalysisLook[] {
   const kept = [...looks];
   while (kept.length > max) {

@@ -33,7 +33,7 @@ class Told {
 }
 
 describe("an event of the log", () => {
-  test("counts only if its version is the next one (V1)", () => {
+  test("counts only if its version is the next one (events.ts V1)", () => {
     const { log, tell } = bound(new Told());
     expect([tell("a", 2, aborted), tell("a", 1, created("d1")), tell("a", 1, created("d1"))]).toEqual([
       ...["stale", "counts", "stale"],

@@ -1,10 +1,10 @@
-/** Which events of the log count, and where each rollout stands after them: the one rule for whoever reads the log.
+/** Which events of the log count, and where each rollout stands after them: the one rule for whoever reads the log. (G9) Of
+ * finished rollouts the `finishedMax` that changed last are kept; what comes later of the others does not count.
  *
- * L1. (V1) An event counts only if its version is the last valid one of its rollout + 1 in log order.
+ * L1. (events.ts V1) An event counts only if its version is the last valid one of its rollout + 1 in log order.
  * L2. Two instances may create, retry or undo at once what cannot be at once: such an event counts only if no rollout before
  *     it in the log holds one of its devices, in whichever slot: a device follows one generation, which two would give two
- *     meanings.
- * L3. (G9) Of finished rollouts the `finishedMax` that changed last are kept; what comes later of the others does not count. */
+ *     meanings. */
 import { Failure } from "@tributary/kernel";
 import { refuseConflicts } from "./cohorts.ts";
 import type { RolloutEvent } from "./events.ts";
@@ -76,7 +76,6 @@ export class RolloutLog {
     refuseConflicts(cohorts.order, others);
   }
 
-  /** L3. */
   #forgetOldest(): void {
     const finished = [...this.#kept.values()].filter(({ rollout }) => isFinished(rollout));
     if (finished.length <= this.#finishedMax) return;

@@ -72,7 +72,7 @@ describe("counters of Prometheus", () => {
     expect(run(5, 40).verdict).toBe("Successful");
   });
 
-  test("that stand still are no data, whatever they showed before (J6)", () => {
+  test("that stand still are no data, whatever they showed before (comparison.ts J6)", () => {
     const run = watched({ kept: 0.95, until: 25, note: "Prometheus cannot be asked: ECONNREFUSED" });
     expect(run(1, 30).verdict).toBe("Successful");
     const { verdict, why } = run(31, 50);
@@ -82,7 +82,7 @@ describe("counters of Prometheus", () => {
     ]);
   });
 
-  test("that never come are no data, and why stands in the evidence (J7)", () => {
+  test("that never come are no data, and why stands in the evidence (comparison.ts J7)", () => {
     const { verdict, why, metric } = watched({ kept: 0.95, until: 0, note: "Prometheus cannot be asked: timeout" })(
       1,
       30,

@@ -1,8 +1,6 @@
-/** The state of a rollout, folded from its events.
- *
- * R1. (V1) An event whose version is not the next one changes nothing.
- * R2. (G6) `generation` is the log position of the last event that changed what devices shall run: it only grows, and every
- *     instance derives the same one. */
+/** The state of a rollout, folded from its events. (events.ts V1) An event whose version is not the next one changes nothing.
+ * (G6) `generation` is the log position of the last event that changed what devices shall run: it only grows, and every
+ * instance derives the same one. */
 import type { Instant } from "@tributary/kernel";
 import { type Cohorts, reachedBy } from "./cohorts.ts";
 import type { Evidence, PauseReason, RolloutChange, RolloutEvent, Verdict } from "./events.ts";
@@ -78,7 +76,7 @@ function rolloutOf(
   };
 }
 
-/** The state after an event at this log position; the same state when the event does not count. (R1) */
+/** The state after an event at this log position; the same state when the event does not count. */
 export function applyEvent(rollout: Rollout | null, event: RolloutEvent, position: bigint): Rollout | null {
   if (event.version !== (rollout?.version ?? 0) + 1) return rollout;
   const { change, at } = event;
@@ -93,7 +91,7 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       return {
         ...next,
         ...{ phase: "Progressing", step: change.step, stepStartedAt: at, pause: null },
-        ...(widens && { weight: step.setWeight, generation: position }), // R2
+        ...(widens && { weight: step.setWeight, generation: position }),
         analysis: step !== undefined && "analysis" in step ? "Running" : "Pending",
       };
     }
@@ -124,7 +122,7 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
     case "aborted":
       return {
         ...next,
-        ...{ phase: "Degraded", pause: null, generation: position }, // R2
+        ...{ phase: "Degraded", pause: null, generation: position },
         aborted: { why: change.why, isBack: false, told: (next.aborted?.told ?? 0) + 1, abandoned: null },
       };
     case "rolled-back":
@@ -139,7 +137,7 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       return {
         ...next,
         ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", aborted: null },
-        generation: position, // R2
+        generation: position,
       };
     case "completed":
       return { ...next, phase: "Healthy" };

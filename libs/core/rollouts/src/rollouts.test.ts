@@ -256,7 +256,7 @@ describe("a rollout", () => {
     ["Pause", likely, "held", /held all the same/],
     ["Abort", null, "rolled back", /onInconclusive: rollback/],
   ] as const)(
-    "that ends undecided with onInconclusive %s, suspicion %j, is %s (D6)",
+    "that ends undecided with onInconclusive %s, suspicion %j, is %s (decide.ts D6)",
     (onInconclusive, suspicion, end, why) => {
       const log = new Log();
       const abortConfig = onInconclusive === undefined ? {} : { onInconclusive };

@@ -1,7 +1,6 @@
-/** A rollout as people write it: `kind: ModelRollout`, in Argo Rollouts' vocabulary.
- *
- * S1. An unknown field is an error, named with its place: a misspelt `pause` must not become a rollout without one.
- * S2. What is left out has one default, written here and nowhere else. */
+/** A rollout as people write it: `kind: ModelRollout`, in Argo Rollouts' vocabulary. An unknown field is an error, named with
+ * its place: a misspelt `pause` must not become a rollout without one. What is left out has one default, written here and
+ * nowhere else. */
 import { PERCEPTION } from "@tributary/contracts";
 import { isTimeZone, longestClosedMinutes, type MaintenanceWindow, type Weekday } from "@tributary/updates";
 import { z } from "zod";

@@ -1,11 +1,11 @@
 /**
  * A/B arms: which of several ways of asking the cloud a frame or a device belongs to.
  *
+ * Every frame has its arm, kept ones too: arms are compared as assigned, not as routed. A device that is in an experiment of
+ * its own (a rollout) keeps the arm it reports: one experiment at a time.
+ *
  * A1. The arm is a function of the unit and the salt: sticky over restarts and routers, replayable (G10). A new salt draws
- *     anew; a weight that grows only takes units in from its neighbours in the list.
- * A2. Every frame has its arm, kept ones too: arms are compared as assigned, not as routed.
- * A3. A device that is in an experiment of its own (a rollout) keeps the arm it reports: one experiment at a time.
- */
+ *     anew; a weight that grows only takes units in from its neighbours in the list. */
 export type Arm = { readonly name: string; readonly weight: number };
 
 export type Experiment = {

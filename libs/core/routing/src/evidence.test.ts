@@ -69,7 +69,7 @@ const truth = (frameSeq: bigint, label: string | null): GroundTruth => ({
 });
 
 describe("evidence", () => {
-  test("E1: each label has a fate with a name, and only labelled, drawn, answered frames are evidence", () => {
+  test("evidence.ts E1: each label has a fate with a name, and only labelled, drawn, answered frames are evidence", () => {
     const ledger = new EvidenceLedger();
     ledger.predictions(
       batch([{ frameSeq: 1n }, { frameSeq: 2n, sampleDrawn: false }, { frameSeq: 3n }, { frameSeq: 4n }]),
@@ -92,7 +92,7 @@ describe("evidence", () => {
     expect(ledger.judge([]).changed).toHaveLength(3); // drawn frames of a model without a policy
   });
 
-  test("E2, E3: whatever the order of arrival the evidence is one; the last label holds, none takes the frame out", () => {
+  test("evidence.ts E2, E3: whatever the order of arrival the evidence is one; the last label holds, none takes the frame out", () => {
     const steps: ((ledger: EvidenceLedger) => void)[] = [
       (ledger) => ledger.predictions(batch([{ frameSeq: 1n }]), 0),
       (ledger) => ledger.result(answer(1n)),
@@ -132,7 +132,7 @@ describe("evidence", () => {
     expect(relearn(policy, evidence[0] ?? [])).toMatchObject({ kind: "no-data", labels: 0 });
   });
 
-  test("E4: everything kept is bounded; a label whose frame was let go is found by reading the logs again", () => {
+  test("evidence.ts E4: everything kept is bounded; a label whose frame was let go is found by reading the logs again", () => {
     const ledger = new EvidenceLedger({ ...evidenceLimits, drawnMax: 100, labelsMax: 50, answersWaitingMax: 10 });
     const logs = () => {
       for (let seq = 1n; seq <= 500n; seq++) ledger.predictions(batch([{ frameSeq: seq }]), Number(seq));

@@ -54,7 +54,7 @@ describe("the score", () => {
 });
 
 describe("the threshold", () => {
-  test("T2: over 400 seeds the promise is broken no more often than delta allows", () => {
+  test("learn.ts T2: over 400 seeds the promise is broken no more often than delta allows", () => {
     const population = candidates(200_000, 12345);
     const grid = thresholdGrid(candidates(1_000, 54321).map(({ score }) => score));
     const [epsilon, delta, runs] = [0.02, 0.05, 400];
@@ -73,7 +73,7 @@ describe("the threshold", () => {
     expect(broken).toBeGreaterThan(0); // and it is not merely timid
   });
 
-  test("T3: over budget, the budget's threshold and its Clopper-Pearson bound; within it, the promise asked for", () => {
+  test("learn.ts T3: over budget, the budget's threshold and its Clopper-Pearson bound; within it, the promise asked for", () => {
     const [choosing, drawn] = [candidates(4_000, 6), candidates(4_000, 5)];
     const tight = chooseThreshold(choosing, drawn, {
       epsilon: 0.005,
@@ -95,7 +95,7 @@ describe("the threshold", () => {
     expect(loose.guarantee.losses / 4_000).toBeLessThan(0.05);
   });
 
-  test("T1: which threshold of the budget is bounded, the frames that bound it have no say in", () => {
+  test("learn.ts T1: which threshold of the budget is bounded, the frames that bound it have no say in", () => {
     const frames = worldFrames(4_000, 17);
     // The testing half of another season: none of the frames on which the edge is sure.
     const unsure = frames.filter(({ half, logits }) => half === "score" || calibrate(logits, 1).margin < 0.8);
@@ -109,7 +109,7 @@ describe("the threshold", () => {
     expect(part?.guarantee.epsilon).toBeGreaterThan(whole?.guarantee.epsilon ?? 1);
   });
 
-  test("T3: over 400 seeds, whichever of the two promises is published is broken no more often than delta allows", () => {
+  test("learn.ts T3: over 400 seeds, whichever of the two promises is published is broken no more often than delta allows", () => {
     const population = candidates(100_000, 4321);
     const [delta, runs] = [0.05, 400];
     const losses = new Map<number, number>();

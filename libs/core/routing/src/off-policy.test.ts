@@ -118,7 +118,7 @@ describe("arms", () => {
     return Uint8Array.from({ length: 8 }, () => Math.floor(random() * 256));
   };
 
-  test("A1: units spread by weight, and growing a weight moves units into that arm alone", () => {
+  test("arms.ts A1: units spread by weight, and growing a weight moves units into that arm alone", () => {
     const arms = [
       { name: "control", weight: 3 },
       { name: "candidate", weight: 1 },

@@ -112,15 +112,15 @@ describe("the latency sketch", () => {
     expect(sketch.quantile(0.5, 0)).toBeLessThan(200);
   });
 
-  test("L1: merging equals having seen both; L2: no data and forgotten data refuse nothing; L3: lost calls are late", () => {
+  test("latency.ts L1: merging equals having seen both; latency.ts L2: no data and forgotten data refuse nothing; latency.ts L3: lost calls are late", () => {
     const [a, b] = [sketchOf([10, 20, 3_000]), sketchOf([500, Number.POSITIVE_INFINITY])];
     const both = sketchOf([10, 20, 3_000, 500, Number.POSITIVE_INFINITY]);
     a.merge(b, 0);
     expect(a.state(0)).toEqual(both.state(0));
     expect(sketchOf([]).within(5, 0)).toEqual({ probability: 1, probabilityUpper: 1, n: 0 });
     const lost = sketchOf(new Array(50).fill(Number.POSITIVE_INFINITY));
-    expect(lost.within(1e9, 0).probabilityUpper).toBeLessThan(0.1); // L3
-    expect(lost.within(2_000, 70_000).probabilityUpper).toBe(1); // L2
+    expect(lost.within(1e9, 0).probabilityUpper).toBeLessThan(0.1); // latency.ts L3
+    expect(lost.within(2_000, 70_000).probabilityUpper).toBe(1); // latency.ts L2
     const restored = new LatencySketch({ halfLifeMs: 10_000, state: both.state(0) });
     expect(restored.within(600, 0)).toEqual(both.within(600, 0));
   });

@@ -1,14 +1,12 @@
 /**
  * The router's decision for one frame that a device sent. The device decided to send; the router may only refuse.
  *
- * R1. An unhealthy target gets nothing.
- * R2. A frame is sent only if the cloud can still make it: unless the live latencies refute P(in time) >= meetMin.
- * R3. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
- *     PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs.
- * R4. A drawn frame bypasses budget and deadline: past its deadline it is settled as EDGE and still sent.
- * R5. A device over its fair share is served from what lies idle only, on the normal lane, at no less than its own price.
- *     Its frames teach the fleet's price only as far as they have a voice.
- */
+ * An unhealthy target gets nothing. A frame is sent only if the cloud can still make it: unless the live latencies refute P(in
+ * time) >= meetMin. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
+ * PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs. A drawn frame bypasses budget and
+ * deadline: past its deadline it is settled as EDGE and still sent. A device over its fair share is served from what lies idle
+ * only, on the normal lane, at no less than its own price. Its frames teach the fleet's price only as far as they have a
+ * voice. */
 import type { EscalationReason, SettledBy } from "@tributary/contracts";
 import { type Bucket, type BucketSettings, bucketEarn, bucketInit, bucketTake } from "./bucket.ts";
 import { lambdaNext } from "./lambda.ts";
@@ -81,7 +79,7 @@ export type RouterFrame = {
 export type RouterDecision = {
   /** The cloud lane, or null: not sent. */
   readonly send: "high" | "normal" | null;
-  /** Why the edge answer stands at once; null while the cloud is awaited. With `send`, only by R4. */
+  /** Why the edge answer stands at once; null while the cloud is awaited. With `send`, only of a drawn frame. */
   readonly settledBy: SettledBy | null;
   readonly budget: FleetBudget;
   /** Whether it was worth its price, so that only the bucket could refuse it. */
@@ -107,18 +105,18 @@ export function decideInRouter(frame: RouterFrame): RouterDecision {
     tokens: earned.tokens,
   };
   const isUrgent = frame.reason === "PRIORITY" || frame.reason === "FALLBACK";
-  const lane = isUrgent && !standing.isOver ? "high" : "normal"; // R5
+  const lane = isUrgent && !standing.isOver ? "high" : "normal";
   const { lambda } = frame.budget;
   const after = (wanted: 0 | 1, left: Bucket) => ({
     wanted,
     budget: {
-      lambda: standing.hasVoice ? lambdaNext(lambda, wanted, settings.share, settings.eta) : lambda, // R5
+      lambda: standing.hasVoice ? lambdaNext(lambda, wanted, settings.share, settings.eta) : lambda,
       bucket: left,
     },
   });
   const keep = (settledBy: SettledBy): RouterDecision => ({ send: null, settledBy, ...after(0, earned), facts });
 
-  if (!frame.targetHealthy) return keep("CLOUD_UNHEALTHY"); // R1
+  if (!frame.targetHealthy) return keep("CLOUD_UNHEALTHY");
   const late: SettledBy | null =
     frame.remainingMs <= 0 ? "DEADLINE" : reach.probabilityUpper < settings.meetMin ? "DEADLINE_UNREACHABLE" : null;
   if (frame.sampleDrawn && frame.drawIdle === true) {
@@ -127,14 +125,14 @@ export function decideInRouter(frame: RouterFrame): RouterDecision {
     return { send: "normal", settledBy: late === "DEADLINE" ? late : null, ...after(0, taken.bucket), facts };
   }
   if (frame.sampleDrawn) {
-    // R4; the sample has its own budget, so lambda and the bucket see a kept frame.
+    // The sample has its own budget, so lambda and the bucket see a kept frame.
     const settledBy = late === "DEADLINE" ? late : null;
     return { send: lane, settledBy, ...after(0, earned), facts };
   }
-  if (late !== null) return keep(late); // R2
-  if (!isUrgent && utility <= Math.max(lambda, standing.priceMin)) return keep("FLEET_BUDGET"); // R3, R5
-  const taken = bucketTake(earned, settings, standing.isOver ? "idle" : isUrgent ? "priority" : "normal"); // R5
-  // The price must rise while the bucket refuses, or it would stay low and the bucket would choose by arrival (R3).
+  if (late !== null) return keep(late);
+  if (!isUrgent && utility <= Math.max(lambda, standing.priceMin)) return keep("FLEET_BUDGET");
+  const taken = bucketTake(earned, settings, standing.isOver ? "idle" : isUrgent ? "priority" : "normal");
+  // The price must rise while the bucket refuses, or it would stay low and the bucket would choose by arrival.
   if (!taken.granted) return { send: null, settledBy: "FLEET_BUDGET", ...after(1, earned), facts };
   return { send: lane, settledBy: null, ...after(1, taken.bucket), facts };
 }

@@ -1,5 +1,5 @@
 /** What a device must remember of its models over a restart, and nothing else: it is written whole, before whatever it
- * allows (U6). */
+ * allows (machine.ts U6). */
 import { type Digest, isDigest } from "@tributary/kernel";
 import { isTimeZone, type MaintenanceWindow, MINUTES_A_DAY, weekdays } from "./windows.ts";
 

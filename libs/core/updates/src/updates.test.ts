@@ -66,7 +66,7 @@ class Device {
   end(done: Done = ok, isWritten = true): void {
     const { action } = this;
     if (action === null) throw new Error("nothing is at work");
-    if (isWritten) this.disk = action.book; // U6
+    if (isWritten) this.disk = action.book; // machine.ts U6
     if (action.kind === "fetch" && done.ok) this.fetched.add(action.wanted.digest);
     if (action.kind === "prove") this.proved = done.ok ? action.wanted : null;
     if (action.kind === "shadow" && !done.ok) this.proved = null;
@@ -82,15 +82,15 @@ class Device {
     this.state = state;
     if (callOff) this.calledOff += 1;
     if (next === null) return;
-    expect(this.action).toBeNull(); // U1
+    expect(this.action).toBeNull(); // machine.ts U1
     this.action = next;
     const known = (digest: string) => digest === factory.digest || this.fetched.has(digest);
     if (next.kind === "prove") {
-      expect(known(next.wanted.digest)).toBe(true); // U2
+      expect(known(next.wanted.digest)).toBe(true); // machine.ts U2
       expect(this.proved).toBeNull();
     }
     if (next.kind === "shadow") expect(this.proved?.digest).toBe(next.wanted.digest);
-    if (next.kind === "switch") expect(this.proved?.digest).toBe(next.wanted.digest); // U2
+    if (next.kind === "switch") expect(this.proved?.digest).toBe(next.wanted.digest); // machine.ts U2
     if (next.kind === "commit") expect(this.running.digest).toBe((next.book.good ?? factory).digest);
   }
 
@@ -228,22 +228,25 @@ describe("maintenance windows", () => {
 });
 
 describe("an update that fails", () => {
-  test.each(["fetch", "prove", "shadow", "switch"])("U4: at %s it is refused, once for the generation", (kind) => {
-    const one = device();
-    one.want(7, wantedOf(A, { shadowFrames: 5 }));
-    kinds(one, (action) => action.kind === kind);
-    one.end(failed("package-digest-mismatch"));
-    one.settle();
-    expect(one.said).toMatchObject({ phase: "REFUSED", code: "package-digest-mismatch" });
-    expect([one.running, one.disk.trial, one.disk.good]).toEqual([factory, null, null]);
-    one.want(7, wantedOf(A));
-    expect(one.action).toBeNull();
-    const again = new Device(seededRandom(2), one.disk);
-    expect(again.action).toBeNull();
-    expect(again.said?.phase).toBe("REFUSED");
-  });
+  test.each(["fetch", "prove", "shadow", "switch"])(
+    "machine.ts U4: at %s it is refused, once for the generation",
+    (kind) => {
+      const one = device();
+      one.want(7, wantedOf(A, { shadowFrames: 5 }));
+      kinds(one, (action) => action.kind === kind);
+      one.end(failed("package-digest-mismatch"));
+      one.settle();
+      expect(one.said).toMatchObject({ phase: "REFUSED", code: "package-digest-mismatch" });
+      expect([one.running, one.disk.trial, one.disk.good]).toEqual([factory, null, null]);
+      one.want(7, wantedOf(A));
+      expect(one.action).toBeNull();
+      const again = new Device(seededRandom(2), one.disk);
+      expect(again.action).toBeNull();
+      expect(again.said?.phase).toBe("REFUSED");
+    },
+  );
 
-  test("U4: what the network may mend is tried again, growing slower, and not for ever", () => {
+  test("machine.ts U4: what the network may mend is tried again, growing slower, and not for ever", () => {
     const one = device();
     one.want(7, wantedOf(A));
     const waits: number[] = [];
@@ -259,7 +262,7 @@ describe("an update that fails", () => {
     expect(one.said).toMatchObject({ phase: "REFUSED", code: "registry-unreachable" });
   });
 
-  test("U4: what is tried again a few times is, however often the network was away before", () => {
+  test("machine.ts U4: what is tried again a few times is, however often the network was away before", () => {
     const one = device();
     one.want(7, wantedOf(A));
     for (let i = 0; i < 10; i++) {
@@ -273,7 +276,7 @@ describe("an update that fails", () => {
     expect(one.said?.phase).toBe("COMMITTED");
   });
 
-  test("U4: a crash in probation takes the device back by itself, and says why", () => {
+  test("machine.ts U4: a crash in probation takes the device back by itself, and says why", () => {
     const one = device();
     one.want(7, wantedOf(A));
     one.settle();
@@ -285,7 +288,7 @@ describe("an update that fails", () => {
     expect([one.running, one.disk.trial, one.disk.good?.digest]).toEqual([A, null, A.digest]);
   });
 
-  test("U4: too slow in probation is judged as soon as it is certain", () => {
+  test("machine.ts U4: too slow in probation is judged as soon as it is certain", () => {
     const one = device();
     one.want(7, wantedOf(A, { probationFrames: 10 }));
     kinds(one);
@@ -311,7 +314,7 @@ describe("an update that fails", () => {
   };
   const diskFull = failed("slots-unwritable", "many");
 
-  test("U4: a commit that cannot be written is tried again after another probation, and not for ever", () => {
+  test("machine.ts U4: a commit that cannot be written is tried again after another probation, and not for ever", () => {
     const one = atCommit();
     one.end(diskFull, false);
     expect(one.said).toMatchObject({ phase: "WAITING", code: "slots-unwritable" });
@@ -375,7 +378,7 @@ describe("an update that fails", () => {
 });
 
 describe("generations", () => {
-  test("U3: a lower one is ignored, also after a restart; an equal one changes nothing", () => {
+  test("machine.ts U3: a lower one is ignored, also after a restart; an equal one changes nothing", () => {
     const one = device();
     one.want(7, wantedOf(A));
     one.settle();
@@ -442,7 +445,7 @@ describe("G7: ended at any point", () => {
 
   const dies = (one: Device, random: Random): Device => new Device(random, one.disk, [], one.fetched);
 
-  test("U5: nor for ever while it waits for the device to be parked", () => {
+  test("machine.ts U5: nor for ever while it waits for the device to be parked", () => {
     const random = seededRandom(3);
     let one = new Device(random);
     one.want(7, wantedOf(A, { condition: "PARKED" }));
@@ -459,7 +462,7 @@ describe("G7: ended at any point", () => {
     expect(boots).toBeLessThanOrEqual(6);
   });
 
-  test("U5: a try that ends by itself between two that take the device down makes nobody forget them", () => {
+  test("machine.ts U5: a try that ends by itself between two that take the device down makes nobody forget them", () => {
     const random = seededRandom(3);
     let one = new Device(random);
     one.want(7, wantedOf(A));
@@ -475,7 +478,7 @@ describe("G7: ended at any point", () => {
     expect(boots).toBe(5);
   });
 
-  test("U5: being stopped in good order is nobody's fault, however often, in a proof, a shadow and a probation", () => {
+  test("machine.ts U5: being stopped in good order is nobody's fault, however often, in a proof, a shadow and a probation", () => {
     const random = seededRandom(3);
     for (const at of ["prove", "shadow", "switch", "probation"]) {
       let one = new Device(random);
@@ -569,7 +572,7 @@ describe("G7: ended at any point", () => {
           if (good !== undefined && !broken.includes(good)) expect(one.running.digest).toBe(good);
           continue;
         }
-        expect(one.state.book.generation).toBeGreaterThanOrEqual(seenBefore); // U3
+        expect(one.state.book.generation).toBeGreaterThanOrEqual(seenBefore); // machine.ts U3
         // Nobody answers frames but the good one and what was proved here.
         if (one.action === null) expect([seed, i, one.running.digest]).toEqual([seed, i, atWork(one.state).digest]);
         if (one.action === null && one.state.stage.kind === "rest" && one.state.book.wanted !== null) {

@@ -1,12 +1,11 @@
 /**
  * Examines a package that came from elsewhere before anybody relies on it.
  *
- * X1. Every byte is what its manifest says, and the manifest has the digest that was asked for (G6).
- * X2. The model is run as devices run it: in a child, on the golden frames, which must come out as its maker said.
- * X3. A refusal names what is wrong and what to do; of the model's file all that is wrong at once.
- * X4. Its time is measured, on this machine; for hardware that is slower, by a factor that is known. A busy machine must not
- *     decide: of three rounds the best counts.
- */
+ * Every byte is what its manifest says, and the manifest has the digest that was asked for (G6). The model is run as devices
+ * run it: in a child, on the golden frames, which must come out as its maker said. Its time is measured, on this machine; for
+ * hardware that is slower, by a factor that is known. A busy machine must not decide: of three rounds the best counts.
+ *
+ * X3. A refusal names what is wrong and what to do; of the model's file all that is wrong at once. */
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
 import { anyHardware, packageFiles } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
@@ -54,13 +53,13 @@ export async function examinePackage(
   options: { readonly digest?: Digest } = {},
   progress: (line: string) => void = () => {},
 ): Promise<Examination> {
-  const pkg = await loadPackage(dir, options); // X1
+  const pkg = await loadPackage(dir, options);
   const { manifest } = pkg;
   checkSize(pkg, settings.packageBytesMax);
   const slowdown = slowdownOf(manifest.hardwareClass, settings.hardwareClasses);
   const { opset, operators } = await checkModelFile(pkg);
   progress(`opset ${opset}, ${operators.length} operators`);
-  const model = await new OnnxModelHost(loadPackage).load(dir, { threads: settings.threads }); // X2
+  const model = await new OnnxModelHost(loadPackage).load(dir, { threads: settings.threads });
   try {
     const golden = await checkGolden(model, pkg);
     progress(`${golden.frames} golden frames, ${golden.equal} equal to the bit`);
@@ -68,7 +67,7 @@ export async function examinePackage(
     progress(
       `p95 ${timed.p95Ms.toFixed(1)} ms here, budget ${manifest.latencyBudgetMs} ms on ${manifest.hardwareClass}`,
     );
-    if (timed.p95Ms * slowdown > manifest.latencyBudgetMs) throw tooSlow(pkg, timed, slowdown); // X4
+    if (timed.p95Ms * slowdown > manifest.latencyBudgetMs) throw tooSlow(pkg, timed, slowdown);
     return {
       digest: pkg.digest,
       opset,

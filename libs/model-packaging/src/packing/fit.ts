@@ -1,6 +1,5 @@
-/** Whether a model, its labels and its preprocessing fit together, from what the file says of itself. Pure.
- *
- * F1. Everything that does not fit is named at once, each with what to write instead. */
+/** Whether a model, its labels and its preprocessing fit together, from what the file says of itself. Pure. Everything that
+ * does not fit is named at once, each with what to write instead. */
 import { inputShape, type Preprocessing } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import type { ModelFacts, TensorFacts } from "@tributary/onnx";

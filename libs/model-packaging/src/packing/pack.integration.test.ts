@@ -61,7 +61,7 @@ const pack = (out: string, change: Partial<PackOptions> = {}, told: string[] = [
 let first: Promise<string> | undefined;
 const one = () => (first ??= pack("one"));
 
-test("a package loads, passes its own golden frames, has a policy, and is the same bytes again (K2)", async () => {
+test("a package loads, passes its own golden frames, has a policy, and is the same bytes again (pack.ts K2)", async () => {
   const digest = await one();
   expect(await pack("two")).toBe(digest);
   const pkg = await loadPackage(join(folder, "one"), { digest });

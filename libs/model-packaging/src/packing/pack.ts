@@ -1,10 +1,10 @@
 /**
  * Makes a model package from an ONNX file and validation frames.
  *
- * K1. Everything in a package is computed by the runtime that devices use, on frames the model was not trained on.
+ * Everything in a package is computed by the runtime that devices use, on frames the model was not trained on.
+ *
  * K2. The same inputs give the same bytes, hence the same digest: nothing records a time or a path.
- * K3. What does not fit is named before anything is measured; what runs and yet only guesses is not packed.
- */
+ * K3. What does not fit is named before anything is measured; what runs and yet only guesses is not packed. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";

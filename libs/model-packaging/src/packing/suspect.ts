@@ -1,5 +1,5 @@
 /** Before a model is packed: what it answers as described, what is probably wrong when that is little, and what to change in
- * which file. (K3) */
+ * which file. (pack.ts K3) */
 import { type Inference, type Preprocessing, packageFiles } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import type { ValidationFrame } from "../validation/frames.ts";

@@ -108,7 +108,7 @@ describe("diagnosis", () => {
   });
 
   test.each(SEEDS)(
-    "seed %i: a model that sees is not blamed for trading one class for the other (S2)",
+    "seed %i: a model that sees is not blamed for trading one class for the other (suspicions.ts S2)",
     async (seed) => {
       const truth = truthOf(seed, [900, 100]);
       const own = answersOf(seed, truth, [0.98, 0.5], 0);

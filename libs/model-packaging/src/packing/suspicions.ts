@@ -1,13 +1,12 @@
 /** What is probably wrong when a model and its preprocessing load, run, and yet see little: told by trying every single fault
- * of the dictionary (readings.ts), and another order of the labels, on validation frames. Pure but for `Predict`.
+ * of the dictionary (readings.ts), and another order of the labels, on validation frames. Pure but for `Predict`. Classes
+ * count alike: a model that always says the most frequent class sees nothing, however often it is right. So readings are
+ * compared by balanced accuracy, the mean over the classes of the share that is recognised. Of readings that the frames cannot
+ * tell apart the one is named that changes the fewest keys, then the best. Nothing is changed silently: the maker decides.
  *
- * S1. Classes count alike: a model that always says the most frequent class sees nothing, however often it is right. So
- *     readings are compared by balanced accuracy, the mean over the classes of the share that is recognised.
  * S2. A reading is named only when it is clearly better than the described one on the same frames: by `GAIN_MIN`, by a paired
  *     sign test at `LEVEL` over all tries together (Holm), and not by guessing itself. Where the described one sees something,
- *     the other must be right more often as well: classes traded for each other are no fault.
- * S3. Of readings that the frames cannot tell apart the one is named that changes the fewest keys, then the best.
- * S4. Nothing is changed silently: the maker decides. */
+ *     the other must be right more often as well: classes traded for each other are no fault. */
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
   binomialCdf,
@@ -111,7 +110,7 @@ export async function diagnose(own: Answers, task: Task, predict: Predict): Prom
   judged.sort((a, b) => b.tried.other.balancedAccuracy - a.tried.other.balancedAccuracy);
   const clear = judged.filter(({ tried }) => tried.isClearlyBetter);
   const alike = clear.filter((one) => !isToldApart(clear[0] as Judged, one, truth));
-  alike.sort((a, b) => a.tried.changes - b.tried.changes); // S3
+  alike.sort((a, b) => a.tried.changes - b.tried.changes);
   const [named = null, ...asGood] = alike.map(({ tried }) => tried);
   return { ...diagnosis, tries: judged.map(({ tried }) => tried), named, asGood };
 }
@@ -231,7 +230,7 @@ export function figuresOf(answers: Answers, truth: readonly number[]): Figures {
   return { frames: truth.length, right, balancedAccuracy };
 }
 
-/** P-value of "no better than the other" from the frames on which exactly one is right; a frame counts by its class. (S1) */
+/** P-value of "no better than the other" from the frames on which exactly one is right; a frame counts by its class. */
 function betterness(one: Answers, other: Answers, truth: readonly number[], frames: readonly number[]): number {
   const counts = countsOf(at(truth, frames));
   let total = 0;

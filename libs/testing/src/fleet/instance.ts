@@ -1,7 +1,6 @@
-/** One instance of rollout-manager, as far as it is pure: it reads the tape, asks the real controller, and appends.
- *
- * I1. It acts only on what it has read back. While an event of its own is on its way it proposes nothing.
- * I2. It may die at any place and start again from the tape alone. */
+/** One instance of rollout-manager, as far as it is pure: it reads the tape, asks the real controller, and appends. It acts
+ * only on what it has read back. While an event of its own is on its way it proposes nothing. It may die at any place and
+ * start again from the tape alone. */
 
 import {
   type ControllerSettings,
@@ -62,7 +61,7 @@ export class Instance {
     this.#read(t - lagMs);
     const now = t + skewMs;
     this.controller.look(now);
-    if (this.#awaited !== null) return; // I1
+    if (this.#awaited !== null) return;
     this.#propose(t, now);
     this.#write(t, now);
   }

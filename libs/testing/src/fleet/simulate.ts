@@ -1,9 +1,7 @@
 /** A rollout from its creation to its end, on a simulated clock: simulated devices and a simulated Kafka, the real cohorts,
- * state machine, controller, fold and judge.
- *
- * M1. Everything is drawn from the seed: a run that broke something is run again by its number.
- * M2. Whoever is watched does not watch itself: what was widened, applied and run is counted here, from the log of events
- *     and from the devices. */
+ * state machine, controller, fold and judge. Everything is drawn from the seed: a run that broke something is run again by its
+ * number. Whoever is watched does not watch itself: what was widened, applied and run is counted here, from the log of events
+ * and from the devices. */
 import { seededRandom } from "@tributary/kernel";
 import {
   applyEvent,
@@ -306,7 +304,6 @@ class Run {
     this.#tape.appendEvent(this.#now, recordOfEvent({ uid, version, at: this.#now, by: "ann", change }));
   }
 
-  /** M2. */
   #watch(): void {
     for (; this.#watchedTo < this.#tape.end; this.#watchedTo++) {
       const record = this.#tape.at(this.#watchedTo);

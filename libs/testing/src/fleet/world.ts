@@ -1,9 +1,8 @@
-/** A fleet of devices on a simulated clock: what they see, how they err, how they follow what they are told.
- *
- * W1. Everything comes from one seeded source: the same settings give the same fleet, second by second (G10).
- * W2. A device ignores a desired state of an older generation than it has seen (G6), as the agent does.
- * W3. Kafka's time is true; devices state ages, so their wall clocks do not matter, but an age may be wrong.
- * W4. A device that is cut off goes on seeing frames and tells of them later, in order; one that is gone does not. */
+/** A fleet of devices on a simulated clock: what they see, how they err, how they follow what they are told. Everything comes
+ * from one seeded source: the same settings give the same fleet, second by second (G10). A device ignores a desired state of
+ * an older generation than it has seen (G6), as the agent does. Kafka's time is true; devices state ages, so their wall clocks
+ * do not matter, but an age may be wrong. A device that is cut off goes on seeing frames and tells of them later, in order;
+ * one that is gone does not. */
 import type { Random } from "@tributary/kernel";
 import { binomial, normal } from "./draws.ts";
 
@@ -208,7 +207,7 @@ export class SimDevice {
   hear(told: Told, now: number, sink: Sink): void {
     if (this.#isGone || this.#isCutOff) return;
     if (told.generation < this.#generation) {
-      this.#staleIgnored += 1; // W2
+      this.#staleIgnored += 1;
       return;
     }
     const isKnown = told.generation === this.#generation;

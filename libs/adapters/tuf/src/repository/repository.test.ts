@@ -81,7 +81,7 @@ describe("roots", () => {
   const online = publicKeys(onlineSigners());
   const first = initRoot({ rootSigners: holders, online, now: START });
 
-  test("holders sign one after the other, each where the key is; two of three are enough (R1)", async () => {
+  test("holders sign one after the other, each where the key is; two of three are enough (root.ts R1)", async () => {
     let next = proposeRoot(first, { now: START, timestamp: [newSigner().publicKey] });
     expect(await codeOf(() => checkRoot(first, next))).toBe("tuf-root-threshold");
     next = signRoot(next, holders[2]);
@@ -92,7 +92,7 @@ describe("roots", () => {
     expect(checkRoot(first, next).signed.version).toBe(2);
   });
 
-  test("a change of root keys needs the old and the new threshold (R1, R2)", async () => {
+  test("a change of root keys needs the old and the new threshold (root.ts R1, R2)", async () => {
     const fresh = [newSigner(), newSigner(), newSigner()] as const;
     const change = { root: fresh.map(({ publicKey }) => publicKey), now: START };
     expect(await codeOf(() => rotateRoot(first, change, holders))).toBe("tuf-root-threshold");
@@ -138,7 +138,7 @@ describe("listing", () => {
     expect(store.files.get("timestamp.json")).toBe(before);
   });
 
-  test("at any moment of a change the store holds the set before or the set after (S1)", async () => {
+  test("at any moment of a change the store holds the set before or the set after (repository.ts S1)", async () => {
     const { store, signers, clock, repository } = await newRepository();
     await repository.list(digestOf(0), model(0));
     for (let stopAfter = 0; stopAfter < 4; stopAfter++) {
@@ -159,7 +159,7 @@ describe("listing", () => {
     }
   });
 
-  test("changes at once are made one after the other (S4)", async () => {
+  test("changes at once are made one after the other (repository.ts S4)", async () => {
     const { repository, store, clock } = await newRepository();
     await Promise.all(Array.from({ length: 20 }, (_, n) => repository.list(digestOf(n), model(n))));
     expect((await seenByDevice(store.files, clock)).state().models).toBe(20);
@@ -167,7 +167,7 @@ describe("listing", () => {
     expect([...store.files.keys()].filter((name) => name.endsWith("targets.json"))).toHaveLength(16);
   });
 
-  test("more models than a device may read are refused, and what was listed stands (S3)", async () => {
+  test("more models than a device may read are refused, and what was listed stands (repository.ts S3)", async () => {
     const { repository } = await newRepository();
     const long = { name: "n".repeat(256), version: "v".repeat(256), hardwareClass: "h".repeat(256) };
     let n = 0;

@@ -1,7 +1,7 @@
-/** The repository's side: lists and delists models, and keeps metadata from expiring.
+/** The repository's side: lists and delists models, and keeps metadata from expiring. State is what the store holds and the
+ * roots verify; nothing else is trusted, and nothing is kept elsewhere.
  *
  * S1. `timestamp.json` is written last: it alone makes a change visible, so a crash leaves the set before or the set after.
- * S2. State is what the store holds and the roots verify; nothing else is trusted, and nothing is kept elsewhere.
  * S3. Versions only grow. Nothing is signed that a device would refuse for its size.
  * S4. One writer. */
 import { type Clock, type Digest, Failure, invariant, reasonOf } from "@tributary/kernel";
@@ -169,7 +169,6 @@ export class TufRepository {
     }
   }
 
-  /** S2. */
   async #load(): Promise<void> {
     const { store } = this.#options;
     const roots = await this.#roots();

@@ -1,13 +1,15 @@
 /** What one analysis counts: good frames and frames of each device of its arms since its start, and their rate before.
  *
- * A1. Arms are frozen at the start and devices are analysed as assigned, whatever becomes of them.
- * A2. A frame belongs to the time at which it was seen, not at which it was told: one from before the start that arrives late
- *     adds to what is known of before. So a service that folds its topics again comes to the same counts.
- * A3. A device of which nothing is known before the start gets the mean of those known, which adjusts nothing.
- * A5. A device counts no more frames than it can have seen since the start: what it claims beyond is left out.
+ * Arms are frozen at the start and devices are analysed as assigned, whatever becomes of them. A frame belongs to the time at
+ * which it was seen, not at which it was told: one from before the start that arrives late adds to what is known of before. So
+ * a service that folds its topics again comes to the same counts. A device of which nothing is known before the start gets the
+ * mean of those known, which adjusts nothing. A device counts no more frames than it can have seen since the start: what it
+ * claims beyond is left out. Only frames of the analysis' own models count, if it names them: another slot's model has metrics
+ * of the same name.
+ *
  * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's past
- *     on the whole metric stands in its place. So what grows is bounded by devices and the plan's classes, whatever labels say.
- * A4. Only frames of the analysis' own models count, if it names them: another slot's model has metrics of the same name. */
+ *     on the whole metric stands in its place. So what grows is bounded by devices and the plan's classes, whatever labels
+ *     say. */
 
 import { Failure, type Instant, invariant } from "@tributary/kernel";
 import type { Counts } from "../judge/harm-process.ts";
@@ -167,7 +169,7 @@ export class FleetAnalysis {
   }
 
   /** Adds frames of the member at `place`, seen at `at`; `before` from where on its past counts. For `FleetMetrics`. False:
-   * left out (A5). */
+   * left out. */
   add(
     place: number,
     modelDigest: string,
@@ -176,11 +178,11 @@ export class FleetAnalysis {
     pastFrom: Instant,
   ): boolean {
     if (at < this.plan.startedAt) {
-      if (at >= pastFrom) this.addBefore(place, metric, good, frames); // A2
+      if (at >= pastFrom) this.addBefore(place, metric, good, frames);
       return true;
     }
     const { models } = this.plan;
-    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return true; // A4
+    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return true;
     if (frames > 0 && at >= (this.#seenAt[place] as number)) {
       this.#seenAt[place] = at;
       this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
@@ -193,9 +195,9 @@ export class FleetAnalysis {
     return true;
   }
 
-  /** Adds what a counter of the member at `place` grew by. It says nothing of the model: as assigned. (A1) */
+  /** Adds what a counter of the member at `place` grew by. It says nothing of the model: as assigned. */
   addIncrease(place: number, metric: string, { good, frames, from, to }: Increase): boolean {
-    return from < this.plan.startedAt || this.#count(place, metric, good, frames, to); // C3 of counters.ts
+    return from < this.plan.startedAt || this.#count(place, metric, good, frames, to); // counters.ts C3
   }
 
   addBefore(place: number, metric: string, good: number, frames: number): void {
@@ -214,7 +216,7 @@ export class FleetAnalysis {
     const lane = this.#lanes.get(metric);
     if (lane === undefined) return true;
     const plausible = framesPlausible(at - this.plan.startedAt);
-    if ((lane.frames[place] as number) + frames > plausible) return false; // A5
+    if ((lane.frames[place] as number) + frames > plausible) return false;
     lane.good[place] = (lane.good[place] as number) + good;
     lane.frames[place] = (lane.frames[place] as number) + frames;
     if (frames > 0 && (lane.newest === null || at > lane.newest)) lane.newest = at;
@@ -239,7 +241,6 @@ function countedOf(members: number, controls: number, rateBefore: Float64Array):
   return { good, frames, counts: { control: arm(0, controls), canary: arm(controls, members) } };
 }
 
-/** A3. */
 function fillUnknown({ framesBefore, rateBefore }: Lane): void {
   let known = 0;
   let sum = 0;

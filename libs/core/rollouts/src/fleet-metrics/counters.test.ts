@@ -26,7 +26,7 @@ function watching() {
 }
 
 describe("counters of devices", () => {
-  test("count by what they grew by since the start, and before the rollout was created (C3)", () => {
+  test("count by what they grew by since the start, and before the rollout was created (counters.ts C3)", () => {
     const { fleet, tell, analysis, seen } = watching();
     for (const [minute, good, total] of [
       [0, 100, 100],
@@ -46,7 +46,7 @@ describe("counters of devices", () => {
     expect(fleet.analysis("u")?.newest("kept")).toBe(at(30));
   });
 
-  test("count from 0 after a restart of their device (C1)", () => {
+  test("count from 0 after a restart of their device (counters.ts C1)", () => {
     const { tell, analysis, seen } = watching();
     analysis();
     tell("c", 10, 90, 100);
@@ -58,7 +58,7 @@ describe("counters of devices", () => {
     expect(seen()[2]).toEqual([19, 131]);
   });
 
-  test("count once, whoever tells of a moment and in whatever order (C2)", () => {
+  test("count once, whoever tells of a moment and in whatever order (counters.ts C2)", () => {
     const { tell, analysis, seen } = watching();
     analysis();
     tell("a", 10, 0, 0);
@@ -68,7 +68,7 @@ describe("counters of devices", () => {
     expect(seen()[0]).toEqual([10, 10]);
   });
 
-  test("whose good outcomes are told late lose none (C4)", () => {
+  test("whose good outcomes are told late lose none (counters.ts C4)", () => {
     const { tell, analysis, seen } = watching();
     analysis();
     tell("a", 10, 7, 10);

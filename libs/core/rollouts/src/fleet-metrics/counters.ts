@@ -1,4 +1,5 @@
 /** Cumulative counters of devices, as somebody else's monitoring keeps them: what they grew by between two observations.
+ * (fleet-metrics.ts F2) Numbers that no counter can mean are refused.
  *
  * C1. Either counter lower than before: the device began anew, and what it counted since is the increase. As Prometheus does
  *     it, for both at once since one process counts them.
@@ -8,7 +9,6 @@
  *     a border is of neither: nobody can say which model it was of.
  * C4. A good outcome may be told a moment after its frame was counted. Where good grew by more than total, the next
  *     observation is compared with the last but one, and nothing is lost.
- * C5. (F2) Numbers that no counter can mean are refused.
  * C6. What is missed is not lost: the next increase covers it. */
 import type { Instant } from "@tributary/kernel";
 

@@ -96,7 +96,7 @@ describe("an analysis", () => {
     expect(analysis?.framesBefore("accuracy")).toBe(15.5);
   });
 
-  test("counts a frame for its class as well, if it is one of the plan's, whatever labels say (A6)", () => {
+  test("counts a frame for its class as well, if it is one of the plan's, whatever labels say (analysis.ts A6)", () => {
     const fleet = new FleetMetrics();
     fleet.observe("a", "old", "accuracy", 8, 10, T0 + 25 * HOUR, "cat");
     const analysis = fleet.start({ ...plan, classes: ["cat", "dog"] });
@@ -218,7 +218,7 @@ describe("edge.metrics.v1", () => {
     expect(Array.from(analysis?.counts("deadline-met").canary.frames ?? [])).toEqual([0]);
   });
 
-  test("F2: a device counts no more frames than it had time for, and no rate leaves 0 to 1", () => {
+  test("fleet-metrics.ts F2: a device counts no more frames than it had time for, and no rate leaves 0 to 1", () => {
     const fleet = new FleetMetrics();
     const analysis = fleet.start({ uid: "u", startedAt: T0, control: ["b"], canary: ["a"], metrics: ["accuracy"] });
     const told = (good: number, frames: number, at: number) => fleet.observe("a", "new", "accuracy", good, frames, at);

@@ -9,14 +9,15 @@
  *     fleet.end(uid)
  *     fleet.counted(uid, metric, deviceId, sample, createdAt)  // counters of somebody else's monitoring
  *
- * F1. Counts are doubles: an observation may carry weight, e.g. 1/propensity of a sampled frame.
+ * Counts are doubles: an observation may carry weight, e.g. 1/propensity of a sampled frame. The past of a device is its last
+ * whole day and the day at work (UTC): at least 24 h, or all there is. Everything is bounded: devices, metrics, analyses. What
+ * is beyond is refused and counted (G9). Typed arrays that grow by half: about 100 bytes a device and metric with an analysis
+ * over all of them (bench fleet).
+ *
  * F2. A number that no device can mean (NaN, below 0, more good frames than frames, beyond `FRAMES_MAX`) is refused and
- *     counted; nothing of it is folded, and a device that only sends such is silent, not healthy.
- *     So are more frames than a device can have had in the time there was (`framesPlausible`): how many frames a device
- *     claims must not make it louder than others.
- * F3. The past of a device is its last whole day and the day at work (UTC): at least 24 h, or all there is.
- * F4. Everything is bounded: devices, metrics, analyses. What is beyond is refused and counted (G9).
- * F5. Typed arrays that grow by half: about 100 bytes a device and metric with an analysis over all of them (bench fleet). */
+ *     counted; nothing of it is folded, and a device that only sends such is silent, not healthy. So are more frames than a
+ *     device can have had in the time there was (`framesPlausible`): how many frames a device claims must not make it louder
+ *     than others. */
 import { type Instant, isValidId } from "@tributary/kernel";
 import { type AnalysisPlan, FleetAnalysis } from "./analysis.ts";
 import { type CounterSample, Counters, isCounter } from "./counters.ts";
@@ -126,7 +127,7 @@ export class FleetMetrics {
   }
 
   /** Counts `frames` frames of which `good` were good. `at`: when the device saw them, by the receiver's clock: receipt less
-   * the age that the device states. `label`: their true class, where it is known. False: refused (F2, F4). */
+   * the age that the device states. `label`: their true class, where it is known. False: refused (F2). */
   observe(
     deviceId: string,
     modelDigest: string,
@@ -178,7 +179,7 @@ export class FleetMetrics {
   }
 
   /** Two cumulative counters of a device as they stood at a moment, for one metric of one rollout. What they grew by up to
-   * `pastTo` is of before (C1 to C6 of counters.ts). False: refused. */
+   * `pastTo` is of before (counters.ts C1 to C6). False: refused. */
   counted(uid: string, metric: string, deviceId: string, sample: CounterSample, pastTo: Instant): boolean {
     if (!isCounter(sample) || !(sample.at >= 0 && sample.at <= TIME_MAX) || !isValidId(deviceId)) {
       this.#refused.malformed += 1; // F2
@@ -186,7 +187,7 @@ export class FleetMetrics {
     }
     const counters = this.#countersOf(uid, metric, deviceId);
     if (counters === null) {
-      this.#refused.overLimit += 1; // F4
+      this.#refused.overLimit += 1;
       return false;
     }
     const increase = counters.increase(deviceId, sample);
@@ -234,7 +235,7 @@ export class FleetMetrics {
   }
 
   /** Begins to count for an analysis; the same uid begins anew. Call it as soon as the start is decided, or before the
-   * history of its devices is folded: both come to the same counts. Null: too many run (F4). */
+   * history of its devices is folded: both come to the same counts. Null: too many run. */
   start(plan: AnalysisPlan): FleetAnalysis | null {
     const isFull = !this.#running.has(plan.uid) && this.#running.size >= this.#limits.analysesMax;
     const indexes = isFull ? null : this.#indexesOf([...plan.control, ...plan.canary]);
@@ -292,7 +293,7 @@ export class FleetMetrics {
     return pruned;
   }
 
-  /** Null: there is no room for another device. (F4) */
+  /** Null: there is no room for another device. */
   #countersOf(uid: string, metric: string, deviceId: string): Counters | null {
     const known = this.#counters.get(uid)?.get(metric);
     if (known?.has(deviceId)) return known;
@@ -325,7 +326,7 @@ export class FleetMetrics {
       return true;
     }
     if (late < 0) {
-      // F3. After a gap of days nothing is left of before.
+      // After a gap of days nothing is left of before.
       lane.goodBefore[device] = late === -1 ? (lane.good[device] as number) : 0;
       lane.framesBefore[device] = late === -1 ? (lane.frames[device] as number) : 0;
       lane.day[device] = day;
@@ -358,7 +359,7 @@ export class FleetMetrics {
       return null;
     }
     if (this.#indexes.size >= this.#limits.devicesMax) {
-      this.#refused.overLimit += 1; // F4
+      this.#refused.overLimit += 1;
       return null;
     }
     const index = this.#free.pop() ?? this.#indexes.size;
@@ -372,7 +373,7 @@ export class FleetMetrics {
     const known = this.#lanes.get(metric);
     if (known !== undefined) return known;
     if (this.#lanes.size >= this.#limits.metricsMax) {
-      this.#refused.overLimit += 1; // F4
+      this.#refused.overLimit += 1;
       return null;
     }
     const n = this.#seenAt.length;

@@ -310,7 +310,7 @@ function defined(control: Arm, canary: Arm): { harm: number; variance: number; f
   const [x, y] = [mean(a.map((one) => one.x)), mean(a.map((one) => one.y))];
   const free =
     a.reduce((sum, one) => sum + (one.x - x) * (one.y - y), 0) / a.reduce((sum, one) => sum + (one.x - x) ** 2, 0);
-  const slope = Math.min(1, Math.max(0, free)); // A4
+  const slope = Math.min(1, Math.max(0, free)); // comparison.ts A4
   const arms = [a, b].map((devices) => {
     const z = devices.map((one) => one.y - slope * (one.x - centre));
     const m = mean(z);
@@ -329,7 +329,7 @@ function fleet(random: Random, n: number): Fleet {
   return { rates, before, frames: new Float64Array(n), good: new Float64Array(n) };
 }
 
-describe("devices that lie (A4)", () => {
+describe("devices that lie (comparison.ts A4)", () => {
   /** An arm of `n` devices that are right about nine times of ten, or always; the first `liars` say what suits them. */
   function armOf(
     n: number,

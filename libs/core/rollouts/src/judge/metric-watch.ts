@@ -1,16 +1,16 @@
 /** Watches one metric of a canary over its looks.
  *
+ * Nothing is judged before the burn-in: devices that have just restarted are not themselves. The mixture's variance is fixed
+ * before the first look; choosing it later would be looking. Harm that nobody planned for, such as a model that is late on
+ * every second frame of some devices, comes with a variance that nobody planned for. A tenth of the mixture is wide enough for
+ * it; a mixture of mixtures is one (Robbins 1970). A segment is there for large harm: its mixture is as wide. What it may lose
+ * is by default what the validation gate lets a class lose, since a retrained model trades a point of one class for one of
+ * another. Safety is the whole's: a promotion asks nothing of segments but that they show no harm.
+ *
  * W1. Evidence of harm is that of the whole and of each segment (a class, a site), merged by a weighted mean, half or more to
  *     the whole. The weights add up to one and are fixed beforehand, so the mean is an e-value however the segments depend on
  *     each other (Vovk and Wang 2021). Harm on one class hides from the whole where devices have classes of their own: what
- *     they lose then differs from device to device, and that variance does not shrink with time.
- * W2. Nothing is judged before the burn-in: devices that have just restarted are not themselves.
- * W3. The mixture's variance is fixed before the first look; choosing it later would be looking.
- * W4. Harm that nobody planned for, such as a model that is late on every second frame of some devices, comes with a variance
- *     that nobody planned for. A tenth of the mixture is wide enough for it; a mixture of mixtures is one (Robbins 1970).
- * W5. A segment is there for large harm: its mixture is as wide. What it may lose is by default what the validation gate lets a
- *     class lose, since a retrained model trades a point of one class for one of another.
- * W6. Safety is the whole's: a promotion asks nothing of segments but that they show no harm. */
+ *     they lose then differs from device to device, and that variance does not shrink with time. */
 import type { Compared } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
 import { type Forecast, forecast } from "./forecast.ts";
@@ -29,7 +29,7 @@ export type MetricSettings = {
   readonly restartMs: number;
   /** Variance of the comparison at the planned moment, see `plannedVariance`. */
   readonly plannedVariance: number;
-  /** Harm that is tolerated in one segment; never less than `tolerated`. (W5) */
+  /** Harm that is tolerated in one segment; never less than `tolerated`. */
   readonly perSegment?: number;
   /** Weights of the segments, in the order in which looks give them; the rest of 1 is the whole's. (W1) */
   readonly segments?: readonly number[];
@@ -62,9 +62,8 @@ export type MetricLook = {
   readonly isSafe: boolean;
 };
 
-/** W4: share and standard deviation, in units of the metric, of the mixture's wide part. */
+/** Share and standard deviation, in units of the metric, of the mixture's wide part. */
 const [WIDE_SHARE, WIDE_SD] = [0.1, 0.1];
-/** W5 */
 const SEGMENT_MIXTURE = 0.4 ** 2;
 /** Fewer devices of an arm, or frames of a device, are no evidence on a segment. */
 export const SEGMENT_LEAST = { devices: 4, frames: 2 } as const;
@@ -85,7 +84,7 @@ export class MetricWatch {
   constructor(settings: MetricSettings) {
     const { tolerated, perSegment = metricDefaults.perSegment, restartMs, alpha, beta, segments = [] } = settings;
     this.#settings = settings;
-    this.#mixture = mixtureVariance(settings.plannedVariance, alpha); // W3
+    this.#mixture = mixtureVariance(settings.plannedVariance, alpha);
     this.#safeMixture = mixtureVariance(settings.plannedVariance, beta);
     this.#whole = new HarmProcess({ tolerated, restartMs, mixture: widened(this.#mixture) });
     const mixture = [{ share: 1, variance: SEGMENT_MIXTURE }];
@@ -97,7 +96,7 @@ export class MetricWatch {
    * while there is too little to compare. */
   look(sinceMs: number, counts: Counts, segments: readonly Counts[] = []): MetricLook | null {
     const { alpha, beta, margin, burnInMs } = this.#settings;
-    const isJudged = sinceMs >= burnInMs; // W2
+    const isJudged = sinceMs >= burnInMs;
     const whole = this.#whole.look(sinceMs, counts, isJudged);
     const looks = this.#segments.map(({ process }, i) => process.look(sinceMs, segments[i] as Counts, isJudged));
     if (whole === null) return null;
@@ -133,11 +132,10 @@ export class MetricWatch {
   }
 
   #logSafe(comparison: Comparison, margin: number): number {
-    return logEvidence({ ...comparison, harm: margin - comparison.harm }, this.#safeMixture); // W6
+    return logEvidence({ ...comparison, harm: margin - comparison.harm }, this.#safeMixture);
   }
 }
 
-/** W4 */
 const widened = (mixture: number): readonly MixtureShare[] =>
   mixture >= WIDE_SD ** 2
     ? [{ share: 1, variance: mixture }]

@@ -1,9 +1,8 @@
 /**
  * What the fold remembers of one device, and its form for storage.
  *
- * V1. Everything that changes is noted, so that a save costs what changed since the one before, not all that is known: a
- *     device with thousands of open frames would otherwise make every small message of its own cost as much as they do.
- */
+ * Everything that changes is noted, so that a save costs what changed since the one before, not all that is known: a device
+ * with thousands of open frames would otherwise make every small message of its own cost as much as they do. */
 import type { FinalAnswer } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { DedupeWindow } from "./dedupe-window.ts";
@@ -68,7 +67,6 @@ export class DeviceState {
   /** Least recently used first. */
   readonly #boots = new Map<bigint, Windows<DedupeWindow>>();
   #digests: Windows<DigestWindow> | undefined;
-  /** V1 */
   #changedFrames = new Set<string>();
   /** What changed last stands last. */
   #changedWindows = new Map<string, WindowName>();
@@ -141,7 +139,7 @@ export class DeviceState {
     return { deviceId: this.deviceId, windows, frames: [...this.#frames.values()] };
   }
 
-  /** What changed since it was last asked for. V1 */
+  /** What changed since it was last asked for. */
   takeChanges(): DeviceChanges {
     const windows: WindowState[] = [];
     const goneWindows: WindowName[] = [];

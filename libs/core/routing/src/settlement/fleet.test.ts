@@ -70,7 +70,7 @@ describe("arms", () => {
     { name: "candidate", weight: 1 },
   ];
 
-  test("F4: each spends its part of the budget, in proportion to the weights, whatever the other wants", () => {
+  test("fleet.ts F4: each spends its part of the budget, in proportion to the weights, whatever the other wants", () => {
     const random = seededRandom(3);
     const fleet = new Fleet({ ...fleetDefaults, arms });
     const sent = { control: 0, candidate: 0 };
@@ -87,7 +87,7 @@ describe("arms", () => {
     expect(sent.control / (frames / 2)).toBeLessThan(0.3 * 0.75 * 1.1);
   });
 
-  test("F4: one arm's dead backend is its own", () => {
+  test("fleet.ts F4: one arm's dead backend is its own", () => {
     const fleet = new Fleet({ ...fleetDefaults, arms });
     for (let i = 0; i < 20; i++) {
       fleet.called(`call-${i}`, "candidate", i);

@@ -1,19 +1,18 @@
 /**
  * What one router learns of the fleet and of its cloud target: budget, price, latency, health. In memory only: a new
- * instance starts without evidence, which refuses nothing (METHODS of routing, latency L2).
+ * instance starts without evidence, which refuses nothing (latency.ts L2).
  *
- * F1. A call is remembered until its result comes, late or not, or it is given up after `lostAfterMs`; at most
- *     `callsMax` are (G9). A slow answer is thereby measured, and not cut off at the frame's deadline.
- * F2. When the target is found dead or back, the latencies of before say nothing any more and are forgotten; otherwise
- *     they would refuse the very calls that find out.
- * F3. Every frame of the fleet is seen once by the budget: kept ones by `kept`, sent ones by `decide`.
- *     They come in batches, so the bucket gets the time from `FrameRate`, and stays as full as it was when that changes.
- * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no
- *     arm spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames
- *     of an arm that is not configured are the first one's.
- * F5. Budget, price and sample are shared fairly by device (shares.ts). A frame beyond what a device may count for the
- *     fleet is decided, and earns nothing.
- */
+ * A call is remembered until its result comes, late or not, or it is given up after `lostAfterMs`; at most `callsMax` are
+ * (G9). A slow answer is thereby measured, and not cut off at the frame's deadline. Every frame of the fleet is seen once by
+ * the budget: kept ones by `kept`, sent ones by `decide`. They come in batches, so the bucket gets the time from `FrameRate`,
+ * and stays as full as it was when that changes. Budget, price and sample are shared fairly by device (shares.ts). A frame
+ * beyond what a device may count for the fleet is decided, and earns nothing.
+ *
+ * F2. When the target is found dead or back, the latencies of before say nothing any more and are forgotten; otherwise they
+ *     would refuse the very calls that find out.
+ * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no arm
+ *     spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames of an arm
+ *     that is not configured are the first one's. */
 import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
 import { type Arm, noExperiment, sharesOf } from "../arms.ts";
 import { type FleetBudgetSettings, fleetBudgetDefaults, type RouterDecision } from "../router.ts";
@@ -121,10 +120,10 @@ export class Fleet {
     if (frame.sampleDrawn && room === "none") unfair.push(frame.isDrawVerified ? "draws" : "draws-unverified");
     const sampleDrawn = room !== "none";
     if (frame.isSettled && !sampleDrawn) return { send: null, settledBy: null, facts: null, sampleDrawn, unfair };
-    const standing = this.#shares.standing(deviceId); // F5
+    const standing = this.#shares.standing(deviceId);
     const score = Math.max(-1, Math.min(1, frame.score)); // what a score can be
     const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing };
-    const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs); // F3
+    const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs);
     this.#shares.decided(deviceId, wanted, send !== null && room !== "free");
     const isOutbid = (settledBy === "FLEET_BUDGET" && wanted === 1) || settledBy === "DEADLINE_UNREACHABLE";
     if (isOutbid && standing.isOver) unfair.push("budget");
@@ -135,14 +134,14 @@ export class Fleet {
 
   /** A frame that its device answered itself. */
   kept(deviceId: string, now: number): void {
-    this.#earn(deviceId, now); // F3
+    this.#earn(deviceId, now);
     this.#shares.decided(deviceId, 0, false);
   }
 
   called(call: string, arm: string, now: number): void {
     this.#calls.delete(call);
     this.#calls.set(call, { at: now, arm: this.#arm(arm) });
-    if (this.#calls.size > this.#settings.callsMax) this.#calls.delete(this.#calls.keys().next().value as string); // F1
+    if (this.#calls.size > this.#settings.callsMax) this.#calls.delete(this.#calls.keys().next().value as string);
   }
 
   /** Learns from any result, whether or not a frame still waits for it. Returns the latency when the call was ours. */
@@ -189,11 +188,11 @@ export class Fleet {
 
   /** What a frame brings every arm that does not decide it. Null: it does not count. */
   #earn(deviceId: string, now: number, decides?: ArmAtWork): number | null {
-    if (!this.#shares.frame(deviceId, now, this.#rate.intervalMs)) return null; // F5
+    if (!this.#shares.frame(deviceId, now, this.#rate.intervalMs)) return null;
     const { timeMs, intervalMs } = this.#rate.next(now);
     const { hasVoice } = this.#shares.standing(deviceId);
     for (const arm of this.#arms.values()) {
-      arm.resize(intervalMs); // F3
+      arm.resize(intervalMs);
       if (arm !== decides) arm.kept(timeMs, hasVoice); // F4
     }
     return timeMs;

@@ -2,21 +2,20 @@
  * The settlement of one partition's frames: a deterministic fold over predictions, frames, cloud results and ticks of the
  * clock. It changes its state in place and collects what is to be written in `Effects`; it reads no clock and does no I/O.
  *
+ * A record is processed once per (device, boot, stream, seq): dedupe-window.ts; of boot 0, once in the last 1,024:
+ * digest-window.ts. What a window gave up is answered again rather than not at all. The clock settles an open frame as EDGE at
+ * `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of its two records. A cloud answer written after that
+ * moment is ignored. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for
+ * statistics. A claimed draw that finds no room (shares.ts D4) is none: its answer says so, and the frame is weighed like any
+ * other. Frames per device are bounded (G9): the one settled first is forgotten first; if none is, the oldest is answered.
+ *
  * S1. Every frame gets exactly one answer (G2). Its owner: a kept or dropped frame's prediction record; else the frame's
  *     journey (cloud result, refusal), or the clock. Whichever of prediction and frame comes first opens the journey.
- * S2. A record is processed once per (device, boot, stream, seq): dedupe-window.ts; of boot 0, once in the last 1,024:
- *     digest-window.ts. What a window gave up is answered again rather than not at all.
- * S3. The clock settles an open frame as EDGE at `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of its
- *     two records. A cloud answer written after that moment is ignored.
  * S4. A settled frame is remembered until both its records were seen, so that neither answers again. One whose frame never
  *     comes is forgotten 2 x lateFrameMsMax after its deadline; an unknown frame that late is left to its prediction, which
  *     exists exactly once (ADR 5). A frame of boot 0 has no prediction: it is all there is, and is never left to one.
- * S5. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for statistics. A
- *     claimed draw that finds no room (shares.ts D4) is none: its answer says so, and the frame is weighed like any other.
  * S6. After a restart, `restore` then `replay` of the answers written since make the fold know all that it wrote: whatever
- *     prefix of the effects was stored, no frame is answered again (G2).
- * S7. Frames per device are bounded (G9): the one settled first is forgotten first; if none is, the oldest is answered.
- */
+ *     prefix of the effects was stored, no frame is answered again (G2). */
 import type {
   Classifications,
   CloudResult,
@@ -181,7 +180,7 @@ export class SettlementPartition {
     const settle = (answer: FinalAnswer, by: SettledBy) =>
       this.#settle(device, key, { ...open, answer }, by, now, effects);
     if (Math.min(writtenAt, now) > open.deadlineAt) {
-      effects.notes.push({ kind: "resultIgnored", why: "late", deviceId: result.deviceId }); // S3
+      effects.notes.push({ kind: "resultIgnored", why: "late", deviceId: result.deviceId });
       settle(traced, "DEADLINE");
     } else if (isUsable(result)) {
       settle(answerOfCloud(traced, result), "CLOUD_ANSWER");
@@ -191,7 +190,7 @@ export class SettlementPartition {
     }
   }
 
-  /** Settles what is overdue (S3) and forgets what is no longer needed (S4). */
+  /** Settles what is overdue and forgets what is no longer needed (S4). */
   tick(now: Instant, effects: Effects): void {
     this.#settleOverdue(now, effects);
   }
@@ -244,7 +243,7 @@ export class SettlementPartition {
           answer: null,
         };
         device.put(key, settled);
-        if (device.frames.size > this.#limits.framesMax) this.#forgetRestored(device); // S7
+        if (device.frames.size > this.#limits.framesMax) this.#forgetRestored(device);
       } else if (!open.settled) {
         this.#leave(device, key, this.#markSettled(device, key, open));
       }
@@ -261,7 +260,6 @@ export class SettlementPartition {
     return device;
   }
 
-  /** S2. */
   #first(device: DeviceState, bootId: bigint, stream: Stream, seq: bigint, effects: Effects): boolean {
     const { deviceId } = device;
     if (bootId === NO_BOOT) {
@@ -279,7 +277,7 @@ export class SettlementPartition {
   }
 
   #times(seen: Seen, receivedAt: Instant, now: Instant): Times {
-    const capturedAt = Math.min(receivedAt, now) - seen.ageMs; // S3: a bridge whose clock is ahead postpones nothing
+    const capturedAt = Math.min(receivedAt, now) - seen.ageMs; // A bridge whose clock is ahead postpones nothing
     return { capturedAt, deadlineAt: capturedAt + Math.min(seen.deadlineMs, this.#limits.deadlineMsMax) };
   }
 
@@ -291,7 +289,6 @@ export class SettlementPartition {
     if (device.frames.size > this.#limits.framesMax) this.#evict(device, now, effects);
   }
 
-  /** S7. */
   #evict(device: DeviceState, now: Instant, effects: Effects): void {
     if (this.#forgetSettled(device)) {
       effects.notes.push({ kind: "evicted", what: "settled", deviceId: device.deviceId });

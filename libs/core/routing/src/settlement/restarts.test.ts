@@ -1,6 +1,6 @@
 /**
  * Whole partitions over seeds: devices, a classifier that answers, fails, is late or silent, and a router that dies at any
- * point having stored any prefix of what it wanted to write. See partition.ts, S1 to S6.
+ * point having stored any prefix of what it wanted to write. See partition.ts S1 to S6.
  */
 import { describe, expect, test } from "@jest/globals";
 import type {
@@ -271,7 +271,7 @@ describe.each([{ crashes: false }, { crashes: true }])("over seeds, crashes: $cr
       if (answers.size !== world.due.size) wrong.push({ seed, answered: answers.size, frames: world.due.size });
       const devices = new Set([...world.due.keys()].map((frame) => frame.split(":")[0] as string));
       const kept = [...devices].flatMap((device) => partition.snapshot(device)?.frames ?? []);
-      // Only frames that never came are still remembered, for S4.
+      // Only frames that never came are still remembered, for partition.ts S4.
       if (kept.some((frame) => !frame.predictionSeen || frame.frameSeen)) wrong.push({ seed, kept });
       if (partition.openFrames !== 0) wrong.push({ seed, open: partition.openFrames });
     }

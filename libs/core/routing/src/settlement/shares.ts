@@ -3,15 +3,14 @@
  * sample. Every frame that a device shows is told by `frame`; what it may have is asked before it is spent. A device's
  * account is forgotten once it has been idle for as long as its share takes to fill again, so forgetting gives nothing.
  *
- * D1. What the budget earns is split evenly among the devices seen lately. A device that has a token of its own is `within`
- *     its share and is served from the whole bucket; one that has none is `over` and gets only what lies idle: the upper
- *     half of the bucket. So a device alone may use everything, and a flood takes from nobody.
- * D2. A device counts for the fleet with at most `framesPerSecondMax`; frames beyond earn nothing.
- * D3. The price of the budget is learned from frames with a voice. Voices are shared evenly too (max-min): who sends more
- *     than the others does not outbid them by numbers. Over its share a device also pays a price learned from itself.
- * D4. Draws are at most `drawShareMax` of a device's frames, those that nobody can verify `unverifiedShareMax`.
- * D5. Memory is bounded by `devicesMax`; the device idle longest goes first (G9).
- */
+ * What the budget earns is split evenly among the devices seen lately. A device that has a token of its own is `within` its
+ * share and is served from the whole bucket; one that has none is `over` and gets only what lies idle: the upper half of the
+ * bucket. So a device alone may use everything, and a flood takes from nobody. A device counts for the fleet with at most
+ * `framesPerSecondMax`; frames beyond earn nothing. The price of the budget is learned from frames with a voice. Voices are
+ * shared evenly too (max-min): who sends more than the others does not outbid them by numbers. Over its share a device also
+ * pays a price learned from itself. Memory is bounded by `devicesMax`; the device idle longest goes first (G9).
+ *
+ * D4. Draws are at most `drawShareMax` of a device's frames, those that nobody can verify `unverifiedShareMax`. */
 
 import { lambdaNext } from "../lambda.ts";
 import { ALONE, type Standing } from "../router.ts";
@@ -44,7 +43,7 @@ export type DrawRoom = "free" | "idle" | "none";
 
 type Account = {
   at: number;
-  /** Frames that it may still count. D2 */
+  /** Frames that it may still count. */
   frames: number;
   tokens: number;
   tokensAt: number;
@@ -85,7 +84,7 @@ export class DeviceShares {
     return this.#accounts.size;
   }
 
-  /** Whether the frame counts. D2 */
+  /** Whether the frame counts. */
   frame(deviceId: string, now: number, intervalMs: number): boolean {
     const account = this.#account(deviceId, now);
     const devices = this.#accounts.size;
@@ -97,12 +96,12 @@ export class DeviceShares {
       return false;
     }
     account.frames -= 1;
-    this.#earned += share / devices; // D1
+    this.#earned += share / devices;
     account.voice = Math.min(VOICE_MAX, account.voice + this.#voices - account.voiceAt);
     account.voiceAt = this.#voices;
     account.hasVoice = devices === 1 || account.voice >= 1;
     if (account.hasVoice) account.voice = Math.max(0, account.voice - 1);
-    this.#voices += (account.hasVoice ? VOICES_PER_VOICE : VOICES_PER_SILENCE) / devices; // D3
+    this.#voices += (account.hasVoice ? VOICES_PER_VOICE : VOICES_PER_SILENCE) / devices;
     const { drawShareMax, unverifiedShareMax } = this.#settings;
     account.draws = Math.min(DRAWS_MAX, account.draws + drawShareMax);
     account.unverified = Math.min(DRAWS_MAX, account.unverified + unverifiedShareMax);
@@ -111,7 +110,7 @@ export class DeviceShares {
 
   standing(deviceId: string): Standing {
     const account = this.#accounts.get(deviceId);
-    if (account === undefined || this.#accounts.size === 1) return ALONE; // D1
+    if (account === undefined || this.#accounts.size === 1) return ALONE;
     const isOver = this.#tokensOf(account) < 1;
     return { isOver, priceMin: isOver ? account.lambda : 0, hasVoice: account.hasVoice };
   }
@@ -120,7 +119,7 @@ export class DeviceShares {
   decided(deviceId: string, wanted: 0 | 1, isSpent: boolean): void {
     const account = this.#accounts.get(deviceId);
     if (account === undefined) return;
-    account.lambda = lambdaNext(account.lambda, wanted, this.#budget.share, this.#budget.eta); // D3
+    account.lambda = lambdaNext(account.lambda, wanted, this.#budget.share, this.#budget.eta);
     if (isSpent) account.tokens = Math.max(0, this.#tokensOf(account) - 1);
   }
 
@@ -131,7 +130,7 @@ export class DeviceShares {
     const room = isVerified ? "draws" : "unverified";
     if (account[room] < 1) return "none";
     account[room] -= 1;
-    return account.hasVoice ? "free" : "idle"; // D3
+    return account.hasVoice ? "free" : "idle";
   }
 
   #tokensOf(account: Account): number {
@@ -143,7 +142,7 @@ export class DeviceShares {
   #account(deviceId: string, now: number): Account {
     for (const [idle, { at }] of this.#accounts) {
       if (now - at <= this.#budget.burstMs && this.#accounts.size <= this.#settings.devicesMax) break;
-      this.#accounts.delete(idle); // D5
+      this.#accounts.delete(idle);
     }
     const framesMax = this.#settings.framesPerSecondMax * FRAMES_BURST_S;
     const account = this.#accounts.get(deviceId) ?? {

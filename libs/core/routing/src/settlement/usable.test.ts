@@ -27,7 +27,7 @@ const openHanded = () =>
   new Fleet({ ...fleetDefaults, budget: { ...fleetDefaults.budget, share: 1, burstMs: 3_600_000, eta: 0 } });
 
 describe("a record that decodes", () => {
-  test("is refused where it could not be written again (U1, G8)", () => {
+  test("is refused where it could not be written again (usable.ts U1, G8)", () => {
     const frames: [Partial<EdgeFrame>, string][] = [
       [{}, "usable"],
       [{ ageMs: 1e17 }, "duration-malformed"],
@@ -62,7 +62,7 @@ describe("a record that decodes", () => {
     expect(codeOf(() => assertUsableFrame(aFrame(), "other"))).toBe("key-mismatch");
   });
 
-  test("can, at the worst that passes, be written as answers and as one state (U1)", () => {
+  test("can, at the worst that passes, be written as answers and as one state (usable.ts U1)", () => {
     const long = {
       label: "l".repeat(128),
       cameraId: "c".repeat(64),
