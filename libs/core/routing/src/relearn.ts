@@ -2,11 +2,9 @@
  * Relearns the score and the threshold of a standing policy from ground truth, the labelled part of the random sample.
  *
  * Only drawn frames with a label and an answer of the cloud are evidence, weighted by their logged propensities: escalated
- * frames alone are biased. Without a label nothing is right or wrong, so agreement with the cloud moves nothing (learn.ts,
- * learn.ts T4).
+ * frames alone are biased. Without a label nothing is right or wrong, so agreement with the cloud moves nothing (learn.ts T4).
  *
- * L2. The score stands until another is better on the evidence's first half by more than its standard errors allow (fit.ts,
- *     fit.ts F3); that half fits it too. So no frame that chose or fitted a score tests the threshold (learn.ts T1).
+ * L2. The score stands until another is better on the evidence's first half by more than its standard errors allow (fit.ts F3); that half fits it too. So no frame that chose or fitted a score tests the threshold (learn.ts T1).
  * L3. The grid, of the first half's scores, is walked from safest to loosest and the walk stops at the first threshold whose
  *     bet is not won (learn.ts T2). Draws have unequal weights, so the test is the bet of statistics/betting.ts instead of the
  *     binomial; it holds at whatever moment one looks while evidence is only added (G11), under policies with one
@@ -52,7 +50,7 @@ export function halfOf(frameId: string): Half {
 }
 
 export type RelearnSettings = {
-  /** Loss rate that Learn then Test aims at. Undefined: by learn.ts, learn.ts T5. */
+  /** Loss rate that Learn then Test aims at. Undefined: by learn.ts T5. */
   readonly epsilon?: number | undefined;
   readonly delta: number;
   /** The budget's threshold aims this much (relative) below the policy's share. */
