@@ -171,8 +171,13 @@ describe("the gate", () => {
         sent.flatMap((payload, i) => [
           mqttPacket.generate({ cmd: "pingreq" }),
           mqttPacket.generate({
-            ...{ cmd: "publish", topic: topics[i] as string, payload, qos: (i % 2) as 0 | 1, messageId: i + 1 },
-            ...{ dup: false, retain: random() < 0.5 },
+            cmd: "publish",
+            topic: topics[i] as string,
+            payload,
+            qos: (i % 2) as 0 | 1,
+            messageId: i + 1,
+            dup: false,
+            retain: random() < 0.5,
           }),
         ]),
       );

@@ -193,7 +193,10 @@ describe("from a message to its acknowledgement", () => {
     let released = 0;
     const acknowledged: string[] = [];
     const sender = {
-      ...{ deviceId: "d", isClosed: false, isShared: true, begin: (settle: () => void) => settle },
+      deviceId: "d",
+      isClosed: false,
+      isShared: true,
+      begin: (settle: () => void) => settle,
       close: () => closed++,
     };
     const publish = (name: string, payload: Buffer) => {

@@ -54,11 +54,30 @@ describe("a device that speaks only JSON", () => {
     const payload = Buffer.from(JSON.stringify({ image }));
     const digest = createHash("sha256").update(payload).digest().readBigUInt64BE() >> 1n;
     expect(recordOf("frames", payload)).toEqual({
-      ...{ deviceId: "device-1", bootId: 0n, seq: digest, cameraId: JSON_CAMERA, frameSeq: digest },
-      ...{ reason: "FALLBACK", deadlineMs: JSON_DEADLINE_MS, ageMs: 0, capturedAt: null, clockState: "UNKNOWN" },
-      ...{ jpeg: JPEG, label: "", confidence: 0, margin: 0, entropy: 0, score: 1 },
-      ...{ modelDigest: "", preprocessingDigest: "", policyVersion: "", arm: "default" },
-      ...{ sampleCorrectness: 0, samplePropensity: 0, sampleDrawn: false, traceparent: null },
+      deviceId: "device-1",
+      bootId: 0n,
+      seq: digest,
+      cameraId: JSON_CAMERA,
+      frameSeq: digest,
+      reason: "FALLBACK",
+      deadlineMs: JSON_DEADLINE_MS,
+      ageMs: 0,
+      capturedAt: null,
+      clockState: "UNKNOWN",
+      jpeg: JPEG,
+      label: "",
+      confidence: 0,
+      margin: 0,
+      entropy: 0,
+      score: 1,
+      modelDigest: "",
+      preprocessingDigest: "",
+      policyVersion: "",
+      arm: "default",
+      sampleCorrectness: 0,
+      samplePropensity: 0,
+      sampleDrawn: false,
+      traceparent: null,
     });
     expect(recordOf("frames", payload).seq).toBe(digest);
     expect(recordOf("frames", { image, capturedAt: 1 }).seq).not.toBe(digest);

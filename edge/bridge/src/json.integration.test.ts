@@ -24,7 +24,9 @@ const whole = { ...connection, prefix: "" };
 const plant = `plant-${kafka.prefix}temperature.v1`;
 const lines: string[] = [];
 const telemetry = createTelemetry({
-  ...{ service: "bridge", level: "warn", defaultMetrics: false },
+  service: "bridge",
+  level: "warn",
+  defaultMetrics: false,
   write: (line) => lines.push(line),
 });
 const reader = new KafkaReader(connection);

@@ -54,8 +54,14 @@ async function started(limits: object, verdict: () => Promise<ConnectRefusal | u
 
 const hello = (clientId: string) =>
   mqttPacket.generate({
-    ...{ cmd: "connect", protocolId: "MQTT", protocolVersion: 4, clean: true, keepalive: 9 },
-    ...{ clientId, username: clientId, password: Buffer.from("p") },
+    cmd: "connect",
+    protocolId: "MQTT",
+    protocolVersion: 4,
+    clean: true,
+    keepalive: 9,
+    clientId,
+    username: clientId,
+    password: Buffer.from("p"),
   } as mqttPacket.Packet);
 
 const closed = (socket: Socket) => new Promise<"closed">((resolve) => socket.once("close", () => resolve("closed")));

@@ -17,7 +17,11 @@ const open = (...routes: RouteConfig[]) =>
 const judge = (routes: RouteConfig[], change: Partial<Uplink> = {}) =>
   judgeUplink(
     {
-      ...{ principal: "meter-1", topic: "plant/4/temperature", payload: Buffer.from("21.5"), qos: 1, retain: false },
+      principal: "meter-1",
+      topic: "plant/4/temperature",
+      payload: Buffer.from("21.5"),
+      qos: 1,
+      retain: false,
       ...change,
     },
     LIMITS,
@@ -133,7 +137,14 @@ describe("a message", () => {
 
   test("of Avro is framed, and of the schema where there is one", () => {
     const record = EdgeMetrics.encode({
-      ...{ deviceId: "d", bootId: 1n, seq: 1n, windowMs: 1, ageMs: 0, clockState: "UNKNOWN", device: {}, models: [] },
+      deviceId: "d",
+      bootId: 1n,
+      seq: 1n,
+      windowMs: 1,
+      ageMs: 0,
+      clockState: "UNKNOWN",
+      device: {},
+      models: [],
     });
     const single = frameSingleObject(EdgeMetrics.current.fingerprint, record);
     const [framed, checked] = [route({ format: "avro" }), route({ format: "avro", schema: "metrics.avsc" })];

@@ -120,7 +120,13 @@ test("a rollout of 100,000 devices, and an analysis of hours, can be read again"
   const { RolloutEvent } = generated;
   const order = Array.from({ length: 100_000 }, (_, i) => `device-${String(i).padStart(6, "0")}`);
   const event = {
-    ...{ uid: "u", version: 1n, at: 1, by: "test", kind: "CREATED" as const, step: null, verdict: null },
+    uid: "u",
+    version: 1n,
+    at: 1,
+    by: "test",
+    kind: "CREATED" as const,
+    step: null,
+    verdict: null,
     details: JSON.stringify({ order }),
   };
   expect(RolloutEvent.decodeConfluent(RolloutEvent.encodeConfluent(event)).details).toBe(event.details);

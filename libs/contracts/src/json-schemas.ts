@@ -29,9 +29,19 @@ export const jsonUplinkSchema = (stream: UplinkStream): JsonSchema =>
   schemaOf(uplinkStreams[stream].codec.current.schema, {}, new Map());
 
 const ANSWER = {
-  ...{ frameId: "string", deviceId: "string", bootId: "string", cameraId: "string", frameSeq: "string" },
-  ...{ label: "string", source: "string", confidence: "number", reason: "string", settledBy: "string" },
-  ...{ edgeLabel: "string", edgeConfidence: "number", latencyMs: "number" },
+  frameId: "string",
+  deviceId: "string",
+  bootId: "string",
+  cameraId: "string",
+  frameSeq: "string",
+  label: "string",
+  source: "string",
+  confidence: "number",
+  reason: "string",
+  settledBy: "string",
+  edgeLabel: "string",
+  edgeConfidence: "number",
+  latencyMs: "number",
 };
 
 export const jsonDownlinkSchemas = {

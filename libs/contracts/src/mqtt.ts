@@ -45,23 +45,33 @@ export type Downlink = {
 export const downlinks = {
   policy: {
     codec: topics.policies.codec,
-    ...{ json: false, retained: true, holds: "the routing policy of the model that the device reported; empty: none" },
+    json: false,
+    retained: true,
+    holds: "the routing policy of the model that the device reported; empty: none",
   },
   desired: {
     codec: topics.desired.codec,
-    ...{ json: false, retained: true, holds: "what the device shall run; empty: nothing is wanted" },
+    json: false,
+    retained: true,
+    holds: "what the device shall run; empty: nothing is wanted",
   },
   sampling: {
     codec: null,
-    ...{ json: true, retained: true, holds: "the key that the device draws its random sample by: 32 bytes" },
+    json: true,
+    retained: true,
+    holds: "the key that the device draws its random sample by: 32 bytes",
   },
   results: {
     codec: topics.classifications.codec,
-    ...{ json: true, retained: false, holds: "final answers of frames that the device sent" },
+    json: true,
+    retained: false,
+    holds: "final answers of frames that the device sent",
   },
   acks: {
     codec: DeviceAcks,
-    ...{ json: false, retained: false, holds: "what Kafka has, where the broker is not the bridge" },
+    json: false,
+    retained: false,
+    holds: "what Kafka has, where the broker is not the bridge",
   },
 } as const satisfies { readonly [channel: string]: Downlink };
 export type DownlinkChannel = keyof typeof downlinks;

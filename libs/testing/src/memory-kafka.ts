@@ -199,6 +199,9 @@ export const silentTelemetry = (): Telemetry =>
 
 /** For whoever follows a topic and looks at no metrics. */
 export const followContext = (reader: PartitionReader, signal: AbortSignal): FollowContext => ({
-  ...{ reader, signal, telemetry: silentTelemetry() },
-  ...{ clock: systemClock, random: Math.random },
+  reader,
+  signal,
+  telemetry: silentTelemetry(),
+  clock: systemClock,
+  random: Math.random,
 });

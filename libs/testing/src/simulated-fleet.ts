@@ -156,7 +156,11 @@ export class SimulatedFleet {
     const { deviceId, bootId, generation, claims, modelDigest, update } = device;
     device.seqs.reported += 1n;
     const reported = someReported({
-      ...{ deviceId, bootId, generation, update, seq: device.seqs.reported },
+      deviceId,
+      bootId,
+      generation,
+      update,
+      seq: device.seqs.reported,
       hardwareClass: this.#options.hardwareClass ?? "x64",
       slots: {
         perception: { modelDigest: claims ?? modelDigest, modelName: "edge", modelVersion: modelDigest.slice(0, 6) },
@@ -177,7 +181,12 @@ export class SimulatedFleet {
     const spread = Math.sqrt(framesPerWindow * inTime * (1 - inTime)) * (random() + random() + random() - 1.5) * 2;
     const missed = Math.min(framesPerWindow, Math.max(0, Math.round(framesPerWindow * (1 - inTime) + spread)));
     const metrics = topics.metrics.codec.encodeConfluent({
-      ...{ deviceId, bootId, seq: seqs.metrics, windowMs, ageMs: 0, clockState: "SYNCHRONIZED" },
+      deviceId,
+      bootId,
+      seq: seqs.metrics,
+      windowMs,
+      ageMs: 0,
+      clockState: "SYNCHRONIZED",
       device: { model_losses: { n: 1n, sum: crashes, sumSq: crashes } },
       models: [],
     });
@@ -209,15 +218,29 @@ function deviceOf(deviceId: string, index: number, modelDigest: string): Simulat
     bootId: makeBootId(1, BigInt(index + 1)),
     generation: 0n,
     modelDigest,
-    ...{ claims: null, isAway: false, isMute: false, update: null, ran: [], ignored: [], retained: null },
+    claims: null,
+    isAway: false,
+    isMute: false,
+    update: null,
+    ran: [],
+    ignored: [],
+    retained: null,
     seqs: { reported: 0n, metrics: 0n, predictions: 0n, frames: 0n },
   };
 }
 
 function truthOf(deviceId: string, bootId: bigint, frameSeq: bigint, label: string): OutRecord {
   const value = topics.groundTruth.codec.encodeConfluent({
-    ...{ deviceId, bootId, cameraId: "cam", frameSeq, label, source: "MEASUREMENT", labelledBy: "simulated" },
-    ...{ labelledAt: 0, labelSet: null, comment: null },
+    deviceId,
+    bootId,
+    cameraId: "cam",
+    frameSeq,
+    label,
+    source: "MEASUREMENT",
+    labelledBy: "simulated",
+    labelledAt: 0,
+    labelSet: null,
+    comment: null,
   });
   return { topic: topics.groundTruth.name, key: deviceId, value };
 }

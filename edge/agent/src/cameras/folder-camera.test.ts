@@ -30,7 +30,9 @@ async function elevenOf(photos: readonly string[], frameBytesMax: number): Promi
     if (times.push(ms) === 11) eleven.resolve();
   };
   const queue = new FrameQueue({ cameraId: "front", framesMax: 100, whenFull: "wait" }, () => ({
-    ...{ machineBoot: "boot", monotonicMs: clock.monotonicMs(), wallMs: null },
+    machineBoot: "boot",
+    monotonicMs: clock.monotonicMs(),
+    wallMs: null,
   }));
   queue.onFrame = () => add(queue.take()?.captured.monotonicMs ?? Number.NaN);
   const events = { onStarted: () => {}, onEnded: () => {}, onRefused: () => add(clock.monotonicMs()) };

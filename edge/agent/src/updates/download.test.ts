@@ -151,7 +151,8 @@ describe("one file from the registry", () => {
     jest.useFakeTimers({ doNotFake: ["Date", "nextTick", "performance", "queueMicrotask", "setImmediate"] });
     let nowMs = 0;
     const clock: Clock = {
-      ...{ now: () => nowMs, monotonicMs: () => nowMs },
+      now: () => nowMs,
+      monotonicMs: () => nowMs,
       sleep: async (ms, signal) => {
         nowMs += ms;
         jest.advanceTimersByTime(ms);

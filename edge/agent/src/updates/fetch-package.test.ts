@@ -33,10 +33,12 @@ beforeEach(async () => {
   const listed = { name, version, hardwareClass, packageBytes, manifestBytes: manifest.length };
   const trust = { refresh: async () => undefined, listed: () => listed };
   const options = {
-    ...{ registry: `http://127.0.0.1:${(server.address() as AddressInfo).port}` },
+    registry: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     // The package is for generic hardware, which fits this device as well.
     hardwareClass: "rpi5",
-    ...{ wanted: { digest, name, version }, bytesPerSecondMax: 1e9, packageBytesMax: 1e9 },
+    wanted: { digest, name, version },
+    bytesPerSecondMax: 1e9,
+    packageBytesMax: 1e9,
   };
   fetch = (shelf) => {
     const ports = { trust, shelf, clock: systemClock, onProgress: () => undefined };

@@ -41,7 +41,11 @@ class World {
     this.slots = new Slots(this.slotOf(FACTORY.digest), (_, failing) => this.updater.failing(failing));
     const boot = { book: disk, factory: FACTORY, running: FACTORY.digest, limits: updateLimits };
     this.updater = new Updater(boot, {
-      ...{ deviceId: "cam", slots: this.slots, clock, random, isBusy: () => false },
+      deviceId: "cam",
+      slots: this.slots,
+      clock,
+      random,
+      isBusy: () => false,
       shelf: {
         write: async (book) => {
           if (this.writesFail) throw new Failure("slots-unwritable", "retry", "full");
@@ -115,8 +119,12 @@ class World {
     const model = { modelName: "m", modelVersion: letter, modelDigest: digestOf(letter) };
     const how = { shadowFrames: 0, probationFrames: 2, condition: "ANY" as const, windows: [], ...more };
     const desired: DeviceDesired = {
-      ...{ deviceId: "cam", generation: BigInt(generation), slots: { perception: { ...model, ...how } } },
-      ...{ rollout: "", why: "", changedAt: 0 },
+      deviceId: "cam",
+      generation: BigInt(generation),
+      slots: { perception: { ...model, ...how } },
+      rollout: "",
+      why: "",
+      changedAt: 0,
     };
     this.updater.desired(DeviceDesired.encodeSingleObject(desired));
   }

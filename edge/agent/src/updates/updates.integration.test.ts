@@ -101,8 +101,12 @@ function want(generation: number, modelDigest: string, modelVersion: string, wis
   const model = { modelName: "edge-resnet8", modelVersion, modelDigest };
   const how = { shadowFrames: 0, probationFrames: 10, condition: "ANY" as const, windows: [], ...wish };
   const desired: DeviceDesired = {
-    ...{ deviceId: DEVICE, generation: BigInt(generation), slots: { perception: { ...model, ...how } } },
-    ...{ rollout: "r-1", why: "a test", changedAt: Date.now() },
+    deviceId: DEVICE,
+    generation: BigInt(generation),
+    slots: { perception: { ...model, ...how } },
+    rollout: "r-1",
+    why: "a test",
+    changedAt: Date.now(),
   };
   return broker.publish(topics.desired(DEVICE), DeviceDesired.encodeSingleObject(desired), true);
 }

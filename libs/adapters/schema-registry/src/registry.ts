@@ -103,7 +103,9 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
   const subjects = (prefix = ANY_SUBJECT) =>
     [...bySubject.keys()].filter((subject) => prefix === ANY_SUBJECT || subject.startsWith(prefix)).sort();
   const asVersion = (subject: string, version: SchemaVersion): SubjectVersion => ({
-    ...{ subject, version: version.version, id: version.id },
+    subject,
+    version: version.version,
+    id: version.id,
     schema: textOf(version),
   });
   const lookUp = (subject: string, body: unknown): SubjectVersion =>

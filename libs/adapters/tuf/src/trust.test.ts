@@ -202,7 +202,12 @@ describe("time (trust.ts T3)", () => {
     fetcher.bend = (file, bytes) => (file === "timestamp.json" ? timestamp : bytes);
     late.nowMs = START - 400 * DAY_MS;
     const trust = await openTrust({
-      ...{ dir, rootBytes: world.rootBytes, metadataUrl: "http://r", fetcher, clock: late, isClockSet: () => false },
+      dir,
+      rootBytes: world.rootBytes,
+      metadataUrl: "http://r",
+      fetcher,
+      clock: late,
+      isClockSet: () => false,
     });
     expect(await refreshed(trust)).toBe("tuf-expired");
     expect(await codeOf(open())).toBe("accepted");

@@ -133,7 +133,8 @@ export class Comparison {
         watch: null,
         plannedVariance: null,
         isHarmful: false,
-        ...{ look: null, counted: null },
+        look: null,
+        counted: null,
         isSafe: null,
       };
     });
@@ -177,25 +178,36 @@ export class Comparison {
     const since = now - this.#settings.silenceMs;
     const heard = this.analysis.heard(since);
     const armOf = (arm: "control" | "canary") => ({
-      ...{ devices: plan[arm].length, heard: heard[arm], ...devices[arm] },
+      devices: plan[arm].length,
+      heard: heard[arm],
+      ...devices[arm],
       silent: [...this.analysis.silent(arm, since, SILENT_NAMED_MAX)],
     });
     return {
-      ...{ format: "tributary.analysis/1", startedAtMs: plan.startedAt, sinceMs: Math.max(0, now - plan.startedAt) },
-      ...{
-        burnInMs: this.#spec.burnIn,
-        why: this.#why.slice(0, 500),
-        control: armOf("control"),
-        canary: armOf("canary"),
-      },
+      format: "tributary.analysis/1",
+      startedAtMs: plan.startedAt,
+      sinceMs: Math.max(0, now - plan.startedAt),
+      burnInMs: this.#spec.burnIn,
+      why: this.#why.slice(0, 500),
+      control: armOf("control"),
+      canary: armOf("canary"),
       metrics: this.#watched.map(({ spec, crossCheck, plannedVariance: planned, segments, look }) => ({
-        ...{ name: spec.name, alpha: spec.alpha, beta: spec.beta, tolerated: spec.tolerated, margin: spec.margin },
-        ...{ plannedVariance: planned, ...countedIn(this.analysis.counts(spec.name)) },
-        ...{ source: spec.provider === undefined ? "kafka" : "prometheus", note: this.#notes.get(spec.name) ?? null },
+        name: spec.name,
+        alpha: spec.alpha,
+        beta: spec.beta,
+        tolerated: spec.tolerated,
+        margin: spec.margin,
+        plannedVariance: planned,
+        ...countedIn(this.analysis.counts(spec.name)),
+        source: spec.provider === undefined ? "kafka" : "prometheus",
+        note: this.#notes.get(spec.name) ?? null,
         crossCheck: crossCheckOf(crossCheck),
         ...segmentEvidenceOf(segments, look),
       })),
-      ...{ looks: this.#looks, crashes: this.#crashes, refused, settings: [] },
+      looks: this.#looks,
+      crashes: this.#crashes,
+      refused,
+      settings: [],
     };
   }
 
@@ -226,8 +238,11 @@ export class Comparison {
       deviceSd: framesBefore === 0 ? unknown.deviceSd : Math.sqrt((rate * (1 - rate)) / framesBefore),
     });
     return new MetricWatch({
-      ...{ ...watched.spec, burnInMs: this.#spec.burnIn, restartMs: metricDefaults.restartMs },
-      ...{ plannedVariance: watched.plannedVariance, segments: watched.segments.weights },
+      ...watched.spec,
+      burnInMs: this.#spec.burnIn,
+      restartMs: metricDefaults.restartMs,
+      plannedVariance: watched.plannedVariance,
+      segments: watched.segments.weights,
     });
   }
 
@@ -277,7 +292,12 @@ export class Comparison {
       timesDevices === null ? null : Math.ceil((timesDevices - 1) * (counted?.canary.devices ?? canary.length));
     const leading = look.leading === null ? null : look.segments[look.leading];
     return unsureWords(name, {
-      ...{ look, margin, alpha, beta, moreMs, moreDevices: more },
+      look,
+      margin,
+      alpha,
+      beta,
+      moreMs,
+      moreDevices: more,
       segment:
         leading == null || leading.logHarm <= 0
           ? null

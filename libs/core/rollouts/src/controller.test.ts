@@ -23,7 +23,9 @@ const created = (analysis: string, slot = SLOT): RolloutChange => ({
     kind: "ModelRollout",
     metadata: { name: "edge" },
     spec: {
-      ...{ model: "edge@2", slot, metrics: [{ name: "accuracy" }] },
+      model: "edge@2",
+      slot,
+      metrics: [{ name: "accuracy" }],
       strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration: analysis } }, { setWeight: 100 }] } },
     },
   }),
@@ -32,7 +34,12 @@ const created = (analysis: string, slot = SLOT): RolloutChange => ({
   order: DEVICES,
 });
 const stateOf = (more: Partial<DeviceState>): DeviceState => ({
-  ...{ generation: 0n, modelDigest: OLD, goldenPassed: true, update: null, at: 0, ...more },
+  generation: 0n,
+  modelDigest: OLD,
+  goldenPassed: true,
+  update: null,
+  at: 0,
+  ...more,
 });
 
 /** An instance alone: what it proposes is in the log at once. */

@@ -40,7 +40,10 @@ export type ControllerSettings = ComparisonSettings & {
 
 export const controllerDefaults: ControllerSettings = {
   ...comparisonDefaults,
-  ...{ lookEveryMs: 10_000, resendMs: 60_000, goneMs: 86_400_000, finishedMax: FINISHED_MAX },
+  lookEveryMs: 10_000,
+  resendMs: 60_000,
+  goneMs: 86_400_000,
+  finishedMax: FINISHED_MAX,
 };
 
 /** On its way to a model, or running it: what an abort must still roll back. */
@@ -92,8 +95,15 @@ export class RolloutController {
     const before = this.#tracked.get(event.uid);
     const { entries } = before ?? { entries: this.devices.entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
     const tracked = before ?? {
-      ...{ rollout, entries, comparison: null, comparedWeight: 0, beganPaused: false, beganAt: position, told: 0 },
-      ...{ lookedAt: Number.NEGATIVE_INFINITY, notes: new Map() },
+      rollout,
+      entries,
+      comparison: null,
+      comparedWeight: 0,
+      beganPaused: false,
+      beganAt: position,
+      told: 0,
+      lookedAt: Number.NEGATIVE_INFINITY,
+      notes: new Map(),
     };
     const previous = tracked.rollout;
     tracked.rollout = rollout;
@@ -189,7 +199,9 @@ export class RolloutController {
   #tell(tracked: Tracked, upTo: number): void {
     const { rollout } = tracked;
     this.devices.want(rollout.spec.spec.slot, tracked.entries.slice(tracked.told, upTo), {
-      ...{ generation: rollout.generation, modelDigest: rollout.modelDigest, uid: rollout.uid },
+      generation: rollout.generation,
+      modelDigest: rollout.modelDigest,
+      uid: rollout.uid,
       why: `weight ${rollout.weight} of rollout ${rollout.spec.metadata.name}`,
     });
     tracked.told = Math.max(tracked.told, upTo);
@@ -198,7 +210,9 @@ export class RolloutController {
   #tellBack(tracked: Tracked, reached: number): void {
     const { rollout } = tracked;
     this.devices.want(rollout.spec.spec.slot, tracked.entries.slice(0, reached), {
-      ...{ generation: rollout.generation, modelDigest: rollout.stableDigest, uid: rollout.uid },
+      generation: rollout.generation,
+      modelDigest: rollout.stableDigest,
+      uid: rollout.uid,
       why: rollout.aborted?.why ?? "",
     });
     tracked.told = 0;
@@ -240,7 +254,11 @@ export class RolloutController {
       controlOf(cohorts, weight, spec.spec.strategy.canary.controlsPerCanary),
     ];
     const analysis = this.#fleet.start({
-      ...{ uid, startedAt: at, metrics: spec.spec.metrics.map(({ name }) => name), canary, control },
+      uid,
+      startedAt: at,
+      metrics: spec.spec.metrics.map(({ name }) => name),
+      canary,
+      control,
       models: { candidate: modelDigest, stable: stableDigest },
       classes: classesJudged(segments, canary.length + control.length),
     });
@@ -263,7 +281,9 @@ export class RolloutController {
     if (comparison === null) return null;
     const evidence = () => this.#evidence(tracked, comparison);
     return {
-      ...{ verdict: comparison.verdict, suspicion: comparison.suspicion, isSilent: comparison.isSilent },
+      verdict: comparison.verdict,
+      suspicion: comparison.suspicion,
+      isSilent: comparison.isSilent,
       get evidence() {
         return evidence();
       },

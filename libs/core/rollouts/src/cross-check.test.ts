@@ -15,7 +15,9 @@ import {
 const MINUTE = 60_000;
 const T0 = 20_000 * 24 * 60 * MINUTE;
 const spec = rolloutSpec.parse({
-  ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "r" } },
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "r" },
   spec: {
     model: "edge@2",
     strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration: "60m" } }, { setWeight: 100 }] } },
@@ -23,7 +25,10 @@ const spec = rolloutSpec.parse({
   },
 });
 const fleet = Array.from({ length: 200 }, (_, i) => ({
-  ...{ deviceId: `d${i}`, hardwareClass: i % 3 === 0 ? "rpi4" : "rpi5", camera: "cam", site: `site-${i % 2}` },
+  deviceId: `d${i}`,
+  hardwareClass: i % 3 === 0 ? "rpi4" : "rpi5",
+  camera: "cam",
+  site: `site-${i % 2}`,
   accuracyBefore: 0.8 + (i % 37) / 400,
 }));
 
@@ -128,7 +133,11 @@ describe("strata", () => {
 
   test("are not kept of a fleet whose event would not fit into a record", () => {
     const large = Array.from({ length: STRATA_DEVICES_MAX + 1 }, (_, i) => ({
-      ...{ deviceId: `d${i}`, hardwareClass: "rpi5", camera: "cam", site: "s", accuracyBefore: null },
+      deviceId: `d${i}`,
+      hardwareClass: "rpi5",
+      camera: "cam",
+      site: "s",
+      accuracyBefore: null,
     }));
     expect(assignCohorts(large, "salt").strata).toBeUndefined();
   });

@@ -134,7 +134,10 @@ function ofAnalysis(rollout: Rollout, judged: Judged | null, elapsed: number, du
   const said = (verdict: Verdict): RolloutChange => {
     const suspicion = verdict === "Inconclusive" ? (judged?.suspicion ?? null) : null;
     return {
-      ...{ kind: "analysed", step: rollout.step, verdict, evidence: judged?.evidence ?? {} },
+      kind: "analysed",
+      step: rollout.step,
+      verdict,
+      evidence: judged?.evidence ?? {},
       ...(suspicion !== null && { suspicion }),
     };
   };

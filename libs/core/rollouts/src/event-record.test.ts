@@ -25,7 +25,10 @@ const spec = rolloutSpec.parse({
 });
 const created: RolloutChange = {
   kind: "created",
-  ...{ spec, modelDigest: "ab".repeat(32), stableDigest: "cd".repeat(32), order: ["d1", "d2"] },
+  spec,
+  modelDigest: "ab".repeat(32),
+  stableDigest: "cd".repeat(32),
+  order: ["d1", "d2"],
   strata: [0, 3],
   segments: { classes: ["ok", "scratch"], sites: ["north"], siteOf: [0, -1] },
 };
@@ -127,8 +130,10 @@ test("what happens is told in words", () => {
     "frames within the deadline fell by 50.0 points (no bound yet) against the control",
   );
   const look = {
-    ...{ comparison: { harm: 0.042, variance: 1e-4, freedom: 9, chance: 1e-5 }, band: { lower: -0.007, upper: 0.091 } },
-    ...{ logHarm: 1.94, logSafe: -0.6 },
+    comparison: { harm: 0.042, variance: 1e-4, freedom: 9, chance: 1e-5 },
+    band: { lower: -0.007, upper: 0.091 },
+    logHarm: 1.94,
+    logSafe: -0.6,
   };
   const undecided = { look, margin: 0.01, alpha: 0.02, beta: 0.05, moreMs: 700_000, moreDevices: 6, segment: null };
   expect(unsureWords("accuracy", undecided)).toBe(

@@ -92,7 +92,12 @@ export function recordOfEvent({ uid, version, at, by, change }: RolloutEvent): E
   const { step = null, verdict = null, ...more } = rest as { step?: number; verdict?: Verdict };
   const details = change.kind === "created" ? { ...more, spec: writtenSpec(change.spec) } : more;
   return {
-    ...{ uid, version: BigInt(version), at, by, kind: kinds[kind], step },
+    uid,
+    version: BigInt(version),
+    at,
+    by,
+    kind: kinds[kind],
+    step,
     verdict: verdict === null ? null : verdicts[verdict],
     details: JSON.stringify(details),
   };

@@ -196,8 +196,13 @@ export function segmentEvidenceOf(
     const { comparison, band, logHarm } = one;
     return [
       {
-        ...{ kind, name, weight: rounded(weights[i] as number), harm: rounded(comparison.harm) },
-        ...{ low: bounded(band.lower), high: bounded(band.upper), logHarm: rounded(logHarm) },
+        kind,
+        name,
+        weight: rounded(weights[i] as number),
+        harm: rounded(comparison.harm),
+        low: bounded(band.lower),
+        high: bounded(band.upper),
+        logHarm: rounded(logHarm),
       },
     ];
   });

@@ -12,7 +12,10 @@ const spec = rolloutSpec.parse({
 });
 const created = (...order: string[]): RolloutChange => ({
   kind: "created",
-  ...{ spec, modelDigest: "new", stableDigest: "old", order },
+  spec,
+  modelDigest: "new",
+  stableDigest: "old",
+  order,
 });
 const aborted: RolloutChange = { kind: "aborted", why: "by ann", evidence: {} };
 const back: RolloutChange = { kind: "rolled-back", evidence: {} };

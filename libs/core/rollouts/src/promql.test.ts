@@ -64,7 +64,9 @@ describe("a query", () => {
 describe("a metric of a specification", () => {
   const told = (...metrics: readonly object[]) =>
     readSpec({
-      ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "r" } },
+      apiVersion: "tributary.dev/v1",
+      kind: "ModelRollout",
+      metadata: { name: "r" },
       spec: {
         model: "edge@2",
         strategy: { canary: { steps: [{ setWeight: 5 }, { analysis: { duration: "2h" } }, { setWeight: 100 }] } },

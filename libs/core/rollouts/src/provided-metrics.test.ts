@@ -9,7 +9,9 @@ const MINUTE = 60_000;
 const T0 = 20_000 * 24 * 60 * MINUTE;
 const provider = { prometheus: { good: "good_total", total: "all_total" } };
 const { spec } = readSpec({
-  ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "r" } },
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "r" },
   spec: {
     model: "edge@2",
     strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration: "2h" } }, { setWeight: 100 }] } },

@@ -69,10 +69,26 @@ function rolloutOf(
   const cohorts = { order, ...(strata?.length === order.length && { strata }) };
   const isPlaced = segments === null || segments.siteOf.length === order.length || segments.sites.length === 0;
   return {
-    ...{ uid, version: 1, spec, modelDigest, stableDigest, cohorts, latencyMsMax },
+    uid,
+    version: 1,
+    spec,
+    modelDigest,
+    stableDigest,
+    cohorts,
+    latencyMsMax,
     segments: isPlaced ? segments : { ...segments, sites: [], siteOf: [] },
-    ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
-    ...{ suspicion: null, aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
+    phase: "Progressing",
+    step: 0,
+    stepStartedAt: null,
+    weight: 0,
+    analysis: "Pending",
+    pause: null,
+    suspicion: null,
+    aborted: null,
+    generation: position,
+    createdAt: at,
+    changedAt: at,
+    evidence: {},
   };
 }
 
@@ -90,7 +106,10 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       const widens = step !== undefined && "setWeight" in step;
       return {
         ...next,
-        ...{ phase: "Progressing", step: change.step, stepStartedAt: at, pause: null },
+        phase: "Progressing",
+        step: change.step,
+        stepStartedAt: at,
+        pause: null,
         ...(widens && { weight: step.setWeight, generation: position }),
         analysis: step !== undefined && "analysis" in step ? "Running" : "Pending",
       };
@@ -122,7 +141,9 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
     case "aborted":
       return {
         ...next,
-        ...{ phase: "Degraded", pause: null, generation: position },
+        phase: "Degraded",
+        pause: null,
+        generation: position,
         aborted: { why: change.why, isBack: false, told: (next.aborted?.told ?? 0) + 1, abandoned: null },
       };
     case "rolled-back":
@@ -136,7 +157,12 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
     case "retried":
       return {
         ...next,
-        ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", aborted: null },
+        phase: "Progressing",
+        step: 0,
+        stepStartedAt: null,
+        weight: 0,
+        analysis: "Pending",
+        aborted: null,
         generation: position,
       };
     case "completed":

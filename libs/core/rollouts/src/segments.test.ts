@@ -12,7 +12,8 @@ const spec = rolloutSpec.parse({
   kind: "ModelRollout",
   metadata: { name: "r" },
   spec: {
-    ...{ model: "edge@2", metrics: [{ name: "accuracy" }] },
+    model: "edge@2",
+    metrics: [{ name: "accuracy" }],
     strategy: {
       canary: {
         controlsPerCanary: 1,
@@ -110,7 +111,9 @@ test("segments are bounded, and what is beyond the bounds is judged as a whole",
   const labels = (count: number) => Array.from({ length: count }, (_, i) => `c${i}`);
   const at = (device: string) => (device === "d0" ? "" : `site-${device}`);
   expect(segmentsOf(["ok", "scratch"], ["d0", "d1"], at, 10)).toEqual({
-    ...{ classes: ["ok", "scratch"], sites: ["site-d1"], siteOf: [-1, 0] },
+    classes: ["ok", "scratch"],
+    sites: ["site-d1"],
+    siteOf: [-1, 0],
   });
   expect(segmentsOf(labels(65), ["d0"], () => "", 10)).toBeNull();
   expect(segmentsOf(["one"], ["d0"], () => "", 10)).toBeNull();

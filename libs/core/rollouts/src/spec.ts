@@ -151,7 +151,9 @@ export function maintenanceWindowOf({
   const minuteOf = (time: string) => 60 * Number(time.slice(0, 2)) + Number(time.slice(3));
   return {
     days: days.map((day) => day.toUpperCase() as Weekday),
-    ...{ fromMinute: minuteOf(from), toMinute: minuteOf(to), timeZone },
+    fromMinute: minuteOf(from),
+    toMinute: minuteOf(to),
+    timeZone,
   };
 }
 

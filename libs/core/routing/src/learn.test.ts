@@ -100,8 +100,14 @@ describe("the threshold", () => {
     // The testing half of another season: none of the frames on which the edge is sure.
     const unsure = frames.filter(({ half, logits }) => half === "score" || calibrate(logits, 1).margin < 0.8);
     const settings = {
-      ...{ ...learningDefaults, cloudTarget: "default", labels: LABELS, temperature: 1, priorityLabels: [] },
-      ...{ epsilon: 0.001, escalationShareMax: 0.2, scores: ["margin" as const] },
+      ...learningDefaults,
+      cloudTarget: "default",
+      labels: LABELS,
+      temperature: 1,
+      priorityLabels: [],
+      epsilon: 0.001,
+      escalationShareMax: 0.2,
+      scores: ["margin" as const],
     };
     const [whole, part] = [frames, unsure].map((some) => learnPolicy(some, settings).policy);
     expect(whole?.guarantee.method).toBe("BUDGET_BOUND");

@@ -117,7 +117,9 @@ describe("relearning", () => {
     const tight = complete({ ...standing, escalationShareMax: 0.2 });
     const found = halves.map((half) =>
       relearn(tight, half, {
-        ...{ ...settings, epsilon: 0.01, boundStepMin: Number.NEGATIVE_INFINITY },
+        ...settings,
+        epsilon: 0.01,
+        boundStepMin: Number.NEGATIVE_INFINITY,
       }),
     );
     const contents = found.map((verdict) => (verdict.kind === "relearned" ? verdict.content : null));

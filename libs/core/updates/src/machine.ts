@@ -125,7 +125,9 @@ export function bootUpdates({ book, factory, running, limits = updateLimits }: B
   const begun: Book = {
     ...book,
     ...settledAtBoot(book, running, isRotten ? book.good : null),
-    ...{ good, previous: isRotten ? null : book.previous, trial: null },
+    good,
+    previous: isRotten ? null : book.previous,
+    trial: null,
   };
   const state: Updates = {
     book: begun,
@@ -154,8 +156,13 @@ function settledAtBoot({ wanted, outcome, trials }: Book, running: Digest, lost:
 }
 
 const asCommitted = (ref: PackageRef): Wanted => ({
-  ...{ digest: ref.digest, name: ref.name, version: ref.version },
-  ...{ shadowFrames: 0, probationFrames: 0, condition: "ANY", windows: [] },
+  digest: ref.digest,
+  name: ref.name,
+  version: ref.version,
+  shadowFrames: 0,
+  probationFrames: 0,
+  condition: "ANY",
+  windows: [],
 });
 
 /** The book to leave behind when the agent is stopped in good order: a try that this cuts short took nothing down. (U5)

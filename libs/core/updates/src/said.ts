@@ -39,7 +39,11 @@ export function saidOf(state: Updates, fetched: Progress["phase"]): Said | null 
   const { generation, wanted, outcome } = book;
   if (wanted === null) return null;
   const say = (phase: UpdatePhase, code = "", reason = ""): Said => ({
-    ...{ generation, modelDigest: wanted.digest, phase, code, reason },
+    generation,
+    modelDigest: wanted.digest,
+    phase,
+    code,
+    reason,
   });
   const waits = () => {
     const what = unmet(state);

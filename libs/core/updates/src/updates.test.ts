@@ -27,7 +27,11 @@ import { isOpen, weekdays } from "./windows.ts";
 const packageOf = (letter: string): PackageRef => ({ digest: letter.repeat(64), name: "m", version: letter });
 const [factory, A, B, C] = ["f", "a", "b", "c"].map(packageOf) as [PackageRef, PackageRef, PackageRef, PackageRef];
 const wantedOf = (ref: PackageRef, more: Partial<Wanted> = {}): Wanted => ({
-  ...{ ...ref, shadowFrames: 0, probationFrames: 3, condition: "ANY", windows: [] },
+  ...ref,
+  shadowFrames: 0,
+  probationFrames: 3,
+  condition: "ANY",
+  windows: [],
   ...more,
 });
 const ok: Done = { ok: true };

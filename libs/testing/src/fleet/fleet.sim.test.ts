@@ -17,12 +17,10 @@ import { calmWorld } from "./world.ts";
 /** Devices that left for good are given up after half an hour: a day is longer than these runs. */
 const settings = { goneMs: 30 * 60_000 };
 const rough = (candidate: Partial<Candidate>, more: Partial<Simulation> = {}): Omit<Simulation, "seed"> => ({
-  ...{
-    ...calmly,
-    settings,
-    spec: usualSpec("2h"),
-    world: { ...roughWorld, candidate: { ...soundCandidate, ...candidate } },
-  },
+  ...calmly,
+  settings,
+  spec: usualSpec("2h"),
+  world: { ...roughWorld, candidate: { ...soundCandidate, ...candidate } },
   ...more,
 });
 const seeds = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
@@ -172,7 +170,9 @@ test("a rollout in two widenings holds each of them to evidence", () => {
     { setWeight: 100 },
   ];
   const spec = rolloutSpec.parse({
-    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "wide" } },
+    apiVersion: "tributary.dev/v1",
+    kind: "ModelRollout",
+    metadata: { name: "wide" },
     spec: { model: "edge@2", strategy: { canary: { steps } }, pacing: { devicesPerMinute: 20 } },
   });
   for (const seed of seeds(3)) {

@@ -115,10 +115,16 @@ export class Instance {
         if (last !== undefined && (bootId < last.bootId || (bootId === last.bootId && seq <= last.seq))) return;
         this.#reports.set(deviceId, { bootId, seq });
         this.controller.devices.reported(deviceId, SLOT, {
-          ...{ generation, modelDigest: DIGESTS[digest], goldenPassed: null, at: record.t },
+          generation,
+          modelDigest: DIGESTS[digest],
+          goldenPassed: null,
+          at: record.t,
           update: update && {
-            ...{ generation: update.generation, modelDigest: DIGESTS[update.digest], phase: update.phase },
-            ...{ code: "", reason: "" },
+            generation: update.generation,
+            modelDigest: DIGESTS[update.digest],
+            phase: update.phase,
+            code: "",
+            reason: "",
           },
         });
         return;

@@ -83,7 +83,9 @@ const REST_MS = 5 * MINUTE;
 /** A canary of 5 %, judged for as long as `analysis` says, then everybody. */
 export function usualSpec(analysis = "2h", more: object = {}): RolloutSpec {
   return rolloutSpec.parse({
-    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "simulated" } },
+    apiVersion: "tributary.dev/v1",
+    kind: "ModelRollout",
+    metadata: { name: "simulated" },
     spec: {
       model: "edge@2",
       strategy: { canary: { steps: [{ setWeight: 5 }, { analysis: { duration: analysis } }, { setWeight: 100 }] } },
@@ -93,7 +95,14 @@ export function usualSpec(analysis = "2h", more: object = {}): RolloutSpec {
 }
 
 export const calmly = {
-  ...{ minutesMax: 240, stepMs: 30_000, instances: 1, skewMs: 0, lagMs: 0, crashes: [], commands: [], settings: {} },
+  minutesMax: 240,
+  stepMs: 30_000,
+  instances: 1,
+  skewMs: 0,
+  lagMs: 0,
+  crashes: [],
+  commands: [],
+  settings: {},
 } as const satisfies Omit<Simulation, "seed" | "world" | "spec">;
 
 export function simulate(simulation: Simulation): SimulationResult {
@@ -174,18 +183,19 @@ class Run {
     for (const device of this.#devices) {
       const { frames, good } = device.before;
       this.#tape.append({
-        ...{ kind: "window", t: START },
+        kind: "window",
+        t: START,
         window: {
-          ...{
-            deviceId: device.id,
-            bootId: 0n,
-            seq: 0n,
-            digest: "old",
-            frames,
-            good,
-            missed: Math.round(0.01 * frames),
-          },
-          ...{ crashes: 0, closedAt: START - 3_600_000, ageErrorMs: 0 },
+          deviceId: device.id,
+          bootId: 0n,
+          seq: 0n,
+          digest: "old",
+          frames,
+          good,
+          missed: Math.round(0.01 * frames),
+          crashes: 0,
+          closedAt: START - 3_600_000,
+          ageErrorMs: 0,
         },
       });
     }
@@ -280,7 +290,9 @@ class Run {
   #started(number: number): Instance {
     const { skewMs, lagMs, settings } = this.#sim;
     return new Instance({
-      ...{ name: `manager-${number}`, tape: this.#tape, settings },
+      name: `manager-${number}`,
+      tape: this.#tape,
+      settings,
       skewMs: number === 0 ? 0 : skewMs * (2 * this.#chance() - 1),
       lagMs: number === 0 ? 0 : lagMs * this.#chance(),
       at: (place, change) => this.#strike(place, change),
@@ -366,10 +378,18 @@ class Run {
     if (rollout !== null && rollout.aborted?.isBack === true && onNew > this.#unreachable())
       this.#broken.add(`${onNew} devices run the model that was rolled back`);
     return {
-      ...{ seed: this.#sim.seed, phase: rollout?.phase ?? null, rollout, minute: (this.#changedAt - START) / MINUTE },
-      ...{ history: this.#history, blastRadius: this.#blast, onNew, lostEvents: this.#lostEvents },
+      seed: this.#sim.seed,
+      phase: rollout?.phase ?? null,
+      rollout,
+      minute: (this.#changedAt - START) / MINUTE,
+      history: this.#history,
+      blastRadius: this.#blast,
+      onNew,
+      lostEvents: this.#lostEvents,
       canaries: rollout === null ? 0 : Math.ceil((rollout.cohorts.order.length * 5) / 100 - 1e-9),
-      ...{ crashed: this.#crashed, written: this.#written, broken: [...this.#broken] },
+      crashed: this.#crashed,
+      written: this.#written,
+      broken: [...this.#broken],
       staleIgnored: this.#devices.reduce((sum, device) => sum + device.staleIgnored, 0),
     };
   }

@@ -53,20 +53,47 @@ export type World = {
 };
 
 export const soundCandidate: Candidate = {
-  ...{ harm: 0, effectSd: 0, missed: null, crashesPerHour: 0, refusedBy: 0, silences: 0, liedBy: 0 },
+  harm: 0,
+  effectSd: 0,
+  missed: null,
+  crashesPerHour: 0,
+  refusedBy: 0,
+  silences: 0,
+  liedBy: 0,
 };
 
 /** Devices differ, and nothing else happens. */
 export const calmWorld: World = {
-  ...{ devices: 400, framesPerMinute: 12, accuracy: 0.9, deviceSd: 0.03, wanderSd: 0, shock: 0, churnPerDay: 0 },
-  ...{ cutOff: 0, late: 0, replayed: 0, lost: 0, clones: 0, skewed: 0, mad: 0, candidate: soundCandidate },
+  devices: 400,
+  framesPerMinute: 12,
+  accuracy: 0.9,
+  deviceSd: 0.03,
+  wanderSd: 0,
+  shock: 0,
+  churnPerDay: 0,
+  cutOff: 0,
+  late: 0,
+  replayed: 0,
+  lost: 0,
+  clones: 0,
+  skewed: 0,
+  mad: 0,
+  candidate: soundCandidate,
 };
 
 /** Everything that happens to a fleet in the field, at once. */
 export const roughWorld: World = {
   ...calmWorld,
-  ...{ wanderSd: 0.02, shock: 0.05, churnPerDay: 0.2, cutOff: 0.03, late: 0.05, replayed: 0.02, lost: 0.2 },
-  ...{ clones: 0.01, skewed: 0.02, mad: 0.01 },
+  wanderSd: 0.02,
+  shock: 0.05,
+  churnPerDay: 0.2,
+  cutOff: 0.03,
+  late: 0.05,
+  replayed: 0.02,
+  lost: 0.2,
+  clones: 0.01,
+  skewed: 0.02,
+  mad: 0.01,
 };
 
 export type Digest = "old" | "new";
@@ -261,8 +288,14 @@ export class SimDevice {
       : { frames, good: frames - bad, missed };
     this.#seq.metrics += 1n;
     const window: Window = {
-      ...{ deviceId: this.id, bootId: this.#bootId, seq: this.#seq.metrics, digest: isNew ? "new" : "old" },
-      ...{ ...seen, crashes, closedAt: now, ageErrorMs: this.#kind.skewMs },
+      deviceId: this.id,
+      bootId: this.#bootId,
+      seq: this.#seq.metrics,
+      digest: isNew ? "new" : "old",
+      ...seen,
+      crashes,
+      closedAt: now,
+      ageErrorMs: this.#kind.skewMs,
     };
     this.#send(window, sink);
   }
@@ -271,8 +304,12 @@ export class SimDevice {
     this.#seq.reported += 1n;
     this.#send(
       {
-        ...{ deviceId: this.id, bootId: this.#bootId, seq: this.#seq.reported, generation: this.#generation },
-        ...{ digest: this.#runs, update: this.#ended },
+        deviceId: this.id,
+        bootId: this.#bootId,
+        seq: this.#seq.reported,
+        generation: this.#generation,
+        digest: this.#runs,
+        update: this.#ended,
       },
       sink,
     );

@@ -216,7 +216,9 @@ function speedLines(input: GateInput, margins: Margins): readonly GateLine[] {
     kind: "memory",
     name: "the model's process, MB",
     verdict: candidate.megabytes <= margins.megabytes ? "passed" : "failed",
-    ...{ candidate: candidate.megabytes, champion: champion.megabytes, bound: margins.megabytes },
+    candidate: candidate.megabytes,
+    champion: champion.megabytes,
+    bound: margins.megabytes,
     found,
   });
   return lines;
@@ -283,7 +285,9 @@ function goldenLine({ golden }: GateInput): GateLine {
     kind: "golden",
     name: "golden frames reproduced",
     verdict: failed.length === 0 ? "passed" : "failed",
-    ...{ candidate: frames - failed.length, champion: null, bound: frames },
+    candidate: frames - failed.length,
+    champion: null,
+    bound: frames,
     found: failed.length === 0 ? `all ${frames}` : `${failed.length} of ${frames} differ: ${some}`,
   };
 }

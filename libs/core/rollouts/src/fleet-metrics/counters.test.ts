@@ -7,7 +7,11 @@ const MINUTE = 60_000;
 const T0 = 20_000 * 86_400_000;
 const at = (minute: number) => T0 + minute * MINUTE;
 const plan: AnalysisPlan = {
-  ...{ uid: "u", startedAt: at(10), control: ["a", "b"], canary: ["c"], metrics: ["kept"] },
+  uid: "u",
+  startedAt: at(10),
+  control: ["a", "b"],
+  canary: ["c"],
+  metrics: ["kept"],
   models: { candidate: "new", stable: "old" },
 };
 const created = at(5);

@@ -64,7 +64,11 @@ describe("counts of a device", () => {
 
 describe("an analysis", () => {
   const plan: AnalysisPlan = {
-    ...{ uid: "u", startedAt: T0 + 30 * HOUR, control: ["a", "b"], canary: ["c"], metrics: ["accuracy"] },
+    uid: "u",
+    startedAt: T0 + 30 * HOUR,
+    control: ["a", "b"],
+    canary: ["c"],
+    metrics: ["accuracy"],
     models: { candidate: "new", stable: "old" },
   };
 
@@ -240,7 +244,13 @@ const columnOf = (fleet: FleetMetrics, arm: Arm, column: Column): readonly numbe
 
 function windowOf(deviceId: string, bootId: bigint, seq: bigint, frames: number, missed: number): EdgeMetrics {
   return {
-    ...{ deviceId, bootId, seq, windowMs: 10_000, ageMs: 50, clockState: "SYNCHRONIZED", device: {} },
+    deviceId,
+    bootId,
+    seq,
+    windowMs: 10_000,
+    ageMs: 50,
+    clockState: "SYNCHRONIZED",
+    device: {},
     models: [{ modelDigest: "new", metrics: { sla_missed: { n: BigInt(frames), sum: missed, sumSq: missed } } }],
   };
 }

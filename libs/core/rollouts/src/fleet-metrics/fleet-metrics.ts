@@ -46,7 +46,9 @@ export type FleetLimits = {
   readonly countersMax: number;
 };
 const limitsDefault: FleetLimits = {
-  ...{ devicesMax: 1_000_000, metricsMax: 32, analysesMax: 256 },
+  devicesMax: 1_000_000,
+  metricsMax: 32,
+  analysesMax: 256,
   countersMax: 2_000_000,
 };
 
@@ -378,8 +380,12 @@ export class FleetMetrics {
     }
     const n = this.#seenAt.length;
     const lane: Lane = {
-      ...{ metric, day: new Int32Array(n), good: new Float64Array(n), frames: new Float64Array(n) },
-      ...{ goodBefore: new Float64Array(n), framesBefore: new Float64Array(n) },
+      metric,
+      day: new Int32Array(n),
+      good: new Float64Array(n),
+      frames: new Float64Array(n),
+      goodBefore: new Float64Array(n),
+      framesBefore: new Float64Array(n),
     };
     this.#lanes.set(metric, lane);
     return lane;

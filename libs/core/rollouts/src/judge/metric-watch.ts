@@ -110,9 +110,12 @@ export class MetricWatch {
     const leading = logs.indexOf(Math.max(...logs)) - 1;
     const logSafe = margin === null ? null : this.#logSafe(comparison, margin);
     return {
-      ...{ comparison, logHarm, leading: leading < 0 ? null : leading },
+      comparison,
+      logHarm,
+      leading: leading < 0 ? null : leading,
       segments: looks.map((look) => look && { ...look, band: bandOf(look.comparison, SEGMENT_MIXTURE, alpha) }),
-      ...{ logSafe, band: bandOf(comparison, this.#mixture, alpha) },
+      logSafe,
+      band: bandOf(comparison, this.#mixture, alpha),
       isHarmful: logHarm >= -Math.log(alpha),
       isSafe: logSafe !== null && logSafe >= -Math.log(beta),
     };

@@ -103,7 +103,11 @@ describe("the report of a rollout", () => {
   });
 
   const event = (version: number, change: RolloutChange) => ({
-    ...{ uid: "0197-edge-2", version, at: 1_767_230_000_000, by: "ann", change },
+    uid: "0197-edge-2",
+    version,
+    at: 1_767_230_000_000,
+    by: "ann",
+    change,
   });
 });
 

@@ -73,7 +73,9 @@ export function judged(seed: number, harm: number, minutes: number) {
   const arm = (devices: number) => ({ devices, heard: devices, onModel: devices, goldenFailed: 0, silent: [] });
   const evidence: AnalysisEvidence = {
     format: "tributary.analysis/1",
-    ...{ startedAtMs: START + 3 * MINUTE, sinceMs: minute * MINUTE, burnInMs: spec.spec.burnIn },
+    startedAtMs: START + 3 * MINUTE,
+    sinceMs: minute * MINUTE,
+    burnInMs: spec.spec.burnIn,
     why:
       { Failed: "worse in accuracy", Successful: "harm is below every margin" }[verdict as string] ??
       "accuracy -1.2 points (no bound yet): harm of over 2.0 points is not ruled out",
@@ -81,9 +83,14 @@ export function judged(seed: number, harm: number, minutes: number) {
     canary: arm(CANARIES),
     metrics: watches.map(({ metric, planned, check, counts }, i) => ({
       ...metric,
-      ...{ plannedVariance: planned, control: countedIn(counts.control), canary: countedIn(counts.canary) },
-      ...{ source: "kafka" as const, note: null, crossCheck: i === 0 ? crossCheckOf(check) : null },
-      ...{ segments: i === 0 ? 2 : 0, worst: i === 0 ? [worst] : [] },
+      plannedVariance: planned,
+      control: countedIn(counts.control),
+      canary: countedIn(counts.canary),
+      source: "kafka" as const,
+      note: null,
+      crossCheck: i === 0 ? crossCheckOf(check) : null,
+      segments: i === 0 ? 2 : 0,
+      worst: i === 0 ? [worst] : [],
     })),
     looks,
     crashes: { control: 1, canary: 1, share: 0.2, logHarm: 0.3, alpha: 0.01 },
@@ -120,7 +127,10 @@ export function eventsOf({ verdict, minute, evidence }: ReturnType<typeof judged
     ],
   };
   return [...begin, ...(rest[verdict] ?? [])].map(([minute, change], i) => ({
-    ...{ uid: "0197-edge-2", version: i + 1, at: START + minute * MINUTE, by: "rollout-manager" },
+    uid: "0197-edge-2",
+    version: i + 1,
+    at: START + minute * MINUTE,
+    by: "rollout-manager",
     change,
   }));
 }

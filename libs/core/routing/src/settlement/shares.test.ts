@@ -38,8 +38,14 @@ function run(seed: number, rogue: (Crowd & { readonly isVerified?: boolean }) | 
         const isDrawVerified = want.drawn && (kind === "good" || rogue?.isVerified === true);
         const decision = fleet.decide(
           {
-            ...{ deviceId, arm: "default", remainingMs: 1_900, isSettled: false, isDrawVerified },
-            ...{ reason: want.reason, score: want.score, sampleDrawn: want.drawn },
+            deviceId,
+            arm: "default",
+            remainingMs: 1_900,
+            isSettled: false,
+            isDrawVerified,
+            reason: want.reason,
+            score: want.score,
+            sampleDrawn: want.drawn,
           },
           t,
         );

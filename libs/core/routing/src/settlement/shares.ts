@@ -146,9 +146,16 @@ export class DeviceShares {
     }
     const framesMax = this.#settings.framesPerSecondMax * FRAMES_BURST_S;
     const account = this.#accounts.get(deviceId) ?? {
-      ...{ at: now, frames: framesMax, lambda: 0, hasVoice: true },
-      ...{ tokens: Number.POSITIVE_INFINITY, tokensAt: this.#earned, voice: VOICE_MAX, voiceAt: this.#voices },
-      ...{ draws: DRAWS_FIRST, unverified: DRAWS_FIRST },
+      at: now,
+      frames: framesMax,
+      lambda: 0,
+      hasVoice: true,
+      tokens: Number.POSITIVE_INFINITY,
+      tokensAt: this.#earned,
+      voice: VOICE_MAX,
+      voiceAt: this.#voices,
+      draws: DRAWS_FIRST,
+      unverified: DRAWS_FIRST,
     };
     const elapsedMs = Math.max(0, now - account.at);
     account.frames = Math.min(framesMax, account.frames + (elapsedMs / 1_000) * this.#settings.framesPerSecondMax);
