@@ -1,12 +1,10 @@
-/** Who gets a new model first, and who is compared with them.
+/** Which devices get a new model first, and which are compared with them.
  *
- * Strata are devices alike in hardware, camera, site and pre-period accuracy. Every stratum gives its share, by largest
- * remainders, so the canary is the fleet in small. Within a stratum a salted hash of the device's id orders the devices: the
- * same rollout always picks the same ones, a larger weight only adds some, and another rollout's salt picks others. The
- * control is taken from the other end of that order: who is updated last stays to compare with the longest. Cohorts are frozen
- * when the rollout begins and analysed as assigned, whatever becomes of the devices. Strata are kept with the order, for
- * whoever draws again (cross-check.ts). Not of fleets beyond `STRATA_DEVICES_MAX`: an event must fit into a record, and arms
- * of these are too large for that anyway. */
+ * Devices alike in hardware, camera, site and pre-period accuracy are a stratum, and each gives its share, so the canary is the
+ * fleet in small. Within a stratum a salted hash of the device's id orders the devices: a larger weight only adds some, and
+ * another rollout's salt picks others. The control is taken from the other end, from the devices that are updated last. Cohorts
+ * are frozen when the rollout starts and analysed as assigned. Strata are kept with the order, for the cross-check to draw from
+ * (cross-check.ts), in fleets of up to `STRATA_DEVICES_MAX` devices: an event must fit into a record. */
 import { Failure } from "@tributary/kernel";
 import { hashOf } from "./hash.ts";
 
@@ -75,7 +73,7 @@ export function refuseConflicts(
     const shared = held.filter((deviceId) => wanted.has(deviceId));
     if (shared.length === 0) continue;
     const some = shared.slice(0, 3).join(", ") + (shared.length > 3 ? ` and ${shared.length - 3} more` : "");
-    const message = `rollout ${name} (${uid}) is still at work on ${some}; wait for it, abort it, or narrow the selector`;
+    const message = `rollout ${name} (${uid}) is still active on ${some}; wait for it, abort it, or narrow the selector`;
     throw new Failure("rollout-conflict", "ask-a-person", message);
   }
 }

@@ -1,24 +1,23 @@
-/** One canary beside its control: what the judge makes of it, look by look, and the evidence that people read.
+/** One canary compared with its control: the verdict, look by look, and the evidence that people read.
  *
- * What is fixed before the first look, the mixture's scale, comes from the past and from how many frames there are, never from
- * how good they are. Fewer than `DEVICES_MIN` devices with frames in an arm are no data, whatever they show. (G5) Successful
- * needs: every metric with a margin shows that harm is below it, crashes were given time to show, and the canary is heard as
- * the control is, on the model that is judged. Whoever is not heard is not healthy. The cross-check by re-randomisation has
- * looks of its own, at moments fixed beforehand, whatever there is to see then. It ends no analysis; of one that ends
- * undecided it says whether harm is likely (decide.ts D6). So does the estimate, if it exceeds the margin and one look, that
- * at the end, finds it beyond chance at level alpha. Beyond the margin alone it would be in one of a few equal models, by
- * chance, where devices are few.
+ * It holds a watch of each metric over a FleetAnalysis; `look` judges what is counted by now. Successful needs (G5): every
+ * metric with a margin shows that harm is below it, crashes were given time to show, and the canary is heard as often as the
+ * control, on the model that is judged. Fewer than `DEVICES_MIN` devices with frames in an arm are no data. The mixture's scale
+ * is fixed before the first look, from the past and from the number of frames, never from their outcome. The cross-check by
+ * re-randomisation has its own looks, at moments fixed beforehand, and ends no analysis. If it shows harm, harm of an undecided
+ * analysis is likely (decide.ts D6). So it is if an estimate exceeds its margin and one look, the one at the end, finds it
+ * beyond chance at level alpha: beyond the margin alone it would be in one of a few equal models where devices are few.
  *
- * J1. It begins when the canary's devices have the model, and goes on through pauses, analyses and the next widening, until
- *     that reaches the control: harm takes the model back whenever it shows (decide.ts D2).
- * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps what its specification says (G11).
- *     One that begins while a canary is paused half updated gets half of that, and the one after it the other half.
- * J6. (G5) Counters of somebody else's monitoring say nothing of who is heard, so a metric from there needs increases as new
- *     as frames must be: what it showed before it went silent does not widen anything.
- * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing. */
+ * J1. It starts when the canary's devices have the model, and goes on through pauses, analyses and the next widening, until
+ *     that reaches the control: harm rolls the model back whenever it shows (decide.ts D2).
+ * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps its specification's alpha (G11). One
+ *     that starts while a canary is paused half updated gets half of that, and the one after it the other half.
+ * J6. Counters of an external monitoring system do not show which devices are heard, so a metric from there needs increases as
+ *     new as frames must be: what it showed before it went silent does not widen anything (G5).
+ * J7. A problem of a metric's source (a note) stands in the evidence and decides nothing. */
 
 import { type Instant, reasonOf } from "@tributary/kernel";
-import { beginCrossCheck } from "./cross-check.ts";
+import { startCrossCheck } from "./cross-check.ts";
 import type { Verdict } from "./events.ts";
 import {
   type AnalysisEvidence,
@@ -103,10 +102,10 @@ export class Comparison {
   #verdict: Verdict | null = null;
   #isSilent = false;
   readonly #notes: ReadonlyMap<string, string>;
-  #why = "it has just begun";
+  #why = "it has just started";
 
-  /** `share`: of what one comparison may spend (J2). `strata`: of the arms' devices; null: not known. `notes`: by metric, what is
-   * amiss where it comes from (J7). */
+  /** `share`: of what one comparison may spend (J2). `strata`: of the arms' devices; null: not known. `notes`: by metric, a
+   * problem of its source (J7). */
   constructor(
     analysis: FleetAnalysis,
     spec: RolloutSpec,
@@ -128,7 +127,7 @@ export class Comparison {
       const own = { ...metric, alpha: metric.alpha * this.#share };
       return {
         spec: own,
-        crossCheck: beginCrossCheck(plan, own),
+        crossCheck: startCrossCheck(plan, own),
         segments: new SegmentCounts(metric.name, analysis, segments),
         watch: null,
         plannedVariance: null,
@@ -339,7 +338,7 @@ function harmIn({ spec, look, segments }: Watched): string {
 
 function suspicionIn({ spec, look, crossCheck }: Watched): string | null {
   if (typeof crossCheck !== "string" && crossCheck.looks.at(-1)?.isHarmful === true)
-    return `the cross-check of ${spec.name} says harm (${crossCheckWords(crossCheckOf(crossCheck))})`;
+    return `the cross-check of ${spec.name} shows harm (${crossCheckWords(crossCheckOf(crossCheck))})`;
   if (look === null || spec.margin === null || look.comparison.harm <= spec.margin) return null;
   const p = pOfOneLook(look.comparison);
   return p <= spec.alpha ? marginWords(spec.name, look.comparison.harm, spec.margin, p) : null;

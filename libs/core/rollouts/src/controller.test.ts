@@ -67,11 +67,11 @@ class Alone {
     throw new Error("it does not come to rest");
   }
 
-  say(now: number, wanted: Command): void {
+  command(now: number, wanted: Command): void {
     this.add(now, this.controller.command("r1", wanted, "ann").change);
   }
 
-  /** Devices do what they are told, but for those that refuse the model before. */
+  /** Devices follow their desired state, except those that refuse the model. */
   obey(now: number, refusing: ReadonlySet<string> = new Set(), first: ReadonlyMap<string, string> = new Map()): void {
     for (const deviceId of DEVICES) {
       const wanted = this.controller.devices.wanted(deviceId).get(SLOT);
@@ -90,14 +90,14 @@ class Alone {
   }
 }
 
-describe("going back", () => {
+describe("a rollback", () => {
   test("has an end where devices ran the model before the rollout reached them", () => {
     const one = new Alone();
     const lab = new Map(DEVICES.slice(150).map((deviceId) => [deviceId, NEW]));
     one.obey(0, new Set(), lab);
     one.add(0, created("1h"));
     one.settle(0);
-    one.say(MINUTE, "abort");
+    one.command(MINUTE, "abort");
     one.obey(2 * MINUTE, new Set(), lab);
     one.settle(2 * MINUTE);
     expect(one.rollout.aborted).toMatchObject({ isBack: true });
@@ -112,12 +112,12 @@ describe("going back", () => {
     one.controller.propose(5 * MINUTE);
     one.obey(5 * MINUTE);
     one.settle(5 * MINUTE);
-    one.say(6 * MINUTE, "abort");
+    one.command(6 * MINUTE, "abort");
     one.obey(7 * MINUTE, new Set(["d0"]));
     return one;
   }
 
-  test("a device that refuses is told again by newer generations, ever less often, until it does", () => {
+  test("a device that refuses it is sent newer generations, ever less often, until it follows one", () => {
     const one = refused();
     const toldAt: number[] = [];
     for (let now = 7 * MINUTE; now < 7 * HOUR; now += MINUTE) {
@@ -133,16 +133,16 @@ describe("going back", () => {
     expect(one.rollout.aborted).toMatchObject({ isBack: true });
   });
 
-  test("a person may leave a device where it is once it was told again, not sooner", () => {
+  test("a person may leave a device on the model once it was sent a second generation, not sooner", () => {
     const one = refused();
-    expect(() => one.say(8 * MINUTE, "abort")).toThrow(/nothing left to stop/);
+    expect(() => one.command(8 * MINUTE, "abort")).toThrow(/nothing left to stop/);
     one.settle(12 * MINUTE);
     one.obey(12 * MINUTE, new Set(["d0"]));
-    one.say(13 * MINUTE, "abort");
+    one.command(13 * MINUTE, "abort");
     // Nobody may read that no device runs the model: d0 does.
     expect(one.rollout.aborted).toMatchObject({ isBack: false, abandoned: { devices: 1, some: ["d0"] } });
     expect(one.rollout.phase).toBe("Degraded");
-    expect(() => one.say(13 * MINUTE, "abort")).toThrow(/nothing left to stop/);
+    expect(() => one.command(13 * MINUTE, "abort")).toThrow(/nothing left to stop/);
     expect(one.add(14 * MINUTE, created("1h"), "r2")).toBe("counts");
   });
 
@@ -154,8 +154,8 @@ describe("going back", () => {
     const left = refused();
     left.settle(12 * MINUTE);
     left.obey(12 * MINUTE, new Set(["d0"]));
-    left.say(13 * MINUTE, "abort");
-    left.say(14 * MINUTE, "retry");
+    left.command(13 * MINUTE, "abort");
+    left.command(14 * MINUTE, "retry");
     expect(left.rollout).toMatchObject({ phase: "Progressing", aborted: null });
   });
 });
@@ -175,21 +175,21 @@ describe("what is compared", () => {
       if (one.rollout !== null) one.settle((minute + 1) * MINUTE);
     }
   }
-  const BEGINS_AT = 24 * 60;
-  const INSTALLS_AT = BEGINS_AT + 12 * 60;
+  const STARTS_AT = 24 * 60;
+  const INSTALLS_AT = STARTS_AT + 12 * 60;
 
   test.each(["silent", "person"])("is never the model before, counted while the canary was paused (%s)", (reason) => {
     const random = seededRandom(1);
     const one = new Alone();
     one.obey(0);
-    frames(one, random, 0, BEGINS_AT);
-    one.add(BEGINS_AT * MINUTE, created("6h"));
-    one.settle(BEGINS_AT * MINUTE);
-    if (reason === "person") one.say((BEGINS_AT + 0.2) * MINUTE, "pause");
-    frames(one, random, BEGINS_AT, INSTALLS_AT); // at night they are off, or nobody parks
+    frames(one, random, 0, STARTS_AT);
+    one.add(STARTS_AT * MINUTE, created("6h"));
+    one.settle(STARTS_AT * MINUTE);
+    if (reason === "person") one.command((STARTS_AT + 0.2) * MINUTE, "pause");
+    frames(one, random, STARTS_AT, INSTALLS_AT); // at night they are off, or nobody parks
     expect(one.rollout).toMatchObject({ phase: "Paused", pause: { reason } });
     one.obey(INSTALLS_AT * MINUTE);
-    one.say(INSTALLS_AT * MINUTE, "resume");
+    one.command(INSTALLS_AT * MINUTE, "resume");
     one.settle(INSTALLS_AT * MINUTE);
     one.controller.propose((INSTALLS_AT + 10) * MINUTE);
     one.obey((INSTALLS_AT + 10) * MINUTE);

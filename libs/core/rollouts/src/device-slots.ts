@@ -1,9 +1,9 @@
-/** The fleet's devices, slot by slot: what each says that it runs, what it shall run, and what still has to be written. (G6) A
- * device's wanted state only ever gets a newer generation. It is written again while the device follows an older one, and
- * whatever older state another instance may have written is overwritten. */
+/** The fleet's devices, slot by slot: the state that each reports, its desired state, and which desired states are still to be
+ * written. A device's desired state only ever gets a newer generation (G6). It is written again while the device follows an
+ * older one, and an older state that another instance may have written is overwritten. */
 import type { Instant } from "@tributary/kernel";
 
-/** What a device says of one slot. */
+/** What a device reports of one slot. */
 export type DeviceState = {
   /** The last desired state that it accepted; 0: none. */
   readonly generation: bigint;
@@ -57,7 +57,7 @@ export class DeviceSlots {
   readonly #resendMs: number;
   readonly #slots = new Map<string, Slot>();
 
-  /** @param resendMs - A device that follows an older generation for so long is told again. */
+  /** @param resendMs - The desired state of a device that follows an older generation for so long is written again. */
   constructor(resendMs: number) {
     this.#resendMs = resendMs;
   }
@@ -119,7 +119,7 @@ export class DeviceSlots {
     return changes;
   }
 
-  /** Nobody wrote it yet, or the device was told long ago and follows an older one. */
+  /** It was not written yet, or it was written long ago and the device still follows an older one. */
   #isDue({ wanted, written, state }: DeviceEntry, now: Instant): boolean {
     if (wanted === null) return false;
     if (written === null || written.generation < wanted.generation) return true;

@@ -38,7 +38,7 @@ const changes: RolloutChange[] = [
   { kind: "step-started", step: 0 },
   { kind: "step-finished", step: 0, evidence: { reached: 8 } },
   { kind: "analysed", step: 2, verdict: "NoData", evidence: {} },
-  { kind: "analysed", step: 2, verdict: "Inconclusive", suspicion: "the cross-check says harm", evidence: {} },
+  { kind: "analysed", step: 2, verdict: "Inconclusive", suspicion: "the cross-check shows harm", evidence: {} },
   { kind: "paused", reason: "no-data", untilMs: null, evidence: {} },
   { kind: "resumed", evidence: {} },
   { kind: "promoted", full: true, evidence: { after: "promote by ann" } },
@@ -90,12 +90,12 @@ describe("an event's record", () => {
   });
 });
 
-test("what happens is told in words", () => {
+test("changes are written in words", () => {
   const { steps } = spec.spec.strategy.canary;
-  const told = changes.map((change) =>
+  const written = changes.map((change) =>
     changeWords(change.kind === "created" ? { kind: "created", devices: change.order.length } : change, steps),
   );
-  expect(told).toEqual([
+  expect(written).toEqual([
     "created for 2 devices",
     "step 1/4 starts: set weight 5 %",
     "step 1/4 is done",
@@ -104,7 +104,7 @@ test("what happens is told in words", () => {
     "paused: the analysis had no data",
     "resumed",
     "promoted to all, by a person and without evidence",
-    "goes back: aborted by ann",
+    "rolls back: aborted by ann",
     "no device runs the model any more",
     "restarted",
     "complete: all its devices run the model",
@@ -112,7 +112,7 @@ test("what happens is told in words", () => {
   const words = (kind: "completed" | "rolled-back", evidence: object) =>
     changeWords({ kind, evidence } as never, steps);
   expect(words("completed", { reached: 160, updated: 149 })).toBe(
-    "complete: 149 of its 160 devices run the model, the others are told to",
+    "complete: 149 of its 160 devices run the model, the others have it as their desired state",
   );
   expect(words("completed", { reached: 160, updated: 160 })).toBe("complete: all its devices run the model");
   const why = "accuracy fell by 3.1 points (2.2 to 4.0) against the control";

@@ -1,6 +1,6 @@
-/** Events as they stand in Kafka: `rollouts.events.v1`, whose `details` are JSON. Read with suspicion: a record that is no
- * event of ours is refused by name, so whoever folds the log passes it over, and every reader passes over the same ones. The
- * specification is stored as people write it, with every default filled in: later defaults change no old rollout. */
+/** Conversion of events from and to records of `rollouts.events.v1`, whose `details` are JSON. A record that is no valid
+ * event is refused with an error code, so every reader passes over the same ones. The specification is stored as people
+ * write it, with every default filled in: later defaults change no old rollout. */
 import type { RolloutEvent as EventRecord, RolloutChangeKind, RolloutVerdict } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import { z } from "zod";

@@ -20,7 +20,7 @@ export type RolloutChange =
   | {
       readonly kind: "created";
       readonly spec: RolloutSpec;
-      /** Digest of the package to roll out, and of the one to go back to. */
+      /** Digest of the package to roll out, and of the one to roll back to. */
       readonly modelDigest: string;
       readonly stableDigest: string;
       /** Every device of the rollout in the order in which it is reached, see `assignCohorts`. */
@@ -55,7 +55,7 @@ export type RolloutChange =
   | { readonly kind: "aborted"; readonly why: string; readonly evidence: Evidence }
   /** No device infers with the model any more. */
   | { readonly kind: "rolled-back"; readonly evidence: Evidence }
-  /** A person ended the way back while devices still run the model: these, the first of them by name. */
+  /** A person ended the rollback while devices still run the model: these, the first of them by name. */
   | {
       readonly kind: "abandoned";
       readonly devices: number;

@@ -51,8 +51,8 @@ const segment = z.object({
   logHarm: share,
 });
 
-/** The verdict's cross-check by re-randomisation, see rerandomisation.ts of the judge. It says of an analysis that ends undecided
- * whether harm is likely. */
+/** The verdict's cross-check by re-randomisation, see rerandomisation.ts of the judge. It shows of an analysis that ends
+ * undecided whether harm is likely. */
 const crossCheck = z.object({
   /** Why it is not made; null: it is. */
   why: text.nullable(),
@@ -84,7 +84,7 @@ const metric = z.object({
   /** Variance of the harm that was planned, in units of the metric squared, see `plannedVariance` of the judge. */
   plannedVariance: share.nullable().default(null),
   source: z.enum(["kafka", "prometheus"]).default("kafka"),
-  /** What is amiss where it comes from, as the writer of this saw it; null: nothing. */
+  /** A problem of the metric's source, as the writer of this saw it; null: none. */
   note: text.nullable().default(null),
   /** Null: written before there was one. */
   crossCheck: crossCheck.nullable().default(null),

@@ -1,7 +1,7 @@
-/** Which events of the log count, and where each rollout stands after them: the one rule for whoever reads the log. (G9) Of
- * finished rollouts the `finishedMax` that changed last are kept; what comes later of the others does not count.
+/** Which events of the log count, and the state of each rollout after them: the one rule for every reader of the log. Of
+ * finished rollouts the `finishedMax` that changed last are kept (G9); later events of the others do not count.
  *
- * L1. (events.ts V1) An event counts only if its version is the last valid one of its rollout + 1 in log order.
+ * L1. An event counts only if its version is the last valid one of its rollout + 1 in log order (events.ts V1).
  * L2. Two instances may create, retry or undo at once what cannot be at once: such an event counts only if no rollout before
  *     it in the log holds one of its devices, in whichever slot: a device follows one generation, which two would give two
  *     meanings. */
@@ -18,7 +18,7 @@ export type Applied =
   /** Others hold its devices. (L2) */
   | { readonly kind: "conflicts"; readonly reason: string };
 
-/** Finished rollouts that are remembered unless told otherwise. */
+/** Finished rollouts that are remembered by default. */
 export const FINISHED_MAX = 100;
 
 type Kept = {

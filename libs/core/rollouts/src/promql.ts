@@ -1,8 +1,8 @@
-/** What can be said of a PromQL query without a server: whether its answer can be cumulative counters, one for each device. The
- * grammar is Prometheus's own. A counter is compared with itself over the rollout's own time, so the query gives the counter,
- * not its rate. Each series names its device: an aggregation keeps the label. The query is asked for the moments of a grid, so
- * it may not choose its time by itself. What is not understood passes: the server has the last word, and what it says is told
- * in the evidence. */
+/** What can be checked of a PromQL query without a server: whether its answer can be cumulative counters, one for each
+ * device. The grammar is Prometheus's own. A counter is compared with itself over the rollout's own time, so the query gives
+ * the counter, not its rate. Each series names its device: an aggregation keeps the label. The query is asked for the
+ * moments of a grid, so it may not choose its time by itself. What is not understood passes: the server has the last word,
+ * and its answer is shown in the evidence. */
 import { parser } from "@prometheus-io/lezer-promql";
 
 type Node = ReturnType<typeof parser.parse>["topNode"];
@@ -34,7 +34,7 @@ export function problemOfQuery(query: string, deviceLabel: string): string | nul
       else if (node.name === "StepInvariantExpr")
         problem = "@ fixes the moment, and the counter would stand still; leave it out";
       else if (node.name === "OffsetExpr")
-        problem = "offset tells of another time than the one that is judged; leave it out";
+        problem = "offset gives another time than the one that is judged; leave it out";
       else if (node.name === "FunctionIdentifier" && OF_A_WINDOW.has(text(node)))
         problem = `${text(node)}(…) is no cumulative counter; write the counter itself, such as ${example}`;
       else if (node.name === "AggregateOp" && NO_SUM.has(text(node)))
@@ -50,7 +50,7 @@ export function problemOfQuery(query: string, deviceLabel: string): string | nul
     return "is a range of values; leave out what stands in [ ]";
   if (ONE_NUMBER.has(value.name)) return `is one value, not one for each device; write a counter, such as ${example}`;
   if (carries(value, query, deviceLabel)) return null;
-  return `its series do not say of which device they are: the label ${deviceLabel} is lost; write ${example}, or name another label in deviceLabel`;
+  return `its series do not name their device: the label ${deviceLabel} is lost; write ${example}, or name another label in deviceLabel`;
 }
 
 function syntaxProblem(query: string, from: number): string {

@@ -1,5 +1,5 @@
 /** What a comparison judges beside the whole: each class of its task, and each site of its devices. Fixed when the rollout is
- * created: classes are the model's labels, sites those of its devices then. Nothing that frames or labels say later adds a
+ * created: classes are the model's labels, sites those of its devices then. No later frame or label adds a
  * segment, so the weights are fixed beforehand (metric-watch.ts W1) and memory is bounded. What is beyond the bounds is not
  * judged by segment: the whole of such a fleet, or task, is judged as ever. A site counts if both arms have enough of its
  * devices as assigned, and it is not all of them. */

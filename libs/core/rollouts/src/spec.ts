@@ -33,7 +33,7 @@ const step = z.union([
   z.strictObject({ analysis: z.strictObject({ duration }) }),
 ]);
 
-/** Measured from what devices, router and people say in Kafka. Other names need a provider (metric-problems.ts). */
+/** Measured from what devices, the router and people write to Kafka. Other names need a provider (metric-problems.ts). */
 export const metricNames = ["accuracy", "deadline-met", "latency-met", "agreement"] as const;
 export const isBuiltIn = (name: string): boolean => (metricNames as readonly string[]).includes(name);
 
@@ -71,7 +71,7 @@ export const isRollback = (action: z.output<typeof atEnd>): boolean => action ==
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
 const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected a time of day from 00:00 to 23:59");
 const maintenanceWindow = z.strictObject({
-  /** On which it begins. */
+  /** On which it starts. */
   days: z
     .array(z.enum(DAYS))
     .min(1)
@@ -114,18 +114,18 @@ export const rolloutSpec = z.strictObject({
     latencySlaMs: z.number().positive().max(600_000).optional(),
     crashes: z.strictObject({ alpha: z.number().positive().max(0.2).default(0.01) }).prefault({}),
     burnIn: duration.prefault("3m"),
-    /** How long a step may wait for devices that say nothing. */
+    /** How long a step may wait for devices that report nothing. */
     progressDeadline: duration.prefault("30m"),
     pacing: z.strictObject({ devicesPerMinute: z.number().positive().max(1e6).default(600) }).prefault({}),
     abortConfig: z
       .strictObject({
-        /** What an analysis does that ends undecided: hold for a person, or go back. Absent: it goes back if its cross-check says
-         * harm, or its estimate exceeds the margin beyond chance, and is held if not. */
+        /** What an analysis does that ends undecided: hold for a person, or roll back. Absent: it rolls back if its
+         * cross-check finds harm, or its estimate exceeds the margin beyond chance, and is held if not. */
         onInconclusive: atEnd.optional(),
         onNoData: atEnd.default("Pause"),
       })
       .prefault({}),
-    /** The device installs only when it says that it is. */
+    /** The device installs only while its reported condition is this one. */
     when: z.enum(["any", "idle", "parked"]).default("any"),
     /** The device installs only inside one of them; none: at any time. Going back waits for none. */
     maintenanceWindows: z.array(maintenanceWindow).max(32).default([]),
@@ -136,7 +136,7 @@ export type RolloutSpec = z.output<typeof rolloutSpec>;
 /** As people write it, every default filled in. */
 export type WrittenSpec = z.input<typeof rolloutSpec>;
 
-/** The way back from `rolloutSpec.parse`, for logs and people. */
+/** The inverse of `rolloutSpec.parse`, for logs and people. */
 export const writtenSpec = (spec: RolloutSpec): WrittenSpec => z.encode(rolloutSpec, spec);
 export type RolloutStep = RolloutSpec["spec"]["strategy"]["canary"]["steps"][number];
 export type MetricSpec = RolloutSpec["spec"]["metrics"][number];

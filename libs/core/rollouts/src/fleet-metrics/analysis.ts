@@ -1,15 +1,15 @@
 /** What one analysis counts: good frames and frames of each device of its arms since its start, and their rate before.
  *
  * Arms are frozen at the start and devices are analysed as assigned, whatever becomes of them. A frame belongs to the time at
- * which it was seen, not at which it was told: one from before the start that arrives late adds to what is known of before. So
- * a service that folds its topics again comes to the same counts. A device of which nothing is known before the start gets the
- * mean of those known, which adjusts nothing. A device counts no more frames than it can have seen since the start: what it
+ * which it was seen, not at which it was reported: one from before the start that arrives late adds to what is known of before.
+ * So a service that folds its topics again comes to the same counts. A device of which nothing is known before the start gets
+ * the mean of those known, which adjusts nothing. A device counts no more frames than it can have seen since the start: what it
  * claims beyond is left out. Only frames of the analysis' own models count, if it names them: another slot's model has metrics
  * of the same name.
  *
- * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's past
- *     on the whole metric stands in its place. So what grows is bounded by devices and the plan's classes, whatever labels
- *     say. */
+ * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's
+ *     past on the whole metric stands in its place. So what grows is bounded by devices and the plan's classes, whatever
+ *     labels come. */
 
 import { Failure, type Instant, invariant } from "@tributary/kernel";
 import type { Counts } from "../judge/harm-process.ts";
@@ -37,7 +37,7 @@ export type Crashes = {
   readonly share: number;
 };
 
-/** Devices of each arm that were heard lately, and how many of these say that the frame was the candidate's. */
+/** Devices of each arm that were heard lately, and of how many of these the frame was the candidate's. */
 export type Heard = {
   readonly control: number;
   readonly canary: number;
@@ -112,8 +112,8 @@ export class FleetAnalysis {
     return [...this.#classes.values()].map(({ counts }) => counts);
   }
 
-  /** Devices with a frame of any metric at `since` or later. What a device's frames say of its model is harder to get wrong
-   * than what it reports: one that says it runs the candidate and whose frames say otherwise does not count as heard on it. */
+  /** Devices with a frame of any metric at `since` or later. The model of a device's frames is harder to get wrong than the
+   * one that it reports: a device that reports the candidate and whose frames are of another does not count as heard on it. */
   heard(since: Instant): Heard {
     const heard = { control: 0, canary: 0, controlOnCandidate: 0, canaryOnCandidate: 0 };
     for (let i = 0; i < this.members.length; i++) {
@@ -195,7 +195,7 @@ export class FleetAnalysis {
     return true;
   }
 
-  /** Adds what a counter of the member at `place` grew by. It says nothing of the model: as assigned. */
+  /** Adds what a counter of the member at `place` grew by. It does not name the model: the device counts as assigned. */
   addIncrease(place: number, metric: string, { good, frames, from, to }: Increase): boolean {
     return from < this.plan.startedAt || this.#count(place, metric, good, frames, to); // counters.ts C3
   }

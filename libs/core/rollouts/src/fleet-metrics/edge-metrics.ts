@@ -1,8 +1,8 @@
 /** Folds what devices report in edge.metrics.v1. `model_losses` of a window are crashes of the model. Nothing else in it is
- * judged by: `sla_missed` is counted against the model's own budget, which its maker declares, so what meets a deadline is
- * told from each frame's latency instead (edge.predictions.v1), also for agents of earlier versions. A window counts at its
- * middle, by the receiver's clock: the device's own clock may be wrong. (fleet-metrics.ts F2) Moments that no window can have
- * (NaN, more than it observed, observed more than a window holds) are refused. */
+ * judged by: `sla_missed` is counted against the model's own budget, which its maker declares, so whether a frame met its
+ * deadline is computed from its latency instead (edge.predictions.v1), also for agents of earlier versions. A window counts
+ * at its middle, by the receiver's clock: the device's own clock may be wrong. Moments that no window can have (NaN, more
+ * than it observed, observed more than a window holds) are refused (fleet-metrics.ts F2). */
 import type { EdgeMetrics } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import type { FleetMetrics } from "./fleet-metrics.ts";

@@ -7,10 +7,10 @@
  *     const analysis = fleet.start({ uid, startedAt, control, canary, metrics: ["accuracy"] })
  *     watch.look(now - analysis.plan.startedAt, analysis.counts("accuracy"))
  *     fleet.end(uid)
- *     fleet.counted(uid, metric, deviceId, sample, createdAt)  // counters of somebody else's monitoring
+ *     fleet.counted(uid, metric, deviceId, sample, createdAt)  // counters of an external monitoring system
  *
  * Counts are doubles: an observation may carry weight, e.g. 1/propensity of a sampled frame. The past of a device is its last
- * whole day and the day at work (UTC): at least 24 h, or all there is. Everything is bounded: devices, metrics, analyses. What
+ * whole day and the current day (UTC): at least 24 h, or all there is. Everything is bounded: devices, metrics, analyses. What
  * is beyond is refused and counted (G9). Typed arrays that grow by half: about 100 bytes a device and metric with an analysis
  * over all of them (bench fleet).
  *
@@ -57,7 +57,7 @@ export const FRAMES_MAX = 1e8;
 const DAY_MS = 86_400_000;
 const TIME_MAX = 8.64e15;
 
-/** One metric of all devices: the day at work and the one before it. */
+/** One metric of all devices: the current day and the one before it. */
 type Lane = {
   readonly metric: string;
   day: Int32Array;
@@ -159,7 +159,7 @@ export class FleetMetrics {
     return this.#remember(lane, device, right, frames, at) && isPlausible;
   }
 
-  /** Something that no device can mean, found by whoever read its record. (F2) */
+  /** Something that no device can mean, found by the reader of its record. (F2) */
   refuseMalformed(): void {
     this.#refused.malformed += 1;
   }
@@ -211,7 +211,7 @@ export class FleetMetrics {
     return true;
   }
 
-  /** The newest moment of which `counted` was told; null: of none. */
+  /** The newest moment passed to `counted`; null: none. */
   countedTo(uid: string, metric: string): Instant | null {
     return this.#counters.get(uid)?.get(metric)?.newest ?? null;
   }
@@ -221,7 +221,7 @@ export class FleetMetrics {
     for (const uid of this.#counters.keys()) if (!isKept(uid)) this.#counters.delete(uid);
   }
 
-  /** Rate of good frames over the last whole day and the one at work; null: nothing known. What cohorts are stratified by. */
+  /** Rate of good frames over the last whole day and the current one; null: nothing known. What cohorts are stratified by. */
   rateOf(deviceId: string, metric: string): number | null {
     const device = this.#indexes.get(deviceId);
     const lane = this.#lanes.get(metric);
@@ -236,7 +236,7 @@ export class FleetMetrics {
     return device === undefined || this.#seenAt[device] === 0 ? null : (this.#seenAt[device] as number);
   }
 
-  /** Begins to count for an analysis; the same uid begins anew. Call it as soon as the start is decided, or before the
+  /** Starts to count for an analysis; the same uid starts over. Call it as soon as the start is decided, or before the
    * history of its devices is folded: both come to the same counts. Null: too many run. */
   start(plan: AnalysisPlan): FleetAnalysis | null {
     const isFull = !this.#running.has(plan.uid) && this.#running.size >= this.#limits.analysesMax;

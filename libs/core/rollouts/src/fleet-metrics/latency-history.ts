@@ -1,8 +1,8 @@
 /** How long devices took for their frames with the model that they run: what a rollout freezes its latency limit from. A
- * histogram a device, of the model of its newest frames: another model begins it anew. Buckets grow by a quarter, so a figure
+ * histogram a device, of the model of its newest frames: another model starts a new one. Buckets grow by a quarter, so a figure
  * is right within that; counts are halved where one is full, so what is newer weighs more. The device is the unit: the limit
- * is the p99 that nine of ten devices stay within. Whoever lies about latencies, or is slow for reasons of its own, moves it
- * only if it is more than one of ten. */
+ * is the p99 that nine of ten devices stay within. Devices that report wrong latencies, or are slow for reasons of their own,
+ * move it only if they are more than one of ten. */
 
 /** Upper edges from `FIRST_MS` on. */
 const [FIRST_MS, GROWTH, BUCKETS] = [0.25, 1.25, 72] as const;

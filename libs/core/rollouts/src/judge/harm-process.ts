@@ -1,4 +1,4 @@
-/** Evidence of harm over the looks at one comparison: an e-process. Harm may begin late: every `restartMs` another e-process
+/** Evidence of harm over the looks at one comparison: an e-process. Harm may start late: every `restartMs` another e-process
  * starts from the counts of that moment, with weight 1/(j(j+1)), so the weights of all that will ever start add up to one and
  * the sum stays an e-value. Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which
  * claims less. The mixture's variance is fixed before the first look; choosing it later would be looking. */

@@ -102,7 +102,7 @@ export function judged(seed: number, harm: number, minutes: number) {
 
 export function eventsOf({ verdict, minute, evidence }: ReturnType<typeof judged>): RolloutEvent[] {
   const order = Array.from({ length: 200 }, (_, i) => `cam-${i}`);
-  const begin: [number, RolloutChange][] = [
+  const start: [number, RolloutChange][] = [
     [0, { kind: "created", spec, modelDigest: packages.model.digest, stableDigest: packages.stable.digest, order }],
     [0, { kind: "step-started", step: 0 }],
     [1, { kind: "step-finished", step: 0, evidence: { reached: 20, updated: 20 } }],
@@ -126,7 +126,7 @@ export function eventsOf({ verdict, minute, evidence }: ReturnType<typeof judged
       [at + 3, { kind: "completed", evidence: {} }],
     ],
   };
-  return [...begin, ...(rest[verdict] ?? [])].map(([minute, change], i) => ({
+  return [...start, ...(rest[verdict] ?? [])].map(([minute, change], i) => ({
     uid: "0197-edge-2",
     version: i + 1,
     at: START + minute * MINUTE,
