@@ -6,13 +6,13 @@
  */
 import type { Batch, BatchSource, PartitionEvents, PartitionFence, PartitionReader, Processed } from "@tributary/kafka";
 import { type Clock, Failure, linkedSignal, repeatLater } from "@tributary/kernel";
-import type { Fleet, SettlementPartition } from "@tributary/routing/settlement";
+import type { Admission, SettlementPartition } from "@tributary/routing/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { cloudLost } from "./events.ts";
 import { PartitionWorker } from "./partition-worker.ts";
 
 export type PartitionsOptions = {
-  readonly fleet: Fleet;
+  readonly admission: Admission;
   readonly empty: () => SettlementPartition;
   readonly reader: PartitionReader;
   readonly fence: PartitionFence;
@@ -35,7 +35,7 @@ export class Partitions implements PartitionEvents {
 
   constructor(options: PartitionsOptions) {
     this.#options = options;
-    const { telemetry, fleet, clock } = options;
+    const { telemetry, admission, clock } = options;
     const sum = (of: (worker: PartitionWorker) => number) => () =>
       [...this.#workers.values()].reduce((total, worker) => total + of(worker), 0);
     const gauge = (name: string, help: string, read: () => number) =>
@@ -53,18 +53,18 @@ export class Partitions implements PartitionEvents {
     );
     const byArm = (name: string, help: string, read: (arm: string) => number) =>
       telemetry.gauge({ name: `tributary_router_${name}`, help, labels: ["arm"] }, () =>
-        fleet.arms.map((arm) => ({ labels: { arm }, value: read(arm) })),
+        admission.arms.map((arm) => ({ labels: { arm }, value: read(arm) })),
       );
-    byArm("price", "Lambda, the price of a cloud call", (arm) => fleet.lambda(arm));
-    gauge("calls_open", "Cloud calls under way", () => fleet.callsOpen);
-    byArm("cloud_healthy", "1 while the cloud target is worth asking", (arm) => Number(fleet.cloudHealthy(arm)));
+    byArm("price", "Lambda, the price of a cloud call", (arm) => admission.lambda(arm));
+    gauge("calls_open", "Cloud calls under way", () => admission.callsOpen);
+    byArm("cloud_healthy", "1 while the cloud target is worth asking", (arm) => Number(admission.cloudHealthy(arm)));
     telemetry.gauge(
       { name: "tributary_router_cloud_latency_seconds", help: "Live cloud latency", labels: ["percentile", "arm"] },
       () =>
-        fleet.arms.flatMap((arm) =>
+        admission.arms.flatMap((arm) =>
           [0.5, 0.99].map((quantile) => ({
             labels: { percentile: `p${quantile * 100}`, arm },
-            value: (fleet.latencyMs(quantile, clock.now(), arm) ?? Number.NaN) / 1_000,
+            value: (admission.latencyMs(quantile, clock.now(), arm) ?? Number.NaN) / 1_000,
           })),
         ),
     );
@@ -128,13 +128,13 @@ export class Partitions implements PartitionEvents {
   }
 
   #tickUntilStopped(): Promise<void> {
-    const { clock, fleet, telemetry, deviceIdleMsMax } = this.#options;
+    const { clock, admission, telemetry, deviceIdleMsMax } = this.#options;
     const { signal } = this.#stop;
     let prunedAtMs = clock.monotonicMs();
     const tick = () => {
       const nowMs = clock.monotonicMs();
       const workers = [...this.#workers.values()];
-      const calls = fleet.tick(clock.now());
+      const calls = admission.tick(clock.now());
       if (calls > 0) telemetry.emit(cloudLost, { calls });
       // What fails here is told by the worker, which then rebuilds itself; the clock goes on.
       for (const worker of workers) worker.tick().catch(() => {}); // P2

@@ -7,10 +7,10 @@ import {
 } from "@nestjs/common";
 import { type EdgeFrame, topics } from "@tributary/contracts";
 import { DeadLetters, FencedSink, KafkajsSink, KafkajsSource, KafkaReader, Lease } from "@tributary/kafka";
-import { Fleet, SettlementPartition } from "@tributary/routing/settlement";
+import { Admission, SettlementPartition } from "@tributary/routing/settlement";
 import { KafkaBatches, type ServiceContext, ThrottleBook } from "@tributary/service-kit";
 import { armsOf } from "./arms.ts";
-import { experimentOf, fleetSettingsOf, type RouterConfig, relearnSettingsOf, settlementLimitsOf } from "./config.ts";
+import { experimentOf, admissionSettingsOf, type RouterConfig, relearnSettingsOf, settlementLimitsOf } from "./config.ts";
 import { Draws } from "./draws.ts";
 import { Learner } from "./learning/learner.ts";
 import { relearnAside } from "./learning/relearning.ts";
@@ -43,15 +43,15 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
     // Requests are not fenced by themselves: one of a former owner costs a call, and its result answers nothing twice.
     const fenced = [topics.classifications.name, topics.routerState.name];
     this.#fence = new FencedSink({ ...kafka, group: GROUP, topics: fenced, lease: this.#lease });
-    const fleet = new Fleet(fleetSettingsOf(config));
+    const admission = new Admission(admissionSettingsOf(config));
     const limits = settlementLimitsOf(config);
     const armOf = armsOf(experimentOf(config));
     this.#draws = new Draws({ reader: this.#reader, clock, telemetry, random: Math.random });
     this.#throttled = new ThrottleBook({ reporter: "router", sink: this.#sink, clock, telemetry });
     const isDrawn = (frame: EdgeFrame) => this.#draws.isDrawn(frame);
     this.partitions = new Partitions({
-      fleet,
-      empty: () => new SettlementPartition({ fleet, target: config.target, limits, armOf, isDrawn }),
+      admission,
+      empty: () => new SettlementPartition({ admission, target: config.target, limits, armOf, isDrawn }),
       onUnfair: (deviceId, why) => this.#throttled.note(deviceId, why),
       reader: this.#reader,
       fence: this.#fence,

@@ -5,7 +5,7 @@
  * its own (a rollout) keeps the arm it reports: one experiment at a time.
  *
  * A1. The arm is a function of the unit and the salt: sticky over restarts and routers, replayable (G10). A new salt draws
- *     anew; a weight that grows only takes units in from its neighbours in the list. */
+ *     again; a weight that grows only takes units in from its neighbours in the list. */
 export type Arm = { readonly name: string; readonly weight: number };
 
 export type Experiment = {

@@ -71,19 +71,19 @@ describe("decisions", () => {
     const usual = frames.filter((one) => priorityOf(policy, one) === null);
     const scores = usual.map((one) => scoreOf(policy, one).score);
     const [sure, unsure] = [Math.min, Math.max].map((most) => usual[scores.indexOf(most(...scores))]);
-    const told = (calibrated: typeof sure, tokens: number, drawn: boolean) => {
+    const decided = (calibrated: typeof sure, tokens: number, drawn: boolean) => {
       const bucket = { ...bucketInit(settings), tokens };
       const frame = { policy, calibrated: calibrated as NonNullable<typeof sure>, externalTrigger: false };
       const decision = decideOnDevice({ ...frame, draw: () => drawn, bucket, nowMs: 0 });
       const { escalation, wouldSend, reason } = decision;
       return [reason, escalation, wouldSend, decision.bucket.tokens < tokens];
     };
-    expect(told(unsure, 100, true)).toEqual(["AMBIGUOUS", "QUEUED", true, false]);
-    expect(told(unsure, 100, false)).toEqual(["AMBIGUOUS", "QUEUED", true, true]);
-    expect(told(unsure, 0, true)).toEqual(["AMBIGUOUS", "QUEUED", false, false]);
-    expect(told(unsure, 0, false)).toEqual(["AMBIGUOUS", "DROPPED", false, false]);
-    expect(told(sure, 100, true)).toEqual(["SAMPLE", "QUEUED", false, false]);
-    expect(told(sure, 100, false)).toEqual(["NONE", "NONE", false, false]);
+    expect(decided(unsure, 100, true)).toEqual(["AMBIGUOUS", "QUEUED", true, false]);
+    expect(decided(unsure, 100, false)).toEqual(["AMBIGUOUS", "QUEUED", true, true]);
+    expect(decided(unsure, 0, true)).toEqual(["AMBIGUOUS", "QUEUED", false, false]);
+    expect(decided(unsure, 0, false)).toEqual(["AMBIGUOUS", "DROPPED", false, false]);
+    expect(decided(sure, 100, true)).toEqual(["SAMPLE", "QUEUED", false, false]);
+    expect(decided(sure, 100, false)).toEqual(["NONE", "NONE", false, false]);
   });
 
   test("D1-D3: reason, drop and sample agree with each other on every frame, over seeds", () => {

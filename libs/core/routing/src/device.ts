@@ -3,8 +3,8 @@
  *
  * D1. The reason is the strongest that holds: PRIORITY, AMBIGUOUS, SAMPLE. FALLBACK when there is no local answer.
  * D2. A drawn frame bypasses the budget, whatever its reason, and takes no token.
- *     Whether the policy would have sent it is logged (`wouldSend`), as far as the bucket of the moment tells: else nobody could
- *     say afterwards what the policy alone does, for the sample draws a frame whatever it decides.
+ *     Whether the policy would have sent it is logged (`wouldSend`), as far as the bucket of the moment shows: else the effect of
+ *     the policy alone could not be estimated afterwards, for the sample draws a frame whatever it decides.
  * D3. A frame refused by the budget is DROPPED for BUDGET: wanted, counted, and still answered (G2, G9).
  */
 import type { DropReason, Escalation, EscalationReason, RoutingPolicy } from "@tributary/contracts";

@@ -6,7 +6,7 @@
  *
  * F1. A fixed score orders frames by one feature of the edge's answer: confidence, margin or entropy. It is fitted as a
  *     logistic model of P(edge right) on that feature alone, beside a cloud that is equally good everywhere; so its order is
- *     the feature's, and what it says is still a gain.
+ *     the feature's, and its score is still a gain.
  * F3. Which score is chosen by nested cross-validation (Varma & Simon 2006): the shape is chosen again within each fold's
  *     training part, so that the learned score gains nothing by choosing among twelve. The simplest score within
  *     `STANDARD_ERRORS` of the best is taken: the difference is paired, frame by frame. Few frames choose confidence. */

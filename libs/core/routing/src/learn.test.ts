@@ -95,7 +95,7 @@ describe("the threshold", () => {
     expect(loose.guarantee.losses / 4_000).toBeLessThan(0.05);
   });
 
-  test("learn.ts T1: which threshold of the budget is bounded, the frames that bound it have no say in", () => {
+  test("learn.ts T1: which threshold of the budget is bounded, the frames that bound it do not influence", () => {
     const frames = worldFrames(4_000, 17);
     // The testing half of another season: none of the frames on which the edge is sure.
     const unsure = frames.filter(({ half, logits }) => half === "score" || calibrate(logits, 1).margin < 0.8);
@@ -140,7 +140,7 @@ describe("the threshold", () => {
     expect(Math.min(published.LEARN_THEN_TEST, published.BUDGET_BOUND)).toBeGreaterThan(20);
   });
 
-  test("nothing passes when even sending everything leaves too few frames to tell", () => {
+  test("nothing passes when even sending everything leaves too few frames to decide", () => {
     const few = candidates(50, 1);
     expect(learnThenTest(few, thresholdGrid(few.map(({ score }) => score)), 0.02, 0.05)).toBeNull();
   });

@@ -95,7 +95,7 @@ describe("another policy on logged frames", () => {
     expect(cloudWorseOn.map(({ labelIndex }) => labelIndex)).toEqual([3]);
   });
 
-  test("what the models believe does not decide: under a policy that is plain wrong it stays unbiased", () => {
+  test("what the models predict does not decide: under a policy that is plain wrong it stays unbiased", () => {
     const wrong = { ...policy, cloudRight: { ...policy.cloudRight, bias: -9, weights: [0, 0, 0] } };
     let bias = 0;
     for (let seed = 1; seed <= 40; seed++) {

@@ -173,9 +173,9 @@ function estimateOf(scored: readonly Scored[], sent: Int32Array): Estimate | nul
   const knownShares = knownOf.map((some, side) => (some === 0 ? 1 : some / (drawn[side] ?? some)));
   const expected = Float64Array.from(scored, (one, i) => (isSent[i] === 1 ? one.cloudRight : one.edgeRight));
   const pis = Float64Array.from(scored, ({ frame }, i) => frame.propensity * (knownShares[isSent[i] ?? 0] ?? 1));
-  const values = expected.map((belief, i) => {
+  const values = expected.map((prediction, i) => {
     const outcome = outcomeOf((scored[i] as Scored).frame, isSent[i] === 1);
-    return outcome === null ? belief : belief + ((outcome ? 1 : 0) - belief) / (pis[i] ?? 1);
+    return outcome === null ? prediction : prediction + ((outcome ? 1 : 0) - prediction) / (pis[i] ?? 1);
   });
   return { values, expected, pis, isSent, known };
 }
@@ -193,7 +193,7 @@ function intervalOf({ values, expected, pis, isSent, known }: Estimate): OffPoli
 }
 
 /** `a` less `b`, over the frames of `places`. Where both do the same they differ by nothing; elsewhere they differ by no less
- * than what the models say of two outcomes. */
+ * than what the models predict of two outcomes. */
 function differenceOf(
   scored: readonly Scored[],
   a: Estimate,

@@ -62,7 +62,7 @@ function candidatesOf(policy: RoutingPolicy, frames: readonly WorldFrame[]): rea
 
 describe("relearning", () => {
   test("L1-L4: a world that lost more by keeping is found, and the promise holds in it, over seeds", () => {
-    // Every edge answer was right as often as it said; now the cloud is right nearly always, so keeping loses more.
+    // Every edge answer was right as often as its confidence; now the cloud is right nearly always, so keeping loses more.
     const population = worldFrames(20_000, 900).map((frame, i) => ({
       ...frame,
       cloudRight: i % 50 !== 0,
@@ -111,7 +111,7 @@ describe("relearning", () => {
     expect(broken).toBeLessThanOrEqual(7); // 3, and 2.4 standard errors
   });
 
-  test("relearn.ts L3: what is tested has no say in which threshold of the budget is tested", () => {
+  test("relearn.ts L3: what is tested does not influence which threshold of the budget is tested", () => {
     const evidence = sampleOf(standing, worldFrames(30_000, 905), 10);
     const halves = [evidence, evidence.filter(({ half, calibrated }) => half === "choose" || calibrated.margin < 0.6)];
     const tight = complete({ ...standing, escalationShareMax: 0.2 });

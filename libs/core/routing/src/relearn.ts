@@ -8,7 +8,7 @@
  * L3. The grid, of the first half's scores, is walked from safest to loosest and the walk stops at the first threshold whose
  *     bet is not won (learn.ts T2). Draws have unequal weights, so the test is the bet of statistics/betting.ts instead of the
  *     binomial; it holds at whatever moment one looks while evidence is only added (G11), under policies with one
- *     `samplePropensityMin`. What leaves the window, and a lower propensity of an older policy, begin a new claim. The
+ *     `samplePropensityMin`. What leaves the window, and a lower propensity of an older policy, start a new claim. The
  *     budget's threshold is chosen on one half of the evidence; the walk and the bound are made on the other (learn.ts T1,
  *     T3). Which half is a frame's own (`halfOf`), so both halves only grow.
  * L4. A new policy is published only with a guarantee that holds, and only if it changes something: its promise or budget is
@@ -71,7 +71,7 @@ export const relearnDefaults: RelearnSettings = {
   boundStepMin: 0.05,
 };
 
-/** What the labels say of the standing threshold. */
+/** What the labels show of the standing threshold. */
 export type StandingFacts = {
   readonly labels: number;
   readonly lossRate: number;

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { decideInRouter, fleetBudgetDefaults, fleetBudgetInit } from "./index.ts";
+import { decideInRouter, admissionBudgetDefaults, admissionBudgetInit } from "./index.ts";
 import { lambdaAfter, lambdaNext } from "./lambda.ts";
 import { LatencySketch } from "./latency.ts";
-import { type FleetBudget, fleetBudgetKept, type RouterFrame } from "./router.ts";
+import { type AdmissionBudget, admissionBudgetKept, type RouterFrame } from "./router.ts";
 
-const settings = fleetBudgetDefaults;
+const settings = admissionBudgetDefaults;
 const frame = (changes: Partial<RouterFrame> = {}): RouterFrame => ({
   reason: "AMBIGUOUS",
   score: 0.3,
@@ -13,7 +13,7 @@ const frame = (changes: Partial<RouterFrame> = {}): RouterFrame => ({
   remainingMs: 1_500,
   targetHealthy: true,
   reach: { probability: 1, probabilityUpper: 1, n: 100 },
-  budget: fleetBudgetInit(settings),
+  budget: admissionBudgetInit(settings),
   settings,
   nowMs: 0,
   ...changes,
@@ -60,14 +60,14 @@ describe("the fleet's budget", () => {
   test("under overload it holds within 2 % in an hour, and lets the worthier frames through", () => {
     for (const seed of [1, 2, 3]) {
       const random = seededRandom(seed);
-      let budget: FleetBudget = fleetBudgetInit(settings);
+      let budget: AdmissionBudget = admissionBudgetInit(settings);
       let sent = 0;
       let scoreSum = 0;
       const frames = 36_000;
       for (let i = 0; i < frames; i++) {
         const score = random() * 0.6;
         if (random() < 0.3) {
-          budget = fleetBudgetKept(budget, i * 100, settings);
+          budget = admissionBudgetKept(budget, i * 100, settings);
           continue;
         }
         const decision = decideInRouter(frame({ score, budget, nowMs: i * 100 }));
@@ -133,11 +133,11 @@ describe("the latency sketch", () => {
   });
 });
 
-function priced(lambda: number): FleetBudget {
-  return { ...fleetBudgetInit(settings), lambda };
+function priced(lambda: number): AdmissionBudget {
+  return { ...admissionBudgetInit(settings), lambda };
 }
 
-function empty(): FleetBudget {
-  const budget = fleetBudgetInit(settings);
+function empty(): AdmissionBudget {
+  const budget = admissionBudgetInit(settings);
   return { ...budget, bucket: { ...budget.bucket, tokens: 0 } };
 }

@@ -4,7 +4,7 @@
  * An unhealthy target gets nothing. A frame is sent only if the cloud can still make it: unless the live latencies refute P(in
  * time) >= meetMin. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
  * PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs. A drawn frame bypasses budget and
- * deadline: past its deadline it is settled as EDGE and still sent. A device over its fair share is served from what lies idle
+ * deadline: past its deadline it is settled as EDGE and still sent. A device over its fair share is served from idle tokens
  * only, on the normal lane, at no less than its own price. Its frames teach the fleet's price only as far as they have a
  * voice. */
 import type { EscalationReason, SettledBy } from "@tributary/contracts";
@@ -12,7 +12,7 @@ import { type Bucket, type BucketSettings, bucketEarn, bucketInit, bucketTake } 
 import { lambdaNext } from "./lambda.ts";
 import type { Reach } from "./latency.ts";
 
-export type FleetBudgetSettings = BucketSettings & {
+export type AdmissionBudgetSettings = BucketSettings & {
   /** Step of lambda per frame. */
   readonly eta: number;
   /** v: value of one more right answer. */
@@ -23,7 +23,7 @@ export type FleetBudgetSettings = BucketSettings & {
   readonly meetMin: number;
 };
 
-export const fleetBudgetDefaults: FleetBudgetSettings = {
+export const admissionBudgetDefaults: AdmissionBudgetSettings = {
   share: 0.3,
   burstMs: 60_000,
   reserve: 0.2,
@@ -33,15 +33,15 @@ export const fleetBudgetDefaults: FleetBudgetSettings = {
   meetMin: 0.99,
 };
 
-export type FleetBudget = { readonly lambda: number; readonly bucket: Bucket };
+export type AdmissionBudget = { readonly lambda: number; readonly bucket: Bucket };
 
-export const fleetBudgetInit = (settings: FleetBudgetSettings): FleetBudget => ({
+export const admissionBudgetInit = (settings: AdmissionBudgetSettings): AdmissionBudget => ({
   lambda: 0,
   bucket: bucketInit(settings),
 });
 
 /** For every frame of the fleet that was not sent to the cloud: kept on its device, or refused here. */
-export const fleetBudgetKept = (budget: FleetBudget, nowMs: number, settings: FleetBudgetSettings): FleetBudget => ({
+export const admissionBudgetKept = (budget: AdmissionBudget, nowMs: number, settings: AdmissionBudgetSettings): AdmissionBudget => ({
   lambda: lambdaNext(budget.lambda, 0, settings.share, settings.eta),
   bucket: bucketEarn(budget.bucket, nowMs, settings),
 });
@@ -55,14 +55,14 @@ export type Standing = {
   readonly hasVoice: boolean;
 };
 
-/** Of a device that is alone, or not told apart from others. */
+/** Of a device that is alone, or not distinguished from others. */
 export const ALONE: Standing = { isOver: false, priceMin: 0, hasVoice: true };
 
 export type RouterFrame = {
   readonly reason: EscalationReason;
   readonly score: number;
   readonly sampleDrawn: boolean;
-  /** A drawn frame that gets only what lies idle. */
+  /** A drawn frame that gets only idle tokens. */
   readonly drawIdle?: boolean;
   readonly standing?: Standing;
   /** Deadline less age. */
@@ -70,8 +70,8 @@ export type RouterFrame = {
   readonly targetHealthy: boolean;
   /** `sketch.within(remainingMs, nowMs)`. */
   readonly reach: Reach;
-  readonly budget: FleetBudget;
-  readonly settings: FleetBudgetSettings;
+  readonly budget: AdmissionBudget;
+  readonly settings: AdmissionBudgetSettings;
   /** Null: the frame earns nothing, as its device shows more than it may count. */
   readonly nowMs: number | null;
 };
@@ -81,7 +81,7 @@ export type RouterDecision = {
   readonly send: "high" | "normal" | null;
   /** Why the edge answer stands at once; null while the cloud is awaited. With `send`, only of a drawn frame. */
   readonly settledBy: SettledBy | null;
-  readonly budget: FleetBudget;
+  readonly budget: AdmissionBudget;
   /** Whether it was worth its price, so that only the bucket could refuse it. */
   readonly wanted: 0 | 1;
   /** What was weighed, for logs and `router explain`. */

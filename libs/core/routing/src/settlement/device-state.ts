@@ -21,7 +21,7 @@ export type OpenFrame = FrameName & {
   readonly deadlineAt: Instant;
   readonly capturedAtEstimate: Instant;
   readonly target: string | null;
-  /** The edge answer that stands if the cloud says nothing. Null once settled. */
+  /** The edge answer that stands if the cloud does not answer. Null once settled. */
   readonly answer: FinalAnswer | null;
 };
 
@@ -41,7 +41,7 @@ export type DeviceSnapshot = {
   readonly frames: readonly OpenFrame[];
 };
 
-/** What became of a device since its changes were last asked for; what is gone may never have been told of. */
+/** Changes of a device since they were last taken; what is gone may never have been in an earlier change. */
 export type DeviceChanges = DeviceSnapshot & {
   readonly goneWindows: readonly WindowName[];
   /** By frame key. */
@@ -169,7 +169,7 @@ export class DeviceState {
         continue;
       }
       const boot = device.#boots.get(bootId) ?? windowsOf(() => new DedupeWindow());
-      device.#boots.delete(bootId); // the later of its windows says when it was used
+      device.#boots.delete(bootId); // the later of its windows has the time of its last use
       device.#boots.set(bootId, { ...boot, [stream]: new DedupeWindow({ watermark, bitmap }) });
     }
     for (const frame of snapshot.frames) device.put(frameKeyOf(frame), frame);

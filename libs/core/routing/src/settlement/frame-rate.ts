@@ -2,7 +2,7 @@
  * The fleet's frame rate, from frames that arrive in batches, and a time that advances evenly with each of them.
  *
  * The rate moves towards what at least a second of arrivals shows, with a time constant of 30 s. A silence of more than 5 s is
- * a pause and says nothing of the rate. */
+ * a pause and does not count for the rate. */
 const INTERVAL_MS_ASSUMED = 100;
 const WINDOW_MS_MIN = 1_000;
 const PAUSE_MS = 5_000;

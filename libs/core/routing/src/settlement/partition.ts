@@ -6,7 +6,7 @@
  * digest-window.ts. What a window gave up is answered again rather than not at all. The clock settles an open frame as EDGE at
  * `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of its two records. A cloud answer written after that
  * moment is ignored. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for
- * statistics. A claimed draw that finds no room (shares.ts D4) is none: its answer says so, and the frame is weighed like any
+ * statistics. A claimed draw that finds no room (shares.ts D4) is none: its answer states it, and the frame is weighed like any
  * other. Frames per device are bounded (G9): the one settled first is forgotten first; if none is, the oldest is answered.
  *
  * S1. Every frame gets exactly one answer (G2). Its owner: a kept or dropped frame's prediction record; else the frame's
@@ -47,18 +47,18 @@ import {
   type Stream,
 } from "./device-state.ts";
 import type { Effects } from "./effects.ts";
-import type { Fleet } from "./fleet.ts";
+import type { Admission } from "./admission.ts";
 import { type SettlementLimits, settlementLimits } from "./limits.ts";
 
 export type PartitionOptions = {
-  readonly fleet: Fleet;
+  readonly admission: Admission;
   /** Cloud target asked. */
   readonly target: string;
   readonly limits?: SettlementLimits;
-  /** Arm of a frame, by its identity and the arm that its device reports; the device's own unless told otherwise. Always
+  /** Arm of a frame, by its identity and the arm that its device reports; the device's own by default. Always
    * the same for a frame, as its two records both ask. */
   readonly armOf?: ArmOf;
-  /** Whether a claimed draw is the one that the device's key gives. Every claim is believed unless told otherwise; how many
+  /** Whether a claimed draw is the one that the device's key gives. Every claim is accepted by default; how many
    * are is bounded either way. */
   readonly isDrawn?: IsDrawn;
 };
@@ -71,7 +71,7 @@ type Seen = { readonly deadlineMs: number; readonly ageMs: number };
 type Times = { readonly capturedAt: Instant; readonly deadlineAt: Instant };
 
 export class SettlementPartition {
-  readonly #fleet: Fleet;
+  readonly #admission: Admission;
   readonly #target: string;
   readonly #limits: SettlementLimits;
   readonly #armOf: ArmOf;
@@ -81,7 +81,7 @@ export class SettlementPartition {
   #unsettled = 0;
 
   constructor(options: PartitionOptions) {
-    this.#fleet = options.fleet;
+    this.#admission = options.admission;
     this.#target = options.target;
     this.#limits = options.limits ?? settlementLimits;
     this.#armOf = options.armOf ?? ((_frame, reported) => reported);
@@ -109,7 +109,7 @@ export class SettlementPartition {
       const arm = this.#armOf({ ...name, deviceId: batch.deviceId }, batch.arm);
       let open = device.frames.get(key);
       if (prediction.escalation !== "QUEUED") {
-        this.#fleet.kept(batch.deviceId, now);
+        this.#admission.kept(batch.deviceId, now);
         if (open === undefined) {
           const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT"; // S1
           answers.push(finished(answerOfPrediction(batch, prediction, arm), cause, capturedAt, now));
@@ -158,7 +158,7 @@ export class SettlementPartition {
       open = { ...pick(frame), ...half, deadlineAt, capturedAtEstimate: capturedAt, answer };
       this.#open(device, open, now, effects);
     } else {
-      const answer = open.answer && tracedBy(open.answer, frame); // its prediction tells of no trace
+      const answer = open.answer && tracedBy(open.answer, frame); // its prediction has no trace
       open = this.#sooner(device, key, open, { deadlineAt, capturedAt }, { frameSeen: true, answer });
     }
     this.#askOrRefuse(device, key, frame, open, open?.deadlineAt ?? deadlineAt, now, effects);
@@ -168,7 +168,7 @@ export class SettlementPartition {
 
   result(result: CloudResult, writtenAt: Instant, now: Instant, effects: Effects): void {
     const key = frameKeyOf(result);
-    const latencyMs = this.#fleet.returned(`${result.deviceId}:${key}`, result, now);
+    const latencyMs = this.#admission.returned(`${result.deviceId}:${key}`, result, now);
     if (latencyMs !== null) effects.notes.push({ kind: "cloudLatency", latencyMs, outcome: result.outcome });
     const device = this.#devices.get(result.deviceId);
     const open = device?.frames.get(key);
@@ -342,7 +342,7 @@ export class SettlementPartition {
     const isDrawVerified = sampleDrawn && this.#isDrawn(frame);
     const remainingMs = deadlineAt - now;
     const asking = { deviceId, arm, reason, score, sampleDrawn, isDrawVerified, remainingMs, isSettled: settled };
-    const decision = this.#fleet.decide(asking, now);
+    const decision = this.#admission.decide(asking, now);
     for (const why of decision.unfair) effects.notes.push({ kind: "unfair", why, deviceId });
     const weighed = open?.answer && { ...open.answer, admission: decision.facts, sampleDrawn: decision.sampleDrawn };
     if (decision.settledBy !== null && !settled) {
@@ -364,7 +364,7 @@ export class SettlementPartition {
         { deadlineAt, now },
       ),
     });
-    this.#fleet.called(`${device.deviceId}:${key}`, arm, now);
+    this.#admission.called(`${device.deviceId}:${key}`, arm, now);
   }
 
   #settle(device: DeviceState, key: string, open: OpenFrame, by: SettledBy, now: Instant, effects: Effects): void {

@@ -1,10 +1,10 @@
 /**
  * Each device's fair share of what the fleet's devices use together: cloud budget, priority reserve, price and random
- * sample. Every frame that a device shows is told by `frame`; what it may have is asked before it is spent. A device's
+ * sample. Every frame of a device is passed to `frame`; its share is checked before it is spent. A device's
  * account is forgotten once it has been idle for as long as its share takes to fill again, so forgetting gives nothing.
  *
  * What the budget earns is split evenly among the devices seen lately. A device that has a token of its own is `within` its
- * share and is served from the whole bucket; one that has none is `over` and gets only what lies idle: the upper half of the
+ * share and is served from the whole bucket; one that has none is `over` and gets only idle tokens: the upper half of the
  * bucket. So a device alone may use everything, and a flood takes from nobody. A device counts for the fleet with at most
  * `framesPerSecondMax`; frames beyond earn nothing. The price of the budget is learned from frames with a voice. Voices are
  * shared evenly too (max-min): who sends more than the others does not outbid them by numbers. Over its share a device also
@@ -38,7 +38,7 @@ export type SharedBudget = {
   readonly eta: number;
 };
 
-/** What becomes of a draw: past the budget, from what lies idle of it, or not as a draw at all. */
+/** What becomes of a draw: past the budget, from its idle tokens, or not as a draw at all. */
 export type DrawRoom = "free" | "idle" | "none";
 
 type Account = {
@@ -89,7 +89,7 @@ export class DeviceShares {
     const account = this.#account(deviceId, now);
     const devices = this.#accounts.size;
     const { share, burstMs, reserve } = this.#budget;
-    // All of them together are the lower half of what lies above the reserve, which `over` leaves alone.
+    // All of them together are the lower half of what is above the reserve, which `over` leaves alone.
     this.#tokensMax = Math.max(TOKENS_MIN, ((1 - reserve) * share * burstMs) / (2 * intervalMs * devices));
     if (account.frames < 1) {
       account.hasVoice = false;
@@ -115,7 +115,7 @@ export class DeviceShares {
     return { isOver, priceMin: isOver ? account.lambda : 0, hasVoice: account.hasVoice };
   }
 
-  /** Of the frame told last: whether a cloud call was wanted for it at its price, and whether one was made. */
+  /** Of the last frame: whether a cloud call was wanted for it at its price, and whether one was made. */
   decided(deviceId: string, wanted: 0 | 1, isSpent: boolean): void {
     const account = this.#accounts.get(deviceId);
     if (account === undefined) return;

@@ -7,7 +7,7 @@ import {
   RouterState,
 } from "@tributary/contracts";
 import { Effects } from "./effects.ts";
-import { Fleet, fleetDefaults } from "./fleet.ts";
+import { Admission, admissionDefaults } from "./admission.ts";
 import { SettlementPartition } from "./partition.ts";
 import { aFrame, aPrediction, aResult, batchOf } from "./samples.test-kit.ts";
 import { assertUsableFrame, assertUsablePredictions, assertUsableResult } from "./usable.ts";
@@ -24,7 +24,7 @@ const codeOf = (check: () => void): string => {
 
 /** Every frame is sent, so that all stay open. */
 const openHanded = () =>
-  new Fleet({ ...fleetDefaults, budget: { ...fleetDefaults.budget, share: 1, burstMs: 3_600_000, eta: 0 } });
+  new Admission({ ...admissionDefaults, budget: { ...admissionDefaults.budget, share: 1, burstMs: 3_600_000, eta: 0 } });
 
 describe("a record that decodes", () => {
   test("is refused where it could not be written again (usable.ts U1, G8)", () => {
@@ -81,7 +81,7 @@ describe("a record that decodes", () => {
       shared,
     );
     assertUsablePredictions(batch, KEY);
-    const partition = new SettlementPartition({ fleet: openHanded(), target: "t".repeat(64) });
+    const partition = new SettlementPartition({ admission: openHanded(), target: "t".repeat(64) });
     const effects = new Effects();
     partition.predictions(batch, 1e12, 1e12, effects);
     for (const record of effects.answers)
