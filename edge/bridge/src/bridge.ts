@@ -7,7 +7,7 @@
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import { type Following, follow, followAll, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Random } from "@tributary/kernel";
-import { awaitTopics, sampleKeyOf, ThrottleBook } from "@tributary/service-kit";
+import { awaitTopics, sampleKeyOf, ThrottleTracker } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
@@ -41,7 +41,7 @@ export class Bridge {
   readonly #passwords: PasswordChecker;
   readonly #downlink = new DownlinkState();
   readonly #ingest: Ingest;
-  readonly #throttled: ThrottleBook;
+  readonly #throttled: ThrottleTracker;
   readonly #broker: Broker;
   readonly #down: ReturnType<typeof mqttTopics>;
   readonly #stop = new AbortController();
@@ -54,7 +54,7 @@ export class Bridge {
     this.#passwords = new PasswordChecker(this.#directory, config.limits.authenticationsMax);
     this.#down = mqttTopics(config.mqtt.prefix);
     const rates = new RateBook(config.limits.perDevice, () => clock.monotonicMs());
-    this.#throttled = new ThrottleBook({ reporter: "bridge", sink, clock, telemetry });
+    this.#throttled = new ThrottleTracker({ reporter: "bridge", sink, clock, telemetry });
     const onThrottled = this.#throttled.note.bind(this.#throttled);
     this.#ingest = new Ingest({
       sink,

@@ -65,7 +65,7 @@ color: blue
     expect(problems).toHaveLength(13);
   });
 
-  test("that is no YAML, or says a key twice, is told with its line", () => {
+  test("that is no YAML, or has a key twice, is refused with its line", () => {
     expect(problemsOf("name: [x")).toEqual([expect.stringContaining("line 1")]);
     expect(problemsOf("name: x\nname: y")).toEqual([expect.stringContaining("line 2")]);
     expect(problemsOf("- a\n- b")).toEqual([expect.stringContaining("(the whole file)")]);

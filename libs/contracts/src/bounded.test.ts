@@ -96,7 +96,7 @@ describe("single traps", () => {
   });
 });
 
-test("a string is as long as its schema says, but never longer than bytes may be (bounded.ts B2)", () => {
+test("a string is as long as its schema allows, but never longer than bytes may be (bounded.ts B2)", () => {
   const of = (bytesMax: unknown) => (length: number) => {
     const check = compileBoundsCheck({ type: "string", bytesMax });
     const bytes = Uint8Array.from([...long(BigInt(length)), ...new Uint8Array(length)]);

@@ -7,7 +7,7 @@
  * field's range (ranges.ts), and every double is finite. A fault names its place: `predictions[3].confidence: 7 is not 0 to
  * 1`.
  *
- * B2. Strings, bytes, arrays and maps are bounded by `DecodeLimits`. A string that holds a document says so in its schema
+ * B2. Strings, bytes, arrays and maps are bounded by `DecodeLimits`. A string that holds a document is marked in its schema
  *     (`bytesMax`), and may be as long as bytes. */
 import { ContractError, type ContractErrorCode } from "./errors.ts";
 import { type FieldRange, type Ranges, rangeText } from "./ranges.ts";
@@ -213,7 +213,7 @@ function sized(kind: string, max: number): Walker {
   };
 }
 
-/** `placeOf` an item that begins at `at` in its array or map; asked for when something is wrong with it. */
+/** `placeOf` an item that starts at `at` in its array or map; asked for when something is wrong with it. */
 function blocks(
   item: Walker,
   itemsMax: number,

@@ -1,5 +1,5 @@
 /**
- * The JSON Schemas of what devices say and hear in JSON. Those of uplinks are made from the Avro schema of the same record.
+ * The JSON Schemas of what devices send and receive in JSON. Those of uplinks are made from the Avro schema of the same record.
  * The bridge reads and writes JSON by code of its own; its tests hold the two together.
  */
 import type { AvroSchema } from "./bounded.ts";

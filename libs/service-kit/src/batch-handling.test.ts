@@ -53,7 +53,7 @@ class Scene {
     };
   }
 
-  /** `fault` says what handling a number throws. */
+  /** `fault` gives what handling a number throws. */
   run(batch: Batch, fault: (value: number) => unknown = () => undefined, retryMsMax = 60_000) {
     const handle: BatchHandler<number> = async ({ records }) => {
       for (const { value } of records) {
@@ -93,7 +93,7 @@ describe("a batch", () => {
     ]);
   });
 
-  test("is retried with growing waits while a Failure says so, then thrown (batch-handling.ts B2, G9)", async () => {
+  test("is retried with growing waits while a Failure advises it, then thrown (batch-handling.ts B2, G9)", async () => {
     const scene = new Scene();
     let faults = 4;
     const flaky = () => (faults-- > 0 ? new Failure("busy", "retry", "later") : undefined);

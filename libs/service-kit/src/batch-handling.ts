@@ -2,9 +2,9 @@
  * Handles a batch so that it always ends: processed, or retried for a bounded time, or its poison put aside.
  *
  * B1. A record that cannot be decoded goes to the dead letters; the others of its batch are handled without it (G8).
- * B2. A Failure that says "retry" repeats the same records with full-jitter backoff, for at most `retryMsMax` (G9); then
+ * B2. A Failure with the advice "retry" repeats the same records with full-jitter backoff, for at most `retryMsMax` (G9); then
  *     it is thrown, and the process ends: a supervisor tries with a fresh one.
- * B3. A Failure that says "ask-a-person" is thrown at once.
+ * B3. A Failure with the advice "ask-a-person" is thrown at once.
  * B4. Anything else is poison: the records are handled one by one, and the one that fails alone is put aside.
  * B5. `processed` counts only what is handled or safely among the dead letters.
  */

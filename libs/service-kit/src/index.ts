@@ -8,5 +8,5 @@ export { KafkaBatches } from "./kafka-batches.ts";
 export { TELEMETRY } from "./operations.module.ts";
 export { runService, type ServiceContext } from "./run-service.ts";
 export { sampleKeyOf } from "./sample-key.ts";
-export { THROTTLED_FROM, ThrottleBook } from "./throttle-book.ts";
+export { THROTTLED_FROM, ThrottleTracker } from "./throttle-tracker.ts";
 export { traced } from "./traced.ts";

@@ -69,9 +69,9 @@ export type ServiceOptions<S extends z.ZodType> = {
   /** One sentence for `--help`. */
   readonly summary: string;
   readonly configSchema: S;
-  /** `process.argv.slice(2)` unless told. */
+  /** `process.argv.slice(2)` by default. */
   readonly argv?: readonly string[];
-  /** What zod cannot say about the configuration; throws ConfigError. */
+  /** Checks of the configuration that zod cannot express; throws ConfigError. */
   readonly check?: (config: z.output<S>) => void;
   /** What its HTTP port asks of callers; without it, the port is open and takes no body. */
   readonly door?: (config: z.output<S>) => DoorPolicy;

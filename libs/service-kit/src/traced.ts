@@ -21,12 +21,12 @@ export async function traced<T extends { readonly traceparent: string | null }>(
     };
     return tracer.span({ ...processing("kafka", topic, about), parent: headers.traceparent ?? value.traceparent });
   });
-  const told = records.map((record, i) => {
+  const traced = records.map((record, i) => {
     const traceparent = spans[i]?.traceparent ?? null;
     return traceparent === record.value.traceparent ? record : { ...record, value: { ...record.value, traceparent } };
   });
   try {
-    await work(told);
+    await work(traced);
     for (const span of spans) span.end();
   } catch (error) {
     for (const span of spans) span.end({ error: codeOf(error) });

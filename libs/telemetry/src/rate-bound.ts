@@ -4,7 +4,7 @@
  *
  * At most `linesMax` lines per event name and window; of them at most a quarter from one source (a device or address). Beyond
  * that, the first line of a source within a minute is written, for the first `SOURCES_MAX` sources of an event. What was held
- * back is told as one summary per event name and window, with the sources it came from most; nothing vanishes uncounted. */
+ * back is reported as one summary per event name and window, with the sources it came from most; nothing vanishes uncounted. */
 export type Suppressed = {
   readonly event: string;
   readonly count: number;
@@ -50,7 +50,7 @@ export class RateBound {
     return kind === "lines";
   }
 
-  /** Summaries of the windows that are over; they start anew. `everything` also closes windows still open. */
+  /** Summaries of the windows that are over; they start again. `everything` also closes windows still open. */
   due(nowMs: number, everything = false): Suppressed[] {
     const summaries: Suppressed[] = [];
     for (const [event, window] of this.#windows) {

@@ -60,7 +60,7 @@ test("a number that is none loses its observation, not the caller's work (teleme
   expect(await metric("refused_bytes_count")).toEqual(['refused_bytes_count{code="odd"} 2']);
 });
 
-test("a flood writes a bounded number of lines, tells how many it held back, and counts them all (telemetry.ts T2, G9)", async () => {
+test("a flood writes a bounded number of lines, reports how many it held back, and counts them all (telemetry.ts T2, G9)", async () => {
   const { telemetry, lines, metric, pass } = started({ linesPerSecondMax: 5 });
   const other = defineEvent<{ n: number }>({ name: "other", level: "info", message: () => "other" });
   for (let second = 0; second < 3; second++) {
@@ -87,7 +87,7 @@ test("one address that floods an event does not hide another's line, and the sum
   for (let i = 0; i < 1_000; i++) telemetry.emit(connectRefused, { remote: "203.0.113.9" });
   telemetry.emit(connectRefused, { remote: "192.0.2.1" });
   expect([from("203.0.113.9"), from("192.0.2.1")]).toEqual([5, 1]);
-  // Not even many addresses at once: each new one is told once a minute, within the table's bound.
+  // Not even many addresses at once: each new one is reported once a minute, within the table's bound.
   for (let i = 0; i < 10_000; i++) telemetry.emit(connectRefused, { remote: `10.0.0.${i % 200}` });
   telemetry.emit(connectRefused, { remote: "192.0.2.2" });
   expect(from("192.0.2.2")).toBe(1);
@@ -101,7 +101,7 @@ test("one address that floods an event does not hide another's line, and the sum
   expect(from("192.0.2.1")).toBe(2);
 });
 
-test("a device's lines are told apart where there is no address (telemetry.ts T2)", () => {
+test("a device's lines are distinguished where there is no address (telemetry.ts T2)", () => {
   const { telemetry, lines } = started({ linesPerSecondMax: 8 });
   const topic = defineEvent<{ deviceId: string }>({ name: "uplink", level: "warn", message: () => "no" });
   for (let i = 0; i < 100; i++) telemetry.emit(topic, { deviceId: "rogue" });

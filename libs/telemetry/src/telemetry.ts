@@ -5,10 +5,10 @@
  * T2. Lines per event name are bounded, and a source of many hides no other: an event's source is its field `remote` (an
  *     address), or else `deviceId`. Metrics are not affected by that bound (rate-bound.ts).
  * T3. Gauges are read when scraped; a gauge that throws is left out and never breaks the scrape.
- * T4. `emit` does not throw over a number that a metric cannot take: telling must not undo what is told.
+ * T4. `emit` does not throw over a number that a metric cannot take: telemetry must not undo the work that it reports.
  * T5. A line about a traced frame has the trace's ids: an event's `traceparent` becomes `trace_id` and `span_id`.
  * T6. Metrics are there before anything happened, a counter without labels as 0: an alert must not wait for a first time.
- * T7. Nothing of tracing is loaded unless the environment says where spans go.
+ * T7. Nothing of tracing is loaded unless the environment sets where spans go.
  */
 import { type Clock, reasonOf, sourceOf, systemClock, traceContextOf } from "@tributary/kernel";
 import { type Logger, pino } from "pino";
@@ -34,9 +34,9 @@ export type TelemetryOptions = {
   readonly level?: Level | "silent";
   /** Lines per event name and second. */
   readonly linesPerSecondMax?: number;
-  /** Process and event-loop metrics; on unless told. */
+  /** Process and event-loop metrics; on by default. */
   readonly defaultMetrics?: boolean;
-  /** Where lines go; standard output unless told. */
+  /** Where lines go; standard output by default. */
   readonly write?: (line: string) => void;
   readonly clock?: Clock;
 };
@@ -70,7 +70,8 @@ export const tracingTroubled = defineEvent<{ reason: string }>({
   counter: { name: "tributary_tracing_troubles_total", help: "What the tracing SDK warned of, such as lost spans" },
 });
 
-/** Names of prom-client's that say "total" for what is none; the same numbers are in `nodejs_active_resources` and others. */
+/** Names of prom-client's that end in "total" without being totals; the same numbers are in `nodejs_active_resources` and
+ * others. */
 const MISNAMED_METRICS = [
   "nodejs_active_handles_total",
   "nodejs_active_requests_total",
@@ -210,7 +211,7 @@ function isTracingWanted(env: NodeJS.ProcessEnv): boolean {
 
 const SOURCE_CHARS_MAX = 64;
 
-/** Where an event came from, as far as it says. T2 */
+/** Where an event came from, as far as it is known. T2 */
 function sourceOfEvent({ remote, deviceId }: EventFields): string | undefined {
   if (typeof remote === "string" && remote !== "unknown") return sourceOf(remote).slice(0, SOURCE_CHARS_MAX);
   if (typeof deviceId === "string" && deviceId !== "unknown") return deviceId.slice(0, SOURCE_CHARS_MAX);

@@ -26,7 +26,7 @@ describe("a spawned service", () => {
     expect(await service.stop()).toEqual({ code: 0, signal: null });
   });
 
-  test("that ends early is reported with what it said", async () => {
+  test("that ends early is reported with its output", async () => {
     await expect(start(`console.error("port taken"); process.exitCode = 1;`)).rejects.toThrow(
       /ended before it was ready\nport taken/,
     );

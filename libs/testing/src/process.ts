@@ -14,7 +14,7 @@ import { waitFor } from "./wait.ts";
 /** The repository. */
 export const repositoryRoot: string = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 
-/** Node's arguments for a program that runs with a sabotage: `lab/sabotage/NAME.mjs` says what it breaks. */
+/** Node's arguments for a program that runs with a sabotage: `lab/sabotage/NAME.mjs` names what it breaks. */
 export const sabotaged = (name: string): readonly string[] => [
   "--import",
   pathToFileURL(join(repositoryRoot, `lab/sabotage/${name}.mjs`)).href,

@@ -1,8 +1,8 @@
 /** Devices of a fleet as Kafka sees them: they follow devices.desired.v1 and fill the topics that the bridge would fill. A
- * device obeys as the contract says: an older generation than it has seen is ignored, the same one is nothing new. What it
- * ignored, and every model that it ever ran, is kept for who checks. What a model does on a device is said by its digest
- * (`ModelBehaviour`), so a run is the same whoever moves models. Frames are told by the window, as many as wanted at no cost:
- * a rollout is judged in seconds. */
+ * device obeys the contract: an older generation than it has seen is ignored, the same one is nothing new. What it ignored,
+ * and every model that it ever ran, is kept for assertions. What a model does on a device is given by its digest
+ * (`ModelBehaviour`), so a run is the same whichever instance moves models. Frames are reported by the window, as many as
+ * wanted at no cost: a rollout is judged in seconds. */
 import { DeviceDesired, type DeviceReported, topics } from "@tributary/contracts";
 import { follow, type OutRecord, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { makeBootId, type Random } from "@tributary/kernel";
@@ -29,7 +29,7 @@ export type SimulatedFleetOptions = {
   /** Device ids. */
   readonly devices: readonly string[];
   readonly hardwareClass?: string;
-  /** Fingerprints; of today's DeviceDesired unless told. */
+  /** Fingerprints; of today's DeviceDesired by default. */
   readonly acceptedSchemas?: readonly string[];
   readonly modelDigest: string;
   readonly behaviours: Readonly<Record<string, ModelBehaviour>>;

@@ -1,4 +1,4 @@
-/** Waiting with an end: a test that waits for ever tells nothing. */
+/** Waiting with an end: a test that waits for ever shows nothing. */
 import { Failure } from "@tributary/kernel";
 
 /** A bound on what hangs, below jest.config.mjs's testTimeout; a busy machine may take its time. */

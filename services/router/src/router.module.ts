@@ -8,9 +8,15 @@ import {
 import { type EdgeFrame, topics } from "@tributary/contracts";
 import { DeadLetters, FencedSink, KafkajsSink, KafkajsSource, KafkaReader, Lease } from "@tributary/kafka";
 import { Admission, SettlementPartition } from "@tributary/routing/settlement";
-import { KafkaBatches, type ServiceContext, ThrottleBook } from "@tributary/service-kit";
+import { KafkaBatches, type ServiceContext, ThrottleTracker } from "@tributary/service-kit";
 import { armsOf } from "./arms.ts";
-import { experimentOf, admissionSettingsOf, type RouterConfig, relearnSettingsOf, settlementLimitsOf } from "./config.ts";
+import {
+  admissionSettingsOf,
+  experimentOf,
+  type RouterConfig,
+  relearnSettingsOf,
+  settlementLimitsOf,
+} from "./config.ts";
 import { Draws } from "./draws.ts";
 import { Learner } from "./learning/learner.ts";
 import { relearnAside } from "./learning/relearning.ts";
@@ -30,7 +36,7 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
   readonly #reader: KafkaReader;
   readonly #learner: Learner | undefined;
   readonly #draws: Draws;
-  readonly #throttled: ThrottleBook;
+  readonly #throttled: ThrottleTracker;
   #published = false;
 
   constructor(context: ServiceContext<RouterConfig>) {
@@ -47,7 +53,7 @@ export class RouterParts implements OnApplicationBootstrap, OnApplicationShutdow
     const limits = settlementLimitsOf(config);
     const armOf = armsOf(experimentOf(config));
     this.#draws = new Draws({ reader: this.#reader, clock, telemetry, random: Math.random });
-    this.#throttled = new ThrottleBook({ reporter: "router", sink: this.#sink, clock, telemetry });
+    this.#throttled = new ThrottleTracker({ reporter: "router", sink: this.#sink, clock, telemetry });
     const isDrawn = (frame: EdgeFrame) => this.#draws.isDrawn(frame);
     this.partitions = new Partitions({
       admission,

@@ -204,7 +204,7 @@ describe("behind Mosquitto with the shipped rules", () => {
   test("the probe was refused", async () => {
     expect(await rig.counted("tributary_bridge_rogue_probes_total")).toBe(1);
     expect(await rig.counted("tributary_bridge_rogue_allowed_total")).toBe(0);
-    expect(await broker.said(/Denied PUBLISH from probe .*tributary\/v1\/rogue-/)).toBe(true);
+    expect(await broker.logged(/Denied PUBLISH from probe .*tributary\/v1\/rogue-/)).toBe(true);
   });
 
   test("down/acks names exactly what Kafka has, dead letters included", async () => {
@@ -239,7 +239,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     await cam.publishAsync(frames, frameOf("cam-1", 13n), { qos: 1 });
     await waitFor(() => seqsOf(acks, "frames").length === 2, { what: "acknowledgements" });
     expect(seqsOf(acks, "frames")).toEqual([12n, 13n]);
-    expect(await broker.said("Dropped too large PUBLISH from cam-1")).toBe(true);
+    expect(await broker.logged("Dropped too large PUBLISH from cam-1")).toBe(true);
     expect(await rig.counted('tributary_bridge_refused_total{code="payload-oversized"')).toBe(1);
     expect(cam.connected).toBe(true);
   });
@@ -253,7 +253,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     await expect(rogue.publishAsync(names.up("cam-2", "frames"), frameOf("cam-2", 1n), { qos: 1 })).rejects.toThrow(
       /not authorized/i,
     );
-    expect(await broker.said(/Denied PUBLISH from cam-3 .*tributary\/v1\/cam-2\/up\/frames/)).toBe(true);
+    expect(await broker.logged(/Denied PUBLISH from cam-3 .*tributary\/v1\/cam-2\/up\/frames/)).toBe(true);
     await victim.publishAsync(names.up("cam-2", "frames"), frameOf("cam-2", 1n), { qos: 1 });
     // Another's id in its own topic.
     await rogue.publishAsync(names.up("cam-3", "frames"), frameOf("cam-2", 9n), { qos: 1 });

@@ -18,7 +18,7 @@ import {
 } from "@tributary/kafka";
 import { type Clock, Failure, isValidId, type Random, reasonOf } from "@tributary/kernel";
 import { type Received, SharedLink } from "@tributary/mqtt";
-import { awaitTopics, ThrottleBook } from "@tributary/service-kit";
+import { awaitTopics, ThrottleTracker } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { DeviceDirectory } from "../auth.ts";
 import type { BridgeConfig } from "../config.ts";
@@ -64,7 +64,7 @@ export class ExternalBridge {
   readonly #link: SharedLink;
   readonly #group: DownlinkGroup;
   readonly #topics: ReturnType<typeof mqttTopics>;
-  readonly #throttled: ThrottleBook;
+  readonly #throttled: ThrottleTracker;
   readonly #stop = new AbortController();
   #following: Following | undefined;
   #telling: NodeJS.Timeout | undefined;
@@ -76,7 +76,7 @@ export class ExternalBridge {
     this.#options = options;
     this.#settings = settings;
     this.#topics = mqttTopics(config.mqtt.prefix);
-    this.#throttled = new ThrottleBook({ reporter: "bridge", sink, clock, telemetry });
+    this.#throttled = new ThrottleTracker({ reporter: "bridge", sink, clock, telemetry });
     this.#ingest = new Ingest({
       sink,
       rates: new RateBook(config.limits.perDevice, () => clock.monotonicMs()),

@@ -32,7 +32,7 @@ test("what a crash left on its way is removed at the start, and the rest is foun
   expect(second.bytesTotal).toBe(bytes.length);
 });
 
-test("a folder that is full says so, and takes what still fits (folder.ts D2)", async () => {
+test("a folder that is full reports it, and takes what still fits (folder.ts D2)", async () => {
   const store = await FolderBlobStore.open({ dir: join(dir, "three"), bytesTotalMax: 1_000 });
   await store.put(chunksOf(Buffer.alloc(600, 1)), { bytesMax: 900 });
   expect(await codeOf(store.put(chunksOf(Buffer.alloc(500, 2)), { bytesMax: 900 }))).toBe("blob-store-full");

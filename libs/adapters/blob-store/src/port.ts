@@ -22,7 +22,7 @@ export type ByteRange = { readonly from: number; readonly to: number };
 export interface BlobStore {
   /** Twice the same is once, stored at the later time. */
   put(bytes: AsyncIterable<Uint8Array>, options: PutOptions): Promise<StoredBlob>;
-  /** From byte `range.from` to byte `range.to`; all of it unless told. Throws `blob-unknown`. */
+  /** From byte `range.from` to byte `range.to`; all of it by default. Throws `blob-unknown`. */
   get(digest: Digest, range?: ByteRange): AsyncIterable<Uint8Array>;
   has(digest: Digest): Promise<boolean>;
   /** In bytes; undefined where there is no such blob. */

@@ -2,7 +2,7 @@
  * Blobs in a bucket of S3, or of anything that speaks its API: `PREFIXsha256/abcd…`.
  *
  * An object's key is its digest, which is known at the end only: a blob waits in a local file, and is sent once it is known to
- * be right (port.ts B1). S3 is told the SHA-256 and refuses what reaches it otherwise (port.ts B2). What is there already is
+ * be right (port.ts B1). S3 gets the SHA-256 and refuses what reaches it otherwise (port.ts B2). What is there already is
  * sent again: so it is as old as this put. */
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";

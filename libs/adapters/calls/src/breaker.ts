@@ -59,7 +59,7 @@ export type Made<T> = { readonly value: T; readonly failed: boolean };
 const nameOf = (state: State): CircuitState =>
   state === State.Closed ? "closed" : state === State.HalfOpen ? "half-open" : "open";
 
-/** cockatiel compares a duration with the wall clock, which jumps; this one is over when our clock says so. */
+/** cockatiel compares a duration with the wall clock, which jumps; this one is over by our clock. */
 class ClockedBackoff implements IBackoff<unknown> {
   readonly #clock: Clock;
   readonly #ms: number;

@@ -3,7 +3,7 @@
  *
  * B1. In the window that ends with a granted extra call there are at most `shareMax` extra calls per first call. Such
  *     windows, taken from the last backwards, cover all extra calls without overlap, so the same holds for the whole run.
- * B2. The window moves in slots; it is never longer than `windowMs`, and at least 9/10 of it. A clock that goes back
+ * B2. The window moves in slots; it is never longer than `windowMs`, and at least 9/10 of it. A clock that is set back
  *     counts into the present slot.
  */
 const SLOTS = 10;

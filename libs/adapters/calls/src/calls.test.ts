@@ -12,7 +12,7 @@ type Outcome = {
 const OK: Outcome = { code: "" };
 const fail = (code: string, more: Partial<Outcome> = {}): Outcome => ({ code, again: true, ...more });
 
-/** `serve` says how long a call takes and what it gives, by the number of the call. */
+/** `serve` gives how long a call takes and its result, by the number of the call. */
 function world(
   serve: (call: number, items: readonly number[]) => { readonly ms: number; readonly outcomes: readonly Outcome[] },
   change: Partial<CallSettings> = {},
@@ -107,7 +107,7 @@ describe("a retry", () => {
     expect(made.slice(20)).toEqual([[1, 2, 3], [2]]);
   });
 
-  test("waits as long as the server says, and is not made when the deadline is nearer (calls.ts L2)", async () => {
+  test("waits as long as the server demands, and is not made when the deadline is nearer (calls.ts L2)", async () => {
     const { run, log } = world(
       (call, items) => ({
         ms: 1,
@@ -123,7 +123,7 @@ describe("a retry", () => {
     expect(log).toEqual(["made", "deadline-near"]);
   });
 
-  test("is not believed a Retry-After without end, and others wait too (calls.ts L4)", async () => {
+  test("does not follow a Retry-After without end, and other calls wait too (calls.ts L4)", async () => {
     const { clock, calls, made } = world(
       (call, items) => ({ ms: 1, outcomes: all(items, call === 1 ? fail("throttled", { retryAfterMs: 1e9 }) : OK) }),
       { retry: { ...lively, retryAfterMsMax: 2_000 } },

@@ -48,7 +48,7 @@ export type CallOptions<T, O> = {
   readonly settings: CallSettings;
   readonly clock: Clock;
   readonly random: Random;
-  /** False: a process beside us, which no storm of retries can harm further. True unless told. */
+  /** False: a process beside us, which no storm of retries can harm further. True by default. */
   readonly isServer?: boolean;
   readonly invoke: (items: readonly T[], limits: CallLimits) => Promise<readonly O[]>;
   /** Undefined: the outcome is no failure of the backend's. */

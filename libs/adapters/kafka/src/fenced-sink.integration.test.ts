@@ -68,7 +68,7 @@ const codeOf = (sending: Promise<unknown>): Promise<string> =>
   );
 
 describe("fenced sink", () => {
-  test("stores in order, says where, and takes only keys of its partition", async () => {
+  test("stores in order, returns the positions, and takes only keys of its partition", async () => {
     const writer = await sinkOf("order").claim(0, never);
     const { next } = await reader.offsets("answers", 0);
     const first = await writer.send([record("answers", 0, "a"), record("states", 0, "s"), record("answers", 0, "b")]);

@@ -2,7 +2,7 @@
  * A sink for the owner of partitions: what a former owner sends is refused by Kafka, whenever it arrives.
  *
  * `claim` makes a writer for one partition number; `send` stores records in partitions of that number. Any error ends the
- * writer, as it can no longer say what is stored: claim again, read what is there, go on.
+ * writer, as it no longer knows what is stored: claim again, read what is there, go on.
  *
  * A send resolves when all its records are stored by all in-sync replicas, each once: sequence numbers let Kafka recognise
  * what is sent again.
@@ -108,7 +108,7 @@ export class FencedSink {
     const transactionalId = `${prefix}${group}-${partition}`;
     const claimed = { transactionalId, topics: topics.map((topic) => prefix + topic), partition };
     const epoch = await claimEpoch(this.#cluster, claimed, this.#clock, AbortSignal.any([signal, this.#stop.signal]));
-    // Who lost the partition while claiming it has fenced the new owner, which claims again; it must not begin to write.
+    // Who lost the partition while claiming it has fenced the new owner, which claims again; it must not start to write.
     if (!lease.isHeld) throw leaseLost(partition);
     const ms = this.#clock.monotonicMs() - startedAtMs;
     telemetry?.emit(partitionClaimed, { group, partition, epoch: epoch.producerEpoch, ms });

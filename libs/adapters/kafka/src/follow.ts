@@ -99,7 +99,7 @@ function followPartition(
         goal ??= bounds.next;
         next ??= newest === undefined ? bounds.earliest : bounds.next - BigInt(newest);
         if (next < bounds.earliest) next = bounds.earliest; // also when retention was faster
-        // The last offsets may hold no record any more (compaction), so the bounded read tells when `goal` is reached.
+        // The last offsets may hold no record any more (compaction), so the bounded read shows when `goal` is reached.
         const until: bigint | undefined = next < goal ? goal : undefined;
         if (until === undefined) caughtUp.resolve(); // F1
         const records: AsyncIterable<InRecord> =

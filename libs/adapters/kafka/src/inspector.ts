@@ -1,4 +1,4 @@
-/** What a cluster says of itself, for people who look for what is wrong. Reads only. */
+/** The state that a cluster reports, for people who look for what is wrong. Reads only. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Admin } from "kafkajs";
 import { UNAVAILABLE } from "./joining-sink.ts";

@@ -19,7 +19,7 @@ const stillClock: Clock = {
     new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason), { once: true })),
 };
 
-/** A log that fails where the test says; one call at a time, or the test fails. */
+/** A log that fails where the test demands it; one call at a time, or the test fails. */
 class FakeProducer implements ProducerClient {
   readonly name = "fake";
   readonly log: string[] = [];
@@ -61,7 +61,7 @@ const record = (key: string, value: string | number): OutRecord => ({
 const away = () => new Failure(UNAVAILABLE, "retry", "Kafka is away");
 
 describe("joining sink", () => {
-  test("joins what waits into few requests and tells each send its own positions (joining-sink.ts S1, S2)", async () => {
+  test("joins what waits into few requests and returns to each send its own positions (joining-sink.ts S1, S2)", async () => {
     const producer = new FakeProducer();
     const sink = new JoiningSink(producer, { clock: stillClock });
     const sends = Array.from({ length: 1_000 }, (_, i) => sink.send([record(`k${i % 7}`, i), record("twin", i)]));

@@ -1,7 +1,7 @@
 /**
  * Kafka's clock, as this process can know it.
  *
- * The answer to a record of ours contains when Kafka appended it, by the clock of the partition's leader. That moment lies
+ * The answer to a record of ours contains when Kafka appended it, by the clock of the partition's leader. That moment is
  * between our sending and the answer: the middle is taken, and half the round trip is what it is uncertain by. A reading is of
  * our monotonic clock, so that a jump of our wall clock shows at once, without asking again. */
 import type { Clock, Instant } from "@tributary/kernel";

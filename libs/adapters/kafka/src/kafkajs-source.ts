@@ -3,16 +3,16 @@
  *
  * Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours or none is
  * (co-partitioned-assigner.ts). `onAssigned` is awaited before the first batch of a partition number. A number kept over a
- * rebalance is not told again only if we were a member all along; otherwise somebody else may have had it meanwhile. Whoever
- * is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was acknowledged for as
- * long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at once, not when we are let
- * in again seconds later.
+ * rebalance is not reported again only if we were a member all along; otherwise somebody else may have had it meanwhile.
+ * Whoever is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was acknowledged
+ * for as long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at once, not when we
+ * are let in again seconds later.
  *
  * C1. Records of a partition are handed over in offset order; what was not processed is handed over again.
- * C3. Committed is only what `handle` said is processed: at least once, and G2 makes repeats harmless. All partitions are
+ * C3. Committed is only what `handle` returned as processed: at least once, and G2 makes repeats harmless. All partitions are
  *     committed together, every `COMMIT_EVERY_MS`: a commit costs Kafka as much as a batch does.
- * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer
- *     reliably, a supervisor does.
+ * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer reliably,
+ *     a supervisor does.
  * C7. A round of batches takes `ROUND_MS_MIN` at least: what comes meanwhile is one batch a partition, not one a record, so
  *     that a producer of many small records costs Kafka and everybody behind it a bounded number of requests (G13). */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
@@ -74,7 +74,7 @@ export class KafkajsSource implements BatchSource {
   readonly #turns = new PartitionTurns();
   readonly #lease: Lease;
   #joinAttempts = 0;
-  /** The group rebalances, and we were told so as a member. */
+  /** The group rebalances, and we got notice of it as a member. */
   #invited = false;
   #memberId = "";
   /** Given up with the lease; ours again if the group still counts us in. */

@@ -78,7 +78,7 @@ export class Cursor {
     for (const batch of batches) {
       if (this.#done) break;
       if ((batch.attributes & CONTROL) === 0) this.#acceptBatch(batch);
-      // Compaction leaves gaps: the batch, not its last record, says where the next one begins.
+      // Compaction leaves gaps: the batch, not its last record, has the offset of the next one.
       const behind = batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n;
       if (behind > this.position) this.position = behind;
       if (this.#until !== undefined && this.position >= this.#until) this.#done = true;

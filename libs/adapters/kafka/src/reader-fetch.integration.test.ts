@@ -20,7 +20,7 @@ afterAll(async () => {
   await admin.close();
 });
 
-test("a read that begins while older metadata is awaited is not forgotten, whichever comes first", async () => {
+test("a read that starts while older metadata is awaited is not forgotten, whichever comes first", async () => {
   const client = new Consumer({
     clientId: connection.clientId,
     groupId: `${connection.prefix}unused`,

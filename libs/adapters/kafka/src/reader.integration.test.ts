@@ -29,7 +29,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
-test("bounded reads give every record once, in order, from and until where told (reader.ts R1)", async () => {
+test("bounded reads give every record once, in order, from and until the given offsets (reader.ts R1)", async () => {
   const before = Date.now();
   await put(
     "log",

@@ -21,7 +21,7 @@ test("only a partition that is behind, unmoved and idle for the whole time is st
   }
 });
 
-test("a partition that went to another member and came back starts anew", () => {
+test("a partition that went to another member and came back starts over", () => {
   const watch = new StallWatch(100);
   watch.observe(0, at(5n, 9n));
   watch.observe(50, []);

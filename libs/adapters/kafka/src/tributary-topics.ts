@@ -121,7 +121,7 @@ const commonOf = (durable: boolean, replicationFactor: number): Record<string, s
   ...durabilityOf(durable, replicationFactor),
 });
 
-/** T1. Both are always told: a broker's default may be another. */
+/** T1. Both are always set: a broker's default may be another. */
 const durabilityOf = (durable: boolean, replicationFactor: number): Record<string, string> =>
   replicationFactor >= REPLICAS_FOR_QUORUM
     ? { "min.insync.replicas": "2", "flush.messages": NEVER }

@@ -1,6 +1,6 @@
 /** Reads a model package from a folder. (G9) Sizes are looked at before anything is read.
  *
- * L1. (G6) Every file is what the manifest says, byte for byte, and nothing else lies in the folder: no file more, none less,
+ * L1. Every file is what the manifest lists, byte for byte, and nothing else is in the folder (G6): no file more, none less,
  *     no symbolic link. The manifest's own SHA-256 is the package's digest.
  * L2. What is parsed are the bytes that were hashed, not a second reading of the file. */
 import { lstat, readdir, readFile } from "node:fs/promises";
@@ -121,9 +121,9 @@ async function checkListing(dir: string, manifest: ModelManifest): Promise<void>
 
 async function checkFile(dir: string, path: string, file: PackageFile): Promise<void> {
   const { size } = await lstat(join(dir, path));
-  if (size !== file.bytes) throw mismatch(dir, path, `${size} bytes, the manifest says ${file.bytes}`);
+  if (size !== file.bytes) throw mismatch(dir, path, `${size} bytes, the manifest lists ${file.bytes}`);
   const digest = await hashFile(join(dir, path));
-  if (digest !== file.sha256) throw mismatch(dir, path, `SHA-256 is ${digest}, the manifest says ${file.sha256}`);
+  if (digest !== file.sha256) throw mismatch(dir, path, `SHA-256 is ${digest}, the manifest lists ${file.sha256}`);
 }
 
 function checkGolden(golden: ModelPackage["golden"], manifest: ModelManifest): ModelPackage["golden"] {

@@ -42,7 +42,7 @@ export type MqttLinkHandlers = {
 
 type Pending = Set<(acked: boolean) => void>;
 
-/** A connection that lasted this long starts its backoff anew (L4). */
+/** A connection that lasted this long restarts its backoff (L4). */
 const STEADY_MS = 10_000;
 const FAREWELL_MS = 2_000;
 

@@ -16,7 +16,7 @@ export type RogueProbe = {
   readonly own: ProbeTopics;
   readonly other: ProbeTopics;
   /** Publishes as somebody who may publish to both `down`; false when it could not. */
-  readonly tell: (topic: string) => Promise<boolean>;
+  readonly publish: (topic: string) => Promise<boolean>;
 };
 
 export type ProbeTopics = { readonly up: string; readonly down: string };
@@ -68,7 +68,7 @@ export async function probeAsRogue(probe: RogueProbe): Promise<RogueFinding> {
   }
 }
 
-async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Promise<readonly RogueAttempt[]> {
+async function tryAll(client: MqttClient, { own, other, publish }: RogueProbe): Promise<readonly RogueAttempt[]> {
   const allowed = new Set<RogueAttempt>();
   if (!(await mayPublish(client, own.up))) throw twin(`publish on its own ${own.up}`);
   if (await mayPublish(client, other.up)) allowed.add("publish-as-another");
@@ -84,7 +84,7 @@ async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Pro
     const heard = new Promise<void>((resolve) => {
       fence = resolve;
     });
-    if (!(await tell(other.down)) || !(await tell(own.down))) {
+    if (!(await publish(other.down)) || !(await publish(own.down))) {
       throw new Failure(
         "probe-untold",
         "retry",

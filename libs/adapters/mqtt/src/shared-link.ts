@@ -2,10 +2,10 @@
  * A service's MQTT 5 connection to a broker that is not ours, kept up for ever: shared subscriptions in a session that
  * outlives the connection, and acknowledgements by hand.
  *
- * A message is acknowledged when its receiver says so, in the order in which the messages came. One that is not, comes again
+ * A message is acknowledged when its receiver settles it, in the order in which the messages came. One that is not, comes again
  * on the next connection. What is received and not acknowledged is bounded in number and in bytes (G9): the broker is told, by
  * MQTT's receive maximum, and where it does not keep to it (Mosquitto 2.0 sends as many again for each PUBACK), we do not read
- * on. What is published and not acknowledged stays within what the broker says it takes. A broker that cannot do what this
+ * on. What is published and not acknowledged stays within the broker's receive maximum. A broker that cannot do what this
  * needs is refused by name at the start; later, whatever ends the connection, it is made again after a jittered, bounded
  * backoff.
  *
@@ -257,7 +257,7 @@ export class SharedLink {
         resolve({ ...end, wasOnline });
       };
       this.#cut = (reason) => {
-        // What we end ourselves says nothing about the broker.
+        // A connection that we end ourselves shows nothing about the broker.
         hasAcknowledged = true;
         fail("broker-unavailable", reason);
         over();
@@ -348,7 +348,7 @@ export class SharedLink {
   }
 }
 
-/** mqtt.js's own PUBACKs are not sent: `onRead` is told that it is ready to read on. Returns its way to send packets. */
+/** mqtt.js's own PUBACKs are not sent: `onRead` gets the function that reads on. Returns its way to send packets. */
 function takePubacks(client: MqttClient, onRead: (readOn: () => void) => void): PacketSender["_sendPacket"] {
   const sender = client as unknown as PacketSender;
   if (typeof sender._sendPacket !== "function") {
@@ -364,7 +364,7 @@ function takePubacks(client: MqttClient, onRead: (readOn: () => void) => void): 
 
 function faultOf({ properties }: IConnackPacket): { readonly code: BrokerFault; readonly reason: string } | undefined {
   if (properties?.sharedSubscriptionAvailable === false) {
-    return { code: "broker-without-shared-subscriptions", reason: "it says that it has no shared subscriptions" };
+    return { code: "broker-without-shared-subscriptions", reason: "its CONNACK declares no shared subscriptions" };
   }
   if (properties?.maximumQoS === 0) return { code: "broker-without-qos-1", reason: "it takes QoS 0 only" };
   if (properties?.sessionExpiryInterval === 0) {

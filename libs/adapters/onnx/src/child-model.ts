@@ -1,8 +1,8 @@
-/** One child process at work, on the host's side of its pipe. A child that does not speak the protocol is ended: what it says
+/** One running child process, on the host's side of its pipe. A child that does not speak the protocol is ended: what it sends
  * is checked as any other input is.
  *
  * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
- * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told `model-host-exited`, and
+ * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller gets `model-host-exited`, and
  *     whether that was the model's own doing; nobody waits for ever.
  * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run.
  * H6. (G9) A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own doing.
@@ -42,7 +42,7 @@ export type HostLimits = {
   /** A child that answers nothing for so long while asked is ended. */
   readonly answerMsMax: number;
   readonly loadMsMax: number;
-  /** Resident memory of a child; unless told, 512 MiB and four times the model's file. H6 */
+  /** Resident memory of a child; by default 512 MiB and four times the model's file. H6 */
   readonly memoryBytesMax?: number | undefined;
   /** How often it is looked at. Between two looks it can grow: the machine's own limits stand behind this one. */
   readonly memoryEveryMs: number;
@@ -125,7 +125,7 @@ const DIES_WITH_HOST = ["setpriv", "--pdeathsig", "KILL", "--"];
 let canDieWithHost: boolean | undefined;
 
 /**
- * A child inside a run does not see its pipe end. Linux ends it all the same when told so before it is started, which
+ * A child inside a run does not see its pipe end. Linux ends it all the same when that is set before it is started, which
  * util-linux's setpriv does and then becomes the child. Elsewhere, and without one, the child goes when its run is over.
  */
 function diesWithHost(): readonly string[] {
@@ -140,7 +140,7 @@ function memoryBytesMaxOf({ manifest }: ModelPackage): number {
   return MEMORY_BYTES_BASE + 4 * (manifest.files[packageFiles.model]?.bytes ?? 0);
 }
 
-/** 0 where Linux does not say it. */
+/** 0 where Linux does not report it. */
 function residentBytesOf(pid: number): number {
   try {
     return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1_024;
@@ -199,7 +199,7 @@ export class ChildModel implements LoadedModel {
         child.kill("SIGKILL");
       }
     });
-    this.#pipe.on("error", () => {}); // The exit says it.
+    this.#pipe.on("error", () => {}); // The exit is reported instead.
     child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_LENGTH);
     });
@@ -353,7 +353,7 @@ export class ChildModel implements LoadedModel {
   }
 
   #exitedFailure(how: string, isOwnDoing: boolean, code?: ExitCode): Failure {
-    const said = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
-    return new ModelHostExited(this.#pkg.dir, `${how}${said}`, isOwnDoing, code);
+    const lastWords = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
+    return new ModelHostExited(this.#pkg.dir, `${how}${lastWords}`, isOwnDoing, code);
   }
 }

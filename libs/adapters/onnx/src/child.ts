@@ -95,7 +95,7 @@ async function load(init: ChildInit): Promise<void> {
   }
 }
 
-/** A child without a model: what it would be given comes back instead of what it would say. */
+/** A child without a model: its input tensors come back instead of its answers. */
 async function prepare(init: PrepareInit): Promise<void> {
   const { shape, preprocessing } = init;
   // A copy: the tensor is filled again while the answer may still wait to be written.

@@ -160,7 +160,7 @@ describe("bad pictures are results, and the model goes on (preprocess.ts D1, pre
   });
 });
 
-describe("a file that does not match its manifest is refused, saying where (session.ts N1, N2)", () => {
+describe("a file that does not match its manifest is refused, naming where (session.ts N1, N2)", () => {
   const changes: readonly [string, string, (pkg: ModelPackage) => ModelPackage][] = [
     ["logits", "model-manifest-mismatch", (pkg) => withTensors(pkg, { logits: "scores" })],
     ["input", "model-manifest-mismatch", (pkg) => withTensors(pkg, { input: "image" })],
@@ -191,7 +191,7 @@ describe("a file that does not match its manifest is refused, saying where (sess
 });
 
 describe("lives and deaths of the child", () => {
-  test("killed: whoever waits is told, and whoever comes later (child-model.ts H3)", async () => {
+  test("killed: every caller gets the failure, waiting or later (child-model.ts H3)", async () => {
     const model = await load();
     const waiting = Array.from({ length: 50 }, () => failureOf(model.inferBatch(jpegs)));
     process.kill(model.pid, "SIGKILL");
@@ -211,7 +211,7 @@ describe("lives and deaths of the child", () => {
   test.each([
     ["SIGKILL", false],
     ["SIGSEGV", true],
-  ] as const)("ended by %s: whether that was its own doing is told (H3)", async (signal, isOwnDoing) => {
+  ] as const)("ended by %s: whether it caused that itself is reported (H3)", async (signal, isOwnDoing) => {
     const model = await load();
     const asked = failureOf(model.infer(jpegs[0] as Uint8Array));
     process.kill(model.pid, signal);
@@ -242,13 +242,13 @@ describe("lives and deaths of the child", () => {
   test.each([
     ["is not started", (pkg: ModelPackage) => ({ ...pkg, dir: "/nowhere" }), {}, "could not be started"],
     ["gives no answer in time", (pkg: ModelPackage) => pkg, { loadMsMax: 1 }, "gave no answer in 1 ms"],
-  ])("one that %s is told so, and is not to blame (H3)", async (_, change, limits, how) => {
+  ])("one that %s is reported so, and is not to blame (H3)", async (_, change, limits, how) => {
     const failure = await failureOf(load(change, limits));
     expect(failure).toBeInstanceOf(ModelHostExited);
     expect(failure).toMatchObject({ isOwnDoing: false, message: expect.stringContaining(how) });
   });
 
-  test("no file descriptor is left for one: told, and nobody else falls over it (child-model.ts H3)", async () => {
+  test("no file descriptor is left for one: it is reported, and affects nothing else (child-model.ts H3)", async () => {
     const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
     const script = `
       const { openSync } = await import("node:fs");
@@ -261,8 +261,8 @@ describe("lives and deaths of the child", () => {
       await host.load(${JSON.stringify(EDGE)}, { threads: 1 }).catch(({ code }) => process.stdout.write(code));
       await new Promise((resolve) => setTimeout(resolve, 100));`;
     const run = 'ulimit -n 60; exec "$0" --input-type=module -e "$1"';
-    const told = spawnSync("sh", ["-c", run, process.execPath, script], { encoding: "utf8" });
-    expect(told).toMatchObject({ status: 0, stdout: "model-host-exited" });
+    const result = spawnSync("sh", ["-c", run, process.execPath, script], { encoding: "utf8" });
+    expect(result).toMatchObject({ status: 0, stdout: "model-host-exited" });
   });
 
   test("closed: what was asked is still answered, then it is gone; terminal signals do not reach it (child.ts C1)", async () => {
@@ -284,7 +284,7 @@ describe("lives and deaths of the child", () => {
   });
 
   test.each([
-    ["while at work", "for (;;) await model.infer(jpeg);", false],
+    ["while it infers", "for (;;) await model.infer(jpeg);", false],
     ["while it does not even read its pipe", "setInterval(() => undefined, 1_000);", true],
   ])("its parent killed with -9: it goes too, %s (C1)", async (_, work, isStuck) => {
     const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
@@ -352,7 +352,7 @@ function withModelSha(pkg: ModelPackage, sha256: string): ModelPackage {
 }
 
 test.each([
-  ["as the package says", (pkg: ModelPackage) => pkg],
+  ["as the package specifies", (pkg: ModelPackage) => pkg],
   [
     "pictures of the model's own size",
     (pkg: ModelPackage) => ({ ...pkg, preprocessing: { ...pkg.preprocessing, resize: null } }),

@@ -15,8 +15,8 @@ import { ChildModel, type HostLimits, hostLimits, PIXELS_MAX, startChild } from 
 export { type HostLimits, ModelHostExited } from "./child-model.ts";
 
 export interface OnnxModel extends LoadedModel {
-  /** From now on pictures are preprocessed so, and not as the package says. Where the model does not take that it is ended, and
-   * the failure says why. Not to be called while it infers. */
+  /** From now on pictures are preprocessed so, and not as the package specifies. A model that does not take that is ended, and
+   * the failure has the reason. Not to be called while it infers. */
   prepareBy(preprocessing: Preprocessing): Promise<void>;
 }
 

@@ -1,6 +1,7 @@
 /**
- * Brings a model's weights into its file. Exporters write large ones beside it (MLflow all of them, unless told), and a package
- * takes a model as one file that was hashed (G6). Here the files beside it were just fetched with it, before anything is hashed.
+ * Brings a model's weights into its file. Exporters write large ones beside it (MLflow all of them, by default), and a package
+ * takes a model as one file that was hashed (G6). Here the files beside it were just fetched with it, before anything is
+ * hashed.
  *
  * I1. Fields that hold no such tensor keep their bytes; a tensor keeps its own, with raw data in the place of the reference.
  * I2. What cannot be read, or lies outside the file it names, is refused.
@@ -60,7 +61,7 @@ function tensorOf(message: Buffer, fields: readonly Field[], read: Read): Buffer
   const isThere = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
   if (file === undefined || !isThere || offset + length > file.length) {
     const where = `"${location.slice(0, 80)}", ${length} bytes from ${offset}`;
-    const message = `weights are not where the model says: ${where}; save it with its weights inside`;
+    const message = `weights are not where the model refers to: ${where}; save it with its weights inside`;
     throw new Failure("model-external-data", "give-up", message); // I2
   }
   const others = fields.filter(({ number }) => !Object.values(TENSOR).includes(number)).map(({ raw }) => raw);

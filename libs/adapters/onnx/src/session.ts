@@ -94,11 +94,11 @@ async function open(init: ChildInit): Promise<ort.InferenceSession> {
 function checkAgainstManifest(session: ort.InferenceSession, init: ChildInit): readonly number[] {
   const { input, logits, features } = init.tensors;
   if (!session.inputNames.includes(input) || session.inputNames.length !== 1) {
-    throw mismatch(init, `its inputs are ${session.inputNames.join(", ")}, the manifest says ${input}`);
+    throw mismatch(init, `its inputs are ${session.inputNames.join(", ")}, the manifest lists ${input}`);
   }
   for (const output of features === null ? [logits] : [logits, features]) {
     if (!session.outputNames.includes(output)) {
-      throw mismatch(init, `its outputs are ${session.outputNames.join(", ")}, the manifest says ${output}`);
+      throw mismatch(init, `its outputs are ${session.outputNames.join(", ")}, the manifest lists ${output}`);
     }
     checkType(session, "output", output, init);
   }

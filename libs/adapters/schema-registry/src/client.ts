@@ -2,12 +2,12 @@
  * A Confluent-compatible schema registry over HTTP: Confluent's, Karapace, Apicurio (its `/apis/ccompat/v7`), our gateway.
  *
  * Every call ends: it has a time limit, and no more of an answer is read than a schema may have (G9). What goes wrong has a
- * stable code and says what to do: an outage and an answer that makes no sense (a proxy's page, half a body) may pass and are
+ * stable code and an advice: an outage and an answer that makes no sense (a proxy's page, half a body) may pass and are
  * retried; a refusal needs a person. */
 import { Failure, reasonOf } from "@tributary/kernel";
 
 export type RegistryAccess = {
-  /** Up to where `/subjects` begins. */
+  /** Without the trailing `/subjects`. */
   readonly url: string;
   readonly basicAuth?: { readonly username: string; readonly password: string } | undefined;
   readonly timeoutMs?: number;
@@ -68,7 +68,7 @@ export function registryClient(access: RegistryAccess, request: typeof fetch = f
     return answerOf(what, response.status, text);
   }
 
-  /** An answer's body, or undefined where the registry itself says that there is no such thing. */
+  /** An answer's body, or undefined where the registry itself answers that there is no such thing. */
   async function found(method: string, path: string): Promise<unknown> {
     const { status, body } = await call(method, path);
     if (status !== 404) return body;

@@ -7,7 +7,7 @@ import { type RegistryAccess, registryClient } from "./client.ts";
 import { ExternalRegistry } from "./external.ts";
 import { hasSchema, json, StubRegistry } from "./stub-registry.test-kit.ts";
 
-type Told = { readonly event: string; readonly [field: string]: unknown };
+type Emitted = { readonly event: string; readonly [field: string]: unknown };
 
 /** Of one topic whose contract has two versions. */
 const first = { type: "record", name: "Thing", namespace: "t", fields: [{ name: "id", type: "string" }] };
@@ -22,7 +22,7 @@ function setUp(stub: StubRegistry, access: Partial<RegistryAccess & { autoRegist
     "Thing",
     [first, second].map((schema, i) => ({ version: i + 1, id: i + 1, fingerprint: fingerprintOf(schema), schema })),
   );
-  const told: Told[] = [];
+  const emitted: Emitted[] = [];
   const waits: number[] = [];
   let nowMs = 0;
   const clock: Clock = {
@@ -34,7 +34,7 @@ function setUp(stub: StubRegistry, access: Partial<RegistryAccess & { autoRegist
     },
   };
   const telemetry = {
-    emit: ({ name }: { name: string }, fields: object) => told.push({ event: name, ...fields }),
+    emit: ({ name }: { name: string }, fields: object) => emitted.push({ event: name, ...fields }),
   } as unknown as Telemetry;
   const registry = { url: "http://registry.test/api/", autoRegister: true, ...access };
   const external = new ExternalRegistry({
@@ -48,11 +48,11 @@ function setUp(stub: StubRegistry, access: Partial<RegistryAccess & { autoRegist
     topics: [{ name: "things.v1", codec: codec as Codec<unknown> }],
   });
   external.start();
-  const codes = (event: string, field: string) => told.filter((one) => one.event === event).map((one) => one[field]);
+  const codes = (event: string, field: string) => emitted.filter((one) => one.event === event).map((one) => one[field]);
   const pass = (ms: number) => {
     nowMs += ms;
   };
-  return { external, codec, told, waits, codes, pass };
+  return { external, codec, emitted, waits, codes, pass };
 }
 
 const idOf = (value: Buffer) => value.readInt32BE(1);
@@ -79,7 +79,7 @@ describe("at start", () => {
   test("what is there is taken, by its canonical form, and nothing is written", async () => {
     const stub = new StubRegistry(1);
     stub.put("somebody-elses", "string");
-    stub.put(SUBJECT, { ...first, doc: "said otherwise" });
+    stub.put(SUBJECT, { ...first, doc: "worded otherwise" });
     stub.put(SUBJECT, second);
     const { external } = setUp(stub, { autoRegister: false });
     await external.ready();
@@ -112,7 +112,7 @@ describe("at start", () => {
     ["another shape", () => json(200, { versions: [1] }), "schema-registry-bad-response"],
     ["another server's 404", () => json(404, { message: "no such page" }), "schema-registry-bad-response"],
     ["an endless answer", () => new Response("x".repeat(5 << 20)), "schema-registry-bad-response"],
-  ])("%s is named, counted, waited out, and health says so meanwhile", async (_what, fault, code) => {
+  ])("%s is named, counted, waited out, and health reports it meanwhile", async (_what, fault, code) => {
     const stub = new StubRegistry();
     stub.faults.push(fault, fault, fault);
     const { external, codes, waits } = setUp(stub);
@@ -150,7 +150,7 @@ describe("at start", () => {
       /read-only/,
       "schema-registry-refused",
     ],
-  ])("%s: nothing is written, the process is told to end, and why", async (what, fault, message, code) => {
+  ])("%s: nothing is written, and the process is ended with the reason", async (what, fault, message, code) => {
     const stub = new StubRegistry();
     if (what.startsWith("a schema")) stub.put(SUBJECT, incompatible);
     else stub.faults.push(fault as () => Response);
@@ -235,8 +235,8 @@ describe("an id that was not known at start", () => {
 
 test("the contract's own topics agree with an empty registry, and with themselves again", async () => {
   const stub = new StubRegistry(1_000);
-  const told: string[] = [];
-  const telemetry = { emit: ({ name }: { name: string }) => told.push(name) } as unknown as Telemetry;
+  const emitted: string[] = [];
+  const telemetry = { emit: ({ name }: { name: string }) => emitted.push(name) } as unknown as Telemetry;
   const start = async () => {
     const external = new ExternalRegistry({
       registry: { url: "http://registry.test", autoRegister: true },

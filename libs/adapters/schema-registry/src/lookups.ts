@@ -69,21 +69,21 @@ export class Lookups {
   #once(topic: LookupTopic, schema: string, ask: () => Promise<Outcome>): Promise<void> | undefined {
     const key = `${topic.name} ${schema}`;
     if (this.#asked.has(key)) return this.#asked.get(key);
-    const tell = (outcome: string, reason: string) =>
+    const report = (outcome: string, reason: string) =>
       this.#options.telemetry.emit(schemaLookedUp, { topic: topic.name, schema, outcome, reason });
     if (!this.#takeToken()) {
-      tell("skipped", "too many others were asked for");
+      report("skipped", "too many others were asked for");
       return undefined;
     }
     const lookup = ask().then(
       ([outcome, reason]) => {
         this.#asked.set(key, undefined);
-        tell(outcome, reason);
+        report(outcome, reason);
       },
       (error) => {
         if (error instanceof Failure && error.advice === "retry") this.#asked.delete(key);
         else this.#asked.set(key, undefined);
-        tell(error instanceof Failure ? error.code : "failed", reasonOf(error));
+        report(error instanceof Failure ? error.code : "failed", reasonOf(error));
       },
     );
     this.#asked.set(key, lookup);

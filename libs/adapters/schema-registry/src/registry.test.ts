@@ -65,7 +65,7 @@ describe("registry", () => {
       expect(registry.lookUp(subject, bodyOf(undocumented))).toMatchObject({ version: first?.version, id: first?.id });
     });
 
-    test("says what is wrong with it", () => {
+    test("reports what is wrong with it", () => {
       const other = bodyOf({ type: "record", name: "EdgeFrame", fields: [] });
       expect(codeOf(() => registry.lookUp(subject, other))).toBe(40403);
       expect(codeOf(() => registry.lookUp("nothing-value", other))).toBe(40401);

@@ -55,7 +55,7 @@ describe("a manifest against its listing", () => {
     );
   });
 
-  test("one that says otherwise than its listing is refused (target.ts P2)", () => {
+  test("one that differs from its listing is refused (target.ts P2)", () => {
     for (const key of ["name", "version", "hardwareClass", "packageBytes"] as const) {
       const other = { ...listed, [key]: typeof listed[key] === "string" ? "another" : 1 };
       expect(codeOf(() => verifyManifest(bytes, digest, other))).toBe("package-listing-mismatch");

@@ -336,7 +336,7 @@ describe("bounds (trust.ts T6)", () => {
     expect(given).toBeLessThan(metadataBytesMax.snapshot + 10_000);
   });
 
-  test("a server that trickles, or says nothing, is left within the time", async () => {
+  test("a server that trickles, or sends nothing, is left within the time", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world, { limits: { refreshMsMax: 10_000 } });
     fetcher.bend = (asked, bytes) => (asked === "timestamp.json" ? trickle(world.clock, bytes as Uint8Array) : bytes);

@@ -112,8 +112,8 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const more: Record<string, string> = {};
     if (cloud !== null) {
       progress(`routing policy against ${cloud.manifest.name} ${cloud.manifest.version}`);
-      const said = await ask(cloud.dir, frames, options.threads, progress);
-      const learned = learnFirstPolicy(observed, temperature, said, settings);
+      const answers = await ask(cloud.dir, frames, options.threads, progress);
+      const learned = learnFirstPolicy(observed, temperature, answers, settings);
       files[packageFiles.policy] = encodeJson(learned.policy);
       more.routingPolicyLearnedAgainst = `${cloud.manifest.name} ${cloud.manifest.version} ${cloud.digest}`;
       for (const line of policyLines(learned)) progress(line);

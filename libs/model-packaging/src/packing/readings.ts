@@ -1,4 +1,4 @@
-/** The single faults that a `preprocessor_config.json` can have, undone: what the file would have to say instead. Pure. Every
+/** The single faults that a `preprocessor_config.json` can have, undone: what the file would have to state instead. Pure. Every
  * reading is another preprocessing; of two that make the same tensors only the simpler one is listed. In order of how much a
  * maker would have to change: one key first, whole conventions last. */
 import { type Preprocessing, parsePreprocessing } from "@tributary/inference";

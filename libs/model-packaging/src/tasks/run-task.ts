@@ -48,8 +48,8 @@ export function runTask<T extends Task>(task: T, options: RunTaskOptions): Promi
       clearTimeout(timer);
       options.signal?.removeEventListener("abort", onAbort);
       if (outcome?.kind === "done") return resolve(outcome.result as TaskResults[T["kind"]]);
-      const said = tail.trim() === "" ? "" : `; its last words: ${tail.trim()}`;
-      const died = `the process of the ${task.kind} ended with ${signal ?? code}${said}`;
+      const lastWords = tail.trim() === "" ? "" : `; its last words: ${tail.trim()}`;
+      const died = `the process of the ${task.kind} ended with ${signal ?? code}${lastWords}`;
       if (outcome === undefined) return reject(new Failure("task-died", "retry", died));
       if (outcome.kind === "failed") reject(new Failure(outcome.code, outcome.advice, outcome.message));
     });

@@ -163,7 +163,7 @@ describe("the door", () => {
       expect(await at(elsewhere, host)).toBe("host-foreign");
       expect(await at(withTokens, host)).toBe("in"); // hosts.ts N3
     }
-    // What scrapers and probes of a cluster say.
+    // What scrapers and probes of a cluster send.
     for (const host of ["router:8080", "10.0.0.7:8080", "router.tributary.svc:8080", "pi.local", "[fd00::1]:8080"]) {
       expect(await at(loopback, host)).toBe("host-foreign");
       expect([host, await at(elsewhere, host)]).toEqual([host, "in"]); // hosts.ts N2
@@ -187,7 +187,7 @@ describe("the door", () => {
     ]);
   });
 
-  test("of a stranger's megabytes takes 64 KiB, and says why all the same (door.ts D7)", async () => {
+  test("of a stranger's megabytes takes 64 KiB, and answers with the reason all the same (door.ts D7)", async () => {
     const { number, bodies } = await port({ tokens: [TOKEN], bodyBytesMax: 64 << 20 });
     const socket = connect(number, "127.0.0.1");
     let answer = "";

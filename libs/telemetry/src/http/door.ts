@@ -3,10 +3,10 @@
  *
  * D1. The Host is one that this port answers to (hosts.ts).
  * D2. No page of another site asks, unless its origin is listed (sites.ts); a listed one gets the CORS headers it needs.
- * D3. A body is what the path takes: JSON, under any name of it, or bytes where a file is sent. A form cannot say either.
+ * D3. A body is what the path takes: JSON, under any name of it, or bytes where a file is sent. A form can send neither.
  *     Reading takes no body.
  * D4. Where a token is wanted, it is one of ours; wrong ones are slowed by address (guesses.ts).
- * D5. A body is not larger than the port takes, which is checked before it is read where its length is told.
+ * D5. A body is not larger than the port takes, which is checked before it is read where its length is stated.
  * D6. (G9) A body arrives within `bodyMsMax`; a file goes on for as long as it brings `fileBytesMin` in that time.
  * D7. A refusal names the rule, is counted by it, and logged with the peer's address. Of a body that nobody wants at most
  *     64 KiB are taken, so that the client can read why; then the connection ends.
@@ -22,7 +22,7 @@ import { PROBLEM_MEDIA_TYPE, pathOf, peerOf, respond } from "./respond.ts";
 import { crossSiteOf } from "./sites.ts";
 import { Tokens } from "./tokens.ts";
 
-/** What a port's file says of it. */
+/** The settings of a port. */
 export type DoorAddress = {
   readonly host: string;
   /** Names it answers to besides loopback's. */
@@ -35,13 +35,13 @@ export type DoorAddress = {
 export type DoorPolicy = {
   /** Empty: open. */
   readonly tokens?: readonly string[];
-  /** Which requests want one of the tokens; all, unless told. */
+  /** Which requests want one of the tokens; all by default. */
   readonly wantsToken?: (method: string, path: string) => boolean;
   /** Of a JSON body; 0: none is taken. */
   readonly bodyBytesMax?: number;
   /** Which requests bring a file, as application/octet-stream, of any size. */
   readonly bringsFile?: (method: string, path: string) => boolean;
-  /** How a refusal is told on a path whose clients read no problem details; undefined: as those. */
+  /** The body of a refusal on a path whose clients read no problem details; undefined: problem details. */
   readonly refusalOf?: (path: string, details: ProblemDetails) => Refusal | undefined;
 };
 
@@ -213,7 +213,7 @@ export class Door {
       const detail = isFile
         ? `less than ${fileBytesMin} bytes in ${bodyMsMax} ms`
         : `the body did not arrive in ${bodyMsMax} ms`;
-      this.#tell(judged, new Problem(408, "body-late", "retry", detail));
+      this.#report(judged, new Problem(408, "body-late", "retry", detail));
       socket.destroy();
     }, bodyMsMax);
     timer.unref();
@@ -224,14 +224,14 @@ export class Door {
 
   /** D7 */
   #refuse(judged: Judged, response: ServerResponse, problem: Problem): void {
-    this.#tell(judged, problem);
+    this.#report(judged, problem);
     const { details, headers } = problem;
-    const told = this.#options.refusalOf?.(judged.path, details) ?? { mediaType: PROBLEM_MEDIA_TYPE, body: details };
-    respond(response, details.status, told.mediaType, told.body, headers);
+    const refusal = this.#options.refusalOf?.(judged.path, details) ?? { mediaType: PROBLEM_MEDIA_TYPE, body: details };
+    respond(response, details.status, refusal.mediaType, refusal.body, headers);
     discard(judged.request);
   }
 
-  #tell({ request, method, path }: Judged, { details }: Problem): void {
+  #report({ request, method, path }: Judged, { details }: Problem): void {
     const { code, status, detail } = details;
     const peer = peerOf(request);
     this.#options.telemetry.emit(httpRefused, { code, status, method, path: path.slice(0, 200), peer, detail });

@@ -1,5 +1,5 @@
 /**
- * Whether a browser says that another site's page asks. Programs that are no browsers say nothing, and pass.
+ * Whether a browser marks a request as another site's. Programs that are no browsers send no such header, and pass.
  *
  * `Origin` is this port's own, or listed. `Sec-Fetch-Site` is `same-origin` or `none`, or the origin is listed. `same-site` is
  * another port of this machine, too.
@@ -10,7 +10,7 @@ import type { IncomingHttpHeaders } from "node:http";
 
 export type CrossSite = { readonly header: "Origin" | "Sec-Fetch-Site"; readonly value: string };
 
-/** What says so; undefined: nothing does. */
+/** The header that marks it; undefined: none does. */
 export function crossSiteOf(
   method: string,
   headers: IncomingHttpHeaders,

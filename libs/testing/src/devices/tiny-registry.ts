@@ -25,10 +25,10 @@ export type Bend = (path: string, bytes: Buffer) => Buffer | null | "cut" | "awa
 
 export class TinyRegistry {
   readonly rootBytes: Uint8Array;
-  /** Paths that were asked for, with where they began. */
+  /** Paths that were asked for, with the offset of their first byte. */
   readonly asked: { readonly path: string; readonly from: number }[] = [];
   bend: Bend = () => null;
-  /** Bytes a second a response gets; as fast as it goes, unless told. */
+  /** Bytes a second a response gets; as fast as it goes by default. */
   bytesPerSecond: number | undefined;
   readonly #repository: TufRepository;
   readonly #files: Map<string, Uint8Array>;

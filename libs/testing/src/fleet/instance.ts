@@ -111,7 +111,7 @@ export class Instance {
       case "report": {
         const { deviceId, bootId, seq, generation, digest, update } = record.report;
         const last = this.#reports.get(deviceId);
-        // Only the newest holds, as in rollout-manager: a late one tells of what was.
+        // Only the newest holds, as in rollout-manager: a late one is of an earlier state.
         if (last !== undefined && (bootId < last.bootId || (bootId === last.bootId && seq <= last.seq))) return;
         this.#reports.set(deviceId, { bootId, seq });
         this.controller.devices.reported(deviceId, SLOT, {

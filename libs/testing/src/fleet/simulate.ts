@@ -22,12 +22,12 @@ import {
 import { Crash, type CrashAt, DIGESTS, digestOf, Instance, type Place } from "./instance.ts";
 import { Tape } from "./tape.ts";
 import {
+  type Desired,
   SimDevice as Device,
   type Report,
   type SimDevice,
   type Sink,
   shockAt,
-  type Told,
   type Window,
   type World,
 } from "./world.ts";
@@ -52,7 +52,7 @@ export type Simulation = {
 
 export type SimulationResult = {
   readonly seed: number;
-  /** Null: it never began. */
+  /** Null: it never started. */
   readonly phase: Phase | null;
   readonly rollout: Rollout | null;
   /** Minute of the last event that counted. */
@@ -80,7 +80,7 @@ const UID = "rollout-1";
 const DOWN_MS = MINUTE;
 const REST_MS = 5 * MINUTE;
 
-/** A canary of 5 %, judged for as long as `analysis` says, then everybody. */
+/** A canary of 5 %, judged for as long as `analysis`, then all devices. */
 export function usualSpec(analysis = "2h", more: object = {}): RolloutSpec {
   return rolloutSpec.parse({
     apiVersion: "tributary.dev/v1",
@@ -117,7 +117,7 @@ class Run {
   readonly #tape = new Tape();
   readonly #devices: Device[] = [];
   readonly #byId = new Map<string, Device[]>();
-  readonly #retained = new Map<string, Told>();
+  readonly #retained = new Map<string, Desired>();
   /** By round: what arrives then. */
   readonly #arriving = new Map<number, (() => void)[]>();
   readonly #random;
@@ -159,7 +159,7 @@ class Run {
   }
 
   run(): SimulationResult {
-    this.#tellPast();
+    this.#appendPast();
     this.#create();
     const { minutesMax, stepMs, commands } = this.#sim;
     const end = START + minutesMax * MINUTE;
@@ -179,7 +179,7 @@ class Run {
   }
 
   /** A day of every device before, as one window. */
-  #tellPast(): void {
+  #appendPast(): void {
     for (const device of this.#devices) {
       const { frames, good } = device.before;
       this.#tape.append({
@@ -256,13 +256,13 @@ class Run {
     }
   }
 
-  #hear(device: SimDevice, told: Told): void {
+  #hear(device: SimDevice, desired: Desired): void {
     const before = device.generation;
-    device.hear(told, this.#now, this.#sink);
+    device.hear(desired, this.#now, this.#sink);
     if (device.generation < before) this.#broken.add(`G6: generation of ${device.id} fell`);
   }
 
-  /** An instance writes what a device shall run: retained for it, and told to it, if nothing is lost. */
+  /** An instance writes what a device shall run: retained for it, and sent to it, if nothing is lost. */
   #write({ deviceId, generation, modelDigest }: DesiredChange): void {
     const digest = digestOf(modelDigest);
     this.#written += 1;
@@ -347,8 +347,8 @@ class Run {
       if (before.weight > 0 && !this.#isAnalysed) this.#broken.add(`G5: widened to ${after.weight} without evidence`);
       this.#isAnalysed = false;
     }
-    const told = (rollout: Rollout) => reachedDevices(rollout).length;
-    if (told(after) !== told(before) && after.generation === before.generation && change.kind !== "rolled-back")
+    const reached = (rollout: Rollout) => reachedDevices(rollout).length;
+    if (reached(after) !== reached(before) && after.generation === before.generation && change.kind !== "rolled-back")
       this.#broken.add(`G6: ${change.kind} changes what devices run, and not the generation`);
   }
 

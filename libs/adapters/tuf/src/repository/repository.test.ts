@@ -181,7 +181,7 @@ describe("listing", () => {
 });
 
 describe("time", () => {
-  test("a role is signed anew at half its life, and a device never sees an expired one", async () => {
+  test("a role is signed again at half its life, and a device never sees an expired one", async () => {
     const { repository, store, clock } = await newRepository();
     const versions = () =>
       [...store.files.keys()].reduce((newest, name) => Math.max(newest, Number.parseInt(name, 10) || 0), 0);
@@ -202,7 +202,7 @@ describe("time", () => {
     expect(versions()).toBeLessThanOrEqual(1 + Math.floor(100 / 3.5) + 2);
   });
 
-  test("when devices begin to refuse is told, also when it is the root that ends; a refresh does not renew it", async () => {
+  test("the time from which devices refuse is reported, also when it is the root that ends; a refresh does not renew it", async () => {
     const { repository, store, clock, rootBytes } = await newRepository();
     const rootEndsAt = expiresAt(parseRoot(rootBytes).signed);
     expect([repository.expiresAt(), repository.rootExpiresAt()]).toEqual([START + DAY_MS, rootEndsAt]);
@@ -217,7 +217,7 @@ describe("time", () => {
     expect(repository.expiresAt()).toBeLessThan(clock.now());
   });
 
-  test("a registry that slept past every expiry signs all anew when it opens", async () => {
+  test("a registry that was down past every expiry signs all again when it opens", async () => {
     const { store, signers, clock, repository } = await newRepository();
     await repository.list(digestOf(1), model(1));
     clock.advance(200 * DAY_MS);
@@ -234,7 +234,7 @@ describe("rotation", () => {
     const keys = publicKeys(next);
     const change = { targets: [keys.targets], snapshot: [keys.snapshot], timestamp: [keys.timestamp], now: START };
     const root = rotateRoot(rootBytes, change, rootSigners);
-    // The running registry does not have the new keys: it says so and changes nothing.
+    // The running registry does not have the new keys: it reports that and changes nothing.
     expect(await codeOf(() => repository.publishRoot(root))).toBe("tuf-key-not-named");
     expect(store.files.has("2.root.json")).toBe(false);
     await store.put("2.root.json", root);
