@@ -10,7 +10,7 @@ export type { LatencyOf } from "./pipeline.ts";
 export { doneOf } from "./updates/done.ts";
 export { fetchPackage } from "./updates/fetch-package.ts";
 export { medianTooSlow } from "./updates/latency.ts";
-export { Shelf } from "./updates/shelf.ts";
+export { PackageStore } from "./updates/package-store.ts";
 export type { UpdateStore } from "./updates/store.ts";
 export { openRegistryTrust } from "./updates/trust.ts";
 export { mqttLink, type OpenLink } from "./uplink.ts";

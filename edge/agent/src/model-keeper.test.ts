@@ -6,7 +6,7 @@ import { ModelKeeper } from "./model-keeper.ts";
 const clock: Clock = { now: () => 0, monotonicMs: () => 0, sleep: async (_, signal) => signal?.throwIfAborted() };
 const good = { ok: true, inference: {} } as unknown as InferenceResult;
 
-/** A host whose models die of one picture, and whose loads fail when told to. */
+/** A host whose models die of one picture, and whose loads fail when the test sets it. */
 class FakeHost {
   loads = 0;
   failLoads = 0;

@@ -15,7 +15,7 @@ Usage: sample-camera --sheets DIR [options]
 
   --sheets DIR     folder with index.json and its sheets, or of JPEGs
   --fps N          frames a second (10); 0: as fast as they are read
-  --frames N       stop after so many; never, unless told
+  --frames N       stop after so many; never by default
   --start K        photo of the first frame (0)
   --stride S       how far to the next photo (1)
   --ledger FILE    append one JSON line a frame: {n, photo, label or file, capturedAt, bytes, boot}

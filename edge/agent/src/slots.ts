@@ -3,12 +3,12 @@
  *
  * N1. A frame is answered by one slot: its digests, its policy and its labels are that slot's, so they change together and
  *     between two frames.
- * N2. While a model is on trial the good one stays loaded; a frame that the one on trial fails on is answered by it, once.
- * N3. Numbers that are none are no answer: the frame is told as unreadable, or answered by the good one (N2).
- * N4. A picture that the one on trial cannot take and the good one can tells against the trial; one that neither can take is
- *     at fault itself.
- * N5. A policy is one model's: one withdrawn while a model is on trial is that model's. The good one keeps its own, for the way
- *     back and for a restart.
+ * N2. While a model is on trial the committed one stays loaded; a frame that the one on trial fails on is answered by it, once.
+ * N3. Non-finite numbers are no answer: the frame is reported as unreadable, or answered by the committed model (N2).
+ * N4. A picture that the model on trial cannot take and the committed one can counts against the trial; one that neither can
+ *     take is at fault itself.
+ * N5. A policy is one model's: one withdrawn while a model is on trial is that model's. The committed one keeps its own, for a
+ *     revert and for a restart.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import type { InferenceResult, LoadedModel, ModelPackage } from "@tributary/inference";
@@ -107,7 +107,7 @@ export class Slots {
     try {
       return { slot, result: numbersOf(await runner.infer(jpeg)) };
     } catch (error) {
-      // Closed under the frame by a commit: the one at work answers.
+      // Closed under the frame by a commit: the active one answers.
       if (slot === this.#good && slot.runner === runner) throw error;
       return this.infer(jpeg);
     }
@@ -121,14 +121,14 @@ export class Slots {
     });
   }
 
-  /** Told once, and only while it is on trial. */
+  /** Reported once, and only while it is on trial. */
   #fail(slot: Slot, failing: Failing): void {
     if (slot !== this.#active || slot === this.#good || slot === this.#failed) return;
     this.#failed = slot;
     this.#onFailing(slot, failing);
   }
 
-  /** The good one again from the next frame on; the other is let go once it has answered what it has. */
+  /** The committed model answers again from the next frame on; the other is closed once it has answered its frames. */
   restore(): void {
     const trial = this.#active;
     if (trial === this.#good) return;
@@ -136,7 +136,7 @@ export class Slots {
     void trial.runner.close().catch(() => undefined);
   }
 
-  /** What was on trial is the good one. */
+  /** The model on trial becomes the committed one. */
   commit(): void {
     const before = this.#good;
     if (before === this.#active) return;
@@ -144,7 +144,7 @@ export class Slots {
     void before.runner.close().catch(() => undefined);
   }
 
-  /** The policy counts for the model that it names: the one at work, or the one that waits behind it. */
+  /** The policy counts for the model that it names: the active one, or the committed one behind a trial. */
   applyPolicy(bytes: Uint8Array, origin: PolicyOrigin): boolean {
     const waiting = this.#good;
     if (waiting !== this.#active && waiting.policy.isFor(bytes)) {
@@ -154,12 +154,12 @@ export class Slots {
     return this.#active.policy.apply(bytes, origin);
   }
 
-  /** N5. The one at work has its package's own again. Returns whether anything changed. */
+  /** N5. The active one has its package's own again. Returns whether anything changed. */
   resetPolicy(): boolean {
     return this.#active.policy.reset();
   }
 
-  /** N5. Of the model that a restart begins with; null: its package's own. */
+  /** N5. Of the model that a restart starts with; null: its package's own. */
   get policyToKeep(): Uint8Array | null {
     return this.#good.policy.fromAbove;
   }

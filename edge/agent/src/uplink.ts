@@ -1,8 +1,9 @@
 /**
- * Joins the outbox to MQTT: what leaves is published as it comes, what is settled is told, and what comes down is handed on.
+ * Joins the outbox to MQTT: outgoing records are published as they come, settled ones are reported to it, and incoming messages
+ * are handed on.
  *
- * Every connection has an epoch; a record formed for an earlier one is not published on a later one, where the outbox resends
- * it in its place (G3). */
+ * Every connection has an epoch; a record formed for an earlier one is not published on a later one, where the outbox
+ * resends it in its place (G3). */
 import { mqttTopics } from "@tributary/contracts";
 import { type Clock, invariant, type Random } from "@tributary/kernel";
 import { MqttLink } from "@tributary/mqtt";
@@ -120,7 +121,7 @@ export class Uplink {
     });
   }
 
-  /** Gives what is in flight a moment to be acknowledged, then says goodbye. */
+  /** Gives what is in flight a moment to be acknowledged, then publishes `offline`. */
   async stop(graceMs: number): Promise<void> {
     if (this.#inFlight > 0 && this.online) {
       await new Promise<void>((resolve) => {

@@ -2,7 +2,7 @@
  * One window of what the device saw: moments of its metrics and sketches of its inputs and outputs. Pure: fed per frame,
  * closed by whoever owns the clock.
  *
- * A window with no frame still tells the device's health; its sketch is left out. */
+ * A window with no frame still reports the device's health; its sketch is left out. */
 import type { EdgeMetrics, EdgeSketches } from "@tributary/contracts";
 import { emptySketch, type Inference, observe, type ReferenceSketch, type SketchWindow } from "@tributary/inference";
 import type { LocalAnswer } from "./pipeline.ts";

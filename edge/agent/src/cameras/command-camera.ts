@@ -77,19 +77,19 @@ export class CommandCamera implements Camera {
       const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], detached: true });
       let hasRoom = true;
       let lastWords = "";
-      let told: SplitterCounts = { skippedBytes: 0, brokenFrames: 0, oversizedFrames: 0 };
+      let reported: SplitterCounts = { skippedBytes: 0, brokenFrames: 0, oversizedFrames: 0 };
       const splitter = new JpegSplitter(frameBytesMax, (jpeg) => {
         if (!signal.aborted) hasRoom = queue.offer(jpeg) && hasRoom;
       });
-      const tell = () => {
+      const report = () => {
         const now = splitter.counts;
         const refuse = (code: string, count: number) => {
           if (count > 0) events.onRefused({ cameraId: this.id, code, count });
         };
-        refuse("camera-garbage", now.skippedBytes - told.skippedBytes);
-        refuse("camera-frame-broken", now.brokenFrames - told.brokenFrames);
-        refuse("camera-frame-oversized", now.oversizedFrames - told.oversizedFrames);
-        told = now;
+        refuse("camera-garbage", now.skippedBytes - reported.skippedBytes);
+        refuse("camera-frame-broken", now.brokenFrames - reported.brokenFrames);
+        refuse("camera-frame-oversized", now.oversizedFrames - reported.oversizedFrames);
+        reported = now;
       };
       child.once("spawn", () => {
         this.#state = "running";
@@ -103,7 +103,7 @@ export class CommandCamera implements Camera {
       };
       child.stdout.on("data", (chunk: Buffer) => {
         splitter.push(chunk);
-        tell();
+        report();
         if (!hasRoom) child.stdout.pause();
       });
       child.stderr.on("data", (chunk: Buffer) => {
@@ -114,7 +114,7 @@ export class CommandCamera implements Camera {
       const over = (how: string, failed: boolean) => {
         signal.removeEventListener("abort", stop);
         splitter.end();
-        tell();
+        report();
         killGroup(child, "SIGKILL"); // What it started ends with it.
         const words = failed && lastWords.trim() !== "" ? `; its last words: ${lastWords.trim()}` : "";
         resolve({ how: how + words, failed });

@@ -13,7 +13,7 @@ describe("frame queue", () => {
     expect([skipped, queue.skipped, queue.arrived]).toEqual([3, 3, 5]);
   });
 
-  test("frame-queue.ts Q1: wait holds the source, loses nothing, and says when to go on", () => {
+  test("frame-queue.ts Q1: wait pauses the source, loses nothing, and notifies it when to resume", () => {
     const queue = new FrameQueue({ cameraId: "a", framesMax: 2, whenFull: "wait" }, now);
     let released = 0;
     queue.onRoom = () => released++;

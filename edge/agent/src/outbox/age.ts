@@ -1,7 +1,7 @@
 /**
  * How old a stored frame is.
  *
- * Otherwise unknown: the frame counts as expired, and its age is said to be at least the machine's uptime.
+ * Otherwise unknown: the frame counts as expired, and its age is stated as at least the machine's uptime.
  *
  * A1. Within one machine boot by the monotonic clock, which survives restarts of the agent (CLOCK_MONOTONIC).
  * A2. Across a reboot by the wall clock, if it was synchronised at capture and is now. */
@@ -28,7 +28,7 @@ export function ageOf(captured: Captured, now: DeviceTime): Age {
   return { ageMs: now.monotonicMs, known: false };
 }
 
-/** What a record says: an unknown age is never below the deadline. */
+/** The age in a record: an unknown age is never below the deadline. */
 export const reportedAgeMs = (age: Age, deadlineMs: number): number =>
   age.known ? age.ageMs : Math.max(age.ageMs, deadlineMs + 1);
 

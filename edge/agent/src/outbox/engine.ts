@@ -1,15 +1,15 @@
 /**
- * The outbox at work: group commits, what leaves next, what is resent, what is given up. Runs on the worker's thread; its
+ * The engine of the outbox: group commits, what leaves next, what is resent, what is dropped. Runs on the worker's thread; its
  * only I/O is the store and `post`.
  *
  * What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2), only older: its ages go
  * on, or the router would take a late frame for a fresh one. A row goes only when Kafka has it, or when policy drops it (G1,
- * G9). The broker's PUBACK says so where the bridge is the broker; elsewhere it frees the window alone, and `confirmed` says
- * so (flight.ts W5). On every new connection what left before is resent first, per stream in `seq` order; nothing new of a
+ * G9). The broker's PUBACK confirms that where the bridge is the broker; elsewhere it frees the window alone, and `confirmed`
+ * does (flight.ts W5). On every new connection what left before is resent first, per stream in `seq` order; nothing new of a
  * stream leaves before that (G3). A failed commit changes nothing: memory is rebuilt from the store and the same items are
  * tried again.
  *
- * O4. A frame is in exactly one prediction record. If its image is given up before that record left, the record says so;
+ * O4. A frame is in exactly one prediction record. If its image is given up before that record left, the record has it;
  *     afterwards the router's clock answers the frame.
  * O6. A disk that takes nothing does not stop what needs no space. While a commit fails, its parts are tried apart, each at
  *     its own backoff: what is acknowledged or expired goes, what can leaves, and only then, in pieces, what waits comes in,
@@ -66,7 +66,7 @@ const RETRY: Backoff = { minMs: 200, maxMs: 15_000 };
 /** About what an item takes beside its image or body, in pages that are never quite full. */
 const ITEM_BYTES = 4_096;
 const NO_BYTES = new Uint8Array();
-/** Nothing but predictions is left to drop: say full, and say it until there is room again. */
+/** Nothing but predictions is left to drop: report full until there is room again. */
 const FULL_UNTIL = 0.95;
 
 export class OutboxEngine {
@@ -151,7 +151,7 @@ export class OutboxEngine {
         this.#pending.push(...message.items); // Gathered for a group commit already.
         return true;
       case "link":
-        this.#flight.link(message.online, message.epoch, this.#acked.owed(this.#store.left()));
+        this.#flight.link(message.online, message.epoch, this.#acked.pending(this.#store.left()));
         return message.online;
       case "settled":
         if (message.acked && this.#options.limits.confirmMs === null) this.#acked.add(message.key);
@@ -226,7 +226,7 @@ export class OutboxEngine {
     }
     if (!(isReleased && hasLeft && isTaken) || this.#reserve?.hold() === false) return;
     this.#isStalled = false;
-    this.#tell(0);
+    this.#report(0);
   }
 
   #hasSpaceFor(itemCount: number): boolean {
@@ -267,12 +267,12 @@ export class OutboxEngine {
     this.#flight.keep();
     this.#items += pending.length;
     for (const { key, payload } of leaving) this.#flight.sent(key, payload.length); // Before it is counted.
-    this.#tell(performance.now() - startedMs);
+    this.#report(performance.now() - startedMs);
     for (const one of leaving) this.#post({ kind: "send", ...one, epoch: this.#flight.epoch });
     return true;
   }
 
-  #tell(commitMs: number): void {
+  #report(commitMs: number): void {
     const dropped = this.#dropped;
     this.#dropped = [];
     this.#post({ kind: "committed", items: this.#items, stats: this.stats(), dropped, commitMs });
@@ -284,7 +284,7 @@ export class OutboxEngine {
       const known = this.#store.setting("sample_key") as Uint8Array | undefined;
       if (known === undefined || Buffer.compare(known, key) !== 0) this.#store.putSetting("sample_key", key);
     } catch {
-      // What is wrong with the disk is found, and told, by the next commit.
+      // What is wrong with the disk is found, and reported, by the next commit.
     }
   }
 
@@ -327,7 +327,7 @@ export class OutboxEngine {
     if (taken.jpeg !== null) this.#plan.add(this.#waitingOf({ ...taken, id, bytes: frameBytes }, now));
   }
 
-  /** Expired and surplus images go; what they owe stays. */
+  /** Expired and surplus images go; their prediction records stay. */
   #giveUp(now: DeviceTime): void {
     for (const frame of this.#plan.expire(now.monotonicMs)) this.#drop(frame, "EXPIRED");
     const { bytesMax } = this.#options.limits;
@@ -480,7 +480,7 @@ export class OutboxEngine {
     };
   }
 
-  /** Memory is what the store says; everything in it is backlog. */
+  /** Memory is what the store has; everything in it is backlog. */
   #load(): void {
     const now = this.#now();
     const totals = this.#store.totals();

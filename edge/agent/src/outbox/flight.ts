@@ -94,7 +94,7 @@ export class Flight {
     this.#reservedBytes += bytes;
   }
 
-  /** The commit at hand went through: what it let leave is told with `sent`. */
+  /** The commit at hand went through: what it let leave is reported with `sent`. */
   keep(): void {
     this.#taken = [];
     this.#reserved.clear();

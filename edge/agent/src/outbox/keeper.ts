@@ -2,7 +2,7 @@
  * Keeps one outbox open: the agent answers with or without it, and records whenever it can (G4).
  *
  * Every opening is a boot with its own `bootId`; whoever numbers frames starts again with it. What an outbox has to know to go
- * on, it is told on opening: the connection, and the policy that came down meanwhile.
+ * on, it gets on opening: the connection, and the policy that came down meanwhile.
  *
  * K1. An outbox that cannot be opened, or that broke, is opened again after a jittered, bounded backoff. Until then there is
  *     no room, so frames are answered here only. */
@@ -61,7 +61,7 @@ export class OutboxKeeper {
     this.#random = random;
   }
 
-  /** Resolves after the first attempt, whatever came of it; the handlers tell. */
+  /** Resolves after the first attempt, whatever its result; the handlers get it. */
   async open(): Promise<void> {
     if (!(await this.#tryOpen())) this.#opening = this.#openLater();
   }
@@ -97,7 +97,7 @@ export class OutboxKeeper {
     return this.#current === undefined ? 0 : this.#current.appended - this.#current.committed;
   }
 
-  /** After `hasRoom` or `hasRoomForReports` said yes. */
+  /** After `hasRoom` or `hasRoomForReports` was true. */
   append(item: OutboxItem): void {
     this.#current?.append(item);
   }

@@ -81,7 +81,7 @@ test.each<[string, () => void]>([
   engine.receive({ kind: "close" });
 });
 
-test("open.ts D3: damage found at work is set aside at the next opening; only the newest are kept", () => {
+test("open.ts D3: damage found while open is set aside at the next opening; only the newest are kept", () => {
   for (let n = 0; n < 4; n++) {
     fill();
     open(true).receive({ kind: "close" });
@@ -93,7 +93,7 @@ test("open.ts D3: damage found at work is set aside at the next opening; only th
   ]);
 });
 
-test("damage met at work ends this outbox at once, and says that the file is at fault", () => {
+test("damage met while open ends this outbox at once, and reports that the file is at fault", () => {
   fill();
   const engine = open();
   engine.receive({ kind: "link", online: true, epoch: 1 });

@@ -1,11 +1,11 @@
 /**
- * Opens the outbox, whatever became of its file.
+ * Opens the outbox, also when its file is damaged.
  *
  * A damaged file is set aside with its -wal and -shm, for a person to look at, and a fresh one takes its place: a device that
- * can still see must not stay dark for what it owed (G4). What was owed is lost, and the event names the file. On a full disk
- * the reserve is given up: a boot that cannot be written could send nothing of what it owes.
+ * can still see must not stay dark for its pending records (G4). These are lost, and the event names the file. On a full disk
+ * the reserve is given up: a boot that cannot be written could send none of its pending records.
  *
- * D2. With the file goes the boot count. Services take a lower count for an older boot, whose reports were told already, so a
+ * D2. With the file goes the boot count. Services take a lower count for an older boot, whose reports were sent already, so a
  *     count is never below the hours since 2024: a device that loses its disk goes on above what it had, unless it booted more
  *     than once an hour all its life, or its clock is not set yet. Then it is heard again when it boots with a clock that is.
  *     Acknowledgements of the old file count for nothing (outbox.ts X2).
@@ -31,7 +31,7 @@ export function openOutbox(
   const setAside = (reason: string) => post({ kind: "setAside", file: setFileAside(options.file, wallTime()), reason });
   const reserve = new Reserve(options.file);
   const open = () => new OutboxEngine(options, now, post, { reserve });
-  if (options.isDamaged && existsSync(options.file)) setAside("found damaged while at work");
+  if (options.isDamaged && existsSync(options.file)) setAside("found damaged while open");
   try {
     return open();
   } catch (error) {

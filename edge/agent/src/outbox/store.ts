@@ -111,10 +111,10 @@ export class OutboxStore {
     const bootId = makeBootId(count, randomBytes(8).readBigUInt64LE()).toString();
     this.putSetting("boot_count", String(count));
     this.#run("INSERT INTO boots VALUES (?, ?, ?)", count, bootId, now.machineBoot);
-    // A boot that owes nothing any more is forgotten, and with it its counters.
-    const owed = ["predictions", "frames", "reports", "records"].map((table) => `SELECT boot FROM ${table}`);
+    // A boot with nothing pending any more is forgotten, and with it its counters.
+    const pending = ["predictions", "frames", "reports", "records"].map((table) => `SELECT boot FROM ${table}`);
     for (const table of ["seqs", "boots"]) {
-      this.#database.exec(`DELETE FROM ${table} WHERE boot <> ${count} AND boot NOT IN (${owed.join(" UNION ")})`);
+      this.#database.exec(`DELETE FROM ${table} WHERE boot <> ${count} AND boot NOT IN (${pending.join(" UNION ")})`);
     }
     this.#database.exec(
       "DELETE FROM decided_by WHERE id NOT IN (SELECT decided_by FROM predictions UNION SELECT decided_by FROM frames)",

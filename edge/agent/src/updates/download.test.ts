@@ -143,8 +143,8 @@ describe("one file from the registry", () => {
       );`;
     // No file may grow beyond a part of it.
     const run = 'ulimit -f 4; exec "$0" --no-warnings --conditions=@tributary/source --input-type=module -e "$1"';
-    const told = await promisify(execFile)("sh", ["-c", run, process.execPath, script], { cwd: import.meta.dirname });
-    expect([told.stdout, asked]).toEqual(["disk-full retry", [undefined]]);
+    const child = await promisify(execFile)("sh", ["-c", run, process.execPath, script], { cwd: import.meta.dirname });
+    expect([child.stdout, asked]).toEqual(["disk-full retry", [undefined]]);
   });
 
   test("download.ts W3: a pause that the pace asks for is no silence of the registry, however long", async () => {
@@ -174,7 +174,7 @@ describe("one file from the registry", () => {
     expect(nowMs).toBeGreaterThan(((slow.length - (64 << 10)) / bytesPerSecond) * 1_000 - 1);
   });
 
-  test("called off, it ends at once and says why", async () => {
+  test("called off, it ends at once with the reason", async () => {
     const stop = new AbortController();
     answer = (_, response) => {
       response.write(bytes.subarray(0, 10));

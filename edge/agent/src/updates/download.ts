@@ -21,7 +21,7 @@ const FILE_MS_MAX = 60_000;
 
 export type Blob = { readonly sha256: Digest; readonly bytes: number };
 
-/** Averages what is taken to a rate. Pure: time is told. */
+/** Averages what is taken to a rate. Pure: time is an argument. */
 export class Pace {
   readonly #bytesPerSecond: number;
   #aheadUntilMs = 0;
@@ -48,14 +48,14 @@ export type DownloadPorts = {
 
 const DISK_ERRORS: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EIO"];
 
-/** What the disk said, as a Failure; anything else as it is. */
+/** An error of the disk, as a Failure; anything else as it is. */
 export const diskFullOr = (error: unknown): unknown =>
   DISK_ERRORS.includes((error as NodeJS.ErrnoException | undefined)?.code)
     ? new Failure("disk-full", "retry", reasonOf(error), { cause: error })
     : error;
 
 /** Throws Failure `registry-unreachable`, `registry-slow`, `registry-refused`, `blob-missing`, `package-digest-mismatch` or
- * `disk-full`, or what the disk said outside of the file. */
+ * `disk-full`, or an error of the disk outside of the file. */
 export async function download(ports: DownloadPorts, blob: Blob, path: string, signal: AbortSignal): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   for (let again = false; ; again = true) {
@@ -135,7 +135,7 @@ async function fetchRest(
   }
 }
 
-/** Where the body begins. */
+/** Offset of the body. */
 function startOf(response: IncomingMessage, url: string, from: number): number {
   const status = response.statusCode ?? 0;
   if (status === 200) return 0;

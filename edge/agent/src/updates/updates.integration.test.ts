@@ -128,7 +128,7 @@ const reports = () => upOf("reported").map((payload) => DeviceReported.decodeSin
 const batches = () => upOf("predictions").map((payload) => EdgePredictions.decodeSingleObject(payload));
 const hasAnswered = (digest: string) => batches().some(({ modelDigest }) => modelDigest === digest);
 
-/** N1, N2: every frame is answered once, by one model in all that it says. */
+/** Every frame is answered once, by one model in every field of the answer (slots.ts N1, N2). */
 async function everyFrameAnsweredOnce(running: Running, digests: readonly string[]): Promise<void> {
   await waitFor(() => digests.every(hasAnswered), { what: "predictions by each model" });
   await waitFor(async () => (await statusOf(running)).outbox.predictions < 40, {
@@ -156,26 +156,28 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   await waitFor(async () => (await statusOf(running)).frames > status.frames + 10, { what: "frames by the new one" });
   await everyFrameAnsweredOnce(running, [factoryDigest, digest]);
 
-  const told = reports();
-  expect(told.map(({ generation }) => Number(generation))).toEqual([...told.keys()].map((i) => (i === 0 ? 0 : 1)));
-  const phases = told.map(({ update }) => update?.phase);
+  const reported = reports();
+  expect(reported.map(({ generation }) => Number(generation))).toEqual(
+    [...reported.keys()].map((i) => (i === 0 ? 0 : 1)),
+  );
+  const phases = reported.map(({ update }) => update?.phase);
   expect(phases[0]).toBeUndefined();
   expect([...new Set(phases.slice(1))]).toEqual(
     expect.arrayContaining(["DOWNLOADING", "VERIFYING", "SHADOWING", "PROBATION", "COMMITTED"]),
   );
-  for (const { update, slots, goldenPassed } of told) {
+  for (const { update, slots, goldenPassed } of reported) {
     expect(goldenPassed).toBe(true); // The factory's were tried when the agent started.
     const isNew = ["PROBATION", "COMMITTED"].includes(update?.phase ?? "");
     if (update?.phase !== "PROBATION") expect(slots.perception?.modelDigest).toBe(isNew ? digest : factoryDigest);
   }
-  expect(told[0]?.acceptedSchemas).toContain(DeviceDesired.current.fingerprint);
+  expect(reported[0]?.acceptedSchemas).toContain(DeviceDesired.current.fingerprint);
   const metrics = await waitFor(
     () => {
       const windows = upOf("metrics").map((payload) => EdgeMetrics.decodeSingleObject(payload));
       const shadowed = windows.flatMap(({ models }) => models).find(({ metrics }) => "shadow_agreed" in metrics);
       return shadowed;
     },
-    { what: "a window that tells of the shadow" },
+    { what: "a window with the shadow's counts" },
   );
   expect(metrics.modelDigest).toBe(digest);
   expect(Number(metrics.metrics.shadow_agreed?.sum)).toBeGreaterThan(0); // The same weights agree.
@@ -191,7 +193,7 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   expect((await statusOf(again)).slots).toEqual({ good: null, previous: digest, trial: null });
 }, 240_000);
 
-test("the way back to what was at work before needs no registry; one that never was here is refused without", async () => {
+test("a rollback to a model that was active before needs no registry; one that never was here is refused without", async () => {
   const before = await listed("1.1.1", { latencyBudgetMs: 41 });
   const after = await listed("1.1.2", { latencyBudgetMs: 42 });
   const other = await listed("1.1.3", { latencyBudgetMs: 43 });
@@ -213,7 +215,7 @@ test("the way back to what was at work before needs no registry; one that never 
   expect((await statusOf(running)).model.digest).toBe(before);
 }, 240_000);
 
-test("what must not run is refused by name, and the model at work goes on", async () => {
+test("what must not run is refused with its code, and the active model goes on", async () => {
   const [first = 0] = JSON.parse(String(file("golden/index.json"))).frames[0].logits.map((_: number, i: number) => i);
   const golden = JSON.parse(String(file("golden/index.json"))) as { frames: { logits: number[] }[] };
   for (const frame of golden.frames) frame.logits = frame.logits.map((_, i) => (i === first ? -9 : -i)).reverse();
@@ -299,7 +301,9 @@ test("a crash in probation takes the device back by itself, and no frame is lost
   const status = await statusOf(running);
   expect(status.model.digest).toBe(factoryDigest);
   expect(status.slots).toEqual({ good: null, previous: null, trial: null });
-  await waitFor(async () => (await statusOf(running)).frames > status.frames + 20, { what: "frames by the good one" });
+  await waitFor(async () => (await statusOf(running)).frames > status.frames + 20, {
+    what: "frames by the committed model",
+  });
   await everyFrameAnsweredOnce(running, [factoryDigest, digest]);
   const losses = await waitFor(
     () => {
@@ -308,7 +312,7 @@ test("a crash in probation takes the device back by itself, and no frame is lost
       const ofDevice = windows.find(({ device }) => device.model_losses?.sum === 1);
       return ofModel && ofDevice && ofModel.modelDigest;
     },
-    { what: "a window that tells of the crash" },
+    { what: "a window with the crash" },
   );
   expect(losses).toBe(digest);
   // For this generation that was all.
@@ -317,7 +321,7 @@ test("a crash in probation takes the device back by itself, and no frame is lost
   expect((await statusOf(running)).update?.phase).toBe("REVERTED");
 }, 240_000);
 
-test("a kill in probation starts the good one again, which then tries anew; a model too slow for its frames goes back", async () => {
+test("a kill in probation restarts the committed model, which then tries again; a model too slow for its frames is reverted", async () => {
   const photos = join(dir.path, "photos");
   mkdirSync(photos);
   const noise = { type: "gaussian" as const, mean: 128, sigma: 30 };
@@ -336,7 +340,7 @@ test("a kill in probation starts the good one again, which then tries anew; a mo
   expect((await statusOf(again)).model.digest).toBe(factoryDigest);
 }, 240_000);
 
-test("a model that cannot take this camera's pictures is refused in its shadow, and goes back on trial; each is answered", async () => {
+test("a model that cannot take this camera's pictures is refused in its shadow, and reverted on trial; each is answered", async () => {
   // Its own golden frames, of its own size, it does reproduce.
   const { do_resize: _, size: __, resample: ___, ...asTheyAre } = JSON.parse(String(file("preprocessor_config.json")));
   const files: Record<string, Uint8Array> = {
@@ -361,11 +365,11 @@ test("a model that cannot take this camera's pictures is refused in its shadow, 
   expect(await ended(running, 2)).toMatchObject({ phase: "REVERTED", code: "image-size-wrong" });
   const { frames, model, unreadable } = await statusOf(running);
   expect([model.digest, unreadable]).toEqual([factoryDigest, 0]);
-  await waitFor(async () => (await statusOf(running)).frames > frames + 10, { what: "frames by the good one" });
+  await waitFor(async () => (await statusOf(running)).frames > frames + 10, { what: "frames by the committed model" });
   await everyFrameAnsweredOnce(running, [factoryDigest]);
 }, 240_000);
 
-test("a condition is waited for and told; what rotted in a slot is passed over, and fetched again", async () => {
+test("a condition is waited for and reported; what was damaged in a slot is passed over, and fetched again", async () => {
   const digest = await listed("1.6.0", { latencyBudgetMs: 46 });
   const running = await start();
   await want(1, digest, "1.6.0", { condition: "PARKED" });
@@ -378,12 +382,12 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
     body: '{"parked":1}',
   });
   expect(bad.status).toBe(400);
-  const told = await fetch(`${running.http}/v1/conditions`, {
+  const response = await fetch(`${running.http}/v1/conditions`, {
     method: "POST",
     headers: JSON_BODY,
     body: '{"parked":true}',
   });
-  expect(await told.json()).toEqual({ idle: false, parked: true });
+  expect(await response.json()).toEqual({ idle: false, parked: true });
   expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED" });
   await running.agent.stop();
 
@@ -400,7 +404,7 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
   await waitFor(async () => (await statusOf(again)).slots.good === digest, { what: "the slot" });
 }, 240_000);
 
-test("shelf.ts S1: a damaged list of slots costs no second download of what is wanted", async () => {
+test("package-store.ts S1: a damaged list of slots costs no second download of what is wanted", async () => {
   const digest = await listed("1.7.0", { latencyBudgetMs: 45 });
   const running = await start(null);
   await want(1, digest, "1.7.0", { probationFrames: 0 });
@@ -414,7 +418,7 @@ test("shelf.ts S1: a damaged list of slots costs no second download of what is w
   expect(registry.asked.filter(({ path }) => path.startsWith("/blobs/"))).toEqual([]);
 }, 240_000);
 
-test("without a registry a desired state is refused, and told; a damaged list of slots begins anew", async () => {
+test("without a registry a desired state is refused, and that is reported; a damaged list of slots is replaced by an empty one", async () => {
   rmSync(join(dir.path, "data"), { recursive: true, force: true });
   mkdirSync(join(dir.path, "data/models"), { recursive: true });
   writeFileSync(join(dir.path, "data/models/slots.json"), '{"sha256":"0","book":{}}');

@@ -2,12 +2,12 @@ import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
   type Action,
-  atWork,
+  activePackage,
+  bootUpdates,
+  type Done,
   type DurableState,
   durableStateFromJson,
   durableStateToJson,
-  bootUpdates,
-  type Done,
   emptyDurableState,
   type Input,
   longestClosedMinutes,
@@ -15,10 +15,10 @@ import {
   type PackageRef,
   type Retry,
   type Step,
-  updateStatusOf,
   step,
   stopped,
   type Updates,
+  updateStatusOf,
   type Wanted,
 } from "./index.ts";
 import { judgeProbation } from "./probation.ts";
@@ -37,7 +37,8 @@ const wantedOf = (ref: PackageRef, more: Partial<Wanted> = {}): Wanted => ({
 const ok: Done = { ok: true };
 const failed = (code: string, retry: Retry = "never"): Done => ({ ok: false, code, reason: `because ${code}`, retry });
 
-/** A device by hand: each action must be ended before the next may start, and the disk has the last durable state that was written. */
+/** A device by hand: each action must be ended before the next may start, and the disk has the last durable state that was
+ * written. */
 class Device {
   state: Updates;
   action: Action | null = null;
@@ -49,7 +50,12 @@ class Device {
   readonly fetched = new Set<string>();
   readonly #random: Random;
 
-  constructor(random: Random, disk: DurableState = emptyDurableState, broken: readonly string[] = [], fetched: Iterable<string> = []) {
+  constructor(
+    random: Random,
+    disk: DurableState = emptyDurableState,
+    broken: readonly string[] = [],
+    fetched: Iterable<string> = [],
+  ) {
     this.#random = random;
     this.disk = disk;
     this.fetched = new Set(fetched);
@@ -572,13 +578,19 @@ describe("G7: ended at any point", () => {
           const broken = random() < 0.2 ? [pick(packages).digest] : [];
           const fetched = [...one.fetched].filter((digest) => !broken.includes(digest));
           const good = disk.good?.digest;
-          one = new Device(random, durableStateFromJson(JSON.parse(JSON.stringify(durableStateToJson(disk)))) as DurableState, broken, fetched);
+          one = new Device(
+            random,
+            durableStateFromJson(JSON.parse(JSON.stringify(durableStateToJson(disk)))) as DurableState,
+            broken,
+            fetched,
+          );
           if (good !== undefined && !broken.includes(good)) expect(one.running.digest).toBe(good);
           continue;
         }
         expect(one.state.durable.generation).toBeGreaterThanOrEqual(seenBefore); // machine.ts U3
         // Only the committed package and one that was proved here answer frames.
-        if (one.action === null) expect([seed, i, one.running.digest]).toEqual([seed, i, atWork(one.state).digest]);
+        if (one.action === null)
+          expect([seed, i, one.running.digest]).toEqual([seed, i, activePackage(one.state).digest]);
         if (one.action === null && one.state.stage.kind === "rest" && one.state.durable.wanted !== null) {
           expect(one.state.durable.outcome).not.toBeNull();
         }
@@ -596,7 +608,13 @@ describe("G7: ended at any point", () => {
 });
 
 test("a durable state is read back, and what is none is refused", () => {
-  const durable: DurableState = { ...emptyDurableState, generation: 2n ** 60n, wanted: wantedOf(A), good: A, trials: 2 };
+  const durable: DurableState = {
+    ...emptyDurableState,
+    generation: 2n ** 60n,
+    wanted: wantedOf(A),
+    good: A,
+    trials: 2,
+  };
   const json = JSON.parse(JSON.stringify(durableStateToJson(durable)));
   expect(durableStateFromJson(json)).toEqual(durable);
   for (const wrong of [null, 3, {}, { ...json, good: 7 }, { ...json, wanted: { ...json.wanted, digest: "../x" } }]) {
