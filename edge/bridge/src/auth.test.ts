@@ -130,7 +130,7 @@ describe("who may connect", () => {
     expect(verdicts.filter((verdict) => verdict === "busy").length).toBeGreaterThanOrEqual(200 - 64 - 4);
   });
 
-  test("few checks wait; beyond it the address that has most of them is told to come back, and who went away costs nothing (password.ts P3)", async () => {
+  test("few checks wait; beyond it the address that has most of them is refused for now, and clients that went away cost nothing (password.ts P3)", async () => {
     const { put, check, passwords } = fleet(4);
     for (let i = 0; i < 50; i++) put(`d${i}`, hashOf("right"));
     const flood = Array.from({ length: 50 }, (_, i) => check(`d${i}`, "right", "203.0.113.9"));
@@ -221,8 +221,8 @@ test("a device subscribes to its own downlink only (auth.ts A2)", () => {
 
 test("the contract's page names each refusal beside its return code", () => {
   const page = readFileSync(join(repositoryRoot, "docs/mqtt-contract.md"), "utf8");
-  const told = [...page.matchAll(/^\| (\d) {2,}\| (`.*?) *\|/gm)].flatMap(([, returned, codes = ""]) =>
+  const documented = [...page.matchAll(/^\| (\d) {2,}\| (`.*?) *\|/gm)].flatMap(([, returned, codes = ""]) =>
     [...codes.matchAll(/`([a-z-]+)`/g)].map(([, code = ""]) => [code, Number(returned)]),
   );
-  expect(Object.fromEntries(told)).toEqual(returnCodes);
+  expect(Object.fromEntries(documented)).toEqual(returnCodes);
 });

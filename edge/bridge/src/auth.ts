@@ -10,9 +10,9 @@
 import { type DeviceRegistration, type DownlinkChannel, downlinks, parseMqttTopic } from "@tributary/contracts";
 import { isValidId } from "@tributary/kernel";
 import {
-  type PasswordBook,
   type PasswordChecker,
   type PasswordHash,
+  type PasswordHashes,
   parsePasswordHash,
   type ScryptCost,
 } from "./password.ts";
@@ -59,7 +59,7 @@ export const returnCodeOf = (refusal: ConnectRefusal): number => returnCodes[ref
 type Entry = { readonly registration: DeviceRegistration; readonly parsed: PasswordHash | undefined };
 
 /** The last record of each device wins; a tombstone means unknown. */
-export class DeviceDirectory implements PasswordBook {
+export class DeviceDirectory implements PasswordHashes {
   readonly #devices = new Map<string, Entry>();
   /** How many active devices need a scrypt of this cost; by `N$r$p`. */
   readonly #scrypts = new Map<string, { readonly cost: ScryptCost; devices: number }>();

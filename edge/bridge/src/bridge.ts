@@ -12,13 +12,13 @@ import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
 import type { BridgeConfig } from "./config.ts";
-import { answersOfSentFrames, DownlinkState, isSameTelling } from "./downlink.ts";
+import { answersOfSentFrames, DownlinkState, isSameDesired } from "./downlink.ts";
 import { availabilityChanged, downlinkDropped, downlinkSent, stateRebuilt } from "./events.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
 import { neededTopics } from "./kafka-topics.ts";
 import { PasswordChecker } from "./password.ts";
-import { RateBook } from "./rates.ts";
+import { RatesByDevice } from "./rates.ts";
 import type { Routes } from "./routes.ts";
 import type { Session } from "./session.ts";
 import { traceDownlink } from "./spans.ts";
@@ -53,7 +53,7 @@ export class Bridge {
     this.#options = options;
     this.#passwords = new PasswordChecker(this.#directory, config.limits.authenticationsMax);
     this.#down = mqttTopics(config.mqtt.prefix);
-    const rates = new RateBook(config.limits.perDevice, () => clock.monotonicMs());
+    const rates = new RatesByDevice(config.limits.perDevice, () => clock.monotonicMs());
     this.#throttled = new ThrottleTracker({ reporter: "bridge", sink, clock, telemetry });
     const onThrottled = this.#throttled.note.bind(this.#throttled);
     this.#ingest = new Ingest({
@@ -185,7 +185,7 @@ export class Bridge {
 
   #sendChangedDesired(session: Session): void {
     const now = this.#downlink.desiredOf(session.deviceId);
-    if (now === undefined || isSameTelling(session.desired, now)) return;
+    if (now === undefined || isSameDesired(session.desired, now)) return;
     if (session.isSubscribed(this.#down.desired(session.deviceId))) this.#sendDesired(session);
   }
 
@@ -220,13 +220,13 @@ export class Bridge {
     const wants = { avro: session.isSubscribed(avro), json: session.isSubscribed(json) };
     const answers = wants.avro || wants.json ? answersOfSentFrames(record) : undefined;
     if (answers === undefined) return;
-    const { told, end } = traceDownlink(this.#options.telemetry.tracer, answers);
+    const { traced, end } = traceDownlink(this.#options.telemetry.tracer, answers);
     if (wants.avro) {
       const codec: Codec<Classifications> = topics.classifications.codec;
-      const payload = codec.encodeSingleObject(told, this.#downlink.versionFor(deviceId, codec));
+      const payload = codec.encodeSingleObject(traced, this.#downlink.versionFor(deviceId, codec));
       this.#sendResult(session, avro, payload);
     }
-    if (wants.json) for (const payload of jsonResults(told)) this.#sendResult(session, json, payload);
+    if (wants.json) for (const payload of jsonResults(traced)) this.#sendResult(session, json, payload);
     end();
   }
 

@@ -20,7 +20,7 @@ import { brokerFault, connected, connectionCut, disconnected, subscribeRefused, 
 import { PacketGate } from "./gate.ts";
 import type { Ingest } from "./ingest.ts";
 import { PreAuth, type PreAuthOptions } from "./preauth.ts";
-import type { RateBook } from "./rates.ts";
+import type { RatesByDevice } from "./rates.ts";
 import { Session } from "./session.ts";
 import { Takeovers } from "./takeovers.ts";
 
@@ -32,8 +32,8 @@ export type BrokerOptions = {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly ingest: Ingest;
-  readonly rates: RateBook;
-  /** A device exceeds a rate; `weight` says how much that tells. */
+  readonly rates: RatesByDevice;
+  /** A device exceeds a rate; `weight` is how much that counts. */
   readonly onThrottled: (deviceId: string, reason: string, weight?: number) => void;
   readonly authenticate: PreAuthOptions["authenticate"];
   /** A device subscribed: it wants what is retained for it. */
@@ -104,7 +104,7 @@ export class Broker {
         done(null, true);
       },
       authenticate: (client, _user, _password, done) => {
-        done(null, this.#begin(client));
+        done(null, this.#admit(client));
       },
       authorizePublish: (client, packet, done) => this.#publish(client, packet, done),
       authorizeSubscribe: (client, subscription, done) => {
@@ -202,7 +202,7 @@ export class Broker {
   }
 
   /** aedes has read the CONNECT packet that preauth.ts had read before. Whether it found the same device in it, still there. */
-  #begin(client: Client): boolean {
+  #admit(client: Client): boolean {
     const gate = client.conn as PacketGate;
     const deviceId = this.#deviceOf.get(gate);
     if (deviceId === undefined || deviceId !== client.id || gate.destroyed || this.#closing) return false;
@@ -216,7 +216,7 @@ export class Broker {
 
   #publish(client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void): void {
     const session = client === null ? undefined : this.#byClient.get(client);
-    // A will comes without having passed the gate. It says that the session has ended, which we know: it ends here.
+    // A will comes without having passed the gate. It announces that the session has ended, which is known: it ends here.
     if (session === undefined || (client as AnyClient).will === packet) {
       done(new Error("not published"));
       return;

@@ -269,7 +269,7 @@ describe("the gate", () => {
     await close();
   });
 
-  test("who does not read what it is told is not read either", async () => {
+  test("a device that does not read what it is sent is not read either", async () => {
     const { device, gate, packets, close } = await open(1_000_000);
     gate.write(Buffer.alloc(16_000_000));
     device.write(Buffer.concat([publish(10, 1), publish(10, 2)]));

@@ -2,8 +2,8 @@
  * Stands between a device's socket and the broker, which would buffer a packet of 256 MB before it looks at it.
  *
  * A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9). Each PUBLISH
- * that passed is handed its grant in order; who settles it gives the bytes back. Who does not read what it is told is not read
- * either, or what we owe it would grow without bound (G9).
+ * that passed is handed its grant in order; the settler returns the bytes. A device that does not read what it is
+ * sent is not read either, or its pending messages would grow without bound (G9).
  *
  * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted the
  *     bound is small. A device's PUBLISH beyond it would be sent again for ever: its body is read past, for as long as it
@@ -74,7 +74,7 @@ export class PacketGate extends Duplex {
     return this.#socket.remoteAddress ?? "unknown";
   }
 
-  /** `charge` is told of each packet of the device and says how long to wait with it, in ms. T5 */
+  /** `charge` is called with each packet of the device and returns how long to wait with it, in ms. T5 */
   authenticated(charge?: (bytes: number) => number): void {
     this.#authenticated = true;
     this.#charge = charge;

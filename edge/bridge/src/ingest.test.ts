@@ -8,7 +8,7 @@ import type { Client } from "aedes";
 import { bridgeConfigSchema } from "./config.ts";
 import type { PacketGate } from "./gate.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
-import { RateBook } from "./rates.ts";
+import { RatesByDevice } from "./rates.ts";
 import { Session } from "./session.ts";
 
 const config = bridgeConfigSchema.parse({});
@@ -69,7 +69,7 @@ const newIngest = (sink: RecordSink, clock: Clock, learn?: IngestOptions["learn"
     limits: config.limits,
     mqttPrefix: "tributary",
     learn,
-    rates: new RateBook(
+    rates: new RatesByDevice(
       { ...config.limits.perDevice, deadLettersBurstMax: 1e9, deadLetterBytesBurstMax: 1e9 },
       () => 0,
     ),

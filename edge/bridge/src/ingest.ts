@@ -17,7 +17,7 @@ import type { BridgeLimits } from "./config.ts";
 import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
 import type { RecordIdentity } from "./identity.ts";
 import { PutAside } from "./put-aside.ts";
-import type { RateBook } from "./rates.ts";
+import type { RatesByDevice } from "./rates.ts";
 import { type Route, routedRecord } from "./routes.ts";
 import { traceUplink } from "./spans.ts";
 import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verdict } from "./uplink.ts";
@@ -49,7 +49,7 @@ export type IngestOptions = {
   /** Asks for a schema; undefined when there is nothing to wait for. I4 */
   readonly learn?: ((topicName: string, fingerprint: string) => Promise<void> | undefined) | undefined;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
-  readonly rates: RateBook;
+  readonly rates: RatesByDevice;
   /** A device exceeds a rate. */
   readonly onThrottled: (deviceId: string, reason: string) => void;
 };
@@ -142,11 +142,11 @@ export class Ingest {
     switch (verdict.kind) {
       case "store": {
         const { stream, id, value, traceparent } = verdict;
-        const record = (told?: string | null) => recordOf(stream, id, value, receivedAt, told);
+        const record = (traced?: string | null) => recordOf(stream, id, value, receivedAt, traced);
         if (stream !== "frames") return this.#store(sink, stream, record(), uplink, receivedAt, from);
         const about = { stream, deviceId: id.deviceId, bytes: uplink.payload.length };
-        const { told, end } = traceUplink(telemetry.tracer, about, traceparent);
-        return this.#store(sink, stream, record(told), uplink, receivedAt, from).then(
+        const { traced, end } = traceUplink(telemetry.tracer, about, traceparent);
+        return this.#store(sink, stream, record(traced), uplink, receivedAt, from).then(
           () => end(),
           (error: unknown) => {
             end(codeOf(error));

@@ -1,6 +1,6 @@
 /**
- * Reads a JSON value as a record of an Avro schema, strictly: it was written by hand for a program of somebody else's,
- * and every mistake in it should be told at its place.
+ * Reads a JSON value as a record of an Avro schema, strictly: it was written for a foreign program,
+ * and every mistake in it should be reported at its place.
  *
  * A fault names its path: `predictions[3].label: expected a string, found 7`. Nothing is ignored: an unknown field is a fault,
  * and so is a text that is not well-formed Unicode. What comes out fits the schema: bytes were base64, a long a number or a
@@ -25,7 +25,7 @@ export class JsonFault extends Error {
 export type JsonObject = { readonly [field: string]: unknown };
 
 export type RecordRules<C> = {
-  /** By record name: what is left out, from what was given. `at` tells which of several records it is. */
+  /** By record name: what is left out, from what was given. `at` is its index among several records. */
   readonly fill?: { readonly [record: string]: (given: JsonObject, context: C, at: string) => JsonObject };
   /** By record name, then by the field's name in Avro: its name in JSON. */
   readonly names?: { readonly [record: string]: { readonly [field: string]: string } };

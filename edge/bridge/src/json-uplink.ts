@@ -1,5 +1,5 @@
 /**
- * Uplinks of devices that speak only JSON: `…/up/STREAM/json`. What they say becomes the record that an agent would have
+ * Uplinks of devices that speak only JSON: `…/up/STREAM/json`. Their payload becomes the record that an agent would have
  * sent, so nothing behind the bridge knows the difference.
  *
  * A frame of boot 0 is all there is of it: no prediction announces it, and none may claim that it follows.
@@ -8,7 +8,7 @@
  *     SHA-256: the same bytes are the same record, however often they are sent. Whoever counts has to have a boot, or its
  *     numbers would come again after a restart.
  * N3. A photo without a label comes from a device that cannot answer itself: reason FALLBACK, an empty label, confidence 0, so
- *     that the cloud's answer is worth everything and a missing one says nothing. */
+ *     that the cloud's answer is worth everything and a missing one is no loss. */
 import { createHash } from "node:crypto";
 import { JSON_NAMES, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { JsonFault, type JsonObject, JsonRecordReader, parseJsonObject, type RecordRules } from "./json-record.ts";

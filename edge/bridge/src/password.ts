@@ -48,8 +48,8 @@ export function parsePasswordHash(text: string): PasswordHash | undefined {
   return { scheme, cost, blockSize, parallelization, salt, hash };
 }
 
-/** What a fleet's passwords are kept as. */
-export interface PasswordBook {
+/** The password hashes of a fleet's devices. */
+export interface PasswordHashes {
   /** The text as the registry has it, and as it was parsed; undefined for a device that may not connect or does not exist. */
   hashOf(deviceId: string): { readonly text: string; readonly parsed: PasswordHash | undefined } | undefined;
   /** Of the dearest scrypt hash that is in use; undefined when there is none. */
@@ -69,7 +69,7 @@ type Waiting = { readonly source: string; readonly isGone: () => boolean; readon
 type Turn = "granted" | "given-up";
 
 export class PasswordChecker {
-  readonly #book: PasswordBook;
+  readonly #hashes: PasswordHashes;
   readonly #key = randomBytes(32);
   /** deviceId -> HMAC of the pair last verified; bounded by the registry, see `forget`. */
   readonly #verified = new Map<string, Buffer>();
@@ -83,8 +83,8 @@ export class PasswordChecker {
   };
   #free = Math.max(1, availableParallelism() - 1);
 
-  constructor(book: PasswordBook, waitingMax: number, verify: ScryptVerify = verifyScrypt) {
-    this.#book = book;
+  constructor(hashes: PasswordHashes, waitingMax: number, verify: ScryptVerify = verifyScrypt) {
+    this.#hashes = hashes;
     this.#waitingMax = waitingMax;
     this.#verify = verify;
   }
@@ -94,7 +94,7 @@ export class PasswordChecker {
   }
 
   async check({ deviceId, password, source, isGone }: PasswordCheck): Promise<PasswordVerdict> {
-    const known = this.#book.hashOf(deviceId);
+    const known = this.#hashes.hashOf(deviceId);
     const { salt, hash } = known?.parsed ?? this.#nobody; // P4
     const pair = createHmac("sha256", this.#key)
       .update(`${deviceId}:${known?.text ?? this.#nobody.text}:`)
@@ -114,7 +114,7 @@ export class PasswordChecker {
     if (known.parsed === undefined) return "hash-unusable";
     if (!isRight || known.parsed.scheme !== "scrypt") return "wrong";
     // The registry may have changed meanwhile; then this pair is nobody's any more.
-    if (this.#book.hashOf(deviceId)?.text === known.text) this.#verified.set(deviceId, pair);
+    if (this.#hashes.hashOf(deviceId)?.text === known.text) this.#verified.set(deviceId, pair);
     return "right";
   }
 
@@ -125,7 +125,7 @@ export class PasswordChecker {
 
   /** What is computed where there is nothing to compare with; undefined while nobody's check takes a scrypt. P4 */
   #decoy(): ScryptHash | undefined {
-    const cost = this.#book.scryptCost;
+    const cost = this.#hashes.scryptCost;
     return cost && { scheme: "scrypt", ...cost, salt: this.#nobody.salt, hash: this.#nobody.hash };
   }
 

@@ -18,7 +18,7 @@ afterEach(() => {
 async function started(limits: object, verdict: () => Promise<ConnectRefusal | undefined> = async () => undefined) {
   const telemetry = createTelemetry({ service: "bridge", level: "silent", defaultMetrics: false });
   const config = bridgeConfigSchema.parse({ kafka: { brokers: ["127.0.0.1:1"] }, limits });
-  const admitted: { deviceId: string; said: string }[] = [];
+  const admitted: { deviceId: string; received: string }[] = [];
   const preAuth = new PreAuth({
     config,
     clock: systemClock,
@@ -27,7 +27,7 @@ async function started(limits: object, verdict: () => Promise<ConnectRefusal | u
     mayAdmit: () => undefined,
     admit: (socket, deviceId) => {
       socket.on("error", () => {});
-      admitted.push({ deviceId, said: socket.read()?.toString("latin1") ?? "" });
+      admitted.push({ deviceId, received: socket.read()?.toString("latin1") ?? "" });
       socket.write("in");
     },
   });
@@ -71,7 +71,7 @@ const heard = (socket: Socket) =>
     closed(socket),
   ]);
 
-test("a device is handed on with all it said, in whichever pieces", async () => {
+test("a device is handed on with all it sent, in whichever pieces", async () => {
   const { open, admitted, preAuth } = await started({});
   const socket = await open();
   const bytes = Buffer.concat([hello("cam-1"), Buffer.from("and more")]);
@@ -81,7 +81,7 @@ test("a device is handed on with all it said, in whichever pieces", async () => 
   }
   socket.write(bytes.subarray(9));
   expect(await heard(socket)).toBe("in");
-  expect(admitted).toEqual([{ deviceId: "cam-1", said: bytes.toString("latin1") }]);
+  expect(admitted).toEqual([{ deviceId: "cam-1", received: bytes.toString("latin1") }]);
   expect([preAuth.size, preAuth.bytes]).toEqual([0, 0]);
 });
 

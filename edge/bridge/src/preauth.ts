@@ -1,11 +1,11 @@
 /**
  * Connections that are not authenticated yet: they get a socket and a few bytes here, and nothing of the broker.
  *
- * Every end that is not an admission is counted by its reason, and told with the peer's address.
+ * Every end that is not an admission is counted by its reason, and logged with the peer's address.
  *
  * P1. They come from pools of their own, in number and in bytes. A newcomer is always heard: room for it is made by ending
  *     another, first one of its own address if that has too many, else one of the address that has most (G9). Of an address'
- *     connections the oldest that has said nothing goes first, so that silence never keeps a device out, not even one that
+ *     connections the oldest that has sent nothing goes first, so that silence never keeps a device out, not even one that
  *     shares its address with the silent.
  * P2. A CONNECT packet has to be there, whole, within `connectMsMax`. */
 import type { Socket } from "node:net";
@@ -26,7 +26,7 @@ export type PreAuthOptions = {
   readonly authenticate: (connect: Connect, origin: Origin) => Promise<ConnectRefusal | undefined>;
   /** Whether there is room for a device whose password was right. */
   readonly mayAdmit: (socket: Socket, deviceId: string) => ConnectRefusal | undefined;
-  /** Takes it; the socket gives all it said so far again. */
+  /** Takes it; the socket gives all bytes received so far again. */
   readonly admit: (socket: Socket, deviceId: string) => void;
 };
 
@@ -171,13 +171,13 @@ export class PreAuth {
 
   #admit(stranger: Stranger, deviceId: string): void {
     const { socket } = stranger;
-    const said = Buffer.concat(stranger.chunks);
+    const received = Buffer.concat(stranger.chunks);
     stranger.phase = "over";
     this.#remove(stranger);
     socket.off("readable", stranger.onReadable);
     socket.off("error", stranger.onOver);
     socket.off("close", stranger.onOver);
-    socket.unshift(said);
+    socket.unshift(received);
     this.#options.admit(socket, deviceId);
   }
 

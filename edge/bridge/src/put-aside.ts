@@ -1,5 +1,5 @@
 /**
- * Dead letters of devices, so many of each as its rate allows, and the others told in sum.
+ * Dead letters of devices: as many of each as its rate allows, and the others as a sum.
  *
  * Within its rate a device's dead letters are whole: whoever repairs what is wrong can look at them.
  *
@@ -13,7 +13,7 @@ import { createHash, type Hash } from "node:crypto";
 import type { RecordSink } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
 import { deadLetterOf, deadLettersInSum, type Sum } from "./dead-letter.ts";
-import type { RateBook } from "./rates.ts";
+import type { RatesByDevice } from "./rates.ts";
 import type { Refusal, RefusalReason, Uplink } from "./uplink.ts";
 
 const SUM_MS = 500;
@@ -34,7 +34,7 @@ type Waiting = Open & { readonly stored: Promise<void> };
 export type PutAsideOptions = {
   readonly sink: RecordSink;
   readonly clock: Clock;
-  readonly rates: RateBook;
+  readonly rates: RatesByDevice;
   readonly wholeBytesMax: number;
   readonly onThrottled: (deviceId: string, reason: "dead-letters") => void;
 };
@@ -66,7 +66,7 @@ export class PutAside {
 
   #count(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {
     const key = `${uplink.principal}/${refusal.stream}`;
-    const open = this.#open.get(key) ?? this.#begin(key, uplink, refusal, receivedAt);
+    const open = this.#open.get(key) ?? this.#start(key, uplink, refusal, receivedAt);
     const { sum, hash } = open;
     sum.count++;
     sum.bytes += uplink.whole?.bytes ?? uplink.payload.length;
@@ -77,7 +77,7 @@ export class PutAside {
     return open.stored;
   }
 
-  #begin(key: string, uplink: Uplink, refusal: Refusal, receivedAt: Instant): Waiting {
+  #start(key: string, uplink: Uplink, refusal: Refusal, receivedAt: Instant): Waiting {
     const { clock, sink } = this.#options;
     const first = { ...uplink, payload: Buffer.from(uplink.payload.subarray(0, FIRST_BYTES)) };
     const sum = { uplink: first, refusal, receivedAt, count: 0, bytes: 0, reasons: new Map<string, number>() };

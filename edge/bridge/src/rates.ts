@@ -88,7 +88,7 @@ export class DeviceRates {
   }
 }
 
-export class RateBook {
+export class RatesByDevice {
   readonly #limits: RateLimits;
   readonly #monotonicMs: () => number;
   /** Used longest ago first. */

@@ -59,7 +59,7 @@ describe("a configuration", () => {
     ["a schema of nothing", "routes.0.schema: only format: avro", route({ schema: "x.avsc" })],
     ["a level that is none", "routes.0.key: level 3: the filter has 3", route({ key: { level: 3 } })],
     ["an unknown key", "routes.0: Unrecognized key", { ...route(), qos: 1 }],
-  ])("%s is told", (_, problem, wrong) => {
+  ])("%s is reported", (_, problem, wrong) => {
     expect(problemsOf(wrong)).toEqual([expect.stringContaining(problem)]);
   });
 
@@ -108,7 +108,7 @@ describe("a message", () => {
     }
   });
 
-  test("is the device's own where the route says so (routes.ts X2)", () => {
+  test("is the device's own where the route sets it (routes.ts X2)", () => {
     const own = route({ filter: "meters/%d/value" });
     expect(judge([own], { topic: "meters/meter-1/value" })).toMatchObject({ kind: "route", key: "meter-1" });
     expect(judge([own], { topic: "meters/meter-2/value" })).toMatchObject({ reason: "topic-of-another-device" });

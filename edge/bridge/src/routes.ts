@@ -2,7 +2,7 @@
  * Routes of an operator's own: MQTT topics outside the device contract into Kafka topics outside ours.
  *
  * A route never touches the contract: its filter meets no MQTT topic of ours, its Kafka topic is none of ours. What is stored
- * are the bytes that came; headers say from where. QoS 1 is acknowledged after Kafka's ack (G1); QoS 0 asks for no more than
+ * are the bytes that came; headers have its origin. QoS 1 is acknowledged after Kafka's ack (G1); QoS 0 asks for no more than
  * to be stored. QoS 2 promises what Kafka's ack cannot, and is refused.
  *
  * X2. `%d` in a filter stands for the publisher's own device id, and for nobody else's. Without it any registered device may
@@ -47,7 +47,7 @@ export type RouteProblem = { readonly path: (string | number)[]; readonly messag
 type Surroundings = {
   /** Of topics, without their ends. */
   readonly prefixes: { readonly mqtt: string; readonly kafka: string };
-  /** Behind a foreign broker only the topic tells who published. */
+  /** Behind a foreign broker only the topic identifies who published. */
   readonly mode: "embedded" | "external";
 };
 
@@ -57,25 +57,25 @@ export function routeProblems(routes: readonly RouteConfig[], { prefixes, mode }
   const reserved = ["tributary.", prefixes.kafka, "__", "_schemas"].filter((prefix) => prefix !== "");
   const problems: RouteProblem[] = [];
   for (const [i, route] of routes.entries()) {
-    const tell = (field: string, message: string) => problems.push({ path: ["routes", i, field], message });
+    const report = (field: string, message: string) => problems.push({ path: ["routes", i, field], message });
     const fault = filterFault(route.filter);
-    if (fault !== undefined) tell("filter", fault);
+    if (fault !== undefined) report("filter", fault);
     else if (meets(levelsOf(route.filter), [...levelsOf(prefixes.mqtt), "#"])) {
-      tell("filter", `meets topics of the device contract, which are below ${prefixes.mqtt}/`);
+      report("filter", `meets topics of the device contract, which are below ${prefixes.mqtt}/`);
     }
     const prefix = reserved.find((one) => route.topic.startsWith(one));
-    if (prefix !== undefined) tell("topic", `topics that begin with ${prefix} are not a route's`);
-    else if (ours.has(route.topic)) tell("topic", `${route.topic} is a topic of the contract`);
-    if (route.schema !== undefined && route.format !== "avro") tell("schema", "only format: avro has a schema");
+    if (prefix !== undefined) report("topic", `topics that begin with ${prefix} are not a route's`);
+    else if (ours.has(route.topic)) report("topic", `${route.topic} is a topic of the contract`);
+    if (route.schema !== undefined && route.format !== "avro") report("schema", "only format: avro has a schema");
     const levels = levelsOf(route.filter);
     if (typeof route.key === "object" && route.key.level >= levels.length && levels.at(-1) !== "#") {
-      tell("key", `level ${route.key.level}: the filter has ${levels.length}, counted from 0`);
+      report("key", `level ${route.key.level}: the filter has ${levels.length}, counted from 0`);
     }
     if (mode === "external" && route.key === "device" && !levels.includes(DEVICE)) {
-      tell("key", `mode: external knows the device by a level ${DEVICE} of the filter only; take another key`);
+      report("key", `mode: external knows the device by a level ${DEVICE} of the filter only; take another key`);
     }
     const earlier = routes.slice(0, i).findIndex((other) => covers(levelsOf(other.filter), levels));
-    if (earlier >= 0) tell("filter", `never taken: routes[${earlier}] takes all that it fits (X3)`);
+    if (earlier >= 0) report("filter", `never taken: routes[${earlier}] takes all that it fits (X3)`);
   }
   return problems;
 }

@@ -8,7 +8,7 @@
  *     one that failed (G3). */
 import { AckOrder } from "@tributary/mqtt";
 import type { Client } from "aedes";
-import { type DesiredTelling, NewestQueue } from "./downlink.ts";
+import { type DesiredMessage, NewestQueue } from "./downlink.ts";
 import type { PacketGate } from "./gate.ts";
 
 type Down = { readonly topic: string; readonly payload: Buffer };
@@ -19,7 +19,7 @@ export class Session {
   /** Of the policy last sent in this session. */
   policyVersion: string | undefined;
   /** What it shall run, as last sent in this session. */
-  desired: DesiredTelling | undefined;
+  desired: DesiredMessage | undefined;
   readonly #client: Client;
   readonly #results: NewestQueue<Down>;
   #acks = new AckOrder();

@@ -1,4 +1,5 @@
-/** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, or one of several behind it, and the only way of their records into Kafka. */
+/** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, or one of several behind it, and the only way of
+ * their records into Kafka. */
 
 import "./small-heap.ts";
 import { readFileSync } from "node:fs";
@@ -100,7 +101,7 @@ class BridgeModule {
 
 await runService({
   name: "bridge",
-  summary: "Takes what devices publish over MQTT into Kafka, and tells them policies and final answers.",
+  summary: "Takes what devices publish over MQTT into Kafka, and publishes policies and final answers to them.",
   configSchema: bridgeConfigSchema,
   module: (context) => BridgeModule.with(context),
 });

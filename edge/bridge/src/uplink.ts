@@ -4,7 +4,7 @@
  *
  * The principal, the topic's level and the payload's first field are the same device. Nothing is decoded before its bounds,
  * and the ranges of its fields, are checked, whether it came as Avro or as JSON; only frames are decoded at all, to look at
- * their JPEG. A frame that the router would refuse is refused here, where its device is known and told apart.
+ * their JPEG. A frame that the router would refuse is refused here, where its device is known.
  *
  * U1. Every message has exactly one end: stored, taken as availability, or refused with a reason (G8).
  * U4. A stored value is the device's own bytes behind another header: never re-encoded. Only a device that speaks JSON cannot
@@ -151,7 +151,7 @@ function routed(uplink: Uplink, limits: UplinkLimits, routes: readonly Route[]):
   return refuse("unknown", reason, `for ${route.config.topic}: ${fault}`);
 }
 
-/** Whatever else the topic says: the stream whose dead letters a message belongs to. */
+/** Whatever else is in the topic: the stream whose dead letters a message belongs to. */
 const isStream = (text: string): text is UplinkStream => Object.hasOwn(uplinkStreams, text);
 
 function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, bytesMax: number): Verdict {
@@ -170,7 +170,7 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
     codec.check(payload, version);
     const id = readIdentity(payload);
     if (id.deviceId !== uplink.principal) {
-      return refuse(stream, "payload-of-another-device", `the record says it is of ${clip(id.deviceId)}`);
+      return refuse(stream, "payload-of-another-device", `the record is of ${clip(id.deviceId)}`);
     }
     if (format === "avro" && (id.bootId <= 0n || id.seq <= 0n)) {
       return refuse(stream, "identity-malformed", `bootId ${id.bootId} and seq ${id.seq} must be positive`);

@@ -160,8 +160,8 @@ const seqsOf = (acks: readonly DeviceAcks[], stream: string): bigint[] =>
     )
     .sort((a, b) => Number(a - b));
 
-/** What a bridge tells of a final answer, sent until somebody in the group hears it. */
-async function answerTold(cam: MqttClient, deviceId: string): Promise<unknown> {
+/** The final answer that a bridge publishes; the frame is sent until some bridge of the group publishes one. */
+async function publishedAnswer(cam: MqttClient, deviceId: string): Promise<unknown> {
   const answers: unknown[] = [];
   cam.on("message", (topic, payload) => {
     if (topic === names.resultsJson(deviceId)) answers.push(JSON.parse(payload.toString()));
@@ -315,10 +315,10 @@ describe("behind Mosquitto with the shipped rules", () => {
     const before = (await storedFrames("cam-3")).length;
     await cam.publishAsync(names.upJson("cam-3", "frames"), photo, { qos: 1 });
     await waitFor(async () => (await storedFrames("cam-3")).length === before + 1, { what: "its frame" });
-    expect(await answerTold(cam, "cam-3")).toMatchObject({ deviceId: "cam-3", label: "dog" });
+    expect(await publishedAnswer(cam, "cam-3")).toMatchObject({ deviceId: "cam-3", label: "dog" });
   });
 
-  test("policies are retained and answers told, by the bridge that has the device's partition", async () => {
+  test("policies are retained and answers published, by the bridge that has the device's partition", async () => {
     const cam = await device("cam-1");
     const policies: Buffer[] = [];
     const answers: string[] = [];
@@ -469,7 +469,7 @@ test("two bridges share the messages, and one that leaves gives its part to the 
   await closeBridge(one);
 });
 
-describe("brokers that will not do are refused by name and counted; a good one is taken after them", () => {
+describe("brokers that will not do are refused with a code and counted; a usable one is taken after them", () => {
   const refusalOf = async (settings: object): Promise<string> => {
     const rig = bridgeOf({ clientId: "bridge-1", ...settings });
     const error = await rig.bridge.start().then(
@@ -559,12 +559,12 @@ describe("brokers that will not do are refused by name and counted; a good one i
     expect(await refusalOf({ ...secured(), password: "wrong" })).toBe("broker-refuses-credentials");
   });
 
-  test("a good one", async () => {
+  test("a usable one", async () => {
     const rig = await startBridge(secured());
-    const cam = await device("cam-3"); // It never said what Avro it reads, so its answers are told in JSON.
+    const cam = await device("cam-3"); // It never announced what Avro it reads, so its answers are published in JSON.
     await cam.publishAsync(names.up("cam-3", "frames"), frameOf("cam-3", 9_000n), { qos: 1 });
     await waitFor(async () => (await storedFrames("cam-3")).includes(9_000n), { what: "its frame" });
-    expect(await answerTold(cam, "cam-3")).toMatchObject({ label: "dog" });
+    expect(await publishedAnswer(cam, "cam-3")).toMatchObject({ label: "dog" });
     await closeBridge(rig);
   });
 });

@@ -1,7 +1,7 @@
 /**
  * A bridge behind a broker that is not ours (any that speaks MQTT 5), one of several that share its devices' messages.
  *
- * A message is acknowledged to the broker after Kafka's ack (ingest.ts I1); what the device may delete it is told on
+ * A message is acknowledged to the broker after Kafka's ack (ingest.ts I1); what the device may delete is published to it on
  * down/acks, which names exactly what this bridge stored, dead letters included (G1, G8). Who sent a message is who its topic
  * names: the broker's rules bind the two, and nothing is taken before a rogue was refused (probe.ts). A device that the
  * registry has revoked is refused here as well. When Kafka does not take a message, the connection ends unacknowledged, and
@@ -26,12 +26,12 @@ import { DownlinkState } from "../downlink.ts";
 import { availabilityChanged, stateRebuilt } from "../events.ts";
 import { Ingest, type IngestOptions } from "../ingest.ts";
 import { neededTopics } from "../kafka-topics.ts";
-import { RateBook } from "../rates.ts";
+import { RatesByDevice } from "../rates.ts";
 import { deviceOfTopic, type Routes, routeOf, subscriptionOf } from "../routes.ts";
 import type { Refusal, Uplink } from "../uplink.ts";
-import { AckBook, storedRecordOf } from "./ack-book.ts";
 import { DownlinkGroup } from "./downlink-group.ts";
 import { acksDropped, brokerOffline, brokerOnline, brokerRefused, deviceTrustsBroker, downRefused } from "./events.ts";
+import { PendingAcks, storedRecordOf } from "./pending-acks.ts";
 import { PROBE_STREAM, refuseOpenBroker } from "./probe.ts";
 import { type ExternalSettings, externalSettings } from "./settings.ts";
 
@@ -59,7 +59,7 @@ export class ExternalBridge {
   readonly #settings: ExternalSettings;
   readonly #directory = new DeviceDirectory();
   readonly #state = new DownlinkState();
-  readonly #book = new AckBook(ACKS_MAX);
+  readonly #pendingAcks = new PendingAcks(ACKS_MAX);
   readonly #ingest: Ingest;
   readonly #link: SharedLink;
   readonly #group: DownlinkGroup;
@@ -67,7 +67,7 @@ export class ExternalBridge {
   readonly #throttled: ThrottleTracker;
   readonly #stop = new AbortController();
   #following: Following | undefined;
-  #telling: NodeJS.Timeout | undefined;
+  #publishing: NodeJS.Timeout | undefined;
   #isOpen = false;
 
   constructor(options: ExternalBridgeOptions) {
@@ -79,7 +79,7 @@ export class ExternalBridge {
     this.#throttled = new ThrottleTracker({ reporter: "bridge", sink, clock, telemetry });
     this.#ingest = new Ingest({
       sink,
-      rates: new RateBook(config.limits.perDevice, () => clock.monotonicMs()),
+      rates: new RatesByDevice(config.limits.perDevice, () => clock.monotonicMs()),
       onThrottled: (deviceId, reason) => this.#throttled.note(deviceId, reason),
       ...(routes && { routes }),
       clock,
@@ -130,7 +130,7 @@ export class ExternalBridge {
       telemetry.gauge({ name: `tributary_bridge_${name}`, help }, read);
     gauge("broker_online", "1 while subscribed at the broker", () => (this.#link.online ? 1 : 0));
     gauge("in_flight_messages", "Received and not yet stored", () => this.#ingest.inFlight);
-    gauge("acks_waiting", "Stored records that devices are not yet told of", () => this.#book.size);
+    gauge("acks_waiting", "Stored records that are not yet acknowledged to devices", () => this.#pendingAcks.size);
   }
 
   /** Why devices are not served; undefined while they are. */
@@ -170,10 +170,10 @@ export class ExternalBridge {
     const { reader, sink, routes, clock, config } = this.#options;
     const graceMs = config.limits.shutdownMsMax;
     await this.#group.close();
-    await this.#link.stop(graceMs, () => this.#tell());
+    await this.#link.stop(graceMs, () => this.#publishAcks());
     this.#stop.abort();
     await this.#throttled.stop();
-    clearTimeout(this.#telling);
+    clearTimeout(this.#publishing);
     const done = new AbortController();
     const late = clock.sleep(graceMs, done.signal).catch(() => {});
     const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];
@@ -231,7 +231,7 @@ export class ExternalBridge {
       await refuseOpenBroker({
         settings,
         prefix: config.mqtt.prefix,
-        tell: (topic) => link.publish(topic, Buffer.alloc(0)),
+        publish: (topic) => link.publish(topic, Buffer.alloc(0)),
         clock,
         random,
         telemetry,
@@ -289,21 +289,21 @@ export class ExternalBridge {
     const record = storedRecordOf(uplink, this.#options.config.mqtt.prefix);
     if (record === undefined) return;
     const { deviceId, stream } = record;
-    if (!this.#book.add(record)) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "full" });
-    this.#telling ??= setTimeout(() => void this.#tell(), this.#settings.ackDelayMs);
+    if (!this.#pendingAcks.add(record)) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "full" });
+    this.#publishing ??= setTimeout(() => void this.#publishAcks(), this.#settings.ackDelayMs);
   }
 
   /** One round at a time; what comes meanwhile is the next. */
-  async #tell(): Promise<void> {
+  async #publishAcks(): Promise<void> {
     const codec = DeviceAcks;
-    const tellings = this.#book.take().map(async (acks) => {
+    const published = this.#pendingAcks.take().map(async (acks) => {
       const { deviceId, stream } = acks;
       const payload = codec.encodeSingleObject(acks, this.#state.versionFor(deviceId, codec));
-      const isTold = await this.#link.publish(this.#topics.acks(deviceId), payload);
-      if (!isTold) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "broker" });
+      const isPublished = await this.#link.publish(this.#topics.acks(deviceId), payload);
+      if (!isPublished) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "broker" });
     });
-    await Promise.all(tellings);
-    const isMore = this.#book.size > 0 && !this.#stop.signal.aborted;
-    this.#telling = isMore ? setTimeout(() => void this.#tell(), this.#settings.ackDelayMs) : undefined;
+    await Promise.all(published);
+    const isMore = this.#pendingAcks.size > 0 && !this.#stop.signal.aborted;
+    this.#publishing = isMore ? setTimeout(() => void this.#publishAcks(), this.#settings.ackDelayMs) : undefined;
   }
 }

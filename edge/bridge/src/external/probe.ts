@@ -18,7 +18,7 @@ export const PROBE_STREAM = "probe";
 export type ProbeParts = {
   readonly settings: ExternalSettings;
   readonly prefix: string;
-  readonly tell: (topic: string) => Promise<boolean>;
+  readonly publish: (topic: string) => Promise<boolean>;
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
@@ -52,7 +52,7 @@ export async function refuseOpenBroker(parts: ProbeParts): Promise<void> {
   }
 }
 
-async function tried({ settings, prefix, tell, clock, random, signal }: ProbeParts): Promise<RogueFinding> {
+async function tried({ settings, prefix, publish, clock, random, signal }: ProbeParts): Promise<RogueFinding> {
   const topics = mqttTopics(prefix);
   const own = settings.probe?.username ?? `probe-${randomBytes(4).toString("hex")}`;
   const other = `rogue-${randomBytes(4).toString("hex")}`;
@@ -69,7 +69,7 @@ async function tried({ settings, prefix, tell, clock, random, signal }: ProbePar
         connectTimeoutMs: settings.connectTimeoutMs,
         own: of(own),
         other: of(other),
-        tell,
+        publish,
       });
     } catch (error) {
       const isOver = attempt + 1 === TRIES_MAX || signal.aborted;
