@@ -104,7 +104,7 @@ export class Broker {
         done(null, true);
       },
       authenticate: (client, _user, _password, done) => {
-        done(null, this.#admit(client));
+        done(null, this.#startSession(client));
       },
       authorizePublish: (client, packet, done) => this.#publish(client, packet, done),
       authorizeSubscribe: (client, subscription, done) => {
@@ -202,7 +202,7 @@ export class Broker {
   }
 
   /** aedes has read the CONNECT packet that preauth.ts had read before. Whether it found the same device in it, still there. */
-  #admit(client: Client): boolean {
+  #startSession(client: Client): boolean {
     const gate = client.conn as PacketGate;
     const deviceId = this.#deviceOf.get(gate);
     if (deviceId === undefined || deviceId !== client.id || gate.destroyed || this.#closing) return false;
