@@ -12,5 +12,5 @@ export { fetchPackage } from "./updates/fetch-package.ts";
 export { medianTooSlow } from "./updates/latency.ts";
 export { PackageStore } from "./updates/package-store.ts";
 export type { UpdateStore } from "./updates/store.ts";
-export { openRegistryTrust } from "./updates/trust.ts";
+export { openModelRegistryTrust } from "./updates/trust.ts";
 export { mqttLink, type OpenLink } from "./uplink.ts";

@@ -1,9 +1,9 @@
 /**
  * A device is killed with -9 at seeded moments while it follows what it shall run (G6, G7).
  *
- * One real agent with a real model, a broker and a registry that really signs, in this process. After each kill the device starts
- * again, and what it runs is looked at by somebody else: the folder its model's process stands in, hashed here, against the
- * manifests that were published. Now and then a file of the good slot is damaged as well, as a failing disk would.
+ * One real agent with a real model, a broker and a registry that really signs, in this process. After each kill the device
+ * starts again, and what it runs is looked at by somebody else: the folder its model's process stands in, hashed here, against
+ * the manifests that were published. Now and then a file of the good slot is damaged as well, as a failing disk would.
  *
  * Two controls run the agent with a sabotage (lab/sabotage) and must be caught: one starts what lies in a slot unverified, one
  * writes its list of slots in place.
@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { DeviceDesired, mqttTopics } from "@tributary/contracts";
 import { type Random, reasonOf, seededRandom } from "@tributary/kernel";
 import { repositoryRoot, type SpawnedService, sabotaged, spawnService, waitFor } from "@tributary/testing";
-import { TinyBroker, TinyRegistry, writeVariant } from "@tributary/testing/devices";
+import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
 import { updateLimits } from "@tributary/updates";
 import { type Check, check, type Drill, type DrillSettings, type Findings } from "./scenario.ts";
 
@@ -101,7 +101,7 @@ class World {
   readonly #dir: string;
   readonly #sabotage: Sabotage;
   readonly #broker: TinyBroker;
-  readonly #registry: TinyRegistry;
+  readonly #registry: TinyModelRegistry;
   /** Digest by version, and files by digest, as they were published. */
   readonly #published = new Map<string, string>();
   readonly #packages: { readonly version: string; readonly digest: string }[];
@@ -121,7 +121,7 @@ class World {
     dir: string,
     sabotage: Sabotage,
     broker: TinyBroker,
-    registry: TinyRegistry,
+    registry: TinyModelRegistry,
     packages: { readonly version: string; readonly digest: string }[],
   ) {
     this.#dir = dir;
@@ -137,7 +137,7 @@ class World {
 
   static async open(dir: string, sabotage: Sabotage): Promise<World> {
     const broker = await TinyBroker.open();
-    const registry = await TinyRegistry.open();
+    const registry = await TinyModelRegistry.open();
     const packages: { version: string; digest: string }[] = [];
     for (let i = 1; i <= PACKAGES; i++) {
       const version = `2.0.${i}`;

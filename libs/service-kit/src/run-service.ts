@@ -29,7 +29,7 @@ import {
 } from "@tributary/config";
 import { codeOf, KafkaClock, type SchemaIds } from "@tributary/kafka";
 import { type Clock, reasonOf, systemClock } from "@tributary/kernel";
-import { ExternalRegistry } from "@tributary/schema-registry";
+import { ExternalSchemaRegistry } from "@tributary/schema-registry";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import { Door, type DoorPolicy, serveMetrics } from "@tributary/telemetry/http";
 import type { z } from "zod";
@@ -46,7 +46,7 @@ export type ServiceConfig = {
   readonly schemaRegistry?: SchemaRegistryBlock | undefined;
 };
 
-export type SchemaIdsOfRegistry = SchemaIds & Pick<ExternalRegistry, "idOf" | "learnFingerprint">;
+export type SchemaIdsOfRegistry = SchemaIds & Pick<ExternalSchemaRegistry, "idOf" | "learnFingerprint">;
 
 export type ServiceContext<C> = {
   readonly config: C;
@@ -96,7 +96,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   const health = new Health();
   let app: INestApplication | undefined;
   let metricsServer: Server | undefined;
-  let registry: ExternalRegistry | undefined;
+  let schemaRegistry: ExternalSchemaRegistry | undefined;
   let stopping = false;
   const starting = new AbortController();
   const { clockOffsetMsMax: offsetMsMax, ...kafka } = config.kafka;
@@ -117,7 +117,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
       telemetry.emit(serviceFailed, { code: "stop-late", reason: "stopping took too long" });
       process.exit(1);
     }, options.stopMsMax ?? STOP_MS_MAX);
-    registry?.close();
+    schemaRegistry?.close();
     const watchClosed = clockWatch.close();
     metricsServer?.close();
     metricsServer?.closeAllConnections();
@@ -145,8 +145,8 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
 
   if (config.schemaRegistry !== undefined) {
     const { prefix } = config.kafka;
-    registry = new ExternalRegistry({ registry: config.schemaRegistry, prefix, telemetry, clock });
-    health.add("schema registry", () => registry?.health ?? true);
+    schemaRegistry = new ExternalSchemaRegistry({ schemaRegistry: config.schemaRegistry, prefix, telemetry, clock });
+    health.add("schema registry", () => schemaRegistry?.health ?? true);
   }
   const nestOptions = {
     logger: frameworkLogger(telemetry),
@@ -183,7 +183,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     health,
     clock,
     isClockOff: () => clockWatch.isOff,
-    schemaIds: registry,
+    schemaIds: schemaRegistry,
     crash,
     ports: {},
   };
@@ -195,10 +195,10 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
       metricsServer = await serveMetrics({ address, port: http.metricsPort, telemetry, clock });
       context.ports.metrics = (metricsServer.address() as AddressInfo).port;
     }
-    if (registry !== undefined || options.awaits !== undefined) {
+    if (schemaRegistry !== undefined || options.awaits !== undefined) {
       await meanwhileHealthy(async () => {
-        registry?.start();
-        await registry?.ready();
+        schemaRegistry?.start();
+        await schemaRegistry?.ready();
         await options.awaits?.(context, starting.signal);
       });
     }

@@ -92,7 +92,7 @@ function loggerOf(options: TelemetryOptions, clock: Clock): Logger {
 }
 
 /** The metrics of an event, each made at its first use. */
-function observing(registry: Registry) {
+function observing(metricRegistry: Registry) {
   type Observe = (event: EventFields) => void;
   const observers = new Map<EventDefinition<never>, readonly Observe[]>();
 
@@ -100,8 +100,8 @@ function observing(registry: Registry) {
     const known = observers.get(definition);
     if (known !== undefined) return known;
     const made = [
-      ...listOf(definition.counter).map((counter) => counterOf(registry, counter)),
-      ...listOf(definition.histogram).map((histogram) => histogramOf(registry, histogram)),
+      ...listOf(definition.counter).map((counter) => counterOf(metricRegistry, counter)),
+      ...listOf(definition.histogram).map((histogram) => histogramOf(metricRegistry, histogram)),
     ] as Observe[];
     observers.set(definition, made);
     return made;
@@ -120,15 +120,15 @@ function writeSuppressed(logger: Logger, suppressed: ReturnType<RateBound["due"]
 
 export function createTelemetry(options: TelemetryOptions): Telemetry {
   const clock = options.clock ?? systemClock;
-  const registry = new Registry();
+  const metricRegistry = new Registry();
   const bound = new RateBound(options.linesPerSecondMax ?? 20, WINDOW_MS);
   const logger = loggerOf(options, clock);
   if (options.defaultMetrics !== false) {
-    collectDefaultMetrics({ register: registry });
-    for (const name of MISNAMED_METRICS) registry.removeSingleMetric(name);
+    collectDefaultMetrics({ register: metricRegistry });
+    for (const name of MISNAMED_METRICS) metricRegistry.removeSingleMetric(name);
   }
 
-  const observersOf = observing(registry);
+  const observersOf = observing(metricRegistry);
   const summarise = (everything = false): void => writeSuppressed(logger, bound.due(clock.monotonicMs(), everything));
 
   let tracer = noTracer;
@@ -136,7 +136,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
 
   const telemetry: Telemetry = {
     service: options.service,
-    metricsContentType: registry.contentType,
+    metricsContentType: metricRegistry.contentType,
     get tracer() {
       return tracer;
     },
@@ -162,7 +162,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       const fields: EventFields = { event: definition.name, ...withTraceIds(event) };
       logger[definition.level](fields, definition.message(event));
     },
-    gauge: (definition, read) => registerGauge(registry, definition, read),
+    gauge: (definition, read) => registerGauge(metricRegistry, definition, read),
     ready(ports) {
       const line = `${JSON.stringify({ event: "ready", service: options.service, ports })}\n`;
       if (options.write === undefined) process.stdout.write(line);
@@ -171,7 +171,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     metrics() {
       for (const definition of definedEvents()) observersOf(definition); // T6
       summarise();
-      return registry.metrics();
+      return metricRegistry.metrics();
     },
     close() {
       summarise(true);
@@ -181,16 +181,16 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
 }
 
 function registerGauge(
-  registry: Registry,
+  metricRegistry: Registry,
   definition: GaugeDefinition,
   read: () => number | readonly GaugeReading[],
 ): void {
-  registry.removeSingleMetric(definition.name);
+  metricRegistry.removeSingleMetric(definition.name);
   const gauge: Gauge<string> = new Gauge({
     name: definition.name,
     help: definition.help,
     labelNames: [...(definition.labels ?? [])],
-    registers: [registry],
+    registers: [metricRegistry],
     collect: () => {
       gauge.reset();
       try {
@@ -230,15 +230,18 @@ const listOf = <T>(one: T | readonly T[] | undefined): readonly T[] =>
   one === undefined ? [] : Array.isArray(one) ? one : [one as T];
 
 /** Two events may share a metric: the first registers it, the others find it. */
-function counterOf<E extends EventFields>(registry: Registry, definition: CounterDefinition<E>): (event: E) => void {
+function counterOf<E extends EventFields>(
+  metricRegistry: Registry,
+  definition: CounterDefinition<E>,
+): (event: E) => void {
   const labels = labelNamesOf(definition.labels);
   const counter =
-    (registry.getSingleMetric(definition.name) as Counter<string> | undefined) ??
+    (metricRegistry.getSingleMetric(definition.name) as Counter<string> | undefined) ??
     new Counter({
       name: definition.name,
       help: definition.help,
       labelNames: labels.map(([, name]) => name),
-      registers: [registry],
+      registers: [metricRegistry],
     });
   return (event) => {
     const value = definition.value?.(event) ?? 1;
@@ -247,18 +250,18 @@ function counterOf<E extends EventFields>(registry: Registry, definition: Counte
 }
 
 function histogramOf<E extends EventFields>(
-  registry: Registry,
+  metricRegistry: Registry,
   definition: HistogramDefinition<E>,
 ): (event: E) => void {
   const labels = labelNamesOf(definition.labels);
   const histogram =
-    (registry.getSingleMetric(definition.name) as Histogram<string> | undefined) ??
+    (metricRegistry.getSingleMetric(definition.name) as Histogram<string> | undefined) ??
     new Histogram({
       name: definition.name,
       help: definition.help,
       buckets: [...definition.buckets],
       labelNames: labels.map(([, name]) => name),
-      registers: [registry],
+      registers: [metricRegistry],
     });
   return (event) => {
     const value = definition.value(event);

@@ -1,7 +1,7 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnModuleInit } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
 import { ModelTable } from "@tributary/models";
-import { type RegistryIds, registryOf } from "@tributary/schema-registry";
+import { type SchemaRegistryIds, schemaRegistryOf } from "@tributary/schema-registry";
 import { ProblemFilter } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
@@ -32,7 +32,12 @@ import { ROLLOUT_MANAGER, RolloutsController } from "./rollouts/rollouts.control
 export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
   constructor(@Inject(Gateway) private readonly gateway: Gateway) {}
 
-  static of(gateway: Gateway, config: GatewayConfig, telemetry: Telemetry, schemaIds?: RegistryIds): DynamicModule {
+  static of(
+    gateway: Gateway,
+    config: GatewayConfig,
+    telemetry: Telemetry,
+    schemaIds?: SchemaRegistryIds,
+  ): DynamicModule {
     return {
       module: GatewayModule,
       controllers: [
@@ -64,7 +69,7 @@ export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
         { provide: Labels, useValue: gateway.labels },
         { provide: ExplainSources, useValue: gateway.explained },
         { provide: ASYNCAPI, useValue: asyncApiFiles(config.kafka.prefix) },
-        { provide: REGISTRY, useValue: registryOf(config.kafka.prefix, schemaIds) },
+        { provide: REGISTRY, useValue: schemaRegistryOf(config.kafka.prefix, schemaIds) },
         { provide: APP_GUARD, useValue: new StartingGuard(() => gateway.health) },
         { provide: APP_FILTER, useValue: new ProblemFilter(telemetry, { problemOf, refusalOf }) },
       ],

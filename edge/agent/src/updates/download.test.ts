@@ -44,12 +44,12 @@ const whole = (sent: Buffer) => (request: IncomingMessage, response: ServerRespo
 let counted: number;
 const get = async (signal = new AbortController().signal) => {
   counted = 0;
-  const registry = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const modelRegistry = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const onBytes = (n: number) => {
     counted += n;
   };
   const path = join(dir.path, "a/file");
-  await download({ registry, clock: systemClock, pace: new Pace(1e9), onBytes }, blob, path, signal);
+  await download({ modelRegistry, clock: systemClock, pace: new Pace(1e9), onBytes }, blob, path, signal);
   return readFileSync(path);
 };
 const leave = (had: Buffer) => {
@@ -135,8 +135,8 @@ describe("one file from the registry", () => {
     const script = `
       import { systemClock } from "@tributary/kernel";
       import { download, Pace } from "./download.ts";
-      const registry = "http://127.0.0.1:${port}";
-      const ports = { registry, clock: systemClock, pace: new Pace(1e9), onBytes: () => {} };
+      const modelRegistry = "http://127.0.0.1:${port}";
+      const ports = { modelRegistry, clock: systemClock, pace: new Pace(1e9), onBytes: () => {} };
       const path = ${JSON.stringify(join(dir.path, "a/file"))};
       await download(ports, ${JSON.stringify(blob)}, path, new AbortController().signal).catch(({ code, advice }) =>
         process.stdout.write(code + " " + advice),
@@ -163,8 +163,8 @@ describe("one file from the registry", () => {
     const slow = Buffer.alloc(300_000, 7);
     answer = whole(slow);
     const listed = { sha256: createHash("sha256").update(slow).digest("hex"), bytes: slow.length };
-    const registry = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const ports = { registry, clock, pace: new Pace(bytesPerSecond), onBytes: () => undefined };
+    const modelRegistry = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const ports = { modelRegistry, clock, pace: new Pace(bytesPerSecond), onBytes: () => undefined };
     try {
       await download(ports, listed, join(dir.path, "a/file"), new AbortController().signal);
     } finally {

@@ -39,7 +39,7 @@ export class Pace {
 
 export type DownloadPorts = {
   /** Up to `/blobs`. */
-  readonly registry: string;
+  readonly modelRegistry: string;
   readonly clock: Clock;
   readonly pace: Pace;
   /** Bytes that came, also those that are dropped again (negative). */
@@ -86,7 +86,7 @@ async function fetchRest(
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, pace, onBytes } = ports;
-  const url = `${ports.registry.replace(/\/$/, "")}/blobs/sha256/${blob.sha256}`;
+  const url = `${ports.modelRegistry.replace(/\/$/, "")}/blobs/sha256/${blob.sha256}`;
   const timed = linkedSignal(signal);
   const slow = (what: string) => timed.abort(new Failure("registry-slow", "retry", `${url}: ${what}`));
   const allMs = FILE_MS_MAX + (blob.bytes / MIN_BYTES_PER_SECOND) * 1_000;

@@ -12,10 +12,10 @@ import { type ClockMode, deviceTime } from "../device-time.ts";
 import { doneOf } from "./done.ts";
 import { type FetchOptions, fetchPackage } from "./fetch-package.ts";
 import { PackageStore } from "./package-store.ts";
-import { openRegistryTrust, type RegistryOptions } from "./trust.ts";
+import { type ModelRegistryOptions, openModelRegistryTrust } from "./trust.ts";
 
 export type FetchJob = FetchOptions &
-  RegistryOptions & {
+  ModelRegistryOptions & {
     readonly dataDir: string;
     readonly clock: ClockMode;
     readonly backgroundCore?: string;
@@ -43,7 +43,7 @@ process.once("message", (job: FetchJob) => {
 async function run(job: FetchJob, signal: AbortSignal): Promise<void> {
   const packageStore = new PackageStore(job.dataDir);
   const now = deviceTime(job.clock);
-  const trust = await openRegistryTrust(packageStore, job, () => now().wallMs !== null);
+  const trust = await openModelRegistryTrust(packageStore, job, () => now().wallMs !== null);
   let reportedAtMs = Number.NEGATIVE_INFINITY;
   let phase = "";
   const onProgress = (progress: Progress) => {

@@ -58,7 +58,7 @@ async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSign
   report("DOWNLOADING");
   await mustHaveRoom(packageStore, bytesAll - bytesDone);
   const from = {
-    registry: options.registry,
+    modelRegistry: options.registry,
     clock: ports.clock,
     pace: new Pace(options.bytesPerSecondMax),
     onBytes: (bytes: number) => {

@@ -5,11 +5,11 @@ import { systemClock } from "@tributary/kernel";
 import { httpFetcher, openTrust, type TrustedModels } from "@tributary/tuf";
 import type { PackageStore } from "./package-store.ts";
 
-export type RegistryOptions = { readonly registry: string; readonly root: string };
+export type ModelRegistryOptions = { readonly registry: string; readonly root: string };
 
-export async function openRegistryTrust(
+export async function openModelRegistryTrust(
   packageStore: Pick<PackageStore, "dir">,
-  { registry, root }: RegistryOptions,
+  { registry, root }: ModelRegistryOptions,
   isClockSet: () => boolean,
 ): Promise<TrustedModels> {
   return openTrust({

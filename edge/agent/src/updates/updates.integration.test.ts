@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { DeviceDesired, DeviceReported, EdgeMetrics, EdgePredictions, mqttTopics } from "@tributary/contracts";
 import { repositoryRoot, type SpawnedService, spawnService, tempDir, waitFor } from "@tributary/testing";
-import { TinyBroker, TinyRegistry, type Variant, writeVariant } from "@tributary/testing/devices";
+import { TinyBroker, TinyModelRegistry, type Variant, writeVariant } from "@tributary/testing/devices";
 import sharp from "sharp";
 
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");
@@ -16,25 +16,25 @@ const topics = mqttTopics();
 const shared = tempDir("updates-packages");
 const file = (path: string) => readFileSync(join(FACTORY, path));
 
-let registry: TinyRegistry;
+let modelRegistry: TinyModelRegistry;
 let broker: TinyBroker;
 let dir: ReturnType<typeof tempDir>;
 const agents: SpawnedService[] = [];
 
 beforeAll(async () => {
-  registry = await TinyRegistry.open();
-  writeFileSync(join(shared.path, "root.json"), registry.rootBytes);
+  modelRegistry = await TinyModelRegistry.open();
+  writeFileSync(join(shared.path, "root.json"), modelRegistry.rootBytes);
 });
 afterAll(async () => {
-  await registry.close();
+  await modelRegistry.close();
   shared.remove();
 });
 beforeEach(async () => {
   dir = tempDir("updates");
   broker = await TinyBroker.open();
-  registry.bend = () => null;
-  registry.bytesPerSecond = undefined;
-  registry.asked.length = 0;
+  modelRegistry.bend = () => null;
+  modelRegistry.bytesPerSecond = undefined;
+  modelRegistry.asked.length = 0;
 });
 afterEach(async () => {
   for (const agent of agents.splice(0)) await agent.kill();
@@ -46,7 +46,7 @@ afterEach(async () => {
 async function listed(name: string, variant: Variant = {}): Promise<string> {
   const folder = join(shared.path, name);
   await writeVariant(FACTORY, folder, { version: name, ...variant });
-  return registry.add(folder);
+  return modelRegistry.add(folder);
 }
 
 /** A shadow needs headroom: on a machine that answers no more than it is shown, there would be none. */
@@ -65,7 +65,7 @@ async function start(camera: object | null = {}, more: object = {}): Promise<Run
       dataDir: join(dir.path, "data"),
       mqtt: { url: broker.url, password: "x" },
       model: { package: FACTORY },
-      models: { registry: registry.url, root: join(shared.path, "root.json") },
+      models: { registry: modelRegistry.url, root: join(shared.path, "root.json") },
       updates: { backoff: { minMs: 20, maxMs: 100 }, memoryBytesMin: 0 },
       predictions: { batchWaitMs: 100 },
       windows: { lengthMs: 1_000 },
@@ -146,7 +146,7 @@ async function everyFrameAnsweredOnce(running: Running, digests: readonly string
 test("a good package is fetched, proved, shadowed, tried and committed; after a restart it runs without a registry", async () => {
   const digest = await listed("1.1.0");
   const running = await start(UNHURRIED);
-  registry.bytesPerSecond = 1_000_000;
+  modelRegistry.bytesPerSecond = 1_000_000;
   await waitFor(() => reports().length > 0, { what: "what it runs at first" });
   await want(1, digest, "1.1.0", { shadowFrames: 10 });
   expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED", code: "" });
@@ -183,7 +183,7 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   expect(Number(metrics.metrics.shadow_agreed?.sum)).toBeGreaterThan(0); // The same weights agree.
 
   await running.agent.stop();
-  registry.bend = () => "away";
+  modelRegistry.bend = () => "away";
   const again = await start();
   expect((await statusOf(again)).model).toMatchObject({ digest, goldenPassed: true });
   expect((await statusOf(again)).update).toMatchObject({ phase: "COMMITTED", generation: 1 });
@@ -207,7 +207,7 @@ test("a rollback to a model that was active before needs no registry; one that n
     await want(i + 1, digest, version);
     expect(await ended(running, i + 1)).toMatchObject({ phase: "COMMITTED" });
   }
-  registry.bend = () => Buffer.from("<html>a proxy's page</html>");
+  modelRegistry.bend = () => Buffer.from("<html>a proxy's page</html>");
   await want(3, before, "1.1.1", { probationFrames: 0 });
   expect(await ended(running, 3)).toMatchObject({ phase: "COMMITTED" });
   await want(4, other, "1.1.3");
@@ -226,7 +226,7 @@ test("what must not run is refused with its code, and the active model goes on",
   const hollow = await listed("1.2.4", { files: { "model.onnx": withoutNumbers(file("model.onnx")) } });
   const flipped = await listed("1.2.5", { files: { "labels.json": Buffer.from(`${String(file("labels.json"))} `) } });
   const gone = await listed("1.2.6", { latencyBudgetMs: 49 });
-  await registry.delist(gone);
+  await modelRegistry.delist(gone);
   const running = await start();
   const cases: readonly (readonly [string, string, string])[] = [
     [other, "1.2.0", "package-other-hardware"],
@@ -239,7 +239,7 @@ test("what must not run is refused with its code, and the active model goes on",
     [mismatch, "1.9.9", "package-not-as-named"],
   ];
   const flip = Buffer.from(`${String(file("labels.json"))} `);
-  registry.bend = (path, bytes) => {
+  modelRegistry.bend = (path, bytes) => {
     if (!path.startsWith("/blobs/") || !bytes.equals(flip)) return null;
     const bent = Buffer.from(bytes);
     bent[10] = (bent[10] as number) ^ 1;
@@ -251,12 +251,12 @@ test("what must not run is refused with its code, and the active model goes on",
     expect((await statusOf(running)).model.digest).toBe(factoryDigest);
   }
   // Metadata that nobody signed so.
-  registry.bend = (path, bytes) =>
+  modelRegistry.bend = (path, bytes) =>
     path.endsWith("timestamp.json") ? Buffer.from(bytes.toString().replace(/"sig":"../, '"sig":"00')) : null;
   await want(20, mismatch, "1.2.1");
   expect(await ended(running, 20)).toMatchObject({ phase: "REFUSED", code: expect.stringMatching(/^tuf-/) });
   // Older than what was here.
-  registry.bend = () => null;
+  modelRegistry.bend = () => null;
   await want(19, await listed("1.2.7"), "1.2.7");
   const refused = /tributary_agent_downlink_refused_total\{channel="desired",code="desired-older"\} 1/;
   const isRefused = async () => refused.test(await (await fetch(`${running.http}/metrics`)).text());
@@ -270,18 +270,19 @@ test("a download that breaks off is taken up where it was left, also after a kil
   const running = await start(null);
   const model = file("model.onnx");
   let cuts = 0;
-  registry.bend = (path, bytes) => (path.startsWith("/blobs/") && bytes.equals(model) && cuts++ === 0 ? "cut" : null);
-  registry.bytesPerSecond = 400_000;
+  modelRegistry.bend = (path, bytes) =>
+    path.startsWith("/blobs/") && bytes.equals(model) && cuts++ === 0 ? "cut" : null;
+  modelRegistry.bytesPerSecond = 400_000;
   await want(1, digest, "1.3.0", { probationFrames: 0 });
-  await waitFor(() => registry.asked.some(({ from }) => from > 0), { what: "a download taken up" });
+  await waitFor(() => modelRegistry.asked.some(({ from }) => from > 0), { what: "a download taken up" });
   await running.agent.kill();
-  registry.bytesPerSecond = undefined;
-  const asked = registry.asked.length;
+  modelRegistry.bytesPerSecond = undefined;
+  const asked = modelRegistry.asked.length;
   const again = await start(null);
   expect((await statusOf(again)).model.digest).toBe(factoryDigest);
   expect(await ended(again, 1)).toMatchObject({ phase: "COMMITTED" });
   const files = Object.keys(JSON.parse(String(file("manifest.json"))).files).length;
-  expect(registry.asked.slice(asked).filter(({ path }) => path.startsWith("/blobs/")).length).toBeLessThan(files);
+  expect(modelRegistry.asked.slice(asked).filter(({ path }) => path.startsWith("/blobs/")).length).toBeLessThan(files);
 }, 240_000);
 
 test("a crash in probation takes the device back by itself, and no frame is lost", async () => {
@@ -411,11 +412,11 @@ test("package-store.ts S1: a damaged list of slots costs no second download of w
   expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED" });
   await running.agent.stop();
   writeFileSync(join(dir.path, "data/models/slots.json"), '{"sha256":"0","book":{}}');
-  registry.asked.length = 0;
+  modelRegistry.asked.length = 0;
   const again = await start(null);
   expect(await ended(again, 1)).toMatchObject({ phase: "COMMITTED" });
   expect((await statusOf(again)).model.digest).toBe(digest);
-  expect(registry.asked.filter(({ path }) => path.startsWith("/blobs/"))).toEqual([]);
+  expect(modelRegistry.asked.filter(({ path }) => path.startsWith("/blobs/"))).toEqual([]);
 }, 240_000);
 
 test("without a registry a desired state is refused, and that is reported; a damaged list of slots is replaced by an empty one", async () => {

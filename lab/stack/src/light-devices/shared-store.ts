@@ -5,7 +5,7 @@ import {
   type AgentConfig,
   doneOf,
   fetchPackage,
-  openRegistryTrust,
+  openModelRegistryTrust,
   PackageStore,
   type UpdateStore,
 } from "@tributary/agent/compose";
@@ -23,7 +23,7 @@ export async function openSharedStore(config: Pick<AgentConfig, "dataDir" | "har
     packageDir: (digest) => packageStore.packageDir(digest),
   };
   if (models === undefined) return { packageStore: inMemory, fetch: null };
-  const trust = await openRegistryTrust(packageStore, models, () => true);
+  const trust = await openModelRegistryTrust(packageStore, models, () => true);
   /** One device after the other: what the first has fetched, the next finds. */
   let turn: Promise<unknown> = Promise.resolve();
   const fetch: UpdateStore["fetch"] = (wanted, onProgress, signal) => {

@@ -8,20 +8,20 @@
 import { topics as ourTopics } from "@tributary/contracts";
 import { backoffMs, type Clock, Failure, type Random, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import { type RegistryAccess, type RegistryClient, registryClient } from "./client.ts";
-import { registryAway, registryInUse, registryRefused, schemaRegistered } from "./events.ts";
+import { type SchemaRegistryAccess, type SchemaRegistryClient, schemaRegistryClient } from "./client.ts";
+import { schemaRegistered, schemaRegistryAway, schemaRegistryInUse, schemaRegistryRefused } from "./events.ts";
 import { IdSwap, idIn, withId } from "./id-swap.ts";
 import { Lookups, type LookupTopic } from "./lookups.ts";
 import { syncSubjects } from "./sync.ts";
 
-export type ExternalRegistryOptions = {
-  readonly registry: RegistryAccess & { readonly autoRegister: boolean };
+export type ExternalSchemaRegistryOptions = {
+  readonly schemaRegistry: SchemaRegistryAccess & { readonly autoRegister: boolean };
   /** The deployment's, as in topic names. */
   readonly prefix: string;
   readonly telemetry: Telemetry;
   readonly clock?: Clock;
   readonly random?: Random;
-  readonly client?: RegistryClient;
+  readonly client?: SchemaRegistryClient;
   readonly topics?: readonly LookupTopic[];
 };
 
@@ -30,9 +30,9 @@ const BACKOFF = { minMs: 500, maxMs: 15_000 };
 /** Dead letters of what a consumer read have its ids; those of the bridge are a device's bytes. */
 const DEAD_LETTERS = /^(.*)\.(?!bridge\.)[^.]+\.dlq$/;
 
-export class ExternalRegistry {
-  readonly #options: ExternalRegistryOptions;
-  readonly #client: RegistryClient;
+export class ExternalSchemaRegistry {
+  readonly #options: ExternalSchemaRegistryOptions;
+  readonly #client: SchemaRegistryClient;
   readonly #clock: Clock;
   readonly #topics: readonly LookupTopic[];
   readonly #ready = Promise.withResolvers<void>();
@@ -41,9 +41,9 @@ export class ExternalRegistry {
   #swaps: ReadonlyMap<string, IdSwap> | undefined;
   #health: true | string = "asking the schema registry";
 
-  constructor(options: ExternalRegistryOptions) {
+  constructor(options: ExternalSchemaRegistryOptions) {
     this.#options = options;
-    this.#client = options.client ?? registryClient(options.registry);
+    this.#client = options.client ?? schemaRegistryClient(options.schemaRegistry);
     this.#clock = options.clock ?? systemClock;
     this.#topics = options.topics ?? Object.values(ourTopics);
     const { prefix, telemetry } = options;
@@ -107,31 +107,31 @@ export class ExternalRegistry {
   }
 
   async #agree(): Promise<void> {
-    const { registry, prefix, telemetry, random = Math.random } = this.#options;
+    const { schemaRegistry, prefix, telemetry, random = Math.random } = this.#options;
     for (let attempt = 0; !this.#stop.signal.aborted; attempt++) {
       try {
         const ids = await syncSubjects({
           client: this.#client,
           prefix,
           topics: this.#topics,
-          autoRegister: registry.autoRegister,
+          autoRegister: schemaRegistry.autoRegister,
           onRegistered: (subject, id) => telemetry.emit(schemaRegistered, { subject, id }),
         });
         this.#swaps = new Map([...ids].map(([topic, theirsByOurs]) => [topic, new IdSwap(theirsByOurs)]));
         this.#health = true;
-        telemetry.emit(registryInUse, { url: this.#client.url, subjects: ids.size });
+        telemetry.emit(schemaRegistryInUse, { url: this.#client.url, subjects: ids.size });
         this.#ready.resolve();
         return;
       } catch (error) {
         const { code, advice, message: reason } = asFailure(error);
         this.#health = reason;
         if (advice !== "retry") {
-          telemetry.emit(registryRefused, { code, reason });
+          telemetry.emit(schemaRegistryRefused, { code, reason });
           this.#ready.reject(error);
           return;
         }
         const waitMs = backoffMs(BACKOFF, attempt, random);
-        telemetry.emit(registryAway, { code, attempt, waitMs, reason });
+        telemetry.emit(schemaRegistryAway, { code, attempt, waitMs, reason });
         await this.#clock.sleep(waitMs, this.#stop.signal).catch(() => {});
       }
     }

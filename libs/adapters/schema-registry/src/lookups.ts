@@ -7,13 +7,13 @@
 import { fingerprintOf, type Topic } from "@tributary/contracts";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { RegistryClient } from "./client.ts";
+import type { SchemaRegistryClient } from "./client.ts";
 import { schemaLookedUp } from "./events.ts";
 
 export type LookupTopic = Pick<Topic, "name" | "codec">;
 
 export type LookupsOptions = {
-  readonly client: RegistryClient;
+  readonly client: SchemaRegistryClient;
   readonly prefix: string;
   readonly clock: Clock;
   readonly telemetry: Telemetry;

@@ -10,13 +10,18 @@
 import { isDeepStrictEqual } from "node:util";
 import { assertReadable, fingerprintOf, type SchemaVersion, type Topic } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
-import { REGISTRY_CONFLICT, REGISTRY_REFUSED, type Registered, type RegistryClient } from "./client.ts";
+import {
+  type Registered,
+  SCHEMA_REGISTRY_CONFLICT,
+  SCHEMA_REGISTRY_REFUSED,
+  type SchemaRegistryClient,
+} from "./client.ts";
 
 /** The registry's id by ours. */
 export type TopicIds = ReadonlyMap<number, number>;
 
 export type SyncOptions = {
-  readonly client: RegistryClient;
+  readonly client: SchemaRegistryClient;
   readonly prefix: string;
   readonly topics: readonly Pick<Topic, "name" | "codec">[];
   readonly autoRegister: boolean;
@@ -43,7 +48,11 @@ export async function syncSubjects(options: SyncOptions): Promise<ReadonlyMap<st
   }
   const conflicts = plans.flatMap(conflictsOf);
   if (conflicts.length > 0) {
-    throw new Failure(REGISTRY_CONFLICT, "ask-a-person", `${client.url} has other schemas: ${conflicts.join("; ")}`);
+    throw new Failure(
+      SCHEMA_REGISTRY_CONFLICT,
+      "ask-a-person",
+      `${client.url} has other schemas: ${conflicts.join("; ")}`,
+    );
   }
   const missing = plans.flatMap(({ topic, subject, there }) =>
     missingOf(topic.codec.versions, there, autoRegister).map(() => subject),
@@ -78,7 +87,7 @@ async function registered({ topic, subject, there }: Plan, options: SyncOptions)
 }
 
 /** All services start at once, and registries have answers of their own for who comes second. */
-async function register(client: RegistryClient, subject: string, version: SchemaVersion): Promise<number> {
+async function register(client: SchemaRegistryClient, subject: string, version: SchemaVersion): Promise<number> {
   try {
     return await client.register(subject, version.schema);
   } catch (error) {
@@ -90,11 +99,12 @@ async function register(client: RegistryClient, subject: string, version: Schema
 }
 
 function unlessRefused(error: unknown): void {
-  if (error instanceof Failure && (error.code === REGISTRY_REFUSED || error.code === REGISTRY_CONFLICT)) return;
+  if (error instanceof Failure && (error.code === SCHEMA_REGISTRY_REFUSED || error.code === SCHEMA_REGISTRY_CONFLICT))
+    return;
   throw error;
 }
 
-async function versionsIn(client: RegistryClient, subject: string): Promise<readonly Registered[]> {
+async function versionsIn(client: SchemaRegistryClient, subject: string): Promise<readonly Registered[]> {
   const versions = (await client.versionsOf(subject)) ?? [];
   const there: Registered[] = [];
   // The newest, where there are more than anybody could have meant.

@@ -23,7 +23,7 @@ import {
 /** What is sent instead, or null: as it is. */
 export type Bend = (path: string, bytes: Buffer) => Buffer | null | "cut" | "away";
 
-export class TinyRegistry {
+export class TinyModelRegistry {
   readonly rootBytes: Uint8Array;
   /** Paths that were asked for, with the offset of their first byte. */
   readonly asked: { readonly path: string; readonly from: number }[] = [];
@@ -45,7 +45,7 @@ export class TinyRegistry {
     });
   }
 
-  static async open(): Promise<TinyRegistry> {
+  static async open(): Promise<TinyModelRegistry> {
     const files = new Map<string, Uint8Array>();
     const signer = (): Signer => signerOf(generateKey(), "test");
     const signers = { targets: signer(), snapshot: signer(), timestamp: signer() };
@@ -62,9 +62,9 @@ export class TinyRegistry {
     };
     await store.put("1.root.json", rootBytes);
     const repository = await TufRepository.open({ store, signers, clock: systemClock });
-    const registry = new TinyRegistry(repository, files, rootBytes);
-    await new Promise<void>((resolve) => registry.#server.listen(0, "127.0.0.1", resolve));
-    return registry;
+    const modelRegistry = new TinyModelRegistry(repository, files, rootBytes);
+    await new Promise<void>((resolve) => modelRegistry.#server.listen(0, "127.0.0.1", resolve));
+    return modelRegistry;
   }
 
   get url(): string {
