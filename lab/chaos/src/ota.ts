@@ -1,9 +1,9 @@
 /**
  * A device is killed with -9 at seeded moments while it follows what it shall run (G6, G7).
  *
- * One real agent with a real model, a broker and a registry that really signs, in this process. After each kill the device
- * starts again, and what it runs is looked at by somebody else: the folder its model's process stands in, hashed here, against
- * the manifests that were published. Now and then a file of the good slot is damaged as well, as a failing disk would.
+ * One real agent with a real model, a broker and a registry that really signs, in this process. After each kill the device starts
+ * again, and what it runs is looked at by somebody else: the folder its model's process stands in, hashed here, against the
+ * manifests that were published. Now and then a file of the good slot is damaged as well, as a failing disk would.
  *
  * Two controls run the agent with a sabotage (lab/sabotage) and must be caught: one starts what lies in a slot unverified, one
  * writes its list of slots in place.

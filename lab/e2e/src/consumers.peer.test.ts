@@ -112,7 +112,7 @@ describe("given a stack that answered some hundred frames, and a repeat that say
       const dir = join(repositoryRoot, "e2e/registry-clients");
       const command =
         language === "Java"
-          ? [java, ...SHORT_LIVED, "-cp", flinkJars(), "SchemaRegistryClient.java"]
+          ? [java, ...SHORT_LIVED, "-cp", flinkJars(), "RegistryClient.java"]
           : [python("consumers"), "registry_client.py"];
       const { codec, name } = topics.frames;
       const subject = `${prefix}${name}-value`;
