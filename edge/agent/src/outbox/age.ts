@@ -1,7 +1,6 @@
 /**
- * How old a stored frame is.
- *
- * Otherwise unknown: the frame counts as expired, and its age is stated as at least the machine's uptime.
+ * How old a stored frame is, by A1 or A2. Otherwise its age is unknown: the frame counts as expired, and its age is stated as
+ * at least the machine's uptime.
  *
  * A1. Within one machine boot by the monotonic clock, which survives restarts of the agent (CLOCK_MONOTONIC).
  * A2. Across a reboot by the wall clock, if it was synchronised at capture and is now. */

@@ -3,14 +3,13 @@
  *
  * At most `windowRecords` of a stream and `windowBytes` in all are in flight; a single record always may be. After a new
  * connection, resends of a stream come before anything new of it, in the order they left (G3). What a failed commit wanted to
- * resend or send is neither in flight nor forgotten. An answer about an earlier connection changes nothing here. Then a boot
- * and stream's newest number, confirmed or not, is less than SPAN_MAX ahead of the oldest that is out, so that one sent again
- * is always within what consumers remember of the stream (1,024, DESIGN): beyond it they would take it for a repeat, and lose
- * it. One that gets lost again and again holds up its stream for so long.
+ * resend or send is neither in flight nor forgotten. An answer about an earlier connection changes nothing here.
  *
  * W5. Where the broker's PUBACK does not mean Kafka has it (`confirmMs`), it frees the window only: the record is held until
  *     Kafka's acknowledgement names it, and sent again when that does not come. While nothing at all is confirmed the wait
- *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is away, not the record. */
+ *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is away, not the record. The newest
+ *     number of a boot and stream is less than SPAN_MAX ahead of the oldest unconfirmed one, so that a record sent again is
+ *     always within what consumers remember of the stream (1,024): beyond it they would take it for a repeat, and lose it. */
 import type { UplinkStream } from "@tributary/contracts";
 import type { OutboxLimits, RecordKey, SeqRange } from "./rows.ts";
 

@@ -1,8 +1,8 @@
 /**
  * One file from the registry, by its SHA-256, taken up where it was left.
  *
- * W1. (G9) No more is read than is listed, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed.
- * W2. (G6) A file counts once its SHA-256 is the listed one. One that was taken up and does not match is fetched once more
+ * W1. No more is read than is listed, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed (G9).
+ * W2. A file counts once its SHA-256 is the listed one (G6). One that was taken up and does not match is fetched once more
  *     from its beginning, since what was on the disk may have rotted. One that comes so is dropped; it is not final at
  *     once, since the line may have bent it. What the disk did not take is the disk's, never the registry's.
  * W3. Bytes come at the speed that is allowed on average: whoever shares the line is not shut out. Our own pauses are no

@@ -2,7 +2,7 @@
  * A package is proved on this device before it answers a frame: it loads in a child of its own, reproduces its golden frames,
  * and is fast enough, all while the active model goes on.
  *
- * (G6) The bytes are checked against the wanted digest once more, right before they are loaded. Without memory for a second
+ * The bytes are checked against the wanted digest once more, right before they are loaded (G6). Without memory for a second
  * child nothing is loaded: the active model is not given up for one that may fail. What the machine may have done is not
  * final at once: a child that was ended from outside, was not started or gave no answer in time gets a few tries, a disk
  * that does not read many. */

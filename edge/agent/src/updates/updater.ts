@@ -318,7 +318,7 @@ export class Updater {
   async #prune(): Promise<void> {
     const { generation, good, previous, trial, wanted, outcome } = this.#state.durable;
     // Nothing was wanted yet, or the durable state was lost: it names no package, and the one wanted next may be here, whole.
-    // (store.ts S1)
+    // (package-store.ts S1)
     if (generation === 0n) return;
     const keep = [good, previous, trial, outcome === null ? wanted : null];
     await this.#ports.packageStore.prune(keep.flatMap((ref) => (ref === null ? [] : [ref.digest])));

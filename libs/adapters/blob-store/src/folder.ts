@@ -3,7 +3,7 @@
  *
  * D1. A blob is written beside its place, synced, and renamed; then its folder is synced (port.ts B2). What a crash left in
  *     `incoming` is removed at the next start. One that is there already is replaced by its like, which is as old as this put.
- * D2. (G9) The folder as a whole is bounded, too: beyond, `blob-store-full` is the answer.
+ * D2. The folder as a whole is bounded, too: beyond, `blob-store-full` is the answer (G9).
  */
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";

@@ -3,7 +3,7 @@
  *
  * B1. What is stored under a digest has that digest: bytes are hashed while they are written, and others are refused.
  * B2. A blob is there whole or not at all, also after a crash in the middle of a `put`.
- * B3. (G9) A blob has a largest size, and so has what is taken of one that does not end.
+ * B3. A blob has a largest size, and so has what is taken of one that does not end (G9).
  */
 import { type Digest, Failure, isDigest } from "@tributary/kernel";
 

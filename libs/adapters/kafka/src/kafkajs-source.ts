@@ -2,11 +2,9 @@
  * A member of a consumer group that hands over small batches and commits behind them.
  *
  * Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours or none is
- * (co-partitioned-assigner.ts). `onAssigned` is awaited before the first batch of a partition number. A number kept over a
- * rebalance is not reported again only if we were a member all along; otherwise somebody else may have had it meanwhile.
- * Whoever is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was acknowledged
- * for as long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at once, not when we
- * are let in again seconds later.
+ * (co-partitioned-assigner.ts). `onAssigned` is awaited before the first batch of a partition number, also of one kept over a
+ * rebalance unless the membership was never lost. When the group has expelled us, or may have (no heartbeat was acknowledged
+ * for as long as the lease runs), `onRevoked` is called for everything at once, not when we are let in again seconds later.
  *
  * C1. Records of a partition are handed over in offset order; what was not processed is handed over again.
  * C3. Committed is only what `handle` returned as processed: at least once, and G2 makes repeats harmless. All partitions are

@@ -41,7 +41,7 @@ class Member {
       async (batch) => {
         const { topic, partition, records } = batch;
         if (this.#running.has(partition)) throw new Error(`C2: partition ${partition} handled twice at once`);
-        if (!this.held.has(partition)) throw new Error(`C4: partition ${partition} was not reported`);
+        if (!this.held.has(partition)) throw new Error(`partition ${partition} was not reported`);
         this.#running.add(partition);
         await new Promise((resolve) => setTimeout(resolve, 2));
         this.#running.delete(partition);

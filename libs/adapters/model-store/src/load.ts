@@ -1,4 +1,4 @@
-/** Reads a model package from a folder. (G9) Sizes are looked at before anything is read.
+/** Reads a model package from a folder. Sizes are looked at before anything is read (G9).
  *
  * L1. Every file is what the manifest lists, byte for byte, and nothing else is in the folder (G6): no file more, none less,
  *     no symbolic link. The manifest's own SHA-256 is the package's digest.

@@ -3,8 +3,8 @@
  * outlives the connection, and acknowledgements by hand.
  *
  * A message is acknowledged when its receiver settles it, in the order in which the messages came. One that is not, comes again
- * on the next connection. What is received and not acknowledged is bounded in number and in bytes (G9): the broker is told, by
- * MQTT's receive maximum, and where it does not keep to it (Mosquitto 2.0 sends as many again for each PUBACK), we do not read
+ * on the next connection. What is received and not acknowledged is bounded in number and in bytes (G9): by
+ * MQTT's receive maximum, and where the broker does not keep to it (Mosquitto 2.0 sends as many again for each PUBACK), we do not read
  * on. What is published and not acknowledged stays within the broker's receive maximum. A broker that cannot do what this
  * needs is refused by name at the start; later, whatever ends the connection, it is made again after a jittered, bounded
  * backoff.

@@ -1,11 +1,11 @@
 /** One running child process, on the host's side of its pipe. A child that does not speak the protocol is ended: what it sends
  * is checked as any other input is.
  *
- * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
+ * H2. What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once (G9).
  * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller gets `model-host-exited`, and
  *     whether that was the model's own doing; nobody waits for ever.
  * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run.
- * H6. (G9) A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own doing.
+ * H6. A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own doing (G9).
  * H7. It reports to nobody: ONNX Runtime would send telemetry to its maker, and keep a database below ~/.cache. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";

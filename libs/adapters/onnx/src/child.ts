@@ -1,8 +1,8 @@
 /** The process that runs one model: takes JPEGs from its pipe, answers with logits. Started by `OnnxModelHost` alone.
  *
- * C1. It lives as long as the pipe: when its parent goes, however, it goes too, so none is ever orphaned (inside a run of
- *     the session it is Linux that ends it, child-model.ts H5). Signals of a
- *     terminal or a supervisor reach the parent, who closes the pipe once it has its answers.
+ * C1. It lives as long as the pipe: when its parent goes, however, it goes too, so none is ever orphaned (inside a run of the
+ *     session it is Linux that ends it, child-model.ts H5). Signals of a terminal or a supervisor reach the parent, which
+ *     closes the pipe once it has its answers.
  * C2. A picture cannot end it; only the model's own failure can. */
 import { createHash } from "node:crypto";
 import { Socket } from "node:net";

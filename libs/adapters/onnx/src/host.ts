@@ -1,5 +1,5 @@
-/** Runs models with ONNX Runtime, one child process each: a hostile or leaking model cannot take its host along. (G6) A model
- * loads only from a package whose every file was just checked, in a child that checks the model again. What holds while it
+/** Runs models with ONNX Runtime, one child process each: a hostile or leaking model cannot take its host along. A model
+ * loads only from a package whose every file was just checked, in a child that checks the model again (G6). What holds while it
  * runs stands in child-model.ts. */
 import { resolve as resolvePath } from "node:path";
 import {

@@ -1,6 +1,6 @@
 /** Preprocesses pictures for a model that runs elsewhere, exactly as its package specifies: the same child, decoder and
- * normaliser as for a model here, only that nothing is run on what they make. (G6) The package's files are checked as for a
- * model that runs. A picture's fault is that picture's result; a dead child is everybody's `model-host-exited`. */
+ * normaliser as for a model here, only that nothing is run on what they make. The package's files are checked as for a
+ * model that runs (G6). A picture's fault is that picture's result; a dead child is everybody's `model-host-exited`. */
 import {
   type InferenceResult,
   inputShape,

@@ -1,8 +1,7 @@
 /** What crosses the pipe between a process and its model's child: JPEG bytes one way, answers the other.
  *
- * A message is its length (uint32), its kind (uint8) and a body; numbers are little-endian.
- *
- * Bytes are not copied where the pipe delivers them in one piece.
+ * A message is its length (uint32), its kind (uint8) and a body; numbers are little-endian. Bytes are not copied where the pipe
+ * delivers them in one piece.
  *
  * W1. A message longer than `messageBytesMax` is a fault of the other side, never allocated.
  * W3. Answers fill their message exactly; what they announce is measured before it is allocated. */

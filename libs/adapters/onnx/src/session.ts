@@ -1,9 +1,9 @@
 /** An ONNX Runtime session, in the child.
  *
- * N1. (G6) The bytes that are loaded are the bytes that were hashed.
+ * N1. The bytes that are loaded are the bytes that were hashed (G6).
  * N2. The file must match its manifest: tensor names, types, shapes and number of classes are checked before use, and a
  *     trial run shows that they are what the model really answers.
- * N3. (G6) A model whose weights are outside its file is refused: those bytes were not hashed. */
+ * N3. A model whose weights are outside its file is refused: those bytes were not hashed (G6). */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { inputShape } from "@tributary/inference";

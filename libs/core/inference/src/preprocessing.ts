@@ -1,5 +1,5 @@
 /** `preprocessor_config.json`, in Hugging Face's vocabulary. This file *is* the preprocessing, on device, in cloud and in
- * training. Everything the file says is done, and nothing it does not say: a key or a value we cannot honour is refused.
+ * training. Everything in the file is done, and nothing else: a key or a value we cannot honour is refused.
  * Resizing is antialiased bilinear, bicubic or Lanczos, where implementations agree within 2/255; nearest is refused, because
  * they do not. */
 import { isNumbers, type JsonObject, objectOr, Problems } from "./problems.ts";
@@ -50,7 +50,7 @@ export function parsePreprocessing(json: unknown): Preprocessing {
   if (root.image_processor_type !== undefined) problems.text(root, "image_processor_type");
   const channelOrder =
     root.channel_order === undefined ? "RGB" : problems.oneOf<ChannelOrder>(root, "channel_order", ["RGB", "BGR", "L"]);
-  // Hugging Face writes null where nobody chose. Of other flags it would mean "not done", which `false` says clearly.
+  // Hugging Face writes null where nobody chose. Of other flags it would mean "not done", for which `false` is clear.
   const rgb = root.do_convert_rgb === null ? { ...root, do_convert_rgb: undefined } : root;
   const wantsRgb = flag(problems, rgb, "do_convert_rgb", channelOrder !== "L");
   if (wantsRgb !== (channelOrder !== "L")) {

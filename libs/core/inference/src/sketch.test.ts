@@ -58,7 +58,7 @@ describe.each(seeds)("seed %i", (seed) => {
     expect(plain(merged)).toEqual(plain(whole));
   });
 
-  test("each value counts once, where its edges say; outside in the outer bins (sketch.ts S2)", () => {
+  test("each value counts once, in the bin of its edges; outside in the outer bins (sketch.ts S2)", () => {
     const { edges } = reference.histograms[0] as { edges: readonly number[] };
     for (let i = 0; i < 1_000; i++) {
       const value = random() * 3 - 1;

@@ -1,4 +1,4 @@
-/** Sketches of what a model sees and says: 32-bin histograms over edges that the package's reference sketch fixes once
+/** Sketches of a model's inputs and outputs: 32-bin histograms over edges that the package's reference sketch fixes once
  * for the whole fleet (METHODS B4).
  *
  * S1. Two windows over one reference merge exactly: counts add, in any order and grouping.

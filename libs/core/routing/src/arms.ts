@@ -1,11 +1,11 @@
 /**
  * A/B arms: which of several ways of asking the cloud a frame or a device belongs to.
  *
- * Every frame has its arm, kept ones too: arms are compared as assigned, not as routed. A device that is in an experiment of
- * its own (a rollout) keeps the arm it reports: one experiment at a time.
+ * Every frame has its arm, kept ones too: arms are compared as assigned, not as routed.
  *
  * A1. The arm is a function of the unit and the salt: sticky over restarts and routers, replayable (G10). A new salt draws
- *     again; a weight that grows only takes units in from its neighbours in the list. */
+ *     again; a weight that grows only takes units in from its neighbours in the list.
+ * A3. A device that is in an experiment of its own (a rollout) keeps the arm it reports: one experiment at a time. */
 export type Arm = { readonly name: string; readonly weight: number };
 
 export type Experiment = {

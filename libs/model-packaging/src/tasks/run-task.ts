@@ -3,7 +3,7 @@
  *
  * What it finds wrong comes back as the Failure it was; a process that dies otherwise is `task-died`, to be tried again.
  *
- * T1. (G9) It has an end: after `msMax`, or when the signal aborts, it is killed, and its models go with it. */
+ * T1. It has an end: after `msMax`, or when the signal aborts, it is killed, and its models go with it (G9). */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { exitFlags, Failure } from "@tributary/kernel";

@@ -2,8 +2,8 @@
  * The identity of a validation set, wherever its frames are stored: its manifest lists each frame's file, bytes and class, and
  * the SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
  *
- * A manifest that came from elsewhere names no file outside of its folder, none twice, and no picture twice. (G9) Frames,
- * their bytes and the manifest's own are bounded; all of it is known before a frame is read. */
+ * A manifest that came from elsewhere names no file outside of its folder, none twice, and no picture twice. Frames,
+ * their bytes and the manifest's own are bounded; all of it is known before a frame is read (G9). */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, reasonOf } from "@tributary/kernel";

@@ -7,7 +7,7 @@
  *     Reading takes no body.
  * D4. Where a token is wanted, it is one of ours; wrong ones are slowed by address (guesses.ts).
  * D5. A body is not larger than the port takes, which is checked before it is read where its length is stated.
- * D6. (G9) A body arrives within `bodyMsMax`; a file goes on for as long as it brings `fileBytesMin` in that time.
+ * D6. A body arrives within `bodyMsMax`; a file goes on for as long as it brings `fileBytesMin` in that time (G9).
  * D7. A refusal names the rule, is counted by it, and logged with the peer's address. Of a body that nobody wants at most
  *     64 KiB are taken, so that the client can read why; then the connection ends.
  */

@@ -66,7 +66,7 @@ describe("the validation gate", () => {
     expect(report.passed).toBe(true);
   });
 
-  test("a class too rare to fail says so, and one without frames has its line; neither fails the gate", () => {
+  test("a class too rare to fail is reported so, and one without frames has its line; neither fails the gate", () => {
     const common = drawn(1, () => 0.85, { labels: Array.from({ length: FRAMES }, (_, i) => i % 3) });
     const withOwls = (owls: number, isRight: boolean) => {
       const and = (right: readonly boolean[], is: boolean) => [...right, ...Array.from({ length: owls }, () => is)];

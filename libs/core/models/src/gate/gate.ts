@@ -1,16 +1,15 @@
-/** The validation gate: may a candidate take the champion's place? Judged from what both said on the same frames. Pure.
+/** The validation gate: may a candidate take the champion's place? Judged from the answers of both on the same frames. Pure.
  *
  * Comparisons are paired: only frames on which one is right and the other wrong tell them apart, and how they fall is an exact
  * binomial test (McNemar 1947). A line fails when the loss exceeds its margin and chance does not explain it; a loss beyond
- * the margin that chance explains is unsure: more frames would tell. Lines of one kind share their level (Holm 1979), so many
- * classes or corruptions do not make a false alarm likely. Every line is judged: whoever reads the report sees all that is
- * wrong at once. One that failed fails the gate. What could not fail is told: a line with too few frames for its test says how
- * many it needs, and one with none is unsure. Neither fails the gate: how many frames a class has says nothing of the
- * candidate.
+ * the margin that chance explains is unsure: more frames would decide. Lines of one kind share their level (Holm 1979), so many
+ * classes or corruptions do not make a false alarm likely. Every line is judged, so the report has
+ * all that is wrong at once; one that failed fails the gate. A line with too few frames for its test reports how many it needs,
+ * and one with none is unsure. Neither fails the gate: how many frames a class has is not the candidate's fault.
  *
  * V5. Latency is compared with the fleet's SLA, or without one with the champion's, timed on the same frames in the same
  *     round. A candidate's own budget can only fail it: what a model declares is no measure of what the fleet needs. A bound
- *     that the champion breaks in the same round is the machine's doing: then a candidate fails by being slower than it.
+ *     that the champion breaks in the same round is the machine's fault: then a candidate fails by being slower than it.
  * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not tell models
  *     apart: a loss there is unsure. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";

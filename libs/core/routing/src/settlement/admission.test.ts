@@ -70,7 +70,7 @@ describe("arms", () => {
     { name: "candidate", weight: 1 },
   ];
 
-  test("fleet.ts F4: each spends its part of the budget, in proportion to the weights, whatever the other wants", () => {
+  test("admission.ts F4: each spends its part of the budget, in proportion to the weights, whatever the other wants", () => {
     const random = seededRandom(3);
     const admission = new Admission({ ...admissionDefaults, arms });
     const sent = { control: 0, candidate: 0 };
@@ -87,7 +87,7 @@ describe("arms", () => {
     expect(sent.control / (frames / 2)).toBeLessThan(0.3 * 0.75 * 1.1);
   });
 
-  test("fleet.ts F4: one arm's dead backend is its own", () => {
+  test("admission.ts F4: one arm's dead backend is its own", () => {
     const admission = new Admission({ ...admissionDefaults, arms });
     for (let i = 0; i < 20; i++) {
       admission.called(`call-${i}`, "candidate", i);

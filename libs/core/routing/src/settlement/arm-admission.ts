@@ -95,7 +95,7 @@ export class ArmAdmission {
   #learn(observe: () => void): void {
     const before = this.#health.open;
     observe();
-    if (this.#health.open !== before) this.#latency = this.#noLatencies(); // fleet.ts F2
+    if (this.#health.open !== before) this.#latency = this.#noLatencies(); // admission.ts F2
   }
 
   #noLatencies(): LatencySketch {

@@ -252,7 +252,7 @@ const byFrame = (store: Store) => {
 };
 
 describe.each([{ crashes: false }, { crashes: true }])("over seeds, crashes: $crashes", (options) => {
-  test("every frame has exactly one answer, in time, and its label is the cloud's or the edge's as it says", () => {
+  test("every frame has exactly one answer, in time, and its label is the cloud's or the edge's as its source is", () => {
     const wrong: object[] = [];
     const seen = new Map<string, number>();
     let crashes = 0;
