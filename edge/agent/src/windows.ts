@@ -107,8 +107,8 @@ export class Windows {
     // One model nearly always, so the first look finds it.
     for (const of of this.#ofModels) if (of.model.modelDigest === model.modelDigest) return of;
     if (this.#ofModels.length >= MODELS_MAX) return undefined;
-    const begun: OfModel = { model, metrics: new MomentsByName(), sketch: emptySketch(model.reference) };
-    this.#ofModels.push(begun);
-    return begun;
+    const started: OfModel = { model, metrics: new MomentsByName(), sketch: emptySketch(model.reference) };
+    this.#ofModels.push(started);
+    return started;
   }
 }

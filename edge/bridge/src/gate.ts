@@ -44,7 +44,7 @@ export class PacketGate extends Duplex {
   #chunk: Buffer = NOTHING;
   #at = 0;
   /** A fixed header whose rest is to come: it passes with that, if the packet does. */
-  #begun: Buffer = NOTHING;
+  #partial: Buffer = NOTHING;
   #skipped: Skipped | undefined;
   #wanted = false;
   #granted = true;
@@ -187,19 +187,19 @@ export class PacketGate extends Duplex {
       const grant = { bytes: (isOversized ? KEPT_BYTES_MAX : header.length) + RECORD_OVERHEAD_BYTES };
       if (isPublish) this.#grant(grant);
       if (isOversized) {
-        this.#pass(from, at - (header.headerBytes - this.#begun.length));
-        this.#begun = NOTHING;
+        this.#pass(from, at - (header.headerBytes - this.#partial.length));
+        this.#partial = NOTHING;
         this.#skipped = { packet: new OversizedPublish(header.first, header.length), grant };
         return true;
       }
-      if (this.#begun.length > 0) this.push(this.#begun);
-      this.#begun = NOTHING;
+      if (this.#partial.length > 0) this.push(this.#partial);
+      this.#partial = NOTHING;
       if (!this.#granted || this.#slowed !== undefined) break; // T5
     }
     if (!this.#scanner.isInside) this.#waited();
-    const begunAt = this.#at - (this.#scanner.begunBytes - this.#begun.length);
-    this.#pass(from, begunAt);
-    if (begunAt < this.#at) this.#begun = Buffer.concat([this.#begun, this.#chunk.subarray(begunAt, this.#at)]);
+    const partialAt = this.#at - (this.#scanner.partialBytes - this.#partial.length);
+    this.#pass(from, partialAt);
+    if (partialAt < this.#at) this.#partial = Buffer.concat([this.#partial, this.#chunk.subarray(partialAt, this.#at)]);
     return true;
   }
 

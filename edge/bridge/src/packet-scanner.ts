@@ -34,7 +34,7 @@ export class PacketScanner {
   }
 
   /** Bytes of a fixed header that has begun and not ended. */
-  get begunBytes(): number {
+  get partialBytes(): number {
     return this.#headerBytes;
   }
 

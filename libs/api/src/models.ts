@@ -109,7 +109,7 @@ export const models = {
     path: "/api/v1/models/{name}/{version}/gate",
     summary: "Has a version judged by the validation gate (again), by model-registry.",
     body: byBody,
-    response: json("Done, or begun.", registrysAnswer),
+    response: json("Done, or started.", registrysAnswer),
     problems: handedOn,
   }),
   force: route({

@@ -53,7 +53,7 @@ export const rolloutManagerApi = {
     command: route({
       method: "POST",
       path: "/rollouts/{uid}/commands",
-      summary: "Tells a rollout what to do.",
+      summary: "Sends a rollout a command.",
       body: commandBody,
       response: json(
         "How it stands.",

@@ -208,7 +208,7 @@ export const rollouts = {
   command: route({
     method: "POST",
     path: "/api/v1/rollouts/{uid}/commands",
-    summary: "Tells a rollout what to do, by rollout-manager: pause, resume, promote, abort, retry, undo.",
+    summary: "Sends a rollout a command, by rollout-manager: pause, resume, promote, abort, retry, undo.",
     body: commandBody,
     response: json("What rollout-manager answers.", z.looseObject({})),
     problems: [

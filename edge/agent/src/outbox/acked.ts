@@ -18,7 +18,7 @@ export class Acked {
     return this.#keys.splice(0);
   }
 
-  giveBack(keys: readonly RecordKey[]): void {
+  restore(keys: readonly RecordKey[]): void {
     this.#keys = [...keys, ...this.#keys];
   }
 

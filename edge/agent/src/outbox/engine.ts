@@ -259,7 +259,7 @@ export class OutboxEngine {
       this.#store.commit();
     } catch (error) {
       this.#pending.unshift(...pending);
-      this.#acked.giveBack(acked);
+      this.#acked.restore(acked);
       this.#policy ??= policy;
       this.#recover(error);
       return false;
@@ -500,7 +500,7 @@ export class OutboxEngine {
       this.#store.rollback();
       if (trouble === "damaged") throw error;
       this.#load();
-      this.#flight.giveBack();
+      this.#flight.restore();
       this.#post({ kind: "failed", message, trouble, fatal: false });
     } catch (second) {
       this.#isDead = true;

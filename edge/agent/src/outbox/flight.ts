@@ -101,7 +101,7 @@ export class Flight {
   }
 
   /** It failed. */
-  giveBack(): void {
+  restore(): void {
     this.#resend = [...this.#taken, ...this.#resend];
     this.keep();
   }

@@ -61,7 +61,7 @@ async function load({ dir, digest }: ProveOptions, runtime: ModelRuntime): Promi
 /** What a model does by itself it would do again. */
 function failureOf(error: unknown): Failure {
   if (error instanceof ModelHostExited) {
-    return new Failure("model-crashed", error.isOwnDoing ? "give-up" : "ask-a-person", error.message, { cause: error });
+    return new Failure("model-crashed", error.isOwnFault ? "give-up" : "ask-a-person", error.message, { cause: error });
   }
   if (error instanceof Failure) return error;
   const isOfSystem = typeof (error as NodeJS.ErrnoException | undefined)?.errno === "number";

@@ -74,7 +74,7 @@ export class Updater {
   #failing: { readonly code: string; readonly reason: string } | undefined;
   #reportedPhase = "";
   #isStopped = false;
-  #hasBegun = false;
+  #hasStarted = false;
   /** The newest that came before the first step was taken. */
   #early: Desired | undefined;
 
@@ -92,7 +92,7 @@ export class Updater {
       if (first === undefined || this.#isStopped) return;
       const { conditions } = this.#state; // Reported meanwhile.
       this.#take({ ...first, state: { ...first.state, conditions } });
-      this.#hasBegun = true;
+      this.#hasStarted = true;
       if (this.#early !== undefined) this.#send({ kind: "desired", desired: this.#early });
       this.#early = undefined;
     });
@@ -125,7 +125,7 @@ export class Updater {
       const what = `generation ${desired.generation} is older than ${this.generation}, which was here`;
       throw new Failure("desired-older", "give-up", what);
     }
-    if (this.#hasBegun) this.#send({ kind: "desired", desired });
+    if (this.#hasStarted) this.#send({ kind: "desired", desired });
     else if (desired.generation > (this.#early?.generation ?? 0n)) this.#early = desired;
   }
 
@@ -186,7 +186,7 @@ export class Updater {
   }
 
   #start(action: Action): void {
-    if (action.kind === "restore") this.#goBack(); // X1
+    if (action.kind === "restore") this.#revert(); // X1
     const abort = new AbortController();
     const over = this.#act(action, abort.signal)
       .catch((error: unknown) => doneOf(error, "update-failed"))
@@ -197,7 +197,7 @@ export class Updater {
     this.#acting = { abort, over };
   }
 
-  #goBack(): void {
+  #revert(): void {
     this.#ports.slots.restore();
     this.#onTrial = undefined;
     this.#failing = undefined;

@@ -3,9 +3,9 @@
  *
  * H2. What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once (G9).
  * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller gets `model-host-exited`, and
- *     whether that was the model's own doing; nobody waits for ever.
+ *     whether that was the model's own fault; no caller waits for ever.
  * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run.
- * H6. A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own doing (G9).
+ * H6. A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own fault (G9).
  * H7. It reports to nobody: ONNX Runtime would send telemetry to its maker, and keep a database below ~/.cache. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -71,11 +71,11 @@ export type ExitCode = "model-host-exited" | "model-memory-exceeded";
 export class ModelHostExited extends Failure {
   /** It crashed or ended by itself, which comes again. Otherwise the machine may be at fault: SIGKILL is how Linux ends a
    * process when memory is short, and a busy machine starts none, or has no answer in time. */
-  readonly isOwnDoing: boolean;
+  readonly isOwnFault: boolean;
 
-  constructor(packageDir: string, how: string, isOwnDoing: boolean, code: ExitCode = "model-host-exited") {
+  constructor(packageDir: string, how: string, isOwnFault: boolean, code: ExitCode = "model-host-exited") {
     super(code, "retry", `the process of model ${packageDir} ${how}`);
-    this.isOwnDoing = isOwnDoing;
+    this.isOwnFault = isOwnFault;
   }
 }
 
@@ -341,9 +341,9 @@ export class ChildModel implements LoadedModel {
     this.#child.kill("SIGKILL");
   }
 
-  #end(how: string, isOwnDoing: boolean, exitCode?: ExitCode): void {
+  #end(how: string, isOwnFault: boolean, exitCode?: ExitCode): void {
     if (this.#gone !== null) return;
-    this.#gone = this.#exitedFailure(how, isOwnDoing, exitCode);
+    this.#gone = this.#exitedFailure(how, isOwnFault, exitCode);
     this.#unwatch();
     this.#onLoaded?.(this.#gone);
     for (const { reject } of this.#pending.values()) reject(this.#gone); // H3
@@ -352,8 +352,8 @@ export class ChildModel implements LoadedModel {
     this.#inFlightBytes = 0;
   }
 
-  #exitedFailure(how: string, isOwnDoing: boolean, code?: ExitCode): Failure {
+  #exitedFailure(how: string, isOwnFault: boolean, code?: ExitCode): Failure {
     const lastWords = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
-    return new ModelHostExited(this.#pkg.dir, `${how}${lastWords}`, isOwnDoing, code);
+    return new ModelHostExited(this.#pkg.dir, `${how}${lastWords}`, isOwnFault, code);
   }
 }

@@ -211,11 +211,11 @@ describe("lives and deaths of the child", () => {
   test.each([
     ["SIGKILL", false],
     ["SIGSEGV", true],
-  ] as const)("ended by %s: whether it caused that itself is reported (H3)", async (signal, isOwnDoing) => {
+  ] as const)("ended by %s: whether it caused that itself is reported (H3)", async (signal, isOwnFault) => {
     const model = await load();
     const asked = failureOf(model.infer(jpegs[0] as Uint8Array));
     process.kill(model.pid, signal);
-    expect(await asked).toMatchObject({ code: "model-host-exited", isOwnDoing });
+    expect(await asked).toMatchObject({ code: "model-host-exited", isOwnFault });
   });
 
   test("reports to nobody, and leaves nothing in its home (child-model.ts H7)", async () => {
@@ -235,7 +235,7 @@ describe("lives and deaths of the child", () => {
 
   test("one that holds more memory than it may is ended by that name (child-model.ts H6)", async () => {
     const refused = await failureOf(load(undefined, { memoryBytesMax: 20 << 20, memoryEveryMs: 10 }));
-    expect(refused).toMatchObject({ code: "model-memory-exceeded", isOwnDoing: true });
+    expect(refused).toMatchObject({ code: "model-memory-exceeded", isOwnFault: true });
     expect(refused.message).toMatch(/it held \d+ MiB of memory, and may hold 20/);
   });
 
@@ -245,7 +245,7 @@ describe("lives and deaths of the child", () => {
   ])("one that %s is reported so, and is not to blame (H3)", async (_, change, limits, how) => {
     const failure = await failureOf(load(change, limits));
     expect(failure).toBeInstanceOf(ModelHostExited);
-    expect(failure).toMatchObject({ isOwnDoing: false, message: expect.stringContaining(how) });
+    expect(failure).toMatchObject({ isOwnFault: false, message: expect.stringContaining(how) });
   });
 
   test("no file descriptor is left for one: it is reported, and affects nothing else (child-model.ts H3)", async () => {

@@ -119,14 +119,14 @@ describe("a rollback", () => {
 
   test("a device that refuses it is sent newer generations, ever less often, until it follows one", () => {
     const one = refused();
-    const toldAt: number[] = [];
+    const sentAt: number[] = [];
     for (let now = 7 * MINUTE; now < 7 * HOUR; now += MINUTE) {
       const { generation } = one.rollout;
       one.settle(now);
-      if (one.rollout.generation > generation) toldAt.push(now / MINUTE);
+      if (one.rollout.generation > generation) sentAt.push(now / MINUTE);
       one.obey(now, new Set(["d0"]));
     }
-    expect(toldAt.map((at, i) => at - (toldAt[i - 1] ?? 6))).toEqual([5, 10, 20, 40, 60, 60, 60, 60, 60]);
+    expect(sentAt.map((at, i) => at - (sentAt[i - 1] ?? 6))).toEqual([5, 10, 20, 40, 60, 60, 60, 60, 60]);
     expect(one.rollout).toMatchObject({ phase: "Degraded", aborted: { why: "aborted by ann", isBack: false } });
     one.obey(8 * HOUR);
     one.settle(8 * HOUR);

@@ -301,7 +301,7 @@ describe("a rollout", () => {
     settle(held, 4 * MINUTE, null);
     for (let rollout = held.read() as Rollout; rollout.step < 3; rollout = held.read() as Rollout)
       held.append(rollout, 5 * MINUTE, decide(rollout, healthy(rollout), good, 5 * MINUTE) as RolloutChange);
-    // The next setWeight has not begun, and somebody holds it just then.
+    // The next setWeight has not started, and somebody holds it just then.
     held.append(held.read(), 5 * MINUTE, command(held.read() as Rollout, "pause", "ann"), "ann");
     held.append(held.read(), 6 * MINUTE, command(held.read() as Rollout, "promote", "ann"), "ann");
     expect(settle(held, 7 * MINUTE, null)).toMatchObject({ phase: "Progressing", weight: 25, step: 4 });

@@ -15,7 +15,7 @@
  */
 import { type Backoff, backoffMs, type Digest, type Instant, type Random } from "@tributary/kernel";
 import type { DurableState, Outcome, PackageRef, Wanted } from "./durable-state.ts";
-import { judgeProbation, observed, type Probation, probationBegun } from "./probation.ts";
+import { judgeProbation, observed, type Probation, probationStart } from "./probation.ts";
 import { isOpen } from "./windows.ts";
 
 export type UpdateLimits = {
@@ -249,7 +249,7 @@ function onDone(state: Updates, done: Done, random: Random): Step {
     case "unload":
       return action.thenHold ? hold(after) : proceed(after);
     case "switch":
-      return judged({ ...after, trouble: null, stage: { kind: "probation", seen: probationBegun } });
+      return judged({ ...after, trouble: null, stage: { kind: "probation", seen: probationStart } });
     case "save":
       return afterSave(after);
     case "commit":
@@ -317,7 +317,7 @@ const waitFor = (state: Updates, durable: DurableState, random: Random): Step =>
 const afterSave = (state: Updates): Step =>
   state.durable.trial === null
     ? proceed(state)
-    : judged({ ...state, trouble: null, stage: { kind: "probation", seen: probationBegun } });
+    : judged({ ...state, trouble: null, stage: { kind: "probation", seen: probationStart } });
 
 function onAnswered(state: Updates, isSlow: boolean): Step {
   if (state.stage.kind !== "probation") return only(state);

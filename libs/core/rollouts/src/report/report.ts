@@ -161,7 +161,7 @@ ${table(
 ${
   crashes === null
     ? "<p>Not known.</p>"
-    : `<p>Devices that crashed: ${crashes.canary} in the canary, ${crashes.control} in the control; the canary is ${decimal(100 * crashes.share)} % of the exposure. ln e ${decimal(crashes.logHarm)}, and ${decimal(-Math.log(crashes.alpha))} goes back${crashes.logHarm >= -Math.log(crashes.alpha) ? ": <b>more than its share</b>" : ""}.</p>`
+    : `<p>Devices that crashed: ${crashes.canary} in the canary, ${crashes.control} in the control; the canary is ${decimal(100 * crashes.share)} % of the exposure. ln e ${decimal(crashes.logHarm)}, and ${decimal(-Math.log(crashes.alpha))} rolls back${crashes.logHarm >= -Math.log(crashes.alpha) ? ": <b>more than its share</b>" : ""}.</p>`
 }
 <h3>Refusals</h3>
 ${
