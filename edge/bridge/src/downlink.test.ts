@@ -89,7 +89,7 @@ describe("what a device shall run", () => {
   });
 });
 
-test("only answers of sent frames go back to the device", () => {
+test("only answers of sent frames are published to the device", () => {
   const kept = someAnswer({ frameSeq: 1n });
   const sent = someAnswer({ frameSeq: 2n, reason: "SAMPLE" });
   const record = { deviceId: "d", bootId: 1n, answers: [kept, sent] };

@@ -18,7 +18,7 @@ export type ModelBehaviour = {
   readonly crashShare?: number;
   /** Devices refuse it, with this code. */
   readonly refusedAs?: string;
-  /** Devices go back from it by themselves, with this code. */
+  /** Devices revert it by themselves, with this code. */
   readonly revertedAs?: string;
 };
 
@@ -46,7 +46,7 @@ export type SimulatedDevice = {
   modelDigest: string;
   /** Reports one model and runs another. */
   claims: string | null;
-  /** Says nothing, hears nothing. */
+  /** Sends nothing, receives nothing. */
   isAway: boolean;
   /** Takes commands, and sends no frames. */
   isMute: boolean;

@@ -17,7 +17,7 @@ export type KeeperHandlers = OutboxHandlers & {
 };
 
 const BACKOFF: Backoff = { minMs: 500, maxMs: 30_000 };
-/** An outbox that lasted this long starts the backoff anew. */
+/** An outbox that lasted this long restarts the backoff. */
 const STEADY_MS = 60_000;
 const NOTHING: OutboxStats = {
   frames: 0,

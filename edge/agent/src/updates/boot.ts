@@ -5,7 +5,7 @@
  *
  * B1. A model that no longer reproduces its golden frames is passed over like one that cannot be loaded: since it was committed
  *     the runtime, a library or the hardware has changed, and nobody would notice wrong answers. The updater then asks for what
- *     is wanted again, proves it anew, and reports what it finds.
+ *     is wanted again, proves it again, and reports what it finds.
  * B2. Where none reproduces them, a device that answers is better than one that does not: the first of them that loads runs,
  *     and reports that its golden frames fail.
  * B3. Golden frames that could not be tried (the model's process was ended from outside) do not count against the model.

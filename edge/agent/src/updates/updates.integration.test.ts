@@ -187,7 +187,7 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   const again = await start();
   expect((await statusOf(again)).model).toMatchObject({ digest, goldenPassed: true });
   expect((await statusOf(again)).update).toMatchObject({ phase: "COMMITTED", generation: 1 });
-  // The factory's needs no registry to go back to.
+  // Reverting to the factory's package needs no registry.
   await want(2, factoryDigest, "1.0.0");
   expect(await ended(again, 2)).toMatchObject({ phase: "COMMITTED" });
   expect((await statusOf(again)).slots).toEqual({ good: null, previous: digest, trial: null });

@@ -1,5 +1,5 @@
 /**
- * Tells a stalled consumer from a slow one. kafkajs can stop fetching after a rebalance without any error; only the
+ * Distinguishes a stalled consumer from a slow one. kafkajs can stop fetching after a rebalance without any error; only the
  * group's own numbers give it away.
  *
  * W1. A partition is stalled when it has been behind, unmoved and not being worked on for the whole of `stallMsMax`.

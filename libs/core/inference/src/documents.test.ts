@@ -46,7 +46,7 @@ function failureOf(run: () => unknown): Failure {
 }
 
 describe("manifest", () => {
-  test("a good one comes back as it was", () => {
+  test("a valid one is parsed without loss", () => {
     expect(parseManifest(manifest)).toEqual(manifest);
   });
 

@@ -103,7 +103,7 @@ describe("a rollback", () => {
     expect(one.rollout.aborted).toMatchObject({ isBack: true });
   });
 
-  /** Gone back, but for one device that refuses. */
+  /** Rolled back, except for one device that refuses. */
   function refused(): Alone {
     const one = new Alone();
     one.obey(0);

@@ -137,20 +137,20 @@ test("changes are written in words", () => {
   };
   const undecided = { look, margin: 0.01, alpha: 0.02, beta: 0.05, moreMs: 700_000, moreDevices: 6, segment: null };
   expect(unsureWords("accuracy", undecided)).toBe(
-    "accuracy -4.2 points (band -9.1 to +0.7): harm of over 1.0 points is not ruled out; evidence 0.0 of the 3.0 needed to go on, 1.9 of the 3.9 to go back; about 12 more minutes or 6 more canary devices at this rate would do",
+    "accuracy -4.2 points (band -9.1 to +0.7): harm of over 1.0 points is not ruled out; evidence 0.0 of the 3.0 needed to go on, 1.9 of the 3.9 to roll back; about 12 more minutes or 6 more canary devices at this rate would do",
   );
   const comparison = { harm: 0.2 };
   const segment = { kind: "class" as const, name: "cat", comparison, band: { lower: -Infinity, upper: Infinity } };
   expect(unsureWords("accuracy", { ...undecided, moreMs: null, segment })).toMatch(
-    /to go back, most of it of class cat, -20.0 points \(no bound yet\); more time alone would not do, about 6 more canary devices would$/,
+    /to roll back, most of it of class cat, -20.0 points \(no bound yet\); more time alone would not do, about 6 more canary devices would$/,
   );
   const far = { ...undecided, moreMs: null, moreDevices: null };
   expect(unsureWords("accuracy", far)).toMatch(/; so small a difference needs far more time and devices$/);
   const wide = { ...look, band: { lower: -1.2, upper: 2.1 } };
   expect(unsureWords("accuracy", { ...undecided, look: wide })).toContain("(band -100.0 to +100.0)");
   expect(unsureWords("accuracy", { ...undecided, moreMs: 4 * 3_600_000 })).toContain("about 4 more hours or 6 more");
-  expect(words("rolled-back", { after: "abort by ann, who leaves those that refuse to go back" })).toBe(
-    "ended: abort by ann, who leaves those that refuse to go back",
+  expect(words("rolled-back", { after: "abort by ann, who leaves those that refuse the rollback" })).toBe(
+    "ended: abort by ann, who leaves those that refuse the rollback",
   );
   expect(steps.map(stepWords)).toEqual([
     "set weight 5 %",

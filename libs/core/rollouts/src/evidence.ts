@@ -104,7 +104,7 @@ const arm = z.object({
   heard: count,
   /** Of these, infer with the model of their arm, by digest. */
   onModel: count,
-  /** Say that they do not reproduce their package's golden frames. */
+  /** Devices that report that they do not reproduce their package's golden frames. */
   goldenFailed: count.default(0),
   /** Some of those that were not heard. */
   silent: z.array(z.string().max(64)).max(NAMED_MAX).default([]),

@@ -61,8 +61,8 @@ export class RolloutLog {
     return { kind: "counts", rollout };
   }
 
-  /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: one at
-   * work, or one that came later and stands, which would be undone with it. (L2) */
+  /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: an
+   * active one, or one that came later and stands, which would be undone with it. (L2) */
   refuse({ uid, spec, cohorts }: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
     const createdAt = this.#kept.get(uid)?.createdAt ?? null;
     const others: { uid: string; name: string; devices: readonly string[] }[] = [];

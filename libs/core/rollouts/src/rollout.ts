@@ -150,7 +150,7 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       return { ...next, weight: 0, aborted: next.aborted && { ...next.aborted, isBack: true } };
     case "abandoned": {
       const { devices, some } = change;
-      // Nothing is left behind by a rollout that does not go back: such an event does not count.
+      // No device is left behind by a rollout that is not rolled back: such an event does not count.
       if (next.aborted === null) return rollout;
       return { ...next, weight: 0, aborted: { ...next.aborted, abandoned: { devices, some } } };
     }

@@ -127,7 +127,7 @@ export const rolloutSpec = z.strictObject({
       .prefault({}),
     /** The device installs only while its reported condition is this one. */
     when: z.enum(["any", "idle", "parked"]).default("any"),
-    /** The device installs only inside one of them; none: at any time. Going back waits for none. */
+    /** The device installs only inside one of them; none: at any time. A rollback waits for none. */
     maintenanceWindows: z.array(maintenanceWindow).max(32).default([]),
   }),
 });
@@ -202,7 +202,7 @@ export function problemsOfSteps({
   if (alphas > 0.2)
     problems.push({
       path: ["spec", "metrics"],
-      message: `all alphas together are ${alphas.toFixed(3)}: one in five equal models would go back; at most 0.2`,
+      message: `all alphas together are ${alphas.toFixed(3)}: one in five equal models would be rolled back; at most 0.2`,
     });
   if (!spec.metrics.some(({ margin }) => margin !== null)) {
     problems.push({

@@ -138,14 +138,14 @@ export type Unsure = {
 };
 
 /** Of a metric that is undecided: the estimate, its band, and what is missing. "accuracy -4.2 points (band -9.1 to +0.7):
- * harm of over 1.0 points is not ruled out; evidence 0.3 of the 3.0 needed to go on, 1.9 of the 3.9 to go back; about 12
+ * harm of over 1.0 points is not ruled out; evidence 0.3 of the 3.0 needed to go on, 1.9 of the 3.9 to roll back; about 12
  * more minutes or 6 more canary devices at this rate would do". */
 export function unsureWords(name: string, { look, margin, alpha, beta, moreMs, moreDevices, segment }: Unsure): string {
   const { comparison, band, logHarm, logSafe } = look;
   const known = `${metricOf(name)} ${estimateWords(comparison, band)}`;
   const open = `harm of over ${points(margin)} points is not ruled out`;
   const on = `evidence ${few1(logSafe ?? 0)} of the ${few1(-Math.log(beta))} needed to go on`;
-  const back = `${few1(logHarm)} of the ${few1(-Math.log(alpha))} to go back`;
+  const back = `${few1(logHarm)} of the ${few1(-Math.log(alpha))} to roll back`;
   const most =
     segment === null ? "" : `, most of it ${segmentWords(segment)}, ${estimateWords(segment.comparison, segment.band)}`;
   return `${known}: ${open}; ${on}, ${back}${most}; ${missingWords(moreMs, moreDevices)}`;

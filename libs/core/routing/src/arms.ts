@@ -25,7 +25,7 @@ export function sharesOf(arms: readonly Arm[]): readonly { readonly name: string
   return arms.map(({ name, weight }) => ({ name, share: weight / total }));
 }
 
-/** `hash` of the salt and the unit: a good one, at least 6 bytes; the core has no cryptography. */
+/** `hash` of the salt and the unit: well distributed, at least 6 bytes; the core has no cryptography. */
 export function armOf(arms: readonly Arm[], hash: Uint8Array): string {
   let uniform = 0;
   for (let i = 5; i >= 0; i--) uniform = (uniform + (hash[i] ?? 0)) / 256;

@@ -9,7 +9,7 @@
  * the draws: who labels those that look easy, or hard, tests another rate than the population's. piMin is the smallest
  * propensity there can be, known beforehand (B1).
  *
- * B1. Weights lie in (0, 1] and the bets are fixed beforehand, so wealth is never negative and its expectation at most 1 under
+ * B1. Weights are in (0, 1] and the bets are fixed beforehand, so wealth is never negative and its expectation at most 1 under
  *     the null: valid for any number of draws, and at whatever moment one looks while draws are only added (Ville). */
 import { invariant } from "@tributary/kernel";
 

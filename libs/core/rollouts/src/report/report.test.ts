@@ -62,7 +62,7 @@ describe("the report of a rollout", () => {
     const page = pageOf(running);
     expectSelfContained(page);
     expect(page).toContain(
-      "At work at weight 10 %: accuracy -1.2 points (no bound yet): harm of over 2.0 points is not ruled out.",
+      "Active at weight 10 %: accuracy -1.2 points (no bound yet): harm of over 2.0 points is not ruled out.",
     );
     expect(page).toContain("last look");
     // An ended analysis that the record still shows is not another one.

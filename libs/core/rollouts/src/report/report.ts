@@ -191,7 +191,7 @@ function metricsTable(evidence: AnalysisEvidence): string {
   });
   return table(
     [
-      ...["metric", "harm (points)", "always-valid band", "ln e of harm, to go back"],
+      ...["metric", "harm (points)", "always-valid band", "ln e of harm, to roll back"],
       ...["ln e of safety, to widen", "canary", "control"],
     ],
     rows,
@@ -292,14 +292,14 @@ function decisionOf(rollout: Rollout, newest: Analysis | undefined): string {
       return "All its devices run the new model.";
     case "Degraded":
       if (aborted !== null && aborted.abandoned !== null)
-        return `Going back: ${aborted.why}; ${abandonedWords(aborted.abandoned, rollout.evidence)}.`;
-      return why(aborted?.isBack ? "Rolled back" : "Going back", aborted?.why ?? "");
+        return `Rolling back: ${aborted.why}; ${abandonedWords(aborted.abandoned, rollout.evidence)}.`;
+      return why(aborted?.isBack ? "Rolled back" : "Rolling back", aborted?.why ?? "");
     case "Paused":
       return why(`Paused at weight ${decimal(weight)} %`, pause === null ? "" : pauseWords[pause.reason]);
     case "Progressing":
       return seen === ""
-        ? `At work at weight ${decimal(weight)} %.`
-        : why(`At work at weight ${decimal(weight)} %`, "");
+        ? `Active at weight ${decimal(weight)} %.`
+        : why(`Active at weight ${decimal(weight)} %`, "");
     default:
       return phase satisfies never;
   }
