@@ -65,13 +65,13 @@ export type Inferred = { readonly slot: Slot; readonly result: InferenceResult }
 
 export class Slots {
   #active: Slot;
-  #good: Slot;
+  #committed: Slot;
   #failed: Slot | undefined;
   readonly #onFailing: (slot: Slot, failing: Failing) => void;
 
-  constructor(good: Slot, onFailing: (slot: Slot, failing: Failing) => void) {
-    this.#active = good;
-    this.#good = good;
+  constructor(committed: Slot, onFailing: (slot: Slot, failing: Failing) => void) {
+    this.#active = committed;
+    this.#committed = committed;
     this.#onFailing = onFailing;
   }
 
@@ -80,13 +80,13 @@ export class Slots {
   }
 
   get isOnTrial(): boolean {
-    return this.#active !== this.#good;
+    return this.#active !== this.#committed;
   }
 
   /** Rejects only when everything is closed. */
   async infer(jpeg: Uint8Array): Promise<Inferred> {
     const slot = this.#active;
-    if (slot === this.#good) return this.#inferByGood(jpeg);
+    if (slot === this.#committed) return this.#inferByCommitted(jpeg);
     let failing: Failing;
     try {
       const result = numbersOf(await slot.runner.infer(jpeg));
@@ -96,19 +96,19 @@ export class Slots {
       failing = { code: "model-crashed", reason: reasonOf(error) };
       this.#fail(slot, failing);
     }
-    const inferred = await this.#inferByGood(jpeg); // N2
+    const inferred = await this.#inferByCommitted(jpeg); // N2
     if (inferred.result.ok) this.#fail(slot, failing); // N4
     return inferred;
   }
 
-  async #inferByGood(jpeg: Uint8Array): Promise<Inferred> {
-    const slot = this.#good;
+  async #inferByCommitted(jpeg: Uint8Array): Promise<Inferred> {
+    const slot = this.#committed;
     const { runner } = slot;
     try {
       return { slot, result: numbersOf(await runner.infer(jpeg)) };
     } catch (error) {
       // Closed under the frame by a commit: the active one answers.
-      if (slot === this.#good && slot.runner === runner) throw error;
+      if (slot === this.#committed && slot.runner === runner) throw error;
       return this.infer(jpeg);
     }
   }
@@ -123,7 +123,7 @@ export class Slots {
 
   /** Reported once, and only while it is on trial. */
   #fail(slot: Slot, failing: Failing): void {
-    if (slot !== this.#active || slot === this.#good || slot === this.#failed) return;
+    if (slot !== this.#active || slot === this.#committed || slot === this.#failed) return;
     this.#failed = slot;
     this.#onFailing(slot, failing);
   }
@@ -131,22 +131,22 @@ export class Slots {
   /** The committed model answers again from the next frame on; the other is closed once it has answered its frames. */
   restore(): void {
     const trial = this.#active;
-    if (trial === this.#good) return;
-    this.#active = this.#good;
+    if (trial === this.#committed) return;
+    this.#active = this.#committed;
     void trial.runner.close().catch(() => undefined);
   }
 
   /** The model on trial becomes the committed one. */
   commit(): void {
-    const before = this.#good;
+    const before = this.#committed;
     if (before === this.#active) return;
-    this.#good = this.#active;
+    this.#committed = this.#active;
     void before.runner.close().catch(() => undefined);
   }
 
   /** The policy counts for the model that it names: the active one, or the committed one behind a trial. */
   applyPolicy(bytes: Uint8Array, origin: PolicyOrigin): boolean {
-    const waiting = this.#good;
+    const waiting = this.#committed;
     if (waiting !== this.#active && waiting.policy.isFor(bytes)) {
       waiting.policy.apply(bytes, origin);
       return false;
@@ -161,7 +161,7 @@ export class Slots {
 
   /** N5. Of the model that a restart starts with; null: its package's own. */
   get policyToKeep(): Uint8Array | null {
-    return this.#good.policy.fromAbove;
+    return this.#committed.policy.fromAbove;
   }
 
   get policy(): RoutingPolicy {
@@ -169,7 +169,7 @@ export class Slots {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...new Set([this.#active, this.#good])].map(({ runner }) => runner.close()));
+    await Promise.all([...new Set([this.#active, this.#committed])].map(({ runner }) => runner.close()));
   }
 }
 

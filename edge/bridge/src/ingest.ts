@@ -14,9 +14,9 @@ import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED
 import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { BridgeLimits } from "./config.ts";
+import { DeadLetterWriter } from "./dead-letter-writer.ts";
 import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
 import type { RecordIdentity } from "./identity.ts";
-import { PutAside } from "./put-aside.ts";
 import type { RatesByDevice } from "./rates.ts";
 import { type Route, routedRecord } from "./routes.ts";
 import { traceUplink } from "./spans.ts";
@@ -56,13 +56,13 @@ export type IngestOptions = {
 
 export class Ingest {
   readonly #options: IngestOptions;
-  readonly #putAsides: PutAside;
+  readonly #deadLetters: DeadLetterWriter;
   #inFlight = 0;
   #idle: (() => void)[] = [];
 
   constructor(options: IngestOptions) {
     this.#options = options;
-    this.#putAsides = new PutAside({ ...options, wholeBytesMax: options.limits.frameBytesMax });
+    this.#deadLetters = new DeadLetterWriter({ ...options, wholeBytesMax: options.limits.frameBytesMax });
   }
 
   get inFlight(): number {
@@ -189,7 +189,7 @@ export class Ingest {
 
   async #putAside(uplink: Uplink, refusal: Refusal, receivedAt: Instant, from: Sender): Promise<void> {
     const { telemetry } = this.#options;
-    await this.#putAsides.store(uplink, refusal, receivedAt, from.isShared !== true);
+    await this.#deadLetters.store(uplink, refusal, receivedAt, from.isShared !== true);
     telemetry.emit(uplinkRefused, {
       code: refusal.reason,
       stream: refusal.stream,

@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import { MemoryKafka } from "@tributary/testing";
 import { bridgeConfigSchema } from "./config.ts";
-import { PutAside } from "./put-aside.ts";
+import { DeadLetterWriter } from "./dead-letter-writer.ts";
 import { Rate, RatesByDevice } from "./rates.ts";
 import type { Refusal, RefusalReason, Uplink } from "./uplink.ts";
 
@@ -48,16 +48,16 @@ describe("dead letters beyond their rate", () => {
     return {
       log: sink.written,
       throttled,
-      aside: new PutAside({ sink, clock: systemClock, rates, wholeBytesMax: 1_000_000, onThrottled }),
+      deadLetters: new DeadLetterWriter({ sink, clock: systemClock, rates, wholeBytesMax: 1_000_000, onThrottled }),
     };
   };
   const uplink = (payload: Buffer): Uplink => ({ principal: "cam", topic: "t", payload, qos: 1, retain: false });
   const refusal = (reason: RefusalReason): Refusal => ({ kind: "refuse", stream: "frames", reason, message: "why" });
 
-  test("garbage is acknowledged once Kafka has it, whole or in sum, and none is left out (put-aside.ts P1, P4)", async () => {
-    const { log, throttled, aside } = open(() => 0); // No rate is made good meanwhile, however slow the machine.
+  test("garbage is acknowledged once Kafka has it, whole or in sum, and none is left out (dead-letter-writer.ts P1, P4)", async () => {
+    const { log, throttled, deadLetters } = open(() => 0); // No rate is made good meanwhile, however slow the machine.
     const payloads = Array.from({ length: 200 }, (_, i) => Buffer.alloc(10_000, i));
-    await Promise.all(payloads.map((payload) => aside.store(uplink(payload), refusal("jpeg-corrupt"), 1, true)));
+    await Promise.all(payloads.map((payload) => deadLetters.store(uplink(payload), refusal("jpeg-corrupt"), 1, true)));
     const sums = log.filter(({ headers }) => headers?.["tributary.sum.messages"] !== undefined);
     const inSum = sums.reduce((sum, { headers }) => sum + Number(headers?.["tributary.sum.messages"]), 0);
     expect(log.length - sums.length + inSum).toBe(200);
@@ -72,13 +72,13 @@ describe("dead letters beyond their rate", () => {
     expect(throttled).toHaveLength(inSum);
   });
 
-  test("what may be of use one day waits and is kept whole; behind another's broker it does not wait (put-aside.ts P3, P5)", async () => {
-    const { log, aside } = open();
+  test("what may be of use one day waits and is kept whole; behind another's broker it does not wait (dead-letter-writer.ts P3, P5)", async () => {
+    const { log, deadLetters } = open();
     const startedMs = performance.now();
     const store = (mayWait: boolean) =>
       Promise.all(
         Array.from({ length: 25 }, (_, i) =>
-          aside.store(uplink(Buffer.alloc(100, i)), refusal("schema-unknown-fingerprint"), 1, mayWait),
+          deadLetters.store(uplink(Buffer.alloc(100, i)), refusal("schema-unknown-fingerprint"), 1, mayWait),
         ),
       );
     await store(true);

@@ -32,7 +32,7 @@ afterAll(async () => {
 beforeEach(async () => {
   dir = tempDir("updates");
   broker = await TinyBroker.open();
-  modelRegistry.bend = () => null;
+  modelRegistry.tamper = () => null;
   modelRegistry.bytesPerSecond = undefined;
   modelRegistry.asked.length = 0;
 });
@@ -183,7 +183,7 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   expect(Number(metrics.metrics.shadow_agreed?.sum)).toBeGreaterThan(0); // The same weights agree.
 
   await running.agent.stop();
-  modelRegistry.bend = () => "away";
+  modelRegistry.tamper = () => "away";
   const again = await start();
   expect((await statusOf(again)).model).toMatchObject({ digest, goldenPassed: true });
   expect((await statusOf(again)).update).toMatchObject({ phase: "COMMITTED", generation: 1 });
@@ -207,7 +207,7 @@ test("a rollback to a model that was active before needs no registry; one that n
     await want(i + 1, digest, version);
     expect(await ended(running, i + 1)).toMatchObject({ phase: "COMMITTED" });
   }
-  modelRegistry.bend = () => Buffer.from("<html>a proxy's page</html>");
+  modelRegistry.tamper = () => Buffer.from("<html>a proxy's page</html>");
   await want(3, before, "1.1.1", { probationFrames: 0 });
   expect(await ended(running, 3)).toMatchObject({ phase: "COMMITTED" });
   await want(4, other, "1.1.3");
@@ -239,7 +239,7 @@ test("what must not run is refused with its code, and the active model goes on",
     [mismatch, "1.9.9", "package-not-as-named"],
   ];
   const flip = Buffer.from(`${String(file("labels.json"))} `);
-  modelRegistry.bend = (path, bytes) => {
+  modelRegistry.tamper = (path, bytes) => {
     if (!path.startsWith("/blobs/") || !bytes.equals(flip)) return null;
     const bent = Buffer.from(bytes);
     bent[10] = (bent[10] as number) ^ 1;
@@ -251,12 +251,12 @@ test("what must not run is refused with its code, and the active model goes on",
     expect((await statusOf(running)).model.digest).toBe(factoryDigest);
   }
   // Metadata that nobody signed so.
-  modelRegistry.bend = (path, bytes) =>
+  modelRegistry.tamper = (path, bytes) =>
     path.endsWith("timestamp.json") ? Buffer.from(bytes.toString().replace(/"sig":"../, '"sig":"00')) : null;
   await want(20, mismatch, "1.2.1");
   expect(await ended(running, 20)).toMatchObject({ phase: "REFUSED", code: expect.stringMatching(/^tuf-/) });
   // Older than what was here.
-  modelRegistry.bend = () => null;
+  modelRegistry.tamper = () => null;
   await want(19, await listed("1.2.7"), "1.2.7");
   const refused = /tributary_agent_downlink_refused_total\{channel="desired",code="desired-older"\} 1/;
   const isRefused = async () => refused.test(await (await fetch(`${running.http}/metrics`)).text());
@@ -270,7 +270,7 @@ test("a download that breaks off is taken up where it was left, also after a kil
   const running = await start(null);
   const model = file("model.onnx");
   let cuts = 0;
-  modelRegistry.bend = (path, bytes) =>
+  modelRegistry.tamper = (path, bytes) =>
     path.startsWith("/blobs/") && bytes.equals(model) && cuts++ === 0 ? "cut" : null;
   modelRegistry.bytesPerSecond = 400_000;
   await want(1, digest, "1.3.0", { probationFrames: 0 });

@@ -111,7 +111,11 @@ export class Calls<T, O> {
   }
 
   /** L3 */
-  async #eachAlone(failing: readonly Asking<T>[], outcomes: Map<Ticket<T>, O>, limits: CallLimits): Promise<void> {
+  async #eachAlone(
+    failing: readonly FailingTicket<T>[],
+    outcomes: Map<Ticket<T>, O>,
+    limits: CallLimits,
+  ): Promise<void> {
     const { isServer = true } = this.#options;
     for (const { ticket, code } of failing) {
       if (ticket.settled || limits.signal.aborted) continue;
@@ -276,7 +280,7 @@ export class Calls<T, O> {
   }
 }
 
-type Asking<T> = Failing & { readonly ticket: Ticket<T> };
+type FailingTicket<T> = Failing & { readonly ticket: Ticket<T> };
 type Timed<O> = {
   readonly outcomes: readonly O[];
   readonly givenMs: number;

@@ -11,9 +11,9 @@ import { signed, snapshotBytes, targetsBytes, timestampBytes } from "./repositor
 import {
   DAY_MS,
   digestOf,
-  HandClock,
-  HandFetcher,
   HOUR_MS,
+  ManualClock,
+  MemoryFetcher,
   model,
   newRepository,
   newSigner,
@@ -33,7 +33,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }));
 type World = Awaited<ReturnType<typeof newRepository>>;
 
 function device({ store, rootBytes, clock }: World, options: Partial<TrustOptions> = {}) {
-  const fetcher = new HandFetcher(store.files);
+  const fetcher = new MemoryFetcher(store.files);
   const open = () => openTrust({ dir, rootBytes, metadataUrl: "http://registry/tuf/", fetcher, clock, ...options });
   return { fetcher, open };
 }
@@ -56,7 +56,7 @@ describe("what is listed", () => {
     expect(trust.listed(digestOf(1))).toEqual(model(1));
     expect(trust.listed(digestOf(2))).toBeUndefined();
 
-    fetcher.bend = () => undefined;
+    fetcher.tamper = () => undefined;
     const again = await open();
     expect(again.listed(digestOf(1))).toEqual(model(1));
     expect(await refreshed(again)).toBe("tuf-unavailable");
@@ -103,7 +103,7 @@ describe("what is listed", () => {
     const trust = await open();
     await trust.refresh(forever);
     await world.repository.delist(digestOf(1));
-    fetcher.bend = (file, bytes) => (file.endsWith("targets.json") ? undefined : bytes);
+    fetcher.tamper = (file, bytes) => (file.endsWith("targets.json") ? undefined : bytes);
     expect(await refreshed(trust)).toBe("tuf-unavailable");
     expect(trust.listed(digestOf(1))).toBeUndefined();
     expect((await open()).listed(digestOf(1))).toBeUndefined();
@@ -139,7 +139,7 @@ describe("roots (trust.ts T1)", () => {
     const real = rotateRoot(world.rootBytes, { ...arrays(publicKeys(mine)), now: START }, world.rootSigners);
     const text = JSON.parse(new TextDecoder().decode(real));
     text.signatures = text.signatures.filter(({ keyid }: { keyid: string }) => keyid === stolen.publicKey.keyID);
-    fetcher.bend = (file, bytes) => (file === "2.root.json" ? new TextEncoder().encode(JSON.stringify(text)) : bytes);
+    fetcher.tamper = (file, bytes) => (file === "2.root.json" ? new TextEncoder().encode(JSON.stringify(text)) : bytes);
     const trust = await open();
     expect(await refreshed(trust)).toBe("tuf-signature");
     expect(trust.state().rootVersion).toBe(1);
@@ -151,10 +151,10 @@ describe("roots (trust.ts T1)", () => {
     await world.repository.publishRoot(rotateRoot(world.rootBytes, { now: START }, world.rootSigners));
     await (await open()).refresh(forever);
     await writeFile(join(dir, "2.root.json"), "{");
-    fetcher.bend = (file, bytes) => (file === "2.root.json" ? undefined : bytes);
+    fetcher.tamper = (file, bytes) => (file === "2.root.json" ? undefined : bytes);
     const trust = await open();
     expect(await refreshed(trust)).toBe("tuf-rollback");
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     expect(await refreshed(trust)).toBe("accepted");
   });
 
@@ -175,7 +175,7 @@ const arrays = (keys: ReturnType<typeof publicKeys>) => ({
 describe("time (trust.ts T3)", () => {
   test("without a clock the floor is the time, whatever the clock shows", async () => {
     const world = await newRepository();
-    const { open, fetcher } = device(world, { clock: new HandClock(0), isClockSet: () => false });
+    const { open, fetcher } = device(world, { clock: new ManualClock(0), isClockSet: () => false });
     const old = new Map(world.store.files);
     const trust = await open();
     world.clock.advance(30 * DAY_MS);
@@ -189,8 +189,8 @@ describe("time (trust.ts T3)", () => {
   });
 
   test("a clock that is behind what was verified does not revive the expired", async () => {
-    const world = await newRepository(new HandClock(), { timestampMs: DAY_MS });
-    const late = new HandClock(START);
+    const world = await newRepository(new ManualClock(), { timestampMs: DAY_MS });
+    const late = new ManualClock(START);
     const { open, fetcher } = device(world, { clock: late });
     // A timestamp that lasts, naming a snapshot that does not: signed when the snapshot had a day left.
     world.clock.advance(10 * DAY_MS);
@@ -199,7 +199,7 @@ describe("time (trust.ts T3)", () => {
     const timestamp = timestampBytes({ ...common, snapshot: { version: 1, bytes: snapshot } }, [
       world.signers.timestamp,
     ]);
-    fetcher.bend = (file, bytes) => (file === "timestamp.json" ? timestamp : bytes);
+    fetcher.tamper = (file, bytes) => (file === "timestamp.json" ? timestamp : bytes);
     late.nowMs = START - 400 * DAY_MS;
     const trust = await openTrust({
       dir,
@@ -219,25 +219,25 @@ describe("time (trust.ts T3)", () => {
     const snapshot = world.store.files.get("1.snapshot.json") as Uint8Array;
     const common = { version: 9, now: START + 400 * DAY_MS, lifetimeMs: DAY_MS };
     const ahead = timestampBytes({ ...common, snapshot: { version: 1, bytes: snapshot } }, [world.signers.timestamp]);
-    fetcher.bend = (file, bytes) => (file === "timestamp.json" ? ahead : bytes);
+    fetcher.tamper = (file, bytes) => (file === "timestamp.json" ? ahead : bytes);
     const trust = await open();
     expect(await refreshed(trust)).toBe("tuf-signed-ahead");
     expect(trust.state().floor).toBe(START);
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     expect(await refreshed(trust)).toBe("accepted");
   });
 
   test("a stolen timestamp key may push a clockless device's floor ahead; the next root takes it back", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
-    const { open, fetcher } = device(world, { clock: new HandClock(0), isClockSet: () => false });
+    const { open, fetcher } = device(world, { clock: new ManualClock(0), isClockSet: () => false });
     const trust = await open();
     const snapshot = world.store.files.get("2.snapshot.json") as Uint8Array;
     const common = { version: 1_000_000, now: START + 9_000 * DAY_MS, lifetimeMs: DAY_MS };
     const ahead = timestampBytes({ ...common, snapshot: { version: 2, bytes: snapshot } }, [world.signers.timestamp]);
-    fetcher.bend = (file, bytes) => (file === "timestamp.json" ? ahead : bytes);
+    fetcher.tamper = (file, bytes) => (file === "timestamp.json" ? ahead : bytes);
     expect(await refreshed(trust)).toBe("tuf-expired");
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     expect(await refreshed(trust)).not.toBe("accepted"); // Fast-forwarded.
 
     const timestamp = newSigner();
@@ -302,7 +302,7 @@ describe("never older (trust.ts T2)", () => {
       ["4.snapshot.json", "3.snapshot.json"],
       ["4.targets.json", "3.targets.json"],
     ] as const) {
-      fetcher.bend = (asked, bytes) => (asked === file ? other(instead) : bytes);
+      fetcher.tamper = (asked, bytes) => (asked === file ? other(instead) : bytes);
       const trust = await open();
       expect(await refreshed(trust)).toMatch(/tuf-mix-and-match|tuf-too-large/);
       expect(trust.listed(digestOf(0))).toBeUndefined();
@@ -315,7 +315,7 @@ describe("bounds (trust.ts T6)", () => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
     let given = 0;
-    fetcher.bend = (asked, bytes) => (asked === file ? endless((n) => (given += n)) : bytes);
+    fetcher.tamper = (asked, bytes) => (asked === file ? endless((n) => (given += n)) : bytes);
     expect(await refreshed(await open())).toBe("tuf-too-large");
     expect(given).toBeLessThan(Math.max(...Object.values(metadataBytesMax)) + 10_000);
   });
@@ -328,7 +328,7 @@ describe("bounds (trust.ts T6)", () => {
     const part = new Timestamp({ version: 9, specVersion: "1.0.31", expires, snapshotMeta });
     const timestamp = signed(part, [world.signers.timestamp]);
     let given = 0;
-    fetcher.bend = (asked, real) => {
+    fetcher.tamper = (asked, real) => {
       if (asked === "timestamp.json") return timestamp;
       return asked === "9.snapshot.json" ? endless((n) => (given += n)) : real;
     };
@@ -339,12 +339,12 @@ describe("bounds (trust.ts T6)", () => {
   test("a server that trickles, or sends nothing, is left within the time", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world, { limits: { refreshMsMax: 10_000 } });
-    fetcher.bend = (asked, bytes) => (asked === "timestamp.json" ? trickle(world.clock, bytes as Uint8Array) : bytes);
+    fetcher.tamper = (asked, bytes) => (asked === "timestamp.json" ? trickle(world.clock, bytes as Uint8Array) : bytes);
     const trust = await open();
     expect(await refreshed(trust)).toBe("tuf-slow");
-    fetcher.bend = (asked, bytes) => (asked === "timestamp.json" ? silence(world.clock) : bytes);
+    fetcher.tamper = (asked, bytes) => (asked === "timestamp.json" ? silence(world.clock) : bytes);
     expect(await refreshed(trust)).toBe("tuf-slow");
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     expect(await refreshed(trust)).toBe("accepted");
     expect(world.clock.sleepers).toBe(0);
   });
@@ -354,13 +354,13 @@ describe("bounds (trust.ts T6)", () => {
     const { open, fetcher } = device(world);
     const trust = await open();
     const stop = new AbortController();
-    fetcher.bend = (_asked, bytes) => {
+    fetcher.tamper = (_asked, bytes) => {
       stop.abort(new Error("enough"));
       return bytes;
     };
     await expect(trust.refresh(stop.signal)).rejects.toThrow("enough");
     await expect(trust.refresh(stop.signal)).rejects.toThrow("enough");
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     fetcher.asked.length = 0;
     await Promise.all([trust.refresh(forever), trust.refresh(forever)]);
     expect(fetcher.asked).toHaveLength(6); // Root and timestamp twice, the rest once.
@@ -373,13 +373,13 @@ async function* endless(count: (bytes: number) => void): AsyncGenerator<Uint8Arr
     yield new Uint8Array(1_000).fill(0x20);
   }
 }
-async function* trickle(clock: HandClock, bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+async function* trickle(clock: ManualClock, bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (const byte of bytes) {
     clock.advance(1_000);
     yield Uint8Array.of(byte);
   }
 }
-async function* silence(clock: HandClock): AsyncGenerator<Uint8Array> {
+async function* silence(clock: ManualClock): AsyncGenerator<Uint8Array> {
   setImmediate(() => clock.advance(20_000));
   await new Promise(() => {});
   yield new Uint8Array();
@@ -413,13 +413,13 @@ describe("the disk (trust.ts T5)", () => {
     for (let n = 1; n < 30; n++) {
       await world.repository.list(digestOf(n), model(n));
       let left = n % 6;
-      fetcher.bend = (_file, bytes) => {
+      fetcher.tamper = (_file, bytes) => {
         if (left-- === 0) throw new Error("power lost");
         return bytes;
       };
       const code = await refreshed(await open());
       expect(["tuf-unavailable", "accepted"]).toContain(code);
-      fetcher.bend = (_file, bytes) => bytes;
+      fetcher.tamper = (_file, bytes) => bytes;
       const trust = await open();
       expect(await refreshed(trust)).toBe("accepted");
       expect(trust.listed(digestOf(n))).toEqual(model(n));

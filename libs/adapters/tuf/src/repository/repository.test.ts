@@ -7,9 +7,9 @@ import { expiresAt } from "../metadata.ts";
 import {
   DAY_MS,
   digestOf,
-  HandClock,
-  HandFetcher,
   HOUR_MS,
+  ManualClock,
+  MemoryFetcher,
   MemoryStore,
   model,
   newRepository,
@@ -40,10 +40,10 @@ const codeOf = async (work: () => unknown): Promise<string> => {
 };
 
 /** What a new device, with root 1, lists. */
-async function seenByDevice(files: ReadonlyMap<string, Uint8Array>, clock = new HandClock()) {
+async function seenByDevice(files: ReadonlyMap<string, Uint8Array>, clock = new ManualClock()) {
   const rootBytes = files.get("1.root.json") as Uint8Array;
   const at = join(dir, `device-${Math.floor(performance.now() * 1e6)}`);
-  const fetcher = new HandFetcher(files);
+  const fetcher = new MemoryFetcher(files);
   const trust = await openTrust({ dir: at, rootBytes, metadataUrl: "http://registry", fetcher, clock });
   await trust.refresh(new AbortController().signal);
   return trust;
@@ -187,7 +187,7 @@ describe("time", () => {
       [...store.files.keys()].reduce((newest, name) => Math.max(newest, Number.parseInt(name, 10) || 0), 0);
     const trustDir = join(dir, "device");
     const rootBytes = store.files.get("1.root.json") as Uint8Array;
-    const fetcher = new HandFetcher(store.files);
+    const fetcher = new MemoryFetcher(store.files);
     const trust = await openTrust({ dir: trustDir, rootBytes, metadataUrl: "http://r", fetcher, clock });
     for (let hour = 0; hour < 24 * 100; hour += 6) {
       clock.advance(6 * HOUR_MS);

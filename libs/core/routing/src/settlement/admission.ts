@@ -41,7 +41,7 @@ export const admissionDefaults: AdmissionSettings = {
   shares: shareDefaults,
 };
 
-export type Asking = {
+export type AdmissionRequest = {
   readonly deviceId: string;
   readonly arm: string;
   readonly reason: EscalationReason;
@@ -111,7 +111,7 @@ export class Admission {
     return this.#arm(arm).latencyMs(quantile, now);
   }
 
-  decide(frame: Asking, now: number): AdmissionDecision {
+  decide(frame: AdmissionRequest, now: number): AdmissionDecision {
     const { deviceId } = frame;
     const mine = this.#arm(frame.arm);
     const frameTimeMs = this.#earn(deviceId, now, mine); // F4

@@ -31,7 +31,7 @@ const USABLE_LATER: ReadonlySet<RefusalReason> = new Set([
 type Open = { readonly sum: Sum & { count: number; bytes: number; reasons: Map<string, number> }; readonly hash: Hash };
 type Waiting = Open & { readonly stored: Promise<void> };
 
-export type PutAsideOptions = {
+export type DeadLetterWriterOptions = {
   readonly sink: RecordSink;
   readonly clock: Clock;
   readonly rates: RatesByDevice;
@@ -39,11 +39,11 @@ export type PutAsideOptions = {
   readonly onThrottled: (deviceId: string, reason: "dead-letters") => void;
 };
 
-export class PutAside {
-  readonly #options: PutAsideOptions;
+export class DeadLetterWriter {
+  readonly #options: DeadLetterWriterOptions;
   readonly #open = new Map<string, Waiting>();
 
-  constructor(options: PutAsideOptions) {
+  constructor(options: DeadLetterWriterOptions) {
     this.#options = options;
   }
 
