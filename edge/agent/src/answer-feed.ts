@@ -1,5 +1,5 @@
 /**
- * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's word came back.
+ * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's answer came.
  *
  * Readers are bounded, and so is what waits for each; one that does not read is closed and counted. None slows a frame (G4,
  * G9). */

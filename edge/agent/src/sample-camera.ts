@@ -2,7 +2,7 @@
  * A camera that shows stored photos, those of a folder or the samples: JPEGs to standard output at a steady pace, and a ledger
  * of what it showed.
  *
- * A frame's line is in the ledger before its first byte leaves, so that whoever counts losses trusts no one else. It ends when
+ * A frame's line is in the ledger before its first byte leaves, so that losses can be counted from it alone. It ends when
  * its reader does, or when its standard input closes: it never outlives the agent. */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";

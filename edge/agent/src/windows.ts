@@ -1,6 +1,6 @@
 /**
  * One window of what the device saw: moments of its metrics and sketches of its inputs and outputs. Pure: fed per frame,
- * closed by whoever owns the clock.
+ * closed by the owner of the clock.
  *
  * A window with no frame still reports the device's health; its sketch is left out. */
 import type { EdgeMetrics, EdgeSketches } from "@tributary/contracts";

@@ -4,7 +4,7 @@
  * A1. User, client id and registered device are the same name.
  * A2. A device subscribes to its own down/ topics only.
  * A3. A device that is revoked, or whose password changes, loses its live session (the registry's follower sees to it).
- * A4. Whether a name is registered, revoked or unusable is known to operators only: whoever lacks its password gets the
+ * A4. Whether a name is registered, revoked or unusable is known to operators only: a client without its password gets the
  *     same answer after the same steps (password.ts P4).
  */
 import { type DeviceRegistration, type DownlinkChannel, downlinks, parseMqttTopic } from "@tributary/contracts";

@@ -168,7 +168,7 @@ describe("with Kafka there", () => {
     expect(record?.timestamp).toBeLessThanOrEqual(Date.now());
   });
 
-  test("two rapid streams keep their order, whoever else sends (G3)", async () => {
+  test("two rapid streams keep their order, whatever others send (G3)", async () => {
     const count = 300;
     const devices = await Promise.all(["b", "c"].map((id) => rig.connected(id)));
     await Promise.all(

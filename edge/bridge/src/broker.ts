@@ -6,7 +6,7 @@
  *
  * One session per device; a second connection takes over (MQTT-3.1.4-2). Sessions are clean: nothing is queued for a device
  * that is away; retained state waits in Kafka. Connections, packets and bytes in flight are bounded (G9). aedes meets
- * authenticated devices only; whoever else there is never comes further than preauth.ts. A device is bounded in messages and
+ * authenticated devices only; other clients never come further than preauth.ts. A device is bounded in messages and
  * bytes a second, beyond which it is read more slowly, and in subscriptions, beyond which its session ends (rates.ts). */
 import { createServer, type Server, type Socket } from "node:net";
 import { type Clock, reasonOf } from "@tributary/kernel";

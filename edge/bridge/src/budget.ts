@@ -1,5 +1,5 @@
 /**
- * Bytes received and not yet stored: bounded for each connection and in all (G9). Who finds no room waits, and its
+ * Bytes received and not yet stored: bounded for each connection and in all (G9). A packet that finds no room waits, and its
  * socket is not read meanwhile.
  *
  * Waiters are served in order, so that a large packet is not starved by small ones; one that waits for its own connection's

@@ -1,7 +1,7 @@
 /**
  * Items of many sources (addresses): who has many gives way to who has few, and all are served in turn.
  *
- * F1. `heaviest` names a source that holds as many items as any. Whoever needs room takes it there (G9).
+ * F1. `heaviest` names a source that holds as many items as any. Room is made by removing one of its items (G9).
  * F2. `next` serves the sources in turn, and each source's items in their order.
  */
 export class BySource<T> {

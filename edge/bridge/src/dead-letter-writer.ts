@@ -1,14 +1,14 @@
 /**
  * Dead letters of devices: as many of each as its rate allows, and the others as a sum.
  *
- * Within its rate a device's dead letters are whole: whoever repairs what is wrong can look at them.
+ * Within its rate a device's dead letters are whole: an operator can look at what is wrong.
  *
  * P1. Every refused message is acknowledged once Kafka has its dead letter, whole or in sum (G8).
  * P3. Beyond it, a message that may be of use one day is still kept whole, and waits for its turn: one whose schema, stream or
  *     topic nobody knows yet, or that Kafka refused. Its device is slowed and loses nothing.
  * P4. Beyond it, a message that never can be of use is counted: one record every `SUM_MS` for device and stream, with how many
  *     there were, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
- * P5. Behind a broker of another's nobody waits (P3): all devices come the same way. */
+ * P5. Behind a foreign broker no message waits (P3): all devices share one connection. */
 import { createHash, type Hash } from "node:crypto";
 import type { RecordSink } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";

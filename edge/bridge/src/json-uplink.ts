@@ -5,7 +5,7 @@
  * A frame of boot 0 is all there is of it: no prediction announces it, and none may claim that it follows.
  *
  * N1. Without `bootId` a record is of boot 0, and what would be counted (`seq`, `frameSeq`) is taken from the payload's
- *     SHA-256: the same bytes are the same record, however often they are sent. Whoever counts has to have a boot, or its
+ *     SHA-256: the same bytes are the same record, however often they are sent. A device that counts has to have a boot, or its
  *     numbers would come again after a restart.
  * N3. A photo without a label comes from a device that cannot answer itself: reason FALLBACK, an empty label, confidence 0, so
  *     that the cloud's answer is worth everything and a missing one is no loss. */

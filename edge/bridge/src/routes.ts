@@ -188,7 +188,7 @@ const meets = (a: readonly string[], b: readonly string[]): boolean => {
   }
 };
 
-/** Whether all topics of the second filter are among those of the first, whoever publishes. */
+/** Whether all topics of the second filter are among those of the first, for every publisher. */
 const covers = (wide: readonly string[], narrow: readonly string[]): boolean => {
   for (let i = 0; ; i++) {
     if (wide[i] === "#") return true;

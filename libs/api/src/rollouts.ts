@@ -85,7 +85,7 @@ const rolloutDeviceSchema = z.object({
   place: z.number().int().describe("In the order in which the rollout reaches its devices, from 0."),
   arm: z.enum(arms).describe("As assigned to the last analysis; rest: in neither."),
   reached: z.boolean().describe("Whether it shall run the model now."),
-  runs: z.enum(runs).describe("What it infers with, by its own word."),
+  runs: z.enum(runs).describe("What it reports that it infers with."),
   modelDigest: z.string().nullable(),
   goldenPassed: z.boolean().nullable(),
   update: updateSchema.nullable().describe("How far its last desired state is."),

@@ -17,7 +17,7 @@ describe("a spawned service", () => {
     for (const dir of dirs.splice(0)) dir.remove();
   });
 
-  test("is ready by its own word and stops when asked", async () => {
+  test("is ready by its ready line and stops when asked", async () => {
     const service = await start(
       `console.log("starting"); console.log(JSON.stringify({ event: "ready", service: "x", ports: { http: 7 } }));
        process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1000);`,

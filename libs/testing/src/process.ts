@@ -1,5 +1,5 @@
 /**
- * Real processes for tests: started from dist/, known to be ready by their own word, and never left behind.
+ * Real processes for tests: started from dist/, known to be ready by their ready line, and never left behind.
  *
  * `spawnService` resolves on the process's ready line and rejects with its last output when it ends before.
  *

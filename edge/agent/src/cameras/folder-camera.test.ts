@@ -9,7 +9,7 @@ import { FrameQueue } from "./frame-queue.ts";
 const dir = tempDir("folder-camera");
 afterAll(() => dir.remove());
 
-/** Whoever sleeps is woken at once, and so much later. */
+/** A clock whose sleeps end at once, and that much later. */
 class SkippingClock implements Clock {
   #nowMs = 0;
   readonly now = () => this.#nowMs;

@@ -253,7 +253,7 @@ describe("outbox engine", () => {
   );
 
   test.each(Array.from({ length: 15 }, (_, i) => i + 200))(
-    "seed %i: where PUBACK is not Kafka's word, what the broker loses is sent again until Kafka has it",
+    "seed %i: where PUBACK is not Kafka's acknowledgement, what the broker loses is sent again until Kafka has it",
     (seed) => {
       const world = new World(seed, { confirmMs: 2_000 });
       world.kafkaShare = 0.6;

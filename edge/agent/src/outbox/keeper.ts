@@ -1,7 +1,7 @@
 /**
  * Keeps one outbox open: the agent answers with or without it, and records whenever it can (G4).
  *
- * Every opening is a boot with its own `bootId`; whoever numbers frames starts again with it. What an outbox has to know to go
+ * Every opening is a boot with its own `bootId`; frame numbers start again with it. What an outbox has to know to go
  * on, it gets on opening: the connection, and the policy that came down meanwhile.
  *
  * K1. An outbox that cannot be opened, or that broke, is opened again after a jittered, bounded backoff. Until then there is

@@ -78,7 +78,7 @@ export type OutboxLimits = {
   /** And in bytes, all streams together; one record always may. */
   readonly windowBytes: number;
   readonly reportsMax: number;
-  /** How long a record that the broker has waits for Kafka's word before it is sent again; null: PUBACK is that word. */
+  /** How long a record that the broker has waits for Kafka's acknowledgement before it is sent again; null: PUBACK is that. */
   readonly confirmMs: number | null;
 };
 

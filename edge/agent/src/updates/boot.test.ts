@@ -18,7 +18,7 @@ async function started(world: { readonly mismatch?: string; readonly broken?: st
     factoryDir: "f",
     open: async (dir) => {
       const letter = dir.charAt(0);
-      if (broken.includes(letter)) throw new Failure("package-damaged", "give-up", "rotten");
+      if (broken.includes(letter)) throw new Failure("package-damaged", "give-up", "corrupted");
       open.add(letter);
       const runner = { close: async () => void open.delete(letter) };
       return { pkg: { digest: letter.repeat(64) }, runner, goldenPassed: null } as unknown as Slot;
@@ -53,7 +53,7 @@ test("where none reproduces them the first that loads runs, and reports that the
   const reported = ["a golden-mismatch", "b golden-mismatch", "f golden-mismatch"];
   expect(await started({ mismatch: "abf" })).toEqual({ runs: "a", goldenPassed: false, reported, open: ["a"] });
   expect(await started({ mismatch: "b", broken: "af" })).toMatchObject({ runs: "b", goldenPassed: false });
-  await expect(started({ broken: "abf" })).rejects.toThrow("rotten");
+  await expect(started({ broken: "abf" })).rejects.toThrow("corrupted");
 });
 
 test("golden frames that could not be tried do not count against the model (boot.ts B3)", async () => {

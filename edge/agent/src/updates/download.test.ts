@@ -75,7 +75,7 @@ describe("one file from the registry", () => {
     expect((await get()).equals(bytes)).toBe(true);
   });
 
-  test("download.ts W2: what was left has rotted: fetched from its beginning, once", async () => {
+  test("download.ts W2: what was left is corrupted: fetched from its beginning, once", async () => {
     await leave(Buffer.alloc(2_000, 9));
     expect((await get()).equals(bytes)).toBe(true);
     expect(asked).toEqual(["bytes=2000-", undefined]);

@@ -3,9 +3,9 @@
  *
  * W1. No more is read than is listed, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed (G9).
  * W2. A file counts once its SHA-256 is the listed one (G6). One that was taken up and does not match is fetched once more
- *     from its beginning, since what was on the disk may have rotted. One that comes so is dropped; it is not final at
+ *     from its beginning, since what was on the disk may be corrupted. One that comes so is dropped; it is not final at
  *     once, since the line may have bent it. What the disk did not take is the disk's, never the registry's.
- * W3. Bytes come at the speed that is allowed on average: whoever shares the line is not shut out. Our own pauses are no
+ * W3. Bytes come at the speed that is allowed on average: others that share the line are not shut out. Our own pauses are no
  *     silence of the registry.
  */
 import { createHash } from "node:crypto";

@@ -2,11 +2,11 @@
  * A bridge behind a broker that is not ours (any that speaks MQTT 5), one of several that share its devices' messages.
  *
  * A message is acknowledged to the broker after Kafka's ack (ingest.ts I1); what the device may delete is published to it on
- * down/acks, which names exactly what this bridge stored, dead letters included (G1, G8). Who sent a message is who its topic
- * names: the broker's rules bind the two, and nothing is taken before a rogue was refused (probe.ts). A device that the
- * registry has revoked is refused here as well. When Kafka does not take a message, the connection ends unacknowledged, and
- * the broker sends it again. The end is orderly: out of the group, what is in flight stored and acknowledged, then the
- * connection closes. */
+ * down/acks, which names exactly what this bridge stored, dead letters included (G1, G8). The sender of a message is the one
+ * that its topic names: the broker's rules bind the two, and nothing is taken before a rogue was refused (probe.ts). A
+ * device that the registry has revoked is refused here as well. When Kafka does not take a message, the connection ends
+ * unacknowledged, and the broker sends it again. The end is orderly: out of the group, what is in flight stored and
+ * acknowledged, then the connection closes. */
 import { DeviceAcks, mqttTopics, parseMqttTopic, topics } from "@tributary/contracts";
 import {
   type BatchSource,

@@ -22,8 +22,8 @@ export const externalFields = {
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, - and _; at most 64")
     .optional(),
-  /** Bridges of one name share the devices' messages. Who knows it could join them at a broker that does not check who
-   * subscribes to what (Mosquitto); so by default it is made from the probe's password, which they share. */
+  /** Bridges of one name share the devices' messages. A client that knows it could join them at a broker that does not check
+   * who subscribes to what (Mosquitto); so by default it is made from the probe's password, which they share. */
   shareName: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, - and _; at most 64")

@@ -100,7 +100,7 @@ export class FencedSink {
     this.#cluster = new Cluster({ clientId, brokers, requestTimeoutMs: REQUEST_TIMEOUT_MS });
   }
 
-  /** Fences whoever wrote to this partition number before. Rejects with a Failure. F1 */
+  /** Fences earlier writers of this partition number. Rejects with a Failure. F1 */
   async claim(partition: number, signal: AbortSignal): Promise<FencedWriter> {
     const { prefix, group, topics, lease, telemetry } = this.#options;
     if (!lease.isHeld) throw leaseLost(partition);

@@ -61,7 +61,7 @@ test("a record that cannot be used is counted and skipped; those behind it are h
   stop.abort();
 });
 
-test("whoever waits for a topic that is not followed any more, waits no longer (follow.ts F1)", async () => {
+test("a wait for a topic that is not followed any more ends (follow.ts F1)", async () => {
   const kafka = new MemoryKafka();
   kafka.put(topic, "k", null);
   const stop = new AbortController();

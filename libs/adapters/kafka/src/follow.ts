@@ -78,7 +78,7 @@ export function takeOrSkip<T>(telemetry: Telemetry, record: InRecord, take: () =
 
 function together(followings: readonly Following[]): Following {
   const caughtUp = Promise.all(followings.map((one) => one.caughtUp)).then(() => {});
-  caughtUp.catch(() => {}); // whoever stops it need not have waited for it
+  caughtUp.catch(() => {}); // the caller that stops it need not have waited for it
   return { caughtUp, ended: Promise.all(followings.map((one) => one.ended)).then(() => {}) };
 }
 

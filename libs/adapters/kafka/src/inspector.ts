@@ -33,7 +33,7 @@ export class KafkaInspector {
   #connected: Promise<void> | undefined;
 
   constructor(connection: KafkaConnection) {
-    // Few tries: whoever asks waits for the answer.
+    // Few tries: the caller waits for the answer.
     const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 2 };
     this.#admin = kafkajsClient(connection, undefined, retry).admin();
     this.#prefix = connection.prefix;

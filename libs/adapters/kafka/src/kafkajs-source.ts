@@ -273,7 +273,7 @@ export class KafkajsSource implements BatchSource {
       if (this.#commit === undefined) await this.#consumer.commitOffsets([...taken.values()]);
       else await this.#commit({ topics: offsets });
     } catch {
-      // Kafka is away, or we are no member any more: then whoever has the partition handles the records again.
+      // Kafka is away, or we are no member any more: then the partition's owner handles the records again.
       if (this.#rebalancing) return;
       for (const [key, position] of taken) if (!this.#uncommitted.has(key)) this.#uncommitted.set(key, position);
     }

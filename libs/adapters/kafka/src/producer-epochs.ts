@@ -1,16 +1,16 @@
 /**
  * Makes this process the only one that can write to some partitions, by a producer epoch of Kafka's.
  *
- * A transactional id stands for the right to write. Whoever claims it gets its producer id with a higher epoch, and has the
- * transaction coordinator write an abort marker of that epoch to each partition. From then on the partitions' leaders
+ * A transactional id stands for the right to write. A process that claims it gets its producer id with a higher epoch, and has
+ * the transaction coordinator write an abort marker of that epoch to each partition. From then on the partitions' leaders
  * refuse every batch of a lower epoch, also one that a paused process had sent before it was paused and that arrives now.
  *
  * When `claimEpoch` resolves, the markers are in the partitions: what is read to their ends is all that earlier owners wrote,
  * and nothing of theirs comes behind it.
  *
- * E2. Of two that claim at once, one is fenced: the epoch that is written with is given only to whoever still holds the one
- *     that the markers carry (KIP-360). Without that condition both would go on, and the lower epoch could write until the
- *     higher one first did.
+ * E2. Of two that claim at once, one is fenced: the epoch that is written with is given only to the process that still holds
+ *     the one that the markers carry (KIP-360). Without that condition both would go on, and the lower epoch could write until
+ *     the higher one first did.
  *
  * The markers are control records, which consumers skip. Records are then written outside of transactions, so nobody has to
  * read with isolation.level=read_committed (docs/adr/0028). */

@@ -113,7 +113,7 @@ export class FetchLoops {
       }
     }
     this.#running.delete(node); // in the same turn as the last look at the cursors, or `wake` would miss the end
-    // Whoever found this loop running while it saw another leader than they did would wait for ever.
+    // A read that found this loop running while the loop saw another leader would wait for ever.
     if ([...this.#cursors].some((cursor) => cursor.wantsMore)) void this.#startLoops();
   }
 

@@ -11,7 +11,7 @@ import type { TopicSpec } from "./ports.ts";
 
 type KeptTopic = Pick<Topic, "name" | "kind" | "retentionMs"> & Partial<Pick<Topic, "partitions">>;
 
-/** Where the bridge puts what a device published to no stream of ours: the dead letters of a topic that is none. */
+/** Dead letters of messages that a device published to no stream of the contract. */
 export const UNKNOWN_STREAM: KeptTopic = { name: "edge.unknown.v1", kind: "events", retentionMs: 7 * 86_400_000 };
 
 /** Where every process asks Kafka what time it is; nobody reads it. */

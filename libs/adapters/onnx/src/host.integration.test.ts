@@ -242,7 +242,7 @@ describe("lives and deaths of the child", () => {
   test.each([
     ["is not started", (pkg: ModelPackage) => ({ ...pkg, dir: "/nowhere" }), {}, "could not be started"],
     ["gives no answer in time", (pkg: ModelPackage) => pkg, { loadMsMax: 1 }, "gave no answer in 1 ms"],
-  ])("one that %s is reported so, and is not to blame (H3)", async (_, change, limits, how) => {
+  ])("one that %s is reported so, and is not at fault (H3)", async (_, change, limits, how) => {
     const failure = await failureOf(load(change, limits));
     expect(failure).toBeInstanceOf(ModelHostExited);
     expect(failure).toMatchObject({ isOwnFault: false, message: expect.stringContaining(how) });

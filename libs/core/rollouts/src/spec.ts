@@ -157,7 +157,7 @@ export function maintenanceWindowOf({
   };
 }
 
-/** What reads well and cannot work; empty when it can. Whoever parses names the places. */
+/** Problems of a specification that parses and cannot work; empty when it can. The parser adds their places. */
 export function problemsOfSteps({
   spec,
 }: RolloutSpec): readonly { readonly path: readonly (string | number)[]; readonly message: string }[] {

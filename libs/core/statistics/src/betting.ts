@@ -2,7 +2,7 @@
  * Exact tests of a mean of rare, weighted losses, by betting (Waudby-Smith & Ramdas 2024).
  *
  * Frames are drawn with known propensities pi; weighted by w = piMin / pi, the mean of w (loss - epsilon) over draws has the
- * sign of the population's loss rate less epsilon. Whoever bets a fixed share of his wealth against a null wins nothing in
+ * sign of the population's loss rate less epsilon. A bet of a fixed share of the wealth against a null wins nothing in
  * expectation while it holds; wealth of 1 / delta refutes it at level delta.
  *
  * The wealth is the mean over several bets, so none has to be chosen after seeing the data. Labels are missing at random among

@@ -532,7 +532,7 @@ describe("G7: ended at any point", () => {
     expect(updateStatusOf(state, "DOWNLOADING")?.phase).toBe("DOWNLOADING");
   });
 
-  test("what rotted on the disk is replaced by the one before it, and fetched again", () => {
+  test("what is corrupted on the disk is replaced by the one before it, and fetched again", () => {
     const random = seededRandom(4);
     let one = new Device(random);
     one.want(7, wantedOf(A));

@@ -201,9 +201,9 @@ function bestOrder(own: Answers, truth: readonly number[], frames: readonly numb
 }
 
 /**
- * True when the answers are no better than those of somebody who does not look: neither the balanced accuracy (against the same
- * answers dealt out at random: normal approximation) nor the accuracy (against the most frequent class: exact binomial test) is
- * above it, one-sided and both together at 1 %.
+ * True when the answers are no better than those of a model that ignores the frame: neither the balanced accuracy (against the
+ * same answers dealt out at random: normal approximation) nor the accuracy (against the most frequent class: exact binomial
+ * test) is above it, one-sided and both together at 1 %.
  */
 export function isGuessing(answers: Answers, truth: readonly number[]): boolean {
   const counts = countsOf(truth);

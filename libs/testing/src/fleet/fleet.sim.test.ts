@@ -129,7 +129,7 @@ describe("rollout-manager dies", () => {
     phase,
     onNew,
     history,
-    // Whoever dies looks later: the same metric shows the same harm, by other figures.
+    // An instance that dies looks later: the same metric shows the same harm, by other figures.
     aborted: rollout?.aborted && { ...rollout.aborted, why: rollout.aborted.why.replace(/-?\d+\.\d/g, "n") },
   });
 

@@ -1,6 +1,6 @@
 /** A rollout from its creation to its end, on a simulated clock: simulated devices and a simulated Kafka, the real cohorts,
  * state machine, controller, fold and judge. Everything is drawn from the seed: a run that broke something is run again by its
- * number. Whoever is watched does not watch itself: what was widened, applied and run is counted here, from the log of events
+ * number. The instances do not check themselves: what was widened, applied and run is counted here, from the log of events
  * and from the devices. */
 import { seededRandom } from "@tributary/kernel";
 import {

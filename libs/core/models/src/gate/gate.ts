@@ -41,7 +41,7 @@ export type GateInput = {
   }[];
   /** Kinds of damage that were not shown, and why. */
   readonly untested?: readonly Untested[];
-  /** The candidate's own word (V5). */
+  /** The candidate's own claim (V5). */
   readonly latencyBudgetMs: number;
   /** What the fleet needs of every model; null: nothing is configured. */
   readonly latencySlaMs: number | null;
