@@ -96,8 +96,8 @@ export class Slots {
       failing = { code: "model-crashed", reason: reasonOf(error) };
       this.#fail(slot, failing);
     }
-    const inferred = await this.#inferByCommitted(jpeg); // N2
-    if (inferred.result.ok) this.#fail(slot, failing); // N4
+    const inferred = await this.#inferByCommitted(jpeg);
+    if (inferred.result.ok) this.#fail(slot, failing);
     return inferred;
   }
 
@@ -173,7 +173,6 @@ export class Slots {
   }
 }
 
-/** N3. */
 const numbersOf = (result: InferenceResult): InferenceResult =>
   !result.ok || areFinite(result.inference.logits)
     ? result

@@ -83,7 +83,7 @@ export class DeviceDirectory implements PasswordHashes {
     return { text: entry.registration.passwordHash, parsed: entry.parsed };
   }
 
-  /** Whether a live session of this device must end. A3 */
+  /** Whether a live session of this device must end. */
   apply(deviceId: string, registration: DeviceRegistration | null): boolean {
     const before = this.#devices.get(deviceId);
     if (before !== undefined) this.#count(before, -1);
@@ -132,9 +132,9 @@ export async function authenticate(
 ): Promise<ConnectRefusal | undefined> {
   const { clientId, user, password } = connect;
   if (!isValidId(clientId)) return "client-id-malformed";
-  if (user !== clientId) return "client-id-not-user"; // A1
+  if (user !== clientId) return "client-id-not-user";
   if (password === undefined || password.length === 0) return "password-missing";
-  const verdict = await passwords.check({ deviceId: clientId, password, ...origin }); // A4
+  const verdict = await passwords.check({ deviceId: clientId, password, ...origin });
   if (verdict === "busy") return "authentication-busy";
   if (verdict === "hash-unusable") return "password-hash-unusable";
   const device = directory.get(clientId); // It may have been revoked while we computed.
@@ -153,7 +153,6 @@ export function isOwnWill({ clientId, will }: Connect, prefix: string): boolean 
 const CHANNELS = new Set([...Object.keys(downlinks), "#", "+"]);
 const JSON_CHANNELS = new Set(Object.keys(downlinks).filter((channel) => downlinks[channel as DownlinkChannel].json));
 
-/** A2 */
 export function maySubscribe(principal: string, filter: string, prefix: string): boolean {
   const topic = parseMqttTopic(filter, prefix);
   if (topic?.kind !== "down" || topic.deviceId !== principal) return false;

@@ -33,12 +33,12 @@ export class ByteBudget {
 
   /** @internal */
   fitsClient(account: BudgetAccount, bytes: number): boolean {
-    return account.usedBytes === 0 || account.usedBytes + bytes <= this.#clientMax; // B1
+    return account.usedBytes === 0 || account.usedBytes + bytes <= this.#clientMax;
   }
 
   /** @internal */
   fitsTotal(bytes: number): boolean {
-    return this.#used + bytes <= this.#totalMax; // B1
+    return this.#used + bytes <= this.#totalMax;
   }
 
   /** @internal */

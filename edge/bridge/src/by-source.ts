@@ -25,7 +25,7 @@ export class BySource<T> {
     return this.#sources.get(source) ?? [];
   }
 
-  /** Undefined when there is nothing. F1 */
+  /** Undefined when there is nothing. */
   heaviest(): string | undefined {
     return this.#holding[this.#heaviest]?.values().next().value;
   }
@@ -48,7 +48,7 @@ export class BySource<T> {
     return true;
   }
 
-  /** Takes one out. F2 */
+  /** Takes one out. */
   next(): T | undefined {
     for (const [source, items] of this.#sources) {
       const [item] = items as Set<T> & Iterable<T>;

@@ -47,7 +47,7 @@ export class DeadLetterWriter {
     this.#options = options;
   }
 
-  /** Resolves once Kafka has it. P1 */
+  /** Resolves once Kafka has it. */
   async store(uplink: Uplink, refusal: Refusal, receivedAt: Instant, mayWait: boolean): Promise<void> {
     const { sink, clock, rates, wholeBytesMax, onThrottled } = this.#options;
     const { principal, payload } = uplink;
@@ -57,9 +57,9 @@ export class DeadLetterWriter {
     const isWhole = mine.deadLetters.take(1, nowMs) && mine.deadLetterBytes.take(bytes, nowMs);
     if (!isWhole) {
       onThrottled(principal, "dead-letters");
-      if (!USABLE_LATER.has(refusal.reason)) return this.#count(uplink, refusal, receivedAt); // P4
+      if (!USABLE_LATER.has(refusal.reason)) return this.#count(uplink, refusal, receivedAt);
       const waitMs = Math.max(mine.deadLetters.charge(1, nowMs), mine.deadLetterBytes.charge(bytes, nowMs));
-      if (mayWait) await clock.sleep(waitMs); // P3, P5
+      if (mayWait) await clock.sleep(waitMs);
     }
     await sink.send([deadLetterOf(uplink, refusal, receivedAt, wholeBytesMax)]);
   }

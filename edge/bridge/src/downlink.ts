@@ -71,7 +71,7 @@ export class DownlinkState {
     else this.#desired.set(deviceId, Buffer.from(record)); // A copy: what was read is part of a larger buffer.
   }
 
-  /** Undefined: nothing is published to it. D3 */
+  /** Undefined: nothing is published to it. */
   desiredOf(deviceId: string): DesiredMessage | undefined {
     const { codec } = topics.desired;
     const accepted = this.acceptedBy(deviceId);
@@ -89,7 +89,6 @@ export class DownlinkState {
     return this.#reported.get(deviceId)?.modelDigest;
   }
 
-  /** D1 */
   policyOf(deviceId: string): RoutingPolicy | undefined {
     const modelDigest = this.modelOf(deviceId);
     const keys = modelDigest === undefined ? undefined : this.#byModel.get(modelDigest);
@@ -117,7 +116,6 @@ export class DownlinkState {
     return this.#reported.get(deviceId)?.acceptedSchemas ?? [];
   }
 
-  /** D2 */
   versionFor(deviceId: string, codec: Codec<unknown>): SchemaVersion {
     const accepted = this.acceptedBy(deviceId);
     const newest = codec.versions.findLast((version) => accepted.includes(version.fingerprint));

@@ -74,7 +74,7 @@ export class PacketGate extends Duplex {
     return this.#socket.remoteAddress ?? "unknown";
   }
 
-  /** `charge` is called with each packet of the device and returns how long to wait with it, in ms. T5 */
+  /** `charge` is called with each packet of the device and returns how long to wait with it, in ms. */
   authenticated(charge?: (bytes: number) => number): void {
     this.#authenticated = true;
     this.#charge = charge;
@@ -98,7 +98,7 @@ export class PacketGate extends Duplex {
     this.#frozen = true;
   }
 
-  /** Ends the connection if a packet has been on its way too long; the time in which we did not read is not the device's. T2 */
+  /** Ends the connection if a packet has been on its way too long; the time in which we did not read is not the device's. */
   sweep(): void {
     const nowMs = this.#options.monotonicMs();
     if (this.#isWaiting && this.#isReading) this.#waitedMs += nowMs - this.#countedAtMs;
@@ -135,7 +135,7 @@ export class PacketGate extends Duplex {
   }
 
   get #isReading(): boolean {
-    if (this.#slowed !== undefined || this.#frozen || this.destroyed) return false; // T5
+    if (this.#slowed !== undefined || this.#frozen || this.destroyed) return false;
     return this.#wanted && this.#granted && !this.writableNeedDrain;
   }
 
@@ -182,7 +182,7 @@ export class PacketGate extends Duplex {
       const isPublish = header.type === PUBLISH;
       const isLarge = isPublish && this.#authenticated;
       const isOversized = header.length > (isLarge ? this.#options.packetBytesMax : CONTROL_BYTES_MAX);
-      if (isOversized && !isLarge) return this.#violate("packet-oversized", header.length); // T2
+      if (isOversized && !isLarge) return this.#violate("packet-oversized", header.length);
       this.#slow(header.length);
       const grant = { bytes: (isOversized ? KEPT_BYTES_MAX : header.length) + RECORD_OVERHEAD_BYTES };
       if (isPublish) this.#grant(grant);
@@ -194,7 +194,7 @@ export class PacketGate extends Duplex {
       }
       if (this.#partial.length > 0) this.push(this.#partial);
       this.#partial = NOTHING;
-      if (!this.#granted || this.#slowed !== undefined) break; // T5
+      if (!this.#granted || this.#slowed !== undefined) break;
     }
     if (!this.#scanner.isInside) this.#waited();
     const partialAt = this.#at - (this.#scanner.partialBytes - this.#partial.length);
@@ -216,7 +216,7 @@ export class PacketGate extends Duplex {
     if (this.#granted) this.#grants.push(grant);
   }
 
-  /** Reads past what is there of an oversized body. T2 */
+  /** Reads past what is there of an oversized body. */
   #skip({ packet, grant }: Skipped): boolean {
     const part = this.#chunk.subarray(this.#at, this.#at + packet.bytesLeft);
     packet.take(part);
@@ -231,7 +231,6 @@ export class PacketGate extends Duplex {
     return true;
   }
 
-  /** T5 */
   #slow(bytes: number): void {
     const waitMs = this.#charge?.(bytes) ?? 0;
     if (waitMs <= 0) return;

@@ -26,7 +26,7 @@ import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verd
 export type Sender = {
   readonly deviceId: string;
   readonly isClosed: boolean;
-  /** Other devices' messages come the same way. I4 */
+  /** Other devices' messages come the same way. */
   readonly isShared?: boolean;
   /** Registers a message; what it returns acknowledges it, in its turn. */
   begin(acknowledge: () => void): () => void;
@@ -46,7 +46,7 @@ export type IngestOptions = {
   readonly admit?: (uplink: Uplink) => Refusal | undefined;
   /** Kafka has the message, as a record or as a dead letter. */
   readonly onStored?: (uplink: Uplink) => void;
-  /** Asks for a schema; undefined when there is nothing to wait for. I4 */
+  /** Asks for a schema; undefined when there is nothing to wait for. */
   readonly learn?: ((topicName: string, fingerprint: string) => Promise<void> | undefined) | undefined;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
   readonly rates: RatesByDevice;
@@ -87,7 +87,7 @@ export class Ingest {
     const learned = verdict.kind === "refuse" ? this.#learning(verdict) : undefined;
     if (learned !== undefined && session.isShared !== true) {
       release();
-      session.close(); // I4
+      session.close();
       return;
     }
     const settle = session.begin(acknowledge);
@@ -102,7 +102,7 @@ export class Ingest {
     const stored =
       learned === undefined
         ? this.#end(verdict, uplink, receivedAt, session)
-        : learned.then(() => this.#end(judge() as typeof verdict, uplink, receivedAt, session)); // I4
+        : learned.then(() => this.#end(judge() as typeof verdict, uplink, receivedAt, session));
     const failed = (error: unknown) => this.#fail(session, stream, error);
     const over = () => {
       release();

@@ -31,7 +31,7 @@ export function jsonUplink(stream: UplinkStream, principal: string, payload: Uin
   return (codec as { encode(value: unknown): Buffer }).encode(record);
 }
 
-/** The first 63 bits of a SHA-256, from 1. N1 */
+/** The first 63 bits of a SHA-256, from 1. */
 export function sequenceOfDigest(digest: Uint8Array): bigint {
   const first = new DataView(digest.buffer, digest.byteOffset, 8).getBigUint64(0) >> 1n;
   return first === 0n ? 1n : first;
@@ -41,7 +41,6 @@ export function sequenceOfDigest(digest: Uint8Array): bigint {
 const sequenceWithin = (digest: Buffer, index: string): bigint =>
   sequenceOfDigest(createHash("sha256").update(digest).update(index).digest());
 
-/** N1 */
 function identity(given: JsonObject, sender: Sender): JsonObject {
   const { bootId, seq, frameSeq } = given as { readonly [name: string]: bigint | undefined };
   if (!sender.hasBoot) {
@@ -61,7 +60,7 @@ const range = (path: string, expected: string): JsonFault =>
 
 /** A label and its confidence come together. */
 function answer(given: JsonObject, path: string): JsonObject {
-  if (given.label === undefined && given.confidence === undefined) return { label: "", confidence: 0 }; // N3
+  if (given.label === undefined && given.confidence === undefined) return { label: "", confidence: 0 };
   const missing = given.label === undefined ? "label" : "confidence";
   if (given[missing] !== undefined) return {};
   const prefix = path === "" ? "" : `${path}.`;
@@ -84,7 +83,7 @@ const rules: RecordRules<Sender> = {
         ...identity(given, sender),
         ...(!sender.hasBoot && { frameSeq: sequenceOfDigest(sender.digest) }),
         cameraId: JSON_CAMERA,
-        reason: label === "" ? "FALLBACK" : "AMBIGUOUS", // N3
+        reason: label === "" ? "FALLBACK" : "AMBIGUOUS",
         deadlineMs: JSON_DEADLINE_MS,
         label,
         confidence,

@@ -44,7 +44,7 @@ export function parsePasswordHash(text: string): PasswordHash | undefined {
   const [cost = 0, blockSize = 0, parallelization = 0] = numbers;
   if (!cost || !blockSize || !parallelization) return undefined;
   if (cost < 2 || (cost & (cost - 1)) !== 0 || parallelization > 16) return undefined;
-  if (128 * cost * blockSize > MEMORY_BYTES_MAX) return undefined; // P1
+  if (128 * cost * blockSize > MEMORY_BYTES_MAX) return undefined;
   return { scheme, cost, blockSize, parallelization, salt, hash };
 }
 
@@ -95,15 +95,15 @@ export class PasswordChecker {
 
   async check({ deviceId, password, source, isGone }: PasswordCheck): Promise<PasswordVerdict> {
     const known = this.#hashes.hashOf(deviceId);
-    const { salt, hash } = known?.parsed ?? this.#nobody; // P4
+    const { salt, hash } = known?.parsed ?? this.#nobody;
     const pair = createHmac("sha256", this.#key)
       .update(`${deviceId}:${known?.text ?? this.#nobody.text}:`)
       .update(password)
       .digest();
-    const isVerified = timingSafeEqual(this.#verified.get(deviceId) ?? this.#nobody.hash, pair); // P2
+    const isVerified = timingSafeEqual(this.#verified.get(deviceId) ?? this.#nobody.hash, pair);
     const quick = createHmac("sha256", salt).update(password).digest();
     const isQuick = timingSafeEqual(quick, hash.length === quick.length ? hash : this.#nobody.hash);
-    if (isVerified || (isQuick && known?.parsed?.scheme === "hmac-sha256")) return "right"; // P3
+    if (isVerified || (isQuick && known?.parsed?.scheme === "hmac-sha256")) return "right";
     const slow = known?.parsed?.scheme === "scrypt" ? known.parsed : this.#decoy();
     let isRight = false;
     if (slow !== undefined) {
@@ -123,13 +123,13 @@ export class PasswordChecker {
     this.#verified.delete(deviceId);
   }
 
-  /** What is computed where there is nothing to compare with; undefined while nobody's check takes a scrypt. P4 */
+  /** What is computed where there is nothing to compare with; undefined while nobody's check takes a scrypt. */
   #decoy(): ScryptHash | undefined {
     const cost = this.#hashes.scryptCost;
     return cost && { scheme: "scrypt", ...cost, salt: this.#nobody.salt, hash: this.#nobody.hash };
   }
 
-  /** Waits for a processor. P3 */
+  /** Waits for a processor. */
   #turn(source: string, isGone: () => boolean): Promise<Turn> | Turn {
     if (this.#free > 0) {
       this.#free--;

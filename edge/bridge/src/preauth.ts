@@ -85,7 +85,7 @@ export class PreAuth {
       onReadable: () => this.#read(stranger),
       onOver: () => this.#forget(stranger),
       phase: "silent",
-      untilMs: clock.monotonicMs() + config.limits.connectMsMax, // P2
+      untilMs: clock.monotonicMs() + config.limits.connectMsMax,
       chunks: [],
       bytes: 0,
     };
@@ -101,7 +101,6 @@ export class PreAuth {
     for (const stranger of this.#strangers) this.#end(stranger);
   }
 
-  /** P1 */
   #makeRoom(source: string): void {
     const { unauthenticatedMax, unauthenticatedPerAddressMax } = this.#options.config.limits;
     if (this.#bySource.countOf(source) >= unauthenticatedPerAddressMax) this.#evictOf(source);
@@ -133,7 +132,7 @@ export class PreAuth {
         this.#cut(stranger, "connect-oversized");
         return;
       }
-      if (this.#bytes > this.#options.config.limits.unauthenticatedBytesMax) this.#evictLargest(); // P1
+      if (this.#bytes > this.#options.config.limits.unauthenticatedBytesMax) this.#evictLargest();
       if (stranger.phase === "silent") this.#hear(stranger);
     }
   }
@@ -227,7 +226,7 @@ export class PreAuth {
     for (const stranger of this.#strangers) {
       if (stranger.phase === "checked" || stranger.untilMs > nowMs) continue;
       if (stranger.phase === "leaving") this.#end(stranger);
-      else this.#cut(stranger, "connect-late"); // P2
+      else this.#cut(stranger, "connect-late");
     }
   }
 }

@@ -21,7 +21,7 @@ export class Rate {
     this.#atMs = nowMs;
   }
 
-  /** Takes what is under way anyway. How long the next has to wait. R1 */
+  /** Takes what is under way anyway. How long the next has to wait. */
   charge(amount: number, nowMs: number): number {
     this.#refill(nowMs);
     this.#left -= amount;
@@ -112,7 +112,7 @@ export class RatesByDevice {
     }
     for (const [id, rates] of this.#devices) {
       if (this.#devices.size < DEVICES_MAX && !rates.isFull(this.nowMs)) break;
-      this.#devices.delete(id); // R2
+      this.#devices.delete(id);
     }
     const rates = new DeviceRates(deviceId, this.#limits, this.nowMs);
     this.#devices.set(deviceId, rates);

@@ -95,7 +95,7 @@ export function openRoute(config: RouteConfig, readSchema: (file: string) => str
 /** Sink and reader know whole topic names: a route's have no prefix of ours. */
 export type Routes = { readonly list: readonly Route[]; readonly sink: RecordSink; readonly reader: PartitionReader };
 
-/** The way of a topic: none, another device's, or a route. X2, X3 */
+/** The way of a topic: none, another device's, or a route. */
 export function routeOf(
   routes: readonly Route[],
   topic: string,

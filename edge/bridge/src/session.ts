@@ -41,14 +41,14 @@ export class Session {
     return this.#acks.size;
   }
 
-  /** Registers a message; call what it returns once the message has reached its end. S1 */
+  /** Registers a message; call what it returns once the message has reached its end. */
   begin(acknowledge: () => void): () => void {
     return this.#acks.begin(() => {
-      if (!this.isClosed) acknowledge(); // S2
+      if (!this.isClosed) acknowledge();
     });
   }
 
-  /** Idempotent; nothing is acknowledged from now on. S2 */
+  /** Idempotent; nothing is acknowledged from now on. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -184,10 +184,10 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
     if (format === "json" && stream === "predictions") {
       assertUsablePredictions(codec.decode(payload) as EdgePredictions, id.deviceId);
     }
-    const value = frameConfluent(version.id, payload); // U4
+    const value = frameConfluent(version.id, payload);
     return { kind: "store", stream, id, value, ...(traceparent !== null && { traceparent }) };
   } catch (error) {
-    if (error instanceof ContractError || error instanceof JsonFault) return refuse(stream, error.code, error.message); // U1
+    if (error instanceof ContractError || error instanceof JsonFault) return refuse(stream, error.code, error.message);
     if (error instanceof Failure) return refuse(stream, "record-unusable", `${error.code}: ${error.message}`);
     throw error;
   }

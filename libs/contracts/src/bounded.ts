@@ -116,9 +116,9 @@ function compile(schema: AvroSchema, scope: Scope, namespace: string, range: Fie
     case "double":
       return scope.ranges === undefined ? (bytes, offset) => advance(bytes, offset, 8) : finiteDouble(range);
     case "string":
-      return sized("string", stringBytesMax(schema, limits)); // B2
+      return sized("string", stringBytesMax(schema, limits));
     case "bytes":
-      return sized("bytes", limits.bytesMax); // B2
+      return sized("bytes", limits.bytesMax);
     case "fixed":
       return remember(schema, named, namespace, (bytes, offset) => advance(bytes, offset, schema.size));
     case "enum": {
@@ -230,7 +230,6 @@ function blocks(
       const count = Math.abs(announced.value);
       if (announced.value < 0) at = readLong(bytes, at).end; // the block's size in bytes, which we do not trust
       const end = total + count;
-      // B2
       if (count > bytes.length - at || end > itemsMax) {
         throw new Fault("record-block-count", `it announces ${end} ${kind} items; at most ${itemsMax} fit`);
       }

@@ -104,7 +104,7 @@ export class Codec<T> {
     const reader = this.#reader(version);
     reader.check(bytes);
     try {
-      return reader.read(asBuffer(bytes)) as T; // C2
+      return reader.read(asBuffer(bytes)) as T;
     } catch (error) {
       throw new ContractError("record-undecodable", `${this.name}: ${(error as Error).message}`, { cause: error });
     }

@@ -43,7 +43,7 @@ export async function handleBatch<T>(
   const whole = batch.records.length;
   const { decoded, poison } = decodeAll(batch.records, codec);
   try {
-    if (poison.length > 0) await putAside(poison, batch, signal, handling); // B1
+    if (poison.length > 0) await putAside(poison, batch, signal, handling);
     if (decoded.length > 0) await handleAll({ ...batch, records: decoded }, signal, handle, handling, batch);
     return { processed: whole };
   } catch (error) {
@@ -83,7 +83,7 @@ async function handleAll<T>(
     if (only === undefined) return;
     if (others.length > 0) {
       for (const record of batch.records) {
-        await handleAll({ ...batch, records: [record] }, signal, handle, handling, original); // B4
+        await handleAll({ ...batch, records: [record] }, signal, handle, handling, original);
       }
       return;
     }
@@ -112,7 +112,7 @@ async function withRetry<R>(work: () => Promise<R>, at: At, signal: AbortSignal,
       return await work();
     } catch (error) {
       const isTransient = error instanceof Failure && error.advice === "retry";
-      if (!isTransient || signal.aborted || clock.monotonicMs() >= givesUpAt) throw error; // B2, B3
+      if (!isTransient || signal.aborted || clock.monotonicMs() >= givesUpAt) throw error;
       const { topic, partition } = at;
       telemetry?.emit(batchRetried, { topic, partition, code: codeOf(error), attempt, reason: reasonOf(error) });
       await clock.sleep(backoffMs(backoff, attempt, random), signal);

@@ -80,7 +80,7 @@ export class ClockWatch {
       if (reading === undefined) throw new Error("its topic is not stamped by Kafka: tributary topics create");
       this.#reading = reading;
     } catch (error) {
-      if (this.#stop.signal.aborted || this.#reading !== undefined || this.#reported === "unknown") return; // W2
+      if (this.#stop.signal.aborted || this.#reading !== undefined || this.#reported === "unknown") return;
       this.#reported = "unknown";
       telemetry.emit(clockUnknown, { reason: reasonOf(error) });
     } finally {
@@ -103,7 +103,7 @@ export class ClockWatch {
     return this.#reading === undefined ? Number.NaN : clockOffsetMs(this.#reading, this.#options.clock);
   }
 
-  /** The offset, if it is certainly beyond the bound. W1 */
+  /** The offset, if it is certainly beyond the bound. */
   #excessiveMs(): number | undefined {
     const offsetMs = this.#offsetMs();
     const certainMs = Math.abs(offsetMs) - (this.#reading?.uncertaintyMs ?? 0);

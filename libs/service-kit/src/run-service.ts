@@ -57,7 +57,7 @@ export type ServiceContext<C> = {
   readonly isClockOff: () => boolean;
   /** For every connection to Kafka: `{ ...config.kafka, schemaIds }`. Undefined where the registry is ours. */
   readonly schemaIds: SchemaIdsOfRegistry | undefined;
-  /** Ends the process with 1, after an orderly stop. P4 */
+  /** Ends the process with 1, after an orderly stop. */
   readonly crash: (error: unknown) => void;
   /** Ports for the `ready` line besides `http`. */
   readonly ports: Record<string, number>;
@@ -90,7 +90,7 @@ const READY_POLL_MS = 50;
 
 export async function runService<S extends z.ZodType<ServiceConfig>>(options: ServiceOptions<S>): Promise<void> {
   const { name, summary, configSchema: schema, argv = process.argv.slice(2), check } = options;
-  const config = configOrExit({ name: `tributary-${name}`, summary, schema, argv, ...(check && { check }) }); // P1
+  const config = configOrExit({ name: `tributary-${name}`, summary, schema, argv, ...(check && { check }) });
   const telemetry = createTelemetry({ service: name, level: config.log.level });
   const clock = systemClock;
   const health = new Health();
@@ -102,7 +102,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   const { clockOffsetMsMax: offsetMsMax, ...kafka } = config.kafka;
   const kafkaClock = new KafkaClock({ ...kafka, clientId: `tributary-${name}-clock`, clock });
   const clockWatch = new ClockWatch({ kafkaClock, clock, telemetry, offsetMsMax });
-  health.add("clock", clockWatch.check); // P6
+  health.add("clock", clockWatch.check);
 
   const stop = async (cause: string, code: 0 | 1): Promise<void> => {
     if (stopping) {
@@ -137,11 +137,11 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
   const crash = (error: unknown): void => {
     const stack = error instanceof Error ? error.stack : undefined;
     telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error), ...(stack && { stack }) });
-    void stop("crash", 1); // P4
+    void stop("crash", 1);
   };
   process.on("uncaughtException", crash);
   process.on("unhandledRejection", crash);
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal, 0)); // P3
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal, 0));
 
   if (config.schemaRegistry !== undefined) {
     const { prefix } = config.kafka;
@@ -162,7 +162,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     const door = new Door({ ...policy, address: http, telemetry, clock });
     door.guard(opened.getHttpServer());
     opened.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
-      if (door.admits(request, response)) next(); // P7
+      if (door.admits(request, response)) next();
     });
     if (policy.bodyBytesMax !== undefined)
       opened.useBodyParser("json", { limit: policy.bodyBytesMax, type: ["json", "+json"] });
@@ -216,7 +216,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     const { port } = server.address() as AddressInfo;
     telemetry.emit(serviceStarted, { version: process.version, pid: process.pid, configFile: configFileOf(argv) });
     while (!health.isReady && !stopping) await clock.sleep(READY_POLL_MS);
-    if (!stopping) telemetry.ready({ http: port, ...context.ports }); // P2
+    if (!stopping) telemetry.ready({ http: port, ...context.ports });
   } catch (error) {
     if (!stopping) crash(error);
   }

@@ -79,7 +79,7 @@ export class ThrottleTracker {
     held.recent = held.recent * Math.exp(-Math.max(0, now - held.at) / RECENT_MS) + weight;
     held.at = now;
     held.count++;
-    if (held.isThrottled || held.recent < THROTTLED_FROM) return; // T1
+    if (held.isThrottled || held.recent < THROTTLED_FROM) return;
     held.isThrottled = true;
     device.isChanged = true;
     this.#options.telemetry.emit(deviceThrottled, { deviceId, reason });
@@ -96,7 +96,7 @@ export class ThrottleTracker {
       }
       const isThrottled = [...device.reasons.values()].some(isNow);
       if (device.isChanged || (isThrottled && now - device.reportedAt >= REPORT_EVERY_MS)) {
-        changed.push(this.#recordOf(deviceId, device, now)); // T2
+        changed.push(this.#recordOf(deviceId, device, now));
       }
       if (device.reasons.size === 0 && !device.isChanged) this.#devices.delete(deviceId);
     }

@@ -53,7 +53,7 @@ export interface Telemetry {
   readonly metricsContentType: string;
   /** Silent unless `startTracing` found a reason to speak. */
   readonly tracer: Tracer;
-  /** Loads the OpenTelemetry SDK if its environment variables name a collector. T7 */
+  /** Loads the OpenTelemetry SDK if its environment variables name a collector. */
   startTracing(resource?: Attributes): Promise<void>;
   /** Sends what spans wait, for a bounded time. Call it before `close`. */
   stopTracing(): Promise<void>;
@@ -144,7 +144,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       if (!isTracingWanted(process.env)) return;
       const onTrouble = (reason: string) => telemetry.emit(tracingTroubled, { reason: reason.slice(0, 500) });
       try {
-        const { startOtel } = await import("./otel.ts"); // T7
+        const { startOtel } = await import("./otel.ts");
         const about = { "service.name": `tributary-${options.service}`, "service.namespace": "tributary" };
         const started = startOtel({ resource: { ...about, ...resource }, onTrouble });
         tracer = started;
@@ -158,7 +158,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       for (const observe of observersOf(definition)) observe(event);
       if (!logger.isLevelEnabled(definition.level)) return;
       summarise();
-      if (!bound.admit(definition.name, sourceOfEvent(event), clock.monotonicMs())) return; // T2
+      if (!bound.admit(definition.name, sourceOfEvent(event), clock.monotonicMs())) return;
       const fields: EventFields = { event: definition.name, ...withTraceIds(event) };
       logger[definition.level](fields, definition.message(event));
     },
@@ -169,7 +169,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       else options.write(line);
     },
     metrics() {
-      for (const definition of definedEvents()) observersOf(definition); // T6
+      for (const definition of definedEvents()) observersOf(definition);
       summarise();
       return metricRegistry.metrics();
     },
@@ -198,7 +198,7 @@ function registerGauge(
         if (typeof value === "number") gauge.set(value);
         else for (const reading of value) gauge.set(reading.labels, reading.value);
       } catch {
-        gauge.reset(); // T3
+        gauge.reset();
       }
     },
   });
@@ -211,14 +211,13 @@ function isTracingWanted(env: NodeJS.ProcessEnv): boolean {
 
 const SOURCE_CHARS_MAX = 64;
 
-/** Where an event came from, as far as it is known. T2 */
+/** Where an event came from, as far as it is known. */
 function sourceOfEvent({ remote, deviceId }: EventFields): string | undefined {
   if (typeof remote === "string" && remote !== "unknown") return sourceOf(remote).slice(0, SOURCE_CHARS_MAX);
   if (typeof deviceId === "string" && deviceId !== "unknown") return deviceId.slice(0, SOURCE_CHARS_MAX);
   return undefined;
 }
 
-/** T5 */
 function withTraceIds(event: EventFields): EventFields {
   if (!("traceparent" in event)) return event;
   const { traceparent, ...fields } = event;
@@ -245,7 +244,7 @@ function counterOf<E extends EventFields>(
     });
   return (event) => {
     const value = definition.value?.(event) ?? 1;
-    if (Number.isFinite(value) && value >= 0) counter.inc(labelsOf(event, labels), value); // T4
+    if (Number.isFinite(value) && value >= 0) counter.inc(labelsOf(event, labels), value);
   };
 }
 
@@ -265,7 +264,7 @@ function histogramOf<E extends EventFields>(
     });
   return (event) => {
     const value = definition.value(event);
-    if (Number.isFinite(value)) histogram.observe(labelsOf(event, labels), value); // T4
+    if (Number.isFinite(value)) histogram.observe(labelsOf(event, labels), value);
   };
 }
 

@@ -44,7 +44,7 @@ const NO_SPAN = silent(null);
 
 export const noTracer: Tracer = {
   isOn: false,
-  span: ({ parent }) => (parent == null ? NO_SPAN : silent(parent)), // S1
+  span: ({ parent }) => (parent == null ? NO_SPAN : silent(parent)),
 };
 
 export type MessagingSystem = "kafka" | "mqtt";

@@ -63,7 +63,7 @@ export type SpawnedService = {
 const LINES_MAX = 5_000;
 const running = new Set<ChildProcess>();
 process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL"); // P2
+  for (const child of running) child.kill("SIGKILL");
 });
 
 /** Starts a program and does not wait for it to be ready. */

@@ -88,13 +88,13 @@ export class JpegSplitter {
           break;
         case "marker":
           if (byte === 0xff) this.#state = "marker-code";
-          else isBroken = true; // J2
+          else isBroken = true;
           break;
         case "marker-code":
           if (byte === 0xff) break; // fill byte
           if (byte === EOI) start = this.#end(chunk, start, at);
           else if (byte === SOI) {
-            this.#brokenFrames += 1; // J2
+            this.#brokenFrames += 1;
             this.#begin();
             start = at + 1;
             this.#state = "marker";
@@ -116,7 +116,7 @@ export class JpegSplitter {
           else this.#endSegmentIfDone();
           break;
         case "segment": {
-          const step = Math.min(this.#left, chunk.length - at); // J1
+          const step = Math.min(this.#left, chunk.length - at);
           this.#left -= step;
           at += step;
           this.#endSegmentIfDone();
@@ -200,7 +200,7 @@ export class JpegSplitter {
   #keep(part: Buffer): void {
     this.#bytes += part.length;
     if (this.#bytes > this.#frameBytesMax) {
-      this.#isOversized = true; // J3
+      this.#isOversized = true;
       this.#parts = [];
     }
     if (!this.#isOversized && part.length > 0) this.#parts.push(part);

@@ -19,10 +19,10 @@ export type Age = { readonly ageMs: number; readonly known: boolean };
 
 export function ageOf(captured: Captured, now: DeviceTime): Age {
   if (captured.machineBoot === now.machineBoot) {
-    return { ageMs: Math.max(0, now.monotonicMs - captured.monotonicMs), known: true }; // A1
+    return { ageMs: Math.max(0, now.monotonicMs - captured.monotonicMs), known: true };
   }
   if (captured.wallMs !== null && now.wallMs !== null) {
-    return { ageMs: Math.max(0, now.wallMs - captured.wallMs), known: true }; // A2
+    return { ageMs: Math.max(0, now.wallMs - captured.wallMs), known: true };
   }
   return { ageMs: now.monotonicMs, known: false };
 }

@@ -89,7 +89,7 @@ export class OutboxEngine {
   #policy: Uint8Array | undefined;
   #items = 0;
   #dropped: Dropped[] = [];
-  /** The whole does not go through, and its parts are tried apart. O6 */
+  /** The whole does not go through, and its parts are tried apart. */
   #isStalled = false;
   #isDead = false;
   readonly #reserve: EngineParts["reserve"];
@@ -194,7 +194,6 @@ export class OutboxEngine {
     this.#tickStalled(now, isLast);
   }
 
-  /** O6. */
   #tickStalled(now: DeviceTime, isLast: boolean): void {
     const attempt = (name: PieceName, parts: Parts): boolean => {
       const retry = this.#retries[name];
@@ -344,7 +343,7 @@ export class OutboxEngine {
 
   #drop(frame: WaitingFrame, dropReason: DropReason): void {
     this.#store.deleteFrame(frame.id); // First: on a full disk it makes the room.
-    this.#store.markDropped(frame.id, dropReason); // O4
+    this.#store.markDropped(frame.id, dropReason);
     this.#bytes -= frame.bytes;
     this.#note(dropReason, frame.reason);
   }

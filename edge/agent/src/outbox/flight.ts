@@ -25,7 +25,7 @@ const nameOf = (key: RecordKey): string => `${key.boot}/${key.stream}/${key.seq}
 export class Flight {
   readonly #limits: FlightLimits;
   readonly #streams = new Map<UplinkStream, Map<string, Flying>>();
-  /** The broker has them, longest ago first. W5 */
+  /** The broker has them, longest ago first. */
   readonly #held = new Map<string, Held>();
   /** The newest number given, by stream and boot. */
   readonly #newest = new Map<UplinkStream, Map<number, number>>();
@@ -120,7 +120,7 @@ export class Flight {
   /** The broker answered. */
   settle(key: RecordKey, epoch: number, nowMs: number): void {
     if (epoch !== this.epoch || !this.#land(key)) return;
-    if (this.#limits.confirmMs !== null) this.#held.set(nameOf(key), { key, sinceMs: nowMs }); // W5
+    if (this.#limits.confirmMs !== null) this.#held.set(nameOf(key), { key, sinceMs: nowMs });
   }
 
   /** Kafka has these: those of them that are out, and are not any more. */
@@ -140,7 +140,7 @@ export class Flight {
     return confirmed;
   }
 
-  /** What was held too long is to be sent again. W5 */
+  /** What was held too long is to be sent again. */
   remind(nowMs: number): void {
     const { confirmMs } = this.#limits;
     if (confirmMs === null || !this.online) return;

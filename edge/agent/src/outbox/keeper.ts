@@ -169,7 +169,6 @@ export class OutboxKeeper {
     return true;
   }
 
-  /** K1. */
   #replace(broken: Outbox, { message, trouble }: Failed): void {
     if (this.#current !== broken || this.#stopping.signal.aborted) return;
     this.#current = undefined;

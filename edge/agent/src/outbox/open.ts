@@ -52,7 +52,7 @@ function setFileAside(file: string, at: Date): string {
   for (const end of ["-wal", "-shm"]) if (existsSync(file + end)) renameSync(file + end, aside + end);
   renameSync(file, aside);
   for (const old of kept.slice(0, 1 - ASIDE_KEPT)) {
-    for (const end of ["", "-wal", "-shm"]) rmSync(old.path + end, { force: true }); // D3
+    for (const end of ["", "-wal", "-shm"]) rmSync(old.path + end, { force: true });
   }
   return aside;
 }

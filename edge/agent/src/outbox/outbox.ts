@@ -145,12 +145,12 @@ export class Outbox {
     return outbox;
   }
 
-  /** Whether there is room for a frame. X1 */
+  /** Whether there is room for a frame. */
   get hasRoom(): boolean {
     return this.hasRoomForReports && !this.stats.full;
   }
 
-  /** A report takes no lasting room: the store keeps only so many. X1 */
+  /** A report takes no lasting room: the store keeps only so many. */
   get hasRoomForReports(): boolean {
     return (
       this.broken === undefined &&
@@ -185,7 +185,7 @@ export class Outbox {
   }
 
   settled(key: RecordKey, acked: boolean, epoch: number): void {
-    if (!this.#sent.delete(key)) return; // X2
+    if (!this.#sent.delete(key)) return;
     this.#post({ kind: "settled", key, acked, epoch });
   }
 

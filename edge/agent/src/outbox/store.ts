@@ -102,7 +102,7 @@ export class OutboxStore {
 
   #prepare(now: DeviceTime, bootCountMin: number): number {
     this.#database.exec(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA busy_timeout=2000;", // S1
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA busy_timeout=2000;",
     );
     this.#requireVersion();
     this.#database.exec(SCHEMA);

@@ -45,7 +45,7 @@ export async function openSlot(durable: DurableState, ports: BootPorts): Promise
       if (mismatch === null) return slot;
       failing.push({ dir, digest });
       onUnusable({ modelDigest: slot.pkg.digest, code: "golden-mismatch", reason: mismatch });
-      await slot.runner.close(); // B1
+      await slot.runner.close();
     } catch (error) {
       lastError = error;
       const code = error instanceof Failure ? error.code : "model-unusable";
@@ -55,7 +55,7 @@ export async function openSlot(durable: DurableState, ports: BootPorts): Promise
   const [first] = failing;
   if (first === undefined) throw lastError;
   const slot = await open(first.dir, first.digest);
-  slot.goldenPassed = false; // B2
+  slot.goldenPassed = false;
   return slot;
 }
 

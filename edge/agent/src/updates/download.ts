@@ -65,7 +65,6 @@ export async function download(ports: DownloadPorts, blob: Blob, path: string, s
     const digest = await hashOf(path);
     if (digest === blob.sha256) return;
     await drop(ports, path, await sizeOf(path));
-    // W2
     if (again || had === 0) {
       const what = `${blob.sha256}: what the registry sent has SHA-256 ${digest}`;
       throw new Failure("package-digest-mismatch", "ask-a-person", what);
@@ -101,17 +100,17 @@ async function fetchRest(
       if (at === 0 && from > 0) onBytes(-from);
       let written = at;
       for await (const chunk of response as AsyncIterable<Buffer>) {
-        clearTimeout(idle); // W3
-        const bytes = chunk.subarray(0, blob.bytes - written); // W1
+        clearTimeout(idle);
+        const bytes = chunk.subarray(0, blob.bytes - written);
         const { bytesWritten } = await file.write(bytes, 0, bytes.length, written);
         if (bytesWritten < bytes.length) {
           const what = `${path}: only ${written + bytesWritten} of ${blob.bytes} bytes could be written`;
-          throw new Failure("disk-full", "retry", what); // W2
+          throw new Failure("disk-full", "retry", what);
         }
         written += bytes.length;
         onBytes(bytes.length);
         if (written >= blob.bytes) break;
-        const waitMs = pace.took(bytes.length, clock.monotonicMs()); // W3
+        const waitMs = pace.took(bytes.length, clock.monotonicMs());
         if (waitMs > 5) await clock.sleep(waitMs, timed.signal);
         idle = startIdle();
       }

@@ -186,7 +186,7 @@ export class Updater {
   }
 
   #start(action: Action): void {
-    if (action.kind === "restore") this.#revert(); // X1
+    if (action.kind === "restore") this.#revert();
     const abort = new AbortController();
     const over = this.#act(action, abort.signal)
       .catch((error: unknown) => doneOf(error, "update-failed"))

@@ -98,7 +98,6 @@ export class DownlinkGroup {
     void this.#publishDue();
   }
 
-  // X1
   async #publishDue(): Promise<void> {
     if (this.#isPublishing) return;
     this.#isPublishing = true;
@@ -132,7 +131,7 @@ export class DownlinkGroup {
     const { state, isRevoked, publish } = this.#parts;
     const wanted = state.desiredOf(deviceId);
     if (wanted === undefined) return true;
-    const now = isRevoked(deviceId) ? { ...wanted, record: undefined } : wanted; // X3
+    const now = isRevoked(deviceId) ? { ...wanted, record: undefined } : wanted;
     if (isSameDesired(this.#publishedDesired.get(deviceId), now)) return true;
     const payload = state.encodedDesired(now);
     if (!(await publish(this.#topics.desired(deviceId), payload, { retain: true }))) return false;

@@ -41,7 +41,7 @@ export class FolderBlobStore implements BlobStore {
   static async open(options: FolderBlobStoreOptions): Promise<FolderBlobStore> {
     const store = new FolderBlobStore(resolve(options.dir), options.bytesTotalMax ?? Number.POSITIVE_INFINITY);
     const incoming = join(store.#dir, "incoming");
-    await rm(incoming, { recursive: true, force: true }); // D1
+    await rm(incoming, { recursive: true, force: true });
     for (const dir of [incoming, join(store.#dir, "sha256")]) await mkdir(dir, { recursive: true }).catch(unavailable);
     for await (const { bytes } of store.list()) store.#bytesTotal += bytes;
     return store;

@@ -44,7 +44,7 @@ export class CircuitBreaker {
 
   /** Undefined: refused. `call` must not reject. */
   async through<T>(call: () => Promise<Made<T>>): Promise<T | undefined> {
-    if (this.#policy.state === State.HalfOpen) return undefined; // K1
+    if (this.#policy.state === State.HalfOpen) return undefined;
     try {
       return (await this.#policy.execute(call)).value;
     } catch (error) {

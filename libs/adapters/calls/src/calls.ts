@@ -110,7 +110,6 @@ export class Calls<T, O> {
     return tickets.map((ticket) => outcomes.get(ticket) as O);
   }
 
-  /** L3 */
   async #eachAlone(
     failing: readonly FailingTicket<T>[],
     outcomes: Map<Ticket<T>, O>,
@@ -162,7 +161,7 @@ export class Calls<T, O> {
       made: false,
       outcomes: tickets.map(() => this.#options.failed(code, message, true)),
     });
-    if (!(await this.#quietIsOver(limits))) return refused("throttled", "the server wants to be left alone"); // L4
+    if (!(await this.#quietIsOver(limits))) return refused("throttled", "the server wants to be left alone");
     const outcomes = await this.#breaker.through(() => this.#attempt(tickets, limits, first));
     return outcomes === undefined ? refused("circuit-open", "too many calls have failed") : { made: true, outcomes };
   }
@@ -189,7 +188,7 @@ export class Calls<T, O> {
     const isHedged = settings.hedge.shareMax > 0 && usualMs !== undefined;
     const made = isHedged ? this.#hedged(usualMs, tickets, limits) : this.#timed(tickets, limits, false);
     const { outcomes, givenMs, code, isOfItems } = await made;
-    const unfair = this.#breaker.state === "closed" && code.endsWith("-timeout") && givenMs < (usualMs ?? 0); // L5
+    const unfair = this.#breaker.state === "closed" && code.endsWith("-timeout") && givenMs < (usualMs ?? 0);
     return { value: outcomes, failed: code !== "" && !unfair && !isOfItems };
   }
 
@@ -235,7 +234,7 @@ export class Calls<T, O> {
     );
     const inputs = tickets.map(({ input }) => input);
     const answer = invoke(inputs, { deadline, signal }).catch((error) => all("backend-error", reasonOf(error), true));
-    const first = await Promise.race([answer, late]); // L1
+    const first = await Promise.race([answer, late]);
     over.abort();
     over.unlink();
     const outcomes =
@@ -247,7 +246,7 @@ export class Calls<T, O> {
     return { outcomes, givenMs, code, isOfItems };
   }
 
-  /** The code of a call none of whose items got through; empty otherwise. L5, L4 */
+  /** The code of a call none of whose items got through; empty otherwise. */
   #judge(
     tickets: readonly Ticket<T>[],
     outcomes: readonly O[],
@@ -263,7 +262,6 @@ export class Calls<T, O> {
     return { code: failures.every((failure) => failure !== undefined) ? (failures[0]?.code ?? "") : "", isOfItems };
   }
 
-  /** L6 */
   #charge(tickets: readonly Ticket<T>[]): void {
     invariant(tickets.length > 0, "a call holds something");
     const { costMicrosPerCall } = this.#options.settings;

@@ -100,7 +100,7 @@ export class FencedSink {
     this.#cluster = new Cluster({ clientId, brokers, requestTimeoutMs: REQUEST_TIMEOUT_MS });
   }
 
-  /** Fences earlier writers of this partition number. Rejects with a Failure. F1 */
+  /** Fences earlier writers of this partition number. Rejects with a Failure. */
   async claim(partition: number, signal: AbortSignal): Promise<FencedWriter> {
     const { prefix, group, topics, lease, telemetry } = this.#options;
     if (!lease.isHeld) throw leaseLost(partition);
@@ -210,7 +210,7 @@ export class FencedSink {
       const parts = takeRequest(queue).filter((part) => this.#maySend(part));
       if (parts.length === 0) continue;
       try {
-        await this.#request(node, parts); // F4
+        await this.#request(node, parts);
       } catch (error) {
         await this.#cluster.renew();
         for (const part of parts) void this.#again(part, error);
@@ -219,7 +219,6 @@ export class FencedSink {
     this.#sending.delete(node);
   }
 
-  /** F2 */
   #maySend(part: Part): boolean {
     const { partition, failure } = part.writer;
     if (failure !== undefined) part.stored.reject(failure);

@@ -101,14 +101,14 @@ function followPartition(
         if (next < bounds.earliest) next = bounds.earliest; // also when retention was faster
         // The last offsets may hold no record any more (compaction), so the bounded read shows when `goal` is reached.
         const until: bigint | undefined = next < goal ? goal : undefined;
-        if (until === undefined) caughtUp.resolve(); // F1
+        if (until === undefined) caughtUp.resolve();
         const records: AsyncIterable<InRecord> =
           until === undefined
             ? reader[tail](topic, partition, { from: next, signal })
             : reader.read(topic, partition, { from: next, until, signal });
         for await (const record of records) {
           take(record);
-          next = record.offset + 1n; // F2
+          next = record.offset + 1n;
           failures = 0;
         }
         if (until !== undefined && !signal.aborted) next = until;

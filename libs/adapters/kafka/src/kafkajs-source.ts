@@ -81,7 +81,7 @@ export class KafkajsSource implements BatchSource {
   #assigned: Readonly<Record<string, readonly number[]>> = {};
   #assigning: Promise<void> = Promise.resolve();
   #rebalancing = false;
-  /** Processed and not yet committed: the offset behind, by topic and partition. C3 */
+  /** Processed and not yet committed: the offset behind, by topic and partition. */
   #uncommitted = new Map<string, TopicPartitionOffset>();
   #commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
   #failure: unknown;
@@ -103,7 +103,7 @@ export class KafkajsSource implements BatchSource {
       maxBytesPerPartition: 1024 * 1024,
       allowAutoTopicCreation: false,
       partitionAssigners: [coPartitionedAssigner(() => this.#joining())],
-      retry: { ...retry, restartOnFailure: async () => false }, // C5
+      retry: { ...retry, restartOnFailure: async () => false },
     });
     this.#admin = this.#kafka.admin();
     this.#ended.promise.catch(() => {});
@@ -144,7 +144,7 @@ export class KafkajsSource implements BatchSource {
     await this.#ended.promise;
   }
 
-  /** A consumer whose first join meets a coordinator that is still loading would crash. C5 */
+  /** A consumer whose first join meets a coordinator that is still loading would crash. */
   async #coordinated(): Promise<void> {
     const groupId = this.#options.prefix + this.#options.group;
     await this.#admin.connect();
@@ -170,7 +170,7 @@ export class KafkajsSource implements BatchSource {
     else this.#ended.reject(this.#failure);
   }
 
-  /** Ends `run` with `error`. C5 */
+  /** Ends `run` with `error`. */
   #fail(error: unknown): void {
     if (this.#failure !== undefined || this.#closing !== undefined) return;
     this.#failure = error;
@@ -235,7 +235,7 @@ export class KafkajsSource implements BatchSource {
       const aheadMs = this.#clock.now() - nowMs;
       if (aheadMs < wallAheadMs - HEARTBEAT_MS) {
         const what = `the clock was set back by ${Math.round(wallAheadMs - aheadMs)} ms, and kafkajs times heartbeats by it`;
-        return this.#fail(new Failure("kafka-clock-set-back", "retry", what)); // C5
+        return this.#fail(new Failure("kafka-clock-set-back", "retry", what));
       }
       wallAheadMs = aheadMs;
       if (this.#lease.isHeld) heldAtMs = nowMs;
@@ -262,7 +262,6 @@ export class KafkajsSource implements BatchSource {
     }
   }
 
-  /** C3 */
   async #commitProcessed(): Promise<void> {
     if (this.#uncommitted.size === 0) return;
     const taken = this.#uncommitted;
@@ -316,7 +315,7 @@ export class KafkajsSource implements BatchSource {
         await this.#handOver(payload, handle);
       });
       const restMs = startedAtMs + ROUND_MS_MIN - this.#clock.monotonicMs();
-      if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {}); // C7
+      if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {});
       if (this.#stop.signal.aborted) await this.#commitProcessed(); // kafkajs leaves the group once this returns
     } catch (error) {
       this.#fail(error);
@@ -343,13 +342,13 @@ export class KafkajsSource implements BatchSource {
       if (last === undefined) {
         await this.#clock.sleep(pauseMs, this.#stop.signal).catch(() => {});
         pauseMs = Math.min(UNPROCESSED_PAUSE_MS.max, pauseMs * 2);
-        continue; // C1
+        continue;
       }
       pauseMs = UNPROCESSED_PAUSE_MS.min;
       at += processed;
       resolveOffset(last.offset);
       const behind = at === batch.messages.length ? batch.lastOffset() : last.offset; // markers may follow the last record
-      this.#processed({ topic: batch.topic, partition, offset: String(BigInt(behind) + 1n) }); // C3
+      this.#processed({ topic: batch.topic, partition, offset: String(BigInt(behind) + 1n) });
       const lag = Number(highWatermark - BigInt(last.offset) - 1n);
       if (telemetry !== undefined) {
         const ms = this.#clock.monotonicMs() - startedAt;

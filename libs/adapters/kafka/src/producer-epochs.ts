@@ -55,7 +55,7 @@ export async function claimEpoch(
       const ids = apiIdsOf(error);
       if (ids.some((id) => FENCED_IDS.includes(id))) {
         const what = `${claim.transactionalId} was claimed by another process`;
-        throw new Failure(FENCED, "retry", what, { cause: error }); // E2
+        throw new Failure(FENCED, "retry", what, { cause: error });
       }
       signal.throwIfAborted();
       if (clock.monotonicMs() >= givesUpAtMs) {
@@ -106,7 +106,7 @@ async function initWhenAborted(
 ): Promise<ProducerEpoch> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await init(connection, claim, first); // E2
+      return await init(connection, claim, first);
     } catch (error) {
       if (!apiIdsOf(error).includes("CONCURRENT_TRANSACTIONS") || clock.monotonicMs() >= givesUpAtMs) throw error;
       await clock.sleep(pauseMs(attempt), signal);

@@ -31,7 +31,7 @@ export class StallWatch {
       const before = this.#since.get(key);
       if (committed >= end || busy || before === undefined || before.committed !== committed) {
         this.#since.set(key, { committed, sinceMs: nowMs });
-      } else if (nowMs - before.sinceMs >= this.#stallMsMax) stalled.push(key); // W1
+      } else if (nowMs - before.sinceMs >= this.#stallMsMax) stalled.push(key);
     }
     return stalled;
   }

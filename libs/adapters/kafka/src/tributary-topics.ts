@@ -117,7 +117,7 @@ function specOf(topic: Topic, settings: TopicSettings): TopicSpec {
 
 const commonOf = (durable: boolean, replicationFactor: number): Record<string, string> => ({
   "max.message.bytes": String(RECORD_BYTES_MAX),
-  "message.timestamp.type": "LogAppendTime", // T3
+  "message.timestamp.type": "LogAppendTime",
   ...durabilityOf(durable, replicationFactor),
 });
 

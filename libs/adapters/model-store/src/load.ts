@@ -61,7 +61,7 @@ export async function loadPackage(folder: string, options: LoadPackageOptions = 
   };
 }
 
-/** The bytes of one listed file, checked again at this reading. (L2) */
+/** The bytes of one listed file, checked again at this reading. */
 export async function readPackageFile(
   pkg: Pick<ModelPackage, "dir" | "manifest">,
   path: string,

@@ -42,7 +42,7 @@ export type HostLimits = {
   /** A child that answers nothing for so long while asked is ended. */
   readonly answerMsMax: number;
   readonly loadMsMax: number;
-  /** Resident memory of a child; by default 512 MiB and four times the model's file. H6 */
+  /** Resident memory of a child; by default 512 MiB and four times the model's file. */
   readonly memoryBytesMax?: number | undefined;
   /** How often it is looked at. Between two looks it can grow: the machine's own limits stand behind this one. */
   readonly memoryEveryMs: number;
@@ -93,7 +93,6 @@ const CHILD_FLAGS = [
   ...exitFlags,
 ];
 
-/** H7 */
 const QUIET = { ORT_DISABLE_TELEMETRY: "1" };
 
 /** Throws ModelHostExited. */
@@ -108,7 +107,7 @@ export function startChild(
   let child: ChildProcess;
   try {
     child = spawn(program, args, {
-      cwd: packageDir, // H5
+      cwd: packageDir,
       stdio: ["ignore", "ignore", "pipe", "pipe"],
       env: { ...env, ...QUIET, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
     });
@@ -213,8 +212,7 @@ export class ChildModel implements LoadedModel {
       });
       child.once("close", (code, signal) => {
         clearInterval(memory);
-        if (this.#tooLarge !== "")
-          this.#end(this.#tooLarge, true, "model-memory-exceeded"); // H6
+        if (this.#tooLarge !== "") this.#end(this.#tooLarge, true, "model-memory-exceeded");
         else this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`, signal !== "SIGKILL");
         resolve(code);
       });
@@ -266,7 +264,6 @@ export class ChildModel implements LoadedModel {
     if (jpegs.length === 0) return Promise.resolve([]);
     let bytes = 0;
     for (const jpeg of jpegs) bytes += jpeg.length;
-    // H2
     if (
       this.#inFlightPictures + jpegs.length > Math.min(this.#limits.inFlightPicturesMax, PICTURES_PER_REQUEST_MAX) ||
       this.#inFlightBytes + bytes > this.#limits.inFlightBytesMax
@@ -323,7 +320,7 @@ export class ChildModel implements LoadedModel {
   }
 
   #watch(): void {
-    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), this.#limits.answerMsMax); // H3
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), this.#limits.answerMsMax);
     this.#watchdog.unref();
   }
 
@@ -346,7 +343,7 @@ export class ChildModel implements LoadedModel {
     this.#gone = this.#exitedFailure(how, isOwnFault, exitCode);
     this.#unwatch();
     this.#onLoaded?.(this.#gone);
-    for (const { reject } of this.#pending.values()) reject(this.#gone); // H3
+    for (const { reject } of this.#pending.values()) reject(this.#gone);
     this.#pending.clear();
     this.#inFlightPictures = 0;
     this.#inFlightBytes = 0;

@@ -41,7 +41,7 @@ if (backgroundCore !== "") moveCompilers(backgroundCore);
 if (raised === "raised") raiseThisProcess();
 sharp.concurrency(1);
 sharp.cache(false);
-process.on("SIGINT", () => {}); // C1
+process.on("SIGINT", () => {});
 process.on("SIGTERM", () => {});
 
 const pipe = new Socket({ fd: PIPE_FD, readable: true, writable: true, allowHalfOpen: true });

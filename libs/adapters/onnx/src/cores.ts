@@ -58,12 +58,12 @@ export function moveThisThread(core: string): void {
   pin(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", core);
 }
 
-/** Puts the calling thread before all that is in no real-time class; what it starts is as before. Q2 */
+/** Puts the calling thread before all that is in no real-time class; what it starts is as before. */
 export function raiseThisThread(): void {
   raise(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", ["--reset-on-fork"]);
 }
 
-/** The same for this process's threads but V8's own, and for those that they start from now on. Q2 */
+/** The same for this process's threads but V8's own, and for those that they start from now on. */
 export function raiseThisProcess(): void {
   for (const thread of readdirSync("/proc/self/task")) {
     if (/^(MainThread|node|libuv)/.test(nameOf(thread))) raise(thread, []);

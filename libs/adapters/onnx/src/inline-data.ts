@@ -30,7 +30,7 @@ export function inlineExternalData(model: Uint8Array, read: (location: string) =
     return rewritten(Buffer.from(model.buffer, model.byteOffset, model.byteLength), "model", read, 0);
   } catch (error) {
     if (!(error instanceof UnreadableMessage)) throw error;
-    throw new Failure("model-unloadable", "give-up", "it is no ONNX model that can be read"); // I2
+    throw new Failure("model-unloadable", "give-up", "it is no ONNX model that can be read");
   }
 }
 
@@ -43,7 +43,7 @@ function rewritten(message: Buffer, kind: Kind, read: Read, depth: number): Buff
   return Buffer.concat(
     fields.map(({ number, raw, bytes }) => {
       const child = FIELDS[kind][number];
-      if (child === undefined || bytes === null) return raw; // I1
+      if (child === undefined || bytes === null) return raw;
       const inner = rewritten(bytes, child, read, depth + 1);
       return inner.equals(bytes) ? raw : lengthDelimited(number, inner);
     }),
@@ -62,7 +62,7 @@ function tensorOf(message: Buffer, fields: readonly Field[], read: Read): Buffer
   if (file === undefined || !isThere || offset + length > file.length) {
     const where = `"${location.slice(0, 80)}", ${length} bytes from ${offset}`;
     const message = `weights are not where the model refers to: ${where}; save it with its weights inside`;
-    throw new Failure("model-external-data", "give-up", message); // I2
+    throw new Failure("model-external-data", "give-up", message);
   }
   const others = fields.filter(({ number }) => !Object.values(TENSOR).includes(number)).map(({ raw }) => raw);
   const data = Buffer.from(file.buffer, file.byteOffset + offset, length);

@@ -22,7 +22,7 @@ export async function decodePicture(
   preprocessing: Pick<Preprocessing, "resize">,
   pixelsMax: number,
 ): Promise<Picture> {
-  const header = jpegHeader(jpeg); // D1
+  const header = jpegHeader(jpeg);
   if (header === null) return { ok: false, code: "image-undecodable", message: "not a JPEG, or cut before its header" };
   const pixels = header.width * header.height;
   if (pixels > pixelsMax) {
@@ -41,7 +41,6 @@ export async function decodePicture(
     const raw = await pipeline.toColourspace("srgb").raw().toBuffer();
     return { ok: true, pixels: threeChannels(raw, width * height), width, height };
   } catch (error) {
-    // D2
     const message = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
     return { ok: false, code: "image-undecodable", message: message?.slice(0, 200) ?? "undecodable" };
   }

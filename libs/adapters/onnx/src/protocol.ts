@@ -10,7 +10,7 @@ import type { Digest } from "@tributary/kernel";
 
 export const messageKinds = { init: 1, infer: 2, ready: 3, refused: 4, answers: 5, prepare: 6 } as const;
 
-export const messageBytesMax = 256 << 20; // W1
+export const messageBytesMax = 256 << 20;
 
 /** Everything a child needs to know, sent first, as JSON. */
 export type ChildInit = {
@@ -103,12 +103,12 @@ export function decodeAnswers(body: Buffer): Answers {
     at: () => at,
     skip: (bytes) => {
       at += bytes;
-      if (at > body.length) throw new RangeError(`an answer ends ${at - body.length} bytes behind its message`); // W3
+      if (at > body.length) throw new RangeError(`an answer ends ${at - body.length} bytes behind its message`);
       return at;
     },
   };
   for (let i = 0; i < count; i++) results.push(decodeResult(body, cursor));
-  if (at < body.length) throw new RangeError(`${body.length - at} bytes follow the answers`); // W3
+  if (at < body.length) throw new RangeError(`${body.length - at} bytes follow the answers`);
   return { id: body.readUInt32LE(0), results };
 }
 
@@ -211,7 +211,7 @@ export class MessageReader {
     while (this.#bytes >= 4) {
       if ((this.#chunks[0] as Buffer).length < 4) this.#join();
       const length = (this.#chunks[0] as Buffer).readUInt32LE(0);
-      if (length < 1 || length > messageBytesMax) throw new RangeError(`a message of ${length} bytes`); // W1
+      if (length < 1 || length > messageBytesMax) throw new RangeError(`a message of ${length} bytes`);
       if (this.#bytes < 4 + length) return;
       if ((this.#chunks[0] as Buffer).length < 4 + length) this.#join();
       const first = this.#chunks[0] as Buffer;

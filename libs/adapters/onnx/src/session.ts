@@ -36,7 +36,7 @@ export class Session {
   static async load(init: ChildInit, known: Session | null = null): Promise<Session> {
     const isKnown = known !== null && known.#init.modelSha256 === init.modelSha256;
     const session = isKnown ? known.#session : await open(init);
-    const shape = checkAgainstManifest(session, init); // N2
+    const shape = checkAgainstManifest(session, init);
     const trial = new Session(session, init, shape, 0);
     const outputs = await trial.run(new Float32Array(product(shape)), 1, true).catch((error: unknown) => {
       throw new Failure("model-unloadable", "give-up", `${init.modelPath}: trial run: ${reasonOf(error)}`);
@@ -60,20 +60,19 @@ export class Session {
   }
 }
 
-/** N1, N3 */
 async function open(init: ChildInit): Promise<ort.InferenceSession> {
   const bytes = await readFile(init.modelPath);
   const digest = createHash("sha256").update(bytes).digest("hex");
   if (digest !== init.modelSha256) {
-    throw new Failure("package-digest-mismatch", "give-up", `${init.modelPath}: SHA-256 is ${digest}`); // N1
+    throw new Failure("package-digest-mismatch", "give-up", `${init.modelPath}: SHA-256 is ${digest}`);
   }
   const place = placeOfTensors(bytes);
   if (place === "unreadable") {
-    throw new Failure("model-unloadable", "give-up", `${init.modelPath}: it is no ONNX model that can be read`); // N3
+    throw new Failure("model-unloadable", "give-up", `${init.modelPath}: it is no ONNX model that can be read`);
   }
   if (place === "outside") {
     const advice = "save it with its weights inside";
-    throw new Failure("model-external-data", "give-up", `${init.modelPath}: it has tensors in other files; ${advice}`); // N3
+    throw new Failure("model-external-data", "give-up", `${init.modelPath}: it has tensors in other files; ${advice}`);
   }
   return await ort.InferenceSession.create(bytes, {
     intraOpNumThreads: init.threads,

@@ -59,7 +59,7 @@ export function verifyManifest(
   const manifest = parseManifest(parseJson(bytes, modelDigest));
   const declared = { ...listedPartOf(manifest), manifestBytes: bytes.length };
   for (const key of Object.keys(listed) as (keyof ListedModel)[]) {
-    if (declared[key] === listed[key]) continue; // P2
+    if (declared[key] === listed[key]) continue;
     const what = `${key} is ${JSON.stringify(declared[key])}, listed as ${JSON.stringify(listed[key])}`;
     throw new Failure("package-listing-mismatch", "give-up", `manifest of ${modelDigest}: ${what}`);
   }

@@ -125,7 +125,7 @@ class Trust implements TrustedModels {
   }
 
   listed(modelDigest: Digest): ListedModel | undefined {
-    if (this.#view === undefined || this.#now() >= this.#view.expiresAt) return undefined; // T4
+    if (this.#view === undefined || this.#now() >= this.#view.expiresAt) return undefined;
     return this.#view.models.get(modelDigest);
   }
 
@@ -149,7 +149,7 @@ class Trust implements TrustedModels {
     const timer = linkedSignal();
     const slow = tufFailure("tuf-slow", `${metadataUrl}: not done within ${refreshMsMax} ms`);
     void clock.sleep(refreshMsMax, timer.signal).then(
-      () => running.abort(slow), // T6
+      () => running.abort(slow),
       () => {},
     );
     const fetch: Fetch = async (role, file, bytes) => {
@@ -230,7 +230,6 @@ class Pass {
     this.#raise(this.store.root.signed);
   }
 
-  /** T1. */
   async roots(): Promise<void> {
     const { store } = this;
     const had = await this.#newestRootOnDisk();
@@ -248,7 +247,7 @@ class Pass {
     }
     const { version } = store.root.signed;
     if (version < had)
-      throw tufFailure("tuf-rollback", `root ${had} was here and cannot be had again, only ${version}`); // T2
+      throw tufFailure("tuf-rollback", `root ${had} was here and cannot be had again, only ${version}`);
     this.#notExpired("root", store.root.signed);
   }
 
@@ -363,7 +362,6 @@ class Pass {
     }
   }
 
-  /** T2. */
   async #keep(file: string, bytes: Buffer): Promise<void> {
     const path = join(this.#options.dir, file);
     await stored(path, writeDurably(path, bytes));

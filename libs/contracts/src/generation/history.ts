@@ -51,12 +51,12 @@ export function historyOf(
     const fingerprint = fingerprintOf(schema);
     const known = lock.schemas[key];
     if (known !== undefined && known.fingerprint !== fingerprint && i < landed.length) {
-      problems.push(`landed/${name}/v${version}.avsc was changed; a landed version never is`); // H1
+      problems.push(`landed/${name}/v${version}.avsc was changed; a landed version never is`);
     }
-    const id = known?.id ?? lock.nextId; // H2
+    const id = known?.id ?? lock.nextId;
     lock = {
       nextId: Math.max(lock.nextId, id + 1),
-      schemas: { ...lock.schemas, [key]: { id, fingerprint } }, // H3
+      schemas: { ...lock.schemas, [key]: { id, fingerprint } },
     };
     return { version, id, fingerprint, schema };
   });

@@ -72,7 +72,7 @@ const KEYS = [
 export function parseManifest(json: unknown): ModelManifest {
   const root = objectOr(json, CODE, packageFiles.manifest);
   const problems = new Problems();
-  problems.unknownKeys(root, KEYS); // M1
+  problems.unknownKeys(root, KEYS);
   problems.oneOf(root, "formatVersion", [1]);
   const tensors = problems.object(root, "tensors");
   problems.unknownKeys(tensors, ["input", "logits", "features"], "tensors.");
@@ -104,7 +104,7 @@ const PROTOTYPE = "__proto__";
 export const isPackagePath = (path: string): boolean =>
   path.length <= 256 &&
   path !== packageFiles.manifest &&
-  path.split("/").every((part) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(part) && part !== PROTOTYPE); // M3
+  path.split("/").every((part) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(part) && part !== PROTOTYPE);
 
 function named(problems: Problems, root: JsonObject, key: "name" | "version"): string {
   const value = root[key];

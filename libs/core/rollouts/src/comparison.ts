@@ -304,7 +304,6 @@ export class Comparison {
     });
   }
 
-  /** J6 */
   #isStale({ spec }: Watched, sinceMs: number): boolean {
     const { startedAt } = this.analysis.plan;
     const newest = this.analysis.newest(spec.name) ?? startedAt;
@@ -352,7 +351,7 @@ function heardIn({ counted }: Watched): string {
   return `: frames of known outcome from ${canary.devices} canary and ${control.devices} control devices, of each ${DEVICES_MIN} are needed`;
 }
 
-/** How many comparisons a rollout makes: one for each weight that leaves somebody to compare with. (J2) */
+/** How many comparisons a rollout makes: one for each weight that leaves somebody to compare with. */
 export function comparisonsOf({ spec }: RolloutSpec): number {
   return Math.max(1, spec.strategy.canary.steps.filter((step) => "setWeight" in step && step.setWeight < 100).length);
 }

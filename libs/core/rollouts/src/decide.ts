@@ -35,7 +35,7 @@ export type Seen = {
 export type Judged = {
   readonly verdict: Verdict | null;
   readonly evidence: Evidence;
-  /** Undecided: why harm is likely all the same, in words; null: it is not. (D6) */
+  /** Undecided: why harm is likely all the same, in words; null: it is not. */
   readonly suspicion?: string | null;
   /** There is no data because devices are not heard: that is waited for until the progress deadline alone. */
   readonly isSilent?: boolean;
@@ -43,7 +43,6 @@ export type Judged = {
 
 /** At the deadline of a step, so many of its devices, rounded down, must have been heard; the rest may be away. */
 const HEARD_SHARE_MIN = 0.9;
-/** D4 */
 const RETRY_ROLLBACK = { minMs: 5 * 60_000, maxMs: 3_600_000 };
 /** Refusals that end a rollout: this share of those reached, and at least two. */
 const REFUSED_SHARE_MAX = 0.2;
@@ -71,7 +70,6 @@ export function decide(rollout: Rollout, seen: Seen, judged: Judged | null, now:
   return ofAnalysis(rollout, judged, elapsed, step.analysis.duration);
 }
 
-/** D4. */
 function ofRollback(
   { why, attempts }: NonNullable<Rollout["aborted"]>,
   sentAt: Instant,
@@ -91,7 +89,6 @@ function ofRollback(
 const whyOf = ({ why }: Evidence, otherwise: string): string =>
   typeof why === "string" && why !== "" ? why.slice(0, WHY_MAX) : otherwise;
 
-/** D2, D3. */
 function harmOf(rollout: Rollout, seen: Seen, judged: Judged | null): RolloutChange | null {
   if (judged?.verdict === "Failed" && rollout.weight > 0) {
     return rollout.analysis === "Failed"
@@ -162,7 +159,7 @@ function endOf(rollout: Rollout, verdict: Verdict, evidence: Evidence): RolloutC
   if (verdict === "NoData")
     return isRollback(onNoData) ? back(`the analysis ended ${verdict}: ${found}`) : hold("no-data");
   if (verdict !== "Inconclusive") return hold("error");
-  const { suspicion } = rollout; // D6
+  const { suspicion } = rollout;
   if (onInconclusive === undefined)
     return suspicion === null
       ? hold("inconclusive")
@@ -200,7 +197,6 @@ export function command(rollout: Rollout, wanted: Command, by: string, left: rea
       return { kind: "promoted", full: wanted === "promote-full", evidence };
     case "abort":
       if (rollout.aborted !== null && !isFinished(rollout) && rollout.aborted.attempts > 1) {
-        // D4
         if (left.length === 0) return { kind: "rolled-back", evidence };
         return { kind: "abandoned", devices: left.length, some: left.slice(0, ABANDONED_NAMED_MAX), evidence };
       }

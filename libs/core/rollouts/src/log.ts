@@ -13,9 +13,9 @@ import { applyEvent, isFinished, type Rollout } from "./rollout.ts";
 /** What became of a record of the log. */
 export type Applied =
   | { readonly kind: "counts"; readonly rollout: Rollout }
-  /** Its version is not the next one. (L1) */
+  /** Its version is not the next one. */
   | { readonly kind: "stale"; readonly reason: string }
-  /** Others hold its devices. (L2) */
+  /** Others hold its devices. */
   | { readonly kind: "conflicts"; readonly reason: string };
 
 /** Finished rollouts that are remembered by default. */
@@ -45,14 +45,14 @@ export class RolloutLog {
     const rollout = applyEvent(before?.rollout ?? null, event, position);
     if (rollout === null || rollout === before?.rollout) {
       const expected = (before?.rollout.version ?? 0) + 1;
-      return { kind: "stale", reason: `version ${event.version}, where ${expected} is the next` }; // L1
+      return { kind: "stale", reason: `version ${event.version}, where ${expected} is the next` };
     }
     if ((before === undefined || isFinished(before.rollout)) && !isFinished(rollout)) {
       try {
         this.refuse(rollout);
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        return { kind: "conflicts", reason: error.message }; // L2
+        return { kind: "conflicts", reason: error.message };
       }
     }
     if (before === undefined) this.#kept.set(event.uid, { rollout, createdAt: position });

@@ -61,7 +61,7 @@ export function bucketTake(
 ): { readonly granted: boolean; readonly bucket: Bucket } {
   const { reserve } = settings;
   const kept = { priority: 0, normal: reserve, idle: reserve + (1 - reserve) / 2 }[lane];
-  const floor = kept * bucketDepth(bucket, settings); // B2
+  const floor = kept * bucketDepth(bucket, settings);
   if (bucket.tokens - 1 < floor) return { granted: false, bucket };
   return { granted: true, bucket: { ...bucket, tokens: bucket.tokens - 1 } };
 }

@@ -59,10 +59,10 @@ export function decideOnDevice(frame: DeviceFrame): DeviceDecision {
   const isWanted = reason !== "SAMPLE";
   const taken = bucketTake(bucket, settings, reason === "PRIORITY" ? "priority" : "normal");
   const wouldSend = isWanted && taken.granted;
-  if (sampleDrawn) return { ...facts, wouldSend, escalation: "QUEUED", dropReason: "NONE", bucket }; // D2
+  if (sampleDrawn) return { ...facts, wouldSend, escalation: "QUEUED", dropReason: "NONE", bucket };
   return wouldSend
     ? { ...facts, wouldSend, escalation: "QUEUED", dropReason: "NONE", bucket: taken.bucket }
-    : { ...facts, wouldSend, escalation: "DROPPED", dropReason: "BUDGET", bucket: taken.bucket }; // D3
+    : { ...facts, wouldSend, escalation: "DROPPED", dropReason: "BUDGET", bucket: taken.bucket };
 }
 
 /** The rule of a priority label that this frame meets; null if none. */
@@ -71,7 +71,6 @@ export const priorityOf = (policy: Pick<RoutingPolicy, "labels" | "priorityLabel
     (rule) => rule.label === policy.labels[calibrated.labelIndex] && calibrated.confidence >= rule.confidenceMin,
   ) ?? null;
 
-// D1
 function reasonOf(
   policy: RoutingPolicy,
   calibrated: Calibrated,

@@ -98,12 +98,12 @@ export class EvidenceLedger {
       const answers = new Map(this.#waiting.get(frameId));
       this.#waiting.delete(frameId);
       const { sampleDrawn, samplePropensity: pi } = prediction;
-      if (!sampleDrawn || !(pi > 0 && pi <= 1)) continue; // E1
+      if (!sampleDrawn || !(pi > 0 && pi <= 1)) continue;
       const entry = this.#labels.get(frameId);
       if (entry?.drawn != null || this.#drawn.has(frameId)) continue; // read again
       const drawn = { modelDigest: batch.modelDigest, prediction, at, answers };
       if (entry !== undefined) entry.drawn = drawn;
-      else if (putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax)) this.#isPartial = true; // E4
+      else if (putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax)) this.#isPartial = true;
     }
   }
 
@@ -113,7 +113,7 @@ export class EvidenceLedger {
     const drawn = this.#labels.get(frameId)?.drawn ?? this.#drawn.get(frameId);
     if (drawn !== undefined) drawn.answers.set(result.target, result.label);
     else if (!this.#seen.has(cameraOf(result), result.frameSeq)) {
-      const waiting = [...(this.#waiting.get(frameId) ?? []), [result.target, result.label] as const]; // E2
+      const waiting = [...(this.#waiting.get(frameId) ?? []), [result.target, result.label] as const];
       putBounded(this.#waiting, frameId, waiting.slice(-8), this.#limits.answersWaitingMax);
     }
   }
@@ -126,7 +126,7 @@ export class EvidenceLedger {
     this.#labels.delete(frameId);
     this.#drawn.delete(frameId);
     if (truth.label === null) {
-      if (drawn !== null) putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax); // E3
+      if (drawn !== null) putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax);
       return;
     }
     const outcome = known?.label === truth.label ? known.outcome : null;
@@ -163,7 +163,12 @@ export class EvidenceLedger {
     for (const [frameId, { at }] of this.#drawn) if (at < before) this.#drawn.delete(frameId);
   }
 
-  #outcomeOf(frameId: string, entry: LabelEntry, policies: readonly RoutingPolicy[], evidence: Evidence[][]): LabelOutcome {
+  #outcomeOf(
+    frameId: string,
+    entry: LabelEntry,
+    policies: readonly RoutingPolicy[],
+    evidence: Evidence[][],
+  ): LabelOutcome {
     if (entry.drawn === null) {
       if (!this.#seenById(frameId)) return "frame-unknown";
       return this.#isSought(frameId, entry) ? "frame-sought" : "frame-not-sampled";
@@ -233,7 +238,7 @@ export const calibratedOf = (
 const cameraOf = (frame: { readonly deviceId: string; readonly bootId: bigint; readonly cameraId: string }): string =>
   `${frame.deviceId}:${frame.bootId}:${frame.cameraId}`;
 
-/** The latest goes last; beyond `max` the first goes. Whether one went. E4 */
+/** The latest goes last; beyond `max` the first goes. Whether one went. */
 function putBounded<V>(map: Map<string, V>, key: string, value: V, max: number): boolean {
   map.delete(key);
   map.set(key, value);

@@ -112,7 +112,6 @@ export function chooseScore(
   };
 }
 
-/** F1. */
 export function fitScore(frames: readonly ScoredFrame[], score: ScoreName, settings: ScoreSettings): ScoringPolicy {
   const { shapes, classes } = settings;
   return score === "learned"

@@ -159,7 +159,7 @@ export type ThresholdCandidate = {
   readonly lossIfKept: boolean;
 };
 
-/** `choosing`: the half that the score was fitted on; `testing`: the other one. (T1) */
+/** `choosing`: the half that the score was fitted on; `testing`: the other one. */
 export function chooseThreshold(
   choosing: readonly ThresholdCandidate[],
   testing: readonly ThresholdCandidate[],
@@ -178,7 +178,7 @@ export function chooseThreshold(
     return { scoreMin: learned, guarantee };
   }
   const { losses, share } = outcomeOf(testing, ofBudget);
-  const bound = clopperPearsonUpper(losses, n, delta); // T3
+  const bound = clopperPearsonUpper(losses, n, delta);
   return {
     scoreMin: ofBudget,
     guarantee: { method: "BUDGET_BOUND", epsilon: bound, delta, n, losses, escalationShare: share },
@@ -198,7 +198,7 @@ export function learnThenTest(
   let reached: number | null = null;
   for (const scoreMin of grid) {
     const { losses } = outcomeOf(candidates, scoreMin);
-    if (binomialCdf(losses, candidates.length, epsilon) > delta) break; // T2
+    if (binomialCdf(losses, candidates.length, epsilon) > delta) break;
     reached = scoreMin;
   }
   return reached;

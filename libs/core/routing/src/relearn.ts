@@ -131,7 +131,7 @@ export function relearn(
             ? "bound-tighter"
             : null;
   const isSame = found.scoreMin === standing.scoreMin && sameGuarantee(guarantee, standing.guarantee);
-  if (why === null || isSame) return { kind: "stands", why: "no-news", facts }; // L4, L5
+  if (why === null || isSame) return { kind: "stands", why: "no-news", facts };
   const { policyVersion: _version, modelDigest: _model, createdAt: _at, ...content } = standing;
   return { kind: "relearned", why, facts, content: { ...content, ...better, ...found } };
 }
@@ -220,7 +220,7 @@ function learnThenBet(draws: readonly Draw[], grid: readonly number[], epsilon: 
     for (let draw = losable[next]; draw !== undefined && draw.score <= scoreMin; draw = losable[++next]) {
       bet.lose(draw.weight);
     }
-    if (!bet.refutes(delta)) break; // L3
+    if (!bet.refutes(delta)) break;
     reached = scoreMin;
   }
   return reached;

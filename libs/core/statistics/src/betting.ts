@@ -89,7 +89,7 @@ export function lossRateExceeds(draws: readonly WeighedDraw[], epsilon: number, 
 }
 
 function checkWeight(weight: number): void {
-  invariant(weight > 0 && weight <= 1 + 1e-12, "a weight is above 0 and at most 1"); // B1
+  invariant(weight > 0 && weight <= 1 + 1e-12, "a weight is above 0 and at most 1");
 }
 
 function logMeanExp(logs: ArrayLike<number>): number {

@@ -121,7 +121,8 @@ const NO_CONDITION: Conditions = { idle: false, parked: false, time: null };
 /** What runs at boot is never the trial: an interrupted one has to earn its place again. (G7) */
 export function bootUpdates({ durable, factory, running, limits = updateLimits }: Boot): Step {
   const isRotten = running !== digestOf(durable.good, factory);
-  const good = running === factory.digest ? null : running === durable.previous?.digest ? durable.previous : durable.good;
+  const good =
+    running === factory.digest ? null : running === durable.previous?.digest ? durable.previous : durable.good;
   const initial: DurableState = {
     ...durable,
     ...settledAtBoot(durable, running, isRotten ? durable.good : null),
@@ -199,7 +200,7 @@ export function step(state: Updates, input: Input, random: Random): Step {
 export const activePackage = ({ durable, factory }: Updates): PackageRef => durable.trial ?? durable.good ?? factory;
 
 function onDesired(state: Updates, { generation, wanted }: Desired): Step {
-  if (generation <= state.durable.generation) return only(state); // U3
+  if (generation <= state.durable.generation) return only(state);
   if (wanted === null) {
     // A slot that is not named stays as it is, also during an update; only the generation is to be kept.
     const updated: Updates = { ...state, durable: { ...state.durable, generation } };
@@ -266,7 +267,6 @@ const isLoadedAfter = (isLoaded: boolean, kind: ActionKind, ok: boolean): boolea
   return kind === "switch" || kind === "unload" ? false : isLoaded;
 };
 
-// U4
 function onFailed(
   state: Updates,
   kind: ActionKind,
@@ -293,7 +293,7 @@ function onFailed(
     case "switch": {
       const attempts = oneMore(state, retry);
       if (attempts === null) return end(state, { phase: "REFUSED", code, reason });
-      const durable = kind === "fetch" ? state.durable : releaseTrial(state.durable); // U5
+      const durable = kind === "fetch" ? state.durable : releaseTrial(state.durable);
       return waitFor({ ...state, attempts, trouble: { code, reason } }, durable, random);
     }
     default:
@@ -364,13 +364,17 @@ function proceed(state: Updates): Step {
     if (wanted?.digest === durable.trial.digest && durable.outcome === null) {
       return act(state, { kind: "save", durable });
     }
-    return act({ ...state, durable: { ...durable, trial: null } }, { kind: "restore", durable: { ...durable, trial: null } });
+    return act(
+      { ...state, durable: { ...durable, trial: null } },
+      { kind: "restore", durable: { ...durable, trial: null } },
+    );
   }
   if (wanted === null || durable.outcome !== null) {
     if (state.isLoaded) return act(state, { kind: "unload", thenHold: false, durable });
     return state.savedGeneration < durable.generation ? act(state, { kind: "save", durable }) : only(rested(state));
   }
-  if (wanted.digest === digestOf(durable.good, factory)) return end(state, { phase: "COMMITTED", code: "", reason: "" });
+  if (wanted.digest === digestOf(durable.good, factory))
+    return end(state, { phase: "COMMITTED", code: "", reason: "" });
   if (wanted.condition === "UNKNOWN") {
     return end(state, {
       phase: "REFUSED",
@@ -394,7 +398,7 @@ function proceed(state: Updates): Step {
 function prove(state: Updates): Step {
   const { wanted } = state.durable;
   if (wanted === null) return only(rested(state));
-  const durable: DurableState = { ...state.durable, trials: state.durable.trials + 1 }; // U5
+  const durable: DurableState = { ...state.durable, trials: state.durable.trials + 1 };
   const wasActive = wanted.digest === durable.previous?.digest || wanted.digest === state.factory.digest;
   return act({ ...state, durable }, { kind: "prove", wanted, wasActive, durable });
 }

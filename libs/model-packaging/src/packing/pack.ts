@@ -64,7 +64,7 @@ export type PackOptions = {
 export async function packModel(dir: string, options: PackOptions, progress: (line: string) => void): Promise<Digest> {
   const sources = await readSources(options);
   const { labels } = sources;
-  const tensors = tensorsThatFit(sources.facts, labels, sources.preprocessing, options); // K3
+  const tensors = tensorsThatFit(sources.facts, labels, sources.preprocessing, options);
   const all = await validationFrames(options.validation, labels);
   const { splitSeed } = options;
   const frames = splitSeed === undefined ? all : halvesOf(all, splitSeed).packing;
@@ -91,7 +91,7 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const draftParts = parts(standIns(frames[0] as ValidationFrame, labels), {}, {});
     await writePackage(draft, draftParts);
     progress(`${name}: ${frames.length} validation frames, ${labels.length} classes, opset ${sources.facts.opset}`);
-    const { inferences, golden } = await measure(draft, draftParts, frames, sources, options, progress); // K3
+    const { inferences, golden } = await measure(draft, draftParts, frames, sources, options, progress);
     const observed: Observed = { frames, inferences, labels };
     const temperature = temperatureOf(observed);
     const metrics = metricsOf(observed, temperature);

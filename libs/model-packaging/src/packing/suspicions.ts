@@ -103,7 +103,7 @@ export async function diagnose(own: Answers, task: Task, predict: Predict): Prom
       pValue < LEVEL &&
       after.balancedAccuracy - before.balancedAccuracy >= GAIN_MIN &&
       (isBlind || weightedGain(answers, own, truth, frames, counts) > 0) &&
-      !isGuessing(at(answers, frames), at(truth, frames)); // S2
+      !isGuessing(at(answers, frames), at(truth, frames));
     const { what, changes } = reading;
     return { ...candidate, tried: { what, kind, changes, own: before, other: after, pValue, isClearlyBetter } };
   });

@@ -33,7 +33,7 @@ export function runTask<T extends Task>(task: T, options: RunTaskOptions): Promi
     const onAbort = () => end("it was stopped");
     const end = (why: string) => {
       outcome ??= { kind: "failed", code: "task-died", advice: "retry", message: `the ${task.kind} was ended: ${why}` };
-      child.kill("SIGKILL"); // T1
+      child.kill("SIGKILL");
     };
     options.signal?.addEventListener("abort", onAbort, { once: true });
     child.stderr?.on("data", (chunk: Buffer) => {

@@ -112,7 +112,7 @@ export class Door {
     const { address } = this.#options;
     const rule = { listensOn: address.host, isOpen: this.#tokens.isEmpty, hosts: address.hosts };
     const hostname = hostnameOf(request);
-    if (isHostAllowed(hostname, rule)) return; // D1
+    if (isHostAllowed(hostname, rule)) return;
     const shown = hostname.slice(0, 100);
     const detail = `This port does not answer to the name "${shown}". If it is meant to, list it under http.hosts.`;
     throw new Problem(403, "host-foreign", "ask-a-person", detail);
@@ -120,7 +120,7 @@ export class Door {
 
   #checkSite({ request, method }: Judged): void {
     const found = crossSiteOf(method, request.headers, this.#options.address.origins);
-    if (found === undefined) return; // D2
+    if (found === undefined) return;
     const detail = `A page of another site asks (${found.header}: ${found.value.slice(0, 200)}). If it may, list its origin under http.origins.`;
     throw new Problem(403, "site-foreign", "ask-a-person", detail);
   }
@@ -149,7 +149,7 @@ export class Door {
     } else if (isRead) {
       throw new Problem(400, "body-unexpected", "give-up", `${method} takes no body.`);
     }
-    if (this.#takes(type, method, path)) return; // D3
+    if (this.#takes(type, method, path)) return;
     const wanted = this.#isFile(method, path) ? FILE : JSON_TYPE;
     const detail = `This takes ${wanted}, not ${type === "" ? "a body without Content-Type" : type.slice(0, 100)}.`;
     throw new Problem(415, "media-type", "give-up", detail);
@@ -170,7 +170,7 @@ export class Door {
     const challenge = { "WWW-Authenticate": "Bearer" };
     switch (verdict) {
       case "right":
-        return; // D4
+        return;
       case "missing": {
         const detail = "This wants a token: send Authorization: Bearer TOKEN with one of this service's auth.tokens.";
         throw new Problem(401, "token-missing", "ask-a-person", detail, { headers: challenge });
@@ -192,12 +192,11 @@ export class Door {
     const { bodyBytesMax = 0 } = this.#options;
     if (!hasBody(request) || this.#isFile(method, path)) return;
     const length = Number(request.headers["content-length"] ?? 0);
-    if (bodyBytesMax > 0 && length <= bodyBytesMax) return; // D5
+    if (bodyBytesMax > 0 && length <= bodyBytesMax) return;
     const detail = bodyBytesMax === 0 ? "This port takes no body." : `${bodyBytesMax} bytes at most.`;
     throw new Problem(413, "request-too-large", "give-up", detail);
   }
 
-  /** D6 */
   #awaitBody(judged: Judged): void {
     const { bodyMsMax = BODY_MS_MAX, fileBytesMin = FILE_BYTES_MIN } = this.#options;
     const { request, method, path } = judged;
@@ -222,7 +221,6 @@ export class Door {
     request.once("close", done);
   }
 
-  /** D7 */
   #refuse(judged: Judged, response: ServerResponse, problem: Problem): void {
     this.#report(judged, problem);
     const { details, headers } = problem;

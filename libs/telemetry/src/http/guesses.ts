@@ -38,7 +38,7 @@ export class Guesses {
     const key = prefixOf(peer);
     const address = this.#address(key);
     const index = this.#tokens.indexOf(token);
-    if (address.left < 1 && !address.right.has(index)) return "too-many"; // K1, K2
+    if (address.left < 1 && !address.right.has(index)) return "too-many";
     if (index >= 0) {
       address.right.add(index);
       return "right";
@@ -58,7 +58,7 @@ export class Guesses {
     this.#addresses.set(key, address); // the newest is last
     if (this.#addresses.size > addressesMax) {
       const [oldest] = this.#addresses.keys();
-      if (oldest !== undefined) this.#addresses.delete(oldest); // K3
+      if (oldest !== undefined) this.#addresses.delete(oldest);
     }
     return address;
   }

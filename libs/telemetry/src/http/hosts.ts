@@ -36,6 +36,6 @@ export function isHostAllowed(hostname: string, { listensOn, isOpen, hosts }: Ho
   if (isLoopback(hostname)) return true;
   if (hosts.some((host) => (host.startsWith(".") ? hostname.endsWith(host) : hostname === host))) return true;
   if (isLoopback(listensOn)) return false;
-  if (!isOpen) return true; // N3
-  return isIP(hostname) !== 0 || NAME_WITHOUT_DOT.test(hostname) || PRIVATE_SUFFIX.test(hostname); // N2
+  if (!isOpen) return true;
+  return isIP(hostname) !== 0 || NAME_WITHOUT_DOT.test(hostname) || PRIVATE_SUFFIX.test(hostname);
 }

@@ -24,7 +24,7 @@ export function crossSiteOf(
   if (typeof site !== "string" || site === "same-origin" || site === "none") return undefined;
   const isRead = method === "GET" || method === "HEAD";
   const isLink = headers["sec-fetch-mode"] === "navigate" && headers["sec-fetch-dest"] === "document";
-  return isRead && isLink ? undefined : { header: "Sec-Fetch-Site", value: site }; // B3
+  return isRead && isLink ? undefined : { header: "Sec-Fetch-Site", value: site };
 }
 
 function isOwn(origin: string, host: string): boolean {

@@ -117,7 +117,6 @@ export class TufRepository {
     });
   }
 
-  /** S4. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#last.then(work);
     this.#last = run.catch(() => {});
@@ -152,7 +151,7 @@ export class TufRepository {
 
     if (targets !== known.targets) await store.put(fileOf("targets", targets.version), targets.bytes);
     if (snapshot !== known.snapshot) await store.put(fileOf("snapshot", snapshot.version), snapshot.bytes);
-    await store.put(fileOf("timestamp", timestamp.version), timestamp.bytes); // S1
+    await store.put(fileOf("timestamp", timestamp.version), timestamp.bytes);
     this.#state = { ...known, models, targets, snapshot, timestamp };
     await this.#prune();
     return true;

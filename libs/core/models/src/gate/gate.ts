@@ -114,7 +114,6 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
   return { passed, lines, untested: input.untested ?? [] };
 }
 
-/** V6. */
 function robustnessLines(input: GateInput, accuracy: number, { perCorruption, alpha }: Margins): readonly GateLine[] {
   const named = input.corruptions.map(({ name, ...both }) => ({ name, pair: paired(both.candidate, both.champion) }));
   const counts = input.classes.map((_, label) => input.labels.filter((one) => one === label).length);

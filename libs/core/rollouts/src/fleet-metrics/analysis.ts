@@ -70,7 +70,6 @@ export class FleetAnalysis {
   /** Control, then canary. */
   readonly members: readonly string[];
   readonly #lanes = new Map<string, Lane>();
-  /** A6 */
   readonly #classes = new Map<string, Counted>();
   readonly #crashed: Uint8Array;
   readonly #seenAt: Float64Array;
@@ -105,7 +104,7 @@ export class FleetAnalysis {
     return lane.counts;
   }
 
-  /** The same of frames of each class of the plan, in its order. (A6) */
+  /** The same of frames of each class of the plan, in its order. */
   classCounts(): readonly Counts[] {
     const lane = this.#lanes.get(CLASSIFIED);
     if (lane !== undefined) fillUnknown(lane);

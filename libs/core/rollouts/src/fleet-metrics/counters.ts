@@ -61,10 +61,10 @@ export class Counters {
     const row = known ?? this.#rowOf(deviceId);
     const was = (column: number) => this.#columns[row + column] as number;
     const from = was(AT);
-    if (known !== undefined && at <= from) return null; // C2
-    const isAnew = good < was(GOOD) || total < was(TOTAL); // C1
+    if (known !== undefined && at <= from) return null;
+    const isAnew = good < was(GOOD) || total < was(TOTAL);
     const grown = isAnew ? { good, frames: total } : { good: good - was(GOOD), frames: total - was(TOTAL) };
-    if (known !== undefined && grown.good > grown.frames * (1 + 1e-9)) return null; // C4
+    if (known !== undefined && grown.good > grown.frames * (1 + 1e-9)) return null;
     this.#columns.set([at, good, total], row);
     return known === undefined ? null : { ...grown, from, to: at };
   }

@@ -140,7 +140,7 @@ export class FleetMetrics {
     label?: string,
   ): boolean {
     if (!isSane(good, frames, at)) {
-      this.#refused.malformed += 1; // F2
+      this.#refused.malformed += 1;
       return false;
     }
     const device = this.#indexOf(deviceId);
@@ -159,7 +159,7 @@ export class FleetMetrics {
     return this.#remember(lane, device, right, frames, at) && isPlausible;
   }
 
-  /** Something that no device can mean, found by the reader of its record. (F2) */
+  /** Something that no device can mean, found by the reader of its record. */
   refuseMalformed(): void {
     this.#refused.malformed += 1;
   }
@@ -184,7 +184,7 @@ export class FleetMetrics {
    * `pastTo` is of before (counters.ts C1 to C6). False: refused. */
   counted(uid: string, metric: string, deviceId: string, sample: CounterSample, pastTo: Instant): boolean {
     if (!isCounter(sample) || !(sample.at >= 0 && sample.at <= TIME_MAX) || !isValidId(deviceId)) {
-      this.#refused.malformed += 1; // F2
+      this.#refused.malformed += 1;
       return false;
     }
     const counters = this.#countersOf(uid, metric, deviceId);

@@ -128,7 +128,7 @@ const momentsOf = ({ n, x, y, xx, xy, yy }: Sums): Moments => ({
   yy: yy - (y * y) / n,
 });
 
-/** What independent frames would give for a mean of the devices' rates. (A4) */
+/** What independent frames would give for a mean of the devices' rates. */
 function floorOf({ n, bad, chance }: Sums): number {
   const frames = (n * n) / chance; // All of them, where each device has as many.
   const p = ((Math.max(0, bad) / n) * frames + 0.5) / (frames + 1);

@@ -31,7 +31,7 @@ export type MetricSettings = {
   readonly plannedVariance: number;
   /** Harm that is tolerated in one segment; never less than `tolerated`. */
   readonly perSegment?: number;
-  /** Weights of the segments, in the order in which looks give them; the rest of 1 is the whole's. (W1) */
+  /** Weights of the segments, in the order in which looks give them; the rest of 1 is the whole's. */
   readonly segments?: readonly number[];
 };
 
@@ -68,7 +68,7 @@ const SEGMENT_MIXTURE = 0.4 ** 2;
 /** Fewer devices of an arm, or frames of a device, are no evidence on a segment. */
 export const SEGMENT_LEAST = { devices: 4, frames: 2 } as const;
 
-/** Weights of segments of several kinds: a half goes to the kinds that have any, alike, and within a kind alike. (W1) */
+/** Weights of segments of several kinds: a half goes to the kinds that have any, alike, and within a kind alike. */
 export function segmentWeights(kinds: readonly number[]): readonly number[] {
   const there = kinds.filter((segments) => segments > 0).length;
   return kinds.flatMap((segments) => Array.from({ length: segments }, () => 0.5 / there / segments));
@@ -106,7 +106,7 @@ export class MetricWatch {
       Math.log(share) + whole.logHarm,
       ...this.#segments.map(({ weight }, i) => Math.log(weight) + (looks[i]?.logHarm ?? 0)),
     ];
-    const logHarm = logSum(logs); // W1
+    const logHarm = logSum(logs);
     const leading = logs.indexOf(Math.max(...logs)) - 1;
     const logSafe = margin === null ? null : this.#logSafe(comparison, margin);
     return {

@@ -79,7 +79,7 @@ export class Admission {
     this.#settings = settings;
     this.#shares = new DeviceShares(settings.shares, settings.budget);
     const arms = sharesOf(settings.arms).map(({ name, share }) => {
-      const budget = { ...settings.budget, share: settings.budget.share * share }; // F4
+      const budget = { ...settings.budget, share: settings.budget.share * share };
       return [name, new ArmAdmission({ ...settings, budget })] as const;
     });
     this.#arms = new Map(arms);
@@ -114,7 +114,7 @@ export class Admission {
   decide(frame: AdmissionRequest, now: number): AdmissionDecision {
     const { deviceId } = frame;
     const mine = this.#arm(frame.arm);
-    const frameTimeMs = this.#earn(deviceId, now, mine); // F4
+    const frameTimeMs = this.#earn(deviceId, now, mine);
     const room: DrawRoom = frame.sampleDrawn ? this.#shares.draw(deviceId, frame.isDrawVerified) : "none";
     const unfair: Unfair[] = [];
     if (frame.sampleDrawn && room === "none") unfair.push(frame.isDrawVerified ? "draws" : "draws-unverified");
@@ -193,7 +193,7 @@ export class Admission {
     const { hasVoice } = this.#shares.standing(deviceId);
     for (const arm of this.#arms.values()) {
       arm.resize(intervalMs);
-      if (arm !== decides) arm.kept(timeMs, hasVoice); // F4
+      if (arm !== decides) arm.kept(timeMs, hasVoice);
     }
     return timeMs;
   }

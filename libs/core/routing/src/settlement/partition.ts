@@ -25,6 +25,7 @@ import type {
   SettledBy,
 } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
+import type { Admission } from "./admission.ts";
 import { Alarms } from "./alarms.ts";
 import {
   answerOfCloud,
@@ -47,7 +48,6 @@ import {
   type Stream,
 } from "./device-state.ts";
 import type { Effects } from "./effects.ts";
-import type { Admission } from "./admission.ts";
 import { type SettlementLimits, settlementLimits } from "./limits.ts";
 
 export type PartitionOptions = {
@@ -111,7 +111,7 @@ export class SettlementPartition {
       if (prediction.escalation !== "QUEUED") {
         this.#admission.kept(batch.deviceId, now);
         if (open === undefined) {
-          const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT"; // S1
+          const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT";
           answers.push(finished(answerOfPrediction(batch, prediction, arm), cause, capturedAt, now));
         } else if (open.settled) {
           device.drop(key); // S6: answered before a restart
@@ -134,7 +134,7 @@ export class SettlementPartition {
       open = this.#sooner(device, key, open, { deadlineAt, capturedAt }, { predictionSeen: true });
       if (open.settled) {
         known++;
-        this.#leave(device, key, open); // S4
+        this.#leave(device, key, open);
       }
     }
     effects.answer(batch.deviceId, batch.bootId, answers);
@@ -151,7 +151,7 @@ export class SettlementPartition {
     const alone = frame.bootId === NO_BOOT;
     const forgotten = open === undefined && !alone && now > deadlineAt + this.#limits.lateFrameMsMax;
     if (forgotten) {
-      effects.notes.push({ kind: "leftToPrediction", deviceId: frame.deviceId }); // S4
+      effects.notes.push({ kind: "leftToPrediction", deviceId: frame.deviceId });
     } else if (open === undefined) {
       const answer = answerOfFrame(frame, this.#armOf(frame, frame.arm));
       const half = { ...NEW, frameSeen: true, predictionSeen: alone };
@@ -406,7 +406,7 @@ export class SettlementPartition {
       if (!open.settled) {
         this.#settle(device, alarm.frameKey, open, "DEADLINE", now, effects);
       } else {
-        device.drop(alarm.frameKey); // S4
+        device.drop(alarm.frameKey);
         effects.touched.add(alarm.deviceId);
       }
     }
@@ -415,7 +415,7 @@ export class SettlementPartition {
 
 const NEW = { settled: false, predictionSeen: false, frameSeen: false, target: null };
 
-/** Whether a prediction alone answered it. S1 */
+/** Whether a prediction alone answered it. */
 const isOfPrediction = ({ settledBy }: FinalAnswer): boolean => settledBy === "KEPT" || settledBy === "DEVICE_DROPPED";
 
 const pick = ({ bootId, cameraId, frameSeq }: FrameName): FrameName => ({ bootId, cameraId, frameSeq });

@@ -123,7 +123,7 @@ export class DeviceShares {
     if (isSpent) account.tokens = Math.max(0, this.#tokensOf(account) - 1);
   }
 
-  /** Takes room for a draw. D4 */
+  /** Takes room for a draw. */
   draw(deviceId: string, isVerified: boolean): DrawRoom {
     const account = this.#accounts.get(deviceId);
     if (account === undefined) return "none";
