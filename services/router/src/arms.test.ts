@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
-import { Effects, Admission, admissionDefaults, SettlementPartition } from "@tributary/routing/settlement";
+import { Admission, admissionDefaults, Effects, SettlementPartition } from "@tributary/routing/settlement";
 import { someFrame, somePrediction, somePredictions } from "@tributary/testing";
 import { armsOf } from "./arms.ts";
-import { checkConfig, configSchema, experimentOf, admissionSettingsOf } from "./config.ts";
+import { admissionSettingsOf, checkConfig, configSchema, experimentOf } from "./config.ts";
 
 const config = (experiment: unknown) =>
   configSchema.parse({ kafka: { brokers: ["127.0.0.1:9092"] }, ...(experiment !== undefined && { experiment }) });

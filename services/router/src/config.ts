@@ -1,15 +1,15 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
 import {
-  type Experiment,
   admissionBudgetDefaults,
+  type Experiment,
   noExperiment,
   type RelearnSettings,
   relearnDefaults,
 } from "@tributary/routing";
 import {
-  cloudHealthDefaults,
   type AdmissionSettings,
   admissionDefaults,
+  cloudHealthDefaults,
   type SettlementLimits,
   settlementLimits,
   shareDefaults,

@@ -3,10 +3,10 @@ import { type Classifications, RouterState } from "@tributary/contracts";
 import type { OutRecord } from "@tributary/kafka";
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
+  Admission,
   type DeviceChanges,
   type DeviceSnapshot,
   Effects,
-  Admission,
   frameKeyOf,
   SettlementPartition,
 } from "@tributary/routing/settlement";

@@ -11,7 +11,7 @@ import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
-import { compareGenerations, epochOf, type RolloutController, type Told } from "@tributary/rollouts";
+import { compareGenerations, epochOf, type Generation, type RolloutController } from "@tributary/rollouts";
 import { recordOf } from "./rollout-record.ts";
 
 export type StatusPublisherOptions = {
@@ -23,7 +23,7 @@ export type StatusPublisherOptions = {
   readonly everyMs: number;
 };
 
-type Published = Told & { readonly isAtWork: boolean; readonly value: Buffer };
+type Published = Generation & { readonly isAtWork: boolean; readonly value: Buffer };
 
 export class StatusPublisher {
   readonly #options: StatusPublisherOptions;
