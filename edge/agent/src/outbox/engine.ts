@@ -2,19 +2,18 @@
  * The engine of the outbox: group commits, what leaves next, what is resent, what is dropped. Runs on the worker's thread; its
  * only I/O is the store and `post`.
  *
- * What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2), only older: its ages go
- * on, or the router would take a late frame for a fresh one. A row goes only when Kafka has it, or when policy drops it (G1,
- * G9). The broker's PUBACK confirms that where the bridge is the broker; elsewhere it frees the window alone, and `confirmed`
- * does (flight.ts W5). On every new connection what left before is resent first, per stream in `seq` order; nothing new of a
- * stream leaves before that (G3). A failed commit changes nothing: memory is rebuilt from the store and the same items are
- * tried again.
+ * A record is committed with its `seq` before it is sent, so a resend is the same record (G2), only older: its ages go on. A
+ * row is deleted only when Kafka has it, or when policy drops it (G1, G9). The broker's PUBACK confirms that where the bridge
+ * is the broker; elsewhere `confirmed` does (flight.ts W5). On every new connection what left before is resent first, per
+ * stream in `seq` order (G3). A failed commit changes nothing: memory is rebuilt from the store and the same items are tried
+ * again.
  *
- * O4. A frame is in exactly one prediction record. If its image is given up before that record left, the record has it;
+ * O4. A frame is in exactly one prediction record. If its image is dropped before that record left, the record has it;
  *     afterwards the router's clock answers the frame.
  * O6. A disk that takes nothing does not stop what needs no space. While a commit fails, its parts are tried apart, each at
- *     its own backoff: what is acknowledged or expired goes, what can leaves, and only then, in pieces, what waits comes in,
- *     but not into the space that leaving needs. What waits is bounded by its sender, who counts it until it hears that it is
- *     committed (outbox.ts X1). */
+ *     its own backoff: acknowledged and expired rows are deleted, then records leave, and only then, in pieces, waiting
+ *     items come in, but not into the space that leaving needs. Waiting items are bounded by their sender, which counts them
+ *     until it hears that they are committed (outbox.ts X1). */
 import type { UplinkStream } from "@tributary/contracts";
 import { type Backoff, childTraceparent, type Random, reasonOf } from "@tributary/kernel";
 import { Acked } from "./acked.ts";

@@ -1,12 +1,11 @@
 /**
- * Brings a registry and the contract together: which id the registry has for each schema version of ours.
+ * Brings a schema registry and the contract together: which id the registry has for each schema version of ours.
  *
- * Every version that is in a subject must be readable with every version of ours and the other way round (FULL_TRANSITIVE),
- * whatever compatibility the registry itself is set to check. All conflicts are named at once. Schemas are the same when
- * their canonical forms are: then the bytes are, whatever the documentation. Of several such the one of the same text is
- * meant, if it is there. Where we register, what is the text of another version of ours is not it: a service that comes
- * between two registrations would take the first for both. Nothing is registered while there is a conflict anywhere.
- * Services that start at the same time register the same: who is refused looks whether another has done it. */
+ * Every version in a subject must be readable with every version of ours and the other way round (FULL_TRANSITIVE), whatever
+ * compatibility the registry is set to check. All conflicts are named at once, and nothing is registered while there is one.
+ * Schemas are the same when their canonical forms are; of several such the one with the same text is taken, if it is there, and
+ * where we register, never one with the text of another version: a service that comes between two registrations would take the
+ * first for both. Services that start at the same time register the same: one that is refused checks whether another did it. */
 import { isDeepStrictEqual } from "node:util";
 import { assertReadable, fingerprintOf, type SchemaVersion, type Topic } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";

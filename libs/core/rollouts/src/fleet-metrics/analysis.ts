@@ -1,15 +1,13 @@
 /** What one analysis counts: good frames and frames of each device of its arms since its start, and their rate before.
  *
- * Arms are frozen at the start and devices are analysed as assigned, whatever becomes of them. A frame belongs to the time at
- * which it was seen, not at which it was reported: one from before the start that arrives late adds to what is known of before.
- * So a service that folds its topics again comes to the same counts. A device of which nothing is known before the start gets
- * the mean of those known, which adjusts nothing. A device counts no more frames than it can have seen since the start: what it
- * claims beyond is left out. Only frames of the analysis' own models count, if it names them: another slot's model has metrics
- * of the same name.
+ * Arms are frozen at the start, and devices are analysed as assigned. A frame belongs to the time at which it was seen: one
+ * from before the start that arrives late adds to the past, so a service that folds its topics again computes the same counts.
+ * A device without a past gets the mean of those known, which adjusts nothing. A device counts no more frames than it can have
+ * seen since the start. Only frames of the analysis' own models count, if it names them.
  *
  * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's
- *     past on the whole metric stands in its place. So what grows is bounded by devices and the plan's classes, whatever
- *     labels come. */
+ *     past on the whole metric stands in its place. So memory is bounded by devices and the plan's classes, whatever labels
+ *     come. */
 
 import { Failure, type Instant, invariant } from "@tributary/kernel";
 import type { Counts } from "../judge/harm-process.ts";

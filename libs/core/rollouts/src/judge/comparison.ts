@@ -1,9 +1,8 @@
-/** Compares two arms device by device, adjusted by what each device did before (CUPED; Deng et al. 2013). Every rate is one of
- * good outcomes: frames right, frames in time. Harm is the control's rate less the canary's. A device without frames since the
- * start is missing, not bad: silence has a verdict of its own. No bad frame in either arm is not certainty: the variance has a
- * floor, what independent frames would give, less what chance alone takes from an estimate of it once in a thousand. (The whole
- * of it would cost a quarter of the speed: half of all honest estimates are below it, and their uncertainty is in the degrees
- * of freedom already.)
+/** Compares two arms device by device, adjusted by what each device did before (CUPED; Deng et al. 2013). Harm is the control's
+ * rate of good outcomes less the canary's. A device without frames since the start is missing, not bad: silence has a verdict
+ * of its own. No bad frame in either arm is not certainty, so the variance has a floor: what independent frames would give,
+ * less what chance alone takes from an estimate of it once in a thousand. (The whole of it would cost a quarter of the speed:
+ * half of all honest estimates are below it, and their uncertainty is in the degrees of freedom already.)
  *
  * A4. Whatever `k` of an arm's `n` devices report, the estimate moves by what `k` devices may: a device is its rate, from 0
  *     to 1, however many frames it claims, also in the floor of the variance; and the slope of the adjustment is kept from 0

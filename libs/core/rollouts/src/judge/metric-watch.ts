@@ -1,16 +1,15 @@
-/** Watches one metric of a canary over its looks.
+/** Watches one metric of a canary over its looks: evidence of harm, and of safety where the metric has a margin.
  *
  * Nothing is judged before the burn-in: devices that have just restarted are not themselves. The mixture's variance is fixed
- * before the first look; choosing it later would be looking. Harm that nobody planned for, such as a model that is late on
- * every second frame of some devices, comes with a variance that nobody planned for. A tenth of the mixture is wide enough for
- * it; a mixture of mixtures is one (Robbins 1970). A segment is there for large harm: its mixture is as wide. What it may lose
- * is by default what the validation gate lets a class lose, since a retrained model trades a point of one class for one of
- * another. Safety is the whole's: a promotion asks nothing of segments but that they show no harm.
+ * before the first look, for the planned harm; a tenth of the mixture is wide enough for harm that nobody planned for, such as
+ * a model that is late on every second frame of some devices (Robbins 1970). Segments are for large harm: their mixture is as
+ * wide, and a segment may by default lose what the validation gate lets a class lose. Safety is the whole metric's: a promotion
+ * needs of segments only that they show no harm.
  *
- * W1. Evidence of harm is that of the whole and of each segment (a class, a site), merged by a weighted mean, half or more to
- *     the whole. The weights add up to one and are fixed beforehand, so the mean is an e-value however the segments depend on
- *     each other (Vovk and Wang 2021). Harm on one class hides from the whole where devices have classes of their own: what
- *     they lose then differs from device to device, and that variance does not shrink with time. */
+ * W1. Evidence of harm is that of the whole and of each segment (a class, a site), merged by a weighted mean, half or more
+ *     to the whole. The weights add up to one and are fixed beforehand, so the mean is an e-value however the segments
+ *     depend on each other (Vovk and Wang 2021). Harm on one class hides from the whole where devices have classes of their
+ *     own: what they lose then differs from device to device, and that variance does not shrink with time. */
 import type { Compared } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
 import { type Forecast, forecast } from "./forecast.ts";
@@ -92,8 +91,8 @@ export class MetricWatch {
     this.#segments = segments.map((weight) => ({ weight, process: new HarmProcess(own) }));
   }
 
-  /** `sinceMs`: since the canary's start. `segments`: counts of each, as many as there are weights. Null during the burn-in, and
-   * while there is too little to compare. */
+  /** `sinceMs`: since the canary's start. `segments`: counts of each, as many as there are weights. Null during the burn-in,
+   * and while there is too little to compare. */
   look(sinceMs: number, counts: Counts, segments: readonly Counts[] = []): MetricLook | null {
     const { alpha, beta, margin, burnInMs } = this.#settings;
     const isJudged = sinceMs >= burnInMs;
@@ -121,8 +120,8 @@ export class MetricWatch {
     };
   }
 
-  /** What is missing to show that harm is below the margin, or that it is above what is tolerated, if the estimate stays; of the
-   * whole. */
+  /** What is missing to show that harm is below the margin, or that it is above what is tolerated, if the estimate stays; of
+   * the whole. */
   forecast({ comparison }: MetricLook, sinceMs: number, of: "harm" | "safety"): Forecast {
     const { alpha, beta, margin, tolerated } = this.#settings;
     if (of === "safety") {

@@ -1,15 +1,12 @@
 /** A cross-check of a comparison that assumes no distribution, however few the devices: re-randomisation (Fisher 1935).
  *
- * Under the sharp null, "no device would do otherwise with the other model", what each device did is given and chance drew the
- * arms alone. So every draw within the strata is as likely as the one that was made, and p is exact. The statistic is the
- * comparison's own t, harm over its standard error, and all of it is computed again for every draw, the adjustment too.
- * Because it is studentised, large arms keep the level also where a model does better on one device and worse on another and
- * on average neither (Chung and Romano 2013; Wu and Ding 2021). Harm alone would not. It is looked at more than once, at
- * moments fixed beforehand, and each adds an equal part of alpha to what is spent (Lan and DeMets 1983). The draws are the
- * same at every look. Of all of them, the one that was made among them, at most the share spent is ever called harmful: p
- * counts those that were called so at earlier looks or are as bad now, and harm is p at or below what is spent. The made one
- * is any of them, so it is called so with a chance of at most alpha. Ties count against harm. Replayable (G10): the seed, the
- * arms and the moments decide. */
+ * Under the sharp null, "no device would do otherwise with the other model", chance drew the arms alone, so every draw
+ * within the strata is as likely as the one that was made, and p is exact. The statistic is the comparison's own t, computed
+ * again for every draw; being studentised it keeps the level for large arms also where effects differ between devices (Chung
+ * and Romano 2013; Wu and Ding 2021). It looks at moments fixed beforehand, each of which adds an equal part of alpha to
+ * what is spent (Lan and DeMets 1983). The draws are the same at every look, and at most the share spent of them is ever
+ * called harmful, so the made one is with a chance of at most alpha. Ties count against harm. The seed, the arms and the
+ * moments decide (G10). */
 import { invariant, seededRandom } from "@tributary/kernel";
 import { addDevice, compareSums, noSums, originOf, type Sums } from "./comparison.ts";
 import type { Counts } from "./harm-process.ts";

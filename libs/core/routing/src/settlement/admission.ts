@@ -2,17 +2,16 @@
  * Admission of frames to the cloud, as one router decides it: budget, price, latency and health of the target, arm by arm. In
  * memory only: a new instance starts without evidence, which refuses nothing (latency.ts L2).
  *
- * A call is remembered until its result comes, late or not, or it is given up after `lostAfterMs`; at most `callsMax` are
- * (G9). A slow answer is thereby measured, and not cut off at the frame's deadline. Every frame of the fleet is seen once by
- * the budget: kept ones by `kept`, sent ones by `decide`. They come in batches, so the bucket gets the time from `FrameRate`,
- * and stays as full as it was when that changes. Budget, price and sample are shared fairly by device (shares.ts). A frame
- * beyond what a device may count for the fleet is decided, and earns nothing.
+ * Every frame of the fleet is counted once by the budget: kept ones by `kept`, sent ones by `decide`. They come in batches, so
+ * the bucket gets the time from `FrameRate`. A call is remembered until its result comes, late or not, or until it is given up
+ * after `lostAfterMs`, so a slow answer is measured and not cut off at the frame's deadline; at most `callsMax` are (G9).
+ * Budget, price and sample are shared fairly by device (shares.ts).
  *
  * F2. When the target is found unhealthy or healthy again, its earlier latencies are forgotten; otherwise they would refuse the
  *     very calls that probe it.
  * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no arm
- *     spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames of an arm
- *     that is not configured are the first one's. */
+ *     spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames of an
+ *     arm that is not configured are the first one's. */
 import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
 import { type Arm, noExperiment, sharesOf } from "../arms.ts";
 import { type AdmissionBudgetSettings, admissionBudgetDefaults, type RouterDecision } from "../router.ts";

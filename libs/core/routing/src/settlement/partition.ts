@@ -3,11 +3,10 @@
  * clock. It changes its state in place and collects what is to be written in `Effects`; it reads no clock and does no I/O.
  *
  * A record is processed once per (device, boot, stream, seq): dedupe-window.ts; of boot 0, once in the last 1,024:
- * digest-window.ts. What a window gave up is answered again rather than not at all. The clock settles an open frame as EDGE at
- * `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of its two records. A cloud answer written after that
- * moment is ignored. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for
- * statistics. A claimed draw that finds no room (shares.ts D4) is none: its answer states it, and the frame is weighed like any
- * other. Frames per device are bounded (G9): the one settled first is forgotten first; if none is, the oldest is answered.
+ * digest-window.ts. An open frame is settled as EDGE at `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of
+ * its two records; a cloud answer written after that moment is ignored. Drawn frames bypass budget and deadline, and still go
+ * to the cloud when they are late or settled; a claimed draw that finds no room (shares.ts D4) is treated like any other frame.
+ * Frames per device are bounded (G9): the one settled first is forgotten first; if none is, the oldest is answered.
  *
  * S1. Every frame gets exactly one answer (G2). Its owner: a kept or dropped frame's prediction record; else the frame's
  *     journey (cloud result, refusal), or the clock. Whichever of prediction and frame comes first opens the journey.

@@ -1,14 +1,12 @@
 /**
- * Each device's fair share of what the fleet's devices use together: cloud budget, priority reserve, price and random
- * sample. Every frame of a device is passed to `frame`; its share is checked before it is spent. A device's
- * account is forgotten once it has been idle for as long as its share takes to fill again, so forgetting gives nothing.
+ * Each device's fair share of what the fleet's devices use together: cloud budget, priority reserve, price and random sample.
+ * Every frame of a device is passed to `frame`; its share is checked before it is spent.
  *
- * What the budget earns is split evenly among the devices seen lately. A device that has a token of its own is `within` its
- * share and is served from the whole bucket; one that has none is `over` and gets only idle tokens: the upper half of the
- * bucket. So a device alone may use everything, and a flood takes from nobody. A device counts for the fleet with at most
- * `framesPerSecondMax`; frames beyond earn nothing. The price of the budget is learned from frames with a voice. Voices are
- * shared evenly too (max-min): who sends more than the others does not outbid them by numbers. Over its share a device also
- * pays a price learned from itself. Memory is bounded by `devicesMax`; the device idle longest goes first (G9).
+ * The budget is split evenly among the devices seen lately. A device with a token of its own is `within` its share and is
+ * served from the whole bucket; without one it is `over` and gets only idle tokens, the upper half of the bucket: alone it may
+ * use everything, and a flood takes from no other device. The price is learned from at most `framesPerSecondMax` frames of a
+ * device, shared evenly too (max-min); over its share a device also pays a price learned from itself. An account is forgotten
+ * once it was idle for as long as its share takes to fill, or with more than `devicesMax` devices (G9).
  *
  * D4. Draws are at most `drawShareMax` of a device's frames, those that nobody can verify `unverifiedShareMax`. */
 
