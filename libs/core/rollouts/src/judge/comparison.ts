@@ -74,7 +74,7 @@ export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, bad:
 export function compareSums(control: Sums, canary: Sums): Compared | null {
   if (control.n < 2 || canary.n < 2) return null;
   const [a, b] = [momentsOf(control), momentsOf(canary)];
-  const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // A4; theta = cov(Y, X) / var(X) over the control's devices
+  const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // theta = cov(Y, X) / var(X) (A4)
   const centre = (control.x + canary.x) / (a.n + b.n);
   const meanOf = ({ x, y }: Moments) => y - slope * (x - centre);
   /** Of the adjusted values: between the devices, and that of their mean. */
