@@ -74,12 +74,12 @@ function makeWorld(random: Random): World {
     for (let boot = 1; boot <= 1 + Math.floor(random() * 2); boot++) {
       const who = { deviceId: `device-${d}`, bootId: BigInt(boot) };
       const sent: Arrival<EdgeFrame>[] = [];
-      const batch: Arrival<EdgePredictions>[] = [];
+      const batches: Arrival<EdgePredictions>[] = [];
       let batch: { readonly capturedAt: number; readonly prediction: EdgePrediction }[] = [];
       const flush = (at: number) => {
         if (batch.length === 0) return;
         const aged = batch.map(({ capturedAt, prediction }) => ({ ...prediction, ageMs: at - capturedAt }));
-        batch.push({ at, record: batchOf(aged, { ...who, seq: BigInt(batch.length + 1) }) });
+        batches.push({ at, record: batchOf(aged, { ...who, seq: BigInt(batches.length + 1) }) });
         batch = [];
       };
       let capturedAt = START + (boot - 1) * 4_000 + random() * 500;
@@ -103,7 +103,7 @@ function makeWorld(random: Random): World {
       }
       flush(capturedAt + 200);
       sent.sort((a, b) => a.at - b.at);
-      batch.sort((a, b) => a.at - b.at);
+      batches.sort((a, b) => a.at - b.at);
       frames.push(
         ...arrivals(
           sent.map((s, i) => ({ ...s, record: { ...s.record, seq: BigInt(i + 1) } })),
@@ -112,7 +112,7 @@ function makeWorld(random: Random): World {
       );
       predictions.push(
         ...arrivals(
-          batch.map((t, i) => ({ ...t, record: { ...t.record, seq: BigInt(i + 1) } })),
+          batches.map((t, i) => ({ ...t, record: { ...t.record, seq: BigInt(i + 1) } })),
           random,
         ),
       );
