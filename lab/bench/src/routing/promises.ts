@@ -2,14 +2,14 @@
 import type { RoutingPolicy } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
 import {
+  admissionBudgetDefaults,
+  admissionBudgetInit,
   aipw,
   bucketInit,
   bucketSettingsOf,
   type DeviceDecision,
   decideInRouter,
   decideOnDevice,
-  admissionBudgetDefaults,
-  admissionBudgetInit,
   learnThenTest,
   outcomeOf,
   priorityOf,

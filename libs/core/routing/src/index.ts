@@ -27,6 +27,6 @@ export {
   relearn,
   relearnDefaults,
 } from "./relearn.ts";
-export { decideInRouter, admissionBudgetDefaults, admissionBudgetInit } from "./router.ts";
+export { admissionBudgetDefaults, admissionBudgetInit, decideInRouter } from "./router.ts";
 export { sampleDraw, samplePropensity } from "./sample.ts";
 export { type ScoringPolicy, scoreOf } from "./score.ts";

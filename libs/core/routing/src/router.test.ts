@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { decideInRouter, admissionBudgetDefaults, admissionBudgetInit } from "./index.ts";
+import { admissionBudgetDefaults, admissionBudgetInit, decideInRouter } from "./index.ts";
 import { lambdaAfter, lambdaNext } from "./lambda.ts";
 import { LatencySketch } from "./latency.ts";
 import { type AdmissionBudget, admissionBudgetKept, type RouterFrame } from "./router.ts";

@@ -41,7 +41,11 @@ export const admissionBudgetInit = (settings: AdmissionBudgetSettings): Admissio
 });
 
 /** For every frame of the fleet that was not sent to the cloud: kept on its device, or refused here. */
-export const admissionBudgetKept = (budget: AdmissionBudget, nowMs: number, settings: AdmissionBudgetSettings): AdmissionBudget => ({
+export const admissionBudgetKept = (
+  budget: AdmissionBudget,
+  nowMs: number,
+  settings: AdmissionBudgetSettings,
+): AdmissionBudget => ({
   lambda: lambdaNext(budget.lambda, 0, settings.share, settings.eta),
   bucket: bucketEarn(budget.bucket, nowMs, settings),
 });

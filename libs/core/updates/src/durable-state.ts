@@ -52,7 +52,10 @@ export const emptyDurableState: DurableState = {
 };
 
 /** As JSON: a bigint is a string. */
-export const durableStateToJson = (state: DurableState): unknown => ({ ...state, generation: String(state.generation) });
+export const durableStateToJson = (state: DurableState): unknown => ({
+  ...state,
+  generation: String(state.generation),
+});
 
 /** Undefined for anything that is no durable state. */
 export function durableStateFromJson(json: unknown): DurableState | undefined {

@@ -19,7 +19,13 @@ import {
   type PartitionReader,
 } from "@tributary/kafka";
 import { Failure } from "@tributary/kernel";
-import { compareGenerations, type EventRecord, eventOfRecord, type RolloutEvent, RolloutLog } from "@tributary/rollouts";
+import {
+  compareGenerations,
+  type EventRecord,
+  eventOfRecord,
+  type RolloutEvent,
+  RolloutLog,
+} from "@tributary/rollouts";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { rolloutEventPassedOver } from "../events.ts";

@@ -297,9 +297,7 @@ function decisionOf(rollout: Rollout, newest: Analysis | undefined): string {
     case "Paused":
       return why(`Paused at weight ${decimal(weight)} %`, pause === null ? "" : pauseWords[pause.reason]);
     case "Progressing":
-      return seen === ""
-        ? `Active at weight ${decimal(weight)} %.`
-        : why(`Active at weight ${decimal(weight)} %`, "");
+      return seen === "" ? `Active at weight ${decimal(weight)} %.` : why(`Active at weight ${decimal(weight)} %`, "");
     default:
       return phase satisfies never;
   }

@@ -2,11 +2,11 @@
 import { type Bucket, bucketDepth } from "../bucket.ts";
 import { LatencySketch } from "../latency.ts";
 import {
-  decideInRouter,
   type AdmissionBudget,
   type AdmissionBudgetSettings,
   admissionBudgetInit,
   admissionBudgetKept,
+  decideInRouter,
   type RouterDecision,
   type RouterFrame,
   type Standing,

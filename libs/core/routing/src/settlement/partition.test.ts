@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { CloudResult, EdgeFrame, EdgePrediction, EdgePredictions } from "@tributary/contracts";
-import { Effects } from "./effects.ts";
 import { Admission, admissionDefaults } from "./admission.ts";
+import { Effects } from "./effects.ts";
 import { settlementLimits } from "./limits.ts";
 import { SettlementPartition } from "./partition.ts";
 import { aFrame, aPrediction, aResult, batchOf } from "./samples.test-kit.ts";
@@ -26,7 +26,10 @@ const tickAt =
   (p, e) =>
     p.tick(at, e);
 
-function run(steps: readonly Step[], options: { admission?: Admission; limits?: Partial<typeof settlementLimits> } = {}) {
+function run(
+  steps: readonly Step[],
+  options: { admission?: Admission; limits?: Partial<typeof settlementLimits> } = {},
+) {
   const admission = options.admission ?? new Admission();
   const partition = new SettlementPartition({
     admission,

@@ -12,9 +12,9 @@ import type {
   EdgePredictions,
 } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
+import { Admission } from "./admission.ts";
 import type { DeviceSnapshot } from "./device-state.ts";
 import { Effects } from "./effects.ts";
-import { Admission } from "./admission.ts";
 import { SettlementPartition } from "./partition.ts";
 import { aFrame, aPrediction, aResult, batchOf } from "./samples.test-kit.ts";
 

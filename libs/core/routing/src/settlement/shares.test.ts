@@ -116,7 +116,10 @@ test("a device alone may use the whole budget, and the high lane", () => {
   let sent = 0;
   for (let i = 0; i < 6_000; i++) {
     const asking = { deviceId: "only", arm: "default", reason: "PRIORITY", score: 0.5, remainingMs: 1_900 } as const;
-    const decision = admission.decide({ ...asking, sampleDrawn: false, isDrawVerified: false, isSettled: false }, i * 100);
+    const decision = admission.decide(
+      { ...asking, sampleDrawn: false, isDrawVerified: false, isSettled: false },
+      i * 100,
+    );
     if (decision.send === "high") sent++;
   }
   expect(sent / 6_000).toBeGreaterThan(0.3);

@@ -6,8 +6,8 @@ import {
   type FinalAnswer,
   RouterState,
 } from "@tributary/contracts";
-import { Effects } from "./effects.ts";
 import { Admission, admissionDefaults } from "./admission.ts";
+import { Effects } from "./effects.ts";
 import { SettlementPartition } from "./partition.ts";
 import { aFrame, aPrediction, aResult, batchOf } from "./samples.test-kit.ts";
 import { assertUsableFrame, assertUsablePredictions, assertUsableResult } from "./usable.ts";
@@ -24,7 +24,10 @@ const codeOf = (check: () => void): string => {
 
 /** Every frame is sent, so that all stay open. */
 const openHanded = () =>
-  new Admission({ ...admissionDefaults, budget: { ...admissionDefaults.budget, share: 1, burstMs: 3_600_000, eta: 0 } });
+  new Admission({
+    ...admissionDefaults,
+    budget: { ...admissionDefaults.budget, share: 1, burstMs: 3_600_000, eta: 0 },
+  });
 
 describe("a record that decodes", () => {
   test("is refused where it could not be written again (usable.ts U1, G8)", () => {
