@@ -1,11 +1,11 @@
 /** The option of a schema registry. */
 import { reasonOf } from "@tributary/kernel";
-import type { RegistryAccess } from "@tributary/schema-registry";
+import type { SchemaRegistryAccess } from "@tributary/schema-registry";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { CliError, exitCodes } from "./exit-codes.ts";
 
 /** A URL, with USER:PASSWORD@ where the registry wants them. */
-export function registryOf(text: string): RegistryAccess {
+export function schemaRegistryOf(text: string): SchemaRegistryAccess {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new InvalidArgumentError("an http:// or https:// URL is needed.");
@@ -18,7 +18,7 @@ export function registryOf(text: string): RegistryAccess {
 }
 
 export const withRegistry = (command: Command, description: string): Command =>
-  command.addOption(new Option("--registry <URL>", description).argParser(registryOf).env("TRIBUTARY_REGISTRY"));
+  command.addOption(new Option("--registry <URL>", description).argParser(schemaRegistryOf).env("TRIBUTARY_REGISTRY"));
 
 /** The gateway's registry requires the gateway's token. */
 export const fetchWith =

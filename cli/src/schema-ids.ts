@@ -1,5 +1,5 @@
 /** The ids of a registry that is not the gateway's, for commands that read or write records themselves. */
-import type { ExternalRegistry, RegistryAccess } from "@tributary/schema-registry";
+import type { ExternalSchemaRegistry, SchemaRegistryAccess } from "@tributary/schema-registry";
 import type { Io } from "./context.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { waitingFor } from "./progress.ts";
@@ -8,14 +8,18 @@ import { registryFailed } from "./registry-options.ts";
 const ANSWER_MS_MAX = 15_000;
 
 /** Close it in the end. */
-export async function schemaIdsOf(access: RegistryAccess, prefix: string, io: Io): Promise<ExternalRegistry> {
-  const [{ ExternalRegistry }, { createTelemetry }] = await Promise.all([
+export async function schemaIdsOf(
+  access: SchemaRegistryAccess,
+  prefix: string,
+  io: Io,
+): Promise<ExternalSchemaRegistry> {
+  const [{ ExternalSchemaRegistry }, { createTelemetry }] = await Promise.all([
     import("@tributary/schema-registry"),
     import("@tributary/telemetry"),
   ]);
   const telemetry = createTelemetry({ service: "cli", level: "silent", defaultMetrics: false, write: () => {} });
-  const registry = new ExternalRegistry({
-    registry: { ...access, autoRegister: false },
+  const registry = new ExternalSchemaRegistry({
+    schemaRegistry: { ...access, autoRegister: false },
     prefix,
     telemetry,
   });

@@ -1,5 +1,5 @@
 /**
- * Breaks G7 (shelf.ts S1): the agent's list of slots is written once more, in place and slowly. An agent that is killed
+ * Breaks G7 (package-store.ts S1): the agent's list of slots is written once more, in place and slowly. An agent that is killed
  * meanwhile leaves half a list.
  */
 import { open, readFile } from "node:fs/promises";
@@ -10,12 +10,12 @@ import { replaceExport } from "./replace-export.mjs";
 const TORN_MS = 150;
 
 await replaceExport(
-  "edge/agent/dist/updates/shelf.js",
-  "Shelf",
-  (Shelf) =>
-    class extends Shelf {
-      async write(book) {
-        await super.write(book);
+  "edge/agent/dist/updates/package-store.js",
+  "PackageStore",
+  (PackageStore) =>
+    class extends PackageStore {
+      async write(durable) {
+        await super.write(durable);
         const path = join(this.dir, "slots.json");
         const bytes = await readFile(path);
         const half = bytes.length >> 1;

@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { replaceExport } from "./replace-export.mjs";
 
-await replaceExport("edge/agent/dist/updates/boot.js", "openSlot", (openSlot) => (book, ports) => {
+await replaceExport("edge/agent/dist/updates/boot.js", "openSlot", (openSlot) => (durable, ports) => {
   for (const port of ["open", "mismatchOf"]) {
     if (!(port in ports)) throw new Error(`sabotage: openSlot has no port ${port}`);
   }
@@ -15,7 +15,7 @@ await replaceExport("edge/agent/dist/updates/boot.js", "openSlot", (openSlot) =>
     if (digest !== null) trust(dir);
     return ports.open(dir, null);
   };
-  return openSlot(book, { ...ports, open, mismatchOf: async () => null });
+  return openSlot(durable, { ...ports, open, mismatchOf: async () => null });
 });
 
 function trust(dir) {

@@ -4,7 +4,7 @@
  */
 import { createInterface } from "node:readline/promises";
 import type { KafkaReader } from "@tributary/kafka";
-import type { ExternalRegistry, RegistryAccess } from "@tributary/schema-registry";
+import type { ExternalSchemaRegistry, SchemaRegistryAccess } from "@tributary/schema-registry";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { showLetter } from "../dlq/details.ts";
@@ -31,8 +31,8 @@ export function dlqCommand(io: Io): Command {
 const PLACE = "a dead letter topic, or topic/partition@offset as shown";
 const OUTAGE_MS_MAX = 10_000;
 
-type DlqOptions = KafkaOptions & { readonly registry?: RegistryAccess };
-type Kafka = { readonly connection: Connection; readonly schemaIds: ExternalRegistry | undefined };
+type DlqOptions = KafkaOptions & { readonly registry?: SchemaRegistryAccess };
+type Kafka = { readonly connection: Connection; readonly schemaIds: ExternalSchemaRegistry | undefined };
 
 const REGISTRY = "the schema registry, if it is not the gateway";
 const withDlq = (command: Command): Command => withRegistry(withKafka(command), REGISTRY);

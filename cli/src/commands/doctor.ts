@@ -1,6 +1,6 @@
 /** `tributary doctor`: checks every dependency of a deployment, and says how to repair it. */
 import { existsSync } from "node:fs";
-import type { RegistryAccess } from "@tributary/schema-registry";
+import type { SchemaRegistryAccess } from "@tributary/schema-registry";
 import { Command, InvalidArgumentError } from "commander";
 import { contextOf, type Io } from "../context.ts";
 import { writeBundle } from "../doctor/bundle.ts";
@@ -15,7 +15,7 @@ import { withRegistry } from "../registry-options.ts";
 type Options = KafkaOptions & {
   readonly token?: string;
   readonly mqtt?: URL;
-  readonly registry?: RegistryAccess;
+  readonly registry?: SchemaRegistryAccess;
   readonly bundle?: string;
   readonly collect?: readonly string[];
 };

@@ -1,6 +1,6 @@
 /** `tributary schemas`: compatibility of schemas, and their changes. */
 import { Failure, reasonOf } from "@tributary/kernel";
-import type { RegistryAccess, RegistryClient } from "@tributary/schema-registry";
+import type { SchemaRegistryAccess, SchemaRegistryClient } from "@tributary/schema-registry";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -18,7 +18,7 @@ export function schemasCommand(io: Io): Command {
     .addCommand(diffCommand(io));
 }
 
-type SharedOptions = { readonly registry?: RegistryAccess; readonly prefix: string; readonly token?: string };
+type SharedOptions = { readonly registry?: SchemaRegistryAccess; readonly prefix: string; readonly token?: string };
 
 const AGAINST_REGISTRY = "compare with this schema registry's versions; the URL may have USER:PASSWORD@";
 const shared = (command: Command): Command =>
@@ -28,11 +28,11 @@ const shared = (command: Command): Command =>
     "tributary.",
   );
 
-async function clientOf(options: SharedOptions): Promise<RegistryClient | undefined> {
+async function clientOf(options: SharedOptions): Promise<SchemaRegistryClient | undefined> {
   if (options.registry === undefined) return undefined;
-  const { registryClient } = await import("@tributary/schema-registry");
+  const { schemaRegistryClient } = await import("@tributary/schema-registry");
   const { basicAuth } = options.registry;
-  return registryClient(options.registry, basicAuth === undefined ? fetchWith(options.token) : fetch);
+  return schemaRegistryClient(options.registry, basicAuth === undefined ? fetchWith(options.token) : fetch);
 }
 
 type Checked = {
@@ -85,7 +85,7 @@ function checkCommand(io: Io): Command {
 async function check(
   file: SchemaFile,
   folder: string,
-  client: RegistryClient | undefined,
+  client: SchemaRegistryClient | undefined,
   prefix: string,
 ): Promise<Checked[]> {
   if ("wrong" in file) return [unusable(file.name, `${folder}/${file.name}.avsc`, file.wrong)];

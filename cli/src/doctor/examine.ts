@@ -4,7 +4,7 @@
  * E1. No check hides another: each ends within its own timeout, and names what it lacks.
  */
 import { reasonOf } from "@tributary/kernel";
-import type { RegistryAccess } from "@tributary/schema-registry";
+import type { SchemaRegistryAccess } from "@tributary/schema-registry";
 import { dlqTopics } from "../dlq/letter.ts";
 import type { Gateway } from "../gateway.ts";
 import type { Connection } from "../kafka-options.ts";
@@ -22,7 +22,7 @@ export type Patient = {
   readonly prefix: string;
   readonly mqtt: URL | undefined;
   /** The gateway's unless told. */
-  readonly registry: RegistryAccess | undefined;
+  readonly registry: SchemaRegistryAccess | undefined;
 };
 
 /** Kafka's metadata, for a bundle. */
@@ -43,10 +43,10 @@ export async function examine(patient: Patient, now: () => number): Promise<Exam
 }
 
 async function checkRegistryOf({ registry, gateway, token, prefix }: Patient): Promise<Finding> {
-  const { registryClient } = await import("@tributary/schema-registry");
+  const { schemaRegistryClient } = await import("@tributary/schema-registry");
   const isOurs = registry === undefined;
   const access = registry ?? { url: gateway.urlOf("").replace(/\/+$/, "") };
-  return checkRegistry(registryClient(access, isOurs ? fetchWith(token) : fetch), prefix);
+  return checkRegistry(schemaRegistryClient(access, isOurs ? fetchWith(token) : fetch), prefix);
 }
 
 async function checkKafka(connection: Connection | undefined): Promise<{ findings: Finding[]; facts?: KafkaFacts }> {

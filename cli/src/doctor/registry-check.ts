@@ -1,7 +1,7 @@
 /** Whether a schema registry has our schemas, and which other ones its subjects have. */
 import { fingerprintOf, type Topic, topics } from "@tributary/contracts";
 import { reasonOf } from "@tributary/kernel";
-import type { RegistryClient } from "@tributary/schema-registry";
+import type { SchemaRegistryClient } from "@tributary/schema-registry";
 import { obstacles } from "../schemas/compatibility.ts";
 import { registered } from "../schemas/sources.ts";
 import { type Finding, failed, ok, some, warning } from "./finding.ts";
@@ -13,7 +13,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   "schema-registry-refused": "it requires other credentials: USER:PASSWORD@ in the URL, or --token for the gateway's",
 };
 
-export async function checkRegistry(client: RegistryClient, prefix: string): Promise<Finding> {
+export async function checkRegistry(client: SchemaRegistryClient, prefix: string): Promise<Finding> {
   const missing: string[] = [];
   const newer: string[] = [];
   const conflicts: string[] = [];

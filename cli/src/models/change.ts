@@ -6,8 +6,8 @@ import { WAIT, waitForGate } from "./gate-wait.ts";
 import {
   type ModelVersion,
   modelApiOf,
+  modelRegistryOf,
   referenceOf,
-  registryOf,
   versionIn,
   withBy,
   withModelRegistry,
@@ -25,7 +25,7 @@ export const modelsAliasCommand = (io: Io): Command =>
     .action(async (model: string, alias: string, options: AliasOptions, command: Command) => {
       const { models, output } = modelApiOf(command, io);
       if (options.wait) {
-        registryOf(command, io); // The gateway does not know how far a gate is.
+        modelRegistryOf(command, io); // The gateway does not know how far a gate is.
         if (alias !== "challenger") throw new CliError(exitCodes.usage, "--wait is for the alias challenger.");
       }
       if (options.remove) {

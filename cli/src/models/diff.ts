@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { shown, type View } from "../output.ts";
 import { fetchManifest, manifestOf } from "./fetched.ts";
-import { modelApiOf, registryOf, versionIn, withModelRegistry } from "./model-api.ts";
+import { modelApiOf, modelRegistryOf, versionIn, withModelRegistry } from "./model-api.ts";
 
 export type Difference = { readonly what: string; readonly a: unknown; readonly b: unknown; readonly change: string };
 
@@ -53,7 +53,7 @@ async function sideOf(reference: string, command: Command, io: Io): Promise<Side
     return { digest: pkg.digest, manifest: pkg.manifest, documents };
   }
   const { models } = modelApiOf(command, io);
-  const registry = registryOf(command, io);
+  const registry = modelRegistryOf(command, io);
   const { modelDigest: digest } = versionIn(await models.versions(), reference);
   const manifest = manifestOf(await fetchManifest(registry, digest), digest);
   const documents: Record<string, unknown> = {};

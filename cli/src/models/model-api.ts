@@ -45,18 +45,18 @@ export function modelApiOf(command: Command, io: Io): Context & { readonly model
   const context = contextOf(command, io);
   const options = command.optsWithGlobals<Options>();
   if (options.registry === undefined) return { ...context, models: gatewayApi(context.gateway) };
-  return { ...context, models: registryApi(registryClient(options.registry, options, io)) };
+  return { ...context, models: registryApi(modelRegistryClient(options.registry, options, io)) };
 }
 
 /** Of what the gateway cannot do: bytes and signatures go to the registry itself. */
-export function registryOf(command: Command, io: Io): ModelRegistry {
+export function modelRegistryOf(command: Command, io: Io): ModelRegistry {
   const options = command.optsWithGlobals<Options>();
-  if (options.registry !== undefined) return registryClient(options.registry, options, io);
+  if (options.registry !== undefined) return modelRegistryClient(options.registry, options, io);
   const message = "This speaks to the model registry itself: give --registry URL or set TRIBUTARY_MODEL_REGISTRY.";
   throw new CliError(exitCodes.usage, message);
 }
 
-const registryClient = (url: string, { registryToken, token }: Options, io: Io): ModelRegistry =>
+const modelRegistryClient = (url: string, { registryToken, token }: Options, io: Io): ModelRegistry =>
   modelRegistryAt({ url, token: registryToken ?? token, waiting: waitingFor(io) });
 
 export const registryApi = (registry: ModelRegistry): ModelApi => ({

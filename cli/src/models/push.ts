@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { WAIT, waitForGate } from "./gate-wait.ts";
-import { referenceOf, registryApi, registryOf, withBy, withModelRegistry } from "./model-api.ts";
+import { modelRegistryOf, referenceOf, registryApi, withBy, withModelRegistry } from "./model-api.ts";
 import { megabytes, type Part, uploadMissing } from "./upload.ts";
 
 type Options = { readonly alias?: string; readonly by: string; readonly wait?: true };
@@ -24,7 +24,7 @@ export const modelsPushCommand = (io: Io): Command =>
     )
     .action(async (dir: string, options: Options, command: Command) => {
       const output = outputOf(command, io);
-      const registry = registryOf(command, io);
+      const registry = modelRegistryOf(command, io);
       if (options.wait && options.alias !== "challenger") {
         throw new CliError(exitCodes.usage, "--wait requires --alias challenger: only a challenger has a gate.");
       }

@@ -7,7 +7,7 @@ import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { type Output, short, type View } from "../output.ts";
 import { Progress } from "../progress.ts";
-import { registryOf, withBy, withModelRegistry } from "./model-api.ts";
+import { modelRegistryOf, withBy, withModelRegistry } from "./model-api.ts";
 import { megabytes, type Part, uploadMissing } from "./upload.ts";
 
 const view: View<ValidationView> = {
@@ -33,7 +33,7 @@ export const validationPushCommand = (io: Io): Command =>
     )
     .action(async (model: string, folder: string, options: { by: string }, command: Command) => {
       const output = outputOf(command, io);
-      const registry = registryOf(command, io);
+      const registry = modelRegistryOf(command, io);
       const described = await describedFolder(folder, io);
       const { items: versions } = await registry.models.list();
       if (!versions.some(({ name }) => name === model)) {
@@ -57,7 +57,7 @@ export const validationListCommand = (io: Io): Command =>
   withModelRegistry(new Command("list"))
     .description("the validation set of each model")
     .action(async (_options: object, command: Command) => {
-      const { items } = await registryOf(command, io).validation.list();
+      const { items } = await modelRegistryOf(command, io).validation.list();
       const nothing = "No model has validation frames. Push them: tributary validation push MODEL FOLDER";
       outputOf(command, io).list(items, view, nothing);
     });
@@ -67,7 +67,7 @@ export const validationDescribeCommand = (io: Io): Command =>
     .description("a model's validation frames: their digest, how many of each class, and who pushed them")
     .argument("<model>", "the model's name")
     .action(async (model: string, _options: object, command: Command) => {
-      const found = await registryOf(command, io).validation.describe({ model });
+      const found = await modelRegistryOf(command, io).validation.describe({ model });
       const output = outputOf(command, io);
       output.one(found, model, () => show(found, output));
     });

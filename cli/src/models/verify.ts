@@ -12,7 +12,7 @@ import type { ModelRegistry } from "../gateway.ts";
 import { wholeFrom } from "../numbers.ts";
 import type { View } from "../output.ts";
 import { fetchPackage, withScratch } from "./fetched.ts";
-import { modelApiOf, registryOf, versionIn, withModelRegistry } from "./model-api.ts";
+import { modelApiOf, modelRegistryOf, versionIn, withModelRegistry } from "./model-api.ts";
 
 type Check = { readonly check: string; readonly verdict: "passed" | "failed" | "skipped"; readonly found: string };
 
@@ -42,10 +42,13 @@ export const modelsVerifyCommand = (io: Io): Command =>
         () => false,
       );
       const checks = isFolder
-        ? await verifyFolder(model, hasRegistry(command) ? registryOf(command, io) : undefined, { ...options, root })
+        ? await verifyFolder(model, hasRegistry(command) ? modelRegistryOf(command, io) : undefined, {
+            ...options,
+            root,
+          })
         : await withScratch(async (scratch) => {
             const { models } = modelApiOf(command, io);
-            const registry = registryOf(command, io);
+            const registry = modelRegistryOf(command, io);
             const version = versionIn(await models.versions(), model);
             const dir = join(scratch, "package");
             await fetchPackage(registry, version.modelDigest, dir, io);

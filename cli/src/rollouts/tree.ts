@@ -7,16 +7,16 @@ import {
   analysisEvidenceOf,
   crossCheckWords,
   type PauseReason,
+  type PublishedChange,
   type RolloutStep,
   rolloutSpec,
   stepWords,
-  type ToldChange,
   worstSegmentWords,
 } from "@tributary/rollouts";
 import { ago, printable, type Style } from "../output.ts";
 
 /** What happened to a rollout beside when it was, and by whom; fields of other kinds are absent. */
-export type Event = ToldChange & {
+export type Event = PublishedChange & {
   readonly version: number;
   readonly at: string;
   readonly by: string;

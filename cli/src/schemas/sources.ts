@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { assertReadable, type Topic, topics } from "@tributary/contracts";
 import { reasonOf } from "@tributary/kernel";
-import type { RegistryClient } from "@tributary/schema-registry";
+import type { SchemaRegistryClient } from "@tributary/schema-registry";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import type { Json, Versioned } from "./compatibility.ts";
 
@@ -72,7 +72,7 @@ export function builtIn(name: string): Versioned[] {
   return topic === undefined ? [] : topic.codec.versions.map(({ version, schema }) => ({ version, schema }));
 }
 
-export async function registered(client: RegistryClient, subject: string): Promise<Versioned[] | undefined> {
+export async function registered(client: SchemaRegistryClient, subject: string): Promise<Versioned[] | undefined> {
   const versions = await client.versionsOf(subject);
   if (versions === undefined) return undefined;
   const found: Versioned[] = [];

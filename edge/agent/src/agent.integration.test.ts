@@ -60,8 +60,8 @@ ${more}`,
   const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
   const port = await new Promise<number>((resolve, reject) => {
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-      const said = JSON.parse(line);
-      if (said.event === "ready") resolve(said.ports.http);
+      const event = JSON.parse(line);
+      if (event.event === "ready") resolve(event.ports.http);
     });
     exit.then((code) => reject(new Error(`ended with ${code}`)));
   });
@@ -186,7 +186,7 @@ test("every frame of the ledger is predicted once, sent ones with their image; t
   ]);
 });
 
-test("G4: offline it goes on answering, killed it leaves no process, and after the restart it owes nothing", async () => {
+test("G4: offline it goes on answering, killed it leaves no process, and after the restart nothing is pending", async () => {
   const camera = `{ id: front, kind: sheet, sheets: ${at("samples/cifar10-test")}, fps: 50 }`;
   broker.hold = new Promise(() => undefined); // as the bridge while Kafka is away
   const first = await start(camera);
@@ -233,8 +233,8 @@ test("G4: offline it goes on answering, killed it leaves no process, and after t
     ({ policy }) => policy.from === "package",
   );
   const seen = new Set(predictions().map(({ frameSeq }) => Number(frameSeq)));
-  const owed = Array.from({ length: frames - outbox.uncommitted }, (_, i) => i + 1);
-  expect(owed.filter((n) => !seen.has(n))).toEqual([]); // G1
+  const expected = Array.from({ length: frames - outbox.uncommitted }, (_, i) => i + 1);
+  expect(expected.filter((n) => !seen.has(n))).toEqual([]); // G1
   second.child.kill("SIGTERM");
   expect(await second.exit).toBe(0);
 });

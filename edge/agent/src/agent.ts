@@ -2,11 +2,9 @@
  * One device: cameras, a model and what takes its place, the outbox and the uplink, composed from ports. Each part knows only
  * what it uses. The device that ships has the ports of start-agent.ts; many devices of one process share some of theirs.
  *
- * A1. Cameras start when the model and the policy stand and the outbox was tried, so no frame is skipped for want of them.
- * A2. Stopping: no new frame, the frames at hand are finished, everything is committed, `offline` is published, no process
- *     is left.
- * A3. No outbox, or a broken one, stops no local answer (G4); readiness says so, and it is opened again.
- */
+ * Cameras start when the model and the policy stand and the outbox was tried, so no frame is skipped for want of them.
+ * Stopping: no new frame, the frames at hand are finished, everything is committed, `offline` is published, no process is
+ * left. No outbox, or a broken one, stops no local answer (G4); readiness reports it, and it is opened again. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Clock } from "@tributary/kernel";
@@ -40,7 +38,7 @@ import { type OpenLink, Uplink } from "./uplink.ts";
 /** What is in flight may still be acknowledged. */
 const GRACE_MS = 1_000;
 /** Maintenance windows open and close by the minute. */
-const CLOCK_TOLD_EVERY_MS = 20_000;
+const CLOCK_REPORT_EVERY_MS = 20_000;
 
 export type AgentPorts = {
   readonly telemetry: Telemetry;
@@ -102,12 +100,12 @@ export class Agent implements HttpPorts {
 
   start(): void {
     this.#reports.start();
-    const tellTime = () => this.#updater.told({ time: this.#now().wallMs });
-    tellTime();
-    this.#clockTimer = setInterval(tellTime, CLOCK_TOLD_EVERY_MS);
+    const reportTime = () => this.#updater.report({ time: this.#now().wallMs });
+    reportTime();
+    this.#clockTimer = setInterval(reportTime, CLOCK_REPORT_EVERY_MS);
     this.#updater.start();
     this.#uplink.start();
-    this.#capture.start(); // A1
+    this.#capture.start();
   }
 
   stop(): Promise<void> {
@@ -115,7 +113,6 @@ export class Agent implements HttpPorts {
     return this.#stopped;
   }
 
-  // A2
   async #stop(): Promise<void> {
     await this.#capture.stop();
     clearInterval(this.#clockTimer);
@@ -154,7 +151,7 @@ export class Agent implements HttpPorts {
   }
 
   conditions: HttpPorts["conditions"] = (met) => {
-    if (Object.keys(met).length > 0) this.#updater.told(met);
+    if (Object.keys(met).length > 0) this.#updater.report(met);
     const { idle, parked } = this.#updater.conditions;
     return { idle, parked };
   };
@@ -196,7 +193,7 @@ export class Agent implements HttpPorts {
     this.telemetry.emit(events.outboxOpened, { bootId, frames, predictions });
     this.#decider.useSampleKey(sampleKey);
     this.#useKeptPolicy(policy);
-    this.#reports.tellAgain();
+    this.#reports.reportAgain();
   }
 
   /** One that came down to this process is newer than what the outbox keeps. */
@@ -219,7 +216,7 @@ export class Agent implements HttpPorts {
     const { telemetry, latencyMs } = this.#ports;
     return new Pipeline({ deviceId, arm }, this.#decider, {
       infer: (jpeg) => this.#slots.infer(jpeg),
-      outbox: this.#outbox, // A3
+      outbox: this.#outbox,
       latencyMs,
       trace: (frame) => traceFrame(telemetry.tracer, frame),
       onAnswer: (answer, inference, slot, jpeg) => {
@@ -260,7 +257,7 @@ export class Agent implements HttpPorts {
       ...models.updaterPorts(this.#slots),
       isBusy: () => this.#capture.isBusy,
       onChanged: () => this.#reports.state(),
-      onMoved: (said) => telemetry.emit(events.updateMoved, said),
+      onMoved: (status) => telemetry.emit(events.updateMoved, status),
       onShadowed: ({ pkg, window }, { agrees, latencyMs }) => {
         this.#reports.ofModel(window, "shadow_agreed", agrees ? 1 : 0);
         this.#reports.ofModel(window, "shadow_latency_ms", latencyMs);

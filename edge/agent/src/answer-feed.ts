@@ -1,9 +1,8 @@
 /**
- * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's word came back.
+ * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's answer came.
  *
- * E1. Readers are bounded, and so is what waits for each; one that does not read is closed and counted. None slows a frame
- *     (G4, G9).
- */
+ * Readers are bounded, and so is what waits for each; one that does not read is closed and counted. None slows a frame (G4,
+ * G9). */
 import type { ServerResponse } from "node:http";
 import type { LocalAnswer } from "./pipeline.ts";
 
@@ -61,7 +60,7 @@ export class AnswerFeed {
     for (const reader of this.#readers) {
       reader.write(text);
       if (reader.writableLength <= READER_BYTES_MAX) continue;
-      this.#onRefused("reader-too-slow"); // E1
+      this.#onRefused("reader-too-slow");
       this.#readers.delete(reader);
       reader.destroy();
     }

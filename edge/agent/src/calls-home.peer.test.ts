@@ -1,5 +1,5 @@
 /** The whole agent, its model's process too, under strace: it may reach what its file names, and nothing else. ONNX Runtime
- * 1.30 would ask the DNS for its maker's host after some ten seconds; without H7 of child-model.ts this test fails. */
+ * 1.30 would ask the DNS for its maker's host after some ten seconds; without child-model.ts H7 this test fails. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

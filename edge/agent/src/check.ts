@@ -8,7 +8,7 @@ import { reasonOf } from "@tributary/kernel";
 import type { AgentConfig } from "./config.ts";
 import { openPhotoFolder } from "./photo-folder.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
-import { Shelf } from "./updates/shelf.ts";
+import { PackageStore } from "./updates/package-store.ts";
 
 /** Throws ConfigError. */
 export function checkAgent(config: AgentConfig, checksDisk: boolean): void {
@@ -22,7 +22,7 @@ export function checkAgent(config: AgentConfig, checksDisk: boolean): void {
   };
   if (checksDisk) attempt("dataDir", () => mustBeWritable(config.dataDir));
   // At start, a committed model does without it (G7).
-  const mayDoWithout = !checksDisk && new Shelf(config.dataDir).read().book.good !== null;
+  const mayDoWithout = !checksDisk && new PackageStore(config.dataDir).read().durable.good !== null;
   if (!mayDoWithout) attempt("model.package", () => mustBeEdgePackage(config.model.package));
   const { models } = config;
   if (models !== undefined) attempt("models.root", () => mustBeRoot(models.root));
@@ -50,7 +50,7 @@ function mustBeWritable(path: string): void {
   accessSync(at, constants.W_OK);
 }
 
-/** What trusts it says more; this is for a path that leads elsewhere. */
+/** The client that trusts it gives more detail; this is for a path that leads elsewhere. */
 function mustBeRoot(path: string): void {
   const { signed } = JSON.parse(readFileSync(path, "utf8")) as { signed?: { _type?: unknown } };
   if (signed?._type !== "root") throw new Error(`${path} is no root.json`);
@@ -58,15 +58,15 @@ function mustBeRoot(path: string): void {
 
 /** The models that came down: an agent that starts passes over a broken one, and fetches it again. */
 function mustHoldSlots(dataDir: string, attempt: (key: string, act: () => void) => void): void {
-  const shelf = new Shelf(dataDir);
-  const { book, damaged } = shelf.read();
+  const packageStore = new PackageStore(dataDir);
+  const { durable, damaged } = packageStore.read();
   attempt("dataDir", () => {
     if (damaged !== null) throw new Error(`models/slots.json: ${damaged}; the package of the configuration would run`);
   });
-  for (const ref of [book.good, book.previous]) {
+  for (const ref of [durable.good, durable.previous]) {
     if (ref === null) continue;
     attempt("dataDir", () => {
-      const folder = shelf.packageDir(ref.digest);
+      const folder = packageStore.packageDir(ref.digest);
       const manifest = readFileSync(join(folder, packageFiles.manifest));
       if (sha256Hex(manifest) !== ref.digest) throw new Error(`${folder}: the manifest is not the package's`);
       mustBeEdgePackage(folder);
@@ -85,7 +85,7 @@ function mustBeEdgePackage(folder: string): void {
     const file = join(folder, path);
     if (!existsSync(file)) wrong.push(`${path} is missing`);
     else if (sha256Hex(readFileSync(file)) !== sha256) {
-      wrong.push(`${path} is not what the manifest says`);
+      wrong.push(`${path} is not what the manifest lists`);
     }
   }
   if (wrong.length > 0) throw new Error(`${folder}: ${wrong.join(", ")}`);

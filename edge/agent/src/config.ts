@@ -9,10 +9,10 @@ const path = z.string().min(1);
 const fps = z.number().positive().max(1_000);
 const whole = (min: number, max: number) => z.number().int().min(min).max(max);
 
-/** Of a JPEG that is sent, unless told otherwise: the bridge takes records of 2 MiB. */
+/** Of a JPEG that is sent, by default: the bridge takes records of 2 MiB. */
 export const FRAME_BYTES_MAX = 2_000_000;
 
-/** What every camera may say. */
+/** Settings of every camera. */
 const shared = {
   id,
   /** Frames that wait for the model. */
@@ -47,7 +47,7 @@ const sheetCamera = z.strictObject({
   /** Folder with `index.json` and its sheets, or of JPEGs. */
   sheets: path,
   fps: fps.default(10),
-  /** Stops after so many; never, unless told. */
+  /** Stops after so many; never, by default. */
   frames: whole(1, 1_000_000_000).optional(),
   /** Photo of the first frame, and how far to the next. */
   start: whole(0, 1_000_000_000).default(0),
@@ -74,7 +74,7 @@ export const agentConfig = z
       password: z.string().min(1),
       prefix: z.string().min(1).default("tributary"),
       /** What lets a record be deleted: the broker's PUBACK, which the embedded bridge sends once Kafka has it; or, with a
-       * broker that is not ours, what the bridges say on down/acks. */
+       * broker that is not ours, what the bridges publish on down/acks. */
       acks: z.enum(["puback", "kafka"]).default("puback"),
       /** With acks: kafka. A record that is not named for so long is sent again; the wait grows while none is. */
       ackTimeoutMs: whole(200, 600_000).default(15_000),
@@ -100,7 +100,7 @@ export const agentConfig = z
     /** How newer models are tried. */
     updates: z
       .strictObject({
-        /** Memory that must be available before a second model is loaded beside the one at work. */
+        /** Memory that must be available before a second model is loaded beside the active one. */
         memoryBytesMin: whole(0, 2 ** 40).default(192 << 20),
         backoff: z
           .strictObject({ minMs: whole(10, 600_000).default(1_000), maxMs: whole(10, 86_400_000).default(300_000) })
@@ -124,7 +124,8 @@ export const agentConfig = z
     windows: z.strictObject({ lengthMs: whole(1_000, 3_600_000).default(60_000) }).prefault({}),
     limits: z
       .strictObject({
-        /** A larger frame is classified but not sent: FRAME_TOO_LARGE. What is beside the JPEG in a packet takes less than 1 MiB. */
+        /** A larger frame is classified but not sent: FRAME_TOO_LARGE. What is beside the JPEG in a packet takes less than 1
+         * MiB. */
         frameBytesMax: whole(1_024, PACKET_BYTES_MAX - (1 << 20)).default(FRAME_BYTES_MAX),
         /** A larger one is not even read. */
         cameraFrameBytesMax: whole(1_024, 64 << 20).default(8 << 20),

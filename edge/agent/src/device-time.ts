@@ -1,11 +1,11 @@
 /**
- * The device's time: monotonic since the machine's boot, and the wall clock only while something says it is right.
+ * The device's time: monotonic since the machine's boot, and the wall clock only while it is known to be synchronised.
  * A Pi has no clock of its own; until NTP has set it, its wall clock is a guess.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { DeviceTime } from "./outbox/age.ts";
 
-/** `auto`: synchronised once systemd-timesyncd says so. The others are for machines that keep time another way. */
+/** `auto`: synchronised once systemd-timesyncd reports it. The others are for machines that keep time another way. */
 export type ClockMode = "auto" | "synchronized" | "unsynchronized";
 
 const TIMESYNC_MARK = "/run/systemd/timesync/synchronized";
@@ -29,7 +29,7 @@ export function deviceTime(mode: ClockMode): () => DeviceTime {
   };
 }
 
-/** Where the kernel does not tell, every process counts as a boot of its own: ages across restarts are then unknown. */
+/** Where the kernel does not report it, every process counts as a boot of its own: ages across restarts are then unknown. */
 function machineBootOf(): string {
   try {
     return readFileSync(MACHINE_BOOT, "utf8").trim();

@@ -36,7 +36,7 @@ export class Downlink {
   policy(payload: Buffer): void {
     this.#use("policy", () => {
       const { slots, onPolicy } = this.#ports;
-      // An emptied retained message: the fleet has none (any more) for the model at work.
+      // An emptied retained message: the fleet has none (any more) for the active model.
       if (payload.length === 0) {
         const isNew = slots.resetPolicy();
         onPolicy(slots.policyToKeep, isNew);

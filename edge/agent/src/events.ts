@@ -1,4 +1,4 @@
-/** What the agent tells: one typed event gives the log line and the metrics. */
+/** The agent's events: one typed event gives the log line and the metrics. */
 import { defineEvent } from "@tributary/telemetry";
 
 const LATENCY_BUCKETS_SECONDS = [
@@ -125,11 +125,10 @@ export const updateMoved = defineEvent<{
 export const frameShadowed = defineEvent<{ modelDigest: string; agrees: boolean; latencyMs: number }>({
   name: "frame_shadowed",
   level: "trace",
-  message: (e) =>
-    `beside the model at work: ${e.agrees ? "the same" : "another"} label in ${e.latencyMs.toFixed(1)} ms`,
+  message: (e) => `beside the active model: ${e.agrees ? "the same" : "another"} label in ${e.latencyMs.toFixed(1)} ms`,
   counter: {
     name: "tributary_agent_frames_shadowed_total",
-    help: "Frames that a model was tried on beside the one at work, by whether both agree",
+    help: "Frames that a model was tried on beside the active one, by whether both agree",
     labels: ["agrees"],
   },
 });
@@ -163,7 +162,7 @@ export const recordsConfirmed = defineEvent<{ stream: string; ranges: number }>(
   name: "records_confirmed",
   level: "trace",
   message: (e) => `${e.stream}: Kafka has ${e.ranges} ranges`,
-  counter: { name: "tributary_agent_acks_total", help: "Messages that told what Kafka has", labels: ["stream"] },
+  counter: { name: "tributary_agent_acks_total", help: "Messages that reported what Kafka has", labels: ["stream"] },
 });
 
 export const downlinkRefused = defineEvent<{ channel: string; code: string; reason: string }>({
@@ -268,7 +267,8 @@ export const outboxUnopened = defineEvent<{ reason: string; retryMs: number }>({
 export const outboxSetAside = defineEvent<{ file: string; reason: string }>({
   name: "outbox_set_aside",
   level: "error",
-  message: (e) => `the outbox's file is damaged (${e.reason}) and is kept as ${e.file}; what it owed is not sent`,
+  message: (e) =>
+    `the outbox's file is damaged (${e.reason}) and is kept as ${e.file}; its pending records are not sent`,
   counter: { name: "tributary_agent_outbox_set_aside_total", help: "Damaged outbox files that were set aside" },
 });
 

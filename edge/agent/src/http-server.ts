@@ -9,8 +9,8 @@ import type { Conditions } from "@tributary/updates";
 import type { AnswerFeed } from "./answer-feed.ts";
 import type { Trigger } from "./triggers.ts";
 
-/** What whoever knows tells the device; the time it knows itself. */
-type Told = Pick<Conditions, "idle" | "parked">;
+/** The conditions that a local program reports; the time is the device's own. */
+type ReportedConditions = Pick<Conditions, "idle" | "parked">;
 
 export type HttpPorts = {
   readonly feed: AnswerFeed;
@@ -21,7 +21,7 @@ export type HttpPorts = {
   /** False when there is no such camera. */
   readonly trigger: (cameraId: string, trigger: Trigger) => boolean;
   /** What holds on the device from now on; those that are left out stay. Returns all. */
-  readonly conditions: (met: Partial<Told>) => Told;
+  readonly conditions: (met: Partial<ReportedConditions>) => ReportedConditions;
 };
 
 const BODY_BYTES_MAX = 4_096;
@@ -143,14 +143,14 @@ async function conditions(request: IncomingMessage, response: ServerResponse, po
   json(response, 200, ports.conditions(parsed));
 }
 
-export function parseConditions(text: string): string | Partial<Told> {
+export function parseConditions(text: string): string | Partial<ReportedConditions> {
   const shape = 'expected {"parked": true or false, "idle": true or false}, either or both';
   try {
     const body: unknown = JSON.parse(text);
     if (body === null || typeof body !== "object" || Array.isArray(body)) return shape;
     const entries = Object.entries(body);
     const isGood = entries.every(([key, value]) => ["parked", "idle"].includes(key) && typeof value === "boolean");
-    return isGood && entries.length > 0 ? (body as Partial<Told>) : shape;
+    return isGood && entries.length > 0 ? (body as Partial<ReportedConditions>) : shape;
   } catch {
     return `not JSON; ${shape}`;
   }

@@ -6,7 +6,7 @@ import { ModelKeeper } from "./model-keeper.ts";
 const clock: Clock = { now: () => 0, monotonicMs: () => 0, sleep: async (_, signal) => signal?.throwIfAborted() };
 const good = { ok: true, inference: {} } as unknown as InferenceResult;
 
-/** A host whose models die of one picture, and whose loads fail when told to. */
+/** A host whose models die of one picture, and whose loads fail when the test sets it. */
 class FakeHost {
   loads = 0;
   failLoads = 0;
@@ -40,7 +40,7 @@ const open = async (host: FakeHost, losses: string[] = []) =>
   );
 
 describe("model keeper", () => {
-  test("K1: a picture that kills two models is at fault; the next one is answered by a third", async () => {
+  test("model-keeper.ts K1: a picture that kills two models is at fault; the next one is answered by a third", async () => {
     const host = new FakeHost();
     const losses: string[] = [];
     const keeper = await open(host, losses);
@@ -50,7 +50,7 @@ describe("model keeper", () => {
     await keeper.close();
   });
 
-  test("K2: loading is tried until it works", async () => {
+  test("model-keeper.ts K2: loading is tried until it works", async () => {
     const host = new FakeHost();
     const losses: string[] = [];
     const keeper = await open(host, losses);

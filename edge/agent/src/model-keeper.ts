@@ -56,7 +56,6 @@ export class ModelKeeper {
       } catch (error) {
         if (this.#stopping.signal.aborted) throw error;
         await model.exited; // Then its successor is on its way.
-        // K1
         if (attempt === 1) return { ok: false, code: "image-kills-model", message: reasonOf(error) };
       }
     }
@@ -85,7 +84,7 @@ export class ModelKeeper {
 
   async #reload(why: unknown): Promise<LoadedModel> {
     const { signal } = this.#stopping;
-    if (this.#clock.monotonicMs() - this.#loadedAtMs >= STEADY_MS) this.#attempt = 0; // K2
+    if (this.#clock.monotonicMs() - this.#loadedAtMs >= STEADY_MS) this.#attempt = 0;
     for (let reason = why; ; ) {
       const retryMs = backoffMs(BACKOFF, this.#attempt++, this.#random);
       const code = reason instanceof Failure ? reason.code : "model-unusable";

@@ -4,7 +4,7 @@ import type { ModelPackage } from "@tributary/inference";
 import { type Clock, type Digest, Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
-import { type Book, type Boot, type PackageRef, updateLimits } from "@tributary/updates";
+import { type Boot, type DurableState, type PackageRef, updateLimits } from "@tributary/updates";
 import type { AgentConfig } from "./config.ts";
 import * as events from "./events.ts";
 import { ModelKeeper } from "./model-keeper.ts";
@@ -42,27 +42,27 @@ export class Models {
   static async open(config: AgentConfig, ports: ModelsPorts): Promise<Models> {
     const models = new Models(config, ports);
     const { telemetry, runtime } = ports;
-    const { shelf } = ports.store;
-    const { book, damaged } = shelf.read();
+    const { packageStore } = ports.store;
+    const { durable, damaged } = packageStore.read();
     if (damaged !== null) {
-      const file = await shelf.setAside().catch(reasonOf);
+      const file = await packageStore.setAside().catch(reasonOf);
       telemetry.emit(events.slotsSetAside, { file, reason: damaged });
     }
-    models.#first = await openSlot(book, {
-      shelf,
+    models.#first = await openSlot(durable, {
+      packageStore,
       factoryDir: config.model.package,
       open: (dir, digest) => models.#open(dir, digest),
       mismatchOf: (slot) => runtime.goldenMismatch(loadedIn(slot)),
       onUnusable: (unusable) => telemetry.emit(events.slotUnusable, unusable),
     });
-    const factory = await factoryOf(config.model.package, models.#first, book).then(refOf, (error: unknown) => {
+    const factory = await factoryOf(config.model.package, models.#first, durable).then(refOf, (error: unknown) => {
       // A committed model does without it (G7); a desired state that names it is then one like any other.
       const code = error instanceof Failure ? error.code : "model-unusable";
       telemetry.emit(events.slotUnusable, { modelDigest: "of the configuration", code, reason: reasonOf(error) });
       return { digest: "", name: "", version: "" };
     });
     const limits = { ...updateLimits, backoff: config.updates.backoff };
-    models.#boot = { book, factory, running: models.#first.pkg.digest, limits };
+    models.#boot = { durable, factory, running: models.#first.pkg.digest, limits };
     return models;
   }
 
@@ -81,17 +81,17 @@ export class Models {
 
   updaterPorts(slots: Slots): Omit<UpdaterPorts, "isBusy" | "onChanged" | "onMoved" | "onShadowed"> {
     const { clock, runtime, store } = this.#ports;
-    const { shelf, fetch } = store;
+    const { packageStore, fetch } = store;
     const { deviceId, model, updates } = this.#config;
     return {
       deviceId,
-      shelf,
+      packageStore,
       fetch,
       slots,
       clock,
       random: Math.random,
       prove: ({ digest }, anySpeed, signal) => {
-        const dir = digest === this.boot.factory.digest ? model.package : shelf.packageDir(digest);
+        const dir = digest === this.boot.factory.digest ? model.package : packageStore.packageDir(digest);
         return prove({ dir, digest, memoryBytesMin: updates.memoryBytesMin, anySpeed, sha256Hex }, runtime, signal);
       },
       keep: (slot, candidate) => this.#keeperOf({ pkg: slot.pkg, model: candidate.model }, slot.pkg.dir, () => slot),
@@ -112,7 +112,7 @@ export class Models {
     }
   }
 
-  /** Loads this package again and no other, whatever lies in the folder by then. */
+  /** Loads this package again and no other, whatever the folder contains by then. */
   #keeperOf({ pkg, model }: LoadedPackage, dir: string, slotOf: () => Slot | undefined): ModelKeeper {
     const { runtime, clock } = this.#ports;
     const loadAgain = async () => (await runtime.load(dir, pkg.digest, "frames")).model;
@@ -132,7 +132,7 @@ export class Models {
   }
 }
 
-const factoryOf = async (dir: string, { pkg }: Slot, { good, previous }: Book) =>
+const factoryOf = async (dir: string, { pkg }: Slot, { good, previous }: DurableState) =>
   pkg.digest === good?.digest || pkg.digest === previous?.digest ? loadPackage(dir) : pkg;
 
 /** With the process that answers frames. */

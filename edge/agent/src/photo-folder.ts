@@ -28,7 +28,7 @@ export function openPhotoFolder(folder: string, side = SIDE): PhotoFolder {
   throw new Failure("photos-missing", "ask-a-person", `${folder} holds neither JPEGs (.jpg, .jpeg) nor index.json`);
 }
 
-/** Names of the JPEGs that lie in the folder itself, in order. */
+/** Names of the JPEGs in the folder itself, in order. */
 export const jpegsIn = (folder: string): string[] =>
   readdirSync(folder)
     .filter((name) => /\.jpe?g$/i.test(name))

@@ -1,10 +1,9 @@
 /**
- * One frame through the device: classify, decide, answer, owe.
+ * One frame through the device: classify, decide, answer, store for sending.
  *
- * L1. The local answer is out before the outbox is told, and waits neither for it nor for the cloud (G4).
- * L2. A frame gets its number when it has its answer, in order of arrival per camera: numbers have no gaps, and a frame that
- *     no model could read, or that the outbox has no room for, has none (G2).
- */
+ * The local answer is out before the outbox gets the frame, and waits neither for it nor for the cloud (G4). A frame gets
+ * its number when it has its answer, in order of arrival per camera: numbers have no gaps, and a frame that no model could
+ * read, or that the outbox has no room for, has none (G2). */
 import type { RoutingPolicy } from "@tributary/contracts";
 import type { Inference } from "@tributary/inference";
 import type { CameraFrame } from "./cameras/frame-queue.ts";
@@ -42,7 +41,7 @@ export type LatencyOf = (frame: CameraFrame, inference: Inference, nowMs: number
 export const sinceCapture: LatencyOf = ({ captured }, _, nowMs) => nowMs - captured.monotonicMs;
 
 export type PipelinePorts = {
-  /** By the model at work, which the answer is by in all it says (N1). */
+  /** Of the active model, which every field of the answer is of (slots.ts N1). */
   readonly infer: (jpeg: Uint8Array) => Promise<Inferred>;
   readonly outbox: { readonly hasRoom: boolean; readonly bootId: string | null; append(item: OutboxItem): void };
   /** What the answer took, in ms. */
@@ -88,7 +87,7 @@ export class Pipeline {
     const frameId = `${deviceId}:${bootId}:${frame.cameraId}:${nextSeq}`;
     const nowMs = monotonicMs();
     const decided = this.#decider.decide(result.inference.logits, policy, frame.cameraId, frameId, nowMs);
-    if (isRecorded) this.#frameSeqs.set(frame.cameraId, nextSeq); // L2
+    if (isRecorded) this.#frameSeqs.set(frame.cameraId, nextSeq);
     const { calibrated, decision, label } = decided;
     const answer: LocalAnswer = {
       frameId: isRecorded ? frameId : null,
@@ -109,7 +108,7 @@ export class Pipeline {
       modelDigest: slot.pkg.digest,
       policyVersion: policy.policyVersion,
     };
-    this.#ports.onAnswer(answer, result.inference, slot, frame.jpeg); // L1
+    this.#ports.onAnswer(answer, result.inference, slot, frame.jpeg);
     if (!isRecorded) return answer;
     const traced = { ...answer, frameId, capturedMs: frame.captured.monotonicMs, inferFromMs, inferredMs: nowMs };
     const traceparent = decision.escalation === "QUEUED" ? this.#ports.trace(traced) : null;

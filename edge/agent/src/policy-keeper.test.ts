@@ -12,7 +12,7 @@ const keeperOf = () =>
   new PolicyKeeper({ digest, labels: read("labels.json") as string[], policy: read("policy.json") }, sha256Hex);
 
 describe("policy keeper", () => {
-  test("R2: the package's policy, until one comes down", () => {
+  test("policy-keeper.ts R2: the package's policy, until one comes down", () => {
     const keeper = keeperOf();
     expect(keeper.origin).toBe("package");
     const next: RoutingPolicy = { ...keeper.policy, policyVersion: "e".repeat(64), scoreMin: 0.5, createdAt: 7 };
@@ -21,7 +21,7 @@ describe("policy keeper", () => {
     expect(keeper.apply(RoutingPolicy.encodeSingleObject(next), "downlink")).toBe(false);
   });
 
-  test("R2: withdrawn, the package's own is in force again", () => {
+  test("policy-keeper.ts R2: withdrawn, the package's own is in force again", () => {
     const keeper = keeperOf();
     const own = keeper.policy;
     keeper.apply(RoutingPolicy.encodeSingleObject({ ...own, policyVersion: "e".repeat(64) }), "downlink");

@@ -1,9 +1,9 @@
 /**
  * The routing policy in force.
  *
- * R1. A policy counts only for the model it was learned for, with that model's labels.
- * R2. The last one that came down survives restarts; else, and when that one is withdrawn, the package's own is used.
- */
+ * A policy counts only for the model it was learned for, with that model's labels.
+ *
+ * R2. The last one that came down survives restarts; else, and when that one is withdrawn, the package's own is used. */
 import { RoutingPolicy } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import { completePolicy, parsePolicy } from "@tributary/routing/device";
@@ -71,7 +71,6 @@ export class PolicyKeeper {
     return isNew;
   }
 
-  // R1
   #check(policy: RoutingPolicy): void {
     if (policy.modelDigest !== this.#model.digest) {
       throw new Failure("policy-other-model", "give-up", `the policy is for model ${policy.modelDigest.slice(0, 12)}`);

@@ -1,7 +1,8 @@
 /**
- * What the device says of itself: its state at boot and on change, and a window of metrics and sketches at a time.
+ * The reports of the device about itself: its state at boot and on change, and one window of metrics and sketches after
+ * another.
  *
- * Without room in the outbox (X1), nothing is lost but punctuality: the window stays open and the state is told later.
+ * Without room in the outbox (outbox.ts X1), the window stays open and the state is reported later.
  */
 import {
   Classifications,
@@ -26,7 +27,7 @@ import { type WindowModel, Windows } from "./windows.ts";
 export const AGENT_VERSION = "0.1.0";
 /** How often a window reads the device's health. */
 const HEALTH_MS = 5_000;
-/** How often the progress of a download is told; anything else at once. */
+/** How often the progress of a download is reported; anything else is at once. */
 const PROGRESS_MS = 2_000;
 /** In a report; the log has all of it. */
 const REASON_LENGTH_MAX = 1_000;
@@ -39,20 +40,20 @@ export type ReportsPorts = {
   readonly now: () => Captured;
   /** Readings of the moment, by metric name. */
   readonly health: () => Readonly<Record<string, number>>;
-  /** Totals since the boot, by metric name; a window tells what was added. */
+  /** Totals since the boot, by metric name; a window reports what was added. */
   readonly totals: () => Readonly<Record<string, number>>;
 };
 
 export class Reports {
   readonly #ports: ReportsPorts;
   readonly #windows: Windows;
-  readonly #told = new Map<string, number>();
+  readonly #reportedTotals = new Map<string, number>();
   #timers: NodeJS.Timeout[] = [];
-  /** The state is still to be told. */
-  #isUntold = false;
-  #toldState = "";
-  #toldMilestone = "";
-  #toldAtMs = 0;
+  /** The state is still to be reported. */
+  #isPending = false;
+  #reportedState = "";
+  #reportedMilestone = "";
+  #reportedAtMs = 0;
 
   constructor(ports: ReportsPorts) {
     this.#ports = ports;
@@ -62,7 +63,7 @@ export class Reports {
   start(): void {
     const health = () => {
       for (const [name, value] of Object.entries(this.#ports.health())) this.#windows.device(name, value);
-      if (this.#isUntold) this.state();
+      if (this.#isPending) this.state();
     };
     this.#timers = [
       setInterval(health, HEALTH_MS),
@@ -70,7 +71,7 @@ export class Reports {
     ];
   }
 
-  /** The window at hand is told as it is. */
+  /** The open window is reported as it is. */
   stop(): void {
     for (const timer of this.#timers) clearInterval(timer);
     this.closeWindow();
@@ -88,20 +89,20 @@ export class Reports {
   closeWindow(): void {
     if (!this.#ports.outbox.hasRoomForReports) return;
     for (const [name, total] of Object.entries(this.#ports.totals())) {
-      this.#windows.device(name, total - (this.#told.get(name) ?? 0));
-      this.#told.set(name, total);
+      this.#windows.device(name, total - (this.#reportedTotals.get(name) ?? 0));
+      this.#reportedTotals.set(name, total);
     }
     const { metrics, sketches } = this.#windows.close(monotonicMs());
     this.#append("metrics", metrics);
     for (const sketch of sketches) this.#append("sketches", sketch);
   }
 
-  /** What runs now, if it is not what was told last. */
+  /** The present state, if it is not the one reported last. */
   state(): void {
     const { config, outbox } = this.#ports;
     const { pkg, policy, goldenPassed } = this.#ports.slot();
     const { generation, now: update } = this.#ports.update();
-    // Who waits for down/acks says so: a bridge warns of devices behind a foreign broker that do not.
+    // A device that waits for down/acks announces it: a bridge warns of devices behind a foreign broker that do not.
     const accepted = [
       RoutingPolicy,
       Classifications,
@@ -117,27 +118,27 @@ export class Reports {
       policyVersion: policy.policy.policyVersion,
       acceptedSchemas: accepted.flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
       cameras: config.cameras.map(({ id }) => id),
-      update: update && toldOf(update),
+      update: update && updateReportOf(update),
       goldenPassed,
     };
     const [all, butProgress] = [reportBody(state), reportBody({ ...state, update: update && milestone(update) })];
-    if (all === this.#toldState) {
-      this.#isUntold = false;
+    if (all === this.#reportedState) {
+      this.#isPending = false;
       return;
     }
-    const isProgress = butProgress === this.#toldMilestone;
-    this.#isUntold = !outbox.hasRoomForReports || (isProgress && monotonicMs() - this.#toldAtMs < PROGRESS_MS);
-    if (this.#isUntold) return;
-    this.#toldState = all;
-    this.#toldMilestone = butProgress;
-    this.#toldAtMs = monotonicMs();
+    const isProgress = butProgress === this.#reportedMilestone;
+    this.#isPending = !outbox.hasRoomForReports || (isProgress && monotonicMs() - this.#reportedAtMs < PROGRESS_MS);
+    if (this.#isPending) return;
+    this.#reportedState = all;
+    this.#reportedMilestone = butProgress;
+    this.#reportedAtMs = monotonicMs();
     this.#append("reported", state);
   }
 
-  /** An outbox that was opened anew is another boot, which has told nothing yet. */
-  tellAgain(): void {
-    this.#toldState = "";
-    this.#toldMilestone = "";
+  /** An outbox that was opened again is another boot, which has reported nothing yet. */
+  reportAgain(): void {
+    this.#reportedState = "";
+    this.#reportedMilestone = "";
     this.state();
   }
 
@@ -149,7 +150,7 @@ export class Reports {
 
 type State = Omit<DeviceReported, "deviceId" | "bootId" | "seq" | "clockState">;
 
-const toldOf = (update: UpdateNow): NonNullable<DeviceReported["update"]> => ({
+const updateReportOf = (update: UpdateNow): NonNullable<DeviceReported["update"]> => ({
   ...update,
   slot: PERCEPTION,
   reason: update.reason.slice(0, REASON_LENGTH_MAX),

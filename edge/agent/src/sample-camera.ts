@@ -2,9 +2,8 @@
  * A camera that shows stored photos, those of a folder or the samples: JPEGs to standard output at a steady pace, and a ledger
  * of what it showed.
  *
- * N1. A frame's line is in the ledger before its first byte leaves, so that whoever counts losses trusts no one else.
- * N2. It ends when its reader does, or when its standard input closes: it never outlives the agent.
- */
+ * A frame's line is in the ledger before its first byte leaves, so that losses can be counted from it alone. It ends when
+ * its reader does, or when its standard input closes: it never outlives the agent. */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { reasonOf } from "@tributary/kernel";
@@ -16,7 +15,7 @@ Usage: sample-camera --sheets DIR [options]
 
   --sheets DIR     folder with index.json and its sheets, or of JPEGs
   --fps N          frames a second (10); 0: as fast as they are read
-  --frames N       stop after so many; never, unless told
+  --frames N       stop after so many; never by default
   --start K        photo of the first frame (0)
   --stride S       how far to the next photo (1)
   --ledger FILE    append one JSON line a frame: {n, photo, label or file, capturedAt, bytes, boot}
@@ -55,7 +54,6 @@ async function main(): Promise<void> {
   const photos = openPhotoFolder(values.sheets, side);
   const shown = values.resume && values.ledger !== undefined ? linesOf(values.ledger) : 0;
   const ledger = values.ledger === undefined ? undefined : openSync(values.ledger, "a");
-  // N2
   process.stdin.on("end", () => process.exit(0)).on("error", () => process.exit(0));
   process.stdin.resume();
   process.stdout.on("error", () => process.exit(0));
@@ -70,7 +68,7 @@ async function main(): Promise<void> {
     dueMs = Math.max(dueMs + periodMs, performance.now());
     const line = { n, photo, ...photos.about(photo), capturedAt: Date.now(), bytes: jpeg.length };
     if (ledger !== undefined) {
-      writeSync(ledger, `${JSON.stringify(values.boot === undefined ? line : { ...line, boot: values.boot })}\n`); // N1
+      writeSync(ledger, `${JSON.stringify(values.boot === undefined ? line : { ...line, boot: values.boot })}\n`);
     }
     if (!process.stdout.write(jpeg)) await new Promise((resolve) => process.stdout.once("drain", resolve));
   }

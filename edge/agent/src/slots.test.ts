@@ -11,7 +11,7 @@ const good = { ok: true, inference: { logits: new Float32Array([1, 2]) } } as un
 const refused: InferenceResult = { ok: false, code: "image-size-wrong", message: "640 x 480, the model takes 32 x 32" };
 const hollow = { ok: true, inference: { logits: new Float32Array([1, Number.NaN]) } } as unknown as InferenceResult;
 
-/** Says what it is told to; closed, it rejects. */
+/** Gives the answer that is set; closed, it rejects. */
 class FakeRunner implements Runner {
   answer: InferenceResult | Error = good;
   isClosed = false;
@@ -54,7 +54,7 @@ const ask = async (slots: Slots) => {
 };
 
 describe("slots", () => {
-  test("N1: from the next frame on the other answers; committed, the one before is let go", async () => {
+  test("slots.ts N1: from the next frame on the other answers; committed, the one before is let go", async () => {
     const { slots, before, candidate } = world();
     expect(await ask(slots)).toEqual(["good", true]);
     slots.switchTo(candidate);
@@ -67,7 +67,7 @@ describe("slots", () => {
     ["N2: it crashes", new Error("gone"), "model-crashed"],
     ["N3: its outputs are no numbers", hollow, "model-output-invalid"],
     ["N4: it cannot take this camera's pictures", refused, "image-size-wrong"],
-  ])("%s: the good one answers that frame, and it is told once", async (_, answer, code) => {
+  ])("%s: the committed one answers that frame, and it is reported once", async (_, answer, code) => {
     const { slots, trial, failings, candidate } = world();
     slots.switchTo(candidate);
     trial.answer = answer;
@@ -77,17 +77,17 @@ describe("slots", () => {
     expect([trial.asked, trial.isClosed, slots.isOnTrial]).toEqual([1, true, false]);
   });
 
-  test("N2: nobody has gone back yet: each frame is answered by the good one all the same", async () => {
+  test("slots.ts N2: not reverted yet: each frame is answered by the committed one all the same", async () => {
     const [before, trial] = [new FakeRunner(), new FakeRunner()];
-    let told = 0;
-    const slots = new Slots(slotOf("good", before), () => void told++);
+    let failures = 0;
+    const slots = new Slots(slotOf("good", before), () => void failures++);
     slots.switchTo(slotOf("trial", trial));
     trial.answer = new Error("gone");
     for (let i = 0; i < 3; i++) expect(await ask(slots)).toEqual(["good", true]);
-    expect(told).toBe(1);
+    expect(failures).toBe(1);
   });
 
-  test("N4: a picture that the good one cannot take either is unreadable, and no fault of the one on trial", async () => {
+  test("slots.ts N4: a picture that the committed one cannot take either is unreadable, and no fault of the one on trial", async () => {
     const { slots, before, trial, failings, candidate } = world();
     slots.switchTo(candidate);
     const cut = { ok: false, code: "image-undecodable", message: "cut" } as const;
@@ -98,7 +98,7 @@ describe("slots", () => {
     expect(failings).toEqual([]);
   });
 
-  test("N4: committed while the good one looks at what it could not take, it says so itself", async () => {
+  test("slots.ts N4: committed while the earlier one looks at what it could not take, it refuses it itself", async () => {
     const { slots, before, trial, candidate } = world();
     slots.switchTo(candidate);
     trial.answer = refused;
@@ -109,7 +109,7 @@ describe("slots", () => {
     expect(await ask(slots)).toEqual(["trial", false]);
   });
 
-  test("N3: from the good one, such a frame is unreadable, by name", async () => {
+  test("slots.ts N3: from the committed one, such a frame is unreadable, with its code", async () => {
     const { slots, before, failings } = world();
     before.answer = hollow;
     const { result } = await slots.infer(new Uint8Array());
@@ -117,7 +117,7 @@ describe("slots", () => {
     expect(failings).toEqual([]);
   });
 
-  test("N5: an empty policy while on trial withdraws the trial's; the good one keeps its own, also over a restart", () => {
+  test("slots.ts N5: an empty policy while on trial withdraws the trial's; the committed one keeps its own, also over a restart", () => {
     const [good, trial] = ["a".repeat(64), "b".repeat(64)];
     const slotWithPolicyOf = (digest: string) => new Slot(pkgOf(digest), keeperOf(digest), new FakeRunner(), null);
     const slots = new Slots(slotWithPolicyOf(good), () => undefined);
@@ -133,7 +133,7 @@ describe("slots", () => {
     expect([slots.active.policy.origin, slots.policyToKeep]).toEqual(["package", null]);
   });
 
-  test("a frame that the good one was closed under is answered by its successor", async () => {
+  test("a frame that the committed one was closed under is answered by its successor", async () => {
     const { slots, before, candidate } = world();
     let let_go: () => void = () => undefined;
     before.infer = () =>

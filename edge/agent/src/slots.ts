@@ -3,12 +3,12 @@
  *
  * N1. A frame is answered by one slot: its digests, its policy and its labels are that slot's, so they change together and
  *     between two frames.
- * N2. While a model is on trial the good one stays loaded; a frame that the one on trial fails on is answered by it, once.
- * N3. Numbers that are none are no answer: the frame is told as unreadable, or answered by the good one (N2).
- * N4. A picture that the one on trial cannot take and the good one can tells against the trial; one that neither can take is
- *     at fault itself.
- * N5. A policy is one model's: one withdrawn while a model is on trial is that model's. The good one keeps its own, for the way
- *     back and for a restart.
+ * N2. While a model is on trial the committed one stays loaded; a frame that the one on trial fails on is answered by it, once.
+ * N3. Non-finite numbers are no answer: the frame is reported as unreadable, or answered by the committed model (N2).
+ * N4. A picture that the model on trial cannot take and the committed one can counts against the trial; one that neither can
+ *     take is at fault itself.
+ * N5. A policy is one model's: one withdrawn while a model is on trial is that model's. The committed one keeps its own, for a
+ *     revert and for a restart.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import type { InferenceResult, LoadedModel, ModelPackage } from "@tributary/inference";
@@ -65,13 +65,13 @@ export type Inferred = { readonly slot: Slot; readonly result: InferenceResult }
 
 export class Slots {
   #active: Slot;
-  #good: Slot;
+  #committed: Slot;
   #failed: Slot | undefined;
   readonly #onFailing: (slot: Slot, failing: Failing) => void;
 
-  constructor(good: Slot, onFailing: (slot: Slot, failing: Failing) => void) {
-    this.#active = good;
-    this.#good = good;
+  constructor(committed: Slot, onFailing: (slot: Slot, failing: Failing) => void) {
+    this.#active = committed;
+    this.#committed = committed;
     this.#onFailing = onFailing;
   }
 
@@ -80,13 +80,13 @@ export class Slots {
   }
 
   get isOnTrial(): boolean {
-    return this.#active !== this.#good;
+    return this.#active !== this.#committed;
   }
 
   /** Rejects only when everything is closed. */
   async infer(jpeg: Uint8Array): Promise<Inferred> {
     const slot = this.#active;
-    if (slot === this.#good) return this.#inferByGood(jpeg);
+    if (slot === this.#committed) return this.#inferByCommitted(jpeg);
     let failing: Failing;
     try {
       const result = numbersOf(await slot.runner.infer(jpeg));
@@ -96,19 +96,19 @@ export class Slots {
       failing = { code: "model-crashed", reason: reasonOf(error) };
       this.#fail(slot, failing);
     }
-    const inferred = await this.#inferByGood(jpeg); // N2
-    if (inferred.result.ok) this.#fail(slot, failing); // N4
+    const inferred = await this.#inferByCommitted(jpeg);
+    if (inferred.result.ok) this.#fail(slot, failing);
     return inferred;
   }
 
-  async #inferByGood(jpeg: Uint8Array): Promise<Inferred> {
-    const slot = this.#good;
+  async #inferByCommitted(jpeg: Uint8Array): Promise<Inferred> {
+    const slot = this.#committed;
     const { runner } = slot;
     try {
       return { slot, result: numbersOf(await runner.infer(jpeg)) };
     } catch (error) {
-      // Closed under the frame by a commit: the one at work answers.
-      if (slot === this.#good && slot.runner === runner) throw error;
+      // Closed under the frame by a commit: the active one answers.
+      if (slot === this.#committed && slot.runner === runner) throw error;
       return this.infer(jpeg);
     }
   }
@@ -121,32 +121,32 @@ export class Slots {
     });
   }
 
-  /** Told once, and only while it is on trial. */
+  /** Reported once, and only while it is on trial. */
   #fail(slot: Slot, failing: Failing): void {
-    if (slot !== this.#active || slot === this.#good || slot === this.#failed) return;
+    if (slot !== this.#active || slot === this.#committed || slot === this.#failed) return;
     this.#failed = slot;
     this.#onFailing(slot, failing);
   }
 
-  /** The good one again from the next frame on; the other is let go once it has answered what it has. */
+  /** The committed model answers again from the next frame on; the other is closed once it has answered its frames. */
   restore(): void {
     const trial = this.#active;
-    if (trial === this.#good) return;
-    this.#active = this.#good;
+    if (trial === this.#committed) return;
+    this.#active = this.#committed;
     void trial.runner.close().catch(() => undefined);
   }
 
-  /** What was on trial is the good one. */
+  /** The model on trial becomes the committed one. */
   commit(): void {
-    const before = this.#good;
+    const before = this.#committed;
     if (before === this.#active) return;
-    this.#good = this.#active;
+    this.#committed = this.#active;
     void before.runner.close().catch(() => undefined);
   }
 
-  /** The policy counts for the model that it names: the one at work, or the one that waits behind it. */
+  /** The policy counts for the model that it names: the active one, or the committed one behind a trial. */
   applyPolicy(bytes: Uint8Array, origin: PolicyOrigin): boolean {
-    const waiting = this.#good;
+    const waiting = this.#committed;
     if (waiting !== this.#active && waiting.policy.isFor(bytes)) {
       waiting.policy.apply(bytes, origin);
       return false;
@@ -154,14 +154,14 @@ export class Slots {
     return this.#active.policy.apply(bytes, origin);
   }
 
-  /** N5. The one at work has its package's own again. Returns whether anything changed. */
+  /** N5. The active one has its package's own again. Returns whether anything changed. */
   resetPolicy(): boolean {
     return this.#active.policy.reset();
   }
 
-  /** N5. Of the model that a restart begins with; null: its package's own. */
+  /** N5. Of the model that a restart starts with; null: its package's own. */
   get policyToKeep(): Uint8Array | null {
-    return this.#good.policy.fromAbove;
+    return this.#committed.policy.fromAbove;
   }
 
   get policy(): RoutingPolicy {
@@ -169,11 +169,10 @@ export class Slots {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...new Set([this.#active, this.#good])].map(({ runner }) => runner.close()));
+    await Promise.all([...new Set([this.#active, this.#committed])].map(({ runner }) => runner.close()));
   }
 }
 
-/** N3. */
 const numbersOf = (result: InferenceResult): InferenceResult =>
   !result.ok || areFinite(result.inference.logits)
     ? result

@@ -1,5 +1,5 @@
 /**
- * A sent frame's journey, as far as the device sees it: its trace begins here, and ends with the final answer.
+ * A sent frame's journey, as far as the device sees it: its trace starts here, and ends with the final answer.
  *
  * The outbox keeps the trace with the frame, so that one that waits over a restart, or over days, goes on in the same trace.
  */
@@ -21,7 +21,7 @@ export type DecidedFrame = {
   readonly inferredMs: number;
 };
 
-/** Told when it is decided that the frame is sent: what stays here has no trace. Null: nobody traces on this device. */
+/** Called when it is decided that the frame is sent: what stays here has no trace. Null: this device does not trace. */
 export function traceFrame(tracer: Tracer, frame: DecidedFrame): string | null {
   if (!tracer.isOn) return null;
   const nowMs = monotonicMs();

@@ -24,7 +24,7 @@ export const statusOf = (parts: StatusParts) => {
   const { slots, updater, outbox, tally, capture } = parts;
   const { cameras, queues, skipped } = capture;
   const { pkg, policy, runner, goldenPassed } = slots.active;
-  const { good, previous, trial } = updater.book;
+  const { good, previous, trial } = updater.durable;
   return {
     deviceId: parts.deviceId,
     bootId: outbox.bootId,
@@ -75,7 +75,8 @@ function updateOf({ now }: Updater) {
   return now && { ...now, generation: Number(now.generation) };
 }
 
-/** Without an outbox answers go on, and it is opened again from here (K1): somebody has to look, but no restart helps. */
+/** Without an outbox answers go on, and it is opened again from here (keeper.ts K1): somebody has to look, but no restart
+ * helps. */
 export const notReady = ({ slots, outbox }: StatusParts): readonly string[] => [
   ...(slots.active.runner.current === undefined ? ["model: it is being loaded again"] : []),
   ...(outbox.broken === undefined ? [] : [`outbox: ${outbox.broken}`]),
@@ -94,6 +95,6 @@ export function exportGauges(telemetry: Telemetry, { outbox, uplink, slots, upda
   gauge("outbox_stalled", "1 while the disk takes nothing in", () => (outbox.stats.stalled ? 1 : 0));
   gauge("online", "1 while connected", () => (uplink.online ? 1 : 0));
   gauge("model_running", "1 while the model's process runs", () => (slots.active.runner.current === undefined ? 0 : 1));
-  gauge("model_on_trial", "1 while the model at work is in probation", () => (slots.isOnTrial ? 1 : 0));
+  gauge("model_on_trial", "1 while the active model is in probation", () => (slots.isOnTrial ? 1 : 0));
   gauge("desired_generation", "Generation of the desired state it follows", () => Number(updater.generation));
 }

@@ -1,9 +1,9 @@
 /**
- * Joins the outbox to MQTT: what leaves is published as it comes, what is settled is told, and what comes down is handed on.
+ * Joins the outbox to MQTT: outgoing records are published as they come, settled ones are reported to it, and incoming messages
+ * are handed on.
  *
- * U1. Every connection has an epoch; a record formed for an earlier one is not published on a later one, where the outbox
- *     resends it in its place (G3).
- */
+ * Every connection has an epoch; a record formed for an earlier one is not published on a later one, where the outbox
+ * resends it in its place (G3). */
 import { mqttTopics } from "@tributary/contracts";
 import { type Clock, invariant, type Random } from "@tributary/kernel";
 import { MqttLink } from "@tributary/mqtt";
@@ -106,7 +106,7 @@ export class Uplink {
   }
 
   send({ key, payload, epoch, trace }: Send): void {
-    if (epoch !== this.#epoch) return; // U1
+    if (epoch !== this.#epoch) return;
     this.#inFlight += 1;
     const sentAtMs = this.#clock.monotonicMs();
     const span = traceSend(this.#ports.tracer, key.stream, payload.length, trace);
@@ -121,7 +121,7 @@ export class Uplink {
     });
   }
 
-  /** Gives what is in flight a moment to be acknowledged, then says goodbye. */
+  /** Gives what is in flight a moment to be acknowledged, then publishes `offline`. */
   async stop(graceMs: number): Promise<void> {
     if (this.#inFlight > 0 && this.online) {
       await new Promise<void>((resolve) => {

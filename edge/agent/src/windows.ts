@@ -1,9 +1,8 @@
 /**
  * One window of what the device saw: moments of its metrics and sketches of its inputs and outputs. Pure: fed per frame,
- * closed by whoever owns the clock.
+ * closed by the owner of the clock.
  *
- * V1. A window with no frame still tells the device's health; its sketch is left out.
- */
+ * A window with no frame still reports the device's health; its sketch is left out. */
 import type { EdgeMetrics, EdgeSketches } from "@tributary/contracts";
 import { emptySketch, type Inference, observe, type ReferenceSketch, type SketchWindow } from "@tributary/inference";
 import type { LocalAnswer } from "./pipeline.ts";
@@ -86,7 +85,7 @@ export class Windows {
       metrics: metrics.read(),
     }));
     const sketches = this.#ofModels
-      .filter(({ sketch }) => sketch.frames > 0) // V1
+      .filter(({ sketch }) => sketch.frames > 0)
       .map(({ model, sketch }) => ({
         windowMs,
         modelDigest: model.modelDigest,
@@ -108,8 +107,8 @@ export class Windows {
     // One model nearly always, so the first look finds it.
     for (const of of this.#ofModels) if (of.model.modelDigest === model.modelDigest) return of;
     if (this.#ofModels.length >= MODELS_MAX) return undefined;
-    const begun: OfModel = { model, metrics: new MomentsByName(), sketch: emptySketch(model.reference) };
-    this.#ofModels.push(begun);
-    return begun;
+    const started: OfModel = { model, metrics: new MomentsByName(), sketch: emptySketch(model.reference) };
+    this.#ofModels.push(started);
+    return started;
   }
 }

@@ -44,7 +44,7 @@ function fleet(waitingMax = 8) {
 }
 
 describe("who may connect", () => {
-  test("a registered device under its own name, and nobody else (A1)", async () => {
+  test("a registered device under its own name, and nobody else (auth.ts A1)", async () => {
     const { ask } = fleet();
     expect(await ask("cam-1", "cam-1", "right")).toBeUndefined();
     expect(await ask("cam-1", "cam-1", "right")).toBeUndefined();
@@ -59,7 +59,7 @@ describe("who may connect", () => {
     expect(await ask("gone", "gone", "right")).toBe("device-revoked");
   });
 
-  test("a revoked device and a changed password end the session, an unchanged record does not (A3)", async () => {
+  test("a revoked device and a changed password end the session, an unchanged record does not (auth.ts A3)", async () => {
     const { directory, ask } = fleet();
     const same = directory.get("cam-1") ?? null;
     expect(directory.apply("cam-1", same)).toBe(false);
@@ -71,7 +71,7 @@ describe("who may connect", () => {
     expect(await ask("cam-1", "cam-1", "new")).toBe("device-unknown");
   });
 
-  test("names that are unknown, revoked, unusable or another's get one answer; operators get the reason (A4)", async () => {
+  test("names that are unknown, revoked, unusable or another's get one answer; operators get the reason (auth.ts A4)", async () => {
     const { put, ask } = fleet();
     put("odd", "plain");
     const reasons = await Promise.all(["cam-1", "gone", "odd", "nobody"].map((name) => ask(name, name, "wrong")));
@@ -79,7 +79,7 @@ describe("who may connect", () => {
     expect(reasons.map((reason) => reason && returnCodeOf(reason))).toEqual([5, 5, 5, 5]);
   });
 
-  test("refusals cost the same for names that exist and that do not (P4)", async () => {
+  test("refusals cost the same for names that exist and that do not (password.ts P4)", async () => {
     const { put, check, scrypts } = fleet();
     put("slow", hashOf("right", 16_384));
     put("quick", quickHashOf("right"));
@@ -91,7 +91,7 @@ describe("who may connect", () => {
     for (const name of ["slow", "quick", "nobody", "gone"]) expect(await costOf(name)).toEqual(dear);
   });
 
-  test("a verified pair costs no second scrypt (P2)", async () => {
+  test("a verified pair costs no second scrypt (password.ts P2)", async () => {
     const { put, check, scrypts } = fleet();
     put("a", hashOf("right"));
     for (let i = 0; i < 1_000; i++) expect(await check("a")).toBe("right");
@@ -100,7 +100,7 @@ describe("who may connect", () => {
     expect([await check("a"), await check("a", "new")]).toEqual(["wrong", "right"]);
   });
 
-  test("a generated password is checked at once, however many others wait (P3)", async () => {
+  test("a generated password is checked at once, however many others wait (password.ts P3)", async () => {
     const { put, check } = fleet();
     put("slow", hashOf("right", 16_384));
     put("quick", quickHashOf("right"));
@@ -115,7 +115,7 @@ describe("who may connect", () => {
     await Promise.all(guesses);
   });
 
-  test("who guesses at a device's password from another address does not make it wait for its guesses (P3)", async () => {
+  test("who guesses at a device's password from another address does not make it wait for its guesses (password.ts P3)", async () => {
     const { put, check } = fleet(64);
     put("victim", hashOf("right", 4_096));
     let guessed = 0;
@@ -130,7 +130,7 @@ describe("who may connect", () => {
     expect(verdicts.filter((verdict) => verdict === "busy").length).toBeGreaterThanOrEqual(200 - 64 - 4);
   });
 
-  test("few checks wait; beyond it the address that has most of them is told to come back, and who went away costs nothing (P3)", async () => {
+  test("few checks wait; beyond it the address that has most of them is refused for now, and clients that went away cost nothing (password.ts P3)", async () => {
     const { put, check, passwords } = fleet(4);
     for (let i = 0; i < 50; i++) put(`d${i}`, hashOf("right"));
     const flood = Array.from({ length: 50 }, (_, i) => check(`d${i}`, "right", "203.0.113.9"));
@@ -147,7 +147,7 @@ describe("who may connect", () => {
     expect(await check("d49")).toBe("right");
   });
 
-  test("a hash that would cost too much, or is none, is not computed (P1)", async () => {
+  test("a hash that would cost too much, or is none, is not computed (password.ts P1)", async () => {
     const good = hashOf("right").split("$");
     const withPart = (index: number, value: string) => good.map((part, i) => (i === index ? value : part)).join("$");
     expect(parsePasswordHash(good.join("$"))).toBeDefined();
@@ -196,7 +196,7 @@ test("a last will is the device's own availability and nothing else", () => {
   }
 });
 
-test("a device subscribes to its own downlink only (A2)", () => {
+test("a device subscribes to its own downlink only (auth.ts A2)", () => {
   const may = (filter: string) => maySubscribe("cam-1", filter, "tributary");
   for (const channel of ["policy", "desired", "results", "results/json", "acks", "#", "+"]) {
     expect(may(`tributary/v1/cam-1/down/${channel}`)).toBe(true);
@@ -221,8 +221,8 @@ test("a device subscribes to its own downlink only (A2)", () => {
 
 test("the contract's page names each refusal beside its return code", () => {
   const page = readFileSync(join(repositoryRoot, "docs/mqtt-contract.md"), "utf8");
-  const told = [...page.matchAll(/^\| (\d) {2,}\| (`.*?) *\|/gm)].flatMap(([, returned, codes = ""]) =>
+  const documented = [...page.matchAll(/^\| (\d) {2,}\| (`.*?) *\|/gm)].flatMap(([, returned, codes = ""]) =>
     [...codes.matchAll(/`([a-z-]+)`/g)].map(([, code = ""]) => [code, Number(returned)]),
   );
-  expect(Object.fromEntries(told)).toEqual(returnCodes);
+  expect(Object.fromEntries(documented)).toEqual(returnCodes);
 });

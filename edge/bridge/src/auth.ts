@@ -4,15 +4,15 @@
  * A1. User, client id and registered device are the same name.
  * A2. A device subscribes to its own down/ topics only.
  * A3. A device that is revoked, or whose password changes, loses its live session (the registry's follower sees to it).
- * A4. Whether a name is registered, revoked or unusable is known to operators only: whoever lacks its password gets the
+ * A4. Whether a name is registered, revoked or unusable is known to operators only: a client without its password gets the
  *     same answer after the same steps (password.ts P4).
  */
 import { type DeviceRegistration, type DownlinkChannel, downlinks, parseMqttTopic } from "@tributary/contracts";
 import { isValidId } from "@tributary/kernel";
 import {
-  type PasswordBook,
   type PasswordChecker,
   type PasswordHash,
+  type PasswordHashes,
   parsePasswordHash,
   type ScryptCost,
 } from "./password.ts";
@@ -59,7 +59,7 @@ export const returnCodeOf = (refusal: ConnectRefusal): number => returnCodes[ref
 type Entry = { readonly registration: DeviceRegistration; readonly parsed: PasswordHash | undefined };
 
 /** The last record of each device wins; a tombstone means unknown. */
-export class DeviceDirectory implements PasswordBook {
+export class DeviceDirectory implements PasswordHashes {
   readonly #devices = new Map<string, Entry>();
   /** How many active devices need a scrypt of this cost; by `N$r$p`. */
   readonly #scrypts = new Map<string, { readonly cost: ScryptCost; devices: number }>();
@@ -83,7 +83,7 @@ export class DeviceDirectory implements PasswordBook {
     return { text: entry.registration.passwordHash, parsed: entry.parsed };
   }
 
-  /** Whether a live session of this device must end. A3 */
+  /** Whether a live session of this device must end. */
   apply(deviceId: string, registration: DeviceRegistration | null): boolean {
     const before = this.#devices.get(deviceId);
     if (before !== undefined) this.#count(before, -1);
@@ -132,9 +132,9 @@ export async function authenticate(
 ): Promise<ConnectRefusal | undefined> {
   const { clientId, user, password } = connect;
   if (!isValidId(clientId)) return "client-id-malformed";
-  if (user !== clientId) return "client-id-not-user"; // A1
+  if (user !== clientId) return "client-id-not-user";
   if (password === undefined || password.length === 0) return "password-missing";
-  const verdict = await passwords.check({ deviceId: clientId, password, ...origin }); // A4
+  const verdict = await passwords.check({ deviceId: clientId, password, ...origin });
   if (verdict === "busy") return "authentication-busy";
   if (verdict === "hash-unusable") return "password-hash-unusable";
   const device = directory.get(clientId); // It may have been revoked while we computed.
@@ -153,7 +153,6 @@ export function isOwnWill({ clientId, will }: Connect, prefix: string): boolean 
 const CHANNELS = new Set([...Object.keys(downlinks), "#", "+"]);
 const JSON_CHANNELS = new Set(Object.keys(downlinks).filter((channel) => downlinks[channel as DownlinkChannel].json));
 
-/** A2 */
 export function maySubscribe(principal: string, filter: string, prefix: string): boolean {
   const topic = parseMqttTopic(filter, prefix);
   if (topic?.kind !== "down" || topic.deviceId !== principal) return false;

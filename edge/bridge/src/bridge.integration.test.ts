@@ -155,7 +155,7 @@ describe("with Kafka there", () => {
   afterEach(() => rig.disconnect());
   afterAll(() => rig.stop());
 
-  test("a PUBACK says that the record can be read from Kafka, as the device wrote it (G1)", async () => {
+  test("a PUBACK confirms that the record can be read from Kafka, as the device wrote it (G1)", async () => {
     const device = await rig.connected("a");
     const before = Date.now();
     const payload = EdgeFrame.encodeSingleObject(someFrame({ deviceId: "a", jpeg }));
@@ -168,7 +168,7 @@ describe("with Kafka there", () => {
     expect(record?.timestamp).toBeLessThanOrEqual(Date.now());
   });
 
-  test("two rapid streams keep their order, whoever else sends (G3)", async () => {
+  test("two rapid streams keep their order, whatever others send (G3)", async () => {
     const count = 300;
     const devices = await Promise.all(["b", "c"].map((id) => rig.connected(id)));
     await Promise.all(
@@ -443,7 +443,7 @@ describe("with Kafka there", () => {
   });
 });
 
-test("what a device shall run is retained, told at each change, kept over a restart, and cleared by a tombstone", async () => {
+test("what a device shall run is retained, published at each change, kept over a restart, and cleared by a tombstone", async () => {
   const rig = new Rig(testKafka());
   try {
     await rig.prepare();

@@ -2,24 +2,23 @@
  * The embedded bridge, put together: devices on one side, Kafka on the other, nothing kept in between but what Kafka
  * can give again.
  *
- * R1. No device is let in before the registry, the policies, the reported and the desired states are read to their ends.
- * R2. The end is orderly: no new messages, those in flight are stored and acknowledged, then the connections close.
- */
+ * No device is let in before the registry, the policies, the reported and the desired states are read to their ends. The end
+ * is orderly: no new messages, those in flight are stored and acknowledged, then the connections close. */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import { type Following, follow, followAll, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Random } from "@tributary/kernel";
-import { awaitTopics, sampleKeyOf, ThrottleBook } from "@tributary/service-kit";
+import { awaitTopics, sampleKeyOf, ThrottleTracker } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
 import type { BridgeConfig } from "./config.ts";
-import { answersOfSentFrames, DownlinkState, isSameTelling } from "./downlink.ts";
+import { answersOfSentFrames, DownlinkState, isSameDesired } from "./downlink.ts";
 import { availabilityChanged, downlinkDropped, downlinkSent, stateRebuilt } from "./events.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
 import { neededTopics } from "./kafka-topics.ts";
 import { PasswordChecker } from "./password.ts";
-import { RateBook } from "./rates.ts";
+import { RatesByDevice } from "./rates.ts";
 import type { Routes } from "./routes.ts";
 import type { Session } from "./session.ts";
 import { traceDownlink } from "./spans.ts";
@@ -42,7 +41,7 @@ export class Bridge {
   readonly #passwords: PasswordChecker;
   readonly #downlink = new DownlinkState();
   readonly #ingest: Ingest;
-  readonly #throttled: ThrottleBook;
+  readonly #throttled: ThrottleTracker;
   readonly #broker: Broker;
   readonly #down: ReturnType<typeof mqttTopics>;
   readonly #stop = new AbortController();
@@ -54,8 +53,8 @@ export class Bridge {
     this.#options = options;
     this.#passwords = new PasswordChecker(this.#directory, config.limits.authenticationsMax);
     this.#down = mqttTopics(config.mqtt.prefix);
-    const rates = new RateBook(config.limits.perDevice, () => clock.monotonicMs());
-    this.#throttled = new ThrottleBook({ reporter: "bridge", sink, clock, telemetry });
+    const rates = new RatesByDevice(config.limits.perDevice, () => clock.monotonicMs());
+    this.#throttled = new ThrottleTracker({ reporter: "bridge", sink, clock, telemetry });
     const onThrottled = this.#throttled.note.bind(this.#throttled);
     this.#ingest = new Ingest({
       sink,
@@ -99,7 +98,7 @@ export class Bridge {
     return this.#port === undefined ? "rebuilding what is retained from Kafka" : undefined;
   }
 
-  /** Resolves with the MQTT port once devices are let in. R1 */
+  /** Resolves with the MQTT port once devices are let in. */
   async start(): Promise<number> {
     const { telemetry, clock, config } = this.#options;
     const startedAt = clock.monotonicMs();
@@ -154,7 +153,6 @@ export class Bridge {
     return this.#port;
   }
 
-  /** R2 */
   async close(): Promise<void> {
     await this.#broker.close();
     await this.#throttled.stop();
@@ -187,7 +185,7 @@ export class Bridge {
 
   #sendChangedDesired(session: Session): void {
     const now = this.#downlink.desiredOf(session.deviceId);
-    if (now === undefined || isSameTelling(session.desired, now)) return;
+    if (now === undefined || isSameDesired(session.desired, now)) return;
     if (session.isSubscribed(this.#down.desired(session.deviceId))) this.#sendDesired(session);
   }
 
@@ -222,13 +220,13 @@ export class Bridge {
     const wants = { avro: session.isSubscribed(avro), json: session.isSubscribed(json) };
     const answers = wants.avro || wants.json ? answersOfSentFrames(record) : undefined;
     if (answers === undefined) return;
-    const { told, end } = traceDownlink(this.#options.telemetry.tracer, answers);
+    const { traced, end } = traceDownlink(this.#options.telemetry.tracer, answers);
     if (wants.avro) {
       const codec: Codec<Classifications> = topics.classifications.codec;
-      const payload = codec.encodeSingleObject(told, this.#downlink.versionFor(deviceId, codec));
+      const payload = codec.encodeSingleObject(traced, this.#downlink.versionFor(deviceId, codec));
       this.#sendResult(session, avro, payload);
     }
-    if (wants.json) for (const payload of jsonResults(told)) this.#sendResult(session, json, payload);
+    if (wants.json) for (const payload of jsonResults(traced)) this.#sendResult(session, json, payload);
     end();
   }
 

@@ -4,13 +4,10 @@
  * aedes writes the PUBACK after `authorizePublish` and before it publishes, so Kafka is awaited inside it (ADR 2).
  * Nobody subscribes to what devices publish, so behind the PUBACK a message's way ends.
  *
- * M1. One session per device; a second connection takes over (MQTT-3.1.4-2).
- * M2. Sessions are clean: nothing is queued for a device that is away; retained state waits in Kafka.
- * M3. Connections, packets and bytes in flight are bounded (G9).
- * M4. aedes meets authenticated devices only; whoever else there is never comes further than preauth.ts.
- * M5. A device is bounded in messages and bytes a second, beyond which it is read more slowly, and in subscriptions, beyond
- *     which its session ends (rates.ts).
- */
+ * One session per device; a second connection takes over (MQTT-3.1.4-2). Sessions are clean: nothing is queued for a device
+ * that is away; retained state waits in Kafka. Connections, packets and bytes in flight are bounded (G9). aedes meets
+ * authenticated devices only; other clients never come further than preauth.ts. A device is bounded in messages and
+ * bytes a second, beyond which it is read more slowly, and in subscriptions, beyond which its session ends (rates.ts). */
 import { createServer, type Server, type Socket } from "node:net";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import { THROTTLED_FROM } from "@tributary/service-kit";
@@ -23,7 +20,7 @@ import { brokerFault, connected, connectionCut, disconnected, subscribeRefused, 
 import { PacketGate } from "./gate.ts";
 import type { Ingest } from "./ingest.ts";
 import { PreAuth, type PreAuthOptions } from "./preauth.ts";
-import type { RateBook } from "./rates.ts";
+import type { RatesByDevice } from "./rates.ts";
 import { Session } from "./session.ts";
 import { Takeovers } from "./takeovers.ts";
 
@@ -35,8 +32,8 @@ export type BrokerOptions = {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly ingest: Ingest;
-  readonly rates: RateBook;
-  /** A device exceeds a rate; `weight` says how much that tells. */
+  readonly rates: RatesByDevice;
+  /** A device exceeds a rate; `weight` is how much that counts. */
   readonly onThrottled: (deviceId: string, reason: string, weight?: number) => void;
   readonly authenticate: PreAuthOptions["authenticate"];
   /** A device subscribed: it wants what is retained for it. */
@@ -80,7 +77,7 @@ export class Broker {
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) =>
       this.#preAuth.accept(socket),
     );
-    this.#server.maxConnections = limits.connectionsMax + 2 * limits.unauthenticatedMax; // M3, with those that are closing
+    this.#server.maxConnections = limits.connectionsMax + 2 * limits.unauthenticatedMax; // with those that are closing
     this.#server.on("drop", (drop) => {
       const remote = drop?.remoteAddress ?? "unknown";
       options.telemetry.emit(connectionCut, { code: "connections-full", deviceId: "unknown", bytes: 0, remote });
@@ -103,11 +100,11 @@ export class Broker {
       connectTimeout: limits.connectMsMax,
       maxInflightInbound: 16,
       preConnect: (_client, packet, done) => {
-        packet.clean = true; // M2
+        packet.clean = true;
         done(null, true);
       },
       authenticate: (client, _user, _password, done) => {
-        done(null, this.#begin(client)); // M4
+        done(null, this.#startSession(client));
       },
       authorizePublish: (client, packet, done) => this.#publish(client, packet, done),
       authorizeSubscribe: (client, subscription, done) => {
@@ -168,7 +165,7 @@ export class Broker {
     if (this.#closing) return "authentication-busy";
     const before = this.#gateOf.get(deviceId);
     if (before === undefined || before.destroyed) {
-      return this.#gates.size < config.limits.connectionsMax ? undefined : "connections-full"; // M3
+      return this.#gates.size < config.limits.connectionsMax ? undefined : "connections-full";
     }
     if (!this.#takeovers.take(deviceId, clock.monotonicMs())) return "takeovers-too-many";
     const [remote, previous] = [socket.remoteAddress ?? "unknown", before.remoteAddress];
@@ -178,7 +175,7 @@ export class Broker {
 
   #admit(socket: Socket, deviceId: string): void {
     const { config, clock, telemetry } = this.#options;
-    this.#sessions.get(deviceId)?.close(); // M1
+    this.#sessions.get(deviceId)?.close();
     this.#gateOf.get(deviceId)?.destroy();
     const gate = new PacketGate(socket, {
       budget: this.#budget,
@@ -205,7 +202,7 @@ export class Broker {
   }
 
   /** aedes has read the CONNECT packet that preauth.ts had read before. Whether it found the same device in it, still there. */
-  #begin(client: Client): boolean {
+  #startSession(client: Client): boolean {
     const gate = client.conn as PacketGate;
     const deviceId = this.#deviceOf.get(gate);
     if (deviceId === undefined || deviceId !== client.id || gate.destroyed || this.#closing) return false;
@@ -219,7 +216,7 @@ export class Broker {
 
   #publish(client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void): void {
     const session = client === null ? undefined : this.#byClient.get(client);
-    // A will comes without having passed the gate. It says that the session has ended, which we know: it ends here.
+    // A will comes without having passed the gate. It announces that the session has ended, which is known: it ends here.
     if (session === undefined || (client as AnyClient).will === packet) {
       done(new Error("not published"));
       return;
@@ -234,7 +231,6 @@ export class Broker {
     this.#options.ingest.take(session, uplink, done, () => grant.release());
   }
 
-  /** M5 */
   #chargeOf(deviceId: string): (bytes: number) => number {
     const { rates, onThrottled } = this.#options;
     const mine = rates.of(deviceId);
@@ -247,7 +243,7 @@ export class Broker {
     };
   }
 
-  /** M5. Ends the session of one that subscribes without end. */
+  /** Ends the session of one that subscribes without end. */
   #maySubscribeNow(session: Session): boolean {
     if (session.isClosed) return false;
     const { rates, onThrottled, telemetry } = this.#options;

@@ -1,12 +1,11 @@
 /**
- * Bytes received and not yet stored: bounded for each connection and in all (G9). Who finds no room waits, and its
+ * Bytes received and not yet stored: bounded for each connection and in all (G9). A packet that finds no room waits, and its
  * socket is not read meanwhile.
  *
- * B1. The sum granted never exceeds `totalMax`; a connection's never exceeds `clientMax`, except one packet alone.
- * B2. Waiters are served in order, so that a large packet is not starved by small ones; one that waits for its own
- *     connection's limit holds up nobody else.
- * B3. A closed account wants nothing; what it still holds counts until it is released.
- */
+ * Waiters are served in order, so that a large packet is not starved by small ones; one that waits for its own connection's
+ * limit holds up nobody else. A closed account wants nothing; what it still holds counts until it is released.
+ *
+ * B1. The sum granted never exceeds `totalMax`; a connection's never exceeds `clientMax`, except one packet alone. */
 import { invariant } from "@tributary/kernel";
 
 export class ByteBudget {
@@ -34,12 +33,12 @@ export class ByteBudget {
 
   /** @internal */
   fitsClient(account: BudgetAccount, bytes: number): boolean {
-    return account.usedBytes === 0 || account.usedBytes + bytes <= this.#clientMax; // B1
+    return account.usedBytes === 0 || account.usedBytes + bytes <= this.#clientMax;
   }
 
   /** @internal */
   fitsTotal(bytes: number): boolean {
-    return this.#used + bytes <= this.#totalMax; // B1
+    return this.#used + bytes <= this.#totalMax;
   }
 
   /** @internal */
@@ -62,7 +61,7 @@ export class ByteBudget {
   /** @internal */
   serve(): void {
     for (const account of this.#waiting) {
-      if (!this.fitsTotal(account.wantedBytes)) return; // B2
+      if (!this.fitsTotal(account.wantedBytes)) return;
       this.#waiting.delete(account);
       account.grant();
     }
@@ -116,7 +115,7 @@ export class BudgetAccount {
 
   close(): void {
     this.#closed = true;
-    this.#wanted = undefined; // B3
+    this.#wanted = undefined;
     this.#budget.forget(this);
   }
 

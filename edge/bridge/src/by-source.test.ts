@@ -2,7 +2,7 @@ import { expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import { BySource } from "./by-source.ts";
 
-test("sources are served in turn, each in its own order (F2)", () => {
+test("sources are served in turn, each in its own order (by-source.ts F2)", () => {
   const waiting = new BySource<string>();
   for (let i = 0; i < 1_000; i++) waiting.add("attacker", `guess ${i}`);
   waiting.add("victim", "login");
@@ -10,7 +10,7 @@ test("sources are served in turn, each in its own order (F2)", () => {
   expect(waiting.size).toBe(998);
 });
 
-test("whatever comes and goes, counts are right and the heaviest source holds as many as any (F1)", () => {
+test("whatever comes and goes, counts are right and the heaviest source holds as many as any (by-source.ts F1)", () => {
   const random = seededRandom(5);
   const items = new BySource<number>();
   const model: { source: string; item: number }[] = [];

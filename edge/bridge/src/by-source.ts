@@ -1,7 +1,7 @@
 /**
  * Items of many sources (addresses): who has many gives way to who has few, and all are served in turn.
  *
- * F1. `heaviest` names a source that holds as many items as any. Whoever needs room takes it there (G9).
+ * F1. `heaviest` names a source that holds as many items as any. Room is made by removing one of its items (G9).
  * F2. `next` serves the sources in turn, and each source's items in their order.
  */
 export class BySource<T> {
@@ -25,7 +25,7 @@ export class BySource<T> {
     return this.#sources.get(source) ?? [];
   }
 
-  /** Undefined when there is nothing. F1 */
+  /** Undefined when there is nothing. */
   heaviest(): string | undefined {
     return this.#holding[this.#heaviest]?.values().next().value;
   }
@@ -48,7 +48,7 @@ export class BySource<T> {
     return true;
   }
 
-  /** Takes one out. F2 */
+  /** Takes one out. */
   next(): T | undefined {
     for (const [source, items] of this.#sources) {
       const [item] = items as Set<T> & Iterable<T>;

@@ -60,7 +60,7 @@ const limitsSchema = z
     takeoversPerMinuteMax: count.default(10),
     /** From a packet's first byte to its last. */
     packetMsMax: ms.default(30_000),
-    /** Checks of scrypt hashes waiting for a processor; beyond it the address with most of them is told to come back. */
+    /** Checks of scrypt hashes waiting for a processor; beyond it those of the address with most of them are refused for now. */
     authenticationsMax: count.default(512),
     /** How long Kafka may be away before the devices that wait are disconnected; they send again. */
     storeMsMax: ms.default(60_000),

@@ -40,7 +40,7 @@ test("a CONNECT packet is read whole, in whichever pieces it comes, and what fol
   expect(faultOf(bytesOf({ protocolId: "MQIsdp", protocolVersion: 3, will: undefined }))).toBe("connect");
 });
 
-test("what must close the connection does: other packets, bad UTF-8, NUL, odd flags, lengths that lie", () => {
+test("what must close the connection does: other packets, bad UTF-8, NUL, odd flags, wrong lengths", () => {
   const bytes = bytesOf();
   expect(faultOf(mqttPacket.generate({ cmd: "pingreq" }))).toBe("connect-expected");
   expect(faultOf(Buffer.from("GET / HTTP/1.1\r\n\r\n"))).toBe("connect-expected");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { Codec, DeviceDesired, type DeviceReported, RoutingPolicy } from "@tributary/contracts";
 import { someAnswer, someDesired, somePolicy } from "@tributary/testing";
-import { answersOfSentFrames, type DesiredTelling, DownlinkState, isSameTelling, NewestQueue } from "./downlink.ts";
+import { answersOfSentFrames, type DesiredMessage, DownlinkState, isSameDesired, NewestQueue } from "./downlink.ts";
 
 const reported = (modelDigest: string, acceptedSchemas: readonly string[] = []): DeviceReported => ({
   deviceId: "d",
@@ -20,7 +20,7 @@ const reported = (modelDigest: string, acceptedSchemas: readonly string[] = []):
 });
 
 describe("the policy of a device", () => {
-  test("is the newest of the model it reported; tombstones take it away (D1)", () => {
+  test("is the newest of the model it reported; tombstones take it away (downlink.ts D1)", () => {
     const state = new DownlinkState();
     state.applyReported("d", reported("m1"));
     expect(state.policyOf("d")).toBeUndefined();
@@ -39,7 +39,7 @@ describe("the policy of a device", () => {
     expect(state.modelOf("d")).toBeUndefined();
   });
 
-  test("is written in a schema the device announced, else in the oldest (D2)", () => {
+  test("is written in a schema the device announced, else in the oldest (downlink.ts D2)", () => {
     const [v1] = RoutingPolicy.versions as [(typeof RoutingPolicy.versions)[number]];
     const v2 = { ...v1, version: 2, id: 99, fingerprint: "00000000000000ff" };
     const codec = new Codec<RoutingPolicy>("RoutingPolicy", [v1, v2]);
@@ -59,24 +59,24 @@ describe("what a device shall run", () => {
   const apply = (state: DownlinkState, deviceId: string, bytes: Buffer) =>
     state.applyDesired(deviceId, DeviceDesired.decodeConfluent(bytes), bytes);
 
-  test("is told to those only that read it; a tombstone clears it (D3)", () => {
+  test("is published to those only that read it; a tombstone clears it (downlink.ts D3)", () => {
     const state = new DownlinkState();
     apply(state, "d", record("d", 7n));
     expect(state.desiredOf("d")).toBeUndefined();
     state.applyReported("d", reported("m", ["ffffffffffffffff"]));
     expect(state.desiredOf("d")).toBeUndefined();
     state.applyReported("d", { ...reported("m", [oldest.fingerprint]), slots: {} });
-    const told = state.desiredOf("d") as DesiredTelling;
-    expect(DeviceDesired.decodeSingleObject(state.encodedDesired(told))).toMatchObject({
+    const published = state.desiredOf("d") as DesiredMessage;
+    expect(DeviceDesired.decodeSingleObject(state.encodedDesired(published))).toMatchObject({
       deviceId: "d",
       generation: 7n,
     });
     apply(state, "d", record("d", 7n));
-    expect(isSameTelling(told, state.desiredOf("d") as DesiredTelling)).toBe(true);
+    expect(isSameDesired(published, state.desiredOf("d") as DesiredMessage)).toBe(true);
     apply(state, "d", record("d", 8n));
-    expect(isSameTelling(told, state.desiredOf("d") as DesiredTelling)).toBe(false);
+    expect(isSameDesired(published, state.desiredOf("d") as DesiredMessage)).toBe(false);
     state.applyDesired("d", null, null);
-    expect(state.encodedDesired(state.desiredOf("d") as DesiredTelling)).toHaveLength(0);
+    expect(state.encodedDesired(state.desiredOf("d") as DesiredMessage)).toHaveLength(0);
   });
 
   test("is refused under another device's key, and what was wanted before stays", () => {
@@ -84,12 +84,12 @@ describe("what a device shall run", () => {
     state.applyReported("d", reported("m", [oldest.fingerprint]));
     apply(state, "d", record("d", 7n));
     expect(() => apply(state, "d", record("e", 9n))).toThrow(/it is of e/);
-    const payload = state.encodedDesired(state.desiredOf("d") as DesiredTelling);
+    const payload = state.encodedDesired(state.desiredOf("d") as DesiredMessage);
     expect(DeviceDesired.decodeSingleObject(payload).generation).toBe(7n);
   });
 });
 
-test("only answers of sent frames go back to the device", () => {
+test("only answers of sent frames are published to the device", () => {
   const kept = someAnswer({ frameSeq: 1n });
   const sent = someAnswer({ frameSeq: 2n, reason: "SAMPLE" });
   const record = { deviceId: "d", bootId: 1n, answers: [kept, sent] };
@@ -97,7 +97,7 @@ test("only answers of sent frames go back to the device", () => {
   expect(answersOfSentFrames(record)).toEqual({ ...record, answers: [sent] });
 });
 
-test("a full queue forgets its oldest and says so (G9)", () => {
+test("a full queue drops its oldest and reports it (G9)", () => {
   const queue = new NewestQueue<number>(2);
   expect([1, 2, 3].map((n) => queue.push(n))).toEqual([0, 0, 1]);
   expect([queue.shift(), queue.shift(), queue.shift()]).toEqual([2, 3, undefined]);

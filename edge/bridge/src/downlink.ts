@@ -1,13 +1,13 @@
 /**
- * What devices are told: what they shall run, the policy of the model they run, and the answers of the frames they sent.
+ * What is published to devices: their desired state, the policy of the model they run, and the answers of the frames they sent.
  * Pure state, folded from devices.desired.v1, routing.policies.v1 and devices.reported.v1; nothing is kept per device but
  * what it reported and what it shall run.
  *
  * D1. A device gets the newest policy of its reported perception model; none if there is none.
  * D2. A payload is written in a schema the device announced, else in the oldest: a new service must reach the oldest
  *     agent in the field.
- * D3. What a device shall run is told only to one that announced a schema of it: an agent that knows nothing of updates is
- *     left alone. Which generation counts is the device's to decide (G6).
+ * D3. The desired state is published only to a device that announced a schema of it: an agent that knows nothing of updates
+ *     gets none. Which generation counts is the device's to decide (G6).
  */
 import {
   type Classifications,
@@ -24,7 +24,7 @@ import {
 type Reported = { readonly modelDigest: string | undefined; readonly acceptedSchemas: readonly string[] };
 
 /** What down/desired holds for a device, and in which schema. No record: nothing is wanted of it (any more). */
-export type DesiredTelling = { readonly record: Buffer | undefined; readonly version: SchemaVersion };
+export type DesiredMessage = { readonly record: Buffer | undefined; readonly version: SchemaVersion };
 
 export class DownlinkState {
   readonly #policies = new Map<string, RoutingPolicy>();
@@ -62,7 +62,7 @@ export class DownlinkState {
   }
 
   /** `record` is the bytes that `desired` was read from; both null for a tombstone. Throws ContractError when it is of
-   * another device than its key says. */
+   * another device than its key. */
   applyDesired(deviceId: string, desired: DeviceDesired | null, record: Uint8Array | null): void {
     if (desired !== null && desired.deviceId !== deviceId) {
       throw new ContractError("record-undecodable", `it is of ${desired.deviceId}`);
@@ -71,8 +71,8 @@ export class DownlinkState {
     else this.#desired.set(deviceId, Buffer.from(record)); // A copy: what was read is part of a larger buffer.
   }
 
-  /** Undefined: it is told nothing. D3 */
-  desiredOf(deviceId: string): DesiredTelling | undefined {
+  /** Undefined: nothing is published to it. */
+  desiredOf(deviceId: string): DesiredMessage | undefined {
     const { codec } = topics.desired;
     const accepted = this.acceptedBy(deviceId);
     if (!codec.versions.some(({ fingerprint }) => accepted.includes(fingerprint))) return undefined;
@@ -80,7 +80,7 @@ export class DownlinkState {
   }
 
   /** Empty when nothing is wanted: an empty retained message clears what was retained. */
-  encodedDesired({ record, version }: DesiredTelling): Buffer {
+  encodedDesired({ record, version }: DesiredMessage): Buffer {
     const { codec } = topics.desired;
     return record === undefined ? Buffer.alloc(0) : codec.encodeSingleObject(codec.decodeConfluent(record), version);
   }
@@ -89,7 +89,6 @@ export class DownlinkState {
     return this.#reported.get(deviceId)?.modelDigest;
   }
 
-  /** D1 */
   policyOf(deviceId: string): RoutingPolicy | undefined {
     const modelDigest = this.modelOf(deviceId);
     const keys = modelDigest === undefined ? undefined : this.#byModel.get(modelDigest);
@@ -112,12 +111,11 @@ export class DownlinkState {
     return payload;
   }
 
-  /** What the device can read; empty for one that speaks JSON only, or has not said. */
+  /** What the device can read; empty for one that speaks JSON only, or has announced nothing. */
   acceptedBy(deviceId: string): readonly string[] {
     return this.#reported.get(deviceId)?.acceptedSchemas ?? [];
   }
 
-  /** D2 */
   versionFor(deviceId: string, codec: Codec<unknown>): SchemaVersion {
     const accepted = this.acceptedBy(deviceId);
     const newest = codec.versions.findLast((version) => accepted.includes(version.fingerprint));
@@ -125,10 +123,10 @@ export class DownlinkState {
   }
 }
 
-/** Whether a device that was told the one need be told the other. */
-export const isSameTelling = (told: DesiredTelling | undefined, now: DesiredTelling): boolean =>
-  told?.version === now.version &&
-  (told.record === now.record || (now.record !== undefined && told.record?.equals(now.record) === true));
+/** Whether a device that got the one need not get the other. */
+export const isSameDesired = (published: DesiredMessage | undefined, now: DesiredMessage): boolean =>
+  published?.version === now.version &&
+  (published.record === now.record || (now.record !== undefined && published.record?.equals(now.record) === true));
 
 /** The part of a record that answers sent frames; undefined if there is none. */
 export function answersOfSentFrames(record: Classifications): Classifications | undefined {

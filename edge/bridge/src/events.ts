@@ -1,11 +1,11 @@
-/** What the bridge tells its operators: each event is a log line and its metrics. */
+/** The bridge's events for its operators: each event is a log line and its metrics. */
 import { defineEvent } from "@tributary/telemetry";
 
 export const connected = defineEvent<{ deviceId: string; remote: string }>({
   name: "device_connected",
   level: "info",
   message: (e) => `${e.deviceId} connected from ${e.remote}`,
-  counter: { name: "tributary_bridge_connects_total", help: "Sessions that began" },
+  counter: { name: "tributary_bridge_connects_total", help: "Sessions that started" },
 });
 
 export const takenOver = defineEvent<{ deviceId: string; remote: string; previous: string }>({
@@ -109,7 +109,7 @@ export const storeFailed = defineEvent<{ deviceId: string; stream: string; code:
 export const availabilityChanged = defineEvent<{ deviceId: string; state: string }>({
   name: "availability_changed",
   level: "info",
-  message: (e) => `${e.deviceId} says ${e.state}`,
+  message: (e) => `${e.deviceId} is ${e.state}`,
 });
 
 export const downlinkSent = defineEvent<{ deviceId: string; channel: string; bytes: number }>({

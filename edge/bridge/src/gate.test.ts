@@ -69,7 +69,7 @@ describe("the byte budget", () => {
         }
         const sums = clients.map((c) => c.held.reduce((a, b) => a + b, 0));
         const sum = sums.reduce((a, b) => a + b, 0);
-        const isBounded = sum <= 1_000 && clients.every((c, i) => c.held.length <= 1 || (sums[i] as number) <= 400); // B1
+        const isBounded = sum <= 1_000 && clients.every((c, i) => c.held.length <= 1 || (sums[i] as number) <= 400); // budget.ts B1
         if (budget.usedBytes !== sum || !isBounded) throw new Error(`seed ${seed}, step ${step}: ${sums}`);
       }
       while (clients.some((c) => c.held.length > 0)) {
@@ -160,7 +160,7 @@ describe("the gate", () => {
     await close();
   });
 
-  test("of a PUBLISH beyond the bound the first passes, wherever the stream is cut, and what follows it is whole (T2)", async () => {
+  test("of a PUBLISH beyond the bound the first passes, wherever the stream is cut, and what follows it is whole (gate.ts T2)", async () => {
     for (let seed = 1; seed <= 6; seed++) {
       const random = seededRandom(seed);
       const { device, gate, budget, close, received } = await open(300_000);
@@ -171,8 +171,13 @@ describe("the gate", () => {
         sent.flatMap((payload, i) => [
           mqttPacket.generate({ cmd: "pingreq" }),
           mqttPacket.generate({
-            ...{ cmd: "publish", topic: topics[i] as string, payload, qos: (i % 2) as 0 | 1, messageId: i + 1 },
-            ...{ dup: false, retain: random() < 0.5 },
+            cmd: "publish",
+            topic: topics[i] as string,
+            payload,
+            qos: (i % 2) as 0 | 1,
+            messageId: i + 1,
+            dup: false,
+            retain: random() < 0.5,
           }),
         ]),
       );
@@ -246,7 +251,7 @@ describe("the gate", () => {
     await close();
   });
 
-  test("a device beyond its rate is read more slowly, and everything passes in order (T5)", async () => {
+  test("a device beyond its rate is read more slowly, and everything passes in order (gate.ts T5)", async () => {
     const { device, gate, packets, close } = await open(10_000_000);
     let charged = 0;
     gate.authenticated((bytes) => {
@@ -264,7 +269,7 @@ describe("the gate", () => {
     await close();
   });
 
-  test("who does not read what it is told is not read either", async () => {
+  test("a device that does not read what it is sent is not read either", async () => {
     const { device, gate, packets, close } = await open(1_000_000);
     gate.write(Buffer.alloc(16_000_000));
     device.write(Buffer.concat([publish(10, 1), publish(10, 2)]));

@@ -1,14 +1,14 @@
 /**
  * Stands between a device's socket and the broker, which would buffer a packet of 256 MB before it looks at it.
  *
- * T1. A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9).
- * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted
- *     the bound is small. A device's PUBLISH beyond it would be sent again for ever: its body is read past, for as long as it
+ * A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9). Each PUBLISH
+ * that passed is handed its grant in order; the settler returns the bytes. A device that does not read what it is
+ * sent is not read either, or its pending messages would grow without bound (G9).
+ *
+ * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted the
+ *     bound is small. A device's PUBLISH beyond it would be sent again for ever: its body is read past, for as long as it
  *     comes, and its beginning passes in its place (oversized.ts).
- * T3. Each PUBLISH that passed is handed its grant in order; who settles it gives the bytes back.
- * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when they are made good.
- * T4. Who does not read what it is told is not read either, or what we owe it would grow without bound (G9).
- */
+ * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when they are made good. */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { Whole } from "@tributary/kafka";
@@ -44,7 +44,7 @@ export class PacketGate extends Duplex {
   #chunk: Buffer = NOTHING;
   #at = 0;
   /** A fixed header whose rest is to come: it passes with that, if the packet does. */
-  #begun: Buffer = NOTHING;
+  #partial: Buffer = NOTHING;
   #skipped: Skipped | undefined;
   #wanted = false;
   #granted = true;
@@ -67,20 +67,20 @@ export class PacketGate extends Duplex {
     socket.on("end", () => this.push(null));
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => this.destroy());
-    this.on("drain", () => this.#pump()); // T4
+    this.on("drain", () => this.#pump());
   }
 
   get remoteAddress(): string {
     return this.#socket.remoteAddress ?? "unknown";
   }
 
-  /** `charge` is told of each packet of the device and says how long to wait with it, in ms. T5 */
+  /** `charge` is called with each packet of the device and returns how long to wait with it, in ms. */
   authenticated(charge?: (bytes: number) => number): void {
     this.#authenticated = true;
     this.#charge = charge;
   }
 
-  /** The grant of the next PUBLISH: call once per PUBLISH, in order. T3 */
+  /** The grant of the next PUBLISH: call once per PUBLISH, in order. */
   nextGrant(): { readonly whole?: Whole; release(): void } {
     const { bytes, whole } = this.#grants.shift() ?? { bytes: 0 };
     let held = true;
@@ -98,7 +98,7 @@ export class PacketGate extends Duplex {
     this.#frozen = true;
   }
 
-  /** Ends the connection if a packet has been on its way too long; the time in which we did not read is not the device's. T2 */
+  /** Ends the connection if a packet has been on its way too long; the time in which we did not read is not the device's. */
   sweep(): void {
     const nowMs = this.#options.monotonicMs();
     if (this.#isWaiting && this.#isReading) this.#waitedMs += nowMs - this.#countedAtMs;
@@ -135,8 +135,8 @@ export class PacketGate extends Duplex {
   }
 
   get #isReading(): boolean {
-    if (this.#slowed !== undefined || this.#frozen || this.destroyed) return false; // T5
-    return this.#wanted && this.#granted && !this.writableNeedDrain; // T1, T4
+    if (this.#slowed !== undefined || this.#frozen || this.destroyed) return false;
+    return this.#wanted && this.#granted && !this.writableNeedDrain;
   }
 
   #wait(): void {
@@ -182,24 +182,24 @@ export class PacketGate extends Duplex {
       const isPublish = header.type === PUBLISH;
       const isLarge = isPublish && this.#authenticated;
       const isOversized = header.length > (isLarge ? this.#options.packetBytesMax : CONTROL_BYTES_MAX);
-      if (isOversized && !isLarge) return this.#violate("packet-oversized", header.length); // T2
+      if (isOversized && !isLarge) return this.#violate("packet-oversized", header.length);
       this.#slow(header.length);
       const grant = { bytes: (isOversized ? KEPT_BYTES_MAX : header.length) + RECORD_OVERHEAD_BYTES };
       if (isPublish) this.#grant(grant);
       if (isOversized) {
-        this.#pass(from, at - (header.headerBytes - this.#begun.length));
-        this.#begun = NOTHING;
+        this.#pass(from, at - (header.headerBytes - this.#partial.length));
+        this.#partial = NOTHING;
         this.#skipped = { packet: new OversizedPublish(header.first, header.length), grant };
         return true;
       }
-      if (this.#begun.length > 0) this.push(this.#begun);
-      this.#begun = NOTHING;
-      if (!this.#granted || this.#slowed !== undefined) break; // T1, T5
+      if (this.#partial.length > 0) this.push(this.#partial);
+      this.#partial = NOTHING;
+      if (!this.#granted || this.#slowed !== undefined) break;
     }
     if (!this.#scanner.isInside) this.#waited();
-    const begunAt = this.#at - (this.#scanner.begunBytes - this.#begun.length);
-    this.#pass(from, begunAt);
-    if (begunAt < this.#at) this.#begun = Buffer.concat([this.#begun, this.#chunk.subarray(begunAt, this.#at)]);
+    const partialAt = this.#at - (this.#scanner.partialBytes - this.#partial.length);
+    this.#pass(from, partialAt);
+    if (partialAt < this.#at) this.#partial = Buffer.concat([this.#partial, this.#chunk.subarray(partialAt, this.#at)]);
     return true;
   }
 
@@ -207,7 +207,6 @@ export class PacketGate extends Duplex {
     if (to > from) this.#wanted = this.push(this.#chunk.subarray(from, to));
   }
 
-  /** T1 */
   #grant(grant: Granted): void {
     this.#granted = this.#account.take(grant.bytes, () => {
       this.#grants.push(grant);
@@ -217,7 +216,7 @@ export class PacketGate extends Duplex {
     if (this.#granted) this.#grants.push(grant);
   }
 
-  /** Reads past what is there of an oversized body. T2 */
+  /** Reads past what is there of an oversized body. */
   #skip({ packet, grant }: Skipped): boolean {
     const part = this.#chunk.subarray(this.#at, this.#at + packet.bytesLeft);
     packet.take(part);
@@ -232,7 +231,6 @@ export class PacketGate extends Duplex {
     return true;
   }
 
-  /** T5 */
   #slow(bytes: number): void {
     const waitMs = this.#charge?.(bytes) ?? 0;
     if (waitMs <= 0) return;

@@ -8,7 +8,7 @@ import type { Client } from "aedes";
 import { bridgeConfigSchema } from "./config.ts";
 import type { PacketGate } from "./gate.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
-import { RateBook } from "./rates.ts";
+import { RatesByDevice } from "./rates.ts";
 import { Session } from "./session.ts";
 
 const config = bridgeConfigSchema.parse({});
@@ -69,7 +69,7 @@ const newIngest = (sink: RecordSink, clock: Clock, learn?: IngestOptions["learn"
     limits: config.limits,
     mqttPrefix: "tributary",
     learn,
-    rates: new RateBook(
+    rates: new RatesByDevice(
       { ...config.limits.perDevice, deadLettersBurstMax: 1e9, deadLetterBytesBurstMax: 1e9 },
       () => 0,
     ),
@@ -134,7 +134,7 @@ describe("from a message to its acknowledgement", () => {
     }
   });
 
-  test("a schema that nobody knows ends the session while it is asked for; then it is stored, or a dead letter (I4)", async () => {
+  test("a schema that nobody knows ends the session while it is asked for; then it is stored, or a dead letter (ingest.ts I4)", async () => {
     const sink = new FickleSink(() => 0.9);
     const { schema } = EdgePredictions.current;
     const newer = { ...schema, fields: [...schema.fields, { name: "later", type: ["null", "string"], default: null }] };
@@ -174,7 +174,7 @@ describe("from a message to its acknowledgement", () => {
     expect({ asked: asked.length, acknowledged, released }).toEqual({ asked: 2, acknowledged: 2, released: 4 });
   });
 
-  test("where devices share one way, a strange schema ends it for nobody: its message waits, and is stored or a dead letter (I4)", async () => {
+  test("where devices share one way, a strange schema ends it for nobody: its message waits, and is stored or a dead letter (ingest.ts I4)", async () => {
     const sink = new FickleSink(() => 0.9);
     const { schema } = EdgePredictions.current;
     const newer = { ...schema, fields: [...schema.fields, { name: "shared", type: ["null", "long"], default: null }] };
@@ -193,7 +193,10 @@ describe("from a message to its acknowledgement", () => {
     let released = 0;
     const acknowledged: string[] = [];
     const sender = {
-      ...{ deviceId: "d", isClosed: false, isShared: true, begin: (settle: () => void) => settle },
+      deviceId: "d",
+      isClosed: false,
+      isShared: true,
+      begin: (settle: () => void) => settle,
       close: () => closed++,
     };
     const publish = (name: string, payload: Buffer) => {
@@ -235,7 +238,7 @@ describe("from a message to its acknowledgement", () => {
   });
 });
 
-test("acknowledgements leave in the order of the messages, and none after the session closed (S1, S2)", () => {
+test("acknowledgements leave in the order of the messages, and none after the session closed (session.ts S1, S2)", () => {
   const session = newSession("d");
   const order: number[] = [];
   const settle = [1, 2, 3, 4].map((n) => session.begin(() => order.push(n)));

@@ -1,23 +1,23 @@
 /**
  * The way of one published message from its verdict to Kafka's acknowledgement.
  *
+ * When Kafka does not take it for now, the session ends unacknowledged and the device sends again, in order (G3). The sink
+ * rejects everything behind a rejected send, so nothing later of that device is stored meanwhile. What Kafka refuses for good
+ * goes to the dead letters like any message that cannot be used.
+ *
  * I1. A message is acknowledged only after Kafka has its record, or its dead letter (G1, G8).
- * I2. When Kafka does not take it for now, the session ends unacknowledged and the device sends again, in order (G3).
- *     The sink rejects everything behind a rejected send, so nothing later of that device is stored meanwhile.
- * I3. What Kafka refuses for good goes to the dead letters like any message that cannot be used.
  * I4. A schema that nobody here knows is asked for, where there is a registry to ask: the session ends unacknowledged, and
  *     when the device sends again, in order, it is known or a dead letter. Where devices share one way to us, one device's
- *     strange schema is no reason to end it for all: its message waits for the answer.
- */
+ *     strange schema is no reason to end it for all: its message waits for the answer. */
 import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
 import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { BridgeLimits } from "./config.ts";
+import { DeadLetterWriter } from "./dead-letter-writer.ts";
 import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
 import type { RecordIdentity } from "./identity.ts";
-import { PutAside } from "./put-aside.ts";
-import type { RateBook } from "./rates.ts";
+import type { RatesByDevice } from "./rates.ts";
 import { type Route, routedRecord } from "./routes.ts";
 import { traceUplink } from "./spans.ts";
 import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verdict } from "./uplink.ts";
@@ -26,7 +26,7 @@ import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verd
 export type Sender = {
   readonly deviceId: string;
   readonly isClosed: boolean;
-  /** Other devices' messages come the same way. I4 */
+  /** Other devices' messages come the same way. */
   readonly isShared?: boolean;
   /** Registers a message; what it returns acknowledges it, in its turn. */
   begin(acknowledge: () => void): () => void;
@@ -46,23 +46,23 @@ export type IngestOptions = {
   readonly admit?: (uplink: Uplink) => Refusal | undefined;
   /** Kafka has the message, as a record or as a dead letter. */
   readonly onStored?: (uplink: Uplink) => void;
-  /** Asks for a schema; undefined when there is nothing to wait for. I4 */
+  /** Asks for a schema; undefined when there is nothing to wait for. */
   readonly learn?: ((topicName: string, fingerprint: string) => Promise<void> | undefined) | undefined;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
-  readonly rates: RateBook;
+  readonly rates: RatesByDevice;
   /** A device exceeds a rate. */
   readonly onThrottled: (deviceId: string, reason: string) => void;
 };
 
 export class Ingest {
   readonly #options: IngestOptions;
-  readonly #putAsides: PutAside;
+  readonly #deadLetters: DeadLetterWriter;
   #inFlight = 0;
   #idle: (() => void)[] = [];
 
   constructor(options: IngestOptions) {
     this.#options = options;
-    this.#putAsides = new PutAside({ ...options, wholeBytesMax: options.limits.frameBytesMax });
+    this.#deadLetters = new DeadLetterWriter({ ...options, wholeBytesMax: options.limits.frameBytesMax });
   }
 
   get inFlight(): number {
@@ -77,7 +77,7 @@ export class Ingest {
   /** `acknowledge` is called at most once, and never after the session closed; `release` exactly once. */
   take(session: Sender, uplink: Uplink, acknowledge: () => void, release: () => void): void {
     if (session.isClosed) {
-      release(); // I2
+      release();
       return;
     }
     const { limits, mqttPrefix, clock, routes } = this.#options;
@@ -87,7 +87,7 @@ export class Ingest {
     const learned = verdict.kind === "refuse" ? this.#learning(verdict) : undefined;
     if (learned !== undefined && session.isShared !== true) {
       release();
-      session.close(); // I4
+      session.close();
       return;
     }
     const settle = session.begin(acknowledge);
@@ -102,7 +102,7 @@ export class Ingest {
     const stored =
       learned === undefined
         ? this.#end(verdict, uplink, receivedAt, session)
-        : learned.then(() => this.#end(judge() as typeof verdict, uplink, receivedAt, session)); // I4
+        : learned.then(() => this.#end(judge() as typeof verdict, uplink, receivedAt, session));
     const failed = (error: unknown) => this.#fail(session, stream, error);
     const over = () => {
       release();
@@ -142,11 +142,11 @@ export class Ingest {
     switch (verdict.kind) {
       case "store": {
         const { stream, id, value, traceparent } = verdict;
-        const record = (told?: string | null) => recordOf(stream, id, value, receivedAt, told);
+        const record = (traced?: string | null) => recordOf(stream, id, value, receivedAt, traced);
         if (stream !== "frames") return this.#store(sink, stream, record(), uplink, receivedAt, from);
         const about = { stream, deviceId: id.deviceId, bytes: uplink.payload.length };
-        const { told, end } = traceUplink(telemetry.tracer, about, traceparent);
-        return this.#store(sink, stream, record(told), uplink, receivedAt, from).then(
+        const { traced, end } = traceUplink(telemetry.tracer, about, traceparent);
+        return this.#store(sink, stream, record(traced), uplink, receivedAt, from).then(
           () => end(),
           (error: unknown) => {
             end(codeOf(error));
@@ -179,7 +179,7 @@ export class Ingest {
     } catch (error) {
       if (!(error instanceof Failure) || error.advice === "retry" || error.code === SINK_CLOSED) throw error;
       const refusal: Refusal = { kind: "refuse", reason: "kafka-refused", stream, message: reasonOf(error) };
-      return this.#putAside(uplink, refusal, receivedAt, from); // I3
+      return this.#putAside(uplink, refusal, receivedAt, from);
     }
     const ms = clock.monotonicMs() - startedAt;
     const stored = { deviceId: uplink.principal, bytes: uplink.payload.length, ms };
@@ -189,7 +189,7 @@ export class Ingest {
 
   async #putAside(uplink: Uplink, refusal: Refusal, receivedAt: Instant, from: Sender): Promise<void> {
     const { telemetry } = this.#options;
-    await this.#putAsides.store(uplink, refusal, receivedAt, from.isShared !== true);
+    await this.#deadLetters.store(uplink, refusal, receivedAt, from.isShared !== true);
     telemetry.emit(uplinkRefused, {
       code: refusal.reason,
       stream: refusal.stream,
@@ -203,7 +203,7 @@ export class Ingest {
   #fail(session: Sender, stream: string, error: unknown): void {
     const code = error instanceof Failure ? error.code : "unexpected";
     this.#options.telemetry.emit(storeFailed, { deviceId: session.deviceId, stream, code, reason: reasonOf(error) });
-    session.close(); // I2
+    session.close();
   }
 }
 

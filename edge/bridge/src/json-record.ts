@@ -1,14 +1,12 @@
 /**
- * Reads a JSON value as a record of an Avro schema, strictly: it was written by hand for a program of somebody else's,
- * and every mistake in it should be told at its place.
+ * Reads a JSON value as a record of an Avro schema, strictly: it was written for a foreign program,
+ * and every mistake in it should be reported at its place.
  *
- * J1. A fault names its path: `predictions[3].label: expected a string, found 7`.
- * J2. Nothing is ignored: an unknown field is a fault, and so is a text that is not well-formed Unicode.
- * J3. What comes out fits the schema: bytes were base64, a long a number or a string of digits, a union its bare value.
- * J4. A field that is left out comes from `fill`, else from the schema's default; else it is a fault.
- * J5. Nesting is bounded before it is parsed (G9): a megabyte of brackets holds the parser, and with it all other devices,
- *     far longer than any record.
- */
+ * A fault names its path: `predictions[3].label: expected a string, found 7`. Nothing is ignored: an unknown field is a fault,
+ * and so is a text that is not well-formed Unicode. What comes out fits the schema: bytes were base64, a long a number or a
+ * string of digits, a union its bare value. A field that is left out comes from `fill`, else from the schema's default; else
+ * it is a fault. Nesting is bounded before it is parsed (G9): a megabyte of brackets holds the parser, and with it all other
+ * devices, far longer than any record. */
 import type { AvroSchema } from "@tributary/contracts";
 
 /** Stable: metrics, dead letters and tests name them. */
@@ -27,7 +25,7 @@ export class JsonFault extends Error {
 export type JsonObject = { readonly [field: string]: unknown };
 
 export type RecordRules<C> = {
-  /** By record name: what is left out, from what was given. `at` tells which of several records it is. */
+  /** By record name: what is left out, from what was given. `at` is its index among several records. */
   readonly fill?: { readonly [record: string]: (given: JsonObject, context: C, at: string) => JsonObject };
   /** By record name, then by the field's name in Avro: its name in JSON. */
   readonly names?: { readonly [record: string]: { readonly [field: string]: string } };
@@ -43,7 +41,7 @@ const DEPTH_MAX = 64;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export function parseJson(payload: Uint8Array): unknown {
-  if (isDeep(payload)) throw new JsonFault("json-malformed", `nested deeper than ${DEPTH_MAX}`); // J5
+  if (isDeep(payload)) throw new JsonFault("json-malformed", `nested deeper than ${DEPTH_MAX}`);
   try {
     return JSON.parse(utf8.decode(payload));
   } catch (error) {
@@ -98,7 +96,6 @@ export class JsonRecordReader<C> {
     this.#learn(schema);
   }
 
-  /** J1..J4 */
   read(value: JsonObject, context: C): JsonObject {
     return this.#record(this.#schema, value, "", context);
   }
@@ -113,7 +110,7 @@ export class JsonRecordReader<C> {
       if (fields.has(name)) continue;
       const known = [...fields.keys()].slice(0, NAMES_SHOWN_MAX).join(", ");
       const more = fields.size > NAMES_SHOWN_MAX ? ", ..." : "";
-      throw new JsonFault("json-unknown-field", `${at(path, clip(name))}: unknown field (known: ${known}${more})`); // J2
+      throw new JsonFault("json-unknown-field", `${at(path, clip(name))}: unknown field (known: ${known}${more})`);
     }
     const given: { [field: string]: unknown } = {};
     for (const [name, field] of fields) {
@@ -126,7 +123,7 @@ export class JsonRecordReader<C> {
       const one = filled[field.name];
       read[field.name] = one === undefined ? field.default : one;
       if (read[field.name] === undefined) {
-        throw new JsonFault("json-missing-field", `${at(path, name)}: missing`); // J4
+        throw new JsonFault("json-missing-field", `${at(path, name)}: missing`);
       }
     }
     return read;
@@ -153,7 +150,7 @@ export class JsonRecordReader<C> {
         return value;
       case "string":
         if (typeof value !== "string") throw wrong(path, "a string", value);
-        if (!value.isWellFormed()) throw wrong(path, "well-formed Unicode", value); // J2
+        if (!value.isWellFormed()) throw wrong(path, "well-formed Unicode", value);
         return value;
       case "bytes":
         return bytesOf(value, path);

@@ -50,15 +50,34 @@ function recordOf(stream: UplinkStream, payload: unknown): Record<string, unknow
 const bigints = (_: string, value: unknown) => (typeof value === "bigint" ? `${value}` : value);
 
 describe("a device that speaks only JSON", () => {
-  test("sends a photo and nothing else: the cloud is to answer, under the payload's own digest (N1, N3)", () => {
+  test("sends a photo and nothing else: the cloud is to answer, under the payload's own digest (json-uplink.ts N1, N3)", () => {
     const payload = Buffer.from(JSON.stringify({ image }));
     const digest = createHash("sha256").update(payload).digest().readBigUInt64BE() >> 1n;
     expect(recordOf("frames", payload)).toEqual({
-      ...{ deviceId: "device-1", bootId: 0n, seq: digest, cameraId: JSON_CAMERA, frameSeq: digest },
-      ...{ reason: "FALLBACK", deadlineMs: JSON_DEADLINE_MS, ageMs: 0, capturedAt: null, clockState: "UNKNOWN" },
-      ...{ jpeg: JPEG, label: "", confidence: 0, margin: 0, entropy: 0, score: 1 },
-      ...{ modelDigest: "", preprocessingDigest: "", policyVersion: "", arm: "default" },
-      ...{ sampleCorrectness: 0, samplePropensity: 0, sampleDrawn: false, traceparent: null },
+      deviceId: "device-1",
+      bootId: 0n,
+      seq: digest,
+      cameraId: JSON_CAMERA,
+      frameSeq: digest,
+      reason: "FALLBACK",
+      deadlineMs: JSON_DEADLINE_MS,
+      ageMs: 0,
+      capturedAt: null,
+      clockState: "UNKNOWN",
+      jpeg: JPEG,
+      label: "",
+      confidence: 0,
+      margin: 0,
+      entropy: 0,
+      score: 1,
+      modelDigest: "",
+      preprocessingDigest: "",
+      policyVersion: "",
+      arm: "default",
+      sampleCorrectness: 0,
+      samplePropensity: 0,
+      sampleDrawn: false,
+      traceparent: null,
     });
     expect(recordOf("frames", payload).seq).toBe(digest);
     expect(recordOf("frames", { image, capturedAt: 1 }).seq).not.toBe(digest);
@@ -70,7 +89,7 @@ describe("a device that speaks only JSON", () => {
     expect(frame).toMatchObject({ cameraId: "yard", deadlineMs: 1_500, sampleCorrectness: 0.75 });
   });
 
-  test("says everything an agent says: numbers of 64 bits as numbers or strings, unions bare, bytes as base64", () => {
+  test("expresses everything that an agent sends: numbers of 64 bits as numbers or strings, unions bare, bytes as base64", () => {
     const { jpeg: _, ...frame } = someFrame({ bootId: (1n << 62n) + 7n, seq: 5n, capturedAt: 1_700_000_000_000 });
     const text = JSON.stringify({ ...frame, image }, bigints);
     expect(recordOf("frames", text)).toEqual({ ...frame, jpeg: JPEG });
@@ -85,7 +104,7 @@ describe("a device that speaks only JSON", () => {
     expect(recordOf("reported", { slots })).toMatchObject({ bootId: 0n, slots, acceptedSchemas: [], generation: 0n });
   });
 
-  test("tells what it answered itself, each under a number of its own (N1)", () => {
+  test("reports what it answered itself, each under a number of its own (json-uplink.ts N1)", () => {
     const kept = { label: "cat", confidence: 0.9 };
     const { predictions } = recordOf("predictions", { predictions: [kept, kept] }) as never as {
       readonly predictions: readonly { readonly frameSeq: bigint; readonly escalation: string }[];
@@ -311,7 +330,7 @@ test("brackets and quotes within texts do not nest", () => {
   expect(judge("frames", `{"image":"${image}","label":"\\"[`)).toMatchObject({ reason: "json-malformed" });
 });
 
-test("over seeds, whatever JSON says, it is stored as a record of its stream or refused, and never thrown (U1)", () => {
+test("over seeds, whatever the JSON, it is stored as a record of its stream or refused, and never thrown (uplink.ts U1)", () => {
   const { jpeg: _, ...frame } = someFrame();
   const moments = { n: 3, sum: 1.5, sumSq: 1 };
   const good: Record<UplinkStream, object> = {
@@ -339,7 +358,7 @@ test("over seeds, whatever JSON says, it is stored as a record of its stream or 
   );
 });
 
-/** The published JSON Schemas of what devices say and hear. */
+/** The published JSON Schemas of what devices send and receive. */
 describe("the JSON Schema", () => {
   const moments = { n: "7", sum: 1.5, sumSq: 2 };
   const least: { readonly [stream in UplinkStream]: Record<string, unknown> } = {
@@ -387,8 +406,8 @@ describe("the JSON Schema", () => {
     );
     for (const [cases, expected] of [[good, true] as const, [faults, false] as const]) {
       for (const [stream, payload] of cases) {
-        const says = { schema: validators[stream]?.(payload), bridge: taken(stream, payload) };
-        expect([stream, payload, says]).toEqual([stream, payload, { schema: expected, bridge: expected }]);
+        const accepted = { schema: validators[stream]?.(payload), bridge: taken(stream, payload) };
+        expect([stream, payload, accepted]).toEqual([stream, payload, { schema: expected, bridge: expected }]);
       }
     }
   });

@@ -1,14 +1,14 @@
 /**
- * Uplinks of devices that speak only JSON: `…/up/STREAM/json`. What they say becomes the record that an agent would have
+ * Uplinks of devices that speak only JSON: `…/up/STREAM/json`. Their payload becomes the record that an agent would have
  * sent, so nothing behind the bridge knows the difference.
  *
+ * A frame of boot 0 is all there is of it: no prediction announces it, and none may claim that it follows.
+ *
  * N1. Without `bootId` a record is of boot 0, and what would be counted (`seq`, `frameSeq`) is taken from the payload's
- *     SHA-256: the same bytes are the same record, however often they are sent. Whoever counts has to have a boot, or its
+ *     SHA-256: the same bytes are the same record, however often they are sent. A device that counts has to have a boot, or its
  *     numbers would come again after a restart.
- * N2. A frame of boot 0 is all there is of it: no prediction announces it, and none may claim that it follows.
- * N3. A photo without a label comes from a device that cannot answer itself: reason FALLBACK, an empty label, confidence
- *     0, so that the cloud's answer is worth everything and a missing one says nothing.
- */
+ * N3. A photo without a label comes from a device that cannot answer itself: reason FALLBACK, an empty label, confidence 0, so
+ *     that the cloud's answer is worth everything and a missing one is no loss. */
 import { createHash } from "node:crypto";
 import { JSON_NAMES, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { JsonFault, type JsonObject, JsonRecordReader, parseJsonObject, type RecordRules } from "./json-record.ts";
@@ -31,7 +31,7 @@ export function jsonUplink(stream: UplinkStream, principal: string, payload: Uin
   return (codec as { encode(value: unknown): Buffer }).encode(record);
 }
 
-/** The first 63 bits of a SHA-256, from 1. N1 */
+/** The first 63 bits of a SHA-256, from 1. */
 export function sequenceOfDigest(digest: Uint8Array): bigint {
   const first = new DataView(digest.buffer, digest.byteOffset, 8).getBigUint64(0) >> 1n;
   return first === 0n ? 1n : first;
@@ -41,7 +41,6 @@ export function sequenceOfDigest(digest: Uint8Array): bigint {
 const sequenceWithin = (digest: Buffer, index: string): bigint =>
   sequenceOfDigest(createHash("sha256").update(digest).update(index).digest());
 
-/** N1 */
 function identity(given: JsonObject, sender: Sender): JsonObject {
   const { bootId, seq, frameSeq } = given as { readonly [name: string]: bigint | undefined };
   if (!sender.hasBoot) {
@@ -61,7 +60,7 @@ const range = (path: string, expected: string): JsonFault =>
 
 /** A label and its confidence come together. */
 function answer(given: JsonObject, path: string): JsonObject {
-  if (given.label === undefined && given.confidence === undefined) return { label: "", confidence: 0 }; // N3
+  if (given.label === undefined && given.confidence === undefined) return { label: "", confidence: 0 };
   const missing = given.label === undefined ? "label" : "confidence";
   if (given[missing] !== undefined) return {};
   const prefix = path === "" ? "" : `${path}.`;
@@ -84,7 +83,7 @@ const rules: RecordRules<Sender> = {
         ...identity(given, sender),
         ...(!sender.hasBoot && { frameSeq: sequenceOfDigest(sender.digest) }),
         cameraId: JSON_CAMERA,
-        reason: label === "" ? "FALLBACK" : "AMBIGUOUS", // N3
+        reason: label === "" ? "FALLBACK" : "AMBIGUOUS",
         deadlineMs: JSON_DEADLINE_MS,
         label,
         confidence,
@@ -98,7 +97,7 @@ const rules: RecordRules<Sender> = {
       if (!sender.hasBoot) {
         if (given.frameSeq !== undefined) throw bootless(`${path}.frameSeq`);
         if (given.escalation === "QUEUED") {
-          throw range(`${path}.escalation`, "NONE or DROPPED: without bootId the frame that follows is not found"); // N2
+          throw range(`${path}.escalation`, "NONE or DROPPED: without bootId the frame that follows is not found");
         }
       }
       return {
@@ -117,8 +116,14 @@ const rules: RecordRules<Sender> = {
     EdgeMetrics: (given, sender) => ({ ...clock, device: {}, models: [], ...identity(given, sender) }),
     EdgeSketches: (given, sender) => ({ ...made, ...clock, histograms: [], labels: {}, ...identity(given, sender) }),
     DeviceReported: (given, sender) => ({
-      ...{ agentVersion: "", hardwareClass: "", clockState: "UNKNOWN", generation: 0n, policyVersion: "" },
-      ...{ slots: {}, acceptedSchemas: [], cameras: [] },
+      agentVersion: "",
+      hardwareClass: "",
+      clockState: "UNKNOWN",
+      generation: 0n,
+      policyVersion: "",
+      slots: {},
+      acceptedSchemas: [],
+      cameras: [],
       ...identity(given, sender),
     }),
   },

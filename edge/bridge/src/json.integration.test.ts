@@ -24,7 +24,9 @@ const whole = { ...connection, prefix: "" };
 const plant = `plant-${kafka.prefix}temperature.v1`;
 const lines: string[] = [];
 const telemetry = createTelemetry({
-  ...{ service: "bridge", level: "warn", defaultMetrics: false },
+  service: "bridge",
+  level: "warn",
+  defaultMetrics: false,
   write: (line) => lines.push(line),
 });
 const reader = new KafkaReader(connection);
@@ -112,8 +114,8 @@ test("a photo in JSON is a frame in Kafka, the same one after a restart of the b
   bridge = newBridge();
   port = await bridge.start();
   const again = await connected("a");
-  const told: { topic: string; payload: Buffer }[] = [];
-  again.on("message", (topic, payload) => told.push({ topic, payload }));
+  const received: { topic: string; payload: Buffer }[] = [];
+  again.on("message", (topic, payload) => received.push({ topic, payload }));
   await again.subscribeAsync(mqttTopics().resultsJson("a"), { qos: 1 });
   await again.publishAsync(mqttTopics().upJson("a", "frames"), payload, { qos: 1 });
 
@@ -129,9 +131,9 @@ test("a photo in JSON is a frame in Kafka, the same one after a restart of the b
   const answer = someAnswer({ cameraId, frameSeq, label: "cat", reason: "FALLBACK" });
   const value = Classifications.encodeConfluent({ deviceId: "a", bootId: 0n, answers: [answer] });
   await sink.send([{ topic: topics.classifications.name, key: "a", value }]);
-  await waitFor(() => told.length > 0, { what: "the answer" });
-  expect(told[0]?.topic).toBe("tributary/v1/a/down/results/json");
-  const { frameId, label } = JSON.parse(String(told[0]?.payload)) as { frameId: string; label: string };
+  await waitFor(() => received.length > 0, { what: "the answer" });
+  expect(received[0]?.topic).toBe("tributary/v1/a/down/results/json");
+  const { frameId, label } = JSON.parse(String(received[0]?.payload)) as { frameId: string; label: string };
   expect({ frameId, label }).toEqual({ frameId: `a:0:camera:${frameSeq}`, label: "cat" });
 });
 
@@ -153,7 +155,7 @@ test("JSON that cannot be used is acknowledged as a dead letter, and the next go
   expect(cameras).toEqual(["good"]);
 });
 
-test("routes store what came, say from where, and refuse another's topic or another format with a dead letter", async () => {
+test("routes store what came, with its origin, and refuse another's topic or another format with a dead letter", async () => {
   const device = await connected("b");
   await device.publishAsync("plant/b/temperature", "21.5", { qos: 1 });
   await device.publishAsync("plant/b/temperature", "21,5", { qos: 1 });

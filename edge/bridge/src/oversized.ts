@@ -17,7 +17,7 @@ export class OversizedPublish {
   readonly #kept: Buffer;
   readonly #hash = createHash("sha256");
   #bytes = 0;
-  /** Where the payload begins; unknown until the topic's length is there. */
+  /** Where the payload starts; unknown until the topic's length is there. */
   #payloadAt: number | undefined;
 
   /** `first`: the packet's first byte, with its flags; `length`: the bytes behind its fixed header. */

@@ -1,4 +1,4 @@
-/** Finds where MQTT packets begin in a stream of bytes, from their fixed headers alone. */
+/** Finds where MQTT packets start in a stream of bytes, from their fixed headers alone. */
 
 export const PUBLISH = 3;
 
@@ -34,7 +34,7 @@ export class PacketScanner {
   }
 
   /** Bytes of a fixed header that has begun and not ended. */
-  get begunBytes(): number {
+  get partialBytes(): number {
     return this.#headerBytes;
   }
 

@@ -44,12 +44,12 @@ export function parsePasswordHash(text: string): PasswordHash | undefined {
   const [cost = 0, blockSize = 0, parallelization = 0] = numbers;
   if (!cost || !blockSize || !parallelization) return undefined;
   if (cost < 2 || (cost & (cost - 1)) !== 0 || parallelization > 16) return undefined;
-  if (128 * cost * blockSize > MEMORY_BYTES_MAX) return undefined; // P1
+  if (128 * cost * blockSize > MEMORY_BYTES_MAX) return undefined;
   return { scheme, cost, blockSize, parallelization, salt, hash };
 }
 
-/** What a fleet's passwords are kept as. */
-export interface PasswordBook {
+/** The password hashes of a fleet's devices. */
+export interface PasswordHashes {
   /** The text as the registry has it, and as it was parsed; undefined for a device that may not connect or does not exist. */
   hashOf(deviceId: string): { readonly text: string; readonly parsed: PasswordHash | undefined } | undefined;
   /** Of the dearest scrypt hash that is in use; undefined when there is none. */
@@ -69,7 +69,7 @@ type Waiting = { readonly source: string; readonly isGone: () => boolean; readon
 type Turn = "granted" | "given-up";
 
 export class PasswordChecker {
-  readonly #book: PasswordBook;
+  readonly #hashes: PasswordHashes;
   readonly #key = randomBytes(32);
   /** deviceId -> HMAC of the pair last verified; bounded by the registry, see `forget`. */
   readonly #verified = new Map<string, Buffer>();
@@ -83,8 +83,8 @@ export class PasswordChecker {
   };
   #free = Math.max(1, availableParallelism() - 1);
 
-  constructor(book: PasswordBook, waitingMax: number, verify: ScryptVerify = verifyScrypt) {
-    this.#book = book;
+  constructor(hashes: PasswordHashes, waitingMax: number, verify: ScryptVerify = verifyScrypt) {
+    this.#hashes = hashes;
     this.#waitingMax = waitingMax;
     this.#verify = verify;
   }
@@ -94,16 +94,16 @@ export class PasswordChecker {
   }
 
   async check({ deviceId, password, source, isGone }: PasswordCheck): Promise<PasswordVerdict> {
-    const known = this.#book.hashOf(deviceId);
-    const { salt, hash } = known?.parsed ?? this.#nobody; // P4
+    const known = this.#hashes.hashOf(deviceId);
+    const { salt, hash } = known?.parsed ?? this.#nobody;
     const pair = createHmac("sha256", this.#key)
       .update(`${deviceId}:${known?.text ?? this.#nobody.text}:`)
       .update(password)
       .digest();
-    const isVerified = timingSafeEqual(this.#verified.get(deviceId) ?? this.#nobody.hash, pair); // P2
+    const isVerified = timingSafeEqual(this.#verified.get(deviceId) ?? this.#nobody.hash, pair);
     const quick = createHmac("sha256", salt).update(password).digest();
     const isQuick = timingSafeEqual(quick, hash.length === quick.length ? hash : this.#nobody.hash);
-    if (isVerified || (isQuick && known?.parsed?.scheme === "hmac-sha256")) return "right"; // P3
+    if (isVerified || (isQuick && known?.parsed?.scheme === "hmac-sha256")) return "right";
     const slow = known?.parsed?.scheme === "scrypt" ? known.parsed : this.#decoy();
     let isRight = false;
     if (slow !== undefined) {
@@ -114,7 +114,7 @@ export class PasswordChecker {
     if (known.parsed === undefined) return "hash-unusable";
     if (!isRight || known.parsed.scheme !== "scrypt") return "wrong";
     // The registry may have changed meanwhile; then this pair is nobody's any more.
-    if (this.#book.hashOf(deviceId)?.text === known.text) this.#verified.set(deviceId, pair);
+    if (this.#hashes.hashOf(deviceId)?.text === known.text) this.#verified.set(deviceId, pair);
     return "right";
   }
 
@@ -123,13 +123,13 @@ export class PasswordChecker {
     this.#verified.delete(deviceId);
   }
 
-  /** What is computed where there is nothing to compare with; undefined while nobody's check takes a scrypt. P4 */
+  /** What is computed where there is nothing to compare with; undefined while nobody's check takes a scrypt. */
   #decoy(): ScryptHash | undefined {
-    const cost = this.#book.scryptCost;
+    const cost = this.#hashes.scryptCost;
     return cost && { scheme: "scrypt", ...cost, salt: this.#nobody.salt, hash: this.#nobody.hash };
   }
 
-  /** Waits for a processor. P3 */
+  /** Waits for a processor. */
   #turn(source: string, isGone: () => boolean): Promise<Turn> | Turn {
     if (this.#free > 0) {
       this.#free--;

@@ -18,7 +18,7 @@ afterEach(() => {
 async function started(limits: object, verdict: () => Promise<ConnectRefusal | undefined> = async () => undefined) {
   const telemetry = createTelemetry({ service: "bridge", level: "silent", defaultMetrics: false });
   const config = bridgeConfigSchema.parse({ kafka: { brokers: ["127.0.0.1:1"] }, limits });
-  const admitted: { deviceId: string; said: string }[] = [];
+  const admitted: { deviceId: string; received: string }[] = [];
   const preAuth = new PreAuth({
     config,
     clock: systemClock,
@@ -27,7 +27,7 @@ async function started(limits: object, verdict: () => Promise<ConnectRefusal | u
     mayAdmit: () => undefined,
     admit: (socket, deviceId) => {
       socket.on("error", () => {});
-      admitted.push({ deviceId, said: socket.read()?.toString("latin1") ?? "" });
+      admitted.push({ deviceId, received: socket.read()?.toString("latin1") ?? "" });
       socket.write("in");
     },
   });
@@ -54,8 +54,14 @@ async function started(limits: object, verdict: () => Promise<ConnectRefusal | u
 
 const hello = (clientId: string) =>
   mqttPacket.generate({
-    ...{ cmd: "connect", protocolId: "MQTT", protocolVersion: 4, clean: true, keepalive: 9 },
-    ...{ clientId, username: clientId, password: Buffer.from("p") },
+    cmd: "connect",
+    protocolId: "MQTT",
+    protocolVersion: 4,
+    clean: true,
+    keepalive: 9,
+    clientId,
+    username: clientId,
+    password: Buffer.from("p"),
   } as mqttPacket.Packet);
 
 const closed = (socket: Socket) => new Promise<"closed">((resolve) => socket.once("close", () => resolve("closed")));
@@ -65,7 +71,7 @@ const heard = (socket: Socket) =>
     closed(socket),
   ]);
 
-test("a device is handed on with all it said, in whichever pieces", async () => {
+test("a device is handed on with all it sent, in whichever pieces", async () => {
   const { open, admitted, preAuth } = await started({});
   const socket = await open();
   const bytes = Buffer.concat([hello("cam-1"), Buffer.from("and more")]);
@@ -75,11 +81,11 @@ test("a device is handed on with all it said, in whichever pieces", async () => 
   }
   socket.write(bytes.subarray(9));
   expect(await heard(socket)).toBe("in");
-  expect(admitted).toEqual([{ deviceId: "cam-1", said: bytes.toString("latin1") }]);
+  expect(admitted).toEqual([{ deviceId: "cam-1", received: bytes.toString("latin1") }]);
   expect([preAuth.size, preAuth.bytes]).toEqual([0, 0]);
 });
 
-test("silence ends after its time, and a CONNECT that drips does too (P2)", async () => {
+test("silence ends after its time, and a CONNECT that drips does too (preauth.ts P2)", async () => {
   const { open, counted, preAuth } = await started({ connectMsMax: 300 });
   const [silent, dripping] = [await open(), await open()];
   const drip = setInterval(() => dripping.write(Buffer.from([0x10])), 50);
@@ -90,7 +96,7 @@ test("silence ends after its time, and a CONNECT that drips does too (P2)", asyn
   expect([preAuth.size, preAuth.bytes]).toEqual([0, 0]);
 });
 
-test("a device is heard while its own address and others are full of silence (P1)", async () => {
+test("a device is heard while its own address and others are full of silence (preauth.ts P1)", async () => {
   const limits = { unauthenticatedMax: 40, unauthenticatedPerAddressMax: 20 };
   const { open, counted, preAuth } = await started(limits);
   const silent = await Promise.all(Array.from({ length: 120 }, (_, i) => open(`127.0.0.${2 + (i % 3)}`)));
@@ -105,7 +111,7 @@ test("a device is heard while its own address and others are full of silence (P1
   expect(silent.length).toBe(120);
 });
 
-test("strangers' bytes are bounded for each and in all (P1)", async () => {
+test("strangers' bytes are bounded for each and in all (preauth.ts P1)", async () => {
   const forEver = new Promise<undefined>(() => {});
   const { open, counted, preAuth } = await started({ unauthenticatedBytesMax: 1_048_576 }, () => forEver);
   const sockets = await Promise.all(Array.from({ length: 40 }, () => open()));

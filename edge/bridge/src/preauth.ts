@@ -1,13 +1,13 @@
 /**
  * Connections that are not authenticated yet: they get a socket and a few bytes here, and nothing of the broker.
  *
+ * Every end that is not an admission is counted by its reason, and logged with the peer's address.
+ *
  * P1. They come from pools of their own, in number and in bytes. A newcomer is always heard: room for it is made by ending
- *     another, first one of its own address if that has too many, else one of the address that has most (G9). Of an
- *     address' connections the oldest that has said nothing goes first, so that silence never keeps a device out, not
- *     even one that shares its address with the silent.
- * P2. A CONNECT packet has to be there, whole, within `connectMsMax`.
- * P3. Every end that is not an admission is counted by its reason, and told with the peer's address.
- */
+ *     another, first one of its own address if that has too many, else one of the address that has most (G9). Of an address'
+ *     connections the oldest that has sent nothing goes first, so that silence never keeps a device out, not even one that
+ *     shares its address with the silent.
+ * P2. A CONNECT packet has to be there, whole, within `connectMsMax`. */
 import type { Socket } from "node:net";
 import { type Clock, sourceOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -26,7 +26,7 @@ export type PreAuthOptions = {
   readonly authenticate: (connect: Connect, origin: Origin) => Promise<ConnectRefusal | undefined>;
   /** Whether there is room for a device whose password was right. */
   readonly mayAdmit: (socket: Socket, deviceId: string) => ConnectRefusal | undefined;
-  /** Takes it; the socket gives all it said so far again. */
+  /** Takes it; the socket gives all bytes received so far again. */
   readonly admit: (socket: Socket, deviceId: string) => void;
 };
 
@@ -85,7 +85,7 @@ export class PreAuth {
       onReadable: () => this.#read(stranger),
       onOver: () => this.#forget(stranger),
       phase: "silent",
-      untilMs: clock.monotonicMs() + config.limits.connectMsMax, // P2
+      untilMs: clock.monotonicMs() + config.limits.connectMsMax,
       chunks: [],
       bytes: 0,
     };
@@ -101,7 +101,6 @@ export class PreAuth {
     for (const stranger of this.#strangers) this.#end(stranger);
   }
 
-  /** P1 */
   #makeRoom(source: string): void {
     const { unauthenticatedMax, unauthenticatedPerAddressMax } = this.#options.config.limits;
     if (this.#bySource.countOf(source) >= unauthenticatedPerAddressMax) this.#evictOf(source);
@@ -133,7 +132,7 @@ export class PreAuth {
         this.#cut(stranger, "connect-oversized");
         return;
       }
-      if (this.#bytes > this.#options.config.limits.unauthenticatedBytesMax) this.#evictLargest(); // P1
+      if (this.#bytes > this.#options.config.limits.unauthenticatedBytesMax) this.#evictLargest();
       if (stranger.phase === "silent") this.#hear(stranger);
     }
   }
@@ -171,13 +170,13 @@ export class PreAuth {
 
   #admit(stranger: Stranger, deviceId: string): void {
     const { socket } = stranger;
-    const said = Buffer.concat(stranger.chunks);
+    const received = Buffer.concat(stranger.chunks);
     stranger.phase = "over";
     this.#remove(stranger);
     socket.off("readable", stranger.onReadable);
     socket.off("error", stranger.onOver);
     socket.off("close", stranger.onOver);
-    socket.unshift(said);
+    socket.unshift(received);
     this.#options.admit(socket, deviceId);
   }
 
@@ -185,7 +184,7 @@ export class PreAuth {
   #refuse(stranger: Stranger, clientId: string, code: ConnectRefusal): void {
     const { socket } = stranger;
     const remote = socket.remoteAddress ?? stranger.source;
-    this.#options.telemetry.emit(connectRefused, { code, clientId: JSON.stringify(clientId.slice(0, 64)), remote }); // P3
+    this.#options.telemetry.emit(connectRefused, { code, clientId: JSON.stringify(clientId.slice(0, 64)), remote });
     stranger.phase = "leaving";
     stranger.untilMs = this.#options.clock.monotonicMs() + LEAVE_MS_MAX;
     this.#drop(stranger);
@@ -195,7 +194,7 @@ export class PreAuth {
   #cut(stranger: Stranger, code: PreAuthCut): void {
     const { bytes, socket } = stranger;
     const remote = socket.remoteAddress ?? stranger.source;
-    this.#options.telemetry.emit(connectionCut, { code, deviceId: "unknown", bytes, remote }); // P3
+    this.#options.telemetry.emit(connectionCut, { code, deviceId: "unknown", bytes, remote });
     this.#end(stranger);
   }
 
@@ -227,7 +226,7 @@ export class PreAuth {
     for (const stranger of this.#strangers) {
       if (stranger.phase === "checked" || stranger.untilMs > nowMs) continue;
       if (stranger.phase === "leaving") this.#end(stranger);
-      else this.#cut(stranger, "connect-late"); // P2
+      else this.#cut(stranger, "connect-late");
     }
   }
 }

@@ -3,14 +3,14 @@ import { describe, expect, test } from "@jest/globals";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import { MemoryKafka } from "@tributary/testing";
 import { bridgeConfigSchema } from "./config.ts";
-import { PutAside } from "./put-aside.ts";
-import { Rate, RateBook } from "./rates.ts";
+import { DeadLetterWriter } from "./dead-letter-writer.ts";
+import { Rate, RatesByDevice } from "./rates.ts";
 import type { Refusal, RefusalReason, Uplink } from "./uplink.ts";
 
 const limits = bridgeConfigSchema.parse({}).limits.perDevice;
 
 describe("a rate", () => {
-  test("over any time it grants its burst and what it earned, and one charge more (R1), over seeds", () => {
+  test("over any time it grants its burst and what it earned, and one charge more (rates.ts R1), over seeds", () => {
     for (let seed = 1; seed <= 50; seed++) {
       const random = seededRandom(seed);
       const rate = new Rate(100, 500, 0);
@@ -26,38 +26,38 @@ describe("a rate", () => {
     }
   });
 
-  test("a new connection brings no new burst; a device that made everything good is forgotten (R2)", () => {
+  test("a new connection brings no new burst; a device that made everything good is forgotten (rates.ts R2)", () => {
     const clock = { nowMs: 0 };
-    const book = new RateBook(limits, () => clock.nowMs);
-    for (let i = 0; i < limits.messagesBurstMax; i++) book.of("rogue").messages.charge(1, 0);
-    expect(book.of("rogue").messages.charge(1, 0)).toBeGreaterThan(0);
-    const before = book.of("rogue");
+    const rates = new RatesByDevice(limits, () => clock.nowMs);
+    for (let i = 0; i < limits.messagesBurstMax; i++) rates.of("rogue").messages.charge(1, 0);
+    expect(rates.of("rogue").messages.charge(1, 0)).toBeGreaterThan(0);
+    const before = rates.of("rogue");
     clock.nowMs = 3_600_000;
-    book.of("another");
-    expect(book.of("rogue")).not.toBe(before);
+    rates.of("another");
+    expect(rates.of("rogue")).not.toBe(before);
   });
 });
 
 describe("dead letters beyond their rate", () => {
   const open = (monotonicMs = () => systemClock.monotonicMs()) => {
     const sink = new MemoryKafka();
-    const told: string[] = [];
+    const throttled: string[] = [];
     const few = { ...limits, deadLettersBurstMax: 5, deadLettersPerSecondMax: 100 };
-    const rates = new RateBook(few, monotonicMs);
-    const onThrottled = (deviceId: string, reason: string) => void told.push(`${deviceId} ${reason}`);
+    const rates = new RatesByDevice(few, monotonicMs);
+    const onThrottled = (deviceId: string, reason: string) => void throttled.push(`${deviceId} ${reason}`);
     return {
       log: sink.written,
-      told,
-      aside: new PutAside({ sink, clock: systemClock, rates, wholeBytesMax: 1_000_000, onThrottled }),
+      throttled,
+      deadLetters: new DeadLetterWriter({ sink, clock: systemClock, rates, wholeBytesMax: 1_000_000, onThrottled }),
     };
   };
   const uplink = (payload: Buffer): Uplink => ({ principal: "cam", topic: "t", payload, qos: 1, retain: false });
   const refusal = (reason: RefusalReason): Refusal => ({ kind: "refuse", stream: "frames", reason, message: "why" });
 
-  test("garbage is acknowledged once Kafka has it, whole or in sum, and none is left out (P1, P4)", async () => {
-    const { log, told, aside } = open(() => 0); // No rate is made good meanwhile, however slow the machine.
+  test("garbage is acknowledged once Kafka has it, whole or in sum, and none is left out (dead-letter-writer.ts P1, P4)", async () => {
+    const { log, throttled, deadLetters } = open(() => 0); // No rate is made good meanwhile, however slow the machine.
     const payloads = Array.from({ length: 200 }, (_, i) => Buffer.alloc(10_000, i));
-    await Promise.all(payloads.map((payload) => aside.store(uplink(payload), refusal("jpeg-corrupt"), 1, true)));
+    await Promise.all(payloads.map((payload) => deadLetters.store(uplink(payload), refusal("jpeg-corrupt"), 1, true)));
     const sums = log.filter(({ headers }) => headers?.["tributary.sum.messages"] !== undefined);
     const inSum = sums.reduce((sum, { headers }) => sum + Number(headers?.["tributary.sum.messages"]), 0);
     expect(log.length - sums.length + inSum).toBe(200);
@@ -69,16 +69,16 @@ describe("dead letters beyond their rate", () => {
       "__connect.errors.value.length": String(inSum * 10_000),
       "__connect.errors.value.sha256": createHash("sha256").update(Buffer.concat(left)).digest("hex"),
     });
-    expect(told).toHaveLength(inSum);
+    expect(throttled).toHaveLength(inSum);
   });
 
-  test("what may be of use one day waits and is kept whole; behind another's broker it does not wait (P3, P5)", async () => {
-    const { log, aside } = open();
+  test("what may be of use one day waits and is kept whole; behind another's broker it does not wait (dead-letter-writer.ts P3, P5)", async () => {
+    const { log, deadLetters } = open();
     const startedMs = performance.now();
     const store = (mayWait: boolean) =>
       Promise.all(
         Array.from({ length: 25 }, (_, i) =>
-          aside.store(uplink(Buffer.alloc(100, i)), refusal("schema-unknown-fingerprint"), 1, mayWait),
+          deadLetters.store(uplink(Buffer.alloc(100, i)), refusal("schema-unknown-fingerprint"), 1, mayWait),
         ),
       );
     await store(true);

@@ -21,7 +21,7 @@ export class Rate {
     this.#atMs = nowMs;
   }
 
-  /** Takes what is under way anyway. How long the next has to wait. R1 */
+  /** Takes what is under way anyway. How long the next has to wait. */
   charge(amount: number, nowMs: number): number {
     this.#refill(nowMs);
     this.#left -= amount;
@@ -88,7 +88,7 @@ export class DeviceRates {
   }
 }
 
-export class RateBook {
+export class RatesByDevice {
   readonly #limits: RateLimits;
   readonly #monotonicMs: () => number;
   /** Used longest ago first. */
@@ -112,7 +112,7 @@ export class RateBook {
     }
     for (const [id, rates] of this.#devices) {
       if (this.#devices.size < DEVICES_MAX && !rates.isFull(this.nowMs)) break;
-      this.#devices.delete(id); // R2
+      this.#devices.delete(id);
     }
     const rates = new DeviceRates(deviceId, this.#limits, this.nowMs);
     this.#devices.set(deviceId, rates);

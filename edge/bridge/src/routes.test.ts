@@ -17,7 +17,11 @@ const open = (...routes: RouteConfig[]) =>
 const judge = (routes: RouteConfig[], change: Partial<Uplink> = {}) =>
   judgeUplink(
     {
-      ...{ principal: "meter-1", topic: "plant/4/temperature", payload: Buffer.from("21.5"), qos: 1, retain: false },
+      principal: "meter-1",
+      topic: "plant/4/temperature",
+      payload: Buffer.from("21.5"),
+      qos: 1,
+      retain: false,
       ...change,
     },
     LIMITS,
@@ -55,7 +59,7 @@ describe("a configuration", () => {
     ["a schema of nothing", "routes.0.schema: only format: avro", route({ schema: "x.avsc" })],
     ["a level that is none", "routes.0.key: level 3: the filter has 3", route({ key: { level: 3 } })],
     ["an unknown key", "routes.0: Unrecognized key", { ...route(), qos: 1 }],
-  ])("%s is told", (_, problem, wrong) => {
+  ])("%s is reported", (_, problem, wrong) => {
     expect(problemsOf(wrong)).toEqual([expect.stringContaining(problem)]);
   });
 
@@ -86,7 +90,7 @@ test("behind a foreign broker a route's key needs a device that its topic names"
 });
 
 describe("a message", () => {
-  test("goes the first way that fits, under the key of that way (X3)", () => {
+  test("goes the first way that fits, under the key of that way (routes.ts X3)", () => {
     const routes = [
       route({ filter: "plant/+/temperature", key: { level: 1 } }),
       route({ filter: "plant/#", topic: "plant.rest.v1", format: "raw", key: "topic" }),
@@ -104,7 +108,7 @@ describe("a message", () => {
     }
   });
 
-  test("is the device's own where the route says so (X2)", () => {
+  test("is the device's own where the route sets it (routes.ts X2)", () => {
     const own = route({ filter: "meters/%d/value" });
     expect(judge([own], { topic: "meters/meter-1/value" })).toMatchObject({ kind: "route", key: "meter-1" });
     expect(judge([own], { topic: "meters/meter-2/value" })).toMatchObject({ reason: "topic-of-another-device" });
@@ -133,7 +137,14 @@ describe("a message", () => {
 
   test("of Avro is framed, and of the schema where there is one", () => {
     const record = EdgeMetrics.encode({
-      ...{ deviceId: "d", bootId: 1n, seq: 1n, windowMs: 1, ageMs: 0, clockState: "UNKNOWN", device: {}, models: [] },
+      deviceId: "d",
+      bootId: 1n,
+      seq: 1n,
+      windowMs: 1,
+      ageMs: 0,
+      clockState: "UNKNOWN",
+      device: {},
+      models: [],
     });
     const single = frameSingleObject(EdgeMetrics.current.fingerprint, record);
     const [framed, checked] = [route({ format: "avro" }), route({ format: "avro", schema: "metrics.avsc" })];

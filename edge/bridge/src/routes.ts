@@ -1,15 +1,14 @@
 /**
  * Routes of an operator's own: MQTT topics outside the device contract into Kafka topics outside ours.
  *
- * X1. A route never touches the contract: its filter meets no MQTT topic of ours, its Kafka topic is none of ours.
- * X2. `%d` in a filter stands for the publisher's own device id, and for nobody else's. Without it any registered device
- *     may publish.
+ * A route never touches the contract: its filter meets no MQTT topic of ours, its Kafka topic is none of ours. What is stored
+ * are the bytes that came; headers have its origin. QoS 1 is acknowledged after Kafka's ack (G1); QoS 0 asks for no more than
+ * to be stored. QoS 2 promises what Kafka's ack cannot, and is refused.
+ *
+ * X2. `%d` in a filter stands for the publisher's own device id, and for nobody else's. Without it any registered device may
+ *     publish.
  * X3. The first route that fits is taken. What it cannot take is refused like any message: put aside, counted, and then
- *     acknowledged (G8).
- * X4. What is stored are the bytes that came; headers say from where.
- * X5. QoS 1 is acknowledged after Kafka's ack (G1); QoS 0 asks for no more than to be stored. QoS 2 promises what Kafka's
- *     ack cannot, and is refused.
- */
+ *     acknowledged (G8). */
 import {
   type AvroSchema,
   ContractError,
@@ -48,35 +47,35 @@ export type RouteProblem = { readonly path: (string | number)[]; readonly messag
 type Surroundings = {
   /** Of topics, without their ends. */
   readonly prefixes: { readonly mqtt: string; readonly kafka: string };
-  /** Behind a foreign broker only the topic tells who published. */
+  /** Behind a foreign broker only the topic identifies who published. */
   readonly mode: "embedded" | "external";
 };
 
-/** Everything that is wrong with the routes, and with one beside another. X1 */
+/** Everything that is wrong with the routes, and with one beside another. */
 export function routeProblems(routes: readonly RouteConfig[], { prefixes, mode }: Surroundings): RouteProblem[] {
   const ours = new Set(tributaryTopics().map(({ name }) => prefixes.kafka + name));
   const reserved = ["tributary.", prefixes.kafka, "__", "_schemas"].filter((prefix) => prefix !== "");
   const problems: RouteProblem[] = [];
   for (const [i, route] of routes.entries()) {
-    const tell = (field: string, message: string) => problems.push({ path: ["routes", i, field], message });
+    const report = (field: string, message: string) => problems.push({ path: ["routes", i, field], message });
     const fault = filterFault(route.filter);
-    if (fault !== undefined) tell("filter", fault);
+    if (fault !== undefined) report("filter", fault);
     else if (meets(levelsOf(route.filter), [...levelsOf(prefixes.mqtt), "#"])) {
-      tell("filter", `meets topics of the device contract, which are below ${prefixes.mqtt}/`);
+      report("filter", `meets topics of the device contract, which are below ${prefixes.mqtt}/`);
     }
     const prefix = reserved.find((one) => route.topic.startsWith(one));
-    if (prefix !== undefined) tell("topic", `topics that begin with ${prefix} are not a route's`);
-    else if (ours.has(route.topic)) tell("topic", `${route.topic} is a topic of the contract`);
-    if (route.schema !== undefined && route.format !== "avro") tell("schema", "only format: avro has a schema");
+    if (prefix !== undefined) report("topic", `topics that begin with ${prefix} are not a route's`);
+    else if (ours.has(route.topic)) report("topic", `${route.topic} is a topic of the contract`);
+    if (route.schema !== undefined && route.format !== "avro") report("schema", "only format: avro has a schema");
     const levels = levelsOf(route.filter);
     if (typeof route.key === "object" && route.key.level >= levels.length && levels.at(-1) !== "#") {
-      tell("key", `level ${route.key.level}: the filter has ${levels.length}, counted from 0`);
+      report("key", `level ${route.key.level}: the filter has ${levels.length}, counted from 0`);
     }
     if (mode === "external" && route.key === "device" && !levels.includes(DEVICE)) {
-      tell("key", `mode: external knows the device by a level ${DEVICE} of the filter only; take another key`);
+      report("key", `mode: external knows the device by a level ${DEVICE} of the filter only; take another key`);
     }
     const earlier = routes.slice(0, i).findIndex((other) => covers(levelsOf(other.filter), levels));
-    if (earlier >= 0) tell("filter", `never taken: routes[${earlier}] takes all that it fits (X3)`);
+    if (earlier >= 0) report("filter", `never taken: routes[${earlier}] takes all that it fits (X3)`);
   }
   return problems;
 }
@@ -96,7 +95,7 @@ export function openRoute(config: RouteConfig, readSchema: (file: string) => str
 /** Sink and reader know whole topic names: a route's have no prefix of ours. */
 export type Routes = { readonly list: readonly Route[]; readonly sink: RecordSink; readonly reader: PartitionReader };
 
-/** The way of a topic: none, another device's, or a route. X2, X3 */
+/** The way of a topic: none, another device's, or a route. */
 export function routeOf(
   routes: readonly Route[],
   topic: string,
@@ -122,7 +121,6 @@ export function keyOf({ config: { key } }: Route, topic: string, principal: stri
 
 const contentTypes = { avro: "application/avro", json: "application/json", raw: "application/octet-stream" } as const;
 
-/** X4 */
 export function routedRecord(
   { config }: Route,
   key: string,
@@ -190,7 +188,7 @@ const meets = (a: readonly string[], b: readonly string[]): boolean => {
   }
 };
 
-/** Whether all topics of the second filter are among those of the first, whoever publishes. */
+/** Whether all topics of the second filter are among those of the first, for every publisher. */
 const covers = (wide: readonly string[], narrow: readonly string[]): boolean => {
   for (let i = 0; ; i++) {
     if (wide[i] === "#") return true;

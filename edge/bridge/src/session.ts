@@ -1,14 +1,14 @@
 /**
  * One connected device: what it sent and is not yet answered, and what waits to be sent to it.
  *
+ * What waits for a slow device is bounded; the oldest is dropped and counted (G9).
+ *
  * S1. Acknowledgements leave in the order the messages came (MQTT-4.6.0), whichever was stored first.
- * S2. After one message failed no later one is acknowledged or begun: the connection ends, and the device sends again
- *     from the one that failed (G3).
- * S3. What waits for a slow device is bounded; the oldest is dropped and counted (G9).
- */
+ * S2. After one message failed no later one is acknowledged or begun: the connection ends, and the device sends again from the
+ *     one that failed (G3). */
 import { AckOrder } from "@tributary/mqtt";
 import type { Client } from "aedes";
-import { type DesiredTelling, NewestQueue } from "./downlink.ts";
+import { type DesiredMessage, NewestQueue } from "./downlink.ts";
 import type { PacketGate } from "./gate.ts";
 
 type Down = { readonly topic: string; readonly payload: Buffer };
@@ -19,7 +19,7 @@ export class Session {
   /** Of the policy last sent in this session. */
   policyVersion: string | undefined;
   /** What it shall run, as last sent in this session. */
-  desired: DesiredTelling | undefined;
+  desired: DesiredMessage | undefined;
   readonly #client: Client;
   readonly #results: NewestQueue<Down>;
   #acks = new AckOrder();
@@ -41,14 +41,14 @@ export class Session {
     return this.#acks.size;
   }
 
-  /** Registers a message; call what it returns once the message has reached its end. S1 */
+  /** Registers a message; call what it returns once the message has reached its end. */
   begin(acknowledge: () => void): () => void {
     return this.#acks.begin(() => {
-      if (!this.isClosed) acknowledge(); // S2
+      if (!this.isClosed) acknowledge();
     });
   }
 
-  /** Idempotent; nothing is acknowledged from now on. S2 */
+  /** Idempotent; nothing is acknowledged from now on. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -67,7 +67,7 @@ export class Session {
     this.#publish(topic, payload, true, () => {});
   }
 
-  /** How many older results were dropped for this one: 0 or 1. S3 */
+  /** How many older results were dropped for this one: 0 or 1. */
   sendResult(topic: string, payload: Buffer): number {
     const dropped = this.#results.push({ topic, payload });
     if (!this.#sending) this.#sendNext();

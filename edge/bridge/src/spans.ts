@@ -4,9 +4,9 @@ import { processing, type Span, sending, type Tracer } from "@tributary/telemetr
 
 const MQTT = "tributary/v1/{deviceId}";
 
-export type Crossing<T> = { readonly told: T; end(error?: string): void };
+export type Crossing<T> = { readonly traced: T; end(error?: string): void };
 
-/** `told` is the context for Kafka's header: the record itself stays as the device wrote it (U4). */
+/** `traced` is the context for Kafka's header: the record itself stays as the device wrote it (uplink.ts U4). */
 export function traceUplink(
   tracer: Tracer,
   { stream, deviceId, bytes }: { readonly stream: UplinkStream; readonly deviceId: string; readonly bytes: number },
@@ -15,12 +15,12 @@ export function traceUplink(
   const about = { "tributary.device.id": deviceId, "messaging.message.body.size": bytes };
   const received = tracer.span({ ...processing("mqtt", `${MQTT}/up/${stream}`, about), parent });
   const sent = tracer.span({ ...sending("kafka", uplinkStreams[stream].name), parent: received.traceparent });
-  return { told: sent.traceparent, end: endOf([sent, received]) };
+  return { traced: sent.traceparent, end: endOf([sent, received]) };
 }
 
-/** `told` are the answers with the contexts that the device goes on from. */
+/** `traced` are the answers with the contexts that the device goes on from. */
 export function traceDownlink(tracer: Tracer, record: Classifications): Crossing<Classifications> {
-  if (record.answers.every(({ traceparent }) => traceparent === null)) return { told: record, end: () => {} };
+  if (record.answers.every(({ traceparent }) => traceparent === null)) return { traced: record, end: () => {} };
   const spans: Span[] = [];
   const answers = record.answers.map((answer) => {
     if (answer.traceparent === null) return answer;
@@ -30,7 +30,7 @@ export function traceDownlink(tracer: Tracer, record: Classifications): Crossing
     spans.push(sent, read);
     return { ...answer, traceparent: sent.traceparent };
   });
-  return { told: { ...record, answers }, end: endOf(spans) };
+  return { traced: { ...record, answers }, end: endOf(spans) };
 }
 
 const endOf = (spans: readonly Span[]) => (error?: string) => {

@@ -1,4 +1,5 @@
-/** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, or one of several behind it, and the only way of their records into Kafka. */
+/** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, or one of several behind it, and the only way of
+ * their records into Kafka. */
 
 import "./small-heap.ts";
 import { runService } from "@tributary/service-kit";
@@ -7,7 +8,7 @@ import { bridgeConfigSchema } from "./config.ts";
 
 await runService({
   name: "bridge",
-  summary: "Takes what devices publish over MQTT into Kafka, and sends them policies and final answers.",
+  summary: "Takes what devices publish over MQTT into Kafka, and publishes policies and final answers to them.",
   configSchema: bridgeConfigSchema,
   module: BridgeModule,
 });

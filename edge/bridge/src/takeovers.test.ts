@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { Takeovers } from "./takeovers.ts";
 
-test("a device takes over a few times at once and so often in a minute, whatever others do (K1)", () => {
+test("a device takes over a few times at once and so often in a minute, whatever others do (takeovers.ts K1)", () => {
   const takeovers = new Takeovers(10);
   const flood = Array.from({ length: 1_000 }, (_, i) => takeovers.take("rogue", i));
   expect(flood.filter(Boolean).length).toBe(10);
@@ -11,7 +11,7 @@ test("a device takes over a few times at once and so often in a minute, whatever
   expect(later.filter(Boolean).length).toBeLessThanOrEqual(11);
 });
 
-test("those with most are named, and are forgotten when they stop (K2)", () => {
+test("those with most are named, and are forgotten when they stop (takeovers.ts K2)", () => {
   const takeovers = new Takeovers(10);
   for (let i = 0; i < 50; i++) takeovers.take("rogue", i);
   for (let i = 0; i < 100; i++) takeovers.take(`d${i}`, i);

@@ -26,7 +26,7 @@ export class Takeovers {
     return this.#accounts.size;
   }
 
-  /** Whether this one may take over. Counts it either way. K1 */
+  /** Whether this one may take over. Counts it either way. */
   take(deviceId: string, nowMs: number): boolean {
     let account = this.#accounts.get(deviceId);
     if (account === undefined || nowMs - account.sinceMs >= COUNTED_MS) {
@@ -51,7 +51,6 @@ export class Takeovers {
       .slice(0, devicesMax);
   }
 
-  /** K2 */
   #forget(nowMs: number): void {
     for (const [deviceId, { sinceMs }] of this.#accounts) {
       if (nowMs - sinceMs >= COUNTED_MS) this.#accounts.delete(deviceId);

@@ -118,16 +118,16 @@ describe("what becomes of a published message", () => {
       const avro = stream === "frames" ? encoded(change) : EdgePredictions.encodeSingleObject(batch);
       const text = JSON.stringify(json, (_key, value) => (typeof value === "bigint" ? String(value) : value));
       const topic = `tributary/v1/device-1/up/${stream}`;
-      for (const said of [
+      for (const uplink of [
         { topic, payload: avro },
         { topic: `${topic}/json`, payload: Buffer.from(text) },
       ]) {
-        expect(judge(said)).toEqual({ kind: "refuse", stream, reason: "value-out-of-range", message });
+        expect(judge(uplink)).toEqual({ kind: "refuse", stream, reason: "value-out-of-range", message });
       }
     },
   );
 
-  test("whatever is changed in a message, it has one end and nothing is thrown (U1)", () => {
+  test("whatever is changed in a message, it has one end and nothing is thrown (uplink.ts U1)", () => {
     for (let seed = 1; seed <= 4_000; seed++) {
       const random = seededRandom(seed);
       const payload = mutated(encoded({ bootId: BigInt(seed) }), random);
@@ -143,7 +143,7 @@ describe("what becomes of a published message", () => {
   });
 });
 
-test("every landed version of every uplink record begins with deviceId, bootId and seq", () => {
+test("every landed version of every uplink record starts with deviceId, bootId and seq", () => {
   for (const { codec } of Object.values(uplinkStreams) as { codec: Codec<unknown> }[]) {
     for (const { schema } of codec.versions) {
       const names = schema.fields.slice(0, 3).map((field: { name: string }) => field.name);
@@ -164,7 +164,7 @@ describe("dead letters", () => {
   };
   const refusal = (reason: RefusalReason): Refusal => ({ kind: "refuse", reason, stream: "frames", message: "why" });
 
-  test("keep the bytes, and say why and where from", () => {
+  test("keep the bytes, with their reason and origin", () => {
     const record = deadLetterOf(uplink, refusal("framing-unknown"), 17, 1_000_000);
     expect(record).toMatchObject({ topic: "edge.frames.v1.bridge.dlq", key: "device-1", timestamp: 17 });
     expect(record.value).toEqual(uplink.payload);

@@ -2,14 +2,13 @@
  * What becomes of one message an authenticated device published: pure, so that hostile input can be tried by the
  * million.
  *
+ * The principal, the topic's level and the payload's first field are the same device. Nothing is decoded before its bounds,
+ * and the ranges of its fields, are checked, whether it came as Avro or as JSON; only frames are decoded at all, to look at
+ * their JPEG. A frame that the router would refuse is refused here, where its device is known.
+ *
  * U1. Every message has exactly one end: stored, taken as availability, or refused with a reason (G8).
- * U2. The principal, the topic's level and the payload's first field are the same device.
- * U3. Nothing is decoded before its bounds, and the ranges of its fields, are checked, whether it came as Avro or as JSON;
- *     only frames are decoded at all, to look at their JPEG.
- * U4. A stored value is the device's own bytes behind another header: never re-encoded. Only a device that speaks JSON
- *     cannot have this (json-uplink.ts).
- * U5. A frame that the router would refuse is refused here, where its device is known and told apart.
- */
+ * U4. A stored value is the device's own bytes behind another header: never re-encoded. Only a device that speaks JSON cannot
+ *     have this (json-uplink.ts). */
 import {
   type Codec,
   ContractError,
@@ -112,7 +111,7 @@ export function judgeUplink(
   }
   if (topic === undefined) return routed(uplink, limits, routes);
   if (topic.deviceId !== uplink.principal) {
-    return refuse(stream, "topic-of-another-device", `the topic is ${clip(topic.deviceId)}'s`); // U2
+    return refuse(stream, "topic-of-another-device", `the topic is ${clip(topic.deviceId)}'s`);
   }
   if (topic.kind === "availability") return availability(uplink.payload);
   if (topic.kind === "down") return refuse("unknown", "topic-not-uplink", "devices do not publish on down/");
@@ -152,7 +151,7 @@ function routed(uplink: Uplink, limits: UplinkLimits, routes: readonly Route[]):
   return refuse("unknown", reason, `for ${route.config.topic}: ${fault}`);
 }
 
-/** Whatever else the topic says: the stream whose dead letters a message belongs to. */
+/** Whatever else is in the topic: the stream whose dead letters a message belongs to. */
 const isStream = (text: string): text is UplinkStream => Object.hasOwn(uplinkStreams, text);
 
 function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, bytesMax: number): Verdict {
@@ -168,10 +167,10 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
         `a record of ${payload.length} bytes; at most ${bytesMax} are accepted`,
       );
     }
-    codec.check(payload, version); // U3
+    codec.check(payload, version);
     const id = readIdentity(payload);
     if (id.deviceId !== uplink.principal) {
-      return refuse(stream, "payload-of-another-device", `the record says it is of ${clip(id.deviceId)}`); // U2
+      return refuse(stream, "payload-of-another-device", `the record is of ${clip(id.deviceId)}`);
     }
     if (format === "avro" && (id.bootId <= 0n || id.seq <= 0n)) {
       return refuse(stream, "identity-malformed", `bootId ${id.bootId} and seq ${id.seq} must be positive`);
@@ -183,13 +182,13 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
       traceparent = seen.traceparent;
     }
     if (format === "json" && stream === "predictions") {
-      assertUsablePredictions(codec.decode(payload) as EdgePredictions, id.deviceId); // U5
+      assertUsablePredictions(codec.decode(payload) as EdgePredictions, id.deviceId);
     }
-    const value = frameConfluent(version.id, payload); // U4
+    const value = frameConfluent(version.id, payload);
     return { kind: "store", stream, id, value, ...(traceparent !== null && { traceparent }) };
   } catch (error) {
-    if (error instanceof ContractError || error instanceof JsonFault) return refuse(stream, error.code, error.message); // U1
-    if (error instanceof Failure) return refuse(stream, "record-unusable", `${error.code}: ${error.message}`); // U5
+    if (error instanceof ContractError || error instanceof JsonFault) return refuse(stream, error.code, error.message);
+    if (error instanceof Failure) return refuse(stream, "record-unusable", `${error.code}: ${error.message}`);
     throw error;
   }
 }
@@ -224,7 +223,7 @@ function lookAtFrame(
 ): { readonly reason: RefusalReason; readonly message: string } | { readonly traceparent: string | null } {
   const frame = codec.decode(payload, version);
   if (!isValidId(frame.cameraId)) return { reason: "frame-malformed", message: `cameraId: ${clip(frame.cameraId)}` };
-  assertUsableFrame(frame, frame.deviceId); // U5
+  assertUsableFrame(frame, frame.deviceId);
   const fault = jpegFault(frame.jpeg);
   if (fault !== undefined) return { reason: "jpeg-corrupt", message: `not a whole JPEG: ${fault}` };
   return { traceparent: frame.traceparent };

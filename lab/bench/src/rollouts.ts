@@ -28,7 +28,7 @@ const cases = [
   { name: "crashes four times an hour", candidate: { crashesPerHour: 4 }, expected: "back" },
   { name: "refused by half of the devices", candidate: { refusedBy: 0.5 }, expected: "back" },
   { name: "silences nine of ten devices", candidate: { silences: 0.9 }, expected: "held" },
-  { name: "claimed by six of ten that do not run it", candidate: { liedBy: 0.6 }, expected: "held" },
+  { name: "claimed by six of ten that do not run it", candidate: { misreportedBy: 0.6 }, expected: "held" },
 ] as const satisfies readonly { name: string; candidate: Partial<Candidate>; expected: Expected }[];
 
 export const rollouts: Bench = {

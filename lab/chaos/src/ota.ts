@@ -15,7 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DeviceDesired, mqttTopics } from "@tributary/contracts";
 import { type Random, reasonOf, seededRandom } from "@tributary/kernel";
 import { repositoryRoot, type SpawnedService, sabotaged, spawnService, waitFor } from "@tributary/testing";
-import { TinyBroker, TinyRegistry, writeVariant } from "@tributary/testing/devices";
+import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
 import { updateLimits } from "@tributary/updates";
 import { type Check, check, type Drill, type DrillSettings, type Findings } from "./scenario.ts";
 
@@ -102,7 +102,7 @@ class World {
   readonly #dir: string;
   readonly #sabotage: Sabotage;
   readonly #broker: TinyBroker;
-  readonly #registry: TinyRegistry;
+  readonly #registry: TinyModelRegistry;
   /** Digest by version, and files by digest, as they were published. */
   readonly #published = new Map<string, string>();
   readonly #packages: { readonly version: string; readonly digest: string }[];
@@ -122,7 +122,7 @@ class World {
     dir: string,
     sabotage: Sabotage,
     broker: TinyBroker,
-    registry: TinyRegistry,
+    registry: TinyModelRegistry,
     packages: { readonly version: string; readonly digest: string }[],
   ) {
     this.#dir = dir;
@@ -138,7 +138,7 @@ class World {
 
   static async open(dir: string, sabotage: Sabotage): Promise<World> {
     const broker = await TinyBroker.open();
-    const registry = await TinyRegistry.open();
+    const registry = await TinyModelRegistry.open();
     const packages: { version: string; digest: string }[] = [];
     for (let i = 1; i <= PACKAGES; i++) {
       const version = `2.0.${i}`;

@@ -13,7 +13,7 @@ const { agent, bridge, rolloutManager } = mains;
 const sabotages: Readonly<Record<string, readonly [program: string, ...replaced: string[]]>> = {
   "early-puback": [bridge, "Ingest of edge/bridge/dist/ingest.js"],
   "unverified-slots": [agent, "openSlot of edge/agent/dist/updates/boot.js"],
-  "torn-slots": [agent, "Shelf of edge/agent/dist/updates/shelf.js"],
+  "torn-slots": [agent, "PackageStore of edge/agent/dist/updates/package-store.js"],
   "act-before-read-back": [rolloutManager, "EventLog of services/rollout-manager/dist/log/event-log.js"],
   "die-at": [
     rolloutManager,
@@ -48,16 +48,16 @@ test("each of them is tried here", () => {
 test("a module, export or method that is not there is refused before the program starts", async () => {
   const script = `
     import { replaceExport } from ${JSON.stringify(pathToFileURL(join(folder, "replace-export.mjs")).href)};
-    const file = "edge/agent/dist/updates/shelf.js";
-    const said = (promise) => promise.then(() => console.log("accepted"), (error) => console.log(error.message));
-    await said(replaceExport("edge/agent/dist/updates/nowhere.js", "Shelf", (whole) => whole));
-    await said(replaceExport(file, "Nothing", (whole) => whole));
-    await said(replaceExport(file, "Shelf", (Shelf) => class extends Shelf { scribble() {} }));`;
+    const file = "edge/agent/dist/updates/package-store.js";
+    const outcome = (promise) => promise.then(() => console.log("accepted"), (error) => console.log(error.message));
+    await outcome(replaceExport("edge/agent/dist/updates/nowhere.js", "PackageStore", (whole) => whole));
+    await outcome(replaceExport(file, "Nothing", (whole) => whole));
+    await outcome(replaceExport(file, "PackageStore", (PackageStore) => class extends PackageStore { scribble() {} }));`;
   const { stdout } = await run("--input-type=module", "--eval", script);
   expect(stdout.split("\n")).toEqual([
     expect.stringMatching(/^Cannot find module .*nowhere\.js/),
-    "sabotage: edge/agent/dist/updates/shelf.js exports no Nothing",
-    "sabotage: Shelf of edge/agent/dist/updates/shelf.js has no scribble",
+    "sabotage: edge/agent/dist/updates/package-store.js exports no Nothing",
+    "sabotage: PackageStore of edge/agent/dist/updates/package-store.js has no scribble",
     "",
   ]);
 });

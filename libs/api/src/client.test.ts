@@ -86,7 +86,7 @@ describe("a client", () => {
     await expect(gateway.policies.list()).rejects.toMatchObject({ name: "ApiFailure", ...failure });
   });
 
-  test("does not begin with what is no URL", () => {
+  test("does not start with an invalid URL", () => {
     expect(() => gatewayClient({ url: "localhost:8080" })).toThrow(/not an http/);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * A client of an API whose routes are given: one function for each, under its name in the table, that takes path parameters, query
- * and body by name. It returns what the server answered, and throws an `ApiFailure` for everything else.
+ * A client of an API whose routes are given: one function for each, under its name in the table, that takes path parameters,
+ * query and body by name. It returns what the server answered, and throws an `ApiFailure` for everything else.
  *
  * Answers have the types of the table and are not checked against them: a server of an earlier version leaves out what was
  * added since, and one of a later version may add more.
@@ -73,12 +73,12 @@ export async function itemsOfPages<T>(
   return items;
 }
 
-/** Beside the codes of problem details: nobody answered; what answered is no such service; a stream ended, because the service is
- * about to stop, or by itself. */
+/** Beside the codes of problem details: nobody answered; what answered is no such service; a stream ended, because the
+ * service is about to stop, or by itself. */
 type ClientFailureCode = "api-unreachable" | "api-response-invalid" | "api-closing" | "api-stream-ended";
 
 export class ApiFailure extends Failure {
-  /** What failed, without the method and URL that the message begins with. */
+  /** What failed, without the method and URL at the start of the message. */
   readonly detail: string;
   /** Null without an answer. */
   readonly status: number | null;
@@ -221,7 +221,7 @@ class Caller {
     if (route.body === "file") headers.set("content-length", String(length));
     const sent = route.body === undefined ? {} : route.body === "file" ? { body } : { body: JSON.stringify(body) };
     try {
-      // Node wants to be told that a body of unknown length goes out before the answer comes in.
+      // Node needs `duplex` for a body of unknown length, which goes out before the answer comes in.
       const init = { method: route.method, headers, duplex: "half", ...sent, ...(signal && { signal }) };
       return await fetch(url, init as RequestInit);
     } catch (error) {

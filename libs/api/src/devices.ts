@@ -72,7 +72,7 @@ const deviceSchema = z.object({
       reportedAt: z.string(),
     })
     .nullable()
-    .describe("What it runs, by its own word; null until it reports."),
+    .describe("What it reports that it runs; null until it reports."),
 });
 export type Device = z.output<typeof deviceSchema>;
 

@@ -14,7 +14,7 @@ const explanationSchema = z.object({
   prediction: fields.nullable().describe("What the device made of the frame, with its batch's digests and versions."),
   frame: fields.nullable().describe("The frame as it left the device: everything but the picture."),
   request: fields.nullable().describe("The router's request to the cloud: lane, target, deadline; not the picture."),
-  result: fields.nullable().describe("What the cloud said, or why it said nothing."),
+  result: fields.nullable().describe("The cloud's answer, or why there is none."),
   answer: answerSchema.nullable().describe("The final answer."),
   policy: routingPolicySchema.nullable().describe("The routing policy the device decided by."),
   steps: z.array(stepSchema).describe("The device's decision recomputed from what it logged, step by step."),

@@ -21,12 +21,12 @@ export {
 } from "./labels.ts";
 export {
   aliasName,
+  type ModelRegistryAliasRequest,
+  type ModelRegistryByRequest,
+  type ModelRegistryReasonRequest,
   modelRegistryApi,
   type PushRequest,
   type RegisteredVersion,
-  type RegistryAliasRequest,
-  type RegistryByRequest,
-  type RegistryReasonRequest,
   type ValidationDetail,
   type ValidationView,
   type VersionQuery,

@@ -14,7 +14,7 @@ const labelSchema = z.strictObject({
   label: text(256).nullable().describe("The true class; null: it cannot be labelled, so nobody is asked again."),
   source: z.enum(["PERSON", "IMPORT", "MEASUREMENT"]).default("PERSON").describe("Where the label comes from."),
   labelledBy: text(256).default("").describe("Who or what labelled it."),
-  labelledAt: z.iso.datetime({ offset: true }).optional().describe("RFC 3339; now unless told."),
+  labelledAt: z.iso.datetime({ offset: true }).optional().describe("RFC 3339; now by default."),
   labelSet: text(256).nullable().default(null).describe("Name of the list of classes or of the labelling project."),
   comment: text(1_000).nullable().default(null),
 });
@@ -41,7 +41,7 @@ export type LabelRefusal = (typeof labelRefusals)[number];
 
 const labelResultSchema = z.object({
   accepted: z.number().int().describe("Stored in Kafka; with dryRun: would be."),
-  repeated: z.number().int().describe("Said already, so not written again."),
+  repeated: z.number().int().describe("Stored already, so not written again."),
   unchecked: z.number().int().describe("Of the accepted: frames that are unknown here, taken by allowUnknown."),
   refused: z
     .array(

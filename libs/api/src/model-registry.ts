@@ -34,11 +34,11 @@ const examinationSchema = z.looseObject({
 const pushBody = z.strictObject({ manifestDigest: digest, by });
 export type PushRequest = z.output<typeof pushBody>;
 const byBody = z.strictObject({ by });
-export type RegistryByRequest = z.output<typeof byBody>;
+export type ModelRegistryByRequest = z.output<typeof byBody>;
 const reasonBody = z.strictObject({ by, reason: line(1_000) });
-export type RegistryReasonRequest = z.output<typeof reasonBody>;
+export type ModelRegistryReasonRequest = z.output<typeof reasonBody>;
 const aliasBody = z.strictObject({ version: z.string().min(1).max(64), by });
-export type RegistryAliasRequest = z.output<typeof aliasBody>;
+export type ModelRegistryAliasRequest = z.output<typeof aliasBody>;
 const versionQuery = z.strictObject({
   name: z.string().optional(),
   alias: z.string().optional(),

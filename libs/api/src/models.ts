@@ -57,7 +57,7 @@ export type ReasonRequest = z.output<typeof reasonBody>;
 const handedOn = [
   [400, "request-invalid"],
   [501, "model-registry-not-configured"],
-  [502, "model-registry-refuses, model-registry-rubbish"],
+  [502, "model-registry-refuses, model-registry-bad-response"],
   [503, "model-registry-unreachable"],
 ] as const;
 const registrysAnswer = z.looseObject({}).describe("What model-registry answers.");
@@ -109,7 +109,7 @@ export const models = {
     path: "/api/v1/models/{name}/{version}/gate",
     summary: "Has a version judged by the validation gate (again), by model-registry.",
     body: byBody,
-    response: json("Done, or begun.", registrysAnswer),
+    response: json("Done, or started.", registrysAnswer),
     problems: handedOn,
   }),
   force: route({

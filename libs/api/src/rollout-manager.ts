@@ -17,7 +17,7 @@ const commandBody = z.strictObject({
     .min(0)
     .optional()
     .describe(
-      "Counts only while this step is at work, so a command that is sent again does not pass over the next one.",
+      "Counts only while this is the current step, so a command that is sent again does not pass over the next one.",
     ),
 });
 export type CommandRequest = z.output<typeof commandBody>;
@@ -53,7 +53,7 @@ export const rolloutManagerApi = {
     command: route({
       method: "POST",
       path: "/rollouts/{uid}/commands",
-      summary: "Tells a rollout what to do.",
+      summary: "Sends a rollout a command.",
       body: commandBody,
       response: json(
         "How it stands.",

@@ -11,7 +11,7 @@ export type RolloutCommand = (typeof rolloutCommands)[number];
 
 const namedSchema = z.object({
   digest: z.string(),
-  name: z.string().nullable().describe("Null where no record of the registry told."),
+  name: z.string().nullable().describe("Null where no record of the model registry has it."),
   version: z.string().nullable(),
 });
 export type NamedPackage = z.output<typeof namedSchema>;
@@ -22,12 +22,12 @@ const rolloutSchema = z.object({
   version: z.number().int().describe("Events so far."),
   slot: z.string(),
   model: namedSchema.describe("The package that it rolls out."),
-  stable: namedSchema.describe("The package that it goes back to."),
+  stable: namedSchema.describe("The package that it rolls back to."),
   phase: z.enum(["Unknown", ...rolloutPhases]),
-  step: z.number().int().describe("Index of the step at work, from 0; the number of steps when all are done."),
+  step: z.number().int().describe("Index of the current step, from 0; the number of steps when all are done."),
   steps: z.number().int(),
   weight: z.number().describe("Percent of its devices that shall run the model."),
-  actualWeight: z.number().describe("Percent of its devices that say that they infer with it."),
+  actualWeight: z.number().describe("Percent of its devices that report that they infer with it."),
   analysis: z.enum(analyses),
   message: z.string().describe("Why it stands where it stands."),
   pausedUntil: z.string().nullable(),
@@ -35,12 +35,12 @@ const rolloutSchema = z.object({
   abandoned: z
     .object({ devices: z.number().int(), some: z.array(z.string()) })
     .nullable()
-    .describe("Of one that a person ended on its way back: devices that still ran the model; null: none was left."),
+    .describe("Of one whose rollback a person ended early: devices that still ran the model; null: none was left."),
   generation: z.string(),
   devices: z.number().int(),
   reached: z.number().int().describe("Devices that shall run the model now."),
-  updated: z.number().int().describe("Of these, how many say that they infer with it."),
-  refused: z.number().int().describe("Devices that refused it or went back by themselves."),
+  updated: z.number().int().describe("Of these, how many report that they infer with it."),
+  refused: z.number().int().describe("Devices that refused it or reverted it by themselves."),
   createdAt: z.string(),
   changedAt: z.string(),
 });
@@ -85,7 +85,7 @@ const rolloutDeviceSchema = z.object({
   place: z.number().int().describe("In the order in which the rollout reaches its devices, from 0."),
   arm: z.enum(arms).describe("As assigned to the last analysis; rest: in neither."),
   reached: z.boolean().describe("Whether it shall run the model now."),
-  runs: z.enum(runs).describe("What it infers with, by its own word."),
+  runs: z.enum(runs).describe("What it reports that it infers with."),
   modelDigest: z.string().nullable(),
   goldenPassed: z.boolean().nullable(),
   update: updateSchema.nullable().describe("How far its last desired state is."),
@@ -95,7 +95,7 @@ export type RolloutDevice = z.output<typeof rolloutDeviceSchema>;
 
 const armSummarySchema = z.object({
   devices: z.number().int(),
-  onModel: z.number().int().describe("Say that they infer with the model."),
+  onModel: z.number().int().describe("Report that they infer with the model."),
   phases: z.record(z.string(), z.number().int()).describe("Devices by the phase of their last update."),
 });
 const rolloutDevicesSchema = z.object({
@@ -127,14 +127,16 @@ const commandBody = z.strictObject({
     .int()
     .min(0)
     .optional()
-    .describe("Counts only while this step is at work (index, from 0): sent again, promote passes over no other step."),
+    .describe(
+      "Counts only while this is the current step (index, from 0): sent again, promote passes over no other step.",
+    ),
 });
 export type RolloutCommandRequest = z.output<typeof commandBody>;
 
 /** Of what is handed on to rollout-manager. */
 const handedOn = [
   [501, "rollout-manager-not-configured"],
-  [502, "rollout-manager-refuses, rollout-manager-rubbish"],
+  [502, "rollout-manager-refuses, rollout-manager-bad-response"],
   [503, "rollout-manager-unreachable"],
 ] as const;
 const noHistory = [
@@ -191,7 +193,7 @@ export const rollouts = {
   devicesOf: route({
     method: "GET",
     path: "/api/v1/rollouts/{uid}/devices",
-    summary: "The devices of a rollout: order, arm, and what each says that it runs.",
+    summary: "The devices of a rollout: order, arm, and the model that each reports.",
     query: rolloutDevicesQuery,
     response: json("Its devices, in the order in which it reaches them.", rolloutDevicesSchema),
     problems: [[400, "request-invalid"], ...noHistory],
@@ -206,7 +208,7 @@ export const rollouts = {
   command: route({
     method: "POST",
     path: "/api/v1/rollouts/{uid}/commands",
-    summary: "Tells a rollout what to do, by rollout-manager: pause, resume, promote, abort, retry, undo.",
+    summary: "Sends a rollout a command, by rollout-manager: pause, resume, promote, abort, retry, undo.",
     body: commandBody,
     response: json("What rollout-manager answers.", z.looseObject({})),
     problems: [

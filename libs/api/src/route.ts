@@ -31,7 +31,7 @@ export type Route = {
   readonly path: string;
   readonly summary: string;
   readonly description?: string;
-  /** What path parameters are, where their names do not tell. */
+  /** What path parameters are, where their names do not show it. */
   readonly parameters?: Readonly<Record<string, string>>;
   readonly query?: z.ZodObject;
   readonly body?: RequestBody;

@@ -13,16 +13,16 @@ export const kafkaBlock = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9._-]{0,100}$/, "expected letters, digits, dots, dashes and underscores")
     .default("tributary."),
-  /** How far this process's clock may be off against Kafka's before it says that it is not ready. */
+  /** How far this process's clock may be off against Kafka's before the process is not ready. */
   clockOffsetMsMax: z.number().int().min(100).max(3_600_000).default(5_000),
 });
 export type KafkaBlock = z.output<typeof kafkaBlock>;
 
-/** Port 0 is any free port; the `ready` line tells which. */
+/** Port 0 is any free port; the `ready` line has it. */
 export const httpBlock = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
   port: port.default(0),
-  /** Names under which it may be called besides loopback's, as browsers and proxies say them in Host; `.example.com` is every
+  /** Names under which it may be called besides loopback's, as browsers and proxies send them in Host; `.example.com` is every
    * name below. */
   hosts: z
     .array(
@@ -37,7 +37,7 @@ export const httpBlock = z.strictObject({
     .default([]),
   /** A port of its own for /metrics, which then is nowhere else; left out, it is on `port`. */
   metricsPort: port.optional(),
-  /** Where that one listens; as `host`, unless told. */
+  /** Where that one listens; as `host` by default. */
   metricsHost: z.string().min(1).optional(),
 });
 export type HttpBlock = z.output<typeof httpBlock>;
@@ -58,7 +58,7 @@ export const httpUrl = z
 /** Any registry that speaks Confluent's API; left out, the ids are those of schemas/registry.lock.json, which the gateway
  * serves. The same for all processes: their records would not understand each other otherwise. */
 export const schemaRegistryBlock = z.strictObject({
-  /** Up to where `/subjects` begins. */
+  /** Without the trailing `/subjects`. */
   url: httpUrl,
   basicAuth: z.strictObject({ username: z.string().min(1), password: z.string() }).optional(),
   /** Whether missing schemas are registered at start; otherwise a missing one is refused. */

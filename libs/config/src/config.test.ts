@@ -34,7 +34,7 @@ const problemsOf = (text: string, env = {}): readonly string[] => {
 };
 
 describe("a wrong file", () => {
-  test("has every unknown, wrong and missing key named at once (F1)", () => {
+  test("has every unknown, wrong and missing key named at once (load.ts F1)", () => {
     const text = `
 kafka: { broker: [], brokers: [not-an-address] }
 schemaRegistry: { url: "https://me:secret@registry:8081" }
@@ -65,7 +65,7 @@ color: blue
     expect(problems).toHaveLength(13);
   });
 
-  test("that is no YAML, or says a key twice, is told with its line", () => {
+  test("that is no YAML, or has a key twice, is refused with its line", () => {
     expect(problemsOf("name: [x")).toEqual([expect.stringContaining("line 1")]);
     expect(problemsOf("name: x\nname: y")).toEqual([expect.stringContaining("line 2")]);
     expect(problemsOf("- a\n- b")).toEqual([expect.stringContaining("(the whole file)")]);
@@ -77,7 +77,7 @@ color: blue
   });
 });
 
-describe("the environment (F2)", () => {
+describe("the environment (load.ts F2)", () => {
   test("a plain variable is typed like YAML, a quoted one stays text, and a value never becomes structure", () => {
     const text = "name: '${NAME}'\nhttp:\n  port: ${PORT:-81}\n  host: a-${HOST}-$${HOST}\n";
     const config = parseConfig({ schema, file: "f", text, env: { NAME: "12", PORT: "8080", HOST: "b: [c" } });

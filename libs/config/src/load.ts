@@ -45,7 +45,7 @@ export function parseConfig<S extends z.ZodType>(options: LoadOptions<S> & { rea
     // A key whose variable is unset is already named.
     problems.push(...problemsOf(result.error, options.schema).filter((p) => !unset.has(p.split(": ")[0])));
   }
-  if (!result.success || problems.length > 0) throw new ConfigError(options.file, problems); // F1
+  if (!result.success || problems.length > 0) throw new ConfigError(options.file, problems);
   return deepFreeze(result.data);
 }
 
@@ -72,7 +72,7 @@ function interpolate(document: Document, env: Env): string[] {
         return value ?? match;
       });
       const isOnlyVariable = node.type === "PLAIN" && !literal && /^\$\{[^}]*\}$/.test(node.value);
-      node.value = isOnlyVariable ? scalarOf(replaced) : replaced; // F2
+      node.value = isOnlyVariable ? scalarOf(replaced) : replaced;
     },
   });
   return problems;

@@ -1,4 +1,4 @@
-/** Says in one line per key what is wrong with it and what would be right. */
+/** Describes in one line per key what is wrong with it and what would be right. */
 import type { z } from "zod";
 
 type Issue = z.core.$ZodIssue;

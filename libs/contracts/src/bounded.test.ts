@@ -96,7 +96,7 @@ describe("single traps", () => {
   });
 });
 
-test("a string is as long as its schema says, but never longer than bytes may be (B2)", () => {
+test("a string is as long as its schema allows, but never longer than bytes may be (bounded.ts B2)", () => {
   const of = (bytesMax: unknown) => (length: number) => {
     const check = compileBoundsCheck({ type: "string", bytesMax });
     const bytes = Uint8Array.from([...long(BigInt(length)), ...new Uint8Array(length)]);
@@ -120,7 +120,13 @@ test("a rollout of 100,000 devices, and an analysis of hours, can be read again"
   const { RolloutEvent } = generated;
   const order = Array.from({ length: 100_000 }, (_, i) => `device-${String(i).padStart(6, "0")}`);
   const event = {
-    ...{ uid: "u", version: 1n, at: 1, by: "test", kind: "CREATED" as const, step: null, verdict: null },
+    uid: "u",
+    version: 1n,
+    at: 1,
+    by: "test",
+    kind: "CREATED" as const,
+    step: null,
+    verdict: null,
     details: JSON.stringify({ order }),
   };
   expect(RolloutEvent.decodeConfluent(RolloutEvent.encodeConfluent(event)).details).toBe(event.details);

@@ -2,14 +2,13 @@
  * Walks Avro binary without building it, so that a hostile record is refused before a decoder sees it: six bytes that
  * announce a huge array would otherwise make the decoder allocate until the process dies.
  *
- * B1. A block announces at most as many items as bytes remain; no item of ours is empty.
- * B2. Strings, bytes, arrays and maps are bounded by `DecodeLimits`. A string that holds a document says so in its schema
- *     (`bytesMax`), and may be as long as bytes.
- * B3. A record fills its buffer exactly.
- * B4. An int has 32 bits: the decoder would hand on a wider one that no encoder takes.
- * B5. Where ranges are asked for, every number is in its field's range (ranges.ts), and every double is finite.
- * B6. A fault names its place: `predictions[3].confidence: 7 is not 0 to 1`.
- */
+ * A block announces at most as many items as bytes remain; no item of ours is empty. A record fills its buffer exactly. An int
+ * has 32 bits: the decoder would hand on a wider one that no encoder takes. Where ranges are asked for, every number is in its
+ * field's range (ranges.ts), and every double is finite. A fault names its place: `predictions[3].confidence: 7 is not 0 to
+ * 1`.
+ *
+ * B2. Strings, bytes, arrays and maps are bounded by `DecodeLimits`. A string that holds a document is marked in its schema
+ *     (`bytesMax`), and may be as long as bytes. */
 import { ContractError, type ContractErrorCode } from "./errors.ts";
 import { type FieldRange, type Ranges, rangeText } from "./ranges.ts";
 
@@ -33,7 +32,7 @@ type Walker = (bytes: Uint8Array, offset: number) => number;
 // biome-ignore lint/suspicious/noExplicitAny: an Avro schema is JSON of many shapes
 export type AvroSchema = any;
 
-/** A fault on its way out: who lets it pass adds where it was. B6 */
+/** A fault on its way out: who lets it pass adds where it was. */
 class Fault extends Error {
   readonly code: ContractErrorCode;
   readonly path: string[] = [];
@@ -56,12 +55,12 @@ class Fault extends Error {
 
 type Scope = {
   readonly limits: DecodeLimits;
-  /** Undefined: not asked for. B5 */
+  /** Undefined: not asked for. */
   readonly ranges: Ranges | undefined;
   readonly named: Map<string, Walker>;
 };
 
-/** A function that throws ContractError for what breaks B1 to B4, and with `ranges` B5. */
+/** A function that throws ContractError for what exceeds a bound, and with `ranges` also for what is out of its range. */
 export function compileBoundsCheck(
   schema: AvroSchema,
   limits: DecodeLimits = DECODE_LIMITS,
@@ -76,7 +75,7 @@ export function compileBoundsCheck(
       throw error instanceof Fault ? error.asContractError : error;
     }
     if (end !== bytes.length) {
-      throw new ContractError("record-trailing-bytes", `${bytes.length - end} bytes follow the record`); // B3
+      throw new ContractError("record-trailing-bytes", `${bytes.length - end} bytes follow the record`);
     }
   };
 }
@@ -102,7 +101,7 @@ function compile(schema: AvroSchema, scope: Scope, namespace: string, range: Fie
     case "int":
       return (bytes, offset) => {
         const { value, end } = readLong(bytes, offset);
-        if ((value | 0) !== value) throw new Fault("record-number", `${value} is no int`); // B4
+        if ((value | 0) !== value) throw new Fault("record-number", `${value} is no int`);
         assertWithin(range, value);
         return end;
       };
@@ -115,11 +114,11 @@ function compile(schema: AvroSchema, scope: Scope, namespace: string, range: Fie
     case "float":
       return (bytes, offset) => advance(bytes, offset, 4);
     case "double":
-      return scope.ranges === undefined ? (bytes, offset) => advance(bytes, offset, 8) : finiteDouble(range); // B5
+      return scope.ranges === undefined ? (bytes, offset) => advance(bytes, offset, 8) : finiteDouble(range);
     case "string":
-      return sized("string", stringBytesMax(schema, limits)); // B2
+      return sized("string", stringBytesMax(schema, limits));
     case "bytes":
-      return sized("bytes", limits.bytesMax); // B2
+      return sized("bytes", limits.bytesMax);
     case "fixed":
       return remember(schema, named, namespace, (bytes, offset) => advance(bytes, offset, schema.size));
     case "enum": {
@@ -174,7 +173,6 @@ function recordOf(schema: AvroSchema, scope: Scope, namespace: string): Walker {
   return record;
 }
 
-/** B5 */
 function assertWithin(range: FieldRange, value: number): void {
   if (range.minimum !== undefined && value < range.minimum) throw outOfRange(range, value);
   if (range.maximum !== undefined && value > range.maximum) throw outOfRange(range, value);
@@ -215,7 +213,7 @@ function sized(kind: string, max: number): Walker {
   };
 }
 
-/** `placeOf` an item that begins at `at` in its array or map; asked for when something is wrong with it. */
+/** `placeOf` an item that starts at `at` in its array or map; asked for when something is wrong with it. */
 function blocks(
   item: Walker,
   itemsMax: number,
@@ -232,7 +230,6 @@ function blocks(
       const count = Math.abs(announced.value);
       if (announced.value < 0) at = readLong(bytes, at).end; // the block's size in bytes, which we do not trust
       const end = total + count;
-      // B1, B2
       if (count > bytes.length - at || end > itemsMax) {
         throw new Fault("record-block-count", `it announces ${end} ${kind} items; at most ${itemsMax} fit`);
       }

@@ -69,7 +69,7 @@ describe("evolution", () => {
   const old = new Codec<{ id: string; kind: string }>("Thing", [first]);
   const today = new Codec<{ id: string; kind: string; at: number | null; count: bigint }>("Thing", [first, second]);
 
-  test("what the first version wrote is read as today's shape (C2, C3)", () => {
+  test("what the first version wrote is read as today's shape (codec.ts C2, C3)", () => {
     const written = old.encodeSingleObject({ id: "x", kind: "A" });
     expect({ ...today.decodeSingleObject(written) }).toEqual({ id: "x", kind: "A", at: null, count: 7n });
     expect({ ...today.decodeConfluent(old.encodeConfluent({ id: "x", kind: "A" })) }).toMatchObject({ count: 7n });
@@ -87,7 +87,7 @@ describe("evolution", () => {
     expect({ ...reader.decodeSingleObject(today.encodeSingleObject(value)) }).toEqual({ id: "x", kind: "UNKNOWN" });
   });
 
-  test("a newer build's schema is learned and read as today's shape; one that cannot be read so is not (C4)", () => {
+  test("a newer build's schema is learned and read as today's shape; one that cannot be read so is not (codec.ts C4)", () => {
     const build = new Codec<{ id: string; kind: string }>("Thing", [first]);
     const written = today.encodeConfluent({ id: "x", kind: "B", at: null, count: 0n });
     expect(codeOf(() => build.decodeConfluent(written))).toBe("schema-unknown-id");

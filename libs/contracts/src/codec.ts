@@ -1,13 +1,13 @@
 /**
  * Encodes and decodes one record type, in every version that ever landed.
  *
- * C1. Decoding checks bounds first (bounded.ts), so no input can exhaust memory.
+ * Decoding checks bounds first (bounded.ts), so no input can exhaust memory.
+ *
  * C2. Whatever landed version wrote the bytes, the reader gets today's shape (Avro schema resolution).
  * C3. Avro `long` is a bigint, `timestamp-millis` a number of milliseconds.
- * C4. What a newer writer's schema says is learned only if today's shape can be read from it, and a bounded number (G9).
- * C5. Ranges (ranges.ts) are checked where devices' records come in, by today's schema whatever version wrote them; not
- *     where stored ones are read, since one from before its range was known must not stop a partition.
- */
+ * C4. A newer writer's schema is learned only if today's shape can be read from it, and a bounded number (G9).
+ * C5. Ranges (ranges.ts) are checked where devices' records come in, by today's schema whatever version wrote them; not where
+ *     stored ones are read, since one from before its range was known must not stop a partition. */
 import avro from "avsc";
 import { type AvroSchema, compileBoundsCheck } from "./bounded.ts";
 import { ContractError } from "./errors.ts";
@@ -85,7 +85,7 @@ export class Codec<T> {
     this.#ranges = rangesOf(current.schema);
   }
 
-  /** Bare Avro binary, in today's schema unless told. Throws ContractError `record-undecodable`, naming the field, when
+  /** Bare Avro binary, in today's schema by default. Throws ContractError `record-undecodable`, naming the field, when
    * the value does not fit. */
   encode(value: T, version: SchemaVersion = this.current): Buffer {
     const type = version === this.current ? this.#type : this.#olderType(version);
@@ -99,12 +99,12 @@ export class Codec<T> {
     return type.toBuffer(value);
   }
 
-  /** Bare Avro binary, written by `version` (ours unless told). */
+  /** Bare Avro binary, written by `version` (ours by default). */
   decode(bytes: Uint8Array, version: SchemaVersion = this.current): T {
     const reader = this.#reader(version);
-    reader.check(bytes); // C1
+    reader.check(bytes);
     try {
-      return reader.read(asBuffer(bytes)) as T; // C2
+      return reader.read(asBuffer(bytes)) as T;
     } catch (error) {
       throw new ContractError("record-undecodable", `${this.name}: ${(error as Error).message}`, { cause: error });
     }

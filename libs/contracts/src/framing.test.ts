@@ -15,7 +15,7 @@ test("the device id is read from the record's first bytes, for every length", ()
   }
 });
 
-test("single-object framing is C3 01, then the fingerprint from its least significant byte", () => {
+test("single-object framing is codec.ts C3 01, then the fingerprint from its least significant byte", () => {
   const framed = frameSingleObject("7275d51a3f395c8f", Buffer.from([2]));
   expect(framed.toString("hex")).toBe("c3018f5c393f1ad5757202");
   expect(openSingleObject(framed)).toEqual({ fingerprint: "7275d51a3f395c8f", payload: Buffer.from([2]) });

@@ -1,5 +1,5 @@
 /**
- * The JSON Schemas of what devices say and hear in JSON. Those of uplinks are made from the Avro schema of the same record.
+ * The JSON Schemas of what devices send and receive in JSON. Those of uplinks are made from the Avro schema of the same record.
  * The bridge reads and writes JSON by code of its own; its tests hold the two together.
  */
 import type { AvroSchema } from "./bounded.ts";
@@ -29,9 +29,19 @@ export const jsonUplinkSchema = (stream: UplinkStream): JsonSchema =>
   schemaOf(uplinkStreams[stream].codec.current.schema, {}, new Map());
 
 const ANSWER = {
-  ...{ frameId: "string", deviceId: "string", bootId: "string", cameraId: "string", frameSeq: "string" },
-  ...{ label: "string", source: "string", confidence: "number", reason: "string", settledBy: "string" },
-  ...{ edgeLabel: "string", edgeConfidence: "number", latencyMs: "number" },
+  frameId: "string",
+  deviceId: "string",
+  bootId: "string",
+  cameraId: "string",
+  frameSeq: "string",
+  label: "string",
+  source: "string",
+  confidence: "number",
+  reason: "string",
+  settledBy: "string",
+  edgeLabel: "string",
+  edgeConfidence: "number",
+  latencyMs: "number",
 };
 
 export const jsonDownlinkSchemas = {

@@ -3,10 +3,10 @@ import type { Codec } from "./codec.ts";
 import { DeviceAcks } from "./generated/index.ts";
 import { topics, type UplinkStream } from "./topics.ts";
 
-/** The largest MQTT packet of a device that a bridge holds whole, unless it is told otherwise. */
+/** The largest MQTT packet of a device that a bridge holds whole, by default. */
 export const PACKET_BYTES_MAX = 8 * 1024 * 1024;
 
-/** The largest record of a device that a bridge stores, unless it is told otherwise. */
+/** The largest record of a device that a bridge stores, by default. */
 export const UPLINK_BYTES_MAX = { frames: 2 * 1024 * 1024, others: 1024 * 1024 } as const;
 
 const ROOT = "v1";
@@ -26,7 +26,7 @@ export const mqttTopics = (prefix = "tributary") => ({
   results: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results`,
   /** The same answers for devices that speak only JSON. */
   resultsJson: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results/${JSON_LEVEL}`,
-  /** What Kafka has, where the broker's PUBACK does not say so. */
+  /** What Kafka has, where the broker's PUBACK does not confirm it. */
   acks: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/acks`,
   /** Retained `online` or `offline`; the latter is the last will. */
   availability: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/availability`,
@@ -45,23 +45,33 @@ export type Downlink = {
 export const downlinks = {
   policy: {
     codec: topics.policies.codec,
-    ...{ json: false, retained: true, holds: "the routing policy of the model that the device reported; empty: none" },
+    json: false,
+    retained: true,
+    holds: "the routing policy of the model that the device reported; empty: none",
   },
   desired: {
     codec: topics.desired.codec,
-    ...{ json: false, retained: true, holds: "what the device shall run; empty: nothing is wanted" },
+    json: false,
+    retained: true,
+    holds: "what the device shall run; empty: nothing is wanted",
   },
   sampling: {
     codec: null,
-    ...{ json: true, retained: true, holds: "the key that the device draws its random sample by: 32 bytes" },
+    json: true,
+    retained: true,
+    holds: "the key that the device draws its random sample by: 32 bytes",
   },
   results: {
     codec: topics.classifications.codec,
-    ...{ json: true, retained: false, holds: "final answers of frames that the device sent" },
+    json: true,
+    retained: false,
+    holds: "final answers of frames that the device sent",
   },
   acks: {
     codec: DeviceAcks,
-    ...{ json: false, retained: false, holds: "what Kafka has, where the broker is not the bridge" },
+    json: false,
+    retained: false,
+    holds: "what Kafka has, where the broker is not the bridge",
   },
 } as const satisfies { readonly [channel: string]: Downlink };
 export type DownlinkChannel = keyof typeof downlinks;

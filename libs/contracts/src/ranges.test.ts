@@ -100,7 +100,7 @@ test.each(streams)("%s: a value out of its field's range is refused, by name, in
         if (bound === undefined) continue;
         set(bound + step);
         expect(check()).toEqual(["value-out-of-range", `${path}: ${bound + step} is not ${rangeText(range)}`]);
-        codec.decode(codec.encode(record, version), version); // C5
+        codec.decode(codec.encode(record, version), version); // codec.ts C5
         set(bound);
         expect(check()).toBeUndefined();
       }
@@ -136,7 +136,7 @@ test("integers of all 64 bits are compared, optional ones too", () => {
   }
 });
 
-test("arrays and maps have as many items as their field says", () => {
+test("arrays and maps have as many items as their field allows", () => {
   const check = field({ type: "array", items: "string" }, { maxItems: 2 });
   expect(check(["a", "b"])).toBeUndefined();
   expect(check(["a", "b", "c"])).toEqual(["record-block-count", "f: it announces 3 array items; at most 2 fit"]);

@@ -1,7 +1,7 @@
 /**
- * The ranges of a schema's fields: `minimum` and `maximum` of a number, or of each number in an array or map; `maxItems` of
- * an array or map. They stand beside `doc` in JSON Schema's words, as attributes, which Avro lets a schema have and whoever
- * does not know them passes over.
+ * The ranges of a schema's fields: `minimum` and `maximum` of a number, or of each number in an array or map; `maxItems` of an
+ * array or map. They stand beside `doc` in JSON Schema's words, as attributes, which Avro lets a schema have and readers that
+ * do not know them pass over.
  */
 import type { AvroSchema } from "./bounded.ts";
 

@@ -94,13 +94,18 @@ export const topics = {
     diskShare: 0.04,
     durable: false,
   }),
-  results: topic("cloud.results.v1", CloudResult, "cloud-classifier", "what the cloud said, or why not; cost, latency"),
+  results: topic(
+    "cloud.results.v1",
+    CloudResult,
+    "cloud-classifier",
+    "the cloud's answer, or why there is none; cost, latency",
+  ),
   /** Of its own, since the router settles a frame by whatever stands in the results. */
   shadow: topic(
     "cloud.shadow.v1",
     CloudResult,
     "cloud-classifier",
-    "what a shadow target says; nobody is answered by it",
+    "the answer of a shadow target; no device gets it",
     { durable: false },
   ),
   classifications: topic("classifications.v1", Classifications, "router", "final answers", {
@@ -152,7 +157,7 @@ export const topics = {
     "metrics.observations.v1",
     MetricObservations,
     "rollout-manager",
-    "what Prometheus said of a rollout's devices at one moment, or why nothing",
+    "what Prometheus answered about a rollout's devices at one moment, or why nothing",
     { retentionMs: 30 * DAY, key: "rollout" },
   ),
   rollouts: topic("rollouts.v1", Rollout, "rollout-manager", "phase, step, analysis and why", {

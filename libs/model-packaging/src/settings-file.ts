@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { z } from "zod";
 
-/** `option` says which file of a command line it is, `code` which Failure it is when the file cannot be used. */
+/** `option` is the file's option on a command line, `code` the Failure's when the file cannot be used. */
 export async function readSettings<T>(
   { option, path, code }: { readonly option: string; readonly path: string; readonly code: string },
   schema: z.ZodType<T>,

@@ -53,7 +53,7 @@ class Scene {
     };
   }
 
-  /** `fault` says what handling a number throws. */
+  /** `fault` gives what handling a number throws. */
   run(batch: Batch, fault: (value: number) => unknown = () => undefined, retryMsMax = 60_000) {
     const handle: BatchHandler<number> = async ({ records }) => {
       for (const { value } of records) {
@@ -83,7 +83,7 @@ class Scene {
 }
 
 describe("a batch", () => {
-  test("is handled without what cannot be decoded, which is put aside (B1)", async () => {
+  test("is handled without what cannot be decoded, which is put aside (batch-handling.ts B1)", async () => {
     const scene = new Scene();
     expect(await scene.run(batchOf(1, "x", 2, null, 3))).toEqual({ processed: 5 });
     expect(scene.handled).toEqual([1, 2, 3]);
@@ -93,7 +93,7 @@ describe("a batch", () => {
     ]);
   });
 
-  test("is retried with growing waits while a Failure says so, then thrown (B2, G9)", async () => {
+  test("is retried with growing waits while a Failure advises it, then thrown (batch-handling.ts B2, G9)", async () => {
     const scene = new Scene();
     let faults = 4;
     const flaky = () => (faults-- > 0 ? new Failure("busy", "retry", "later") : undefined);
@@ -108,7 +108,7 @@ describe("a batch", () => {
     expect(always.letters).toEqual([]);
   });
 
-  test("that a person must look at is thrown at once and nothing is put aside (B3)", async () => {
+  test("that a person must look at is thrown at once and nothing is put aside (batch-handling.ts B3)", async () => {
     const scene = new Scene();
     await expect(scene.run(batchOf(1), () => new Failure("state", "ask-a-person", "?"))).rejects.toMatchObject({
       code: "state",
@@ -116,7 +116,7 @@ describe("a batch", () => {
     expect([scene.slept, scene.letters]).toEqual([[], []]);
   });
 
-  test("with poison loses only the poison, whichever records are bad, over seeds (B4, G8)", async () => {
+  test("with poison loses only the poison, whichever records are bad, over seeds (batch-handling.ts B4, G8)", async () => {
     for (let seed = 1; seed <= 200; seed++) {
       const random = seededRandom(seed);
       const values = Array.from({ length: 1 + Math.floor(random() * 20) }, (_, i) => i);
@@ -142,7 +142,7 @@ describe("a batch", () => {
     }
   });
 
-  test("whose dead letters cannot be stored waits for Kafka: nothing is committed without them (B5)", async () => {
+  test("whose dead letters cannot be stored waits for Kafka: nothing is committed without them (batch-handling.ts B5)", async () => {
     const scene = new Scene();
     scene.sinkFaults = 3;
     expect(await scene.run(batchOf("x"))).toEqual({ processed: 1 });

@@ -2,9 +2,9 @@
  * Handles a batch so that it always ends: processed, or retried for a bounded time, or its poison put aside.
  *
  * B1. A record that cannot be decoded goes to the dead letters; the others of its batch are handled without it (G8).
- * B2. A Failure that says "retry" repeats the same records with full-jitter backoff, for at most `retryMsMax` (G9); then
+ * B2. A Failure with the advice "retry" repeats the same records with full-jitter backoff, for at most `retryMsMax` (G9); then
  *     it is thrown, and the process ends: a supervisor tries with a fresh one.
- * B3. A Failure that says "ask-a-person" is thrown at once.
+ * B3. A Failure with the advice "ask-a-person" is thrown at once.
  * B4. Anything else is poison: the records are handled one by one, and the one that fails alone is put aside.
  * B5. `processed` counts only what is handled or safely among the dead letters.
  */
@@ -43,7 +43,7 @@ export async function handleBatch<T>(
   const whole = batch.records.length;
   const { decoded, poison } = decodeAll(batch.records, codec);
   try {
-    if (poison.length > 0) await putAside(poison, batch, signal, handling); // B1
+    if (poison.length > 0) await putAside(poison, batch, signal, handling);
     if (decoded.length > 0) await handleAll({ ...batch, records: decoded }, signal, handle, handling, batch);
     return { processed: whole };
   } catch (error) {
@@ -83,7 +83,7 @@ async function handleAll<T>(
     if (only === undefined) return;
     if (others.length > 0) {
       for (const record of batch.records) {
-        await handleAll({ ...batch, records: [record] }, signal, handle, handling, original); // B4
+        await handleAll({ ...batch, records: [record] }, signal, handle, handling, original);
       }
       return;
     }
@@ -112,7 +112,7 @@ async function withRetry<R>(work: () => Promise<R>, at: At, signal: AbortSignal,
       return await work();
     } catch (error) {
       const isTransient = error instanceof Failure && error.advice === "retry";
-      if (!isTransient || signal.aborted || clock.monotonicMs() >= givesUpAt) throw error; // B2, B3
+      if (!isTransient || signal.aborted || clock.monotonicMs() >= givesUpAt) throw error;
       const { topic, partition } = at;
       telemetry?.emit(batchRetried, { topic, partition, code: codeOf(error), attempt, reason: reasonOf(error) });
       await clock.sleep(backoffMs(backoff, attempt, random), signal);

@@ -78,7 +78,7 @@ describe("a process's clock against Kafka's", () => {
     expect(watch.check()).toBe(true);
   });
 
-  test("is given what the round trip leaves uncertain (W1)", async () => {
+  test("is given what the round trip leaves uncertain (clock-watch.ts W1)", async () => {
     const { watch, start, set } = world(() => ({ ...exact, uncertaintyMs: 3_000 }));
     set(7_900);
     await start();
@@ -87,7 +87,7 @@ describe("a process's clock against Kafka's", () => {
     expect(watch.check()).toContain("8.1 s ahead");
   });
 
-  test("is no reason to be unready while it cannot be compared; the last reading counts on (W2)", async () => {
+  test("is no reason to be unready while it cannot be compared; the last reading counts on (clock-watch.ts W2)", async () => {
     let reading: ClockReading | undefined;
     const { watch, start, tick, set } = world(() => reading);
     set(HOUR_MS);

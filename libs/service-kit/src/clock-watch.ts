@@ -2,12 +2,11 @@
  * Whether this process's clock agrees with Kafka's. Deadlines, ages and windows are compared across processes by their wall
  * clocks, so one whose clock is wrong answers wrongly without failing.
  *
- * W1. Not ready when the clock is certainly off by more than the bound; what the round trip leaves uncertain does not
- *     count.
- * W2. A clock that cannot be compared (Kafka away, no probe topic) is no reason to be unready: whatever needs Kafka says so
- *     itself. The last reading counts on.
- * W3. Only readiness follows: what is stored is stamped by Kafka, and ending would turn a wrong clock into an outage.
- */
+ * Only readiness follows: what is stored is stamped by Kafka, and ending would turn a wrong clock into an outage.
+ *
+ * W1. Not ready when the clock is certainly off by more than the bound; what the round trip leaves uncertain does not count.
+ * W2. A clock that cannot be compared (Kafka away, no probe topic) is no reason to be unready: whatever needs Kafka reports
+ *     that itself. The last reading counts on. */
 import { type ClockReading, clockOffsetMs } from "@tributary/kafka";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -29,7 +28,7 @@ export class ClockWatch {
   readonly #stop = new AbortController();
   #reading: ClockReading | undefined;
   #isTried = false;
-  #told: "agrees" | "off" | "unknown" | undefined;
+  #reported: "agrees" | "off" | "unknown" | undefined;
   #running: Promise<void> | undefined;
 
   constructor(options: ClockWatchOptions) {
@@ -63,8 +62,8 @@ export class ClockWatch {
     while (!this.#stop.signal.aborted) {
       await this.#read();
       this.#isTried = true;
-      this.#tell();
-      const everyMs = this.#told === "agrees" ? EVERY_MS.agreed : EVERY_MS.other;
+      this.#report();
+      const everyMs = this.#reported === "agrees" ? EVERY_MS.agreed : EVERY_MS.other;
       await clock.sleep(everyMs, this.#stop.signal).catch(() => {});
     }
   }
@@ -81,30 +80,30 @@ export class ClockWatch {
       if (reading === undefined) throw new Error("its topic is not stamped by Kafka: tributary topics create");
       this.#reading = reading;
     } catch (error) {
-      if (this.#stop.signal.aborted || this.#reading !== undefined || this.#told === "unknown") return; // W2
-      this.#told = "unknown";
+      if (this.#stop.signal.aborted || this.#reading !== undefined || this.#reported === "unknown") return;
+      this.#reported = "unknown";
       telemetry.emit(clockUnknown, { reason: reasonOf(error) });
     } finally {
       enough.abort();
     }
   }
 
-  #tell(): void {
+  #report(): void {
     if (this.#reading === undefined) return;
     const { telemetry, offsetMsMax } = this.#options;
     const offsetMs = this.#excessiveMs();
     const now = offsetMs === undefined ? "agrees" : "off";
-    if (now === this.#told) return;
+    if (now === this.#reported) return;
     if (offsetMs !== undefined) telemetry.emit(clockOff, { offsetMs, reason: describe(offsetMs, offsetMsMax) });
-    else if (this.#told !== undefined) telemetry.emit(clockAgrees, { offsetMs: this.#offsetMs() });
-    this.#told = now;
+    else if (this.#reported !== undefined) telemetry.emit(clockAgrees, { offsetMs: this.#offsetMs() });
+    this.#reported = now;
   }
 
   #offsetMs(): number {
     return this.#reading === undefined ? Number.NaN : clockOffsetMs(this.#reading, this.#options.clock);
   }
 
-  /** The offset, if it is certainly beyond the bound. W1 */
+  /** The offset, if it is certainly beyond the bound. */
   #excessiveMs(): number | undefined {
     const offsetMs = this.#offsetMs();
     const certainMs = Math.abs(offsetMs) - (this.#reading?.uncertaintyMs ?? 0);

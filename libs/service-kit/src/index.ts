@@ -22,5 +22,5 @@ export {
   RANDOM,
   TELEMETRY,
 } from "./service.module.ts";
-export { THROTTLED_FROM, ThrottleBook } from "./throttle-book.ts";
+export { THROTTLED_FROM, ThrottleTracker } from "./throttle-tracker.ts";
 export { traced } from "./traced.ts";

@@ -5,6 +5,9 @@
  *   configuration -> signals, clock watch, tracing, metrics port -> wait for what is outside -> module and its init hooks
  *     -> Kafka consumers (providers that are KafkaBatches) -> HTTP -> the `ready` line -> signal -> shutdown hooks -> exit code
  *
+ * It first waits for the ids of a schema registry that is not ours, then for what `awaits` names; only health and metrics
+ * answer meanwhile.
+ *
  * P1. A wrong configuration ends it with 2 before anything else starts.
  * P2. It prints its one `ready` line when every health check passes for the first time.
  * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0; a second signal, or a stop that takes longer than
@@ -13,8 +16,7 @@
  * P5. It first waits for the ids of a schema registry that is not ours, then for the topics that it needs; only health and
  *     metrics answer meanwhile.
  * P6. Not ready while its clock is off against Kafka's by more than `kafka.clockOffsetMsMax` (clock-watch.ts).
- * P7. Nothing reaches a handler or a body parser that the port's door refuses (door.ts of @tributary/telemetry/http).
- */
+ * P7. Nothing reaches a handler or a body parser that the port's door refuses (door.ts of @tributary/telemetry/http). */
 import "reflect-metadata";
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
@@ -26,7 +28,7 @@ import type { NestExpressApplication } from "@nestjs/platform-express";
 import { configOrExit } from "@tributary/config";
 import { codeOf, KafkaClock, KafkaReader } from "@tributary/kafka";
 import { systemClock as clock, reasonOf } from "@tributary/kernel";
-import { ExternalRegistry } from "@tributary/schema-registry";
+import { ExternalSchemaRegistry } from "@tributary/schema-registry";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import { Door, type DoorPolicy, serveMetrics } from "@tributary/telemetry/http";
 import type { z } from "zod";
@@ -75,7 +77,7 @@ class ServiceProcess<C extends ServiceConfig> {
   readonly #telemetry: Telemetry;
   readonly #health = new Health();
   readonly #clockWatch: ClockWatch;
-  readonly #schemaRegistry: ExternalRegistry | undefined;
+  readonly #schemaRegistry: ExternalSchemaRegistry | undefined;
   readonly #kafka: KafkaConnection;
   readonly #ports: Ports = {};
   readonly #serviceModule: DynamicModule;
@@ -96,7 +98,7 @@ class ServiceProcess<C extends ServiceConfig> {
     health.add("clock", this.#clockWatch.check); // P6
     if (config.schemaRegistry !== undefined) {
       const { prefix } = kafka;
-      const registry = new ExternalRegistry({ registry: config.schemaRegistry, prefix, telemetry, clock });
+      const registry = new ExternalSchemaRegistry({ schemaRegistry: config.schemaRegistry, prefix, telemetry, clock });
       health.add("schema registry", () => registry.health);
       this.#schemaRegistry = registry;
     }

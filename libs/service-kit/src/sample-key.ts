@@ -1,6 +1,6 @@
 /**
- * The key that a device draws its random sample by. It is made of what the registry knows of the device and nobody else
- * does, so whoever reads devices.registry.v1 can make it, and a device gets it on `down/sampling`: no secret more to keep.
+ * The key that a device draws its random sample by. It is made of what the registry knows of the device and nobody else does,
+ * so every reader of devices.registry.v1 can compute it, and a device gets it on `down/sampling`: no further secret to keep.
  */
 import { createHmac } from "node:crypto";
 

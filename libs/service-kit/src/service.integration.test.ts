@@ -51,7 +51,7 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([sink.close(), reader.close(), dir.remove()]));
 
-test("a wrong configuration: every key named, exit 2, before anything starts (P1)", async () => {
+test("a wrong configuration: every key named, exit 2, before anything starts (run-service.ts P1)", async () => {
   const wrong = spawnProcess({ ...program, config: { kafka: { broker: [] }, htpt: {}, log: { level: "loud" } } });
   expect(await wrong.exited).toMatchObject({ code: 2 });
   const text = wrong.lines().join("\n");
@@ -63,7 +63,7 @@ test("a wrong configuration: every key named, exit 2, before anything starts (P1
   ]);
 });
 
-test("batches: retried, poison put aside, the rest handled once; its doors; SIGTERM commits and exits 0 (P2, P3, G8)", async () => {
+test("batches: retried, poison put aside, the rest handled once; its doors; SIGTERM commits and exits 0 (run-service.ts P2, run-service.ts P3, G8)", async () => {
   await put(1n, 2n, Buffer.from("not Avro"), 13n, 14n);
   const service = await start();
   const handled = () => service.events().filter(({ event }) => event === "handled");
@@ -95,7 +95,7 @@ test("batches: retried, poison put aside, the rest handled once; its doors; SIGT
   await next2.stop();
 });
 
-test("its port refuses what a page of another site can send; its metrics have a port of their own (P7)", async () => {
+test("its port refuses what a page of another site can send; its metrics have a port of their own (run-service.ts P7)", async () => {
   const service = await spawnService({ ...program, config: { ...config, http: { metricsPort: 0 } } });
   const { http, metrics } = service.ports;
   const ask = async (path: string, headers: Record<string, string> = {}, init: RequestInit = {}, port = http) => {
@@ -119,7 +119,7 @@ test("its port refuses what a page of another site can send; its metrics have a 
   await service.stop();
 });
 
-test("a clock that is off against Kafka's: not ready, by how much, and in the metrics (P6)", async () => {
+test("a clock that is off against Kafka's: not ready, by how much, and in the metrics (run-service.ts P6)", async () => {
   const port = await freePort();
   const http = { host: "127.0.0.1", port };
   const env = { ...program.env, TRIBUTARY_CLOCK_OFFSET_MS: `${2 * 3_600_000}` };
@@ -140,7 +140,7 @@ test("a clock that is off against Kafka's: not ready, by how much, and in the me
 });
 
 // Last: what it leaves uncommitted ends every service that comes after it.
-test("what a person must look at ends the process with 1, uncommitted (P4)", async () => {
+test("what a person must look at ends the process with 1, uncommitted (run-service.ts P4)", async () => {
   await put(99n);
   for (let attempt = 0; attempt < 2; attempt++) {
     const service = spawnProcess({ ...program, config });

@@ -6,7 +6,7 @@ import { Controller, type DynamicModule, Get, Header, Inject, Module, Res } from
 import { DiscoveryModule } from "@nestjs/core";
 import type { SchemaIds } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
-import type { ExternalRegistry } from "@tributary/schema-registry";
+import type { ExternalSchemaRegistry } from "@tributary/schema-registry";
 import type { Telemetry } from "@tributary/telemetry";
 import { ClockWatch } from "./clock-watch.ts";
 import { Health } from "./health.ts";
@@ -39,7 +39,7 @@ export type KafkaConnection = {
   readonly telemetry: Telemetry;
   readonly clock: Clock;
   /** Undefined where the schema registry is ours. */
-  readonly schemaIds: (SchemaIds & Pick<ExternalRegistry, "idOf" | "learnFingerprint">) | undefined;
+  readonly schemaIds: (SchemaIds & Pick<ExternalSchemaRegistry, "idOf" | "learnFingerprint">) | undefined;
 };
 
 export type ServiceParts = {

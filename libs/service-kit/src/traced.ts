@@ -1,9 +1,8 @@
 /**
  * A `process` span for each record of a batch, around the work on all of them.
  *
- * T1. The record's header names the span that sent it; the field within names an older one, for records that a device wrote.
- * T2. The work sees its own span's context in the record, and hands it on by copying it (no context is kept by the thread).
- */
+ * The record's header names the span that sent it; the field within names an older one, for records that a device wrote. The
+ * work sees its own span's context in the record, and hands it on by copying it (no context is kept by the thread). */
 import { codeOf } from "@tributary/kafka";
 import { processing, type Tracer } from "@tributary/telemetry";
 import type { DecodedRecord } from "./batch-handling.ts";
@@ -20,15 +19,14 @@ export async function traced<T extends { readonly traceparent: string | null }>(
       "messaging.destination.partition.id": `${partition}`,
       "messaging.kafka.offset": Number(offset),
     };
-    return tracer.span({ ...processing("kafka", topic, about), parent: headers.traceparent ?? value.traceparent }); // T1
+    return tracer.span({ ...processing("kafka", topic, about), parent: headers.traceparent ?? value.traceparent });
   });
-  // T2
-  const told = records.map((record, i) => {
+  const traced = records.map((record, i) => {
     const traceparent = spans[i]?.traceparent ?? null;
     return traceparent === record.value.traceparent ? record : { ...record, value: { ...record.value, traceparent } };
   });
   try {
-    await work(told);
+    await work(traced);
     for (const span of spans) span.end();
   } catch (error) {
     for (const span of spans) span.end({ error: codeOf(error) });

@@ -34,5 +34,5 @@ export function defineEvent<E extends EventFields>(definition: EventDefinition<E
   return Object.freeze(definition);
 }
 
-/** Everything this process may tell. */
+/** Every event that this process may emit. */
 export const definedEvents = (): readonly EventDefinition<never>[] => defined;

@@ -1,11 +1,10 @@
 /**
- * Spans through the OpenTelemetry SDK, to wherever its standard environment variables say. Loaded on demand: the SDK takes
+ * Spans through the OpenTelemetry SDK, to wherever its standard environment variables point. Loaded on demand: the SDK takes
  * more memory than an agent has to spare.
  *
- * O1. The environment decides: exporter, protocol, sampler and its ratio, batch sizes, resource attributes.
- * O2. What waits for the collector is bounded by the SDK's batch processor (G9); what it drops or cannot send is told.
- * O3. No module is patched and no context follows the program's own calls: every parent is handed over by name.
- */
+ * The environment decides: exporter, protocol, sampler and its ratio, batch sizes, resource attributes. What waits for the
+ * collector is bounded by the SDK's batch processor (G9); what it drops or cannot send is reported. No module is patched and no
+ * context follows the program's own calls: every parent is handed over by name. */
 import {
   type Span as ApiSpan,
   DiagLogLevel,
@@ -41,17 +40,17 @@ const FLUSH_MS_MAX = 3_000;
 
 export function startOtel({ resource, onTrouble }: OtelOptions): StartedTracer {
   const ids = new Ids();
-  const tell = (message: string, ...rest: unknown[]) => onTrouble([message, ...rest.map(String)].join(" "));
+  const report = (message: string, ...rest: unknown[]) => onTrouble([message, ...rest.map(String)].join(" "));
   const silent = () => {};
   if (process.env.OTEL_LOG_LEVEL === undefined) {
-    const logger = { error: tell, warn: tell, info: silent, debug: silent, verbose: silent };
+    const logger = { error: report, warn: report, info: silent, debug: silent, verbose: silent };
     diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   }
   const sdk = new NodeSDK({
     idGenerator: ids,
     resource: resourceFromAttributes(resource),
-    resourceDetectors: [envDetector], // O1
-    instrumentations: [], // O3
+    resourceDetectors: [envDetector],
+    instrumentations: [],
     textMapPropagator: null,
     // Metrics are Prometheus's to fetch, and lines are standard output's.
     metricReaders: [],
@@ -81,7 +80,7 @@ export function startOtel({ resource, onTrouble }: OtelOptions): StartedTracer {
     async flush() {
       const timer = Promise.withResolvers<void>();
       const late = setTimeout(timer.resolve, FLUSH_MS_MAX);
-      await Promise.race([sdk.shutdown().catch((error: unknown) => tell(String(error))), timer.promise]);
+      await Promise.race([sdk.shutdown().catch((error: unknown) => report(String(error))), timer.promise]);
       clearTimeout(late);
     },
   };

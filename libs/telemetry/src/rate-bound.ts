@@ -2,11 +2,9 @@
  * Bounds how many lines one event may write (G9), so that a flood of refusals cannot fill a disk or stop the process, and
  * one source of a flood cannot hide what befalls the others.
  *
- * R1. At most `linesMax` lines per event name and window; of them at most a quarter from one source (a device or address).
- * R2. Beyond that, the first line of a source within a minute is written, for the first `SOURCES_MAX` sources of an event.
- * R3. What was held back is told as one summary per event name and window, with the sources it came from most; nothing
- *     vanishes uncounted.
- */
+ * At most `linesMax` lines per event name and window; of them at most a quarter from one source (a device or address). Beyond
+ * that, the first line of a source within a minute is written, for the first `SOURCES_MAX` sources of an event. What was held
+ * back is reported as one summary per event name and window, with the sources it came from most; nothing vanishes uncounted. */
 export type Suppressed = {
   readonly event: string;
   readonly count: number;
@@ -42,9 +40,9 @@ export class RateBound {
       this.#windows.set(event, window);
     }
     const counts = source === undefined ? undefined : countsOf(window, source);
-    const isFirst = source !== undefined && this.#isFirst(event, source, nowMs); // R2
+    const isFirst = source !== undefined && this.#isFirst(event, source, nowMs);
     const sourceMax = Math.max(1, Math.floor(this.#linesMax / SOURCE_SHARE));
-    const fits = window.lines < this.#linesMax && (counts === undefined || counts.lines < sourceMax); // R1
+    const fits = window.lines < this.#linesMax && (counts === undefined || counts.lines < sourceMax);
     if (fits) window.lines++;
     const kind = fits || isFirst ? "lines" : "suppressed";
     if (kind === "suppressed") window.suppressed++;
@@ -52,7 +50,7 @@ export class RateBound {
     return kind === "lines";
   }
 
-  /** Summaries of the windows that are over; they start anew. `everything` also closes windows still open. R3 */
+  /** Summaries of the windows that are over; they start again. `everything` also closes windows still open. */
   due(nowMs: number, everything = false): Suppressed[] {
     const summaries: Suppressed[] = [];
     for (const [event, window] of this.#windows) {

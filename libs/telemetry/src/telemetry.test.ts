@@ -25,7 +25,7 @@ function started(options: Partial<TelemetryOptions> = {}) {
   return { telemetry, lines, metric, pass: (ms: number) => (nowMs += ms) };
 }
 
-test("one emit gives one line and every metric of the event (T1)", async () => {
+test("one emit gives one line and every metric of the event (telemetry.ts T1)", async () => {
   const { telemetry, lines, metric } = started();
   telemetry.emit(refused, { code: "wrong-topic", bytes: 40, seq: 2n ** 60n });
   telemetry.emit(refused, { code: "oversized", bytes: 400, seq: 1n });
@@ -48,7 +48,7 @@ test("one emit gives one line and every metric of the event (T1)", async () => {
   expect(await metric('refused_bytes_bucket{le="100",code="wrong-topic"}')).toHaveLength(1);
 });
 
-test("a number that is none loses its observation, not the caller's work (T4)", async () => {
+test("a number that is none loses its observation, not the caller's work (telemetry.ts T4)", async () => {
   const { telemetry, lines, metric } = started();
   telemetry.emit(refused, { code: "odd", bytes: Number.NaN, seq: 1n });
   telemetry.emit(refused, { code: "odd", bytes: Number.POSITIVE_INFINITY, seq: 1n });
@@ -60,7 +60,7 @@ test("a number that is none loses its observation, not the caller's work (T4)", 
   expect(await metric("refused_bytes_count")).toEqual(['refused_bytes_count{code="odd"} 2']);
 });
 
-test("a flood writes a bounded number of lines, tells how many it held back, and counts them all (T2, G9)", async () => {
+test("a flood writes a bounded number of lines, reports how many it held back, and counts them all (telemetry.ts T2, G9)", async () => {
   const { telemetry, lines, metric, pass } = started({ linesPerSecondMax: 5 });
   const other = defineEvent<{ n: number }>({ name: "other", level: "info", message: () => "other" });
   for (let second = 0; second < 3; second++) {
@@ -78,7 +78,7 @@ test("a flood writes a bounded number of lines, tells how many it held back, and
   expect(await metric("refused_total")).toEqual(['refused_total{code="flood"} 3000']);
 });
 
-test("one address that floods an event does not hide another's line, and the summary names it (T2)", () => {
+test("one address that floods an event does not hide another's line, and the summary names it (telemetry.ts T2)", () => {
   const { telemetry, lines, pass } = started({ linesPerSecondMax: 20 });
   const define = (name: string) =>
     defineEvent<{ remote: string; deviceId?: string }>({ name, level: "warn", message: () => name });
@@ -87,7 +87,7 @@ test("one address that floods an event does not hide another's line, and the sum
   for (let i = 0; i < 1_000; i++) telemetry.emit(connectRefused, { remote: "203.0.113.9" });
   telemetry.emit(connectRefused, { remote: "192.0.2.1" });
   expect([from("203.0.113.9"), from("192.0.2.1")]).toEqual([5, 1]);
-  // Not even many addresses at once: each new one is told once a minute, within the table's bound.
+  // Not even many addresses at once: each new one is reported once a minute, within the table's bound.
   for (let i = 0; i < 10_000; i++) telemetry.emit(connectRefused, { remote: `10.0.0.${i % 200}` });
   telemetry.emit(connectRefused, { remote: "192.0.2.2" });
   expect(from("192.0.2.2")).toBe(1);
@@ -101,7 +101,7 @@ test("one address that floods an event does not hide another's line, and the sum
   expect(from("192.0.2.1")).toBe(2);
 });
 
-test("a device's lines are told apart where there is no address (T2)", () => {
+test("a device's lines are distinguished where there is no address (telemetry.ts T2)", () => {
   const { telemetry, lines } = started({ linesPerSecondMax: 8 });
   const topic = defineEvent<{ deviceId: string }>({ name: "uplink", level: "warn", message: () => "no" });
   for (let i = 0; i < 100; i++) telemetry.emit(topic, { deviceId: "rogue" });
@@ -109,7 +109,7 @@ test("a device's lines are told apart where there is no address (T2)", () => {
   expect(lines.map(({ deviceId }) => deviceId)).toEqual(["rogue", "rogue", "good"]);
 });
 
-test("gauges are read at scrape; one that throws is left out and breaks nothing (T3)", async () => {
+test("gauges are read at scrape; one that throws is left out and breaks nothing (telemetry.ts T3)", async () => {
   const { telemetry, metric } = started();
   let depth = 1;
   telemetry.gauge({ name: "depth", help: "Depth" }, () => depth);
@@ -136,7 +136,7 @@ test("below its level an event writes nothing and still counts; the ready line i
   }
 });
 
-test("a metric is there before its event ever happened (T6)", async () => {
+test("a metric is there before its event ever happened (telemetry.ts T6)", async () => {
   const early = { name: "early_total", help: "Early", labels: ["why"] as const };
   defineEvent<{ why: string }>({
     name: "early",
@@ -159,7 +159,7 @@ test("two events may share a metric", async () => {
   expect(await metric("drops_total")).toEqual(['drops_total{why="full"} 2']);
 });
 
-test("a line about a traced frame has the trace's ids; labels are in snake_case (T5)", async () => {
+test("a line about a traced frame has the trace's ids; labels are in snake_case (telemetry.ts T5)", async () => {
   const { telemetry, lines, metric } = started();
   const settled = defineEvent<{ settledBy: string; traceparent?: string | null }>({
     name: "settled",
@@ -177,7 +177,7 @@ test("a line about a traced frame has the trace's ids; labels are in snake_case 
   expect(await metric("answers_total")).toEqual(['answers_total{settled_by="KEPT"} 4']);
 });
 
-test("without a collector in the environment nothing is traced, and a context is handed on as it is (S1, T7)", async () => {
+test("without a collector in the environment nothing is traced, and a context is handed on as it is (tracer.ts S1, telemetry.ts T7)", async () => {
   const { telemetry } = started();
   await telemetry.startTracing();
   const parent = `00-${"1".repeat(32)}-${"2".repeat(16)}-01`;

@@ -5,10 +5,10 @@
  * T2. Lines per event name are bounded, and a source of many hides no other: an event's source is its field `remote` (an
  *     address), or else `deviceId`. Metrics are not affected by that bound (rate-bound.ts).
  * T3. Gauges are read when scraped; a gauge that throws is left out and never breaks the scrape.
- * T4. `emit` does not throw over a number that a metric cannot take: telling must not undo what is told.
+ * T4. `emit` does not throw over a number that a metric cannot take: telemetry must not undo the work that it reports.
  * T5. A line about a traced frame has the trace's ids: an event's `traceparent` becomes `trace_id` and `span_id`.
  * T6. Metrics are there before anything happened, a counter without labels as 0: an alert must not wait for a first time.
- * T7. Nothing of tracing is loaded unless the environment says where spans go.
+ * T7. Nothing of tracing is loaded unless the environment sets where spans go.
  */
 import { type Clock, reasonOf, sourceOf, systemClock, traceContextOf } from "@tributary/kernel";
 import { type Logger, pino } from "pino";
@@ -34,9 +34,9 @@ export type TelemetryOptions = {
   readonly level?: Level | "silent";
   /** Lines per event name and second. */
   readonly linesPerSecondMax?: number;
-  /** Process and event-loop metrics; on unless told. */
+  /** Process and event-loop metrics; on by default. */
   readonly defaultMetrics?: boolean;
-  /** Where lines go; standard output unless told. */
+  /** Where lines go; standard output by default. */
   readonly write?: (line: string) => void;
   readonly clock?: Clock;
 };
@@ -53,7 +53,7 @@ export interface Telemetry {
   readonly metricsContentType: string;
   /** Silent unless `startTracing` found a reason to speak. */
   readonly tracer: Tracer;
-  /** Loads the OpenTelemetry SDK if its environment variables name a collector. T7 */
+  /** Loads the OpenTelemetry SDK if its environment variables name a collector. */
   startTracing(resource?: Attributes): Promise<void>;
   /** Sends what spans wait, for a bounded time. Call it before `close`. */
   stopTracing(): Promise<void>;
@@ -70,7 +70,8 @@ export const tracingTroubled = defineEvent<{ reason: string }>({
   counter: { name: "tributary_tracing_troubles_total", help: "What the tracing SDK warned of, such as lost spans" },
 });
 
-/** Names of prom-client's that say "total" for what is none; the same numbers are in `nodejs_active_resources` and others. */
+/** Names of prom-client's that end in "total" without being totals; the same numbers are in `nodejs_active_resources` and
+ * others. */
 const MISNAMED_METRICS = [
   "nodejs_active_handles_total",
   "nodejs_active_requests_total",
@@ -91,7 +92,7 @@ function loggerOf(options: TelemetryOptions, clock: Clock): Logger {
 }
 
 /** The metrics of an event, each made at its first use. */
-function observing(registry: Registry) {
+function observing(metricRegistry: Registry) {
   type Observe = (event: EventFields) => void;
   const observers = new Map<EventDefinition<never>, readonly Observe[]>();
 
@@ -99,8 +100,8 @@ function observing(registry: Registry) {
     const known = observers.get(definition);
     if (known !== undefined) return known;
     const made = [
-      ...listOf(definition.counter).map((counter) => counterOf(registry, counter)),
-      ...listOf(definition.histogram).map((histogram) => histogramOf(registry, histogram)),
+      ...listOf(definition.counter).map((counter) => counterOf(metricRegistry, counter)),
+      ...listOf(definition.histogram).map((histogram) => histogramOf(metricRegistry, histogram)),
     ] as Observe[];
     observers.set(definition, made);
     return made;
@@ -119,15 +120,15 @@ function writeSuppressed(logger: Logger, suppressed: ReturnType<RateBound["due"]
 
 export function createTelemetry(options: TelemetryOptions): Telemetry {
   const clock = options.clock ?? systemClock;
-  const registry = new Registry();
+  const metricRegistry = new Registry();
   const bound = new RateBound(options.linesPerSecondMax ?? 20, WINDOW_MS);
   const logger = loggerOf(options, clock);
   if (options.defaultMetrics !== false) {
-    collectDefaultMetrics({ register: registry });
-    for (const name of MISNAMED_METRICS) registry.removeSingleMetric(name);
+    collectDefaultMetrics({ register: metricRegistry });
+    for (const name of MISNAMED_METRICS) metricRegistry.removeSingleMetric(name);
   }
 
-  const observersOf = observing(registry);
+  const observersOf = observing(metricRegistry);
   const summarise = (everything = false): void => writeSuppressed(logger, bound.due(clock.monotonicMs(), everything));
 
   let tracer = noTracer;
@@ -135,7 +136,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
 
   const telemetry: Telemetry = {
     service: options.service,
-    metricsContentType: registry.contentType,
+    metricsContentType: metricRegistry.contentType,
     get tracer() {
       return tracer;
     },
@@ -143,7 +144,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       if (!isTracingWanted(process.env)) return;
       const onTrouble = (reason: string) => telemetry.emit(tracingTroubled, { reason: reason.slice(0, 500) });
       try {
-        const { startOtel } = await import("./otel.ts"); // T7
+        const { startOtel } = await import("./otel.ts");
         const about = { "service.name": `tributary-${options.service}`, "service.namespace": "tributary" };
         const started = startOtel({ resource: { ...about, ...resource }, onTrouble });
         tracer = started;
@@ -157,20 +158,20 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       for (const observe of observersOf(definition)) observe(event);
       if (!logger.isLevelEnabled(definition.level)) return;
       summarise();
-      if (!bound.admit(definition.name, sourceOfEvent(event), clock.monotonicMs())) return; // T2
+      if (!bound.admit(definition.name, sourceOfEvent(event), clock.monotonicMs())) return;
       const fields: EventFields = { event: definition.name, ...withTraceIds(event) };
       logger[definition.level](fields, definition.message(event));
     },
-    gauge: (definition, read) => registerGauge(registry, definition, read),
+    gauge: (definition, read) => registerGauge(metricRegistry, definition, read),
     ready(ports) {
       const line = `${JSON.stringify({ event: "ready", service: options.service, ports })}\n`;
       if (options.write === undefined) process.stdout.write(line);
       else options.write(line);
     },
     metrics() {
-      for (const definition of definedEvents()) observersOf(definition); // T6
+      for (const definition of definedEvents()) observersOf(definition);
       summarise();
-      return registry.metrics();
+      return metricRegistry.metrics();
     },
     close() {
       summarise(true);
@@ -180,16 +181,16 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
 }
 
 function registerGauge(
-  registry: Registry,
+  metricRegistry: Registry,
   definition: GaugeDefinition,
   read: () => number | readonly GaugeReading[],
 ): void {
-  registry.removeSingleMetric(definition.name);
+  metricRegistry.removeSingleMetric(definition.name);
   const gauge: Gauge<string> = new Gauge({
     name: definition.name,
     help: definition.help,
     labelNames: [...(definition.labels ?? [])],
-    registers: [registry],
+    registers: [metricRegistry],
     collect: () => {
       gauge.reset();
       try {
@@ -197,7 +198,7 @@ function registerGauge(
         if (typeof value === "number") gauge.set(value);
         else for (const reading of value) gauge.set(reading.labels, reading.value);
       } catch {
-        gauge.reset(); // T3
+        gauge.reset();
       }
     },
   });
@@ -210,14 +211,13 @@ function isTracingWanted(env: NodeJS.ProcessEnv): boolean {
 
 const SOURCE_CHARS_MAX = 64;
 
-/** Where an event came from, as far as it says. T2 */
+/** Where an event came from, as far as it is known. */
 function sourceOfEvent({ remote, deviceId }: EventFields): string | undefined {
   if (typeof remote === "string" && remote !== "unknown") return sourceOf(remote).slice(0, SOURCE_CHARS_MAX);
   if (typeof deviceId === "string" && deviceId !== "unknown") return deviceId.slice(0, SOURCE_CHARS_MAX);
   return undefined;
 }
 
-/** T5 */
 function withTraceIds(event: EventFields): EventFields {
   if (!("traceparent" in event)) return event;
   const { traceparent, ...fields } = event;
@@ -229,39 +229,42 @@ const listOf = <T>(one: T | readonly T[] | undefined): readonly T[] =>
   one === undefined ? [] : Array.isArray(one) ? one : [one as T];
 
 /** Two events may share a metric: the first registers it, the others find it. */
-function counterOf<E extends EventFields>(registry: Registry, definition: CounterDefinition<E>): (event: E) => void {
+function counterOf<E extends EventFields>(
+  metricRegistry: Registry,
+  definition: CounterDefinition<E>,
+): (event: E) => void {
   const labels = labelNamesOf(definition.labels);
   const counter =
-    (registry.getSingleMetric(definition.name) as Counter<string> | undefined) ??
+    (metricRegistry.getSingleMetric(definition.name) as Counter<string> | undefined) ??
     new Counter({
       name: definition.name,
       help: definition.help,
       labelNames: labels.map(([, name]) => name),
-      registers: [registry],
+      registers: [metricRegistry],
     });
   return (event) => {
     const value = definition.value?.(event) ?? 1;
-    if (Number.isFinite(value) && value >= 0) counter.inc(labelsOf(event, labels), value); // T4
+    if (Number.isFinite(value) && value >= 0) counter.inc(labelsOf(event, labels), value);
   };
 }
 
 function histogramOf<E extends EventFields>(
-  registry: Registry,
+  metricRegistry: Registry,
   definition: HistogramDefinition<E>,
 ): (event: E) => void {
   const labels = labelNamesOf(definition.labels);
   const histogram =
-    (registry.getSingleMetric(definition.name) as Histogram<string> | undefined) ??
+    (metricRegistry.getSingleMetric(definition.name) as Histogram<string> | undefined) ??
     new Histogram({
       name: definition.name,
       help: definition.help,
       buckets: [...definition.buckets],
       labelNames: labels.map(([, name]) => name),
-      registers: [registry],
+      registers: [metricRegistry],
     });
   return (event) => {
     const value = definition.value(event);
-    if (Number.isFinite(value)) histogram.observe(labelsOf(event, labels), value); // T4
+    if (Number.isFinite(value)) histogram.observe(labelsOf(event, labels), value);
   };
 }
 

@@ -1,11 +1,11 @@
 /**
- * What a process tells of a frame's journey: spans at its borders. Nothing here knows OpenTelemetry; `otel.ts` does, and
- * is loaded only where the environment says that traces are wanted.
+ * What a process reports of a frame's journey: spans at its borders. Nothing here knows OpenTelemetry; `otel.ts` does, and
+ * is loaded only where the environment configures tracing.
+ *
+ * Times are given as ages: the caller needs no wall clock, and a span can be reported when it is over.
  *
  * S1. A span whose process does not trace hands its parent's context on, so that a silent process breaks no trace.
- * S2. Whether a trace is sampled is decided where it begins; the flag in its `traceparent` decides from there on.
- * S3. Times are told as ages: the caller needs no wall clock, and a span can be told when it is over.
- */
+ * S2. Whether a trace is sampled is decided where it starts; the flag in its `traceparent` decides from there on. */
 export type SpanKind = "internal" | "client" | "producer" | "consumer";
 
 export type Attributes = Readonly<Record<string, string | number | boolean>>;
@@ -14,12 +14,12 @@ export type SpanStart = {
   /** Few different ones: what varies belongs into attributes. */
   readonly name: string;
   readonly kind?: SpanKind;
-  /** `traceparent` of the span that caused this one. A trace begins here when there is none. */
+  /** `traceparent` of the span that caused this one. A trace starts here when there is none. */
   readonly parent?: string | null | undefined;
   /** `traceparent`s of other spans that this one concerns: the messages of a batch. */
   readonly links?: readonly (string | null)[];
   readonly attributes?: Attributes;
-  /** It began so many milliseconds ago. */
+  /** It started so many milliseconds ago. */
   readonly agoMs?: number;
   /** Its own context, when a record that carries it was formed before the span (`childTraceparent`). */
   readonly context?: string | null | undefined;
@@ -44,7 +44,7 @@ const NO_SPAN = silent(null);
 
 export const noTracer: Tracer = {
   isOn: false,
-  span: ({ parent }) => (parent == null ? NO_SPAN : silent(parent)), // S1
+  span: ({ parent }) => (parent == null ? NO_SPAN : silent(parent)),
 };
 
 export type MessagingSystem = "kafka" | "mqtt";

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { expect, test } from "@jest/globals";
 import { otlpReceiver, repositoryRoot } from "@tributary/testing";
 
-/** Begins `ROOTS` traces with a child each; tells what was loaded, and the flags. */
+/** Starts `ROOTS` traces with a child each; prints how many modules of the SDK were loaded, and the flags. */
 const PROGRAM = `
 import { registerHooks } from "node:module";
 const loaded = [];
@@ -26,24 +26,24 @@ const sdk = loaded.filter((url) => /@opentelemetry\\/(?!api\\/)|grpc|protobufjs/
 process.stdout.write(JSON.stringify({ sdk, traceparents }), () => process.exit(0));
 `;
 
-type Told = { readonly sdk: number; readonly traceparents: readonly (string | null)[] };
+type Printed = { readonly sdk: number; readonly traceparents: readonly (string | null)[] };
 
-async function run(roots: number, env: Readonly<Record<string, string>>): Promise<Told> {
+async function run(roots: number, env: Readonly<Record<string, string>>): Promise<Printed> {
   const telemetry = join(repositoryRoot, "libs/telemetry/dist/index.js");
   const { PATH = "" } = process.env;
   const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", PROGRAM], {
     env: { PATH, TELEMETRY: telemetry, ROOTS: `${roots}`, ...env },
   });
-  return JSON.parse(stdout) as Told;
+  return JSON.parse(stdout) as Printed;
 }
 
-test("without a collector nothing of the SDK is loaded, and no trace begins (T7)", async () => {
+test("without a collector nothing of the SDK is loaded, and no trace starts (telemetry.ts T7)", async () => {
   expect(await run(1, {})).toEqual({ sdk: 0, traceparents: [null] });
   const off = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_SDK_DISABLED: "true" };
   expect(await run(1, off)).toEqual({ sdk: 0, traceparents: [null] });
 });
 
-test("the environment's ratio decides at the root, its flag from there on, and what is sampled arrives (S2)", async () => {
+test("the environment's ratio decides at the root, its flag from there on, and what is sampled arrives (tracer.ts S2)", async () => {
   const receiver = await otlpReceiver();
   try {
     const sampler = { OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.25" };

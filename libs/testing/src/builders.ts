@@ -31,7 +31,7 @@ export const cifarLabels: readonly string[] = [
   "truck",
 ];
 
-/** One JPEG of a single colour: 160 x 160 unless told otherwise. */
+/** One JPEG of a single colour: 160 x 160 by default. */
 export const someJpeg = (options: { side?: number; colour?: string } = {}): Promise<Buffer> => {
   const side = options.side ?? 160;
   return sharp({ create: { width: side, height: side, channels: 3, background: options.colour ?? "#486" } })

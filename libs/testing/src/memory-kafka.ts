@@ -1,4 +1,4 @@
-/** Kafka in memory: what is sent is stored at once, and whoever reads or follows gets it in order. */
+/** Kafka in memory: what is sent is stored at once, and every reader or follower gets it in order. */
 import type { Topic } from "@tributary/contracts";
 import {
   type FollowContext,
@@ -14,7 +14,8 @@ import { tail } from "@tributary/kafka/tail";
 import { type Instant, systemClock } from "@tributary/kernel";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 
-/** Runs before each call, and before each record that is read: what it throws is the call's failure, what it awaits delays it. */
+/** Runs before each call, and before each record that is read: what it throws is the call's failure, what it awaits delays
+ * it. */
 export type Before = (
   call: "partitions" | "offsets" | "read" | "send",
   about: { readonly topic: string; readonly record?: InRecord; readonly signal?: AbortSignal | undefined },
@@ -95,7 +96,7 @@ export class MemoryKafka implements PartitionReader, RecordSink, PartitionFence 
     log.records.push(record);
     log.next += 1n;
     this.#store.written.push(record);
-    for (const tell of this.#store.onWritten) tell();
+    for (const notify of this.#store.onWritten) notify();
     return place;
   }
 
@@ -197,8 +198,11 @@ export class MemoryKafka implements PartitionReader, RecordSink, PartitionFence 
 export const silentTelemetry = (): Telemetry =>
   createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
 
-/** For whoever follows a topic and looks at no metrics. */
+/** For followers of a topic that need no metrics. */
 export const followContext = (reader: PartitionReader, signal: AbortSignal): FollowContext => ({
-  ...{ reader, signal, telemetry: silentTelemetry() },
-  ...{ clock: systemClock, random: Math.random },
+  reader,
+  signal,
+  telemetry: silentTelemetry(),
+  clock: systemClock,
+  random: Math.random,
 });

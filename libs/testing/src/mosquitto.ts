@@ -12,7 +12,7 @@ import { waitFor } from "./wait.ts";
 export type MosquittoOptions = {
   /** Its files go here. */
   readonly dir: string;
-  /** Passwords by user. Nobody else may connect; undefined: anybody may do anything, as Mosquitto is told to by nobody. */
+  /** Passwords by user. Nobody else may connect; undefined: anybody may do anything, as Mosquitto's default is. */
   readonly users?: Readonly<Record<string, string>>;
   /** Lines of the configuration that replace the shipped ones of the same name, e.g. `max_queued_messages 20`. */
   readonly settings?: readonly string[];
@@ -21,8 +21,8 @@ export type MosquittoOptions = {
 export type Mosquitto = {
   readonly url: string;
   log(): string;
-  /** Whether a line of its log says so; each is awaited for a moment. */
-  said(text: string | RegExp): Promise<boolean>;
+  /** Whether a line of its log matches; each is awaited for a moment. */
+  logged(text: string | RegExp): Promise<boolean>;
   /** Again, after `kill` or `stop`: on the same port, with what it saved. */
   start(): Promise<void>;
   kill(): Promise<void>;
@@ -77,9 +77,9 @@ export async function startMosquitto(options: MosquittoOptions): Promise<Mosquit
   return {
     url: `mqtt://127.0.0.1:${port}`,
     log: () => log,
-    said: (text) => {
-      const isSaid = () => (typeof text === "string" ? log.includes(text) : text.test(log));
-      return waitFor(isSaid, { what: String(text) }).catch(() => false);
+    logged: (text) => {
+      const isLogged = () => (typeof text === "string" ? log.includes(text) : text.test(log));
+      return waitFor(isLogged, { what: String(text) }).catch(() => false);
     },
     start,
     kill: () => end("SIGKILL"),

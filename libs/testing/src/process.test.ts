@@ -17,7 +17,7 @@ describe("a spawned service", () => {
     for (const dir of dirs.splice(0)) dir.remove();
   });
 
-  test("is ready by its own word and stops when asked", async () => {
+  test("is ready by its ready line and stops when asked", async () => {
     const service = await start(
       `console.log("starting"); console.log(JSON.stringify({ event: "ready", service: "x", ports: { http: 7 } }));
        process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1000);`,
@@ -26,7 +26,7 @@ describe("a spawned service", () => {
     expect(await service.stop()).toEqual({ code: 0, signal: null });
   });
 
-  test("that ends early is reported with what it said", async () => {
+  test("that ends early is reported with its output", async () => {
     await expect(start(`console.error("port taken"); process.exitCode = 1;`)).rejects.toThrow(
       /ended before it was ready\nport taken/,
     );

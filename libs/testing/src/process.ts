@@ -1,5 +1,5 @@
 /**
- * Real processes for tests: started from dist/, known to be ready by their own word, and never left behind.
+ * Real processes for tests: started from dist/, known to be ready by their ready line, and never left behind.
  *
  * P1. `spawnService` resolves on the process's ready line and rejects with its last output when it ends before.
  * P2. A process that is still alive when the test process ends is killed with it.
@@ -15,7 +15,7 @@ import { waitFor } from "./wait.ts";
 /** The repository. */
 export const repositoryRoot: string = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 
-/** Node's arguments for a program that runs with a sabotage: `lab/sabotage/NAME.mjs` says what it breaks. */
+/** Node's arguments for a program that runs with a sabotage: `lab/sabotage/NAME.mjs` names what it breaks. */
 export const sabotaged = (name: string): readonly string[] => [
   "--import",
   pathToFileURL(join(repositoryRoot, `lab/sabotage/${name}.mjs`)).href,
@@ -64,7 +64,7 @@ export type SpawnedService = {
 const LINES_MAX = 5_000;
 const running = new Set<ChildProcess>();
 process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL"); // P2
+  for (const child of running) child.kill("SIGKILL");
 });
 
 /** Starts a program and does not wait for it to be ready. */
@@ -146,7 +146,7 @@ export async function spawnService(options: SpawnOptions): Promise<SpawnedServic
     return { ...child, ports: ready.ports };
   } catch (error) {
     await child.kill();
-    const end = child.lines().slice(-20).join("\n"); // P1
+    const end = child.lines().slice(-20).join("\n");
     throw new Failure("service-not-ready", "give-up", `${error instanceof Error ? error.message : error}\n${end}`);
   }
 }

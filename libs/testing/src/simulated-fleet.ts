@@ -1,9 +1,8 @@
-/** Devices of a fleet as Kafka sees them: they follow devices.desired.v1 and fill the topics that the bridge would fill.
- *
- * S1. A device obeys as the contract says: an older generation than it has seen is ignored, the same one is nothing new. What
- *     it ignored, and every model that it ever ran, is kept for who checks.
- * S2. What a model does on a device is said by its digest (`ModelBehaviour`), so a run is the same whoever moves models.
- * S3. Frames are told by the window, as many as wanted at no cost: a rollout is judged in seconds. */
+/** Devices of a fleet as Kafka sees them: they follow devices.desired.v1 and fill the topics that the bridge would fill. A
+ * device obeys the contract: an older generation than it has seen is ignored, the same one is nothing new. What it ignored,
+ * and every model that it ever ran, is kept for assertions. What a model does on a device is given by its digest
+ * (`ModelBehaviour`), so a run is the same whichever instance moves models. Frames are reported by the window, as many as
+ * wanted at no cost: a rollout is judged in seconds. */
 import { DeviceDesired, type DeviceReported, topics } from "@tributary/contracts";
 import { follow, type OutRecord, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { makeBootId, type Random } from "@tributary/kernel";
@@ -19,7 +18,7 @@ export type ModelBehaviour = {
   readonly crashShare?: number;
   /** Devices refuse it, with this code. */
   readonly refusedAs?: string;
-  /** Devices go back from it by themselves, with this code. */
+  /** Devices revert it by themselves, with this code. */
   readonly revertedAs?: string;
 };
 
@@ -30,7 +29,7 @@ export type SimulatedFleetOptions = {
   /** Device ids. */
   readonly devices: readonly string[];
   readonly hardwareClass?: string;
-  /** Fingerprints; of today's DeviceDesired unless told. */
+  /** Fingerprints; of today's DeviceDesired by default. */
   readonly acceptedSchemas?: readonly string[];
   readonly modelDigest: string;
   readonly behaviours: Readonly<Record<string, ModelBehaviour>>;
@@ -47,7 +46,7 @@ export type SimulatedDevice = {
   modelDigest: string;
   /** Reports one model and runs another. */
   claims: string | null;
-  /** Says nothing, hears nothing. */
+  /** Sends nothing, receives nothing. */
   isAway: boolean;
   /** Takes commands, and sends no frames. */
   isMute: boolean;
@@ -120,7 +119,7 @@ export class SimulatedFleet {
   }
 
   #hear(device: SimulatedDevice, desired: DeviceDesired): void {
-    if (desired.generation < device.generation) device.ignored.push(desired.generation); // S1
+    if (desired.generation < device.generation) device.ignored.push(desired.generation);
     if (desired.generation <= device.generation) return;
     device.generation = desired.generation;
     const wanted = desired.slots.perception;
@@ -157,7 +156,11 @@ export class SimulatedFleet {
     const { deviceId, bootId, generation, claims, modelDigest, update } = device;
     device.seqs.reported += 1n;
     const reported = someReported({
-      ...{ deviceId, bootId, generation, update, seq: device.seqs.reported },
+      deviceId,
+      bootId,
+      generation,
+      update,
+      seq: device.seqs.reported,
       hardwareClass: this.#options.hardwareClass ?? "x64",
       slots: {
         perception: { modelDigest: claims ?? modelDigest, modelName: "edge", modelVersion: modelDigest.slice(0, 6) },
@@ -167,7 +170,6 @@ export class SimulatedFleet {
     return { topic: topics.reported.name, key: deviceId, value: topics.reported.codec.encodeConfluent(reported) };
   }
 
-  /** S3 */
   #window(device: SimulatedDevice, windowMs: number): OutRecord[] {
     const { behaviours, framesPerWindow = 20, labelledPerWindow = 1, random } = this.#options;
     const { deviceId, bootId, modelDigest, seqs } = device;
@@ -179,7 +181,12 @@ export class SimulatedFleet {
     const spread = Math.sqrt(framesPerWindow * inTime * (1 - inTime)) * (random() + random() + random() - 1.5) * 2;
     const missed = Math.min(framesPerWindow, Math.max(0, Math.round(framesPerWindow * (1 - inTime) + spread)));
     const metrics = topics.metrics.codec.encodeConfluent({
-      ...{ deviceId, bootId, seq: seqs.metrics, windowMs, ageMs: 0, clockState: "SYNCHRONIZED" },
+      deviceId,
+      bootId,
+      seq: seqs.metrics,
+      windowMs,
+      ageMs: 0,
+      clockState: "SYNCHRONIZED",
       device: { model_losses: { n: 1n, sum: crashes, sumSq: crashes } },
       models: [],
     });
@@ -211,15 +218,29 @@ function deviceOf(deviceId: string, index: number, modelDigest: string): Simulat
     bootId: makeBootId(1, BigInt(index + 1)),
     generation: 0n,
     modelDigest,
-    ...{ claims: null, isAway: false, isMute: false, update: null, ran: [], ignored: [], retained: null },
+    claims: null,
+    isAway: false,
+    isMute: false,
+    update: null,
+    ran: [],
+    ignored: [],
+    retained: null,
     seqs: { reported: 0n, metrics: 0n, predictions: 0n, frames: 0n },
   };
 }
 
 function truthOf(deviceId: string, bootId: bigint, frameSeq: bigint, label: string): OutRecord {
   const value = topics.groundTruth.codec.encodeConfluent({
-    ...{ deviceId, bootId, cameraId: "cam", frameSeq, label, source: "MEASUREMENT", labelledBy: "simulated" },
-    ...{ labelledAt: 0, labelSet: null, comment: null },
+    deviceId,
+    bootId,
+    cameraId: "cam",
+    frameSeq,
+    label,
+    source: "MEASUREMENT",
+    labelledBy: "simulated",
+    labelledAt: 0,
+    labelSet: null,
+    comment: null,
   });
   return { topic: topics.groundTruth.name, key: deviceId, value };
 }

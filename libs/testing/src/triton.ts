@@ -19,7 +19,7 @@ export type TritonOptions = {
 
 export type Triton = {
   readonly url: string;
-  /** As the server tells it. */
+  /** As the server reports it. */
   readonly version: string;
   stop(): Promise<void>;
 };

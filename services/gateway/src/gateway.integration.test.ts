@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { pathOf, publicApi, type Route } from "@tributary/api";
 import { type FinalAnswer, type GroundTruth, type Topic, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
-import { ExternalRegistry } from "@tributary/schema-registry";
+import { ExternalSchemaRegistry } from "@tributary/schema-registry";
 import { createTelemetry } from "@tributary/telemetry";
 import {
   type SpawnedService,
@@ -470,8 +470,8 @@ test("the schema registry answers as Confluent's clients expect", async () => {
 
 test("our registry is one that our own services can be pointed at", async () => {
   const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
-  const registry = new ExternalRegistry({
-    registry: { url: base, autoRegister: false },
+  const registry = new ExternalSchemaRegistry({
+    schemaRegistry: { url: base, autoRegister: false },
     prefix: kafka.prefix,
     telemetry,
   });

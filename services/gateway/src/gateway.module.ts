@@ -3,7 +3,7 @@ import { Module } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
 import { KafkaReader } from "@tributary/kafka";
 import { ModelTable } from "@tributary/models";
-import { registryOf } from "@tributary/schema-registry";
+import { schemaRegistryOf } from "@tributary/schema-registry";
 import { CONFIG, KAFKA, type KafkaConnection, KafkaModule, ProblemFilter, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
@@ -127,7 +127,7 @@ const tables = [
     { provide: ASYNCAPI, useFactory: ({ kafka }: GatewayConfig) => asyncApiFiles(kafka.prefix), inject: [CONFIG] },
     {
       provide: REGISTRY,
-      useFactory: ({ prefix, schemaIds }: KafkaConnection) => registryOf(prefix, schemaIds),
+      useFactory: ({ prefix, schemaIds }: KafkaConnection) => schemaRegistryOf(prefix, schemaIds),
       inject: [KAFKA],
     },
     { provide: APP_GUARD, useClass: StartingGuard },

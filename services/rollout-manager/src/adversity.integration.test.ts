@@ -95,7 +95,7 @@ test("commands, conflicts and what instances want at once", async () => {
   await until(two, uid, "its pause", ({ phase }) => phase === "Paused");
   await expect(two.manager.create(written("edge@3"), "bob")).rejects.toMatchObject({
     code: "rollout-conflict",
-    message: expect.stringMatching(/rollout edge \(.*\) is still at work on d\d+/),
+    message: expect.stringMatching(/rollout edge \(.*\) is still active on d\d+/),
   });
   await expect(two.manager.command(uid, "retry", "bob")).rejects.toThrow(/only one that was rolled back whole/);
   // Two wishes at one moment: one counts, the other is told to look again.

@@ -16,14 +16,14 @@ import { isSelected } from "./creation/plan-rollout.ts";
 import { aliasFailed, aliasMoved } from "./events.ts";
 import type { FleetTable } from "./fleet/fleet-table.ts";
 
-export type RegistryAccess = {
+export type SchemaRegistryAccess = {
   readonly url: string;
   readonly token?: string | undefined;
   readonly timeoutMs: number;
 };
 
 export type ChampionsOptions = {
-  readonly access: RegistryAccess;
+  readonly access: SchemaRegistryAccess;
   readonly controller: Pick<RolloutController, "rollouts">;
   readonly models: ModelTable;
   readonly fleet: Pick<FleetTable, "members" | "isRevoked" | "siteOf">;
@@ -108,6 +108,6 @@ function isOfAll({ rollout, champion }: Finding, { models, fleet }: Known): bool
   return true;
 }
 
-async function makeChampion({ name, version }: Promotion, access: RegistryAccess): Promise<void> {
+async function makeChampion({ name, version }: Promotion, access: SchemaRegistryAccess): Promise<void> {
   await clientOf(modelRegistryApi, access).models.alias({ name, alias: "champion", body: { version, by: BY } });
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
-import { Effects, Fleet, fleetDefaults, SettlementPartition } from "@tributary/routing/settlement";
+import { Admission, admissionDefaults, Effects, SettlementPartition } from "@tributary/routing/settlement";
 import { someFrame, somePrediction, somePredictions } from "@tributary/testing";
 import { armsOf } from "./arms.ts";
-import { checkConfig, configSchema, experimentOf, fleetSettingsOf } from "./config.ts";
+import { admissionSettingsOf, checkConfig, configSchema, experimentOf } from "./config.ts";
 
 const config = (experiment: unknown) =>
   configSchema.parse({ kafka: { brokers: ["127.0.0.1:9092"] }, ...(experiment !== undefined && { experiment }) });
@@ -37,9 +37,9 @@ describe("A/B arms", () => {
   test("the arm of a frame is one, on its request and its answer, whether it is kept, sent or overdue", () => {
     const settings = config({ salt: "s", unit: "frame", arms });
     const armOf = armsOf(experimentOf(settings));
-    const fleet = new Fleet({ ...fleetDefaults, ...fleetSettingsOf(settings) });
-    expect(fleet.arms).toEqual(["control", "candidate"]);
-    const partition = new SettlementPartition({ fleet, target: "default", armOf });
+    const admission = new Admission({ ...admissionDefaults, ...admissionSettingsOf(settings) });
+    expect(admission.arms).toEqual(["control", "candidate"]);
+    const partition = new SettlementPartition({ admission, target: "default", armOf });
     const effects = new Effects();
     const now = 1_700_000_000_000;
     const deviceId = "device-1";

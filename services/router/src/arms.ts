@@ -1,4 +1,4 @@
-/** The arm of a frame, by a salted hash: the same in every router and after every restart (routing/arms.ts, A1). */
+/** The arm of a frame, by a salted hash: the same in every router and after every restart (arms.ts A1 of @tributary/routing). */
 import { createHash } from "node:crypto";
 import { formatFrameId } from "@tributary/kernel";
 import { ARM_DEFAULT, armOf, armUnitOf, type Experiment } from "@tributary/routing";

@@ -1,15 +1,15 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
 import {
+  admissionBudgetDefaults,
   type Experiment,
-  fleetBudgetDefaults,
   noExperiment,
   type RelearnSettings,
   relearnDefaults,
 } from "@tributary/routing";
 import {
+  type AdmissionSettings,
+  admissionDefaults,
   cloudHealthDefaults,
-  type FleetSettings,
-  fleetDefaults,
   type SettlementLimits,
   settlementLimits,
   shareDefaults,
@@ -32,15 +32,15 @@ export const configSchema = z.strictObject({
   budget: z
     .strictObject({
       /** Share of the fleet's frames the cloud may be asked about, the random sample apart. */
-      fleetShareMax: share.default(fleetBudgetDefaults.share),
-      burstMs: positive.max(3_600_000).default(fleetBudgetDefaults.burstMs),
+      fleetShareMax: share.default(admissionBudgetDefaults.share),
+      burstMs: positive.max(3_600_000).default(admissionBudgetDefaults.burstMs),
       /** Share of the burst that only PRIORITY frames may use. */
-      priorityReserve: share.default(fleetBudgetDefaults.reserve),
-      priceStep: z.number().min(0).max(1).default(fleetBudgetDefaults.eta),
-      answerValue: z.number().positive().default(fleetBudgetDefaults.value),
-      missCost: z.number().min(0).default(fleetBudgetDefaults.missCost),
+      priorityReserve: share.default(admissionBudgetDefaults.reserve),
+      priceStep: z.number().min(0).max(1).default(admissionBudgetDefaults.eta),
+      answerValue: z.number().positive().default(admissionBudgetDefaults.value),
+      missCost: z.number().min(0).default(admissionBudgetDefaults.missCost),
       /** Least probability of an answer in time for which a frame is sent. */
-      inTimeMin: share.default(fleetBudgetDefaults.meetMin),
+      inTimeMin: share.default(admissionBudgetDefaults.meetMin),
     })
     .prefault({}),
   /** What one device may have of what the fleet uses together. */
@@ -58,9 +58,9 @@ export const configSchema = z.strictObject({
   cloud: z
     .strictObject({
       /** A call without a result for so long is given up; frames are settled by their own deadline. */
-      lostAfterMs: positive.max(600_000).default(fleetDefaults.lostAfterMs),
-      callsMax: positive.default(fleetDefaults.callsMax),
-      latencyHalfLifeMs: positive.default(fleetDefaults.latencyHalfLifeMs),
+      lostAfterMs: positive.max(600_000).default(admissionDefaults.lostAfterMs),
+      callsMax: positive.default(admissionDefaults.callsMax),
+      latencyHalfLifeMs: positive.default(admissionDefaults.latencyHalfLifeMs),
       failuresMin: positive.default(cloudHealthDefaults.failuresMin),
       failureShareMin: share.default(cloudHealthDefaults.failureShareMin),
       failureHalfLifeMs: positive.default(cloudHealthDefaults.halfLifeMs),
@@ -142,7 +142,7 @@ export const relearnSettingsOf = ({ learning }: Pick<RouterConfig, "learning">):
   shareStepMin: learning.shareStepMin,
 });
 
-export const fleetSettingsOf = ({ budget, cloud, experiment, fairness }: RouterConfig): FleetSettings => ({
+export const admissionSettingsOf = ({ budget, cloud, experiment, fairness }: RouterConfig): AdmissionSettings => ({
   arms: experiment?.arms ?? noExperiment.arms,
   budget: {
     share: budget.fleetShareMax,

@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import { Classifications, type EdgePredictions, RouterState, topics } from "@tributary/contracts";
 import type { OutRecord } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
-import { Fleet, SettlementPartition } from "@tributary/routing/settlement";
+import { Admission, SettlementPartition } from "@tributary/routing/settlement";
 import { MemoryKafka, silentTelemetry, someAnswer, somePrediction, somePredictions } from "@tributary/testing";
 import { PartitionWorker } from "./partition-worker.ts";
 import { rebuild } from "./rebuild.ts";
@@ -13,7 +13,7 @@ const answered = (kafka: MemoryKafka): string[] =>
     .values(topics.classifications)
     .flatMap(({ deviceId, answers }) => answers.map((answer) => `${deviceId}:${answer.frameSeq}`));
 
-const empty = () => new SettlementPartition({ fleet: new Fleet(), target: "default" });
+const empty = () => new SettlementPartition({ admission: new Admission(), target: "default" });
 
 describe("a partition's memory", () => {
   test("is thrown away when it cannot be written: one record's fault costs no other its answers (W3, G2)", async () => {

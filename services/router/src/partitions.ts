@@ -7,7 +7,7 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import { type Batch, type BatchSource, KafkaReader, type PartitionEvents, type Processed } from "@tributary/kafka";
 import { type Clock, Failure, linkedSignal, repeatLater } from "@tributary/kernel";
-import { Fleet, SettlementPartition } from "@tributary/routing/settlement";
+import { Admission, SettlementPartition } from "@tributary/routing/settlement";
 import { CLOCK, CONFIG, Health, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerSink } from "./answer-sink.ts";
@@ -34,7 +34,7 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
     @Inject(CONFIG) private readonly config: RouterConfig,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(TELEMETRY) private readonly telemetry: Telemetry,
-    private readonly fleet: Fleet,
+    private readonly admission: Admission,
     reader: KafkaReader,
     fence: AnswerSink,
     draws: Draws,
@@ -42,7 +42,7 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
     health: Health,
   ) {
     const settlement = {
-      fleet,
+      admission,
       target: config.target,
       limits: settlementLimitsOf(config),
       armOf: armsOf(experimentOf(config)),
@@ -118,7 +118,7 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
   }
 
   #addGauges(): void {
-    const { telemetry, fleet, clock } = this;
+    const { telemetry, admission, clock } = this;
     const sum = (of: (worker: PartitionWorker) => number) => () =>
       [...this.#workers.values()].reduce((total, worker) => total + of(worker), 0);
     const gauge = (name: string, help: string, read: () => number) =>
@@ -136,32 +136,32 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
     );
     const byArm = (name: string, help: string, read: (arm: string) => number) =>
       telemetry.gauge({ name: `tributary_router_${name}`, help, labels: ["arm"] }, () =>
-        fleet.arms.map((arm) => ({ labels: { arm }, value: read(arm) })),
+        admission.arms.map((arm) => ({ labels: { arm }, value: read(arm) })),
       );
-    byArm("price", "Lambda, the price of a cloud call", (arm) => fleet.lambda(arm));
-    gauge("calls_open", "Cloud calls under way", () => fleet.callsOpen);
-    byArm("cloud_healthy", "1 while the cloud target is worth asking", (arm) => Number(fleet.cloudHealthy(arm)));
+    byArm("price", "Lambda, the price of a cloud call", (arm) => admission.lambda(arm));
+    gauge("calls_open", "Cloud calls under way", () => admission.callsOpen);
+    byArm("cloud_healthy", "1 while the cloud target is worth asking", (arm) => Number(admission.cloudHealthy(arm)));
     telemetry.gauge(
       { name: "tributary_router_cloud_latency_seconds", help: "Live cloud latency", labels: ["percentile", "arm"] },
       () =>
-        fleet.arms.flatMap((arm) =>
+        admission.arms.flatMap((arm) =>
           [0.5, 0.99].map((quantile) => ({
             labels: { percentile: `p${quantile * 100}`, arm },
-            value: (fleet.latencyMs(quantile, clock.now(), arm) ?? Number.NaN) / 1_000,
+            value: (admission.latencyMs(quantile, clock.now(), arm) ?? Number.NaN) / 1_000,
           })),
         ),
     );
   }
 
   #tickUntilStopped(): Promise<void> {
-    const { clock, fleet, telemetry } = this;
+    const { clock, admission, telemetry } = this;
     const { signal } = this.#stop;
     const deviceIdleMsMax = this.config.limits.deviceIdleDaysMax * DAY_MS;
     let prunedAtMs = clock.monotonicMs();
     const tick = () => {
       const nowMs = clock.monotonicMs();
       const workers = [...this.#workers.values()];
-      const calls = fleet.tick(clock.now());
+      const calls = admission.tick(clock.now());
       if (calls > 0) telemetry.emit(cloudLost, { calls });
       // What fails here is reported by the worker, which then rebuilds itself; the clock goes on.
       for (const worker of workers) worker.tick().catch(() => {}); // P2

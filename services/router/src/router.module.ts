@@ -8,11 +8,11 @@
 import { Module } from "@nestjs/common";
 import { KafkajsSink, KafkaReader, Lease } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
-import { Fleet } from "@tributary/routing/settlement";
+import { Admission } from "@tributary/routing/settlement";
 import { CLOCK, CONFIG, KafkaModule, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerSink } from "./answer-sink.ts";
-import { fleetSettingsOf, type RouterConfig, relearnSettingsOf } from "./config.ts";
+import { admissionSettingsOf, type RouterConfig, relearnSettingsOf } from "./config.ts";
 import { Draws } from "./draws.ts";
 import { Learner } from "./learning/learner.ts";
 import { relearnAside } from "./learning/relearning.ts";
@@ -54,7 +54,7 @@ function learnerOf(
   controllers: [RouterController],
   providers: [
     { provide: Lease, useFactory: (clock: Clock) => new Lease({ clock }), inject: [CLOCK] },
-    { provide: Fleet, useFactory: (config: RouterConfig) => new Fleet(fleetSettingsOf(config)), inject: [CONFIG] },
+    { provide: Admission, useFactory: (config: RouterConfig) => new Admission(admissionSettingsOf(config)), inject: [CONFIG] },
     FirstPolicies,
     Draws,
     ThrottledDevices,

@@ -3,10 +3,10 @@ import { type Classifications, RouterState } from "@tributary/contracts";
 import type { OutRecord } from "@tributary/kafka";
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
+  Admission,
   type DeviceChanges,
   type DeviceSnapshot,
   Effects,
-  Fleet,
   frameKeyOf,
   SettlementPartition,
 } from "@tributary/routing/settlement";
@@ -147,7 +147,7 @@ describe("the log of states", () => {
       const states: OutRecord[] = [];
       const answers: Classifications[] = [];
       let [partition, stored] = [
-        new SettlementPartition({ fleet: new Fleet(), target: "default" }),
+        new SettlementPartition({ admission: new Admission(), target: "default" }),
         new StoredDevice(DEVICE),
       ];
       let [position, committed, now, savedUntil] = [0, 0, 1_000_000, 0n];
@@ -173,7 +173,7 @@ describe("the log of states", () => {
         crashes++;
         states.push(...save.slice(0, Math.floor((save.length + 1) * random())));
         const log = folded(compacted(states));
-        partition = new SettlementPartition({ fleet: new Fleet(), target: "default" });
+        partition = new SettlementPartition({ admission: new Admission(), target: "default" });
         stored = log.devices.get(DEVICE) ?? new StoredDevice(DEVICE);
         partition.restore(stored.snapshot(), now);
         const from = log.known.get(DEVICE) ?? 0n;
@@ -192,7 +192,7 @@ describe("the log of states", () => {
     for (let seed = 0; seed < SEEDS; seed++) {
       const random = seededRandom(seed);
       const limits = { framesMax: 20, bootsMax: 3, deadlineMsMax: 600_000, lateFrameMsMax: 5_000 };
-      const empty = () => new SettlementPartition({ fleet: new Fleet(), target: "default", limits });
+      const empty = () => new SettlementPartition({ admission: new Admission(), target: "default", limits });
       const records: OutRecord[] = [];
       let partition = empty();
       let stored = new StoredDevice(DEVICE);
@@ -291,7 +291,7 @@ describe("the log of states", () => {
 
   test("a restored device gives up the boot that was used longest ago", () => {
     const limits = { framesMax: 20, bootsMax: 3, deadlineMsMax: 600_000, lateFrameMsMax: 5_000 };
-    const make = () => new SettlementPartition({ fleet: new Fleet(), target: "default", limits });
+    const make = () => new SettlementPartition({ admission: new Admission(), target: "default", limits });
     const say = (partition: SettlementPartition, bootId: bigint, seq: bigint) =>
       partition.predictions(somePredictions({ deviceId: DEVICE, bootId, seq }), 1_000, 1_000, new Effects());
     const stored = new StoredDevice(DEVICE);
@@ -316,7 +316,7 @@ describe("the log of states", () => {
 
   test("replay beyond the limit forgets what the state knew, not frames whose records are still to come (G2)", () => {
     const limits = { framesMax: 20, bootsMax: 3, deadlineMsMax: 600_000, lateFrameMsMax: 5_000 };
-    const make = () => new SettlementPartition({ fleet: new Fleet(), target: "default", limits });
+    const make = () => new SettlementPartition({ admission: new Admission(), target: "default", limits });
     const queued = (seq: bigint, frames: readonly bigint[]) => {
       const of = { cameraId: "cam", escalation: "QUEUED", reason: "AMBIGUOUS", deadlineMs: 5_000 } as const;
       const predictions = frames.map((frameSeq) => somePrediction({ ...of, frameSeq }));
@@ -337,7 +337,7 @@ describe("the log of states", () => {
   });
 
   test("a small message beside 4,000 open frames costs what it changed, not all that is open (G13)", () => {
-    const partition = new SettlementPartition({ fleet: new Fleet(), target: "default" });
+    const partition = new SettlementPartition({ admission: new Admission(), target: "default" });
     const stored = new StoredDevice(DEVICE);
     const queued = (seq: bigint, from: number, count: number) =>
       somePredictions({

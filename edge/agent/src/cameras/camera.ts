@@ -33,7 +33,7 @@ export type CameraContext = {
   readonly queue: FrameQueue;
   readonly events: CameraEvents;
   readonly frameBytesMax: number;
-  /** Identity of this boot, so that a sample camera's ledger says whose frames it lists. */
+  /** Identity of this boot, so that a sample camera's ledger names whose frames it lists. */
   readonly bootId: () => string;
 };
 

@@ -1,11 +1,9 @@
 /**
  * A camera that is a program writing JPEGs to its standard output: rpicam-vid, ffmpeg, anything.
  *
- * M1. It runs in a process group of its own, so that stopping it stops what it started.
- * M2. Its standard input stays open as long as the agent lives and its output breaks when the agent dies: a program that
- *     reads the one or writes the other ends with the agent, however the agent ends.
- * M3. It is started again after a jittered, bounded backoff, reset by a run that lasted.
- */
+ * It runs in a process group of its own, so that stopping it stops what it started. Its standard input stays open as long as
+ * the agent lives and its output breaks when the agent dies: a program that reads the one or writes the other ends with the
+ * agent, however the agent ends. It is started again after a jittered, bounded backoff, reset by a run that lasted. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { backoffMs, systemClock } from "@tributary/kernel";
 import type { Camera, CameraContext, CameraState } from "./camera.ts";
@@ -64,7 +62,7 @@ export class CommandCamera implements Camera {
       if (systemClock.monotonicMs() - startedMs >= STEADY_MS) attempt = 0;
       const { restart } = this.#options;
       const isOver = restart === "never" || (restart === "on-failure" && !end.failed);
-      const retryMs = isOver ? null : backoffMs(BACKOFF, attempt++, Math.random); // M3
+      const retryMs = isOver ? null : backoffMs(BACKOFF, attempt++, Math.random);
       this.#state = isOver ? "ended" : "waiting-to-restart";
       this.#context.events.onEnded({ cameraId: this.id, ...end, retryMs });
       if (retryMs === null) return;
@@ -76,22 +74,22 @@ export class CommandCamera implements Camera {
     const [program = "", ...args] = this.#options.command();
     const { queue, events, frameBytesMax } = this.#context;
     return new Promise((resolve) => {
-      const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], detached: true }); // M1, M2
+      const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], detached: true });
       let hasRoom = true;
       let lastWords = "";
-      let told: SplitterCounts = { skippedBytes: 0, brokenFrames: 0, oversizedFrames: 0 };
+      let reported: SplitterCounts = { skippedBytes: 0, brokenFrames: 0, oversizedFrames: 0 };
       const splitter = new JpegSplitter(frameBytesMax, (jpeg) => {
         if (!signal.aborted) hasRoom = queue.offer(jpeg) && hasRoom;
       });
-      const tell = () => {
+      const report = () => {
         const now = splitter.counts;
         const refuse = (code: string, count: number) => {
           if (count > 0) events.onRefused({ cameraId: this.id, code, count });
         };
-        refuse("camera-garbage", now.skippedBytes - told.skippedBytes);
-        refuse("camera-frame-broken", now.brokenFrames - told.brokenFrames);
-        refuse("camera-frame-oversized", now.oversizedFrames - told.oversizedFrames);
-        told = now;
+        refuse("camera-garbage", now.skippedBytes - reported.skippedBytes);
+        refuse("camera-frame-broken", now.brokenFrames - reported.brokenFrames);
+        refuse("camera-frame-oversized", now.oversizedFrames - reported.oversizedFrames);
+        reported = now;
       };
       child.once("spawn", () => {
         this.#state = "running";
@@ -105,7 +103,7 @@ export class CommandCamera implements Camera {
       };
       child.stdout.on("data", (chunk: Buffer) => {
         splitter.push(chunk);
-        tell();
+        report();
         if (!hasRoom) child.stdout.pause();
       });
       child.stderr.on("data", (chunk: Buffer) => {
@@ -116,8 +114,8 @@ export class CommandCamera implements Camera {
       const over = (how: string, failed: boolean) => {
         signal.removeEventListener("abort", stop);
         splitter.end();
-        tell();
-        killGroup(child, "SIGKILL"); // M1: what it started ends with it.
+        report();
+        killGroup(child, "SIGKILL"); // What it started ends with it.
         const words = failed && lastWords.trim() !== "" ? `; its last words: ${lastWords.trim()}` : "";
         resolve({ how: how + words, failed });
       };

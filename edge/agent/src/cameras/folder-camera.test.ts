@@ -9,7 +9,7 @@ import { FrameQueue } from "./frame-queue.ts";
 const dir = tempDir("folder-camera");
 afterAll(() => dir.remove());
 
-/** Whoever sleeps is woken at once, and so much later. */
+/** A clock whose sleeps end at once, and that much later. */
 class SkippingClock implements Clock {
   #nowMs = 0;
   readonly now = () => this.#nowMs;
@@ -30,7 +30,9 @@ async function elevenOf(photos: readonly string[], frameBytesMax: number): Promi
     if (times.push(ms) === 11) eleven.resolve();
   };
   const queue = new FrameQueue({ cameraId: "front", framesMax: 100, whenFull: "wait" }, () => ({
-    ...{ machineBoot: "boot", monotonicMs: clock.monotonicMs(), wallMs: null },
+    machineBoot: "boot",
+    monotonicMs: clock.monotonicMs(),
+    wallMs: null,
   }));
   queue.onFrame = () => add(queue.take()?.captured.monotonicMs ?? Number.NaN);
   const events = { onStarted: () => {}, onEnded: () => {}, onRefused: () => add(clock.monotonicMs()) };

@@ -5,7 +5,7 @@ const now = () => ({ machineBoot: "boot", monotonicMs: 1, wallMs: null });
 const jpeg = (n: number) => Buffer.from([n]);
 
 describe("frame queue", () => {
-  test("Q1: skip keeps the newest and counts the rest", () => {
+  test("frame-queue.ts Q1: skip keeps the newest and counts the rest", () => {
     let skipped = 0;
     const queue = new FrameQueue({ cameraId: "a", framesMax: 2, whenFull: "skip" }, now, () => skipped++);
     for (let n = 1; n <= 5; n++) expect(queue.offer(jpeg(n))).toBe(true);
@@ -13,7 +13,7 @@ describe("frame queue", () => {
     expect([skipped, queue.skipped, queue.arrived]).toEqual([3, 3, 5]);
   });
 
-  test("Q1: wait holds the source, loses nothing, and says when to go on", () => {
+  test("frame-queue.ts Q1: wait pauses the source, loses nothing, and notifies it when to resume", () => {
     const queue = new FrameQueue({ cameraId: "a", framesMax: 2, whenFull: "wait" }, now);
     let released = 0;
     queue.onRoom = () => released++;

@@ -2,7 +2,7 @@
  * Frames between a camera and the model.
  *
  * Q1. At most `framesMax` wait. With `skip` the newest wins: the oldest goes and is counted, before it has a number, so that
- *     every numbered frame gets an answer (G2, G9). With `wait` the source is told to hold, and what was already read
+ *     every numbered frame gets an answer (G2, G9). With `wait` the source is paused, and what was already read
  *     (less than one read of its pipe) is kept.
  */
 import type { Captured } from "../outbox/age.ts";
@@ -23,9 +23,9 @@ export class FrameQueue {
   #frames: CameraFrame[] = [];
   #arrived = 0;
   #skipped = 0;
-  /** Told once whenever a held source may go on. */
+  /** Called once whenever a paused source may resume. */
   onRoom: () => void = () => undefined;
-  /** Told on every frame. */
+  /** Called on every frame. */
   onFrame: () => void = () => undefined;
 
   constructor(options: FrameQueueOptions, now: () => Captured, onSkipped: () => void = () => undefined) {

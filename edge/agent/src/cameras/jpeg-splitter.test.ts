@@ -50,7 +50,7 @@ function feed(splitter: JpegSplitter, stream: Buffer, random: Random): void {
 const seeds = Array.from({ length: 150 }, (_, i) => i);
 
 describe("JPEG splitter", () => {
-  test("J1: whole frames come out byte for byte, however the stream is cut", () => {
+  test("jpeg-splitter.ts J1: whole frames come out byte for byte, however the stream is cut", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       const frames = Array.from({ length: 8 }, () => jpegOf(random));
@@ -65,7 +65,7 @@ describe("JPEG splitter", () => {
     }
   });
 
-  test("J2: multipart headers and garbage between frames are skipped and counted", () => {
+  test("jpeg-splitter.ts J2: multipart headers and garbage between frames are skipped and counted", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       const frames = Array.from({ length: 5 }, () => jpegOf(random));
@@ -88,7 +88,7 @@ describe("JPEG splitter", () => {
     }
   });
 
-  test("J2: a frame that breaks off in its scan is dropped, and the next is whole", () => {
+  test("jpeg-splitter.ts J2: a frame that breaks off in its scan is dropped, and the next is whole", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       const [broken, next] = [jpegOf(random), jpegOf(random)];
@@ -101,7 +101,7 @@ describe("JPEG splitter", () => {
     }
   });
 
-  test("J2: a frame that breaks off anywhere costs no frame behind it", () => {
+  test("jpeg-splitter.ts J2: a frame that breaks off anywhere costs no frame behind it", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       // As video is: no thumbnails, whose markers could be taken for the next frame's.
@@ -126,7 +126,7 @@ describe("JPEG splitter", () => {
     }
   });
 
-  test("J3: an oversized frame is followed to its end without being kept", () => {
+  test("jpeg-splitter.ts J3: an oversized frame is followed to its end without being kept", () => {
     for (const seed of seeds.slice(0, 30)) {
       const random = seededRandom(seed);
       const small = Buffer.from([0xff, 0xd8, 0xff, 0xd9]);

@@ -3,10 +3,10 @@
  *
  * J1. It follows segment lengths, so an embedded thumbnail's end marker does not end the frame.
  * J2. What is not a JPEG between frames (garbage, multipart headers) is skipped and counted; a frame that breaks off is
- *     dropped, counted, and the next start marker begins anew; if it breaks off in its header, that marker is looked for
+ *     dropped, counted, and the next start marker starts a new one; if it breaks off in its header, that marker is looked for
  *     in what the header's lengths had swallowed, a bounded number of times.
  * J3. No frame takes more than `frameBytesMax`; a larger one is followed to its end without being kept, so that the next
- *     is found where it begins (G9).
+ *     is found where it starts (G9).
  */
 export type SplitterCounts = {
   readonly skippedBytes: number;
@@ -61,7 +61,7 @@ export class JpegSplitter {
   push(bytes: Buffer): void {
     let chunk = bytes;
     let rescans = RESCANS_MAX;
-    // Where in this chunk the frame at hand begins; -1 while none is.
+    // Where in this chunk the current frame starts; -1 while none is.
     let start = this.#inFrame ? 0 : -1;
     for (let at = 0; at < chunk.length; ) {
       const byte = chunk[at] as number;
@@ -82,13 +82,13 @@ export class JpegSplitter {
           break;
         case "marker":
           if (byte === 0xff) this.#state = "marker-code";
-          else isBroken = true; // J2
+          else isBroken = true;
           break;
         case "marker-code":
           if (byte === 0xff) break; // fill byte
           if (byte === EOI) start = this.#end(chunk, start, at);
           else if (byte === SOI) {
-            this.#brokenFrames += 1; // J2
+            this.#brokenFrames += 1;
             this.#begin();
             start = at + 1;
           } else if (byte === TEM || isRestart(byte)) this.#state = "marker";
@@ -212,7 +212,7 @@ export class JpegSplitter {
   #keep(part: Buffer): void {
     this.#bytes += part.length;
     if (this.#bytes > this.#frameBytesMax) {
-      this.#isOversized = true; // J3
+      this.#isOversized = true;
       this.#parts = [];
     }
     if (!this.#isOversized && part.length > 0) this.#parts.push(part);

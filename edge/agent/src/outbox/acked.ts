@@ -18,12 +18,12 @@ export class Acked {
     return this.#keys.splice(0);
   }
 
-  giveBack(keys: readonly RecordKey[]): void {
+  restore(keys: readonly RecordKey[]): void {
     this.#keys = [...keys, ...this.#keys];
   }
 
-  /** Those of `left` that are still owed. */
-  owed(left: readonly RecordKey[]): readonly RecordKey[] {
+  /** Those of `left` that are still pending. */
+  pending(left: readonly RecordKey[]): readonly RecordKey[] {
     if (this.#keys.length === 0) return left;
     const acked = new Set(this.#keys.map(nameOf));
     return left.filter((key) => !acked.has(nameOf(key)));

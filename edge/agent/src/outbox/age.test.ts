@@ -4,13 +4,13 @@ import { ageOf, expiresAtMs, reportedAgeMs } from "./age.ts";
 const captured = { machineBoot: "a", monotonicMs: 5_000, wallMs: 100_000 };
 
 describe("age of a stored frame", () => {
-  test("A1: within a machine boot by the monotonic clock, whatever the wall clock did", () => {
+  test("age.ts A1: within a machine boot by the monotonic clock, whatever the wall clock did", () => {
     const now = { machineBoot: "a", monotonicMs: 6_500, wallMs: 7 };
     expect(ageOf(captured, now)).toEqual({ ageMs: 1_500, known: true });
     expect(expiresAtMs(ageOf(captured, now), 2_000, now)).toBe(7_000);
   });
 
-  test("A2: across a reboot by the wall clock, if it was right both times", () => {
+  test("age.ts A2: across a reboot by the wall clock, if it was right both times", () => {
     const now = { machineBoot: "b", monotonicMs: 300, wallMs: 101_000 };
     expect(ageOf(captured, now)).toEqual({ ageMs: 1_000, known: true });
     expect(expiresAtMs(ageOf(captured, now), 2_000, now)).toBe(1_300);

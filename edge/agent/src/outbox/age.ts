@@ -1,10 +1,9 @@
 /**
- * How old a stored frame is.
+ * How old a stored frame is, by A1 or A2. Otherwise its age is unknown: the frame counts as expired, and its age is stated as
+ * at least the machine's uptime.
  *
  * A1. Within one machine boot by the monotonic clock, which survives restarts of the agent (CLOCK_MONOTONIC).
- * A2. Across a reboot by the wall clock, if it was synchronised at capture and is now.
- * A3. Otherwise unknown: the frame counts as expired, and its age is said to be at least the machine's uptime.
- */
+ * A2. Across a reboot by the wall clock, if it was synchronised at capture and is now. */
 export type DeviceTime = {
   /** Identity of the machine's boot. */
   readonly machineBoot: string;
@@ -20,15 +19,15 @@ export type Age = { readonly ageMs: number; readonly known: boolean };
 
 export function ageOf(captured: Captured, now: DeviceTime): Age {
   if (captured.machineBoot === now.machineBoot) {
-    return { ageMs: Math.max(0, now.monotonicMs - captured.monotonicMs), known: true }; // A1
+    return { ageMs: Math.max(0, now.monotonicMs - captured.monotonicMs), known: true };
   }
   if (captured.wallMs !== null && now.wallMs !== null) {
-    return { ageMs: Math.max(0, now.wallMs - captured.wallMs), known: true }; // A2
+    return { ageMs: Math.max(0, now.wallMs - captured.wallMs), known: true };
   }
-  return { ageMs: now.monotonicMs, known: false }; // A3
+  return { ageMs: now.monotonicMs, known: false };
 }
 
-/** What a record says: an unknown age is never below the deadline. */
+/** The age in a record: an unknown age is never below the deadline. */
 export const reportedAgeMs = (age: Age, deadlineMs: number): number =>
   age.known ? age.ageMs : Math.max(age.ageMs, deadlineMs + 1);
 

@@ -1,10 +1,9 @@
 /**
  * When a batch of predictions leaves, and from which end. Pure.
  *
- * P1. Fresh predictions leave before the backlog: a reconnecting device is current first and complete later.
- * P2. Fresh ones wait for company, at most `batchWaitMs`; the backlog never waits.
- * P3. Nothing leaves offline or beyond the window, so that what waits can still be changed when its frame is dropped.
- */
+ * Fresh predictions leave before the backlog: a reconnecting device is current first and complete later. Fresh ones wait for
+ * company, at most `batchWaitMs`; the backlog never waits. Nothing leaves offline or beyond the window, so that what waits can
+ * still be changed when its frame is dropped. */
 export type BatchState = {
   readonly online: boolean;
   readonly windowFree: number;
@@ -17,9 +16,9 @@ export type BatchState = {
 export type BatchLimits = { readonly batchMax: number; readonly batchWaitMs: number };
 
 export function nextBatch(state: BatchState, limits: BatchLimits, nowMs: number): "fresh" | "backlog" | "wait" {
-  if (!state.online || state.windowFree <= 0) return "wait"; // P3
+  if (!state.online || state.windowFree <= 0) return "wait";
   const isDue = state.freshCount >= limits.batchMax || nowMs - state.freshOldestMs >= limits.batchWaitMs;
-  if (state.freshCount > 0 && isDue) return "fresh"; // P1, P2
+  if (state.freshCount > 0 && isDue) return "fresh";
   return state.backlogCount > 0 ? "backlog" : "wait";
 }
 

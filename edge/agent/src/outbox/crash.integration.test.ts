@@ -1,4 +1,4 @@
-/** Kill -9 at random moments, with connections cut in between: what was said to be committed reaches the broker, every
+/** Kill -9 at random moments, with connections cut in between: what was reported as committed reaches the broker, every
  * frame in exactly one prediction record, every stream in `seq` order without a gap (G1, G2, G3). */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

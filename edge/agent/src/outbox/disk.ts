@@ -1,4 +1,4 @@
-/** What a failed write says of the disk, and when to try again. */
+/** What a failed write means for the disk, and when to try again. */
 import { type Backoff, backoffMs, type Random } from "@tributary/kernel";
 
 /** `full`: again when there is space. `damaged`: the file itself is at fault, and no retry mends it. */

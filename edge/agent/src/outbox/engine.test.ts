@@ -31,7 +31,7 @@ class World {
   online = false;
   engine: OutboxEngine;
   bootId = "";
-  /** By name of the item's frame, once its commit was told. */
+  /** By name of the item's frame, once its commit was reported. */
   readonly committed = new Map<string, FrameItem>();
   readonly received: { readonly key: RecordKey; readonly bytes: string; readonly bootId: string }[] = [];
   #uncommitted: FrameItem[] = [];
@@ -120,7 +120,7 @@ class World {
       this.#unacked = message.stats.unacked;
       this.dropped += message.dropped.length;
     } else if (message.kind === "send" && this.#unacked === 0) {
-      throw new Error("the outbox said that nothing was unacknowledged, and sends");
+      throw new Error("the outbox reported that nothing was unacknowledged, and sends");
     } else if (message.kind === "send") {
       const name = `${message.key.boot}/${message.key.seq}`;
       if (message.key.stream === "frames" && !this.left.has(name)) {
@@ -155,7 +155,7 @@ function judge(world: World, isOrdered = true): readonly string[] {
       const batch = EdgePredictions.decodeSingleObject(payload);
       for (const prediction of batch.predictions) {
         const frame = `${batch.bootId}/${prediction.frameSeq}`;
-        if (predicted.has(frame)) wrong.push(`${frame}: in two prediction records`); // O4
+        if (predicted.has(frame)) wrong.push(`${frame}: in two prediction records`); // engine.ts O4
         predicted.set(frame, prediction.escalation);
       }
     }
@@ -172,7 +172,7 @@ function judge(world: World, isOrdered = true): readonly string[] {
     const escalation = predicted.get(frame);
     if (escalation === undefined) wrong.push(`${frame}: committed and lost`); // G1
     if (item.jpeg === null && framesSent.has(frame)) wrong.push(`${frame}: kept and sent`);
-    if (item.jpeg !== null && escalation === "NONE") wrong.push(`${frame}: wanted and said to be kept`);
+    if (item.jpeg !== null && escalation === "NONE") wrong.push(`${frame}: wanted and recorded as kept`);
     if (escalation === "DROPPED" && framesSent.has(frame)) wrong.push(`${frame}: dropped and sent`);
   }
   return wrong;
@@ -253,7 +253,7 @@ describe("outbox engine", () => {
   );
 
   test.each(Array.from({ length: 15 }, (_, i) => i + 200))(
-    "seed %i: where PUBACK is not Kafka's word, what the broker loses is sent again until Kafka has it",
+    "seed %i: where PUBACK is not Kafka's acknowledgement, what the broker loses is sent again until Kafka has it",
     (seed) => {
       const world = new World(seed, { confirmMs: 2_000 });
       world.kafkaShare = 0.6;

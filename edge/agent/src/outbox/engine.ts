@@ -1,21 +1,19 @@
 /**
- * The outbox at work: group commits, what leaves next, what is resent, what is given up. Runs on the worker's thread; its
+ * The engine of the outbox: group commits, what leaves next, what is resent, what is dropped. Runs on the worker's thread; its
  * only I/O is the store and `post`.
  *
- * O1. What was sent is committed before it is sent, with its `seq`; so a resend is the same record (G2), only older: its
- *     ages go on, or the router would take a late frame for a fresh one.
- * O2. A row goes only when Kafka has it, or when policy drops it (G1, G9). The broker's PUBACK says so where the bridge is the
- *     broker; elsewhere it frees the window alone, and `confirmed` says so (W5).
- * O3. On every new connection what left before is resent first, per stream in `seq` order; nothing new of a stream leaves
- *     before that (G3).
- * O4. A frame is in exactly one prediction record. If its image is given up before that record left, the record says so;
+ * A record is committed with its `seq` before it is sent, so a resend is the same record (G2), only older: its ages go on. A
+ * row is deleted only when Kafka has it, or when policy drops it (G1, G9). The broker's PUBACK confirms that where the bridge
+ * is the broker; elsewhere `confirmed` does (flight.ts W5). On every new connection what left before is resent first, per
+ * stream in `seq` order (G3). A failed commit changes nothing: memory is rebuilt from the store and the same items are tried
+ * again.
+ *
+ * O4. A frame is in exactly one prediction record. If its image is dropped before that record left, the record has it;
  *     afterwards the router's clock answers the frame.
- * O5. A failed commit changes nothing: memory is rebuilt from the store and the same items are tried again.
  * O6. A disk that takes nothing does not stop what needs no space. While a commit fails, its parts are tried apart, each at
- *     its own backoff: what is acknowledged or expired goes, what can leaves, and only then, in pieces, what waits comes in,
- *     but not into the space that leaving needs.
- *     What waits is bounded by its sender, who counts it until it hears that it is committed (X1).
- */
+ *     its own backoff: acknowledged and expired rows are deleted, then records leave, and only then, in pieces, waiting
+ *     items come in, but not into the space that leaving needs. Waiting items are bounded by their sender, which counts them
+ *     until it hears that they are committed (outbox.ts X1). */
 import type { UplinkStream } from "@tributary/contracts";
 import { type Backoff, childTraceparent, type Random, reasonOf } from "@tributary/kernel";
 import { Acked } from "./acked.ts";
@@ -67,7 +65,7 @@ const RETRY: Backoff = { minMs: 200, maxMs: 15_000 };
 /** About what an item takes beside its image or body, in pages that are never quite full. */
 const ITEM_BYTES = 4_096;
 const NO_BYTES = new Uint8Array();
-/** Nothing but predictions is left to drop: say full, and say it until there is room again. */
+/** Nothing but predictions is left to drop: report full until there is room again. */
 const FULL_UNTIL = 0.95;
 
 export class OutboxEngine {
@@ -90,7 +88,7 @@ export class OutboxEngine {
   #policy: Uint8Array | undefined;
   #items = 0;
   #dropped: Dropped[] = [];
-  /** The whole does not go through, and its parts are tried apart. O6 */
+  /** The whole does not go through, and its parts are tried apart. */
   #isStalled = false;
   #isDead = false;
   readonly #reserve: EngineParts["reserve"];
@@ -152,10 +150,10 @@ export class OutboxEngine {
         this.#pending.push(...message.items); // Gathered for a group commit already.
         return true;
       case "link":
-        this.#flight.link(message.online, message.epoch, this.#acked.owed(this.#store.left())); // O3
+        this.#flight.link(message.online, message.epoch, this.#acked.pending(this.#store.left()));
         return message.online;
       case "settled":
-        if (message.acked && this.#options.limits.confirmMs === null) this.#acked.add(message.key); // O2
+        if (message.acked && this.#options.limits.confirmMs === null) this.#acked.add(message.key);
         this.#flight.settle(message.key, message.epoch, this.#now().monotonicMs);
         // A draining window refills at half empty, so that a long backlog is not paced by the commit timer.
         return this.#flight.halfEmpty(message.key.stream) && this.#hasMoreOf(message.key.stream);
@@ -195,7 +193,6 @@ export class OutboxEngine {
     this.#tickStalled(now, isLast);
   }
 
-  /** O6. */
   #tickStalled(now: DeviceTime, isLast: boolean): void {
     const attempt = (name: PieceName, parts: Parts): boolean => {
       const retry = this.#retries[name];
@@ -227,7 +224,7 @@ export class OutboxEngine {
     }
     if (!(isReleased && hasLeft && isTaken) || this.#reserve?.hold() === false) return;
     this.#isStalled = false;
-    this.#tell(0);
+    this.#report(0);
   }
 
   #hasSpaceFor(itemCount: number): boolean {
@@ -252,15 +249,15 @@ export class OutboxEngine {
     let leaving: Leaving[] = [];
     try {
       this.#store.begin();
-      for (const key of acked) this.#bytes -= this.#store.deleteLeft(key); // O2
+      for (const key of acked) this.#bytes -= this.#store.deleteLeft(key);
       if (policy !== undefined) this.#store.putSetting("policy", policy);
       for (const item of pending) this.#insert(item, now);
       if (releases) this.#giveUp(now);
       if (leaves !== "none") leaving = this.#leave(now, leaves === "all");
-      this.#store.commit(); // O1
+      this.#store.commit();
     } catch (error) {
       this.#pending.unshift(...pending);
-      this.#acked.giveBack(acked);
+      this.#acked.restore(acked);
       this.#policy ??= policy;
       this.#recover(error);
       return false;
@@ -268,12 +265,12 @@ export class OutboxEngine {
     this.#flight.keep();
     this.#items += pending.length;
     for (const { key, payload } of leaving) this.#flight.sent(key, payload.length); // Before it is counted.
-    this.#tell(performance.now() - startedMs);
+    this.#report(performance.now() - startedMs);
     for (const one of leaving) this.#post({ kind: "send", ...one, epoch: this.#flight.epoch });
     return true;
   }
 
-  #tell(commitMs: number): void {
+  #report(commitMs: number): void {
     const dropped = this.#dropped;
     this.#dropped = [];
     this.#post({ kind: "committed", items: this.#items, stats: this.stats(), dropped, commitMs });
@@ -285,7 +282,7 @@ export class OutboxEngine {
       const known = this.#store.setting("sample_key") as Uint8Array | undefined;
       if (known === undefined || Buffer.compare(known, key) !== 0) this.#store.putSetting("sample_key", key);
     } catch {
-      // What is wrong with the disk is found, and told, by the next commit.
+      // What is wrong with the disk is found, and reported, by the next commit.
     }
   }
 
@@ -328,7 +325,7 @@ export class OutboxEngine {
     if (taken.jpeg !== null) this.#plan.add(this.#waitingOf({ ...taken, id, bytes: frameBytes }, now));
   }
 
-  /** Expired and surplus images go; what they owe stays. */
+  /** Expired and surplus images go; their prediction records stay. */
   #giveUp(now: DeviceTime): void {
     for (const frame of this.#plan.expire(now.monotonicMs)) this.#drop(frame, "EXPIRED");
     const { bytesMax } = this.#options.limits;
@@ -345,7 +342,7 @@ export class OutboxEngine {
 
   #drop(frame: WaitingFrame, dropReason: DropReason): void {
     this.#store.deleteFrame(frame.id); // First: on a full disk it makes the room.
-    this.#store.markDropped(frame.id, dropReason); // O4
+    this.#store.markDropped(frame.id, dropReason);
     this.#bytes -= frame.bytes;
     this.#note(dropReason, frame.reason);
   }
@@ -366,7 +363,7 @@ export class OutboxEngine {
       return true;
     };
     for (let key = this.#flight.nextResend(); key !== undefined; key = this.#flight.nextResend())
-      take(this.#again(key, now)); // O3
+      take(this.#again(key, now));
     if (!takesNew) return leaving;
     for (const stream of REPORT_STREAMS) {
       while (this.#reports > 0 && this.#flight.free(stream) > 0 && take(this.#reportOut(stream, now)));
@@ -481,7 +478,7 @@ export class OutboxEngine {
     };
   }
 
-  /** Memory is what the store says; everything in it is backlog. */
+  /** Memory is what the store has; everything in it is backlog. */
   #load(): void {
     const now = this.#now();
     const totals = this.#store.totals();
@@ -501,7 +498,7 @@ export class OutboxEngine {
       this.#store.rollback();
       if (trouble === "damaged") throw error;
       this.#load();
-      this.#flight.giveBack();
+      this.#flight.restore();
       this.#post({ kind: "failed", message, trouble, fatal: false });
     } catch (second) {
       this.#isDead = true;

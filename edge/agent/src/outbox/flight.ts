@@ -1,17 +1,15 @@
 /**
  * What is between this device and its acknowledgement: one window per stream, one connection at a time. Pure.
  *
- * W1. At most `windowRecords` of a stream and `windowBytes` in all are in flight; a single record always may be.
- * W2. After a new connection, resends of a stream come before anything new of it, in the order they left (G3).
- * W3. What a failed commit wanted to resend or send is neither in flight nor forgotten.
- * W4. An answer about an earlier connection changes nothing here.
+ * At most `windowRecords` of a stream and `windowBytes` in all are in flight; a single record always may be. After a new
+ * connection, resends of a stream come before anything new of it, in the order they left (G3). What a failed commit wanted to
+ * resend or send is neither in flight nor forgotten. An answer about an earlier connection changes nothing here.
+ *
  * W5. Where the broker's PUBACK does not mean Kafka has it (`confirmMs`), it frees the window only: the record is held until
  *     Kafka's acknowledgement names it, and sent again when that does not come. While nothing at all is confirmed the wait
- *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is away, not the record.
- * W6. Then a boot and stream's newest number, confirmed or not, is less than SPAN_MAX ahead of the oldest that is out, so that
- *     one sent again is always within what consumers remember of the stream (1,024, DESIGN): beyond it they would take it
- *     for a repeat, and lose it. One that gets lost again and again holds up its stream for so long.
- */
+ *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is away, not the record. The newest
+ *     number of a boot and stream is less than SPAN_MAX ahead of the oldest unconfirmed one, so that a record sent again is
+ *     always within what consumers remember of the stream (1,024): beyond it they would take it for a repeat, and lose it. */
 import type { UplinkStream } from "@tributary/contracts";
 import type { OutboxLimits, RecordKey, SeqRange } from "./rows.ts";
 
@@ -27,9 +25,9 @@ const nameOf = (key: RecordKey): string => `${key.boot}/${key.stream}/${key.seq}
 export class Flight {
   readonly #limits: FlightLimits;
   readonly #streams = new Map<UplinkStream, Map<string, Flying>>();
-  /** The broker has them, longest ago first. W5 */
+  /** The broker has them, longest ago first. */
   readonly #held = new Map<string, Held>();
-  /** The newest number given, by stream and boot. W6 */
+  /** The newest number given, by stream and boot. */
   readonly #newest = new Map<UplinkStream, Map<number, number>>();
   #patience = 1;
   #remindedMs = 0;
@@ -46,7 +44,7 @@ export class Flight {
     this.#limits = limits;
   }
 
-  /** The newest numbers that were given before this process. W6 */
+  /** The newest numbers that were given before this process. */
   numbered(newest: readonly RecordKey[]): void {
     for (const key of newest) this.#number(key);
   }
@@ -73,7 +71,7 @@ export class Flight {
     return count;
   }
 
-  /** The next record to resend whose stream has room. W2 */
+  /** The next record to resend whose stream has room. */
   nextResend(): RecordKey | undefined {
     const index = this.#resend.findIndex(({ stream }) => this.#room(stream) > 0);
     const [key] = index === -1 ? [] : this.#resend.splice(index, 1);
@@ -81,7 +79,7 @@ export class Flight {
     return key;
   }
 
-  /** Room for new records of a stream. W1, W2, W6 */
+  /** Room for new records of a stream. */
   free(stream: UplinkStream): number {
     if (this.#resend.some((key) => key.stream === stream)) return 0;
     const room = this.#room(stream);
@@ -95,15 +93,15 @@ export class Flight {
     this.#reservedBytes += bytes;
   }
 
-  /** The commit at hand went through: what it let leave is told with `sent`. */
+  /** The commit at hand went through: what it let leave is reported with `sent`. */
   keep(): void {
     this.#taken = [];
     this.#reserved.clear();
     this.#reservedBytes = 0;
   }
 
-  /** It failed. W3 */
-  giveBack(): void {
+  /** It failed. */
+  restore(): void {
     this.#resend = [...this.#taken, ...this.#resend];
     this.keep();
   }
@@ -121,8 +119,8 @@ export class Flight {
 
   /** The broker answered. */
   settle(key: RecordKey, epoch: number, nowMs: number): void {
-    if (epoch !== this.epoch || !this.#land(key)) return; // W4
-    if (this.#limits.confirmMs !== null) this.#held.set(nameOf(key), { key, sinceMs: nowMs }); // W5
+    if (epoch !== this.epoch || !this.#land(key)) return;
+    if (this.#limits.confirmMs !== null) this.#held.set(nameOf(key), { key, sinceMs: nowMs });
   }
 
   /** Kafka has these: those of them that are out, and are not any more. */
@@ -142,7 +140,7 @@ export class Flight {
     return confirmed;
   }
 
-  /** What was held too long is to be sent again. W5 */
+  /** What was held too long is to be sent again. */
   remind(nowMs: number): void {
     const { confirmMs } = this.#limits;
     if (confirmMs === null || !this.online) return;

@@ -16,7 +16,7 @@ const anyFrame = (id: number, random: Random): WaitingFrame => ({
 const seeds = Array.from({ length: 200 }, (_, i) => i);
 
 describe("frame plan", () => {
-  test("F1, F4: what leaves is high, then fresh, then backlog, each in order of capture", () => {
+  test("frame-plan.ts F1, F4: what leaves is high, then fresh, then backlog, each in order of capture", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       const plan = new FramePlan();
@@ -24,22 +24,22 @@ describe("frame plan", () => {
       for (const frame of frames) plan.add(frame);
       const nowMs = random() * 1_000;
       const expired = plan.expire(nowMs);
-      expect({ seed, wrong: expired.filter((f) => f.drawn || f.expiresAtMs >= nowMs) }).toEqual({ seed, wrong: [] }); // F2
+      expect({ seed, wrong: expired.filter((f) => f.drawn || f.expiresAtMs >= nowMs) }).toEqual({ seed, wrong: [] }); // frame-plan.ts F2
       const left: WaitingFrame[] = [];
       for (let next = plan.next(nowMs); next !== undefined; next = plan.next(nowMs)) left.push(next.frame);
       const rank = { high: 0, fresh: 1, backlog: 2 };
       const order = left.map((f) => [rank[laneOf(f, nowMs)], f.id] as const);
       expect({ seed, order }).toEqual({ seed, order: [...order].sort((a, b) => a[0] - b[0] || a[1] - b[1]) });
-      // F4
+      // frame-plan.ts F4
       const out = [...expired, ...left].map(({ id }) => id).sort((a, b) => a - b);
       expect({ seed, out }).toEqual({ seed, out: frames.map(({ id }) => id) });
       expect({ seed, bytes: plan.bytes, size: plan.size }).toEqual({ seed, bytes: 0, size: 0 });
-      // F2: an expired frame that leaves was drawn.
+      // frame-plan.ts F2: an expired frame that leaves was drawn.
       expect(left.every((f) => f.drawn || f.expiresAtMs >= nowMs)).toBe(true);
     }
   });
 
-  test("F3: no frame is dropped before one of less value, and no more than needed", () => {
+  test("frame-plan.ts F3: no frame is dropped before one of less value, and no more than needed", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       const plan = new FramePlan();

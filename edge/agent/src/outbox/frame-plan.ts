@@ -55,7 +55,6 @@ export class FramePlan {
     return nowMs > this.#expiryNextMs;
   }
 
-  /** F2. */
   expire(nowMs: number): readonly WaitingFrame[] {
     if (!this.hasExpired(nowMs)) return [];
     const expired: WaitingFrame[] = [];
@@ -70,7 +69,7 @@ export class FramePlan {
     return expired;
   }
 
-  /** Frees at least `bytes`, or everything there is. F3 */
+  /** Frees at least `bytes`, or everything there is. */
   overflow(bytes: number, nowMs: number): readonly WaitingFrame[] {
     if (bytes <= 0 || this.#frames.size === 0) return [];
     const dropped: WaitingFrame[] = [];
@@ -84,7 +83,6 @@ export class FramePlan {
     return dropped;
   }
 
-  /** F1. */
   next(nowMs: number): { readonly frame: WaitingFrame; readonly lane: Lane } | undefined {
     let best: WaitingFrame | undefined;
     let bestLane: Lane = "backlog";

@@ -1,5 +1,5 @@
-/** The outbox on a full disk, which is SQLite's own error: no page beyond `max_page_count`. What is owed goes on leaving, and
- * what comes in waits for space. */
+/** The outbox on a full disk, which is SQLite's own error: no page beyond `max_page_count`. What is pending goes on leaving,
+ * and what comes in waits for space. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

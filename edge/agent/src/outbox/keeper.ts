@@ -1,11 +1,11 @@
 /**
  * Keeps one outbox open: the agent answers with or without it, and records whenever it can (G4).
  *
+ * Every opening is a boot with its own `bootId`; frame numbers start again with it. What an outbox has to know to go
+ * on, it gets on opening: the connection, and the policy that came down meanwhile.
+ *
  * K1. An outbox that cannot be opened, or that broke, is opened again after a jittered, bounded backoff. Until then there is
- *     no room, so frames are answered here only.
- * K2. Every opening is a boot with its own `bootId`; whoever numbers frames starts again with it.
- * K3. What an outbox has to know to go on, it is told on opening: the connection, and the policy that came down meanwhile.
- */
+ *     no room, so frames are answered here only. */
 import { type Backoff, backoffMs, type Clock, type Random, reasonOf } from "@tributary/kernel";
 import { type Failed, Outbox, type OutboxHandlers, type StartOutboxThread } from "./outbox.ts";
 import type { Opened, OutboxItem, OutboxStats, RecordKey } from "./rows.ts";
@@ -17,7 +17,7 @@ export type KeeperHandlers = OutboxHandlers & {
 };
 
 const BACKOFF: Backoff = { minMs: 500, maxMs: 30_000 };
-/** An outbox that lasted this long starts the backoff anew. */
+/** An outbox that lasted this long restarts the backoff. */
 const STEADY_MS = 60_000;
 const NOTHING: OutboxStats = {
   frames: 0,
@@ -61,7 +61,7 @@ export class OutboxKeeper {
     this.#random = random;
   }
 
-  /** Resolves after the first attempt, whatever came of it; the handlers tell. */
+  /** Resolves after the first attempt, whatever its result; the handlers get it. */
   async open(): Promise<void> {
     if (!(await this.#tryOpen())) this.#opening = this.#openLater();
   }
@@ -97,7 +97,7 @@ export class OutboxKeeper {
     return this.#current === undefined ? 0 : this.#current.appended - this.#current.committed;
   }
 
-  /** After `hasRoom` or `hasRoomForReports` said yes. */
+  /** After `hasRoom` or `hasRoomForReports` was true. */
   append(item: OutboxItem): void {
     this.#current?.append(item);
   }
@@ -161,7 +161,6 @@ export class OutboxKeeper {
     }
     const { sampleKey = this.#current.opened.sampleKey } = { sampleKey: this.#sampleKey };
     const opened = { ...this.#current.opened, sampleKey };
-    // K3
     if (this.#sampleKey !== undefined) this.#current.keepSampleKey(sampleKey);
     if (this.#policy !== undefined) this.#current.keepPolicy(this.#policy.bytes);
     this.#handlers.onOpened(this.#policy === undefined ? opened : { ...opened, policy: null });
@@ -170,7 +169,6 @@ export class OutboxKeeper {
     return true;
   }
 
-  /** K1. */
   #replace(broken: Outbox, { message, trouble }: Failed): void {
     if (this.#current !== broken || this.#stopping.signal.aborted) return;
     this.#current = undefined;

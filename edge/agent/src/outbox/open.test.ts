@@ -81,7 +81,7 @@ test.each<[string, () => void]>([
   engine.receive({ kind: "close" });
 });
 
-test("D3: damage found at work is set aside at the next opening; only the newest are kept", () => {
+test("open.ts D3: damage found while open is set aside at the next opening; only the newest are kept", () => {
   for (let n = 0; n < 4; n++) {
     fill();
     open(true).receive({ kind: "close" });
@@ -93,7 +93,7 @@ test("D3: damage found at work is set aside at the next opening; only the newest
   ]);
 });
 
-test("damage met at work ends this outbox at once, and says that the file is at fault", () => {
+test("damage met while open ends this outbox at once, and reports that the file is at fault", () => {
   fill();
   const engine = open();
   engine.receive({ kind: "link", online: true, epoch: 1 });
@@ -105,7 +105,7 @@ test("damage met at work ends this outbox at once, and says that the file is at 
   expect(heardOf("failed")).toEqual([{ kind: "failed", message: expect.any(String), trouble: "damaged", fatal: true }]);
 });
 
-test("D2: with a clock that is set, boots after a lost file are later than those in it", () => {
+test("open.ts D2: with a clock that is set, boots after a lost file are later than those in it", () => {
   for (const [hour, isLost] of [[0], [1], [1], [3, true], [3]] as const) {
     if (isLost) rmSync(file);
     const clock = () => ({ machineBoot: "boot", monotonicMs: 1_000, wallMs: Date.UTC(2026, 10, 1, hour) });

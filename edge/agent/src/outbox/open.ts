@@ -1,15 +1,15 @@
 /**
- * Opens the outbox, whatever became of its file.
+ * Opens the outbox, also when its file is damaged.
  *
- * D1. A damaged file is set aside with its -wal and -shm, for a person to look at, and a fresh one takes its place: a device
- *     that can still see must not stay dark for what it owed (G4). What was owed is lost, and the event names the file.
- * D2. With the file goes the boot count. Services take a lower count for an older boot, whose reports were told already, so
- *     a count is never below the hours since 2024: a device that loses its disk goes on above what it had, unless it booted
- *     more than once an hour all its life, or its clock is not set yet. Then it is heard again when it boots with a clock
- *     that is. Acknowledgements of the old file count for nothing (X2).
- * D3. Only the newest files set aside are kept: a dying disk must not fill itself with them (G9).
- * D4. On a full disk the reserve is given up: a boot that cannot be written could send nothing of what it owes.
- */
+ * A damaged file is set aside with its -wal and -shm, for a person to look at, and a fresh one takes its place: a device that
+ * can still see must not stay dark for its pending records (G4). These are lost, and the event names the file. On a full disk
+ * the reserve is given up: a boot that cannot be written could send none of its pending records.
+ *
+ * D2. With the file goes the boot count. Services take a lower count for an older boot, whose reports were sent already, so a
+ *     count is never below the hours since 2024: a device that loses its disk goes on above what it had, unless it booted more
+ *     than once an hour all its life, or its clock is not set yet. Then it is heard again when it boots with a clock that is.
+ *     Acknowledgements of the old file count for nothing (outbox.ts X2).
+ * D3. Only the newest files set aside are kept: a dying disk must not fill itself with them (G9). */
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { reasonOf } from "@tributary/kernel";
@@ -31,14 +31,14 @@ export function openOutbox(
   const setAside = (reason: string) => post({ kind: "setAside", file: setFileAside(options.file, wallTime()), reason });
   const reserve = new Reserve(options.file);
   const open = () => new OutboxEngine(options, now, post, { reserve });
-  if (options.isDamaged && existsSync(options.file)) setAside("found damaged while at work");
+  if (options.isDamaged && existsSync(options.file)) setAside("found damaged while open");
   try {
     return open();
   } catch (error) {
     const trouble = troubleOf(error);
-    if (trouble === "full" && reserve.release()) return open(); // D4
+    if (trouble === "full" && reserve.release()) return open();
     if (trouble !== "damaged") throw error;
-    setAside(reasonOf(error)); // D1
+    setAside(reasonOf(error));
     return open();
   }
 }
@@ -52,7 +52,7 @@ function setFileAside(file: string, at: Date): string {
   for (const end of ["-wal", "-shm"]) if (existsSync(file + end)) renameSync(file + end, aside + end);
   renameSync(file, aside);
   for (const old of kept.slice(0, 1 - ASIDE_KEPT)) {
-    for (const end of ["", "-wal", "-shm"]) rmSync(old.path + end, { force: true }); // D3
+    for (const end of ["", "-wal", "-shm"]) rmSync(old.path + end, { force: true });
   }
   return aside;
 }

@@ -63,7 +63,7 @@ const WORKER_MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 
 type OutboxThread = {
   /** What is listed second is handed over, not copied. */
   readonly post: (message: ToOutbox, transfer: ArrayBuffer[]) => void;
-  /** After it was told to close, or was terminated. */
+  /** After `close`, or after it was terminated. */
   readonly exited: Promise<unknown>;
   readonly terminate: () => Promise<unknown>;
 };
@@ -85,7 +85,7 @@ export const inWorker: StartOutboxThread = (options, { onMessage, onError }) => 
   worker.on("error", onError);
   return {
     post: (message, transfer) => worker.postMessage(message, transfer),
-    exited: once(worker, "exit").catch(() => undefined), // An error was told already.
+    exited: once(worker, "exit").catch(() => undefined), // An error was reported already.
     terminate: () => worker.terminate(),
   };
 };
@@ -145,12 +145,12 @@ export class Outbox {
     return outbox;
   }
 
-  /** Whether there is room for a frame. X1 */
+  /** Whether there is room for a frame. */
   get hasRoom(): boolean {
     return this.hasRoomForReports && !this.stats.full;
   }
 
-  /** A report takes no lasting room: the store keeps only so many. X1 */
+  /** A report takes no lasting room: the store keeps only so many. */
   get hasRoomForReports(): boolean {
     return (
       this.broken === undefined &&
@@ -185,7 +185,7 @@ export class Outbox {
   }
 
   settled(key: RecordKey, acked: boolean, epoch: number): void {
-    if (!this.#sent.delete(key)) return; // X2
+    if (!this.#sent.delete(key)) return;
     this.#post({ kind: "settled", key, acked, epoch });
   }
 

@@ -1,7 +1,7 @@
 /**
  * Space held back on the outbox's disk. On a disk that is really full even a deletion fails: it is first written to the WAL,
  * and the WAL can neither grow nor be emptied into a database that cannot grow. Given up in time, the reserve lets what is
- * owed leave and be deleted; then its pages are free for what comes (O6).
+ * pending leave and be deleted; then its pages are free for what comes (engine.ts O6).
  */
 import { closeSync, existsSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";

@@ -1,4 +1,4 @@
-/** What goes into the outbox and what it tells back; plain data that crosses the worker's border. */
+/** What goes into the outbox and what it reports back; plain data that crosses the worker's border. */
 import type { EdgePrediction, UplinkStream } from "@tributary/contracts";
 import type { Captured } from "./age.ts";
 import type { DiskTrouble } from "./disk.ts";
@@ -78,7 +78,7 @@ export type OutboxLimits = {
   /** And in bytes, all streams together; one record always may. */
   readonly windowBytes: number;
   readonly reportsMax: number;
-  /** How long a record that the broker has waits for Kafka's word before it is sent again; null: PUBACK is that word. */
+  /** How long a record that the broker has waits for Kafka's acknowledgement before it is sent again; null: PUBACK is that. */
   readonly confirmMs: number | null;
 };
 
@@ -86,7 +86,7 @@ export type OpenOptions = {
   readonly file: string;
   readonly deviceId: string;
   readonly limits: OutboxLimits;
-  /** The file was found damaged while at work: it is set aside before anything is read. */
+  /** The file was found damaged while open: it is set aside before anything is read. */
   readonly isDamaged?: boolean;
 };
 

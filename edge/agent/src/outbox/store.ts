@@ -1,11 +1,10 @@
 /**
  * The outbox's tables. One writer, one transaction per group commit.
  *
- * S1. WAL with synchronous=FULL: what is committed survives a power cut.
- * S2. Ids are never reused, so a frame finds its own prediction or none.
- * S3. `seq` is taken from the boot's counter inside the transaction that stores what carries it.
- * S4. A file whose tables are of another version is refused, not half understood.
- */
+ * Ids are never reused, so a frame finds its own prediction or none. `seq` is taken from the boot's counter inside the
+ * transaction that stores what carries it. A file whose tables are of another version is refused, not half understood.
+ *
+ * S1. WAL with synchronous=FULL: what is committed survives a power cut. */
 import { randomBytes } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { UplinkStream } from "@tributary/contracts";
@@ -90,7 +89,7 @@ export class OutboxStore {
     file: string,
     now: DeviceTime,
     open: OpenDatabase = (path) => new DatabaseSync(path),
-    bootCountMin = hoursOf(now), // D2 of open.ts
+    bootCountMin = hoursOf(now), // open.ts D2
   ) {
     this.#database = open(file);
     try {
@@ -103,7 +102,7 @@ export class OutboxStore {
 
   #prepare(now: DeviceTime, bootCountMin: number): number {
     this.#database.exec(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA busy_timeout=2000;", // S1
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA busy_timeout=2000;",
     );
     this.#requireVersion();
     this.#database.exec(SCHEMA);
@@ -112,10 +111,10 @@ export class OutboxStore {
     const bootId = makeBootId(count, randomBytes(8).readBigUInt64LE()).toString();
     this.putSetting("boot_count", String(count));
     this.#run("INSERT INTO boots VALUES (?, ?, ?)", count, bootId, now.machineBoot);
-    // A boot that owes nothing any more is forgotten, and with it its counters.
-    const owed = ["predictions", "frames", "reports", "records"].map((table) => `SELECT boot FROM ${table}`);
+    // A boot with nothing pending any more is forgotten, and with it its counters.
+    const pending = ["predictions", "frames", "reports", "records"].map((table) => `SELECT boot FROM ${table}`);
     for (const table of ["seqs", "boots"]) {
-      this.#database.exec(`DELETE FROM ${table} WHERE boot <> ${count} AND boot NOT IN (${owed.join(" UNION ")})`);
+      this.#database.exec(`DELETE FROM ${table} WHERE boot <> ${count} AND boot NOT IN (${pending.join(" UNION ")})`);
     }
     this.#database.exec(
       "DELETE FROM decided_by WHERE id NOT IN (SELECT decided_by FROM predictions UNION SELECT decided_by FROM frames)",
@@ -128,7 +127,6 @@ export class OutboxStore {
     return count;
   }
 
-  // S4
   #requireVersion(): void {
     const version = Number(this.#all("PRAGMA user_version")[0]?.user_version);
     const isNew = this.#all("SELECT 1 FROM sqlite_schema LIMIT 1").length === 0;
@@ -316,7 +314,6 @@ export class OutboxStore {
     this.#run("DELETE FROM reports WHERE id = ?", id);
   }
 
-  /** S3. */
   takeSeq(boot: number, stream: UplinkStream): number {
     const row = this.#get(
       "INSERT INTO seqs VALUES (?, ?, 2) ON CONFLICT DO UPDATE SET next = next + 1 RETURNING next - 1 AS seq",

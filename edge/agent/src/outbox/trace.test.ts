@@ -36,15 +36,15 @@ test("a frame's trace waits with it over a restart; each time it leaves is a spa
     after.tick();
     nowMs += 100;
   }
-  const told = sent.map(({ payload, trace }) => ({
+  const published = sent.map(({ payload, trace }) => ({
     seq: Number(EdgeFrame.decodeSingleObject(payload).frameSeq),
     context: traceContextOf(EdgeFrame.decodeSingleObject(payload).traceparent),
     trace,
   }));
   after.receive({ kind: "close" });
 
-  const [first, again] = told.filter(({ seq }) => seq === 1);
-  expect(told.map(({ seq }) => seq).sort()).toEqual([1, 1, 2, 2]);
+  const [first, again] = published.filter(({ seq }) => seq === 1);
+  expect(published.map(({ seq }) => seq).sort()).toEqual([1, 1, 2, 2]);
   for (const one of [first, again]) {
     expect(one?.trace).toMatchObject({ parent: ROOT });
     expect(one?.context).toMatchObject({ traceId: "1".repeat(32), isSampled: true });
@@ -52,6 +52,6 @@ test("a frame's trace waits with it over a restart; each time it leaves is a spa
   }
   expect(first?.context?.spanId).not.toBe(again?.context?.spanId);
   expect(first?.trace?.waitedMs).toBe(5_000 - 3); // Without what the model took.
-  for (const { context, trace } of told.filter(({ seq }) => seq === 2))
+  for (const { context, trace } of published.filter(({ seq }) => seq === 2))
     expect([context, trace]).toEqual([undefined, undefined]);
 });

@@ -1,5 +1,5 @@
-/** A process for the crash test: the real outbox on its worker thread and the real uplink, fed with made-up frames. It says
- * on its standard output what was committed; whoever kills it compares. Arguments: FOLDER URL FRAMES_PER_SECOND. */
+/** A process for the crash test: the real outbox on its worker thread and the real uplink, fed with made-up frames. It prints
+ * on its standard output what was committed; the test that kills it compares. Arguments: FOLDER URL FRAMES_PER_SECOND. */
 import { join } from "node:path";
 import { systemClock } from "@tributary/kernel";
 import { noTracer } from "@tributary/telemetry";
@@ -12,7 +12,7 @@ const [folder = "", url = "", rate = "400"] = process.argv.slice(2);
 const deviceId = "crash-01";
 const now = deviceTime("unsynchronized");
 let uplink: Uplink | undefined;
-let told = 0;
+let printed = 0;
 const outbox = await Outbox.open(
   {
     file: join(folder, "outbox.sqlite"),
@@ -23,10 +23,10 @@ const outbox = await Outbox.open(
   {
     onSend: (send) => uplink?.send(send),
     onCommitted: ({ items, stats }) => {
-      const owed = stats.predictions + stats.frames + stats.unacked;
-      if (Number(rate) === 0 && owed === 0) process.stdout.write("settled\n");
-      if (items > told) process.stdout.write(`committed ${outbox.opened.bootId} ${told + 1} ${items}\n`);
-      told = items;
+      const pending = stats.predictions + stats.frames + stats.unacked;
+      if (Number(rate) === 0 && pending === 0) process.stdout.write("settled\n");
+      if (items > printed) process.stdout.write(`committed ${outbox.opened.bootId} ${printed + 1} ${items}\n`);
+      printed = items;
     },
     onSetAside: ({ file }) => process.stdout.write(`failed ${file}\n`),
     onFailed: ({ message }) => process.stdout.write(`failed ${message}\n`),

@@ -63,7 +63,7 @@ export function frameItem(wish: FrameWish): FrameItem {
   };
 }
 
-/** Starts and ends as a JPEG; the rest tells which it is. */
+/** Starts and ends as a JPEG; the rest identifies it. */
 export function jpegOf(seed: number, bytes: number): Buffer {
   const jpeg = Buffer.alloc(bytes, seed % 251);
   jpeg.writeUInt16BE(0xffd8, 0);

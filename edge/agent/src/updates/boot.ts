@@ -5,19 +5,19 @@
  *
  * B1. A model that no longer reproduces its golden frames is passed over like one that cannot be loaded: since it was committed
  *     the runtime, a library or the hardware has changed, and nobody would notice wrong answers. The updater then asks for what
- *     is wanted again, proves it anew, and reports what it finds.
+ *     is wanted again, proves it again, and reports what it finds.
  * B2. Where none reproduces them, a device that answers is better than one that does not: the first of them that loads runs,
  *     and reports that its golden frames fail.
- * B3. Golden frames that could not be tried (the model's process was ended from outside) say nothing of the model.
+ * B3. Golden frames that could not be tried (the model's process was ended from outside) do not count against the model.
  */
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
-import type { Book } from "@tributary/updates";
+import type { DurableState } from "@tributary/updates";
 import type { Slot } from "../slots.ts";
-import type { Shelf } from "./shelf.ts";
+import type { PackageStore } from "./package-store.ts";
 
 export type BootPorts = {
-  readonly shelf: Pick<Shelf, "packageDir">;
-  /** Opens what lies in a folder, if its digest is this one; null: whatever it is. Throws Failure. */
+  readonly packageStore: Pick<PackageStore, "packageDir">;
+  /** Opens the package in a folder, if its digest is this one; null: whatever it is. Throws Failure. */
   readonly open: (dir: string, digest: Digest | null) => Promise<Slot>;
   readonly factoryDir: string;
   /** Why it does not reproduce its golden frames; null: it does. Throws when they could not be tried. */
@@ -30,11 +30,11 @@ export type BootPorts = {
 };
 
 /** Throws when the factory's package is all there is and cannot be used: that is the operator's to mend. */
-export async function openSlot(book: Book, ports: BootPorts): Promise<Slot> {
-  const { shelf, open, onUnusable, factoryDir } = ports;
-  const places: { readonly dir: string; readonly digest: Digest | null }[] = [book.good, book.previous]
+export async function openSlot(durable: DurableState, ports: BootPorts): Promise<Slot> {
+  const { packageStore, open, onUnusable, factoryDir } = ports;
+  const places: { readonly dir: string; readonly digest: Digest | null }[] = [durable.good, durable.previous]
     .filter((ref) => ref !== null)
-    .map(({ digest }) => ({ dir: shelf.packageDir(digest), digest }));
+    .map(({ digest }) => ({ dir: packageStore.packageDir(digest), digest }));
   places.push({ dir: factoryDir, digest: null });
   const failing: typeof places = [];
   let lastError: unknown;
@@ -45,7 +45,7 @@ export async function openSlot(book: Book, ports: BootPorts): Promise<Slot> {
       if (mismatch === null) return slot;
       failing.push({ dir, digest });
       onUnusable({ modelDigest: slot.pkg.digest, code: "golden-mismatch", reason: mismatch });
-      await slot.runner.close(); // B1
+      await slot.runner.close();
     } catch (error) {
       lastError = error;
       const code = error instanceof Failure ? error.code : "model-unusable";
@@ -55,7 +55,7 @@ export async function openSlot(book: Book, ports: BootPorts): Promise<Slot> {
   const [first] = failing;
   if (first === undefined) throw lastError;
   const slot = await open(first.dir, first.digest);
-  slot.goldenPassed = false; // B2
+  slot.goldenPassed = false;
   return slot;
 }
 

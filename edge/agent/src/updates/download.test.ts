@@ -44,12 +44,12 @@ const whole = (sent: Buffer) => (request: IncomingMessage, response: ServerRespo
 let counted: number;
 const get = async (signal = new AbortController().signal) => {
   counted = 0;
-  const registry = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const modelRegistry = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const onBytes = (n: number) => {
     counted += n;
   };
   const path = join(dir.path, "a/file");
-  await download({ registry, clock: systemClock, pace: new Pace(1e9), onBytes }, blob, path, signal);
+  await download({ modelRegistry, clock: systemClock, pace: new Pace(1e9), onBytes }, blob, path, signal);
   return readFileSync(path);
 };
 const leave = (had: Buffer) => {
@@ -75,7 +75,7 @@ describe("one file from the registry", () => {
     expect((await get()).equals(bytes)).toBe(true);
   });
 
-  test("W2: what was left has rotted: fetched from its beginning, once", async () => {
+  test("download.ts W2: what was left is corrupted: fetched from its beginning, once", async () => {
     await leave(Buffer.alloc(2_000, 9));
     expect((await get()).equals(bytes)).toBe(true);
     expect(asked).toEqual(["bytes=2000-", undefined]);
@@ -83,13 +83,13 @@ describe("one file from the registry", () => {
     expect((await get()).equals(bytes)).toBe(true);
   });
 
-  test("W2: other bytes than listed do not stay, and are not final: the line may have bent them", async () => {
+  test("download.ts W2: other bytes than listed do not stay, and are not final: the line may have bent them", async () => {
     answer = whole(Buffer.from(bytes).fill(1, 40, 41));
     await expect(get()).rejects.toMatchObject({ code: "package-digest-mismatch", advice: "ask-a-person" });
     expect(existsSync(join(dir.path, "a/file"))).toBe(false);
   });
 
-  test("W1: what goes on for ever is read as far as is listed", async () => {
+  test("download.ts W1: what goes on for ever is read as far as is listed", async () => {
     answer = (_, response) => {
       response.write(bytes);
       const timer = setInterval(() => response.write(bytes), 1);
@@ -118,7 +118,7 @@ describe("one file from the registry", () => {
       "ask-a-person",
     ],
     [
-      "W1: sent elsewhere",
+      "download.ts W1: sent elsewhere",
       (_: IncomingMessage, response: ServerResponse) =>
         void response.writeHead(302, { location: "http://127.0.0.1:1/" }).end(),
       "registry-refused",
@@ -135,23 +135,24 @@ describe("one file from the registry", () => {
     const script = `
       import { systemClock } from "@tributary/kernel";
       import { download, Pace } from "./download.ts";
-      const registry = "http://127.0.0.1:${port}";
-      const ports = { registry, clock: systemClock, pace: new Pace(1e9), onBytes: () => {} };
+      const modelRegistry = "http://127.0.0.1:${port}";
+      const ports = { modelRegistry, clock: systemClock, pace: new Pace(1e9), onBytes: () => {} };
       const path = ${JSON.stringify(join(dir.path, "a/file"))};
       await download(ports, ${JSON.stringify(blob)}, path, new AbortController().signal).catch(({ code, advice }) =>
         process.stdout.write(code + " " + advice),
       );`;
     // No file may grow beyond a part of it.
     const run = 'ulimit -f 4; exec "$0" --no-warnings --conditions=@tributary/source --input-type=module -e "$1"';
-    const told = await promisify(execFile)("sh", ["-c", run, process.execPath, script], { cwd: import.meta.dirname });
-    expect([told.stdout, asked]).toEqual(["disk-full retry", [undefined]]);
+    const child = await promisify(execFile)("sh", ["-c", run, process.execPath, script], { cwd: import.meta.dirname });
+    expect([child.stdout, asked]).toEqual(["disk-full retry", [undefined]]);
   });
 
-  test("W3: a pause that the pace asks for is no silence of the registry, however long", async () => {
+  test("download.ts W3: a pause that the pace asks for is no silence of the registry, however long", async () => {
     jest.useFakeTimers({ doNotFake: ["Date", "nextTick", "performance", "queueMicrotask", "setImmediate"] });
     let nowMs = 0;
     const clock: Clock = {
-      ...{ now: () => nowMs, monotonicMs: () => nowMs },
+      now: () => nowMs,
+      monotonicMs: () => nowMs,
       sleep: async (ms, signal) => {
         nowMs += ms;
         jest.advanceTimersByTime(ms);
@@ -162,8 +163,8 @@ describe("one file from the registry", () => {
     const slow = Buffer.alloc(300_000, 7);
     answer = whole(slow);
     const listed = { sha256: createHash("sha256").update(slow).digest("hex"), bytes: slow.length };
-    const registry = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const ports = { registry, clock, pace: new Pace(bytesPerSecond), onBytes: () => undefined };
+    const modelRegistry = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const ports = { modelRegistry, clock, pace: new Pace(bytesPerSecond), onBytes: () => undefined };
     try {
       await download(ports, listed, join(dir.path, "a/file"), new AbortController().signal);
     } finally {
@@ -173,7 +174,7 @@ describe("one file from the registry", () => {
     expect(nowMs).toBeGreaterThan(((slow.length - (64 << 10)) / bytesPerSecond) * 1_000 - 1);
   });
 
-  test("called off, it ends at once and says why", async () => {
+  test("called off, it ends at once with the reason", async () => {
     const stop = new AbortController();
     answer = (_, response) => {
       response.write(bytes.subarray(0, 10));

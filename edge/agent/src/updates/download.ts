@@ -1,11 +1,11 @@
 /**
  * One file from the registry, by its SHA-256, taken up where it was left.
  *
- * W1. (G9) No more is read than is listed, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed.
- * W2. (G6) A file counts once its SHA-256 is the listed one. One that was taken up and does not match is fetched once more
- *     from its beginning, since what was on the disk may have rotted. One that comes so is dropped; it is not final at
+ * W1. No more is read than is listed, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed (G9).
+ * W2. A file counts once its SHA-256 is the listed one (G6). One that was taken up and does not match is fetched once more
+ *     from its beginning, since what was on the disk may be corrupted. One that comes so is dropped; it is not final at
  *     once, since the line may have bent it. What the disk did not take is the disk's, never the registry's.
- * W3. Bytes come at the speed that is allowed on average: whoever shares the line is not shut out. Our own pauses are no
+ * W3. Bytes come at the speed that is allowed on average: others that share the line are not shut out. Our own pauses are no
  *     silence of the registry.
  */
 import { createHash } from "node:crypto";
@@ -21,7 +21,7 @@ const FILE_MS_MAX = 60_000;
 
 export type Blob = { readonly sha256: Digest; readonly bytes: number };
 
-/** Averages what is taken to a rate. Pure: time is told. */
+/** Averages what is taken to a rate. Pure: time is an argument. */
 export class Pace {
   readonly #bytesPerSecond: number;
   #aheadUntilMs = 0;
@@ -39,7 +39,7 @@ export class Pace {
 
 export type DownloadPorts = {
   /** Up to `/blobs`. */
-  readonly registry: string;
+  readonly modelRegistry: string;
   readonly clock: Clock;
   readonly pace: Pace;
   /** Bytes that came, also those that are dropped again (negative). */
@@ -48,14 +48,14 @@ export type DownloadPorts = {
 
 const DISK_ERRORS: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EIO"];
 
-/** What the disk said, as a Failure; anything else as it is. */
+/** An error of the disk, as a Failure; anything else as it is. */
 export const diskFullOr = (error: unknown): unknown =>
   DISK_ERRORS.includes((error as NodeJS.ErrnoException | undefined)?.code)
     ? new Failure("disk-full", "retry", reasonOf(error), { cause: error })
     : error;
 
 /** Throws Failure `registry-unreachable`, `registry-slow`, `registry-refused`, `blob-missing`, `package-digest-mismatch` or
- * `disk-full`, or what the disk said outside of the file. */
+ * `disk-full`, or an error of the disk outside of the file. */
 export async function download(ports: DownloadPorts, blob: Blob, path: string, signal: AbortSignal): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   for (let again = false; ; again = true) {
@@ -65,7 +65,6 @@ export async function download(ports: DownloadPorts, blob: Blob, path: string, s
     const digest = await hashOf(path);
     if (digest === blob.sha256) return;
     await drop(ports, path, await sizeOf(path));
-    // W2
     if (again || had === 0) {
       const what = `${blob.sha256}: what the registry sent has SHA-256 ${digest}`;
       throw new Failure("package-digest-mismatch", "ask-a-person", what);
@@ -86,7 +85,7 @@ async function fetchRest(
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, pace, onBytes } = ports;
-  const url = `${ports.registry.replace(/\/$/, "")}/blobs/sha256/${blob.sha256}`;
+  const url = `${ports.modelRegistry.replace(/\/$/, "")}/blobs/sha256/${blob.sha256}`;
   const timed = linkedSignal(signal);
   const slow = (what: string) => timed.abort(new Failure("registry-slow", "retry", `${url}: ${what}`));
   const allMs = FILE_MS_MAX + (blob.bytes / MIN_BYTES_PER_SECOND) * 1_000;
@@ -101,17 +100,17 @@ async function fetchRest(
       if (at === 0 && from > 0) onBytes(-from);
       let written = at;
       for await (const chunk of response as AsyncIterable<Buffer>) {
-        clearTimeout(idle); // W3
-        const bytes = chunk.subarray(0, blob.bytes - written); // W1
+        clearTimeout(idle);
+        const bytes = chunk.subarray(0, blob.bytes - written);
         const { bytesWritten } = await file.write(bytes, 0, bytes.length, written);
         if (bytesWritten < bytes.length) {
           const what = `${path}: only ${written + bytesWritten} of ${blob.bytes} bytes could be written`;
-          throw new Failure("disk-full", "retry", what); // W2
+          throw new Failure("disk-full", "retry", what);
         }
         written += bytes.length;
         onBytes(bytes.length);
         if (written >= blob.bytes) break;
-        const waitMs = pace.took(bytes.length, clock.monotonicMs()); // W3
+        const waitMs = pace.took(bytes.length, clock.monotonicMs());
         if (waitMs > 5) await clock.sleep(waitMs, timed.signal);
         idle = startIdle();
       }
@@ -135,7 +134,7 @@ async function fetchRest(
   }
 }
 
-/** Where the body begins. */
+/** Offset of the body. */
 function startOf(response: IncomingMessage, url: string, from: number): number {
   const status = response.statusCode ?? 0;
   if (status === 200) return 0;

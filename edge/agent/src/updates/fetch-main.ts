@@ -11,11 +11,11 @@ import type { Done, Progress } from "@tributary/updates";
 import { type ClockMode, deviceTime } from "../device-time.ts";
 import { doneOf } from "./done.ts";
 import { type FetchOptions, fetchPackage } from "./fetch-package.ts";
-import { Shelf } from "./shelf.ts";
-import { openRegistryTrust, type RegistryOptions } from "./trust.ts";
+import { PackageStore } from "./package-store.ts";
+import { type ModelRegistryOptions, openModelRegistryTrust } from "./trust.ts";
 
 export type FetchJob = FetchOptions &
-  RegistryOptions & {
+  ModelRegistryOptions & {
     readonly dataDir: string;
     readonly clock: ClockMode;
     readonly backgroundCore?: string;
@@ -41,18 +41,18 @@ process.once("message", (job: FetchJob) => {
 });
 
 async function run(job: FetchJob, signal: AbortSignal): Promise<void> {
-  const shelf = new Shelf(job.dataDir);
+  const packageStore = new PackageStore(job.dataDir);
   const now = deviceTime(job.clock);
-  const trust = await openRegistryTrust(shelf, job, () => now().wallMs !== null);
-  let toldAtMs = Number.NEGATIVE_INFINITY;
+  const trust = await openModelRegistryTrust(packageStore, job, () => now().wallMs !== null);
+  let reportedAtMs = Number.NEGATIVE_INFINITY;
   let phase = "";
   const onProgress = (progress: Progress) => {
     const nowMs = systemClock.monotonicMs();
-    if (progress.phase === phase && nowMs - toldAtMs < PROGRESS_MS) return;
-    [phase, toldAtMs] = [progress.phase, nowMs];
+    if (progress.phase === phase && nowMs - reportedAtMs < PROGRESS_MS) return;
+    [phase, reportedAtMs] = [progress.phase, nowMs];
     process.send?.({ kind: "progress", progress } satisfies FromFetch);
   };
-  await fetchPackage(job, { trust, shelf, clock: systemClock, onProgress }, signal);
+  await fetchPackage(job, { trust, packageStore, clock: systemClock, onProgress }, signal);
 }
 
 function end(done: Done): void {

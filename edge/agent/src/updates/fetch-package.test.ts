@@ -8,14 +8,14 @@ import { systemClock } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { repositoryRoot, tempDir } from "@tributary/testing";
 import { fetchPackage } from "./fetch-package.ts";
-import { Shelf } from "./shelf.ts";
+import { PackageStore } from "./package-store.ts";
 
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");
 
 let dir: ReturnType<typeof tempDir>;
 let server: Server;
 let digest: string;
-let fetch: (shelf: Shelf) => Promise<void>;
+let fetch: (packageStore: PackageStore) => Promise<void>;
 
 beforeEach(async () => {
   dir = tempDir("fetch-package");
@@ -33,13 +33,15 @@ beforeEach(async () => {
   const listed = { name, version, hardwareClass, packageBytes, manifestBytes: manifest.length };
   const trust = { refresh: async () => undefined, listed: () => listed };
   const options = {
-    ...{ registry: `http://127.0.0.1:${(server.address() as AddressInfo).port}` },
+    registry: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     // The package is for generic hardware, which fits this device as well.
     hardwareClass: "rpi5",
-    ...{ wanted: { digest, name, version }, bytesPerSecondMax: 1e9, packageBytesMax: 1e9 },
+    wanted: { digest, name, version },
+    bytesPerSecondMax: 1e9,
+    packageBytesMax: 1e9,
   };
-  fetch = (shelf) => {
-    const ports = { trust, shelf, clock: systemClock, onProgress: () => undefined };
+  fetch = (packageStore) => {
+    const ports = { trust, packageStore, clock: systemClock, onProgress: () => undefined };
     return fetchPackage(options, ports, new AbortController().signal);
   };
 });
@@ -50,13 +52,13 @@ afterEach(async () => {
 });
 
 test.each(["ENOSPC", "EDQUOT", "EROFS", "EIO"])("%s outside of a file is the disk's as well", async (code) => {
-  const shelf = new Shelf(dir.path);
+  const packageStore = new PackageStore(dir.path);
   const fails = () => Promise.reject(Object.assign(new Error(`${code}: rename`), { code }));
-  await expect(fetch(Object.assign(new Shelf(dir.path), { place: fails }))).rejects.toMatchObject({
+  await expect(fetch(Object.assign(new PackageStore(dir.path), { place: fails }))).rejects.toMatchObject({
     code: "disk-full",
     advice: "retry",
   });
   // Once there is room, all that came is there still.
-  await fetch(shelf);
-  expect(await shelf.packages()).toEqual([digest]);
+  await fetch(packageStore);
+  expect(await packageStore.packages()).toEqual([digest]);
 });

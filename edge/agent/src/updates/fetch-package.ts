@@ -1,6 +1,6 @@
 /**
- * A whole package from the registry into the device's shelf: metadata, manifest, files, in this order, each checked by the one
- * before (G6). Runs in a process of its own.
+ * A whole package from the model registry into the device's package store: metadata, manifest, files, in this order, each
+ * checked by the one before (G6). Runs in a process of its own.
  */
 import { mkdir, readdir, readFile, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -10,7 +10,7 @@ import { loadPackage } from "@tributary/model-store";
 import { type ListedModel, type TrustedModels, verifyManifest } from "@tributary/tuf";
 import type { PackageRef, Progress } from "@tributary/updates";
 import { diskFullOr, download, Pace } from "./download.ts";
-import { type Shelf, syncFolder } from "./shelf.ts";
+import { type PackageStore, syncFolder } from "./package-store.ts";
 
 /** What stays free for the outbox and everything else on the disk. */
 const DISK_FREE_BYTES_MIN = 32 << 20;
@@ -25,12 +25,12 @@ export type FetchOptions = {
 
 export type FetchPorts = {
   readonly trust: Pick<TrustedModels, "refresh" | "listed">;
-  readonly shelf: Shelf;
+  readonly packageStore: PackageStore;
   readonly clock: Clock;
   readonly onProgress: (progress: Progress) => void;
 };
 
-/** Throws Failure, whose advice says whether to try again. */
+/** Throws Failure, whose advice is whether to try again. */
 export async function fetchPackage(options: FetchOptions, ports: FetchPorts, signal: AbortSignal): Promise<void> {
   try {
     await bring(options, ports, signal);
@@ -41,10 +41,10 @@ export async function fetchPackage(options: FetchOptions, ports: FetchPorts, sig
 
 async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSignal): Promise<void> {
   const { wanted } = options;
-  const { trust, shelf, onProgress } = ports;
+  const { trust, packageStore, onProgress } = ports;
   const { digest } = wanted;
   onProgress({ phase: "WAITING", bytesDone: 0, bytesAll: 0 });
-  const isHere = await isThere(shelf, digest);
+  const isHere = await isThere(packageStore, digest);
   const listed = await listedNow(trust, digest, isHere, signal);
   mustFit(listed, options);
   const bytesAll = listed.packageBytes + listed.manifestBytes;
@@ -52,18 +52,18 @@ async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSign
     onProgress({ phase: "VERIFYING", bytesDone: bytesAll, bytesAll });
     return;
   }
-  const dir = shelf.incomingDir(digest);
+  const dir = packageStore.incomingDir(digest);
   let bytesDone = await bytesUnder(dir);
-  const tell = (phase: Progress["phase"]) => onProgress({ phase, bytesDone, bytesAll });
-  tell("DOWNLOADING");
-  await mustHaveRoom(shelf, bytesAll - bytesDone);
+  const report = (phase: Progress["phase"]) => onProgress({ phase, bytesDone, bytesAll });
+  report("DOWNLOADING");
+  await mustHaveRoom(packageStore, bytesAll - bytesDone);
   const from = {
-    registry: options.registry,
+    modelRegistry: options.registry,
     clock: ports.clock,
     pace: new Pace(options.bytesPerSecondMax),
     onBytes: (bytes: number) => {
       bytesDone += bytes;
-      tell("DOWNLOADING");
+      report("DOWNLOADING");
     },
   };
   const manifestFile = join(dir, packageFiles.manifest);
@@ -71,14 +71,14 @@ async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSign
   const manifest = verifyManifest(await readFile(manifestFile), digest, listed);
   await dropUnlisted(dir, manifest.files);
   for (const [path, file] of Object.entries(manifest.files)) await download(from, file, join(dir, path), signal);
-  tell("VERIFYING");
+  report("VERIFYING");
   await loadPackage(dir, { digest });
   await syncFolders(dir);
   signal.throwIfAborted();
-  await shelf.place(digest);
+  await packageStore.place(digest);
 }
 
-/** A package that is here needs no registry while the metadata verified last lists it and has not expired: the way back must
+/** A package that is here needs no registry while the metadata verified last lists it and has not expired: a rollback must
  * not be barred by a network that is down. */
 async function listedNow(
   trust: FetchPorts["trust"],
@@ -113,10 +113,10 @@ function mustFit(listed: ListedModel, { wanted, hardwareClass, packageBytesMax }
   }
 }
 
-/** Whole on the shelf; what is not is cleared away. */
-async function isThere(shelf: Shelf, digest: string): Promise<boolean> {
-  const dir = shelf.packageDir(digest);
-  if (!(await shelf.packages()).includes(digest)) return false;
+/** Whole in the package store; what is not is deleted. */
+async function isThere(packageStore: PackageStore, digest: string): Promise<boolean> {
+  const dir = packageStore.packageDir(digest);
+  if (!(await packageStore.packages()).includes(digest)) return false;
   try {
     await loadPackage(dir, { digest });
     return true;
@@ -126,12 +126,16 @@ async function isThere(shelf: Shelf, digest: string): Promise<boolean> {
   }
 }
 
-async function mustHaveRoom(shelf: Shelf, bytes: number): Promise<void> {
-  await mkdir(shelf.dir, { recursive: true });
-  const { bavail, bsize } = await statfs(shelf.dir);
+async function mustHaveRoom(packageStore: PackageStore, bytes: number): Promise<void> {
+  await mkdir(packageStore.dir, { recursive: true });
+  const { bavail, bsize } = await statfs(packageStore.dir);
   const needed = bytes + DISK_FREE_BYTES_MIN;
   if (bavail * bsize < needed) {
-    throw new Failure("disk-full", "retry", `${shelf.dir}: ${bavail * bsize} bytes are free, ${needed} are needed`);
+    throw new Failure(
+      "disk-full",
+      "retry",
+      `${packageStore.dir}: ${bavail * bsize} bytes are free, ${needed} are needed`,
+    );
   }
 }
 

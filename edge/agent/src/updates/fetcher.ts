@@ -27,9 +27,9 @@ export const fetchInChild: Fetch = (job, onProgress, signal) =>
     let done: Done | undefined;
     const kill = () => child.kill("SIGKILL");
     signal.addEventListener("abort", kill, { once: true });
-    child.on("message", (said: FromFetch) => {
-      if (said.kind === "progress") onProgress(said.progress);
-      else done = said.done;
+    child.on("message", (message: FromFetch) => {
+      if (message.kind === "progress") onProgress(message.progress);
+      else done = message.done;
     });
     child.once("error", (error) => {
       done ??= gone(`could not be started: ${error.message}`);

@@ -1,4 +1,4 @@
-/** A real candidate in a process of its own; what befalls it is the test's to say. */
+/** A real candidate in a process of its own; the test decides what happens to it. */
 import { execFileSync } from "node:child_process";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -1,12 +1,11 @@
 /**
- * A package is proved on this device before it answers a frame: it loads in a child of its own, reproduces its golden frames, and
- * is fast enough, all while the model at work goes on.
+ * A package is proved on this device before it answers a frame: it loads in a child of its own, reproduces its golden frames,
+ * and is fast enough, all while the active model goes on.
  *
- * P1. (G6) The bytes are checked against the wanted digest once more, right before they are loaded.
- * P2. Without memory for a second child nothing is loaded: the model at work is not given up for one that may fail.
- * P3. What the machine may have done is not final at once: a child that was ended from outside, was not started or gave no
- *     answer in time gets a few tries, a disk that does not read many.
- */
+ * The bytes are checked against the wanted digest once more, right before they are loaded (G6). Without memory for a second
+ * child nothing is loaded: the active model is not given up for one that may fail. What the machine may have done is not
+ * final at once: a child that was ended from outside, was not started or gave no answer in time gets a few tries, a disk
+ * that does not read many. */
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import type { LoadedModel } from "@tributary/inference";
@@ -53,16 +52,16 @@ export async function prove(options: ProveOptions, runtime: ModelRuntime, signal
 
 async function load({ dir, digest }: ProveOptions, runtime: ModelRuntime): Promise<LoadedPackage> {
   try {
-    return await runtime.load(dir, digest, "candidate"); // P1
+    return await runtime.load(dir, digest, "candidate");
   } catch (error) {
     throw failureOf(error);
   }
 }
 
-/** P3. What a model does by itself it would do again. */
+/** What a model does by itself it would do again. */
 function failureOf(error: unknown): Failure {
   if (error instanceof ModelHostExited) {
-    return new Failure("model-crashed", error.isOwnDoing ? "give-up" : "ask-a-person", error.message, { cause: error });
+    return new Failure("model-crashed", error.isOwnFault ? "give-up" : "ask-a-person", error.message, { cause: error });
   }
   if (error instanceof Failure) return error;
   const isOfSystem = typeof (error as NodeJS.ErrnoException | undefined)?.errno === "number";
@@ -71,7 +70,6 @@ function failureOf(error: unknown): Failure {
     : new Failure("model-unusable", "give-up", reasonOf(error), { cause: error });
 }
 
-/** P2. */
 function mustHaveMemory(bytesMin: number): void {
   const bytes = memoryAvailable();
   if (bytes >= bytesMin) return;

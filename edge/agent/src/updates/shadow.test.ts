@@ -45,7 +45,7 @@ function world(answer: InferenceResult | Error) {
 }
 
 describe("shadow", () => {
-  test("sees as many frames as are wanted, and says how often both agree", async () => {
+  test("sees as many frames as are wanted, and reports how often both agree", async () => {
     const { asked, shadowed, ended, offer } = world(answerOf(1, 2));
     for (const label of ["dog", "cat", "dog"]) await offer(label);
     expect(await ended).toBe("seen enough");
@@ -57,8 +57,8 @@ describe("shadow", () => {
   });
 
   test.each([
-    ["cannot take a picture that the model at work answered", refused, "image-size-wrong give-up"],
-    ["says what is no number", answerOf(Number.NaN, 1), "model-output-invalid give-up"],
+    ["cannot take a picture that the active model answered", refused, "image-size-wrong give-up"],
+    ["answers what is no number", answerOf(Number.NaN, 1), "model-output-invalid give-up"],
     ["ends", new Failure("model-host-exited", "retry", "gone"), "model-crashed give-up"],
   ])("a model that %s has failed", async (_, answer, end) => {
     const { shadowed, ended, offer } = world(answer);

@@ -1,5 +1,5 @@
 /**
- * Runs a proved model beside the one at work, on frames that were answered already: it says how often both agree, and answers
+ * Runs a proved model beside the active one, on frames that were answered already: it reports how often both agree, and answers
  * nobody.
  *
  * Only with headroom: one frame at a time, and none while another waits to be answered. It ends after the wanted frames, or
@@ -41,7 +41,7 @@ export class Shadow {
     signal.addEventListener("abort", stop, { once: true });
     const late = this.#ports.clock.sleep(SHADOW_MS_MAX, timer.signal).catch(() => new Promise<void>(() => undefined));
     void this.#model.exited.then((code) => {
-      this.#over.reject(new Failure("model-crashed", "give-up", `beside the model at work it ended with ${code}`));
+      this.#over.reject(new Failure("model-crashed", "give-up", `beside the active model it ended with ${code}`));
     });
     try {
       if (signal.aborted) stop();
@@ -61,7 +61,7 @@ export class Shadow {
       (result) => {
         this.#isAsked = false;
         if (!result.ok) {
-          // The model at work has answered this picture.
+          // The active model has answered this picture.
           this.#over.reject(new Failure(result.code, "give-up", result.message));
           return;
         }

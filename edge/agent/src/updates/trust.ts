@@ -3,17 +3,17 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "@tributary/kernel";
 import { httpFetcher, openTrust, type TrustedModels } from "@tributary/tuf";
-import type { Shelf } from "./shelf.ts";
+import type { PackageStore } from "./package-store.ts";
 
-export type RegistryOptions = { readonly registry: string; readonly root: string };
+export type ModelRegistryOptions = { readonly registry: string; readonly root: string };
 
-export async function openRegistryTrust(
-  shelf: Pick<Shelf, "dir">,
-  { registry, root }: RegistryOptions,
+export async function openModelRegistryTrust(
+  packageStore: Pick<PackageStore, "dir">,
+  { registry, root }: ModelRegistryOptions,
   isClockSet: () => boolean,
 ): Promise<TrustedModels> {
   return openTrust({
-    dir: join(shelf.dir, "tuf"),
+    dir: join(packageStore.dir, "tuf"),
     rootBytes: await readFile(root),
     metadataUrl: `${registry.replace(/\/$/, "")}/tuf`,
     fetcher: httpFetcher(),

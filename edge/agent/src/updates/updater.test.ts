@@ -1,9 +1,10 @@
-/** The updater with the slots it moves, over seeds: whatever ends in whatever order, no process is left, and what answers is right. */
+/** The updater with the slots it moves, over seeds: whatever ends in whatever order, no process is left, and what answers is
+ * right. */
 import { describe, expect, test } from "@jest/globals";
 import { DeviceDesired } from "@tributary/contracts";
 import type { Inference, InferenceResult, LoadedModel } from "@tributary/inference";
 import { type Clock, Failure, seededRandom } from "@tributary/kernel";
-import { type Book, type Done, emptyBook, type Said, updateLimits } from "@tributary/updates";
+import { type Done, type DurableState, emptyDurableState, type UpdateStatus, updateLimits } from "@tributary/updates";
 import type { LocalAnswer } from "../pipeline.ts";
 import { bareRunner, Slot, Slots } from "../slots.ts";
 import { Updater } from "./updater.ts";
@@ -17,20 +18,20 @@ const turns = async (count = 3) => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-/** Models that are loaded, and everything that is under way; what ends next is the test's to say. */
+/** Models that are loaded, and everything that is under way; the test decides what ends next. */
 class World {
   readonly open = new Set<FakeModel>();
   readonly waiting: { readonly what: string; readonly end: (fails: boolean) => void }[] = [];
   /** On the disk. */
   readonly fetched = new Set<string>();
-  readonly said: Said[] = [];
+  readonly statuses: UpdateStatus[] = [];
   readonly slots: Slots;
   readonly updater: Updater;
-  disk: Book;
+  disk: DurableState;
   writesFail = false;
   kept = 0;
 
-  constructor(seed: number, disk: Book = emptyBook) {
+  constructor(seed: number, disk: DurableState = emptyDurableState) {
     this.disk = disk;
     const random = seededRandom(seed);
     const clock: Clock = {
@@ -39,13 +40,17 @@ class World {
       sleep: (_, signal) => this.later("sleep", signal, () => undefined),
     };
     this.slots = new Slots(this.slotOf(FACTORY.digest), (_, failing) => this.updater.failing(failing));
-    const boot = { book: disk, factory: FACTORY, running: FACTORY.digest, limits: updateLimits };
+    const boot = { durable: disk, factory: FACTORY, running: FACTORY.digest, limits: updateLimits };
     this.updater = new Updater(boot, {
-      ...{ deviceId: "cam", slots: this.slots, clock, random, isBusy: () => false },
-      shelf: {
-        write: async (book) => {
+      deviceId: "cam",
+      slots: this.slots,
+      clock,
+      random,
+      isBusy: () => false,
+      packageStore: {
+        write: async (durable) => {
           if (this.writesFail) throw new Failure("slots-unwritable", "retry", "full");
-          this.disk = book;
+          this.disk = durable;
         },
         prune: async (keep) => {
           for (const digest of this.fetched) if (!keep.includes(digest)) this.fetched.delete(digest);
@@ -79,7 +84,7 @@ class World {
       },
       onChanged: () => undefined,
       onShadowed: () => undefined,
-      onMoved: (said) => void this.said.push(said),
+      onMoved: (statuses) => void this.statuses.push(statuses),
     });
   }
 
@@ -115,8 +120,12 @@ class World {
     const model = { modelName: "m", modelVersion: letter, modelDigest: digestOf(letter) };
     const how = { shadowFrames: 0, probationFrames: 2, condition: "ANY" as const, windows: [], ...more };
     const desired: DeviceDesired = {
-      ...{ deviceId: "cam", generation: BigInt(generation), slots: { perception: { ...model, ...how } } },
-      ...{ rollout: "", why: "", changedAt: 0 },
+      deviceId: "cam",
+      generation: BigInt(generation),
+      slots: { perception: { ...model, ...how } },
+      rollout: "",
+      why: "",
+      changedAt: 0,
     };
     this.updater.desired(DeviceDesired.encodeSingleObject(desired));
   }
@@ -133,9 +142,9 @@ class World {
     for (let i = 0; i < 500; i++) {
       await turns();
       this.waiting.find(({ what }) => what !== "sleep" || this.waiting.length === 1)?.end(false);
-      this.updater.told({ idle: true, parked: true });
+      this.updater.report({ idle: true, parked: true });
       await this.frame();
-      const { outcome, wanted, trial } = this.updater.book;
+      const { outcome, wanted, trial } = this.updater.durable;
       if (this.waiting.length === 0 && trial === null && (wanted === null || outcome !== null)) return turns();
     }
     throw new Error(`no end: ${JSON.stringify(this.updater.now, (_, v) => (typeof v === "bigint" ? `${v}` : v))}`);
@@ -170,7 +179,7 @@ class FakeModel {
 }
 
 describe("updater", () => {
-  test("over seeds: an end that is said, one process at work, and no other", async () => {
+  test("over seeds: an end that is reported, one running process, and no other", async () => {
     for (let seed = 0; seed < 250; seed++) {
       const random = seededRandom(seed);
       const world = new World(seed);
@@ -191,7 +200,7 @@ describe("updater", () => {
           const model = world.slots.active.runner.current as unknown as FakeModel | undefined;
           if (random() < 0.5) model?.crash();
           else if (model !== undefined) model.answer = hollow;
-        } else if (roll < 0.9) world.updater.told({ parked: random() < 0.5 });
+        } else if (roll < 0.9) world.updater.report({ parked: random() < 0.5 });
         else world.writesFail = random() < 0.3;
         await turns(1);
         expect(world.open.size).toBeLessThanOrEqual(3); // The two of an update, and one on its way out.
@@ -199,19 +208,19 @@ describe("updater", () => {
         expect(digest === FACTORY.digest || world.fetched.has(digest)).toBe(true);
       }
       await world.settle();
-      const { good: slot, wanted, outcome } = world.updater.book;
+      const { good: slot, wanted, outcome } = world.updater.durable;
       expect([seed, world.slots.active.pkg.digest]).toEqual([seed, (slot ?? FACTORY).digest]);
       if (outcome?.phase === "COMMITTED") expect([seed, (slot ?? FACTORY).digest]).toEqual([seed, wanted?.digest]);
       expect([seed, world.open.size, world.slots.isOnTrial]).toEqual([seed, 1, false]);
-      const told = world.said.at(-1);
-      if (generation > 0) expect([seed, told?.phase]).toEqual([seed, outcome?.phase]);
+      const last = world.statuses.at(-1);
+      if (generation > 0) expect([seed, last?.phase]).toEqual([seed, outcome?.phase]);
       await world.updater.stop();
       await world.slots.close();
       expect([seed, world.open.size]).toEqual([seed, 0]);
     }
   });
 
-  test("stopped at any moment it leaves no process, and says nothing more", async () => {
+  test("stopped at any moment it leaves no process, and reports nothing more", async () => {
     for (let steps = 0; steps < 12; steps++) {
       const world = new World(steps);
       world.updater.start();
@@ -225,16 +234,16 @@ describe("updater", () => {
       await world.updater.stop();
       await world.slots.close();
       await turns();
-      const said = world.said.length;
+      const statuses = world.statuses.length;
       for (const one of [...world.waiting]) one.end(false);
       await turns();
-      expect([steps, world.open.size, world.said.length]).toEqual([steps, 0, said]);
+      expect([steps, world.open.size, world.statuses.length]).toEqual([steps, 0, statuses]);
     }
   });
 
   test("stopped in good order, however often and in whatever it does, it was not interrupted", async () => {
     for (const steps of [2, 3, 5, 8]) {
-      let disk = emptyBook;
+      let disk = emptyDurableState;
       for (let life = 0; life < 8; life++) {
         const world = new World(life, disk);
         world.updater.start();
@@ -245,7 +254,7 @@ describe("updater", () => {
           world.waiting[0]?.end(false);
           await world.frame();
         }
-        expect([steps, life, world.updater.book.outcome]).toEqual([steps, life, null]);
+        expect([steps, life, world.updater.durable.outcome]).toEqual([steps, life, null]);
         await world.updater.stop();
         await world.slots.close();
         disk = world.disk;
@@ -264,15 +273,15 @@ describe("updater", () => {
       if (world.updater.now?.phase !== "PROBATION") world.waiting[0]?.end(false);
       await world.frame();
     }
-    expect(world.said.filter(({ code }) => code === "slots-unwritable").length).toBeGreaterThan(1);
+    expect(world.statuses.filter(({ code }) => code === "slots-unwritable").length).toBeGreaterThan(1);
     await world.settle();
     expect(world.updater.now).toMatchObject({ phase: "COMMITTED" });
     expect(world.kept).toBe(1);
   });
 
-  test("what is told of the device before its updates begin is not forgotten", async () => {
+  test("conditions reported before the updates start are not forgotten", async () => {
     const world = new World(1);
-    world.updater.told({ parked: true, time: 5 });
+    world.updater.report({ parked: true, time: 5 });
     world.updater.start();
     world.want(7, "a");
     await turns();
@@ -298,7 +307,7 @@ describe("updater", () => {
     expect([...world.fetched]).toEqual([digestOf("b")]);
   });
 
-  test("a book that was lost takes no package with it: what is wanted may be among them", async () => {
+  test("a lost durable state deletes no package: the wanted one may be among them", async () => {
     const world = new World(1);
     for (const letter of "ab") world.fetched.add(digestOf(letter));
     world.updater.start();

@@ -1,10 +1,11 @@
 /**
- * Follows the device's desired state: does what the state machine (@tributary/updates) says next, and tells it what came of it.
+ * Follows the device's desired state: runs the next action of the state machine (@tributary/updates) and reports its result to
+ * it.
  *
- * X1. Going back happens before anything waits: from the next frame on the good model answers.
- * X2. A book is on disk before what it allows; see U6.
- * X3. (G9) What no book names any more goes before anything is fetched: it must not hold the room that the wanted one needs.
- */
+ * The durable state is on disk before the action that it allows (machine.ts U6). Packages that it does not name any more are
+ * deleted before anything is fetched: they must not hold the space that the wanted one needs (G9).
+ *
+ * X1. A revert happens before anything waits: from the next frame on the committed model answers. */
 
 import type { Inference } from "@tributary/inference";
 import type { Clock } from "@tributary/kernel";
@@ -19,12 +20,12 @@ import {
   type Done,
   type Input,
   type Progress,
-  type Said,
   type Step,
-  saidOf,
   step,
   stopped,
+  type UpdateStatus,
   type Updates,
+  updateStatusOf,
   type Wanted,
 } from "@tributary/updates";
 import type { LocalAnswer } from "../pipeline.ts";
@@ -37,7 +38,7 @@ import type { UpdateStore } from "./store.ts";
 
 export type UpdaterPorts = {
   readonly deviceId: string;
-  readonly shelf: Pick<UpdateStore["shelf"], "write" | "prune">;
+  readonly packageStore: Pick<UpdateStore["packageStore"], "write" | "prune">;
   readonly slots: Slots;
   readonly fetch: UpdateStore["fetch"];
   /** `anySpeed`: however slow it is. */
@@ -47,7 +48,7 @@ export type UpdaterPorts = {
   readonly isBusy: () => boolean;
   readonly onChanged: () => void;
   readonly onShadowed: (slot: Slot, shadowed: Shadowed) => void;
-  readonly onMoved: (said: Said) => void;
+  readonly onMoved: (status: UpdateStatus) => void;
   readonly clock: Clock;
   readonly random: Random;
 };
@@ -55,7 +56,7 @@ export type UpdaterPorts = {
 const NOTHING: Progress = { phase: "WAITING", bytesDone: 0, bytesAll: 0 };
 
 /** What `reported.update` holds. */
-export type UpdateNow = Said & { readonly bytesDone: number; readonly bytesAll: number };
+export type UpdateNow = UpdateStatus & { readonly bytesDone: number; readonly bytesAll: number };
 
 export class Updater {
   readonly #ports: UpdaterPorts;
@@ -71,9 +72,9 @@ export class Updater {
   #shadow: Shadow | undefined;
   /** Of the model on trial, at a moment when the machine had something else in hand. */
   #failing: { readonly code: string; readonly reason: string } | undefined;
-  #toldPhase = "";
+  #reportedPhase = "";
   #isStopped = false;
-  #hasBegun = false;
+  #hasStarted = false;
   /** The newest that came before the first step was taken. */
   #early: Desired | undefined;
 
@@ -89,20 +90,20 @@ export class Updater {
     // What the last life left half done goes, but for what this one goes on with.
     void this.#prune().then(() => {
       if (first === undefined || this.#isStopped) return;
-      const { conditions } = this.#state; // Told meanwhile.
+      const { conditions } = this.#state; // Reported meanwhile.
       this.#take({ ...first, state: { ...first.state, conditions } });
-      this.#hasBegun = true;
+      this.#hasStarted = true;
       if (this.#early !== undefined) this.#send({ kind: "desired", desired: this.#early });
       this.#early = undefined;
     });
   }
 
   get generation(): bigint {
-    return this.#state.book.generation;
+    return this.#state.durable.generation;
   }
 
-  get book() {
-    return this.#state.book;
+  get durable() {
+    return this.#state.durable;
   }
 
   get conditions(): Conditions {
@@ -111,10 +112,10 @@ export class Updater {
 
   /** Null: nothing was wanted so far. */
   get now(): UpdateNow | null {
-    const said = saidOf(this.#state, this.#progress.phase);
-    if (said === null) return null;
+    const status = updateStatusOf(this.#state, this.#progress.phase);
+    if (status === null) return null;
     const { bytesDone, bytesAll } = this.#progress;
-    return { ...said, bytesDone, bytesAll };
+    return { ...status, bytesDone, bytesAll };
   }
 
   /** Throws Failure or ContractError for what cannot be used, and for a generation older than the last one. */
@@ -124,11 +125,11 @@ export class Updater {
       const what = `generation ${desired.generation} is older than ${this.generation}, which was here`;
       throw new Failure("desired-older", "give-up", what);
     }
-    if (this.#hasBegun) this.#send({ kind: "desired", desired });
+    if (this.#hasStarted) this.#send({ kind: "desired", desired });
     else if (desired.generation > (this.#early?.generation ?? 0n)) this.#early = desired;
   }
 
-  told(met: Partial<Conditions>): void {
+  report(met: Partial<Conditions>): void {
     this.#send({ kind: "conditions", met: { ...this.#state.conditions, ...met } });
   }
 
@@ -150,9 +151,9 @@ export class Updater {
     this.#isStopped = true;
     this.#acting?.abort.abort(new Failure("stopping", "retry", "the agent stops"));
     await this.#acting?.over;
-    const book = stopped(this.#state);
+    const durable = stopped(this.#state);
     // Unwritten, this stop counts as one try more.
-    if (book !== null) await this.#ports.shelf.write(book).catch(() => undefined);
+    if (durable !== null) await this.#ports.packageStore.write(durable).catch(() => undefined);
     await this.#candidate?.model.close();
   }
 
@@ -169,23 +170,23 @@ export class Updater {
   #take({ state, next, callOff }: Step): void {
     const before = this.#state;
     this.#state = state;
-    if (state.book.generation !== before.book.generation) this.#progress = NOTHING;
+    if (state.durable.generation !== before.durable.generation) this.#progress = NOTHING;
     if (callOff) this.#acting?.abort.abort(new Failure("superseded", "retry", "something newer is wanted"));
-    if (next !== null) this.#begin(next);
-    if (next !== null || state.stage.kind !== before.stage.kind || state.book !== before.book) this.#changed();
+    if (next !== null) this.#start(next);
+    if (next !== null || state.stage.kind !== before.stage.kind || state.durable !== before.durable) this.#changed();
   }
 
   #changed(): void {
     this.#ports.onChanged();
-    const said = saidOf(this.#state, this.#progress.phase);
-    const phase = `${said?.generation} ${said?.phase} ${said?.code}`;
-    if (said === null || phase === this.#toldPhase) return;
-    this.#toldPhase = phase;
-    this.#ports.onMoved(said);
+    const status = updateStatusOf(this.#state, this.#progress.phase);
+    const phase = `${status?.generation} ${status?.phase} ${status?.code}`;
+    if (status === null || phase === this.#reportedPhase) return;
+    this.#reportedPhase = phase;
+    this.#ports.onMoved(status);
   }
 
-  #begin(action: Action): void {
-    if (action.kind === "restore") this.#goBack(); // X1
+  #start(action: Action): void {
+    if (action.kind === "restore") this.#revert();
     const abort = new AbortController();
     const over = this.#act(action, abort.signal)
       .catch((error: unknown) => doneOf(error, "update-failed"))
@@ -196,7 +197,7 @@ export class Updater {
     this.#acting = { abort, over };
   }
 
-  #goBack(): void {
+  #revert(): void {
     this.#ports.slots.restore();
     this.#onTrial = undefined;
     this.#failing = undefined;
@@ -204,16 +205,16 @@ export class Updater {
 
   async #act(action: Action, signal: AbortSignal): Promise<Done> {
     if (action.kind === "commit") this.#keepTrial();
-    await this.#write(action); // X2
+    await this.#write(action);
     switch (action.kind) {
       case "wait":
         await this.#ports.clock.sleep(action.ms, signal);
         return { ok: true };
       case "fetch":
-        await this.#prune(); // X3
+        await this.#prune();
         return this.#fetch(action.wanted, signal);
       case "prove":
-        this.#candidate = await this.#ports.prove(action.wanted, action.wasAtWork, signal);
+        this.#candidate = await this.#ports.prove(action.wanted, action.wasActive, signal);
         return { ok: true };
       case "shadow":
         return this.#shadowOf(action.frames, signal);
@@ -228,7 +229,7 @@ export class Updater {
         await this.#prune();
         return { ok: true };
       case "save":
-        if (action.book.outcome !== null) await this.#prune();
+        if (action.durable.outcome !== null) await this.#prune();
         return { ok: true };
       case "restore":
         return { ok: true };
@@ -301,27 +302,28 @@ export class Updater {
     await candidate?.model.close();
   }
 
-  async #write({ kind, book }: Action): Promise<void> {
-    const text = JSON.stringify(book, (_, value) => (typeof value === "bigint" ? String(value) : value));
+  async #write({ kind, durable }: Action): Promise<void> {
+    const text = JSON.stringify(durable, (_, value) => (typeof value === "bigint" ? String(value) : value));
     if (text === this.#written) return;
     try {
-      await this.#ports.shelf.write(book);
+      await this.#ports.packageStore.write(durable);
       this.#written = text;
     } catch (error) {
-      if (NEEDS_NO_BOOK.has(kind)) return;
+      if (NEEDS_NO_WRITE.has(kind)) return;
       if (kind === "switch") await this.#drop();
       throw error;
     }
   }
 
   async #prune(): Promise<void> {
-    const { generation, good, previous, trial, wanted, outcome } = this.#state.book;
-    // Nothing was wanted yet, or the book was lost: it knows of no package, and what is wanted next may lie here, whole. (S1)
+    const { generation, good, previous, trial, wanted, outcome } = this.#state.durable;
+    // Nothing was wanted yet, or the durable state was lost: it names no package, and the one wanted next may be here, whole.
+    // (package-store.ts S1)
     if (generation === 0n) return;
     const keep = [good, previous, trial, outcome === null ? wanted : null];
-    await this.#ports.shelf.prune(keep.flatMap((ref) => (ref === null ? [] : [ref.digest])));
+    await this.#ports.packageStore.prune(keep.flatMap((ref) => (ref === null ? [] : [ref.digest])));
   }
 }
 
 /** They allow nothing, and have to be done. */
-const NEEDS_NO_BOOK: ReadonlySet<ActionKind> = new Set(["wait", "unload", "restore"]);
+const NEEDS_NO_WRITE: ReadonlySet<ActionKind> = new Set(["wait", "unload", "restore"]);

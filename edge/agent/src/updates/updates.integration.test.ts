@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { DeviceDesired, DeviceReported, EdgeMetrics, EdgePredictions, mqttTopics } from "@tributary/contracts";
 import { repositoryRoot, type SpawnedService, spawnService, tempDir, waitFor } from "@tributary/testing";
-import { TinyBroker, TinyRegistry, type Variant, writeVariant } from "@tributary/testing/devices";
+import { TinyBroker, TinyModelRegistry, type Variant, writeVariant } from "@tributary/testing/devices";
 import sharp from "sharp";
 
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");
@@ -16,25 +16,25 @@ const topics = mqttTopics();
 const shared = tempDir("updates-packages");
 const file = (path: string) => readFileSync(join(FACTORY, path));
 
-let registry: TinyRegistry;
+let modelRegistry: TinyModelRegistry;
 let broker: TinyBroker;
 let dir: ReturnType<typeof tempDir>;
 const agents: SpawnedService[] = [];
 
 beforeAll(async () => {
-  registry = await TinyRegistry.open();
-  writeFileSync(join(shared.path, "root.json"), registry.rootBytes);
+  modelRegistry = await TinyModelRegistry.open();
+  writeFileSync(join(shared.path, "root.json"), modelRegistry.rootBytes);
 });
 afterAll(async () => {
-  await registry.close();
+  await modelRegistry.close();
   shared.remove();
 });
 beforeEach(async () => {
   dir = tempDir("updates");
   broker = await TinyBroker.open();
-  registry.bend = () => null;
-  registry.bytesPerSecond = undefined;
-  registry.asked.length = 0;
+  modelRegistry.tamper = () => null;
+  modelRegistry.bytesPerSecond = undefined;
+  modelRegistry.asked.length = 0;
 });
 afterEach(async () => {
   for (const agent of agents.splice(0)) await agent.kill();
@@ -46,7 +46,7 @@ afterEach(async () => {
 async function listed(name: string, variant: Variant = {}): Promise<string> {
   const folder = join(shared.path, name);
   await writeVariant(FACTORY, folder, { version: name, ...variant });
-  return registry.add(folder);
+  return modelRegistry.add(folder);
 }
 
 /** A shadow needs headroom: on a machine that answers no more than it is shown, there would be none. */
@@ -65,7 +65,7 @@ async function start(camera: object | null = {}, more: object = {}): Promise<Run
       dataDir: join(dir.path, "data"),
       mqtt: { url: broker.url, password: "x" },
       model: { package: FACTORY },
-      models: { registry: registry.url, root: join(shared.path, "root.json") },
+      models: { registry: modelRegistry.url, root: join(shared.path, "root.json") },
       updates: { backoff: { minMs: 20, maxMs: 100 }, memoryBytesMin: 0 },
       predictions: { batchWaitMs: 100 },
       windows: { lengthMs: 1_000 },
@@ -101,8 +101,12 @@ function want(generation: number, modelDigest: string, modelVersion: string, wis
   const model = { modelName: "edge-resnet8", modelVersion, modelDigest };
   const how = { shadowFrames: 0, probationFrames: 10, condition: "ANY" as const, windows: [], ...wish };
   const desired: DeviceDesired = {
-    ...{ deviceId: DEVICE, generation: BigInt(generation), slots: { perception: { ...model, ...how } } },
-    ...{ rollout: "r-1", why: "a test", changedAt: Date.now() },
+    deviceId: DEVICE,
+    generation: BigInt(generation),
+    slots: { perception: { ...model, ...how } },
+    rollout: "r-1",
+    why: "a test",
+    changedAt: Date.now(),
   };
   return broker.publish(topics.desired(DEVICE), DeviceDesired.encodeSingleObject(desired), true);
 }
@@ -124,7 +128,7 @@ const reports = () => upOf("reported").map((payload) => DeviceReported.decodeSin
 const batches = () => upOf("predictions").map((payload) => EdgePredictions.decodeSingleObject(payload));
 const hasAnswered = (digest: string) => batches().some(({ modelDigest }) => modelDigest === digest);
 
-/** N1, N2: every frame is answered once, by one model in all that it says. */
+/** Every frame is answered once, by one model in every field of the answer (slots.ts N1, N2). */
 async function everyFrameAnsweredOnce(running: Running, digests: readonly string[]): Promise<void> {
   await waitFor(() => digests.every(hasAnswered), { what: "predictions by each model" });
   await waitFor(async () => (await statusOf(running)).outbox.predictions < 40, {
@@ -142,7 +146,7 @@ async function everyFrameAnsweredOnce(running: Running, digests: readonly string
 test("a good package is fetched, proved, shadowed, tried and committed; after a restart it runs without a registry", async () => {
   const digest = await listed("1.1.0");
   const running = await start(UNHURRIED);
-  registry.bytesPerSecond = 1_000_000;
+  modelRegistry.bytesPerSecond = 1_000_000;
   await waitFor(() => reports().length > 0, { what: "what it runs at first" });
   await want(1, digest, "1.1.0", { shadowFrames: 10 });
   expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED", code: "" });
@@ -152,42 +156,44 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   await waitFor(async () => (await statusOf(running)).frames > status.frames + 10, { what: "frames by the new one" });
   await everyFrameAnsweredOnce(running, [factoryDigest, digest]);
 
-  const told = reports();
-  expect(told.map(({ generation }) => Number(generation))).toEqual([...told.keys()].map((i) => (i === 0 ? 0 : 1)));
-  const phases = told.map(({ update }) => update?.phase);
+  const reported = reports();
+  expect(reported.map(({ generation }) => Number(generation))).toEqual(
+    [...reported.keys()].map((i) => (i === 0 ? 0 : 1)),
+  );
+  const phases = reported.map(({ update }) => update?.phase);
   expect(phases[0]).toBeUndefined();
   expect([...new Set(phases.slice(1))]).toEqual(
     expect.arrayContaining(["DOWNLOADING", "VERIFYING", "SHADOWING", "PROBATION", "COMMITTED"]),
   );
-  for (const { update, slots, goldenPassed } of told) {
+  for (const { update, slots, goldenPassed } of reported) {
     expect(goldenPassed).toBe(true); // The factory's were tried when the agent started.
     const isNew = ["PROBATION", "COMMITTED"].includes(update?.phase ?? "");
     if (update?.phase !== "PROBATION") expect(slots.perception?.modelDigest).toBe(isNew ? digest : factoryDigest);
   }
-  expect(told[0]?.acceptedSchemas).toContain(DeviceDesired.current.fingerprint);
+  expect(reported[0]?.acceptedSchemas).toContain(DeviceDesired.current.fingerprint);
   const metrics = await waitFor(
     () => {
       const windows = upOf("metrics").map((payload) => EdgeMetrics.decodeSingleObject(payload));
       const shadowed = windows.flatMap(({ models }) => models).find(({ metrics }) => "shadow_agreed" in metrics);
       return shadowed;
     },
-    { what: "a window that tells of the shadow" },
+    { what: "a window with the shadow's counts" },
   );
   expect(metrics.modelDigest).toBe(digest);
   expect(Number(metrics.metrics.shadow_agreed?.sum)).toBeGreaterThan(0); // The same weights agree.
 
   await running.agent.stop();
-  registry.bend = () => "away";
+  modelRegistry.tamper = () => "away";
   const again = await start();
   expect((await statusOf(again)).model).toMatchObject({ digest, goldenPassed: true });
   expect((await statusOf(again)).update).toMatchObject({ phase: "COMMITTED", generation: 1 });
-  // The factory's needs no registry to go back to.
+  // Reverting to the factory's package needs no registry.
   await want(2, factoryDigest, "1.0.0");
   expect(await ended(again, 2)).toMatchObject({ phase: "COMMITTED" });
   expect((await statusOf(again)).slots).toEqual({ good: null, previous: digest, trial: null });
 }, 240_000);
 
-test("the way back to what was at work before needs no registry; one that never was here is refused without", async () => {
+test("a rollback to a model that was active before needs no registry; one that never was here is refused without", async () => {
   const before = await listed("1.1.1", { latencyBudgetMs: 41 });
   const after = await listed("1.1.2", { latencyBudgetMs: 42 });
   const other = await listed("1.1.3", { latencyBudgetMs: 43 });
@@ -201,7 +207,7 @@ test("the way back to what was at work before needs no registry; one that never 
     await want(i + 1, digest, version);
     expect(await ended(running, i + 1)).toMatchObject({ phase: "COMMITTED" });
   }
-  registry.bend = () => Buffer.from("<html>a proxy's page</html>");
+  modelRegistry.tamper = () => Buffer.from("<html>a proxy's page</html>");
   await want(3, before, "1.1.1", { probationFrames: 0 });
   expect(await ended(running, 3)).toMatchObject({ phase: "COMMITTED" });
   await want(4, other, "1.1.3");
@@ -209,7 +215,7 @@ test("the way back to what was at work before needs no registry; one that never 
   expect((await statusOf(running)).model.digest).toBe(before);
 }, 240_000);
 
-test("what must not run is refused by name, and the model at work goes on", async () => {
+test("what must not run is refused with its code, and the active model goes on", async () => {
   const [first = 0] = JSON.parse(String(file("golden/index.json"))).frames[0].logits.map((_: number, i: number) => i);
   const golden = JSON.parse(String(file("golden/index.json"))) as { frames: { logits: number[] }[] };
   for (const frame of golden.frames) frame.logits = frame.logits.map((_, i) => (i === first ? -9 : -i)).reverse();
@@ -220,7 +226,7 @@ test("what must not run is refused by name, and the model at work goes on", asyn
   const hollow = await listed("1.2.4", { files: { "model.onnx": withoutNumbers(file("model.onnx")) } });
   const flipped = await listed("1.2.5", { files: { "labels.json": Buffer.from(`${String(file("labels.json"))} `) } });
   const gone = await listed("1.2.6", { latencyBudgetMs: 49 });
-  await registry.delist(gone);
+  await modelRegistry.delist(gone);
   const running = await start();
   const cases: readonly (readonly [string, string, string])[] = [
     [other, "1.2.0", "package-other-hardware"],
@@ -233,7 +239,7 @@ test("what must not run is refused by name, and the model at work goes on", asyn
     [mismatch, "1.9.9", "package-not-as-named"],
   ];
   const flip = Buffer.from(`${String(file("labels.json"))} `);
-  registry.bend = (path, bytes) => {
+  modelRegistry.tamper = (path, bytes) => {
     if (!path.startsWith("/blobs/") || !bytes.equals(flip)) return null;
     const bent = Buffer.from(bytes);
     bent[10] = (bent[10] as number) ^ 1;
@@ -245,12 +251,12 @@ test("what must not run is refused by name, and the model at work goes on", asyn
     expect((await statusOf(running)).model.digest).toBe(factoryDigest);
   }
   // Metadata that nobody signed so.
-  registry.bend = (path, bytes) =>
+  modelRegistry.tamper = (path, bytes) =>
     path.endsWith("timestamp.json") ? Buffer.from(bytes.toString().replace(/"sig":"../, '"sig":"00')) : null;
   await want(20, mismatch, "1.2.1");
   expect(await ended(running, 20)).toMatchObject({ phase: "REFUSED", code: expect.stringMatching(/^tuf-/) });
   // Older than what was here.
-  registry.bend = () => null;
+  modelRegistry.tamper = () => null;
   await want(19, await listed("1.2.7"), "1.2.7");
   const refused = /tributary_agent_downlink_refused_total\{channel="desired",code="desired-older"\} 1/;
   const isRefused = async () => refused.test(await (await fetch(`${running.http}/metrics`)).text());
@@ -264,18 +270,19 @@ test("a download that breaks off is taken up where it was left, also after a kil
   const running = await start(null);
   const model = file("model.onnx");
   let cuts = 0;
-  registry.bend = (path, bytes) => (path.startsWith("/blobs/") && bytes.equals(model) && cuts++ === 0 ? "cut" : null);
-  registry.bytesPerSecond = 400_000;
+  modelRegistry.tamper = (path, bytes) =>
+    path.startsWith("/blobs/") && bytes.equals(model) && cuts++ === 0 ? "cut" : null;
+  modelRegistry.bytesPerSecond = 400_000;
   await want(1, digest, "1.3.0", { probationFrames: 0 });
-  await waitFor(() => registry.asked.some(({ from }) => from > 0), { what: "a download taken up" });
+  await waitFor(() => modelRegistry.asked.some(({ from }) => from > 0), { what: "a download taken up" });
   await running.agent.kill();
-  registry.bytesPerSecond = undefined;
-  const asked = registry.asked.length;
+  modelRegistry.bytesPerSecond = undefined;
+  const asked = modelRegistry.asked.length;
   const again = await start(null);
   expect((await statusOf(again)).model.digest).toBe(factoryDigest);
   expect(await ended(again, 1)).toMatchObject({ phase: "COMMITTED" });
   const files = Object.keys(JSON.parse(String(file("manifest.json"))).files).length;
-  expect(registry.asked.slice(asked).filter(({ path }) => path.startsWith("/blobs/")).length).toBeLessThan(files);
+  expect(modelRegistry.asked.slice(asked).filter(({ path }) => path.startsWith("/blobs/")).length).toBeLessThan(files);
 }, 240_000);
 
 test("a crash in probation takes the device back by itself, and no frame is lost", async () => {
@@ -295,7 +302,9 @@ test("a crash in probation takes the device back by itself, and no frame is lost
   const status = await statusOf(running);
   expect(status.model.digest).toBe(factoryDigest);
   expect(status.slots).toEqual({ good: null, previous: null, trial: null });
-  await waitFor(async () => (await statusOf(running)).frames > status.frames + 20, { what: "frames by the good one" });
+  await waitFor(async () => (await statusOf(running)).frames > status.frames + 20, {
+    what: "frames by the committed model",
+  });
   await everyFrameAnsweredOnce(running, [factoryDigest, digest]);
   const losses = await waitFor(
     () => {
@@ -304,7 +313,7 @@ test("a crash in probation takes the device back by itself, and no frame is lost
       const ofDevice = windows.find(({ device }) => device.model_losses?.sum === 1);
       return ofModel && ofDevice && ofModel.modelDigest;
     },
-    { what: "a window that tells of the crash" },
+    { what: "a window with the crash" },
   );
   expect(losses).toBe(digest);
   // For this generation that was all.
@@ -315,7 +324,7 @@ test("a crash in probation takes the device back by itself, and no frame is lost
   expect((await statusOf(running)).update?.phase).toBe("REVERTED");
 }, 240_000);
 
-test("a kill in probation starts the good one again, which then tries anew; a model too slow for its frames goes back", async () => {
+test("a kill in probation restarts the committed model, which then tries again; a model too slow for its frames is reverted", async () => {
   const photos = join(dir.path, "photos");
   mkdirSync(photos);
   const noise = { type: "gaussian" as const, mean: 128, sigma: 30 };
@@ -334,7 +343,7 @@ test("a kill in probation starts the good one again, which then tries anew; a mo
   expect((await statusOf(again)).model.digest).toBe(factoryDigest);
 }, 240_000);
 
-test("a model that cannot take this camera's pictures is refused in its shadow, and goes back on trial; each is answered", async () => {
+test("a model that cannot take this camera's pictures is refused in its shadow, and reverted on trial; each is answered", async () => {
   // Its own golden frames, of its own size, it does reproduce.
   const { do_resize: _, size: __, resample: ___, ...asTheyAre } = JSON.parse(String(file("preprocessor_config.json")));
   const files: Record<string, Uint8Array> = {
@@ -359,11 +368,11 @@ test("a model that cannot take this camera's pictures is refused in its shadow, 
   expect(await ended(running, 2)).toMatchObject({ phase: "REVERTED", code: "image-size-wrong" });
   const { frames, model, unreadable } = await statusOf(running);
   expect([model.digest, unreadable]).toEqual([factoryDigest, 0]);
-  await waitFor(async () => (await statusOf(running)).frames > frames + 10, { what: "frames by the good one" });
+  await waitFor(async () => (await statusOf(running)).frames > frames + 10, { what: "frames by the committed model" });
   await everyFrameAnsweredOnce(running, [factoryDigest]);
 }, 240_000);
 
-test("a condition is waited for and told; what rotted in a slot is passed over, and fetched again", async () => {
+test("a condition is waited for and reported; what was damaged in a slot is passed over, and fetched again", async () => {
   const digest = await listed("1.6.0", { latencyBudgetMs: 46 });
   const running = await start();
   await want(1, digest, "1.6.0", { condition: "PARKED" });
@@ -376,12 +385,12 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
     body: '{"parked":1}',
   });
   expect(bad.status).toBe(400);
-  const told = await fetch(`${running.http}/v1/conditions`, {
+  const response = await fetch(`${running.http}/v1/conditions`, {
     method: "POST",
     headers: JSON_BODY,
     body: '{"parked":true}',
   });
-  expect(await told.json()).toEqual({ idle: false, parked: true });
+  expect(await response.json()).toEqual({ idle: false, parked: true });
   expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED" });
   await running.agent.stop();
 
@@ -398,21 +407,21 @@ test("a condition is waited for and told; what rotted in a slot is passed over, 
   await waitFor(async () => (await statusOf(again)).slots.good === digest, { what: "the slot" });
 }, 240_000);
 
-test("S1: a damaged list of slots costs no second download of what is wanted", async () => {
+test("package-store.ts S1: a damaged list of slots costs no second download of what is wanted", async () => {
   const digest = await listed("1.7.0", { latencyBudgetMs: 45 });
   const running = await start(null);
   await want(1, digest, "1.7.0", { probationFrames: 0 });
   expect(await ended(running, 1)).toMatchObject({ phase: "COMMITTED" });
   await running.agent.stop();
   writeFileSync(join(dir.path, "data/models/slots.json"), '{"sha256":"0","book":{}}');
-  registry.asked.length = 0;
+  modelRegistry.asked.length = 0;
   const again = await start(null);
   expect(await ended(again, 1)).toMatchObject({ phase: "COMMITTED" });
   expect((await statusOf(again)).model.digest).toBe(digest);
-  expect(registry.asked.filter(({ path }) => path.startsWith("/blobs/"))).toEqual([]);
+  expect(modelRegistry.asked.filter(({ path }) => path.startsWith("/blobs/"))).toEqual([]);
 }, 240_000);
 
-test("without a registry a desired state is refused, and told; a damaged list of slots begins anew", async () => {
+test("without a registry a desired state is refused, and that is reported; a damaged list of slots is replaced by an empty one", async () => {
   rmSync(join(dir.path, "data"), { recursive: true, force: true });
   mkdirSync(join(dir.path, "data/models"), { recursive: true });
   writeFileSync(join(dir.path, "data/models/slots.json"), '{"sha256":"0","book":{}}');

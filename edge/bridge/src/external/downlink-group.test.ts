@@ -7,10 +7,10 @@ import { DownlinkGroup } from "./downlink-group.ts";
 
 type Hooks = { onAssigned(partitions: readonly number[]): Promise<void> };
 
-test("a device that the broker lets nobody tell anything holds up no other; it is tried again with the next news (X1)", async () => {
+test("a device that the broker lets nobody publish to holds up no other; it is tried again with the next news (downlink-group.ts X1)", async () => {
   const state = new DownlinkState();
   state.applyPolicy("m|default", somePolicy({ modelDigest: "m", policyVersion: "p1" }));
-  const told: string[] = [];
+  const published: string[] = [];
   let hooks: Hooks | undefined;
   const group = new DownlinkGroup({
     source: {
@@ -25,7 +25,7 @@ test("a device that the broker lets nobody tell anything holds up no other; it i
     prefix: "tributary",
     publish: async (topic) => {
       const device = topic.split("/")[2] ?? "";
-      told.push(device);
+      published.push(device);
       return device !== "cam-0";
     },
     isOnline: () => true,
@@ -45,10 +45,10 @@ test("a device that the broker lets nobody tell anything holds up no other; it i
   await settle();
   await hooks?.onAssigned([0]);
   await settle();
-  expect(new Set(told).size).toBe(200);
-  expect(told.filter((device) => device === "cam-0").length).toBeLessThan(10); // It is no loop.
-  told.splice(0);
+  expect(new Set(published).size).toBe(200);
+  expect(published.filter((device) => device === "cam-0").length).toBeLessThan(10); // It is no loop.
+  published.splice(0);
   group.due("cam-1");
   await settle();
-  expect(told).toEqual(["cam-0"]);
+  expect(published).toEqual(["cam-0"]);
 });

@@ -1,17 +1,18 @@
 /**
- * What bridges behind one broker tell devices: they share a Kafka group, and each tells the devices of its partitions.
+ * Publishes to the devices behind one broker: its bridges share a Kafka group, and each publishes to the devices of its
+ * partitions.
  *
- * X1. A device's policy and what it shall run are retained at the broker, told anew whenever its partition comes to another
+ * Answers of sent frames are published once read; what is too old for anybody to wait for, and what the broker does not take,
+ * is left out, counted: Kafka has it.
+ *
+ * X1. A device's policy and desired state are retained at the broker, published again whenever its partition comes to another
  *     bridge, and when they change; a few at a time, however many wait.
- * X2. Answers of sent frames are told once read; what is too old for anybody to wait for, and what the broker does not take,
- *     is left out, counted: Kafka has it.
- * X3. A revoked device is wanted to run nothing: what was retained for it is cleared.
- */
+ * X3. A revoked device is wanted to run nothing: what was retained for it is cleared. */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import { type Batch, type BatchSource, type InRecord, takeOrSkip } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import { answersOfSentFrames, type DesiredTelling, type DownlinkState, isSameTelling } from "../downlink.ts";
+import { answersOfSentFrames, type DesiredMessage, type DownlinkState, isSameDesired } from "../downlink.ts";
 import { downlinkDropped, downlinkSent } from "../events.ts";
 import { jsonResults } from "../json-results.ts";
 import { traceDownlink } from "../spans.ts";
@@ -29,7 +30,7 @@ export type DownlinkGroupParts = {
   readonly telemetry: Telemetry;
 };
 
-/** A new group would else begin with a week of answers. */
+/** A new group would else start with a week of answers. */
 const RESULT_AGE_MS_MAX = 60_000;
 const AT_ONCE = 32;
 
@@ -38,12 +39,12 @@ export class DownlinkGroup {
   readonly #topics: ReturnType<typeof mqttTopics>;
   readonly #held = new Set<number>();
   readonly #partitions = new Map<string, number>();
-  /** Version of the policy told, by device; empty: none. */
-  readonly #told = new Map<string, string>();
-  readonly #desiredTold = new Map<string, DesiredTelling>();
+  /** Version of the published policy, by device; empty: none. */
+  readonly #publishedPolicies = new Map<string, string>();
+  readonly #publishedDesired = new Map<string, DesiredMessage>();
   /** Devices whose policy or desired state has to be looked at. */
   readonly #due = new Set<string>();
-  #telling = false;
+  #isPublishing = false;
 
   constructor(parts: DownlinkGroupParts) {
     this.#parts = parts;
@@ -61,8 +62,8 @@ export class DownlinkGroup {
         for (const partition of partitions) this.#held.delete(partition);
         for (const [deviceId, partition] of this.#partitions) {
           if (this.#held.has(partition)) continue;
-          this.#told.delete(deviceId);
-          this.#desiredTold.delete(deviceId);
+          this.#publishedPolicies.delete(deviceId);
+          this.#publishedDesired.delete(deviceId);
         }
       },
     });
@@ -72,17 +73,17 @@ export class DownlinkGroup {
     return this.#parts.source.close();
   }
 
-  /** A device reported: its record's partition says whose it is. */
+  /** A device reported: its record's partition decides which bridge it belongs to. */
   reported(deviceId: string, partition: number): void {
     this.#partitions.set(deviceId, partition);
     this.due(deviceId);
   }
 
-  /** What a device is told may have changed. One that never reported is nobody's yet. */
+  /** The state to publish to a device may have changed. One that never reported belongs to no bridge yet. */
   due(deviceId: string): void {
     if (!this.#partitions.has(deviceId)) return;
     this.#due.add(deviceId);
-    void this.#tellDue();
+    void this.#publishDue();
   }
 
   modelDue(digests: readonly string[]): void {
@@ -92,68 +93,66 @@ export class DownlinkGroup {
     }
   }
 
-  /** The broker is there again: what it did not take is told. */
+  /** The broker is there again: what it did not take is published. */
   online(): void {
-    void this.#tellDue();
+    void this.#publishDue();
   }
 
-  // X1
-  async #tellDue(): Promise<void> {
-    if (this.#telling) return;
-    this.#telling = true;
-    const untold: string[] = [];
+  async #publishDue(): Promise<void> {
+    if (this.#isPublishing) return;
+    this.#isPublishing = true;
+    const failed: string[] = [];
     try {
       while (this.#due.size > 0) {
         const some = [...this.#due].slice(0, AT_ONCE);
         for (const deviceId of some) this.#due.delete(deviceId);
-        const told = await Promise.all(some.map((deviceId) => this.#tell(deviceId)));
-        untold.push(...some.filter((_, i) => !told[i]));
+        const taken = await Promise.all(some.map((deviceId) => this.#publishTo(deviceId)));
+        failed.push(...some.filter((_, i) => !taken[i]));
         if (!this.#parts.isOnline()) return; // Until it is again.
       }
     } finally {
-      for (const deviceId of untold) this.#due.add(deviceId); // Told with the next news.
-      this.#telling = false;
+      for (const deviceId of failed) this.#due.add(deviceId); // Published with the next news.
+      this.#isPublishing = false;
     }
   }
 
   /** False: the broker did not take it. */
-  async #tell(deviceId: string): Promise<boolean> {
+  async #publishTo(deviceId: string): Promise<boolean> {
     if (!this.#isHeld(deviceId)) return true;
-    return (await this.#tellPolicy(deviceId)) && (await this.#tellDesired(deviceId));
+    return (await this.#publishPolicy(deviceId)) && (await this.#publishDesired(deviceId));
   }
 
-  /** Also asked after a telling: its partition may have gone meanwhile. */
+  /** Also asked after publishing: its partition may have gone meanwhile. */
   #isHeld(deviceId: string): boolean {
     return this.#held.has(this.#partitions.get(deviceId) ?? -1);
   }
 
-  async #tellDesired(deviceId: string): Promise<boolean> {
+  async #publishDesired(deviceId: string): Promise<boolean> {
     const { state, isRevoked, publish } = this.#parts;
     const wanted = state.desiredOf(deviceId);
     if (wanted === undefined) return true;
-    const now = isRevoked(deviceId) ? { ...wanted, record: undefined } : wanted; // X3
-    if (isSameTelling(this.#desiredTold.get(deviceId), now)) return true;
+    const now = isRevoked(deviceId) ? { ...wanted, record: undefined } : wanted;
+    if (isSameDesired(this.#publishedDesired.get(deviceId), now)) return true;
     const payload = state.encodedDesired(now);
     if (!(await publish(this.#topics.desired(deviceId), payload, { retain: true }))) return false;
-    if (this.#isHeld(deviceId)) this.#desiredTold.set(deviceId, now);
+    if (this.#isHeld(deviceId)) this.#publishedDesired.set(deviceId, now);
     this.#sent(deviceId, "desired", payload);
     return true;
   }
 
-  async #tellPolicy(deviceId: string): Promise<boolean> {
+  async #publishPolicy(deviceId: string): Promise<boolean> {
     const { state, publish } = this.#parts;
     const policy = state.policyOf(deviceId);
     const version = policy?.policyVersion ?? "";
-    if (this.#told.get(deviceId) === version) return true;
+    if (this.#publishedPolicies.get(deviceId) === version) return true;
     // An empty retained message means: there is none any more.
     const payload = policy === undefined ? Buffer.alloc(0) : state.encodedPolicy(deviceId, policy);
     if (!(await publish(this.#topics.policy(deviceId), payload, { retain: true }))) return false;
-    if (this.#isHeld(deviceId)) this.#told.set(deviceId, version);
+    if (this.#isHeld(deviceId)) this.#publishedPolicies.set(deviceId, version);
     this.#sent(deviceId, "policy", payload);
     return true;
   }
 
-  // X2
   async #results({ records }: Batch): Promise<{ processed: number }> {
     const since = this.#parts.clock.now() - RESULT_AGE_MS_MAX;
     await Promise.all(records.map((record) => (record.timestamp < since ? undefined : this.#result(record))));
@@ -168,12 +167,12 @@ export class DownlinkGroup {
     const answers = takeOrSkip(telemetry, record, () => answersOfSentFrames(codec.decodeConfluent(value)));
     if (answers === undefined) return;
     const { deviceId } = answers;
-    const { told, end } = traceDownlink(telemetry.tracer, answers);
-    const avro = codec.encodeSingleObject(told, state.versionFor(deviceId, codec));
+    const { traced, end } = traceDownlink(telemetry.tracer, answers);
+    const avro = codec.encodeSingleObject(traced, state.versionFor(deviceId, codec));
     const sends = [this.#send(deviceId, this.#topics.results(deviceId), avro)];
-    // Who subscribes is the broker's knowledge; a device that has said what Avro it reads needs no JSON.
+    // Only the broker knows who subscribes; a device that has announced what Avro it reads needs no JSON.
     if (state.acceptedBy(deviceId).length === 0) {
-      for (const payload of jsonResults(told))
+      for (const payload of jsonResults(traced))
         sends.push(this.#send(deviceId, this.#topics.resultsJson(deviceId), payload));
     }
     await Promise.all(sends);

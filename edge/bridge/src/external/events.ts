@@ -1,4 +1,4 @@
-/** What a bridge behind a broker that is not ours tells its operators. */
+/** Events of a bridge behind a foreign broker, for its operators. */
 import { defineEvent } from "@tributary/telemetry";
 
 export const brokerOnline = defineEvent<{ url: string; sessionPresent: boolean }>({
@@ -62,8 +62,13 @@ export const deviceTrustsBroker = defineEvent<{ deviceId: string }>({
 export const acksDropped = defineEvent<{ deviceId: string; stream: string; cause: string }>({
   name: "acks_dropped",
   level: "debug",
-  message: (e) => `${e.deviceId} is not told what Kafka has of ${e.stream} (${e.cause}), and will send it again`,
-  counter: { name: "tributary_bridge_acks_dropped_total", help: "Acknowledgements not told", labels: ["cause"] },
+  message: (e) =>
+    `the acknowledgement of ${e.stream} to ${e.deviceId} is lost (${e.cause}); it will send the records again`,
+  counter: {
+    name: "tributary_bridge_acks_dropped_total",
+    help: "Acknowledgements that were not published",
+    labels: ["cause"],
+  },
 });
 
 export const downRefused = defineEvent<{ topic: string; reason: string }>({

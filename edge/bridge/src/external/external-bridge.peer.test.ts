@@ -160,8 +160,8 @@ const seqsOf = (acks: readonly DeviceAcks[], stream: string): bigint[] =>
     )
     .sort((a, b) => Number(a - b));
 
-/** What a bridge tells of a final answer, sent until somebody in the group hears it. */
-async function answerTold(cam: MqttClient, deviceId: string): Promise<unknown> {
+/** The final answer that a bridge publishes; the frame is sent until some bridge of the group publishes one. */
+async function publishedAnswer(cam: MqttClient, deviceId: string): Promise<unknown> {
   const answers: unknown[] = [];
   cam.on("message", (topic, payload) => {
     if (topic === names.resultsJson(deviceId)) answers.push(JSON.parse(payload.toString()));
@@ -204,7 +204,7 @@ describe("behind Mosquitto with the shipped rules", () => {
   test("the probe was refused", async () => {
     expect(await rig.counted("tributary_bridge_rogue_probes_total")).toBe(1);
     expect(await rig.counted("tributary_bridge_rogue_allowed_total")).toBe(0);
-    expect(await broker.said(/Denied PUBLISH from probe .*tributary\/v1\/rogue-/)).toBe(true);
+    expect(await broker.logged(/Denied PUBLISH from probe .*tributary\/v1\/rogue-/)).toBe(true);
   });
 
   test("down/acks names exactly what Kafka has, dead letters included", async () => {
@@ -239,7 +239,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     await cam.publishAsync(frames, frameOf("cam-1", 13n), { qos: 1 });
     await waitFor(() => seqsOf(acks, "frames").length === 2, { what: "acknowledgements" });
     expect(seqsOf(acks, "frames")).toEqual([12n, 13n]);
-    expect(await broker.said("Dropped too large PUBLISH from cam-1")).toBe(true);
+    expect(await broker.logged("Dropped too large PUBLISH from cam-1")).toBe(true);
     expect(await rig.counted('tributary_bridge_refused_total{code="payload-oversized"')).toBe(1);
     expect(cam.connected).toBe(true);
   });
@@ -253,7 +253,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     await expect(rogue.publishAsync(names.up("cam-2", "frames"), frameOf("cam-2", 1n), { qos: 1 })).rejects.toThrow(
       /not authorized/i,
     );
-    expect(await broker.said(/Denied PUBLISH from cam-3 .*tributary\/v1\/cam-2\/up\/frames/)).toBe(true);
+    expect(await broker.logged(/Denied PUBLISH from cam-3 .*tributary\/v1\/cam-2\/up\/frames/)).toBe(true);
     await victim.publishAsync(names.up("cam-2", "frames"), frameOf("cam-2", 1n), { qos: 1 });
     // Another's id in its own topic.
     await rogue.publishAsync(names.up("cam-3", "frames"), frameOf("cam-2", 9n), { qos: 1 });
@@ -315,10 +315,10 @@ describe("behind Mosquitto with the shipped rules", () => {
     const before = (await storedFrames("cam-3")).length;
     await cam.publishAsync(names.upJson("cam-3", "frames"), photo, { qos: 1 });
     await waitFor(async () => (await storedFrames("cam-3")).length === before + 1, { what: "its frame" });
-    expect(await answerTold(cam, "cam-3")).toMatchObject({ deviceId: "cam-3", label: "dog" });
+    expect(await publishedAnswer(cam, "cam-3")).toMatchObject({ deviceId: "cam-3", label: "dog" });
   });
 
-  test("policies are retained and answers told, by the bridge that has the device's partition", async () => {
+  test("policies are retained and answers published, by the bridge that has the device's partition", async () => {
     const cam = await device("cam-1");
     const policies: Buffer[] = [];
     const answers: string[] = [];
@@ -360,7 +360,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     expect(await retained).toBe(true);
   });
 
-  test("what a device shall run is retained, and cleared when nothing is wanted or the device is revoked (X1, X3)", async () => {
+  test("what a device shall run is retained, and cleared when nothing is wanted or the device is revoked (downlink-group.ts X1, X3)", async () => {
     const cam = await device("cam-2");
     const heard: string[] = [];
     cam.on("message", (_, payload) => {
@@ -469,7 +469,7 @@ test("two bridges share the messages, and one that leaves gives its part to the 
   await closeBridge(one);
 });
 
-describe("brokers that will not do are refused by name and counted; a good one is taken after them", () => {
+describe("brokers that will not do are refused with a code and counted; a usable one is taken after them", () => {
   const refusalOf = async (settings: object): Promise<string> => {
     const rig = bridgeOf({ clientId: "bridge-1", ...settings });
     const error = await rig.bridge.start().then(
@@ -559,12 +559,12 @@ describe("brokers that will not do are refused by name and counted; a good one i
     expect(await refusalOf({ ...secured(), password: "wrong" })).toBe("broker-refuses-credentials");
   });
 
-  test("a good one", async () => {
+  test("a usable one", async () => {
     const rig = await startBridge(secured());
-    const cam = await device("cam-3"); // It never said what Avro it reads, so its answers are told in JSON.
+    const cam = await device("cam-3"); // It never announced what Avro it reads, so its answers are published in JSON.
     await cam.publishAsync(names.up("cam-3", "frames"), frameOf("cam-3", 9_000n), { qos: 1 });
     await waitFor(async () => (await storedFrames("cam-3")).includes(9_000n), { what: "its frame" });
-    expect(await answerTold(cam, "cam-3")).toMatchObject({ label: "dog" });
+    expect(await publishedAnswer(cam, "cam-3")).toMatchObject({ label: "dog" });
     await closeBridge(rig);
   });
 });

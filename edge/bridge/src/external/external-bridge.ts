@@ -1,13 +1,12 @@
 /**
  * A bridge behind a broker that is not ours (any that speaks MQTT 5), one of several that share its devices' messages.
  *
- * E1. A message is acknowledged to the broker after Kafka's ack (I1); what the device may delete it is told on down/acks, which
- *     names exactly what this bridge stored, dead letters included (G1, G8).
- * E2. Who sent a message is who its topic names: the broker's rules bind the two, and nothing is taken before a rogue was
- *     refused (probe.ts). A device that the registry has revoked is refused here as well.
- * E3. When Kafka does not take a message, the connection ends unacknowledged, and the broker sends it again.
- * E4. The end is orderly: out of the group, what is in flight stored and acknowledged, then the connection closes.
- */
+ * A message is acknowledged to the broker after Kafka's ack (ingest.ts I1); what the device may delete is published to it on
+ * down/acks, which names exactly what this bridge stored, dead letters included (G1, G8). The sender of a message is the one
+ * that its topic names: the broker's rules bind the two, and nothing is taken before a rogue was refused (probe.ts). A
+ * device that the registry has revoked is refused here as well. When Kafka does not take a message, the connection ends
+ * unacknowledged, and the broker sends it again. The end is orderly: out of the group, what is in flight stored and
+ * acknowledged, then the connection closes. */
 import { DeviceAcks, mqttTopics, parseMqttTopic, topics } from "@tributary/contracts";
 import {
   type BatchSource,
@@ -19,7 +18,7 @@ import {
 } from "@tributary/kafka";
 import { type Clock, Failure, isValidId, type Random, reasonOf } from "@tributary/kernel";
 import { type Received, SharedLink } from "@tributary/mqtt";
-import { awaitTopics, ThrottleBook } from "@tributary/service-kit";
+import { awaitTopics, ThrottleTracker } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { DeviceDirectory } from "../auth.ts";
 import type { BridgeConfig } from "../config.ts";
@@ -27,12 +26,12 @@ import { DownlinkState } from "../downlink.ts";
 import { availabilityChanged, stateRebuilt } from "../events.ts";
 import { Ingest, type IngestOptions } from "../ingest.ts";
 import { neededTopics } from "../kafka-topics.ts";
-import { RateBook } from "../rates.ts";
+import { RatesByDevice } from "../rates.ts";
 import { deviceOfTopic, type Routes, routeOf, subscriptionOf } from "../routes.ts";
 import type { Refusal, Uplink } from "../uplink.ts";
-import { AckBook, storedRecordOf } from "./ack-book.ts";
 import { DownlinkGroup } from "./downlink-group.ts";
 import { acksDropped, brokerOffline, brokerOnline, brokerRefused, deviceTrustsBroker, downRefused } from "./events.ts";
+import { PendingAcks, storedRecordOf } from "./pending-acks.ts";
 import { PROBE_STREAM, refuseOpenBroker } from "./probe.ts";
 import { type ExternalSettings, externalSettings } from "./settings.ts";
 
@@ -60,15 +59,15 @@ export class ExternalBridge {
   readonly #settings: ExternalSettings;
   readonly #directory = new DeviceDirectory();
   readonly #state = new DownlinkState();
-  readonly #book = new AckBook(ACKS_MAX);
+  readonly #pendingAcks = new PendingAcks(ACKS_MAX);
   readonly #ingest: Ingest;
   readonly #link: SharedLink;
   readonly #group: DownlinkGroup;
   readonly #topics: ReturnType<typeof mqttTopics>;
-  readonly #throttled: ThrottleBook;
+  readonly #throttled: ThrottleTracker;
   readonly #stop = new AbortController();
   #following: Following | undefined;
-  #telling: NodeJS.Timeout | undefined;
+  #publishing: NodeJS.Timeout | undefined;
   #isOpen = false;
 
   constructor(options: ExternalBridgeOptions) {
@@ -77,10 +76,10 @@ export class ExternalBridge {
     this.#options = options;
     this.#settings = settings;
     this.#topics = mqttTopics(config.mqtt.prefix);
-    this.#throttled = new ThrottleBook({ reporter: "bridge", sink, clock, telemetry });
+    this.#throttled = new ThrottleTracker({ reporter: "bridge", sink, clock, telemetry });
     this.#ingest = new Ingest({
       sink,
-      rates: new RateBook(config.limits.perDevice, () => clock.monotonicMs()),
+      rates: new RatesByDevice(config.limits.perDevice, () => clock.monotonicMs()),
       onThrottled: (deviceId, reason) => this.#throttled.note(deviceId, reason),
       ...(routes && { routes }),
       clock,
@@ -131,7 +130,7 @@ export class ExternalBridge {
       telemetry.gauge({ name: `tributary_bridge_${name}`, help }, read);
     gauge("broker_online", "1 while subscribed at the broker", () => (this.#link.online ? 1 : 0));
     gauge("in_flight_messages", "Received and not yet stored", () => this.#ingest.inFlight);
-    gauge("acks_waiting", "Stored records that devices are not yet told of", () => this.#book.size);
+    gauge("acks_waiting", "Stored records that are not yet acknowledged to devices", () => this.#pendingAcks.size);
   }
 
   /** Why devices are not served; undefined while they are. */
@@ -167,15 +166,14 @@ export class ExternalBridge {
     return undefined;
   }
 
-  /** E4 */
   async close(): Promise<void> {
     const { reader, sink, routes, clock, config } = this.#options;
     const graceMs = config.limits.shutdownMsMax;
     await this.#group.close();
-    await this.#link.stop(graceMs, () => this.#tell());
+    await this.#link.stop(graceMs, () => this.#publishAcks());
     this.#stop.abort();
     await this.#throttled.stop();
-    clearTimeout(this.#telling);
+    clearTimeout(this.#publishing);
     const done = new AbortController();
     const late = clock.sleep(graceMs, done.signal).catch(() => {});
     const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];
@@ -214,7 +212,7 @@ export class ExternalBridge {
     isRebuilt = true;
   }
 
-  /** E2. Over a connection that subscribes to nothing, so that nothing is taken meanwhile. */
+  /** Over a connection that subscribes to nothing, so that nothing is taken meanwhile. */
   async #tryBroker(): Promise<void> {
     const { clock, random, telemetry, config } = this.#options;
     const settings = this.#settings;
@@ -233,7 +231,7 @@ export class ExternalBridge {
       await refuseOpenBroker({
         settings,
         prefix: config.mqtt.prefix,
-        tell: (topic) => link.publish(topic, Buffer.alloc(0)),
+        publish: (topic) => link.publish(topic, Buffer.alloc(0)),
         clock,
         random,
         telemetry,
@@ -262,7 +260,7 @@ export class ExternalBridge {
       },
       isShared: true,
       begin: (settle: () => void) => settle,
-      // E3. What fails late is of a connection that has ended already.
+      // What fails late is of a connection that has ended already.
       close: () => {
         if (!isStale()) this.#link.drop(`a record of ${principal} is not stored yet`);
       },
@@ -271,7 +269,6 @@ export class ExternalBridge {
     this.#ingest.take(sender, uplink, acknowledge, release);
   }
 
-  /** E2 */
   #admit({ principal }: Uplink): Refusal | undefined {
     const refused = { kind: "refuse", stream: "unknown" } as const;
     if (!isValidId(principal)) return { ...refused, reason: "device-malformed", message: "its device is no device id" };
@@ -288,26 +285,25 @@ export class ExternalBridge {
     return undefined;
   }
 
-  /** E1 */
   #stored(uplink: Uplink): void {
     const record = storedRecordOf(uplink, this.#options.config.mqtt.prefix);
     if (record === undefined) return;
     const { deviceId, stream } = record;
-    if (!this.#book.add(record)) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "full" });
-    this.#telling ??= setTimeout(() => void this.#tell(), this.#settings.ackDelayMs);
+    if (!this.#pendingAcks.add(record)) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "full" });
+    this.#publishing ??= setTimeout(() => void this.#publishAcks(), this.#settings.ackDelayMs);
   }
 
   /** One round at a time; what comes meanwhile is the next. */
-  async #tell(): Promise<void> {
+  async #publishAcks(): Promise<void> {
     const codec = DeviceAcks;
-    const tellings = this.#book.take().map(async (acks) => {
+    const published = this.#pendingAcks.take().map(async (acks) => {
       const { deviceId, stream } = acks;
       const payload = codec.encodeSingleObject(acks, this.#state.versionFor(deviceId, codec));
-      const isTold = await this.#link.publish(this.#topics.acks(deviceId), payload);
-      if (!isTold) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "broker" });
+      const isPublished = await this.#link.publish(this.#topics.acks(deviceId), payload);
+      if (!isPublished) this.#options.telemetry.emit(acksDropped, { deviceId, stream, cause: "broker" });
     });
-    await Promise.all(tellings);
-    const isMore = this.#book.size > 0 && !this.#stop.signal.aborted;
-    this.#telling = isMore ? setTimeout(() => void this.#tell(), this.#settings.ackDelayMs) : undefined;
+    await Promise.all(published);
+    const isMore = this.#pendingAcks.size > 0 && !this.#stop.signal.aborted;
+    this.#publishing = isMore ? setTimeout(() => void this.#publishAcks(), this.#settings.ackDelayMs) : undefined;
   }
 }

@@ -2,9 +2,8 @@
  * Before it takes anything, a bridge tries what no device may do: the broker's rules are what binds a topic to a principal, so
  * without them a device's name is anybody's (DESIGN, External).
  *
- * P1. A broker that lets a rogue in is refused. On loopback, where who could connect could as well read the files, it warns.
- * P2. Bridges that start together may share the probe's name and cut each other's connection: it is tried again.
- */
+ * A broker that lets a rogue in is refused. On loopback, where who could connect could as well read the files, it warns.
+ * Bridges that start together may share the probe's name and cut each other's connection: it is tried again. */
 import { randomBytes } from "node:crypto";
 import { mqttTopics } from "@tributary/contracts";
 import { backoffMs, type Clock, Failure, type Random } from "@tributary/kernel";
@@ -19,7 +18,7 @@ export const PROBE_STREAM = "probe";
 export type ProbeParts = {
   readonly settings: ExternalSettings;
   readonly prefix: string;
-  readonly tell: (topic: string) => Promise<boolean>;
+  readonly publish: (topic: string) => Promise<boolean>;
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
@@ -48,12 +47,12 @@ export async function refuseOpenBroker(parts: ProbeParts): Promise<void> {
   } else {
     const allowed = finding.allowed.join(", ");
     telemetry.emit(rogueAllowed, { allowed });
-    if (isLoopback(settings.url)) return; // P1
+    if (isLoopback(settings.url)) return;
     throw new Failure("broker-lets-rogues-in", "ask-a-person", `${settings.url} lets any device ${allowed}`);
   }
 }
 
-async function tried({ settings, prefix, tell, clock, random, signal }: ProbeParts): Promise<RogueFinding> {
+async function tried({ settings, prefix, publish, clock, random, signal }: ProbeParts): Promise<RogueFinding> {
   const topics = mqttTopics(prefix);
   const own = settings.probe?.username ?? `probe-${randomBytes(4).toString("hex")}`;
   const other = `rogue-${randomBytes(4).toString("hex")}`;
@@ -70,12 +69,12 @@ async function tried({ settings, prefix, tell, clock, random, signal }: ProbePar
         connectTimeoutMs: settings.connectTimeoutMs,
         own: of(own),
         other: of(other),
-        tell,
+        publish,
       });
     } catch (error) {
       const isOver = attempt + 1 === TRIES_MAX || signal.aborted;
       if (isOver || (error instanceof Failure && error.advice !== "retry")) throw error;
-      await clock.sleep(backoffMs(BACKOFF, attempt, random), signal); // P2
+      await clock.sleep(backoffMs(BACKOFF, attempt, random), signal);
     }
   }
 }

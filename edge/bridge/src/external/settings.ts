@@ -17,13 +17,13 @@ export const externalFields = {
     .optional(),
   username: name.optional(),
   password: z.string().min(1).optional(),
-  /** Names this bridge's session at the broker: the same over restarts, another for every bridge. The user name unless told. */
+  /** Names this bridge's session at the broker: the same over restarts, another for every bridge. The user name by default. */
   clientId: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, - and _; at most 64")
     .optional(),
-  /** Bridges of one name share the devices' messages. Who knows it could join them at a broker that does not check who
-   * subscribes to what (Mosquitto); so unless told it is made from the probe's password, which they share. */
+  /** Bridges of one name share the devices' messages. A client that knows it could join them at a broker that does not check
+   * who subscribes to what (Mosquitto); so by default it is made from the probe's password, which they share. */
   shareName: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, - and _; at most 64")
@@ -59,21 +59,21 @@ export type ExternalSettings = typeof DEFAULTS &
   };
 
 export function externalProblems(mqtt: Given): { readonly path: (string | number)[]; readonly message: string }[] {
-  const tell = (key: string, message: string) => ({ path: ["mqtt", key], message });
+  const problem = (key: string, message: string) => ({ path: ["mqtt", key], message });
   if (mqtt.mode === "embedded") {
     const given = Object.keys(externalFields).filter((key) => mqtt[key as keyof typeof externalFields] !== undefined);
-    return given.map((key) => tell(key, "is of mode: external"));
+    return given.map((key) => problem(key, "is of mode: external"));
   }
   const problems = [];
-  if (mqtt.url === undefined) problems.push(tell("url", "mode: external needs the broker's url"));
+  if (mqtt.url === undefined) problems.push(problem("url", "mode: external needs the broker's url"));
   if (mqtt.clientId === undefined && !/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(mqtt.username ?? "")) {
     problems.push(
-      tell("clientId", "mode: external needs one, stable and each bridge's own, or a username that serves as one"),
+      problem("clientId", "mode: external needs one, stable and each bridge's own, or a username that serves as one"),
     );
   }
   if (mqtt.url !== undefined && URL.canParse(mqtt.url) && !isLoopback(mqtt.url) && mqtt.probe === undefined) {
     problems.push(
-      tell("probe", "a broker that is not on loopback is tried with a device's credentials before it is used"),
+      problem("probe", "a broker that is not on loopback is tried with a device's credentials before it is used"),
     );
   }
   return problems;

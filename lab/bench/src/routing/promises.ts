@@ -2,14 +2,14 @@
 import type { RoutingPolicy } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
 import {
+  admissionBudgetDefaults,
+  admissionBudgetInit,
   aipw,
   bucketInit,
   bucketSettingsOf,
   type DeviceDecision,
   decideInRouter,
   decideOnDevice,
-  fleetBudgetDefaults,
-  fleetBudgetInit,
   learnThenTest,
   outcomeOf,
   priorityOf,
@@ -74,8 +74,8 @@ export function deviceOvershoot(frames: readonly TestFrame[], policy: RoutingPol
 
 /** The same for the router's fleet budget: every frame arrives, as if the devices had none of their own. */
 export function fleetOvershoot(frames: readonly TestFrame[], policy: RoutingPolicy): number {
-  const settings = fleetBudgetDefaults;
-  let budget = fleetBudgetInit(settings);
+  const settings = admissionBudgetDefaults;
+  let budget = admissionBudgetInit(settings);
   let sent = 0;
   for (let i = 0; i < HOUR_FRAMES; i++) {
     const { calibrated } = frames[i % frames.length] as TestFrame;

@@ -7,7 +7,7 @@ import { agentConfig } from "@tributary/agent/compose";
 import { DeviceDesired, DeviceReported, EdgePredictions, mqttTopics } from "@tributary/contracts";
 import { createTelemetry } from "@tributary/telemetry";
 import { repositoryRoot, tempDir, waitFor } from "@tributary/testing";
-import { TinyBroker, TinyRegistry, writeVariant } from "@tributary/testing/devices";
+import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
 import { type LightDevice, openLightDevice } from "./light-device.ts";
 import { SharedModels } from "./shared-models.ts";
 import { openSharedStore } from "./shared-store.ts";
@@ -18,7 +18,7 @@ const topics = mqttTopics();
 
 test("devices of one process fetch once and switch each for itself; a lost connection loses nothing; a cut one goes on", async () => {
   const dir = tempDir("light-devices");
-  const [broker, registry] = [await TinyBroker.open(), await TinyRegistry.open()];
+  const [broker, registry] = [await TinyBroker.open(), await TinyModelRegistry.open()];
   const light: LightDevice[] = [];
   const up = (deviceId: string, stream: "predictions" | "reported") =>
     broker.received.filter(({ topic }) => topic === topics.up(deviceId, stream)).map(({ payload }) => payload);

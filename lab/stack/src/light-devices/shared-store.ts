@@ -5,30 +5,30 @@ import {
   type AgentConfig,
   doneOf,
   fetchPackage,
-  openRegistryTrust,
-  Shelf,
+  openModelRegistryTrust,
+  PackageStore,
   type UpdateStore,
 } from "@tributary/agent/compose";
 import { systemClock as clock } from "@tributary/kernel";
-import { emptyBook } from "@tributary/updates";
+import { emptyDurableState } from "@tributary/updates";
 
 export async function openSharedStore(config: Pick<AgentConfig, "dataDir" | "hardwareClass" | "models">) {
   const { dataDir, hardwareClass, models } = config;
-  const shelf = new Shelf(dataDir);
-  const inMemory: UpdateStore["shelf"] = {
-    read: () => ({ book: emptyBook, damaged: null }),
+  const packageStore = new PackageStore(dataDir);
+  const inMemory: UpdateStore["packageStore"] = {
+    read: () => ({ durable: emptyDurableState, damaged: null }),
     write: async () => undefined,
     prune: async () => undefined,
     setAside: async () => "",
-    packageDir: (digest) => shelf.packageDir(digest),
+    packageDir: (digest) => packageStore.packageDir(digest),
   };
-  if (models === undefined) return { shelf: inMemory, fetch: null };
-  const trust = await openRegistryTrust(shelf, models, () => true);
+  if (models === undefined) return { packageStore: inMemory, fetch: null };
+  const trust = await openModelRegistryTrust(packageStore, models, () => true);
   /** One device after the other: what the first has fetched, the next finds. */
   let turn: Promise<unknown> = Promise.resolve();
   const fetch: UpdateStore["fetch"] = (wanted, onProgress, signal) => {
     const fetched = turn.then(() =>
-      fetchPackage({ ...models, wanted, hardwareClass }, { trust, shelf, clock, onProgress }, signal),
+      fetchPackage({ ...models, wanted, hardwareClass }, { trust, packageStore, clock, onProgress }, signal),
     );
     turn = fetched.catch(() => undefined);
     return fetched.then(
@@ -36,5 +36,5 @@ export async function openSharedStore(config: Pick<AgentConfig, "dataDir" | "har
       (error: unknown) => doneOf(error, "fetch-failed"),
     );
   };
-  return { shelf: inMemory, fetch };
+  return { packageStore: inMemory, fetch };
 }

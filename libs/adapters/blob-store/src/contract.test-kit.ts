@@ -42,7 +42,7 @@ export function keepsTheContract(store: () => BlobStore): void {
     expect(await codeOf(bytesOf(blobs, digest, 10))).toBe("blob-too-large");
   });
 
-  test("other bytes, too many, and a stream that breaks are refused and leave nothing (B1, B2, B3)", async () => {
+  test("other bytes, too many, and a stream that breaks are refused and leave nothing (port.ts B1, B2, B3)", async () => {
     const blobs = store();
     const other = Buffer.from("something else");
     expect(await codeOf(blobs.put(chunksOf(other), { ...limits, expected: digestOf(Buffer.from("x")) }))).toBe(

@@ -1,9 +1,9 @@
 /**
  * Blobs in a folder of one process: `sha256/ab/abcd…`, and what is still on its way in `incoming`.
  *
- * D1. A blob is written beside its place, synced, and renamed; then its folder is synced (B2). What a crash left in
+ * D1. A blob is written beside its place, synced, and renamed; then its folder is synced (port.ts B2). What a crash left in
  *     `incoming` is removed at the next start. One that is there already is replaced by its like, which is as old as this put.
- * D2. (G9) The folder as a whole is bounded, too: beyond, `blob-store-full` is the answer.
+ * D2. The folder as a whole is bounded, too: beyond, `blob-store-full` is the answer (G9).
  */
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -41,7 +41,7 @@ export class FolderBlobStore implements BlobStore {
   static async open(options: FolderBlobStoreOptions): Promise<FolderBlobStore> {
     const store = new FolderBlobStore(resolve(options.dir), options.bytesTotalMax ?? Number.POSITIVE_INFINITY);
     const incoming = join(store.#dir, "incoming");
-    await rm(incoming, { recursive: true, force: true }); // D1
+    await rm(incoming, { recursive: true, force: true });
     for (const dir of [incoming, join(store.#dir, "sha256")]) await mkdir(dir, { recursive: true }).catch(unavailable);
     for await (const { bytes } of store.list()) store.#bytesTotal += bytes;
     return store;

@@ -3,7 +3,7 @@
  *
  * B1. What is stored under a digest has that digest: bytes are hashed while they are written, and others are refused.
  * B2. A blob is there whole or not at all, also after a crash in the middle of a `put`.
- * B3. (G9) A blob has a largest size, and so has what is taken of one that does not end.
+ * B3. A blob has a largest size, and so has what is taken of one that does not end (G9).
  */
 import { type Digest, Failure, isDigest } from "@tributary/kernel";
 
@@ -22,7 +22,7 @@ export type ByteRange = { readonly from: number; readonly to: number };
 export interface BlobStore {
   /** Twice the same is once, stored at the later time. */
   put(bytes: AsyncIterable<Uint8Array>, options: PutOptions): Promise<StoredBlob>;
-  /** From byte `range.from` to byte `range.to`; all of it unless told. Throws `blob-unknown`. */
+  /** From byte `range.from` to byte `range.to`; all of it by default. Throws `blob-unknown`. */
   get(digest: Digest, range?: ByteRange): AsyncIterable<Uint8Array>;
   has(digest: Digest): Promise<boolean>;
   /** In bytes; undefined where there is no such blob. */

@@ -1,10 +1,9 @@
 /**
  * Blobs in a bucket of S3, or of anything that speaks its API: `PREFIXsha256/abcd…`.
  *
- * S1. An object's key is its digest, which is known at the end only: a blob waits in a local file, and is sent once it is
- *     known to be right (B1). S3 is told the SHA-256 and refuses what reaches it otherwise (B2). What is there already is
- *     sent again: so it is as old as this put.
- */
+ * An object's key is its digest, which is known at the end only: a blob waits in a local file, and is sent once it is known to
+ * be right (port.ts B1). S3 gets the SHA-256 and refuses what reaches it otherwise (port.ts B2). What is there already is
+ * sent again: so it is as old as this put. */
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
@@ -36,7 +35,7 @@ export type S3BlobStoreOptions = {
   readonly region: string;
   /** Of another server than AWS'; its buckets are then addressed by path. */
   readonly endpointUrl?: string;
-  /** Where a blob waits until it is known to be right (S1); a folder of one process. */
+  /** Where a blob waits until it is known to be right; a folder of one process. */
   readonly spoolDir: string;
 };
 
@@ -67,7 +66,7 @@ export class S3BlobStore implements BlobStore {
 
   async put(bytes: AsyncIterable<Uint8Array>, options: PutOptions): Promise<StoredBlob> {
     const path = join(this.#spoolDir, randomUUID());
-    const blob = await spool(path, bytes, options); // S1
+    const blob = await spool(path, bytes, options);
     try {
       await this.#client
         .send(

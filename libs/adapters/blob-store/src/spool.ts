@@ -1,4 +1,4 @@
-/** Writes a stream to a file, hashing and counting as it goes (B1, B3); the file is on the disk when it returns. */
+/** Writes a stream to a file, hashing and counting as it goes (port.ts B1, B3); the file is on the disk when it returns. */
 import { createHash } from "node:crypto";
 import { open, rm } from "node:fs/promises";
 import { Failure, reasonOf } from "@tributary/kernel";

@@ -1,10 +1,10 @@
 /**
  * cockatiel's circuit breaker on an injected clock.
  *
- * K1. Closed: every call is made. Open: none is. After `openMs` one call probes; while it does, and when it fails, the
- *     others are refused at once instead of waiting for it.
- * K2. Every probe that fails doubles how long the circuit stays open, up to `openMsMax`.
- */
+ * Every probe that fails doubles how long the circuit stays open, up to `openMsMax`.
+ *
+ * K1. Closed: every call is made. Open: none is. After `openMs` one call probes; while it does, and when it fails, the others
+ *     are refused at once instead of waiting for it. */
 
 import type { Clock } from "@tributary/kernel";
 import {
@@ -44,7 +44,7 @@ export class CircuitBreaker {
 
   /** Undefined: refused. `call` must not reject. */
   async through<T>(call: () => Promise<Made<T>>): Promise<T | undefined> {
-    if (this.#policy.state === State.HalfOpen) return undefined; // K1
+    if (this.#policy.state === State.HalfOpen) return undefined;
     try {
       return (await this.#policy.execute(call)).value;
     } catch (error) {
@@ -59,7 +59,7 @@ export type Made<T> = { readonly value: T; readonly failed: boolean };
 const nameOf = (state: State): CircuitState =>
   state === State.Closed ? "closed" : state === State.HalfOpen ? "half-open" : "open";
 
-/** cockatiel compares a duration with the wall clock, which jumps; this one is over when our clock says so. */
+/** cockatiel compares a duration with the wall clock, which jumps; this one is over by our clock. */
 class ClockedBackoff implements IBackoff<unknown> {
   readonly #clock: Clock;
   readonly #ms: number;
@@ -78,6 +78,6 @@ class ClockedBackoff implements IBackoff<unknown> {
   }
 
   next(): ClockedBackoff {
-    return new ClockedBackoff(this.#clock, Math.min(2 * this.#ms, this.#msMax), this.#msMax); // K2
+    return new ClockedBackoff(this.#clock, Math.min(2 * this.#ms, this.#msMax), this.#msMax);
   }
 }

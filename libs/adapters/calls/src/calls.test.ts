@@ -12,7 +12,7 @@ type Outcome = {
 const OK: Outcome = { code: "" };
 const fail = (code: string, more: Partial<Outcome> = {}): Outcome => ({ code, again: true, ...more });
 
-/** `serve` says how long a call takes and what it gives, by the number of the call. */
+/** `serve` gives how long a call takes and its result, by the number of the call. */
 function world(
   serve: (call: number, items: readonly number[]) => { readonly ms: number; readonly outcomes: readonly Outcome[] },
   change: Partial<CallSettings> = {},
@@ -57,7 +57,7 @@ const warm = async (run: (items: readonly number[]) => Promise<unknown>, calls =
 const lively = { ...callDefaults.retry, windowMs: 1_000_000 };
 
 describe("a call", () => {
-  test("ends at its deadline or its own limit, whatever the backend does (L1)", async () => {
+  test("ends at its deadline or its own limit, whatever the backend does (calls.ts L1)", async () => {
     const { run } = world((_, items) => ({ ms: 60_000, outcomes: all(items, OK) }));
     expect(await run([1], 300)).toMatchObject({ codes: ["backend-timeout"], tookMs: 300 });
     expect(await run([1], 3_000)).toMatchObject({ codes: ["backend-timeout"], tookMs: 1_000 });
@@ -73,7 +73,7 @@ describe("a call", () => {
     expect((await run([1, 2])).codes).toEqual(["", "backend-short-answer"]);
   });
 
-  test("shares out its cost to the last micro, again for a retry (L6)", async () => {
+  test("shares out its cost to the last micro, again for a retry (calls.ts L6)", async () => {
     const { run } = world((call, items) => ({ ms: 1, outcomes: all(items, call === 21 ? fail("503") : OK) }), {
       retry: lively,
     });
@@ -85,7 +85,7 @@ describe("a call", () => {
   });
 });
 
-test("items that a server refuses, by whomever they were sent, do not open its circuit for all others (L5)", async () => {
+test("items that a server refuses, by whomever they were sent, do not open its circuit for all others (calls.ts L5)", async () => {
   const refused = fail("server-refused", { again: "alone", isOfItems: true });
   const { run, log } = world((_, items) => ({
     ms: 1,
@@ -97,7 +97,7 @@ test("items that a server refuses, by whomever they were sent, do not open its c
 });
 
 describe("a retry", () => {
-  test("takes only what failed and may be asked again (L2)", async () => {
+  test("takes only what failed and may be asked again (calls.ts L2)", async () => {
     const { run, made } = world(
       (call) => ({ ms: 1, outcomes: call === 21 ? [OK, fail("503"), fail("404", { again: false })] : [OK] }),
       { retry: lively },
@@ -107,7 +107,7 @@ describe("a retry", () => {
     expect(made.slice(20)).toEqual([[1, 2, 3], [2]]);
   });
 
-  test("waits as long as the server says, and is not made when the deadline is nearer (L2)", async () => {
+  test("waits as long as the server demands, and is not made when the deadline is nearer (calls.ts L2)", async () => {
     const { run, log } = world(
       (call, items) => ({
         ms: 1,
@@ -123,7 +123,7 @@ describe("a retry", () => {
     expect(log).toEqual(["made", "deadline-near"]);
   });
 
-  test("is not believed a Retry-After without end, and others wait too (L4)", async () => {
+  test("does not follow a Retry-After without end, and other calls wait too (calls.ts L4)", async () => {
     const { clock, calls, made } = world(
       (call, items) => ({ ms: 1, outcomes: all(items, call === 1 ? fail("throttled", { retryAfterMs: 1e9 }) : OK) }),
       { retry: { ...lively, retryAfterMsMax: 2_000 } },
@@ -138,7 +138,7 @@ describe("a retry", () => {
     expect(made).toHaveLength(2);
   });
 
-  test("of each alone takes the killer apart; of a server's only as far as the budget goes (L3)", async () => {
+  test("of each alone takes the killer apart; of a server's only as far as the budget goes (calls.ts L3)", async () => {
     const serve = (_: number, items: readonly number[]) => ({
       ms: 1,
       outcomes: all(items, items.includes(2) ? fail("died", { again: "alone" }) : OK),
@@ -154,7 +154,7 @@ describe("a retry", () => {
 });
 
 describe("the circuit", () => {
-  test("opens, lets one probe through after a while, and closes when it succeeds (K1)", async () => {
+  test("opens, lets one probe through after a while, and closes when it succeeds (breaker.ts K1)", async () => {
     let healthy = false;
     const { run, made, calls, log } = world(
       (_, items) => ({ ms: 1, outcomes: all(items, healthy ? OK : fail("503")) }),
@@ -177,7 +177,7 @@ describe("the circuit", () => {
     ]);
   });
 
-  test("is not opened by calls that were given less time than answers take (L5)", async () => {
+  test("is not opened by calls that were given less time than answers take (calls.ts L5)", async () => {
     const { run, calls } = world((_, items) => ({ ms: 100, outcomes: all(items, OK) }));
     await warm(run, 25);
     for (let i = 0; i < 20; i++) expect((await run([1], 50)).codes).toEqual(["backend-timeout"]);
@@ -200,7 +200,7 @@ test("a hedge goes out at the live p95, at most in 5 % of calls, and the first a
   expect(calls.circuit).toBe("closed");
 });
 
-test.each([1, 2, 3, 4, 5])("seed %i: no window holds more extra calls than its share (B1)", (seed) => {
+test.each([1, 2, 3, 4, 5])("seed %i: no window holds more extra calls than its share (budget.ts B1)", (seed) => {
   const random = seededRandom(seed);
   const budget = new ShareBudget({ shareMax: 0.1, windowMs: 1_000 });
   const calls: number[] = [];
@@ -213,7 +213,7 @@ test.each([1, 2, 3, 4, 5])("seed %i: no window holds more extra calls than its s
       calls.push(nowMs);
     } else if (budget.take(nowMs)) {
       extra.push(nowMs);
-      const fromMs = 100 * (Math.floor(nowMs / 100) - 9); // B2
+      const fromMs = 100 * (Math.floor(nowMs / 100) - 9); // budget.ts B2
       const within = (times: readonly number[]) => times.filter((t) => t >= fromMs).length;
       expect(within(extra)).toBeLessThanOrEqual(0.1 * within(calls) + 1e-9);
     }

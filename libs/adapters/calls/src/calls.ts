@@ -48,7 +48,7 @@ export type CallOptions<T, O> = {
   readonly settings: CallSettings;
   readonly clock: Clock;
   readonly random: Random;
-  /** False: a process beside us, which no storm of retries can harm further. True unless told. */
+  /** False: a process beside us, which no storm of retries can harm further. True by default. */
   readonly isServer?: boolean;
   readonly invoke: (items: readonly T[], limits: CallLimits) => Promise<readonly O[]>;
   /** Undefined: the outcome is no failure of the backend's. */
@@ -110,8 +110,11 @@ export class Calls<T, O> {
     return tickets.map((ticket) => outcomes.get(ticket) as O);
   }
 
-  /** L3 */
-  async #eachAlone(failing: readonly Asking<T>[], outcomes: Map<Ticket<T>, O>, limits: CallLimits): Promise<void> {
+  async #eachAlone(
+    failing: readonly FailingTicket<T>[],
+    outcomes: Map<Ticket<T>, O>,
+    limits: CallLimits,
+  ): Promise<void> {
     const { isServer = true } = this.#options;
     for (const { ticket, code } of failing) {
       if (ticket.settled || limits.signal.aborted) continue;
@@ -158,7 +161,7 @@ export class Calls<T, O> {
       made: false,
       outcomes: tickets.map(() => this.#options.failed(code, message, true)),
     });
-    if (!(await this.#quietIsOver(limits))) return refused("throttled", "the server wants to be left alone"); // L4
+    if (!(await this.#quietIsOver(limits))) return refused("throttled", "the server wants to be left alone");
     const outcomes = await this.#breaker.through(() => this.#attempt(tickets, limits, first));
     return outcomes === undefined ? refused("circuit-open", "too many calls have failed") : { made: true, outcomes };
   }
@@ -185,7 +188,7 @@ export class Calls<T, O> {
     const isHedged = settings.hedge.shareMax > 0 && usualMs !== undefined;
     const made = isHedged ? this.#hedged(usualMs, tickets, limits) : this.#timed(tickets, limits, false);
     const { outcomes, givenMs, code, isOfItems } = await made;
-    const unfair = this.#breaker.state === "closed" && code.endsWith("-timeout") && givenMs < (usualMs ?? 0); // L5
+    const unfair = this.#breaker.state === "closed" && code.endsWith("-timeout") && givenMs < (usualMs ?? 0);
     return { value: outcomes, failed: code !== "" && !unfair && !isOfItems };
   }
 
@@ -231,7 +234,7 @@ export class Calls<T, O> {
     );
     const inputs = tickets.map(({ input }) => input);
     const answer = invoke(inputs, { deadline, signal }).catch((error) => all("backend-error", reasonOf(error), true));
-    const first = await Promise.race([answer, late]); // L1
+    const first = await Promise.race([answer, late]);
     over.abort();
     over.unlink();
     const outcomes =
@@ -243,7 +246,7 @@ export class Calls<T, O> {
     return { outcomes, givenMs, code, isOfItems };
   }
 
-  /** The code of a call none of whose items got through; empty otherwise. L5, L4 */
+  /** The code of a call none of whose items got through; empty otherwise. */
   #judge(
     tickets: readonly Ticket<T>[],
     outcomes: readonly O[],
@@ -259,7 +262,6 @@ export class Calls<T, O> {
     return { code: failures.every((failure) => failure !== undefined) ? (failures[0]?.code ?? "") : "", isOfItems };
   }
 
-  /** L6 */
   #charge(tickets: readonly Ticket<T>[]): void {
     invariant(tickets.length > 0, "a call holds something");
     const { costMicrosPerCall } = this.#options.settings;
@@ -276,7 +278,7 @@ export class Calls<T, O> {
   }
 }
 
-type Asking<T> = Failing & { readonly ticket: Ticket<T> };
+type FailingTicket<T> = Failing & { readonly ticket: Ticket<T> };
 type Timed<O> = {
   readonly outcomes: readonly O[];
   readonly givenMs: number;

@@ -16,7 +16,7 @@ export class Latencies {
     this.#unsorted++;
   }
 
-  /** Undefined until there is enough to tell. */
+  /** Undefined until there are enough of them. */
   quantile(share: number): number | undefined {
     if (this.#ring.length < SEEN_MIN) return undefined;
     if (this.#sorted.length === 0 || this.#unsorted >= STALE_AFTER) {

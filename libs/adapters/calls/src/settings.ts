@@ -13,7 +13,7 @@ export type CallSettings = {
     /** Bounds of the jittered wait before a retry. */
     readonly waitMsMin: number;
     readonly waitMsMax: number;
-    /** The longest Retry-After that is believed. */
+    /** The longest Retry-After that is followed. */
     readonly retryAfterMsMax: number;
   };
   readonly breaker: {

@@ -1,4 +1,4 @@
-/** A clock that stands still until it is told to run, for simulations: whoever sleeps is woken in the order of time. */
+/** A clock that stands still until `run` is called, for simulations: sleepers are woken in the order of time. */
 import type { Clock, Instant } from "@tributary/kernel";
 
 type Sleeper = { readonly atMs: number; readonly order: number; readonly wake: () => void };
@@ -33,7 +33,7 @@ export class SimulatedClock implements Clock {
   /** Lets time pass until `atMs`, or until nobody sleeps. */
   async runUntil(atMs: number): Promise<void> {
     for (;;) {
-      await new Promise((settled) => setImmediate(settled)); // whoever was woken has acted
+      await new Promise((settled) => setImmediate(settled)); // sleepers that were woken have acted
       const next = this.#heap[0];
       if (next === undefined || next.atMs > atMs) break;
       this.#pop();

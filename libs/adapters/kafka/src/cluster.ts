@@ -74,7 +74,7 @@ export class Cluster {
     return await this.#pool.get({ host: coordinator.host, port: coordinator.port });
   }
 
-  /** What is known may be wrong, and a connection may hang: both begin anew. */
+  /** What is known may be wrong, and a connection may hang: both are started again. */
   async renew(): Promise<void> {
     this.#client.clearMetadata();
     const old = this.#pool;

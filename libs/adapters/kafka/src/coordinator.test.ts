@@ -32,7 +32,7 @@ describe("a group's coordinator", () => {
     },
   );
 
-  test("that goes on refusing is given up, with what it says", async () => {
+  test("that goes on refusing is given up, with its reason", async () => {
     let asked = 0;
     const ask = async () => {
       asked++;

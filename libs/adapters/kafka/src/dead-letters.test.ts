@@ -5,7 +5,7 @@ import { deadLetterRecord, letterOf } from "./dead-letters.ts";
 
 const record = { topic: "edge.frames.v1", partition: 3, offset: 17n, key: "cam-1", headers: { ce_id: "x" } };
 
-test("a dead letter has the original and says why it is there (D1, D3)", () => {
+test("a dead letter has the original and the reason why it is there (dead-letters.ts D1, D3)", () => {
   const error = new ContractError("record-truncated", "ends 3 bytes early");
   const out = deadLetterRecord(letterOf({ ...record, value: Buffer.from("abc") }, error), "router", 1_000);
   expect(out).toEqual({
@@ -24,7 +24,7 @@ test("a dead letter has the original and says why it is there (D1, D3)", () => {
   });
 });
 
-test("an oversized value is cut to 64 KiB with its length and digest (D1)", () => {
+test("an oversized value is cut to 64 KiB with its length and digest (dead-letters.ts D1)", () => {
   const value = randomBytes(200_000);
   const out = deadLetterRecord(letterOf({ ...record, value }, new Error("big")), "bridge", 100_000);
   expect(out.value?.equals(value.subarray(0, 65_536))).toBe(true);

@@ -1,11 +1,11 @@
 /**
  * Puts unusable records aside, so that none stops a partition and every one can be replayed (G8).
  *
- * D1. A dead letter has the original bytes, key and headers. Only a value too large for the topic is cut to its first
- *     64 KiB; headers then give its length and SHA-256.
- * D2. `write` resolves only once Kafka has the dead letters: only then may the original be committed or acknowledged.
- * D3. Why it is here stands in Kafka Connect's headers, `__connect.errors.*`, which existing tools read.
- */
+ * `write` resolves only once Kafka has the dead letters: only then may the original be committed or acknowledged.
+ *
+ * D1. A dead letter has the original bytes, key and headers. Only a value too large for the topic is cut to its first 64 KiB;
+ *     headers then give its length and SHA-256.
+ * D3. Why it is here stands in Kafka Connect's headers, `__connect.errors.*`, which existing tools read. */
 import { createHash } from "node:crypto";
 import { dlqOf } from "@tributary/contracts";
 import { reasonOf } from "@tributary/kernel";
@@ -63,7 +63,7 @@ export class DeadLetters {
   async write(letters: readonly DeadLetter[]): Promise<readonly Position[]> {
     const positions = await this.#sink.send(
       letters.map((letter) => deadLetterRecord(letter, this.#group, this.#wholeBytesMax)),
-    ); // D2
+    );
     for (const { topic, code, key, message, headers } of letters) {
       const traceparent = headers?.traceparent;
       this.#telemetry?.emit(deadLettered, { topic, code, key: key ?? "", reason: message, traceparent });

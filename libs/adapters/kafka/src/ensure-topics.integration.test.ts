@@ -16,7 +16,7 @@ afterAll(async () => {
   await Promise.all([admin.close(), inspector.close()]);
 });
 
-test("what could lose records is tightened, what merely differs only when told, and nothing else is touched", async () => {
+test("what could lose records is tightened, what merely differs only when asked to, and nothing else is touched", async () => {
   const older = { "flush.messages": "10000", "message.timestamp.type": "CreateTime", "retention.ms": "77" };
   await admin.ensure([{ name, partitions: 2, config: { ...older, "compression.type": "lz4" } }]);
   const drift = () => inspector.facts([name]).then((facts) => driftOf(facts).filter(({ topic }) => topic === name));

@@ -68,7 +68,7 @@ const codeOf = (sending: Promise<unknown>): Promise<string> =>
   );
 
 describe("fenced sink", () => {
-  test("stores in order, says where, and takes only keys of its partition", async () => {
+  test("stores in order, returns the positions, and takes only keys of its partition", async () => {
     const writer = await sinkOf("order").claim(0, never);
     const { next } = await reader.offsets("answers", 0);
     const first = await writer.send([record("answers", 0, "a"), record("states", 0, "s"), record("answers", 0, "b")]);
@@ -83,7 +83,7 @@ describe("fenced sink", () => {
     expect(await codeOf(writer.send([record("answers", 1, "elsewhere")]))).toBe("kafka-partitions-differ");
   });
 
-  test("a former owner's records are refused from the claim on, the new owner's are stored (F1)", async () => {
+  test("a former owner's records are refused from the claim on, the new owner's are stored (fenced-sink.ts F1)", async () => {
     const [old, young] = [sinkOf("fence"), sinkOf("fence")];
     const former = await old.claim(1, never);
     await former.send([record("answers", 1, "of the former owner"), record("states", 1, "one")]);
@@ -106,7 +106,7 @@ describe("fenced sink", () => {
     await Promise.all([old.close(), young.close()]);
   });
 
-  test("of many that claim the same partition, the last claim alone can write (E2)", async () => {
+  test("of many that claim the same partition, the last claim alone can write (producer-epochs.ts E2)", async () => {
     for (let round = 0; round < 8; round++) {
       const writers = await Promise.allSettled(Array.from({ length: 6 }, () => sinkOf("race").claim(3, never)));
       const claimed = writers.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
@@ -120,7 +120,7 @@ describe("fenced sink", () => {
     expect(await codeOf(last.send([record("answers", 3, "last")]))).toBe("stored");
   });
 
-  test("without a lease nothing is claimed or sent (F2)", async () => {
+  test("without a lease nothing is claimed or sent (fenced-sink.ts F2)", async () => {
     const lease = heldLease();
     const sink = sinkOf("lease", lease);
     const writer = await sink.claim(2, never);
@@ -131,7 +131,7 @@ describe("fenced sink", () => {
     expect(await stored("answers", 2)).toEqual(before);
   });
 
-  test("large sends go in several batches; a record that Kafka refuses ends its own writer only (F4)", async () => {
+  test("large sends go in several batches; a record that Kafka refuses ends its own writer only (fenced-sink.ts F4)", async () => {
     const sink = sinkOf("large");
     const [small, large] = [await sink.claim(0, never), await sink.claim(1, never)];
     const chunk = "x".repeat(300_000);

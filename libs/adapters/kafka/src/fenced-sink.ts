@@ -2,16 +2,16 @@
  * A sink for the owner of partitions: what a former owner sends is refused by Kafka, whenever it arrives.
  *
  * `claim` makes a writer for one partition number; `send` stores records in partitions of that number. Any error ends the
- * writer, as it can no longer say what is stored: claim again, read what is there, go on.
+ * writer, as it no longer knows what is stored: claim again, read what is there, go on.
  *
- * F1. Nothing that an earlier writer of the partition number sent is stored in a fenced topic after `claim` resolved, in
- *     this process or in another (producer-epochs.ts).
+ * A send resolves when all its records are stored by all in-sync replicas, each once: sequence numbers let Kafka recognise
+ * what is sent again.
+ *
+ * F1. Nothing that an earlier writer of the partition number sent is stored in a fenced topic after `claim` resolved, in this
+ *     process or in another (producer-epochs.ts).
  * F2. A record enters only while the lease is held, and is not sent, or sent again, once it is not (lease.ts).
- * F3. A send resolves when all its records are stored by all in-sync replicas, each once: sequence numbers let Kafka
- *     recognise what is sent again.
- * F4. One request per broker is in flight and carries what all writers wait with; a partition that is refused or has no
- *     leader ends or delays its own writer only. A send is given up after `deliveryMsMax` (G9).
- */
+ * F4. One request per broker is in flight and carries what all writers wait with; a partition that is refused or has no leader
+ *     ends or delays its own writer only. A send is given up after `deliveryMsMax` (G9). */
 import {
   compatibilityPartitioner,
   createRecordsBatch,
@@ -100,7 +100,7 @@ export class FencedSink {
     this.#cluster = new Cluster({ clientId, brokers, requestTimeoutMs: REQUEST_TIMEOUT_MS });
   }
 
-  /** Fences whoever wrote to this partition number before. Rejects with a Failure. F1 */
+  /** Fences earlier writers of this partition number. Rejects with a Failure. */
   async claim(partition: number, signal: AbortSignal): Promise<FencedWriter> {
     const { prefix, group, topics, lease, telemetry } = this.#options;
     if (!lease.isHeld) throw leaseLost(partition);
@@ -108,7 +108,7 @@ export class FencedSink {
     const transactionalId = `${prefix}${group}-${partition}`;
     const claimed = { transactionalId, topics: topics.map((topic) => prefix + topic), partition };
     const epoch = await claimEpoch(this.#cluster, claimed, this.#clock, AbortSignal.any([signal, this.#stop.signal]));
-    // Who lost the partition while claiming it has fenced the new owner, which claims again; it must not begin to write.
+    // Who lost the partition while claiming it has fenced the new owner, which claims again; it must not start to write.
     if (!lease.isHeld) throw leaseLost(partition);
     const ms = this.#clock.monotonicMs() - startedAtMs;
     telemetry?.emit(partitionClaimed, { group, partition, epoch: epoch.producerEpoch, ms });
@@ -210,7 +210,7 @@ export class FencedSink {
       const parts = takeRequest(queue).filter((part) => this.#maySend(part));
       if (parts.length === 0) continue;
       try {
-        await this.#request(node, parts); // F4
+        await this.#request(node, parts);
       } catch (error) {
         await this.#cluster.renew();
         for (const part of parts) void this.#again(part, error);
@@ -219,7 +219,6 @@ export class FencedSink {
     this.#sending.delete(node);
   }
 
-  /** F2 */
   #maySend(part: Part): boolean {
     const { partition, failure } = part.writer;
     if (failure !== undefined) part.stored.reject(failure);
@@ -254,8 +253,7 @@ export class FencedSink {
     );
     for (const part of parts) {
       const result = results.get(`${part.topic}:${part.writer.partition}`);
-      if (result?.errorCode === 0)
-        part.stored.resolve(result.baseOffset); // F3
+      if (result?.errorCode === 0) part.stored.resolve(result.baseOffset);
       else this.#refused(part, result?.errorCode ?? -1, result?.errorMessage ?? null);
     }
   }
@@ -279,7 +277,7 @@ export class FencedSink {
     void this.#again(part, new Error(`${where}: Kafka's error ${errorCode}`));
   }
 
-  /** The same batch with the same sequence number: Kafka knows it if it was stored after all. F3 */
+  /** The same batch with the same sequence number: Kafka knows it if it was stored after all. */
   async #again(part: Part, error: unknown): Promise<void> {
     if (this.#clock.monotonicMs() >= part.givesUpAtMs) {
       part.stored.reject(new Failure(UNAVAILABLE, "retry", reasonOf(error), { cause: error }));

@@ -7,7 +7,7 @@ import { follow } from "./follow.ts";
 
 const topic = topics.registry;
 
-test("a follower is caught up at the end it found, and survives failing reads without a gap or a repeat (F1, F2)", async () => {
+test("a follower is caught up at the end it found, and survives failing reads without a gap or a repeat (follow.ts F1, F2)", async () => {
   for (let seed = 1; seed <= 30; seed++) {
     const random = seededRandom(seed);
     const kafka = new MemoryKafka({ partitions: 2 });
@@ -40,7 +40,7 @@ test("a follower is caught up at the end it found, and survives failing reads wi
   }
 });
 
-test("a record that cannot be used is counted and skipped; those behind it are handed over, each once (F3, G8)", async () => {
+test("a record that cannot be used is counted and skipped; those behind it are handed over, each once (follow.ts F3, G8)", async () => {
   const kafka = new MemoryKafka();
   for (const deviceId of ["a", "refused", "b"]) kafka.put(topic, deviceId, someRegistration({ deviceId }));
   kafka.write({ topic: topic.name, key: "c", value: Buffer.from("no Avro") });
@@ -61,7 +61,7 @@ test("a record that cannot be used is counted and skipped; those behind it are h
   stop.abort();
 });
 
-test("whoever waits for a topic that is not followed any more, waits no longer (F1)", async () => {
+test("a wait for a topic that is not followed any more ends (follow.ts F1)", async () => {
   const kafka = new MemoryKafka();
   kafka.put(topic, "k", null);
   const stop = new AbortController();

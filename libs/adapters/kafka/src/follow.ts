@@ -78,7 +78,7 @@ export function takeOrSkip<T>(telemetry: Telemetry, record: InRecord, take: () =
 
 function together(followings: readonly Following[]): Following {
   const caughtUp = Promise.all(followings.map((one) => one.caughtUp)).then(() => {});
-  caughtUp.catch(() => {}); // whoever stops it need not have waited for it
+  caughtUp.catch(() => {}); // the caller that stops it need not have waited for it
   return { caughtUp, ended: Promise.all(followings.map((one) => one.ended)).then(() => {}) };
 }
 
@@ -99,16 +99,16 @@ function followPartition(
         goal ??= bounds.next;
         next ??= newest === undefined ? bounds.earliest : bounds.next - BigInt(newest);
         if (next < bounds.earliest) next = bounds.earliest; // also when retention was faster
-        // The last offsets may hold no record any more (compaction), so the bounded read tells when `goal` is reached.
+        // The last offsets may hold no record any more (compaction), so the bounded read shows when `goal` is reached.
         const until: bigint | undefined = next < goal ? goal : undefined;
-        if (until === undefined) caughtUp.resolve(); // F1
+        if (until === undefined) caughtUp.resolve();
         const records: AsyncIterable<InRecord> =
           until === undefined
             ? reader[tail](topic, partition, { from: next, signal })
             : reader.read(topic, partition, { from: next, until, signal });
         for await (const record of records) {
           take(record);
-          next = record.offset + 1n; // F2
+          next = record.offset + 1n;
           failures = 0;
         }
         if (until !== undefined && !signal.aborted) next = until;

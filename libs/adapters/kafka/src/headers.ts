@@ -1,4 +1,4 @@
-/** CloudEvents in binary mode, and W3C trace context: what every record of ours says about itself. */
+/** CloudEvents in binary mode, and W3C trace context: which every record of ours has. */
 export type CloudEvent = {
   /** Identity of the message, e.g. deviceId:bootId:frames:17. */
   readonly id: string;

@@ -1,4 +1,4 @@
-/** What a cluster says of itself, for people who look for what is wrong. Reads only. */
+/** The state that a cluster reports, for people who look for what is wrong. Reads only. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Admin } from "kafkajs";
 import { UNAVAILABLE } from "./joining-sink.ts";
@@ -33,7 +33,7 @@ export class KafkaInspector {
   #connected: Promise<void> | undefined;
 
   constructor(connection: KafkaConnection) {
-    // Few tries: whoever asks waits for the answer.
+    // Few tries: the caller waits for the answer.
     const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 2 };
     this.#admin = kafkajsClient(connection, undefined, retry).admin();
     this.#prefix = connection.prefix;

@@ -19,7 +19,7 @@ const stillClock: Clock = {
     new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason), { once: true })),
 };
 
-/** A log that fails where the test says; one call at a time, or the test fails. */
+/** A log that fails where the test demands it; one call at a time, or the test fails. */
 class FakeProducer implements ProducerClient {
   readonly name = "fake";
   readonly log: string[] = [];
@@ -33,7 +33,7 @@ class FakeProducer implements ProducerClient {
   }
 
   async produce(records: readonly OutRecord[]): Promise<readonly Position[]> {
-    expect(this.#busy).toBe(false); // S1
+    expect(this.#busy).toBe(false); // joining-sink.ts S1
     this.#busy = true;
     await new Promise((resolve) => setImmediate(resolve));
     this.#busy = false;
@@ -61,7 +61,7 @@ const record = (key: string, value: string | number): OutRecord => ({
 const away = () => new Failure(UNAVAILABLE, "retry", "Kafka is away");
 
 describe("joining sink", () => {
-  test("joins what waits into few requests and tells each send its own positions (S1, S2)", async () => {
+  test("joins what waits into few requests and returns to each send its own positions (joining-sink.ts S1, S2)", async () => {
     const producer = new FakeProducer();
     const sink = new JoiningSink(producer, { clock: stillClock });
     const sends = Array.from({ length: 1_000 }, (_, i) => sink.send([record(`k${i % 7}`, i), record("twin", i)]));
@@ -73,7 +73,7 @@ describe("joining sink", () => {
     expect(sink.pendingBytes).toBe(0);
   });
 
-  test("a caller that repeats from the first rejection keeps its order through any faults (S3)", async () => {
+  test("a caller that repeats from the first rejection keeps its order through any faults (joining-sink.ts S3)", async () => {
     for (let seed = 1; seed <= 200; seed++) {
       const random = seededRandom(seed);
       const producer = new FakeProducer(() => {
@@ -103,7 +103,7 @@ describe("joining sink", () => {
     }
   });
 
-  test("Kafka goes away while the refused record is looked for: none overtakes a rejected one (S3, S5)", async () => {
+  test("Kafka goes away while the refused record is looked for: none overtakes a rejected one (joining-sink.ts S3, S5)", async () => {
     const producer = new FakeProducer((records, call) => {
       if (records.length > 1) return new Failure("kafka-record-refused", "give-up", "one of them");
       return call === 2 ? away() : undefined;
@@ -114,7 +114,7 @@ describe("joining sink", () => {
     expect([producer.log, sink.pendingBytes]).toEqual([["k=1"], 0]);
   });
 
-  test("a record Kafka refuses for good rejects only its own send (S5)", async () => {
+  test("a record Kafka refuses for good rejects only its own send (joining-sink.ts S5)", async () => {
     const refused = (records: readonly OutRecord[]) =>
       records.some(({ value }) => `${value}` === "bad")
         ? new Failure("kafka-record-refused", "give-up", "bad")
@@ -137,7 +137,7 @@ describe("joining sink", () => {
     expect(always.requests).toHaveLength(6);
   });
 
-  test("a client that hangs is given up, replaced, and everything queued is rejected (S3)", async () => {
+  test("a client that hangs is given up, replaced, and everything queued is rejected (joining-sink.ts S3)", async () => {
     const producer = new FakeProducer();
     let hangs = true;
     const hanging: ProducerClient = {
@@ -163,7 +163,7 @@ describe("joining sink", () => {
     expect([producer.renewals, producer.log]).toEqual([1, ["k=1"]]);
   });
 
-  test("lingers for others, never longer than a send may wait, and not at all once a request is full (S6)", async () => {
+  test("lingers for others, never longer than a send may wait, and not at all once a request is full (joining-sink.ts S6)", async () => {
     let nowMs = 0;
     const sleepers = new Set<{ readonly untilMs: number; readonly wake: () => void }>();
     const clock: Clock = {
@@ -205,7 +205,7 @@ describe("joining sink", () => {
     expect(sleepers.size).toBe(0);
   });
 
-  test("bounds: a record too large, too many bytes waiting, a closed sink (S4)", async () => {
+  test("bounds: a record too large, too many bytes waiting, a closed sink (joining-sink.ts S4)", async () => {
     const producer = new FakeProducer();
     const sink = new JoiningSink(producer, { clock: stillClock, recordBytesMax: 1_000, pendingBytesMax: 2_000 });
     const large = { topic: "t", key: "k", value: Buffer.alloc(1_000) };

@@ -34,7 +34,7 @@ export type JoiningSinkOptions = {
   /** The largest record; the topics' max.message.bytes less headers. */
   readonly recordBytesMax?: number;
   readonly pendingBytesMax?: number;
-  /** How long a send may wait for others to share its request; 0, the default, for callers that send batches. S6 */
+  /** How long a send may wait for others to share its request; 0, the default, for callers that send batches. */
   readonly lingerMsMax?: number;
   /** How long one request may take, all the client's retries included. */
   readonly deliveryMsMax?: number;
@@ -115,7 +115,7 @@ export class JoiningSink implements RecordSink {
     if (this.#closed) return Promise.reject(new Failure(SINK_CLOSED, "give-up", "the Kafka sink is closed"));
     if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#pendingBytesMax) {
       const what = `${this.#pendingBytes} bytes wait for Kafka; at most ${this.#pendingBytesMax} may`;
-      return Promise.reject(new Failure(SINK_FULL, "retry", what)); // S4
+      return Promise.reject(new Failure(SINK_FULL, "retry", what));
     }
     this.#pendingBytes += bytes;
     return new Promise((resolve, reject) => {
@@ -140,7 +140,7 @@ export class JoiningSink implements RecordSink {
     await Promise.resolve(); // sends of the same turn go together
     while (this.#queue.length > 0) {
       await this.#linger();
-      await this.#deliver(this.#takeBatch()); // S1
+      await this.#deliver(this.#takeBatch());
     }
     this.#pumping = undefined;
   }
@@ -149,7 +149,6 @@ export class JoiningSink implements RecordSink {
     return this.#queuedBytes >= this.#batchBytesMax;
   }
 
-  /** S6 */
   async #linger(): Promise<void> {
     if (this.#lingerMsMax === 0) return;
     const remainsMs = this.#queuedAtMs + this.#lingerMsMax - this.#clock.monotonicMs();
@@ -180,7 +179,7 @@ export class JoiningSink implements RecordSink {
       const positions = await this.#produce(records, bytes);
       let at = 0;
       for (const send of batch) {
-        send.resolve(positions.slice(at, at + send.records.length)); // S2
+        send.resolve(positions.slice(at, at + send.records.length));
         at += send.records.length;
         this.#settle(send);
       }
@@ -189,17 +188,17 @@ export class JoiningSink implements RecordSink {
       if (failure.advice === "retry") {
         await this.#renew();
         this.#queuedBytes = 0;
-        this.#reject([...batch, ...this.#queue.splice(0)], failure); // S3
+        this.#reject([...batch, ...this.#queue.splice(0)], failure);
         return failure;
       }
       if (batch.length === 1) {
-        this.#reject(batch, failure); // S5
+        this.#reject(batch, failure);
         return undefined;
       }
       for (const [i, send] of batch.entries()) {
         const away = await this.#deliver([send]); // S5: find the one
         if (away === undefined) continue;
-        this.#reject(batch.slice(i + 1), away); // S3
+        this.#reject(batch.slice(i + 1), away);
         return away;
       }
     }

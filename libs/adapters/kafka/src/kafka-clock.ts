@@ -1,10 +1,9 @@
 /**
  * Kafka's clock, as this process can know it.
  *
- * C1. The answer to a record of ours contains when Kafka appended it, by the clock of the partition's leader. That moment lies
- *     between our sending and the answer: the middle is taken, and half the round trip is what it is uncertain by.
- * C2. A reading is of our monotonic clock, so that a jump of our wall clock shows at once, without asking again.
- */
+ * The answer to a record of ours contains when Kafka appended it, by the clock of the partition's leader. That moment is
+ * between our sending and the answer: the middle is taken, and half the round trip is what it is uncertain by. A reading is of
+ * our monotonic clock, so that a jump of our wall clock shows at once, without asking again. */
 import type { Clock, Instant } from "@tributary/kernel";
 import type { Kafka, Producer } from "kafkajs";
 import { kafkajsClient } from "./kafkajs-client.ts";
@@ -43,7 +42,7 @@ export class KafkaClock {
     const answeredMs = this.#clock.monotonicMs();
     const appendedAt = Number(stored?.logAppendTime ?? -1);
     if (!(appendedAt >= 0)) return undefined;
-    return { kafkaAtZero: appendedAt - (sentMs + answeredMs) / 2, uncertaintyMs: (answeredMs - sentMs) / 2 }; // C1
+    return { kafkaAtZero: appendedAt - (sentMs + answeredMs) / 2, uncertaintyMs: (answeredMs - sentMs) / 2 };
   }
 
   async close(): Promise<void> {
@@ -64,6 +63,6 @@ export class KafkaClock {
   }
 }
 
-/** How far our wall clock is ahead of Kafka's; negative when it is behind. C2 */
+/** How far our wall clock is ahead of Kafka's; negative when it is behind. */
 export const clockOffsetMs = ({ kafkaAtZero }: ClockReading, clock: Pick<Clock, "now" | "monotonicMs">): number =>
   clock.now() - (kafkaAtZero + clock.monotonicMs());

@@ -99,7 +99,7 @@ class KafkajsProducer implements ProducerClient {
     }
   }
 
-  /** Java's murmur2; remembers its choice, which kafkajs does not tell. */
+  /** Java's murmur2; remembers its choice, which kafkajs does not return. */
   readonly #rememberingPartitioner: ICustomPartitioner = () => {
     const javaCompatible = Partitioners.DefaultPartitioner();
     return (args) => {

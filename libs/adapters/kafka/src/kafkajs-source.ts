@@ -1,21 +1,18 @@
 /**
  * A member of a consumer group that hands over small batches and commits behind them.
  *
+ * Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours or none is
+ * (co-partitioned-assigner.ts). `onAssigned` is awaited before the first batch of a partition number, also of one kept over a
+ * rebalance unless the membership was never lost. When the group has expelled us, or may have (no heartbeat was acknowledged
+ * for as long as the lease runs), `onRevoked` is called for everything at once, not when we are let in again seconds later.
+ *
  * C1. Records of a partition are handed over in offset order; what was not processed is handed over again.
- * C2. Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours
- *     or none is (co-partitioned-assigner.ts).
- * C3. Committed is only what `handle` said is processed: at least once, and G2 makes repeats harmless. All partitions are
+ * C3. Committed is only what `handle` returned as processed: at least once, and G2 makes repeats harmless. All partitions are
  *     committed together, every `COMMIT_EVERY_MS`: a commit costs Kafka as much as a batch does.
- * C4. `onAssigned` is awaited before the first batch of a partition number. A number kept over a rebalance is not told
- *     again only if we were a member all along; otherwise somebody else may have had it meanwhile.
- * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer
- *     reliably, a supervisor does.
- * C6. Whoever is no member any more holds nothing: when the group has expelled us, or may have, as no heartbeat was
- *     acknowledged for as long as the lease runs (a paused process, a cut network), `onRevoked` is called for everything at
- *     once, not when we are let in again seconds later.
+ * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer reliably,
+ *     a supervisor does.
  * C7. A round of batches takes `ROUND_MS_MIN` at least: what comes meanwhile is one batch a partition, not one a record, so
- *     that a producer of many small records costs Kafka and everybody behind it a bounded number of requests (G13).
- */
+ *     that a producer of many small records costs Kafka and everybody behind it a bounded number of requests (G13). */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, TopicPartitionOffset } from "kafkajs";
@@ -75,7 +72,7 @@ export class KafkajsSource implements BatchSource {
   readonly #turns = new PartitionTurns();
   readonly #lease: Lease;
   #joinAttempts = 0;
-  /** The group rebalances, and we were told so as a member. */
+  /** The group rebalances, and we got notice of it as a member. */
   #invited = false;
   #memberId = "";
   /** Given up with the lease; ours again if the group still counts us in. */
@@ -84,7 +81,7 @@ export class KafkajsSource implements BatchSource {
   #assigned: Readonly<Record<string, readonly number[]>> = {};
   #assigning: Promise<void> = Promise.resolve();
   #rebalancing = false;
-  /** Processed and not yet committed: the offset behind, by topic and partition. C3 */
+  /** Processed and not yet committed: the offset behind, by topic and partition. */
   #uncommitted = new Map<string, TopicPartitionOffset>();
   #commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
   #failure: unknown;
@@ -106,7 +103,7 @@ export class KafkajsSource implements BatchSource {
       maxBytesPerPartition: 1024 * 1024,
       allowAutoTopicCreation: false,
       partitionAssigners: [coPartitionedAssigner(() => this.#joining())],
-      retry: { ...retry, restartOnFailure: async () => false }, // C5
+      retry: { ...retry, restartOnFailure: async () => false },
     });
     this.#admin = this.#kafka.admin();
     this.#ended.promise.catch(() => {});
@@ -147,7 +144,7 @@ export class KafkajsSource implements BatchSource {
     await this.#ended.promise;
   }
 
-  /** A consumer whose first join meets a coordinator that is still loading would crash. C5 */
+  /** A consumer whose first join meets a coordinator that is still loading would crash. */
   async #coordinated(): Promise<void> {
     const groupId = this.#options.prefix + this.#options.group;
     await this.#admin.connect();
@@ -173,7 +170,7 @@ export class KafkajsSource implements BatchSource {
     else this.#ended.reject(this.#failure);
   }
 
-  /** Ends `run` with `error`. C5 */
+  /** Ends `run` with `error`. */
   #fail(error: unknown): void {
     if (this.#failure !== undefined || this.#closing !== undefined) return;
     this.#failure = error;
@@ -182,7 +179,7 @@ export class KafkajsSource implements BatchSource {
     this.close().catch(() => this.#ended.reject(error));
   }
 
-  /** Before every attempt to join. One that follows no invitation, or a failed attempt, comes of having been expelled. C6 */
+  /** Before every attempt to join. One that follows no invitation, or a failed attempt, comes of having been expelled. */
   #joining(): void {
     this.#joinAttempts++;
     if (!this.#invited || this.#joinAttempts > 1) this.#expelled();
@@ -206,7 +203,6 @@ export class KafkajsSource implements BatchSource {
     this.#memberId = "";
   }
 
-  /** C6 */
   #lose(why: string): void {
     this.#lease.end();
     const lost = this.#held;
@@ -239,7 +235,7 @@ export class KafkajsSource implements BatchSource {
       const aheadMs = this.#clock.now() - nowMs;
       if (aheadMs < wallAheadMs - HEARTBEAT_MS) {
         const what = `the clock was set back by ${Math.round(wallAheadMs - aheadMs)} ms, and kafkajs times heartbeats by it`;
-        return this.#fail(new Failure("kafka-clock-set-back", "retry", what)); // C5
+        return this.#fail(new Failure("kafka-clock-set-back", "retry", what));
       }
       wallAheadMs = aheadMs;
       if (this.#lease.isHeld) heldAtMs = nowMs;
@@ -266,7 +262,6 @@ export class KafkajsSource implements BatchSource {
     }
   }
 
-  /** C3 */
   async #commitProcessed(): Promise<void> {
     if (this.#uncommitted.size === 0) return;
     const taken = this.#uncommitted;
@@ -277,7 +272,7 @@ export class KafkajsSource implements BatchSource {
       if (this.#commit === undefined) await this.#consumer.commitOffsets([...taken.values()]);
       else await this.#commit({ topics: offsets });
     } catch {
-      // Kafka is away, or we are no member any more: then whoever has the partition handles the records again.
+      // Kafka is away, or we are no member any more: then the partition's owner handles the records again.
       if (this.#rebalancing) return;
       for (const [key, position] of taken) if (!this.#uncommitted.has(key)) this.#uncommitted.set(key, position);
     }
@@ -285,7 +280,7 @@ export class KafkajsSource implements BatchSource {
 
   #joined({ memberId, memberAssignment }: ConsumerGroupJoinEvent["payload"]): void {
     const { group, telemetry } = this.#options;
-    const isContinuous = memberId === this.#memberId && this.#joinAttempts === 1; // C4
+    const isContinuous = memberId === this.#memberId && this.#joinAttempts === 1;
     const now = [...new Set(Object.values(memberAssignment).flat())].sort((a, b) => a - b);
     const revoked = this.#held.filter((partition) => !isContinuous || !now.includes(partition));
     const assigned = now.filter((partition) => !isContinuous || !this.#held.includes(partition));
@@ -316,11 +311,11 @@ export class KafkajsSource implements BatchSource {
     }, HEARTBEAT_MS / 2);
     try {
       await this.#turns.take(partition, async () => {
-        await this.#assigning; // C4
+        await this.#assigning;
         await this.#handOver(payload, handle);
-      }); // C2
+      });
       const restMs = startedAtMs + ROUND_MS_MIN - this.#clock.monotonicMs();
-      if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {}); // C7
+      if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {});
       if (this.#stop.signal.aborted) await this.#commitProcessed(); // kafkajs leaves the group once this returns
     } catch (error) {
       this.#fail(error);
@@ -347,13 +342,13 @@ export class KafkajsSource implements BatchSource {
       if (last === undefined) {
         await this.#clock.sleep(pauseMs, this.#stop.signal).catch(() => {});
         pauseMs = Math.min(UNPROCESSED_PAUSE_MS.max, pauseMs * 2);
-        continue; // C1
+        continue;
       }
       pauseMs = UNPROCESSED_PAUSE_MS.min;
       at += processed;
       resolveOffset(last.offset);
       const behind = at === batch.messages.length ? batch.lastOffset() : last.offset; // markers may follow the last record
-      this.#processed({ topic: batch.topic, partition, offset: String(BigInt(behind) + 1n) }); // C3
+      this.#processed({ topic: batch.topic, partition, offset: String(BigInt(behind) + 1n) });
       const lag = Number(highWatermark - BigInt(last.offset) - 1n);
       if (telemetry !== undefined) {
         const ms = this.#clock.monotonicMs() - startedAt;

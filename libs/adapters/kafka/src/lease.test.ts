@@ -18,7 +18,7 @@ describe("lease", () => {
     const lease = new Lease({ sessionMs: 10_000, clock });
     expect(lease.isHeld).toBe(false);
     lease.answered(100);
-    expect(lease.isHeld).toBe(false); // no answer said that we are a member
+    expect(lease.isHeld).toBe(false); // no answer confirmed that we are a member
     lease.renew();
     expect(lease.isHeld).toBe(true);
     clock.advance(7_899);

@@ -5,8 +5,7 @@
  * that long after it *sent* the last heartbeat that was acknowledged; when the answer is read does not count, as a process
  * that was paused reads old answers late. The lease ends earlier than the session, by the margin below.
  *
- * L1. A lease only says when to stop. That nothing written after it counts is up to Kafka: fenced-sink.ts.
- */
+ * A lease only decides when to stop. That nothing written after it counts is up to Kafka: fenced-sink.ts. */
 import { type Clock, systemClock } from "@tributary/kernel";
 
 const MARGIN = 0.8;
@@ -34,7 +33,7 @@ export class Lease {
     this.#sentAtMs = this.#clock.monotonicMs() - Math.max(0, tookMs);
   }
 
-  /** That answer said that we are a member. */
+  /** That answer confirmed that we are a member. */
   renew(): void {
     this.#heldUntilMs = this.#sentAtMs + this.leaseMs;
   }

@@ -1,19 +1,19 @@
 /**
  * Makes this process the only one that can write to some partitions, by a producer epoch of Kafka's.
  *
- * A transactional id stands for the right to write. Whoever claims it gets its producer id with a higher epoch, and has the
- * transaction coordinator write an abort marker of that epoch to each partition. From then on the partitions' leaders
+ * A transactional id stands for the right to write. A process that claims it gets its producer id with a higher epoch, and has
+ * the transaction coordinator write an abort marker of that epoch to each partition. From then on the partitions' leaders
  * refuse every batch of a lower epoch, also one that a paused process had sent before it was paused and that arrives now.
  *
- * E1. When `claimEpoch` resolves, the markers are in the partitions: what is read to their ends is all that earlier owners
- *     wrote, and nothing of theirs comes behind it.
- * E2. Of two that claim at once, one is fenced: the epoch that is written with is given only to whoever still holds the one
- *     that the markers carry (KIP-360). Without that condition both would go on, and the lower epoch could write until the
- *     higher one first did.
+ * When `claimEpoch` resolves, the markers are in the partitions: what is read to their ends is all that earlier owners wrote,
+ * and nothing of theirs comes behind it.
+ *
+ * E2. Of two that claim at once, one is fenced: the epoch that is written with is given only to the process that still holds
+ *     the one that the markers carry (KIP-360). Without that condition both would go on, and the lower epoch could write until
+ *     the higher one first did.
  *
  * The markers are control records, which consumers skip. Records are then written outside of transactions, so nobody has to
- * read with isolation.level=read_committed (docs/adr/0028).
- */
+ * read with isolation.level=read_committed (docs/adr/0028). */
 import { addPartitionsToTxnV3, type Connection, endTxnV3, initProducerIdV4 } from "@platformatic/kafka";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Cluster } from "./cluster.ts";
@@ -50,12 +50,12 @@ export async function claimEpoch(
       const connection = await cluster.coordinator(claim.transactionalId);
       const first = await init(connection, claim);
       await abortEmptyTransaction(connection, claim, first);
-      return await initWhenAborted(connection, claim, first, clock, signal, givesUpAtMs); // E1
+      return await initWhenAborted(connection, claim, first, clock, signal, givesUpAtMs);
     } catch (error) {
       const ids = apiIdsOf(error);
       if (ids.some((id) => FENCED_IDS.includes(id))) {
         const what = `${claim.transactionalId} was claimed by another process`;
-        throw new Failure(FENCED, "retry", what, { cause: error }); // E2
+        throw new Failure(FENCED, "retry", what, { cause: error });
       }
       signal.throwIfAborted();
       if (clock.monotonicMs() >= givesUpAtMs) {
@@ -95,7 +95,7 @@ async function abortEmptyTransaction(connection: Connection, claim: EpochClaim, 
   await endTxnV3.api.async(connection, transactionalId, producerId, producerEpoch, false);
 }
 
-/** The coordinator answers EndTxn before the markers are written, and refuses the next epoch until they are. E1 */
+/** The coordinator answers EndTxn before the markers are written, and refuses the next epoch until they are. */
 async function initWhenAborted(
   connection: Connection,
   claim: EpochClaim,
@@ -106,7 +106,7 @@ async function initWhenAborted(
 ): Promise<ProducerEpoch> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await init(connection, claim, first); // E2
+      return await init(connection, claim, first);
     } catch (error) {
       if (!apiIdsOf(error).includes("CONCURRENT_TRANSACTIONS") || clock.monotonicMs() >= givesUpAtMs) throw error;
       await clock.sleep(pauseMs(attempt), signal);

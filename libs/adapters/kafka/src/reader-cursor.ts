@@ -4,7 +4,7 @@ import type { InRecord } from "./ports.ts";
 
 const CONTROL = 0x20;
 const LOG_APPEND_TIME = 0x08;
-/** What a slow reader may leave untaken before its partition is left out of fetches (R3). */
+/** What a slow reader may leave untaken before its partition is left out of fetches (reader.ts R3). */
 const UNTAKEN_BYTES_MAX = 2 * 1024 * 1024;
 
 export type CursorOptions = {
@@ -73,12 +73,12 @@ export class Cursor {
     this.#changes();
   }
 
-  /** Takes what a fetch from `position` brought. R1 */
+  /** Takes what a fetch from `position` brought. reader.ts R1 */
   accept(batches: readonly RecordsBatch[]): void {
     for (const batch of batches) {
       if (this.#done) break;
       if ((batch.attributes & CONTROL) === 0) this.#acceptBatch(batch);
-      // Compaction leaves gaps: the batch, not its last record, says where the next one begins.
+      // Compaction leaves gaps: the batch, not its last record, has the offset of the next one.
       const behind = batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n;
       if (behind > this.position) this.position = behind;
       if (this.#until !== undefined && this.position >= this.#until) this.#done = true;

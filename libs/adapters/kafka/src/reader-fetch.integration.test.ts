@@ -20,9 +20,10 @@ afterAll(async () => {
   await admin.close();
 });
 
-test("a read that begins while older metadata is awaited is not forgotten, whichever comes first", async () => {
+test("a read that starts while older metadata is awaited is not forgotten, whichever comes first", async () => {
   const client = new Consumer({
-    ...{ clientId: connection.clientId, groupId: `${connection.prefix}unused` },
+    clientId: connection.clientId,
+    groupId: `${connection.prefix}unused`,
     bootstrapBrokers: [...connection.brokers],
   });
   const metadata = client.metadata.bind(client) as (options: { topics: string[] }) => ReturnType<Consumer["metadata"]>;
@@ -37,7 +38,10 @@ test("a read that begins while older metadata is awaited is not forgotten, which
     clearMetadata: () => client.clearMetadata(),
   } as unknown as Consumer;
   const loops = new FetchLoops(slow, {
-    ...{ clientId: connection.clientId, unavailableMsMax: 10_000, clock: systemClock, telemetry: undefined },
+    clientId: connection.clientId,
+    unavailableMsMax: 10_000,
+    clock: systemClock,
+    telemetry: undefined,
   });
   const read = async (topic: string) => {
     const cursor = new Cursor({ topic, name: nameOf(topic), partition: 0, from: 0n, until: 1n });

@@ -1,4 +1,4 @@
-/** One fetch loop per broker, for all cursors whose partition it leads (R2). */
+/** One fetch loop per broker, for all cursors whose partition it leads (reader.ts R2). */
 
 import { type ClusterMetadata, ConnectionPool, type Consumer, fetchV13 } from "@platformatic/kafka";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
@@ -113,7 +113,7 @@ export class FetchLoops {
       }
     }
     this.#running.delete(node); // in the same turn as the last look at the cursors, or `wake` would miss the end
-    // Whoever found this loop running while it saw another leader than they did would wait for ever.
+    // A read that found this loop running while the loop saw another leader would wait for ever.
     if ([...this.#cursors].some((cursor) => cursor.wantsMore)) void this.#startLoops();
   }
 
@@ -197,7 +197,7 @@ export class FetchLoops {
     if (clock.monotonicMs() - this.#failingSinceMs > unavailableMsMax) {
       this.#failingSinceMs = undefined;
       const what = `Kafka cannot be read for ${unavailableMsMax} ms: ${reason}`;
-      for (const cursor of this.#cursors) cursor.finish(new Failure(UNAVAILABLE, "retry", what)); // R4
+      for (const cursor of this.#cursors) cursor.finish(new Failure(UNAVAILABLE, "retry", what)); // reader.ts R4
       return;
     }
     const waitMs = Math.min(RETRY_MS.max, RETRY_MS.min * 2 ** Math.min(this.#failures++, 10));

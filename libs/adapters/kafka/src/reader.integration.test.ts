@@ -29,7 +29,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
-test("bounded reads give every record once, in order, from and until where told (R1)", async () => {
+test("bounded reads give every record once, in order, from and until the given offsets (reader.ts R1)", async () => {
   const before = Date.now();
   await put(
     "log",
@@ -55,7 +55,7 @@ test("bounded reads give every record once, in order, from and until where told 
   for (const { timestamp } of all) expect(timestamp).toBeGreaterThanOrEqual(before - 1_000);
 });
 
-test("following many partitions: new records come at once, a slow reader holds up nobody, abort ends it (R2, R3)", async () => {
+test("following many partitions: new records come at once, a slow reader holds up nobody, abort ends it (reader.ts R2, R3)", async () => {
   const stop = new AbortController();
   const seen: string[] = [];
   const follow = async (partition: number, from: bigint) => {

@@ -43,18 +43,18 @@ afterAll(async () => {
 describe.each(Object.keys(sinks))("%s", (name) => {
   const sink = sinks[name] as JoiningSink;
 
-  test("1,000 keys lie where Java puts them, in the order sent, at the positions told", async () => {
+  test("1,000 keys are where Java puts them, in the order sent, at the positions returned", async () => {
     const random = seededRandom(11);
     const topic = topicOf(name, "order");
     const keys = Array.from({ length: 1_000 }, (_, i) => `device-${i}-${"é".repeat(Math.floor(random() * 5))}`);
     const sent = new Map<string, string[]>();
-    const told = new Map<string, Position>();
+    const positions = new Map<string, Position>();
     const sends: Promise<void>[] = [];
     for (let i = 0; i < 3_000; i++) {
       const key = keys[Math.floor(random() * keys.length)] as string;
       sent.set(key, [...(sent.get(key) ?? []), String(i)]);
       const records = [{ topic, key, value: Buffer.from(String(i)) }];
-      sends.push(sink.send(records).then(([position]) => void told.set(String(i), position as Position)));
+      sends.push(sink.send(records).then(([position]) => void positions.set(String(i), position as Position)));
       if (i % 400 === 0) await sends.at(-1);
     }
     await Promise.all(sends);
@@ -65,7 +65,7 @@ describe.each(Object.keys(sinks))("%s", (name) => {
       stored.set(key, [...(stored.get(key) ?? []), value]);
       expect(record.partition).toBe(partitionOf(key, PARTITIONS));
       const { partition, offset } = record;
-      expect(told.get(value)).toEqual({ topic, partition, offset });
+      expect(positions.get(value)).toEqual({ topic, partition, offset });
     }
     expect(stored).toEqual(sent);
   });
@@ -111,7 +111,7 @@ describe.each(Object.keys(sinks))("%s", (name) => {
     await sink.send([{ topic, key: "k", value: Buffer.from("1") }]);
     const client = new kafkajs.Kafka({ brokers: [...connection.brokers], logLevel: kafkajs.logLevel.NOTHING }).admin();
     await client.connect();
-    // A topic made anew knows no producer: the next sequence number comes out of order.
+    // A topic that was created again knows no producer: the next sequence number comes out of order.
     await client.deleteTopics({ topics: [connection.prefix + topic] });
     // The broker knows it a moment after the controller.
     await waitFor(async () => !(await admin.topics()).includes(topic), { what: "the topic to be gone" });

@@ -41,7 +41,7 @@ class Member {
       async (batch) => {
         const { topic, partition, records } = batch;
         if (this.#running.has(partition)) throw new Error(`C2: partition ${partition} handled twice at once`);
-        if (!this.held.has(partition)) throw new Error(`C4: partition ${partition} was not told`);
+        if (!this.held.has(partition)) throw new Error(`partition ${partition} was not reported`);
         this.#running.add(partition);
         await new Promise((resolve) => setTimeout(resolve, 2));
         this.#running.delete(partition);
@@ -92,7 +92,7 @@ describe("source", () => {
     await second.source.close();
   });
 
-  test("what was not processed is offered again, and a crash leaves it uncommitted (C1, C3, C5)", async () => {
+  test("what was not processed is offered again, and a crash leaves it uncommitted (kafkajs-source.ts C1, C3, C5)", async () => {
     await fill("c", 0, 90);
     let batches = 0;
     const partial = new Member("partial", ["c"], ({ records }) =>
@@ -136,7 +136,7 @@ describe("source", () => {
     await again.source.close();
   });
 
-  test("records that come one by one are handed over in rounds, and committed together (C3, C7)", async () => {
+  test("records that come one by one are handed over in rounds, and committed together (kafkajs-source.ts C3, C7)", async () => {
     const kafka = new kafkajs.Kafka({ brokers: [...connection.brokers], logLevel: kafkajs.logLevel.NOTHING });
     const client = kafka.admin();
     const consumer = kafka.consumer({ groupId: `${connection.prefix}commits` });

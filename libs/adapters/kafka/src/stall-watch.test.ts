@@ -5,7 +5,7 @@ const at = (committed: bigint, end: bigint, busy = false): PartitionProgress[] =
   { key: "t:0", committed, end, busy },
 ];
 
-test("only a partition that is behind, unmoved and idle for the whole time is stalled (W1)", () => {
+test("only a partition that is behind, unmoved and idle for the whole time is stalled (stall-watch.ts W1)", () => {
   const stuck = new StallWatch(100);
   expect(stuck.observe(0, at(5n, 9n))).toEqual([]);
   expect(stuck.observe(99, at(5n, 20n))).toEqual([]);
@@ -21,7 +21,7 @@ test("only a partition that is behind, unmoved and idle for the whole time is st
   }
 });
 
-test("a partition that went to another member and came back starts anew", () => {
+test("a partition that went to another member and came back starts over", () => {
   const watch = new StallWatch(100);
   watch.observe(0, at(5n, 9n));
   watch.observe(50, []);

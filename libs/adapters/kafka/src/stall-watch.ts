@@ -1,5 +1,5 @@
 /**
- * Tells a stalled consumer from a slow one. kafkajs can stop fetching after a rebalance without any error; only the
+ * Distinguishes a stalled consumer from a slow one. kafkajs can stop fetching after a rebalance without any error; only the
  * group's own numbers give it away.
  *
  * W1. A partition is stalled when it has been behind, unmoved and not being worked on for the whole of `stallMsMax`.
@@ -31,7 +31,7 @@ export class StallWatch {
       const before = this.#since.get(key);
       if (committed >= end || busy || before === undefined || before.committed !== committed) {
         this.#since.set(key, { committed, sinceMs: nowMs });
-      } else if (nowMs - before.sinceMs >= this.#stallMsMax) stalled.push(key); // W1
+      } else if (nowMs - before.sinceMs >= this.#stallMsMax) stalled.push(key);
     }
     return stalled;
   }

@@ -1,2 +1,3 @@
-/** The name of a read without an end. Only follow.ts calls it (`npm run lint`): whoever else wants to follow a topic uses that. */
+/** The name of a read without an end. Only follow.ts calls it (`npm run lint`): everything else that follows a topic uses
+ * that. */
 export const tail: unique symbol = Symbol("tail");

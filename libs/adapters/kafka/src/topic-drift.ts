@@ -48,7 +48,7 @@ function suffices(setting: string, have: string, want: string): boolean {
     case "flush.messages":
       return had <= wanted;
     case "retention.bytes":
-      // How large is the disk's owner to say; that there is a bound is not.
+      // How large is up to the disk's owner; that there is a bound is not.
       return wanted < 0 ? had < 0 : had >= 0;
     case "segment.bytes":
     case "min.cleanable.dirty.ratio":

@@ -20,7 +20,7 @@ test("every topic of the contract with one partition count, and dead letters wit
   for (const spec of dlqTopicsOf("router", settings)) expect(spec).toMatchObject(settings);
 });
 
-test("everything that somebody was acknowledged for is flushed with one or two replicas, in sync with three (T1)", () => {
+test("everything that somebody was acknowledged for is flushed with one or two replicas, in sync with three (tributary-topics.ts T1)", () => {
   const unflushed = (replicationFactor: number) =>
     tributaryTopics({ replicationFactor })
       .filter(({ config }) => config?.["flush.messages"] !== "1")
@@ -32,18 +32,21 @@ test("everything that somebody was acknowledged for is flushed with one or two r
     expect(config).toMatchObject({ "min.insync.replicas": "2", "flush.messages": "9223372036854775807" });
 });
 
-test.each([16, 64, 4_000])("the byte bounds fit %i GiB of disk, dead letters included (T2)", (gib) => {
-  let sum = 0;
-  for (const { name, partitions, config = {} } of tributaryTopics({ diskBytes: gib * 1024 ** 3 })) {
-    if (config["cleanup.policy"] !== "delete" || name === "rollouts.events.v1") continue;
-    expect(Number(config["retention.bytes"])).toBeGreaterThanOrEqual(RECORD_BYTES_MAX);
-    expect(Number(config["segment.bytes"])).toBeGreaterThan(RECORD_BYTES_MAX);
-    sum += partitions * Number(config["retention.bytes"]);
-  }
-  expect(sum / 1024 ** 3).toBeLessThanOrEqual(0.85 * gib);
-});
+test.each([16, 64, 4_000])(
+  "the byte bounds fit %i GiB of disk, dead letters included (tributary-topics.ts T2)",
+  (gib) => {
+    let sum = 0;
+    for (const { name, partitions, config = {} } of tributaryTopics({ diskBytes: gib * 1024 ** 3 })) {
+      if (config["cleanup.policy"] !== "delete" || name === "rollouts.events.v1") continue;
+      expect(Number(config["retention.bytes"])).toBeGreaterThanOrEqual(RECORD_BYTES_MAX);
+      expect(Number(config["segment.bytes"])).toBeGreaterThan(RECORD_BYTES_MAX);
+      sum += partitions * Number(config["retention.bytes"]);
+    }
+    expect(sum / 1024 ** 3).toBeLessThanOrEqual(0.85 * gib);
+  },
+);
 
-test("Kafka stamps every record (T3)", () => {
+test("Kafka stamps every record (tributary-topics.ts T3)", () => {
   for (const { config } of tributaryTopics()) expect(config?.["message.timestamp.type"]).toBe("LogAppendTime");
 });
 

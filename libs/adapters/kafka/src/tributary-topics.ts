@@ -11,7 +11,7 @@ import type { TopicSpec } from "./ports.ts";
 
 type KeptTopic = Pick<Topic, "name" | "kind" | "retentionMs"> & Partial<Pick<Topic, "partitions">>;
 
-/** Where the bridge puts what a device published to no stream of ours: the dead letters of a topic that is none. */
+/** Dead letters of messages that a device published to no stream of the contract. */
 export const UNKNOWN_STREAM: KeptTopic = { name: "edge.unknown.v1", kind: "events", retentionMs: 7 * 86_400_000 };
 
 /** Where every process asks Kafka what time it is; nobody reads it. */
@@ -117,11 +117,11 @@ function specOf(topic: Topic, settings: TopicSettings): TopicSpec {
 
 const commonOf = (durable: boolean, replicationFactor: number): Record<string, string> => ({
   "max.message.bytes": String(RECORD_BYTES_MAX),
-  "message.timestamp.type": "LogAppendTime", // T3
+  "message.timestamp.type": "LogAppendTime",
   ...durabilityOf(durable, replicationFactor),
 });
 
-/** T1. Both are always told: a broker's default may be another. */
+/** T1. Both are always set: a broker's default may be another. */
 const durabilityOf = (durable: boolean, replicationFactor: number): Record<string, string> =>
   replicationFactor >= REPLICAS_FOR_QUORUM
     ? { "min.insync.replicas": "2", "flush.messages": NEVER }

@@ -1,9 +1,8 @@
-/** Reads a model package from a folder.
+/** Reads a model package from a folder. Sizes are looked at before anything is read (G9).
  *
- * L1. (G6) Every file is what the manifest says, byte for byte, and nothing else lies in the folder: no file more, none
- *     less, no symbolic link. The manifest's own SHA-256 is the package's digest.
- * L2. What is parsed are the bytes that were hashed, not a second reading of the file.
- * L3. (G9) Sizes are looked at before anything is read. */
+ * L1. Every file is what the manifest lists, byte for byte, and nothing else is in the folder (G6): no file more, none less,
+ *     no symbolic link. The manifest's own SHA-256 is the package's digest.
+ * L2. What is parsed are the bytes that were hashed, not a second reading of the file. */
 import { lstat, readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import {
@@ -62,7 +61,7 @@ export async function loadPackage(folder: string, options: LoadPackageOptions = 
   };
 }
 
-/** The bytes of one listed file, checked again at this reading. (L2) */
+/** The bytes of one listed file, checked again at this reading. */
 export async function readPackageFile(
   pkg: Pick<ModelPackage, "dir" | "manifest">,
   path: string,
@@ -122,9 +121,9 @@ async function checkListing(dir: string, manifest: ModelManifest): Promise<void>
 
 async function checkFile(dir: string, path: string, file: PackageFile): Promise<void> {
   const { size } = await lstat(join(dir, path));
-  if (size !== file.bytes) throw mismatch(dir, path, `${size} bytes, the manifest says ${file.bytes}`); // L3
+  if (size !== file.bytes) throw mismatch(dir, path, `${size} bytes, the manifest lists ${file.bytes}`);
   const digest = await hashFile(join(dir, path));
-  if (digest !== file.sha256) throw mismatch(dir, path, `SHA-256 is ${digest}, the manifest says ${file.sha256}`);
+  if (digest !== file.sha256) throw mismatch(dir, path, `SHA-256 is ${digest}, the manifest lists ${file.sha256}`);
 }
 
 function checkGolden(golden: ModelPackage["golden"], manifest: ModelManifest): ModelPackage["golden"] {

@@ -38,15 +38,15 @@ describe.each(["edge-resnet8", "cloud-vgg"])("%s", (name) => {
     expect(await codeOf(loadPackage(committed(name), { digest: "0".repeat(64) }))).toBe("package-digest-mismatch");
   });
 
-  test("its parts give the same bytes again, hence the same digest (W1, W3)", async () => {
+  test("its parts give the same bytes again, hence the same digest (write.ts W1, W3)", async () => {
     const digest = await writePackage(join(dir, "copy"), await partsOf(name));
     expect(digest).toBe((await loadPackage(committed(name))).digest);
     expect(await writePackage(join(dir, "copy"), await partsOf(name))).toBe(digest);
-    expect(await readdir(dir)).toEqual(["copy"]); // W2: nothing half-made is left.
+    expect(await readdir(dir)).toEqual(["copy"]); // write.ts W2: nothing half-made is left.
   });
 });
 
-test("a package is replaced whole (W2)", async () => {
+test("a package is replaced whole (write.ts W2)", async () => {
   const parts = await partsOf("edge-resnet8");
   const first = await writePackage(join(dir, "p"), parts);
   const second = await writePackage(join(dir, "p"), { ...parts, version: "9.9.9" });
@@ -58,7 +58,7 @@ test("a package is replaced whole (W2)", async () => {
   expect(await readdir(dir)).toEqual(["p"]);
 });
 
-describe("L1: exactly the listed bytes, or a named refusal", () => {
+describe("load.ts L1: exactly the listed bytes, or a named refusal", () => {
   const harm: readonly [string, string, (at: string) => Promise<unknown>][] = [
     ["no manifest", "package-file-missing", (at) => rm(join(at, "manifest.json"))],
     ["a file missing", "package-file-missing", (at) => rm(join(at, "labels.json"))],
@@ -98,7 +98,7 @@ describe("L1: exactly the listed bytes, or a named refusal", () => {
     expect(await codeOf(loadPackage(at, { digest }))).toBe("accepted");
   });
 
-  test("what is read later is checked again (L2)", async () => {
+  test("what is read later is checked again (load.ts L2)", async () => {
     const at = join(dir, "p");
     await cp(committed("edge-resnet8"), at, { recursive: true });
     const pkg = await loadPackage(at);

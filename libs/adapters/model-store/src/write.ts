@@ -17,7 +17,7 @@ export type PackageParts = Omit<ModelManifest, "files" | "formatVersion"> & {
 
 export async function writePackage(folder: string, parts: PackageParts): Promise<Digest> {
   const dir = resolve(folder);
-  const paths = Object.keys(parts.files).sort(); // W1
+  const paths = Object.keys(parts.files).sort();
   const refused = paths.find((path) => !isPackagePath(path));
   if (refused !== undefined) {
     throw new Failure("package-manifest-invalid", "give-up", `"${refused}" is not a plain path inside a package`);
@@ -39,7 +39,7 @@ export async function writePackage(folder: string, parts: PackageParts): Promise
   } satisfies ModelManifest);
   const manifestBytes = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
   const digest = sha256(manifestBytes);
-  if (await isThere(dir, digest)) return digest; // W3
+  if (await isThere(dir, digest)) return digest;
 
   await mkdir(dirname(dir), { recursive: true });
   const building = await mkdtemp(join(dirname(dir), `.${basename(dir)}-`));
@@ -48,7 +48,7 @@ export async function writePackage(folder: string, parts: PackageParts): Promise
     await mkdir(made);
     for (const path of paths) await writeDurably(join(made, path), contentOf(path));
     await writeDurably(join(made, packageFiles.manifest), manifestBytes);
-    await loadPackage(made, { digest }); // W2
+    await loadPackage(made, { digest });
     await rename(dir, join(building, "old")).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
     });

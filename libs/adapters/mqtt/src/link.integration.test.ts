@@ -34,9 +34,9 @@ afterEach(async () => {
   await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 
-const told: string[] = [];
+const notified: string[] = [];
 function linkTo(changed: Partial<MqttLinkOptions> = {}): { readonly link: MqttLink; online(): Promise<void> } {
-  told.length = 0;
+  notified.length = 0;
   const address = server.address() as { port: number };
   let waiting: (() => void) | undefined;
   const made = new MqttLink(
@@ -54,11 +54,11 @@ function linkTo(changed: Partial<MqttLinkOptions> = {}): { readonly link: MqttLi
     },
     {
       onOnline: () => {
-        told.push("online");
+        notified.push("online");
         waiting?.();
       },
-      onOffline: ({ refused }) => told.push(refused ? "refused" : "offline"),
-      onMessage: (topic, payload) => told.push(`${topic} ${payload}`),
+      onOffline: ({ refused }) => notified.push(refused ? "refused" : "offline"),
+      onMessage: (topic, payload) => notified.push(`${topic} ${payload}`),
     },
     systemClock,
     seededRandom(1),
@@ -79,7 +79,7 @@ const until = async (holds: () => boolean) => {
 };
 
 describe("MQTT link", () => {
-  test("L2, L3: publishes in order, hears what comes down, says hello and goodbye", async () => {
+  test("link.ts L2, L3: publishes in order, receives what comes down, publishes hello and goodbye", async () => {
     const { link, online } = linkTo();
     expect(await publish("before any connection")).toBe(false);
     const first = online();
@@ -90,7 +90,7 @@ describe("MQTT link", () => {
       { cmd: "publish", qos: 1, dup: false, retain: false, topic: "cam/down", payload: "hello" },
       () => undefined,
     );
-    await until(() => told.includes("cam/down hello"));
+    await until(() => notified.includes("cam/down hello"));
     await link.stop();
     expect(published).toEqual([
       "cam/availability online retained",
@@ -101,7 +101,7 @@ describe("MQTT link", () => {
     ]);
   });
 
-  test("L1, L2: what a broken connection left unacknowledged is told once and never resent by the link itself", async () => {
+  test("link.ts L1, L2: what a broken connection left unacknowledged is reported once and never resent by the link itself", async () => {
     const { link, online } = linkTo();
     aedes.authorizePublish = (_client, packet, callback) => {
       published.push(String(packet.payload));
@@ -120,16 +120,16 @@ describe("MQTT link", () => {
     void publish("4");
     await until(() => published.includes("4"));
     expect(published.filter((text) => text === "1").length).toBe(1);
-    expect(told.slice(0, 3)).toEqual(["online", "offline", "online"]);
+    expect(notified.slice(0, 3)).toEqual(["online", "offline", "online"]);
   });
 
-  test("L4: a refusing broker is tried again, and told apart from one that is away", async () => {
+  test("link.ts L4: a refusing broker is tried again, and distinguished from one that is unreachable", async () => {
     let isRefusing = true;
     aedes.authenticate = (_client, _user, _password, callback) => callback(null, !isRefusing);
     const { link, online } = linkTo();
     const first = online();
     link.start();
-    await until(() => told.filter((word) => word === "refused").length >= 2);
+    await until(() => notified.filter((word) => word === "refused").length >= 2);
     isRefusing = false;
     await first;
   });
@@ -137,7 +137,7 @@ describe("MQTT link", () => {
   test("stops while there is no broker", async () => {
     const { link } = linkTo({ url: "mqtt://127.0.0.1:9" });
     link.start();
-    await until(() => told.includes("offline"));
+    await until(() => notified.includes("offline"));
     await link.stop();
   });
 });

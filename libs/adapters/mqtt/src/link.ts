@@ -42,7 +42,7 @@ export type MqttLinkHandlers = {
 
 type Pending = Set<(acked: boolean) => void>;
 
-/** A connection that lasted this long starts its backoff anew (L4). */
+/** A connection that lasted this long restarts its backoff (L4). */
 const STEADY_MS = 10_000;
 const FAREWELL_MS = 2_000;
 
@@ -133,11 +133,11 @@ export class MqttLink {
         protocolVersion: 4, // MQTT 3.1.1: every broker speaks it, and nothing here needs more.
         keepalive: options.keepaliveSeconds,
         connectTimeout: options.connectTimeoutMs,
-        clean: true, // L1
-        reconnectPeriod: 0, // L1
+        clean: true,
+        reconnectPeriod: 0,
         resubscribe: false,
         queueQoSZero: false,
-        will: { topic: options.availabilityTopic, payload: Buffer.from("offline"), qos: 1, retain: true }, // L3
+        will: { topic: options.availabilityTopic, payload: Buffer.from("offline"), qos: 1, retain: true },
       });
       const over = () => {
         if (isOver) return;
@@ -145,7 +145,7 @@ export class MqttLink {
         signal.removeEventListener("abort", onAbort);
         if (this.#online?.client === client) this.#online = undefined;
         client.end(true);
-        for (const settled of pending) settled(false); // L2
+        for (const settled of pending) settled(false);
         pending.clear();
         resolve({ reason, refused, wasOnline });
       };

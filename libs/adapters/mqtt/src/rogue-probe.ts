@@ -1,9 +1,8 @@
 /**
  * Tries, with a device's own credentials, what no device may do: whether a broker's rules hold is seen by trying.
  *
- * Q1. A subscription counts by what it delivers: Mosquitto grants `#` to anybody and then delivers only what may be read.
- * Q2. Every refusal has its twin that must succeed, or a broker that takes nothing at all would pass.
- */
+ * A subscription counts by what it delivers: Mosquitto grants `#` to anybody and then delivers only what may be read. Every
+ * refusal has its twin that must succeed, or a broker that takes nothing at all would pass. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import { MqttClient } from "mqtt";
 import { openSocket } from "./socket.ts";
@@ -17,7 +16,7 @@ export type RogueProbe = {
   readonly own: ProbeTopics;
   readonly other: ProbeTopics;
   /** Publishes as somebody who may publish to both `down`; false when it could not. */
-  readonly tell: (topic: string) => Promise<boolean>;
+  readonly publish: (topic: string) => Promise<boolean>;
 };
 
 export type ProbeTopics = { readonly up: string; readonly down: string };
@@ -69,9 +68,9 @@ export async function probeAsRogue(probe: RogueProbe): Promise<RogueFinding> {
   }
 }
 
-async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Promise<readonly RogueAttempt[]> {
+async function tryAll(client: MqttClient, { own, other, publish }: RogueProbe): Promise<readonly RogueAttempt[]> {
   const allowed = new Set<RogueAttempt>();
-  if (!(await mayPublish(client, own.up))) throw twin(`publish on its own ${own.up}`); // Q2
+  if (!(await mayPublish(client, own.up))) throw twin(`publish on its own ${own.up}`);
   if (await mayPublish(client, other.up)) allowed.add("publish-as-another");
 
   let fence: (() => void) | undefined;
@@ -85,7 +84,7 @@ async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Pro
     const heard = new Promise<void>((resolve) => {
       fence = resolve;
     });
-    if (!(await tell(other.down)) || !(await tell(own.down))) {
+    if (!(await publish(other.down)) || !(await publish(own.down))) {
       throw new Failure(
         "probe-untold",
         "retry",
@@ -94,7 +93,7 @@ async function tryAll(client: MqttClient, { own, other, tell }: RogueProbe): Pro
     }
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((_, reject) => {
-      timer = setTimeout(() => reject(twin(`hear its own ${own.down}`)), FENCE_MS_MAX); // Q2
+      timer = setTimeout(() => reject(twin(`hear its own ${own.down}`)), FENCE_MS_MAX);
     });
     await Promise.race([heard, late]).finally(() => clearTimeout(timer));
     await new Promise((resolve) => setTimeout(resolve, LATE_MS));
@@ -116,7 +115,7 @@ const mayPublish = (client: MqttClient, topic: string): Promise<boolean> =>
     () => false,
   );
 
-/** Refused is as good as never delivered. Q1 */
+/** Refused is as good as never delivered. */
 const subscribe = (client: MqttClient, filter: string): Promise<unknown> =>
   client.subscribeAsync(filter, { qos: 1 }).catch(() => {});
 

@@ -2,14 +2,16 @@
  * A service's MQTT 5 connection to a broker that is not ours, kept up for ever: shared subscriptions in a session that
  * outlives the connection, and acknowledgements by hand.
  *
- * H1. A message is acknowledged when its receiver says so, in the order in which the messages came. One that is not, comes
- *     again on the next connection.
- * H2. What is received and not acknowledged is bounded in number and in bytes (G9): the broker is told, by MQTT's receive
- *     maximum, and where it does not keep to it (Mosquitto 2.0 sends as many again for each PUBACK), we do not read on.
- * H3. What is published and not acknowledged stays within what the broker says it takes.
- * H4. A broker that cannot do what this needs is refused by name at the start; later, whatever ends the connection, it is
- *     made again after a jittered, bounded backoff.
- */
+ * A message is acknowledged when its receiver settles it, in the order in which the messages came. One that is not, comes again
+ * on the next connection. What is received and not acknowledged is bounded in number and in bytes (G9): by
+ * MQTT's receive maximum, and where the broker does not keep to it (Mosquitto 2.0 sends as many again for each PUBACK), we do not read
+ * on. What is published and not acknowledged stays within the broker's receive maximum. A broker that cannot do what this
+ * needs is refused by name at the start; later, whatever ends the connection, it is made again after a jittered, bounded
+ * backoff.
+ *
+ * mqtt.js handles packets one at a time and goes on only when a message's PUBACK is handed over, so waiting for Kafka in its
+ * `customHandleAcks` or `handleMessage` would take one message per round trip and hold up its own pings. So PUBACKs are taken
+ * from it where it sends packets, reading goes on, and they are sent when their time comes. */
 import { type Backoff, backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 import type { IPublishPacket, MqttClient } from "mqtt";
 import { type Acknowledgement, type ConnectionOptions, type End, SharedConnection } from "./shared-connection.ts";
@@ -62,7 +64,7 @@ export class SharedLink {
   #flying = new Set<(error?: Error | null) => void>();
   #unacknowledged = 0;
   #bytes = 0;
-  /** Lets mqtt.js read on. H2 */
+  /** Lets mqtt.js read on. */
   #readOn: (() => void) | undefined;
   #unwaited = 0;
   #idle: (() => void)[] = [];
@@ -84,13 +86,13 @@ export class SharedLink {
     return this.#unacknowledged;
   }
 
-  /** Resolves once subscribed; rejects with a BrokerFault. H4 */
+  /** Resolves once subscribed; rejects with a BrokerFault. */
   start(): Promise<void> {
     this.#running ??= this.#run();
     return this.#started.promise;
   }
 
-  /** At QoS 1. False: not taken, or nobody knows. H3 */
+  /** At QoS 1. False: not taken, or nobody knows. */
   publish(topic: string, payload: Buffer, { retain = false } = {}): Promise<boolean> {
     if (this.#online === undefined) return Promise.resolve(false);
     return new Promise((settled) => {

@@ -1,11 +1,11 @@
-/** One child process at work, on the host's side of its pipe.
+/** One running child process, on the host's side of its pipe. A child that does not speak the protocol is ended: what it sends
+ * is checked as any other input is.
  *
- * H2. (G9) What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once.
- * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller is told
- *     `model-host-exited`, and whether that was the model's own doing; nobody waits for ever.
- * H4. A child that does not speak the protocol is ended: what it says is checked as any other input is.
+ * H2. What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once (G9).
+ * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller gets `model-host-exited`, and
+ *     whether that was the model's own fault; no caller waits for ever.
  * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run.
- * H6. (G9) A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own doing.
+ * H6. A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own fault (G9).
  * H7. It reports to nobody: ONNX Runtime would send telemetry to its maker, and keep a database below ~/.cache. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -42,7 +42,7 @@ export type HostLimits = {
   /** A child that answers nothing for so long while asked is ended. */
   readonly answerMsMax: number;
   readonly loadMsMax: number;
-  /** Resident memory of a child; unless told, 512 MiB and four times the model's file. H6 */
+  /** Resident memory of a child; by default 512 MiB and four times the model's file. */
   readonly memoryBytesMax?: number | undefined;
   /** How often it is looked at. Between two looks it can grow: the machine's own limits stand behind this one. */
   readonly memoryEveryMs: number;
@@ -71,11 +71,11 @@ export type ExitCode = "model-host-exited" | "model-memory-exceeded";
 export class ModelHostExited extends Failure {
   /** It crashed or ended by itself, which comes again. Otherwise the machine may be at fault: SIGKILL is how Linux ends a
    * process when memory is short, and a busy machine starts none, or has no answer in time. */
-  readonly isOwnDoing: boolean;
+  readonly isOwnFault: boolean;
 
-  constructor(packageDir: string, how: string, isOwnDoing: boolean, code: ExitCode = "model-host-exited") {
+  constructor(packageDir: string, how: string, isOwnFault: boolean, code: ExitCode = "model-host-exited") {
     super(code, "retry", `the process of model ${packageDir} ${how}`);
-    this.isOwnDoing = isOwnDoing;
+    this.isOwnFault = isOwnFault;
   }
 }
 
@@ -93,7 +93,6 @@ const CHILD_FLAGS = [
   ...exitFlags,
 ];
 
-/** H7 */
 const QUIET = { ORT_DISABLE_TELEMETRY: "1" };
 
 /** Throws ModelHostExited. */
@@ -108,7 +107,7 @@ export function startChild(
   let child: ChildProcess;
   try {
     child = spawn(program, args, {
-      cwd: packageDir, // H5
+      cwd: packageDir,
       stdio: ["ignore", "ignore", "pipe", "pipe"],
       env: { ...env, ...QUIET, MALLOC_ARENA_MAX: String(threads), UV_THREADPOOL_SIZE: String(threads) },
     });
@@ -125,7 +124,7 @@ const DIES_WITH_HOST = ["setpriv", "--pdeathsig", "KILL", "--"];
 let canDieWithHost: boolean | undefined;
 
 /**
- * A child inside a run does not see its pipe end. Linux ends it all the same when told so before it is started, which
+ * A child inside a run does not see its pipe end. Linux ends it all the same when that is set before it is started, which
  * util-linux's setpriv does and then becomes the child. Elsewhere, and without one, the child goes when its run is over.
  */
 function diesWithHost(): readonly string[] {
@@ -140,7 +139,7 @@ function memoryBytesMaxOf({ manifest }: ModelPackage): number {
   return MEMORY_BYTES_BASE + 4 * (manifest.files[packageFiles.model]?.bytes ?? 0);
 }
 
-/** 0 where Linux does not say it. */
+/** 0 where Linux does not report it. */
 function residentBytesOf(pid: number): number {
   try {
     return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1_024;
@@ -196,10 +195,10 @@ export class ChildModel implements LoadedModel {
       try {
         reader.push(chunk);
       } catch {
-        child.kill("SIGKILL"); // H4
+        child.kill("SIGKILL");
       }
     });
-    this.#pipe.on("error", () => {}); // The exit says it.
+    this.#pipe.on("error", () => {}); // The exit is reported instead.
     child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_LENGTH);
     });
@@ -213,8 +212,7 @@ export class ChildModel implements LoadedModel {
       });
       child.once("close", (code, signal) => {
         clearInterval(memory);
-        if (this.#tooLarge !== "")
-          this.#end(this.#tooLarge, true, "model-memory-exceeded"); // H6
+        if (this.#tooLarge !== "") this.#end(this.#tooLarge, true, "model-memory-exceeded");
         else this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`, signal !== "SIGKILL");
         resolve(code);
       });
@@ -266,7 +264,6 @@ export class ChildModel implements LoadedModel {
     if (jpegs.length === 0) return Promise.resolve([]);
     let bytes = 0;
     for (const jpeg of jpegs) bytes += jpeg.length;
-    // H2
     if (
       this.#inFlightPictures + jpegs.length > Math.min(this.#limits.inFlightPicturesMax, PICTURES_PER_REQUEST_MAX) ||
       this.#inFlightBytes + bytes > this.#limits.inFlightBytesMax
@@ -307,7 +304,7 @@ export class ChildModel implements LoadedModel {
     if (kind === messageKinds.answers) {
       const { id, results } = decodeAnswers(body);
       const pending = this.#pending.get(id);
-      if (pending?.pictures !== results.length) throw new RangeError(`${results.length} answers to request ${id}`); // H4
+      if (pending?.pictures !== results.length) throw new RangeError(`${results.length} answers to request ${id}`);
       this.#pending.delete(id);
       this.#inFlightPictures -= pending.pictures;
       this.#inFlightBytes -= pending.bytes;
@@ -323,7 +320,7 @@ export class ChildModel implements LoadedModel {
   }
 
   #watch(): void {
-    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), this.#limits.answerMsMax); // H3
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), this.#limits.answerMsMax);
     this.#watchdog.unref();
   }
 
@@ -341,19 +338,19 @@ export class ChildModel implements LoadedModel {
     this.#child.kill("SIGKILL");
   }
 
-  #end(how: string, isOwnDoing: boolean, exitCode?: ExitCode): void {
+  #end(how: string, isOwnFault: boolean, exitCode?: ExitCode): void {
     if (this.#gone !== null) return;
-    this.#gone = this.#exitedFailure(how, isOwnDoing, exitCode);
+    this.#gone = this.#exitedFailure(how, isOwnFault, exitCode);
     this.#unwatch();
     this.#onLoaded?.(this.#gone);
-    for (const { reject } of this.#pending.values()) reject(this.#gone); // H3
+    for (const { reject } of this.#pending.values()) reject(this.#gone);
     this.#pending.clear();
     this.#inFlightPictures = 0;
     this.#inFlightBytes = 0;
   }
 
-  #exitedFailure(how: string, isOwnDoing: boolean, code?: ExitCode): Failure {
-    const said = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
-    return new ModelHostExited(this.#pkg.dir, `${how}${said}`, isOwnDoing, code);
+  #exitedFailure(how: string, isOwnFault: boolean, code?: ExitCode): Failure {
+    const lastWords = this.#stderrTail === "" ? "" : `; its last words: ${this.#stderrTail.trim()}`;
+    return new ModelHostExited(this.#pkg.dir, `${how}${lastWords}`, isOwnFault, code);
   }
 }

@@ -1,8 +1,8 @@
 /** The process that runs one model: takes JPEGs from its pipe, answers with logits. Started by `OnnxModelHost` alone.
  *
- * C1. It lives as long as the pipe: when its parent goes, however, it goes too, so none is ever orphaned (inside a run of
- *     the session it is Linux that ends it, H5). Signals of a
- *     terminal or a supervisor reach the parent, who closes the pipe once it has its answers.
+ * C1. It lives as long as the pipe: when its parent goes, however, it goes too, so none is ever orphaned (inside a run of the
+ *     session it is Linux that ends it, child-model.ts H5). Signals of a terminal or a supervisor reach the parent, which
+ *     closes the pipe once it has its answers.
  * C2. A picture cannot end it; only the model's own failure can. */
 import { createHash } from "node:crypto";
 import { Socket } from "node:net";
@@ -41,7 +41,7 @@ if (backgroundCore !== "") moveCompilers(backgroundCore);
 if (raised === "raised") raiseThisProcess();
 sharp.concurrency(1);
 sharp.cache(false);
-process.on("SIGINT", () => {}); // C1
+process.on("SIGINT", () => {});
 process.on("SIGTERM", () => {});
 
 const pipe = new Socket({ fd: PIPE_FD, readable: true, writable: true, allowHalfOpen: true });
@@ -95,7 +95,7 @@ async function load(init: ChildInit): Promise<void> {
   }
 }
 
-/** A child without a model: what it would be given comes back instead of what it would say. */
+/** A child without a model: its input tensors come back instead of its answers. */
 async function prepare(init: PrepareInit): Promise<void> {
   const { shape, preprocessing } = init;
   // A copy: the tensor is filled again while the answer may still wait to be written.

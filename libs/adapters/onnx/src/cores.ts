@@ -4,7 +4,8 @@
  * commit that holds a core, and lets that one finish its slice of some 3 ms first, whatever its niceness. With a core set
  * aside for them, the 99th percentile of a frame fell by a third (ADR 12).
  *
- * Q1. Needs Linux, two cores and util-linux's taskset. Without them nothing is moved: everything works, less evenly.
+ * Needs Linux, two cores and util-linux's taskset. Without them nothing is moved: everything works, less evenly.
+ *
  * Q2. Programs of others run on the frames' cores too, and hold them just as long. A thread in a real-time class is not made
  *     to wait for them. That needs util-linux's chrt and the right to ask (CAP_SYS_NICE, or RLIMIT_RTPRIO of 1). */
 import { spawnSync } from "node:child_process";
@@ -29,7 +30,7 @@ export function coresOf(allowed: string): Cores | null {
   return cores.length === 0 ? null : { frames: cores.join(","), background: String(background) };
 }
 
-/** The cores of this process, `null` where they cannot be set apart (Q1). Ask before `separateThreads`. */
+/** The cores of this process, `null` where they cannot be set apart. Ask before `separateThreads`. */
 export function coresOfProcess(): Cores | null {
   try {
     const status = readFileSync("/proc/self/status", "utf8");
@@ -57,12 +58,12 @@ export function moveThisThread(core: string): void {
   pin(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", core);
 }
 
-/** Puts the calling thread before all that is in no real-time class; what it starts is as before. Q2 */
+/** Puts the calling thread before all that is in no real-time class; what it starts is as before. */
 export function raiseThisThread(): void {
   raise(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", ["--reset-on-fork"]);
 }
 
-/** The same for this process's threads but V8's own, and for those that they start from now on. Q2 */
+/** The same for this process's threads but V8's own, and for those that they start from now on. */
 export function raiseThisProcess(): void {
   for (const thread of readdirSync("/proc/self/task")) {
     if (/^(MainThread|node|libuv)/.test(nameOf(thread))) raise(thread, []);
@@ -74,7 +75,7 @@ function raise(thread: string, options: readonly string[]): void {
 }
 
 function pin(thread: string, cores: string): void {
-  spawnSync("taskset", ["--pid", "--cpu-list", cores, thread], { stdio: "ignore" }); // Q1: no taskset is no fault.
+  spawnSync("taskset", ["--pid", "--cpu-list", cores, thread], { stdio: "ignore" }); // No taskset is no fault.
 }
 
 function nameOf(thread: string): string {

@@ -21,7 +21,7 @@ const located = Buffer.from([(14 << 3) | 0, 1]);
 describe("external data", () => {
   test.each([
     ["an initializer", field(7, field(5, external))],
-    ["an initializer that only says so", field(7, field(5, located))],
+    ["an initializer that only declares so", field(7, field(5, located))],
     ["a sparse initializer's values", field(7, field(15, field(1, external)))],
     ["a node's tensor", field(7, field(1, field(5, field(5, external))))],
     ["one of a node's tensors", field(7, field(1, field(5, field(10, external))))],

@@ -2,8 +2,8 @@
  * Finds tensors whose values are not in the model's file. ONNX Runtime would read them from wherever the process stands, or
  * from an address in its memory: bytes that no manifest lists and nobody hashed (G6).
  *
- * Reads only as much of the protocol buffer as leads to a tensor. What cannot be read here is said to be so, and not taken on
- * trust: another reader might see more in it.
+ * Reads only as much of the protocol buffer as leads to a tensor. What cannot be read here is reported as such, and not taken
+ * on trust: another reader might see more in it.
  */
 import { fieldsOf, UnreadableMessage } from "./protobuf.ts";
 

@@ -64,12 +64,12 @@ export function judgeGoldenFrame(golden: GoldenFrame, expected: Uint8Array, resu
   const { logits, pixels, tensorDigest } = result.inference;
   const comparison = comparePixels(pixels ?? new Uint8Array(), expected);
   const isEqual = tensorDigest === golden.tensorDigest;
-  const isSameClass = argmax(logits) === argmax(golden.logits); // F2
+  const isSameClass = argmax(logits) === argmax(golden.logits);
   const reason = !logits.every(Number.isFinite)
     ? "its outputs are not finite numbers"
     : !isSameClass
       ? `class ${argmax(logits)}, expected ${argmax(golden.logits)}`
-      : isEqual || comparison.kind === "equal" || comparison.kind === "within-band" // F1
+      : isEqual || comparison.kind === "equal" || comparison.kind === "within-band"
         ? null
         : `pixels differ by up to ${comparison.differenceMax} of 255`;
   // Equal pixels under another digest mean another normalisation.

@@ -83,12 +83,15 @@ afterAll(async () => {
   expect(loaded.filter(({ pid }) => isAlive(pid))).toEqual([]);
 });
 
-test.each(["edge-resnet8", "cloud-vgg"])("%s: its golden frames pass on this machine (F1, F2)", async (name) => {
-  const dir = join(models, name);
-  const report = await checkGoldenFrames(await load(undefined, {}, undefined, dir), await open(dir), read);
-  expect(report).toMatchObject({ passed: true, failed: 0 });
-  expect(report.frames.length).toBeGreaterThanOrEqual(12);
-});
+test.each(["edge-resnet8", "cloud-vgg"])(
+  "%s: its golden frames pass on this machine (golden.ts F1, F2)",
+  async (name) => {
+    const dir = join(models, name);
+    const report = await checkGoldenFrames(await load(undefined, {}, undefined, dir), await open(dir), read);
+    expect(report).toMatchObject({ passed: true, failed: 0 });
+    expect(report.frames.length).toBeGreaterThanOrEqual(12);
+  },
+);
 
 test("golden frames see a pipeline that preprocesses otherwise", async () => {
   const broken = (change: Partial<ModelPackage["preprocessing"]>) => (pkg: ModelPackage) => ({
@@ -125,7 +128,7 @@ test("a batch answers what its pictures answer alone, in order, pipelined or not
   }
 });
 
-describe("bad pictures are results, and the model goes on (D1, D2, C2)", () => {
+describe("bad pictures are results, and the model goes on (preprocess.ts D1, preprocess.ts D2, child.ts C2)", () => {
   test("cut anywhere", async () => {
     const [jpeg] = jpegs as [Uint8Array];
     for (const share of [0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97]) {
@@ -157,7 +160,7 @@ describe("bad pictures are results, and the model goes on (D1, D2, C2)", () => {
   });
 });
 
-describe("a file that does not match its manifest is refused, saying where (N1, N2)", () => {
+describe("a file that does not match its manifest is refused, naming where (session.ts N1, N2)", () => {
   const changes: readonly [string, string, (pkg: ModelPackage) => ModelPackage][] = [
     ["logits", "model-manifest-mismatch", (pkg) => withTensors(pkg, { logits: "scores" })],
     ["input", "model-manifest-mismatch", (pkg) => withTensors(pkg, { input: "image" })],
@@ -188,7 +191,7 @@ describe("a file that does not match its manifest is refused, saying where (N1, 
 });
 
 describe("lives and deaths of the child", () => {
-  test("killed: whoever waits is told, and whoever comes later (H3)", async () => {
+  test("killed: every caller gets the failure, waiting or later (child-model.ts H3)", async () => {
     const model = await load();
     const waiting = Array.from({ length: 50 }, () => failureOf(model.inferBatch(jpegs)));
     process.kill(model.pid, "SIGKILL");
@@ -198,7 +201,7 @@ describe("lives and deaths of the child", () => {
     await model.close();
   });
 
-  test("hung: it is ended after the bound (H3)", async () => {
+  test("hung: it is ended after the bound (child-model.ts H3)", async () => {
     const model = await load(undefined, { answerMsMax: 300 });
     process.kill(model.pid, "SIGSTOP");
     expect((await failureOf(model.infer(jpegs[0] as Uint8Array))).code).toBe("model-host-exited");
@@ -208,14 +211,14 @@ describe("lives and deaths of the child", () => {
   test.each([
     ["SIGKILL", false],
     ["SIGSEGV", true],
-  ] as const)("ended by %s: whether that was its own doing is told (H3)", async (signal, isOwnDoing) => {
+  ] as const)("ended by %s: whether it caused that itself is reported (H3)", async (signal, isOwnFault) => {
     const model = await load();
     const asked = failureOf(model.infer(jpegs[0] as Uint8Array));
     process.kill(model.pid, signal);
-    expect(await asked).toMatchObject({ code: "model-host-exited", isOwnDoing });
+    expect(await asked).toMatchObject({ code: "model-host-exited", isOwnFault });
   });
 
-  test("reports to nobody, and leaves nothing in its home (H7)", async () => {
+  test("reports to nobody, and leaves nothing in its home (child-model.ts H7)", async () => {
     const home = await mkdtemp(join(tmpdir(), "tributary-home-"));
     const before = process.env.HOME;
     process.env.HOME = home;
@@ -230,22 +233,22 @@ describe("lives and deaths of the child", () => {
     }
   });
 
-  test("one that holds more memory than it may is ended by that name (H6)", async () => {
+  test("one that holds more memory than it may is ended by that name (child-model.ts H6)", async () => {
     const refused = await failureOf(load(undefined, { memoryBytesMax: 20 << 20, memoryEveryMs: 10 }));
-    expect(refused).toMatchObject({ code: "model-memory-exceeded", isOwnDoing: true });
+    expect(refused).toMatchObject({ code: "model-memory-exceeded", isOwnFault: true });
     expect(refused.message).toMatch(/it held \d+ MiB of memory, and may hold 20/);
   });
 
   test.each([
     ["is not started", (pkg: ModelPackage) => ({ ...pkg, dir: "/nowhere" }), {}, "could not be started"],
     ["gives no answer in time", (pkg: ModelPackage) => pkg, { loadMsMax: 1 }, "gave no answer in 1 ms"],
-  ])("one that %s is told so, and is not to blame (H3)", async (_, change, limits, how) => {
+  ])("one that %s is reported so, and is not at fault (H3)", async (_, change, limits, how) => {
     const failure = await failureOf(load(change, limits));
     expect(failure).toBeInstanceOf(ModelHostExited);
-    expect(failure).toMatchObject({ isOwnDoing: false, message: expect.stringContaining(how) });
+    expect(failure).toMatchObject({ isOwnFault: false, message: expect.stringContaining(how) });
   });
 
-  test("no file descriptor is left for one: told, and nobody else falls over it (H3)", async () => {
+  test("no file descriptor is left for one: it is reported, and affects nothing else (child-model.ts H3)", async () => {
     const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
     const script = `
       const { openSync } = await import("node:fs");
@@ -258,11 +261,11 @@ describe("lives and deaths of the child", () => {
       await host.load(${JSON.stringify(EDGE)}, { threads: 1 }).catch(({ code }) => process.stdout.write(code));
       await new Promise((resolve) => setTimeout(resolve, 100));`;
     const run = 'ulimit -n 60; exec "$0" --input-type=module -e "$1"';
-    const told = spawnSync("sh", ["-c", run, process.execPath, script], { encoding: "utf8" });
-    expect(told).toMatchObject({ status: 0, stdout: "model-host-exited" });
+    const result = spawnSync("sh", ["-c", run, process.execPath, script], { encoding: "utf8" });
+    expect(result).toMatchObject({ status: 0, stdout: "model-host-exited" });
   });
 
-  test("closed: what was asked is still answered, then it is gone; terminal signals do not reach it (C1)", async () => {
+  test("closed: what was asked is still answered, then it is gone; terminal signals do not reach it (child.ts C1)", async () => {
     const model = await load();
     process.kill(model.pid, "SIGINT");
     process.kill(model.pid, "SIGTERM");
@@ -272,7 +275,7 @@ describe("lives and deaths of the child", () => {
     expect(await model.exited).toBe(0);
   });
 
-  test("too much at once: refused at once, and room again afterwards (H2)", async () => {
+  test("too much at once: refused at once, and room again afterwards (child-model.ts H2)", async () => {
     const model = await load(undefined, { inFlightPicturesMax: jpegs.length });
     const [first, second] = await Promise.all([model.inferBatch(jpegs), model.inferBatch(jpegs)]);
     expect(first.every((result) => result.ok)).toBe(true);
@@ -281,7 +284,7 @@ describe("lives and deaths of the child", () => {
   });
 
   test.each([
-    ["while at work", "for (;;) await model.infer(jpeg);", false],
+    ["while it infers", "for (;;) await model.infer(jpeg);", false],
     ["while it does not even read its pipe", "setInterval(() => undefined, 1_000);", true],
   ])("its parent killed with -9: it goes too, %s (C1)", async (_, work, isStuck) => {
     const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
@@ -307,7 +310,7 @@ describe("lives and deaths of the child", () => {
   });
 });
 
-test("weights in another file, which nobody hashed, are refused wherever the process stands (N3)", async () => {
+test("weights in another file, which nobody hashed, are refused wherever the process stands (session.ts N3)", async () => {
   // Made with onnx 1.23: logits = input + w, `w` in weights.bin.
   const model = Buffer.from(
     "CAg6gwEKFwoFaW5wdXQKAXcSBmxvZ2l0cyIDQWRkEgFnKjAIBBABQgF3ahcKCGxvY2F0aW9uEgt3ZWlnaHRzLmJpbmoMCgZsZW5ndGgSAjE2cAFaGAoFaW5wdXQSDwoNCAESCQoDEgFOCgIIBGIZCgZsb2dpdHMSDwoNCAESCQoDEgFOCgIIBEIECgAQEQ==",
@@ -326,7 +329,7 @@ test("weights in another file, which nobody hashed, are refused wherever the pro
   }
 });
 
-test("its child stands among its package's files, whatever the working directory (N3)", async () => {
+test("its child stands among its package's files, whatever the working directory (session.ts N3)", async () => {
   const model = await load(undefined, {}, undefined, relative(process.cwd(), EDGE));
   expect(await readlink(`/proc/${model.pid}/cwd`)).toBe(await realpath(EDGE));
 });
@@ -349,7 +352,7 @@ function withModelSha(pkg: ModelPackage, sha256: string): ModelPackage {
 }
 
 test.each([
-  ["as the package says", (pkg: ModelPackage) => pkg],
+  ["as the package specifies", (pkg: ModelPackage) => pkg],
   [
     "pictures of the model's own size",
     (pkg: ModelPackage) => ({ ...pkg, preprocessing: { ...pkg.preprocessing, resize: null } }),

@@ -1,7 +1,6 @@
-/** Runs models with ONNX Runtime, one child process each: a hostile or leaking model cannot take its host along.
- *
- * H1. (G6) A model loads only from a package whose every file was just checked, in a child that checks the model again.
- *     What holds while it runs stands in child-model.ts. */
+/** Runs models with ONNX Runtime, one child process each: a hostile or leaking model cannot take its host along. A model
+ * loads only from a package whose every file was just checked, in a child that checks the model again (G6). What holds while it
+ * runs stands in child-model.ts. */
 import { resolve as resolvePath } from "node:path";
 import {
   type LoadedModel,
@@ -16,8 +15,8 @@ import { ChildModel, type HostLimits, hostLimits, PIXELS_MAX, startChild } from 
 export { type HostLimits, ModelHostExited } from "./child-model.ts";
 
 export interface OnnxModel extends LoadedModel {
-  /** From now on pictures are preprocessed so, and not as the package says. Where the model does not take that it is ended, and
-   * the failure says why. Not to be called while it infers. */
+  /** From now on pictures are preprocessed so, and not as the package specifies. A model that does not take that is ended, and
+   * the failure has the reason. Not to be called while it infers. */
   prepareBy(preprocessing: Preprocessing): Promise<void>;
 }
 
@@ -31,7 +30,7 @@ export class OnnxModelHost implements ModelHost {
   }
 
   async load(packageDir: string, options: LoadOptions): Promise<OnnxModel> {
-    const pkg = await this.#open(packageDir); // H1
+    const pkg = await this.#open(packageDir);
     const { dir, manifest, preprocessing, labels } = pkg;
     const model = new ChildModel(pkg, startChild(dir, options), this.#limits);
     await model.start({

@@ -28,7 +28,7 @@ const codeOf = (work: () => unknown): string => {
   }
 };
 
-test("weights beside the file come into it, and nothing else changes (I1)", () => {
+test("weights beside the file come into it, and nothing else changes (inline-data.ts I1)", () => {
   const model = modelWith(outside("weights.data", 2, 4));
   expect(placeOfTensors(model)).toBe("outside");
   const inlined = inlineExternalData(model, (name) => (name === "weights.data" ? Buffer.from("xxDATAxx") : undefined));
@@ -42,7 +42,7 @@ test("a model whose weights are inside keeps its bytes", () => {
   expect(inlineExternalData(model, () => undefined).equals(model)).toBe(true);
 });
 
-test("what is not where it should be is refused (I2)", () => {
+test("what is not where it should be is refused (inline-data.ts I2)", () => {
   const read = () => Buffer.from("short");
   expect(codeOf(() => inlineExternalData(modelWith(outside("w", 2, 4)), read))).toBe("model-external-data");
   expect(codeOf(() => inlineExternalData(modelWith(outside("w", -1, 2)), read))).toBe("model-external-data");

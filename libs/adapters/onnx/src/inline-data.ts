@@ -1,6 +1,7 @@
 /**
- * Brings a model's weights into its file. Exporters write large ones beside it (MLflow all of them, unless told), and a package
- * takes a model as one file that was hashed (G6). Here the files beside it were just fetched with it, before anything is hashed.
+ * Brings a model's weights into its file. Exporters write large ones beside it (MLflow all of them, by default), and a package
+ * takes a model as one file that was hashed (G6). Here the files beside it were just fetched with it, before anything is
+ * hashed.
  *
  * I1. Fields that hold no such tensor keep their bytes; a tensor keeps its own, with raw data in the place of the reference.
  * I2. What cannot be read, or lies outside the file it names, is refused.
@@ -29,7 +30,7 @@ export function inlineExternalData(model: Uint8Array, read: (location: string) =
     return rewritten(Buffer.from(model.buffer, model.byteOffset, model.byteLength), "model", read, 0);
   } catch (error) {
     if (!(error instanceof UnreadableMessage)) throw error;
-    throw new Failure("model-unloadable", "give-up", "it is no ONNX model that can be read"); // I2
+    throw new Failure("model-unloadable", "give-up", "it is no ONNX model that can be read");
   }
 }
 
@@ -42,7 +43,7 @@ function rewritten(message: Buffer, kind: Kind, read: Read, depth: number): Buff
   return Buffer.concat(
     fields.map(({ number, raw, bytes }) => {
       const child = FIELDS[kind][number];
-      if (child === undefined || bytes === null) return raw; // I1
+      if (child === undefined || bytes === null) return raw;
       const inner = rewritten(bytes, child, read, depth + 1);
       return inner.equals(bytes) ? raw : lengthDelimited(number, inner);
     }),
@@ -60,8 +61,8 @@ function tensorOf(message: Buffer, fields: readonly Field[], read: Read): Buffer
   const isThere = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
   if (file === undefined || !isThere || offset + length > file.length) {
     const where = `"${location.slice(0, 80)}", ${length} bytes from ${offset}`;
-    const message = `weights are not where the model says: ${where}; save it with its weights inside`;
-    throw new Failure("model-external-data", "give-up", message); // I2
+    const message = `weights are not where the model refers to: ${where}; save it with its weights inside`;
+    throw new Failure("model-external-data", "give-up", message);
   }
   const others = fields.filter(({ number }) => !Object.values(TENSOR).includes(number)).map(({ raw }) => raw);
   const data = Buffer.from(file.buffer, file.byteOffset + offset, length);

@@ -1,11 +1,11 @@
-/** What an ONNX file says of itself, read without running it: what a person must know when it does not fit. */
+/** The declarations of an ONNX file, read without running it: what a person must know when it does not fit. */
 import { fieldsOf, UnreadableMessage } from "./protobuf.ts";
 
 export type TensorFacts = {
   readonly name: string;
   /** ONNX's name of the element type, e.g. "float32". */
   readonly type: string;
-  /** Fixed sizes as numbers, free ones by their name; null where the file does not say. */
+  /** Fixed sizes as numbers, free ones by their name; null where the file does not declare it. */
   readonly shape: readonly (number | string)[] | null;
 };
 

@@ -7,7 +7,7 @@ const mean = [0.5, 0.4, 0.3];
 const std = [0.2, 0.25, 0.3];
 const config = { do_resize: false, image_mean: mean, image_std: std };
 
-test.each(["channels_first", "channels_last"])("%s, RGB and BGR: as the formula says (seeds)", (layout) => {
+test.each(["channels_first", "channels_last"])("%s, RGB and BGR: as the formula gives (seeds)", (layout) => {
   for (const seed of [1, 2, 3]) {
     const random = seededRandom(seed);
     const area = 12;

@@ -1,8 +1,6 @@
-/** Preprocesses pictures for a model that runs elsewhere, exactly as its package says: the same child, decoder and
- * normaliser as for a model here, only that nothing is run on what they make.
- *
- * R1. (G6) The package's files are checked as for a model that runs.
- * R2. A picture's fault is that picture's result; a dead child is everybody's `model-host-exited`. */
+/** Preprocesses pictures for a model that runs elsewhere, exactly as its package specifies: the same child, decoder and
+ * normaliser as for a model here, only that nothing is run on what they make. The package's files are checked as for a
+ * model that runs (G6). A picture's fault is that picture's result; a dead child is everybody's `model-host-exited`. */
 import {
   type InferenceResult,
   inputShape,
@@ -47,7 +45,7 @@ export class PreprocessHost {
   }
 
   async load(packageDir: string, options: LoadOptions): Promise<Preprocessor> {
-    const pkg = await this.#open(packageDir); // R1
+    const pkg = await this.#open(packageDir);
     const shape = await this.#shapeOf(pkg);
     const child = new ChildModel(pkg, startChild(pkg.dir, options), this.#limits);
     await child.startPreparing({

@@ -1,5 +1,5 @@
-/** Protocol buffers without a schema: walks the fields of a message, and writes fields. What cannot be read is said to be so,
- * not guessed. */
+/** Protocol buffers without a schema: walks the fields of a message, and writes fields. What cannot be read is reported as
+ * such, not guessed. */
 import { invariant } from "@tributary/kernel";
 
 export type Field = {

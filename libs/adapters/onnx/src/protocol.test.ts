@@ -71,12 +71,12 @@ describe.each([1, 2, 3, 4, 5])("seed %i", (seed) => {
   });
 });
 
-test("an absurd length is never allocated (W1)", () => {
+test("an absurd length is never allocated (protocol.ts W1)", () => {
   const reader = new MessageReader(() => {});
   expect(() => reader.push(Buffer.from([0xff, 0xff, 0xff, 0xff, 2]))).toThrow(RangeError);
 });
 
-test("answers that announce more than they hold, or hold more, are refused before anything is allocated (W3)", () => {
+test("answers that announce more than they hold, or hold more, are refused before anything is allocated (protocol.ts W3)", () => {
   const inference = {
     logits: new Float32Array(10),
     features: null,

@@ -1,16 +1,16 @@
 /** What crosses the pipe between a process and its model's child: JPEG bytes one way, answers the other.
  *
- * A message is its length (uint32), its kind (uint8) and a body; numbers are little-endian.
+ * A message is its length (uint32), its kind (uint8) and a body; numbers are little-endian. Bytes are not copied where the pipe
+ * delivers them in one piece.
  *
  * W1. A message longer than `messageBytesMax` is a fault of the other side, never allocated.
- * W2. Bytes are not copied where the pipe delivers them in one piece.
  * W3. Answers fill their message exactly; what they announce is measured before it is allocated. */
 import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 
 export const messageKinds = { init: 1, infer: 2, ready: 3, refused: 4, answers: 5, prepare: 6 } as const;
 
-export const messageBytesMax = 256 << 20; // W1
+export const messageBytesMax = 256 << 20;
 
 /** Everything a child needs to know, sent first, as JSON. */
 export type ChildInit = {
@@ -69,7 +69,7 @@ export function decodeInfer(body: Buffer): InferRequest {
   let at = 7 + 4 * count;
   for (let i = 0; i < count; i++) {
     const length = body.readUInt32LE(7 + 4 * i);
-    jpegs.push(body.subarray(at, at + length)); // W2
+    jpegs.push(body.subarray(at, at + length));
     at += length;
   }
   return {
@@ -103,12 +103,12 @@ export function decodeAnswers(body: Buffer): Answers {
     at: () => at,
     skip: (bytes) => {
       at += bytes;
-      if (at > body.length) throw new RangeError(`an answer ends ${at - body.length} bytes behind its message`); // W3
+      if (at > body.length) throw new RangeError(`an answer ends ${at - body.length} bytes behind its message`);
       return at;
     },
   };
   for (let i = 0; i < count; i++) results.push(decodeResult(body, cursor));
-  if (at < body.length) throw new RangeError(`${body.length - at} bytes follow the answers`); // W3
+  if (at < body.length) throw new RangeError(`${body.length - at} bytes follow the answers`);
   return { id: body.readUInt32LE(0), results };
 }
 
@@ -211,7 +211,7 @@ export class MessageReader {
     while (this.#bytes >= 4) {
       if ((this.#chunks[0] as Buffer).length < 4) this.#join();
       const length = (this.#chunks[0] as Buffer).readUInt32LE(0);
-      if (length < 1 || length > messageBytesMax) throw new RangeError(`a message of ${length} bytes`); // W1
+      if (length < 1 || length > messageBytesMax) throw new RangeError(`a message of ${length} bytes`);
       if (this.#bytes < 4 + length) return;
       if ((this.#chunks[0] as Buffer).length < 4 + length) this.#join();
       const first = this.#chunks[0] as Buffer;

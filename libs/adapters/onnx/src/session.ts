@@ -1,9 +1,9 @@
 /** An ONNX Runtime session, in the child.
  *
- * N1. (G6) The bytes that are loaded are the bytes that were hashed.
+ * N1. The bytes that are loaded are the bytes that were hashed (G6).
  * N2. The file must match its manifest: tensor names, types, shapes and number of classes are checked before use, and a
  *     trial run shows that they are what the model really answers.
- * N3. (G6) A model whose weights are outside its file is refused: those bytes were not hashed. */
+ * N3. A model whose weights are outside its file is refused: those bytes were not hashed (G6). */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { inputShape } from "@tributary/inference";
@@ -36,7 +36,7 @@ export class Session {
   static async load(init: ChildInit, known: Session | null = null): Promise<Session> {
     const isKnown = known !== null && known.#init.modelSha256 === init.modelSha256;
     const session = isKnown ? known.#session : await open(init);
-    const shape = checkAgainstManifest(session, init); // N2
+    const shape = checkAgainstManifest(session, init);
     const trial = new Session(session, init, shape, 0);
     const outputs = await trial.run(new Float32Array(product(shape)), 1, true).catch((error: unknown) => {
       throw new Failure("model-unloadable", "give-up", `${init.modelPath}: trial run: ${reasonOf(error)}`);
@@ -60,20 +60,19 @@ export class Session {
   }
 }
 
-/** N1, N3 */
 async function open(init: ChildInit): Promise<ort.InferenceSession> {
   const bytes = await readFile(init.modelPath);
   const digest = createHash("sha256").update(bytes).digest("hex");
   if (digest !== init.modelSha256) {
-    throw new Failure("package-digest-mismatch", "give-up", `${init.modelPath}: SHA-256 is ${digest}`); // N1
+    throw new Failure("package-digest-mismatch", "give-up", `${init.modelPath}: SHA-256 is ${digest}`);
   }
   const place = placeOfTensors(bytes);
   if (place === "unreadable") {
-    throw new Failure("model-unloadable", "give-up", `${init.modelPath}: it is no ONNX model that can be read`); // N3
+    throw new Failure("model-unloadable", "give-up", `${init.modelPath}: it is no ONNX model that can be read`);
   }
   if (place === "outside") {
     const advice = "save it with its weights inside";
-    throw new Failure("model-external-data", "give-up", `${init.modelPath}: it has tensors in other files; ${advice}`); // N3
+    throw new Failure("model-external-data", "give-up", `${init.modelPath}: it has tensors in other files; ${advice}`);
   }
   return await ort.InferenceSession.create(bytes, {
     intraOpNumThreads: init.threads,
@@ -94,11 +93,11 @@ async function open(init: ChildInit): Promise<ort.InferenceSession> {
 function checkAgainstManifest(session: ort.InferenceSession, init: ChildInit): readonly number[] {
   const { input, logits, features } = init.tensors;
   if (!session.inputNames.includes(input) || session.inputNames.length !== 1) {
-    throw mismatch(init, `its inputs are ${session.inputNames.join(", ")}, the manifest says ${input}`);
+    throw mismatch(init, `its inputs are ${session.inputNames.join(", ")}, the manifest lists ${input}`);
   }
   for (const output of features === null ? [logits] : [logits, features]) {
     if (!session.outputNames.includes(output)) {
-      throw mismatch(init, `its outputs are ${session.outputNames.join(", ")}, the manifest says ${output}`);
+      throw mismatch(init, `its outputs are ${session.outputNames.join(", ")}, the manifest lists ${output}`);
     }
     checkType(session, "output", output, init);
   }

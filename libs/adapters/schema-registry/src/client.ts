@@ -1,27 +1,26 @@
 /**
  * A Confluent-compatible schema registry over HTTP: Confluent's, Karapace, Apicurio (its `/apis/ccompat/v7`), our gateway.
  *
- * R1. Every call ends: it has a time limit, and no more of an answer is read than a schema may have (G9).
- * R2. What goes wrong has a stable code and says what to do: an outage and an answer that makes no sense (a proxy's page, half
- *     a body) may pass and are retried; a refusal needs a person.
- */
+ * Every call ends: it has a time limit, and no more of an answer is read than a schema may have (G9). What goes wrong has a
+ * stable code and an advice: an outage and an answer that makes no sense (a proxy's page, half a body) may pass and are
+ * retried; a refusal needs a person. */
 import { Failure, reasonOf } from "@tributary/kernel";
 
-export type RegistryAccess = {
-  /** Up to where `/subjects` begins. */
+export type SchemaRegistryAccess = {
+  /** Without the trailing `/subjects`. */
   readonly url: string;
   readonly basicAuth?: { readonly username: string; readonly password: string } | undefined;
   readonly timeoutMs?: number;
 };
 
-export const REGISTRY_UNAVAILABLE = "schema-registry-unavailable";
-export const REGISTRY_BAD_RESPONSE = "schema-registry-bad-response";
-export const REGISTRY_REFUSED = "schema-registry-refused";
-export const REGISTRY_CONFLICT = "schema-registry-conflict";
+export const SCHEMA_REGISTRY_UNAVAILABLE = "schema-registry-unavailable";
+export const SCHEMA_REGISTRY_BAD_RESPONSE = "schema-registry-bad-response";
+export const SCHEMA_REGISTRY_REFUSED = "schema-registry-refused";
+export const SCHEMA_REGISTRY_CONFLICT = "schema-registry-conflict";
 
 export type Registered = { readonly version: number; readonly id: number; readonly schema: unknown };
 
-export interface RegistryClient {
+export interface SchemaRegistryClient {
   readonly url: string;
   /** Undefined: there is no such subject. */
   versionsOf(subject: string): Promise<readonly number[] | undefined>;
@@ -39,7 +38,10 @@ const TIMEOUT_MS = 5_000;
 
 type Answer = { readonly status: number; readonly body: unknown };
 
-export function registryClient(access: RegistryAccess, request: typeof fetch = fetch): RegistryClient {
+export function schemaRegistryClient(
+  access: SchemaRegistryAccess,
+  request: typeof fetch = fetch,
+): SchemaRegistryClient {
   const url = access.url.replace(/\/+$/, "");
   const { basicAuth } = access;
   const authorization =
@@ -58,18 +60,18 @@ export function registryClient(access: RegistryAccess, request: typeof fetch = f
           ...(authorization && { authorization }),
         },
         ...(payload !== undefined && { body: JSON.stringify(payload) }),
-        signal: AbortSignal.timeout(access.timeoutMs ?? TIMEOUT_MS), // R1
+        signal: AbortSignal.timeout(access.timeoutMs ?? TIMEOUT_MS),
       });
       text = await textOf(response, what);
     } catch (error) {
       if (error instanceof Failure) throw error;
       const cause = (error as { cause?: unknown }).cause;
-      throw new Failure(REGISTRY_UNAVAILABLE, "retry", `${what}: ${reasonOf(cause ?? error)}`, { cause: error }); // R2
+      throw new Failure(SCHEMA_REGISTRY_UNAVAILABLE, "retry", `${what}: ${reasonOf(cause ?? error)}`, { cause: error });
     }
     return answerOf(what, response.status, text);
   }
 
-  /** An answer's body, or undefined where the registry itself says that there is no such thing. */
+  /** An answer's body, or undefined where the registry itself answers that there is no such thing. */
   async function found(method: string, path: string): Promise<unknown> {
     const { status, body } = await call(method, path);
     if (status !== 404) return body;
@@ -110,7 +112,7 @@ export function registryClient(access: RegistryAccess, request: typeof fetch = f
 
 function answerOf(what: string, status: number, text: string): Answer {
   if (status >= 500 || status === 429 || status === 408) {
-    throw new Failure(REGISTRY_UNAVAILABLE, "retry", `${what}: ${status} ${text.slice(0, 300)}`);
+    throw new Failure(SCHEMA_REGISTRY_UNAVAILABLE, "retry", `${what}: ${status} ${text.slice(0, 300)}`);
   }
   let body: unknown;
   try {
@@ -121,7 +123,7 @@ function answerOf(what: string, status: number, text: string): Answer {
   }
   if (status >= 400 && status !== 404) {
     const message = String((body as { message?: unknown } | null)?.message ?? text).slice(0, 1_000);
-    if (status === 409) throw new Failure(REGISTRY_CONFLICT, "ask-a-person", `${what}: ${message}`);
+    if (status === 409) throw new Failure(SCHEMA_REGISTRY_CONFLICT, "ask-a-person", `${what}: ${message}`);
     throw refused(what, status, message);
   }
   return { status, body };
@@ -149,14 +151,14 @@ async function textOf(response: Response, what: string): Promise<string> {
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
-    if (bytes > ANSWER_BYTES_MAX) throw badResponse(what, `more than ${ANSWER_BYTES_MAX} bytes`); // R1
+    if (bytes > ANSWER_BYTES_MAX) throw badResponse(what, `more than ${ANSWER_BYTES_MAX} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
 }
 
 const badResponse = (what: string, why: string): Failure =>
-  new Failure(REGISTRY_BAD_RESPONSE, "retry", `${what}: ${why}`);
+  new Failure(SCHEMA_REGISTRY_BAD_RESPONSE, "retry", `${what}: ${why}`);
 
 const refused = (what: string, status: number, message: string): Failure =>
-  new Failure(REGISTRY_REFUSED, "ask-a-person", `${what}: ${status} ${message.slice(0, 1_000)}`);
+  new Failure(SCHEMA_REGISTRY_REFUSED, "ask-a-person", `${what}: ${status} ${message.slice(0, 1_000)}`);

@@ -1,6 +1,6 @@
 import { defineEvent } from "@tributary/telemetry";
 
-export const registryAway = defineEvent<{ code: string; attempt: number; waitMs: number; reason: string }>({
+export const schemaRegistryAway = defineEvent<{ code: string; attempt: number; waitMs: number; reason: string }>({
   name: "schema_registry_away",
   level: "warn",
   message: (e) => `${e.reason}; trying again in ${(e.waitMs / 1_000).toFixed(1)} s`,
@@ -11,7 +11,7 @@ export const registryAway = defineEvent<{ code: string; attempt: number; waitMs:
   },
 });
 
-export const registryRefused = defineEvent<{ code: string; reason: string }>({
+export const schemaRegistryRefused = defineEvent<{ code: string; reason: string }>({
   name: "schema_registry_refused",
   level: "fatal",
   message: (e) => e.reason,
@@ -29,7 +29,7 @@ export const schemaRegistered = defineEvent<{ subject: string; id: number }>({
   counter: { name: "tributary_schema_registry_registered_total", help: "Schemas registered at start" },
 });
 
-export const registryInUse = defineEvent<{ url: string; subjects: number }>({
+export const schemaRegistryInUse = defineEvent<{ url: string; subjects: number }>({
   name: "schema_registry_in_use",
   level: "info",
   message: (e) => `the schema ids of ${e.subjects} subjects are those of ${e.url}`,

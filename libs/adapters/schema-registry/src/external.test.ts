@@ -3,11 +3,11 @@ import { describe, expect, test } from "@jest/globals";
 import { Codec, EdgeMetrics, fingerprintOf, topics } from "@tributary/contracts";
 import type { Clock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import { type RegistryAccess, registryClient } from "./client.ts";
-import { ExternalRegistry } from "./external.ts";
-import { hasSchema, json, StubRegistry } from "./stub-registry.test-kit.ts";
+import { type SchemaRegistryAccess, schemaRegistryClient } from "./client.ts";
+import { ExternalSchemaRegistry } from "./external.ts";
+import { hasSchema, json, StubSchemaRegistry } from "./stub-registry.test-kit.ts";
 
-type Told = { readonly event: string; readonly [field: string]: unknown };
+type Emitted = { readonly event: string; readonly [field: string]: unknown };
 
 /** Of one topic whose contract has two versions. */
 const first = { type: "record", name: "Thing", namespace: "t", fields: [{ name: "id", type: "string" }] };
@@ -17,12 +17,12 @@ const third = withField({ name: "other", type: ["null", "string"], default: null
 const incompatible = { ...first, fields: [{ name: "id", type: "long" }] };
 const SUBJECT = "p.things.v1-value";
 
-function setUp(stub: StubRegistry, access: Partial<RegistryAccess & { autoRegister: boolean }> = {}) {
+function setUp(stub: StubSchemaRegistry, access: Partial<SchemaRegistryAccess & { autoRegister: boolean }> = {}) {
   const codec = new Codec<{ id: string; count: bigint }>(
     "Thing",
     [first, second].map((schema, i) => ({ version: i + 1, id: i + 1, fingerprint: fingerprintOf(schema), schema })),
   );
-  const told: Told[] = [];
+  const emitted: Emitted[] = [];
   const waits: number[] = [];
   let nowMs = 0;
   const clock: Clock = {
@@ -34,25 +34,25 @@ function setUp(stub: StubRegistry, access: Partial<RegistryAccess & { autoRegist
     },
   };
   const telemetry = {
-    emit: ({ name }: { name: string }, fields: object) => told.push({ event: name, ...fields }),
+    emit: ({ name }: { name: string }, fields: object) => emitted.push({ event: name, ...fields }),
   } as unknown as Telemetry;
-  const registry = { url: "http://registry.test/api/", autoRegister: true, ...access };
-  const external = new ExternalRegistry({
-    registry,
+  const schemaRegistry = { url: "http://registry.test/api/", autoRegister: true, ...access };
+  const external = new ExternalSchemaRegistry({
+    schemaRegistry,
     prefix: "p.",
     telemetry,
     clock,
     random: () => 0.5,
-    client: registryClient(registry, ((url: string, init: RequestInit) =>
+    client: schemaRegistryClient(schemaRegistry, ((url: string, init: RequestInit) =>
       stub.fetch(url.replace("/api/", "/"), init)) as typeof fetch),
     topics: [{ name: "things.v1", codec: codec as Codec<unknown> }],
   });
   external.start();
-  const codes = (event: string, field: string) => told.filter((one) => one.event === event).map((one) => one[field]);
+  const codes = (event: string, field: string) => emitted.filter((one) => one.event === event).map((one) => one[field]);
   const pass = (ms: number) => {
     nowMs += ms;
   };
-  return { external, codec, told, waits, codes, pass };
+  return { external, codec, emitted, waits, codes, pass };
 }
 
 const idOf = (value: Buffer) => value.readInt32BE(1);
@@ -60,7 +60,7 @@ const failing = (status: number, text: string) => () => new Response(text, { sta
 
 describe("at start", () => {
   test("what is missing is registered oldest first, and records carry the registry's ids in Kafka and ours inside", async () => {
-    const stub = new StubRegistry();
+    const stub = new StubSchemaRegistry();
     const { external, codec } = setUp(stub);
     expect(external.health).not.toBe(true);
     await external.ready();
@@ -77,9 +77,9 @@ describe("at start", () => {
   });
 
   test("what is there is taken, by its canonical form, and nothing is written", async () => {
-    const stub = new StubRegistry(1);
+    const stub = new StubSchemaRegistry(1);
     stub.put("somebody-elses", "string");
-    stub.put(SUBJECT, { ...first, doc: "said otherwise" });
+    stub.put(SUBJECT, { ...first, doc: "worded otherwise" });
     stub.put(SUBJECT, second);
     const { external } = setUp(stub, { autoRegister: false });
     await external.ready();
@@ -88,7 +88,7 @@ describe("at start", () => {
   });
 
   test("who comes second of two services that register at once takes what the first has registered", async () => {
-    const stub = new StubRegistry();
+    const stub = new StubSchemaRegistry();
     const taken = () => {
       for (const schema of [first, second]) stub.put(SUBJECT, schema);
       return json(409, { error_code: 409, message: "A version already exists." });
@@ -112,8 +112,8 @@ describe("at start", () => {
     ["another shape", () => json(200, { versions: [1] }), "schema-registry-bad-response"],
     ["another server's 404", () => json(404, { message: "no such page" }), "schema-registry-bad-response"],
     ["an endless answer", () => new Response("x".repeat(5 << 20)), "schema-registry-bad-response"],
-  ])("%s is named, counted, waited out, and health says so meanwhile", async (_what, fault, code) => {
-    const stub = new StubRegistry();
+  ])("%s is named, counted, waited out, and health reports it meanwhile", async (_what, fault, code) => {
+    const stub = new StubSchemaRegistry();
     stub.faults.push(fault, fault, fault);
     const { external, codes, waits } = setUp(stub);
     await external.ready();
@@ -126,7 +126,7 @@ describe("at start", () => {
   });
 
   test("health names the trouble while it lasts", async () => {
-    const stub = new StubRegistry();
+    const stub = new StubSchemaRegistry();
     const { promise, resolve } = Promise.withResolvers<Response>();
     stub.faults.push(failing(502, "bad gateway"), () => promise);
     const { external } = setUp(stub);
@@ -150,8 +150,8 @@ describe("at start", () => {
       /read-only/,
       "schema-registry-refused",
     ],
-  ])("%s: nothing is written, the process is told to end, and why", async (what, fault, message, code) => {
-    const stub = new StubRegistry();
+  ])("%s: nothing is written, and the process is ended with the reason", async (what, fault, message, code) => {
+    const stub = new StubSchemaRegistry();
     if (what.startsWith("a schema")) stub.put(SUBJECT, incompatible);
     else stub.faults.push(fault as () => Response);
     const { external, codes } = setUp(stub);
@@ -161,14 +161,14 @@ describe("at start", () => {
   });
 
   test("without autoRegister a missing schema is refused by name", async () => {
-    const { external } = setUp(new StubRegistry(), { autoRegister: false });
+    const { external } = setUp(new StubSchemaRegistry(), { autoRegister: false });
     await expect(external.ready()).rejects.toThrow(/lacks schemas of p\.things\.v1-value; .*autoRegister/);
   });
 });
 
 describe("an id that was not known at start", () => {
   test("of a newer build is asked for once, learned, and read as today's shape", async () => {
-    const stub = new StubRegistry();
+    const stub = new StubSchemaRegistry();
     const { external, codec, codes } = setUp(stub);
     await external.ready();
     const newer = new Codec<{ id: string; other: string | null }>("Thing", [
@@ -184,7 +184,7 @@ describe("an id that was not known at start", () => {
   });
 
   test("of nobody, or of something else, goes to the dead letters with its original bytes, and never passes for ours", async () => {
-    const stub = new StubRegistry();
+    const stub = new StubSchemaRegistry();
     const { external, codec, codes } = setUp(stub);
     await external.ready();
     const foreign = stub.put("somebody-elses", incompatible);
@@ -200,7 +200,7 @@ describe("an id that was not known at start", () => {
   });
 
   test("a device's newer fingerprint is learned from the subject, once; a strange one is asked for once", async () => {
-    const stub = new StubRegistry();
+    const stub = new StubSchemaRegistry();
     const { external, codec, codes } = setUp(stub);
     await external.ready();
     const id = stub.put(SUBJECT, third);
@@ -214,7 +214,7 @@ describe("an id that was not known at start", () => {
   });
 
   test("is asked for again after an outage, but a flood of them is no flood of calls", async () => {
-    const stub = new StubRegistry();
+    const stub = new StubSchemaRegistry();
     const { external, codec, codes, pass } = setUp(stub);
     await external.ready();
     const record = (id: number) => Buffer.from([0, 0, 0, id >> 8, id & 255, 2, 97, 0]);
@@ -234,15 +234,15 @@ describe("an id that was not known at start", () => {
 });
 
 test("the contract's own topics agree with an empty registry, and with themselves again", async () => {
-  const stub = new StubRegistry(1_000);
-  const told: string[] = [];
-  const telemetry = { emit: ({ name }: { name: string }) => told.push(name) } as unknown as Telemetry;
+  const stub = new StubSchemaRegistry(1_000);
+  const emitted: string[] = [];
+  const telemetry = { emit: ({ name }: { name: string }) => emitted.push(name) } as unknown as Telemetry;
   const start = async () => {
-    const external = new ExternalRegistry({
-      registry: { url: "http://registry.test", autoRegister: true },
+    const external = new ExternalSchemaRegistry({
+      schemaRegistry: { url: "http://registry.test", autoRegister: true },
       prefix: "p.",
       telemetry,
-      client: registryClient({ url: "http://registry.test" }, stub.fetch),
+      client: schemaRegistryClient({ url: "http://registry.test" }, stub.fetch),
     });
     external.start();
     await external.ready();

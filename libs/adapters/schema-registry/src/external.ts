@@ -1,28 +1,27 @@
 /**
  * A registry that is not ours: its ids stand in Kafka, ours everywhere inside, exchanged where records enter and leave.
  *
- * E1. A process waits for `ready` before it reads or writes anything: a record with a wrong id is worse than none.
- * E2. A registry that is away, or answers with something else, is asked again with backoff for as long as it takes; health says why.
- * E3. A conflict, or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right.
- * E4. What a newer build or a newer device wrote is looked up once (lookups.ts) and learned.
- */
+ * A process waits for `ready` before it reads or writes anything: a record with a wrong id is worse than none. A registry
+ * that is away, or answers with something else, is asked again with backoff for as long as it takes; health has the reason.
+ * A conflict, or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right. What a
+ * newer build or a newer device wrote is looked up once (lookups.ts) and learned. */
 import { topics as ourTopics } from "@tributary/contracts";
 import { backoffMs, type Clock, Failure, type Random, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import { type RegistryAccess, type RegistryClient, registryClient } from "./client.ts";
-import { registryAway, registryInUse, registryRefused, schemaRegistered } from "./events.ts";
+import { type SchemaRegistryAccess, type SchemaRegistryClient, schemaRegistryClient } from "./client.ts";
+import { schemaRegistered, schemaRegistryAway, schemaRegistryInUse, schemaRegistryRefused } from "./events.ts";
 import { IdSwap, idIn, withId } from "./id-swap.ts";
 import { Lookups, type LookupTopic } from "./lookups.ts";
 import { syncSubjects } from "./sync.ts";
 
-export type ExternalRegistryOptions = {
-  readonly registry: RegistryAccess & { readonly autoRegister: boolean };
+export type ExternalSchemaRegistryOptions = {
+  readonly schemaRegistry: SchemaRegistryAccess & { readonly autoRegister: boolean };
   /** The deployment's, as in topic names. */
   readonly prefix: string;
   readonly telemetry: Telemetry;
   readonly clock?: Clock;
   readonly random?: Random;
-  readonly client?: RegistryClient;
+  readonly client?: SchemaRegistryClient;
   readonly topics?: readonly LookupTopic[];
 };
 
@@ -31,9 +30,9 @@ const BACKOFF = { minMs: 500, maxMs: 15_000 };
 /** Dead letters of what a consumer read have its ids; those of the bridge are a device's bytes. */
 const DEAD_LETTERS = /^(.*)\.(?!bridge\.)[^.]+\.dlq$/;
 
-export class ExternalRegistry {
-  readonly #options: ExternalRegistryOptions;
-  readonly #client: RegistryClient;
+export class ExternalSchemaRegistry {
+  readonly #options: ExternalSchemaRegistryOptions;
+  readonly #client: SchemaRegistryClient;
   readonly #clock: Clock;
   readonly #topics: readonly LookupTopic[];
   readonly #ready = Promise.withResolvers<void>();
@@ -42,9 +41,9 @@ export class ExternalRegistry {
   #swaps: ReadonlyMap<string, IdSwap> | undefined;
   #health: true | string = "asking the schema registry";
 
-  constructor(options: ExternalRegistryOptions) {
+  constructor(options: ExternalSchemaRegistryOptions) {
     this.#options = options;
-    this.#client = options.client ?? registryClient(options.registry);
+    this.#client = options.client ?? schemaRegistryClient(options.schemaRegistry);
     this.#clock = options.clock ?? systemClock;
     this.#topics = options.topics ?? Object.values(ourTopics);
     const { prefix, telemetry } = options;
@@ -66,7 +65,6 @@ export class ExternalRegistry {
     this.#ready.reject(new Failure("schema-registry-closed", "give-up", "closed before the schema registry answered"));
   }
 
-  /** E1, E3 */
   ready(): Promise<void> {
     return this.#ready.promise;
   }
@@ -91,12 +89,12 @@ export class ExternalRegistry {
     const ours = swap.toOurs(theirs);
     const topic = this.#topicOf(topicName);
     if (topic?.codec.versions.every(({ id }) => id !== ours)) {
-      await this.#lookups.byId(topic, theirs, ours); // E4
+      await this.#lookups.byId(topic, theirs, ours);
     }
     return theirs === ours ? value : withId(value, ours);
   }
 
-  /** Of the schema that a newer device sends by. Undefined: there is nothing to wait for. E4 */
+  /** Of the schema that a newer device sends by. Undefined: there is nothing to wait for. */
   learnFingerprint(topicName: string, fingerprint: string): Promise<void> | undefined {
     const topic = this.#topicOf(topicName);
     const swap = this.#swaps?.get(topicName);
@@ -109,31 +107,31 @@ export class ExternalRegistry {
   }
 
   async #agree(): Promise<void> {
-    const { registry, prefix, telemetry, random = Math.random } = this.#options;
+    const { schemaRegistry, prefix, telemetry, random = Math.random } = this.#options;
     for (let attempt = 0; !this.#stop.signal.aborted; attempt++) {
       try {
         const ids = await syncSubjects({
           client: this.#client,
           prefix,
           topics: this.#topics,
-          autoRegister: registry.autoRegister,
+          autoRegister: schemaRegistry.autoRegister,
           onRegistered: (subject, id) => telemetry.emit(schemaRegistered, { subject, id }),
         });
         this.#swaps = new Map([...ids].map(([topic, theirsByOurs]) => [topic, new IdSwap(theirsByOurs)]));
         this.#health = true;
-        telemetry.emit(registryInUse, { url: this.#client.url, subjects: ids.size });
+        telemetry.emit(schemaRegistryInUse, { url: this.#client.url, subjects: ids.size });
         this.#ready.resolve();
         return;
       } catch (error) {
         const { code, advice, message: reason } = asFailure(error);
         this.#health = reason;
         if (advice !== "retry") {
-          telemetry.emit(registryRefused, { code, reason });
-          this.#ready.reject(error); // E3
+          telemetry.emit(schemaRegistryRefused, { code, reason });
+          this.#ready.reject(error);
           return;
         }
         const waitMs = backoffMs(BACKOFF, attempt, random);
-        telemetry.emit(registryAway, { code, attempt, waitMs, reason }); // E2
+        telemetry.emit(schemaRegistryAway, { code, attempt, waitMs, reason });
         await this.#clock.sleep(waitMs, this.#stop.signal).catch(() => {});
       }
     }

@@ -1,11 +1,9 @@
 /**
  * Exchanges the schema id in Confluent's five bytes, both ways, and loses nothing.
  *
- * W1. It is a permutation of ids: what was exchanged on the way in is as it was on the way out, also what nobody knows, so a
- *     dead letter has its original bytes (G8).
- * W2. A foreign id never becomes one of ours unless the registry says that it is the same schema: ids of ours that the
- *     registry gave to something else are moved out of the way.
- */
+ * It is a permutation of ids: what was exchanged on the way in is as it was on the way out, also what nobody knows, so a dead
+ * letter has its original bytes (G8). A foreign id never becomes one of ours unless the registry confirms that it is the same
+ * schema: ids of ours that the registry gave to something else are moved out of the way. */
 import type { TopicIds } from "./sync.ts";
 
 const HEADER_BYTES = 5;
@@ -22,9 +20,9 @@ export class IdSwap {
     const free = [...this.#toOurs.keys()].filter((theirs) => !this.#toTheirs.has(theirs));
     for (const ours of theirsByOurs.keys()) {
       if (this.#toOurs.has(ours)) continue;
-      const stray = free.shift() ?? ~ours; // W2
+      const stray = free.shift() ?? ~ours;
       this.#toOurs.set(ours, stray);
-      this.#toTheirs.set(stray, ours); // W1
+      this.#toTheirs.set(stray, ours);
     }
   }
 
@@ -41,7 +39,7 @@ export class IdSwap {
 export const idIn = (value: Buffer): number | undefined =>
   value.length >= HEADER_BYTES && value[0] === 0 ? value.readInt32BE(1) : undefined;
 
-/** A copy with another id: whoever gave the bytes may use them again. */
+/** A copy with another id: the caller may use the bytes again. */
 export function withId(value: Buffer, id: number): Buffer {
   const copy = Buffer.from(value);
   copy.writeInt32BE(id, 1);

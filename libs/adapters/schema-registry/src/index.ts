@@ -1,5 +1,10 @@
-export { type RegistryAccess, type RegistryClient, registryClient } from "./client.ts";
-export { ExternalRegistry } from "./external.ts";
+export { type SchemaRegistryAccess, type SchemaRegistryClient, schemaRegistryClient } from "./client.ts";
+export { ExternalSchemaRegistry } from "./external.ts";
 /** @public The inferred types of the gateway's controllers name them. */
-export type { Schema, SubjectVersion } from "./registry.ts";
-export { type Registry, RegistryError, registryOf } from "./registry.ts";
+export type { Schema, SubjectVersion } from "./schema-registry.ts";
+export {
+  type SchemaRegistry,
+  SchemaRegistryError,
+  type SchemaRegistryIds,
+  schemaRegistryOf,
+} from "./schema-registry.ts";

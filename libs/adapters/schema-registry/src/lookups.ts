@@ -1,20 +1,19 @@
 /**
  * Asks a registry for schemas that records name and nobody here knows: those of a newer build.
  *
- * L1. Each is asked for once; what is being asked for is waited for, not asked again. Only an outage is no answer.
- * L2. How often is bounded, and how much is remembered (G9): a flood of strange records is no flood of calls.
- * L3. Nothing is thrown: what stays unknown goes the way of every unusable record.
- */
+ * Each is asked for once; what is being asked for is waited for, not asked again. Only an outage is no answer. How often is
+ * bounded, and how much is remembered (G9): a flood of strange records is no flood of calls. Nothing is thrown: what stays
+ * unknown goes the way of every unusable record. */
 import { fingerprintOf, type Topic } from "@tributary/contracts";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { RegistryClient } from "./client.ts";
+import type { SchemaRegistryClient } from "./client.ts";
 import { schemaLookedUp } from "./events.ts";
 
 export type LookupTopic = Pick<Topic, "name" | "codec">;
 
 export type LookupsOptions = {
-  readonly client: RegistryClient;
+  readonly client: SchemaRegistryClient;
   readonly prefix: string;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
@@ -69,29 +68,28 @@ export class Lookups {
 
   #once(topic: LookupTopic, schema: string, ask: () => Promise<Outcome>): Promise<void> | undefined {
     const key = `${topic.name} ${schema}`;
-    if (this.#asked.has(key)) return this.#asked.get(key); // L1
-    const tell = (outcome: string, reason: string) =>
+    if (this.#asked.has(key)) return this.#asked.get(key);
+    const report = (outcome: string, reason: string) =>
       this.#options.telemetry.emit(schemaLookedUp, { topic: topic.name, schema, outcome, reason });
     if (!this.#takeToken()) {
-      tell("skipped", "too many others were asked for");
-      return undefined; // L2
+      report("skipped", "too many others were asked for");
+      return undefined;
     }
     const lookup = ask().then(
       ([outcome, reason]) => {
         this.#asked.set(key, undefined);
-        tell(outcome, reason);
+        report(outcome, reason);
       },
       (error) => {
-        if (error instanceof Failure && error.advice === "retry")
-          this.#asked.delete(key); // L1
+        if (error instanceof Failure && error.advice === "retry") this.#asked.delete(key);
         else this.#asked.set(key, undefined);
-        tell(error instanceof Failure ? error.code : "failed", reasonOf(error)); // L3
+        report(error instanceof Failure ? error.code : "failed", reasonOf(error));
       },
     );
     this.#asked.set(key, lookup);
     if (this.#asked.size > REMEMBERED_MAX) {
       const [oldest] = this.#asked.keys();
-      if (oldest !== undefined) this.#asked.delete(oldest); // L2
+      if (oldest !== undefined) this.#asked.delete(oldest);
     }
     return lookup;
   }

@@ -3,7 +3,7 @@ import { fingerprintOf } from "@tributary/contracts";
 
 type Schema = { readonly id: number; readonly text: string };
 
-export class StubRegistry {
+export class StubSchemaRegistry {
   readonly subjects = new Map<string, Schema[]>();
   readonly levels = new Map<string, string>();
   readonly calls: string[] = [];
@@ -57,5 +57,5 @@ export class StubRegistry {
 export const json = (status: number, body: unknown): Response => new Response(JSON.stringify(body), { status });
 
 /** What the registry has for a schema, whatever its id. */
-export const hasSchema = (stub: StubRegistry, subject: string, schema: unknown): boolean =>
+export const hasSchema = (stub: StubSchemaRegistry, subject: string, schema: unknown): boolean =>
   (stub.subjects.get(subject) ?? []).some(({ text }) => fingerprintOf(JSON.parse(text)) === fingerprintOf(schema));

@@ -1,24 +1,26 @@
 /**
- * Brings a registry and the contract together: which id the registry has for each schema version of ours.
+ * Brings a schema registry and the contract together: which id the registry has for each schema version of ours.
  *
- * Y1. Every version that is in a subject must be readable with every version of ours and the other way round
- *     (FULL_TRANSITIVE), whatever the registry itself was told to check. All conflicts are named at once.
- * Y2. Schemas are the same when their canonical forms are: then the bytes are, whatever documentation says. Of several such
- *     the one of the same text is meant, if it is there. Where we register, what is the text of another version of ours is not it:
- *     a service that comes between two registrations would take the first for both.
- * Y3. Nothing is registered while there is a conflict anywhere.
- * Y4. Services that start at the same time register the same: who is refused looks whether another has done it.
- */
+ * Every version in a subject must be readable with every version of ours and the other way round (FULL_TRANSITIVE), whatever
+ * compatibility the registry is set to check. All conflicts are named at once, and nothing is registered while there is one.
+ * Schemas are the same when their canonical forms are; of several such the one with the same text is taken, if it is there, and
+ * where we register, never one with the text of another version: a service that comes between two registrations would take the
+ * first for both. Services that start at the same time register the same: one that is refused checks whether another did it. */
 import { isDeepStrictEqual } from "node:util";
 import { assertReadable, fingerprintOf, type SchemaVersion, type Topic } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
-import { REGISTRY_CONFLICT, REGISTRY_REFUSED, type Registered, type RegistryClient } from "./client.ts";
+import {
+  type Registered,
+  SCHEMA_REGISTRY_CONFLICT,
+  SCHEMA_REGISTRY_REFUSED,
+  type SchemaRegistryClient,
+} from "./client.ts";
 
 /** The registry's id by ours. */
 export type TopicIds = ReadonlyMap<number, number>;
 
 export type SyncOptions = {
-  readonly client: RegistryClient;
+  readonly client: SchemaRegistryClient;
   readonly prefix: string;
   readonly topics: readonly Pick<Topic, "name" | "codec">[];
   readonly autoRegister: boolean;
@@ -45,7 +47,11 @@ export async function syncSubjects(options: SyncOptions): Promise<ReadonlyMap<st
   }
   const conflicts = plans.flatMap(conflictsOf);
   if (conflicts.length > 0) {
-    throw new Failure(REGISTRY_CONFLICT, "ask-a-person", `${client.url} has other schemas: ${conflicts.join("; ")}`);
+    throw new Failure(
+      SCHEMA_REGISTRY_CONFLICT,
+      "ask-a-person",
+      `${client.url} has other schemas: ${conflicts.join("; ")}`,
+    );
   }
   const missing = plans.flatMap(({ topic, subject, there }) =>
     missingOf(topic.codec.versions, there, autoRegister).map(() => subject),
@@ -73,14 +79,14 @@ async function registered({ topic, subject, there }: Plan, options: SyncOptions)
     }
   }
   if (missing.size > 0 && there.length === 0) {
-    // Not everybody may set it, and another service may be about it; ours is checked at every start anyway (Y1).
+    // Not everybody may set it, and another service may be about it; ours is checked at every start anyway.
     await client.requireFullTransitive(subject).catch(unlessRefused);
   }
   return ids;
 }
 
-/** All services start at once, and registries have answers of their own for who comes second (Y4). */
-async function register(client: RegistryClient, subject: string, version: SchemaVersion): Promise<number> {
+/** All services start at once, and registries have answers of their own for who comes second. */
+async function register(client: SchemaRegistryClient, subject: string, version: SchemaVersion): Promise<number> {
   try {
     return await client.register(subject, version.schema);
   } catch (error) {
@@ -92,11 +98,12 @@ async function register(client: RegistryClient, subject: string, version: Schema
 }
 
 function unlessRefused(error: unknown): void {
-  if (error instanceof Failure && (error.code === REGISTRY_REFUSED || error.code === REGISTRY_CONFLICT)) return;
+  if (error instanceof Failure && (error.code === SCHEMA_REGISTRY_REFUSED || error.code === SCHEMA_REGISTRY_CONFLICT))
+    return;
   throw error;
 }
 
-async function versionsIn(client: RegistryClient, subject: string): Promise<readonly Registered[]> {
+async function versionsIn(client: SchemaRegistryClient, subject: string): Promise<readonly Registered[]> {
   const versions = (await client.versionsOf(subject)) ?? [];
   const there: Registered[] = [];
   // The newest, where there are more than anybody could have meant.
@@ -104,7 +111,7 @@ async function versionsIn(client: RegistryClient, subject: string): Promise<read
   return there;
 }
 
-/** Y2. `others`: our versions whose text is not meant. */
+/** `others`: our versions whose text is not meant. */
 const idOf = (
   version: SchemaVersion,
   there: readonly Registered[],
@@ -126,7 +133,7 @@ const missingOf = (
 
 function isSame(version: SchemaVersion, schema: unknown): boolean {
   try {
-    return fingerprintOf(schema) === version.fingerprint; // Y2
+    return fingerprintOf(schema) === version.fingerprint;
   } catch {
     return false;
   }
@@ -136,7 +143,7 @@ function conflictsOf({ topic, subject, there }: Plan): readonly string[] {
   return there.flatMap(({ version, id, schema }) => {
     for (const ours of topic.codec.versions) {
       if (isSame(ours, schema)) continue;
-      const reason = unreadable(ours.schema, schema) ?? unreadable(schema, ours.schema); // Y1
+      const reason = unreadable(ours.schema, schema) ?? unreadable(schema, ours.schema);
       if (reason !== undefined) return [`${subject} version ${version} (id ${id}): ${reason}`];
     }
     return [];

@@ -1,4 +1,4 @@
-/** tuf-js' errors as Failures of ours. Its classes come from two packages and are told apart by name. */
+/** tuf-js' errors as Failures of ours. Its classes come from two packages and are distinguished by name. */
 import { Failure, reasonOf } from "@tributary/kernel";
 
 /** `retry`: a better network or a later hour may cure it. `ask-a-person`: somebody signed wrongly, or somebody attacks; trying
@@ -45,7 +45,7 @@ function codeOf(error: unknown, onBadVersion: TufCode): TufCode {
   }
 }
 
-/** Local files go through the same checks; these outcomes only say that they are of yesterday. */
+/** Local files go through the same checks; these outcomes only mean that they are outdated. */
 export const isOutdated = (error: unknown): boolean =>
   ["ExpiredMetadataError", "BadVersionError", "EqualVersionError", "LengthOrHashMismatchError"].includes(nameOf(error));
 

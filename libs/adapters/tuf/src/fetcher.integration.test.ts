@@ -37,7 +37,7 @@ test("reads what is there, with its headers; nothing where there is nothing", as
   }
 });
 
-test("a redirect is not followed (F1)", async () => {
+test("a redirect is not followed (fetcher.ts F1)", async () => {
   let asked = 0;
   for (const status of [301, 302, 303, 307, 308]) {
     const url = await serve((request, response) => {
@@ -63,7 +63,7 @@ test("errors of the server, of the network and of the address are one failure", 
   expect(await codeOf(read("http://127.0.0.1:1/timestamp.json"))).toBe("tuf-unavailable");
 });
 
-test("endless bytes end at the bound, and the connection with them (F2)", async () => {
+test("endless bytes end at the bound, and the connection with them (fetcher.ts F2)", async () => {
   let closed: (value: unknown) => void = () => {};
   const isClosed = new Promise((resolve) => {
     closed = resolve;

@@ -1,4 +1,4 @@
-/** How a device gets metadata. Whoever answers is not trusted with anything: neither bytes, nor length, nor time.
+/** How a device gets metadata. The server is not trusted with anything: neither bytes, nor length, nor time.
  *
  * F1. No redirect is followed: who answers for the configured address is not to send a device elsewhere.
  * F2. No more bytes are read than are asked for, and nothing is decompressed. */

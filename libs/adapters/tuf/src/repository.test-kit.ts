@@ -1,4 +1,4 @@
-/** A registry in memory, a clock in the test's hand, a network that a test may bend. */
+/** A registry in memory, a clock that the test sets, a network that a test may tamper with. */
 import type { Clock, Instant } from "@tributary/kernel";
 import type { MetadataFetcher } from "./fetcher.ts";
 import { generateKey, type Signer, signerOf } from "./repository/keys.ts";
@@ -12,7 +12,7 @@ export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 
 /** Stands still until it is advanced. */
-export class HandClock implements Clock {
+export class ManualClock implements Clock {
   nowMs: Instant;
   readonly #sleepers = new Set<{ readonly atMs: number; readonly wake: () => void }>();
 
@@ -65,12 +65,15 @@ export class MemoryStore implements MetadataStore {
   }
 }
 
-export type Bend = (file: string, bytes: Uint8Array | undefined) => Uint8Array | undefined | AsyncIterable<Uint8Array>;
+export type Tamper = (
+  file: string,
+  bytes: Uint8Array | undefined,
+) => Uint8Array | undefined | AsyncIterable<Uint8Array>;
 
-/** Serves `files`, as `bend` would have it. Chunks are small, so that bounds are met in the middle. */
-export class HandFetcher implements MetadataFetcher {
+/** Serves `files`, changed by `tamper`. Chunks are small, so that bounds are met in the middle. */
+export class MemoryFetcher implements MetadataFetcher {
   readonly asked: string[] = [];
-  bend: Bend = (_file, bytes) => bytes;
+  tamper: Tamper = (_file, bytes) => bytes;
   files: ReadonlyMap<string, Uint8Array>;
 
   constructor(files: ReadonlyMap<string, Uint8Array>) {
@@ -80,7 +83,7 @@ export class HandFetcher implements MetadataFetcher {
   async fetch(url: string): Promise<AsyncIterable<Uint8Array> | undefined> {
     const file = url.slice(url.lastIndexOf("/") + 1);
     this.asked.push(file);
-    const answer = this.bend(file, this.files.get(file));
+    const answer = this.tamper(file, this.files.get(file));
     return answer instanceof Uint8Array ? chunksOf(answer) : answer;
   }
 }
@@ -101,7 +104,7 @@ export const publicKeys = ({ targets, snapshot, timestamp }: Readonly<Record<Onl
   timestamp: timestamp.publicKey,
 });
 
-export async function newRepository(clock = new HandClock(), lifetimes: Partial<Lifetimes> = {}) {
+export async function newRepository(clock = new ManualClock(), lifetimes: Partial<Lifetimes> = {}) {
   const store = new MemoryStore();
   const rootSigners = [newSigner(), newSigner(), newSigner()];
   const signers = onlineSigners();

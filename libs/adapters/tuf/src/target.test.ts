@@ -55,7 +55,7 @@ describe("a manifest against its listing", () => {
     );
   });
 
-  test("one that says otherwise than its listing is refused (P2)", () => {
+  test("one that differs from its listing is refused (target.ts P2)", () => {
     for (const key of ["name", "version", "hardwareClass", "packageBytes"] as const) {
       const other = { ...listed, [key]: typeof listed[key] === "string" ? "another" : 1 };
       expect(codeOf(() => verifyManifest(bytes, digest, other))).toBe("package-listing-mismatch");
@@ -68,7 +68,7 @@ describe("a manifest against its listing", () => {
   });
 });
 
-test("an entry is a target of ours only in our form (P1)", () => {
+test("an entry is a target of ours only in our form (target.ts P1)", () => {
   const { manifestBytes, ...custom } = listed;
   const entry = { length: manifestBytes, hashes: { sha256: digest }, custom };
   expect(listedModelOf(targetPath(digest), entry)).toEqual([digest, listed]);

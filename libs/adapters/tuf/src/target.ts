@@ -1,7 +1,7 @@
 /** A target of ours is a package's manifest. The manifest lists every other file by SHA-256, so one signature covers all.
  *
- * P1. A target's path, its SHA-256 and the model's digest are one and the same; an entry that says otherwise is no target.
- * P2. What a manifest says of itself (name, version, hardware class, bytes) is what was listed. */
+ * P1. A target's path, its SHA-256 and the model's digest are one and the same; an entry that differs is no target.
+ * P2. What a manifest declares (name, version, hardware class, bytes) is what was listed. */
 import { createHash } from "node:crypto";
 import { fitsHardware, type ModelManifest, packageLimits, parseManifest } from "@tributary/inference";
 import { type Digest, Failure, isDigest, reasonOf } from "@tributary/kernel";
@@ -40,8 +40,8 @@ const isText = (value: unknown): value is string =>
 const isCount = (value: unknown, max: number): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max;
 
-/** The manifest, if `bytes` are what the verified metadata lists under `modelDigest` and it is for this hardware. Throws Failure
- * `package-digest-mismatch`, `package-manifest-invalid`, `package-listing-mismatch` or `package-hardware-mismatch`. */
+/** The manifest, if `bytes` are what the verified metadata lists under `modelDigest` and it is for this hardware. Throws
+ * Failure `package-digest-mismatch`, `package-manifest-invalid`, `package-listing-mismatch` or `package-hardware-mismatch`. */
 export function verifyManifest(
   bytes: Uint8Array,
   modelDigest: Digest,
@@ -57,10 +57,10 @@ export function verifyManifest(
     );
   }
   const manifest = parseManifest(parseJson(bytes, modelDigest));
-  const said = { ...listedPartOf(manifest), manifestBytes: bytes.length };
+  const declared = { ...listedPartOf(manifest), manifestBytes: bytes.length };
   for (const key of Object.keys(listed) as (keyof ListedModel)[]) {
-    if (said[key] === listed[key]) continue; // P2
-    const what = `${key} is ${JSON.stringify(said[key])}, listed as ${JSON.stringify(listed[key])}`;
+    if (declared[key] === listed[key]) continue;
+    const what = `${key} is ${JSON.stringify(declared[key])}, listed as ${JSON.stringify(listed[key])}`;
     throw new Failure("package-listing-mismatch", "give-up", `manifest of ${modelDigest}: ${what}`);
   }
   if (hardwareClass !== undefined && !fitsHardware(manifest.hardwareClass, hardwareClass)) {

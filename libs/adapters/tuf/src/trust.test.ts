@@ -11,9 +11,9 @@ import { signed, snapshotBytes, targetsBytes, timestampBytes } from "./repositor
 import {
   DAY_MS,
   digestOf,
-  HandClock,
-  HandFetcher,
   HOUR_MS,
+  ManualClock,
+  MemoryFetcher,
   model,
   newRepository,
   newSigner,
@@ -33,7 +33,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }));
 type World = Awaited<ReturnType<typeof newRepository>>;
 
 function device({ store, rootBytes, clock }: World, options: Partial<TrustOptions> = {}) {
-  const fetcher = new HandFetcher(store.files);
+  const fetcher = new MemoryFetcher(store.files);
   const open = () => openTrust({ dir, rootBytes, metadataUrl: "http://registry/tuf/", fetcher, clock, ...options });
   return { fetcher, open };
 }
@@ -56,7 +56,7 @@ describe("what is listed", () => {
     expect(trust.listed(digestOf(1))).toEqual(model(1));
     expect(trust.listed(digestOf(2))).toBeUndefined();
 
-    fetcher.bend = () => undefined;
+    fetcher.tamper = () => undefined;
     const again = await open();
     expect(again.listed(digestOf(1))).toEqual(model(1));
     expect(await refreshed(again)).toBe("tuf-unavailable");
@@ -80,7 +80,7 @@ describe("what is listed", () => {
     expect(fetcher.asked).toEqual(["2.root.json", "timestamp.json"]);
   });
 
-  test("is nothing once any part has expired (T4), until fresh metadata comes", async () => {
+  test("is nothing once any part has expired (trust.ts T4), until fresh metadata comes", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
     const { open } = device(world);
@@ -96,21 +96,21 @@ describe("what is listed", () => {
     expect(trust.listed(digestOf(1))).toBeDefined();
   });
 
-  test("is nothing while a newer set is known but withheld (T4)", async () => {
+  test("is nothing while a newer set is known but withheld (trust.ts T4)", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
     const { open, fetcher } = device(world);
     const trust = await open();
     await trust.refresh(forever);
     await world.repository.delist(digestOf(1));
-    fetcher.bend = (file, bytes) => (file.endsWith("targets.json") ? undefined : bytes);
+    fetcher.tamper = (file, bytes) => (file.endsWith("targets.json") ? undefined : bytes);
     expect(await refreshed(trust)).toBe("tuf-unavailable");
     expect(trust.listed(digestOf(1))).toBeUndefined();
     expect((await open()).listed(digestOf(1))).toBeUndefined();
   });
 });
 
-describe("roots (T1)", () => {
+describe("roots (trust.ts T1)", () => {
   test("a device made with root 1 follows to root 4, also from what it had on disk", async () => {
     const world = await newRepository();
     let signers = world.rootSigners;
@@ -139,22 +139,22 @@ describe("roots (T1)", () => {
     const real = rotateRoot(world.rootBytes, { ...arrays(publicKeys(mine)), now: START }, world.rootSigners);
     const text = JSON.parse(new TextDecoder().decode(real));
     text.signatures = text.signatures.filter(({ keyid }: { keyid: string }) => keyid === stolen.publicKey.keyID);
-    fetcher.bend = (file, bytes) => (file === "2.root.json" ? new TextEncoder().encode(JSON.stringify(text)) : bytes);
+    fetcher.tamper = (file, bytes) => (file === "2.root.json" ? new TextEncoder().encode(JSON.stringify(text)) : bytes);
     const trust = await open();
     expect(await refreshed(trust)).toBe("tuf-signature");
     expect(trust.state().rootVersion).toBe(1);
   });
 
-  test("a root that was here and cannot be had again is no step back (T2)", async () => {
+  test("a root that was here and cannot be had again is no step back (trust.ts T2)", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
     await world.repository.publishRoot(rotateRoot(world.rootBytes, { now: START }, world.rootSigners));
     await (await open()).refresh(forever);
     await writeFile(join(dir, "2.root.json"), "{");
-    fetcher.bend = (file, bytes) => (file === "2.root.json" ? undefined : bytes);
+    fetcher.tamper = (file, bytes) => (file === "2.root.json" ? undefined : bytes);
     const trust = await open();
     expect(await refreshed(trust)).toBe("tuf-rollback");
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     expect(await refreshed(trust)).toBe("accepted");
   });
 
@@ -172,10 +172,10 @@ const arrays = (keys: ReturnType<typeof publicKeys>) => ({
   timestamp: [keys.timestamp],
 });
 
-describe("time (T3)", () => {
+describe("time (trust.ts T3)", () => {
   test("without a clock the floor is the time, whatever the clock shows", async () => {
     const world = await newRepository();
-    const { open, fetcher } = device(world, { clock: new HandClock(0), isClockSet: () => false });
+    const { open, fetcher } = device(world, { clock: new ManualClock(0), isClockSet: () => false });
     const old = new Map(world.store.files);
     const trust = await open();
     world.clock.advance(30 * DAY_MS);
@@ -189,8 +189,8 @@ describe("time (T3)", () => {
   });
 
   test("a clock that is behind what was verified does not revive the expired", async () => {
-    const world = await newRepository(new HandClock(), { timestampMs: DAY_MS });
-    const late = new HandClock(START);
+    const world = await newRepository(new ManualClock(), { timestampMs: DAY_MS });
+    const late = new ManualClock(START);
     const { open, fetcher } = device(world, { clock: late });
     // A timestamp that lasts, naming a snapshot that does not: signed when the snapshot had a day left.
     world.clock.advance(10 * DAY_MS);
@@ -199,10 +199,15 @@ describe("time (T3)", () => {
     const timestamp = timestampBytes({ ...common, snapshot: { version: 1, bytes: snapshot } }, [
       world.signers.timestamp,
     ]);
-    fetcher.bend = (file, bytes) => (file === "timestamp.json" ? timestamp : bytes);
+    fetcher.tamper = (file, bytes) => (file === "timestamp.json" ? timestamp : bytes);
     late.nowMs = START - 400 * DAY_MS;
     const trust = await openTrust({
-      ...{ dir, rootBytes: world.rootBytes, metadataUrl: "http://r", fetcher, clock: late, isClockSet: () => false },
+      dir,
+      rootBytes: world.rootBytes,
+      metadataUrl: "http://r",
+      fetcher,
+      clock: late,
+      isClockSet: () => false,
     });
     expect(await refreshed(trust)).toBe("tuf-expired");
     expect(await codeOf(open())).toBe("accepted");
@@ -214,25 +219,25 @@ describe("time (T3)", () => {
     const snapshot = world.store.files.get("1.snapshot.json") as Uint8Array;
     const common = { version: 9, now: START + 400 * DAY_MS, lifetimeMs: DAY_MS };
     const ahead = timestampBytes({ ...common, snapshot: { version: 1, bytes: snapshot } }, [world.signers.timestamp]);
-    fetcher.bend = (file, bytes) => (file === "timestamp.json" ? ahead : bytes);
+    fetcher.tamper = (file, bytes) => (file === "timestamp.json" ? ahead : bytes);
     const trust = await open();
     expect(await refreshed(trust)).toBe("tuf-signed-ahead");
     expect(trust.state().floor).toBe(START);
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     expect(await refreshed(trust)).toBe("accepted");
   });
 
   test("a stolen timestamp key may push a clockless device's floor ahead; the next root takes it back", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
-    const { open, fetcher } = device(world, { clock: new HandClock(0), isClockSet: () => false });
+    const { open, fetcher } = device(world, { clock: new ManualClock(0), isClockSet: () => false });
     const trust = await open();
     const snapshot = world.store.files.get("2.snapshot.json") as Uint8Array;
     const common = { version: 1_000_000, now: START + 9_000 * DAY_MS, lifetimeMs: DAY_MS };
     const ahead = timestampBytes({ ...common, snapshot: { version: 2, bytes: snapshot } }, [world.signers.timestamp]);
-    fetcher.bend = (file, bytes) => (file === "timestamp.json" ? ahead : bytes);
+    fetcher.tamper = (file, bytes) => (file === "timestamp.json" ? ahead : bytes);
     expect(await refreshed(trust)).toBe("tuf-expired");
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     expect(await refreshed(trust)).not.toBe("accepted"); // Fast-forwarded.
 
     const timestamp = newSigner();
@@ -247,7 +252,7 @@ describe("time (T3)", () => {
   });
 });
 
-describe("never older (T2)", () => {
+describe("never older (trust.ts T2)", () => {
   test("every earlier set is refused, over restarts (seed 11)", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
@@ -297,7 +302,7 @@ describe("never older (T2)", () => {
       ["4.snapshot.json", "3.snapshot.json"],
       ["4.targets.json", "3.targets.json"],
     ] as const) {
-      fetcher.bend = (asked, bytes) => (asked === file ? other(instead) : bytes);
+      fetcher.tamper = (asked, bytes) => (asked === file ? other(instead) : bytes);
       const trust = await open();
       expect(await refreshed(trust)).toMatch(/tuf-mix-and-match|tuf-too-large/);
       expect(trust.listed(digestOf(0))).toBeUndefined();
@@ -305,12 +310,12 @@ describe("never older (T2)", () => {
   });
 });
 
-describe("bounds (T6)", () => {
+describe("bounds (trust.ts T6)", () => {
   test.each(["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"])("endless %s", async (file) => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
     let given = 0;
-    fetcher.bend = (asked, bytes) => (asked === file ? endless((n) => (given += n)) : bytes);
+    fetcher.tamper = (asked, bytes) => (asked === file ? endless((n) => (given += n)) : bytes);
     expect(await refreshed(await open())).toBe("tuf-too-large");
     expect(given).toBeLessThan(Math.max(...Object.values(metadataBytesMax)) + 10_000);
   });
@@ -323,7 +328,7 @@ describe("bounds (T6)", () => {
     const part = new Timestamp({ version: 9, specVersion: "1.0.31", expires, snapshotMeta });
     const timestamp = signed(part, [world.signers.timestamp]);
     let given = 0;
-    fetcher.bend = (asked, real) => {
+    fetcher.tamper = (asked, real) => {
       if (asked === "timestamp.json") return timestamp;
       return asked === "9.snapshot.json" ? endless((n) => (given += n)) : real;
     };
@@ -331,15 +336,15 @@ describe("bounds (T6)", () => {
     expect(given).toBeLessThan(metadataBytesMax.snapshot + 10_000);
   });
 
-  test("a server that trickles, or says nothing, is left within the time", async () => {
+  test("a server that trickles, or sends nothing, is left within the time", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world, { limits: { refreshMsMax: 10_000 } });
-    fetcher.bend = (asked, bytes) => (asked === "timestamp.json" ? trickle(world.clock, bytes as Uint8Array) : bytes);
+    fetcher.tamper = (asked, bytes) => (asked === "timestamp.json" ? trickle(world.clock, bytes as Uint8Array) : bytes);
     const trust = await open();
     expect(await refreshed(trust)).toBe("tuf-slow");
-    fetcher.bend = (asked, bytes) => (asked === "timestamp.json" ? silence(world.clock) : bytes);
+    fetcher.tamper = (asked, bytes) => (asked === "timestamp.json" ? silence(world.clock) : bytes);
     expect(await refreshed(trust)).toBe("tuf-slow");
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     expect(await refreshed(trust)).toBe("accepted");
     expect(world.clock.sleepers).toBe(0);
   });
@@ -349,13 +354,13 @@ describe("bounds (T6)", () => {
     const { open, fetcher } = device(world);
     const trust = await open();
     const stop = new AbortController();
-    fetcher.bend = (_asked, bytes) => {
+    fetcher.tamper = (_asked, bytes) => {
       stop.abort(new Error("enough"));
       return bytes;
     };
     await expect(trust.refresh(stop.signal)).rejects.toThrow("enough");
     await expect(trust.refresh(stop.signal)).rejects.toThrow("enough");
-    fetcher.bend = (_file, bytes) => bytes;
+    fetcher.tamper = (_file, bytes) => bytes;
     fetcher.asked.length = 0;
     await Promise.all([trust.refresh(forever), trust.refresh(forever)]);
     expect(fetcher.asked).toHaveLength(6); // Root and timestamp twice, the rest once.
@@ -368,19 +373,19 @@ async function* endless(count: (bytes: number) => void): AsyncGenerator<Uint8Arr
     yield new Uint8Array(1_000).fill(0x20);
   }
 }
-async function* trickle(clock: HandClock, bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+async function* trickle(clock: ManualClock, bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (const byte of bytes) {
     clock.advance(1_000);
     yield Uint8Array.of(byte);
   }
 }
-async function* silence(clock: HandClock): AsyncGenerator<Uint8Array> {
+async function* silence(clock: ManualClock): AsyncGenerator<Uint8Array> {
   setImmediate(() => clock.advance(20_000));
   await new Promise(() => {});
   yield new Uint8Array();
 }
 
-describe("the disk (T5)", () => {
+describe("the disk (trust.ts T5)", () => {
   test("damage of any file is seen, set aside and mended by the next refresh (seeds)", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
@@ -408,13 +413,13 @@ describe("the disk (T5)", () => {
     for (let n = 1; n < 30; n++) {
       await world.repository.list(digestOf(n), model(n));
       let left = n % 6;
-      fetcher.bend = (_file, bytes) => {
+      fetcher.tamper = (_file, bytes) => {
         if (left-- === 0) throw new Error("power lost");
         return bytes;
       };
       const code = await refreshed(await open());
       expect(["tuf-unavailable", "accepted"]).toContain(code);
-      fetcher.bend = (_file, bytes) => bytes;
+      fetcher.tamper = (_file, bytes) => bytes;
       const trust = await open();
       expect(await refreshed(trust)).toBe("accepted");
       expect(trust.listed(digestOf(n))).toEqual(model(n));

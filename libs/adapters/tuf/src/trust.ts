@@ -1,19 +1,19 @@
 /** What a device trusts: the models that verified TUF metadata lists.
  *
  * tuf-js decides (signatures, thresholds, versions, hashes, expiry) in its `TrustedMetadataStore`: bytes in, verdict out. Its
- * `Updater`, which would fetch and store around it, is not used: it reads the wall clock, writes files that a loss of power halves,
- * turns verdicts into texts, and lets a timestamp say how many bytes to read. The order of steps is the specification's ("detailed
- * client workflow", TUF 1.0.31, 5.3 to 5.6).
+ * `Updater`, which would fetch and store around it, is not used: it reads the wall clock, writes files that a loss of power
+ * halves, turns verdicts into texts, and lets a timestamp set how many bytes to read. The order of steps is the specification's
+ * ("detailed client workflow", TUF 1.0.31, 5.3 to 5.6).
  *
  * T1. Every root follows from the one the device was made with: version by version, each signed by the thresholds of the one
  *     before and of itself. So also those on disk, at every start.
- * T2. Never older: what was verified is on disk before anything is built on it, and the next must be newer. A root that was here
- *     and cannot be had again is a refusal, not a step back.
+ * T2. Never older: what was verified is on disk before anything is built on it, and the next must be newer. A root that was
+ *     here and cannot be had again is a refusal, not a step back.
  * T3. Time is never earlier than the newest `x-signed-at` of what is verified and held under the present root: a floor for
  *     devices without a clock, which a wrong clock cannot lower. Keys that a root no longer names take their floor with them.
  * T4. `listed` answers from one whole set (root, timestamp, snapshot, targets) of which no part has expired, or not at all.
- * T5. A file on disk that does not verify is set aside and fetched anew.
- * T6. Bytes of each file, roots a refresh, and time are bounded, whatever the server or other metadata say. */
+ * T5. A file on disk that does not verify is set aside and fetched again.
+ * T6. Bytes of each file, roots a refresh, and time are bounded, whatever the server or other metadata claim. */
 import { mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, type Digest, type Instant, invariant, linkedSignal, reasonOf } from "@tributary/kernel";
@@ -125,7 +125,7 @@ class Trust implements TrustedModels {
   }
 
   listed(modelDigest: Digest): ListedModel | undefined {
-    if (this.#view === undefined || this.#now() >= this.#view.expiresAt) return undefined; // T4
+    if (this.#view === undefined || this.#now() >= this.#view.expiresAt) return undefined;
     return this.#view.models.get(modelDigest);
   }
 
@@ -149,7 +149,7 @@ class Trust implements TrustedModels {
     const timer = linkedSignal();
     const slow = tufFailure("tuf-slow", `${metadataUrl}: not done within ${refreshMsMax} ms`);
     void clock.sleep(refreshMsMax, timer.signal).then(
-      () => running.abort(slow), // T6
+      () => running.abort(slow),
       () => {},
     );
     const fetch: Fetch = async (role, file, bytes) => {
@@ -230,7 +230,6 @@ class Pass {
     this.#raise(this.store.root.signed);
   }
 
-  /** T1. */
   async roots(): Promise<void> {
     const { store } = this;
     const had = await this.#newestRootOnDisk();
@@ -248,7 +247,7 @@ class Pass {
     }
     const { version } = store.root.signed;
     if (version < had)
-      throw tufFailure("tuf-rollback", `root ${had} was here and cannot be had again, only ${version}`); // T2
+      throw tufFailure("tuf-rollback", `root ${had} was here and cannot be had again, only ${version}`);
     this.#notExpired("root", store.root.signed);
   }
 
@@ -331,7 +330,8 @@ class Pass {
     return { models, targetsVersion: targets.signed.version, expiresAt: Math.min(...ends) };
   }
 
-  /** T5. True when the file is there and verifies. One of yesterday is left: what comes is compared with it, then takes its place. */
+  /** T5. True when the file is there and verifies. One of yesterday is left: what comes is compared with it, then takes its
+   *     place. */
   async #local(role: Role, file: string, update: (bytes: Buffer) => void): Promise<boolean> {
     const path = join(this.#options.dir, file);
     const bytes = await stored(path, readBounded(path, this.#limits.bytesMax[role]));
@@ -362,7 +362,6 @@ class Pass {
     }
   }
 
-  /** T2. */
   async #keep(file: string, bytes: Buffer): Promise<void> {
     const path = join(this.#options.dir, file);
     await stored(path, writeDurably(path, bytes));
@@ -378,7 +377,7 @@ class Pass {
   #raise(signed: SignedPart): void {
     this.floor = Math.max(this.floor, signedAt(signed) ?? 0);
     this.now = Math.max(this.now, this.floor);
-    // tuf-js has no other way to tell it the time; `rootStore` has checked that this is still the field.
+    // tuf-js has no other way to set its time; `rootStore` has checked that this is still the field.
     Object.assign(this.store, { referenceTime: new Date(this.now) });
   }
 

@@ -57,7 +57,7 @@ describe("history", () => {
   const first = record(id);
   const second = record(id, { name: "n", type: "long", doc: "N.", default: 0 });
 
-  test("ids are given once and stay; a schema that is not landed may change (H2, H3)", () => {
+  test("ids are given once and stay; a schema that is not landed may change (history.ts H2, H3)", () => {
     const one = historyOf("a", first, [], EMPTY_LOCK);
     const other = historyOf("b", first, [], one.lock);
     expect([one.versions[0]?.id, other.versions[0]?.id, other.lock.nextId]).toEqual([1, 2, 3]);
@@ -74,7 +74,7 @@ describe("history", () => {
     expect([settled.unlanded, settled.lock]).toEqual([undefined, next.lock]);
   });
 
-  test("a landed version that was changed, or a gap in the numbers, is found (H1)", () => {
+  test("a landed version that was changed, or a gap in the numbers, is found (history.ts H1)", () => {
     const { lock } = historyOf("a", first, landed(first), EMPTY_LOCK);
     expect(historyOf("a", second, landed(second), lock).problems.join()).toContain("was changed");
     const gap = [{ version: 2, schema: first }];

@@ -12,19 +12,19 @@ import { fingerprintOf } from "../fingerprint.ts";
 
 export type LandedVersion = { readonly version: number; readonly schema: AvroSchema };
 
-export type RegistryLock = {
+export type SchemaRegistryLock = {
   readonly nextId: number;
   readonly schemas: Readonly<Record<string, { readonly id: number; readonly fingerprint: string }>>;
 };
 
-export const EMPTY_LOCK: RegistryLock = { nextId: 1, schemas: {} };
+export const EMPTY_LOCK: SchemaRegistryLock = { nextId: 1, schemas: {} };
 
 export type SchemaHistory = {
   /** Landed versions, then today's when it differs from the last. */
   readonly versions: readonly SchemaVersion[];
   /** The version that landing would add. */
   readonly unlanded: SchemaVersion | undefined;
-  readonly lock: RegistryLock;
+  readonly lock: SchemaRegistryLock;
   readonly problems: readonly string[];
 };
 
@@ -32,7 +32,7 @@ export function historyOf(
   name: string,
   current: AvroSchema,
   landed: readonly LandedVersion[],
-  before: RegistryLock,
+  before: SchemaRegistryLock,
 ): SchemaHistory {
   const problems = [
     ...landed.flatMap(({ version }, i) =>
@@ -51,12 +51,12 @@ export function historyOf(
     const fingerprint = fingerprintOf(schema);
     const known = lock.schemas[key];
     if (known !== undefined && known.fingerprint !== fingerprint && i < landed.length) {
-      problems.push(`landed/${name}/v${version}.avsc was changed; a landed version never is`); // H1
+      problems.push(`landed/${name}/v${version}.avsc was changed; a landed version never is`);
     }
-    const id = known?.id ?? lock.nextId; // H2
+    const id = known?.id ?? lock.nextId;
     lock = {
       nextId: Math.max(lock.nextId, id + 1),
-      schemas: { ...lock.schemas, [key]: { id, fingerprint } }, // H3
+      schemas: { ...lock.schemas, [key]: { id, fingerprint } },
     };
     return { version, id, fingerprint, schema };
   });

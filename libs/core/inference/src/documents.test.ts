@@ -46,11 +46,11 @@ function failureOf(run: () => unknown): Failure {
 }
 
 describe("manifest", () => {
-  test("a good one comes back as it was", () => {
+  test("a valid one is parsed without loss", () => {
     expect(parseManifest(manifest)).toEqual(manifest);
   });
 
-  test("every wrong key is named at once (M1)", () => {
+  test("every wrong key is named at once (manifest.ts M1)", () => {
     const { "model.onnx": _, ...rest } = manifest.files;
     const wrong = {
       ...manifest,
@@ -83,7 +83,7 @@ describe("manifest", () => {
     "a/__proto__",
   ])("no path of a package: %j (M2)", (path) => expect(isPackagePath(path)).toBe(false));
 
-  test("a file called as what objects inherit is refused, or one as any other (M3)", () => {
+  test("a file called as what objects inherit is refused, or one as any other (manifest.ts M3)", () => {
     const files = (name: string) => JSON.parse(`{"${name}": ${JSON.stringify(file)}}`);
     const withFile = (name: string) => ({ ...manifest, files: Object.assign(files(name), manifest.files) });
     const named = JSON.parse(

@@ -7,6 +7,6 @@ test("a package fits devices of its class; generic and any fit all of them", () 
     expect(fitsHardware("any", device)).toBe(true);
   }
   expect(fitsHardware("rpi5", "rpi5")).toBe(true);
-  // A device that says nothing in particular may be anything.
+  // A device that reports no class may be anything.
   for (const device of ["x64", "RPI5", "generic", "any", ""]) expect(fitsHardware("rpi5", device)).toBe(false);
 });

@@ -14,7 +14,7 @@ export function jpegHeader(bytes: Uint8Array): JpegHeader | null {
     } else if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7)) {
       at += 2; // Markers without a segment.
     } else if (marker === 0xd9 || marker === 0xda) {
-      return null; // The picture ends or its data begin, and no frame header came.
+      return null; // The picture ends or its data starts, and no frame header came.
     } else {
       const length = uint16(bytes, at + 2);
       if (isFrameHeader(marker)) {

@@ -1,8 +1,9 @@
-/** The model package's manifest: content-addressed files under one JSON document whose SHA-256 is the model's digest.
+/** The model package's manifest: content-addressed files under one JSON document whose SHA-256 is the model's digest. A file's
+ * path stays inside the package: relative, `/` between plain names, no `.` or `..`.
  *
  * M1. A manifest with a key we do not know, or without one we need, is refused: every wrong key is named at once.
- * M2. A file's path stays inside the package: relative, `/` between plain names, no `.` or `..`.
- * M3. No name reaches what every object inherits: `__proto__` is no name, and `constructor` is in a package only if it is listed. */
+ * M3. No name reaches what every object inherits: `__proto__` is no name, and `constructor` is in a package only if it is
+ *     listed. */
 import { type Digest, isDigest } from "@tributary/kernel";
 import { isJsonObject, type JsonObject, objectOr, Problems } from "./problems.ts";
 
@@ -71,7 +72,7 @@ const KEYS = [
 export function parseManifest(json: unknown): ModelManifest {
   const root = objectOr(json, CODE, packageFiles.manifest);
   const problems = new Problems();
-  problems.unknownKeys(root, KEYS); // M1
+  problems.unknownKeys(root, KEYS);
   problems.oneOf(root, "formatVersion", [1]);
   const tensors = problems.object(root, "tensors");
   problems.unknownKeys(tensors, ["input", "logits", "features"], "tensors.");
@@ -100,11 +101,10 @@ const bare = <V>(): Record<string, V> => Object.create(null);
 
 const PROTOTYPE = "__proto__";
 
-/** M2. */
 export const isPackagePath = (path: string): boolean =>
   path.length <= 256 &&
   path !== packageFiles.manifest &&
-  path.split("/").every((part) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(part) && part !== PROTOTYPE); // M3
+  path.split("/").every((part) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(part) && part !== PROTOTYPE);
 
 function named(problems: Problems, root: JsonObject, key: "name" | "version"): string {
   const value = root[key];

@@ -1,4 +1,4 @@
-/** A model package as read from where it lies, every file checked against the manifest. Adapters open it. */
+/** A model package as read from its folder, every file checked against the manifest. Adapters open it. */
 import type { Digest } from "@tributary/kernel";
 import type { ModelManifest } from "./manifest.ts";
 import type { Calibration, GoldenIndex } from "./package-documents.ts";
@@ -22,5 +22,5 @@ export type ModelPackage = {
   readonly golden: GoldenIndex;
 };
 
-/** Opens a package, or throws a Failure whose code begins with `package-`. */
+/** Opens a package, or throws a Failure whose code starts with `package-`. */
 export type OpenPackage = (dir: string) => Promise<ModelPackage>;

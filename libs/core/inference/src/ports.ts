@@ -1,4 +1,4 @@
-/** What the rest of the system knows of a model at work. Adapters implement it (ONNX Runtime in a child process). */
+/** What the rest of the system knows of a running model. Adapters implement it (ONNX Runtime in a child process). */
 import type { Digest } from "@tributary/kernel";
 import type { ModelManifest } from "./manifest.ts";
 
@@ -58,7 +58,7 @@ export type LoadOptions = {
   readonly threads: number;
   /** Refuses pictures of more pixels than this before decoding them. */
   readonly pixelsMax?: number;
-  /** The core that the model's process may use for what no picture waits for; any, unless told. */
+  /** The core that the model's process may use for what no picture waits for; any by default. */
   readonly backgroundCore?: string;
   /** Ahead of whatever else wants its core, where this process may ask for that. */
   readonly isRaised?: boolean;

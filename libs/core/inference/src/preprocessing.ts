@@ -1,9 +1,7 @@
-/** `preprocessor_config.json`, in Hugging Face's vocabulary. This file *is* the preprocessing, on device, in cloud and
- * in training.
- *
- * P1. Everything the file says is done, and nothing it does not say: a key or a value we cannot honour is refused.
- * P2. Resizing is antialiased bilinear, bicubic or Lanczos, where implementations agree within 2/255; nearest is
- *     refused, because they do not. */
+/** `preprocessor_config.json`, in Hugging Face's vocabulary. This file *is* the preprocessing, on device, in cloud and in
+ * training. Everything in the file is done, and nothing else: a key or a value we cannot honour is refused.
+ * Resizing is antialiased bilinear, bicubic or Lanczos, where implementations agree within 2/255; nearest is refused, because
+ * they do not. */
 import { isNumbers, type JsonObject, objectOr, Problems } from "./problems.ts";
 
 export type Preprocessing = {
@@ -48,11 +46,11 @@ const KEYS = [
 export function parsePreprocessing(json: unknown): Preprocessing {
   const root = objectOr(json, CODE, DOCUMENT);
   const problems = new Problems();
-  problems.unknownKeys(root, KEYS); // P1
+  problems.unknownKeys(root, KEYS);
   if (root.image_processor_type !== undefined) problems.text(root, "image_processor_type");
   const channelOrder =
     root.channel_order === undefined ? "RGB" : problems.oneOf<ChannelOrder>(root, "channel_order", ["RGB", "BGR", "L"]);
-  // Hugging Face writes null where nobody chose. Of other flags it would mean "not done", which `false` says clearly.
+  // Hugging Face writes null where nobody chose. Of other flags it would mean "not done", for which `false` is clear.
   const rgb = root.do_convert_rgb === null ? { ...root, do_convert_rgb: undefined } : root;
   const wantsRgb = flag(problems, rgb, "do_convert_rgb", channelOrder !== "L");
   if (wantsRgb !== (channelOrder !== "L")) {
@@ -88,11 +86,11 @@ export function inputShape(preprocessing: Preprocessing, width: number, height: 
 
 function resize(problems: Problems, root: JsonObject): Preprocessing["resize"] {
   const size = problems.object(root, "size");
-  // `shortest_edge` would need a crop to give the model one shape; it comes when a model needs it. (P1)
+  // `shortest_edge` would need a crop to give the model one shape; it comes when a model needs it.
   problems.unknownKeys(size, ["height", "width"], "size.");
   const kernel = KERNELS.get(root.resample ?? 2); // Hugging Face's default is bilinear.
   if (kernel === undefined) {
-    const hint = root.resample === 0 ? " (0, nearest, differs between implementations)" : ""; // P2
+    const hint = root.resample === 0 ? " (0, nearest, differs between implementations)" : "";
     problems.report("resample", `1 (Lanczos), 2 (bilinear) or 3 (bicubic)${hint}`, root.resample);
   }
   return {

@@ -40,12 +40,12 @@ describe.each(seeds)("seed %i", (seed) => {
   const random = seededRandom(seed);
   const reference = buildReferenceSketch(observations(random, 2_000), 3);
 
-  test("the reference survives JSON, and its edges increase (S3)", () => {
+  test("the reference survives JSON, and its edges increase (sketch.ts S3)", () => {
     expect(parseReferenceSketch(JSON.parse(JSON.stringify(reference)))).toEqual(reference);
     for (const { counts } of reference.histograms) expect(counts.reduce((a, b) => a + b)).toBe(2_000);
   });
 
-  test("windows merge exactly, in any grouping (S1)", () => {
+  test("windows merge exactly, in any grouping (sketch.ts S1)", () => {
     const frames = observations(random, 500);
     const whole = emptySketch(reference);
     const parts = [emptySketch(reference), emptySketch(reference), emptySketch(reference)];
@@ -58,7 +58,7 @@ describe.each(seeds)("seed %i", (seed) => {
     expect(plain(merged)).toEqual(plain(whole));
   });
 
-  test("each value counts once, where its edges say; outside in the outer bins (S2)", () => {
+  test("each value counts once, in the bin of its edges; outside in the outer bins (sketch.ts S2)", () => {
     const { edges } = reference.histograms[0] as { edges: readonly number[] };
     for (let i = 0; i < 1_000; i++) {
       const value = random() * 3 - 1;
@@ -77,7 +77,7 @@ test("bins share the mass: none of a smooth feature holds more than twice its sh
   expect(Math.max(...(luminance?.counts ?? []))).toBeLessThan((2 * 4_000) / SKETCH_BINS);
 });
 
-test("edges that do not increase are refused (S3)", () => {
+test("edges that do not increase are refused (sketch.ts S3)", () => {
   const reference = buildReferenceSketch(observations(seededRandom(1), 100), 3);
   const [first, ...rest] = reference.histograms;
   const edges = [...(first?.edges ?? [])].reverse();

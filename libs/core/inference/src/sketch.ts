@@ -1,4 +1,4 @@
-/** Sketches of what a model sees and says: 32-bin histograms over edges that the package's reference sketch fixes once
+/** Sketches of a model's inputs and outputs: 32-bin histograms over edges that the package's reference sketch fixes once
  * for the whole fleet (METHODS B4).
  *
  * S1. Two windows over one reference merge exactly: counts add, in any order and grouping.
@@ -76,7 +76,7 @@ export function observe(window: SketchWindow, reference: ReferenceSketch, observ
   window.frames += 1;
 }
 
-/** Adds `from` to `into`. (S1) */
+/** Adds `from` to `into`. */
 export function mergeSketch(into: SketchWindow, from: SketchWindow): void {
   invariant(into.histograms.length === from.histograms.length, "sketches of one reference have the same features");
   for (const [i, { feature, counts }] of into.histograms.entries()) {
@@ -88,7 +88,7 @@ export function mergeSketch(into: SketchWindow, from: SketchWindow): void {
   into.frames += from.frames;
 }
 
-/** Index of the bin that `value` counts in. (S2) */
+/** Index of the bin that `value` counts in. */
 export function binOf(edges: readonly number[], value: number): number {
   let low = 0;
   let high = SKETCH_BINS - 1;
@@ -166,7 +166,6 @@ export function parseReferenceSketch(json: unknown): ReferenceSketch {
     problems.unknownKeys(entry, ["feature", "edges", "counts"], at);
     const feature = problems.oneOf(entry, "feature", sketchFeatures, at);
     const edges = problems.numbers(entry, "edges", SKETCH_BINS + 1, at);
-    // S3
     if (edges.some((edge, j) => j > 0 && edge <= (edges[j - 1] as number)) && isNumbers(entry.edges)) {
       problems.report(`${at}edges`, "strictly increasing edges", entry.edges);
     }

@@ -1,13 +1,12 @@
-/** Comparing preprocessed pictures: exactly within one implementation, within a band between two (METHODS B1).
- *
- * T1. A tensor's digest is taken over its values quantised at 1e-3, so that the last bits of a float do not matter.
- * T2. Two values in neighbouring steps agree: rounding may fall either way.
- * T3. Between implementations, pixels before normalising agree within 2 of 255. */
+/** Comparing preprocessed pictures: exactly within one implementation, within a band between two (METHODS B1). A tensor's
+ * digest is taken over its values quantised at 1e-3, so that the last bits of a float do not matter. Two values in
+ * neighbouring steps agree: rounding may fall either way. Between implementations, pixels before normalising agree within 2 of
+ * 255. */
 
 export const TENSOR_STEP = 1e-3;
 export const PIXEL_BAND = 2;
 
-/** The bytes whose SHA-256 is the tensor's digest: little-endian int32 of round(value / 1e-3). (T1) */
+/** The bytes whose SHA-256 is the tensor's digest: little-endian int32 of round(value / 1e-3). */
 export function quantiseTensor(tensor: ArrayLike<number>): Uint8Array {
   const bytes = new Uint8Array(tensor.length * 4);
   const view = new DataView(bytes.buffer);
@@ -17,7 +16,7 @@ export function quantiseTensor(tensor: ArrayLike<number>): Uint8Array {
 
 export type TensorComparison = { readonly kind: "equal" | "different" | "shape"; readonly stepsMax: number };
 
-/** Compares two quantised tensors (`quantiseTensor`), one step tolerated. (T2) */
+/** Compares two quantised tensors (`quantiseTensor`), one step tolerated. */
 export function compareQuantised(a: Uint8Array, b: Uint8Array): TensorComparison {
   if (a.length !== b.length || a.length % 4 !== 0) return { kind: "shape", stepsMax: Number.POSITIVE_INFINITY };
   const left = new DataView(a.buffer, a.byteOffset, a.byteLength);
@@ -35,7 +34,7 @@ export type PixelComparison = {
   readonly differenceMean: number;
 };
 
-/** Compares two resized pictures before normalising. (T3) */
+/** Compares two resized pictures before normalising. */
 export function comparePixels(a: Uint8Array, b: Uint8Array): PixelComparison {
   if (a.length !== b.length || a.length === 0) {
     return { kind: "shape", differenceMax: Number.POSITIVE_INFINITY, differenceMean: Number.POSITIVE_INFINITY };

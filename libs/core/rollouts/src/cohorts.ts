@@ -1,13 +1,10 @@
-/** Who gets a new model first, and who is compared with them.
+/** Which devices get a new model first, and which are compared with them.
  *
- * C1. Strata are devices alike in hardware, camera, site and pre-period accuracy. Every stratum gives its share, by largest
- *     remainders, so the canary is the fleet in small.
- * C2. Within a stratum a salted hash of the device's id orders the devices: the same rollout always picks the same ones, a
- *     larger weight only adds some, and another rollout's salt picks others.
- * C3. The control is taken from the other end of that order: who is updated last stays to compare with the longest.
- * C4. Cohorts are frozen when the rollout begins and analysed as assigned, whatever becomes of the devices.
- * C5. Strata are kept with the order, for whoever draws again (cross-check.ts). Not of fleets beyond `STRATA_DEVICES_MAX`: an
- *     event must fit into a record, and arms of these are too large for that anyway. */
+ * Devices alike in hardware, camera, site and pre-period accuracy are a stratum, and each gives its share, so the canary is the
+ * fleet in small. Within a stratum a salted hash of the device's id orders the devices: a larger weight only adds some, and
+ * another rollout's salt picks others. The control is taken from the other end, from the devices that are updated last. Cohorts
+ * are frozen when the rollout starts and analysed as assigned. Strata are kept with the order, for the cross-check to draw from
+ * (cross-check.ts), in fleets of up to `STRATA_DEVICES_MAX` devices: an event must fit into a record. */
 import { Failure } from "@tributary/kernel";
 import { hashOf } from "./hash.ts";
 
@@ -23,7 +20,7 @@ export type FleetDevice = {
 /** Devices in the order in which a rollout reaches them. */
 export type Cohorts = {
   readonly order: readonly string[];
-  /** Of each device of `order`, the number of its stratum; absent: not known (C5), or of a rollout from before they were kept. */
+  /** Of each device of `order`, the number of its stratum; absent: not known, or of a rollout from before they were kept. */
   readonly strata?: readonly number[];
 };
 
@@ -34,7 +31,7 @@ export function assignCohorts(fleet: readonly FleetDevice[], salt: string): Coho
   const strata = new Map<string, FleetDevice[]>();
   const bandOf = accuracyBands(fleet);
   for (const device of fleet) {
-    const key = JSON.stringify([device.hardwareClass, device.camera, device.site, bandOf(device)]); // C1
+    const key = JSON.stringify([device.hardwareClass, device.camera, device.site, bandOf(device)]);
     const stratum = strata.get(key);
     if (stratum === undefined) strata.set(key, [device]);
     else stratum.push(device);
@@ -44,12 +41,12 @@ export function assignCohorts(fleet: readonly FleetDevice[], salt: string): Coho
     const shift = hashOf(`${salt}\n${key}`) / 2 ** 32;
     return devices
       .map(({ deviceId }) => ({ deviceId, hash: hashOf(`${salt}\n${deviceId}`) }))
-      .sort((a, b) => a.hash - b.hash || (a.deviceId < b.deviceId ? -1 : 1)) // C2
+      .sort((a, b) => a.hash - b.hash || (a.deviceId < b.deviceId ? -1 : 1))
       .map(({ deviceId }, i) => ({ deviceId, key, place: (i + shift) / devices.length }));
   });
   placed.sort((a, b) => a.place - b.place || (a.deviceId < b.deviceId ? -1 : 1));
   const order = placed.map(({ deviceId }) => deviceId);
-  if (order.length > STRATA_DEVICES_MAX) return { order }; // C5
+  if (order.length > STRATA_DEVICES_MAX) return { order };
   const numbers = new Map<string, number>();
   for (const { key } of placed) if (!numbers.has(key)) numbers.set(key, numbers.size);
   return { order, strata: placed.map(({ key }) => numbers.get(key) as number) };
@@ -59,7 +56,7 @@ export function assignCohorts(fleet: readonly FleetDevice[], salt: string): Coho
 export const reachedBy = ({ order }: Cohorts, weight: number): readonly string[] =>
   order.slice(0, Math.ceil((order.length * weight) / 100 - 1e-9));
 
-/** C3: at most `perCanary` devices for each canary device. */
+/** At most `perCanary` devices for each canary device. */
 export function controlOf({ order }: Cohorts, canaryWeight: number, perCanary: number): readonly string[] {
   const canaries = reachedBy({ order }, canaryWeight).length;
   const wanted = Math.min(order.length - canaries, Math.ceil(canaries * perCanary));
@@ -76,7 +73,7 @@ export function refuseConflicts(
     const shared = held.filter((deviceId) => wanted.has(deviceId));
     if (shared.length === 0) continue;
     const some = shared.slice(0, 3).join(", ") + (shared.length > 3 ? ` and ${shared.length - 3} more` : "");
-    const message = `rollout ${name} (${uid}) is still at work on ${some}; wait for it, abort it, or narrow the selector`;
+    const message = `rollout ${name} (${uid}) is still active on ${some}; wait for it, abort it, or narrow the selector`;
     throw new Failure("rollout-conflict", "ask-a-person", message);
   }
 }

@@ -1,24 +1,23 @@
-/** One canary beside its control: what the judge makes of it, look by look, and the evidence that people read.
+/** One canary compared with its control: the verdict, look by look, and the evidence that people read.
  *
- * J1. It begins when the canary's devices have the model, and goes on through pauses, analyses and the next widening, until
- *     that reaches the control: harm takes the model back whenever it shows (D2 of decide.ts).
- * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps what its specification says (G11).
- *     One that begins while a canary is paused half updated gets half of that, and the one after it the other half.
- * J3. What is fixed before the first look, the mixture's scale, comes from the past and from how many frames there are,
- *     never from how good they are.
- * J4. Fewer than `DEVICES_MIN` devices with frames in an arm are no data, whatever they show.
- * J5. (G5) Successful needs: every metric with a margin shows that harm is below it, crashes were given time to show, and the
- *     canary is heard as the control is, on the model that is judged. Whoever is not heard is not healthy.
- * J6. (G5) Counters of somebody else's monitoring say nothing of who is heard, so a metric from there needs increases as new
- *     as frames must be: what it showed before it went silent does not widen anything.
- * J7. What is amiss where a metric comes from (a note) stands in the evidence and decides nothing.
- * J8. The cross-check by re-randomisation has looks of its own, at moments fixed beforehand, whatever there is to see then. It
- *     ends no analysis; of one that ends undecided it says whether harm is likely (D6 of decide.ts).
- * J9. So does the estimate, if it exceeds the margin and one look, that at the end, finds it beyond chance at level alpha. Beyond
- *     the margin alone it would be in one of a few equal models, by chance, where devices are few. */
+ * It holds a watch of each metric over a FleetAnalysis; `look` judges what is counted by now. Successful needs (G5): every
+ * metric with a margin shows that harm is below it, crashes were given time to show, and the canary is heard as often as the
+ * control, on the model that is judged. Fewer than `DEVICES_MIN` devices with frames in an arm are no data. The mixture's scale
+ * is fixed before the first look, from the past and from the number of frames, never from their outcome. The cross-check by
+ * re-randomisation has its own looks, at moments fixed beforehand, and ends no analysis. If it shows harm, harm of an undecided
+ * analysis is likely (decide.ts D6). So it is if an estimate exceeds its margin and one look, the one at the end, finds it
+ * beyond chance at level alpha: beyond the margin alone it would be in one of a few equal models where devices are few.
+ *
+ * J1. It starts when the canary's devices have the model, and goes on through pauses, analyses and the next widening, until
+ *     that reaches the control: harm rolls the model back whenever it shows (decide.ts D2).
+ * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps its specification's alpha (G11). One
+ *     that starts while a canary is paused half updated gets half of that, and the one after it the other half.
+ * J6. Counters of an external monitoring system do not show which devices are heard, so a metric from there needs increases as
+ *     new as frames must be: what it showed before it went silent does not widen anything (G5).
+ * J7. A problem of a metric's source (a note) stands in the evidence and decides nothing. */
 
 import { type Instant, reasonOf } from "@tributary/kernel";
-import { beginCrossCheck } from "./cross-check.ts";
+import { startCrossCheck } from "./cross-check.ts";
 import type { Verdict } from "./events.ts";
 import {
   type AnalysisEvidence,
@@ -76,7 +75,7 @@ export type Reporting = { readonly onModel: number; readonly goldenFailed: numbe
 
 type Watched = {
   readonly spec: MetricSpec;
-  /** In words: why there is none. (J8) */
+  /** In words: why there is none. */
   readonly crossCheck: CrossCheck | string;
   readonly segments: SegmentCounts;
   watch: MetricWatch | null;
@@ -103,10 +102,10 @@ export class Comparison {
   #verdict: Verdict | null = null;
   #isSilent = false;
   readonly #notes: ReadonlyMap<string, string>;
-  #why = "it has just begun";
+  #why = "it has just started";
 
-  /** `share`: of what one comparison may spend (J2). `strata`: of the arms' devices; null: not known. `notes`: by metric, what is
-   * amiss where it comes from (J7). */
+  /** `share`: of what one comparison may spend (J2). `strata`: of the arms' devices; null: not known. `notes`: by metric, a
+   * problem of its source (J7). */
   constructor(
     analysis: FleetAnalysis,
     spec: RolloutSpec,
@@ -128,12 +127,13 @@ export class Comparison {
       const own = { ...metric, alpha: metric.alpha * this.#share };
       return {
         spec: own,
-        crossCheck: beginCrossCheck(plan, own),
+        crossCheck: startCrossCheck(plan, own),
         segments: new SegmentCounts(metric.name, analysis, segments),
         watch: null,
         plannedVariance: null,
         isHarmful: false,
-        ...{ look: null, counted: null },
+        look: null,
+        counted: null,
         isSafe: null,
       };
     });
@@ -143,7 +143,7 @@ export class Comparison {
     return this.#verdict;
   }
 
-  /** Why harm is likely though nothing is decided, in words; null: it is not. (J8, J9) */
+  /** Why harm is likely though nothing is decided, in words; null: it is not. */
   get suspicion(): string | null {
     return this.#verdict === null ? (this.#watched.map(suspicionIn).find((why) => why !== null) ?? null) : null;
   }
@@ -177,25 +177,36 @@ export class Comparison {
     const since = now - this.#settings.silenceMs;
     const heard = this.analysis.heard(since);
     const armOf = (arm: "control" | "canary") => ({
-      ...{ devices: plan[arm].length, heard: heard[arm], ...devices[arm] },
+      devices: plan[arm].length,
+      heard: heard[arm],
+      ...devices[arm],
       silent: [...this.analysis.silent(arm, since, SILENT_NAMED_MAX)],
     });
     return {
-      ...{ format: "tributary.analysis/1", startedAtMs: plan.startedAt, sinceMs: Math.max(0, now - plan.startedAt) },
-      ...{
-        burnInMs: this.#spec.burnIn,
-        why: this.#why.slice(0, 500),
-        control: armOf("control"),
-        canary: armOf("canary"),
-      },
+      format: "tributary.analysis/1",
+      startedAtMs: plan.startedAt,
+      sinceMs: Math.max(0, now - plan.startedAt),
+      burnInMs: this.#spec.burnIn,
+      why: this.#why.slice(0, 500),
+      control: armOf("control"),
+      canary: armOf("canary"),
       metrics: this.#watched.map(({ spec, crossCheck, plannedVariance: planned, segments, look }) => ({
-        ...{ name: spec.name, alpha: spec.alpha, beta: spec.beta, tolerated: spec.tolerated, margin: spec.margin },
-        ...{ plannedVariance: planned, ...countedIn(this.analysis.counts(spec.name)) },
-        ...{ source: spec.provider === undefined ? "kafka" : "prometheus", note: this.#notes.get(spec.name) ?? null },
+        name: spec.name,
+        alpha: spec.alpha,
+        beta: spec.beta,
+        tolerated: spec.tolerated,
+        margin: spec.margin,
+        plannedVariance: planned,
+        ...countedIn(this.analysis.counts(spec.name)),
+        source: spec.provider === undefined ? "kafka" : "prometheus",
+        note: this.#notes.get(spec.name) ?? null,
         crossCheck: crossCheckOf(crossCheck),
         ...segmentEvidenceOf(segments, look),
       })),
-      ...{ looks: this.#looks, crashes: this.#crashes, refused, settings: [] },
+      looks: this.#looks,
+      crashes: this.#crashes,
+      refused,
+      settings: [],
     };
   }
 
@@ -205,9 +216,9 @@ export class Comparison {
     const counted = countedIn(counts);
     [watched.isHarmful, watched.isSafe] = [false, null];
     [watched.look, watched.counted] = [null, counted];
-    if (typeof watched.crossCheck !== "string") watched.crossCheck.look(sinceMs, counts); // J8
-    if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return; // J4
-    watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs); // J3
+    if (typeof watched.crossCheck !== "string") watched.crossCheck.look(sinceMs, counts);
+    if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return;
+    watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs);
     const look = watched.watch?.look(sinceMs, counts, watched.segments.counts(counts)) ?? null;
     if (look === null) return;
     [watched.isHarmful, watched.isSafe] = [look.isHarmful, look.isSafe];
@@ -226,8 +237,11 @@ export class Comparison {
       deviceSd: framesBefore === 0 ? unknown.deviceSd : Math.sqrt((rate * (1 - rate)) / framesBefore),
     });
     return new MetricWatch({
-      ...{ ...watched.spec, burnInMs: this.#spec.burnIn, restartMs: metricDefaults.restartMs },
-      ...{ plannedVariance: watched.plannedVariance, segments: watched.segments.weights },
+      ...watched.spec,
+      burnInMs: this.#spec.burnIn,
+      restartMs: metricDefaults.restartMs,
+      plannedVariance: watched.plannedVariance,
+      segments: watched.segments.weights,
     });
   }
 
@@ -277,7 +291,12 @@ export class Comparison {
       timesDevices === null ? null : Math.ceil((timesDevices - 1) * (counted?.canary.devices ?? canary.length));
     const leading = look.leading === null ? null : look.segments[look.leading];
     return unsureWords(name, {
-      ...{ look, margin, alpha, beta, moreMs, moreDevices: more },
+      look,
+      margin,
+      alpha,
+      beta,
+      moreMs,
+      moreDevices: more,
       segment:
         leading == null || leading.logHarm <= 0
           ? null
@@ -285,7 +304,6 @@ export class Comparison {
     });
   }
 
-  /** J6 */
   #isStale({ spec }: Watched, sinceMs: number): boolean {
     const { startedAt } = this.analysis.plan;
     const newest = this.analysis.newest(spec.name) ?? startedAt;
@@ -317,10 +335,9 @@ function harmIn({ spec, look, segments }: Watched): string {
   return harmWords(spec.name, leading.comparison, leading.band, segments.segments[look.leading as number]);
 }
 
-/** J8, J9 */
 function suspicionIn({ spec, look, crossCheck }: Watched): string | null {
   if (typeof crossCheck !== "string" && crossCheck.looks.at(-1)?.isHarmful === true)
-    return `the cross-check of ${spec.name} says harm (${crossCheckWords(crossCheckOf(crossCheck))})`;
+    return `the cross-check of ${spec.name} shows harm (${crossCheckWords(crossCheckOf(crossCheck))})`;
   if (look === null || spec.margin === null || look.comparison.harm <= spec.margin) return null;
   const p = pOfOneLook(look.comparison);
   return p <= spec.alpha ? marginWords(spec.name, look.comparison.harm, spec.margin, p) : null;
@@ -334,7 +351,7 @@ function heardIn({ counted }: Watched): string {
   return `: frames of known outcome from ${canary.devices} canary and ${control.devices} control devices, of each ${DEVICES_MIN} are needed`;
 }
 
-/** How many comparisons a rollout makes: one for each weight that leaves somebody to compare with. (J2) */
+/** How many comparisons a rollout makes: one for each weight that leaves somebody to compare with. */
 export function comparisonsOf({ spec }: RolloutSpec): number {
   return Math.max(1, spec.strategy.canary.steps.filter((step) => "setWeight" in step && step.setWeight < 100).length);
 }

@@ -23,7 +23,9 @@ const created = (analysis: string, slot = SLOT): RolloutChange => ({
     kind: "ModelRollout",
     metadata: { name: "edge" },
     spec: {
-      ...{ model: "edge@2", slot, metrics: [{ name: "accuracy" }] },
+      model: "edge@2",
+      slot,
+      metrics: [{ name: "accuracy" }],
       strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration: analysis } }, { setWeight: 100 }] } },
     },
   }),
@@ -32,7 +34,12 @@ const created = (analysis: string, slot = SLOT): RolloutChange => ({
   order: DEVICES,
 });
 const stateOf = (more: Partial<DeviceState>): DeviceState => ({
-  ...{ generation: 0n, modelDigest: OLD, goldenPassed: true, update: null, at: 0, ...more },
+  generation: 0n,
+  modelDigest: OLD,
+  goldenPassed: true,
+  update: null,
+  at: 0,
+  ...more,
 });
 
 /** An instance alone: what it proposes is in the log at once. */
@@ -60,11 +67,11 @@ class Alone {
     throw new Error("it does not come to rest");
   }
 
-  say(now: number, wanted: Command): void {
+  command(now: number, wanted: Command): void {
     this.add(now, this.controller.command("r1", wanted, "ann").change);
   }
 
-  /** Devices do what they are told, but for those that refuse the model before. */
+  /** Devices follow their desired state, except those that refuse the model. */
   obey(now: number, refusing: ReadonlySet<string> = new Set(), first: ReadonlyMap<string, string> = new Map()): void {
     for (const deviceId of DEVICES) {
       const wanted = this.controller.devices.wanted(deviceId).get(SLOT);
@@ -83,20 +90,20 @@ class Alone {
   }
 }
 
-describe("going back", () => {
+describe("a rollback", () => {
   test("has an end where devices ran the model before the rollout reached them", () => {
     const one = new Alone();
     const lab = new Map(DEVICES.slice(150).map((deviceId) => [deviceId, NEW]));
     one.obey(0, new Set(), lab);
     one.add(0, created("1h"));
     one.settle(0);
-    one.say(MINUTE, "abort");
+    one.command(MINUTE, "abort");
     one.obey(2 * MINUTE, new Set(), lab);
     one.settle(2 * MINUTE);
     expect(one.rollout.aborted).toMatchObject({ isBack: true });
   });
 
-  /** Gone back, but for one device that refuses. */
+  /** Rolled back, except for one device that refuses. */
   function refused(): Alone {
     const one = new Alone();
     one.obey(0);
@@ -105,37 +112,37 @@ describe("going back", () => {
     one.controller.propose(5 * MINUTE);
     one.obey(5 * MINUTE);
     one.settle(5 * MINUTE);
-    one.say(6 * MINUTE, "abort");
+    one.command(6 * MINUTE, "abort");
     one.obey(7 * MINUTE, new Set(["d0"]));
     return one;
   }
 
-  test("a device that refuses is told again by newer generations, ever less often, until it does", () => {
+  test("a device that refuses it is sent newer generations, ever less often, until it follows one", () => {
     const one = refused();
-    const toldAt: number[] = [];
+    const sentAt: number[] = [];
     for (let now = 7 * MINUTE; now < 7 * HOUR; now += MINUTE) {
       const { generation } = one.rollout;
       one.settle(now);
-      if (one.rollout.generation > generation) toldAt.push(now / MINUTE);
+      if (one.rollout.generation > generation) sentAt.push(now / MINUTE);
       one.obey(now, new Set(["d0"]));
     }
-    expect(toldAt.map((at, i) => at - (toldAt[i - 1] ?? 6))).toEqual([5, 10, 20, 40, 60, 60, 60, 60, 60]);
+    expect(sentAt.map((at, i) => at - (sentAt[i - 1] ?? 6))).toEqual([5, 10, 20, 40, 60, 60, 60, 60, 60]);
     expect(one.rollout).toMatchObject({ phase: "Degraded", aborted: { why: "aborted by ann", isBack: false } });
     one.obey(8 * HOUR);
     one.settle(8 * HOUR);
     expect(one.rollout.aborted).toMatchObject({ isBack: true });
   });
 
-  test("a person may leave a device where it is once it was told again, not sooner", () => {
+  test("a person may leave a device on the model once it was sent a second generation, not sooner", () => {
     const one = refused();
-    expect(() => one.say(8 * MINUTE, "abort")).toThrow(/nothing left to stop/);
+    expect(() => one.command(8 * MINUTE, "abort")).toThrow(/nothing left to stop/);
     one.settle(12 * MINUTE);
     one.obey(12 * MINUTE, new Set(["d0"]));
-    one.say(13 * MINUTE, "abort");
+    one.command(13 * MINUTE, "abort");
     // Nobody may read that no device runs the model: d0 does.
     expect(one.rollout.aborted).toMatchObject({ isBack: false, abandoned: { devices: 1, some: ["d0"] } });
     expect(one.rollout.phase).toBe("Degraded");
-    expect(() => one.say(13 * MINUTE, "abort")).toThrow(/nothing left to stop/);
+    expect(() => one.command(13 * MINUTE, "abort")).toThrow(/nothing left to stop/);
     expect(one.add(14 * MINUTE, created("1h"), "r2")).toBe("counts");
   });
 
@@ -147,8 +154,8 @@ describe("going back", () => {
     const left = refused();
     left.settle(12 * MINUTE);
     left.obey(12 * MINUTE, new Set(["d0"]));
-    left.say(13 * MINUTE, "abort");
-    left.say(14 * MINUTE, "retry");
+    left.command(13 * MINUTE, "abort");
+    left.command(14 * MINUTE, "retry");
     expect(left.rollout).toMatchObject({ phase: "Progressing", aborted: null });
   });
 });
@@ -168,27 +175,27 @@ describe("what is compared", () => {
       if (one.rollout !== null) one.settle((minute + 1) * MINUTE);
     }
   }
-  const BEGINS_AT = 24 * 60;
-  const INSTALLS_AT = BEGINS_AT + 12 * 60;
+  const STARTS_AT = 24 * 60;
+  const INSTALLS_AT = STARTS_AT + 12 * 60;
 
   test.each(["silent", "person"])("is never the model before, counted while the canary was paused (%s)", (reason) => {
     const random = seededRandom(1);
     const one = new Alone();
     one.obey(0);
-    frames(one, random, 0, BEGINS_AT);
-    one.add(BEGINS_AT * MINUTE, created("6h"));
-    one.settle(BEGINS_AT * MINUTE);
-    if (reason === "person") one.say((BEGINS_AT + 0.2) * MINUTE, "pause");
-    frames(one, random, BEGINS_AT, INSTALLS_AT); // at night they are off, or nobody parks
+    frames(one, random, 0, STARTS_AT);
+    one.add(STARTS_AT * MINUTE, created("6h"));
+    one.settle(STARTS_AT * MINUTE);
+    if (reason === "person") one.command((STARTS_AT + 0.2) * MINUTE, "pause");
+    frames(one, random, STARTS_AT, INSTALLS_AT); // at night they are off, or nobody parks
     expect(one.rollout).toMatchObject({ phase: "Paused", pause: { reason } });
     one.obey(INSTALLS_AT * MINUTE);
-    one.say(INSTALLS_AT * MINUTE, "resume");
+    one.command(INSTALLS_AT * MINUTE, "resume");
     one.settle(INSTALLS_AT * MINUTE);
     one.controller.propose((INSTALLS_AT + 10) * MINUTE);
     one.obey((INSTALLS_AT + 10) * MINUTE);
     one.settle((INSTALLS_AT + 10) * MINUTE);
     const { alpha } = (one.controller.evidence("r1") as { metrics: { alpha: number }[] }).metrics[0] ?? {};
-    expect(alpha).toBe(0.01); // J2 of comparison.ts: the other half was the pause's.
+    expect(alpha).toBe(0.01); // comparison.ts J2: the other half was the pause's.
     frames(one, random, INSTALLS_AT + 10, INSTALLS_AT + 60);
     expect(one.rollout).toMatchObject({
       weight: 10,

@@ -1,20 +1,17 @@
-/** All rollouts of a fleet at once: what was logged, what devices say, and the time, to the next events and desired states.
+/** All rollouts of a fleet at once: from the log of events, the reports of devices and the time to the next events and the
+ * desired states of devices.
  *
  *     controller.applied(event, position)      rollouts.events.v1, in log order, every record; position = the generation
- *     controller.devices.reported(id, slot, s) devices.reported.v1, newest wins
- *     controller.devices.written(id, slot, d)  devices.desired.v1, read back
- *     foldEdgeMetrics(fleet, ...), fleet.observe(...), fleet.crashed(...), fleet.counted(...)
- *     controller.look(now)                     now and then; while topics are folded again: by their records' time
- *     controller.propose(now)                  events to append; they count once they were read back (V1)
- *     controller.devices.desired(now)          what to write for which devices
+ *     controller.devices.reported(id, slot, s) devices.reported.v1, newest wins controller.devices.written(id, slot, d)
+ *     devices.desired.v1, read back foldEdgeMetrics(fleet, ...), fleet.observe(...), fleet.crashed(...), fleet.counted(...)
+ *     controller.look(now) regularly; while topics are folded again: by their records' time controller.propose(now) events to
+ *     append; they count once they were read back (events.ts V1) controller.devices.desired(now) what to write for which
+ *     devices
  *
- * K1. Pure (G10): the same calls in the same order give the same answers, so an instance that crashes and folds its topics
- *     again comes to the state that it had. Nothing is acted on before it was read back from the log.
- * K2. What a device shall run carries the generation of the event that decided (device-slots.ts).
- * K3. Devices are reached at the pace of the specification, in the rollout's order; going back knows no pace.
- * K4. Which events count, also where two instances want at once what cannot be at once, is the log's rule (L1, L2 of log.ts).
- * K5. A device that was not heard for `goneMs` is gone: it holds up neither the end of going back nor anything else, and
- *     finds its desired state when it returns. */
+ * The same calls in the same order give the same answers (G10), so an instance that crashes and folds its topics again comes
+ * to the state that it had. Nothing is acted on before it was read back from the log; which events count is the log's rule
+ * (log.ts L1, L2). Devices are reached at the pace of the specification, in the rollout's order; a rollback has no pace. A
+ * device that was not heard for `goneMs` is gone: no rollback waits for it, and it finds its desired state when it returns. */
 
 import { Failure, type Instant } from "@tributary/kernel";
 import { controlOf, reachedBy } from "./cohorts.ts";
@@ -32,7 +29,7 @@ export type Proposal = { readonly uid: string; readonly version: number; readonl
 
 export type ControllerSettings = ComparisonSettings & {
   readonly lookEveryMs: number;
-  /** A device that follows an older generation for so long is told again. */
+  /** The desired state of a device that follows an older generation for so long is written again. */
   readonly resendMs: number;
   readonly goneMs: number;
   /** Finished rollouts that are remembered, the newest; their devices keep what they run. */
@@ -41,13 +38,16 @@ export type ControllerSettings = ComparisonSettings & {
 
 export const controllerDefaults: ControllerSettings = {
   ...comparisonDefaults,
-  ...{ lookEveryMs: 10_000, resendMs: 60_000, goneMs: 86_400_000, finishedMax: FINISHED_MAX },
+  lookEveryMs: 10_000,
+  resendMs: 60_000,
+  goneMs: 86_400_000,
+  finishedMax: FINISHED_MAX,
 };
 
 /** On its way to a model, or running it: what an abort must still roll back. */
 const UNDER_WAY = new Set(["WAITING", "DOWNLOADING", "VERIFYING", "SHADOWING", "PROBATION"]);
-/** After these nobody whom the weight reaches waits for the pace any more. */
-const TOLD_ALL = new Set<RolloutChange["kind"]>(["step-finished", "promoted", "completed"]);
+/** After these no device that the weight reaches waits for the pace any more. */
+const ENDS_PACING = new Set<RolloutChange["kind"]>(["step-finished", "promoted", "completed"]);
 const BACK = new Set(["REFUSED", "REVERTED"]);
 const REFUSED_NAMED_MAX = 20;
 const NOTE_MAX = 200;
@@ -59,19 +59,19 @@ type Tracked = {
   comparison: Comparison | null;
   /** Weight that the comparison is of. */
   comparedWeight: number;
-  /** It began with a pause: not all of the canary had the model yet. */
-  beganPaused: boolean;
-  /** Generation at which it began, or was retried: what devices said of it before is of another time. */
-  beganAt: bigint;
-  /** How many devices, in order, were told to run the model. */
-  told: number;
+  /** It started with a pause: not all of the canary had the model yet. */
+  startedPaused: boolean;
+  /** Generation at which it started, or was retried: earlier reports of devices are of another attempt. */
+  startedAt: bigint;
+  /** How many devices, in order, have the model as their desired state. */
+  wanted: number;
   lookedAt: Instant;
   /** By metric. */
   readonly notes: Map<string, string>;
 };
 
 export class RolloutController {
-  /** What devices say, shall run, and have yet to be told. */
+  /** The reported and the desired state of devices, and which desired states are still to be written. */
   readonly devices: DeviceSlots;
   readonly #fleet: FleetMetrics;
   readonly #settings: ControllerSettings;
@@ -93,23 +93,30 @@ export class RolloutController {
     const before = this.#tracked.get(event.uid);
     const { entries } = before ?? { entries: this.devices.entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
     const tracked = before ?? {
-      ...{ rollout, entries, comparison: null, comparedWeight: 0, beganPaused: false, beganAt: position, told: 0 },
-      ...{ lookedAt: Number.NEGATIVE_INFINITY, notes: new Map() },
+      rollout,
+      entries,
+      comparison: null,
+      comparedWeight: 0,
+      startedPaused: false,
+      startedAt: position,
+      wanted: 0,
+      lookedAt: Number.NEGATIVE_INFINITY,
+      notes: new Map(),
     };
     const previous = tracked.rollout;
     tracked.rollout = rollout;
     this.#tracked.set(event.uid, tracked);
     const { change, at } = event;
-    if (change.kind === "retried") [tracked.beganAt, tracked.told] = [position, 0];
-    if (change.kind === "aborted") this.#tellBack(tracked, reachedBy(previous.cohorts, previous.weight).length);
-    if (TOLD_ALL.has(change.kind)) this.#tell(tracked, reachedBy(previous.cohorts, previous.weight).length);
+    if (change.kind === "retried") [tracked.startedAt, tracked.wanted] = [position, 0];
+    if (change.kind === "aborted") this.#wantStable(tracked, reachedBy(previous.cohorts, previous.weight).length);
+    if (ENDS_PACING.has(change.kind)) this.#want(tracked, reachedBy(previous.cohorts, previous.weight).length);
     this.#compare(tracked, change, at);
     if (isFinished(rollout)) this.#forgetOldest();
     return applied;
   }
 
-  /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: one at
-   * work, or one that came later and stands, which would be undone with it. (K4) */
+  /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: an
+   * active one, or one that came later and stands, which would be undone with it. */
   refuse(rollout: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
     this.#log.refuse(rollout);
   }
@@ -122,18 +129,18 @@ export class RolloutController {
     return [...this.#tracked.values()].map(({ rollout }) => rollout);
   }
 
-  /** What a person wants of a rollout; throws a Failure that says what would do. */
+  /** The event of a person's command; throws a Failure whose message names a command that would fit. */
   command(uid: string, wanted: Command, by: string): Proposal {
     const tracked = this.#tracked.get(uid);
     if (tracked === undefined)
       throw new Failure("rollout-unknown", "give-up", `there is no rollout ${uid}; list them to see which there are`);
     const { rollout } = tracked;
     const change = command(rollout, wanted, by, this.#leftOn(tracked));
-    if (isFinished(rollout)) this.refuse(rollout); // K4
+    if (isFinished(rollout)) this.refuse(rollout);
     return { uid, version: rollout.version + 1, change };
   }
 
-  /** What is amiss where a metric comes from, in words for the evidence; null: nothing. It decides nothing. (K1) */
+  /** A problem of a metric's source, in words for the evidence; null: none. It decides nothing. */
   noted(uid: string, metric: string, words: string | null): void {
     const notes = this.#tracked.get(uid)?.notes;
     if (words === null) notes?.delete(metric);
@@ -144,7 +151,7 @@ export class RolloutController {
   seen(uid: string, now: Instant): Seen {
     const tracked = this.#tracked.get(uid);
     return tracked === undefined
-      ? { reached: 0, updated: 0, refused: 0, onModel: 0, refusedBack: 0 }
+      ? { reached: 0, updated: 0, refused: 0, onModel: 0, refusedRollback: 0 }
       : this.#seen(tracked, now);
   }
 
@@ -169,15 +176,14 @@ export class RolloutController {
     for (const tracked of this.#tracked.values()) {
       const { rollout } = tracked;
       if (isFinished(rollout)) continue;
-      this.#tellPaced(tracked, now);
+      this.#wantPaced(tracked, now);
       const change = decide(rollout, this.#seen(tracked, now), this.#judged(tracked), now);
       if (change !== null) proposals.push({ uid: rollout.uid, version: rollout.version + 1, change });
     }
     return proposals;
   }
 
-  /** K3. */
-  #tellPaced(tracked: Tracked, now: Instant): void {
+  #wantPaced(tracked: Tracked, now: Instant): void {
     const { rollout } = tracked;
     const step = stepOf(rollout);
     if (rollout.phase !== "Progressing" || rollout.stepStartedAt === null || step === undefined) return;
@@ -185,28 +191,32 @@ export class RolloutController {
     const minutes = (now - rollout.stepStartedAt) / 60_000;
     const paced = Math.max(1, Math.ceil(rollout.spec.spec.pacing.devicesPerMinute * minutes));
     const reached = reachedBy(rollout.cohorts, rollout.weight).length;
-    this.#tell(tracked, Math.min(reached, reachedBefore(rollout) + paced));
+    this.#want(tracked, Math.min(reached, reachedBefore(rollout) + paced));
   }
 
-  #tell(tracked: Tracked, upTo: number): void {
+  #want(tracked: Tracked, upTo: number): void {
     const { rollout } = tracked;
-    this.devices.want(rollout.spec.spec.slot, tracked.entries.slice(tracked.told, upTo), {
-      ...{ generation: rollout.generation, modelDigest: rollout.modelDigest, uid: rollout.uid },
+    this.devices.want(rollout.spec.spec.slot, tracked.entries.slice(tracked.wanted, upTo), {
+      generation: rollout.generation,
+      modelDigest: rollout.modelDigest,
+      uid: rollout.uid,
       why: `weight ${rollout.weight} of rollout ${rollout.spec.metadata.name}`,
     });
-    tracked.told = Math.max(tracked.told, upTo);
+    tracked.wanted = Math.max(tracked.wanted, upTo);
   }
 
-  #tellBack(tracked: Tracked, reached: number): void {
+  #wantStable(tracked: Tracked, reached: number): void {
     const { rollout } = tracked;
     this.devices.want(rollout.spec.spec.slot, tracked.entries.slice(0, reached), {
-      ...{ generation: rollout.generation, modelDigest: rollout.stableDigest, uid: rollout.uid },
+      generation: rollout.generation,
+      modelDigest: rollout.stableDigest,
+      uid: rollout.uid,
       why: rollout.aborted?.why ?? "",
     });
-    tracked.told = 0;
+    tracked.wanted = 0;
   }
 
-  /** Begins and ends what is compared. (J1 of comparison.ts) */
+  /** Starts and ends the comparison. (comparison.ts J1) */
   #compare(tracked: Tracked, change: RolloutChange, at: Instant): void {
     const { rollout } = tracked;
     const { weight, cohorts, spec } = rollout;
@@ -219,15 +229,16 @@ export class RolloutController {
     const step = spec.spec.strategy.canary.steps[place];
     if (step === undefined) return;
     // A canary of which some stay silent is paused, and the others run the model: they are watched as well.
-    const begins = change.kind === "step-started" ? "analysis" in step : "setWeight" in step;
+    const starts = change.kind === "step-started" ? "analysis" in step : "setWeight" in step;
     const isPaused = change.kind === "paused";
     const isOther = tracked.comparedWeight !== weight;
-    if (begins && weight < 100 && (isOther || (tracked.beganPaused && !isPaused))) {
-      // What a pause began counted frames of the model before: it may show harm, and must not widen anything. (J2)
+    if (starts && weight < 100 && (isOther || (tracked.startedPaused && !isPaused))) {
+      // A comparison that a pause started counted frames of the model before: it may show harm, and must not widen anything.
+      // (comparison.ts J2)
       const share = isPaused || !isOther ? 0.5 : 1;
       this.#endComparison(tracked);
-      this.#beginComparison(tracked, place, at, share);
-      tracked.beganPaused = isPaused;
+      this.#startComparison(tracked, place, at, share);
+      tracked.startedPaused = isPaused;
       return;
     }
     const reached = reachedBy(cohorts, weight).length;
@@ -235,14 +246,18 @@ export class RolloutController {
     if (reached > cohorts.order.length - controls) this.#endComparison(tracked);
   }
 
-  #beginComparison(tracked: Tracked, step: number, at: Instant, share: number): void {
+  #startComparison(tracked: Tracked, step: number, at: Instant, share: number): void {
     const { uid, spec, cohorts, segments, weight, modelDigest, stableDigest } = tracked.rollout;
     const [canary, control] = [
       reachedBy(cohorts, weight),
       controlOf(cohorts, weight, spec.spec.strategy.canary.controlsPerCanary),
     ];
     const analysis = this.#fleet.start({
-      ...{ uid, startedAt: at, metrics: spec.spec.metrics.map(({ name }) => name), canary, control },
+      uid,
+      startedAt: at,
+      metrics: spec.spec.metrics.map(({ name }) => name),
+      canary,
+      control,
       models: { candidate: modelDigest, stable: stableDigest },
       classes: classesJudged(segments, canary.length + control.length),
     });
@@ -256,7 +271,7 @@ export class RolloutController {
 
   #endComparison(tracked: Tracked): void {
     tracked.comparison = null;
-    [tracked.comparedWeight, tracked.beganPaused] = [0, false];
+    [tracked.comparedWeight, tracked.startedPaused] = [0, false];
     this.#fleet.end(tracked.rollout.uid);
   }
 
@@ -265,7 +280,9 @@ export class RolloutController {
     if (comparison === null) return null;
     const evidence = () => this.#evidence(tracked, comparison);
     return {
-      ...{ verdict: comparison.verdict, suspicion: comparison.suspicion, isSilent: comparison.isSilent },
+      verdict: comparison.verdict,
+      suspicion: comparison.suspicion,
+      isSilent: comparison.isSilent,
       get evidence() {
         return evidence();
       },
@@ -299,11 +316,11 @@ export class RolloutController {
   #seen(tracked: Tracked, now: Instant): Seen {
     const { rollout, entries } = tracked;
     const isAborted = rollout.aborted !== null;
-    const told = reachedBy(rollout.cohorts, rollout.weight).length;
-    const reached = isAborted ? 0 : told;
-    const seen = { reached, updated: 0, refused: 0, onModel: 0, refusedBack: 0 };
+    const everReached = reachedBy(rollout.cohorts, rollout.weight).length;
+    const reached = isAborted ? 0 : everReached;
+    const seen = { reached, updated: 0, refused: 0, onModel: 0, refusedRollback: 0 };
     // Who ran the model without the rollout is not rolled back by it.
-    const end = isAborted ? told : entries.length;
+    const end = isAborted ? everReached : entries.length;
     for (let i = 0; i < end; i++) {
       const { deviceId, state } = entries[i] as DeviceEntry;
       if (state === null) continue;
@@ -311,7 +328,7 @@ export class RolloutController {
       const counts = !isAborted || !this.#isGone(deviceId, state, now);
       if (counts && (isOn || isUnderWay(rollout, state))) {
         seen.onModel += 1;
-        if (isAborted && hasRefusedBack(rollout, state)) seen.refusedBack += 1;
+        if (isAborted && hasRefusedRollback(rollout, state)) seen.refusedRollback += 1;
       }
       if (i >= reached) continue;
       if (isRefusal(tracked, state)) seen.refused += 1;
@@ -320,7 +337,8 @@ export class RolloutController {
     return seen;
   }
 
-  /** Devices that run the model of a rollout that goes back, or are on their way to it, also those that are away. (D4) */
+  /** Devices that run the model of a rollout that is rolled back, or are on their way to it, also those that are gone.
+   * (decide.ts D4) */
   #leftOn({ rollout, entries }: Tracked): readonly string[] {
     if (rollout.aborted === null) return [];
     return entries
@@ -331,7 +349,6 @@ export class RolloutController {
       .map(({ deviceId }) => deviceId);
   }
 
-  /** K5. */
   #isGone(deviceId: string, state: DeviceState, now: Instant): boolean {
     return Math.max(state.at, this.#fleet.seenAt(deviceId) ?? 0) < now - this.#settings.goneMs;
   }
@@ -341,8 +358,8 @@ export class RolloutController {
   }
 }
 
-/** Devices that refused the model, left it by themselves, or run it and do not reproduce its golden frames. (D3) */
-function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | null): boolean {
+/** Devices that refused the model, left it by themselves, or run it and do not reproduce its golden frames. (decide.ts D3) */
+function isRefusal({ rollout, startedAt }: Tracked, state: DeviceState | null): boolean {
   if (state === null) return false;
   const { update, modelDigest, goldenPassed } = state;
   if (modelDigest === rollout.modelDigest && goldenPassed === false) return true;
@@ -350,12 +367,12 @@ function isRefusal({ rollout, beganAt }: Tracked, state: DeviceState | null): bo
     update !== null &&
     BACK.has(update.phase) &&
     update.modelDigest === rollout.modelDigest &&
-    update.generation >= beganAt
+    update.generation >= startedAt
   );
 }
 
-/** D4 */
-const hasRefusedBack = ({ stableDigest, generation }: Rollout, { update }: DeviceState): boolean =>
+/** decide.ts D4 */
+const hasRefusedRollback = ({ stableDigest, generation }: Rollout, { update }: DeviceState): boolean =>
   update !== null && BACK.has(update.phase) && update.modelDigest === stableDigest && update.generation >= generation;
 
 /** The canary is the first of the order, the control its last. */

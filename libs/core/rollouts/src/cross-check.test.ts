@@ -15,7 +15,9 @@ import {
 const MINUTE = 60_000;
 const T0 = 20_000 * 24 * 60 * MINUTE;
 const spec = rolloutSpec.parse({
-  ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "r" } },
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "r" },
   spec: {
     model: "edge@2",
     strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration: "60m" } }, { setWeight: 100 }] } },
@@ -23,11 +25,14 @@ const spec = rolloutSpec.parse({
   },
 });
 const fleet = Array.from({ length: 200 }, (_, i) => ({
-  ...{ deviceId: `d${i}`, hardwareClass: i % 3 === 0 ? "rpi4" : "rpi5", camera: "cam", site: `site-${i % 2}` },
+  deviceId: `d${i}`,
+  hardwareClass: i % 3 === 0 ? "rpi4" : "rpi5",
+  camera: "cam",
+  site: `site-${i % 2}`,
   accuracyBefore: 0.8 + (i % 37) / 400,
 }));
 
-/** What a controller makes of a canary that is worse by `harm`, look by look; `strata`: as the log tells them. */
+/** What a controller makes of a canary that is worse by `harm`, look by look; `strata`: as the log has them. */
 function watched({
   harm,
   strata,
@@ -40,9 +45,9 @@ function watched({
   const cohorts = assignCohorts(fleet, "salt");
   const metrics = new FleetMetrics();
   const controller = new RolloutController(metrics, { lookEveryMs: MINUTE });
-  const told = strata === undefined ? cohorts.strata : (strata ?? undefined);
+  const strataInLog = strata === undefined ? cohorts.strata : (strata ?? undefined);
   const changes = [
-    { kind: "created", spec, modelDigest: "new", stableDigest: "old", order: cohorts.order, strata: told },
+    { kind: "created", spec, modelDigest: "new", stableDigest: "old", order: cohorts.order, strata: strataInLog },
     { kind: "step-started", step: 0 },
     { kind: "step-finished", step: 0, evidence: {} },
     { kind: "step-started", step: 1 },
@@ -68,7 +73,7 @@ const bare = (looked: readonly (AnalysisEvidence | null)[]) =>
   looked.map((one) => one && { why: one.why, looks: one.looks });
 
 describe("the cross-check of a comparison", () => {
-  test("says harm when its time has come, beside the verdict, and is the same on every instance", () => {
+  test("shows harm when its time has come, beside the verdict, and is the same on every instance", () => {
     const looked = watched({ harm: 0.05 });
     const { crossCheck } = last(looked) ?? {};
     expect(looked.at(-1)?.why).toMatch(/^accuracy fell by .* against the control$/);
@@ -78,7 +83,7 @@ describe("the cross-check of a comparison", () => {
     expect(analysisEvidenceOf(JSON.parse(JSON.stringify(looked.at(-1))))).toEqual(looked.at(-1));
   });
 
-  test("of an equal model says so at each look, and before the first when that will be", () => {
+  test("of an equal model shows no harm at each look, and before the first names its time", () => {
     const looked = watched({ harm: 0 });
     expect(crossCheckWords(looked[0]?.metrics[0]?.crossCheck ?? null)).toBe("re-randomisation looks first at 3m");
     const { looks = [], plannedMs } = last(looked)?.crossCheck ?? {};
@@ -88,15 +93,15 @@ describe("the cross-check of a comparison", () => {
     ]);
   });
 
-  test("ends no analysis, and says why there is none where the log does not tell the strata", () => {
+  test("ends no analysis, and gives the reason where the log has no strata", () => {
     for (const harm of [0, 0.02]) {
       const without = watched({ harm, strata: null });
       expect(bare(without)).toEqual(bare(watched({ harm })));
       expect(crossCheckWords(last(without)?.crossCheck ?? null)).toBe(
-        "no re-randomisation: the log does not tell the strata of its devices",
+        "no re-randomisation: the log has no strata of its devices",
       );
     }
-    expect(last(watched({ harm: 0, strata: [1, 2], minutes: 1 }))?.crossCheck?.why).toMatch(/does not tell the strata/);
+    expect(last(watched({ harm: 0, strata: [1, 2], minutes: 1 }))?.crossCheck?.why).toMatch(/has no strata/);
     const alone = fleet.map((_, i) => i);
     expect(last(watched({ harm: 0, strata: alone, minutes: 1 }))?.crossCheck?.why).toMatch(/drawn in 1 ways/);
   });
@@ -111,7 +116,7 @@ describe("the cross-check of a comparison", () => {
 });
 
 describe("strata", () => {
-  test("are numbered for each device of the order, whatever order the fleet was told in", () => {
+  test("are numbered for each device of the order, whatever order the fleet was listed in", () => {
     const { order, strata = [] } = assignCohorts(fleet, "salt");
     expect(assignCohorts([...fleet].reverse(), "salt").strata).toEqual(strata);
     expect(strata).toHaveLength(order.length);
@@ -128,7 +133,11 @@ describe("strata", () => {
 
   test("are not kept of a fleet whose event would not fit into a record", () => {
     const large = Array.from({ length: STRATA_DEVICES_MAX + 1 }, (_, i) => ({
-      ...{ deviceId: `d${i}`, hardwareClass: "rpi5", camera: "cam", site: "s", accuracyBefore: null },
+      deviceId: `d${i}`,
+      hardwareClass: "rpi5",
+      camera: "cam",
+      site: "s",
+      accuracyBefore: null,
     }));
     expect(assignCohorts(large, "salt").strata).toBeUndefined();
   });

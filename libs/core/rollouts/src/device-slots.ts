@@ -1,10 +1,9 @@
-/** The fleet's devices, slot by slot: what each says that it runs, what it shall run, and what still has to be written.
- *
- * T1. (G6) A device's wanted state only ever gets a newer generation. It is written again while the device follows an older
- *     one, and whatever older state another instance may have written is overwritten. */
+/** The fleet's devices, slot by slot: the state that each reports, its desired state, and which desired states are still to be
+ * written. A device's desired state only ever gets a newer generation (G6). It is written again while the device follows an
+ * older one, and an older state that another instance may have written is overwritten. */
 import type { Instant } from "@tributary/kernel";
 
-/** What a device says of one slot. */
+/** What a device reports of one slot. */
 export type DeviceState = {
   /** The last desired state that it accepted; 0: none. */
   readonly generation: bigint;
@@ -58,7 +57,7 @@ export class DeviceSlots {
   readonly #resendMs: number;
   readonly #slots = new Map<string, Slot>();
 
-  /** @param resendMs - A device that follows an older generation for so long is told again. */
+  /** @param resendMs - The desired state of a device that follows an older generation for so long is written again. */
   constructor(resendMs: number) {
     this.#resendMs = resendMs;
   }
@@ -82,7 +81,7 @@ export class DeviceSlots {
   want(slotName: string, entries: readonly DeviceEntry[], wanted: Wanted): void {
     const slot = this.#slot(slotName);
     for (const entry of entries) {
-      if ((entry.wanted?.generation ?? -1n) >= wanted.generation) continue; // T1
+      if ((entry.wanted?.generation ?? -1n) >= wanted.generation) continue;
       entry.wanted = wanted;
       if ((entry.written?.generation ?? -1n) < wanted.generation) slot.due.add(entry);
     }
@@ -102,7 +101,7 @@ export class DeviceSlots {
   written(deviceId: string, slot: string, desired: DesiredState, at: Instant): void {
     const entry = this.#entry(slot, deviceId);
     entry.written = { ...desired, at };
-    if (desired.generation < (entry.wanted?.generation ?? 0n)) this.#slot(slot).due.add(entry); // T1
+    if (desired.generation < (entry.wanted?.generation ?? 0n)) this.#slot(slot).due.add(entry);
   }
 
   /** What is to be written for devices now; `written` confirms it. At most `max`, the rest with the next call (G9). */
@@ -120,7 +119,7 @@ export class DeviceSlots {
     return changes;
   }
 
-  /** Nobody wrote it yet, or the device was told long ago and follows an older one. (T1) */
+  /** It was not written yet, or it was written long ago and the device still follows an older one. */
   #isDue({ wanted, written, state }: DeviceEntry, now: Instant): boolean {
     if (wanted === null) return false;
     if (written === null || written.generation < wanted.generation) return true;

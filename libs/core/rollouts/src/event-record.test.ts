@@ -25,7 +25,10 @@ const spec = rolloutSpec.parse({
 });
 const created: RolloutChange = {
   kind: "created",
-  ...{ spec, modelDigest: "ab".repeat(32), stableDigest: "cd".repeat(32), order: ["d1", "d2"] },
+  spec,
+  modelDigest: "ab".repeat(32),
+  stableDigest: "cd".repeat(32),
+  order: ["d1", "d2"],
   strata: [0, 3],
   segments: { classes: ["ok", "scratch"], sites: ["north"], siteOf: [0, -1] },
 };
@@ -35,7 +38,7 @@ const changes: RolloutChange[] = [
   { kind: "step-started", step: 0 },
   { kind: "step-finished", step: 0, evidence: { reached: 8 } },
   { kind: "analysed", step: 2, verdict: "NoData", evidence: {} },
-  { kind: "analysed", step: 2, verdict: "Inconclusive", suspicion: "the cross-check says harm", evidence: {} },
+  { kind: "analysed", step: 2, verdict: "Inconclusive", suspicion: "the cross-check shows harm", evidence: {} },
   { kind: "paused", reason: "no-data", untilMs: null, evidence: {} },
   { kind: "resumed", evidence: {} },
   { kind: "promoted", full: true, evidence: { after: "promote by ann" } },
@@ -87,12 +90,12 @@ describe("an event's record", () => {
   });
 });
 
-test("what happens is told in words", () => {
+test("changes are written in words", () => {
   const { steps } = spec.spec.strategy.canary;
-  const told = changes.map((change) =>
+  const written = changes.map((change) =>
     changeWords(change.kind === "created" ? { kind: "created", devices: change.order.length } : change, steps),
   );
-  expect(told).toEqual([
+  expect(written).toEqual([
     "created for 2 devices",
     "step 1/4 starts: set weight 5 %",
     "step 1/4 is done",
@@ -101,7 +104,7 @@ test("what happens is told in words", () => {
     "paused: the analysis had no data",
     "resumed",
     "promoted to all, by a person and without evidence",
-    "goes back: aborted by ann",
+    "rolls back: aborted by ann",
     "no device runs the model any more",
     "restarted",
     "complete: all its devices run the model",
@@ -109,7 +112,7 @@ test("what happens is told in words", () => {
   const words = (kind: "completed" | "rolled-back", evidence: object) =>
     changeWords({ kind, evidence } as never, steps);
   expect(words("completed", { reached: 160, updated: 149 })).toBe(
-    "complete: 149 of its 160 devices run the model, the others are told to",
+    "complete: 149 of its 160 devices run the model, the others have it as their desired state",
   );
   expect(words("completed", { reached: 160, updated: 160 })).toBe("complete: all its devices run the model");
   const why = "accuracy fell by 3.1 points (2.2 to 4.0) against the control";
@@ -127,25 +130,27 @@ test("what happens is told in words", () => {
     "frames within the deadline fell by 50.0 points (no bound yet) against the control",
   );
   const look = {
-    ...{ comparison: { harm: 0.042, variance: 1e-4, freedom: 9, chance: 1e-5 }, band: { lower: -0.007, upper: 0.091 } },
-    ...{ logHarm: 1.94, logSafe: -0.6 },
+    comparison: { harm: 0.042, variance: 1e-4, freedom: 9, chance: 1e-5 },
+    band: { lower: -0.007, upper: 0.091 },
+    logHarm: 1.94,
+    logSafe: -0.6,
   };
   const undecided = { look, margin: 0.01, alpha: 0.02, beta: 0.05, moreMs: 700_000, moreDevices: 6, segment: null };
   expect(unsureWords("accuracy", undecided)).toBe(
-    "accuracy -4.2 points (band -9.1 to +0.7): harm of over 1.0 points is not ruled out; evidence 0.0 of the 3.0 needed to go on, 1.9 of the 3.9 to go back; about 12 more minutes or 6 more canary devices at this rate would do",
+    "accuracy -4.2 points (band -9.1 to +0.7): harm of over 1.0 points is not ruled out; evidence 0.0 of the 3.0 needed to go on, 1.9 of the 3.9 to roll back; about 12 more minutes or 6 more canary devices at this rate would do",
   );
   const comparison = { harm: 0.2 };
   const segment = { kind: "class" as const, name: "cat", comparison, band: { lower: -Infinity, upper: Infinity } };
   expect(unsureWords("accuracy", { ...undecided, moreMs: null, segment })).toMatch(
-    /to go back, most of it of class cat, -20.0 points \(no bound yet\); more time alone would not do, about 6 more canary devices would$/,
+    /to roll back, most of it of class cat, -20.0 points \(no bound yet\); more time alone would not do, about 6 more canary devices would$/,
   );
   const far = { ...undecided, moreMs: null, moreDevices: null };
   expect(unsureWords("accuracy", far)).toMatch(/; so small a difference needs far more time and devices$/);
   const wide = { ...look, band: { lower: -1.2, upper: 2.1 } };
   expect(unsureWords("accuracy", { ...undecided, look: wide })).toContain("(band -100.0 to +100.0)");
   expect(unsureWords("accuracy", { ...undecided, moreMs: 4 * 3_600_000 })).toContain("about 4 more hours or 6 more");
-  expect(words("rolled-back", { after: "abort by ann, who leaves those that refuse to go back" })).toBe(
-    "ended: abort by ann, who leaves those that refuse to go back",
+  expect(words("rolled-back", { after: "abort by ann, who leaves those that refuse the rollback" })).toBe(
+    "ended: abort by ann, who leaves those that refuse the rollback",
   );
   expect(steps.map(stepWords)).toEqual([
     "set weight 5 %",

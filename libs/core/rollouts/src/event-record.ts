@@ -1,8 +1,6 @@
-/** Events as they stand in Kafka: `rollouts.events.v1`, whose `details` are JSON.
- *
- * K1. Read with suspicion: a record that is no event of ours is refused by name, so whoever folds the log passes it over,
- *     and every reader passes over the same ones.
- * K2. The specification is stored as people write it, with every default filled in: later defaults change no old rollout. */
+/** Conversion of events from and to records of `rollouts.events.v1`, whose `details` are JSON. A record that is no valid
+ * event is refused with an error code, so every reader passes over the same ones. The specification is stored as people
+ * write it, with every default filled in: later defaults change no old rollout. */
 import type { RolloutEvent as EventRecord, RolloutChangeKind, RolloutVerdict } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import { z } from "zod";
@@ -46,7 +44,7 @@ const change = z.discriminatedUnion("kind", [
     modelDigest: digest,
     stableDigest: digest,
     order: z.array(z.string().min(1).max(64)).max(1_000_000),
-    /** Whatever it is, the event counts for every reader alike. (K1) */
+    /** Whatever it is, the event counts for every reader alike. */
     strata: z.array(z.number().int().nonnegative()).max(STRATA_DEVICES_MAX).optional().catch(undefined),
     segments: z
       .object({
@@ -92,15 +90,20 @@ export type { EventRecord };
 export function recordOfEvent({ uid, version, at, by, change }: RolloutEvent): EventRecord {
   const { kind, ...rest } = change;
   const { step = null, verdict = null, ...more } = rest as { step?: number; verdict?: Verdict };
-  const details = change.kind === "created" ? { ...more, spec: writtenSpec(change.spec) } : more; // K2
+  const details = change.kind === "created" ? { ...more, spec: writtenSpec(change.spec) } : more;
   return {
-    ...{ uid, version: BigInt(version), at, by, kind: kinds[kind], step },
+    uid,
+    version: BigInt(version),
+    at,
+    by,
+    kind: kinds[kind],
+    step,
     verdict: verdict === null ? null : verdicts[verdict],
     details: JSON.stringify(details),
   };
 }
 
-/** @throws Failure `rollout-event-unusable` (K1) */
+/** @throws Failure `rollout-event-unusable` */
 export function eventOfRecord(record: EventRecord): RolloutEvent {
   const { uid, version, at, by, step, verdict } = record;
   const refuse = (why: string): never => {

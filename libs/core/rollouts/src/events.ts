@@ -1,7 +1,7 @@
 /** What happens to a rollout, one event after the other. The log of these events is the rollout.
  *
- * V1. Kafka has no compare-and-set: an event counts only if its version is the last valid one + 1 in log order. Whoever wrote
- *     it acts only after reading it back as valid. So any number of instances may propose, and one wins. */
+ * V1. Kafka has no compare-and-set: an event counts only if its version is the last valid one + 1 in log order. Its
+ *     writer acts only after reading it back as valid. So any number of instances may propose, and one wins. */
 import type { Instant } from "@tributary/kernel";
 import type { Segments } from "./segments.ts";
 import type { RolloutSpec } from "./spec.ts";
@@ -20,7 +20,7 @@ export type RolloutChange =
   | {
       readonly kind: "created";
       readonly spec: RolloutSpec;
-      /** Digest of the package to roll out, and of the one to go back to. */
+      /** Digest of the package to roll out, and of the one to roll back to. */
       readonly modelDigest: string;
       readonly stableDigest: string;
       /** Every device of the rollout in the order in which it is reached, see `assignCohorts`. */
@@ -30,7 +30,7 @@ export type RolloutChange =
       /** What is judged beside the whole. Absent: nothing. */
       readonly segments?: Segments;
       /** What `latency-met` allows a frame, in ms: figures of the devices as they ran the model before, frozen here so that no
-       * model's own word is needed. Absent: nothing was known of them. */
+       * model's own claim is needed. Absent: nothing was known of them. */
       readonly latencyMsMax?: number;
     }
   | { readonly kind: "step-started"; readonly step: number }
@@ -55,7 +55,7 @@ export type RolloutChange =
   | { readonly kind: "aborted"; readonly why: string; readonly evidence: Evidence }
   /** No device infers with the model any more. */
   | { readonly kind: "rolled-back"; readonly evidence: Evidence }
-  /** A person ended the way back while devices still run the model: these, the first of them by name. */
+  /** A person ended the rollback while devices still run the model: these, the first of them by name. */
   | {
       readonly kind: "abandoned";
       readonly devices: number;

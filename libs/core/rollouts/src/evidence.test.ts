@@ -10,7 +10,9 @@ const at = (minute: number, metric: "accuracy" | "deadline-met" = "accuracy"): A
     {
       comparison: { harm: 1 / 3, variance: 1e-5, freedom: 12, chance: 1e-6 },
       logHarm: -2 / 3,
-      ...{ logSafe: null, segments: [], leading: null },
+      logSafe: null,
+      segments: [],
+      leading: null,
       band: { lower: Number.NEGATIVE_INFINITY, upper: 1.5 },
       isHarmful: false,
       isSafe: false,

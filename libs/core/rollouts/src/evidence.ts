@@ -1,9 +1,7 @@
-/** What an analysis saw, as it stands in the event that it led to: for people, who read it in the report.
- *
- * A1. Bounded: at most `LOOKS_MAX` looks of all metrics together, the first and the last of each among them, so an event
- *     stays far below what Kafka takes.
- * A2. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits.
- * A3. Old events are read for ever: fields that are not known are passed over, and later ones need a default here. */
+/** What an analysis saw, as it stands in the event that it led to: for people, who read it in the report. Bounded: at most
+ * `LOOKS_MAX` looks of all metrics together, the first and the last of each among them, so an event stays far below what Kafka
+ * takes. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits. Old events are read for
+ * ever: fields that are not known are passed over, and later ones need a default here. */
 
 import { z } from "zod";
 import type { MetricLook } from "./judge/metric-watch.ts";
@@ -53,8 +51,8 @@ const segment = z.object({
   logHarm: share,
 });
 
-/** The verdict's cross-check by re-randomisation, see rerandomisation.ts of the judge. It says of an analysis that ends undecided
- * whether harm is likely. */
+/** The verdict's cross-check by re-randomisation, see rerandomisation.ts of the judge. It shows of an analysis that ends
+ * undecided whether harm is likely. */
 const crossCheck = z.object({
   /** Why it is not made; null: it is. */
   why: text.nullable(),
@@ -86,7 +84,7 @@ const metric = z.object({
   /** Variance of the harm that was planned, in units of the metric squared, see `plannedVariance` of the judge. */
   plannedVariance: share.nullable().default(null),
   source: z.enum(["kafka", "prometheus"]).default("kafka"),
-  /** What is amiss where it comes from, as the writer of this saw it; null: nothing. */
+  /** A problem of the metric's source, as the writer of this saw it; null: none. */
   note: text.nullable().default(null),
   /** Null: written before there was one. */
   crossCheck: crossCheck.nullable().default(null),
@@ -106,7 +104,7 @@ const arm = z.object({
   heard: count,
   /** Of these, infer with the model of their arm, by digest. */
   onModel: count,
-  /** Say that they do not reproduce their package's golden frames. */
+  /** Devices that report that they do not reproduce their package's golden frames. */
   goldenFailed: count.default(0),
   /** Some of those that were not heard. */
   silent: z.array(z.string().max(64)).max(NAMED_MAX).default([]),
@@ -166,7 +164,7 @@ export function analysisEvidenceOf(evidence: unknown): AnalysisEvidence | null {
   return read.success ? read.data : null;
 }
 
-/** A look of the judge as evidence keeps it. (A2) */
+/** A look of the judge as evidence keeps it. */
 export function lookOf(
   name: string,
   sinceMs: number,
@@ -187,7 +185,7 @@ export function lookOf(
   };
 }
 
-/** What a metric's segments show at a look, as evidence keeps it. (A2) */
+/** What a metric's segments show at a look, as evidence keeps it. */
 export function segmentEvidenceOf(
   { segments, weights }: { readonly segments: readonly Segment[]; readonly weights: readonly number[] },
   look: Pick<MetricLook, "segments"> | null,
@@ -198,8 +196,13 @@ export function segmentEvidenceOf(
     const { comparison, band, logHarm } = one;
     return [
       {
-        ...{ kind, name, weight: rounded(weights[i] as number), harm: rounded(comparison.harm) },
-        ...{ low: bounded(band.lower), high: bounded(band.upper), logHarm: rounded(logHarm) },
+        kind,
+        name,
+        weight: rounded(weights[i] as number),
+        harm: rounded(comparison.harm),
+        low: bounded(band.lower),
+        high: bounded(band.upper),
+        logHarm: rounded(logHarm),
       },
     ];
   });
@@ -207,7 +210,7 @@ export function segmentEvidenceOf(
   return { segments: segments.length, worst: worst.slice(0, NAMED_MAX) };
 }
 
-/** A cross-check as evidence keeps it; in words: why there is none. (A2) */
+/** A cross-check as evidence keeps it; in words: why there is none. */
 export function crossCheckOf(check: CrossCheck | string): AnalysisCrossCheck {
   if (typeof check === "string") return { why: check, draws: 0, plannedMs: [], looks: [] };
   const { draws, plannedMs, looks } = check;
@@ -216,7 +219,7 @@ export function crossCheckOf(check: CrossCheck | string): AnalysisCrossCheck {
 }
 
 /** Leaves out looks until `max` are left, always the one that is missed least: it closes the smallest gap of its metric.
- * The first and the last look of each metric stay. May be called after every look: what is kept spreads evenly. (A1) */
+ * The first and the last look of each metric stay. May be called after every look: what is kept spreads evenly. */
 export function thinned(looks: readonly AnalysisLook[], max = LOOKS_MAX): AnalysisLook[] {
   const kept = [...looks];
   while (kept.length > max) {

@@ -10,10 +10,11 @@ export const generationOf = (epoch: number, offset: bigint): bigint => BigInt(ep
 export const epochOf = (generation: bigint): bigint => generation / EPOCH;
 
 /** What orders the records of one rollout. */
-export type Told = { readonly version: bigint; readonly generation: bigint };
+export type Generation = { readonly version: bigint; readonly generation: bigint };
 
-/** Below 0: `a` is older. What was told before Kafka was restored counts events that the log forgot: the epoch comes first. */
-export function compareTold(a: Told, b: Told): number {
+/** Below 0: `a` is older. A generation written before Kafka was restored counts events that the log forgot: the epoch comes
+ * first. */
+export function compareGenerations(a: Generation, b: Generation): number {
   const [before, after] = [epochOf(a.generation), epochOf(b.generation)];
   const [one, other] = before === after ? [a.version, b.version] : [before, after];
   return one < other ? -1 : one > other ? 1 : 0;

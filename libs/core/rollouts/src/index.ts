@@ -6,7 +6,7 @@ export { type DesiredChange, DeviceSlots, type DeviceState, type Wanted } from "
 export { type EventRecord, eventOfRecord, recordOfEvent } from "./event-record.ts";
 export type { PauseReason, RolloutChange, RolloutEvent } from "./events.ts";
 export { type AnalysisEvidence, type AnalysisLook, analysisEvidence, analysisEvidenceOf } from "./evidence.ts";
-export { compareTold, EPOCH_MAX, epochOf, generationOf, type Told } from "./generation.ts";
+export { compareGenerations, EPOCH_MAX, epochOf, type Generation, generationOf } from "./generation.ts";
 export { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 export { nearest } from "./nearest.ts";
 export { pathText, readSpec, type SpecPath, type SpecProblem } from "./problems.ts";
@@ -25,9 +25,9 @@ export {
   changeWords,
   crossCheckWords,
   leftWords,
+  type PublishedChange,
   pausedWords,
   reachedWords,
   stepWords,
-  type ToldChange,
   worstSegmentWords,
 } from "./words.ts";

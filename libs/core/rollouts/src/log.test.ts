@@ -12,20 +12,23 @@ const spec = rolloutSpec.parse({
 });
 const created = (...order: string[]): RolloutChange => ({
   kind: "created",
-  ...{ spec, modelDigest: "new", stableDigest: "old", order },
+  spec,
+  modelDigest: "new",
+  stableDigest: "old",
+  order,
 });
 const aborted: RolloutChange = { kind: "aborted", why: "by ann", evidence: {} };
 const back: RolloutChange = { kind: "rolled-back", evidence: {} };
 const retried: RolloutChange = { kind: "retried", evidence: {} };
 const completed: RolloutChange = { kind: "completed", evidence: {} };
 
-class Told {
+class AppendedLog {
   readonly log: RolloutLog;
   #position = 0n;
   constructor(finishedMax?: number) {
     this.log = new RolloutLog(finishedMax);
   }
-  tell(uid: string, version: number, change: RolloutChange): string {
+  append(uid: string, version: number, change: RolloutChange): string {
     this.#position += 1n;
     const event: RolloutEvent = { uid, version, at: Number(this.#position), by: "service", change };
     return this.log.apply(event, this.#position).kind;
@@ -33,50 +36,54 @@ class Told {
 }
 
 describe("an event of the log", () => {
-  test("counts only if its version is the next one (V1)", () => {
-    const { log, tell } = bound(new Told());
-    expect([tell("a", 2, aborted), tell("a", 1, created("d1")), tell("a", 1, created("d1"))]).toEqual([
+  test("counts only if its version is the next one (events.ts V1)", () => {
+    const { log, append } = bound(new AppendedLog());
+    expect([append("a", 2, aborted), append("a", 1, created("d1")), append("a", 1, created("d1"))]).toEqual([
       ...["stale", "counts", "stale"],
     ]);
-    expect([tell("a", 2, aborted), tell("a", 2, back), tell("a", 3, back)]).toEqual(["counts", "stale", "counts"]);
+    expect([append("a", 2, aborted), append("a", 2, back), append("a", 3, back)]).toEqual([
+      "counts",
+      "stale",
+      "counts",
+    ]);
     expect(log.get("a")).toMatchObject({ version: 3, aborted: { isBack: true } });
   });
 
   test("does not count if it takes devices that another holds, and leaves the version free", () => {
-    const { log, tell } = bound(new Told());
-    expect([tell("a", 1, created("d1", "d2")), tell("b", 1, created("d2", "d3"))]).toEqual(["counts", "conflicts"]);
+    const { log, append } = bound(new AppendedLog());
+    expect([append("a", 1, created("d1", "d2")), append("b", 1, created("d2", "d3"))]).toEqual(["counts", "conflicts"]);
     expect(log.get("b")).toBeNull();
-    expect([tell("a", 2, aborted), tell("a", 3, back), tell("b", 1, created("d2", "d3"))]).toEqual(
+    expect([append("a", 2, aborted), append("a", 3, back), append("b", 1, created("d2", "d3"))]).toEqual(
       Array(3).fill("counts"),
     );
     // Begun again while another holds its devices: not counted, so what counts next has the same version.
-    expect([tell("a", 4, retried), tell("b", 2, aborted), tell("b", 3, back), tell("a", 4, retried)]).toEqual([
+    expect([append("a", 4, retried), append("b", 2, aborted), append("b", 3, back), append("a", 4, retried)]).toEqual([
       ...["conflicts", "counts", "counts", "counts"],
     ]);
     expect(log.get("a")).toMatchObject({ version: 4, phase: "Progressing" });
   });
 
   test("does not revert what a later one built on", () => {
-    const { tell } = bound(new Told());
-    tell("a", 1, created("d1"));
-    tell("a", 2, completed);
-    tell("b", 1, created("d1"));
-    tell("b", 2, completed);
-    expect(tell("a", 3, aborted)).toBe("conflicts");
-    expect(tell("b", 3, aborted)).toBe("counts");
+    const { append } = bound(new AppendedLog());
+    append("a", 1, created("d1"));
+    append("a", 2, completed);
+    append("b", 1, created("d1"));
+    append("b", 2, completed);
+    expect(append("a", 3, aborted)).toBe("conflicts");
+    expect(append("b", 3, aborted)).toBe("counts");
   });
 
-  test("of a rollout that is forgotten does not count; those at work are never forgotten", () => {
-    const { log, tell } = bound(new Told(2));
-    tell("w", 1, created("d0"));
+  test("of a rollout that is forgotten does not count; active ones are never forgotten", () => {
+    const { log, append } = bound(new AppendedLog(2));
+    append("w", 1, created("d0"));
     for (const uid of ["a", "b", "c"]) {
-      tell(uid, 1, created("d1"));
-      tell(uid, 2, aborted);
-      tell(uid, 3, back);
+      append(uid, 1, created("d1"));
+      append(uid, 2, aborted);
+      append(uid, 3, back);
     }
     expect(["w", "a", "b", "c"].map((uid) => log.get(uid) !== null)).toEqual([true, false, true, true]);
-    expect(tell("a", 4, retried)).toBe("stale");
+    expect(append("a", 4, retried)).toBe("stale");
   });
 });
 
-const bound = (told: Told) => ({ log: told.log, tell: told.tell.bind(told) });
+const bound = (appended: AppendedLog) => ({ log: appended.log, append: appended.append.bind(appended) });

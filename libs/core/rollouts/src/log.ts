@@ -1,10 +1,10 @@
-/** Which events of the log count, and where each rollout stands after them: the one rule for whoever reads the log.
+/** Which events of the log count, and the state of each rollout after them: the one rule for every reader of the log. Of
+ * finished rollouts the `finishedMax` that changed last are kept (G9); later events of the others do not count.
  *
- * L1. (V1) An event counts only if its version is the last valid one of its rollout + 1 in log order.
+ * L1. An event counts only if its version is the last valid one of its rollout + 1 in log order (events.ts V1).
  * L2. Two instances may create, retry or undo at once what cannot be at once: such an event counts only if no rollout before
  *     it in the log holds one of its devices, in whichever slot: a device follows one generation, which two would give two
- *     meanings.
- * L3. (G9) Of finished rollouts the `finishedMax` that changed last are kept; what comes later of the others does not count. */
+ *     meanings. */
 import { Failure } from "@tributary/kernel";
 import { refuseConflicts } from "./cohorts.ts";
 import type { RolloutEvent } from "./events.ts";
@@ -13,12 +13,12 @@ import { applyEvent, isFinished, type Rollout } from "./rollout.ts";
 /** What became of a record of the log. */
 export type Applied =
   | { readonly kind: "counts"; readonly rollout: Rollout }
-  /** Its version is not the next one. (L1) */
+  /** Its version is not the next one. */
   | { readonly kind: "stale"; readonly reason: string }
-  /** Others hold its devices. (L2) */
+  /** Others hold its devices. */
   | { readonly kind: "conflicts"; readonly reason: string };
 
-/** Finished rollouts that are remembered unless told otherwise. */
+/** Finished rollouts that are remembered by default. */
 export const FINISHED_MAX = 100;
 
 type Kept = {
@@ -45,14 +45,14 @@ export class RolloutLog {
     const rollout = applyEvent(before?.rollout ?? null, event, position);
     if (rollout === null || rollout === before?.rollout) {
       const expected = (before?.rollout.version ?? 0) + 1;
-      return { kind: "stale", reason: `version ${event.version}, where ${expected} is the next` }; // L1
+      return { kind: "stale", reason: `version ${event.version}, where ${expected} is the next` };
     }
     if ((before === undefined || isFinished(before.rollout)) && !isFinished(rollout)) {
       try {
         this.refuse(rollout);
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        return { kind: "conflicts", reason: error.message }; // L2
+        return { kind: "conflicts", reason: error.message };
       }
     }
     if (before === undefined) this.#kept.set(event.uid, { rollout, createdAt: position });
@@ -61,8 +61,8 @@ export class RolloutLog {
     return { kind: "counts", rollout };
   }
 
-  /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: one at
-   * work, or one that came later and stands, which would be undone with it. (L2) */
+  /** Throws Failure `rollout-conflict` if another holds devices of a rollout that shall be created, retried or undone: an
+   * active one, or one that came later and stands, which would be undone with it. (L2) */
   refuse({ uid, spec, cohorts }: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
     const createdAt = this.#kept.get(uid)?.createdAt ?? null;
     const others: { uid: string; name: string; devices: readonly string[] }[] = [];
@@ -76,7 +76,6 @@ export class RolloutLog {
     refuseConflicts(cohorts.order, others);
   }
 
-  /** L3. */
   #forgetOldest(): void {
     const finished = [...this.#kept.values()].filter(({ rollout }) => isFinished(rollout));
     if (finished.length <= this.#finishedMax) return;

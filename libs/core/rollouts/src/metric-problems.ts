@@ -31,22 +31,25 @@ function nameProblems(metric: MetricSpec): Problem[] {
 
 function providerProblems(metric: MetricSpec): Problem[] {
   const problems: Problem[] = [];
-  const say = (path: readonly string[], message: string) => problems.push({ path, message });
+  const report = (path: readonly string[], message: string) => problems.push({ path, message });
   if (isBuiltIn(metric.name)) {
-    say(["name"], `${shown(metric)} is measured by Tributary; give this one another name, or leave provider out`);
+    report(["name"], `${shown(metric)} is measured by Tributary; give this one another name, or leave provider out`);
   } else if (TAKEN.has(metric.name)) {
-    say(["name"], `${shown(metric)} is taken; write another name`);
+    report(["name"], `${shown(metric)} is taken; write another name`);
   } else if (!DNS_LABEL.test(metric.name)) {
-    say(["name"], `${shown(metric)} is no DNS label; write lower-case letters, digits and -, such as answers-kept`);
+    report(["name"], `${shown(metric)} is no DNS label; write lower-case letters, digits and -, such as answers-kept`);
   }
   const asked = metric.provider?.prometheus;
   if (asked === undefined) return problems;
   const { good, total, deviceLabel } = asked;
   for (const [which, query] of Object.entries({ good, total })) {
     const problem = problemOfQuery(query, deviceLabel);
-    if (problem !== null) say(["provider", "prometheus", which], problem);
+    if (problem !== null) report(["provider", "prometheus", which], problem);
   }
   if (good.trim() === total.trim())
-    say(["provider", "prometheus", "total"], "is the same as good, so every outcome would be good; count all of them");
+    report(
+      ["provider", "prometheus", "total"],
+      "is the same as good, so every outcome would be good; count all of them",
+    );
   return problems;
 }

@@ -8,11 +8,11 @@ const written = (change: object = {}, canary: object = {}): Record<string, unkno
   metadata: { name: "r" },
   spec: { model: "edge@2", strategy: { canary: { steps, ...canary } }, ...change },
 });
-const told = (text: unknown) =>
+const problemsOf = (text: unknown) =>
   readSpec(text)
     .problems.map(({ path, message }) => `${pathText(path)}: ${message}`)
     .join("\n");
-const withSteps = (...own: unknown[]) => told(written({}, { steps: own }));
+const withSteps = (...own: unknown[]) => problemsOf(written({}, { steps: own }));
 
 describe("a specification", () => {
   test("that is right is read", () => {
@@ -20,22 +20,28 @@ describe("a specification", () => {
   });
 
   test.each([
-    [told(written({ modle: "x" })), "spec.modle: unknown field; did you mean model?"],
-    [told(written({ burnin: "3m" })), "spec.burnin: unknown field; did you mean burnIn?"],
-    [told(written({ replicas: 3 })), /^spec\.replicas: unknown field; known are model, slot, .*maintenanceWindows$/],
-    [told(written({ selector: { site: ["a"] } })), "spec.selector.site: unknown field; did you mean sites?"],
+    [problemsOf(written({ modle: "x" })), "spec.modle: unknown field; did you mean model?"],
+    [problemsOf(written({ burnin: "3m" })), "spec.burnin: unknown field; did you mean burnIn?"],
     [
-      told(written({ metrics: [{ name: "accuracy", aplha: 0.1 }] })),
+      problemsOf(written({ replicas: 3 })),
+      /^spec\.replicas: unknown field; known are model, slot, .*maintenanceWindows$/,
+    ],
+    [problemsOf(written({ selector: { site: ["a"] } })), "spec.selector.site: unknown field; did you mean sites?"],
+    [
+      problemsOf(written({ metrics: [{ name: "accuracy", aplha: 0.1 }] })),
       "spec.metrics[0].aplha: unknown field; did you mean alpha?",
     ],
-    [told(written({ metrics: [{ name: "acuracy" }] })), 'spec.metrics[0].name: "acuracy" is not known; write accuracy'],
-    [told(written({ when: "night" })), 'spec.when: "night" is not known; write any, idle or parked'],
-    [told(written({ burnIn: "3 minutes" })), /^spec\.burnIn: "3 minutes": expected a duration such as 90s/],
-    [told({ ...written(), kind: "Rollout" }), 'kind: "Rollout" is not known; write ModelRollout'],
-    [told({ ...written(), apiVersion: undefined }), "apiVersion: is missing; write tributary.dev/v1"],
-    [told({ ...written(), metadata: {} }), "metadata.name: is missing; write a text"],
-    [told("steps"), '(the whole file): "steps" is no object; write fields below it'],
-    [told(written({}, { steps: { setWeight: 5 } })), /steps: \{"setWeight":5\} is no array; write a list/],
+    [
+      problemsOf(written({ metrics: [{ name: "acuracy" }] })),
+      'spec.metrics[0].name: "acuracy" is not known; write accuracy',
+    ],
+    [problemsOf(written({ when: "night" })), 'spec.when: "night" is not known; write any, idle or parked'],
+    [problemsOf(written({ burnIn: "3 minutes" })), /^spec\.burnIn: "3 minutes": expected a duration such as 90s/],
+    [problemsOf({ ...written(), kind: "Rollout" }), 'kind: "Rollout" is not known; write ModelRollout'],
+    [problemsOf({ ...written(), apiVersion: undefined }), "apiVersion: is missing; write tributary.dev/v1"],
+    [problemsOf({ ...written(), metadata: {} }), "metadata.name: is missing; write a text"],
+    [problemsOf("steps"), '(the whole file): "steps" is no object; write fields below it'],
+    [problemsOf(written({}, { steps: { setWeight: 5 } })), /steps: \{"setWeight":5\} is no array; write a list/],
     [withSteps({ setWieght: 5 }), /steps\[0\]\.setWieght: unknown field; did you mean setWeight\?/],
     [withSteps({ setCanaryScale: {} }), /known are setWeight, pause, analysis/],
     [withSteps({ setWeight: "5%" }), /steps\[0\]\.setWeight: "5%" is no number; write a number without quotes or unit/],
@@ -52,7 +58,7 @@ describe("a specification", () => {
     else expect(text).toMatch(message);
   });
 
-  test("is told all that is wrong with it, but no more than a person reads", () => {
+  test("is refused with all its problems, but no more than a person reads", () => {
     expect(readSpec(written({ modle: "x", when: "night" })).problems).toHaveLength(2);
     const many = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`field${i}`, 1]));
     expect(readSpec(written(many)).problems).toHaveLength(50);

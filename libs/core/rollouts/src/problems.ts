@@ -1,5 +1,5 @@
-/** Reads a specification, and says of all that is wrong where it stands and what to write instead. Whoever has the text
- * finds the line by the path. */
+/** Reads a specification, and lists every problem with its path and what to write instead. A caller that has the text finds the
+ * line by the path. */
 import type { z } from "zod";
 import { problemsOfMetrics } from "./metric-problems.ts";
 import { nearest } from "./nearest.ts";
@@ -76,7 +76,7 @@ function problemsOf(issue: Issue, written: unknown, prefix: SpecPath): SpecProbl
   }
 }
 
-/** A step is one of three kinds, told by its one field. */
+/** A step is one of three kinds, named by its one field. */
 function stepProblems(
   issue: Extract<Issue, { code: "invalid_union" }>,
   written: unknown,

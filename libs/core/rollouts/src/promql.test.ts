@@ -34,7 +34,7 @@ describe("a query", () => {
     ["sum by (device) (rate(x_total[5m]))", /rate\(…\) is no cumulative counter; .* sum by \(device\) \(x_total\)/],
     ["sum by (device) (sum_over_time(x[1h:1m]))", /sum_over_time\(…\) is no cumulative counter/],
     ["count by (device) (x)", /count\(…\) is no cumulative counter; write a sum/],
-    ["x offset 5m", /offset tells of another time/],
+    ["x offset 5m", /offset gives another time/],
     ["x @ 1609746000", /@ fixes the moment/],
     ["42", /is one value, not one for each device/],
     ["-(42)", /is one value/],
@@ -62,9 +62,11 @@ describe("a query", () => {
 });
 
 describe("a metric of a specification", () => {
-  const told = (...metrics: readonly object[]) =>
+  const problemsOf = (...metrics: readonly object[]) =>
     readSpec({
-      ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "r" } },
+      apiVersion: "tributary.dev/v1",
+      kind: "ModelRollout",
+      metadata: { name: "r" },
       spec: {
         model: "edge@2",
         strategy: { canary: { steps: [{ setWeight: 5 }, { analysis: { duration: "2h" } }, { setWeight: 100 }] } },
@@ -74,14 +76,17 @@ describe("a metric of a specification", () => {
       .problems.map(({ path, message }) => `${pathText(path)}: ${message}`)
       .join("\n");
   const kept = { good: 'sum by (device) (answers_total{outcome="kept"})', total: "sum by (device) (answers_total)" };
-  const provided = (prometheus: object, name = "answers-kept") => told({ name, provider: { prometheus } });
+  const provided = (prometheus: object, name = "answers-kept") => problemsOf({ name, provider: { prometheus } });
 
   test("may come from Prometheus", () => {
-    expect(told({ name: "accuracy" }, { name: "answers-kept", provider: { prometheus: kept } })).toBe("");
+    expect(problemsOf({ name: "accuracy" }, { name: "answers-kept", provider: { prometheus: kept } })).toBe("");
   });
 
   test.each([
-    [told({ name: "f1" }), /^spec\.metrics\[0\]\.name: "f1" is not known; write accuracy, .*, or give it provider:/],
+    [
+      problemsOf({ name: "f1" }),
+      /^spec\.metrics\[0\]\.name: "f1" is not known; write accuracy, .*, or give it provider:/,
+    ],
     [
       provided(kept, "accuracy"),
       'spec.metrics[0].name: "accuracy" is measured by Tributary; give this one another name, or leave provider out',
@@ -89,7 +94,7 @@ describe("a metric of a specification", () => {
     [provided(kept, "crashes"), 'spec.metrics[0].name: "crashes" is taken; write another name'],
     [provided(kept, "Answers kept"), /name: "Answers kept" is no DNS label; write lower-case letters/],
     [
-      told(...[1, 2].map(() => ({ name: "answers-kept", provider: { prometheus: kept } }))),
+      problemsOf(...[1, 2].map(() => ({ name: "answers-kept", provider: { prometheus: kept } }))),
       'spec.metrics[1].name: "answers-kept" is listed twice',
     ],
     [provided({ good: kept.good }), /provider\.prometheus\.total: is missing; write a text/],
@@ -102,7 +107,7 @@ describe("a metric of a specification", () => {
     [provided({ ...kept, total: kept.good }), /provider\.prometheus\.total: is the same as good/],
     [provided({ ...kept, good: "rate(x[5m])" }), /provider\.prometheus\.good: rate\(…\) is no cumulative counter/],
     [
-      told({ name: "answers-kept", provider: { web: {} } }),
+      problemsOf({ name: "answers-kept", provider: { web: {} } }),
       /provider\.web: unknown field|provider\.prometheus: is missing/,
     ],
   ])("%s", (text, message) => {

@@ -1,15 +1,12 @@
-/** What can be said of a PromQL query without a server: whether its answer can be cumulative counters, one for each device.
- * The grammar is Prometheus's own.
- *
- * Q1. A counter is compared with itself over the rollout's own time, so the query gives the counter, not its rate.
- * Q2. Each series names its device: an aggregation keeps the label.
- * Q3. The query is asked for the moments of a grid, so it may not choose its time by itself.
- * Q4. What is not understood passes: the server has the last word, and what it says is told in the evidence. */
+/** What can be checked of a PromQL query without a server: whether its answer can be cumulative counters, one for each
+ * device. The grammar is Prometheus's own. A counter is compared with itself over the rollout's own time, so the query gives
+ * the counter, not its rate. Each series names its device: an aggregation keeps the label. The query is asked for the
+ * moments of a grid, so it may not choose its time by itself. What is not understood passes: the server has the last word,
+ * and its answer is shown in the evidence. */
 import { parser } from "@prometheus-io/lezer-promql";
 
 type Node = ReturnType<typeof parser.parse>["topNode"];
 
-/** Q1 */
 const OF_A_WINDOW = new Set(
   ["rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "double_exponential_smoothing"].concat(
     ["resets", "changes", "histogram_quantile", "absent", "absent_over_time", "time", "timestamp", "vector", "scalar"],
@@ -35,13 +32,13 @@ export function problemOfQuery(query: string, deviceLabel: string): string | nul
       const text = (one: Node) => query.slice(one.from, one.to);
       if (node.type.isError) problem = syntaxProblem(query, node.from);
       else if (node.name === "StepInvariantExpr")
-        problem = "@ fixes the moment, and the counter would stand still; leave it out"; // Q3
+        problem = "@ fixes the moment, and the counter would stand still; leave it out";
       else if (node.name === "OffsetExpr")
-        problem = "offset tells of another time than the one that is judged; leave it out"; // Q3
+        problem = "offset gives another time than the one that is judged; leave it out";
       else if (node.name === "FunctionIdentifier" && OF_A_WINDOW.has(text(node)))
-        problem = `${text(node)}(…) is no cumulative counter; write the counter itself, such as ${example}`; // Q1
+        problem = `${text(node)}(…) is no cumulative counter; write the counter itself, such as ${example}`;
       else if (node.name === "AggregateOp" && NO_SUM.has(text(node)))
-        problem = `${text(node)}(…) is no cumulative counter; write a sum, such as ${example}`; // Q1
+        problem = `${text(node)}(…) is no cumulative counter; write a sum, such as ${example}`;
       return true;
     },
   });
@@ -53,7 +50,7 @@ export function problemOfQuery(query: string, deviceLabel: string): string | nul
     return "is a range of values; leave out what stands in [ ]";
   if (ONE_NUMBER.has(value.name)) return `is one value, not one for each device; write a counter, such as ${example}`;
   if (carries(value, query, deviceLabel)) return null;
-  return `its series do not say of which device they are: the label ${deviceLabel} is lost; write ${example}, or name another label in deviceLabel`;
+  return `its series do not name their device: the label ${deviceLabel} is lost; write ${example}, or name another label in deviceLabel`;
 }
 
 function syntaxProblem(query: string, from: number): string {
@@ -63,7 +60,7 @@ function syntaxProblem(query: string, from: number): string {
   return `is no PromQL from character ${from + 1} on: ${cut}`;
 }
 
-/** Q2, Q4. Whether the answer's series may carry the label. */
+/** Whether the answer's series may carry the label. */
 function carries(node: Node, query: string, label: string): boolean {
   const textOf = (one: Node | null) => (one === null ? "" : query.slice(one.from, one.to));
   const inner = (one: Node | null) => one === null || carries(one, query, label);
@@ -95,7 +92,7 @@ function carries(node: Node, query: string, label: string): boolean {
       return isGrouped ? sides.some((side) => inner(side)) : sides.every((side) => inner(side));
     }
     default:
-      return true; // Q4
+      return true;
   }
 }
 

@@ -9,7 +9,9 @@ const MINUTE = 60_000;
 const T0 = 20_000 * 24 * 60 * MINUTE;
 const provider = { prometheus: { good: "good_total", total: "all_total" } };
 const { spec } = readSpec({
-  ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "r" } },
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "r" },
   spec: {
     model: "edge@2",
     strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration: "2h" } }, { setWeight: 100 }] } },
@@ -72,7 +74,7 @@ describe("counters of Prometheus", () => {
     expect(run(5, 40).verdict).toBe("Successful");
   });
 
-  test("that stand still are no data, whatever they showed before (J6)", () => {
+  test("that stand still are no data, whatever they showed before (comparison.ts J6)", () => {
     const run = watched({ kept: 0.95, until: 25, note: "Prometheus cannot be asked: ECONNREFUSED" });
     expect(run(1, 30).verdict).toBe("Successful");
     const { verdict, why } = run(31, 50);
@@ -82,7 +84,7 @@ describe("counters of Prometheus", () => {
     ]);
   });
 
-  test("that never come are no data, and why stands in the evidence (J7)", () => {
+  test("that never come are no data, and why stands in the evidence (comparison.ts J7)", () => {
     const { verdict, why, metric } = watched({ kept: 0.95, until: 0, note: "Prometheus cannot be asked: timeout" })(
       1,
       30,

@@ -1,8 +1,6 @@
-/** The state of a rollout, folded from its events.
- *
- * R1. (V1) An event whose version is not the next one changes nothing.
- * R2. (G6) `generation` is the log position of the last event that changed what devices shall run: it only grows, and every
- *     instance derives the same one. */
+/** The state of a rollout, folded from its events. An event whose version is not the next one changes nothing (events.ts V1).
+ * `generation` is the log position of the last event that changed what devices shall run: it only grows, and every instance
+ * derives the same one (G6). */
 import type { Instant } from "@tributary/kernel";
 import { type Cohorts, reachedBy } from "./cohorts.ts";
 import type { Evidence, PauseReason, RolloutChange, RolloutEvent, Verdict } from "./events.ts";
@@ -24,9 +22,9 @@ export type Rollout = {
   /** See `created`; null: nothing was known. */
   readonly latencyMsMax: number | null;
   readonly phase: Phase;
-  /** Index of the step at work; the number of steps when all are done. */
+  /** Index of the current step; the number of steps when all are done. */
   readonly step: number;
-  /** Null: it has not begun. Set anew when it is resumed. */
+  /** Null: it has not started. It is set again when the rollout is resumed. */
   readonly stepStartedAt: Instant | null;
   /** Percent of the devices that shall run the model. */
   readonly weight: number;
@@ -34,12 +32,12 @@ export type Rollout = {
   /** Of an analysis that ended undecided: why harm is likely all the same; null: it is not. */
   readonly suspicion: string | null;
   readonly pause: { readonly reason: PauseReason; readonly untilMs: Instant | null } | null;
-  /** Why it went back, and whether every device has. */
+  /** Why it is rolled back, and whether every device has left the model. */
   readonly aborted: {
     readonly why: string;
     readonly isBack: boolean;
-    /** How often its devices were told to go back, by a newer generation each time. */
-    readonly told: number;
+    /** How often the rollback was sent to its devices, by a newer generation each time. */
+    readonly attempts: number;
     /** A person ended it while these devices still ran the model; null: nobody did. */
     readonly abandoned: { readonly devices: number; readonly some: readonly string[] } | null;
   } | null;
@@ -71,14 +69,30 @@ function rolloutOf(
   const cohorts = { order, ...(strata?.length === order.length && { strata }) };
   const isPlaced = segments === null || segments.siteOf.length === order.length || segments.sites.length === 0;
   return {
-    ...{ uid, version: 1, spec, modelDigest, stableDigest, cohorts, latencyMsMax },
+    uid,
+    version: 1,
+    spec,
+    modelDigest,
+    stableDigest,
+    cohorts,
+    latencyMsMax,
     segments: isPlaced ? segments : { ...segments, sites: [], siteOf: [] },
-    ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", pause: null },
-    ...{ suspicion: null, aborted: null, generation: position, createdAt: at, changedAt: at, evidence: {} },
+    phase: "Progressing",
+    step: 0,
+    stepStartedAt: null,
+    weight: 0,
+    analysis: "Pending",
+    pause: null,
+    suspicion: null,
+    aborted: null,
+    generation: position,
+    createdAt: at,
+    changedAt: at,
+    evidence: {},
   };
 }
 
-/** The state after an event at this log position; the same state when the event does not count. (R1) */
+/** The state after an event at this log position; the same state when the event does not count. */
 export function applyEvent(rollout: Rollout | null, event: RolloutEvent, position: bigint): Rollout | null {
   if (event.version !== (rollout?.version ?? 0) + 1) return rollout;
   const { change, at } = event;
@@ -92,8 +106,11 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       const widens = step !== undefined && "setWeight" in step;
       return {
         ...next,
-        ...{ phase: "Progressing", step: change.step, stepStartedAt: at, pause: null },
-        ...(widens && { weight: step.setWeight, generation: position }), // R2
+        phase: "Progressing",
+        step: change.step,
+        stepStartedAt: at,
+        pause: null,
+        ...(widens && { weight: step.setWeight, generation: position }),
         analysis: step !== undefined && "analysis" in step ? "Running" : "Pending",
       };
     }
@@ -105,7 +122,7 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       return { ...next, phase: "Paused", pause: { reason: change.reason, untilMs: change.untilMs } };
     case "resumed": {
       const resumed: Rollout = { ...next, phase: "Progressing", pause: null };
-      // A pause that was the step is over; any other step begins its time anew, if it had begun.
+      // A pause that was the step is over; any other step that had started restarts its time.
       if (next.pause?.reason === "step") return { ...resumed, step: next.step + 1, stepStartedAt: null };
       if (next.stepStartedAt === null) return resumed;
       const step = stepOf(next);
@@ -116,7 +133,7 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
       const { steps } = next.spec.spec.strategy.canary;
       const last = steps.findLastIndex((step) => "setWeight" in step);
       const at = stepOf(next);
-      // A widening that has not begun is what is promoted to, not what is passed over.
+      // A widening that has not started is what is promoted to, not what is passed over.
       const isAhead = at !== undefined && "setWeight" in at && next.stepStartedAt === null;
       const step = change.full ? Math.max(next.step, last) : isAhead ? next.step : next.step + 1;
       return { ...next, phase: "Progressing", step, stepStartedAt: null, pause: null };
@@ -124,22 +141,29 @@ export function applyEvent(rollout: Rollout | null, event: RolloutEvent, positio
     case "aborted":
       return {
         ...next,
-        ...{ phase: "Degraded", pause: null, generation: position }, // R2
-        aborted: { why: change.why, isBack: false, told: (next.aborted?.told ?? 0) + 1, abandoned: null },
+        phase: "Degraded",
+        pause: null,
+        generation: position,
+        aborted: { why: change.why, isBack: false, attempts: (next.aborted?.attempts ?? 0) + 1, abandoned: null },
       };
     case "rolled-back":
       return { ...next, weight: 0, aborted: next.aborted && { ...next.aborted, isBack: true } };
     case "abandoned": {
       const { devices, some } = change;
-      // Nothing is left behind by a rollout that does not go back: such an event does not count.
+      // No device is left behind by a rollout that is not rolled back: such an event does not count.
       if (next.aborted === null) return rollout;
       return { ...next, weight: 0, aborted: { ...next.aborted, abandoned: { devices, some } } };
     }
     case "retried":
       return {
         ...next,
-        ...{ phase: "Progressing", step: 0, stepStartedAt: null, weight: 0, analysis: "Pending", aborted: null },
-        generation: position, // R2
+        phase: "Progressing",
+        step: 0,
+        stepStartedAt: null,
+        weight: 0,
+        analysis: "Pending",
+        aborted: null,
+        generation: position,
       };
     case "completed":
       return { ...next, phase: "Healthy" };

@@ -126,7 +126,7 @@ describe("a spec", () => {
 describe("maintenance windows", () => {
   const nightly = (more: object) => rolloutSpec.parse(written(usual, more));
 
-  test("are told to devices as minutes, days and a zone", () => {
+  test("are sent to devices as minutes, days and a zone", () => {
     const { spec } = nightly({ maintenanceWindows: [{ days: ["Sat", "Sun"], from: "22:30", to: "04:00" }] });
     expect(spec.maintenanceWindows.map(maintenanceWindowOf)).toEqual([
       { days: ["SAT", "SUN"], fromMinute: 1_350, toMinute: 240, timeZone: "UTC" },
@@ -174,7 +174,7 @@ const created = (of: RolloutSpec = spec): RolloutChange => ({
 });
 const healthy = (rollout: Rollout): Seen => {
   const reached = reachedDevices(rollout).length;
-  return { reached, updated: reached, refused: 0, onModel: reached, refusedBack: 0 };
+  return { reached, updated: reached, refused: 0, onModel: reached, refusedRollback: 0 };
 };
 const good: Judged = { verdict: "Successful", evidence: { harm: -0.001 } };
 
@@ -205,7 +205,7 @@ describe("a rollout", () => {
     expect(reachedDevices(done)).toHaveLength(160);
   });
 
-  test("of a bad model goes back, also from a pause, and is finished when nobody runs it", () => {
+  test("of a bad model rolls back, also from a pause, and is finished when no device runs it", () => {
     const log = new Log();
     log.append(null, 0, created());
     settle(log, 1, null);
@@ -222,7 +222,13 @@ describe("a rollout", () => {
   });
 
   test.each([
-    ["says nothing", null, { reached: 8, updated: 2, refused: 0, onModel: 2, refusedBack: 0 }, "Paused", "silent"],
+    [
+      "reports nothing",
+      null,
+      { reached: 8, updated: 2, refused: 0, onModel: 2, refusedRollback: 0 },
+      "Paused",
+      "silent",
+    ],
     ["gives no data", null, null, "Paused", "no-data"],
     ["decides nothing", { verdict: null, evidence: {} }, null, "Paused", "inconclusive"],
     ["cannot be judged", { verdict: "Error", evidence: {} }, null, "Paused", "error"],
@@ -256,7 +262,7 @@ describe("a rollout", () => {
     ["Pause", likely, "held", /held all the same/],
     ["Abort", null, "rolled back", /onInconclusive: rollback/],
   ] as const)(
-    "that ends undecided with onInconclusive %s, suspicion %j, is %s (D6)",
+    "that ends undecided with onInconclusive %s, suspicion %j, is %s (decide.ts D6)",
     (onInconclusive, suspicion, end, why) => {
       const log = new Log();
       const abortConfig = onInconclusive === undefined ? {} : { onInconclusive };
@@ -273,7 +279,7 @@ describe("a rollout", () => {
     },
   );
 
-  test("whose model is refused by its devices goes back", () => {
+  test("whose model is refused by its devices rolls back", () => {
     const log = new Log();
     log.append(null, 0, created());
     const refusing = settle(log, 1, null, (rollout) => ({ ...healthy(rollout), updated: 2, refused: 3, onModel: 2 }));
@@ -295,13 +301,13 @@ describe("a rollout", () => {
     settle(held, 4 * MINUTE, null);
     for (let rollout = held.read() as Rollout; rollout.step < 3; rollout = held.read() as Rollout)
       held.append(rollout, 5 * MINUTE, decide(rollout, healthy(rollout), good, 5 * MINUTE) as RolloutChange);
-    // The next setWeight has not begun, and somebody holds it just then.
+    // The next setWeight has not started, and somebody holds it just then.
     held.append(held.read(), 5 * MINUTE, command(held.read() as Rollout, "pause", "ann"), "ann");
     held.append(held.read(), 6 * MINUTE, command(held.read() as Rollout, "promote", "ann"), "ann");
     expect(settle(held, 7 * MINUTE, null)).toMatchObject({ phase: "Progressing", weight: 25, step: 4 });
   });
 
-  test("whose pause would end by itself is held by a person, and takes its time anew when resumed", () => {
+  test("whose pause would end by itself is held by a person, and restarts its time when resumed", () => {
     const log = new Log();
     log.append(null, 0, created());
     const timed = settle(log, 1, null);
@@ -314,7 +320,7 @@ describe("a rollout", () => {
     expect(settle(log, 61 * MINUTE, null).pause).toMatchObject({ reason: "step", untilMs: 64 * MINUTE });
   });
 
-  test("takes the commands that fit its phase, and says which would", () => {
+  test("takes the commands that fit its phase, and names one that would", () => {
     const log = new Log();
     log.append(null, 0, created());
     const paused = settle(log, 1, null);
@@ -349,7 +355,7 @@ describe("a rollout", () => {
           updated: random() < 0.8 ? reached : Math.floor(random() * reached),
           refused: random() < 0.02 ? 2 : 0,
           onModel: random() < 0.5 ? 0 : reached,
-          refusedBack: random() < 0.2 ? 1 : 0,
+          refusedRollback: random() < 0.2 ? 1 : 0,
         };
         const judged = pick<Judged | null>([
           null,

@@ -12,7 +12,8 @@ const spec = rolloutSpec.parse({
   kind: "ModelRollout",
   metadata: { name: "r" },
   spec: {
-    ...{ model: "edge@2", metrics: [{ name: "accuracy" }] },
+    model: "edge@2",
+    metrics: [{ name: "accuracy" }],
     strategy: {
       canary: {
         controlsPerCanary: 1,
@@ -74,7 +75,7 @@ describe("harm on one class, that variance between devices hides from the whole"
   const classes: Segments = { classes: ["ok", "scratch"], sites: [], siteOf: [] };
   const harm = { on: "scratch", harm: 0.55 };
 
-  test.each([1, 2, 3, 4, 5])("seed %i: goes back within minutes, named by its class", (seed) => {
+  test.each([1, 2, 3, 4, 5])("seed %i: rolls back within minutes, named by its class", (seed) => {
     const found = watched(seed, classes, harm);
     expect(found.change).toMatchObject({ kind: "analysed", verdict: "Failed" });
     expect(found.minute).toBeLessThanOrEqual(7);
@@ -86,16 +87,16 @@ describe("harm on one class, that variance between devices hides from the whole"
     });
   });
 
-  test("stays undecided for the whole alone, and its deadline still takes it back: the cross-check or the estimate says harm", () => {
+  test("stays undecided for the whole alone, and its deadline still rolls it back: the cross-check or the estimate shows harm", () => {
     const ends = [1, 2, 3, 4, 5].map((seed) => watched(seed, null, harm));
     const undecided = ends.filter(({ change }) => change.kind === "analysed" && change.verdict === "Inconclusive");
     expect(undecided.length).toBeGreaterThanOrEqual(3);
     for (const { change } of undecided)
-      expect(change).toMatchObject({ suspicion: expect.stringMatching(/says harm|beyond the margin of 1\.0/) });
+      expect(change).toMatchObject({ suspicion: expect.stringMatching(/shows harm|beyond the margin of 1\.0/) });
   });
 });
 
-test("harm at one site goes back, named by its site, and an equal model does not", () => {
+test("harm at one site rolls back, named by its site, and an equal model does not", () => {
   const bySite: Segments = { classes: [], sites, siteOf };
   const found = watched(1, bySite, { on: "north", harm: 0.4 });
   expect(found.evidence?.why).toMatch(/^accuracy at site north fell by/);
@@ -110,7 +111,9 @@ test("segments are bounded, and what is beyond the bounds is judged as a whole",
   const labels = (count: number) => Array.from({ length: count }, (_, i) => `c${i}`);
   const at = (device: string) => (device === "d0" ? "" : `site-${device}`);
   expect(segmentsOf(["ok", "scratch"], ["d0", "d1"], at, 10)).toEqual({
-    ...{ classes: ["ok", "scratch"], sites: ["site-d1"], siteOf: [-1, 0] },
+    classes: ["ok", "scratch"],
+    sites: ["site-d1"],
+    siteOf: [-1, 0],
   });
   expect(segmentsOf(labels(65), ["d0"], () => "", 10)).toBeNull();
   expect(segmentsOf(["one"], ["d0"], () => "", 10)).toBeNull();

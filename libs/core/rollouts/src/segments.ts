@@ -1,9 +1,8 @@
-/** What a comparison judges beside the whole: each class of its task, and each site of its devices.
- *
- * G1. Fixed when the rollout is created: classes are the model's labels, sites those of its devices then. Nothing that frames
- *     or labels say later adds a segment, so the weights are fixed beforehand (W1 of metric-watch.ts) and memory is bounded.
- * G2. What is beyond the bounds is not judged by segment: the whole of such a fleet, or task, is judged as ever.
- * G3. A site counts if both arms have enough of its devices as assigned, and it is not all of them. */
+/** What a comparison judges beside the whole: each class of its task, and each site of its devices. Fixed when the rollout is
+ * created: classes are the model's labels, sites those of its devices then. No later frame or label adds a
+ * segment, so the weights are fixed beforehand (metric-watch.ts W1) and memory is bounded. What is beyond the bounds is not
+ * judged by segment: the whole of such a fleet, or task, is judged as ever. A site counts if both arms have enough of its
+ * devices as assigned, and it is not all of them. */
 import { CLASSIFIED, type FleetAnalysis } from "./fleet-metrics/analysis.ts";
 import { type Counts } from "./judge/harm-process.ts";
 import { SEGMENT_LEAST, segmentWeights } from "./judge/metric-watch.ts";
@@ -21,12 +20,12 @@ export type Segments = {
 export type Segment = { readonly kind: "class" | "site"; readonly name: string };
 
 export const [CLASSES_MAX, SITES_MAX] = [64, 1_000] as const;
-/** Devices of both arms times classes; a device and class take 16 bytes, and as much for each late start. G2 */
+/** Devices of both arms times classes; a device and class take 16 bytes, and as much for each late start. */
 const CELLS_MAX = 200_000;
 /** Of one comparison, those with the largest canary. */
 const SITES_JUDGED_MAX = 16;
 
-/** G1, G2. Null: there is nothing beside the whole. `siteOf` gives "" where nothing is known. */
+/** Null: there is nothing beside the whole. `siteOf` gives "" where nothing is known. */
 export function segmentsOf(
   labels: readonly string[],
   order: readonly string[],
@@ -42,7 +41,7 @@ export function segmentsOf(
   return { classes, sites, siteOf: sites.length === 0 ? [] : placed.map((name) => indexes.get(name) ?? -1) };
 }
 
-/** Classes that an analysis of so many devices counts. (G2) */
+/** Classes that an analysis of so many devices counts. */
 export const classesJudged = (segments: Segments | null, devices: number): readonly string[] =>
   segments === null || segments.classes.length * devices > CELLS_MAX ? [] : segments.classes;
 
@@ -81,7 +80,7 @@ export class SegmentCounts {
 /** Places of a site's devices within each arm. */
 type Arms = { readonly name: string; readonly canary: readonly number[]; readonly control: readonly number[] };
 
-/** G3. The canary is the first of the order, the control its last. */
+/** The canary is the first of the order, the control its last. */
 function sitesJudged({ sites, siteOf }: Segments, canaries: number, controls: number): readonly Arms[] {
   const arms = sites.map((name) => ({ name, canary: [] as number[], control: [] as number[] }));
   for (let i = 0; i < canaries; i++) arms[siteOf[i] as number]?.canary.push(i);

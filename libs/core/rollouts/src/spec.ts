@@ -1,7 +1,6 @@
-/** A rollout as people write it: `kind: ModelRollout`, in Argo Rollouts' vocabulary.
- *
- * S1. An unknown field is an error, named with its place: a misspelt `pause` must not become a rollout without one.
- * S2. What is left out has one default, written here and nowhere else. */
+/** A rollout as people write it: `kind: ModelRollout`, in Argo Rollouts' vocabulary. An unknown field is an error, named with
+ * its place: a misspelt `pause` must not become a rollout without one. What is left out has one default, written here and
+ * nowhere else. */
 import { PERCEPTION } from "@tributary/contracts";
 import { isTimeZone, longestClosedMinutes, type MaintenanceWindow, type Weekday } from "@tributary/updates";
 import { z } from "zod";
@@ -34,7 +33,7 @@ const step = z.union([
   z.strictObject({ analysis: z.strictObject({ duration }) }),
 ]);
 
-/** Measured from what devices, router and people say in Kafka. Other names need a provider (metric-problems.ts). */
+/** Measured from what devices, the router and people write to Kafka. Other names need a provider (metric-problems.ts). */
 export const metricNames = ["accuracy", "deadline-met", "latency-met", "agreement"] as const;
 export const isBuiltIn = (name: string): boolean => (metricNames as readonly string[]).includes(name);
 
@@ -72,7 +71,7 @@ export const isRollback = (action: z.output<typeof atEnd>): boolean => action ==
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
 const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected a time of day from 00:00 to 23:59");
 const maintenanceWindow = z.strictObject({
-  /** On which it begins. */
+  /** On which it starts. */
   days: z
     .array(z.enum(DAYS))
     .min(1)
@@ -115,20 +114,20 @@ export const rolloutSpec = z.strictObject({
     latencySlaMs: z.number().positive().max(600_000).optional(),
     crashes: z.strictObject({ alpha: z.number().positive().max(0.2).default(0.01) }).prefault({}),
     burnIn: duration.prefault("3m"),
-    /** How long a step may wait for devices that say nothing. */
+    /** How long a step may wait for devices that report nothing. */
     progressDeadline: duration.prefault("30m"),
     pacing: z.strictObject({ devicesPerMinute: z.number().positive().max(1e6).default(600) }).prefault({}),
     abortConfig: z
       .strictObject({
-        /** What an analysis does that ends undecided: hold for a person, or go back. Absent: it goes back if its cross-check says
-         * harm, or its estimate exceeds the margin beyond chance, and is held if not. */
+        /** What an analysis does that ends undecided: hold for a person, or roll back. Absent: it rolls back if its
+         * cross-check finds harm, or its estimate exceeds the margin beyond chance, and is held if not. */
         onInconclusive: atEnd.optional(),
         onNoData: atEnd.default("Pause"),
       })
       .prefault({}),
-    /** The device installs only when it says that it is. */
+    /** The device installs only while its reported condition is this one. */
     when: z.enum(["any", "idle", "parked"]).default("any"),
-    /** The device installs only inside one of them; none: at any time. Going back waits for none. */
+    /** The device installs only inside one of them; none: at any time. A rollback waits for none. */
     maintenanceWindows: z.array(maintenanceWindow).max(32).default([]),
   }),
 });
@@ -137,7 +136,7 @@ export type RolloutSpec = z.output<typeof rolloutSpec>;
 /** As people write it, every default filled in. */
 export type WrittenSpec = z.input<typeof rolloutSpec>;
 
-/** The way back from `rolloutSpec.parse`, for logs and people. */
+/** The inverse of `rolloutSpec.parse`, for logs and people. */
 export const writtenSpec = (spec: RolloutSpec): WrittenSpec => z.encode(rolloutSpec, spec);
 export type RolloutStep = RolloutSpec["spec"]["strategy"]["canary"]["steps"][number];
 export type MetricSpec = RolloutSpec["spec"]["metrics"][number];
@@ -152,11 +151,13 @@ export function maintenanceWindowOf({
   const minuteOf = (time: string) => 60 * Number(time.slice(0, 2)) + Number(time.slice(3));
   return {
     days: days.map((day) => day.toUpperCase() as Weekday),
-    ...{ fromMinute: minuteOf(from), toMinute: minuteOf(to), timeZone },
+    fromMinute: minuteOf(from),
+    toMinute: minuteOf(to),
+    timeZone,
   };
 }
 
-/** What reads well and cannot work; empty when it can. Whoever parses names the places. */
+/** Problems of a specification that parses and cannot work; empty when it can. The parser adds their places. */
 export function problemsOfSteps({
   spec,
 }: RolloutSpec): readonly { readonly path: readonly (string | number)[]; readonly message: string }[] {
@@ -201,7 +202,7 @@ export function problemsOfSteps({
   if (alphas > 0.2)
     problems.push({
       path: ["spec", "metrics"],
-      message: `all alphas together are ${alphas.toFixed(3)}: one in five equal models would go back; at most 0.2`,
+      message: `all alphas together are ${alphas.toFixed(3)}: one in five equal models would be rolled back; at most 0.2`,
     });
   if (!spec.metrics.some(({ margin }) => margin !== null)) {
     problems.push({

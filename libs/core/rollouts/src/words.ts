@@ -23,12 +23,12 @@ export const pauseWords = {
   error: "the analysis failed to run",
 } as const satisfies Record<PauseReason, string>;
 
-/** A change as it is told: of the devices only how many they are. */
-export type ToldChange =
+/** A change as people and clients see it: `created` has the number of its devices in their place. */
+export type PublishedChange =
   | Exclude<RolloutChange, { readonly kind: "created" }>
   | { readonly kind: "created"; readonly devices: number };
 
-export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): string {
+export function changeWords(change: PublishedChange, steps: readonly RolloutStep[]): string {
   const place = (index: number) => `step ${index + 1}/${steps.length}`;
   switch (change.kind) {
     case "created":
@@ -48,7 +48,7 @@ export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): 
     case "promoted":
       return change.full ? "promoted to all, by a person and without evidence" : "promoted by a step, by a person";
     case "aborted":
-      return `goes back: ${change.why}`;
+      return `rolls back: ${change.why}`;
     case "rolled-back":
       return leftWords(change.evidence) ?? "no device runs the model any more";
     case "abandoned":
@@ -66,7 +66,7 @@ export function changeWords(change: ToldChange, steps: readonly RolloutStep[]): 
 export function reachedWords({ reached, updated }: Evidence): string {
   if (typeof reached !== "number" || typeof updated !== "number" || updated >= reached)
     return "all its devices run the model";
-  return `${updated} of its ${reached} devices run the model, the others are told to`;
+  return `${updated} of its ${reached} devices run the model, the others have it as their desired state`;
 }
 
 /** ": why", where an analysis stands behind it. */
@@ -76,7 +76,7 @@ const because = ({ why }: Evidence): string => (typeof why === "string" && why !
 export const pausedWords = (reason: PauseReason, evidence: Evidence): string =>
   reason === "step" || reason === "person" ? pauseWords[reason] : `${pauseWords[reason]}${because(evidence)}`;
 
-/** Of a rollout that a person ended on its way back. */
+/** Of a rollout whose rollback a person ended early. */
 export function abandonedWords(
   { devices, some }: { readonly devices: number; readonly some: readonly string[] },
   evidence: Evidence = {},
@@ -137,15 +137,15 @@ export type Unsure = {
   readonly segment: (Segment & { readonly comparison: Pick<Comparison, "harm">; readonly band: Band }) | null;
 };
 
-/** Of a metric that is undecided: the estimate, its band, and what is missing. "accuracy -4.2 points (band -9.1 to +0.7): harm of
- * over 1.0 points is not ruled out; evidence 0.3 of the 3.0 needed to go on, 1.9 of the 3.9 to go back; about 12 more minutes or 6
- * more canary devices at this rate would do". */
+/** Of a metric that is undecided: the estimate, its band, and what is missing. "accuracy -4.2 points (band -9.1 to +0.7):
+ * harm of over 1.0 points is not ruled out; evidence 0.3 of the 3.0 needed to go on, 1.9 of the 3.9 to roll back; about 12
+ * more minutes or 6 more canary devices at this rate would do". */
 export function unsureWords(name: string, { look, margin, alpha, beta, moreMs, moreDevices, segment }: Unsure): string {
   const { comparison, band, logHarm, logSafe } = look;
   const known = `${metricOf(name)} ${estimateWords(comparison, band)}`;
   const open = `harm of over ${points(margin)} points is not ruled out`;
   const on = `evidence ${few1(logSafe ?? 0)} of the ${few1(-Math.log(beta))} needed to go on`;
-  const back = `${few1(logHarm)} of the ${few1(-Math.log(alpha))} to go back`;
+  const back = `${few1(logHarm)} of the ${few1(-Math.log(alpha))} to roll back`;
   const most =
     segment === null ? "" : `, most of it ${segmentWords(segment)}, ${estimateWords(segment.comparison, segment.band)}`;
   return `${known}: ${open}; ${on}, ${back}${most}; ${missingWords(moreMs, moreDevices)}`;
@@ -179,10 +179,10 @@ export const marginWords = (name: string, harm: number, margin: number, p: numbe
 /** Percentage points. */
 const points = (share: number): string => (100 * share).toFixed(1).replace(/^-0\.0$/, "0.0");
 
-/** Of a rollout that went back, as services before `abandoned` wrote it; null: no device was left where it was. */
+/** Of a rollback that a person ended early, as services before `abandoned` wrote it; null: no device was left where it was. */
 export const leftWords = ({ after }: Evidence): string | null => (typeof after === "string" ? `ended: ${after}` : null);
 
-/** What the cross-check says beside a verdict; null: nothing is known of one. */
+/** The cross-check's result in words; null: there is no cross-check. */
 export function crossCheckWords(check: AnalysisCrossCheck | null): string | null {
   if (check === null) return null;
   const { why, looks, plannedMs } = check;
@@ -190,8 +190,8 @@ export function crossCheckWords(check: AnalysisCrossCheck | null): string | null
   const last = looks.at(-1);
   if (last === undefined) return `re-randomisation looks first at ${durationText(plannedMs[0] ?? 0)}`;
   const { p, spent, sinceMs, isHarmful } = last;
-  const says = isHarmful ? "harm" : "no harm shown";
-  return `re-randomisation at ${durationText(sinceMs)}: p ${few(p)}, ${few(spent)} spent: ${says}`;
+  const finding = isHarmful ? "harm" : "no harm shown";
+  return `re-randomisation at ${durationText(sinceMs)}: p ${few(p)}, ${few(spent)} spent: ${finding}`;
 }
 
 const few = (share: number): string => String(Number(share.toPrecision(2)));

@@ -84,7 +84,7 @@ function warningsOf(
   } else if (cloudGain.lower <= 0) {
     const disagreeing = frames.filter(({ edgeRight, cloudRight }) => edgeRight !== cloudRight).length / n;
     warnings.push(
-      `that the cloud is better than the edge is not shown (${points(cloudGain)}); ${framesToTell(disagreeing, cloudGain.difference)}`,
+      `that the cloud is better than the edge is not shown (${points(cloudGain)}); ${framesToDecide(disagreeing, cloudGain.difference)}`,
     );
   }
   labels.forEach((label, index) => {
@@ -104,17 +104,17 @@ function warningsOf(
   if (chosen !== undefined && behind > chosen.standardError) {
     const needed = Math.ceil(choice.frames * ((STANDARD_ERRORS * chosen.standardError) / behind) ** 2);
     warnings.push(
-      `${choice.frames} frames are too few to tell ${best} from ${choice.score}, which is simpler and was taken; about ${rounded(2 * needed)} validation frames would do if the difference is what it seems`,
+      `${choice.frames} frames are too few to distinguish ${best} from ${choice.score}, which is simpler and was taken; about ${rounded(2 * needed)} validation frames would do if the difference is what it seems`,
     );
   }
   return warnings;
 }
 
 /** At 95 % and a power of 80 %. */
-function framesToTell(disagreeing: number, difference: number): string {
-  if (difference <= 0) return "more validation frames would tell";
+function framesToDecide(disagreeing: number, difference: number): string {
+  if (difference <= 0) return "more validation frames would show it";
   const z = normalQuantile(0.975) + normalQuantile(0.8);
-  return `about ${rounded(2 * Math.ceil((z * z * disagreeing) / difference ** 2))} validation frames would tell, if the difference is what it seems`;
+  return `about ${rounded(2 * Math.ceil((z * z * disagreeing) / difference ** 2))} validation frames would show it, if the difference is what it seems`;
 }
 
 /** Two digits: no more of them is known. */

@@ -35,12 +35,12 @@ describe("accuracy from the random sample", () => {
     expect(Math.abs(bias)).toBeLessThan(0.005);
   });
 
-  test("W1: with a q that is plain wrong it stays unbiased", () => {
+  test("aipw.ts W1: with a q that is plain wrong it stays unbiased", () => {
     const misled = frames.map((frame) => ({ ...frame, q: 0.5 }));
     expect(Math.abs(runs(misled, 600).bias)).toBeLessThan(0.01);
   });
 
-  test("W2: a third of the labels missing widens the interval and moves nothing", () => {
+  test("aipw.ts W2: a third of the labels missing widens the interval and moves nothing", () => {
     const { coverage, bias } = runs(frames, 600, 1 / 3);
     expect(coverage).toBeGreaterThanOrEqual(0.92);
     expect(Math.abs(bias)).toBeLessThan(0.01);

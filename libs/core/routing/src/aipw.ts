@@ -39,7 +39,7 @@ export function aipw(frames: readonly SampledFrame[], confidence = 0.95): AipwEs
     if (frame.right !== null) labelled++;
   }
   if (labelled === 0) return null;
-  const labelledShare = labelled / drawn; // W2
+  const labelledShare = labelled / drawn;
   let sum = 0;
   let variance = 0;
   let varianceExpected = 0;
@@ -53,7 +53,7 @@ export function aipw(frames: readonly SampledFrame[], confidence = 0.95): AipwEs
     variance += ((1 - pi) / (pi * pi)) * residual * residual;
   }
   const n = frames.length;
-  const standardError = Math.sqrt(Math.max(variance, varianceExpected)) / n; // W3
+  const standardError = Math.sqrt(Math.max(variance, varianceExpected)) / n;
   const half = normalQuantile((1 + confidence) / 2) * standardError;
   const estimate = sum / n;
   return { estimate, lower: estimate - half, upper: estimate + half, standardError, frames: n, drawn, labelled };

@@ -1,11 +1,11 @@
 /**
  * A/B arms: which of several ways of asking the cloud a frame or a device belongs to.
  *
+ * Every frame has its arm, kept ones too: arms are compared as assigned, not as routed.
+ *
  * A1. The arm is a function of the unit and the salt: sticky over restarts and routers, replayable (G10). A new salt draws
- *     anew; a weight that grows only takes units in from its neighbours in the list.
- * A2. Every frame has its arm, kept ones too: arms are compared as assigned, not as routed.
- * A3. A device that is in an experiment of its own (a rollout) keeps the arm it reports: one experiment at a time.
- */
+ *     again; a weight that grows only takes units in from its neighbours in the list.
+ * A3. A device that is in an experiment of its own (a rollout) keeps the arm it reports: one experiment at a time. */
 export type Arm = { readonly name: string; readonly weight: number };
 
 export type Experiment = {
@@ -25,7 +25,7 @@ export function sharesOf(arms: readonly Arm[]): readonly { readonly name: string
   return arms.map(({ name, weight }) => ({ name, share: weight / total }));
 }
 
-/** `hash` of the salt and the unit: a good one, at least 6 bytes; the core has no cryptography. */
+/** `hash` of the salt and the unit: well distributed, at least 6 bytes; the core has no cryptography. */
 export function armOf(arms: readonly Arm[], hash: Uint8Array): string {
   let uniform = 0;
   for (let i = 5; i >= 0; i--) uniform = (uniform + (hash[i] ?? 0)) / 256;

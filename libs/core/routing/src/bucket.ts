@@ -22,7 +22,7 @@ export type Bucket = {
   readonly intervals: number;
 };
 
-/** `idle`: only what the others leave, the upper half of what lies above the reserve. */
+/** `idle`: only what the others leave, the upper half of what is above the reserve. */
 export type Lane = "priority" | "normal" | "idle";
 
 const INTERVALS_MEMORY = 32;
@@ -33,7 +33,7 @@ const INTERVAL_MS_MAX = 5_000;
 export const bucketDepth = (bucket: Bucket, settings: BucketSettings): number =>
   Math.max(1, (settings.share * settings.burstMs) / bucket.intervalMs);
 
-/** A full bucket; the frame rate is assumed 10/s until frames tell. */
+/** A full bucket; the frame rate is assumed 10/s until frames come. */
 export const bucketInit = (settings: BucketSettings): Bucket => ({
   tokens: (settings.share * settings.burstMs) / INTERVAL_MS_ASSUMED,
   lastFrameAtMs: null,
@@ -61,7 +61,7 @@ export function bucketTake(
 ): { readonly granted: boolean; readonly bucket: Bucket } {
   const { reserve } = settings;
   const kept = { priority: 0, normal: reserve, idle: reserve + (1 - reserve) / 2 }[lane];
-  const floor = kept * bucketDepth(bucket, settings); // B2
+  const floor = kept * bucketDepth(bucket, settings);
   if (bucket.tokens - 1 < floor) return { granted: false, bucket };
   return { granted: true, bucket: { ...bucket, tokens: bucket.tokens - 1 } };
 }

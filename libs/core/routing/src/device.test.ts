@@ -67,23 +67,23 @@ describe("decisions", () => {
     });
   }
 
-  test("D2: of a drawn frame it is logged whether the policy with its budget would have sent it; its token stays", () => {
+  test("device.ts D2: of a drawn frame it is logged whether the policy with its budget would have sent it; its token stays", () => {
     const usual = frames.filter((one) => priorityOf(policy, one) === null);
     const scores = usual.map((one) => scoreOf(policy, one).score);
     const [sure, unsure] = [Math.min, Math.max].map((most) => usual[scores.indexOf(most(...scores))]);
-    const told = (calibrated: typeof sure, tokens: number, drawn: boolean) => {
+    const decided = (calibrated: typeof sure, tokens: number, drawn: boolean) => {
       const bucket = { ...bucketInit(settings), tokens };
       const frame = { policy, calibrated: calibrated as NonNullable<typeof sure>, externalTrigger: false };
       const decision = decideOnDevice({ ...frame, draw: () => drawn, bucket, nowMs: 0 });
       const { escalation, wouldSend, reason } = decision;
       return [reason, escalation, wouldSend, decision.bucket.tokens < tokens];
     };
-    expect(told(unsure, 100, true)).toEqual(["AMBIGUOUS", "QUEUED", true, false]);
-    expect(told(unsure, 100, false)).toEqual(["AMBIGUOUS", "QUEUED", true, true]);
-    expect(told(unsure, 0, true)).toEqual(["AMBIGUOUS", "QUEUED", false, false]);
-    expect(told(unsure, 0, false)).toEqual(["AMBIGUOUS", "DROPPED", false, false]);
-    expect(told(sure, 100, true)).toEqual(["SAMPLE", "QUEUED", false, false]);
-    expect(told(sure, 100, false)).toEqual(["NONE", "NONE", false, false]);
+    expect(decided(unsure, 100, true)).toEqual(["AMBIGUOUS", "QUEUED", true, false]);
+    expect(decided(unsure, 100, false)).toEqual(["AMBIGUOUS", "QUEUED", true, true]);
+    expect(decided(unsure, 0, true)).toEqual(["AMBIGUOUS", "QUEUED", false, false]);
+    expect(decided(unsure, 0, false)).toEqual(["AMBIGUOUS", "DROPPED", false, false]);
+    expect(decided(sure, 100, true)).toEqual(["SAMPLE", "QUEUED", false, false]);
+    expect(decided(sure, 100, false)).toEqual(["NONE", "NONE", false, false]);
   });
 
   test("D1-D3: reason, drop and sample agree with each other on every frame, over seeds", () => {
@@ -93,13 +93,13 @@ describe("decisions", () => {
         const priority = externalTrigger || priorityOf(policy, calibrated) !== null;
         const ambiguous = decision.score > scoreMin;
         const expected = priority ? "PRIORITY" : ambiguous ? "AMBIGUOUS" : decision.sampleDrawn ? "SAMPLE" : "NONE";
-        expect(decision.reason).toBe(expected); // D1
+        expect(decision.reason).toBe(expected); // device.ts D1
         expect(decision.escalation === "NONE").toBe(decision.reason === "NONE");
         if (decision.sampleDrawn)
-          expect(decision.escalation).toBe("QUEUED"); // D2
+          expect(decision.escalation).toBe("QUEUED"); // device.ts D2
         else expect(decision.wouldSend).toBe(decision.escalation === "QUEUED");
         if (decision.reason === "SAMPLE" || decision.reason === "NONE") expect(decision.wouldSend).toBe(false);
-        expect(decision.dropReason === "BUDGET").toBe(decision.escalation === "DROPPED"); // D3
+        expect(decision.dropReason === "BUDGET").toBe(decision.escalation === "DROPPED"); // device.ts D3
         expect(decision.samplePropensity).toBe(samplePropensity(policy, scoreOf(policy, calibrated).edgeRight));
       }
     }
@@ -114,11 +114,11 @@ describe("decisions", () => {
       bucket = taken.bucket;
       if (taken.granted) sent++;
     }
-    expect(sent / 36_000 / policy.escalationShareMax - 1).toBeLessThanOrEqual(0.02); // B1
+    expect(sent / 36_000 / policy.escalationShareMax - 1).toBeLessThanOrEqual(0.02); // bucket.ts B1
     expect(sent / 36_000 / policy.escalationShareMax).toBeGreaterThan(1);
   });
 
-  test("B1: the share holds at any frame rate, with jitter and pauses, over seeds", () => {
+  test("bucket.ts B1: the share holds at any frame rate, with jitter and pauses, over seeds", () => {
     for (let seed = 1; seed <= 12; seed++) {
       const random = seededRandom(seed);
       const intervalMs = 20 * 50 ** random();
@@ -137,7 +137,7 @@ describe("decisions", () => {
     }
   });
 
-  test("B2: with the normal lane run dry, a burst of priority frames still goes", () => {
+  test("bucket.ts B2: with the normal lane run dry, a burst of priority frames still goes", () => {
     let bucket = bucketInit(settings);
     for (let i = 0; i < 3_000; i++)
       bucket = bucketTake(bucketEarn(bucket, i * 100, settings), settings, "normal").bucket;
@@ -157,7 +157,7 @@ describe("decisions", () => {
 });
 
 describe("the random sample", () => {
-  test("S2: draws have the propensity's frequency and follow from the hash alone", () => {
+  test("sample.ts S2: draws have the propensity's frequency and follow from the hash alone", () => {
     const random = seededRandom(17);
     for (const propensity of [0.005, 0.1, 0.7, 1]) {
       let drawn = 0;
@@ -172,7 +172,7 @@ describe("the random sample", () => {
     expect(sampleDraw(new Uint8Array(32).fill(255), 1)).toBe(true);
   });
 
-  test("S1: the propensity has a floor, is largest where the edge is unsure, and spends about the budget", () => {
+  test("sample.ts S1: the propensity has a floor, is largest where the edge is unsure, and spends about the budget", () => {
     const pi = (q: number) => samplePropensity(policy, q);
     expect([pi(0), pi(1), pi(0.9999999)]).toEqual([0.005, 0.005, 0.005]);
     expect(pi(0.5)).toBeGreaterThan(pi(0.9));

@@ -3,8 +3,8 @@
  *
  * D1. The reason is the strongest that holds: PRIORITY, AMBIGUOUS, SAMPLE. FALLBACK when there is no local answer.
  * D2. A drawn frame bypasses the budget, whatever its reason, and takes no token.
- *     Whether the policy would have sent it is logged (`wouldSend`), as far as the bucket of the moment tells: else nobody could
- *     say afterwards what the policy alone does, for the sample draws a frame whatever it decides.
+ *     Whether the policy would have sent it is logged (`wouldSend`), as far as the bucket of the moment shows: else the effect of
+ *     the policy alone could not be estimated afterwards, for the sample draws a frame whatever it decides.
  * D3. A frame refused by the budget is DROPPED for BUDGET: wanted, counted, and still answered (G2, G9).
  */
 import type { DropReason, Escalation, EscalationReason, RoutingPolicy } from "@tributary/contracts";
@@ -59,10 +59,10 @@ export function decideOnDevice(frame: DeviceFrame): DeviceDecision {
   const isWanted = reason !== "SAMPLE";
   const taken = bucketTake(bucket, settings, reason === "PRIORITY" ? "priority" : "normal");
   const wouldSend = isWanted && taken.granted;
-  if (sampleDrawn) return { ...facts, wouldSend, escalation: "QUEUED", dropReason: "NONE", bucket }; // D2
+  if (sampleDrawn) return { ...facts, wouldSend, escalation: "QUEUED", dropReason: "NONE", bucket };
   return wouldSend
     ? { ...facts, wouldSend, escalation: "QUEUED", dropReason: "NONE", bucket: taken.bucket }
-    : { ...facts, wouldSend, escalation: "DROPPED", dropReason: "BUDGET", bucket: taken.bucket }; // D3
+    : { ...facts, wouldSend, escalation: "DROPPED", dropReason: "BUDGET", bucket: taken.bucket };
 }
 
 /** The rule of a priority label that this frame meets; null if none. */
@@ -71,7 +71,6 @@ export const priorityOf = (policy: Pick<RoutingPolicy, "labels" | "priorityLabel
     (rule) => rule.label === policy.labels[calibrated.labelIndex] && calibrated.confidence >= rule.confidenceMin,
   ) ?? null;
 
-// D1
 function reasonOf(
   policy: RoutingPolicy,
   calibrated: Calibrated,

@@ -69,7 +69,7 @@ const truth = (frameSeq: bigint, label: string | null): GroundTruth => ({
 });
 
 describe("evidence", () => {
-  test("E1: each label has a fate with a name, and only labelled, drawn, answered frames are evidence", () => {
+  test("evidence.ts E1: each label has an outcome with a name, and only labelled, drawn, answered frames are evidence", () => {
     const ledger = new EvidenceLedger();
     ledger.predictions(
       batch([{ frameSeq: 1n }, { frameSeq: 2n, sampleDrawn: false }, { frameSeq: 3n }, { frameSeq: 4n }]),
@@ -80,7 +80,7 @@ describe("evidence", () => {
     for (const seq of [1n, 2n, 4n, 9n]) ledger.label(truth(seq, "class-2"), 0);
     ledger.label(truth(3n, "unicorn"), 0);
     const { evidence, changed } = ledger.judge([policy]);
-    expect(changed.map(({ frameId, fate }) => [frameId, fate])).toEqual([
+    expect(changed.map(({ frameId, outcome }) => [frameId, outcome])).toEqual([
       ["device-1:7:cam:1", "used"],
       ["device-1:7:cam:2", "frame-not-sampled"],
       ["device-1:7:cam:4", "cloud-silent"],
@@ -88,11 +88,11 @@ describe("evidence", () => {
       ["device-1:7:cam:3", "class-unknown"],
     ]);
     expect(evidence[0]).toEqual([expect.objectContaining({ edgeRight: false, cloudRight: true, propensity: 0.02 })]);
-    expect(ledger.judge([policy]).changed).toEqual([]); // each is told once
+    expect(ledger.judge([policy]).changed).toEqual([]); // each is returned once
     expect(ledger.judge([]).changed).toHaveLength(3); // drawn frames of a model without a policy
   });
 
-  test("E2, E3: whatever the order of arrival the evidence is one; the last label holds, none takes the frame out", () => {
+  test("evidence.ts E2, E3: whatever the order of arrival the evidence is one; the last label holds, none takes the frame out", () => {
     const steps: ((ledger: EvidenceLedger) => void)[] = [
       (ledger) => ledger.predictions(batch([{ frameSeq: 1n }]), 0),
       (ledger) => ledger.result(answer(1n)),
@@ -132,7 +132,7 @@ describe("evidence", () => {
     expect(relearn(policy, evidence[0] ?? [])).toMatchObject({ kind: "no-data", labels: 0 });
   });
 
-  test("E4: everything kept is bounded; a label whose frame was let go is found by reading the logs again", () => {
+  test("evidence.ts E4: everything kept is bounded; a label whose frame was let go is found by reading the logs again", () => {
     const ledger = new EvidenceLedger({ ...evidenceLimits, drawnMax: 100, labelsMax: 50, answersWaitingMax: 10 });
     const logs = () => {
       for (let seq = 1n; seq <= 500n; seq++) ledger.predictions(batch([{ frameSeq: seq }]), Number(seq));
@@ -141,11 +141,11 @@ describe("evidence", () => {
     logs();
     expect(ledger.drawn).toBe(100);
     for (const seq of [3n, 450n]) ledger.label(truth(seq, "class-2"), 600, 7);
-    expect(ledger.judge([policy]).changed.map(({ fate }) => fate)).toEqual(["frame-sought", "used"]);
+    expect(ledger.judge([policy]).changed.map(({ outcome }) => outcome)).toEqual(["frame-sought", "used"]);
     expect(ledger.seek()).toEqual(new Set([7]));
     logs();
     ledger.sought(7);
-    expect(ledger.judge([policy]).changed).toEqual([expect.objectContaining({ fate: "used" })]);
+    expect(ledger.judge([policy]).changed).toEqual([expect.objectContaining({ outcome: "used" })]);
     expect(ledger.judge([policy]).evidence[0]).toHaveLength(2);
     expect(ledger.seek()).toEqual(new Set());
 

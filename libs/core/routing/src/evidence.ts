@@ -1,13 +1,13 @@
 /**
  * Joins labels with what was logged of their frames: the random sample's predictions and the cloud's answers to them.
  *
- * E1. A label becomes evidence only if its frame was drawn, the cloud answered, and the model knows the class. What else
- *     can be of a label has a name (`LabelFate`), is counted, and is kept out.
+ * E1. A label becomes evidence only if its frame was drawn, the cloud answered, and the model knows the class. Every
+ *     other outcome of a label has a name (`LabelOutcome`), is counted, and the label is kept out.
  * E2. The order of arrival does not matter: a label may come before its frame, an answer before its prediction.
  * E3. Of several labels of one frame the last one holds; one without a class takes the frame out.
  * E4. Everything kept is bounded (G9): labels with their frames, the newest drawn frames without one, answers that wait
- *     for their prediction. A label whose frame may have been let go is `frame-sought`: whoever reads the logs reads them
- *     again for it. So what becomes evidence depends on the logs and not on what was in memory when (G10).
+ *     for their prediction. A label whose frame may have been dropped is `frame-sought`: the reader of the logs reads
+ *     them again for it. So what becomes evidence depends on the logs and not on what was in memory when (G10).
  */
 import type { CloudResult, EdgePrediction, EdgePredictions, GroundTruth, RoutingPolicy } from "@tributary/contracts";
 import { formatFrameId, type Instant } from "@tributary/kernel";
@@ -30,11 +30,11 @@ export const evidenceLimits: EvidenceLimits = {
   camerasMax: 50_000,
 };
 
-export type LabelFate =
+export type LabelOutcome =
   | "used"
   /** No prediction of this frame is known. */
   | "frame-unknown"
-  /** It was drawn longer ago than memory reaches, or not at all: the logs tell. */
+  /** It was drawn longer ago than memory reaches, or not at all: the logs have it. */
   | "frame-sought"
   /** The frame was not drawn into the random sample: alone it is biased. */
   | "frame-not-sampled"
@@ -42,12 +42,12 @@ export type LabelFate =
   | "cloud-silent"
   | "policy-unknown";
 
-export type JudgedLabel = { readonly frameId: string; readonly label: string; readonly fate: LabelFate };
+export type JudgedLabel = { readonly frameId: string; readonly label: string; readonly outcome: LabelOutcome };
 
 export type Judgement = {
   /** By policy key's model and target, in the order of `policies`. */
   readonly evidence: readonly (readonly Evidence[])[];
-  /** Labels whose fate is new or has changed since the last judgement. */
+  /** Labels whose outcome is new or has changed since the last judgement. */
   readonly changed: readonly JudgedLabel[];
 };
 
@@ -58,11 +58,11 @@ type Drawn = {
   /** The cloud's label by target. */
   readonly answers: Map<string, string>;
 };
-type Said = {
+type LabelEntry = {
   readonly label: string;
   readonly at: Instant;
   readonly partition: number;
-  fate: LabelFate | null;
+  outcome: LabelOutcome | null;
   drawn: Drawn | null;
   sought: boolean;
 };
@@ -74,7 +74,7 @@ export class EvidenceLedger {
   readonly #drawn = new Map<string, Drawn>();
   /** Of frames not seen yet. */
   readonly #waiting = new Map<string, readonly (readonly [target: string, label: string])[]>();
-  readonly #labels = new Map<string, Said>();
+  readonly #labels = new Map<string, LabelEntry>();
   /** Whether a drawn frame was let go: then the logs hold more than memory. */
   #isPartial = false;
 
@@ -98,12 +98,12 @@ export class EvidenceLedger {
       const answers = new Map(this.#waiting.get(frameId));
       this.#waiting.delete(frameId);
       const { sampleDrawn, samplePropensity: pi } = prediction;
-      if (!sampleDrawn || !(pi > 0 && pi <= 1)) continue; // E1
-      const said = this.#labels.get(frameId);
-      if (said?.drawn != null || this.#drawn.has(frameId)) continue; // read again
+      if (!sampleDrawn || !(pi > 0 && pi <= 1)) continue;
+      const entry = this.#labels.get(frameId);
+      if (entry?.drawn != null || this.#drawn.has(frameId)) continue; // read again
       const drawn = { modelDigest: batch.modelDigest, prediction, at, answers };
-      if (said !== undefined) said.drawn = drawn;
-      else if (putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax)) this.#isPartial = true; // E4
+      if (entry !== undefined) entry.drawn = drawn;
+      else if (putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax)) this.#isPartial = true;
     }
   }
 
@@ -113,12 +113,12 @@ export class EvidenceLedger {
     const drawn = this.#labels.get(frameId)?.drawn ?? this.#drawn.get(frameId);
     if (drawn !== undefined) drawn.answers.set(result.target, result.label);
     else if (!this.#seen.has(cameraOf(result), result.frameSeq)) {
-      const waiting = [...(this.#waiting.get(frameId) ?? []), [result.target, result.label] as const]; // E2
+      const waiting = [...(this.#waiting.get(frameId) ?? []), [result.target, result.label] as const];
       putBounded(this.#waiting, frameId, waiting.slice(-8), this.#limits.answersWaitingMax);
     }
   }
 
-  /** `partition`: of the logs that tell of its frame. */
+  /** `partition`: of the logs that have its frame. */
   label(truth: GroundTruth, at: Instant, partition = 0): void {
     const frameId = formatFrameId(truth);
     const known = this.#labels.get(frameId);
@@ -126,33 +126,33 @@ export class EvidenceLedger {
     this.#labels.delete(frameId);
     this.#drawn.delete(frameId);
     if (truth.label === null) {
-      if (drawn !== null) putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax); // E3
+      if (drawn !== null) putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax);
       return;
     }
-    const fate = known?.label === truth.label ? known.fate : null;
-    this.#labels.set(frameId, { label: truth.label, at, partition, fate, drawn, sought: known?.sought ?? false });
+    const outcome = known?.label === truth.label ? known.outcome : null;
+    this.#labels.set(frameId, { label: truth.label, at, partition, outcome, drawn, sought: known?.sought ?? false });
     if (this.#labels.size > 1.1 * this.#limits.labelsMax) this.#trimLabels();
   }
 
   /** Partitions whose logs are to be read again, from the beginning, for labels whose frames may have been let go. */
   seek(): ReadonlySet<number> {
     const partitions = new Set<number>();
-    for (const [frameId, said] of this.#labels) if (this.#isSought(frameId, said)) partitions.add(said.partition);
+    for (const [frameId, entry] of this.#labels) if (this.#isSought(frameId, entry)) partitions.add(entry.partition);
     return partitions;
   }
 
   /** They were read again: what is not found now is not there. */
   sought(partition: number): void {
-    for (const said of this.#labels.values()) if (said.partition === partition) said.sought = true;
+    for (const entry of this.#labels.values()) if (entry.partition === partition) entry.sought = true;
   }
 
   judge(policies: readonly RoutingPolicy[]): Judgement {
     const evidence = policies.map((): Evidence[] => []);
     const changed: JudgedLabel[] = [];
-    for (const [frameId, said] of this.#newestLabels()) {
-      const fate = this.#fateOf(frameId, said, policies, evidence);
-      if (fate !== said.fate) changed.push({ frameId, label: said.label, fate });
-      said.fate = fate;
+    for (const [frameId, entry] of this.#newestLabels()) {
+      const outcome = this.#outcomeOf(frameId, entry, policies, evidence);
+      if (outcome !== entry.outcome) changed.push({ frameId, label: entry.label, outcome });
+      entry.outcome = outcome;
     }
     return { evidence, changed };
   }
@@ -163,44 +163,49 @@ export class EvidenceLedger {
     for (const [frameId, { at }] of this.#drawn) if (at < before) this.#drawn.delete(frameId);
   }
 
-  #fateOf(frameId: string, said: Said, policies: readonly RoutingPolicy[], evidence: Evidence[][]): LabelFate {
-    if (said.drawn === null) {
+  #outcomeOf(
+    frameId: string,
+    entry: LabelEntry,
+    policies: readonly RoutingPolicy[],
+    evidence: Evidence[][],
+  ): LabelOutcome {
+    if (entry.drawn === null) {
       if (!this.#seenById(frameId)) return "frame-unknown";
-      return this.#isSought(frameId, said) ? "frame-sought" : "frame-not-sampled";
+      return this.#isSought(frameId, entry) ? "frame-sought" : "frame-not-sampled";
     }
-    const { prediction, modelDigest, answers } = said.drawn;
-    let fate: LabelFate = "policy-unknown";
+    const { prediction, modelDigest, answers } = entry.drawn;
+    let outcome: LabelOutcome = "policy-unknown";
     policies.forEach((policy, i) => {
       if (policy.modelDigest !== modelDigest) return;
       const labelIndex = policy.labels.indexOf(prediction.label);
-      if (labelIndex < 0 || !policy.labels.includes(said.label)) {
-        if (fate === "policy-unknown") fate = "class-unknown";
+      if (labelIndex < 0 || !policy.labels.includes(entry.label)) {
+        if (outcome === "policy-unknown") outcome = "class-unknown";
         return;
       }
       const cloud = answers.get(policy.cloudTarget);
       if (cloud === undefined) {
-        if (fate !== "used") fate = "cloud-silent";
+        if (outcome !== "used") outcome = "cloud-silent";
         return;
       }
-      fate = "used";
+      outcome = "used";
       evidence[i]?.push({
         calibrated: calibratedOf(prediction, labelIndex),
         propensity: prediction.samplePropensity,
-        edgeRight: prediction.label === said.label,
-        cloudRight: cloud === said.label,
+        edgeRight: prediction.label === entry.label,
+        cloudRight: cloud === entry.label,
         triggered: prediction.reason === "PRIORITY",
         half: halfOf(frameId),
       });
     });
-    return fate;
+    return outcome;
   }
 
-  #isSought(frameId: string, said: Said): boolean {
-    return said.drawn === null && this.#isPartial && !said.sought && this.#seenById(frameId);
+  #isSought(frameId: string, entry: LabelEntry): boolean {
+    return entry.drawn === null && this.#isPartial && !entry.sought && this.#seenById(frameId);
   }
 
   /** The newest `labelsMax`, whatever the order they came in. */
-  #newestLabels(): readonly (readonly [string, Said])[] {
+  #newestLabels(): readonly (readonly [string, LabelEntry])[] {
     const all = [...this.#labels];
     const { labelsMax } = this.#limits;
     if (all.length <= labelsMax) return all;
@@ -218,7 +223,7 @@ export class EvidenceLedger {
   }
 }
 
-/** What a record of a prediction says, in the form that scores are computed from. */
+/** The values of a prediction's record, in the form that scores are computed from. */
 export const calibratedOf = (
   prediction: Pick<EdgePrediction, "confidence" | "margin" | "entropy">,
   labelIndex: number,
@@ -233,7 +238,7 @@ export const calibratedOf = (
 const cameraOf = (frame: { readonly deviceId: string; readonly bootId: bigint; readonly cameraId: string }): string =>
   `${frame.deviceId}:${frame.bootId}:${frame.cameraId}`;
 
-/** The latest goes last; beyond `max` the first goes. Whether one went. E4 */
+/** The latest goes last; beyond `max` the first goes. Whether one went. */
 function putBounded<V>(map: Map<string, V>, key: string, value: V, max: number): boolean {
   map.delete(key);
   map.set(key, value);

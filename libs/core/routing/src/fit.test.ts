@@ -18,7 +18,7 @@ const lopsided = (count: number, seed: number): readonly ScoredFrame[] =>
   }));
 
 describe("the score that is taken", () => {
-  test("F3: with few frames it is confidence, whatever a fit promises, over seeds", () => {
+  test("fit.ts F3: with few frames it is confidence, whatever a fit promises, over seeds", () => {
     for (let seed = 1; seed <= 10; seed++) {
       const reversed = { ...settings, scores: [...SCORES].reverse() };
       for (const one of [settings, reversed]) {
@@ -27,7 +27,7 @@ describe("the score that is taken", () => {
     }
   });
 
-  test("F3: where a class says what confidence does not, it is learned, with its lead and error", () => {
+  test("fit.ts F3: where a class shows what confidence does not, it is learned, with its lead and error", () => {
     for (const seed of [1, 2, 3]) {
       const { score, best, tried, frames } = chooseScore(lopsided(1_500, seed), settings);
       expect({ score, best, frames }).toEqual({ score: "learned", best: "learned", frames: 1_500 });
@@ -38,7 +38,7 @@ describe("the score that is taken", () => {
     }
   });
 
-  test("F3: what is in use stays unless another is better by more than chance", () => {
+  test("fit.ts F3: what is in use stays unless another is better by more than chance", () => {
     const frames = lopsided(1_500, 4);
     const learned = fitScore(frames, "learned", settings);
     expect(chooseScore(lopsided(1_500, 5), settings, learned).score).toBe("standing");
@@ -58,18 +58,18 @@ describe("the score that is taken", () => {
 const SMOOTH = { features: ["margin" as const], ridge: 0.01 };
 
 describe("a fixed score", () => {
-  test.each(FIXED_SCORES)("F1: %s orders frames by its feature, and what it says is a gain", (name) => {
+  test.each(FIXED_SCORES)("fit.ts F1: %s orders frames by its feature, and its score is a gain", (name) => {
     const frames = scored(worldFrames(800, 7));
     const policy = fitScore(frames, name, settings);
     expect(policy.features).toEqual([name]);
     const scores = frames.map(({ calibrated }) => scoreOf(policy, calibrated).score);
     expect(orderByScore(scores)).toEqual(orderByScore(frames.map(({ calibrated }) => fixedScoreOf(name, calibrated))));
     const gain = frames.reduce((sum, { edgeRight, cloudRight }) => sum + Number(cloudRight) - Number(edgeRight), 0);
-    const said = scores.reduce((sum, score) => sum + score, 0);
-    expect(said / frames.length).toBeCloseTo(gain / frames.length, 1);
+    const predicted = scores.reduce((sum, score) => sum + score, 0);
+    expect(predicted / frames.length).toBeCloseTo(gain / frames.length, 1);
   });
 
-  test("F1: it keeps its order where the frames at hand say the opposite", () => {
+  test("fit.ts F1: it keeps its order where the frames at hand show the opposite", () => {
     const contrary = scored(worldFrames(200, 8)).map((frame) => ({
       ...frame,
       edgeRight: frame.calibrated.confidence < 0.7,
@@ -120,7 +120,7 @@ describe("the account of a policy", () => {
     expect(account.warnings).toEqual([expect.stringMatching(/^on "class-9" the cloud is worse than the edge/)]);
   });
 
-  test("warns of a cloud that is not better, with how many frames would tell", () => {
+  test("warns of a cloud that is not better, with how many frames would show it", () => {
     expect(accountOf(frames(60, 8, 9, 2), LABELS, sure).warnings).toContainEqual(
       expect.stringMatching(
         /that the cloud is better than the edge is not shown .*; about \d+ validation frames would/,
@@ -144,10 +144,10 @@ describe("the account of a policy", () => {
     );
   });
 
-  test("warns when frames are too few to tell a better score, with how many would do", () => {
+  test("warns when frames are too few to distinguish a better score, with how many would do", () => {
     const { warnings } = accountOf(frames(400, 7, 9, 3), LABELS, choice([0.05, 0.05, 0.05, 0.058], 0.006));
     expect(warnings).toContainEqual(
-      "200 frames are too few to tell learned from confidence, which is simpler and was taken; about 900 validation frames would do if the difference is what it seems",
+      "200 frames are too few to distinguish learned from confidence, which is simpler and was taken; about 900 validation frames would do if the difference is what it seems",
     );
   });
 });

@@ -1,15 +1,15 @@
 /**
  * Which score a policy sends frames by, and its fit.
  *
+ * The learned score has two ridge logistic models, of the edge and of the cloud, on a few features and the edge's class. Which
+ * features and how strong a ridge (its shape) is chosen by cross-validation.
+ *
  * F1. A fixed score orders frames by one feature of the edge's answer: confidence, margin or entropy. It is fitted as a
  *     logistic model of P(edge right) on that feature alone, beside a cloud that is equally good everywhere; so its order is
- *     the feature's, and what it says is still a gain.
- * F2. The learned score has two ridge logistic models, of the edge and of the cloud, on a few features and the edge's class.
- *     Which features and how strong a ridge (its shape) is chosen by cross-validation.
+ *     the feature's, and its score is still a gain.
  * F3. Which score is chosen by nested cross-validation (Varma & Simon 2006): the shape is chosen again within each fold's
  *     training part, so that the learned score gains nothing by choosing among twelve. The simplest score within
- *     `STANDARD_ERRORS` of the best is taken: the difference is paired, frame by frame. Few frames choose confidence.
- */
+ *     `STANDARD_ERRORS` of the best is taken: the difference is paired, frame by frame. Few frames choose confidence. */
 import type { LogisticModel } from "@tributary/contracts";
 import { fitLogistic } from "@tributary/statistics";
 import type { Calibrated } from "./calibrate.ts";
@@ -112,7 +112,6 @@ export function chooseScore(
   };
 }
 
-/** F1, F2. */
 export function fitScore(frames: readonly ScoredFrame[], score: ScoreName, settings: ScoreSettings): ScoringPolicy {
   const { shapes, classes } = settings;
   return score === "learned"

@@ -4,7 +4,7 @@ export { ARM_DEFAULT, armOf, armUnitOf, type Experiment, noExperiment } from "./
 export { bucketInit } from "./bucket.ts";
 export { type Calibrated, calibrate } from "./calibrate.ts";
 export { bucketSettingsOf, type DeviceDecision, decideOnDevice, priorityOf } from "./device.ts";
-export { calibratedOf, EvidenceLedger, evidenceLimits, type LabelFate } from "./evidence.ts";
+export { calibratedOf, EvidenceLedger, evidenceLimits, type LabelOutcome } from "./evidence.ts";
 export { explainInRouter, explainOnDevice } from "./explain.ts";
 export { FIXED_SCORES, fixedScoreOf, SCORES, type ScoreName } from "./fit.ts";
 export { gainShare, type JudgedFrame, orderByScore } from "./frontier.ts";
@@ -27,6 +27,6 @@ export {
   relearn,
   relearnDefaults,
 } from "./relearn.ts";
-export { decideInRouter, fleetBudgetDefaults, fleetBudgetInit } from "./router.ts";
+export { admissionBudgetDefaults, admissionBudgetInit, decideInRouter } from "./router.ts";
 export { sampleDraw, samplePropensity } from "./sample.ts";
 export { type ScoringPolicy, scoreOf } from "./score.ts";

@@ -50,7 +50,7 @@ export class LatencySketch {
       n += count;
       if (bin < BINS - 1 && FIRST_MS * GROWTH ** bin <= ms) inTime += count;
     });
-    if (n < 1) return { probability: 1, probabilityUpper: 1, n }; // L2
+    if (n < 1) return { probability: 1, probabilityUpper: 1, n };
     const misses = Math.min(n, Math.max(0, n - inTime));
     return { probability: inTime / n, probabilityUpper: 1 - clopperPearsonLower(misses, n, 0.05), n };
   }
@@ -71,7 +71,7 @@ export class LatencySketch {
     this.#decay(nowMs);
     const state = other.state(nowMs);
     state.counts.forEach((count, bin) => {
-      this.#counts[bin] = (this.#counts[bin] ?? 0) + count; // L1
+      this.#counts[bin] = (this.#counts[bin] ?? 0) + count;
     });
   }
 

@@ -54,7 +54,7 @@ describe("the score", () => {
 });
 
 describe("the threshold", () => {
-  test("T2: over 400 seeds the promise is broken no more often than delta allows", () => {
+  test("learn.ts T2: over 400 seeds the promise is broken no more often than delta allows", () => {
     const population = candidates(200_000, 12345);
     const grid = thresholdGrid(candidates(1_000, 54321).map(({ score }) => score));
     const [epsilon, delta, runs] = [0.02, 0.05, 400];
@@ -73,7 +73,7 @@ describe("the threshold", () => {
     expect(broken).toBeGreaterThan(0); // and it is not merely timid
   });
 
-  test("T3: over budget, the budget's threshold and its Clopper-Pearson bound; within it, the promise asked for", () => {
+  test("learn.ts T3: over budget, the budget's threshold and its Clopper-Pearson bound; within it, the promise asked for", () => {
     const [choosing, drawn] = [candidates(4_000, 6), candidates(4_000, 5)];
     const tight = chooseThreshold(choosing, drawn, {
       epsilon: 0.005,
@@ -95,13 +95,19 @@ describe("the threshold", () => {
     expect(loose.guarantee.losses / 4_000).toBeLessThan(0.05);
   });
 
-  test("T1: which threshold of the budget is bounded, the frames that bound it have no say in", () => {
+  test("learn.ts T1: which threshold of the budget is bounded, the frames that bound it do not influence", () => {
     const frames = worldFrames(4_000, 17);
     // The testing half of another season: none of the frames on which the edge is sure.
     const unsure = frames.filter(({ half, logits }) => half === "score" || calibrate(logits, 1).margin < 0.8);
     const settings = {
-      ...{ ...learningDefaults, cloudTarget: "default", labels: LABELS, temperature: 1, priorityLabels: [] },
-      ...{ epsilon: 0.001, escalationShareMax: 0.2, scores: ["margin" as const] },
+      ...learningDefaults,
+      cloudTarget: "default",
+      labels: LABELS,
+      temperature: 1,
+      priorityLabels: [],
+      epsilon: 0.001,
+      escalationShareMax: 0.2,
+      scores: ["margin" as const],
     };
     const [whole, part] = [frames, unsure].map((some) => learnPolicy(some, settings).policy);
     expect(whole?.guarantee.method).toBe("BUDGET_BOUND");
@@ -109,7 +115,7 @@ describe("the threshold", () => {
     expect(part?.guarantee.epsilon).toBeGreaterThan(whole?.guarantee.epsilon ?? 1);
   });
 
-  test("T3: over 400 seeds, whichever of the two promises is published is broken no more often than delta allows", () => {
+  test("learn.ts T3: over 400 seeds, whichever of the two promises is published is broken no more often than delta allows", () => {
     const population = candidates(100_000, 4321);
     const [delta, runs] = [0.05, 400];
     const losses = new Map<number, number>();
@@ -134,7 +140,7 @@ describe("the threshold", () => {
     expect(Math.min(published.LEARN_THEN_TEST, published.BUDGET_BOUND)).toBeGreaterThan(20);
   });
 
-  test("nothing passes when even sending everything leaves too few frames to tell", () => {
+  test("nothing passes when even sending everything leaves too few frames to decide", () => {
     const few = candidates(50, 1);
     expect(learnThenTest(few, thresholdGrid(few.map(({ score }) => score)), 0.02, 0.05)).toBeNull();
   });

@@ -3,7 +3,7 @@
  *
  * T1. No frame both chooses and tests: one half fits the score and chooses the budget's threshold, the other half bounds
  *     losses (by device where devices are known).
- * T2. Learn then Test (Angelopoulos et al. 2021): the grid lies between the scores of the first half, so for the testing
+ * T2. Learn then Test (Angelopoulos et al. 2021): the grid is between the scores of the first half, so for the testing
  *     half it is fixed beforehand. There it is walked from safest to loosest; the walk stops at the first lambda whose p-value
  *     is above delta, so P(loss rate <= epsilon) >= 1 - delta.
  * T3. Where the walk ends before the budget's threshold, that one is used and its Clopper-Pearson bound on the testing half
@@ -84,7 +84,7 @@ const [EPSILON_MAX, EPSILON_OF_LOSS] = [0.02, 0.25];
 /** T5. `lossRate`: of keeping every frame. */
 export const epsilonOfLoss = (lossRate: number): number => Math.min(EPSILON_MAX, EPSILON_OF_LOSS * lossRate);
 
-/** More thresholds than this tell nothing apart that a budget would. */
+/** More thresholds than this distinguish nothing that a budget would. */
 const THRESHOLDS_MAX = 400;
 
 /** T2: from one that sends everything to one that sends nothing, between neighbouring scores of the frames given. */
@@ -159,7 +159,7 @@ export type ThresholdCandidate = {
   readonly lossIfKept: boolean;
 };
 
-/** `choosing`: the half that the score was fitted on; `testing`: the other one. (T1) */
+/** `choosing`: the half that the score was fitted on; `testing`: the other one. */
 export function chooseThreshold(
   choosing: readonly ThresholdCandidate[],
   testing: readonly ThresholdCandidate[],
@@ -178,7 +178,7 @@ export function chooseThreshold(
     return { scoreMin: learned, guarantee };
   }
   const { losses, share } = outcomeOf(testing, ofBudget);
-  const bound = clopperPearsonUpper(losses, n, delta); // T3
+  const bound = clopperPearsonUpper(losses, n, delta);
   return {
     scoreMin: ofBudget,
     guarantee: { method: "BUDGET_BOUND", epsilon: bound, delta, n, losses, escalationShare: share },
@@ -198,7 +198,7 @@ export function learnThenTest(
   let reached: number | null = null;
   for (const scoreMin of grid) {
     const { losses } = outcomeOf(candidates, scoreMin);
-    if (binomialCdf(losses, candidates.length, epsilon) > delta) break; // T2
+    if (binomialCdf(losses, candidates.length, epsilon) > delta) break;
     reached = scoreMin;
   }
   return reached;

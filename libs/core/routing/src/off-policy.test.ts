@@ -95,7 +95,7 @@ describe("another policy on logged frames", () => {
     expect(cloudWorseOn.map(({ labelIndex }) => labelIndex)).toEqual([3]);
   });
 
-  test("what the models believe does not decide: under a policy that is plain wrong it stays unbiased", () => {
+  test("what the models predict does not decide: under a policy that is plain wrong it stays unbiased", () => {
     const wrong = { ...policy, cloudRight: { ...policy.cloudRight, bias: -9, weights: [0, 0, 0] } };
     let bias = 0;
     for (let seed = 1; seed <= 40; seed++) {
@@ -118,7 +118,7 @@ describe("arms", () => {
     return Uint8Array.from({ length: 8 }, () => Math.floor(random() * 256));
   };
 
-  test("A1: units spread by weight, and growing a weight moves units into that arm alone", () => {
+  test("arms.ts A1: units spread by weight, and growing a weight moves units into that arm alone", () => {
     const arms = [
       { name: "control", weight: 3 },
       { name: "candidate", weight: 1 },

@@ -2,13 +2,12 @@
  * What another policy would have been worth on the frames that were logged: accuracy of the system at each share of frames
  * sent, from the random sample and its logged propensities alone (augmented inverse propensity weighting, as aipw.ts).
  *
- * O1. A frame counts with what the policy's models expect of it; a drawn frame whose truth is known corrects that by its
- *     error over its propensity. So a wrong model widens the interval and biases nothing.
- * O2. Labels are missing at random among the drawn frames of each side, sent or kept; a drawn frame without its label or
- *     its cloud answer is missing, neither right nor wrong (aipw.ts, W2).
- * O3. The interval is for frames like these, not for these alone: it holds the spread between frames as well as the draw's.
- * O4. Rare errors may be absent from few draws: the variance is never taken below the one that the models imply (W3).
- */
+ * A frame counts with what the policy's models expect of it; a drawn frame whose truth is known corrects that by its error
+ * over its propensity. So a wrong model widens the interval and biases nothing. Labels are missing at random among the drawn
+ * frames of each side, sent or kept; a drawn frame without its label or its cloud answer is missing, neither right nor wrong
+ * (aipw.ts W2). The interval is for frames like these, not for these alone: it holds the spread between frames as
+ * well as the draw's. Rare errors may be absent from few draws: the variance is never taken below the one that the models
+ * imply (aipw.ts W3). */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { invariant } from "@tributary/kernel";
 import { momentsOf, normalQuantile } from "@tributary/statistics";
@@ -148,7 +147,7 @@ export function simulateFrontier(
 
 /** What one way to choose is worth, frame by frame. */
 type Estimate = {
-  /** Of each frame (O1); their mean is the accuracy. */
+  /** Of each frame; their mean is the accuracy. */
   readonly values: Float64Array;
   /** Of each frame, as the models have it. */
   readonly expected: Float64Array;
@@ -171,12 +170,12 @@ function estimateOf(scored: readonly Scored[], sent: Int32Array): Estimate | nul
   });
   const known = (knownOf[0] ?? 0) + (knownOf[1] ?? 0);
   if (scored.length < 2 || known === 0) return null;
-  const knownShares = knownOf.map((some, side) => (some === 0 ? 1 : some / (drawn[side] ?? some))); // O2
+  const knownShares = knownOf.map((some, side) => (some === 0 ? 1 : some / (drawn[side] ?? some)));
   const expected = Float64Array.from(scored, (one, i) => (isSent[i] === 1 ? one.cloudRight : one.edgeRight));
   const pis = Float64Array.from(scored, ({ frame }, i) => frame.propensity * (knownShares[isSent[i] ?? 0] ?? 1));
-  const values = expected.map((belief, i) => {
+  const values = expected.map((prediction, i) => {
     const outcome = outcomeOf((scored[i] as Scored).frame, isSent[i] === 1);
-    return outcome === null ? belief : belief + ((outcome ? 1 : 0) - belief) / (pis[i] ?? 1); // O1
+    return outcome === null ? prediction : prediction + ((outcome ? 1 : 0) - prediction) / (pis[i] ?? 1);
   });
   return { values, expected, pis, isSent, known };
 }
@@ -187,14 +186,14 @@ function intervalOf({ values, expected, pis, isSent, known }: Estimate): OffPoli
   let draws = 0;
   for (let i = 0; i < n; i++) draws += spreadOf(expected[i] ?? 0) / (pis[i] ?? 1);
   const implied = momentsOf(expected).squares + draws;
-  const standardError = Math.sqrt(Math.max(squares, implied) / (n * (n - 1))); // O3, O4
+  const standardError = Math.sqrt(Math.max(squares, implied) / (n * (n - 1)));
   const half = normalQuantile((1 + CONFIDENCE) / 2) * standardError;
   const [lower, upper] = [Math.max(0, accuracy - half), Math.min(1, accuracy + half)];
   return { share: isSent.reduce((sum, sent) => sum + sent, 0) / n, accuracy, lower, upper, standardError, known };
 }
 
-/** `a` less `b`, over the frames of `places`. Where both do the same they differ by nothing; elsewhere, by O4, by no less
- * than what the models say of two outcomes. */
+/** `a` less `b`, over the frames of `places`. Where both do the same they differ by nothing; elsewhere they differ by no less
+ * than what the models predict of two outcomes. */
 function differenceOf(
   scored: readonly Scored[],
   a: Estimate,

@@ -1,9 +1,8 @@
 /**
  * The routing policy: what a device decides by.
  *
- * P1. A policy is parsed once, at the border; inside it is trusted.
- * P2. `policyVersion` is the SHA-256 of the content in canonical form, so equal content has one version everywhere.
- */
+ * A policy is parsed once, at the border; inside it is trusted. `policyVersion` is the SHA-256 of the content in canonical
+ * form, so equal content has one version everywhere. */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 
@@ -55,7 +54,7 @@ export function completePolicy(
   tie: { readonly modelDigest: string; readonly createdAt: number; readonly sha256Hex: (text: string) => string },
 ): RoutingPolicy {
   const versioned = { ...content, modelDigest: tie.modelDigest };
-  return { ...versioned, policyVersion: tie.sha256Hex(canonicalJson(versioned)), createdAt: tie.createdAt }; // P2
+  return { ...versioned, policyVersion: tie.sha256Hex(canonicalJson(versioned)), createdAt: tie.createdAt };
 }
 
 /** JSON with sorted keys and no spaces. */

@@ -62,7 +62,7 @@ function candidatesOf(policy: RoutingPolicy, frames: readonly WorldFrame[]): rea
 
 describe("relearning", () => {
   test("L1-L4: a world that lost more by keeping is found, and the promise holds in it, over seeds", () => {
-    // Every edge answer was right as often as it said; now the cloud is right nearly always, so keeping loses more.
+    // Every edge answer was right as often as its confidence; now the cloud is right nearly always, so keeping loses more.
     const population = worldFrames(20_000, 900).map((frame, i) => ({
       ...frame,
       cloudRight: i % 50 !== 0,
@@ -79,11 +79,11 @@ describe("relearning", () => {
       const after = outcomeOf(candidates, verdict.content.scoreMin);
       expect(after.losses / population.length).toBeLessThanOrEqual(verdict.content.guarantee.epsilon);
       expect(after.share).toBeLessThanOrEqual(standing.escalationShareMax + 0.03);
-      expect(verdict.content).toMatchObject({ edgeRight: standing.edgeRight, labels: standing.labels }); // L2
+      expect(verdict.content).toMatchObject({ edgeRight: standing.edgeRight, labels: standing.labels }); // relearn.ts L2
     }
   });
 
-  test("L4: a cloud that became worse is asked less, and the promise still holds", () => {
+  test("relearn.ts L4: a cloud that became worse is asked less, and the promise still holds", () => {
     const population = shifted(worldFrames(30_000, 901), 0.5, 5);
     const candidates = candidatesOf(standing, population);
     const before = outcomeOf(candidates, standing.scoreMin).share;
@@ -95,7 +95,7 @@ describe("relearning", () => {
     expect(after.losses / population.length).toBeLessThanOrEqual(0.06);
   });
 
-  test("L3: over 60 samples of an unchanged world the promise is broken no more often than delta allows", () => {
+  test("relearn.ts L3: over 60 samples of an unchanged world the promise is broken no more often than delta allows", () => {
     const population = worldFrames(8_000, 902);
     const candidates = candidatesOf(standing, population);
     const frames = weighed(standing, population);
@@ -111,13 +111,15 @@ describe("relearning", () => {
     expect(broken).toBeLessThanOrEqual(7); // 3, and 2.4 standard errors
   });
 
-  test("L3: what is tested has no say in which threshold of the budget is tested", () => {
+  test("relearn.ts L3: what is tested does not influence which threshold of the budget is tested", () => {
     const evidence = sampleOf(standing, worldFrames(30_000, 905), 10);
     const halves = [evidence, evidence.filter(({ half, calibrated }) => half === "choose" || calibrated.margin < 0.6)];
     const tight = complete({ ...standing, escalationShareMax: 0.2 });
     const found = halves.map((half) =>
       relearn(tight, half, {
-        ...{ ...settings, epsilon: 0.01, boundStepMin: Number.NEGATIVE_INFINITY },
+        ...settings,
+        epsilon: 0.01,
+        boundStepMin: Number.NEGATIVE_INFINITY,
       }),
     );
     const contents = found.map((verdict) => (verdict.kind === "relearned" ? verdict.content : null));
@@ -126,7 +128,7 @@ describe("relearning", () => {
     expect(contents[0]?.guarantee.n).toBe(evidence.filter(({ half }) => half === "bound").length);
   });
 
-  test("L2: a score that labels prove better is taken, fitted on the half that tests nothing, and then stands", () => {
+  test("relearn.ts L2: a score that labels prove better is taken, fitted on the half that tests nothing, and then stands", () => {
     // The cloud is of no use where the edge answers one of the first five classes, which the standing score cannot see.
     const blind = complete({ ...standing, ...fixedScore(worldFrames(1_000, 906)) });
     const population = worldFrames(20_000, 907).map((frame) => ({
@@ -149,7 +151,7 @@ describe("relearning", () => {
     expect(relearn(published, evidence, { ...settings, epsilon: undefined })).toMatchObject({ kind: "stands" });
   });
 
-  test("L5: the same evidence in any order gives the same verdict, and none once it is published", () => {
+  test("relearn.ts L5: the same evidence in any order gives the same verdict, and none once it is published", () => {
     const evidence = sampleOf(standing, shifted(worldFrames(30_000, 903), 0.5, 7), 8);
     const random = seededRandom(4);
     const shuffled = evidence

@@ -1,22 +1,20 @@
 /**
  * Relearns the score and the threshold of a standing policy from ground truth, the labelled part of the random sample.
  *
- * L1. Only drawn frames with a label and an answer of the cloud are evidence, weighted by their logged propensities:
- *     escalated frames alone are biased. Without a label nothing is right or wrong, so agreement with the cloud moves
- *     nothing (learn.ts, T4).
- * L2. The score stands until another is better on the evidence's first half by more than its standard errors allow (fit.ts,
- *     F3); that half fits it too. So no frame that chose or fitted a score tests the threshold (T1).
- * L3. The grid, of the first half's scores, is walked from safest to loosest and the walk stops at the first threshold whose bet is not won (T2). Draws
- *     have unequal weights, so the test is the bet of statistics/betting.ts instead of the binomial; it holds at whatever
- *     moment one looks while evidence is only added (G11), under policies with one `samplePropensityMin`. What leaves the
- *     window, and a lower propensity of an older policy, begin a new claim.
- *     The budget's threshold is chosen on one half of the evidence; the walk and the bound are made on the other (T1, T3).
- *     Which half is a frame's own (`halfOf`), so both halves only grow.
- * L4. A new policy is published only with a guarantee that holds, and only if it changes something: its promise or budget
- *     is refuted, or the new threshold moves the share of frames sent by a step that matters, or the bound is tighter.
- * L5. The verdict is a function of the standing policy, the set of evidence and the settings (G10): the same evidence
- *     judged again, in any order, publishes nothing more.
- */
+ * Only drawn frames with a label and an answer of the cloud are evidence, weighted by their logged propensities: escalated
+ * frames alone are biased. Without a label nothing is right or wrong, so agreement with the cloud moves nothing (learn.ts T4).
+ *
+ * L2. The score stands until another is better on the evidence's first half by more than its standard errors allow (fit.ts F3); that half fits it too. So no frame that chose or fitted a score tests the threshold (learn.ts T1).
+ * L3. The grid, of the first half's scores, is walked from safest to loosest and the walk stops at the first threshold whose
+ *     bet is not won (learn.ts T2). Draws have unequal weights, so the test is the bet of statistics/betting.ts instead of the
+ *     binomial; it holds at whatever moment one looks while evidence is only added (G11), under policies with one
+ *     `samplePropensityMin`. What leaves the window, and a lower propensity of an older policy, start a new claim. The
+ *     budget's threshold is chosen on one half of the evidence; the walk and the bound are made on the other (learn.ts T1,
+ *     T3). Which half is a frame's own (`halfOf`), so both halves only grow.
+ * L4. A new policy is published only with a guarantee that holds, and only if it changes something: its promise or budget is
+ *     refuted, or the new threshold moves the share of frames sent by a step that matters, or the bound is tighter.
+ * L5. The verdict is a function of the standing policy, the set of evidence and the settings (G10): the same evidence judged
+ *     again, in any order, publishes nothing more. */
 import type { Guarantee, RoutingPolicy } from "@tributary/contracts";
 import { LossBet, lossRateExceeds, lossRateUpper, type WeighedDraw } from "@tributary/statistics";
 import type { Calibrated } from "./calibrate.ts";
@@ -52,7 +50,7 @@ export function halfOf(frameId: string): Half {
 }
 
 export type RelearnSettings = {
-  /** Loss rate that Learn then Test aims at. Undefined: by learn.ts, T5. */
+  /** Loss rate that Learn then Test aims at. Undefined: by learn.ts T5. */
   readonly epsilon?: number | undefined;
   readonly delta: number;
   /** The budget's threshold aims this much (relative) below the policy's share. */
@@ -73,7 +71,7 @@ export const relearnDefaults: RelearnSettings = {
   boundStepMin: 0.05,
 };
 
-/** What the labels say of the standing threshold. */
+/** What the labels show of the standing threshold. */
 export type StandingFacts = {
   readonly labels: number;
   readonly lossRate: number;
@@ -133,7 +131,7 @@ export function relearn(
             ? "bound-tighter"
             : null;
   const isSame = found.scoreMin === standing.scoreMin && sameGuarantee(guarantee, standing.guarantee);
-  if (why === null || isSame) return { kind: "stands", why: "no-news", facts }; // L4, L5
+  if (why === null || isSame) return { kind: "stands", why: "no-news", facts };
   const { policyVersion: _version, modelDigest: _model, createdAt: _at, ...content } = standing;
   return { kind: "relearned", why, facts, content: { ...content, ...better, ...found } };
 }
@@ -184,7 +182,7 @@ const inFixedOrder = (a: Required<ScoredFrame>, b: Required<ScoredFrame>): numbe
   Number(a.edgeRight) - Number(b.edgeRight) ||
   Number(a.cloudRight) - Number(b.cloudRight);
 
-/** L3, and where its threshold would exceed the budget, the budget's (T3). Null when the evidence proves nothing. */
+/** L3, and where its threshold would exceed the budget, the budget's (learn.ts T3). Null when the evidence proves nothing. */
 function thresholdOf(draws: readonly Draw[], standing: RoutingPolicy, settings: RelearnSettings): Threshold | null {
   const { delta, headroom } = settings;
   const shareMax = standing.escalationShareMax * (1 - headroom);
@@ -222,7 +220,7 @@ function learnThenBet(draws: readonly Draw[], grid: readonly number[], epsilon: 
     for (let draw = losable[next]; draw !== undefined && draw.score <= scoreMin; draw = losable[++next]) {
       bet.lose(draw.weight);
     }
-    if (!bet.refutes(delta)) break; // L3
+    if (!bet.refutes(delta)) break;
     reached = scoreMin;
   }
   return reached;
@@ -241,8 +239,8 @@ function factsOf(standing: RoutingPolicy, draws: readonly Draw[], delta: number)
   };
 }
 
-/** L1. Weights relative to the rarest draw; their sum runs in a fixed order, so that a verdict is the same to the last bit
- * whatever order the evidence came in (L5). */
+/** Weights relative to the rarest draw; their sum runs in a fixed order, so that a verdict is the same to the last bit whatever
+ * order the evidence came in (L5). */
 function drawsOf(standing: RoutingPolicy, scorer: ScoringPolicy, evidence: readonly Evidence[]): readonly Draw[] {
   const floor = floorOf(standing, evidence);
   return evidence

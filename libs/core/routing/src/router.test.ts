@@ -1,11 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { decideInRouter, fleetBudgetDefaults, fleetBudgetInit } from "./index.ts";
+import { admissionBudgetDefaults, admissionBudgetInit, decideInRouter } from "./index.ts";
 import { lambdaAfter, lambdaNext } from "./lambda.ts";
 import { LatencySketch } from "./latency.ts";
-import { type FleetBudget, fleetBudgetKept, type RouterFrame } from "./router.ts";
+import { type AdmissionBudget, admissionBudgetKept, type RouterFrame } from "./router.ts";
 
-const settings = fleetBudgetDefaults;
+const settings = admissionBudgetDefaults;
 const frame = (changes: Partial<RouterFrame> = {}): RouterFrame => ({
   reason: "AMBIGUOUS",
   score: 0.3,
@@ -13,7 +13,7 @@ const frame = (changes: Partial<RouterFrame> = {}): RouterFrame => ({
   remainingMs: 1_500,
   targetHealthy: true,
   reach: { probability: 1, probabilityUpper: 1, n: 100 },
-  budget: fleetBudgetInit(settings),
+  budget: admissionBudgetInit(settings),
   settings,
   nowMs: 0,
   ...changes,
@@ -60,14 +60,14 @@ describe("the fleet's budget", () => {
   test("under overload it holds within 2 % in an hour, and lets the worthier frames through", () => {
     for (const seed of [1, 2, 3]) {
       const random = seededRandom(seed);
-      let budget: FleetBudget = fleetBudgetInit(settings);
+      let budget: AdmissionBudget = admissionBudgetInit(settings);
       let sent = 0;
       let scoreSum = 0;
       const frames = 36_000;
       for (let i = 0; i < frames; i++) {
         const score = random() * 0.6;
         if (random() < 0.3) {
-          budget = fleetBudgetKept(budget, i * 100, settings);
+          budget = admissionBudgetKept(budget, i * 100, settings);
           continue;
         }
         const decision = decideInRouter(frame({ score, budget, nowMs: i * 100 }));
@@ -112,15 +112,15 @@ describe("the latency sketch", () => {
     expect(sketch.quantile(0.5, 0)).toBeLessThan(200);
   });
 
-  test("L1: merging equals having seen both; L2: no data and forgotten data refuse nothing; L3: lost calls are late", () => {
+  test("latency.ts L1: merging equals having seen both; latency.ts L2: no data and forgotten data refuse nothing; latency.ts L3: lost calls are late", () => {
     const [a, b] = [sketchOf([10, 20, 3_000]), sketchOf([500, Number.POSITIVE_INFINITY])];
     const both = sketchOf([10, 20, 3_000, 500, Number.POSITIVE_INFINITY]);
     a.merge(b, 0);
     expect(a.state(0)).toEqual(both.state(0));
     expect(sketchOf([]).within(5, 0)).toEqual({ probability: 1, probabilityUpper: 1, n: 0 });
     const lost = sketchOf(new Array(50).fill(Number.POSITIVE_INFINITY));
-    expect(lost.within(1e9, 0).probabilityUpper).toBeLessThan(0.1); // L3
-    expect(lost.within(2_000, 70_000).probabilityUpper).toBe(1); // L2
+    expect(lost.within(1e9, 0).probabilityUpper).toBeLessThan(0.1); // latency.ts L3
+    expect(lost.within(2_000, 70_000).probabilityUpper).toBe(1); // latency.ts L2
     const restored = new LatencySketch({ halfLifeMs: 10_000, state: both.state(0) });
     expect(restored.within(600, 0)).toEqual(both.within(600, 0));
   });
@@ -133,11 +133,11 @@ describe("the latency sketch", () => {
   });
 });
 
-function priced(lambda: number): FleetBudget {
-  return { ...fleetBudgetInit(settings), lambda };
+function priced(lambda: number): AdmissionBudget {
+  return { ...admissionBudgetInit(settings), lambda };
 }
 
-function empty(): FleetBudget {
-  const budget = fleetBudgetInit(settings);
+function empty(): AdmissionBudget {
+  const budget = admissionBudgetInit(settings);
   return { ...budget, bucket: { ...budget.bucket, tokens: 0 } };
 }

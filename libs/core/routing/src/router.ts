@@ -1,20 +1,18 @@
 /**
  * The router's decision for one frame that a device sent. The device decided to send; the router may only refuse.
  *
- * R1. An unhealthy target gets nothing.
- * R2. A frame is sent only if the cloud can still make it: unless the live latencies refute P(in time) >= meetMin.
- * R3. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
- *     PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs.
- * R4. A drawn frame bypasses budget and deadline: past its deadline it is settled as EDGE and still sent.
- * R5. A device over its fair share is served from what lies idle only, on the normal lane, at no less than its own price.
- *     Its frames teach the fleet's price only as far as they have a voice.
- */
+ * An unhealthy target gets nothing. A frame is sent only if the cloud can still make it: unless the live latencies refute P(in
+ * time) >= meetMin. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
+ * PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs. A drawn frame bypasses budget and
+ * deadline: past its deadline it is settled as EDGE and still sent. A device over its fair share is served from idle tokens
+ * only, on the normal lane, at no less than its own price. Its frames teach the fleet's price only as far as they have a
+ * voice. */
 import type { EscalationReason, SettledBy } from "@tributary/contracts";
 import { type Bucket, type BucketSettings, bucketEarn, bucketInit, bucketTake } from "./bucket.ts";
 import { lambdaNext } from "./lambda.ts";
 import type { Reach } from "./latency.ts";
 
-export type FleetBudgetSettings = BucketSettings & {
+export type AdmissionBudgetSettings = BucketSettings & {
   /** Step of lambda per frame. */
   readonly eta: number;
   /** v: value of one more right answer. */
@@ -25,7 +23,7 @@ export type FleetBudgetSettings = BucketSettings & {
   readonly meetMin: number;
 };
 
-export const fleetBudgetDefaults: FleetBudgetSettings = {
+export const admissionBudgetDefaults: AdmissionBudgetSettings = {
   share: 0.3,
   burstMs: 60_000,
   reserve: 0.2,
@@ -35,15 +33,19 @@ export const fleetBudgetDefaults: FleetBudgetSettings = {
   meetMin: 0.99,
 };
 
-export type FleetBudget = { readonly lambda: number; readonly bucket: Bucket };
+export type AdmissionBudget = { readonly lambda: number; readonly bucket: Bucket };
 
-export const fleetBudgetInit = (settings: FleetBudgetSettings): FleetBudget => ({
+export const admissionBudgetInit = (settings: AdmissionBudgetSettings): AdmissionBudget => ({
   lambda: 0,
   bucket: bucketInit(settings),
 });
 
 /** For every frame of the fleet that was not sent to the cloud: kept on its device, or refused here. */
-export const fleetBudgetKept = (budget: FleetBudget, nowMs: number, settings: FleetBudgetSettings): FleetBudget => ({
+export const admissionBudgetKept = (
+  budget: AdmissionBudget,
+  nowMs: number,
+  settings: AdmissionBudgetSettings,
+): AdmissionBudget => ({
   lambda: lambdaNext(budget.lambda, 0, settings.share, settings.eta),
   bucket: bucketEarn(budget.bucket, nowMs, settings),
 });
@@ -57,14 +59,14 @@ export type Standing = {
   readonly hasVoice: boolean;
 };
 
-/** Of a device that is alone, or not told apart from others. */
+/** Of a device that is alone, or not distinguished from others. */
 export const ALONE: Standing = { isOver: false, priceMin: 0, hasVoice: true };
 
 export type RouterFrame = {
   readonly reason: EscalationReason;
   readonly score: number;
   readonly sampleDrawn: boolean;
-  /** A drawn frame that gets only what lies idle. */
+  /** A drawn frame that gets only idle tokens. */
   readonly drawIdle?: boolean;
   readonly standing?: Standing;
   /** Deadline less age. */
@@ -72,8 +74,8 @@ export type RouterFrame = {
   readonly targetHealthy: boolean;
   /** `sketch.within(remainingMs, nowMs)`. */
   readonly reach: Reach;
-  readonly budget: FleetBudget;
-  readonly settings: FleetBudgetSettings;
+  readonly budget: AdmissionBudget;
+  readonly settings: AdmissionBudgetSettings;
   /** Null: the frame earns nothing, as its device shows more than it may count. */
   readonly nowMs: number | null;
 };
@@ -81,9 +83,9 @@ export type RouterFrame = {
 export type RouterDecision = {
   /** The cloud lane, or null: not sent. */
   readonly send: "high" | "normal" | null;
-  /** Why the edge answer stands at once; null while the cloud is awaited. With `send`, only by R4. */
+  /** Why the edge answer stands at once; null while the cloud is awaited. With `send`, only of a drawn frame. */
   readonly settledBy: SettledBy | null;
-  readonly budget: FleetBudget;
+  readonly budget: AdmissionBudget;
   /** Whether it was worth its price, so that only the bucket could refuse it. */
   readonly wanted: 0 | 1;
   /** What was weighed, for logs and `router explain`. */
@@ -107,18 +109,18 @@ export function decideInRouter(frame: RouterFrame): RouterDecision {
     tokens: earned.tokens,
   };
   const isUrgent = frame.reason === "PRIORITY" || frame.reason === "FALLBACK";
-  const lane = isUrgent && !standing.isOver ? "high" : "normal"; // R5
+  const lane = isUrgent && !standing.isOver ? "high" : "normal";
   const { lambda } = frame.budget;
   const after = (wanted: 0 | 1, left: Bucket) => ({
     wanted,
     budget: {
-      lambda: standing.hasVoice ? lambdaNext(lambda, wanted, settings.share, settings.eta) : lambda, // R5
+      lambda: standing.hasVoice ? lambdaNext(lambda, wanted, settings.share, settings.eta) : lambda,
       bucket: left,
     },
   });
   const keep = (settledBy: SettledBy): RouterDecision => ({ send: null, settledBy, ...after(0, earned), facts });
 
-  if (!frame.targetHealthy) return keep("CLOUD_UNHEALTHY"); // R1
+  if (!frame.targetHealthy) return keep("CLOUD_UNHEALTHY");
   const late: SettledBy | null =
     frame.remainingMs <= 0 ? "DEADLINE" : reach.probabilityUpper < settings.meetMin ? "DEADLINE_UNREACHABLE" : null;
   if (frame.sampleDrawn && frame.drawIdle === true) {
@@ -127,14 +129,14 @@ export function decideInRouter(frame: RouterFrame): RouterDecision {
     return { send: "normal", settledBy: late === "DEADLINE" ? late : null, ...after(0, taken.bucket), facts };
   }
   if (frame.sampleDrawn) {
-    // R4; the sample has its own budget, so lambda and the bucket see a kept frame.
+    // The sample has its own budget, so lambda and the bucket see a kept frame.
     const settledBy = late === "DEADLINE" ? late : null;
     return { send: lane, settledBy, ...after(0, earned), facts };
   }
-  if (late !== null) return keep(late); // R2
-  if (!isUrgent && utility <= Math.max(lambda, standing.priceMin)) return keep("FLEET_BUDGET"); // R3, R5
-  const taken = bucketTake(earned, settings, standing.isOver ? "idle" : isUrgent ? "priority" : "normal"); // R5
-  // The price must rise while the bucket refuses, or it would stay low and the bucket would choose by arrival (R3).
+  if (late !== null) return keep(late);
+  if (!isUrgent && utility <= Math.max(lambda, standing.priceMin)) return keep("FLEET_BUDGET");
+  const taken = bucketTake(earned, settings, standing.isOver ? "idle" : isUrgent ? "priority" : "normal");
+  // The price must rise while the bucket refuses, or it would stay low and the bucket would choose by arrival.
   if (!taken.granted) return { send: null, settledBy: "FLEET_BUDGET", ...after(1, earned), facts };
   return { send: lane, settledBy: null, ...after(1, taken.bucket), facts };
 }

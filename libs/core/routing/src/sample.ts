@@ -21,5 +21,5 @@ export function sampleDraw(hash: Uint8Array, propensity: number): boolean {
   let uniform = 0;
   // 48 bits: more would round up to 1, and a frame of propensity 1 could be missed.
   for (let i = 5; i >= 0; i--) uniform = (uniform + (hash[i] ?? 0)) / 256; // first byte is the most significant
-  return uniform < propensity; // S2
+  return uniform < propensity;
 }

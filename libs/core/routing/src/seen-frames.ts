@@ -28,7 +28,7 @@ export class SeenFrames {
     } else if (joinsBelow) below.to = frameSeq;
     else if (joinsAbove) above.from = frameSeq;
     else ranges.splice(at, 0, { from: frameSeq, to: frameSeq });
-    // Closing a gap says of a few frames that they were seen; forgetting a range would say of many that they were not.
+    // Closing a gap marks a few frames as seen; forgetting a range would mark many as not seen.
     if (ranges.length > RANGES_MAX) ranges.splice(0, 2, { from: ranges[0]?.from ?? 0n, to: ranges[1]?.to ?? 0n });
   }
 
@@ -39,7 +39,7 @@ export class SeenFrames {
   }
 }
 
-/** Index of the first range that begins above `frameSeq`. */
+/** Index of the first range that starts above `frameSeq`. */
 function positionOf(ranges: readonly Range[], frameSeq: bigint): number {
   let [low, high] = [0, ranges.length];
   while (low < high) {

@@ -19,7 +19,7 @@ function draw(count: number, losses: readonly [easy: number, hard: number], seed
 }
 
 describe("betting on a loss rate", () => {
-  test("B1: whoever looks after every draw is fooled in no more than delta of the runs", () => {
+  test("betting.ts B1: a look after every draw refutes a true null in no more than delta of the runs", () => {
     // Loss rate just at epsilon: .9 x .002 + .1 x .182 = .02.
     const [runs, delta] = [400, 0.05];
     let [fooledBelow, fooledAbove] = [0, 0];

@@ -2,15 +2,15 @@
  * Exact tests of a mean of rare, weighted losses, by betting (Waudby-Smith & Ramdas 2024).
  *
  * Frames are drawn with known propensities pi; weighted by w = piMin / pi, the mean of w (loss - epsilon) over draws has the
- * sign of the population's loss rate less epsilon. Whoever bets a fixed share of his wealth against a null wins nothing in
+ * sign of the population's loss rate less epsilon. A bet of a fixed share of the wealth against a null wins nothing in
  * expectation while it holds; wealth of 1 / delta refutes it at level delta.
  *
- * B1. Weights lie in (0, 1] and the bets are fixed beforehand, so wealth is never negative and its expectation at most 1
- *     under the null: valid for any number of draws, and at whatever moment one looks while draws are only added (Ville).
- * B2. The wealth is the mean over several bets, so none has to be chosen after seeing the data.
- * B3. Labels are missing at random among the draws: who labels those that look easy, or hard, tests another rate than the
- *     population's. piMin is the smallest propensity there can be, known beforehand (B1).
- */
+ * The wealth is the mean over several bets, so none has to be chosen after seeing the data. Labels are missing at random among
+ * the draws: who labels those that look easy, or hard, tests another rate than the population's. piMin is the smallest
+ * propensity there can be, known beforehand (B1).
+ *
+ * B1. Weights are in (0, 1] and the bets are fixed beforehand, so wealth is never negative and its expectation at most 1 under
+ *     the null: valid for any number of draws, and at whatever moment one looks while draws are only added (Ville). */
 import { invariant } from "@tributary/kernel";
 
 /** Shares of the largest bet that cannot ruin. */
@@ -46,7 +46,7 @@ export class LossBet {
 
   /** ln of the wealth. */
   get logWealth(): number {
-    return logMeanExp(this.#logs); // B2
+    return logMeanExp(this.#logs);
   }
 
   /** Whether "the loss rate is at least epsilon" is refuted at this level. */
@@ -89,7 +89,7 @@ export function lossRateExceeds(draws: readonly WeighedDraw[], epsilon: number, 
 }
 
 function checkWeight(weight: number): void {
-  invariant(weight > 0 && weight <= 1 + 1e-12, "a weight is above 0 and at most 1"); // B1
+  invariant(weight > 0 && weight <= 1 + 1e-12, "a weight is above 0 and at most 1");
 }
 
 function logMeanExp(logs: ArrayLike<number>): number {

@@ -49,7 +49,7 @@ describe("binomial tails", () => {
     expect(clopperPearson(0, 0)).toEqual({ lower: 0, upper: 1 });
   });
 
-  test("a two-sided interval covers the truth at least as often as it says", () => {
+  test("a two-sided interval covers the truth at least as often as its level", () => {
     for (const probability of [0.02, 0.15, 0.5]) {
       let covered = 0;
       for (let seed = 1; seed <= 1_000; seed++) {
@@ -65,7 +65,7 @@ describe("binomial tails", () => {
 });
 
 describe("a paired difference of two shares", () => {
-  test("is the difference, and its interval holds the truth at least nearly as often as it says, also for few items", () => {
+  test("is the difference, and its interval holds the truth at least nearly as often as its level, also for few items", () => {
     const random = seededRandom(31);
     for (const [items, p, q] of [
       [20, 0.2, 0.05],

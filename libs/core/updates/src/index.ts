@@ -1,16 +1,16 @@
 export {
-  type Book,
-  bookFromJson,
-  bookToJson,
-  emptyBook,
+  type DurableState,
+  durableStateFromJson,
+  durableStateToJson,
+  emptyDurableState,
   isMaintenanceWindow,
   type PackageRef,
   type Wanted,
-} from "./book.ts";
+} from "./durable-state.ts";
 export {
   type Action,
   type ActionKind,
-  atWork,
+  activePackage,
   type Boot,
   bootUpdates,
   type Conditions,
@@ -25,6 +25,6 @@ export {
   updateLimits,
 } from "./machine.ts";
 /** @public The agent's inferred types name it. */
-export type { UpdatePhase } from "./said.ts";
-export { type Progress, type Said, saidOf } from "./said.ts";
+export type { UpdatePhase } from "./update-status.ts";
+export { type Progress, type UpdateStatus, updateStatusOf } from "./update-status.ts";
 export { isTimeZone, longestClosedMinutes, type MaintenanceWindow, type Weekday } from "./windows.ts";

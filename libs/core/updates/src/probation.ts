@@ -2,7 +2,7 @@
 
 export type Probation = { readonly answered: number; readonly slow: number };
 
-export const probationBegun: Probation = { answered: 0, slow: 0 };
+export const probationStart: Probation = { answered: 0, slow: 0 };
 
 export const observed = ({ answered, slow }: Probation, isSlow: boolean): Probation => ({
   answered: answered + 1,

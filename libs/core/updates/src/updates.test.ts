@@ -2,23 +2,23 @@ import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
   type Action,
-  atWork,
-  type Book,
-  bookFromJson,
-  bookToJson,
+  activePackage,
   bootUpdates,
   type Done,
-  emptyBook,
+  type DurableState,
+  durableStateFromJson,
+  durableStateToJson,
+  emptyDurableState,
   type Input,
   longestClosedMinutes,
   type MaintenanceWindow,
   type PackageRef,
   type Retry,
   type Step,
-  saidOf,
   step,
   stopped,
   type Updates,
+  updateStatusOf,
   type Wanted,
 } from "./index.ts";
 import { judgeProbation } from "./probation.ts";
@@ -27,17 +27,22 @@ import { isOpen, weekdays } from "./windows.ts";
 const packageOf = (letter: string): PackageRef => ({ digest: letter.repeat(64), name: "m", version: letter });
 const [factory, A, B, C] = ["f", "a", "b", "c"].map(packageOf) as [PackageRef, PackageRef, PackageRef, PackageRef];
 const wantedOf = (ref: PackageRef, more: Partial<Wanted> = {}): Wanted => ({
-  ...{ ...ref, shadowFrames: 0, probationFrames: 3, condition: "ANY", windows: [] },
+  ...ref,
+  shadowFrames: 0,
+  probationFrames: 3,
+  condition: "ANY",
+  windows: [],
   ...more,
 });
 const ok: Done = { ok: true };
 const failed = (code: string, retry: Retry = "never"): Done => ({ ok: false, code, reason: `because ${code}`, retry });
 
-/** A device by hand: each action must be ended before the next may begin, and the disk has the last book that was written. */
+/** A device by hand: each action must be ended before the next may start, and the disk has the last durable state that was
+ * written. */
 class Device {
   state: Updates;
   action: Action | null = null;
-  disk: Book;
+  disk: DurableState;
   calledOff = 0;
   /** What really answers frames, and what really is proved on this device since it was loaded. */
   running: PackageRef;
@@ -45,12 +50,17 @@ class Device {
   readonly fetched = new Set<string>();
   readonly #random: Random;
 
-  constructor(random: Random, disk: Book = emptyBook, broken: readonly string[] = [], fetched: Iterable<string> = []) {
+  constructor(
+    random: Random,
+    disk: DurableState = emptyDurableState,
+    broken: readonly string[] = [],
+    fetched: Iterable<string> = [],
+  ) {
     this.#random = random;
     this.disk = disk;
     this.fetched = new Set(fetched);
     this.running = [disk.good, disk.previous].find((ref) => ref && !broken.includes(ref.digest)) ?? factory;
-    const first = bootUpdates({ book: disk, factory, running: this.running.digest });
+    const first = bootUpdates({ durable: disk, factory, running: this.running.digest });
     this.state = first.state;
     this.#take(first);
   }
@@ -65,15 +75,15 @@ class Device {
 
   end(done: Done = ok, isWritten = true): void {
     const { action } = this;
-    if (action === null) throw new Error("nothing is at work");
-    if (isWritten) this.disk = action.book; // U6
+    if (action === null) throw new Error("no action is running");
+    if (isWritten) this.disk = action.durable; // machine.ts U6
     if (action.kind === "fetch" && done.ok) this.fetched.add(action.wanted.digest);
     if (action.kind === "prove") this.proved = done.ok ? action.wanted : null;
     if (action.kind === "shadow" && !done.ok) this.proved = null;
     if (action.kind === "unload") this.proved = null;
     if (action.kind === "switch" && done.ok) this.running = action.wanted;
     if (action.kind === "switch") this.proved = null;
-    if (action.kind === "restore") this.running = action.book.good ?? factory;
+    if (action.kind === "restore") this.running = action.durable.good ?? factory;
     this.action = null;
     this.send({ kind: "done", done });
   }
@@ -82,23 +92,23 @@ class Device {
     this.state = state;
     if (callOff) this.calledOff += 1;
     if (next === null) return;
-    expect(this.action).toBeNull(); // U1
+    expect(this.action).toBeNull(); // machine.ts U1
     this.action = next;
     const known = (digest: string) => digest === factory.digest || this.fetched.has(digest);
     if (next.kind === "prove") {
-      expect(known(next.wanted.digest)).toBe(true); // U2
+      expect(known(next.wanted.digest)).toBe(true); // machine.ts U2
       expect(this.proved).toBeNull();
     }
     if (next.kind === "shadow") expect(this.proved?.digest).toBe(next.wanted.digest);
-    if (next.kind === "switch") expect(this.proved?.digest).toBe(next.wanted.digest); // U2
-    if (next.kind === "commit") expect(this.running.digest).toBe((next.book.good ?? factory).digest);
+    if (next.kind === "switch") expect(this.proved?.digest).toBe(next.wanted.digest); // machine.ts U2
+    if (next.kind === "commit") expect(this.running.digest).toBe((next.durable.good ?? factory).digest);
   }
 
-  get said() {
-    return saidOf(this.state, "DOWNLOADING");
+  get status() {
+    return updateStatusOf(this.state, "DOWNLOADING");
   }
 
-  /** All goes well until nothing is at work. */
+  /** All goes well until no action is running. */
   settle(): void {
     for (let i = 0; i < 1_000; i++) {
       if (this.action !== null) this.end();
@@ -122,27 +132,27 @@ const kinds = (one: Device, until: (action: Action) => boolean = () => false): s
 };
 
 describe("an update that goes well", () => {
-  test("fetch, prove, shadow, switch, probation, commit; each is said", () => {
+  test("fetch, prove, shadow, switch, probation, commit; each is reported", () => {
     const one = device();
     one.want(7, wantedOf(A, { shadowFrames: 5 }));
-    expect(one.said).toMatchObject({ generation: 7n, phase: "DOWNLOADING", modelDigest: A.digest });
+    expect(one.status).toMatchObject({ generation: 7n, phase: "DOWNLOADING", modelDigest: A.digest });
     expect(kinds(one)).toEqual(["fetch", "prove", "shadow", "switch"]);
-    expect(one.said?.phase).toBe("PROBATION");
+    expect(one.status?.phase).toBe("PROBATION");
     expect(one.disk.trial?.digest).toBe(A.digest);
     for (let i = 0; i < 3; i++) one.send({ kind: "answered", isSlow: i === 0 });
     expect(kinds(one)).toEqual(["commit"]);
-    expect(one.said).toMatchObject({ phase: "COMMITTED", code: "" });
+    expect(one.status).toMatchObject({ phase: "COMMITTED", code: "" });
     expect(one.disk).toMatchObject({ good: A, previous: null, trial: null });
   });
 
-  test("what is at work already is committed at once, and needs no registry", () => {
+  test("what is active already is committed at once, and needs no registry", () => {
     const one = device();
     one.want(7, wantedOf(factory));
     expect(kinds(one)).toEqual(["save"]);
-    expect(one.said?.phase).toBe("COMMITTED");
+    expect(one.status?.phase).toBe("COMMITTED");
   });
 
-  test("going back to the factory's package needs no registry either, but is proved", () => {
+  test("reverting to the factory's package needs no registry either, but is proved", () => {
     const one = device();
     one.want(7, wantedOf(A));
     one.settle();
@@ -156,7 +166,7 @@ describe("an update that goes well", () => {
     const one = device();
     one.want(7, wantedOf(A, { condition: "PARKED", shadowFrames: 2 }));
     expect(kinds(one)).toEqual(["fetch", "prove", "shadow", "unload"]);
-    expect(one.said).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+    expect(one.status).toMatchObject({ phase: "WAITING", code: "condition-parked" });
     expect(one.disk.trials).toBe(0);
     one.send({ kind: "conditions", met: { idle: true, parked: false, time: null } });
     expect(one.action).toBeNull();
@@ -172,17 +182,17 @@ describe("maintenance windows", () => {
 
   test("the switch waits until one opens, by a clock that can be trusted", () => {
     const one = device();
-    const tell = (time: number | null) => one.send({ kind: "conditions", met: { idle: false, parked: false, time } });
+    const report = (time: number | null) => one.send({ kind: "conditions", met: { idle: false, parked: false, time } });
     one.want(7, wantedOf(A, { windows: [night] }));
     expect(kinds(one)).toEqual(["fetch", "prove", "unload"]);
-    expect(one.said).toMatchObject({ phase: "WAITING", code: "condition-clock" });
-    tell(at("25T20:59:00"));
-    expect(one.said).toMatchObject({ phase: "WAITING", code: "condition-window" });
-    tell(at("25T21:00:00"));
+    expect(one.status).toMatchObject({ phase: "WAITING", code: "condition-clock" });
+    report(at("25T20:59:00"));
+    expect(one.status).toMatchObject({ phase: "WAITING", code: "condition-window" });
+    report(at("25T21:00:00"));
     expect(kinds(one)).toEqual(["prove", "switch"]);
   });
 
-  test("going back waits for none", () => {
+  test("reverting waits for none", () => {
     const one = device();
     one.want(7, wantedOf(A));
     one.settle();
@@ -215,51 +225,54 @@ describe("maintenance windows", () => {
     expect(longestClosedMinutes([night])).toBe(7 * 1_440 - 7 * 60);
   });
 
-  test("a book keeps them, and one from before there were any has none", () => {
+  test("the durable state keeps them, and one from before there were any has none", () => {
     const one = device();
     one.want(7, wantedOf(A, { windows: [night] }));
-    const json = JSON.parse(JSON.stringify(bookToJson(one.state.book)));
-    expect(bookFromJson(json)).toEqual(one.state.book);
+    const json = JSON.parse(JSON.stringify(durableStateToJson(one.state.durable)));
+    expect(durableStateFromJson(json)).toEqual(one.state.durable);
     delete json.wanted.windows;
-    expect(bookFromJson(json)?.wanted).toMatchObject({ windows: [] });
+    expect(durableStateFromJson(json)?.wanted).toMatchObject({ windows: [] });
     json.wanted.windows = [{ ...night, timeZone: "Mars/Olympus" }];
-    expect(bookFromJson(json)).toBeUndefined();
+    expect(durableStateFromJson(json)).toBeUndefined();
   });
 });
 
 describe("an update that fails", () => {
-  test.each(["fetch", "prove", "shadow", "switch"])("U4: at %s it is refused, once for the generation", (kind) => {
-    const one = device();
-    one.want(7, wantedOf(A, { shadowFrames: 5 }));
-    kinds(one, (action) => action.kind === kind);
-    one.end(failed("package-digest-mismatch"));
-    one.settle();
-    expect(one.said).toMatchObject({ phase: "REFUSED", code: "package-digest-mismatch" });
-    expect([one.running, one.disk.trial, one.disk.good]).toEqual([factory, null, null]);
-    one.want(7, wantedOf(A));
-    expect(one.action).toBeNull();
-    const again = new Device(seededRandom(2), one.disk);
-    expect(again.action).toBeNull();
-    expect(again.said?.phase).toBe("REFUSED");
-  });
+  test.each(["fetch", "prove", "shadow", "switch"])(
+    "machine.ts U4: at %s it is refused, once for the generation",
+    (kind) => {
+      const one = device();
+      one.want(7, wantedOf(A, { shadowFrames: 5 }));
+      kinds(one, (action) => action.kind === kind);
+      one.end(failed("package-digest-mismatch"));
+      one.settle();
+      expect(one.status).toMatchObject({ phase: "REFUSED", code: "package-digest-mismatch" });
+      expect([one.running, one.disk.trial, one.disk.good]).toEqual([factory, null, null]);
+      one.want(7, wantedOf(A));
+      expect(one.action).toBeNull();
+      const again = new Device(seededRandom(2), one.disk);
+      expect(again.action).toBeNull();
+      expect(again.status?.phase).toBe("REFUSED");
+    },
+  );
 
-  test("U4: what the network may mend is tried again, growing slower, and not for ever", () => {
+  test("machine.ts U4: what the network may mend is tried again, growing slower, and not for ever", () => {
     const one = device();
     one.want(7, wantedOf(A));
     const waits: number[] = [];
-    for (let i = 0; i < 500 && one.state.book.outcome === null; i++) {
+    for (let i = 0; i < 500 && one.state.durable.outcome === null; i++) {
       if (one.action?.kind === "wait") {
-        expect(one.said).toMatchObject({ phase: "WAITING", code: "registry-unreachable" });
+        expect(one.status).toMatchObject({ phase: "WAITING", code: "registry-unreachable" });
         waits.push(one.action.ms);
         one.end();
       } else one.end(failed("registry-unreachable", "many"));
     }
     expect(waits.length).toBe(99);
     expect(Math.max(...waits)).toBeLessThanOrEqual(300_000);
-    expect(one.said).toMatchObject({ phase: "REFUSED", code: "registry-unreachable" });
+    expect(one.status).toMatchObject({ phase: "REFUSED", code: "registry-unreachable" });
   });
 
-  test("U4: what is tried again a few times is, however often the network was away before", () => {
+  test("machine.ts U4: what is tried again a few times is, however often the network was away before", () => {
     const one = device();
     one.want(7, wantedOf(A));
     for (let i = 0; i < 10; i++) {
@@ -268,12 +281,12 @@ describe("an update that fails", () => {
     }
     one.end();
     one.end(failed("model-crashed", "few"));
-    expect(one.said).toMatchObject({ phase: "WAITING", code: "model-crashed" });
+    expect(one.status).toMatchObject({ phase: "WAITING", code: "model-crashed" });
     one.settle();
-    expect(one.said?.phase).toBe("COMMITTED");
+    expect(one.status?.phase).toBe("COMMITTED");
   });
 
-  test("U4: a crash in probation takes the device back by itself, and says why", () => {
+  test("machine.ts U4: a crash in probation reverts the device by itself, and reports why", () => {
     const one = device();
     one.want(7, wantedOf(A));
     one.settle();
@@ -281,18 +294,18 @@ describe("an update that fails", () => {
     kinds(one);
     one.send({ kind: "failing", code: "model-crashed", reason: "ended with 139" });
     expect(kinds(one)).toEqual(["restore"]);
-    expect(one.said).toMatchObject({ phase: "REVERTED", code: "model-crashed", reason: "ended with 139" });
+    expect(one.status).toMatchObject({ phase: "REVERTED", code: "model-crashed", reason: "ended with 139" });
     expect([one.running, one.disk.trial, one.disk.good?.digest]).toEqual([A, null, A.digest]);
   });
 
-  test("U4: too slow in probation is judged as soon as it is certain", () => {
+  test("machine.ts U4: too slow in probation is judged as soon as it is certain", () => {
     const one = device();
     one.want(7, wantedOf(A, { probationFrames: 10 }));
     kinds(one);
     for (let i = 0; i < 6; i++) one.send({ kind: "answered", isSlow: true });
     expect(one.action?.kind).toBe("restore");
     one.settle();
-    expect(one.said).toMatchObject({ phase: "REVERTED", code: "model-too-slow" });
+    expect(one.status).toMatchObject({ phase: "REVERTED", code: "model-too-slow" });
     expect(judgeProbation({ answered: 10, slow: 5 }, 10)).toBe("passed");
     expect(judgeProbation({ answered: 0, slow: 0 }, 0)).toBe("passed");
   });
@@ -311,10 +324,10 @@ describe("an update that fails", () => {
   };
   const diskFull = failed("slots-unwritable", "many");
 
-  test("U4: a commit that cannot be written is tried again after another probation, and not for ever", () => {
+  test("machine.ts U4: a commit that cannot be written is tried again after another probation, and not for ever", () => {
     const one = atCommit();
     one.end(diskFull, false);
-    expect(one.said).toMatchObject({ phase: "WAITING", code: "slots-unwritable" });
+    expect(one.status).toMatchObject({ phase: "WAITING", code: "slots-unwritable" });
     expect(one.running).toMatchObject(B);
     one.settle();
     expect(one.disk).toMatchObject({ good: B, previous: A, outcome: { phase: "COMMITTED" } });
@@ -326,7 +339,7 @@ describe("an update that fails", () => {
       else never.end();
     }
     never.settle();
-    expect(never.said).toMatchObject({ phase: "REVERTED", code: "slots-unwritable" });
+    expect(never.status).toMatchObject({ phase: "REVERTED", code: "slots-unwritable" });
     expect(never.disk).toMatchObject({ good: A, previous: C, trial: null });
     expect(never.running).toMatchObject(A);
   });
@@ -335,9 +348,9 @@ describe("an update that fails", () => {
     const same = atCommit();
     same.want(10, wantedOf(B, { probationFrames: 5 }));
     same.end(diskFull, false);
-    expect([same.action?.kind, same.said?.phase]).toEqual(["save", "WAITING"]);
+    expect([same.action?.kind, same.status?.phase]).toEqual(["save", "WAITING"]);
     same.end();
-    expect(same.said?.phase).toBe("PROBATION");
+    expect(same.status?.phase).toBe("PROBATION");
     same.settle();
     expect(same.disk).toMatchObject({ good: B, previous: A });
 
@@ -349,7 +362,7 @@ describe("an update that fails", () => {
     expect(other.disk).toMatchObject({ good: null, previous: A });
   });
 
-  test("what was at work here is not held up by how slow the one at work makes it; what is new here is", () => {
+  test("a model that was active here is not held up by how slow the active one makes it; a new one is", () => {
     const one = atCommit();
     one.settle();
     const speeds = [wantedOf(C), wantedOf(A)].map((wanted, i) => {
@@ -357,25 +370,25 @@ describe("an update that fails", () => {
       kinds(one, ({ kind }) => kind === "prove");
       const { action } = one;
       one.settle();
-      return action?.kind === "prove" && action.wasAtWork;
+      return action?.kind === "prove" && action.wasActive;
     });
     // Before the second, B is the one before C.
     expect(speeds).toEqual([false, false]);
     one.want(12, wantedOf(C));
     kinds(one, ({ kind }) => kind === "prove");
-    expect(one.action).toMatchObject({ kind: "prove", wasAtWork: true });
+    expect(one.action).toMatchObject({ kind: "prove", wasActive: true });
   });
 
   test("a condition that this agent does not know is refused", () => {
     const one = device();
     one.want(7, wantedOf(A, { condition: "UNKNOWN" }));
     one.settle();
-    expect(one.said).toMatchObject({ phase: "REFUSED", code: "condition-unknown" });
+    expect(one.status).toMatchObject({ phase: "REFUSED", code: "condition-unknown" });
   });
 });
 
 describe("generations", () => {
-  test("U3: a lower one is ignored, also after a restart; an equal one changes nothing", () => {
+  test("machine.ts U3: a lower one is ignored, also after a restart; an equal one changes nothing", () => {
     const one = device();
     one.want(7, wantedOf(A));
     one.settle();
@@ -387,7 +400,7 @@ describe("generations", () => {
     expect([again.action, again.running.digest]).toEqual([null, A.digest]);
   });
 
-  test("a newer one calls off what is at work, and only then goes on", () => {
+  test("a newer one calls off the running action, and only then continues", () => {
     const one = device();
     one.want(7, wantedOf(A));
     one.want(8, wantedOf(B));
@@ -398,7 +411,7 @@ describe("generations", () => {
     expect(one.disk.good?.digest).toBe(B.digest);
   });
 
-  test("a newer one in probation: the same package begins its probation anew, another is preceded by going back", () => {
+  test("a newer one in probation: the same package restarts its probation, another is preceded by a revert", () => {
     const one = device();
     one.want(7, wantedOf(A));
     kinds(one);
@@ -408,7 +421,7 @@ describe("generations", () => {
     expect(kinds(one)).toEqual(["restore", "fetch", "prove", "switch"]);
     one.want(10, wantedOf(factory));
     expect(kinds(one)).toEqual(["restore", "save"]);
-    expect(one.said).toMatchObject({ generation: 10n, phase: "COMMITTED" });
+    expect(one.status).toMatchObject({ generation: 10n, phase: "COMMITTED" });
   });
 
   test("a slot that is not named stays as it is, and the generation is kept", () => {
@@ -436,18 +449,18 @@ describe("G7: ended at any point", () => {
     }
     one = new Device(random, one.disk, [], one.fetched);
     one.settle();
-    expect(one.said).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
+    expect(one.status).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
     expect(one.running).toEqual(factory);
   });
 
   const dies = (one: Device, random: Random): Device => new Device(random, one.disk, [], one.fetched);
 
-  test("U5: nor for ever while it waits for the device to be parked", () => {
+  test("machine.ts U5: nor for ever while it waits for the device to be parked", () => {
     const random = seededRandom(3);
     let one = new Device(random);
     one.want(7, wantedOf(A, { condition: "PARKED" }));
     let boots = 0;
-    for (; boots < 50 && one.state.book.outcome === null; boots++) {
+    for (; boots < 50 && one.state.durable.outcome === null; boots++) {
       kinds(one);
       if (one.state.stage.kind === "holding") {
         one.send({ kind: "conditions", met: { idle: false, parked: true, time: null } });
@@ -455,11 +468,11 @@ describe("G7: ended at any point", () => {
       kinds(one);
       if (one.state.stage.kind === "probation") one = dies(one, random);
     }
-    expect(one.said).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
+    expect(one.status).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
     expect(boots).toBeLessThanOrEqual(6);
   });
 
-  test("U5: a try that ends by itself between two that take the device down makes nobody forget them", () => {
+  test("machine.ts U5: a try that ends by itself between two that take the device down makes nobody forget them", () => {
     const random = seededRandom(3);
     let one = new Device(random);
     one.want(7, wantedOf(A));
@@ -471,11 +484,11 @@ describe("G7: ended at any point", () => {
       kinds(one);
       one = dies(one, random);
     }
-    expect(one.said).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
+    expect(one.status).toMatchObject({ phase: "REVERTED", code: "update-interrupted" });
     expect(boots).toBe(5);
   });
 
-  test("U5: being stopped in good order is nobody's fault, however often, in a proof, a shadow and a probation", () => {
+  test("machine.ts U5: being stopped in good order is nobody's fault, however often, in a proof, a shadow and a probation", () => {
     const random = seededRandom(3);
     for (const at of ["prove", "shadow", "switch", "probation"]) {
       let one = new Device(random);
@@ -484,12 +497,12 @@ describe("G7: ended at any point", () => {
         kinds(one, ({ kind }) => kind === at);
         const { action, state } = one;
         expect(at === "probation" ? state.stage.kind : action?.kind).toBe(at);
-        if (action !== null) one.disk = action.book;
+        if (action !== null) one.disk = action.durable;
         one.disk = stopped(one.state) ?? one.disk;
         one = dies(one, random);
       }
       one.settle();
-      expect(one.said?.phase).toBe("COMMITTED");
+      expect(one.status?.phase).toBe("COMMITTED");
       expect(stopped(one.state)).toBeNull();
     }
   });
@@ -502,24 +515,24 @@ describe("G7: ended at any point", () => {
     one.want(8, wantedOf(B));
     one.end(failed("package-unlisted"));
     one.settle();
-    expect([one.running.digest, one.said?.phase]).toEqual([A.digest, "REFUSED"]);
+    expect([one.running.digest, one.status?.phase]).toEqual([A.digest, "REFUSED"]);
     one = new Device(random, one.disk, [A.digest], one.fetched);
     expect(one.running).toEqual(factory);
     one.settle();
     expect(one.running.digest).toBe(A.digest);
-    expect(one.said).toMatchObject({ generation: 8n, modelDigest: A.digest, phase: "COMMITTED" });
+    expect(one.status).toMatchObject({ generation: 8n, modelDigest: A.digest, phase: "COMMITTED" });
   });
 
-  test("another package of the factory's than the one that was committed is not said to be it", () => {
+  test("another package of the factory's than the one that was committed is not reported as it", () => {
     const one = device();
     one.want(7, wantedOf(factory));
     one.settle();
-    const { state, next } = bootUpdates({ book: one.disk, factory: C, running: C.digest });
+    const { state, next } = bootUpdates({ durable: one.disk, factory: C, running: C.digest });
     expect(next).toMatchObject({ kind: "fetch", wanted: { digest: factory.digest } });
-    expect(saidOf(state, "DOWNLOADING")?.phase).toBe("DOWNLOADING");
+    expect(updateStatusOf(state, "DOWNLOADING")?.phase).toBe("DOWNLOADING");
   });
 
-  test("what rotted on the disk is replaced by the one before it, and fetched again", () => {
+  test("what is corrupted on the disk is replaced by the one before it, and fetched again", () => {
     const random = seededRandom(4);
     let one = new Device(random);
     one.want(7, wantedOf(A));
@@ -537,7 +550,7 @@ describe("G7: ended at any point", () => {
     expect(one.disk).toMatchObject({ good: B, previous: null });
   });
 
-  test("over seeds: whatever happens, one action at a time, nothing unproved at work, and always an end", () => {
+  test("over seeds: whatever happens, one action at a time, nothing unproved active, and always an end", () => {
     const packages = [factory, A, B, C];
     const codes = ["package-digest-mismatch", "registry-unreachable", "model-too-slow", "slots-unwritable"];
     for (let seed = 0; seed < 1_500; seed++) {
@@ -546,7 +559,7 @@ describe("G7: ended at any point", () => {
       let one = new Device(random);
       let generation = 0;
       for (let i = 0; i < 60; i++) {
-        const seenBefore = one.state.book.generation;
+        const seenBefore = one.state.durable.generation;
         const roll = random();
         if (roll < 0.15) {
           generation = Math.max(1, generation + Math.floor(random() * 4) - 1);
@@ -560,39 +573,51 @@ describe("G7: ended at any point", () => {
         else if (roll < 0.92) {
           one.send({ kind: "conditions", met: { idle: random() < 0.5, parked: random() < 0.5, time: null } });
         } else if (roll < 0.96) {
-          // Killed: the book may be the action's or the one before it.
-          const disk = one.action !== null && random() < 0.5 ? one.action.book : one.disk;
+          // Killed: the durable state may be the action's or the one before it.
+          const disk = one.action !== null && random() < 0.5 ? one.action.durable : one.disk;
           const broken = random() < 0.2 ? [pick(packages).digest] : [];
           const fetched = [...one.fetched].filter((digest) => !broken.includes(digest));
           const good = disk.good?.digest;
-          one = new Device(random, bookFromJson(JSON.parse(JSON.stringify(bookToJson(disk)))) as Book, broken, fetched);
+          one = new Device(
+            random,
+            durableStateFromJson(JSON.parse(JSON.stringify(durableStateToJson(disk)))) as DurableState,
+            broken,
+            fetched,
+          );
           if (good !== undefined && !broken.includes(good)) expect(one.running.digest).toBe(good);
           continue;
         }
-        expect(one.state.book.generation).toBeGreaterThanOrEqual(seenBefore); // U3
-        // Nobody answers frames but the good one and what was proved here.
-        if (one.action === null) expect([seed, i, one.running.digest]).toEqual([seed, i, atWork(one.state).digest]);
-        if (one.action === null && one.state.stage.kind === "rest" && one.state.book.wanted !== null) {
-          expect(one.state.book.outcome).not.toBeNull();
+        expect(one.state.durable.generation).toBeGreaterThanOrEqual(seenBefore); // machine.ts U3
+        // Only the committed package and one that was proved here answer frames.
+        if (one.action === null)
+          expect([seed, i, one.running.digest]).toEqual([seed, i, activePackage(one.state).digest]);
+        if (one.action === null && one.state.stage.kind === "rest" && one.state.durable.wanted !== null) {
+          expect(one.state.durable.outcome).not.toBeNull();
         }
       }
       one.settle();
-      const { wanted, outcome } = one.state.book;
+      const { wanted, outcome } = one.state.durable;
       if (wanted !== null) expect([seed, outcome === null]).toEqual([seed, false]);
       if (outcome?.phase === "COMMITTED" && wanted !== null) {
         expect([seed, one.running.digest]).toEqual([seed, wanted.digest]);
       }
-      expect(one.state.book.trial).toBeNull();
+      expect(one.state.durable.trial).toBeNull();
       expect(one.proved).toBeNull();
     }
   });
 });
 
-test("a book is read back, and what is none is refused", () => {
-  const book: Book = { ...emptyBook, generation: 2n ** 60n, wanted: wantedOf(A), good: A, trials: 2 };
-  const json = JSON.parse(JSON.stringify(bookToJson(book)));
-  expect(bookFromJson(json)).toEqual(book);
+test("a durable state is read back, and what is none is refused", () => {
+  const durable: DurableState = {
+    ...emptyDurableState,
+    generation: 2n ** 60n,
+    wanted: wantedOf(A),
+    good: A,
+    trials: 2,
+  };
+  const json = JSON.parse(JSON.stringify(durableStateToJson(durable)));
+  expect(durableStateFromJson(json)).toEqual(durable);
   for (const wrong of [null, 3, {}, { ...json, good: 7 }, { ...json, wanted: { ...json.wanted, digest: "../x" } }]) {
-    expect(bookFromJson(wrong)).toBeUndefined();
+    expect(durableStateFromJson(wrong)).toBeUndefined();
   }
 });

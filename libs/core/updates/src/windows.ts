@@ -7,7 +7,7 @@ export const weekdays = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"] as con
 export type Weekday = (typeof weekdays)[number];
 
 export type MaintenanceWindow = {
-  /** On which it begins. */
+  /** On which it opens. */
   readonly days: readonly Weekday[];
   /** Minutes since midnight, 0 to 1439. Not later than `fromMinute`, `toMinute` is one of the next day. */
   readonly fromMinute: number;

@@ -41,17 +41,17 @@ const made = async (name: string, change: Partial<PackageParts> = {}) => {
   return dir;
 };
 
-test("a good package is told by its digest, operators, golden frames and time", async () => {
+test("a good package is reported with its digest, operators, golden frames and time", async () => {
   const dir = await made("good");
   const { digest } = await loadPackage(dir);
-  const said: string[] = [];
-  const found = await examine(dir, {}, digest, said);
+  const lines: string[] = [];
+  const found = await examine(dir, {}, digest, lines);
   expect(found).toMatchObject({ digest, opset: expect.any(Number), latency: { slowdown: 1, budgetMs: 60_000 } });
   expect(found.operators).toContain("Conv");
   expect(found.golden.equal + found.golden.withinBand).toBe(found.golden.frames);
   expect(found.latency.p50Ms).toBeGreaterThan(0);
   expect(found.latency.p95Ms).toBeGreaterThanOrEqual(found.latency.p50Ms);
-  expect(said.join("\n")).toMatch(/golden frames/);
+  expect(lines.join("\n")).toMatch(/golden frames/);
 });
 
 test("what is wrong is refused by name, with words that help", async () => {
@@ -82,7 +82,7 @@ test("what is wrong is refused by name, with words that help", async () => {
   expect(await refusal(examine(dir))).toMatch(/^package-digest-mismatch: /);
 });
 
-test("an operator that nobody has is named before the runtime stumbles over it (X3)", async () => {
+test("an operator that nobody has is named before the runtime stumbles over it (examine.ts X3)", async () => {
   const model = Buffer.from(await readFile(join(EDGE, packageFiles.model)));
   // Of equal length: field 4 of a node is its operator, field 7 the domain it is from.
   const own = Buffer.from("\x22\x0aReduceMean", "latin1");
@@ -92,7 +92,7 @@ test("an operator that nobody has is named before the runtime stumbles over it (
   expect(await refusal(examine(dir))).toMatch(/^model-unfit: .*foreign:S.*ONNX's own.*imports no such set/);
 });
 
-test("a task that is stopped or takes too long ends, and says it may be tried again (T1)", async () => {
+test("a task that is stopped or takes too long ends, and reports that it may be tried again (run-task.ts T1)", async () => {
   const dir = await made("stopped");
   const task = { kind: "examine", dir, settings } as const;
   expect(await refusal(runTask(task, { msMax: 1 }))).toMatch(/^task-died: .*within 1 ms/);

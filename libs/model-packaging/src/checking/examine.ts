@@ -1,12 +1,12 @@
 /**
  * Examines a package that came from elsewhere before anybody relies on it.
  *
- * X1. Every byte is what its manifest says, and the manifest has the digest that was asked for (G6).
- * X2. The model is run as devices run it: in a child, on the golden frames, which must come out as its maker said.
- * X3. A refusal names what is wrong and what to do; of the model's file all that is wrong at once.
- * X4. Its time is measured, on this machine; for hardware that is slower, by a factor that is known. A busy machine must not
- *     decide: of three rounds the best counts.
- */
+ * Every byte is what its manifest lists, and the manifest has the digest that was asked for (G6). The model is run as devices
+ * run it: in a child, on the golden frames, which must have the results that its maker listed. Its time is measured, on this
+ * machine; for hardware that is slower, by a factor that is known. A busy machine must not decide: of three rounds the best
+ * counts.
+ *
+ * X3. A refusal names what is wrong and what to do; of the model's file all that is wrong at once. */
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
 import { anyHardware, packageFiles } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
@@ -54,13 +54,13 @@ export async function examinePackage(
   options: { readonly digest?: Digest } = {},
   progress: (line: string) => void = () => {},
 ): Promise<Examination> {
-  const pkg = await loadPackage(dir, options); // X1
+  const pkg = await loadPackage(dir, options);
   const { manifest } = pkg;
   checkSize(pkg, settings.packageBytesMax);
   const slowdown = slowdownOf(manifest.hardwareClass, settings.hardwareClasses);
   const { opset, operators } = await checkModelFile(pkg);
   progress(`opset ${opset}, ${operators.length} operators`);
-  const model = await new OnnxModelHost(loadPackage).load(dir, { threads: settings.threads }); // X2
+  const model = await new OnnxModelHost(loadPackage).load(dir, { threads: settings.threads });
   try {
     const golden = await checkGolden(model, pkg);
     progress(`${golden.frames} golden frames, ${golden.equal} equal to the bit`);
@@ -68,7 +68,7 @@ export async function examinePackage(
     progress(
       `p95 ${timed.p95Ms.toFixed(1)} ms here, budget ${manifest.latencyBudgetMs} ms on ${manifest.hardwareClass}`,
     );
-    if (timed.p95Ms * slowdown > manifest.latencyBudgetMs) throw tooSlow(pkg, timed, slowdown); // X4
+    if (timed.p95Ms * slowdown > manifest.latencyBudgetMs) throw tooSlow(pkg, timed, slowdown);
     return {
       digest: pkg.digest,
       opset,
@@ -88,8 +88,8 @@ function checkSize({ manifest }: ModelPackage, bytesMax: number): void {
   throw new Failure("package-too-large", "give-up", message);
 }
 
-/** Times slower than this machine. A package for all hardware goes by `generic` or `any`, whichever is known; else by the slowest
- * class, which may get it too. Throws Failure `hardware-class-unknown`. */
+/** Times slower than this machine. A package for all hardware goes by `generic` or `any`, whichever is known; else by the
+ * slowest class, which may get it too. Throws Failure `hardware-class-unknown`. */
 export function slowdownOf(hardwareClass: string, known: ExamineSettings["hardwareClasses"]): number {
   const isForAny = anyHardware.includes(hardwareClass);
   for (const name of isForAny ? [hardwareClass, ...anyHardware] : [hardwareClass]) {
@@ -102,7 +102,7 @@ export function slowdownOf(hardwareClass: string, known: ExamineSettings["hardwa
   throw new Failure("hardware-class-unknown", "ask-a-person", message);
 }
 
-/** X3: what the file says of itself. Shapes and weights outside are looked at where it is loaded. */
+/** X3: what the file declares. Shapes and weights outside are looked at where it is loaded. */
 async function checkModelFile(pkg: ModelPackage): Promise<{ opset: number; operators: readonly string[] }> {
   const facts = modelFacts(await readPackageFile(pkg, packageFiles.model));
   if (facts === null) {
@@ -134,7 +134,7 @@ async function checkGolden(model: LoadedModel, pkg: ModelPackage): Promise<Exami
   if (passed) return { frames: frames.length, equal, withinBand };
   const wrong = frames.filter(({ kind }) => kind === "failed").map(({ frame, reason }) => `${frame}: ${reason}`);
   const some = wrong.slice(0, 3).join("; ") + (wrong.length > 3 ? ` and ${wrong.length - 3} more` : "");
-  const message = `${failed} of ${frames.length} golden frames of ${nameOf(pkg.manifest)} come out otherwise than its maker says (${some}): pack it again with tributary models pack`;
+  const message = `${failed} of ${frames.length} golden frames of ${nameOf(pkg.manifest)} have other results than its maker listed (${some}): pack it again with tributary models pack`;
   throw new Failure("golden-frames-differ", "give-up", message);
 }
 

@@ -42,7 +42,8 @@ export async function runGate(
       .map(({ kind, name, found }) => `${kind}, ${name}: ${found}`);
   return {
     report,
-    ...{ failed: linesThat("failed"), unsure: linesThat("unsure") },
+    failed: linesThat("failed"),
+    unsure: linesThat("unsure"),
     json: `${JSON.stringify({ ...about, ...report }, null, 2)}\n`,
     page: htmlOf(report, input, titles),
   };

@@ -38,7 +38,7 @@ ${bars(report.lines.filter(({ kind }) => kind === "class"))}
 ${bars(report.lines.filter(({ kind }) => kind === "robustness"))}
 ${report.untested.map(({ name, why }) => `<p>Not shown: ${escaped(name)}; ${escaped(why)}.</p>`).join("\n")}
 <h2>Reliability</h2>
-<p>How often a model is right when it says how sure it is; bars are exact 95 % intervals, the line is honesty.</p>
+<p>How often a model is right at each stated confidence; bars are exact 95 % intervals, the line is perfect calibration.</p>
 ${curve(input.candidate, OWN)}${curve(input.champion, OTHER)}
 </html>
 `;

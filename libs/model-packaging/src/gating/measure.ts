@@ -14,7 +14,7 @@ export type GateOptions = {
   readonly candidate: string;
   readonly champion: string;
   readonly validation: string;
-  /** Digest of the set that the folder holds; that of the folder unless told. */
+  /** Digest of the set that the folder holds; that of the folder by default. */
   readonly validationSet?: Digest;
   readonly threads: number;
   /** Frames damaged in each way; 0: none. */
@@ -23,7 +23,7 @@ export type GateOptions = {
   readonly robustness?: readonly CorruptionName[];
   /** What the fleet needs of a frame, in ms on the candidate's hardware; without it the champion's times count. */
   readonly latencySlaMs?: number;
-  /** How many times slower than this machine the candidate's hardware is; 1 unless told. */
+  /** How many times slower than this machine the candidate's hardware is; 1 by default. */
   readonly slowdown?: number;
 };
 
@@ -39,7 +39,7 @@ export async function measure(options: GateOptions, progress: (line: string) => 
   checkLabels(own, other);
   const all = await validationFrames(options.validation, own.labels);
   const seed = own.manifest.lineage[SPLIT_SEED];
-  // What a candidate was calibrated on says nothing of it.
+  // Frames that a candidate was calibrated on do not measure it.
   const frames = seed === undefined ? all : halvesOf(all, seed).gating;
   const host = new OnnxModelHost(loadPackage);
   const load = (pkg: ModelPackage) => host.load(pkg.dir, { threads: options.threads });
@@ -68,11 +68,11 @@ async function compared(
   const golden = await checkGoldenFrames(candidate, own, readPackageFile);
   const failed = golden.frames.flatMap(({ frame, reason }) => (reason === null ? [] : [`${frame}: ${reason}`]));
   progress(`${frames.length} validation frames`);
-  const said = { candidate: await judged(candidate, frames), champion: await judged(champion, frames) };
+  const results = { candidate: await judged(candidate, frames), champion: await judged(champion, frames) };
   const times = await timed(both, frames, options.slowdown ?? 1);
   const measured = {
-    candidate: { ...said.candidate, ...times.candidate },
-    champion: { ...said.champion, ...times.champion },
+    candidate: { ...results.candidate, ...times.candidate },
+    champion: { ...results.champion, ...times.champion },
   };
   const step = Math.max(1, Math.ceil(frames.length / options.corrupted));
   const some = frames.filter((_, i) => i % step === 0);
@@ -99,7 +99,7 @@ async function compared(
 type Kinds = { readonly kinds: readonly Corruption[]; readonly untested: readonly Untested[] };
 const NO_DAMAGE: Kinds = { kinds: [], untested: [] };
 
-/** Frames whose light tells what a task shows. */
+/** Frames whose light is that of the task. */
 const LIT = 200;
 
 async function kindsOf(frames: readonly ValidationFrame[], wanted?: readonly CorruptionName[]): Promise<Kinds> {
@@ -166,7 +166,7 @@ async function timed({ candidate, champion }: Both, frames: readonly ValidationF
   return { candidate: await of("candidate", candidate), champion: await of("champion", champion) };
 }
 
-/** Proportional set size; null where Linux does not tell. */
+/** Proportional set size; null where Linux does not report it. */
 async function megabytesOf(pid: number): Promise<number | null> {
   const rollup = await readFile(`/proc/${pid}/smaps_rollup`, "utf8").catch(() => "");
   const kilobytes = /^Pss: +(\d+) kB$/m.exec(rollup)?.[1];

@@ -32,7 +32,7 @@ async function repository(): Promise<TufRepository> {
 }
 const now = () => Date.now();
 
-test("keys are made once, root keys where they can be carried away, and a repository opens with them (K1)", async () => {
+test("keys are made once, root keys where they can be carried away, and a repository opens with them (key-folder.ts K1)", async () => {
   expect(await codeOf(prepareRotation({ dataDir, roles: ["timestamp"], now: now() }))).toBe("keys-missing");
   const init = { dataDir, offlineDir: join(dir, "offline"), passphrase: "open sesame", now: now() };
   expect(await initKeys(init)).toMatchObject({ rootVersion: 1 });
@@ -45,7 +45,7 @@ test("keys are made once, root keys where they can be carried away, and a reposi
   expect((await repository()).rootVersion()).toBe(1);
 });
 
-test("a stolen online key is replaced by two of three holders, one is not enough (K2)", async () => {
+test("a stolen online key is replaced by two of three holders, one is not enough (key-folder.ts K2)", async () => {
   await (await repository()).list("ab".repeat(32), listed);
   const file = await prepareRotation({ dataDir, roles: ["targets", "timestamp"], now: now() });
   await signPrepared(file, [key(1)], "open sesame");
@@ -59,7 +59,7 @@ test("a stolen online key is replaced by two of three holders, one is not enough
   expect(await codeOf(publishPrepared(dataDir))).toBe("keys-not-prepared");
 });
 
-test("broken off after its keys were moved, publishing again brings it to its end (K2)", async () => {
+test("broken off after its keys were moved, publishing again brings it to its end (key-folder.ts K2)", async () => {
   const file = await prepareRotation({ dataDir, roles: ["snapshot"], now: now() });
   await signPrepared(file, [key(1), key(2)], "open sesame");
   const root = await readFile(file);

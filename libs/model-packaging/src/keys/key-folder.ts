@@ -70,7 +70,7 @@ export async function initKeys(options: InitKeys): Promise<KeysMade> {
   for (const path of [join(folders.metadata, fileOf("root", 1)), ...onlineFiles, ...rootFiles]) {
     if (!(await exists(path))) continue;
     const message = `${path} is there already; to change keys: tributary models keys rotate ${dataDir}`;
-    throw new Failure("keys-exist", "ask-a-person", message); // K1
+    throw new Failure("keys-exist", "ask-a-person", message);
   }
   const rootPems = rootFiles.map(() => generateKey(passphrase));
   const rootSigners = rootPems.map((pem, i) => signerOf(pem, rootFiles[i] as string, passphrase));

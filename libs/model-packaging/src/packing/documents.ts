@@ -1,4 +1,4 @@
-/** The documents of a package, computed from what the model said on the validation frames. */
+/** The documents of a package, computed from the model's answers on the validation frames. */
 import {
   buildReferenceSketch,
   type GoldenFrame,

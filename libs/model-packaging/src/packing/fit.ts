@@ -1,6 +1,5 @@
-/** Whether a model, its labels and its preprocessing fit together, from what the file says of itself. Pure.
- *
- * F1. Everything that does not fit is named at once, each with what to write instead. */
+/** Whether a model, its labels and its preprocessing fit together, from what the file declares. Pure. Everything that
+ * does not fit is named at once, each with what to write instead. */
 import { inputShape, type Preprocessing } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import type { ModelFacts, TensorFacts } from "@tributary/onnx";
@@ -51,7 +50,7 @@ function logitsOf(
   const found = outputs.find(({ name }) => name === "logits") ?? (outputs.length === 1 ? outputs[0] : undefined);
   if (found !== undefined) return found;
   if (fitting.length === 1) return fitting[0];
-  problems.push(`logits: say with --logits which output they are: ${named(outputs)}`);
+  problems.push(`logits: name their output with --logits: ${named(outputs)}`);
   return undefined;
 }
 

@@ -36,7 +36,7 @@ export async function observe(
   return inferences;
 }
 
-/** Says every thousand frames how many are done. */
+/** Reports every thousand frames how many are done. */
 export const countTo = (frames: readonly ValidationFrame[], progress: (line: string) => void) => (done: number) => {
   if (done % 1_000 < 32 || done === frames.length) progress(`  ${done} of ${frames.length}`);
 };

@@ -56,13 +56,13 @@ const options = {
   threads: 1,
   cloud: CLOUD,
 } as const satisfies PackOptions;
-const pack = (out: string, change: Partial<PackOptions> = {}, told: string[] = []) =>
-  packModel(join(folder, out), { ...options, ...change }, (line) => told.push(line));
+const pack = (out: string, change: Partial<PackOptions> = {}, lines: string[] = []) =>
+  packModel(join(folder, out), { ...options, ...change }, (line) => lines.push(line));
 
 let first: Promise<string> | undefined;
 const one = () => (first ??= pack("one"));
 
-test("a package loads, passes its own golden frames, has a policy, and is the same bytes again (K2)", async () => {
+test("a package loads, passes its own golden frames, has a policy, and is the same bytes again (pack.ts K2)", async () => {
   const digest = await one();
   expect(await pack("two")).toBe(digest);
   const pkg = await loadPackage(join(folder, "one"), { digest });
@@ -123,13 +123,13 @@ test("a model that sees nothing is not packed, and the fault is named with what 
   );
 });
 
-test("the command line tells programs what it packed", async () => {
+test("the command line prints for programs what it packed", async () => {
   const { model, labels, preprocess, validation } = options;
   const given = Object.entries({ model, labels, preprocess, validation }).flatMap(([name, value]) => [
     `--${name}`,
     value,
   ]);
-  const dir = join(folder, "told");
+  const dir = join(folder, "printed");
   const args = [...["models", "pack", dir, ...given], ...["--name", "edge-test", "--version", "1.2.3", "-o", "json"]];
   const packed = spawnSync(process.execPath, [...exitFlags, join(MODELS, "../cli/dist/main.js"), ...args], {
     encoding: "utf8",
@@ -140,7 +140,7 @@ test("the command line tells programs what it packed", async () => {
   expect(packed.stderr).toContain("128 validation frames");
 });
 
-test("the gate is open to a package's equal and closed to what breaks a margin, and says by which line", async () => {
+test("the gate is open to a package's equal and closed to what breaks a margin, and names the line", async () => {
   const gate = (candidate: string, champion: string, ...more: readonly string[]) =>
     spawnSync(
       process.execPath,

@@ -1,10 +1,10 @@
 /**
  * Makes a model package from an ONNX file and validation frames.
  *
- * K1. Everything in a package is computed by the runtime that devices use, on frames the model was not trained on.
+ * Everything in a package is computed by the runtime that devices use, on frames the model was not trained on.
+ *
  * K2. The same inputs give the same bytes, hence the same digest: nothing records a time or a path.
- * K3. What does not fit is named before anything is measured; what runs and yet only guesses is not packed.
- */
+ * K3. What does not fit is named before anything is measured; what runs and yet only guesses is not packed. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
@@ -64,7 +64,7 @@ export type PackOptions = {
 export async function packModel(dir: string, options: PackOptions, progress: (line: string) => void): Promise<Digest> {
   const sources = await readSources(options);
   const { labels } = sources;
-  const tensors = tensorsThatFit(sources.facts, labels, sources.preprocessing, options); // K3
+  const tensors = tensorsThatFit(sources.facts, labels, sources.preprocessing, options);
   const all = await validationFrames(options.validation, labels);
   const { splitSeed } = options;
   const frames = splitSeed === undefined ? all : halvesOf(all, splitSeed).packing;
@@ -91,7 +91,7 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const draftParts = parts(standIns(frames[0] as ValidationFrame, labels), {}, {});
     await writePackage(draft, draftParts);
     progress(`${name}: ${frames.length} validation frames, ${labels.length} classes, opset ${sources.facts.opset}`);
-    const { inferences, golden } = await measure(draft, draftParts, frames, sources, options, progress); // K3
+    const { inferences, golden } = await measure(draft, draftParts, frames, sources, options, progress);
     const observed: Observed = { frames, inferences, labels };
     const temperature = temperatureOf(observed);
     const metrics = metricsOf(observed, temperature);
@@ -112,8 +112,8 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const more: Record<string, string> = {};
     if (cloud !== null) {
       progress(`routing policy against ${cloud.manifest.name} ${cloud.manifest.version}`);
-      const said = await ask(cloud.dir, frames, options.threads, progress);
-      const learned = learnFirstPolicy(observed, temperature, said, settings);
+      const answers = await ask(cloud.dir, frames, options.threads, progress);
+      const learned = learnFirstPolicy(observed, temperature, answers, settings);
       files[packageFiles.policy] = encodeJson(learned.policy);
       more.routingPolicyLearnedAgainst = `${cloud.manifest.name} ${cloud.manifest.version} ${cloud.digest}`;
       for (const line of policyLines(learned)) progress(line);

@@ -24,11 +24,11 @@ const duration = z.int().min(1).max(86_400_000);
 const priorityLabel = z.strictObject({
   label: z.string().min(1),
   confidenceMin: share,
-  /** Never had an effect: priority frames are sent whatever their score. Files that say 1 stay right. */
+  /** Never had an effect: priority frames are sent whatever their score. Files that set 1 stay valid. */
   weight: z.literal(1, "weight is gone: a priority frame is sent whatever its score; leave it out").default(1),
 });
 
-/** What a policy settings file may say, within what a policy may be; the rest is learned. */
+/** What a policy settings file may set, within what a policy may be; the rest is learned. */
 const settingsSchema = z
   .strictObject({
     cloudTarget: z.string().min(1),

@@ -1,7 +1,6 @@
-/** The single faults that a `preprocessor_config.json` can have, undone: what the file would have to say instead. Pure.
- *
- * D1. Every reading is another preprocessing; of two that make the same tensors only the simpler one is listed.
- * D2. In order of how much a maker would have to change: one key first, whole conventions last. */
+/** The single faults that a `preprocessor_config.json` can have, undone: what the file would have to state instead. Pure. Every
+ * reading is another preprocessing; of two that make the same tensors only the simpler one is listed. In order of how much a
+ * maker would have to change: one key first, whole conventions last. */
 import { type Preprocessing, parsePreprocessing } from "@tributary/inference";
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -37,7 +36,7 @@ export function otherReadings(
   for (const [change, whose] of [...keysOf(config), ...picturesOf(config), ...conventionsOf(config)]) {
     const other = { ...config, ...change };
     const preprocessing = parsed(other);
-    if (preprocessing === null || seen.has(tensorsOf(preprocessing)) || !fits(preprocessing)) continue; // D1
+    if (preprocessing === null || seen.has(tensorsOf(preprocessing)) || !fits(preprocessing)) continue;
     seen.add(tensorsOf(preprocessing));
     const changed = Object.fromEntries(
       Object.entries(change).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(config[key])),

@@ -22,10 +22,10 @@ const FRAMES = Array.from(
   { length: 394 },
   (_, i): ValidationFrame => ({ file: `${i}.jpg`, path: `${i}.jpg`, label: (i * 29) % 394 < 137 ? 0 : 1 }),
 );
-const saying = (label: number) => ({ logits: Float32Array.of(1 - label, label) }) as Inference;
+const answering = (label: number) => ({ logits: Float32Array.of(1 - label, label) }) as Inference;
 
-/** Runs a model that is right but for each tenth frame when its tensors are the true ones, and says "defect" otherwise. */
-async function told(described: Json, truth: Json | null, answer: (frame: ValidationFrame) => number = () => 0) {
+/** Runs a model that is right but for each tenth frame when its tensors are the true ones, and answers "defect" otherwise. */
+async function suspicionOf(described: Json, truth: Json | null, answer: (frame: ValidationFrame) => number = () => 0) {
   const lines: string[] = [];
   const isTrue = (config: Json) =>
     truth !== null && JSON.stringify(parsePreprocessing(config)) === JSON.stringify(parsePreprocessing(truth));
@@ -33,7 +33,7 @@ async function told(described: Json, truth: Json | null, answer: (frame: Validat
     const read = config ?? described;
     if (read.do_resize === false) throw new Failure("image-size-wrong", "ask-a-person", "0.jpg: 160 x 160");
     return some.map((frame) =>
-      isTrue(read) ? saying(frame.file.endsWith("7.jpg") ? 1 - frame.label : frame.label) : saying(answer(frame)),
+      isTrue(read) ? answering(frame.file.endsWith("7.jpg") ? 1 - frame.label : frame.label) : answering(answer(frame)),
     );
   };
   const files = { [packageFiles.preprocessor]: encodeJson(described) };
@@ -46,9 +46,9 @@ async function told(described: Json, truth: Json | null, answer: (frame: Validat
   return { code: refusal?.code, text: refusal?.message ?? lines.join("\n") };
 }
 
-describe("what is said before packing", () => {
+describe("what is printed before packing", () => {
   test("right on 35 % of two unbalanced classes: do_rescale, and not the labels", async () => {
-    const { code, text } = await told({ ...TRUTH, do_rescale: false }, TRUTH);
+    const { code, text } = await suspicionOf({ ...TRUTH, do_rescale: false }, TRUTH);
     expect(code).toBe("model-only-guesses");
     expect(text).toContain(
       'right on 137 of 394 validation frames (34.8 %; always "good" would be on 65.2 %), its balanced accuracy is 50.0 % (guessing: 50.0 %): no better than guessing.',
@@ -58,7 +58,7 @@ describe("what is said before packing", () => {
   });
 
   test("nothing helps: what was tried, with its figures, and what may be done", async () => {
-    const { code, text } = await told(TRUTH, null);
+    const { code, text } = await suspicionOf(TRUTH, null);
     expect(code).toBe("model-only-guesses");
     expect(text).toContain('"channel_order": "BGR": right on 137 instead of 137 of 394 frames');
     expect(text).toContain("labels in the order");
@@ -66,22 +66,22 @@ describe("what is said before packing", () => {
   });
 
   test("frames that the model cannot take as described: the key that lets it", async () => {
-    const { code, text } = await told({ ...TRUTH, do_resize: false }, { ...TRUTH, do_resize: true });
+    const { code, text } = await suspicionOf({ ...TRUTH, do_resize: false }, { ...TRUTH, do_resize: true });
     expect(code).toBe("image-size-wrong");
     expect(text).toMatch(/160 x 160: The preprocessing is described wrongly: write "do_resize": true in p\.json/);
   });
 
   test("it sees, but less than another reading: packed, with a warning; as well as any: packed in silence", async () => {
     const half = ({ file, label }: ValidationFrame) => (Number.parseInt(file, 10) % 10 < 6 ? label : 0);
-    const { code, text } = await told({ ...TRUTH, rescale_factor: 1 / 127.5 }, TRUTH, half);
+    const { code, text } = await suspicionOf({ ...TRUTH, rescale_factor: 1 / 127.5 }, TRUTH, half);
     expect(code).toBeUndefined();
     expect(text).toMatch(/warning: the model is right on .*\n.*write "rescale_factor": 0\.00392157 in p\.json/);
-    expect((await told(TRUTH, TRUTH)).text).not.toMatch(/warning|note/);
+    expect((await suspicionOf(TRUTH, TRUTH)).text).not.toMatch(/warning|note/);
   });
 
   test("right less often than the most frequent class alone, and yet it sees: packed, with a note", async () => {
     const few = ({ file, label }: ValidationFrame) => (Number.parseInt(file, 10) % 5 > 1 ? 0 : label);
-    const { code, text } = await told({ ...TRUTH, do_rescale: false }, null, few);
+    const { code, text } = await suspicionOf({ ...TRUTH, do_rescale: false }, null, few);
     expect(code).toBeUndefined();
     expect(text).toContain("note: the model is right on");
   });

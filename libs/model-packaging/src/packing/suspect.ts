@@ -1,5 +1,5 @@
 /** Before a model is packed: what it answers as described, what is probably wrong when that is little, and what to change in
- * which file. (K3) */
+ * which file. (pack.ts K3) */
 import { type Inference, type Preprocessing, packageFiles } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import type { ValidationFrame } from "../validation/frames.ts";
@@ -11,7 +11,7 @@ import { type Answers, type Diagnosis, diagnose, FRAMES_FIRST, FRAMES_MAX, type 
 /** Runs the model on frames, preprocessed by this file; null: as described. */
 export type Run = (config: Json | null, frames: readonly ValidationFrame[]) => Promise<readonly Inference[]>;
 
-/** How a model says that it cannot take what the preprocessing makes. */
+/** How a model rejects the tensors that the preprocessing makes. */
 const UNFIT = ["image-size-wrong", "model-manifest-mismatch", "model-unloadable"];
 
 /** What the model answers on the frames as described; throws when it is no better than guessing, or cannot take them. */
@@ -105,8 +105,8 @@ function failed(error: unknown): Failure {
   throw error;
 }
 
-const answersOf = (said: readonly Inference[] | Failure, frames: readonly ValidationFrame[]): Answers =>
-  said instanceof Failure ? frames.map(() => null) : said.map(bestOf);
+const answersOf = (answered: readonly Inference[] | Failure, frames: readonly ValidationFrame[]): Answers =>
+  answered instanceof Failure ? frames.map(() => null) : answered.map(bestOf);
 
 function bestOf({ logits }: Inference): number {
   let best = 0;

@@ -14,7 +14,7 @@ function truthOf(seed: number, counts: readonly number[]): readonly number[] {
     .sort(([a], [b]) => a - b)
     .map(([, label]) => label);
 }
-/** Recognises this share of each class, and otherwise says `otherwise`, or any class. */
+/** Recognises this share of each class, and otherwise answers `otherwise`, or any class. */
 function answersOf(seed: number, truth: readonly number[], shares: readonly number[], otherwise?: number): number[] {
   const random = seededRandom(seed + 100);
   return truth.map((label) => {
@@ -84,7 +84,7 @@ describe("diagnosis", () => {
   });
 
   test.each(SEEDS)(
-    "seed %i: of what the frames cannot tell apart, the fewest keys; the other is told",
+    "seed %i: of what the frames cannot tell apart, the fewest keys; the other is listed",
     async (seed) => {
       const truth = truthOf(seed, [100, 100]);
       const good = answersOf(seed, truth, [0.9, 0.9]);
@@ -98,7 +98,7 @@ describe("diagnosis", () => {
     },
   );
 
-  test.each(SEEDS)("seed %i: nothing is named when nothing helps, and all that was tried is told", async (seed) => {
+  test.each(SEEDS)("seed %i: nothing is named when nothing helps, and all that was tried is listed", async (seed) => {
     const truth = truthOf(seed, [300, 100]);
     const blind = (more: number) => answersOf(1_000 * more + seed, truth, [0, 0]);
     const others = Object.fromEntries(Array.from({ length: 25 }, (_, i) => [`try ${i}`, blind(i + 1)]));
@@ -108,7 +108,7 @@ describe("diagnosis", () => {
   });
 
   test.each(SEEDS)(
-    "seed %i: a model that sees is not blamed for trading one class for the other (S2)",
+    "seed %i: a model that sees is not blamed for trading one class for the other (suspicions.ts S2)",
     async (seed) => {
       const truth = truthOf(seed, [900, 100]);
       const own = answersOf(seed, truth, [0.98, 0.5], 0);

@@ -1,13 +1,12 @@
-/** What is probably wrong when a model and its preprocessing load, run, and yet see little: told by trying every single fault
- * of the dictionary (readings.ts), and another order of the labels, on validation frames. Pure but for `Predict`.
+/** What is probably wrong when a model and its preprocessing load, run, and yet recognise little: found by trying every single
+ * fault of the dictionary (readings.ts), and another order of the labels, on validation frames. Pure but for `Predict`. Classes
+ * count alike: a model that always answers the most frequent class sees nothing, however often it is right. So readings are
+ * compared by balanced accuracy, the mean over the classes of the share that is recognised. Of readings that the frames cannot
+ * tell apart the one is named that changes the fewest keys, then the best. Nothing is changed silently: the maker decides.
  *
- * S1. Classes count alike: a model that always says the most frequent class sees nothing, however often it is right. So
- *     readings are compared by balanced accuracy, the mean over the classes of the share that is recognised.
  * S2. A reading is named only when it is clearly better than the described one on the same frames: by `GAIN_MIN`, by a paired
  *     sign test at `LEVEL` over all tries together (Holm), and not by guessing itself. Where the described one sees something,
- *     the other must be right more often as well: classes traded for each other are no fault.
- * S3. Of readings that the frames cannot tell apart the one is named that changes the fewest keys, then the best.
- * S4. Nothing is changed silently: the maker decides. */
+ *     the other must be right more often as well: classes traded for each other are no fault. */
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
   binomialCdf,
@@ -53,15 +52,15 @@ export type Try = {
 export type Diagnosis = {
   /** As described, on all frames. */
   readonly own: Figures;
-  /** The most frequent class, and how often always saying it would be right. */
+  /** The most frequent class, and how often it would be right as the only answer. */
   readonly majority: { readonly name: string; readonly share: number };
-  /** Balanced accuracy of whoever answers without looking. */
+  /** Balanced accuracy of answers that ignore the frame. */
   readonly guessing: number;
   readonly isGuessing: boolean;
   /** Best first; empty when the model is as good as anything could show. */
   readonly tries: readonly Try[];
   readonly named: Try | null;
-  /** Clearly better, too, and not told apart from the one that is named. */
+  /** Clearly better, too, and not distinguished from the one that is named. */
   readonly asGood: readonly Try[];
 };
 
@@ -104,14 +103,14 @@ export async function diagnose(own: Answers, task: Task, predict: Predict): Prom
       pValue < LEVEL &&
       after.balancedAccuracy - before.balancedAccuracy >= GAIN_MIN &&
       (isBlind || weightedGain(answers, own, truth, frames, counts) > 0) &&
-      !isGuessing(at(answers, frames), at(truth, frames)); // S2
+      !isGuessing(at(answers, frames), at(truth, frames));
     const { what, changes } = reading;
     return { ...candidate, tried: { what, kind, changes, own: before, other: after, pValue, isClearlyBetter } };
   });
   judged.sort((a, b) => b.tried.other.balancedAccuracy - a.tried.other.balancedAccuracy);
   const clear = judged.filter(({ tried }) => tried.isClearlyBetter);
-  const alike = clear.filter((one) => !isToldApart(clear[0] as Judged, one, truth));
-  alike.sort((a, b) => a.tried.changes - b.tried.changes); // S3
+  const alike = clear.filter((one) => !isDistinguished(clear[0] as Judged, one, truth));
+  alike.sort((a, b) => a.tried.changes - b.tried.changes);
   const [named = null, ...asGood] = alike.map(({ tried }) => tried);
   return { ...diagnosis, tries: judged.map(({ tried }) => tried), named, asGood };
 }
@@ -156,8 +155,8 @@ async function candidatesOf(
 }
 
 /**
- * Each output stands for one class, but perhaps not for the one that its line says. The order is found on one half of the
- * frames and judged on the other, both ways: an order that was fitted to noise fits no other frames.
+ * Each output stands for one class, but perhaps not for the one on its line of the labels. The order is found on one half of
+ * the frames and judged on the other, both ways: an order that was fitted to noise fits no other frames.
  */
 function otherLabelOrder(
   own: Answers,
@@ -178,7 +177,8 @@ function otherLabelOrder(
   return { reading: { what: listed, changes }, kind: "labels", frames: order, answers };
 }
 
-/** The class of each output: greedily, by the share of the class that the output takes. Outputs that nothing speaks for keep theirs. */
+/** The class of each output: greedily, by the share of the class that the output takes. Outputs that nothing speaks for keep
+ * theirs. */
 function bestOrder(own: Answers, truth: readonly number[], frames: readonly number[], classes: number): number[] {
   const counts = countsOf(at(truth, frames));
   const shares = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
@@ -201,9 +201,9 @@ function bestOrder(own: Answers, truth: readonly number[], frames: readonly numb
 }
 
 /**
- * True when the answers are no better than those of somebody who does not look: neither the balanced accuracy (against the same
- * answers dealt out at random: normal approximation) nor the accuracy (against the most frequent class: exact binomial test) is
- * above it, one-sided and both together at 1 %.
+ * True when the answers are no better than those of a model that ignores the frame: neither the balanced accuracy (against the
+ * same answers dealt out at random: normal approximation) nor the accuracy (against the most frequent class: exact binomial
+ * test) is above it, one-sided and both together at 1 %.
  */
 export function isGuessing(answers: Answers, truth: readonly number[]): boolean {
   const counts = countsOf(truth);
@@ -218,7 +218,7 @@ export function isGuessing(answers: Answers, truth: readonly number[]): boolean 
     expected += share / counts.size;
     variance += (share * (1 - share)) / count / counts.size ** 2;
   }
-  // Somebody who always says the same has no variance, and sums of shares are rounded.
+  // A model that always gives the same answer has no variance, and sums of shares are rounded.
   return balancedAccuracy <= expected + normalQuantile(0.995) * Math.sqrt(variance) + 1e-9;
 }
 
@@ -231,7 +231,7 @@ export function figuresOf(answers: Answers, truth: readonly number[]): Figures {
   return { frames: truth.length, right, balancedAccuracy };
 }
 
-/** P-value of "no better than the other" from the frames on which exactly one is right; a frame counts by its class. (S1) */
+/** P-value of "no better than the other" from the frames on which exactly one is right; a frame counts by its class. */
 function betterness(one: Answers, other: Answers, truth: readonly number[], frames: readonly number[]): number {
   const counts = countsOf(at(truth, frames));
   let total = 0;
@@ -249,7 +249,7 @@ function betterness(one: Answers, other: Answers, truth: readonly number[], fram
   return weightedSignTest(total, pairs);
 }
 
-function isToldApart(best: Candidate, other: Candidate, truth: readonly number[]): boolean {
+function isDistinguished(best: Candidate, other: Candidate, truth: readonly number[]): boolean {
   const both = best.frames.length < other.frames.length ? best.frames : other.frames;
   return betterness(best.answers, other.answers, truth, both) <= 0.05;
 }

@@ -1,9 +1,9 @@
 /**
  * Runs a task in a process of its own: what it loads, decodes and measures can neither slow down nor end its starter.
  *
- * T1. (G9) It has an end: after `msMax`, or when the signal aborts, it is killed, and its models go with it.
- * T2. What it finds wrong comes back as the Failure it was; a process that dies otherwise is `task-died`, to be tried again.
- */
+ * What it finds wrong comes back as the Failure it was; a process that dies otherwise is `task-died`, to be tried again.
+ *
+ * T1. It has an end: after `msMax`, or when the signal aborts, it is killed, and its models go with it (G9). */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { exitFlags, Failure } from "@tributary/kernel";
@@ -33,7 +33,7 @@ export function runTask<T extends Task>(task: T, options: RunTaskOptions): Promi
     const onAbort = () => end("it was stopped");
     const end = (why: string) => {
       outcome ??= { kind: "failed", code: "task-died", advice: "retry", message: `the ${task.kind} was ended: ${why}` };
-      child.kill("SIGKILL"); // T1
+      child.kill("SIGKILL");
     };
     options.signal?.addEventListener("abort", onAbort, { once: true });
     child.stderr?.on("data", (chunk: Buffer) => {
@@ -48,9 +48,9 @@ export function runTask<T extends Task>(task: T, options: RunTaskOptions): Promi
       clearTimeout(timer);
       options.signal?.removeEventListener("abort", onAbort);
       if (outcome?.kind === "done") return resolve(outcome.result as TaskResults[T["kind"]]);
-      const said = tail.trim() === "" ? "" : `; its last words: ${tail.trim()}`;
-      const died = `the process of the ${task.kind} ended with ${signal ?? code}${said}`;
-      if (outcome === undefined) return reject(new Failure("task-died", "retry", died)); // T2
+      const lastWords = tail.trim() === "" ? "" : `; its last words: ${tail.trim()}`;
+      const died = `the process of the ${task.kind} ended with ${signal ?? code}${lastWords}`;
+      if (outcome === undefined) return reject(new Failure("task-died", "retry", died));
       if (outcome.kind === "failed") reject(new Failure(outcome.code, outcome.advice, outcome.message));
     });
     if (options.signal?.aborted) onAbort();

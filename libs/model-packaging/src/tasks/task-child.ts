@@ -1,4 +1,4 @@
-/** The process of one task. It ends when it is done, and when whoever started it is gone. */
+/** The process of one task. It ends when it is done, and when the process that started it is gone. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import { examinePackage } from "../checking/examine.ts";
 import { runGate } from "../gating/gate.ts";
@@ -6,7 +6,7 @@ import { packModel } from "../packing/pack.ts";
 import { examineSet } from "../validation/examine-set.ts";
 import type { Task, TaskMessage } from "./task.ts";
 
-const say = (message: TaskMessage): Promise<void> =>
+const send = (message: TaskMessage): Promise<void> =>
   new Promise((sent) => (process.send === undefined ? sent() : process.send(message, () => sent())));
 
 process.on("disconnect", () => process.exit(1));
@@ -14,13 +14,13 @@ process.on("SIGINT", () => {}); // A terminal's; the starter decides.
 process.once("message", (task: Task) => void run(task));
 
 async function run(task: Task): Promise<void> {
-  const progress = (line: string) => void say({ kind: "progress", line });
+  const progress = (line: string) => void send({ kind: "progress", line });
   try {
-    await say({ kind: "done", result: await resultOf(task, progress) });
+    await send({ kind: "done", result: await resultOf(task, progress) });
   } catch (error) {
     const [code, advice] =
       error instanceof Failure ? [error.code, error.advice] : ["task-failed", "ask-a-person" as const];
-    await say({ kind: "failed", code, advice, message: reasonOf(error) });
+    await send({ kind: "failed", code, advice, message: reasonOf(error) });
   }
   process.exit(0);
 }

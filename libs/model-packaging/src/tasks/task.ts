@@ -1,4 +1,4 @@
-/** What can be done in a process of its own (run-task.ts), and what it says. */
+/** The tasks that run in a process of their own (run-task.ts), and their messages. */
 
 import type { Digest, FailureAdvice } from "@tributary/kernel";
 import type { Margins } from "@tributary/models/gate";

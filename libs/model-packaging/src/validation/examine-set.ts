@@ -5,7 +5,7 @@ import { decodePicture, PIXELS_MAX } from "@tributary/onnx";
 import { invalid, validationFrames } from "./frames.ts";
 import { someOf } from "./manifest.ts";
 
-const TELL_EVERY = 500;
+const PROGRESS_EVERY = 500;
 
 /** Throws `validation-frames-invalid`, with the frames that cannot be used. Returns how many there are. */
 export async function examineSet(
@@ -18,7 +18,7 @@ export async function examineSet(
   for (const [i, { file, path }] of frames.entries()) {
     const picture = await decodePicture(await readFile(path), { resize: null }, PIXELS_MAX);
     if (!picture.ok) undecodable.push(`${file} (${picture.message})`);
-    if ((i + 1) % TELL_EVERY === 0) progress(`${i + 1} of ${frames.length} frames decoded`);
+    if ((i + 1) % PROGRESS_EVERY === 0) progress(`${i + 1} of ${frames.length} frames decoded`);
   }
   if (undecodable.length > 0) throw invalid(`${undecodable.length} frames cannot be decoded: ${someOf(undecodable)}`);
   return frames.length;

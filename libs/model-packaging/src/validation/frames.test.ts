@@ -26,7 +26,7 @@ test("no frame that a package was made from is one that it is gated on, class by
   expect(halvesOf(frames, "edge").packing).not.toEqual(halvesOf(frames, "cloud").packing);
 });
 
-test("too few for both halves is said, with how many are needed", () => {
+test("too few for both halves are refused, with how many are needed", () => {
   expect(() => halvesOf(framesOf(199), "edge")).toThrow(/199 frames are too few .*; 200 are needed/);
   expect(halvesOf(framesOf(200), "edge").gating).toHaveLength(100);
 });

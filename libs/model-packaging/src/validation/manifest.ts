@@ -1,10 +1,9 @@
 /**
- * What a validation set is called, wherever its frames lie: its manifest lists each frame's file, bytes and class, and the
- * SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
+ * The identity of a validation set, wherever its frames are stored: its manifest lists each frame's file, bytes and class, and
+ * the SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
  *
- * V1. A manifest that came from elsewhere names no file outside of its folder, none twice, and no picture twice.
- * V2. (G9) Frames, their bytes and the manifest's own are bounded; all of it is known before a frame is read.
- */
+ * A manifest that came from elsewhere names no file outside of its folder, none twice, and no picture twice. Frames,
+ * their bytes and the manifest's own are bounded; all of it is known before a frame is read (G9). */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, reasonOf } from "@tributary/kernel";
@@ -68,7 +67,7 @@ export function parseValidationManifest(bytes: Uint8Array): ValidationManifest {
     throw invalid(`the manifest of the validation set is not JSON: ${reasonOf(error)}`);
   }
   const frames = (json as { frames?: unknown } | null)?.frames;
-  if (Array.isArray(frames) && frames.length > validationLimits.framesMax) throw tooMany(frames.length); // V2
+  if (Array.isArray(frames) && frames.length > validationLimits.framesMax) throw tooMany(frames.length);
   const result = manifestSchema.safeParse(json);
   if (!result.success) {
     const { path, message } = result.error.issues[0] ?? { path: [], message: "" };
@@ -77,7 +76,7 @@ export function parseValidationManifest(bytes: Uint8Array): ValidationManifest {
   return checkManifest(result.data);
 }
 
-/** V1, V2. Of one that came from elsewhere, and of a folder before it is pushed. */
+/** Of one that came from elsewhere, and of a folder before it is pushed. */
 export function checkManifest(manifest: ValidationManifest): ValidationManifest {
   const { frames } = manifest;
   const { framesMax, frameBytesMax } = validationLimits;

@@ -71,7 +71,7 @@ async function port(options: Options = {}) {
 }
 
 describe("the door", () => {
-  test("takes JSON and nothing that a form can send (D3)", async () => {
+  test("takes JSON and nothing that a form can send (door.ts D3)", async () => {
     const { codes, ask, bodies } = await port();
     for (const type of [
       "application/x-www-form-urlencoded",
@@ -100,7 +100,7 @@ describe("the door", () => {
     expect(await codes({ method: "DELETE", headers: vendors })).toBe("in");
   });
 
-  test("takes a file where one is sent, and there nothing else (D3)", async () => {
+  test("takes a file where one is sent, and there nothing else (door.ts D3)", async () => {
     const { codes } = await port({ bringsFile: (method, path) => method === "PUT" && path.startsWith("/blobs/") });
     const bytes = { "content-type": "application/octet-stream" };
     const body = "x".repeat(1_000); // more than JSON may have
@@ -109,7 +109,7 @@ describe("the door", () => {
     expect(await codes({ method: "POST", path: "/blobs/1", headers: bytes, body })).toBe("media-type");
   });
 
-  test("refuses what another site's page asks, and what it cannot hide (D2)", async () => {
+  test("refuses what another site's page asks, and what it cannot hide (door.ts D2)", async () => {
     const { codes, number } = await port();
     const own = `http://127.0.0.1:${number}`;
     const ask = (headers: Record<string, string>, method = "POST") =>
@@ -128,12 +128,12 @@ describe("the door", () => {
       expect(await ask({}, method)).toBe("in");
     }
     const link = { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" };
-    expect(await ask(link, "GET")).toBe("in"); // B3
+    expect(await ask(link, "GET")).toBe("in"); // sites.ts B3
     expect(await ask(link)).toBe("site-foreign");
     expect(await ask({ ...link, "sec-fetch-dest": "iframe" }, "GET")).toBe("site-foreign");
   });
 
-  test("lets a listed console in, with the headers that its browser wants (D2)", async () => {
+  test("lets a listed console in, with the headers that its browser wants (door.ts D2)", async () => {
     const origin = "https://console.example";
     const address = { host: "127.0.0.1", hosts: [], origins: [origin] };
     const { ask } = await port({ address, tokens: [TOKEN] });
@@ -146,7 +146,7 @@ describe("the door", () => {
     expect([other.code, other.headers["access-control-allow-origin"]]).toEqual(["site-foreign", undefined]);
   });
 
-  test("answers to its own names only (D1)", async () => {
+  test("answers to its own names only (door.ts D1)", async () => {
     const open = { hosts: ["gw.example", ".fleet.example"], origins: [] };
     const [loopback, elsewhere, withTokens] = await Promise.all([
       port({ address: { ...open, host: "127.0.0.1" }, tokens: [TOKEN], wantsToken: changesSomething }),
@@ -161,16 +161,16 @@ describe("the door", () => {
     for (const host of ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "fleet.example"]) {
       expect(await at(loopback, host)).toBe("host-foreign");
       expect(await at(elsewhere, host)).toBe("host-foreign");
-      expect(await at(withTokens, host)).toBe("in"); // N3
+      expect(await at(withTokens, host)).toBe("in"); // hosts.ts N3
     }
-    // What scrapers and probes of a cluster say.
+    // What scrapers and probes of a cluster send.
     for (const host of ["router:8080", "10.0.0.7:8080", "router.tributary.svc:8080", "pi.local", "[fd00::1]:8080"]) {
       expect(await at(loopback, host)).toBe("host-foreign");
-      expect([host, await at(elsewhere, host)]).toEqual([host, "in"]); // N2
+      expect([host, await at(elsewhere, host)]).toEqual([host, "in"]); // hosts.ts N2
     }
   });
 
-  test("reads no body before the token, nor one that is too large (D4, D5, D7)", async () => {
+  test("reads no body before the token, nor one that is too large (door.ts D4, D5, D7)", async () => {
     const { codes, ask, bodies, lines } = await port({ tokens: [TOKEN] });
     const body = "[]";
     expect(await codes({ headers: JSON_BODY, body })).toBe("token-missing");
@@ -187,7 +187,7 @@ describe("the door", () => {
     ]);
   });
 
-  test("of a stranger's megabytes takes 64 KiB, and says why all the same (D7)", async () => {
+  test("of a stranger's megabytes takes 64 KiB, and answers with the reason all the same (door.ts D7)", async () => {
     const { number, bodies } = await port({ tokens: [TOKEN], bodyBytesMax: 64 << 20 });
     const socket = connect(number, "127.0.0.1");
     let answer = "";
@@ -211,7 +211,7 @@ describe("the door", () => {
     expect(bodies).toEqual([]);
   });
 
-  test("ends a body that does not come, and lets a file go on that does (D6)", async () => {
+  test("ends a body that does not come, and lets a file go on that does (door.ts D6)", async () => {
     const options = { bodyMsMax: 1_000, fileBytesMin: 10, bringsFile: (method: string) => method === "PUT" };
     const { number, lines, bodies } = await port(options);
     const send = (method: string, type: string, everyMs: number) =>
@@ -243,7 +243,7 @@ describe("the door", () => {
 });
 
 describe("guesses", () => {
-  test("are slowed by address, and keep out nobody who is in (K1, K2, K3)", () => {
+  test("are slowed by address, and keep out nobody who is in (guesses.ts K1, K2, K3)", () => {
     let now = 0;
     const limits = { burst: 3, refillMs: 1_000, addressesMax: 2 };
     const guesses = new Guesses(new Tokens([TOKEN, `${TOKEN}-2`]), { monotonicMs: () => now }, limits);
@@ -254,7 +254,7 @@ describe("guesses", () => {
     for (let i = 0; i < 3; i++) expect(judge("10.0.0.1", `Bearer guess-${i}`)).toBe("wrong");
     expect(judge("10.0.0.1", "Bearer guess-3")).toBe("too-many");
     expect(judge("10.0.0.1", `Bearer ${TOKEN}-2`)).toBe("too-many"); // not even a right one that is new here
-    expect(judge("10.0.0.1", right)).toBe("right"); // K2
+    expect(judge("10.0.0.1", right)).toBe("right"); // guesses.ts K2
     expect(judge("10.0.0.2", `Bearer ${TOKEN}-2`)).toBe("right");
     now = 1_000;
     expect(judge("10.0.0.1", "Bearer guess-4")).toBe("wrong");

@@ -3,11 +3,11 @@
  *
  * D1. The Host is one that this port answers to (hosts.ts).
  * D2. No page of another site asks, unless its origin is listed (sites.ts); a listed one gets the CORS headers it needs.
- * D3. A body is what the path takes: JSON, under any name of it, or bytes where a file is sent. A form cannot say either.
+ * D3. A body is what the path takes: JSON, under any name of it, or bytes where a file is sent. A form can send neither.
  *     Reading takes no body.
  * D4. Where a token is wanted, it is one of ours; wrong ones are slowed by address (guesses.ts).
- * D5. A body is not larger than the port takes, which is checked before it is read where its length is told.
- * D6. (G9) A body arrives within `bodyMsMax`; a file goes on for as long as it brings `fileBytesMin` in that time.
+ * D5. A body is not larger than the port takes, which is checked before it is read where its length is stated.
+ * D6. A body arrives within `bodyMsMax`; a file goes on for as long as it brings `fileBytesMin` in that time (G9).
  * D7. A refusal names the rule, is counted by it, and logged with the peer's address. Of a body that nobody wants at most
  *     64 KiB are taken, so that the client can read why; then the connection ends.
  */
@@ -22,7 +22,7 @@ import { PROBLEM_MEDIA_TYPE, pathOf, peerOf, respond } from "./respond.ts";
 import { crossSiteOf } from "./sites.ts";
 import { Tokens } from "./tokens.ts";
 
-/** What a port's file says of it. */
+/** The settings of a port. */
 export type DoorAddress = {
   readonly host: string;
   /** Names it answers to besides loopback's. */
@@ -35,13 +35,13 @@ export type DoorAddress = {
 export type DoorPolicy = {
   /** Empty: open. */
   readonly tokens?: readonly string[];
-  /** Which requests want one of the tokens; all, unless told. */
+  /** Which requests want one of the tokens; all by default. */
   readonly wantsToken?: (method: string, path: string) => boolean;
   /** Of a JSON body; 0: none is taken. */
   readonly bodyBytesMax?: number;
   /** Which requests bring a file, as application/octet-stream, of any size. */
   readonly bringsFile?: (method: string, path: string) => boolean;
-  /** How a refusal is told on a path whose clients read no problem details; undefined: as those. */
+  /** The body of a refusal on a path whose clients read no problem details; undefined: problem details. */
   readonly refusalOf?: (path: string, details: ProblemDetails) => Refusal | undefined;
 };
 
@@ -112,7 +112,7 @@ export class Door {
     const { address } = this.#options;
     const rule = { listensOn: address.host, isOpen: this.#tokens.isEmpty, hosts: address.hosts };
     const hostname = hostnameOf(request);
-    if (isHostAllowed(hostname, rule)) return; // D1
+    if (isHostAllowed(hostname, rule)) return;
     const shown = hostname.slice(0, 100);
     const detail = `This port does not answer to the name "${shown}". If it is meant to, list it under http.hosts.`;
     throw new Problem(403, "host-foreign", "ask-a-person", detail);
@@ -120,7 +120,7 @@ export class Door {
 
   #checkSite({ request, method }: Judged): void {
     const found = crossSiteOf(method, request.headers, this.#options.address.origins);
-    if (found === undefined) return; // D2
+    if (found === undefined) return;
     const detail = `A page of another site asks (${found.header}: ${found.value.slice(0, 200)}). If it may, list its origin under http.origins.`;
     throw new Problem(403, "site-foreign", "ask-a-person", detail);
   }
@@ -149,7 +149,7 @@ export class Door {
     } else if (isRead) {
       throw new Problem(400, "body-unexpected", "give-up", `${method} takes no body.`);
     }
-    if (this.#takes(type, method, path)) return; // D3
+    if (this.#takes(type, method, path)) return;
     const wanted = this.#isFile(method, path) ? FILE : JSON_TYPE;
     const detail = `This takes ${wanted}, not ${type === "" ? "a body without Content-Type" : type.slice(0, 100)}.`;
     throw new Problem(415, "media-type", "give-up", detail);
@@ -170,7 +170,7 @@ export class Door {
     const challenge = { "WWW-Authenticate": "Bearer" };
     switch (verdict) {
       case "right":
-        return; // D4
+        return;
       case "missing": {
         const detail = "This wants a token: send Authorization: Bearer TOKEN with one of this service's auth.tokens.";
         throw new Problem(401, "token-missing", "ask-a-person", detail, { headers: challenge });
@@ -192,12 +192,11 @@ export class Door {
     const { bodyBytesMax = 0 } = this.#options;
     if (!hasBody(request) || this.#isFile(method, path)) return;
     const length = Number(request.headers["content-length"] ?? 0);
-    if (bodyBytesMax > 0 && length <= bodyBytesMax) return; // D5
+    if (bodyBytesMax > 0 && length <= bodyBytesMax) return;
     const detail = bodyBytesMax === 0 ? "This port takes no body." : `${bodyBytesMax} bytes at most.`;
     throw new Problem(413, "request-too-large", "give-up", detail);
   }
 
-  /** D6 */
   #awaitBody(judged: Judged): void {
     const { bodyMsMax = BODY_MS_MAX, fileBytesMin = FILE_BYTES_MIN } = this.#options;
     const { request, method, path } = judged;
@@ -213,7 +212,7 @@ export class Door {
       const detail = isFile
         ? `less than ${fileBytesMin} bytes in ${bodyMsMax} ms`
         : `the body did not arrive in ${bodyMsMax} ms`;
-      this.#tell(judged, new Problem(408, "body-late", "retry", detail));
+      this.#report(judged, new Problem(408, "body-late", "retry", detail));
       socket.destroy();
     }, bodyMsMax);
     timer.unref();
@@ -222,16 +221,15 @@ export class Door {
     request.once("close", done);
   }
 
-  /** D7 */
   #refuse(judged: Judged, response: ServerResponse, problem: Problem): void {
-    this.#tell(judged, problem);
+    this.#report(judged, problem);
     const { details, headers } = problem;
-    const told = this.#options.refusalOf?.(judged.path, details) ?? { mediaType: PROBLEM_MEDIA_TYPE, body: details };
-    respond(response, details.status, told.mediaType, told.body, headers);
+    const refusal = this.#options.refusalOf?.(judged.path, details) ?? { mediaType: PROBLEM_MEDIA_TYPE, body: details };
+    respond(response, details.status, refusal.mediaType, refusal.body, headers);
     discard(judged.request);
   }
 
-  #tell({ request, method, path }: Judged, { details }: Problem): void {
+  #report({ request, method, path }: Judged, { details }: Problem): void {
     const { code, status, detail } = details;
     const peer = peerOf(request);
     this.#options.telemetry.emit(httpRefused, { code, status, method, path: path.slice(0, 200), peer, detail });

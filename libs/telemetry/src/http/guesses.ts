@@ -4,7 +4,7 @@
  * K1. An address has `burst` wrong tokens, and one more each `refillMs`. With none left, a token is not looked at.
  * K2. A token that was right from this address before is looked at all the same: behind a proxy everybody has one
  *     address, and a stranger's guesses must not keep out who is in.
- * K3. (G9) `addressesMax` addresses are remembered, those that were heard last. IPv6 counts by /64, which one party holds.
+ * K3. `addressesMax` addresses are remembered, those that were heard last (G9). IPv6 counts by /64, which one party holds.
  */
 import type { Clock } from "@tributary/kernel";
 import { bearerOf, type Tokens } from "./tokens.ts";
@@ -38,7 +38,7 @@ export class Guesses {
     const key = prefixOf(peer);
     const address = this.#address(key);
     const index = this.#tokens.indexOf(token);
-    if (address.left < 1 && !address.right.has(index)) return "too-many"; // K1, K2
+    if (address.left < 1 && !address.right.has(index)) return "too-many";
     if (index >= 0) {
       address.right.add(index);
       return "right";
@@ -58,7 +58,7 @@ export class Guesses {
     this.#addresses.set(key, address); // the newest is last
     if (this.#addresses.size > addressesMax) {
       const [oldest] = this.#addresses.keys();
-      if (oldest !== undefined) this.#addresses.delete(oldest); // K3
+      if (oldest !== undefined) this.#addresses.delete(oldest);
     }
     return address;
   }

@@ -2,11 +2,11 @@
  * Which names a port answers to. A web page can have its own name resolve to an address here (DNS rebinding); its requests
  * then count as same-origin in the visitor's browser, but they carry that name in Host.
  *
- * N1. A port that listens on loopback answers to loopback's names and to those that its file lists.
+ * A port that listens on loopback answers to loopback's names and to those that its file lists.
+ *
  * N2. An open port (no tokens) that listens elsewhere answers, besides, to what no page on the internet can be called:
  *     addresses, names without a dot, and names below a suffix that the public DNS does not delegate.
- * N3. A port with tokens that listens elsewhere answers to every name: the page does not have the token.
- */
+ * N3. A port with tokens that listens elsewhere answers to every name: the page does not have the token. */
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 
@@ -35,7 +35,7 @@ export type HostRule = {
 export function isHostAllowed(hostname: string, { listensOn, isOpen, hosts }: HostRule): boolean {
   if (isLoopback(hostname)) return true;
   if (hosts.some((host) => (host.startsWith(".") ? hostname.endsWith(host) : hostname === host))) return true;
-  if (isLoopback(listensOn)) return false; // N1
-  if (!isOpen) return true; // N3
-  return isIP(hostname) !== 0 || NAME_WITHOUT_DOT.test(hostname) || PRIVATE_SUFFIX.test(hostname); // N2
+  if (isLoopback(listensOn)) return false;
+  if (!isOpen) return true;
+  return isIP(hostname) !== 0 || NAME_WITHOUT_DOT.test(hostname) || PRIVATE_SUFFIX.test(hostname);
 }

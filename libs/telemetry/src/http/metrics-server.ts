@@ -1,4 +1,4 @@
-/** `/metrics` on a port of its own: what scrapes reaches nothing else, and whoever reaches the rest needs not see it. */
+/** `/metrics` on a port of its own: a scraper reaches nothing else, and clients of the other ports do not see it. */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { Clock } from "@tributary/kernel";

@@ -1,8 +1,7 @@
 /**
- * What a client is told when something fails: RFC 9457 problem details with a stable `code` and what to do next.
+ * What a client gets when something fails: RFC 9457 problem details with a stable `code` and what to do next.
  *
- * E1. A client never sees a stack trace or the text of an unexpected error.
- */
+ * A client never sees a stack trace or the text of an unexpected error. */
 import type { FailureAdvice } from "@tributary/kernel";
 
 export type ProblemDetails = {

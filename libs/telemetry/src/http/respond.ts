@@ -4,7 +4,7 @@ export const PROBLEM_MEDIA_TYPE = "application/problem+json";
 
 export const pathOf = (request: Pick<IncomingMessage, "url">): string => (request.url ?? "/").split("?")[0] ?? "/";
 
-/** Whoever is at the other end of the connection; behind a proxy, the proxy. */
+/** The address at the other end of the connection; behind a proxy, the proxy's. */
 export const peerOf = ({ socket }: Pick<IncomingMessage, "socket">): string =>
   (socket?.remoteAddress ?? "").replace(/^::ffff:(?=\d)/, "");
 

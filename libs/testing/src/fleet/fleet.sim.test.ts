@@ -1,4 +1,5 @@
-/** Whole rollouts on a simulated clock, through the real state machine and judge. A seed that fails is run again by its number. */
+/** Whole rollouts on a simulated clock, through the real state machine and judge. A seed that fails is run again by its
+ * number. */
 import { describe, expect, test } from "@jest/globals";
 import { rolloutSpec } from "@tributary/rollouts";
 import {
@@ -17,12 +18,10 @@ import { calmWorld } from "./world.ts";
 /** Devices that left for good are given up after half an hour: a day is longer than these runs. */
 const settings = { goneMs: 30 * 60_000 };
 const rough = (candidate: Partial<Candidate>, more: Partial<Simulation> = {}): Omit<Simulation, "seed"> => ({
-  ...{
-    ...calmly,
-    settings,
-    spec: usualSpec("2h"),
-    world: { ...roughWorld, candidate: { ...soundCandidate, ...candidate } },
-  },
+  ...calmly,
+  settings,
+  spec: usualSpec("2h"),
+  world: { ...roughWorld, candidate: { ...soundCandidate, ...candidate } },
   ...more,
 });
 const seeds = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
@@ -34,7 +33,7 @@ function kept(result: SimulationResult): SimulationResult {
   return result;
 }
 
-describe("a fleet in the field: devices wander, leave, are cut off, tell late, twice or nonsense", () => {
+describe("a fleet in the field: devices move, leave, are cut off, report late, twice or nonsense", () => {
   test("10 seeds: an identical model is not rolled back more often than alpha allows", () => {
     const results = seeds(10).map((seed) => kept(simulate({ seed, ...rough({}) })));
     const back = results.filter(({ rollout }) => rollout?.aborted !== null).map(({ seed }) => seed);
@@ -42,7 +41,7 @@ describe("a fleet in the field: devices wander, leave, are cut off, tell late, t
     expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(2);
   });
 
-  test.each(seeds(3))("seed %i: a model that is 5 points worse goes back from the canary", (seed) => {
+  test.each(seeds(3))("seed %i: a model that is 5 points worse rolls back from the canary", (seed) => {
     const result = kept(simulate({ seed, ...rough({ harm: 0.05 }) }));
     expect(result.rollout?.aborted).toMatchObject({
       why: expect.stringContaining("against the control"),
@@ -55,7 +54,7 @@ describe("a fleet in the field: devices wander, leave, are cut off, tell late, t
     ["late on three of ten frames", { missed: 0.3 }, "frames within the deadline fell by"],
     ["crashes four times an hour", { crashesPerHour: 4 }, "the model crashed on"],
     ["is refused by half of the devices", { refusedBy: 0.5 }, "refused the model"],
-  ] as const)("a model that %s goes back from the canary", (_, candidate, why) => {
+  ] as const)("a model that %s rolls back from the canary", (_, candidate, why) => {
     for (const seed of seeds(2)) {
       const result = kept(simulate({ seed, ...rough(candidate) }));
       expect([seed, result.rollout?.aborted?.why]).toEqual([seed, expect.stringContaining(why)]);
@@ -65,7 +64,7 @@ describe("a fleet in the field: devices wander, leave, are cut off, tell late, t
 
   test.each([
     ["falls silent", { silences: 0.9 }],
-    ["says that it runs the model, and does not", { liedBy: 0.6 }],
+    ["reports that it runs the model, and does not", { misreportedBy: 0.6 }],
   ] as const)("a canary that %s is paused, and nothing widens", (_, candidate) => {
     for (const seed of seeds(2)) {
       const result = kept(simulate({ seed, ...rough(candidate) }));
@@ -130,7 +129,7 @@ describe("rollout-manager dies", () => {
     phase,
     onNew,
     history,
-    // Whoever dies looks later: the same metric shows the same harm, by other figures.
+    // An instance that dies looks later: the same metric shows the same harm, by other figures.
     aborted: rollout?.aborted && { ...rollout.aborted, why: rollout.aborted.why.replace(/-?\d+\.\d/g, "n") },
   });
 
@@ -172,7 +171,9 @@ test("a rollout in two widenings holds each of them to evidence", () => {
     { setWeight: 100 },
   ];
   const spec = rolloutSpec.parse({
-    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "wide" } },
+    apiVersion: "tributary.dev/v1",
+    kind: "ModelRollout",
+    metadata: { name: "wide" },
     spec: { model: "edge@2", strategy: { canary: { steps } }, pacing: { devicesPerMinute: 20 } },
   });
   for (const seed of seeds(3)) {

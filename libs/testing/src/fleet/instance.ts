@@ -1,7 +1,6 @@
-/** One instance of rollout-manager, as far as it is pure: it reads the tape, asks the real controller, and appends.
- *
- * I1. It acts only on what it has read back. While an event of its own is on its way it proposes nothing.
- * I2. It may die at any place and start again from the tape alone. */
+/** One instance of rollout-manager, as far as it is pure: it reads the tape, asks the real controller, and appends. It acts
+ * only on what it has read back. While an event of its own is on its way it proposes nothing. It may die at any place and
+ * start again from the tape alone. */
 
 import {
   type ControllerSettings,
@@ -62,7 +61,7 @@ export class Instance {
     this.#read(t - lagMs);
     const now = t + skewMs;
     this.controller.look(now);
-    if (this.#awaited !== null) return; // I1
+    if (this.#awaited !== null) return;
     this.#propose(t, now);
     this.#write(t, now);
   }
@@ -112,14 +111,20 @@ export class Instance {
       case "report": {
         const { deviceId, bootId, seq, generation, digest, update } = record.report;
         const last = this.#reports.get(deviceId);
-        // Only the newest holds, as in rollout-manager: a late one tells of what was.
+        // Only the newest holds, as in rollout-manager: a late one is of an earlier state.
         if (last !== undefined && (bootId < last.bootId || (bootId === last.bootId && seq <= last.seq))) return;
         this.#reports.set(deviceId, { bootId, seq });
         this.controller.devices.reported(deviceId, SLOT, {
-          ...{ generation, modelDigest: DIGESTS[digest], goldenPassed: null, at: record.t },
+          generation,
+          modelDigest: DIGESTS[digest],
+          goldenPassed: null,
+          at: record.t,
           update: update && {
-            ...{ generation: update.generation, modelDigest: DIGESTS[update.digest], phase: update.phase },
-            ...{ code: "", reason: "" },
+            generation: update.generation,
+            modelDigest: DIGESTS[update.digest],
+            phase: update.phase,
+            code: "",
+            reason: "",
           },
         });
         return;

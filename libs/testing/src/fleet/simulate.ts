@@ -1,9 +1,7 @@
 /** A rollout from its creation to its end, on a simulated clock: simulated devices and a simulated Kafka, the real cohorts,
- * state machine, controller, fold and judge.
- *
- * M1. Everything is drawn from the seed: a run that broke something is run again by its number.
- * M2. Whoever is watched does not watch itself: what was widened, applied and run is counted here, from the log of events
- *     and from the devices. */
+ * state machine, controller, fold and judge. Everything is drawn from the seed: a run that broke something is run again by its
+ * number. The instances do not check themselves: what was widened, applied and run is counted here, from the log of events
+ * and from the devices. */
 import { seededRandom } from "@tributary/kernel";
 import {
   applyEvent,
@@ -24,12 +22,12 @@ import {
 import { Crash, type CrashAt, DIGESTS, digestOf, Instance, type Place } from "./instance.ts";
 import { Tape } from "./tape.ts";
 import {
+  type Desired,
   SimDevice as Device,
   type Report,
   type SimDevice,
   type Sink,
   shockAt,
-  type Told,
   type Window,
   type World,
 } from "./world.ts";
@@ -54,7 +52,7 @@ export type Simulation = {
 
 export type SimulationResult = {
   readonly seed: number;
-  /** Null: it never began. */
+  /** Null: it never started. */
   readonly phase: Phase | null;
   readonly rollout: Rollout | null;
   /** Minute of the last event that counted. */
@@ -82,10 +80,12 @@ const UID = "rollout-1";
 const DOWN_MS = MINUTE;
 const REST_MS = 5 * MINUTE;
 
-/** A canary of 5 %, judged for as long as `analysis` says, then everybody. */
+/** A canary of 5 %, judged for as long as `analysis`, then all devices. */
 export function usualSpec(analysis = "2h", more: object = {}): RolloutSpec {
   return rolloutSpec.parse({
-    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "simulated" } },
+    apiVersion: "tributary.dev/v1",
+    kind: "ModelRollout",
+    metadata: { name: "simulated" },
     spec: {
       model: "edge@2",
       strategy: { canary: { steps: [{ setWeight: 5 }, { analysis: { duration: analysis } }, { setWeight: 100 }] } },
@@ -95,7 +95,14 @@ export function usualSpec(analysis = "2h", more: object = {}): RolloutSpec {
 }
 
 export const calmly = {
-  ...{ minutesMax: 240, stepMs: 30_000, instances: 1, skewMs: 0, lagMs: 0, crashes: [], commands: [], settings: {} },
+  minutesMax: 240,
+  stepMs: 30_000,
+  instances: 1,
+  skewMs: 0,
+  lagMs: 0,
+  crashes: [],
+  commands: [],
+  settings: {},
 } as const satisfies Omit<Simulation, "seed" | "world" | "spec">;
 
 export function simulate(simulation: Simulation): SimulationResult {
@@ -110,7 +117,7 @@ class Run {
   readonly #tape = new Tape();
   readonly #devices: Device[] = [];
   readonly #byId = new Map<string, Device[]>();
-  readonly #retained = new Map<string, Told>();
+  readonly #retained = new Map<string, Desired>();
   /** By round: what arrives then. */
   readonly #arriving = new Map<number, (() => void)[]>();
   readonly #random;
@@ -152,7 +159,7 @@ class Run {
   }
 
   run(): SimulationResult {
-    this.#tellPast();
+    this.#appendPast();
     this.#create();
     const { minutesMax, stepMs, commands } = this.#sim;
     const end = START + minutesMax * MINUTE;
@@ -172,22 +179,23 @@ class Run {
   }
 
   /** A day of every device before, as one window. */
-  #tellPast(): void {
+  #appendPast(): void {
     for (const device of this.#devices) {
       const { frames, good } = device.before;
       this.#tape.append({
-        ...{ kind: "window", t: START },
+        kind: "window",
+        t: START,
         window: {
-          ...{
-            deviceId: device.id,
-            bootId: 0n,
-            seq: 0n,
-            digest: "old",
-            frames,
-            good,
-            missed: Math.round(0.01 * frames),
-          },
-          ...{ crashes: 0, closedAt: START - 3_600_000, ageErrorMs: 0 },
+          deviceId: device.id,
+          bootId: 0n,
+          seq: 0n,
+          digest: "old",
+          frames,
+          good,
+          missed: Math.round(0.01 * frames),
+          crashes: 0,
+          closedAt: START - 3_600_000,
+          ageErrorMs: 0,
         },
       });
     }
@@ -248,13 +256,13 @@ class Run {
     }
   }
 
-  #hear(device: SimDevice, told: Told): void {
+  #hear(device: SimDevice, desired: Desired): void {
     const before = device.generation;
-    device.hear(told, this.#now, this.#sink);
+    device.hear(desired, this.#now, this.#sink);
     if (device.generation < before) this.#broken.add(`G6: generation of ${device.id} fell`);
   }
 
-  /** An instance writes what a device shall run: retained for it, and told to it, if nothing is lost. */
+  /** An instance writes what a device shall run: retained for it, and sent to it, if nothing is lost. */
   #write({ deviceId, generation, modelDigest }: DesiredChange): void {
     const digest = digestOf(modelDigest);
     this.#written += 1;
@@ -282,7 +290,9 @@ class Run {
   #started(number: number): Instance {
     const { skewMs, lagMs, settings } = this.#sim;
     return new Instance({
-      ...{ name: `manager-${number}`, tape: this.#tape, settings },
+      name: `manager-${number}`,
+      tape: this.#tape,
+      settings,
       skewMs: number === 0 ? 0 : skewMs * (2 * this.#chance() - 1),
       lagMs: number === 0 ? 0 : lagMs * this.#chance(),
       at: (place, change) => this.#strike(place, change),
@@ -306,7 +316,6 @@ class Run {
     this.#tape.appendEvent(this.#now, recordOfEvent({ uid, version, at: this.#now, by: "ann", change }));
   }
 
-  /** M2. */
   #watch(): void {
     for (; this.#watchedTo < this.#tape.end; this.#watchedTo++) {
       const record = this.#tape.at(this.#watchedTo);
@@ -338,8 +347,8 @@ class Run {
       if (before.weight > 0 && !this.#isAnalysed) this.#broken.add(`G5: widened to ${after.weight} without evidence`);
       this.#isAnalysed = false;
     }
-    const told = (rollout: Rollout) => reachedDevices(rollout).length;
-    if (told(after) !== told(before) && after.generation === before.generation && change.kind !== "rolled-back")
+    const reached = (rollout: Rollout) => reachedDevices(rollout).length;
+    if (reached(after) !== reached(before) && after.generation === before.generation && change.kind !== "rolled-back")
       this.#broken.add(`G6: ${change.kind} changes what devices run, and not the generation`);
   }
 
@@ -369,10 +378,18 @@ class Run {
     if (rollout !== null && rollout.aborted?.isBack === true && onNew > this.#unreachable())
       this.#broken.add(`${onNew} devices run the model that was rolled back`);
     return {
-      ...{ seed: this.#sim.seed, phase: rollout?.phase ?? null, rollout, minute: (this.#changedAt - START) / MINUTE },
-      ...{ history: this.#history, blastRadius: this.#blast, onNew, lostEvents: this.#lostEvents },
+      seed: this.#sim.seed,
+      phase: rollout?.phase ?? null,
+      rollout,
+      minute: (this.#changedAt - START) / MINUTE,
+      history: this.#history,
+      blastRadius: this.#blast,
+      onNew,
+      lostEvents: this.#lostEvents,
       canaries: rollout === null ? 0 : Math.ceil((rollout.cohorts.order.length * 5) / 100 - 1e-9),
-      ...{ crashed: this.#crashed, written: this.#written, broken: [...this.#broken] },
+      crashed: this.#crashed,
+      written: this.#written,
+      broken: [...this.#broken],
       staleIgnored: this.#devices.reduce((sum, device) => sum + device.staleIgnored, 0),
     };
   }

@@ -1,9 +1,8 @@
-/** A fleet of devices on a simulated clock: what they see, how they err, how they follow what they are told.
- *
- * W1. Everything comes from one seeded source: the same settings give the same fleet, second by second (G10).
- * W2. A device ignores a desired state of an older generation than it has seen (G6), as the agent does.
- * W3. Kafka's time is true; devices state ages, so their wall clocks do not matter, but an age may be wrong.
- * W4. A device that is cut off goes on seeing frames and tells of them later, in order; one that is gone does not. */
+/** A fleet of devices on a simulated clock: what they see, how they err, how they follow their desired state. Everything comes
+ * from one seeded source: the same settings give the same fleet, second by second (G10). A device ignores a desired state of
+ * an older generation than it has seen (G6), as the agent does. Kafka's time is true; devices state ages, so their wall clocks
+ * do not matter, but an age may be wrong. A device that is cut off goes on seeing frames and reports them later, in order;
+ * one that is gone does not. */
 import type { Random } from "@tributary/kernel";
 import { binomial, normal } from "./draws.ts";
 
@@ -21,8 +20,8 @@ export type Candidate = {
   readonly refusedBy: number;
   /** Devices that fall silent when they run it. */
   readonly silences: number;
-  /** Devices that say that they run it, and go on with the old one. */
-  readonly liedBy: number;
+  /** Devices that report that they run it, and go on with the old one. */
+  readonly misreportedBy: number;
 };
 
 export type World = {
@@ -54,26 +53,53 @@ export type World = {
 };
 
 export const soundCandidate: Candidate = {
-  ...{ harm: 0, effectSd: 0, missed: null, crashesPerHour: 0, refusedBy: 0, silences: 0, liedBy: 0 },
+  harm: 0,
+  effectSd: 0,
+  missed: null,
+  crashesPerHour: 0,
+  refusedBy: 0,
+  silences: 0,
+  misreportedBy: 0,
 };
 
 /** Devices differ, and nothing else happens. */
 export const calmWorld: World = {
-  ...{ devices: 400, framesPerMinute: 12, accuracy: 0.9, deviceSd: 0.03, wanderSd: 0, shock: 0, churnPerDay: 0 },
-  ...{ cutOff: 0, late: 0, replayed: 0, lost: 0, clones: 0, skewed: 0, mad: 0, candidate: soundCandidate },
+  devices: 400,
+  framesPerMinute: 12,
+  accuracy: 0.9,
+  deviceSd: 0.03,
+  wanderSd: 0,
+  shock: 0,
+  churnPerDay: 0,
+  cutOff: 0,
+  late: 0,
+  replayed: 0,
+  lost: 0,
+  clones: 0,
+  skewed: 0,
+  mad: 0,
+  candidate: soundCandidate,
 };
 
 /** Everything that happens to a fleet in the field, at once. */
 export const roughWorld: World = {
   ...calmWorld,
-  ...{ wanderSd: 0.02, shock: 0.05, churnPerDay: 0.2, cutOff: 0.03, late: 0.05, replayed: 0.02, lost: 0.2 },
-  ...{ clones: 0.01, skewed: 0.02, mad: 0.01 },
+  wanderSd: 0.02,
+  shock: 0.05,
+  churnPerDay: 0.2,
+  cutOff: 0.03,
+  late: 0.05,
+  replayed: 0.02,
+  lost: 0.2,
+  clones: 0.01,
+  skewed: 0.02,
+  mad: 0.01,
 };
 
 export type Digest = "old" | "new";
-export type Told = { readonly generation: bigint; readonly digest: Digest };
+export type Desired = { readonly generation: bigint; readonly digest: Digest };
 
-/** A window of frames, as the device tells of it. */
+/** A window of frames, as the device reports it. */
 export type Window = {
   readonly deviceId: string;
   readonly bootId: bigint;
@@ -83,7 +109,7 @@ export type Window = {
   readonly good: number;
   readonly missed: number;
   readonly crashes: number;
-  /** When it closed, in true time, and what the device says of its age on top of the truth. */
+  /** When it closed, in true time, and the error of its age as the device states it. */
   readonly closedAt: number;
   readonly ageErrorMs: number;
 };
@@ -119,7 +145,7 @@ export class SimDevice {
   readonly #kind: {
     readonly refuses: boolean;
     readonly silenced: boolean;
-    readonly lies: boolean;
+    readonly misreports: boolean;
     readonly skewMs: number;
     readonly isMad: boolean;
   };
@@ -129,7 +155,7 @@ export class SimDevice {
   #generation = 0n;
   #staleIgnored = 0;
   #runs: Digest = "old";
-  #update: { readonly told: Told; readonly doneAt: number } | null = null;
+  #update: { readonly desired: Desired; readonly doneAt: number } | null = null;
   #ended: Report["update"] = null;
   #isCutOff = false;
   #isGone = false;
@@ -147,7 +173,7 @@ export class SimDevice {
     this.#kind = {
       refuses: random() < candidate.refusedBy,
       silenced: random() < candidate.silences,
-      lies: random() < candidate.liedBy,
+      misreports: random() < candidate.misreportedBy,
       skewMs: random() < world.skewed ? (random() - 0.5) * 2 * HOUR : 0,
       isMad: random() < world.mad,
     };
@@ -177,7 +203,7 @@ export class SimDevice {
     return this.#isCutOff;
   }
 
-  /** Desired states of an older generation that it was told and did not follow. */
+  /** Desired states of an older generation that it received and did not follow. */
   get staleIgnored(): number {
     return this.#staleIgnored;
   }
@@ -205,41 +231,41 @@ export class SimDevice {
   }
 
   /** It hears what it shall run. */
-  hear(told: Told, now: number, sink: Sink): void {
+  hear(desired: Desired, now: number, sink: Sink): void {
     if (this.#isGone || this.#isCutOff) return;
-    if (told.generation < this.#generation) {
-      this.#staleIgnored += 1; // W2
+    if (desired.generation < this.#generation) {
+      this.#staleIgnored += 1;
       return;
     }
-    const isKnown = told.generation === this.#generation;
-    this.#generation = told.generation;
+    const isKnown = desired.generation === this.#generation;
+    this.#generation = desired.generation;
     if (!isKnown) {
-      if (told.digest === this.#runs) {
+      if (desired.digest === this.#runs) {
         this.#update = null;
-        this.#ended = { ...told, phase: "COMMITTED" };
+        this.#ended = { ...desired, phase: "COMMITTED" };
       } else {
         // Mostly a minute; one in twenty waits for its download.
         const takesMs = 5_000 + 60_000 * this.#random() + (this.#random() < 0.05 ? 600_000 * this.#random() : 0);
-        this.#update = { told, doneAt: now + takesMs };
-        this.#ended = { ...told, phase: "DOWNLOADING" };
+        this.#update = { desired, doneAt: now + takesMs };
+        this.#ended = { ...desired, phase: "DOWNLOADING" };
       }
     }
-    this.#tell(sink);
+    this.#report(sink);
   }
 
-  /** What it says at boot. */
+  /** What it reports at boot. */
   hello(sink: Sink): void {
-    this.#tell(sink);
+    this.#report(sink);
   }
 
   #progress(now: number, sink: Sink): void {
     if (this.#update === null || now < this.#update.doneAt) return;
-    const { told } = this.#update;
+    const { desired } = this.#update;
     this.#update = null;
-    const refuses = told.digest === "new" && this.#kind.refuses;
-    if (!refuses) this.#runs = told.digest;
-    this.#ended = { ...told, phase: refuses ? "REFUSED" : "COMMITTED" };
-    this.#tell(sink);
+    const refuses = desired.digest === "new" && this.#kind.refuses;
+    if (!refuses) this.#runs = desired.digest;
+    this.#ended = { ...desired, phase: refuses ? "REFUSED" : "COMMITTED" };
+    this.#report(sink);
   }
 
   #see(now: number, stepMs: number, shockNow: number, sink: Sink): void {
@@ -248,7 +274,7 @@ export class SimDevice {
       const memory = Math.exp(-stepMs / MEMORY_MS);
       this.#wander = memory * this.#wander + wanderSd * Math.sqrt(1 - memory * memory) * normal(this.#random);
     }
-    const isNew = this.#runs === "new" && !this.#kind.lies;
+    const isNew = this.#runs === "new" && !this.#kind.misreports;
     const whole = (framesPerMinute * stepMs) / 60_000;
     const frames = Math.floor(whole) + (this.#random() < whole % 1 ? 1 : 0);
     const lost = shockNow * this.#susceptible + (isNew ? candidate.harm + this.#effect : 0);
@@ -262,18 +288,28 @@ export class SimDevice {
       : { frames, good: frames - bad, missed };
     this.#seq.metrics += 1n;
     const window: Window = {
-      ...{ deviceId: this.id, bootId: this.#bootId, seq: this.#seq.metrics, digest: isNew ? "new" : "old" },
-      ...{ ...seen, crashes, closedAt: now, ageErrorMs: this.#kind.skewMs },
+      deviceId: this.id,
+      bootId: this.#bootId,
+      seq: this.#seq.metrics,
+      digest: isNew ? "new" : "old",
+      ...seen,
+      crashes,
+      closedAt: now,
+      ageErrorMs: this.#kind.skewMs,
     };
     this.#send(window, sink);
   }
 
-  #tell(sink: Sink): void {
+  #report(sink: Sink): void {
     this.#seq.reported += 1n;
     this.#send(
       {
-        ...{ deviceId: this.id, bootId: this.#bootId, seq: this.#seq.reported, generation: this.#generation },
-        ...{ digest: this.#runs, update: this.#ended },
+        deviceId: this.id,
+        bootId: this.#bootId,
+        seq: this.#seq.reported,
+        generation: this.#generation,
+        digest: this.#runs,
+        update: this.#ended,
       },
       sink,
     );

@@ -59,10 +59,10 @@ describe("a wish that is handed on", () => {
       "to a web page",
       () => answering(200, "text/html", "<p>It works"),
       502,
-      "rollout-manager-rubbish",
+      "rollout-manager-bad-response",
       /rolloutManager\.url/,
     ],
-    ["to a proxy that fails", () => answering(500, "text/html", "<p>No"), 502, "rollout-manager-rubbish", /500/],
+    ["to a proxy that fails", () => answering(500, "text/html", "<p>No"), 502, "rollout-manager-bad-response", /500/],
     [
       "with a wrong token",
       () => answering(401, "application/problem+json", JSON.stringify({ code: "token-missing", detail: "no" })),

@@ -92,7 +92,7 @@ export class Upstream {
       throw new Problem(502, `${this.#name}-refuses`, "ask-a-person", detail);
     }
     const detail = `What answers at ${this.#key}.url is no ${this.#name}: ${response.status} without problem details.`;
-    throw new Problem(502, `${this.#name}-rubbish`, "ask-a-person", detail);
+    throw new Problem(502, `${this.#name}-bad-response`, "ask-a-person", detail);
   }
 }
 

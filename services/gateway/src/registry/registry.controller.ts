@@ -15,7 +15,7 @@ import {
   Query,
   UseInterceptors,
 } from "@nestjs/common";
-import type { Registry } from "@tributary/schema-registry";
+import type { SchemaRegistry } from "@tributary/schema-registry";
 import { REGISTRY_MEDIA_TYPE } from "./errors.ts";
 
 export const REGISTRY = Symbol("registry");
@@ -30,7 +30,7 @@ class RegistryMediaType implements NestInterceptor {
 @UseInterceptors(RegistryMediaType)
 @Controller()
 export class RegistryController {
-  constructor(@Inject(REGISTRY) private readonly registry: Registry) {}
+  constructor(@Inject(REGISTRY) private readonly registry: SchemaRegistry) {}
 
   @Get("subjects")
   subjects(@Query("subjectPrefix") prefix?: string) {

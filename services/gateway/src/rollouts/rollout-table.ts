@@ -4,7 +4,7 @@
  * T1. (V1) Only events that count are history, by the same rule as rollout-manager's (`RolloutLog`). The others are counted
  *     and passed over.
  * T2. Records of a rollout may come from several instances: one that is older than what is known, by epoch and version
- *     (`compareTold`), says nothing new.
+ *     (`compareGenerations`), says nothing new.
  * T3. Bounded (G9): of `rememberedMax` rollouts those that changed last are listed, and histories of `historyBytesMax` in
  *     all are held. An older history is read from Kafka again when it is asked for.
  */
@@ -19,7 +19,13 @@ import {
   type PartitionReader,
 } from "@tributary/kafka";
 import { Failure } from "@tributary/kernel";
-import { compareTold, type EventRecord, eventOfRecord, type RolloutEvent, RolloutLog } from "@tributary/rollouts";
+import {
+  compareGenerations,
+  type EventRecord,
+  eventOfRecord,
+  type RolloutEvent,
+  RolloutLog,
+} from "@tributary/rollouts";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { rolloutEventPassedOver } from "../events.ts";
@@ -88,7 +94,7 @@ export class RolloutTable {
 
   stands(record: Rollout): void {
     const known = this.#records.get(record.uid);
-    if (known !== undefined && compareTold(record, known) < 0) return; // T2
+    if (known !== undefined && compareGenerations(record, known) < 0) return; // T2
     this.#records.delete(record.uid);
     this.#records.set(record.uid, record);
     if (this.#records.size > this.#options.limits.rememberedMax) this.#forgetOldest();

@@ -1,12 +1,12 @@
 import { Body, Controller, Inject, Param, Query, Res } from "@nestjs/common";
 import {
   aliasName,
+  type ModelRegistryAliasRequest,
+  type ModelRegistryByRequest,
+  type ModelRegistryReasonRequest,
   modelRegistryApi,
   type PushRequest,
   type RegisteredVersion,
-  type RegistryAliasRequest,
-  type RegistryByRequest,
-  type RegistryReasonRequest,
   type VersionQuery,
 } from "@tributary/api";
 import type { Model } from "@tributary/contracts";
@@ -67,7 +67,7 @@ export class ModelsController {
   async alias(
     @Param("name") name: string,
     @Param("alias") alias: string,
-    @Body(new Validated(routes.alias.body)) { version, by }: RegistryAliasRequest,
+    @Body(new Validated(routes.alias.body)) { version, by }: ModelRegistryAliasRequest,
   ): Promise<RegisteredVersion> {
     await this.#registry.alias(name, aliasOf(alias), version, by);
     return this.one(name, version);
@@ -77,7 +77,7 @@ export class ModelsController {
   async unalias(
     @Param("name") name: string,
     @Param("alias") alias: string,
-    @Body(new Validated(routes.unalias.body)) { by }: RegistryByRequest,
+    @Body(new Validated(routes.unalias.body)) { by }: ModelRegistryByRequest,
   ) {
     await this.#registry.alias(name, aliasOf(alias), null, by);
     return { name, aliases: this.#table.aliases(name) };
@@ -87,7 +87,7 @@ export class ModelsController {
   async revoke(
     @Param("name") name: string,
     @Param("version") version: string,
-    @Body(new Validated(routes.revoke.body)) { by, reason }: RegistryReasonRequest,
+    @Body(new Validated(routes.revoke.body)) { by, reason }: ModelRegistryReasonRequest,
   ) {
     return this.#view(await this.#registry.revoke(name, version, by, reason));
   }
@@ -97,7 +97,7 @@ export class ModelsController {
   again(
     @Param("name") name: string,
     @Param("version") version: string,
-    @Body(new Validated(routes.judge.body)) _by: RegistryByRequest,
+    @Body(new Validated(routes.judge.body)) _by: ModelRegistryByRequest,
   ): RegisteredVersion {
     const model = this.#registry.model(name, version);
     if (!this.#table.aliasesOf(model).includes(CHALLENGER)) {
@@ -112,7 +112,7 @@ export class ModelsController {
   async force(
     @Param("name") name: string,
     @Param("version") version: string,
-    @Body(new Validated(routes.force.body)) { by, reason }: RegistryReasonRequest,
+    @Body(new Validated(routes.force.body)) { by, reason }: ModelRegistryReasonRequest,
   ) {
     return this.#view(await this.#registry.force(name, version, by, reason));
   }

@@ -11,7 +11,7 @@ import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
-import { compareTold, epochOf, type RolloutController, type Told } from "@tributary/rollouts";
+import { compareGenerations, epochOf, type Generation, type RolloutController } from "@tributary/rollouts";
 import { recordOf } from "./rollout-record.ts";
 
 export type StatusPublisherOptions = {
@@ -23,7 +23,7 @@ export type StatusPublisherOptions = {
   readonly everyMs: number;
 };
 
-type Published = Told & { readonly isActive: boolean; readonly value: Buffer };
+type Published = Generation & { readonly isActive: boolean; readonly value: Buffer };
 
 export class StatusPublisher {
   readonly #options: StatusPublisherOptions;
@@ -81,7 +81,7 @@ export class StatusPublisher {
         if (known !== undefined && this.#isForgotten(known)) await this.#send(uid, null); // P3
         continue;
       }
-      const order = known === undefined ? -1 : compareTold(known, record);
+      const order = known === undefined ? -1 : compareGenerations(known, record);
       const isChange = order < 0;
       if (!isChange && now - (this.#sentAt.get(uid) ?? Number.NEGATIVE_INFINITY) < everyMs) continue; // P2
       this.#due.delete(uid);

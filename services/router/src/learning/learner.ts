@@ -4,7 +4,7 @@
  * L1. One router learns, the one that holds partition 0; what two would publish in between is the same, by content.
  * L2. Its memory is rebuilt from Kafka: labels, the predictions and results of the partitions that have labels, policies,
  *     each since the window's beginning. Where nobody labels, nothing but labels is read.
- * L3. Nothing that can be wrong with a label stops it: each is named and counted by its fate (routing/evidence.ts, E1).
+ * L3. Nothing that can be wrong with a label stops it: each is named and counted by its fate (evidence.ts E1).
  * L4. While an experiment runs, policies are frozen, and while a rollout is under way those of its two models: what is found
  *     is told, not published. Its arms would else differ by more than the model.
  * L5. Kafka's absence is waited out; nothing here delays an answer.
@@ -27,7 +27,7 @@ import {
   completePolicy,
   EvidenceLedger,
   evidenceLimits,
-  type LabelFate,
+  type LabelOutcome,
   type RelearnSettings,
   type RelearnVerdict,
 } from "@tributary/routing";
@@ -59,7 +59,7 @@ const LABELS_MAX = 20_000;
 const SEEK_EVERY_MS = 600_000;
 
 /** A person should look at these. */
-const NAMED: ReadonlySet<LabelFate> = new Set(["frame-unknown", "class-unknown"]);
+const NAMED: ReadonlySet<LabelOutcome> = new Set(["frame-unknown", "class-unknown"]);
 
 type Memory = {
   readonly ledger: EvidenceLedger;
@@ -121,9 +121,9 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
     if (taken === 0) return;
     const standing = [...memory.policies.values()].filter(({ cloudTarget }) => cloudTarget === this.#options.target);
     const { evidence, changed } = memory.ledger.judge(standing);
-    for (const { frameId, label, fate } of changed) {
-      telemetry.emit(labelJudged, { frameId, label, fate }); // L3
-      if (NAMED.has(fate)) telemetry.emit(labelRefused, { frameId, label, fate });
+    for (const { frameId, label, outcome } of changed) {
+      telemetry.emit(labelJudged, { frameId, label, fate: outcome }); // L3
+      if (NAMED.has(outcome)) telemetry.emit(labelRefused, { frameId, label, fate: outcome });
     }
     for (const [i, policy] of standing.entries()) {
       const verdict = await relearn({ standing: policy, evidence: evidence[i] ?? [], settings }, signal);

@@ -57,7 +57,9 @@ test("it follows our repository, over new roots and new keys, and lists what we 
     return peer("follow", url, join(dir.path, "given.json"), join(dir.path, "theirs"), ...paths).then(JSON.parse);
   };
   const seen = ({ manifestBytes, ...custom }: ReturnType<typeof model>, digest: string) => ({
-    ...{ length: manifestBytes, hashes: { sha256: digest }, custom },
+    length: manifestBytes,
+    hashes: { sha256: digest },
+    custom,
   });
   await serving(folder, async (url) => {
     const expected = { [targetPath(digestOf(4))]: seen(model(4), digestOf(4)), [targetPath(digestOf(9))]: null };
@@ -85,7 +87,11 @@ test("we follow its repository, from the first of three roots", async () => {
     const rootBytes = readFileSync(join(folder, "1.root.json"));
     const fetcher = httpFetcher();
     const trust = await openTrust({
-      ...{ dir: join(dir.path, "device"), rootBytes, metadataUrl: url, fetcher, clock: systemClock },
+      dir: join(dir.path, "device"),
+      rootBytes,
+      metadataUrl: url,
+      fetcher,
+      clock: systemClock,
     });
     await trust.refresh(new AbortController().signal);
     expect(trust.listed(digestOf(3))).toEqual(model(3));

@@ -7,9 +7,9 @@ import { expiresAt } from "../metadata.ts";
 import {
   DAY_MS,
   digestOf,
-  HandClock,
-  HandFetcher,
   HOUR_MS,
+  ManualClock,
+  MemoryFetcher,
   MemoryStore,
   model,
   newRepository,
@@ -40,10 +40,10 @@ const codeOf = async (work: () => unknown): Promise<string> => {
 };
 
 /** What a new device, with root 1, lists. */
-async function seenByDevice(files: ReadonlyMap<string, Uint8Array>, clock = new HandClock()) {
+async function seenByDevice(files: ReadonlyMap<string, Uint8Array>, clock = new ManualClock()) {
   const rootBytes = files.get("1.root.json") as Uint8Array;
   const at = join(dir, `device-${Math.floor(performance.now() * 1e6)}`);
-  const fetcher = new HandFetcher(files);
+  const fetcher = new MemoryFetcher(files);
   const trust = await openTrust({ dir: at, rootBytes, metadataUrl: "http://registry", fetcher, clock });
   await trust.refresh(new AbortController().signal);
   return trust;
@@ -81,7 +81,7 @@ describe("roots", () => {
   const online = publicKeys(onlineSigners());
   const first = initRoot({ rootSigners: holders, online, now: START });
 
-  test("holders sign one after the other, each where the key is; two of three are enough (R1)", async () => {
+  test("holders sign one after the other, each where the key is; two of three are enough (root.ts R1)", async () => {
     let next = proposeRoot(first, { now: START, timestamp: [newSigner().publicKey] });
     expect(await codeOf(() => checkRoot(first, next))).toBe("tuf-root-threshold");
     next = signRoot(next, holders[2]);
@@ -92,7 +92,7 @@ describe("roots", () => {
     expect(checkRoot(first, next).signed.version).toBe(2);
   });
 
-  test("a change of root keys needs the old and the new threshold (R1, R2)", async () => {
+  test("a change of root keys needs the old and the new threshold (root.ts R1, R2)", async () => {
     const fresh = [newSigner(), newSigner(), newSigner()] as const;
     const change = { root: fresh.map(({ publicKey }) => publicKey), now: START };
     expect(await codeOf(() => rotateRoot(first, change, holders))).toBe("tuf-root-threshold");
@@ -138,7 +138,7 @@ describe("listing", () => {
     expect(store.files.get("timestamp.json")).toBe(before);
   });
 
-  test("at any moment of a change the store holds the set before or the set after (S1)", async () => {
+  test("at any moment of a change the store holds the set before or the set after (repository.ts S1)", async () => {
     const { store, signers, clock, repository } = await newRepository();
     await repository.list(digestOf(0), model(0));
     for (let stopAfter = 0; stopAfter < 4; stopAfter++) {
@@ -159,7 +159,7 @@ describe("listing", () => {
     }
   });
 
-  test("changes at once are made one after the other (S4)", async () => {
+  test("changes at once are made one after the other (repository.ts S4)", async () => {
     const { repository, store, clock } = await newRepository();
     await Promise.all(Array.from({ length: 20 }, (_, n) => repository.list(digestOf(n), model(n))));
     expect((await seenByDevice(store.files, clock)).state().models).toBe(20);
@@ -167,7 +167,7 @@ describe("listing", () => {
     expect([...store.files.keys()].filter((name) => name.endsWith("targets.json"))).toHaveLength(16);
   });
 
-  test("more models than a device may read are refused, and what was listed stands (S3)", async () => {
+  test("more models than a device may read are refused, and what was listed stands (repository.ts S3)", async () => {
     const { repository } = await newRepository();
     const long = { name: "n".repeat(256), version: "v".repeat(256), hardwareClass: "h".repeat(256) };
     let n = 0;
@@ -181,13 +181,13 @@ describe("listing", () => {
 });
 
 describe("time", () => {
-  test("a role is signed anew at half its life, and a device never sees an expired one", async () => {
+  test("a role is signed again at half its life, and a device never sees an expired one", async () => {
     const { repository, store, clock } = await newRepository();
     const versions = () =>
       [...store.files.keys()].reduce((newest, name) => Math.max(newest, Number.parseInt(name, 10) || 0), 0);
     const trustDir = join(dir, "device");
     const rootBytes = store.files.get("1.root.json") as Uint8Array;
-    const fetcher = new HandFetcher(store.files);
+    const fetcher = new MemoryFetcher(store.files);
     const trust = await openTrust({ dir: trustDir, rootBytes, metadataUrl: "http://r", fetcher, clock });
     for (let hour = 0; hour < 24 * 100; hour += 6) {
       clock.advance(6 * HOUR_MS);
@@ -202,7 +202,7 @@ describe("time", () => {
     expect(versions()).toBeLessThanOrEqual(1 + Math.floor(100 / 3.5) + 2);
   });
 
-  test("when devices begin to refuse is told, also when it is the root that ends; a refresh does not renew it", async () => {
+  test("the time from which devices refuse is reported, also when it is the root that ends; a refresh does not renew it", async () => {
     const { repository, store, clock, rootBytes } = await newRepository();
     const rootEndsAt = expiresAt(parseRoot(rootBytes).signed);
     expect([repository.expiresAt(), repository.rootExpiresAt()]).toEqual([START + DAY_MS, rootEndsAt]);
@@ -217,7 +217,7 @@ describe("time", () => {
     expect(repository.expiresAt()).toBeLessThan(clock.now());
   });
 
-  test("a registry that slept past every expiry signs all anew when it opens", async () => {
+  test("a registry that was down past every expiry signs all again when it opens", async () => {
     const { store, signers, clock, repository } = await newRepository();
     await repository.list(digestOf(1), model(1));
     clock.advance(200 * DAY_MS);
@@ -234,7 +234,7 @@ describe("rotation", () => {
     const keys = publicKeys(next);
     const change = { targets: [keys.targets], snapshot: [keys.snapshot], timestamp: [keys.timestamp], now: START };
     const root = rotateRoot(rootBytes, change, rootSigners);
-    // The running registry does not have the new keys: it says so and changes nothing.
+    // The running registry does not have the new keys: it reports that and changes nothing.
     expect(await codeOf(() => repository.publishRoot(root))).toBe("tuf-key-not-named");
     expect(store.files.has("2.root.json")).toBe(false);
     await store.put("2.root.json", root);

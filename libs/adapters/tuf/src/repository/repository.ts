@@ -1,7 +1,7 @@
-/** The repository's side: lists and delists models, and keeps metadata from expiring.
+/** The repository's side: lists and delists models, and keeps metadata from expiring. State is what the store holds and the
+ * roots verify; nothing else is trusted, and nothing is kept elsewhere.
  *
  * S1. `timestamp.json` is written last: it alone makes a change visible, so a crash leaves the set before or the set after.
- * S2. State is what the store holds and the roots verify; nothing else is trusted, and nothing is kept elsewhere.
  * S3. Versions only grow. Nothing is signed that a device would refuse for its size.
  * S4. One writer. */
 import { type Clock, type Digest, Failure, invariant, reasonOf } from "@tributary/kernel";
@@ -49,8 +49,8 @@ export class TufRepository {
     this.#lifetimes = { ...lifetimes, ...options.lifetimes };
   }
 
-  /** Throws Failure `tuf-repository-empty` (no root), `tuf-repository-broken`, `tuf-key-not-named`. Signs what is missing, signed
-   * by keys that the newest root no longer names, or half through its life. */
+  /** Throws Failure `tuf-repository-empty` (no root), `tuf-repository-broken`, `tuf-key-not-named`. Signs what is missing,
+   * signed by keys that the newest root no longer names, or half through its life. */
   static async open(options: RepositoryOptions): Promise<TufRepository> {
     const repository = new TufRepository(options);
     await repository.#load();
@@ -66,7 +66,7 @@ export class TufRepository {
     return this.#known.root.signed.version;
   }
 
-  /** When devices begin to refuse: the first of all roles expires, in milliseconds since 1970. */
+  /** The time from which devices refuse: the first of all roles expires, in milliseconds since 1970. */
   expiresAt(): number {
     const { root, targets, snapshot, timestamp } = this.#known;
     return Math.min(...[root, targets, snapshot, timestamp].map(({ signed }) => expiresAt(signed)));
@@ -87,13 +87,13 @@ export class TufRepository {
     return this.#change((models) => models.delete(modelDigest));
   }
 
-  /** Signs anew what is half through its life, and says whether anything was; call it every quarter of the timestamp's, or more
-   * often. The root is not among it. */
+  /** Signs again what is half through its life, and returns whether anything was; call it every quarter of the timestamp's,
+   * or more often. The root is not among it. */
   refresh(): Promise<boolean> {
     return this.#alone(() => this.#publish(this.#known.models, { force: false }));
   }
 
-  /** The next root, signed by its holders. The signers must be those it names. Everything is signed anew. */
+  /** The next root, signed by its holders. The signers must be those it names. Everything is signed again. */
   publishRoot(bytes: Uint8Array): Promise<void> {
     return this.#alone(async () => {
       const root = checkRoot(this.#known.rootBytes, bytes);
@@ -117,14 +117,13 @@ export class TufRepository {
     });
   }
 
-  /** S4. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#last.then(work);
     this.#last = run.catch(() => {});
     return run;
   }
 
-  /** S1, S3. A role is signed anew when what it says changed, when half its life is over, or by force. Whether any was. */
+  /** S1, S3. A role is signed again when its content changed, when half its life is over, or by force. Whether any was. */
   async #publish(models: ReadonlyMap<Digest, ListedModel>, { force }: { force: boolean }): Promise<boolean> {
     const { store, signers, clock } = this.#options;
     const known = this.#known;
@@ -152,7 +151,7 @@ export class TufRepository {
 
     if (targets !== known.targets) await store.put(fileOf("targets", targets.version), targets.bytes);
     if (snapshot !== known.snapshot) await store.put(fileOf("snapshot", snapshot.version), snapshot.bytes);
-    await store.put(fileOf("timestamp", timestamp.version), timestamp.bytes); // S1
+    await store.put(fileOf("timestamp", timestamp.version), timestamp.bytes);
     this.#state = { ...known, models, targets, snapshot, timestamp };
     await this.#prune();
     return true;
@@ -169,7 +168,6 @@ export class TufRepository {
     }
   }
 
-  /** S2. */
   async #load(): Promise<void> {
     const { store } = this.#options;
     const roots = await this.#roots();
@@ -183,7 +181,7 @@ export class TufRepository {
       this.#state = { ...state, targets: empty, snapshot: empty, timestamp: empty };
       return;
     }
-    // Since the last root its keys may be others: the one before is asked too, and all is signed anew.
+    // Since the last root its keys may be others: the one before is asked too, and all is signed again.
     const verifiers = roots.slice(-2).map(({ root }) => root);
     const timestamp = verified<Timestamp>(MetadataKind.Timestamp, "timestamp.json", timestampBytes, verifiers);
     const snapshotFile = fileOf("snapshot", timestamp.signed.snapshotMeta.version);

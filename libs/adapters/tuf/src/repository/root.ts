@@ -79,7 +79,7 @@ export function rotateRoot(current: Uint8Array, changes: RootChanges, signers: r
   return next;
 }
 
-/** R1. Throws Failure `tuf-root-threshold`, which says whose signatures are missing, or `tuf-root-invalid`. */
+/** R1. Throws Failure `tuf-root-threshold`, which names whose signatures are missing, or `tuf-root-invalid`. */
 export function checkRoot(current: Uint8Array | undefined, next: Uint8Array): Metadata<Root> {
   const root = parseRoot(next);
   const before = current === undefined ? root : parseRoot(current);

@@ -66,7 +66,7 @@ describe("the validation gate", () => {
     expect(report.passed).toBe(true);
   });
 
-  test("a class too rare to fail says so, and one without frames has its line; neither fails the gate", () => {
+  test("a class too rare to fail is reported so, and one without frames has its line; neither fails the gate", () => {
     const common = drawn(1, () => 0.85, { labels: Array.from({ length: FRAMES }, (_, i) => i % 3) });
     const withOwls = (owls: number, isRight: boolean) => {
       const and = (right: readonly boolean[], is: boolean) => [...right, ...Array.from({ length: owls }, () => is)];
@@ -102,7 +102,7 @@ describe("the validation gate", () => {
     expect(failed(judgeGate(unfaithful))).toEqual(["golden: golden frames reproduced"]);
   });
 
-  test("V5: a candidate 100 times slower fails, whatever budget it declares", () => {
+  test("gate.ts V5: a candidate 100 times slower fails, whatever budget it declares", () => {
     const speed = (ms: number) => Array.from({ length: 270 }, (_, i) => ms * (1 + (i % 7) / 10));
     const judged = (ms: number, change: Partial<GateInput>, slow = 0) => {
       const input = drawn(3, () => 0.9, { latencyBudgetMs: 600, ...change });
@@ -131,7 +131,7 @@ describe("the validation gate", () => {
     expect(judged(300, { latencyBudgetMs: 2 })).toMatchObject({ verdict: "failed", bound: 2 });
   });
 
-  test("V6: damage that breaks the champion as well is unsure; the same loss fails where the champion stands it", () => {
+  test("gate.ts V6: damage that breaks the champion as well is unsure; the same loss fails where the champion stands it", () => {
     const damaged = (champion: number) => {
       const right = (share: number) => Array.from({ length: 500 }, (_, i) => i < share * 500);
       const corruptions = [{ name: "glare", candidate: right(champion - 0.1), champion: right(champion) }];
@@ -149,7 +149,7 @@ describe("the validation gate", () => {
     expect(judgeGate(drawn(4, () => 0.9, { corruptions: better }))).toMatchObject({ passed: true });
   });
 
-  test("R1: light that the frames never have is named, light that some of them have is not", () => {
+  test("robustness.ts R1: light that the frames never have is named, light that some of them have is not", () => {
     const random = seededRandom(5);
     const lights = (luminance: number, spread: number) =>
       Array.from({ length: 200 }, () => ({

@@ -1,17 +1,17 @@
-/** The validation gate: may a candidate take the champion's place? Judged from what both said on the same frames. Pure.
+/** The validation gate: may a candidate take the champion's place? Judged from the answers of both on the same frames. Pure.
  *
- * V1. Comparisons are paired: only frames on which one is right and the other wrong tell them apart, and how they fall is an
- *     exact binomial test (McNemar 1947). A line fails when the loss exceeds its margin and chance does not explain it; a
- *     loss beyond the margin that chance explains is unsure: more frames would tell.
- * V2. Lines of one kind share their level (Holm 1979), so many classes or corruptions do not make a false alarm likely.
- * V3. Every line is judged: whoever reads the report sees all that is wrong at once. One that failed fails the gate.
- * V5. Latency is compared with the fleet's SLA, or without one with the champion's, timed on the same frames in the same round.
- *     A candidate's own budget can only fail it: what a model declares is no measure of what the fleet needs.
- *     A bound that the champion breaks in the same round is the machine's doing: then a candidate fails by being slower than it.
- * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not tell models apart:
- *     a loss there is unsure.
- * V4. What could not fail is told: a line with too few frames for its test says how many it needs, and one with none is
- *     unsure. Neither fails the gate: how many frames a class has says nothing of the candidate. */
+ * Comparisons are paired: only frames on which one is right and the other wrong tell them apart, and how they fall is an exact
+ * binomial test (McNemar 1947). A line fails when the loss exceeds its margin and chance does not explain it; a loss beyond
+ * the margin that chance explains is unsure: more frames would decide. Lines of one kind share their level (Holm 1979), so many
+ * classes or corruptions do not make a false alarm likely. Every line is judged, so the report has
+ * all that is wrong at once; one that failed fails the gate. A line with too few frames for its test reports how many it needs,
+ * and one with none is unsure. Neither fails the gate: how many frames a class has is not the candidate's fault.
+ *
+ * V5. Latency is compared with the fleet's SLA, or without one with the champion's, timed on the same frames in the same
+ *     round. A candidate's own budget can only fail it: what a model declares is no measure of what the fleet needs. A bound
+ *     that the champion breaks in the same round is the machine's fault: then a candidate fails by being slower than it.
+ * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not tell models
+ *     apart: a loss there is unsure. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
 
 export type Judged = {
@@ -41,7 +41,7 @@ export type GateInput = {
   }[];
   /** Kinds of damage that were not shown, and why. */
   readonly untested?: readonly Untested[];
-  /** The candidate's own word (V5). */
+  /** The candidate's own claim (V5). */
   readonly latencyBudgetMs: number;
   /** What the fleet needs of every model; null: nothing is configured. */
   readonly latencySlaMs: number | null;
@@ -110,11 +110,10 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
     ...speedLines(input, margins),
     goldenLine(input),
   ];
-  const passed = lines.every(({ verdict }) => verdict !== "failed"); // V3
+  const passed = lines.every(({ verdict }) => verdict !== "failed");
   return { passed, lines, untested: input.untested ?? [] };
 }
 
-/** V6. */
 function robustnessLines(input: GateInput, accuracy: number, { perCorruption, alpha }: Margins): readonly GateLine[] {
   const named = input.corruptions.map(({ name, ...both }) => ({ name, pair: paired(both.candidate, both.champion) }));
   const counts = input.classes.map((_, label) => input.labels.filter((one) => one === label).length);
@@ -159,7 +158,6 @@ function framesNeeded(level: number): number {
   return frames;
 }
 
-/** V1, V2, V4. */
 function lossLines(
   kind: LineKind,
   named: readonly { readonly name: string; readonly pair: Pair }[],
@@ -216,13 +214,15 @@ function speedLines(input: GateInput, margins: Margins): readonly GateLine[] {
     kind: "memory",
     name: "the model's process, MB",
     verdict: candidate.megabytes <= margins.megabytes ? "passed" : "failed",
-    ...{ candidate: candidate.megabytes, champion: champion.megabytes, bound: margins.megabytes },
+    candidate: candidate.megabytes,
+    champion: champion.megabytes,
+    bound: margins.megabytes,
     found,
   });
   return lines;
 }
 
-/** V5, and V1: a p99 beyond the bound fails if chance does not explain how many frames are. */
+/** V5. A p99 beyond the bound fails if chance does not explain how many frames are. */
 function latencyLine(input: GateInput, margins: Margins): GateLine {
   const { candidate, champion, latencyBudgetMs, latencySlaMs: sla } = input;
   const [p99, other] = [candidate, champion].map(({ latenciesMs }) => quantile(latenciesMs, 0.99));
@@ -283,7 +283,9 @@ function goldenLine({ golden }: GateInput): GateLine {
     kind: "golden",
     name: "golden frames reproduced",
     verdict: failed.length === 0 ? "passed" : "failed",
-    ...{ candidate: frames - failed.length, champion: null, bound: frames },
+    candidate: frames - failed.length,
+    champion: null,
+    bound: frames,
     found: failed.length === 0 ? `all ${frames}` : `${failed.length} of ${frames} differ: ${some}`,
   };
 }

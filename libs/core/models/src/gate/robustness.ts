@@ -1,9 +1,9 @@
-/** Which kinds of damage a gate shows to two models. Pure.
+/** Which kinds of damage a gate shows to two models. Pure. Every camera can be out of focus, every sensor noisy and every link
+ * narrow: this damage is shown by default.
  *
- * R1. Light that a task never has says nothing of its models: a scanner's pictures are all as bright, and one model may stand a
- *     glare that no device will see while a better one does not. So damage that changes the light is shown by default only if what
- *     it makes is as bright and as rich in contrast as some of the validation frames are.
- * R2. Every camera can be out of focus, every sensor noisy and every link narrow: this damage is shown by default. */
+ * R1. Light that a task never has does not measure its models: a scanner's pictures are all as bright, and one model may stand
+ *     a glare that no device will see while a better one does not. So damage that changes the light is shown by default only
+ *     if what it makes is as bright and as rich in contrast as some of the validation frames are. */
 import { quantileOf } from "@tributary/statistics";
 
 /** Of one picture in grey, 0 to 1. */
@@ -28,11 +28,11 @@ export function beyondOwnLight(own: readonly Light[], damaged: readonly Light[])
     ranges.every(({ name, range: [low, high] }) => light[name] >= low && light[name] <= high);
   const within = damaged.filter(isWithin).length / damaged.length;
   if (within >= PLAUSIBLE) return null;
-  const told = names.map((name) => {
+  const shown = names.map((name) => {
     const of = (lights: readonly Light[]) => rangeOf(lights, name).map(percent).join(" to ");
     return `${name} ${of(damaged)}, that of the frames ${of(own)}`;
   });
-  return `only ${percent(within)} of the damaged frames have light as the frames have it (${told.join("; ")})`;
+  return `only ${percent(within)} of the damaged frames have light as the frames have it (${shown.join("; ")})`;
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;

@@ -1,13 +1,13 @@
 /** What one analysis counts: good frames and frames of each device of its arms since its start, and their rate before.
  *
- * A1. Arms are frozen at the start and devices are analysed as assigned, whatever becomes of them.
- * A2. A frame belongs to the time at which it was seen, not at which it was told: one from before the start that arrives late
- *     adds to what is known of before. So a service that folds its topics again comes to the same counts.
- * A3. A device of which nothing is known before the start gets the mean of those known, which adjusts nothing.
- * A5. A device counts no more frames than it can have seen since the start: what it claims beyond is left out.
- * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's past
- *     on the whole metric stands in its place. So what grows is bounded by devices and the plan's classes, whatever labels say.
- * A4. Only frames of the analysis' own models count, if it names them: another slot's model has metrics of the same name. */
+ * Arms are frozen at the start, and devices are analysed as assigned. A frame belongs to the time at which it was seen: one
+ * from before the start that arrives late adds to the past, so a service that folds its topics again computes the same counts.
+ * A device without a past gets the mean of those known, which adjusts nothing. A device counts no more frames than it can have
+ * seen since the start. Only frames of the analysis' own models count, if it names them.
+ *
+ * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's
+ *     past on the whole metric stands in its place. So memory is bounded by devices and the plan's classes, whatever labels
+ *     come. */
 
 import { Failure, type Instant, invariant } from "@tributary/kernel";
 import type { Counts } from "../judge/harm-process.ts";
@@ -35,7 +35,7 @@ export type Crashes = {
   readonly share: number;
 };
 
-/** Devices of each arm that were heard lately, and how many of these say that the frame was the candidate's. */
+/** Devices of each arm that were heard lately, and of how many of these the frame was the candidate's. */
 export type Heard = {
   readonly control: number;
   readonly canary: number;
@@ -68,7 +68,6 @@ export class FleetAnalysis {
   /** Control, then canary. */
   readonly members: readonly string[];
   readonly #lanes = new Map<string, Lane>();
-  /** A6 */
   readonly #classes = new Map<string, Counted>();
   readonly #crashed: Uint8Array;
   readonly #seenAt: Float64Array;
@@ -103,15 +102,15 @@ export class FleetAnalysis {
     return lane.counts;
   }
 
-  /** The same of frames of each class of the plan, in its order. (A6) */
+  /** The same of frames of each class of the plan, in its order. */
   classCounts(): readonly Counts[] {
     const lane = this.#lanes.get(CLASSIFIED);
     if (lane !== undefined) fillUnknown(lane);
     return [...this.#classes.values()].map(({ counts }) => counts);
   }
 
-  /** Devices with a frame of any metric at `since` or later. What a device's frames say of its model is harder to get wrong
-   * than what it reports: one that says it runs the candidate and whose frames say otherwise does not count as heard on it. */
+  /** Devices with a frame of any metric at `since` or later. The model of a device's frames is harder to get wrong than the
+   * one that it reports: a device that reports the candidate and whose frames are of another does not count as heard on it. */
   heard(since: Instant): Heard {
     const heard = { control: 0, canary: 0, controlOnCandidate: 0, canaryOnCandidate: 0 };
     for (let i = 0; i < this.members.length; i++) {
@@ -167,7 +166,7 @@ export class FleetAnalysis {
   }
 
   /** Adds frames of the member at `place`, seen at `at`; `before` from where on its past counts. For `FleetMetrics`. False:
-   * left out (A5). */
+   * left out. */
   add(
     place: number,
     modelDigest: string,
@@ -176,11 +175,11 @@ export class FleetAnalysis {
     pastFrom: Instant,
   ): boolean {
     if (at < this.plan.startedAt) {
-      if (at >= pastFrom) this.addBefore(place, metric, good, frames); // A2
+      if (at >= pastFrom) this.addBefore(place, metric, good, frames);
       return true;
     }
     const { models } = this.plan;
-    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return true; // A4
+    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return true;
     if (frames > 0 && at >= (this.#seenAt[place] as number)) {
       this.#seenAt[place] = at;
       this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
@@ -193,9 +192,9 @@ export class FleetAnalysis {
     return true;
   }
 
-  /** Adds what a counter of the member at `place` grew by. It says nothing of the model: as assigned. (A1) */
+  /** Adds what a counter of the member at `place` grew by. It does not name the model: the device counts as assigned. */
   addIncrease(place: number, metric: string, { good, frames, from, to }: Increase): boolean {
-    return from < this.plan.startedAt || this.#count(place, metric, good, frames, to); // C3 of counters.ts
+    return from < this.plan.startedAt || this.#count(place, metric, good, frames, to); // counters.ts C3
   }
 
   addBefore(place: number, metric: string, good: number, frames: number): void {
@@ -214,7 +213,7 @@ export class FleetAnalysis {
     const lane = this.#lanes.get(metric);
     if (lane === undefined) return true;
     const plausible = framesPlausible(at - this.plan.startedAt);
-    if ((lane.frames[place] as number) + frames > plausible) return false; // A5
+    if ((lane.frames[place] as number) + frames > plausible) return false;
     lane.good[place] = (lane.good[place] as number) + good;
     lane.frames[place] = (lane.frames[place] as number) + frames;
     if (frames > 0 && (lane.newest === null || at > lane.newest)) lane.newest = at;
@@ -239,7 +238,6 @@ function countedOf(members: number, controls: number, rateBefore: Float64Array):
   return { good, frames, counts: { control: arm(0, controls), canary: arm(controls, members) } };
 }
 
-/** A3. */
 function fillUnknown({ framesBefore, rateBefore }: Lane): void {
   let known = 0;
   let sum = 0;

@@ -7,14 +7,18 @@ const MINUTE = 60_000;
 const T0 = 20_000 * 86_400_000;
 const at = (minute: number) => T0 + minute * MINUTE;
 const plan: AnalysisPlan = {
-  ...{ uid: "u", startedAt: at(10), control: ["a", "b"], canary: ["c"], metrics: ["kept"] },
+  uid: "u",
+  startedAt: at(10),
+  control: ["a", "b"],
+  canary: ["c"],
+  metrics: ["kept"],
   models: { candidate: "new", stable: "old" },
 };
 const created = at(5);
 
 function watching() {
   const fleet = new FleetMetrics();
-  const tell = (deviceId: string, minute: number, good: number, total: number) =>
+  const observe = (deviceId: string, minute: number, good: number, total: number) =>
     fleet.counted("u", "kept", deviceId, { good, total, at: at(minute) }, created);
   const analysis = () => fleet.start(plan) as FleetAnalysis;
   /** Good frames and frames of a, b, c. */
@@ -22,60 +26,60 @@ function watching() {
     const { control, canary } = (fleet.analysis("u") ?? analysis()).counts("kept");
     return [control, canary].flatMap(({ good, frames }) => Array.from(good).map((one, i) => [one, frames[i]] as const));
   };
-  return { fleet, tell, analysis, seen };
+  return { fleet, observe, analysis, seen };
 }
 
 describe("counters of devices", () => {
-  test("count by what they grew by since the start, and before the rollout was created (C3)", () => {
-    const { fleet, tell, analysis, seen } = watching();
+  test("count by what they grew by since the start, and before the rollout was created (counters.ts C3)", () => {
+    const { fleet, observe, analysis, seen } = watching();
     for (const [minute, good, total] of [
       [0, 100, 100],
       [4, 150, 200], // of before
       [6, 160, 210], // while nobody knows which model it was of
       [9, 170, 220],
     ] as const)
-      tell("a", minute, good, total);
+      observe("a", minute, good, total);
     analysis();
-    tell("a", 11, 180, 230); // straddles the start
+    observe("a", 11, 180, 230); // straddles the start
     expect(seen()[0]).toEqual([0, 0]);
-    tell("a", 12, 189, 240);
-    tell("a", 30, 198, 250); // what was missed is not lost
+    observe("a", 12, 189, 240);
+    observe("a", 30, 198, 250); // what was missed is not lost
     expect(seen()[0]).toEqual([18, 20]);
     expect(fleet.analysis("u")?.framesBefore("kept")).toBe(100);
     expect(fleet.analysis("u")?.counts("kept").control.before[0]).toBe(0.5);
     expect(fleet.analysis("u")?.newest("kept")).toBe(at(30));
   });
 
-  test("count from 0 after a restart of their device (C1)", () => {
-    const { tell, analysis, seen } = watching();
+  test("count from 0 after a restart of their device (counters.ts C1)", () => {
+    const { observe, analysis, seen } = watching();
     analysis();
-    tell("c", 10, 90, 100);
-    tell("c", 11, 5, 10);
-    tell("c", 12, 9, 20);
-    tell("c", 13, 9, 120); // good alone would not tell, total does not either: nothing was reset
+    observe("c", 10, 90, 100);
+    observe("c", 11, 5, 10);
+    observe("c", 12, 9, 20);
+    observe("c", 13, 9, 120); // neither good nor total fell: nothing was reset
     expect(seen()[2]).toEqual([9, 120]);
-    tell("c", 14, 10, 11);
+    observe("c", 14, 10, 11);
     expect(seen()[2]).toEqual([19, 131]);
   });
 
-  test("count once, whoever tells of a moment and in whatever order (C2)", () => {
-    const { tell, analysis, seen } = watching();
+  test("count once, whichever instance observes a moment and in whatever order (counters.ts C2)", () => {
+    const { observe, analysis, seen } = watching();
     analysis();
-    tell("a", 10, 0, 0);
-    tell("a", 12, 10, 10);
-    tell("a", 12, 4, 10);
-    tell("a", 11, 5, 5);
+    observe("a", 10, 0, 0);
+    observe("a", 12, 10, 10);
+    observe("a", 12, 4, 10);
+    observe("a", 11, 5, 5);
     expect(seen()[0]).toEqual([10, 10]);
   });
 
-  test("whose good outcomes are told late lose none (C4)", () => {
-    const { tell, analysis, seen } = watching();
+  test("whose good outcomes are counted late lose none (counters.ts C4)", () => {
+    const { observe, analysis, seen } = watching();
     analysis();
-    tell("a", 10, 7, 10);
-    tell("a", 11, 10, 10);
-    tell("a", 12, 19, 20);
+    observe("a", 10, 7, 10);
+    observe("a", 11, 10, 10);
+    observe("a", 12, 19, 20);
     expect(seen()[0]).toEqual([0, 0]);
-    tell("a", 13, 29, 40);
+    observe("a", 13, 29, 40);
     expect(seen()[0]).toEqual([22, 30]);
   });
 
@@ -84,22 +88,22 @@ describe("counters of devices", () => {
     ["below 0", -1, 1],
     ["more good ones than all", 3, 2],
     ["an infinity", 1, Number.POSITIVE_INFINITY],
-  ])("that say %s are refused and counted (C5)", (_, good, total) => {
-    const { fleet, tell, analysis, seen } = watching();
+  ])("of %s are refused and counted (C5)", (_, good, total) => {
+    const { fleet, observe, analysis, seen } = watching();
     analysis();
-    tell("a", 10, 1, 1);
-    expect(tell("a", 11, good, total)).toBe(false);
-    expect(tell("no/name", 11, 1, 1)).toBe(false);
+    observe("a", 10, 1, 1);
+    expect(observe("a", 11, good, total)).toBe(false);
+    expect(observe("no/name", 11, 1, 1)).toBe(false);
     expect(fleet.refused.malformed).toBe(2);
-    expect(tell("a", 12, 2, 3)).toBe(true);
+    expect(observe("a", 12, 2, 3)).toBe(true);
     expect(seen()[0]).toEqual([1, 2]);
   });
 
-  test("are bounded, kept for as long as their rollout is, and say nothing of who is heard", () => {
+  test("are bounded, kept for as long as their rollout is, and do not count as hearing a device", () => {
     const fleet = new FleetMetrics({ countersMax: 3 });
-    const tell = (uid: string, deviceId: string) =>
+    const observe = (uid: string, deviceId: string) =>
       fleet.counted(uid, "kept", deviceId, { good: 1, total: 1, at: at(1) }, created);
-    expect([tell("u", "a"), tell("u", "b"), tell("v", "a"), tell("v", "b"), tell("u", "a")]).toEqual([
+    expect([observe("u", "a"), observe("u", "b"), observe("v", "a"), observe("v", "b"), observe("u", "a")]).toEqual([
       true,
       true,
       true,
@@ -109,7 +113,7 @@ describe("counters of devices", () => {
     expect(fleet.refused.overLimit).toBe(1);
     expect(fleet.countedTo("u", "kept")).toBe(at(1));
     fleet.keepCounters((uid) => uid === "v");
-    expect([fleet.countedTo("u", "kept"), tell("u", "c")]).toEqual([null, true]);
+    expect([fleet.countedTo("u", "kept"), observe("u", "c")]).toEqual([null, true]);
     fleet.start(plan);
     for (const minute of [11, 12])
       fleet.counted("u", "kept", "a", { good: minute, total: minute, at: at(minute) }, created);
@@ -121,7 +125,7 @@ describe("counters of devices", () => {
   test("come to the same whatever an analysis was begun before or after the past was read", () => {
     for (let seed = 1; seed <= 100; seed++) {
       const random = seededRandom(seed);
-      const told: [string, number, number, number][] = [];
+      const observations: [string, number, number, number][] = [];
       for (const deviceId of ["a", "b", "c"]) {
         let [good, total] = [0, 0];
         for (let minute = 0; minute < 40; minute++) {
@@ -130,15 +134,15 @@ describe("counters of devices", () => {
           total += frames;
           good += Math.floor(frames * random());
           for (let copies = random() < 0.3 ? 2 : random() < 0.1 ? 0 : 1; copies > 0; copies--)
-            told.push([deviceId, minute, good, total]);
+            observations.push([deviceId, minute, good, total]);
         }
       }
       const [early, late] = [watching(), watching()];
       early.analysis();
-      for (const one of told) early.tell(...one);
-      for (const one of told.filter(([, minute]) => minute <= 10)) late.tell(...one);
+      for (const one of observations) early.observe(...one);
+      for (const one of observations.filter(([, minute]) => minute <= 10)) late.observe(...one);
       late.analysis();
-      for (const one of told.filter(([, minute]) => minute > 10)) late.tell(...one);
+      for (const one of observations.filter(([, minute]) => minute > 10)) late.observe(...one);
       expect([seed, late.seen()]).toEqual([seed, early.seen()]);
       expect(late.fleet.analysis("u")?.counts("kept")).toEqual(early.fleet.analysis("u")?.counts("kept"));
     }

@@ -1,14 +1,14 @@
-/** Cumulative counters of devices, as somebody else's monitoring keeps them: what they grew by between two observations.
+/** Cumulative counters of devices, as an external monitoring system keeps them: what they grew by between two observations.
+ * Numbers that no counter can have are refused (fleet-metrics.ts F2).
  *
- * C1. Either counter lower than before: the device began anew, and what it counted since is the increase. As Prometheus does
+ * C1. Either counter lower than before: the device restarted, and what it counted since is the increase. As Prometheus does
  *     it, for both at once since one process counts them.
- * C2. An observation that is not newer than the last one of its device changes nothing: any number of instances may tell of
+ * C2. An observation that is not newer than the last one of its device changes nothing: any number of instances may write
  *     the same moment, and the first in the log counts.
  * C3. An increase is of what was before if both its ends are, of the analysis if both are since its start. One that straddles
- *     a border is of neither: nobody can say which model it was of.
- * C4. A good outcome may be told a moment after its frame was counted. Where good grew by more than total, the next
+ *     a border is of neither: nobody knows which model it was of.
+ * C4. A good outcome may be counted a moment after its frame was counted. Where good grew by more than total, the next
  *     observation is compared with the last but one, and nothing is lost.
- * C5. (F2) Numbers that no counter can mean are refused.
  * C6. What is missed is not lost: the next increase covers it. */
 import type { Instant } from "@tributary/kernel";
 
@@ -61,10 +61,10 @@ export class Counters {
     const row = known ?? this.#rowOf(deviceId);
     const was = (column: number) => this.#columns[row + column] as number;
     const from = was(AT);
-    if (known !== undefined && at <= from) return null; // C2
-    const isAnew = good < was(GOOD) || total < was(TOTAL); // C1
+    if (known !== undefined && at <= from) return null;
+    const isAnew = good < was(GOOD) || total < was(TOTAL);
     const grown = isAnew ? { good, frames: total } : { good: good - was(GOOD), frames: total - was(TOTAL) };
-    if (known !== undefined && grown.good > grown.frames * (1 + 1e-9)) return null; // C4
+    if (known !== undefined && grown.good > grown.frames * (1 + 1e-9)) return null;
     this.#columns.set([at, good, total], row);
     return known === undefined ? null : { ...grown, from, to: at };
   }

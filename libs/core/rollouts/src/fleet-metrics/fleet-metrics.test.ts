@@ -12,7 +12,7 @@ const DAY = 24 * HOUR;
 const T0 = 20_000 * DAY;
 
 describe("counts of a device", () => {
-  test("cover its last whole day and the day at work, or all there is", () => {
+  test("cover its last whole day and the current day, or all there is", () => {
     const fleet = new FleetMetrics();
     expect(fleet.rateOf("a", "accuracy")).toBeNull();
     fleet.observe("a", "m", "accuracy", 1, 10, T0);
@@ -64,7 +64,11 @@ describe("counts of a device", () => {
 
 describe("an analysis", () => {
   const plan: AnalysisPlan = {
-    ...{ uid: "u", startedAt: T0 + 30 * HOUR, control: ["a", "b"], canary: ["c"], metrics: ["accuracy"] },
+    uid: "u",
+    startedAt: T0 + 30 * HOUR,
+    control: ["a", "b"],
+    canary: ["c"],
+    metrics: ["accuracy"],
     models: { candidate: "new", stable: "old" },
   };
 
@@ -90,13 +94,13 @@ describe("an analysis", () => {
     expect(unknown).toBeCloseTo((0.8 + 10 / 11) / 2);
     const heard = { control: 1, canary: 1, controlOnCandidate: 0, canaryOnCandidate: 1 };
     expect(analysis?.heard(T0)).toEqual(heard);
-    fleet.observe("c", "old", "accuracy", 1, 1, T0 + 32 * HOUR); // it says that it runs the new one
+    fleet.observe("c", "old", "accuracy", 1, 1, T0 + 32 * HOUR); // it reports the new one
     expect(analysis?.heard(T0 + 32 * HOUR)).toEqual({ ...heard, control: 0, canaryOnCandidate: 0 });
     expect(analysis?.silent("control", T0, 9)).toEqual(["b"]);
     expect(analysis?.framesBefore("accuracy")).toBe(15.5);
   });
 
-  test("counts a frame for its class as well, if it is one of the plan's, whatever labels say (A6)", () => {
+  test("counts a frame for its class as well, if it is one of the plan's, whatever labels come (analysis.ts A6)", () => {
     const fleet = new FleetMetrics();
     fleet.observe("a", "old", "accuracy", 8, 10, T0 + 25 * HOUR, "cat");
     const analysis = fleet.start({ ...plan, classes: ["cat", "dog"] });
@@ -182,14 +186,14 @@ describe("replays", () => {
       expect(marks.mark(0, boot, seq)).not.toBe("new");
     }
     expect(counted.size).toBe(fresh);
-    // Only what an older boot says after the newer one has spoken is lost.
+    // Only records of an older boot that come after one of the newer boot are lost.
     expect(fresh).toBeGreaterThanOrEqual(500 - 4 * 8);
   });
 
   test("of clones with one id, the one with the higher boot counts alone", () => {
     const fleet = new FleetMetrics();
-    const told = (bootId: bigint, seq: bigint) => foldEdgeMetrics(fleet, windowOf("a", bootId, seq, 10, 1), T0);
-    expect([told(7n, 1n), told(9n, 1n), told(7n, 2n), told(9n, 2n), told(9n, 2n)]).toEqual([
+    const observed = (bootId: bigint, seq: bigint) => foldEdgeMetrics(fleet, windowOf("a", bootId, seq, 10, 1), T0);
+    expect([observed(7n, 1n), observed(9n, 1n), observed(7n, 2n), observed(9n, 2n), observed(9n, 2n)]).toEqual([
       true,
       true,
       false,
@@ -197,7 +201,7 @@ describe("replays", () => {
       false,
     ]);
     expect(fleet.refused).toMatchObject({ oldBoot: 1, replayed: 1 });
-    expect([told(0n, 1n), told(0n, 1n)]).toEqual([true, true]);
+    expect([observed(0n, 1n), observed(0n, 1n)]).toEqual([true, true]);
   });
 });
 
@@ -206,26 +210,32 @@ describe("edge.metrics.v1", () => {
     const fleet = new FleetMetrics();
     const analysis = fleet.start({ uid: "u", startedAt: T0, control: ["b"], canary: ["a"], metrics: ["deadline-met"] });
     const lost = (n: bigint, sum: number) => ({ model_losses: { n, sum, sumSq: sum } });
-    const told = (seq: bigint, device: ReturnType<typeof lost>, change: object = {}) =>
+    const observed = (seq: bigint, device: ReturnType<typeof lost>, change: object = {}) =>
       foldEdgeMetrics(fleet, { ...windowOf("a", 1n, seq, 60, 3), device, ...change }, T0 + HOUR);
     const absurd = [lost(2n ** 60n, 1), lost(-1n, 1), lost(1n, Number.NaN), lost(1n, -3), lost(1n, 1e30)];
-    expect(absurd.map((device, i) => told(BigInt(i + 1), device))).toEqual(absurd.map(() => false));
-    expect(told(6n, lost(1n, 1), { ageMs: -HOUR })).toBe(false);
-    expect(told(7n, lost(1n, 1), { windowMs: Number.NaN })).toBe(false);
+    expect(absurd.map((device, i) => observed(BigInt(i + 1), device))).toEqual(absurd.map(() => false));
+    expect(observed(6n, lost(1n, 1), { ageMs: -HOUR })).toBe(false);
+    expect(observed(7n, lost(1n, 1), { windowMs: Number.NaN })).toBe(false);
     expect([analysis?.crashes().canary, fleet.refused.malformed]).toEqual([0, 7]);
-    expect(told(8n, lost(1n, 2))).toBe(true);
+    expect(observed(8n, lost(1n, 2))).toBe(true);
     expect(analysis?.crashes()).toMatchObject({ canary: 1, control: 0 });
     expect(Array.from(analysis?.counts("deadline-met").canary.frames ?? [])).toEqual([0]);
   });
 
-  test("F2: a device counts no more frames than it had time for, and no rate leaves 0 to 1", () => {
+  test("fleet-metrics.ts F2: a device counts no more frames than it had time for, and no rate leaves 0 to 1", () => {
     const fleet = new FleetMetrics();
     const analysis = fleet.start({ uid: "u", startedAt: T0, control: ["b"], canary: ["a"], metrics: ["accuracy"] });
-    const told = (good: number, frames: number, at: number) => fleet.observe("a", "new", "accuracy", good, frames, at);
-    expect(told(60, 60, T0 + MINUTE)).toBe(true);
-    expect([told(0, 1e8, T0 + MINUTE), told(0, 70_000, T0 + MINUTE)]).toEqual([false, false]);
-    expect([told(Number.NaN, 1, T0), told(-1, 1, T0), told(2, 1, T0), told(0, 2 ** 60, T0)]).not.toContain(true);
-    expect(told(60 * (1 + 1e-10), 60, T0 + MINUTE)).toBe(true);
+    const observed = (good: number, frames: number, at: number) =>
+      fleet.observe("a", "new", "accuracy", good, frames, at);
+    expect(observed(60, 60, T0 + MINUTE)).toBe(true);
+    expect([observed(0, 1e8, T0 + MINUTE), observed(0, 70_000, T0 + MINUTE)]).toEqual([false, false]);
+    expect([
+      observed(Number.NaN, 1, T0),
+      observed(-1, 1, T0),
+      observed(2, 1, T0),
+      observed(0, 2 ** 60, T0),
+    ]).not.toContain(true);
+    expect(observed(60 * (1 + 1e-10), 60, T0 + MINUTE)).toBe(true);
     const { good, frames } = analysis?.counts("accuracy").canary ?? { good: [], frames: [] };
     expect([good[0], frames[0]]).toEqual([120, 120]);
     expect(fleet.refused).toMatchObject({ implausible: 3, malformed: 4 });
@@ -240,7 +250,13 @@ const columnOf = (fleet: FleetMetrics, arm: Arm, column: Column): readonly numbe
 
 function windowOf(deviceId: string, bootId: bigint, seq: bigint, frames: number, missed: number): EdgeMetrics {
   return {
-    ...{ deviceId, bootId, seq, windowMs: 10_000, ageMs: 50, clockState: "SYNCHRONIZED", device: {} },
+    deviceId,
+    bootId,
+    seq,
+    windowMs: 10_000,
+    ageMs: 50,
+    clockState: "SYNCHRONIZED",
+    device: {},
     models: [{ modelDigest: "new", metrics: { sla_missed: { n: BigInt(frames), sum: missed, sumSq: missed } } }],
   };
 }

@@ -7,16 +7,17 @@
  *     const analysis = fleet.start({ uid, startedAt, control, canary, metrics: ["accuracy"] })
  *     watch.look(now - analysis.plan.startedAt, analysis.counts("accuracy"))
  *     fleet.end(uid)
- *     fleet.counted(uid, metric, deviceId, sample, createdAt)  // counters of somebody else's monitoring
+ *     fleet.counted(uid, metric, deviceId, sample, createdAt)  // counters of an external monitoring system
  *
- * F1. Counts are doubles: an observation may carry weight, e.g. 1/propensity of a sampled frame.
+ * Counts are doubles: an observation may carry weight, e.g. 1/propensity of a sampled frame. The past of a device is its last
+ * whole day and the current day (UTC): at least 24 h, or all there is. Everything is bounded: devices, metrics, analyses. What
+ * is beyond is refused and counted (G9). Typed arrays that grow by half: about 100 bytes a device and metric with an analysis
+ * over all of them (bench fleet).
+ *
  * F2. A number that no device can mean (NaN, below 0, more good frames than frames, beyond `FRAMES_MAX`) is refused and
- *     counted; nothing of it is folded, and a device that only sends such is silent, not healthy.
- *     So are more frames than a device can have had in the time there was (`framesPlausible`): how many frames a device
- *     claims must not make it louder than others.
- * F3. The past of a device is its last whole day and the day at work (UTC): at least 24 h, or all there is.
- * F4. Everything is bounded: devices, metrics, analyses. What is beyond is refused and counted (G9).
- * F5. Typed arrays that grow by half: about 100 bytes a device and metric with an analysis over all of them (bench fleet). */
+ *     counted; nothing of it is folded, and a device that only sends such is silent, not healthy. So are more frames than a
+ *     device can have had in the time there was (`framesPlausible`): how many frames a device claims must not make it louder
+ *     than others. */
 import { type Instant, isValidId } from "@tributary/kernel";
 import { type AnalysisPlan, FleetAnalysis } from "./analysis.ts";
 import { type CounterSample, Counters, isCounter } from "./counters.ts";
@@ -45,7 +46,9 @@ export type FleetLimits = {
   readonly countersMax: number;
 };
 const limitsDefault: FleetLimits = {
-  ...{ devicesMax: 1_000_000, metricsMax: 32, analysesMax: 256 },
+  devicesMax: 1_000_000,
+  metricsMax: 32,
+  analysesMax: 256,
   countersMax: 2_000_000,
 };
 
@@ -54,7 +57,7 @@ export const FRAMES_MAX = 1e8;
 const DAY_MS = 86_400_000;
 const TIME_MAX = 8.64e15;
 
-/** One metric of all devices: the day at work and the one before it. */
+/** One metric of all devices: the current day and the one before it. */
 type Lane = {
   readonly metric: string;
   day: Int32Array;
@@ -126,7 +129,7 @@ export class FleetMetrics {
   }
 
   /** Counts `frames` frames of which `good` were good. `at`: when the device saw them, by the receiver's clock: receipt less
-   * the age that the device states. `label`: their true class, where it is known. False: refused (F2, F4). */
+   * the age that the device states. `label`: their true class, where it is known. False: refused (F2). */
   observe(
     deviceId: string,
     modelDigest: string,
@@ -137,7 +140,7 @@ export class FleetMetrics {
     label?: string,
   ): boolean {
     if (!isSane(good, frames, at)) {
-      this.#refused.malformed += 1; // F2
+      this.#refused.malformed += 1;
       return false;
     }
     const device = this.#indexOf(deviceId);
@@ -156,7 +159,7 @@ export class FleetMetrics {
     return this.#remember(lane, device, right, frames, at) && isPlausible;
   }
 
-  /** Something that no device can mean, found by whoever read its record. (F2) */
+  /** Something that no device can mean, found by the reader of its record. */
   refuseMalformed(): void {
     this.#refused.malformed += 1;
   }
@@ -178,15 +181,15 @@ export class FleetMetrics {
   }
 
   /** Two cumulative counters of a device as they stood at a moment, for one metric of one rollout. What they grew by up to
-   * `pastTo` is of before (C1 to C6 of counters.ts). False: refused. */
+   * `pastTo` is of before (counters.ts C1 to C6). False: refused. */
   counted(uid: string, metric: string, deviceId: string, sample: CounterSample, pastTo: Instant): boolean {
     if (!isCounter(sample) || !(sample.at >= 0 && sample.at <= TIME_MAX) || !isValidId(deviceId)) {
-      this.#refused.malformed += 1; // F2
+      this.#refused.malformed += 1;
       return false;
     }
     const counters = this.#countersOf(uid, metric, deviceId);
     if (counters === null) {
-      this.#refused.overLimit += 1; // F4
+      this.#refused.overLimit += 1;
       return false;
     }
     const increase = counters.increase(deviceId, sample);
@@ -208,7 +211,7 @@ export class FleetMetrics {
     return true;
   }
 
-  /** The newest moment of which `counted` was told; null: of none. */
+  /** The newest moment passed to `counted`; null: none. */
   countedTo(uid: string, metric: string): Instant | null {
     return this.#counters.get(uid)?.get(metric)?.newest ?? null;
   }
@@ -218,7 +221,7 @@ export class FleetMetrics {
     for (const uid of this.#counters.keys()) if (!isKept(uid)) this.#counters.delete(uid);
   }
 
-  /** Rate of good frames over the last whole day and the one at work; null: nothing known. What cohorts are stratified by. */
+  /** Rate of good frames over the last whole day and the current one; null: nothing known. What cohorts are stratified by. */
   rateOf(deviceId: string, metric: string): number | null {
     const device = this.#indexes.get(deviceId);
     const lane = this.#lanes.get(metric);
@@ -233,8 +236,8 @@ export class FleetMetrics {
     return device === undefined || this.#seenAt[device] === 0 ? null : (this.#seenAt[device] as number);
   }
 
-  /** Begins to count for an analysis; the same uid begins anew. Call it as soon as the start is decided, or before the
-   * history of its devices is folded: both come to the same counts. Null: too many run (F4). */
+  /** Starts to count for an analysis; the same uid starts over. Call it as soon as the start is decided, or before the
+   * history of its devices is folded: both come to the same counts. Null: too many run. */
   start(plan: AnalysisPlan): FleetAnalysis | null {
     const isFull = !this.#running.has(plan.uid) && this.#running.size >= this.#limits.analysesMax;
     const indexes = isFull ? null : this.#indexesOf([...plan.control, ...plan.canary]);
@@ -292,7 +295,7 @@ export class FleetMetrics {
     return pruned;
   }
 
-  /** Null: there is no room for another device. (F4) */
+  /** Null: there is no room for another device. */
   #countersOf(uid: string, metric: string, deviceId: string): Counters | null {
     const known = this.#counters.get(uid)?.get(metric);
     if (known?.has(deviceId)) return known;
@@ -325,7 +328,7 @@ export class FleetMetrics {
       return true;
     }
     if (late < 0) {
-      // F3. After a gap of days nothing is left of before.
+      // After a gap of days nothing is left of before.
       lane.goodBefore[device] = late === -1 ? (lane.good[device] as number) : 0;
       lane.framesBefore[device] = late === -1 ? (lane.frames[device] as number) : 0;
       lane.day[device] = day;
@@ -358,7 +361,7 @@ export class FleetMetrics {
       return null;
     }
     if (this.#indexes.size >= this.#limits.devicesMax) {
-      this.#refused.overLimit += 1; // F4
+      this.#refused.overLimit += 1;
       return null;
     }
     const index = this.#free.pop() ?? this.#indexes.size;
@@ -372,13 +375,17 @@ export class FleetMetrics {
     const known = this.#lanes.get(metric);
     if (known !== undefined) return known;
     if (this.#lanes.size >= this.#limits.metricsMax) {
-      this.#refused.overLimit += 1; // F4
+      this.#refused.overLimit += 1;
       return null;
     }
     const n = this.#seenAt.length;
     const lane: Lane = {
-      ...{ metric, day: new Int32Array(n), good: new Float64Array(n), frames: new Float64Array(n) },
-      ...{ goodBefore: new Float64Array(n), framesBefore: new Float64Array(n) },
+      metric,
+      day: new Int32Array(n),
+      good: new Float64Array(n),
+      frames: new Float64Array(n),
+      goodBefore: new Float64Array(n),
+      framesBefore: new Float64Array(n),
     };
     this.#lanes.set(metric, lane);
     return lane;

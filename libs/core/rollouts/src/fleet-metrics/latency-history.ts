@@ -1,11 +1,10 @@
-/** How long devices took for their frames with the model that they run: what a rollout freezes its latency limit from.
- *
- * H1. A histogram a device, of the model of its newest frames: another model begins it anew. Buckets grow by a quarter, so a
- *     figure is right within that; counts are halved where one is full, so what is newer weighs more.
- * H2. The device is the unit: the limit is the p99 that nine of ten devices stay within. Whoever lies about latencies, or is
- *     slow for reasons of its own, moves it only if it is more than one of ten. */
+/** How long devices took for their frames with the model that they run: what a rollout freezes its latency limit from. A
+ * histogram a device, of the model of its newest frames: another model starts a new one. Buckets grow by a quarter, so a figure
+ * is right within that; counts are halved where one is full, so what is newer weighs more. The device is the unit: the limit
+ * is the p99 that nine of ten devices stay within. Devices that report wrong latencies, or are slow for reasons of their own,
+ * move it only if they are more than one of ten. */
 
-/** H1: upper edges from `FIRST_MS` on. */
+/** Upper edges from `FIRST_MS` on. */
 const [FIRST_MS, GROWTH, BUCKETS] = [0.25, 1.25, 72] as const;
 /** Below it a p99 is a guess. */
 const FRAMES_MIN = 100;
@@ -48,7 +47,7 @@ export class LatencyHistory {
     return null;
   }
 
-  /** The p99 that nine of ten of those devices stay within (H2); null: of fewer than `devicesMin` of them anything is known. */
+  /** The p99 that nine of ten of those devices stay within; null: of fewer than `devicesMin` of them anything is known. */
   limitOf(deviceIds: readonly string[], modelDigest: string, devicesMin: number): number | null {
     const known = deviceIds.flatMap((deviceId) => this.p99(deviceId, modelDigest) ?? []).sort((a, b) => a - b);
     if (known.length < devicesMin) return null;

@@ -1,10 +1,8 @@
-/** Which records of a device's stream were folded already: a replayed report must not count twice (G2).
- *
- * K1. Per device: one boot, its highest `seq`, and which of the 32 before it were seen; so a broker that disorders a little
- *     loses nothing, and memory is 20 bytes a device and stream.
- * K2. Boots are ordered by their id (24 bits of count lead): what an older boot says after a newer one has spoken is
- *     refused. Of two clones with one id only the one with the higher boot counts, so they cannot count double.
- * K3. Devices without boots (`bootId` 0: JSON over MQTT) were deduped by the bridge, and pass. */
+/** Which records of a device's stream were folded already: a replayed report must not count twice (G2). Per device: one boot,
+ * its highest `seq`, and which of the 32 before it were seen; so a broker that disorders a little loses nothing, and memory
+ * is 20 bytes a device and stream. Boots are ordered by their id (24 bits of count lead): a record of an older boot that
+ * comes after one of a newer boot is refused. Of two clones with one id only the one with the higher boot counts, so they
+ * cannot count double. Devices without boots (`bootId` 0: JSON over MQTT) were deduped by the bridge, and pass. */
 
 export type Freshness = "new" | "replayed" | "old-boot";
 
@@ -31,11 +29,11 @@ export class Watermarks {
     this.#before[device] = 0;
   }
 
-  /** Marks the record as seen and says whether it was new. */
+  /** Marks the record as seen and returns whether it was new. */
   mark(device: number, bootId: bigint, seq: bigint): Freshness {
-    if (bootId === 0n) return "new"; // K3
+    if (bootId === 0n) return "new";
     const boot = this.#boots[device] as bigint;
-    if (bootId < boot) return "old-boot"; // K2
+    if (bootId < boot) return "old-boot";
     if (bootId > boot) {
       this.#boots[device] = bootId;
       this.#seqs[device] = seq;

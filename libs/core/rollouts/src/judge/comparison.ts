@@ -1,13 +1,13 @@
-/** Compares two arms device by device, adjusted by what each device did before (CUPED; Deng et al. 2013).
+/** Compares two arms device by device, adjusted by what each device did before (CUPED; Deng et al. 2013). Harm is the control's
+ * rate of good outcomes less the canary's. A device without frames since the start is missing, not bad: silence has a verdict
+ * of its own. No bad frame in either arm is not certainty, so the variance has a floor: what independent frames would give,
+ * less what chance alone takes from an estimate of it once in a thousand. (The whole of it would cost a quarter of the speed:
+ * half of all honest estimates are below it, and their uncertainty is in the degrees of freedom already.)
  *
- * A1. Every rate is one of good outcomes: frames right, frames in time. Harm is the control's rate less the canary's.
- * A2. A device without frames since the start is missing, not bad: silence has a verdict of its own.
- * A3. No bad frame in either arm is not certainty: the variance has a floor, what independent frames would give, less what
- *     chance alone takes from an estimate of it once in a thousand. (The whole of it would cost a quarter of the speed: half
- *     of all honest estimates lie below it, and their uncertainty is in the degrees of freedom already.)
- * A4. Whatever `k` of an arm's `n` devices say, the estimate moves by what `k` devices may: a device is its rate, from 0 to 1,
- *     however many frames it claims, also in the floor of A3; and the slope of the adjustment is kept from 0 to 1, where the
- *     slope of a rate on its own past lies, so that no device can turn a small difference of the past into a large one. */
+ * A4. Whatever `k` of an arm's `n` devices report, the estimate moves by what `k` devices may: a device is its rate, from 0
+ *     to 1, however many frames it claims, also in the floor of the variance; and the slope of the adjustment is kept from 0
+ *     to 1, where the slope of a rate on its own past is, so that no device can turn a small difference of the past into a
+ *     large one. */
 import type { Comparison } from "./evidence.ts";
 
 /** Counts of one arm, device by device, in the same order at every look. */
@@ -23,7 +23,7 @@ export type Arm = {
 export type Started = { readonly good: ArrayLike<number>; readonly frames: ArrayLike<number> };
 export type Start = { readonly control: Started; readonly canary: Started };
 
-/** What a comparison needs: devices of an arm, at least two, and frames of each of them. A device with fewer is missing (A2). */
+/** What a comparison needs: devices of an arm, at least two, and frames of each of them. A device with fewer is missing. */
 export type Least = { readonly devices: number; readonly frames: number };
 const ANYTHING: Least = { devices: 2, frames: 0 };
 
@@ -43,7 +43,7 @@ export function compare(control: Arm, canary: Arm, start?: Start, least: Least =
 }
 
 /** Of an arm's devices with frames: how many, and sums of what they did before (`x`) and since (`y`), of squares and of
- * products, all as distances from one origin, the same for both arms; then what the floor needs (A3). */
+ * products, all as distances from one origin, the same for both arms; then what the floor needs. */
 export type Sums = {
   n: number;
   x: number;
@@ -74,7 +74,7 @@ export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, bad:
 export function compareSums(control: Sums, canary: Sums): Compared | null {
   if (control.n < 2 || canary.n < 2) return null;
   const [a, b] = [momentsOf(control), momentsOf(canary)];
-  const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // A4; theta = cov(Y, X) / var(X) over the control's devices
+  const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // theta = cov(Y, X) / var(X) (A4)
   const centre = (control.x + canary.x) / (a.n + b.n);
   const meanOf = ({ x, y }: Moments) => y - slope * (x - centre);
   /** Of the adjusted values: between the devices, and that of their mean. */
@@ -84,7 +84,7 @@ export function compareSums(control: Sums, canary: Sums): Compared | null {
   const spread = va + vb;
   const freedom = spread === 0 ? a.n + b.n - 2 : spread ** 2 / (va ** 2 / (a.n - 1) + vb ** 2 / (b.n - 1));
   const chance = floorOf(control) + floorOf(canary);
-  const variance = Math.max(spread, chance * leastShare(freedom)); // A3
+  const variance = Math.max(spread, chance * leastShare(freedom));
   return { harm: meanOf(a) - meanOf(b), variance, freedom, chance: Math.min(chance, variance) };
 }
 
@@ -105,7 +105,7 @@ function sumsOf({ good, frames, before }: Arm, origin: Origin, start: Started | 
   const sums = noSums();
   for (let i = 0; i < frames.length; i++) {
     const count = (frames[i] as number) - (start === undefined ? 0 : (start.frames[i] as number));
-    if (count <= 0 || count < framesMin) continue; // A2
+    if (count <= 0 || count < framesMin) continue;
     const ok = Math.min(
       count,
       Math.max(0, (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number))),
@@ -127,14 +127,14 @@ const momentsOf = ({ n, x, y, xx, xy, yy }: Sums): Moments => ({
   yy: yy - (y * y) / n,
 });
 
-/** What independent frames would give for a mean of the devices' rates. (A3, A4) */
+/** What independent frames would give for a mean of the devices' rates. */
 function floorOf({ n, bad, chance }: Sums): number {
   const frames = (n * n) / chance; // All of them, where each device has as many.
   const p = ((Math.max(0, bad) / n) * frames + 0.5) / (frames + 1);
   return (p * (1 - p)) / frames;
 }
 
-/** The 0.1 % quantile of a variance estimate over its variance (Wilson and Hilferty 1931). A3 */
+/** The 0.1 % quantile of a variance estimate over its variance (Wilson and Hilferty 1931). */
 function leastShare(freedom: number): number {
   const h = 2 / (9 * freedom);
   return Math.max(0.1, 1 - h - 3.09 * Math.sqrt(h)) ** 3;

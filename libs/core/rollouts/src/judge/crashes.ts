@@ -1,7 +1,7 @@
 /** Evidence that the canary crashes more than its share (first crash of a device; the device is the unit).
  *
  * Under equal risk each first crash is the canary's with probability `share`, its share of the exposure. The alternative is
- * a Beta(1, 1) prior on larger shares only: fewer crashes are no reason to go back (truncated beta mixture; Robbins 1970). */
+ * a Beta(1, 1) prior on larger shares only: fewer crashes are no reason to roll back (truncated beta mixture; Robbins 1970). */
 import betainc from "@stdlib/math-base-special-betainc";
 import betaln from "@stdlib/math-base-special-betaln";
 import { invariant } from "@tributary/kernel";

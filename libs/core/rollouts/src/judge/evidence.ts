@@ -1,10 +1,8 @@
 /** Evidence that an arm of a fleet does worse, as e-values: under "no worse", the chance that one ever reaches 1/alpha is at
- * most alpha, at whatever moment one looks (G11).
- *
- * E1. The device is the unit: frames of one device are not independent, so variances are between devices (Welch 1947).
- * E2. The e-value is the mixture t-statistic over half-normal harms (Robbins 1970; Johari et al. 2022; Lindon et al. 2022),
- *     one-sided: doing better is no evidence of harm, and takes none away from later harm.
- * E3. Logarithms throughout: evidence of a clear harm exceeds what a double can hold. */
+ * most alpha, at whatever moment one looks (G11). The device is the unit: frames of one device are not independent, so
+ * variances are between devices (Welch 1947). The e-value is the mixture t-statistic over half-normal harms (Robbins 1970;
+ * Johari et al. 2022; Lindon et al. 2022), one-sided: doing better is no evidence of harm, and takes none away from later
+ * harm. Logarithms throughout: evidence of a clear harm exceeds what a double can hold. */
 import betainc from "@stdlib/math-base-special-betainc";
 import erfcx from "@stdlib/math-base-special-erfcx";
 import { invariant } from "@tributary/kernel";
@@ -33,7 +31,7 @@ export function logEvidence({ harm, variance, freedom }: Comparison, mixture: nu
   const t2 = (harm * harm) / (freedom * variance);
   const twoSided = 0.5 * Math.log(g) + ((freedom + 1) / 2) * (Math.log1p(t2) - Math.log1p(g * t2));
   const z = (harm * Math.sqrt(mixture)) / Math.sqrt(variance * (variance + mixture));
-  return twoSided + Math.LN2 + logNormalCdf(z); // E2
+  return twoSided + Math.LN2 + logNormalCdf(z);
 }
 
 /** The largest ln e that any harm can give: with too few devices no harm is evidence enough. */

@@ -1,7 +1,6 @@
-/** What an undecided comparison is missing, if what it shows stays as it is.
- *
- * P1. More time shrinks what is left to chance within devices; what differs between devices shrinks with more of them alone.
- *     Harm that falls on some devices only may so never show by waiting. */
+/** What an undecided comparison is missing, if what it shows stays as it is. More time shrinks what is left to chance within
+ * devices; what differs between devices shrinks with more of them alone. Harm that falls on some devices only may so never
+ * show by waiting. */
 import type { Compared } from "./comparison.ts";
 import type { Comparison } from "./evidence.ts";
 
@@ -27,7 +26,7 @@ export function forecast(
     for (let times = STEP; times <= TIMES_MAX; times *= STEP) if (logOf(at(times)) >= needed) return times;
     return null;
   };
-  const longer = first((times) => ({ harm, variance: variance - chance + chance / times, freedom })); // P1
+  const longer = first((times) => ({ harm, variance: variance - chance + chance / times, freedom }));
   const timesDevices = first((times) => ({ harm, variance: variance / times, freedom: freedom * times }));
   return { moreMs: longer === null ? null : (longer - 1) * sinceMs, timesDevices };
 }

@@ -1,9 +1,7 @@
-/** Evidence of harm over the looks at one comparison: an e-process.
- *
- * H1. Harm may begin late: every `restartMs` another e-process starts from the counts of that moment, with weight
- *     1/(j(j+1)), so the weights of all that will ever start add up to one and the sum stays an e-value.
- *     Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which claims less.
- * H2. The mixture's variance is fixed before the first look; choosing it later would be looking. */
+/** Evidence of harm over the looks at one comparison: an e-process. Harm may start late: every `restartMs` another e-process
+ * starts from the counts of that moment, with weight 1/(j(j+1)), so the weights of all that will ever start add up to one and
+ * the sum stays an e-value. Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which
+ * claims less. The mixture's variance is fixed before the first look; choosing it later would be looking. */
 import { type Arm, type Compared, compare, type Least, type Start, type Started } from "./comparison.ts";
 import { type Comparison, logEvidence, logSum } from "./evidence.ts";
 
@@ -16,7 +14,6 @@ export type HarmSettings = {
   /** Harm that is tolerated, in units of the metric. */
   readonly tolerated: number;
   readonly restartMs: number;
-  /** H2 */
   readonly mixture: readonly MixtureShare[];
   /** Too little for it is no evidence: e = 1. */
   readonly least?: Least;
@@ -54,7 +51,6 @@ export class HarmProcess {
     return look;
   }
 
-  /** H1 */
   #sum(comparison: Comparison, { control, canary }: Counts): number {
     const weighed = (one: Comparison | null, j: number) =>
       (one === null ? 0 : this.#logHarm(one)) - Math.log((j + 1) * (j + 2));

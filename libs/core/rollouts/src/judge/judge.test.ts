@@ -81,7 +81,7 @@ describe("a metric and its segments", () => {
     expect([look?.logSafe, look?.band]).toEqual([alone?.logSafe, alone?.band]);
   });
 
-  test("a forecast says what would do if the estimate stays, and that time alone may not", () => {
+  test("a forecast gives what would suffice if the estimate stays, and that time alone may not", () => {
     const log = (one: { harm: number; variance: number; freedom: number }) => logEvidence(one, 1e-3);
     const noisy = { harm: 0.02, variance: 1e-4, freedom: 14, chance: 1e-4 };
     const { moreMs, timesDevices } = forecast(noisy, 60_000, log, 3.9);
@@ -186,7 +186,7 @@ describe("arms", () => {
   });
 
   test.each([1, 2, 3, 4, 5])(
-    "seed %i: one pass comes to what the definition says, since the start or since later",
+    "seed %i: one pass computes what the definition states, since the start or since later",
     (seed) => {
       const random = seededRandom(seed);
       const arm = (n: number): Arm => {
@@ -226,7 +226,7 @@ describe("arms", () => {
   });
 });
 
-test("late starts are bounded, and harm that begins after days is seen all the same", () => {
+test("late starts are bounded, and harm that starts after days is seen all the same", () => {
   const watch = new MetricWatch({ ...metricDefaults, plannedVariance: 1e-5 });
   const arm = (n: number) => ({
     good: new Float64Array(n),
@@ -310,7 +310,7 @@ function defined(control: Arm, canary: Arm): { harm: number; variance: number; f
   const [x, y] = [mean(a.map((one) => one.x)), mean(a.map((one) => one.y))];
   const free =
     a.reduce((sum, one) => sum + (one.x - x) * (one.y - y), 0) / a.reduce((sum, one) => sum + (one.x - x) ** 2, 0);
-  const slope = Math.min(1, Math.max(0, free)); // A4
+  const slope = Math.min(1, Math.max(0, free)); // comparison.ts A4
   const arms = [a, b].map((devices) => {
     const z = devices.map((one) => one.y - slope * (one.x - centre));
     const m = mean(z);
@@ -329,28 +329,30 @@ function fleet(random: Random, n: number): Fleet {
   return { rates, before, frames: new Float64Array(n), good: new Float64Array(n) };
 }
 
-describe("devices that lie (A4)", () => {
-  /** An arm of `n` devices that are right about nine times of ten, or always; the first `liars` say what suits them. */
+describe("devices that report wrong counts (comparison.ts A4)", () => {
+  /** An arm of `n` devices that are right about nine times of ten, or always; the first `hostile` ones report what suits
+   * them. */
   function armOf(
     n: number,
-    liars: number,
+    hostile: number,
     isSure: boolean,
     random: Random,
-    lie: () => readonly [number, number, number],
+    report: () => readonly [number, number, number],
   ) {
     const arm = { good: [] as number[], frames: [] as number[], before: [] as number[] };
     for (let i = 0; i < n; i++) {
       const rate = isSure ? 1 - 1e-5 * random() : 0.85 + 0.1 * random();
       const honest = [isSure ? 50 : Math.round(50 * rate), 50, rate] as const;
-      const [good, frames, before] = i < liars ? lie() : honest;
+      const [good, frames, before] = i < hostile ? report() : honest;
       arm.good.push(good);
       arm.frames.push(frames);
       arm.before.push(before);
     }
     return arm;
   }
-  /** Rates of 0 or 1 out of next to nothing or of more frames than there are, and any past, also one right beside the others'. */
-  const liesOf = (random: Random) => () => {
+  /** Rates of 0 or 1 out of next to nothing or of more frames than there are, and any past, also one right beside the
+   * others'. */
+  const reportsOf = (random: Random) => () => {
     const frames = [1e-3, 1, 50, 1e8, 2 ** 60][Math.floor(random() * 5)] as number;
     const good = random() < 0.5 ? 0 : frames;
     return [good, frames, [0, 1, 0.9, 0.999, 1 - 1e-6][Math.floor(random() * 5)] as number] as const;
@@ -361,12 +363,12 @@ describe("devices that lie (A4)", () => {
     for (let seed = 1; seed <= 500; seed++) {
       const [canaries, controls, isSure] = [8 + (seed % 25), 32 + (seed % 60), seed % 2 === 0];
       const [inCanary, inControl] = [seed % 4, seed % 7];
-      const told = (a: number, b: number) => {
-        const [random, lies] = [seededRandom(seed), liesOf(seededRandom(seed + 1))];
-        const control = armOf(controls, b, isSure, random, lies);
-        return { control, canary: armOf(canaries, a, isSure, random, lies) };
+      const armsWith = (a: number, b: number) => {
+        const [random, reports] = [seededRandom(seed), reportsOf(seededRandom(seed + 1))];
+        const control = armOf(controls, b, isSure, random, reports);
+        return { control, canary: armOf(canaries, a, isSure, random, reports) };
       };
-      const [honest, hostile] = [told(0, 0), told(inCanary, inControl)];
+      const [honest, hostile] = [armsWith(0, 0), armsWith(inCanary, inControl)];
       const [one, other] = [compare(honest.control, honest.canary), compare(hostile.control, hostile.canary)];
       const share = inCanary / canaries + inControl / controls;
       const past = Math.abs(mean(honest.control.before) - mean(honest.canary.before));

@@ -1,16 +1,15 @@
-/** Watches one metric of a canary over its looks.
+/** Watches one metric of a canary over its looks: evidence of harm, and of safety where the metric has a margin.
  *
- * W1. Evidence of harm is that of the whole and of each segment (a class, a site), merged by a weighted mean, half or more to
- *     the whole. The weights add up to one and are fixed beforehand, so the mean is an e-value however the segments depend on
- *     each other (Vovk and Wang 2021). Harm on one class hides from the whole where devices have classes of their own: what
- *     they lose then differs from device to device, and that variance does not shrink with time.
- * W2. Nothing is judged before the burn-in: devices that have just restarted are not themselves.
- * W3. The mixture's variance is fixed before the first look; choosing it later would be looking.
- * W4. Harm that nobody planned for, such as a model that is late on every second frame of some devices, comes with a variance
- *     that nobody planned for. A tenth of the mixture is wide enough for it; a mixture of mixtures is one (Robbins 1970).
- * W5. A segment is there for large harm: its mixture is as wide. What it may lose is by default what the validation gate lets a
- *     class lose, since a retrained model trades a point of one class for one of another.
- * W6. Safety is the whole's: a promotion asks nothing of segments but that they show no harm. */
+ * Nothing is judged before the burn-in: devices that have just restarted are not themselves. The mixture's variance is fixed
+ * before the first look, for the planned harm; a tenth of the mixture is wide enough for harm that nobody planned for, such as
+ * a model that is late on every second frame of some devices (Robbins 1970). Segments are for large harm: their mixture is as
+ * wide, and a segment may by default lose what the validation gate lets a class lose. Safety is the whole metric's: a promotion
+ * needs of segments only that they show no harm.
+ *
+ * W1. Evidence of harm is that of the whole and of each segment (a class, a site), merged by a weighted mean, half or more
+ *     to the whole. The weights add up to one and are fixed beforehand, so the mean is an e-value however the segments
+ *     depend on each other (Vovk and Wang 2021). Harm on one class hides from the whole where devices have classes of their
+ *     own: what they lose then differs from device to device, and that variance does not shrink with time. */
 import type { Compared } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
 import { type Forecast, forecast } from "./forecast.ts";
@@ -29,9 +28,9 @@ export type MetricSettings = {
   readonly restartMs: number;
   /** Variance of the comparison at the planned moment, see `plannedVariance`. */
   readonly plannedVariance: number;
-  /** Harm that is tolerated in one segment; never less than `tolerated`. (W5) */
+  /** Harm that is tolerated in one segment; never less than `tolerated`. */
   readonly perSegment?: number;
-  /** Weights of the segments, in the order in which looks give them; the rest of 1 is the whole's. (W1) */
+  /** Weights of the segments, in the order in which looks give them; the rest of 1 is the whole's. */
   readonly segments?: readonly number[];
 };
 
@@ -62,14 +61,13 @@ export type MetricLook = {
   readonly isSafe: boolean;
 };
 
-/** W4: share and standard deviation, in units of the metric, of the mixture's wide part. */
+/** Share and standard deviation, in units of the metric, of the mixture's wide part. */
 const [WIDE_SHARE, WIDE_SD] = [0.1, 0.1];
-/** W5 */
 const SEGMENT_MIXTURE = 0.4 ** 2;
 /** Fewer devices of an arm, or frames of a device, are no evidence on a segment. */
 export const SEGMENT_LEAST = { devices: 4, frames: 2 } as const;
 
-/** Weights of segments of several kinds: a half goes to the kinds that have any, alike, and within a kind alike. (W1) */
+/** Weights of segments of several kinds: a half goes to the kinds that have any, alike, and within a kind alike. */
 export function segmentWeights(kinds: readonly number[]): readonly number[] {
   const there = kinds.filter((segments) => segments > 0).length;
   return kinds.flatMap((segments) => Array.from({ length: segments }, () => 0.5 / there / segments));
@@ -85,7 +83,7 @@ export class MetricWatch {
   constructor(settings: MetricSettings) {
     const { tolerated, perSegment = metricDefaults.perSegment, restartMs, alpha, beta, segments = [] } = settings;
     this.#settings = settings;
-    this.#mixture = mixtureVariance(settings.plannedVariance, alpha); // W3
+    this.#mixture = mixtureVariance(settings.plannedVariance, alpha);
     this.#safeMixture = mixtureVariance(settings.plannedVariance, beta);
     this.#whole = new HarmProcess({ tolerated, restartMs, mixture: widened(this.#mixture) });
     const mixture = [{ share: 1, variance: SEGMENT_MIXTURE }];
@@ -93,11 +91,11 @@ export class MetricWatch {
     this.#segments = segments.map((weight) => ({ weight, process: new HarmProcess(own) }));
   }
 
-  /** `sinceMs`: since the canary's start. `segments`: counts of each, as many as there are weights. Null during the burn-in, and
-   * while there is too little to compare. */
+  /** `sinceMs`: since the canary's start. `segments`: counts of each, as many as there are weights. Null during the burn-in,
+   * and while there is too little to compare. */
   look(sinceMs: number, counts: Counts, segments: readonly Counts[] = []): MetricLook | null {
     const { alpha, beta, margin, burnInMs } = this.#settings;
-    const isJudged = sinceMs >= burnInMs; // W2
+    const isJudged = sinceMs >= burnInMs;
     const whole = this.#whole.look(sinceMs, counts, isJudged);
     const looks = this.#segments.map(({ process }, i) => process.look(sinceMs, segments[i] as Counts, isJudged));
     if (whole === null) return null;
@@ -107,20 +105,23 @@ export class MetricWatch {
       Math.log(share) + whole.logHarm,
       ...this.#segments.map(({ weight }, i) => Math.log(weight) + (looks[i]?.logHarm ?? 0)),
     ];
-    const logHarm = logSum(logs); // W1
+    const logHarm = logSum(logs);
     const leading = logs.indexOf(Math.max(...logs)) - 1;
     const logSafe = margin === null ? null : this.#logSafe(comparison, margin);
     return {
-      ...{ comparison, logHarm, leading: leading < 0 ? null : leading },
+      comparison,
+      logHarm,
+      leading: leading < 0 ? null : leading,
       segments: looks.map((look) => look && { ...look, band: bandOf(look.comparison, SEGMENT_MIXTURE, alpha) }),
-      ...{ logSafe, band: bandOf(comparison, this.#mixture, alpha) },
+      logSafe,
+      band: bandOf(comparison, this.#mixture, alpha),
       isHarmful: logHarm >= -Math.log(alpha),
       isSafe: logSafe !== null && logSafe >= -Math.log(beta),
     };
   }
 
-  /** What is missing to show that harm is below the margin, or that it is above what is tolerated, if the estimate stays; of the
-   * whole. */
+  /** What is missing to show that harm is below the margin, or that it is above what is tolerated, if the estimate stays; of
+   * the whole. */
   forecast({ comparison }: MetricLook, sinceMs: number, of: "harm" | "safety"): Forecast {
     const { alpha, beta, margin, tolerated } = this.#settings;
     if (of === "safety") {
@@ -133,11 +134,10 @@ export class MetricWatch {
   }
 
   #logSafe(comparison: Comparison, margin: number): number {
-    return logEvidence({ ...comparison, harm: margin - comparison.harm }, this.#safeMixture); // W6
+    return logEvidence({ ...comparison, harm: margin - comparison.harm }, this.#safeMixture);
   }
 }
 
-/** W4 */
 const widened = (mixture: number): readonly MixtureShare[] =>
   mixture >= WIDE_SD ** 2
     ? [{ share: 1, variance: mixture }]

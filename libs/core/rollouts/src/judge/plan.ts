@@ -1,4 +1,4 @@
-/** Whether a canary can reach a verdict at all, said before it starts. */
+/** Whether a canary can reach a verdict at all, computed before it starts. */
 import { Failure } from "@tributary/kernel";
 import { logEvidenceMax, mixtureVariance } from "./evidence.ts";
 
@@ -30,7 +30,7 @@ export function checkArms(canaries: number, controls: number, alpha: number): vo
   const why =
     count < 2 || most < -Math.log(alpha)
       ? `whatever the harm, ln e cannot exceed ${Math.max(0, most).toFixed(1)}, and ${(-Math.log(alpha)).toFixed(1)} is needed`
-      : `fewer than ${DEVICES_MIN} devices tell too little of the fleet`;
+      : `fewer than ${DEVICES_MIN} devices show too little of the fleet`;
   throw new Failure("arms-too-small", "ask-a-person", `the ${which} has ${count} devices: ${why}; ${needed} would do`);
 }
 

@@ -33,7 +33,7 @@ const strataOf = (canary: readonly Device[], control: readonly Device[]): Strata
   canary: canary.map(({ stratum }) => stratum),
   control: control.map(({ stratum }) => stratum),
 });
-/** Devices in a few strata whose past tells part of what they do, and some are far off: no normal distribution. */
+/** Devices in a few strata whose past explains part of what they do, and some are far off: no normal distribution. */
 function fleetOf(seed: number, devices: number, strata = 3): readonly Device[] {
   const random = seededRandom(seed);
   return Array.from({ length: devices }, (_, i) => {

@@ -1,16 +1,12 @@
 /** A cross-check of a comparison that assumes no distribution, however few the devices: re-randomisation (Fisher 1935).
  *
- * X1. Under the sharp null, "no device would do otherwise with the other model", what each device did is given and chance
- *     drew the arms alone. So every draw within the strata is as likely as the one that was made, and p is exact.
- * X2. The statistic is the comparison's own t, harm over its standard error, and all of it is computed again for every draw,
- *     the adjustment too. Because it is studentised, large arms keep the level also where a model does better on one device
- *     and worse on another and on average neither (Chung and Romano 2013; Wu and Ding 2021). Harm alone would not.
- * X3. It is looked at more than once, at moments fixed beforehand, and each adds an equal part of alpha to what is spent
- *     (Lan and DeMets 1983). The draws are the same at every look. Of all of them, the one that was made among them, at most
- *     the share spent is ever called harmful: p counts those that were called so at earlier looks or are as bad now, and
- *     harm is p at or below what is spent. The made one is any of them, so it is called so with a chance of at most alpha.
- * X4. Ties count against harm.
- * X5. Replayable (G10): the seed, the arms and the moments decide. */
+ * Under the sharp null, "no device would do otherwise with the other model", chance drew the arms alone, so every draw
+ * within the strata is as likely as the one that was made, and p is exact. The statistic is the comparison's own t, computed
+ * again for every draw; being studentised it keeps the level for large arms also where effects differ between devices (Chung
+ * and Romano 2013; Wu and Ding 2021). It looks at moments fixed beforehand, each of which adds an equal part of alpha to
+ * what is spent (Lan and DeMets 1983). The draws are the same at every look, and at most the share spent of them is ever
+ * called harmful, so the made one is with a chance of at most alpha. Ties count against harm. The seed, the arms and the
+ * moments decide (G10). */
 import { invariant, seededRandom } from "@tributary/kernel";
 import { addDevice, compareSums, noSums, originOf, type Sums } from "./comparison.ts";
 import type { Counts } from "./harm-process.ts";
@@ -30,7 +26,7 @@ export type CrossCheckSettings = {
 export type CrossCheckLook = {
   /** ms since the start. */
   readonly sinceMs: number;
-  /** One-sided. (X3) */
+  /** One-sided. */
   readonly p: number;
   /** What of alpha may be spent by now. */
   readonly spent: number;
@@ -100,12 +96,12 @@ export class CrossCheck {
     this.#looks.push({ sinceMs, p, spent, isHarmful: this.#called[0] === 1 });
   }
 
-  /** X3: p of the draw that was made, and calls harmful whatever may be. */
+  /** P of the draw that was made, and calls harmful whatever may be. */
   #call(statistics: Float64Array, spent: number): number {
     const left = statistics.filter((_, draw) => this.#called[draw] === 0).sort();
     const before = statistics.length - left.length;
     const made = statistics[0] as number;
-    const atLeast = left.reduce((count, one) => count + (one >= made - TIE ? 1 : 0), 0); // X4
+    const atLeast = left.reduce((count, one) => count + (one >= made - TIE ? 1 : 0), 0);
     const room = Math.floor(spent * statistics.length + TIE) - before;
     // The worst of those for which there is no room: who is called is worse than it, ties aside.
     const bar = left.at(-1 - room) ?? Number.NEGATIVE_INFINITY;
@@ -115,7 +111,7 @@ export class CrossCheck {
   }
 }
 
-/** X2 of the draw that was made, then of `draws` others. Where an arm has too few devices with frames it is -Infinity. */
+/** Of the draw that was made, then of `draws` others. Where an arm has too few devices with frames it is -Infinity. */
 export function drawnStatistics(counts: Counts, strata: Strata, draws: number, seed: number): Float64Array {
   const { control, canary } = counts;
   invariant(

@@ -49,7 +49,8 @@ export function evidencePlot(id: string, evidence: AnalysisEvidence, metric: Ana
   const time = timeAxis(evidence);
   const [back, on] = [-Math.log(metric.alpha), -Math.log(metric.beta)];
   const hasMargin = metric.margin !== null;
-  // Evidence of a clear case grows without bound: what is far beyond the threshold is drawn at the edge, and its label tells it.
+  // Evidence of a clear case grows without bound: what is far beyond the threshold is drawn at the edge, and its label gives
+  // the value.
   const drawn = (value: number) => Math.min(3 * back, Math.max(-2 * back, value));
   const all = looks.flatMap(({ logHarm, logSafe }) => [logHarm, ...(logSafe === null ? [] : [logSafe])]);
   const values = [0, back, ...(hasMargin ? [on] : []), ...all.map(drawn)];
@@ -67,7 +68,7 @@ export function evidencePlot(id: string, evidence: AnalysisEvidence, metric: Ana
       last === null ? label : `${decimal(last)} ${label}`,
     );
   };
-  plot.level(back, colours.bad, `${decimal(back)} goes back`);
+  plot.level(back, colours.bad, `${decimal(back)} rolls back`);
   curve(({ logHarm }) => logHarm, colours.bad, "harm above tolerated");
   if (hasMargin) {
     plot.level(on, colours.good, `${decimal(on)} is enough to widen`);
@@ -83,24 +84,24 @@ export function weightPlot(
   ended: number,
   moments: readonly { readonly at: number; readonly label: string }[],
 ): string {
-  const began = weights[0]?.at ?? 0;
-  const { unitMs, unit } = unitOf(ended - began);
+  const startedAt = weights[0]?.at ?? 0;
+  const { unitMs, unit } = unitOf(ended - startedAt);
   const x: Axis = {
     from: 0,
-    to: Math.max((ended - began) / unitMs, 1e-6),
-    title: `${unit} since it began`,
+    to: Math.max((ended - startedAt) / unitMs, 1e-6),
+    title: `${unit} since it started`,
     text: decimal,
   };
   const y: Axis = { from: 0, to: 105, title: "set weight (%)", text: decimal };
   const plot = new Plot(id, x, y, { ...SIZE, height: 120 });
   const points = weights.flatMap(({ at, weight }, i) => {
     const before = weights[i - 1];
-    const own = { x: (at - began) / unitMs, y: weight };
+    const own = { x: (at - startedAt) / unitMs, y: weight };
     return before === undefined ? [own] : [{ x: own.x, y: before.weight }, own];
   });
   const last = weights.at(-1)?.weight ?? 0;
   plot.curve([...points, { x: x.to, y: last }], colours.harm, `${decimal(last)} % of the devices`);
-  for (const { at, label } of moments.toReversed()) plot.moment((at - began) / unitMs, label);
+  for (const { at, label } of moments.toReversed()) plot.moment((at - startedAt) / unitMs, label);
   return plot.svg("Percent of the devices that shall run the model, over time");
 }
 

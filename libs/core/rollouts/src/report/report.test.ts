@@ -22,7 +22,7 @@ function expectSelfContained(page: string): void {
 }
 
 describe("the report of a rollout", () => {
-  test("that went back says why, shows the evidence beside what was needed, and each event", () => {
+  test("that was rolled back gives the reason, shows the evidence beside what was needed, and each event", () => {
     const one = judged(1, 0.03, 180);
     const page = pageOf(one);
     expect(one.verdict).toBe("Failed");
@@ -62,15 +62,15 @@ describe("the report of a rollout", () => {
     const page = pageOf(running);
     expectSelfContained(page);
     expect(page).toContain(
-      "At work at weight 10 %: accuracy -1.2 points (no bound yet): harm of over 2.0 points is not ruled out.",
+      "Active at weight 10 %: accuracy -1.2 points (no bound yet): harm of over 2.0 points is not ruled out.",
     );
     expect(page).toContain("last look");
-    // What the record still tells of an analysis that has ended is not another one.
+    // An ended analysis that the record still shows is not another one.
     const ended = reportOf(eventsOf(good), { ...packages, live: good.evidence });
     expect(ended.match(/<h2>Analysis/g)).toHaveLength(1);
   });
 
-  test("without data says so, and draws nothing that it has not", () => {
+  test("without data states it, and draws no plot without data", () => {
     const empty = judged(4, 0, 2); // within the burn-in
     const silent = {
       ...empty,
@@ -103,7 +103,11 @@ describe("the report of a rollout", () => {
   });
 
   const event = (version: number, change: RolloutChange) => ({
-    ...{ uid: "0197-edge-2", version, at: 1_767_230_000_000, by: "ann", change },
+    uid: "0197-edge-2",
+    version,
+    at: 1_767_230_000_000,
+    by: "ann",
+    change,
   });
 });
 

@@ -28,12 +28,12 @@ type Analysis = {
 const EVENTS_MAX = 500;
 
 export function reportOf(events: readonly RolloutEvent[], { model, stable, live }: ReportContext): string {
-  const told = readingOf(events);
-  const { rollout, weights } = told;
-  const running = live !== null && !told.ended.some(({ evidence }) => isSameOrLater(evidence, live));
+  const reading = readingOf(events);
+  const { rollout, weights } = reading;
+  const running = live !== null && !reading.ended.some(({ evidence }) => isSameOrLater(evidence, live));
   const analyses: readonly Analysis[] = running
-    ? [...told.ended, { step: null, weight: rollout.weight, verdict: "Running", evidence: live }]
-    : told.ended;
+    ? [...reading.ended, { step: null, weight: rollout.weight, verdict: "Running", evidence: live }]
+    : reading.ended;
   const newest = analyses.at(-1);
   const last = events.at(-1)?.at ?? 0;
   const until = Math.max(last, live === null || !running ? 0 : live.startedAtMs + live.sinceMs);
@@ -53,10 +53,10 @@ ${facts([
   ["Changed last", `${timeOf(last)}, after ${spanOf(last - rollout.createdAt)}`],
   ["Rollout", rollout.uid],
 ])}
-${weightPlot("weight", weights, until, told.moments)}
+${weightPlot("weight", weights, until, reading.moments)}
 ${[...analyses]
   .reverse()
-  .map((one, i) => analysisSection(one, analyses.length - i, told))
+  .map((one, i) => analysisSection(one, analyses.length - i, reading))
   .join("\n")}
 ${analyses.length === 0 ? "<h2>Analyses</h2><p>None yet: nothing has been compared.</p>" : ""}
 <h2>Settings that differ from the defaults</h2>
@@ -67,7 +67,7 @@ ${eventsTable(events, rollout)}
 <p>Harm is the control's rate of good frames less the canary's, device by device, adjusted by what each device did before.
 The band holds at whatever moment one looks. e is how much better harm (or its absence) explains what is seen: with no harm,
 the chance that it ever reaches 1/alpha is at most alpha; a rollout that compares several times gives each a share of its
-alphas. Re-randomisation is a cross-check that ends no analysis, and says of an undecided one whether harm is likely: p is how often another draw of the arms would have looked as bad,
+alphas. Re-randomisation is a cross-check that ends no analysis, and shows for an undecided one whether harm is likely: p is how often another draw of the arms would have looked as bad,
 and at or below what is spent of alpha by then it shows harm. Only a Successful analysis widens a rollout; too little data,
 silence and errors are not health.</p>
 </body></html>
@@ -114,7 +114,7 @@ function momentOf({ change }: RolloutEvent): string | null {
     case "promoted":
       return "promoted";
     case "aborted":
-      return "goes back";
+      return "rolls back";
     case "completed":
       return "complete";
     default:
@@ -161,7 +161,7 @@ ${table(
 ${
   crashes === null
     ? "<p>Not known.</p>"
-    : `<p>Devices that crashed: ${crashes.canary} in the canary, ${crashes.control} in the control; the canary is ${decimal(100 * crashes.share)} % of the exposure. ln e ${decimal(crashes.logHarm)}, and ${decimal(-Math.log(crashes.alpha))} goes back${crashes.logHarm >= -Math.log(crashes.alpha) ? ": <b>more than its share</b>" : ""}.</p>`
+    : `<p>Devices that crashed: ${crashes.canary} in the canary, ${crashes.control} in the control; the canary is ${decimal(100 * crashes.share)} % of the exposure. ln e ${decimal(crashes.logHarm)}, and ${decimal(-Math.log(crashes.alpha))} rolls back${crashes.logHarm >= -Math.log(crashes.alpha) ? ": <b>more than its share</b>" : ""}.</p>`
 }
 <h3>Refusals</h3>
 ${
@@ -191,7 +191,7 @@ function metricsTable(evidence: AnalysisEvidence): string {
   });
   return table(
     [
-      ...["metric", "harm (points)", "always-valid band", "ln e of harm, to go back"],
+      ...["metric", "harm (points)", "always-valid band", "ln e of harm, to roll back"],
       ...["ln e of safety, to widen", "canary", "control"],
     ],
     rows,
@@ -216,9 +216,9 @@ function crossCheckSection({ alpha, crossCheck }: AnalysisMetric): string {
   const words = crossCheckWords(crossCheck);
   if (crossCheck === null || words === null) return "";
   const { draws, looks } = crossCheck;
-  const said = `<p>${escaped(sentence(words))}</p>`;
-  if (looks.length === 0) return said;
-  return `${said}${table(
+  const paragraph = `<p>${escaped(sentence(words))}</p>`;
+  if (looks.length === 0) return paragraph;
+  return `${paragraph}${table(
     ["cross-check at", `p of ${draws} draws`, `spent of ${decimal(100 * alpha)} %`, "shows harm"],
     looks.map(({ sinceMs, p, spent, isHarmful }) => [
       ...[spanOf(sinceMs), p.toPrecision(2), `${decimal(100 * spent)} %`, isHarmful ? "yes" : "no"],
@@ -254,8 +254,8 @@ function settingsTable(settings: readonly Setting[]): string {
 function eventsTable(events: readonly RolloutEvent[], { spec }: Rollout): string {
   const { steps } = spec.spec.strategy.canary;
   const rows = events.slice(-EVENTS_MAX).map(({ version, at, by, change }) => {
-    const told = change.kind === "created" ? { kind: change.kind, devices: change.order.length } : change;
-    return [`${version}`, timeOf(at), by, sentence(changeWords(told, steps))];
+    const reading = change.kind === "created" ? { kind: change.kind, devices: change.order.length } : change;
+    return [`${version}`, timeOf(at), by, sentence(changeWords(reading, steps))];
   });
   const left = events.length - rows.length;
   return (left > 0 ? `<p>The first ${left} events are left out.</p>` : "") + table(["", "when", "by", "what"], rows);
@@ -270,14 +270,14 @@ const facts = (pairs: readonly (readonly [name: string, value: string])[]): stri
   `<dl>${pairs.map(([name, value]) => `<dt>${escaped(name)}</dt><dd>${escaped(value)}</dd>`).join("")}</dl>`;
 
 const phaseOf = ({ phase, aborted }: Rollout): string =>
-  phase === "Degraded" ? `Degraded, ${stateOfWayBack(aborted)}` : phase;
+  phase === "Degraded" ? `Degraded, ${rollbackState(aborted)}` : phase;
 
-const stateOfWayBack = (aborted: Rollout["aborted"]): string =>
+const rollbackState = (aborted: Rollout["aborted"]): string =>
   aborted !== null && aborted.abandoned !== null
     ? `abandoned on ${aborted.abandoned.devices} devices`
     : aborted?.isBack
       ? "rolled back"
-      : "going back";
+      : "rolling back";
 
 const classOf = ({ phase }: Rollout): string =>
   ({ Progressing: "Running", Paused: "Inconclusive", Healthy: "Successful", Degraded: "Failed" })[phase];
@@ -292,14 +292,12 @@ function decisionOf(rollout: Rollout, newest: Analysis | undefined): string {
       return "All its devices run the new model.";
     case "Degraded":
       if (aborted !== null && aborted.abandoned !== null)
-        return `Going back: ${aborted.why}; ${abandonedWords(aborted.abandoned, rollout.evidence)}.`;
-      return why(aborted?.isBack ? "Rolled back" : "Going back", aborted?.why ?? "");
+        return `Rolling back: ${aborted.why}; ${abandonedWords(aborted.abandoned, rollout.evidence)}.`;
+      return why(aborted?.isBack ? "Rolled back" : "Rolling back", aborted?.why ?? "");
     case "Paused":
       return why(`Paused at weight ${decimal(weight)} %`, pause === null ? "" : pauseWords[pause.reason]);
     case "Progressing":
-      return seen === ""
-        ? `At work at weight ${decimal(weight)} %.`
-        : why(`At work at weight ${decimal(weight)} %`, "");
+      return seen === "" ? `Active at weight ${decimal(weight)} %.` : why(`Active at weight ${decimal(weight)} %`, "");
     default:
       return phase satisfies never;
   }

@@ -73,7 +73,9 @@ export function judged(seed: number, harm: number, minutes: number) {
   const arm = (devices: number) => ({ devices, heard: devices, onModel: devices, goldenFailed: 0, silent: [] });
   const evidence: AnalysisEvidence = {
     format: "tributary.analysis/1",
-    ...{ startedAtMs: START + 3 * MINUTE, sinceMs: minute * MINUTE, burnInMs: spec.spec.burnIn },
+    startedAtMs: START + 3 * MINUTE,
+    sinceMs: minute * MINUTE,
+    burnInMs: spec.spec.burnIn,
     why:
       { Failed: "worse in accuracy", Successful: "harm is below every margin" }[verdict as string] ??
       "accuracy -1.2 points (no bound yet): harm of over 2.0 points is not ruled out",
@@ -81,9 +83,14 @@ export function judged(seed: number, harm: number, minutes: number) {
     canary: arm(CANARIES),
     metrics: watches.map(({ metric, planned, check, counts }, i) => ({
       ...metric,
-      ...{ plannedVariance: planned, control: countedIn(counts.control), canary: countedIn(counts.canary) },
-      ...{ source: "kafka" as const, note: null, crossCheck: i === 0 ? crossCheckOf(check) : null },
-      ...{ segments: i === 0 ? 2 : 0, worst: i === 0 ? [worst] : [] },
+      plannedVariance: planned,
+      control: countedIn(counts.control),
+      canary: countedIn(counts.canary),
+      source: "kafka" as const,
+      note: null,
+      crossCheck: i === 0 ? crossCheckOf(check) : null,
+      segments: i === 0 ? 2 : 0,
+      worst: i === 0 ? [worst] : [],
     })),
     looks,
     crashes: { control: 1, canary: 1, share: 0.2, logHarm: 0.3, alpha: 0.01 },
@@ -95,7 +102,7 @@ export function judged(seed: number, harm: number, minutes: number) {
 
 export function eventsOf({ verdict, minute, evidence }: ReturnType<typeof judged>): RolloutEvent[] {
   const order = Array.from({ length: 200 }, (_, i) => `cam-${i}`);
-  const begin: [number, RolloutChange][] = [
+  const start: [number, RolloutChange][] = [
     [0, { kind: "created", spec, modelDigest: packages.model.digest, stableDigest: packages.stable.digest, order }],
     [0, { kind: "step-started", step: 0 }],
     [1, { kind: "step-finished", step: 0, evidence: { reached: 20, updated: 20 } }],
@@ -119,8 +126,11 @@ export function eventsOf({ verdict, minute, evidence }: ReturnType<typeof judged
       [at + 3, { kind: "completed", evidence: {} }],
     ],
   };
-  return [...begin, ...(rest[verdict] ?? [])].map(([minute, change], i) => ({
-    ...{ uid: "0197-edge-2", version: i + 1, at: START + minute * MINUTE, by: "rollout-manager" },
+  return [...start, ...(rest[verdict] ?? [])].map(([minute, change], i) => ({
+    uid: "0197-edge-2",
+    version: i + 1,
+    at: START + minute * MINUTE,
+    by: "rollout-manager",
     change,
   }));
 }

@@ -37,7 +37,7 @@ export class Plot {
   readonly #labels: { readonly y: number; readonly text: string; readonly colour: string }[] = [];
   readonly #above: string[] = [];
   /** Stretches above the plot that have a label, in px. */
-  readonly #told: Range[] = [];
+  readonly #labelled: Range[] = [];
 
   /** `id`: of the page's only plot with it. */
   constructor(id: string, x: Axis, y: Axis, size: { readonly width: number; readonly height: number }) {
@@ -101,7 +101,7 @@ export class Plot {
     this.#labels.push({ y: this.#clamped(y), text: label, colour });
   }
 
-  /** A moment, told above the plot, unless one told before stands there. */
+  /** A moment, labelled above the plot, unless an earlier label stands there. */
   moment(x: number, label: string): void {
     if (x < this.#x.from || x > this.#x.to) return;
     const at = this.#left(x);
@@ -111,8 +111,8 @@ export class Plot {
     const isLate = at > LEFT + 0.6 * this.#width;
     const [anchor, from] = isLate ? ["end", at + 4 - CHARACTER * label.length] : ["start", at - 4];
     const place = { from: from - CHARACTER, to: from + CHARACTER * (label.length + 1) };
-    if (this.#told.some((other) => place.from < other.to && other.from < place.to)) return;
-    this.#told.push(place);
+    if (this.#labelled.some((other) => place.from < other.to && other.from < place.to)) return;
+    this.#labelled.push(place);
     this.#above.push(
       `<text x="${px(isLate ? at + 4 : at - 4)}" y="${TOP - 8}" text-anchor="${anchor}" fill="${colours.event}">${escaped(label)}</text>`,
     );
@@ -154,7 +154,7 @@ export class Plot {
     ].join("");
   }
 
-  /** Labels at the right, moved apart where they would lie on each other. */
+  /** Labels at the right, moved apart where they would overlap. */
   #spread(): string {
     const gap = 15;
     const placed = this.#labels.map((label) => ({ ...label, at: this.#top(label.y) + 4 })).sort((a, b) => a.at - b.at);

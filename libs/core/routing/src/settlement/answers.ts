@@ -53,7 +53,7 @@ const common = (seen: EdgeFrame | EdgePrediction) => ({
   costMicros: 0n,
 });
 
-/** An answer needs a label and its confidence; a target that says ANSWERED without them has failed. */
+/** An answer needs a label and its confidence; a target that reports ANSWERED without them has failed. */
 export const isUsable = (result: CloudResult): boolean =>
   result.outcome === "ANSWERED" && result.label !== null && result.confidence !== null;
 
@@ -73,7 +73,7 @@ export const answerOfCloud = (edge: FinalAnswer, result: CloudResult): FinalAnsw
 export const tracedBy = (answer: FinalAnswer, record: { readonly traceparent: string | null }): FinalAnswer =>
   record.traceparent === null ? answer : { ...answer, traceparent: record.traceparent };
 
-/** Why the edge answer stands when the cloud said nothing of use. */
+/** Why the edge answer stands when the cloud gave no usable answer. */
 export function causeOfOutcome(outcome: CloudOutcome): SettledBy {
   switch (outcome) {
     case "EXPIRED":

@@ -1,10 +1,9 @@
 /**
  * Whether the cloud target is worth asking: a circuit breaker with probes.
  *
- * H1. It opens when, among recent calls, at least `failuresMin` and half of all failed. A call that never came back is one.
- * H2. While open, one probe each `probeEveryMs` may go, so it can find out that the target is back.
- * H3. Any answer closes it and forgets the failures.
- */
+ * It opens when, among recent calls, at least `failuresMin` and half of all failed. A call that never came back is one. While
+ * open, one probe each `probeEveryMs` may go, so it can find out that the target is back. Any answer closes it and forgets the
+ * failures. */
 export type CloudHealthSettings = {
   readonly failuresMin: number;
   readonly failureShareMin: number;
@@ -40,7 +39,7 @@ export class CloudHealth {
   admit(now: number): boolean {
     if (!this.#open) return true;
     if (now < this.#probeAt) return false;
-    this.#probeAt = now + this.#settings.probeEveryMs; // H2
+    this.#probeAt = now + this.#settings.probeEveryMs;
     return true;
   }
 
@@ -48,7 +47,7 @@ export class CloudHealth {
     this.#decay(now);
     this.#answers++;
     if (this.#open) {
-      this.#open = false; // H3
+      this.#open = false;
       this.#failures = 0;
     }
   }
@@ -58,7 +57,7 @@ export class CloudHealth {
     this.#failures++;
     const share = this.#failures / (this.#failures + this.#answers);
     if (this.#open || this.#failures < this.#settings.failuresMin || share < this.#settings.failureShareMin) return;
-    this.#open = true; // H1
+    this.#open = true;
     this.#probeAt = now + this.#settings.probeEveryMs;
   }
 

@@ -1,10 +1,9 @@
 /**
  * Which sequence numbers of one (device, boot, stream) were seen: a watermark and a window of 1,024 behind it.
  *
- * W1. `mark` is true once per number, whatever the order within the window.
- * W2. A number below the watermark counts as seen. A hole (a record that went to the dead letters) is given up, and
- *     counted, once numbers 1,024 later arrive; G3 keeps honest reordering far below that.
- */
+ * `mark` is true once per number, whatever the order within the window. A number below the watermark counts as seen. A hole (a
+ * record that went to the dead letters) is given up, and counted, once numbers 1,024 later arrive; G3 keeps honest reordering
+ * far below that. */
 export const WINDOW_RECORDS = 1_024;
 const WINDOW_BYTES = WINDOW_RECORDS / 8;
 
@@ -32,7 +31,7 @@ export class DedupeWindow {
 
   /** Returns whether it is new, and how many holes were given up for it. */
   mark(seq: number): { readonly fresh: boolean; readonly skipped: number } {
-    if (this.has(seq)) return { fresh: false, skipped: 0 }; // W1
+    if (this.has(seq)) return { fresh: false, skipped: 0 };
     let skipped = 0;
     const floor = seq - WINDOW_RECORDS;
     if (floor > this.#watermark + WINDOW_RECORDS) {
@@ -44,7 +43,7 @@ export class DedupeWindow {
     while (this.#watermark < floor) {
       this.#watermark++;
       if (this.#bit(this.#watermark)) this.#clear(this.#watermark);
-      else skipped++; // W2
+      else skipped++;
     }
     this.#set(seq);
     this.#advance();

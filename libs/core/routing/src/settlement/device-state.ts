@@ -1,9 +1,8 @@
 /**
  * What the fold remembers of one device, and its form for storage.
  *
- * V1. Everything that changes is noted, so that a save costs what changed since the one before, not all that is known: a
- *     device with thousands of open frames would otherwise make every small message of its own cost as much as they do.
- */
+ * Everything that changes is noted, so that a save costs what changed since the one before, not all that is known: a device
+ * with thousands of open frames would otherwise make every small message of its own cost as much as they do. */
 import type { FinalAnswer } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { DedupeWindow } from "./dedupe-window.ts";
@@ -22,7 +21,7 @@ export type OpenFrame = FrameName & {
   readonly deadlineAt: Instant;
   readonly capturedAtEstimate: Instant;
   readonly target: string | null;
-  /** The edge answer that stands if the cloud says nothing. Null once settled. */
+  /** The edge answer that stands if the cloud does not answer. Null once settled. */
   readonly answer: FinalAnswer | null;
 };
 
@@ -42,7 +41,7 @@ export type DeviceSnapshot = {
   readonly frames: readonly OpenFrame[];
 };
 
-/** What became of a device since its changes were last asked for; what is gone may never have been told of. */
+/** Changes of a device since they were last taken; what is gone may never have been in an earlier change. */
 export type DeviceChanges = DeviceSnapshot & {
   readonly goneWindows: readonly WindowName[];
   /** By frame key. */
@@ -68,7 +67,6 @@ export class DeviceState {
   /** Least recently used first. */
   readonly #boots = new Map<bigint, Windows<DedupeWindow>>();
   #digests: Windows<DigestWindow> | undefined;
-  /** V1 */
   #changedFrames = new Set<string>();
   /** What changed last stands last. */
   #changedWindows = new Map<string, WindowName>();
@@ -141,7 +139,7 @@ export class DeviceState {
     return { deviceId: this.deviceId, windows, frames: [...this.#frames.values()] };
   }
 
-  /** What changed since it was last asked for. V1 */
+  /** What changed since it was last asked for. */
   takeChanges(): DeviceChanges {
     const windows: WindowState[] = [];
     const goneWindows: WindowName[] = [];
@@ -171,7 +169,7 @@ export class DeviceState {
         continue;
       }
       const boot = device.#boots.get(bootId) ?? windowsOf(() => new DedupeWindow());
-      device.#boots.delete(bootId); // the later of its windows says when it was used
+      device.#boots.delete(bootId); // the later of its windows has the time of its last use
       device.#boots.set(bootId, { ...boot, [stream]: new DedupeWindow({ watermark, bitmap }) });
     }
     for (const frame of snapshot.frames) device.put(frameKeyOf(frame), frame);

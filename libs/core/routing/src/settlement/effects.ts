@@ -1,7 +1,7 @@
 /** What one step of the fold asks its caller to do, in this order: answers, requests, then the states of `touched`. */
 
 import type { Classifications, CloudRequest, FinalAnswer, SettledBy } from "@tributary/contracts";
-import type { Unfair } from "./fleet.ts";
+import type { Unfair } from "./admission.ts";
 
 export type Lane = "high" | "normal";
 

@@ -1,9 +1,8 @@
 /**
  * The fleet's frame rate, from frames that arrive in batches, and a time that advances evenly with each of them.
  *
- * R1. The rate moves towards what at least a second of arrivals shows, with a time constant of 30 s.
- * R2. A silence of more than 5 s is a pause and says nothing of the rate.
- */
+ * The rate moves towards what at least a second of arrivals shows, with a time constant of 30 s. A silence of more than 5 s is
+ * a pause and does not count for the rate. */
 const INTERVAL_MS_ASSUMED = 100;
 const WINDOW_MS_MIN = 1_000;
 const PAUSE_MS = 5_000;
@@ -23,14 +22,14 @@ export class FrameRate {
   /** Counts one frame. */
   next(now: number): { readonly timeMs: number; readonly intervalMs: number } {
     if (this.#windowSince === null || now - this.#lastAt > PAUSE_MS || now < this.#lastAt) {
-      this.#windowSince = now; // R2
+      this.#windowSince = now;
       this.#frames = 0;
     }
     this.#lastAt = now;
     this.#frames++;
     const elapsedMs = now - this.#windowSince;
     if (elapsedMs >= WINDOW_MS_MIN) {
-      this.#perMs += (this.#frames / elapsedMs - this.#perMs) * (1 - Math.exp(-elapsedMs / TIME_CONSTANT_MS)); // R1
+      this.#perMs += (this.#frames / elapsedMs - this.#perMs) * (1 - Math.exp(-elapsedMs / TIME_CONSTANT_MS));
       this.#windowSince = now;
       this.#frames = 0;
     }

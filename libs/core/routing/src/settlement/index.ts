@@ -1,7 +1,7 @@
+export { Admission, type AdmissionSettings, admissionDefaults } from "./admission.ts";
 export { cloudHealthDefaults } from "./cloud-health.ts";
 export { type DeviceChanges, type DeviceSnapshot, frameKeyOf, type WindowName } from "./device-state.ts";
 export { Effects, type Lane, type Note } from "./effects.ts";
-export { Fleet, type FleetSettings, fleetDefaults } from "./fleet.ts";
 export { type SettlementLimits, settlementLimits } from "./limits.ts";
 export { type ArmOf, SettlementPartition } from "./partition.ts";
 export { shareDefaults } from "./shares.ts";

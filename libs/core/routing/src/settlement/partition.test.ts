@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { CloudResult, EdgeFrame, EdgePrediction, EdgePredictions } from "@tributary/contracts";
+import { Admission, admissionDefaults } from "./admission.ts";
 import { Effects } from "./effects.ts";
-import { Fleet, fleetDefaults } from "./fleet.ts";
 import { settlementLimits } from "./limits.ts";
 import { SettlementPartition } from "./partition.ts";
 import { aFrame, aPrediction, aResult, batchOf } from "./samples.test-kit.ts";
@@ -26,18 +26,21 @@ const tickAt =
   (p, e) =>
     p.tick(at, e);
 
-function run(steps: readonly Step[], options: { fleet?: Fleet; limits?: Partial<typeof settlementLimits> } = {}) {
-  const fleet = options.fleet ?? new Fleet();
+function run(
+  steps: readonly Step[],
+  options: { admission?: Admission; limits?: Partial<typeof settlementLimits> } = {},
+) {
+  const admission = options.admission ?? new Admission();
   const partition = new SettlementPartition({
-    fleet,
+    admission,
     target: "default",
     limits: { ...settlementLimits, ...options.limits },
   });
   const effects = new Effects();
   for (const step of steps) step(partition, effects);
   const answers = effects.answers.flatMap((record) => record.answers);
-  const told = answers.map((a) => `${a.frameSeq}:${a.source}/${a.settledBy}/${a.label}`);
-  return { partition, effects, fleet, answers, told, kinds: effects.notes.map((note) => note.kind) };
+  const settled = answers.map((a) => `${a.frameSeq}:${a.source}/${a.settledBy}/${a.label}`);
+  return { partition, effects, admission, answers, settled, kinds: effects.notes.map((note) => note.kind) };
 }
 
 const queued = { escalation: "QUEUED", reason: "AMBIGUOUS" } as const;
@@ -48,8 +51,8 @@ describe("who answers a frame", () => {
       aPrediction({ frameSeq: 1n }),
       aPrediction({ frameSeq: 2n, escalation: "DROPPED", dropReason: "EXPIRED", reason: "AMBIGUOUS" }),
     ]);
-    const { effects, told, partition } = run([(p, e) => p.predictions(batch, T0, T0, e)]);
-    expect(told).toEqual(["1:EDGE/KEPT/cat", "2:EDGE/DEVICE_DROPPED/cat"]);
+    const { effects, settled, partition } = run([(p, e) => p.predictions(batch, T0, T0, e)]);
+    expect(settled).toEqual(["1:EDGE/KEPT/cat", "2:EDGE/DEVICE_DROPPED/cat"]);
     expect(effects.answers).toHaveLength(1);
     expect(effects.answers[0]?.answers[0]?.latencyMs).toBe(100);
     expect(partition.snapshot("device-1")?.frames).toEqual([]);
@@ -61,8 +64,8 @@ describe("who answers a frame", () => {
       [frameAt(T0), predictionAt(T0 + 5, queued), resultAt(T0 + 90)],
       [frameAt(T0), resultAt(T0 + 90), predictionAt(T0 + 95, queued)],
     ]) {
-      const { told, effects, partition, answers } = run(steps);
-      expect(told).toEqual(["1:CLOUD/CLOUD_ANSWER/dog"]);
+      const { settled, effects, partition, answers } = run(steps);
+      expect(settled).toEqual(["1:CLOUD/CLOUD_ANSWER/dog"]);
       expect(answers[0]).toMatchObject({
         edgeLabel: "cat",
         cloudLabel: "dog",
@@ -83,9 +86,9 @@ describe("who answers a frame", () => {
     ]);
   });
 
-  test("each thing a cloud may say instead of an answer has its cause", () => {
+  test("each result of a cloud other than an answer has its cause", () => {
     const causes = (["EXPIRED", "REFUSED", "OVERLOADED", "FAILED", "UNKNOWN"] as const).map(
-      (outcome) => run([frameAt(T0), resultAt(T0 + 9, { outcome, label: null, confidence: null })]).told[0],
+      (outcome) => run([frameAt(T0), resultAt(T0 + 9, { outcome, label: null, confidence: null })]).settled[0],
     );
     expect(causes).toEqual([
       "1:EDGE/DEADLINE/cat",
@@ -94,7 +97,7 @@ describe("who answers a frame", () => {
       "1:EDGE/CLOUD_FAILED/cat",
       "1:EDGE/CLOUD_FAILED/cat",
     ]);
-    expect(run([frameAt(T0), resultAt(T0 + 9, { label: null })]).told).toEqual(["1:EDGE/CLOUD_FAILED/cat"]);
+    expect(run([frameAt(T0), resultAt(T0 + 9, { label: null })]).settled).toEqual(["1:EDGE/CLOUD_FAILED/cat"]);
   });
 });
 
@@ -103,14 +106,14 @@ describe("the clock", () => {
 
   test("settles at the deadline, not before, with or without the frame; a late answer is ignored and counted", () => {
     for (const opening of [frameAt(T0), predictionAt(T0, queued)]) {
-      const { told, kinds } = run([
+      const { settled, kinds } = run([
         opening,
         tickAt(deadline - 1),
         (_, e) => expect(e.answers).toEqual([]),
         tickAt(deadline),
         resultAt(deadline + 5),
       ]);
-      expect(told).toEqual(["1:EDGE/DEADLINE/cat"]);
+      expect(settled).toEqual(["1:EDGE/DEADLINE/cat"]);
       expect(kinds).toContain("resultIgnored");
     }
   });
@@ -120,53 +123,53 @@ describe("the clock", () => {
       (writtenAt: number): Step =>
       (p, e) =>
         p.result(aResult(), writtenAt, deadline + 500, e);
-    expect(run([frameAt(T0), read(deadline - 1)]).told).toEqual(["1:CLOUD/CLOUD_ANSWER/dog"]);
-    expect(run([frameAt(T0), read(deadline + 1)]).told).toEqual(["1:EDGE/DEADLINE/cat"]);
+    expect(run([frameAt(T0), read(deadline - 1)]).settled).toEqual(["1:CLOUD/CLOUD_ANSWER/dog"]);
+    expect(run([frameAt(T0), read(deadline + 1)]).settled).toEqual(["1:EDGE/DEADLINE/cat"]);
   });
 
   test("a bridge whose clock is ahead postpones nothing", () => {
-    const { told } = run([(p, e) => p.frame(aFrame(), T0 + 3_600_000, T0, e), tickAt(deadline)]);
-    expect(told).toEqual(["1:EDGE/DEADLINE/cat"]);
+    const { settled } = run([(p, e) => p.frame(aFrame(), T0 + 3_600_000, T0, e), tickAt(deadline)]);
+    expect(settled).toEqual(["1:EDGE/DEADLINE/cat"]);
   });
 
   test("a frame that comes too late is settled at once; a drawn one still goes to the cloud", () => {
     const late = run([frameAt(T0, { ageMs: 5_000 })]);
-    expect([late.told, late.effects.requests]).toEqual([["1:EDGE/DEADLINE/cat"], []]);
+    expect([late.settled, late.effects.requests]).toEqual([["1:EDGE/DEADLINE/cat"], []]);
     const drawn = run([frameAt(T0, { ageMs: 5_000, sampleDrawn: true }), resultAt(T0 + 50)]);
-    expect(drawn.told).toEqual(["1:EDGE/DEADLINE/cat"]);
+    expect(drawn.settled).toEqual(["1:EDGE/DEADLINE/cat"]);
     expect(drawn.effects.requests).toMatchObject([
       { lane: "normal", request: { reason: "AMBIGUOUS", sampleDrawn: true } },
     ]);
     const afterwards = run([predictionAt(T0, queued), tickAt(deadline), frameAt(deadline + 1, { sampleDrawn: true })]);
-    expect([afterwards.told, afterwards.effects.requests.length]).toEqual([["1:EDGE/DEADLINE/cat"], 1]);
+    expect([afterwards.settled, afterwards.effects.requests.length]).toEqual([["1:EDGE/DEADLINE/cat"], 1]);
   });
 
   test("a frame after the clock has answered it is not answered again, until far beyond it is left to its prediction", () => {
     const { lateFrameMsMax } = settlementLimits;
     for (const at of [deadline + 1, deadline + lateFrameMsMax, deadline + 3 * lateFrameMsMax]) {
-      const { told, partition } = run([
+      const { settled, partition } = run([
         predictionAt(T0, queued),
         tickAt(deadline),
         tickAt(at),
         frameAt(at, { ageMs: at - T0 }),
       ]);
-      expect(told).toEqual(["1:EDGE/DEADLINE/cat"]);
+      expect(settled).toEqual(["1:EDGE/DEADLINE/cat"]);
       expect(partition.snapshot("device-1")?.frames).toEqual([]);
     }
     const at = deadline + 2 * lateFrameMsMax;
     const reversed = run([frameAt(at, { ageMs: at - T0 }), predictionAt(at, { ...queued, ageMs: at - T0 })]);
-    expect(reversed.told).toEqual(["1:EDGE/DEADLINE/cat"]);
+    expect(reversed.settled).toEqual(["1:EDGE/DEADLINE/cat"]);
     expect(reversed.kinds).toContain("leftToPrediction");
   });
 });
 
 describe("refusals", () => {
   test("what was weighed stands in the answer, sent or refused; nothing does where nothing was weighed", () => {
-    const fleet = new Fleet();
-    const sent = run([frameAt(T0), resultAt(T0 + 90)], { fleet }).answers[0]?.admission;
+    const admission = new Admission();
+    const sent = run([frameAt(T0), resultAt(T0 + 90)], { admission }).answers[0]?.admission;
     expect(sent).toMatchObject({ lambda: 0, utility: 0.4, reachProbability: 1 });
-    const next = run([frameAt(T0 + 100, { score: -0.2 })], { fleet });
-    expect(next.told).toEqual(["1:EDGE/FLEET_BUDGET/cat"]);
+    const next = run([frameAt(T0 + 100, { score: -0.2 })], { admission });
+    expect(next.settled).toEqual(["1:EDGE/FLEET_BUDGET/cat"]);
     const refused = next.answers[0]?.admission;
     expect(refused?.utility).toBeCloseTo(-0.2);
     expect(refused?.lambda).toBeGreaterThan(0);
@@ -177,68 +180,68 @@ describe("refusals", () => {
   });
 
   test("an unhealthy target gets nothing but probes, and is found again", () => {
-    const fleet = new Fleet();
-    for (let i = 0; i < 10; i++) fleet.returned(`x${i}`, { arm: "default", outcome: "FAILED" }, T0);
-    const refused = run([frameAt(T0)], { fleet });
-    expect(refused.told).toEqual(["1:EDGE/CLOUD_UNHEALTHY/cat"]);
+    const admission = new Admission();
+    for (let i = 0; i < 10; i++) admission.returned(`x${i}`, { arm: "default", outcome: "FAILED" }, T0);
+    const refused = run([frameAt(T0)], { admission });
+    expect(refused.settled).toEqual(["1:EDGE/CLOUD_UNHEALTHY/cat"]);
     const probed = run([frameAt(T0 + 600), resultAt(T0 + 700), frameAt(T0 + 710, { seq: 2n, frameSeq: 2n })], {
-      fleet,
+      admission,
     });
-    expect(probed.told).toEqual(["1:CLOUD/CLOUD_ANSWER/dog"]);
+    expect(probed.settled).toEqual(["1:CLOUD/CLOUD_ANSWER/dog"]);
     expect(probed.effects.requests).toHaveLength(2);
   });
 
   test("calls that never come back make it unhealthy, and once it is back old latencies refuse nothing", () => {
-    const fleet = new Fleet();
-    for (let i = 0; i < 50; i++) fleet.called(`x${i}`, "default", T0);
-    expect(fleet.tick(T0 + fleetDefaults.lostAfterMs)).toBe(50);
-    expect(fleet.cloudHealthy()).toBe(false);
+    const admission = new Admission();
+    for (let i = 0; i < 50; i++) admission.called(`x${i}`, "default", T0);
+    expect(admission.tick(T0 + admissionDefaults.lostAfterMs)).toBe(50);
+    expect(admission.cloudHealthy()).toBe(false);
     const at = T0 + 10_000;
-    const { told } = run(
+    const { settled } = run(
       [
         frameAt(at),
         resultAt(at + 80),
         frameAt(at + 90, { seq: 2n, frameSeq: 2n }),
         resultAt(at + 150, { frameSeq: 2n }),
       ],
-      { fleet },
+      { admission },
     );
-    expect(told).toEqual(["1:CLOUD/CLOUD_ANSWER/dog", "2:CLOUD/CLOUD_ANSWER/dog"]);
+    expect(settled).toEqual(["1:CLOUD/CLOUD_ANSWER/dog", "2:CLOUD/CLOUD_ANSWER/dog"]);
   });
 
   test("a deadline that the live latencies cannot meet", () => {
-    const fleet = new Fleet();
+    const admission = new Admission();
     for (let i = 0; i < 100; i++) {
-      fleet.called(`x${i}`, "default", T0);
-      fleet.returned(`x${i}`, { arm: "default", outcome: "ANSWERED" }, T0 + 1_500);
+      admission.called(`x${i}`, "default", T0);
+      admission.returned(`x${i}`, { arm: "default", outcome: "ANSWERED" }, T0 + 1_500);
     }
     const at = T0 + 1_500;
-    expect(run([frameAt(at)], { fleet }).effects.requests).toHaveLength(1);
-    expect(run([frameAt(at, { ageMs: 1_000 })], { fleet }).told).toEqual(["1:EDGE/DEADLINE_UNREACHABLE/cat"]);
-    const drawn = run([frameAt(at, { ageMs: 1_000, sampleDrawn: true })], { fleet });
-    expect([drawn.told, drawn.effects.requests.length]).toEqual([[], 1]);
+    expect(run([frameAt(at)], { admission }).effects.requests).toHaveLength(1);
+    expect(run([frameAt(at, { ageMs: 1_000 })], { admission }).settled).toEqual(["1:EDGE/DEADLINE_UNREACHABLE/cat"]);
+    const drawn = run([frameAt(at, { ageMs: 1_000, sampleDrawn: true })], { admission });
+    expect([drawn.settled, drawn.effects.requests.length]).toEqual([[], 1]);
   });
 
   test("a spent fleet budget, whose reserve PRIORITY may use", () => {
-    const fleet = new Fleet({
-      ...fleetDefaults,
-      budget: { ...fleetDefaults.budget, burstMs: 2_000, share: 0.1, eta: 0 },
+    const admission = new Admission({
+      ...admissionDefaults,
+      budget: { ...admissionDefaults.budget, burstMs: 2_000, share: 0.1, eta: 0 },
     });
     const frames = (reason: "AMBIGUOUS" | "PRIORITY") =>
       Array.from({ length: 60 }, (_, i) =>
         frameAt(T0 + 100 * i, { reason, seq: BigInt(i + 1), frameSeq: BigInt(i + 1) }),
       );
-    const spent = run(frames("AMBIGUOUS"), { fleet });
-    expect(spent.told.at(-1)).toBe("60:EDGE/FLEET_BUDGET/cat");
-    expect(run([frameAt(T0 + 6_000, { reason: "PRIORITY" })], { fleet }).effects.requests).toHaveLength(1);
+    const spent = run(frames("AMBIGUOUS"), { admission });
+    expect(spent.settled.at(-1)).toBe("60:EDGE/FLEET_BUDGET/cat");
+    expect(run([frameAt(T0 + 6_000, { reason: "PRIORITY" })], { admission }).effects.requests).toHaveLength(1);
   });
 });
 
 describe("bounds", () => {
   test("beyond the open frames of a device the oldest is answered", () => {
     const many = Array.from({ length: 20 }, (_, i) => frameAt(T0 + i, { seq: BigInt(i + 1), frameSeq: BigInt(i + 1) }));
-    const { told, partition, kinds } = run(many, { limits: { framesMax: 16 } });
-    expect(told).toEqual([1, 2, 3, 4].map((n) => `${n}:EDGE/FLEET_BUDGET/cat`));
+    const { settled, partition, kinds } = run(many, { limits: { framesMax: 16 } });
+    expect(settled).toEqual([1, 2, 3, 4].map((n) => `${n}:EDGE/FLEET_BUDGET/cat`));
     expect(partition.snapshot("device-1")?.frames).toHaveLength(16);
     expect(kinds.filter((kind) => kind === "evicted")).toHaveLength(4);
   });
@@ -279,13 +282,13 @@ describe("a frame of boot 0", () => {
   const answered = (at: number) => resultAt(at, { bootId: 0n, frameSeq: alone.frameSeq });
 
   test("is answered by the cloud without any prediction, once, and then nothing of it is remembered but its digest", () => {
-    const { told, kinds, partition } = run([
+    const { settled, kinds, partition } = run([
       frameAt(T0, alone),
       answered(T0 + 90),
       frameAt(T0 + 95, alone),
       frameAt(T0 + 500_000, alone),
     ]);
-    expect(told).toEqual([`${alone.frameSeq}:CLOUD/CLOUD_ANSWER/dog`]);
+    expect(settled).toEqual([`${alone.frameSeq}:CLOUD/CLOUD_ANSWER/dog`]);
     expect(kinds.filter((kind) => kind === "duplicate")).toHaveLength(2);
     const snapshot = partition.snapshot("device-1");
     expect(snapshot?.frames).toEqual([]);
@@ -297,7 +300,7 @@ describe("a frame of boot 0", () => {
 
   test("is answered however late it comes: no prediction will", () => {
     const hours = 5 * 3_600_000;
-    expect(run([frameAt(T0, { ...alone, ageMs: hours }), tickAt(T0 + 1)]).told).toEqual([
+    expect(run([frameAt(T0, { ...alone, ageMs: hours }), tickAt(T0 + 1)]).settled).toEqual([
       `${alone.frameSeq}:EDGE/DEADLINE/cat`,
     ]);
   });

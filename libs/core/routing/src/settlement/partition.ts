@@ -2,21 +2,19 @@
  * The settlement of one partition's frames: a deterministic fold over predictions, frames, cloud results and ticks of the
  * clock. It changes its state in place and collects what is to be written in `Effects`; it reads no clock and does no I/O.
  *
+ * A record is processed once per (device, boot, stream, seq): dedupe-window.ts; of boot 0, once in the last 1,024:
+ * digest-window.ts. An open frame is settled as EDGE at `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of
+ * its two records; a cloud answer written after that moment is ignored. Drawn frames bypass budget and deadline, and still go
+ * to the cloud when they are late or settled; a claimed draw that finds no room (shares.ts D4) is treated like any other frame.
+ * Frames per device are bounded (G9): the one settled first is forgotten first; if none is, the oldest is answered.
+ *
  * S1. Every frame gets exactly one answer (G2). Its owner: a kept or dropped frame's prediction record; else the frame's
  *     journey (cloud result, refusal), or the clock. Whichever of prediction and frame comes first opens the journey.
- * S2. A record is processed once per (device, boot, stream, seq): dedupe-window.ts; of boot 0, once in the last 1,024:
- *     digest-window.ts. What a window gave up is answered again rather than not at all.
- * S3. The clock settles an open frame as EDGE at `deadlineAt` = min(receipt, now) - age + deadline, by the earlier of its
- *     two records. A cloud answer written after that moment is ignored.
  * S4. A settled frame is remembered until both its records were seen, so that neither answers again. One whose frame never
  *     comes is forgotten 2 x lateFrameMsMax after its deadline; an unknown frame that late is left to its prediction, which
  *     exists exactly once (ADR 5). A frame of boot 0 has no prediction: it is all there is, and is never left to one.
- * S5. Drawn frames bypass budget and deadline admission: late or settled ones still go to the cloud, for statistics. A
- *     claimed draw that finds no room (shares.ts D4) is none: its answer says so, and the frame is weighed like any other.
  * S6. After a restart, `restore` then `replay` of the answers written since make the fold know all that it wrote: whatever
- *     prefix of the effects was stored, no frame is answered again (G2).
- * S7. Frames per device are bounded (G9): the one settled first is forgotten first; if none is, the oldest is answered.
- */
+ *     prefix of the effects was stored, no frame is answered again (G2). */
 import type {
   Classifications,
   CloudResult,
@@ -26,6 +24,7 @@ import type {
   SettledBy,
 } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
+import type { Admission } from "./admission.ts";
 import { Alarms } from "./alarms.ts";
 import {
   answerOfCloud,
@@ -48,18 +47,17 @@ import {
   type Stream,
 } from "./device-state.ts";
 import type { Effects } from "./effects.ts";
-import type { Fleet } from "./fleet.ts";
 import { type SettlementLimits, settlementLimits } from "./limits.ts";
 
 export type PartitionOptions = {
-  readonly fleet: Fleet;
+  readonly admission: Admission;
   /** Cloud target asked. */
   readonly target: string;
   readonly limits?: SettlementLimits;
-  /** Arm of a frame, by its identity and the arm that its device reports; the device's own unless told otherwise. Always
+  /** Arm of a frame, by its identity and the arm that its device reports; the device's own by default. Always
    * the same for a frame, as its two records both ask. */
   readonly armOf?: ArmOf;
-  /** Whether a claimed draw is the one that the device's key gives. Every claim is believed unless told otherwise; how many
+  /** Whether a claimed draw is the one that the device's key gives. Every claim is accepted by default; how many
    * are is bounded either way. */
   readonly isDrawn?: IsDrawn;
 };
@@ -72,7 +70,7 @@ type Seen = { readonly deadlineMs: number; readonly ageMs: number };
 type Times = { readonly capturedAt: Instant; readonly deadlineAt: Instant };
 
 export class SettlementPartition {
-  readonly #fleet: Fleet;
+  readonly #admission: Admission;
   readonly #target: string;
   readonly #limits: SettlementLimits;
   readonly #armOf: ArmOf;
@@ -82,7 +80,7 @@ export class SettlementPartition {
   #unsettled = 0;
 
   constructor(options: PartitionOptions) {
-    this.#fleet = options.fleet;
+    this.#admission = options.admission;
     this.#target = options.target;
     this.#limits = options.limits ?? settlementLimits;
     this.#armOf = options.armOf ?? ((_frame, reported) => reported);
@@ -110,9 +108,9 @@ export class SettlementPartition {
       const arm = this.#armOf({ ...name, deviceId: batch.deviceId }, batch.arm);
       let open = device.frames.get(key);
       if (prediction.escalation !== "QUEUED") {
-        this.#fleet.kept(batch.deviceId, now);
+        this.#admission.kept(batch.deviceId, now);
         if (open === undefined) {
-          const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT"; // S1
+          const cause = prediction.escalation === "DROPPED" ? "DEVICE_DROPPED" : "KEPT";
           answers.push(finished(answerOfPrediction(batch, prediction, arm), cause, capturedAt, now));
         } else if (open.settled) {
           device.drop(key); // S6: answered before a restart
@@ -135,7 +133,7 @@ export class SettlementPartition {
       open = this.#sooner(device, key, open, { deadlineAt, capturedAt }, { predictionSeen: true });
       if (open.settled) {
         known++;
-        this.#leave(device, key, open); // S4
+        this.#leave(device, key, open);
       }
     }
     effects.answer(batch.deviceId, batch.bootId, answers);
@@ -152,14 +150,14 @@ export class SettlementPartition {
     const alone = frame.bootId === NO_BOOT;
     const forgotten = open === undefined && !alone && now > deadlineAt + this.#limits.lateFrameMsMax;
     if (forgotten) {
-      effects.notes.push({ kind: "leftToPrediction", deviceId: frame.deviceId }); // S4
+      effects.notes.push({ kind: "leftToPrediction", deviceId: frame.deviceId });
     } else if (open === undefined) {
       const answer = answerOfFrame(frame, this.#armOf(frame, frame.arm));
       const half = { ...NEW, frameSeen: true, predictionSeen: alone };
       open = { ...pick(frame), ...half, deadlineAt, capturedAtEstimate: capturedAt, answer };
       this.#open(device, open, now, effects);
     } else {
-      const answer = open.answer && tracedBy(open.answer, frame); // its prediction tells of no trace
+      const answer = open.answer && tracedBy(open.answer, frame); // its prediction has no trace
       open = this.#sooner(device, key, open, { deadlineAt, capturedAt }, { frameSeen: true, answer });
     }
     this.#askOrRefuse(device, key, frame, open, open?.deadlineAt ?? deadlineAt, now, effects);
@@ -169,7 +167,7 @@ export class SettlementPartition {
 
   result(result: CloudResult, writtenAt: Instant, now: Instant, effects: Effects): void {
     const key = frameKeyOf(result);
-    const latencyMs = this.#fleet.returned(`${result.deviceId}:${key}`, result, now);
+    const latencyMs = this.#admission.returned(`${result.deviceId}:${key}`, result, now);
     if (latencyMs !== null) effects.notes.push({ kind: "cloudLatency", latencyMs, outcome: result.outcome });
     const device = this.#devices.get(result.deviceId);
     const open = device?.frames.get(key);
@@ -181,7 +179,7 @@ export class SettlementPartition {
     const settle = (answer: FinalAnswer, by: SettledBy) =>
       this.#settle(device, key, { ...open, answer }, by, now, effects);
     if (Math.min(writtenAt, now) > open.deadlineAt) {
-      effects.notes.push({ kind: "resultIgnored", why: "late", deviceId: result.deviceId }); // S3
+      effects.notes.push({ kind: "resultIgnored", why: "late", deviceId: result.deviceId });
       settle(traced, "DEADLINE");
     } else if (isUsable(result)) {
       settle(answerOfCloud(traced, result), "CLOUD_ANSWER");
@@ -191,7 +189,7 @@ export class SettlementPartition {
     }
   }
 
-  /** Settles what is overdue (S3) and forgets what is no longer needed (S4). */
+  /** Settles what is overdue and forgets what is no longer needed (S4). */
   tick(now: Instant, effects: Effects): void {
     this.#settleOverdue(now, effects);
   }
@@ -244,7 +242,7 @@ export class SettlementPartition {
           answer: null,
         };
         device.put(key, settled);
-        if (device.frames.size > this.#limits.framesMax) this.#forgetRestored(device); // S7
+        if (device.frames.size > this.#limits.framesMax) this.#forgetRestored(device);
       } else if (!open.settled) {
         this.#leave(device, key, this.#markSettled(device, key, open));
       }
@@ -261,7 +259,6 @@ export class SettlementPartition {
     return device;
   }
 
-  /** S2. */
   #first(device: DeviceState, bootId: bigint, stream: Stream, seq: bigint, effects: Effects): boolean {
     const { deviceId } = device;
     if (bootId === NO_BOOT) {
@@ -279,7 +276,7 @@ export class SettlementPartition {
   }
 
   #times(seen: Seen, receivedAt: Instant, now: Instant): Times {
-    const capturedAt = Math.min(receivedAt, now) - seen.ageMs; // S3: a bridge whose clock is ahead postpones nothing
+    const capturedAt = Math.min(receivedAt, now) - seen.ageMs; // A bridge whose clock is ahead postpones nothing
     return { capturedAt, deadlineAt: capturedAt + Math.min(seen.deadlineMs, this.#limits.deadlineMsMax) };
   }
 
@@ -291,7 +288,6 @@ export class SettlementPartition {
     if (device.frames.size > this.#limits.framesMax) this.#evict(device, now, effects);
   }
 
-  /** S7. */
   #evict(device: DeviceState, now: Instant, effects: Effects): void {
     if (this.#forgetSettled(device)) {
       effects.notes.push({ kind: "evicted", what: "settled", deviceId: device.deviceId });
@@ -345,7 +341,7 @@ export class SettlementPartition {
     const isDrawVerified = sampleDrawn && this.#isDrawn(frame);
     const remainingMs = deadlineAt - now;
     const asking = { deviceId, arm, reason, score, sampleDrawn, isDrawVerified, remainingMs, isSettled: settled };
-    const decision = this.#fleet.decide(asking, now);
+    const decision = this.#admission.decide(asking, now);
     for (const why of decision.unfair) effects.notes.push({ kind: "unfair", why, deviceId });
     const weighed = open?.answer && { ...open.answer, admission: decision.facts, sampleDrawn: decision.sampleDrawn };
     if (decision.settledBy !== null && !settled) {
@@ -367,7 +363,7 @@ export class SettlementPartition {
         { deadlineAt, now },
       ),
     });
-    this.#fleet.called(`${device.deviceId}:${key}`, arm, now);
+    this.#admission.called(`${device.deviceId}:${key}`, arm, now);
   }
 
   #settle(device: DeviceState, key: string, open: OpenFrame, by: SettledBy, now: Instant, effects: Effects): void {
@@ -409,7 +405,7 @@ export class SettlementPartition {
       if (!open.settled) {
         this.#settle(device, alarm.frameKey, open, "DEADLINE", now, effects);
       } else {
-        device.drop(alarm.frameKey); // S4
+        device.drop(alarm.frameKey);
         effects.touched.add(alarm.deviceId);
       }
     }
@@ -418,7 +414,7 @@ export class SettlementPartition {
 
 const NEW = { settled: false, predictionSeen: false, frameSeen: false, target: null };
 
-/** Whether a prediction alone answered it. S1 */
+/** Whether a prediction alone answered it. */
 const isOfPrediction = ({ settledBy }: FinalAnswer): boolean => settledBy === "KEPT" || settledBy === "DEVICE_DROPPED";
 
 const pick = ({ bootId, cameraId, frameSeq }: FrameName): FrameName => ({ bootId, cameraId, frameSeq });

@@ -1,6 +1,6 @@
 /**
  * Whole partitions over seeds: devices, a classifier that answers, fails, is late or silent, and a router that dies at any
- * point having stored any prefix of what it wanted to write. See partition.ts, S1 to S6.
+ * point having stored any prefix of what it wanted to write. See partition.ts S1 to S6.
  */
 import { describe, expect, test } from "@jest/globals";
 import type {
@@ -12,9 +12,9 @@ import type {
   EdgePredictions,
 } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
+import { Admission } from "./admission.ts";
 import type { DeviceSnapshot } from "./device-state.ts";
 import { Effects } from "./effects.ts";
-import { Fleet } from "./fleet.ts";
 import { SettlementPartition } from "./partition.ts";
 import { aFrame, aPrediction, aResult, batchOf } from "./samples.test-kit.ts";
 
@@ -48,7 +48,7 @@ function arrivals<T extends { readonly seq: bigint }>(sent: readonly Arrival<T>[
   return log.sort((a, b) => a.at - b.at);
 }
 
-/** A device without boots: photos and predictions under digests, told once or more, in any order. */
+/** A device without boots: photos and predictions under digests, sent once or more, in any order. */
 function bootless(random: Random) {
   return Array.from({ length: 40 }, () => {
     const seq = (BigInt(Math.floor(random() * 2 ** 52)) << 11n) + 1n;
@@ -59,9 +59,9 @@ function bootless(random: Random) {
     const seen = { frameSeq: seq, deadlineMs, ageMs: 0 };
     const reason = random() < 0.5 ? ("FALLBACK" as const) : ("AMBIGUOUS" as const);
     const escalation = random() < 0.5 ? ("NONE" as const) : ("DROPPED" as const);
-    const told = batchOf([aPrediction({ ...seen, escalation })], { ...who, seq: seq + 1n });
-    if (random() < 0.3) return { at, frame: undefined, told, dueAt: first };
-    return { at, frame: { record: aFrame({ ...who, ...seen, seq, reason }) }, told, dueAt: first + deadlineMs };
+    const batch = batchOf([aPrediction({ ...seen, escalation })], { ...who, seq: seq + 1n });
+    if (random() < 0.3) return { at, frame: undefined, batch, dueAt: first };
+    return { at, frame: { record: aFrame({ ...who, ...seen, seq, reason }) }, batch, dueAt: first + deadlineMs };
   });
 }
 
@@ -74,20 +74,20 @@ function makeWorld(random: Random): World {
     for (let boot = 1; boot <= 1 + Math.floor(random() * 2); boot++) {
       const who = { deviceId: `device-${d}`, bootId: BigInt(boot) };
       const sent: Arrival<EdgeFrame>[] = [];
-      const told: Arrival<EdgePredictions>[] = [];
+      const batches: Arrival<EdgePredictions>[] = [];
       let batch: { readonly capturedAt: number; readonly prediction: EdgePrediction }[] = [];
       const flush = (at: number) => {
         if (batch.length === 0) return;
         const aged = batch.map(({ capturedAt, prediction }) => ({ ...prediction, ageMs: at - capturedAt }));
-        told.push({ at, record: batchOf(aged, { ...who, seq: BigInt(told.length + 1) }) });
+        batches.push({ at, record: batchOf(aged, { ...who, seq: BigInt(batches.length + 1) }) });
         batch = [];
       };
       let capturedAt = START + (boot - 1) * 4_000 + random() * 500;
       for (let n = 1; n <= 40; n++) {
         capturedAt += random() * 120;
         const name = { cameraId: random() < 0.5 ? "cam-a" : "cam-b", frameSeq: BigInt(n) };
-        const fate = random();
-        const escalation = fate < 0.5 ? "NONE" : fate < 0.58 ? "DROPPED" : "QUEUED";
+        const draw = random();
+        const escalation = draw < 0.5 ? "NONE" : draw < 0.58 ? "DROPPED" : "QUEUED";
         const drawn = random() < 0.15;
         const reason = escalation === "NONE" ? "NONE" : random() < 0.2 ? "PRIORITY" : "AMBIGUOUS";
         const deadlineMs = 200 + Math.floor(random() * 1_500);
@@ -103,7 +103,7 @@ function makeWorld(random: Random): World {
       }
       flush(capturedAt + 200);
       sent.sort((a, b) => a.at - b.at);
-      told.sort((a, b) => a.at - b.at);
+      batches.sort((a, b) => a.at - b.at);
       frames.push(
         ...arrivals(
           sent.map((s, i) => ({ ...s, record: { ...s.record, seq: BigInt(i + 1) } })),
@@ -112,18 +112,18 @@ function makeWorld(random: Random): World {
       );
       predictions.push(
         ...arrivals(
-          told.map((t, i) => ({ ...t, record: { ...t.record, seq: BigInt(i + 1) } })),
+          batches.map((t, i) => ({ ...t, record: { ...t.record, seq: BigInt(i + 1) } })),
           random,
         ),
       );
     }
   }
   for (const one of bootless(random)) {
-    due.set(nameOf("photos", 0n, one.frame?.record ?? (one.told.predictions[0] as EdgePrediction)), one.dueAt);
+    due.set(nameOf("photos", 0n, one.frame?.record ?? (one.batch.predictions[0] as EdgePrediction)), one.dueAt);
     endAt = Math.max(endAt, one.dueAt);
     for (const at of one.at) {
       if (one.frame !== undefined) frames.push({ at, record: one.frame.record });
-      else predictions.push({ at, record: one.told });
+      else predictions.push({ at, record: one.batch });
     }
   }
   for (const log of [frames, predictions]) log.sort((a, b) => a.at - b.at);
@@ -139,7 +139,7 @@ function makeWorld(random: Random): World {
   return { frames, predictions, due, endAt: Math.max(endAt, frames.at(-1)?.at ?? 0) + 1_000 };
 }
 
-/** What is stored, whoever dies. */
+/** What is stored, whichever instance dies. */
 class Store {
   readonly answers: Arrival<Classifications>[] = [];
   readonly requests: Arrival<CloudRequest>[] = [];
@@ -150,7 +150,7 @@ class Store {
 
 function restart(store: Store): { partition: SettlementPartition; unsaved: Set<string>; from: number } {
   const unsaved = new Set<string>();
-  const partition = new SettlementPartition({ fleet: new Fleet(), target: "default" });
+  const partition = new SettlementPartition({ admission: new Admission(), target: "default" });
   const states = [...store.states.values()];
   for (const state of states) partition.restore(state.snapshot, state.at);
   const from = Math.max(0, ...states.map((state) => state.replayFrom));
@@ -252,7 +252,7 @@ const byFrame = (store: Store) => {
 };
 
 describe.each([{ crashes: false }, { crashes: true }])("over seeds, crashes: $crashes", (options) => {
-  test("every frame has exactly one answer, in time, and its label is the cloud's or the edge's as it says", () => {
+  test("every frame has exactly one answer, in time, and its label is the cloud's or the edge's as its source is", () => {
     const wrong: object[] = [];
     const seen = new Map<string, number>();
     let crashes = 0;
@@ -271,7 +271,7 @@ describe.each([{ crashes: false }, { crashes: true }])("over seeds, crashes: $cr
       if (answers.size !== world.due.size) wrong.push({ seed, answered: answers.size, frames: world.due.size });
       const devices = new Set([...world.due.keys()].map((frame) => frame.split(":")[0] as string));
       const kept = [...devices].flatMap((device) => partition.snapshot(device)?.frames ?? []);
-      // Only frames that never came are still remembered, for S4.
+      // Only frames that never came are still remembered, for partition.ts S4.
       if (kept.some((frame) => !frame.predictionSeen || frame.frameSeen)) wrong.push({ seed, kept });
       if (partition.openFrames !== 0) wrong.push({ seed, open: partition.openFrames });
     }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { Fleet, fleetDefaults } from "./fleet.ts";
+import { Admission, admissionDefaults } from "./admission.ts";
 
 type Want = { readonly reason: "PRIORITY" | "AMBIGUOUS" | "SAMPLE"; readonly score: number; readonly drawn: boolean };
 type Crowd = { readonly perSecond: number; readonly wants: (random: () => number) => Want | null };
@@ -18,7 +18,7 @@ const good: Crowd = {
 /** Twenty devices as they should be and perhaps one that is not. What share of what they asked for was sent. */
 function run(seed: number, rogue: (Crowd & { readonly isVerified?: boolean }) | undefined, seconds = 120) {
   const random = seededRandom(seed);
-  const fleet = new Fleet();
+  const admission = new Admission();
   const devices = Array.from({ length: 20 }, (_, i) => ({ deviceId: `good-${i}`, crowd: good }));
   const all = rogue === undefined ? devices : [...devices, { deviceId: "rogue", crowd: rogue }];
   const asked = { good: 0, rogue: 0 };
@@ -31,15 +31,21 @@ function run(seed: number, rogue: (Crowd & { readonly isVerified?: boolean }) | 
         if (random() >= left) continue;
         const want = crowd.wants(random);
         if (want === null) {
-          fleet.kept(deviceId, t);
+          admission.kept(deviceId, t);
           continue;
         }
         const kind = deviceId === "rogue" ? "rogue" : "good";
         const isDrawVerified = want.drawn && (kind === "good" || rogue?.isVerified === true);
-        const decision = fleet.decide(
+        const decision = admission.decide(
           {
-            ...{ deviceId, arm: "default", remainingMs: 1_900, isSettled: false, isDrawVerified },
-            ...{ reason: want.reason, score: want.score, sampleDrawn: want.drawn },
+            deviceId,
+            arm: "default",
+            remainingMs: 1_900,
+            isSettled: false,
+            isDrawVerified,
+            reason: want.reason,
+            score: want.score,
+            sampleDrawn: want.drawn,
           },
           t,
         );
@@ -84,7 +90,7 @@ describe("one device beside twenty", () => {
     const { high, sent } = run(1, floods[0]?.[1]);
     // An even part of 0.3 of 74 frames a second over 120 s, and one part of the burst.
     expect(high.rogue).toBeLessThan((0.3 * 74 * 120) / 21 + 60);
-    expect(sent.rogue).toBeGreaterThan(2 * high.rogue); // what lies idle it may have
+    expect(sent.rogue).toBeGreaterThan(2 * high.rogue); // it may have idle tokens
   });
 
   test("claimed draws are few, verified or not, and frames that only count bring no more", () => {
@@ -106,18 +112,21 @@ describe("one device beside twenty", () => {
 });
 
 test("a device alone may use the whole budget, and the high lane", () => {
-  const fleet = new Fleet();
+  const admission = new Admission();
   let sent = 0;
   for (let i = 0; i < 6_000; i++) {
     const asking = { deviceId: "only", arm: "default", reason: "PRIORITY", score: 0.5, remainingMs: 1_900 } as const;
-    const decision = fleet.decide({ ...asking, sampleDrawn: false, isDrawVerified: false, isSettled: false }, i * 100);
+    const decision = admission.decide(
+      { ...asking, sampleDrawn: false, isDrawVerified: false, isSettled: false },
+      i * 100,
+    );
     if (decision.send === "high") sent++;
   }
   expect(sent / 6_000).toBeGreaterThan(0.3);
 });
 
 test("what is remembered of devices is bounded", () => {
-  const fleet = new Fleet({ ...fleetDefaults, shares: { ...fleetDefaults.shares, devicesMax: 100 } });
-  for (let i = 0; i < 10_000; i++) fleet.kept(`device-${i}`, i);
-  expect(fleet.devicesKnown).toBeLessThanOrEqual(101);
+  const admission = new Admission({ ...admissionDefaults, shares: { ...admissionDefaults.shares, devicesMax: 100 } });
+  for (let i = 0; i < 10_000; i++) admission.kept(`device-${i}`, i);
+  expect(admission.devicesKnown).toBeLessThanOrEqual(101);
 });

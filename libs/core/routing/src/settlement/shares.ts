@@ -1,17 +1,14 @@
 /**
- * Each device's fair share of what the fleet's devices use together: cloud budget, priority reserve, price and random
- * sample. Every frame that a device shows is told by `frame`; what it may have is asked before it is spent. A device's
- * account is forgotten once it has been idle for as long as its share takes to fill again, so forgetting gives nothing.
+ * Each device's fair share of what the fleet's devices use together: cloud budget, priority reserve, price and random sample.
+ * Every frame of a device is passed to `frame`; its share is checked before it is spent.
  *
- * D1. What the budget earns is split evenly among the devices seen lately. A device that has a token of its own is `within`
- *     its share and is served from the whole bucket; one that has none is `over` and gets only what lies idle: the upper
- *     half of the bucket. So a device alone may use everything, and a flood takes from nobody.
- * D2. A device counts for the fleet with at most `framesPerSecondMax`; frames beyond earn nothing.
- * D3. The price of the budget is learned from frames with a voice. Voices are shared evenly too (max-min): who sends more
- *     than the others does not outbid them by numbers. Over its share a device also pays a price learned from itself.
- * D4. Draws are at most `drawShareMax` of a device's frames, those that nobody can verify `unverifiedShareMax`.
- * D5. Memory is bounded by `devicesMax`; the device idle longest goes first (G9).
- */
+ * The budget is split evenly among the devices seen lately. A device with a token of its own is `within` its share and is
+ * served from the whole bucket; without one it is `over` and gets only idle tokens, the upper half of the bucket: alone it may
+ * use everything, and a flood takes from no other device. The price is learned from at most `framesPerSecondMax` frames of a
+ * device, shared evenly too (max-min); over its share a device also pays a price learned from itself. An account is forgotten
+ * once it was idle for as long as its share takes to fill, or with more than `devicesMax` devices (G9).
+ *
+ * D4. Draws are at most `drawShareMax` of a device's frames, those that nobody can verify `unverifiedShareMax`. */
 
 import { lambdaNext } from "../lambda.ts";
 import { ALONE, type Standing } from "../router.ts";
@@ -39,12 +36,12 @@ export type SharedBudget = {
   readonly eta: number;
 };
 
-/** What becomes of a draw: past the budget, from what lies idle of it, or not as a draw at all. */
+/** What becomes of a draw: past the budget, from its idle tokens, or not as a draw at all. */
 export type DrawRoom = "free" | "idle" | "none";
 
 type Account = {
   at: number;
-  /** Frames that it may still count. D2 */
+  /** Frames that it may still count. */
   frames: number;
   tokens: number;
   tokensAt: number;
@@ -85,24 +82,24 @@ export class DeviceShares {
     return this.#accounts.size;
   }
 
-  /** Whether the frame counts. D2 */
+  /** Whether the frame counts. */
   frame(deviceId: string, now: number, intervalMs: number): boolean {
     const account = this.#account(deviceId, now);
     const devices = this.#accounts.size;
     const { share, burstMs, reserve } = this.#budget;
-    // All of them together are the lower half of what lies above the reserve, which `over` leaves alone.
+    // All of them together are the lower half of what is above the reserve, which `over` leaves alone.
     this.#tokensMax = Math.max(TOKENS_MIN, ((1 - reserve) * share * burstMs) / (2 * intervalMs * devices));
     if (account.frames < 1) {
       account.hasVoice = false;
       return false;
     }
     account.frames -= 1;
-    this.#earned += share / devices; // D1
+    this.#earned += share / devices;
     account.voice = Math.min(VOICE_MAX, account.voice + this.#voices - account.voiceAt);
     account.voiceAt = this.#voices;
     account.hasVoice = devices === 1 || account.voice >= 1;
     if (account.hasVoice) account.voice = Math.max(0, account.voice - 1);
-    this.#voices += (account.hasVoice ? VOICES_PER_VOICE : VOICES_PER_SILENCE) / devices; // D3
+    this.#voices += (account.hasVoice ? VOICES_PER_VOICE : VOICES_PER_SILENCE) / devices;
     const { drawShareMax, unverifiedShareMax } = this.#settings;
     account.draws = Math.min(DRAWS_MAX, account.draws + drawShareMax);
     account.unverified = Math.min(DRAWS_MAX, account.unverified + unverifiedShareMax);
@@ -111,27 +108,27 @@ export class DeviceShares {
 
   standing(deviceId: string): Standing {
     const account = this.#accounts.get(deviceId);
-    if (account === undefined || this.#accounts.size === 1) return ALONE; // D1
+    if (account === undefined || this.#accounts.size === 1) return ALONE;
     const isOver = this.#tokensOf(account) < 1;
     return { isOver, priceMin: isOver ? account.lambda : 0, hasVoice: account.hasVoice };
   }
 
-  /** Of the frame told last: whether a cloud call was wanted for it at its price, and whether one was made. */
+  /** Of the last frame: whether a cloud call was wanted for it at its price, and whether one was made. */
   decided(deviceId: string, wanted: 0 | 1, isSpent: boolean): void {
     const account = this.#accounts.get(deviceId);
     if (account === undefined) return;
-    account.lambda = lambdaNext(account.lambda, wanted, this.#budget.share, this.#budget.eta); // D3
+    account.lambda = lambdaNext(account.lambda, wanted, this.#budget.share, this.#budget.eta);
     if (isSpent) account.tokens = Math.max(0, this.#tokensOf(account) - 1);
   }
 
-  /** Takes room for a draw. D4 */
+  /** Takes room for a draw. */
   draw(deviceId: string, isVerified: boolean): DrawRoom {
     const account = this.#accounts.get(deviceId);
     if (account === undefined) return "none";
     const room = isVerified ? "draws" : "unverified";
     if (account[room] < 1) return "none";
     account[room] -= 1;
-    return account.hasVoice ? "free" : "idle"; // D3
+    return account.hasVoice ? "free" : "idle";
   }
 
   #tokensOf(account: Account): number {
@@ -143,13 +140,20 @@ export class DeviceShares {
   #account(deviceId: string, now: number): Account {
     for (const [idle, { at }] of this.#accounts) {
       if (now - at <= this.#budget.burstMs && this.#accounts.size <= this.#settings.devicesMax) break;
-      this.#accounts.delete(idle); // D5
+      this.#accounts.delete(idle);
     }
     const framesMax = this.#settings.framesPerSecondMax * FRAMES_BURST_S;
     const account = this.#accounts.get(deviceId) ?? {
-      ...{ at: now, frames: framesMax, lambda: 0, hasVoice: true },
-      ...{ tokens: Number.POSITIVE_INFINITY, tokensAt: this.#earned, voice: VOICE_MAX, voiceAt: this.#voices },
-      ...{ draws: DRAWS_FIRST, unverified: DRAWS_FIRST },
+      at: now,
+      frames: framesMax,
+      lambda: 0,
+      hasVoice: true,
+      tokens: Number.POSITIVE_INFINITY,
+      tokensAt: this.#earned,
+      voice: VOICE_MAX,
+      voiceAt: this.#voices,
+      draws: DRAWS_FIRST,
+      unverified: DRAWS_FIRST,
     };
     const elapsedMs = Math.max(0, now - account.at);
     account.frames = Math.min(framesMax, account.frames + (elapsedMs / 1_000) * this.#settings.framesPerSecondMax);

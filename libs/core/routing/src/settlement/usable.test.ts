@@ -6,8 +6,8 @@ import {
   type FinalAnswer,
   RouterState,
 } from "@tributary/contracts";
+import { Admission, admissionDefaults } from "./admission.ts";
 import { Effects } from "./effects.ts";
-import { Fleet, fleetDefaults } from "./fleet.ts";
 import { SettlementPartition } from "./partition.ts";
 import { aFrame, aPrediction, aResult, batchOf } from "./samples.test-kit.ts";
 import { assertUsableFrame, assertUsablePredictions, assertUsableResult } from "./usable.ts";
@@ -24,10 +24,13 @@ const codeOf = (check: () => void): string => {
 
 /** Every frame is sent, so that all stay open. */
 const openHanded = () =>
-  new Fleet({ ...fleetDefaults, budget: { ...fleetDefaults.budget, share: 1, burstMs: 3_600_000, eta: 0 } });
+  new Admission({
+    ...admissionDefaults,
+    budget: { ...admissionDefaults.budget, share: 1, burstMs: 3_600_000, eta: 0 },
+  });
 
 describe("a record that decodes", () => {
-  test("is refused where it could not be written again (U1, G8)", () => {
+  test("is refused where it could not be written again (usable.ts U1, G8)", () => {
     const frames: [Partial<EdgeFrame>, string][] = [
       [{}, "usable"],
       [{ ageMs: 1e17 }, "duration-malformed"],
@@ -62,7 +65,7 @@ describe("a record that decodes", () => {
     expect(codeOf(() => assertUsableFrame(aFrame(), "other"))).toBe("key-mismatch");
   });
 
-  test("can, at the worst that passes, be written as answers and as one state (U1)", () => {
+  test("can, at the worst that passes, be written as answers and as one state (usable.ts U1)", () => {
     const long = {
       label: "l".repeat(128),
       cameraId: "c".repeat(64),
@@ -81,7 +84,7 @@ describe("a record that decodes", () => {
       shared,
     );
     assertUsablePredictions(batch, KEY);
-    const partition = new SettlementPartition({ fleet: openHanded(), target: "t".repeat(64) });
+    const partition = new SettlementPartition({ admission: openHanded(), target: "t".repeat(64) });
     const effects = new Effects();
     partition.predictions(batch, 1e12, 1e12, effects);
     for (const record of effects.answers)

@@ -1,4 +1,4 @@
-/** A small made-up world for the tests of routing: ten classes, an edge that is right as often as it says, and a cloud that
+/** A small made-up world for the tests of routing: ten classes, an edge that is right as often as its confidence, and a cloud that
  * is better where the edge is unsure. */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";

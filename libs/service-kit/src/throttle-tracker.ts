@@ -1,11 +1,11 @@
 /**
  * Which devices are held back, why and since when: for devices.throttled.v1 and for metrics that name the worst.
  *
+ * At most `devicesMax` devices are kept; the one noted longest ago goes first (G9).
+ *
  * T1. A device is throttled once a limit held it back often in a short time, and no more once it was not for a minute. One
- *     that meets a limit now and then is not told of.
- * T2. Told is what changes, and once a minute how it stands. What Kafka did not take is told again.
- * T3. At most `devicesMax` devices are kept; the one noted longest ago goes first (G9).
- */
+ *     that meets a limit now and then is not reported.
+ * T2. Changes are reported at once, and the present state once a minute. What Kafka did not take is reported again. */
 import { DeviceThrottled, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Instant, reasonOf, repeatLater } from "@tributary/kernel";
@@ -15,49 +15,49 @@ export const deviceThrottled = defineEvent<{ deviceId: string; reason: string }>
   name: "device_throttled",
   level: "warn",
   message: (e) => `${e.deviceId} is held back: ${e.reason}`,
-  counter: { name: "tributary_throttles_total", help: "Devices that began to exceed a limit", labels: ["reason"] },
+  counter: { name: "tributary_throttles_total", help: "Devices that started to exceed a limit", labels: ["reason"] },
 });
 
-export const throttleUntold = defineEvent<{ reason: string }>({
+export const throttleUnreported = defineEvent<{ reason: string }>({
   name: "throttle_untold",
   level: "warn",
-  message: (e) => `who is held back is told again in a moment: ${e.reason}`,
+  message: (e) => `throttled devices are reported again in a moment: ${e.reason}`,
   counter: { name: "tributary_throttles_untold_total", help: "Records of throttled devices that Kafka did not take" },
 });
 
 type Held = { count: bigint; recent: number; at: Instant; since: Instant; isThrottled: boolean };
-type Device = { readonly reasons: Map<string, Held>; toldAt: Instant; isChanged: boolean };
+type Device = { readonly reasons: Map<string, Held>; reportedAt: Instant; isChanged: boolean };
 
 const RECENT_MS = 10_000;
 /** Three a second, kept up; or one event that weighs as much. */
 export const THROTTLED_FROM = 30;
 const OVER_AFTER_MS = 60_000;
-const TELL_EVERY_MS = 60_000;
+const REPORT_EVERY_MS = 60_000;
 const SWEEP_MS = 1_000;
 const DEVICES_MAX = 10_000;
 const NAMED_MAX = 10;
 const STOP_MS_MAX = 1_000;
 
-export type ThrottleBookOptions = {
+export type ThrottleTrackerOptions = {
   readonly reporter: "bridge" | "router";
   readonly sink: RecordSink;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 };
 
-export class ThrottleBook {
-  readonly #options: ThrottleBookOptions;
+export class ThrottleTracker {
+  readonly #options: ThrottleTrackerOptions;
   readonly #devices = new Map<string, Device>();
   readonly #stop = new AbortController();
-  #telling: Promise<void> = Promise.resolve();
+  #reporting: Promise<void> = Promise.resolve();
 
-  constructor(options: ThrottleBookOptions) {
+  constructor(options: ThrottleTrackerOptions) {
     this.#options = options;
     const { telemetry, reporter } = options;
     telemetry.gauge(
       {
         name: `tributary_${reporter}_throttled_device`,
-        help: "How often the devices held back most were, since it began",
+        help: "How often the devices held back most were, since it started",
         labels: ["device", "reason"],
       },
       () => this.worst().map(({ deviceId, reason, count }) => ({ labels: { device: deviceId, reason }, value: count })),
@@ -67,27 +67,27 @@ export class ThrottleBook {
     );
   }
 
-  /** A limit held the device back; `weight` says how much that tells. */
+  /** A limit held the device back; `weight` is how much that counts. */
   note(deviceId: string, reason: string, weight = 1): void {
     const now = this.#options.clock.now();
-    const device = this.#devices.get(deviceId) ?? { reasons: new Map<string, Held>(), toldAt: 0, isChanged: false };
+    const device = this.#devices.get(deviceId) ?? { reasons: new Map<string, Held>(), reportedAt: 0, isChanged: false };
     this.#devices.delete(deviceId);
     this.#devices.set(deviceId, device);
-    if (this.#devices.size > DEVICES_MAX) this.#devices.delete(this.#devices.keys().next().value as string); // T3
+    if (this.#devices.size > DEVICES_MAX) this.#devices.delete(this.#devices.keys().next().value as string);
     const held = device.reasons.get(reason) ?? { count: 0n, recent: 0, at: now, since: now, isThrottled: false };
     device.reasons.set(reason, held);
     held.recent = held.recent * Math.exp(-Math.max(0, now - held.at) / RECENT_MS) + weight;
     held.at = now;
     held.count++;
-    if (held.isThrottled || held.recent < THROTTLED_FROM) return; // T1
+    if (held.isThrottled || held.recent < THROTTLED_FROM) return;
     held.isThrottled = true;
     device.isChanged = true;
     this.#options.telemetry.emit(deviceThrottled, { deviceId, reason });
   }
 
-  /** What is to be told now; forgets what is over. */
+  /** What is to be reported now; forgets what is over. */
   sweep(now: Instant): readonly DeviceThrottled[] {
-    const told: DeviceThrottled[] = [];
+    const changed: DeviceThrottled[] = [];
     for (const [deviceId, device] of this.#devices) {
       for (const [reason, held] of device.reasons) {
         if (Math.abs(now - held.at) <= OVER_AFTER_MS) continue;
@@ -95,12 +95,12 @@ export class ThrottleBook {
         device.reasons.delete(reason);
       }
       const isThrottled = [...device.reasons.values()].some(isNow);
-      if (device.isChanged || (isThrottled && now - device.toldAt >= TELL_EVERY_MS)) {
-        told.push(this.#recordOf(deviceId, device, now)); // T2
+      if (device.isChanged || (isThrottled && now - device.reportedAt >= REPORT_EVERY_MS)) {
+        changed.push(this.#recordOf(deviceId, device, now));
       }
       if (device.reasons.size === 0 && !device.isChanged) this.#devices.delete(deviceId);
     }
-    return told;
+    return changed;
   }
 
   /** The devices held back most, at most ten. */
@@ -116,13 +116,13 @@ export class ThrottleBook {
 
   start(): void {
     const { clock } = this.#options;
-    this.#telling = repeatLater(() => this.#tell(), { clock, everyMs: SWEEP_MS, signal: this.#stop.signal });
+    this.#reporting = repeatLater(() => this.#report(), { clock, everyMs: SWEEP_MS, signal: this.#stop.signal });
   }
 
   /** What Kafka does not take in a moment is not waited for. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    await Promise.race([this.#telling, this.#options.clock.sleep(STOP_MS_MAX)]);
+    await Promise.race([this.#reporting, this.#options.clock.sleep(STOP_MS_MAX)]);
   }
 
   #recordOf(deviceId: string, { reasons }: Device, now: Instant): DeviceThrottled {
@@ -131,21 +131,21 @@ export class ThrottleBook {
     return { deviceId, reporter: this.#options.reporter, reasons: of, changedAt: now };
   }
 
-  async #tell(): Promise<void> {
+  async #report(): Promise<void> {
     const { clock, sink, telemetry } = this.#options;
     const now = clock.now();
-    const told = this.sweep(now);
-    if (told.length === 0) return;
+    const changed = this.sweep(now);
+    if (changed.length === 0) return;
     try {
-      await sink.send(told.map(recordOf));
+      await sink.send(changed.map(recordOf));
     } catch (error) {
-      telemetry.emit(throttleUntold, { reason: reasonOf(error) });
+      telemetry.emit(throttleUnreported, { reason: reasonOf(error) });
       return;
     }
-    for (const { deviceId } of told) {
+    for (const { deviceId } of changed) {
       const device = this.#devices.get(deviceId);
       if (device === undefined) continue;
-      device.toldAt = now;
+      device.reportedAt = now;
       device.isChanged = false;
     }
   }
@@ -153,14 +153,14 @@ export class ThrottleBook {
 
 const isNow = ({ isThrottled }: Held): boolean => isThrottled;
 
-const recordOf = (told: DeviceThrottled): OutRecord => ({
+const recordOf = (changed: DeviceThrottled): OutRecord => ({
   topic: topics.throttled.name,
-  key: told.deviceId,
-  value: DeviceThrottled.encodeConfluent(told),
+  key: changed.deviceId,
+  value: DeviceThrottled.encodeConfluent(changed),
   headers: cloudEventHeaders({
-    id: `${told.deviceId}:${told.reporter}:${told.changedAt}`,
-    source: `/tributary/${told.reporter}`,
+    id: `${changed.deviceId}:${changed.reporter}:${changed.changedAt}`,
+    source: `/tributary/${changed.reporter}`,
     type: "tributary.v1.DeviceThrottled",
-    time: told.changedAt,
+    time: changed.changedAt,
   }),
 });

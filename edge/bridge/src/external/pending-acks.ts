@@ -1,10 +1,8 @@
 /**
- * What Kafka has and the devices do not know yet, gathered into ranges. Pure.
+ * Records that Kafka has and that are not acknowledged to their devices yet, gathered into ranges. Pure.
  *
- * K1. Only what was added is told, and each once: who forgets it, or cannot tell it, is asked again, because the device sends
- *     again what it is not told of.
- * K2. Bounded (G9): beyond `seqsMax` nothing is added.
- */
+ * Each record that was added is returned once by `take`. One that is lost then is acknowledged later, because the device
+ * sends it again. Bounded (G9): beyond `seqsMax` nothing is added. */
 import {
   type DeviceAcks,
   openSingleObject,
@@ -20,7 +18,7 @@ export type StoredRecord = RecordIdentity & { readonly stream: UplinkStream };
 /** DESIGN of the schema: at most so many ranges a message. */
 const RANGES_MAX = 1_024;
 
-export class AckBook {
+export class PendingAcks {
   readonly #seqsMax: number;
   readonly #streams = new Map<string, { readonly of: Omit<StoredRecord, "seq">; readonly seqs: bigint[] }>();
   #size = 0;
@@ -33,7 +31,7 @@ export class AckBook {
     return this.#size;
   }
 
-  /** False: there was no room. K2 */
+  /** False: there was no room. */
   add({ seq, ...of }: StoredRecord): boolean {
     if (this.#size >= this.#seqsMax) return false;
     const name = `${of.deviceId}/${of.bootId}/${of.stream}`;
@@ -44,7 +42,7 @@ export class AckBook {
     return true;
   }
 
-  /** All of it, which is then forgotten. K1 */
+  /** All of it, which is then forgotten. */
   take(): readonly DeviceAcks[] {
     const taken = [...this.#streams.values()];
     this.#streams.clear();

@@ -2,26 +2,26 @@ import { describe, expect, test } from "@jest/globals";
 import { EdgeFrame } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
 import { someFrame } from "@tributary/testing";
-import { AckBook, storedRecordOf } from "./ack-book.ts";
+import { PendingAcks, storedRecordOf } from "./pending-acks.ts";
 
 const of = (deviceId: string, seq: bigint) => ({ deviceId, bootId: 5n, stream: "frames" as const, seq });
 
-describe("the book of acknowledgements", () => {
+describe("pending acknowledgements", () => {
   test("over seeds: what was added, and nothing else, in ascending ranges that do not touch", () => {
     for (let seed = 1; seed <= 100; seed++) {
       const random = seededRandom(seed);
-      const book = new AckBook(10_000);
+      const pendingAcks = new PendingAcks(10_000);
       const added = new Map<string, Set<bigint>>();
       for (let i = 0; i < 500; i++) {
         const deviceId = `cam-${Math.floor(random() * 3)}`;
         const seq = BigInt(1 + Math.floor(random() * 400));
-        book.add(of(deviceId, seq));
+        pendingAcks.add(of(deviceId, seq));
         added.set(deviceId, (added.get(deviceId) ?? new Set()).add(seq));
       }
-      const told = new Map<string, Set<bigint>>();
-      for (const { deviceId, ranges } of book.take()) {
-        const seqs = told.get(deviceId) ?? new Set();
-        told.set(deviceId, seqs);
+      const taken = new Map<string, Set<bigint>>();
+      for (const { deviceId, ranges } of pendingAcks.take()) {
+        const seqs = taken.get(deviceId) ?? new Set();
+        taken.set(deviceId, seqs);
         let before = -1n;
         for (const { first, last } of ranges) {
           expect(first > before + 1n && last >= first).toBe(true);
@@ -29,17 +29,17 @@ describe("the book of acknowledgements", () => {
           before = last;
         }
       }
-      expect({ seed, told }).toEqual({ seed, told: added });
-      expect(book.size).toBe(0);
-      expect(book.take()).toEqual([]);
+      expect({ seed, taken }).toEqual({ seed, taken: added });
+      expect(pendingAcks.size).toBe(0);
+      expect(pendingAcks.take()).toEqual([]);
     }
   });
 
   test("beyond its bound nothing is added; many ranges are several messages", () => {
-    const book = new AckBook(2_000);
-    for (let i = 0; i < 2_000; i++) expect(book.add(of("cam", BigInt(2 * i + 1)))).toBe(true);
-    expect(book.add(of("cam", 9_999n))).toBe(false);
-    expect(book.take().map(({ ranges }) => ranges.length)).toEqual([1_024, 976]);
+    const pendingAcks = new PendingAcks(2_000);
+    for (let i = 0; i < 2_000; i++) expect(pendingAcks.add(of("cam", BigInt(2 * i + 1)))).toBe(true);
+    expect(pendingAcks.add(of("cam", 9_999n))).toBe(false);
+    expect(pendingAcks.take().map(({ ranges }) => ranges.length)).toEqual([1_024, 976]);
   });
 });
 

@@ -1,9 +1,9 @@
-/** What a device must remember of its models over a restart, and nothing else: it is written whole, before whatever it
- * allows (U6). */
+/** The update state of a slot that must survive a restart, and nothing else. It is written whole, before the action that it allows
+ * starts (machine.ts U6). */
 import { type Digest, isDigest } from "@tributary/kernel";
 import { isTimeZone, type MaintenanceWindow, MINUTES_A_DAY, weekdays } from "./windows.ts";
 
-/** A package whose bytes were checked against its signed digest, and which lies on the device's disk. */
+/** A package whose bytes were checked against its signed digest, and which is on the device's disk. */
 export type PackageRef = { readonly digest: Digest; readonly name: string; readonly version: string };
 
 /** `UNKNOWN`: a newer service named one that this agent does not know. */
@@ -25,23 +25,23 @@ export type Outcome = {
   readonly reason: string;
 };
 
-export type Book = {
+export type DurableState = {
   /** The highest that was accepted; 0: none. */
   readonly generation: bigint;
-  /** What that generation wants in the slot; null: it says nothing of it. */
+  /** What that generation wants in the slot; null: it does not name the slot. */
   readonly wanted: Wanted | null;
   /** The last committed package; null: the factory's. */
   readonly good: PackageRef | null;
-  /** The one before it, should that one rot. */
+  /** The one before it, should that one be damaged. */
   readonly previous: PackageRef | null;
-  /** At work without being committed: after a restart it is not trusted. */
+  /** Active without being committed: after a restart it is not trusted. */
   readonly trial: PackageRef | null;
-  /** Times that the wanted package was loaded in this generation; those that ended are told by `outcome`. */
+  /** Times that the wanted package was loaded in this generation; how they ended is in `outcome`. */
   readonly trials: number;
   readonly outcome: Outcome | null;
 };
 
-export const emptyBook: Book = {
+export const emptyDurableState: DurableState = {
   generation: 0n,
   wanted: null,
   good: null,
@@ -52,10 +52,13 @@ export const emptyBook: Book = {
 };
 
 /** As JSON: a bigint is a string. */
-export const bookToJson = (book: Book): unknown => ({ ...book, generation: String(book.generation) });
+export const durableStateToJson = (state: DurableState): unknown => ({
+  ...state,
+  generation: String(state.generation),
+});
 
-/** Undefined for anything that is no book. */
-export function bookFromJson(json: unknown): Book | undefined {
+/** Undefined for anything that is no durable state. */
+export function durableStateFromJson(json: unknown): DurableState | undefined {
   if (!isObject(json)) return undefined;
   const { generation, wanted, good, previous, trial, trials, outcome } = json;
   if (typeof generation !== "string" || !/^\d{1,19}$/.test(generation)) return undefined;
@@ -78,7 +81,7 @@ const isRef = (value: unknown): value is PackageRef =>
   typeof value.version === "string";
 const isWanted = (value: unknown): value is Wanted => {
   if (!isObject(value)) return false;
-  // Books of agents before there were windows have none.
+  // Durable states of agents before there were windows have none.
   const { shadowFrames, probationFrames, condition, windows = [] } = value;
   if (!isRef(value) || !isCount(shadowFrames) || !isCount(probationFrames)) return false;
   return conditions.includes(String(condition)) && Array.isArray(windows) && windows.every(isMaintenanceWindow);

@@ -21,14 +21,14 @@ import {
 } from "@tributary/tuf/repository";
 
 /** What is sent instead, or null: as it is. */
-export type Bend = (path: string, bytes: Buffer) => Buffer | null | "cut" | "away";
+export type Tamper = (path: string, bytes: Buffer) => Buffer | null | "cut" | "away";
 
-export class TinyRegistry {
+export class TinyModelRegistry {
   readonly rootBytes: Uint8Array;
-  /** Paths that were asked for, with where they began. */
+  /** Paths that were asked for, with the offset of their first byte. */
   readonly asked: { readonly path: string; readonly from: number }[] = [];
-  bend: Bend = () => null;
-  /** Bytes a second a response gets; as fast as it goes, unless told. */
+  tamper: Tamper = () => null;
+  /** Bytes a second a response gets; as fast as it goes by default. */
   bytesPerSecond: number | undefined;
   readonly #repository: TufRepository;
   readonly #files: Map<string, Uint8Array>;
@@ -45,7 +45,7 @@ export class TinyRegistry {
     });
   }
 
-  static async open(): Promise<TinyRegistry> {
+  static async open(): Promise<TinyModelRegistry> {
     const files = new Map<string, Uint8Array>();
     const signer = (): Signer => signerOf(generateKey(), "test");
     const signers = { targets: signer(), snapshot: signer(), timestamp: signer() };
@@ -62,9 +62,9 @@ export class TinyRegistry {
     };
     await store.put("1.root.json", rootBytes);
     const repository = await TufRepository.open({ store, signers, clock: systemClock });
-    const registry = new TinyRegistry(repository, files, rootBytes);
-    await new Promise<void>((resolve) => registry.#server.listen(0, "127.0.0.1", resolve));
-    return registry;
+    const modelRegistry = new TinyModelRegistry(repository, files, rootBytes);
+    await new Promise<void>((resolve) => modelRegistry.#server.listen(0, "127.0.0.1", resolve));
+    return modelRegistry;
   }
 
   get url(): string {
@@ -97,15 +97,15 @@ export class TinyRegistry {
   async #answer(path: string, from: number, response: ServerResponse): Promise<void> {
     const stored = this.#files.get(path);
     if (stored === undefined) return void response.writeHead(404).end();
-    const bent = this.bend(path, Buffer.from(stored));
-    if (bent === "away") return void response.destroy();
-    const bytes = Buffer.isBuffer(bent) ? bent : Buffer.from(stored);
+    const tampered = this.tamper(path, Buffer.from(stored));
+    if (tampered === "away") return void response.destroy();
+    const bytes = Buffer.isBuffer(tampered) ? tampered : Buffer.from(stored);
     const body = bytes.subarray(from);
     response.writeHead(from > 0 ? 206 : 200, {
       "content-length": body.length,
       ...(from > 0 && { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
     });
-    if (bent === "cut") {
+    if (tampered === "cut") {
       // What was sent must have been read: a reset connection takes unread bytes with it.
       response.write(body.subarray(0, body.length >> 1), () => setTimeout(() => response.destroy(), 500));
       return;

@@ -1,12 +1,12 @@
-/** One arm's way to the cloud: its share of the fleet's budget, and what was learned of latency and health on it. */
+/** The admission state of one arm: its share of the fleet's budget, and the latency and health observed on it. */
 import { type Bucket, bucketDepth } from "../bucket.ts";
 import { LatencySketch } from "../latency.ts";
 import {
+  type AdmissionBudget,
+  type AdmissionBudgetSettings,
+  admissionBudgetInit,
+  admissionBudgetKept,
   decideInRouter,
-  type FleetBudget,
-  type FleetBudgetSettings,
-  fleetBudgetInit,
-  fleetBudgetKept,
   type RouterDecision,
   type RouterFrame,
   type Standing,
@@ -15,7 +15,7 @@ import { CloudHealth, type CloudHealthSettings } from "./cloud-health.ts";
 
 export type ArmSettings = {
   /** With the arm's part of the fleet's share. */
-  readonly budget: FleetBudgetSettings;
+  readonly budget: AdmissionBudgetSettings;
   readonly health: CloudHealthSettings;
   readonly latencyHalfLifeMs: number;
 };
@@ -24,17 +24,17 @@ export type WeighedFrame = Pick<RouterFrame, "reason" | "score" | "sampleDrawn" 
   readonly standing: Standing;
 };
 
-export class ArmAtWork {
+export class ArmAdmission {
   readonly #settings: ArmSettings;
   readonly #health: CloudHealth;
   #latency: LatencySketch;
-  #budget: FleetBudget;
+  #budget: AdmissionBudget;
 
   constructor(settings: ArmSettings) {
     this.#settings = settings;
     this.#health = new CloudHealth(settings.health);
     this.#latency = this.#noLatencies();
-    this.#budget = fleetBudgetInit(settings.budget);
+    this.#budget = admissionBudgetInit(settings.budget);
   }
 
   get lambda(): number {
@@ -66,7 +66,7 @@ export class ArmAtWork {
 
   /** A frame of the fleet that this arm does not send. */
   kept(frameTimeMs: number, hasVoice: boolean): void {
-    const kept = fleetBudgetKept(this.#budget, frameTimeMs, this.#settings.budget);
+    const kept = admissionBudgetKept(this.#budget, frameTimeMs, this.#settings.budget);
     this.#budget = hasVoice ? kept : { ...kept, lambda: this.#budget.lambda };
   }
 
@@ -95,7 +95,7 @@ export class ArmAtWork {
   #learn(observe: () => void): void {
     const before = this.#health.open;
     observe();
-    if (this.#health.open !== before) this.#latency = this.#noLatencies(); // fleet.ts, F2
+    if (this.#health.open !== before) this.#latency = this.#noLatencies(); // admission.ts F2
   }
 
   #noLatencies(): LatencySketch {

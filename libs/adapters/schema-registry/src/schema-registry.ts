@@ -18,7 +18,7 @@ export type SubjectVersion = {
 };
 
 /** Confluent's numeric error codes, and the HTTP status that goes with each. */
-export const REGISTRY_ERRORS = {
+export const SCHEMA_REGISTRY_ERRORS = {
   "registry-subject-unknown": { errorCode: 40401, status: 404 },
   "registry-version-unknown": { errorCode: 40402, status: 404 },
   "registry-schema-unknown": { errorCode: 40403, status: 404 },
@@ -28,26 +28,26 @@ export const REGISTRY_ERRORS = {
   "registry-version-malformed": { errorCode: 42202, status: 422 },
   "registry-read-only": { errorCode: 42205, status: 422 },
 } as const;
-export type RegistryErrorCode = keyof typeof REGISTRY_ERRORS;
+export type SchemaRegistryErrorCode = keyof typeof SCHEMA_REGISTRY_ERRORS;
 
-export class RegistryError extends Failure {
-  declare readonly code: RegistryErrorCode;
+export class SchemaRegistryError extends Failure {
+  declare readonly code: SchemaRegistryErrorCode;
 
-  constructor(code: RegistryErrorCode, message: string) {
+  constructor(code: SchemaRegistryErrorCode, message: string) {
     super(code, "give-up", message);
-    this.name = "RegistryError";
+    this.name = "SchemaRegistryError";
   }
 
   get errorCode(): number {
-    return REGISTRY_ERRORS[this.code].errorCode;
+    return SCHEMA_REGISTRY_ERRORS[this.code].errorCode;
   }
 
   get status(): number {
-    return REGISTRY_ERRORS[this.code].status;
+    return SCHEMA_REGISTRY_ERRORS[this.code].status;
   }
 }
 
-export type Registry = {
+export type SchemaRegistry = {
   /** GET /subjects */
   subjects(prefix?: string): readonly string[];
   /** GET /schemas */
@@ -82,10 +82,10 @@ const ANY_SUBJECT = ":*:";
 const subjectOf = (topicName: string): string => `${topicName}-value`;
 
 /** The ids that stand in Kafka where the deployment's registry is another. */
-export type RegistryIds = { idOf(topicName: string, ours: number): number };
+export type SchemaRegistryIds = { idOf(topicName: string, ours: number): number };
 
 /** `prefix` is the deployment's: subjects are named after the topics as Kafka has them. */
-export function registryOf(prefix: string, ids?: RegistryIds): Registry {
+export function schemaRegistryOf(prefix: string, ids?: SchemaRegistryIds): SchemaRegistry {
   const bySubject = new Map<string, Topic>(
     Object.values(topics).map((topic) => [subjectOf(prefix + topic.name), topic as Topic]),
   );
@@ -95,7 +95,8 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
       : topic.codec.versions.map((version) => ({ ...version, id: ids.idOf(topic.name, version.id) }));
   const versionsOf = (subject: string): readonly SchemaVersion[] => {
     const topic = bySubject.get(subject);
-    if (topic === undefined) throw new RegistryError("registry-subject-unknown", `Subject '${subject}' not found.`);
+    if (topic === undefined)
+      throw new SchemaRegistryError("registry-subject-unknown", `Subject '${subject}' not found.`);
     return versionsIn(topic);
   };
   const textOf = (version: SchemaVersion): string => JSON.stringify(version.schema);
@@ -103,7 +104,9 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
   const subjects = (prefix = ANY_SUBJECT) =>
     [...bySubject.keys()].filter((subject) => prefix === ANY_SUBJECT || subject.startsWith(prefix)).sort();
   const asVersion = (subject: string, version: SchemaVersion): SubjectVersion => ({
-    ...{ subject, version: version.version, id: version.id },
+    subject,
+    version: version.version,
+    id: version.id,
     schema: textOf(version),
   });
   const lookUp = (subject: string, body: unknown): SubjectVersion =>
@@ -119,7 +122,7 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
       ),
     schemaById(id) {
       const found = [...bySubject.values()].flatMap(versionsIn).find((version) => version.id === id);
-      if (found === undefined) throw new RegistryError("registry-schema-unknown", `Schema ${id} not found`);
+      if (found === undefined) throw new SchemaRegistryError("registry-schema-unknown", `Schema ${id} not found`);
       return { schema: textOf(found) };
     },
     subjectsOfSchema(id) {
@@ -131,7 +134,7 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
           .filter((version) => version.id === id)
           .map(({ version }) => ({ subject, version })),
       );
-      if (found.length === 0) throw new RegistryError("registry-schema-unknown", `Schema ${id} not found`);
+      if (found.length === 0) throw new SchemaRegistryError("registry-schema-unknown", `Schema ${id} not found`);
       return found;
     },
     subjectVersions: (subject) => versionsOf(subject).map(({ version }) => version),
@@ -141,7 +144,7 @@ export function registryOf(prefix: string, ids?: RegistryIds): Registry {
       try {
         return { id: lookUp(subject, body).id };
       } catch (error) {
-        if (error instanceof RegistryError && error.status === 404) return refuseChange(subject);
+        if (error instanceof SchemaRegistryError && error.status === 404) return refuseChange(subject);
         throw error;
       }
     },
@@ -162,43 +165,49 @@ function versionWithSchema(versions: readonly SchemaVersion[], body: unknown): S
   const found =
     versions.find((version) => isDeepStrictEqual(version.schema, schema)) ??
     versions.find((version) => version.fingerprint === fingerprint);
-  if (found === undefined) throw new RegistryError("registry-schema-unknown", "Schema not found");
+  if (found === undefined) throw new SchemaRegistryError("registry-schema-unknown", "Schema not found");
   return found;
 }
 
 function refuseChange(subject?: string): never {
   const what = subject === undefined ? "The registry" : `Subject ${subject}`;
-  throw new RegistryError("registry-read-only", `${what} is in read-only mode: schemas come with Tributary's build`);
+  throw new SchemaRegistryError(
+    "registry-read-only",
+    `${what} is in read-only mode: schemas come with Tributary's build`,
+  );
 }
 
 function pick(versions: readonly SchemaVersion[], wanted: string): SchemaVersion {
   const isLatest = wanted === "latest" || wanted === "-1";
   if (!isLatest && !/^[1-9]\d{0,8}$/.test(wanted)) {
     const what = `The specified version '${wanted}' is not a valid version id: expected 1 or more, or "latest"`;
-    throw new RegistryError("registry-version-malformed", what);
+    throw new SchemaRegistryError("registry-version-malformed", what);
   }
   const found = isLatest ? versions.at(-1) : versions.find(({ version }) => version === Number(wanted));
-  if (found === undefined) throw new RegistryError("registry-version-unknown", `Version ${wanted} not found.`);
+  if (found === undefined) throw new SchemaRegistryError("registry-version-unknown", `Version ${wanted} not found.`);
   return found;
 }
 
-const notConfigured = (subject: string, what: "compatibility" | "mode"): RegistryError => {
+const notConfigured = (subject: string, what: "compatibility" | "mode"): SchemaRegistryError => {
   const code = what === "mode" ? "registry-mode-unknown" : "registry-config-unknown";
-  return new RegistryError(code, `Subject '${subject}' does not have subject-level ${what} configured`);
+  return new SchemaRegistryError(code, `Subject '${subject}' does not have subject-level ${what} configured`);
 };
 
 /** The schema of a request's `{schema: TEXT}`. */
 function schemaIn(body: unknown): { readonly schema: unknown; readonly fingerprint: string } {
   const { schema: text, schemaType = "AVRO" } = (body ?? {}) as { schema?: unknown; schemaType?: unknown };
   if (schemaType !== "AVRO") {
-    throw new RegistryError("registry-schema-invalid", `Invalid schema type ${clip(schemaType)}: expected AVRO`);
+    throw new SchemaRegistryError("registry-schema-invalid", `Invalid schema type ${clip(schemaType)}: expected AVRO`);
   }
-  if (typeof text !== "string") throw new RegistryError("registry-schema-invalid", "Empty schema");
+  if (typeof text !== "string") throw new SchemaRegistryError("registry-schema-invalid", "Empty schema");
   try {
     const schema: unknown = JSON.parse(text);
     return { schema, fingerprint: fingerprintOf(schema) };
   } catch {
-    throw new RegistryError("registry-schema-invalid", `Invalid schema ${clip(text)}: it is no Avro schema in JSON`);
+    throw new SchemaRegistryError(
+      "registry-schema-invalid",
+      `Invalid schema ${clip(text)}: it is no Avro schema in JSON`,
+    );
   }
 }
 

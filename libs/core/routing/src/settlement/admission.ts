@@ -1,29 +1,27 @@
 /**
- * What one router learns of the fleet and of its cloud target: budget, price, latency, health. In memory only: a new
- * instance starts without evidence, which refuses nothing (METHODS of routing, latency L2).
+ * Admission of frames to the cloud, as one router decides it: budget, price, latency and health of the target, arm by arm. In
+ * memory only: a new instance starts without evidence, which refuses nothing (latency.ts L2).
  *
- * F1. A call is remembered until its result comes, late or not, or it is given up after `lostAfterMs`; at most
- *     `callsMax` are (G9). A slow answer is thereby measured, and not cut off at the frame's deadline.
- * F2. When the target is found dead or back, the latencies of before say nothing any more and are forgotten; otherwise
- *     they would refuse the very calls that find out.
- * F3. Every frame of the fleet is seen once by the budget: kept ones by `kept`, sent ones by `decide`.
- *     They come in batches, so the bucket gets the time from `FrameRate`, and stays as full as it was when that changes.
- * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no
- *     arm spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames
- *     of an arm that is not configured are the first one's.
- * F5. Budget, price and sample are shared fairly by device (shares.ts). A frame beyond what a device may count for the
- *     fleet is decided, and earns nothing.
- */
+ * Every frame of the fleet is counted once by the budget: kept ones by `kept`, sent ones by `decide`. They come in batches, so
+ * the bucket gets the time from `FrameRate`. A call is remembered until its result comes, late or not, or until it is given up
+ * after `lostAfterMs`, so a slow answer is measured and not cut off at the frame's deadline; at most `callsMax` are (G9).
+ * Budget, price and sample are shared fairly by device (shares.ts).
+ *
+ * F2. When the target is found unhealthy or healthy again, its earlier latencies are forgotten; otherwise they would refuse the
+ *     very calls that probe it.
+ * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no arm
+ *     spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames of an
+ *     arm that is not configured are the first one's. */
 import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
 import { type Arm, noExperiment, sharesOf } from "../arms.ts";
-import { type FleetBudgetSettings, fleetBudgetDefaults, type RouterDecision } from "../router.ts";
-import { ArmAtWork } from "./arm-at-work.ts";
+import { type AdmissionBudgetSettings, admissionBudgetDefaults, type RouterDecision } from "../router.ts";
+import { ArmAdmission } from "./arm-admission.ts";
 import { type CloudHealthSettings, cloudHealthDefaults } from "./cloud-health.ts";
 import { FrameRate } from "./frame-rate.ts";
 import { DeviceShares, type DrawRoom, type ShareSettings, shareDefaults } from "./shares.ts";
 
-export type FleetSettings = {
-  readonly budget: FleetBudgetSettings;
+export type AdmissionSettings = {
+  readonly budget: AdmissionBudgetSettings;
   readonly health: CloudHealthSettings;
   readonly latencyHalfLifeMs: number;
   readonly lostAfterMs: number;
@@ -32,8 +30,8 @@ export type FleetSettings = {
   readonly shares: ShareSettings;
 };
 
-export const fleetDefaults: FleetSettings = {
-  budget: fleetBudgetDefaults,
+export const admissionDefaults: AdmissionSettings = {
+  budget: admissionBudgetDefaults,
   health: cloudHealthDefaults,
   latencyHalfLifeMs: 10_000,
   lostAfterMs: 5_000,
@@ -42,7 +40,7 @@ export const fleetDefaults: FleetSettings = {
   shares: shareDefaults,
 };
 
-export type Asking = {
+export type AdmissionRequest = {
   readonly deviceId: string;
   readonly arm: string;
   readonly reason: EscalationReason;
@@ -55,36 +53,36 @@ export type Asking = {
   readonly isSettled: boolean;
 };
 
-/** Why a device got less than it asked for: what was its due is another's. */
+/** Why a device got less than it asked for: it is over its fair share of this. */
 export type Unfair = "budget" | "priority" | "draws" | "draws-unverified";
 
-export type FleetDecision = Pick<RouterDecision, "send" | "settledBy"> & {
+export type AdmissionDecision = Pick<RouterDecision, "send" | "settledBy"> & {
   readonly facts: RouterDecision["facts"] | null;
   /** Whether it counts as drawn: not every claim does. */
   readonly sampleDrawn: boolean;
   readonly unfair: readonly Unfair[];
 };
 
-type Call = { readonly at: number; readonly arm: ArmAtWork };
+type Call = { readonly at: number; readonly arm: ArmAdmission };
 
-export class Fleet {
-  readonly #settings: FleetSettings;
-  readonly #arms: ReadonlyMap<string, ArmAtWork>;
-  readonly #first: ArmAtWork;
+export class Admission {
+  readonly #settings: AdmissionSettings;
+  readonly #arms: ReadonlyMap<string, ArmAdmission>;
+  readonly #first: ArmAdmission;
   /** Open calls, oldest first. */
   readonly #calls = new Map<string, Call>();
   readonly #rate = new FrameRate();
   readonly #shares: DeviceShares;
 
-  constructor(settings: FleetSettings = fleetDefaults) {
+  constructor(settings: AdmissionSettings = admissionDefaults) {
     this.#settings = settings;
     this.#shares = new DeviceShares(settings.shares, settings.budget);
     const arms = sharesOf(settings.arms).map(({ name, share }) => {
-      const budget = { ...settings.budget, share: settings.budget.share * share }; // F4
-      return [name, new ArmAtWork({ ...settings, budget })] as const;
+      const budget = { ...settings.budget, share: settings.budget.share * share };
+      return [name, new ArmAdmission({ ...settings, budget })] as const;
     });
     this.#arms = new Map(arms);
-    this.#first = arms[0]?.[1] ?? new ArmAtWork(settings);
+    this.#first = arms[0]?.[1] ?? new ArmAdmission(settings);
   }
 
   get arms(): readonly string[] {
@@ -112,19 +110,19 @@ export class Fleet {
     return this.#arm(arm).latencyMs(quantile, now);
   }
 
-  decide(frame: Asking, now: number): FleetDecision {
+  decide(frame: AdmissionRequest, now: number): AdmissionDecision {
     const { deviceId } = frame;
     const mine = this.#arm(frame.arm);
-    const frameTimeMs = this.#earn(deviceId, now, mine); // F4
+    const frameTimeMs = this.#earn(deviceId, now, mine);
     const room: DrawRoom = frame.sampleDrawn ? this.#shares.draw(deviceId, frame.isDrawVerified) : "none";
     const unfair: Unfair[] = [];
     if (frame.sampleDrawn && room === "none") unfair.push(frame.isDrawVerified ? "draws" : "draws-unverified");
     const sampleDrawn = room !== "none";
     if (frame.isSettled && !sampleDrawn) return { send: null, settledBy: null, facts: null, sampleDrawn, unfair };
-    const standing = this.#shares.standing(deviceId); // F5
+    const standing = this.#shares.standing(deviceId);
     const score = Math.max(-1, Math.min(1, frame.score)); // what a score can be
     const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing };
-    const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs); // F3
+    const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs);
     this.#shares.decided(deviceId, wanted, send !== null && room !== "free");
     const isOutbid = (settledBy === "FLEET_BUDGET" && wanted === 1) || settledBy === "DEADLINE_UNREACHABLE";
     if (isOutbid && standing.isOver) unfair.push("budget");
@@ -135,14 +133,14 @@ export class Fleet {
 
   /** A frame that its device answered itself. */
   kept(deviceId: string, now: number): void {
-    this.#earn(deviceId, now); // F3
+    this.#earn(deviceId, now);
     this.#shares.decided(deviceId, 0, false);
   }
 
   called(call: string, arm: string, now: number): void {
     this.#calls.delete(call);
     this.#calls.set(call, { at: now, arm: this.#arm(arm) });
-    if (this.#calls.size > this.#settings.callsMax) this.#calls.delete(this.#calls.keys().next().value as string); // F1
+    if (this.#calls.size > this.#settings.callsMax) this.#calls.delete(this.#calls.keys().next().value as string);
   }
 
   /** Learns from any result, whether or not a frame still waits for it. Returns the latency when the call was ours. */
@@ -183,18 +181,18 @@ export class Fleet {
     return lost;
   }
 
-  #arm(name: string | undefined): ArmAtWork {
+  #arm(name: string | undefined): ArmAdmission {
     return (name === undefined ? undefined : this.#arms.get(name)) ?? this.#first;
   }
 
   /** What a frame brings every arm that does not decide it. Null: it does not count. */
-  #earn(deviceId: string, now: number, decides?: ArmAtWork): number | null {
-    if (!this.#shares.frame(deviceId, now, this.#rate.intervalMs)) return null; // F5
+  #earn(deviceId: string, now: number, decides?: ArmAdmission): number | null {
+    if (!this.#shares.frame(deviceId, now, this.#rate.intervalMs)) return null;
     const { timeMs, intervalMs } = this.#rate.next(now);
     const { hasVoice } = this.#shares.standing(deviceId);
     for (const arm of this.#arms.values()) {
-      arm.resize(intervalMs); // F3
-      if (arm !== decides) arm.kept(timeMs, hasVoice); // F4
+      arm.resize(intervalMs);
+      if (arm !== decides) arm.kept(timeMs, hasVoice);
     }
     return timeMs;
   }

@@ -1,14 +1,14 @@
 /**
- * Where a device keeps its models: `<dataDir>/models/`.
+ * The packages of a device and its durable update state: `<dataDir>/models/`.
  *
- *     slots.json            the book: which package is good, which was before it, which is on trial
+ *     slots.json            the durable state: which package is committed, which was before it, which is on trial
  *     packages/DIGEST/      whole and checked; never written to again
- *     incoming/DIGEST/      on its way, and taken up again after a restart
+ *     incoming/DIGEST/      a download, resumed after a restart
  *     tuf/                  signed metadata, kept by @tributary/tuf
  *
- * S1. (G7) The book is old or new, never half of both: written beside, synced, renamed, the folder synced. It carries its
- *     own SHA-256; one that does not match is set aside, and the device begins with the factory's package. Packages do not
- *     go with it: each says by its digest what it is, so what is wanted next need not be fetched again.
+ * S1. The durable state is old or new, never half of both: written beside, synced, renamed, the folder synced (G7). It carries
+ *     its own SHA-256; one that does not match is set aside, and the device starts with the factory's package. The packages
+ *     stay: each is identified by its digest, so the wanted one need not be fetched again.
  * S2. A package gets its place by one rename, after all its bytes are synced: what is in `packages/` was whole.
  */
 import { createHash } from "node:crypto";
@@ -16,14 +16,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { type Digest, Failure, isDigest, reasonOf } from "@tributary/kernel";
-import { type Book, bookFromJson, bookToJson, emptyBook } from "@tributary/updates";
+import { type DurableState, durableStateFromJson, durableStateToJson, emptyDurableState } from "@tributary/updates";
 
-const BOOK = "slots.json";
-const BOOK_BYTES_MAX = 64 << 10;
+const STATE_FILE = "slots.json";
+const STATE_BYTES_MAX = 64 << 10;
 
-export type ReadBook = { readonly book: Book; readonly damaged: string | null };
+export type StoredState = { readonly durable: DurableState; readonly damaged: string | null };
 
-export class Shelf {
+export class PackageStore {
   readonly dir: string;
 
   constructor(dataDir: string) {
@@ -38,33 +38,33 @@ export class Shelf {
     return join(this.dir, "incoming", digest);
   }
 
-  /** What is there, or an empty book and why (S1). Changes nothing. */
-  read(): ReadBook {
-    const file = join(this.dir, BOOK);
-    if (!existsSync(file)) return { book: emptyBook, damaged: null };
+  /** The durable state on disk, or an empty one and why (S1). Changes nothing. */
+  read(): StoredState {
+    const file = join(this.dir, STATE_FILE);
+    if (!existsSync(file)) return { durable: emptyDurableState, damaged: null };
     try {
       const text = readFileSync(file, "utf8");
-      if (text.length > BOOK_BYTES_MAX) throw new Error(`${text.length} characters`);
+      if (text.length > STATE_BYTES_MAX) throw new Error(`${text.length} characters`);
       const { sha256, book: json } = JSON.parse(text) as { sha256?: unknown; book?: unknown };
-      const book = bookFromJson(json);
-      if (book === undefined || sha256 !== sumOf(JSON.stringify(json))) throw new Error("not as it was written");
-      return { book, damaged: null };
+      const durable = durableStateFromJson(json);
+      if (durable === undefined || sha256 !== sumOf(JSON.stringify(json))) throw new Error("not as it was written");
+      return { durable, damaged: null };
     } catch (error) {
-      return { book: emptyBook, damaged: reasonOf(error) };
+      return { durable: emptyDurableState, damaged: reasonOf(error) };
     }
   }
 
   async setAside(): Promise<string> {
-    const aside = join(this.dir, `${BOOK}.damaged`);
-    await rename(join(this.dir, BOOK), aside);
+    const aside = join(this.dir, `${STATE_FILE}.damaged`);
+    await rename(join(this.dir, STATE_FILE), aside);
     return aside;
   }
 
   /** S1. Throws Failure `slots-unwritable`. */
-  async write(book: Book): Promise<void> {
-    const json = bookToJson(book);
+  async write(durable: DurableState): Promise<void> {
+    const json = durableStateToJson(durable);
     const text = `${JSON.stringify({ sha256: sumOf(JSON.stringify(json)), book: json })}\n`;
-    const path = join(this.dir, BOOK);
+    const path = join(this.dir, STATE_FILE);
     try {
       await mkdir(this.dir, { recursive: true });
       await writeSynced(`${path}.new`, text);
@@ -77,11 +77,11 @@ export class Shelf {
 
   /** Packages and downloads but these go. What cannot be deleted stays, and is tried again with the next. */
   async prune(keep: readonly Digest[]): Promise<void> {
-    for (const shelf of ["packages", "incoming"]) {
-      const names = await readdir(join(this.dir, shelf)).catch(() => []);
+    for (const folder of ["packages", "incoming"]) {
+      const names = await readdir(join(this.dir, folder)).catch(() => []);
       for (const name of names) {
         if (keep.includes(name)) continue;
-        await rm(join(this.dir, shelf, name), { recursive: true, force: true }).catch(() => undefined);
+        await rm(join(this.dir, folder, name), { recursive: true, force: true }).catch(() => undefined);
       }
     }
   }

@@ -1,19 +1,19 @@
 /**
- * Dead letters of devices, so many of each as its rate allows, and the others told in sum.
+ * Dead letters of devices: as many of each as its rate allows, and the others as a sum.
+ *
+ * Within its rate a device's dead letters are whole: an operator can look at what is wrong.
  *
  * P1. Every refused message is acknowledged once Kafka has its dead letter, whole or in sum (G8).
- * P2. Within its rate a device's dead letters are whole: whoever repairs what is wrong can look at them.
- * P3. Beyond it, a message that may be of use one day is still kept whole, and waits for its turn: one whose schema, stream
- *     or topic nobody knows yet, or that Kafka refused. Its device is slowed and loses nothing.
- * P4. Beyond it, a message that never can be of use is counted: one record every `SUM_MS` for device and stream, with how
- *     many there were, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
- * P5. Behind a broker of another's nobody waits (P3): all devices come the same way.
- */
+ * P3. Beyond it, a message that may be of use one day is still kept whole, and waits for its turn: one whose schema, stream or
+ *     topic nobody knows yet, or that Kafka refused. Its device is slowed and loses nothing.
+ * P4. Beyond it, a message that never can be of use is counted: one record every `SUM_MS` for device and stream, with how many
+ *     there were, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
+ * P5. Behind a foreign broker no message waits (P3): all devices share one connection. */
 import { createHash, type Hash } from "node:crypto";
 import type { RecordSink } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
 import { deadLetterOf, deadLettersInSum, type Sum } from "./dead-letter.ts";
-import type { RateBook } from "./rates.ts";
+import type { RatesByDevice } from "./rates.ts";
 import type { Refusal, RefusalReason, Uplink } from "./uplink.ts";
 
 const SUM_MS = 500;
@@ -31,23 +31,23 @@ const USABLE_LATER: ReadonlySet<RefusalReason> = new Set([
 type Open = { readonly sum: Sum & { count: number; bytes: number; reasons: Map<string, number> }; readonly hash: Hash };
 type Waiting = Open & { readonly stored: Promise<void> };
 
-export type PutAsideOptions = {
+export type DeadLetterWriterOptions = {
   readonly sink: RecordSink;
   readonly clock: Clock;
-  readonly rates: RateBook;
+  readonly rates: RatesByDevice;
   readonly wholeBytesMax: number;
   readonly onThrottled: (deviceId: string, reason: "dead-letters") => void;
 };
 
-export class PutAside {
-  readonly #options: PutAsideOptions;
+export class DeadLetterWriter {
+  readonly #options: DeadLetterWriterOptions;
   readonly #open = new Map<string, Waiting>();
 
-  constructor(options: PutAsideOptions) {
+  constructor(options: DeadLetterWriterOptions) {
     this.#options = options;
   }
 
-  /** Resolves once Kafka has it. P1 */
+  /** Resolves once Kafka has it. */
   async store(uplink: Uplink, refusal: Refusal, receivedAt: Instant, mayWait: boolean): Promise<void> {
     const { sink, clock, rates, wholeBytesMax, onThrottled } = this.#options;
     const { principal, payload } = uplink;
@@ -57,16 +57,16 @@ export class PutAside {
     const isWhole = mine.deadLetters.take(1, nowMs) && mine.deadLetterBytes.take(bytes, nowMs);
     if (!isWhole) {
       onThrottled(principal, "dead-letters");
-      if (!USABLE_LATER.has(refusal.reason)) return this.#count(uplink, refusal, receivedAt); // P4
+      if (!USABLE_LATER.has(refusal.reason)) return this.#count(uplink, refusal, receivedAt);
       const waitMs = Math.max(mine.deadLetters.charge(1, nowMs), mine.deadLetterBytes.charge(bytes, nowMs));
-      if (mayWait) await clock.sleep(waitMs); // P3, P5
+      if (mayWait) await clock.sleep(waitMs);
     }
-    await sink.send([deadLetterOf(uplink, refusal, receivedAt, wholeBytesMax)]); // P2
+    await sink.send([deadLetterOf(uplink, refusal, receivedAt, wholeBytesMax)]);
   }
 
   #count(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {
     const key = `${uplink.principal}/${refusal.stream}`;
-    const open = this.#open.get(key) ?? this.#begin(key, uplink, refusal, receivedAt);
+    const open = this.#open.get(key) ?? this.#start(key, uplink, refusal, receivedAt);
     const { sum, hash } = open;
     sum.count++;
     sum.bytes += uplink.whole?.bytes ?? uplink.payload.length;
@@ -77,7 +77,7 @@ export class PutAside {
     return open.stored;
   }
 
-  #begin(key: string, uplink: Uplink, refusal: Refusal, receivedAt: Instant): Waiting {
+  #start(key: string, uplink: Uplink, refusal: Refusal, receivedAt: Instant): Waiting {
     const { clock, sink } = this.#options;
     const first = { ...uplink, payload: Buffer.from(uplink.payload.subarray(0, FIRST_BYTES)) };
     const sum = { uplink: first, refusal, receivedAt, count: 0, bytes: 0, reasons: new Map<string, number>() };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
-import { Fleet, fleetDefaults } from "./fleet.ts";
+import { Admission, admissionDefaults } from "./admission.ts";
 import { FrameRate } from "./frame-rate.ts";
 
 const asking = {
@@ -14,14 +14,14 @@ const asking = {
   remainingMs: 1_900,
 } as const;
 
-/** Devices at 10 frames/s whose kept frames are told in batches, whose sent ones come at once. */
-function fleetOf(options: { share: number; devices: number; batchMs: number; seconds: number; seed: number }) {
+/** Devices at 10 frames/s whose kept frames come in batches, whose sent ones come at once. */
+function admissionOf(options: { share: number; devices: number; batchMs: number; seconds: number; seed: number }) {
   const random = seededRandom(options.seed);
-  const fleet = new Fleet();
+  const admission = new Admission();
   const devices = Array.from({ length: options.devices }, (_, i) => ({
     deviceId: `cam-${i}`,
     kept: 0,
-    tellsAt: random() * options.batchMs,
+    batchAt: random() * options.batchMs,
   }));
   let frames = 0;
   let sent = 0;
@@ -31,13 +31,13 @@ function fleetOf(options: { share: number; devices: number; batchMs: number; sec
       frames++;
       if (random() < options.share) {
         const score = 0.09 + random() * 0.4;
-        const decision = fleet.decide({ ...asking, deviceId: device.deviceId, score }, t);
+        const decision = admission.decide({ ...asking, deviceId: device.deviceId, score }, t);
         if (decision.send === null) refused++;
         else sent++;
       } else device.kept++;
-      if (t < device.tellsAt) continue;
-      for (; device.kept > 0; device.kept--) fleet.kept(device.deviceId, t);
-      device.tellsAt += options.batchMs;
+      if (t < device.batchAt) continue;
+      for (; device.kept > 0; device.kept--) admission.kept(device.deviceId, t);
+      device.batchAt += options.batchMs;
     }
   }
   return { sentShare: sent / frames, refused };
@@ -48,7 +48,7 @@ describe("the fleet's budget", () => {
     for (let seed = 1; seed <= 6; seed++) {
       for (const devices of [1, 4, 20]) {
         for (const batchMs of [1_000, 5_000]) {
-          const { refused } = fleetOf({ share: 0.25, devices, batchMs, seconds: 60, seed });
+          const { refused } = admissionOf({ share: 0.25, devices, batchMs, seconds: 60, seed });
           expect({ seed, devices, batchMs, refused }).toEqual({ seed, devices, batchMs, refused: 0 });
         }
       }
@@ -57,7 +57,7 @@ describe("the fleet's budget", () => {
 
   test("a fleet that wants more gets its share and one burst", () => {
     for (let seed = 1; seed <= 2; seed++) {
-      const { sentShare } = fleetOf({ share: 0.6, devices: 4, batchMs: 1_000, seconds: 300, seed });
+      const { sentShare } = admissionOf({ share: 0.6, devices: 4, batchMs: 1_000, seconds: 300, seed });
       expect(sentShare).toBeGreaterThan(0.28);
       expect(sentShare).toBeLessThan(0.3 * (1 + 60 / 300) + 0.001);
     }
@@ -70,16 +70,16 @@ describe("arms", () => {
     { name: "candidate", weight: 1 },
   ];
 
-  test("F4: each spends its part of the budget, in proportion to the weights, whatever the other wants", () => {
+  test("admission.ts F4: each spends its part of the budget, in proportion to the weights, whatever the other wants", () => {
     const random = seededRandom(3);
-    const fleet = new Fleet({ ...fleetDefaults, arms });
+    const admission = new Admission({ ...admissionDefaults, arms });
     const sent = { control: 0, candidate: 0 };
     const frames = 20_000;
     for (let t = 0; t < frames; t++) {
       const arm = random() < 0.25 ? "candidate" : "control";
       if (arm === "control" && t > frames / 2)
-        fleet.kept(asking.deviceId, t * 100); // it wants nothing any more
-      else if (fleet.decide({ ...asking, arm, score: random() }, t * 100).send !== null) sent[arm]++;
+        admission.kept(asking.deviceId, t * 100); // it wants nothing any more
+      else if (admission.decide({ ...asking, arm, score: random() }, t * 100).send !== null) sent[arm]++;
     }
     expect(sent.candidate / frames).toBeGreaterThan(0.3 * 0.25 * 0.95);
     expect(sent.candidate / frames).toBeLessThan(0.3 * 0.25 * 1.06);
@@ -87,15 +87,15 @@ describe("arms", () => {
     expect(sent.control / (frames / 2)).toBeLessThan(0.3 * 0.75 * 1.1);
   });
 
-  test("F4: one arm's dead backend is its own", () => {
-    const fleet = new Fleet({ ...fleetDefaults, arms });
+  test("admission.ts F4: one arm's dead backend is its own", () => {
+    const admission = new Admission({ ...admissionDefaults, arms });
     for (let i = 0; i < 20; i++) {
-      fleet.called(`call-${i}`, "candidate", i);
-      fleet.returned(`call-${i}`, { arm: "candidate", outcome: "FAILED" }, i + 1);
+      admission.called(`call-${i}`, "candidate", i);
+      admission.returned(`call-${i}`, { arm: "candidate", outcome: "FAILED" }, i + 1);
     }
-    expect([fleet.cloudHealthy("control"), fleet.cloudHealthy("candidate")]).toEqual([true, false]);
-    expect(fleet.decide({ ...asking, arm: "control" }, 30).send).toBe("normal");
-    expect(fleet.decide({ ...asking, arm: "candidate" }, 30)).toMatchObject({
+    expect([admission.cloudHealthy("control"), admission.cloudHealthy("candidate")]).toEqual([true, false]);
+    expect(admission.decide({ ...asking, arm: "control" }, 30).send).toBe("normal");
+    expect(admission.decide({ ...asking, arm: "candidate" }, 30)).toMatchObject({
       send: null,
       settledBy: "CLOUD_UNHEALTHY",
     });

@@ -1,0 +1,97 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { type DurableState, emptyDurableState } from "@tributary/updates";
+import { Pace } from "./download.ts";
+import { PackageStore } from "./package-store.ts";
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "tributary-packages-"));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const ref = (letter: string) => ({ digest: letter.repeat(64), name: "m", version: letter });
+const durableStateOf = (generation: bigint): DurableState => ({
+  ...emptyDurableState,
+  generation,
+  good: ref("a"),
+  previous: ref("b"),
+});
+
+describe("a package store", () => {
+  test("an empty one has an empty durable state; what is written is read", async () => {
+    const packageStore = new PackageStore(dir);
+    expect(packageStore.read()).toEqual({ durable: emptyDurableState, damaged: null });
+    await packageStore.write(durableStateOf(7n));
+    await packageStore.write(durableStateOf(2n ** 50n));
+    expect(new PackageStore(dir).read()).toEqual({ durable: durableStateOf(2n ** 50n), damaged: null });
+    expect(readdirSync(join(dir, "models"))).toEqual(["slots.json"]);
+  });
+
+  test("package-store.ts S1: ended at any byte of the writing, the durable state is the old one", async () => {
+    const packageStore = new PackageStore(dir);
+    await packageStore.write(durableStateOf(7n));
+    const file = join(dir, "models/slots.json");
+    await packageStore.write(durableStateOf(8n));
+    const next = readFileSync(file);
+    await packageStore.write(durableStateOf(7n));
+    for (let bytes = 0; bytes <= next.length; bytes++) {
+      writeFileSync(`${file}.new`, next.subarray(0, bytes));
+      expect(packageStore.read().durable.generation).toBe(7n);
+    }
+  });
+
+  test("package-store.ts S1: cut at any byte, or with any bit flipped, it is set aside and never used in part", async () => {
+    const packageStore = new PackageStore(dir);
+    await packageStore.write(durableStateOf(7n));
+    const file = join(dir, "models/slots.json");
+    const whole = readFileSync(file);
+    for (let at = 0; at < whole.length - 1; at++) {
+      const flipped = Buffer.from(whole);
+      flipped[at] = (flipped[at] as number) ^ (1 << (at % 8));
+      for (const bytes of [whole.subarray(0, at), flipped]) {
+        writeFileSync(file, bytes);
+        const { durable, damaged } = packageStore.read();
+        expect([at, durable.generation, damaged === null]).toEqual([at, 0n, false]);
+      }
+    }
+    await packageStore.setAside();
+    expect(existsSync(`${file}.damaged`)).toBe(true);
+    expect(packageStore.read()).toEqual({ durable: emptyDurableState, damaged: null });
+  });
+
+  test("package-store.ts S2: a package gets its place whole, over what was there; all but what is kept goes", async () => {
+    const packageStore = new PackageStore(dir);
+    const [a, b] = ["a".repeat(64), "b".repeat(64)];
+    for (const digest of [a, b]) {
+      mkdirSync(packageStore.incomingDir(digest), { recursive: true });
+      writeFileSync(join(packageStore.incomingDir(digest), "manifest.json"), digest);
+    }
+    mkdirSync(packageStore.packageDir(a), { recursive: true });
+    writeFileSync(join(packageStore.packageDir(a), "half"), "");
+    await packageStore.place(a);
+    expect(readdirSync(packageStore.packageDir(a))).toEqual(["manifest.json"]);
+    expect(await packageStore.packages()).toEqual([a]);
+    await packageStore.prune([b]);
+    expect([await packageStore.packages(), existsSync(packageStore.incomingDir(b))]).toEqual([[], true]);
+  });
+
+  test("a folder that cannot be written to is a failure to try again", async () => {
+    writeFileSync(join(dir, "models"), "in the way");
+    await expect(new PackageStore(dir).write(emptyDurableState)).rejects.toMatchObject({
+      code: "slots-unwritable",
+      advice: "retry",
+    });
+  });
+});
+
+test("download.ts W3: a pace keeps to its rate on average, and lets no burst be saved up", () => {
+  const pace = new Pace(1_000);
+  let nowMs = 0;
+  for (let i = 0; i < 100; i++) nowMs += pace.took(50, nowMs);
+  expect(nowMs).toBeCloseTo(5_000);
+  nowMs += 60_000;
+  expect(pace.took(1_000, nowMs)).toBeCloseTo(1_000);
+});
