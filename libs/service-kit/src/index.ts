@@ -1,12 +1,26 @@
 export { changesSomething, isLoopback, Problem, type ProblemDetails, pathOf } from "@tributary/telemetry/http";
 export { awaitTopics, type NeededTopic } from "./await-topics.ts";
 export type { DecodedBatch, DecodedRecord } from "./batch-handling.ts";
+export { ClockWatch } from "./clock-watch.ts";
+export { Health } from "./health.ts";
 export { ProblemFilter } from "./http/problem-filter.ts";
 export { Serves } from "./http/serves.ts";
 export { Validated } from "./http/validated.ts";
+export { KafkaModule, ServiceReader } from "./kafka.module.ts";
 export { KafkaBatches } from "./kafka-batches.ts";
-export { TELEMETRY } from "./operations.module.ts";
-export { runService, type ServiceContext } from "./run-service.ts";
+export { runService } from "./run-service.ts";
 export { sampleKeyOf } from "./sample-key.ts";
+export {
+  CLOCK,
+  CONFIG,
+  CRASH,
+  type Crash,
+  KAFKA,
+  type KafkaConnection,
+  PORTS,
+  type Ports,
+  RANDOM,
+  TELEMETRY,
+} from "./service.module.ts";
 export { THROTTLED_FROM, ThrottleBook } from "./throttle-book.ts";
 export { traced } from "./traced.ts";

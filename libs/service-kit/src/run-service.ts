@@ -1,13 +1,17 @@
 /**
- * The life of a service process.
+ * The life of a service process. Its parts are providers of one Nest module: they get what the process has by injection
+ * (service.module.ts), start in Nest's init hooks and stop in its shutdown hooks. This file does what lies around that module:
+ *
+ *   configuration -> signals, clock watch, tracing, metrics port -> wait for what is outside -> module and its init hooks
+ *     -> Kafka consumers (providers that are KafkaBatches) -> HTTP -> the `ready` line -> signal -> shutdown hooks -> exit code
  *
  * P1. A wrong configuration ends it with 2 before anything else starts.
  * P2. It prints its one `ready` line when every health check passes for the first time.
  * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0; a second signal, or a stop that takes longer than
- *     `stopMsMax`, exits 1.
+ *     `STOP_MS_MAX`, exits 1.
  * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
- * P5. It first waits for the ids of a schema registry that is not ours, then for what `awaits` names; only health and metrics answer
- *     meanwhile.
+ * P5. It first waits for the ids of a schema registry that is not ours, then for the topics that it needs; only health and
+ *     metrics answer meanwhile.
  * P6. Not ready while its clock is off against Kafka's by more than `kafka.clockOffsetMsMax` (clock-watch.ts).
  * P7. Nothing reaches a handler or a body parser that the port's door refuses (door.ts of @tributary/telemetry/http).
  */
@@ -15,114 +19,225 @@ import "reflect-metadata";
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { DynamicModule, INestApplication, LoggerService, Type } from "@nestjs/common";
-import { Module } from "@nestjs/common";
-import { NestFactory } from "@nestjs/core";
+import { type DynamicModule, type INestApplication, type LoggerService, Module, type Type } from "@nestjs/common";
+import { DiscoveryService, NestFactory } from "@nestjs/core";
 import type { NestMicroservice } from "@nestjs/microservices";
 import type { NestExpressApplication } from "@nestjs/platform-express";
-import {
-  configOrExit,
-  type HttpBlock,
-  type KafkaBlock,
-  type LogBlock,
-  type SchemaRegistryBlock,
-} from "@tributary/config";
-import { codeOf, KafkaClock, type SchemaIds } from "@tributary/kafka";
-import { type Clock, reasonOf, systemClock } from "@tributary/kernel";
+import { configOrExit } from "@tributary/config";
+import { codeOf, KafkaClock, KafkaReader } from "@tributary/kafka";
+import { systemClock as clock, reasonOf } from "@tributary/kernel";
 import { ExternalRegistry } from "@tributary/schema-registry";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import { Door, type DoorPolicy, serveMetrics } from "@tributary/telemetry/http";
 import type { z } from "zod";
+import { awaitTopics } from "./await-topics.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { frameworkWarned, serviceFailed, serviceStarted, serviceStopping } from "./events.ts";
 import { Health } from "./health.ts";
-import { type KafkaBatches, PassThrough } from "./kafka-batches.ts";
-import { operationsModule } from "./operations.module.ts";
+import { KafkaBatches, PassThrough } from "./kafka-batches.ts";
+import { type KafkaConnection, type Ports, serviceModule } from "./service.module.ts";
+import type { ServiceConfig } from "./service-config.ts";
 
-export type ServiceConfig = {
-  readonly http: HttpBlock;
-  readonly log: LogBlock;
-  readonly kafka: KafkaBlock;
-  readonly schemaRegistry?: SchemaRegistryBlock | undefined;
-};
-
-export type SchemaIdsOfRegistry = SchemaIds & Pick<ExternalRegistry, "idOf" | "learnFingerprint">;
-
-export type ServiceContext<C> = {
-  readonly config: C;
-  readonly telemetry: Telemetry;
-  readonly health: Health;
-  readonly clock: Clock;
-  /** Whether the clock is known to be off against Kafka's: what is written for others to count from had better wait. */
-  readonly isClockOff: () => boolean;
-  /** For every connection to Kafka: `{ ...config.kafka, schemaIds }`. Undefined where the registry is ours. */
-  readonly schemaIds: SchemaIdsOfRegistry | undefined;
-  /** Ends the process with 1, after an orderly stop. P4 */
-  readonly crash: (error: unknown) => void;
-  /** Ports for the `ready` line besides `http`. */
-  readonly ports: Record<string, number>;
-};
-
-export type ServiceOptions<S extends z.ZodType> = {
-  /** E.g. `router`; the program is called `tributary-router`. */
+export type ServiceOptions<C extends ServiceConfig> = {
+  /** E.g. `router`; the program and its Kafka clients are called `tributary-router`. */
   readonly name: string;
   /** One sentence for `--help`. */
   readonly summary: string;
-  readonly configSchema: S;
-  /** `process.argv.slice(2)` unless told. */
-  readonly argv?: readonly string[];
+  readonly configSchema: z.ZodType<C>;
   /** What zod cannot say about the configuration; throws ConfigError. */
-  readonly check?: (config: z.output<S>) => void;
+  readonly check?: (config: C) => void;
   /** What its HTTP port asks of callers; without it, the port is open and takes no body. */
-  readonly door?: (config: z.output<S>) => DoorPolicy;
-  /** What the service needs before any part of it starts; its health endpoints answer meanwhile. Ends with the signal. */
-  readonly awaits?: (context: ServiceContext<z.output<S>>, signal: AbortSignal) => Promise<void>;
-  readonly module: (context: ServiceContext<z.output<S>>) => DynamicModule | Type | Promise<DynamicModule | Type>;
-  /** Kafka consumers whose handlers are controllers of `module`. */
-  readonly consumers?: (context: ServiceContext<z.output<S>>) => readonly KafkaBatches[];
+  readonly door?: (config: C) => DoorPolicy;
+  /** Topics that must be there before any part of it starts; after `startMsMax` it gives up (P5). */
+  readonly needs?: { readonly topics: readonly string[]; readonly startMsMax: (config: C) => number };
+  readonly module: Type;
   /** Last touches before it listens, e.g. OpenAPI. */
-  readonly prepare?: (app: INestApplication, context: ServiceContext<z.output<S>>) => void | Promise<void>;
-  readonly stopMsMax?: number;
+  readonly prepare?: (app: INestApplication, config: C) => void;
 };
 
 const STOP_MS_MAX = 20_000;
 const READY_POLL_MS = 50;
 
-export async function runService<S extends z.ZodType<ServiceConfig>>(options: ServiceOptions<S>): Promise<void> {
-  const { name, summary, configSchema: schema, argv = process.argv.slice(2), check } = options;
+export async function runService<C extends ServiceConfig>(options: ServiceOptions<C>): Promise<void> {
+  const { name, summary, configSchema: schema, check } = options;
+  const argv = process.argv.slice(2);
   const config = configOrExit({ name: `tributary-${name}`, summary, schema, argv, ...(check && { check }) }); // P1
-  const telemetry = createTelemetry({ service: name, level: config.log.level });
-  const clock = systemClock;
-  const health = new Health();
-  let app: INestApplication | undefined;
-  let metricsServer: Server | undefined;
-  let registry: ExternalRegistry | undefined;
-  let stopping = false;
-  const starting = new AbortController();
-  const { clockOffsetMsMax: offsetMsMax, ...kafka } = config.kafka;
-  const kafkaClock = new KafkaClock({ ...kafka, clientId: `tributary-${name}-clock`, clock });
-  const clockWatch = new ClockWatch({ kafkaClock, clock, telemetry, offsetMsMax });
-  health.add("clock", clockWatch.check); // P6
+  await new ServiceProcess(options, config).run(argv[argv.indexOf("--config") + 1] ?? "");
+}
 
-  const stop = async (cause: string, code: 0 | 1): Promise<void> => {
-    if (stopping) {
+/** What all modules of the process are imported by. */
+@Module({})
+class RootModule {}
+
+class ServiceProcess<C extends ServiceConfig> {
+  readonly #options: ServiceOptions<C>;
+  readonly #config: C;
+  readonly #telemetry: Telemetry;
+  readonly #health = new Health();
+  readonly #clockWatch: ClockWatch;
+  readonly #schemaRegistry: ExternalRegistry | undefined;
+  readonly #kafka: KafkaConnection;
+  readonly #ports: Ports = {};
+  readonly #serviceModule: DynamicModule;
+  readonly #stop = new AbortController();
+  #metricsServer: Server | undefined;
+  #app: INestApplication | undefined;
+
+  constructor(options: ServiceOptions<C>, config: C) {
+    const { clockOffsetMsMax: offsetMsMax, ...kafka } = config.kafka;
+    const clientId = `tributary-${options.name}`;
+    const telemetry = createTelemetry({ service: options.name, level: config.log.level });
+    const health = this.#health;
+    this.#options = options;
+    this.#config = config;
+    this.#telemetry = telemetry;
+    const kafkaClock = new KafkaClock({ ...kafka, clientId: `${clientId}-clock`, clock });
+    this.#clockWatch = new ClockWatch({ kafkaClock, clock, telemetry, offsetMsMax });
+    health.add("clock", this.#clockWatch.check); // P6
+    if (config.schemaRegistry !== undefined) {
+      const { prefix } = kafka;
+      const registry = new ExternalRegistry({ registry: config.schemaRegistry, prefix, telemetry, clock });
+      health.add("schema registry", () => registry.health);
+      this.#schemaRegistry = registry;
+    }
+    this.#kafka = { ...kafka, clientId, telemetry, clock, schemaIds: this.#schemaRegistry };
+    this.#serviceModule = serviceModule({
+      config,
+      telemetry,
+      clock,
+      health,
+      clockWatch: this.#clockWatch,
+      kafka: this.#kafka,
+      crash: this.#crash,
+      ports: this.#ports,
+    });
+  }
+
+  async run(configFile: string): Promise<void> {
+    process.on("uncaughtException", this.#crash);
+    process.on("unhandledRejection", this.#crash);
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void this.#end(signal, 0)); // P3
+    try {
+      await this.#observe();
+      await this.#awaitOutside();
+      const port = await this.#serve();
+      this.#telemetry.emit(serviceStarted, { version: process.version, pid: process.pid, configFile });
+      while (!this.#health.isReady && !this.#isStopping) await clock.sleep(READY_POLL_MS);
+      if (!this.#isStopping) this.#telemetry.ready({ http: port, ...this.#ports }); // P2
+    } catch (error) {
+      if (!this.#isStopping) this.#crash(error);
+    }
+  }
+
+  get #isStopping(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  async #observe(): Promise<void> {
+    const { http } = this.#config;
+    const telemetry = this.#telemetry;
+    this.#clockWatch.start();
+    await telemetry.startTracing({ "service.instance.id": randomUUID() });
+    if (http.metricsPort === undefined) return;
+    const address = { ...http, host: http.metricsHost ?? http.host };
+    this.#metricsServer = await serveMetrics({ address, port: http.metricsPort, telemetry, clock });
+    this.#ports.metrics = (this.#metricsServer.address() as AddressInfo).port;
+  }
+
+  /** P5 */
+  async #awaitOutside(): Promise<void> {
+    const { needs } = this.#options;
+    if (this.#schemaRegistry === undefined && needs === undefined) return;
+    const { http } = this.#config;
+    const waiting = await this.#open([this.#serviceModule]);
+    await waiting.listen(http.port, http.host);
+    try {
+      this.#schemaRegistry?.start();
+      await this.#schemaRegistry?.ready();
+      if (needs !== undefined) await this.#awaitTopics(needs.topics, needs.startMsMax(this.#config));
+    } finally {
+      await waiting.close();
+    }
+  }
+
+  async #awaitTopics(topics: readonly string[], startMsMax: number): Promise<void> {
+    const reader = new KafkaReader({ ...this.#kafka, clientId: `${this.#kafka.clientId}-start` });
+    let isThere = false;
+    this.#health.add("kafka", () => isThere || "Kafka or its topics cannot be used yet");
+    try {
+      const needed = topics.map((topic) => ({ topic, reader }));
+      const [random, telemetry, { signal }] = [Math.random, this.#telemetry, this.#stop];
+      await awaitTopics({ needed, startMsMax, clock, random, telemetry, signal });
+      isThere = true;
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** The whole service; gives its HTTP port. */
+  async #serve(): Promise<number> {
+    const { http } = this.#config;
+    const app = await this.#open([this.#serviceModule, this.#options.module]);
+    this.#app = app;
+    for (const { instance } of app.get(DiscoveryService).getProviders()) {
+      if (!(instance instanceof KafkaBatches)) continue;
+      // Deferred, or the filter would come too late; the application calls the init hooks, once.
+      const consumer = app.connectMicroservice({ strategy: instance }, { deferInitialization: true });
+      (consumer as NestMicroservice).setIsInitHookCalled(true);
+      consumer.useGlobalFilters(new PassThrough());
+    }
+    this.#options.prepare?.(app, this.#config);
+    await app.init(); // providers are up before their consumers start
+    await app.startAllMicroservices();
+    const server = await app.listen(http.port, http.host);
+    return (server.address() as AddressInfo).port;
+  }
+
+  async #open(imports: (DynamicModule | Type)[]): Promise<NestExpressApplication> {
+    const telemetry = this.#telemetry;
+    const root: DynamicModule = { module: RootModule, imports };
+    const app = await NestFactory.create<NestExpressApplication>(root, {
+      logger: frameworkLogger(telemetry),
+      abortOnError: false,
+      forceCloseConnections: true,
+      bodyParser: false,
+    });
+    const policy = this.#options.door?.(this.#config) ?? {};
+    const door = new Door({ ...policy, address: this.#config.http, telemetry, clock });
+    door.guard(app.getHttpServer());
+    app.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
+      if (door.admits(request, response)) next(); // P7
+    });
+    if (policy.bodyBytesMax !== undefined)
+      app.useBodyParser("json", { limit: policy.bodyBytesMax, type: ["json", "+json"] });
+    return app;
+  }
+
+  readonly #crash = (error: unknown): void => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    this.#telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error), ...(stack && { stack }) });
+    void this.#end("crash", 1); // P4
+  };
+
+  async #end(cause: string, code: 0 | 1): Promise<void> {
+    const telemetry = this.#telemetry;
+    if (this.#isStopping) {
       if (code === 0) process.exit(1); // P3: somebody is impatient
       return;
     }
-    stopping = true;
-    starting.abort();
-    health.add("service", () => "stopping");
+    this.#stop.abort();
+    this.#health.add("service", () => "stopping");
     telemetry.emit(serviceStopping, { cause });
     const late = setTimeout(() => {
       telemetry.emit(serviceFailed, { code: "stop-late", reason: "stopping took too long" });
       process.exit(1);
-    }, options.stopMsMax ?? STOP_MS_MAX);
-    registry?.close();
-    const watchClosed = clockWatch.close();
-    metricsServer?.close();
-    metricsServer?.closeAllConnections();
+    }, STOP_MS_MAX);
+    this.#schemaRegistry?.close();
+    const watchClosed = this.#clockWatch.close();
+    this.#metricsServer?.close();
+    this.#metricsServer?.closeAllConnections();
     try {
-      await app?.close();
+      await this.#app?.close();
     } catch (error) {
       telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error) });
       process.exitCode = 1;
@@ -132,103 +247,8 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: Se
     clearTimeout(late);
     telemetry.close();
     process.exit(process.exitCode === 1 ? 1 : code);
-  };
-
-  const crash = (error: unknown): void => {
-    const stack = error instanceof Error ? error.stack : undefined;
-    telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error), ...(stack && { stack }) });
-    void stop("crash", 1); // P4
-  };
-  process.on("uncaughtException", crash);
-  process.on("unhandledRejection", crash);
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal, 0)); // P3
-
-  if (config.schemaRegistry !== undefined) {
-    const { prefix } = config.kafka;
-    registry = new ExternalRegistry({ registry: config.schemaRegistry, prefix, telemetry, clock });
-    health.add("schema registry", () => registry?.health ?? true);
-  }
-  const nestOptions = {
-    logger: frameworkLogger(telemetry),
-    abortOnError: false,
-    forceCloseConnections: true,
-    bodyParser: false,
-  };
-  const { http } = config;
-  const operations = operationsModule(health, telemetry, http.metricsPort === undefined);
-  const open = async (root: Type): Promise<NestExpressApplication> => {
-    const opened = await NestFactory.create<NestExpressApplication>(root, nestOptions);
-    const policy = options.door?.(config) ?? {};
-    const door = new Door({ ...policy, address: http, telemetry, clock });
-    door.guard(opened.getHttpServer());
-    opened.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
-      if (door.admits(request, response)) next(); // P7
-    });
-    if (policy.bodyBytesMax !== undefined)
-      opened.useBodyParser("json", { limit: policy.bodyBytesMax, type: ["json", "+json"] });
-    return opened;
-  };
-  const meanwhileHealthy = async (work: () => Promise<void>): Promise<void> => {
-    const waiting = await open(rootOf(operations));
-    await waiting.listen(config.http.port, config.http.host);
-    try {
-      await work();
-    } finally {
-      await waiting.close();
-    }
-  };
-  const context: ServiceContext<z.output<S>> = {
-    config,
-    telemetry,
-    health,
-    clock,
-    isClockOff: () => clockWatch.isOff,
-    schemaIds: registry,
-    crash,
-    ports: {},
-  };
-  try {
-    clockWatch.start();
-    await telemetry.startTracing({ "service.instance.id": randomUUID() });
-    if (http.metricsPort !== undefined) {
-      const address = { ...http, host: http.metricsHost ?? http.host };
-      metricsServer = await serveMetrics({ address, port: http.metricsPort, telemetry, clock });
-      context.ports.metrics = (metricsServer.address() as AddressInfo).port;
-    }
-    if (registry !== undefined || options.awaits !== undefined) {
-      await meanwhileHealthy(async () => {
-        registry?.start();
-        await registry?.ready(); // P5
-        await options.awaits?.(context, starting.signal);
-      });
-    }
-    app = await open(rootOf(await options.module(context), operations));
-    for (const strategy of options.consumers?.(context) ?? []) {
-      // Deferred, or the filter would come too late; the application calls the init hooks, once.
-      const consumer = app.connectMicroservice({ strategy }, { deferInitialization: true }) as NestMicroservice;
-      consumer.setIsInitHookCalled(true);
-      consumer.useGlobalFilters(new PassThrough());
-    }
-    await options.prepare?.(app, context);
-    await app.init(); // providers are up before their consumers start
-    await app.startAllMicroservices();
-    const server = await app.listen(config.http.port, config.http.host);
-    const { port } = server.address() as AddressInfo;
-    telemetry.emit(serviceStarted, { version: process.version, pid: process.pid, configFile: configFileOf(argv) });
-    while (!health.isReady && !stopping) await clock.sleep(READY_POLL_MS);
-    if (!stopping) telemetry.ready({ http: port, ...context.ports }); // P2
-  } catch (error) {
-    if (!stopping) crash(error);
   }
 }
-
-function rootOf(...imports: (DynamicModule | Type)[]): Type {
-  class ServiceModule {}
-  Module({ imports })(ServiceModule);
-  return ServiceModule;
-}
-
-const configFileOf = (argv: readonly string[]): string => argv[argv.indexOf("--config") + 1] ?? "";
 
 /** Nest's own lines: only what warns. */
 function frameworkLogger(telemetry: Telemetry): LoggerService {

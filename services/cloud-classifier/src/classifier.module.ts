@@ -1,21 +1,18 @@
-import { type DynamicModule, Inject, Module, type OnApplicationShutdown } from "@nestjs/common";
+/** A cloud-classifier: RequestsConsumer -> RequestsController -> Classifier -> the targets, whose backends hold the models. */
+import { Module } from "@nestjs/common";
+import { CLOCK, CONFIG, Health, KafkaModule, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import { Classifier } from "./classifier.ts";
+import { RequestsConsumer } from "./requests.consumer.ts";
 import { RequestsController } from "./requests.controller.ts";
+import { startTargets, TARGETS } from "./targets.ts";
 
-@Module({})
-export class ClassifierModule implements OnApplicationShutdown {
-  constructor(@Inject(Classifier) private readonly classifier: Classifier) {}
-
-  static of(classifier: Classifier): DynamicModule {
-    return {
-      module: ClassifierModule,
-      controllers: [RequestsController],
-      providers: [{ provide: Classifier, useValue: classifier }],
-    };
-  }
-
-  /** After the consumers have drained: what they wait for needs the targets. */
-  async onApplicationShutdown(): Promise<void> {
-    await this.classifier.close();
-  }
-}
+@Module({
+  imports: [KafkaModule],
+  controllers: [RequestsController],
+  providers: [
+    { provide: TARGETS, useFactory: startTargets, inject: [CONFIG, CLOCK, RANDOM, TELEMETRY, Health] },
+    Classifier,
+    RequestsConsumer,
+  ],
+})
+export class ClassifierModule {}

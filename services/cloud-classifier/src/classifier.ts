@@ -7,33 +7,36 @@
  * C3. A shadow is asked besides, and what it says goes to a topic that nobody is answered from. It never holds a result
  *     up, its frames are the first to be shed, and what is lost of it at a shutdown is not asked again.
  */
+import { Inject, Injectable, type OnApplicationShutdown } from "@nestjs/common";
 import { type CloudRequest, type CloudResult, topics } from "@tributary/contracts";
-import { cloudEventHeaders, codeOf, type RecordSink } from "@tributary/kafka";
+import { cloudEventHeaders, codeOf, KafkajsSink } from "@tributary/kafka";
 import { type Clock, formatFrameId } from "@tributary/kernel";
+import { CLOCK, CONFIG, TELEMETRY } from "@tributary/service-kit";
 import { sending, type Telemetry } from "@tributary/telemetry";
+import type { ClassifierConfig } from "./config.ts";
 import { dispatch } from "./dispatch.ts";
 import { fallbackTaken, requestSettled, requestUnsettled, shadowSettled } from "./events.ts";
 import type { Lane } from "./micro-batcher.ts";
 import { type Plan, planOf, type Route } from "./routes.ts";
 import { EXPIRED, type Settled, settledBy, unasked } from "./settled.ts";
-import type { Submission, Target } from "./target.ts";
-
-export type ClassifierOptions = {
-  readonly targets: ReadonlyMap<string, Target>;
-  readonly routes: ReadonlyMap<string, Route>;
-  readonly sink: RecordSink;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-};
+import type { Submission } from "./target.ts";
+import { TARGETS, type Targets } from "./targets.ts";
 
 type Timed = Settled & Pick<CloudResult, "latencyMs">;
 
-export class Classifier {
-  readonly #options: ClassifierOptions;
+@Injectable()
+export class Classifier implements OnApplicationShutdown {
+  readonly #routes: ReadonlyMap<string, Route>;
   readonly #shadows = new Set<Promise<void>>();
 
-  constructor(options: ClassifierOptions) {
-    this.#options = options;
+  constructor(
+    @Inject(CONFIG) config: ClassifierConfig,
+    @Inject(TARGETS) private readonly targets: Targets,
+    private readonly sink: KafkajsSink,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+  ) {
+    this.#routes = new Map(Object.entries(config.routes));
   }
 
   /** Resolves once Kafka has a result for each. */
@@ -41,16 +44,16 @@ export class Classifier {
     await Promise.all(requests.map((request) => this.#one(request, lane)));
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#options.targets.values()].map((target) => target.close()));
+  /** The consumer has drained by now: what it waited for needed the targets. */
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all([...this.targets.values()].map((target) => target.close()));
     await Promise.all(this.#shadows);
-    await this.#options.sink.close();
   }
 
   async #one(request: CloudRequest, lane: Lane): Promise<void> {
-    const { clock, routes } = this.#options;
+    const { clock } = this;
     const takenAtMs = clock.monotonicMs();
-    const plan = planOf(routes.get(request.target), { ...request, frameId: formatFrameId(request) });
+    const plan = planOf(this.#routes.get(request.target), { ...request, frameId: formatFrameId(request) });
     const armed = { ...request, arm: plan.arm };
     if (plan.shadow !== null) this.#shadow(plan.shadow, armed);
     const settled = await this.#ask(plan, request, lane);
@@ -58,11 +61,11 @@ export class Classifier {
   }
 
   async #ask(plan: Plan, request: CloudRequest, lane: Lane): Promise<Settled> {
-    const { clock, telemetry, routes } = this.#options;
-    const targets = plan.targets.flatMap((name) => this.#options.targets.get(name) ?? []);
+    const { clock, telemetry } = this;
+    const targets = plan.targets.flatMap((name) => this.targets.get(name) ?? []);
     if (targets.length === 0) return unasked("FAILED", "target-unknown");
     if (!request.sampleDrawn && request.deadlineAt <= clock.now()) return EXPIRED; // C2
-    const route = routes.get(request.target);
+    const route = this.#routes.get(request.target);
     const { target, verdict } = await dispatch(submissionOf(request, lane), {
       targets,
       reserveMs: route?.fallbackReserveMs ?? 0,
@@ -74,7 +77,7 @@ export class Classifier {
 
   /** C3 */
   #shadow(name: string, request: CloudRequest): void {
-    const { clock, targets, telemetry } = this.#options;
+    const { clock, targets, telemetry } = this;
     const target = targets.get(name);
     if (target === undefined) return;
     const takenAtMs = clock.monotonicMs();
@@ -85,8 +88,8 @@ export class Classifier {
         const settled = { ...settledBy(verdict, name), latencyMs: clock.monotonicMs() - takenAtMs };
         await this.#send(topics.shadow.name, request, settled, request.traceparent);
         const { outcome, failureCode, latencyMs, costMicros } = settled;
-        const told = { target: name, outcome, code: failureCode ?? "", latencyMs, costMicros: Number(costMicros) };
-        telemetry.emit(shadowSettled, told);
+        const event = { target: name, outcome, code: failureCode ?? "", latencyMs, costMicros: Number(costMicros) };
+        telemetry.emit(shadowSettled, event);
       })
       .catch((error) => {
         const nothing = { target: name, outcome: "UNKNOWN", latencyMs: 0, costMicros: 0 };
@@ -97,7 +100,7 @@ export class Classifier {
   }
 
   async #write(request: CloudRequest, settled: Timed, lane: Lane): Promise<void> {
-    const { telemetry, targets, routes } = this.#options;
+    const { telemetry } = this;
     const { target } = request;
     const about = { "tributary.target": target, "tributary.outcome": settled.outcome };
     const span = telemetry.tracer.span({
@@ -115,7 +118,7 @@ export class Classifier {
     const { outcome, latencyMs, answeredBy } = settled;
     const code = settled.failureCode ?? "";
     // An unknown target is a stranger's word: as a label it would have no bound.
-    const known = targets.has(target) || routes.has(target) ? target : "unknown";
+    const known = this.targets.has(target) || this.#routes.has(target) ? target : "unknown";
     telemetry.emit(requestSettled, {
       target: answeredBy ?? known,
       lane,
@@ -130,7 +133,7 @@ export class Classifier {
   }
 
   async #send(topic: string, request: CloudRequest, settled: Timed, traceparent: string | null): Promise<void> {
-    const { clock, sink } = this.#options;
+    const { clock, sink } = this;
     const { deviceId, bootId, cameraId, frameSeq, target, arm } = request;
     const result: CloudResult = { deviceId, bootId, cameraId, frameSeq, target, arm, traceparent, ...settled };
     const headers = cloudEventHeaders({

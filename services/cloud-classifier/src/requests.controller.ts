@@ -29,9 +29,9 @@ export class RequestsController {
   /** Each frame has its own span: its company's results may come later. */
   async #classify(batch: DecodedBatch<CloudRequest>, lane: Lane): Promise<void> {
     const one = (record: DecodedRecord<CloudRequest>) =>
-      traced(this.telemetry.tracer, GROUP, [record], (told) =>
+      traced(this.telemetry.tracer, GROUP, [record], (records) =>
         this.classifier.classify(
-          told.map(({ value }) => value),
+          records.map(({ value }) => value),
           lane,
         ),
       );

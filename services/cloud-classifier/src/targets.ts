@@ -1,8 +1,8 @@
 /** Builds the configured targets. The one place that knows which backends there are. */
-
 import type { Clock, Random } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
+import type { Health } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { startKserve } from "./backends/kserve.ts";
 import { OnnxBackend } from "./backends/onnx.ts";
@@ -24,16 +24,27 @@ import {
 import { Target } from "./target.ts";
 import { tracedBackend } from "./traced-backend.ts";
 
-export type TargetsContext = { readonly clock: Clock; readonly random: Random; readonly telemetry: Telemetry };
+/** By name. */
+export type Targets = ReadonlyMap<string, Target>;
+export const TARGETS = Symbol("Targets");
+
+type TargetsContext = { readonly clock: Clock; readonly random: Random; readonly telemetry: Telemetry };
 
 export async function startTargets(
-  configs: ClassifierConfig["targets"],
-  context: TargetsContext,
-): Promise<ReadonlyMap<string, Target>> {
-  const { telemetry } = context;
+  { targets: configs }: Pick<ClassifierConfig, "targets">,
+  clock: Clock,
+  random: Random,
+  telemetry: Telemetry,
+  health: Health,
+): Promise<Targets> {
+  const context: TargetsContext = { clock, random, telemetry };
   const targets = new Map<string, Target>();
   for (const [name, config] of Object.entries(configs)) {
     targets.set(name, targetOf(name, config, await startBackend(name, config, context), context));
+  }
+  for (const target of targets.values()) {
+    // A server that is away shows in its gauge and in every result; the service itself is well.
+    if (!target.isServer) health.add(`target ${target.name}`, () => target.ready() || "its backend is not there");
   }
   const gauge = (name: string, help: string, read: (target: Target) => number) =>
     telemetry.gauge({ name: `tributary_classifier_${name}`, help, labels: ["target"] }, () =>

@@ -1,23 +1,32 @@
-import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnModuleInit } from "@nestjs/common";
+/** The gateway: its tables follow Kafka (gateway-state.ts), its controllers answer from them, changes go to Kafka or upstream. */
+import { Module } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
+import { KafkaReader } from "@tributary/kafka";
 import { ModelTable } from "@tributary/models";
-import { type RegistryIds, registryOf } from "@tributary/schema-registry";
-import { ProblemFilter } from "@tributary/service-kit";
+import { registryOf } from "@tributary/schema-registry";
+import { CONFIG, KAFKA, type KafkaConnection, KafkaModule, ProblemFilter, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswersController } from "./answers/answers.controller.ts";
 import { AnswerRing } from "./answers/ring.ts";
-import { ANSWER_SUBSCRIBERS } from "./answers/tail.ts";
+import { ANSWER_SUBSCRIBERS, answerStream } from "./answers/tail.ts";
 import { ASYNCAPI, AsyncApiController, asyncApiFiles } from "./asyncapi/asyncapi.controller.ts";
 import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { DevicesController } from "./devices/devices.controller.ts";
 import { Registrar } from "./devices/registrar.ts";
+import { clientDropped } from "./events.ts";
 import { Upstream } from "./forwarding/upstream.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FramesController } from "./frames/frames.controller.ts";
-import { Gateway } from "./gateway.ts";
+import { FrameSearch } from "./frames/search.ts";
+import { GatewayState } from "./gateway-state.ts";
+import { EventStreams } from "./http/event-streams.ts";
 import { problemOf } from "./http/failures.ts";
 import { StartingGuard } from "./http/starting.guard.ts";
+import { type StreamFormat, Subscribers } from "./http/subscribers.ts";
+import { LabelCandidates } from "./labels/candidates.ts";
+import { FrameIndex } from "./labels/frame-index.ts";
+import { LabelTable } from "./labels/label-table.ts";
 import { LabelsController } from "./labels/labels.controller.ts";
 import { Labels } from "./labels/labels.ts";
 import { MODEL_REGISTRY, ModelsController } from "./models/models.controller.ts";
@@ -25,57 +34,108 @@ import { PoliciesController } from "./policies/policies.controller.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
 import { refusalOf } from "./registry/errors.ts";
 import { REGISTRY, RegistryController } from "./registry/registry.controller.ts";
-import { ROLLOUT_SUBSCRIBERS, RolloutTable } from "./rollouts/rollout-table.ts";
+import { ROLLOUT_SUBSCRIBERS, type RolloutSubscribers, RolloutTable, rolloutStream } from "./rollouts/rollout-table.ts";
 import { ROLLOUT_MANAGER, RolloutsController } from "./rollouts/rollouts.controller.ts";
 
-@Module({})
-export class GatewayModule implements OnModuleInit, BeforeApplicationShutdown {
-  constructor(@Inject(Gateway) private readonly gateway: Gateway) {}
+const subscribersOf =
+  <Item, Filter>(format: StreamFormat<Item, Filter>) =>
+  ({ events }: GatewayConfig, telemetry: Telemetry) =>
+    new Subscribers(format, events, ({ reason }) => telemetry.emit(clientDropped, { reason }));
 
-  static of(gateway: Gateway, config: GatewayConfig, telemetry: Telemetry, schemaIds?: RegistryIds): DynamicModule {
-    return {
-      module: GatewayModule,
-      controllers: [
-        AnswersController,
-        DevicesController,
-        PoliciesController,
-        FramesController,
-        LabelsController,
-        ModelsController,
-        RolloutsController,
-        RegistryController,
-        AsyncApiController,
-      ],
-      providers: [
-        { provide: Gateway, useValue: gateway },
-        { provide: AnswerRing, useValue: gateway.ring },
-        { provide: ANSWER_SUBSCRIBERS, useValue: gateway.subscribers },
-        { provide: DeviceTable, useValue: gateway.devices },
-        { provide: PolicyTable, useValue: gateway.policies },
-        { provide: ModelTable, useValue: gateway.models },
-        { provide: RolloutTable, useValue: gateway.rollouts },
-        { provide: ROLLOUT_SUBSCRIBERS, useValue: gateway.rolloutSubscribers },
-        {
-          provide: ROLLOUT_MANAGER,
-          useValue: new Upstream("rollout-manager", "rolloutManager", config.rolloutManager),
-        },
-        { provide: MODEL_REGISTRY, useValue: new Upstream("model-registry", "modelRegistry", config.modelRegistry) },
-        { provide: Registrar, useValue: gateway.registrar },
-        { provide: Labels, useValue: gateway.labels },
-        { provide: ExplainSources, useValue: gateway.explained },
-        { provide: ASYNCAPI, useValue: asyncApiFiles(config.kafka.prefix) },
-        { provide: REGISTRY, useValue: registryOf(config.kafka.prefix, schemaIds) },
-        { provide: APP_GUARD, useValue: new StartingGuard(() => gateway.health) },
-        { provide: APP_FILTER, useValue: new ProblemFilter(telemetry, { problemOf, refusalOf }) },
-      ],
-    };
-  }
+const tables = [
+  PolicyTable,
+  ModelTable,
+  DeviceTable,
+  {
+    provide: AnswerRing,
+    useFactory: ({ answers }: GatewayConfig) => new AnswerRing(answers.recentMax),
+    inject: [CONFIG],
+  },
+  {
+    provide: RolloutTable,
+    useFactory: (
+      { rollouts, scan }: GatewayConfig,
+      reader: KafkaReader,
+      search: FrameSearch,
+      models: ModelTable,
+      subscribers: RolloutSubscribers,
+      telemetry: Telemetry,
+    ) =>
+      new RolloutTable({
+        reader,
+        search,
+        subscribers,
+        telemetry,
+        limits: rollouts,
+        recordsMax: scan.recordsMax,
+        naming: (digest) => models.byDigest(digest),
+      }),
+    inject: [CONFIG, KafkaReader, FrameSearch, ModelTable, ROLLOUT_SUBSCRIBERS, TELEMETRY],
+  },
+  {
+    provide: LabelCandidates,
+    useFactory: ({ labels }: GatewayConfig) => new LabelCandidates(labels.candidatesMax),
+    inject: [CONFIG],
+  },
+  {
+    provide: LabelTable,
+    useFactory: ({ labels }: GatewayConfig, candidates: LabelCandidates) =>
+      new LabelTable(labels.rememberedMax, (frameId) => candidates.drop(frameId)),
+    inject: [CONFIG, LabelCandidates],
+  },
+  {
+    provide: FrameIndex,
+    useFactory: ({ scan, labels }: GatewayConfig, reader: KafkaReader) =>
+      new FrameIndex({ reader, recordsMax: scan.recordsMax, rangesMax: labels.rangesMax }),
+    inject: [CONFIG, KafkaReader],
+  },
+];
 
-  async onModuleInit(): Promise<void> {
-    await this.gateway.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.gateway.close();
-  }
-}
+@Module({
+  imports: [KafkaModule],
+  controllers: [
+    AnswersController,
+    DevicesController,
+    PoliciesController,
+    FramesController,
+    LabelsController,
+    ModelsController,
+    RolloutsController,
+    RegistryController,
+    AsyncApiController,
+  ],
+  providers: [
+    ...tables,
+    GatewayState,
+    { provide: ANSWER_SUBSCRIBERS, useFactory: subscribersOf(answerStream), inject: [CONFIG, TELEMETRY] },
+    { provide: ROLLOUT_SUBSCRIBERS, useFactory: subscribersOf(rolloutStream), inject: [CONFIG, TELEMETRY] },
+    EventStreams,
+    FrameSearch,
+    ExplainSources,
+    Labels,
+    Registrar,
+    {
+      provide: ROLLOUT_MANAGER,
+      useFactory: (config: GatewayConfig) => new Upstream("rollout-manager", "rolloutManager", config.rolloutManager),
+      inject: [CONFIG],
+    },
+    {
+      provide: MODEL_REGISTRY,
+      useFactory: (config: GatewayConfig) => new Upstream("model-registry", "modelRegistry", config.modelRegistry),
+      inject: [CONFIG],
+    },
+    { provide: ASYNCAPI, useFactory: ({ kafka }: GatewayConfig) => asyncApiFiles(kafka.prefix), inject: [CONFIG] },
+    {
+      provide: REGISTRY,
+      useFactory: ({ prefix, schemaIds }: KafkaConnection) => registryOf(prefix, schemaIds),
+      inject: [KAFKA],
+    },
+    { provide: APP_GUARD, useClass: StartingGuard },
+    {
+      provide: APP_FILTER,
+      useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry, { problemOf, refusalOf }),
+      inject: [TELEMETRY],
+    },
+  ],
+})
+export class GatewayModule {}

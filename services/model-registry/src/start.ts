@@ -1,14 +1,13 @@
 import { changesSomething, runService } from "@tributary/service-kit";
 import { checkConfig, configSchema } from "./config.ts";
-import { ModelRegistry } from "./model-registry.ts";
 import { RegistryModule } from "./registry.module.ts";
 
 /** What is said of a model; its files come as bytes. */
 const BODY_BYTES_MAX = 100 * 1024;
 
-void runService({
+await runService({
   name: "model-registry",
-  summary: "Keeps model packages: checks, signs and lists them, and judges challengers.",
+  summary: "Keeps model packages: checks, signs and lists them, and evaluates challengers.",
   configSchema,
   check: checkConfig,
   door: ({ auth }) => ({
@@ -17,9 +16,5 @@ void runService({
     bodyBytesMax: BODY_BYTES_MAX,
     bringsFile: (method, path) => method === "PUT" && path.startsWith("/blobs/"),
   }),
-  module: async (context) => {
-    const parts = await ModelRegistry.open(context);
-    context.health.add("models", () => parts.health);
-    return RegistryModule.of(parts, context.config, context.telemetry);
-  },
+  module: RegistryModule,
 });

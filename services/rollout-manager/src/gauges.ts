@@ -5,22 +5,22 @@ import { isFinished, type RolloutController } from "@tributary/rollouts";
 import type { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import type { Telemetry } from "@tributary/telemetry";
 import type { DesiredWriter } from "./desired/desired-writer.ts";
-import type { Beliefs } from "./fleet/beliefs.ts";
 import type { FleetTable } from "./fleet/fleet-table.ts";
+import type { ObservedStates } from "./fleet/observed-states.ts";
 import type { Watch } from "./watching/watch.ts";
 
 export type Measured = {
   readonly controller: RolloutController;
   readonly fleet: FleetTable;
   readonly metrics: FleetMetrics;
-  readonly beliefs: Beliefs;
+  readonly observed: ObservedStates;
   readonly watch: Watch;
   readonly desired: DesiredWriter;
   readonly clock: Clock;
 };
 
 export function addGauges(telemetry: Telemetry, measured: Measured): void {
-  const { controller, fleet, metrics, beliefs, watch, desired, clock } = measured;
+  const { controller, fleet, metrics, observed, watch, desired, clock } = measured;
   const unfinished = () => controller.rollouts.filter((rollout) => !isFinished(rollout));
   telemetry.gauge(
     {
@@ -76,7 +76,7 @@ export function addGauges(telemetry: Telemetry, measured: Measured): void {
   gauge(
     "contradicted_devices",
     "Devices whose frames are of another model than they report",
-    () => beliefs.contradicted,
+    () => observed.contradicted,
   );
   gauge("desired_pending", "Desired states that wait for Kafka", () => desired.pending);
 }

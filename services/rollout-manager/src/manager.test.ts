@@ -114,7 +114,7 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     },
     ...{ random: () => 0, sink: kafka, reader: kafka, slices },
   });
-  await manager.start();
+  await manager.onModuleInit();
   const isHeld = () => {
     const { aborted } = manager.controller.rollout(uid) ?? {};
     const { sinceMs = 0 } = manager.controller.evidence(uid) ?? {};
@@ -168,7 +168,7 @@ test("an instance whose clock is off against Kafka's decides nothing, whatever i
   await scene.decidesNothing();
   scene.setClock(false);
   await scene.decides("aborted");
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });
 
 test("an analysis whose time is over does not end before its data are read", async () => {
@@ -177,7 +177,7 @@ test("an analysis whose time is over does not end before its data are read", asy
   await scene.decidesNothing();
   scene.readAll();
   await scene.decides("Successful", "step-finished");
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });
 
 test("a look of the past does not widen over a canary that is silent since, however long nothing more can be read", async () => {
@@ -197,7 +197,7 @@ test("a look of the past does not widen over a canary that is silent since, howe
   await waitFor(() => /^0 of 16 canary/.test(scene.why() ?? ""), { what: "the look of today" });
   await scene.decidesNothing();
   expect(scene.manager.controller.rollout(uid)?.weight).toBe(10);
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });
 
 test("a silence of the past takes no canary back that is heard again", async () => {
@@ -209,7 +209,7 @@ test("a silence of the past takes no canary back that is heard again", async () 
   await scene.decidesNothing();
   scene.readAll();
   await scene.decides("Successful", "step-finished");
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });
 
 test("an analysis ends with what was read where nothing more can be read for too long; that never widens", async () => {
@@ -217,7 +217,7 @@ test("an analysis ends with what was read where nothing more can be read for too
   await scene.decidesNothing();
   scene.stand(11 * MINUTE);
   await scene.decides("Inconclusive", "paused");
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });
 
 test("an analysis that succeeded long ago widens nothing before what came since is read", async () => {
@@ -228,7 +228,7 @@ test("an analysis that succeeded long ago widens nothing before what came since 
   await scene.decidesNothing();
   scene.readAll();
   await scene.decides("step-finished");
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });
 
 test("a pause that is over ends only when what came since is read: harm comes first", async () => {
@@ -244,7 +244,7 @@ test("a pause that is over ends only when what came since is read: harm comes fi
   await scene.decidesNothing();
   scene.readAll();
   await scene.decides("Failed", "aborted");
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });
 
 test("a model that is revoked meanwhile goes back, however well its canary does", async () => {
@@ -255,11 +255,11 @@ test("a model that is revoked meanwhile goes back, however well its canary does"
   // The decision is in the log before the manager has read it back.
   const aborted = await waitFor(() => scene.manager.controller.rollout(uid)?.aborted, { what: "its own decision" });
   expect(aborted.why).toBe("edge@2 was revoked");
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });
 
 test("harm of the past goes back at once", async () => {
   const scene = await restarted({ minutes: 120, duration: "6h", isSlow: () => true, heldAt: 60 });
   await scene.decides("Failed", "aborted");
-  await scene.manager.close();
+  await scene.manager.beforeApplicationShutdown();
 });

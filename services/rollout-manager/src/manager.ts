@@ -6,13 +6,14 @@
  * M2. (V1) It acts on what stands in the log, never on what it meant to write there.
  * M3. (G5) Looks of the past decide nothing of the present. While this instance has not read up to now, nothing leads it to
  *     widen, however long; and no analysis ends for want of data, unless nothing more can be read for `foldBehindMsMax`.
- * M4. Every round is bounded, and a failure of one (Kafka away) is told and tried again with the next.
- * M5. A model that is revoked while it is rolled out goes back, whatever its canary shows.
+ * M4. Every round is bounded, and a failure of one (Kafka away) is logged and retried with the next.
+ * M5. A model that is revoked while it is rolled out is rolled back, whatever its canary shows.
  * M6. Two instances propose the same at the same moment: each waits a little, by chance, and looks again before it does.
  * M7. While its clock is off against Kafka's it proposes nothing: later decisions count from the times of events, also those of
  *     instances whose clock is right.
  */
 import { randomUUID } from "node:crypto";
+import type { BeforeApplicationShutdown, OnModuleInit } from "@nestjs/common";
 import { type Model, topics } from "@tributary/contracts";
 import {
   codeOf,
@@ -47,10 +48,10 @@ import { planRollout } from "./creation/plan-rollout.ts";
 import { refuseUnprovided, specOf } from "./creation/spec-problems.ts";
 import { DesiredWriter } from "./desired/desired-writer.ts";
 import { appendFailed, writeFailed } from "./events.ts";
-import { Beliefs } from "./fleet/beliefs.ts";
 import { FleetTable } from "./fleet/fleet-table.ts";
+import { ObservedStates } from "./fleet/observed-states.ts";
 import { addGauges } from "./gauges.ts";
-import { EventLog, type Fate } from "./log/event-log.ts";
+import { EventLog, type ProposalOutcome } from "./log/event-log.ts";
 import { type Observer, observerOf } from "./prometheus/observer.ts";
 import { refuseQueries } from "./prometheus/preflight.ts";
 import { StatusPublisher } from "./status/status-publisher.ts";
@@ -63,7 +64,7 @@ export type ManagerOptions = {
   readonly slices: PartitionReader;
   readonly sink: RecordSink;
   readonly clock: Clock;
-  /** M7; never unless told. */
+  /** M7; by default never. */
   readonly isClockOff?: () => boolean;
   readonly random: Random;
   readonly telemetry: Telemetry;
@@ -78,7 +79,7 @@ const NEEDED = [
   ...[topics.classifications, topics.groundTruth, topics.observations],
 ].map(({ name }) => name);
 
-export class Manager {
+export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   readonly fleet = new FleetTable();
   readonly models = new ModelTable();
   readonly controller: RolloutController;
@@ -87,7 +88,7 @@ export class Manager {
   readonly #metrics: FleetMetrics;
   readonly #log: EventLog;
   readonly #desired: DesiredWriter;
-  readonly #beliefs: Beliefs;
+  readonly #observed: ObservedStates;
   readonly #watch: Watch;
   readonly #observer: Observer | null;
   readonly #autoStart: AutoStart;
@@ -119,9 +120,9 @@ export class Manager {
     this.status = new StatusPublisher({ controller, models, epoch, sink, clock, everyMs: limits.statusEveryMs });
     this.#watch = new Watch({
       ...{ controller, models, metrics, slices, judge, limits, clock, random, telemetry },
-      onFrames: (deviceIds) => this.#beliefs.hadFrames(deviceIds),
+      onFrames: (deviceIds) => this.#observed.hadFrames(deviceIds),
     });
-    this.#beliefs = new Beliefs({
+    this.#observed = new ObservedStates({
       ...{ fleet, devices: controller.devices, lieAfterMs: config.fleet.lieAfterMs },
       byFrames: (deviceId) => this.#watch.byFrames(deviceId),
     });
@@ -139,7 +140,7 @@ export class Manager {
       access === undefined ? null : new Champions({ access, controller, models, fleet, clock, telemetry });
     addGauges(telemetry, {
       ...{ controller, fleet, metrics, clock },
-      ...{ beliefs: this.#beliefs, watch: this.#watch, desired: this.#desired },
+      ...{ observed: this.#observed, watch: this.#watch, desired: this.#desired },
     });
   }
 
@@ -148,14 +149,14 @@ export class Manager {
     return this.#isCaughtUp || "still reading what Kafka holds";
   }
 
-  async start(): Promise<void> {
+  async onModuleInit(): Promise<void> {
     const { config, reader, clock, random, telemetry } = this.#options;
     const { signal } = this.#stop;
     const [needed, { startMsMax }] = [NEEDED.map((topic) => ({ topic, reader })), config.limits];
     await awaitTopics({ ...this.#options, needed, startMsMax, signal });
     const context: FollowContext = { reader, clock, random, telemetry, signal };
     const tables = await followAll([
-      this.#beliefs.follow(context),
+      this.#observed.follow(context),
       follow(context, topics.models, this.models.onModel),
       follow(context, topics.modelAliases, this.models.onAliases),
       this.status.follow(context),
@@ -179,11 +180,9 @@ export class Manager {
     this.#ended = Promise.all([this.#ended, this.#work(), this.#watch.run(signal), this.#observer?.run(signal)]);
   }
 
-  async close(): Promise<void> {
+  async beforeApplicationShutdown(): Promise<void> {
     this.#stop.abort();
     await this.#ended;
-    const { reader, slices, sink } = this.#options;
-    await Promise.all([reader.close(), slices.close(), sink.close()]);
   }
 
   /** Throws SpecRefused, or the Failure of a conflict. `uid` is given by whoever may repeat the call. */
@@ -209,14 +208,14 @@ export class Manager {
     return this.controller.rollout(uid) ?? planned;
   }
 
-  /** `step`: the one that whoever wants it saw at work. Throws Failure `rollout-changed` when another is by now. */
+  /** `step`: the active one that the caller saw. Throws Failure `rollout-changed` when another is active by now. */
   async command(uid: string, wanted: Command, by: string, step?: number): Promise<Rollout> {
     this.#refuseEarly();
     const proposalOf = () => {
-      const atWork = this.controller.rollout(uid)?.step;
-      if (step === undefined || atWork === undefined || atWork === step)
+      const active = this.controller.rollout(uid)?.step;
+      if (step === undefined || active === undefined || active === step)
         return this.controller.command(uid, wanted, by);
-      const what = `step ${atWork + 1} is at work, no longer step ${step + 1}; look, and try again`;
+      const what = `step ${active + 1} is active, no longer step ${step + 1}; look, and try again`;
       throw new Failure("rollout-changed", "retry", what);
     };
     await this.#settled(await this.#log.proposeNext(uid, proposalOf, by));
@@ -232,23 +231,27 @@ export class Manager {
     throw new Failure("rollout-manager-starting", "retry", `the rollout-manager is ${this.health}; try again`);
   }
 
-  /** What became of a person's wish. */
-  async #settled(fate: Fate): Promise<void> {
-    switch (fate.kind) {
+  /** Resolves when the command counts; throws why it does not. */
+  async #settled(outcome: ProposalOutcome): Promise<void> {
+    switch (outcome.kind) {
       case "counts":
         return;
       case "stale":
         throw new Failure(
           "rollout-changed",
           "retry",
-          `the rollout has just changed: ${fate.reason}; look, and try again`,
+          `the rollout has just changed: ${outcome.reason}; look, and try again`,
         );
       case "conflicts":
-        throw new Failure("rollout-conflict", "ask-a-person", fate.reason);
+        throw new Failure("rollout-conflict", "ask-a-person", outcome.reason);
       case "unknown":
-        throw new Failure("rollout-unread", "retry", `whether it counts is not known yet: ${fate.reason}; look again`);
+        throw new Failure(
+          "rollout-unread",
+          "retry",
+          `whether it counts is not known yet: ${outcome.reason}; look again`,
+        );
       default:
-        return fate satisfies never;
+        return outcome satisfies never;
     }
   }
 
@@ -326,7 +329,7 @@ export class Manager {
     const isBehind = this.#watch.behindMs > 2 * judge.lookEveryMs + judge.settleMs;
     switch (change.kind) {
       case "analysed":
-        // Harm that showed in the past has been shown, and going back is safe whatever came since.
+        // Harm that showed in the past has been shown, and rolling back is safe whatever came since.
         if (change.verdict === "Failed") return false;
         if (change.verdict === "Successful") return isBehind;
         return isBehind && this.#watch.stuckMs < limits.foldBehindMsMax;

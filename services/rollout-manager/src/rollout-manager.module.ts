@@ -1,30 +1,58 @@
-import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnModuleInit } from "@nestjs/common";
+import { Module } from "@nestjs/common";
 import { APP_FILTER } from "@nestjs/core";
-import { ProblemFilter } from "@tributary/service-kit";
+import { KafkajsSink, KafkaReader } from "@tributary/kafka";
+import type { Clock, Random } from "@tributary/kernel";
+import {
+  CLOCK,
+  ClockWatch,
+  CONFIG,
+  Health,
+  KafkaModule,
+  ProblemFilter,
+  RANDOM,
+  ServiceReader,
+  TELEMETRY,
+} from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import type { RolloutManagerConfig } from "./config.ts";
 import { RolloutsController } from "./http/rollouts.controller.ts";
 import { Manager } from "./manager.ts";
 
-@Module({})
-export class RolloutManagerModule implements OnModuleInit, BeforeApplicationShutdown {
-  constructor(@Inject(Manager) private readonly manager: Manager) {}
+/** KafkaReader of its own: a slice would else wait for the long polls of what is followed. */
+const SLICES = Symbol("Slices");
 
-  static of(manager: Manager, telemetry: Telemetry): DynamicModule {
-    return {
-      module: RolloutManagerModule,
-      controllers: [RolloutsController],
-      providers: [
-        { provide: Manager, useValue: manager },
-        { provide: APP_FILTER, useValue: new ProblemFilter(telemetry) },
-      ],
-    };
-  }
-
-  async onModuleInit(): Promise<void> {
-    await this.manager.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.manager.close();
-  }
+function managerOf(
+  config: RolloutManagerConfig,
+  reader: KafkaReader,
+  slices: KafkaReader,
+  sink: KafkajsSink,
+  clock: Clock,
+  clockWatch: ClockWatch,
+  random: Random,
+  telemetry: Telemetry,
+  health: Health,
+): Manager {
+  const isClockOff = () => clockWatch.isOff;
+  const manager = new Manager({ config, reader, slices, sink, clock, isClockOff, random, telemetry });
+  health.add("topics", () => manager.health);
+  return manager;
 }
+
+@Module({
+  imports: [KafkaModule],
+  controllers: [RolloutsController],
+  providers: [
+    { provide: SLICES, useClass: ServiceReader },
+    {
+      provide: Manager,
+      useFactory: managerOf,
+      inject: [CONFIG, KafkaReader, SLICES, KafkajsSink, CLOCK, ClockWatch, RANDOM, TELEMETRY, Health],
+    },
+    {
+      provide: APP_FILTER,
+      useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry),
+      inject: [TELEMETRY],
+    },
+  ],
+})
+export class RolloutManagerModule {}

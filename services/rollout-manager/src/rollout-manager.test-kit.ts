@@ -96,13 +96,12 @@ export class Rig {
     const config = configSchema.parse({ kafka: this.kafka, ...quickly, ...settings });
     checkConfig(config);
     const telemetry = createTelemetry({ service: "rollout-manager", level: "silent", defaultMetrics: false });
-    const manager = new Manager({
-      ...{ config, telemetry, clock: systemClock, random: Math.random },
-      reader: new KafkaReader({ ...this.kafka, clientId: "rollout-manager" }),
-      slices: new KafkaReader({ ...this.kafka, clientId: "rollout-manager-slices" }),
-      sink: new KafkajsSink({ ...this.kafka, clientId: "rollout-manager" }),
-    });
-    await manager.start();
+    const reader = new KafkaReader({ ...this.kafka, clientId: "rollout-manager" });
+    const slices = new KafkaReader({ ...this.kafka, clientId: "rollout-manager-slices" });
+    const sink = new KafkajsSink({ ...this.kafka, clientId: "rollout-manager" });
+    const [clock, random] = [systemClock, Math.random];
+    const manager = new Manager({ config, telemetry, clock, random, reader, slices, sink });
+    await manager.onModuleInit();
     await waitFor(() => manager.health === true, { what: "the rollout-manager" });
     await waitFor(() => manager.fleet.size >= (this.fleet?.devices.size ?? 0), {
       what: "the fleet's reports",
@@ -111,7 +110,8 @@ export class Rig {
       ...{ manager, telemetry },
       close: async () => {
         this.#instances.delete(instance);
-        await manager.close();
+        await manager.beforeApplicationShutdown();
+        await Promise.all([reader.close(), slices.close(), sink.close()]);
       },
     };
     this.#instances.add(instance);

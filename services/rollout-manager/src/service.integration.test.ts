@@ -71,7 +71,7 @@ describe("the running service", () => {
     // Of whoever saw another step, or says again what was heard already.
     expect(await call("POST", `/rollouts/${uid}/commands`, { command: "promote", by: "ann", step: 0 })).toMatchObject({
       status: 409,
-      json: { code: "rollout-changed", detail: expect.stringContaining("step 2 is at work, no longer step 1") },
+      json: { code: "rollout-changed", detail: expect.stringContaining("step 2 is active, no longer step 1") },
     });
     expect((await call("POST", `/rollouts/${uid}/commands`, { command: "abort", by: "ann" })).status).toBe(200);
     await waitFor(async () => (await call("GET", `/rollouts/${uid}`)).json.isBack, { what: "its way back" });

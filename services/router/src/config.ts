@@ -20,6 +20,9 @@ const share = z.number().min(0).max(1);
 const positive = z.number().int().positive();
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
+/** The consumer group. */
+export const GROUP = "router";
+
 export const configSchema = z.strictObject({
   ...sharedBlocks,
   /** Cloud target that shall answer. */
@@ -131,7 +134,7 @@ export function checkConfig(config: RouterConfig): void {
 
 export const experimentOf = ({ experiment }: RouterConfig): Experiment => experiment ?? noExperiment;
 
-export const relearnSettingsOf = ({ learning }: RouterConfig): RelearnSettings => ({
+export const relearnSettingsOf = ({ learning }: Pick<RouterConfig, "learning">): RelearnSettings => ({
   ...relearnDefaults,
   epsilon: learning.lossRateMax,
   delta: learning.doubt,

@@ -7,7 +7,7 @@ import { createTelemetry } from "@tributary/telemetry";
 import { Draws } from "./draws.ts";
 
 const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
-const drawsOf = () => new Draws({ reader: {} as never, clock: systemClock, telemetry, random: Math.random });
+const drawsOf = () => new Draws({} as never, systemClock, Math.random, telemetry);
 
 test("a claimed draw is one that the device's key gives, the former key's while the device may not have the new one", () => {
   const draws = drawsOf();

@@ -3,15 +3,17 @@
  * the registry gives.
  *
  * D1. A device whose password changed draws by its former key until the new one has reached it; both are tried.
- * D2. What cannot be verified is no lie: agents of earlier versions draw by keys of their own. How many such draws pass is
+ * D2. What cannot be verified need not be false: agents of earlier versions draw by keys of their own. How many such draws pass is
  *     the fleet's to bound (shares.ts D4).
  */
 import { createHmac } from "node:crypto";
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import { type EdgeFrame, topics } from "@tributary/contracts";
-import { type FollowContext, follow } from "@tributary/kafka";
-import { formatFrameId } from "@tributary/kernel";
+import { follow, KafkaReader } from "@tributary/kafka";
+import { type Clock, formatFrameId, type Random } from "@tributary/kernel";
 import { sampleDraw } from "@tributary/routing";
-import { sampleKeyOf } from "@tributary/service-kit";
+import { CLOCK, RANDOM, sampleKeyOf, TELEMETRY } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
 
 const RETRY_MS = 1_000;
 
@@ -19,36 +21,41 @@ type Keys = { readonly now: Buffer; readonly before: Buffer | undefined };
 
 export type DrawnFrame = Pick<EdgeFrame, "deviceId" | "bootId" | "cameraId" | "frameSeq" | "samplePropensity">;
 
-export class Draws {
-  readonly #context: Omit<FollowContext, "signal">;
+@Injectable()
+export class Draws implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #keys = new Map<string, Keys>();
   readonly #stop = new AbortController();
   #ended: Promise<unknown> = Promise.resolve();
 
-  constructor(context: Omit<FollowContext, "signal">) {
-    this.#context = context;
-  }
+  constructor(
+    private readonly reader: KafkaReader,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(RANDOM) private readonly random: Random,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+  ) {}
 
-  start(): void {
+  onApplicationBootstrap(): void {
     this.#ended = this.#follow();
   }
 
-  async stop(): Promise<void> {
+  async onApplicationShutdown(): Promise<void> {
     this.#stop.abort();
     await this.#ended;
   }
 
   /** A registry that is not there yet is waited for: until then nothing can be verified (D2). */
   async #follow(): Promise<void> {
+    const { reader, clock, random, telemetry } = this;
     const { signal } = this.#stop;
+    const context = { reader, clock, random, telemetry, signal };
     while (!signal.aborted) {
       try {
-        const following = await follow({ ...this.#context, signal }, topics.registry, (registration) => {
+        const following = await follow(context, topics.registry, (registration) => {
           if (registration !== null) this.registered(registration.deviceId, registration.passwordHash);
         });
         await following.ended;
       } catch {
-        await this.#context.clock.sleep(RETRY_MS, signal).catch(() => {});
+        await clock.sleep(RETRY_MS, signal).catch(() => {});
       }
     }
   }

@@ -1,31 +1,54 @@
 /** Publishes the first routing policy of each configured edge package. Where a policy stands already, it stays. */
 import { createHash } from "node:crypto";
+import { Inject, Injectable, type OnModuleInit } from "@nestjs/common";
 import { policyKey, RoutingPolicy, topics } from "@tributary/contracts";
-import { cloudEventHeaders, type OutRecord, type PartitionReader, type RecordSink, readTopic } from "@tributary/kafka";
+import {
+  cloudEventHeaders,
+  KafkajsSink,
+  KafkaReader,
+  type OutRecord,
+  type PartitionReader,
+  readTopic,
+} from "@tributary/kafka";
 import { type Clock, Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { completePolicy, parsePolicy } from "@tributary/routing";
+import { CLOCK, CONFIG, Health, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import type { RouterConfig } from "./config.ts";
 import { policyPublished } from "./events.ts";
 
-export type PoliciesOptions = {
-  readonly packages: readonly string[];
-  readonly target: string;
-  readonly reader: PartitionReader;
-  readonly sink: RecordSink;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-};
+@Injectable()
+export class FirstPolicies implements OnModuleInit {
+  #isPublished = false;
 
-export async function publishFirstPolicies(options: PoliciesOptions): Promise<void> {
-  const { packages, sink, clock, telemetry } = options;
-  if (packages.length === 0) return;
-  const policies = await Promise.all(packages.map((folder) => firstPolicy(folder, options.target, clock)));
-  const standing = await keysOfPolicies(options.reader);
-  const missing = policies.filter(({ modelDigest, cloudTarget }) => !standing.has(policyKey(modelDigest, cloudTarget)));
-  await sink.send(missing.map(policyRecord));
-  for (const { modelDigest, policyVersion, cloudTarget: target } of missing) {
-    telemetry.emit(policyPublished, { modelDigest, policyVersion, target });
+  constructor(
+    @Inject(CONFIG) private readonly config: RouterConfig,
+    private readonly reader: KafkaReader,
+    private readonly sink: KafkajsSink,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+    health: Health,
+  ) {
+    health.add("policies", () => this.#isPublished || "first policies are not published yet");
+  }
+
+  async onModuleInit(): Promise<void> {
+    const { packages, target } = this.config;
+    if (packages.length > 0) await this.#publish(packages, target);
+    this.#isPublished = true;
+  }
+
+  async #publish(packages: readonly string[], cloudTarget: string): Promise<void> {
+    const policies = await Promise.all(packages.map((folder) => firstPolicy(folder, cloudTarget, this.clock)));
+    const standing = await keysOfPolicies(this.reader);
+    const missing = policies.filter(
+      ({ modelDigest, cloudTarget }) => !standing.has(policyKey(modelDigest, cloudTarget)),
+    );
+    await this.sink.send(missing.map(policyRecord));
+    for (const { modelDigest, policyVersion, cloudTarget: target } of missing) {
+      this.telemetry.emit(policyPublished, { modelDigest, policyVersion, target });
+    }
   }
 }
 

@@ -9,30 +9,18 @@ import {
   type Effects,
   type SettlementPartition,
 } from "@tributary/routing/settlement";
-import { type DecodedBatch, type DecodedRecord, TELEMETRY, traced } from "@tributary/service-kit";
+import { CONFIG, type DecodedBatch, type DecodedRecord, TELEMETRY, traced } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { GROUP, type RouterConfig } from "./config.ts";
 import { Partitions } from "./partitions.ts";
-
-/** The consumer group. */
-export const GROUP = "router";
-
-export const ANSWERS_UNSAVED_MAX = Symbol("answersUnsavedMax");
 
 @Controller()
 export class RouterController {
-  readonly #partitions: Partitions;
-  readonly #answersUnsavedMax: number;
-  readonly #telemetry: Telemetry;
-
   constructor(
-    @Inject(Partitions) partitions: Partitions,
-    @Inject(ANSWERS_UNSAVED_MAX) answersUnsavedMax: number,
-    @Inject(TELEMETRY) telemetry: Telemetry,
-  ) {
-    this.#partitions = partitions;
-    this.#answersUnsavedMax = answersUnsavedMax;
-    this.#telemetry = telemetry;
-  }
+    private readonly partitions: Partitions,
+    @Inject(CONFIG) private readonly config: RouterConfig,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+  ) {}
 
   @EventPattern<string>(topics.predictions.name)
   async predictions(@Payload() batch: DecodedBatch<EdgePredictions>): Promise<void> {
@@ -60,7 +48,7 @@ export class RouterController {
     assertUsable: (value: T, key: string | null) => void,
     apply: (partition: SettlementPartition, record: DecodedRecord<T>, now: number, effects: Effects) => void,
   ): Promise<void> {
-    await traced(this.#telemetry.tracer, GROUP, batch.records, (records) =>
+    await traced(this.telemetry.tracer, GROUP, batch.records, (records) =>
       this.#handle({ ...batch, records }, assertUsable, apply),
     );
   }
@@ -82,7 +70,7 @@ export class RouterController {
     });
     // The good ones first: handed over again one by one to find the poison, they are then known (G8).
     if (usable.length > 0) {
-      await this.#partitions.worker(batch.partition).handle(usable, apply, this.#answersUnsavedMax);
+      await this.partitions.worker(batch.partition).handle(usable, apply, this.config.limits.answersUnsavedMax);
     }
     if (unusable.length > 0) throw unusable[0];
   }

@@ -1,19 +1,18 @@
-import { runService, type ServiceContext } from "@tributary/service-kit";
-import { awaitKafka } from "./await-kafka.ts";
-import { checkConfig, configSchema, type RouterConfig } from "./config.ts";
-import { RouterModule, RouterParts } from "./router.module.ts";
+import { topics } from "@tributary/contracts";
+import { runService } from "@tributary/service-kit";
+import { checkConfig, configSchema } from "./config.ts";
+import { RouterModule } from "./router.module.ts";
 
-let parts: RouterParts | undefined;
+const NEEDED = [
+  ...[topics.predictions, topics.frames, topics.results, topics.policies, topics.routerState],
+  ...[topics.requestsHigh, topics.requestsNormal, topics.classifications],
+];
 
 await runService({
   name: "router",
   summary: "Settles every frame: decides what the cloud is asked, and writes the one final answer.",
   configSchema,
   check: checkConfig,
-  awaits: awaitKafka,
-  module: (context: ServiceContext<RouterConfig>) => {
-    parts = new RouterParts(context);
-    return RouterModule.of(parts, context.config);
-  },
-  consumers: () => parts?.consumers() ?? [],
+  needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },
+  module: RouterModule,
 });

@@ -4,13 +4,13 @@ import { type Classifications, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type OnRecord } from "@tributary/kafka";
 import { processing, type Telemetry, type Tracer } from "@tributary/telemetry";
 import { answerRepeated } from "../events.ts";
-import type { Subscribers, Told } from "../http/subscribers.ts";
+import type { StreamFormat, Subscribers } from "../http/subscribers.ts";
 import { answersOf } from "./answer.ts";
 import { type AnswerRing, matches } from "./ring.ts";
 
 export type AnswerSubscribers = Subscribers<Answer, AnswerFilter>;
 export const ANSWER_SUBSCRIBERS = Symbol("subscribers of final answers");
-export const toldAnswers: Told<Answer, AnswerFilter> = {
+export const answerStream: StreamFormat<Answer, AnswerFilter> = {
   matches,
   textOf: (answer) =>
     `event: classification\nid: ${answer.partition}-${answer.offset}-${answer.cameraId}-${answer.frameSeq}\ndata: ${JSON.stringify(answer)}\n\n`,

@@ -6,7 +6,7 @@ import { DeviceTable } from "./device-table.ts";
 const ids = Array.from({ length: 7 }, (_, i) => `cam-${i}`);
 
 function rig() {
-  const table = new DeviceTable(() => 0);
+  const table = new DeviceTable({ now: () => 0 });
   for (const deviceId of [...ids].reverse()) {
     table.registered(someRegistration({ deviceId, site: deviceId === "cam-3" ? "gate" : "yard" }));
   }

@@ -1,28 +1,29 @@
 /**
- * The fleet as the compacted topics tell it: registry, reported state, and when each device was last heard.
+ * The fleet as the compacted topics describe it: registry, reported state, and when each device was last heard.
  *
  * D1. Kafka is the only database: this is a fold of topics, plus our own records as soon as Kafka has acknowledged them.
  */
+import { Inject, Injectable } from "@nestjs/common";
 import type { Device, DevicePage, DeviceQuery, Throttle } from "@tributary/api";
 import { type DeviceRegistration, type DeviceThrottled, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
+import type { Clock } from "@tributary/kernel";
+import { CLOCK } from "@tributary/service-kit";
 import { isoOf } from "../answers/answer.ts";
 import { type Heard, updateOf } from "../rollouts/arms.ts";
 
 /** Who holds a device back says so every minute; silent for longer, it is gone and so is what it said. */
 const THROTTLED_MS_MAX = 180_000;
 
+@Injectable()
 export class DeviceTable {
-  readonly #now: () => number;
   readonly #registrations = new Map<string, DeviceRegistration>();
   readonly #reported = new Map<string, Heard>();
   readonly #seenAt = new Map<string, number>();
   /** By device, then by who holds it back. Only those that are. */
   readonly #throttled = new Map<string, Map<string, DeviceThrottled>>();
 
-  constructor(now: () => number) {
-    this.#now = now;
-  }
+  constructor(@Inject(CLOCK) private readonly clock: Pick<Clock, "now">) {}
 
   follow(context: FollowContext): Promise<Following> {
     return followAll([
@@ -88,7 +89,7 @@ export class DeviceTable {
   #throttledOf(deviceId: string): readonly Throttle[] {
     const records = [...(this.#throttled.get(deviceId)?.values() ?? [])];
     return records
-      .filter(({ changedAt }) => this.#now() - changedAt < THROTTLED_MS_MAX)
+      .filter(({ changedAt }) => this.clock.now() - changedAt < THROTTLED_MS_MAX)
       .flatMap(({ reporter, reasons }) =>
         reasons.map(({ reason, since, count }) => ({
           by: reporter,

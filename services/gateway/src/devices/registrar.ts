@@ -1,38 +1,35 @@
 /**
- * Registers and revokes devices: one record on devices.registry.v1 each, acknowledged by Kafka before anyone is told.
+ * Registers and revokes devices: one record on devices.registry.v1 each, acknowledged by Kafka before the request is answered.
  *
  * V1. Changes of one device by this gateway are made one after the other. Two gateways may still cross: the later
  *     record wins, for every reader alike.
  * V2. The password leaves once, in the answer to the registration; Kafka and logs hold its hash at most.
  */
+import { Inject, Injectable } from "@nestjs/common";
 import type { Device, RegisteredDevice, RegistrationRequest } from "@tributary/api";
 import { type DeviceRegistration, topics } from "@tributary/contracts";
-import type { RecordSink } from "@tributary/kafka";
+import { KafkajsSink } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
-import { Problem } from "@tributary/service-kit";
+import { CLOCK, Problem, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { deviceChanged } from "../events.ts";
-import type { DeviceTable } from "./device-table.ts";
+import { DeviceTable } from "./device-table.ts";
 import { generatePassword, hashGenerated } from "./password.ts";
 
-export type RegistrarOptions = {
-  readonly table: DeviceTable;
-  readonly sink: RecordSink;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-};
-
+@Injectable()
 export class Registrar {
-  readonly #options: RegistrarOptions;
   readonly #changing = new Set<string>();
 
-  constructor(options: RegistrarOptions) {
-    this.#options = options;
-  }
+  constructor(
+    private readonly table: DeviceTable,
+    private readonly sink: KafkajsSink,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+  ) {}
 
   register(request: RegistrationRequest): Promise<RegisteredDevice> {
     return this.#alone(request.deviceId, async () => {
-      const { table, clock } = this.#options;
+      const { table, clock } = this;
       if (table.registration(request.deviceId)?.status === "ACTIVE") {
         throw new Problem(
           409,
@@ -50,7 +47,7 @@ export class Registrar {
 
   revoke(deviceId: string): Promise<Device> {
     return this.#alone(deviceId, async () => {
-      const { table, clock } = this.#options;
+      const { table, clock } = this;
       const registration = table.registration(deviceId);
       const device = table.get(deviceId);
       if (registration === undefined || device === undefined) throw unknownDevice(deviceId);
@@ -60,7 +57,7 @@ export class Registrar {
   }
 
   async #store(registration: DeviceRegistration): Promise<Device> {
-    const { sink, table, telemetry } = this.#options;
+    const { sink, table, telemetry } = this;
     const { deviceId, status } = registration;
     const { name: topic, codec } = topics.registry;
     try {

@@ -1,9 +1,10 @@
 /**
  * Joins everything Kafka holds of one frame into an explanation.
  *
- * X1. The final answer tells when the frame was settled; the other topics are then searched around that time only.
+ * X1. The final answer has the time at which the frame was settled; the other topics are then searched around that time only.
  * X2. What was not found is named with the offsets that were searched.
  */
+import { Injectable } from "@nestjs/common";
 import type { Answer, Explanation } from "@tributary/api";
 import {
   type CloudRequest,
@@ -17,21 +18,18 @@ import { type FrameId, formatFrameId } from "@tributary/kernel";
 import { explainInRouter, explainOnDevice } from "@tributary/routing";
 import { Problem } from "@tributary/service-kit";
 import { answersOf, isoOf } from "../answers/answer.ts";
-import type { AnswerRing } from "../answers/ring.ts";
-import type { PolicyTable } from "../policies/policy-table.ts";
-import type { Found, FrameSearch, Searched, Window } from "./search.ts";
+import { AnswerRing } from "../answers/ring.ts";
+import { PolicyTable } from "../policies/policy-table.ts";
+import { type Found, FrameSearch, type Searched, type Window } from "./search.ts";
 
-/** Where explanations come from; a class so that Nest can inject it. */
+/** Where explanations come from. */
+@Injectable()
 export class ExplainSources {
-  readonly search: FrameSearch;
-  readonly ring: AnswerRing;
-  readonly policies: PolicyTable;
-
-  constructor(search: FrameSearch, ring: AnswerRing, policies: PolicyTable) {
-    this.search = search;
-    this.ring = ring;
-    this.policies = policies;
-  }
+  constructor(
+    readonly search: FrameSearch,
+    readonly ring: AnswerRing,
+    readonly policies: PolicyTable,
+  ) {}
 }
 
 /** Before a settled answer: the longest deadline in sight, and a late sample behind it. */

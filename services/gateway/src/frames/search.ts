@@ -4,14 +4,14 @@
  * F1. A search is bounded by records, by time and in number (G9), and says what it did not look at.
  * F2. Records are read in offset order, so of several answers the first found is the final one (G2), within the window.
  */
+import { Inject, Injectable } from "@nestjs/common";
 import { ContractError, type Topic } from "@tributary/contracts";
-import { type InRecord, type PartitionReader, partitionOf } from "@tributary/kafka";
+import { type InRecord, KafkaReader, partitionOf } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
-import { Problem } from "@tributary/service-kit";
+import { CLOCK, CONFIG, Problem, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import type { GatewayConfig } from "../config.ts";
 import { frameSearched } from "../events.ts";
-
-export type SearchLimits = { readonly recordsMax: number; readonly msMax: number; readonly concurrencyMax: number };
 
 export type Found<T> = { readonly value: T; readonly record: InRecord };
 
@@ -29,24 +29,23 @@ export type Searched<T> = {
 /** By Kafka's timestamps. */
 export type Window = { readonly from: Instant; readonly until: Instant };
 
-export type SearchOptions = {
-  readonly reader: PartitionReader;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-  readonly limits: SearchLimits;
-};
-
+@Injectable()
 export class FrameSearch {
-  readonly #options: SearchOptions;
+  readonly #limits: GatewayConfig["scan"];
   #running = 0;
 
-  constructor(options: SearchOptions) {
-    this.#options = options;
+  constructor(
+    private readonly reader: KafkaReader,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+    @Inject(CONFIG) { scan }: GatewayConfig,
+  ) {
+    this.#limits = scan;
   }
 
   /** Runs a request's searches within the bound of concurrent ones, with one time limit for all of them. */
   async within<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { concurrencyMax, msMax } = this.#options.limits;
+    const { concurrencyMax, msMax } = this.#limits;
     if (this.#running >= concurrencyMax) {
       const headers = { "Retry-After": "1" };
       throw new Problem(503, "search-busy", "retry", `${concurrencyMax} searches run already. Try again.`, { headers });
@@ -66,7 +65,7 @@ export class FrameSearch {
     pick: (value: T) => R | undefined,
     scope: { readonly signal: AbortSignal; readonly window?: Window | undefined },
   ): Promise<Searched<R>> {
-    const { reader, clock, telemetry } = this.#options;
+    const { reader, clock, telemetry } = this;
     const since = clock.monotonicMs();
     const partition = partitionOf(deviceId, (await reader.partitions(topic.name)).length);
     const { from, until, whole } = await this.#range(topic.name, partition, scope.window);
@@ -91,7 +90,8 @@ export class FrameSearch {
   }
 
   async #range(topic: string, partition: number, window: Window | undefined) {
-    const { reader, limits } = this.#options;
+    const { reader } = this;
+    const limits = this.#limits;
     const { earliest, next } = await reader.offsets(topic, partition);
     const wanted = window === undefined ? earliest : await reader.offsetAt(topic, partition, window.from);
     const until = window === undefined ? next : await reader.offsetAt(topic, partition, window.until);

@@ -7,7 +7,7 @@ import { StartingGuard } from "./starting.guard.ts";
 function ask(url: string, health: true | string): string {
   const context = { switchToHttp: () => ({ getRequest: () => ({ url }) }) } as unknown as ExecutionContext;
   try {
-    return String(new StartingGuard(() => health).canActivate(context));
+    return String(new StartingGuard({ health }).canActivate(context));
   } catch (error) {
     return (error as Problem).details.code;
   }

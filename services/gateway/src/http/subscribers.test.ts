@@ -25,14 +25,14 @@ class Socket extends EventEmitter implements EventSocket {
   }
 }
 
-const told = {
+const format = {
   matches: (text: string, { only }: { only?: string }) => only === undefined || text === only,
   textOf: (text: string) => `event: word\ndata: ${text}\n\n`,
 };
 
 describe("event clients", () => {
   test("that are gone take no place, whenever they left", () => {
-    const subscribers = new Subscribers(told, { clientsMax: 2, clientBytesMax: 10_000 }, () => {});
+    const subscribers = new Subscribers(format, { clientsMax: 2, clientBytesMax: 10_000 }, () => {});
     const early = new Socket();
     early.destroy(); // before it was let in
     subscribers.add(early, {});
@@ -43,9 +43,9 @@ describe("event clients", () => {
     expect([subscribers.count, subscribers.hasRoom]).toEqual([0, true]);
   });
 
-  test("that do not read are dropped, the others get everything, and are told when it ends (S1, S2)", () => {
+  test("that do not read are dropped, the others get everything, and are notified when it ends (S1, S2)", () => {
     const dropped: string[] = [];
-    const subscribers = new Subscribers(told, { clientsMax: 2, clientBytesMax: 5_000 }, ({ reason }) =>
+    const subscribers = new Subscribers(format, { clientsMax: 2, clientBytesMax: 5_000 }, ({ reason }) =>
       dropped.push(reason),
     );
     const [good, slow] = [new Socket(), new Socket()];

@@ -1,7 +1,7 @@
 /**
  * Server-sent events to many clients, none of whom can slow the rest or fill the memory.
  *
- * S1. A client holds at most `clientBytesMax` bytes that its socket has not taken; beyond that it is dropped, told so if
+ * S1. A client holds at most `clientBytesMax` bytes that its socket has not taken; beyond that it is dropped, notified if
  *     it still listens, and counted with the reason `slow` (G9).
  * S2. At most `clientsMax` clients.
  */
@@ -13,33 +13,33 @@ export interface EventSocket {
   end(text?: string): void;
   destroy(): void;
   readonly writableLength: number;
-  /** The peer is gone; `close` was told already. */
+  /** The peer is gone; `close` was emitted already. */
   readonly destroyed: boolean;
   on(event: "close" | "error", listener: () => void): void;
 }
 
 export type SubscriberLimits = { readonly clientsMax: number; readonly clientBytesMax: number };
 export type DropReason = "slow" | "closing";
-/** What is told, and to whom. */
-export type Told<Item, Filter> = {
+/** Who gets an item, and as which text. */
+export type StreamFormat<Item, Filter> = {
   readonly matches: (item: Item, filter: Filter) => boolean;
   readonly textOf: (item: Item) => string;
 };
 type Client<Filter> = { readonly socket: EventSocket; readonly filter: Filter };
 
 export class Subscribers<Item, Filter> {
-  readonly #told: Told<Item, Filter>;
+  readonly #format: StreamFormat<Item, Filter>;
   readonly #limits: SubscriberLimits;
   readonly #onDropped: (event: { readonly reason: DropReason }) => void;
   readonly #clients = new Set<Client<Filter>>();
   #closed = false;
 
   constructor(
-    told: Told<Item, Filter>,
+    format: StreamFormat<Item, Filter>,
     limits: SubscriberLimits,
     onDropped: (event: { readonly reason: DropReason }) => void,
   ) {
-    this.#told = told;
+    this.#format = format;
     this.#limits = limits;
     this.#onDropped = onDropped;
   }
@@ -53,23 +53,23 @@ export class Subscribers<Item, Filter> {
     return !this.#closed && this.#clients.size < this.#limits.clientsMax;
   }
 
-  /** `first` is told before all that comes. */
+  /** `first` is sent before all that comes. */
   add(socket: EventSocket, filter: Filter, first: readonly Item[] = []): void {
-    if (socket.destroyed) return; // it left while it was let in, and would never tell again
+    if (socket.destroyed) return; // it left while it was admitted, and would emit no event again
     const client: Client<Filter> = { socket, filter };
     this.#clients.add(client);
     const leave = () => this.#clients.delete(client);
     socket.on("close", leave);
     socket.on("error", leave);
     socket.write(": connected\n\n");
-    for (const item of first) if (this.#clients.has(client)) this.#write(client, this.#told.textOf(item));
+    for (const item of first) if (this.#clients.has(client)) this.#write(client, this.#format.textOf(item));
   }
 
   publish(item: Item): void {
     let text: string | undefined;
     for (const client of this.#clients) {
-      if (!this.#told.matches(item, client.filter)) continue;
-      text ??= this.#told.textOf(item);
+      if (!this.#format.matches(item, client.filter)) continue;
+      text ??= this.#format.textOf(item);
       this.#write(client, text);
     }
   }

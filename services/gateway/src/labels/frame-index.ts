@@ -9,9 +9,9 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { topics } from "@tributary/contracts";
-import { type InRecord, partitionOf } from "@tributary/kafka";
+import { type InRecord, type PartitionReader, partitionOf } from "@tributary/kafka";
 import { type FrameId, formatFrameId } from "@tributary/kernel";
-import { decoded, type SearchOptions } from "../frames/search.ts";
+import { decoded } from "../frames/search.ts";
 import type { Sought } from "./check-label.ts";
 import { SeqRanges } from "./seq-ranges.ts";
 
@@ -19,7 +19,7 @@ import { SeqRanges } from "./seq-ranges.ts";
 export type FrameTag = { readonly policyVersion: string; readonly modelDigest: string };
 
 export type FrameIndexOptions = {
-  readonly reader: SearchOptions["reader"];
+  readonly reader: PartitionReader;
   /** Newest records of a partition that are read at first. */
   readonly recordsMax: number;
   readonly rangesMax: number;

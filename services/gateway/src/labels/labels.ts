@@ -5,40 +5,36 @@
  * B2. What is called accepted is stored by Kafka (acks of all in-sync replicas), in the order of the batch.
  * B3. Of a frame named twice in one batch the later label holds; what is said already is not written again.
  */
+import { Inject, Injectable } from "@nestjs/common";
 import type { Label, LabelBatch, LabelResult, NextLabel } from "@tributary/api";
 import { type GroundTruth, topics } from "@tributary/contracts";
-import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
+import { cloudEventHeaders, KafkajsSink, type OutRecord } from "@tributary/kafka";
 import { type Clock, Failure, type FrameId, formatFrameId, parseFrameId } from "@tributary/kernel";
-import { Problem } from "@tributary/service-kit";
+import { CLOCK, Problem, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { labelRefused, labelsStored } from "../events.ts";
-import type { ExplainSources } from "../frames/explain.ts";
-import type { LabelCandidates } from "./candidates.ts";
+import { ExplainSources } from "../frames/explain.ts";
+import { LabelCandidates } from "./candidates.ts";
 import { judgeLabel, type LabelVerdict, type Sought } from "./check-label.ts";
-import type { FrameIndex, FrameTag } from "./frame-index.ts";
-import type { LabelTable } from "./label-table.ts";
-
-export type LabelsOptions = {
-  readonly explained: ExplainSources;
-  readonly index: FrameIndex;
-  readonly table: LabelTable;
-  readonly candidates: LabelCandidates;
-  readonly sink: RecordSink;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-};
+import { FrameIndex, type FrameTag } from "./frame-index.ts";
+import { LabelTable } from "./label-table.ts";
 
 type Read = { readonly label: Label; readonly id: FrameId | undefined; readonly frameId: string };
 
+@Injectable()
 export class Labels {
-  readonly #options: LabelsOptions;
-
-  constructor(options: LabelsOptions) {
-    this.#options = options;
-  }
+  constructor(
+    private readonly explained: ExplainSources,
+    private readonly index: FrameIndex,
+    private readonly table: LabelTable,
+    private readonly candidates: LabelCandidates,
+    private readonly sink: KafkajsSink,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+  ) {}
 
   async take({ labels, allowUnknown, dryRun }: LabelBatch): Promise<LabelResult> {
-    const { table } = this.#options;
+    const { table } = this;
     const read = labels.map(readLabel);
     const found = await this.#seek(read.flatMap(({ id }) => id ?? []));
     const last = new Map(read.map(({ frameId }, index) => [frameId, index])); // B3
@@ -49,7 +45,7 @@ export class Labels {
       const verdict = id === undefined ? malformed(label.frameId) : this.#judge(label, found(frameId), allowUnknown);
       if (verdict.kind === "refuse") {
         refused.push({ index, frameId: label.frameId, code: verdict.code, message: verdict.message });
-        this.#options.telemetry.emit(labelRefused, { code: verdict.code, frameId: label.frameId });
+        this.telemetry.emit(labelRefused, { code: verdict.code, frameId: label.frameId });
       } else if (last.get(frameId) !== index || table.says(frameId, label.label, label.source)) repeated++;
       else if (id !== undefined) {
         truths.push(this.#truthOf(label, id));
@@ -61,7 +57,7 @@ export class Labels {
   }
 
   next(filter: Parameters<LabelCandidates["next"]>[0], limit: number): NextLabel[] {
-    return this.#options.candidates.next(filter, limit).map(({ why, answer }) => ({
+    return this.candidates.next(filter, limit).map(({ why, answer }) => ({
       frameId: answer.frameId,
       why,
       classes: [...(this.#classesOf(answer) ?? [])],
@@ -76,7 +72,7 @@ export class Labels {
   }
 
   #classesOf({ policyVersion, modelDigest }: FrameTag): readonly string[] | undefined {
-    const { policies } = this.#options.explained;
+    const { policies } = this.explained;
     const policy =
       policies.version(policyVersion) ?? policies.list().find((one) => one.policy.modelDigest === modelDigest)?.policy;
     return policy?.labels;
@@ -84,7 +80,7 @@ export class Labels {
 
   /** The newest answers are in memory; others are looked for in Kafka. */
   async #seek(ids: readonly FrameId[]): Promise<(frameId: string) => Sought> {
-    const { explained, index } = this.#options;
+    const { explained, index } = this;
     const older = ids.filter((id) => explained.ring.get(formatFrameId(id)) === undefined);
     const found = older.length === 0 ? undefined : await explained.search.within((signal) => index.find(older, signal));
     return (frameId) => {
@@ -95,12 +91,12 @@ export class Labels {
 
   #truthOf(label: Label, id: FrameId): GroundTruth {
     const { source, labelledBy, labelSet, comment } = label;
-    const labelledAt = label.labelledAt === undefined ? this.#options.clock.now() : Date.parse(label.labelledAt);
+    const labelledAt = label.labelledAt === undefined ? this.clock.now() : Date.parse(label.labelledAt);
     return { ...id, label: label.label, source, labelledBy, labelledAt, labelSet, comment };
   }
 
   async #store(truths: readonly GroundTruth[]): Promise<void> {
-    const { sink, table, telemetry, clock } = this.#options;
+    const { sink, table, telemetry, clock } = this;
     if (truths.length === 0) return;
     try {
       await sink.send(truths.map((truth) => recordOf(truth, clock.now()))); // B2

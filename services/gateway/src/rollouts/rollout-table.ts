@@ -1,5 +1,5 @@
 /**
- * Rollouts as rollout-manager tells them: how they stand, and what happened.
+ * Rollouts as rollout-manager publishes them: how they stand, and what happened.
  *
  * T1. (V1) Only events that count are history, by the same rule as rollout-manager's (`RolloutLog`). The others are counted
  *     and passed over.
@@ -29,7 +29,7 @@ import { detailOf, matchesRollout, type Naming, viewOf } from "./rollout.ts";
 
 export type RolloutSubscribers = Subscribers<RolloutView, RolloutFilter>;
 export const ROLLOUT_SUBSCRIBERS = Symbol("subscribers of rollouts");
-export const toldRollouts = {
+export const rolloutStream = {
   matches: matchesRollout,
   textOf: (rollout: RolloutView) =>
     `event: rollout\nid: ${rollout.uid}-${rollout.version}\ndata: ${JSON.stringify(rollout)}\n\n`,

@@ -5,38 +5,21 @@
  * G2. A gate that does not come to an end is tried a few times; then that is its outcome, and it did not pass.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { Inject, Injectable } from "@nestjs/common";
 import type { BlobStore } from "@tributary/blob-store";
 import type { GateOutcome, Model } from "@tributary/contracts";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
-import { type CorruptionName, runTask, slowdownOf } from "@tributary/model-packaging";
-import { type ModelTable, modelKey } from "@tributary/models";
-import type { Margins } from "@tributary/models/gate";
+import { runTask, slowdownOf } from "@tributary/model-packaging";
+import { ModelTable, modelKey } from "@tributary/models";
+import { CLOCK, CONFIG, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { BLOBS } from "../blobs/blobs.controller.ts";
+import type { RegistryConfig } from "../config.ts";
 import { gateEnded, gateProgress, gateStarted, gateTroubled } from "../events.ts";
-import type { Packages } from "../models/packages.ts";
-import type { Registry } from "../models/registry.ts";
-import type { ValidationSets } from "../validation/validation-sets.ts";
+import { Packages } from "../models/packages.ts";
+import { Registry } from "../models/registry.ts";
+import { ValidationSets } from "../validation/validation-sets.ts";
 import { type GateNeed, gateNeed } from "./due.ts";
-
-export type GateRunnerOptions = {
-  readonly table: ModelTable;
-  readonly registry: Pick<Registry, "judged">;
-  readonly packages: Packages;
-  readonly blobs: BlobStore;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-  readonly validation: Pick<ValidationSets, "has" | "withFrames">;
-  readonly hardwareClasses: Readonly<Record<string, number>>;
-  readonly settings: {
-    readonly margins: Margins;
-    readonly latencySlaMs: Readonly<Record<string, number>>;
-    readonly corrupted: number;
-    readonly robustness: Readonly<Record<string, readonly CorruptionName[]>>;
-    readonly threads: number;
-    readonly msMax: number;
-    readonly attemptsMax: number;
-  };
-};
 
 export type Judging =
   | { readonly state: "waiting" | "blocked"; readonly detail: string }
@@ -50,8 +33,8 @@ const FAILED_LENGTH_MAX = 1_000;
 const REPORT_BYTES_MAX = 8 << 20;
 const RETRY_MS = 5_000;
 
+@Injectable()
 export class GateRunner {
-  readonly #options: GateRunnerOptions;
   readonly #stop = new AbortController();
   readonly #attempts = new Map<string, number>();
   /** Keys of versions that somebody wants judged again. */
@@ -60,9 +43,16 @@ export class GateRunner {
   #running: { readonly key: string; line: string } | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(options: GateRunnerOptions) {
-    this.#options = options;
-  }
+  constructor(
+    @Inject(CONFIG) private readonly config: RegistryConfig,
+    private readonly table: ModelTable,
+    private readonly registry: Registry,
+    private readonly packages: Packages,
+    @Inject(BLOBS) private readonly blobs: BlobStore,
+    private readonly validation: ValidationSets,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+  ) {}
 
   start(): void {
     this.#ended = this.#run();
@@ -106,7 +96,7 @@ export class GateRunner {
   }
 
   #next(): Due | undefined {
-    for (const name of this.#options.table.names()) {
+    for (const name of this.table.names()) {
       const need = this.#need(name);
       if (need.kind === "due") return need;
     }
@@ -114,7 +104,7 @@ export class GateRunner {
   }
 
   #need(name: string): GateNeed {
-    const { table, validation } = this.#options;
+    const { table, validation } = this;
     const asked = (model: Model | undefined) => model !== undefined && this.#asked.has(modelKey(model));
     const byAlias = (of: string, alias: string) => {
       const model = table.byAlias(of, alias);
@@ -124,7 +114,8 @@ export class GateRunner {
   }
 
   async #judge({ challenger, champion }: Due): Promise<void> {
-    const { telemetry, clock, registry, settings } = this.#options;
+    const { telemetry, clock, registry } = this;
+    const settings = this.config.gate;
     const { name, version } = challenger;
     const key = modelKey(challenger);
     const attempt = `${challenger.modelDigest}:${champion.modelDigest}`;
@@ -158,7 +149,8 @@ export class GateRunner {
   }
 
   async #compare(challenger: Model, champion: Model): Promise<Compared> {
-    const { packages, validation, settings, hardwareClasses } = this.#options;
+    const { packages, validation } = this;
+    const { checks, gate: settings } = this.config;
     const { margins, msMax, latencySlaMs: slaMs, robustness: kinds, ...options } = settings;
     const sla = Object.hasOwn(slaMs, challenger.name) ? slaMs[challenger.name] : undefined;
     const robustness = Object.hasOwn(kinds, challenger.name) ? kinds[challenger.name] : undefined;
@@ -166,7 +158,7 @@ export class GateRunner {
       await packages.manifest(challenger.modelDigest),
       await packages.manifest(champion.modelDigest),
     ];
-    const slowdown = slowdownOf(challenger.hardwareClass, hardwareClasses);
+    const slowdown = slowdownOf(challenger.hardwareClass, checks.hardwareClasses);
     const gated = await packages.withFolder(own, (candidate) =>
       packages.withFolder(other, (championDir) =>
         validation.withFrames(challenger.name, (frames, validationSet) =>
@@ -201,14 +193,14 @@ export class GateRunner {
   }
 
   async #reports(json: string, page: string): Promise<Pick<Compared, "reportDigest" | "pageDigest">> {
-    const { blobs } = this.#options;
+    const { blobs } = this;
     const put = async (text: string) => (await blobs.put(once(text), { bytesMax: REPORT_BYTES_MAX })).digest;
     return { reportDigest: await put(json), pageDigest: await put(page) };
   }
 
   #progress({ name, version }: Model, line: string): void {
     if (this.#running !== undefined) this.#running.line = line;
-    this.#options.telemetry.emit(gateProgress, { name, version, line });
+    this.telemetry.emit(gateProgress, { name, version, line });
   }
 }
 

@@ -1,23 +1,14 @@
-/** Signed metadata in a folder, signed with the online keys in another. */
+/** Signed metadata, signed with the online keys in a folder. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, Failure } from "@tributary/kernel";
-import {
-  fileOf,
-  folderMetadataStore,
-  type MetadataStore,
-  type OnlineRole,
-  readSigner,
-  TufRepository,
-} from "@tributary/tuf/repository";
-
-export type OpenedRepository = { readonly repository: TufRepository; readonly store: MetadataStore };
+import { fileOf, type MetadataStore, type OnlineRole, readSigner, TufRepository } from "@tributary/tuf/repository";
 
 export async function openRepository(
-  folders: { readonly keys: string; readonly metadata: string; readonly roots: string | undefined },
+  store: MetadataStore,
+  folders: { readonly keys: string; readonly roots: string | undefined },
   clock: Clock,
-): Promise<OpenedRepository> {
-  const store = folderMetadataStore(folders.metadata);
+): Promise<TufRepository> {
   const signer = (role: OnlineRole) => readSigner(join(folders.keys, `${role}.pem`)).catch(advise);
   const signers = {
     targets: await signer("targets"),
@@ -25,7 +16,7 @@ export async function openRepository(
     timestamp: await signer("timestamp"),
   };
   if (folders.roots !== undefined) await bringRoots(folders.roots, store);
-  return { repository: await TufRepository.open({ store, signers, clock }), store };
+  return TufRepository.open({ store, signers, clock });
 }
 
 /** In the order of their versions; whether each follows from the one before is looked at when the repository is opened. */

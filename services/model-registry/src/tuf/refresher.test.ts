@@ -34,7 +34,7 @@ function newRefresher(startAt: number) {
     write: (line) => void said.push(JSON.parse(line)),
   });
   const registry = { finishRevocations: async () => {} };
-  const refresher = new Refresher({ repository, registry, everyMs: 600_000, clock, telemetry });
+  const refresher = new Refresher({ tuf: { refreshMs: 600_000 } }, repository, registry, clock, telemetry);
   const pass = async (ms: number, due = false) => {
     await waitFor(() => wake !== undefined, { what: "the refresher to sleep" });
     [isDue, nowMs] = [due, nowMs + ms];

@@ -1,33 +1,33 @@
 /** Keeps metadata from expiring: a registry that is up is one that devices can check against. The root, which only its holders can
  * renew, it cannot keep: it says so from 60 days before, at the start and once a day. And it finishes revocations that stopped
  * half-way, so that metadata does not go on listing what was revoked (Registry, R2). */
+import { Inject, Injectable } from "@nestjs/common";
 import { type Clock, reasonOf, repeatLater } from "@tributary/kernel";
+import { CLOCK, CONFIG, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
-import type { TufRepository } from "@tributary/tuf/repository";
+import { TufRepository } from "@tributary/tuf/repository";
+import type { RegistryConfig } from "../config.ts";
 import { metadataRefreshed, metadataTroubled, rootExpiring } from "../events.ts";
-import type { Registry } from "../models/registry.ts";
-
-export type RefresherOptions = {
-  readonly repository: Pick<TufRepository, "refresh" | "expiresAt" | "rootExpiresAt" | "rootVersion">;
-  readonly registry: Pick<Registry, "finishRevocations">;
-  readonly everyMs: number;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-};
+import { Registry } from "../models/registry.ts";
 
 const DAY_MS = 24 * 3_600_000;
 /** Its holders must be found, and sign one after the other. */
 const ROOT_WARNING_MS = 60 * DAY_MS;
 
+@Injectable()
 export class Refresher {
-  readonly #options: RefresherOptions;
   readonly #stop = new AbortController();
-  #rootToldAt = Number.NEGATIVE_INFINITY;
+  #rootWarnedAt = Number.NEGATIVE_INFINITY;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(options: RefresherOptions) {
-    this.#options = options;
-    const { telemetry, repository, clock } = options;
+  constructor(
+    @Inject(CONFIG) private readonly config: Pick<RegistryConfig, "tuf">,
+    @Inject(TufRepository)
+    private readonly repository: Pick<TufRepository, "refresh" | "expiresAt" | "rootExpiresAt" | "rootVersion">,
+    @Inject(Registry) private readonly registry: Pick<Registry, "finishRevocations">,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+  ) {
     telemetry.gauge(
       { name: "tributary_registry_metadata_expires_in_seconds", help: "Until devices refuse what is signed" },
       () => (repository.expiresAt() - clock.now()) / 1_000,
@@ -48,9 +48,10 @@ export class Refresher {
   }
 
   async #run(): Promise<void> {
-    const { repository, registry, everyMs, clock, telemetry } = this.#options;
+    const { repository, registry, clock, telemetry } = this;
+    const everyMs = this.config.tuf.refreshMs;
     const { signal } = this.#stop;
-    this.#tellRoot();
+    this.#warnOfRoot();
     const refresh = async () => {
       try {
         if (await repository.refresh()) telemetry.emit(metadataRefreshed, { expiresAt: repository.expiresAt() });
@@ -58,17 +59,17 @@ export class Refresher {
       } catch (error) {
         telemetry.emit(metadataTroubled, { reason: reasonOf(error) });
       }
-      this.#tellRoot();
+      this.#warnOfRoot();
     };
     await repeatLater(refresh, { clock, everyMs, signal });
   }
 
-  #tellRoot(): void {
-    const { repository, clock, telemetry } = this.#options;
+  #warnOfRoot(): void {
+    const { repository, clock, telemetry } = this;
     const now = clock.now();
     const expiresAt = repository.rootExpiresAt();
-    if (expiresAt - now > ROOT_WARNING_MS || now - this.#rootToldAt < DAY_MS) return;
-    this.#rootToldAt = now;
+    if (expiresAt - now > ROOT_WARNING_MS || now - this.#rootWarnedAt < DAY_MS) return;
+    this.#rootWarnedAt = now;
     const daysLeft = Math.floor((expiresAt - now) / DAY_MS);
     telemetry.emit(rootExpiring, { rootVersion: repository.rootVersion(), expiresAt, daysLeft });
   }

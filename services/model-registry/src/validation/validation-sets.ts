@@ -10,6 +10,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { Inject, Injectable } from "@nestjs/common";
 import type { ValidationDetail, ValidationView } from "@tributary/api";
 import { type BlobStore, bytesOf } from "@tributary/blob-store";
 import type { ValidationSet } from "@tributary/contracts";
@@ -25,50 +26,48 @@ import {
   validationLimits,
 } from "@tributary/model-packaging";
 import { sha256 } from "@tributary/model-store";
-import type { ModelTable } from "@tributary/models";
-import { Problem } from "@tributary/service-kit";
+import { ModelTable } from "@tributary/models";
+import { CLOCK, CONFIG, Problem, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { BLOBS } from "../blobs/blobs.controller.ts";
+import type { RegistryConfig } from "../config.ts";
 import { validationExamined, validationPushed, validationRefused } from "../events.ts";
 import { CHAMPION } from "../gating/due.ts";
-import type { Packages } from "../models/packages.ts";
-import type { Registry } from "../models/registry.ts";
+import { Packages } from "../models/packages.ts";
+import { Registry } from "../models/registry.ts";
 import { Turns } from "../models/turns.ts";
-
-export type ValidationSetsOptions = {
-  readonly table: ModelTable;
-  readonly registry: Pick<Registry, "holding" | "judgeOn">;
-  readonly blobs: BlobStore;
-  readonly packages: Pick<Packages, "withScratch">;
-  /** By model name, from the configuration. */
-  readonly folders: Readonly<Record<string, string>>;
-  readonly limits: { readonly bytesMax: number; readonly msMax: number; readonly waitingMax: number };
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-  readonly signal: AbortSignal;
-};
+import { STOP } from "../stop.ts";
 
 type Contents = Pick<ValidationDetail, "classes" | "bytes">;
 
 const AT_ONCE = 8;
 
+@Injectable()
 export class ValidationSets {
-  readonly #options: ValidationSetsOptions;
   readonly #turns: Turns;
   /** By model, of the set that it has. */
   readonly #known = new Map<string, { readonly digest: Digest; readonly contents: Promise<Contents> }>();
 
-  constructor(options: ValidationSetsOptions) {
-    this.#options = options;
-    this.#turns = new Turns("validation sets", options.limits.waitingMax);
+  constructor(
+    @Inject(CONFIG) private readonly config: RegistryConfig,
+    private readonly table: ModelTable,
+    private readonly registry: Registry,
+    @Inject(BLOBS) private readonly blobs: BlobStore,
+    private readonly packages: Packages,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+    @Inject(STOP) private readonly stop: AbortController,
+  ) {
+    this.#turns = new Turns("validation sets", config.checks.waitingMax);
   }
 
   has(name: string): boolean {
-    return this.#options.table.validation(name) !== null || this.#folder(name) !== undefined;
+    return this.table.validation(name) !== null || this.#folder(name) !== undefined;
   }
 
   list(): readonly ValidationView[] {
-    const { table, folders } = this.#options;
-    const names = [...new Set([...table.names(), ...Object.keys(folders)])].sort();
+    const { table, config } = this;
+    const names = [...new Set([...table.names(), ...Object.keys(config.validation)])].sort();
     return names.filter((name) => this.has(name)).map((name) => this.#view(name));
   }
 
@@ -77,7 +76,7 @@ export class ValidationSets {
       const detail = `There are no validation frames for ${name}. Push them: tributary validation push ${name} FOLDER.`;
       throw new Problem(404, "validation-unknown", "give-up", detail);
     }
-    const set = this.#options.table.validation(name);
+    const set = this.table.validation(name);
     const contents = set === null ? { classes: null, bytes: null } : await this.#contents(name, set.digest);
     return { ...this.#view(name), ...contents };
   }
@@ -101,14 +100,14 @@ export class ValidationSets {
       return await this.#push(name, digest, by);
     } catch (error) {
       const { code, reason } = refusalOf(error);
-      this.#options.telemetry.emit(validationRefused, { name, digest, code, reason });
+      this.telemetry.emit(validationRefused, { name, digest, code, reason });
       throw error;
     }
   }
 
   /** Gives a folder with the frames to `work`; of a pushed set with its digest, and removed afterwards. */
   async withFrames<T>(name: string, work: (dir: string, digest: Digest | undefined) => Promise<T>): Promise<T> {
-    const set = this.#options.table.validation(name);
+    const set = this.table.validation(name);
     if (set !== null) {
       const manifest = await this.manifest(set.digest);
       return this.#withFolder(manifest, (dir) => work(dir, set.digest));
@@ -120,13 +119,13 @@ export class ValidationSets {
   }
 
   async manifest(digest: Digest): Promise<ValidationManifest> {
-    const bytes = await bytesOf(this.#options.blobs, digest, validationLimits.manifestBytesMax);
+    const bytes = await bytesOf(this.blobs, digest, validationLimits.manifestBytesMax);
     if (sha256(bytes) === digest) return parseValidationManifest(bytes);
     throw new Failure("validation-digest-mismatch", "ask-a-person", `the blob ${digest} has other bytes than its name`);
   }
 
   #push(name: string, digest: Digest, by: string): Promise<{ readonly isNew: boolean }> {
-    const { table, registry, clock, telemetry } = this.#options;
+    const { table, registry, clock, telemetry } = this;
     return this.#turns.take(async () => {
       if (table.validation(name)?.digest === digest) return { isNew: false };
       const manifest = await this.manifest(digest); // V2
@@ -143,9 +142,9 @@ export class ValidationSets {
     });
   }
 
-  /** What its manifest alone tells. */
+  /** What follows from its manifest alone. */
   #check(name: string, manifest: ValidationManifest): void {
-    const { bytesMax } = this.#options.limits;
+    const { validationBytesMax: bytesMax } = this.config.checks;
     const bytes = bytesIn(manifest);
     if (bytes > bytesMax) {
       const message = `the frames have ${bytes} bytes in all, at most ${bytesMax} may be pushed (checks.validationBytesMax)`;
@@ -161,7 +160,7 @@ export class ValidationSets {
 
   /** Of the champion, which every challenger has to share, else of the newest version. */
   #classesOf(name: string): readonly string[] {
-    const { table } = this.#options;
+    const { table } = this;
     const [newest] = table.versions(name).filter((model) => model.state === "LISTED");
     const model = table.byAlias(name, CHAMPION) ?? newest;
     if (model !== undefined) return model.labels;
@@ -170,7 +169,7 @@ export class ValidationSets {
   }
 
   async #checkComplete({ frames }: ValidationManifest): Promise<void> {
-    const { blobs } = this.#options;
+    const { blobs } = this;
     const missing: string[] = [];
     await eachOf(frames, async ({ file, sha256: digest, bytes }) => {
       const size = await blobs.size(digest);
@@ -186,15 +185,19 @@ export class ValidationSets {
   }
 
   async #examine(name: string, manifest: ValidationManifest): Promise<void> {
-    const { limits, signal, telemetry } = this.#options;
+    const { config, telemetry } = this;
+    const { signal } = this.stop;
     const progress = (line: string) => telemetry.emit(validationExamined, { name, line });
     await this.#withFolder(manifest, (dir) =>
-      runTask({ kind: "examine-set", dir, classes: this.#classesOf(name) }, { msMax: limits.msMax, signal, progress }),
+      runTask(
+        { kind: "examine-set", dir, classes: this.#classesOf(name) },
+        { msMax: config.checks.msMax, signal, progress },
+      ),
     );
   }
 
   #withFolder<T>({ frames }: ValidationManifest, work: (dir: string) => Promise<T>): Promise<T> {
-    const { blobs, packages } = this.#options;
+    const { blobs, packages } = this;
     return packages.withScratch(async (dir) => {
       await eachOf(frames, async ({ file, sha256: digest }) => {
         const path = join(dir, file);
@@ -208,12 +211,12 @@ export class ValidationSets {
   }
 
   #folder(name: string): string | undefined {
-    const { folders } = this.#options;
+    const folders = this.config.validation;
     return Object.hasOwn(folders, name) ? folders[name] : undefined;
   }
 
   #view(model: string): ValidationView {
-    const set: ValidationSet | null = this.#options.table.validation(model);
+    const set: ValidationSet | null = this.table.validation(model);
     return {
       model,
       source: set === null ? "configured" : "pushed",

@@ -33,16 +33,16 @@ export type EventLogOptions = {
 };
 
 /** Of an event that was proposed: it counts, or why not; `unknown`: it was not read back in time. */
-export type Fate = Applied | { readonly kind: "unknown"; readonly reason: string };
+export type ProposalOutcome = Applied | { readonly kind: "unknown"; readonly reason: string };
 
 export class EventLog {
   readonly #options: EventLogOptions;
   /** By rollout; resolves when it no longer is. */
   readonly #inFlight = new Map<string, Promise<void>>();
   /** By offset: who waits for that record. */
-  readonly #waiting = new Map<bigint, (fate: Fate) => void>();
+  readonly #waiting = new Map<bigint, (outcome: ProposalOutcome) => void>();
   /** Of records read before their writer knew their offset; forgotten when nothing is in flight. */
-  readonly #fates = new Map<bigint, Fate>();
+  readonly #outcomes = new Map<bigint, ProposalOutcome>();
   #next = 0n;
 
   constructor(options: EventLogOptions) {
@@ -76,7 +76,7 @@ export class EventLog {
   }
 
   /** L1. Throws Failure `rollout-busy` while another proposal of this rollout is in flight, and what the sink throws. */
-  async propose({ uid, version, change }: Proposal, by: string): Promise<Fate> {
+  async propose({ uid, version, change }: Proposal, by: string): Promise<ProposalOutcome> {
     const { sink, clock } = this.#options;
     if (this.#inFlight.has(uid)) {
       throw new Failure("rollout-busy", "retry", `rollout ${uid} is being changed right now; try again`);
@@ -88,16 +88,16 @@ export class EventLog {
       const value = topics.rolloutEvents.codec.encodeConfluent(recordOfEvent(event));
       const [position] = await sink.send([{ topic: topics.rolloutEvents.name, key: uid, value }]);
       if (position === undefined) return { kind: "unknown", reason: "Kafka did not say where it is" };
-      return await this.#fateOf(position.offset);
+      return await this.#outcomeOf(position.offset);
     } finally {
       this.#inFlight.delete(uid);
-      if (this.#inFlight.size === 0) this.#fates.clear();
+      if (this.#inFlight.size === 0) this.#outcomes.clear();
       landed();
     }
   }
 
   /** What a person wants of a rollout waits for its proposal in flight, and is made of what that came to. */
-  async proposeNext(uid: string, proposalOf: () => Proposal, by: string): Promise<Fate> {
+  async proposeNext(uid: string, proposalOf: () => Proposal, by: string): Promise<ProposalOutcome> {
     for (let flight = this.#inFlight.get(uid); flight !== undefined; flight = this.#inFlight.get(uid)) await flight;
     return this.propose(proposalOf(), by);
   }
@@ -116,22 +116,22 @@ export class EventLog {
     this.#settle(record.offset, applied);
   }
 
-  #settle(offset: bigint, fate: Fate): void {
+  #settle(offset: bigint, outcome: ProposalOutcome): void {
     const waiting = this.#waiting.get(offset);
-    if (waiting !== undefined) waiting(fate);
-    else if (this.#inFlight.size > 0) this.#fates.set(offset, fate);
+    if (waiting !== undefined) waiting(outcome);
+    else if (this.#inFlight.size > 0) this.#outcomes.set(offset, outcome);
   }
 
-  #fateOf(offset: bigint): Promise<Fate> {
-    const known = this.#fates.get(offset);
+  #outcomeOf(offset: bigint): Promise<ProposalOutcome> {
+    const known = this.#outcomes.get(offset);
     if (known !== undefined) return Promise.resolve(known);
     const { clock, readBackMsMax } = this.#options;
     return new Promise((resolve) => {
       const stop = new AbortController();
-      const end = (fate: Fate) => {
+      const end = (outcome: ProposalOutcome) => {
         this.#waiting.delete(offset);
         stop.abort();
-        resolve(fate);
+        resolve(outcome);
       };
       this.#waiting.set(offset, end);
       clock.sleep(readBackMsMax, stop.signal).then(

@@ -82,7 +82,7 @@ function started({
     isLeader: () => true,
     ...change,
   });
-  learner.start();
+  learner.onApplicationBootstrap();
   const until = async (done: () => boolean) => {
     for (let turn = 0; turn < 100_000 && !done(); turn++) await setImmediate();
   };
@@ -97,7 +97,7 @@ describe("the learner", () => {
     await until(() => published().length > 1);
     const at = rounds();
     await until(() => rounds() > at + 20);
-    await learner.stop();
+    await learner.onApplicationShutdown();
     expect(published()).toHaveLength(2);
     expect(published()[1]).toBeLessThan(1);
   });
@@ -105,7 +105,7 @@ describe("the learner", () => {
   test("L4: while an experiment runs it tells and publishes nothing", async () => {
     const { learner, until, told, published } = started({ runsExperiment: true });
     await until(() => told("policy_frozen").length > 0);
-    await learner.stop();
+    await learner.onApplicationShutdown();
     expect(told("policy_frozen")).toEqual([expect.objectContaining({ why: "promise-refuted", labels: 400 })]);
     expect(published()).toEqual([1]);
   });
@@ -128,7 +128,7 @@ describe("the learner", () => {
       log.put(topics.rollouts, rollout.uid, { ...rollout, message: "nothing new" });
       log.put(topics.rollouts, rollout.uid, { ...rollout, phase: "DEGRADED", isBack: true });
       await until(() => published().length > 1);
-      await learner.stop();
+      await learner.onApplicationShutdown();
       expect(published()).toHaveLength(2);
       expect(told("policy_frozen")).toHaveLength(1);
     },
@@ -141,7 +141,7 @@ describe("the learner", () => {
   ] satisfies [string, Partial<Rollout>][])("L4: a rollout %s holds nothing back", async (_which, change) => {
     const { learner, until, told, published } = started({ rollout: { ...compared, ...change } });
     await until(() => published().length > 1);
-    await learner.stop();
+    await learner.onApplicationShutdown();
     expect(told("policy_frozen")).toEqual([]);
   });
 
@@ -152,7 +152,7 @@ describe("the learner", () => {
     expect(published()).toEqual([1]);
     leads = true;
     await until(() => published().length > 1);
-    await learner.stop();
+    await learner.onApplicationShutdown();
     expect(published()).toHaveLength(2);
   });
 
@@ -161,7 +161,7 @@ describe("the learner", () => {
     await until(() => told("learning_failed").length > 2);
     kafka.isAway = false;
     await until(() => published().length > 1);
-    await learner.stop();
+    await learner.onApplicationShutdown();
     expect(told("learning_failed")[0]).toMatchObject({ code: "kafka-unavailable" });
     expect(published()).toHaveLength(2);
   });

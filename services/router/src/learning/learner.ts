@@ -11,6 +11,7 @@
  * L6. Labels for frames older than memory reaches make their partitions be read again, at most every `SEEK_EVERY_MS`.
  */
 import { createHash } from "node:crypto";
+import type { OnApplicationBootstrap, OnApplicationShutdown } from "@nestjs/common";
 import {
   CloudResult,
   EdgePredictions,
@@ -73,7 +74,7 @@ type Memory = {
 
 type Comparing = { readonly name: string; readonly digests: readonly string[] };
 
-export class Learner {
+export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #options: LearnerOptions;
   readonly #stop = new AbortController();
   #memory: Memory | undefined;
@@ -87,11 +88,11 @@ export class Learner {
     );
   }
 
-  start(): void {
+  onApplicationBootstrap(): void {
     this.#running = this.#run();
   }
 
-  async stop(): Promise<void> {
+  async onApplicationShutdown(): Promise<void> {
     this.#stop.abort();
     await this.#running;
   }

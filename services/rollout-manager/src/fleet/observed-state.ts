@@ -1,4 +1,4 @@
-/** What is believed of a device: what it reports, unless its frames say otherwise.
+/** The observed state of a device: what it reports, unless its frames contradict that.
  *
  * B1. Frames are harder to get wrong than a report: a device that reports one model while its newer frames are another's runs
  *     the other, and has left the one that it claims. */
@@ -17,7 +17,7 @@ export function isContradicted(device: FleetMember, frames: ByFrames | undefined
   );
 }
 
-export function believedOf(
+export function observedStateOf(
   device: FleetMember,
   slot: string,
   frames: ByFrames | undefined,
@@ -26,7 +26,7 @@ export function believedOf(
   const { generation, slots, at, goldenPassed, update } = device;
   const claimed = slots[slot] ?? "";
   const state = { generation, modelDigest: claimed, at, goldenPassed: slot === PERCEPTION ? goldenPassed : null };
-  // Frames tell of this slot alone.
+  // Frames show this slot alone.
   if (slot === PERCEPTION && frames !== undefined && isContradicted(device, frames, lieAfterMs)) {
     return {
       ...state,

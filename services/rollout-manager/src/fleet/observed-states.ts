@@ -1,24 +1,24 @@
-/** Tells the rollouts what is believed of each device (believed.ts), whenever its report or the word of its frames changes. */
+/** Gives the rollouts the observed state of each device (observed-state.ts), whenever its report or the model of its frames changes. */
 import { topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
 import type { DeviceSlots } from "@tributary/rollouts";
 import { reportIgnored } from "../events.ts";
 import type { ByFrames } from "../watching/metrics-fold.ts";
-import { believedOf, isContradicted, slotsOf } from "./believed.ts";
 import type { FleetTable } from "./fleet-table.ts";
+import { isContradicted, observedStateOf, slotsOf } from "./observed-state.ts";
 
-export type BeliefsOptions = {
+export type ObservedStatesOptions = {
   readonly fleet: FleetTable;
   readonly devices: Pick<DeviceSlots, "reported" | "forget">;
   readonly byFrames: (deviceId: string) => ByFrames | undefined;
   readonly lieAfterMs: number;
 };
 
-export class Beliefs {
-  readonly #options: BeliefsOptions;
+export class ObservedStates {
+  readonly #options: ObservedStatesOptions;
   readonly #contradicted = new Set<string>();
 
-  constructor(options: BeliefsOptions) {
+  constructor(options: ObservedStatesOptions) {
     this.#options = options;
   }
 
@@ -34,7 +34,7 @@ export class Beliefs {
         const deviceId = key ?? "";
         fleet.registered(deviceId, registration);
         if (fleet.isRevoked(deviceId)) this.#forget(deviceId);
-        else this.#believe(deviceId);
+        else this.#observe(deviceId);
       }),
       follow(context, topics.reported, (reported, { key, timestamp }) => {
         const deviceId = key ?? "";
@@ -42,7 +42,7 @@ export class Beliefs {
         const reason = fleet.reported(deviceId, reported, timestamp);
         if (reason !== null) context.telemetry.emit(reportIgnored, { device: deviceId, reason });
         else if (reported === null) this.#forget(deviceId);
-        else this.#believe(deviceId, Object.keys(before?.slots ?? {}));
+        else this.#observe(deviceId, Object.keys(before?.slots ?? {}));
       }),
     ]);
   }
@@ -57,18 +57,18 @@ export class Beliefs {
       if (isNow === this.#contradicted.has(deviceId)) continue;
       if (isNow) this.#contradicted.add(deviceId);
       else this.#contradicted.delete(deviceId);
-      this.#believe(deviceId);
+      this.#observe(deviceId);
     }
   }
 
   /** `before`: slots that it named until now; it runs nothing in one that it names no more. */
-  #believe(deviceId: string, before: readonly string[] = []): void {
+  #observe(deviceId: string, before: readonly string[] = []): void {
     const { fleet, devices, byFrames, lieAfterMs } = this.#options;
     const device = fleet.get(deviceId);
     if (device === undefined || fleet.isRevoked(deviceId)) return;
     const frames = byFrames(deviceId);
     for (const slot of new Set([...before, ...slotsOf(device)])) {
-      devices.reported(deviceId, slot, believedOf(device, slot, frames, lieAfterMs));
+      devices.reported(deviceId, slot, observedStateOf(device, slot, frames, lieAfterMs));
     }
   }
 

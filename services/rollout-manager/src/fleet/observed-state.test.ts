@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { DeviceDesired } from "@tributary/contracts";
 import { someBootId, someReported } from "@tributary/testing";
-import { believedOf } from "./believed.ts";
 import { FleetTable } from "./fleet-table.ts";
+import { observedStateOf } from "./observed-state.ts";
 
 const [old, wanted] = ["0a".repeat(32), "1b".repeat(32)];
 const says = (modelDigest: string, change: object = {}) =>
@@ -12,27 +12,27 @@ const says = (modelDigest: string, change: object = {}) =>
     ...change,
   });
 
-describe("what is believed of a device", () => {
+describe("the observed state of a device", () => {
   const table = new FleetTable();
   table.reported("d", says(wanted), 1_000);
   const device = table.get("d");
   if (device === undefined) throw new Error("no device");
 
   test("is its report, while its frames agree or are older", () => {
-    expect(believedOf(device, "perception", undefined, 500)).toMatchObject({ modelDigest: wanted, update: null });
+    expect(observedStateOf(device, "perception", undefined, 500)).toMatchObject({ modelDigest: wanted, update: null });
     const late = { modelDigest: old, at: 1_400 };
-    expect(believedOf(device, "perception", late, 500).modelDigest).toBe(wanted);
+    expect(observedStateOf(device, "perception", late, 500).modelDigest).toBe(wanted);
     const same = { modelDigest: wanted, at: 9_000 };
-    expect(believedOf(device, "perception", same, 500).modelDigest).toBe(wanted);
+    expect(observedStateOf(device, "perception", same, 500).modelDigest).toBe(wanted);
   });
 
   test("is what its frames say, and it has left what it claims (B1)", () => {
     const frames = { modelDigest: old, at: 9_000 };
-    expect(believedOf(device, "perception", frames, 500)).toMatchObject({
+    expect(observedStateOf(device, "perception", frames, 500)).toMatchObject({
       modelDigest: old,
       update: { modelDigest: wanted, phase: "REVERTED", code: "digest-contradicted" },
     });
-    expect(believedOf(device, "world", frames, 500)).toMatchObject({ modelDigest: "", update: null });
+    expect(observedStateOf(device, "world", frames, 500)).toMatchObject({ modelDigest: "", update: null });
   });
 });
 

@@ -1,0 +1,9 @@
+import type { HttpBlock, KafkaBlock, LogBlock, SchemaRegistryBlock } from "@tributary/config";
+
+/** What the configuration of every service has: `sharedBlocks` of @tributary/config. */
+export type ServiceConfig = {
+  readonly http: HttpBlock;
+  readonly log: LogBlock;
+  readonly kafka: KafkaBlock;
+  readonly schemaRegistry?: SchemaRegistryBlock | undefined;
+};
