@@ -22,7 +22,7 @@ export const callSettings = (defaults: CallDefaults) => ({
   callsMax: positive.max(256).default(defaults.callsMax),
   /** A call that answers nothing for so long is given up. */
   callMsMax: positive.max(600_000).default(10_000),
-  /** Millionths of the currency in which costs are told; the frames of a call share its cost. */
+  /** Millionths of the currency in which costs are given; the frames of a call share its cost. */
   costMicrosPerCall: z.number().int().min(0).default(0),
   retry: z
     .strictObject({

@@ -4,7 +4,7 @@
  *
  * P1. `classify` gives one outcome a frame, in order, and does not reject: a dead backend is an outcome.
  * P2. It begins nothing and waits for nothing beyond `deadline` and ends when `signal` aborts. An answer already being
- *     computed may come late: it still tells the router how slow the cloud is.
+ *     computed may come late: it still shows the router how slow the cloud is.
  */
 import { type Instant, traceContextOf } from "@tributary/kernel";
 

@@ -1,5 +1,5 @@
 /**
- * One cloud target at work: its queue, and the calls that empty it. How a call is made is @tributary/calls' business.
+ * One running cloud target: its queue, and the calls that empty it. How a call is made is @tributary/calls' business.
  *
  * T1. Every submitted frame gets exactly one verdict, whatever the backend does, also at shutdown; one that may expire
  *     gets it by its deadline, if need be while its call is still under way.

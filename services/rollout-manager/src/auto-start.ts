@@ -2,7 +2,7 @@
  *
  * A1. Once for each package: the rollout's uid is of its name and digest, so of two instances that start it one wins, and a
  *     rollout that ended is not begun again.
- * A2. What cannot begin now (too few devices, another rollout at work) is named, once for each reason, and tried again later.
+ * A2. What cannot start now (too few devices, another active rollout) is named, once for each reason, and tried again later.
  * A3. (G9) The newest `ROLLED_OUT_MAX` packages are remembered, and refusals of challengers that still wait.
  * A4. The gate's word must be of today's champion, or of the one that is to become it now: the registry judges again by
  *     itself, and until then the challenger waits.

@@ -2,7 +2,7 @@
  *
  * C1. Only if nobody changed the model's aliases since the rollout completed: a person's word is newer.
  * C2. Idempotent, so each instance may ask, and asks again until the alias stands.
- * C3. A rollout that was undone takes that back: what its devices went back to becomes champion, if the model still is.
+ * C3. A rollout that was undone reverts that: what its devices were rolled back to becomes champion, if the model still is.
  * C4. A rollout for a part of the fleet says nothing of the rest: while a device that its selector leaves out runs another
  *     version of the model, the champion stays. Devices that join later, and that it would have meant, do not count. */
 import { clientOf, modelRegistryApi } from "@tributary/api";

@@ -99,7 +99,7 @@ export const configSchema = z.strictObject({
       lieAfterMs: positive.max(DAY).default(MINUTE),
       /** A device that was not heard for so long holds nothing up. */
       goneMs: positive.default(controllerDefaults.goneMs),
-      /** A device that follows an older generation for so long is told again. */
+      /** A device that follows an older generation for so long gets its desired state again. */
       resendMs: positive.min(1_000).default(15 * MINUTE),
     })
     .prefault({}),

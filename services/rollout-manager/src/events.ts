@@ -1,4 +1,4 @@
-/** What the rollout-manager tells its operators: each event is a log line and its metrics. */
+/** What the rollout-manager reports to its operators: each event is a log line and its metrics. */
 import { defineEvent } from "@tributary/telemetry";
 
 export const changed = defineEvent<{ uid: string; version: number; kind: string; by: string; phase: string }>({

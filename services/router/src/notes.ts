@@ -15,16 +15,16 @@ import {
   shareExceeded,
 } from "./events.ts";
 
-/** Told once the effects are stored, so that the counts are of answers that exist. */
-export function tell(effects: Effects, telemetry: Telemetry): void {
+/** Emitted once the effects are stored, so that the counts are of answers that exist. */
+export function emitNotes(effects: Effects, telemetry: Telemetry): void {
   for (const { lane, request } of effects.requests) {
     const { reason, traceparent } = request;
     telemetry.emit(requestWritten, { lane, reason, traceparent });
   }
-  for (const note of effects.notes) tellOne(note, telemetry);
+  for (const note of effects.notes) emitNote(note, telemetry);
 }
 
-function tellOne(note: Note, telemetry: Telemetry): void {
+function emitNote(note: Note, telemetry: Telemetry): void {
   switch (note.kind) {
     case "settled": {
       const { source, settledBy, reason, latencyMs, traceparent } = note.answer;

@@ -1,5 +1,5 @@
 /**
- * One partition at work: its memory, its turn-taking, and the order in which its effects reach Kafka.
+ * One running partition: its memory, its turn-taking, and the order in which its effects reach Kafka.
  *
  * W1. Batches and ticks of a partition take turns; nothing of it runs side by side.
  * W2. Answers and requests are stored first, then the states that know them, and only then may the input be committed.
@@ -22,7 +22,7 @@ import { type Clock, Failure, invariant, reasonOf } from "@tributary/kernel";
 import { Effects, type SettlementPartition } from "@tributary/routing/settlement";
 import type { Telemetry } from "@tributary/telemetry";
 import { partitionForgotten, partitionRebuilt } from "./events.ts";
-import { tell } from "./notes.ts";
+import { emitNotes } from "./notes.ts";
 import { type Rebuilt, rebuild } from "./rebuild.ts";
 import { answerRecord, requestRecord, requestTopic } from "./records.ts";
 import { SendSpans } from "./send-spans.ts";
@@ -233,7 +233,7 @@ export class PartitionWorker {
     });
     spans.end();
     this.#follow(memory, positions, effects.answers.length);
-    tell(effects, telemetry);
+    emitNotes(effects, telemetry);
     for (const note of effects.notes) if (note.kind === "unfair") this.#options.onUnfair(note.deviceId, note.why);
     for (const deviceId of effects.touched) memory.unsaved.add(deviceId);
     if (save) await this.#save(memory);

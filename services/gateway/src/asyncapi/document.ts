@@ -3,7 +3,7 @@
  *
  * D1. Nothing is said twice: names, retention and who writes come from the topic list, payloads and their documentation
  *     from the Avro schemas, the partition count and record size from what the topics are created with.
- * D2. Operations are told from Tributary's side, as AsyncAPI wants: it sends, a consumer receives.
+ * D2. Operations are described from Tributary's side, as AsyncAPI wants: it sends, a consumer receives.
  */
 import { PARTITIONS, type Topic, topics } from "@tributary/contracts";
 import { tributaryTopics } from "@tributary/kafka";

@@ -26,7 +26,7 @@ type Entry = {
   readonly title: string;
   readonly holds: string;
   readonly retained: boolean;
-  /** What a broker of Tributary's takes, unless it is told otherwise. */
+  /** What a broker of Tributary's takes, unless it is configured otherwise. */
   readonly bytesMax?: number;
   readonly message: Json;
 };

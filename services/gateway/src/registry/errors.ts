@@ -1,4 +1,4 @@
-/** What a client of the schema registry is told: Confluent's body, since its clients decide by `error_code`. */
+/** What a client of the schema registry is answered: Confluent's body, since its clients decide by `error_code`. */
 import type { ProblemDetails } from "@tributary/service-kit";
 
 export const REGISTRY_MEDIA_TYPE = "application/vnd.schemaregistry.v1+json";

@@ -74,8 +74,8 @@ function objectOf(json: string): Record<string, unknown> {
 
 /** The devices of a rollout may be many: they have a path of their own. Their strata and segments are of no use without them. */
 export function eventView({ version, at, by, change }: RolloutEvent): RolloutEventView {
-  const told = { version, at: isoOf(at) ?? "", by };
-  if (change.kind !== "created") return { ...told, ...change };
+  const common = { version, at: isoOf(at) ?? "", by };
+  if (change.kind !== "created") return { ...common, ...change };
   const { order, strata: _strata, segments: _segments, spec, ...rest } = change;
-  return { ...told, ...rest, devices: order.length, spec: writtenSpec(spec) };
+  return { ...common, ...rest, devices: order.length, spec: writtenSpec(spec) };
 }

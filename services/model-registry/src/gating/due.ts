@@ -3,7 +3,7 @@
  *
  * D1. A challenger is judged against the champion of the moment; with another champion it is judged again.
  * D2. What somebody forced stays forced, whoever is champion.
- * D3. No champion, or no validation frames, is no verdict: it stays unjudged, and the reason is told.
+ * D3. No champion, or no validation frames, is no verdict: it stays unjudged, and the reason is given.
  */
 import type { Model } from "@tributary/contracts";
 import type { ModelTable } from "@tributary/models";

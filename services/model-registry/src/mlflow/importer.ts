@@ -101,9 +101,9 @@ export class MlflowImporter {
       const challenger = table.byAlias(name, CHALLENGER)?.version;
       const isChallenger = isGiven || challenger === version;
       const what = isChallenger ? `challenger ${name}@${version}` : knownText(name, version, challenger);
-      const told = { model, mlflowVersion: found.version, name, version };
-      if (isGiven) telemetry.emit(mlflowImported, told);
-      else telemetry.emit(mlflowKnown, { ...told, what: isChallenger ? `is ${what} since before` : what });
+      const imported = { model, mlflowVersion: found.version, name, version };
+      if (isGiven) telemetry.emit(mlflowImported, imported);
+      else telemetry.emit(mlflowKnown, { ...imported, what: isChallenger ? `is ${what} since before` : what });
       await this.#mark(model, found.version, what);
     } catch (error) {
       if (signal.aborted) return;

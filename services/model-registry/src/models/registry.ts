@@ -6,7 +6,7 @@
  * R2. Kafka has the last word. Listing is signed first and then written; revoking is written first and then signed; what a
  *     crash left in between is mended at the next start, towards Kafka. So a device never loads what Kafka calls revoked for
  *     longer than a restart takes, and models.v1 never calls listed what metadata does not name. A revocation that stopped
- *     half-way (a full disk) is finished when it is asked for again, and by the timer: nobody is told that it is done before.
+ *     half-way (a full disk) is finished when it is asked for again, and by the timer: it is not reported as done before.
  * R3. Changes are made one after the other; there is one registry.
  * R4. What a push under way names, of a package or of validation frames, is held among the blobs: the sweep asks. Once more
  *     before it is signed or written it must all be there, so that nothing is listed without its bytes.

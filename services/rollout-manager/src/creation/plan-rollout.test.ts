@@ -1,4 +1,4 @@
-/** What may be rolled out, and what to go back to. */
+/** What may be rolled out, and what to roll back to. */
 import { describe, expect, test } from "@jest/globals";
 import { DeviceDesired, type DeviceReported, type Model } from "@tributary/contracts";
 import { ModelTable } from "@tributary/models";
@@ -75,7 +75,7 @@ describe("a model that the gate compared with another champion than the present 
   });
 });
 
-describe("what to go back to", () => {
+describe("what to roll back to", () => {
   test("is what most devices run, whoever is champion: some were away when a model was undone", () => {
     const { alias, push, plan } = rig({ [digests.better]: 3, [digests.old]: 157 });
     alias({ champion: "2" });
@@ -93,7 +93,7 @@ describe("what to go back to", () => {
     expect(plan("edge@3").stableDigest).toBe(digests.better);
   });
 
-  test("is the champion where as many run one as the other, and where nobody tells of one", () => {
+  test("is the champion where as many run one as the other, and where no device reports one", () => {
     expect(rig({ [digests.better]: 80, [digests.old]: 80 }).plan("edge@3").stableDigest).toBe(digests.old);
     expect(rig({ ["5e".repeat(32)]: 160 }).plan("edge@3").stableDigest).toBe(digests.old);
   });
@@ -109,7 +109,7 @@ describe("what to go back to", () => {
     const { alias, plan } = rig({ ["5e".repeat(32)]: 160 });
     alias({});
     expect(() => plan("edge@3")).toThrow(
-      /nothing to go back to: .* nothing else that the registry lists, and edge has no champion/,
+      /nothing to roll back to: .* nothing else that the registry lists, and edge has no champion/,
     );
   });
 });
@@ -144,7 +144,7 @@ describe("hardware", () => {
   });
 });
 
-test("a slot that no device has is refused with those that there are, and one is taken that nobody tells of yet", () => {
+test("a slot that no device has is refused with those that there are, and one is taken that no device reports yet", () => {
   const refused = (slot: string) => () => rig().plan("edge@3", { slot });
   expect(refused("preception")).toThrow(/^spec\.slot: no device has slot "preception"; write perception$/);
   expect(refused("world")).toThrow(/no device has slot "world"; there are perception$/);

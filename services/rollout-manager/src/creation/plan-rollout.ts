@@ -2,9 +2,9 @@
  *
  * P1. What cannot work is refused before anything runs, with the path and what to write instead.
  * P2. A package is rolled out only if it is listed and its gate passed against today's champion, or somebody forced it.
- * P3. What to go back to is the listed package that most of the devices run, so that going back changes the fewest; the champion
+ * P3. What to roll back to is the listed package that most of the devices run, so that rolling back changes the fewest; the champion
  *     where as many run that, or where they run none.
- * P4. Devices that cannot be told anything (agents that know nothing of updates, revoked ones) are not of the fleet. */
+ * P4. Devices that take no desired state (agents that know nothing of updates, revoked ones) are not of the fleet. */
 import type { Model } from "@tributary/contracts";
 import { anyHardware, fitsHardware } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
@@ -105,7 +105,7 @@ function modelOf(written: string, { models, championOf }: PlanParts): Model {
   if (model.gate === null) {
     const isChallenger = models.aliases(name).challenger === model.version;
     const next = isChallenger
-      ? `the registry judges it, and tells how far it is: tributary models describe ${called} --registry URL`
+      ? `the registry judges it, and shows how far it is: tributary models describe ${called} --registry URL`
       : `the registry judges challengers: tributary models alias ${called} challenger`;
     return refuse(path, `${called} was not judged by the gate yet; ${next}`);
   }
@@ -188,7 +188,7 @@ function refuseOtherHardware({ spec }: RolloutSpec, devices: readonly FleetMembe
   );
 }
 
-/** Where nobody tells of any slot yet, any may be the first. */
+/** Where no device reports a slot yet, any may be the first. */
 function refuseOtherSlots({ spec }: RolloutSpec, devices: readonly FleetMember[]): void {
   const slots = [...new Set(devices.flatMap((device) => Object.keys(device.slots)))].sort();
   if (slots.length === 0 || slots.includes(spec.slot)) return;
@@ -197,7 +197,7 @@ function refuseOtherSlots({ spec }: RolloutSpec, devices: readonly FleetMember[]
   refuse(["spec", "slot"], `no device has slot "${spec.slot}"; ${advice}`);
 }
 
-/** An older agent is told of no window, and would switch at once. */
+/** An older agent is sent no window, and would switch at once. */
 function refuseWithoutWindows({ spec }: RolloutSpec, devices: readonly FleetMember[]): void {
   if (spec.maintenanceWindows.length === 0) return;
   const without = devices.filter(({ knowsWindows }) => !knowsWindows).map(({ deviceId }) => deviceId);
@@ -233,11 +233,11 @@ function stableOf(
   if (stable === undefined) {
     return refuse(
       MODEL,
-      `nothing to go back to: the devices run nothing else that the registry lists, and ${model.name} has no champion; give one the alias: tributary models alias ${model.name}@VERSION champion`,
+      `nothing to roll back to: the devices run nothing else that the registry lists, and ${model.name} has no champion; give one the alias: tributary models alias ${model.name}@VERSION champion`,
     );
   }
   if (stable.state !== "LISTED") {
-    return refuse(MODEL, `the champion ${stable.name}@${stable.version} is revoked: there is nothing to go back to`);
+    return refuse(MODEL, `the champion ${stable.name}@${stable.version} is revoked: there is nothing to roll back to`);
   }
   if (stable.modelDigest === model.modelDigest) {
     return refuse(MODEL, `${called} is the champion already; roll out another version`);

@@ -5,7 +5,7 @@
  *     instance which was behind wrote too late is written over by whoever reads it.
  * D2. (G6) The generation is that of the newest decision about any slot of the device. One that stands there and is above
  *     all that the log can give is named: devices will not listen until the epoch is raised.
- * D3. Never a tombstone: a device that is told nothing any more keeps what it was told last.
+ * D3. Never a tombstone: a device that has no desired state any more keeps its last one.
  * D4. What Kafka did not take is written again before anything newer.
  */
 import { type DesiredModel, type DeviceDesired, topics, type UpdateCondition } from "@tributary/contracts";
@@ -84,7 +84,7 @@ export class DesiredWriter {
     });
   }
 
-  /** An event that counts: its generation may be one that devices are told. */
+  /** An event that counts: its generation may be one that devices are sent. */
   decided({ at, change }: RolloutEvent, generation: bigint): void {
     this.#decisions.set(generation, { at, kind: change.kind });
     for (const oldest of this.#decisions.keys()) {
@@ -110,19 +110,19 @@ export class DesiredWriter {
   async #send(deviceIds: readonly string[]): Promise<void> {
     const { controller, sink, telemetry } = this.#options;
     const { name: topic, codec } = topics.desired;
-    const told = new Map<bigint, { readonly newest: Wanted; count: number }>();
+    const written = new Map<bigint, { readonly newest: Wanted; count: number }>();
     const records = deviceIds.flatMap((deviceId) => {
       const wanted = controller.devices.wanted(deviceId);
       if (wanted.size === 0) return [];
       const newest = newestOf(wanted);
-      const known = told.get(newest.generation);
-      if (known === undefined) told.set(newest.generation, { newest, count: 1 });
+      const known = written.get(newest.generation);
+      if (known === undefined) written.set(newest.generation, { newest, count: 1 });
       else known.count += 1;
       return [{ topic, key: deviceId, value: codec.encodeConfluent(this.#record(deviceId, wanted, newest)) }];
     });
     if (records.length === 0) return;
     await sink.send(records);
-    for (const { newest, count } of told.values()) {
+    for (const { newest, count } of written.values()) {
       const { uid, generation, why } = newest;
       telemetry.emit(desiredWritten, { uid, devices: count, generation: `${generation}`, why });
     }

@@ -1,7 +1,7 @@
 /** The fleet as it says of itself: who may connect, what each device runs, and how far its last update is.
  *
  * F1. Of one device only the newest report holds, by boot and number: an older one is replayed or late, and is ignored.
- * F2. A device is known by what it reported; one that is only registered cannot be told anything yet.
+ * F2. A device is known by what it reported; one that is only registered gets no desired state yet.
  * F3. Names that thousands of devices share are kept once. */
 import { DeviceDesired, type DeviceRegistration, type DeviceReported, type UpdatePhase } from "@tributary/contracts";
 import { type Instant, isValidId } from "@tributary/kernel";

@@ -11,7 +11,7 @@ export type Grid = { readonly everyMs: number; readonly delayMs: number; readonl
 
 export type Asked = {
   readonly createdAt: Instant;
-  /** Of the comparison at work; null: nothing is compared. */
+  /** Of the active comparison; null: nothing is compared. */
   readonly startedAt: Instant | null;
   /** The newest moment that was answered, here or by another instance; null: none. */
   readonly answeredTo: Instant | null;

@@ -1,9 +1,9 @@
-/** Asks Prometheus for the metrics of rollouts at work and writes what it says to metrics.observations.v1.
+/** Asks Prometheus for the metrics of active rollouts and writes what it says to metrics.observations.v1.
  *
  * O1. It decides nothing and counts nothing: every instance judges by what stands in the topic, so all come to the same, also
  *     those that cannot reach Prometheus or start later (ADR 25).
  * O2. Any number of instances may ask for the same moment; the first record in the log counts (C2 of counters.ts).
- * O3. Prometheus away or slow stops nothing: it is counted, told once in a while, and why there is nothing stands in the topic.
+ * O3. Prometheus away or slow stops nothing: it is counted, logged once in a while, and the topic gets the reason why there is nothing.
  * O4. (G9) A round asks for `ASKS_AT_ONCE` metrics at a time, each bounded in time; a metric that fails waits. */
 import { type MetricObservations, topics } from "@tributary/contracts";
 import { codeOf, type RecordSink } from "@tributary/kafka";
@@ -46,10 +46,10 @@ type State = {
   failures: number;
   /** Monotonic. */
   dueAt: number;
-  /** The moment of which was told that there is nothing. */
+  /** The moment for which the lack of data was published. */
   excusedAt: Instant | null;
   trouble: string | null;
-  toldAt: number;
+  reportedAt: number;
 };
 
 const ROUND_MS = 500;
@@ -154,7 +154,7 @@ export class Observer {
       answered = state.answeredTo ?? Number.NEGATIVE_INFINITY;
       if (isLive && state.excusedAt !== last) records.push({ rolloutUid: uid, metric, at: last, devices: [], problem }); // O3
     }
-    this.#tell(state, uid, metric, problem);
+    this.#report(state, uid, metric, problem);
     try {
       const { name: topic, codec } = topics.observations;
       if (records.length > 0)
@@ -185,13 +185,13 @@ export class Observer {
   }
 
   /** O3 */
-  #tell(state: State, uid: string, metric: string, problem: string | null): void {
+  #report(state: State, uid: string, metric: string, problem: string | null): void {
     const { clock, telemetry } = this.#options;
     const now = clock.monotonicMs();
-    const isNews = (problem === null) !== (state.trouble === null) || now - state.toldAt >= TELL_EVERY_MS;
+    const isNews = (problem === null) !== (state.trouble === null) || now - state.reportedAt >= TELL_EVERY_MS;
     state.trouble = problem;
     if (!isNews || problem === null) return;
-    state.toldAt = now;
+    state.reportedAt = now;
     telemetry.emit(observingTrouble, { uid, metric, problem });
   }
 
@@ -200,7 +200,7 @@ export class Observer {
     if (known !== undefined) return known;
     const state: State = {
       ...{ answeredTo: null, failures: 0, dueAt: Number.NEGATIVE_INFINITY, excusedAt: null, trouble: null },
-      toldAt: Number.NEGATIVE_INFINITY,
+      reportedAt: Number.NEGATIVE_INFINITY,
     };
     this.#states.set(key, state);
     return state;

@@ -1,7 +1,7 @@
 /** From two vectors to the counters of a rollout's devices. Pure.
  *
  * R1. What cannot be a counter of one device of this rollout is refused, named and counted; the others count.
- * R2. Two series of one device are refused both: which one is right cannot be told.
+ * R2. Two series of one device are refused both: which one is right cannot be known.
  * R3. Of a labelled counter that never counted there is no series. A device without good outcomes has 0 of them, if the query
  *     finds good outcomes of others; if of none, it is the query that is wrong, not the devices. */
 import type { Series, Vector } from "./client.ts";

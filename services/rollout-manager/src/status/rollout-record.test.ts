@@ -29,7 +29,7 @@ test("what a rollout that ended says of its devices is what was seen, also of th
   const messageWith = (evidence: object) =>
     recordOf({ ...rollout, evidence } as Rollout, controller.seen("u", 1), null, undefined).message;
   expect(messageWith(rollout.evidence)).toBe(
-    "went back: the analysis failed; ended: abort by ann, who leaves those that refuse to go back",
+    "rolled back: the analysis failed; ended: abort by ann, who leaves those that refuse to go back",
   );
-  expect(messageWith({ onModel: 0 })).toBe("went back: the analysis failed");
+  expect(messageWith({ onModel: 0 })).toBe("rolled back: the analysis failed");
 });

@@ -1,4 +1,4 @@
-/** A rollout as rollouts.v1 and the API tell it. Pure: instances that know the same write the same bytes. */
+/** A rollout as rollouts.v1 and the API show it. Pure: instances that know the same write the same bytes. */
 import type { Model, RolloutAnalysis, RolloutPhase, Rollout as RolloutRecord } from "@tributary/contracts";
 import {
   type AnalysisEvidence,
@@ -63,8 +63,8 @@ function messageOf(rollout: Rollout, seen: Seen, comparison: AnalysisEvidence | 
   const { phase, aborted, pause, analysis } = rollout;
   if (aborted !== null) {
     if (aborted.abandoned !== null) return `${aborted.why}; ${abandonedWords(aborted.abandoned, rollout.evidence)}`;
-    if (aborted.isBack) return [`went back: ${aborted.why}`, leftWords(rollout.evidence)].filter(Boolean).join("; ");
-    return `goes back: ${aborted.why}; ${seen.onModel} devices still have the model`;
+    if (aborted.isBack) return [`rolled back: ${aborted.why}`, leftWords(rollout.evidence)].filter(Boolean).join("; ");
+    return `is being rolled back: ${aborted.why}; ${seen.onModel} devices still have the model`;
   }
   if (phase === "Healthy") return reachedWords(rollout.evidence);
   if (pause !== null) return `paused: ${pausedWords(pause.reason, rollout.evidence)}`;

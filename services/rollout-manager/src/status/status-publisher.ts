@@ -2,9 +2,9 @@
  * Publishes rollouts.v1: each rollout as it stands, after every change of it and when what is seen of its devices changes.
  *
  * P1. What stands in the topic is read back, so instances do not repeat each other; an older record is written over, a newer
- *     one is left to whoever knows more. Of another epoch (generation.ts), whatever was told in the older one is older.
+ *     one is left to whoever knows more. Of another epoch (generation.ts), whatever the older one published is older.
  * P2. (G9) At most one record a rollout every `everyMs`, the first change at once.
- * P3. A rollout of an older epoch that is told to be at work, and that the log does not know, was forgotten with a Kafka that
+ * P3. A rollout of an older epoch that is published as active, and that the log does not know, was forgotten with a Kafka that
  *     was restored: a tombstone ends it.
  */
 import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
@@ -23,7 +23,7 @@ export type StatusPublisherOptions = {
   readonly everyMs: number;
 };
 
-type Published = Told & { readonly isAtWork: boolean; readonly value: Buffer };
+type Published = Told & { readonly isActive: boolean; readonly value: Buffer };
 
 export class StatusPublisher {
   readonly #options: StatusPublisherOptions;
@@ -40,8 +40,8 @@ export class StatusPublisher {
       if (rollout === null || value === null) this.#published.delete(key ?? "");
       else {
         const { uid, version, generation, phase, isBack, abandonedDevices } = rollout;
-        const isAtWork = phase !== "HEALTHY" && !isBack && abandonedDevices === 0;
-        this.#published.set(uid, { version, generation, isAtWork, value: Buffer.from(value) });
+        const isActive = phase !== "HEALTHY" && !isBack && abandonedDevices === 0;
+        this.#published.set(uid, { version, generation, isActive, value: Buffer.from(value) });
       }
     });
   }
@@ -92,8 +92,8 @@ export class StatusPublisher {
     }
   }
 
-  #isForgotten({ isAtWork, generation }: Published): boolean {
-    return isAtWork && epochOf(generation) < BigInt(this.#options.epoch);
+  #isForgotten({ isActive, generation }: Published): boolean {
+    return isActive && epochOf(generation) < BigInt(this.#options.epoch);
   }
 
   async #send(uid: string, value: Buffer | null): Promise<void> {

@@ -4,7 +4,7 @@
  *     weights of a device sum to about its number of labels, which is what the judge takes frames for.
  * A2. A frame without a label is missing, not wrong; a label without a class takes its frame out.
  * A3. A label may come before its frame. Of several the newest of a round holds; one that comes after its frame was counted
- *     changes nothing any more, and is told.
+ *     changes nothing any more, and is logged.
  * A4. (G9) Frames that wait for labels, and labels that wait for frames, are bounded; the oldest go. */
 import type { EdgePrediction, GroundTruth } from "@tributary/contracts";
 import { formatFrameId, type Instant } from "@tributary/kernel";

@@ -95,7 +95,7 @@ export class MetricsFold {
     return touched;
   }
 
-  /** `observedFrom`: what Prometheus said of rollouts at work is read from their creation on. */
+  /** `observedFrom`: what Prometheus said of active rollouts is read from their creation on. */
   async begin(at: Instant, observedFrom: Instant): Promise<void> {
     const begun = [...this.#slices, this.#labels].map((slices) => slices.begin(at));
     await Promise.all([...begun, this.#observations.begin(Math.min(at, observedFrom))]);

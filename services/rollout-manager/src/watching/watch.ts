@@ -2,7 +2,7 @@
  *
  * W1. Looks happen at multiples of `judge.lookEveryMs` of record time, each once everything up to its moment is folded. So
  *     every instance sees the same at the same looks, whenever it was started.
- * W2. What cannot be read is told and tried again; no moment is passed over.
+ * W2. What cannot be read is logged and read again; no moment is passed over.
  * W3. What Prometheus said of a rollout is one history from its creation on, also if it is retried. */
 
 import { codeOf, type PartitionReader } from "@tributary/kafka";
@@ -39,7 +39,7 @@ const BACKOFF = { minMs: 200, maxMs: 5_000 };
 export class Watch {
   readonly #options: WatchOptions;
   readonly #fold: MetricsFold;
-  /** The rollout at work of each device; null: to be found anew. */
+  /** The active rollout of each device; null: to be found anew. */
   #rollouts: ReadonlyMap<string, Rollout> | null = null;
   /** When the fold came on last. */
   #advancedAtMs: number;
