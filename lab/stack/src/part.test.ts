@@ -62,21 +62,21 @@ describe("a part of the stack", () => {
   });
 
   test("that is killed stays down when not supervised, until it is started", async () => {
-    const x = part(READY, false);
+    const said: string[] = [];
+    const x = part(READY, false, (line) => said.push(line));
     await x.start();
     await x.kill();
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    expect(x.pid).toBeUndefined();
+    expect([x.pid, said]).toEqual([undefined, []]); // A supervisor would have said that it starts it again.
     await x.start();
     expect(x.ports).toEqual({ http: expect.any(Number) });
   });
 
   test("that is stopped stays down although supervised", async () => {
-    const x = part(READY, true);
+    const said: string[] = [];
+    const x = part(READY, true, (line) => said.push(line));
     await x.start();
     await x.stop();
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    expect([x.state, x.pid, x.restarts]).toEqual(["stopped", undefined, 0]);
+    expect([x.state, x.pid, x.restarts, said]).toEqual(["stopped", undefined, 0, []]);
   });
 
   test("with a wrong configuration (exit 2) is not tried again, and its words are told", async () => {

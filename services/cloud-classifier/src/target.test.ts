@@ -26,6 +26,20 @@ function fragileBackend(calls: number[][], killer: number): CloudBackend {
   };
 }
 
+/** Answers nothing before it is closed; `called` once it is asked. */
+function hungBackend(): { readonly backend: CloudBackend; readonly called: Promise<void> } {
+  const call = Promise.withResolvers<void>();
+  const hung = Promise.withResolvers<readonly CloudOutcome[]>();
+  const classify = () => {
+    call.resolve();
+    return hung.promise;
+  };
+  return {
+    backend: { classify, ready: () => true, close: async () => hung.resolve([died]) },
+    called: call.promise,
+  };
+}
+
 const targetOf = (backend: CloudBackend, queueFramesMax = 100, more: Partial<TargetOptions> = {}) =>
   new Target({
     name: "default",
@@ -97,11 +111,10 @@ describe("Target", () => {
   });
 
   test("one that waits for room in a full queue gets it too", async () => {
-    const { promise: hung, resolve } = Promise.withResolvers<readonly CloudOutcome[]>();
-    const backend: CloudBackend = { classify: () => hung, ready: () => true, close: async () => resolve([died]) };
+    const { backend, called } = hungBackend();
     const target = targetOf(backend, 1);
     const first = target.submit(frame(1));
-    await new Promise((r) => setTimeout(r, 20)); // in the call now
+    await called;
     const queued = target.submit(frame(2, { lane: "high" }));
     const waiting = await target.submit(frame(3, { lane: "high", deadlineAt: Date.now() + 50 }));
     expect(waiting).toEqual({ kind: "expired", code: "deadline-passed", attempts: 0, costMicros: 0 });
@@ -110,11 +123,10 @@ describe("Target", () => {
   });
 
   test("closing settles everyone without an outcome, those who wait for room too (T1)", async () => {
-    const { promise: hung, resolve } = Promise.withResolvers<readonly CloudOutcome[]>();
-    const backend: CloudBackend = { classify: () => hung, ready: () => true, close: async () => resolve([died]) };
+    const { backend, called } = hungBackend();
     const target = targetOf(backend, 1);
     const first = target.submit(frame(1));
-    await new Promise((r) => setTimeout(r, 20)); // in the call now
+    await called;
     const queued = target.submit(frame(2, { lane: "high" }));
     const waiting = target.submit(frame(3, { lane: "high" }));
     const shed = target.submit(frame(4));

@@ -309,7 +309,9 @@ test("a crash in probation takes the device back by itself, and no frame is lost
   expect(losses).toBe(digest);
   // For this generation that was all.
   await want(1, digest, "1.4.0");
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await want(0, digest, "1.4.0"); // Once this one is refused, the one before it was read.
+  const isRefused = () => running.agent.events().some(({ event }) => event === "downlink_refused");
+  await waitFor(isRefused, { what: "the older one to be refused" });
   expect((await statusOf(running)).update?.phase).toBe("REVERTED");
 }, 240_000);
 

@@ -179,7 +179,7 @@ describe("the policy", () => {
   });
 
   test("opens the circuit of an endpoint that is down, and closes it when a probe succeeds", async () => {
-    const breaker = { ...callDefaults.breaker, openMs: 3_000 };
+    const breaker = { ...callDefaults.breaker, openMs: 1_500 };
     const { ask, target } = await start({}, { breaker });
     for (let i = 0; i < 5; i++) {
       stub.misbehaveOnce(answerError(500, "InternalFailure"));
@@ -187,7 +187,7 @@ describe("the policy", () => {
     }
     expect(await ask()).toMatchObject({ ...failedBy("circuit-open"), attempts: 0, costMicros: 0 });
     expect(stub.invocations).toHaveLength(5);
-    await new Promise((over) => setTimeout(over, 3_050));
+    await new Promise((over) => setTimeout(over, 1_550));
     expect(await ask()).toMatchObject(answeredB);
     expect(target.circuit).toBe("closed");
   });
