@@ -10,6 +10,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Bench, BenchFlags, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { type Lane, type LaneName, laneNames, Rig } from "./bridge/lanes.ts";
@@ -183,7 +184,6 @@ class Load {
   }
 }
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const costs = ({ micros, p50, p99, megabytes }: Measured): string =>
   `${Object.entries(micros)
     .map(([process, cost]) => `${process} ${cost.toFixed(1)} µs`)

@@ -8,7 +8,7 @@
 import { availableParallelism, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { callDefaults, type Outage, type RetryStorm, retryStorm, unguarded } from "@tributary/calls";
-import { sampleFrames } from "@tributary/testing";
+import { percent, quantilesOf, sampleFrames } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
 import { type Pair, startPairs } from "./cloud/lanes.ts";
 
@@ -104,12 +104,9 @@ async function measure(
 type Summary = { readonly calls: number; readonly p50: number; readonly p99: number; readonly framesPerSecond: number };
 
 function summaryOf(latencies: readonly number[], batch: number): Summary {
-  const sorted = latencies.toSorted((a, b) => a - b);
-  const quantile = (share: number) =>
-    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
-  const totalMs = sorted.reduce((sum, each) => sum + each, 0);
-  const framesPerSecond = (1_000 * batch * sorted.length) / totalMs;
-  return { calls: sorted.length, p50: quantile(0.5), p99: quantile(0.99), framesPerSecond };
+  const [p50, p99] = quantilesOf(latencies, 0.5, 0.99);
+  const totalMs = latencies.reduce((sum, each) => sum + each, 0);
+  return { calls: latencies.length, p50, p99, framesPerSecond: (1_000 * batch * latencies.length) / totalMs };
 }
 
 const callsTable = (measured: readonly Measured[]): Table => ({
@@ -178,4 +175,3 @@ async function stormsOf(seeds: number) {
 }
 
 const ms = (value: number): string => value.toFixed(2);
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

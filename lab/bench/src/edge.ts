@@ -11,7 +11,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { sampleFrames } from "@tributary/testing";
+import { quantilesOf, sampleFrames } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { stringify } from "./edge/frames-file.ts";
 import type { Block, FromLane, ToLane } from "./edge/lane.ts";
@@ -191,14 +191,14 @@ function judge(
 }
 
 function summaryOf(blocks: readonly Block[]) {
-  const latencies = blocks.flatMap((block) => block.latenciesMs).sort((x, y) => x - y);
-  const quantile = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(share * latencies.length))];
+  const latencies = blocks.flatMap((block) => block.latenciesMs);
+  const [p50, p90, p99] = quantilesOf(latencies, 0.5, 0.9, 0.99);
   const seconds = blocks.reduce((sum, block) => sum + block.doneMs, 0) / 1_000;
   return {
     frames: latencies.length,
-    p50: quantile(0.5) ?? Number.NaN,
-    p90: quantile(0.9) ?? Number.NaN,
-    p99: quantile(0.99) ?? Number.NaN,
+    p50,
+    p90,
+    p99,
     framesPerSecond: blocks.reduce((sum, block) => sum + block.done, 0) / seconds,
   };
 }

@@ -6,6 +6,7 @@
 import { seededRandom } from "@tributary/kernel";
 import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
 import { clopperPearson } from "@tributary/statistics";
+import { percent } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { classesJudged, classWorldWords, minuteBy } from "./judge/classes.ts";
 import { type Crossed, crossChecked, FEW } from "./judge/cross-check.ts";
@@ -79,7 +80,6 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     progress(`${name}: ${runs} runs`);
   }
   const of = (name: string) => results.get(name) as Record<JudgeName, Minutes>;
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const falseRows = nulls.map(({ name }) => [name, ...JUDGES.map((j) => percent(shareOf(of(name)[j])))]);
   const soonRows = harms.map(({ name }) => [
     name,
@@ -154,12 +154,18 @@ function soonGates(minutesOf: (name: string, judge: JudgeName) => Minutes): Gate
 }
 
 function crossedRow(name: string, found: readonly Crossed[]): readonly (string | number)[] {
-  const percent = (some: readonly unknown[]) => `${((100 * some.length) / found.length).toFixed(1)} %`;
+  const shareOfRuns = (some: readonly unknown[]) => percent(some.length / found.length);
   const back = found.filter(({ backAt }) => backAt !== null);
   const agreed = back.filter(({ harmfulAt, backAt }) => harmfulAt !== null && harmfulAt <= (backAt as number));
   const later = back.filter(({ harmfulAt, backAt }) => harmfulAt !== null && harmfulAt > (backAt as number));
   const of = (some: readonly unknown[]) => (back.length === 0 ? "-" : `${some.length} of ${back.length}`);
-  return [name, percent(back), percent(found.filter(({ harmfulAt }) => harmfulAt !== null)), of(agreed), of(later)];
+  return [
+    name,
+    shareOfRuns(back),
+    shareOfRuns(found.filter(({ harmfulAt }) => harmfulAt !== null)),
+    of(agreed),
+    of(later),
+  ];
 }
 
 const NO_ARM = { good: [], frames: [], before: [] };

@@ -9,10 +9,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type GatewayClient, gatewayClient } from "@tributary/api";
 import { type EdgeMetrics, type RolloutChangeKind, topics } from "@tributary/contracts";
-import { type Candidate, Candidates, preparePhotos, ReportedWatch, tributary } from "@tributary/demo";
+import { type Candidate, Candidates, preparePhotos, ReportedWatch } from "@tributary/demo";
 import { type Following, follow, followAll, KafkaReader } from "@tributary/kafka";
 import { Failure, systemClock } from "@tributary/kernel";
-import { cloudPackage, edgePackage, runDir, type Stack, startStack } from "@tributary/stack";
+import { cloudPackage, edgePackage, runDir, type Stack, startStack, tributary } from "@tributary/stack";
 import { followContext, waitFor } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 
@@ -105,7 +105,9 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   const [champion, challenger] = [await candidates.get("shipped"), await candidates.get("shipped-again")];
   try {
     const stack = await startStack({
-      ...{ dir, supervised: true, devices: 0, edgePackage: champion.dir, cloudPackage: champion.dir },
+      dir,
+      supervised: true,
+      packages: { edge: champion.dir, cloud: champion.dir },
       light: {
         ...{ devices: DEVICES, processes: PROCESSES, fps: settings.fps, photos: photos.poolDir },
         ...{ batchWaitMs: settings.batchWaitMs, windowMs: settings.windowMs },
@@ -148,15 +150,7 @@ async function roundsOf(stack: Stack, setting: Setting): Promise<readonly Round[
     await moments.start();
     const api = gatewayClient({ url: stack.gatewayUrl });
     for (const { dir, version } of [champion, challenger]) {
-      await tributary(stack.gatewayUrl, [
-        "models",
-        "push",
-        dir,
-        "--registry",
-        stack.registryUrl ?? "",
-        "--by",
-        "bench",
-      ]);
+      await tributary(stack, "models", "push", dir, "--by", "bench");
       const body = { by: "bench", reason: "speed is measured, not the model" };
       await api.models.force({ name: MODEL, version, body });
     }
@@ -194,7 +188,7 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   const onNew = () => reported.on(challenger.digest).length;
   moments.forget();
   const createdAt = Date.now();
-  await tributary(stack.gatewayUrl, ["rollout", "create", "-f", file]);
+  await tributary(stack, "rollout", "create", "-f", file);
   await until(`${name}: a device infers with the model`, () => onNew() > 0);
   const first = Date.now() - createdAt;
   await until(`${name}: ${canaries} devices infer with the model`, () => onNew() === canaries);
@@ -243,7 +237,7 @@ function specification(name: string, { version }: Candidate, weight: number): st
 async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
   const body = JSON.stringify({ digest, ms });
   for (const { part, url } of stack.light) {
-    const response = await fetch(`${url()}/v1/slow`, {
+    const response = await fetch(`${url}/v1/slow`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body,

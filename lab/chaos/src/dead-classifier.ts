@@ -1,6 +1,7 @@
 /** The classifier is stopped for good: the router's clock alone settles every sent frame, as EDGE, by its deadline (G2, G4). */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { edgePackage, quantiles, startStack, untilAnswered, verify } from "@tributary/stack";
 import { check, type Outcome, type Scenario, type Settings } from "./scenario.ts";
 
@@ -27,9 +28,9 @@ export async function dead(settings: Settings): Promise<Outcome> {
   const { devices, fps, seconds, dir, say } = settings;
   const frames = devices * fps * seconds;
   const { deadlineMs } = JSON.parse(readFileSync(join(edgePackage, "policy.json"), "utf8")) as { deadlineMs: number };
-  const stack = await startStack({ dir, devices, fps, frames, supervised: true, onEvent: say });
+  const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: say });
   try {
-    await sleepSeconds(ALIVE_S);
+    await sleep(1_000 * ALIVE_S);
     say("stopping the classifier");
     await stack.classifier.stop();
     const stoppedAt = Date.now();
@@ -67,5 +68,3 @@ export async function dead(settings: Settings): Promise<Outcome> {
     await stack.stop();
   }
 }
-
-const sleepSeconds = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000));

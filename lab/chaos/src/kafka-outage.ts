@@ -6,6 +6,7 @@
  * or this proves nothing.
  */
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Stack, startStack, untilAnswered, verify } from "@tributary/stack";
 import { watchAgents } from "./observe.ts";
 import { check, type Outcome, type Scenario, type Settings } from "./scenario.ts";
@@ -41,11 +42,14 @@ export async function outage(settings: Settings, isControl: boolean): Promise<Ou
   const say = (line: string) => settings.say(`${isControl ? "control" : "as it is"}: ${line}`);
   const frames = devices * fps * seconds;
   const stack = await startStack({
-    ...{ dir, devices, fps, frames, supervised: true, onEvent: say },
+    dir,
+    supervised: true,
+    agents: { count: devices, fps, frames },
+    onEvent: say,
     ...(isControl && { sabotage: { bridge: "early-puback" } }),
   });
   try {
-    await sleepSeconds(WARM_UP_S);
+    await sleep(1_000 * WARM_UP_S);
     const { framesHeldMax, answeredMin } = await withoutKafka(stack, say);
     const isAnswered = await untilAnswered(stack, frames, {
       silenceMsMax: isControl ? CONTROL_SILENCE_MS_MAX : SILENCE_MS_MAX,
@@ -75,14 +79,12 @@ async function withoutKafka(stack: Stack, say: (line: string) => void) {
   say("killing Kafka");
   await stack.kafka.kill();
   const watching = watchAgents(stack.agents);
-  await sleepSeconds(BRIDGE_KILLED_AFTER_S);
+  await sleep(1_000 * BRIDGE_KILLED_AFTER_S);
   say("killing the bridge");
   await stack.bridge.kill();
-  await sleepSeconds(OUTAGE_S - BRIDGE_KILLED_AFTER_S);
+  await sleep(1_000 * (OUTAGE_S - BRIDGE_KILLED_AFTER_S));
   const seen = await watching.stop();
   say("starting Kafka");
   await stack.kafka.start();
   return seen;
 }
-
-const sleepSeconds = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000));

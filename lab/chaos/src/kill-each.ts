@@ -4,7 +4,9 @@
  * Every committed frame has an answer, no frame has two that differ. What the killed agent had not committed (up to
  * 100 ms of frames, and those in flight) was never promised, and is told apart.
  */
-import { endedBoots, type Part, startStack, untilAnswered, verify } from "@tributary/stack";
+import { setTimeout as sleep } from "node:timers/promises";
+import { endedBoots, startStack, untilAnswered, verify } from "@tributary/stack";
+import { waitFor } from "@tributary/testing";
 import { check, type Outcome, type Scenario, type Settings } from "./scenario.ts";
 
 const KILLS = 4;
@@ -29,7 +31,7 @@ export const killEach: Scenario = {
 export async function kills(settings: Settings): Promise<Outcome> {
   const { devices, fps, seconds, dir, say } = settings;
   const frames = devices * fps * seconds;
-  const stack = await startStack({ dir, devices, fps, frames, supervised: true, onEvent: say });
+  const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: say });
   const recoveriesMs: { [name: string]: number } = {};
   try {
     const rounds = Math.max(1, Math.floor(seconds / (KILLS * SECONDS_BETWEEN + 15)));
@@ -38,11 +40,11 @@ export async function kills(settings: Settings): Promise<Outcome> {
       // The agent first: on a slow machine its camera might otherwise be at its end before its turn comes.
       for (const part of [agent, stack.bridge, stack.router, stack.classifier]) {
         if (part === undefined) continue;
-        await sleepSeconds(SECONDS_BETWEEN);
+        await sleep(1_000 * SECONDS_BETWEEN);
         const killedAt = performance.now();
         say(`killing ${part.name}`);
         await part.kill();
-        await untilRunning(part);
+        await waitFor(() => part.state === "running", { what: `${part.name} to come back, see ${part.logFile}` });
         recoveriesMs[part.name] = Math.round(performance.now() - killedAt);
       }
     }
@@ -74,13 +76,3 @@ export async function kills(settings: Settings): Promise<Outcome> {
     await stack.stop();
   }
 }
-
-async function untilRunning(part: Part): Promise<void> {
-  const until = performance.now() + 60_000;
-  while (part.state !== "running") {
-    if (performance.now() > until) throw new Error(`${part.name} did not come back; see ${part.logFile}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-const sleepSeconds = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000));

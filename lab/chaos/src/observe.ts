@@ -1,4 +1,5 @@
 /** Looks at the agents from outside, through the same HTTP that anybody has. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { DeviceAgent } from "@tributary/stack";
 
 export type AgentStatus = {
@@ -9,7 +10,7 @@ export type AgentStatus = {
 
 export async function statusOf(agent: DeviceAgent): Promise<AgentStatus | undefined> {
   try {
-    const response = await fetch(`${agent.url()}/v1/status`, { signal: AbortSignal.timeout(2_000) });
+    const response = await fetch(`${agent.url}/v1/status`, { signal: AbortSignal.timeout(2_000) });
     return (await response.json()) as AgentStatus;
   } catch {
     return undefined;
@@ -33,7 +34,7 @@ export function watchAgents(agents: readonly DeviceAgent[]) {
         last.set(agent.deviceId, status.frames);
       }
       framesHeldMax = Math.max(framesHeldMax, held);
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      await sleep(250);
     }
   })();
   return {

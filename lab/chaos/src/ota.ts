@@ -11,6 +11,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DeviceDesired, mqttTopics } from "@tributary/contracts";
 import { type Random, reasonOf, seededRandom } from "@tributary/kernel";
 import { repositoryRoot, type SpawnedService, sabotaged, spawnService, waitFor } from "@tributary/testing";
@@ -265,7 +266,7 @@ class World {
             told.event === "update_moved" && String(told.generation) === `${this.#generation}` && told.phase === phase,
         );
     await waitFor(isThere, { what: phase, timeoutMs: 4_000, everyMs: 3 }).catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, random() * msMax));
+    await sleep(random() * msMax);
   }
 
   /** What the killed agent left, read by nobody's code but this. */

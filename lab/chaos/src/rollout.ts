@@ -7,6 +7,7 @@
  * event which counts does not explain. A control acts before reading back (lab/sabotage), and must be caught.
  */
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { reasonOf, seededRandom } from "@tributary/kernel";
 import type { Rollout } from "@tributary/rollouts";
 import { waitFor } from "@tributary/testing";
@@ -359,5 +360,3 @@ function merged(findings: readonly Findings[]): readonly Findings[] {
     };
   });
 }
-
-const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -5,7 +5,16 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { accountOf, cloudPackage, edgePackage, type Stack, startStack, untilAnswered, verify } from "@tributary/stack";
+import {
+  accountOf,
+  cloudPackage,
+  edgePackage,
+  metricsOf,
+  type Stack,
+  startStack,
+  untilAnswered,
+  verify,
+} from "@tributary/stack";
 import { tempDir, testKafka } from "@tributary/testing";
 import { writeVariant } from "@tributary/testing/devices";
 
@@ -77,24 +86,22 @@ describe("given a fleet whose cloud misbehaves in every third call", () => {
     await writeVariant(edgePackage, join(dir.path, "edge"), { files: patient });
     stack = await startStack({
       dir: dir.path,
-      edgePackage: join(dir.path, "edge"),
-      kafka: brokers,
-      prefix,
-      partitions: 4,
-      devices: 2,
-      fps: 20,
-      frames: FRAMES,
-      cloud: {
-        targets: {
-          default: {
-            backend: "sagemaker",
-            endpoint: "photos",
-            region: "eu-central-1",
-            endpointUrl: `http://127.0.0.1:${(cloud.address() as AddressInfo).port}`,
-            labels: join(cloudPackage, "labels.json"),
-            variant: "new",
-            retry: { attemptsMax: 1 },
-            callMsMax: CALL_MS_MAX,
+      kafka: { brokers, prefix, partitions: 4 },
+      packages: { edge: join(dir.path, "edge") },
+      agents: { count: 2, fps: 20, frames: FRAMES },
+      services: {
+        cloud: {
+          targets: {
+            default: {
+              backend: "sagemaker",
+              endpoint: "photos",
+              region: "eu-central-1",
+              endpointUrl: `http://127.0.0.1:${(cloud.address() as AddressInfo).port}`,
+              labels: join(cloudPackage, "labels.json"),
+              variant: "new",
+              retry: { attemptsMax: 1 },
+              callMsMax: CALL_MS_MAX,
+            },
           },
         },
       },
@@ -125,7 +132,7 @@ describe("given a fleet whose cloud misbehaves in every third call", () => {
   }, 240_000);
 
   test("and each way was named and counted", async () => {
-    const metrics = await (await fetch(`http://127.0.0.1:${stack.classifier.ports.metrics}/metrics`)).text();
+    const metrics = await metricsOf(stack.classifier);
     for (const code of done) {
       expect(metrics).toMatch(
         new RegExp(`^tributary_classifier_requests_total\\{target="default",.*code="${code}"\\} [1-9]`, "m"),

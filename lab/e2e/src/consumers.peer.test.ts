@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Classifications, topics } from "@tributary/contracts";
-import { KafkaReader, PlatformaticSink, readTopic } from "@tributary/kafka";
+import { KafkaReader, PlatformaticSink } from "@tributary/kafka";
 import { accountOf, type Stack, startStack, untilAnswered } from "@tributary/stack";
-import { repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { recordsIn, repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { debian, flinkJars, goProgram, python } from "../../../tools/peers.mjs";
 
 const FRAMES = 300;
@@ -24,7 +24,11 @@ describe("given a stack that answered some hundred frames, and a repeat that say
 
   beforeAll(async () => {
     programs.set("Go", [goProgram("examples/consumers/go")]);
-    stack = await startStack({ dir: dir.path, kafka: brokers, prefix, partitions: 4, devices: 2, frames: FRAMES });
+    stack = await startStack({
+      dir: dir.path,
+      kafka: { brokers, prefix, partitions: 4 },
+      agents: { count: 2, frames: FRAMES },
+    });
     expect(await untilAnswered(stack, FRAMES, { silenceMsMax: 60_000 })).toBe(true);
     programs.set("Python", [python("consumers"), join(examples, "python/answers.py")]);
     programs.set("TypeScript", [
@@ -94,14 +98,11 @@ describe("given a stack that answered some hundred frames, and a repeat that say
       env: { PATH: process.env.PATH, BROKERS: brokers.join(","), TOPIC_PREFIX: prefix },
     });
     expect(status).toBe(0);
-    const seen: string[] = [];
-    const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
-    const { name } = topics.classifications;
-    for await (const { partition, offset, key, value, headers } of readTopic(reader, name)) {
+    const records = await recordsIn({ brokers, prefix }, topics.classifications.name);
+    const seen = records.map(({ partition, offset, key, value, headers }) => {
       const pairs = Object.entries(headers).map(([header, text]) => `${header}=${text}`);
-      seen.push(`${partition}:${offset} ${key} ${value?.length} bytes ${pairs.join(",")}`);
-    }
-    await reader.close();
+      return `${partition}:${offset} ${key} ${value?.length} bytes ${pairs.join(",")}`;
+    });
     expect(stdout.trim().split("\n").sort()).toEqual(seen.sort());
     expect(stdout).toMatch(/^\d+:\d+ device-[12] \d+ bytes ce_id=device-/m);
   });
@@ -109,7 +110,7 @@ describe("given a stack that answered some hundred frames, and a repeat that say
   test.each(["Python", "Java"])(
     "when Confluent's %s client asks the gateway's registry, then it finds what there is and understands what is refused",
     (language) => {
-      const dir = join(repositoryRoot, "e2e/registry-clients");
+      const dir = join(repositoryRoot, "lab/e2e/registry-clients");
       const command =
         language === "Java"
           ? [java, ...SHORT_LIVED, "-cp", flinkJars(), "RegistryClient.java"]
@@ -152,18 +153,12 @@ describe("given a stack that answered some hundred frames, and a repeat that say
     const guide = readFileSync(join(repositoryRoot, "docs/guides/consume-the-topics.md"), "utf8");
     const table = /^```sql\n(CREATE TABLE answers .*?)```$/ms.exec(guide)?.[1] ?? "";
     writeFileSync(join(dir.path, "answers.sql"), table);
-    const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
-    const { name } = topics.classifications;
-    let value: Buffer = Buffer.alloc(0);
-    for await (const record of readTopic(reader, name)) {
-      value = record.value as Buffer;
-      break;
-    }
-    await reader.close();
+    const [first] = await recordsIn({ brokers, prefix }, topics.classifications.name);
+    const value = first?.value ?? Buffer.alloc(0);
     writeFileSync(join(dir.path, "answers.avro"), value);
     const args = [stack.gatewayUrl, join(dir.path, "answers.sql"), join(dir.path, "answers.avro")];
     const { stdout } = spawnSync(java, [...SHORT_LIVED, "-cp", flinkJars(), "FlinkTable.java", ...args], {
-      cwd: join(repositoryRoot, "e2e/registry-clients"),
+      cwd: join(repositoryRoot, "lab/e2e/registry-clients"),
       encoding: "utf8",
     });
     const { deviceId, bootId, answers } = Classifications.decodeConfluent(value);
@@ -184,20 +179,15 @@ describe("given a stack that answered some hundred frames, and a repeat that say
 
 /** What a router that was killed between writing and committing would do, only worse: the label is another. */
 async function repeatOneAnswerDifferently({ brokers, prefix }: { brokers: readonly string[]; prefix: string }) {
-  const reader = new KafkaReader({ brokers, prefix, clientId: "consumers-test" });
+  const { name } = topics.classifications;
+  const [first] = await recordsIn({ brokers, prefix }, name);
+  const record = Classifications.decodeConfluent(first?.value as Buffer);
+  const answers = record.answers.slice(0, 1).map((answer) => ({ ...answer, label: "a repeat" }));
+  const repeat = Classifications.encodeConfluent({ ...record, answers });
   const sink = new PlatformaticSink({ brokers, prefix, clientId: "consumers-test" });
-  try {
-    const { name } = topics.classifications;
-    for await (const { key, value, headers } of readTopic(reader, name)) {
-      const record = Classifications.decodeConfluent(value as Buffer);
-      const answers = record.answers.slice(0, 1).map((answer) => ({ ...answer, label: "a repeat" }));
-      const repeat = Classifications.encodeConfluent({ ...record, answers });
-      await sink.send([{ topic: name, key: key as string, value: repeat, headers }]);
-      return;
-    }
-  } finally {
-    await Promise.all([reader.close(), sink.close()]);
-  }
+  await sink
+    .send([{ topic: name, key: first?.key as string, value: repeat, headers: first?.headers ?? {} }])
+    .finally(() => sink.close());
 }
 
 /** Whether anything but the markers of claims (ADR 28) stands from there on: consumers pass those, and commit behind records. */

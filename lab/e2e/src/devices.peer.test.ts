@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { gatewayClient } from "@tributary/api";
 import { dlqOf, topics, uplinkStreams } from "@tributary/contracts";
-import { KafkaReader, readTopic } from "@tributary/kafka";
 import { formatFrameId, seededRandom } from "@tributary/kernel";
 import {
   bucketInit,
@@ -16,8 +15,8 @@ import {
   POLICY_FEATURES,
   sampleDraw,
 } from "@tributary/routing/device";
-import { mains, type Stack, samples, startStack } from "@tributary/stack";
-import { repositoryRoot, somePolicy, tempDir, testKafka } from "@tributary/testing";
+import { mains, metricsOf, type Stack, samples, startStack } from "@tributary/stack";
+import { recordsIn, repositoryRoot, somePolicy, startProgram, tempDir, testKafka } from "@tributary/testing";
 import { debian, python } from "../../../tools/peers.mjs";
 import { answerTo } from "./answer-to.ts";
 import { deadLettersOf } from "./dead-letters.ts";
@@ -37,7 +36,7 @@ describe("given a running stack and two devices that are let in", () => {
     for (const program of ["mosquitto_pub", "mosquitto_sub", "mosquitto_rr"]) debian(program, "mosquitto-clients");
     python("device");
     photos = await photosIn(dir.path);
-    stack = await startStack({ dir: join(dir.path, "stack"), kafka: brokers, prefix, partitions: 4, devices: 0 });
+    stack = await startStack({ dir: join(dir.path, "stack"), kafka: { brokers, prefix, partitions: 4 } });
     for (const id of ["shell-cam", "python-cam", "avro-cam"]) {
       const credentials = await stack.devices.register(id);
       passwords.set(id, credentials.password);
@@ -281,23 +280,8 @@ print(json.dumps([decide(given["policy"], bucket, f["logits"], f["id"], bytes([7
   });
 });
 
-type Ran = { readonly code: number | null; readonly out: string; readonly err: string };
-
-/** Not spawnSync: Jest would stand still with it, and so would what it watches. */
-function run(program: string, args: readonly string[], env: Record<string, string>): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env: { PATH: process.env.PATH, ...env }, stdio: ["ignore", "pipe", "pipe"] });
-    const chunks = { out: "", err: "" };
-    child.stdout.on("data", (chunk) => {
-      chunks.out += chunk;
-    });
-    child.stderr.on("data", (chunk) => {
-      chunks.err += chunk;
-    });
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, ...chunks }));
-  });
-}
+const run = (program: string, args: readonly string[], env: Record<string, string>) =>
+  startProgram(program, args, { env }).ended;
 
 /** The first sample photos as files, and what they show. */
 async function photosIn(dir: string) {
@@ -322,40 +306,25 @@ async function photosIn(dir: string) {
 
 /** The frames of all answers in Kafka: one that was answered twice stands twice. */
 async function answersOf(brokers: readonly string[], prefix: string, deviceId: string): Promise<string[]> {
-  const reader = new KafkaReader({ brokers, prefix, clientId: "devices-test" });
   const { name, codec } = topics.classifications;
-  const frames: string[] = [];
-  try {
-    for await (const { value } of readTopic(reader, name)) {
-      const record = codec.decodeConfluent(value as Buffer);
-      for (const answer of record.answers) frames.push(formatFrameId({ ...record, ...answer }));
-    }
-  } finally {
-    await reader.close();
-  }
+  const frames = (await recordsIn({ brokers, prefix }, name)).flatMap(({ value }) => {
+    const record = codec.decodeConfluent(value as Buffer);
+    return record.answers.map((answer) => formatFrameId({ ...record, ...answer }));
+  });
   return frames.filter((frame) => frame.startsWith(`${deviceId}:`));
 }
 
 /** The frames of all of a device's predictions in Kafka, and the policy they were decided by. */
 async function predictionsOf(brokers: readonly string[], prefix: string, deviceId: string) {
-  const reader = new KafkaReader({ brokers, prefix, clientId: "devices-test" });
   const { name, codec } = topics.predictions;
-  const seen: { readonly frameId: string; readonly policyVersion: string }[] = [];
-  try {
-    for await (const { key, value } of readTopic(reader, name)) {
-      if (key !== deviceId) continue;
-      const batch = codec.decodeConfluent(value as Buffer);
-      for (const one of batch.predictions) {
-        seen.push({ frameId: formatFrameId({ ...batch, ...one }), policyVersion: batch.policyVersion });
-      }
-    }
-  } finally {
-    await reader.close();
-  }
-  return seen;
+  return (await recordsIn({ brokers, prefix }, name)).flatMap(({ key, value }) => {
+    if (key !== deviceId) return [];
+    const batch = codec.decodeConfluent(value as Buffer);
+    const { policyVersion } = batch;
+    return batch.predictions.map((one) => ({ frameId: formatFrameId({ ...batch, ...one }), policyVersion }));
+  });
 }
 
 async function counted(stack: Stack, line: RegExp): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.metrics}/metrics`)).text();
-  return Number(line.exec(text)?.[1] ?? 0);
+  return Number(line.exec(await metricsOf(stack.bridge))?.[1] ?? 0);
 }

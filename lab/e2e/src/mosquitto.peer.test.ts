@@ -21,11 +21,8 @@ beforeAll(async () => {
   mosquitto = await startMosquitto({ dir: join(dir.path, "mosquitto"), users });
   stack = await startStack({
     dir: dir.path,
-    devices: DEVICES,
-    frames: FRAMES,
-    kafka: brokers,
-    prefix,
-    partitions: 4,
+    kafka: { brokers, prefix, partitions: 4 },
+    agents: { count: DEVICES, frames: FRAMES },
     mqtt: { url: mosquitto.url, bridges: 2, passwords: users, trusting: TRUSTING, ackTimeoutMs: 1_500 },
   });
 }, 2 * MINUTE);

@@ -1,28 +1,17 @@
 /** What guides do not show of programs that the oldest Node of README.md starts: they run under Node 24, or say what to install. */
-import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { repositoryRoot, tempDir } from "@tributary/testing";
+import { repositoryRoot, startProgram, tempDir } from "@tributary/testing";
 import { node20 } from "../../../tools/peers.mjs";
 
 const at = (path: string) => join(repositoryRoot, path);
 
-type Ran = { readonly code: number | null; readonly out: string; readonly err: string };
-
-function start(args: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}) {
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, JAVA_HOME: process.env.JAVA_HOME, ...options.env };
-  const child = spawn(node20(), args, { cwd: options.cwd ?? repositoryRoot, env, stdio: ["ignore", "pipe", "pipe"] });
-  const said = { out: "", err: "" };
-  child.stdout.on("data", (chunk) => {
-    said.out += chunk;
+const start = (args: readonly string[], { env, cwd }: { env?: Record<string, string>; cwd?: string } = {}) =>
+  startProgram(node20(), args, {
+    env: { HOME: process.env.HOME, JAVA_HOME: process.env.JAVA_HOME, ...env },
+    ...(cwd !== undefined && { cwd }),
   });
-  child.stderr.on("data", (chunk) => {
-    said.err += chunk;
-  });
-  const ended = new Promise<Ran>((resolve) => child.once("close", (code) => resolve({ code, ...said })));
-  return { child, ended };
-}
 const run = (...args: Parameters<typeof start>) => start(...args).ended;
 
 describe("given Node 20 and tributary", () => {

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { type Part, type Stack, startStack, untilAnswered } from "@tributary/stack";
+import { metricsOf, type Part, type Stack, startStack, untilAnswered } from "@tributary/stack";
 import { repositoryRoot, tempDir, testKafka } from "@tributary/testing";
 import { debian } from "../../../tools/peers.mjs";
 
@@ -69,20 +69,15 @@ describe("given a running stack", () => {
   beforeAll(async () => {
     stack = await startStack({
       dir: dir.path,
-      kafka: brokers,
-      prefix,
-      partitions: 4,
-      devices: 1,
-      frames: 20,
-      fps: 20,
+      kafka: { brokers, prefix, partitions: 4 },
+      agents: { count: 1, frames: 20, fps: 20 },
       rollouts: {},
     });
     await untilAnswered(stack, 20, { silenceMsMax: 30_000 });
-    const { bridge, router, classifier, gateway, registry, agents, managers } = stack;
-    const services = [bridge, router, classifier, gateway, registry as Part, ...managers];
+    const { bridge, router, classifier, gateway, registry, agents, manager } = stack;
+    const services = [bridge, router, classifier, gateway, registry as Part, manager as Part];
     for (const part of [...services, ...agents.map(({ part }) => part)]) {
-      const url = `http://127.0.0.1:${part.ports.metrics ?? part.ports.http}/metrics`;
-      scraped.set(part.name, await (await fetch(url)).text());
+      scraped.set(part.name, await metricsOf(part));
     }
   });
   afterAll(async () => {

@@ -19,13 +19,14 @@ import {
   edgePackage,
   lossesOf,
   mains,
+  metricsOf,
   type Stack,
   startStack,
+  tributary,
 } from "@tributary/stack";
 import { type SpawnedService, someDesired, spawnService, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { writeVariant } from "@tributary/testing/devices";
 import { folder, packagesIn, previousAgents, unpackAgent } from "../../../tools/previous-agents.mjs";
-import { tributary } from "./command-line.ts";
 import { type Heard, RawDevice } from "./raw-device.ts";
 
 const MODEL = "edge";
@@ -111,14 +112,14 @@ describe("given every agent that is kept and today's, each on a device, and toda
     });
     stack = await startStack({
       dir: join(dir.path, "stack"),
-      kafka: brokers,
-      prefix,
-      partitions: 4,
-      devices: programs.length + 1,
-      fps: 3,
-      edgePackage: join(dir.path, "1.0.0"),
-      agent: { windows: { lengthMs: 5_000 } },
-      agentProgram: (i) => programs[i],
+      kafka: { brokers, prefix, partitions: 4 },
+      packages: { edge: join(dir.path, "1.0.0") },
+      agents: {
+        count: programs.length + 1,
+        fps: 3,
+        config: { windows: { lengthMs: 5_000 } },
+        program: (i) => programs[i],
+      },
       rollouts: {
         registry: { checks: { hardwareClasses: { x64: 1 } } },
         manager: { updates: { shadowFrames: 3, probationFrames: 5 }, limits: { statusEveryMs: 300 } },
@@ -132,11 +133,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
     }));
     today = stack.agents.at(-1) as DeviceAgent;
     const push = async (version: string) => {
-      const pushed = await tributary(
-        stack,
-        ...["models", "push", join(dir.path, version), "--registry", stack.registryUrl ?? "", "--by", "test"],
-      );
-      if (pushed.code !== 0) throw new Error(pushed.text);
+      await tributary(stack, "models", "push", join(dir.path, version), "--by", "test");
       const body = { by: "test", reason: "there is nothing to compare" };
       await gateway.models.force({ name: MODEL, version, body });
     };
@@ -169,7 +166,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
       );
       expect([agent.deviceId, announced.length > 0]).toEqual([agent.deviceId, updates]);
     }
-    const { text } = await tributary(stack, "get", "devices", "-o", "wide");
+    const text = await tributary(stack, "get", "devices", "-o", "wide");
     for (const { agent, version } of kept) expect(text).toMatch(new RegExp(`${agent.deviceId}\\s.*\\s${version}\\s`));
   });
 
@@ -210,11 +207,11 @@ describe("given every agent that is kept and today's, each on a device, and toda
     for (const { agent } of kept) {
       const refused = agent.part.events().filter(({ event }) => event === "downlink_refused");
       expect([agent.deviceId, refused]).toEqual([agent.deviceId, []]);
-      const status = await fetch(`${agent.url()}/v1/status`);
+      const status = await fetch(`${agent.url}/v1/status`);
       const { finalAnswers } = (await status.json()) as { finalAnswers: { [source: string]: number } };
       expect(finalAnswers.CLOUD).toBeGreaterThan(0);
     }
-    const metrics = await (await fetch(`http://127.0.0.1:${stack.bridge.ports.metrics}/metrics`)).text();
+    const metrics = await metricsOf(stack.bridge);
     expect(metrics.split("\n").filter((line) => line.startsWith("tributary_bridge_refused_total{"))).toEqual([]);
     for (const stream of ["frames", "predictions", "metrics", "sketches", "reported"]) {
       expect(metrics).toMatch(new RegExp(`^tributary_bridge_.*stream="${stream}".* [1-9]`, "m"));

@@ -5,10 +5,10 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { gatewayClient } from "@tributary/api";
 import { Codec, dlqOf, EdgeFrame, fingerprintOf, topics } from "@tributary/contracts";
-import { KafkaReader, PlatformaticSink, readTopic } from "@tributary/kafka";
+import { PlatformaticSink } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
-import { mains, type Stack, shownBy, startStack } from "@tributary/stack";
-import { freePort, repositoryRoot, spawnProcess, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { mains, metricsOf, type Stack, shownBy, startStack } from "@tributary/stack";
+import { freePort, recordsIn, repositoryRoot, spawnProcess, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { apicurio, python } from "../../../tools/peers.mjs";
 import { answerTo } from "./answer-to.ts";
 import { deadLettersOf } from "./dead-letters.ts";
@@ -54,12 +54,9 @@ describe("given a stack whose schemas are in Apicurio", () => {
     for (let i = 0; i < 3; i++) await register(`other-${i}`, { type: "fixed", name: `Other${i}`, size: 4 });
     stack = await startStack({
       dir: dir.path,
-      kafka: brokers,
-      prefix,
-      partitions: 4,
-      devices: 2,
-      frames: FRAMES,
-      schemaRegistry: { url },
+      kafka: { brokers, prefix, partitions: 4 },
+      agents: { count: 2, frames: FRAMES },
+      services: { schemaRegistry: { url } },
     });
   });
   afterAll(async () => {
@@ -117,7 +114,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     );
     expect(letter.value).toEqual(stranger);
     expect(JSON.stringify(letter.headers)).toContain("schema-unknown-id");
-    const metrics = await (await fetch(`http://127.0.0.1:${stack.router.ports.metrics}/metrics`)).text();
+    const metrics = await metricsOf(stack.router);
     expect(metrics).toMatch(/tributary_schema_registry_lookups_total\{outcome="unknown"\} 1/);
     const device = await RawDevice.connect(stack.mqttUrl, await stack.devices.register("raw-device"));
     const frameId = await device.sendGoodFrame();
@@ -186,11 +183,6 @@ describe("given a stack whose schemas are in Apicurio", () => {
     expect((await gateway.stop()).code).toBe(0);
   });
 
-  async function rawValues(topic: string): Promise<Buffer[]> {
-    const reader = new KafkaReader({ brokers, prefix, clientId: "registry-test" });
-    const values: Buffer[] = [];
-    for await (const { value } of readTopic(reader, topic)) if (value) values.push(value);
-    await reader.close();
-    return values;
-  }
+  const rawValues = async (topic: string): Promise<readonly Buffer[]> =>
+    (await recordsIn({ brokers, prefix }, topic)).flatMap(({ value }) => value ?? []);
 });

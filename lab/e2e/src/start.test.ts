@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { identify } from "@tributary/stack";
 import { repositoryRoot, type SpawnedService, spawnProcess, tempDir, waitFor } from "@tributary/testing";
 
 const MINUTE = 60_000;
@@ -125,10 +126,4 @@ function pidsIn(dir: string): number[] {
   return Object.values(parts).map(({ pid }) => pid);
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
+const isAlive = (pid: number): boolean => identify(pid) !== undefined;

@@ -52,12 +52,8 @@ describe("given a stack whose processes all export their spans", () => {
     Object.assign(process.env, receiver.env);
     stack = await startStack({
       dir: dir.path,
-      kafka: brokers,
-      prefix,
-      partitions: 4,
-      devices: DEVICES,
-      frames: FRAMES,
-      fps: 30,
+      kafka: { brokers, prefix, partitions: 4 },
+      agents: { count: DEVICES, frames: FRAMES, fps: 30 },
     });
   });
   afterAll(async () => {
@@ -82,7 +78,7 @@ describe("given a stack whose processes all export their spans", () => {
   test("when cameras show frames, then each sent one has one trace, whose spans are of all processes and have the right parents", async () => {
     expect(await untilAnswered(stack, FRAMES, { silenceMsMax: 30_000 })).toBe(true);
     for (const { url } of stack.agents) {
-      const status = (await (await fetch(`${url()}/v1/status`)).json()) as { sent: Record<string, number> };
+      const status = (await (await fetch(`${url}/v1/status`)).json()) as { sent: Record<string, number> };
       sent += Object.values(status.sent).reduce((a, b) => a + b, 0);
     }
     expect(sent).toBeGreaterThan(5);

@@ -11,6 +11,7 @@
  */
 import type { Classifications, EdgeFrame, EdgePrediction, EdgePredictions, FinalAnswer } from "@tributary/contracts";
 import { clopperPearson } from "@tributary/statistics";
+import { quantilesOf } from "@tributary/testing";
 import { keyOf, type Shown } from "./ledger.ts";
 import type { Records } from "./topic-log.ts";
 
@@ -149,12 +150,9 @@ export function lossesOf(account: Account, { killed = new Set(), openSince }: Ex
 export type Quantiles = { readonly n: number; readonly p50: number | null; readonly p99: number | null };
 
 export function quantiles(values: readonly number[]): Quantiles {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (q: number) => {
-    const value = sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)];
-    return value === undefined ? null : Math.round(value * 10) / 10;
-  };
-  return { n: sorted.length, p50: at(0.5), p99: at(0.99) };
+  const [p50, p99] = quantilesOf(values, 0.5, 0.99);
+  const rounded = (value: number) => (Number.isNaN(value) ? null : Math.round(value * 10) / 10);
+  return { n: values.length, p50: rounded(p50), p99: rounded(p99) };
 }
 
 /** A share of right answers, with its exact 95 % interval. */

@@ -4,10 +4,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { tempDir } from "@tributary/testing";
+import { repositoryRoot, tempDir } from "@tributary/testing";
 import { Ajv } from "ajv";
 import { parse, parseAllDocuments } from "yaml";
-import { mains, repositoryRoot } from "./paths.ts";
+import { mains } from "./paths.ts";
 
 type Manifest = {
   readonly kind: string;

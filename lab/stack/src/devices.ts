@@ -7,20 +7,19 @@ export type Credentials = { readonly deviceId: string; readonly password: string
 
 export class Devices {
   readonly #file: string;
-  readonly #gateway: () => GatewayClient;
+  readonly #gateway: GatewayClient;
   readonly #passwords: { [deviceId: string]: string };
 
-  /** `gateway`: base URL. */
-  constructor(dir: string, gateway: () => string) {
+  constructor(dir: string, gatewayUrl: string) {
     this.#file = join(dir, "devices.json");
-    this.#gateway = () => gatewayClient({ url: gateway() });
+    this.#gateway = gatewayClient({ url: gatewayUrl });
     this.#passwords = existsSync(this.#file) ? JSON.parse(readFileSync(this.#file, "utf8")) : {};
   }
 
   async register(deviceId: string): Promise<Credentials> {
     const known = this.#passwords[deviceId];
     if (known !== undefined && (await this.#isActive(deviceId))) return { deviceId, password: known };
-    const { devices } = this.#gateway();
+    const { devices } = this.#gateway;
     const body = { deviceId, hardwareClass: "x64", site: "local" };
     const { password } = await devices.register({ body }).catch(async (error: unknown) => {
       if (!(error instanceof ApiFailure) || error.status !== 409) throw error;
@@ -35,7 +34,7 @@ export class Devices {
 
   async #isActive(deviceId: string): Promise<boolean> {
     try {
-      return (await this.#gateway().devices.one({ deviceId })).status === "ACTIVE";
+      return (await this.#gateway.devices.one({ deviceId })).status === "ACTIVE";
     } catch (error) {
       if (error instanceof ApiFailure && error.status !== null) return false;
       throw error;

@@ -6,6 +6,7 @@
  * L2. A frame without a final answer yet is tried again; after `triesMax` it stays without a label, and is counted.
  */
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type GatewayClient, gatewayClient } from "@tributary/api";
 import { type EdgeFrame, topics } from "@tributary/contracts";
 import { follow, type PartitionReader } from "@tributary/kafka";
@@ -88,7 +89,7 @@ export class Labeller {
         });
         if (due.length === BATCH_MAX) continue;
       }
-      await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+      await sleep(EVERY_MS);
     }
   }
 

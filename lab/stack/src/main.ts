@@ -6,12 +6,13 @@ import { dirname, join } from "node:path";
 import { KafkaReader } from "@tributary/kafka";
 import { reasonOf, systemClock } from "@tributary/kernel";
 import type { Report } from "./account.ts";
+import { CAMERA_ID } from "./agents.ts";
 import { type ExternalMqtt, readPasswords } from "./external-mqtt.ts";
 import { Labeller } from "./labeller.ts";
 import { Live } from "./live.ts";
 import { HELP, parseOptions, type StartOptions } from "./options.ts";
 import { runDir, samples } from "./paths.ts";
-import { CAMERA_ID, type Stack, startStack } from "./stack.ts";
+import { type Stack, startStack } from "./stack.ts";
 import { summaryOf } from "./summary.ts";
 import { agentIdsOf, lightIdsOf, Screen } from "./table.ts";
 import { nameOf, type Task, taskLines, taskOf } from "./task.ts";
@@ -140,27 +141,34 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
   const photos = camera.kind === "folder" ? camera.folder : samples;
   const stack = await startStack({
     dir: runDir,
-    devices,
-    ...{ edgePackage: edge.dir, cloudPackage: cloud.dir, photos },
-    ...(fps !== undefined && { fps }),
-    ...(camera.kind === "command" && {
-      cameras: () => [{ id: CAMERA_ID, kind: "command", command: camera.command }],
-    }),
+    fresh: options.fresh,
+    classes: edge.labels,
+    supervised: true,
+    wellKnownPorts: true,
+    ...(options.kafka && { kafka: { brokers: options.kafka } }),
+    ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
+    packages: { edge: edge.dir, cloud: cloud.dir },
+    rollouts: { quick: true },
+    agents: {
+      count: devices,
+      photos,
+      ...(fps !== undefined && { fps }),
+      ...(options.frames !== undefined && { frames: options.frames }),
+      ...(camera.kind === "command" && {
+        cameras: () => [{ id: CAMERA_ID, kind: "command", command: camera.command }],
+      }),
+      config: { clock: "synchronized" }, // All share this machine's clock.
+    },
     ...(lightDevices > 0 && {
       light: {
-        ...{ devices: lightDevices, fps: LIGHT_FPS, photos, batchWaitMs: 2_000, windowMs: 60_000 },
+        devices: lightDevices,
         processes: Math.ceil(lightDevices / LIGHT_DEVICES_A_PROCESS),
+        fps: LIGHT_FPS,
+        photos,
+        batchWaitMs: 2_000,
+        windowMs: 60_000,
       },
     }),
-    // All share this machine's clock.
-    agent: { clock: "synchronized" },
-    ...(options.frames !== undefined && { frames: options.frames }),
-    ...(options.kafka && { kafka: options.kafka }),
-    ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
-    ...{ fresh: options.fresh, classes: edge.labels },
-    supervised: true,
-    rollouts: { quick: true },
-    ports: { kafka: 9092, mqtt: 1883, gateway: 8080 },
     signal: stopping.signal,
     onStep: (step) => {
       endStep();

@@ -10,6 +10,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { backoffMs, Failure, reasonOf, systemClock } from "@tributary/kernel";
+import { parseJsonLines } from "@tributary/testing";
 import type { Journal } from "./journal.ts";
 
 export type PartOptions = {
@@ -22,16 +23,15 @@ export type PartOptions = {
   readonly dir: string;
   readonly journal: Journal;
   readonly supervised: boolean;
-  readonly readyMsMax?: number;
   readonly probe?: Probe;
   readonly onEvent?: (line: string) => void;
-  readonly onReady?: (part: Part) => Promise<void>;
 };
 
 export type Probe = { readonly everyMs: number; readonly timeoutMs: number; readonly failuresMax: number };
 export type PartState = "stopped" | "starting" | "running" | "restarting";
 export type Ports = { readonly [name: string]: number };
 
+const READY_MS_MAX = 120_000;
 const BACKOFF = { minMs: 250, maxMs: 10_000 };
 const STEADY_MS = 20_000;
 const STARTS_MAX = 3;
@@ -109,7 +109,7 @@ export class Part {
 
   /** The log's JSON lines. */
   events(): Record<string, unknown>[] {
-    return readFileSync(this.logFile, "utf8").split("\n").flatMap(parse);
+    return parseJsonLines(readFileSync(this.logFile, "utf8").split("\n"));
   }
 
   async #launch(): Promise<void> {
@@ -139,11 +139,11 @@ export class Part {
       });
       child.once("error", () => done());
     });
-    const until = performance.now() + (this.#options.readyMsMax ?? 120_000);
+    const until = performance.now() + READY_MS_MAX;
     let said = "";
     for (;;) {
       said = tail(this.logFile, logStart);
-      const ready = said.split("\n").flatMap(parse).find(isReady);
+      const ready = parseJsonLines(said.split("\n")).find(isReady);
       if (ready !== undefined) {
         this.#ports = ready.ports;
         break;
@@ -156,7 +156,6 @@ export class Part {
       }
       await systemClock.sleep(30);
     }
-    await this.#options.onReady?.(this);
     if (this.isAlive) this.state = "running";
   }
 
@@ -216,18 +215,15 @@ export class Part {
   }
 }
 
+/** Processes that start together and stop together. */
+export const together = (parts: readonly Part[]) => ({
+  start: async (): Promise<void> => void (await Promise.all(parts.map((part) => part.start()))),
+  stop: async (): Promise<void> => void (await Promise.all(parts.map((part) => part.stop()))),
+});
+
 type ReadyLine = { readonly event: "ready"; readonly ports: Ports };
 const isReady = (line: Record<string, unknown>): line is ReadyLine & Record<string, unknown> =>
   line.event === "ready" && typeof line.ports === "object";
-
-function parse(line: string): Record<string, unknown>[] {
-  if (!line.startsWith("{")) return [];
-  try {
-    return [JSON.parse(line) as Record<string, unknown>];
-  } catch {
-    return [];
-  }
-}
 
 function tail(file: string, from: number): string {
   const size = statSync(file).size - from;

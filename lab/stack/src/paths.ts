@@ -1,7 +1,6 @@
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
+import { repositoryRoot } from "@tributary/testing";
 
-export const repositoryRoot: string = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 const at = (...parts: string[]): string => join(repositoryRoot, ...parts);
 
 export const mains = {

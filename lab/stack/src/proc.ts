@@ -1,5 +1,6 @@
 /** What Linux tells of processes. A pid alone says nothing: it is used again; pid and start time together name a process. */
 import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export type ProcessId = { readonly pid: number; readonly startedAt: string };
 
@@ -58,9 +59,9 @@ export async function endAll(ids: readonly ProcessId[], graceMs: number): Promis
   const before = ids.filter(isAlive);
   for (const id of before) signal(id, "SIGTERM");
   const until = performance.now() + graceMs;
-  while (before.some(isAlive) && performance.now() < until) await new Promise((done) => setTimeout(done, 50));
+  while (before.some(isAlive) && performance.now() < until) await sleep(50);
   for (const id of before) signal(id, "SIGKILL");
-  while (before.some(isAlive)) await new Promise((done) => setTimeout(done, 20));
+  while (before.some(isAlive)) await sleep(20);
   return before.length;
 }
 

@@ -55,12 +55,12 @@ export async function watch({ stack, live, options, task, screen, signal, second
     await systemClock.sleep(TICK_MS, signal).catch(() => {});
     await Promise.all(
       stack.agents.map(async ({ deviceId, url }) => {
-        const view = await askAgent(url());
+        const view = await askAgent(url);
         agents.set(deviceId, view);
         if (view !== undefined && view.unnumbered > 0) unnumbered.set(deviceId, view.unnumbered);
       }),
     );
-    lightModels = (await Promise.all(stack.light.map(({ url }) => askLightDevices(url())))).flat();
+    lightModels = (await Promise.all(stack.light.map(({ url }) => askLightDevices(url)))).flat();
     const view: View = { stack, live, agents, lightModels };
     const now = performance.now();
     if (!isFirstTold && live.first !== undefined) {

@@ -4,6 +4,7 @@ import { randomBytes, scryptSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PARTITIONS, topics } from "@tributary/contracts";
 import { KafkajsAdmin, KafkaReader, PlatformaticSink, RECORD_BYTES_MAX, tributaryTopics } from "@tributary/kafka";
@@ -161,7 +162,7 @@ export class Rig {
     const mosquitto = spawn(debian("mosquitto"), ["-c", conf], options);
     await waitFor(() => canConnect(port), { what: "Mosquitto" });
     const agent = spawn(telegraf(), ["--config", toml], options);
-    await new Promise((resolve) => setTimeout(resolve, 3_000)); // Its subscription is not to be seen from outside.
+    await sleep(3_000); // Its subscription is not to be seen from outside.
     return {
       pids: { broker: mosquitto.pid ?? -1, telegraf: agent.pid ?? -1, kafka: this.kafka.pid },
       load: "load",

@@ -6,6 +6,7 @@
  * L3. Latency runs from the write of a PUBLISH to the read of its PUBACK; acknowledgements come in the order of the
  *     messages (MQTT-4.6.0). */
 import { connect, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { deviceName, fail, Meter, type Order, pace, serveLoad } from "./meter.ts";
 import { connectPacket, publishRing } from "./packets.ts";
 import { payloadOf } from "./payloads.ts";
@@ -113,7 +114,7 @@ async function stop(): Promise<void> {
   const until = performance.now() + STOP_MS_MAX;
   while (devices.some(({ inFlight }) => inFlight > 0)) {
     if (performance.now() > until) fail("messages stay unacknowledged");
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await sleep(10);
   }
 }
 

@@ -1,4 +1,5 @@
 /** A process of `bench bridge`: the bridge's Kafka client fed from memory, with no MQTT in front of it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { PlatformaticSink } from "@tributary/kafka";
 import { deviceName, fail, Meter, pace, serveLoad } from "./meter.ts";
 import { payloadOf } from "./payloads.ts";
@@ -39,6 +40,6 @@ serveLoad(
   async () => {
     isEager = false;
     stopPacing();
-    while (inFlight > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (inFlight > 0) await sleep(10);
   },
 );

@@ -1,5 +1,6 @@
 /** What the splits of every task say, beside the score that is always learned, with gates. */
 import { FIXED_SCORES, SCORES } from "@tributary/routing";
+import { percent } from "@tributary/testing";
 import type { BenchReport, Gate } from "../bench.ts";
 import { AT_SHARE, type SplitResult, splitResult } from "./task-splits.ts";
 import type { Task } from "./tasks.ts";
@@ -96,5 +97,4 @@ function kept(splits: readonly SplitResult[]): number {
 const mean = (splits: readonly SplitResult[], of: (split: SplitResult) => number): number =>
   splits.reduce((sum, split) => sum + of(split), 0) / splits.length;
 
-const percent = (part: number): string => `${(100 * part).toFixed(1)} %`;
 const points = (part: number): string => `${(100 * part).toFixed(2)} points`;

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { CAMERA_ID, mains, type Part, type Stack, samples, startStack, untilAnswered, verify } from "@tributary/stack";
 import { type SpawnedService, sabotaged, spawnProcess, waitFor } from "@tributary/testing";
 import { statusOf } from "../observe.ts";
@@ -56,7 +57,13 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
             ...{ ledger: ledgerOf(device), resume: true },
           },
         ];
-  const stack = await startStack({ dir, devices: DEVICES, fps, cameras, rollouts: {}, partitions: 8, onEvent: say });
+  const stack = await startStack({
+    dir,
+    kafka: { partitions: 8 },
+    rollouts: {},
+    agents: { count: DEVICES, fps, cameras },
+    onEvent: say,
+  });
   try {
     const heldMax = HELD_SECONDS_MAX * fps * DEVICES;
     const cases: Case[] = [];
@@ -92,8 +99,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
   }
 }
 
-function servicesOf({ bridge, router, classifier, gateway, managers }: Stack): readonly (readonly [Part, string])[] {
-  const manager = managers[0];
+function servicesOf({ bridge, router, classifier, gateway, manager }: Stack): readonly (readonly [Part, string])[] {
   return [
     [bridge, mains.bridge],
     [router, mains.router],
@@ -113,7 +119,7 @@ async function withClock(stack: Stack, part: Part, main: string, aheadMs: number
   const wrong = spawnProcess({ name: part.name, main, args, nodeArgs: sabotaged("wrong-clock"), env });
   try {
     const said = await saidBy(wrong, http.port);
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+    await sleep(seconds * 1_000);
     const still = await readinessOf(http.port);
     const held = await heldBy(stack, heldMax);
     return { said: still?.clock === undefined ? `ready again (${said})` : said, held };
@@ -131,7 +137,7 @@ async function heldBy(stack: Stack, heldMax: number): Promise<number> {
     const held = statuses.reduce((sum, of) => sum + (of?.outbox.frames ?? 0) + (of?.outbox.predictions ?? 0), 0);
     const isKnown = statuses.every((status) => status !== undefined);
     if ((isKnown && held <= heldMax) || performance.now() > until) return held;
-    await new Promise((resolve) => setTimeout(resolve, 250));
+    await sleep(250);
   }
 }
 

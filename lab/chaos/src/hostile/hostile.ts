@@ -8,16 +8,16 @@
  * H4. The rogue is a process of its own, and it and the cloud's model have the lowest priority: elsewhere they have
  *     processors of their own, and what is measured is what the devices share.
  */
-import { type ChildProcess, execFile, fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { constants, setPriority } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { dlqOf, topics } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
-import { type Part, repositoryRoot, type Stack, startStack } from "@tributary/stack";
-import { someJpeg } from "@tributary/testing";
+import { metricsOf, type Part, type Stack, seriesOf, startStack, tributary } from "@tributary/stack";
+import { percent, repositoryRoot, someJpeg } from "@tributary/testing";
 import { type Check, check, type Drill, type Findings } from "../scenario.ts";
 import { GoodDevice, type Measured, Talker } from "./device.ts";
 import type { RogueOrder } from "./rogue.ts";
@@ -41,8 +41,6 @@ const STATE_BYTES_FIRST = 4 * MIB;
 /** Below this a doubled latency is noise. */
 const PUBACK_MS_MIN = 10;
 
-const run = promisify(execFile);
-
 export const hostile: Drill = {
   name: "hostile",
   summary: "one registered device at full speed in every bad way, beside 20 good ones",
@@ -59,10 +57,8 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
     const chosen = ways.filter(({ name }) => choices?.ways?.includes(name) ?? true);
     const stack = await startStack({
       dir,
-      devices: 0,
       supervised: true,
-      partitions: 8,
-      isMeasured: true,
+      kafka: { partitions: 8, isMeasured: true },
       onEvent: say,
     });
     const jpeg = await someJpeg();
@@ -239,31 +235,22 @@ type Named = { readonly metrics: readonly string[]; readonly commandLine: string
 
 async function namedBy(stack: Stack, deviceId: string): Promise<Named> {
   const metrics = await Promise.all([stack.bridge, stack.router].map((part) => reasonsIn(part, deviceId)));
-  const main = join(repositoryRoot, "cli/dist/main.js");
-  const args = [main, "--gateway", stack.gatewayUrl, "get", "devices", "-o", "json"];
-  const told = await run(process.execPath, args, { timeout: 60_000 }).catch(() => ({ stdout: "[]" }));
-  const devices = JSON.parse(told.stdout) as { deviceId: string; throttled?: { reason: string }[] }[];
+  const told = await tributary(stack, "get", "devices", "-o", "json").catch(() => "[]");
+  const devices = JSON.parse(told) as { deviceId: string; throttled?: { reason: string }[] }[];
   const mine = devices.find((device) => device.deviceId === deviceId)?.throttled ?? [];
   return { metrics: metrics.flat(), commandLine: mine.map(({ reason }) => reason).join(", ") };
 }
 
 /** For which reasons a service's metrics name the device. */
 async function reasonsIn(part: Part, deviceId: string): Promise<readonly string[]> {
-  const port = part.ports.metrics ?? part.ports.http;
-  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(20_000) }).catch(
-    () => null,
-  );
-  const text = (await response?.text()) ?? "";
-  return text.split("\n").flatMap((line) => {
-    const isMine = line.includes("_throttled_device{") && line.includes(`device="${deviceId}"`);
-    return isMine ? [/reason="([^"]+)"/.exec(line)?.[1] ?? "?"] : [];
-  });
+  const series = [...seriesOf(await metricsOf(part).catch(() => "")).keys()];
+  const mine = series.filter((one) => one.includes("_throttled_device{") && one.includes(`device="${deviceId}"`));
+  return mine.map((one) => /reason="([^"]+)"/.exec(one)?.[1] ?? "?");
 }
 
 type Found = { alone: Figures; with_: Figures; named: Named; bytes: Written; lastedSeconds: number };
 
 function findingsOf(way: Way, { alone, with_, named, bytes, lastedSeconds }: Found): Findings {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const ms = (value: number) => `${value.toFixed(1)} ms`;
   const checks: Check[] = [
     check(
@@ -314,4 +301,3 @@ function findingsOf(way: Way, { alone, with_, named, bytes, lastedSeconds }: Fou
 }
 
 const round = (value: number) => Number(value.toFixed(3));
-const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -1,4 +1,5 @@
 /** Frames and predictions as a bridge stores them, at a steady rate, and an account of what became of them. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Classifications, EdgeFrame, EdgePredictions, topics } from "@tributary/contracts";
 import { type Following, follow, KafkajsSink, KafkaReader, type OutRecord } from "@tributary/kafka";
 import { followContext, sampleFrames, someFrame, somePrediction, somePredictions } from "@tributary/testing";
@@ -130,7 +131,7 @@ export class Load {
         for (const name of names) this.#acknowledged.add(name);
       }
       const waitMs = Math.max(0, startedAtMs + TICK_MS - performance.now());
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      await sleep(waitMs);
     }
   }
 

@@ -5,6 +5,7 @@
  * or the network of the second pair is cut; the group gives its partitions away; then it continues, with all that it had in
  * memory, in its producer's queue and in its sockets. Whoever counts is neither of them.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { KafkaInspector } from "@tributary/kafka";
 import { type Part, type Stack, startStack } from "@tributary/stack";
 import { freePort } from "@tributary/testing";
@@ -40,13 +41,9 @@ async function paused({ options, dir, say }: DrillSettings): Promise<Findings> {
   const proxy = await CuttableProxy.start(listener);
   const stack = await startStack({
     dir,
-    devices: 0,
-    partitions,
-    routers: 2,
-    classifiers: 2,
-    supervised: true,
-    probe: PROBE,
-    kafkaProxy: { port: listener, advertisedPort: proxy.port },
+    supervised: PROBE,
+    kafka: { partitions, proxy: { port: listener, advertisedPort: proxy.port } },
+    services: { routers: 2, classifiers: 2 },
     onEvent: say,
   });
   const load = new Load({ brokers: stack.brokers, prefix: stack.prefix, partitions, framesPerSecond: rate });
@@ -145,4 +142,4 @@ async function untilAllAnswered(load: Load): Promise<void> {
   await seconds(3); // for repeats to show
 }
 
-const seconds = (count: number) => new Promise((resolve) => setTimeout(resolve, count * 1_000));
+const seconds = (count: number) => sleep(1_000 * count);

@@ -6,6 +6,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   ensureTributaryTopics,
   KafkaInspector,
@@ -208,7 +209,7 @@ class Rig {
   }
 
   load(seconds: number): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+    return sleep(1_000 * seconds);
   }
 
   stopLoad(): Promise<void> {
@@ -230,6 +231,6 @@ class Rig {
   async close(): Promise<void> {
     await this.uplinks.stop();
     await this.#bridge.kill();
-    await Promise.race([this.#sink.close(), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+    await Promise.race([this.#sink.close(), sleep(2_000)]);
   }
 }

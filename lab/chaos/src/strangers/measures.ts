@@ -1,5 +1,7 @@
 /** What strangers can do to those who may come in: time, room, and the way back after a restart. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { seededRandom } from "@tributary/kernel";
+import { quantilesOf } from "@tributary/testing";
 import { type Check, check } from "../scenario.ts";
 import { GOOD } from "./mqtt.ts";
 import { compareSamples, seenFactor } from "./two-sample.ts";
@@ -12,10 +14,7 @@ type Found = { readonly checks: readonly Check[]; readonly figures: { readonly [
 const P_MIN = 0.001;
 /** Answers that are not counted, while both sides' code is compiled. */
 const WARM_UP = 20;
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const rounded = (value: number, digits = 2) => Number(value.toFixed(digits));
-const quantile = (values: readonly number[], q: number) =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))] ?? Number.NaN;
 
 /** Answers to names that exist and to names that do not, one at a time, in random order. */
 export async function timing(world: World, kept: string, known: readonly string[], samples: number): Promise<Found> {
@@ -38,7 +37,8 @@ export async function timing(world: World, kept: string, known: readonly string[
   const { mannWhitneyP, kolmogorovP } = compareSamples(a, b);
   const seen = seenFactor(a, b, P_MIN);
   const ps = `p = ${mannWhitneyP.toFixed(3)} (Mann-Whitney), ${kolmogorovP.toFixed(3)} (Kolmogorov-Smirnov)`;
-  const medians = `medians ${quantile(a, 0.5).toFixed(3)} and ${quantile(b, 0.5).toFixed(3)} ms`;
+  const [medianA, medianB] = [a, b].map((one) => quantilesOf(one, 0.5)[0].toFixed(3));
+  const medians = `medians ${medianA} and ${medianB} ms`;
   return {
     checks: [
       check(`${kept}: one answer for names that exist and that do not`, codes.size === 1, [...codes].join(" ")),
@@ -177,7 +177,7 @@ export async function silence(
     "silent sockets kept open": wanted,
     "silent sockets opened in all": opened,
     "good logins beside them that failed": failed,
-    "good logins beside them, p99 ms": rounded(quantile(times as number[], 0.99)),
+    "good logins beside them, p99 ms": rounded(quantilesOf(times as number[], 0.99)[0]),
   };
   isOn = false;
   for (const wire of silent) wire.close();

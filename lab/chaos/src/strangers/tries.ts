@@ -1,5 +1,6 @@
 /** Makes the tries of all classes, spread over time and mixed, and compares what was seen with what was counted. */
 import { type Random, reasonOf, seededRandom } from "@tributary/kernel";
+import { seriesOf } from "@tributary/stack";
 import { type Check, check } from "../scenario.ts";
 import type { StrangerClass } from "./classes.ts";
 
@@ -70,14 +71,8 @@ export type Counts = (of: StrangerClass) => number;
 export async function readCounts(classes: readonly StrangerClass[]): Promise<Counts> {
   const urls = [...new Set(classes.flatMap(({ metricsUrl }) => metricsUrl ?? []))];
   const texts = await Promise.all(urls.map(async (url) => [url, await (await fetch(url)).text()] as const));
-  const values = new Map<string, number>();
-  for (const [url, text] of texts) {
-    for (const line of text.split("\n")) {
-      const end = line.lastIndexOf(" ");
-      values.set(`${url} ${line.slice(0, end)}`, Number(line.slice(end + 1)));
-    }
-  }
-  return ({ metricsUrl, counted }) => values.get(`${metricsUrl} ${counted}`) ?? 0;
+  const series = new Map(texts.map(([url, text]) => [url, seriesOf(text)]));
+  return ({ metricsUrl = "", counted = "" }) => series.get(metricsUrl)?.get(counted) ?? 0;
 }
 
 export function checksOf(

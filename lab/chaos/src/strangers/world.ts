@@ -3,6 +3,7 @@ import { createHmac, randomBytes, scryptSync } from "node:crypto";
 import { join } from "node:path";
 import { topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
+import { seriesOf } from "@tributary/stack";
 import { freePort, type SpawnedService, someRegistration, spawnService } from "@tributary/testing";
 import type { Hello } from "./wire.ts";
 
@@ -80,9 +81,7 @@ export class World {
 
   /** Every number that the bridge tells, by its series. */
   async metrics(): Promise<ReadonlyMap<string, number>> {
-    const text = await (await fetch(this.metricsUrl)).text();
-    const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-    return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.split(" ").at(-1))]));
+    return seriesOf(await (await fetch(this.metricsUrl)).text());
   }
 
   /** Records of a topic by a key. */

@@ -11,7 +11,7 @@ import { invariant, seededRandom } from "@tributary/kernel";
 import { packModel } from "@tributary/model-packaging";
 import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
-import type { SampleFrame } from "@tributary/testing";
+import { percent, type SampleFrame } from "@tributary/testing";
 import { CLASSES, type Photos } from "../photos.ts";
 import { type Example, trainHead } from "./retrain.ts";
 import { crashing, slowed, withHead } from "./surgery.ts";
@@ -311,4 +311,3 @@ const withFile = (parts: PackageParts, path: string, content: Uint8Array): Packa
   files: { ...parts.files, [path]: content },
 });
 const encodeJson = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

@@ -6,6 +6,7 @@
 
 import { type Random, seededRandom } from "@tributary/kernel";
 import { type Arm, MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
+import { quantilesOf } from "@tributary/testing";
 import { settings } from "./settings.ts";
 
 export type PlannedCase = {
@@ -41,14 +42,10 @@ const PLANNED_MS = 30 * 60_000;
 export function plan(of: PlannedCase, runs: number): Planned {
   const found = Array.from({ length: runs }, (_, i) => watch(of, seededRandom(i + 1)));
   const quantiles = (kind: "safe" | "harmful"): Quantiles => {
-    const at = found
-      .map((verdict) => (verdict?.kind === kind ? verdict.atMs / 1_000 : Number.POSITIVE_INFINITY))
-      .sort((a, b) => a - b);
-    const quantile = (q: number) => {
-      const value = at[Math.ceil(q * runs) - 1] ?? Number.POSITIVE_INFINITY;
-      return Number.isFinite(value) ? value : null;
-    };
-    return { runs: at.filter(Number.isFinite).length, half: quantile(0.5), most: quantile(0.9) };
+    const at = found.map((verdict) => (verdict?.kind === kind ? verdict.atMs / 1_000 : Number.POSITIVE_INFINITY));
+    const [half, most] = quantilesOf(at, 0.5, 0.9);
+    const orNever = (value: number) => (Number.isFinite(value) ? value : null);
+    return { runs: at.filter(Number.isFinite).length, half: orNever(half), most: orNever(most) };
   };
   return { name: of.name, runs, safe: quantiles("safe"), harmful: quantiles("harmful") };
 }

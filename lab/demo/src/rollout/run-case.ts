@@ -20,12 +20,12 @@ import {
 } from "@tributary/api";
 import { KafkaReader } from "@tributary/kafka";
 import { Failure, reasonOf, systemClock } from "@tributary/kernel";
-import { Labeller, type Stack, startStack } from "@tributary/stack";
+import { Labeller, type Stack, startStack, tributary } from "@tributary/stack";
+import { waitFor } from "@tributary/testing";
 import type { Candidate, Candidates } from "../candidates/candidates.ts";
 import { type Photos, readPool } from "../photos.ts";
 import { writeCameraFolder } from "./agent-camera.ts";
 import type { Case, Ending } from "./cases.ts";
-import { tributary } from "./command-line.ts";
 import { MODEL, managerConfig, registryConfig, settings } from "./settings.ts";
 import { ReportedWatch } from "./watch.ts";
 
@@ -93,7 +93,10 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
     say(`${options.devices} devices run ${MODEL} ${champion.version}; champion in the registry`);
     await push(stack, champion);
     await alias(api, champion, "champion");
-    await until(`${options.devices} devices report`, 60_000, signal, () => reported.devices.size >= options.devices);
+    await waitFor(() => reported.devices.size >= options.devices, {
+      what: `${options.devices} devices to report`,
+      signal,
+    });
     const beforeMs = one.isForced ? settings.beforeMs : settings.beforeGateMs;
     say(`${beforeMs / 1_000} s of frames and labels before anything changes`);
     await systemClock.sleep(beforeMs, signal);
@@ -116,7 +119,7 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
       ...checksOf(one, { rollout, gate, champion, challenger, reported, devices: options.devices }),
       ...timeCheck(performance.now() - startedMs),
     ];
-    const status = uid === null ? "" : await tributary(stack.gatewayUrl, ["rollout", "status", uid]).catch(reasonOf);
+    const status = uid === null ? "" : await tributary(stack, "rollout", "status", uid).catch(reasonOf);
     const report: CaseReport = {
       case: one.name,
       passed: checks.every(({ holds }) => holds),
@@ -147,16 +150,17 @@ async function start(one: Case, champion: Candidate, poolDir: string, options: R
     dir,
     fresh: true,
     supervised: true,
-    devices: agents,
-    cameras: (i) => [
-      { id: "cam", kind: "folder", folder: folders[i], fps: settings.fps, loop: true, whenFull: "skip" },
-    ],
-    agent: { windows: { lengthMs: settings.windowMs }, predictions: { batchWaitMs: settings.batchWaitMs } },
-    edgePackage: champion.dir,
-    cloudPackage: options.cloudPackage,
+    packages: { edge: champion.dir, cloud: options.cloudPackage },
     rollouts: {
       registry: registryConfig(photos.validationDir, one.registrySpeedup ?? 1),
       manager: managerConfig(),
+    },
+    agents: {
+      count: agents,
+      cameras: (i) => [
+        { id: "cam", kind: "folder", folder: folders[i], fps: settings.fps, loop: true, whenFull: "skip" },
+      ],
+      config: { windows: { lengthMs: settings.windowMs }, predictions: { batchWaitMs: settings.batchWaitMs } },
     },
     light: {
       ...{ devices: devices - agents, processes: settings.lightProcesses, fps: settings.fps, photos: poolDir },
@@ -169,7 +173,7 @@ async function start(one: Case, champion: Candidate, poolDir: string, options: R
 }
 
 async function push(stack: Stack, { dir }: Candidate): Promise<void> {
-  await tributary(stack.gatewayUrl, ["models", "push", dir, "--registry", stack.registryUrl ?? "", "--by", "demo"]);
+  await tributary(stack, "models", "push", dir, "--by", "demo");
 }
 
 const alias = (api: GatewayClient, { version }: Candidate, name: string) =>
@@ -240,7 +244,7 @@ async function silence(stack: Stack, deviceIds: readonly string[]): Promise<void
   for (const { part, deviceIds: own, url } of stack.light) {
     const devices = deviceIds.filter((deviceId) => own.includes(deviceId));
     if (devices.length === 0) continue;
-    const response = await fetch(`${url()}/v1/silence`, {
+    const response = await fetch(`${url}/v1/silence`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ devices }),
@@ -332,11 +336,4 @@ async function pagesOf(
     if (page !== null) keep("gate", page);
   }
   return pages;
-}
-
-async function until(what: string, msMax: number, signal: AbortSignal, holds: () => boolean): Promise<void> {
-  for (let leftMs = msMax; !holds(); leftMs -= POLL_MS) {
-    if (leftMs <= 0) throw new Failure("demo-stuck", "give-up", `not in ${msMax / 1_000} s: ${what}`);
-    await systemClock.sleep(POLL_MS, signal);
-  }
 }

@@ -1,0 +1,25 @@
+/** `tributary`, as a person would call it on a stack. */
+import { join } from "node:path";
+import { Failure } from "@tributary/kernel";
+import { repositoryRoot, startProgram } from "@tributary/testing";
+import type { Stack } from "./stack.ts";
+
+const MAIN = join(repositoryRoot, "cli/dist/main.js");
+const MS_MAX = 120_000;
+
+/** Its standard output; throws Failure with what it said when it ends otherwise than with 0. */
+export async function tributary(
+  stack: Pick<Stack, "gatewayUrl" | "registryUrl" | "brokers" | "prefix">,
+  ...args: readonly string[]
+): Promise<string> {
+  const env = {
+    TRIBUTARY_GATEWAY: stack.gatewayUrl,
+    ...(stack.registryUrl !== undefined && { TRIBUTARY_MODEL_REGISTRY: stack.registryUrl }),
+    TRIBUTARY_BROKERS: stack.brokers.join(","),
+    TRIBUTARY_PREFIX: stack.prefix,
+  };
+  const { code, out, err } = await startProgram(process.execPath, [MAIN, ...args], { env, msMax: MS_MAX }).ended;
+  if (code !== 0)
+    throw new Failure("tributary-failed", "give-up", `tributary ${args.join(" ")}: ${err.trim() || out.trim()}`);
+  return out;
+}

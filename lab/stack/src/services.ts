@@ -1,0 +1,102 @@
+/**
+ * Everything of a stack between Kafka and the devices: bridges, routers, classifiers, the gateway and, with rollouts, the model
+ * registry and rollout-manager. They start together, and stop in the direction of the flow: nothing new comes in, what is in goes
+ * through, and the gateway can be asked until the end.
+ */
+import { type Mqtt, makeBridges } from "./bridges.ts";
+import type { ExternalMqtt } from "./external-mqtt.ts";
+import type { Kafka } from "./kafka-node.ts";
+import type { Instance, Launcher } from "./launcher.ts";
+import { type Part, together } from "./part.ts";
+import { mains } from "./paths.ts";
+import { makeRolloutServices, type RolloutServices, type RolloutsOptions } from "./rollout-services.ts";
+
+export type ServicesOptions = {
+  /** Instances; one by default. */
+  readonly routers?: number;
+  /** Instances; one by default. */
+  readonly classifiers?: number;
+  /** Blocks of the classifiers' configuration, `targets` among them with one named `default`; the local cloud model by default. */
+  readonly cloud?: { readonly targets: object; readonly routes?: object };
+  /** The block of that name of every service: a registry that is not ours. */
+  readonly schemaRegistry?: object;
+};
+
+/** Folders of packages. */
+export type ModelPackages = { readonly edge: string; readonly cloud: string };
+
+const TARGET = "default";
+
+export class Services {
+  readonly mqtt: Mqtt;
+  readonly routers: readonly Part[];
+  readonly classifiers: readonly Part[];
+  readonly gateway: Instance;
+  readonly rollouts: RolloutServices | undefined;
+
+  static async make(
+    launcher: Launcher,
+    kafka: Kafka,
+    packages: ModelPackages,
+    options: { readonly services?: ServicesOptions; readonly mqtt?: ExternalMqtt; readonly rollouts?: RolloutsOptions },
+  ): Promise<Services> {
+    const { routers = 1, classifiers = 1, cloud = localCloud(packages.cloud), schemaRegistry } = options.services ?? {};
+    const shared = (i = 0) => ({
+      kafka: kafka.block(i),
+      log: { level: "info" },
+      ...(schemaRegistry && { schemaRegistry }),
+    });
+    const several = async (name: string, main: string, count: number, config: object) => {
+      const nameOf = (i: number) => (i === 0 ? name : `${name}-${i + 1}`);
+      const made = Array.from({ length: count }, (_, i) =>
+        launcher.service(nameOf(i), main, () => ({ ...shared(i), ...config })),
+      );
+      return (await Promise.all(made)).map(({ part }) => part);
+    };
+    const rollouts =
+      options.rollouts && (await makeRolloutServices(launcher, shared(), options.rollouts, packages.edge));
+    const urls = rollouts && {
+      modelRegistry: { url: rollouts.registry.url },
+      rolloutManager: { url: rollouts.manager.url },
+    };
+    const gatewayPort = await launcher.port("the gateway", 8080);
+    return new Services({
+      mqtt: await makeBridges(launcher, shared(), options.mqtt),
+      routers: await several("router", mains.router, routers, { target: TARGET, packages: [packages.edge] }),
+      classifiers: await several("cloud-classifier", mains.classifier, classifiers, cloud),
+      gateway: await launcher.service("gateway", mains.gateway, () => ({ ...shared(), ...urls }), gatewayPort),
+      rollouts,
+    });
+  }
+
+  private constructor(made: Pick<Services, "mqtt" | "routers" | "classifiers" | "gateway" | "rollouts">) {
+    this.mqtt = made.mqtt;
+    this.routers = made.routers;
+    this.classifiers = made.classifiers;
+    this.gateway = made.gateway;
+    this.rollouts = made.rollouts;
+  }
+
+  /** In the direction of the flow. */
+  get #layers(): readonly (readonly Part[])[] {
+    const { registry, manager } = this.rollouts ?? {};
+    const rollouts = [registry, manager].flatMap((one) => one?.part ?? []);
+    return [this.mqtt.bridges, [...this.routers, ...this.classifiers, ...rollouts], [this.gateway.part]];
+  }
+
+  get names(): readonly string[] {
+    return this.#layers.flat().map(({ name }) => name);
+  }
+
+  start(): Promise<void> {
+    return together(this.#layers.flat()).start();
+  }
+
+  async stop(): Promise<void> {
+    for (const layer of this.#layers) await together(layer).stop();
+  }
+}
+
+const localCloud = (folder: string) => ({
+  targets: { [TARGET]: { backend: "onnx", package: folder, threads: 1, costMicrosPerCall: 120 } },
+});
