@@ -54,7 +54,11 @@ function learnerOf(
   controllers: [RouterController],
   providers: [
     { provide: Lease, useFactory: (clock: Clock) => new Lease({ clock }), inject: [CLOCK] },
-    { provide: Admission, useFactory: (config: RouterConfig) => new Admission(admissionSettingsOf(config)), inject: [CONFIG] },
+    {
+      provide: Admission,
+      useFactory: (config: RouterConfig) => new Admission(admissionSettingsOf(config)),
+      inject: [CONFIG],
+    },
     FirstPolicies,
     Draws,
     ThrottledDevices,
