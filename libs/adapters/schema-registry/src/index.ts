@@ -5,6 +5,5 @@ export type { Schema, SubjectVersion } from "./schema-registry.ts";
 export {
   type SchemaRegistry,
   SchemaRegistryError,
-  type SchemaRegistryIds,
   schemaRegistryOf,
 } from "./schema-registry.ts";
