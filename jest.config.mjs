@@ -1,4 +1,4 @@
-// One jest, seven projects, one total. Run it through `npm test`, or one file of it: npm run test:file -- PATH [-t NAME]
+// One jest, eight projects, one total. Run it through `npm test`, or one file of it: npm run test:file -- PATH [-t NAME]
 // Sources are compiled by SWC on the fly ("@tributary/source"); processes that tests start run from dist/, so build first.
 import { readFileSync } from "node:fs";
 
@@ -24,7 +24,7 @@ export default {
       ...base,
       displayName: "unit",
       testMatch: ["<rootDir>/**/src/**/*.test.ts"],
-      testPathIgnorePatterns: ["/node_modules/", "\\.(integration|peer)\\.test\\.ts$", "<rootDir>/lab/e2e/"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.(integration|drill|peer)\\.test\\.ts$", "<rootDir>/lab/e2e/"],
     },
     { ...base, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
     {
@@ -34,8 +34,14 @@ export default {
       testMatch: ["<rootDir>/lab/e2e/src/**/*.test.ts"],
       testPathIgnorePatterns: ["/node_modules/", "\\.((long-)?drill|peer)\\.test\\.ts$"],
     },
-    // The chaos programs, short: npm test -- --drills.
-    { ...base, ...serial, displayName: "drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.drill.test.ts"] },
+    // Faults, one after the other, and the chaos programs, short: npm test -- --drills.
+    {
+      ...base,
+      displayName: "drills",
+      testMatch: ["<rootDir>/**/src/**/*.drill.test.ts"],
+      testPathIgnorePatterns: ["/node_modules/", "<rootDir>/lab/e2e/"],
+    },
+    { ...base, ...serial, displayName: "stack-drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.drill.test.ts"] },
     // More of them, for which CI has no time: npm test -- --long-drills.
     { ...base, ...serial, displayName: "long-drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.long-drill.test.ts"] },
     // Against other people's programs: npm test -- --peers.

@@ -7,7 +7,7 @@ const TEST_FILE = /\.test\.ts$/;
 /** What `npm test` leaves out unless it is asked for: by name alone here, too. */
 const ASKED_FOR = /\.(peer|drill|long-drill)\.test\.ts$/;
 const NOT_OURS = /(^|\/)(node_modules|dist)\//;
-const NEEDS_KAFKA = /\.(integration|peer)\.test\.ts$|^lab\/e2e\//;
+const NEEDS_KAFKA = /\.(integration|drill|peer)\.test\.ts$|^lab\/e2e\//;
 
 export const USAGE =
   "npm run test:file -- PATH... [-t NAME]: test files (*.test.ts) or folders, then options of jest's";

@@ -3,8 +3,8 @@
 //   V2. A skipped test is a failed one: what is not run proves nothing. Only with `--file` may one be left out, by `-t NAME`.
 //   V3. No process is left: every child carries the run's mark in its environment, and whatever still bears it at the end
 //       is killed, named and counted as failed.
-// Runs under Node 24 (npm test sees to that). `--drills` adds short runs of chaos programs, `--long-drills` those for which CI has no
-// time, `--peers` the tests against other people's programs; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
+// Runs under Node 24 (npm test sees to that). `--drills` adds tests of faults and short runs of chaos programs, `--long-drills` those
+// for which CI has no time, `--peers` the tests against other people's programs; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
 // `--file PATH...` runs these tests alone, without checks, and without Kafka where none needs it.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -31,7 +31,7 @@ const projects = [
   "unit",
   "integration",
   "e2e",
-  ...(hasDrills ? ["drills"] : []),
+  ...(hasDrills ? ["drills", "stack-drills"] : []),
   ...(hasLongDrills ? ["long-drills"] : []),
   ...(hasPeers ? ["peers", "stack-peers"] : []),
 ];
