@@ -9,18 +9,18 @@ export type CallDefaults = {
   readonly retryShareMax: number;
 };
 
-/** Spread into the block of a backend, with what suits it. */
+/** The call keys of a backend's block, with the backend's own defaults. */
 export const callSettings = (defaults: CallDefaults) => ({
   /** Frames a call may hold. */
   batchMax: positive.max(256).default(defaults.batchMax),
-  /** How long a call may wait for company. */
+  /** How long the first frame of a call may wait for more. */
   batchWaitMs: z.number().int().min(0).max(1_000).default(5),
-  /** What may wait for the backend; beyond it ordinary frames are shed (G9). */
+  /** Bounds of the queue; beyond them normal-priority frames are shed (G9). */
   queueFramesMax: positive.max(100_000).default(512),
   queueBytesMax: positive.default(128 * 1024 * 1024),
   /** Calls in flight at once. */
   callsMax: positive.max(256).default(defaults.callsMax),
-  /** A call that answers nothing for so long is given up. */
+  /** Timeout of a call. */
   callMsMax: positive.max(600_000).default(10_000),
   /** Millionths of the currency in which costs are given; the frames of a call share its cost. */
   costMicrosPerCall: z.number().int().min(0).default(0),
@@ -34,7 +34,7 @@ export const callSettings = (defaults: CallDefaults) => ({
       /** Bounds of the jittered wait before a retry. */
       waitMsMin: positive.default(20),
       waitMsMax: positive.max(60_000).default(2_000),
-      /** The longest Retry-After that is believed. */
+      /** The longest Retry-After that is honoured. */
       retryAfterMsMax: positive.max(3_600_000).default(30_000),
     })
     .prefault({}),
@@ -42,7 +42,7 @@ export const callSettings = (defaults: CallDefaults) => ({
     .strictObject({
       /** The circuit opens when more than this share of the last calls failed. */
       failureShareMax: z.number().gt(0).lt(1).default(0.5),
-      /** How many of the last calls are looked at, and how many there must be. */
+      /** How many of the last calls are evaluated, and how many there must be. */
       callsSeen: positive.max(1_000).default(20),
       callsMin: positive.max(1_000).default(5),
       /** How long it stays open before one call may probe; doubled while probes fail. */

@@ -90,7 +90,7 @@ afterAll(async () => {
 });
 
 describe("the classifier", () => {
-  test("answers every golden frame as the package says, on both lanes, and tells the cost", async () => {
+  test("answers every golden frame as the package lists it, on both lanes, with the cost", async () => {
     const asked = pictures.map((p, i) => ({
       label: p.label,
       request: request({ jpeg: p.jpeg, deviceId: `d${i % 5}` }),
@@ -112,7 +112,7 @@ describe("the classifier", () => {
     expect([cost % 120n, cost >= 120n, cost <= 120n * BigInt(asked.length)]).toEqual([0n, true, true]);
   });
 
-  test("says why it does not answer, and goes on", async () => {
+  test("returns why a frame has no answer, and continues", async () => {
     const past = { deadlineAt: Date.now() - 1_000 };
     const corrupt = request({ jpeg: Buffer.from([0xff, 0xd8, 1, 2, 3]) });
     const late = request(past);
@@ -130,7 +130,7 @@ describe("the classifier", () => {
     expect(await resultOf(good)).toMatchObject({ outcome: "ANSWERED" });
   });
 
-  test("puts a poison record aside and answers the ones around it (G8)", async () => {
+  test("writes a poison record to the dead letters and answers the ones around it (G8)", async () => {
     const before = request();
     const after = request();
     const { name: topic } = topics.requestsHigh;
@@ -145,7 +145,7 @@ describe("the classifier", () => {
     expect(letters[0]?.headers["__connect.errors.exception.class.name"]).toMatch(/^record-/);
   });
 
-  test("a model process that is killed is loaded again, and no frame is lost", async () => {
+  test("a model process that is killed is restarted, and no frame is lost", async () => {
     const loaded = () => service.events().filter((event) => event.event === "model_loaded");
     const pid = Number(loaded().at(-1)?.pid);
     const asked = Array.from({ length: 40 }, () => request());

@@ -1,11 +1,11 @@
 /**
  * From requests to results.
  *
- * C1. Every request that decodes gets a result, whatever happened to it (G2); only then is it committed.
- * C2. A frame whose deadline has passed is not classified, a drawn one is, whatever it was sent for: its label serves the
- *     statistics, not the caller.
- * C3. A shadow is asked besides, and what it says goes to a topic that nobody is answered from. It never holds a result
- *     up, its frames are the first to be shed, and what is lost of it at a shutdown is not asked again.
+ * Every request that decodes gets a result, whatever happened to it (G2); only then is it committed. A frame whose deadline
+ * has passed is not classified, except a drawn one, whatever it was sent for: its label serves the statistics, not the
+ * caller. A shadow target gets a share of the frames as well, and its answers go to a topic of their own, from which nobody
+ * is answered. It never delays a result, its frames are the first to be shed, and what is lost of it at a shutdown is not
+ * asked again.
  */
 import { Inject, Injectable, type OnApplicationShutdown } from "@nestjs/common";
 import { type CloudRequest, type CloudResult, topics } from "@tributary/contracts";
@@ -64,7 +64,7 @@ export class Classifier implements OnApplicationShutdown {
     const { clock, telemetry } = this;
     const targets = plan.targets.flatMap((name) => this.targets.get(name) ?? []);
     if (targets.length === 0) return unasked("FAILED", "target-unknown");
-    if (!request.sampleDrawn && request.deadlineAt <= clock.now()) return EXPIRED; // C2
+    if (!request.sampleDrawn && request.deadlineAt <= clock.now()) return EXPIRED;
     const route = this.#routes.get(request.target);
     const { target, verdict } = await dispatch(submissionOf(request, lane), {
       targets,
@@ -75,7 +75,7 @@ export class Classifier implements OnApplicationShutdown {
     return settledBy(verdict, route === undefined ? null : target);
   }
 
-  /** C3 */
+  /** Asks the shadow target beside the others; its errors are counted only. */
   #shadow(name: string, request: CloudRequest): void {
     const { clock, targets, telemetry } = this;
     const target = targets.get(name);
@@ -109,7 +109,7 @@ export class Classifier implements OnApplicationShutdown {
     });
     const { traceparent } = span;
     try {
-      await this.#send(topics.results.name, request, settled, traceparent); // C1
+      await this.#send(topics.results.name, request, settled, traceparent);
       span.end();
     } catch (error) {
       span.end({ error: codeOf(error) });
@@ -117,7 +117,7 @@ export class Classifier implements OnApplicationShutdown {
     }
     const { outcome, latencyMs, answeredBy } = settled;
     const code = settled.failureCode ?? "";
-    // An unknown target is a stranger's word: as a label it would have no bound.
+    // An unknown target's name comes from outside: as a metric label it would be unbounded.
     const known = this.targets.has(target) || this.#routes.has(target) ? target : "unknown";
     telemetry.emit(requestSettled, {
       target: answeredBy ?? known,

@@ -1,10 +1,10 @@
 /**
- * The port to whatever runs a cloud model. Local ONNX, KServe v2, TF Serving and SageMaker implement it.
- * Time limits, retries and the rest of the call policy are the caller's (calls.ts); a backend makes one call at a time.
+ * The port to whatever runs a cloud model. Local ONNX, KServe v2, TF Serving and SageMaker implement it. Time limits,
+ * retries and the rest of the call policy are the caller's (calls.ts); a backend makes one call at a time.
  *
- * P1. `classify` gives one outcome a frame, in order, and does not reject: a dead backend is an outcome.
- * P2. It begins nothing and waits for nothing beyond `deadline` and ends when `signal` aborts. An answer already being
- *     computed may come late: it still shows the router how slow the cloud is.
+ * `classify` returns one outcome for each frame, in order, and does not reject: a dead backend is an outcome. It starts
+ * nothing and waits for nothing beyond `deadline`, and ends when `signal` aborts. An answer that is already being computed
+ * may come late: it still shows the router how slow the cloud is.
  */
 import { type Instant, traceContextOf } from "@tributary/kernel";
 
@@ -13,12 +13,12 @@ export type CloudFrame = {
   readonly jpeg: Uint8Array;
   /** `deviceId:bootId:cameraId:frameSeq`, for servers that log what they were asked. */
   readonly frameId?: string;
-  /** W3C trace context of the frame, to be handed on. */
+  /** W3C trace context of the frame, to be passed to the server. */
   readonly traceparent?: string | null;
 };
 
-/** What of a batch's trace contexts a server may be handed. A device writes there what it likes, and a header that cannot be
- * sent would end the call for its whole company. */
+/** The trace context of a batch: the first valid one. A device may send anything in its place, and a header that cannot be sent
+ * would fail the call for every frame of the batch. */
 export const traceparentOfBatch = (batch: readonly CloudFrame[]): string | null | undefined =>
   batch.find(({ traceparent }) => traceContextOf(traceparent) !== undefined)?.traceparent;
 
@@ -32,7 +32,7 @@ export type CloudOutcome =
       readonly margin: number;
       /** Null where the backend does not know which package answered. */
       readonly modelDigest: string | null;
-      /** Which variant or version of the model the server says has answered. */
+      /** The variant or version of the model that answered, as the server returns it. */
       readonly servedBy?: string | null;
     }
   /** This frame cannot be used; asking again will not help. */
@@ -44,9 +44,9 @@ export type CloudOutcome =
       readonly message: string;
       /** Whether another call may help. `alone`: one of the call's frames may be the cause, so each is asked by itself. */
       readonly again: boolean | "alone";
-      /** The backend is well, and refuses the call for one of its frames. */
+      /** The backend is healthy, and refuses the call for one of its frames. */
       readonly isOfItems?: boolean;
-      /** How long the server asked to be left alone (429 or 503 with Retry-After). */
+      /** The server's Retry-After, with status 429 or 503. */
       readonly retryAfterMs?: number;
     };
 

@@ -9,7 +9,7 @@ import { problemsOfRoutes } from "./routes.ts";
 
 const targetName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected a target name");
 
-// The failures of a local model are those of a process beside us: asking again costs nobody anything.
+// A local model fails with its child process: a retry costs nothing.
 const local = callSettings({ batchMax: 16, callsMax: 1, retryShareMax: 1 });
 const remote = callSettings({ batchMax: 16, callsMax: 8, retryShareMax: 0.1 });
 const sagemaker = callSettings({ batchMax: 1, callsMax: 16, retryShareMax: 0.1 });
@@ -39,7 +39,7 @@ const route = z.strictObject({
     .max(16),
   /** What the same arm holds together. */
   by: z.enum(["frame", "device"]).default("device"),
-  /** Another salt is another draw. */
+  /** Another salt assigns the arms again. */
   salt: z.string().max(256).default(""),
   /** Targets asked in this order when the arm's own does not answer. */
   fallback: z.array(targetName).max(8).default([]),

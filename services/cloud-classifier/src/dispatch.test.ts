@@ -55,7 +55,7 @@ async function through(
   return { target, verdict, asked, handed, endedAt };
 }
 
-test("a target that fails hands over, with what it cost; the answer ends it (D1)", async () => {
+test("after a target that fails the next is asked, and its cost is added; an answer ends it", async () => {
   const got = await through(
     [
       [50, failed],

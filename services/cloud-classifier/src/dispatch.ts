@@ -1,8 +1,8 @@
 /**
  * One request through the targets of its plan.
  *
- * D1. A target that fails, sheds or runs out of its time hands over to the next while the deadline leaves room; one that
- *     answers or refuses the frame does not. What remains is the last verdict, with what all of them cost.
+ * After a target that fails, sheds or runs out of its time the next one is asked, while the deadline leaves room; after one
+ * that answers or refuses the frame, none is. The result is the last verdict, with the cost of all of them.
  */
 import type { Clock, Instant } from "@tributary/kernel";
 import type { Submission, Target, Verdict } from "./target.ts";
@@ -30,7 +30,7 @@ export async function dispatch(submission: Submission, options: DispatchOptions)
     };
     from = { target: target.name, verdict: { ...verdict, ...spent } };
     const isLate = !submission.keepExpired && clock.now() >= submission.deadlineAt;
-    if (isLate || !handsOver(verdict)) break; // D1
+    if (isLate || !needsFallback(verdict)) break;
   }
   return from as Dispatched;
 }
@@ -41,7 +41,7 @@ function sharedDeadline(deadlineAt: Instant, now: Instant, reserveMs: number, su
   return successors === 0 ? deadlineAt : now + Math.max(leftMs - reserveMs * successors, leftMs / (successors + 1));
 }
 
-const handsOver = (verdict: Verdict): boolean =>
+const needsFallback = (verdict: Verdict): boolean =>
   verdict.kind === "outcome"
     ? verdict.outcome.kind === "failed"
     : verdict.kind === "expired" || verdict.kind === "overloaded";

@@ -15,7 +15,7 @@ export const requestSettled = defineEvent<{
   counter: [
     {
       name: "tributary_classifier_requests_total",
-      help: "Requests by what became of them",
+      help: "Requests by outcome",
       labels: ["target", "lane", "outcome", "code"],
     },
     {
@@ -59,7 +59,7 @@ export const shadowSettled = defineEvent<{
   counter: [
     {
       name: "tributary_classifier_shadow_requests_total",
-      help: "Requests to shadow targets by what became of them; UNKNOWN: it could not be written",
+      help: "Requests to shadow targets by outcome; UNKNOWN: the result could not be written",
       labels: ["target", "outcome", "code"],
     },
     {
@@ -131,7 +131,7 @@ export const circuitChanged = defineEvent<{ target: string; state: string }>({
   },
 });
 
-export const costsTold = defineEvent<{
+export const costsConfigured = defineEvent<{
   targets: readonly { name: string; backend: string; costMicrosPerCall: number }[];
 }>({
   name: "costs",
@@ -171,7 +171,7 @@ export const serverSeen = defineEvent<{ target: string; state: "ready" | "away" 
   message: (e) => `${e.target}: its server is ${e.state}${e.reason === "" ? "" : `: ${e.reason}`}`,
   counter: {
     name: "tributary_classifier_server_changes_total",
-    help: "Changes in what a target's model server looks like from here",
+    help: "Changes of the observed state of a target's model server",
     labels: ["target", "state"],
   },
 });

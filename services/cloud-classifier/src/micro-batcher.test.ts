@@ -18,7 +18,7 @@ const at = (ms: number, wall = ms) => ({ wall, monotonicMs: ms });
 const items = (entries: readonly Queued<number>[]) => entries.map((e) => e.item);
 
 describe("MicroBatcher", () => {
-  test("a full batch leaves at once, a small one when its oldest has waited (M2)", () => {
+  test("a full batch leaves at once, a small one when its oldest has waited", () => {
     const batcher = new MicroBatcher<number>(limits);
     for (let i = 0; i < 5; i++) batcher.offer(entry(i, "normal", 100));
     expect(items(batcher.take(at(100)).batch)).toEqual([0, 1, 2, 3]);
@@ -29,7 +29,7 @@ describe("MicroBatcher", () => {
     expect(batcher.take(at(200))).toEqual({ batch: [], expired: [] });
   });
 
-  test("the high lane is served first and alone, however many wait in the other (M1)", () => {
+  test("the high lane is served first and alone, however many wait in the other", () => {
     const batcher = new MicroBatcher<number>(limits);
     for (let i = 0; i < 8; i++) batcher.offer(entry(i, "normal", 0));
     batcher.offer(entry(100, "high", 50));
@@ -37,7 +37,7 @@ describe("MicroBatcher", () => {
     expect(items(batcher.take(at(55)).batch)).toEqual([0, 1, 2, 3]);
   });
 
-  test("the late leave as expired unless they are samples (M3)", () => {
+  test("the late leave as expired unless they are samples", () => {
     const batcher = new MicroBatcher<number>(limits);
     batcher.offer(entry(1, "normal", 0, { deadlineAt: 10 }));
     batcher.offer(entry(2, "normal", 0, { deadlineAt: 10, keepExpired: true }));
@@ -48,13 +48,13 @@ describe("MicroBatcher", () => {
     expect(items(batcher.take(at(20)).batch)).toEqual([2]);
   });
 
-  test("a wall clock that jumps back holds nothing up", () => {
+  test("a wall clock that jumps back delays nothing", () => {
     const batcher = new MicroBatcher<number>(limits);
     batcher.offer(entry(1, "normal", 1_000));
     expect(items(batcher.take(at(1_005, -5_000)).batch)).toEqual([1]);
   });
 
-  test("at the bound ordinary frames are shed, high ones and samples wait (M4)", () => {
+  test("at the bound ordinary frames are shed, high ones and samples wait", () => {
     const batcher = new MicroBatcher<number>({ ...limits, queueFramesMax: 2 });
     batcher.offer(entry(1, "normal", 0));
     batcher.offer(entry(2, "normal", 0));
@@ -63,7 +63,7 @@ describe("MicroBatcher", () => {
     expect(batcher.offer(entry(5, "normal", 0, { keepExpired: true }))).toBe("wait");
   });
 
-  test("one frame above the byte bound passes an empty queue instead of waiting for ever (M4)", () => {
+  test("one frame above the byte bound passes an empty queue instead of waiting forever", () => {
     const batcher = new MicroBatcher<number>(limits);
     expect(batcher.offer(entry(1, "high", 0, { bytes: 20_000 }))).toBe("queued");
     expect(batcher.offer(entry(2, "high", 0))).toBe("wait");

@@ -1,11 +1,11 @@
 /**
- * Chooses what the backend runs next. Pure: time is an argument, the caller owns the clock and the backend. Deadlines
- * are wall-clock times, waits are monotonic, so a clock that jumps holds nothing up.
+ * Chooses what the backend runs next. Pure: time is an argument, the caller owns the clock and the backend. Deadlines are
+ * wall-clock times, waits are monotonic, so a clock that jumps delays nothing.
  *
- * M1. The high lane is always served first, and a batch holds one lane: nobody urgent waits for company.
- * M2. A batch leaves when it is full or when its oldest item has waited `waitMs`; items leave in order of arrival.
- * M3. An item whose deadline has passed leaves as expired, not in a batch, unless it is `keepExpired`.
- * M4. Items and bytes are bounded (G9). At the bound an ordinary item of the normal lane is shed; the others wait.
+ * The high lane is always served first, and a batch holds one lane: no urgent item waits for a batch to fill. A batch leaves
+ * when it is full or when its oldest item has waited `waitMs`; items leave in order of arrival. An item whose deadline has
+ * passed leaves as expired, not in a batch, unless it is `keepExpired`. Items and bytes are bounded (G9): at the bound an
+ * item of the normal lane is shed, unless it is `keepExpired`, and the others wait.
  */
 import type { Instant } from "@tributary/kernel";
 
@@ -23,7 +23,7 @@ export type Queued<T> = {
   readonly lane: Lane;
   readonly bytes: number;
   readonly deadlineAt: Instant;
-  /** Samples are classified even late: they keep the statistics honest. */
+  /** Samples are classified even late: without them the statistics would be biased. */
   readonly keepExpired: boolean;
   readonly queuedAtMs: number;
 };
@@ -59,7 +59,7 @@ export class MicroBatcher<T> {
 
   offer(entry: Queued<T>): Offer {
     const { queueFramesMax, queueBytesMax } = this.#limits;
-    // M4. An empty queue takes anything, or one frame above the byte bound would wait for ever.
+    // An empty queue takes anything, or one frame above the byte bound would wait forever.
     const full = this.frames >= queueFramesMax || this.#bytes + entry.bytes > queueBytesMax;
     if (full && this.frames > 0) return entry.lane === "high" || entry.keepExpired ? "wait" : "shed";
     this.#lanes[entry.lane].push(entry);
@@ -69,13 +69,13 @@ export class MicroBatcher<T> {
 
   take(now: Moment): Taken<T> {
     const expired = [...this.#expire("high", now.wall), ...this.#expire("normal", now.wall)];
-    const lane: Lane = this.#lanes.high.length > 0 ? "high" : "normal"; // M1
+    const lane: Lane = this.#lanes.high.length > 0 ? "high" : "normal";
     const queue = this.#lanes[lane];
     const oldest = queue[0];
     if (oldest === undefined) return { batch: [], expired };
     const dueAtMs = oldest.queuedAtMs + this.#limits.waitMs;
     if (queue.length < this.#limits.batchMax && now.monotonicMs < dueAtMs) {
-      return { batch: [], expired, nextAtMs: dueAtMs }; // M2
+      return { batch: [], expired, nextAtMs: dueAtMs };
     }
     return { batch: this.#leave(queue.splice(0, this.#limits.batchMax)), expired };
   }
@@ -86,7 +86,7 @@ export class MicroBatcher<T> {
   }
 
   #expire(lane: Lane, now: Instant): readonly Queued<T>[] {
-    const expired = this.#lanes[lane].filter((entry) => !entry.keepExpired && entry.deadlineAt <= now); // M3
+    const expired = this.#lanes[lane].filter((entry) => !entry.keepExpired && entry.deadlineAt <= now);
     if (expired.length > 0) this.#lanes[lane] = this.#lanes[lane].filter((entry) => !expired.includes(entry));
     return this.#leave(expired);
   }

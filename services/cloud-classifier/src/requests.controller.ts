@@ -26,7 +26,7 @@ export class RequestsController {
     return this.#classify(batch, "normal");
   }
 
-  /** Each frame has its own span: its company's results may come later. */
+  /** Each frame has its own span: results of the others in its batch may come later. */
   async #classify(batch: DecodedBatch<CloudRequest>, lane: Lane): Promise<void> {
     const one = (record: DecodedRecord<CloudRequest>) =>
       traced(this.telemetry.tracer, GROUP, [record], (records) =>

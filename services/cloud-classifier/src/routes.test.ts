@@ -27,11 +27,11 @@ const shareOf = (plans: readonly { arm: string }[], arm: string) =>
   plans.filter((plan) => plan.arm === arm).length / plans.length;
 
 describe("a plan", () => {
-  test("of a name that is no route is the target of that name (R1)", () => {
+  test("of a name that is no route is the target of that name", () => {
     expect(planOf(undefined, asked(1, { arm: "x" }))).toEqual({ arm: "x", targets: ["default"], shadow: null });
   });
 
-  test("draws arms by weight, the same for a device always, others under another salt (R2)", () => {
+  test("draws arms by weight, the same for a device always, others under another salt", () => {
     const plans = planned({});
     expect(shareOf(plans, "b")).toBeGreaterThan(0.07);
     expect(shareOf(plans, "b")).toBeLessThan(0.13);
@@ -52,7 +52,7 @@ describe("a plan", () => {
     expect(shareOf(planned({ arms: [{ arm: "default", target: "blue", weight: 1 }] }), "default")).toBe(1);
   });
 
-  test("has the fallbacks behind the arm's target, each once, and a shadow for its share (R3)", () => {
+  test("has the fallbacks behind the arm's target, each once, and a shadow for its share", () => {
     expect(planOf(route, asked(1, { arm: "a" })).targets).toEqual(["blue", "local"]);
     expect(planOf(route, asked(1, { arm: "b" })).targets).toEqual(["green", "local", "blue"]);
     const shadowed = planned({}).filter(({ shadow }) => shadow === "next").length / 10_000;
@@ -60,7 +60,7 @@ describe("a plan", () => {
   });
 });
 
-test("everything that is wrong with targets and routes is told at once", () => {
+test("everything that is wrong with targets and routes is reported at once", () => {
   const problems = (text: string): readonly string[] => {
     try {
       checkConfig(parseConfig({ schema: configSchema, file: "f.yaml", text, env: {} }));

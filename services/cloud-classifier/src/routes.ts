@@ -1,11 +1,11 @@
 /**
  * Which targets a request goes to, in which order. Pure.
  *
- * R1. A name in `routes` is a choice among targets; any other name is a target itself.
- * R2. A request that names one of the route's arms gets it: the router has drawn. Where nobody has, a salted hash of the
- *     frame or of the device chooses by weight, the same one always and in every process. A request of another
- *     experiment keeps its arm and goes to the first: one experiment at a time.
- * R3. The fallbacks come after the arm's own target, in their order, each target once. The shadow is asked besides.
+ * A name in `routes` is a choice among targets; any other name is a target itself. A request that names one of the route's
+ * arms gets it, because the router has assigned it. If the request names none, a salted hash of the frame or of the device
+ * chooses by weight, the same one always and in every process. A request of another experiment keeps its arm and goes to the
+ * first: one experiment at a time. The fallbacks come after the arm's own target, in their order, each target once. The
+ * shadow is asked as well.
  */
 import { createHash } from "node:crypto";
 
@@ -40,17 +40,17 @@ export type Asked = {
 const UNDRAWN = "default";
 
 export function planOf(route: Route | undefined, asked: Asked): Plan {
-  if (route === undefined) return { arm: asked.arm, targets: [asked.target], shadow: null }; // R1
+  if (route === undefined) return { arm: asked.arm, targets: [asked.target], shadow: null };
   const named = route.arms.find(({ arm }) => arm === asked.arm);
   const unit = route.by === "device" ? asked.deviceId : asked.frameId;
   const isDrawn = named === undefined && route.arms.length > 1 && asked.arm === UNDRAWN;
   const drawn = isDrawn ? weighted(route.arms, chance(`${route.salt}|${asked.target}|${unit}`)) : undefined;
-  const chosen = named ?? drawn ?? (route.arms[0] as Arm); // R2
+  const chosen = named ?? drawn ?? (route.arms[0] as Arm);
   const { shadow } = route;
   const isShadowed = shadow !== undefined && chance(`${route.salt}|shadow|${asked.frameId}`) < shadow.share;
   return {
     arm: drawn?.arm ?? asked.arm,
-    targets: [...new Set([chosen.target, ...route.fallback])], // R3
+    targets: [...new Set([chosen.target, ...route.fallback])],
     shadow: isShadowed ? shadow.target : null,
   };
 }

@@ -38,7 +38,7 @@ const golden = JSON.parse(readFileSync(join(packageDir, "golden/index.json"), "u
 const labels = JSON.parse(readFileSync(join(packageDir, "labels.json"), "utf8")) as string[] | { labels: string[] };
 const names = Array.isArray(labels) ? labels : labels.labels;
 const jpeg = readFileSync(join(packageDir, golden.frames[0]?.jpeg ?? ""));
-/** What a container says: sure of one class. */
+/** A container's answer: sure of one class. */
 const sureOf = (label: string): string =>
   JSON.stringify({ probabilities: [names.map((name) => (name === label ? 0.91 : 0.01))] });
 
@@ -172,7 +172,7 @@ test("moto's server answers, with the frame as base64 in JSON", async () => {
   });
 });
 
-test("both variants answer their own devices, every request is what botocore's model says, and moto hears of all", async () => {
+test("both variants answer their own devices, every request fits botocore's model, and moto gets a copy of all", async () => {
   const traceparent = `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`;
   const devices = Array.from({ length: 24 }, (_, i) => `device-${i}`);
   const [first, second] = [await Promise.all(devices.map(one)), await Promise.all(devices.map(one))];
@@ -184,7 +184,7 @@ test("both variants answer their own devices, every request is what botocore's m
   for (const result of [...first, ...second]) {
     const [served, label] = result.arm === "a" ? ["blue", "cat"] : ["green", "dog"];
     expect(result).toMatchObject({ label, servedBy: served, answeredBy: served, costMicros: 90n, attempts: 1 });
-    const shadow = await waitFor(() => shadows.get(keyOf(result)), { what: "the shadow's word" });
+    const shadow = await waitFor(() => shadows.get(keyOf(result)), { what: "the shadow's answer" });
     expect(shadow).toMatchObject({ label: "ship", answeredBy: "moto", arm: result.arm });
   }
   expect(await ask({ deviceId: "device-0", arm: "b" })).toMatchObject({ arm: "b", servedBy: "green" });
@@ -196,7 +196,7 @@ test("both variants answer their own devices, every request is what botocore's m
 describe("the service's errors, between good frames", () => {
   const named = { deviceId: "device-0", arm: "a" };
   const good = { outcome: "ANSWERED", label: "cat", servedBy: "blue", answeredBy: "blue" };
-  /** The local model's word. */
+  /** The local model's answer. */
   const fallenBack = { outcome: "ANSWERED", servedBy: null, answeredBy: "local" };
 
   type Case = readonly [name: string, steps: readonly Step[], expected: object, deadlineMs?: number];
@@ -227,7 +227,7 @@ describe("the service's errors, between good frames", () => {
     await waitFor(settled, { what: "the next good frame", everyMs: 250 });
   });
 
-  test("all is counted, and the costs were told at the start", async () => {
+  test("all is counted, and the costs were logged at the start", async () => {
     const metrics = await (await fetch(`http://127.0.0.1:${service.ports.http}/metrics`)).text();
     for (const line of [
       /tributary_classifier_calls_total\{target="blue",code="server-busy",hedge="false"\} [2-9]/,

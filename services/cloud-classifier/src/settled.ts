@@ -1,4 +1,4 @@
-/** What a verdict says in the words of a result. */
+/** Conversion of a verdict to the fields of a result. */
 import type { CloudOutcome as CloudOutcomeName, CloudResult } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import type { Verdict } from "./target.ts";
@@ -17,11 +17,11 @@ export type Settled = Pick<
   | "answeredBy"
 >;
 
-const NOTHING_SAID = { label: null, confidence: null, margin: null, modelDigest: null, servedBy: null };
+const NO_ANSWER = { label: null, confidence: null, margin: null, modelDigest: null, servedBy: null };
 
 /** No target was asked. */
 export const unasked = (outcome: CloudOutcomeName, failureCode: string): Settled => ({
-  ...NOTHING_SAID,
+  ...NO_ANSWER,
   outcome,
   failureCode,
   attempts: 0,
@@ -34,7 +34,7 @@ export const EXPIRED = unasked("EXPIRED", "deadline-passed");
 export function settledBy(verdict: Verdict, answeredBy: string | null): Settled {
   const spent = { attempts: verdict.attempts, costMicros: BigInt(verdict.costMicros), answeredBy };
   const failed = (outcome: CloudOutcomeName, failureCode: string): Settled => ({
-    ...NOTHING_SAID,
+    ...NO_ANSWER,
     outcome,
     failureCode,
     ...spent,

@@ -85,7 +85,7 @@ describe("Target", () => {
     await target.close();
   });
 
-  test("a frame gets its verdict by its deadline while its call goes on, and others are called meanwhile (T1, T2)", async () => {
+  test("a frame gets its verdict by its deadline while its call goes on, and others are called meanwhile", async () => {
     const calls: number[] = [];
     const backend: CloudBackend = {
       classify: async (batch, { signal }) => {
@@ -102,7 +102,7 @@ describe("Target", () => {
     const hung = target.submit(frame(1, { deadlineAt: Date.now() + 200 }));
     const [second, third] = await Promise.all([target.submit(frame(2)), target.submit(frame(3))]);
     expect([second.kind, third.kind]).toEqual(["outcome", "outcome"]);
-    // Its call and its deadline end at the same moment; whichever is told first says the same.
+    // Its call and its deadline end at the same moment; whichever comes first gives the same code.
     const verdict = await hung;
     expect(verdict).toMatchObject({ attempts: 1, costMicros: 120 });
     expect(verdict.kind === "outcome" ? verdict.outcome : verdict).toMatchObject({ code: "backend-timeout" });
@@ -122,7 +122,7 @@ describe("Target", () => {
     expect((await Promise.all([first, queued])).map(({ kind }) => kind)).toEqual(["closing", "closing"]);
   });
 
-  test("closing settles everyone without an outcome, those who wait for room too (T1)", async () => {
+  test("closing settles everyone without an outcome, those who wait for room too", async () => {
     const { backend, called } = hungBackend();
     const target = targetOf(backend, 1);
     const first = target.submit(frame(1));

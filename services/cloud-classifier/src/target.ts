@@ -1,11 +1,10 @@
 /**
- * One running cloud target: its queue, and the calls that empty it. How a call is made is @tributary/calls' business.
+ * One running cloud target: its queue, and the calls that empty it. How a call is made is up to @tributary/calls.
  *
- * T1. Every submitted frame gets exactly one verdict, whatever the backend does, also at shutdown; one that may expire
- *     gets it by its deadline, if need be while its call is still under way.
- * T2. At most `callsMax` calls are in flight. A call is over when the backend says so, or it is given up: at the last
- *     deadline of its frames where the backend is a server, only at `callMsMax` where it is a process beside us, since
- *     that would go on computing and be asked for more meanwhile.
+ * Every submitted frame gets exactly one verdict, whatever the backend does, also at shutdown; one that may expire gets it
+ * by its deadline, if need be while its call is still in flight. At most `callsMax` calls are in flight. A call ends when
+ * the backend returns, or it is given up: at the last deadline of its frames where the backend is a server, only at
+ * `callMsMax` where it is a child process, which would go on computing while it got more calls.
  */
 import { type CallSettings, Calls, type CircuitState, type RetryDecision, Ticket } from "@tributary/calls";
 import { type Clock, type Instant, linkedSignal, type Random } from "@tributary/kernel";
@@ -126,7 +125,7 @@ export class Target {
     const over = new AbortController();
     if (!keepExpired) {
       const expire = () => settle(expiredBy(ticket));
-      void clock.sleep(Math.max(0, deadlineAt - clock.now()), over.signal).then(expire, () => {}); // T1
+      void clock.sleep(Math.max(0, deadlineAt - clock.now()), over.signal).then(expire, () => {});
     }
     void this.#queue(entry); // it may wait for room longer than the frame may
     const ruling = await promise;
@@ -140,7 +139,7 @@ export class Target {
     await this.#options.backend.close();
     await this.#pump;
     await Promise.all(this.#inFlight);
-    for (const entry of this.#batcher.drain()) entry.item.settle(CLOSING); // T1
+    for (const entry of this.#batcher.drain()) entry.item.settle(CLOSING);
     this.#freeRoom();
   }
 
@@ -160,7 +159,7 @@ export class Target {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       if (this.#inFlight.size >= limits.callsMax) {
-        await this.#pause(undefined); // T2
+        await this.#pause(undefined);
         continue;
       }
       const taken = this.#batcher.take({ wall: clock.now(), monotonicMs: clock.monotonicMs() });

@@ -14,7 +14,7 @@ import type { ClassifierConfig, TargetConfig } from "./config.ts";
 import {
   callMade,
   circuitChanged,
-  costsTold,
+  costsConfigured,
   modelLoaded,
   modelLoadFailed,
   modelLost,
@@ -64,7 +64,7 @@ export async function startTargets(
     backend,
     costMicrosPerCall,
   }));
-  telemetry.emit(costsTold, { targets: costs });
+  telemetry.emit(costsConfigured, { targets: costs });
   return targets;
 }
 
@@ -93,7 +93,7 @@ async function startBackend(target: string, config: TargetConfig, context: Targe
     case "onnx":
       return startOnnx(target, config, context);
     case "sagemaker":
-      // Only who uses AWS' client pays for it.
+      // AWS' client is loaded only where it is used.
       return (await import("./backends/sagemaker.ts")).SagemakerBackend.start(config, context.clock);
     case "kserve":
       return startKserve(config, remoteContext(target, context));

@@ -32,7 +32,7 @@ function rig() {
   return { spans, asked, classify };
 }
 
-test("a call is in its first sampled frame's trace, and it and the others link to each other (B1, B2)", async () => {
+test("a call is in its first sampled frame's trace, and it and the others link to each other", async () => {
   const { spans, asked, classify } = rig();
   const frames = [null, trace(1, "00"), trace(2), trace(3), trace(4)].map((traceparent) => ({ jpeg, traceparent }));
   await classify(...frames);
@@ -51,7 +51,7 @@ test("a call is in its first sampled frame's trace, and it and the others link t
   expect(asked).toEqual(Array(5).fill(call?.own));
 });
 
-test("where no frame is sampled nothing is told, and each frame keeps its context", async () => {
+test("where no frame is sampled there is no span, and each frame keeps its context", async () => {
   const { spans, asked, classify } = rig();
   await classify({ jpeg, traceparent: trace(1, "00") }, { jpeg });
   expect([spans, asked]).toEqual([[], [trace(1, "00"), undefined]]);

@@ -1,9 +1,9 @@
 /**
- * A `call` span for each call of a backend, seen from every traced frame in it.
+ * A `call` span for each call of a backend, linked with every traced frame in it.
  *
- * B1. The span is in the trace of the first sampled frame and links to the others; each of those has a `batched` span that
- *     links back. So a call is told once, is told whenever one of its frames is, and is found from all of them.
- * B2. The frames carry its context on, for backends that hand it to their servers.
+ * The span is in the trace of the first sampled frame and links to the others; each of those has a `batched` span that links
+ * back. So a call has one span as soon as one of its frames is sampled, and it is found from all of them. The frames carry
+ * its context on, for backends that pass it to their servers.
  */
 import { traceContextOf } from "@tributary/kernel";
 import type { Tracer } from "@tributary/telemetry";
@@ -23,12 +23,12 @@ export function tracedBackend(backend: CloudBackend, target: string, tracer: Tra
         parent: first,
         links: others,
         attributes: about,
-      }); // B1
+      });
       const shares = others.map((parent) =>
         tracer.span({ name: `batched ${target}`, parent, links: [call.traceparent], attributes: about }),
       );
-      const told = batch.map((frame) => ({ ...frame, traceparent: call.traceparent })); // B2
-      const outcomes = await backend.classify(told, context);
+      const traced = batch.map((frame) => ({ ...frame, traceparent: call.traceparent }));
+      const outcomes = await backend.classify(traced, context);
       const failure = outcomes.find(({ kind }) => kind !== "answered");
       const error = failure === undefined || failure.kind === "answered" ? undefined : failure.code;
       for (const span of [call, ...shares]) span.end({ error });

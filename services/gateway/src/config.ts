@@ -35,9 +35,9 @@ export const configSchema = z.strictObject({
     .prefault({}),
   labels: z
     .strictObject({
-      /** Labelled frames remembered, so that a label said twice is written once. */
+      /** Labelled frames remembered, so that a label that is sent twice is written once. */
       rememberedMax: positive.max(10_000_000).default(200_000),
-      /** Frames worth a label that are kept in mind, of each kind: drawn samples, and disagreements of edge and cloud. */
+      /** Frames worth a label that are remembered, of each kind: drawn samples, and disagreements of edge and cloud. */
       candidatesMax: positive.max(1_000_000).default(5_000),
       /** Ranges of frames kept to know which exist: about one a camera and boot, plus one a gap. */
       rangesMax: positive.max(10_000_000).default(500_000),
@@ -53,7 +53,7 @@ export const configSchema = z.strictObject({
       historyBytesMax: positive.default(64 * 1024 * 1024),
     })
     .prefault({}),
-  /** Who carries out what people want of rollouts and of models; without them the gateway only shows both. */
+  /** The services that execute commands on rollouts and on models; without them the gateway only shows both. */
   rolloutManager: upstreamBlock.optional(),
   modelRegistry: upstreamBlock.optional(),
   scan: z

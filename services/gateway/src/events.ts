@@ -70,7 +70,7 @@ export const rolloutEventPassedOver = defineEvent<{ uid: string; version: string
   message: (e) => `event ${e.version} of rollout ${e.uid} does not count: ${e.code}`,
   counter: {
     name: "tributary_gateway_rollout_events_passed_over_total",
-    help: "Events of rollouts that do not count: another instance was faster, or they cannot be used",
+    help: "Events of rollouts that do not count: another instance wrote first, or they are invalid",
     labels: ["code"],
   },
 });

@@ -1,7 +1,6 @@
 /**
- * What the gateway knows: tables and the newest answers, folded from Kafka's topics while it runs.
- *
- * G1. It is ready once it has read what Kafka held when it started, and it holds no state that Kafka has not (D1).
+ * What the gateway knows: tables and the newest answers, folded from Kafka's topics while it runs. It is ready once it has
+ * read what Kafka held when it started, and it holds no state that Kafka does not.
  */
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnModuleInit } from "@nestjs/common";
 import type { Answer } from "@tributary/api";
@@ -76,7 +75,7 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
       }),
     ]);
     const isRead = () => {
-      this.#isCaughtUp = true; // G1
+      this.#isCaughtUp = true;
     };
     caughtUp.then(isRead, () => {}); // stopped before it was
     this.#ended = ended;

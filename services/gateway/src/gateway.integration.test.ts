@@ -245,7 +245,7 @@ describe("labels", () => {
     return found;
   };
 
-  test("are stored once, each bad one is named, and the good ones of its batch are taken (B1, B2, B3)", async () => {
+  test("are stored once, each bad one is named, and the good ones of its batch are taken", async () => {
     const policy = somePolicy();
     await put(topics.policies, "labels", policy);
     const { policyVersion, modelDigest } = policy;
@@ -339,7 +339,7 @@ describe("refusals", () => {
     });
   });
 
-  test("a slow event client is dropped and counted, the gateway goes on (S1, G9)", async () => {
+  test("a slow event client is dropped and counted, the gateway continues (G9)", async () => {
     const stuck = new AbortController();
     const response = await fetch(`${base}/api/v1/classifications/events?deviceId=flood`, { signal: stuck.signal });
     expect(response.status).toBe(200); // and is never read
@@ -448,7 +448,7 @@ test("the schema registry answers as Confluent's clients expect", async () => {
   expect(await send("PUT", `/mode/${subject}`, { mode: "READWRITE" })).toMatchObject(readOnly);
   expect(await send("DELETE", `/subjects/${subject}`)).toMatchObject(readOnly);
   expect(await send("DELETE", `/subjects/${subject}/versions/1`)).toMatchObject(readOnly);
-  // What is no call of the registry's, or no JSON, is told to its clients in their words as well.
+  // An unknown path and a malformed body are answered in Confluent's form as well.
   for (const [method, path, status] of [
     ["GET", "/schemas/nothing", 404],
     ["PATCH", "/subjects", 404],
@@ -468,7 +468,7 @@ test("the schema registry answers as Confluent's clients expect", async () => {
   });
 });
 
-test("our registry is one that our own services can be pointed at", async () => {
+test("our own services can use the gateway's schema registry", async () => {
   const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
   const registry = new ExternalSchemaRegistry({
     schemaRegistry: { url: base, autoRegister: false },

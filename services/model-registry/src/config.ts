@@ -19,7 +19,7 @@ export const configSchema = z.strictObject({
         .default([]),
     })
     .prefault({}),
-  /** Signed metadata, the online keys, and what is on its way; blobs too, unless they are in S3. */
+  /** Signed metadata, the online keys, and packages under validation; blobs too, unless they are in S3. */
   dataDir: folder,
   blobs: z
     .strictObject({
@@ -41,7 +41,7 @@ export const configSchema = z.strictObject({
       downloadsMax: positive.max(10_000).default(200),
       /** A download is cut off when the device takes nothing of it for so long. */
       downloadIdleMsMax: positive.max(3_600_000).default(60_000),
-      /** What no model names is removed when it is so old; an upload that takes longer starts anew. */
+      /** What no model names is removed when it is so old; an upload that takes longer starts again. */
       unusedHoursMax: positive.default(7 * 24),
     })
     .prefault({}),
@@ -53,7 +53,7 @@ export const configSchema = z.strictObject({
       roots: folder.optional(),
       /** Folder of the metadata; left out: `metadata` in dataDir. */
       metadata: folder.optional(),
-      /** How often it looks whether metadata must be signed anew. */
+      /** How often it checks whether metadata must be signed again. */
       refreshMs: positive.max(6 * 3_600_000).default(600_000),
     })
     .prefault({}),
@@ -71,7 +71,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   /** Folder of validation frames by model name, as for `tributary models gate`, until a set is pushed for the name
-   * (`tributary validation push`). Without either a challenger is not judged. */
+   * (`tributary validation push`). Without either a challenger is not evaluated. */
   validation: z.record(modelName, folder).default({}),
   gate: z
     .strictObject({
@@ -84,7 +84,7 @@ export const configSchema = z.strictObject({
       robustness: z.record(modelName, z.array(z.enum(CORRUPTIONS)).min(1)).default({}),
       threads: positive.max(64).default(1),
       msMax: positive.default(1_800_000),
-      /** How often a gate is tried that does not come to an end. */
+      /** Attempts of a gate that does not finish. */
       attemptsMax: positive.max(100).default(3),
     })
     .prefault({}),

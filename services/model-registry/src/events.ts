@@ -84,13 +84,13 @@ export const gateEnded = defineEvent<{ name: string; version: string; outcome: s
   },
 });
 
-export const gateTroubled = defineEvent<{ name: string; version: string; code: string; reason: string }>({
-  name: "gate_troubled",
+export const gateAttemptFailed = defineEvent<{ name: string; version: string; code: string; reason: string }>({
+  name: "gate_attempt_failed",
   level: "warn",
-  message: (e) => `the gate of ${e.name} ${e.version} is tried again: ${e.reason}`,
+  message: (e) => `the gate of ${e.name} ${e.version} is retried: ${e.reason}`,
   counter: {
     name: "tributary_registry_gate_troubles_total",
-    help: "Gates that did not come to an end",
+    help: "Gates that did not finish",
     labels: ["code"],
   },
 });
@@ -102,27 +102,27 @@ export const gateForced = defineEvent<{ name: string; version: string; by: strin
   counter: { name: "tributary_registry_gates_forced_total", help: "Gates that somebody forced" },
 });
 
-export const rebuildTroubled = defineEvent<{ reason: string }>({
-  name: "rebuild_troubled",
+export const rebuildFailed = defineEvent<{ reason: string }>({
+  name: "rebuild_failed",
   level: "warn",
   message: (e) => `the registry cannot be rebuilt yet, trying again: ${e.reason}`,
 });
 
-export const listingMended = defineEvent<{ listed: number; unlisted: number }>({
-  name: "listing_mended",
+export const listingReconciled = defineEvent<{ listed: number; unlisted: number }>({
+  name: "listing_reconciled",
   level: "warn",
-  message: (e) => `signed metadata differed from models.v1: ${e.listed} listed, ${e.unlisted} taken out`,
+  message: (e) => `signed metadata differed from models.v1: ${e.listed} listed, ${e.unlisted} removed`,
 });
 
 export const metadataRefreshed = defineEvent<{ expiresAt: number }>({
   name: "metadata_refreshed",
   level: "info",
-  message: (e) => `metadata is signed anew, good until ${new Date(e.expiresAt).toISOString()}`,
+  message: (e) => `metadata is signed again, valid until ${new Date(e.expiresAt).toISOString()}`,
   counter: { name: "tributary_registry_metadata_refreshes_total", help: "Metadata signed by the timer" },
 });
 
-export const metadataTroubled = defineEvent<{ reason: string }>({
-  name: "metadata_troubled",
+export const metadataRefreshFailed = defineEvent<{ reason: string }>({
+  name: "metadata_refresh_failed",
   level: "error",
   message: (e) => `signed metadata could not be refreshed: ${e.reason}`,
   counter: { name: "tributary_registry_metadata_troubles_total", help: "Timestamps that could not be signed" },
@@ -186,9 +186,9 @@ export const mlflowKnown = defineEvent<{
   message: (e) => `MLflow's ${e.model} ${e.mlflowVersion} ${e.what}`,
 });
 
-export const mlflowTroubled = defineEvent<{ model: string; code: string; reason: string }>({
-  name: "mlflow_troubled",
+export const mlflowImportFailed = defineEvent<{ model: string; code: string; reason: string }>({
+  name: "mlflow_import_failed",
   level: "warn",
   message: (e) => `MLflow's ${e.model}: ${e.reason}`,
-  counter: { name: "tributary_registry_mlflow_troubles_total", help: "Failed looks at MLflow", labels: ["code"] },
+  counter: { name: "tributary_registry_mlflow_troubles_total", help: "Failed polls of MLflow", labels: ["code"] },
 });

@@ -21,7 +21,7 @@ const kafka = testKafka();
 const dir = tempDir("mlflow");
 const dataDir = join(dir.path, "data");
 const script = join(repositoryRoot, "services/model-registry/src/testing/log_model.py");
-// Some of MLflow's dependencies ask the network who they are, unless told not to.
+// Some of MLflow's dependencies ask the network who they are by default.
 const env = {
   ...process.env,
   MLFLOW_DISABLE_TELEMETRY: "true",
@@ -135,19 +135,19 @@ test("an ONNX flavour with labels and preprocessing is packed on our validation 
   expect(await aliases()).toEqual(["challenger"]);
 }, 300_000);
 
-test("one without them is refused with words, also in MLflow, and what is here stays", async () => {
+test("one without them is refused with the reason, also in MLflow, and the challenger here stays", async () => {
   const logged = await log("Edge model", "bare", EDGE);
   const tag = await waitFor(() => tagOf("Edge model", logged), { what: "the refusal" });
   expect(tag).toMatch(/^refused: .*lacks labels\.json or labels\.txt and preprocessor_config\.json/);
-  const told = service
+  const failures = service
     .events()
-    .filter(({ event, code }) => event === "mlflow_troubled" && code === "mlflow-model-unusable");
-  expect(told).toHaveLength(1);
+    .filter(({ event, code }) => event === "mlflow_import_failed" && code === "mlflow-model-unusable");
+  expect(failures).toHaveLength(1);
   const { items } = (await client.call("GET", "/models?alias=challenger")).body as { items: { version: string }[] };
   expect(items.map((item) => item.version)).toEqual([`mlflow-${Number(logged) - 1}`]);
 });
 
-test("whoever moves our alias afterwards has the last word, also after a restart; MLflow away is waited out", async () => {
+test("the last change of our alias holds, also after a restart; an unreachable MLflow is retried", async () => {
   await client.call("PUT", "/models/edge/aliases/challenger", { version: "2.0.0", by: "ada" });
   await service.kill();
   service = await startRegistry(dir.path, {
@@ -155,11 +155,13 @@ test("whoever moves our alias afterwards has the last word, also after a restart
     mlflow: { url: "http://127.0.0.1:9", models: { m: "edge" }, pollMs: 200 },
   });
   client = new Client(service.url);
-  await waitFor(() => service.events().some(({ code }) => code === "mlflow-unreachable"), { what: "the trouble" });
+  await waitFor(() => service.events().some(({ code }) => code === "mlflow-unreachable"), { what: "the failed poll" });
   expect((await version("edge/2.0.0"))?.aliases).toEqual(["challenger"]);
   await service.stop();
   service = await startRegistry(dir.path, config);
   client = new Client(service.url);
-  await waitFor(() => service.events().some(({ event }) => event === "mlflow_troubled"), { what: "the look" });
+  await waitFor(() => service.events().some(({ event }) => event === "mlflow_import_failed"), {
+    what: "the next poll",
+  });
   expect((await version("edge/2.0.0"))?.aliases).toEqual(["challenger"]);
 });

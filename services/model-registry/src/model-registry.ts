@@ -14,7 +14,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { BLOBS } from "./blobs/blobs.controller.ts";
 import { sweep } from "./blobs/sweep.ts";
 import type { RegistryConfig } from "./config.ts";
-import { rebuildTroubled } from "./events.ts";
+import { rebuildFailed } from "./events.ts";
 import { GateRunner } from "./gating/gate-runner.ts";
 import { MlflowImporter } from "./mlflow/importer.ts";
 import { Packages } from "./models/packages.ts";
@@ -76,12 +76,12 @@ export class ModelRegistry implements OnApplicationBootstrap, BeforeApplicationS
     for (let attempt = 0; !signal.aborted && !this.#isRebuilt; attempt++) {
       try {
         await rebuild(this.reader, this.table, telemetry, signal);
-        await this.registry.mend();
+        await this.registry.reconcile();
         this.#isRebuilt = true;
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof Failure && error.advice === "retry")) return this.crash(error);
-        telemetry.emit(rebuildTroubled, { reason: reasonOf(error) });
+        telemetry.emit(rebuildFailed, { reason: reasonOf(error) });
         await clock.sleep(backoffMs(BACKOFF, attempt, this.random), signal).catch(() => {});
       }
     }
@@ -98,7 +98,7 @@ export class ModelRegistry implements OnApplicationBootstrap, BeforeApplicationS
     const unusedMsMax = this.config.blobs.unusedHoursMax * 3_600_000;
     const options = { blobs, packages, table, registry, validation, clock, telemetry, unusedMsMax };
     const sweepOnce = () =>
-      sweep(options).catch((error: unknown) => telemetry.emit(rebuildTroubled, { reason: reasonOf(error) }));
+      sweep(options).catch((error: unknown) => telemetry.emit(rebuildFailed, { reason: reasonOf(error) }));
     await repeatLater(sweepOnce, { clock, everyMs: SWEEP_MS, signal });
   }
 }

@@ -82,7 +82,7 @@ describe("blobs", () => {
   const bytes = Buffer.from("0123456789".repeat(1_000));
   const path = `/blobs/sha256/${sha256(bytes)}`;
 
-  test("come back as they went in, in parts, for ever, and twice is once", async () => {
+  test("are served as they were uploaded, in parts, cacheable forever, and uploading twice is idempotent", async () => {
     expect(await client.put(sha256(bytes), bytes)).toMatchObject({ status: 201, body: { bytes: 10_000 } });
     expect((await client.put(sha256(bytes), bytes)).status).toBe(201);
     const whole = await fetch(service.url + path);
@@ -102,7 +102,7 @@ describe("blobs", () => {
     expect(same.status).toBe(304);
   });
 
-  test("wrong bytes, too many, a wrong token and a wrong name are refused by name", async () => {
+  test("wrong bytes, too many, a wrong token and a wrong name are refused with their codes", async () => {
     const flipped = Buffer.from(bytes);
     flipped[77] = 0;
     const wanted = sha256(Buffer.from("never sent"));
@@ -112,7 +112,7 @@ describe("blobs", () => {
       status: 413,
       body: { code: "blob-too-large", detail: expect.stringContaining("2097152") },
     });
-    // Of unknown length, so that only what comes can tell.
+    // Of unknown length, so that only the received bytes show it.
     const endless = new ReadableStream({ pull: (stream) => stream.enqueue(new Uint8Array(1 << 16)) });
     const options = {
       method: "PUT",
@@ -126,15 +126,15 @@ describe("blobs", () => {
       ["", "token-missing"],
       ["another-token-entirely", "token-wrong"],
     ] as const) {
-      const stranger = new Client(service.url, token);
-      expect(await stranger.put(wanted, bytes)).toMatchObject({ status: 401, body: { code } });
+      const unauthorized = new Client(service.url, token);
+      expect(await unauthorized.put(wanted, bytes)).toMatchObject({ status: 401, body: { code } });
     }
     expect((await client.put("../../etc/passwd".replaceAll("/", "%2f"), bytes)).status).toBe(400);
   });
 });
 
 describe("what is never listed", () => {
-  test("a stranger's, an unfinished, a bit-flipped, a truncated one, and one that is no package", async () => {
+  test("a push with a wrong token, unfinished, bit-flipped or truncated packages, and what is no package", async () => {
     const folder = await made("bad", "1");
     const { digest, manifest } = await loadPackage(folder);
     const push = (manifestDigest: string, by: unknown = "ada") =>
@@ -146,8 +146,8 @@ describe("what is never listed", () => {
     expect(missing.body.detail).toMatch(/golden\/index\.json .*labels\.json/);
     expect(await push(digest.slice(1))).toMatchObject({ status: 400, body: { code: "request-invalid" } });
     expect(await push(digest, "")).toMatchObject({ status: 400, body: { code: "request-invalid" } });
-    const stranger = new Client(service.url, "not-the-token-at-all");
-    expect((await stranger.call("POST", "/models", { manifestDigest: digest, by: "eve" })).status).toBe(401);
+    const unauthorized = new Client(service.url, "not-the-token-at-all");
+    expect((await unauthorized.call("POST", "/models", { manifestDigest: digest, by: "eve" })).status).toBe(401);
 
     const own = async (edit: (json: { files: Record<string, { bytes: number }>; [key: string]: unknown }) => void) => {
       const json = JSON.parse(JSON.stringify(manifest));
@@ -170,7 +170,7 @@ describe("what is never listed", () => {
     expect(await push(sha256(cut))).toMatchObject({ status: 422, body: { code: "package-manifest-invalid" } });
   });
 
-  test("for hardware that nobody knows, with golden frames that lie, or too slow", async () => {
+  test("for unknown hardware, with golden frames that differ, or too slow", async () => {
     expect(await client.push(await made("bad", "2", { hardwareClass: "toaster" }))).toMatchObject({
       status: 422,
       body: { code: "hardware-class-unknown", detail: expect.stringContaining("known are generic") },
@@ -182,8 +182,8 @@ describe("what is never listed", () => {
     const { files } = await partsOf(EDGE);
     const golden = JSON.parse(new TextDecoder().decode(files[packageFiles.goldenIndex]));
     golden.frames[2].logits.reverse();
-    const lying = { ...files, [packageFiles.goldenIndex]: Buffer.from(JSON.stringify(golden)) };
-    expect(await client.push(await made("bad", "4", { files: lying }))).toMatchObject({
+    const altered = { ...files, [packageFiles.goldenIndex]: Buffer.from(JSON.stringify(golden)) };
+    expect(await client.push(await made("bad", "4", { files: altered }))).toMatchObject({
       status: 422,
       body: { code: "golden-frames-differ" },
     });
@@ -234,7 +234,7 @@ describe("a version", () => {
     });
   });
 
-  test("without a champion waits and says why; the first champion is made by hand", async () => {
+  test("without a champion waits and shows why; the first champion is set by hand", async () => {
     const blocked = await client.call("PUT", "/models/edge/aliases/challenger", { version: "1.0.0", by: "ada" });
     expect(blocked.body).toMatchObject({
       aliases: ["challenger"],
@@ -286,12 +286,12 @@ describe("a version", () => {
     expect(await (await fetch(`${service.url}/blobs/sha256/${pageDigest}`)).text()).toContain(
       "Validation gate: passed",
     );
-    const said = service.events().filter(({ event }) => event === "gate_progress");
-    expect(said.length).toBeGreaterThan(3);
+    const progress = service.events().filter(({ event }) => event === "gate_progress");
+    expect(progress.length).toBeGreaterThan(3);
     expect((await models()).get("edge/1.1.0")?.gate).toMatchObject({ passed: true });
   });
 
-  test("that is worse stops at the gate, which says where; somebody may force it, with a name", async () => {
+  test("that is worse stops at the gate, which names the checks; a person may force it, with a name", async () => {
     const { files } = await partsOf(EDGE);
     const sure = { ...files, [packageFiles.calibration]: Buffer.from('{"method":"temperature","temperature":0.05}') };
     expect((await client.push(await made("edge", "2.0.0", { files: sure }))).status).toBe(201);
@@ -340,7 +340,7 @@ describe("validation frames", () => {
   const but = (change: Partial<SetFrame>, at = 3) =>
     frames.map((frame, i) => (i === at ? { ...frame, ...change } : frame));
 
-  test("that cannot be used are refused by name, and the set before stays", async () => {
+  test("that cannot be used are refused with their codes, and the set before stays", async () => {
     const before = await view();
     const refused = async (set: readonly SetFrame[], code: string, detail: RegExp, change: object = {}) => {
       const { status, body } = await client.pushSet("edge", set, change);
@@ -388,9 +388,9 @@ describe("validation frames", () => {
       status: 404,
       body: { code: "validation-unknown" },
     });
-    const stranger = new Client(service.url, "not-the-token-at-all");
+    const unauthorized = new Client(service.url, "not-the-token-at-all");
     const body = { manifestDigest: "0".repeat(64), by: "eve" };
-    expect((await stranger.call("PUT", "/validation/edge", body)).status).toBe(401);
+    expect((await unauthorized.call("PUT", "/validation/edge", body)).status).toBe(401);
     expect(await client.call("PUT", "/validation/edge", body)).toMatchObject({
       status: 422,
       body: { code: "blob-unknown" },
@@ -398,11 +398,11 @@ describe("validation frames", () => {
   });
 });
 
-test("a registry that was killed knows all of it again, mends its metadata towards Kafka, and goes on judging", async () => {
+test("a registry that was killed reads all of it again, reconciles its metadata with Kafka, and continues its gates", async () => {
   const validation = await one("/validation/edge");
   expect(validation).toMatchObject({ source: "pushed", frames: 120 });
   await service.kill();
-  // A crash between Kafka and the signature: models.v1 says revoked, metadata still lists it.
+  // A crash between Kafka and the signature: models.v1 has it revoked, metadata still lists it.
   const model = (await models()).get("edge/1.1.0") as Model;
   const sink = new KafkajsSink(kafka);
   const { name: topic, codec } = topics.models;
@@ -420,7 +420,7 @@ test("a registry that was killed knows all of it again, mends its metadata towar
   ]);
   const { digest } = await loadPackage(join(dir.path, "packages/edge-1.0.0"));
   expect(await targets()).toEqual([digest]);
-  expect(service.events().some(({ event }) => event === "listing_mended")).toBe(true);
+  expect(service.events().some(({ event }) => event === "listing_reconciled")).toBe(true);
   expect(service.events().some(({ event }) => event === "record_malformed")).toBe(true);
   expect((await one("/models/edge/1.0.0")).aliases).toEqual(["champion"]);
   expect(await one("/validation/edge")).toEqual(validation);

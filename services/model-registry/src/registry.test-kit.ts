@@ -99,7 +99,10 @@ export class Client {
       this.#sent.add(sha256(bytes));
     }
     const listed = frames.map(({ file, label, bytes, ...more }) => ({
-      ...{ file, label, sha256: sha256(bytes ?? Buffer.from(file)), bytes: bytes?.length ?? 1_000 },
+      file,
+      label,
+      sha256: sha256(bytes ?? Buffer.from(file)),
+      bytes: bytes?.length ?? 1_000,
       ...more,
     }));
     const manifest = Buffer.from(JSON.stringify({ frames: listed, ...change }));

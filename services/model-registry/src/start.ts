@@ -2,7 +2,7 @@ import { changesSomething, runService } from "@tributary/service-kit";
 import { checkConfig, configSchema } from "./config.ts";
 import { RegistryModule } from "./registry.module.ts";
 
-/** What is said of a model; its files come as bytes. */
+/** Bound of a JSON body; a model's files are uploaded as bytes. */
 const BODY_BYTES_MAX = 100 * 1024;
 
 await runService({

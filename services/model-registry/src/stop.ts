@@ -1,2 +1,2 @@
-/** AbortController of what the registry has under way; it is aborted before anything stops. */
+/** AbortController of what the registry runs; it is aborted before anything stops. */
 export const STOP = Symbol("Stop");

@@ -1,4 +1,4 @@
-/** Reads untrusted JSON and names every wrong key at once, so that a package is mended in one go. */
+/** Reads untrusted JSON and names every wrong key at once, so that a package can be corrected in one go. */
 import { Failure } from "@tributary/kernel";
 
 export type JsonObject = { readonly [key: string]: unknown };

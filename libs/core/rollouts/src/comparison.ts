@@ -343,7 +343,7 @@ function suspicionIn({ spec, look, crossCheck }: Watched): string | null {
   return p <= spec.alpha ? marginWords(spec.name, look.comparison.harm, spec.margin, p) : null;
 }
 
-/** Which devices a metric hears, where that is too few. */
+/** Which devices a metric covers, where these are too few. */
 function heardIn({ counted }: Watched): string {
   if (counted === null) return "";
   const { canary, control } = counted;

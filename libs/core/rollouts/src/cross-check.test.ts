@@ -89,7 +89,10 @@ describe("the cross-check of a comparison", () => {
     const { looks = [], plannedMs } = last(looked)?.crossCheck ?? {};
     expect(plannedMs?.map((ms) => Math.ceil(ms / MINUTE))).toEqual([3, 7, 14, 29, 60]);
     expect(looks.map(({ sinceMs, isHarmful }) => [sinceMs / MINUTE, isHarmful])).toEqual([
-      ...[[3, false], [7, false], [14, false], [29, false]], // biome-ignore format: one line
+      [3, false],
+      [7, false],
+      [14, false],
+      [29, false],
     ]);
   });
 

@@ -61,7 +61,7 @@ describe("an event's record", () => {
     expect(JSON.parse(recordOfEvent(event(created)).details).spec).toEqual(written);
   });
 
-  test("of which the strata are junk counts all the same: they decide nothing", () => {
+  test("of which the strata are malformed counts all the same: they decide nothing", () => {
     const record = recordOfEvent(event(created));
     for (const strata of [["a"], [-1], [0.5], "none", null, {}, undefined]) {
       const details = JSON.stringify({ ...JSON.parse(record.details), strata });
@@ -69,7 +69,7 @@ describe("an event's record", () => {
     }
   });
 
-  test("of which the segments are junk judges the whole alone, for every reader alike", () => {
+  test("of which the segments are malformed judges the whole alone, for every reader alike", () => {
     const record = recordOfEvent(event(created));
     for (const segments of [{ classes: [7] }, { classes: Array(65).fill("c"), sites: [], siteOf: [] }, "none", null]) {
       const details = JSON.stringify({ ...JSON.parse(record.details), segments });
@@ -85,7 +85,7 @@ describe("an event's record", () => {
     ["with a foreign verdict", { ...recordOfEvent(event(changes[3] as RolloutChange)), verdict: "UNKNOWN" }, /verdict/],
     ["with a misspelt specification", { details: JSON.stringify({ ...created, spec: { spec: {} } }) }, /spec\./],
     ["of a step that cannot be", { ...recordOfEvent(event(changes[1] as RolloutChange)), step: 64 }, /step/],
-  ])("%s is refused by name", (_, wrong, message) => {
+  ])("%s is refused with its error", (_, wrong, message) => {
     expect(() => eventOfRecord({ ...recordOfEvent(event(created)), ...wrong })).toThrow(message);
   });
 });

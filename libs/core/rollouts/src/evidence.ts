@@ -1,7 +1,7 @@
 /** What an analysis saw, as it stands in the event that it led to: for people, who read it in the report. Bounded: at most
  * `LOOKS_MAX` looks of all metrics together, the first and the last of each among them, so an event stays far below what Kafka
- * takes. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits. Old events are read for
- * ever: fields that are not known are passed over, and later ones need a default here. */
+ * takes. JSON: what has no number (an unbounded band) is null, and numbers are cut to six digits. Old events stay readable:
+ * unknown fields are ignored, and later ones need a default here. */
 
 import { z } from "zod";
 import type { MetricLook } from "./judge/metric-watch.ts";

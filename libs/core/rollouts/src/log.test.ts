@@ -39,7 +39,9 @@ describe("an event of the log", () => {
   test("counts only if its version is the next one (events.ts V1)", () => {
     const { log, append } = bound(new AppendedLog());
     expect([append("a", 2, aborted), append("a", 1, created("d1")), append("a", 1, created("d1"))]).toEqual([
-      ...["stale", "counts", "stale"],
+      "stale",
+      "counts",
+      "stale",
     ]);
     expect([append("a", 2, aborted), append("a", 2, back), append("a", 3, back)]).toEqual([
       "counts",
@@ -56,9 +58,12 @@ describe("an event of the log", () => {
     expect([append("a", 2, aborted), append("a", 3, back), append("b", 1, created("d2", "d3"))]).toEqual(
       Array(3).fill("counts"),
     );
-    // Begun again while another holds its devices: not counted, so what counts next has the same version.
+    // Retried while another holds its devices: not counted, so what counts next has the same version.
     expect([append("a", 4, retried), append("b", 2, aborted), append("b", 3, back), append("a", 4, retried)]).toEqual([
-      ...["conflicts", "counts", "counts", "counts"],
+      "conflicts",
+      "counts",
+      "counts",
+      "counts",
     ]);
     expect(log.get("a")).toMatchObject({ version: 4, phase: "Progressing" });
   });

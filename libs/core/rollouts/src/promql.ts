@@ -1,7 +1,7 @@
 /** What can be checked of a PromQL query without a server: whether its answer can be cumulative counters, one for each
  * device. The grammar is Prometheus's own. A counter is compared with itself over the rollout's own time, so the query gives
  * the counter, not its rate. Each series names its device: an aggregation keeps the label. The query is asked for the
- * moments of a grid, so it may not choose its time by itself. What is not understood passes: the server has the last word,
+ * moments of a grid, so it may not choose its time by itself. What is not understood passes: the server decides,
  * and its answer is shown in the evidence. */
 import { parser } from "@prometheus-io/lezer-promql";
 
@@ -14,7 +14,7 @@ const OF_A_WINDOW = new Set(
   ),
 );
 const NO_SUM = new Set(["count", "count_values", "quantile", "stddev", "stdvar", "group"]);
-/** These hand on series as they are. */
+/** These return series unchanged. */
 const CHOOSING = new Set(["topk", "bottomk", "limitk", "limit_ratio"]);
 const RELABELLING = new Set(["label_replace", "label_join"]);
 const ONE_NUMBER = new Set(["NumberDurationLiteral", "StringLiteral"]);

@@ -56,7 +56,7 @@ function watched({ kept, until = 1_000, note }: { kept: number; until?: number; 
 }
 
 describe("counters of Prometheus", () => {
-  test("that show harm take the model back", () => {
+  test("that show harm roll the model back", () => {
     const { verdict, why, metric } = watched({ kept: 0.8 })(1, 30);
     expect(verdict).toBe("Failed");
     expect(why).toMatch(/^answers-kept fell by 1\d\.\d points \(-?\d+\.\d to \d+\.\d\) against the control$/);
@@ -68,7 +68,7 @@ describe("counters of Prometheus", () => {
     });
   });
 
-  test("that show none let it go on, and not before their time", () => {
+  test("that show none let it continue, and not before their time", () => {
     const run = watched({ kept: 0.95 });
     expect(run(1, 4).verdict).not.toBe("Successful");
     expect(run(5, 40).verdict).toBe("Successful");

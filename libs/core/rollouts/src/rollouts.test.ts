@@ -78,7 +78,7 @@ describe("cohorts", () => {
     expect(controlOf(cohorts, 50, 4)).toHaveLength(3);
   });
 
-  test("devices of another rollout are refused by name", () => {
+  test("devices of another rollout are refused, with their names", () => {
     expect(() => refuseConflicts(["a", "b"], [{ uid: "u", name: "other", devices: ["b", "c"] }])).toThrow(
       /other \(u\).*on b;/,
     );
@@ -178,9 +178,7 @@ const healthy = (rollout: Rollout): Seen => {
 };
 const good: Judged = { verdict: "Successful", evidence: { harm: -0.001 } };
 
-const commands: readonly Command[] = [
-  ...(["pause", "resume", "resume", "promote", "promote-full", "abort", "retry", "undo"] as const),
-];
+const commands: readonly Command[] = ["pause", "resume", "resume", "promote", "promote-full", "abort", "retry", "undo"];
 
 /** Lets the machine run until it waits for time, or for anything else, at this moment. */
 function settle(log: Log, now: number, judged: Judged | null, seen: (rollout: Rollout) => Seen = healthy): Rollout {

@@ -174,7 +174,7 @@ export function problemsOfSteps({
       sinceMs += one.analysis.duration;
       if (sinceMs <= spec.burnIn) {
         const burnIn = durationText(spec.burnIn);
-        at(i, `ends within burnIn (${burnIn}), before it may look at anything; write more than ${burnIn}`);
+        at(i, `ends within burnIn (${burnIn}), before anything is judged; write more than ${burnIn}`);
       }
       if (weight === 0) at(i, "an analysis before the first setWeight has nothing to look at");
       if (weight === 100) at(i, "at weight 100 nobody is left to compare with; analyse before it");

@@ -15,7 +15,7 @@ export function stepWords(step: RolloutStep): string {
 }
 
 export const pauseWords = {
-  step: "as its step says",
+  step: "by its pause step",
   person: "by a person",
   inconclusive: "the analysis ended without a verdict",
   "no-data": "the analysis had no data",

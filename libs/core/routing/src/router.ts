@@ -5,8 +5,7 @@
  * time) >= meetMin. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
  * PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs. A drawn frame bypasses budget and
  * deadline: past its deadline it is settled as EDGE and still sent. A device over its fair share is served from idle tokens
- * only, on the normal lane, at no less than its own price. Its frames teach the fleet's price only as far as they have a
- * voice. */
+ * only, on the normal lane, at no less than its own price. Only its share of frames counts for the fleet's price. */
 import type { EscalationReason, SettledBy } from "@tributary/contracts";
 import { type Bucket, type BucketSettings, bucketEarn, bucketInit, bucketTake } from "./bucket.ts";
 import { lambdaNext } from "./lambda.ts";
@@ -55,12 +54,12 @@ export type Standing = {
   readonly isOver: boolean;
   /** Least price it pays. */
   readonly priceMin: number;
-  /** Whether its frame teaches the fleet's price. */
-  readonly hasVoice: boolean;
+  /** Whether its frame counts for the fleet's price. */
+  readonly countsForPrice: boolean;
 };
 
 /** Of a device that is alone, or not distinguished from others. */
-export const ALONE: Standing = { isOver: false, priceMin: 0, hasVoice: true };
+export const ALONE: Standing = { isOver: false, priceMin: 0, countsForPrice: true };
 
 export type RouterFrame = {
   readonly reason: EscalationReason;
@@ -114,7 +113,7 @@ export function decideInRouter(frame: RouterFrame): RouterDecision {
   const after = (wanted: 0 | 1, left: Bucket) => ({
     wanted,
     budget: {
-      lambda: standing.hasVoice ? lambdaNext(lambda, wanted, settings.share, settings.eta) : lambda,
+      lambda: standing.countsForPrice ? lambdaNext(lambda, wanted, settings.share, settings.eta) : lambda,
       bucket: left,
     },
   });

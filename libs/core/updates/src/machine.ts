@@ -7,10 +7,10 @@
  *     only once proved on this device. The factory's and the committed one are stored on the device, and trusted (G6).
  * U3. A generation lower than one seen is ignored, an equal one changes nothing (G6).
  * U4. Before the switch a failure refuses the generation; after it the device reverts to the last committed package by itself.
- *     Either is final for this generation, and has its reason. Only what the network or the disk may mend is tried again, a
+ *     Either is final for this generation, and has its reason. Only what the network or the disk may repair is tried again, a
  *     bounded number of times.
- * U5. A package that is tried takes a number first, and gives it back when the try ended by itself or the agent was stopped in
- *     good order: one that takes the device down with it is tried so many times at most.
+ * U5. The count of trials is incremented before a package is tried, and decremented when the try ended by itself or the agent
+ *     was stopped gracefully: a package that crashes the device is tried a bounded number of times.
  * U6. The durable state that an action carries is on disk before the action starts; reverting needs none (G7).
  */
 import { type Backoff, backoffMs, type Digest, type Instant, type Random } from "@tributary/kernel";
@@ -44,7 +44,7 @@ export type Action = { readonly durable: DurableState } & (
   /** Unload the proved one: until its condition holds, or because another is wanted. */
   | { readonly kind: "unload"; readonly thenHold: boolean }
   | { readonly kind: "switch"; readonly wanted: Wanted }
-  /** The package that is switched to stands for good; others but `good` and `previous` may go. */
+  /** The package that is switched to is committed; others but `good` and `previous` may be removed. */
   | { readonly kind: "commit" }
   /** Revert to the committed package, at once. */
   | { readonly kind: "restore" }
@@ -166,7 +166,7 @@ const asCommitted = (ref: PackageRef): Wanted => ({
   windows: [],
 });
 
-/** The durable state to write when the agent is stopped in good order: a try that this cuts short did not crash the device (U5).
+/** The durable state to write when the agent is stopped gracefully: a try that this cuts short did not crash the device (U5).
  * Null: the one on disk is complete. */
 export function stopped({ durable, stage }: Updates): DurableState | null {
   const isTrying = durable.trial !== null || (stage.kind === "acting" && TRIES.has(stage.action.kind));
@@ -301,7 +301,7 @@ function onFailed(
   }
 }
 
-/** Null: that was the last. Each kind has a count of its own: a registry that was away excuses nothing else. */
+/** Null: that was the last. Each kind has a count of its own: failures of an unreachable registry do not count for another kind. */
 function oneMore({ attempts, limits }: Updates, retry: Retry): Attempts | null {
   if (retry === "never" || attempts[retry] + 1 >= limits.attemptsMax[retry]) return null;
   return { ...attempts, [retry]: attempts[retry] + 1 };

@@ -256,7 +256,7 @@ describe("an update that fails", () => {
     },
   );
 
-  test("machine.ts U4: what the network may mend is tried again, growing slower, and not for ever", () => {
+  test("machine.ts U4: what the network may repair is tried again, growing slower, and not indefinitely", () => {
     const one = device();
     one.want(7, wantedOf(A));
     const waits: number[] = [];
@@ -324,7 +324,7 @@ describe("an update that fails", () => {
   };
   const diskFull = failed("slots-unwritable", "many");
 
-  test("machine.ts U4: a commit that cannot be written is tried again after another probation, and not for ever", () => {
+  test("machine.ts U4: a commit that cannot be written is tried again after another probation, and not indefinitely", () => {
     const one = atCommit();
     one.end(diskFull, false);
     expect(one.status).toMatchObject({ phase: "WAITING", code: "slots-unwritable" });
@@ -437,7 +437,7 @@ describe("generations", () => {
 });
 
 describe("G7: ended at any point", () => {
-  test("a trial is not trusted after a restart; it is tried again, but not for ever", () => {
+  test("a trial is not trusted after a restart; it is tried again, but not indefinitely", () => {
     const random = seededRandom(3);
     let one = new Device(random);
     one.want(7, wantedOf(A));
@@ -455,7 +455,7 @@ describe("G7: ended at any point", () => {
 
   const dies = (one: Device, random: Random): Device => new Device(random, one.disk, [], one.fetched);
 
-  test("machine.ts U5: nor for ever while it waits for the device to be parked", () => {
+  test("machine.ts U5: nor indefinitely while it waits for the device to be parked", () => {
     const random = seededRandom(3);
     let one = new Device(random);
     one.want(7, wantedOf(A, { condition: "PARKED" }));
@@ -488,7 +488,7 @@ describe("G7: ended at any point", () => {
     expect(boots).toBe(5);
   });
 
-  test("machine.ts U5: being stopped in good order is nobody's fault, however often, in a proof, a shadow and a probation", () => {
+  test("machine.ts U5: a graceful stop does not count as a crash, however often, in a proof, a shadow and a probation", () => {
     const random = seededRandom(3);
     for (const at of ["prove", "shadow", "switch", "probation"]) {
       let one = new Device(random);
@@ -507,7 +507,7 @@ describe("G7: ended at any point", () => {
     }
   });
 
-  test("what was committed and could not be loaded once comes to work again, also after a later one was refused", () => {
+  test("what was committed and could not be loaded once is active again, also after a later one was refused", () => {
     const random = seededRandom(3);
     let one = new Device(random);
     one.want(7, wantedOf(A));

@@ -54,7 +54,7 @@ test("a good package is reported with its digest, operators, golden frames and t
   expect(lines.join("\n")).toMatch(/golden frames/);
 });
 
-test("what is wrong is refused by name, with words that help", async () => {
+test("what is wrong is refused with a code, and with what to do", async () => {
   const dir = await made("bad");
   expect(await refusal(examine(dir, {}, "0".repeat(64)))).toMatch(/^package-digest-mismatch: /);
   const forToasters = await made("for-toasters", { hardwareClass: "toaster" });
@@ -72,8 +72,8 @@ test("what is wrong is refused by name, with words that help", async () => {
   };
   golden.frames[0]?.logits.reverse();
   const index = new TextEncoder().encode(JSON.stringify(golden));
-  const lying = await made("lying", { files: { ...parts.files, [packageFiles.goldenIndex]: index } });
-  expect(await refusal(examine(lying))).toMatch(/^golden-frames-differ: 1 of 16 .*pack it again/);
+  const altered = await made("altered", { files: { ...parts.files, [packageFiles.goldenIndex]: index } });
+  expect(await refusal(examine(altered))).toMatch(/^golden-frames-differ: 1 of 16 .*pack it again/);
 
   const noise = { ...parts.files, [packageFiles.model]: new TextEncoder().encode("no model at all") };
   expect(await refusal(examine(await made("noise", { files: noise })))).toMatch(/^model-unloadable: /);

@@ -76,6 +76,6 @@ function curve(judged: Judged, colour: string): string {
       `<line x1="${x(confidence)}" x2="${x(confidence)}" y1="${y(lower)}" y2="${y(upper)}" stroke="${colour}"/>` +
       `<circle cx="${x(confidence)}" cy="${y(accuracy)}" r="3.5" fill="${colour}"/>`,
   );
-  const honesty = `<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="#999" stroke-dasharray="4"/>`;
-  return `<svg width="${size + pad + 20}" height="${size + 34}">${[...grid, honesty, ...points].join("")}</svg>`;
+  const diagonal = `<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="#999" stroke-dasharray="4"/>`;
+  return `<svg width="${size + pad + 20}" height="${size + 34}">${[...grid, diagonal, ...points].join("")}</svg>`;
 }

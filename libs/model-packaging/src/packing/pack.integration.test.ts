@@ -130,7 +130,7 @@ test("the command line prints for programs what it packed", async () => {
     value,
   ]);
   const dir = join(folder, "printed");
-  const args = [...["models", "pack", dir, ...given], ...["--name", "edge-test", "--version", "1.2.3", "-o", "json"]];
+  const args = ["models", "pack", dir, ...given, "--name", "edge-test", "--version", "1.2.3", "-o", "json"];
   const packed = spawnSync(process.execPath, [...exitFlags, join(MODELS, "../cli/dist/main.js"), ...args], {
     encoding: "utf8",
   });
@@ -147,8 +147,20 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
       [
         ...exitFlags,
         join(MODELS, "../cli/dist/main.js"),
-        ...["models", "gate", candidate, "--champion", champion, "--validation", join(folder, "frames")],
-        ...["--corrupted", "40", "--html", join(folder, "gate.html"), "-o", "json", ...more],
+        "models",
+        "gate",
+        candidate,
+        "--champion",
+        champion,
+        "--validation",
+        join(folder, "frames"),
+        "--corrupted",
+        "40",
+        "--html",
+        join(folder, "gate.html"),
+        "-o",
+        "json",
+        ...more,
       ],
       { encoding: "utf8" },
     );

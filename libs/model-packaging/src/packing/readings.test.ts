@@ -13,7 +13,7 @@ describe("readings of a preprocessor_config.json", () => {
     ["ImageNet's", { ...SIZED, ...IMAGENET }],
     ["of a grey model", GREY],
     ["without a mean", { ...SIZED, do_rescale: false, do_normalize: false, data_format: "channels_last" }],
-  ])("%s: each is another preprocessing, once (D1)", (_, config) => {
+  ])("%s: each is another preprocessing, once", (_, config) => {
     const all = [config, ...otherReadings(config).map((reading) => reading.config)].map(tensorsOf);
     expect(new Set(all).size).toBe(all.length);
     expect(all.length).toBeGreaterThan(15);

@@ -44,7 +44,7 @@ export async function suspect(
   if (diagnosis.named !== null) {
     progress(`warning: the model is ${foundOf(diagnosis)}.\n  ${adviceOf(diagnosis, paths)}`);
   } else if (diagnosis.own.right < diagnosis.majority.share * diagnosis.own.frames) {
-    const cause = "it tells the classes apart, but was made for others to be as frequent as these frames are";
+    const cause = "it distinguishes the classes, but was trained on other class frequencies than these frames have";
     progress(`note: the model is ${foundOf(diagnosis)}: ${cause}; shift its logits by the log of the classes' shares`);
   }
   return described;

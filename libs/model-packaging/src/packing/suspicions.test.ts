@@ -84,7 +84,7 @@ describe("diagnosis", () => {
   });
 
   test.each(SEEDS)(
-    "seed %i: of what the frames cannot tell apart, the fewest keys; the other is listed",
+    "seed %i: of what the frames cannot distinguish, the fewest keys; the other is listed",
     async (seed) => {
       const truth = truthOf(seed, [100, 100]);
       const good = answersOf(seed, truth, [0.9, 0.9]);

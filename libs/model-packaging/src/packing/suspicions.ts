@@ -2,7 +2,7 @@
  * fault of the dictionary (readings.ts), and another order of the labels, on validation frames. Pure but for `Predict`. Classes
  * count alike: a model that always answers the most frequent class sees nothing, however often it is right. So readings are
  * compared by balanced accuracy, the mean over the classes of the share that is recognised. Of readings that the frames cannot
- * tell apart the one is named that changes the fewest keys, then the best. Nothing is changed silently: the maker decides.
+ * distinguish, the one that changes the fewest keys is named, then the best. Nothing is changed silently: the maker decides.
  *
  * S2. A reading is named only when it is clearly better than the described one on the same frames: by `GAIN_MIN`, by a paired
  *     sign test at `LEVEL` over all tries together (Holm), and not by guessing itself. Where the described one sees something,

@@ -1,7 +1,7 @@
 /**
  * Runs a task in a process of its own: what it loads, decodes and measures can neither slow down nor end its starter.
  *
- * What it finds wrong comes back as the Failure it was; a process that dies otherwise is `task-died`, to be tried again.
+ * What it finds wrong is returned as the Failure it was; a process that dies otherwise is `task-died`, to be tried again.
  *
  * T1. It has an end: after `msMax`, or when the signal aborts, it is killed, and its models go with it (G9). */
 import { fork } from "node:child_process";

@@ -1,4 +1,4 @@
-/** A folder and the set that is pushed from it have one digest. What a stranger's manifest may not contain is tested at the
+/** A folder and the set that is pushed from it have one digest. What an untrusted manifest may not contain is tested at the
  * registry's door: services/model-registry. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

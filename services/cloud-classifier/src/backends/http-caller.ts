@@ -1,9 +1,9 @@
 /**
- * One HTTP exchange with a model server. Nothing is repeated here: what went wrong has a name, the caller's policy decides.
+ * One HTTP exchange with a model server: a request goes out, the whole response or a `Failure` comes back.
  *
- * H1. It ends at its time limit or when its signal aborts, whatever the server does.
- * H2. (G9) An answer is read up to `bodyBytesMax`, no further.
- * H3. Half an answer is no answer.
+ * It repeats nothing; the caller's policy decides about retries by the failure's code. An exchange ends at its time limit or
+ * when its signal aborts, whatever the server does. A response is read up to `bodyBytesMax` (G9), and a truncated one is a
+ * failure.
  */
 import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
@@ -11,7 +11,7 @@ import { Failure, type Instant, reasonOf } from "@tributary/kernel";
 
 export type HttpRequest = {
   readonly method: "GET" | "POST";
-  /** Below the server's URL, with its leading slash. */
+  /** Path below the server's URL, with a leading slash. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
@@ -30,7 +30,7 @@ export type HttpCallerOptions = {
 };
 
 const BODY_BYTES_MAX = 64 << 20;
-/** Less than most servers keep an idle connection: one that the server closes as we write fails for no reason. */
+/** Shorter than most servers' keep-alive: a request on a connection that the server is closing would fail for no reason. */
 const IDLE_MS_MAX = 4_000;
 
 export class HttpCaller {
@@ -46,7 +46,7 @@ export class HttpCaller {
     this.#request = isSecure ? httpsRequest : httpRequest;
   }
 
-  /** Rejects with a `Failure` when there is no whole answer; any status is an answer. */
+  /** Rejects with a `Failure` without a complete response; any status is a response. */
   call(request: HttpRequest, limits: { readonly ms: number; readonly signal: AbortSignal }): Promise<HttpAnswer> {
     const { url, headers, bodyBytesMax = BODY_BYTES_MAX } = this.#options;
     const { ms, signal } = limits;
@@ -67,24 +67,24 @@ export class HttpCaller {
       };
       const fail = (code: string, message: string, advice: "retry" | "give-up" = "retry") =>
         end(new Failure(code, advice, `${method} ${url}${path}: ${message}`));
-      const onAbort = () => fail("call-cancelled", "cancelled", "give-up"); // H1
-      const timer = setTimeout(() => fail("server-timeout", `no answer in ${ms.toFixed(0)} ms`), ms); // H1
+      const onAbort = () => fail("call-cancelled", "cancelled", "give-up");
+      const timer = setTimeout(() => fail("server-timeout", `no answer in ${ms.toFixed(0)} ms`), ms);
       sent.on("error", (error) => fail("server-unreachable", reasonOf(error)));
       if (signal.aborted) return onAbort();
       signal.addEventListener("abort", onAbort, { once: true });
-      // The agent's limit is for idle connections; while a call is under way, its own timer counts.
+      // The agent's limit is for idle connections; during a call, its own timer counts.
       sent.setTimeout(0);
       sent.on("response", (response: IncomingMessage) => {
         const chunks: Buffer[] = [];
         let bytes = 0;
         response.on("data", (chunk: Buffer) => {
           bytes += chunk.length;
-          if (bytes > bodyBytesMax) return fail("answer-too-large", `more than ${bodyBytesMax} bytes`, "give-up"); // H2
+          if (bytes > bodyBytesMax) return fail("answer-too-large", `more than ${bodyBytesMax} bytes`, "give-up");
           chunks.push(chunk);
         });
-        response.on("error", (error) => fail("answer-cut", `${reasonOf(error)} after ${bytes} bytes`)); // H3
+        response.on("error", (error) => fail("answer-cut", `${reasonOf(error)} after ${bytes} bytes`));
         response.on("end", () => {
-          if (!response.complete) return fail("answer-cut", `it ended after ${bytes} bytes`); // H3
+          if (!response.complete) return fail("answer-cut", `it ended after ${bytes} bytes`);
           const { statusCode = 0, headers } = response;
           end(null, {
             status: statusCode,
@@ -109,10 +109,10 @@ export type HttpProblem = {
   readonly retryAfterMs?: number;
 };
 
-/** What an answer's status says went wrong; null: nothing. */
+/** The problem that a response's status reports; null: none. */
 export function problemOf({ status, headers, body }: HttpAnswer, now: Instant): HttpProblem | null {
   if (status >= 200 && status <= 299) return null;
-  const message = `HTTP ${status}: ${sayings(body)}`;
+  const message = `HTTP ${status}: ${excerptOf(body)}`;
   const wait = retryAfterMs(headers["retry-after"], now);
   const busy = wait === undefined ? {} : { retryAfterMs: wait };
   if (status === 429) return { code: "server-busy", message, again: true, ...busy };
@@ -132,4 +132,4 @@ export function retryAfterMs(header: string | undefined, now: Instant): number |
 }
 
 /** The beginning of a body as one line of text. */
-const sayings = (body: Buffer): string => body.toString("utf8", 0, 300).replace(/\s+/g, " ").trim().slice(0, 200);
+const excerptOf = (body: Buffer): string => body.toString("utf8", 0, 300).replace(/\s+/g, " ").trim().slice(0, 200);

@@ -1,10 +1,10 @@
 /**
- * The Open Inference Protocol, version 2, over HTTP, as KServe and Triton speak it.
+ * The Open Inference Protocol, version 2, over HTTP, as KServe and Triton implement it.
  *
- * V1. Tensors travel as bytes behind the JSON (binary tensor extension) where the server has that, else as numbers in it.
- * V2. Every answer is checked: the model's name, the version when one is configured, name, type and shape of the output.
- * V3. What the server declares is compared with the package before the first frame: a wrong model is a matter for a
- *     person, and found at the start rather than in the answers.
+ * Tensors are sent as bytes behind the JSON (binary tensor extension) where the server supports that, otherwise as numbers
+ * in it. Every answer is checked: the model's name, the version if one is configured, and the output's name, type and shape.
+ * The server's model metadata is compared with the package before the first frame, so that a wrong model stops the start and
+ * a person can correct it, instead of showing in the answers.
  */
 import { Failure } from "@tributary/kernel";
 import type { HttpAnswer, HttpRequest } from "./http-caller.ts";
@@ -63,7 +63,7 @@ export function kserveProtocol(options: KserveOptions): ServingProtocol<KserveFa
   };
 }
 
-/** Triton says it by the status alone, KServe also with `{"ready": false}`. */
+/** Triton reports readiness by the status alone, KServe also with `{"ready": false}`. */
 function isReady({ status, body }: HttpAnswer): boolean {
   if (status !== 200 || body.length === 0) return status === 200;
   try {
@@ -96,12 +96,12 @@ function factsOf(options: KserveOptions, server?: HttpAnswer, metadata?: HttpAns
   if (classes !== labels && classes !== -1) {
     throw mismatch(options, `"${tensors.logits}" has ${classes} classes, the package ${labels} labels`);
   }
-  if (input === "jpeg" && !isBinary) throw mismatch(options, `it has not ${BINARY}, which input: jpeg needs`);
+  if (input === "jpeg" && !isBinary) throw mismatch(options, `it does not support ${BINARY}, which input: jpeg needs`);
   const shape = numbersOf(taken.shape);
   return { isBinary, jpegShape: inputShapeOf(options, shape) };
 }
 
-/** Triton tells its own bound; beyond it every call would be refused. */
+/** Triton reports its own bound; it would refuse every call beyond it. */
 function checkBatch(options: KserveOptions, answer?: HttpAnswer): void {
   if (answer?.status !== 200) return;
   const max = objectIn(answer, options).max_batch_size;
@@ -197,7 +197,7 @@ function rowsOf(answer: HttpAnswer, count: number, options: KserveOptions): Rows
   return problem("answer-output-missing", `it has no "${tensors.logits}"`);
 }
 
-/** Little-endian, as the protocol wants and this machine has it. */
+/** Little-endian, as the protocol requires and this machine stores it. */
 const bytesOf = (tensor: ServingInput): Uint8Array =>
   new Uint8Array(tensor.buffer, tensor.byteOffset, tensor.byteLength);
 

@@ -72,7 +72,7 @@ describe("OnnxBackend", () => {
     await backend.close();
   });
 
-  test("a frame whose answer is no number fails by name, and alone", async () => {
+  test("a frame whose answer is no number fails with its code, and alone", async () => {
     const { backend } = await start(async () => fragileModel());
     const context = { deadline: Date.now() + 2_000, signal: new AbortController().signal };
     const outcomes = await backend.classify([{ jpeg: Uint8Array.of(7) }, { jpeg: Uint8Array.of(1) }], context);
@@ -83,7 +83,7 @@ describe("OnnxBackend", () => {
     await backend.close();
   });
 
-  test("loads a dead model again, through failures, while calls wait (S1)", async () => {
+  test("reloads a model whose process exited, through failures, while calls wait", async () => {
     let loads = 0;
     const { backend, log, ask } = await start(async () => {
       if (++loads === 2 || loads === 3) throw new Error("not yet");
@@ -108,12 +108,12 @@ describe("OnnxBackend", () => {
   });
 });
 
-test("a wait that is over before it begins leaves no rejection that nobody hears", async () => {
+test("a wait whose signal is aborted beforehand leaves no unhandled rejection", async () => {
   const unheard: unknown[] = [];
   const hear = (reason: unknown) => void unheard.push(reason);
   process.on("unhandledRejection", hear);
   await expect(orAborted(Promise.reject(new Error("gone")), AbortSignal.abort())).rejects.toThrow("abort");
-  await new Promise(setImmediate); // Node reports rejections before.
+  await new Promise(setImmediate); // Node reports unhandled rejections before.
   process.off("unhandledRejection", hear);
   expect(unheard).toEqual([]);
 });

@@ -1,7 +1,6 @@
 /**
- * The local backend: one verified package in one child process, under supervision (supervised.ts).
- *
- * O1. A child that is asked and answers nothing for too long is ended by its host; supervision brings another.
+ * The local backend: one verified package in one child process, under supervision (supervised.ts). A child that does not
+ * answer in time is ended by its host, and supervision restarts it.
  */
 import type { InferenceResult, LoadedModel, ModelHost } from "@tributary/inference";
 import { type Backoff, type Clock, linkedSignal, type Random, reasonOf, timerMs } from "@tributary/kernel";
@@ -49,7 +48,7 @@ export class OnnxBackend implements CloudBackend {
       return results.map((result) => outcomeOf(model, result));
     } catch (error) {
       if (!context.signal.aborted) this.#models.seenDead(model);
-      return all({ kind: "failed", code: "model-host-exited", message: reasonOf(error), again: "alone" }); // O1
+      return all({ kind: "failed", code: "model-host-exited", message: reasonOf(error), again: "alone" });
     }
   }
 

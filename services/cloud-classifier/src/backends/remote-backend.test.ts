@@ -30,10 +30,14 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
 });
 
-async function startBackend(): Promise<{ backend: RemoteBackend<null>; told: (string | undefined)[]; url: string }> {
-  const told: (string | undefined)[] = [];
+async function startBackend(): Promise<{
+  backend: RemoteBackend<null>;
+  traceparents: (string | undefined)[];
+  url: string;
+}> {
+  const traceparents: (string | undefined)[] = [];
   const server = createServer((request, response) => {
-    if (request.method === "POST") told.push(request.headers.traceparent as string | undefined);
+    if (request.method === "POST") traceparents.push(request.headers.traceparent as string | undefined);
     request.resume().on("end", () => response.end("{}"));
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
@@ -49,7 +53,7 @@ async function startBackend(): Promise<{ backend: RemoteBackend<null>; told: (st
     onServer: () => {},
   });
   open.push(() => backend.close());
-  return { backend, told, url };
+  return { backend, traceparents, url };
 }
 
 describe("a device's trace context that is none", () => {
@@ -58,13 +62,13 @@ describe("a device's trace context that is none", () => {
     { jpeg, traceparent },
   ];
 
-  test("takes no other frame with it: it is not handed to a server", async () => {
-    const { backend, told } = await startBackend();
+  test("fails no other frame: it is not sent to a server", async () => {
+    const { backend, traceparents } = await startBackend();
     const context = { deadline: Date.now() + 5_000, signal: whole };
     const outcomes = await backend.classify(batch, context);
     expect(outcomes.map(({ kind }) => kind)).toEqual(["answered", "answered"]);
     await backend.classify(batch.slice(0, 1), context);
-    expect(told).toEqual([traceparent, undefined]);
+    expect(traceparents).toEqual([traceparent, undefined]);
   });
 
   test("is not written into SageMaker's attributes", () => {
@@ -75,14 +79,14 @@ describe("a device's trace context that is none", () => {
   });
 });
 
-test("a call that is over before it begins ends, and the process does not", async () => {
+test("a call whose signal is aborted beforehand ends, and the process does not", async () => {
   const { url } = await startBackend();
   const caller = new HttpCaller({ url, headers: {} });
   open.push(() => caller.close());
   const over = AbortSignal.abort();
   const call = caller.call({ method: "GET", path: "/ready" }, { ms: 1_000, signal: over });
   await expect(call).rejects.toMatchObject({ code: "call-cancelled" });
-  await new Promise((later) => setTimeout(later, 100)); // An error that nobody heard would end the process by now.
+  await new Promise((later) => setTimeout(later, 100)); // An unhandled error would have ended the process by now.
 });
 
 describe("an answer whose sizes are no sizes", () => {

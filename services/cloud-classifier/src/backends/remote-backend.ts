@@ -1,14 +1,12 @@
 /**
- * A model behind a server of its own, whatever protocol it speaks.
+ * A model on a server of its own, by whichever protocol.
  *
- * R1. One attempt a call, within `deadline` and until `signal` aborts; whatever comes back has a name, and every frame
- *     its outcome (P1).
- * R2. A server is asked what it serves before it is trusted, again after it was away. One that serves something else
- *     stops the start; later, calls fail with `server-model-mismatch` until it serves what it should. One that is not
- *     there does not stop the start: it may come.
- * R3. Who preprocesses is configuration: with `input: tensor` a child beside us makes each picture into the tensor that
- *     the package describes, and a picture that cannot be used is refused alone.
- * R4. Rows that are no numbers fail their own frames only.
+ * A call is one attempt, within `deadline` and until `signal` aborts; every frame gets an outcome with a code. The server's
+ * metadata is checked before the first frame, and again after the server was unreachable. A server with another model stops
+ * the start; later, calls fail with `server-model-mismatch` until it serves the configured one. An unreachable server does
+ * not stop the start, because it may come up later. With `input: tensor` a child process makes each picture into the tensor
+ * that the package describes, and a picture that it cannot use is refused alone. Rows with values that are not finite fail
+ * their own frames only.
  */
 import type { ModelPackage } from "@tributary/inference";
 import { backoffMs, type Clock, Failure, linkedSignal, type Random, reasonOf, timerMs } from "@tributary/kernel";
@@ -56,14 +54,14 @@ export class RemoteBackend<Facts> implements CloudBackend {
   readonly #stop = new AbortController();
   #server: Server<Facts> = { kind: "away", failure: new Failure("server-unreachable", "retry", "not asked yet") };
   #checking: Promise<Server<Facts>> | undefined;
-  #told: ServerState | undefined;
+  #reported: ServerState | undefined;
   #watch: Promise<void> = Promise.resolve();
 
   private constructor(options: RemoteBackendOptions<Facts>) {
     this.#options = options;
   }
 
-  /** Rejects with what does not match when the server serves something else. (R2) */
+  /** Rejects with what does not match when the server serves something else. */
   static async start<Facts>(options: RemoteBackendOptions<Facts>): Promise<RemoteBackend<Facts>> {
     const backend = new RemoteBackend(options);
     const server = await backend.#check();
@@ -132,7 +130,7 @@ export class RemoteBackend<Facts> implements CloudBackend {
     return this.#merged(inputs, (i) => this.#outcomeOf(rows.rows[i] as ArrayLike<number>, rows.servedBy));
   }
 
-  /** What the server gets of each frame, or the frame's refusal. (R3) */
+  /** What the server gets of each frame, or the frame's refusal. */
   async #inputs(batch: readonly CloudFrame[], signal: AbortSignal): Promise<readonly (ServingInput | CloudOutcome)[]> {
     const { preprocessors } = this.#options;
     const jpegs = batch.map((frame) => frame.jpeg);
@@ -173,10 +171,10 @@ export class RemoteBackend<Facts> implements CloudBackend {
     const { labels, calibration } = this.#options.pkg;
     for (let i = 0; i < logits.length; i++) {
       if (Number.isFinite(logits[i])) continue;
-      return { kind: "failed", code: "answer-not-finite", message: `value ${i} is ${logits[i]}`, again: false }; // R4
+      return { kind: "failed", code: "answer-not-finite", message: `value ${i} is ${logits[i]}`, again: false };
     }
     const { labelIndex, confidence, margin } = calibrated(logits, calibration.temperature);
-    // Which bytes the server runs is not known here: its name and version are all that it tells.
+    // The server reports only its model's name and version, so the digest of what it runs is not known here.
     return {
       kind: "answered",
       label: labels[labelIndex] as string,
@@ -220,8 +218,8 @@ export class RemoteBackend<Facts> implements CloudBackend {
 
   #adopt(server: Server<Facts>): void {
     this.#server = server;
-    if (this.#stop.signal.aborted || this.#told === server.kind) return;
-    this.#told = server.kind;
+    if (this.#stop.signal.aborted || this.#reported === server.kind) return;
+    this.#reported = server.kind;
     this.#options.onServer({ state: server.kind, reason: server.kind === "ready" ? "" : server.failure.message });
   }
 

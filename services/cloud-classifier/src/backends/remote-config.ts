@@ -7,7 +7,7 @@ const remote = {
   url: httpUrl.transform((url) => url.replace(/\/+$/, "")),
   /** The model's name on the server. */
   model: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "expected a model's name"),
-  /** Who decodes, resizes and normalises: `tensor`, this service, as the package says; `jpeg`, the server. */
+  /** Who decodes, resizes and normalises: `tensor`, this service, as the package describes; `jpeg`, the server. */
   input: z.enum(["tensor", "jpeg"]).default("tensor"),
   /** Folder of the model package: its labels, preprocessing, calibration and tensor names. */
   package: z.string().min(1),
@@ -25,7 +25,7 @@ export const kserveKeys = {
     .string()
     .regex(/^[0-9A-Za-z._-]+$/)
     .optional(),
-  /** The package's own names, unless told otherwise. */
+  /** The package's own names by default. */
   tensors: z.strictObject({ input: z.string().min(1), logits: z.string().min(1) }).optional(),
 };
 
@@ -38,7 +38,7 @@ export const tfServingKeys = {
     .string()
     .regex(/^[A-Za-z0-9_-]+$/)
     .optional(),
-  /** The server's `serving_default` unless told otherwise. */
+  /** The server's `serving_default` by default. */
   signature: z.string().min(1).optional(),
   /** Where the signature has several outputs, the one that holds the logits. */
   output: z.string().min(1).optional(),

@@ -1,4 +1,4 @@
-/** Both REST backends against a server that misbehaves in each way between good frames. The child that preprocesses and
+/** Both REST backends against a server that misbehaves in each way between frames that it answers. The child that preprocesses and
  * the package are the real ones. */
 import { readFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
@@ -103,7 +103,7 @@ const v2Cases: readonly Case[] = [
   ["no such output", (r) => v2(r, { outputs: [] }), "answer-output-missing", false],
   ["two rows for one frame", (r) => binaryAnswer(r, v2Head("7", 2, 10), Buffer.alloc(80)), "answer-shape-wrong", false],
   [
-    "fewer bytes than it says",
+    "fewer bytes than declared",
     (r) => binaryAnswer(r, v2Head("7", 1, 10), Buffer.alloc(20)),
     "answer-shape-wrong",
     false,
@@ -143,7 +143,7 @@ const tfCases: readonly Case[] = [
 describe.each([
   ["kserve", [...anyServer, ...v2Cases], { version: "7" }],
   ["tf-serving", [...anyServer, ...tfCases], { version: 7 }],
-] as const)("%s: each way of misbehaving is named, and the next good frame answered", (kind, cases, change) => {
+] as const)("%s: each faulty answer gets its failure code, and the next frame is answered", (kind, cases, change) => {
   let backend: CloudBackend;
   beforeAll(async () => {
     serveV2(stub, tensorOf.v2, "7");
@@ -161,7 +161,7 @@ describe.each([
     const ms = code === "server-timeout" ? 2_000 : 5_000;
     const outcomes = await ask(backend, [jpeg, broken], ms);
     expect(outcomes[0]).toMatchObject({ kind: "failed", code, again, ...more });
-    // A picture of its own fault is refused whatever the server does, unless the call was over before.
+    // A picture that is broken itself is refused whatever the server does, unless the call was over before.
     if (code !== "server-timeout")
       expect(outcomes[1]).toMatchObject({ code: expect.stringMatching(/^(image-|server-|answer-)/) });
     expect(await ask(backend)).toMatchObject([{ kind: "answered", label: "cat" }]);
@@ -252,7 +252,7 @@ describe("what the server gets", () => {
   });
 });
 
-describe("a server that serves something else stops the start, saying what (R2)", () => {
+describe("a server that serves something else stops the start, with the mismatch in the error", () => {
   const v2Page = (change: object) => () => {
     serveV2(stub, tensorOf.v2);
     stub.pages.set("/v2/models/m", { ...(stub.pages.get("/v2/models/m") as object), ...change });
@@ -295,12 +295,12 @@ describe("a server that serves something else stops the start, saying what (R2)"
   });
 });
 
-test("a server that comes later, goes and comes back with another model: told, waited for, never trusted blindly (R2)", async () => {
+test("a server that starts late, stops, and restarts with another model is reported, awaited and checked again", async () => {
   const backend = await start("kserve");
   expect(backend.ready()).toBe(false);
   expect(await ask(backend)).toMatchObject([{ kind: "failed", code: "server-model-unknown", again: true }]);
   serveV2(stub, tensorOf.v2);
-  expect(await ask(backend)).toMatchObject([{ kind: "answered" }]); // no waiting for the next look
+  expect(await ask(backend)).toMatchObject([{ kind: "answered" }]); // without waiting for the next check
   expect(backend.ready()).toBe(true);
   stub.pages.clear();
   await waitFor(() => !backend.ready() || undefined, { what: "away" });

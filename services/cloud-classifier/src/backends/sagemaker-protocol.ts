@@ -1,10 +1,9 @@
 /**
- * What SageMaker's InvokeEndpoint is asked, and what its answers and errors mean. Pure.
+ * Requests to SageMaker's InvokeEndpoint, and outcomes of its answers and errors. Pure.
  *
- * M1. SageMaker strips unknown headers before the container sees a request, so the trace context travels inside the
- *     custom attributes: `traceparent=…`.
- * M2. An answer holds a row for each frame, of as many finite values as there are labels; otherwise it is none.
- * M3. Where a variant is configured, only its answers count.
+ * SageMaker strips unknown headers before the container sees a request, so the trace context is in the custom attributes:
+ * `traceparent=…`. A valid answer has a row for each frame, of as many finite values as there are labels. Where a variant is
+ * configured, only its answers are accepted.
  */
 import type { InvokeEndpointCommandInput, InvokeEndpointCommandOutput } from "@aws-sdk/client-sagemaker-runtime";
 import { type Instant, reasonOf } from "@tributary/kernel";
@@ -32,7 +31,7 @@ export function invocationOf(config: SagemakerConfig, batch: readonly CloudFrame
       body === "jpeg"
         ? (batch[0] as CloudFrame).jpeg
         : Buffer.from(JSON.stringify({ instances: batch.map(instanceOf) })),
-    ...(traceparent && { CustomAttributes: `traceparent=${traceparent}` }), // M1
+    ...(traceparent && { CustomAttributes: `traceparent=${traceparent}` }),
     ...(frameId !== undefined && frameId.length <= INFERENCE_ID_MAX && { InferenceId: frameId }),
     ...(variant !== undefined && { TargetVariant: variant }),
     ...(inferenceComponent !== undefined && { InferenceComponentName: inferenceComponent }),
@@ -56,7 +55,7 @@ export function outcomesOf(
   const { Body, InvokedProductionVariant: servedBy = null } = output;
   const all = (code: string, message: string) => Array.from({ length: count }, () => failed(code, message));
   if (how.variant !== undefined && servedBy !== null && servedBy !== how.variant) {
-    return all("answer-variant-wrong", `"${servedBy}" answered instead of "${how.variant}"`); // M3
+    return all("answer-variant-wrong", `"${servedBy}" answered instead of "${how.variant}"`);
   }
   let json: unknown;
   try {
@@ -69,7 +68,7 @@ export function outcomesOf(
   if (!Array.isArray(found)) return all("answer-unreadable", field === null ? "it is no list" : `no list "${field}"`);
   // Containers leave the outer list away where there is one frame.
   const rows: readonly unknown[] = count === 1 && found.length > 0 && !Array.isArray(found[0]) ? [found] : found;
-  if (rows.length !== count) return all("answer-shape-wrong", `${rows.length} rows for ${count} frames`); // M2
+  if (rows.length !== count) return all("answer-shape-wrong", `${rows.length} rows for ${count} frames`);
   return rows.map((row) => {
     if (!Array.isArray(row)) return failed("answer-shape-wrong", "a row is no list");
     return kind === "labels" ? outcomeOfLabels(row, how, servedBy) : outcomeOfScores(row, kind, how, servedBy);
@@ -87,7 +86,7 @@ function outcomeOfScores(
   servedBy: string | null,
 ): CloudOutcome {
   if (row.length !== labels.length) {
-    return failed("answer-labels-wrong", `${row.length} values, ${labels.length} labels`); // M2
+    return failed("answer-labels-wrong", `${row.length} values, ${labels.length} labels`);
   }
   const values = row.map((value) => (typeof value === "number" ? value : Number.NaN));
   const odd = values.findIndex((value) => !Number.isFinite(value));
@@ -102,12 +101,12 @@ function outcomeOfScores(
   return answered(labels[labelIndex] as string, confidence, margin, servedBy);
 }
 
-/** `{label, score}`, the best ones or all: as Hugging Face's containers answer. */
+/** `{label, score}` objects, the best ones or all, as Hugging Face's containers return them. */
 function outcomeOfLabels(row: readonly unknown[], { labels }: Answering, servedBy: string | null): CloudOutcome {
-  const said = row.map((entry) => (isObject(entry) ? entry : {}));
-  const stranger = said.find(({ label }) => !labels.includes(String(label)));
-  if (stranger !== undefined) return failed("answer-labels-wrong", `"${stranger.label}" is none of the labels`);
-  const scores = said.map(({ score }) => (typeof score === "number" ? score : Number.NaN));
+  const entries = row.map((entry) => (isObject(entry) ? entry : {}));
+  const unknown = entries.find(({ label }) => !labels.includes(String(label)));
+  if (unknown !== undefined) return failed("answer-labels-wrong", `"${unknown.label}" is none of the labels`);
+  const scores = entries.map(({ score }) => (typeof score === "number" ? score : Number.NaN));
   const sum = scores.reduce((total, score) => total + score, 0);
   if (!Number.isFinite(sum)) return failed("answer-not-finite", "a score is no number");
   if (scores.length === 0) return failed("answer-shape-wrong", "a row is empty");
@@ -115,9 +114,9 @@ function outcomeOfLabels(row: readonly unknown[], { labels }: Answering, servedB
     return failed("answer-not-probabilities", `they add up to ${sum}`);
   }
   const [best = 0, second] = [...scores].sort((a, b) => b - a);
-  // Where only the best is told, the second is at most the rest.
+  // Where only the best is returned, the second is at most the rest.
   const next = second ?? Math.min(best, Math.max(0, 1 - best));
-  return answered(String(said[scores.indexOf(best)]?.label), best, best - next, servedBy);
+  return answered(String(entries[scores.indexOf(best)]?.label), best, best - next, servedBy);
 }
 
 const answered = (label: string, confidence: number, margin: number, servedBy: string | null): CloudOutcome => ({
@@ -136,7 +135,7 @@ const failed = (code: string, message: string, again: Failed["again"] = false): 
   again,
 });
 
-/** What of an error of the SDK says what happened. */
+/** The members of an SDK error that are evaluated. */
 type SdkError = {
   readonly name?: string;
   readonly code?: string;
@@ -160,11 +159,11 @@ export function outcomeOfError(error: unknown, frames: number, now: Instant): Fa
   const busy = wait === undefined ? {} : { retryAfterMs: wait };
   if (name === "ModelError") {
     const original = OriginalStatusCode ?? 0;
-    const told = `the model answered ${original}: ${OriginalMessage ?? reasonOf(error)}`.slice(0, 500);
+    const detail = `the model answered ${original}: ${OriginalMessage ?? reasonOf(error)}`.slice(0, 500);
     if (PICTURE_STATUSES.includes(original)) {
-      return frames > 1 ? { ...failed("model-refused", told, "alone"), isOfItems: true } : refused(told);
+      return frames > 1 ? { ...failed("model-refused", detail, "alone"), isOfItems: true } : refused(detail);
     }
-    return failed("model-error", told, original === 0 || original >= 429);
+    return failed("model-error", detail, original === 0 || original >= 429);
   }
   if (name === "ModelNotReadyException") return { ...failed("model-not-ready", message, true), ...busy };
   if (FORBIDDEN.test(name) || status === 401 || status === 403) return failed("server-forbidden", message);

@@ -1,4 +1,4 @@
-/** The SageMaker backend behind its target, against an endpoint that misbehaves in each way between good frames. */
+/** The SageMaker backend behind its target, against an endpoint that misbehaves in each way between frames that it answers. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
@@ -10,7 +10,7 @@ import { type Submission, Target, type TargetOptions, type Verdict } from "../ta
 import {
   answerError,
   answerJson,
-  type Mischief,
+  type Misbehaviour,
   type StubEndpoint,
   startStubEndpoint,
 } from "../testing/stub-endpoint.ts";
@@ -35,7 +35,7 @@ async function start(keys: object = {}, calls: Partial<TargetOptions["calls"]> =
     labels,
     ...keys,
   });
-  const told: string[] = [];
+  const reported: string[] = [];
   const target = new Target({
     name: "sagemaker",
     backend: await SagemakerBackend.start(config, systemClock),
@@ -45,15 +45,15 @@ async function start(keys: object = {}, calls: Partial<TargetOptions["calls"]> =
     clock: systemClock,
     random: () => 0.5,
     events: {
-      called: ({ code }) => void told.push(code),
-      retry: ({ decision }) => void told.push(decision),
-      circuit: (state) => void told.push(state),
+      called: ({ code }) => void reported.push(code),
+      retry: ({ decision }) => void reported.push(decision),
+      circuit: (state) => void reported.push(state),
     },
   });
   open.push(target);
   const ask = (change: Partial<Submission> = {}): Promise<Verdict> =>
     target.submit({ jpeg, lane: "normal", deadlineAt: Date.now() + 20_000, keepExpired: false, ...change });
-  return { ask, told, target };
+  return { ask, reported, target };
 }
 const answeredB = { kind: "outcome", outcome: { kind: "answered", label: "b", servedBy: "AllTraffic" } };
 const failedBy = (code: string) => ({ kind: "outcome", outcome: { kind: "failed", code } });
@@ -74,11 +74,11 @@ afterAll(async () => {
 });
 
 const json =
-  (body: unknown, headers = {}): Mischief =>
+  (body: unknown, headers = {}): Misbehaviour =>
   (response) =>
     answerJson(response, body, headers);
 
-const cases: readonly (readonly [name: string, how: Mischief, verdict: object])[] = [
+const cases: readonly (readonly [name: string, how: Misbehaviour, verdict: object])[] = [
   ["400, a wrong request", answerError(400, "ValidationError"), failedBy("server-refused")],
   ["403", answerError(403, "AccessDeniedException"), failedBy("server-forbidden")],
   ["404", answerError(404, "NotFound"), failedBy("server-model-unknown")],
@@ -117,16 +117,16 @@ const cases: readonly (readonly [name: string, how: Mischief, verdict: object])[
   ["logits", json({ probabilities: [[3.1, -2, 0.4]] }), failedBy("answer-not-probabilities")],
 ];
 
-describe("each way of misbehaving is named, and the good frames around it are answered", () => {
+describe("each faulty answer gets its failure code, and the frames before and after it are answered", () => {
   test.each(cases)("%s", async (name, how, verdict) => {
     const callMsMax = name === "no answer in time" ? 2_000 : 20_000;
-    const { ask, told } = await start({}, { callMsMax, retry: { ...callDefaults.retry, attemptsMax: 1 } });
+    const { ask, reported } = await start({}, { callMsMax, retry: { ...callDefaults.retry, attemptsMax: 1 } });
     expect(await ask()).toMatchObject(answeredB);
     stub.misbehaveOnce(how);
     expect(await ask()).toMatchObject(verdict);
     expect(await ask()).toMatchObject(answeredB);
     const code = (verdict as { outcome: { kind: string; code: string } }).outcome;
-    expect(told.filter((event) => event !== "attempts-spent")).toEqual([
+    expect(reported.filter((event) => event !== "attempts-spent")).toEqual([
       "",
       code.kind === "refused" ? "" : code.code,
       "",
@@ -156,17 +156,17 @@ describe("each way of misbehaving is named, and the good frames around it are an
 describe("the policy", () => {
   const budget = { ...callDefaults.retry, shareMax: 1 };
 
-  test("waits as the server says and asks again, once, at twice the cost", async () => {
-    const { ask, told } = await start({}, { retry: budget });
+  test("waits for the server's Retry-After and retries once, at twice the cost", async () => {
+    const { ask, reported } = await start({}, { retry: budget });
     stub.misbehaveOnce(answerError(429, "ThrottlingException", {}, { "retry-after": "1" }));
     const since = performance.now();
     expect(await ask()).toMatchObject({ ...answeredB, attempts: 2, costMicros: 180 });
     expect(performance.now() - since).toBeGreaterThanOrEqual(990);
-    expect(told).toEqual(["server-busy", "made", ""]);
+    expect(reported).toEqual(["server-busy", "made", ""]);
   });
 
   test("does not wait beyond the deadline, nor call meanwhile", async () => {
-    const { ask, told } = await start({}, { retry: budget });
+    const { ask, reported } = await start({}, { retry: budget });
     stub.misbehaveOnce(answerError(503, "ServiceUnavailable", {}, { "retry-after": "6" }));
     expect(await ask({ deadlineAt: Date.now() + 4_000 })).toMatchObject({
       ...failedBy("server-unavailable"),
@@ -174,7 +174,7 @@ describe("the policy", () => {
     });
     expect(await ask({ deadlineAt: Date.now() + 500 })).toMatchObject({ ...failedBy("throttled"), attempts: 0 });
     expect(stub.invocations).toHaveLength(1);
-    expect(told).toEqual(["server-unavailable", "deadline-near"]);
+    expect(reported).toEqual(["server-unavailable", "deadline-near"]);
     expect(await ask()).toMatchObject(answeredB);
   });
 
@@ -241,13 +241,13 @@ describe("what the endpoint gets", () => {
   });
 });
 
-function half(response: Parameters<Mischief>[0]): void {
+function half(response: Parameters<Misbehaviour>[0]): void {
   response.writeHead(200, { "content-type": "application/json", "content-length": "100" });
   response.write('{"probabilities": [[0.1,');
   setTimeout(() => response.socket?.destroy(), 20);
 }
 
-function endless(response: Parameters<Mischief>[0]): void {
+function endless(response: Parameters<Misbehaviour>[0]): void {
   response.writeHead(200, { "content-type": "application/json" });
   const more = () => {
     while (!response.destroyed && response.write(Buffer.alloc(1 << 20, 0x20)));

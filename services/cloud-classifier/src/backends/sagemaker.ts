@@ -1,10 +1,9 @@
 /**
  * A model on a SageMaker endpoint, through AWS' own client.
  *
- * A1. One attempt a call: the client's own retries are off, the call policy decides (calls.ts).
- * A2. Credentials are found by the client's chain at the first call and kept fresh by it; without any, calls fail with
- *     `server-forbidden` and the service stays, since roles may come late.
- * A3. An answer is read up to its bound (G9).
+ * A call is one attempt: the client's own retries are off, the call policy decides (calls.ts). Credentials are found by the
+ * client's default chain at the first call and refreshed by it; without any, calls fail with `server-forbidden` and the
+ * service stays up, since roles may be granted later. An answer is read up to its bound (G9).
  */
 import { readFile } from "node:fs/promises";
 import { type Readable, Transform } from "node:stream";
@@ -33,7 +32,7 @@ export class SagemakerBackend implements CloudBackend {
     this.#client = new SageMakerRuntimeClient({
       region,
       ...(endpointUrl !== undefined && { endpoint: endpointUrl }),
-      maxAttempts: 1, // A1
+      maxAttempts: 1,
       requestHandler: { connectionTimeout: CONNECT_MS_MAX, httpAgent: agent, httpsAgent: agent },
       userAgentAppId: "tributary",
     });
@@ -41,9 +40,9 @@ export class SagemakerBackend implements CloudBackend {
       (next) => async (args) => {
         const result = await next(args);
         const response = result.response as { body?: unknown; headers?: Readonly<Record<string, string>> };
-        // The usual answer says how long it is, and Node reads no more; the others are counted.
+        // Most answers have a Content-Length, and Node reads no more than that; the bytes of others are counted.
         const isShort = Number(response.headers?.["content-length"]) <= ANSWER_BYTES_MAX;
-        if (!isShort && isReadable(response.body)) response.body = bounded(response.body); // A3
+        if (!isShort && isReadable(response.body)) response.body = bounded(response.body);
         return result;
       },
       { step: "deserialize", priority: "low", name: "answerBound" },
@@ -54,7 +53,7 @@ export class SagemakerBackend implements CloudBackend {
     return new SagemakerBackend(config, await labelsIn(config.labels), clock);
   }
 
-  /** There is no question of the runtime's API that would tell. */
+  /** The runtime's API has no readiness request. */
   ready(): boolean {
     return true;
   }

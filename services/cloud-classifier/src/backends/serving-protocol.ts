@@ -1,18 +1,17 @@
 /**
- * What the protocols of model servers have in common, as pure functions over messages: the backend (remote-backend.ts)
- * does the talking.
+ * What the protocols of model servers have in common, as pure functions over messages; remote-backend.ts does the I/O.
  */
 import type { HttpAnswer, HttpRequest } from "./http-caller.ts";
 
-/** One picture as the server takes it: a preprocessed tensor or the JPEG itself, as `input` says. */
+/** One picture as the server takes it: a preprocessed tensor or the JPEG itself, by `input`. */
 export type ServingInput = Float32Array | Uint8Array;
 
 export type ServingProtocol<Facts> = {
-  /** What to ask before a server is trusted, in order; then `facts` judges the answers. */
+  /** The requests that check a server before it gets frames, in order; `facts` evaluates the answers. */
   readonly questions: readonly Question[];
-  /** Asked again and again while it is. */
+  /** Repeated while the server is ready. */
   readonly readiness: HttpRequest;
-  /** Throws a `Failure` that says what does not match the configuration or the package. */
+  /** Throws a `Failure` that names what does not match the configuration or the package. */
   facts(answers: readonly HttpAnswer[]): Facts;
   request(inputs: readonly ServingInput[], facts: Facts): HttpRequest;
   /** One row of logits an input, or what is wrong with the whole answer. */
@@ -29,7 +28,7 @@ export type Question = HttpRequest & {
 export type Rows = {
   readonly kind: "rows";
   readonly rows: readonly ArrayLike<number>[];
-  /** Which version of the model answered, as far as the server tells. */
+  /** The version of the model that answered, if the server returns it. */
   readonly servedBy: string | null;
 };
 
@@ -70,7 +69,7 @@ export function parseLooseJson(body: Buffer): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // A text without end is taken whole: sought from each of its quotes, it would take the square of its length.
+    // An unterminated string is matched as a whole: matched again from each of its quotes, it would take quadratic time.
     const plain = text.replace(/"(?:[^"\\]|\\.)*(?:"|$)|-?(?:NaN|Infinity)\b/g, (found) =>
       found.startsWith('"') ? found : "null",
     );

@@ -1,8 +1,6 @@
 /**
- * A child process that a backend cannot do without.
- *
- * S1. One that dies is started again with backoff; until then callers wait, but never beyond their own limit.
- * S2. (G9) Who gave up waiting leaves nothing behind.
+ * A child process that a backend depends on. One that exits is restarted with backoff; until then callers wait, but never
+ * beyond their own limit, and a caller that gave up leaves nothing behind (G9).
  */
 import { type Backoff, backoffMs, type Clock, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
 
@@ -29,7 +27,7 @@ export type SupervisedOptions<T extends Child> = {
 };
 
 const RELOAD_BACKOFF: Backoff = { minMs: 100, maxMs: 30_000 };
-/** A child that lived this long was healthy: its death starts the backoff anew. */
+/** A child that ran this long was healthy: after its exit the backoff starts from its minimum. */
 const HEALTHY_MS = 60_000;
 
 export class Supervised<T extends Child> {
@@ -56,7 +54,7 @@ export class Supervised<T extends Child> {
     return this.#child;
   }
 
-  /** It was seen dead; its `exited` may tell a moment later, and a second attempt must wait for the next one. */
+  /** The child was found dead; its `exited` may resolve a moment later, and a second attempt must wait for the next child. */
   seenDead(child: T): void {
     if (this.#child === child) this.#child = undefined;
   }
@@ -69,7 +67,7 @@ export class Supervised<T extends Child> {
     while (this.#child === undefined && !over.aborted) {
       await new Promise<void>((resolve) => {
         const wake = () => {
-          this.#waiting.delete(wake); // S2
+          this.#waiting.delete(wake);
           over.removeEventListener("abort", wake);
           resolve();
         };
@@ -109,7 +107,7 @@ export class Supervised<T extends Child> {
         child = await load();
         this.#adopt(child, attempt);
       } catch (error) {
-        events.loadFailed({ reason: reasonOf(error), retryMs }); // S1
+        events.loadFailed({ reason: reasonOf(error), retryMs });
       }
     }
     await child?.close();
@@ -127,7 +125,7 @@ export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);
     if (signal.aborted) {
-      promise.catch(() => {}); // Nobody else hears it.
+      promise.catch(() => {}); // Nobody else handles its rejection.
       return onAbort();
     }
     signal.addEventListener("abort", onAbort, { once: true });

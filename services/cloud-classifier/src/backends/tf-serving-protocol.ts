@@ -1,10 +1,10 @@
 /**
  * TensorFlow Serving's REST API, in its row format: `{"instances": […]}` and `{"predictions": […]}`.
  *
- * F1. An answer does not say which version gave it, so a configured version or label stands in the URL, and the server's
- *     metadata must name that version. Without either, the latest answers and nothing is said about it.
- * F2. What the signature declares is compared with the package before the first frame.
- * F3. NaN and infinities are bare words in this API's answers; they are found, not taken for broken JSON.
+ * An answer does not name the version that gave it, so a configured version or label is part of the URL, and the server's
+ * metadata must name that version. Without either the latest version answers, and the result does not name it. The signature
+ * is compared with the package before the first frame. NaN and infinities are bare words in this API's answers; they are
+ * parsed, not taken for malformed JSON.
  */
 import { Failure } from "@tributary/kernel";
 import type { HttpAnswer, HttpRequest } from "./http-caller.ts";
@@ -75,7 +75,7 @@ function factsOf(options: TfServingOptions, answer?: HttpAnswer): TfServingFacts
   const json = objectIn(answer, options);
   const spec = isObject(json.model_spec) ? json.model_spec : {};
   if (version !== undefined && String(spec.version) !== String(version)) {
-    throw mismatch(options, `its metadata are those of version ${spec.version}`); // F1
+    throw mismatch(options, `its metadata are those of version ${spec.version}`);
   }
   const { inputs, outputs } = signatureOf(json, options);
   const [inputName = "", ...others] = Object.keys(inputs);
@@ -168,7 +168,7 @@ function rowsOf(
   const { model, version, versionLabel, labels } = options;
   let json: unknown;
   try {
-    json = parseLooseJson(answer.body); // F3
+    json = parseLooseJson(answer.body);
   } catch {
     return problem("answer-unreadable", "it is not JSON");
   }

@@ -1,7 +1,7 @@
 """A SageMaker endpoint that judges every request by botocore's own model of the service.
 
 It prints its port. `POST /endpoints/NAME/invocations` is the service's; `POST /script` takes a list of what to answer next:
-{"variant", "body", "custom"} or {"error": NAME, "retryAfter", ...members}; `GET /seen` tells the requests and what is
+{"variant", "body", "custom"} or {"error": NAME, "retryAfter", ...members}; `GET /seen` returns the requests and what is
 wrong with each of them. What is not scripted is answered as the TargetVariant's default, given as arguments VARIANT=JSON.
 """
 
@@ -122,12 +122,12 @@ class Endpoint(BaseHTTPRequestHandler):
         variant = step.get("variant", params.get("TargetVariant", DEFAULT_VARIANT))
         answer = step.get("body", DEFAULTS.get(variant, "")).encode()
         name = INVOKE.output_shape.members["InvokedProductionVariant"].serialization["name"]
-        told = {"content-type": "application/json", name: variant}
+        reply_headers = {"content-type": "application/json", name: variant}
         parsed = create_parser("rest-json").parse(
-            {"headers": told, "status_code": 200, "body": answer, "context": {}}, INVOKE.output_shape
+            {"headers": reply_headers, "status_code": 200, "body": answer, "context": {}}, INVOKE.output_shape
         )
         assert parsed["InvokedProductionVariant"] == variant
-        self.answer(200, answer, told)
+        self.answer(200, answer, reply_headers)
 
     def fail(self, step):
         """An error as the model describes it; one that no model has, like throttling, is a 400."""

@@ -1,16 +1,16 @@
-/** A SageMaker endpoint for tests. It misbehaves when told to: for the next invocation only. */
+/** A SageMaker endpoint for tests. `misbehaveOnce` makes it misbehave, for the next invocation only. */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export type Invocation = { readonly path: string; readonly headers: IncomingHttpHeaders; readonly body: Buffer };
-export type Mischief = (response: ServerResponse, invocation: Invocation) => void;
+export type Misbehaviour = (response: ServerResponse, invocation: Invocation) => void;
 
 export type StubEndpoint = {
   readonly url: string;
   readonly invocations: Invocation[];
   /** What good invocations are answered with. */
   answer: unknown;
-  misbehaveOnce(how: Mischief): void;
+  misbehaveOnce(how: Misbehaviour): void;
   close(): Promise<void>;
 };
 
@@ -25,7 +25,7 @@ export function answerJson(response: ServerResponse, json: unknown, headers: Rec
 
 /** As the service words its errors. */
 export const answerError =
-  (status: number, name: string, more: object = {}, headers: Record<string, string> = {}): Mischief =>
+  (status: number, name: string, more: object = {}, headers: Record<string, string> = {}): Misbehaviour =>
   (response) => {
     response.writeHead(status, { "content-type": "application/json", "x-amzn-errortype": name, ...headers });
     response.end(JSON.stringify({ Message: `${name} it is`, ...more }));
@@ -33,7 +33,7 @@ export const answerError =
 
 export async function startStubEndpoint(answer: unknown): Promise<StubEndpoint> {
   const invocations: Invocation[] = [];
-  const waiting: Mischief[] = [];
+  const waiting: Misbehaviour[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));

@@ -1,5 +1,5 @@
-/** A model server for tests that speaks KServe v2 and TensorFlow Serving's REST, and misbehaves when told to: for the
- * next prediction only, so that the frames before and after it are good ones. */
+/** A model server for tests that speaks KServe v2 and TensorFlow Serving's REST, and misbehaves on
+ * request, for the next prediction only, so that the frames before and after it are answered. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
@@ -104,7 +104,7 @@ export async function startStubServer(): Promise<StubServer> {
   });
 }
 
-/** What Triton says of a model of our shape. */
+/** Triton's metadata of a model of our shape. */
 export function serveV2(stub: StubServer, input: { datatype: string; shape: number[] }, version?: string): void {
   const at = `/v2/models/m${version === undefined ? "" : `/versions/${version}`}`;
   stub.pages.set("/v2/health/ready", "");
@@ -120,7 +120,7 @@ export function serveV2(stub: StubServer, input: { datatype: string; shape: numb
   });
 }
 
-/** What TensorFlow Serving says of one. */
+/** TensorFlow Serving's metadata of one. */
 export function serveTf(stub: StubServer, input: { dtype: string; dims: number[] }, which = ""): void {
   const shape = (dims: readonly number[]) => ({
     dim: dims.map((size) => ({ size: String(size), name: "" })),

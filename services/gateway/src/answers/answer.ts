@@ -24,6 +24,6 @@ function answerOf(record: Classifications, answer: FinalAnswer, at: Stored): Ans
   };
 }
 
-/** Null also for what no date can be: a device's clock may say anything. */
+/** Null also for what no date can be: a device's clock may be anywhere. */
 export const isoOf = (ms: number | null): string | null =>
   ms === null || Math.abs(ms) > 8.64e15 ? null : new Date(ms).toISOString();

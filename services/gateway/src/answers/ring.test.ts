@@ -10,7 +10,7 @@ const answer = (frameSeq: bigint, label: string, offset: bigint) => {
   return made;
 };
 
-test("the first answer of a frame stays, the oldest frames leave (R1, R2)", () => {
+test("the first answer of a frame stays, the oldest frames leave", () => {
   const ring = new AnswerRing(2);
   expect(ring.add(answer(1n, "cat", 1n))).toBe(true);
   expect(ring.add(answer(1n, "dog", 2n))).toBe(false);

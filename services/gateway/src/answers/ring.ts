@@ -1,9 +1,8 @@
 /**
  * The newest final answers, in memory.
  *
- * R1. Of a frame's answers the one with the lowest offset stays (G2): a frame lives in one partition, partitions are
- *     read in order, so the first one seen is it. Later ones are counted.
- * R2. At most `answersMax`; the oldest leave first (G9).
+ * Of a frame's answers the one with the lowest offset stays (G2): a frame's records are in one partition, which is read in
+ * order, so the first one read is it. Later ones are counted. At most `answersMax` are kept; the oldest leave first (G9).
  */
 import type { Answer, AnswerFilter } from "@tributary/api";
 
@@ -27,11 +26,11 @@ export class AnswerRing {
 
   /** False when the frame already has its answer. */
   add(answer: Answer): boolean {
-    if (this.#answers.has(answer.frameId)) return false; // R1
+    if (this.#answers.has(answer.frameId)) return false;
     this.#answers.set(answer.frameId, answer);
     if (this.#answers.size > this.#answersMax) {
       const oldest = this.#answers.keys().next();
-      if (!oldest.done) this.#answers.delete(oldest.value); // R2
+      if (!oldest.done) this.#answers.delete(oldest.value);
     }
     return true;
   }

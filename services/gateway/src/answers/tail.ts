@@ -27,7 +27,7 @@ export type TailOptions = {
   readonly onAnswer: (answer: Answer) => void;
 };
 
-/** What is read back at the start was traced when it came. */
+/** What is read back at the start was traced when it arrived. */
 const TRACED_MS_MAX = 60_000;
 
 export function tailAnswers(context: FollowContext, options: TailOptions): Promise<Following> {

@@ -48,8 +48,8 @@ describe("the AsyncAPI document", () => {
       expect(channel.tags).toEqual([{ name: topic.public ? "public" : "internal" }]);
       const config = channel.bindings.kafka.topicConfiguration;
       expect(config["cleanup.policy"]).toEqual([topic.kind === "compacted" ? "compact" : "delete"]);
-      const forEver = topic.retentionMs === Number.POSITIVE_INFINITY;
-      expect(config["retention.ms"]).toBe(topic.kind === "events" ? (forEver ? -1 : topic.retentionMs) : undefined);
+      const isUnlimited = topic.retentionMs === Number.POSITIVE_INFINITY;
+      expect(config["retention.ms"]).toBe(topic.kind === "events" ? (isUnlimited ? -1 : topic.retentionMs) : undefined);
       const [{ $ref }] = Object.values(channel.messages) as [{ $ref: string }];
       const { payload, bindings, traits } = at($ref);
       expect(payload.schemaFormat).toBe(AVRO_SCHEMA_FORMAT);
@@ -120,7 +120,7 @@ describe("the AsyncAPI document", () => {
     expect(asyncApiFiles("<b>").page).not.toContain("<b>edge");
   });
 
-  test("says durations as people do", () => {
+  test("writes durations as people do", () => {
     expect([3_600_000, 6 * 3_600_000, 86_400_000, 7 * 86_400_000].map(durationOf)).toEqual([
       "1 hour",
       "6 hours",

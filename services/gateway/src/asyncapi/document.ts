@@ -1,7 +1,7 @@
 /**
  * The AsyncAPI 3 document of every topic of Kafka's, and of MQTT's (mqtt.ts), from the contract itself.
  *
- * D1. Nothing is said twice: names, retention and who writes come from the topic list, payloads and their documentation
+ * D1. Nothing is written twice: names, retention and writers come from the topic list, payloads and their documentation
  *     from the Avro schemas, the partition count and record size from what the topics are created with.
  * D2. Operations are described from Tributary's side, as AsyncAPI wants: it sends, a consumer receives.
  */
@@ -31,7 +31,7 @@ Rely on the topics tagged \`public\`: their schemas change only so that old and 
 \`deviceId:bootId:cameraId:frameSeq\`; what comes later for the same frame is a repeat.
 
 On MQTT records are Avro in single-object encoding, C3 01 and the schema's CRC-64-AVRO fingerprint (\`x-avro-fingerprint\`) in eight \
-bytes, least significant first, or JSON. docs/mqtt-contract.md says what a device does with them.`;
+bytes, least significant first, or JSON. docs/mqtt-contract.md describes what a device does with them.`;
 
 export function asyncApiOf(version: string, prefix = "tributary."): AsyncApi {
   const entries = Object.entries(topics) as [string, Topic][];

@@ -93,7 +93,7 @@ function mqttSections(channels: readonly (readonly [string, Node])[], document: 
     return `${title}${fields}<details><summary>${kind}</summary><pre>${html(JSON.stringify(schema, null, 2))}</pre></details>`;
   });
   const heads = ["Topic, after <code>tributary/v1/DEVICE/</code>", "A device", "Payload, Avro fingerprint", "Holds"];
-  return `<h2 id="mqtt">MQTT: what devices say and hear</h2>\n${table(heads, rows)}\n${details.join("\n")}`;
+  return `<h2 id="mqtt">MQTT: what devices publish and subscribe to</h2>\n${table(heads, rows)}\n${details.join("\n")}`;
 }
 
 const headersTable = (headers: Node): string =>

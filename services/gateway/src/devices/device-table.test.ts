@@ -17,7 +17,7 @@ function rig() {
   return { table, page };
 }
 
-test("pages by id hold every device once, and the last one says so", () => {
+test("pages by id hold every device once, and the last one has no successor", () => {
   const { page } = rig();
   expect(page({})).toEqual([ids.join(" "), null]);
   expect(page({ limit: "3" })).toEqual(["cam-0 cam-1 cam-2", "cam-2"]);

@@ -1,7 +1,6 @@
 /**
- * The fleet as the compacted topics describe it: registry, reported state, and when each device was last heard.
- *
- * D1. Kafka is the only database: this is a fold of topics, plus our own records as soon as Kafka has acknowledged them.
+ * The fleet as the compacted topics describe it: registry, reported state, and when each device was last seen. Kafka is the
+ * only database: this is a fold of topics, plus the gateway's own records as soon as Kafka has acknowledged them.
  */
 import { Inject, Injectable } from "@nestjs/common";
 import type { Device, DevicePage, DeviceQuery, Throttle } from "@tributary/api";
@@ -12,7 +11,7 @@ import { CLOCK } from "@tributary/service-kit";
 import { isoOf } from "../answers/answer.ts";
 import { type Heard, updateOf } from "../rollouts/arms.ts";
 
-/** Who holds a device back says so every minute; silent for longer, it is gone and so is what it said. */
+/** A throttling service repeats its report every minute; after a longer silence its last report no longer counts. */
 const THROTTLED_MS_MAX = 180_000;
 
 @Injectable()
@@ -20,7 +19,7 @@ export class DeviceTable {
   readonly #registrations = new Map<string, DeviceRegistration>();
   readonly #reported = new Map<string, Heard>();
   readonly #seenAt = new Map<string, number>();
-  /** By device, then by who holds it back. Only those that are. */
+  /** By device, then by the service that throttles it. Only devices that are throttled. */
   readonly #throttled = new Map<string, Map<string, DeviceThrottled>>();
 
   constructor(@Inject(CLOCK) private readonly clock: Pick<Clock, "now">) {}
@@ -70,7 +69,7 @@ export class DeviceTable {
     return registration && this.#deviceOf(registration);
   }
 
-  /** What it said last, and when Kafka stored it. */
+  /** Its last report, and when Kafka stored it. */
   heard(deviceId: string): Heard | undefined {
     return this.#reported.get(deviceId);
   }

@@ -1,9 +1,10 @@
 /**
- * Registers and revokes devices: one record on devices.registry.v1 each, acknowledged by Kafka before the request is answered.
+ * Registers and revokes devices: one record on devices.registry.v1 each, acknowledged by Kafka before the request is
+ * answered.
  *
- * V1. Changes of one device by this gateway are made one after the other. Two gateways may still cross: the later
- *     record wins, for every reader alike.
- * V2. The password leaves once, in the answer to the registration; Kafka and logs hold its hash at most.
+ * Changes of one device by this gateway are made one after the other. Changes by two gateways may still cross: the later
+ * record wins, for every reader alike. The password is returned once, in the answer to the registration; Kafka and logs hold
+ * its hash at most.
  */
 import { Inject, Injectable } from "@nestjs/common";
 import type { Device, RegisteredDevice, RegistrationRequest } from "@tributary/api";
@@ -41,7 +42,7 @@ export class Registrar {
       const password = generatePassword();
       const passwordHash = hashGenerated(password);
       const device = await this.#store({ ...request, status: "ACTIVE", passwordHash, registeredAt: clock.now() });
-      return { ...device, password }; // V2
+      return { ...device, password };
     });
   }
 
@@ -80,7 +81,7 @@ export class Registrar {
     if (this.#changing.has(deviceId)) {
       throw new Problem(409, "device-changing", "retry", `Device ${deviceId} is being changed right now. Try again.`);
     }
-    this.#changing.add(deviceId); // V1
+    this.#changing.add(deviceId);
     try {
       return await change();
     } finally {

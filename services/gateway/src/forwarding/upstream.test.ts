@@ -23,7 +23,7 @@ const post = (upstream: Upstream): Promise<unknown> =>
 const answering = (status: number, type: string, body: string): Promise<string> =>
   serving((_request, response) => response.writeHead(status, { "content-type": type }).end(body));
 
-describe("a wish that is handed on", () => {
+describe("a request that is forwarded", () => {
   test("reaches the service with its body and token, and brings its answer back", async () => {
     const url = await serving(async (request, response) => {
       let body = "";
@@ -33,16 +33,19 @@ describe("a wish that is handed on", () => {
     const upstream = upstreamAt(url, { token: "a-token-of-the-gateway" });
     const body = { command: "abort", by: "ann" } as const;
     expect(await upstream.call(rolloutManagerApi.rollouts.command, { uid: "a/b c", body })).toEqual([
-      ...["POST", "/base/rollouts/a%2Fb%20c/commands", "Bearer a-token-of-the-gateway", body],
+      "POST",
+      "/base/rollouts/a%2Fb%20c/commands",
+      "Bearer a-token-of-the-gateway",
+      body,
     ]);
     expect(await post(upstreamAt(await answering(204, "text/plain", "")))).toEqual({});
   });
 
-  test("is refused in the service's own words", async () => {
-    const told = { code: "rollout-spec", detail: "no", problems: [{ path: ["spec"], message: "x" }] };
-    const refused = post(upstreamAt(await answering(400, "application/problem+json", JSON.stringify(told))));
+  test("is refused with the service's own problem response", async () => {
+    const problem = { code: "rollout-spec", detail: "no", problems: [{ path: ["spec"], message: "x" }] };
+    const refused = post(upstreamAt(await answering(400, "application/problem+json", JSON.stringify(problem))));
     await expect(refused).rejects.toBeInstanceOf(Problem);
-    await expect(refused).rejects.toMatchObject({ details: { status: 400, ...told } });
+    await expect(refused).rejects.toMatchObject({ details: { status: 400, ...problem } });
   });
 
   test.each([
@@ -66,7 +69,9 @@ describe("a wish that is handed on", () => {
     [
       "with a wrong token",
       () => answering(401, "application/problem+json", JSON.stringify({ code: "token-missing", detail: "no" })),
-      ...([502, "rollout-manager-refuses", /rolloutManager\.token/] as const),
+      502,
+      "rollout-manager-refuses",
+      /rolloutManager\.token/,
     ],
   ] as const)("%s is answered with what to do", async (_, url, status, code, detail) => {
     const upstream =

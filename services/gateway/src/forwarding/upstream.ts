@@ -1,8 +1,8 @@
 /**
- * A service of ours that alone may write what it owns; the gateway hands people's wishes on to it.
+ * A service that alone may write what it owns; the gateway forwards people's requests to it.
  *
- * U1. Nothing is repeated: whether a wish whose answer is missing was granted, only a look can tell.
- * U2. What the service refuses is passed on as it said it; what is no answer of such a service is not.
+ * It retries nothing: only the state that the service shows reveals whether a request without an answer took effect. A
+ * problem response of the service is passed on unchanged; any other error response is not.
  */
 import { type Input, pathOf, problemSchema, type Route } from "@tributary/api";
 import { reasonOf } from "@tributary/kernel";
@@ -72,7 +72,7 @@ export class Upstream {
     } catch (error) {
       if (error instanceof Problem) throw error;
       const reason = late.aborted ? `no answer in ${config.timeoutMs} ms` : causeOf(error);
-      const detail = `${this.#name} cannot be reached: ${reason}. Whether it did what was asked is not known; look, then try again.`; // U1
+      const detail = `${this.#name} cannot be reached: ${reason}. Whether it did what was asked is not known; look, then try again.`;
       const headers = { "Retry-After": "5" };
       throw new Problem(503, `${this.#name}-unreachable`, "retry", detail, { headers, cause: error });
     }

@@ -1,8 +1,8 @@
 /**
  * Joins everything Kafka holds of one frame into an explanation.
  *
- * X1. The final answer has the time at which the frame was settled; the other topics are then searched around that time only.
- * X2. What was not found is named with the offsets that were searched.
+ * The final answer has the time at which the frame was settled; the other topics are then searched around that time only.
+ * What was not found is named with the offsets that were searched.
  */
 import { Injectable } from "@nestjs/common";
 import type { Answer, Explanation } from "@tributary/api";
@@ -32,7 +32,7 @@ export class ExplainSources {
   ) {}
 }
 
-/** Before a settled answer: the longest deadline in sight, and a late sample behind it. */
+/** Before a settled answer: the longest deadline, and a late sample after it. */
 const BEFORE_MS = 10 * 60_000;
 const AFTER_MS = 2 * 60_000;
 
@@ -65,7 +65,7 @@ export async function explain(options: ExplainSources, id: FrameId): Promise<Exp
     const remembered = ring.get(frameId);
     const answered = remembered === undefined ? await searchAnswer(search, id, signal) : undefined;
     const answer = remembered ?? answered?.found?.value ?? null;
-    const scope = { signal, window: answer === null ? undefined : windowAround(answer) }; // X1
+    const scope = { signal, window: answer === null ? undefined : windowAround(answer) };
     const pick = <T extends Sighting>(value: T): T | undefined => (isOf(value, id) ? value : undefined);
     const [predicted, framed, high, normal, resulted] = await Promise.all([
       search.first(topics.predictions, id.deviceId, (batch) => predictionIn(batch, id), scope),
@@ -103,7 +103,7 @@ export async function explain(options: ExplainSources, id: FrameId): Promise<Exp
       steps: stepsOf(policy, predicted.found?.value ?? null, framed.found?.value ?? null, answer),
       routerSteps: routerStepsOf(answer),
       timeline: timelineOf({ predicted, framed, requested, resulted, answer }),
-      missing, // X2
+      missing,
     };
   });
 }

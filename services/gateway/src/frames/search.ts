@@ -1,8 +1,8 @@
 /**
  * Finds the records of one frame in its device's partitions.
  *
- * F1. A search is bounded by records, by time and in number (G9), and says what it did not look at.
- * F2. Records are read in offset order, so of several answers the first found is the final one (G2), within the window.
+ * A search is bounded by records, by time and in number (G9), and its result names the offsets that it did not read. Records
+ * are read in offset order, so of several answers the first found is the final one (G2), within the window.
  */
 import { Inject, Injectable } from "@nestjs/common";
 import { ContractError, type Topic } from "@tributary/contracts";
@@ -19,10 +19,10 @@ export type Searched<T> = {
   readonly found: Found<T> | null;
   readonly topic: string;
   readonly partition: number;
-  /** Offsets looked at: from, to just before until. */
+  /** Offsets searched: from, to just before until. */
   readonly from: bigint;
   readonly until: bigint;
-  /** Whether everything retained was looked at, or the bounds ended it. */
+  /** Whether everything retained was searched, or the bounds ended the search. */
   readonly whole: boolean;
 };
 
@@ -52,7 +52,7 @@ export class FrameSearch {
     }
     this.#running++;
     try {
-      return await run(AbortSignal.timeout(msMax)); // F1
+      return await run(AbortSignal.timeout(msMax));
     } finally {
       this.#running--;
     }
@@ -83,7 +83,7 @@ export class FrameSearch {
         if (record.key !== deviceId) continue; // before decoding: pictures are large
         const value = decoded(topic, record);
         const picked = value === undefined ? undefined : pick(value);
-        if (picked !== undefined) return searched({ value: picked, record }, reached, whole); // F2
+        if (picked !== undefined) return searched({ value: picked, record }, reached, whole);
       }
     }
     return scope.signal.aborted ? searched(null, reached, false) : searched(null, until, whole);
@@ -95,13 +95,13 @@ export class FrameSearch {
     const { earliest, next } = await reader.offsets(topic, partition);
     const wanted = window === undefined ? earliest : await reader.offsetAt(topic, partition, window.from);
     const until = window === undefined ? next : await reader.offsetAt(topic, partition, window.until);
-    const newest = until - BigInt(limits.recordsMax); // F1
+    const newest = until - BigInt(limits.recordsMax);
     const from = [wanted, newest].reduce((a, b) => (a > b ? a : b), earliest);
     return { from, until, whole: from === earliest && until === next };
   }
 }
 
-/** Undefined for a tombstone and for what does not decode: whoever looks for a record passes over others. */
+/** Undefined for a tombstone and for what does not decode: a search passes over both. */
 export function decoded<T>(topic: Topic<T>, record: InRecord): T | undefined {
   if (record.value === null) return undefined;
   try {

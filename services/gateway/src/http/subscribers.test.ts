@@ -31,7 +31,7 @@ const format = {
 };
 
 describe("event clients", () => {
-  test("that are gone take no place, whenever they left", () => {
+  test("that disconnected take no place, whenever they did", () => {
     const subscribers = new Subscribers(format, { clientsMax: 2, clientBytesMax: 10_000 }, () => {});
     const early = new Socket();
     early.destroy(); // before it was let in
@@ -43,7 +43,7 @@ describe("event clients", () => {
     expect([subscribers.count, subscribers.hasRoom]).toEqual([0, true]);
   });
 
-  test("that do not read are dropped, the others get everything, and are notified when it ends (S1, S2)", () => {
+  test("that do not read are dropped, the others get everything, and are notified when it ends", () => {
     const dropped: string[] = [];
     const subscribers = new Subscribers(format, { clientsMax: 2, clientBytesMax: 5_000 }, ({ reason }) =>
       dropped.push(reason),

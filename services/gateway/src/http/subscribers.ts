@@ -1,9 +1,8 @@
 /**
- * Server-sent events to many clients, none of whom can slow the rest or fill the memory.
+ * Server-sent events to many clients, none of which can slow the others or fill the memory.
  *
- * S1. A client holds at most `clientBytesMax` bytes that its socket has not taken; beyond that it is dropped, notified if
- *     it still listens, and counted with the reason `slow` (G9).
- * S2. At most `clientsMax` clients.
+ * A client holds at most `clientBytesMax` bytes that its socket has not taken; beyond that it is dropped, notified if it
+ * still listens, and counted with the reason `slow` (G9). There are at most `clientsMax` clients.
  */
 import { Problem } from "@tributary/service-kit";
 
@@ -48,7 +47,7 @@ export class Subscribers<Item, Filter> {
     return this.#clients.size;
   }
 
-  /** S2. Ask before `add`. */
+  /** Whether there is room for another client; ask before `add`. */
   get hasRoom(): boolean {
     return !this.#closed && this.#clients.size < this.#limits.clientsMax;
   }
@@ -86,8 +85,7 @@ export class Subscribers<Item, Filter> {
 
   #write(client: Client<Filter>, text: string): void {
     const { socket } = client;
-    if (socket.writableLength + text.length > this.#limits.clientBytesMax)
-      this.#drop(client, "slow"); // S1
+    if (socket.writableLength + text.length > this.#limits.clientBytesMax) this.#drop(client, "slow");
     else socket.write(text);
   }
 

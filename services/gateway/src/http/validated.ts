@@ -1,4 +1,4 @@
-/** What a request says, parsed once and refused by name. */
+/** Validation of a request's query or body, parsed once; a refusal names every invalid field. */
 import { Failure, type FrameId, parseFrameId } from "@tributary/kernel";
 import { Problem, Validated } from "@tributary/service-kit";
 import type { z } from "zod";

@@ -1,9 +1,9 @@
 /**
  * Frames that are worth a person's label, newest first within each kind.
  *
- * N1. Drawn samples come first: their draw does not depend on what a model says of them, so their labels count for all
- *     frames. Then frames of which edge and cloud say different things.
- * N2. At most `framesMax` of each kind; the oldest leave first (G9), as Kafka forgets their pictures anyway.
+ * Drawn samples come first: their draw does not depend on what a model answers, so their labels count for all frames. Then
+ * come frames of which edge and cloud disagree. At most `framesMax` of each kind are kept; the oldest leave first (G9), as
+ * Kafka's retention removes their pictures anyway.
  */
 import type { Answer, NextLabel } from "@tributary/api";
 
@@ -29,7 +29,7 @@ export class LabelCandidates {
     const kind = this.#kinds[why];
     kind.set(answer.frameId, answer);
     const oldest = kind.keys().next();
-    if (kind.size > this.#framesMax && !oldest.done) kind.delete(oldest.value); // N2
+    if (kind.size > this.#framesMax && !oldest.done) kind.delete(oldest.value);
   }
 
   /** It has its label. */
@@ -43,7 +43,7 @@ export class LabelCandidates {
       if (filter.why !== undefined && filter.why !== why) continue;
       for (const answer of [...this.#kinds[why].values()].reverse()) {
         if (found.length >= limit) return found;
-        if (filter.deviceId === undefined || answer.deviceId === filter.deviceId) found.push({ why, answer }); // N1
+        if (filter.deviceId === undefined || answer.deviceId === filter.deviceId) found.push({ why, answer });
       }
     }
     return found;

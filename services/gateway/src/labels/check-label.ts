@@ -1,13 +1,12 @@
 /**
- * Whether a label can be taken: pure.
- *
- * L1. A label is of a frame that has a final answer, unless the sender takes it upon himself (`allowUnknown`).
- * L2. Its class is one of the frame's model; where the model's classes are not known here, any class is.
+ * Whether a label can be taken: pure. A label is of a frame that has a final answer, unless the sender allows unknown ones
+ * (`allowUnknown`). Its class is one of the frame's model; where the model's classes are not known here, any class is
+ * accepted.
  */
 import type { Label, LabelRefusal } from "@tributary/api";
 import type { FrameTag } from "./frame-index.ts";
 
-/** What a look for the frame came to; `bounded`: it ended at its limits, the frame may be there. */
+/** The result of a search for the frame; `bounded`: it ended at its limits, the frame may exist. */
 export type Sought = { readonly kind: "found"; readonly frame: FrameTag } | { readonly kind: "absent" | "bounded" };
 
 export type LabelVerdict =
@@ -21,14 +20,14 @@ export function judgeLabel(
   allowUnknown: boolean,
 ): LabelVerdict {
   if (label?.trim() === "") {
-    return refuse("label-empty", `The label of ${frameId} is empty; null says that it cannot be labelled.`);
+    return refuse("label-empty", `The label of ${frameId} is empty; null means that it cannot be labelled.`);
   }
   if (sought.kind !== "found") {
-    if (allowUnknown) return { kind: "take", checked: false }; // L1
+    if (allowUnknown) return { kind: "take", checked: false };
     return sought.kind === "bounded"
       ? refuse(
           "frame-search-bounded",
-          `${frameId} was not found within the limits of a look (scan.recordsMax, scan.msMax). Try again: it goes on where it stopped. Or allow unknown frames.`,
+          `${frameId} was not found within the limits of a search (scan.recordsMax, scan.msMax). Try again: the search continues where it stopped. Or allow unknown frames.`,
         )
       : refuse(
           "frame-unknown",
@@ -38,7 +37,7 @@ export function judgeLabel(
   if (label === null || classes === undefined || classes.includes(label)) return { kind: "take", checked: true };
   const near = nearest(label, classes);
   const hint = near === undefined ? `Its classes: ${shownClasses(classes)}.` : `Did you mean "${near}"?`;
-  return refuse("label-unknown", `"${label}" is no class of the model that saw ${frameId}. ${hint}`); // L2
+  return refuse("label-unknown", `"${label}" is no class of the model that saw ${frameId}. ${hint}`);
 }
 
 const refuse = (code: LabelRefusal, message: string): LabelVerdict => ({ kind: "refuse", code, message });

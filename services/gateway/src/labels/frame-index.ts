@@ -1,11 +1,11 @@
 /**
- * Which frames have a final answer, for checking labels by the hundred thousand: classifications.v1 is read once, when
- * first asked for, and from where one stopped ever after.
+ * Which frames have a final answer, for checking labels by the hundred thousand: classifications.v1 is read once, when first
+ * asked for, and later from where the last search stopped.
  *
- * F1. A look is bounded in time and in records (G9). What it read it keeps, so asking again gets on.
- * F2. "Absent" is said only when all that Kafka retains of the device's partition was read; otherwise "bounded".
- * F3. At most `rangesMax` ranges are kept; cameras unheard for longest are forgotten, and then F2 has no "absent" left.
- * F4. Other requests get their turns while it reads.
+ * A search is bounded in time and in records (G9). It keeps what it read, so a repeated search continues. The result is
+ * "absent" only when everything that Kafka retains of the device's partition was read; otherwise it is "bounded". At most
+ * `rangesMax` ranges are kept; cameras seen longest ago are forgotten, and from then on no result is "absent". Other
+ * requests get their turns while it reads.
  */
 import { setImmediate } from "node:timers/promises";
 import { topics } from "@tributary/contracts";
@@ -30,7 +30,7 @@ const TURN_RECORDS = 50;
 
 export class FrameIndex {
   readonly #options: FrameIndexOptions;
-  /** By device, boot and camera; the longest unheard first. */
+  /** By device, boot and camera; the one seen longest ago first. */
   readonly #cameras = new Map<string, SeqRanges<FrameTag>>();
   readonly #tags = new Map<string, FrameTag>();
   readonly #progress = new Map<number, Progress>();
@@ -54,7 +54,7 @@ export class FrameIndex {
         const whole = await this.#readOn(partition, signal);
         for (const id of own) {
           const frame = this.#cameras.get(cameraOf(id.deviceId, id.bootId, id.cameraId))?.get(id.frameSeq);
-          const kind = whole && !this.#forgot ? "absent" : "bounded"; // F2
+          const kind = whole && !this.#forgot ? "absent" : "bounded";
           found.set(formatFrameId(id), frame === undefined ? { kind } : { kind: "found", frame });
         }
       }),
@@ -69,7 +69,7 @@ export class FrameIndex {
     const { earliest, next } = await reader.offsets(name, partition);
     let progress = this.#progress.get(partition);
     if (progress === undefined) {
-      const newest = next - BigInt(recordsMax); // F1
+      const newest = next - BigInt(recordsMax);
       const from = newest > earliest ? newest : earliest;
       progress = { next: from, whole: from === earliest, busy: Promise.resolve() };
       this.#progress.set(partition, progress);
@@ -94,7 +94,7 @@ export class FrameIndex {
     for await (const record of this.#options.reader.read(name, partition, { from: progress.next, until, signal })) {
       this.#take(record);
       progress.next = record.offset + 1n;
-      if (++turn % TURN_RECORDS === 0) await setImmediate(); // F4
+      if (++turn % TURN_RECORDS === 0) await setImmediate();
     }
     if (!signal.aborted) progress.next = until;
   }
@@ -115,7 +115,7 @@ export class FrameIndex {
     this.#forget();
   }
 
-  /** F3 */
+  /** Forgets the cameras seen longest ago. */
   #forget(): void {
     for (const [key, ranges] of this.#cameras) {
       if (this.#ranges <= this.#options.rangesMax || this.#cameras.size === 1) return;

@@ -1,19 +1,18 @@
 /**
- * What ground-truth.v1 says of frames, so that a label said twice is written once and nobody is asked again.
+ * The labels in ground-truth.v1, so that a label that is sent twice is written once and nobody is asked for it again.
  *
- * T1. The newest record of a frame holds.
- * T2. At most `framesMax` frames are remembered (G9), the longest unheard leave first. Of a forgotten one a label may be
- *     written again, which changes nothing for its readers (T1).
+ * The newest record of a frame holds. At most `framesMax` frames are remembered (G9); the one labelled longest ago is
+ * forgotten first. A label of a forgotten frame may be written again, which changes nothing for its readers.
  */
 import { type GroundTruth, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
 
-type Said = Pick<GroundTruth, "label" | "source">;
+type KnownLabel = Pick<GroundTruth, "label" | "source">;
 
 export class LabelTable {
   readonly #framesMax: number;
-  readonly #said = new Map<string, Said>();
+  readonly #labels = new Map<string, KnownLabel>();
   readonly #onLabel: (frameId: string) => void;
 
   constructor(framesMax: number, onLabel: (frameId: string) => void) {
@@ -22,7 +21,7 @@ export class LabelTable {
   }
 
   get count(): number {
-    return this.#said.size;
+    return this.#labels.size;
   }
 
   follow(context: FollowContext): Promise<Following> {
@@ -31,19 +30,19 @@ export class LabelTable {
 
   add(truth: GroundTruth): void {
     const frameId = formatFrameId(truth);
-    this.#said.delete(frameId);
-    this.#said.set(frameId, { label: truth.label, source: truth.source }); // T1
-    const oldest = this.#said.keys().next();
-    if (this.#said.size > this.#framesMax && !oldest.done) this.#said.delete(oldest.value); // T2
+    this.#labels.delete(frameId);
+    this.#labels.set(frameId, { label: truth.label, source: truth.source });
+    const oldest = this.#labels.keys().next();
+    if (this.#labels.size > this.#framesMax && !oldest.done) this.#labels.delete(oldest.value);
     this.#onLabel(frameId);
   }
 
   has(frameId: string): boolean {
-    return this.#said.has(frameId);
+    return this.#labels.has(frameId);
   }
 
-  says(frameId: string, label: string | null, source: GroundTruth["source"]): boolean {
-    const said = this.#said.get(frameId);
-    return said !== undefined && said.label === label && said.source === source;
+  holds(frameId: string, label: string | null, source: GroundTruth["source"]): boolean {
+    const known = this.#labels.get(frameId);
+    return known !== undefined && known.label === label && known.source === source;
   }
 }

@@ -21,7 +21,7 @@ describe("a label", () => {
   const judge = (label: string | null, classes: readonly string[] | undefined = cifarLabels) =>
     judgeLabel({ frameId, label }, found, classes, false);
 
-  test("is of a class of the frame's model, or none (L2)", () => {
+  test("is of a class of the frame's model, or none", () => {
     for (const label of ["cat", null]) expect(judge(label)).toEqual({ kind: "take", checked: true });
     expect(judgeLabel({ frameId, label: "anything" }, found, undefined, false).kind).toBe("take");
     expect(judge("Air-plane")).toMatchObject({ code: "label-unknown", message: expect.stringContaining('"airplane"') });
@@ -29,7 +29,7 @@ describe("a label", () => {
     expect(judge(" ")).toMatchObject({ code: "label-empty" });
   });
 
-  test("of a frame that is not known is refused, unless allowed (L1)", () => {
+  test("of a frame that is not known is refused, unless allowed", () => {
     const label = { frameId, label: "cat" };
     expect(judgeLabel(label, { kind: "absent" }, undefined, false)).toMatchObject({ code: "frame-unknown" });
     expect(judgeLabel(label, { kind: "bounded" }, undefined, false)).toMatchObject({ code: "frame-search-bounded" });
@@ -37,7 +37,7 @@ describe("a label", () => {
   });
 });
 
-test("frames worth a label: samples before disagreements, newest first, bounded, gone once labelled (N1, N2)", () => {
+test("frames worth a label: samples before disagreements, newest first, bounded, gone once labelled", () => {
   const candidates = new LabelCandidates(2);
   const offer = (frameSeq: bigint, change: Partial<FinalAnswer>) => candidates.offer(answerOf({ frameSeq, ...change }));
   offer(1n, { sampleDrawn: true });
@@ -53,25 +53,25 @@ test("frames worth a label: samples before disagreements, newest first, bounded,
   expect(candidates.next({ why: "DISAGREEMENT", deviceId: "cam-02" }, 9)).toEqual([]);
 });
 
-test.each([1, 2, 3, 4])("seed %i: ranges say of every number what was said of it first", (seed) => {
+test.each([1, 2, 3, 4])("seed %i: ranges keep for every number the tag that was added first", (seed) => {
   const random = seededRandom(seed);
   const tags = [{ tag: "a" }, { tag: "b" }];
   const ranges = new SeqRanges<(typeof tags)[number]>();
-  const said = new Map<bigint, (typeof tags)[number]>();
+  const first = new Map<bigint, (typeof tags)[number]>();
   let at = 50;
   for (let i = 0; i < 400; i++) {
     at = random() < 0.8 ? at + 1 : Math.floor(random() * 200);
     const tag = tags[random() < 0.9 ? 0 : 1] as (typeof tags)[number];
     ranges.add(BigInt(at), tag);
-    if (!said.has(BigInt(at))) said.set(BigInt(at), tag);
+    if (!first.has(BigInt(at))) first.set(BigInt(at), tag);
   }
-  for (let seq = -1n; seq < 500n; seq++) expect([seq, ranges.get(seq)]).toEqual([seq, said.get(seq)]);
-  const runs = [...said].filter(([seq, tag]) => said.get(seq - 1n) !== tag);
+  for (let seq = -1n; seq < 500n; seq++) expect([seq, ranges.get(seq)]).toEqual([seq, first.get(seq)]);
+  const runs = [...first].filter(([seq, tag]) => first.get(seq - 1n) !== tag);
   expect(ranges.count).toBe(runs.length);
 });
 
 describe("the index of frames", () => {
-  /** Counts what is read; a look is stopped after so many records. */
+  /** Counts what is read; a search is stopped after so many records. */
   class Log extends MemoryKafka {
     readCount = 0;
     stopAfter = Number.POSITIVE_INFINITY;
@@ -96,7 +96,7 @@ describe("the index of frames", () => {
   const kinds = async (index: FrameIndex, log: Log, ...ids: ReturnType<typeof id>[]) =>
     [...(await index.find(ids, log.stop.signal)).values()].map(({ kind }) => kind);
 
-  test("reads a log once, goes on where a look stopped, and says absent only when all was read (F1, F2)", async () => {
+  test("reads a log once, continues where a search stopped, and returns absent only when all was read", async () => {
     const log = new Log();
     for (let i = 0; i < 10; i++) log.append("d", i * 5 + 1, 5);
     const index = new FrameIndex({ reader: log, recordsMax: 100, rangesMax: 100 });
@@ -112,7 +112,7 @@ describe("the index of frames", () => {
     expect(await kinds(short, log, id("d", 99), id("d", 3))).toEqual(["found", "bounded"]);
   });
 
-  test("forgets cameras unheard for longest, and says so (F3)", async () => {
+  test("forgets the cameras seen longest ago, and then returns nothing as absent", async () => {
     const log = new Log();
     for (let i = 0; i < 20; i++) log.append(`d${i}`, 1, 2);
     const index = new FrameIndex({ reader: log, recordsMax: 100, rangesMax: 5 });

@@ -1,9 +1,9 @@
 /**
- * Takes labels into ground-truth.v1.
+ * Writes labels to ground-truth.v1.
  *
- * B1. A bad label does not cost its batch: each is judged alone, refused by name, and counted.
- * B2. What is called accepted is stored by Kafka (acks of all in-sync replicas), in the order of the batch.
- * B3. Of a frame named twice in one batch the later label holds; what is said already is not written again.
+ * An invalid label does not fail its batch: each is checked alone, refused with a code, and counted. An accepted label is
+ * stored by Kafka (acks of all in-sync replicas), in the order of the batch. If a frame occurs twice in one batch the later
+ * label holds; a label that ground-truth.v1 has already is not written again.
  */
 import { Inject, Injectable } from "@nestjs/common";
 import type { Label, LabelBatch, LabelResult, NextLabel } from "@tributary/api";
@@ -37,7 +37,7 @@ export class Labels {
     const { table } = this;
     const read = labels.map(readLabel);
     const found = await this.#seek(read.flatMap(({ id }) => id ?? []));
-    const last = new Map(read.map(({ frameId }, index) => [frameId, index])); // B3
+    const last = new Map(read.map(({ frameId }, index) => [frameId, index]));
     const refused: LabelResult["refused"] = [];
     const truths: GroundTruth[] = [];
     let [repeated, unchecked] = [0, 0];
@@ -46,7 +46,7 @@ export class Labels {
       if (verdict.kind === "refuse") {
         refused.push({ index, frameId: label.frameId, code: verdict.code, message: verdict.message });
         this.telemetry.emit(labelRefused, { code: verdict.code, frameId: label.frameId });
-      } else if (last.get(frameId) !== index || table.says(frameId, label.label, label.source)) repeated++;
+      } else if (last.get(frameId) !== index || table.holds(frameId, label.label, label.source)) repeated++;
       else if (id !== undefined) {
         truths.push(this.#truthOf(label, id));
         if (!verdict.checked) unchecked++;
@@ -78,7 +78,7 @@ export class Labels {
     return policy?.labels;
   }
 
-  /** The newest answers are in memory; others are looked for in Kafka. */
+  /** The newest answers are in memory; others are searched in Kafka. */
   async #seek(ids: readonly FrameId[]): Promise<(frameId: string) => Sought> {
     const { explained, index } = this;
     const older = ids.filter((id) => explained.ring.get(formatFrameId(id)) === undefined);
@@ -99,13 +99,13 @@ export class Labels {
     const { sink, table, telemetry, clock } = this;
     if (truths.length === 0) return;
     try {
-      await sink.send(truths.map((truth) => recordOf(truth, clock.now()))); // B2
+      await sink.send(truths.map((truth) => recordOf(truth, clock.now())));
     } catch (error) {
       throw new Problem(
         503,
         "kafka-unavailable",
         "retry",
-        "Kafka did not store the labels; some may be in force. Send them again: what is said already is not written twice.",
+        "Kafka did not store the labels; some may be in force. Send them again: what is stored already is not written twice.",
         { cause: error },
       );
     }

@@ -9,7 +9,7 @@ export class SeqRanges<T> {
     return this.#ranges.length;
   }
 
-  /** What was said of a frame first stays. Tags are compared by identity. */
+  /** The first tag of a frame stays. Tags are compared by identity. */
   add(seq: bigint, tag: T): void {
     const at = this.#behind(seq);
     const before = this.#ranges[at - 1];

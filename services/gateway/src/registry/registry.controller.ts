@@ -116,8 +116,12 @@ export class RegistryController {
   }
 
   @Delete([
-    ...["config", "config/:subject", "mode", "mode/:subject"],
-    ...["subjects/:subject", "subjects/:subject/versions/:version"],
+    "config",
+    "config/:subject",
+    "mode",
+    "mode/:subject",
+    "subjects/:subject",
+    "subjects/:subject/versions/:version",
   ])
   delete(@Param("subject") subject?: string) {
     return this.registry.refuseChange(subject);

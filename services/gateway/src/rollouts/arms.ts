@@ -1,7 +1,6 @@
 /**
- * The devices of a rollout: in which order it reaches them, in which arm each is, and what it says of itself.
- *
- * A1. Arms are those of the last analysis, as assigned (C4); before the first one, those that the weight makes.
+ * The devices of a rollout: in which order it reaches them, in which arm each is, and what it reports. Arms are those of the
+ * last analysis, as assigned; before the first one, those that the weight makes.
  */
 import type { RolloutDevice, RolloutDevices, RolloutDevicesQuery } from "@tributary/api";
 import type { DeviceReported } from "@tributary/contracts";
@@ -30,7 +29,7 @@ export function devicesOf(
   const reached = new Set(reachedDevices(rollout));
   const all = rollout.cohorts.order.map((deviceId, place): RolloutDevice => {
     const own = canaries.has(deviceId) ? "canary" : controls.has(deviceId) ? "control" : "rest";
-    return { deviceId, place, arm: own, reached: reached.has(deviceId), ...saidBy(heardOf(deviceId), rollout) };
+    return { deviceId, place, arm: own, reached: reached.has(deviceId), ...reportedBy(heardOf(deviceId), rollout) };
   });
   const left = all.filter(
     (device) =>
@@ -41,7 +40,7 @@ export function devicesOf(
   return { items: left.slice(from, from + limit), total: left.length, arms: summariesOf(all) };
 }
 
-/** The state now, and the weight of the last analysis that began. */
+/** The state now, and the weight of the last analysis that started. */
 function foldOf(events: readonly RolloutEvent[]): { readonly rollout: Rollout; readonly analysed: number } {
   let rollout: Rollout | null = null;
   let analysed = 0;
@@ -52,13 +51,13 @@ function foldOf(events: readonly RolloutEvent[]): { readonly rollout: Rollout; r
     const { kind } = event.change;
     if (kind === "retried") analysed = 0;
     if (kind === "step-started" && step !== undefined && "analysis" in step) analysed = rollout.weight;
-    else if (kind === "step-started" && analysed === 0) analysed = rollout.weight; // A1
+    else if (kind === "step-started" && analysed === 0) analysed = rollout.weight;
   }
   if (rollout === null) throw new Error("a history without its first event");
   return { rollout, analysed: analysed < 100 ? analysed : 0 };
 }
 
-function saidBy(heard: Heard | undefined, rollout: Rollout) {
+function reportedBy(heard: Heard | undefined, rollout: Rollout) {
   const { slot } = rollout.spec.spec;
   const modelDigest = heard?.value.slots[slot]?.modelDigest ?? null;
   const runs: RolloutDevice["runs"] =

@@ -5,9 +5,13 @@ import { createTelemetry } from "@tributary/telemetry";
 import { someRollout } from "@tributary/testing";
 import { RolloutTable, type RolloutTableOptions } from "./rollout-table.ts";
 
-test("an older record says nothing new; what an older epoch told is older, whatever its version (T2)", () => {
+test("an older record changes nothing; a record of an older epoch is older, whatever its version", () => {
   const table = new RolloutTable({
-    ...{ reader: {}, search: {}, naming: () => undefined, subscribers: { publish: () => {} }, recordsMax: 1 },
+    reader: {},
+    search: {},
+    naming: () => undefined,
+    subscribers: { publish: () => {} },
+    recordsMax: 1,
     limits: { rememberedMax: 10, finishedMax: 10, historyBytesMax: 1 },
     telemetry: createTelemetry({ service: "test", level: "silent", defaultMetrics: false }),
   } as unknown as RolloutTableOptions);

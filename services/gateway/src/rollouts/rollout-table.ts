@@ -1,12 +1,11 @@
 /**
- * Rollouts as rollout-manager publishes them: how they stand, and what happened.
+ * Rollouts as rollout-manager publishes them: their state, and their history.
  *
- * T1. (V1) Only events that count are history, by the same rule as rollout-manager's (`RolloutLog`). The others are counted
- *     and passed over.
- * T2. Records of a rollout may come from several instances: one that is older than what is known, by epoch and version
- *     (`compareGenerations`), says nothing new.
- * T3. Bounded (G9): of `rememberedMax` rollouts those that changed last are listed, and histories of `historyBytesMax` in
- *     all are held. An older history is read from Kafka again when it is asked for.
+ * Only events that count are history (events.ts V1), by the same rule as rollout-manager's (`RolloutLog`). The others are
+ * counted and passed over. Records of a rollout may come from several instances: one that is older than what is known, by
+ * epoch and version (`compareGenerations`), changes nothing. Memory is bounded (G9): of `rememberedMax` rollouts those that
+ * changed last are listed, and histories of `historyBytesMax` in all are held. An older history is read from Kafka again
+ * when it is asked for.
  */
 import type { RolloutDetail, RolloutFilter, RolloutView } from "@tributary/api";
 import { type Rollout, topics } from "@tributary/contracts";
@@ -52,7 +51,7 @@ export type RolloutTableOptions = {
     readonly finishedMax: number;
     readonly historyBytesMax: number;
   };
-  /** Records that reading a history again may look through. */
+  /** Records that reading a history again may scan. */
   readonly recordsMax: number;
 };
 
@@ -94,7 +93,7 @@ export class RolloutTable {
 
   stands(record: Rollout): void {
     const known = this.#records.get(record.uid);
-    if (known !== undefined && compareGenerations(record, known) < 0) return; // T2
+    if (known !== undefined && compareGenerations(record, known) < 0) return;
     this.#records.delete(record.uid);
     this.#records.set(record.uid, record);
     if (this.#records.size > this.#options.limits.rememberedMax) this.#forgetOldest();
@@ -103,7 +102,7 @@ export class RolloutTable {
 
   happened(record: EventRecord, place: Place): void {
     const { uid } = record;
-    if (!this.#counts(record, place)) return; // T1
+    if (!this.#counts(record, place)) return;
     const history = this.#histories.get(uid) ?? { offsets: [], bytes: 0, events: [] };
     history.offsets.push(place.offset);
     if (history.events !== null) {
@@ -162,7 +161,7 @@ export class RolloutTable {
     return events.map(eventOfRecord);
   }
 
-  /** T3 */
+  /** Drops the events of the oldest histories beyond `historyBytesMax`; they are read again when asked for. */
   #evict(newest: string): void {
     const { historyBytesMax } = this.#options.limits;
     for (const [uid, history] of this.#histories) {
@@ -198,7 +197,7 @@ export class RolloutTable {
         }
       }
       if (events.length === wanted.size) return events;
-      const detail = `The history of rollout ${uid} lies among more than ${recordsMax} events, or reading it takes longer than this gateway may: raise scan.recordsMax and scan.msMax.`;
+      const detail = `The history of rollout ${uid} is among more than ${recordsMax} events, or reading it takes longer than this gateway may: raise scan.recordsMax and scan.msMax.`;
       throw new Problem(503, "history-bounded", "ask-a-person", detail);
     });
   }

@@ -34,18 +34,27 @@ export function viewOf(record: Rollout, naming: Naming): RolloutView {
   const { uid, name, slot, step, steps, weight, message, isBack, devices, reached, updated, refused } = record;
   const stable = naming(record.stableDigest);
   return {
-    ...{ uid, name, version: Number(record.version), slot },
+    uid,
+    name,
+    version: Number(record.version),
+    slot,
     model: { digest: record.modelDigest, name: record.modelName, version: record.modelVersion },
     stable: { digest: record.stableDigest, name: stable?.name ?? null, version: stable?.version ?? null },
     phase: phases[record.phase],
-    ...{ step, steps, weight, actualWeight: devices === 0 ? 0 : (100 * updated) / devices },
+    step,
+    steps,
+    weight,
+    actualWeight: devices === 0 ? 0 : (100 * updated) / devices,
     analysis: analyses[record.analysis],
     message,
     pausedUntil: isoOf(record.pausedUntil),
     isBack,
     abandoned: record.abandonedDevices === 0 ? null : { devices: record.abandonedDevices, some: [...record.abandoned] },
     generation: `${record.generation}`,
-    ...{ devices, reached, updated, refused },
+    devices,
+    reached,
+    updated,
+    refused,
     createdAt: isoOf(record.createdAt) ?? "",
     changedAt: isoOf(record.changedAt) ?? "",
   };
@@ -62,7 +71,7 @@ function specOf(json: string): Record<string, unknown> {
   return read.success ? writtenSpec(read.data) : objectOf(json);
 }
 
-/** Texts of records are whoever's they are: what is no JSON object is an empty one. */
+/** Texts of records may come from any writer: what is no JSON object is read as an empty one. */
 function objectOf(json: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(json);

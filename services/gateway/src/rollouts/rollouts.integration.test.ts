@@ -1,5 +1,5 @@
-/** Rollouts and models through the gateway's own process: what Kafka says of them is shown, what people want of them is
- * handed on. Those who write are stood in for by a server that speaks their HTTP, and by real records in Kafka. */
+/** Rollouts and models through the gateway's own process: it shows what Kafka holds of them, and forwards commands. A server
+ * with the HTTP API of rollout-manager and model-registry stands in for both, and real records in Kafka for what they write. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -38,11 +38,17 @@ const written = {
 const order = Array.from({ length: 20 }, (_, i) => `d${i}`);
 const created: RolloutChange = {
   kind: "created",
-  ...{ spec: rolloutSpec.parse(written), modelDigest: candidate, stableDigest: champion, order },
+  spec: rolloutSpec.parse(written),
+  modelDigest: candidate,
+  stableDigest: champion,
+  order,
 };
 const evidence = {
   format: "tributary.analysis/1",
-  ...{ startedAtMs: 1_767_225_900_000, sinceMs: 240_000, burnInMs: 180_000, why: "worse in accuracy" },
+  startedAtMs: 1_767_225_900_000,
+  sinceMs: 240_000,
+  burnInMs: 180_000,
+  why: "worse in accuracy",
   control: { devices: 4, heard: 4, onModel: 4 },
   canary: { devices: 2, heard: 2, onModel: 2 },
   metrics: [],
@@ -82,8 +88,12 @@ beforeAll(async () => {
     const { method = "", url = "" } = request;
     asked.push({ method, url, body: JSON.parse(text) });
     const problem = {
-      ...{ type: "urn:tributary:problem:rollout-spec-invalid", title: "Bad request", status: 400 },
-      ...{ code: "rollout-spec-invalid", detail: "1 problem", advice: "give-up" },
+      type: "urn:tributary:problem:rollout-spec-invalid",
+      title: "Bad request",
+      status: 400,
+      code: "rollout-spec-invalid",
+      detail: "1 problem",
+      advice: "give-up",
       problems: [{ path: ["spec", "model"], message: "no model edge@9" }],
     };
     const isWrong = text.includes("edge@9");
@@ -104,10 +114,12 @@ beforeAll(async () => {
   const main = "services/gateway/dist/main.js";
   [gateway, alone] = await Promise.all([
     spawnService({
-      ...{ name: "gateway", main, dir: dir.path },
+      name: "gateway",
+      main,
+      dir: dir.path,
       config: { ...shared, rolloutManager: { url }, modelRegistry: { url }, rollouts: { historyBytesMax: 500 } },
     }),
-    spawnService({ ...{ name: "gateway-alone", main, dir: dir.path }, config: shared }),
+    spawnService({ name: "gateway-alone", main, dir: dir.path, config: shared }),
   ]);
 });
 
@@ -119,11 +131,14 @@ afterAll(async () => {
 });
 
 describe("a rollout", () => {
-  test("is shown as it stands, with what it rolls out and what it goes back to", async () => {
+  test("is shown as it stands, with the model that it rolls out and the one that it rolls back to", async () => {
     const { status, body } = await call("rollouts/r-1");
     expect(status).toBe(200);
     expect(body).toMatchObject({
-      ...{ phase: "Progressing", analysis: "Pending", generation: "1", actualWeight: 0 },
+      phase: "Progressing",
+      analysis: "Pending",
+      generation: "1",
+      actualWeight: 0,
       model: { digest: candidate, name: "edge", version: "2" },
       stable: { digest: champion, name: "edge", version: "1" },
       spec: { metadata: { name: "edge-2" }, spec: { burnIn: "3m", when: "any" } },
@@ -134,7 +149,7 @@ describe("a rollout", () => {
     expect(await call("rollouts?phase=Fine")).toMatchObject({ status: 400, body: { code: "request-invalid" } });
   });
 
-  test("has a history of the events that count, and of no others (V1)", async () => {
+  test("has a history of the events that count, and of no others (events.ts V1)", async () => {
     await happens("r-1", 2, { kind: "step-started", step: 0 });
     await happens("r-1", 2, { kind: "paused", reason: "person", untilMs: null, evidence: {} }); // came second
     await happens("r-1", 4, { kind: "completed", evidence: {} }); // skips one
@@ -170,16 +185,16 @@ describe("a rollout", () => {
     expect(await call("rollouts/r-0/events")).toMatchObject({ status: 404, body: { code: "rollout-unknown" } });
   });
 
-  test("shows its devices in their order, arm by arm, with what each says that it runs", async () => {
+  test("shows its devices in their order, arm by arm, with the model that each reports", async () => {
     const slots = { perception: { modelDigest: candidate, modelName: "edge", modelVersion: "2" } };
     const update = { slot: "perception", modelDigest: candidate, code: "", reason: "", bytesDone: 9n, bytesAll: 9n };
-    const says = (deviceId: string, change: object) =>
+    const report = (deviceId: string, change: object) =>
       put(topics.reported, deviceId, someReported({ deviceId, ...change }));
-    await says("d0", { slots, update: { ...update, generation: 2n, phase: "COMMITTED" } });
-    await says("d1", {
+    await report("d0", { slots, update: { ...update, generation: 2n, phase: "COMMITTED" } });
+    await report("d1", {
       update: { ...update, generation: 2n, phase: "REFUSED", code: "golden", reason: "it sees red" },
     });
-    await says("d19", {});
+    await report("d19", {});
     const { items, arms } = await eventually("the last device", async () => {
       const { body } = await call("rollouts/r-1/devices");
       return body.items[19].runs === "stable" && body.items[1].update !== null && body;
@@ -201,7 +216,7 @@ describe("a rollout", () => {
     expect(page.body.items.map((d: { deviceId: string }) => d.deviceId)).toEqual(["d17", "d18"]);
   });
 
-  test("is watched: as it stands, then each change; an older record says nothing new", async () => {
+  test("is watched: as it stands, then each change; an older record changes nothing", async () => {
     const abort = new AbortController();
     const at = `http://127.0.0.1:${gateway.ports.http}/api/v1/rollouts/watch?name=edge-2`;
     const response = await fetch(at, { signal: abort.signal });
@@ -226,8 +241,8 @@ describe("a rollout", () => {
     await waitFor(() => text.includes('"version":6'), { what: "the last change" });
     abort.abort();
     await reading;
-    const told = [...text.matchAll(/^event: rollout\nid: (\S+)$/gm)].map(([, id]) => id);
-    expect(told).toEqual(["r-1-1", "r-1-5", "r-1-6"]);
+    const ids = [...text.matchAll(/^event: rollout\nid: (\S+)$/gm)].map(([, id]) => id);
+    expect(ids).toEqual(["r-1-1", "r-1-5", "r-1-6"]);
     expect(text).toContain('"actualWeight":10');
     expect((await call("rollouts/r-1")).body).toMatchObject({ isBack: true, evidence: { why: "worse in accuracy" } });
   });
@@ -236,7 +251,7 @@ describe("a rollout", () => {
     await happens("r-1", 5, { kind: "analysed", step: 1, verdict: "Failed", evidence });
     await happens("r-1", 6, { kind: "aborted", why: "the analysis failed", evidence });
     await happens("r-1", 7, { kind: "rolled-back", evidence: { onModel: 0 } });
-    await happens("r-3", 1, created); // more than this gateway keeps in mind
+    await happens("r-3", 1, created); // more than this gateway remembers
     await put(topics.rollouts, "r-3", someRollout({ uid: "r-3", name: "edge-2", createdAt: 1_767_225_700_000 }));
     await eventually("the newer one", async () => (await call("rollouts/r-3/events")).status === 200);
     expect((await call("rollouts/r-1/events")).body.items).toHaveLength(7);
@@ -247,7 +262,7 @@ describe("a rollout", () => {
     expect((await call("rollouts?name=edge-2")).body.items.map((r: { uid: string }) => r.uid)).toEqual(["r-3", "r-1"]);
   });
 
-  test("is begun and commanded by whoever may, through rollout-manager alone", async () => {
+  test("is started and commanded through rollout-manager alone", async () => {
     asked.length = 0;
     expect(await send("POST", "rollouts", { spec: written, by: "ann" })).toMatchObject({
       status: 201,
@@ -269,7 +284,7 @@ describe("a rollout", () => {
   });
 });
 
-test("models are shown with their versions, aliases and gate; what is wanted of them goes to model-registry", async () => {
+test("models are shown with their versions, aliases and gate; commands on them go to model-registry", async () => {
   const gate = {
     ...{
       passed: false,
@@ -278,7 +293,10 @@ test("models are shown with their versions, aliases and gate; what is wanted of 
       reportDigest: "",
       pageDigest: "",
     },
-    ...{ unsure: [], judgedAt: 1_767_225_600_000, forcedBy: "", forcedReason: "" },
+    unsure: [],
+    judgedAt: 1_767_225_600_000,
+    forcedBy: "",
+    forcedReason: "",
   };
   await put(topics.models, "edge/2", someModel({ gate }));
   await put(topics.modelAliases, "edge", {
@@ -321,7 +339,7 @@ test("models are shown with their versions, aliases and gate; what is wanted of 
   expect(await send("POST", "models/edge/2/gate/force", {})).toMatchObject({ status: 400 });
 });
 
-test("a gateway without these services shows all the same, and says what it lacks", async () => {
+test("a gateway without these services shows all the same, and returns what is not configured", async () => {
   expect(await call("rollouts/r-1", {}, alone)).toMatchObject({ status: 200 });
   expect(await send("POST", "rollouts", { spec: written }, alone)).toMatchObject({
     status: 501,

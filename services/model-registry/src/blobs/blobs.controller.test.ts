@@ -17,7 +17,7 @@ let server: Server;
 let port: number;
 let url: string;
 
-/** One place for downloads, and eight seconds without a byte before it is another's: a busy machine stands still for some. */
+/** One place for downloads, and eight seconds without a byte before another gets it: a busy machine stalls for some. */
 beforeAll(async () => {
   const blobs = await FolderBlobStore.open({ dir: dir.path });
   const { digest } = await blobs.put(Readable.from([Buffer.alloc(BYTES)]), { bytesMax: BYTES });
@@ -39,8 +39,8 @@ afterAll(() => {
   dir.remove();
 });
 
-/** Waits for the place, and begins to download. */
-const begun = () =>
+/** Waits for the place, and starts a download. */
+const started = () =>
   waitFor(
     async () => {
       const response = await fetch(url);
@@ -51,19 +51,19 @@ const begun = () =>
     { what: "a place" },
   );
 
-test("a device that keeps the line and takes nothing loses its place (H4)", async () => {
+test("a device that keeps its connection and takes nothing loses its place", async () => {
   const device = connect(port, "127.0.0.1", () => device.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
   device.on("error", () => {});
   await once(device, "data");
   device.pause();
   expect((await fetch(url)).status).toBe(503);
-  const response = await begun();
+  const response = await started();
   await response.body?.cancel();
   device.destroy();
 });
 
-test("a device that is slow, and takes something now and then, comes to its end (H4)", async () => {
-  const response = await begun();
+test("a device that is slow, and takes something now and then, completes its download", async () => {
+  const response = await started();
   let [bytes, pauses] = [0, 0];
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;

@@ -1,12 +1,11 @@
 /**
  * Blobs over HTTP: immutable, resumable, bounded.
  *
- * H1. What a digest names never changes: answers may be kept for ever, and the digest is the ETag.
- * H2. A download that was cut off goes on where it stopped (Range).
- * H3. (G9) Transfers at once are bounded in both directions, and an upload is refused before it is read when it says it is
- *     too large.
- * H4. (G9) A download of which nothing is taken for a while is cut off, so that its place is another's: a device that went away
- *     without a word, or never reads, would keep it for ever. One that is slow keeps it, and H2 is for the one that comes back.
+ * The bytes of a digest never change, so answers may be cached without end, and the digest is the ETag. An interrupted
+ * download resumes where it stopped (Range). Concurrent transfers are bounded in both directions, and an upload whose
+ * `Content-Length` is too large is refused before it is read (G9). A download of which the client takes nothing for a while
+ * is cut off, because a device that went away without closing its connection, or never reads, would occupy its place
+ * indefinitely (G9). A slow client keeps its place, and one that was cut off may resume.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
@@ -26,11 +25,11 @@ export type BlobLimits = {
   readonly bytesMax: number;
   readonly uploadsMax: number;
   readonly downloadsMax: number;
-  /** Without a byte of a download taken (H4). */
+  /** Without a byte of a download taken. */
   readonly downloadIdleMsMax: number;
 };
 
-const FOR_EVER = "public, max-age=31536000, immutable";
+const IMMUTABLE = "public, max-age=31536000, immutable";
 
 const routes = modelRegistryApi.blobs;
 
@@ -50,7 +49,7 @@ export class BlobsController {
     this.#blobs = blobs;
     this.#limits = limits;
     this.#telemetry = telemetry;
-    const gauge = { name: "tributary_registry_transfers", help: "Blobs on their way now", labels: ["direction"] };
+    const gauge = { name: "tributary_registry_transfers", help: "Blobs in transfer", labels: ["direction"] };
     telemetry.gauge(gauge, () => [
       { labels: { direction: "in" }, value: this.#uploads },
       { labels: { direction: "out" }, value: this.#downloads },
@@ -76,14 +75,14 @@ export class BlobsController {
       return;
     }
     const { range, "if-range": ifRange } = request.headers;
-    const asked = rangeOf(ifRange === undefined || ifRange === headers.etag ? range : undefined, size); // H2
+    const asked = rangeOf(ifRange === undefined || ifRange === headers.etag ? range : undefined, size);
     if (asked.kind === "outside") {
       const more = { headers: { "content-range": `bytes */${size}` } };
       throw new Problem(416, "range-outside", "give-up", `${digest} has ${size} bytes, ${range} is outside.`, more);
     }
-    if (this.#downloads >= this.#limits.downloadsMax) throw busy("downloads"); // H3
+    if (this.#downloads >= this.#limits.downloadsMax) throw busy("downloads");
     this.#downloads += 1;
-    response.setTimeout(this.#limits.downloadIdleMsMax, () => response.destroy()); // H4
+    response.setTimeout(this.#limits.downloadIdleMsMax, () => response.destroy());
     try {
       if (asked.kind === "whole") {
         response.writeHead(200, { ...headers, "content-length": size });
@@ -114,7 +113,7 @@ export class BlobsController {
       throw new Problem(400, "blob-media-type", "give-up", detail);
     }
     if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw this.#refused(digest, tooLarge(bytesMax));
-    if (this.#uploads >= uploadsMax) throw busy("uploads"); // H3
+    if (this.#uploads >= uploadsMax) throw busy("uploads");
     this.#uploads += 1;
     try {
       const { bytes } = await this.#blobs.put(request, { expected: digest, bytesMax });
@@ -134,7 +133,7 @@ export class BlobsController {
     if (size === undefined) throw new Problem(404, "blob-unknown", "give-up", `No blob has the SHA-256 ${digest}.`);
     const headers = {
       "content-type": "application/octet-stream",
-      "cache-control": FOR_EVER, // H1
+      "cache-control": IMMUTABLE,
       "accept-ranges": "bytes",
       etag: `"${digest}"`,
     };

@@ -1,9 +1,9 @@
 /**
  * Removes blobs that no model names: uploads that never became a model.
  *
- * W1. What a model names, listed or revoked, stays, and so do the reports of its gate and the frames it is judged on.
- * W2. What is young stays: an upload may be under way.
- * W3. What a push under way needs stays, however old: an upload that was refused long ago may be found again.
+ * What a model names, listed or revoked, stays, and so do the reports of its gate and the frames of its validation set. What
+ * is recent stays, because an upload may be in progress. What a push in progress needs stays, however old it is: an upload
+ * that was refused long ago may be pushed again.
  */
 import type { BlobStore } from "@tributary/blob-store";
 import { type Clock, type Digest, reasonOf } from "@tributary/kernel";
@@ -29,14 +29,14 @@ export async function sweep(options: SweepOptions): Promise<void> {
   const { blobs, packages, table, registry, validation, clock, telemetry, unusedMsMax } = options;
   const used = new Set<Digest>();
   const seen = new Set<Digest>();
-  /** Again until nothing is new: a version may be listed while manifests are read, and is then held no more. */
-  const lookAtModels = async (): Promise<void> => {
+  /** Repeats until nothing is new: a version may be listed while manifests are read, and is then no longer held by its push. */
+  const collectUsed = async (): Promise<void> => {
     for (let isNew = true; isNew; ) {
       isNew = false;
       for (const { modelDigest, gate } of table.list()) {
         for (const digest of [gate?.reportDigest, gate?.pageDigest]) if (digest) used.add(digest);
         if (seen.has(modelDigest)) continue;
-        const { manifest } = await packages.manifest(modelDigest); // W1: unreadable, nothing is removed
+        const { manifest } = await packages.manifest(modelDigest); // If it is unreadable, nothing is removed.
         for (const { sha256 } of Object.values(manifest.files)) used.add(sha256);
         used.add(modelDigest);
         seen.add(modelDigest);
@@ -52,12 +52,12 @@ export async function sweep(options: SweepOptions): Promise<void> {
       }
     }
   };
-  await lookAtModels();
+  await collectUsed();
   let [count, bytes] = [0, 0];
   for await (const blob of blobs.list()) {
-    if (used.has(blob.digest) || clock.now() - blob.storedAt < unusedMsMax) continue; // W1, W2
-    await lookAtModels();
-    if (used.has(blob.digest) || registry.holds(blob.digest)) continue; // W1, W3
+    if (used.has(blob.digest) || clock.now() - blob.storedAt < unusedMsMax) continue;
+    await collectUsed();
+    if (used.has(blob.digest) || registry.holds(blob.digest)) continue;
     await blobs.remove(blob.digest).catch((error: unknown) => {
       telemetry.emit(blobRefused, { digest: blob.digest, code: "blob-not-removed", reason: reasonOf(error) });
     });

@@ -3,8 +3,16 @@ import type { GateOutcome, Model } from "@tributary/contracts";
 import { gateNeed } from "./due.ts";
 
 const outcome = (change: Partial<GateOutcome> = {}): GateOutcome => ({
-  ...{ passed: true, championDigest: "one", failed: [], unsure: [], reportDigest: "", pageDigest: "", judgedAt: 0 },
-  ...{ forcedBy: "", forcedReason: "", ...change },
+  passed: true,
+  championDigest: "one",
+  failed: [],
+  unsure: [],
+  reportDigest: "",
+  pageDigest: "",
+  judgedAt: 0,
+  forcedBy: "",
+  forcedReason: "",
+  ...change,
 });
 const model = (version: string, modelDigest: string, change: Partial<Model> = {}) =>
   ({ name: "m", version, modelDigest, state: "LISTED", gate: null, ...change }) as Model;
@@ -12,7 +20,7 @@ const champion = model("1", "one");
 const need = (challenger: Model | undefined, own: Model | undefined = champion, hasFrames = true) =>
   gateNeed("m", { byAlias: (_name, alias) => (alias === "champion" ? own : challenger) }, () => hasFrames);
 
-test("a challenger that was not compared with this champion is due (D1)", () => {
+test("a challenger that was not compared with this champion is due", () => {
   const challenger = model("2", "two");
   expect(need(challenger)).toEqual({ kind: "due", challenger, champion });
   expect(need(model("2", "two", { gate: outcome() })).kind).toBe("none");
@@ -20,7 +28,7 @@ test("a challenger that was not compared with this champion is due (D1)", () => 
   expect(need(model("2", "two", { gate: outcome({ championDigest: "zero" }) })).kind).toBe("due");
 });
 
-test("nothing is due without a challenger, for the champion itself, and for what was forced or revoked (D2)", () => {
+test("nothing is due without a challenger, for the champion itself, and for what was forced or revoked", () => {
   expect(need(undefined).kind).toBe("none");
   expect(need(champion).kind).toBe("none");
   expect(need(model("2", "two", { state: "REVOKED" })).kind).toBe("none");
@@ -28,7 +36,7 @@ test("nothing is due without a challenger, for the champion itself, and for what
   expect(need(model("2", "two", { gate: forced })).kind).toBe("none");
 });
 
-test("no champion and no frames are no verdict, and say what to do (D3)", () => {
+test("without a champion or frames there is no verdict, and the reason names what to do", () => {
   const table = { byAlias: (_name: string, alias: string) => (alias === "champion" ? undefined : model("2", "two")) };
   expect(gateNeed("m", table, () => true)).toMatchObject({
     kind: "blocked",

@@ -1,9 +1,9 @@
 /**
- * Which challenger the gate has to judge. Pure.
+ * Which challenger the gate has to evaluate. Pure.
  *
- * D1. A challenger is judged against the champion of the moment; with another champion it is judged again.
- * D2. What somebody forced stays forced, whoever is champion.
- * D3. No champion, or no validation frames, is no verdict: it stays unjudged, and the reason is given.
+ * A challenger is compared with the current champion; with another champion it is compared again. What a person forced stays
+ * forced, whoever is champion. Without a champion, or without validation frames, there is no verdict, and the reason is
+ * given.
  */
 import type { Model } from "@tributary/contracts";
 import type { ModelTable } from "@tributary/models";
@@ -25,15 +25,15 @@ export function gateNeed(
   const champion = table.byAlias(name, CHAMPION);
   if (challenger?.state !== "LISTED" || challenger.modelDigest === champion?.modelDigest) return { kind: "none" };
   const { gate } = challenger;
-  if (gate !== null && gate.forcedBy !== "") return { kind: "none" }; // D2
+  if (gate !== null && gate.forcedBy !== "") return { kind: "none" };
   if (champion === undefined) {
     const why = `no version of ${name} is champion; the first one becomes it by hand: tributary models alias ${name}@VERSION champion`;
-    return { kind: "blocked", challenger, why }; // D3
+    return { kind: "blocked", challenger, why };
   }
-  if (gate?.championDigest === champion.modelDigest) return { kind: "none" }; // D1
+  if (gate?.championDigest === champion.modelDigest) return { kind: "none" };
   if (!hasFrames(name)) {
     const why = `there are no validation frames for ${name}: tributary validation push ${name} FOLDER`;
-    return { kind: "blocked", challenger, why }; // D3
+    return { kind: "blocked", challenger, why };
   }
   return { kind: "due", challenger, champion };
 }

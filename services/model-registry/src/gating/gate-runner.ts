@@ -1,8 +1,8 @@
 /**
  * Runs the gates that are due, one at a time, each in a process of its own.
  *
- * G1. What is due follows from the table alone (due.ts), so a registry that was ended goes on where it stopped.
- * G2. A gate that does not come to an end is tried a few times; then that is its outcome, and it did not pass.
+ * What is due follows from the table alone (due.ts), so a restarted registry continues where it stopped. A gate that does
+ * not finish is retried a few times; then its outcome is that it did not pass.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Inject, Injectable } from "@nestjs/common";
@@ -15,7 +15,7 @@ import { CLOCK, CONFIG, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { BLOBS } from "../blobs/blobs.controller.ts";
 import type { RegistryConfig } from "../config.ts";
-import { gateEnded, gateProgress, gateStarted, gateTroubled } from "../events.ts";
+import { gateAttemptFailed, gateEnded, gateProgress, gateStarted } from "../events.ts";
 import { Packages } from "../models/packages.ts";
 import { Registry } from "../models/registry.ts";
 import { ValidationSets } from "../validation/validation-sets.ts";
@@ -37,7 +37,7 @@ const RETRY_MS = 5_000;
 export class GateRunner {
   readonly #stop = new AbortController();
   readonly #attempts = new Map<string, number>();
-  /** Keys of versions that somebody wants judged again. */
+  /** Keys of versions whose gate a person asked to repeat. */
   readonly #asked = new Set<string>();
   #wake = Promise.withResolvers<void>();
   #running: { readonly key: string; line: string } | undefined;
@@ -69,13 +69,13 @@ export class GateRunner {
     this.#wake.resolve();
   }
 
-  /** Judges a challenger again that was judged before. */
+  /** Repeats the gate of a challenger. */
   again(model: Model): void {
     this.#asked.add(modelKey(model));
     this.kick();
   }
 
-  /** Of a challenger that is not judged yet; undefined for all others. */
+  /** Of a challenger that is not evaluated yet; undefined for all others. */
   judging(model: Model): Judging | undefined {
     const key = modelKey(model);
     if (this.#running?.key === key) return { state: "running", detail: this.#running.line };
@@ -128,7 +128,7 @@ export class GateRunner {
         this.#attempts.set(attempt, attempts);
         const isOver = error instanceof Failure && error.advice !== "retry";
         if (this.#stop.signal.aborted || (!isOver && attempts < settings.attemptsMax)) throw error;
-        return this.#unjudgeable(challenger, champion, error); // G2
+        return this.#unjudgeable(challenger, champion, error);
       });
       const championDigest = champion.modelDigest;
       const judgedAt = clock.now();
@@ -141,7 +141,7 @@ export class GateRunner {
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       const code = error instanceof Failure ? error.code : "gate-troubled";
-      telemetry.emit(gateTroubled, { name, version, code, reason: reasonOf(error) });
+      telemetry.emit(gateAttemptFailed, { name, version, code, reason: reasonOf(error) });
       await sleep(RETRY_MS, undefined, { signal: this.#stop.signal }).catch(() => {});
     } finally {
       this.#running = undefined;
@@ -166,7 +166,11 @@ export class GateRunner {
             {
               kind: "gate",
               options: {
-                ...{ candidate, champion: championDir, validation: frames, slowdown, ...options },
+                candidate,
+                champion: championDir,
+                validation: frames,
+                slowdown,
+                ...options,
                 ...(validationSet !== undefined && { validationSet }),
                 ...(sla !== undefined && { latencySlaMs: sla }),
                 ...(robustness !== undefined && { robustness }),
@@ -183,7 +187,7 @@ export class GateRunner {
     return { passed: report.passed, ...lines, ...(await this.#reports(json, page)) };
   }
 
-  /** G2: no verdict is no pass, and the report says so. */
+  /** A gate without a verdict is not passed, and its report has the reason. */
   async #unjudgeable(challenger: Model, champion: Model, error: unknown): Promise<Compared> {
     const why = `it could not be compared with ${champion.version}: ${reasonOf(error)}`;
     const json = JSON.stringify({ candidate: challenger.modelDigest, champion: champion.modelDigest, error: why });

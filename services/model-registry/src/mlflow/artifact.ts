@@ -1,6 +1,4 @@
-/**
- * What a model version of MLflow's is, looking at its files: a package of ours, or an ONNX model with what packing needs.
- */
+/** What a model version of MLflow is, by its files: a package, or an ONNX model with what packing needs. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { packageFiles } from "@tributary/inference";
@@ -53,7 +51,7 @@ async function onnxOf(file: string): Promise<string> {
   return join(dirname(file), data);
 }
 
-/** MLflow writes weights beside the model unless told otherwise; a package has them inside. */
+/** MLflow writes weights beside the model by default; a package has them inside. */
 async function withWeights(model: string): Promise<string> {
   const folder = dirname(model);
   const bytes = await readFile(model).catch((error: unknown) => {

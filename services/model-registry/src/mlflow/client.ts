@@ -1,8 +1,8 @@
 /**
- * What the importer asks of MLflow, by its REST API: who is challenger, and the files of a model version.
+ * What the importer asks of MLflow, by its REST API: which version is challenger, and the files of a model version.
  *
- * C1. Files come through MLflow's own proxy (`mlflow-artifacts`), so the registry needs no access to what is behind it.
- * C2. (G9) Answers, files, folders and bytes are bounded; a file's name stays inside its folder.
+ * Files come through MLflow's own proxy (`mlflow-artifacts`), so the registry needs no access to the storage behind it.
+ * Answers, files, folders and bytes are bounded (G9); a file's name stays inside its folder.
  */
 import { createWriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -45,7 +45,7 @@ export class MlflowClient {
     const response = await this.#fetch(path, signal);
     const body = await this.#json(response);
     if (response.status === 404 || body.error_code === "RESOURCE_DOES_NOT_EXIST") return undefined;
-    // So MLflow says that the model has no such alias.
+    // MLflow returns this where the model has no such alias.
     if (response.status === 400 && /alias/i.test(String(body.message))) return undefined;
     if (!response.ok) throw refused(path, response.status, body);
     const { version, run_id: runId } = (body.model_version ?? {}) as Json;
@@ -53,7 +53,7 @@ export class MlflowClient {
     return { version, runId: typeof runId === "string" ? runId : "" };
   }
 
-  /** All files of a version, below `dir` (C1, C2). */
+  /** All files of a version, below `dir`. */
   async download(
     name: string,
     version: string,
@@ -188,7 +188,7 @@ const badResponse = (path: string) =>
   new Failure(
     "mlflow-bad-response",
     "ask-a-person",
-    `what answers at ${path.split("?")[0]} does not speak as MLflow does`,
+    `what answers at ${path.split("?")[0]} does not have MLflow's API`,
   );
 
 const tooMuch = (name: string, version: string, what: string) =>

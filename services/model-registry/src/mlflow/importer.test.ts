@@ -1,4 +1,4 @@
-/** What was here before a look at MLflow. What is imported anew is tested beside a real MLflow: mlflow.peer.test.ts. */
+/** What was here before a poll of MLflow. What is imported anew is tested beside a real MLflow: mlflow.peer.test.ts. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -47,14 +47,21 @@ const imported = (version: string, mlflowModel: string, mlflowRun: string, chang
     ...change,
   });
 const judged = {
-  ...{ passed: true, championDigest: "one", failed: [], unsure: [], reportDigest: "", pageDigest: "", judgedAt: 1 },
-  ...{ forcedBy: "", forcedReason: "" },
+  passed: true,
+  championDigest: "one",
+  failed: [],
+  unsure: [],
+  reportDigest: "",
+  pageDigest: "",
+  judgedAt: 1,
+  forcedBy: "",
+  forcedReason: "",
 };
 
 const unpacked = () => Promise.reject(new Error("nothing is packed here"));
 
-/** A registry that starts and looks at MLflow: what it says, by its log and by tags, and the aliases it gives. */
-async function look(models: readonly Model[], aliases: { given: Record<string, string>; at: number } | undefined) {
+/** A registry that starts and polls MLflow: its log messages, and the aliases it gives. */
+async function poll(models: readonly Model[], aliases: { given: Record<string, string>; at: number } | undefined) {
   const table = new ModelTable();
   for (const model of models) table.applyModel(model);
   if (aliases)
@@ -66,7 +73,7 @@ async function look(models: readonly Model[], aliases: { given: Record<string, s
       validation: null,
     });
   const given: string[] = [];
-  const said: string[] = [];
+  const messages: string[] = [];
   const importer = new MlflowImporter({
     settings: { url, models: { Edge: "edge" }, pollMs: 60_000, cloud: {}, timeoutMs: 5_000 },
     table,
@@ -76,61 +83,64 @@ async function look(models: readonly Model[], aliases: { given: Record<string, s
     },
     packages: { withScratch: () => Promise.reject(new Error("nothing is downloaded here")) },
     checks: { packageBytesMax: 1_000, threads: 1, hardwareClasses: {} },
-    ...{ blobBytesMax: 1, packMsMax: 1, validation: { withFrames: unpacked }, blobs: {} as never },
+    blobBytesMax: 1,
+    packMsMax: 1,
+    validation: { withFrames: unpacked },
+    blobs: {} as never,
     clock: systemClock,
     telemetry: createTelemetry({
       service: "test",
       defaultMetrics: false,
-      write: (line) => void said.push(JSON.parse(line).msg),
+      write: (line) => void messages.push(JSON.parse(line).msg),
     }),
   });
   importer.start();
   await waitFor(() => tags.length > 0, { what: "a tag in MLflow" });
   await importer.stop();
-  return { given, said };
+  return { given, messages };
 }
 
-test("a version of another MLflow model, or of one made anew, is not the one imported under its name: refused, with words", async () => {
+test("a version of another MLflow model, or of one made anew, is not the one imported under its name: it is refused with the reason", async () => {
   for (const [model, run] of [
     ["Edge north", "r-1"], // Two models there are one here.
-    ["Edge", "r-last-year"], // Deleted there and made anew, it begins at version 1 again.
+    ["Edge", "r-last-year"], // Deleted there and made anew, it starts at version 1 again.
   ] as const) {
     tags = [];
     challengers = { Edge: { version: "1", run_id: "r-2" } };
-    const { given, said } = await look([imported("1", model, run)], undefined);
+    const { given, messages } = await poll([imported("1", model, run)], undefined);
     const why =
       `edge mlflow-1 is here already and is MLflow's ${model} of run ${run}, this one is Edge of run r-2: ` +
       "log it as a package with a version of its own (tributary models pack)";
     expect(given).toEqual([]);
-    expect(said).toEqual([`MLflow's Edge: ${why}`]);
+    expect(messages).toEqual([`MLflow's Edge: ${why}`]);
     expect(tags).toEqual([`Edge 1: refused: ${why} (mlflow-version-taken)`]);
   }
 });
 
-test("what was imported before does not become challenger again, and nobody is told that it did (I1)", async () => {
-  // In MLflow, the alias went back from 4 to 3.
+test("what was imported before does not become challenger again, and nothing reports that it did", async () => {
+  // In MLflow, the alias was moved from 4 to 3.
   challengers = { Edge: { version: "3", run_id: "r-3" } };
   const models = [imported("3", "Edge", "r-3", { gate: judged }), imported("4", "Edge", "r-4", { gate: judged })];
-  const { given, said } = await look(models, { given: { challenger: "mlflow-4" }, at: PUSHED_AT + 1 });
+  const { given, messages } = await poll(models, { given: { challenger: "mlflow-4" }, at: PUSHED_AT + 1 });
   const what =
     "is here since before as edge@mlflow-3, the challenger is edge@mlflow-4; " +
     "to change that: tributary models alias edge@mlflow-3 challenger";
   expect(given).toEqual([]);
-  expect(said).toEqual([`MLflow's Edge 3 ${what}`]);
+  expect(messages).toEqual([`MLflow's Edge 3 ${what}`]);
   expect(tags).toEqual([`Edge 3: ${what}`]);
 });
 
-test("whoever moved our alias before the gate was through has the last word, also after a restart (I1)", async () => {
+test("a change of our alias before the gate finished holds, also after a restart", async () => {
   challengers = { Edge: { version: "3", run_id: "r-3" } };
   const models = [imported("3", "Edge", "r-3"), someModel({ version: "2.0.0", pushedAt: 1 })];
-  const { given } = await look(models, { given: { challenger: "2.0.0" }, at: PUSHED_AT + 1 });
+  const { given } = await poll(models, { given: { challenger: "2.0.0" }, at: PUSHED_AT + 1 });
   expect(given).toEqual([]);
   expect(tags).toEqual([expect.stringContaining("the challenger is edge@2.0.0")]);
   tags = [];
-  await look(models, { given: {}, at: PUSHED_AT + 1 });
+  await poll(models, { given: {}, at: PUSHED_AT + 1 });
   expect(tags).toEqual([expect.stringContaining("nobody is challenger")]);
   tags = [];
-  expect((await look(models, { given: { challenger: "mlflow-3" }, at: PUSHED_AT + 1 })).given).toEqual([]);
+  expect((await poll(models, { given: { challenger: "mlflow-3" }, at: PUSHED_AT + 1 })).given).toEqual([]);
   expect(tags).toEqual(["Edge 3: challenger edge@mlflow-3"]);
 });
 
@@ -138,9 +148,9 @@ test("what a registry listed that was killed before it gave the alias gets it at
   challengers = { Edge: { version: "3", run_id: "r-3" } };
   for (const aliases of [undefined, { given: { champion: "2.0.0" }, at: PUSHED_AT - 1 }]) {
     tags = [];
-    const { given, said } = await look([imported("3", "Edge", "r-3")], aliases);
+    const { given, messages } = await poll([imported("3", "Edge", "r-3")], aliases);
     expect(given).toEqual(["edge@mlflow-3 challenger"]);
-    expect(said).toEqual(["MLflow's Edge 3 is edge mlflow-3, the challenger"]);
+    expect(messages).toEqual(["MLflow's Edge 3 is edge mlflow-3, the challenger"]);
     expect(tags).toEqual(["Edge 3: challenger edge@mlflow-3"]);
   }
 });

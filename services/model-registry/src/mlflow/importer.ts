@@ -1,15 +1,16 @@
 /**
- * A model that becomes challenger in MLflow becomes ours: downloaded, packed where it is no package yet, examined as any other,
- * listed, and given our alias. From there on the gate and the rollout go by themselves.
+ * Imports a model that becomes challenger in MLflow: it is downloaded, packed if it is no package yet, validated as any
+ * other, listed, and given the registry's alias. From there on the gate and the rollout proceed by themselves.
  *
- * I1. What was imported once is not imported again; our alias is given once, so whoever moves it afterwards has the last word:
- *     a version that was here before gets it only if no alias was changed since it was pushed, as after a crash in between.
- * I2. What cannot be used is told once, in the log and in MLflow, until another version has the alias there; and of what can be
- *     used, who is challenger here.
- * I3. MLflow away, or busy, is no reason to forget: the next look tries again.
- * I5. It is packed on one half of the validation frames and gated on the other. The seed of the halves is our name of the model
- *     and stands in the package's lineage: every import of it, and so its champion, was packed on the same half.
- * I4. A name is no identity: what was packed as mlflow-N came from the same model and run of MLflow's, or N is refused.
+ * What was imported once is not imported again, and the registry's alias is given once, so a later change of it holds: a
+ * version that was here before gets it only if no alias was changed since it was pushed, as after a crash in between. The
+ * outcome is reported once, in the log and in MLflow, until another version has the alias there. While MLflow is unreachable
+ * or busy, the next poll tries again.
+ *
+ * A model is packed on one half of the validation frames and gated on the other. The seed of the halves is the registry's
+ * name of the model and is part of the package's lineage: every import of it, and so its champion, was packed on the same
+ * half. A name is no identity: what was packed as mlflow-N must have come from the same model and run of MLflow, or N is
+ * refused.
  */
 import { createReadStream } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
@@ -24,7 +25,7 @@ import type { ModelTable } from "@tributary/models";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import type { RegistryConfig } from "../config.ts";
-import { examining, mlflowImported, mlflowKnown, mlflowTroubled } from "../events.ts";
+import { examining, mlflowImported, mlflowImportFailed, mlflowKnown } from "../events.ts";
 import { CHALLENGER, CHAMPION } from "../gating/due.ts";
 import type { Packages } from "../models/packages.ts";
 import type { Registry } from "../models/registry.ts";
@@ -47,7 +48,7 @@ export type MlflowImporterOptions = {
 };
 
 type Imported = {
-  /** Ours. */
+  /** The registry's. */
   readonly version: string;
   /** The alias, just now. */
   readonly isGiven: boolean;
@@ -60,7 +61,7 @@ export class MlflowImporter {
   readonly #options: MlflowImporterOptions;
   readonly #client: MlflowClient;
   readonly #stop = new AbortController();
-  /** By MLflow's name: the version that was dealt with. */
+  /** By MLflow's name: the version that was handled. */
   readonly #done = new Map<string, string>();
   #ended: Promise<void> = Promise.resolve();
 
@@ -81,21 +82,21 @@ export class MlflowImporter {
   async #run(): Promise<void> {
     const { settings, clock } = this.#options;
     const { signal } = this.#stop;
-    const look = async () => {
+    const poll = async () => {
       for (const [model, name] of Object.entries(settings.models)) {
-        if (!signal.aborted) await this.#look(model, name);
+        if (!signal.aborted) await this.#poll(model, name);
       }
     };
-    await repeat(look, { clock, everyMs: settings.pollMs, signal });
+    await repeat(poll, { clock, everyMs: settings.pollMs, signal });
   }
 
-  async #look(model: string, name: string): Promise<void> {
+  async #poll(model: string, name: string): Promise<void> {
     const { table, telemetry } = this.#options;
     const { signal } = this.#stop;
     let found: MlflowVersion | undefined;
     try {
       found = await this.#client.aliased(model, CHALLENGER, signal);
-      if (found === undefined || this.#done.get(model) === found.version) return; // I1
+      if (found === undefined || this.#done.get(model) === found.version) return;
       const { version, isGiven } = await this.#import(model, name, found);
       this.#done.set(model, found.version);
       const challenger = table.byAlias(name, CHALLENGER)?.version;
@@ -107,10 +108,10 @@ export class MlflowImporter {
       await this.#mark(model, found.version, what);
     } catch (error) {
       if (signal.aborted) return;
-      const { code, advice, message } = saidOf(error);
-      telemetry.emit(mlflowTroubled, { model, code, reason: message });
-      if (found === undefined || advice === "retry") return; // I3
-      this.#done.set(model, found.version); // I2
+      const { code, advice, message } = failureOf(error);
+      telemetry.emit(mlflowImportFailed, { model, code, reason: message });
+      if (found === undefined || advice === "retry") return;
+      this.#done.set(model, found.version);
       await this.#mark(model, found.version, `refused: ${message} (${code})`);
     }
   }
@@ -121,7 +122,7 @@ export class MlflowImporter {
     const packedVersion = `mlflow-${found.version}`;
     const known = table.get(name, packedVersion);
     if (known !== undefined) {
-      checkOrigin(known, model, found); // I4
+      checkOrigin(known, model, found);
       return this.#challenge(name, packedVersion, known);
     }
     return packages.withScratch(async (scratch) => {
@@ -136,7 +137,7 @@ export class MlflowImporter {
       }
       const { digest, manifest } = await loadPackage(dir);
       if (manifest.name !== name) {
-        const message = `its package is called ${manifest.name}, not ${name}: pack it with --name ${name}, or say so in mlflow.models`;
+        const message = `its package is called ${manifest.name}, not ${name}: pack it with --name ${name}, or configure mlflow.models`;
         throw new Failure("mlflow-name-differs", "ask-a-person", message);
       }
       const before = table.byDigest(digest);
@@ -158,7 +159,7 @@ export class MlflowImporter {
     );
   }
 
-  /** I1. `before`: the version, where it was here before this look. */
+  /** Gives the alias once. `before`: the version, where it was here before this poll. */
   async #challenge(name: string, version: string, before: Model | undefined): Promise<Imported> {
     const { table, registry } = this.#options;
     const isGiven = before === undefined || table.aliasesChangedAt(name) < before.pushedAt;
@@ -166,7 +167,7 @@ export class MlflowImporter {
     return { version, isGiven };
   }
 
-  /** As the champion was packed, where there is one: it is what the model is to take the place of. */
+  /** As the champion was packed, where there is one: the model is to replace it. */
   async #packOptions(
     name: string,
     version: string,
@@ -186,7 +187,7 @@ export class MlflowImporter {
       model: artifact.model,
       labels: artifact.labels,
       preprocess: artifact.preprocess,
-      splitSeed: name, // I5
+      splitSeed: name,
       lineage,
       preprocessedBy: (champion?.input ?? "jpeg") as ModelManifest["input"],
       hardwareClass: champion?.hardwareClass ?? Object.keys(checks.hardwareClasses)[0] ?? "generic",
@@ -196,7 +197,7 @@ export class MlflowImporter {
     };
   }
 
-  /** Also what is there already: put again, it is no leftover that the sweep may remove before it is pushed. */
+  /** Also uploads what is stored already: as it is then recent, the sweep does not remove it before the push. */
   async #upload(dir: string, digest: string, manifest: ModelManifest): Promise<void> {
     const { blobs, blobBytesMax: bytesMax } = this.#options;
     const files: [string, string][] = Object.entries(manifest.files).map(([path, { sha256 }]) => [path, sha256]);
@@ -218,7 +219,7 @@ export class MlflowImporter {
 
 const runOf = ({ runId }: MlflowVersion): string => runId || "none";
 
-/** I4 */
+/** @throws Failure `mlflow-version-taken` */
 function checkOrigin({ name, version, lineage }: Model, model: string, found: MlflowVersion): void {
   const { mlflowModel, mlflowRun } = lineage;
   if (mlflowModel === model && mlflowRun === runOf(found)) return;
@@ -235,7 +236,7 @@ function knownText(name: string, version: string, challenger: string | undefined
   return `is here since before as ${name}@${version}, ${who}; ${change}`;
 }
 
-function saidOf(error: unknown): { readonly code: string; readonly advice: string; readonly message: string } {
+function failureOf(error: unknown): { readonly code: string; readonly advice: string; readonly message: string } {
   if (error instanceof Problem) {
     const { code, advice, detail } = error.details;
     return { code, advice, message: detail };

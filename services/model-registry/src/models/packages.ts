@@ -43,7 +43,7 @@ export class Packages {
     return { digest, manifest: parseManifest(json(bytes, packageFiles.manifest)), bytes: bytes.length };
   }
 
-  /** Every file of it is there, with as many bytes as it says; itself too. */
+  /** Checks that the manifest and every file of it are stored, with the listed number of bytes. */
   async checkComplete({ digest: own, manifest, bytes: ownBytes }: ListedManifest): Promise<void> {
     const absent: string[] = [];
     const files = { ...manifest.files, [packageFiles.manifest]: { sha256: own, bytes: ownBytes } };
@@ -51,7 +51,7 @@ export class Packages {
       const size = await this.#blobs.size(digest);
       if (size === undefined) absent.push(`${path} (${digest})`);
       else if (size !== bytes) {
-        const message = `${path}: its blob has ${size} bytes, the manifest says ${bytes}: pack it again`;
+        const message = `${path}: its blob has ${size} bytes, the manifest lists ${bytes}: pack it again`;
         throw new Failure("package-digest-mismatch", "give-up", message);
       }
     }

@@ -1,4 +1,4 @@
-/** Reads both topics from the beginning to where they end now, and folds them (D1). */
+/** Reads both topics from the beginning to where they end now, and folds them. */
 import { topics } from "@tributary/contracts";
 import { handOver, type PartitionReader, readTopic } from "@tributary/kafka";
 import type { ModelTable } from "@tributary/models";

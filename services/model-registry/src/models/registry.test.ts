@@ -49,7 +49,7 @@ async function newRegistry(models: readonly Model[] = [first, second], change: P
   const aliases = { champion: "2", challenger: "1", spring: "2" };
   table.applyAliases({ name: "edge", aliases, changedBy: "ada", changedAt: 1, validation: null });
   const kafka = new MemoryKafka();
-  const said: string[] = [];
+  const logged: string[] = [];
   const registry = new Registry({
     table,
     tuf,
@@ -59,14 +59,14 @@ async function newRegistry(models: readonly Model[] = [first, second], change: P
     telemetry: createTelemetry({
       service: "test",
       defaultMetrics: false,
-      write: (line) => void said.push(JSON.parse(line).event),
+      write: (line) => void logged.push(JSON.parse(line).event),
     }),
     checks: { packageBytesMax: 1 << 20, hardwareClasses: {}, threads: 1, msMax: 1_000, waitingMax: 1 },
     onChange: () => {},
     signal: new AbortController().signal,
     ...change,
   });
-  return { registry, table, tuf, disk, sent: kafka.written, said };
+  return { registry, table, tuf, disk, sent: kafka.written, logged };
 }
 const unasked = async (): Promise<never> => {
   throw new Error("no package is looked at here");
@@ -88,11 +88,11 @@ test("what a model is judged on and its aliases change without each other", asyn
   expect(table.aliasesRecord("unnamed")).toMatchObject({ aliases: {}, changedBy: "", changedAt: 0, validation: set });
 });
 
-test("a revocation that met a full disk is finished when it is asked for again (R2)", async () => {
-  const { registry, tuf, disk, sent, said } = await newRegistry();
+test("a revocation that met a full disk is finished when it is asked for again (registry.ts R2)", async () => {
+  const { registry, tuf, disk, sent, logged } = await newRegistry();
   disk.isFull = true;
   await expect(registry.revoke("edge", "2", "ada", "bad")).rejects.toThrow("ENOSPC");
-  // Asked again, it is no more done than before: nobody is told that it is.
+  // Asked again, it is still unfinished, and is not reported as done.
   await expect(registry.revoke("edge", "2", "ada", "bad")).rejects.toThrow("ENOSPC");
   expect([...tuf.listed().keys()]).toEqual([first.modelDigest, second.modelDigest]);
   disk.isFull = false;
@@ -101,11 +101,11 @@ test("a revocation that met a full disk is finished when it is asked for again (
   expect([...tuf.listed().keys()]).toEqual([first.modelDigest]);
   expect((await registry.revoke("edge", "2", "eve", "once more")).revoked).toEqual(revoked.revoked);
   expect(sent.map(({ topic }) => topic)).toEqual([topics.models.name, topics.modelAliases.name]);
-  expect(said.filter((event) => event === "model_revoked")).toHaveLength(1);
+  expect(logged.filter((event) => event === "model_revoked")).toHaveLength(1);
 });
 
 test("a revocation that met a full disk is finished without being asked for again", async () => {
-  const { registry, tuf, disk, said } = await newRegistry();
+  const { registry, tuf, disk, logged } = await newRegistry();
   disk.isFull = true;
   await expect(registry.revoke("edge", "2", "ada", "bad")).rejects.toThrow("ENOSPC");
   await expect(registry.finishRevocations()).rejects.toThrow("ENOSPC");
@@ -113,14 +113,14 @@ test("a revocation that met a full disk is finished without being asked for agai
   await registry.finishRevocations();
   await registry.finishRevocations();
   expect([...tuf.listed().keys()]).toEqual([first.modelDigest]);
-  expect(said.filter((event) => event === "model_revoked")).toHaveLength(1);
+  expect(logged.filter((event) => event === "model_revoked")).toHaveLength(1);
 });
 
 test("a revocation of which Kafka has the model and not the aliases loses them at the start, or when asked again", async () => {
-  for (const finish of ["mend", "revoke"] as const) {
+  for (const finish of ["reconcile", "revoke"] as const) {
     const { registry, table, tuf, sent } = await newRegistry();
     table.applyModel(revokedOf(second)); // As a registry reads it that was killed between the two.
-    await (finish === "mend" ? registry.mend() : registry.revoke("edge", "2", "ada", "bad"));
+    await (finish === "reconcile" ? registry.reconcile() : registry.revoke("edge", "2", "ada", "bad"));
     expect(table.aliases("edge")).toEqual({ challenger: "1" });
     expect([...tuf.listed().keys()]).toEqual([first.modelDigest]);
     const [record, ...others] = sent;
@@ -134,8 +134,15 @@ test("a revocation of which Kafka has the model and not the aliases loses them a
 
 test("what passed is forced only where its gate compared it with another champion than today's", async () => {
   const gate = {
-    ...{ passed: true, championDigest: second.modelDigest, forcedBy: "", forcedReason: "" },
-    ...{ reportDigest: "", pageDigest: "", failed: [], unsure: [], judgedAt: 1 },
+    passed: true,
+    championDigest: second.modelDigest,
+    forcedBy: "",
+    forcedReason: "",
+    reportDigest: "",
+    pageDigest: "",
+    failed: [],
+    unsure: [],
+    judgedAt: 1,
   };
   for (const [championDigest, forcedBy] of [[second.modelDigest, ""] as const, ["ef".repeat(32), "ada"] as const]) {
     const { registry } = await newRegistry([{ ...first, gate: { ...gate, championDigest } }, second]);
@@ -147,7 +154,7 @@ describe("a push and the sweep", () => {
   const EDGE = join(repositoryRoot, "models/edge-resnet8");
   const DAY_MS = 24 * 3_600_000;
 
-  /** The package's blobs lie unused since a push eight days ago. `during` is what happens while it is examined today. */
+  /** The package's blobs are unused since a push eight days ago. `during` is what happens while it is examined today. */
   async function pushedAgain(name: string, during: (blobs: BlobStore, modelFile: string) => Promise<void>) {
     const store = await FolderBlobStore.open({ dir: join(dir.path, name) });
     const bytes = await readFile(join(EDGE, packageFiles.manifest));
@@ -199,14 +206,14 @@ describe("a push and the sweep", () => {
     };
   }
 
-  test("what a push under way needs stays, however old, and so does what it listed (W3)", async () => {
+  test("what a push under way needs stays, however old, and so does what it listed", async () => {
     const again = await pushedAgain("held", () => again.swept());
     expect((await again.push()).model.state).toBe("LISTED");
     await again.swept();
     expect(await again.count()).toBe(again.filesCount);
   });
 
-  test("what is listed while the sweep looks around stays (W1)", async () => {
+  test("what is listed while the sweep reads manifests stays", async () => {
     const again = await pushedAgain("listed-meanwhile", async () => {});
     const { store } = again;
     await again.swept({
@@ -219,7 +226,7 @@ describe("a push and the sweep", () => {
     expect(await again.count()).toBe(again.filesCount);
   });
 
-  test("frames that a model is judged on stay, those of the set before do not (W1)", async () => {
+  test("frames that a model is judged on stay, those of the set before do not", async () => {
     const again = await pushedAgain("validation", async () => {});
     const { store, registry } = again;
     await again.push();
@@ -239,7 +246,7 @@ describe("a push and the sweep", () => {
     ]);
   });
 
-  test("a push whose blobs went away is refused and not listed, and what a refused one leaves is swept (R4, W2)", async () => {
+  test("a push whose blobs went away is refused and not listed, and what a refused one leaves is swept (registry.ts R4)", async () => {
     const again = await pushedAgain("gone", (blobs, modelFile) => blobs.remove(modelFile));
     await expect(again.push()).rejects.toMatchObject({ code: "package-blobs-missing" });
     expect([again.tuf.listed().size, again.table.count, again.sent.length]).toEqual([0, 0, 0]);

@@ -1,15 +1,16 @@
 /**
- * What may be run: lists versions, gives aliases, revokes.
+ * The versions that may run: lists them, gives aliases, revokes.
  *
- * R1. A version is listed only after its package was examined, and a version's package never changes: the same again is the
- *     same answer, another digest under its name is refused.
- * R2. Kafka has the last word. Listing is signed first and then written; revoking is written first and then signed; what a
- *     crash left in between is mended at the next start, towards Kafka. So a device never loads what Kafka calls revoked for
- *     longer than a restart takes, and models.v1 never calls listed what metadata does not name. A revocation that stopped
- *     half-way (a full disk) is finished when it is asked for again, and by the timer: it is not reported as done before.
- * R3. Changes are made one after the other; there is one registry.
- * R4. What a push under way names, of a package or of validation frames, is held among the blobs: the sweep asks. Once more
- *     before it is signed or written it must all be there, so that nothing is listed without its bytes.
+ * A version is listed only after its package was validated, and a version's package never changes: pushing the same again
+ * returns the same answer, another digest under its name is refused. Changes are made one after the other; there is one
+ * registry.
+ *
+ * R2. Kafka decides. Listing is signed first and then written; revoking is written first and then signed; what a crash left in
+ *     between is reconciled at the next start, towards Kafka. So a device never loads what Kafka calls revoked for longer than
+ *     a restart takes, and models.v1 never lists what metadata does not name. A revocation that did not complete (a full disk)
+ *     is completed when it is asked for again, and by the timer: it is not reported as done before.
+ * R4. The blobs of a push in progress, of a package or of validation frames, are held: the sweep asks. Before they are signed
+ *     or written, all of them are checked once more, so that nothing is listed without its bytes.
  */
 import { type GateOutcome, type Model, type ModelAliases, topics, type ValidationSet } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
@@ -24,7 +25,7 @@ import {
   aliasChanged,
   examining,
   gateForced,
-  listingMended,
+  listingReconciled,
   modelListed,
   modelRefused,
   modelRevoked,
@@ -67,8 +68,8 @@ export class Registry {
     this.#examinations = new Turns("packages", options.checks.waitingMax);
   }
 
-  /** R2: towards Kafka, once, before anything else is done. */
-  async mend(): Promise<void> {
+  /** R2: makes the signed metadata agree with Kafka, once, before any other change. */
+  async reconcile(): Promise<void> {
     const { table, tuf, packages, telemetry } = this.#options;
     const wanted = new Map(
       table.list().flatMap((model) => (model.state === "LISTED" ? [[model.modelDigest, model]] : [])),
@@ -78,7 +79,7 @@ export class Registry {
     for (const digest of extra) await tuf.delist(digest);
     for (const digest of missing) await this.#sign(await packages.manifest(digest));
     if (extra.length + missing.length > 0) {
-      telemetry.emit(listingMended, { listed: missing.length, unlisted: extra.length });
+      telemetry.emit(listingReconciled, { listed: missing.length, unlisted: extra.length });
     }
     await this.finishRevocations();
   }
@@ -135,7 +136,7 @@ export class Registry {
     });
   }
 
-  /** R4 */
+  /** R4: keeps the blobs from the sweep while `work` runs. */
   async holding<T>(digests: readonly Digest[], work: () => Promise<T>): Promise<T> {
     const held = new Set(digests);
     this.#held.add(held);
@@ -146,7 +147,7 @@ export class Registry {
     }
   }
 
-  /** R4 */
+  /** R4: whether a push in progress needs the blob. */
   holds(digest: Digest): boolean {
     return [...this.#held].some((digests) => digests.has(digest));
   }
@@ -185,7 +186,7 @@ export class Registry {
     });
   }
 
-  /** R2: what stopped half-way. */
+  /** R2: completes the revocations that did not complete. */
   finishRevocations(): Promise<void> {
     return this.#changes.take(async () => {
       for (const model of this.#options.table.list()) {
@@ -194,15 +195,15 @@ export class Registry {
     });
   }
 
-  /** Somebody answers for what the gate did not let pass, by name. */
+  /** A person overrides the gate, with their name in the record. */
   force(name: string, version: string, by: string, reason: string): Promise<Model> {
     return this.#changes.take(async () => {
       const { table, telemetry } = this.#options;
       const before = this.model(name, version);
       const champion = table.byAlias(name, CHAMPION);
-      // Passed against another champion, it is not let through until it was judged again, or forced.
+      // A version that passed against another champion is not admitted until it is evaluated again, or forced.
       const isOfToday = champion === undefined || before.gate?.championDigest === champion.modelDigest;
-      // Unsure lines hold a rollout that would start by itself: a person lets it begin all the same.
+      // Unsure checks hold a rollout that would start by itself: a person may start it all the same.
       const isClear = before.gate?.passed === true && before.gate.unsure.length === 0;
       if (before.gate?.forcedBy || (isClear && isOfToday)) return before;
       const gate: GateOutcome = { ...(before.gate ?? this.#unjudged()), forcedBy: by, forcedReason: reason };
@@ -246,7 +247,7 @@ export class Registry {
     throw new Problem(404, "model-unknown", "give-up", `There is no model ${name} ${version}. ${known}`);
   }
 
-  /** When what was begun is over. */
+  /** Resolves when the running changes are over. */
   async idle(): Promise<void> {
     await this.#examinations.idle;
     await this.#changes.idle;
@@ -260,7 +261,7 @@ export class Registry {
     throw new Problem(409, "model-revoked", "give-up", detail);
   }
 
-  /** R1 */
+  /** @throws Problem if another package has this name and version. */
   #checkFree({ digest, manifest }: ListedManifest): void {
     const { name, version } = manifest;
     const other = this.#options.table.get(name, version);
@@ -273,7 +274,7 @@ export class Registry {
     await this.#options.tuf.list(digest, { ...listedPartOf(manifest), manifestBytes: bytes });
   }
 
-  /** R2: after Kafka has it. Twice is once. */
+  /** R2: after Kafka has it. Idempotent. */
   async #finishRevocation(model: Model): Promise<void> {
     const { tuf, telemetry } = this.#options;
     const { name, version, modelDigest, revoked } = model;

@@ -24,7 +24,7 @@ export class Turns {
     return turn;
   }
 
-  /** When all that has been taken is over. */
+  /** Resolves when all that has been taken is over. */
   get idle(): Promise<unknown> {
     return this.#last;
   }

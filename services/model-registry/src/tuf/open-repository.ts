@@ -19,7 +19,7 @@ export async function openRepository(
   return TufRepository.open({ store, signers, clock });
 }
 
-/** In the order of their versions; whether each follows from the one before is looked at when the repository is opened. */
+/** In the order of their versions; whether each follows from the one before is checked when the repository is opened. */
 async function bringRoots(from: string, store: MetadataStore): Promise<void> {
   for (let version = 1; ; version++) {
     const name = fileOf("root", version);

@@ -7,7 +7,7 @@ import { Refresher } from "./refresher.ts";
 const DAY_MS = 24 * 3_600_000;
 const ROOT_ENDS_AT = 400 * DAY_MS;
 
-/** A refresher of a repository whose metadata is always good for a day, and that has just been signed anew, or not. */
+/** A refresher of a repository whose metadata is always valid for a day, and that has just been signed again, or not. */
 function newRefresher(startAt: number) {
   let nowMs = startAt;
   let wake: (() => void) | undefined;
@@ -27,11 +27,11 @@ function newRefresher(startAt: number) {
     rootExpiresAt: () => ROOT_ENDS_AT,
     rootVersion: () => 3,
   };
-  const said: { event: string; msg: string }[] = [];
+  const lines: { event: string; msg: string }[] = [];
   const telemetry = createTelemetry({
     service: "test",
     defaultMetrics: false,
-    write: (line) => void said.push(JSON.parse(line)),
+    write: (line) => void lines.push(JSON.parse(line)),
   });
   const registry = { finishRevocations: async () => {} };
   const refresher = new Refresher({ tuf: { refreshMs: 600_000 } }, repository, registry, clock, telemetry);
@@ -43,43 +43,43 @@ function newRefresher(startAt: number) {
     woken?.();
     await waitFor(() => wake !== undefined, { what: "the refresher to sleep again" });
   };
-  const told = () => said.splice(0).map(({ event, msg }) => `${event}: ${msg}`);
-  return { refresher, telemetry, pass, told };
+  const logged = () => lines.splice(0).map(({ event, msg }) => `${event}: ${msg}`);
+  return { refresher, telemetry, pass, logged };
 }
 
-test("that the root ends is said from 60 days before, at the start and once a day, with what to do", async () => {
-  const { refresher, telemetry, pass, told } = newRefresher(ROOT_ENDS_AT - 60.5 * DAY_MS);
+test("the root's expiry is logged from 60 days before, at the start and once a day, with what to do", async () => {
+  const { refresher, telemetry, pass, logged } = newRefresher(ROOT_ENDS_AT - 60.5 * DAY_MS);
   refresher.start();
   await pass(0.4 * DAY_MS);
-  expect(told()).toEqual([]);
+  expect(logged()).toEqual([]);
   await pass(0.2 * DAY_MS);
-  expect(told()).toEqual([
+  expect(logged()).toEqual([
     "root_expiring: root 3 of the signed metadata ends at 1971-02-05T00:00:00.000Z, in 59 days; devices then refuse all of it. " +
       "Renew it: tributary models keys rotate DATADIR --renew, and restart the registry",
   ]);
   for (let hour = 0; hour < 48; hour++) await pass(3_600_000);
-  expect(told()).toHaveLength(2);
+  expect(logged()).toHaveLength(2);
   const metrics = await telemetry.metrics();
   expect(metrics).toContain(`tributary_registry_root_expires_in_seconds ${(60.5 - 0.6 - 2) * 86_400}`);
   expect(metrics).toContain("tributary_registry_metadata_expires_in_seconds 86400");
   await pass(60 * DAY_MS);
-  expect(told()).toEqual([expect.stringContaining("ended at 1971-02-05T00:00:00.000Z; devices refuse all of it")]);
+  expect(logged()).toEqual([expect.stringContaining("ended at 1971-02-05T00:00:00.000Z; devices refuse all of it")]);
   expect(await telemetry.metrics()).toMatch(/tributary_registry_metadata_expires_in_seconds -\d+/);
   await refresher.stop();
 
   const again = newRefresher(ROOT_ENDS_AT - DAY_MS);
   again.refresher.start();
-  expect(again.told()).toEqual([expect.stringMatching(/^root_expiring: .* in 1 days/)]);
+  expect(again.logged()).toEqual([expect.stringMatching(/^root_expiring: .* in 1 days/)]);
   await again.refresher.stop();
 });
 
-test("a refresh is told when something was signed anew, also while the root is what ends first", async () => {
-  const { refresher, pass, told } = newRefresher(ROOT_ENDS_AT - 0.4 * DAY_MS);
+test("a refresh is logged when something was signed again, also while the root is what ends first", async () => {
+  const { refresher, pass, logged } = newRefresher(ROOT_ENDS_AT - 0.4 * DAY_MS);
   refresher.start();
-  told();
+  logged();
   await pass(1_000);
-  expect(told()).toEqual([]);
+  expect(logged()).toEqual([]);
   await pass(1_000, true);
-  expect(told()).toEqual(["metadata_refreshed: metadata is signed anew, good until 1971-02-05T00:00:00.000Z"]);
+  expect(logged()).toEqual(["metadata_refreshed: metadata is signed again, valid until 1971-02-05T00:00:00.000Z"]);
   await refresher.stop();
 });

@@ -1,13 +1,15 @@
-/** Keeps metadata from expiring: a registry that is up is one that devices can check against. The root, which only its holders can
- * renew, it cannot keep: it says so from 60 days before, at the start and once a day. And it finishes revocations that stopped
- * half-way, so that metadata does not go on listing what was revoked (Registry, R2). */
+/**
+ * Keeps metadata from expiring: devices can check against a registry that is up. It cannot renew the root, which only its
+ * holders can: it logs the expiry from 60 days before, at the start and once a day. It also completes revocations that did
+ * not complete, so that metadata does not go on listing what was revoked (registry.ts R2).
+ */
 import { Inject, Injectable } from "@nestjs/common";
 import { type Clock, reasonOf, repeatLater } from "@tributary/kernel";
 import { CLOCK, CONFIG, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { TufRepository } from "@tributary/tuf/repository";
 import type { RegistryConfig } from "../config.ts";
-import { metadataRefreshed, metadataTroubled, rootExpiring } from "../events.ts";
+import { metadataRefreshed, metadataRefreshFailed, rootExpiring } from "../events.ts";
 import { Registry } from "../models/registry.ts";
 
 const DAY_MS = 24 * 3_600_000;
@@ -57,7 +59,7 @@ export class Refresher {
         if (await repository.refresh()) telemetry.emit(metadataRefreshed, { expiresAt: repository.expiresAt() });
         await registry.finishRevocations();
       } catch (error) {
-        telemetry.emit(metadataTroubled, { reason: reasonOf(error) });
+        telemetry.emit(metadataRefreshFailed, { reason: reasonOf(error) });
       }
       this.#warnOfRoot();
     };

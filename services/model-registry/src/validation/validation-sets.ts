@@ -1,9 +1,9 @@
 /**
- * The frames that each model is judged on: a set that was pushed, else the folder that the configuration names.
+ * The validation frames of each model: a set that was pushed, else the folder that the configuration names.
  *
- * V1. A set counts once every frame of it is there, is of a class that the model has, and can be decoded: found out in a process
- *     of its own, one set at a time. Until models.aliases.v1 has the new one, the old one stays (registry.ts R2, R4).
- * V2. (G9) How many frames and bytes a set may have is checked before a frame of it is read; one manifest is read at a time.
+ * A set counts once every frame of it is stored, is of a class that the model has, and can be decoded, which a process of
+ * its own checks, one set at a time. Until models.aliases.v1 has the new set, the old one stays (registry.ts R2, R4). How
+ * many frames and bytes a set may have is checked before a frame of it is read; one manifest is read at a time (G9).
  */
 import { createWriteStream } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -81,7 +81,7 @@ export class ValidationSets {
     return { ...this.#view(name), ...contents };
   }
 
-  /** Read once: whoever may ask, asks without a token. */
+  /** Read once, because a request needs no token. */
   #contents(name: string, digest: Digest): Promise<Contents> {
     const known = this.#known.get(name);
     if (known?.digest === digest) return known.contents;
@@ -94,7 +94,7 @@ export class ValidationSets {
     return contents;
   }
 
-  /** The set that is pushed already is the same answer; `isNew` says which. */
+  /** A set that was pushed before returns the same answer; `isNew` is false then. */
   async push(name: string, digest: Digest, by: string): Promise<{ readonly isNew: boolean }> {
     try {
       return await this.#push(name, digest, by);
@@ -128,12 +128,12 @@ export class ValidationSets {
     const { table, registry, clock, telemetry } = this;
     return this.#turns.take(async () => {
       if (table.validation(name)?.digest === digest) return { isNew: false };
-      const manifest = await this.manifest(digest); // V2
+      const manifest = await this.manifest(digest);
       this.#check(name, manifest);
       const frames = manifest.frames.length;
       return registry.holding([digest, ...manifest.frames.map((frame) => frame.sha256)], async () => {
         await this.#checkComplete(manifest);
-        await this.#examine(name, manifest); // V1
+        await this.#examine(name, manifest);
         await this.#checkComplete(manifest);
         await registry.judgeOn(name, { digest, frames, pushedBy: by, pushedAt: clock.now() });
         telemetry.emit(validationPushed, { name, digest, frames, by });
@@ -148,7 +148,7 @@ export class ValidationSets {
     const bytes = bytesIn(manifest);
     if (bytes > bytesMax) {
       const message = `the frames have ${bytes} bytes in all, at most ${bytesMax} may be pushed (checks.validationBytesMax)`;
-      throw new Failure("validation-too-large", "give-up", message); // V2
+      throw new Failure("validation-too-large", "give-up", message);
     }
     const classes = this.#classesOf(name);
     const unknown = manifest.frames.filter(({ label }) => !classes.includes(label));
@@ -164,7 +164,7 @@ export class ValidationSets {
     const [newest] = table.versions(name).filter((model) => model.state === "LISTED");
     const model = table.byAlias(name, CHAMPION) ?? newest;
     if (model !== undefined) return model.labels;
-    const detail = `There is no model ${name}: push a version of it first, which says what its classes are.`;
+    const detail = `There is no model ${name}: push a version of it first, which lists its classes.`;
     throw new Problem(404, "model-unknown", "give-up", detail);
   }
 
@@ -175,7 +175,7 @@ export class ValidationSets {
       const size = await blobs.size(digest);
       if (size === undefined) missing.push(`${file} (${digest})`);
       else if (size !== bytes) {
-        const message = `${file}: its blob has ${size} bytes, the manifest says ${bytes}`;
+        const message = `${file}: its blob has ${size} bytes, the manifest lists ${bytes}`;
         throw new Failure("validation-digest-mismatch", "give-up", message);
       }
     });

@@ -1,6 +1,6 @@
 /** The validation gate: may a candidate take the champion's place? Judged from the answers of both on the same frames. Pure.
  *
- * Comparisons are paired: only frames on which one is right and the other wrong tell them apart, and how they fall is an exact
+ * Comparisons are paired: only frames on which one is right and the other wrong distinguish them, and how these fall is an exact
  * binomial test (McNemar 1947). A line fails when the loss exceeds its margin and chance does not explain it; a loss beyond
  * the margin that chance explains is unsure: more frames would decide. Lines of one kind share their level (Holm 1979), so many
  * classes or corruptions do not make a false alarm likely. Every line is judged, so the report has
@@ -10,8 +10,8 @@
  * V5. Latency is compared with the fleet's SLA, or without one with the champion's, timed on the same frames in the same
  *     round. A candidate's own budget can only fail it: what a model declares is no measure of what the fleet needs. A bound
  *     that the champion breaks in the same round is the machine's fault: then a candidate fails by being slower than it.
- * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not tell models
- *     apart: a loss there is unsure. */
+ * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not
+ *     distinguish models: a loss there is unsure. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
 
 export type Judged = {

@@ -122,7 +122,7 @@ describe("counters of devices", () => {
     expect(fleet.analysis("u")?.heard(at(10)).control).toBe(1);
   });
 
-  test("come to the same whatever an analysis was begun before or after the past was read", () => {
+  test("come to the same whether an analysis was started before or after the past was read", () => {
     for (let seed = 1; seed <= 100; seed++) {
       const random = seededRandom(seed);
       const observations: [string, number, number, number][] = [];

@@ -115,7 +115,10 @@ describe("an analysis", () => {
     const columns = analysis
       ?.classCounts()
       .map(({ control, canary }) => [
-        ...[Array.from(control.good), Array.from(control.frames), Array.from(canary.good), Array.from(canary.frames)],
+        Array.from(control.good),
+        Array.from(control.frames),
+        Array.from(canary.good),
+        Array.from(canary.frames),
       ]);
     expect(columns).toEqual([
       [[1, 0], [1, 0], [0], [0]],

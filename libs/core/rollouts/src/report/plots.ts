@@ -19,7 +19,9 @@ export function harmPlot(id: string, evidence: AnalysisEvidence, metric: Analysi
   const values = [
     ...looks.map(({ harm }) => 100 * harm),
     ...late.flatMap(({ low, high }) => [low, high].flatMap((value) => (value === null ? [] : [100 * value]))),
-    ...[0, tolerated, ...(margin === null ? [] : [margin])],
+    0,
+    tolerated,
+    ...(margin === null ? [] : [margin]),
   ];
   const y: Axis = { ...rangeOf(values), title: "harm (percentage points)", text: decimal };
   const plot = new Plot(id, time.axis, y, SIZE);

@@ -191,8 +191,13 @@ function metricsTable(evidence: AnalysisEvidence): string {
   });
   return table(
     [
-      ...["metric", "harm (points)", "always-valid band", "ln e of harm, to roll back"],
-      ...["ln e of safety, to widen", "canary", "control"],
+      "metric",
+      "harm (points)",
+      "always-valid band",
+      "ln e of harm, to roll back",
+      "ln e of safety, to widen",
+      "canary",
+      "control",
     ],
     rows,
   );
@@ -205,8 +210,11 @@ function segmentSection({ segments, worst }: AnalysisMetric): string {
   return `<p>Judged beside the whole: ${segments} segments, their e-values merged with its by weight.${left}</p>${table(
     ["segment", "weight", "harm (points)", "always-valid band", "ln e of harm"],
     worst.map(({ kind, name, weight, harm, low, high, logHarm }) => [
-      ...[`${kind} ${name}`, `${decimal(100 * weight)} %`, points(harm)],
-      ...[`${points(low, "\u2212∞")} to ${points(high, "∞")}`, decimal(logHarm)],
+      `${kind} ${name}`,
+      `${decimal(100 * weight)} %`,
+      points(harm),
+      `${points(low, "\u2212∞")} to ${points(high, "∞")}`,
+      decimal(logHarm),
     ]),
   )}`;
 }
@@ -221,7 +229,10 @@ function crossCheckSection({ alpha, crossCheck }: AnalysisMetric): string {
   return `${paragraph}${table(
     ["cross-check at", `p of ${draws} draws`, `spent of ${decimal(100 * alpha)} %`, "shows harm"],
     looks.map(({ sinceMs, p, spent, isHarmful }) => [
-      ...[spanOf(sinceMs), p.toPrecision(2), `${decimal(100 * spent)} %`, isHarmful ? "yes" : "no"],
+      spanOf(sinceMs),
+      p.toPrecision(2),
+      `${decimal(100 * spent)} %`,
+      isHarmful ? "yes" : "no",
     ]),
   )}`;
 }

@@ -1,6 +1,6 @@
 /** Pieces of pictures: a plot with axes, and what is drawn in it. Text alone, so it can be tested and shown anywhere. */
 
-/** Okabe and Ito's colours, which colour-blind people tell apart; meaning is also in words and in line styles. */
+/** Okabe and Ito's colours, which colour-blind people distinguish; meaning is also in words and in line styles. */
 export const colours = {
   harm: "#0072b2",
   bad: "#d55e00",

@@ -189,10 +189,10 @@ export class Admission {
   #earn(deviceId: string, now: number, decides?: ArmAdmission): number | null {
     if (!this.#shares.frame(deviceId, now, this.#rate.intervalMs)) return null;
     const { timeMs, intervalMs } = this.#rate.next(now);
-    const { hasVoice } = this.#shares.standing(deviceId);
+    const { countsForPrice } = this.#shares.standing(deviceId);
     for (const arm of this.#arms.values()) {
       arm.resize(intervalMs);
-      if (arm !== decides) arm.kept(timeMs, hasVoice);
+      if (arm !== decides) arm.kept(timeMs, countsForPrice);
     }
     return timeMs;
   }

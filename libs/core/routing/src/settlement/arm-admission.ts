@@ -65,9 +65,9 @@ export class ArmAdmission {
   }
 
   /** A frame of the fleet that this arm does not send. */
-  kept(frameTimeMs: number, hasVoice: boolean): void {
+  kept(frameTimeMs: number, countsForPrice: boolean): void {
     const kept = admissionBudgetKept(this.#budget, frameTimeMs, this.#settings.budget);
-    this.#budget = hasVoice ? kept : { ...kept, lambda: this.#budget.lambda };
+    this.#budget = countsForPrice ? kept : { ...kept, lambda: this.#budget.lambda };
   }
 
   /** The fleet's frame rate changed: the bucket gets another depth and stays as full as it was. */

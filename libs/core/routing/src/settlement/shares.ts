@@ -45,9 +45,9 @@ type Account = {
   frames: number;
   tokens: number;
   tokensAt: number;
-  voice: number;
-  voiceAt: number;
-  hasVoice: boolean;
+  priceCredit: number;
+  priceCreditAt: number;
+  countsForPrice: boolean;
   lambda: number;
   draws: number;
   unverified: number;
@@ -56,10 +56,10 @@ type Account = {
 /** However many devices share: enough for what one frame after another asks at once. */
 const TOKENS_MIN = 16;
 const FRAMES_BURST_S = 60;
-const VOICE_MAX = 32;
-/** More than 1, or voices that idle devices let lapse would be missing in the end. */
-const VOICES_PER_VOICE = 1.5;
-const VOICES_PER_SILENCE = 0.02;
+const PRICE_CREDIT_MAX = 32;
+/** More than 1, to make up for the credits that idle devices let lapse. */
+const CREDITS_PER_SAMPLE = 1.5;
+const CREDITS_PER_OTHER = 0.02;
 const DRAWS_MAX = 16;
 const DRAWS_FIRST = 4;
 
@@ -70,7 +70,7 @@ export class DeviceShares {
   readonly #accounts = new Map<string, Account>();
   /** What a device that was there from the beginning has earned so far. */
   #earned = 0;
-  #voices = 0;
+  #priceCredits = 0;
   #tokensMax = TOKENS_MIN;
 
   constructor(settings: ShareSettings, budget: SharedBudget) {
@@ -90,16 +90,16 @@ export class DeviceShares {
     // All of them together are the lower half of what is above the reserve, which `over` leaves alone.
     this.#tokensMax = Math.max(TOKENS_MIN, ((1 - reserve) * share * burstMs) / (2 * intervalMs * devices));
     if (account.frames < 1) {
-      account.hasVoice = false;
+      account.countsForPrice = false;
       return false;
     }
     account.frames -= 1;
     this.#earned += share / devices;
-    account.voice = Math.min(VOICE_MAX, account.voice + this.#voices - account.voiceAt);
-    account.voiceAt = this.#voices;
-    account.hasVoice = devices === 1 || account.voice >= 1;
-    if (account.hasVoice) account.voice = Math.max(0, account.voice - 1);
-    this.#voices += (account.hasVoice ? VOICES_PER_VOICE : VOICES_PER_SILENCE) / devices;
+    account.priceCredit = Math.min(PRICE_CREDIT_MAX, account.priceCredit + this.#priceCredits - account.priceCreditAt);
+    account.priceCreditAt = this.#priceCredits;
+    account.countsForPrice = devices === 1 || account.priceCredit >= 1;
+    if (account.countsForPrice) account.priceCredit = Math.max(0, account.priceCredit - 1);
+    this.#priceCredits += (account.countsForPrice ? CREDITS_PER_SAMPLE : CREDITS_PER_OTHER) / devices;
     const { drawShareMax, unverifiedShareMax } = this.#settings;
     account.draws = Math.min(DRAWS_MAX, account.draws + drawShareMax);
     account.unverified = Math.min(DRAWS_MAX, account.unverified + unverifiedShareMax);
@@ -110,7 +110,7 @@ export class DeviceShares {
     const account = this.#accounts.get(deviceId);
     if (account === undefined || this.#accounts.size === 1) return ALONE;
     const isOver = this.#tokensOf(account) < 1;
-    return { isOver, priceMin: isOver ? account.lambda : 0, hasVoice: account.hasVoice };
+    return { isOver, priceMin: isOver ? account.lambda : 0, countsForPrice: account.countsForPrice };
   }
 
   /** Of the last frame: whether a cloud call was wanted for it at its price, and whether one was made. */
@@ -128,7 +128,7 @@ export class DeviceShares {
     const room = isVerified ? "draws" : "unverified";
     if (account[room] < 1) return "none";
     account[room] -= 1;
-    return account.hasVoice ? "free" : "idle";
+    return account.countsForPrice ? "free" : "idle";
   }
 
   #tokensOf(account: Account): number {
@@ -147,11 +147,11 @@ export class DeviceShares {
       at: now,
       frames: framesMax,
       lambda: 0,
-      hasVoice: true,
+      countsForPrice: true,
       tokens: Number.POSITIVE_INFINITY,
       tokensAt: this.#earned,
-      voice: VOICE_MAX,
-      voiceAt: this.#voices,
+      priceCredit: PRICE_CREDIT_MAX,
+      priceCreditAt: this.#priceCredits,
       draws: DRAWS_FIRST,
       unverified: DRAWS_FIRST,
     };
