@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// `tributary` in a clone, right after `npm ci`, which links it as node_modules/.bin/tributary: builds the command line where that
-// was not done since, then runs it. Plain JavaScript, as it is there before anything is built.
+// `tributary` in a clone, right after `npm ci`, which links it as node_modules/.bin/tributary: builds the command line if that
+// was not done since, then runs it. Plain JavaScript, since it runs before anything is built.
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
@@ -18,12 +18,12 @@ await import("./dist/main.js");
 
 function build() {
   console.error(
-    "tributary: building the command line, once after npm ci; tributary --help says how to put it on the PATH",
+    "tributary: building the command line, once after npm ci; tributary --help describes how to put it on the PATH",
   );
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   const { status } = spawnSync(process.execPath, [tsc, "-b", "cli"], { cwd: root, stdio: ["ignore", 2, 2] });
   if (status !== 0) end("the build failed: see above");
-  utimesSync(main, new Date(), new Date()); // What had not changed was left as it was.
+  utimesSync(main, new Date(), new Date()); // tsc does not touch an unchanged file.
 }
 
 function end(reason) {

@@ -147,10 +147,10 @@ describe("tributary", () => {
     [["--help"], 0, "Exit codes"],
     [["rollout", "promote", "--help"], 0, "--gateway <URL>"],
     [["models", "gate", "--help"], 0, "-o, --output <FORMAT>"],
-  ])("%j exits %i and says why", async (args, code, says) => {
+  ])("%j exits %i and reports why", async (args, code, expected) => {
     const result = await tributary(...args);
     expect(result.code).toBe(code);
-    expect(result.text).toContain(says);
+    expect(result.text).toContain(expected);
     expect(result.text).not.toMatch(/^ +at /m);
   });
 });

@@ -8,7 +8,12 @@ import type { Io } from "./context.ts";
 import { programOf } from "./program.ts";
 
 const io: Io = {
-  ...{ stdout: () => {}, stderr: () => {}, color: false, isOutputTerminal: false, isTerminal: false, env: {} },
+  stdout: () => {},
+  stderr: () => {},
+  color: false,
+  isOutputTerminal: false,
+  isTerminal: false,
+  env: {},
   now: Date.now,
   signal: new AbortController().signal,
 };
@@ -49,7 +54,7 @@ test.each([
   expect(next(...words)).toEqual(expect.arrayContaining(expected));
 });
 
-test("nothing of ours comes where a file or an id does, so the shell offers files", () => {
+test("an argument that is a file or an id has no completions of ours, so the shell offers files", () => {
   expect(next("labels", "import", "")).toEqual([]);
   expect(next("labels", "import", "--by", "")).toEqual([]);
   expect(next("rollout", "create", "-f", "")).toEqual([]);

@@ -79,7 +79,9 @@ function serviceAt<Api extends Resources>(api: Api, service: Service, options: S
   if (!base.pathname.endsWith("/")) base.pathname += "/";
   const { origin } = base;
   const client = clientOf(api, {
-    ...{ url, token, timeoutMs: service.timeoutMs },
+    url,
+    token,
+    timeoutMs: service.timeoutMs,
     ...(waiting && { during: (answer) => waiting(`waiting for ${origin}`, answer) }),
     errorOf: (failure) => cliErrorOf(failure, service, origin),
   });

@@ -85,13 +85,13 @@ test("labels next lists frames to label and saves pictures; labels set stores a 
     { frameSeq: 3n, label: null },
   ]);
   expect((await tributary(["labels", "next"])).text).toContain("No frames to label");
-  for (const [args, code, says] of [
+  for (const [args, code, expected] of [
     [["labels", "set", frame(9999), "cat"], 3, "frame-unknown"],
     [["labels", "set", frame(4), "Cat "], 1, 'Did you mean "cat"?'],
     [["labels", "set", "nonsense", "cat"], 2, "not a frame id"],
     [["labels", "set", frame(4)], 2, "--none"],
   ] as const) {
-    expect(await tributary(args)).toMatchObject({ code, text: expect.stringContaining(says) });
+    expect(await tributary(args)).toMatchObject({ code, text: expect.stringContaining(expected) });
   }
 });
 
@@ -154,7 +154,7 @@ test("labels import: JSONL and Label Studio by their content, and files that are
   expect((await tributary(["labels", "import", join(dir.path, "none")])).text).toContain("ENOENT");
 });
 
-test("labels import: a gateway that cannot store now is retried, one that stays so is reported with the line", async () => {
+test("labels import: a gateway that cannot store now is retried, and reported with the line if that lasts", async () => {
   let calls = 0;
   const refuse = (code: string) => JSON.stringify({ code, detail: "Not now.", advice: "retry" });
   const flaky = createServer((request, response) => {

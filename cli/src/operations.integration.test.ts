@@ -90,10 +90,16 @@ describe("dead letters", () => {
   const DLQ = `${SOURCE}.cloud-classifier.dlq`;
   const good = CloudRequest.encodeConfluent(someRequest({ deviceId: "cam-07" }));
 
-  test("are listed, shown, and replayed as they were; what would come back stays, and nothing loops", async () => {
+  test("are listed, shown, and replayed unchanged; one that would fail again is kept, and nothing loops", async () => {
     expect((await tributary("dlq", "list")).text).toBe("No dead letters.");
     const letter = (value: Buffer, code: string, offset: bigint) => ({
-      ...{ topic: SOURCE, partition: 1, offset, key: "cam-07", value, code, message: `because of ${code}` },
+      topic: SOURCE,
+      partition: 1,
+      offset,
+      key: "cam-07",
+      value,
+      code,
+      message: `because of ${code}`,
       headers: { ce_id: `id-${offset}`, traceparent: "00-aa" },
     });
     await new DeadLetters({ sink, group: "cloud-classifier" }).write([
@@ -144,17 +150,20 @@ describe("dead letters", () => {
     expect(record).toMatchObject({ key: "cam-07", value: good });
     const from = expect.stringContaining(DLQ);
     expect(record?.headers).toEqual({
-      ...{ ce_id: "id-17", traceparent: "00-aa", "tributary.replays": "1", "tributary.replayed.from": from },
+      ce_id: "id-17",
+      traceparent: "00-aa",
+      "tributary.replays": "1",
+      "tributary.replayed.from": from,
     });
 
-    // It comes back: the mark keeps it from going round.
+    // It fails again: the mark prevents another replay.
     const back = { ...letter(good, "unexpected-error", 20n), headers: record?.headers ?? {} };
     await new DeadLetters({ sink, group: "cloud-classifier" }).write([back]);
     const again = await asked<{ replayed: number }>("dlq", "replay", DLQ, "--where", "code=unexpected-error", "--yes");
     expect([again.code, again.value]).toMatchObject([5, { replayed: 0, stayed: [{ code: "replayed-before" }] }]);
     expect(await recordsOf(SOURCE)).toHaveLength(1);
 
-    // What the bridge could not read then, it can now: framed as it would have done.
+    // A schema that was unknown to the bridge is known by now: the record is framed as the bridge would have done.
     expect(await tributary("dlq", "replay", `${topics.frames.name}.bridge.dlq`, "--yes")).toMatchObject({ code: 0 });
     const { id } = EdgeFrame.versionByFingerprint(EdgeFrame.current.fingerprint);
     expect((await recordsOf(topics.frames.name))[0]).toMatchObject({ key: "cam-07", value: frameConfluent(id, frame) });
@@ -165,8 +174,8 @@ describe("dead letters", () => {
     [["dlq", "show", "edge.frames.v1"], 2, "not a dead letter topic"],
     [["dlq", "show", `${DLQ}/0@99999`], 3, "There is no letter"],
     [["dlq", "show", DLQ, "--where", "colour=red"], 2, "FIELD=VALUE"],
-  ])("%j exits %i and says why", async (args, code, says) => {
-    expect(await tributary(...args)).toMatchObject({ code, text: expect.stringContaining(says) });
+  ])("%j exits %i and reports why", async (args, code, expected) => {
+    expect(await tributary(...args)).toMatchObject({ code, text: expect.stringContaining(expected) });
   });
 });
 
@@ -178,7 +187,7 @@ describe("doctor", () => {
     return { ...rest, findings: new Map(value.map((finding) => [finding.check, finding])) };
   };
 
-  test("finds what is there and what is not, says what to do, and bundles it without secrets", async () => {
+  test("finds what is missing, reports what to do, and bundles it without secrets", async () => {
     const run = join(dir.path, "run");
     mkdirSync(join(run, "logs"), { recursive: true });
     const http = { host: "127.0.0.1", port: bridge.ports.http };
@@ -190,10 +199,18 @@ describe("doctor", () => {
     expect(code).toBe(1);
     const states = Object.fromEntries([...findings].map(([check, { state }]) => [check, state]));
     expect(states).toEqual({
-      ...{ gateway: "ok", devices: "warning", policies: "ok", Kafka: "ok", partitions: "ok" },
-      ...{ "topic settings": "ok", "topic durability": "ok" },
-      ...{ "consumer router": "failed", "consumer cloud-classifier": "failed", "dead letters": "warning" },
-      ...{ "schema registry": "ok", MQTT: "ok" },
+      gateway: "ok",
+      devices: "warning",
+      policies: "ok",
+      Kafka: "ok",
+      partitions: "ok",
+      "topic settings": "ok",
+      "topic durability": "ok",
+      "consumer router": "failed",
+      "consumer cloud-classifier": "failed",
+      "dead letters": "warning",
+      "schema registry": "ok",
+      MQTT: "ok",
     });
     expect(findings.get("consumer router")?.advice).toContain("start the router");
 
@@ -222,7 +239,7 @@ describe("doctor", () => {
       const odd = request.url?.includes(`${encodeURIComponent(subject)}/versions/1`) === true;
       response.writeHead(answer.status, json).end(odd ? text.replaceAll('\\"bytes\\"', '\\"int\\"') : text);
     });
-    for (const [url, says, advice] of [
+    for (const [url, expected, advice] of [
       ["http://127.0.0.1:1", "schema registry", "start it"],
       [failing, "500", "start it"],
       [webPage, "no JSON", "check the URL"],
@@ -233,7 +250,7 @@ describe("doctor", () => {
         state: "failed",
         advice: expect.stringContaining(advice),
       });
-      expect(`schema registry ${findings.get("schema registry")?.detail}`).toContain(says);
+      expect(`schema registry ${findings.get("schema registry")?.detail}`).toContain(expected);
       expect(findings.get("gateway")?.state).toBe("ok"); // one does not hide another
     }
     const check = (url: string) => tributary("schemas", "check", "--registry", url, "--prefix", kafka.prefix);

@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { Output, printable } from "./output.ts";
 
-test("what a terminal would obey is shown instead; colours and columns stay", () => {
+test("control sequences are escaped; colours and columns stay", () => {
   expect(printable("\u001b]0;title\u0007 a\tb\u009b2J \u001b[31mred\u001b[39m é")).toBe(
     "\\u001b]0;title\\u0007 a\\tb?2J \u001b[31mred\u001b[39m é",
   );

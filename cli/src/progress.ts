@@ -1,9 +1,8 @@
 /**
  * Shows the progress of a long step on stderr.
  *
- * P1. A step that ends within two seconds shows nothing.
- * P2. A terminal's line is overwritten; elsewhere, e.g. in a log, there is a line every ten seconds.
- * P3. Of nested steps only the outermost shows its progress.
+ * A step that ends within two seconds shows nothing. A terminal's line is overwritten; elsewhere, e.g. in a log, there is a
+ * line every ten seconds. Of nested steps only the outermost shows its progress.
  */
 import type { Io } from "./context.ts";
 import type { Waiting } from "./gateway.ts";
@@ -28,9 +27,9 @@ export class Progress {
     this.#io = io;
     this.#text = text;
     this.#startedAt = io.now();
-    if (shown.has(io)) return; // P3
+    if (shown.has(io)) return;
     shown.set(io, this);
-    this.#timer = setTimeout(() => this.#show(), QUIET_MS); // P1
+    this.#timer = setTimeout(() => this.#show(), QUIET_MS);
     this.#timer.unref();
   }
 
@@ -50,7 +49,7 @@ export class Progress {
   #show(): void {
     const seconds = Math.round((this.#io.now() - this.#startedAt) / 1_000);
     const text = `${this.#text()} (${seconds} s)`;
-    this.#io.stderr(this.#io.isTerminal ? `${ERASE_LINE}${text}` : `${text}\n`); // P2
+    this.#io.stderr(this.#io.isTerminal ? `${ERASE_LINE}${text}` : `${text}\n`);
     this.#shown = true;
     this.#timer = setTimeout(() => this.#show(), this.#io.isTerminal ? TERMINAL_MS : LOG_MS);
     this.#timer.unref();

@@ -30,7 +30,10 @@ const spec = rolloutSpec.parse(parse(text));
 const order = Array.from({ length: 160 }, (_, i) => `cam-${i}`);
 const evidence = {
   format: "tributary.analysis/1",
-  ...{ startedAtMs: 1_767_225_900_000, sinceMs: 600_000, burnInMs: 180_000, why: "worse in accuracy" },
+  startedAtMs: 1_767_225_900_000,
+  sinceMs: 600_000,
+  burnInMs: 180_000,
+  why: "worse in accuracy",
   control: { devices: 32, heard: 32, onModel: 32 },
   canary: { devices: 8, heard: 8, onModel: 8 },
   metrics: [],
@@ -72,7 +75,9 @@ beforeAll(async () => {
   await new Promise<void>((done) => upstream.listen(0, "127.0.0.1", done));
   const url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
   gateway = await spawnService({
-    ...{ name: "gateway", main: "services/gateway/dist/main.js", dir: dir.path },
+    name: "gateway",
+    main: "services/gateway/dist/main.js",
+    dir: dir.path,
     config: {
       kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
       http: { host: "127.0.0.1", port: 0 },
@@ -112,10 +117,11 @@ afterAll(async () => {
 const lineOf = (words: string) => 1 + text.split("\n").findIndex((line) => line.includes(words));
 
 describe("rollout lint", () => {
-  test("accepts the example, and names what is wrong as compilers do, without a gateway", async () => {
+  test("accepts the example, and reports errors as compilers do, without a gateway", async () => {
     const alone = { TRIBUTARY_GATEWAY: "http://127.0.0.1:9" };
     expect(await runHere(["rollout", "lint", example], alone)).toMatchObject({
-      ...{ code: 0, stdout: `${example} is fine: edge-canary, 6 steps.\n` },
+      code: 0,
+      stdout: `${example} is fine: edge-canary, 6 steps.\n`,
     });
     const file = join(dir.path, "wrong.yaml");
     writeFileSync(file, text.replace("setWeight: 25", "setWieght: 25").replace("when: idle", "when: never"));
@@ -148,7 +154,7 @@ describe("rollout create", () => {
     expect(piped.lines().join("\n")).toContain("-:1:1: is empty");
   });
 
-  test("begins nothing when the file is wrong, and finds the line of what the server refuses", async () => {
+  test("starts nothing when the file is wrong, and finds the line that the server refuses", async () => {
     asked.length = 0;
     const file = join(dir.path, "narrow.yaml");
     writeFileSync(file, text.replace("setWeight: 100", "setWeight: 20"));
@@ -173,20 +179,21 @@ describe("rollout create", () => {
     );
     refusal = { code: "rollout-conflict", detail: "rollout other is still active on cam-1", advice: "ask-a-person" };
     expect(await tributary("rollout", "create", "-f", example)).toMatchObject({
-      ...{ code: 1, text: expect.stringContaining("still active on cam-1 (rollout-conflict)") },
+      code: 1,
+      text: expect.stringContaining("still active on cam-1 (rollout-conflict)"),
     });
   });
 });
 
 describe("a rollout", () => {
-  test("is listed and shown as a tree; of a shared name the newest is meant, and that is said", async () => {
+  test("is listed and shown as a tree; of a shared name the newest is meant, and a note names the others", async () => {
     const listed = (await tributary("rollout", "list", "--no-color")).stdout.split("\n");
     expect(listed[0]).toMatch(/^NAME +PHASE +MODEL +STEP +WEIGHT +ANALYSIS +UPDATED +AGE$/);
     expect(listed[1]).toMatch(/^edge-canary +◌ Progressing +edge 2 +0\/6 +5 +Pending +8\/8 /);
     expect(listed[2]).toMatch(/^edge-canary +✖ Degraded, rolled back /);
-    const { code, text: said, stdout } = await tributary("rollout", "status", "edge-canary");
+    const { code, text, stdout } = await tributary("rollout", "status", "edge-canary");
     expect(code).toBe(0);
-    expect(said).toMatch(
+    expect(text).toMatch(
       /2 rollouts are named edge-canary; this is the newest, r-1\. Others, by uid:\n {2}r-0 of 2001/,
     );
     expect(stdout).not.toContain("r-0");
@@ -198,7 +205,7 @@ describe("a rollout", () => {
     expect(await tributary("rollout", "status", "none")).toMatchObject({ code: 3 });
   });
 
-  test("says by its exit code that it is degraded, if asked to", async () => {
+  test("reports by its exit code that it is degraded, with --exit-code", async () => {
     expect((await tributary("rollout", "status", "r-0")).code).toBe(0);
     const result = await tributary("rollout", "status", "r-0", "--exit-code");
     expect(result).toMatchObject({ code: 6, text: expect.stringContaining("Degraded, rolled back: aborted by ann") });
@@ -217,7 +224,8 @@ describe("a rollout", () => {
     asked.length = 0;
     const [word = "", ...rest] = words;
     expect(await tributary("rollout", word, "r-1", ...rest)).toMatchObject({
-      ...{ code: 0, stdout: expect.stringContaining(`edge-canary: ${command} was accepted`) },
+      code: 0,
+      stdout: expect.stringContaining(`edge-canary: ${command} was accepted`),
     });
     // These two mean the step that was seen.
     const step = ["promote", "resume"].includes(command) ? { step: 0 } : {};
@@ -231,7 +239,8 @@ describe("a rollout", () => {
       advice: "give-up",
     };
     expect(await tributary("rollout", "retry", "r-1")).toMatchObject({
-      ...{ code: 1, text: expect.stringContaining("edge-canary is Progressing (rollout-command-refused)") },
+      code: 1,
+      text: expect.stringContaining("edge-canary is Progressing (rollout-command-refused)"),
     });
   });
 
@@ -286,7 +295,7 @@ describe("a rollout", () => {
   });
 });
 
-test("a list that is cut says so; the devices of a canary are all looked through", async () => {
+test("a truncated list is marked as such; all devices of a canary are examined", async () => {
   for (let i = 0; i < 101; i++) await stands(`m-${i}`, { name: "many", createdAt: 1e12 + i });
   const many = (...more: string[]) => tributary("rollout", "list", "--name", "many", ...more);
   const older = /Only the newest 100 are shown: filter with --name/;

@@ -21,7 +21,11 @@ export async function runHere(argv: readonly string[], env: Readonly<Record<stri
     stderr: (piece) => {
       text += piece;
     },
-    ...{ color: false, isOutputTerminal: false, isTerminal: false, env: { USER: "ada" }, now: Date.now },
+    color: false,
+    isOutputTerminal: false,
+    isTerminal: false,
+    env: { USER: "ada" },
+    now: Date.now,
     signal: new AbortController().signal,
   });
   return { code, text: text.trimEnd(), stdout };

@@ -58,9 +58,9 @@ beforeAll(async () => {
       if (!drawn) continue;
       const name = { deviceId, bootId: someBootId, cameraId: "cam", frameSeq };
       const label = isRight ? "cat" : "dog";
-      const said = cloudRight ? label : "bird";
+      const cloudLabel = cloudRight ? label : "bird";
       records.push(
-        put(topics.results, deviceId, someResult({ ...name, label: said, costMicros: 200n })),
+        put(topics.results, deviceId, someResult({ ...name, label: cloudLabel, costMicros: 200n })),
         put(topics.groundTruth, deviceId, {
           ...name,
           label,
@@ -118,7 +118,7 @@ describe("router simulate", () => {
     expect(table.text).toContain("The policy's own threshold 0.2 sends");
   });
 
-  test("what cannot be simulated is named, with a code", async () => {
+  test("an impossible simulation is reported with an exit code", async () => {
     writeFileSync(file("broken.jsonl"), '{"frameId": 1}\n');
     const broken = await simulate("--from", file("broken.jsonl"), "--policy", file("policy.json"));
     expect(broken).toMatchObject({ code: 1, text: expect.stringMatching(/line 1: .*frameId.*modelDigest/s) });

@@ -1,4 +1,4 @@
-/** `tributary doctor`: checks every dependency of a deployment, and says how to repair it. */
+/** `tributary doctor`: checks every dependency of a deployment, and reports how to repair it. */
 import { existsSync } from "node:fs";
 import type { SchemaRegistryAccess } from "@tributary/schema-registry";
 import { Command, InvalidArgumentError } from "commander";
@@ -44,7 +44,7 @@ const viewOf = (output: Output): View<Finding> => ({
 export function doctorCommand(io: Io, version: string): Command {
   const registry = "the schema registry, if it is not the gateway; the URL may have USER:PASSWORD@";
   return withRegistry(withKafka(new Command("doctor")), registry)
-    .description("check every dependency and say how to repair it; exits 1 if a check failed")
+    .description("check every dependency and report how to repair it; exits 1 if a check failed")
     .option("--mqtt <URL>", "the bridge's, or the broker's: mqtt://HOST:PORT or mqtts://", mqttOf)
     .option("--bundle <FILE.tar.gz>", "also write findings, versions, health, metrics, configuration and logs there")
     .option("--collect <PATH...>", `with --bundle: files or folders of *.yaml and *.log (default: ${LOCAL_RUN})`)
@@ -59,7 +59,7 @@ export function doctorCommand(io: Io, version: string): Command {
       const examination = await waitingFor(io)("checking every dependency", examine(patient, io.now));
       const { findings } = examination;
       output.list(findings, viewOf(output), "");
-      if (output.isForPeople) tellAdvice(findings, output);
+      if (output.isForPeople) printAdvice(findings, output);
       if (options.bundle !== undefined) {
         const collect = options.collect ?? (existsSync(LOCAL_RUN) ? [LOCAL_RUN] : []);
         const settings = { file: options.bundle, version, collect, now: io.now() };
@@ -77,7 +77,7 @@ export function doctorCommand(io: Io, version: string): Command {
     });
 }
 
-function tellAdvice(findings: readonly Finding[], output: Output): void {
+function printAdvice(findings: readonly Finding[], output: Output): void {
   const advised = findings.filter(({ advice }) => advice !== "");
   if (advised.length === 0) return;
   output.line();

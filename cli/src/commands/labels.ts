@@ -1,8 +1,8 @@
 /**
  * `tributary labels`: ground truth of frames, into ground-truth.v1 through the gateway.
  *
- * L1. Importing a file again is safe: a label that exists is not written again.
- * L2. Every rejected line is reported with its number and the reason; the exit code shows that there were some.
+ * Importing a file again is safe: a label that exists is not written again. Every rejected line is reported with its number
+ * and the reason; the exit code shows that there were some.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,8 +32,8 @@ function importCommand(io: Io): Command {
     .addOption(new Option("--source <SOURCE>", "where the labels come from").choices(SOURCES).default("import"))
     .option("--frame-field <NAME>", "column or field of the frame's id (default: frameId, frame_id or frame)")
     .option("--label-field <NAME>", "column, field or control of the label (default: label, choice or class)")
-    .option("--by <NAME>", "who labelled, if the file does not say")
-    .option("--label-set <NAME>", "name of the labelling project, if the file does not say")
+    .option("--by <NAME>", "who labelled, unless the file names it")
+    .option("--label-set <NAME>", "name of the labelling project, unless the file names it")
     .option("--from <LINE>", "start at this line, to continue an import that stopped", positive, 1)
     .option("--allow-unknown", "import labels of frames that Kafka does not retain")
     .option("--dry-run", "check everything, write nothing")
@@ -52,7 +52,7 @@ function importCommand(io: Io): Command {
       });
       if (summary.bad > 0) {
         const codes = Object.entries(summary.badByCode).map(([code, count]) => `${code} ${count}`);
-        throw new CliError(exitCodes.inPart, `${summary.bad} lines were rejected: ${codes.join(", ")}.`); // L2
+        throw new CliError(exitCodes.inPart, `${summary.bad} lines were rejected: ${codes.join(", ")}.`);
       }
     });
 }
@@ -62,7 +62,7 @@ const nextView: View<NextLabel & { picture: string }> = {
   columns: [
     { head: "FRAME", of: (item) => item.frameId },
     { head: "WHY", of: (item) => item.why },
-    { head: "EDGE", of: ({ answer }) => said(answer.edgeLabel, answer.edgeConfidence) },
+    { head: "EDGE", of: ({ answer }) => answerText(answer.edgeLabel, answer.edgeConfidence) },
     { head: "CLOUD", of: ({ answer }) => answer.cloudLabel },
     { head: "FINAL", of: ({ answer }) => answer.label },
     { head: "PICTURE", of: (item) => item.picture },
@@ -71,7 +71,7 @@ const nextView: View<NextLabel & { picture: string }> = {
   ],
 };
 
-const said = (label: string, confidence: number): string => `${label} ${confidence.toFixed(2)}`;
+const answerText = (label: string, confidence: number): string => `${label} ${confidence.toFixed(2)}`;
 
 function nextCommand(io: Io): Command {
   return new Command("next")

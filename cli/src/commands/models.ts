@@ -227,7 +227,11 @@ export function joinModels(
     return {
       id,
       kind: "cloud target",
-      ...{ name: null, version: null, registered: null, slots: [], devices: [] },
+      name: null,
+      version: null,
+      registered: null,
+      slots: [],
+      devices: [],
       policies: own.map(({ modelDigest }) => modelDigest),
       labels: own[0]?.labels ?? [],
       recentAnswers: answers.filter(({ cloudTarget }) => cloudTarget === id).length,

@@ -73,7 +73,7 @@ function checkCommand(io: Io): Command {
         progress.end();
       }
       output.list(checked, checkedView, "");
-      if (output.isForPeople) tellObstacles(checked, output);
+      if (output.isForPeople) printObstacles(checked, output);
       const failed = checked.filter(({ verdict }) => verdict === "incompatible" || verdict === "unusable");
       if (failed.length > 0) {
         const names = [...new Set(failed.map(({ schema }) => schema))].join(", ");
@@ -112,7 +112,12 @@ async function check(
 }
 
 const unusable = (schema: string, against: string, why: string): Checked => ({
-  ...{ schema, against, why, versions: [], obstacles: [], verdict: "unusable" },
+  schema,
+  against,
+  why,
+  versions: [],
+  obstacles: [],
+  verdict: "unusable",
 });
 
 function judged(schema: string, against: string, today: Json, before: readonly Versioned[]): Checked {
@@ -124,7 +129,7 @@ function judged(schema: string, against: string, today: Json, before: readonly V
   return { schema, against, versions: before.map(({ version }) => version), verdict, obstacles };
 }
 
-function tellObstacles(checked: readonly Checked[], output: Output): void {
+function printObstacles(checked: readonly Checked[], output: Output): void {
   for (const { schema, obstacles, why } of checked) {
     if (obstacles.length === 0 && why === undefined) continue;
     output.line();

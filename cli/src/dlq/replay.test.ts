@@ -17,7 +17,12 @@ function letterOf(topic: string, group: string, value: Buffer, code: string, who
   const error = Object.assign(new Error("why"), { code });
   const out = deadLetterRecord(letterFrom({ ...source, topic, value }, error), group, wholeBytesMax);
   const record: InRecord = {
-    ...{ topic: out.topic, partition: 1, offset: 5n, key: out.key, value: out.value, timestamp: 1e12 },
+    topic: out.topic,
+    partition: 1,
+    offset: 5n,
+    key: out.key,
+    value: out.value,
+    timestamp: 1e12,
     headers: out.headers ?? {},
   };
   return letterOfRecord(topicOf(out.topic), record);
@@ -47,7 +52,7 @@ describe("a dead letter", () => {
     });
   });
 
-  test("that came back stays, unless asked; marks do not pile up (Y3)", () => {
+  test("that failed again is kept, unless --again is set; marks do not accumulate (Y3)", () => {
     const first = judgeReplay(letterOf(REQUESTS, "cloud-classifier", request, "x"), false);
     if (first.kind !== "replay") throw new Error("stays");
     const { value, headers = {}, key } = first.record;

@@ -1,9 +1,8 @@
 /**
  * An archive for remote support: findings, versions, health, metrics, configuration, logs.
  *
- * B1. It contains no secrets (redact.ts). Still, only its owner can read the file.
- * B2. The archive names what could not be collected, and has everything else.
- * B3. Of a log its last 256 KiB go in, of a folder its first 200 files.
+ * It contains no secrets (redact.ts). Still, only its owner can read the file. The archive names what could not be
+ * collected, and has everything else. It holds the last 256 KiB of a log, and the first 200 files of a folder.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -40,7 +39,7 @@ export async function writeBundle(examination: Examination, options: BundleOptio
     try {
       add(name, await text());
     } catch (error) {
-      troubles.push(`${name}: ${reasonOf(error)}`); // B2
+      troubles.push(`${name}: ${reasonOf(error)}`);
     }
   };
   json("findings.json", examination.findings);
@@ -65,7 +64,7 @@ export async function writeBundle(examination: Examination, options: BundleOptio
   }
   if (troubles.length > 0) add("not-collected.txt", `${troubles.join("\n")}\n`);
   try {
-    writeFileSync(options.file, gzipSync(tarOf(entries, options.now)), { mode: 0o600 }); // B1
+    writeFileSync(options.file, gzipSync(tarOf(entries, options.now)), { mode: 0o600 });
   } catch (error) {
     throw new CliError(exitCodes.failed, `--bundle: ${reasonOf(error)}`, { cause: error });
   }
@@ -80,7 +79,7 @@ function filesOf(path: string, troubles: string[]): { path: string; name: string
     const inside = readdirSync(path, { withFileTypes: true });
     const own = inside.filter((entry) => entry.isFile()).map(({ name }) => ({ path: join(path, name), name }));
     const hasLogs = inside.some((entry) => entry.isDirectory() && entry.name === "logs");
-    return [...own, ...(hasLogs ? filesOf(join(path, "logs"), troubles) : [])].slice(0, FILES_MAX); // B3
+    return [...own, ...(hasLogs ? filesOf(join(path, "logs"), troubles) : [])].slice(0, FILES_MAX);
   } catch (error) {
     troubles.push(`${path}: ${reasonOf(error)}`);
     return [];

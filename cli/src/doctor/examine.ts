@@ -1,7 +1,7 @@
 /**
  * Checks every dependency at once.
  *
- * E1. No check hides another: each ends within its own timeout, and names what it lacks.
+ * No check hides another: each ends within its own timeout, and names what it lacks.
  */
 import { reasonOf } from "@tributary/kernel";
 import type { SchemaRegistryAccess } from "@tributary/schema-registry";
@@ -21,7 +21,7 @@ export type Patient = {
   readonly kafka: Connection | undefined;
   readonly prefix: string;
   readonly mqtt: URL | undefined;
-  /** The gateway's unless told. */
+  /** The gateway's by default. */
   readonly registry: SchemaRegistryAccess | undefined;
 };
 

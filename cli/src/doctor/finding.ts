@@ -12,13 +12,22 @@ export type Finding = {
 
 export const ok = (check: string, detail: string): Finding => ({ check, state: "ok", detail, advice: "" });
 export const warning = (check: string, detail: string, advice: string): Finding => ({
-  ...{ check, state: "warning", detail, advice },
+  check,
+  state: "warning",
+  detail,
+  advice,
 });
 export const failed = (check: string, detail: string, advice: string): Finding => ({
-  ...{ check, state: "failed", detail, advice },
+  check,
+  state: "failed",
+  detail,
+  advice,
 });
 export const skipped = (check: string, detail: string, advice: string): Finding => ({
-  ...{ check, state: "skipped", detail, advice },
+  check,
+  state: "skipped",
+  detail,
+  advice,
 });
 
 const SHOWN = 5;

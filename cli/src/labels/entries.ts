@@ -13,7 +13,7 @@ export type FileLabel = {
 export type Entry =
   | { readonly kind: "label"; readonly line: number; readonly label: FileLabel }
   | { readonly kind: "bad"; readonly line: number; readonly code: BadCode; readonly message: string }
-  /** No mistake: e.g. a task that nobody has labelled yet. */
+  /** Not an error: e.g. a task without a label yet. */
   | { readonly kind: "skipped"; readonly line: number; readonly why: string };
 
 export type BadCode = "line-unreadable" | "frame-missing" | "frame-id-malformed" | "label-missing" | "field-malformed";
@@ -30,7 +30,7 @@ export const LABEL_FIELDS = ["label", "choice", "class"] as const;
 
 export const bad = (line: number, code: BadCode, message: string): Entry => ({ kind: "bad", line, code, message });
 
-type Said = {
+type LabelFields = {
   readonly frameId: unknown;
   readonly label: unknown;
   readonly labelledBy?: unknown;
@@ -42,8 +42,8 @@ type Said = {
 const CHARS_MAX = { label: 256, labelledBy: 256, labelSet: 256, comment: 1_000 };
 
 /** One label from a file's fields, validated; the gateway then rejects only what it alone can check. */
-export function entryOf(line: number, said: Said): Entry {
-  const { frameId, label } = said;
+export function entryOf(line: number, fields: LabelFields): Entry {
+  const { frameId, label } = fields;
   if (typeof frameId !== "string" || frameId.trim() === "") return bad(line, "frame-missing", "no frame id");
   let id: string;
   try {
@@ -57,8 +57,8 @@ export function entryOf(line: number, said: Said): Entry {
   }
   const trimmed = label === null ? null : label.trim();
   if (trimmed === "")
-    return bad(line, "label-missing", `${id}: the label is empty; JSON's null says "cannot be labelled"`);
-  const texts = { label: trimmed, labelledBy: said.labelledBy, labelSet: said.labelSet, comment: said.comment };
+    return bad(line, "label-missing", `${id}: the label is empty; JSON's null means "cannot be labelled"`);
+  const texts = { label: trimmed, labelledBy: fields.labelledBy, labelSet: fields.labelSet, comment: fields.comment };
   const more: Record<string, string> = {};
   for (const [name, value] of Object.entries(texts)) {
     if (value === undefined || value === null || value === "") continue;
@@ -67,9 +67,9 @@ export function entryOf(line: number, said: Said): Entry {
     if (value.length > max) return bad(line, "field-malformed", `${id}: ${name} has more than ${max} characters`);
     if (name !== "label") more[name] = value;
   }
-  const at = timeOf(said.labelledAt);
+  const at = timeOf(fields.labelledAt);
   if (at === null)
-    return bad(line, "field-malformed", `${id}: labelledAt is not a time: ${JSON.stringify(said.labelledAt)}`);
+    return bad(line, "field-malformed", `${id}: labelledAt is not a time: ${JSON.stringify(fields.labelledAt)}`);
   return {
     kind: "label",
     line,

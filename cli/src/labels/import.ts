@@ -1,9 +1,9 @@
 /**
  * Sends a labels file to the gateway, batch by batch.
  *
- * I1. At most one batch is under way, so a failure leaves a line behind which everything may be sent again.
- * I2. A batch that may pass later is tried again for a while; what then fails says from which line to go on.
- * I3. Of frames that the gateway still looks for, labels are sent again: each look goes on where the last one stopped.
+ * At most one batch is in flight, so a failure leaves one line from which everything may be sent again. A batch that may be
+ * accepted later is retried for a while; the error then names the line to continue from. Labels of frames that the gateway
+ * is still searching are sent again: each search continues where the last one stopped.
  */
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -43,7 +43,7 @@ export type ImportSummary = {
   lastLine: number;
 };
 
-/** Instead of a file. */
+/** Standard input, instead of a file. */
 export const stdinMark = "-";
 
 const TRIES_MAX = 6;
@@ -63,14 +63,20 @@ export async function importLabels(context: Context, options: ImportOptions): Pr
   const summary: ImportSummary = {
     file,
     dryRun: options.dryRun === true,
-    ...{ accepted: 0, repeated: 0, unchecked: 0, skipped: 0, bad: 0, badByCode: {}, lastLine: 0 },
+    accepted: 0,
+    repeated: 0,
+    unchecked: 0,
+    skipped: 0,
+    bad: 0,
+    badByCode: {},
+    lastLine: 0,
   };
   const source = await openFile(file, io.signal);
   const progress = new Progress(io, () => {
     const share = source.bytes === undefined ? "" : `, ${Math.floor((100 * source.read()) / source.bytes)} %`;
     return `line ${summary.lastLine}${share}: ${summary.accepted} imported, ${summary.repeated} stored already, ${summary.bad} bad`;
   });
-  const tellBad = (line: number, code: string, message: string): void => {
+  const reportBad = (line: number, code: string, message: string): void => {
     summary.bad++;
     summary.badByCode[code] = (summary.badByCode[code] ?? 0) + 1;
     progress.clear();
@@ -88,9 +94,8 @@ export async function importLabels(context: Context, options: ImportOptions): Pr
       const again: Good[] = [];
       for (const { index, code, message } of result.refused) {
         const entry = sent[index];
-        if (entry !== undefined && code === STILL_LOOKING && looks < LOOKS_MAX)
-          again.push(entry); // I3
-        else tellBad(entry?.line ?? 0, code, message);
+        if (entry !== undefined && code === STILL_LOOKING && looks < LOOKS_MAX) again.push(entry);
+        else reportBad(entry?.line ?? 0, code, message);
       }
       sent = again;
     }
@@ -101,10 +106,10 @@ export async function importLabels(context: Context, options: ImportOptions): Pr
     const names = { frame: options.frameField, label: options.labelField };
     for await (const entry of readLabels(source.pieces, options.format, names)) {
       if (entry.line < from) continue;
-      if (entry.kind === "bad") tellBad(entry.line, entry.code, entry.message);
+      if (entry.kind === "bad") reportBad(entry.line, entry.code, entry.message);
       else if (entry.kind === "skipped") summary.skipped++;
       else batch.push(entry);
-      if (batch.length >= LABELS_MAX) await flush(); // I1; the gateway looks for all frames of a batch in one pass
+      if (batch.length >= LABELS_MAX) await flush(); // The gateway looks for all frames of a batch in one pass
     }
     await flush();
     return summary;
@@ -129,7 +134,7 @@ async function sendBatch({ gateway, io }: Context, options: ImportOptions, entri
       return await gateway.labels.take({ body });
     } catch (error) {
       const mayPass = error instanceof GatewayRefusal ? error.retry : isUnreachable(error) && tries > 0;
-      if (!mayPass || tries + 1 >= TRIES_MAX) throw error; // I2
+      if (!mayPass || tries + 1 >= TRIES_MAX) throw error;
       await new Promise((done) => setTimeout(done, backoffMs(BACKOFF, tries, Math.random)));
     }
   }
@@ -138,7 +143,7 @@ async function sendBatch({ gateway, io }: Context, options: ImportOptions, entri
 const isUnreachable = (error: unknown): boolean =>
   error instanceof CliError && error.exitCode === exitCodes.unreachable;
 
-/** What went wrong, and from which line to go on. */
+/** The error, with the line to continue from. */
 function failureOf(error: unknown, file: string, line: number, summary: ImportSummary): Error {
   if (error instanceof LabelsFileUnusable) return new CliError(exitCodes.failed, `${file}: ${error.message}.`);
   const aborted = (error as { name?: unknown } | null)?.name === "AbortError";

@@ -1,8 +1,8 @@
 /**
  * The elements of one JSON array, as they come: an export of any size is never held whole.
  *
- * J1. Elements are separated by brackets and strings alone; their reader parses each as JSON, so a broken one
- *     does not cost those behind it as long as its brackets match.
+ * J1. Elements are separated by brackets and strings alone; their reader parses each as JSON, so a malformed one does not
+ *     affect those after it as long as its brackets match.
  * J2. An element holds at most `ELEMENT_CHARS_MAX` characters.
  */
 export type JsonElement = { readonly line: number; readonly text: string };

@@ -1,7 +1,7 @@
 /**
  * Tasks of Label Studio's JSON and JSON-MIN exports as labels.
  *
- * S1. Of a task's annotations the newest that was not cancelled holds; a task without one is skipped, not bad.
+ * S1. The newest annotation of a task that was not cancelled counts; a task without one is skipped, not bad.
  * S2. The frame's id is in the task's data, or in the name of its picture as `labels next --save` gave it.
  */
 import { bad, type Entry, entryOf, type FieldNames, FRAME_FIELDS, fieldOf, LABEL_FIELDS } from "./entries.ts";

@@ -115,7 +115,7 @@ describe.each([1, 2, 3, 4, 5, 6])("seed %i, however the text is cut", (seed) => 
   });
 });
 
-test("lines without end are passed over (R2)", async () => {
+test("endless lines are skipped (R2)", async () => {
   const long = `{"frameId": "${"x".repeat(3_000_000)}"}`;
   const good = JSON.stringify({ frameId: frame(1), label: "cat" });
   async function* pieces() {
@@ -128,7 +128,7 @@ test("lines without end are passed over (R2)", async () => {
   await expect(entriesOf("x".repeat(70_000))).rejects.toThrow("header line");
 });
 
-test("a file that cannot be labels is refused whole, and says why", async () => {
+test("a file that cannot be labels is refused whole, with the reason", async () => {
   await expect(entriesOf("a,b\n1,2\n")).rejects.toThrow('no column frameId or frame_id or frame; it has "a", "b"');
   await expect(entriesOf(" \n")).rejects.toThrow(LabelsFileUnusable);
   expect(brief(await entriesOf('{"frameId": 1}', "label-studio"))).toEqual(["1 line-unreadable"]);

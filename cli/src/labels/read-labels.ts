@@ -1,7 +1,7 @@
 /**
- * A labels file as entries, without holding the file.
+ * A labels file as entries, read as a stream.
  *
- * R1. Every line, record or task gives one entry or none; a bad one is named and those behind it are read.
+ * R1. Every line, record or task gives one entry or none; a bad one is reported and those after it are read.
  * R2. A line, a record and a task have a greatest length.
  */
 import { CsvReader, type CsvRecord, delimiterOf } from "./csv.ts";
@@ -19,7 +19,7 @@ export function formatOf(text: string): LabelFormat | undefined {
   return first === "[" ? "label-studio" : first === "{" ? "jsonl" : "csv";
 }
 
-/** The header lacks what is needed: nothing of the file can be read. */
+/** The header lacks required columns: nothing of the file can be read. */
 export class LabelsFileUnusable extends Error {
   override name = "LabelsFileUnusable";
 }
@@ -64,7 +64,7 @@ const LINE_CHARS_MAX = 1024 * 1024;
 function lineReader(names: FieldNames): EntryReader {
   let rest = "";
   let line = 0;
-  /** Of a line that is too long the rest is passed over. R2 */
+  /** R2. The rest of a line that is too long is skipped. */
   let skipping = false;
   const read = (text: string): Entry[] => {
     if (skipping) {
@@ -149,7 +149,7 @@ function csvReader(names: FieldNames): EntryReader {
       }
       return [entryOfRecord(record, columns)];
     });
-  const begun = (): CsvReader => {
+  const started = (): CsvReader => {
     reader = new CsvReader(delimiterOf(start.split("\n")[0] ?? ""));
     return reader;
   };
@@ -157,12 +157,12 @@ function csvReader(names: FieldNames): EntryReader {
     push(text) {
       if (reader !== undefined) return entries(reader.push(text));
       start += text;
-      if (start.includes("\n")) return entries(begun().push(start));
+      if (start.includes("\n")) return entries(started().push(start));
       if (start.length > HEADER_CHARS_MAX) throw new LabelsFileUnusable("it does not start with a header line"); // R2
       return [];
     },
     end() {
-      const records = reader === undefined ? [...begun().push(start)] : [];
+      const records = reader === undefined ? [...started().push(start)] : [];
       return entries([...records, ...(reader as CsvReader).end()]);
     },
   };

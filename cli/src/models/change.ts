@@ -1,4 +1,4 @@
-/** What people decide of listed versions: aliases, revoking, asking the gate again or forcing it. */
+/** Changes of listed versions by people: aliases, revoking, repeating the gate or forcing it. */
 import { Command } from "commander";
 import type { Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";

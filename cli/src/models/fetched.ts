@@ -1,4 +1,4 @@
-/** A package as a folder: one that is here, or one of the registry's, fetched and checked byte by byte. */
+/** A package as a folder: a local one, or one of the registry's, fetched and checked byte by byte. */
 import { createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -21,7 +21,7 @@ async function waited(...looks: readonly ModelVersion[]) {
 }
 
 describe("models push --wait", () => {
-  test("ends when the gate of today has let it pass, and says of what it is unsure", async () => {
+  test("ends when the challenger has passed the current gate, and prints the lines that are unsure", async () => {
     const running = challenger({ gate: passed, judging: { state: "running", detail: "300 frames" } });
     expect(await waited(running, challenger({ gate: passed, judging: null }))).toBe(
       "edge@2 passed the gate.\nUnsure: class, cat: too few\n",

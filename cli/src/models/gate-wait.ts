@@ -9,7 +9,7 @@ const POLL_MS = 1_000;
 
 export const WAIT = "wait for the gate of the challenger; exit 1 unless it passes";
 
-/** Throws when the gate refuses it, or cannot judge it yet; else says that it passed, and of what the gate is unsure. */
+/** Throws when the gate refuses it, or cannot judge it yet; else prints that it passed, and the lines that are unsure. */
 export async function waitForGate(
   models: Pick<ModelApi, "versions">,
   model: Pick<ModelVersion, "name" | "version">,

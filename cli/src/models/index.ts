@@ -1,4 +1,4 @@
-/** `tributary models …` but for what is loaded with everything else. */
+/** `tributary models …`, loaded on demand. */
 export { modelsAliasCommand, modelsForceCommand, modelsJudgeCommand, modelsRevokeCommand } from "./change.ts";
 export { modelsDiffCommand } from "./diff.ts";
 export { modelsGateCommand } from "./gate.ts";

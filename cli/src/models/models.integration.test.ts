@@ -137,7 +137,7 @@ test("a version is verified as a device would: digest, signature, golden frames"
   expect(other).toMatchObject({ code: 1, text: expect.stringMatching(/signature +FAILED/) });
 });
 
-test("aliases, forcing and revoking leave their mark, and refusals say why", async () => {
+test("aliases, forcing and revoking are recorded, and refusals name the reason", async () => {
   expect(await models("force", "edge@1.1.0", "--reason", "a test", "--by", "bob")).toMatchObject({ code: 0 });
   expect((await models("describe", "edge@1.1.0")).text).toMatch(/Forced +by bob: a test/);
   expect((await models("list")).text).toMatch(/edge@1\.1\.0 +challenger +listed +forced/);
@@ -155,7 +155,7 @@ test("aliases, forcing and revoking leave their mark, and refusals say why", asy
   });
   const misnamed = await models("push", await made("1.2.0"), "--alias", "Bad!");
   expect(misnamed).toMatchObject({ code: 2, text: expect.stringContaining("lower-case letters, digits and dashes") });
-  expect((await models("list", "-o", "name")).text).not.toContain("edge@1.2.0"); // Nothing was begun.
+  expect((await models("list", "-o", "name")).text).not.toContain("edge@1.2.0"); // Nothing was changed.
   const taken = await made("1.0.0-other", { version: "1.0.0", latencyBudgetMs: 4_000 });
   expect(await models("push", taken)).toMatchObject({ code: 1, text: expect.stringContaining("version-taken") });
   const stranger = await runHere([
@@ -176,7 +176,7 @@ test("aliases, forcing and revoking leave their mark, and refusals say why", asy
   });
 });
 
-test("whatever changes a version goes through the gateway as well", async () => {
+test("the gateway forwards every change of a version", async () => {
   const folder = await made("2.0.0", { metrics: { accuracy: 0.8 } });
   expect(await models("push", folder, "--alias", "challenger")).toMatchObject({ code: 0 });
   const gateway = await spawnService({
@@ -259,7 +259,7 @@ test("validation frames are pushed from either kind of folder, once, and describ
   expect((await runHere(["validation", "list"])).text).toContain("TRIBUTARY_MODEL_REGISTRY");
 });
 
-test("a file that cannot be used is named with what is wrong in it, and that is wrong usage", async () => {
+test("an unusable file is reported with its errors, as wrong usage", async () => {
   let files = 0;
   const file = async (text: string) => {
     const path = join(dir, `given-${++files}.json`);
@@ -298,12 +298,12 @@ test("a file that cannot be used is named with what is wrong in it, and that is 
     [await policy('{"priorityLabels":5,"deadlineMs":"5"}'), /priorityLabels: .*array.*; deadlineMs: .*number/],
     [await verify(nowhere), /--root .*nowhere\.json cannot be read: .*ENOENT/],
   ];
-  for (const [{ code, text }, says] of cases) {
-    expect(text).toMatch(says);
+  for (const [{ code, text }, expected] of cases) {
+    expect(text).toMatch(expected);
     expect(text).not.toContain("not foreseen");
     expect({ code, text }).toMatchObject({ code: 2 });
   }
-  // Read, and yet no root that anybody signed.
+  // Valid JSON, but not a signed root.
   expect(await verify(await file("{}"))).toMatchObject({ code: 1, text: expect.stringMatching(/signature +FAILED/) });
 });
 

@@ -25,7 +25,7 @@ const changed = (from: string, to: string) => {
 };
 
 describe("lint", () => {
-  test("accepts the example with a metric of Prometheus', and names what is wrong in a query by its line", () => {
+  test("accepts the example with a metric of Prometheus', and reports the errors of a query by line", () => {
     const prometheus = textOf("prometheus.yaml");
     expect(problemsOf(prometheus)).toEqual([]);
     const withoutLabel = prometheus.replace("total: sum by (device) (answers_total)", "total: sum(answers_total)");
@@ -104,7 +104,7 @@ describe("lint", () => {
     expect(problemsOf(textOf("quick.yaml"))).toEqual([]);
   });
 
-  test("places what a server found", () => {
+  test("locates a server's problems in the file", () => {
     const { locate } = lint(example);
     const path = ["spec", "strategy", "canary", "steps", 3, "setWeight"];
     expect(locate({ path, message: "too few devices" })).toMatchObject({

@@ -33,7 +33,9 @@ export function lint(text: string): Linted {
   };
   const alone = (offset: number, message: string): Linted => ({
     problems: [{ ...placeAt(offset), field: "", message }],
-    ...{ written: null, spec: null, locate: ({ message: own }) => ({ line: 1, column: 1, field: "", message: own }) },
+    written: null,
+    spec: null,
+    locate: ({ message: own }) => ({ line: 1, column: 1, field: "", message: own }),
   });
   if (text.length > SPEC_BYTES_MAX) return alone(0, `is longer than ${SPEC_BYTES_MAX} bytes; is it a specification?`);
   if (document === undefined || document.contents === null)

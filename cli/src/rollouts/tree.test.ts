@@ -18,12 +18,20 @@ const spec = writtenSpec(
 );
 const counts = { control: { devices: 80, frames: 9_600 }, canary: { devices: 20, frames: 2_400 } };
 const look = {
-  ...{ metric: "accuracy", sinceMs: 600_000, harm: 0.0373, low: null, high: 0.0658, logHarm: 5.437, logSafe: -1.94 },
+  metric: "accuracy",
+  sinceMs: 600_000,
+  harm: 0.0373,
+  low: null,
+  high: 0.0658,
+  logHarm: 5.437,
+  logSafe: -1.94,
   ...counts,
 };
 const limits = { alpha: 0.02, beta: 0.05, tolerated: 0.0025, margin: 0.01, source: "kafka" as const, note: null };
 const crossCheck = {
-  ...{ why: null, draws: 999, plannedMs: [180_000, 360_000, 720_000] },
+  why: null,
+  draws: 999,
+  plannedMs: [180_000, 360_000, 720_000],
   looks: [{ sinceMs: 360_000, p: 0.004, spent: 0.0133333, isHarmful: true }],
 };
 const segment = {
@@ -37,7 +45,10 @@ const segment = {
 };
 const evidence = {
   format: "tributary.analysis/1" as const,
-  ...{ startedAtMs: 0, sinceMs: 600_000, burnInMs: 180_000, why: "worse in accuracy" },
+  startedAtMs: 0,
+  sinceMs: 600_000,
+  burnInMs: 180_000,
+  why: "worse in accuracy",
   control: { devices: 80, heard: 80, onModel: 80, goldenFailed: 0, silent: [] },
   canary: { devices: 20, heard: 20, onModel: 20, goldenFailed: 0, silent: [] },
   metrics: [
@@ -59,33 +70,64 @@ const evidence = {
   settings: [],
 };
 const rollout: RolloutDetail = {
-  ...{ uid: "u1", name: "edge-2", version: 4, slot: "perception" },
+  uid: "u1",
+  name: "edge-2",
+  version: 4,
+  slot: "perception",
   model: { digest: "cd".repeat(32), name: "edge", version: "2" },
   stable: { digest: "ab".repeat(32), name: null, version: null },
-  ...{ phase: "Progressing", step: 1, steps: 4, weight: 10, actualWeight: 9.5, analysis: "Running", message: "" },
-  ...{ pausedUntil: null, isBack: false, abandoned: null, generation: "1" },
-  ...{ devices: 200, reached: 20, updated: 19, refused: 1 },
-  ...{ createdAt: "2026-01-01T00:00:00.000Z", changedAt: "2026-01-01T00:05:00.000Z", spec, evidence },
+  phase: "Progressing",
+  step: 1,
+  steps: 4,
+  weight: 10,
+  actualWeight: 9.5,
+  analysis: "Running",
+  message: "",
+  pausedUntil: null,
+  isBack: false,
+  abandoned: null,
+  generation: "1",
+  devices: 200,
+  reached: 20,
+  updated: 19,
+  refused: 1,
+  createdAt: "2026-01-01T00:00:00.000Z",
+  changedAt: "2026-01-01T00:05:00.000Z",
+  spec,
+  evidence,
 };
 const event = (version: number, change: object): Event =>
   ({ version, at: `2026-01-01T00:0${version}:00.000Z`, by: "service", ...change }) as Event;
-const begun = [
+const started = [
   event(1, { kind: "created", devices: 200 }),
   event(2, { kind: "step-started", step: 0 }),
   event(3, { kind: "step-finished", step: 0, evidence: {} }),
   event(4, { kind: "step-started", step: 1 }),
 ];
 const updateIn = (phase: DeviceUpdate["phase"], change: Partial<DeviceUpdate> = {}): DeviceUpdate => ({
-  ...{ phase, generation: "2", slot: "perception", modelDigest: "cd".repeat(32) },
-  ...{ code: "", reason: "", bytesDone: 3_000, bytesAll: 12_000, ...change },
+  phase,
+  generation: "2",
+  slot: "perception",
+  modelDigest: "cd".repeat(32),
+  code: "",
+  reason: "",
+  bytesDone: 3_000,
+  bytesAll: 12_000,
+  ...change,
 });
 const device = (
   deviceId: string,
   phase: DeviceUpdate["phase"],
   change: Partial<RolloutDevice> = {},
 ): RolloutDevice => ({
-  ...{ deviceId, place: 0, arm: "canary", reached: true, runs: phase === "COMMITTED" ? "model" : "stable" },
-  ...{ modelDigest: null, goldenPassed: true, update: updateIn(phase) },
+  deviceId,
+  place: 0,
+  arm: "canary",
+  reached: true,
+  runs: phase === "COMMITTED" ? "model" : "stable",
+  modelDigest: null,
+  goldenPassed: true,
+  update: updateIn(phase),
   reportedAt: "2026-01-01T00:09:00.000Z",
   ...change,
 });
@@ -105,7 +147,7 @@ const canary: RolloutDevices = {
   },
 };
 const now = Date.parse("2026-01-01T00:10:00Z");
-const drawn = (change: Partial<RolloutDetail> = {}, events = begun, more: object = {}) =>
+const drawn = (change: Partial<RolloutDetail> = {}, events = started, more: object = {}) =>
   treeOf({ rollout: { ...rollout, ...change }, events, canary, now, style: (_, text) => text, wide: false, ...more });
 const squeezed = (text: string) => text.replace(/ {2,}/g, " | ");
 
@@ -148,24 +190,24 @@ Devices:
       "│ | ├──□ cam-17 | Device | ◌ DOWNLOADING | 60s | runs the stable model; 25 % of 12000 bytes",
     );
     expect(lines.slice(-2)).toEqual(["│ | └──… 10 more | Devices", "└──Σ control abababababab | Arm | 80 devices"]);
-    expect(drawn({}, begun, { wide: true }).match(/□/g)).toHaveLength(20);
+    expect(drawn({}, started, { wide: true }).match(/□/g)).toHaveLength(20);
   });
 
-  test("says of how many devices of a large canary it does not know whether they are in trouble", () => {
+  test("shows how many devices of a large canary were not examined for problems", () => {
     const arms = { ...canary.arms, canary: { ...canary.arms.canary, devices: 50_000 } };
-    const lines = squeezed(drawn({}, begun, { canary: { ...canary, total: 50_000, arms } })).split("\n");
+    const lines = squeezed(drawn({}, started, { canary: { ...canary, total: 50_000, arms } })).split("\n");
     expect(lines.at(-2)).toBe(
       "│ | └──… 49990 more | Devices | 49980 of them, the last to be reached, were not checked for problems",
     );
   });
 
-  test("says how it ended, with the numbers of then", () => {
-    const ended = [...begun, event(5, { kind: "analysed", step: 1, verdict: "Failed", evidence })];
+  test("shows how it ended, with the numbers of that time", () => {
+    const ended = [...started, event(5, { kind: "analysed", step: 1, verdict: "Failed", evidence })];
     const back = squeezed(drawn({ phase: "Degraded", isBack: true, analysis: "Failed", evidence: {} }, ended));
     expect(back).toContain("✖ Degraded, rolled back");
     expect(back).toMatch(/2 analysis, at most 3h \| Analysis \| ✖ Failed/);
     expect(back).toContain("ln e 5.44/3.91 back");
-    // Begun again: what the first attempt found is history.
+    // Retried: the results of the first attempt are history.
     const again = squeezed(
       drawn({ step: 0, analysis: "Pending", evidence: {} }, [...ended, event(6, { kind: "retried" })]),
     );
@@ -177,9 +219,9 @@ Devices:
     expect(squeezed(drawn({ phase: "Healthy", step: 4, analysis: "Pending", evidence: {} }))).toContain("✔ Healthy");
   });
 
-  test("reads the same as long as nothing changed, where nobody watches it", () => {
-    const at = (later: number) => drawn({}, begun, { now: later });
+  test("gives the same text as long as nothing changed, without a terminal", () => {
+    const at = (later: number) => drawn({}, started, { now: later });
     expect(at(now)).not.toBe(at(now + 600_000));
-    expect(drawn({}, begun, { now: null })).toContain("2026-01-01 00:04:00");
+    expect(drawn({}, started, { now: null })).toContain("2026-01-01 00:04:00");
   });
 });

@@ -1,6 +1,8 @@
-/** A rollout as a tree, as Argo Rollouts' kubectl plugin draws it: steps, analyses with their numbers, and devices. Pure.
+/**
+ * A rollout as a tree, as Argo Rollouts' kubectl plugin draws it: steps, analyses with their numbers, and devices. Pure.
  *
- * T1. With `now`, times are shown as ages; without it as times, so that an unchanged rollout gives the same text. */
+ * With `now`, times are shown as ages; without it as times, so that an unchanged rollout gives the same text.
+ */
 import type { NamedPackage, RolloutDetail, RolloutDevice, RolloutDevices, RolloutView } from "@tributary/api";
 import {
   type AnalysisEvidence,
@@ -28,7 +30,7 @@ export type TreeInput = {
   readonly events: readonly Event[];
   /** Those of the canary, some of them. */
   readonly canary: RolloutDevices;
-  /** Null: show times. (T1) */
+  /** Null: show times. */
   readonly now: number | null;
   readonly style: (style: Style, text: string) => string;
   /** All devices that were fetched, and all numbers. */
@@ -151,7 +153,14 @@ function bodyOf(input: TreeInput): string[] {
 }
 
 const leaf = (icon: string, name: string, kind: string, status: string, mark: Mark): Node => ({
-  ...{ icon, name, kind, status, mark, age: "", info: "", children: [] },
+  icon,
+  name,
+  kind,
+  status,
+  mark,
+  age: "",
+  info: "",
+  children: [],
 });
 
 function flatten(node: Node, depth: readonly boolean[], isLast: boolean, isRoot: boolean): Row[] {
@@ -305,4 +314,4 @@ const percent = (value: number): string => number(value);
 const number = (value: number): string => String(Number(value.toFixed(2)));
 const points = (share: number | null, none = "-"): string => (share === null ? none : number(100 * share));
 const clock = (time: string): string => time.slice(0, 19).replace("T", " ");
-const ageOf = ({ now }: TreeInput, time: string): string => (now === null ? clock(time) : ago(time, now)); // T1
+const ageOf = ({ now }: TreeInput, time: string): string => (now === null ? clock(time) : ago(time, now));

@@ -33,14 +33,14 @@ describe("obstacles", () => {
       record(field("l", { type: "array", items: { type: "record", name: "I", fields: [] } })),
       "l[].x: it has no default",
     ],
-  ])("%j of %j: %s", (reader, writer, says) => {
+  ])("%j of %j: %s", (reader, writer, expected) => {
     const found = obstacles(reader, writer).map(({ path, why }) => `${path}: ${why}`);
-    expect(found.join("\n")).toContain(says);
-    expect(found.length === 0).toBe(says === "");
-    expect(readable(reader, writer)).toBe(says === "");
+    expect(found.join("\n")).toContain(expected);
+    expect(found.length === 0).toBe(expected === "");
+    expect(readable(reader, writer)).toBe(expected === "");
   });
 
-  test("every field in the way is named, for both directions and every version (K1, K2)", () => {
+  test("every incompatible field is named, for both directions and every version (K1, K2)", () => {
     const [v1, v2] = [record(field("a", "int")), record(field("a", "int"), field("b", "int", { default: 1 }))];
     const today = record(field("b", "string"), field("c", "int"));
     const verdicts = fullTransitive(today, [

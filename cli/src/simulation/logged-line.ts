@@ -1,7 +1,7 @@
 /**
  * One logged frame as a line of JSON: what `router simulate --export` writes and `--from` reads.
  *
- * J1. An invalid line is an error with its number and the fault; nothing is guessed.
+ * An invalid line is an error with its number and the fault; nothing is guessed.
  */
 import { reasonOf } from "@tributary/kernel";
 import { z } from "zod";
@@ -31,7 +31,7 @@ export const loggedLineSchema = z.strictObject({
 
 export type LoggedLine = z.output<typeof loggedLineSchema>;
 
-/** Throws an Error that names line and fault. J1 */
+/** Throws an Error that names line and fault. */
 export function parseLine(text: string, number: number): LoggedLine {
   let json: unknown;
   try {

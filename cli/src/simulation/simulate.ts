@@ -1,9 +1,8 @@
 /**
  * Replays logged frames under a policy: escalation share against accuracy, with intervals, and the cost.
  *
- * S1. One edge model at a time: confidences of two models are not comparable.
- * S2. Estimates use the random sample alone (routing/off-policy.ts); cloud answers and labels of other frames are
- *     ignored, except for the mean cost of a call.
+ * One edge model at a time: confidences of two models are not comparable. Estimates use the random sample alone
+ * (routing/off-policy.ts); cloud answers and labels of other frames are ignored, except for the mean cost of a call.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import {

@@ -160,7 +160,7 @@ test("every frame of the ledger is predicted once, sent ones with their image; t
   });
   expect(reported?.acceptedSchemas).toContain(Classifications.current.fingerprint);
 
-  // A final answer comes down and reaches local readers.
+  // A final answer arrives and reaches local readers.
   const { cameraId, frameSeq, bootId } = frames[0] as EdgeFrame;
   await broker.publish(
     topics.results(DEVICE),
@@ -186,16 +186,16 @@ test("every frame of the ledger is predicted once, sent ones with their image; t
   ]);
 });
 
-test("G4: offline it goes on answering, killed it leaves no process, and after the restart nothing is pending", async () => {
+test("G4: offline it continues to answer, killed it leaves no process, and after the restart nothing is pending", async () => {
   const camera = `{ id: front, kind: sheet, sheets: ${at("samples/cifar10-test")}, fps: 50 }`;
-  broker.hold = new Promise(() => undefined); // as the bridge while Kafka is away
+  broker.hold = new Promise(() => undefined); // as the bridge while Kafka is unavailable
   const first = await start(camera);
   await until(
     "60 frames",
     () => statusOf(first),
     ({ frames, outbox }) => frames >= 60 && outbox.unacked > 0,
   );
-  // A policy that came down is in force at once, and after a restart without a word from above.
+  // A received policy is in force at once, and after a restart before any message.
   const digest = (await statusOf(first)).model.digest;
   const content = parsePolicy(JSON.parse(readFileSync(at("models/edge-resnet8/policy.json"), "utf8")));
   const tie = { modelDigest: digest, createdAt: 1, sha256Hex: () => "e".repeat(64) };
@@ -239,7 +239,7 @@ test("G4: offline it goes on answering, killed it leaves no process, and after t
   expect(await second.exit).toBe(0);
 });
 
-test("G4: without a usable disk it answers, and records as soon as it can; a damaged file is set aside", async () => {
+test("G4: without a usable disk it answers, and records as soon as it can; a damaged file is renamed", async () => {
   const dataDir = join(folder, "data");
   writeFileSync(dataDir, "in the way");
   const agent = await start(
@@ -279,7 +279,7 @@ test("G4: without a usable disk it answers, and records as soon as it can; a dam
   expect(upOf("reported").length).toBeGreaterThan(0);
 });
 
-test("a corrupt JPEG is named and counted, has no number, and the next frame is answered; a killed model comes back", async () => {
+test("a corrupt JPEG is logged and counted, has no number, and the next frame is answered; a killed model is reloaded", async () => {
   const golden = at("models/edge-resnet8/golden");
   const good = readdirSync(golden)
     .filter((name) => name.endsWith(".jpg"))

@@ -1,10 +1,10 @@
 /**
- * One device: cameras, a model and what takes its place, the outbox and the uplink, composed from ports. Each part knows only
- * what it uses. The device that ships has the ports of start-agent.ts; many devices of one process share some of theirs.
+ * One device: cameras, a model and its successor, the outbox and the uplink, composed from ports. Each part gets only what it
+ * uses. start-agent.ts has the ports of the shipped agent; many devices of one process share some of theirs.
  *
- * Cameras start when the model and the policy stand and the outbox was tried, so no frame is skipped for want of them.
- * Stopping: no new frame, the frames at hand are finished, everything is committed, `offline` is published, no process is
- * left. No outbox, or a broken one, stops no local answer (G4); readiness reports it, and it is opened again. */
+ * Cameras start when the model and the policy are loaded and the outbox was tried, so no frame is skipped for lack of them.
+ * On a stop, no new frame is taken, current frames are finished, everything is committed, `offline` is published, and every
+ * child process ends. A missing or broken outbox stops no local answer (G4); readiness reports it, and it is opened again. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Clock } from "@tributary/kernel";
@@ -35,7 +35,7 @@ import type { UpdateStore } from "./updates/store.ts";
 import { Updater } from "./updates/updater.ts";
 import { type OpenLink, Uplink } from "./uplink.ts";
 
-/** What is in flight may still be acknowledged. */
+/** Time for records in flight to be acknowledged. */
 const GRACE_MS = 1_000;
 /** Maintenance windows open and close by the minute. */
 const CLOCK_REPORT_EVERY_MS = 20_000;
@@ -68,7 +68,7 @@ export class Agent implements HttpPorts {
   #clockTimer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
 
-  /** Throws Failure when no package can be used. Nothing runs yet. */
+  /** Throws Failure when no package can be used. Starts nothing. */
   static async open(config: AgentConfig, ports: AgentPorts): Promise<Agent> {
     const agent = new Agent(config, ports, await Models.open(config, ports));
     await agent.#outbox.open();
@@ -196,13 +196,13 @@ export class Agent implements HttpPorts {
     this.#reports.reportAgain();
   }
 
-  /** One that came down to this process is newer than what the outbox keeps. */
+  /** A policy that this process received is newer than the stored one. */
   #useKeptPolicy(policy: Opened["policy"]): void {
     if (policy === null || policy.length === 0 || this.#slots.active.policy.origin !== "package") return;
     try {
       if (this.#slots.applyPolicy(policy, "outbox")) this.#policyApplied();
     } catch {
-      // It was for another model; the package's own stands.
+      // It was for another model; the package's own stays.
     }
   }
 

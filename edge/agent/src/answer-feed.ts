@@ -1,8 +1,8 @@
 /**
- * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's answer came.
+ * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's answer arrived.
  *
- * Readers are bounded, and so is what waits for each; one that does not read is closed and counted. None slows a frame (G4,
- * G9). */
+ * The number of readers and each one's buffer are bounded; one that does not read is closed and counted. None slows a frame
+ * (G4, G9). */
 import type { ServerResponse } from "node:http";
 import type { LocalAnswer } from "./pipeline.ts";
 

@@ -1,4 +1,4 @@
-/** The whole agent, its model's process too, under strace: it may reach what its file names, and nothing else. ONNX Runtime
+/** The whole agent, its model's process too, under strace: it may connect only to the addresses of its configuration. ONNX Runtime
  * 1.30 would ask the DNS for its maker's host after some ten seconds; without child-model.ts H7 this test fails. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,7 +13,7 @@ const WATCHED_MS = 20_000;
 const dir = tempDir("calls-home");
 afterAll(() => dir.remove());
 
-/** Addresses of IP that a trace names. Those that are only looked at, as port 0 is by a resolver that sorts, are none. */
+/** IP addresses of a trace, without those that a resolver only sorts, which have port 0. */
 function addressesIn(trace: string): Set<string> {
   const found = new Set<string>();
   for (const [, port, v4, v6] of trace.matchAll(
@@ -24,7 +24,7 @@ function addressesIn(trace: string): Set<string> {
   return found;
 }
 
-test("the agent and its model reach the broker of their file, and nobody else; nothing is left in their home", async () => {
+test("the agent and its model connect to the configured broker only; nothing is left in their home", async () => {
   const strace = debian("strace");
   const broker = await TinyBroker.open();
   const [home, data, trace, file] = ["home", "data", "trace", "agent.yaml"].map((name) => join(dir.path, name)) as [
@@ -45,7 +45,7 @@ test("the agent and its model reach the broker of their file, and nobody else; n
   writeFileSync(file, JSON.stringify(config));
   const main = join(repositoryRoot, "edge/agent/dist/main.js");
   const watched = ["-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", trace];
-  const { ORT_DISABLE_TELEMETRY: _, ...env } = process.env; // what the agent does must not hang on who starts it
+  const { ORT_DISABLE_TELEMETRY: _, ...env } = process.env; // the agent must not depend on the environment of this test
   const child = spawn(strace, [...watched, process.execPath, main, "--config", file], {
     env: { ...env, HOME: home },
     stdio: "ignore",

@@ -1,4 +1,4 @@
-/** Cameras, what waits between each and the model, and the one who takes the frames out, one at a time. */
+/** Cameras, their queues of frames, and the loop that takes frames out for the model, one at a time. */
 import type { Clock } from "@tributary/kernel";
 import type { CameraContext, makeCamera } from "./cameras/camera.ts";
 import { type CameraFrame, FrameQueue, FrameQueues } from "./cameras/frame-queue.ts";
@@ -9,11 +9,11 @@ export type CapturePorts = Pick<CameraContext, "events" | "bootId"> & {
   readonly makeCamera: typeof makeCamera;
   readonly now: () => Captured;
   readonly onSkipped: (cameraId: string) => void;
-  /** Until its answer is out. */
+  /** Resolves when its answer is published. */
   readonly process: (frame: CameraFrame) => Promise<unknown>;
 };
 
-/** What waits for the model when the cameras have stopped is still answered. */
+/** Frames in the queues when the cameras have stopped are still answered. */
 const LAST_FRAMES_MS = 5_000;
 
 export class Capture {
@@ -57,7 +57,7 @@ export class Capture {
     for (const camera of this.cameras) camera.start();
   }
 
-  /** No new frame, and the frames at hand are finished. */
+  /** Takes no new frame, and finishes the current ones. */
   async stop(): Promise<void> {
     await Promise.all(this.cameras.map((camera) => camera.stop()));
     this.#noMore.abort(new Error("stopping"));
@@ -71,7 +71,7 @@ export class Capture {
       try {
         await this.#process(frame);
       } catch (error) {
-        if (signal.aborted) return; // The model was closed under it.
+        if (signal.aborted) return; // The model was closed meanwhile.
         throw error;
       }
     }

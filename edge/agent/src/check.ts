@@ -1,4 +1,4 @@
-/** What a valid file can still get wrong: the package and the places it names. Every problem is named at once. */
+/** Checks beyond the file's schema: the package and the paths that it names. All problems are reported at once. */
 import { createHash } from "node:crypto";
 import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -21,7 +21,7 @@ export function checkAgent(config: AgentConfig, checksDisk: boolean): void {
     }
   };
   if (checksDisk) attempt("dataDir", () => mustBeWritable(config.dataDir));
-  // At start, a committed model does without it (G7).
+  // A start with a committed model does not need it (G7).
   const mayDoWithout = !checksDisk && new PackageStore(config.dataDir).read().durable.good !== null;
   if (!mayDoWithout) attempt("model.package", () => mustBeEdgePackage(config.model.package));
   const { models } = config;
@@ -42,7 +42,7 @@ function mustBeFolder(path: string): void {
   if (!statSync(path).isDirectory()) throw new Error(`${path} is not a folder`);
 }
 
-/** It is made at start where it does not exist, so what must be writable is its nearest ancestor that does. */
+/** It is created at start, so its nearest existing ancestor must be writable. */
 function mustBeWritable(path: string): void {
   let at = resolve(path);
   while (!existsSync(at)) at = dirname(at);
@@ -50,13 +50,13 @@ function mustBeWritable(path: string): void {
   accessSync(at, constants.W_OK);
 }
 
-/** The client that trusts it gives more detail; this is for a path that leads elsewhere. */
+/** The TUF client reports more detail; this finds a wrong path. */
 function mustBeRoot(path: string): void {
   const { signed } = JSON.parse(readFileSync(path, "utf8")) as { signed?: { _type?: unknown } };
   if (signed?._type !== "root") throw new Error(`${path} is no root.json`);
 }
 
-/** The models that came down: an agent that starts passes over a broken one, and fetches it again. */
+/** The downloaded models: a starting agent skips a damaged one, and downloads it again. */
 function mustHoldSlots(dataDir: string, attempt: (key: string, act: () => void) => void): void {
   const packageStore = new PackageStore(dataDir);
   const { durable, damaged } = packageStore.read();

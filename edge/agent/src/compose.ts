@@ -1,4 +1,4 @@
-/** For who composes devices otherwise than start-agent.ts does. */
+/** For programs that compose devices in another way than start-agent.ts. */
 
 export { Agent, type AgentPorts } from "./agent.ts";
 export type { Camera, CameraContext } from "./cameras/camera.ts";

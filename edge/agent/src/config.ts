@@ -19,7 +19,7 @@ const shared = {
   queueFramesMax: whole(1, 256).default(4),
 };
 
-/** `skip`: the newest frame wins and skipped ones are counted. `wait`: the source is held up, and no frame is skipped. */
+/** `skip`: the newest frame wins and skipped ones are counted. `wait`: the source is paused, and no frame is skipped. */
 const whenFull = z.enum(["skip", "wait"]);
 
 const folderCamera = z.strictObject({
@@ -47,14 +47,14 @@ const sheetCamera = z.strictObject({
   /** Folder with `index.json` and its sheets, or of JPEGs. */
   sheets: path,
   fps: fps.default(10),
-  /** Stops after so many; never, by default. */
+  /** Number of frames after which it stops; without end by default. */
   frames: whole(1, 1_000_000_000).optional(),
   /** Photo of the first frame, and how far to the next. */
   start: whole(0, 1_000_000_000).default(0),
   stride: whole(1, 1_000_000_000).default(1),
   /** One JSON line a frame is appended here before the frame is written. */
   ledger: path.optional(),
-  /** Goes on behind the frames that the ledger already holds. */
+  /** Continues after the frames that the ledger already has. */
   resume: z.boolean().default(false),
   whenFull: whenFull.default("wait"),
 });
@@ -73,10 +73,10 @@ export const agentConfig = z
       url: z.string().regex(/^mqtts?:\/\/[^\s]+$/, "expected mqtt://host:port or mqtts://host:port"),
       password: z.string().min(1),
       prefix: z.string().min(1).default("tributary"),
-      /** What lets a record be deleted: the broker's PUBACK, which the embedded bridge sends once Kafka has it; or, with a
-       * broker that is not ours, what the bridges publish on down/acks. */
+      /** The acknowledgement after which a record is deleted: the PUBACK, which the embedded bridge sends once Kafka has it;
+       * or, with a broker that is not ours, the bridges' message on down/acks. */
       acks: z.enum(["puback", "kafka"]).default("puback"),
-      /** With acks: kafka. A record that is not named for so long is sent again; the wait grows while none is. */
+      /** With acks: kafka. A record that is not acknowledged for this time is sent again; the wait grows while none is. */
       ackTimeoutMs: whole(200, 600_000).default(15_000),
       keepaliveSeconds: whole(5, 3_600).default(30),
       connectTimeoutMs: whole(100, 120_000).default(10_000),
@@ -97,7 +97,7 @@ export const agentConfig = z
         packageBytesMax: whole(1 << 10, 2 ** 31).default(256 << 20),
       })
       .optional(),
-    /** How newer models are tried. */
+    /** How newer models are tested. */
     updates: z
       .strictObject({
         /** Memory that must be available before a second model is loaded beside the active one. */
@@ -107,7 +107,7 @@ export const agentConfig = z
           .prefault({}),
       })
       .prefault({}),
-    /** `separate`: the last core is for what no frame waits for, disk and compilers; frames use the others. `shared`: no
+    /** `separate`: the last core is for background work, disk and compilers; frames use the others. `shared`: no
      * such rule, for machines that several agents share. */
     cores: z.enum(["separate", "shared"]).default("separate"),
     cameras: z.array(camera).max(64).default([]),
@@ -124,7 +124,7 @@ export const agentConfig = z
     windows: z.strictObject({ lengthMs: whole(1_000, 3_600_000).default(60_000) }).prefault({}),
     limits: z
       .strictObject({
-        /** A larger frame is classified but not sent: FRAME_TOO_LARGE. What is beside the JPEG in a packet takes less than 1
+        /** A larger frame is classified but not sent: FRAME_TOO_LARGE. The rest of a packet beside the JPEG takes less than 1
          * MiB. */
         frameBytesMax: whole(1_024, PACKET_BYTES_MAX - (1 << 20)).default(FRAME_BYTES_MAX),
         /** A larger one is not even read. */

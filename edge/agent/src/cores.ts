@@ -1,7 +1,7 @@
 import { type Cores, coresOfProcess, raiseThisThread, separateThreads } from "@tributary/onnx";
 import type { AgentConfig } from "./config.ts";
 
-/** Sets this process's threads apart, as configured. Null: nothing was moved. */
+/** Separates this process's threads, as configured. Null: no thread was moved. */
 export function separateCores({ cores: how, model }: AgentConfig): Cores | null {
   const cores = how === "separate" ? coresOfProcess() : null;
   // A model that was given every core needs them all.
@@ -11,6 +11,6 @@ export function separateCores({ cores: how, model }: AgentConfig): Cores | null 
   return cores;
 }
 
-/** The threads of a model that has several spin while they wait for each other: before everybody else they would hold up
- * their own agent. */
+/** The threads of a model with several spin while they wait for each other: with a higher priority they would delay their own
+ * agent. */
 export const isRaised = ({ threads }: AgentConfig["model"]): boolean => threads === 1;

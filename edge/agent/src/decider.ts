@@ -1,6 +1,6 @@
 /**
- * Decides what becomes of one classified frame (METHODS C), with the device's own state: token bucket, triggers, sample key.
- * Time comes in; the only chance is the keyed draw, so a decision can be replayed (G10).
+ * Decides whether one classified frame is sent (METHODS C), with the device's own state: token bucket, triggers, sample key.
+ * Time is an argument and the only randomness is the keyed draw, so a decision can be replayed (G10).
  */
 import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import type { RoutingPolicy } from "@tributary/contracts";
@@ -19,7 +19,7 @@ import type { Triggers } from "./triggers.ts";
 export type Decided = { readonly calibrated: Calibrated; readonly decision: DeviceDecision; readonly label: string };
 
 export class Decider {
-  /** Made once: from bytes, each draw would pay 15 µs for it. */
+  /** Made once: it would cost 15 µs for each draw. */
   #sampleKey: KeyObject;
   readonly #triggers: Triggers;
   #bucket: Bucket | undefined;
@@ -34,7 +34,7 @@ export class Decider {
     this.#sampleKey = createSecretKey(sampleKey);
   }
 
-  /** `frameId` in its written form: what the draw is keyed by. */
+  /** `frameId` as text: the input of the keyed draw. */
   decide(logits: Float32Array, policy: RoutingPolicy, cameraId: string, frameId: string, nowMs: number): Decided {
     const calibrated = calibrate(logits, policy.temperature);
     this.#bucket ??= bucketInit(bucketSettingsOf(policy));

@@ -12,7 +12,7 @@ const TIMESYNC_MARK = "/run/systemd/timesync/synchronized";
 const MACHINE_BOOT = "/proc/sys/kernel/random/boot_id";
 const LOOK_AGAIN_MS = 10_000;
 
-/** Process.hrtime is CLOCK_MONOTONIC on Linux, so it goes on across restarts of the agent. */
+/** Process.hrtime is CLOCK_MONOTONIC on Linux, so it continues across restarts of the agent. */
 export const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000n) / 1_000;
 
 export function deviceTime(mode: ClockMode): () => DeviceTime {

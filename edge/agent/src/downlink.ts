@@ -1,5 +1,5 @@
-/** What comes down: a routing policy, what the device shall run and the key of its random sample, all retained, the final
- * answers of sent frames, and what Kafka has. A message that cannot be used changes nothing, is named and counted. */
+/** Messages to the device: a routing policy, its desired state and the key of its random sample, all retained, the final
+ * answers of sent frames, and Kafka's acknowledgements. An unusable message changes nothing, and is logged and counted. */
 import { Classifications, ContractError, DeviceAcks, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -22,7 +22,7 @@ export type DownlinkPorts = {
   readonly tally: Tally;
   readonly telemetry: Telemetry;
   readonly onAcks: (bootId: bigint, stream: UplinkStream, ranges: readonly SeqRange[]) => void;
-  /** The policy is one to keep, null: none is; `isNew` when it differs from the one in force. */
+  /** The policy to store; null: none. `isNew` when it differs from the one in force. */
   readonly onPolicy: (bytes: Uint8Array | null, isNew: boolean) => void;
 };
 
@@ -57,7 +57,7 @@ export class Downlink {
   }
 
   desired(payload: Buffer): void {
-    // An emptied retained message: nobody wants anything any more, so everything stays as it is.
+    // An emptied retained message: there is no desired state any more, so everything stays as it is.
     if (payload.length > 0) this.#use("desired", () => this.#ports.onDesired(payload));
   }
 

@@ -1,4 +1,4 @@
-/** The agent's local doors. Plain node:http: a device's memory is small. */
+/** The agent's local HTTP ports. Plain node:http: a device's memory is small. */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -20,7 +20,7 @@ export type HttpPorts = {
   readonly notReady: () => readonly string[];
   /** False when there is no such camera. */
   readonly trigger: (cameraId: string, trigger: Trigger) => boolean;
-  /** What holds on the device from now on; those that are left out stay. Returns all. */
+  /** Sets the device's conditions; those that are left out stay. Returns all. */
   readonly conditions: (met: Partial<ReportedConditions>) => ReportedConditions;
 };
 

@@ -1,4 +1,4 @@
-/** For benches alone: everyone else starts the process. */
+/** For benches alone: all others start the process. */
 import "./small-heap.ts";
 
 export type { FrameQueue } from "./cameras/frame-queue.ts";

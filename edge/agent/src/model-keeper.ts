@@ -1,5 +1,5 @@
 /**
- * Keeps one model loaded: a lost child is loaded again, and a picture that kills it is not tried for ever.
+ * Keeps one model loaded: a lost child is loaded again, and a picture that crashes it is not tried forever.
  *
  * K1. A frame whose child died is tried once more with the next child; if that dies too, the frame is at fault.
  * K2. Loading again waits a jittered, bounded backoff, reset by a child that lasted.
@@ -55,7 +55,7 @@ export class ModelKeeper {
         return await model.infer(jpeg);
       } catch (error) {
         if (this.#stopping.signal.aborted) throw error;
-        await model.exited; // Then its successor is on its way.
+        await model.exited; // Then its successor is being loaded.
         if (attempt === 1) return { ok: false, code: "image-kills-model", message: reasonOf(error) };
       }
     }

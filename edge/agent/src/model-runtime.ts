@@ -1,4 +1,4 @@
-/** Loads model packages on this machine and tries them, before and while they answer frames. */
+/** Loads model packages on this machine and tests them, before and while they answer frames. */
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
@@ -8,7 +8,7 @@ import { isRaised } from "./cores.ts";
 import { medianTooSlow } from "./updates/latency.ts";
 
 export type LoadedPackage = { readonly pkg: ModelPackage; readonly model: LoadedModel };
-/** `candidate`: no frame waits for it. */
+/** `candidate`: a model on trial that answers no frame yet. */
 type LoadedFor = "frames" | "candidate";
 
 export interface ModelRuntime {

@@ -1,4 +1,4 @@
-/** The device's models, opened and wired: the one it starts with, and what the updater needs to bring others. */
+/** The device's models: the one it starts with, and the ports that the updater needs to load others. */
 import { createHash } from "node:crypto";
 import type { ModelPackage } from "@tributary/inference";
 import { type Clock, type Digest, Failure, reasonOf } from "@tributary/kernel";
@@ -56,7 +56,7 @@ export class Models {
       onUnusable: (unusable) => telemetry.emit(events.slotUnusable, unusable),
     });
     const factory = await factoryOf(config.model.package, models.#first, durable).then(refOf, (error: unknown) => {
-      // A committed model does without it (G7); a desired state that names it is then one like any other.
+      // A committed model does not need it (G7); a desired state that names it is then one like any other.
       const code = error instanceof Failure ? error.code : "model-unusable";
       telemetry.emit(events.slotUnusable, { modelDigest: "of the configuration", code, reason: reasonOf(error) });
       return { digest: "", name: "", version: "" };
@@ -112,7 +112,7 @@ export class Models {
     }
   }
 
-  /** Loads this package again and no other, whatever the folder contains by then. */
+  /** Reloads only this package, whatever the folder contains by then. */
   #keeperOf({ pkg, model }: LoadedPackage, dir: string, slotOf: () => Slot | undefined): ModelKeeper {
     const { runtime, clock } = this.#ports;
     const loadAgain = async () => (await runtime.load(dir, pkg.digest, "frames")).model;
@@ -135,7 +135,7 @@ export class Models {
 const factoryOf = async (dir: string, { pkg }: Slot, { good, previous }: DurableState) =>
   pkg.digest === good?.digest || pkg.digest === previous?.digest ? loadPackage(dir) : pkg;
 
-/** With the process that answers frames. */
+/** The package with the process that answers frames. */
 function loadedIn({ pkg, runner }: Slot): LoadedPackage {
   if (runner.current === undefined) throw new Failure("model-crashed", "retry", "its process has ended");
   return { pkg, model: runner.current };

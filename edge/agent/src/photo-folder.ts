@@ -7,7 +7,7 @@ import { Failure } from "@tributary/kernel";
 
 export interface PhotoFolder {
   readonly count: number;
-  /** What is known of a photo: of a sample its class, of a JPEG its file's name. */
+  /** The label of a photo: a sample's class, or a JPEG's file name. */
   about(photo: number): { readonly label: string } | { readonly file: string };
   jpeg(photo: number): Promise<Buffer>;
 }

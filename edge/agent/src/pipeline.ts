@@ -1,7 +1,7 @@
 /**
  * One frame through the device: classify, decide, answer, store for sending.
  *
- * The local answer is out before the outbox gets the frame, and waits neither for it nor for the cloud (G4). A frame gets
+ * The local answer is published before the outbox gets the frame, and waits neither for it nor for the cloud (G4). A frame gets
  * its number when it has its answer, in order of arrival per camera: numbers have no gaps, and a frame that no model could
  * read, or that the outbox has no room for, has none (G2). */
 import type { RoutingPolicy } from "@tributary/contracts";

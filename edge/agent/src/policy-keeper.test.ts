@@ -12,7 +12,7 @@ const keeperOf = () =>
   new PolicyKeeper({ digest, labels: read("labels.json") as string[], policy: read("policy.json") }, sha256Hex);
 
 describe("policy keeper", () => {
-  test("policy-keeper.ts R2: the package's policy, until one comes down", () => {
+  test("policy-keeper.ts R2: the package's policy, until one is received", () => {
     const keeper = keeperOf();
     expect(keeper.origin).toBe("package");
     const next: RoutingPolicy = { ...keeper.policy, policyVersion: "e".repeat(64), scoreMin: 0.5, createdAt: 7 };

@@ -3,7 +3,7 @@
  *
  * A policy counts only for the model it was learned for, with that model's labels.
  *
- * R2. The last one that came down survives restarts; else, and when that one is withdrawn, the package's own is used. */
+ * R2. The last received one survives restarts; without one, or when it is withdrawn, the package's own is used. */
 import { RoutingPolicy } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import { completePolicy, parsePolicy } from "@tributary/routing/device";
@@ -42,7 +42,7 @@ export class PolicyKeeper {
     return this.#origin;
   }
 
-  /** The one that came down, in its wire form; null: the package's own is in force. */
+  /** The received policy, in its wire form; null: the package's own is in force. */
   get fromAbove(): Uint8Array | null {
     return this.#origin === "package" ? null : RoutingPolicy.encodeSingleObject(this.#policy);
   }

@@ -102,7 +102,7 @@ export class Reports {
     const { config, outbox } = this.#ports;
     const { pkg, policy, goldenPassed } = this.#ports.slot();
     const { generation, now: update } = this.#ports.update();
-    // A device that waits for down/acks announces it: a bridge warns of devices behind a foreign broker that do not.
+    // A device that waits for down/acks reports it: a bridge warns of devices behind a foreign broker that do not.
     const accepted = [
       RoutingPolicy,
       Classifications,

@@ -1,8 +1,8 @@
 /**
  * A camera that shows stored photos, those of a folder or the samples: JPEGs to standard output at a steady pace, and a ledger
- * of what it showed.
+ * of the photos that it showed.
  *
- * A frame's line is in the ledger before its first byte leaves, so that losses can be counted from it alone. It ends when
+ * A frame's line is in the ledger before its first byte is written, so that losses can be counted from it alone. It exits when
  * its reader does, or when its standard input closes: it never outlives the agent. */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";

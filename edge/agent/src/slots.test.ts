@@ -54,7 +54,7 @@ const ask = async (slots: Slots) => {
 };
 
 describe("slots", () => {
-  test("slots.ts N1: from the next frame on the other answers; committed, the one before is let go", async () => {
+  test("slots.ts N1: from the next frame on the other answers; after a commit the one before is closed", async () => {
     const { slots, before, candidate } = world();
     expect(await ask(slots)).toEqual(["good", true]);
     slots.switchTo(candidate);
@@ -77,7 +77,7 @@ describe("slots", () => {
     expect([trial.asked, trial.isClosed, slots.isOnTrial]).toEqual([1, true, false]);
   });
 
-  test("slots.ts N2: not reverted yet: each frame is answered by the committed one all the same", async () => {
+  test("slots.ts N2: before the revert each frame is answered by the committed one already", async () => {
     const [before, trial] = [new FakeRunner(), new FakeRunner()];
     let failures = 0;
     const slots = new Slots(slotOf("good", before), () => void failures++);
@@ -98,7 +98,7 @@ describe("slots", () => {
     expect(failings).toEqual([]);
   });
 
-  test("slots.ts N4: committed while the earlier one looks at what it could not take, it refuses it itself", async () => {
+  test("slots.ts N4: committed while the earlier one processes a picture that it could not, it refuses the picture itself", async () => {
     const { slots, before, trial, candidate } = world();
     slots.switchTo(candidate);
     trial.answer = refused;

@@ -1,14 +1,14 @@
 /**
- * The model that answers frames, and the one it takes over from.
+ * The model that answers frames, and its predecessor.
  *
  * N1. A frame is answered by one slot: its digests, its policy and its labels are that slot's, so they change together and
  *     between two frames.
  * N2. While a model is on trial the committed one stays loaded; a frame that the one on trial fails on is answered by it, once.
- * N3. Non-finite numbers are no answer: the frame is reported as unreadable, or answered by the committed model (N2).
- * N4. A picture that the model on trial cannot take and the committed one can counts against the trial; one that neither can
- *     take is at fault itself.
- * N5. A policy is one model's: one withdrawn while a model is on trial is that model's. The committed one keeps its own, for a
- *     revert and for a restart.
+ * N3. Non-finite outputs are not an answer: the frame is reported as unreadable, or answered by the committed model (N2).
+ * N4. A picture that the model on trial cannot process and the committed one can counts against the trial; one that neither
+ *     can process is invalid.
+ * N5. A policy belongs to one model: a withdrawal during a trial concerns the model on trial. The committed one keeps its own,
+ *     for a revert and for a restart.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import type { InferenceResult, LoadedModel, ModelPackage } from "@tributary/inference";
@@ -16,7 +16,7 @@ import { reasonOf } from "@tributary/kernel";
 import type { PolicyKeeper, PolicyOrigin } from "./policy-keeper.ts";
 import type { WindowModel } from "./windows.ts";
 
-/** Whatever asks the model: it may load it again when it is lost, or not. */
+/** Calls the model; an implementation may reload a lost one. */
 export interface Runner {
   infer(jpeg: Uint8Array): Promise<InferenceResult>;
   readonly current: LoadedModel | undefined;
@@ -45,7 +45,7 @@ export class Slot {
   }
 }
 
-/** A loaded model as it is: lost, it stays lost. */
+/** A loaded model without reload. */
 export const bareRunner = (model: LoadedModel): Runner => {
   let isGone = false;
   void model.exited.then(() => {
@@ -107,13 +107,13 @@ export class Slots {
     try {
       return { slot, result: numbersOf(await runner.infer(jpeg)) };
     } catch (error) {
-      // Closed under the frame by a commit: the active one answers.
+      // A commit closed it meanwhile: the active one answers.
       if (slot === this.#committed && slot.runner === runner) throw error;
       return this.infer(jpeg);
     }
   }
 
-  /** On trial from the next frame on. */
+  /** Starts the trial with the next frame. */
   switchTo(slot: Slot): void {
     this.#active = slot;
     void slot.runner.current?.exited.then((code) => {

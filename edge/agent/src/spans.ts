@@ -1,7 +1,7 @@
 /**
- * A sent frame's journey, as far as the device sees it: its trace starts here, and ends with the final answer.
+ * The device's spans of a sent frame: its trace starts here, and ends with the final answer.
  *
- * The outbox keeps the trace with the frame, so that one that waits over a restart, or over days, goes on in the same trace.
+ * The outbox stores the trace with the frame, so that one that waits over a restart, or over days, continues the same trace.
  */
 import { processing, type Span, sending, type Tracer } from "@tributary/telemetry";
 import { monotonicMs } from "./device-time.ts";
@@ -21,7 +21,7 @@ export type DecidedFrame = {
   readonly inferredMs: number;
 };
 
-/** Called when it is decided that the frame is sent: what stays here has no trace. Null: this device does not trace. */
+/** Called for a frame that is to be sent: others have no trace. Null: this device does not trace. */
 export function traceFrame(tracer: Tracer, frame: DecidedFrame): string | null {
   if (!tracer.isOn) return null;
   const nowMs = monotonicMs();

@@ -1,4 +1,4 @@
-/** The agent of one device, as it ships: an outbox on the disk, models in processes of their own, doors for local programs. */
+/** The agent of one device, as it ships: an outbox on the disk, models in processes of their own, HTTP for local programs. */
 import type { Server } from "node:http";
 import { type Clock, systemClock } from "@tributary/kernel";
 import type { Cores } from "@tributary/onnx";

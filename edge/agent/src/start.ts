@@ -1,5 +1,5 @@
 /** The agent's process: configuration, start, signals. */
-import "./small-heap.ts"; // First: what the others allocate counts.
+import "./small-heap.ts"; // First: it must precede the allocations of the other modules.
 import { configOrExit } from "@tributary/config";
 import { reasonOf } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";
@@ -14,7 +14,7 @@ const config = configOrExit({
   summary: "Classifies the frames of this device's cameras, answers at once, and sends what a better model should see.",
   schema: agentConfig,
   argv,
-  // The disk is looked at by `--check` alone: at start, a bad one is no reason to give no answers (G4).
+  // Only `--check` examines the disk: at start, a bad one must not prevent answers (G4).
   check: (config) => checkAgent(config, argv.includes("--check")),
 });
 

@@ -59,7 +59,7 @@ export const statusOf = (parts: StatusParts) => {
     kept: tally.kept,
     /** By reason: sent, or waiting to be. */
     sent: tally.sent,
-    /** By why not, of the frames that were wanted. */
+    /** By reason, of the frames that were to be sent. */
     dropped: tally.dropped,
     unreadable: tally.unreadable,
     unrecorded: tally.unrecorded,
@@ -75,8 +75,8 @@ function updateOf({ now }: Updater) {
   return now && { ...now, generation: Number(now.generation) };
 }
 
-/** Without an outbox answers go on, and it is opened again from here (keeper.ts K1): somebody has to look, but no restart
- * helps. */
+/** Without an outbox the agent still answers, and opens it again by itself (keeper.ts K1): a person has to act, but a restart
+ * does not help. */
 export const notReady = ({ slots, outbox }: StatusParts): readonly string[] => [
   ...(slots.active.runner.current === undefined ? ["model: it is being loaded again"] : []),
   ...(outbox.broken === undefined ? [] : [`outbox: ${outbox.broken}`]),

@@ -13,10 +13,10 @@ export class Tally {
   sentBytes = 0;
   modelLosses = 0;
   readonly queued: Record<string, number> = {};
-  /** By why they are not sent, whatever the reason they were wanted for. */
+  /** By why they are not sent, whatever the reason for which they were to be. */
   readonly dropped: Record<string, number> = {};
   readonly #droppedLater: Record<string, number> = {};
-  /** Final answers that came back, by source. */
+  /** Final answers that arrived, by source. */
   readonly finals: Record<string, number> = {};
   readonly #latencies = new Float64Array(LATENCIES_KEPT);
   #latencyCount = 0;

@@ -1,6 +1,6 @@
 /**
- * Joins the outbox to MQTT: outgoing records are published as they come, settled ones are reported to it, and incoming messages
- * are handed on.
+ * Connects the outbox to MQTT: records are published as they come, their acknowledgements are reported to it, and incoming
+ * messages are forwarded.
  *
  * Every connection has an epoch; a record formed for an earlier one is not published on a later one, where the outbox
  * resends it in its place (G3). */
@@ -71,7 +71,7 @@ export class Uplink {
           this.#topics.results(deviceId),
           ...(mqtt.acks === "kafka" ? [this.#topics.acks(deviceId)] : []),
         ],
-        subscriptionsWished: [this.#topics.sampling(deviceId)], // unknown to bridges of earlier versions
+        optionalSubscriptions: [this.#topics.sampling(deviceId)], // unknown to bridges of earlier versions
       },
       {
         onOnline: () => {
@@ -121,7 +121,7 @@ export class Uplink {
     });
   }
 
-  /** Gives what is in flight a moment to be acknowledged, then publishes `offline`. */
+  /** Waits briefly for acknowledgements of records in flight, then publishes `offline`. */
   async stop(graceMs: number): Promise<void> {
     if (this.#inFlight > 0 && this.online) {
       await new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
 /**
- * One window of what the device saw: moments of its metrics and sketches of its inputs and outputs. Pure: fed per frame,
+ * One window of observations: moments of the device's metrics and sketches of its inputs and outputs. Pure: fed per frame,
  * closed by the owner of the clock.
  *
  * A window with no frame still reports the device's health; its sketch is left out. */

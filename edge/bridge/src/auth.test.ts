@@ -44,7 +44,7 @@ function fleet(waitingMax = 8) {
 }
 
 describe("who may connect", () => {
-  test("a registered device under its own name, and nobody else (auth.ts A1)", async () => {
+  test("a registered device under its own name, and no other client (auth.ts A1)", async () => {
     const { ask } = fleet();
     expect(await ask("cam-1", "cam-1", "right")).toBeUndefined();
     expect(await ask("cam-1", "cam-1", "right")).toBeUndefined();
@@ -115,7 +115,7 @@ describe("who may connect", () => {
     await Promise.all(guesses);
   });
 
-  test("who guesses at a device's password from another address does not make it wait for its guesses (password.ts P3)", async () => {
+  test("guesses of a device's password from another address do not make the device wait (password.ts P3)", async () => {
     const { put, check } = fleet(64);
     put("victim", hashOf("right", 4_096));
     let guessed = 0;

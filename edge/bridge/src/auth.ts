@@ -1,10 +1,10 @@
 /**
- * Who may connect, and what for: the registry's devices under their own names, and nothing else.
+ * Authenticates and authorises clients: the registry's devices under their own names, and no others.
  *
  * A1. User, client id and registered device are the same name.
  * A2. A device subscribes to its own down/ topics only.
- * A3. A device that is revoked, or whose password changes, loses its live session (the registry's follower sees to it).
- * A4. Whether a name is registered, revoked or unusable is known to operators only: a client without its password gets the
+ * A3. A device that is revoked, or whose password changes, loses its live session (by the registry's follower).
+ * A4. Whether a name is registered, revoked or unusable is visible to operators only: a client without its password gets the
  *     same answer after the same steps (password.ts P4).
  */
 import { type DeviceRegistration, type DownlinkChannel, downlinks, parseMqttTopic } from "@tributary/contracts";
@@ -120,10 +120,10 @@ export type Connect = {
   readonly will?: { readonly topic: string; readonly payload: Buffer } | undefined;
 };
 
-/** Where it comes from, see `sourceOf`, and whether it went away meanwhile. */
+/** Its address, see `sourceOf`, and whether it disconnected meanwhile. */
 export type Origin = { readonly source: string; readonly isGone: () => boolean };
 
-/** Undefined: welcome. */
+/** Undefined: admitted. */
 export async function authenticate(
   connect: Connect,
   origin: Origin,
@@ -137,7 +137,7 @@ export async function authenticate(
   const verdict = await passwords.check({ deviceId: clientId, password, ...origin });
   if (verdict === "busy") return "authentication-busy";
   if (verdict === "hash-unusable") return "password-hash-unusable";
-  const device = directory.get(clientId); // It may have been revoked while we computed.
+  const device = directory.get(clientId); // It may have been revoked during the computation.
   if (device === undefined) return "device-unknown";
   if (device.status !== "ACTIVE") return "device-revoked";
   return verdict === "right" ? undefined : "password-wrong";

@@ -199,7 +199,7 @@ describe("with Kafka there", () => {
     }
   });
 
-  test("bad input between good: acknowledged, counted by reason, a dead letter, and the next good one is stored (G8)", async () => {
+  test("bad input between good: acknowledged, counted by reason, a dead letter, and the next valid one is stored (G8)", async () => {
     const device = await rig.connected("d");
     const good = (seq: number) =>
       device.publishAsync(
@@ -274,7 +274,7 @@ describe("with Kafka there", () => {
     expect(await rig.counted("tributary_bridge_refused_total", 'code="payload-oversized",stream="frames"')).toBe(2);
   });
 
-  test("strangers, wrong passwords, revoked devices and foreign wills are refused, and a live one is cut when revoked", async () => {
+  test("unknown devices, wrong passwords, revoked devices and foreign wills are refused, and a live one is cut when revoked", async () => {
     const refused = async (deviceId: string, options: IClientOptions) => {
       const client = rig.client(deviceId, { reconnectPeriod: 0, ...options });
       return new Promise((resolve) => {
@@ -283,8 +283,8 @@ describe("with Kafka there", () => {
         client.once("connect", () => resolve("connected"));
       });
     };
-    expect(await refused("stranger", {})).toBe(5);
-    expect(await refused("a", { password: "wrong" })).toBe(5); // as for a stranger: who asks learns no names
+    expect(await refused("unknown", {})).toBe(5);
+    expect(await refused("a", { password: "wrong" })).toBe(5); // as for an unknown device: the answer reveals no names
     expect(await refused("a", { username: "b" })).toBe(2);
     expect(await refused("revoked", {})).toBe(5);
     const will = { topic: down.up("b", "frames"), payload: Buffer.from("x"), qos: 1 as const, retain: false };
@@ -296,7 +296,7 @@ describe("with Kafka there", () => {
     expect(await refused("c", {})).toBe(5);
   });
 
-  test("nobody subscribes to anything but its own downlink", async () => {
+  test("a device can subscribe to its own downlink only", async () => {
     const device = await rig.connected("a");
     for (const filter of [
       "#",
@@ -429,7 +429,7 @@ describe("with Kafka there", () => {
       ["policy", "second"],
       ["results", "2"],
     ]);
-    // A restart loses nothing: what is retained comes from Kafka.
+    // A restart loses nothing: retained messages come from Kafka.
     await rig.bridge?.close();
     await rig.start();
     const again = await rig.connected("b");
@@ -443,7 +443,7 @@ describe("with Kafka there", () => {
   });
 });
 
-test("what a device shall run is retained, published at each change, kept over a restart, and cleared by a tombstone", async () => {
+test("a desired state is retained, published at each change, kept over a restart, and cleared by a tombstone", async () => {
   const rig = new Rig(testKafka());
   try {
     await rig.prepare();
@@ -478,7 +478,7 @@ test("what a device shall run is retained, published at each change, kept over a
     await until(1);
     await want("new", 2n);
     await until(2);
-    await want("new", 2n); // The same bytes are no news.
+    await want("new", 2n); // The same bytes are not published again.
     await rig.bridge?.close();
     await rig.start();
     await join("new");
@@ -491,7 +491,7 @@ test("what a device shall run is retained, published at each change, kept over a
   }
 });
 
-test("while Kafka is away nothing is acknowledged and little is held; when it is back everything is stored, in order (G1, G3, G9)", async () => {
+test("while Kafka is unavailable nothing is acknowledged and little is buffered; afterwards everything is stored, in order (G1, G3, G9)", async () => {
   const { startKafka } = (await import(new URL("../../../tools/kafka.mjs", import.meta.url).href)) as {
     startKafka: (
       options: object,

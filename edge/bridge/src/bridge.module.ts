@@ -1,4 +1,4 @@
-/** A bridge of either mode, with clients of Kafka of its own: it closes them itself, as it waits for a Kafka that is away only so long. */
+/** A bridge of either mode, with clients of Kafka of its own: it closes them itself, as its wait for an unavailable Kafka is bounded. */
 import { readFileSync } from "node:fs";
 import { Inject, Injectable, Module, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import { topics } from "@tributary/contracts";
@@ -30,7 +30,7 @@ function sinkOptionsOf({ limits }: BridgeConfig, kafka: KafkaConnection) {
     ...kafka,
     deliveryMsMax: limits.storeMsMax,
     lingerMsMax: limits.lingerMsMax,
-    // The budget in front of it is the bound; it must never be the sink that refuses one of a device's records.
+    // The bridge's budget is the bound; the sink must never refuse one of a device's records.
     pendingBytesMax: limits.inFlightBytesMax * 2,
   };
 }

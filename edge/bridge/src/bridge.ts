@@ -1,9 +1,8 @@
 /**
- * The embedded bridge, put together: devices on one side, Kafka on the other, nothing kept in between but what Kafka
- * can give again.
+ * The embedded bridge: devices on one side, Kafka on the other, without state of its own that Kafka does not have.
  *
- * No device is let in before the registry, the policies, the reported and the desired states are read to their ends. The end
- * is orderly: no new messages, those in flight are stored and acknowledged, then the connections close. */
+ * No device is admitted before the registry, the policies, the reported and the desired states are read to their ends. On a
+ * stop it takes no new messages, stores and acknowledges those in flight, and then closes the connections. */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import { type Following, follow, followAll, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Random } from "@tributary/kernel";
@@ -88,7 +87,7 @@ export class Bridge {
     });
   }
 
-  /** The MQTT port once devices are let in; undefined before. */
+  /** The MQTT port once devices are admitted; undefined before. */
   get port(): number | undefined {
     return this.#port;
   }
@@ -98,7 +97,7 @@ export class Bridge {
     return this.#port === undefined ? "rebuilding what is retained from Kafka" : undefined;
   }
 
-  /** Resolves with the MQTT port once devices are let in. */
+  /** Resolves with the MQTT port once devices are admitted. */
   async start(): Promise<number> {
     const { telemetry, clock, config } = this.#options;
     const startedAt = clock.monotonicMs();
@@ -158,7 +157,7 @@ export class Bridge {
     await this.#throttled.stop();
     this.#stop.abort();
     const { reader, sink, routes, clock, config } = this.#options;
-    // What Kafka still does not take was never acknowledged, so nobody need wait for it.
+    // A message that Kafka does not take was never acknowledged, so the device still has it.
     const done = new AbortController();
     const late = clock.sleep(config.limits.shutdownMsMax, done.signal).catch(() => {});
     const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];

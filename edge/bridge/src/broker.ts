@@ -2,12 +2,12 @@
  * The MQTT side: aedes behind gates. It decides nothing itself; identity is auth.ts's, messages are ingest.ts's.
  *
  * aedes writes the PUBACK after `authorizePublish` and before it publishes, so Kafka is awaited inside it (ADR 2).
- * Nobody subscribes to what devices publish, so behind the PUBACK a message's way ends.
+ * No client subscribes to what devices publish, so a message ends with its PUBACK.
  *
- * One session per device; a second connection takes over (MQTT-3.1.4-2). Sessions are clean: nothing is queued for a device
- * that is away; retained state waits in Kafka. Connections, packets and bytes in flight are bounded (G9). aedes meets
- * authenticated devices only; other clients never come further than preauth.ts. A device is bounded in messages and
- * bytes a second, beyond which it is read more slowly, and in subscriptions, beyond which its session ends (rates.ts). */
+ * One session per device; a second connection takes over (MQTT-3.1.4-2). Sessions are clean: nothing is queued for an
+ * offline device; retained state is in Kafka. Connections, packets and bytes in flight are bounded (G9). aedes gets
+ * authenticated devices only; other clients never get past preauth.ts. A device is bounded in messages and bytes a second,
+ * beyond which it is read more slowly, and in subscriptions, beyond which its session ends (rates.ts). */
 import { createServer, type Server, type Socket } from "node:net";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import { THROTTLED_FROM } from "@tributary/service-kit";
@@ -36,7 +36,7 @@ export type BrokerOptions = {
   /** A device exceeds a rate; `weight` is how much that counts. */
   readonly onThrottled: (deviceId: string, reason: string, weight?: number) => void;
   readonly authenticate: PreAuthOptions["authenticate"];
-  /** A device subscribed: it wants what is retained for it. */
+  /** A device subscribed: its retained messages are to be sent. */
   readonly onSubscribed: (session: Session, filters: readonly string[]) => void;
 };
 
@@ -119,7 +119,7 @@ export class Broker {
       },
     } as ConstructorParameters<typeof Aedes>[0]);
     const publish = aedes.publish.bind(aedes) as (...args: unknown[]) => void;
-    // What devices publish ends at Kafka; only aedes' own housekeeping goes on.
+    // Devices' messages end at Kafka; only aedes' own heartbeats are published.
     aedes.publish = ((packet: PublishPacket, client: unknown, done?: () => void) =>
       typeof client === "object" && client !== null ? done?.() : publish(packet, client, done)) as typeof aedes.publish;
     aedes.on("subscribe", (subscriptions, client) => this.#subscribed(client, subscriptions));
@@ -140,7 +140,7 @@ export class Broker {
     return typeof address === "object" && address !== null ? address.port : mqtt.port;
   }
 
-  /** Takes no more, lets what is in flight be stored and acknowledged, at most `shutdownMsMax`, and ends. */
+  /** Takes no more messages, waits at most `shutdownMsMax` until those in flight are stored and acknowledged, and ends. */
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
@@ -216,7 +216,7 @@ export class Broker {
 
   #publish(client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void): void {
     const session = client === null ? undefined : this.#byClient.get(client);
-    // A will comes without having passed the gate. It announces that the session has ended, which is known: it ends here.
+    // A will does not pass the gate. It only announces the session's end, which is known: it is dropped here.
     if (session === undefined || (client as AnyClient).will === packet) {
       done(new Error("not published"));
       return;
@@ -243,7 +243,7 @@ export class Broker {
     };
   }
 
-  /** Ends the session of one that subscribes without end. */
+  /** Ends the session of a device with too many subscriptions. */
   #maySubscribeNow(session: Session): boolean {
     if (session.isClosed) return false;
     const { rates, onThrottled, telemetry } = this.#options;
@@ -269,7 +269,7 @@ export class Broker {
     gauge("connections", "Open connections", () => this.#gates.size + this.#preAuth.size);
     gauge("unauthenticated", "Connections that are not authenticated yet", () => this.#preAuth.size);
     gauge("unauthenticated_bytes", "What those sent and the bridge holds", () => this.#preAuth.bytes);
-    const devices = { name: "tributary_bridge_device_takeovers", help: "Takeovers and attempts at them, of late" };
+    const devices = { name: "tributary_bridge_device_takeovers", help: "Recent takeovers and attempts at them" };
     telemetry.gauge({ ...devices, labels: ["device"] }, () =>
       this.#takeovers
         .most(TAKEOVERS_NAMED_MAX, this.#options.clock.monotonicMs())

@@ -3,7 +3,7 @@
  * socket is not read meanwhile.
  *
  * Waiters are served in order, so that a large packet is not starved by small ones; one that waits for its own connection's
- * limit holds up nobody else. A closed account wants nothing; what it still holds counts until it is released.
+ * limit does not delay others. A closed account takes nothing more; its bytes count until they are released.
  *
  * B1. The sum granted never exceeds `totalMax`; a connection's never exceeds `clientMax`, except one packet alone. */
 import { invariant } from "@tributary/kernel";

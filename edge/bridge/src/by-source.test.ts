@@ -10,7 +10,7 @@ test("sources are served in turn, each in its own order (by-source.ts F2)", () =
   expect(waiting.size).toBe(998);
 });
 
-test("whatever comes and goes, counts are right and the heaviest source holds as many as any (by-source.ts F1)", () => {
+test("counts are right and the heaviest source holds as many as any after any changes (by-source.ts F1)", () => {
   const random = seededRandom(5);
   const items = new BySource<number>();
   const model: { source: string; item: number }[] = [];

@@ -1,5 +1,5 @@
 /**
- * Items of many sources (addresses): who has many gives way to who has few, and all are served in turn.
+ * Items of many sources (addresses): a source with many items gives way to one with few, and all are served in turn.
  *
  * F1. `heaviest` names a source that holds as many items as any. Room is made by removing one of its items (G9).
  * F2. `next` serves the sources in turn, and each source's items in their order.

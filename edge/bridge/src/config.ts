@@ -12,10 +12,10 @@ const bytes = z.number().int().min(1);
 const ms = z.number().int().min(1);
 const count = z.number().int().min(1);
 
-/** What one device may do; beyond it its socket is read more slowly, and nothing is lost. The largest device that the
+/** The limits of one device; beyond them its socket is read more slowly, and nothing is lost. The largest device that the
  * defaults are made for has two cameras of 30 frames/s, of which the policy lets it send a third: 20 frames of 64 KiB and
  * as many batches and reports a second, 40 messages and 1.3 MB. It gets twice the one and six times the other. A
- * backlog comes at that pace, too: of a burst, others feel each message. */
+ * backlog is limited to that rate, too: a burst would delay other devices. */
 const deviceLimitsSchema = z
   .strictObject({
     messagesPerSecondMax: count.default(80),
@@ -25,7 +25,7 @@ const deviceLimitsSchema = z
     /** Filters, granted or not; beyond it the connection ends. A device subscribes to five when it connects. */
     subscriptionsPerSecondMax: count.default(2),
     subscriptionsBurstMax: count.default(100),
-    /** Dead letters kept whole: 64 KiB/s are 5.3 GiB a day at worst. Others are counted, or wait if they may be of use. */
+    /** Dead letters kept whole: 64 KiB/s are 5.3 GiB a day at worst. Others are counted, or wait if they can be replayed later. */
     deadLettersPerSecondMax: count.default(5),
     deadLettersBurstMax: count.default(500),
     deadLetterBytesPerSecondMax: bytes.default(64 * KIB),
@@ -41,7 +41,7 @@ const limitsSchema = z
     recordBytesMax: bytes.default(UPLINK_BYTES_MAX.others),
     /** Of a larger PUBLISH only the beginning is kept, for its dead letter. */
     packetBytesMax: bytes.default(PACKET_BYTES_MAX),
-    /** Received from one device and not yet stored. A single larger packet is let through alone. */
+    /** Received from one device and not yet stored. A single larger packet passes alone. */
     clientBytesMax: bytes.default(MIB),
     perDevice: deviceLimitsSchema,
     /** Received from all devices and not yet stored; beyond it sockets are not read. */
@@ -54,7 +54,7 @@ const limitsSchema = z
     unauthenticatedPerAddressMax: count.default(2_048),
     /** What all of them sent and the bridge holds. */
     unauthenticatedBytesMax: bytes.default(8 * MIB),
-    /** From opening a connection to the end of its CONNECT packet. */
+    /** Time from the opening of a connection to the end of its CONNECT packet. */
     connectMsMax: ms.default(5_000),
     /** How often in a minute a device may end its own live session by connecting again. */
     takeoversPerMinuteMax: count.default(10),
@@ -62,9 +62,9 @@ const limitsSchema = z
     packetMsMax: ms.default(30_000),
     /** Checks of scrypt hashes waiting for a processor; beyond it those of the address with most of them are refused for now. */
     authenticationsMax: count.default(512),
-    /** How long Kafka may be away before the devices that wait are disconnected; they send again. */
+    /** How long Kafka may be unavailable before waiting devices are disconnected; they send again. */
     storeMsMax: ms.default(60_000),
-    /** How long a record waits for others to share its request to Kafka, where none is on its way that it can wait for. */
+    /** How long a record waits for others to share its request to Kafka, if no request is in flight. */
     lingerMsMax: z.number().int().min(0).max(1_000).default(5),
     /** How long Kafka and its topics may be missing at the start before the process gives up. */
     startMsMax: ms.default(120_000),
@@ -91,7 +91,7 @@ const limitsSchema = z
   })
   .refine((l) => l.inFlightBytesMax >= l.packetBytesMax, {
     path: ["inFlightBytesMax"],
-    message: "must be at least packetBytesMax, or the largest packet would wait for ever",
+    message: "must be at least packetBytesMax, or the largest packet would wait forever",
   });
 
 const bridgeConfigFields = z.strictObject({

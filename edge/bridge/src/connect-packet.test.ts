@@ -27,7 +27,7 @@ const patched = (bytes: Buffer, from: string, to: Buffer) => {
   return copy;
 };
 
-test("a CONNECT packet is read whole, in whichever pieces it comes, and what follows it is left alone", () => {
+test("a CONNECT packet is read whole, in whichever pieces it comes, and the bytes after it are untouched", () => {
   const bytes = bytesOf();
   for (let length = 0; length < bytes.length; length++) {
     expect([length, readConnect(bytes.subarray(0, length), BYTES_MAX).kind]).toEqual([length, "incomplete"]);
@@ -40,7 +40,7 @@ test("a CONNECT packet is read whole, in whichever pieces it comes, and what fol
   expect(faultOf(bytesOf({ protocolId: "MQIsdp", protocolVersion: 3, will: undefined }))).toBe("connect");
 });
 
-test("what must close the connection does: other packets, bad UTF-8, NUL, odd flags, wrong lengths", () => {
+test("invalid input closes the connection: other packets, bad UTF-8, NUL, odd flags, wrong lengths", () => {
   const bytes = bytesOf();
   expect(faultOf(mqttPacket.generate({ cmd: "pingreq" }))).toBe("connect-expected");
   expect(faultOf(Buffer.from("GET / HTTP/1.1\r\n\r\n"))).toBe("connect-expected");
@@ -61,7 +61,7 @@ test("what must close the connection does: other packets, bad UTF-8, NUL, odd fl
   expect(faultOf(bytesOf({ protocolVersion: 5 }))).toBe("protocol-unsupported");
 });
 
-test("whatever bytes come, a verdict comes back, and what is taken is what the broker's own parser reads", () => {
+test("any bytes give a verdict, and an accepted packet is read alike by the broker's own parser", () => {
   for (let seed = 1; seed <= 20_000; seed++) {
     const random = seededRandom(seed);
     const bytes = Buffer.from(bytesOf());

@@ -1,6 +1,6 @@
 /**
  * Reads MQTT's CONNECT (3.1 and 3.1.1) strictly, from bytes of a client that is not authenticated yet: pure, and bounded by its
- * caller. What must close the connection by the specification is a fault here, UTF-8 included (MQTT-1.5.3-1, -2).
+ * caller. Everything that must close the connection by the specification is a fault here, UTF-8 included (MQTT-1.5.3-1, -2).
  */
 import type { Connect } from "./auth.ts";
 

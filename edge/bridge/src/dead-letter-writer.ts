@@ -1,13 +1,13 @@
 /**
- * Dead letters of devices: as many of each as its rate allows, and the others as a sum.
+ * Dead letters of devices: whole within a device's rate, and summarised beyond it.
  *
- * Within its rate a device's dead letters are whole: an operator can look at what is wrong.
+ * Within its rate a device's dead letters are whole, so that an operator can examine them.
  *
- * P1. Every refused message is acknowledged once Kafka has its dead letter, whole or in sum (G8).
- * P3. Beyond it, a message that may be of use one day is still kept whole, and waits for its turn: one whose schema, stream or
- *     topic nobody knows yet, or that Kafka refused. Its device is slowed and loses nothing.
- * P4. Beyond it, a message that never can be of use is counted: one record every `SUM_MS` for device and stream, with how many
- *     there were, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
+ * P1. Every refused message is acknowledged once Kafka has its dead letter, whole or in a summary (G8).
+ * P3. Beyond the rate, a message that may become valid is still stored whole, and waits for its turn: one whose schema, stream
+ *     or topic is not known yet, or that Kafka refused. Its device is slowed and loses nothing.
+ * P4. Beyond the rate, a message that can never become valid is summarised: one record every `SUM_MS` for device and stream,
+ *     with their number, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
  * P5. Behind a foreign broker no message waits (P3): all devices share one connection. */
 import { createHash, type Hash } from "node:crypto";
 import type { RecordSink } from "@tributary/kafka";

@@ -27,7 +27,7 @@ export type Sum = {
   readonly reasons: ReadonlyMap<string, number>;
 };
 
-/** They read as one dead letter that was cut, so that nobody replays them; a header has how many they were. */
+/** They read as one truncated dead letter, so that they are not replayed; a header has their number. */
 export function deadLettersInSum(sum: Sum, sha256: string): OutRecord {
   const record = deadLetterOf(sum.uplink, sum.refusal, sum.receivedAt, Number.POSITIVE_INFINITY);
   return {

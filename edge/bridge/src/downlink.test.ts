@@ -52,7 +52,7 @@ describe("the policy of a device", () => {
   });
 });
 
-describe("what a device shall run", () => {
+describe("a desired state", () => {
   const [oldest] = DeviceDesired.versions as [(typeof DeviceDesired.versions)[number]];
   const record = (deviceId: string, generation: bigint) =>
     DeviceDesired.encodeConfluent(someDesired({ deviceId, generation }));
@@ -79,7 +79,7 @@ describe("what a device shall run", () => {
     expect(state.encodedDesired(state.desiredOf("d") as DesiredMessage)).toHaveLength(0);
   });
 
-  test("is refused under another device's key, and what was wanted before stays", () => {
+  test("is refused under another device's key, and the one before stays", () => {
     const state = new DownlinkState();
     state.applyReported("d", reported("m", [oldest.fingerprint]));
     apply(state, "d", record("d", 7n));

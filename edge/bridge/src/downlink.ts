@@ -1,13 +1,13 @@
 /**
- * What is published to devices: their desired state, the policy of the model they run, and the answers of the frames they sent.
- * Pure state, folded from devices.desired.v1, routing.policies.v1 and devices.reported.v1; nothing is kept per device but
- * what it reported and what it shall run.
+ * The messages for devices: their desired state, the policy of the model they run, and the answers of the frames they sent.
+ * Pure state, folded from devices.desired.v1, routing.policies.v1 and devices.reported.v1; it stores only the reported and the
+ * desired state of each device.
  *
  * D1. A device gets the newest policy of its reported perception model; none if there is none.
  * D2. A payload is written in a schema the device announced, else in the oldest: a new service must reach the oldest
  *     agent in the field.
- * D3. The desired state is published only to a device that announced a schema of it: an agent that knows nothing of updates
- *     gets none. Which generation counts is the device's to decide (G6).
+ * D3. The desired state is published only to a device that announced a schema of it: an agent without support for updates
+ *     gets none. The device decides which generation counts (G6).
  */
 import {
   type Classifications,
@@ -23,7 +23,7 @@ import {
 
 type Reported = { readonly modelDigest: string | undefined; readonly acceptedSchemas: readonly string[] };
 
-/** What down/desired holds for a device, and in which schema. No record: nothing is wanted of it (any more). */
+/** The payload of down/desired for a device, and its schema. No record: it has no desired state (any more). */
 export type DesiredMessage = { readonly record: Buffer | undefined; readonly version: SchemaVersion };
 
 export class DownlinkState {
@@ -68,7 +68,7 @@ export class DownlinkState {
       throw new ContractError("record-undecodable", `it is of ${desired.deviceId}`);
     }
     if (record === null) this.#desired.delete(deviceId);
-    else this.#desired.set(deviceId, Buffer.from(record)); // A copy: what was read is part of a larger buffer.
+    else this.#desired.set(deviceId, Buffer.from(record)); // A copy: the record is part of a larger buffer.
   }
 
   /** Undefined: nothing is published to it. */
@@ -79,7 +79,7 @@ export class DownlinkState {
     return { record: this.#desired.get(deviceId), version: this.versionFor(deviceId, codec) };
   }
 
-  /** Empty when nothing is wanted: an empty retained message clears what was retained. */
+  /** Empty without a desired state: an empty retained message clears the retained one. */
   encodedDesired({ record, version }: DesiredMessage): Buffer {
     const { codec } = topics.desired;
     return record === undefined ? Buffer.alloc(0) : codec.encodeSingleObject(codec.decodeConfluent(record), version);
@@ -111,7 +111,7 @@ export class DownlinkState {
     return payload;
   }
 
-  /** What the device can read; empty for one that speaks JSON only, or has announced nothing. */
+  /** The schemas that the device can read; empty for one that speaks JSON only, or has announced nothing. */
   acceptedBy(deviceId: string): readonly string[] {
     return this.#reported.get(deviceId)?.acceptedSchemas ?? [];
   }

@@ -75,7 +75,7 @@ describe("the byte budget", () => {
       while (clients.some((c) => c.held.length > 0)) {
         for (const c of clients) for (const bytes of c.held.splice(0)) c.account.give(bytes);
       }
-      expect([seed, budget.usedBytes, clients.some((c) => c.waits)]).toEqual([seed, 0, false]); // nobody waits for ever
+      expect([seed, budget.usedBytes, clients.some((c) => c.waits)]).toEqual([seed, 0, false]); // no client waits forever
     }
   });
 });
@@ -126,7 +126,7 @@ describe("the gate", () => {
     for (let i = 0; i < 500 && !until(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
   };
 
-  test("reads on only as what passed is released, and then everything passes in order", async () => {
+  test("continues only as passed bytes are released, and then everything passes in order", async () => {
     const { budget, device, gate, packets, close } = await open(60_000);
     const ids = Array.from({ length: 200 }, (_, i) => i + 1);
     const sent = Buffer.concat(ids.map((id) => publish(20_000, id)));
@@ -217,7 +217,7 @@ describe("the gate", () => {
     await close();
   });
 
-  test("an oversized PUBLISH may take its time while it comes, and not when it stops", async () => {
+  test("an oversized PUBLISH may be slow while bytes arrive, and not when it stops", async () => {
     const { clock, device, violations, gate, packets, close } = await open(2_000_000);
     const packet = publish(900_000);
     const pause = async (part: Buffer) => {
@@ -236,7 +236,7 @@ describe("the gate", () => {
     await close();
   });
 
-  test("a packet that comes in bursts still has to come in time", async () => {
+  test("a packet that arrives in bursts still has to arrive in time", async () => {
     const { clock, device, violations, gate, close } = await open(2_000_000, 1_000_000);
     const packet = publish(900_000);
     for (let burst = 0; burst < 3; burst++) {
@@ -269,7 +269,7 @@ describe("the gate", () => {
     await close();
   });
 
-  test("a device that does not read what it is sent is not read either", async () => {
+  test("a device that does not read its messages is not read either", async () => {
     const { device, gate, packets, close } = await open(1_000_000);
     gate.write(Buffer.alloc(16_000_000));
     device.write(Buffer.concat([publish(10, 1), publish(10, 2)]));

@@ -1,14 +1,14 @@
 /**
- * Stands between a device's socket and the broker, which would buffer a packet of 256 MB before it looks at it.
+ * The gate between a device's socket and the broker, which would buffer a packet of 256 MB before it parses it.
  *
  * A packet's body passes only once its bytes are granted by the budget; until then the socket is not read (G9). Each PUBLISH
- * that passed is handed its grant in order; the settler returns the bytes. A device that does not read what it is
- * sent is not read either, or its pending messages would grow without bound (G9).
+ * that passed is handed its grant in order; the settler returns the bytes. A device that does not read its
+ * messages is not read either, or its pending messages would grow without bound (G9).
  *
  * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted the
- *     bound is small. A device's PUBLISH beyond it would be sent again for ever: its body is read past, for as long as it
- *     comes, and its beginning passes in its place (oversized.ts).
- * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when they are made good. */
+ *     bound is small. A device would resend an oversized PUBLISH forever: its body is read and discarded, and its beginning
+ *     passes in its place (oversized.ts).
+ * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when the rates permit it. */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { Whole } from "@tributary/kafka";
@@ -28,7 +28,7 @@ export type GateOptions = {
 
 /** CONNECT, SUBSCRIBE and the like; and PUBLISH before authentication. */
 const CONTROL_BYTES_MAX = 16 * 1_024;
-/** What a record costs beside its bytes: headers, promises, the client library's own. */
+/** Memory of a record beside its bytes: headers, promises, the client library's own. */
 const RECORD_OVERHEAD_BYTES = 1_024;
 const NOTHING = Buffer.alloc(0);
 
@@ -93,12 +93,12 @@ export class PacketGate extends Duplex {
     };
   }
 
-  /** Nothing is read any more; what is under way is still answered. */
+  /** Nothing is read any more; messages in flight are still answered. */
   freeze(): void {
     this.#frozen = true;
   }
 
-  /** Ends the connection if a packet has been on its way too long; the time in which we did not read is not the device's. */
+  /** Ends the connection if a packet takes too long to arrive; time in which the bridge did not read does not count. */
   sweep(): void {
     const nowMs = this.#options.monotonicMs();
     if (this.#isWaiting && this.#isReading) this.#waitedMs += nowMs - this.#countedAtMs;
@@ -160,7 +160,7 @@ export class PacketGate extends Duplex {
     }
   }
 
-  /** Passes on what is up to the next packet's body. False: the socket has no more for now. */
+  /** Forwards the bytes up to the next packet's body. False: the socket has no more for now. */
   #step(): boolean {
     if (this.#at >= this.#chunk.length) {
       const chunk: Buffer | null = this.#socket.read();
@@ -216,7 +216,7 @@ export class PacketGate extends Duplex {
     if (this.#granted) this.#grants.push(grant);
   }
 
-  /** Reads past what is there of an oversized body. */
+  /** Discards the available bytes of an oversized body. */
   #skip({ packet, grant }: Skipped): boolean {
     const part = this.#chunk.subarray(this.#at, this.#at + packet.bytesLeft);
     packet.take(part);

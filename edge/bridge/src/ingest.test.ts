@@ -27,7 +27,7 @@ class FickleSink implements RecordSink {
     return new Promise((resolve, reject) => this.#queue.push({ records, resolve, reject }));
   }
 
-  /** One turn of Kafka: some are stored, or it is away. */
+  /** One turn of Kafka: some are stored, or it is unavailable. */
   turn(): void {
     const dice = this.#random();
     if (dice < 0.2) {
@@ -134,7 +134,7 @@ describe("from a message to its acknowledgement", () => {
     }
   });
 
-  test("a schema that nobody knows ends the session while it is asked for; then it is stored, or a dead letter (ingest.ts I4)", async () => {
+  test("an unknown schema ends the session while it is looked up; then the message is stored, or a dead letter (ingest.ts I4)", async () => {
     const sink = new FickleSink(() => 0.9);
     const { schema } = EdgePredictions.current;
     const newer = { ...schema, fields: [...schema.fields, { name: "later", type: ["null", "string"], default: null }] };
@@ -174,7 +174,7 @@ describe("from a message to its acknowledgement", () => {
     expect({ asked: asked.length, acknowledged, released }).toEqual({ asked: 2, acknowledged: 2, released: 4 });
   });
 
-  test("where devices share one way, a strange schema ends it for nobody: its message waits, and is stored or a dead letter (ingest.ts I4)", async () => {
+  test("if devices share a connection, an unknown schema does not end it: its message waits, and is stored or a dead letter (ingest.ts I4)", async () => {
     const sink = new FickleSink(() => 0.9);
     const { schema } = EdgePredictions.current;
     const newer = { ...schema, fields: [...schema.fields, { name: "shared", type: ["null", "long"], default: null }] };

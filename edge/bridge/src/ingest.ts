@@ -1,14 +1,14 @@
 /**
- * The way of one published message from its verdict to Kafka's acknowledgement.
+ * Handles one published message from its verdict to Kafka's acknowledgement.
  *
  * When Kafka does not take it for now, the session ends unacknowledged and the device sends again, in order (G3). The sink
- * rejects everything behind a rejected send, so nothing later of that device is stored meanwhile. What Kafka refuses for good
- * goes to the dead letters like any message that cannot be used.
+ * rejects everything behind a rejected send, so nothing later of that device is stored meanwhile. A message that Kafka refuses
+ * permanently becomes a dead letter like any unusable one.
  *
  * I1. A message is acknowledged only after Kafka has its record, or its dead letter (G1, G8).
- * I4. A schema that nobody here knows is asked for, where there is a registry to ask: the session ends unacknowledged, and
- *     when the device sends again, in order, it is known or a dead letter. Where devices share one way to us, one device's
- *     strange schema is no reason to end it for all: its message waits for the answer. */
+ * I4. An unknown schema is looked up if there is an external registry: the session ends unacknowledged, and when the device sends
+ *     again, in order, the schema is known or the message becomes a dead letter. If devices share one connection, one device's
+ *     unknown schema must not end it for all: its message waits for the answer. */
 import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
 import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
@@ -22,13 +22,13 @@ import { type Route, routedRecord } from "./routes.ts";
 import { traceUplink } from "./spans.ts";
 import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verdict } from "./uplink.ts";
 
-/** One device's way to us: what ends when Kafka does not take its record. */
+/** The connection of a device's messages, which ends when Kafka does not take a record. */
 export type Sender = {
   readonly deviceId: string;
   readonly isClosed: boolean;
-  /** Other devices' messages come the same way. */
+  /** Other devices' messages use the same connection. */
   readonly isShared?: boolean;
-  /** Registers a message; what it returns acknowledges it, in its turn. */
+  /** Registers a message; the returned function acknowledges it, in its turn. */
   begin(acknowledge: () => void): () => void;
   close(): void;
 };
@@ -42,11 +42,11 @@ export type IngestOptions = {
   readonly limits: BridgeLimits;
   /** First levels of every MQTT topic. */
   readonly mqttPrefix: string;
-  /** Refuses a sender before its message is looked at. */
+  /** Refuses a sender before its message is examined. */
   readonly admit?: (uplink: Uplink) => Refusal | undefined;
   /** Kafka has the message, as a record or as a dead letter. */
   readonly onStored?: (uplink: Uplink) => void;
-  /** Asks for a schema; undefined when there is nothing to wait for. */
+  /** Looks up a schema; undefined when there is nothing to wait for. */
   readonly learn?: ((topicName: string, fingerprint: string) => Promise<void> | undefined) | undefined;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
   readonly rates: RatesByDevice;
@@ -160,7 +160,7 @@ export class Ingest {
         return this.#store(routes.sink, "unknown", record, uplink, receivedAt, from);
       }
       case "refuse":
-        return this.#putAside(uplink, verdict, receivedAt, from);
+        return this.#writeDeadLetter(uplink, verdict, receivedAt, from);
     }
   }
 
@@ -179,7 +179,7 @@ export class Ingest {
     } catch (error) {
       if (!(error instanceof Failure) || error.advice === "retry" || error.code === SINK_CLOSED) throw error;
       const refusal: Refusal = { kind: "refuse", reason: "kafka-refused", stream, message: reasonOf(error) };
-      return this.#putAside(uplink, refusal, receivedAt, from);
+      return this.#writeDeadLetter(uplink, refusal, receivedAt, from);
     }
     const ms = clock.monotonicMs() - startedAt;
     const stored = { deviceId: uplink.principal, bytes: uplink.payload.length, ms };
@@ -187,7 +187,7 @@ export class Ingest {
     else telemetry.emit(uplinkStored, { stream, ...stored, traceparent: record.headers?.traceparent });
   }
 
-  async #putAside(uplink: Uplink, refusal: Refusal, receivedAt: Instant, from: Sender): Promise<void> {
+  async #writeDeadLetter(uplink: Uplink, refusal: Refusal, receivedAt: Instant, from: Sender): Promise<void> {
     const { telemetry } = this.#options;
     await this.#deadLetters.store(uplink, refusal, receivedAt, from.isShared !== true);
     telemetry.emit(uplinkRefused, {

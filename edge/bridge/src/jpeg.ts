@@ -7,7 +7,7 @@ const SOI = 0xd8;
 const EOI = 0xd9;
 const SOS = 0xda;
 
-/** What is wrong, for people; undefined when nothing is. */
+/** The fault, for people; undefined if there is none. */
 export function jpegFault(jpeg: Uint8Array): string | undefined {
   if (jpeg[0] !== 0xff || jpeg[1] !== SOI) return "it does not start with FF D8";
   let end = jpeg.length;

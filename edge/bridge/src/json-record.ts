@@ -1,6 +1,5 @@
 /**
- * Reads a JSON value as a record of an Avro schema, strictly: it was written for a foreign program,
- * and every mistake in it should be reported at its place.
+ * Reads a JSON value as a record of an Avro schema, strictly: every mistake is reported at its path.
  *
  * A fault names its path: `predictions[3].label: expected a string, found 7`. Nothing is ignored: an unknown field is a fault,
  * and so is a text that is not well-formed Unicode. What comes out fits the schema: bytes were base64, a long a number or a

@@ -104,7 +104,7 @@ describe("a device that speaks only JSON", () => {
     expect(recordOf("reported", { slots })).toMatchObject({ bootId: 0n, slots, acceptedSchemas: [], generation: 0n });
   });
 
-  test("reports what it answered itself, each under a number of its own (json-uplink.ts N1)", () => {
+  test("reports its own answers, each with its own number (json-uplink.ts N1)", () => {
     const kept = { label: "cat", confidence: 0.9 };
     const { predictions } = recordOf("predictions", { predictions: [kept, kept] }) as never as {
       readonly predictions: readonly { readonly frameSeq: bigint; readonly escalation: string }[];
@@ -114,7 +114,7 @@ describe("a device that speaks only JSON", () => {
   });
 });
 
-describe("what cannot be used is named at its place", () => {
+describe("an error is reported with its path", () => {
   const whole = { image, bootId: 5, seq: 1, frameSeq: 1 };
   const kept = { label: "cat", confidence: 0.9 };
   const cases: [string, UplinkStream, unknown, string, string][] = [
@@ -399,7 +399,7 @@ describe("the JSON Schema", () => {
     expect(Object.keys(written).sort()).toEqual([...jsonDownlinkSchemas.results.required].sort());
   });
 
-  test("of an uplink takes and refuses what the bridge does", () => {
+  test("of an uplink accepts and refuses the same input as the bridge", () => {
     const streams = Object.keys(uplinkStreams) as UplinkStream[];
     const good = streams.flatMap((stream) =>
       [least[stream], more[stream]].map((payload) => [stream, payload] as const),

@@ -1,14 +1,14 @@
 /**
  * Uplinks of devices that speak only JSON: `…/up/STREAM/json`. Their payload becomes the record that an agent would have
- * sent, so nothing behind the bridge knows the difference.
+ * sent, so services do not distinguish them.
  *
- * A frame of boot 0 is all there is of it: no prediction announces it, and none may claim that it follows.
+ * A frame of boot 0 has no prediction: none announces it, and none may claim to.
  *
  * N1. Without `bootId` a record is of boot 0, and what would be counted (`seq`, `frameSeq`) is taken from the payload's
  *     SHA-256: the same bytes are the same record, however often they are sent. A device that counts has to have a boot, or its
  *     numbers would come again after a restart.
- * N3. A photo without a label comes from a device that cannot answer itself: reason FALLBACK, an empty label, confidence 0, so
- *     that the cloud's answer is worth everything and a missing one is no loss. */
+ * N3. A photo without a label is from a device that cannot answer itself: reason FALLBACK, an empty label, confidence 0, so
+ *     that only the cloud's answer has a value. */
 import { createHash } from "node:crypto";
 import { JSON_NAMES, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { JsonFault, type JsonObject, JsonRecordReader, parseJsonObject, type RecordRules } from "./json-record.ts";
@@ -17,7 +17,7 @@ import { JsonFault, type JsonObject, JsonRecordReader, parseJsonObject, type Rec
 export const JSON_CAMERA = "camera";
 export const JSON_DEADLINE_MS = 10_000;
 
-/** What the reader of one payload knows beside it. */
+/** The context of one payload. */
 type Sender = { readonly principal: string; readonly digest: Buffer; readonly hasBoot: boolean };
 
 const SEQ_MAX = BigInt(Number.MAX_SAFE_INTEGER);

@@ -106,7 +106,7 @@ test("a route's topic is waited for, named, and not created", async () => {
   port = await started;
 });
 
-test("a photo in JSON is a frame in Kafka, the same one after a restart of the bridge; its answer comes back in JSON", async () => {
+test("a photo in JSON is a frame in Kafka, the same one after a restart of the bridge; its answer is published in JSON", async () => {
   const device = await connected("a");
   const payload = JSON.stringify({ image });
   await device.publishAsync(mqttTopics().upJson("a", "frames"), payload, { qos: 1 });
@@ -137,7 +137,7 @@ test("a photo in JSON is a frame in Kafka, the same one after a restart of the b
   expect({ frameId, label }).toEqual({ frameId: `a:0:camera:${frameSeq}`, label: "cat" });
 });
 
-test("JSON that cannot be used is acknowledged as a dead letter, and the next good one is stored (G8)", async () => {
+test("JSON that cannot be used is acknowledged as a dead letter, and the next valid one is stored (G8)", async () => {
   const device = await connected("b");
   const publish = (payload: string) => device.publishAsync(mqttTopics().upJson("b", "frames"), payload, { qos: 1 });
   await publish(JSON.stringify({ image, camera: "x" }));
@@ -155,7 +155,7 @@ test("JSON that cannot be used is acknowledged as a dead letter, and the next go
   expect(cameras).toEqual(["good"]);
 });
 
-test("routes store what came, with its origin, and refuse another's topic or another format with a dead letter", async () => {
+test("routes store the received bytes, with their origin, and refuse another's topic or another format with a dead letter", async () => {
   const device = await connected("b");
   await device.publishAsync("plant/b/temperature", "21.5", { qos: 1 });
   await device.publishAsync("plant/b/temperature", "21,5", { qos: 1 });

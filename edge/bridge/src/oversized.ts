@@ -1,7 +1,7 @@
 /**
- * A PUBLISH larger than any packet may be, on its way past: its body is digested as it comes and not kept, and what the
- * broker gets in its place has the same header and the first bytes of the payload. So it is acknowledged like any other,
- * once its dead letter is stored (G8), and costs what its device's rates allow and little memory.
+ * Handles a PUBLISH larger than the limit: its body is hashed as it arrives and not kept, and the broker gets a packet with the
+ * same header and the first bytes of the payload. So it is acknowledged like any other, once its dead letter is stored (G8),
+ * within its device's rates and with little memory.
  */
 import { createHash } from "node:crypto";
 import { CUT_BYTES, type Whole } from "@tributary/kafka";
@@ -49,7 +49,7 @@ export class OversizedPublish {
     this.#hash.update(part.subarray(Math.max(0, this.#payloadAt - from)));
   }
 
-  /** Once no bytes are left: the packet in its place, and what its payload was. */
+  /** Once no bytes are left: the packet in its place, and its payload's length and digest. */
   end(): { readonly packet: Buffer; readonly whole: Whole } {
     const payloadAt = this.#payloadAt ?? 0;
     const body = this.#kept.subarray(0, payloadAt + CUT_BYTES);

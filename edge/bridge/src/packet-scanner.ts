@@ -28,12 +28,12 @@ export class PacketScanner {
     return this.#malformed;
   }
 
-  /** Whether a packet has begun and not ended. */
+  /** Whether a packet has started and not ended. */
   get isInside(): boolean {
     return this.#headerBytes > 0 || this.#body > 0;
   }
 
-  /** Bytes of a fixed header that has begun and not ended. */
+  /** Bytes of a fixed header that has started and not ended. */
   get partialBytes(): number {
     return this.#headerBytes;
   }

@@ -1,16 +1,16 @@
 /**
  * Device passwords as the registry keeps them, and their checks.
  *
- * - `hmac-sha256$salt$hash`: of a password that the gateway generated. Nobody guesses 192 random bits, so the hash may be
- *   fast, and ten thousand devices come back within seconds (ADR 30).
+ * - `hmac-sha256$salt$hash`: of a password that the gateway generated. 192 random bits cannot be guessed, so the hash may be
+ *   fast, and ten thousand devices reconnect within seconds (ADR 30).
  * - `scrypt$N$r$p$salt$hash`: of a password that a person may have chosen, and of those generated before.
  *
  * P1. A hash's cost is bounded before it is computed: the registry topic must not be able to stop the bridge.
  * P2. A scrypt pair that was verified once is known by its HMAC under a key of this process, so a reconnecting fleet costs
  *     no scrypt. The HMAC covers the hash, so a changed password is never taken for the old one.
- * P3. A good password that needs no scrypt is never made to wait. The others wait in a fair queue by address, bounded: an
- *     address that has many checks waiting gives way to one that has few (G9). A device's name plays no part in it, so
- *     that knowing a name keeps nobody out.
+ * P3. A correct password that needs no scrypt never waits. The others wait in a fair queue by address, bounded: an address with
+ *     many waiting checks gives way to one with few (G9). The queue ignores device names, so that knowing a name cannot lock a
+ *     device out.
  * P4. Refusals cost the same for names that exist and names that do not: the same steps, a scrypt included while any
  *     device needs one.
  */
@@ -20,7 +20,7 @@ import { BySource } from "./by-source.ts";
 
 export type PasswordVerdict = "right" | "wrong" | "busy" | "hash-unusable";
 
-/** Whether scrypt of `password` gives the hash. Tests count the calls: each is what a check costs. */
+/** Whether scrypt of `password` gives the hash. Tests count the calls, the cost of a check. */
 export type ScryptVerify = (password: Buffer, known: ScryptHash) => Promise<boolean>;
 
 export type ScryptCost = { readonly cost: number; readonly blockSize: number; readonly parallelization: number };
@@ -59,9 +59,9 @@ export interface PasswordHashes {
 export type PasswordCheck = {
   readonly deviceId: string;
   readonly password: Buffer;
-  /** The address that asks, see `sourceOf`. */
+  /** The client's address, see `sourceOf`. */
   readonly source: string;
-  /** Whether nobody waits for the verdict any more. */
+  /** Whether the client has gone. */
   readonly isGone: () => boolean;
 };
 
@@ -113,7 +113,7 @@ export class PasswordChecker {
     if (known === undefined) return "wrong";
     if (known.parsed === undefined) return "hash-unusable";
     if (!isRight || known.parsed.scheme !== "scrypt") return "wrong";
-    // The registry may have changed meanwhile; then this pair is nobody's any more.
+    // The registry may have changed meanwhile; then this pair is no longer valid.
     if (this.#hashes.hashOf(deviceId)?.text === known.text) this.#verified.set(deviceId, pair);
     return "right";
   }
@@ -123,7 +123,7 @@ export class PasswordChecker {
     this.#verified.delete(deviceId);
   }
 
-  /** What is computed where there is nothing to compare with; undefined while nobody's check takes a scrypt. */
+  /** The hash to compute for an unknown device; undefined while no device needs a scrypt. */
   #decoy(): ScryptHash | undefined {
     const cost = this.#hashes.scryptCost;
     return cost && { scheme: "scrypt", ...cost, salt: this.#nobody.salt, hash: this.#nobody.hash };

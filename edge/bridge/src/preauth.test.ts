@@ -71,7 +71,7 @@ const heard = (socket: Socket) =>
     closed(socket),
   ]);
 
-test("a device is handed on with all it sent, in whichever pieces", async () => {
+test("a device is admitted with all its bytes, in whichever pieces they came", async () => {
   const { open, admitted, preAuth } = await started({});
   const socket = await open();
   const bytes = Buffer.concat([hello("cam-1"), Buffer.from("and more")]);
@@ -111,7 +111,7 @@ test("a device is heard while its own address and others are full of silence (pr
   expect(silent.length).toBe(120);
 });
 
-test("strangers' bytes are bounded for each and in all (preauth.ts P1)", async () => {
+test("unauthenticated connections' bytes are bounded for each and in all (preauth.ts P1)", async () => {
   const forEver = new Promise<undefined>(() => {});
   const { open, counted, preAuth } = await started({ unauthenticatedBytesMax: 1_048_576 }, () => forEver);
   const sockets = await Promise.all(Array.from({ length: 40 }, () => open()));
@@ -127,7 +127,7 @@ test("strangers' bytes are bounded for each and in all (preauth.ts P1)", async (
   expect(await counted("connect-oversized")).toBe(1);
 });
 
-test("who is refused gets its return code and goes, also if it does not want to", async () => {
+test("a refused client gets its return code and is disconnected, also if it stays open", async () => {
   const { open, counted, preAuth } = await started({}, async () => "device-unknown");
   const socket = await open();
   socket.write(hello("nobody"));

@@ -1,13 +1,13 @@
 /**
- * Connections that are not authenticated yet: they get a socket and a few bytes here, and nothing of the broker.
+ * Connections that are not authenticated yet: they use a socket and a few bytes, and no resources of the broker.
  *
- * Every end that is not an admission is counted by its reason, and logged with the peer's address.
+ * Every end other than an admission is counted by its reason, and logged with the peer's address.
  *
- * P1. They come from pools of their own, in number and in bytes. A newcomer is always heard: room for it is made by ending
- *     another, first one of its own address if that has too many, else one of the address that has most (G9). Of an address'
- *     connections the oldest that has sent nothing goes first, so that silence never keeps a device out, not even one that
- *     shares its address with the silent.
- * P2. A CONNECT packet has to be there, whole, within `connectMsMax`. */
+ * P1. They have limits of their own, in number and in bytes. A new connection is always accepted: another is closed for it,
+ *     first one of the same address if that has too many, else one of the address that has most (G9). Of an address'
+ *     connections the oldest that has sent nothing is closed first, so that silent connections never lock a device out, not
+ *     even one with the same address.
+ * P2. A complete CONNECT packet must arrive within `connectMsMax`. */
 import type { Socket } from "node:net";
 import { type Clock, sourceOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -33,7 +33,7 @@ export type PreAuthOptions = {
 /** `silent` until its CONNECT is there whole, `leaving` once it is answered by a refusal. */
 type Phase = "silent" | "checked" | "leaving" | "over";
 
-type Stranger = {
+type PendingConnection = {
   readonly socket: Socket;
   readonly source: string;
   readonly onReadable: () => void;
@@ -48,16 +48,16 @@ type Stranger = {
 /** A CONNECT's largest useful content is a will, two names and a password. */
 const CONNECT_BYTES_MAX = 16 * 1_024;
 /** With what it sends before it has its CONNACK, which MQTT allows. */
-const STRANGER_BYTES_MAX = 64 * 1_024;
-/** To read its refusal and go. */
+const PENDING_BYTES_MAX = 64 * 1_024;
+/** Time to read its refusal and close. */
 const LEAVE_MS_MAX = 1_000;
 const SWEEP_MS = 250;
 
 export class PreAuth {
   readonly #options: PreAuthOptions;
   /** The oldest first. */
-  readonly #strangers = new Set<Stranger>();
-  readonly #bySource = new BySource<Stranger>();
+  readonly #pending = new Set<PendingConnection>();
+  readonly #bySource = new BySource<PendingConnection>();
   readonly #sweeper: NodeJS.Timeout;
   #bytes = 0;
 
@@ -68,7 +68,7 @@ export class PreAuth {
   }
 
   get size(): number {
-    return this.#strangers.size;
+    return this.#pending.size;
   }
 
   get bytes(): number {
@@ -79,40 +79,40 @@ export class PreAuth {
     const { clock, config } = this.#options;
     const source = sourceOf(socket.remoteAddress);
     this.#makeRoom(source);
-    const stranger: Stranger = {
+    const pending: PendingConnection = {
       socket,
       source,
-      onReadable: () => this.#read(stranger),
-      onOver: () => this.#forget(stranger),
+      onReadable: () => this.#read(pending),
+      onOver: () => this.#forget(pending),
       phase: "silent",
       untilMs: clock.monotonicMs() + config.limits.connectMsMax,
       chunks: [],
       bytes: 0,
     };
-    this.#strangers.add(stranger);
-    this.#bySource.add(source, stranger);
-    socket.on("readable", stranger.onReadable);
-    socket.on("error", stranger.onOver);
-    socket.on("close", stranger.onOver);
+    this.#pending.add(pending);
+    this.#bySource.add(source, pending);
+    socket.on("readable", pending.onReadable);
+    socket.on("error", pending.onOver);
+    socket.on("close", pending.onOver);
   }
 
   close(): void {
     clearInterval(this.#sweeper);
-    for (const stranger of this.#strangers) this.#end(stranger);
+    for (const pending of this.#pending) this.#end(pending);
   }
 
   #makeRoom(source: string): void {
     const { unauthenticatedMax, unauthenticatedPerAddressMax } = this.#options.config.limits;
     if (this.#bySource.countOf(source) >= unauthenticatedPerAddressMax) this.#evictOf(source);
-    else if (this.#strangers.size >= unauthenticatedMax) this.#evictOf(this.#bySource.heaviest() ?? source);
+    else if (this.#pending.size >= unauthenticatedMax) this.#evictOf(this.#bySource.heaviest() ?? source);
   }
 
   #evictOf(source: string): void {
     const order: readonly Phase[] = ["silent", "leaving", "checked"];
-    const found = new Map<Phase, Stranger>();
-    for (const stranger of this.#bySource.itemsOf(source)) {
-      if (!found.has(stranger.phase)) found.set(stranger.phase, stranger);
-      if (stranger.phase === "silent") break;
+    const found = new Map<Phase, PendingConnection>();
+    for (const pending of this.#bySource.itemsOf(source)) {
+      if (!found.has(pending.phase)) found.set(pending.phase, pending);
+      if (pending.phase === "silent") break;
     }
     const victim = order.map((phase) => found.get(phase)).find((one) => one !== undefined);
     if (victim === undefined) return;
@@ -120,113 +120,113 @@ export class PreAuth {
     else this.#cut(victim, "unauthenticated-full");
   }
 
-  #read(stranger: Stranger): void {
+  #read(pending: PendingConnection): void {
     for (;;) {
-      const chunk: Buffer | null = stranger.socket.read();
+      const chunk: Buffer | null = pending.socket.read();
       if (chunk === null) return;
-      if (stranger.phase === "leaving" || stranger.phase === "over") continue;
-      stranger.chunks.push(chunk);
-      stranger.bytes += chunk.length;
+      if (pending.phase === "leaving" || pending.phase === "over") continue;
+      pending.chunks.push(chunk);
+      pending.bytes += chunk.length;
       this.#bytes += chunk.length;
-      if (stranger.bytes > STRANGER_BYTES_MAX) {
-        this.#cut(stranger, "connect-oversized");
+      if (pending.bytes > PENDING_BYTES_MAX) {
+        this.#cut(pending, "connect-oversized");
         return;
       }
       if (this.#bytes > this.#options.config.limits.unauthenticatedBytesMax) this.#evictLargest();
-      if (stranger.phase === "silent") this.#hear(stranger);
+      if (pending.phase === "silent") this.#parse(pending);
     }
   }
 
   #evictLargest(): void {
-    let largest: Stranger | undefined;
-    for (const stranger of this.#strangers) {
-      if (stranger.bytes > (largest?.bytes ?? 0)) largest = stranger;
+    let largest: PendingConnection | undefined;
+    for (const pending of this.#pending) {
+      if (pending.bytes > (largest?.bytes ?? 0)) largest = pending;
     }
     if (largest !== undefined) this.#cut(largest, "unauthenticated-full");
   }
 
-  #hear(stranger: Stranger): void {
-    if (stranger.chunks.length > 1) stranger.chunks = [Buffer.concat(stranger.chunks)];
-    const read = readConnect(stranger.chunks[0] as Buffer, CONNECT_BYTES_MAX);
+  #parse(pending: PendingConnection): void {
+    if (pending.chunks.length > 1) pending.chunks = [Buffer.concat(pending.chunks)];
+    const read = readConnect(pending.chunks[0] as Buffer, CONNECT_BYTES_MAX);
     if (read.kind === "incomplete") return;
     if (read.kind === "connect") {
-      stranger.phase = "checked";
-      this.#check(stranger, read.connect).catch(() => this.#refuse(stranger, "unknown", "authentication-busy"));
-    } else if (read.fault === "protocol-unsupported") this.#refuse(stranger, "unknown", read.fault);
-    else this.#cut(stranger, read.fault);
+      pending.phase = "checked";
+      this.#check(pending, read.connect).catch(() => this.#refuse(pending, "unknown", "authentication-busy"));
+    } else if (read.fault === "protocol-unsupported") this.#refuse(pending, "unknown", read.fault);
+    else this.#cut(pending, read.fault);
   }
 
-  async #check(stranger: Stranger, connect: Connect): Promise<void> {
+  async #check(pending: PendingConnection, connect: Connect): Promise<void> {
     const { authenticate, config } = this.#options;
-    const isGone = () => stranger.phase !== "checked";
+    const isGone = () => pending.phase !== "checked";
     const refusal = isOwnWill(connect, config.mqtt.prefix)
-      ? await authenticate(connect, { source: stranger.source, isGone })
+      ? await authenticate(connect, { source: pending.source, isGone })
       : ("will-not-availability" as const);
     if (isGone()) return;
-    const reason = refusal ?? this.#options.mayAdmit(stranger.socket, connect.clientId);
-    if (reason !== undefined) return this.#refuse(stranger, connect.clientId, reason);
-    this.#admit(stranger, connect.clientId);
+    const reason = refusal ?? this.#options.mayAdmit(pending.socket, connect.clientId);
+    if (reason !== undefined) return this.#refuse(pending, connect.clientId, reason);
+    this.#admit(pending, connect.clientId);
   }
 
-  #admit(stranger: Stranger, deviceId: string): void {
-    const { socket } = stranger;
-    const received = Buffer.concat(stranger.chunks);
-    stranger.phase = "over";
-    this.#remove(stranger);
-    socket.off("readable", stranger.onReadable);
-    socket.off("error", stranger.onOver);
-    socket.off("close", stranger.onOver);
+  #admit(pending: PendingConnection, deviceId: string): void {
+    const { socket } = pending;
+    const received = Buffer.concat(pending.chunks);
+    pending.phase = "over";
+    this.#remove(pending);
+    socket.off("readable", pending.onReadable);
+    socket.off("error", pending.onOver);
+    socket.off("close", pending.onOver);
     socket.unshift(received);
     this.#options.admit(socket, deviceId);
   }
 
   /** CONNACK, and the end of the connection (MQTT-3.2.2-5). */
-  #refuse(stranger: Stranger, clientId: string, code: ConnectRefusal): void {
-    const { socket } = stranger;
-    const remote = socket.remoteAddress ?? stranger.source;
+  #refuse(pending: PendingConnection, clientId: string, code: ConnectRefusal): void {
+    const { socket } = pending;
+    const remote = socket.remoteAddress ?? pending.source;
     this.#options.telemetry.emit(connectRefused, { code, clientId: JSON.stringify(clientId.slice(0, 64)), remote });
-    stranger.phase = "leaving";
-    stranger.untilMs = this.#options.clock.monotonicMs() + LEAVE_MS_MAX;
-    this.#drop(stranger);
+    pending.phase = "leaving";
+    pending.untilMs = this.#options.clock.monotonicMs() + LEAVE_MS_MAX;
+    this.#drop(pending);
     socket.end(Buffer.from([0x20, 2, 0, returnCodeOf(code)]));
   }
 
-  #cut(stranger: Stranger, code: PreAuthCut): void {
-    const { bytes, socket } = stranger;
-    const remote = socket.remoteAddress ?? stranger.source;
+  #cut(pending: PendingConnection, code: PreAuthCut): void {
+    const { bytes, socket } = pending;
+    const remote = socket.remoteAddress ?? pending.source;
     this.#options.telemetry.emit(connectionCut, { code, deviceId: "unknown", bytes, remote });
-    this.#end(stranger);
+    this.#end(pending);
   }
 
-  #end(stranger: Stranger): void {
-    this.#forget(stranger);
-    stranger.socket.destroy();
+  #end(pending: PendingConnection): void {
+    this.#forget(pending);
+    pending.socket.destroy();
   }
 
-  #forget(stranger: Stranger): void {
-    stranger.phase = "over";
-    this.#remove(stranger);
+  #forget(pending: PendingConnection): void {
+    pending.phase = "over";
+    this.#remove(pending);
   }
 
-  #remove(stranger: Stranger): void {
-    if (!this.#strangers.delete(stranger)) return;
-    this.#bySource.remove(stranger.source, stranger);
-    this.#drop(stranger);
+  #remove(pending: PendingConnection): void {
+    if (!this.#pending.delete(pending)) return;
+    this.#bySource.remove(pending.source, pending);
+    this.#drop(pending);
   }
 
   /** Its bytes. */
-  #drop(stranger: Stranger): void {
-    this.#bytes -= stranger.bytes;
-    stranger.bytes = 0;
-    stranger.chunks = [];
+  #drop(pending: PendingConnection): void {
+    this.#bytes -= pending.bytes;
+    pending.bytes = 0;
+    pending.chunks = [];
   }
 
   #sweep(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const stranger of this.#strangers) {
-      if (stranger.phase === "checked" || stranger.untilMs > nowMs) continue;
-      if (stranger.phase === "leaving") this.#end(stranger);
-      else this.#cut(stranger, "connect-late");
+    for (const pending of this.#pending) {
+      if (pending.phase === "checked" || pending.untilMs > nowMs) continue;
+      if (pending.phase === "leaving") this.#end(pending);
+      else this.#cut(pending, "connect-late");
     }
   }
 }

@@ -55,7 +55,7 @@ describe("dead letters beyond their rate", () => {
   const refusal = (reason: RefusalReason): Refusal => ({ kind: "refuse", stream: "frames", reason, message: "why" });
 
   test("garbage is acknowledged once Kafka has it, whole or in sum, and none is left out (dead-letter-writer.ts P1, P4)", async () => {
-    const { log, throttled, deadLetters } = open(() => 0); // No rate is made good meanwhile, however slow the machine.
+    const { log, throttled, deadLetters } = open(() => 0); // No rate recovers meanwhile, however slow the machine.
     const payloads = Array.from({ length: 200 }, (_, i) => Buffer.alloc(10_000, i));
     await Promise.all(payloads.map((payload) => deadLetters.store(uplink(payload), refusal("jpeg-corrupt"), 1, true)));
     const sums = log.filter(({ headers }) => headers?.["tributary.sum.messages"] !== undefined);
@@ -72,7 +72,7 @@ describe("dead letters beyond their rate", () => {
     expect(throttled).toHaveLength(inSum);
   });
 
-  test("what may be of use one day waits and is kept whole; behind another's broker it does not wait (dead-letter-writer.ts P3, P5)", async () => {
+  test("a message that may become valid waits and is stored whole; behind a foreign broker it does not wait (dead-letter-writer.ts P3, P5)", async () => {
     const { log, deadLetters } = open();
     const startedMs = performance.now();
     const store = (mayWait: boolean) =>

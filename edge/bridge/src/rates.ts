@@ -1,7 +1,7 @@
 /**
- * What one device may do in a second, over all its connections: a new one brings no new burst.
+ * The rates of one device, over all its connections: a new one brings no new burst.
  *
- * R1. A rate may be exceeded once, by what is under way; the next waits until that is made good. So a large packet passes
+ * R1. A rate may be exceeded once, by the current packet; the next waits until the rate is met again. So a large packet passes
  *     whatever the rate, and the mean never exceeds it.
  * R2. A device whose rates are all back at their bursts is forgotten, which gives it nothing; at most `DEVICES_MAX` are
  *     kept (G9).
@@ -21,14 +21,14 @@ export class Rate {
     this.#atMs = nowMs;
   }
 
-  /** Takes what is under way anyway. How long the next has to wait. */
+  /** Takes the current packet in any case. Returns how long the next has to wait. */
   charge(amount: number, nowMs: number): number {
     this.#refill(nowMs);
     this.#left -= amount;
     return this.#waitMs;
   }
 
-  /** Takes if nothing is to be made good; else leaves all as it is. */
+  /** Takes it if the rate permits; else changes nothing. */
   take(amount: number, nowMs: number): boolean {
     this.#refill(nowMs);
     if (this.#left <= 0) return false;

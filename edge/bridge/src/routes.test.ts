@@ -63,7 +63,7 @@ describe("a configuration", () => {
     expect(problemsOf(wrong)).toEqual([expect.stringContaining(problem)]);
   });
 
-  test("names what is never taken, and takes the rest", () => {
+  test("refuses invalid routes by name, and takes the others", () => {
     const [wide, narrow] = [route({ filter: "plant/#" }), route({ filter: "plant/%d/state" })];
     expect(problemsOf(wide, narrow)).toEqual(["routes.1.filter: never taken: routes[0] takes all that it fits (X3)"]);
     expect(
@@ -90,7 +90,7 @@ test("behind a foreign broker a route's key needs a device that its topic names"
 });
 
 describe("a message", () => {
-  test("goes the first way that fits, under the key of that way (routes.ts X3)", () => {
+  test("takes the first matching route, with its key (routes.ts X3)", () => {
     const routes = [
       route({ filter: "plant/+/temperature", key: { level: 1 } }),
       route({ filter: "plant/#", topic: "plant.rest.v1", format: "raw", key: "topic" }),
@@ -135,7 +135,7 @@ describe("a message", () => {
     expect(judge([route({ format: "raw" })], { payload: Buffer.alloc(0) })).toMatchObject({ kind: "route" });
   });
 
-  test("of Avro is framed, and of the schema where there is one", () => {
+  test("of Avro must be framed, and of the route's schema if there is one", () => {
     const record = EdgeMetrics.encode({
       deviceId: "d",
       bootId: 1n,

@@ -1,14 +1,13 @@
 /**
  * Routes of an operator's own: MQTT topics outside the device contract into Kafka topics outside ours.
  *
- * A route never touches the contract: its filter meets no MQTT topic of ours, its Kafka topic is none of ours. What is stored
- * are the bytes that came; headers have its origin. QoS 1 is acknowledged after Kafka's ack (G1); QoS 0 asks for no more than
- * to be stored. QoS 2 promises what Kafka's ack cannot, and is refused.
+ * A route never affects the contract: its filter matches no MQTT topic of ours, its Kafka topic is not one of ours. The received
+ * bytes are stored; headers have their origin. QoS 1 is acknowledged after Kafka's ack (G1); QoS 0 is stored without one. QoS 2
+ * guarantees more than Kafka's ack, and is refused.
  *
- * X2. `%d` in a filter stands for the publisher's own device id, and for nobody else's. Without it any registered device may
- *     publish.
- * X3. The first route that fits is taken. What it cannot take is refused like any message: put aside, counted, and then
- *     acknowledged (G8). */
+ * X2. `%d` in a filter stands for the publisher's own device id only. Without it any registered device may publish.
+ * X3. The first matching route is taken. A message that it cannot take is refused like any other: it becomes a dead letter, is
+ *     counted, and then acknowledged (G8). */
 import {
   type AvroSchema,
   ContractError,
@@ -51,7 +50,7 @@ type Surroundings = {
   readonly mode: "embedded" | "external";
 };
 
-/** Everything that is wrong with the routes, and with one beside another. */
+/** All problems of the routes, and between them. */
 export function routeProblems(routes: readonly RouteConfig[], { prefixes, mode }: Surroundings): RouteProblem[] {
   const ours = new Set(tributaryTopics().map(({ name }) => prefixes.kafka + name));
   const reserved = ["tributary.", prefixes.kafka, "__", "_schemas"].filter((prefix) => prefix !== "");
@@ -80,7 +79,7 @@ export function routeProblems(routes: readonly RouteConfig[], { prefixes, mode }
   return problems;
 }
 
-/** A route that is ready to be used: its schema is read. */
+/** A route with its schema read. */
 export type Route = {
   readonly config: RouteConfig;
   readonly levels: readonly string[];
@@ -95,7 +94,7 @@ export function openRoute(config: RouteConfig, readSchema: (file: string) => str
 /** Sink and reader know whole topic names: a route's have no prefix of ours. */
 export type Routes = { readonly list: readonly Route[]; readonly sink: RecordSink; readonly reader: PartitionReader };
 
-/** The way of a topic: none, another device's, or a route. */
+/** The route of a topic; none, or another device's topic. */
 export function routeOf(
   routes: readonly Route[],
   topic: string,
@@ -142,7 +141,7 @@ export function routedRecord(
   };
 }
 
-/** What a broker is to be asked for, so that the routes get their messages. */
+/** The subscriptions at a foreign broker for the routes' messages. */
 export const subscriptionOf = (config: RouteConfig): string =>
   levelsOf(config.filter)
     .map((level) => (level === DEVICE ? "+" : level))
@@ -240,7 +239,7 @@ function openAvro(payload: Uint8Array): { readonly fingerprint: string | undefin
   return { fingerprint, datum };
 }
 
-/** What is wrong with a message of a route; undefined when nothing is. */
+/** The fault of a route's message; undefined if there is none. */
 export function payloadFault(route: Route, payload: Uint8Array): string | undefined {
   try {
     route.check(payload);

@@ -1,10 +1,10 @@
 /**
- * One connected device: what it sent and is not yet answered, and what waits to be sent to it.
+ * One connected device: its unacknowledged messages, and the messages that wait to be sent to it.
  *
- * What waits for a slow device is bounded; the oldest is dropped and counted (G9).
+ * The queue for a slow device is bounded; the oldest message is dropped and counted (G9).
  *
- * S1. Acknowledgements leave in the order the messages came (MQTT-4.6.0), whichever was stored first.
- * S2. After one message failed no later one is acknowledged or begun: the connection ends, and the device sends again from the
+ * S1. Acknowledgements are sent in the order of the messages (MQTT-4.6.0), whichever was stored first.
+ * S2. After one message failed no later one is acknowledged or started: the connection ends, and the device sends again from the
  *     one that failed (G3). */
 import { AckOrder } from "@tributary/mqtt";
 import type { Client } from "aedes";
@@ -18,7 +18,7 @@ export class Session {
   readonly gate: PacketGate;
   /** Of the policy last sent in this session. */
   policyVersion: string | undefined;
-  /** What it shall run, as last sent in this session. */
+  /** The desired state last sent in this session. */
   desired: DesiredMessage | undefined;
   readonly #client: Client;
   readonly #results: NewestQueue<Down>;
@@ -41,7 +41,7 @@ export class Session {
     return this.#acks.size;
   }
 
-  /** Registers a message; call what it returns once the message has reached its end. */
+  /** Registers a message; call the returned function once the message is settled. */
   begin(acknowledge: () => void): () => void {
     return this.#acks.begin(() => {
       if (!this.isClosed) acknowledge();

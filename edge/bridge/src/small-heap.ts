@@ -1,8 +1,7 @@
 /**
- * Imported first by the bridge's main. What the bridge allocates is garbage once Kafka has it: a young generation that is
- * small and does not grow is collected soon and briefly, by the main thread alone. Helper threads would have to get a
- * processor first, and everything that is to be acknowledged waits for them meanwhile. `npm run bench -- bridge` prints what
- * that comes to.
+ * Imported first by the bridge's main. The bridge's objects are garbage once Kafka has a message: a young generation that is
+ * small and does not grow is collected soon and briefly, by the main thread alone. Helper threads would have to be scheduled
+ * first, and delay acknowledgements meanwhile. `npm run bench -- bridge` prints the effect.
  */
 import { setFlagsFromString } from "node:v8";
 

@@ -1,4 +1,4 @@
-/** A traced frame crosses the bridge twice: up into Kafka, and its final answer down. Each border is a span. */
+/** A traced frame passes the bridge twice: up into Kafka, and its final answer down. Each pass is a span. */
 import { type Classifications, topics, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { processing, type Span, sending, type Tracer } from "@tributary/telemetry";
 
@@ -18,7 +18,7 @@ export function traceUplink(
   return { traced: sent.traceparent, end: endOf([sent, received]) };
 }
 
-/** `traced` are the answers with the contexts that the device goes on from. */
+/** `traced` are the answers with the contexts that the device continues. */
 export function traceDownlink(tracer: Tracer, record: Classifications): Crossing<Classifications> {
   if (record.answers.every(({ traceparent }) => traceparent === null)) return { traced: record, end: () => {} };
   const spans: Span[] = [];

@@ -1,5 +1,5 @@
-/** `tributary-bridge --config FILE`: the MQTT broker that devices talk to, or one of several behind it, and the only way of
- * their records into Kafka. */
+/** `tributary-bridge --config FILE`: the devices' MQTT broker, or one of several bridges behind another broker; only bridges
+ * write devices' records to Kafka. */
 
 import "./small-heap.ts";
 import { runService } from "@tributary/service-kit";

@@ -1,10 +1,9 @@
 /**
- * Takeovers: a device connects while a session of its name lives, which ends that one (MQTT-3.1.4-2). Two devices with one
- * name would end each other's sessions for ever; each name has so many takeovers a minute, then the session that is
- * there stays (G9).
+ * Takeovers: a device connects while a session of its name is active, which ends that one (MQTT-3.1.4-2). Two devices with one
+ * name would end each other's sessions forever; takeovers of a name are limited, beyond which the existing session stays (G9).
  *
- * K1. A device may take over `perMinuteMax` times at once, and so many times in every minute from then on.
- * K2. Only devices with takeovers of late are remembered.
+ * K1. A device may take over `perMinuteMax` times at once, and as often in every minute from then on.
+ * K2. Only devices with recent takeovers are remembered.
  */
 export type TakeoversOf = { readonly deviceId: string; readonly takeovers: number };
 
@@ -42,7 +41,7 @@ export class Takeovers {
     return true;
   }
 
-  /** Those with most, of late. */
+  /** The devices with the most recent takeovers. */
   most(devicesMax: number, nowMs: number): readonly TakeoversOf[] {
     this.#forget(nowMs);
     return [...this.#accounts]

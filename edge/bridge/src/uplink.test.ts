@@ -36,7 +36,7 @@ const judge = (change: Partial<Uplink> = {}) =>
     "tributary",
   );
 
-describe("what becomes of a published message", () => {
+describe("the outcome of a published message", () => {
   test("a frame is stored as the device's own bytes behind the registry's id", () => {
     const payload = EdgeFrame.encodeSingleObject(someFrame({ jpeg: JPEG }));
     const verdict = judge({ payload });

@@ -1,12 +1,12 @@
 /**
- * What becomes of one message an authenticated device published: pure, so that hostile input can be tried by the
- * million.
+ * Decides the outcome of one message that an authenticated device published: pure, so that tests can try millions of hostile
+ * inputs.
  *
- * The principal, the topic's level and the payload's first field are the same device. Nothing is decoded before its bounds,
- * and the ranges of its fields, are checked, whether it came as Avro or as JSON; only frames are decoded at all, to look at
- * their JPEG. A frame that the router would refuse is refused here, where its device is known.
+ * The principal, the topic's level and the payload's first field must be the same device. Nothing is decoded before its bounds,
+ * and the ranges of its fields, are checked, whether it is Avro or JSON; only frames are decoded at all, to check their JPEG. A
+ * frame that the router would refuse is refused here, where its device is known.
  *
- * U1. Every message has exactly one end: stored, taken as availability, or refused with a reason (G8).
+ * U1. Every message has exactly one outcome: stored, taken as availability, or refused with a reason (G8).
  * U4. A stored value is the device's own bytes behind another header: never re-encoded. Only a device that speaks JSON cannot
  *     have this (json-uplink.ts). */
 import {
@@ -37,7 +37,7 @@ export type Uplink = {
   readonly principal: string;
   readonly topic: string;
   readonly payload: Buffer;
-  /** Of a packet that was too large to be held: what `payload` is only the beginning of. */
+  /** Length and digest of the whole payload, if the packet was too large and `payload` is only its beginning. */
   readonly whole?: Whole;
   readonly qos: number;
   readonly retain: boolean;
@@ -87,9 +87,9 @@ export type Refusal = {
   readonly kind: "refuse";
   readonly reason: RefusalReason;
   readonly stream: StreamOrUnknown;
-  /** For people: names what is wrong. */
+  /** For people: names the fault. */
   readonly message: string;
-  /** The unknown schema's, where that is why. */
+  /** The unknown schema's, if that is the reason. */
   readonly fingerprint?: string;
 };
 

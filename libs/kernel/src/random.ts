@@ -1,4 +1,4 @@
-/** A source of uniform numbers in [0, 1). The only door to chance (G10). */
+/** A source of uniform numbers in [0, 1), the only source of randomness (G10). */
 export type Random = () => number;
 
 /** sfc32 seeded by splitmix32: small, fast, passes PractRand; the same seed gives the same numbers everywhere. */

@@ -1,6 +1,6 @@
 /**
  * One signal for several causes. `AbortSignal.any` keeps what it made for as long as the longest-lived of its sources once
- * somebody has listened (Node 24): a service that makes one a call fills its memory. This one is let go by `unlink`.
+ * a listener was added (Node 24): a service that makes one a call leaks memory. This one is released by `unlink`.
  */
 export type LinkedSignal = {
   readonly signal: AbortSignal;

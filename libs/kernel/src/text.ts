@@ -1,4 +1,4 @@
-/** Texts that travel in records are bounded in bytes, wherever they come from. */
+/** Bounds the bytes of strings in records. */
 
 /** Of a class's name. A package with a longer one is not loaded: no record could carry its answers. */
 export const LABEL_BYTES_MAX = 128;

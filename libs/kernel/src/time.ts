@@ -1,7 +1,7 @@
 /** Milliseconds since the Unix epoch, UTC. */
 export type Instant = number;
 
-/** The only door to time. Services get `systemClock`; tests and simulations hand in their own (G10). */
+/** The only source of time. Services get `systemClock`; tests and simulations pass their own (G10). */
 export interface Clock {
   /** Wall-clock time; may jump. */
   now(): Instant;
@@ -14,7 +14,7 @@ export interface Clock {
 /** The longest a timer of Node's can be; a longer one would fire at once. */
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 
-/** A delay that a timer takes, whatever two clocks that disagree make of it. */
+/** Clamps a delay to what a timer takes, e.g. one computed from two clocks that disagree. */
 export const timerMs = (ms: number): number => Math.min(TIMER_MS_MAX, Math.max(0, ms));
 
 export type Repetition = {

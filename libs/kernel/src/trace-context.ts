@@ -1,4 +1,4 @@
-/** W3C trace context as our records carry it: one `traceparent` of version 00, or null where nobody traces. */
+/** W3C trace context as our records carry it: one `traceparent` of version 00, or null without tracing. */
 import type { Random } from "./random.ts";
 
 export type TraceContext = { readonly traceId: string; readonly spanId: string; readonly isSampled: boolean };
@@ -16,7 +16,7 @@ export function traceContextOf(traceparent: string | null | undefined): TraceCon
 export const traceparentOf = ({ traceId, spanId, isSampled }: TraceContext): string =>
   `00-${traceId}-${spanId}-${isSampled ? "01" : "00"}`;
 
-/** A span's context before the span itself: for a record that is formed where no span can be begun. Null: no trace. */
+/** A span's context before the span itself: for a record that is made where no span can be started. Null: no trace. */
 export function childTraceparent(parent: string | null | undefined, random: Random): string | null {
   const context = traceContextOf(parent);
   if (context === undefined) return null;

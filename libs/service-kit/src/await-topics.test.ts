@@ -19,7 +19,7 @@ function rig(partitions: (topic: string, now: number) => readonly number[]) {
   };
 }
 
-test("a service waits until the last of its topics is there", async () => {
+test("a service waits until all its topics exist", async () => {
   const wait = rig((topic, now) => (topic === "labels" && now < 5_000 ? [] : [0]));
   await awaitTopics(wait);
   expect(wait.clock.monotonicMs()).toBeGreaterThanOrEqual(5_000);

@@ -1,4 +1,4 @@
-/** Waits until Kafka is there with every topic that a service needs: a missing one would show as readers that wait for ever. */
+/** Waits until Kafka has every topic that a service needs: readers of a missing one would wait forever. */
 import type { PartitionReader } from "@tributary/kafka";
 import { backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -32,7 +32,7 @@ export async function awaitTopics(wait: TopicsWait): Promise<void> {
   }
 }
 
-/** One line for each reason, naming the topics it holds for. */
+/** One line for each reason, with its topics. */
 async function problemsOf(needed: readonly NeededTopic[]): Promise<string[]> {
   const byReason = new Map<string, string[]>();
   await Promise.all(

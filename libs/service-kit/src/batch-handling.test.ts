@@ -83,7 +83,7 @@ class Scene {
 }
 
 describe("a batch", () => {
-  test("is handled without what cannot be decoded, which is put aside (batch-handling.ts B1)", async () => {
+  test("is handled without records that cannot be decoded, which become dead letters (batch-handling.ts B1)", async () => {
     const scene = new Scene();
     expect(await scene.run(batchOf(1, "x", 2, null, 3))).toEqual({ processed: 5 });
     expect(scene.handled).toEqual([1, 2, 3]);
@@ -108,7 +108,7 @@ describe("a batch", () => {
     expect(always.letters).toEqual([]);
   });
 
-  test("that a person must look at is thrown at once and nothing is put aside (batch-handling.ts B3)", async () => {
+  test("that needs a person is thrown at once without a dead letter (batch-handling.ts B3)", async () => {
     const scene = new Scene();
     await expect(scene.run(batchOf(1), () => new Failure("state", "ask-a-person", "?"))).rejects.toMatchObject({
       code: "state",

@@ -1,12 +1,12 @@
 /**
- * Handles a batch so that it always ends: processed, or retried for a bounded time, or its poison put aside.
+ * Handles a batch so that it always ends: processed, retried for a bounded time, or with its poison records as dead letters.
  *
  * B1. A record that cannot be decoded goes to the dead letters; the others of its batch are handled without it (G8).
  * B2. A Failure with the advice "retry" repeats the same records with full-jitter backoff, for at most `retryMsMax` (G9); then
  *     it is thrown, and the process ends: a supervisor tries with a fresh one.
  * B3. A Failure with the advice "ask-a-person" is thrown at once.
- * B4. Anything else is poison: the records are handled one by one, and the one that fails alone is put aside.
- * B5. `processed` counts only what is handled or safely among the dead letters.
+ * B4. Anything else is poison: the records are handled one by one, and one that fails alone becomes a dead letter.
+ * B5. `processed` counts only records that are handled or stored as dead letters.
  */
 import type { Codec } from "@tributary/contracts";
 import type { Batch, DeadLetters, InRecord, Processed } from "@tributary/kafka";
@@ -43,11 +43,11 @@ export async function handleBatch<T>(
   const whole = batch.records.length;
   const { decoded, poison } = decodeAll(batch.records, codec);
   try {
-    if (poison.length > 0) await putAside(poison, batch, signal, handling);
+    if (poison.length > 0) await writeDeadLetters(poison, batch, signal, handling);
     if (decoded.length > 0) await handleAll({ ...batch, records: decoded }, signal, handle, handling, batch);
     return { processed: whole };
   } catch (error) {
-    if (signal.aborted) return { processed: 0 }; // B5: stopping is no failure; it all comes again
+    if (signal.aborted) return { processed: 0 }; // B5: stopping is no failure; the batch is delivered again
     throw error;
   }
 }
@@ -88,13 +88,18 @@ async function handleAll<T>(
       return;
     }
     const record = original.records.find((candidate) => candidate.offset === only.offset);
-    if (record !== undefined) await putAside([{ record, error }], batch, signal, handling);
+    if (record !== undefined) await writeDeadLetters([{ record, error }], batch, signal, handling);
   }
 }
 
 const isForTheProcess = (error: unknown): boolean => error instanceof Failure && error.advice !== "give-up";
 
-const putAside = (poison: readonly Poison[], at: At, signal: AbortSignal, handling: BatchHandling): Promise<unknown> =>
+const writeDeadLetters = (
+  poison: readonly Poison[],
+  at: At,
+  signal: AbortSignal,
+  handling: BatchHandling,
+): Promise<unknown> =>
   withRetry(
     () => handling.deadLetters.write(poison.map(({ record, error }) => letterOf(record, error))),
     at,

@@ -78,7 +78,7 @@ describe("a process's clock against Kafka's", () => {
     expect(watch.check()).toBe(true);
   });
 
-  test("is given what the round trip leaves uncertain (clock-watch.ts W1)", async () => {
+  test("subtracts the uncertainty of the round trip (clock-watch.ts W1)", async () => {
     const { watch, start, set } = world(() => ({ ...exact, uncertaintyMs: 3_000 }));
     set(7_900);
     await start();

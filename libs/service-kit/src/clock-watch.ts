@@ -4,9 +4,10 @@
  *
  * Only readiness follows: what is stored is stamped by Kafka, and ending would turn a wrong clock into an outage.
  *
- * W1. Not ready when the clock is certainly off by more than the bound; what the round trip leaves uncertain does not count.
- * W2. A clock that cannot be compared (Kafka away, no probe topic) is no reason to be unready: whatever needs Kafka reports
- *     that itself. The last reading counts on. */
+ * W1. The process is not ready when its clock is certainly off by more than the bound; the uncertainty of the round trip is
+ *     subtracted.
+ * W2. A clock that cannot be compared (no Kafka, no probe topic) does not make the process unready: what needs Kafka reports
+ *     that itself. The last reading stays valid. */
 import { type ClockReading, clockOffsetMs } from "@tributary/kafka";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";

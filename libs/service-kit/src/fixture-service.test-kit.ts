@@ -1,4 +1,4 @@
-/** A service that is nothing but the kit: it notes what it handles, and fails where a frame's number says so. */
+/** A service of the kit alone: it records what it handles, and fails on certain frame numbers. */
 import { Controller, Inject, Injectable, Module } from "@nestjs/common";
 import { Ctx, EventPattern, Payload } from "@nestjs/microservices";
 import { sharedBlocks } from "@tributary/config";

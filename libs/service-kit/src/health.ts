@@ -1,4 +1,4 @@
-/** What `/health/ready` looks at. Live means only that the process answers. */
+/** The checks of `/health/ready`. Live means only that the process answers. */
 export type HealthCheck = () => true | string;
 
 export class Health {

@@ -15,7 +15,7 @@ import { lastValueFrom, type Observable, throwError } from "rxjs";
 import { type BatchHandling, type DecodedBatch, handleBatch } from "./batch-handling.ts";
 
 export class BatchContext extends BaseRpcContext<[AbortSignal]> {
-  /** Aborts when the service stops: unfinished work is handed over again after the restart. */
+  /** Aborts when the service stops: unfinished work is delivered again after the restart. */
   get signal(): AbortSignal {
     return this.getArgByIndex(0);
   }
@@ -55,7 +55,7 @@ export class KafkaBatches extends Server implements CustomTransportStrategy {
     callback();
   }
 
-  /** Drains: the batch in hand ends, what is done is committed. */
+  /** Drains: the current batch ends, and finished work is committed. */
   override async close(): Promise<void> {
     await this.#source?.close();
     await this.#running;
@@ -75,7 +75,7 @@ export class KafkaBatches extends Server implements CustomTransportStrategy {
   }
 }
 
-/** Nest would turn a Failure into "Internal server error"; what was thrown must arrive as it is. */
+/** Nest would turn a Failure into "Internal server error"; the consumer needs the error itself. */
 @Catch()
 export class PassThrough implements RpcExceptionFilter {
   catch(exception: unknown, _host: ArgumentsHost): Observable<never> {

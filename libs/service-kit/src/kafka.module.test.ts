@@ -38,12 +38,16 @@ class FeatureModule {}
 @Module({ imports: [FeatureModule, KafkaModule], providers: [] })
 class TestModule {}
 
-test("Kafka's clients close after every provider that uses them, and users stop before what they use (K1)", async () => {
+test("Kafka's clients close after every provider that uses them, and users stop before their dependencies (K1)", async () => {
   const telemetry = silentTelemetry();
   const kafkaClock = { read: async () => undefined, close: async () => {} };
   const service = serviceModule({
     config: { http: { host: "127.0.0.1", port: 0 } } as never,
-    ...{ telemetry, clock: systemClock, health: new Health(), crash: () => {}, ports: {} },
+    telemetry,
+    clock: systemClock,
+    health: new Health(),
+    crash: () => {},
+    ports: {},
     clockWatch: new ClockWatch({ kafkaClock, clock: systemClock, telemetry, offsetMsMax: 1_000 }),
     kafka: {
       brokers: ["127.0.0.1:1"],

@@ -1,12 +1,9 @@
 /**
  * The life of a service process. Its parts are providers of one Nest module: they get what the process has by injection
- * (service.module.ts), start in Nest's init hooks and stop in its shutdown hooks. This file does what lies around that module:
+ * (service.module.ts), start in Nest's init hooks and stop in its shutdown hooks. This file does the rest:
  *
  *   configuration -> signals, clock watch, tracing, metrics port -> wait for what is outside -> module and its init hooks
  *     -> Kafka consumers (providers that are KafkaBatches) -> HTTP -> the `ready` line -> signal -> shutdown hooks -> exit code
- *
- * It first waits for the ids of a schema registry that is not ours, then for what `awaits` names; only health and metrics
- * answer meanwhile.
  *
  * P1. A wrong configuration ends it with 2 before anything else starts.
  * P2. It prints its one `ready` line when every health check passes for the first time.
@@ -46,14 +43,14 @@ export type ServiceOptions<C extends ServiceConfig> = {
   /** One sentence for `--help`. */
   readonly summary: string;
   readonly configSchema: z.ZodType<C>;
-  /** What zod cannot say about the configuration; throws ConfigError. */
+  /** Checks of the configuration that zod cannot express; throws ConfigError. */
   readonly check?: (config: C) => void;
-  /** What its HTTP port asks of callers; without it, the port is open and takes no body. */
+  /** The checks that its HTTP port makes of requests; without it, the port is open and takes no body. */
   readonly door?: (config: C) => DoorPolicy;
-  /** Topics that must be there before any part of it starts; after `startMsMax` it gives up (P5). */
+  /** Topics that must exist before any part of it starts; after `startMsMax` it gives up (P5). */
   readonly needs?: { readonly topics: readonly string[]; readonly startMsMax: (config: C) => number };
   readonly module: Type;
-  /** Last touches before it listens, e.g. OpenAPI. */
+  /** Runs before it listens, e.g. for OpenAPI. */
   readonly prepare?: (app: INestApplication, config: C) => void;
 };
 
@@ -67,7 +64,7 @@ export async function runService<C extends ServiceConfig>(options: ServiceOption
   await new ServiceProcess(options, config).run(argv[argv.indexOf("--config") + 1] ?? "");
 }
 
-/** What all modules of the process are imported by. */
+/** The root module of the process. */
 @Module({})
 class RootModule {}
 
@@ -224,7 +221,7 @@ class ServiceProcess<C extends ServiceConfig> {
   async #end(cause: string, code: 0 | 1): Promise<void> {
     const telemetry = this.#telemetry;
     if (this.#isStopping) {
-      if (code === 0) process.exit(1); // P3: somebody is impatient
+      if (code === 0) process.exit(1); // P3: a second signal
       return;
     }
     this.#stop.abort();

@@ -1,6 +1,6 @@
 import type { HttpBlock, KafkaBlock, LogBlock, SchemaRegistryBlock } from "@tributary/config";
 
-/** What the configuration of every service has: `sharedBlocks` of @tributary/config. */
+/** The configuration that every service has: `sharedBlocks` of @tributary/config. */
 export type ServiceConfig = {
   readonly http: HttpBlock;
   readonly log: LogBlock;

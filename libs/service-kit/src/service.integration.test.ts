@@ -1,4 +1,4 @@
-/** A whole service process: its exit codes, its doors, and its consumer, on a real Kafka. */
+/** A whole service process: its exit codes, its ports, and its consumer, on a real Kafka. */
 
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -63,7 +63,7 @@ test("a wrong configuration: every key named, exit 2, before anything starts (ru
   ]);
 });
 
-test("batches: retried, poison put aside, the rest handled once; its doors; SIGTERM commits and exits 0 (run-service.ts P2, run-service.ts P3, G8)", async () => {
+test("batches: retried, poison as dead letters, the rest handled once; its ports; SIGTERM commits and exits 0 (run-service.ts P2, run-service.ts P3, G8)", async () => {
   await put(1n, 2n, Buffer.from("not Avro"), 13n, 14n);
   const service = await start();
   const handled = () => service.events().filter(({ event }) => event === "handled");
@@ -95,7 +95,7 @@ test("batches: retried, poison put aside, the rest handled once; its doors; SIGT
   await next2.stop();
 });
 
-test("its port refuses what a page of another site can send; its metrics have a port of their own (run-service.ts P7)", async () => {
+test("its port refuses requests of other sites' pages; its metrics have a port of their own (run-service.ts P7)", async () => {
   const service = await spawnService({ ...program, config: { ...config, http: { metricsPort: 0 } } });
   const { http, metrics } = service.ports;
   const ask = async (path: string, headers: Record<string, string> = {}, init: RequestInit = {}, port = http) => {
@@ -140,7 +140,7 @@ test("a clock that is off against Kafka's: not ready, by how much, and in the me
 });
 
 // Last: what it leaves uncommitted ends every service that comes after it.
-test("what a person must look at ends the process with 1, uncommitted (run-service.ts P4)", async () => {
+test("a failure for a person ends the process with 1, uncommitted (run-service.ts P4)", async () => {
   await put(99n);
   for (let attempt = 0; attempt < 2; attempt++) {
     const service = spawnProcess({ ...program, config });

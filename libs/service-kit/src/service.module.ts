@@ -1,6 +1,6 @@
 /**
- * What a service's process has, for every provider of its module: import nothing, inject by the tokens below. It also serves
- * `/health/live`, `/health/ready` and, where they have no port of their own, `/metrics`.
+ * The global providers of a service's process: import nothing, inject by the tokens below. It also serves `/health/live`,
+ * `/health/ready` and, if metrics have no port of their own, `/metrics`.
  */
 import { Controller, type DynamicModule, Get, Header, Inject, Module, Res } from "@nestjs/common";
 import { DiscoveryModule } from "@nestjs/core";
@@ -24,7 +24,7 @@ export const RANDOM = Symbol("Random");
 export const KAFKA = Symbol("KafkaConnection");
 /** Crash */
 export const CRASH = Symbol("Crash");
-/** Ports: of the `ready` line besides `http`; whoever opens one adds it before it is ready. */
+/** Ports: of the `ready` line besides `http`; a provider that opens one adds it before it is ready. */
 export const PORTS = Symbol("Ports");
 
 /** Ends the process with 1, after an orderly stop (run-service.ts P4). */
@@ -38,7 +38,7 @@ export type KafkaConnection = {
   readonly clientId: string;
   readonly telemetry: Telemetry;
   readonly clock: Clock;
-  /** Undefined where the schema registry is ours. */
+  /** Undefined if the schema registry is ours. */
   readonly schemaIds: (SchemaIds & Pick<ExternalSchemaRegistry, "idOf" | "learnFingerprint">) | undefined;
 };
 

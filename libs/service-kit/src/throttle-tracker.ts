@@ -1,11 +1,11 @@
 /**
- * Which devices are held back, why and since when: for devices.throttled.v1 and for metrics that name the worst.
+ * Which devices are throttled, why and since when: for devices.throttled.v1 and for metrics that name the worst.
  *
  * At most `devicesMax` devices are kept; the one noted longest ago goes first (G9).
  *
- * T1. A device is throttled once a limit held it back often in a short time, and no more once it was not for a minute. One
- *     that meets a limit now and then is not reported.
- * T2. Changes are reported at once, and the present state once a minute. What Kafka did not take is reported again. */
+ * T1. A device counts as throttled once a limit delayed it often in a short time, and until no limit did so for a minute. One
+ *     that rarely meets a limit is not reported.
+ * T2. Changes are reported at once, and the present state once a minute. A report that Kafka did not take is repeated. */
 import { DeviceThrottled, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Instant, reasonOf, repeatLater } from "@tributary/kernel";
@@ -29,7 +29,7 @@ type Held = { count: bigint; recent: number; at: Instant; since: Instant; isThro
 type Device = { readonly reasons: Map<string, Held>; reportedAt: Instant; isChanged: boolean };
 
 const RECENT_MS = 10_000;
-/** Three a second, kept up; or one event that weighs as much. */
+/** A sustained rate of three a second, or one event of that weight. */
 export const THROTTLED_FROM = 30;
 const OVER_AFTER_MS = 60_000;
 const REPORT_EVERY_MS = 60_000;
@@ -67,7 +67,7 @@ export class ThrottleTracker {
     );
   }
 
-  /** A limit held the device back; `weight` is how much that counts. */
+  /** A limit delayed the device; `weight` is how much that counts. */
   note(deviceId: string, reason: string, weight = 1): void {
     const now = this.#options.clock.now();
     const device = this.#devices.get(deviceId) ?? { reasons: new Map<string, Held>(), reportedAt: 0, isChanged: false };
@@ -85,7 +85,7 @@ export class ThrottleTracker {
     this.#options.telemetry.emit(deviceThrottled, { deviceId, reason });
   }
 
-  /** What is to be reported now; forgets what is over. */
+  /** The reports that are due; forgets devices that are no longer throttled. */
   sweep(now: Instant): readonly DeviceThrottled[] {
     const changed: DeviceThrottled[] = [];
     for (const [deviceId, device] of this.#devices) {
@@ -103,7 +103,7 @@ export class ThrottleTracker {
     return changed;
   }
 
-  /** The devices held back most, at most ten. */
+  /** The devices delayed most, at most ten. */
   worst(): readonly { readonly deviceId: string; readonly reason: string; readonly count: number }[] {
     return [...this.#devices]
       .flatMap(([deviceId, { reasons }]) =>
@@ -119,7 +119,7 @@ export class ThrottleTracker {
     this.#reporting = repeatLater(() => this.#report(), { clock, everyMs: SWEEP_MS, signal: this.#stop.signal });
   }
 
-  /** What Kafka does not take in a moment is not waited for. */
+  /** Waits at most `STOP_MS_MAX` for reports that Kafka does not take. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await Promise.race([this.#reporting, this.#options.clock.sleep(STOP_MS_MAX)]);

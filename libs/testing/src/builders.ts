@@ -1,4 +1,4 @@
-/** Records that are right in every field, to be changed in the one a test is about. */
+/** Valid records; a test changes the fields it is about. */
 import type {
   CloudRequest,
   CloudResult,

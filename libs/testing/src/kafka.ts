@@ -12,7 +12,7 @@ export type TestKafka = {
   readonly prefix: string;
 };
 
-/** Everything that a topic holds now. */
+/** All records of a topic. */
 export async function recordsIn({ brokers, prefix }: TestKafka, topic: string): Promise<readonly InRecord[]> {
   const reader = new KafkaReader({ brokers, prefix, clientId: "test-reader" });
   try {

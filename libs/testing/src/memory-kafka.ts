@@ -14,8 +14,7 @@ import { tail } from "@tributary/kafka/tail";
 import { type Instant, systemClock } from "@tributary/kernel";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 
-/** Runs before each call, and before each record that is read: what it throws is the call's failure, what it awaits delays
- * it. */
+/** Runs before each call, and before each record that is read: an error that it throws fails the call, a wait delays it. */
 export type Before = (
   call: "partitions" | "offsets" | "read" | "send",
   about: { readonly topic: string; readonly record?: InRecord; readonly signal?: AbortSignal | undefined },
@@ -57,17 +56,17 @@ export class MemoryKafka implements PartitionReader, RecordSink, PartitionFence 
     return client;
   }
 
-  /** Everything that was sent, of all topics, in order. */
+  /** All records that were sent, of all topics, in order. */
   get written(): readonly InRecord[] {
     return this.#store.written;
   }
 
-  /** What a topic holds, partition by partition. */
+  /** The records of a topic, partition by partition. */
   records({ name }: { readonly name: string }): readonly InRecord[] {
     return this.#topic(name).flatMap(({ records }) => records);
   }
 
-  /** What a topic holds, without tombstones. */
+  /** The values of a topic, without tombstones. */
   values<T>(topic: Topic<T>): T[] {
     return this.records(topic).flatMap(({ value }) => (value === null ? [] : [topic.codec.decodeConfluent(value)]));
   }
@@ -100,7 +99,7 @@ export class MemoryKafka implements PartitionReader, RecordSink, PartitionFence 
     return place;
   }
 
-  /** Retention and compaction: all before `earliest` is gone, and whatever `keeps` does not keep. */
+  /** Retention and compaction: deletes all before `earliest`, and all that `keeps` does not keep. */
   clean(topic: { readonly name: string }, keeps: (record: InRecord) => boolean, earliest = 0n): void {
     for (const log of this.#topic(topic.name)) {
       log.earliest = earliest < log.next ? earliest : log.next;

@@ -12,9 +12,9 @@ import { waitFor } from "./wait.ts";
 export type MosquittoOptions = {
   /** Its files go here. */
   readonly dir: string;
-  /** Passwords by user. Nobody else may connect; undefined: anybody may do anything, as Mosquitto's default is. */
+  /** Passwords by user. No other client may connect; undefined: every client may do anything, Mosquitto's default. */
   readonly users?: Readonly<Record<string, string>>;
-  /** Lines of the configuration that replace the shipped ones of the same name, e.g. `max_queued_messages 20`. */
+  /** Lines that replace the shipped ones of the same name, e.g. `max_queued_messages 20`. */
   readonly settings?: readonly string[];
 };
 
@@ -23,7 +23,7 @@ export type Mosquitto = {
   log(): string;
   /** Whether a line of its log matches; each is awaited for a moment. */
   logged(text: string | RegExp): Promise<boolean>;
-  /** Again, after `kill` or `stop`: on the same port, with what it saved. */
+  /** Restarts it after `kill` or `stop`: on the same port, with its saved sessions. */
   start(): Promise<void>;
   kill(): Promise<void>;
   stop(): Promise<void>;
@@ -87,7 +87,7 @@ export async function startMosquitto(options: MosquittoOptions): Promise<Mosquit
   };
 }
 
-/** The shipped configuration, with what differs on this machine. */
+/** The shipped configuration, changed for this machine. */
 function writeConfiguration({ dir, users, settings = [] }: MosquittoOptions, port: number): void {
   const shipped = readFileSync(join(repositoryRoot, "deploy/mosquitto/mosquitto.conf"), "utf8").split("\n");
   const own = [
@@ -100,7 +100,7 @@ function writeConfiguration({ dir, users, settings = [] }: MosquittoOptions, por
     ...settings,
   ];
   const nameOf = (line: string) => line.split(" ")[0] ?? "";
-  // In their places: some lines are about the listener above them.
+  // Lines keep their places: some apply to the listener above them.
   const ownOf = new Map(own.map((line) => [nameOf(line), line]));
   const kept = shipped
     .filter((line) => line !== "" && !line.startsWith("#"))

@@ -20,7 +20,7 @@ export type ReceivedSpan = {
 };
 
 export type OtlpReceiver = {
-  /** To be given to the processes, in addition to their own. */
+  /** Environment of the processes, in addition to their own. */
   readonly env: Readonly<Record<string, string>>;
   readonly spans: readonly ReceivedSpan[];
   close(): Promise<void>;

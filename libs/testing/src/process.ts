@@ -1,8 +1,8 @@
 /**
  * Real processes for tests: started from dist/, known to be ready by their ready line, and never left behind.
  *
- * P1. `spawnService` resolves on the process's ready line and rejects with its last output when it ends before.
- * P2. A process that is still alive when the test process ends is killed with it.
+ * `spawnService` resolves on the process's ready line and rejects with its last output when it ends before. A process that
+ * is still alive when the test process ends is killed with it.
  */
 import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -154,7 +154,7 @@ export async function spawnService(options: SpawnOptions): Promise<SpawnedServic
 const isReady = (line: unknown): line is ReadyLine =>
   typeof line === "object" && line !== null && "event" in line && line.event === "ready" && "ports" in line;
 
-/** Those that are JSON objects; others, and one that is cut short, are passed over. */
+/** The lines that are JSON objects; others, and a truncated one, are skipped. */
 export const parseJsonLines = (lines: readonly string[]): Record<string, unknown>[] =>
   lines.flatMap((line) => {
     if (!line.startsWith("{")) return [];
@@ -171,11 +171,11 @@ type ProgramOptions = {
   /** Beside PATH. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
-  /** It is ended after so long. */
+  /** It is killed after this time. */
   readonly msMax?: number;
 };
 
-/** Starts any program. Not spawnSync: Jest would stand still with it, and so would what the program asks. P2 */
+/** Starts any program. Not spawnSync: Jest would stand still with it, and so would what the program asks. */
 export function startProgram(
   program: string,
   args: readonly string[],
@@ -188,16 +188,16 @@ export function startProgram(
     timeout: msMax,
   });
   running.add(child);
-  const said = { out: "", err: "" };
+  const output = { out: "", err: "" };
   child.stdout.on("data", (chunk) => {
-    said.out += chunk;
+    output.out += chunk;
   });
   child.stderr.on("data", (chunk) => {
-    said.err += chunk;
+    output.err += chunk;
   });
   const ended = new Promise<Ran>((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code) => resolve({ code, ...said }));
+    child.once("close", (code) => resolve({ code, ...output }));
   }).finally(() => running.delete(child));
   return { child, ended };
 }

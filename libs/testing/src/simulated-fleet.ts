@@ -1,8 +1,7 @@
 /** Devices of a fleet as Kafka sees them: they follow devices.desired.v1 and fill the topics that the bridge would fill. A
- * device obeys the contract: an older generation than it has seen is ignored, the same one is nothing new. What it ignored,
- * and every model that it ever ran, is kept for assertions. What a model does on a device is given by its digest
- * (`ModelBehaviour`), so a run is the same whichever instance moves models. Frames are reported by the window, as many as
- * wanted at no cost: a rollout is judged in seconds. */
+ * device ignores an older generation than it has seen, and one that it has already. The generations that it ignored, and every
+ * model that it ever ran, are kept for assertions. The digest of a model sets its behaviour (`ModelBehaviour`), so a run is the
+ * same whichever instance moves models. A window reports any number of frames, so a rollout is judged in seconds. */
 import { DeviceDesired, type DeviceReported, topics } from "@tributary/contracts";
 import { follow, type OutRecord, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { makeBootId, type Random } from "@tributary/kernel";
@@ -46,17 +45,17 @@ export type SimulatedDevice = {
   modelDigest: string;
   /** Reports one model and runs another. */
   claims: string | null;
-  /** Sends nothing, receives nothing. */
-  isAway: boolean;
+  /** Neither sends nor receives. */
+  isDisconnected: boolean;
   /** Takes commands, and sends no frames. */
-  isMute: boolean;
+  sendsNoFrames: boolean;
   update: DeviceReported["update"];
   /** Every model that it ever ran, in order. */
   readonly ran: string[];
-  /** Generations that it heard of and did not follow, since it had seen a newer one. */
+  /** Generations that it received and did not follow, since it had seen a newer one. */
   readonly ignored: bigint[];
   seqs: { reported: bigint; metrics: bigint; predictions: bigint; frames: bigint };
-  /** The newest that is retained for it. */
+  /** Its retained desired state. */
   retained: DeviceDesired | null;
 };
 
@@ -83,7 +82,7 @@ export class SimulatedFleet {
     return this.all.filter((device) => device.modelDigest === modelDigest).map(({ deviceId }) => deviceId);
   }
 
-  /** Registers every device, lets it report, and follows what it shall run. */
+  /** Registers every device, lets it report, and follows desired states. */
   async start(): Promise<void> {
     const { reader, sink } = this.#options;
     await sink.send(
@@ -101,7 +100,7 @@ export class SimulatedFleet {
       const device = this.devices.get(key ?? "");
       if (device === undefined || desired === null) return;
       device.retained = desired;
-      if (!device.isAway) this.#hear(device, desired);
+      if (!device.isDisconnected) this.#receive(device, desired);
     });
     this.#ended = Promise.all([following.ended, this.#live()]);
   }
@@ -111,14 +110,14 @@ export class SimulatedFleet {
     await this.#ended;
   }
 
-  /** The device is there again, and hears what is retained. */
+  /** The device connects again, and receives its retained desired state. */
   returns(deviceId: string): void {
     const device = this.devices.get(deviceId) as SimulatedDevice;
-    device.isAway = false;
-    if (device.retained !== null) this.#hear(device, device.retained);
+    device.isDisconnected = false;
+    if (device.retained !== null) this.#receive(device, device.retained);
   }
 
-  #hear(device: SimulatedDevice, desired: DeviceDesired): void {
+  #receive(device: SimulatedDevice, desired: DeviceDesired): void {
     if (desired.generation < device.generation) device.ignored.push(desired.generation);
     if (desired.generation <= device.generation) return;
     device.generation = desired.generation;
@@ -140,14 +139,16 @@ export class SimulatedFleet {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await new Promise((resolve) => setTimeout(resolve, windowMs));
-      const present = this.all.filter(({ isAway }) => !isAway);
+      const present = this.all.filter(({ isDisconnected }) => !isDisconnected);
       const reports = present.filter(({ deviceId }) => this.#unreported.has(deviceId));
-      const windows = present.filter(({ isMute }) => !isMute).flatMap((device) => this.#window(device, windowMs));
+      const windows = present
+        .filter(({ sendsNoFrames }) => !sendsNoFrames)
+        .flatMap((device) => this.#window(device, windowMs));
       try {
         await sink.send([...reports.map((device) => this.#report(device)), ...windows]);
         for (const { deviceId } of reports) this.#unreported.delete(deviceId);
       } catch {
-        // Kafka is away; a report is sent again, windows are lost as a full outbox loses them.
+        // Kafka is unavailable: a report is repeated, windows are lost as in a full outbox.
       }
     }
   }
@@ -177,7 +178,7 @@ export class SimulatedFleet {
     seqs.metrics += 1n;
     seqs.predictions += 1n;
     const crashes = random() < crashShare ? 1 : 0;
-    // What chance does to so many frames, and no more.
+    // Noise of a random sample of this size.
     const spread = Math.sqrt(framesPerWindow * inTime * (1 - inTime)) * (random() + random() + random() - 1.5) * 2;
     const missed = Math.min(framesPerWindow, Math.max(0, Math.round(framesPerWindow * (1 - inTime) + spread)));
     const metrics = topics.metrics.codec.encodeConfluent({
@@ -209,7 +210,7 @@ export class SimulatedFleet {
   }
 }
 
-/** Far on either side of what any model's budget is here. */
+/** Far below and far above any model's budget here. */
 const [IN_TIME_MS, LATE_MS] = [9, 5_000] as const;
 
 function deviceOf(deviceId: string, index: number, modelDigest: string): SimulatedDevice {
@@ -219,8 +220,8 @@ function deviceOf(deviceId: string, index: number, modelDigest: string): Simulat
     generation: 0n,
     modelDigest,
     claims: null,
-    isAway: false,
-    isMute: false,
+    isDisconnected: false,
+    sendsNoFrames: false,
     update: null,
     ran: [],
     ignored: [],

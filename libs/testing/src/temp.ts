@@ -11,5 +11,5 @@ export function tempDir(name = "test"): TempDir {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** Prefer port 0 where the process can report which one it got. */
+/** Prefer port 0 if the process can report its port. */
 export { freePort } from "../../../tools/kafka.mjs";

@@ -11,7 +11,7 @@ import { waitFor } from "./wait.ts";
 
 export type TritonOptions = {
   readonly packageDir: string;
-  /** By their names on the server, what they take: preprocessed tensors, or JPEGs that Pillow decodes there. */
+  /** Inputs of the models by their names on the server: preprocessed tensors, or JPEGs that Pillow decodes there. */
   readonly models: Readonly<Record<string, "tensor" | "jpeg">>;
   readonly version: number;
   readonly batchMax: number;

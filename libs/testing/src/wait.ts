@@ -1,11 +1,11 @@
-/** Waiting with an end: a test that waits for ever tells nothing. */
+/** Bounded waits: a test that hangs must fail with a reason. */
 import { Failure, systemClock } from "@tributary/kernel";
 
-/** A bound on what hangs, below jest.config.mjs's testTimeout; a busy machine may take its time. */
+/** A bound below jest.config.mjs's testTimeout, generous for a busy machine. */
 const TIMEOUT_MS = 60_000;
 
 export type WaitOptions = {
-  /** What is awaited, for the message. */
+  /** The awaited condition, for the message. */
   readonly what: string;
   readonly timeoutMs?: number;
   readonly everyMs?: number;

@@ -1,4 +1,4 @@
-/** Rollouts among silent, lying and refusing devices, restarts, second instances and second thoughts. */
+/** Rollouts with silent, misreporting and refusing devices, restarts, several instances and competing commands. */
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { DeviceDesired, topics } from "@tributary/contracts";
 import { readTopic } from "@tributary/kafka";
@@ -8,7 +8,7 @@ import { SpecRefused } from "./creation/spec-problems.ts";
 import { digests, Rig, somePassedGate, until, usualSteps, written } from "./rollout-manager.test-kit.ts";
 
 const toPause = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "20s" } }, { setWeight: 100 }];
-/** For what is to be missed; long enough for what is to be met. */
+/** A deadline that silent devices miss, and that all others meet. */
 const soon = { progressDeadline: "8s" };
 let rig: Rig;
 beforeEach(() => {
@@ -21,10 +21,10 @@ test("silent canaries pause a rollout at its deadline, and those that run the mo
   const instance = await rig.instance();
   const { uid, cohorts } = await (async () => {
     const made = await instance.manager.create(written("edge@3", soon, toPause), "ann");
-    // Before anybody is told: two of the eight canaries go away.
+    // Two of the eight canaries disconnect before a desired state is sent.
     for (const deviceId of made.cohorts.order.slice(0, 2)) {
       const device = fleet.devices.get(deviceId);
-      if (device !== undefined) device.isAway = true;
+      if (device !== undefined) device.isDisconnected = true;
     }
     return made;
   })();
@@ -32,42 +32,42 @@ test("silent canaries pause a rollout at its deadline, and those that run the mo
   expect(paused).toMatchObject({ phase: "Paused", pause: { reason: "silent" }, weight: 10 });
   expect(fleet.running(digests.worse)).toHaveLength(6);
   for (const deviceId of cohorts.order.slice(0, 2)) fleet.returns(deviceId);
-  // The worse model is found out while a person has not yet come.
-  const back = await until(instance, uid, "its way back", isFinished);
+  // The analysis finds the worse model before a person resumes the rollout.
+  const back = await until(instance, uid, "its rollback", isFinished);
   expect(back.aborted?.why).toMatch(/against the control|crashed on/);
   expect(fleet.running(digests.worse)).toEqual([]);
 });
 
-test("a canary that takes the model and then says nothing is no data, and pauses", async () => {
+test("a canary that takes the model and then sends nothing is no data, and pauses", async () => {
   const fleet = await rig.prepare(80);
   const instance = await rig.instance();
   const made = await instance.manager.create(written("edge@2", soon), "ann");
   for (const deviceId of made.cohorts.order.slice(0, 8)) {
     const device = fleet.devices.get(deviceId);
-    if (device !== undefined) device.isMute = true;
+    if (device !== undefined) device.sendsNoFrames = true;
   }
   const paused = await until(instance, made.uid, "its pause", ({ phase }) => phase === "Paused");
   expect(paused.pause?.reason).toBe("no-data");
   expect(paused.evidence).toMatchObject({ canary: { devices: 8, heard: 0 }, control: { devices: 32 } });
 });
 
-test("devices that refuse a model, or claim it while their frames are another's, take it back", async () => {
+test("devices that refuse a model, or report it while their frames are of another, have it rolled back", async () => {
   const fleet = await rig.prepare(80, { [digests.better]: { refusedAs: "package-digest-mismatch" } });
   const instance = await rig.instance();
   const { uid } = await instance.manager.create(written("edge@2"), "ann");
-  const back = await until(instance, uid, "its way back", isFinished);
+  const back = await until(instance, uid, "its rollback", isFinished);
   expect(back.aborted?.why).toMatch(/of 8 devices refused the model/);
-  // Now liars: they report the wanted model and go on with the old one.
-  const lying = await instance.manager.create(written("edge@3", {}, toPause), "ann");
-  for (const deviceId of lying.cohorts.order.slice(0, 2)) {
+  // Misreports: these devices report the wanted model and continue to run the old one.
+  const misreported = await instance.manager.create(written("edge@3", {}, toPause), "ann");
+  for (const deviceId of misreported.cohorts.order.slice(0, 2)) {
     const device = fleet.devices.get(deviceId);
     if (device !== undefined) device.claims = digests.worse;
   }
-  for (const deviceId of lying.cohorts.order.slice(0, 2)) {
+  for (const deviceId of misreported.cohorts.order.slice(0, 2)) {
     const device = fleet.devices.get(deviceId);
     if (device !== undefined) Object.defineProperty(device, "modelDigest", { get: () => digests.old, set: () => {} });
   }
-  const gone = await until(instance, lying.uid, "its way back", ({ aborted }) => aborted !== null);
+  const gone = await until(instance, misreported.uid, "its rollback", ({ aborted }) => aborted !== null);
   expect(gone.aborted?.why).toMatch(/^2 of 8 devices refused the model or left it/);
   expect(await instance.telemetry.metrics()).toMatch(/tributary_rollout_contradicted_devices [12]/);
 });
@@ -87,7 +87,7 @@ test("a restart in the middle and a second instance change nothing: one history,
   expect(fleet.all.every(({ ignored }) => ignored.length === 0)).toBe(true);
 });
 
-test("commands, conflicts and what instances want at once", async () => {
+test("commands, conflicts and concurrent proposals of instances", async () => {
   await rig.prepare(80);
   const [one, two] = [await rig.instance(), await rig.instance()];
   const { uid } = await one.manager.create(written("edge@2", {}, toPause), "ann");
@@ -98,24 +98,24 @@ test("commands, conflicts and what instances want at once", async () => {
     message: expect.stringMatching(/rollout edge \(.*\) is still active on d\d+/),
   });
   await expect(two.manager.command(uid, "retry", "bob")).rejects.toThrow(/only one that was rolled back whole/);
-  // Two wishes at one moment: one counts, the other is told to look again.
-  const wishes = await Promise.allSettled([
+  // Two commands arrive at once: one counts, the other is rejected with the advice to retry.
+  const commands = await Promise.allSettled([
     one.manager.command(uid, "abort", "ann"),
     two.manager.command(uid, "promote", "bob"),
   ]);
-  const refused = wishes.filter((wish) => wish.status === "rejected");
+  const refused = commands.filter((command) => command.status === "rejected");
   expect(refused.length).toBeLessThanOrEqual(1);
   for (const { reason } of refused) expect(reason).toMatchObject({ code: "rollout-changed", advice: "retry" });
   await waitFor(() => one.manager.controller.rollout(uid)?.version === two.manager.controller.rollout(uid)?.version, {
     what: "one history",
   });
-  // Where the promotion won, its next step may have come between: who is refused by that looks again.
+  // If the promotion won, its next step may have started in between: then the abort is retried.
   await waitFor(
     async () => one.manager.controller.rollout(uid)?.aborted !== null || one.manager.command(uid, "abort", "ann"),
     { what: "the abort" },
   );
-  await until(one, uid, "its way back", isFinished);
-  // Created at one moment by both: by the log's order only one counts.
+  await until(one, uid, "its rollback", isFinished);
+  // Both instances create a rollout at once: by the log's order only one counts.
   const created = await Promise.allSettled([
     one.manager.create(written("edge@2", {}, toPause), "ann"),
     two.manager.create(written("edge@3", {}, toPause), "bob"),
@@ -151,7 +151,7 @@ test("a challenger starts its rollout once, when the gate lets it through; its s
     const uid = `edge-${digests.better.slice(0, 12)}`;
     await until(two, uid, "its beginning", () => true);
     await until(one, uid, "its end", isFinished);
-    // None of what failed its gate, which was challenger before.
+    // The earlier challenger failed its gate, so it has no rollout.
     expect([...one.manager.controller.rollouts].map((each) => each.uid)).toEqual([uid]);
     await waitFor(() => put.length > 0, { what: "the champion" });
     expect(put[0]).toBe('PUT /models/edge/aliases/champion {"version":"2","by":"rollout-manager"}');
@@ -160,24 +160,24 @@ test("a challenger starts its rollout once, when the gate lets it through; its s
   }
 });
 
-test("after Kafka was restored, a raised epoch tells every device anew, and devices listen", async () => {
+test("after Kafka was restored, a raised epoch sends every device its desired state again, and devices follow it", async () => {
   const fleet = await rig.prepare(80);
   const first = await rig.instance();
   const { uid } = await first.manager.create(written("edge@2", {}, toPause), "ann");
   await until(first, uid, "its pause", ({ phase }) => phase === "Paused");
   await first.close();
-  // Devices have seen what the restored log does not know.
+  // Devices have seen generations that the restored log does not have.
   for (const device of fleet.all.filter(({ generation }) => generation > 0n)) {
     device.generation = 1_000_000n;
     device.modelDigest = digests.worse;
   }
   const second = await rig.instance({ epoch: 1 });
-  await waitFor(() => fleet.running(digests.better).length === 8, { what: "devices that listen" });
+  await waitFor(() => fleet.running(digests.better).length === 8, { what: "devices that follow" });
   expect(fleet.all.filter(({ generation }) => generation > 1n << 40n)).toHaveLength(8);
   expect(second.manager.controller.rollout(uid)?.generation).toBeGreaterThan(1n << 40n);
 });
 
-test("a rollout is paced on its way forward, and not on its way back", async () => {
+test("a rollout is paced, and its rollback is not", async () => {
   const fleet = await rig.prepare(80);
   const instance = await rig.instance();
   const spec = { pacing: { devicesPerMinute: 60 }, progressDeadline: "60s" };
@@ -188,14 +188,14 @@ test("a rollout is paced on its way forward, and not on its way back", async () 
   await waitFor(() => fleet.running(digests.better).length >= 5, { what: "five devices" });
   expect(fleet.running(digests.better).length).toBeLessThan(20);
   await instance.manager.command(uid, "abort", "ann");
-  const back = await until(instance, uid, "its way back", isFinished);
+  const back = await until(instance, uid, "its rollback", isFinished);
   expect(fleet.running(digests.better)).toEqual([]);
   const sentAt = await rig.desiredAt(back.generation);
   expect(sentAt.length).toBeGreaterThanOrEqual(5);
   expect(Math.max(...sentAt) - Math.min(...sentAt)).toBeLessThan(2_000); // Paced, these five and more take over four seconds.
 });
 
-describe("what cannot be rolled out is refused with the words that help", () => {
+describe("what cannot be rolled out is refused with advice", () => {
   test("maintenance windows, where agents are too old to know of them", async () => {
     const [first] = DeviceDesired.versions;
     await rig.prepare(80, {}, { acceptedSchemas: [first?.fingerprint ?? ""] });

@@ -1,4 +1,4 @@
-/** Which challengers begin, when, and what is told of those that cannot. */
+/** Which challengers start, when, and what is reported of those that cannot start. */
 import { expect, test } from "@jest/globals";
 import type { Model } from "@tributary/contracts";
 import { Failure, systemClock } from "@tributary/kernel";
@@ -15,10 +15,13 @@ function rig() {
   const models = new ModelTable();
   const tried: string[] = [];
   const world: { refusal: string; promoted?: Model } = { refusal: "" };
-  const [told, fresh]: [string[], string[]] = [[], []];
+  const [reported, fresh]: [string[], string[]] = [[], []];
   const telemetry = createTelemetry({ service: "test", defaultMetrics: false, write: (line) => fresh.push(line) });
   const autoStart = new AutoStart({
-    ...{ models, telemetry, defaults: { edge: {} }, isBusy: () => false },
+    models,
+    telemetry,
+    defaults: { edge: {} },
+    isBusy: () => false,
     championOf: (name) => world.promoted ?? models.byAlias(name, "champion"),
     clock: { ...systemClock, monotonicMs: () => now },
     create: async (_written, _by, uid) => {
@@ -37,19 +40,19 @@ function rig() {
     push("2", modelDigest, change);
     alias({ challenger: "2" });
   };
-  /** What was tried and told of in a round at that second. */
+  /** What was tried, and how much was reported, in a round at that second. */
   const round = async (second: number) => {
     now = second * 1_000;
     autoStart.round();
     await new Promise((resolve) => setImmediate(resolve));
     const lines = fresh.splice(0).filter((line) => line.includes("auto_start"));
-    told.push(...lines);
+    reported.push(...lines);
     return [tried.splice(0), lines.length];
   };
-  return { autoStart, world, push, alias, challenger, round, told };
+  return { autoStart, world, push, alias, challenger, round, reported };
 }
 
-test("a challenger begins at once, and its package never again (A1)", async () => {
+test("a challenger starts at once, and its package never again (A1)", async () => {
   const { autoStart, challenger, round } = rig();
   expect(await round(0)).toEqual([[], 0]);
   challenger(first);
@@ -60,7 +63,7 @@ test("a challenger begins at once, and its package never again (A1)", async () =
   expect(await round(101)).toEqual([[], 0]);
 });
 
-test("one that the gate stopped, or that is not listed, does not begin", async () => {
+test("one that failed its gate, or that is not listed, does not start", async () => {
   const { challenger, round } = rig();
   challenger(first, { gate: somePassedGate({ passed: false, failed: ["slow"] }) });
   expect(await round(1)).toEqual([[], 0]);
@@ -68,12 +71,12 @@ test("one that the gate stopped, or that is not listed, does not begin", async (
   expect(await round(2)).toEqual([[], 0]);
 });
 
-test("one whose gate is unsure of a line is held, the line is named once, and a person's word lets it begin (A5)", async () => {
-  const { autoStart, challenger, round, told } = rig();
+test("one whose gate is unsure of a line is held, the line is named once, and forcing it starts it (A5)", async () => {
+  const { autoStart, challenger, round, reported } = rig();
   const unsure = ["class, cat: 60.00 % against 90.00 % on 10 frames"];
   challenger(first, { gate: somePassedGate({ unsure }) });
   expect(await round(1)).toEqual([[], 1]);
-  expect(told.at(-1)).toContain("class, cat: 60.00 % against 90.00 % on 10 frames");
+  expect(reported.at(-1)).toContain("class, cat: 60.00 % against 90.00 % on 10 frames");
   expect(await round(31)).toEqual([[], 0]);
   challenger(first, { gate: somePassedGate({ unsure, forcedBy: "ann" }) });
   expect(await round(32)).toEqual([["edge-1a1a1a1a1a1a"], 1]);
@@ -82,14 +85,14 @@ test("one whose gate is unsure of a line is held, the line is named once, and a 
   expect(await round(33)).toEqual([["edge-2b2b2b2b2b2b"], 1]);
 });
 
-test("one that cannot begin is tried now and then; each reason is told once, while it waits (A2, A3)", async () => {
+test("one that cannot start is tried repeatedly; each reason is reported once, while it waits (A2, A3)", async () => {
   const { world, challenger, round } = rig();
   world.refusal = "too few devices";
   challenger(first);
   expect(await round(1)).toEqual([["edge-1a1a1a1a1a1a"], 1]);
   expect(await round(30)).toEqual([[], 0]);
   expect(await round(31)).toEqual([["edge-1a1a1a1a1a1a"], 0]);
-  world.refusal = "another rollout is at work";
+  world.refusal = "another rollout is active";
   expect(await round(61)).toEqual([["edge-1a1a1a1a1a1a"], 1]);
   challenger(second);
   expect(await round(62)).toEqual([["edge-2b2b2b2b2b2b"], 1]);
@@ -105,7 +108,7 @@ test("one that the gate compared with an earlier champion waits until it was com
   alias({ champion: "1", challenger: "3" });
   world.refusal = "the rollout of edge@2 holds these devices";
   expect(await round(1)).toEqual([["edge-2b2b2b2b2b2b"], 1]);
-  // It reached every device: it is to become champion, and the registry does not know yet.
+  // The rollout reached every device: the model is to become champion, and the registry has not changed the alias yet.
   [world.refusal, world.promoted] = ["", next];
   expect(await round(31)).toEqual([[], 0]);
   delete world.promoted;
@@ -115,7 +118,7 @@ test("one that the gate compared with an earlier champion waits until it was com
   expect(await round(33)).toEqual([["edge-2b2b2b2b2b2b"], 1]);
 });
 
-test("what somebody forced stays forced, whoever is champion", async () => {
+test("a forced model stays forced, whatever the champion", async () => {
   const { push, alias, round } = rig();
   push("1", digests.old);
   push("2", first, { gate: somePassedGate({ passed: false, championDigest: second, forcedBy: "ann" }) });

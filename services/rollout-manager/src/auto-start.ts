@@ -1,13 +1,13 @@
-/** A model that becomes challenger, and that the gate lets through, starts its rollout by itself.
+/** Starts the rollout of a model that becomes challenger and passes its gate.
  *
- * A1. Once for each package: the rollout's uid is of its name and digest, so of two instances that start it one wins, and a
- *     rollout that ended is not begun again.
- * A2. What cannot start now (too few devices, another active rollout) is named, once for each reason, and tried again later.
- * A3. (G9) The newest `ROLLED_OUT_MAX` packages are remembered, and refusals of challengers that still wait.
- * A4. The gate's word must be of today's champion, or of the one that is to become it now: the registry judges again by
- *     itself, and until then the challenger waits.
- * A5. Where the gate is unsure of a line, nobody has looked yet: the challenger is held, its lines are named, and a person
- *     starts the rollout or forces the model by name. */
+ * A1. It starts once for each package: the rollout's uid is made of its name and digest, so of two instances that start it one
+ *     wins, and a rollout that ended is not started again.
+ * A2. A rollout that cannot start now (too few devices, another active rollout) is logged once for each reason, and tried again.
+ * A3. (G9) Only the newest `ROLLED_OUT_MAX` packages are remembered, and the refusals of challengers that still wait.
+ * A4. The gate must have compared it with the current champion, or with the model that is about to become champion: the
+ *     registry evaluates it again by itself, and until then the challenger waits.
+ * A5. If the gate is unsure of a line, the challenger is held and the lines are logged: a person starts the rollout or forces
+ *     the model. */
 import type { Model } from "@tributary/contracts";
 import { codeOf } from "@tributary/kafka";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
@@ -20,7 +20,7 @@ import { hasPassed, isJudgedAgainst, unsureLines } from "./models/gate-verdict.t
 
 export type AutoStartOptions = {
   readonly models: ModelTable;
-  /** Of a model's name, also the one that is to become it now. */
+  /** The champion of a model's name, or the model that is about to become it. */
   readonly championOf: (name: string) => Model | undefined;
   readonly defaults: RolloutManagerConfig["defaults"];
   /** A proposal of this rollout is in flight. */
@@ -36,9 +36,9 @@ const UNSURE_SHOWN_MAX = 3;
 
 export class AutoStart {
   readonly #options: AutoStartOptions;
-  /** Packages, by digest. */
+  /** Digests of packages that had a rollout. */
   readonly #rolledOut = new Set<string>();
-  /** Why it cannot begin, by uid. */
+  /** Why a rollout cannot start, by uid. */
   readonly #refused = new Map<string, string>();
   #modelsSeen = -1;
   #dueAt = 0;
@@ -56,7 +56,7 @@ export class AutoStart {
     }
   }
 
-  /** Begins what waits: at once when models or aliases changed, else now and then. */
+  /** Starts the rollouts of waiting challengers: at once when models or aliases changed, else every `EVERY_MS`. */
   round(): void {
     const { models, isBusy, clock } = this.#options;
     const now = clock.monotonicMs();
@@ -65,7 +65,7 @@ export class AutoStart {
     this.#dueAt = now + EVERY_MS;
     const waiting = new Map(this.#waiting().map((model) => [autoUidOf(model), model]));
     for (const uid of this.#refused.keys()) if (!waiting.has(uid)) this.#refused.delete(uid); // A3
-    for (const [uid, model] of waiting) if (!isBusy(uid)) void this.#begin(uid, model);
+    for (const [uid, model] of waiting) if (!isBusy(uid)) void this.#start(uid, model);
   }
 
   /** Challengers without a rollout. */
@@ -81,7 +81,7 @@ export class AutoStart {
     );
   }
 
-  async #begin(uid: string, challenger: Model): Promise<void> {
+  async #start(uid: string, challenger: Model): Promise<void> {
     const { name, version, modelDigest } = challenger;
     const { defaults, create, telemetry } = this.#options;
     const model = `${name}@${version}`;
@@ -105,7 +105,7 @@ function refuseUnsure(model: string, lines: readonly string[]): void {
   const shown = lines.slice(0, UNSURE_SHOWN_MAX).join("; ");
   const more = lines.length > UNSURE_SHOWN_MAX ? ` and ${lines.length - UNSURE_SHOWN_MAX} more` : "";
   const what = `the gate is unsure of ${lines.length} lines: ${shown}${more}`;
-  const advice = `give it more validation frames, start the rollout yourself, or let it begin by name: tributary models force ${model}`;
+  const advice = `give it more validation frames, start the rollout yourself, or force it: tributary models force ${model}`;
   throw new Failure("gate-unsure", "ask-a-person", `${what}; ${advice}`);
 }
 

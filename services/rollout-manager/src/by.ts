@@ -1,2 +1,2 @@
-/** Who this service is, in the log and to the model registry, when it does something by itself. */
+/** The author that this service writes into the log, and sends to the model registry, when it acts by itself. */
 export const BY = "rollout-manager";

@@ -37,13 +37,18 @@ function rig() {
     }
   };
   const champions = new Champions({
-    ...{ controller, models, fleet, clock: systemClock, access: { url: "http://127.0.0.1:1", timeoutMs: 1 } },
+    controller,
+    models,
+    fleet,
+    clock: systemClock,
+    access: { url: "http://127.0.0.1:1", timeoutMs: 1 },
     telemetry: createTelemetry({ service: "test", level: "silent", defaultMetrics: false }),
   });
   alias({ champion: "1" });
   for (const deviceId of order) runs(deviceId, "1");
   return {
-    ...{ alias, runs },
+    alias,
+    runs,
     /** A rollout from one version to another is Healthy. */
     rolledOut: (from: keyof typeof versions, to: keyof typeof versions, selector: object = {}) => {
       const spec = specOf(written(`edge@${to}`, { selector }));
@@ -56,7 +61,7 @@ function rig() {
         { kind: "completed", evidence: {} },
       );
     },
-    /** All its devices are back. */
+    /** All its devices are rolled back. */
     undone: (version: keyof typeof versions) => {
       add(`r${version}`, controller.command(`r${version}`, "undo", "ann").change);
       add(`r${version}`, { kind: "rolled-back", evidence: {} });
@@ -65,7 +70,7 @@ function rig() {
   };
 }
 
-test("a model whose rollout reached all its devices becomes champion, unless somebody changed aliases since (C1)", () => {
+test("a model whose rollout reached all its devices becomes champion, unless a person changed aliases since (C1)", () => {
   const { rolledOut, alias, champion } = rig();
   rolledOut("1", "2");
   expect(champion()).toBe("2");
@@ -73,7 +78,7 @@ test("a model whose rollout reached all its devices becomes champion, unless som
   expect(champion()).toBe("1");
 });
 
-test("a rollout that is undone takes that back, unless somebody changed aliases since (C3)", () => {
+test("an undone rollout reverts the alias, unless a person changed aliases since (C3)", () => {
   const { rolledOut, undone, alias, champion } = rig();
   rolledOut("1", "2");
   alias({ champion: "2" });
@@ -88,7 +93,7 @@ test("a rollout that is undone takes that back, unless somebody changed aliases 
   expect(champion()).toBe("2");
 });
 
-test("what was not champion when it was undone takes nothing back (C3)", () => {
+test("undoing a model that was not champion changes no alias (C3)", () => {
   const { rolledOut, undone, alias, champion } = rig();
   rolledOut("1", "2");
   alias({ champion: "3" });
@@ -96,7 +101,7 @@ test("what was not champion when it was undone takes nothing back (C3)", () => {
   expect(champion()).toBe("3");
 });
 
-test("a rollout for a part makes nobody champion while the others run another version (C4)", () => {
+test("a rollout to a part of the fleet does not change the champion while the others run another version (C4)", () => {
   const { rolledOut, undone, alias, runs, champion } = rig();
   rolledOut("1", "2", { devices: ["d0", "d1"] });
   runs("d0", "2");

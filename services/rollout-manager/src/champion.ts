@@ -1,10 +1,10 @@
-/** Makes a model champion when its rollout has reached every device. The registry is the only writer of aliases, so it is asked.
+/** Makes a model champion when its rollout has reached every device, by a call to the model registry, the only writer of aliases.
  *
- * C1. Only if nobody changed the model's aliases since the rollout completed: a person's word is newer.
- * C2. Idempotent, so each instance may ask, and asks again until the alias stands.
- * C3. A rollout that was undone reverts that: what its devices were rolled back to becomes champion, if the model still is.
- * C4. A rollout for a part of the fleet says nothing of the rest: while a device that its selector leaves out runs another
- *     version of the model, the champion stays. Devices that join later, and that it would have meant, do not count. */
+ * C1. The alias is moved only if nobody changed the model's aliases since the rollout completed: a person's change is newer.
+ * C2. The call is idempotent, so each instance may make it, and repeats it until the alias is set.
+ * C3. An undone rollout reverts the alias: the model that its devices were rolled back to becomes champion, if the new one still is.
+ * C4. A rollout to a part of the fleet does not decide for the rest: while a device outside its selector runs another version
+ *     of the model, the champion stays. Devices that joined later, and that the selector matches, do not count. */
 import { clientOf, modelRegistryApi } from "@tributary/api";
 import type { Model } from "@tributary/contracts";
 import { type Clock, reasonOf } from "@tributary/kernel";
@@ -45,14 +45,14 @@ export class Champions {
     this.#options = options;
   }
 
-  /** Of a model's name: the one that is to become it now, else the one that is. */
+  /** The model that is about to become champion of this name, else the present champion. */
   championOf(name: string): Model | undefined {
     const { models } = this.#options;
     const next = promotionsOf(this.#options).find((promotion) => promotion.name === name);
     return next === undefined ? models.byAlias(name, "champion") : models.get(name, next.version);
   }
 
-  /** Asks for what is to become champion, now and then. */
+  /** Moves the aliases that are due, at most every `EVERY_MS`. */
   round(): void {
     const { access, clock, telemetry } = this.#options;
     const now = clock.monotonicMs();
@@ -68,7 +68,7 @@ export class Champions {
   }
 }
 
-/** What is to become champion now: of each model what the newest rollout says that may. */
+/** The models that are to become champion: for each name, by the newest rollout that may decide it. */
 function promotionsOf(known: Known): readonly Promotion[] {
   const { controller, models } = known;
   const decided = new Map<string, Promotion | null>();
@@ -78,14 +78,14 @@ function promotionsOf(known: Known): readonly Promotion[] {
     if (finding === null) continue;
     const { name, version } = finding.champion;
     if (decided.has(name) || models.aliasesChangedAt(name) > rollout.changedAt) continue; // C1
-    // Asked of the whole fleet only where something would change.
+    // The whole fleet is examined only if the alias would change.
     if (models.aliases(name).champion === version) decided.set(name, null);
     else if (isOfAll(finding, known)) decided.set(name, { name, version }); // C4
   }
   return [...decided.values()].filter((promotion) => promotion !== null);
 }
 
-/** What a rollout that ended says of who is champion; null: nothing. */
+/** The champion by a rollout that ended; null: it does not decide it. */
 function findingOf(rollout: Rollout, models: ModelTable): Finding | null {
   const isUndone = rollout.aborted !== null && isFinished(rollout) && stepOf(rollout) === undefined;
   if (!isUndone && rollout.phase !== "Healthy") return null;

@@ -11,7 +11,9 @@ const problemsOf = (written: object): readonly string[] => {
   }
 };
 const spec = (steps: readonly object[], more: object = {}) => ({
-  ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "edge" } },
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "edge" },
   spec: { strategy: { canary: { steps } }, ...more },
 });
 const steps = [{ setWeight: 10 }, { analysis: { duration: "2h" } }, { setWeight: 100 }];
@@ -36,7 +38,7 @@ test("evidence names the settings of the judge that are not the usual ones", () 
   ]);
 });
 
-test("what Prometheus is asked is checked, and no default specification needs one that is not there", () => {
+test("Prometheus' settings are checked, and no default specification needs one that is not configured", () => {
   const prometheus = { url: "http://prometheus:9090/prometheus" };
   const metrics = [{ name: "answers-kept", provider: { prometheus: { good: "a_total", total: "b_total" } } }];
   const defaults = { edge: spec(steps, { metrics }) };
@@ -46,7 +48,9 @@ test("what Prometheus is asked is checked, and no default specification needs on
   );
   const problems = problemsOf({
     prometheus: {
-      ...{ url: "http://me:secret@prometheus:9090", token: "t", basic: { user: "me", password: "secret" } },
+      url: "http://me:secret@prometheus:9090",
+      token: "t",
+      basic: { user: "me", password: "secret" },
       everyMs: 400_000,
     },
   }).join("\n");

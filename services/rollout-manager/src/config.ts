@@ -9,7 +9,7 @@ const positive = z.number().int().positive();
 const MINUTE = 60_000;
 const DAY = 86_400_000;
 
-/** What a look is like when nobody says otherwise; evidence names what differs. */
+/** Defaults of the judge; evidence names the settings that differ. */
 export const judgeDefaults = {
   lookEveryMs: MINUTE,
   settleMs: 5_000,
@@ -25,16 +25,16 @@ export const configSchema = z.strictObject({
   ...sharedBlocks,
   auth: z
     .strictObject({
-      /** Bearer tokens; a change wants one of them. Empty: changes are open, on loopback only. */
+      /** Bearer tokens; a change needs one of them. Empty: changes are open, on loopback only. */
       tokens: z
         .array(z.string().regex(/^\S{16,512}$/, "expected 16 to 512 characters without spaces"))
         .max(100)
         .default([]),
     })
     .prefault({}),
-  /** Raise it by one after Kafka was restored from a backup: devices have seen generations that the log no longer knows. */
+  /** Raise it by one after Kafka was restored from a backup: devices have seen generations that the log no longer has. */
   epoch: z.number().int().min(0).max(EPOCH_MAX).default(0),
-  /** By model name: the specification of the rollout that begins when a version becomes challenger. `spec.model` is replaced. */
+  /** By model name: the specification of the rollout that starts when a version becomes challenger. `spec.model` is replaced. */
   defaults: z.record(z.string().min(1).max(128), z.unknown()).default({}),
   /** With it, a model whose rollout reached every device becomes champion. */
   modelRegistry: z
@@ -44,21 +44,21 @@ export const configSchema = z.strictObject({
       timeoutMs: positive.max(60_000).default(5_000),
     })
     .optional(),
-  /** For metrics with `provider: { prometheus }`: Prometheus, or whoever speaks its HTTP API. */
+  /** For metrics with `provider: { prometheus }`: Prometheus, or a server with its HTTP API. */
   prometheus: z
     .strictObject({
-      /** What stands before /api/v1/query. */
+      /** The address without /api/v1/query. */
       url: z.url({ protocol: /^https?$/, error: "expected http:// or https://" }),
-      /** One of them, if it asks for credentials. */
+      /** Credentials, if the server needs them: one of the two. */
       token: z.string().min(1).optional(),
       basic: z.strictObject({ user: z.string().min(1), password: z.string() }).optional(),
       /** E.g. X-Scope-OrgID. */
       headers: z
         .record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/, "expected the name of a header"), z.string().max(4_096))
         .default({}),
-      /** Between two moments of which it is asked; a multiple of the scrape interval says most. */
+      /** Interval of the queried moments; best a multiple of the scrape interval. */
       everyMs: positive.min(250).max(600_000).default(MINUTE),
-      /** A moment is asked for so much later: what was scraped by then must be stored. */
+      /** Delay of the query of a moment: the samples scraped by then must be stored. */
       delayMs: z.number().int().min(0).max(600_000).default(15_000),
       timeoutMs: positive.max(60_000).default(10_000),
       answerBytesMax: positive.max(1024 ** 3).default(64 * 1024 * 1024),
@@ -67,19 +67,19 @@ export const configSchema = z.strictObject({
     .optional(),
   judge: z
     .strictObject({
-      /** Between two looks, of record time; every instance looks at the same moments. */
+      /** Interval of looks, of record time; every instance looks at the same moments. */
       lookEveryMs: positive.min(250).max(3_600_000).default(judgeDefaults.lookEveryMs),
-      /** A look waits so long for records that are on their way to Kafka. */
+      /** Time that a look waits for records that are not in Kafka yet. */
       settleMs: z.number().int().min(0).max(600_000).default(judgeDefaults.settleMs),
-      /** Metrics are read back so far to know what devices did before. */
+      /** How far back metrics are read, for what devices did before the rollout. */
       preperiodHours: z.number().min(0).max(168).default(judgeDefaults.preperiodHours),
-      /** A device of an arm without a frame for so long is silent. */
+      /** A device of an arm that sends no frame for this time is silent. */
       silenceMs: positive.max(DAY).default(judgeDefaults.silenceMs),
-      /** Share of the canary, beside the control's, that must be heard. */
+      /** Share of the canary that must report, relative to the control's. */
       heardShareMin: z.number().min(0.5).max(1).default(judgeDefaults.heardShareMin),
-      /** Of an analysis' duration, what must pass before it can succeed: crashes take time. */
+      /** Share of an analysis' duration before which it cannot succeed: crashes take time. */
       exposureShare: z.number().min(0).max(1).default(judgeDefaults.exposureShare),
-      /** After the start of a canary, when evidence of harm shall grow fastest. */
+      /** Time after the start of a canary at which evidence of harm shall grow fastest. */
       plannedMs: positive.max(DAY).default(judgeDefaults.plannedMs),
       /** Propensity of the random sample at which a label weighs one frame: about the policies' sample budget. */
       propensityMean: z.number().min(1e-4).max(1).default(judgeDefaults.propensityMean),
@@ -95,11 +95,11 @@ export const configSchema = z.strictObject({
     .prefault({}),
   fleet: z
     .strictObject({
-      /** Frames so much later than a report must be of the model that was reported. */
+      /** A report is inconsistent if frames that are later by more than this are of another model. */
       lieAfterMs: positive.max(DAY).default(MINUTE),
-      /** A device that was not heard for so long holds nothing up. */
+      /** A rollout does not wait for a device that has been silent for this time. */
       goneMs: positive.default(controllerDefaults.goneMs),
-      /** A device that follows an older generation for so long gets its desired state again. */
+      /** A device that follows an older generation for this time is sent its desired state again. */
       resendMs: positive.min(1_000).default(15 * MINUTE),
     })
     .prefault({}),
@@ -107,16 +107,16 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Finished rollouts that can still be undone. */
       finishedMax: positive.max(10_000).default(controllerDefaults.finishedMax),
-      /** An event that was appended must be read back within. */
+      /** Time within which an appended event must be read back. */
       readBackMsMax: positive.max(600_000).default(10_000),
       /** Drawn frames that wait for a label. */
       drawnFramesMax: positive.max(10_000_000).default(200_000),
       labelsWaitingMax: positive.max(10_000_000).default(50_000),
-      /** Where nothing more can be read for so long, an analysis ends with what was read by then; never with success. */
+      /** If nothing can be read for this time, an analysis ends with what was read by then; never with success. */
       foldBehindMsMax: positive.default(10 * MINUTE),
-      /** Between two records of one rollout in rollouts.v1. */
+      /** Least interval of two records of one rollout in rollouts.v1. */
       statusEveryMs: positive.max(600_000).default(2_000),
-      /** Kafka and its topics must be there within. */
+      /** Time within which Kafka and its topics must be available. */
       startMsMax: positive.default(60_000),
       devicesMax: positive.max(10_000_000).default(1_000_000),
     })
@@ -164,7 +164,7 @@ function prometheusProblems(
   if (token !== undefined && basic !== undefined) problems.push("prometheus: token or basic, not both");
   if (2 * everyMs + delayMs > judge.silenceMs) {
     problems.push(
-      "prometheus.everyMs: 2 x it and delayMs are at most judge.silenceMs, or what it says is always stale",
+      "prometheus.everyMs: 2 x it and delayMs are at most judge.silenceMs, or its samples are always stale",
     );
   }
   return problems;
@@ -191,7 +191,7 @@ export function controllerSettingsOf({ judge, fleet, limits }: RolloutManagerCon
   return settings;
 }
 
-/** Settings of the judge that are not the usual ones, for the evidence. */
+/** Settings of the judge that are not the defaults, for the evidence. */
 export function settingsThatDiffer({
   judge,
 }: Pick<RolloutManagerConfig, "judge">): { name: string; value: string; default: string }[] {

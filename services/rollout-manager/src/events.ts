@@ -89,7 +89,10 @@ export const foldFailed = defineEvent<{ code: string; reason: string }>({
   name: "rollout_fold_failed",
   level: "warn",
   message: (e) => `metrics could not be read, trying again: ${e.code}: ${e.reason}`,
-  counter: { name: "tributary_rollout_fold_failures_total", help: "Rounds of reading metrics begun anew" },
+  counter: {
+    name: "tributary_rollout_fold_failures_total",
+    help: "Rounds of reading metrics that failed and were repeated",
+  },
 });
 
 export const labelsLeftOut = defineEvent<{ why: string; count: number }>({
@@ -153,17 +156,17 @@ export const seriesRefused = defineEvent<{ uid: string; metric: string; reason: 
 export const autoStarted = defineEvent<{ uid: string; model: string }>({
   name: "rollout_auto_started",
   level: "info",
-  message: (e) => `${e.model} is challenger: rollout ${e.uid} begins`,
-  counter: { name: "tributary_rollout_auto_starts_total", help: "Rollouts begun for a challenger" },
+  message: (e) => `${e.model} is challenger: rollout ${e.uid} starts`,
+  counter: { name: "tributary_rollout_auto_starts_total", help: "Rollouts started for a challenger" },
 });
 
 export const autoStartRefused = defineEvent<{ model: string; code: string; reason: string }>({
   name: "rollout_auto_start_refused",
   level: "warn",
-  message: (e) => `${e.model} is challenger, and no rollout can begin: ${e.code}: ${e.reason}`,
+  message: (e) => `${e.model} is challenger, and no rollout can start: ${e.code}: ${e.reason}`,
   counter: {
     name: "tributary_rollout_auto_starts_refused_total",
-    help: "Challengers for which no rollout could begin",
+    help: "Challengers for which no rollout could start",
     labels: ["code"],
   },
 });

@@ -1,4 +1,4 @@
-/** What is measured of rollouts and of this instance whenever somebody scrapes it; events.ts has what is counted. */
+/** Gauges of rollouts and of this instance, read at each scrape; events.ts has the counters. */
 
 import type { Clock } from "@tributary/kernel";
 import { isFinished, type RolloutController } from "@tributary/rollouts";
@@ -69,7 +69,7 @@ export function addGauges(telemetry: Telemetry, measured: Measured): void {
   );
   const gauge = (name: string, help: string, read: () => number) =>
     telemetry.gauge({ name: `tributary_rollout_${name}`, help }, read);
-  gauge("fold_behind_seconds", "How far the metrics that are read lie behind the present", () =>
+  gauge("fold_behind_seconds", "How far the metrics that are read are behind the present", () =>
     Number.isFinite(watch.behindMs) ? watch.behindMs / 1_000 : 0,
   );
   gauge("fleet_devices", "Devices that reported", () => fleet.size);

@@ -1,4 +1,4 @@
-/** A manager that reads what happened while it was away, on a Kafka in memory: what of the past it acts upon (M3). */
+/** A manager that reads on a Kafka in memory what happened while it was stopped: which past events it acts on (M3). */
 import { expect, test } from "@jest/globals";
 import { DeviceDesired, topics } from "@tributary/contracts";
 import { systemClock } from "@tributary/kernel";
@@ -22,17 +22,17 @@ const ROUNDS = 10;
 const HASTE = 10;
 
 type Scene = {
-  /** Since the analysis began. */
+  /** Since the start of the analysis. */
   readonly minutes: number;
   readonly duration: string;
   readonly abortConfig?: object;
   /** Between the analysis and the rest. */
   readonly pause?: string;
-  /** Minutes in which the canary says nothing. */
+  /** Minutes in which the canary is silent. */
   readonly isSilent?: (minute: number) => boolean;
   /** Minutes in which the canary is too slow. */
   readonly isSlow?: (minute: number) => boolean;
-  /** What stands in the log behind the beginning of the analysis, by minute. */
+  /** Events in the log after the start of the analysis, by minute. */
   readonly more?: readonly (readonly [number, RolloutChange])[];
   /** Up to this minute the metrics can be read at first. */
   readonly heldAt: number;
@@ -48,7 +48,7 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     while (record !== undefined && record.timestamp > readable.to && !signal?.aborted) await systemClock.sleep(5);
   });
   for (const [version, modelDigest] of Object.entries({ "1": digests.old, "2": digests.better })) {
-    // The candidate declares that anything will do: nobody compares with that.
+    // The candidate declares an unlimited budget: it must not be used for the comparison.
     const latencyBudgetMs = modelDigest === digests.better ? 600_000 : 50;
     const model = someModel({ version, modelDigest, hardwareClass: "x64", gate: somePassedGate(), latencyBudgetMs });
     kafka.put(topics.models, `edge/${version}`, model, { timestamp: t0 });
@@ -62,9 +62,13 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
   }
   const paused = pause === undefined ? [] : [{ pause: { duration: pause } }];
   const spec = specOf({
-    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "edge" } },
+    apiVersion: "tributary.dev/v1",
+    kind: "ModelRollout",
+    metadata: { name: "edge" },
     spec: {
-      ...{ model: "edge@2", metrics: [{ name: "deadline-met" }], abortConfig },
+      model: "edge@2",
+      metrics: [{ name: "deadline-met" }],
+      abortConfig,
       strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration } }, ...paused, { setWeight: 100 }] } },
     },
   });
@@ -89,7 +93,8 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
       const predictions = Array.from({ length: FRAMES }, (_, frame) =>
         somePrediction({
           frameSeq: BigInt(FRAMES * (minute + 61) + frame),
-          ...{ ageMs: (WINDOW_MINUTES * MINUTE) / 2, latencyMs: frame < missed ? 5_000 : 9 },
+          ageMs: (WINDOW_MINUTES * MINUTE) / 2,
+          latencyMs: frame < missed ? 5_000 : 9,
         }),
       );
       const batch = somePredictions({ deviceId, seq: BigInt(minute + 61), modelDigest, predictions });
@@ -112,7 +117,10 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
       rounds++;
       return wrong.clock;
     },
-    ...{ random: () => 0, sink: kafka, reader: kafka, slices },
+    random: () => 0,
+    sink: kafka,
+    reader: kafka,
+    slices,
   });
   await manager.onModuleInit();
   const isHeld = () => {
@@ -152,7 +160,7 @@ async function restarted({ minutes, duration, abortConfig = {}, pause, isSilent,
     readAll: () => {
       readable.to = Number.POSITIVE_INFINITY;
     },
-    /** Nothing can be read for so long. */
+    /** Advances the time in which nothing can be read. */
     stand: (ms: number) => {
       skipped.ms += ms;
     },
@@ -182,8 +190,11 @@ test("an analysis whose time is over does not end before its data are read", asy
 
 test("a look of the past does not widen over a canary that is silent since, however long nothing more can be read", async () => {
   const scene = await restarted({
-    ...{ minutes: 200, duration: "5h", isSilent: (minute) => minute >= 160, heldAt: 155 },
-    // As if nobody had looked before.
+    minutes: 200,
+    duration: "5h",
+    isSilent: (minute) => minute >= 160,
+    heldAt: 155,
+    // Without any earlier look.
     more: [
       [2, { kind: "paused", reason: "person", untilMs: null, evidence: {} }],
       [199, { kind: "resumed", evidence: {} }],
@@ -202,7 +213,10 @@ test("a look of the past does not widen over a canary that is silent since, howe
 
 test("a silence of the past takes no canary back that is heard again", async () => {
   const scene = await restarted({
-    ...{ minutes: 120, duration: "6h", isSilent: (minute) => minute >= 1 && minute < 40, heldAt: 30 },
+    minutes: 120,
+    duration: "6h",
+    isSilent: (minute) => minute >= 1 && minute < 40,
+    heldAt: 30,
     abortConfig: { onNoData: "Abort" },
   });
   expect(scene.why()).toMatch(/^0 of 16 canary/);
@@ -212,7 +226,7 @@ test("a silence of the past takes no canary back that is heard again", async () 
   await scene.manager.beforeApplicationShutdown();
 });
 
-test("an analysis ends with what was read where nothing more can be read for too long; that never widens", async () => {
+test("an analysis ends with the metrics so far if nothing more can be read for too long; that never widens", async () => {
   const scene = await restarted({ minutes: 120, duration: "60m", heldAt: 8 });
   await scene.decidesNothing();
   scene.stand(11 * MINUTE);
@@ -220,9 +234,11 @@ test("an analysis ends with what was read where nothing more can be read for too
   await scene.manager.beforeApplicationShutdown();
 });
 
-test("an analysis that succeeded long ago widens nothing before what came since is read", async () => {
+test("an analysis that succeeded long ago widens nothing before later metrics are read", async () => {
   const scene = await restarted({
-    ...{ minutes: 120, duration: "60m", heldAt: 65 },
+    minutes: 120,
+    duration: "60m",
+    heldAt: 65,
     more: [[60, { kind: "analysed", step: 1, verdict: "Successful", evidence: {} }]],
   });
   await scene.decidesNothing();
@@ -231,9 +247,13 @@ test("an analysis that succeeded long ago widens nothing before what came since 
   await scene.manager.beforeApplicationShutdown();
 });
 
-test("a pause that is over ends only when what came since is read: harm comes first", async () => {
+test("a pause that is over ends only when later metrics are read: harm comes first", async () => {
   const scene = await restarted({
-    ...{ minutes: 120, duration: "60m", pause: "10m", isSlow: (minute) => minute >= 70, heldAt: 65 },
+    minutes: 120,
+    duration: "60m",
+    pause: "10m",
+    isSlow: (minute) => minute >= 70,
+    heldAt: 65,
     more: [
       [60, { kind: "analysed", step: 1, verdict: "Successful", evidence: {} }],
       [60, { kind: "step-finished", step: 1, evidence: {} }],
@@ -247,7 +267,7 @@ test("a pause that is over ends only when what came since is read: harm comes fi
   await scene.manager.beforeApplicationShutdown();
 });
 
-test("a model that is revoked meanwhile goes back, however well its canary does", async () => {
+test("a model that is revoked meanwhile is rolled back, however well its canary does", async () => {
   const scene = await restarted({ minutes: 120, duration: "6h", heldAt: 20 });
   await scene.decidesNothing();
   scene.revoke();
@@ -258,7 +278,7 @@ test("a model that is revoked meanwhile goes back, however well its canary does"
   await scene.manager.beforeApplicationShutdown();
 });
 
-test("harm of the past goes back at once", async () => {
+test("harm of the past is rolled back at once", async () => {
   const scene = await restarted({ minutes: 120, duration: "6h", isSlow: () => true, heldAt: 60 });
   await scene.decides("Failed", "aborted");
   await scene.manager.beforeApplicationShutdown();

@@ -1,16 +1,14 @@
 /**
- * The rollout-manager, apart from HTTP: topics in, the controller's decisions out. All state is folded from Kafka, by any
- * number of instances alike.
+ * The rollout-manager, apart from HTTP: topics in, the controller's decisions out. Every instance folds the same state from Kafka.
  *
  * M1. Nothing is decided, and no request is answered, before what Kafka held at the start was read.
- * M2. (V1) It acts on what stands in the log, never on what it meant to write there.
- * M3. (G5) Looks of the past decide nothing of the present. While this instance has not read up to now, nothing leads it to
- *     widen, however long; and no analysis ends for want of data, unless nothing more can be read for `foldBehindMsMax`.
+ * M2. (V1) It acts on events that are in the log, never on what it tried to append.
+ * M3. (G5) Past looks do not widen a rollout. While this instance is behind the present it never widens, however long that
+ *     takes, and ends no analysis for lack of data, unless nothing more can be read for `foldBehindMsMax`.
  * M4. Every round is bounded, and a failure of one (Kafka away) is logged and retried with the next.
  * M5. A model that is revoked while it is rolled out is rolled back, whatever its canary shows.
- * M6. Two instances propose the same at the same moment: each waits a little, by chance, and looks again before it does.
- * M7. While its clock is off against Kafka's it proposes nothing: later decisions count from the times of events, also those of
- *     instances whose clock is right.
+ * M6. Instances would propose the same at the same moment: each waits a short random time and checks again before it proposes.
+ * M7. While its clock differs from Kafka's it proposes nothing: decisions of all instances count from the times of events.
  */
 import { randomUUID } from "node:crypto";
 import type { BeforeApplicationShutdown, OnModuleInit } from "@nestjs/common";
@@ -60,7 +58,7 @@ import { Watch } from "./watching/watch.ts";
 export type ManagerOptions = {
   readonly config: RolloutManagerConfig;
   readonly reader: PartitionReader;
-  /** Of its own: a slice would else wait for the long polls of what is followed. */
+  /** A reader of its own: reading a slice would otherwise wait for the long polls of followed topics. */
   readonly slices: PartitionReader;
   readonly sink: RecordSink;
   readonly clock: Clock;
@@ -109,29 +107,57 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     this.#metrics = metrics;
     this.controller = controller;
     this.#log = new EventLog({
-      ...{ controller, epoch, sink, clock, telemetry, readBackMsMax: limits.readBackMsMax },
+      controller,
+      epoch,
+      sink,
+      clock,
+      telemetry,
+      readBackMsMax: limits.readBackMsMax,
       onChange: (event, generation) => this.#changed(event, generation),
     });
     this.#desired = new DesiredWriter({
-      ...{ controller, models, settings: updates, sink, clock, telemetry },
+      controller,
+      models,
+      settings: updates,
+      sink,
+      clock,
+      telemetry,
       isRevoked: (deviceId) => fleet.isRevoked(deviceId),
       nextGeneration: () => this.#log.nextGeneration,
     });
     this.status = new StatusPublisher({ controller, models, epoch, sink, clock, everyMs: limits.statusEveryMs });
     this.#watch = new Watch({
-      ...{ controller, models, metrics, slices, judge, limits, clock, random, telemetry },
+      controller,
+      models,
+      metrics,
+      slices,
+      judge,
+      limits,
+      clock,
+      random,
+      telemetry,
       onFrames: (deviceIds) => this.#observed.hadFrames(deviceIds),
     });
     this.#observed = new ObservedStates({
-      ...{ fleet, devices: controller.devices, lieAfterMs: config.fleet.lieAfterMs },
+      fleet,
+      devices: controller.devices,
+      inconsistentAfterMs: config.fleet.lieAfterMs,
       byFrames: (deviceId) => this.#watch.byFrames(deviceId),
     });
     this.#observer = observerOf(config, {
-      ...{ controller, fleet: metrics, sink, clock, random, telemetry },
+      controller,
+      fleet: metrics,
+      sink,
+      clock,
+      random,
+      telemetry,
       isReady: () => this.#watch.behindMs < limits.foldBehindMsMax,
     });
     this.#autoStart = new AutoStart({
-      ...{ models, defaults, clock, telemetry },
+      models,
+      defaults,
+      clock,
+      telemetry,
       championOf: (name) => this.#championOf(name),
       isBusy: (uid) => this.#log.isBusy(uid),
       create: (written, by, uid) => this.create(written, by, uid),
@@ -139,8 +165,13 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     this.#champions =
       access === undefined ? null : new Champions({ access, controller, models, fleet, clock, telemetry });
     addGauges(telemetry, {
-      ...{ controller, fleet, metrics, clock },
-      ...{ observed: this.#observed, watch: this.#watch, desired: this.#desired },
+      controller,
+      fleet,
+      metrics,
+      clock,
+      observed: this.#observed,
+      watch: this.#watch,
+      desired: this.#desired,
     });
   }
 
@@ -167,7 +198,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     });
   }
 
-  /** The log comes last: what its events ask of devices is compared with what stands there. */
+  /** The log is read last: the desired states that its events imply are compared with the stored ones. */
   async #live(context: FollowContext, tables: Following): Promise<void> {
     const { signal } = this.#stop;
     await tables.caughtUp;
@@ -176,7 +207,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     await log.caughtUp;
     if (signal.aborted) return;
     this.#isCaughtUp = true; // M1
-    this.status.begin();
+    this.status.start();
     this.#ended = Promise.all([this.#ended, this.#work(), this.#watch.run(signal), this.#observer?.run(signal)]);
   }
 
@@ -185,7 +216,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     await this.#ended;
   }
 
-  /** Throws SpecRefused, or the Failure of a conflict. `uid` is given by whoever may repeat the call. */
+  /** Throws SpecRefused, or the Failure of a conflict. A caller that may repeat the call gives `uid`. */
   async create(written: unknown, by: string, uid: string = randomUUID()): Promise<Rollout> {
     this.#refuseEarly();
     const spec = specOf(written);
@@ -264,7 +295,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     this.status.due(uid);
   }
 
-  // What is proposed and written.
+  // Proposals and writes.
 
   #work(): Promise<void> {
     const { clock } = this.#options;
@@ -323,13 +354,13 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     });
   }
 
-  /** M3. A person's word does not come by here. */
+  /** M3. Commands of people are not checked here. */
   #mustWait(uid: string, change: RolloutChange): boolean {
     const { judge, limits } = this.#options.config;
     const isBehind = this.#watch.behindMs > 2 * judge.lookEveryMs + judge.settleMs;
     switch (change.kind) {
       case "analysed":
-        // Harm that showed in the past has been shown, and rolling back is safe whatever came since.
+        // Harm of the past is evidence enough: rolling back is safe whatever happened since.
         if (change.verdict === "Failed") return false;
         if (change.verdict === "Successful") return isBehind;
         return isBehind && this.#watch.stuckMs < limits.foldBehindMsMax;

@@ -1,5 +1,5 @@
-/** Rollouts judged by counters that a real Prometheus scrapes, on a real Kafka: harm that nothing else shows goes back, an
- * equal model does not, and instances agree, one of them without a Prometheus that answers. */
+/** Rollouts judged by counters that a real Prometheus scrapes, on a real Kafka: a model whose harm only these counters show is
+ * rolled back, an equal one is not, and instances agree, one of them without a Prometheus that answers. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -20,7 +20,7 @@ import {
   written,
 } from "./rollout-manager.test-kit.ts";
 
-/** What applications keep of their models' answers, device by device, as a scrape finds it. */
+/** How many answers applications keep, by device, as counters to scrape. */
 class Counters {
   readonly server: Server;
   readonly #counts = new Map<string, { kept: number; all: number }>();
@@ -41,13 +41,13 @@ class Counters {
         `answers_total{device="${device}",outcome="kept"} ${kept}`,
         `answers_total{device="${device}",outcome="discarded"} ${all - kept}`,
       ]);
-      // Whoever sums without looking finds these as well.
+      // A sum without a selector includes these series, too.
       lines.push('answers_total{device="",outcome="kept"} 7', 'answers_total{device="elsewhere",outcome="kept"} NaN');
       response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(`${lines.join("\n")}\n`);
     });
   }
 
-  /** The device's application begins anew. */
+  /** The device's application restarts: its counters begin at 0. */
   restart(deviceId: string): void {
     this.#counts.set(deviceId, { kept: 0, all: 0 });
   }
@@ -126,12 +126,12 @@ describe("a rollout with a metric of Prometheus'", () => {
   const instances = () =>
     Promise.all([
       rig.instance({ judge, prometheus: { url, ...quickPrometheus } }),
-      // A Prometheus that is not there: it judges by what the other was answered.
+      // Its Prometheus does not exist: it judges by the observations of the other instance.
       rig.instance({ judge, prometheus: { url: nobody, ...quickPrometheus } }),
     ]);
   const close = (all: readonly Instance[]) => Promise.all(all.map((one) => one.close()));
 
-  test("whose harm nothing else shows goes back from its canary, and a device that restarts does not disturb it", async () => {
+  test("whose harm only Prometheus shows is rolled back from its canary, and a device that restarts does not disturb it", async () => {
     const [instance, other] = await instances();
     const { uid } = await instance.manager.create(written("edge@3", judged), "ann");
     await until(instance, uid, "its analysis", ({ analysis }) => analysis === "Running");
@@ -139,7 +139,7 @@ describe("a rollout with a metric of Prometheus'", () => {
     for (const { deviceId } of restarts) counters.restart(deviceId);
     const aborted = await until(instance, uid, "its verdict", ({ aborted }) => aborted !== null);
     expect(analysisEvidenceOf(aborted.evidence)?.why).toMatch(/^answers-kept fell by/);
-    const back = await until(instance, uid, "its way back", isFinished);
+    const back = await until(instance, uid, "its rollback", isFinished);
     expect(back).toMatchObject({
       phase: "Degraded",
       aborted: { why: expect.stringContaining("answers-kept fell by"), isBack: true },
@@ -147,7 +147,7 @@ describe("a rollout with a metric of Prometheus'", () => {
     const had = rig.fleet?.all.filter(({ ran }) => ran.includes(digests.worse)) ?? [];
     expect(had).toHaveLength(8);
     expect(rig.fleet?.running(digests.worse)).toEqual([]);
-    const theirs = await until(other, uid, "the other's word", isFinished);
+    const theirs = await until(other, uid, "the other's verdict", isFinished);
     expect(theirs).toEqual(back);
     const text = await instance.telemetry.metrics();
     expect(text).toMatch(/tributary_rollout_prometheus_asks_total [1-9]/);
@@ -189,8 +189,8 @@ describe("a rollout with a metric of Prometheus'", () => {
     await instance.manager.command(uid, "resume", "ann");
     const done = await until(instance, uid, "its end", isFinished);
     expect(done).toMatchObject({ phase: "Healthy", weight: 100 });
-    expect(await until(other, uid, "the other's word", isFinished)).toEqual(done);
-    expect(await until(await late, uid, "the late one's word", isFinished)).toEqual(done);
+    expect(await until(other, uid, "the other's verdict", isFinished)).toEqual(done);
+    expect(await until(await late, uid, "the late one's verdict", isFinished)).toEqual(done);
     await close(all);
   }, 300_000);
 
@@ -218,7 +218,7 @@ describe("a rollout with a metric of Prometheus'", () => {
     await instance.close();
   });
 
-  test("is not promoted while Prometheus cannot be asked, and says why", async () => {
+  test("is not promoted while Prometheus is unreachable, and reports why", async () => {
     const instance = await rig.instance({ judge, prometheus: { url: nobody, ...quickPrometheus } });
     const steps = [{ setWeight: 10 }, { analysis: { duration: "6s" } }, { setWeight: 100 }];
     // The fleet runs edge@2 by now.
@@ -231,7 +231,7 @@ describe("a rollout with a metric of Prometheus'", () => {
     );
     expect(evidence?.metrics.find(({ name }) => name === "answers-kept")?.note).toMatch(/Prometheus cannot be asked/);
     await instance.manager.command(uid, "abort", "ann");
-    await until(instance, uid, "its way back", isFinished);
+    await until(instance, uid, "its rollback", isFinished);
     await instance.close();
   });
 });

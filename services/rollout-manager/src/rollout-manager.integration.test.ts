@@ -56,16 +56,16 @@ describe("a rollout", () => {
     const evidence = analysisEvidenceOf((JSON.parse(verdict?.details ?? "{}") as { evidence: unknown }).evidence);
     expect(evidence).toMatchObject({ canary: { devices: 8, heard: 8 }, control: { devices: 32 } });
     expect(evidence?.settings.map(({ name }) => name)).toContain("judge.lookEveryMs");
-    // One record a device: nobody is told twice.
+    // One record for each device: no desired state is sent twice.
     for (const [, generations] of await generationsOf(rig)) expect(generations).toHaveLength(1);
     await instance.close();
   });
 
-  test("of a worse model goes back from its canary, and a person may try again", async () => {
+  test("of a worse model is rolled back from its canary, and a person may try again", async () => {
     const fleet = rig.fleet as NonNullable<Rig["fleet"]>;
     const instance = await rig.instance();
     const { uid } = await instance.manager.create(written("edge@3"), "ann");
-    const back = await until(instance, uid, "its way back", isFinished);
+    const back = await until(instance, uid, "its rollback", isFinished);
     expect(back).toMatchObject({
       phase: "Degraded",
       weight: 0,
@@ -81,7 +81,7 @@ describe("a rollout", () => {
     await expect(instance.manager.command(uid, "undo", "ann")).rejects.toThrow(/rolled back already/);
     const again = await instance.manager.command(uid, "retry", "ann");
     expect(again).toMatchObject({ phase: "Progressing", weight: 0 });
-    await until(instance, uid, "its second way back", ({ aborted }) => aborted?.isBack === true);
+    await until(instance, uid, "its second rollback", ({ aborted }) => aborted?.isBack === true);
     expect(fleet.running(digests.worse)).toEqual([]);
     await instance.close();
   });

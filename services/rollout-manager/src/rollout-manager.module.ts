@@ -18,7 +18,7 @@ import type { RolloutManagerConfig } from "./config.ts";
 import { RolloutsController } from "./http/rollouts.controller.ts";
 import { Manager } from "./manager.ts";
 
-/** KafkaReader of its own: a slice would else wait for the long polls of what is followed. */
+/** KafkaReader of its own: reading a slice would otherwise wait for the long polls of followed topics. */
 const SLICES = Symbol("Slices");
 
 function managerOf(

@@ -23,8 +23,15 @@ export const quickly = {
 };
 
 export const somePassedGate = (change: Partial<GateOutcome> = {}): GateOutcome => ({
-  ...{ passed: true, championDigest: digests.old, failed: [], unsure: [], reportDigest: "", pageDigest: "" },
-  ...{ judgedAt: 1_800_000_000_000, forcedBy: "", forcedReason: "" },
+  passed: true,
+  championDigest: digests.old,
+  failed: [],
+  unsure: [],
+  reportDigest: "",
+  pageDigest: "",
+  judgedAt: 1_800_000_000_000,
+  forcedBy: "",
+  forcedReason: "",
   ...change,
 });
 
@@ -57,7 +64,10 @@ export class Rig {
     for (const [version, modelDigest] of Object.entries(versions)) await this.model({ version, modelDigest });
     await this.aliases({ champion: "1" });
     this.fleet = new SimulatedFleet({
-      ...{ reader: this.reader, sink: this.sink, random: seededRandom(1), modelDigest: digests.old },
+      reader: this.reader,
+      sink: this.sink,
+      random: seededRandom(1),
+      modelDigest: digests.old,
       devices: Array.from({ length: devices }, (_, i) => `d${i + 1}`),
       behaviours: { [digests.old]: {}, [digests.better]: {}, [digests.worse]: { inTime: 0.85 }, ...behaviours },
       ...more,
@@ -107,7 +117,8 @@ export class Rig {
       what: "the fleet's reports",
     });
     const instance: Instance = {
-      ...{ manager, telemetry },
+      manager,
+      telemetry,
       close: async () => {
         this.#instances.delete(instance);
         await manager.beforeApplicationShutdown();
@@ -156,7 +167,7 @@ export async function until(
   try {
     return await waitFor(probe, { what, timeoutMs, everyMs: 50 });
   } catch (error) {
-    // A rollout that does not come there says why not.
+    // The error names why the rollout did not get there.
     const record = manager.status.record(uid);
     throw new Error(
       `${(error as Error).message}: ${record?.phase} ${record?.message}, step ${record?.step}; ${record?.evidence.slice(0, 4_000)}`,

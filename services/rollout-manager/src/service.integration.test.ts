@@ -8,7 +8,7 @@ import { digests, quickly, Rig, written } from "./rollout-manager.test-kit.ts";
 
 const main = "services/rollout-manager/dist/main.js";
 
-test("--help tells what it is, and a missing configuration ends it with 2", () => {
+test("--help describes the service, and a missing configuration ends it with 2", () => {
   const run = (...args: string[]) =>
     spawnSync(process.execPath, [...exitFlags, join(repositoryRoot, main), ...args], { encoding: "utf8" });
   expect(run("--help")).toMatchObject({ status: 0, stdout: expect.stringMatching(/canaries that are judged/) });
@@ -37,7 +37,7 @@ describe("the running service", () => {
     dir.remove();
   });
 
-  test("refuses what is wrong with problem details, and their places", async () => {
+  test("rejects invalid requests with problem details and paths", async () => {
     const refused = await call("POST", "/rollouts", { spec: written("edge@2", { modle: 1 }), by: "ann" });
     expect(refused).toMatchObject({
       status: 422,
@@ -52,7 +52,7 @@ describe("the running service", () => {
     expect(foreign.status).toBe(404);
   });
 
-  test("creates, tells, steers, and stops in order", async () => {
+  test("creates, shows and commands rollouts, and stops in order", async () => {
     const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "20s" } }, { setWeight: 100 }];
     const made = await call("POST", "/rollouts", { spec: written("edge@2", {}, steps), by: "ann" });
     expect(made.status).toBe(201);
@@ -69,13 +69,13 @@ describe("the running service", () => {
       status: 422,
       json: { code: "rollout-command-refused" },
     });
-    // Of whoever saw another step, or says again what was heard already.
+    // A command of a caller that saw another step, or a repeated one, is rejected.
     expect(await call("POST", `/rollouts/${uid}/commands`, { command: "promote", by: "ann", step: 0 })).toMatchObject({
       status: 409,
       json: { code: "rollout-changed", detail: expect.stringContaining("step 2 is active, no longer step 1") },
     });
     expect((await call("POST", `/rollouts/${uid}/commands`, { command: "abort", by: "ann" })).status).toBe(200);
-    await waitFor(async () => (await call("GET", `/rollouts/${uid}`)).json.isBack, { what: "its way back" });
+    await waitFor(async () => (await call("GET", `/rollouts/${uid}`)).json.isBack, { what: "its rollback" });
     expect((await call("GET", "/rollouts")).json.items).toHaveLength(1);
     const metrics = await (await fetch(`http://127.0.0.1:${service.ports.http}/metrics`)).text();
     expect(metrics).toMatch(/tributary_rollout_changes_total\{kind="aborted"\} 1/);

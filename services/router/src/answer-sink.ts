@@ -4,10 +4,10 @@ import { FencedSink, Lease } from "@tributary/kafka";
 import { KAFKA, type KafkaConnection } from "@tributary/service-kit";
 import { GROUP } from "./config.ts";
 
-/** Requests are not fenced by themselves: one of a former owner costs a call, and its result answers nothing twice. */
+/** Requests are not fenced: one of a former owner costs a call, and its result answers no frame twice. */
 const FENCED = [topics.classifications.name, topics.routerState.name];
 
-/** Writes what only the owner of a partition may write. */
+/** Writes the records that only the owner of a partition may write. */
 @Injectable()
 export class AnswerSink extends FencedSink implements OnApplicationShutdown {
   constructor(@Inject(KAFKA) kafka: KafkaConnection, lease: Lease) {

@@ -27,7 +27,7 @@ export const configSchema = z.strictObject({
   ...sharedBlocks,
   /** Cloud target that shall answer. */
   target: z.string().regex(NAME, "expected a target name").default("default"),
-  /** Folders of edge packages whose first policy is published where none is. */
+  /** Folders of edge packages whose first policy is published if there is none. */
   packages: z.array(z.string().min(1)).max(100).default([]),
   budget: z
     .strictObject({
@@ -43,10 +43,10 @@ export const configSchema = z.strictObject({
       inTimeMin: share.default(admissionBudgetDefaults.meetMin),
     })
     .prefault({}),
-  /** What one device may have of what the fleet uses together. */
+  /** Limits of one device's share of the fleet's budget. */
   fairness: z
     .strictObject({
-      /** Frames of a device that count for the budget; more of them earn nothing. */
+      /** Frames of a device that count for the budget; frames above this rate do not. */
       framesPerSecondMax: positive.max(100_000).default(shareDefaults.framesPerSecondMax),
       /** Share of its frames that a device may send as drawn, past the budget. */
       drawShareMax: share.default(shareDefaults.drawShareMax),
@@ -57,7 +57,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   cloud: z
     .strictObject({
-      /** A call without a result for so long is given up; frames are settled by their own deadline. */
+      /** Time after which a call without a result is given up; frames are settled by their own deadline. */
       lostAfterMs: positive.max(600_000).default(admissionDefaults.lostAfterMs),
       callsMax: positive.default(admissionDefaults.callsMax),
       latencyHalfLifeMs: positive.default(admissionDefaults.latencyHalfLifeMs),
@@ -73,7 +73,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** What is assigned: whole devices, or frame by frame. */
       unit: z.enum(["device", "frame"]).default("device"),
-      /** A new salt draws the arms anew. */
+      /** A new salt assigns the arms again. */
       salt: z.string().min(1).max(256),
       arms: z
         .array(
@@ -88,14 +88,14 @@ export const configSchema = z.strictObject({
     .strictObject({
       enabled: z.boolean().default(true),
       everyMs: positive.min(100).max(86_400_000).default(30_000),
-      /** Labels and frames older than this are not learned from. Frames that Kafka no longer holds cannot be, either. */
+      /** Labels and frames older than this are not used, nor are frames that Kafka no longer retains. */
       windowDays: z.number().positive().max(365).default(7),
-      /** Loss rate that is aimed at: frames where the system is wrong and the cloud right. By default 2 %, or a quarter of
+      /** Target loss rate: frames where the system is wrong and the cloud right. By default 2 %, or a quarter of
        * what keeping every frame would lose, whichever is less. */
       lossRateMax: z.number().positive().max(0.5).optional(),
-      /** Probability with which the promise may be broken. */
+      /** Probability that the guarantee fails. */
       doubt: z.number().min(1e-6).max(0.5).default(relearnDefaults.delta),
-      /** Labelled frames of the random sample below which nothing is judged. */
+      /** Labelled frames of the random sample that a change needs. */
       labelsMin: positive.default(relearnDefaults.labelsMin),
       /** A threshold that changes the share of frames sent by less is not published. */
       shareStepMin: share.default(relearnDefaults.shareStepMin),
@@ -107,9 +107,9 @@ export const configSchema = z.strictObject({
       bootsPerDeviceMax: positive.max(16).default(settlementLimits.bootsMax),
       deadlineMsMax: positive.max(3_600_000).default(settlementLimits.deadlineMsMax),
       lateFrameMsMax: positive.default(settlementLimits.lateFrameMsMax),
-      /** Answers between two saves of the state: what a restart has to read again. */
+      /** Answers between two saves of the state: a restart reads them again. */
       answersUnsavedMax: positive.max(2_048).default(1_024),
-      /** A device silent for so long is forgotten; its records have left the topics by then. */
+      /** A device that is silent for this time is forgotten; its records have left the topics by then. */
       deviceIdleDaysMax: positive.default(14),
       /** How long Kafka and its topics may be missing at the start before the process gives up. */
       startMsMax: positive.default(120_000),
@@ -119,7 +119,7 @@ export const configSchema = z.strictObject({
 
 export type RouterConfig = z.output<typeof configSchema>;
 
-/** Bounds against each other. */
+/** Checks the bounds against each other. */
 export function checkConfig(config: RouterConfig): void {
   const { lateFrameMsMax, deadlineMsMax, answersUnsavedMax, framesPerDeviceMax } = config.limits;
   const problems: string[] = [];

@@ -9,10 +9,14 @@ import { Draws } from "./draws.ts";
 const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
 const drawsOf = () => new Draws({} as never, systemClock, Math.random, telemetry);
 
-test("a claimed draw is one that the device's key gives, the former key's while the device may not have the new one", () => {
+test("a draw is verified by the device's key, or by its former key while it may not have the new one", () => {
   const draws = drawsOf();
   const frames = Array.from({ length: 5_000 }, (_, i) => ({
-    ...{ deviceId: "cam-1", bootId: 7n, cameraId: "cam", frameSeq: BigInt(i), samplePropensity: 0.02 },
+    deviceId: "cam-1",
+    bootId: 7n,
+    cameraId: "cam",
+    frameSeq: BigInt(i),
+    samplePropensity: 0.02,
   }));
   const drawnBy = (password: string) => {
     const key = sampleKeyOf("cam-1", password);
@@ -20,7 +24,7 @@ test("a claimed draw is one that the device's key gives, the former key's while 
       sampleDraw(createHmac("sha256", key).update(formatFrameId(frame)).digest(), frame.samplePropensity),
     );
   };
-  expect(frames.some((frame) => draws.isDrawn(frame))).toBe(false); // nobody knows it
+  expect(frames.some((frame) => draws.isDrawn(frame))).toBe(false); // the device is not registered
   draws.registered("cam-1", "hash-1");
   const [first, second] = [drawnBy("hash-1"), drawnBy("hash-2")];
   expect(first.length).toBeGreaterThan(50);

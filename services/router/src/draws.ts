@@ -1,10 +1,10 @@
 /**
- * Whether a device's claim that the random sample drew a frame is true: the draw is made again by the device's key, which
- * the registry gives.
+ * Verifies a device's claim that the random sample drew a frame: the draw is repeated with the device's key from the device
+ * registry.
  *
- * D1. A device whose password changed draws by its former key until the new one has reached it; both are tried.
- * D2. What cannot be verified need not be false: agents of earlier versions draw by keys of their own. How many such draws pass is
- *     the fleet's to bound (shares.ts D4).
+ * A device whose password changed draws with its former key until the new one has reached it; both are tried. A draw that
+ * cannot be verified need not be false: agents of earlier versions draw with keys of their own. shares.ts D4 bounds how many
+ * such draws pass.
  */
 import { createHmac } from "node:crypto";
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
@@ -43,7 +43,7 @@ export class Draws implements OnApplicationBootstrap, OnApplicationShutdown {
     await this.#ended;
   }
 
-  /** A registry that is not there yet is waited for: until then nothing can be verified (D2). */
+  /** Waits for the registry topic: until then nothing can be verified. */
   async #follow(): Promise<void> {
     const { reader, clock, random, telemetry } = this;
     const { signal } = this.#stop;
@@ -63,12 +63,12 @@ export class Draws implements OnApplicationBootstrap, OnApplicationShutdown {
   registered(deviceId: string, passwordHash: string): void {
     const now = sampleKeyOf(deviceId, passwordHash);
     const known = this.#keys.get(deviceId);
-    if (known === undefined || !known.now.equals(now)) this.#keys.set(deviceId, { now, before: known?.now }); // D1
+    if (known === undefined || !known.now.equals(now)) this.#keys.set(deviceId, { now, before: known?.now });
   }
 
   isDrawn(frame: DrawnFrame): boolean {
     const keys = this.#keys.get(frame.deviceId);
-    if (keys === undefined) return false; // D2
+    if (keys === undefined) return false;
     const frameId = formatFrameId(frame);
     const isDrawnBy = (key: Buffer) =>
       sampleDraw(createHmac("sha256", key).update(frameId).digest(), frame.samplePropensity);

@@ -1,4 +1,4 @@
-/** What a partition does where its memory cannot be written or read: partition-worker.ts W3, rebuild.ts R2. */
+/** What a partition does when its memory cannot be written or read: partition-worker.ts W3, rebuild.ts R2. */
 import { describe, expect, test } from "@jest/globals";
 import { Classifications, type EdgePredictions, RouterState, topics } from "@tributary/contracts";
 import type { OutRecord } from "@tributary/kafka";
@@ -50,7 +50,7 @@ describe("a partition's memory", () => {
     await worker.revoke();
   });
 
-  test("is rebuilt without what cannot be read (R2, G8)", async () => {
+  test("is rebuilt without unreadable records (R2, G8)", async () => {
     const log = new MemoryKafka();
     const state = (deviceId: string, answer: Buffer): OutRecord => ({
       topic: topics.routerState.name,

@@ -1,13 +1,13 @@
 /**
- * One running partition: its memory, its turn-taking, and the order in which its effects reach Kafka.
+ * One running partition: its memory, the order of its work, and the order in which its effects reach Kafka.
  *
- * W1. Batches and ticks of a partition take turns; nothing of it runs side by side.
- * W2. Answers and requests are stored first, then the states that know them, and only then may the input be committed.
- *     So what a crash loses is in the inputs, which come again, or among the answers, which `rebuild` reads (G2).
- * W3. Whatever goes wrong while writing, the memory is thrown away and rebuilt: it knows of answers that may not exist.
- * W4. A partition is claimed before it is rebuilt, and written by the writer of that claim alone. Kafka refuses what a former
- *     owner sends from then on, however late it arrives; so what was read is all there is, until another claims (G12).
- * W5. Hence our answers get the offsets we expect. If they do not, something writes answers that is no router of ours.
+ * W1. Batches and ticks of a partition run one at a time.
+ * W2. Answers and requests are stored first, then the states that include them, and only then may the input be committed. What
+ *     a crash loses is then in the inputs, which are delivered again, or among the answers, which `rebuild` reads (G2).
+ * W3. After any error while writing, the memory is discarded and rebuilt: it may include answers that were not stored.
+ * W4. A partition is claimed before it is rebuilt, and only the writer of that claim writes it. Kafka refuses the writes of a
+ *     former owner from then on, however late they arrive; so the rebuilt memory is complete until another claim (G12).
+ * W5. Hence answers get the expected offsets. If they do not, something other than a router of ours writes answers.
  */
 import { topics } from "@tributary/contracts";
 import {
@@ -86,7 +86,7 @@ export class PartitionWorker {
     return this.#memory?.partition.devices ?? 0;
   }
 
-  /** Rebuilds; a Kafka that is not there yet is waited for, at most `PREPARE_MS_MAX` (G9). */
+  /** Rebuilds; waits for Kafka at most `PREPARE_MS_MAX` (G9). */
   prepare(): Promise<void> {
     return this.#inTurn(async () => {
       const { clock } = this.#options;
@@ -157,7 +157,7 @@ export class PartitionWorker {
     });
   }
 
-  /** What is remembered may be wrong; it is claimed and rebuilt when it is next needed. W3 */
+  /** W3. Discards the memory; the partition is claimed and rebuilt when it is next needed. */
   forget(code: string, reason: string): void {
     if (this.#memory === undefined) return;
     this.#memory = undefined;

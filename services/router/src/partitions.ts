@@ -1,8 +1,8 @@
 /**
  * The partitions this router holds, and their clock.
  *
- * P1. A partition is rebuilt before its first batch; rebuilds run side by side, a bounded number at a time (G9).
- * P2. Every `TICK_MS` each partition settles what is overdue, whether or not input comes (G2).
+ * A partition is rebuilt before its first batch; a bounded number of rebuilds runs at a time (G9). Every `TICK_MS` each
+ * partition settles what is overdue, whether or not input comes (G2).
  */
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import { type Batch, type BatchSource, KafkaReader, type PartitionEvents, type Processed } from "@tributary/kafka";
@@ -85,7 +85,6 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
     throw new Failure("router-partition-revoked", "retry", `partition ${partition} is not held`);
   }
 
-  /** P1 */
   async onAssigned(numbers: readonly number[]): Promise<void> {
     const workers = numbers.map((number) => new PartitionWorker({ ...this.#workerOptions, number }));
     for (const worker of workers) this.#workers.set(worker.number, worker);
@@ -102,7 +101,7 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
     await Promise.all(gone.map((worker) => worker.revoke()));
   }
 
-  /** Ends the handling of a batch whose partition is revoked: what is left of it is the new owner's. */
+  /** Ends the handling of a batch whose partition is revoked: the new owner handles the rest. */
   fenced(source: BatchSource): BatchSource {
     return {
       run: (handle, events) =>
@@ -163,8 +162,8 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
       const workers = [...this.#workers.values()];
       const calls = admission.tick(clock.now());
       if (calls > 0) telemetry.emit(cloudLost, { calls });
-      // What fails here is reported by the worker, which then rebuilds itself; the clock goes on.
-      for (const worker of workers) worker.tick().catch(() => {}); // P2
+      // The worker reports its failures and rebuilds itself; the timer continues.
+      for (const worker of workers) worker.tick().catch(() => {});
       if (nowMs - prunedAtMs < PRUNE_EVERY_MS) return;
       prunedAtMs = nowMs;
       for (const worker of workers) worker.prune(deviceIdleMsMax).catch(() => {});

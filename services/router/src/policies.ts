@@ -1,4 +1,4 @@
-/** Publishes the first routing policy of each configured edge package. Where a policy stands already, it stays. */
+/** Publishes the first routing policy of each configured edge package. An existing policy stays. */
 import { createHash } from "node:crypto";
 import { Inject, Injectable, type OnModuleInit } from "@nestjs/common";
 import { policyKey, RoutingPolicy, topics } from "@tributary/contracts";

@@ -1,9 +1,9 @@
 /**
  * Rebuilds one partition's memory from Kafka alone: the states stored for its devices, then the answers written since.
  *
- * R1. Both logs are read to their ends as they are once the partition is claimed: whoever had it before writes nothing
- *     behind them (partition-worker.ts, W4).
- * R2. A record that cannot be read is left out, loudly: its device may get repeated answers, the partition goes on (G8).
+ * R1. Both logs are read to their ends once the partition is claimed: its former owner cannot append to them any more
+ *     (partition-worker.ts, W4).
+ * R2. A record that cannot be read is skipped and reported: its device may get repeated answers, the partition continues (G8).
  */
 import { Classifications, topics } from "@tributary/contracts";
 import { type PartitionReader, takeOrSkip } from "@tributary/kafka";
@@ -15,7 +15,7 @@ export type Rebuilt = {
   readonly partition: SettlementPartition;
   /** What the log holds, by device. */
   readonly stored: Map<string, StoredDevice>;
-  /** Offset the next answer will get, if nobody else writes. */
+  /** Offset that the next answer will get. */
   readonly known: bigint;
   readonly replayFrom: bigint;
   /** Devices whose replayed answers are in no stored state yet. */
@@ -46,7 +46,7 @@ export async function rebuild({ reader, number, empty, telemetry, signal }: Rebu
 
   const written = await reader.offsets(topics.classifications.name, number); // R1
   let from = states.replayFrom;
-  if (from < written.earliest) from = written.earliest; // retention took what is before
+  if (from < written.earliest) from = written.earliest; // retention deleted the records before
   const unsaved = new Set<string>();
   let answers = 0;
   if (from < written.next) {

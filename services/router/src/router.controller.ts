@@ -68,7 +68,7 @@ export class RouterController {
         return false;
       }
     });
-    // The good ones first: handed over again one by one to find the poison, they are then known (G8).
+    // Valid records first: when the batch is repeated one by one to find the poison, they are known already (G8).
     if (usable.length > 0) {
       await this.partitions.worker(batch.partition).handle(usable, apply, this.config.limits.answersUnsavedMax);
     }

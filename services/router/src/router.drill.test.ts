@@ -1,4 +1,4 @@
-/** The router as a process on a real Kafka: what goes in, what comes out, and what survives kill -9. */
+/** The router as a process on a real Kafka: its input, its output, and its state after kill -9. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -72,10 +72,10 @@ beforeAll(async () => {
     await follow(context, topic, (request, record) => {
       if (request === null) return;
       requests.push({ lane, request, at: record.timestamp });
-      const said = classify(request);
-      if (said === null) return;
+      const answer = classify(request);
+      if (answer === null) return;
       const { deviceId, bootId, cameraId, frameSeq } = request;
-      const result = someResult({ deviceId, bootId, cameraId, frameSeq, ...said });
+      const result = someResult({ deviceId, bootId, cameraId, frameSeq, ...answer });
       void sink.send([{ topic: topics.results.name, key: deviceId, value: CloudResult.encodeConfluent(result) }]);
     });
   }
@@ -122,13 +122,13 @@ const predictionsRecord = (batch: EdgePredictions): OutRecord => ({
 const queued = (change: Partial<EdgePrediction>): EdgePrediction =>
   somePrediction({ escalation: "QUEUED", reason: "AMBIGUOUS", score: 0.4, ...change });
 const of = (deviceId: string) => answers.filter((answer) => answer.frame.startsWith(`${deviceId}:`));
-const told = (deviceId: string) =>
+const answersOf = (deviceId: string) =>
   of(deviceId)
     .sort((a, b) => Number(a.frameSeq - b.frameSeq))
     .map((a) => `${a.frameSeq}:${a.source}/${a.settledBy}/${a.label}`);
 const answered = (deviceId: string, count: number, timeoutMs = 10_000) =>
   waitFor(() => of(deviceId).length >= count, {
-    what: `${count} answers of ${deviceId}, now ${told(deviceId)}`,
+    what: `${count} answers of ${deviceId}, now ${answersOf(deviceId)}`,
     timeoutMs,
   });
 
@@ -160,7 +160,7 @@ describe("one router", () => {
       predictionsRecord(somePredictions({ deviceId, seq: 2n, predictions: [somePrediction({ frameSeq: 5n })] })),
     ]);
     await answered(deviceId, 5);
-    expect(told(deviceId)).toEqual([
+    expect(answersOf(deviceId)).toEqual([
       "1:EDGE/KEPT/cat",
       "2:EDGE/DEVICE_DROPPED/cat",
       "3:CLOUD/CLOUD_ANSWER/dog",
@@ -181,7 +181,7 @@ describe("one router", () => {
     const announced = queued({ frameSeq: 4n, ageMs: 0, deadlineMs: 1_500 }); // its frame never comes
     await sink.send([...frames, predictionsRecord(somePredictions({ deviceId, predictions: [announced] }))]);
     await answered(deviceId, 4);
-    expect(told(deviceId)).toEqual([1, 2, 3, 4].map((n) => `${n}:EDGE/DEADLINE/cat`));
+    expect(answersOf(deviceId)).toEqual([1, 2, 3, 4].map((n) => `${n}:EDGE/DEADLINE/cat`));
     for (const { at, latencyMs } of of(deviceId)) {
       expect(at - sentAt).toBeGreaterThanOrEqual(1_500 - 5);
       expect(latencyMs).toBeLessThan(10_000);
@@ -199,7 +199,7 @@ describe("one router", () => {
     };
     await sink.send([good(1n), { ...good(2n), value: Buffer.from("not avro at all") }, good(3n), another, good(4n)]);
     await answered(deviceId, 3);
-    expect(told(deviceId)).toEqual([1, 3, 4].map((n) => `${n}:EDGE/KEPT/cat`));
+    expect(answersOf(deviceId)).toEqual([1, 3, 4].map((n) => `${n}:EDGE/KEPT/cat`));
     let letters: InRecord[] = [];
     const topic = dlqOf(topics.predictions.name, "router");
     await waitFor(
@@ -213,7 +213,7 @@ describe("one router", () => {
     expect(codes.sort()).toEqual(["framing-unknown", "key-mismatch"]);
   });
 
-  test("publishes the first policy of its edge package, and tells how it is", async () => {
+  test("publishes the first policy of its edge package, and reports its state", async () => {
     const { name } = topics.policies;
     const policies: RoutingPolicy[] = [];
     for await (const { value } of readTopic(reader, name)) {
@@ -272,7 +272,7 @@ async function everyFrameOnce(names: readonly string[]): Promise<void> {
   await waitFor(() => byFrame(names).size === names.length, {
     what: `${names.length} answered frames, now ${byFrame(names).size}`,
   });
-  // One more frame of each device: what answers an earlier frame again has come before its answer.
+  // One more frame of each device: a repeated answer of an earlier frame would arrive before its answer.
   const devices = [...new Set(names.map((name) => name.slice(0, name.indexOf(":"))))];
   const last = devices.map((deviceId) => {
     const frameSeq = LAST_FRAME_SEQ;
@@ -303,15 +303,15 @@ test("a router that starts before its topics waits for them, live but not ready,
     },
   });
   try {
-    const said = (name: string) => router.events().find(({ event }) => event === name);
-    const waiting = await waitFor(() => said("waits_for_kafka"), { what: "it to wait" });
+    const eventOf = (name: string) => router.events().find(({ event }) => event === name);
+    const waiting = await waitFor(() => eventOf("waits_for_kafka"), { what: "it to wait" });
     expect(waiting).toMatchObject({ reason: expect.stringContaining("no such topic") });
     const health = async (path: string) => (await fetch(`http://127.0.0.1:${port}/health/${path}`)).status;
     expect([await health("live"), await health("ready")]).toEqual([200, 503]);
     const admin = new KafkajsAdmin({ ...late, clientId: "router-test-late" });
     await ensureTributaryTopics(admin, { partitions: 1 });
     await admin.close();
-    await waitFor(() => said("ready"), { what: "it to be ready" });
+    await waitFor(() => eventOf("ready"), { what: "it to be ready" });
   } finally {
     expect(await router.stop()).toEqual({ code: 0, signal: null });
   }
@@ -330,7 +330,7 @@ describe("routers that are killed", () => {
     expect(of("kill-a").length).toBe(120 + 1);
   });
 
-  test("two routers share the partitions; when one freezes the other inherits them, and it comes back harmless", async () => {
+  test("two routers share the partitions; when one freezes the other takes them over, and the first does no harm afterwards", async () => {
     await startRouter();
     const [, second, third] = routers as [SpawnedService, SpawnedService, SpawnedService];
     const share = (each: readonly number[]) =>
@@ -352,7 +352,7 @@ describe("routers that are killed", () => {
 
     process.kill(third.pid, "SIGCONT");
     await share([4, 4]);
-    // It gave everything up at once, and nothing of what it still had in hand was stored (G12).
+    // It gave up its partitions at once, and stored nothing of the batches in progress (G12).
     expect(third.events().filter(({ event }) => event === "kafka_membership_lost").length).toBeGreaterThan(0);
     expect([...byFrame(names)].filter(([, all]) => all.length > 1)).toEqual([]);
     for (const [frame, [first]] of byFrame(names)) expect(first).toBe(before.get(frame));

@@ -1,4 +1,4 @@
-/** A `send` span for each record that goes on with a frame's trace; the record carries its context to whoever reads it. */
+/** A `send` span for each record that continues a frame's trace; the record carries its context to its readers. */
 import { type Classifications, type CloudRequest, topics } from "@tributary/contracts";
 import { formatFrameId } from "@tributary/kernel";
 import { type Attributes, type Span, sending, type Tracer } from "@tributary/telemetry";

@@ -34,7 +34,7 @@ function folded(records: readonly OutRecord[]): StateLog {
 
 const byKey = ({ windows, frames }: DeviceSnapshot) => ({
   windows: [...windows]
-    .filter((w) => w.watermark > 0n || w.bitmap.length > 0 || w.digests.length > 0) // nothing was seen yet
+    .filter((w) => w.watermark > 0n || w.bitmap.length > 0 || w.digests.length > 0) // no record was seen yet
     .map((w) => `${w.bootId} ${w.stream} ${w.watermark} ${Buffer.from([...w.bitmap, ...w.digests]).toString("hex")}`)
     .sort(),
   frames: [...frames].map((f) => `${f.frameSeq} ${f.settled} ${f.predictionSeen} ${f.frameSeen} ${f.target}`).sort(),
@@ -86,7 +86,7 @@ function changesBetween(before: DeviceSnapshot, after: DeviceSnapshot): DeviceCh
   };
 }
 
-/** Whatever a device may say, in any order, late and twice; and what the cloud says of it. */
+/** Any records of a device, in any order, late and repeated, with the results of the cloud. */
 function step(partition: SettlementPartition, random: Random, now: number): void {
   const effects = new Effects();
   const below = (n: number) => Math.floor(random() * n);
@@ -99,7 +99,9 @@ function step(partition: SettlementPartition, random: Random, now: number): void
   else {
     const predictions = Array.from({ length: 1 + below(5) }, () =>
       somePrediction({
-        ...{ cameraId: name.cameraId, frameSeq: BigInt(below(60)), deadlineMs: 2_000 },
+        cameraId: name.cameraId,
+        frameSeq: BigInt(below(60)),
+        deadlineMs: 2_000,
         escalation: random() < 0.7 ? "QUEUED" : "NONE",
       }),
     );
@@ -111,11 +113,11 @@ function step(partition: SettlementPartition, random: Random, now: number): void
 
 type Input = (partition: SettlementPartition, now: number, effects: Effects) => void;
 
-/** What one device says of `frames` frames, and the cloud of some, slightly out of order. */
+/** One device's records of `frames` frames, with the cloud's results of some, slightly out of order. */
 function inputsOf(frames: number, random: Random): Input[] {
   const inputs: { readonly at: number; readonly input: Input }[] = [];
   let framesSeq = 0n;
-  const say = (at: number, input: Input) => inputs.push({ at: at + 4 * random(), input });
+  const push = (at: number, input: Input) => inputs.push({ at: at + 4 * random(), input });
   for (let i = 0; i < frames; i++) {
     const frameSeq = BigInt(i + 1);
     const queued = random() < 0.8;
@@ -124,14 +126,14 @@ function inputsOf(frames: number, random: Random): Input[] {
       somePrediction({ cameraId: "cam", frameSeq, escalation, reason: "AMBIGUOUS", deadlineMs: 5_000 }),
     ];
     const batch = somePredictions({ deviceId: DEVICE, bootId: 1n, seq: frameSeq, predictions });
-    say(i, (partition, now, effects) => partition.predictions(batch, now, now, effects));
+    push(i, (partition, now, effects) => partition.predictions(batch, now, now, effects));
     if (!queued) continue;
     if (random() < 0.8) {
       const name = { deviceId: DEVICE, bootId: 1n, cameraId: "cam", frameSeq };
       const frame = someFrame({ ...name, seq: ++framesSeq, deadlineMs: 5_000 });
-      say(i, (partition, now, effects) => partition.frame(frame, now, now, effects));
+      push(i, (partition, now, effects) => partition.frame(frame, now, now, effects));
       if (random() < 0.7)
-        say(i + 6, (partition, now, effects) => partition.result(someResult(name), now, now, effects));
+        push(i + 6, (partition, now, effects) => partition.result(someResult(name), now, now, effects));
     }
   }
   return inputs.sort((a, b) => a.at - b.at).map(({ input }) => input);
@@ -232,7 +234,7 @@ describe("the log of states", () => {
           const device = log.devices.get(DEVICE) as StoredDevice;
           expect([seed, save, byKey(device.snapshot())]).toEqual([seed, save, byKey(snapshot)]);
           expect(log.known.get(DEVICE)).toBe(BigInt(save));
-          // A router that takes over goes on from what it read.
+          // A router that takes over continues from the state that it read.
           if (random() < 0.2) stored = device;
         }
       }
@@ -262,7 +264,7 @@ describe("the log of states", () => {
     }
   });
 
-  test("reads what a router before this wrote, and takes its place", () => {
+  test("reads and replaces the records of an earlier version", () => {
     const random = seededRandom(7);
     let snapshot: DeviceSnapshot = { deviceId: DEVICE, windows: [], frames: [] };
     for (let i = 0; i < 5; i++) snapshot = nextSnapshot(snapshot, random);
@@ -292,7 +294,7 @@ describe("the log of states", () => {
   test("a restored device gives up the boot that was used longest ago", () => {
     const limits = { framesMax: 20, bootsMax: 3, deadlineMsMax: 600_000, lateFrameMsMax: 5_000 };
     const make = () => new SettlementPartition({ admission: new Admission(), target: "default", limits });
-    const say = (partition: SettlementPartition, bootId: bigint, seq: bigint) =>
+    const observe = (partition: SettlementPartition, bootId: bigint, seq: bigint) =>
       partition.predictions(somePredictions({ deviceId: DEVICE, bootId, seq }), 1_000, 1_000, new Effects());
     const stored = new StoredDevice(DEVICE);
     const before = make();
@@ -304,17 +306,17 @@ describe("the log of states", () => {
       [3n, 1n],
       [1n, 2n],
     ] as const) {
-      say(before, bootId, seq);
+      observe(before, bootId, seq);
       stored.save(before.takeChanges(DEVICE) as DeviceChanges, { known: 0n, replayFrom: 0n }, 0, 1_000);
     }
     const after = make();
     after.restore(stored.snapshot(), 1_000);
-    say(after, 4n, 1n);
+    observe(after, 4n, 1n);
     const boots = new Set(after.snapshot(DEVICE)?.windows.map(({ bootId }) => bootId));
     expect(boots).toEqual(new Set([3n, 1n, 4n]));
   });
 
-  test("replay beyond the limit forgets what the state knew, not frames whose records are still to come (G2)", () => {
+  test("replay beyond the limit forgets frames of the state, not frames whose records are still to come (G2)", () => {
     const limits = { framesMax: 20, bootsMax: 3, deadlineMsMax: 600_000, lateFrameMsMax: 5_000 };
     const make = () => new SettlementPartition({ admission: new Admission(), target: "default", limits });
     const queued = (seq: bigint, frames: readonly bigint[]) => {
@@ -336,7 +338,7 @@ describe("the log of states", () => {
     expect(answered.filter((frameSeq) => frameSeq >= 100n)).toEqual([]);
   });
 
-  test("a small message beside 4,000 open frames costs what it changed, not all that is open (G13)", () => {
+  test("a small message beside 4,000 open frames writes only its change, not all open frames (G13)", () => {
     const partition = new SettlementPartition({ admission: new Admission(), target: "default" });
     const stored = new StoredDevice(DEVICE);
     const queued = (seq: bigint, from: number, count: number) =>

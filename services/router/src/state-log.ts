@@ -1,15 +1,15 @@
 /**
- * What a router remembers of its devices, as records of `router.state.v1`: one per dedupe window and one per frame that
- * still awaits something, so that a change costs what changed and not all that is known of the device.
+ * The state of a router's devices as records of `router.state.v1`: one per dedupe window and one per pending frame, so that a
+ * change writes only what changed.
  *
  *   key `DEVICE:window:BOOT:STREAM`        one window
- *   key `DEVICE:frame:BOOT:CAMERA:SEQ`     one frame; a tombstone when nothing more is awaited of it
- *   key `DEVICE`                           neither: the offsets alone, where nothing else can say them. Routers before
- *                                          this kept everything there, which is read too, and then taken apart.
+ *   key `DEVICE:frame:BOOT:CAMERA:SEQ`     one frame; a tombstone when it is no longer pending
+ *   key `DEVICE`                           the offsets alone, when no other record can carry them. Earlier versions of the
+ *                                          router kept the whole state there, which is read too, and then split up.
  *
- * L1. Any prefix of a save may be all that is stored. So frames come first, then the windows that say their records were
- *     seen, then tombstones of what they made superfluous; and only the last record says that the device's answers are
- *     known: until it is there, those since the save before are replayed.
+ * L1. A crash may leave any prefix of a save. So frames come first, then the windows that mark their records as seen, then the
+ *     tombstones; only the last record marks the device's answers as known: until it is stored, those since the save before
+ *     are replayed.
  * L2. The highest of these offsets counts, and a save's is the highest so far.
  */
 import { Classifications, RouterState, topics } from "@tributary/contracts";
@@ -35,7 +35,7 @@ export class StoredDevice {
   readonly deviceId: string;
   readonly #windows = new Map<string, Window>();
   readonly #frames = new Map<string, Frame>();
-  /** Keys that stand only in a record of a router before this, which held all of the device. */
+  /** Keys that are only in a record of an earlier version, which held the whole device. */
   readonly #inWhole = new Set<string>();
   #isWhole = false;
 
@@ -43,7 +43,7 @@ export class StoredDevice {
     this.deviceId = deviceId;
   }
 
-  /** The records by which the log learns of the changes, which count as stored from now on. */
+  /** The records that store the changes; they count as stored from now on. */
   save(changes: DeviceChanges, offsets: StateOffsets, partition: number, now: Instant): OutRecord[] {
     const { deviceId, windows, frames } = changes;
     const goneKeys = [
@@ -77,7 +77,7 @@ export class StoredDevice {
     ]; // L1
   }
 
-  /** The records that make the log forget it. */
+  /** The tombstones of all its records. */
   forgotten(partition: number, now: Instant): OutRecord[] {
     const keys = [...this.#frames.keys(), ...this.#windows.keys(), this.deviceId];
     return keys.map((key) => tombstone(key, partition, now));
@@ -105,7 +105,7 @@ export class StoredDevice {
   }
 
   #put<T>(map: Map<string, T>, key: string, value: T, isWhole: boolean): void {
-    map.delete(key); // what was stored last was used last
+    map.delete(key); // the map's order is the order of use
     map.set(key, value);
     if (isWhole) this.#inWhole.add(key);
     else this.#inWhole.delete(key);
@@ -122,7 +122,7 @@ export class StateLog {
   readonly savedAt = new Map<string, Instant>();
   replayFrom = 0n;
 
-  /** Throws where the record cannot be read; what it held is then unknown. */
+  /** Throws if the record cannot be read; its content is then unknown. */
   apply({ key, value }: Pick<InRecord, "key" | "value">): void {
     if (key === null) return;
     const [deviceId = ""] = key.split(":", 1);

@@ -4,7 +4,7 @@ import type { Clock } from "@tributary/kernel";
 import { CLOCK, TELEMETRY, ThrottleTracker } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 
-/** Devices that ask for more than their fair share. */
+/** Devices that send more than their fair share. */
 @Injectable()
 export class ThrottledDevices extends ThrottleTracker implements OnApplicationBootstrap, OnApplicationShutdown {
   constructor(sink: KafkajsSink, @Inject(CLOCK) clock: Clock, @Inject(TELEMETRY) telemetry: Telemetry) {

@@ -16,7 +16,7 @@ export type CameraEvents = {
     readonly failed: boolean;
     readonly retryMs: number | null;
   }) => void;
-  /** Bytes that are no frame; counts since the last call. */
+  /** Counts of bytes that are not part of a frame, since the last call. */
   readonly onRefused: (refused: { readonly cameraId: string; readonly code: string; readonly count: number }) => void;
 };
 
@@ -25,7 +25,7 @@ export interface Camera {
   readonly kind: CameraConfig["kind"];
   readonly state: CameraState;
   start(): void;
-  /** No frame is offered afterwards, and no process is left. */
+  /** No frame is offered afterwards, and every process has ended. */
   stop(): Promise<void>;
 }
 

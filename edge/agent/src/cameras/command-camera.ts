@@ -1,7 +1,7 @@
 /**
  * A camera that is a program writing JPEGs to its standard output: rpicam-vid, ffmpeg, anything.
  *
- * It runs in a process group of its own, so that stopping it stops what it started. Its standard input stays open as long as
+ * It runs in a process group of its own, so that stopping it stops its children. Its standard input stays open as long as
  * the agent lives and its output breaks when the agent dies: a program that reads the one or writes the other ends with the
  * agent, however the agent ends. It is started again after a jittered, bounded backoff, reset by a run that lasted. */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -115,7 +115,7 @@ export class CommandCamera implements Camera {
         signal.removeEventListener("abort", stop);
         splitter.end();
         report();
-        killGroup(child, "SIGKILL"); // What it started ends with it.
+        killGroup(child, "SIGKILL"); // Its children end with it.
         const words = failed && lastWords.trim() !== "" ? `; its last words: ${lastWords.trim()}` : "";
         resolve({ how: how + words, failed });
       };

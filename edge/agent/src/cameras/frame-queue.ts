@@ -1,9 +1,9 @@
 /**
  * Frames between a camera and the model.
  *
- * Q1. At most `framesMax` wait. With `skip` the newest wins: the oldest goes and is counted, before it has a number, so that
- *     every numbered frame gets an answer (G2, G9). With `wait` the source is paused, and what was already read
- *     (less than one read of its pipe) is kept.
+ * Q1. At most `framesMax` wait. With `skip` the oldest is dropped and counted, before it has a number, so that
+ *     every numbered frame gets an answer (G2, G9). With `wait` the source is paused, and bytes that were already read
+ *     (less than one read of its pipe) are kept.
  */
 import type { Captured } from "../outbox/age.ts";
 
@@ -47,7 +47,7 @@ export class FrameQueue {
     return this.#frames.length;
   }
 
-  /** False: hold until `onRoom`. */
+  /** False: pause until `onRoom`. */
   offer(jpeg: Buffer): boolean {
     this.#arrived += 1;
     this.#frames.push({ cameraId: this.#options.cameraId, jpeg, captured: this.#now() });

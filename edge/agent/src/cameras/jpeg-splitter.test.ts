@@ -149,7 +149,7 @@ describe("JPEG splitter", () => {
     }
   });
 
-  test("any bytes at all: nothing throws, and what comes out starts and ends as a JPEG within the bound", () => {
+  test("any bytes at all: nothing throws, and every frame starts and ends as a JPEG within the bound", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       const bytes = Buffer.from(

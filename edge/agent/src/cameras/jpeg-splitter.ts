@@ -2,11 +2,11 @@
  * Cuts a stream of concatenated JPEGs into frames.
  *
  * J1. It follows segment lengths, so an embedded thumbnail's end marker does not end the frame.
- * J2. What is not a JPEG between frames (garbage, multipart headers) is skipped and counted; a frame that breaks off is
- *     dropped, counted, and the next start marker starts a new one; if it breaks off in its header, that marker is looked for
- *     in what the header's lengths had swallowed, a bounded number of times.
- * J3. No frame takes more than `frameBytesMax`; a larger one is followed to its end without being kept, so that the next
- *     is found where it starts (G9).
+ * J2. Bytes between frames (garbage, multipart headers) are skipped and counted; a truncated frame is dropped and counted, and
+ *     the next start marker starts a new one; if it is truncated in its header, that marker is searched within the bytes that
+ *     the header's lengths covered, a bounded number of times.
+ * J3. No frame takes more than `frameBytesMax`; a larger one is read to its end without being kept, so that the next is found
+ *     at its start (G9).
  */
 export type SplitterCounts = {
   readonly skippedBytes: number;
@@ -135,7 +135,7 @@ export class JpegSplitter {
     if (this.#inFrame && start >= 0) this.#keep(chunk.subarray(start));
   }
 
-  /** The stream ended: a frame that is not whole never will be. */
+  /** The stream ended: an incomplete frame is dropped. */
   end(): void {
     for (let rescans = RESCANS_MAX; this.#inFrame && rescans > 0; rescans--) {
       const swallowed = this.#breakOff(Buffer.alloc(0));
@@ -148,7 +148,7 @@ export class JpegSplitter {
     return this.#state !== "seek" && this.#state !== "seek-start";
   }
 
-  /** Skips what is before the next FF. Returns where to go on. */
+  /** Skips the bytes before the next FF. Returns where to continue. */
   #seek(chunk: Buffer, at: number): number {
     const found = chunk.indexOf(0xff, at);
     const end = found === -1 ? chunk.length : found + 1;
@@ -186,7 +186,7 @@ export class JpegSplitter {
     else this.#state = this.#isScanHeader ? "scan" : "marker";
   }
 
-  /** J2. What of the frame may hold the next one: its header, without its own start. */
+  /** J2. The bytes of the frame that may contain the next one: its header, without its own start. */
   #breakOff(last: Buffer): Buffer | undefined {
     const isHeader = !this.#hasScan && !this.#isOversized && this.#bytes + last.length <= RESCAN_BYTES_MAX;
     const swallowed = isHeader ? Buffer.concat([...this.#parts.slice(1), last]) : undefined;

@@ -1,4 +1,4 @@
-/** What is acknowledged and not deleted yet: the next commit deletes it, and one that fails gives it back. Pure. */
+/** Acknowledged records that are not deleted yet: the next commit deletes them, and one that fails returns them. Pure. */
 import type { RecordKey } from "./rows.ts";
 
 const nameOf = ({ boot, stream, seq }: RecordKey) => `${boot}/${stream}/${seq}`;

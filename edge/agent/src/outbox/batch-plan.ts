@@ -1,9 +1,9 @@
 /**
  * When a batch of predictions leaves, and from which end. Pure.
  *
- * Fresh predictions leave before the backlog: a reconnecting device is current first and complete later. Fresh ones wait for
- * company, at most `batchWaitMs`; the backlog never waits. Nothing leaves offline or beyond the window, so that what waits can
- * still be changed when its frame is dropped. */
+ * Fresh predictions are sent before the backlog: a reconnecting device is current first and complete later. Fresh ones wait to
+ * fill a batch, at most `batchWaitMs`; the backlog never waits. Nothing is sent offline or beyond the window, so that a waiting
+ * prediction can still be changed when its frame is dropped. */
 export type BatchState = {
   readonly online: boolean;
   readonly windowFree: number;
@@ -22,5 +22,5 @@ export function nextBatch(state: BatchState, limits: BatchLimits, nowMs: number)
   return state.backlogCount > 0 ? "backlog" : "wait";
 }
 
-/** Older than this, a waiting prediction is backlog: it was held up by more than batching. */
+/** Older than this, a waiting prediction is backlog: it was delayed by more than batching. */
 export const freshMsMax = (limits: BatchLimits): number => limits.batchWaitMs * 2 + 1_000;

@@ -1,4 +1,4 @@
-/** Kill -9 at random moments, with connections cut in between: what was reported as committed reaches the broker, every
+/** Kill -9 at random moments, with connections cut in between: every record reported as committed reaches the broker, every
  * frame in exactly one prediction record, every stream in `seq` order without a gap (G1, G2, G3). */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -58,7 +58,7 @@ test(`${KILLS} kills (seed ${SEED})`, async () => {
   for (let i = 0; i < KILLS; i++) {
     await start(400, "committed");
     await sleep(random() * 300);
-    // Records taken whose acknowledgement the device never hears.
+    // Records that the broker takes without an acknowledgement that reaches the device.
     if (random() < 0.5) broker.hold = new Promise(() => undefined);
     await sleep(random() * 300);
     if (random() < 0.5) broker.cut();

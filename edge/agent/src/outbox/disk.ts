@@ -1,7 +1,7 @@
-/** What a failed write means for the disk, and when to try again. */
+/** Classifies failed writes to the disk, and plans retries. */
 import { type Backoff, backoffMs, type Random } from "@tributary/kernel";
 
-/** `full`: again when there is space. `damaged`: the file itself is at fault, and no retry mends it. */
+/** `full`: retry when there is space. `damaged`: the file is corrupt, and no retry repairs it. */
 export type DiskTrouble = "full" | "damaged" | "other";
 
 /** SQLite's primary result codes. */
@@ -16,7 +16,7 @@ export function troubleOf(error: unknown): DiskTrouble {
   return primary === SQLITE.corrupt || primary === SQLITE.notADatabase ? "damaged" : "other";
 }
 
-/** One thing that is tried again and again, ever less often. */
+/** One operation that is retried with growing intervals. */
 export class Retry {
   readonly #backoff: Backoff;
   readonly #random: Random;

@@ -1,5 +1,5 @@
-/** The outbox against a hostile world, over seeds: connections end at any moment, acknowledgements get lost, the process is
- * killed between commits, time passes. What a broker saw must still be what was committed. */
+/** The outbox under faults, over seeds: connections end at any moment, acknowledgements get lost, the process is killed between
+ * commits, time passes. The broker must still receive exactly the committed records. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { SPAN_MAX } from "./flight.ts";
 import { frameRecord, predictionsRecord } from "./records.ts";
 import type { FrameItem, FromOutbox, OutboxLimits, RecordKey } from "./rows.ts";
 
-// Here a process dies, not the power: memory will do, and is not slowed by other tests' disks.
+// A test of crashes, not of power loss: memory is sufficient, and is not slowed by other tests' disks.
 const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "tributary-outbox-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -43,7 +43,7 @@ class World {
   /** Of records the broker took, those that reach Kafka at all, and of these those whose acknowledgement reaches the device. */
   kafkaShare = 1;
   acksShare = 1;
-  /** What the broker takes and never passes on. */
+  /** Records that the broker takes and never forwards. */
   loses: (key: RecordKey) => boolean = () => false;
 
   constructor(seed: number, changed: Partial<OutboxLimits> = {}) {
@@ -131,7 +131,7 @@ class World {
   }
 }
 
-/** What the broker must have seen of all that was committed. */
+/** The records that the broker must have received. */
 function judge(world: World, isOrdered = true): readonly string[] {
   const wrong: string[] = [];
   const contentOf = new Map<string, AgelessRecord>();
@@ -204,7 +204,7 @@ function live(world: World, steps: number): void {
       if (world.online) world.disconnect();
       else world.connect();
     } else if (dice < 0.68) {
-      // kill -9, and now and then a power cut.
+      // kill -9, and sometimes a power cut.
       if (random() < 0.3) {
         world.machineBoot += "'";
         world.nowMs = random() * 1_000;
@@ -268,7 +268,7 @@ describe("outbox engine", () => {
     },
   );
 
-  test("PUBACK alone deletes nothing there, and what is out never spans more than consumers remember", () => {
+  test("PUBACK alone deletes nothing there, and records in flight never span more than consumers remember", () => {
     const world = new World(300, { confirmMs: 1_000, batchMax: 1, batchWaitMs: 0 });
     world.kafkaShare = 0;
     world.connect();
@@ -337,7 +337,7 @@ describe("outbox engine", () => {
     expect(judge(world, false)).toEqual([]);
   });
 
-  test("acknowledgements of what never left, of other boots and beyond all numbers change nothing", () => {
+  test("acknowledgements of unsent records, of other boots and beyond all numbers change nothing", () => {
     const world = new World(301, { confirmMs: 1_000 });
     world.append([frameItem({ captured: world.time(), frameSeq: 1, reason: "PRIORITY" })]);
     world.engine.tick();
@@ -423,7 +423,7 @@ describe("outbox engine", () => {
     expect(world.engine.stats().reports).toBe(1);
   });
 
-  test("a record that this agent cannot read (a newer one wrote it) is resent as it is, and holds up nothing", () => {
+  test("a record that this agent cannot read (a newer one wrote it) is resent unchanged, and blocks nothing", () => {
     const world = new World(1_004);
     world.append([frameItem({ captured: world.time(), frameSeq: 1 })]);
     world.connect();

@@ -1,19 +1,18 @@
 /**
- * The engine of the outbox: group commits, what leaves next, what is resent, what is dropped. Runs on the worker's thread; its
- * only I/O is the store and `post`.
+ * The engine of the outbox: group commits, sends, resends and drops. It runs on the worker's thread; its only I/O is the store
+ * and `post`.
  *
- * A record is committed with its `seq` before it is sent, so a resend is the same record (G2), only older: its ages go on. A
- * row is deleted only when Kafka has it, or when policy drops it (G1, G9). The broker's PUBACK confirms that where the bridge
- * is the broker; elsewhere `confirmed` does (flight.ts W5). On every new connection what left before is resent first, per
- * stream in `seq` order (G3). A failed commit changes nothing: memory is rebuilt from the store and the same items are tried
- * again.
+ * A record is committed with its `seq` before it is sent, so a resend is the same record (G2) with larger ages. A row is
+ * deleted only when Kafka has it, or when policy drops it (G1, G9). The broker's PUBACK confirms that if the bridge is the
+ * broker; otherwise `confirmed` does (flight.ts W5). On every new connection earlier records are resent first, per stream in
+ * `seq` order (G3). A failed commit changes nothing: memory is rebuilt from the store and the same items are retried.
  *
- * O4. A frame is in exactly one prediction record. If its image is dropped before that record left, the record has it;
- *     afterwards the router's clock answers the frame.
- * O6. A disk that takes nothing does not stop what needs no space. While a commit fails, its parts are tried apart, each at
- *     its own backoff: acknowledged and expired rows are deleted, then records leave, and only then, in pieces, waiting
- *     items come in, but not into the space that leaving needs. Waiting items are bounded by their sender, which counts them
- *     until it hears that they are committed (outbox.ts X1). */
+ * O4. A frame is in exactly one prediction record. If its image is dropped before that record was sent, the record reports it;
+ *     afterwards the router settles the frame at its deadline.
+ * O6. A full disk does not stop work that needs no space. While a commit fails, its parts are retried separately, each with its
+ *     own backoff: acknowledged and expired rows are deleted, then records are sent, and only then, in pieces, waiting items
+ *     are stored, but not in the space that sending needs. Waiting items are bounded by their sender, which counts them until
+ *     they are reported as committed (outbox.ts X1). */
 import type { UplinkStream } from "@tributary/contracts";
 import { type Backoff, childTraceparent, type Random, reasonOf } from "@tributary/kernel";
 import { Acked } from "./acked.ts";
@@ -39,7 +38,7 @@ import type {
 } from "./rows.ts";
 import { type FrameRow, type OpenDatabase, OutboxStore, type PredictionRow } from "./store.ts";
 
-/** What one commit does. `again`: of what left before alone, for which nothing has to be written. */
+/** The parts of one commit. `again`: only resends, for which nothing has to be written. */
 type Parts = { readonly releases: boolean; readonly leaves: "all" | "again" | "none"; readonly takesMax: number };
 const EVERYTHING: Parts = { releases: true, leaves: "all", takesMax: Number.POSITIVE_INFINITY };
 
@@ -62,7 +61,7 @@ type Leaving = {
 
 const REPORT_STREAMS: readonly ReportStream[] = ["reported", "metrics", "sketches"];
 const RETRY: Backoff = { minMs: 200, maxMs: 15_000 };
-/** About what an item takes beside its image or body, in pages that are never quite full. */
+/** Approximate bytes of an item beside its image or body, in pages that are never quite full. */
 const ITEM_BYTES = 4_096;
 const NO_BYTES = new Uint8Array();
 /** Nothing but predictions is left to drop: report full until there is room again. */
@@ -88,12 +87,12 @@ export class OutboxEngine {
   #policy: Uint8Array | undefined;
   #items = 0;
   #dropped: Dropped[] = [];
-  /** The whole does not go through, and its parts are tried apart. */
+  /** The whole commit fails, and its parts are tried separately. */
   #isStalled = false;
   #isDead = false;
   readonly #reserve: EngineParts["reserve"];
   readonly #random: Random;
-  /** How many items one piece brings in while stalled. */
+  /** How many items one piece stores while stalled. */
   #pieceMax: number;
   readonly #retries: Readonly<Record<PieceName, Retry>>;
 
@@ -182,7 +181,7 @@ export class OutboxEngine {
     }
   }
 
-  /** One group commit, and what it lets leave. `isLast`: no backoff is waited for. */
+  /** One group commit, and the sends that it permits. `isLast`: without backoff. */
   tick(isLast = false): void {
     const now = this.#now();
     this.#flight.remind(now.monotonicMs);
@@ -238,7 +237,7 @@ export class OutboxEngine {
     return bytes <= this.#store.freeBytes;
   }
 
-  /** Whether it went through. */
+  /** Whether it succeeded. */
   #commit({ releases, leaves, takesMax }: Parts, now: DeviceTime): boolean {
     const startedMs = performance.now();
     const acked = releases ? this.#acked.take() : [];
@@ -276,17 +275,17 @@ export class OutboxEngine {
     this.#post({ kind: "committed", items: this.#items, stats: this.stats(), dropped, commitMs });
   }
 
-  /** On a disk that is full or broken it is not kept; it comes down again with the next connection. */
+  /** On a full or broken disk it is not stored; the broker sends it again with the next connection. */
   #keepSampleKey(key: Uint8Array): void {
     try {
       const known = this.#store.setting("sample_key") as Uint8Array | undefined;
       if (known === undefined || Buffer.compare(known, key) !== 0) this.#store.putSetting("sample_key", key);
     } catch {
-      // What is wrong with the disk is found, and reported, by the next commit.
+      // The next commit finds and reports the disk's fault.
     }
   }
 
-  /** Only what differs from what is kept, or is about to be, is written. */
+  /** Written only if it differs from the stored one, or from the one about to be stored. */
   #keep(policy: Uint8Array): void {
     const last = this.#policy ?? (this.#store.setting("policy") as Uint8Array | undefined) ?? NO_BYTES;
     if (Buffer.compare(last, policy) !== 0) this.#policy = policy;
@@ -313,7 +312,7 @@ export class OutboxEngine {
     }
     const { limits } = this.#options;
     const isTooLarge = item.jpeg !== null && item.jpeg.length > limits.frameBytesMax;
-    // What waited for the disk past its deadline would be given up at once.
+    // An item that waited for the disk past its deadline would be dropped at once.
     const isLate = item.jpeg !== null && !item.body.sampleDrawn && this.#expiryOf(item, now) < now.monotonicMs;
     const dropReason = isTooLarge ? "FRAME_TOO_LARGE" : "EXPIRED";
     const isDropped = isTooLarge || isLate;

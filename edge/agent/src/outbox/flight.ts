@@ -1,13 +1,13 @@
 /**
- * What is between this device and its acknowledgement: one window per stream, one connection at a time. Pure.
+ * Records in flight: one window per stream, one connection at a time. Pure.
  *
  * At most `windowRecords` of a stream and `windowBytes` in all are in flight; a single record always may be. After a new
- * connection, resends of a stream come before anything new of it, in the order they left (G3). What a failed commit wanted to
- * resend or send is neither in flight nor forgotten. An answer about an earlier connection changes nothing here.
+ * connection, resends of a stream come before new records of it, in the order of their first sending (G3). Records of a failed
+ * commit are neither in flight nor forgotten. An acknowledgement of an earlier connection has no effect.
  *
- * W5. Where the broker's PUBACK does not mean Kafka has it (`confirmMs`), it frees the window only: the record is held until
- *     Kafka's acknowledgement names it, and sent again when that does not come. While nothing at all is confirmed the wait
- *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is away, not the record. The newest
+ * W5. If the broker's PUBACK does not mean that Kafka has it (`confirmMs`), it frees the window only: the record is kept until
+ *     Kafka's acknowledgement names it, and sent again when that does not arrive. While nothing at all is confirmed the wait
+ *     doubles, up to PATIENCE_MAX times, and only the oldest of each stream is sent: Kafka is unavailable. The newest
  *     number of a boot and stream is less than SPAN_MAX ahead of the oldest unconfirmed one, so that a record sent again is
  *     always within what consumers remember of the stream (1,024): beyond it they would take it for a repeat, and lose it. */
 import type { UplinkStream } from "@tributary/contracts";
@@ -25,14 +25,14 @@ const nameOf = (key: RecordKey): string => `${key.boot}/${key.stream}/${key.seq}
 export class Flight {
   readonly #limits: FlightLimits;
   readonly #streams = new Map<UplinkStream, Map<string, Flying>>();
-  /** The broker has them, longest ago first. */
+  /** Records that the broker acknowledged, the oldest first. */
   readonly #held = new Map<string, Held>();
   /** The newest number given, by stream and boot. */
   readonly #newest = new Map<UplinkStream, Map<number, number>>();
   #patience = 1;
   #remindedMs = 0;
   #resend: RecordKey[] = [];
-  /** Taken to be resent by the commit at hand. */
+  /** Taken to be resent by the current commit. */
   #taken: RecordKey[] = [];
   #bytes = 0;
   #reserved = new Map<UplinkStream, number>();
@@ -49,7 +49,7 @@ export class Flight {
     for (const key of newest) this.#number(key);
   }
 
-  /** A connection came or went; `left` is everything that left before and is unacknowledged. */
+  /** A connection started or ended; `left` are all earlier records without an acknowledgement. */
   link(online: boolean, epoch: number, left: readonly RecordKey[]): void {
     this.online = online;
     this.epoch = epoch;
@@ -87,13 +87,13 @@ export class Flight {
     return Math.max(0, Math.min(room, SPAN_MAX - this.#span(stream) - (this.#reserved.get(stream) ?? 0)));
   }
 
-  /** Holds room for what leaves with the commit at hand. */
+  /** Reserves room for the records of the current commit. */
   reserve(stream: UplinkStream, bytes: number): void {
     this.#reserved.set(stream, (this.#reserved.get(stream) ?? 0) + 1);
     this.#reservedBytes += bytes;
   }
 
-  /** The commit at hand went through: what it let leave is reported with `sent`. */
+  /** The current commit succeeded: its records are reported with `sent`. */
   keep(): void {
     this.#taken = [];
     this.#reserved.clear();
@@ -123,7 +123,7 @@ export class Flight {
     if (this.#limits.confirmMs !== null) this.#held.set(nameOf(key), { key, sinceMs: nowMs });
   }
 
-  /** Kafka has these: those of them that are out, and are not any more. */
+  /** Kafka has these: returns those that were in flight, which are removed. */
   confirm(boot: number, stream: UplinkStream, ranges: readonly SeqRange[]): readonly RecordKey[] {
     const isNamed = (key: RecordKey) =>
       key.boot === boot &&
@@ -140,7 +140,7 @@ export class Flight {
     return confirmed;
   }
 
-  /** What was held too long is to be sent again. */
+  /** Records without a confirmation for too long are to be sent again. */
   remind(nowMs: number): void {
     const { confirmMs } = this.#limits;
     if (confirmMs === null || !this.online) return;

@@ -16,7 +16,7 @@ const anyFrame = (id: number, random: Random): WaitingFrame => ({
 const seeds = Array.from({ length: 200 }, (_, i) => i);
 
 describe("frame plan", () => {
-  test("frame-plan.ts F1, F4: what leaves is high, then fresh, then backlog, each in order of capture", () => {
+  test("frame-plan.ts F1, F4: the order of sending is high, then fresh, then backlog, each in order of capture", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       const plan = new FramePlan();

@@ -1,12 +1,12 @@
 /**
- * Which waiting frame leaves next and which is given up. Pure: times are arguments, no storage.
+ * Which waiting frame is sent next and which is dropped. Pure: times are arguments, no storage.
  *
  * F1. Lanes drain high (PRIORITY in time), then fresh (in time), then backlog (late, kept only for the random sample);
  *     within a lane in order of capture.
- * F2. A frame past its deadline leaves as a prediction only, unless the random sample drew it.
- * F3. What does not fit is dropped in this order: AMBIGUOUS and the like, then PRIORITY, drawn frames last; among equals the
- *     late before those in time, then the lowest score, then the oldest (G9).
- * F4. Every frame that was added comes out exactly once: from `expire`, `overflow`, `next` or `remove`.
+ * F2. A frame past its deadline is sent as a prediction only, unless the random sample drew it.
+ * F3. Frames that do not fit are dropped in this order: AMBIGUOUS and the like, then PRIORITY, drawn frames last; among equals
+ *     the late before those in time, then the lowest score, then the oldest (G9).
+ * F4. Every added frame is returned exactly once: by `expire`, `overflow`, `next` or `remove`.
  */
 import type { EscalationReason } from "./rows.ts";
 

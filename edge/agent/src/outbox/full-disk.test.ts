@@ -1,5 +1,5 @@
-/** The outbox on a full disk, which is SQLite's own error: no page beyond `max_page_count`. What is pending goes on leaving,
- * and what comes in waits for space. */
+/** The outbox on a full disk, which is SQLite's own error: no page beyond `max_page_count`. Pending records are still sent,
+ * and new items wait for space. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -76,7 +76,7 @@ class Device {
     this.engine.receive({ kind: "link", online: true, epoch: 1 });
   }
 
-  /** Ticks, with a broker that acknowledges what came. */
+  /** Ticks, with a broker that acknowledges every record. */
   run(ticks: number): void {
     for (let i = 0; i < ticks; i++) {
       this.nowMs += 100;
@@ -110,7 +110,7 @@ class Device {
 const all = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 const sorted = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b);
 
-test("full while online: what is stored leaves and goes, and makes room for what waits", () => {
+test("full while online: stored records are sent and deleted, which makes room for waiting items", () => {
   const device = new Device("online");
   device.append(20, 5_000);
   device.append(30);
@@ -128,7 +128,7 @@ test("full while online: what is stored leaves and goes, and makes room for what
   expect(device.stats).toMatchObject({ frames: 0, predictions: 0, unacked: 0, bytes: 0, stalled: false });
 });
 
-test("full while offline: tried again ever less often, and goes on by itself when there is space", () => {
+test("full while offline: retried with backoff, and recovers by itself when there is space", () => {
   const device = new Device("offline");
   device.append(10, 20_000);
   device.engine.tick();
@@ -146,7 +146,7 @@ test("full while offline: tried again ever less often, and goes on by itself whe
   expect(device.engine.stats()).toMatchObject({ frames: 15, predictions: 16, stalled: false });
 });
 
-test("the reserve is for what leaves: what comes in waits until there is room of its own", () => {
+test("the reserve is for sending: new items wait until there is other room", () => {
   let isHeld = true;
   let hasSpace = false;
   const device = new Device("reserve", {
@@ -178,7 +178,7 @@ test("the reserve is for what leaves: what comes in waits until there is room of
   expect(device.engine.stats().stalled).toBe(false);
 });
 
-test("full and connected again and again: what cannot be marked as left is not sent, what left is resent in order", () => {
+test("full with many reconnects: a record that cannot be marked as sent is not sent, sent ones are resent in order", () => {
   const device = new Device("again");
   device.append(30, 3_000);
   device.connect();

@@ -1,8 +1,8 @@
 /**
  * Keeps one outbox open: the agent answers with or without it, and records whenever it can (G4).
  *
- * Every opening is a boot with its own `bootId`; frame numbers start again with it. What an outbox has to know to go
- * on, it gets on opening: the connection, and the policy that came down meanwhile.
+ * Every opening is a boot with its own `bootId`; frame numbers start again with it. On opening, an outbox gets the state of the
+ * connection, and the policy that was received meanwhile.
  *
  * K1. An outbox that cannot be opened, or that broke, is opened again after a jittered, bounded backoff. Until then there is
  *     no room, so frames are answered here only. */
@@ -42,7 +42,7 @@ export class OutboxKeeper {
   #attempt = 0;
   #openedAtMs = 0;
   #link: { readonly online: boolean; readonly epoch: number } | undefined;
-  /** Came down while there was no outbox to keep it. */
+  /** Received while there was no outbox to store it. */
   #policy: { readonly bytes: Uint8Array | null } | undefined;
   #sampleKey: Uint8Array | undefined;
   #opening: Promise<void> = Promise.resolve();
@@ -75,7 +75,7 @@ export class OutboxKeeper {
     return this.#current?.opened;
   }
 
-  /** Why nothing is recorded; undefined while all is well. */
+  /** Why nothing is recorded; undefined if it is. */
   get broken(): string | undefined {
     return this.#current === undefined ? (this.#reason ?? "not open yet") : this.#current.broken;
   }

@@ -5,7 +5,7 @@ import { frameItem, limits } from "../testing/items.ts";
 import { inMemory } from "./memory.ts";
 import { Outbox, type Send } from "./outbox.ts";
 
-test("an outbox in memory sends its pending records, again after a lost connection, and forgets what is acknowledged", async () => {
+test("an outbox in memory sends its pending records, again after a lost connection, and deletes acknowledged ones", async () => {
   const sent: Send[] = [];
   const outbox = await Outbox.open(
     { file: "nowhere", deviceId: "light-1", limits: { ...limits, batchWaitMs: 0 }, clock: "synchronized" },

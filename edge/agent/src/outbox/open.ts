@@ -1,15 +1,15 @@
 /**
  * Opens the outbox, also when its file is damaged.
  *
- * A damaged file is set aside with its -wal and -shm, for a person to look at, and a fresh one takes its place: a device that
- * can still see must not stay dark for its pending records (G4). These are lost, and the event names the file. On a full disk
- * the reserve is given up: a boot that cannot be written could send none of its pending records.
+ * A damaged file is renamed with its -wal and -shm, for examination, and a new one takes its place: a device must not stop
+ * answering for the sake of its pending records (G4). These are lost, and the event names the file. On a full disk the reserve
+ * is given up: a boot that cannot be written could send none of its pending records.
  *
- * D2. With the file goes the boot count. Services take a lower count for an older boot, whose reports were sent already, so a
- *     count is never below the hours since 2024: a device that loses its disk goes on above what it had, unless it booted more
- *     than once an hour all its life, or its clock is not set yet. Then it is heard again when it boots with a clock that is.
- *     Acknowledgements of the old file count for nothing (outbox.ts X2).
- * D3. Only the newest files set aside are kept: a dying disk must not fill itself with them (G9). */
+ * D2. The boot count is lost with the file. Services take a lower count for an older boot, whose reports were sent already, so a
+ *     count is never below the hours since 2024: after the loss of its disk a device continues with a higher one, unless it
+ *     booted more than once an hour all its life, or its clock is not set yet. Then its reports count again once it boots with
+ *     a clock that is set. Acknowledgements of the old file have no effect (outbox.ts X2).
+ * D3. Only the newest damaged files are kept: a failing disk must not fill itself with them (G9). */
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { reasonOf } from "@tributary/kernel";
@@ -43,7 +43,7 @@ export function openOutbox(
   }
 }
 
-/** Under which name it is kept now. */
+/** Its new name. */
 function setFileAside(file: string, at: Date): string {
   const kept = keptOf(file);
   const date = at.toISOString().replace(/[-:]|\.\d+/g, "");

@@ -1,10 +1,10 @@
 /**
- * The agent's side of the outbox: hands items to the engine's thread, a group commit at a time, and hears back. Nothing here
- * waits for the disk.
+ * The agent's side of the outbox: sends items to the engine's thread, a group commit at a time, and receives its results.
+ * Nothing here waits for the disk.
  *
- * X1. Items on their way to the store are bounded, in number and bytes, also while the disk takes nothing; beyond that, and
- *     for frames when the store is full of what must not be dropped, there is no room: the caller asks first, and must not
- *     number the frame (G2, G9).
+ * X1. Uncommitted items are bounded, in number and bytes, also while the disk takes nothing; beyond that, and for frames when
+ *     the store is full of records that must not be dropped, there is no room: the caller checks first, and must not number
+ *     the frame (G2, G9).
  * X2. An acknowledgement counts only for a record that this outbox sent: another file may use the same key.
  */
 import { once } from "node:events";
@@ -44,9 +44,9 @@ export type OutboxHandlers = {
     readonly dropped: readonly Dropped[];
     readonly commitMs: number;
   }) => void;
-  /** `fatal`: nothing more is recorded here. */
+  /** `fatal`: this outbox records nothing more. */
   readonly onFailed: (failed: Failed) => void;
-  /** A damaged file was moved out of the way. */
+  /** A damaged file was renamed. */
   readonly onSetAside: (setAside: { readonly file: string; readonly reason: string }) => void;
 };
 
@@ -54,14 +54,14 @@ export type Failed = { readonly message: string; readonly trouble: DiskTrouble; 
 
 const UNCOMMITTED_ITEMS_MAX = 1_024;
 const UNCOMMITTED_BYTES_MAX = 16 << 20;
-/** About what a prediction takes. */
+/** Approximate bytes of a prediction. */
 const PREDICTION_BYTES = 512;
 /** The worker holds one transaction's rows and a window of payloads. */
 const WORKER_MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
 
 /** Where the engine of an outbox runs: in a worker, or in memory (memory.ts). */
 type OutboxThread = {
-  /** What is listed second is handed over, not copied. */
+  /** The second argument's buffers are transferred, not copied. */
   readonly post: (message: ToOutbox, transfer: ArrayBuffer[]) => void;
   /** After `close`, or after it was terminated. */
   readonly exited: Promise<unknown>;
@@ -95,7 +95,7 @@ export class Outbox {
   readonly #handlers: OutboxHandlers;
   readonly #limits: OpenOptions["limits"];
   readonly opened: Opened;
-  /** Why nothing more is recorded; undefined while all is well. */
+  /** Why nothing more is recorded; undefined if it is. */
   broken: string | undefined;
   stats: OutboxStats;
   #gathered: OutboxItem[] = [];
@@ -150,7 +150,7 @@ export class Outbox {
     return this.hasRoomForReports && !this.stats.full;
   }
 
-  /** A report takes no lasting room: the store keeps only so many. */
+  /** A report takes no lasting room: the store bounds their number. */
   get hasRoomForReports(): boolean {
     return (
       this.broken === undefined &&
@@ -236,7 +236,7 @@ export class Outbox {
     const transfer: ArrayBuffer[] = [];
     const items = this.#gathered.map((item) => {
       if (item.kind !== "frame" || item.jpeg === null) return item;
-      // A camera's buffer is shared with other frames; what is handed over must not be.
+      // A camera's buffer is shared with other frames; a transferred buffer must not be.
       const jpeg = new Uint8Array(item.jpeg);
       transfer.push(jpeg.buffer);
       return { ...item, jpeg };

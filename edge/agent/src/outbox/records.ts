@@ -1,4 +1,4 @@
-/** Forms the uplink records out of stored rows. The same row, `seq` and time give the same bytes. */
+/** Builds the uplink records from stored rows. The same row, `seq` and time give the same bytes. */
 import {
   ContractError,
   DeviceReported,
@@ -76,9 +76,9 @@ export function reportRecord(sender: Sender, row: ReportRow, now: DeviceTime): U
 }
 
 /**
- * A record that left before, for its resend: the same but for its ages, which have grown by `since` (unknown: a
- * prediction's is then past its deadline). What this agent cannot read, since a newer one wrote it before a rollback,
- * goes as it is: the bridge may know it, and it must not hold up what is behind it (G8).
+ * A record for its resend: the same except for its ages, which have grown by `since` (unknown: a prediction's is then past its
+ * deadline). A record that this agent cannot read, since a newer one wrote it before a rollback, is sent unchanged: the bridge
+ * may know it, and it must not block those behind it (G8).
  */
 export function agedRecord(stream: ReportStream | "predictions", payload: Uint8Array, since: Age): Uint8Array {
   try {

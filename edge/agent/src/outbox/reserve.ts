@@ -1,15 +1,15 @@
 /**
- * Space held back on the outbox's disk. On a disk that is really full even a deletion fails: it is first written to the WAL,
- * and the WAL can neither grow nor be emptied into a database that cannot grow. Given up in time, the reserve lets what is
- * pending leave and be deleted; then its pages are free for what comes (engine.ts O6).
+ * Reserved space on the outbox's disk. On a full disk even a deletion fails: it is first written to the WAL, and the WAL can
+ * neither grow nor be checkpointed into a database that cannot grow. Once freed, the reserve lets pending records be sent and
+ * deleted; then their pages are free for new items (engine.ts O6).
  */
 import { closeSync, existsSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** Twice what SQLite lets the WAL grow to before it empties it. */
+/** Twice the size of the WAL at which SQLite checkpoints it. */
 const BYTES = 8 << 20;
 const CHUNK_BYTES = 1 << 20;
-/** Held only when something is left beside it. */
+/** It is made only if enough free space remains. */
 const FREE_BYTES_MIN = BYTES + (4 << 20);
 
 export class Reserve {

@@ -1,4 +1,4 @@
-/** What goes into the outbox and what it reports back; plain data that crosses the worker's border. */
+/** The outbox's items and results; plain data for messages to and from the worker. */
 import type { EdgePrediction, UplinkStream } from "@tributary/contracts";
 import type { Captured } from "./age.ts";
 import type { DiskTrouble } from "./disk.ts";
@@ -7,7 +7,7 @@ export type EscalationReason = EdgePrediction["reason"];
 export type Escalation = EdgePrediction["escalation"];
 export type DropReason = EdgePrediction["dropReason"];
 
-/** What a batch has in common. */
+/** Fields that a batch shares. */
 export type DecidedBy = {
   readonly modelDigest: string;
   readonly preprocessingDigest: string;
@@ -15,7 +15,7 @@ export type DecidedBy = {
   readonly arm: string;
 };
 
-/** A prediction but for what is only known when it leaves; numbers, so that it is also JSON. */
+/** A prediction without the fields that are known only when it is sent; numbers, so that it is also JSON. */
 export type PredictionBody = Omit<EdgePrediction, "frameSeq" | "ageMs" | "escalation" | "dropReason"> & {
   readonly frameSeq: number;
 };
@@ -57,9 +57,9 @@ export type OutboxStats = {
   /** Left, and not acknowledged yet. */
   readonly unacked: number;
   readonly bytes: number;
-  /** Nothing more can be dropped to make room. */
+  /** Nothing can be dropped to make room. */
   readonly full: boolean;
-  /** The disk is full, or its reserve is not there: what comes in may wait in memory. */
+  /** The disk is full, or its reserve could not be made: new items may wait in memory. */
   readonly stalled: boolean;
 };
 
@@ -94,13 +94,13 @@ export type Opened = {
   readonly boot: number;
   readonly bootId: string;
   readonly sampleKey: Uint8Array;
-  /** The last policy that came down, in single-object encoding. */
+  /** The last received policy, in single-object encoding. */
   readonly policy: Uint8Array | null;
-  /** What earlier boots left. */
+  /** Pending records of earlier boots. */
   readonly stats: OutboxStats;
 };
 
-/** Of a frame on its way: the span it goes on from, and the one that its record names, which sends it. */
+/** Trace of a frame that is sent: the parent span, and the span of the sending, which its record names. */
 export type SendTrace = { readonly parent: string; readonly context: string | null; readonly waitedMs: number };
 
 export type ToOutbox =

@@ -2,9 +2,9 @@
  * The outbox's tables. One writer, one transaction per group commit.
  *
  * Ids are never reused, so a frame finds its own prediction or none. `seq` is taken from the boot's counter inside the
- * transaction that stores what carries it. A file whose tables are of another version is refused, not half understood.
+ * transaction that stores its record. A file with tables of another version is refused.
  *
- * S1. WAL with synchronous=FULL: what is committed survives a power cut. */
+ * S1. WAL with synchronous=FULL: commits survive a power cut. */
 import { randomBytes } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { UplinkStream } from "@tributary/contracts";
@@ -48,7 +48,7 @@ export type FrameRow = {
   readonly seq: number | null;
 };
 
-/** A record formed when it first left, and when that was. */
+/** A record as it was first sent, and when. */
 export type FormedRecord = { readonly payload: Uint8Array; readonly left: DeviceTime };
 
 export type PredictionRow = {
@@ -140,7 +140,7 @@ export class OutboxStore {
     }
   }
 
-  /** Of pages that deletions left: room that needs none on the disk. */
+  /** Bytes of free pages in the file: room that needs no space on the disk. */
   get freeBytes(): number {
     const of = (name: string) => Number(this.#get(`PRAGMA ${name}`)?.[name]);
     return of("freelist_count") * of("page_size");
@@ -360,7 +360,7 @@ export class OutboxStore {
     return Number(row?.bytes ?? 0);
   }
 
-  /** What left and is not acknowledged, in the order in which it is resent. */
+  /** Sent and unacknowledged records, in the order in which they are resent. */
   left(): readonly RecordKey[] {
     return this.#all(
       `SELECT boot, stream, seq FROM records UNION ALL SELECT boot, 'frames', seq FROM frames WHERE seq IS NOT NULL

@@ -24,9 +24,9 @@ test("a frame's trace waits with it over a restart; each time it leaves is a spa
     );
   const before = start();
   const captured = { machineBoot: "b", monotonicMs: nowMs, wallMs: null };
-  const wish = { captured, reason: "AMBIGUOUS", deadlineMs: 60_000 } as const;
-  const traced = { ...frameItem({ ...wish, frameSeq: 1 }), traceparent: ROOT };
-  before.receive({ kind: "append", items: [traced, frameItem({ ...wish, frameSeq: 2 })] });
+  const spec = { captured, reason: "AMBIGUOUS", deadlineMs: 60_000 } as const;
+  const traced = { ...frameItem({ ...spec, frameSeq: 1 }), traceparent: ROOT };
+  before.receive({ kind: "append", items: [traced, frameItem({ ...spec, frameSeq: 2 })] });
   before.receive({ kind: "close" });
 
   nowMs += 5_000;

@@ -20,7 +20,7 @@ yieldToAnswers();
 const { clock, backgroundCore, ...options } = workerData as OutboxWorkerData;
 if (backgroundCore !== undefined) moveThisThread(backgroundCore);
 const post = (message: FromOutbox) => {
-  // Handing the bytes over, not copying them: they are this thread's alone.
+  // Transferred, not copied: the bytes are this thread's alone.
   const transfer = message.kind === "send" ? [message.payload.buffer as ArrayBuffer] : [];
   port.postMessage(message, transfer);
 };
@@ -44,7 +44,7 @@ port.on("message", (message: ToOutbox) => {
   if (message.kind === "close") port.close();
 });
 
-/** Lowers this thread's priority (Linux has one per thread): on two cores a commit would else hold up an answer. */
+/** Lowers this thread's priority (Linux has one per thread): on two cores a commit would otherwise delay an answer. */
 function yieldToAnswers(): void {
   try {
     const thread = Number(readlinkSync("/proc/thread-self").split("/").at(-1));
@@ -54,7 +54,7 @@ function yieldToAnswers(): void {
   }
 }
 
-/** Small buffers share a pool; what is handed over must not. */
+/** Small buffers share a pool; a transferred buffer must not. */
 function owned(message: FromOutbox): FromOutbox {
   if (message.kind !== "send" || message.payload.byteLength === message.payload.buffer.byteLength) return message;
   return { ...message, payload: new Uint8Array(message.payload) };

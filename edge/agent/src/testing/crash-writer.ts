@@ -1,5 +1,5 @@
-/** A process for the crash test: the real outbox on its worker thread and the real uplink, fed with made-up frames. It prints
- * on its standard output what was committed; the test that kills it compares. Arguments: FOLDER URL FRAMES_PER_SECOND. */
+/** A process for the crash test: the real outbox on its worker thread and the real uplink, fed with generated frames. It prints
+ * the committed items on its standard output; the test that kills it compares. Arguments: FOLDER URL FRAMES_PER_SECOND. */
 import { join } from "node:path";
 import { systemClock } from "@tributary/kernel";
 import { noTracer } from "@tributary/telemetry";

@@ -18,7 +18,7 @@ export const limits: OutboxLimits = {
   confirmMs: null,
 };
 
-export type FrameWish = {
+export type FrameSpec = {
   readonly captured: Captured;
   readonly frameSeq: number;
   readonly reason?: EscalationReason;
@@ -30,35 +30,35 @@ export type FrameWish = {
 };
 
 /** QUEUED when it has a reason, else kept. */
-export function frameItem(wish: FrameWish): FrameItem {
-  const reason = wish.reason ?? "NONE";
+export function frameItem(spec: FrameSpec): FrameItem {
+  const reason = spec.reason ?? "NONE";
   const body: PredictionBody = {
     cameraId: "front",
-    frameSeq: wish.frameSeq,
+    frameSeq: spec.frameSeq,
     label: "cat",
     confidence: 0.75,
     margin: 0.5,
     entropy: 0.7,
-    score: wish.score ?? 0.1,
+    score: spec.score ?? 0.1,
     latencyMs: 3,
-    capturedAt: wish.captured.wallMs,
+    capturedAt: spec.captured.wallMs,
     reason,
-    deadlineMs: wish.deadlineMs ?? 2_000,
+    deadlineMs: spec.deadlineMs ?? 2_000,
     sampleCorrectness: 0.9,
     samplePropensity: 0.05,
-    sampleDrawn: wish.drawn ?? false,
+    sampleDrawn: spec.drawn ?? false,
     wouldSend: null,
   };
-  const policyVersion = wish.policyVersion ?? "c".repeat(64);
+  const policyVersion = spec.policyVersion ?? "c".repeat(64);
   const isQueued = reason !== "NONE";
   return {
     kind: "frame",
-    captured: wish.captured,
+    captured: spec.captured,
     decidedBy: { modelDigest: MODEL_DIGEST, preprocessingDigest: "b".repeat(64), policyVersion, arm: "default" },
     body,
     escalation: isQueued ? "QUEUED" : "NONE",
     dropReason: "NONE",
-    jpeg: isQueued ? jpegOf(wish.frameSeq, wish.jpegBytes ?? 500) : null,
+    jpeg: isQueued ? jpegOf(spec.frameSeq, spec.jpegBytes ?? 500) : null,
     traceparent: null,
   };
 }

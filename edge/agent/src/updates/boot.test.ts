@@ -33,11 +33,11 @@ async function started(world: { readonly mismatch?: string; readonly broken?: st
   return { runs: slot.pkg.digest.charAt(0), goldenPassed: slot.goldenPassed, reported, open: [...open] };
 }
 
-test("the committed model runs, its golden frames tried again", async () => {
+test("the committed model runs, with its golden frames tested again", async () => {
   expect(await started({})).toEqual({ runs: "a", goldenPassed: true, reported: [], open: ["a"] });
 });
 
-test("a committed model that fails them is reported and passed over for the one before it (boot.ts B1)", async () => {
+test("a committed model that fails them is reported and replaced by the one before it (boot.ts B1)", async () => {
   const reported = ["a golden-mismatch"];
   expect(await started({ mismatch: "a" })).toEqual({ runs: "b", goldenPassed: true, reported, open: ["b"] });
   const all = ["a golden-mismatch", "b package-damaged"];

@@ -1,14 +1,14 @@
 /**
  * Which model a device starts with (G7): the committed one, else the one before it, else the package of the configuration. Each
- * is checked by its digests, loaded, and shown its golden frames, without a network; the one on trial when the agent ended is
- * none of them.
+ * is checked by its digests, loaded, and tested with its golden frames, without a network; the one on trial when the agent ended
+ * is not among them.
  *
- * B1. A model that no longer reproduces its golden frames is passed over like one that cannot be loaded: since it was committed
- *     the runtime, a library or the hardware has changed, and nobody would notice wrong answers. The updater then asks for what
- *     is wanted again, proves it again, and reports what it finds.
- * B2. Where none reproduces them, a device that answers is better than one that does not: the first of them that loads runs,
- *     and reports that its golden frames fail.
- * B3. Golden frames that could not be tried (the model's process was ended from outside) do not count against the model.
+ * B1. A model that no longer reproduces its golden frames is skipped like one that cannot be loaded: since it was committed the
+ *     runtime, a library or the hardware has changed, and its wrong answers would go unnoticed. The updater then follows the
+ *     desired state again, tests the model again, and reports the result.
+ * B2. If none reproduces them, a device that answers is better than one that does not: the first of them that loads runs, and
+ *     reports that its golden frames fail.
+ * B3. Golden frames that could not be tried (the model's process was killed) do not count against the model.
  */
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
 import type { DurableState } from "@tributary/updates";
@@ -29,7 +29,7 @@ export type BootPorts = {
   }) => void;
 };
 
-/** Throws when the factory's package is all there is and cannot be used: that is the operator's to mend. */
+/** Throws when the factory's package is the only one and cannot be used: the operator has to repair it. */
 export async function openSlot(durable: DurableState, ports: BootPorts): Promise<Slot> {
   const { packageStore, open, onUnusable, factoryDir } = ports;
   const places: { readonly dir: string; readonly digest: Digest | null }[] = [durable.good, durable.previous]

@@ -1,4 +1,4 @@
-/** What comes down on `down/desired`, read with suspicion. */
+/** Validates the messages on `down/desired`. */
 import { DeviceDesired, PERCEPTION } from "@tributary/contracts";
 import { Failure, isDigest } from "@tributary/kernel";
 import { type Desired, isMaintenanceWindow, type Wanted } from "@tributary/updates";
@@ -6,7 +6,7 @@ import { type Desired, isMaintenanceWindow, type Wanted } from "@tributary/updat
 const FRAMES_MAX = 1_000_000;
 const WINDOWS_MAX = 32;
 
-/** Throws Failure or ContractError. Slots that this agent does not have are not looked at. */
+/** Throws Failure or ContractError. Slots that this agent does not have are ignored. */
 export function parseDesired(payload: Uint8Array, deviceId: string): Desired {
   const desired = DeviceDesired.decodeSingleObject(payload);
   if (desired.deviceId !== deviceId) throw refuse("desired-of-another", `it is for ${desired.deviceId}`);

@@ -1,4 +1,4 @@
-/** What an action's failure means to the machine of updates. */
+/** Maps an action's failure to an event of the update's state machine. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Done, Retry } from "@tributary/updates";
 

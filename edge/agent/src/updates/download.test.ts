@@ -1,4 +1,4 @@
-/** Against a real server: what it answers is the point. */
+/** Downloads from a real server, which answers as each test needs. */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -75,7 +75,7 @@ describe("one file from the registry", () => {
     expect((await get()).equals(bytes)).toBe(true);
   });
 
-  test("download.ts W2: what was left is corrupted: fetched from its beginning, once", async () => {
+  test("download.ts W2: a corrupted partial file is fetched from its beginning, once", async () => {
     await leave(Buffer.alloc(2_000, 9));
     expect((await get()).equals(bytes)).toBe(true);
     expect(asked).toEqual(["bytes=2000-", undefined]);
@@ -89,7 +89,7 @@ describe("one file from the registry", () => {
     expect(existsSync(join(dir.path, "a/file"))).toBe(false);
   });
 
-  test("download.ts W1: what goes on for ever is read as far as is listed", async () => {
+  test("download.ts W1: an endless body is read up to the listed size", async () => {
     answer = (_, response) => {
       response.write(bytes);
       const timer = setInterval(() => response.write(bytes), 1);

@@ -1,12 +1,11 @@
 /**
- * One file from the registry, by its SHA-256, taken up where it was left.
+ * Downloads one file from the registry, by its SHA-256, and resumes a partial one.
  *
- * W1. No more is read than is listed, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed (G9).
- * W2. A file counts once its SHA-256 is the listed one (G6). One that was taken up and does not match is fetched once more
- *     from its beginning, since what was on the disk may be corrupted. One that comes so is dropped; it is not final at
- *     once, since the line may have bent it. What the disk did not take is the disk's, never the registry's.
- * W3. Bytes come at the speed that is allowed on average: others that share the line are not shut out. Our own pauses are no
- *     silence of the registry.
+ * W1. At most the listed bytes are read, no slower than MIN_BYTES_PER_SECOND over a file, and no redirect is followed (G9).
+ * W2. A file counts once its SHA-256 is the listed one (G6). A resumed file that does not match is fetched once more from its
+ *     beginning, since the bytes on the disk may be corrupted. A complete download that does not match is dropped; it is
+ *     retried, since the network may have corrupted it. An error of the disk is never reported as the registry's.
+ * W3. The average rate is limited, for others that share the network. Our own pauses do not count as a silent registry.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -21,7 +20,7 @@ const FILE_MS_MAX = 60_000;
 
 export type Blob = { readonly sha256: Digest; readonly bytes: number };
 
-/** Averages what is taken to a rate. Pure: time is an argument. */
+/** Limits the average rate. Pure: time is an argument. */
 export class Pace {
   readonly #bytesPerSecond: number;
   #aheadUntilMs = 0;
@@ -42,7 +41,7 @@ export type DownloadPorts = {
   readonly modelRegistry: string;
   readonly clock: Clock;
   readonly pace: Pace;
-  /** Bytes that came, also those that are dropped again (negative). */
+  /** Received bytes; negative when they are dropped again. */
   readonly onBytes: (bytes: number) => void;
 };
 

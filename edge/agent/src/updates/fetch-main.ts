@@ -1,8 +1,8 @@
 /**
- * The process that fetches one package, started by `Fetcher` alone: what comes from the network is parsed here, at low
- * priority and beside the agent's memory, which is its own again afterwards.
+ * The process that fetches one package, started by `Fetcher` alone: input from the network is parsed here, at low
+ * priority and outside of the agent's memory.
  *
- * It lives as long as its channel: when the agent goes, however, it goes too.
+ * It lives as long as its channel: it exits with the agent, however that ends.
  */
 import { setPriority } from "node:os";
 import { systemClock } from "@tributary/kernel";

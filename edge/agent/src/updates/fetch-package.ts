@@ -12,7 +12,7 @@ import type { PackageRef, Progress } from "@tributary/updates";
 import { diskFullOr, download, Pace } from "./download.ts";
 import { type PackageStore, syncFolder } from "./package-store.ts";
 
-/** What stays free for the outbox and everything else on the disk. */
+/** Free space that must remain for the outbox and other programs. */
 const DISK_FREE_BYTES_MIN = 32 << 20;
 
 export type FetchOptions = {
@@ -78,8 +78,8 @@ async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSign
   await packageStore.place(digest);
 }
 
-/** A package that is here needs no registry while the metadata verified last lists it and has not expired: a rollback must
- * not be barred by a network that is down. */
+/** A stored package needs no registry while the last verified metadata lists it and has not expired: a rollback must work
+ * without a network. */
 async function listedNow(
   trust: FetchPorts["trust"],
   digest: Digest,
@@ -113,7 +113,7 @@ function mustFit(listed: ListedModel, { wanted, hardwareClass, packageBytesMax }
   }
 }
 
-/** Whole in the package store; what is not is deleted. */
+/** Whether it is complete in the package store; an incomplete one is deleted. */
 async function isThere(packageStore: PackageStore, digest: string): Promise<boolean> {
   const dir = packageStore.packageDir(digest);
   if (!(await packageStore.packages()).includes(digest)) return false;

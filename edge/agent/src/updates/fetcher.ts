@@ -9,7 +9,7 @@ import type { FetchJob, FromFetch } from "./fetch-main.ts";
 const MAIN = fileURLToPath(new URL("../../dist/updates/fetch-main.js", import.meta.url));
 const FLAGS = ["--max-semi-space-size=1", "--max-old-space-size=96", "--optimize-for-size", ...exitFlags];
 
-/** One that ends without a word was ended by somebody, or ran out of memory. */
+/** A process that exits without a result was killed, or ran out of memory. */
 const gone = (how: string): Done => ({
   ok: false,
   code: "fetch-failed",
@@ -19,7 +19,7 @@ const gone = (how: string): Done => ({
 
 export type Fetch = (job: FetchJob, onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<Done>;
 
-/** Resolves once the process is no more. When the signal aborts it is ended: what came is taken up again by the next. */
+/** Resolves once the process has exited. When the signal aborts it is killed: the next one resumes the download. */
 export const fetchInChild: Fetch = (job, onProgress, signal) =>
   new Promise((resolve) => {
     const { NODE_OPTIONS: _, ...env } = process.env;

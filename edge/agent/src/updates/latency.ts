@@ -1,6 +1,6 @@
 /** Whether a loaded model is fast enough on this device: the median of decoding and running must fit the package's latency
- * budget, which is for the whole answer. As soon as more than half of all frames to come are over it, the median is, and
- * nothing more is asked of the device. */
+ * budget, which is for the whole answer. As soon as more than half of all frames are over it, the median is, and
+ * the test ends. */
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
 import { readPackageFile } from "@tributary/model-store";
 

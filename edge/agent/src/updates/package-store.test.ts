@@ -21,7 +21,7 @@ const durableStateOf = (generation: bigint): DurableState => ({
 });
 
 describe("a package store", () => {
-  test("an empty one has an empty durable state; what is written is read", async () => {
+  test("an empty one has an empty durable state; a written state is read back", async () => {
     const packageStore = new PackageStore(dir);
     expect(packageStore.read()).toEqual({ durable: emptyDurableState, damaged: null });
     await packageStore.write(durableStateOf(7n));
@@ -62,7 +62,7 @@ describe("a package store", () => {
     expect(packageStore.read()).toEqual({ durable: emptyDurableState, damaged: null });
   });
 
-  test("package-store.ts S2: a package gets its place whole, over what was there; all but what is kept goes", async () => {
+  test("package-store.ts S2: a package is moved whole to its place, over an existing one; all others but the kept ones are deleted", async () => {
     const packageStore = new PackageStore(dir);
     const [a, b] = ["a".repeat(64), "b".repeat(64)];
     for (const digest of [a, b]) {
@@ -78,7 +78,7 @@ describe("a package store", () => {
     expect([await packageStore.packages(), existsSync(packageStore.incomingDir(b))]).toEqual([[], true]);
   });
 
-  test("a folder that cannot be written to is a failure to try again", async () => {
+  test("a folder that cannot be written to is a failure to retry", async () => {
     writeFileSync(join(dir, "models"), "in the way");
     await expect(new PackageStore(dir).write(emptyDurableState)).rejects.toMatchObject({
       code: "slots-unwritable",

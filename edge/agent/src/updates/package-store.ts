@@ -6,10 +6,10 @@
  *     incoming/DIGEST/      a download, resumed after a restart
  *     tuf/                  signed metadata, kept by @tributary/tuf
  *
- * S1. The durable state is old or new, never half of both: written beside, synced, renamed, the folder synced (G7). It carries
- *     its own SHA-256; one that does not match is set aside, and the device starts with the factory's package. The packages
- *     stay: each is identified by its digest, so the wanted one need not be fetched again.
- * S2. A package gets its place by one rename, after all its bytes are synced: what is in `packages/` was whole.
+ * S1. The durable state is replaced atomically: written to a temporary file, synced, renamed, the folder synced (G7). It has
+ *     its own SHA-256; a file that does not match is renamed, and the device starts with the factory's package. The packages
+ *     stay: each is identified by its digest, so the desired one need not be fetched again.
+ * S2. A package is moved to `packages/` by one rename, after all its bytes are synced: it was complete then.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -75,7 +75,7 @@ export class PackageStore {
     }
   }
 
-  /** Packages and downloads but these go. What cannot be deleted stays, and is tried again with the next. */
+  /** Deletes packages and downloads other than these. One that cannot be deleted is retried the next time. */
   async prune(keep: readonly Digest[]): Promise<void> {
     for (const folder of ["packages", "incoming"]) {
       const names = await readdir(join(this.dir, folder)).catch(() => []);

@@ -1,11 +1,10 @@
 /**
- * A package is proved on this device before it answers a frame: it loads in a child of its own, reproduces its golden frames,
- * and is fast enough, all while the active model goes on.
+ * A package is tested on this device before it answers a frame: it loads in a child of its own, reproduces its golden frames,
+ * and is fast enough, all while the active model continues to answer.
  *
- * The bytes are checked against the wanted digest once more, right before they are loaded (G6). Without memory for a second
- * child nothing is loaded: the active model is not given up for one that may fail. What the machine may have done is not
- * final at once: a child that was ended from outside, was not started or gave no answer in time gets a few tries, a disk
- * that does not read many. */
+ * The bytes are checked against the desired digest once more, right before they are loaded (G6). Without memory for a second
+ * child nothing is loaded: the active model is not given up for one that may fail. Faults of the machine are retried: a few
+ * times for a child that was killed, did not start or did not answer in time, many times for a disk that cannot be read. */
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import type { LoadedModel } from "@tributary/inference";
@@ -58,7 +57,7 @@ async function load({ dir, digest }: ProveOptions, runtime: ModelRuntime): Promi
   }
 }
 
-/** What a model does by itself it would do again. */
+/** A failure of the model itself would recur. */
 function failureOf(error: unknown): Failure {
   if (error instanceof ModelHostExited) {
     return new Failure("model-crashed", error.isOwnFault ? "give-up" : "ask-a-person", error.message, { cause: error });

@@ -67,7 +67,7 @@ describe("shadow", () => {
     expect(shadowed).toEqual([]);
   });
 
-  test("takes nothing while a frame waits to be answered; without frames it ends with what it has seen", async () => {
+  test("takes nothing while a frame waits to be answered; without frames it ends with the frames so far", async () => {
     const { asked, ended, offer, late, busy } = world(answerOf(1, 2));
     busy();
     await offer("dog");

@@ -1,10 +1,10 @@
 /**
- * Runs a proved model beside the active one, on frames that were answered already: it reports how often both agree, and answers
- * nobody.
+ * Runs a tested model in shadow of the active one, on frames that were answered already: it reports how often both agree, and
+ * its answers are not used.
  *
- * Only with headroom: one frame at a time, and none while another waits to be answered. It ends after the wanted frames, or
- * after SHADOW_MS_MAX with what it has seen: a device without frames must not wait for ever. A picture that it cannot take, and
- * that was answered, ends it: nothing seen would look like nothing wrong.
+ * Only with headroom: one frame at a time, and none while another waits to be answered. It ends after the configured frames, or
+ * after SHADOW_MS_MAX with fewer: a device without frames must not wait forever. A picture that it cannot process, and that
+ * the active model answered, ends it with a failure: without one the lack of answers would pass for agreement.
  */
 import type { LoadedModel } from "@tributary/inference";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";

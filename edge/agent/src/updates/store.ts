@@ -1,4 +1,4 @@
-/** Where a device keeps its packages and its update's state, and how a package comes there. */
+/** The store of a device's packages and of its update's state, and the download of packages into it. */
 import type { Cores } from "@tributary/onnx";
 import type { Done, PackageRef, Progress } from "@tributary/updates";
 import type { AgentConfig } from "../config.ts";

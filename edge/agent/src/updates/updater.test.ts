@@ -1,5 +1,4 @@
-/** The updater with the slots it moves, over seeds: whatever ends in whatever order, no process is left, and what answers is
- * right. */
+/** The updater with its slots, over seeds: in whatever order operations end, no process is left, and the right model answers. */
 import { describe, expect, test } from "@jest/globals";
 import { DeviceDesired } from "@tributary/contracts";
 import type { Inference, InferenceResult, LoadedModel } from "@tributary/inference";
@@ -262,7 +261,7 @@ describe("updater", () => {
     }
   });
 
-  test("a commit that the disk does not take is tried again, and the model is kept by one alone", async () => {
+  test("a commit that the disk does not take is retried, and the model has one keeper only", async () => {
     const world = new World(1);
     world.updater.start();
     await turns();
@@ -290,7 +289,7 @@ describe("updater", () => {
     expect(world.updater.now).toMatchObject({ generation: 7n });
   });
 
-  test("a package that is wanted no more makes room before the next is fetched", async () => {
+  test("a package that is no longer desired is deleted before the next is fetched", async () => {
     const world = new World(1);
     world.updater.start();
     await turns();
@@ -318,7 +317,7 @@ describe("updater", () => {
     expect([world.waiting.map(({ what }) => what), [...world.fetched]]).toEqual([["fetch"], [digestOf("a")]]);
   });
 
-  test("what is not for this device, or older, is refused and changes nothing", async () => {
+  test("a desired state for another device, or an older one, is refused and changes nothing", async () => {
     const world = new World(1);
     world.updater.start();
     await turns();

@@ -1,11 +1,12 @@
 /**
- * Follows the device's desired state: runs the next action of the state machine (@tributary/updates) and reports its result to
- * it.
+ * Follows the device's desired state: runs the next action of the state machine (@tributary/updates) and reports its result
+ * to it.
  *
  * The durable state is on disk before the action that it allows (machine.ts U6). Packages that it does not name any more are
- * deleted before anything is fetched: they must not hold the space that the wanted one needs (G9).
+ * deleted before anything is fetched: the desired one may need their space (G9).
  *
- * X1. A revert happens before anything waits: from the next frame on the committed model answers. */
+ * A revert happens before any wait: from the next frame on the committed model answers.
+ */
 
 import type { Inference } from "@tributary/inference";
 import type { Clock } from "@tributary/kernel";
@@ -67,10 +68,10 @@ export class Updater {
   #acting: { readonly abort: AbortController; readonly over: Promise<void> } | undefined;
   #candidate: Candidate | undefined;
   #onTrial: Candidate | undefined;
-  /** That one on trial whose losses are mended. */
+  /** The model on trial that is reloaded after a loss. */
   #kept: Candidate | undefined;
   #shadow: Shadow | undefined;
-  /** Of the model on trial, at a moment when the machine had something else in hand. */
+  /** A failure of the model on trial that came while the state machine ran another action. */
   #failing: { readonly code: string; readonly reason: string } | undefined;
   #reportedPhase = "";
   #isStopped = false;
@@ -87,7 +88,7 @@ export class Updater {
   start(): void {
     const first = this.#first;
     this.#first = undefined;
-    // What the last life left half done goes, but for what this one goes on with.
+    // Deletes what an earlier process left unfinished, except the parts that this one continues.
     void this.#prune().then(() => {
       if (first === undefined || this.#isStopped) return;
       const { conditions } = this.#state; // Reported meanwhile.
@@ -133,7 +134,7 @@ export class Updater {
     this.#send({ kind: "conditions", met: { ...this.#state.conditions, ...met } });
   }
 
-  /** After a frame's answer is out. One look while nothing is updated. */
+  /** Called after a frame's answer is published. Returns at once without an update. */
   answered(slot: Slot, answer: LocalAnswer, inference: Inference, jpeg: Uint8Array): void {
     if (this.#shadow !== undefined) this.#shadow.offer(jpeg, answer.label);
     else if (this.#onTrial?.slot === slot && this.#state.stage.kind === "probation") {
@@ -288,7 +289,7 @@ export class Updater {
     return { ok: true };
   }
 
-  /** From here on a loss is mended as any model's is. */
+  /** From here on it is reloaded after a loss, like any model. */
   #keepTrial(): void {
     const trial = this.#onTrial;
     if (trial === undefined || trial === this.#kept) return; // A commit may be tried again.

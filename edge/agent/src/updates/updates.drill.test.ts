@@ -1,4 +1,4 @@
-/** The agent as a process follows what it shall run: real models, real signed metadata, a real broker. */
+/** The agent as a process follows its desired state: real models, real signed metadata, a real broker. */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -49,7 +49,7 @@ async function listed(name: string, variant: Variant = {}): Promise<string> {
   return modelRegistry.add(folder);
 }
 
-/** A shadow needs headroom: on a machine that answers no more than it is shown, there would be none. */
+/** A shadow needs headroom, which a camera as fast as the model would not leave. */
 const UNHURRIED = { fps: 8 };
 
 type Running = { readonly agent: SpawnedService; readonly http: string };
@@ -91,15 +91,20 @@ type Status = {
 const statusOf = async ({ http }: Running): Promise<Status> =>
   (await fetch(`${http}/v1/status`)).json() as Promise<Status>;
 
-type Wish = {
+type UpdateOptions = {
   readonly shadowFrames?: number;
   readonly probationFrames?: number;
   readonly condition?: "ANY" | "PARKED";
 };
 
-function want(generation: number, modelDigest: string, modelVersion: string, wish: Wish = {}): Promise<void> {
+function want(
+  generation: number,
+  modelDigest: string,
+  modelVersion: string,
+  options: UpdateOptions = {},
+): Promise<void> {
   const model = { modelName: "edge-resnet8", modelVersion, modelDigest };
-  const how = { shadowFrames: 0, probationFrames: 10, condition: "ANY" as const, windows: [], ...wish };
+  const how = { shadowFrames: 0, probationFrames: 10, condition: "ANY" as const, windows: [], ...options };
   const desired: DeviceDesired = {
     deviceId: DEVICE,
     generation: BigInt(generation),
@@ -193,7 +198,7 @@ test("a good package is fetched, proved, shadowed, tried and committed; after a 
   expect((await statusOf(again)).slots).toEqual({ good: null, previous: digest, trial: null });
 }, 240_000);
 
-test("a rollback to a model that was active before needs no registry; one that never was here is refused without", async () => {
+test("a rollback to a model that was active before needs no registry; one that was never downloaded is refused without", async () => {
   const before = await listed("1.1.1", { latencyBudgetMs: 41 });
   const after = await listed("1.1.2", { latencyBudgetMs: 42 });
   const other = await listed("1.1.3", { latencyBudgetMs: 43 });
@@ -215,7 +220,7 @@ test("a rollback to a model that was active before needs no registry; one that n
   expect((await statusOf(running)).model.digest).toBe(before);
 }, 240_000);
 
-test("what must not run is refused with its code, and the active model goes on", async () => {
+test("a package that must not run is refused with its code, and the active model continues", async () => {
   const [first = 0] = JSON.parse(String(file("golden/index.json"))).frames[0].logits.map((_: number, i: number) => i);
   const golden = JSON.parse(String(file("golden/index.json"))) as { frames: { logits: number[] }[] };
   for (const frame of golden.frames) frame.logits = frame.logits.map((_, i) => (i === first ? -9 : -i)).reverse();
@@ -250,7 +255,7 @@ test("what must not run is refused with its code, and the active model goes on",
     expect(await ended(running, i + 1)).toMatchObject({ phase: "REFUSED", code });
     expect((await statusOf(running)).model.digest).toBe(factoryDigest);
   }
-  // Metadata that nobody signed so.
+  // Metadata whose signature does not match.
   modelRegistry.tamper = (path, bytes) =>
     path.endsWith("timestamp.json") ? Buffer.from(bytes.toString().replace(/"sig":"../, '"sig":"00')) : null;
   await want(20, mismatch, "1.2.1");
@@ -372,7 +377,7 @@ test("a model that cannot take this camera's pictures is refused in its shadow, 
   await everyFrameAnsweredOnce(running, [factoryDigest]);
 }, 240_000);
 
-test("a condition is waited for and reported; what was damaged in a slot is passed over, and fetched again", async () => {
+test("a condition is waited for and reported; a damaged package in a slot is skipped, and fetched again", async () => {
   const digest = await listed("1.6.0", { latencyBudgetMs: 46 });
   const running = await start();
   await want(1, digest, "1.6.0", { condition: "PARKED" });
@@ -407,7 +412,7 @@ test("a condition is waited for and reported; what was damaged in a slot is pass
   await waitFor(async () => (await statusOf(again)).slots.good === digest, { what: "the slot" });
 }, 240_000);
 
-test("package-store.ts S1: a damaged list of slots costs no second download of what is wanted", async () => {
+test("package-store.ts S1: a damaged list of slots causes no second download of the desired package", async () => {
   const digest = await listed("1.7.0", { latencyBudgetMs: 45 });
   const running = await start(null);
   await want(1, digest, "1.7.0", { probationFrames: 0 });

@@ -7,7 +7,7 @@ import { DownlinkGroup } from "./downlink-group.ts";
 
 type Hooks = { onAssigned(partitions: readonly number[]): Promise<void> };
 
-test("a device that the broker lets nobody publish to holds up no other; it is tried again with the next news (downlink-group.ts X1)", async () => {
+test("a device to which the broker permits no publish delays no other; it is retried with the next change (downlink-group.ts X1)", async () => {
   const state = new DownlinkState();
   state.applyPolicy("m|default", somePolicy({ modelDigest: "m", policyVersion: "p1" }));
   const published: string[] = [];

@@ -2,12 +2,12 @@
  * Publishes to the devices behind one broker: its bridges share a Kafka group, and each publishes to the devices of its
  * partitions.
  *
- * Answers of sent frames are published once read; what is too old for anybody to wait for, and what the broker does not take,
- * is left out, counted: Kafka has it.
+ * Answers of sent frames are published once read; those that are too old, and those that the broker does not take, are skipped
+ * and counted: Kafka has them.
  *
  * X1. A device's policy and desired state are retained at the broker, published again whenever its partition comes to another
  *     bridge, and when they change; a few at a time, however many wait.
- * X3. A revoked device is wanted to run nothing: what was retained for it is cleared. */
+ * X3. A revoked device has no desired state: its retained messages are cleared. */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import { type Batch, type BatchSource, type InRecord, takeOrSkip } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
@@ -24,13 +24,13 @@ export type DownlinkGroupParts = {
   readonly isRevoked: (deviceId: string) => boolean;
   readonly prefix: string;
   readonly publish: (topic: string, payload: Buffer, options?: { readonly retain?: boolean }) => Promise<boolean>;
-  /** Whether the broker is there: what it did not take then was refused. */
+  /** Whether the broker is connected: a message that it did not take then was refused. */
   readonly isOnline: () => boolean;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 };
 
-/** A new group would else start with a week of answers. */
+/** A new group would otherwise start with a week of answers. */
 const RESULT_AGE_MS_MAX = 60_000;
 const AT_ONCE = 32;
 
@@ -42,7 +42,7 @@ export class DownlinkGroup {
   /** Version of the published policy, by device; empty: none. */
   readonly #publishedPolicies = new Map<string, string>();
   readonly #publishedDesired = new Map<string, DesiredMessage>();
-  /** Devices whose policy or desired state has to be looked at. */
+  /** Devices whose policy or desired state may have to be published. */
   readonly #due = new Set<string>();
   #isPublishing = false;
 
@@ -93,7 +93,7 @@ export class DownlinkGroup {
     }
   }
 
-  /** The broker is there again: what it did not take is published. */
+  /** The broker is connected again: publishes the messages that it did not take. */
   online(): void {
     void this.#publishDue();
   }
@@ -170,7 +170,7 @@ export class DownlinkGroup {
     const { traced, end } = traceDownlink(telemetry.tracer, answers);
     const avro = codec.encodeSingleObject(traced, state.versionFor(deviceId, codec));
     const sends = [this.#send(deviceId, this.#topics.results(deviceId), avro)];
-    // Only the broker knows who subscribes; a device that has announced what Avro it reads needs no JSON.
+    // Only the broker knows the subscribers; a device that has announced its Avro schemas needs no JSON.
     if (state.acceptedBy(deviceId).length === 0) {
       for (const payload of jsonResults(traced))
         sends.push(this.#send(deviceId, this.#topics.resultsJson(deviceId), payload));

@@ -45,7 +45,7 @@ export const rogueKeptOut = defineEvent<{ reason: string }>({
   name: "rogue_kept_out",
   level: "warn",
   message: (e) =>
-    `no mqtt.probe is configured, and nobody may connect without credentials: its rules were not tried (${e.reason})`,
+    `no mqtt.probe is configured, and the broker admits no client without credentials: its ACL was not tested (${e.reason})`,
 });
 
 export const deviceTrustsBroker = defineEvent<{ deviceId: string }>({

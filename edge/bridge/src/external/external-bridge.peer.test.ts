@@ -1,5 +1,5 @@
-/** Bridges behind a real Mosquitto with the configuration and rules that deploy/mosquitto ships, and behind brokers that will
- * not do. */
+/** Bridges behind a real Mosquitto with the configuration and rules that deploy/mosquitto ships, and behind unsuitable
+ * brokers. */
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -78,7 +78,7 @@ function bridgeOf(settings: object, wrap: (sink: RecordSink) => RecordSink = (on
     answers: new KafkajsSource({
       ...kafka,
       clientId: "bridge",
-      // Its own: one that was closed while it joined would hold up the next.
+      // Its own: one that was closed while it joined would delay the next.
       group: `bridge-downlink-${groups++}`,
       topics: [topics.classifications.name],
     }),
@@ -275,7 +275,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     await victim.publishAsync(names.up("cam-2", "frames"), frameOf("cam-2", 3n), { qos: 1 });
     await waitFor(() => seqsOf(acks, "frames").includes(3n), { what: "the victim's own acknowledgement" });
     await asVictim.publishAsync(names.up("cam-3", "frames"), frameOf("cam-3", 2n), { qos: 1 });
-    // What it hears first may be the acknowledgement of its frame before.
+    // Its first message may be the acknowledgement of the frame before.
     await waitFor(async () => (await storedFrames("cam-3")).length === 2, { what: "the rogue's own frame" });
     await waitFor(() => heard.includes(names.acks("cam-3")), { what: "the rogue's own acknowledgement" });
     expect(heard.filter((topic) => topic !== names.acks("cam-3"))).toEqual([]);
@@ -360,7 +360,7 @@ describe("behind Mosquitto with the shipped rules", () => {
     expect(await retained).toBe(true);
   });
 
-  test("what a device shall run is retained, and cleared when nothing is wanted or the device is revoked (downlink-group.ts X1, X3)", async () => {
+  test("a desired state is retained, and cleared by a tombstone or when the device is revoked (downlink-group.ts X1, X3)", async () => {
     const cam = await device("cam-2");
     const heard: string[] = [];
     cam.on("message", (_, payload) => {
@@ -397,7 +397,7 @@ describe("behind Mosquitto with the shipped rules", () => {
   });
 });
 
-test("what Kafka does not take is not acknowledged, and comes again", async () => {
+test("a message that Kafka does not take is not acknowledged, and is delivered again", async () => {
   let failures = 2;
   const taken = new Set<bigint>();
   const rig = await startBridge(secured(), (inner) => ({
@@ -423,7 +423,7 @@ test("what Kafka does not take is not acknowledged, and comes again", async () =
     what: "all of them",
     everyMs: 200,
   });
-  // Some acknowledgements were on their way when the connection ended: those are dropped, and a device sends again.
+  // Acknowledgements in flight when the connection ended are dropped, and a device sends again.
   await waitFor(() => ofThese(seqsOf(acks, "frames")).length > 0, { what: "acknowledgements" });
   expect(untaken).toEqual([]);
   expect(await rig.counted("tributary_bridge_store_failed_total")).toBeGreaterThan(0);
@@ -431,7 +431,7 @@ test("what Kafka does not take is not acknowledged, and comes again", async () =
   await closeBridge(rig);
 });
 
-test("a bridge that died comes back to what waited for it, more than it takes at once", async () => {
+test("a restarted bridge gets the messages of its session, more than it takes at once", async () => {
   const settings = { ...secured("bridge-2"), receiveMaximum: 16 };
   const { mqtt } = bridgeConfigSchema.parse({ kafka, mqtt: { mode: "external", ...settings } });
   const died = await device("bridge-2", { clean: false, properties: { sessionExpiryInterval: 600 } });
@@ -450,7 +450,7 @@ test("a bridge that died comes back to what waited for it, more than it takes at
   await closeBridge(rig);
 });
 
-test("two bridges share the messages, and one that leaves gives its part to the other", async () => {
+test("two bridges share the messages, and the other takes the part of one that leaves", async () => {
   const [one, two] = await Promise.all([startBridge(secured("bridge-1")), startBridge(secured("bridge-2"))]);
   const cam = await device("cam-2");
   const send = async (from: number, count: number) => {
@@ -546,7 +546,7 @@ describe("brokers that will not do are refused with a code and counted; a usable
 
   test("a broker that lets any device do anything, unless it is on loopback", async () => {
     const open = await startMosquitto({ dir: join(dir.path, "open") });
-    // To everybody but the kernel this is no loopback address.
+    // Only the kernel treats this as a loopback address.
     const url = open.url.replace("127.0.0.1", "0.0.0.0");
     expect(await refusalOf({ url, probe: { username: "probe", password: "x" } })).toBe("broker-lets-rogues-in");
     const rig = await startBridge({ url: open.url, clientId: "bridge-1" });

@@ -1,12 +1,12 @@
 /**
  * A bridge behind a broker that is not ours (any that speaks MQTT 5), one of several that share its devices' messages.
  *
- * A message is acknowledged to the broker after Kafka's ack (ingest.ts I1); what the device may delete is published to it on
- * down/acks, which names exactly what this bridge stored, dead letters included (G1, G8). The sender of a message is the one
- * that its topic names: the broker's rules bind the two, and nothing is taken before a rogue was refused (probe.ts). A
- * device that the registry has revoked is refused here as well. When Kafka does not take a message, the connection ends
- * unacknowledged, and the broker sends it again. The end is orderly: out of the group, what is in flight stored and
- * acknowledged, then the connection closes. */
+ * A message is acknowledged to the broker after Kafka's ack (ingest.ts I1); the device gets the acknowledgement after which it
+ * may delete a record on down/acks, which names exactly the records that this bridge stored, dead letters included (G1, G8).
+ * The sender of a message is the device of its topic: the broker's ACL guarantees that, and nothing is taken before a rogue was
+ * refused (probe.ts). A revoked device is refused here as well. When Kafka does not take a message, the connection ends
+ * unacknowledged, and the broker sends it again. On a stop it leaves the group, stores and acknowledges messages in flight,
+ * and then closes the connection. */
 import { DeviceAcks, mqttTopics, parseMqttTopic, topics } from "@tributary/contracts";
 import {
   type BatchSource,
@@ -212,12 +212,12 @@ export class ExternalBridge {
     isRebuilt = true;
   }
 
-  /** Over a connection that subscribes to nothing, so that nothing is taken meanwhile. */
+  /** Uses a connection without subscriptions, so that nothing is taken meanwhile. */
   async #tryBroker(): Promise<void> {
     const { clock, random, telemetry, config } = this.#options;
     const settings = this.#settings;
     const { packetBytesMax, inFlightBytesMax, startMsMax } = config.limits;
-    // What waits in the session comes here too; unacknowledged, it comes again.
+    // Messages of the session may arrive here, too; unacknowledged, they are delivered again.
     const onMessage = ({ release }: Received) => release();
     const quiet = { onOnline: () => {}, onOffline: () => {}, onMessage, onPublishRefused: () => {} };
     const link = new SharedLink(
@@ -260,7 +260,7 @@ export class ExternalBridge {
       },
       isShared: true,
       begin: (settle: () => void) => settle,
-      // What fails late is of a connection that has ended already.
+      // A late failure is of a connection that has ended already.
       close: () => {
         if (!isStale()) this.#link.drop(`a record of ${principal} is not stored yet`);
       },
@@ -276,7 +276,7 @@ export class ExternalBridge {
     return { ...refused, reason: "device-revoked", message: "the registry has revoked this device" };
   }
 
-  /** Which device a route's topic names; its rules are the broker's. */
+  /** The device that a route's topic names, which the broker's ACL guarantees. */
   #routedDevice(topic: string): string | undefined {
     for (const config of this.#options.config.routes) {
       const device = deviceOfTopic(config, topic);
@@ -293,7 +293,7 @@ export class ExternalBridge {
     this.#publishing ??= setTimeout(() => void this.#publishAcks(), this.#settings.ackDelayMs);
   }
 
-  /** One round at a time; what comes meanwhile is the next. */
+  /** One round at a time; acknowledgements that arrive meanwhile form the next. */
   async #publishAcks(): Promise<void> {
     const codec = DeviceAcks;
     const published = this.#pendingAcks.take().map(async (acks) => {

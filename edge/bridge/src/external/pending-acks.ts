@@ -1,5 +1,5 @@
 /**
- * Records that Kafka has and that are not acknowledged to their devices yet, gathered into ranges. Pure.
+ * Records that Kafka has and that are not acknowledged to their devices yet, merged into ranges. Pure.
  *
  * Each record that was added is returned once by `take`. One that is lost then is acknowledged later, because the device
  * sends it again. Bounded (G9): beyond `seqsMax` nothing is added. */
@@ -15,7 +15,7 @@ import type { Uplink } from "../uplink.ts";
 
 export type StoredRecord = RecordIdentity & { readonly stream: UplinkStream };
 
-/** DESIGN of the schema: at most so many ranges a message. */
+/** The schema's limit of ranges in a message. */
 const RANGES_MAX = 1_024;
 
 export class PendingAcks {
@@ -42,7 +42,7 @@ export class PendingAcks {
     return true;
   }
 
-  /** All of it, which is then forgotten. */
+  /** Returns and removes all of it. */
   take(): readonly DeviceAcks[] {
     const taken = [...this.#streams.values()];
     this.#streams.clear();
@@ -68,7 +68,7 @@ function rangesOf(seqs: readonly bigint[]): { first: bigint; last: bigint }[] {
 
 /**
  * The record that a message carries, also one that was refused: its first fields are read whatever follows them, so that the
- * device may forget what stands in the dead letters (G8). Undefined when they are not to be read, or are not the sender's.
+ * device may delete a record that is a dead letter (G8). Undefined when they cannot be read, or are not the sender's.
  */
 export function storedRecordOf({ principal, topic, payload }: Uplink, prefix: string): StoredRecord | undefined {
   const parsed = parseMqttTopic(topic, prefix);

@@ -1,9 +1,9 @@
 /**
- * Before it takes anything, a bridge tries what no device may do: the broker's rules are what binds a topic to a principal, so
- * without them a device's name is anybody's (DESIGN, External).
+ * Before it takes anything, a bridge tries what no device may do: only the broker's ACL binds a topic to a principal, so without
+ * it any client could use a device's name (DESIGN, External).
  *
- * A broker that lets a rogue in is refused. On loopback, where who could connect could as well read the files, it warns.
- * Bridges that start together may share the probe's name and cut each other's connection: it is tried again. */
+ * A broker that permits it is refused. On loopback, where a client could as well read the files, the bridge only warns.
+ * Bridges that start together may share the probe's name and end each other's connection: it is retried. */
 import { randomBytes } from "node:crypto";
 import { mqttTopics } from "@tributary/contracts";
 import { backoffMs, type Clock, Failure, type Random } from "@tributary/kernel";

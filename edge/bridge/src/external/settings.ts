@@ -1,4 +1,4 @@
-/** The configuration of `mqtt.mode: external`, and what is wrong with it. */
+/** The configuration of `mqtt.mode: external`, and its checks. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 
@@ -23,7 +23,7 @@ export const externalFields = {
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, - and _; at most 64")
     .optional(),
   /** Bridges of one name share the devices' messages. A client that knows it could join them at a broker that does not check
-   * who subscribes to what (Mosquitto); so by default it is made from the probe's password, which they share. */
+   * subscriptions (Mosquitto); so by default it is made from the probe's password, which they share. */
   shareName: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, - and _; at most 64")
@@ -31,13 +31,13 @@ export const externalFields = {
   keepaliveSeconds: z.number().int().min(5).max(3_600).optional(),
   connectTimeoutMs: ms.optional(),
   backoff: z.strictObject({ minMs: ms.default(250), maxMs: ms.default(15_000) }).optional(),
-  /** For so long the broker keeps what comes for a bridge that is away. */
+  /** How long the broker keeps messages for an offline bridge. */
   sessionExpirySeconds: z.number().int().min(60).max(4_294_967_294).optional(),
   /** Messages that the broker may send before the first is acknowledged. */
   receiveMaximum: z.number().int().min(1).max(65_535).optional(),
-  /** Acknowledgements for a device are gathered for so long. */
+  /** How long acknowledgements for a device are batched. */
   ackDelayMs: z.number().int().min(0).max(10_000).optional(),
-  /** A device's credentials, which belong to no device: with them the bridge tries at its start what no device may do. */
+  /** Credentials of a device that does not exist: with them the bridge tries at its start what no device may do. */
   probe: z.strictObject({ username: name, password: z.string().min(1) }).optional(),
 };
 

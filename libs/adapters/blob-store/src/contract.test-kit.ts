@@ -1,4 +1,4 @@
-/** What every store of blobs keeps, whatever is behind it. */
+/** The contract of every blob store. */
 import { createHash } from "node:crypto";
 import { expect, test } from "@jest/globals";
 import { Failure } from "@tributary/kernel";
@@ -63,7 +63,7 @@ export function keepsTheContract(store: () => BlobStore): void {
     expect(await blobs.has(digestOf(flipped))).toBe(false);
   });
 
-  test("what is put again counts as stored then, so that nobody takes it for a leftover", async () => {
+  test("a blob that is put again counts as stored then, so that it is not deleted as unused", async () => {
     const blobs = store();
     const storedAt = async () => {
       for await (const blob of blobs.list()) if (blob.digest === digest) return blob.storedAt;
@@ -81,7 +81,7 @@ export function keepsTheContract(store: () => BlobStore): void {
     }
   });
 
-  test("an empty blob is one, and what is removed is gone", async () => {
+  test("an empty blob is valid, and a removed one is unknown", async () => {
     const blobs = store();
     const empty = digestOf(new Uint8Array());
     expect(await blobs.put(chunksOf(new Uint8Array()), { ...limits, expected: empty })).toEqual({

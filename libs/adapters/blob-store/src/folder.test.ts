@@ -17,7 +17,7 @@ describe("a folder of blobs", () => {
   test("nothing half-written stays behind", () => expect(readdirSync(join(dir, "one/incoming"))).toEqual([]));
 });
 
-test("what a crash left on its way is removed at the start, and the rest is found again (folder.ts D1)", async () => {
+test("partial uploads of a crash are removed at the start, and blobs are found again (folder.ts D1)", async () => {
   const at = join(dir, "two");
   mkdirSync(join(at, "incoming"), { recursive: true });
   writeFileSync(join(at, "incoming/half"), "half a blob");
@@ -32,7 +32,7 @@ test("what a crash left on its way is removed at the start, and the rest is foun
   expect(second.bytesTotal).toBe(bytes.length);
 });
 
-test("a folder that is full reports it, and takes what still fits (folder.ts D2)", async () => {
+test("a full folder reports it, and takes blobs that still fit (folder.ts D2)", async () => {
   const store = await FolderBlobStore.open({ dir: join(dir, "three"), bytesTotalMax: 1_000 });
   await store.put(chunksOf(Buffer.alloc(600, 1)), { bytesMax: 900 });
   expect(await codeOf(store.put(chunksOf(Buffer.alloc(500, 2)), { bytesMax: 900 }))).toBe("blob-store-full");

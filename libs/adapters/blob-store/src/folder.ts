@@ -1,9 +1,9 @@
 /**
- * Blobs in a folder of one process: `sha256/ab/abcd…`, and what is still on its way in `incoming`.
+ * Blobs in a folder of one process: `sha256/ab/abcd…`, with uploads in `incoming`.
  *
- * D1. A blob is written beside its place, synced, and renamed; then its folder is synced (port.ts B2). What a crash left in
- *     `incoming` is removed at the next start. One that is there already is replaced by its like, which is as old as this put.
- * D2. The folder as a whole is bounded, too: beyond, `blob-store-full` is the answer (G9).
+ * D1. A blob is written to `incoming`, synced, and renamed; then its folder is synced (port.ts B2). Files that a crash left in
+ *     `incoming` are removed at the next start. An existing blob is replaced, and gets the time of this put.
+ * D2. The folder as a whole is bounded, too: beyond, a put fails with `blob-store-full` (G9).
  */
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";

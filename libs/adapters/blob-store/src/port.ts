@@ -1,9 +1,9 @@
 /**
- * Bytes under their own SHA-256: what a digest names never changes, so it may be kept, copied and cached for ever.
+ * Bytes under their own SHA-256: the content of a digest never changes, so it may be kept, copied and cached forever.
  *
  * B1. What is stored under a digest has that digest: bytes are hashed while they are written, and others are refused.
  * B2. A blob is there whole or not at all, also after a crash in the middle of a `put`.
- * B3. A blob has a largest size, and so has what is taken of one that does not end (G9).
+ * B3. The size of a blob is bounded, also that of a stream that does not end (G9).
  */
 import { type Digest, Failure, isDigest } from "@tributary/kernel";
 
@@ -20,7 +20,7 @@ export type StoredBlob = { readonly digest: Digest; readonly bytes: number };
 export type ByteRange = { readonly from: number; readonly to: number };
 
 export interface BlobStore {
-  /** Twice the same is once, stored at the later time. */
+  /** Idempotent; the later put sets the time. */
   put(bytes: AsyncIterable<Uint8Array>, options: PutOptions): Promise<StoredBlob>;
   /** From byte `range.from` to byte `range.to`; all of it by default. Throws `blob-unknown`. */
   get(digest: Digest, range?: ByteRange): AsyncIterable<Uint8Array>;
@@ -29,7 +29,7 @@ export interface BlobStore {
   size(digest: Digest): Promise<number | undefined>;
   /** Every blob, with the time in ms since the epoch when it was stored. */
   list(): AsyncIterable<StoredBlob & { readonly storedAt: number }>;
-  /** Gone, or not there in the first place. */
+  /** Resolves also if there is no such blob. */
   remove(digest: Digest): Promise<void>;
 }
 

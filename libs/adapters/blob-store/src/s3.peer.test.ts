@@ -1,4 +1,4 @@
-/** Against moto's S3, which is other people's. */
+/** Against moto's S3, an independent implementation. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -39,7 +39,7 @@ describe("a bucket of blobs", () => {
   test("nothing waits behind", () => expect(readdirSync(join(dir, "models"))).toEqual([]));
 });
 
-test("a bucket that is not there is a failure to look at, not a blob that is missing", async () => {
+test("a missing bucket is a failure for a person, not a missing blob", async () => {
   const missing = await open("nowhere");
   expect(await codeOf(missing.put(chunksOf(Buffer.from("x")), { bytesMax: 10 }))).toBe("blob-store-unavailable");
 });

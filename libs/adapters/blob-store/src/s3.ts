@@ -1,9 +1,9 @@
 /**
- * Blobs in a bucket of S3, or of anything that speaks its API: `PREFIXsha256/abcd…`.
+ * Blobs in a bucket of S3, or of a server with its API: `PREFIXsha256/abcd…`.
  *
- * An object's key is its digest, which is known at the end only: a blob waits in a local file, and is sent once it is known to
- * be right (port.ts B1). S3 gets the SHA-256 and refuses what reaches it otherwise (port.ts B2). What is there already is
- * sent again: so it is as old as this put. */
+ * An object's key is its digest, which is known at the end only: a blob waits in a local file, and is uploaded once its digest
+ * is verified (port.ts B1). S3 gets the SHA-256 and refuses other bytes (port.ts B2). An existing blob is uploaded again, and
+ * gets the time of this put. */
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
@@ -35,11 +35,11 @@ export type S3BlobStoreOptions = {
   readonly region: string;
   /** Of another server than AWS'; its buckets are then addressed by path. */
   readonly endpointUrl?: string;
-  /** Where a blob waits until it is known to be right; a folder of one process. */
+  /** Where a blob waits until it is verified; a folder of one process. */
   readonly spoolDir: string;
 };
 
-/** The client would write lines of its own beside our log; what fails is thrown. */
+/** The client would write lines of its own beside our log; its errors are thrown. */
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
 export class S3BlobStore implements BlobStore {

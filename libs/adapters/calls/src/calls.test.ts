@@ -50,7 +50,7 @@ function world(
   return { run, made, log, calls, clock };
 }
 const all = (items: readonly number[], outcome: Outcome) => items.map(() => outcome);
-/** Calls that went well leave budget for retries. */
+/** Successful calls leave budget for retries. */
 const warm = async (run: (items: readonly number[]) => Promise<unknown>, calls = 20) => {
   for (let i = 0; i < calls; i++) await run([0]);
 };
@@ -97,7 +97,7 @@ test("items that a server refuses, by whomever they were sent, do not open its c
 });
 
 describe("a retry", () => {
-  test("takes only what failed and may be asked again (calls.ts L2)", async () => {
+  test("retries only items that failed and may be retried (calls.ts L2)", async () => {
     const { run, made } = world(
       (call) => ({ ms: 1, outcomes: call === 21 ? [OK, fail("503"), fail("404", { again: false })] : [OK] }),
       { retry: lively },
@@ -138,7 +138,7 @@ describe("a retry", () => {
     expect(made).toHaveLength(2);
   });
 
-  test("of each alone takes the killer apart; of a server's only as far as the budget goes (calls.ts L3)", async () => {
+  test("of each alone isolates the item that fails the call; for a server only within the budget (calls.ts L3)", async () => {
     const serve = (_: number, items: readonly number[]) => ({
       ms: 1,
       outcomes: all(items, items.includes(2) ? fail("died", { again: "alone" }) : OK),
@@ -185,7 +185,7 @@ describe("the circuit", () => {
   });
 });
 
-test("a hedge goes out at the live p95, at most in 5 % of calls, and the first answer counts", async () => {
+test("a hedge is sent at the live p95, at most in 5 % of calls, and the first answer counts", async () => {
   const random = seededRandom(3);
   const { run, made, calls } = world(
     (_, items) => ({ ms: random() < 0.04 ? 800 : 50 + 10 * random(), outcomes: all(items, OK) }),

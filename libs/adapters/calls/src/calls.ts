@@ -1,14 +1,14 @@
 /**
- * How calls of something remote are made: time limits, retries, budget, circuit breaker, hedges.
+ * Calls of a remote backend: time limits, retries, budget, circuit breaker, hedges.
  *
  * L1. `run` gives an outcome for every ticket and does not reject. It ends at its deadline, whatever the backend does.
- * L2. Items whose call failed and may be asked again are asked together, after a jittered wait or the server's
+ * L2. Items whose call failed and may be retried are retried together, after a jittered wait or the server's
  *     Retry-After, if deadline, budget and circuit leave room. Otherwise the failure stands.
- * L3. `alone`: each item is asked once more by itself, so that the one that kills the call takes nobody with it. These
- *     calls need the budget too, unless the backend is a process beside us.
- * L4. While a server wants peace nobody calls it: items wait if their deadline allows, and fail otherwise.
+ * L3. `alone`: each item is retried once by itself, so that the one that fails the call does not fail the others. These
+ *     calls need the budget too, unless the backend is a local process.
+ * L4. During a server's Retry-After it is not called: items wait if their deadline allows, and fail otherwise.
  * L5. A call counts as a failure for the circuit when none of its items got through, unless it was given less time than answers
- *     usually take, or the server is well and only refuses what is in it.
+ *     usually take, or the server is healthy and only refuses the call's items.
  * L6. Every call's cost is shared out among its tickets to the last micro, when it is made.
  */
 import { backoffMs, type Clock, type Instant, invariant, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
@@ -17,13 +17,13 @@ import { ShareBudget } from "./budget.ts";
 import { Latencies } from "./latencies.ts";
 import type { CallSettings } from "./settings.ts";
 
-/** One item on its way. */
+/** One item of a call. */
 export class Ticket<T> {
   readonly input: T;
   /** Calls it was part of, and its share of what they cost. */
   attempts = 0;
   costMicros = 0;
-  /** Nobody waits for it any more: it is not asked again. */
+  /** The caller gave up: it is not retried. */
   settled = false;
 
   constructor(input: T) {
@@ -31,11 +31,11 @@ export class Ticket<T> {
   }
 }
 
-/** What `run` has to know of an outcome that is a failure. */
+/** The properties of a failed outcome that `run` needs. */
 export type Failing = {
   readonly code: string;
   readonly again: boolean | "alone";
-  /** The server is well: it refuses the call for one of its items. */
+  /** The server is healthy: it refuses the call for one of its items. */
   readonly isOfItems?: boolean | undefined;
   readonly retryAfterMs?: number | undefined;
 };
@@ -48,7 +48,7 @@ export type CallOptions<T, O> = {
   readonly settings: CallSettings;
   readonly clock: Clock;
   readonly random: Random;
-  /** False: a process beside us, which no storm of retries can harm further. True by default. */
+  /** False: a local process, which retries cannot overload further. True by default. */
   readonly isServer?: boolean;
   readonly invoke: (items: readonly T[], limits: CallLimits) => Promise<readonly O[]>;
   /** Undefined: the outcome is no failure of the backend's. */
@@ -124,7 +124,7 @@ export class Calls<T, O> {
     }
   }
 
-  /** L2. Waits, if the answer is yes. */
+  /** L2. Waits before it returns true. */
   async #mayRetry(failing: readonly Failing[], attempt: number, { deadline, signal }: CallLimits): Promise<boolean> {
     const { clock, random, settings } = this.#options;
     const { attemptsMax, waitMsMin: minMs, waitMsMax: maxMs } = settings.retry;
@@ -192,7 +192,7 @@ export class Calls<T, O> {
     return { value: outcomes, failed: code !== "" && !unfair && !isOfItems };
   }
 
-  /** The first of two calls that goes well; the other is given up. */
+  /** The first of two calls that succeeds; the other is given up. */
   async #hedged(afterMs: number, tickets: readonly Ticket<T>[], limits: CallLimits): Promise<Timed<O>> {
     const { clock } = this.#options;
     const both = linkedSignal(limits.signal);

@@ -29,11 +29,11 @@ export type RetryStorm = {
   /** Retries per first call, over the whole run. */
   readonly retryShare: number;
   readonly outage: { readonly wanted: number; readonly calls: number; readonly callsPerWanted: number };
-  /** Share of what was wanted outside the outage, and a minute's recovery aside, that was answered. */
+  /** Share of the wanted calls that were answered, without those of the outage and a minute of recovery. */
   readonly answeredBefore: number;
   /** From the end of the outage to the first answer; null: none came. */
   readonly recoveredAfterMs: number | null;
-  /** The longest that anything took beyond its deadline. */
+  /** The longest time by which a call exceeded its deadline. */
   readonly overdueMsMax: number;
   /** How often the circuit opened. */
   readonly opened: number;

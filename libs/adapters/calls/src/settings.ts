@@ -1,6 +1,6 @@
-/** What bounds the calls of one remote thing. */
+/** Bounds of the calls of one backend. */
 export type CallSettings = {
-  /** A call that answers nothing for so long is given up. */
+  /** Time after which a call without an answer is given up. */
   readonly callMsMax: number;
   /** Price of one call, whatever it holds. */
   readonly costMicrosPerCall: number;
@@ -19,7 +19,7 @@ export type CallSettings = {
   readonly breaker: {
     /** The circuit opens when more than this share of the last calls failed. */
     readonly failureShareMax: number;
-    /** How many of the last calls are looked at, and how many there must be. */
+    /** The number of last calls that count, and the least number needed. */
     readonly callsSeen: number;
     readonly callsMin: number;
     /** How long it stays open before one call may probe; doubled while probes fail. */
@@ -47,7 +47,7 @@ export const callDefaults: CallSettings = {
   hedge: { shareMax: 0 },
 };
 
-/** What most clients do: retry, with jitter, and nothing else. For comparison. */
+/** Retries with jitter and nothing else, as most clients do. For comparison. */
 export const unguarded = (settings: CallSettings): CallSettings => ({
   ...settings,
   retry: { ...settings.retry, attemptsMax: 3, shareMax: Number.POSITIVE_INFINITY },

@@ -30,7 +30,7 @@ export class SimulatedClock implements Clock {
     });
   }
 
-  /** Lets time pass until `atMs`, or until nobody sleeps. */
+  /** Advances time to `atMs`, or until there are no sleepers. */
   async runUntil(atMs: number): Promise<void> {
     for (;;) {
       await new Promise((settled) => setImmediate(settled)); // sleepers that were woken have acted

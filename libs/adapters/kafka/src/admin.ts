@@ -51,7 +51,7 @@ export class KafkajsAdmin implements TopicAdmin {
         })),
       });
     } catch (error) {
-      // Another process may have been faster; whatever is then still missing is a real failure.
+      // Another process may have created it; a topic that is still missing then is a failure.
       if ((await missing()).length > 0) throw error;
     }
     const givesUpAt = this.#clock.monotonicMs() + VISIBLE_MS_MAX;
@@ -64,7 +64,7 @@ export class KafkajsAdmin implements TopicAdmin {
     return topicFacts(await this.#connected(), this.#prefix, names, internal);
   }
 
-  /** Through the other client: kafkajs can only replace all settings of a topic at once. */
+  /** By @platformatic/kafka: kafkajs can only replace all settings of a topic at once. */
   async alter(changes: readonly TopicChange[]): Promise<void> {
     if (changes.length === 0) return;
     const { brokers, clientId } = this.#connection;

@@ -21,7 +21,7 @@ export type ClusterOptions = {
 
 export class Cluster {
   readonly #options: ClusterOptions;
-  /** Only metadata is asked of it. */
+  /** Fetches metadata only. */
   readonly #client: Producer;
   #pool: ConnectionPool;
 
@@ -74,7 +74,7 @@ export class Cluster {
     return await this.#pool.get({ host: coordinator.host, port: coordinator.port });
   }
 
-  /** What is known may be wrong, and a connection may hang: both are started again. */
+  /** Discards metadata and connections: the one may be wrong, and the other may hang. */
   async renew(): Promise<void> {
     this.#client.clearMetadata();
     const old = this.#pool;

@@ -32,7 +32,7 @@ describe("a group's coordinator", () => {
     },
   );
 
-  test("that goes on refusing is given up, with its reason", async () => {
+  test("that continues to refuse is given up, with its reason", async () => {
     let asked = 0;
     const ask = async () => {
       asked++;
@@ -42,7 +42,7 @@ describe("a group's coordinator", () => {
     expect(asked).toBe(451);
   });
 
-  test("that refuses for good is not asked twice", async () => {
+  test("that refuses permanently is not asked twice", async () => {
     let asked = 0;
     const ask = async () => {
       asked++;

@@ -5,9 +5,9 @@ const ASK_MS = 100;
 /**
  * Returns once `ask`, a question that only the group's coordinator answers, is answered.
  *
- * A broker that has just started, or has just become the coordinator, reads the group's offsets first and refuses what is
- * asked meanwhile. kafkajs asks again for most such refusals, but gives a consumer up when its very first JoinGroup meets
- * one. Rejects with the refusal when it is of another kind, or has lasted for `msMax`.
+ * A broker that has just started, or has just become the coordinator, reads the group's offsets first and refuses requests
+ * meanwhile. kafkajs retries most of them, but gives a consumer up when its very first JoinGroup is refused. Rejects with the
+ * refusal when it is of another kind, or has lasted for `msMax`.
  */
 export async function untilCoordinated(
   ask: () => Promise<unknown>,

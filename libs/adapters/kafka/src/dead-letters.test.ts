@@ -5,7 +5,7 @@ import { deadLetterRecord, letterOf } from "./dead-letters.ts";
 
 const record = { topic: "edge.frames.v1", partition: 3, offset: 17n, key: "cam-1", headers: { ce_id: "x" } };
 
-test("a dead letter has the original and the reason why it is there (dead-letters.ts D1, D3)", () => {
+test("a dead letter has the original and the reason (dead-letters.ts D1, D3)", () => {
   const error = new ContractError("record-truncated", "ends 3 bytes early");
   const out = deadLetterRecord(letterOf({ ...record, value: Buffer.from("abc") }, error), "router", 1_000);
   expect(out).toEqual({

@@ -1,11 +1,11 @@
 /**
- * Puts unusable records aside, so that none stops a partition and every one can be replayed (G8).
+ * Writes unusable records to dead letter topics, so that none stops a partition and every one can be replayed (G8).
  *
  * `write` resolves only once Kafka has the dead letters: only then may the original be committed or acknowledged.
  *
  * D1. A dead letter has the original bytes, key and headers. Only a value too large for the topic is cut to its first 64 KiB;
  *     headers then give its length and SHA-256.
- * D3. Why it is here stands in Kafka Connect's headers, `__connect.errors.*`, which existing tools read. */
+ * D3. The reason is in Kafka Connect's headers, `__connect.errors.*`, which existing tools read. */
 import { createHash } from "node:crypto";
 import { dlqOf } from "@tributary/contracts";
 import { reasonOf } from "@tributary/kernel";
@@ -22,7 +22,7 @@ export type DeadLetter = {
   readonly offset?: bigint;
   readonly key: string | null;
   readonly value: Uint8Array | null;
-  /** What `value` is only the beginning of, where no more was held. */
+  /** Length and digest of the whole value, if `value` is only its beginning. */
   readonly whole?: Whole | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   /** Stable, e.g. a ContractError's code. */
@@ -41,7 +41,7 @@ export type DeadLettersOptions = {
   readonly wholeBytesMax?: number;
 };
 
-/** What is kept of a value that is too large. */
+/** Bytes kept of a value that is too large. */
 export const CUT_BYTES = 64 * 1024;
 const HEADERS_ROOM_BYTES = 64 * 1024;
 const ERRORS = "__connect.errors.";

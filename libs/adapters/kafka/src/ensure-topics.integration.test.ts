@@ -1,4 +1,4 @@
-/** A cluster that an earlier version made is brought to where nothing acknowledged is lost. */
+/** Topics of a cluster of an earlier version are repaired, so that no acknowledged record is lost. */
 import { afterAll, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { testKafka, waitFor } from "@tributary/testing";
@@ -16,7 +16,7 @@ afterAll(async () => {
   await Promise.all([admin.close(), inspector.close()]);
 });
 
-test("what could lose records is tightened, what merely differs only when asked to, and nothing else is touched", async () => {
+test("settings that could lose records are repaired, other differences only on request, and nothing else is changed", async () => {
   const older = { "flush.messages": "10000", "message.timestamp.type": "CreateTime", "retention.ms": "77" };
   await admin.ensure([{ name, partitions: 2, config: { ...older, "compression.type": "lz4" } }]);
   const drift = () => inspector.facts([name]).then((facts) => driftOf(facts).filter(({ topic }) => topic === name));

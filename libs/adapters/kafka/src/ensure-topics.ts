@@ -1,16 +1,16 @@
-/** Brings a cluster's topics to where the services can rely on them. */
+/** Creates and repairs a cluster's topics for the services. */
 import type { TopicAdmin, TopicChange } from "./ports.ts";
 import { driftOf, type TopicDrift } from "./topic-drift.ts";
 import { INTERNAL_TOPICS, type TopicSettings, tributaryTopics } from "./tributary-topics.ts";
 
 export type EnsureSettings = TopicSettings & {
-  /** Also changes what is merely different, like how much is retained. */
+  /** Also changes settings that only differ, like retention. */
   readonly repair?: boolean;
 };
 
 /**
- * Creates what is missing of Tributary's topics, and tightens in those that are there, Kafka's own included, whatever could
- * lose records. Returns what it changed. The admin adds its prefix.
+ * Creates missing topics of Tributary, and repairs in existing ones, Kafka's own included, settings that could lose records.
+ * Returns what it changed. The admin adds its prefix.
  */
 export async function ensureTributaryTopics(
   admin: TopicAdmin,

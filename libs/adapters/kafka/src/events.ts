@@ -1,6 +1,6 @@
 import { defineEvent } from "@tributary/telemetry";
 
-/** The client libraries' own log lines, at the level they chose for themselves or lower: they cry wolf on every retry. */
+/** The client libraries' own log lines, at their level or a lower one: they report every retry as an error. */
 export const clientWarned = defineEvent<{ client: string; reason: string }>({
   name: "kafka_client_warned",
   level: "warn",
@@ -145,5 +145,9 @@ export const deadLettered = defineEvent<{
   name: "dead_lettered",
   level: "warn",
   message: (e) => `a record of ${e.topic} (key ${e.key}) goes to the dead letters: ${e.code}: ${e.reason}`,
-  counter: { name: "tributary_dead_letters_total", help: "Records put aside as unusable", labels: ["topic", "code"] },
+  counter: {
+    name: "tributary_dead_letters_total",
+    help: "Unusable records written to dead letter topics",
+    labels: ["topic", "code"],
+  },
 });

@@ -93,7 +93,7 @@ describe("fenced sink", () => {
     expect(await codeOf(former.send([record("answers", 1, "too late")]))).toBe(FENCED);
     expect(await codeOf(former.send([record("requests", 1, "the writer has ended")]))).toBe(FENCED);
     const [at] = await owner.send([record("answers", 1, "of the owner")]);
-    expect(at?.offset).toBe(next); // nothing came in between: what the owner read before is all there was
+    expect(at?.offset).toBe(next); // nothing was written in between: the owner had read everything
     expect(await stored("answers", 1)).toEqual(["of the former owner", "of the owner"]);
   });
 

@@ -1,16 +1,16 @@
 /**
- * A sink for the owner of partitions: what a former owner sends is refused by Kafka, whenever it arrives.
+ * A sink for the owner of partitions: Kafka refuses the records of a former owner, whenever they arrive.
  *
  * `claim` makes a writer for one partition number; `send` stores records in partitions of that number. Any error ends the
- * writer, as it no longer knows what is stored: claim again, read what is there, go on.
+ * writer, as it no longer knows what is stored: claim again, read the partition, continue.
  *
  * A send resolves when all its records are stored by all in-sync replicas, each once: sequence numbers let Kafka recognise
- * what is sent again.
+ * repeated batches.
  *
  * F1. Nothing that an earlier writer of the partition number sent is stored in a fenced topic after `claim` resolved, in this
  *     process or in another (producer-epochs.ts).
  * F2. A record enters only while the lease is held, and is not sent, or sent again, once it is not (lease.ts).
- * F4. One request per broker is in flight and carries what all writers wait with; a partition that is refused or has no leader
+ * F4. One request per broker is in flight and carries the records of all writers; a partition that is refused or has no leader
  *     ends or delays its own writer only. A send is given up after `deliveryMsMax` (G9). */
 import {
   compatibilityPartitioner,
@@ -54,7 +54,7 @@ const REQUEST_BYTES_MAX = 8 * 1024 * 1024;
 const RETRY_MS = { min: 50, max: 1_000 };
 const PRODUCE = { apiKey: 0, version: 9 };
 
-/** Kafka's error codes, by what follows from them. Whatever is not listed may pass. */
+/** Kafka's error codes by their consequence. All others are retried. */
 const FENCING_CODES = new Map([
   [45, "OUT_OF_ORDER_SEQUENCE_NUMBER"],
   [46, "DUPLICATE_SEQUENCE_NUMBER"],
@@ -108,7 +108,7 @@ export class FencedSink {
     const transactionalId = `${prefix}${group}-${partition}`;
     const claimed = { transactionalId, topics: topics.map((topic) => prefix + topic), partition };
     const epoch = await claimEpoch(this.#cluster, claimed, this.#clock, AbortSignal.any([signal, this.#stop.signal]));
-    // Who lost the partition while claiming it has fenced the new owner, which claims again; it must not start to write.
+    // A process that lost the partition while claiming it has fenced the new owner, which claims again; it must not start to write.
     if (!lease.isHeld) throw leaseLost(partition);
     const ms = this.#clock.monotonicMs() - startedAtMs;
     telemetry?.emit(partitionClaimed, { group, partition, epoch: epoch.producerEpoch, ms });
@@ -205,7 +205,7 @@ export class FencedSink {
 
   async #sendTo(node: number, queue: Part[]): Promise<void> {
     this.#sending.add(node);
-    await Promise.resolve(); // what is sent in the same turn goes together
+    await Promise.resolve(); // sends of the same turn share a request
     while (queue.length > 0) {
       const parts = takeRequest(queue).filter((part) => this.#maySend(part));
       if (parts.length === 0) continue;
@@ -239,7 +239,7 @@ export class FencedSink {
       true,
       true,
       (error, response) => {
-        // One partition's error fails the whole response, which still holds what became of the others.
+        // One partition's error fails the whole response, which still has the results of the others.
         const whole = response ?? ((error as ResponseError | null)?.response as produceV9.ProduceResponse | undefined);
         if (whole?.responses === undefined) reject(error);
         else resolve(whole);

@@ -40,7 +40,7 @@ test("a follower is caught up at the end it found, and survives failing reads wi
   }
 });
 
-test("a record that cannot be used is counted and skipped; those behind it are handed over, each once (follow.ts F3, G8)", async () => {
+test("a record that cannot be used is counted and skipped; those behind it are delivered, each once (follow.ts F3, G8)", async () => {
   const kafka = new MemoryKafka();
   for (const deviceId of ["a", "refused", "b"]) kafka.put(topic, deviceId, someRegistration({ deviceId }));
   kafka.write({ topic: topic.name, key: "c", value: Buffer.from("no Avro") });

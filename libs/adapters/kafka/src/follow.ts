@@ -1,10 +1,10 @@
 /**
- * Follows a topic without a group, all partitions: what is there first, then what comes. The only reader without an end;
+ * Follows a topic without a group, all partitions: existing records first, then new ones. The only reader without an end;
  * tables, tails and downlinks are all folded by it.
  *
- * F1. `caughtUp` resolves once every record that existed at the start was handed over. It rejects with Failure
+ * F1. `caughtUp` resolves once every record that existed at the start was delivered. It rejects with Failure
  *     `follower-stopped` when following stops before that.
- * F2. A read that fails is resumed behind the last record handed over; nothing is skipped or handed over twice.
+ * F2. A read that fails is resumed after the last delivered record; nothing is skipped or delivered twice.
  * F3. A record that does not decode, or that `onRecord` rejects, is reported, counted and skipped (G8).
  */
 import type { Topic } from "@tributary/contracts";
@@ -31,7 +31,7 @@ export type FollowOptions = {
   readonly newest?: number;
   /** Start at these offsets, by partition. */
   readonly from?: readonly bigint[];
-  /** Whether a record is to be decoded and handed over at all. */
+  /** Whether a record is to be decoded and delivered. */
   readonly wants?: (record: InRecord) => boolean;
 };
 

@@ -1,4 +1,4 @@
-/** CloudEvents in binary mode, and W3C trace context: which every record of ours has. */
+/** The headers of every record of ours: CloudEvents in binary mode, and W3C trace context. */
 export type CloudEvent = {
   /** Identity of the message, e.g. deviceId:bootId:frames:17. */
   readonly id: string;

@@ -1,4 +1,4 @@
-/** The state that a cluster reports, for people who look for what is wrong. Reads only. */
+/** The state that a cluster reports, for diagnosis. Reads only. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Admin } from "kafkajs";
 import { UNAVAILABLE } from "./joining-sink.ts";

@@ -61,7 +61,7 @@ const record = (key: string, value: string | number): OutRecord => ({
 const away = () => new Failure(UNAVAILABLE, "retry", "Kafka is away");
 
 describe("joining sink", () => {
-  test("joins what waits into few requests and returns to each send its own positions (joining-sink.ts S1, S2)", async () => {
+  test("joins waiting sends into few requests and returns to each its own positions (joining-sink.ts S1, S2)", async () => {
     const producer = new FakeProducer();
     const sink = new JoiningSink(producer, { clock: stillClock });
     const sends = Array.from({ length: 1_000 }, (_, i) => sink.send([record(`k${i % 7}`, i), record("twin", i)]));
@@ -103,7 +103,7 @@ describe("joining sink", () => {
     }
   });
 
-  test("Kafka goes away while the refused record is looked for: none overtakes a rejected one (joining-sink.ts S3, S5)", async () => {
+  test("an outage while the refused record is searched: no send overtakes a rejected one (joining-sink.ts S3, S5)", async () => {
     const producer = new FakeProducer((records, call) => {
       if (records.length > 1) return new Failure("kafka-record-refused", "give-up", "one of them");
       return call === 2 ? away() : undefined;
@@ -114,7 +114,7 @@ describe("joining sink", () => {
     expect([producer.log, sink.pendingBytes]).toEqual([["k=1"], 0]);
   });
 
-  test("a record Kafka refuses for good rejects only its own send (joining-sink.ts S5)", async () => {
+  test("a record Kafka refuses permanently rejects only its own send (joining-sink.ts S5)", async () => {
     const refused = (records: readonly OutRecord[]) =>
       records.some(({ value }) => `${value}` === "bad")
         ? new Failure("kafka-record-refused", "give-up", "bad")
@@ -200,7 +200,7 @@ describe("joining sink", () => {
     await passed(1);
     const closed = sink.close();
     await passed(0);
-    expect(producer.requests).toEqual([2, 1, 1, 1]); // closing waits for nobody
+    expect(producer.requests).toEqual([2, 1, 1, 1]); // closing does not linger
     await Promise.all([...sends, closed]);
     expect(sleepers.size).toBe(0);
   });

@@ -1,16 +1,16 @@
 /**
- * Joins concurrent sends into few requests, and keeps their order whatever happens to Kafka.
+ * Joins concurrent sends into few requests, and keeps their order also during outages of Kafka.
  *
- * S1. One request is in flight; what is sent meanwhile forms the next. Hence order per key is the order of `send` calls,
- *     and a busy sink batches by itself.
+ * S1. One request is in flight; sends meanwhile form the next. Hence order per key is the order of `send` calls, and a busy
+ *     sink batches by itself.
  * S2. A send resolves only when all its records are stored by all in-sync replicas (G1).
- * S3. When Kafka stays away longer than the client's retries, the send in flight and every send queued behind it are
+ * S3. When Kafka is unavailable for longer than the client's retries, the send in flight and every send queued behind it are
  *     rejected together: none may overtake a rejected one. A caller repeats rejected records before later ones of a key.
  * S4. Pending bytes are bounded (G9): a send beyond the bound is rejected at once. Callers that can wait look at
  *     `pendingBytes` and `drained`.
- * S5. A record that Kafka refuses for good rejects only its own send.
- * S6. A sink that is not busy lingers: no send waits longer than `lingerMsMax` for others, the time behind a request in
- *     flight included, and a full request leaves at once. A request costs Kafka and its client several times a record.
+ * S5. A record that Kafka refuses permanently rejects only its own send.
+ * S6. An idle sink lingers: no send waits longer than `lingerMsMax` for others, the time behind a request in flight included,
+ *     and a full request leaves at once. A request costs Kafka and its client several times as much as a record.
  */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -21,7 +21,7 @@ import type { OutRecord, Position, RecordSink, SchemaIds } from "./ports.ts";
 export interface ProducerClient {
   readonly name: string;
   produce(records: readonly OutRecord[]): Promise<readonly Position[]>;
-  /** Throws the present producer away, whatever it is doing; the next `produce` starts a new one. */
+  /** Discards the present producer, whatever it is doing; the next `produce` starts a new one. */
   renew(): Promise<void>;
   close(): Promise<void>;
 }
@@ -41,7 +41,7 @@ export type JoiningSinkOptions = {
   readonly schemaIds?: SchemaIds | undefined;
 };
 
-/** The producer's state and the broker's do not agree; a new producer helps (Kafka's errors 45, 47, 59, 90). */
+/** The producer's state and the broker's do not agree and a new producer is needed (Kafka's errors 45, 47, 59, 90). */
 export const PRODUCER_STATE_LOST = "kafka-producer-state-lost";
 export const SINK_CLOSED = "kafka-sink-closed";
 export const SINK_FULL = "kafka-sink-full";
@@ -127,7 +127,7 @@ export class JoiningSink implements RecordSink {
     });
   }
 
-  /** Waits for what is pending, at most as long as one delivery may take. Later sends are rejected. */
+  /** Waits for pending sends, at most as long as one delivery may take. Later sends are rejected. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,9 +1,9 @@
 /**
- * Kafka's clock, as this process can know it.
+ * Kafka's clock, measured by this process.
  *
- * The answer to a record of ours contains when Kafka appended it, by the clock of the partition's leader. That moment is
- * between our sending and the answer: the middle is taken, and half the round trip is what it is uncertain by. A reading is of
- * our monotonic clock, so that a jump of our wall clock shows at once, without asking again. */
+ * The response to a record of ours contains when Kafka appended it, by the clock of the partition's leader. That moment is
+ * between our request and the response: the middle is taken, with half the round trip as uncertainty. A reading refers to our
+ * monotonic clock, so that a jump of our wall clock shows at once, without another request. */
 import type { Clock, Instant } from "@tributary/kernel";
 import type { Kafka, Producer } from "kafkajs";
 import { kafkajsClient } from "./kafkajs-client.ts";
@@ -32,7 +32,7 @@ export class KafkaClock {
     this.#kafka = kafkajsClient(options, undefined, { initialRetryTime: 100, maxRetryTime: 500, retries: 1 });
   }
 
-  /** Undefined when the topic is stamped by its writers: then Kafka's answer has no time in it. */
+  /** Undefined when the topic's timestamps are CreateTime: then Kafka's response has no time in it. */
   async read(): Promise<ClockReading | undefined> {
     this.#producer ??= this.#connect();
     const producer = await this.#producer;

@@ -1,18 +1,18 @@
 /**
- * A member of a consumer group that hands over small batches and commits behind them.
+ * A member of a consumer group that delivers small batches and commits after them.
  *
- * Batches of one partition number never run side by side, whatever their topics; partition p of all topics is ours or none is
+ * Batches of one partition number never run concurrently, whatever their topics; partition p of all topics is ours or none is
  * (co-partitioned-assigner.ts). `onAssigned` is awaited before the first batch of a partition number, also of one kept over a
  * rebalance unless the membership was never lost. When the group has expelled us, or may have (no heartbeat was acknowledged
- * for as long as the lease runs), `onRevoked` is called for everything at once, not when we are let in again seconds later.
+ * for as long as the lease runs), `onRevoked` is called for everything at once, not when we have joined again seconds later.
  *
- * C1. Records of a partition are handed over in offset order; what was not processed is handed over again.
- * C3. Committed is only what `handle` returned as processed: at least once, and G2 makes repeats harmless. All partitions are
- *     committed together, every `COMMIT_EVERY_MS`: a commit costs Kafka as much as a batch does.
+ * C1. Records of a partition are delivered in offset order; those that were not processed are delivered again.
+ * C3. Only records that `handle` returned as processed are committed: at least once, and G2 makes repeats harmless. All
+ *     partitions are committed together, every `COMMIT_EVERY_MS`: a commit costs Kafka as much as a batch does.
  * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer reliably,
  *     a supervisor does.
- * C7. A round of batches takes `ROUND_MS_MIN` at least: what comes meanwhile is one batch a partition, not one a record, so
- *     that a producer of many small records costs Kafka and everybody behind it a bounded number of requests (G13). */
+ * C7. A round of batches takes `ROUND_MS_MIN` at least: records that arrive meanwhile form one batch a partition, so that a
+ *     producer of many small records causes a bounded number of requests (G13). */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, TopicPartitionOffset } from "kafkajs";
@@ -37,7 +37,7 @@ export type KafkajsSourceOptions = KafkaConnection & {
   readonly topics: readonly string[];
   readonly telemetry?: Telemetry;
   readonly clock?: Clock;
-  /** Partition numbers handled side by side. */
+  /** Partition numbers handled concurrently. */
   readonly concurrency?: number;
   readonly batchRecordsMax?: number;
   /** Of this membership; its session is the time without a heartbeat after which the group gives a member up. */
@@ -50,7 +50,7 @@ type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
 
 const HEARTBEAT_MS = 2_000;
 const REBALANCE_MS = 30_000;
-/** Longer than any rebalance: what is unmoved for so long is stalled. */
+/** Longer than any rebalance: a partition without progress for this time is stalled. */
 const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
 const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
@@ -72,7 +72,7 @@ export class KafkajsSource implements BatchSource {
   readonly #turns = new PartitionTurns();
   readonly #lease: Lease;
   #joinAttempts = 0;
-  /** The group rebalances, and we got notice of it as a member. */
+  /** The group rebalances, and informed us as a member. */
   #invited = false;
   #memberId = "";
   /** Given up with the lease; ours again if the group still counts us in. */
@@ -133,7 +133,7 @@ export class KafkajsSource implements BatchSource {
         partitionsConsumedConcurrently: this.#options.concurrency ?? 8,
         eachBatch: (payload) => this.#eachBatch(payload, handle),
       });
-      // Closed while it joined, kafkajs had nothing to stop yet, and would go on as a member.
+      // Closed while it joined, kafkajs had nothing to stop yet, and would continue as a member.
       if (this.#closing !== undefined) await this.#consumer.disconnect();
     } catch (error) {
       this.#fail(error);
@@ -179,7 +179,7 @@ export class KafkajsSource implements BatchSource {
     this.close().catch(() => this.#ended.reject(error));
   }
 
-  /** Before every attempt to join. One that follows no invitation, or a failed attempt, comes of having been expelled. */
+  /** Before every attempt to join. One without a rebalance, or after a failed attempt, means that we were expelled. */
   #joining(): void {
     this.#joinAttempts++;
     if (!this.#invited || this.#joinAttempts > 1) this.#expelled();
@@ -243,7 +243,7 @@ export class KafkajsSource implements BatchSource {
     }
   }
 
-  /** A batch of nothing but transaction markers is resolved by kafkajs and handed to nobody: the group would seem to lag. */
+  /** kafkajs resolves a batch of transaction markers alone without delivering it: the group would seem to lag. */
   #pastMarkers(batch: { topic: string; partition: number; batchSize: number; lastOffset: string }): void {
     if (batch.batchSize > 0 || this.#rebalancing) return;
     const { topic, partition, lastOffset } = batch;
@@ -272,7 +272,7 @@ export class KafkajsSource implements BatchSource {
       if (this.#commit === undefined) await this.#consumer.commitOffsets([...taken.values()]);
       else await this.#commit({ topics: offsets });
     } catch {
-      // Kafka is away, or we are no member any more: then the partition's owner handles the records again.
+      // Kafka is unavailable, or we are no member any more: then the partition's owner handles the records again.
       if (this.#rebalancing) return;
       for (const [key, position] of taken) if (!this.#uncommitted.has(key)) this.#uncommitted.set(key, position);
     }
@@ -302,7 +302,7 @@ export class KafkajsSource implements BatchSource {
     const { partition } = payload.batch;
     const startedAtMs = this.#clock.monotonicMs();
     this.#commit = payload.commitOffsetsIfNecessary;
-    // A handler may take longer than the session; what the heartbeat learns is that we must rejoin soon.
+    // A handler may take longer than the session; the heartbeat's answer may be that we must rejoin.
     const heart = setInterval(() => {
       payload.heartbeat().catch((error: unknown) => {
         if (mustRejoin(error)) this.#rebalancing = true;
@@ -364,7 +364,7 @@ export class KafkajsSource implements BatchSource {
     try {
       for (;;) {
         await this.#clock.sleep(stallMsMax / 4, this.#stop.signal);
-        const progress = await this.#progress().catch(() => undefined); // Kafka is away: that is not a stall
+        const progress = await this.#progress().catch(() => undefined); // Kafka is unavailable: that is not a stall
         if (progress === undefined) continue;
         const stalled = watch.observe(this.#clock.monotonicMs(), progress);
         if (stalled.length > 0) {

@@ -1,11 +1,11 @@
 /**
- * Until when a member of a consumer group may take its partitions for its own.
+ * The time until which a member of a consumer group owns its partitions.
  *
  * The coordinator gives a member up when it has received no heartbeat for the session's length. So a member is safe for
  * that long after it *sent* the last heartbeat that was acknowledged; when the answer is read does not count, as a process
  * that was paused reads old answers late. The lease ends earlier than the session, by the margin below.
  *
- * A lease only decides when to stop. That nothing written after it counts is up to Kafka: fenced-sink.ts. */
+ * A lease only decides when to stop. Kafka refuses what is written after it: fenced-sink.ts. */
 import { type Clock, systemClock } from "@tributary/kernel";
 
 const MARGIN = 0.8;
@@ -28,7 +28,7 @@ export class Lease {
     return this.#clock.monotonicMs() < this.#heldUntilMs;
   }
 
-  /** A request that proves us alive was answered `tookMs` after it was sent. */
+  /** A request that renews the session was answered `tookMs` after it was sent. */
   answered(tookMs: number): void {
     this.#sentAtMs = this.#clock.monotonicMs() - Math.max(0, tookMs);
   }

@@ -2,7 +2,7 @@ import { expect, test } from "@jest/globals";
 import kafkajs from "kafkajs";
 import { mustRejoin } from "./membership.ts";
 
-test("only what ends the membership makes a consumer let go of its batch", () => {
+test("only an error that ends the membership makes a consumer give up its batch", () => {
   const of = (type: string) => mustRejoin(Object.assign(new kafkajs.KafkaJSError(type), { type }));
   for (const type of [
     "REBALANCE_IN_PROGRESS",

@@ -1,4 +1,4 @@
-/** One at a time per partition number, whatever the topic; different numbers run side by side. First come, first served. */
+/** Runs one task at a time per partition number, whatever the topic, in order; different numbers run concurrently. */
 export class PartitionTurns {
   readonly #last = new Map<number, Promise<void>>();
   readonly #running = new Set<number>();

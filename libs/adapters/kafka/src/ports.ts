@@ -1,11 +1,11 @@
-/** What our code knows of Kafka. Topic names are without the deployment's prefix; the adapter adds and strips it. */
+/** The ports of Kafka. Topic names are without the deployment's prefix; the adapter adds and strips it. */
 import type { Instant } from "@tributary/kernel";
 import type { tail } from "./tail.ts";
 
 export type Position = { readonly topic: string; readonly partition: number; readonly offset: bigint };
 
 /**
- * Exchanges the schema ids of an external registry, which stand in Kafka, for ours, which stand everywhere inside. A value that
+ * Exchanges the schema ids of an external registry, which are in Kafka, for ours, which are used everywhere inside. A value that
  * is not in Confluent's format, or of a topic that is not ours, stays as it is.
  */
 export interface SchemaIds {
@@ -17,7 +17,7 @@ export type OutRecord = {
   readonly topic: string;
   /** Partitioned by Java's murmur2 of this key, whichever client writes. */
   readonly key: string;
-  /** Only a fenced writer takes it: its own partition, whatever the key. */
+  /** For a fenced writer only: its own partition, whatever the key. */
   readonly partition?: number;
   /** Null is a tombstone. */
   readonly value: Buffer | null;
@@ -41,7 +41,7 @@ export interface RecordSink {
 
 /** Writes to partitions of one number, as their only writer (fenced-sink.ts). Sends follow each other: await the one before. */
 export interface FencedWriter {
-  /** Resolves when every record is stored. After a rejection the writer is of no more use. */
+  /** Resolves when every record is stored. After a rejection the writer cannot be used any more. */
   send(records: readonly OutRecord[]): Promise<readonly Position[]>;
 }
 
@@ -59,7 +59,7 @@ export type Batch = {
   readonly highWatermark: bigint;
 };
 
-/** The first `processed` records are done; the source commits behind them and offers the rest again. */
+/** The first `processed` records are done; the source commits after them and delivers the rest again. */
 export type Processed = { readonly processed: number };
 
 export type PartitionEvents = {
@@ -127,11 +127,11 @@ export type TopicChange = {
 };
 
 export interface TopicAdmin {
-  /** Creates what is missing, and returns the names of it; never changes what exists. */
+  /** Creates the missing topics, and returns their names; never changes an existing one. */
   ensure(topics: readonly TopicSpec[]): Promise<readonly string[]>;
   /** Those of the names that exist; `internal` are Kafka's own, without a prefix. */
   describe(names: readonly string[], internal?: readonly string[]): Promise<readonly TopicFacts[]>;
-  /** Sets what is named and leaves every other setting as it is. */
+  /** Sets the given settings and leaves every other one as it is. */
   alter(changes: readonly TopicChange[]): Promise<void>;
   close(): Promise<void>;
 }

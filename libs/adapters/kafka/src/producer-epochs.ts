@@ -1,19 +1,19 @@
 /**
- * Makes this process the only one that can write to some partitions, by a producer epoch of Kafka's.
+ * Makes this process the only one that can write to some partitions, by a producer epoch of Kafka.
  *
  * A transactional id stands for the right to write. A process that claims it gets its producer id with a higher epoch, and has
  * the transaction coordinator write an abort marker of that epoch to each partition. From then on the partitions' leaders
- * refuse every batch of a lower epoch, also one that a paused process had sent before it was paused and that arrives now.
+ * refuse every batch of a lower epoch, also one that a process sent before it was paused and that arrives now.
  *
- * When `claimEpoch` resolves, the markers are in the partitions: what is read to their ends is all that earlier owners wrote,
- * and nothing of theirs comes behind it.
+ * When `claimEpoch` resolves, the markers are in the partitions: earlier owners' records are all before them, and none is
+ * appended any more.
  *
- * E2. Of two that claim at once, one is fenced: the epoch that is written with is given only to the process that still holds
- *     the one that the markers carry (KIP-360). Without that condition both would go on, and the lower epoch could write until
- *     the higher one first did.
+ * E2. Of two processes that claim at once, one is fenced: the epoch to write with is given only to the process that still holds
+ *     the one of the markers (KIP-360). Without that condition both would continue, and the lower epoch could write until the
+ *     higher one first did.
  *
- * The markers are control records, which consumers skip. Records are then written outside of transactions, so nobody has to
- * read with isolation.level=read_committed (docs/adr/0028). */
+ * The markers are control records, which consumers skip. Records are then written outside of transactions, so no consumer has
+ * to read with isolation.level=read_committed (docs/adr/0028). */
 import { addPartitionsToTxnV3, type Connection, endTxnV3, initProducerIdV4 } from "@platformatic/kafka";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Cluster } from "./cluster.ts";
@@ -32,7 +32,7 @@ export type EpochClaim = {
 export const FENCED = "kafka-writer-fenced";
 export const FENCED_IDS = ["INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED", "INVALID_PRODUCER_ID_MAPPING"];
 
-/** An open transaction is aborted by the coordinator after so long, should we die in between. */
+/** Time after which the coordinator aborts an open transaction, if this process dies in between. */
 const TRANSACTION_MS_MAX = 10_000;
 const CLAIM_MS_MAX = 30_000;
 const PAUSE_MS = { min: 20, max: 500 };
@@ -61,7 +61,7 @@ export async function claimEpoch(
       if (clock.monotonicMs() >= givesUpAtMs) {
         throw new Failure(UNAVAILABLE, "retry", `${claim.transactionalId}: ${reasonOf(error)}`, { cause: error });
       }
-      // A coordinator that loads, moved, or aborts what a dead owner had begun; or Kafka is away.
+      // The coordinator loads, moved, or aborts a dead owner's transaction; or Kafka is unavailable.
       if (!ids.includes("CONCURRENT_TRANSACTIONS")) await cluster.renew();
       await clock.sleep(pauseMs(attempt), signal);
     }

@@ -1,6 +1,6 @@
 import type { InRecord, PartitionReader } from "./ports.ts";
 
-/** What a topic holds now, partition by partition; what comes meanwhile is left out. Throws the signal's reason. */
+/** The present records of a topic, partition by partition, without those that arrive meanwhile. Throws the signal's reason. */
 export async function* readTopic(
   reader: PartitionReader,
   topic: string,

@@ -4,7 +4,7 @@ import type { InRecord } from "./ports.ts";
 
 const CONTROL = 0x20;
 const LOG_APPEND_TIME = 0x08;
-/** What a slow reader may leave untaken before its partition is left out of fetches (reader.ts R3). */
+/** Bytes that a slow reader may leave pending before its partition is left out of fetches (reader.ts R3). */
 const UNTAKEN_BYTES_MAX = 2 * 1024 * 1024;
 
 export type CursorOptions = {
@@ -40,7 +40,7 @@ export class Cursor {
     this.#done = this.#until !== undefined && this.position >= this.#until;
   }
 
-  /** Nothing more is fetched; what was fetched may still be taken. */
+  /** Nothing more is fetched; fetched records may still be taken. */
   get finished(): boolean {
     return this.#done;
   }
@@ -73,7 +73,7 @@ export class Cursor {
     this.#changes();
   }
 
-  /** Takes what a fetch from `position` brought. reader.ts R1 */
+  /** Takes the records of a fetch from `position`. reader.ts R1 */
   accept(batches: readonly RecordsBatch[]): void {
     for (const batch of batches) {
       if (this.#done) break;

@@ -92,7 +92,7 @@ export class FetchLoops {
     while (!this.#stop.signal.aborted) {
       try {
         const metadata = await this.#metadata();
-        // Who came while these were awaited is not in them, and would be taken for another broker's.
+        // A cursor that was added while these were awaited is not in them, and would be assigned to another broker.
         if ([...this.#cursors].some(({ name }) => !metadata.topics.has(name))) continue;
         const led = [...this.#cursors].filter((cursor) => leaderOf(metadata, cursor) === node);
         if (led.length === 0) break;
@@ -113,7 +113,7 @@ export class FetchLoops {
       }
     }
     this.#running.delete(node); // in the same turn as the last look at the cursors, or `wake` would miss the end
-    // A read that found this loop running while the loop saw another leader would wait for ever.
+    // A read that found this loop running while the loop saw another leader would wait forever.
     if ([...this.#cursors].some((cursor) => cursor.wantsMore)) void this.#startLoops();
   }
 
@@ -169,7 +169,7 @@ export class FetchLoops {
     }
   }
 
-  /** Retention passed the cursor: it goes on with what is left. A position behind the log's end is an error. */
+  /** Retention passed the cursor: it continues with the earliest record. A position behind the log's end is an error. */
   async #moveToRetained(cursor: Cursor): Promise<void> {
     const { name, partition } = cursor;
     const asked = { topics: [name], partitions: { [name]: [partition] }, timestamp: EARLIEST };

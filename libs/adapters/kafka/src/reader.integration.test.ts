@@ -55,7 +55,7 @@ test("bounded reads give every record once, in order, from and until the given o
   for (const { timestamp } of all) expect(timestamp).toBeGreaterThanOrEqual(before - 1_000);
 });
 
-test("following many partitions: new records come at once, a slow reader holds up nobody, abort ends it (reader.ts R2, R3)", async () => {
+test("following many partitions: new records come at once, a slow reader delays no other, abort ends it (reader.ts R2, R3)", async () => {
   const stop = new AbortController();
   const seen: string[] = [];
   const follow = async (partition: number, from: bigint) => {
@@ -80,7 +80,7 @@ test("following many partitions: new records come at once, a slow reader holds u
   await slow.return?.(undefined);
 });
 
-test("two readers of one partition both get everything; a read from before the retained log starts at what is left", async () => {
+test("two readers of one partition both get everything; a read from before the retained log starts at its earliest record", async () => {
   await put(
     "one",
     Array.from({ length: 300 }, (_, i) => String(i)),

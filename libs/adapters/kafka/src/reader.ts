@@ -3,8 +3,8 @@
  *
  * R1. Records of a partition come in offset order, each once per `read`, from `from` to just before `until`.
  * R2. One fetch per broker asks for all partitions being read, so following many costs one long poll, not many.
- * R3. What a slow reader has not taken is bounded per partition (G9); the partition is then left out of fetches.
- * R4. An outage is waited out, up to `unavailableMsMax`; then `read` throws a Failure to retry.
+ * R3. The records that a slow reader has not taken are bounded per partition (G9); it is then left out of fetches.
+ * R4. A read waits for the end of an outage up to `unavailableMsMax`; then it throws a Failure to retry.
  */
 
 import { Consumer } from "@platformatic/kafka";
@@ -37,7 +37,7 @@ export class KafkaReader implements PartitionReader {
   constructor(options: KafkaReaderOptions) {
     this.#prefix = options.prefix;
     this.#schemaIds = options.schemaIds;
-    // Only metadata and offsets are asked of it; it never joins the group that its constructor wants named.
+    // It fetches metadata and offsets only; it never joins the group that its constructor requires.
     this.#client = new Consumer({
       clientId: options.clientId,
       groupId: `${options.prefix}reader`,
@@ -80,7 +80,7 @@ export class KafkaReader implements PartitionReader {
       const asked = this.#client.listOffsets({ topics: [name], partitions: { [name]: partitions }, timestamp });
       return (await this.#asked(asked)).get(name) ?? [];
     };
-    // The end first: what comes in between is then left for the next time instead of being passed over.
+    // The end first: records that arrive in between are then read the next time instead of being skipped.
     const ends = await ask(LATEST);
     const found = await ask(BigInt(Math.max(0, Math.floor(at))));
     return new Map(

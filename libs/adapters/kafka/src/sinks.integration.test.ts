@@ -1,4 +1,4 @@
-/** One contract for both clients: the bridge writes with one, the services with the other, and nobody may notice. */
+/** One contract for both clients: the bridge writes with one, the services with the other, with the same result. */
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
@@ -92,7 +92,7 @@ describe.each(Object.keys(sinks))("%s", (name) => {
     expect(empty?.value).toHaveLength(0);
   });
 
-  test("a record too large for its topic is refused for good, its neighbours are stored", async () => {
+  test("a record too large for its topic is refused permanently, its neighbours are stored", async () => {
     const topic = "small";
     const outcomes = await Promise.allSettled([
       sink.send([{ topic, key: name, value: Buffer.from("before") }]),
@@ -105,7 +105,7 @@ describe.each(Object.keys(sinks))("%s", (name) => {
     expect(mine.map(({ value }) => String(value))).toEqual(["before", "after"]);
   });
 
-  test("a producer that the broker no longer knows is replaced, and goes on (errors 45 and 59)", async () => {
+  test("a producer that the broker no longer knows is replaced, and sends continue (errors 45 and 59)", async () => {
     const topic = topicOf(name, "renewed");
     await admin.ensure([{ name: topic, partitions: 1 }]);
     await sink.send([{ topic, key: "k", value: Buffer.from("1") }]);

@@ -27,7 +27,7 @@ const fill = async (topic: string, from: number, count: number) => {
 /** String.hashCode, by which Kafka finds the partition of a group's commits. */
 const javaHashOf = (text: string) => [...text].reduce((hash, char) => (31 * hash + char.charCodeAt(0)) | 0, 0);
 
-/** A member that checks what a source promises while it counts. */
+/** A member that checks the guarantees of a source while it counts. */
 class Member {
   readonly source: KafkajsSource;
   readonly held = new Set<number>();
@@ -87,12 +87,12 @@ describe("source", () => {
     await waitFor(() => second.held.size === PARTITIONS, { what: "the other to take over" });
     await fill("a", 900, 60);
     await waitFor(() => first.seen.length + second.seen.length === 1_860, { what: "the last records" });
-    // Orderly changes of hands repeat nothing.
+    // Orderly handovers repeat nothing.
     expect(new Set([...first.seen, ...second.seen]).size).toBe(1_860);
     await second.source.close();
   });
 
-  test("what was not processed is offered again, and a crash leaves it uncommitted (kafkajs-source.ts C1, C3, C5)", async () => {
+  test("an unprocessed record is delivered again, and a crash leaves it uncommitted (kafkajs-source.ts C1, C3, C5)", async () => {
     await fill("c", 0, 90);
     let batches = 0;
     const partial = new Member("partial", ["c"], ({ records }) =>
@@ -136,7 +136,7 @@ describe("source", () => {
     await again.source.close();
   });
 
-  test("records that come one by one are handed over in rounds, and committed together (kafkajs-source.ts C3, C7)", async () => {
+  test("records that come one by one are delivered in rounds, and committed together (kafkajs-source.ts C3, C7)", async () => {
     const kafka = new kafkajs.Kafka({ brokers: [...connection.brokers], logLevel: kafkajs.logLevel.NOTHING });
     const client = kafka.admin();
     const consumer = kafka.consumer({ groupId: `${connection.prefix}commits` });

@@ -1,6 +1,6 @@
 /**
  * Distinguishes a stalled consumer from a slow one. kafkajs can stop fetching after a rebalance without any error; only the
- * group's own numbers give it away.
+ * group's offsets show it.
  *
  * W1. A partition is stalled when it has been behind, unmoved and not being worked on for the whole of `stallMsMax`.
  */
@@ -10,7 +10,7 @@ export type PartitionProgress = {
   readonly committed: bigint;
   /** Offset the next record will get. */
   readonly end: bigint;
-  /** A handler has it in hand, e.g. retrying. */
+  /** A handler works on it, e.g. retrying. */
   readonly busy: boolean;
 };
 

@@ -7,7 +7,7 @@ export type TopicDrift = {
   readonly setting: string;
   readonly have: string;
   readonly want: string;
-  /** Records that were acknowledged may be lost, or be refused for ever. */
+  /** Records that were acknowledged may be lost, or be refused forever. */
   readonly risk: "lost-records" | "other";
 };
 
@@ -48,7 +48,7 @@ function suffices(setting: string, have: string, want: string): boolean {
     case "flush.messages":
       return had <= wanted;
     case "retention.bytes":
-      // How large is up to the disk's owner; that there is a bound is not.
+      // The operator chooses the size; only a missing bound is drift.
       return wanted < 0 ? had < 0 : had >= 0;
     case "segment.bytes":
     case "min.cleanable.dirty.ratio":

@@ -1,3 +1,3 @@
-/** What the topics shall be and how a cluster's differ: for those who need no Kafka client. */
+/** The topics' settings and their drift in a cluster, for programs without a Kafka client. */
 export { driftOf, type TopicDrift } from "./topic-drift.ts";
 export { deadLetterSources, tributaryTopics } from "./tributary-topics.ts";

@@ -20,7 +20,7 @@ test("every topic of the contract with one partition count, and dead letters wit
   for (const spec of dlqTopicsOf("router", settings)) expect(spec).toMatchObject(settings);
 });
 
-test("everything that somebody was acknowledged for is flushed with one or two replicas, in sync with three (tributary-topics.ts T1)", () => {
+test("every acknowledged record is flushed with one or two replicas, in sync with three (tributary-topics.ts T1)", () => {
   const unflushed = (replicationFactor: number) =>
     tributaryTopics({ replicationFactor })
       .filter(({ config }) => config?.["flush.messages"] !== "1")

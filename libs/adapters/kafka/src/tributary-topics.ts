@@ -1,10 +1,10 @@
 /**
  * Kafka's settings for every topic of the contract.
  *
- * T1. What somebody was acknowledged for survives the loss of power: with fewer than three replicas each record is flushed
- *     before Kafka acknowledges it, with three or more it is on two of them (docs/adr/0029).
- * T2. Every topic that is deleted from is bounded in bytes, dead letters included: nobody can fill the disk (G9).
- * T3. Kafka's clock stamps every record: a process whose clock is wrong gets nothing refused and nothing deleted too soon.
+ * T1. Acknowledged records survive a loss of power: with fewer than three replicas each record is flushed before Kafka
+ *     acknowledges it, with three or more it is on two of them (docs/adr/0029).
+ * T2. Every topic with deletion is bounded in bytes, dead letters included: no client can fill the disk (G9).
+ * T3. Kafka's clock stamps every record: records of a process with a wrong clock are not refused, nor deleted too soon.
  */
 import { dlqOf, PARTITIONS, type Topic, topics, uplinkStreams } from "@tributary/contracts";
 import type { TopicSpec } from "./ports.ts";
@@ -14,10 +14,10 @@ type KeptTopic = Pick<Topic, "name" | "kind" | "retentionMs"> & Partial<Pick<Top
 /** Dead letters of messages that a device published to no stream of the contract. */
 export const UNKNOWN_STREAM: KeptTopic = { name: "edge.unknown.v1", kind: "events", retentionMs: 7 * 86_400_000 };
 
-/** Where every process asks Kafka what time it is; nobody reads it. */
+/** Every process writes here to get Kafka's time; no one reads it. */
 export const CLOCK_PROBES = { name: "clock.probes.v1", partitions: 1, retentionMs: 3_600_000 } as const;
 
-/** Who has dead letters of what: the bridge of what it would have written, the others of what they read. */
+/** The topics of which each has dead letters: the bridge of those that it writes, the others of those that they read. */
 export const deadLetterSources = {
   bridge: [...Object.values(uplinkStreams), UNKNOWN_STREAM],
   router: [topics.predictions, topics.frames, topics.results],
@@ -29,7 +29,7 @@ export type TopicSettings = {
   /** Of every topic keyed by device; never changed afterwards (G3). */
   readonly partitions?: number;
   readonly replicationFactor?: number;
-  /** Disk of one broker: what the topics may fill of it together is their shares. */
+  /** Disk of one broker, which the topics share. */
   readonly diskBytes?: number;
 };
 
@@ -85,7 +85,7 @@ function clockProbesOf(settings: TopicSettings): TopicSpec {
   return { name, partitions, replicationFactor, config };
 }
 
-/** Kafka's own topics: commits and transactions rely on them as the groups rely on ours. They are without the prefix. */
+/** Kafka's own topics, for commits and transactions. They are without the prefix. */
 export const INTERNAL_TOPICS = ["__consumer_offsets", "__transaction_state"] as const;
 
 export const internalTopicConfig = (replicationFactor: number): Readonly<Record<string, string>> =>

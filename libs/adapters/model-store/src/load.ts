@@ -1,8 +1,8 @@
-/** Reads a model package from a folder. Sizes are looked at before anything is read (G9).
+/** Reads a model package from a folder. Sizes are checked before anything is read (G9).
  *
  * L1. Every file is what the manifest lists, byte for byte, and nothing else is in the folder (G6): no file more, none less,
  *     no symbolic link. The manifest's own SHA-256 is the package's digest.
- * L2. What is parsed are the bytes that were hashed, not a second reading of the file. */
+ * L2. The parsed bytes are the hashed ones, not a second reading of the file. */
 import { lstat, readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import {

@@ -98,7 +98,7 @@ describe("load.ts L1: exactly the listed bytes, or a named refusal", () => {
     expect(await codeOf(loadPackage(at, { digest }))).toBe("accepted");
   });
 
-  test("what is read later is checked again (load.ts L2)", async () => {
+  test("a later reading is checked again (load.ts L2)", async () => {
     const at = join(dir, "p");
     await cp(committed("edge-resnet8"), at, { recursive: true });
     const pkg = await loadPackage(at);

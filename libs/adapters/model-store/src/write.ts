@@ -1,8 +1,8 @@
 /** Writes a model package.
  *
  * W1. The same parts give the same bytes, hence the same digest: files and keys are sorted, nothing records a time.
- * W2. The folder appears whole or not at all: it is built beside its place, read back as any reader would, then renamed.
- * W3. A package that is already there with this digest is left alone. */
+ * W2. The folder appears whole or not at all: it is built under a temporary name, read back as any reader would, then renamed.
+ * W3. An existing package with this digest is not written again. */
 import { mkdir, mkdtemp, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { isPackagePath, type ModelManifest, packageFiles, parseManifest } from "@tributary/inference";

@@ -79,7 +79,7 @@ const until = async (holds: () => boolean) => {
 };
 
 describe("MQTT link", () => {
-  test("link.ts L2, L3: publishes in order, receives what comes down, publishes hello and goodbye", async () => {
+  test("link.ts L2, L3: publishes in order, receives subscribed messages, publishes online and offline", async () => {
     const { link, online } = linkTo();
     expect(await publish("before any connection")).toBe(false);
     const first = online();
@@ -101,7 +101,7 @@ describe("MQTT link", () => {
     ]);
   });
 
-  test("link.ts L1, L2: what a broken connection left unacknowledged is reported once and never resent by the link itself", async () => {
+  test("link.ts L1, L2: an unacknowledged record of a broken connection is reported once and never resent by the link itself", async () => {
     const { link, online } = linkTo();
     aedes.authorizePublish = (_client, packet, callback) => {
       published.push(String(packet.payload));
@@ -116,13 +116,13 @@ describe("MQTT link", () => {
     for (const socket of sockets) socket.destroy();
     expect(await Promise.all(outcomes)).toEqual([false, false, false]);
     await next;
-    // What the link had resent would have come before it.
+    // Records that the link had resent would have arrived before it.
     expect(await publish("4")).toBe(true);
     expect(published.filter((text) => text === "1").length).toBe(1);
     expect(notified.slice(0, 3)).toEqual(["online", "offline", "online"]);
   });
 
-  test("link.ts L4: a refusing broker is tried again, and distinguished from one that is unreachable", async () => {
+  test("link.ts L4: a refusing broker is retried, and distinguished from one that is unreachable", async () => {
     let isRefusing = true;
     aedes.authenticate = (_client, _user, _password, callback) => callback(null, !isRefusing);
     const { link, online } = linkTo();

@@ -1,11 +1,11 @@
 /**
- * One device's MQTT connection, kept up for ever: a thin door to mqtt.js that keeps none of its cleverness.
+ * One device's MQTT connection, which reconnects without end: a thin layer over mqtt.js without its stores and reconnects.
  *
- * L1. Every connection is a new mqtt.js client with a clean session and empty stores, so nothing is resent, reordered or
- *     queued behind the caller's back. The caller owns its records and resends them when `onOnline` comes again (G1, G3).
- * L2. `publish` goes out at once, in call order, or not at all; its callback fires exactly once: true for the broker's
+ * L1. Every connection is a new mqtt.js client with a clean session and empty stores, so mqtt.js resends, reorders and queues
+ *     nothing by itself. The caller owns its records and resends them when `onOnline` is called again (G1, G3).
+ * L2. `publish` sends at once, in call order, or not at all; its callback fires exactly once: true for the broker's
  *     PUBACK, false when the connection ended first.
- * L3. Between `onOnline` and `onOffline` subscriptions stand and the retained `online` is published; the last will is a
+ * L3. Between `onOnline` and `onOffline` subscriptions are active and the retained `online` is published; the last will is a
  *     retained `offline`.
  * L4. Reconnects wait a jittered, bounded backoff, reset by a connection that lasted.
  */
@@ -24,14 +24,14 @@ export type MqttLinkOptions = {
   readonly availabilityTopic: string;
   /** Subscribed at QoS 1 on each connection. */
   readonly subscriptions: readonly string[];
-  /** Asked for once online; a broker that knows nothing of them refuses them, and nothing else changes. */
-  readonly subscriptionsWished?: readonly string[];
+  /** Optional subscriptions, requested once online: a broker may refuse them without further effect. */
+  readonly optionalSubscriptions?: readonly string[];
   readonly backoff: Backoff;
 };
 
 export type MqttLinkHandlers = {
   readonly onOnline: () => void;
-  /** `refused`: the broker's answer was no; another try needs its owner's help, or a broker that changes its mind. */
+  /** `refused`: the broker rejected the connection; a further attempt needs a change by a person, or of the broker. */
   readonly onOffline: (offline: {
     readonly reason: string;
     readonly refused: boolean;
@@ -130,7 +130,7 @@ export class MqttLink {
         clientId: options.clientId,
         username: options.username,
         password: options.password,
-        protocolVersion: 4, // MQTT 3.1.1: every broker speaks it, and nothing here needs more.
+        protocolVersion: 4, // MQTT 3.1.1: every broker supports it, and it is sufficient here.
         keepalive: options.keepaliveSeconds,
         connectTimeout: options.connectTimeoutMs,
         clean: true,
@@ -177,8 +177,8 @@ export class MqttLink {
           wasOnline = true;
           this.#online = { client, pending };
           this.#handlers.onOnline();
-          const wished = [...(options.subscriptionsWished ?? [])];
-          if (wished.length > 0) client.subscribe(wished, { qos: 1 }, () => {});
+          const optional = [...(options.optionalSubscriptions ?? [])];
+          if (optional.length > 0) client.subscribe(optional, { qos: 1 }, () => {});
         };
         if (topics.length === 0) announce();
         else client.subscribe(topics, { qos: 1 }, (error) => announce(error));

@@ -1,8 +1,8 @@
 /**
- * Tries, with a device's own credentials, what no device may do: whether a broker's rules hold is seen by trying.
+ * Tries, with a device's own credentials, what no device may do: it verifies the broker's ACL.
  *
- * A subscription counts by what it delivers: Mosquitto grants `#` to anybody and then delivers only what may be read. Every
- * refusal has its twin that must succeed, or a broker that takes nothing at all would pass. */
+ * A subscription counts by what it delivers: Mosquitto grants `#` to every client and then delivers only permitted messages.
+ * Every refusal has a counterpart that must succeed, or a broker that refuses everything would pass. */
 import { Failure, reasonOf } from "@tributary/kernel";
 import { MqttClient } from "mqtt";
 import { openSocket } from "./socket.ts";
@@ -15,7 +15,7 @@ export type RogueProbe = {
   readonly connectTimeoutMs: number;
   readonly own: ProbeTopics;
   readonly other: ProbeTopics;
-  /** Publishes as somebody who may publish to both `down`; false when it could not. */
+  /** Publishes as a client that may publish to both `down`; false when it could not. */
   readonly publish: (topic: string) => Promise<boolean>;
 };
 
@@ -24,12 +24,12 @@ export type ProbeTopics = { readonly up: string; readonly down: string };
 export type RogueAttempt = "publish-as-another" | "subscribe-another" | "subscribe-everything" | "subscribe-sys";
 export type RogueFinding =
   | { readonly kind: "tried"; readonly allowed: readonly RogueAttempt[] }
-  /** The broker does not let the prober in at all. */
+  /** The broker refuses the probe's connection. */
   | { readonly kind: "kept-out"; readonly reason: string };
 
 const FENCE_MS_MAX = 5_000;
 const PROBE_MS_MAX = 30_000;
-/** What is not delivered at once might come a moment later. */
+/** A message might be delivered late. */
 const LATE_MS = 200;
 
 /** Rejects with a Failure to retry when the connection ended meanwhile, e.g. because another prober has the same name. */
@@ -70,42 +70,42 @@ export async function probeAsRogue(probe: RogueProbe): Promise<RogueFinding> {
 
 async function tryAll(client: MqttClient, { own, other, publish }: RogueProbe): Promise<readonly RogueAttempt[]> {
   const allowed = new Set<RogueAttempt>();
-  if (!(await mayPublish(client, own.up))) throw twin(`publish on its own ${own.up}`);
+  if (!(await mayPublish(client, own.up))) throw controlRefused(`publish on its own ${own.up}`);
   if (await mayPublish(client, other.up)) allowed.add("publish-as-another");
 
   let fence: (() => void) | undefined;
-  let hearsOther: RogueAttempt = "subscribe-another";
+  let receivesOther: RogueAttempt = "subscribe-another";
   client.on("message", (topic) => {
     if (topic === own.down) fence?.();
     else if (topic.startsWith("$SYS/")) allowed.add("subscribe-sys");
-    else allowed.add(topic === other.down ? hearsOther : "subscribe-everything");
+    else allowed.add(topic === other.down ? receivesOther : "subscribe-everything");
   });
-  const hear = async () => {
-    const heard = new Promise<void>((resolve) => {
+  const receiveAll = async () => {
+    const received = new Promise<void>((resolve) => {
       fence = resolve;
     });
     if (!(await publish(other.down)) || !(await publish(own.down))) {
       throw new Failure(
-        "probe-untold",
+        "probe-not-published",
         "retry",
         "the bridge itself may not publish on down/ topics, or its connection ended",
       );
     }
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((_, reject) => {
-      timer = setTimeout(() => reject(twin(`hear its own ${own.down}`)), FENCE_MS_MAX);
+      timer = setTimeout(() => reject(controlRefused(`receive on its own ${own.down}`)), FENCE_MS_MAX);
     });
-    await Promise.race([heard, late]).finally(() => clearTimeout(timer));
+    await Promise.race([received, late]).finally(() => clearTimeout(timer));
     await new Promise((resolve) => setTimeout(resolve, LATE_MS));
   };
   await subscribe(client, own.down);
   await subscribe(client, other.down);
-  await hear();
+  await receiveAll();
   await client.unsubscribeAsync(other.down).catch(() => {});
-  hearsOther = "subscribe-everything";
+  receivesOther = "subscribe-everything";
   await subscribe(client, "$SYS/#");
   await subscribe(client, "#");
-  await hear();
+  await receiveAll();
   return [...allowed];
 }
 
@@ -119,9 +119,9 @@ const mayPublish = (client: MqttClient, topic: string): Promise<boolean> =>
 const subscribe = (client: MqttClient, filter: string): Promise<unknown> =>
   client.subscribeAsync(filter, { qos: 1 }).catch(() => {});
 
-const twin = (what: string): Failure =>
+const controlRefused = (what: string): Failure =>
   new Failure(
-    "probe-twin-refused",
+    "probe-control-refused",
     "ask-a-person",
     `the probe may not even ${what}: the broker's rules are not the shipped ones`,
   );

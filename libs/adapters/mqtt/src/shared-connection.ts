@@ -1,9 +1,9 @@
 /**
- * One connection of a shared link, from CONNECT to its end: what the broker sends, and what it can and will do.
+ * One connection of a shared link, from CONNECT to its end: the broker's messages, and its capabilities.
  *
- * mqtt.js handles packets one at a time and goes on only when a message's PUBACK is handed over, so waiting for Kafka in its
- * `customHandleAcks` or `handleMessage` would take one message per round trip and hold up its own pings. So PUBACKs are taken
- * from it where it sends packets, reading goes on, and they are sent when their time comes.
+ * mqtt.js handles packets one at a time and continues only when it has a message's PUBACK, so waiting for Kafka in its
+ * `customHandleAcks` or `handleMessage` would take one message per round trip and delay its own pings. So its PUBACKs are
+ * intercepted where it sends packets, reading continues, and they are sent once the message is settled.
  */
 import { Failure, reasonOf } from "@tributary/kernel";
 import { type IConnackPacket, type IPublishPacket, MqttClient } from "mqtt";
@@ -13,7 +13,7 @@ import { openSocket } from "./socket.ts";
 export type ConnectionOptions = {
   /** mqtt://host:port or mqtts://host:port. */
   readonly url: string;
-  /** The session's name: the same over restarts, and nobody else's. */
+  /** The session's name: the same over restarts, and unique. */
   readonly clientId: string;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -27,7 +27,7 @@ export type ConnectionOptions = {
 
 /** How one message is answered. */
 export type Acknowledgement = {
-  /** Whether the connection it came on has ended: it comes again, and is not to be acknowledged. */
+  /** Whether its connection has ended: it is delivered again, and is not to be acknowledged. */
   readonly isStale: () => boolean;
   /** At most once. `shared-link.ts` H1 */
   readonly acknowledge: () => void;
@@ -42,13 +42,13 @@ export type ConnectionHandlers = {
     readonly sessionPresent: boolean;
   }) => void;
   readonly onMessage: (topic: string, payload: Buffer, packet: IPublishPacket, answer: Acknowledgement) => void;
-  /** A message was handed over; nothing more is read until `readOn` is called. */
+  /** A message was delivered; nothing more is read until `readOn` is called. */
   readonly onRead: (readOn: () => void) => void;
   /** Once. */
   readonly onOver: (end: End) => void;
 };
 
-/** What a broker cannot do, or will not let us do. */
+/** A capability that the broker lacks, or does not permit. */
 export type BrokerFault =
   | "broker-without-mqtt-5"
   | "broker-without-shared-subscriptions"
@@ -116,7 +116,7 @@ export class SharedConnection {
 
   /** Ends it at once. */
   cut(reason: string): void {
-    this.#hasAcknowledged = true; // What we end ourselves says nothing about the broker.
+    this.#hasAcknowledged = true; // An end of our own is not the broker's fault.
     this.#fail("broker-unavailable", reason);
     this.#over();
   }
@@ -191,7 +191,7 @@ function clientOf(options: ConnectionOptions): MqttClient {
   });
 }
 
-/** mqtt.js's own PUBACKs are not sent: `onRead` is told that it is ready to read on. Returns its way to send packets. */
+/** mqtt.js's own PUBACKs are not sent: `onRead` is called when it is ready to continue. Returns its function to send packets. */
 function takePubacks(client: MqttClient, onRead: (readOn: () => void) => void): PacketSender["_sendPacket"] {
   const sender = client as unknown as PacketSender;
   if (typeof sender._sendPacket !== "function") {
@@ -207,7 +207,7 @@ function takePubacks(client: MqttClient, onRead: (readOn: () => void) => void): 
 
 function faultOf({ properties }: IConnackPacket): { readonly code: BrokerFault; readonly reason: string } | undefined {
   if (properties?.sharedSubscriptionAvailable === false) {
-    return { code: "broker-without-shared-subscriptions", reason: "it says that it has no shared subscriptions" };
+    return { code: "broker-without-shared-subscriptions", reason: "it reports that it has no shared subscriptions" };
   }
   if (properties?.maximumQoS === 0) return { code: "broker-without-qos-1", reason: "it takes QoS 0 only" };
   if (properties?.sessionExpiryInterval === 0) {

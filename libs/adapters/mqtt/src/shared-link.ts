@@ -1,17 +1,12 @@
 /**
- * A service's MQTT 5 connection to a broker that is not ours, kept up for ever: shared subscriptions in a session that
- * outlives the connection, and acknowledgements by hand.
+ * A service's MQTT 5 connection to a broker that is not ours, which reconnects without end: shared subscriptions in a session
+ * that outlives the connection, and manual acknowledgements (shared-connection.ts).
  *
- * A message is acknowledged when its receiver settles it, in the order in which the messages came. One that is not, comes again
- * on the next connection. What is received and not acknowledged is bounded in number and in bytes (G9): by
- * MQTT's receive maximum, and where the broker does not keep to it (Mosquitto 2.0 sends as many again for each PUBACK), we do not read
- * on. What is published and not acknowledged stays within the broker's receive maximum. A broker that cannot do what this
- * needs is refused by name at the start; later, whatever ends the connection, it is made again after a jittered, bounded
- * backoff.
- *
- * mqtt.js handles packets one at a time and goes on only when a message's PUBACK is handed over, so waiting for Kafka in its
- * `customHandleAcks` or `handleMessage` would take one message per round trip and hold up its own pings. So PUBACKs are taken
- * from it where it sends packets, reading goes on, and they are sent when their time comes. */
+ * A message is acknowledged when its receiver settles it, in the order in which the messages came. Others are delivered again on
+ * the next connection. Received and unacknowledged messages are bounded in number and in bytes (G9): by MQTT's receive maximum,
+ * and if the broker exceeds it (Mosquitto 2.0 sends as many again for each PUBACK), by not reading. Published and
+ * unacknowledged messages stay within the broker's receive maximum. A broker that lacks a required capability is refused at
+ * the start; later, whatever ends the connection, it is made again after a jittered, bounded backoff. */
 import { type Backoff, backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 import type { IPublishPacket, MqttClient } from "mqtt";
 import { type Acknowledgement, type ConnectionOptions, type End, SharedConnection } from "./shared-connection.ts";
@@ -19,7 +14,7 @@ import { type Acknowledgement, type ConnectionOptions, type End, SharedConnectio
 export type SharedLinkOptions = ConnectionOptions & {
   readonly inFlightBytesMax: number;
   readonly backoff: Backoff;
-  /** How long the broker may be away at the start. */
+  /** How long the broker may be unavailable at the start. */
   readonly startMsMax: number;
 };
 
@@ -64,7 +59,7 @@ export class SharedLink {
   #flying = new Set<(error?: Error | null) => void>();
   #unacknowledged = 0;
   #bytes = 0;
-  /** Lets mqtt.js read on. */
+  /** Lets mqtt.js continue to read. */
   #readOn: (() => void) | undefined;
   #unwaited = 0;
   #idle: (() => void)[] = [];
@@ -74,7 +69,7 @@ export class SharedLink {
     this.#handlers = handlers;
     this.#clock = clock;
     this.#random = random;
-    this.#started.promise.catch(() => {}); // Who stops us need not have waited.
+    this.#started.promise.catch(() => {}); // A caller that stops it may not have awaited it.
   }
 
   get online(): boolean {
@@ -92,7 +87,7 @@ export class SharedLink {
     return this.#started.promise;
   }
 
-  /** At QoS 1. False: not taken, or nobody knows. */
+  /** At QoS 1. False: not taken, or unknown. */
   publish(topic: string, payload: Buffer, { retain = false } = {}): Promise<boolean> {
     if (this.#online === undefined) return Promise.resolve(false);
     return new Promise((settled) => {
@@ -101,12 +96,12 @@ export class SharedLink {
     });
   }
 
-  /** Ends the connection; what was not acknowledged comes again on the next one, after a backoff. */
+  /** Ends the connection; unacknowledged messages are delivered again on the next one, after a backoff. */
   drop(reason: string): void {
     this.#connection?.cut(reason);
   }
 
-  /** Leaves the group, lets what was received be acknowledged for at most `graceMs`, does what is `last`, and disconnects. */
+  /** Leaves the group, waits at most `graceMs` for pending acknowledgements, runs `last`, and disconnects. */
   async stop(graceMs: number, last: () => Promise<unknown> = async () => {}): Promise<void> {
     const client = this.#online?.client;
     if (client !== undefined) {
@@ -189,7 +184,7 @@ export class SharedLink {
     for (const settle of this.#flying) settle(new Error("connection closed"));
   }
 
-  /** A broker that ends connections while their PUBACKs are awaited will not wait for Kafka. */
+  /** A broker that ends connections with pending PUBACKs does not wait for Kafka. */
   #judged(end: End): End {
     this.#unwaited = end.isUnwaited ? this.#unwaited + 1 : 0;
     if (this.#unwaited < UNWAITED_MAX) return end;

@@ -1,12 +1,12 @@
-/** One running child process, on the host's side of its pipe. A child that does not speak the protocol is ended: what it sends
- * is checked as any other input is.
+/** One running child process, on the host's side of its pipe. A child that violates the protocol is killed: its messages are
+ * checked like any other input.
  *
- * H2. What waits in the pipe is bounded in pictures and bytes; beyond, `model-busy` is the answer at once (G9).
- * H3. When the child ends, or answers nothing for too long and is ended, every waiting caller gets `model-host-exited`, and
- *     whether that was the model's own fault; no caller waits for ever.
- * H5. The child stands in its package's folder, whose every file was checked, and dies with its host even inside a run.
- * H6. A child that holds more memory than it may is ended, by the name `model-memory-exceeded`, and it is its own fault (G9).
- * H7. It reports to nobody: ONNX Runtime would send telemetry to its maker, and keep a database below ~/.cache. */
+ * H2. Pending requests are bounded in pictures and bytes; beyond, a call fails at once with `model-busy` (G9).
+ * H3. When the child exits, or is killed after a timeout, every waiting caller gets `model-host-exited`, and whether that was
+ *     the model's own fault; no caller waits forever.
+ * H5. The child's working directory is its package's folder, whose every file was checked; it dies with its host even inside a run.
+ * H6. A child that exceeds its memory limit is killed with `model-memory-exceeded`, as the model's own fault (G9).
+ * H7. It sends no telemetry: ONNX Runtime would send some to its maker, and keep a database below ~/.cache. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
@@ -35,16 +35,16 @@ import {
 } from "./protocol.ts";
 
 export type HostLimits = {
-  /** Pictures inside a child or on their way to it. */
+  /** Pending pictures of a child. */
   readonly inFlightPicturesMax: number;
   /** Their bytes. */
   readonly inFlightBytesMax: number;
-  /** A child that answers nothing for so long while asked is ended. */
+  /** A child that does not answer a request for this time is killed. */
   readonly answerMsMax: number;
   readonly loadMsMax: number;
   /** Resident memory of a child; by default 512 MiB and four times the model's file. */
   readonly memoryBytesMax?: number | undefined;
-  /** How often it is looked at. Between two looks it can grow: the machine's own limits stand behind this one. */
+  /** How often memory is checked. It can grow between two checks: the machine's own limits still apply. */
   readonly memoryEveryMs: number;
 };
 
@@ -67,9 +67,9 @@ const MEMORY_BYTES_BASE = 512 << 20;
 
 export type ExitCode = "model-host-exited" | "model-memory-exceeded";
 
-/** A model's process is no more, or never was. */
+/** A model's process has exited, or could not be started. */
 export class ModelHostExited extends Failure {
-  /** It crashed or ended by itself, which comes again. Otherwise the machine may be at fault: SIGKILL is how Linux ends a
+  /** It crashed or exited by itself, which it would do again. Otherwise the machine may be at fault: SIGKILL is how Linux ends a
    * process when memory is short, and a busy machine starts none, or has no answer in time. */
   readonly isOwnFault: boolean;
 
@@ -115,7 +115,7 @@ export function startChild(
     throw failed(reasonOf(error));
   }
   if (child.stdio !== undefined) return child;
-  // Without pipes, its error would find nobody.
+  // A child without pipes has no error handler yet.
   child.once("error", () => undefined);
   throw failed("too many files are open");
 }
@@ -229,7 +229,7 @@ export class ChildModel implements LoadedModel {
     await this.start({ ...this.#init, preprocessing });
   }
 
-  /** Without a model: its answers are the tensors that one would be given, in the place of logits. */
+  /** Without a model: its answers are the input tensors in place of logits. */
   async startPreparing(init: PrepareInit): Promise<void> {
     await this.#begin(encodeJson(messageKinds.prepare, init));
   }

@@ -1,7 +1,7 @@
 /** The process that runs one model: takes JPEGs from its pipe, answers with logits. Started by `OnnxModelHost` alone.
  *
- * C1. It lives as long as the pipe: when its parent goes, however, it goes too, so none is ever orphaned (inside a run of the
- *     session it is Linux that ends it, child-model.ts H5). Signals of a terminal or a supervisor reach the parent, which
+ * C1. It lives as long as the pipe: it exits with its parent, however that ends, so none is ever orphaned (inside a run of the
+ *     session Linux kills it, child-model.ts H5). Signals of a terminal or a supervisor reach the parent, which
  *     closes the pipe once it has its answers.
  * C2. A picture cannot end it; only the model's own failure can. */
 import { createHash } from "node:crypto";
@@ -46,7 +46,7 @@ process.on("SIGTERM", () => {});
 
 const pipe = new Socket({ fd: PIPE_FD, readable: true, writable: true, allowHalfOpen: true });
 let model: Model | null = null;
-/** Kept when the same model is asked for with another preprocessing. */
+/** Kept when the same model is loaded with another preprocessing. */
 let opened: Session | null = null;
 let spareTensor: Float32Array | null = null;
 let working = 0;
@@ -69,7 +69,7 @@ pipe.on("end", () => {
   isEnding = true;
   leaveWhenDone();
 });
-pipe.on("error", () => process.exit(0)); // C1: nobody is left to answer.
+pipe.on("error", () => process.exit(0)); // C1: the parent is gone.
 pipe.on("close", () => process.exit(0));
 
 function attend(work: Promise<void>): void {
@@ -95,7 +95,7 @@ async function load(init: ChildInit): Promise<void> {
   }
 }
 
-/** A child without a model: its input tensors come back instead of its answers. */
+/** A child without a model: it returns its input tensors instead of answers. */
 async function prepare(init: PrepareInit): Promise<void> {
   const { shape, preprocessing } = init;
   // A copy: the tensor is filled again while the answer may still wait to be written.

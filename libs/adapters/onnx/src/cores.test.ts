@@ -18,7 +18,7 @@ describe("cores", () => {
   });
 });
 
-test("a thread is raised where it may be, and what it starts is not (cores.ts Q2)", () => {
+test("a thread gets a real-time class if permitted, and threads that it starts do not (cores.ts Q2)", () => {
   // The policy is the 41st field: 0 other, 2 round robin.
   const policyOf = (task: string) => Number(readFileSync(`/proc/${task}/stat`, "utf8").split(") ")[1]?.split(" ")[38]);
   const may = spawnSync("chrt", ["--rr", "1", "true"]).status === 0;

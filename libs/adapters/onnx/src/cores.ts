@@ -1,13 +1,13 @@
-/** Keeps threads that a frame waits for and threads that it does not on different cores.
+/** Separates threads that a frame waits for from other threads, on different cores.
  *
  * A frame crosses threads and processes, asleep in between. Linux may wake its next thread behind a compiler or a disk
- * commit that holds a core, and lets that one finish its slice of some 3 ms first, whatever its niceness. With a core set
- * aside for them, the 99th percentile of a frame fell by a third (ADR 12).
+ * commit that holds a core, and lets that one finish its slice of some 3 ms first, whatever its niceness. With a core reserved
+ * for them, the 99th percentile of a frame fell by a third (ADR 12).
  *
- * Needs Linux, two cores and util-linux's taskset. Without them nothing is moved: everything works, less evenly.
+ * Needs Linux, two cores and util-linux's taskset. Without them no thread is moved, and latencies vary more.
  *
- * Q2. Programs of others run on the frames' cores too, and hold them just as long. A thread in a real-time class is not made
- *     to wait for them. That needs util-linux's chrt and the right to ask (CAP_SYS_NICE, or RLIMIT_RTPRIO of 1). */
+ * Q2. Other programs run on the frames' cores too, and hold them just as long. A thread in a real-time class does not wait for
+ *     them. That needs util-linux's chrt and a permission (CAP_SYS_NICE, or RLIMIT_RTPRIO of 1). */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
@@ -58,7 +58,7 @@ export function moveThisThread(core: string): void {
   pin(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", core);
 }
 
-/** Puts the calling thread before all that is in no real-time class; what it starts is as before. */
+/** Puts the calling thread into a real-time class; threads that it starts are not. */
 export function raiseThisThread(): void {
   raise(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", ["--reset-on-fork"]);
 }
@@ -71,11 +71,11 @@ export function raiseThisProcess(): void {
 }
 
 function raise(thread: string, options: readonly string[]): void {
-  spawnSync("chrt", ["--rr", ...options, "--pid", "1", thread], { stdio: "ignore" }); // No right to it is no fault.
+  spawnSync("chrt", ["--rr", ...options, "--pid", "1", thread], { stdio: "ignore" }); // A missing permission is not an error.
 }
 
 function pin(thread: string, cores: string): void {
-  spawnSync("taskset", ["--pid", "--cpu-list", cores, thread], { stdio: "ignore" }); // No taskset is no fault.
+  spawnSync("taskset", ["--pid", "--cpu-list", cores, thread], { stdio: "ignore" }); // A missing taskset is not an error.
 }
 
 function nameOf(thread: string): string {

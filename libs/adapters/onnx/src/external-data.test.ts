@@ -37,7 +37,7 @@ describe("external data", () => {
     expect(placeOfTensors(model)).toBe("inside");
   });
 
-  test("what hides behind bytes that only another reader can skip is not vouched for", () => {
+  test("bytes behind a field that only another parser can skip are reported", () => {
     const group = Buffer.from([(9 << 3) | 3, (9 << 3) | 4]);
     expect(placeOfTensors(Buffer.concat([group, field(7, field(5, external))]))).toBe("unreadable");
   });

@@ -1,9 +1,9 @@
 /**
- * Finds tensors whose values are not in the model's file. ONNX Runtime would read them from wherever the process stands, or
- * from an address in its memory: bytes that no manifest lists and nobody hashed (G6).
+ * Finds tensors whose values are not in the model's file. ONNX Runtime would read them from the process' working directory, or
+ * from an address in its memory: bytes that no manifest lists and that were not hashed (G6).
  *
- * Reads only as much of the protocol buffer as leads to a tensor. What cannot be read here is reported as such, and not taken
- * on trust: another reader might see more in it.
+ * Reads only the fields of the protocol buffer that lead to a tensor. An unreadable field is reported as such, and not trusted:
+ * another parser might find more in it.
  */
 import { fieldsOf, UnreadableMessage } from "./protobuf.ts";
 
@@ -39,7 +39,7 @@ export function placeOfTensors(model: Uint8Array): TensorPlace {
 function find(message: Buffer, kind: Kind, depth: number): boolean {
   if (depth > DEPTH_MAX) throw new UnreadableMessage("nested too deeply");
   let isOutside = false;
-  // Every field is walked, also behind a finding: what cannot be read is not vouched for.
+  // Every field is walked, also after a finding: an unreadable field must be reported.
   for (const { number, value, bytes } of fieldsOf(message)) {
     if (kind === "tensor" && number === TENSOR.dataLocation && value !== 0) isOutside = true;
     if (bytes === null) continue;

@@ -106,7 +106,7 @@ test("golden frames see a pipeline that preprocesses otherwise", async () => {
   for (const report of [bgr, soft, unscaled]) expect(report.passed).toBe(false);
 });
 
-test("a batch answers what its pictures answer alone, in order, pipelined or not", async () => {
+test("a batch gives the answers of its pictures alone, in order, pipelined or not", async () => {
   const alone = [];
   for (const jpeg of jpegs) alone.push(await shared.infer(jpeg, { features: true }));
   const damaged = jpegs[3]?.subarray(0, 900) as Uint8Array;
@@ -128,7 +128,7 @@ test("a batch answers what its pictures answer alone, in order, pipelined or not
   }
 });
 
-describe("bad pictures are results, and the model goes on (preprocess.ts D1, preprocess.ts D2, child.ts C2)", () => {
+describe("bad pictures are results, and the model continues (preprocess.ts D1, preprocess.ts D2, child.ts C2)", () => {
   test("cut anywhere", async () => {
     const [jpeg] = jpegs as [Uint8Array];
     for (const share of [0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97]) {
@@ -218,7 +218,7 @@ describe("lives and deaths of the child", () => {
     expect(await asked).toMatchObject({ code: "model-host-exited", isOwnFault });
   });
 
-  test("reports to nobody, and leaves nothing in its home (child-model.ts H7)", async () => {
+  test("sends no telemetry, and leaves nothing in its home (child-model.ts H7)", async () => {
     const home = await mkdtemp(join(tmpdir(), "tributary-home-"));
     const before = process.env.HOME;
     process.env.HOME = home;
@@ -233,7 +233,7 @@ describe("lives and deaths of the child", () => {
     }
   });
 
-  test("one that holds more memory than it may is ended by that name (child-model.ts H6)", async () => {
+  test("one that exceeds its memory limit is killed and reported as such (child-model.ts H6)", async () => {
     const refused = await failureOf(load(undefined, { memoryBytesMax: 20 << 20, memoryEveryMs: 10 }));
     expect(refused).toMatchObject({ code: "model-memory-exceeded", isOwnFault: true });
     expect(refused.message).toMatch(/it held \d+ MiB of memory, and may hold 20/);
@@ -265,7 +265,7 @@ describe("lives and deaths of the child", () => {
     expect(result).toMatchObject({ status: 0, stdout: "model-host-exited" });
   });
 
-  test("closed: what was asked is still answered, then it is gone; terminal signals do not reach it (child.ts C1)", async () => {
+  test("closed: pending requests are still answered, then it exits; terminal signals do not reach it (child.ts C1)", async () => {
     const model = await load();
     process.kill(model.pid, "SIGINT");
     process.kill(model.pid, "SIGTERM");
@@ -286,7 +286,7 @@ describe("lives and deaths of the child", () => {
   test.each([
     ["while it infers", "for (;;) await model.infer(jpeg);", false],
     ["while it does not even read its pipe", "setInterval(() => undefined, 1_000);", true],
-  ])("its parent killed with -9: it goes too, %s (C1)", async (_, work, isStuck) => {
+  ])("its parent killed with -9: it exits too, %s (C1)", async (_, work, isStuck) => {
     const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
     const script = `
       const { OnnxModelHost } = await import(${built("../dist/index.js")});
@@ -310,7 +310,7 @@ describe("lives and deaths of the child", () => {
   });
 });
 
-test("weights in another file, which nobody hashed, are refused wherever the process stands (session.ts N3)", async () => {
+test("weights in another file, which were not hashed, are refused in any working directory (session.ts N3)", async () => {
   // Made with onnx 1.23: logits = input + w, `w` in weights.bin.
   const model = Buffer.from(
     "CAg6gwEKFwoFaW5wdXQKAXcSBmxvZ2l0cyIDQWRkEgFnKjAIBBABQgF3ahcKCGxvY2F0aW9uEgt3ZWlnaHRzLmJpbmoMCgZsZW5ndGgSAjE2cAFaGAoFaW5wdXQSDwoNCAESCQoDEgFOCgIIBGIZCgZsb2dpdHMSDwoNCAESCQoDEgFOCgIIBEIECgAQEQ==",
@@ -384,7 +384,7 @@ test.each([
   }
 });
 
-test("pictures are preprocessed otherwise, and as before again, by the same process; what does not fit ends it", async () => {
+test("preprocessing is changed and restored in the same process; one that does not fit the model ends it", async () => {
   const pkg = await open(EDGE);
   const model = await new OnnxModelHost(open).load(EDGE, { threads: 1 });
   loaded.push(model);

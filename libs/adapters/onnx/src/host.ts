@@ -1,6 +1,6 @@
 /** Runs models with ONNX Runtime, one child process each: a hostile or leaking model cannot take its host along. A model
- * loads only from a package whose every file was just checked, in a child that checks the model again (G6). What holds while it
- * runs stands in child-model.ts. */
+ * loads only from a package whose every file was just checked, in a child that checks the model again (G6). child-model.ts has
+ * the guarantees while it runs. */
 import { resolve as resolvePath } from "node:path";
 import {
   type LoadedModel,
@@ -15,8 +15,8 @@ import { ChildModel, type HostLimits, hostLimits, PIXELS_MAX, startChild } from 
 export { type HostLimits, ModelHostExited } from "./child-model.ts";
 
 export interface OnnxModel extends LoadedModel {
-  /** From now on pictures are preprocessed so, and not as the package specifies. A model that does not take that is ended, and
-   * the failure has the reason. Not to be called while it infers. */
+  /** Preprocesses pictures in this way from now on, instead of as the package specifies. A model that does not take that is
+   * closed, and the failure has the reason. Not to be called while it infers. */
   prepareBy(preprocessing: Preprocessing): Promise<void>;
 }
 

@@ -42,7 +42,7 @@ test("a model whose weights are inside keeps its bytes", () => {
   expect(inlineExternalData(model, () => undefined).equals(model)).toBe(true);
 });
 
-test("what is not where it should be is refused (inline-data.ts I2)", () => {
+test("a wrong reference is refused (inline-data.ts I2)", () => {
   const read = () => Buffer.from("short");
   expect(codeOf(() => inlineExternalData(modelWith(outside("w", 2, 4)), read))).toBe("model-external-data");
   expect(codeOf(() => inlineExternalData(modelWith(outside("w", -1, 2)), read))).toBe("model-external-data");

@@ -1,10 +1,10 @@
 /**
- * Brings a model's weights into its file. Exporters write large ones beside it (MLflow all of them, by default), and a package
- * takes a model as one file that was hashed (G6). Here the files beside it were just fetched with it, before anything is
+ * Moves a model's weights into its file. Exporters write large ones to other files (MLflow all of them, by default), and a
+ * package takes a model as one file that was hashed (G6). Here the other files were just fetched with it, before anything is
  * hashed.
  *
- * I1. Fields that hold no such tensor keep their bytes; a tensor keeps its own, with raw data in the place of the reference.
- * I2. What cannot be read, or lies outside the file it names, is refused.
+ * I1. Fields without such a tensor keep their bytes; a tensor keeps its own, with raw data in place of the reference.
+ * I2. A reference that cannot be read, or that points outside its file, is refused.
  */
 import { Failure } from "@tributary/kernel";
 import { type Field, fieldsOf, lengthDelimited, UnreadableMessage } from "./protobuf.ts";
@@ -24,7 +24,7 @@ const FIELDS: Readonly<Record<Kind, Readonly<Record<number, Kind>>>> = {
 const TENSOR = { rawData: 9, externalData: 13, dataLocation: 14 };
 const DEPTH_MAX = 100;
 
-/** `read`: the whole of a file by the name that the model gives it; undefined where there is none of that name. */
+/** `read`: returns a file by the name in the model; undefined if there is none. */
 export function inlineExternalData(model: Uint8Array, read: (location: string) => Uint8Array | undefined): Buffer {
   try {
     return rewritten(Buffer.from(model.buffer, model.byteOffset, model.byteLength), "model", read, 0);

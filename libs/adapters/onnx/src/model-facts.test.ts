@@ -5,7 +5,7 @@ import { modelFacts } from "./model-facts.ts";
 
 const modelOf = (name: string) => readFileSync(new URL(`../../../../models/${name}/model.onnx`, import.meta.url));
 
-describe("what an ONNX file declares", () => {
+describe("the declarations of an ONNX file", () => {
   test.each(["edge-resnet8", "cloud-vgg"])("%s", (name) => {
     const facts = modelFacts(modelOf(name));
     expect(facts?.opset).toBeGreaterThanOrEqual(13);

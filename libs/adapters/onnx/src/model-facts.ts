@@ -1,4 +1,4 @@
-/** The declarations of an ONNX file, read without running it: what a person must know when it does not fit. */
+/** The declarations of an ONNX file, read without running it, for messages about models that do not fit. */
 import { fieldsOf, UnreadableMessage } from "./protobuf.ts";
 
 export type TensorFacts = {

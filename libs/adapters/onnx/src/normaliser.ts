@@ -1,4 +1,4 @@
-/** From resized pixels to the model's input, and what the drift sketches want to know of the picture. */
+/** Converts resized pixels to the model's input, and computes the picture's statistics for drift sketches. */
 import { type ChannelOrder, channelsOf, type PictureStatistics, type Preprocessing } from "@tributary/inference";
 
 /** Writes pictures into tensors; made once per model. */

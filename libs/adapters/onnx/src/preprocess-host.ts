@@ -1,6 +1,6 @@
-/** Preprocesses pictures for a model that runs elsewhere, exactly as its package specifies: the same child, decoder and
- * normaliser as for a model here, only that nothing is run on what they make. The package's files are checked as for a
- * model that runs (G6). A picture's fault is that picture's result; a dead child is everybody's `model-host-exited`. */
+/** Preprocesses pictures for a remote model, exactly as its package specifies: the same child, decoder and normaliser as for a
+ * local model, without inference. The package's files are checked as for a
+ * model that runs (G6). A bad picture fails its own result only; a dead child fails all with `model-host-exited`. */
 import {
   type InferenceResult,
   inputShape,
@@ -24,7 +24,7 @@ export interface Preprocessor {
   readonly pid: number;
   /** Of one picture's tensor. */
   readonly shape: readonly number[];
-  /** Results in order. Rejects only when the child is gone (`model-host-exited`). */
+  /** Results in order. Rejects only when the child has exited (`model-host-exited`). */
   prepare(jpegs: readonly Uint8Array[]): Promise<readonly PreparedPicture[]>;
   readonly exited: Promise<number | null>;
   close(): Promise<void>;

@@ -1,8 +1,8 @@
-/** From JPEG bytes to resized pixels, in the child, exactly as the package specifies. Decoding is at full size
+/** Converts JPEG bytes to resized pixels, in the child, exactly as the package specifies. Decoding is at full size
  * (`fastShrinkOnLoad: false`), which halves the difference to other implementations.
  *
- * D1. A picture is judged by its header before a byte of it is decoded: its size cannot fill the memory (G9).
- * D2. A damaged picture is this picture's fault: a result, never an exception; a truncated one is damaged too. */
+ * D1. A picture's header is checked before a byte of it is decoded: its size cannot exhaust the memory (G9).
+ * D2. A damaged picture gives a failed result, never an exception; a truncated one is damaged too. */
 import { jpegHeader, type Preprocessing, type ResizeKernel } from "@tributary/inference";
 import sharp, { type Sharp } from "sharp";
 

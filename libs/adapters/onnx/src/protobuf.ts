@@ -1,5 +1,4 @@
-/** Protocol buffers without a schema: walks the fields of a message, and writes fields. What cannot be read is reported as
- * such, not guessed. */
+/** Protocol buffers without a schema: walks the fields of a message, and writes fields. Unreadable fields are reported as such. */
 import { invariant } from "@tributary/kernel";
 
 export type Field = {

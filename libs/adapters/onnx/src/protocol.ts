@@ -1,10 +1,10 @@
-/** What crosses the pipe between a process and its model's child: JPEG bytes one way, answers the other.
+/** The messages on the pipe between a process and its model's child: JPEG bytes one way, answers the other.
  *
  * A message is its length (uint32), its kind (uint8) and a body; numbers are little-endian. Bytes are not copied where the pipe
  * delivers them in one piece.
  *
- * W1. A message longer than `messageBytesMax` is a fault of the other side, never allocated.
- * W3. Answers fill their message exactly; what they announce is measured before it is allocated. */
+ * W1. A message longer than `messageBytesMax` is a protocol error, and never allocated.
+ * W3. Answers fill their message exactly; announced lengths are checked before anything is allocated. */
 import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 
@@ -12,7 +12,7 @@ export const messageKinds = { init: 1, infer: 2, ready: 3, refused: 4, answers: 
 
 export const messageBytesMax = 256 << 20;
 
-/** Everything a child needs to know, sent first, as JSON. */
+/** The child's settings, sent first, as JSON. */
 export type ChildInit = {
   readonly modelPath: string;
   readonly modelSha256: Digest;
@@ -23,7 +23,7 @@ export type ChildInit = {
   readonly pixelsMax: number;
 };
 
-/** What a child needs that only preprocesses, as JSON; instead of `ChildInit`. */
+/** Settings of a child that only preprocesses, as JSON; instead of `ChildInit`. */
 export type PrepareInit = {
   readonly preprocessing: Preprocessing;
   /** Of one picture's tensor. */

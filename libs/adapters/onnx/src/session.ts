@@ -1,8 +1,8 @@
 /** An ONNX Runtime session, in the child.
  *
  * N1. The bytes that are loaded are the bytes that were hashed (G6).
- * N2. The file must match its manifest: tensor names, types, shapes and number of classes are checked before use, and a
- *     trial run shows that they are what the model really answers.
+ * N2. The file must match its manifest: tensor names, types, shapes and number of classes are checked before use, and against
+ *     the model's real outputs by a trial run.
  * N3. A model whose weights are outside its file is refused: those bytes were not hashed (G6). */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -80,7 +80,7 @@ async function open(init: ChildInit): Promise<ort.InferenceSession> {
     executionMode: "sequential",
     graphOptimizationLevel: "all",
     enableCpuMemArena: false,
-    // 3: errors only; warnings of the optimiser are not the device's business.
+    // 3: errors only; warnings of the optimiser are of no use on a device.
     logSeverityLevel: 3,
     // x64quantprecision: on x86 without VNNI, int8 products of signed weights saturate and answers are silently wrong (the
     // sample's edge model: 76 % right instead of 86 %); weights are made unsigned there, and nothing changes elsewhere.

@@ -1,9 +1,8 @@
 /**
  * A Confluent-compatible schema registry over HTTP: Confluent's, Karapace, Apicurio (its `/apis/ccompat/v7`), our gateway.
  *
- * Every call ends: it has a time limit, and no more of an answer is read than a schema may have (G9). What goes wrong has a
- * stable code and an advice: an outage and an answer that makes no sense (a proxy's page, half a body) may pass and are
- * retried; a refusal needs a person. */
+ * Every call ends: it has a time limit, and the bytes read of an answer are bounded (G9). A failure has a stable code and an
+ * advice: an outage and a malformed answer (a proxy's page, half a body) are retried; a refusal needs a person. */
 import { Failure, reasonOf } from "@tributary/kernel";
 
 export type SchemaRegistryAccess = {
@@ -27,7 +26,7 @@ export interface SchemaRegistryClient {
   version(subject: string, version: number): Promise<Registered>;
   /** Undefined: there is no such id. */
   schemaById(id: number): Promise<unknown>;
-  /** The schema's id; of one that is there, the one it has. */
+  /** The schema's id; the existing one if it is registered already. */
   register(subject: string, schema: unknown): Promise<number>;
   requireFullTransitive(subject: string): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** A registry that is away, refuses, conflicts or answers with something else: named, counted, and good records go on. */
+/** A registry that is unavailable, refuses, conflicts or is malformed: reported, counted, and valid records continue. */
 import { describe, expect, test } from "@jest/globals";
 import { Codec, EdgeMetrics, fingerprintOf, topics } from "@tributary/contracts";
 import type { Clock } from "@tributary/kernel";
@@ -59,7 +59,7 @@ const idOf = (value: Buffer) => value.readInt32BE(1);
 const failing = (status: number, text: string) => () => new Response(text, { status });
 
 describe("at start", () => {
-  test("what is missing is registered oldest first, and records carry the registry's ids in Kafka and ours inside", async () => {
+  test("missing versions are registered oldest first, and records carry the registry's ids in Kafka and ours inside", async () => {
     const stub = new StubSchemaRegistry();
     const { external, codec } = setUp(stub);
     expect(external.health).not.toBe(true);
@@ -76,7 +76,7 @@ describe("at start", () => {
     expect(external.toKafka("things.v1", tombless)).toBe(tombless);
   });
 
-  test("what is there is taken, by its canonical form, and nothing is written", async () => {
+  test("existing schemas are taken, by their canonical form, and nothing is written", async () => {
     const stub = new StubSchemaRegistry(1);
     stub.put("somebody-elses", "string");
     stub.put(SUBJECT, { ...first, doc: "worded otherwise" });
@@ -87,7 +87,7 @@ describe("at start", () => {
     expect([external.idOf("things.v1", 1), external.idOf("things.v1", 2)]).toEqual([2, 3]);
   });
 
-  test("who comes second of two services that register at once takes what the first has registered", async () => {
+  test("the second of two services that register at once takes the schemas that the first has registered", async () => {
     const stub = new StubSchemaRegistry();
     const taken = () => {
       for (const schema of [first, second]) stub.put(SUBJECT, schema);
@@ -104,7 +104,11 @@ describe("at start", () => {
   });
 
   test.each([
-    ["a registry that is away", () => Promise.reject(new TypeError("fetch failed")), "schema-registry-unavailable"],
+    [
+      "a registry that is unreachable",
+      () => Promise.reject(new TypeError("fetch failed")),
+      "schema-registry-unavailable",
+    ],
     ["503", failing(503, "starting"), "schema-registry-unavailable"],
     ["429", failing(429, "slow down"), "schema-registry-unavailable"],
     ["a proxy's page", failing(200, "<html>Welcome</html>"), "schema-registry-bad-response"],
@@ -183,7 +187,7 @@ describe("an id that was not known at start", () => {
     expect(hasSchema(stub, SUBJECT, third)).toBe(true);
   });
 
-  test("of nobody, or of something else, goes to the dead letters with its original bytes, and never passes for ours", async () => {
+  test("that is unknown, or of another schema, goes to the dead letters with its original bytes, and is never taken for ours", async () => {
     const stub = new StubSchemaRegistry();
     const { external, codec, codes } = setUp(stub);
     await external.ready();
@@ -199,7 +203,7 @@ describe("an id that was not known at start", () => {
     expect(codes("schema_looked_up", "outcome")).toEqual(["unknown", "unknown", "unknown", "unreadable", "unknown"]);
   });
 
-  test("a device's newer fingerprint is learned from the subject, once; a strange one is asked for once", async () => {
+  test("a device's newer fingerprint is learned from the subject, once; an unknown one is looked up once", async () => {
     const stub = new StubSchemaRegistry();
     const { external, codec, codes } = setUp(stub);
     await external.ready();

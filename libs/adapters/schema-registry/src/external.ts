@@ -1,10 +1,10 @@
 /**
- * A registry that is not ours: its ids stand in Kafka, ours everywhere inside, exchanged where records enter and leave.
+ * A registry that is not ours: its ids are in Kafka, ours everywhere inside, exchanged where records enter and leave.
  *
  * A process waits for `ready` before it reads or writes anything: a record with a wrong id is worse than none. A registry
- * that is away, or answers with something else, is asked again with backoff for as long as it takes; health has the reason.
- * A conflict, or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right. What a
- * newer build or a newer device wrote is looked up once (lookups.ts) and learned. */
+ * that is unavailable, or answers with something else, is retried with backoff without end; health has the reason. A conflict,
+ * or a refusal, rejects `ready`, and the process ends: only a person can decide which schema is right. Schemas of a newer build
+ * or a newer device are looked up once (lookups.ts) and kept. */
 import { topics as ourTopics } from "@tributary/contracts";
 import { backoffMs, type Clock, Failure, type Random, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -51,7 +51,7 @@ export class ExternalSchemaRegistry {
     this.#ready.promise.catch(() => {});
   }
 
-  /** True, or why records neither come nor go yet. */
+  /** True, or why records are neither read nor written yet. */
   get health(): true | string {
     return this.#health;
   }

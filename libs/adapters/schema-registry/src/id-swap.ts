@@ -1,9 +1,9 @@
 /**
  * Exchanges the schema id in Confluent's five bytes, both ways, and loses nothing.
  *
- * It is a permutation of ids: what was exchanged on the way in is as it was on the way out, also what nobody knows, so a dead
- * letter has its original bytes (G8). A foreign id never becomes one of ours unless the registry confirms that it is the same
- * schema: ids of ours that the registry gave to something else are moved out of the way. */
+ * It is a permutation of ids: an id exchanged on the way in is restored on the way out, also an unknown one, so a dead letter
+ * has its original bytes (G8). A foreign id never becomes one of ours unless the registry confirms that it is the same schema:
+ * ids of ours that the registry gave to other schemas are mapped to unused ones. */
 import type { TopicIds } from "./sync.ts";
 
 const HEADER_BYTES = 5;

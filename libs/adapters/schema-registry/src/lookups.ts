@@ -1,9 +1,9 @@
 /**
- * Asks a registry for schemas that records name and nobody here knows: those of a newer build.
+ * Looks up schemas in a registry that records name and this process does not know: those of a newer build.
  *
- * Each is asked for once; what is being asked for is waited for, not asked again. Only an outage is no answer. How often is
- * bounded, and how much is remembered (G9): a flood of strange records is no flood of calls. Nothing is thrown: what stays
- * unknown goes the way of every unusable record. */
+ * Each schema is looked up once; concurrent callers share a call. Only after an outage it is repeated. The rate of calls and
+ * the number of remembered ids are bounded (G9): a flood of unknown records causes no flood of calls. Nothing is thrown: records
+ * of an unknown schema become dead letters. */
 import { fingerprintOf, type Topic } from "@tributary/contracts";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";

@@ -40,7 +40,7 @@ describe("the schema registry", () => {
     }
   });
 
-  describe("of a schema that somebody has", () => {
+  describe("of an existing schema", () => {
     const subject = "tributary.edge.frames.v1-value";
     const { versions, current } = topics.frames.codec;
     const bodyOf = (schema: unknown) => ({ schema: JSON.stringify(schema) });
@@ -68,7 +68,7 @@ describe("the schema registry", () => {
       });
     });
 
-    test("reports what is wrong with it", () => {
+    test("reports its fault", () => {
       const other = bodyOf({ type: "record", name: "EdgeFrame", fields: [] });
       expect(codeOf(() => schemaRegistry.lookUp(subject, other))).toBe(40403);
       expect(codeOf(() => schemaRegistry.lookUp("nothing-value", other))).toBe(40401);

@@ -1,8 +1,8 @@
 /**
- * Confluent's schema registry, read only, as data: what the gateway serves is what the codecs were generated from.
+ * Confluent's schema registry, read only, as data: the gateway serves the schemas from which the codecs were generated.
  *
  * A subject is `<topic>-value`. Topics that share a record share its ids, as with a real registry. It answers as Confluent's
- * does in mode READONLY: what is there is found, also by who asks to register it, and nothing changes.
+ * does in mode READONLY: existing schemas are found, also by a request to register one, and nothing changes.
  */
 import { isDeepStrictEqual } from "node:util";
 import { fingerprintOf, type SchemaVersion, type Topic, topics } from "@tributary/contracts";
@@ -70,18 +70,18 @@ export type SchemaRegistry = {
   config(subject: string | undefined, orGlobal: boolean): { readonly compatibilityLevel: string };
   /** GET /mode, /mode/{subject} */
   mode(subject: string | undefined, orGlobal: boolean): { readonly mode: string };
-  /** Whatever would change it. */
+  /** All requests that would change it. */
   refuseChange(subject?: string): never;
 };
 
-/** What is asked of every schema that lands (libs/contracts, history.ts). */
+/** The compatibility that every landed schema must have (libs/contracts, history.ts). */
 const COMPATIBILITY = "FULL_TRANSITIVE";
 /** Confluent's `subjectPrefix` for all subjects of all contexts. */
 const ANY_SUBJECT = ":*:";
 
 const subjectOf = (topicName: string): string => `${topicName}-value`;
 
-/** The ids that stand in Kafka where the deployment's registry is another. */
+/** The ids in Kafka, if the deployment uses another registry. */
 export type SchemaRegistryIds = { idOf(topicName: string, ours: number): number };
 
 /** `prefix` is the deployment's: subjects are named after the topics as Kafka has them. */

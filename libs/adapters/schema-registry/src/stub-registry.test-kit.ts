@@ -7,7 +7,7 @@ export class StubSchemaRegistry {
   readonly subjects = new Map<string, Schema[]>();
   readonly levels = new Map<string, string>();
   readonly calls: string[] = [];
-  /** Answers of the next calls, in order; where there is none, it behaves. */
+  /** Answers of the next calls, in order; without one, it answers normally. */
   readonly faults: ((() => Response | Promise<Response>) | undefined)[] = [];
   #nextId: number;
 

@@ -1,11 +1,11 @@
 /**
- * Brings a schema registry and the contract together: which id the registry has for each schema version of ours.
+ * Registers the contract's schemas in a schema registry, and finds which id it has for each of our schema versions.
  *
  * Every version in a subject must be readable with every version of ours and the other way round (FULL_TRANSITIVE), whatever
- * compatibility the registry is set to check. All conflicts are named at once, and nothing is registered while there is one.
- * Schemas are the same when their canonical forms are; of several such the one with the same text is taken, if it is there, and
- * where we register, never one with the text of another version: a service that comes between two registrations would take the
- * first for both. Services that start at the same time register the same: one that is refused checks whether another did it. */
+ * compatibility the registry is set to check. All conflicts are reported at once, and nothing is registered while there is one.
+ * Schemas are equal when their canonical forms are; of several the one with the same text is taken, if there is one. When it
+ * registers, it never takes one with the text of another version: a service that starts between two registrations would take
+ * the first for both. Services that start at the same time register the same: a refused one checks whether another did it. */
 import { isDeepStrictEqual } from "node:util";
 import { assertReadable, fingerprintOf, type SchemaVersion, type Topic } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
@@ -79,13 +79,13 @@ async function registered({ topic, subject, there }: Plan, options: SyncOptions)
     }
   }
   if (missing.size > 0 && there.length === 0) {
-    // Not everybody may set it, and another service may be about it; ours is checked at every start anyway.
+    // It may lack the permission, and another service may be setting it; compatibility is checked at every start anyway.
     await client.requireFullTransitive(subject).catch(unlessRefused);
   }
   return ids;
 }
 
-/** All services start at once, and registries have answers of their own for who comes second. */
+/** All services start at once, and registries answer a second registration in different ways. */
 async function register(client: SchemaRegistryClient, subject: string, version: SchemaVersion): Promise<number> {
   try {
     return await client.register(subject, version.schema);
@@ -106,7 +106,7 @@ function unlessRefused(error: unknown): void {
 async function versionsIn(client: SchemaRegistryClient, subject: string): Promise<readonly Registered[]> {
   const versions = (await client.versionsOf(subject)) ?? [];
   const there: Registered[] = [];
-  // The newest, where there are more than anybody could have meant.
+  // The newest ones, if there are too many.
   for (const version of versions.slice(-VERSIONS_MAX)) there.push(await client.version(subject, version));
   return there;
 }

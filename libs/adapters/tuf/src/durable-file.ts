@@ -1,8 +1,8 @@
-/** Files that are old or new after a loss of power, never half of both. */
+/** Atomic file writes: after a loss of power a file has its old or its new content. */
 import { mkdir, open, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Writes beside the file, syncs, renames, syncs the folder. One writer a path. */
+/** Writes a temporary file, syncs, renames, syncs the folder. One writer a path. */
 export async function writeDurably(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const beside = `${path}.new`;

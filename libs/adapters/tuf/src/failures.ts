@@ -1,8 +1,8 @@
 /** tuf-js' errors as Failures of ours. Its classes come from two packages and are distinguished by name. */
 import { Failure, reasonOf } from "@tributary/kernel";
 
-/** `retry`: a better network or a later hour may cure it. `ask-a-person`: somebody signed wrongly, or somebody attacks; trying
- * again is harmless and a device does. */
+/** `retry`: a better network or a later time may cure it. `ask-a-person`: a wrong signature or an attack; a device retries all
+ * the same, which is harmless. */
 const advice = {
   "tuf-unavailable": "retry",
   "tuf-slow": "retry",

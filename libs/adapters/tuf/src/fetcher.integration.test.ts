@@ -1,4 +1,4 @@
-/** The HTTP fetcher against servers that do what they like. */
+/** The HTTP fetcher against misbehaving servers. */
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "@jest/globals";
@@ -28,7 +28,7 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof Failure ? error.code : String(error)),
   );
 
-test("reads what is there, with its headers; nothing where there is nothing", async () => {
+test("reads a file, with the request's headers; undefined for a missing one", async () => {
   const url = await serve((request, response) => response.end(request.headers.authorization));
   expect(await read(url)).toBe("Bearer t");
   for (const status of [403, 404]) {

@@ -1,7 +1,7 @@
-/** How a device gets metadata. The server is not trusted with anything: neither bytes, nor length, nor time.
+/** Fetches metadata for a device. The server is not trusted: neither for bytes, nor length, nor time.
  *
- * F1. No redirect is followed: who answers for the configured address is not to send a device elsewhere.
- * F2. No more bytes are read than are asked for, and nothing is decompressed. */
+ * F1. No redirect is followed: the configured server must not send a device elsewhere.
+ * F2. The bytes read are bounded by the caller, and nothing is decompressed. */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { tufFailure } from "./failures.ts";
@@ -40,7 +40,7 @@ async function respond(
   });
 }
 
-/** Whatever breaks while bytes come is the network's. */
+/** An error while bytes arrive counts as the network's. */
 export const unavailable = (what: string, error: unknown): unknown =>
   error instanceof Failure ? error : tufFailure("tuf-unavailable", `${what}: ${reasonOf(error)}`, error);
 

@@ -1,4 +1,4 @@
-/** What both sides of our TUF repository agree on: names of files, of the roles, and one field of ours. */
+/** Shared by both sides of our TUF repository: names of files and roles, and one field of ours. */
 import type { Instant } from "@tributary/kernel";
 
 export const roles = ["root", "timestamp", "snapshot", "targets"] as const;

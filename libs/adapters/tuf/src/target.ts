@@ -24,7 +24,7 @@ type TargetEntry = {
 
 export const targetPath = (modelDigest: Digest): string => `${modelDigest}.json`;
 
-/** P1. Undefined: no target of ours. */
+/** P1. Undefined: not a target of ours. */
 export function listedModelOf(path: string, entry: TargetEntry): [Digest, ListedModel] | undefined {
   const digest = path.slice(0, -".json".length);
   if (path !== targetPath(digest) || !isDigest(digest) || entry.hashes.sha256 !== digest) return undefined;

@@ -45,7 +45,7 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
   );
 const refreshed = (trust: TrustedModels) => codeOf(trust.refresh(forever));
 
-describe("what is listed", () => {
+describe("the listed models", () => {
   test("is known after a refresh, and after a restart without a network", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
@@ -64,7 +64,7 @@ describe("what is listed", () => {
     expect(again.state()).toMatchObject({ rootVersion: 1, models: 1, filesSetAside: 0 });
   });
 
-  test("follows the list: a delisted model is listed no more, and what did not change is not fetched", async () => {
+  test("follows the list: a delisted model is no longer listed, and unchanged files are not fetched", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
     const trust = await open();
@@ -80,7 +80,7 @@ describe("what is listed", () => {
     expect(fetcher.asked).toEqual(["2.root.json", "timestamp.json"]);
   });
 
-  test("is nothing once any part has expired (trust.ts T4), until fresh metadata comes", async () => {
+  test("are empty once any part has expired (trust.ts T4), until fresh metadata is fetched", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
     const { open } = device(world);
@@ -111,7 +111,7 @@ describe("what is listed", () => {
 });
 
 describe("roots (trust.ts T1)", () => {
-  test("a device made with root 1 follows to root 4, also from what it had on disk", async () => {
+  test("a device provisioned with root 1 follows to root 4, also from its disk", async () => {
     const world = await newRepository();
     let signers = world.rootSigners;
     const { open, fetcher } = device(world);
@@ -188,7 +188,7 @@ describe("time (trust.ts T3)", () => {
     expect((await open()).state().floor).toBe(START + 30 * DAY_MS);
   });
 
-  test("a clock that is behind what was verified does not revive the expired", async () => {
+  test("a clock behind the verified time does not make expired metadata valid", async () => {
     const world = await newRepository(new ManualClock(), { timestampMs: DAY_MS });
     const late = new ManualClock(START);
     const { open, fetcher } = device(world, { clock: late });
@@ -386,7 +386,7 @@ async function* silence(clock: ManualClock): AsyncGenerator<Uint8Array> {
 }
 
 describe("the disk (trust.ts T5)", () => {
-  test("damage of any file is seen, set aside and mended by the next refresh (seeds)", async () => {
+  test("damage of any file is detected, and repaired by the next refresh (seeds)", async () => {
     const world = await newRepository();
     await world.repository.list(digestOf(1), model(1));
     await world.repository.publishRoot(rotateRoot(world.rootBytes, { now: START }, world.rootSigners));
@@ -406,7 +406,7 @@ describe("the disk (trust.ts T5)", () => {
     }
   });
 
-  test("a stop after any number of files leaves a device that goes on", async () => {
+  test("a stop after any number of files leaves a device that continues", async () => {
     const world = await newRepository();
     const { open, fetcher } = device(world);
     await (await open()).refresh(forever);
@@ -452,7 +452,7 @@ async function damage(path: string, random: () => number): Promise<void> {
   }
 }
 
-test("targets that are none of ours are passed over", async () => {
+test("targets that are not ours are ignored", async () => {
   const world = await newRepository();
   const { open, fetcher } = device(world);
   const models = new Map([

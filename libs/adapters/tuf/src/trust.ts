@@ -1,18 +1,18 @@
-/** What a device trusts: the models that verified TUF metadata lists.
+/** A device's trust: the models that verified TUF metadata lists.
  *
  * tuf-js decides (signatures, thresholds, versions, hashes, expiry) in its `TrustedMetadataStore`: bytes in, verdict out. Its
  * `Updater`, which would fetch and store around it, is not used: it reads the wall clock, writes files that a loss of power
  * halves, turns verdicts into texts, and lets a timestamp set how many bytes to read. The order of steps is the specification's
  * ("detailed client workflow", TUF 1.0.31, 5.3 to 5.6).
  *
- * T1. Every root follows from the one the device was made with: version by version, each signed by the thresholds of the one
- *     before and of itself. So also those on disk, at every start.
- * T2. Never older: what was verified is on disk before anything is built on it, and the next must be newer. A root that was
- *     here and cannot be had again is a refusal, not a step back.
+ * T1. Every root follows from the one the device was provisioned with: version by version, each signed by the thresholds of the
+ *     one before and of itself. The same holds for those on disk, at every start.
+ * T2. No rollback: verified metadata is on disk before it is used, and the next must be newer. A root that was known and cannot
+ *     be fetched again is an error, not a return to an older one.
  * T3. Time is never earlier than the newest `x-signed-at` of what is verified and held under the present root: a floor for
  *     devices without a clock, which a wrong clock cannot lower. Keys that a root no longer names take their floor with them.
  * T4. `listed` answers from one whole set (root, timestamp, snapshot, targets) of which no part has expired, or not at all.
- * T5. A file on disk that does not verify is set aside and fetched again.
+ * T5. A file on disk that does not verify is renamed to `.refused` and fetched again.
  * T6. Bytes of each file, roots a refresh, and time are bounded, whatever the server or other metadata claim. */
 import { mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
@@ -88,7 +88,7 @@ export async function openTrust(options: TrustOptions): Promise<TrustedModels> {
   return trust;
 }
 
-/** Undefined bytes: the server has no such file. Undefined altogether: only what is on disk is looked at. */
+/** Undefined bytes: the server has no such file. Without a fetcher only the disk is read. */
 type Fetch = (role: Role, file: string, bytesMax: number) => Promise<Buffer | undefined>;
 
 type View = {
@@ -186,7 +186,7 @@ class Trust implements TrustedModels {
       if (!(await pass.snapshot(timestamp)) || !(await pass.targets())) return;
       this.#view = pass.view();
     } catch (error) {
-      // At the start nobody waits for a verdict: a set that is incomplete or expired is refreshed soon.
+      // At the start an incomplete or expired set is not an error: it is refreshed soon.
       if (fetch !== undefined || (error as { code?: unknown }).code === "tuf-root-invalid") throw error;
     } finally {
       this.#floor = pass.floor;
@@ -330,7 +330,7 @@ class Pass {
     return { models, targetsVersion: targets.signed.version, expiresAt: Math.min(...ends) };
   }
 
-  /** T5. True when the file is there and verifies. One of yesterday is left: what comes is compared with it, then takes its
+  /** T5. True when the file exists and verifies. An outdated one stays until a newer one, compared with it, takes its
    *     place. */
   async #local(role: Role, file: string, update: (bytes: Buffer) => void): Promise<boolean> {
     const path = join(this.#options.dir, file);
@@ -367,7 +367,7 @@ class Pass {
     await stored(path, writeDurably(path, bytes));
   }
 
-  /** Also of files set aside. */
+  /** Includes refused files. */
   async #newestRootOnDisk(): Promise<number> {
     const names = await stored(this.#options.dir, readdir(this.#options.dir));
     return Math.max(0, ...names.map((name) => Number(/^(\d{1,9})\.root\.json(\.refused)?$/.exec(name)?.[1] ?? 0)));

@@ -1,4 +1,4 @@
-/** The one place where a failed request of any service gets its answer: problem details, whatever was thrown (E1). */
+/** Answers every failed request of any service with problem details, whatever was thrown (E1). */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from "@nestjs/common";
 import { Failure, reasonOf } from "@tributary/kernel";
@@ -15,7 +15,7 @@ import {
 } from "@tributary/telemetry/http";
 
 export type ProblemFilterOptions = {
-  /** What a service knows better of its own failures; undefined: nothing. */
+  /** A service's own mapping of a failure; undefined: the common one. */
   readonly problemOf?: (failure: Failure) => Problem | undefined;
   /** As the door's: on a path whose clients read no problem details. */
   readonly refusalOf?: DoorPolicy["refusalOf"];
@@ -69,7 +69,7 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-/** The one mapping of failures to statuses: what may pass later is 503, what cannot is 422. */
+/** The one mapping of failures to statuses: a failure that a retry may cure is 503, any other 422. */
 function problemOfFailure(failure: Failure): Problem {
   const { code, advice, message } = failure;
   if (advice !== "retry") return new Problem(422, code, advice, message, { cause: failure });

@@ -8,7 +8,7 @@ export class Validated<S extends z.ZodType> implements PipeTransform<unknown, z.
   readonly #schema: S;
   readonly #see: string;
 
-  /** `see`: where a client finds how to do it right. */
+  /** `see`: a link to the documentation for the client. */
   constructor(schema: S, see = "") {
     this.#schema = schema;
     this.#see = see === "" ? "" : ` See ${see}.`;

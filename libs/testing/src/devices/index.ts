@@ -1,4 +1,4 @@
-/** What a device talks to, for tests and chaos of devices alone. */
+/** The servers that a device connects to, for tests and chaos programs of devices. */
 export { type Variant, writeVariant } from "./packages.ts";
 export { TinyBroker } from "./tiny-broker.ts";
 export { TinyModelRegistry } from "./tiny-model-registry.ts";

@@ -1,4 +1,4 @@
-/** Model packages like another one, but for what a test changes. */
+/** Variants of a model package for tests. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelManifest } from "@tributary/inference";

@@ -1,6 +1,6 @@
 /**
- * A model registry for tests of devices: really signed metadata and blobs over HTTP, in memory, as services/model-registry
- * serves them, and bent as a test wants.
+ * A model registry for tests of devices: signed metadata and blobs over HTTP, in memory, as services/model-registry serves
+ * them, with the faults that a test sets.
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -20,12 +20,12 @@ import {
   TufRepository,
 } from "@tributary/tuf/repository";
 
-/** What is sent instead, or null: as it is. */
+/** The bytes to send instead; null: the real ones. */
 export type Tamper = (path: string, bytes: Buffer) => Buffer | null | "cut" | "away";
 
 export class TinyModelRegistry {
   readonly rootBytes: Uint8Array;
-  /** Paths that were asked for, with the offset of their first byte. */
+  /** Requested paths, with the offset of their first byte. */
   readonly asked: { readonly path: string; readonly from: number }[] = [];
   tamper: Tamper = () => null;
   /** Bytes a second a response gets; as fast as it goes by default. */
@@ -106,7 +106,7 @@ export class TinyModelRegistry {
       ...(from > 0 && { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
     });
     if (tampered === "cut") {
-      // What was sent must have been read: a reset connection takes unread bytes with it.
+      // Waits until the client has read: a reset connection discards unread bytes.
       response.write(body.subarray(0, body.length >> 1), () => setTimeout(() => response.destroy(), 500));
       return;
     }

@@ -1,6 +1,6 @@
-/** One instance of rollout-manager, as far as it is pure: it reads the tape, asks the real controller, and appends. It acts
- * only on what it has read back. While an event of its own is on its way it proposes nothing. It may die at any place and
- * start again from the tape alone. */
+/** The pure part of one instance of rollout-manager: it reads the tape, asks the real controller, and appends. It acts only on
+ * events that it has read back. While an event of its own is in flight it proposes nothing. It may crash at any place and
+ * restart from the tape alone. */
 
 import {
   type ControllerSettings,
@@ -18,7 +18,7 @@ export const SLOT = "perception";
 export const DIGESTS: Readonly<Record<Digest, string>> = { old: "0".repeat(64), new: "1".repeat(64) };
 export const digestOf = (modelDigest: string): Digest => (modelDigest === DIGESTS.new ? "new" : "old");
 
-/** Where a crash may strike: the same places at which the service has itself killed in tests. */
+/** Where a crash may happen: the places at which tests kill the service. */
 export type Place = "before-append" | "after-append" | "after-read-back" | "while-writing-desired";
 export type CrashAt = { readonly place: Place; readonly change: RolloutChange["kind"] | "any" };
 
@@ -140,7 +140,7 @@ export class Instance {
   }
 }
 
-/** What edge.metrics.v1, edge.predictions.v1 with ground-truth.v1 come to. `t`: of receipt. */
+/** The outcome of edge.metrics.v1, edge.predictions.v1 and ground-truth.v1. `t`: time of receipt. */
 function foldWindow(fleet: FleetMetrics, window: Window, t: number): void {
   const { deviceId, bootId, seq, digest, frames, good, missed, crashes, closedAt, ageErrorMs } = window;
   if (!fleet.isNew(deviceId, "metrics", bootId, seq)) return;

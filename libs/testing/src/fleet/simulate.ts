@@ -1,7 +1,6 @@
 /** A rollout from its creation to its end, on a simulated clock: simulated devices and a simulated Kafka, the real cohorts,
- * state machine, controller, fold and judge. Everything is drawn from the seed: a run that broke something is run again by its
- * number. The instances do not check themselves: what was widened, applied and run is counted here, from the log of events
- * and from the devices. */
+ * state machine, controller, fold and judge. Everything is drawn from the seed: a run that broke a guarantee is repeated by its
+ * seed. The guarantees are checked here, from the log of events and from the devices, not by the instances. */
 import { seededRandom } from "@tributary/kernel";
 import {
   applyEvent,
@@ -37,15 +36,15 @@ export type Simulation = {
   readonly world: World;
   readonly spec: RolloutSpec;
   readonly minutesMax: number;
-  /** How long a round of everybody is. */
+  /** Duration of a round of all devices and instances. */
   readonly stepMs: number;
   readonly instances: number;
   /** Wall clocks of the instances differ by up to so much, and they read up to `lagMs` behind. */
   readonly skewMs: number;
   readonly lagMs: number;
-  /** The first instance that comes there dies there, and starts again a minute later. */
+  /** The first instance that reaches this place crashes there, and restarts a minute later. */
   readonly crashes: readonly CrashAt[];
-  /** What people want, by minute. */
+  /** Commands of people, by minute. */
   readonly commands: readonly { readonly minute: number; readonly command: Command }[];
   readonly settings: Partial<ControllerSettings>;
 };
@@ -70,7 +69,7 @@ export type SimulationResult = {
   /** Desired states written, and those that devices ignored as older than what they had seen. */
   readonly written: number;
   readonly staleIgnored: number;
-  /** What was promised and did not hold, in words; must be empty. */
+  /** Guarantees that did not hold, in words; must be empty. */
   readonly broken: readonly string[];
 };
 
@@ -109,7 +108,7 @@ export function simulate(simulation: Simulation): SimulationResult {
   return new Run(simulation).run();
 }
 
-/** Where an instance runs, or will again. */
+/** A running or crashed instance, and when it restarts. */
 type Post = { instance: Instance | null; backAt: number; readonly number: number };
 
 class Run {
@@ -118,7 +117,7 @@ class Run {
   readonly #devices: Device[] = [];
   readonly #byId = new Map<string, Device[]>();
   readonly #retained = new Map<string, Desired>();
-  /** By round: what arrives then. */
+  /** Deliveries by round. */
   readonly #arriving = new Map<number, (() => void)[]>();
   readonly #random;
   readonly #chance;
@@ -143,7 +142,7 @@ class Run {
     this.#sim = simulation;
     const { seed, world } = simulation;
     this.#random = seededRandom(seed); // Of the world.
-    this.#chance = seededRandom(seed + 0x5eed); // Of the managers: their crashes do not change the weather.
+    this.#chance = seededRandom(seed + 0x5eed); // Of the managers: their crashes do not change the world's draws.
     this.#shockHour = this.#random() * simulation.minutesMax * MINUTE;
     this.#crashesLeft = [...simulation.crashes];
     this.#sink = {
@@ -232,7 +231,7 @@ class Run {
 
   #deliver(): void {
     const round = Math.round((this.#now - START) / this.#sim.stepMs);
-    // What a delivery sends in turn arrives with the next round at the earliest, or in this one.
+    // A delivery may cause further ones in this round.
     for (let there = this.#arriving.get(round); there !== undefined; there = this.#arriving.get(round)) {
       this.#arriving.delete(round);
       for (const what of there) what();
@@ -247,7 +246,7 @@ class Run {
       const isBack = device.step(this.#now, stepMs, shock, this.#sink);
       if (device.generation < generation) this.#broken.add(`G6: generation of ${device.id} fell`);
       const retained = isBack ? this.#retained.get(device.id) : undefined;
-      if (retained !== undefined && this.#random() >= world.lost) this.#hear(device, retained);
+      if (retained !== undefined && this.#random() >= world.lost) this.#receive(device, retained);
     }
     const comes = (world.churnPerDay * world.devices * stepMs) / 86_400_000;
     if (this.#random() < comes) {
@@ -256,13 +255,13 @@ class Run {
     }
   }
 
-  #hear(device: SimDevice, desired: Desired): void {
+  #receive(device: SimDevice, desired: Desired): void {
     const before = device.generation;
-    device.hear(desired, this.#now, this.#sink);
+    device.receive(desired, this.#now, this.#sink);
     if (device.generation < before) this.#broken.add(`G6: generation of ${device.id} fell`);
   }
 
-  /** An instance writes what a device shall run: retained for it, and sent to it, if nothing is lost. */
+  /** An instance writes a desired state: it is retained, and sent to the device unless it is lost. */
   #write({ deviceId, generation, modelDigest }: DesiredChange): void {
     const digest = digestOf(modelDigest);
     this.#written += 1;
@@ -270,7 +269,7 @@ class Run {
     this.#retained.set(deviceId, { generation, digest });
     for (const device of this.#byId.get(deviceId) ?? []) {
       if (this.#random() < this.#sim.world.lost) continue;
-      this.#arrive(2_000 * this.#random(), () => this.#hear(device, { generation, digest }));
+      this.#arrive(2_000 * this.#random(), () => this.#receive(device, { generation, digest }));
     }
   }
 
@@ -352,7 +351,7 @@ class Run {
       this.#broken.add(`G6: ${change.kind} changes what devices run, and not the generation`);
   }
 
-  /** Finished, and every device that can hear follows; or paused until a person comes, and nobody will. */
+  /** Finished, and every reachable device follows; or paused for a person, without further commands. */
   #isAtRest(): boolean {
     const quietMs = this.#now - this.#changedAt;
     if (this.#watched === null || quietMs < REST_MS) return false;
@@ -367,7 +366,7 @@ class Run {
   }
 
   #trim(): void {
-    if (this.#sim.crashes.length > 0) return; // Who starts again reads all of it.
+    if (this.#sim.crashes.length > 0) return; // A restarted instance reads the whole tape.
     const read = this.#instances.map(({ instance }) => instance?.next ?? this.#tape.from);
     this.#tape.trim(Math.min(this.#watchedTo, ...read));
   }
@@ -394,7 +393,7 @@ class Run {
     };
   }
 
-  /** Devices on the new model that cannot hear, or share their id with one that already answered. */
+  /** Devices on the new model that are cut off, or share their id with one that already reported. */
   #unreachable(): number {
     return this.#devices.filter(
       (device) => device.runs === "new" && (device.isCutOff || (this.#byId.get(device.id)?.length ?? 0) > 1),

@@ -1,11 +1,11 @@
-/** The topics of a simulated Kafka, as one log in order of receipt: what is on it, every instance reads alike. */
+/** The topics of a simulated Kafka, as one log in order of receipt, the same for every instance. */
 import type { EventRecord } from "@tributary/rollouts";
 import type { Digest, Report, Window } from "./world.ts";
 
 export type TapeRecord =
   /** rollouts.events.v1; `position` counts these alone. */
   | { readonly kind: "event"; readonly t: number; readonly record: EventRecord; readonly position: bigint }
-  /** edge.metrics.v1, with what labels make of its frames. */
+  /** edge.metrics.v1, with the outcomes of its labelled frames. */
   | { readonly kind: "window"; readonly t: number; readonly window: Window }
   /** devices.reported.v1 */
   | { readonly kind: "report"; readonly t: number; readonly report: Report }
@@ -37,7 +37,7 @@ export class Tape {
     return this.end - 1;
   }
 
-  /** Gives its place on the tape. */
+  /** Returns its place on the tape. */
   appendEvent(t: number, record: EventRecord): number {
     this.#events += 1n;
     return this.append({ kind: "event", t, record, position: this.#events });
@@ -47,7 +47,7 @@ export class Tape {
     return this.#records[index - this.#from] as TapeRecord;
   }
 
-  /** Forgets what everybody has read, now and then. */
+  /** Drops the records that every instance has read. */
   trim(read: number): void {
     if (read - this.#from < 100_000) return;
     this.#records = this.#records.slice(read - this.#from);

@@ -1,26 +1,26 @@
-/** A fleet of devices on a simulated clock: what they see, how they err, how they follow their desired state. Everything comes
+/** A fleet of devices on a simulated clock: their frames, their errors, how they follow their desired state. Everything comes
  * from one seeded source: the same settings give the same fleet, second by second (G10). A device ignores a desired state of
  * an older generation than it has seen (G6), as the agent does. Kafka's time is true; devices state ages, so their wall clocks
- * do not matter, but an age may be wrong. A device that is cut off goes on seeing frames and reports them later, in order;
+ * do not matter, but an age may be wrong. A device that is cut off continues to see frames and reports them later, in order;
  * one that is gone does not. */
 import type { Random } from "@tributary/kernel";
 import { binomial, normal } from "./draws.ts";
 
-/** What is wrong, or not, with the new model. Shares and rates as 0 to 1. */
+/** The properties of the new model. Shares and rates as 0 to 1. */
 export type Candidate = {
-  /** What it loses in accuracy; below 0: it is better. */
+  /** Loss of accuracy; below 0: it is better. */
   readonly harm: number;
-  /** It does better on one device and worse on another, on average neither: standard deviation. */
+  /** Standard deviation of its effect between devices, with mean 0. */
   readonly effectSd: number;
-  /** Of its frames, how many miss the deadline; null: as many as with the old one. */
+  /** Share of its frames that miss the deadline; null: as with the old one. */
   readonly missed: number | null;
-  /** Crashes of an hour. */
+  /** Crashes in an hour. */
   readonly crashesPerHour: number;
-  /** Devices that refuse it before they run it. */
+  /** Share of devices that refuse it before they run it. */
   readonly refusedBy: number;
-  /** Devices that fall silent when they run it. */
+  /** Share of devices that fall silent when they run it. */
   readonly silences: number;
-  /** Devices that report that they run it, and go on with the old one. */
+  /** Share of devices that report that they run it, and continue with the old one. */
   readonly misreportedBy: number;
 };
 
@@ -29,26 +29,26 @@ export type World = {
   /** Frames of one device and minute with a known outcome. */
   readonly framesPerMinute: number;
   readonly accuracy: number;
-  /** Between devices. */
+  /** Standard deviation between devices. */
   readonly deviceSd: number;
-  /** Of a device about its own accuracy, with a memory of two hours. */
+  /** Standard deviation of a device about its own accuracy, with a memory of two hours. */
   readonly wanderSd: number;
-  /** What all devices lose in one hour a day, each by up to twice this. */
+  /** Loss of accuracy of all devices in one hour a day, each by up to twice this. */
   readonly shock: number;
   /** Devices that leave for good, and new ones that come, per device and day. */
   readonly churnPerDay: number;
   /** Share of the time that a device is cut off, for a quarter of an hour on average. */
   readonly cutOff: number;
-  /** Of reports: delayed by up to ten minutes, and sent twice. */
+  /** Shares of reports that are delayed by up to ten minutes, and that are sent twice. */
   readonly late: number;
   readonly replayed: number;
-  /** Of desired states: lost on their way, the retained one as well. */
+  /** Share of desired states that are lost, the retained one as well. */
   readonly lost: number;
   /** Pairs of devices that share one id. */
   readonly clones: number;
-  /** Of devices: those that state ages wrong, and those whose numbers are none. */
+  /** Shares of devices that report wrong ages, and that send malformed numbers. */
   readonly skewed: number;
-  readonly mad: number;
+  readonly malformed: number;
   readonly candidate: Candidate;
 };
 
@@ -77,7 +77,7 @@ export const calmWorld: World = {
   lost: 0,
   clones: 0,
   skewed: 0,
-  mad: 0,
+  malformed: 0,
   candidate: soundCandidate,
 };
 
@@ -93,7 +93,7 @@ export const roughWorld: World = {
   lost: 0.2,
   clones: 0.01,
   skewed: 0.02,
-  mad: 0.01,
+  malformed: 0.01,
 };
 
 export type Digest = "old" | "new";
@@ -131,8 +131,8 @@ const MEMORY_MS = 2 * 3_600_000;
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const CUT_OFF_MS = 15 * 60_000;
-/** A window of a mad device. */
-const NONSENSE = [Number.NaN, -5, 1e300, Number.POSITIVE_INFINITY] as const;
+/** Counts in a malformed window. */
+const MALFORMED = [Number.NaN, -5, 1e300, Number.POSITIVE_INFINITY] as const;
 
 export class SimDevice {
   readonly id: string;
@@ -147,7 +147,7 @@ export class SimDevice {
     readonly silenced: boolean;
     readonly misreports: boolean;
     readonly skewMs: number;
-    readonly isMad: boolean;
+    readonly sendsMalformed: boolean;
   };
   readonly #bootId: bigint;
   #wander: number;
@@ -175,7 +175,7 @@ export class SimDevice {
       silenced: random() < candidate.silences,
       misreports: random() < candidate.misreportedBy,
       skewMs: random() < world.skewed ? (random() - 0.5) * 2 * HOUR : 0,
-      isMad: random() < world.mad,
+      sendsMalformed: random() < world.malformed,
     };
     this.#bootId = 1n + BigInt(Math.floor(random() * 2 ** 40));
     const frames = Math.round(framesPerMinute * 24 * 60);
@@ -208,7 +208,7 @@ export class SimDevice {
     return this.#staleIgnored;
   }
 
-  /** True: it is connected again, and hears what is retained for it. */
+  /** True: it is connected again, and receives its retained desired state. */
   step(now: number, stepMs: number, shockNow: number, sink: Sink): boolean {
     if (this.#isGone) return false;
     const { churnPerDay, cutOff } = this.#world;
@@ -230,8 +230,8 @@ export class SimDevice {
     return isBack;
   }
 
-  /** It hears what it shall run. */
-  hear(desired: Desired, now: number, sink: Sink): void {
+  /** It receives a desired state. */
+  receive(desired: Desired, now: number, sink: Sink): void {
     if (this.#isGone || this.#isCutOff) return;
     if (desired.generation < this.#generation) {
       this.#staleIgnored += 1;
@@ -283,8 +283,8 @@ export class SimDevice {
     const crashes = isNew && this.#random() < (candidate.crashesPerHour * stepMs) / HOUR ? 1 : 0;
     if (isNew && this.#kind.silenced) return;
     if (frames === 0 && crashes === 0) return;
-    const seen = this.#kind.isMad
-      ? { frames, good: NONSENSE[Math.floor(this.#random() * NONSENSE.length)] as number, missed: Number.NaN }
+    const seen = this.#kind.sendsMalformed
+      ? { frames, good: MALFORMED[Math.floor(this.#random() * MALFORMED.length)] as number, missed: Number.NaN }
       : { frames, good: frames - bad, missed };
     this.#seq.metrics += 1n;
     const window: Window = {

@@ -1,4 +1,4 @@
-/** What may be rolled out, and what to roll back to. */
+/** Which models may be rolled out, and what a rollback returns to. */
 import { describe, expect, test } from "@jest/globals";
 import { DeviceDesired, type DeviceReported, type Model } from "@tributary/contracts";
 import { ModelTable } from "@tributary/models";
@@ -34,13 +34,17 @@ function rig(running: Readonly<Record<string, number>> = { [digests.old]: 160 })
   const world: { promoted?: Model } = {};
   const plan = (model: string, spec: object = {}) =>
     planRollout(specOf(written(model, spec)), {
-      ...{ fleet, models, accuracyBefore: () => null, latencyMsMax: () => null, salt: "s" },
+      fleet,
+      models,
+      accuracyBefore: () => null,
+      latencyMsMax: () => null,
+      salt: "s",
       championOf: (name) => world.promoted ?? models.byAlias(name, "champion"),
     });
   return { push, alias, world, join, plan };
 }
 
-test("what is judged beside the whole is fixed at the creation: the model's labels, and the sites of its devices", () => {
+test("segments are fixed at the creation: the model's labels, and the sites of its devices", () => {
   const { plan, push } = rig();
   push("3", digests.other, { labels: ["ok", "scratch"] });
   expect(plan("edge@3").segments).toEqual({ classes: ["ok", "scratch"], sites: [], siteOf: [] });
@@ -65,7 +69,7 @@ describe("a model that the gate compared with another champion than the present 
     expect(() => plan("edge@3")).toThrow(/compared with another champion than edge@2/);
   });
 
-  test("goes on where somebody forced it, or where there is no champion", () => {
+  test("proceeds for a forced model, or without a champion", () => {
     const { push, alias, plan } = rig();
     alias({});
     expect(plan("edge@3").stableDigest).toBe(digests.old);
@@ -75,15 +79,15 @@ describe("a model that the gate compared with another champion than the present 
   });
 });
 
-describe("what to roll back to", () => {
-  test("is what most devices run, whoever is champion: some were away when a model was undone", () => {
+describe("the model that a rollback returns to", () => {
+  test("is the package that most devices run, whatever the champion: some were offline when a model was undone", () => {
     const { alias, push, plan } = rig({ [digests.better]: 3, [digests.old]: 157 });
     alias({ champion: "2" });
     push("3", digests.other, { gate: somePassedGate({ championDigest: digests.better }) });
     expect(plan("edge@3").stableDigest).toBe(digests.old);
   });
 
-  test("is never the model itself, nor what the registry does not list", () => {
+  test("is never the model itself, nor one that the registry does not list", () => {
     const { plan, push } = rig({ [digests.other]: 80, [digests.better]: 50, [digests.old]: 30 });
     expect(plan("edge@3").stableDigest).toBe(digests.better);
     push("2", digests.better, { state: "REVOKED" });
@@ -98,14 +102,14 @@ describe("what to roll back to", () => {
     expect(rig({ ["5e".repeat(32)]: 160 }).plan("edge@3").stableDigest).toBe(digests.old);
   });
 
-  test("is nothing for a champion that most devices run already; for one that few run it is what the others do", () => {
+  test("does not exist for a champion that most devices run already; for one that few run it is that of the others", () => {
     expect(() => rig({ [digests.old]: 148, [digests.better]: 12 }).plan("edge@1")).toThrow(
       /edge@1 is the champion already/,
     );
     expect(rig({ [digests.old]: 12, [digests.better]: 148 }).plan("edge@1").stableDigest).toBe(digests.better);
   });
 
-  test("is asked for where there is none", () => {
+  test("is required: without a champion the rollout is refused with advice", () => {
     const { alias, plan } = rig({ ["5e".repeat(32)]: 160 });
     alias({});
     expect(() => plan("edge@3")).toThrow(
@@ -127,7 +131,7 @@ describe("hardware", () => {
     expect(plan("edge@3").order).toHaveLength(161);
   });
 
-  test("of which some devices are is asked for; of which none is, no selector helps", () => {
+  test("of only some devices is advised as a selector; without any device of the class there is no such advice", () => {
     const { plan, join } = rigOf("rpi5");
     expect(() => plan("edge@3")).toThrow(
       /^spec\.selector: edge@3 is made for rpi5, and all of the devices are x64; pack it for these, or as generic, which fits all hardware$/,
@@ -137,14 +141,14 @@ describe("hardware", () => {
     expect(plan("edge@3", { selector: { hardwareClasses: ["rpi5"] } }).order).toHaveLength(160);
   });
 
-  test("generic in a selector is told to be of models", () => {
+  test("generic in a selector is refused: it is a class of models", () => {
     expect(() => rigOf("generic").plan("edge@3", { selector: { hardwareClasses: ["generic"] } })).toThrow(
       /no device has hardware class generic; there are x64\. A model of it fits all: leave it out$/,
     );
   });
 });
 
-test("a slot that no device has is refused with those that there are, and one is taken that no device reports yet", () => {
+test("a slot that no device has is refused with the existing ones, and any slot is accepted if no device reports one yet", () => {
   const refused = (slot: string) => () => rig().plan("edge@3", { slot });
   expect(refused("preception")).toThrow(/^spec\.slot: no device has slot "preception"; write perception$/);
   expect(refused("world")).toThrow(/no device has slot "world"; there are perception$/);

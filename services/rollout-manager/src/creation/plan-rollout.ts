@@ -1,10 +1,12 @@
-/** From a specification to the event that creates its rollout: which package, which devices, in which order. Pure.
+/**
+ * From a specification to the event that creates its rollout: which package, which devices, in which order. Pure.
  *
- * P1. What cannot work is refused before anything runs, with the path and what to write instead.
- * P2. A package is rolled out only if it is listed and its gate passed against today's champion, or somebody forced it.
- * P3. What to roll back to is the listed package that most of the devices run, so that rolling back changes the fewest; the champion
- *     where as many run that, or where they run none.
- * P4. Devices that take no desired state (agents that know nothing of updates, revoked ones) are not of the fleet. */
+ * A specification that cannot work is refused before anything runs, with the path and what to write instead. A package is
+ * rolled out only if it is listed and its gate passed against the current champion, or it was forced. A rollback returns to
+ * the listed package that most of the devices run, so that it changes the fewest; to the champion where as many run that, or
+ * where they run none. Devices that take no desired state (agents without support for updates, revoked ones) are not part of
+ * the fleet.
+ */
 import type { Model } from "@tributary/contracts";
 import { anyHardware, fitsHardware } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
@@ -31,11 +33,11 @@ import { SpecRefused } from "./spec-problems.ts";
 export type PlanParts = {
   readonly fleet: FleetTable;
   readonly models: ModelTable;
-  /** Of a model's name, also the one that is to become it now. */
+  /** The champion of a model's name, or the model that is about to become it. */
   readonly championOf: (name: string) => Model | undefined;
   /** Accuracy in the past, 0 to 1; null: unknown. */
   readonly accuracyBefore: (deviceId: string) => number | null;
-  /** What these devices take for a frame with that model, and some more, in ms; null: unknown. */
+  /** Latency of a frame on these devices with that model, with headroom, in ms; null: unknown. */
   readonly latencyMsMax: (deviceIds: readonly string[], modelDigest: string) => number | null;
   /** Draws the cohorts: the rollout's uid. */
   readonly salt: string;
@@ -44,7 +46,7 @@ export type PlanParts = {
 export type Created = Extract<RolloutChange, { kind: "created" }>;
 
 export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
-  const model = modelOf(spec.spec.model, parts); // P2
+  const model = modelOf(spec.spec.model, parts);
   const devices = devicesOf(spec, parts.fleet);
   refuseOtherHardware(spec, devices, model);
   refuseOtherSlots(spec, devices);
@@ -161,15 +163,15 @@ function devicesOf({ spec }: RolloutSpec, fleet: FleetTable): readonly FleetMemb
     const why = fleet.isRevoked(deviceId) ? "is revoked" : "never reported";
     problems.push({ path: [...SELECTOR, "devices", i], message: `${deviceId} ${why}; leave it out` });
   }
-  const deaf = selected.filter(({ canBeTold }) => !canBeTold).map(({ deviceId }) => deviceId);
-  for (const deviceId of deaf.filter((id) => named?.includes(id))) {
+  const unsupported = selected.filter(({ takesDesiredState }) => !takesDesiredState).map(({ deviceId }) => deviceId);
+  for (const deviceId of unsupported.filter((id) => named?.includes(id))) {
     const path = [...SELECTOR, "devices", named?.indexOf(deviceId) ?? 0];
     problems.push({ path, message: `the agent of ${deviceId} knows nothing of updates; update it first` });
   }
   if (problems.length > 0) throw new SpecRefused(problems);
-  const devices = selected.filter(({ canBeTold }) => canBeTold); // P4
+  const devices = selected.filter(({ takesDesiredState }) => takesDesiredState);
   if (devices.length > 0) return devices;
-  const others = deaf.length > 0 ? `; ${deaf.length} have agents that know nothing of updates` : "";
+  const others = unsupported.length > 0 ? `; ${unsupported.length} have agents that know nothing of updates` : "";
   return refuse(SELECTOR, `no device is selected${others}`);
 }
 
@@ -188,7 +190,7 @@ function refuseOtherHardware({ spec }: RolloutSpec, devices: readonly FleetMembe
   );
 }
 
-/** Where no device reports a slot yet, any may be the first. */
+/** If no device reports a slot yet, any slot is accepted. */
 function refuseOtherSlots({ spec }: RolloutSpec, devices: readonly FleetMember[]): void {
   const slots = [...new Set(devices.flatMap((device) => Object.keys(device.slots)))].sort();
   if (slots.length === 0 || slots.includes(spec.slot)) return;
@@ -206,7 +208,6 @@ function refuseWithoutWindows({ spec }: RolloutSpec, devices: readonly FleetMemb
   refuse(["spec", "maintenanceWindows"], `${what}; update them first, or select others`);
 }
 
-/** P3 */
 function stableOf(
   { spec }: RolloutSpec,
   devices: readonly FleetMember[],
@@ -245,7 +246,7 @@ function stableOf(
   return stable;
 }
 
-/** Every weight that leaves somebody to compare with must be able to convince, by each metric. */
+/** At every weight with a control group, each metric must be able to show harm. */
 function refuseSmallArms({ spec, ...rest }: RolloutSpec, cohorts: Cohorts): void {
   const { steps, controlsPerCanary } = spec.strategy.canary;
   const share = 1 / comparisonsOf({ spec, ...rest });

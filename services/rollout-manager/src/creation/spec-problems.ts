@@ -19,7 +19,7 @@ export function specOf(written: unknown): RolloutSpec {
   return spec;
 }
 
-/** Throws SpecRefused for metrics from where this service cannot ask. */
+/** Throws SpecRefused for metrics of a provider that is not configured. */
 export function refuseUnprovided({ spec }: RolloutSpec, has: { readonly prometheus?: object | undefined }): void {
   if (has.prometheus !== undefined) return;
   const problems = spec.metrics.flatMap(({ name, provider }, i): SpecProblem[] =>

@@ -1,12 +1,11 @@
 /**
- * Writes devices.desired.v1: what the controller says is due, and nothing else.
+ * Writes devices.desired.v1: the desired states that the controller reports as due, and nothing else.
  *
- * D1. Idempotent: what stands there is read back, so instances and restarts write the same bytes or none; a record that an
- *     instance which was behind wrote too late is written over by whoever reads it.
- * D2. (G6) The generation is that of the newest decision about any slot of the device. One that stands there and is above
- *     all that the log can give is named: devices will not listen until the epoch is raised.
- * D3. Never a tombstone: a device that has no desired state any more keeps its last one.
- * D4. What Kafka did not take is written again before anything newer.
+ * Writes are idempotent: the topic is read back, so instances and restarts write the same bytes or none; a stale record that
+ * an instance behind the log wrote is overwritten by any instance that reads it. The generation is that of the newest
+ * decision about any slot of the device (G6). A stored generation above the log's next one is reported: devices ignore desired
+ * states until the epoch is raised. Never a tombstone: a device that has no desired state any more keeps its last one. A
+ * write that Kafka did not take is repeated before anything newer.
  */
 import { type DesiredModel, type DeviceDesired, topics, type UpdateCondition } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
@@ -74,7 +73,7 @@ export class DesiredWriter {
         controller.devices.written(deviceId, slot, { generation, modelDigest }, record.timestamp);
       }
       for (const slot of controller.devices.wanted(deviceId).keys()) {
-        // Whoever wrote it did not know of this slot.
+        // The instance that wrote it did not know of this slot.
         if (desired.slots[slot] === undefined) {
           controller.devices.written(deviceId, slot, { generation: -1n, modelDigest: "" }, record.timestamp);
         }
@@ -99,7 +98,7 @@ export class DesiredWriter {
     this.#nameAhead();
     const due = controller.devices.desired(clock.now()).map(({ deviceId }) => deviceId);
     const waiting = [...new Set([...this.#pending, ...due])].filter((deviceId) => !isRevoked(deviceId));
-    this.#pending = waiting; // D4
+    this.#pending = waiting;
     while (this.#pending.length > 0 && !signal.aborted) {
       const some = this.#pending.slice(0, CHUNK);
       await this.#send(some);
@@ -132,7 +131,7 @@ export class DesiredWriter {
     const slots = [...wanted.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
     return {
       deviceId,
-      generation: newest.generation, // D2
+      generation: newest.generation,
       slots: Object.fromEntries(slots.map(([slot, one]) => [slot, this.#desiredModel(one)])),
       rollout: newest.uid,
       why: newest.why.slice(0, 500),
@@ -146,8 +145,10 @@ export class DesiredWriter {
     const rollout = controller.rollout(uid);
     const isForward = rollout?.modelDigest === modelDigest;
     return {
-      ...{ modelName: name, modelVersion: version, modelDigest },
-      // The way back is to a model that has proved itself: it waits for nothing.
+      modelName: name,
+      modelVersion: version,
+      modelDigest,
+      // A rollback is to a proven model: it skips shadow and probation.
       shadowFrames: isForward ? settings.shadowFrames : 0,
       probationFrames: isForward ? settings.probationFrames : 0,
       condition: isForward ? conditions[rollout.spec.spec.when] : "ANY",
@@ -155,7 +156,6 @@ export class DesiredWriter {
     };
   }
 
-  /** D2 */
   #nameAhead(): void {
     const { clock, nextGeneration, telemetry } = this.#options;
     for (const [deviceId, one] of this.#ahead) {

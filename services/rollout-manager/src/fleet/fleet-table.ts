@@ -1,8 +1,8 @@
-/** The fleet as it says of itself: who may connect, what each device runs, and how far its last update is.
+/** The fleet as its devices report it: who may connect, what each device runs, and how far its last update is.
  *
- * F1. Of one device only the newest report holds, by boot and number: an older one is replayed or late, and is ignored.
- * F2. A device is known by what it reported; one that is only registered gets no desired state yet.
- * F3. Names that thousands of devices share are kept once. */
+ * F1. Only the newest report of a device holds, by boot and number: an older one is replayed or late, and is ignored.
+ * F2. A device is known once it reports; one that is only registered gets no desired state yet.
+ * F3. Strings that thousands of devices share are stored once. */
 import { DeviceDesired, type DeviceRegistration, type DeviceReported, type UpdatePhase } from "@tributary/contracts";
 import { type Instant, isValidId } from "@tributary/kernel";
 
@@ -19,14 +19,14 @@ export type FleetMember = {
   readonly deviceId: string;
   readonly hardwareClass: string;
   readonly cameras: string;
-  /** Package by slot, hex: what it says it infers with. */
+  /** Digest of the package that it reports to run, by slot, hex. */
   readonly slots: Readonly<Record<string, string>>;
   readonly generation: bigint;
   readonly update: Update | null;
   readonly goldenPassed: boolean | null;
-  /** It reads what it shall run. */
-  readonly canBeTold: boolean;
-  /** It knows of maintenance windows. */
+  /** Its agent reads desired states. */
+  readonly takesDesiredState: boolean;
+  /** Its agent supports maintenance windows. */
   readonly knowsWindows: boolean;
   readonly bootId: bigint;
   readonly seq: bigint;
@@ -99,7 +99,12 @@ export class FleetTable {
     );
     const isSame = before !== undefined && JSON.stringify(before.slots) === JSON.stringify(slots);
     return {
-      ...{ deviceId: before?.deviceId ?? reported.deviceId, generation, goldenPassed, bootId, seq, at },
+      deviceId: before?.deviceId ?? reported.deviceId,
+      generation,
+      goldenPassed,
+      bootId,
+      seq,
+      at,
       hardwareClass: this.#shared(reported.hardwareClass),
       cameras: this.#shared([...reported.cameras].sort().join(",")),
       slots: isSame ? before.slots : slots,
@@ -112,14 +117,14 @@ export class FleetTable {
         code: this.#shared(update.code.slice(0, 64)),
         reason: this.#shared(update.reason.slice(0, TEXT_MAX)),
       },
-      canBeTold: DeviceDesired.versions.some(({ fingerprint }) => acceptedSchemas.includes(fingerprint)),
+      takesDesiredState: DeviceDesired.versions.some(({ fingerprint }) => acceptedSchemas.includes(fingerprint)),
       knowsWindows: DeviceDesired.versions.some(
         ({ version, fingerprint }) => version >= WINDOWS_SINCE && acceptedSchemas.includes(fingerprint),
       ),
     };
   }
 
-  /** F3; reasons differ from device to device at worst, so what is shared is bounded. */
+  /** F3. Reasons may differ for every device, so the number of shared strings is bounded. */
   #shared(text: string): string {
     const known = this.#texts.get(text);
     if (known !== undefined) return known;

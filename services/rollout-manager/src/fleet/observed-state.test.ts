@@ -5,16 +5,18 @@ import { FleetTable } from "./fleet-table.ts";
 import { observedStateOf } from "./observed-state.ts";
 
 const [old, wanted] = ["0a".repeat(32), "1b".repeat(32)];
-const says = (modelDigest: string, change: object = {}) =>
+const reportOf = (modelDigest: string, change: object = {}) =>
   someReported({
-    ...{ deviceId: "d", generation: 7n, acceptedSchemas: [DeviceDesired.current.fingerprint] },
+    deviceId: "d",
+    generation: 7n,
+    acceptedSchemas: [DeviceDesired.current.fingerprint],
     slots: { perception: { modelDigest, modelName: "edge", modelVersion: "1" } },
     ...change,
   });
 
 describe("the observed state of a device", () => {
   const table = new FleetTable();
-  table.reported("d", says(wanted), 1_000);
+  table.reported("d", reportOf(wanted), 1_000);
   const device = table.get("d");
   if (device === undefined) throw new Error("no device");
 
@@ -26,7 +28,7 @@ describe("the observed state of a device", () => {
     expect(observedStateOf(device, "perception", same, 500).modelDigest).toBe(wanted);
   });
 
-  test("is what its frames say, and it has left what it claims (B1)", () => {
+  test("is the model of its frames, and it has left the model that it reports (B1)", () => {
     const frames = { modelDigest: old, at: 9_000 };
     expect(observedStateOf(device, "perception", frames, 500)).toMatchObject({
       modelDigest: old,
@@ -36,13 +38,13 @@ describe("the observed state of a device", () => {
   });
 });
 
-test("replayed and impossible reports are ignored; a newer boot begins anew (F1)", () => {
+test("replayed and impossible reports are ignored; a newer boot starts a new order (F1)", () => {
   const table = new FleetTable();
-  expect(table.reported("d", says(wanted, { seq: 5n }), 1)).toBeNull();
-  expect(table.reported("d", says(old, { seq: 4n }), 2)).toBe("replayed");
-  expect(table.reported("d", says(old, { bootId: someBootId - 1n, seq: 9n }), 3)).toBe("replayed");
-  expect(table.reported("e", says(old, { seq: 9n }), 4)).toBe("malformed");
+  expect(table.reported("d", reportOf(wanted, { seq: 5n }), 1)).toBeNull();
+  expect(table.reported("d", reportOf(old, { seq: 4n }), 2)).toBe("replayed");
+  expect(table.reported("d", reportOf(old, { bootId: someBootId - 1n, seq: 9n }), 3)).toBe("replayed");
+  expect(table.reported("e", reportOf(old, { seq: 9n }), 4)).toBe("malformed");
   expect(table.get("d")?.slots.perception).toBe(wanted);
-  expect(table.reported("d", says(old, { bootId: someBootId + 1n, seq: 1n }), 5)).toBeNull();
-  expect(table.get("d")).toMatchObject({ slotsAt: 5, canBeTold: true });
+  expect(table.reported("d", reportOf(old, { bootId: someBootId + 1n, seq: 1n }), 5)).toBeNull();
+  expect(table.get("d")).toMatchObject({ slotsAt: 5, takesDesiredState: true });
 });

@@ -1,19 +1,23 @@
 /** The observed state of a device: what it reports, unless its frames contradict that.
  *
- * B1. Frames are harder to get wrong than a report: a device that reports one model while its newer frames are another's runs
- *     the other, and has left the one that it claims. */
+ * B1. Frames are stronger evidence than a report: a device that reports one model while its newer frames are of another runs
+ *     the other, and has left the one that it reports. */
 import { PERCEPTION } from "@tributary/contracts";
 import type { DeviceState } from "@tributary/rollouts";
 import type { ByFrames } from "../watching/metrics-fold.ts";
 import type { FleetMember } from "./fleet-table.ts";
 
-export function isContradicted(device: FleetMember, frames: ByFrames | undefined, lieAfterMs: number): boolean {
+export function isContradicted(
+  device: FleetMember,
+  frames: ByFrames | undefined,
+  inconsistentAfterMs: number,
+): boolean {
   const claimed = device.slots[PERCEPTION];
   return (
     frames !== undefined &&
     claimed !== undefined &&
     frames.modelDigest !== claimed &&
-    frames.at > device.slotsAt + lieAfterMs
+    frames.at > device.slotsAt + inconsistentAfterMs
   );
 }
 
@@ -21,17 +25,17 @@ export function observedStateOf(
   device: FleetMember,
   slot: string,
   frames: ByFrames | undefined,
-  lieAfterMs: number,
+  inconsistentAfterMs: number,
 ): DeviceState {
   const { generation, slots, at, goldenPassed, update } = device;
   const claimed = slots[slot] ?? "";
   const state = { generation, modelDigest: claimed, at, goldenPassed: slot === PERCEPTION ? goldenPassed : null };
   // Frames show this slot alone.
-  if (slot === PERCEPTION && frames !== undefined && isContradicted(device, frames, lieAfterMs)) {
+  if (slot === PERCEPTION && frames !== undefined && isContradicted(device, frames, inconsistentAfterMs)) {
     return {
       ...state,
       modelDigest: frames.modelDigest,
-      goldenPassed: null, // It is of the claimed one.
+      goldenPassed: null, // The golden test was of the claimed model.
       update: {
         generation,
         modelDigest: claimed,
@@ -44,7 +48,7 @@ export function observedStateOf(
   return { ...state, update: update?.slot === slot ? update : null };
 }
 
-/** Slots that a device says anything of. */
+/** Slots that a device reports anything of. */
 export const slotsOf = ({ slots, update }: FleetMember): readonly string[] => [
   ...new Set([...Object.keys(slots), ...(update === null ? [] : [update.slot])]),
 ];

@@ -15,13 +15,13 @@ async function observedAfter(...reports: readonly Partial<DeviceReported>[]) {
     kafka.put(topics.reported, "d", someReported({ deviceId: "d", seq: BigInt(i), ...change }), { timestamp: i });
   const stop = new AbortController();
   const [fleet, devices] = [new FleetTable(), new DeviceSlots(1)];
-  const observed = new ObservedStates({ fleet, devices, byFrames: () => undefined, lieAfterMs: 1 });
+  const observed = new ObservedStates({ fleet, devices, byFrames: () => undefined, inconsistentAfterMs: 1 });
   await (await observed.follow(followContext(kafka, stop.signal))).caughtUp;
   stop.abort();
   return (slot: string) => devices.entriesOf(slot, ["d"])[0]?.state ?? null;
 }
 
-test("a device that names a slot no more runs nothing there", async () => {
+test("a device that no longer reports a slot runs nothing there", async () => {
   const both = { perception: model, world: model };
   expect((await observedAfter({ slots: both }))("world")).toMatchObject({ modelDigest: digest });
   const state = await observedAfter({ slots: both }, { slots: { perception: model } });

@@ -11,7 +11,7 @@ export type ObservedStatesOptions = {
   readonly fleet: FleetTable;
   readonly devices: Pick<DeviceSlots, "reported" | "forget">;
   readonly byFrames: (deviceId: string) => ByFrames | undefined;
-  readonly lieAfterMs: number;
+  readonly inconsistentAfterMs: number;
 };
 
 export class ObservedStates {
@@ -47,13 +47,13 @@ export class ObservedStates {
     ]);
   }
 
-  /** Some of these may have begun or ceased to send frames of another model than they report. */
+  /** For devices with new frames: the model of their frames may now agree or disagree with their report. */
   hadFrames(deviceIds: Iterable<string>): void {
-    const { fleet, byFrames, lieAfterMs } = this.#options;
+    const { fleet, byFrames, inconsistentAfterMs } = this.#options;
     for (const deviceId of deviceIds) {
       const device = fleet.get(deviceId);
       if (device === undefined) continue;
-      const isNow = isContradicted(device, byFrames(deviceId), lieAfterMs);
+      const isNow = isContradicted(device, byFrames(deviceId), inconsistentAfterMs);
       if (isNow === this.#contradicted.has(deviceId)) continue;
       if (isNow) this.#contradicted.add(deviceId);
       else this.#contradicted.delete(deviceId);
@@ -61,14 +61,14 @@ export class ObservedStates {
     }
   }
 
-  /** `before`: slots that it named until now; it runs nothing in one that it names no more. */
+  /** `before`: slots of the report before; the device runs nothing in one that it no longer reports. */
   #observe(deviceId: string, before: readonly string[] = []): void {
-    const { fleet, devices, byFrames, lieAfterMs } = this.#options;
+    const { fleet, devices, byFrames, inconsistentAfterMs } = this.#options;
     const device = fleet.get(deviceId);
     if (device === undefined || fleet.isRevoked(deviceId)) return;
     const frames = byFrames(deviceId);
     for (const slot of new Set([...before, ...slotsOf(device)])) {
-      devices.reported(deviceId, slot, observedStateOf(device, slot, frames, lieAfterMs));
+      devices.reported(deviceId, slot, observedStateOf(device, slot, frames, inconsistentAfterMs));
     }
   }
 

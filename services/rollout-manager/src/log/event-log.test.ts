@@ -11,13 +11,17 @@ const pause = (version: number): Proposal => ({
   change: { kind: "paused", reason: "person", untilMs: null, evidence: {} },
 });
 
-/** A Kafka that stores when told to; nothing is read back. */
+/** A Kafka that stores on demand; nothing is read back. */
 function log() {
   const sends: (() => void)[] = [];
   const sink = new MemoryKafka();
   sink.before = () => new Promise((resolve) => sends.push(resolve));
   const eventLog = new EventLog({
-    ...{ controller: {} as RolloutController, epoch: 0, sink, clock: systemClock, readBackMsMax: 1 },
+    controller: {} as RolloutController,
+    epoch: 0,
+    sink,
+    clock: systemClock,
+    readBackMsMax: 1,
     telemetry: silentTelemetry(),
     onChange: () => {},
   });
@@ -27,16 +31,16 @@ function log() {
   return { eventLog, sends, until };
 }
 
-test("what a person wants waits for the proposal in flight, and is made of what that came to", async () => {
+test("a command waits for the proposal in flight, and is built from the state after it", async () => {
   const { eventLog, sends, until } = log();
   let version = 2;
   const made: number[] = [];
-  const wish = () => {
+  const command = () => {
     made.push(version);
     return pause(version);
   };
   const first = eventLog.propose(pause(2), "rollout-manager");
-  const wishes = [eventLog.proposeNext(uid, wish, "ann"), eventLog.proposeNext(uid, wish, "bob")];
+  const commands = [eventLog.proposeNext(uid, command, "ann"), eventLog.proposeNext(uid, command, "bob")];
   await until(1);
   expect(made).toEqual([]);
   version = 3;
@@ -48,11 +52,11 @@ test("what a person wants waits for the proposal in flight, and is made of what 
   sends[1]?.();
   await until(3);
   sends[2]?.();
-  await Promise.all(wishes);
+  await Promise.all(commands);
   expect([made, eventLog.isBusy(uid)]).toEqual([[3, 4], false]);
 });
 
-test("what is proposed by itself does not wait: it is proposed again", async () => {
+test("a proposal of the controller does not wait: it is repeated", async () => {
   const { eventLog, sends } = log();
   const first = eventLog.propose(pause(2), "rollout-manager");
   await expect(eventLog.propose(pause(2), "rollout-manager")).rejects.toMatchObject({ code: "rollout-busy" });

@@ -1,10 +1,10 @@
 /**
  * The log of events, rollouts.events.v1: read by every instance, appended to by any.
  *
- * L1. (V1) What is proposed is acted on only once it was read back and counts; whoever proposes learns which it was.
- * L2. A record that is no event of ours, or that does not count, changes nothing; it is named and counted.
- * L3. (G9) One proposal of a rollout is in flight at a time, and an instance waits for it at most `readBackMsMax`. What is
- *     proposed by itself is proposed again later; a person's wish waits for its turn.
+ * L1. (V1) A proposal takes effect only once it was read back and counts; the proposer gets the outcome.
+ * L2. A record that is no event of ours, or that does not count, changes nothing; it is logged and counted.
+ * L3. (G9) One proposal of a rollout is in flight at a time, and an instance waits for it at most `readBackMsMax`. The
+ *     controller's own proposals are repeated later; a person's command waits for its turn.
  */
 import { topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type InRecord, type RecordSink } from "@tributary/kafka";
@@ -32,16 +32,16 @@ export type EventLogOptions = {
   readonly onChange: (event: RolloutEvent, generation: bigint) => void;
 };
 
-/** Of an event that was proposed: it counts, or why not; `unknown`: it was not read back in time. */
+/** The outcome of a proposal: it counts, or why not; `unknown`: it was not read back in time. */
 export type ProposalOutcome = Applied | { readonly kind: "unknown"; readonly reason: string };
 
 export class EventLog {
   readonly #options: EventLogOptions;
-  /** By rollout; resolves when it no longer is. */
+  /** Proposals in flight by rollout; each promise resolves when its proposal is settled. */
   readonly #inFlight = new Map<string, Promise<void>>();
-  /** By offset: who waits for that record. */
+  /** Callers that wait for a record, by its offset. */
   readonly #waiting = new Map<bigint, (outcome: ProposalOutcome) => void>();
-  /** Of records read before their writer knew their offset; forgotten when nothing is in flight. */
+  /** Outcomes of records that were read before their writer knew their offset; cleared when nothing is in flight. */
   readonly #outcomes = new Map<bigint, ProposalOutcome>();
   #next = 0n;
 
@@ -65,7 +65,7 @@ export class EventLog {
           throw new Failure("rollout-event-unusable", "give-up", `its key is ${record.key}`);
       } catch (error) {
         this.#settle(record.offset, { kind: "stale", reason: reasonOf(error) });
-        throw error; // L2: named and counted by `follow`.
+        throw error; // L2: `follow` logs and counts it.
       }
       this.#apply(event, record);
     });
@@ -87,7 +87,7 @@ export class EventLog {
       const event: RolloutEvent = { uid, version, at: clock.now(), by, change };
       const value = topics.rolloutEvents.codec.encodeConfluent(recordOfEvent(event));
       const [position] = await sink.send([{ topic: topics.rolloutEvents.name, key: uid, value }]);
-      if (position === undefined) return { kind: "unknown", reason: "Kafka did not say where it is" };
+      if (position === undefined) return { kind: "unknown", reason: "Kafka returned no offset" };
       return await this.#outcomeOf(position.offset);
     } finally {
       this.#inFlight.delete(uid);
@@ -96,7 +96,7 @@ export class EventLog {
     }
   }
 
-  /** What a person wants of a rollout waits for its proposal in flight, and is made of what that came to. */
+  /** A person's command waits for the proposal in flight, and is built from the state after it. */
   async proposeNext(uid: string, proposalOf: () => Proposal, by: string): Promise<ProposalOutcome> {
     for (let flight = this.#inFlight.get(uid); flight !== undefined; flight = this.#inFlight.get(uid)) await flight;
     return this.propose(proposalOf(), by);

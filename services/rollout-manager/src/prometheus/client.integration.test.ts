@@ -73,7 +73,7 @@ describe("Prometheus", () => {
     ],
     ["is overloaded", json({ status: "error", error: "too many" }, 503), "prometheus-failed", /answers 503: too many/],
     ["is behind a page", (_, response) => response.writeHead(502).end("<html>"), "prometheus-failed", /answers 502$/],
-    ["says something else", json([1]), "prometheus-answer-unusable", /none of \/api\/v1\/query/],
+    ["answers with something else", json([1]), "prometheus-answer-unusable", /none of \/api\/v1\/query/],
   ])("that %s is a failure with a name, and no credential in it", async (_, given, code, message) => {
     answer = given;
     const error = await ask({ token: "secret", timeoutMs: code === "prometheus-timeout" ? 300 : 20_000 }).then(

@@ -1,8 +1,10 @@
-/** Asks Prometheus, or whoever speaks its HTTP API (Thanos, Mimir, VictoriaMetrics), for one instant vector.
+/**
+ * Queries Prometheus, or a server with its HTTP API (Thanos, Mimir, VictoriaMetrics), for one instant vector.
  *
- * A1. (G9) An answer is bounded in time, bytes and series; whatever is beyond is refused as a whole.
- * A2. An answer is checked before it is used; a series that is malformed takes no other with it.
- * A3. Credentials go to the configured address alone, never along a redirect, and into no message. */
+ * An answer is bounded in time, bytes and series; one that exceeds a bound is refused as a whole (G9). An answer is checked
+ * before it is used; a malformed series does not affect the others. Credentials are sent to the configured address only,
+ * never along a redirect, and appear in no message.
+ */
 import { Failure, type Instant, reasonOf } from "@tributary/kernel";
 import { z } from "zod";
 
@@ -18,7 +20,7 @@ export type PrometheusAccess = {
 
 export type Series = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
 
-/** `malformed`: series that were none. */
+/** `malformed`: number of malformed series. */
 export type Vector = { readonly series: readonly Series[]; readonly malformed: number };
 
 const ERROR_BYTES_MAX = 64 * 1024;
@@ -53,7 +55,7 @@ export async function askPrometheus(
         accept: "application/json",
       },
       body: new URLSearchParams({ query, time: (at / 1_000).toFixed(3), timeout: `${timeoutMs}ms` }),
-      redirect: "error", // A3
+      redirect: "error",
       signal: AbortSignal.any([signal, inTime]),
     });
     if (!response.ok) throw await refusalOf(response);
@@ -68,7 +70,7 @@ export async function askPrometheus(
 const away = (code: string, reason: string): Failure =>
   new Failure(code, "retry", `Prometheus cannot be asked: ${reason.slice(0, WORDS_MAX)}`);
 
-/** `fetch failed` says nothing; what it was caused by does. */
+/** The cause of a failed fetch: the message `fetch failed` alone does not name it. */
 function causeOf(error: unknown): string {
   const { cause } = Object(error) as { cause?: { message?: unknown } };
   return typeof cause?.message === "string" && cause.message !== "" ? cause.message : reasonOf(error);
@@ -96,14 +98,13 @@ async function refusalOf(response: Response): Promise<Failure> {
     const read = refusal.safeParse(JSON.parse(await bodyOf(response, ERROR_BYTES_MAX)));
     if (read.success) reason = `: ${read.data.error.slice(0, WORDS_MAX)}`;
   } catch {
-    // Whatever else stands there is of a proxy in between.
+    // Any other body is a proxy's.
   }
   return status === 400 || status === 422
     ? new Failure("prometheus-query-refused", "ask-a-person", `Prometheus refuses the query${reason}`)
     : away("prometheus-failed", `it answers ${status}${reason}`);
 }
 
-/** A1 */
 async function bodyOf(response: Response, bytesMax: number): Promise<string> {
   const reader = response.body?.getReader();
   const chunks: Uint8Array[] = [];
@@ -121,7 +122,7 @@ async function bodyOf(response: Response, bytesMax: number): Promise<string> {
   }
 }
 
-/** A2. Exported for tests. */
+/** Exported for tests. */
 export function vectorOf(body: string, seriesMax: number): Vector {
   let parsed: unknown;
   try {

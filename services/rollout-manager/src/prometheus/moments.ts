@@ -1,10 +1,10 @@
-/** For which moments Prometheus is to be asked. Pure.
+/** The moments for which Prometheus is to be queried. Pure.
  *
- * T1. Moments are multiples of `everyMs`, so every instance asks for the same ones, and each is asked for a little later
- *     (`delayMs`), when what was scraped by then is stored.
- * T2. Counters are cumulative: what was missed is in the next answer, so only the newest moment is asked for.
- * T3. What devices did before is asked for once, when the rollout is new: `PAST_STEPS` steps back from its creation. It is
- *     given up as soon as the present is due. */
+ * T1. Moments are multiples of `everyMs`, so every instance queries the same ones, each `delayMs` later, when its samples are
+ *     stored.
+ * T2. Counters are cumulative: a missed moment is covered by the next answer, so only the newest one is queried.
+ * T3. The past of the devices is queried once, when the rollout is new: `PAST_STEPS` steps back from its creation. The query
+ *     is given up as soon as the present is due. */
 import type { Instant } from "@tributary/kernel";
 
 export type Grid = { readonly everyMs: number; readonly delayMs: number; readonly pastMs: number };

@@ -1,4 +1,4 @@
-/** What is asked for and written when: past and present, many devices, and who is away. */
+/** Which moments are queried and written when: past and present, many devices, unreachable servers. */
 import { describe, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
@@ -13,7 +13,9 @@ const MINUTE = 60_000;
 const T0 = 20_000 * 24 * 60 * MINUTE;
 const signal = new AbortController().signal;
 const { spec } = readSpec({
-  ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "r" } },
+  apiVersion: "tributary.dev/v1",
+  kind: "ModelRollout",
+  metadata: { name: "r" },
   spec: {
     model: "edge@2",
     strategy: { canary: { steps: [{ setWeight: 10 }, { analysis: { duration: "2h" } }, { setWeight: 100 }] } },
@@ -44,7 +46,11 @@ function rig(devices: number) {
   });
   const telemetry = silentTelemetry();
   const observer = new Observer({
-    ...{ controller: { rollouts: [rollout] }, fleet, telemetry, random: () => 0.5, isReady: () => true },
+    controller: { rollouts: [rollout] },
+    fleet,
+    telemetry,
+    random: () => 0.5,
+    isReady: () => true,
     grid: { everyMs: MINUTE, delayMs: 0, pastMs: 24 * 60 * MINUTE },
     clock: { now: () => world.now, monotonicMs: () => world.now, sleep: async () => {} },
     ask: async (query, at) => {
@@ -57,8 +63,11 @@ function rig(devices: number) {
   });
   const start = (minute: number) =>
     fleet.start({
-      ...{ uid, startedAt: T0 + minute * MINUTE, metrics: ["accuracy", "answers-kept"] },
-      ...{ canary: order.slice(0, 2), control: order.slice(2, 4) },
+      uid,
+      startedAt: T0 + minute * MINUTE,
+      metrics: ["accuracy", "answers-kept"],
+      canary: order.slice(0, 2),
+      control: order.slice(2, 4),
     });
   const round = async (minute: number) => {
     world.now = T0 + minute * MINUTE;
@@ -93,14 +102,14 @@ describe("an observer", () => {
     expect(await round(9)).toEqual([[9, 4, null]]);
   });
 
-  test("tells once a moment why there is nothing, waits longer and longer, and goes on when Prometheus is back", async () => {
+  test("reports once a moment why there is no data, backs off, and continues when Prometheus is reachable again", async () => {
     const { world, asked, start, round, telemetry } = rig(50);
     world.prometheus = "away";
     expect(await round(0)).toEqual([]); // Nobody waits for the past.
     start(3.5);
-    const told: unknown[] = [];
-    for (let minute = 4; minute < 10; minute += 0.05) told.push(...(await round(minute)));
-    expect(told).toEqual([4, 5, 6, 7, 8, 9].map((minute) => [minute, 0, "no answer within 9 ms"]));
+    const reports: unknown[] = [];
+    for (let minute = 4; minute < 10; minute += 0.05) reports.push(...(await round(minute)));
+    expect(reports).toEqual([4, 5, 6, 7, 8, 9].map((minute) => [minute, 0, "no answer within 9 ms"]));
     expect(asked.length).toBeLessThan(60);
     world.prometheus = "well";
     expect(await round(12)).toEqual([[12, 4, null]]);
@@ -109,7 +118,7 @@ describe("an observer", () => {
     expect(await telemetry.metrics()).toMatch(/prometheus_failures_total\{code="prometheus-timeout"\} \d+/);
   });
 
-  test("asks again for what Kafka did not take", async () => {
+  test("repeats observations that Kafka did not take", async () => {
     const { world, start, round } = rig(50);
     start(3.5);
     world.kafka = "away";

@@ -1,10 +1,12 @@
-/** Asks Prometheus for the metrics of active rollouts and writes what it says to metrics.observations.v1.
+/**
+ * Queries Prometheus for the metrics of active rollouts and writes the answers to metrics.observations.v1.
  *
- * O1. It decides nothing and counts nothing: every instance judges by what stands in the topic, so all come to the same, also
- *     those that cannot reach Prometheus or start later (ADR 25).
- * O2. Any number of instances may ask for the same moment; the first record in the log counts (C2 of counters.ts).
- * O3. Prometheus away or slow stops nothing: it is counted, logged once in a while, and the topic gets the reason why there is nothing.
- * O4. (G9) A round asks for `ASKS_AT_ONCE` metrics at a time, each bounded in time; a metric that fails waits. */
+ * It decides nothing and counts nothing: every instance judges by the records in the topic, so all reach the same verdict,
+ * also those that cannot reach Prometheus or start later (ADR 25). Any number of instances may query the same moment; the
+ * first record in the log counts (C2 of counters.ts). A slow or unreachable Prometheus stops nothing: it is counted, logged
+ * at most every `REPORT_EVERY_MS`, and the topic gets the reason why there is no data. A round queries `ASKS_AT_ONCE`
+ * metrics at a time, each bounded in time; a metric that fails backs off (G9).
+ */
 import { type MetricObservations, topics } from "@tributary/contracts";
 import { codeOf, type RecordSink } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf, repeat } from "@tributary/kernel";
@@ -27,7 +29,7 @@ export type ObserverOptions = {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
-  /** False while this instance does not know yet what others were answered. */
+  /** False until this instance has read the observations of the others. */
   readonly isReady: () => boolean;
 };
 
@@ -37,7 +39,7 @@ type Ask = {
   readonly metric: string;
   readonly provided: Provided;
   readonly moments: readonly Instant[];
-  /** Whose counters are wanted; live: those of the comparison. */
+  /** The devices whose counters are read; if live, those of the comparison. */
   readonly members: ReadonlySet<string>;
   readonly isLive: boolean;
 };
@@ -54,13 +56,13 @@ type State = {
 
 const ROUND_MS = 500;
 const ASKS_AT_ONCE = 4;
-/** A record stays far below what Kafka takes. */
+/** Keeps a record far below Kafka's limit. */
 export const DEVICES_A_RECORD = 1_000;
 const BACKOFF = { minMs: 500, maxMs: 60_000 };
-const TELL_EVERY_MS = 600_000;
+const REPORT_EVERY_MS = 600_000;
 const HOUR = 3_600_000;
 
-/** Null: there is no Prometheus to ask; what other instances are answered counts all the same. */
+/** Null: no Prometheus is configured; the observations of other instances count all the same. */
 export function observerOf(
   { prometheus, judge }: RolloutManagerConfig,
   parts: Omit<ObserverOptions, "ask" | "grid">,
@@ -88,14 +90,14 @@ export class Observer {
     return repeat(() => isReady() && this.round(signal), { clock, everyMs, signal });
   }
 
-  /** Asks for whatever is due. */
+  /** Queries every metric that is due. */
   async round(signal: AbortSignal): Promise<void> {
     const asks = this.#asks();
     const work = async () => {
       for (let ask = asks.shift(); ask !== undefined && !signal.aborted; ask = asks.shift())
         await this.#ask(ask, signal);
     };
-    await Promise.all(Array.from({ length: ASKS_AT_ONCE }, work)); // O4
+    await Promise.all(Array.from({ length: ASKS_AT_ONCE }, work));
   }
 
   #asks(): Ask[] {
@@ -139,7 +141,7 @@ export class Observer {
     try {
       for (const at of moments) {
         const read = await this.#readings(ask, at, signal);
-        if (isLive) problem = this.#tellRefused(ask, read);
+        if (isLive) problem = this.#reportRefused(ask, read);
         records.push(...recordsOf(uid, metric, at, read, isLive ? problem : null));
       }
       state.failures = 0;
@@ -152,7 +154,7 @@ export class Observer {
       state.dueAt = clock.monotonicMs() + backoffMs(BACKOFF, state.failures++, random);
       records.length = 0;
       answered = state.answeredTo ?? Number.NEGATIVE_INFINITY;
-      if (isLive && state.excusedAt !== last) records.push({ rolloutUid: uid, metric, at: last, devices: [], problem }); // O3
+      if (isLive && state.excusedAt !== last) records.push({ rolloutUid: uid, metric, at: last, devices: [], problem });
     }
     this.#report(state, uid, metric, problem);
     try {
@@ -176,19 +178,18 @@ export class Observer {
     return readingsOf(goods, totals, deviceLabel, (deviceId) => members.has(deviceId));
   }
 
-  /** What is amiss with the answer. */
-  #tellRefused({ rollout: { uid }, metric, members }: Ask, read: Readings): string | null {
+  /** Reports the refused series; returns what is wrong with the answer. */
+  #reportRefused({ rollout: { uid }, metric, members }: Ask, read: Readings): string | null {
     for (const [reason, { count, some }] of read.refused) {
       this.#options.telemetry.emit(seriesRefused, { uid, metric, reason, count, some: some.join(", ") });
     }
     return problemOf(read, members.size);
   }
 
-  /** O3 */
   #report(state: State, uid: string, metric: string, problem: string | null): void {
     const { clock, telemetry } = this.#options;
     const now = clock.monotonicMs();
-    const isNews = (problem === null) !== (state.trouble === null) || now - state.reportedAt >= TELL_EVERY_MS;
+    const isNews = (problem === null) !== (state.trouble === null) || now - state.reportedAt >= REPORT_EVERY_MS;
     state.trouble = problem;
     if (!isNews || problem === null) return;
     state.reportedAt = now;
@@ -199,7 +200,11 @@ export class Observer {
     const known = this.#states.get(key);
     if (known !== undefined) return known;
     const state: State = {
-      ...{ answeredTo: null, failures: 0, dueAt: Number.NEGATIVE_INFINITY, excusedAt: null, trouble: null },
+      answeredTo: null,
+      failures: 0,
+      dueAt: Number.NEGATIVE_INFINITY,
+      excusedAt: null,
+      trouble: null,
       reportedAt: Number.NEGATIVE_INFINITY,
     };
     this.#states.set(key, state);

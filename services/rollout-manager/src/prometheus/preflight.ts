@@ -1,17 +1,19 @@
-/** Asks once, before a rollout is created, whether its queries find its devices at all.
+/**
+ * Checks once, before a rollout is created, whether its queries find its devices.
  *
- * P1. What Prometheus answers and cannot serve is refused, with its place: a misspelt metric would else be found out at the end
- *     of the first analysis.
- * P2. Prometheus that does not answer refuses nothing: it may be back when the canary runs. */
+ * A query that Prometheus rejects or answers without these devices is refused, with its path: a misspelt metric would
+ * otherwise show at the end of the first analysis. An unreachable Prometheus refuses nothing: it may be available again when
+ * the canary runs.
+ */
 import { Failure, type Instant } from "@tributary/kernel";
 import type { RolloutSpec, SpecProblem } from "@tributary/rollouts";
 import { SpecRefused } from "../creation/spec-problems.ts";
 import { askPrometheus, type PrometheusAccess, type Vector } from "./client.ts";
 
-/** Whoever creates a rollout waits for this. */
+/** The creator of a rollout waits for this long at most. */
 const TIMEOUT_MS_MAX = 3_000;
 const NAMED_MAX = 5;
-/** Of the server's word on a query: others are of the network or of the service's configuration. */
+/** Codes of failures of the query itself: others are of the network or of the service's configuration. */
 const OF_THE_QUERY = new Set(["prometheus-query-refused", "prometheus-too-many-series", "prometheus-answer-too-large"]);
 
 /** Throws SpecRefused. */
@@ -36,14 +38,14 @@ export async function refuseQueries(
         const problem = problemOfVector(await askPrometheus(bounded, query, at, signal), deviceLabel, members);
         return problem === null ? [] : [{ path, message: problem }];
       } catch (error) {
-        return error instanceof Failure && OF_THE_QUERY.has(error.code) ? [{ path, message: error.message }] : []; // P2
+        return error instanceof Failure && OF_THE_QUERY.has(error.code) ? [{ path, message: error.message }] : [];
       }
     }),
   );
-  if (problems.flat().length > 0) throw new SpecRefused(problems.flat(), "metric-unknown"); // P1
+  if (problems.flat().length > 0) throw new SpecRefused(problems.flat(), "metric-unknown");
 }
 
-/** Null: it finds devices of the rollout. */
+/** The problem; null: the query finds devices of the rollout. */
 export function problemOfVector({ series }: Vector, deviceLabel: string, members: ReadonlySet<string>): string | null {
   if (series.length === 0) return "Prometheus finds no series; are the names of metric and labels right?";
   const labelled = series.flatMap(({ labels }) =>

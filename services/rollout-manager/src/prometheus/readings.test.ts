@@ -39,7 +39,7 @@ describe("from two vectors", () => {
     expect([refusedIn(all), problemOf(all, 3)]).toEqual([{}, null]);
   });
 
-  test("what cannot be is refused, named and counted, and the others count (R1, R2)", () => {
+  test("impossible series are refused, reported and counted, and the others count (R1, R2)", () => {
     const some = read(
       [
         ["a", 1],
@@ -95,7 +95,7 @@ describe("from two vectors", () => {
     expect(harmed.readings).toContainEqual({ deviceId: "b", good: 0, total: 9 });
   });
 
-  test("nothing at all is told as that, and as devices of others where there are some", () => {
+  test("an empty answer is reported as such, and series of other devices are named", () => {
     expect(problemOf(read([], []), 3)).toBe("Prometheus has nothing usable of any of the 3 devices");
     expect(problemOf(read([["x", 1]], [["x", 1]]), 3)).toMatch(/2 of other devices$/);
   });
@@ -138,7 +138,7 @@ describe("an answer", () => {
     JSON.stringify({ status: "success", data: { resultType, result } });
   const one = { metric: { device: "a" }, value: [1_700_000_000, "42"] };
 
-  test("is read, and what is malformed takes no other series with it", () => {
+  test("is read, and a malformed series does not affect the others", () => {
     expect(
       vectorOf(body([one, { metric: {}, histogram: [] }, { metric: { device: 1 }, value: [1, "1"] }, null]), 9),
     ).toEqual({
@@ -172,7 +172,7 @@ describe("the moments to ask for", () => {
     expect(momentsDue(asked, { ...grid, pastMs: 0 }, 100_011)).toEqual([99_960]);
   });
 
-  test("then the newest of the comparison, which gives up the past and what was missed (T2, T3)", () => {
+  test("then the newest of the comparison, which gives up the past and missed moments (T2, T3)", () => {
     const live = { ...asked, startedAt: 100_100 };
     expect(momentsDue({ ...live, answeredTo: 99_960 }, grid, 100_120)).toEqual([]); // 100 080 is before the start.
     expect(momentsDue({ ...live, answeredTo: 99_960 }, grid, 100_140 + 14)).toEqual([]);

@@ -1,9 +1,9 @@
 /** From two vectors to the counters of a rollout's devices. Pure.
  *
- * R1. What cannot be a counter of one device of this rollout is refused, named and counted; the others count.
- * R2. Two series of one device are refused both: which one is right cannot be known.
- * R3. Of a labelled counter that never counted there is no series. A device without good outcomes has 0 of them, if the query
- *     finds good outcomes of others; if of none, it is the query that is wrong, not the devices. */
+ * R1. A series that cannot be a counter of one device of this rollout is refused, logged and counted; the others count.
+ * R2. Two series of one device are both refused: which one is right cannot be known.
+ * R3. A labelled counter that never counted has no series. A device without good outcomes has 0 of them, if the query finds
+ *     good outcomes of others; if it finds none, the query is wrong, not the devices. */
 import type { Series, Vector } from "./client.ts";
 
 export type Refusal =
@@ -95,7 +95,7 @@ function byDevice(
   return values;
 }
 
-/** What is amiss, for people; null: every device has its counters. The same for whoever gets the same answer. */
+/** What is wrong, for people; null: every device has its counters. The same answer gives the same text on every instance. */
 export function problemOf({ readings, refused }: Readings, members: number): string | null {
   const missing = members - readings.length;
   if (missing <= 0) return null;

@@ -5,7 +5,7 @@ import { specOf } from "../creation/spec-problems.ts";
 import { digests, written } from "../rollout-manager.test-kit.ts";
 import { recordOf } from "./rollout-record.ts";
 
-test("what a rollout that ended says of its devices is what was seen, also of those that a person left", () => {
+test("the record of a rollout that ended counts devices as they were seen, also those that a person abandoned", () => {
   const controller = new RolloutController(new FleetMetrics());
   const order = Array.from({ length: 160 }, (_, i) => `d${i}`);
   const spec = specOf(written("edge@2"));
@@ -13,7 +13,7 @@ test("what a rollout that ended says of its devices is what was seen, also of th
     { kind: "created", spec, modelDigest: digests.better, stableDigest: digests.old, order },
     { kind: "step-started", step: 0 },
     { kind: "aborted", why: "the analysis failed", evidence: {} },
-    { kind: "rolled-back", evidence: { after: "abort by ann, who leaves those that refuse to go back" } },
+    { kind: "rolled-back", evidence: { after: "abort by ann, who abandons the devices that refuse the rollback" } },
   ];
   for (const [i, change] of changes.entries())
     controller.applied({ uid: "u", version: i + 1, at: 1, by: "ann", change }, BigInt(i + 1));
@@ -29,7 +29,7 @@ test("what a rollout that ended says of its devices is what was seen, also of th
   const messageWith = (evidence: object) =>
     recordOf({ ...rollout, evidence } as Rollout, controller.seen("u", 1), null, undefined).message;
   expect(messageWith(rollout.evidence)).toBe(
-    "rolled back: the analysis failed; ended: abort by ann, who leaves those that refuse to go back",
+    "rolled back: the analysis failed; ended: abort by ann, who abandons the devices that refuse the rollback",
   );
   expect(messageWith({ onModel: 0 })).toBe("rolled back: the analysis failed");
 });

@@ -1,4 +1,4 @@
-/** A rollout as rollouts.v1 and the API show it. Pure: instances that know the same write the same bytes. */
+/** A rollout as rollouts.v1 and the API show it. Pure: instances with the same state write the same bytes. */
 import type { Model, RolloutAnalysis, RolloutPhase, Rollout as RolloutRecord } from "@tributary/contracts";
 import {
   type AnalysisEvidence,
@@ -40,10 +40,18 @@ export function recordOf(
   const { model: written, slot, strategy } = spec.spec;
   const isRunning = analysis === "Running" && comparison !== null;
   return {
-    ...{ uid, version: BigInt(rollout.version), name: spec.metadata.name, slot },
+    uid,
+    version: BigInt(rollout.version),
+    name: spec.metadata.name,
+    slot,
     modelName: model?.name ?? (written.split("@")[0] as string),
     modelVersion: model?.version ?? written.split("@")[1] ?? "",
-    ...{ modelDigest, stableDigest, phase: phases[phase], step, steps: strategy.canary.steps.length, weight },
+    modelDigest,
+    stableDigest,
+    phase: phases[phase],
+    step,
+    steps: strategy.canary.steps.length,
+    weight,
     analysis: analyses[analysis],
     message: messageOf(rollout, seen, comparison),
     pausedUntil: pause?.untilMs ?? null,
@@ -52,10 +60,13 @@ export function recordOf(
     abandonedDevices: aborted?.abandoned?.devices ?? 0,
     generation,
     devices: rollout.cohorts.order.length,
-    ...{ reached: seen.reached, updated: seen.updated, refused: seen.refused },
+    reached: seen.reached,
+    updated: seen.updated,
+    refused: seen.refused,
     spec: JSON.stringify(writtenSpec(spec)),
     evidence: JSON.stringify(isRunning ? comparison : rollout.evidence),
-    ...{ createdAt: rollout.createdAt, changedAt: rollout.changedAt },
+    createdAt: rollout.createdAt,
+    changedAt: rollout.changedAt,
   };
 }
 

@@ -1,4 +1,4 @@
-/** What is written into rollouts.v1 over what stands there, also where Kafka was restored and its topics do not agree. */
+/** Which records of rollouts.v1 are overwritten, also after Kafka was restored and its topics do not agree. */
 import { expect, test } from "@jest/globals";
 import { type Rollout, topics } from "@tributary/contracts";
 import { systemClock } from "@tributary/kernel";
@@ -12,7 +12,7 @@ import { StatusPublisher } from "./status-publisher.ts";
 
 const order = Array.from({ length: 160 }, (_, i) => `d${i}`);
 
-/** The log knows r-1 at version 2; `standing`: what the topic holds. What is written then, by uid. */
+/** The log has r-1 at version 2; `standing`: the records of the topic. Returns what is written, by uid. */
 async function published(epoch: number, ...standing: readonly Partial<Rollout>[]) {
   const controller = new RolloutController(new FleetMetrics());
   const spec = specOf(written("edge@2"));
@@ -21,7 +21,12 @@ async function published(epoch: number, ...standing: readonly Partial<Rollout>[]
     controller.applied({ uid: "r-1", version: i + 1, at: 1, by: "ann", change }, generationOf(epoch, BigInt(i)));
   const kafka = new MemoryKafka();
   const status = new StatusPublisher({
-    ...{ controller, models: new ModelTable(), epoch, sink: kafka, clock: systemClock, everyMs: 10 },
+    controller,
+    models: new ModelTable(),
+    epoch,
+    sink: kafka,
+    clock: systemClock,
+    everyMs: 10,
   });
   for (const change of standing) kafka.put(topics.rollouts, change.uid ?? "r-1", someRollout(change));
   const stop = new AbortController();
@@ -29,13 +34,13 @@ async function published(epoch: number, ...standing: readonly Partial<Rollout>[]
   await following.caughtUp;
   stop.abort();
   await following.ended;
-  status.begin();
+  status.start();
   await status.publish();
   const sent = kafka.written.slice(standing.length);
   return sent.map(({ key, value }) => [key, value && topics.rollouts.codec.decodeConfluent(value).version]);
 }
 
-test("an older record is written over, a newer one is left to whoever knows more (P1)", async () => {
+test("an older record is overwritten, a newer one is kept (P1)", async () => {
   expect(await published(0)).toEqual([["r-1", 2n]]);
   expect(await published(0, { version: 1n, generation: 1n })).toEqual([["r-1", 2n]]);
   expect(await published(0, { version: 9n, generation: 8n })).toEqual([]);
@@ -43,17 +48,17 @@ test("an older record is written over, a newer one is left to whoever knows more
 
 test("after a restore the log is right, also where the topic was ahead of it (P1)", async () => {
   expect(await published(1, { version: 9n, phase: "HEALTHY", generation: 8n })).toEqual([["r-1", 2n]]);
-  // Another instance was told of an epoch that is newer still.
+  // Another instance is configured with a newer epoch.
   expect(await published(1, { version: 1n, generation: generationOf(2, 0n) })).toEqual([]);
 });
 
-test("a rollout at work that the restored log forgot is ended, and nothing else (P3)", async () => {
+test("an active rollout that the restored log does not have is ended, and nothing else (P3)", async () => {
   const forgotten = { uid: "r-2", version: 3n, generation: 40n };
   const known = { version: 2n, generation: generationOf(1, 1n) };
   const ends = async (...standing: readonly Partial<Rollout>[]) =>
     (await published(1, known, ...standing)).filter(([key]) => key !== "r-1");
   expect(await ends(forgotten)).toEqual([["r-2", null]]);
   expect(await ends({ ...forgotten, phase: "HEALTHY" }, { ...forgotten, uid: "r-3", isBack: true })).toEqual([]);
-  // Another instance has just begun it.
+  // Another instance has just started it.
   expect(await ends({ ...forgotten, generation: generationOf(1, 7n) })).toEqual([]);
 });

@@ -1,11 +1,10 @@
 /**
- * Publishes rollouts.v1: each rollout as it stands, after every change of it and when what is seen of its devices changes.
+ * Publishes rollouts.v1: each rollout after every change of it, and when the observed state of its devices changes.
  *
- * P1. What stands in the topic is read back, so instances do not repeat each other; an older record is written over, a newer
- *     one is left to whoever knows more. Of another epoch (generation.ts), whatever the older one published is older.
- * P2. (G9) At most one record a rollout every `everyMs`, the first change at once.
- * P3. A rollout of an older epoch that is published as active, and that the log does not know, was forgotten with a Kafka that
- *     was restored: a tombstone ends it.
+ * P1. The topic is read back, so instances do not repeat each other; an older record is overwritten, a newer one is left to
+ *     the instance that wrote it. Records of an older epoch (generation.ts) are older than any of this one.
+ * P2. (G9) At most one record of a rollout is written every `everyMs`, the first change at once.
+ * P3. A rollout of an older epoch that is published as active, and that the restored log does not have, gets a tombstone.
  */
 import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
@@ -46,13 +45,13 @@ export class StatusPublisher {
     });
   }
 
-  /** The log is read: whatever stands in the topic is compared with it. */
-  begin(): void {
+  /** Call it when the log is read: every record of the topic is compared with it. */
+  start(): void {
     for (const uid of this.#published.keys()) this.#due.add(uid);
     for (const { uid } of this.#options.controller.rollouts) this.#due.add(uid);
   }
 
-  /** Something of this rollout may be different now. */
+  /** This rollout may have changed. */
   due(uid: string): void {
     this.#due.add(uid);
   }

@@ -6,8 +6,16 @@ const batch = { deviceId: "d", bootId: someBootId, modelDigest: someDigest };
 const drawn = (frameSeq: bigint, change: object = {}) =>
   somePrediction({ frameSeq, label: "cat", sampleDrawn: true, samplePropensity: 0.02, ...change });
 const truth = (frameSeq: bigint, label: string | null) => ({
-  ...{ deviceId: "d", bootId: someBootId, cameraId: "cam", frameSeq, label, source: "PERSON" as const },
-  ...{ labelledBy: "ann", labelledAt: 1, labelSet: null, comment: null },
+  deviceId: "d",
+  bootId: someBootId,
+  cameraId: "cam",
+  frameSeq,
+  label,
+  source: "PERSON" as const,
+  labelledBy: "ann",
+  labelledAt: 1,
+  labelSet: null,
+  comment: null,
 });
 const join = (limits: object = {}) => new LabelJoin({ drawnFramesMax: 100, labelsWaitingMax: 100, ...limits }, 0.02);
 
@@ -53,7 +61,7 @@ describe("accuracy from labels", () => {
     expect(one.takeLeftOut()).toEqual({ corrected: 1, forgotten: 0 });
   });
 
-  test("what waits is bounded, and the oldest goes (A4)", () => {
+  test("waiting frames and labels are bounded, and the oldest is dropped (A4)", () => {
     const one = join({ drawnFramesMax: 2, labelsWaitingMax: 2 });
     for (const seq of [1n, 2n, 3n]) one.predicted(batch, drawn(seq), 10);
     for (const seq of [7n, 8n, 1n, 2n]) one.labelled(truth(seq, "cat"));

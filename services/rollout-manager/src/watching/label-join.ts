@@ -1,6 +1,6 @@
-/** Accuracy: labels of frames that the random sample drew, joined with what the device said of them.
+/** Accuracy: labels of frames that the random sample drew, joined with the device's predictions.
  *
- * A1. Only drawn frames count, each weighed by how rarely the like of it is drawn: `propensityMean / pi`. Scaled so, the
+ * A1. Only drawn frames count, each weighted by the inverse of its propensity: `propensityMean / pi`. Scaled so, the
  *     weights of a device sum to about its number of labels, which is what the judge takes frames for.
  * A2. A frame without a label is missing, not wrong; a label without a class takes its frame out.
  * A3. A label may come before its frame. Of several the newest of a round holds; one that comes after its frame was counted
@@ -88,7 +88,7 @@ export class LabelJoin {
     this.#forgotten += trim(this.#labels, this.#limits.labelsWaitingMax); // A4
   }
 
-  /** What the labels and frames of this round say. */
+  /** The outcomes of this round's labels and frames. */
   take(): readonly Judgement[] {
     const judgements: Judgement[] = [];
     for (const [frame, truth] of this.#labels) {

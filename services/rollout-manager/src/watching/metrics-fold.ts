@@ -1,13 +1,14 @@
-/** Folds what devices, router and people say into the fleet's metrics, up to any moment of record time.
+/**
+ * Folds the records of devices, router and labellers into the fleet's metrics, up to any moment of record time.
  *
- * M1. `accuracy`: labelled frames of the random sample (label-join.ts). `agreement`: cloud and edge on the random sample; it is
- *     agreement and never called accuracy. `deadline-met` and `latency-met`: frames within what the device's rollout allows, the
- *     same for both arms and never the candidate's own budget, from each frame's latency. What a device counts against the
- *     budget of its model (`sla_missed`) is not judged by, whichever agent says it.
- * M2. Replayed records and absurd numbers are refused by the fold (fleet-metrics); a device that sends only such is silent.
- * M3. What a device's frames say it runs is kept beside what it reports: the newest frame's model.
- * M4. What Prometheus said counts as it stands in metrics.observations.v1, whoever asked: the first record of a moment and
- *     device. What is amiss is the newest record's word. */
+ * `accuracy`: labelled frames of the random sample (label-join.ts). `agreement`: cloud and edge on the random sample; it is
+ * agreement and never called accuracy. `deadline-met` and `latency-met`: frames within what the device's rollout allows, the
+ * same for both arms and never the candidate's own budget, from each frame's latency. The count of a device against the
+ * budget of its model (`sla_missed`) is not used, whichever agent reports it. Replayed records and absurd numbers are
+ * refused by the fold (fleet-metrics); a device that sends only such is silent. The model of a device's newest frame is kept
+ * beside the one that it reports. Prometheus' answers count as metrics.observations.v1 has them, whichever instance asked:
+ * the first record of a moment and device. The problem of a metric is that of the newest record.
+ */
 import {
   type Classifications,
   type EdgePredictions,
@@ -39,7 +40,7 @@ export type MetricsFoldOptions = {
   readonly limitsOf: (deviceId: string, modelDigest: string) => LatencyLimits | undefined;
   /** When the rollout was created; undefined: there is none, or it has no such metric. */
   readonly createdAt: (uid: string, metric: string) => Instant | undefined;
-  /** What is amiss with a metric of a rollout; null: nothing. */
+  /** The problem of a rollout's metric; null: none. */
   readonly noted: (uid: string, metric: string, words: string | null) => void;
   /** A record was read. */
   readonly onRecord: () => void;
@@ -47,7 +48,7 @@ export type MetricsFoldOptions = {
 
 const ANSWERS_SEEN_MAX = 50_000;
 const OBSERVED_DEVICES_MAX = 1_000;
-/** Clocks of instances differ by so much at most, or a wrong one would keep out what others see. */
+/** A record later than this is refused, or one instance with a wrong clock would make those of the others count as old. */
 const AHEAD_MS_MAX = 60_000;
 
 export class MetricsFold {
@@ -71,7 +72,7 @@ export class MetricsFold {
     this.#slices = [
       slices(topics.predictions, (value, record) => this.#predictions(value, record.timestamp)),
       slices(topics.metrics, (value, record) => {
-        foldEdgeMetrics(options.fleet, value, record.timestamp); // M2
+        foldEdgeMetrics(options.fleet, value, record.timestamp);
       }),
       slices(topics.classifications, (value, record) => this.#answers(value, record.timestamp)),
     ];
@@ -95,10 +96,10 @@ export class MetricsFold {
     return touched;
   }
 
-  /** `observedFrom`: what Prometheus said of active rollouts is read from their creation on. */
-  async begin(at: Instant, observedFrom: Instant): Promise<void> {
-    const begun = [...this.#slices, this.#labels].map((slices) => slices.begin(at));
-    await Promise.all([...begun, this.#observations.begin(Math.min(at, observedFrom))]);
+  /** `observedFrom`: observations of active rollouts are read from their creation on. */
+  async start(at: Instant, observedFrom: Instant): Promise<void> {
+    const started = [...this.#slices, this.#labels].map((slices) => slices.start(at));
+    await Promise.all([...started, this.#observations.start(Math.min(at, observedFrom))]);
   }
 
   /** May be repeated after a failure: what was folded is not folded again. `horizon`: what will be folded soon. */
@@ -126,7 +127,7 @@ export class MetricsFold {
   #predictions(batch: EdgePredictions, receivedAt: Instant): void {
     const { fleet, limitsOf } = this.#options;
     const { deviceId, bootId, seq, modelDigest, predictions } = batch;
-    if (!fleet.isNew(deviceId, "predictions", bootId, seq)) return; // M2
+    if (!fleet.isNew(deviceId, "predictions", bootId, seq)) return;
     const limits = limitsOf(deviceId, modelDigest);
     let newest = Number.NEGATIVE_INFINITY;
     let frames = 0;
@@ -140,7 +141,7 @@ export class MetricsFold {
       this.#join.predicted(batch, prediction, at);
       if (latencyMs === 0) continue; // A device that does not measure it.
       if (!(latencyMs > 0) || !Number.isFinite(latencyMs)) {
-        fleet.refuseMalformed(); // M2
+        fleet.refuseMalformed();
         continue;
       }
       this.latencies.add(deviceId, digest, latencyMs);
@@ -156,7 +157,7 @@ export class MetricsFold {
     }
     const known = this.#byFrames.get(deviceId);
     if (known !== undefined && newest <= known.at) return;
-    this.#byFrames.set(deviceId, { modelDigest: digest, at: newest }); // M3
+    this.#byFrames.set(deviceId, { modelDigest: digest, at: newest });
     this.#touched.add(deviceId);
   }
 
@@ -177,7 +178,6 @@ export class MetricsFold {
     }
   }
 
-  /** M4 */
   #observed({ rolloutUid, metric, at, devices, problem }: MetricObservations, writtenAt: Instant): void {
     const { fleet, createdAt, noted } = this.#options;
     const pastTo = createdAt(rolloutUid, metric);

@@ -1,4 +1,4 @@
-/** What Prometheus said, as it stands in Kafka, folded by several instances. */
+/** Prometheus' answers in metrics.observations.v1, folded by several instances. */
 import { describe, expect, test } from "@jest/globals";
 import { type MetricObservations, topics } from "@tributary/contracts";
 import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
@@ -11,9 +11,16 @@ const at = (minute: number) => T0 + minute * MINUTE;
 const signal = new AbortController().signal;
 
 class Observations extends MemoryKafka {
-  tell(minute: number, devices: readonly [string, number, number][], change: Partial<MetricObservations> = {}): void {
+  observe(
+    minute: number,
+    devices: readonly [string, number, number][],
+    change: Partial<MetricObservations> = {},
+  ): void {
     const observations = {
-      ...{ rolloutUid: "u", metric: "kept", at: at(minute), problem: null },
+      rolloutUid: "u",
+      metric: "kept",
+      at: at(minute),
+      problem: null,
       devices: devices.map(([deviceId, good, total]) => ({ deviceId, good, total })),
       ...change,
     };
@@ -27,7 +34,10 @@ async function folded(log: Observations, startsAfterReading = false) {
   const telemetry = silentTelemetry();
   const notes: (string | null)[] = [];
   const fold = new MetricsFold({
-    ...{ reader: log, fleet, telemetry, propensityMean: 0.02 },
+    reader: log,
+    fleet,
+    telemetry,
+    propensityMean: 0.02,
     limits: { drawnFramesMax: 10, labelsWaitingMax: 10 },
     limitsOf: () => undefined,
     createdAt: (uid, metric) => (uid === "u" && metric === "kept" ? at(5) : undefined),
@@ -36,7 +46,7 @@ async function folded(log: Observations, startsAfterReading = false) {
   });
   const start = () => fleet.start({ uid: "u", startedAt: at(10), control: ["a"], canary: ["b"], metrics: ["kept"] });
   if (!startsAfterReading) start();
-  await fold.begin(at(100), at(0));
+  await fold.start(at(100), at(0));
   await fold.foldTo(at(9.5), at(9.5), signal);
   if (startsAfterReading) start();
   for (let minute = 10; minute < 40; minute++) await fold.foldTo(at(minute), at(minute), signal);
@@ -46,17 +56,17 @@ async function folded(log: Observations, startsAfterReading = false) {
 }
 
 describe("observations", () => {
-  test("of two instances count once, and the same for whoever folds them", async () => {
+  test("of two instances count once, and the same for every instance", async () => {
     const log = new Observations();
-    log.tell(0, [["a", 0, 0]]);
-    log.tell(4, [["a", 90, 100]]);
+    log.observe(0, [["a", 0, 0]]);
+    log.observe(4, [["a", 90, 100]]);
     for (const minute of [11, 12, 13]) {
-      log.tell(minute, [
+      log.observe(minute, [
         ["a", 90 + 9 * minute, 100 + 10 * minute],
         ["b", 5 * minute, 10 * minute],
       ]);
-      // Another one was told something else of the same moment, and of a device more.
-      log.tell(minute, [
+      // Another instance got other counters for the same moment, and those of one more device.
+      log.observe(minute, [
         ["a", 100 + 10 * minute, 100 + 10 * minute],
         ["c", 1, 1],
       ]);
@@ -69,23 +79,23 @@ describe("observations", () => {
     expect((await folded(log, true)).arms).toEqual(first.arms);
   });
 
-  test("that cannot be are passed over by name, and stop nothing", async () => {
+  test("that are malformed are skipped, counted by reason, and stop nothing", async () => {
     const log = new Observations();
-    log.tell(11, [["a", 10, 10]]);
+    log.observe(11, [["a", 10, 10]]);
     log.write({ topic: topics.observations.name, key: "u", value: Buffer.from("not Avro"), timestamp: at(11.1) });
-    log.tell(11.2, [["a", 99, 99]], { at: at(900) }); // Of the future: it would keep out all that follow.
-    log.tell(
+    log.observe(11.2, [["a", 99, 99]], { at: at(900) }); // A moment in the future would make all that follow count as old.
+    log.observe(
       12,
       Array.from({ length: 1_001 }, (_, i): [string, number, number] => [`d${i}`, 1, 1]),
     );
-    log.tell(12, [["a", 1, 1]], { rolloutUid: "another" });
-    log.tell(12, [["a", 1, 1]], { metric: "accuracy" });
-    log.tell(12, [
+    log.observe(12, [["a", 1, 1]], { rolloutUid: "another" });
+    log.observe(12, [["a", 1, 1]], { metric: "accuracy" });
+    log.observe(12, [
       ["a", Number.NaN, 20],
       ["no/name", 1, 1],
       ["b", 3, 2],
     ]);
-    log.tell(13, [["a", 15, 20]]);
+    log.observe(13, [["a", 15, 20]]);
     const { arms, metrics, refused } = await folded(log);
     expect(arms[0]).toEqual([5, 10, 0]);
     expect(metrics).toMatch(/malformed_total\{topic="metrics\.observations\.v1",code="framing-unknown"\} 1/);
@@ -93,12 +103,12 @@ describe("observations", () => {
     expect(refused.malformed).toBe(3);
   });
 
-  test("say what is amiss: the newest word, and not of who was answered nothing while others were", async () => {
+  test("carry the newest problem, but not that of an instance without an answer while another had one", async () => {
     const log = new Observations();
-    log.tell(11, [], { problem: "away" });
-    log.tell(11, [["a", 1, 1]]);
-    log.tell(11, [], { problem: "away" });
-    log.tell(12, [["a", 2, 2]], { problem: "nothing of 1" });
+    log.observe(11, [], { problem: "away" });
+    log.observe(11, [["a", 1, 1]]);
+    log.observe(11, [], { problem: "away" });
+    log.observe(12, [["a", 2, 2]], { problem: "nothing of 1" });
     const { notes } = await folded(log);
     expect(notes).toEqual(["away", null, "nothing of 1"]);
   });

@@ -28,7 +28,7 @@ async function slicesOf(
   const all: string[] = [];
   for (;;) {
     try {
-      await slices.begin(0);
+      await slices.start(0);
       break;
     } catch {}
   }

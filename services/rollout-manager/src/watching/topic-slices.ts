@@ -1,10 +1,12 @@
-/** Reads topics by their records' time, slice by slice, without a group.
+/**
+ * Reads topics by their records' time, slice by slice, without a group.
  *
- * S1. A slice of a partition ends before the first record stamped later than its moment. So what a look sees depends on the
- *     log and on that moment, and not on when this process was started or how fast it reads.
- * S2. Every record is in one slice: one that is stamped earlier than its place in the log is in the slice of its place.
- * S3. When reading fails, the next call goes on behind the last record that was handed over.
- * S4. Whoever is behind asks Kafka once for many slices (`horizon`). */
+ * A slice of a partition ends before the first record stamped later than its moment. So what a look sees depends on the log
+ * and on that moment, and not on when this process was started or how fast it reads. Every record is in one slice: one that
+ * is stamped earlier than the records before it is in the slice of its offset. When reading fails, the next call continues
+ * after the last record that was delivered. An instance that is behind fetches many slices from Kafka in one range
+ * (`horizon`).
+ */
 import type { Topic } from "@tributary/contracts";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
@@ -33,8 +35,8 @@ export class TopicSlices {
     this.#handle = handle;
   }
 
-  /** The first slice begins here. */
-  async begin(at: Instant): Promise<void> {
+  /** The start of the first slice. */
+  async start(at: Instant): Promise<void> {
     if (this.#isBegun) return;
     for (const [partition, offset] of await this.#reader.offsetsAt(this.#topic.name, at)) {
       this.#next.set(partition, offset);
@@ -48,23 +50,22 @@ export class TopicSlices {
       if (to > this.#asked) await this.#ask(Math.max(to, horizon), signal);
       await settled([...this.#open].map(([partition, open]) => this.#slice(partition, open, to, signal)));
     } catch (error) {
-      this.#open = new Map(); // S3
+      this.#open = new Map();
       this.#asked = Number.NEGATIVE_INFINITY;
       throw error;
     }
   }
 
-  /** S4 */
   async #ask(to: Instant, signal: AbortSignal): Promise<void> {
     const { name } = this.#topic;
-    const ends = await this.#reader.offsetsAt(name, to + 1); // S1
+    const ends = await this.#reader.offsetsAt(name, to + 1);
     // What the last range left is in this one.
     await Promise.all([...this.#open.values()].map(({ records }) => records.return?.()));
     this.#open = new Map();
     await settled(
       [...ends].map(async ([partition, until]) => {
         let from = this.#next.get(partition) ?? 0n;
-        if (from >= until) return; // S2
+        if (from >= until) return;
         const { earliest } = await this.#reader.offsets(name, partition);
         if (from < earliest) from = earliest; // Retention was faster.
         const records = this.#reader.read(name, partition, { from, until, signal })[Symbol.asyncIterator]();
@@ -87,13 +88,13 @@ export class TopicSlices {
         return;
       }
       this.#handle(record);
-      this.#next.set(partition, record.offset + 1n); // S3
+      this.#next.set(partition, record.offset + 1n);
       if (handled % AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
     }
   }
 }
 
-/** As Promise.all, but nothing goes on behind the back of whoever tries again. */
+/** As Promise.all, but waits for all: nothing is still running when the caller tries again. */
 async function settled(works: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(works)) if (result.status === "rejected") throw result.reason;
 }

@@ -1,4 +1,4 @@
-/** At which moments is looked, also where reading fails. */
+/** At which moments looks happen, also when reading fails. */
 import { expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
@@ -14,8 +14,8 @@ test("looks at every moment once, in order and when it is over, whatever fails (
   for (let seed = 1; seed <= 20; seed++) {
     const random = seededRandom(seed);
     const stop = new AbortController();
-    const begunAt = T0 + Math.floor(random() * MINUTE);
-    let now = begunAt;
+    const startedAt = T0 + Math.floor(random() * MINUTE);
+    let now = startedAt;
     const sleep = async (ms: number) => {
       now += ms;
     };
@@ -27,9 +27,17 @@ test("looks at every moment once, in order and when it is over, whatever fails (
     };
     const { judge, limits } = configSchema.parse({});
     const watch = new Watch({
-      ...{ models: new ModelTable(), metrics: new FleetMetrics(), judge, limits, random, telemetry },
+      models: new ModelTable(),
+      metrics: new FleetMetrics(),
+      judge,
+      limits,
+      random,
+      telemetry,
       controller: {
-        ...{ rollouts: [], rollout: () => null, evidence: () => null, noted: () => {} },
+        rollouts: [],
+        rollout: () => null,
+        evidence: () => null,
+        noted: () => {},
         look: (at) => {
           expect([seed, now >= at + judge.settleMs]).toEqual([seed, true]);
           looks.push(at);

@@ -1,9 +1,9 @@
-/** Folds what devices, router and people say, moment by moment, and looks at canaries.
+/** Folds the records of devices, router and labellers, moment by moment, and evaluates canaries.
  *
  * W1. Looks happen at multiples of `judge.lookEveryMs` of record time, each once everything up to its moment is folded. So
  *     every instance sees the same at the same looks, whenever it was started.
- * W2. What cannot be read is logged and read again; no moment is passed over.
- * W3. What Prometheus said of a rollout is one history from its creation on, also if it is retried. */
+ * W2. A failed read is logged and repeated; no moment is skipped.
+ * W3. Prometheus' answers for a rollout are one history from its creation on, also if it is retried. */
 
 import { codeOf, type PartitionReader } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
@@ -41,7 +41,7 @@ export class Watch {
   readonly #fold: MetricsFold;
   /** The active rollout of each device; null: to be found anew. */
   #rollouts: ReadonlyMap<string, Rollout> | null = null;
-  /** When the fold came on last. */
+  /** When the fold last advanced. */
   #advancedAtMs: number;
 
   constructor(options: WatchOptions) {
@@ -49,7 +49,11 @@ export class Watch {
     this.#options = options;
     this.#advancedAtMs = clock.monotonicMs();
     this.#fold = new MetricsFold({
-      ...{ reader: slices, fleet: metrics, telemetry, propensityMean: judge.propensityMean, limits },
+      reader: slices,
+      fleet: metrics,
+      telemetry,
+      propensityMean: judge.propensityMean,
+      limits,
       limitsOf: (deviceId, modelDigest) => this.#limitsOf(deviceId, modelDigest),
       createdAt: (uid, metric) => this.#createdAt(uid, metric),
       noted: (uid, metric, words) => controller.noted(uid, metric, words),
@@ -57,7 +61,7 @@ export class Watch {
     });
   }
 
-  /** How far what is folded lies behind the present, in ms; infinite while nothing is. */
+  /** How far the fold is behind the present, in ms; infinite until something is folded. */
   get behindMs(): number {
     const { foldedTo } = this.#fold;
     return foldedTo === null ? Number.POSITIVE_INFINITY : Math.max(0, this.#options.clock.now() - foldedTo);
@@ -72,7 +76,7 @@ export class Watch {
     return this.#fold.byFrames(deviceId);
   }
 
-  /** A rollout is different now. */
+  /** A rollout changed. */
   changed(): void {
     this.#rollouts = null;
   }
@@ -82,7 +86,7 @@ export class Watch {
     const { lookEveryMs, settleMs, preperiodHours } = judge;
     const starts = controller.rollouts.flatMap(({ uid }) => metrics.analysis(uid)?.plan.startedAt ?? []);
     const first = Math.min(clock.now(), ...starts);
-    await this.#untilDone(() => this.#fold.begin(first - preperiodHours * HOUR, this.#observedFrom()), signal);
+    await this.#untilDone(() => this.#fold.start(first - preperiodHours * HOUR, this.#observedFrom()), signal);
     for (let at = Math.floor(first / lookEveryMs) * lookEveryMs; !signal.aborted; at += lookEveryMs) {
       await this.#reached(at + settleMs, signal);
       await this.#untilDone(async () => {
@@ -92,7 +96,7 @@ export class Watch {
     }
   }
 
-  /** The clock may be set meanwhile: it is asked now and then. */
+  /** The clock may be set meanwhile: it is read repeatedly. */
   async #reached(moment: Instant, signal: AbortSignal): Promise<void> {
     const { clock, judge } = this.#options;
     const leftMs = () => moment - clock.now();
@@ -134,9 +138,9 @@ export class Watch {
     metrics.keepCounters((uid) => controller.rollout(uid) !== null);
   }
 
-  // What rollouts ask of the fold.
+  // Limits that rollouts set for the fold.
 
-  /** M1 of the fold: a rollout's devices are compared with one figure, whichever model they run: their own as it was before, or
+  /** A rollout's devices are compared with one figure, whichever model they run: their own as it was before, or
    * the budget of the model before where that is less, or where nothing was known of them. */
   #limitsOf(deviceId: string, modelDigest: string): LatencyLimits | undefined {
     const { controller, models } = this.#options;

@@ -6,12 +6,12 @@ export const labelJudged = defineEvent<{ frameId: string; label: string; fate: s
   message: (e) => `"${e.label}" for ${e.frameId}: ${e.fate}`,
   counter: {
     name: "tributary_router_labels_total",
-    help: "Labels from ground-truth.v1 by what became of them: used for learning, or why not",
+    help: "Labels from ground-truth.v1 by their outcome: used for learning, or why not",
     labels: ["fate"],
   },
 });
 
-/** Somebody should look: the label names what is not there. `labelJudged` counts it. */
+/** The label names an unknown frame or class, and needs a person. `labelJudged` counts it. */
 export const labelRefused = defineEvent<{ frameId: string; label: string; fate: string }>({
   name: "label_refused",
   level: "warn",
@@ -34,7 +34,7 @@ export const policyRelearned = defineEvent<Relearned & { readonly policyVersion:
     `policy ${e.policyVersion.slice(0, 12)} for model ${e.modelDigest.slice(0, 12)} and ${e.target}: ${e.why}, by ${e.labels} labels; sent above ${e.scoreMin}, loss rate at most ${e.epsilon.toFixed(4)}`,
   counter: {
     name: "tributary_router_policies_relearned_total",
-    help: "Policies published because labels say so",
+    help: "Policies published because labels require them",
     labels: ["why"],
   },
 });
@@ -43,10 +43,10 @@ export const policyFrozen = defineEvent<Relearned & { by: string }>({
   name: "policy_frozen",
   level: "warn",
   message: (e) =>
-    `labels would change the policy of model ${e.modelDigest.slice(0, 12)} (${e.why}), but ${e.by} runs: it stands`,
+    `labels would change the policy of model ${e.modelDigest.slice(0, 12)} (${e.why}), but ${e.by} runs: it stays`,
   counter: {
     name: "tributary_router_policies_frozen_total",
-    help: "Times labels asked for a new policy while an experiment or a rollout ran",
+    help: "Times labels required a new policy while an experiment or a rollout ran",
     labels: ["why"],
   },
 });
@@ -67,7 +67,7 @@ export const policyStands = defineEvent<{
 export const learningFailed = defineEvent<{ code: string; reason: string }>({
   name: "learning_failed",
   level: "warn",
-  message: (e) => `labels are looked at again later: ${e.reason}`,
+  message: (e) => `labels are evaluated again later: ${e.reason}`,
   counter: {
     name: "tributary_router_learning_failures_total",
     help: "Rounds of learning that ended by an error",

@@ -1,4 +1,4 @@
-/** Labels arrive on a real Kafka: the router publishes what they prove, once, and says what became of every label. */
+/** Labels arrive on a real Kafka: the router publishes the policies that they prove, once, and counts the outcome of every label. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,7 +38,7 @@ let sink: KafkajsSink;
 let reader: KafkaReader;
 let router: SpawnedService;
 
-/** Sends a tenth of the frames, and promises what these labels will refute. */
+/** Sends a tenth of the frames, with a guarantee that these labels will refute. */
 const first: RoutingPolicy = {
   ...somePolicy(),
   features: ["margin"],
@@ -143,10 +143,10 @@ async function policies(): Promise<RoutingPolicy[]> {
   return found;
 }
 
-async function fates(): Promise<Record<string, number>> {
+async function labelOutcomes(): Promise<Record<string, number>> {
   const metrics = await (await fetch(`http://127.0.0.1:${router.ports.http}/metrics`)).text();
   const found = metrics.matchAll(/^tributary_router_labels_total\{fate="([a-z-]+)"\} (\d+)/gm);
-  return Object.fromEntries([...found].map(([, fate, count]) => [fate, Number(count)]));
+  return Object.fromEntries([...found].map(([, outcome, count]) => [outcome, Number(count)]));
 }
 
 describe("relearning", () => {
@@ -154,7 +154,7 @@ describe("relearning", () => {
     const { records, labels } = traffic(1, 400, 11);
     await sink.send(records);
     await sink.send(labels.slice(0, 20)); // so that frames and answers are read at all
-    await waitFor(async () => (await fates()).used === 20, { what: "20 labels used" });
+    await waitFor(async () => (await labelOutcomes()).used === 20, { what: "20 labels used" });
     expect(await policies()).toHaveLength(1);
 
     await sink.send(labels.slice(20));
@@ -173,7 +173,7 @@ describe("relearning", () => {
   });
 
   test("labels for unknown frames and classes are named, counted and kept out, and the next good label is used", async () => {
-    const before = (await fates()).used ?? 0;
+    const before = (await labelOutcomes()).used ?? 0;
     const name = { deviceId: "labelled-a", bootId: BOOT, cameraId: "cam" };
     const { records, labels } = traffic(1_001, 1, 12);
     await sink.send(records);
@@ -185,10 +185,10 @@ describe("relearning", () => {
       { topic: topics.groundTruth.name, key: "labelled-a", value: Buffer.from("not Avro") },
       ...labels,
     ]);
-    await waitFor(async () => (await fates()).used === before + 2, { what: "the good labels used" });
-    expect(await fates()).toMatchObject({ "frame-unknown": 2, "class-unknown": 1 });
-    const told = router.events().filter(({ event }) => event === "label_refused");
-    expect(told.map(({ frameId }) => String(frameId)).sort()).toEqual([
+    await waitFor(async () => (await labelOutcomes()).used === before + 2, { what: "the good labels used" });
+    expect(await labelOutcomes()).toMatchObject({ "frame-unknown": 2, "class-unknown": 1 });
+    const refused = router.events().filter(({ event }) => event === "label_refused");
+    expect(refused.map(({ frameId }) => String(frameId)).sort()).toEqual([
       `labelled-a:${BOOT}:cam:7`,
       `labelled-a:${BOOT}:cam:777777`,
       `nobody:${BOOT}:cam:1`,
@@ -199,10 +199,10 @@ describe("relearning", () => {
 
   test("a restart reads it all again and publishes nothing different", async () => {
     const before = await policies();
-    const used = (await fates()).used ?? 0;
+    const used = (await labelOutcomes()).used ?? 0;
     await router.kill("SIGKILL");
     router = await startRouter();
-    await waitFor(async () => ((await fates()).used ?? 0) >= used - 1, { what: "all labels again" });
+    await waitFor(async () => ((await labelOutcomes()).used ?? 0) >= used - 1, { what: "all labels counted again" });
     await new Promise((resume) => setTimeout(resume, 1_000)); // for a policy to show
     expect(await policies()).toEqual(before);
   });

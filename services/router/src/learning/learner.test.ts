@@ -1,4 +1,4 @@
-/** What holds the learner back: an experiment, another leader, a Kafka that is away. */
+/** When the learner does not publish: an experiment, another leader, an unavailable Kafka. */
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
 import { CloudResult, EdgePredictions, GroundTruth, type Rollout, topics } from "@tributary/contracts";
@@ -32,12 +32,12 @@ function started({
   readonly runsExperiment?: boolean;
   readonly rollout?: Rollout;
   readonly isLeader?: () => boolean;
-  readonly isAway?: boolean;
+  readonly isUnavailable?: boolean;
 }) {
   const log = new MemoryKafka({ now: () => NOW });
-  const kafka = { isAway: change.isAway ?? false };
+  const kafka = { isUnavailable: change.isUnavailable ?? false };
   log.before = (call) => {
-    if (call === "partitions" && kafka.isAway) throw new Failure("kafka-unavailable", "retry", "nobody answers");
+    if (call === "partitions" && kafka.isUnavailable) throw new Failure("kafka-unavailable", "retry", "nobody answers");
   };
   log.put(topics.policies, `${policy.modelDigest}|default`, policy);
   if (rollout !== undefined) log.put(topics.rollouts, rollout.uid, rollout);
@@ -50,8 +50,8 @@ function started({
     const label = random() < 0.7 ? "cat" : "dog";
     const name = { deviceId: "device-1", bootId: someBootId, cameraId: "cam", frameSeq };
     log.put(topics.results, "device-1", someResult({ ...name, label }) satisfies CloudResult);
-    const told = { source: "PERSON", labelledBy: "", labelledAt: NOW, labelSet: null, comment: null } as const;
-    log.put(topics.groundTruth, "device-1", { ...name, label, ...told } satisfies GroundTruth);
+    const rest = { source: "PERSON", labelledBy: "", labelledAt: NOW, labelSet: null, comment: null } as const;
+    log.put(topics.groundTruth, "device-1", { ...name, label, ...rest } satisfies GroundTruth);
   }
   const events: Record<string, unknown>[] = [];
   const telemetry = createTelemetry({
@@ -86,13 +86,13 @@ function started({
   const until = async (done: () => boolean) => {
     for (let turn = 0; turn < 100_000 && !done(); turn++) await setImmediate();
   };
-  const told = (event: string) => events.filter((line) => line.event === event);
+  const emitted = (event: string) => events.filter((line) => line.event === event);
   const published = () => log.values(topics.policies).map(({ scoreMin }) => scoreMin);
-  return { log, kafka, learner, until, told, published, rounds: () => rounds };
+  return { log, kafka, learner, until, emitted, published, rounds: () => rounds };
 }
 
 describe("the learner", () => {
-  test("publishes what the labels prove, once, and goes on", async () => {
+  test("publishes what the labels prove, once, and continues", async () => {
     const { learner, until, published, rounds } = started({});
     await until(() => published().length > 1);
     const at = rounds();
@@ -102,11 +102,11 @@ describe("the learner", () => {
     expect(published()[1]).toBeLessThan(1);
   });
 
-  test("L4: while an experiment runs it tells and publishes nothing", async () => {
-    const { learner, until, told, published } = started({ runsExperiment: true });
-    await until(() => told("policy_frozen").length > 0);
+  test("L4: while an experiment runs it reports and publishes nothing", async () => {
+    const { learner, until, emitted, published } = started({ runsExperiment: true });
+    await until(() => emitted("policy_frozen").length > 0);
     await learner.onApplicationShutdown();
-    expect(told("policy_frozen")).toEqual([expect.objectContaining({ why: "promise-refuted", labels: 400 })]);
+    expect(emitted("policy_frozen")).toEqual([expect.objectContaining({ why: "promise-refuted", labels: 400 })]);
     expect(published()).toEqual([1]);
   });
 
@@ -115,22 +115,22 @@ describe("the learner", () => {
   test.each([
     ["it is under way", {}],
     ["it waits for a person", { phase: "PAUSED" }],
-    ["it goes back", { phase: "DEGRADED", isBack: false }],
+    ["it rolls back", { phase: "DEGRADED", isBack: false }],
     ["it brings the model", { stableDigest: "ef".repeat(32), modelDigest: policy.modelDigest }],
   ] satisfies [string, Partial<Rollout>][])(
     "L4: policies of a rollout's models stand while %s, and follow the labels once it is over",
     async (_when, change) => {
       const rollout = { ...compared, ...change } satisfies Rollout;
-      const { log, learner, until, told, published } = started({ rollout });
-      await until(() => told("policy_frozen").length > 0);
-      expect(told("policy_frozen")).toEqual([expect.objectContaining({ by: "rollout v2", why: "promise-refuted" })]);
+      const { log, learner, until, emitted, published } = started({ rollout });
+      await until(() => emitted("policy_frozen").length > 0);
+      expect(emitted("policy_frozen")).toEqual([expect.objectContaining({ by: "rollout v2", why: "promise-refuted" })]);
       expect(published()).toEqual([1]);
       log.put(topics.rollouts, rollout.uid, { ...rollout, message: "nothing new" });
       log.put(topics.rollouts, rollout.uid, { ...rollout, phase: "DEGRADED", isBack: true });
       await until(() => published().length > 1);
       await learner.onApplicationShutdown();
       expect(published()).toHaveLength(2);
-      expect(told("policy_frozen")).toHaveLength(1);
+      expect(emitted("policy_frozen")).toHaveLength(1);
     },
   );
 
@@ -139,13 +139,13 @@ describe("the learner", () => {
     ["that has gone back", { phase: "DEGRADED", isBack: true }],
     ["of other models", { stableDigest: "ef".repeat(32) }],
   ] satisfies [string, Partial<Rollout>][])("L4: a rollout %s holds nothing back", async (_which, change) => {
-    const { learner, until, told, published } = started({ rollout: { ...compared, ...change } });
+    const { learner, until, emitted, published } = started({ rollout: { ...compared, ...change } });
     await until(() => published().length > 1);
     await learner.onApplicationShutdown();
-    expect(told("policy_frozen")).toEqual([]);
+    expect(emitted("policy_frozen")).toEqual([]);
   });
 
-  test("L1: a router that does not lead reads nothing; when it comes to lead it knows all", async () => {
+  test("L1: a router that does not lead reads nothing; once it leads it reads everything", async () => {
     let leads = false;
     const { learner, until, published, rounds } = started({ isLeader: () => leads });
     await until(() => rounds() > 20);
@@ -156,13 +156,13 @@ describe("the learner", () => {
     expect(published()).toHaveLength(2);
   });
 
-  test("L5: a Kafka that is away is told and waited for", async () => {
-    const { kafka, learner, until, told, published } = started({ isAway: true });
-    await until(() => told("learning_failed").length > 2);
-    kafka.isAway = false;
+  test("L5: an unavailable Kafka is reported and waited for", async () => {
+    const { kafka, learner, until, emitted, published } = started({ isUnavailable: true });
+    await until(() => emitted("learning_failed").length > 2);
+    kafka.isUnavailable = false;
     await until(() => published().length > 1);
     await learner.onApplicationShutdown();
-    expect(told("learning_failed")[0]).toMatchObject({ code: "kafka-unavailable" });
+    expect(emitted("learning_failed")[0]).toMatchObject({ code: "kafka-unavailable" });
     expect(published()).toHaveLength(2);
   });
 });

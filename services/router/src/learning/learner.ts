@@ -1,14 +1,14 @@
 /**
- * Relearns the fleet's scores and thresholds from ground-truth.v1 and publishes what is proven.
+ * Relearns the fleet's scores and thresholds from ground-truth.v1 and publishes the policies that labels prove.
  *
- * L1. One router learns, the one that holds partition 0; what two would publish in between is the same, by content.
+ * L1. One router learns, the one that holds partition 0; during a handover two would publish the same content.
  * L2. Its memory is rebuilt from Kafka: labels, the predictions and results of the partitions that have labels, policies,
- *     each since the window's beginning. Where nobody labels, nothing but labels is read.
- * L3. Nothing that can be wrong with a label stops it: each is named and counted by its fate (evidence.ts E1).
- * L4. While an experiment runs, policies are frozen, and while a rollout is under way those of its two models: what is found
- *     is told, not published. Its arms would else differ by more than the model.
- * L5. Kafka's absence is waited out; nothing here delays an answer.
- * L6. Labels for frames older than memory reaches make their partitions be read again, at most every `SEEK_EVERY_MS`.
+ *     each since the start of the window. Without labels, only the topic of labels is read.
+ * L3. A wrong label does not stop it: each is logged and counted by its outcome (evidence.ts E1).
+ * L4. While an experiment runs, policies are frozen, and during a rollout those of its two models: a change is reported, not
+ *     published. The arms would otherwise differ by more than the model.
+ * L5. It waits while Kafka is unavailable; it never delays an answer.
+ * L6. Labels for frames older than its memory make it read their partitions again, at most every `SEEK_EVERY_MS`.
  */
 import { createHash } from "node:crypto";
 import type { OnApplicationBootstrap, OnApplicationShutdown } from "@nestjs/common";
@@ -47,25 +47,25 @@ export type LearnerOptions = {
   readonly relearn: typeof relearnAside;
   readonly everyMs: number;
   readonly windowMs: number;
-  /** A/B arms of the router's own (L4). */
+  /** The router runs an A/B experiment of its own (L4). */
   readonly runsExperiment: boolean;
   /** Whether this router is the one that learns (L1). */
   readonly isLeader: () => boolean;
 };
 
-/** So many labels are judged in a moment that no frame notices. */
+/** Few enough labels to be judged without a delay of frames. */
 const LABELS_MAX = 20_000;
 
 const SEEK_EVERY_MS = 600_000;
 
-/** A person should look at these. */
+/** Outcomes that need a person. */
 const NAMED: ReadonlySet<LabelOutcome> = new Set(["frame-unknown", "class-unknown"]);
 
 type Memory = {
   readonly ledger: EvidenceLedger;
   readonly policies: Map<string, RoutingPolicy>;
   readonly labelled: Set<number>;
-  /** What unfinished rollouts compare, by key of their record. L4 */
+  /** The models that unfinished rollouts compare, by key of their record. L4 */
   readonly rollouts: Map<string, Comparing>;
   /** When logs were last read again, by the monotonic clock. */
   soughtAtMs: number;
@@ -114,7 +114,7 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
 
   async #learn(signal: AbortSignal): Promise<void> {
     const { clock, relearn, windowMs, settings, telemetry } = this.#options;
-    const memory = this.#memory ?? this.#begin();
+    const memory = this.#memory ?? this.#emptyMemory();
     this.#memory = memory;
     const taken = await this.#takeNews(memory, signal);
     memory.ledger.prune(clock.now() - windowMs);
@@ -144,10 +144,10 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
     const { modelDigest, cloudTarget: target } = standing;
     const { why, facts, content } = verdict;
     const { scoreMin, guarantee } = content;
-    const told = { modelDigest, target, why, scoreMin, epsilon: guarantee.epsilon, labels: facts.labels };
+    const change = { modelDigest, target, why, scoreMin, epsilon: guarantee.epsilon, labels: facts.labels };
     const by = this.#frozenBy(memory, modelDigest);
     if (by !== null) {
-      telemetry.emit(policyFrozen, { ...told, by });
+      telemetry.emit(policyFrozen, { ...change, by });
       return;
     }
     if (!isLeader()) return; // L1
@@ -155,10 +155,10 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
     const policy = completePolicy(content, { modelDigest, createdAt: clock.now(), sha256Hex });
     await sink.send([policyRecord(policy)]);
     memory.policies.set(policyKey(modelDigest, target), policy);
-    telemetry.emit(policyRelearned, { ...told, policyVersion: policy.policyVersion });
+    telemetry.emit(policyRelearned, { ...change, policyVersion: policy.policyVersion });
   }
 
-  /** L4. What keeps the policy as it is; null: nothing. */
+  /** L4. The cause for which the policy is frozen; null: it is not. */
   #frozenBy({ rollouts }: Memory, modelDigest: string): string | null {
     if (this.#options.runsExperiment) return "an experiment";
     const rollout = [...rollouts.values()].find(({ digests }) => digests.includes(modelDigest));
@@ -219,7 +219,7 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
     takeOrSkip(this.#options.telemetry, record, take);
   }
 
-  #begin(): Memory {
+  #emptyMemory(): Memory {
     const { clock, reader, windowMs } = this.#options;
     const since = clock.now() - windowMs;
     const cursor = (topic: { readonly name: string }, from = since) => new LogCursors(reader, topic.name, from);

@@ -1,9 +1,9 @@
-/** Reads what is new on partitions of a topic, each from where it stopped; begins at a moment, not at the log's start. */
+/** Reads the new records of a topic's partitions, each from where it stopped; starts at a timestamp, not at the log's start. */
 import { setImmediate } from "node:timers/promises";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
 
-/** After so many records, others may have the process. */
+/** Number of records after which it yields to the event loop. */
 const BREATH_RECORDS = 200;
 
 export class LogCursors {

@@ -9,7 +9,7 @@ export type Relearning = {
   readonly settings: RelearnSettings;
 };
 
-/** Rejects with the signal's reason, or with what went wrong in the thread. */
+/** Rejects with the signal's reason, or with the thread's error. */
 export async function relearnAside(relearning: Relearning, signal: AbortSignal): Promise<RelearnVerdict> {
   signal.throwIfAborted();
   const isSource = import.meta.url.endsWith(".ts");

@@ -1,6 +1,6 @@
 /**
- * A Kafka broker as it is just after it started: a proxy before a real one that refuses what asks for a group, with
- * COORDINATOR_LOAD_IN_PROGRESS, for the first so many times, and passes everything else through.
+ * A Kafka broker as it is just after it started: a proxy before a real one that refuses the first requests for a group with
+ * COORDINATOR_LOAD_IN_PROGRESS, and passes everything else through.
  */
 
 import type { AddressInfo } from "node:net";

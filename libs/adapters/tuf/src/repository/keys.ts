@@ -28,10 +28,10 @@ export function signerOf(pem: string, name: string, passphrase?: string): Signer
   };
 }
 
-/** Of a public key in PEM (SPKI): what a holder hands over when a root is to name a new key. */
+/** Of a public key in PEM (SPKI), which a holder gives for a root that names a new key. */
 export const publicKeyOfPem = (pem: string, name: string): Key => publicKeyOf(publicKeyObject(pem, name), name);
 
-/** SPKI, for holders who hand over their public half only. */
+/** SPKI, for holders who give their public key only. */
 export const publicPemOf = (privatePem: string, name: string, passphrase?: string): string =>
   createPublicKey(privateKeyOf(privatePem, name, passphrase))
     .export({ type: "spki", format: "pem" })

@@ -1,4 +1,4 @@
-/** Where the repository keeps its metadata, by file name. A put is durable when it resolves, and is seen whole or not at all. */
+/** The repository's metadata by file name. A put is durable when it resolves, and is visible whole or not at all. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { invariant } from "@tributary/kernel";

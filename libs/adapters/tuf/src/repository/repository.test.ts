@@ -105,7 +105,7 @@ describe("roots", () => {
     expect(await codeOf(() => checkRoot(next, next))).toBe("tuf-root-invalid");
   });
 
-  test("a root that nobody could follow is refused", async () => {
+  test("a root that no device could follow is refused", async () => {
     expect(await codeOf(() => initRoot({ rootSigners: holders.slice(1, 2), online, now: START }))).toBe(
       "tuf-root-invalid",
     );
@@ -116,7 +116,7 @@ describe("roots", () => {
 });
 
 describe("listing", () => {
-  test("what is listed is what devices see; the same again signs nothing", async () => {
+  test("devices see the listed models; listing the same again signs nothing", async () => {
     const { repository, store, clock } = await newRepository();
     const random = seededRandom(5);
     const expected = new Map<string, ReturnType<typeof model>>();
@@ -163,11 +163,11 @@ describe("listing", () => {
     const { repository, store, clock } = await newRepository();
     await Promise.all(Array.from({ length: 20 }, (_, n) => repository.list(digestOf(n), model(n))));
     expect((await seenByDevice(store.files, clock)).state().models).toBe(20);
-    // Older versions are not kept for ever.
+    // Older versions are deleted.
     expect([...store.files.keys()].filter((name) => name.endsWith("targets.json"))).toHaveLength(16);
   });
 
-  test("more models than a device may read are refused, and what was listed stands (repository.ts S3)", async () => {
+  test("more models than a device may read are refused, and the list stays (repository.ts S3)", async () => {
     const { repository } = await newRepository();
     const long = { name: "n".repeat(256), version: "v".repeat(256), hardwareClass: "h".repeat(256) };
     let n = 0;
@@ -272,7 +272,7 @@ describe("rotation", () => {
 });
 
 describe("the folder", () => {
-  test("keeps what was put, whole, and knows metadata's names only", async () => {
+  test("stores files whole, and accepts names of metadata only", async () => {
     const store = folderMetadataStore(join(dir, "tuf"));
     const { store: memory, signers, clock } = await newRepository();
     expect(await store.get("1.root.json")).toBeUndefined();

@@ -2,7 +2,7 @@
  * roots verify; nothing else is trusted, and nothing is kept elsewhere.
  *
  * S1. `timestamp.json` is written last: it alone makes a change visible, so a crash leaves the set before or the set after.
- * S3. Versions only grow. Nothing is signed that a device would refuse for its size.
+ * S3. Versions only increase. Metadata that a device would refuse for its size is not signed.
  * S4. One writer. */
 import { type Clock, type Digest, Failure, invariant, reasonOf } from "@tributary/kernel";
 import { Metadata, MetadataKind, type Root, type Snapshot, type Targets, type Timestamp } from "@tufjs/models";
@@ -15,7 +15,7 @@ import { type Named, snapshotBytes, targetsBytes, timestampBytes } from "./sign.
 
 export type Lifetimes = Readonly<Record<`${OnlineRole}Ms`, number>>;
 const DAY_MS = 24 * 3_600_000;
-/** The shorter, the less a thief of one key or a freezing server gains; the timestamp's is how long the registry may be down. */
+/** Shorter lives limit the damage of a stolen key or a freezing server; the timestamp's is how long the registry may be down. */
 export const lifetimes: Lifetimes = { timestampMs: DAY_MS, snapshotMs: 7 * DAY_MS, targetsMs: 90 * DAY_MS };
 
 const ROOTS_MAX = 1_024;

@@ -49,7 +49,7 @@ export type RootChanges = Partial<RootKeys> & {
   readonly lifetimeMs?: number;
 };
 
-/** The next root, not signed by anybody yet (R2). Also with no change of keys: it then only lasts longer. */
+/** The next root, unsigned (R2). Also without a change of keys: it then only expires later. */
 export function proposeRoot(current: Uint8Array, changes: RootChanges): Uint8Array {
   const { signed: root } = parseRoot(current);
   const keysOf = (role: keyof RootKeys) =>
