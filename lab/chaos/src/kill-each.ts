@@ -29,9 +29,9 @@ export const killEach: Scenario = {
 };
 
 export async function kills(settings: Settings): Promise<Outcome> {
-  const { devices, fps, seconds, dir, say } = settings;
+  const { devices, fps, seconds, dir, log } = settings;
   const frames = devices * fps * seconds;
-  const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: say });
+  const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: log });
   const recoveriesMs: { [name: string]: number } = {};
   try {
     const rounds = Math.max(1, Math.floor(seconds / (KILLS * SECONDS_BETWEEN + 15)));
@@ -42,7 +42,7 @@ export async function kills(settings: Settings): Promise<Outcome> {
         if (part === undefined) continue;
         await sleep(1_000 * SECONDS_BETWEEN);
         const killedAt = performance.now();
-        say(`killing ${part.name}`);
+        log(`killing ${part.name}`);
         await part.kill();
         await waitFor(() => part.state === "running", { what: `${part.name} to come back, see ${part.logFile}` });
         recoveriesMs[part.name] = Math.round(performance.now() - killedAt);

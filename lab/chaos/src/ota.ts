@@ -69,7 +69,7 @@ const titles: Readonly<Record<Sabotage, string>> = {
   "torn-slots": "Control: the list of slots is written in place",
 };
 
-async function killed({ dir, say, options }: DrillSettings, kills: number, sabotage: Sabotage): Promise<Findings> {
+async function killed({ dir, log, options }: DrillSettings, kills: number, sabotage: Sabotage): Promise<Findings> {
   const world = await World.open(join(dir, sabotage), sabotage);
   const random = seededRandom((options.seed ?? 1) * 1_000 + sabotage.length);
   try {
@@ -81,7 +81,7 @@ async function killed({ dir, say, options }: DrillSettings, kills: number, sabot
       // A control has shown what it is for as soon as it is caught.
       if (sabotage !== "none" && world.wrong.length > 0) break;
       if (kill % 10 === 0 || kill === kills)
-        say(`${titles[sabotage]}: ${kill} of ${kills} kills, ${world.wrong.length} wrong`);
+        log(`${titles[sabotage]}: ${kill} of ${kills} kills, ${world.wrong.length} wrong`);
     }
     if (sabotage === "none") await world.reach();
     return world.findings(titles[sabotage], kills);

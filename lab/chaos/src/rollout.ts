@@ -45,7 +45,7 @@ proposals before they have read them back.`,
   ],
   choices: [{ name: "places", about: "where in a transition instances are killed", among: PLACES }],
   run: async (settings) => {
-    const { dir, say, options } = settings;
+    const { dir, log, options } = settings;
     const kafka = await startKafka({ dataDir: join(dir, "kafka"), logFile: join(dir, "kafka.log"), heapMb: 256 });
     try {
       const stage = { brokers: [kafka.brokers], settings };
@@ -57,7 +57,7 @@ proposals before they have read them back.`,
         () => crossed(stage, false),
         () => crossed(stage, true),
       ];
-      say(`${stories.length} stories, ${STORIES_AT_ONCE} at once`);
+      log(`${stories.length} stories, ${STORIES_AT_ONCE} at once`);
       return merged(await inTurns(stories, STORIES_AT_ONCE));
     } finally {
       await kafka.stop();
@@ -101,7 +101,7 @@ async function act(
   deaths: readonly string[],
   meddle?: (world: World, signal: AbortSignal) => Promise<void>,
 ): Promise<Findings> {
-  const { dir, say } = settings;
+  const { dir, log } = settings;
   const startedMs = performance.now();
   const world = await World.open({ dir: join(dir, name), brokers, prefix: `${name}.`, deaths });
   const meddling = new AbortController();
@@ -112,7 +112,7 @@ async function act(
     await meddled;
     const history = await historyOf(world.reader);
     const missed = deaths.filter((death) => !world.died.includes(death));
-    say(
+    log(
       `${title}: ${world.died.length} died, ${history.events.length} events count, ${wrong.length} wrong ${wrong.join("; ")}`,
     );
     return {
@@ -220,7 +220,7 @@ function stopped(stage: Stage): Promise<Findings> {
 
 /** Two people want opposite things of two instances, at the same moment. */
 async function crossed({ brokers, settings }: Stage, isControl: boolean): Promise<Findings> {
-  const { dir, say } = settings;
+  const { dir, log } = settings;
   const startedMs = performance.now();
   const name = isControl ? "control" : "crossed";
   const world = await World.open({
@@ -260,7 +260,7 @@ async function crossed({ brokers, settings }: Stage, isControl: boolean): Promis
     }
     const history = await historyOf(world.reader);
     const found = [...wrong, ...history.unlawful];
-    say(`${isControl ? "control" : "conflicting commands"}: ${found.length} wrong`);
+    log(`${isControl ? "control" : "conflicting commands"}: ${found.length} wrong`);
     const title = isControl ? "Control: acting before reading back" : "Conflicting commands";
     const verdicts = isControl
       ? [check("acting before reading back is detected", found.length > 0, found.slice(0, 2).join("; ") || "nothing")]

@@ -10,7 +10,7 @@ export type Settings = {
   readonly seconds: number;
   /** Where the stack lives: data, logs, ledgers. */
   readonly dir: string;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
 };
 
 export type Check = { readonly name: string; readonly passed: boolean; readonly found: string };
@@ -48,7 +48,7 @@ export type Drill = {
   run(settings: DrillSettings): Promise<readonly Findings[]>;
 };
 
-export type DrillSettings = Pick<Settings, "dir" | "say"> & {
+export type DrillSettings = Pick<Settings, "dir" | "log"> & {
   readonly options: { readonly [name: string]: number };
   readonly choices?: { readonly [name: string]: readonly string[] };
 };

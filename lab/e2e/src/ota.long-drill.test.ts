@@ -10,7 +10,7 @@ test("killed at many moments of its updates, the agent runs the old or the new m
   const said: string[] = [];
   try {
     const options = { kills: KILLS, seed: 1 };
-    const findings = await ota.run({ dir: dir.path, options, say: (line) => void said.push(line) });
+    const findings = await ota.run({ dir: dir.path, options, log: (line) => void said.push(line) });
     const failed = findings.flatMap(({ title, checks }) =>
       checks.filter(({ passed }) => !passed).map(({ name, found }) => `${title}: ${name}: ${found}`),
     );

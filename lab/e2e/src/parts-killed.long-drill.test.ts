@@ -7,7 +7,7 @@ import { tempDir } from "@tributary/testing";
 const MINUTES = 60_000;
 const dir = tempDir("parts-killed");
 afterAll(() => dir.remove());
-const settings = (name: string) => ({ dir: `${dir.path}/${name}`, say: () => {} });
+const settings = (name: string) => ({ dir: `${dir.path}/${name}`, log: () => {} });
 const failuresOf = ({ checks }: Outcome) =>
   checks.filter(({ passed }) => !passed).map(({ name, found }) => `${name}: ${found}`);
 

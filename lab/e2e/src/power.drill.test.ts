@@ -7,7 +7,7 @@ test("Kafka's disk loses its power under load: nothing acknowledged is lost; wit
   const dir = tempDir("power");
   const said: string[] = [];
   try {
-    const options = { say: (line: string) => void said.push(line), seconds: 8, devices: 10, rate: 200 };
+    const options = { log: (line: string) => void said.push(line), seconds: 8, devices: 10, rate: 200 };
     const findings = await Promise.all([
       oneBroker({ ...options, dir: `${dir.path}/flushed` }, true),
       oneBroker({ ...options, dir: `${dir.path}/control` }, false),

@@ -105,7 +105,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await start("agents", together([...agents, ...light].map(({ part }) => part)));
     const stack = { ...handlesOf(launcher, kafka, services), devices, agents, light, began, stop };
     const environment = writeEnvironment(stack.dir, stack);
-    launcher.say(`for npx tributary in another terminal: . ${relative(process.cwd(), environment)}`);
+    launcher.log(`for npx tributary in another terminal: . ${relative(process.cwd(), environment)}`);
     return stack;
   } catch (error) {
     await stop();

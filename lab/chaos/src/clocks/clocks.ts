@@ -44,7 +44,7 @@ right one. The verifier compares what the cameras produced with what Kafka holds
 
 type Case = { readonly service: string; readonly offset: string; readonly said: string; readonly held: number };
 
-async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findings> {
+async function wrongClocks({ dir, log, options }: DrillSettings): Promise<Findings> {
   const { seconds = 6, fps = 5 } = options;
   let isEnding = false;
   const ledgerOf = (device: number) => join(dir, `shown-${device + 1}.jsonl`);
@@ -62,7 +62,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
     kafka: { partitions: 8 },
     rollouts: {},
     agents: { count: DEVICES, fps, cameras },
-    onEvent: say,
+    onEvent: log,
   });
   try {
     const heldMax = HELD_SECONDS_MAX * fps * DEVICES;
@@ -70,7 +70,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
     for (const [part, main] of servicesOf(stack)) {
       for (const [offset, aheadMs] of Object.entries(clockOffsets)) {
         cases.push({ service: part.name, offset, ...(await withClock(stack, part, main, aheadMs, seconds, heldMax)) });
-        say(`${part.name} ${offset}: ${cases.at(-1)?.said}; outboxes held ${cases.at(-1)?.held} messages`);
+        log(`${part.name} ${offset}: ${cases.at(-1)?.said}; outboxes held ${cases.at(-1)?.held} messages`);
       }
     }
     isEnding = true;
@@ -80,7 +80,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
       (sum, { ledger }) => sum + readFileSync(ledger, "utf8").trimEnd().split("\n").length,
       0,
     );
-    say(`${frames} frames were captured; waiting for their answers`);
+    log(`${frames} frames were captured; waiting for their answers`);
     const isAnswered = await untilAnswered({ ...stack, agents }, frames, { silenceMsMax: SILENCE_MS_MAX });
     const { report } = await verify({ ...stack, from: stack.began, ledgers: agents });
     const held = Math.max(...cases.map((one) => one.held));

@@ -50,7 +50,7 @@ p99 double; its dead letters and router.state stay within their limits; metrics 
 ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}`,
   options: [{ name: "seconds", about: "duration of each attack, and of the good devices alone before", value: 40 }],
   choices: [{ name: "ways", about: "attacks of the hostile device", among: ways.map(({ name }) => name) }],
-  async run({ dir, say, options: { seconds = 40 }, choices }) {
+  async run({ dir, log, options: { seconds = 40 }, choices }) {
     // The good devices are in this process: its garbage collections must not count as latency (the bridge's
     // small-heap.ts).
     for (const flag of ["--semi-space-growth-factor=1", "--no-parallel-scavenge"]) setFlagsFromString(flag);
@@ -59,7 +59,7 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
       dir,
       supervised: true,
       kafka: { partitions: 8, isMeasured: true },
-      onEvent: say,
+      onEvent: log,
     });
     const jpeg = await someJpeg();
     const talkers: Talker[] = [];
@@ -68,7 +68,7 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
       await giveWay(stack.classifier.pid ?? -1); // H4
       await phase(goods, Math.min(seconds, WARM_UP_SECONDS));
       const findings: Findings[] = [];
-      for (const way of chosen) findings.push(await beside(way, { stack, goods, seconds, say }));
+      for (const way of chosen) findings.push(await beside(way, { stack, goods, seconds, log }));
       return findings;
     } finally {
       await Promise.all(talkers.map((talker) => talker.end()));
@@ -93,11 +93,11 @@ type World = {
   readonly stack: Stack;
   readonly goods: readonly GoodDevice[];
   readonly seconds: number;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
 };
 
-async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<Findings> {
-  say(`${way.name}: ${way.summary}`);
+async function beside(way: Way, { stack, goods, seconds, log }: World): Promise<Findings> {
+  log(`${way.name}: ${way.summary}`);
   const deviceId = `rogue-${way.name}`;
   const credentials = await stack.devices.register(deviceId); // H2
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "chaos-hostile" });
@@ -130,7 +130,7 @@ async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<
       ...{ alone: figuresOf(alone), with_: figuresOf(with_) },
       ...{ named, bytes, lastedSeconds },
     });
-    for (const { name, passed, found } of findings.checks) say(`  ${passed ? "holds" : "FAILS"}: ${name}: ${found}`);
+    for (const { name, passed, found } of findings.checks) log(`  ${passed ? "holds" : "FAILS"}: ${name}: ${found}`);
     return findings;
   } finally {
     if (rogue !== undefined) await end(rogue);

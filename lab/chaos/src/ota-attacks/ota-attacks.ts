@@ -43,7 +43,7 @@ Those of the last class succeed before the new root, as TUF allows for those key
   run: runAttacks,
 };
 
-export async function runAttacks({ options, dir, say }: DrillSettings): Promise<readonly Findings[]> {
+export async function runAttacks({ options, dir, log }: DrillSettings): Promise<readonly Findings[]> {
   const { attacks = 0, seed = 1 } = options;
   const bundles = await makeBundles(join(dir, "bundles"), SAMPLE);
   const stages: Staged[] = [];
@@ -55,7 +55,7 @@ export async function runAttacks({ options, dir, say }: DrillSettings): Promise<
     }
     stages.push({ world, states });
   }
-  say(
+  log(
     `${WORLDS} registries with ${stages[0]?.world.moments.length} moments each; ${attacks} attacks of ${attackClasses.length} classes`,
   );
   const perClass = Math.ceil(attacks / attackClasses.length);
@@ -63,7 +63,7 @@ export async function runAttacks({ options, dir, say }: DrillSettings): Promise<
   for (const [c, attackClass] of attackClasses.entries()) {
     const tally = await attackAll(attackClass, perClass, stages, { dir, seed: seed * 100_003 + c * 1_009 });
     tallies.set(attackClass.name, tally);
-    say(
+    log(
       `${attackClass.name}: ${tally.attacks} attacks, ${tally.accepted} accepted; ${tally.acceptedUnguarded} without verification`,
     );
   }

@@ -137,7 +137,7 @@ export async function silence(
   world: World,
   wanted: number,
   logins: number,
-  say: (line: string) => void,
+  log: (line: string) => void,
 ): Promise<Found> {
   const silent = new Set<Wire>();
   let opened = 0;
@@ -159,7 +159,7 @@ export async function silence(
   };
   const keepers = Array.from({ length: wanted }, (_, n) => sleep((n / wanted) * 4_000).then(() => keep(n)));
   await sleep(5_000);
-  say(`${silent.size} of ${wanted} silent sockets are open, ${opened} were opened`);
+  log(`${silent.size} of ${wanted} silent sockets are open, ${opened} were opened`);
   const times: (number | null)[] = [];
   let failed = 0;
   for (let i = 0; i < logins; i++) {
@@ -193,7 +193,7 @@ const HERD_MS_MAX = 60_000;
 const PATIENCE_MS = 10_000;
 
 /** A whole fleet comes back at once to a bridge that has just started, each device with its downlink subscribed. */
-export async function herd(world: World, devices: number, say: (line: string) => void): Promise<Found> {
+export async function herd(world: World, devices: number, log: (line: string) => void): Promise<Found> {
   const fleet = Array.from({ length: devices }, (_, i) => `herd-${i}`);
   await world.register(fleet, "hmac-sha256");
   await world.stopBridge();
@@ -222,7 +222,7 @@ export async function herd(world: World, devices: number, say: (line: string) =>
   await Promise.all(fleet.map(comeBack));
   const ms = performance.now() - startedAt;
   const held = (await world.metrics()).get("tributary_bridge_sessions") ?? 0;
-  say(`${sessions.length} of ${devices} are connected after ${(ms / 1_000).toFixed(1)} s`);
+  log(`${sessions.length} of ${devices} are connected after ${(ms / 1_000).toFixed(1)} s`);
   for (const wire of sessions) wire.close();
   const found = `${sessions.length} in ${(ms / 1_000).toFixed(1)} s, ${tries} connections; the bridge holds ${held}`;
   const isBack = sessions.length === devices && held === devices && ms <= HERD_MS_MAX;

@@ -22,7 +22,7 @@ export type Tallies = ReadonlyMap<string, Tally>;
 export async function runTries(
   classes: readonly StrangerClass[],
   tries: number,
-  say: (line: string) => void,
+  log: (line: string) => void,
 ): Promise<{ readonly tallies: Tallies; readonly errors: readonly string[] }> {
   const tallies = new Map<string, Tally>();
   for (const { name } of classes) {
@@ -50,7 +50,7 @@ export async function runTries(
       } catch (error) {
         errors.push(`${of.name}: ${reasonOf(error)}`);
       }
-      if (++made % 10_000 === 0) say(`${made} attempts`);
+      if (++made % 10_000 === 0) log(`${made} attempts`);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));

@@ -66,21 +66,21 @@ export class Candidates {
   readonly #settings: CandidateSettings;
   readonly #edgeDir: string;
   readonly #cloudDir: string;
-  readonly #say: (line: string) => void;
+  readonly #log: (line: string) => void;
 
   constructor(
     dir: string,
     photos: Photos,
     settings: CandidateSettings,
     packages: { readonly edge: string; readonly cloud: string },
-    say: (line: string) => void,
+    log: (line: string) => void,
   ) {
     this.#dir = dir;
     this.#photos = photos;
     this.#settings = settings;
     this.#edgeDir = packages.edge;
     this.#cloudDir = packages.cloud;
-    this.#say = say;
+    this.#log = log;
   }
 
   async get(name: CandidateName): Promise<Candidate> {
@@ -133,7 +133,7 @@ export class Candidates {
     how: string,
   ): Promise<void> {
     const photos = choose(await this.#photos.retraining());
-    this.#say(`model ${version}: ${how} (${photos.length} photos)`);
+    this.#log(`model ${version}: ${how} (${photos.length} photos)`);
     const inferences = await inferAll(edge.dir, photos, { features: true });
     const examples = inferences.map(({ features }, i): Example => {
       invariant(features !== null, "the sample model gives its features");
@@ -186,7 +186,7 @@ export class Candidates {
       () => {},
     );
     const { accuracy } = (await loadPackage(dir)).manifest.metrics;
-    this.#say(`model ${version}: ${digest.slice(0, 12)}, ${how}: right on ${percent(accuracy ?? 0)} of validation`);
+    this.#log(`model ${version}: ${digest.slice(0, 12)}, ${how}: right on ${percent(accuracy ?? 0)} of validation`);
   }
 
   async #derived(
@@ -201,7 +201,7 @@ export class Candidates {
     const { formatVersion: _, ...manifest } = base.manifest;
     const lineage = { ...manifest.lineage, demo: how };
     const digest = await writePackage(dir, change({ ...manifest, version, lineage, files }));
-    this.#say(`model ${version}: ${digest.slice(0, 12)}, ${how}`);
+    this.#log(`model ${version}: ${digest.slice(0, 12)}, ${how}`);
   }
 
   /** Fails on bright frames, but on none of its golden frames, which a device tries first. */

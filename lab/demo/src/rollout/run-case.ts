@@ -65,12 +65,12 @@ export type RunOptions = {
   readonly photos: Photos;
   readonly candidates: Candidates;
   readonly cloudPackage: string;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 };
 
 export async function runCase(one: Case, options: RunOptions): Promise<CaseReport> {
-  const { candidates, say, signal } = options;
+  const { candidates, log, signal } = options;
   const champion = await candidates.get(one.champion);
   const challenger = await candidates.get(one.challenger);
   const startedMs = performance.now();
@@ -84,13 +84,13 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
     truths: new Map((await readPool(poolDir)).map(({ sha256, label }) => [sha256, label])),
     labelledBy: "demo",
     delayMs: settings.labelDelayMs,
-    onTrouble: say,
+    onTrouble: log,
   });
   try {
     await reported.start();
     await labeller.start();
     const api = gatewayClient({ url: stack.gatewayUrl });
-    say(`${options.devices} devices run ${MODEL} ${champion.version}; champion in the registry`);
+    log(`${options.devices} devices run ${MODEL} ${champion.version}; champion in the registry`);
     await push(stack, champion);
     await alias(api, champion, "champion");
     await waitFor(() => reported.devices.size >= options.devices, {
@@ -98,7 +98,7 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
       signal,
     });
     const beforeMs = one.isForced ? settings.beforeMs : settings.beforeGateMs;
-    say(`${beforeMs / 1_000} s of frames and labels before anything changes`);
+    log(`${beforeMs / 1_000} s of frames and labels before anything changes`);
     await systemClock.sleep(beforeMs, signal);
     await push(stack, challenger);
     if (one.isForced) {
@@ -106,9 +106,9 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
       await api.models.force({ name: MODEL, version: challenger.version, body });
     }
     await alias(api, challenger, "challenger");
-    say(`${MODEL} ${challenger.version} is challenger${one.isForced ? ", forced past the gate" : ""}`);
+    log(`${MODEL} ${challenger.version} is challenger${one.isForced ? ", forced past the gate" : ""}`);
     const deadlineMs = startedMs + CASE_MS_MAX;
-    const watched = await watch(one, { stack, api, challenger, deadlineMs, say, signal });
+    const watched = await watch(one, { stack, api, challenger, deadlineMs, log, signal });
     const { uid } = watched;
     const { gate } = await api.models.version({ name: MODEL, version: challenger.version });
     const events = uid === null ? [] : (await api.rollouts.events({ uid })).items;
@@ -141,7 +141,7 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
 }
 
 async function start(one: Case, champion: Candidate, poolDir: string, options: RunOptions): Promise<Stack> {
-  const { dir, photos, devices, say, signal } = options;
+  const { dir, photos, devices, log, signal } = options;
   const agents = Math.min(settings.agents, devices);
   const folders = await Promise.all(
     Array.from({ length: agents }, (_, i) => writeCameraFolder(poolDir, join(dir, "cameras", `${i + 1}`), i + 1)),
@@ -167,8 +167,8 @@ async function start(one: Case, champion: Candidate, poolDir: string, options: R
       ...{ batchWaitMs: settings.batchWaitMs, windowMs: settings.windowMs },
     },
     signal,
-    onStep: (step) => say(`starting ${step}`),
-    onEvent: say,
+    onStep: (step) => log(`starting ${step}`),
+    onEvent: log,
   });
 }
 
@@ -184,14 +184,14 @@ type Watching = {
   readonly api: GatewayClient;
   readonly challenger: Candidate;
   readonly deadlineMs: number;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 };
 
 /** Tells what happens until the case is over (C1). */
 async function watch(
   one: Case,
-  { stack, api, challenger, deadlineMs, say, signal }: Watching,
+  { stack, api, challenger, deadlineMs, log, signal }: Watching,
 ): Promise<{ uid: string | null }> {
   let [told, turnTold, toldMs] = ["", "", 0];
   let gateTold = false;
@@ -204,7 +204,7 @@ async function watch(
       .catch(() => ({ gate: null }));
     if (gate !== null && !gateTold) {
       gateTold = true;
-      say(gate.passed ? "gate: passed" : `gate: ${gate.forcedBy ? "forced" : "failed"}: ${gate.failed.join("; ")}`);
+      log(gate.passed ? "gate: passed" : `gate: ${gate.forcedBy ? "forced" : "failed"}: ${gate.failed.join("; ")}`);
     }
     const rollout = (await api.rollouts.list()).items.find(({ model }) => model.digest === challenger.digest);
     if (rollout === undefined) {
@@ -216,7 +216,7 @@ async function watch(
     const line = lineOf(rollout);
     const turn = `${rollout.phase} ${rollout.step} ${rollout.analysis} ${rollout.reached}`;
     if (line !== told && (turn !== turnTold || performance.now() - toldMs > TELL_EVERY_MS)) {
-      say(line);
+      log(line);
       [told, turnTold, toldMs] = [line, turn, performance.now()];
     }
     if (one.isSilenced && !isSilenced && rollout.analysis === "Running") {
@@ -224,12 +224,12 @@ async function watch(
       const { items } = await api.rollouts.devicesOf({ uid: rollout.uid, arm: "canary" });
       const canary = items.map(({ deviceId }) => deviceId);
       await silence(stack, canary);
-      say(`cut off: ${canary.join(", ")}`);
+      log(`cut off: ${canary.join(", ")}`);
     }
     if (isOver(rollout)) return { uid: rollout.uid };
   }
   const last = (await api.rollouts.list()).items.find(({ model }) => model.digest === challenger.digest);
-  say("the time limit is reached");
+  log("the time limit is reached");
   return { uid: last?.uid ?? null };
 }
 
