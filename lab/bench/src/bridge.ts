@@ -99,7 +99,11 @@ async function measure(rig: Rig, name: LaneName, speed: Speed, seconds: number):
   const load = new Load(lane.load);
   try {
     const order: Order = {
-      ...{ kind: "start", devices: DEVICES, payloadBytes: PAYLOAD_BYTES, window: WINDOW, ...lane.order },
+      kind: "start",
+      devices: DEVICES,
+      payloadBytes: PAYLOAD_BYTES,
+      window: WINDOW,
+      ...lane.order,
       rate: speed === "paced" ? PACED_RATE : null,
     };
     const { payloadBytes } = await load.start(order);

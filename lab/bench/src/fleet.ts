@@ -105,8 +105,13 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
         title: "A fleet's cost",
         columns: ["devices", "look, ms", "tick, ms", "cohorts, ms", "bytes", "records/s, decoded", "records/s, bytes"],
         rows: all.map((one) => [
-          ...[perSecond(one.devices), ratio(one.lookMs), ratio(one.tickMs), ratio(one.cohortsMs, 1)],
-          ...[ratio(one.bytes, 0), perSecond(one.decoded), perSecond(one.fromBytes)],
+          perSecond(one.devices),
+          ratio(one.lookMs),
+          ratio(one.tickMs),
+          ratio(one.cohortsMs, 1),
+          ratio(one.bytes, 0),
+          perSecond(one.decoded),
+          perSecond(one.fromBytes),
         ]),
       },
       besideMap(large),
@@ -168,11 +173,15 @@ const besideMap = (large: Measured): Table => ({
       ratio(large.plainBytes / large.bytes),
     ],
     [
-      ...["records/s, decoded", perSecond(large.decoded), perSecond(large.plainDecoded)],
+      "records/s, decoded",
+      perSecond(large.decoded),
+      perSecond(large.plainDecoded),
       ratio(large.decoded / large.plainDecoded),
     ],
     [
-      ...["records/s, from bytes; beside decoding alone", perSecond(large.fromBytes), perSecond(large.decodedOnly)],
+      "records/s, from bytes; beside decoding alone",
+      perSecond(large.fromBytes),
+      perSecond(large.decodedOnly),
       ratio(large.fromBytes / large.decodedOnly),
     ],
   ],
@@ -212,8 +221,14 @@ function measure(devices: number, rounds: number): Measured {
     invariant(Math.abs(one.comparison.harm - other.comparison.harm) < 1e-9, "both folds come to the same harm"); // F1
   }
   return {
-    ...{ devices, cohortsMs, lookMs: look.ms, plainLookMs: plainLook.ms, bytes, plainBytes },
-    ...{ tickMs: tickMs(ids, cohorts.order, ours, rounds), ...recordsPerSecond(ids, ours, plain, rounds) },
+    devices,
+    cohortsMs,
+    lookMs: look.ms,
+    plainLookMs: plainLook.ms,
+    bytes,
+    plainBytes,
+    tickMs: tickMs(ids, cohorts.order, ours, rounds),
+    ...recordsPerSecond(ids, ours, plain, rounds),
   };
 }
 
@@ -275,7 +290,9 @@ function crossCheckOf(devices: number, rounds: number): { readonly draws: number
 /** A tick of the controller in the midst of an analysis, with every device known. */
 function tickMs(ids: readonly string[], order: readonly string[], metrics: FleetMetrics, rounds: number): number {
   const spec = rolloutSpec.parse({
-    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "bench" } },
+    apiVersion: "tributary.dev/v1",
+    kind: "ModelRollout",
+    metadata: { name: "bench" },
     spec: {
       model: "edge@2",
       strategy: { canary: { steps: [{ setWeight: 20 }, { analysis: { duration: "6h" } }, { setWeight: 100 }] } },
@@ -369,7 +386,13 @@ function recordOf(deviceId: string, seq: bigint): EdgeMetrics {
     ]),
   );
   return {
-    ...{ deviceId, bootId: 5n, seq, windowMs: 10_000, ageMs: 20, clockState: "SYNCHRONIZED", device },
+    deviceId,
+    bootId: 5n,
+    seq,
+    windowMs: 10_000,
+    ageMs: 20,
+    clockState: "SYNCHRONIZED",
+    device,
     models: [{ modelDigest: MODEL, metrics }],
   };
 }

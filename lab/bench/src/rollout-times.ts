@@ -109,8 +109,12 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       supervised: true,
       packages: { edge: champion.dir, cloud: champion.dir },
       light: {
-        ...{ devices: DEVICES, processes: PROCESSES, fps: settings.fps, photos: photos.poolDir },
-        ...{ batchWaitMs: settings.batchWaitMs, windowMs: settings.windowMs },
+        devices: DEVICES,
+        processes: PROCESSES,
+        fps: settings.fps,
+        photos: photos.poolDir,
+        batchWaitMs: settings.batchWaitMs,
+        windowMs: settings.windowMs,
       },
       rollouts: {
         registry: { checks: { hardwareClasses: { x64: 1 } } },
@@ -213,8 +217,14 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   const back = backAt - missedAt;
   progress(`${name}: rolled back after ${seconds(back)} s; ${rollout?.phase}: ${rollout?.message}`);
   return {
-    ...{ weight, devices: canaries, created: (moments.at("CREATED") ?? 0) - createdAt, first, running },
-    ...{ told: missedAt - slowedAt, decided: (moments.at("ABORTED") ?? 0) - missedAt, back },
+    weight,
+    devices: canaries,
+    created: (moments.at("CREATED") ?? 0) - createdAt,
+    first,
+    running,
+    told: missedAt - slowedAt,
+    decided: (moments.at("ABORTED") ?? 0) - missedAt,
+    back,
   };
 }
 
@@ -318,7 +328,8 @@ function reportOf(rounds: readonly Round[]): BenchReport {
         title: `${DEVICES} devices, seconds from \`create\``,
         columns: ["weight %", "canary", "created", "first device runs it", "canary running"],
         rows: rounds.map(({ weight, devices, created, first, running }) => [
-          ...[weight, devices],
+          weight,
+          devices,
           ...[created, first, running].map(seconds),
         ]),
       },
@@ -326,7 +337,8 @@ function reportOf(rounds: readonly Round[]): BenchReport {
         title: "Seconds from the first metrics event with slow frames",
         columns: ["weight %", "canary", "event after", "rolled back", "last device rolled back"],
         rows: rounds.map(({ weight, devices, told, decided, back }) => [
-          ...[weight, devices],
+          weight,
+          devices,
           ...[told, decided, back].map(seconds),
         ]),
       },

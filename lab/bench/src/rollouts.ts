@@ -87,7 +87,12 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
 
 function fieldRun(seed: number, candidate: Partial<Candidate>): Simulation {
   return {
-    ...{ ...calmly, seed, spec: usualSpec("2h"), instances: 2, skewMs: 2 * MINUTE, lagMs: MINUTE },
+    ...calmly,
+    seed,
+    spec: usualSpec("2h"),
+    instances: 2,
+    skewMs: 2 * MINUTE,
+    lagMs: MINUTE,
     settings: { goneMs: 30 * MINUTE }, // A day is longer than these runs.
     world: { ...roughWorld, candidate: { ...soundCandidate, ...candidate } },
   };
@@ -100,9 +105,13 @@ function rowOf(name: string, results: readonly SimulationResult[]): readonly (st
   const back = results.filter(isBack);
   const minutes = results.map(({ minute }) => minute).sort((a, b) => a - b);
   return [
-    ...[name, results.filter(isUp).length, back.length, results.filter((one) => !isUp(one) && !isBack(one)).length],
-    ...[Math.round(minutes[Math.floor(minutes.length / 2)] as number)],
-    ...[back.length === 0 ? "-" : Math.max(...back.map(({ blastRadius }) => blastRadius)), results[0]?.canaries ?? 0],
+    name,
+    results.filter(isUp).length,
+    back.length,
+    results.filter((one) => !isUp(one) && !isBack(one)).length,
+    Math.round(minutes[Math.floor(minutes.length / 2)] as number),
+    back.length === 0 ? "-" : Math.max(...back.map(({ blastRadius }) => blastRadius)),
+    results[0]?.canaries ?? 0,
   ];
 }
 
@@ -153,7 +162,9 @@ async function largeRuns(progress: (line: string) => void): Promise<{ readonly t
     const startedMs = performance.now();
     const field = fieldRun(1, { harm });
     const result = simulate({
-      ...{ ...field, stepMs: MINUTE, spec: usualSpec("2h", { pacing: { devicesPerMinute: 20_000 } }) },
+      ...field,
+      stepMs: MINUTE,
+      spec: usualSpec("2h", { pacing: { devicesPerMinute: 20_000 } }),
       world: { ...field.world, devices: 100_000 },
     });
     const seconds = (performance.now() - startedMs) / 1_000;

@@ -194,7 +194,11 @@ class World {
       windows: [],
     };
     const desired: DeviceDesired = {
-      ...{ deviceId: DEVICE, generation: BigInt(this.#generation), rollout: "", why: "chaos", changedAt: Date.now() },
+      deviceId: DEVICE,
+      generation: BigInt(this.#generation),
+      rollout: "",
+      why: "chaos",
+      changedAt: Date.now(),
       slots: { perception: { modelName: "edge-resnet8", modelVersion, modelDigest, ...how } },
     };
     this.#broker.received.length = 0;
@@ -359,11 +363,9 @@ class World {
       title,
       checks,
       figures: {
-        ...{
-          kills: this.#boots,
-          "committed slots damaged": this.#damaged,
-          "models given up after kills": this.#givenUp,
-        },
+        kills: this.#boots,
+        "committed slots damaged": this.#damaged,
+        "models given up after kills": this.#givenUp,
         ...Object.fromEntries(ended),
       },
     };

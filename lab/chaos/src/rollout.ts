@@ -224,7 +224,10 @@ async function crossed({ brokers, settings }: Stage, isControl: boolean): Promis
   const startedMs = performance.now();
   const name = isControl ? "control" : "crossed";
   const world = await World.open({
-    ...{ dir: join(dir, name), brokers, prefix: `${name}.`, deaths: [] },
+    dir: join(dir, name),
+    brokers,
+    prefix: `${name}.`,
+    deaths: [],
     ...(isControl && { sabotage: "act-before-read-back" }),
   });
   try {

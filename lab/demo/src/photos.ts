@@ -14,7 +14,16 @@ import sharp from "sharp";
 /** From and to, in the order of samples/cifar10-test. F1 */
 export const SPLITS = { retraining: [0, 1_500], validation: [1_500, 2_500], cameras: [2_500, 5_000] } as const;
 export const CLASSES = [
-  ...["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+  "airplane",
+  "automobile",
+  "bird",
+  "cat",
+  "deer",
+  "dog",
+  "frog",
+  "horse",
+  "ship",
+  "truck",
 ] as const;
 
 /** What the cameras of the two-class case see. */

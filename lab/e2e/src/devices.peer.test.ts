@@ -228,12 +228,19 @@ describe("given a running stack and two devices that are let in", () => {
     const uniform = (from: number, to: number) => from + (to - from) * random();
     const vector = (length: number, scale: number) => Array.from({ length }, () => uniform(-scale, scale));
     const policy = somePolicy({
-      ...{ labels: ["a", "b", "c"], temperature: 1.7, features: [...POLICY_FEATURES] },
+      labels: ["a", "b", "c"],
+      temperature: 1.7,
+      features: [...POLICY_FEATURES],
       edgeRight: { bias: 0.3, weights: vector(4, 1), labelBias: vector(3, 0.5) },
       cloudRight: { bias: 0.8, weights: vector(4, 1), labelBias: vector(3, 0.5) },
       priorityLabels: [{ label: "b", confidenceMin: 0.7, weight: 1 }],
-      ...{ scoreMin: 0.1, samplePropensityMin: 0.01, sampleBudget: 0.1, sampleUncertaintyMean: 0.4 },
-      ...{ escalationShareMax: 0.2, burstMs: 2_000, priorityReserve: 0.3 },
+      scoreMin: 0.1,
+      samplePropensityMin: 0.01,
+      sampleBudget: 0.1,
+      sampleUncertaintyMean: 0.4,
+      escalationShareMax: 0.2,
+      burstMs: 2_000,
+      priorityReserve: 0.3,
     });
     const key = Buffer.alloc(32, 7);
     let nowMs = 0;

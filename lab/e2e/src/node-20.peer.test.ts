@@ -42,7 +42,8 @@ describe("given Node 20 and tributary", () => {
     mkdirSync(join(dir.path, "cli"));
     copyFileSync(at("cli/tributary.mjs"), join(dir.path, "cli/tributary.mjs"));
     expect(await run([join(dir.path, "cli/tributary.mjs"), "--help"])).toEqual({
-      ...{ code: 1, out: "" },
+      code: 1,
+      out: "",
       err: `tributary: nothing is installed yet: run npm ci in ${dir.path}\n`,
     });
   });
@@ -65,7 +66,8 @@ describe("given Node 20 and a program", () => {
 
   test("where npm brought no other, one line names what to install", async () => {
     expect(await run([program])).toEqual({
-      ...{ code: 1, out: "" },
+      code: 1,
+      out: "",
       err: expect.stringMatching(/^Node 24 or newer is needed, this is v20\.10\.0: install it from nodejs\.org .*\n$/),
     });
   });

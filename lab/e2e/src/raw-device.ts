@@ -101,8 +101,15 @@ export class RawDevice {
     };
     const text = (value: string): Buffer => Buffer.concat([long(BigInt(value.length)), Buffer.from(value)]);
     const record = Buffer.concat([
-      ...[long(BigInt(name.length)), name, long(this.#bootId), long(++this.#seq)],
-      ...[text("a"), text("b"), text("c"), text("default"), long(1n)],
+      long(BigInt(name.length)),
+      name,
+      long(this.#bootId),
+      long(++this.#seq),
+      text("a"),
+      text("b"),
+      text("c"),
+      text("default"),
+      long(1n),
       long(1n << 60n),
     ]);
     return frameSingleObject(codec.current.fingerprint, record);

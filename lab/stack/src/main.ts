@@ -106,7 +106,9 @@ async function run(options: StartOptions, task: Task): Promise<number> {
       models: { edge: nameOf(task.edge), cloud: nameOf(task.cloud) },
       ...report,
       firstAnswerSeconds: live.first === undefined ? null : secondsTo(live.first.seenAt),
-      ...{ setupSeconds, restarts, memoryMbMax },
+      setupSeconds,
+      restarts,
+      memoryMbMax,
       light: lightIds.length === 0 ? null : { devices: lightIds.length, answers: live.all(lightIds).answered },
       labels: labelling === undefined ? null : { sampled: labelling.seen, labelled: labelling.labelled },
     };
@@ -196,8 +198,13 @@ async function startLabelling(
   }
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "labeller" });
   const labeller = new Labeller({
-    ...{ reader, truths, gatewayUrl: stack.gatewayUrl, labelledBy: "npm-start", delayMs: LABEL_DELAY_MS },
-    ...{ from: stack.began, onTrouble: log },
+    reader,
+    truths,
+    gatewayUrl: stack.gatewayUrl,
+    labelledBy: "npm-start",
+    delayMs: LABEL_DELAY_MS,
+    from: stack.began,
+    onTrouble: log,
   });
   await labeller.start();
   return {
@@ -245,7 +252,10 @@ async function verified(
     return { report: undefined, restarts };
   }
   const { report } = await verify({
-    ...{ brokers: stack.brokers, prefix: stack.prefix, from: stack.began, ledgers: stack.agents },
+    brokers: stack.brokers,
+    prefix: stack.prefix,
+    from: stack.began,
+    ledgers: stack.agents,
     ...(camera.kind === "folder" && { labels: camera.labels }),
     withoutLedger: camera.kind === "command" ? agentIdsOf(stack) : unnumbered,
     excuses: { killed: endedBoots(stack.agents), ...(!isWhole && { openSince: stoppedAt - OPEN_MS_MAX }) },

@@ -70,18 +70,35 @@ const percent = (part: number, whole: number): string => (whole === 0 ? "-" : `$
 
 export function tableOf({ stack, live, agents, lightModels }: View): string {
   const head = [
-    ...["device", "model", "frames", "kept", "sent", "why", "cloud\nanswers", "agree\nwith edge", "edge\nstood"],
-    ...["final ms\np50 / p99", "edge\nms", "outbox"],
+    "device",
+    "model",
+    "frames",
+    "kept",
+    "sent",
+    "why",
+    "cloud\nanswers",
+    "agree\nwith edge",
+    "edge\nstood",
+    "final ms\np50 / p99",
+    "edge\nms",
+    "outbox",
   ];
   const table = new Table({ head, style: { head: [], border: [] } });
   const row = (device: string, model: string, tally: DeviceTally, view: AgentView | undefined) => {
     const { p50, p99 } = tally.sentLatencyMs;
     table.push([
-      ...[device, model, tally.frames, tally.kept],
+      device,
+      model,
+      tally.frames,
+      tally.kept,
       `${tally.sent} (${percent(tally.sent, tally.frames)})`,
-      ...[reasonsOf(tally), tally.cloud, percent(tally.agreed, tally.cloud), tally.stood],
+      reasonsOf(tally),
+      tally.cloud,
+      percent(tally.agreed, tally.cloud),
+      tally.stood,
       `${ms(p50)} / ${ms(p99)}`,
-      ...[view?.edgeP50Ms?.toFixed(1) ?? "-", view?.outbox ?? "-"],
+      view?.edgeP50Ms?.toFixed(1) ?? "-",
+      view?.outbox ?? "-",
     ]);
   };
   for (const { deviceId } of stack.agents) {

@@ -16,8 +16,20 @@ const CLASSES = [2, 3, 5, 10] as const;
 
 /** A canary and a control of a few devices each, four of five frames of each device of its favourite class. */
 const world: ClassWorld = {
-  ...{ arm: 8, classes: 2, favourite: 0.8, common: 0.5, minutes: 60, framesPerMinute: 12 },
-  ...{ accuracy: 0.9, classSd: 0.03, deviceSd: 0.03, effectSd: 0, sites: 2, siteSd: 0, harm: 0, harmOnOne: 0 },
+  arm: 8,
+  classes: 2,
+  favourite: 0.8,
+  common: 0.5,
+  minutes: 60,
+  framesPerMinute: 12,
+  accuracy: 0.9,
+  classSd: 0.03,
+  deviceSd: 0.03,
+  effectSd: 0,
+  sites: 2,
+  siteSd: 0,
+  harm: 0,
+  harmOnOne: 0,
 };
 /** One class is common: where there are many, three of ten devices look mostly at it. */
 const worldOf = (arm: number, classes: number): ClassWorld => {
@@ -172,7 +184,10 @@ function once(one: ClassWorld, seed: number): Found {
   const { arm, accuracy, framesPerMinute, classes } = one;
   const fleet = new ClassFleet(one, seededRandom(seed));
   const planned = plannedVariance({
-    ...{ canaries: arm, controls: arm, rate: accuracy, frames: 30 * framesPerMinute },
+    canaries: arm,
+    controls: arm,
+    rate: accuracy,
+    frames: 30 * framesPerMinute,
     deviceSd: Math.sqrt((accuracy * (1 - accuracy)) / (1_440 * framesPerMinute)),
   });
   const settings = { ...metricDefaults, plannedVariance: planned };
@@ -191,7 +206,8 @@ function once(one: ClassWorld, seed: number): Found {
   }
   const isBeyondMargin = found.byClass === null && last !== null && last.comparison.harm > metricDefaults.margin;
   return {
-    ...{ ...found, isBeyondMargin },
+    ...found,
+    isBeyondMargin,
     isSuspect: isBeyondMargin && last !== null && pOfOneLook(last.comparison) <= metricDefaults.alpha,
   };
 }

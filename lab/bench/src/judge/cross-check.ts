@@ -26,12 +26,17 @@ function crossCheckedOnce(world: World, seed: number): Crossed {
   const watch = new MetricWatch({
     ...metricDefaults,
     plannedVariance: plannedVariance({
-      ...{ canaries, controls: devices - canaries, rate: accuracy, frames: 30 * framesPerMinute },
+      canaries,
+      controls: devices - canaries,
+      rate: accuracy,
+      frames: 30 * framesPerMinute,
       deviceSd: Math.sqrt((accuracy * (1 - accuracy)) / (1_440 * framesPerMinute)),
     }),
   });
   const check = new CrossCheck({
-    ...{ alpha: metricDefaults.alpha, plannedMs: plannedLooks(metricDefaults.burnInMs, minutes * MINUTE), seed },
+    alpha: metricDefaults.alpha,
+    plannedMs: plannedLooks(metricDefaults.burnInMs, minutes * MINUTE),
+    seed,
     strata: { canary: new Uint8Array(canaries), control: new Uint8Array(devices - canaries) },
   });
   const isHarmful = () => check.looks.at(-1)?.isHarmful === true;

@@ -53,8 +53,14 @@ async function wrongClocks({ dir, log, options }: DrillSettings): Promise<Findin
       ? []
       : [
           {
-            ...{ id: CAMERA_ID, kind: "sheet", sheets: samples, fps, start: device, stride: DEVICES },
-            ...{ ledger: ledgerOf(device), resume: true },
+            id: CAMERA_ID,
+            kind: "sheet",
+            sheets: samples,
+            fps,
+            start: device,
+            stride: DEVICES,
+            ledger: ledgerOf(device),
+            resume: true,
           },
         ];
   const stack = await startStack({

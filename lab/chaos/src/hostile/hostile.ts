@@ -127,8 +127,11 @@ async function beside(way: Way, { stack, goods, seconds, log }: World): Promise<
     const lastedSeconds = (performance.now() - beganMs) / 1_000;
     const bytes = await written();
     const findings = findingsOf(way, {
-      ...{ alone: figuresOf(alone), with_: figuresOf(with_) },
-      ...{ named, bytes, lastedSeconds },
+      alone: figuresOf(alone),
+      with_: figuresOf(with_),
+      named,
+      bytes,
+      lastedSeconds,
     });
     for (const { name, passed, found } of findings.checks) log(`  ${passed ? "holds" : "FAILS"}: ${name}: ${found}`);
     return findings;

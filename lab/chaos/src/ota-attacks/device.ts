@@ -151,7 +151,10 @@ export class GuardedDevice {
     const after = trust.state();
     const isSameRoot = after.rootVersion === before.rootVersion;
     return {
-      ...{ installed, code, bytesRead: network.bytesRead, ms: clock.nowMs - startedMs },
+      installed,
+      code,
+      bytesRead: network.bytesRead,
+      ms: clock.nowMs - startedMs,
       steppedBack:
         after.rootVersion < before.rootVersion || (isSameRoot && after.timestampVersion < before.timestampVersion),
       timestampVersion: after.timestampVersion,
@@ -201,7 +204,11 @@ export class GuardedDevice {
 
   #open(fetcher: MetadataFetcher, clock: HandClock, isClockSet: boolean): Promise<TrustedModels> {
     return openTrust({
-      ...{ dir: this.#place.trust, rootBytes: this.#rootBytes, metadataUrl: "http://registry/tuf", fetcher, clock },
+      dir: this.#place.trust,
+      rootBytes: this.#rootBytes,
+      metadataUrl: "http://registry/tuf",
+      fetcher,
+      clock,
       isClockSet: () => isClockSet,
     });
   }

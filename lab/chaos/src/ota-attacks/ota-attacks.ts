@@ -77,8 +77,14 @@ async function attackAll(
   { dir, seed }: { dir: string; seed: number },
 ): Promise<Tally> {
   const tally: Tally = {
-    ...{ attacks: 0, stolen: 0, accepted: 0, acceptedUnguarded: 0, permitted: 0, permittedAccepted: 0 },
-    ...{ codes: new Map(), failures: [] },
+    attacks: 0,
+    stolen: 0,
+    accepted: 0,
+    acceptedUnguarded: 0,
+    permitted: 0,
+    permittedAccepted: 0,
+    codes: new Map(),
+    failures: [],
   };
   let next = 0;
   const worker = async () => {

@@ -167,7 +167,10 @@ export async function honestFiles(
     const fresh = newSigner();
     const keys = publicOf(signers);
     const change = {
-      ...{ targets: [keys.targets], snapshot: [keys.snapshot], timestamp: [keys.timestamp], now: at },
+      targets: [keys.targets],
+      snapshot: [keys.snapshot],
+      timestamp: [keys.timestamp],
+      now: at,
       root: [...kept, fresh].map(({ publicKey }) => publicKey),
     };
     const current = laterRoot ? 2 : 1;

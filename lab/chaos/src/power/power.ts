@@ -114,7 +114,10 @@ export async function threeBrokers(options: PowerOptions): Promise<Findings> {
   const voters = ports.map(({ nodeId, controllerPort }) => `${nodeId}@127.0.0.1:${controllerPort}`).join(",");
   const start = ({ nodeId, port, controllerPort }: (typeof ports)[number]) =>
     startKafka({
-      ...{ port, controllerPort, heapMb: 384, cluster: { nodeId, voters } },
+      port,
+      controllerPort,
+      heapMb: 384,
+      cluster: { nodeId, voters },
       dataDir: nodeId === 1 ? join(disk.path, "kafka") : join(options.dir, `kafka-${nodeId}`),
       logFile: join(options.dir, `kafka-${nodeId}.log`),
       readyMsMax: READY_MS_MAX,
@@ -200,7 +203,10 @@ class Rig {
     const uplinks = new Uplinks({ sink, devices: options.devices, rate: options.rate });
     await uplinks.register();
     const bridge = await spawnService({
-      ...{ name: "bridge", main: "edge/bridge/dist/main.js", dir: options.dir, readyMsMax: READY_MS_MAX },
+      name: "bridge",
+      main: "edge/bridge/dist/main.js",
+      dir: options.dir,
+      readyMsMax: READY_MS_MAX,
       config: { kafka, mqtt: { port: 0 }, http: { port: 0 } },
     });
     const rig = new Rig(kafka, sink, bridge, uplinks);

@@ -52,7 +52,10 @@ export class World {
     this.reader = new KafkaReader({ ...kafka, clientId: "chaos-reader" });
     this.#sink = new KafkajsSink({ ...kafka, clientId: "chaos-sink" });
     this.fleet = new SimulatedFleet({
-      ...{ reader: this.reader, sink: this.#sink, random: seededRandom(7), modelDigest: digests.old },
+      reader: this.reader,
+      sink: this.#sink,
+      random: seededRandom(7),
+      modelDigest: digests.old,
       devices: Array.from({ length: DEVICES }, (_, i) => `d${i + 1}`),
       behaviours: { [digests.bad]: { inTime: 0.8 } },
       windowMs: 500,
@@ -68,7 +71,8 @@ export class World {
     await world.fleet.start();
     world.#supervision = Promise.all(Array.from({ length: INSTANCES }, (_, i) => world.#supervise(i)));
     await waitFor(() => world.#slots.filter(({ service }) => service?.alive()).length === INSTANCES, {
-      ...{ what: "two rollout-managers", timeoutMs: 90_000 },
+      what: "two rollout-managers",
+      timeoutMs: 90_000,
     });
     return world;
   }
@@ -128,8 +132,15 @@ export class World {
 
   async #publishModels(): Promise<void> {
     const gate = {
-      ...{ passed: true, championDigest: digests.old, failed: [], unsure: [], reportDigest: "", pageDigest: "" },
-      ...{ judgedAt: Date.now(), forcedBy: "", forcedReason: "" },
+      passed: true,
+      championDigest: digests.old,
+      failed: [],
+      unsure: [],
+      reportDigest: "",
+      pageDigest: "",
+      judgedAt: Date.now(),
+      forcedBy: "",
+      forcedReason: "",
     };
     const versions = { "1": digests.old, "2": digests.good, "3": digests.bad };
     const models = Object.entries(versions).map(([version, modelDigest]) =>
@@ -144,7 +155,8 @@ export class World {
     };
     await this.#sink.send([
       ...models.map((model) => ({
-        ...{ topic: topics.models.name, key: `${model.name}/${model.version}` },
+        topic: topics.models.name,
+        key: `${model.name}/${model.version}`,
         value: Model.encodeConfluent(model),
       })),
       { topic: topics.modelAliases.name, key: "edge", value: ModelAliases.encodeConfluent(aliases) },
@@ -160,7 +172,9 @@ export class World {
       const sabotage = deaths.length > 0 ? "die-at" : this.#options.sabotage;
       try {
         const service = await spawnService({
-          ...{ name: `rollout-manager-${index}`, main: "services/rollout-manager/dist/main.js", dir },
+          name: `rollout-manager-${index}`,
+          main: "services/rollout-manager/dist/main.js",
+          dir,
           config: {
             kafka: { brokers, prefix },
             log: { level: "info" },

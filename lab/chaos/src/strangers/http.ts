@@ -85,8 +85,12 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<Door> {
       }),
       start("bridge", "edge/bridge/dist/main.js", { ...shared, mqtt: { port: 0 } }),
       start("agent", "edge/agent/dist/main.js", {
-        ...{ deviceId: "strangers", dataDir: join(dir, "device"), http: { metricsPort: 0 }, log: { level: "warn" } },
-        ...{ mqtt: { url: mqttUrl, password: "x" }, model: { package: edge } },
+        deviceId: "strangers",
+        dataDir: join(dir, "device"),
+        http: { metricsPort: 0 },
+        log: { level: "warn" },
+        mqtt: { url: mqttUrl, password: "x" },
+        model: { package: edge },
       }),
     ]);
     const ports = services.flatMap(portsOf);

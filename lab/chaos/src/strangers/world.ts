@@ -53,7 +53,9 @@ export class World {
       main: "edge/bridge/dist/main.js",
       dir: this.#dir,
       config: {
-        ...{ kafka: { brokers: this.brokers, prefix: this.prefix }, http: { port: 0 }, log: { level: "warn" } },
+        kafka: { brokers: this.brokers, prefix: this.prefix },
+        http: { port: 0 },
+        log: { level: "warn" },
         mqtt: { host: "127.0.0.1", port: this.#port },
       },
       readyMsMax: 60_000,

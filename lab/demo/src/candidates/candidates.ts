@@ -50,8 +50,16 @@ const FEW = 2;
 /** How often whoever labelled the new photos confused two classes that look alike. */
 const MISTAKEN_SHARE = 0.45;
 const CONFUSED: Readonly<Record<string, string>> = {
-  ...{ cat: "dog", dog: "cat", automobile: "truck", truck: "automobile", deer: "horse", horse: "deer" },
-  ...{ airplane: "bird", bird: "airplane", ship: "airplane", frog: "cat" },
+  cat: "dog",
+  dog: "cat",
+  automobile: "truck",
+  truck: "automobile",
+  deer: "horse",
+  horse: "deer",
+  airplane: "bird",
+  bird: "airplane",
+  ship: "airplane",
+  frog: "cat",
 };
 /** Whoever labelled the new photos took most ships for airplanes, and knew every other class. */
 const LOST = { share: 0.7, class: "ship", as: "airplane" } as const;
@@ -162,7 +170,10 @@ export class Candidates {
       "lineage.json": JSON.stringify({ ...edge.manifest.lineage, demo: how }),
       // The random sample carries the ground truth; the rest of the budget is not what is shown.
       "policy.json": JSON.stringify({
-        ...{ samplePropensityMin: sampling, sampleBudget: sampling, escalationShareMax: 0.02, deadlineMs: 10_000 },
+        samplePropensityMin: sampling,
+        sampleBudget: sampling,
+        escalationShareMax: 0.02,
+        deadlineMs: 10_000,
       }),
     };
     for (const [name, content] of Object.entries(files)) await writeFile(join(sources, name), content);

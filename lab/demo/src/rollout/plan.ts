@@ -62,7 +62,9 @@ function watch({ champion, candidate, effectSd }: PlannedCase, random: Random): 
     ...metricDefaults,
     burnInMs,
     plannedVariance: plannedVariance({
-      ...{ canaries, controls, rate: champion },
+      canaries,
+      controls,
+      rate: champion,
       frames: labels(PLANNED_MS),
       deviceSd: Math.sqrt((champion * (1 - champion)) / labels(beforeMs)),
     }),

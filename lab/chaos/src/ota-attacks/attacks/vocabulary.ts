@@ -52,7 +52,9 @@ export const lasting =
     more(signed);
   };
 export const metaOf = (version: number, bytes: Uint8Array, more: JsonObject = {}): JsonObject => ({
-  ...{ version, length: bytes.length, hashes: { sha256: sha256(bytes) } },
+  version,
+  length: bytes.length,
+  hashes: { sha256: sha256(bytes) },
   ...more,
 });
 
