@@ -118,15 +118,15 @@ export async function step(name, act, { quietMs = 500 } = {}) {
 export function run(command, args, options = {}) {
   return new Promise((done, fail) => {
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], ...options });
-    let said = "";
+    let output = "";
     const keep = (chunk) => {
-      said = (said + chunk).slice(-20_000);
+      output = (output + chunk).slice(-20_000);
     };
     child.stdout?.on("data", keep);
     child.stderr?.on("data", keep);
     child.once("error", fail);
     child.once("close", (code, signal) =>
-      code === 0 ? done(said) : fail(new Error(`${command} ${args.join(" ")} ended with ${code ?? signal}\n${said}`)),
+      code === 0 ? done(output) : fail(new Error(`${command} ${args.join(" ")} ended with ${code ?? signal}\n${output}`)),
     );
   });
 }

@@ -181,7 +181,7 @@ class Load {
       this.#child.once("message", (message: FromLoad) => {
         this.#child.off("exit", onExit);
         if (message.kind === kind) resolve(message as Extract<FromLoad, { kind: K }>);
-        else reject(new Error(`the load generator said ${message.kind}`));
+        else reject(new Error(`the load generator answered ${message.kind}`));
       });
       this.#child.send(order);
     });

@@ -65,7 +65,7 @@ class Lane {
   async run(from: number, frames: number): Promise<Block> {
     this.#child.send({ kind: "run", from, frames } satisfies ToLane);
     const answer = await this.#next();
-    if (answer.kind !== "block") throw new Error(`a lane said ${answer.kind}`);
+    if (answer.kind !== "block") throw new Error(`a lane answered ${answer.kind}`);
     return answer.block;
   }
   async stop(): Promise<void> {
@@ -111,7 +111,7 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
     if (child !== null) lanes.push(child);
     await child?.ready();
     const modelPid = ready.kind === "ready" ? (ready.modelPid ?? -1) : -1;
-    if (flags.beside === true) neighbour = startNeighbour(); // Through the warm-up, too: both lanes share its fate. (B1)
+    if (flags.beside === true) neighbour = startNeighbour(); // Through the warm-up, too: it slows both lanes. (B1)
     progress(`warm-up, ${WARM_UP_FRAMES} frames a lane`);
     for (const lane of lanes) await lane.run(0, WARM_UP_FRAMES);
 

@@ -70,7 +70,7 @@ export const rolloutTimes: Bench = {
 device's whole contract over MQTT, fetch and verify the model, and infer on real photos.
 A rollout is created by \`tributary rollout create\` at a weight of ${WEIGHTS.join(" % and of ")} %. Once its devices run the model and are
 compared, the model begins to miss its latency budget on all of them, and nobody touches anything.
-Gate: from the first metrics event that tells it to the report of the last device that is back at most ${BACK_MS_MAX / 1_000} s, in every round.
+Gate: from the first metrics event that shows it to the report of the last device that is back at most ${BACK_MS_MAX / 1_000} s, in every round.
 With --long five rounds at each weight instead of one.`,
   run,
 };
@@ -86,7 +86,7 @@ type Round = {
   readonly decided: number;
   readonly back: number;
   /** ms from when frames became slow to that first metrics event. */
-  readonly told: number;
+  readonly detected: number;
 };
 
 async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
@@ -200,7 +200,7 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   progress(`${name}: ${canaries} devices run it after ${seconds(running)} s`);
   await until(`${name}: the analysis starts`, () => moments.at("STEP_FINISHED") !== undefined);
   await systemClock.sleep(settings.burnInMs + BEFORE_FAULT_MS);
-  moments.missedAt = undefined; // The round before may have had a last word.
+  moments.missedAt = undefined; // The round before may have published its last window late.
   const slowedAt = Date.now();
   await slow(stack, challenger.digest, SLOWED_MS);
   await until(`${name}: a metrics event shows it`, () => moments.missedAt !== undefined);
@@ -222,7 +222,7 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
     created: (moments.at("CREATED") ?? 0) - createdAt,
     first,
     running,
-    told: missedAt - slowedAt,
+    detected: missedAt - slowedAt,
     decided: (moments.at("ABORTED") ?? 0) - missedAt,
     back,
   };
@@ -336,10 +336,10 @@ function reportOf(rounds: readonly Round[]): BenchReport {
       {
         title: "Seconds from the first metrics event with slow frames",
         columns: ["weight %", "canary", "event after", "rolled back", "last device rolled back"],
-        rows: rounds.map(({ weight, devices, told, decided, back }) => [
+        rows: rounds.map(({ weight, devices, detected, decided, back }) => [
           weight,
           devices,
-          ...[told, decided, back].map(seconds),
+          ...[detected, decided, back].map(seconds),
         ]),
       },
     ],

@@ -36,8 +36,8 @@ export const rollouts: Bench = {
   summary: "rollouts of simulated fleets: how each kind of model ends, when, and how many devices it reached",
   details: `Fleets of ${roughWorld.devices} devices in the field: they drift, leave, are disconnected, report late, twice or nonsense, some share an id;
 a shock hits all for an hour, a fifth of all commands is lost; two instances with clocks two minutes apart, one a minute behind.
-A canary of 5 % is judged for two hours. Gates: models that do harm always go back, from the canary; silent ones are held;
-equal ones go back at most as often as their alphas allow; none of the guarantees G5 and G6 is broken in any run.
+A canary of 5 % is judged for two hours. Gates: harmful models are always rolled back from the canary; silent ones are held;
+equal ones are rolled back at most as often as their alphas allow; none of the guarantees G5 and G6 is broken in any run.
 With --long 200 runs a case instead of 10, and two rollouts of 100,000 devices.`,
   run,
 };

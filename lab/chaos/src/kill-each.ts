@@ -2,7 +2,7 @@
  * One agent, bridge, router and classifier are killed with -9, one after the other (G1, G2).
  *
  * Every committed frame has an answer, no frame has two that differ. What the killed agent had not committed (up to
- * 100 ms of frames, and those in flight) was never promised, and is told apart.
+ * 100 ms of frames, and those in flight) was never promised, and is counted separately.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { endedBoots, startStack, untilAnswered, verify } from "@tributary/stack";

@@ -205,15 +205,15 @@ class World {
     await this.#broker.publish(mqttTopics().desired(DEVICE), DeviceDesired.encodeSingleObject(desired), true);
   }
 
-  /** Until the wanted model is at work for good. */
+  /** Waits until the wanted model is committed. */
   async reach(): Promise<void> {
     this.#wanted += 1;
     try {
       await waitFor(
         async () => {
           const { model, update, slots } = await this.#status();
-          // Killed so often over one generation, the device takes the model for the cause and goes back (U5 of machine.ts);
-          // somebody has to want it anew.
+          // Killed so often over one generation, the device takes the model for the cause and rolls back (U5 of machine.ts);
+          // somebody has to request it anew.
           if (update?.code === "update-interrupted" && this.#killsOfGeneration >= updateLimits.trialsMax) {
             this.#givenUp += 1;
             await this.want();
@@ -257,7 +257,7 @@ class World {
     if (this.#sabotage === "none" && random() < REACH_SHARE) await this.reach();
   }
 
-  /** A moment of the update that is at work, or of the whole of it. */
+  /** Waits for a moment of the update in progress, or of the whole of it. */
   async #untilMoment(random: Random): Promise<void> {
     const agent = this.#agent as SpawnedService;
     const moments = this.#sabotage === "torn-slots" ? MOMENTS.filter(([, ms]) => ms <= 150) : MOMENTS;
@@ -266,8 +266,8 @@ class World {
       agent
         .events()
         .some(
-          (told) =>
-            told.event === "update_moved" && String(told.generation) === `${this.#generation}` && told.phase === phase,
+          (event) =>
+            event.event === "update_moved" && String(event.generation) === `${this.#generation}` && event.phase === phase,
         );
     await waitFor(isThere, { what: phase, timeoutMs: 4_000, everyMs: 3 }).catch(() => undefined);
     await sleep(random() * msMax);

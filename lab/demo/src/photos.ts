@@ -32,7 +32,7 @@ export const TWO_CLASSES: readonly string[] = ["frog", "ship"];
 const VIEWS = ["clear", "dim", "blurred"] as const;
 export type View = (typeof VIEWS)[number];
 
-/** Where the photos that cameras see lie in `pool.bin`; `pool.json` is a list of these. */
+/** Where the photos that cameras see are in `pool.bin`; `pool.json` is a list of these. */
 export type PooledPhoto = {
   readonly view: View;
   readonly label: string;

@@ -123,8 +123,8 @@ describe("given a stack that answered some hundred frames, and a contradicting d
         encoding: "utf8",
       });
       const { version, id } = codec.current;
-      expect({ said: stdout.trim().split("\n"), stderr }).toEqual({
-        said: [
+      expect({ lines: stdout.trim().split("\n"), stderr }).toEqual({
+        lines: [
           "subjects: True",
           `versions: [${codec.versions.map((one) => one.version).join(", ")}]`,
           `latest: ${version} ${id}`,

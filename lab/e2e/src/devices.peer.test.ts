@@ -275,9 +275,9 @@ print(json.dumps([decide(given["policy"], bucket, f["logits"], f["id"], bytes([7
       const numbers = ["confidence", "margin", "entropy", "score", "sampleCorrectness", "samplePropensity"] as const;
       for (const name of numbers) expect(is[name]).toBeCloseTo(shall[name], 9);
     }
-    const fates = new Set(expected.map(({ reason, escalation }) => `${reason} ${escalation}`));
+    const escalations = new Set(expected.map(({ reason, escalation }) => `${reason} ${escalation}`));
     const all = ["NONE NONE", "SAMPLE QUEUED", "AMBIGUOUS QUEUED", "AMBIGUOUS DROPPED", "PRIORITY QUEUED"];
-    expect([...fates]).toEqual(expect.arrayContaining(all));
+    expect([...escalations]).toEqual(expect.arrayContaining(all));
   });
 
   test("the pins of the Python devices are those that this test ran", () => {

@@ -19,7 +19,7 @@ import { blocksOf, scriptOf } from "./guide.ts";
 
 const MARK = "TRIBUTARY_GUIDES";
 const INTERRUPT_MS_MAX = 120_000;
-const TOLD_CHARS = 4_000;
+const LOG_CHARS_MAX = 4_000;
 /** Exit codes after Ctrl-C: 0, or the shell's. */
 const INTERRUPTED = [0, 130];
 
@@ -36,7 +36,7 @@ guide_background() {
   set +m
   echo "$! $log" >> "$GUIDE_STATE/started"
   until grep -qF -- "$2" "$log"; do
-    if ! kill -0 "$!" 2> /dev/null; then cat "$log"; echo "ended before it said: $2"; return 1; fi
+    if ! kill -0 "$!" 2> /dev/null; then cat "$log"; echo "ended before it printed: $2"; return 1; fi
     sleep 0.2
   done
 }
@@ -164,8 +164,8 @@ export function openSession(options: {
 }
 
 function failed(what: string, command: string, logFile: string): Failure {
-  const told = readFileSync(logFile, "utf8").slice(-TOLD_CHARS);
-  return new Failure("guide-does-not-hold", "ask-a-person", [what, command, "", told].join("\n"));
+  const output = readFileSync(logFile, "utf8").slice(-LOG_CHARS_MAX);
+  return new Failure("guide-does-not-hold", "ask-a-person", [what, command, "", output].join("\n"));
 }
 
 function interrupt(group: number): void {

@@ -58,8 +58,8 @@ describe("given a running stack", () => {
   });
 
   test("then doctor finds nothing wrong", async () => {
-    const told = await tributary(stack, "doctor", "--mqtt", stack.mqttUrl, "-o", "json");
-    const findings: { state: string }[] = JSON.parse(told);
+    const output = await tributary(stack, "doctor", "--mqtt", stack.mqttUrl, "-o", "json");
+    const findings: { state: string }[] = JSON.parse(output);
     expect(findings.filter(({ state }) => state !== "ok")).toEqual([]);
     expect(findings.length).toBe(12);
   });

@@ -82,14 +82,14 @@ describe("given every agent that is kept and today's, each on a device, and toda
         },
       },
     });
-  const until = async (uid: string, what: string, is: (told: RolloutView) => boolean): Promise<RolloutView> => {
-    let told: RolloutView | undefined;
+  const until = async (uid: string, what: string, is: (rollout: RolloutView) => boolean): Promise<RolloutView> => {
+    let view: RolloutView | undefined;
     const look = async () => {
-      told = await gateway.rollouts.one({ uid });
-      return is(told) && told;
+      view = await gateway.rollouts.one({ uid });
+      return is(view) && view;
     };
     return waitFor(look, { what, timeoutMs: STEP_MS, everyMs: 200 }).catch((error: unknown) => {
-      throw new Error(`${error}; it is ${JSON.stringify(told)}`);
+      throw new Error(`${error}; it is ${JSON.stringify(view)}`);
     });
   };
   const deaf = () => kept.filter(({ updates }) => !updates).map(({ agent }) => agent);
@@ -180,8 +180,8 @@ describe("given every agent that is kept and today's, each on a device, and toda
   test("when a rollout goes to the fleet, then those that can follow it do, and the others are not counted, nor disturbed", async () => {
     const devices = following().length;
     rolledOut = (await rollout("2.0.0")).uid;
-    const told = await until(rolledOut, "a Healthy rollout", ({ phase }) => phase === "Healthy");
-    expect(told).toMatchObject({ devices, updated: devices });
+    const healthy = await until(rolledOut, "a Healthy rollout", ({ phase }) => phase === "Healthy");
+    expect(healthy).toMatchObject({ devices, updated: devices });
     await untilOn("2.0.0", following());
     const { items } = await gateway.rollouts.devicesOf({ uid: rolledOut });
     expect(idsOf(items)).toEqual(idsOf(following()));
@@ -218,7 +218,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
     }
   });
 
-  test("when today's agent takes the place of each, then it goes on with what was there, does what waited, and goes back", async () => {
+  test("when today's agent takes the place of each, then it continues with the stored state, applies what was pending, and rolls back", async () => {
     for (const { agent, updates } of kept) {
       const before = await reportedOf(agent);
       expect(before.slots.perception?.modelDigest).toBe(digests[updates ? "2.0.0" : "1.0.0"]);

@@ -32,7 +32,7 @@ describe("npm start", () => {
     });
     return running;
   };
-  const said = (line: string) => running?.lines().some((one) => one.includes(line));
+  const isPrinted = (line: string) => running?.lines().some((one) => one.includes(line));
   beforeAll(() => {
     packing = packDigits(dir.path);
     packing.catch(() => undefined);
@@ -95,10 +95,10 @@ describe("npm start", () => {
         "--report",
         at("report.json"),
       );
-      await waitFor(() => said("ready in"), { what: "the stack", timeoutMs: START_MS_MAX });
+      await waitFor(() => isPrinted("ready in"), { what: "the stack", timeoutMs: START_MS_MAX });
       expect(left.filter(isAlive)).toEqual([]);
-      expect(said("processes that an earlier run had left")).toBe(true);
-      expect(said("the last run here had other classes: what it left is in")).toBe(true);
+      expect(isPrinted("processes that an earlier run had left")).toBe(true);
+      expect(isPrinted("the last run here had other classes: what it left is in")).toBe(true);
       const pids = pidsIn(stack);
       expect(pids.length).toBeGreaterThanOrEqual(8);
       const { code } = await own.exited;

@@ -37,7 +37,7 @@ export type DeviceAgent = {
   readonly url: string;
 };
 
-/** What devices are told of the stack. */
+/** What devices get to know of the stack. */
 export type DeviceWorld = {
   readonly devices: Devices;
   /** Folder of the devices' first model. */

@@ -56,7 +56,7 @@ export class Labeller {
     const since = from[topics.frames.name];
     const onFrame = (frame: EdgeFrame | null) => frame?.sampleDrawn && this.#drawn(frame);
     const { ended } = await follow(context, topics.frames, onFrame, since && { from: since });
-    this.#running = Promise.all([this.#say(), ended]);
+    this.#running = Promise.all([this.#postDue(), ended]);
     this.#running.catch(() => undefined);
   }
 
@@ -75,7 +75,7 @@ export class Labeller {
     } else this.givenUp += 1;
   }
 
-  async #say(): Promise<void> {
+  async #postDue(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const nowMs = performance.now();

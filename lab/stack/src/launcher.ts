@@ -17,7 +17,7 @@ export type LauncherOptions = {
   readonly fresh?: boolean;
   /** Labels of this run's models: what a run of other classes left in the folder is moved aside. */
   readonly classes?: readonly string[];
-  /** Whether processes that die or hang are started again, as an orchestrator would; a probe says how soon they count as hanging. */
+  /** Whether processes that die or hang are started again, as an orchestrator would; a probe sets how soon they count as hanging. */
   readonly supervised?: boolean | Probe;
   /** By a process's name: the module of lab/sabotage that it runs with. */
   readonly sabotage?: Readonly<Record<string, string>>;

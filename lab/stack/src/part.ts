@@ -140,19 +140,19 @@ export class Part {
       child.once("error", () => done());
     });
     const until = performance.now() + READY_MS_MAX;
-    let said = "";
+    let output = "";
     for (;;) {
-      said = tail(this.logFile, logStart);
-      const ready = parseJsonLines(said.split("\n")).find(isReady);
+      output = tail(this.logFile, logStart);
+      const ready = parseJsonLines(output.split("\n")).find(isReady);
       if (ready !== undefined) {
         this.#ports = ready.ports;
         break;
       }
       if (!this.isAlive)
-        throw new Failure("part-ended", "give-up", `${name} ended before it was ready:\n${endOf(said)}`); // A1
+        throw new Failure("part-ended", "give-up", `${name} ended before it was ready:\n${endOf(output)}`); // A1
       if (performance.now() > until) {
         await this.kill();
-        throw new Failure("part-not-ready", "give-up", `${name} was not ready in time:\n${endOf(said)}`);
+        throw new Failure("part-not-ready", "give-up", `${name} was not ready in time:\n${endOf(output)}`);
       }
       await systemClock.sleep(30);
     }

@@ -36,7 +36,7 @@ export type StackOptions = LauncherOptions & {
   readonly light?: LightOptions;
   /** Gives up starting. */
   readonly signal?: AbortSignal;
-  /** Told before each step of the start. */
+  /** Called before each step of the start. */
   readonly onStep?: (step: string) => void;
 };
 

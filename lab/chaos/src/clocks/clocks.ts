@@ -42,7 +42,7 @@ right one. The verifier compares what the cameras produced with what Kafka holds
   run: async (settings) => [await wrongClocks(settings)],
 };
 
-type Case = { readonly service: string; readonly offset: string; readonly said: string; readonly held: number };
+type Case = { readonly service: string; readonly offset: string; readonly message: string; readonly held: number };
 
 async function wrongClocks({ dir, log, options }: DrillSettings): Promise<Findings> {
   const { seconds = 6, fps = 5 } = options;
@@ -76,7 +76,7 @@ async function wrongClocks({ dir, log, options }: DrillSettings): Promise<Findin
     for (const [part, main] of servicesOf(stack)) {
       for (const [offset, aheadMs] of Object.entries(clockOffsets)) {
         cases.push({ service: part.name, offset, ...(await withClock(stack, part, main, aheadMs, seconds, heldMax)) });
-        log(`${part.name} ${offset}: ${cases.at(-1)?.said}; outboxes held ${cases.at(-1)?.held} messages`);
+        log(`${part.name} ${offset}: ${cases.at(-1)?.message}; outboxes held ${cases.at(-1)?.held} messages`);
       }
     }
     isEnding = true;
@@ -124,11 +124,11 @@ async function withClock(stack: Stack, part: Part, main: string, aheadMs: number
   const env = { TRIBUTARY_CLOCK_OFFSET_MS: `${aheadMs}` };
   const wrong = spawnProcess({ name: part.name, main, args, nodeArgs: sabotaged("wrong-clock"), env });
   try {
-    const said = await saidBy(wrong, http.port);
+    const message = await readinessMessageOf(wrong, http.port);
     await sleep(seconds * 1_000);
     const still = await readinessOf(http.port);
     const held = await heldBy(stack, heldMax);
-    return { said: still?.clock === undefined ? `ready again (${said})` : said, held };
+    return { message: still?.clock === undefined ? `ready again (${message})` : message, held };
   } finally {
     await wrong.stop();
     await part.start();
@@ -147,11 +147,11 @@ async function heldBy(stack: Stack, heldMax: number): Promise<number> {
   }
 }
 
-async function saidBy(service: Pick<SpawnedService, "alive" | "lines">, port: number): Promise<string> {
+async function readinessMessageOf(service: Pick<SpawnedService, "alive" | "lines">, port: number): Promise<string> {
   const look = async () => (service.alive() ? (await readinessOf(port))?.clock : "it ended");
   const isAnswer = async () => {
-    const said = await look();
-    return said === "not compared with Kafka's yet" ? undefined : said;
+    const message = await look();
+    return message === "not compared with Kafka's yet" ? undefined : message;
   };
   return waitFor(isAnswer, { what: "readiness to name the clock", timeoutMs: NOT_READY_MS_MAX }).catch(
     () => `nothing of the clock: ${service.lines().at(-1) ?? "no line at all"}`,
@@ -170,9 +170,9 @@ async function readinessOf(port: number): Promise<Record<string, string> | undef
 
 function notReady(cases: readonly Case[]): Check[] {
   return [...Map.groupBy(cases, ({ service }) => service)].map(([service, of]) => {
-    const silent = of.filter(({ said }) => !/^\d+\.\d s (ahead of|behind) Kafka's/.test(said));
+    const silent = of.filter(({ message }) => !/^\d+\.\d s (ahead of|behind) Kafka's/.test(message));
     const found =
-      silent.length === 0 ? `${of.length} of ${of.length}` : silent.map((c) => `${c.offset}: ${c.said}`).join("; ");
+      silent.length === 0 ? `${of.length} of ${of.length}` : silent.map((c) => `${c.offset}: ${c.message}`).join("; ");
     return check(`${service} is not ready, and reports the offset`, silent.length === 0, found);
   });
 }

@@ -1,4 +1,4 @@
-/** The drill's own devices: a good one, which is measured, and one that can send anything. */
+/** The drill's own devices: a well-behaved one, which is measured, and one that can send anything. */
 import {
   Classifications,
   type Codec,
@@ -38,7 +38,7 @@ export class Talker {
   }
 
   static async connect(url: string, { deviceId, password }: Credentials, jpeg: Buffer): Promise<Talker> {
-    // By default each connection subscribes again to every filter ever asked for, which would keep a rogue's client busy for ever.
+    // By default each connection subscribes again to every filter ever asked for, which would keep a rogue's client busy forever.
     const options = { reconnectPeriod: 200, resubscribe: false };
     const connect = () => mqtt.connectAsync(url, { clientId: deviceId, username: deviceId, password, ...options });
     // The bridge reads of a registration a moment after the gateway has answered it.

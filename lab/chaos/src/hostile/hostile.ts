@@ -238,8 +238,8 @@ type Named = { readonly metrics: readonly string[]; readonly commandLine: string
 
 async function namedBy(stack: Stack, deviceId: string): Promise<Named> {
   const metrics = await Promise.all([stack.bridge, stack.router].map((part) => reasonsIn(part, deviceId)));
-  const told = await tributary(stack, "get", "devices", "-o", "json").catch(() => "[]");
-  const devices = JSON.parse(told) as { deviceId: string; throttled?: { reason: string }[] }[];
+  const output = await tributary(stack, "get", "devices", "-o", "json").catch(() => "[]");
+  const devices = JSON.parse(output) as { deviceId: string; throttled?: { reason: string }[] }[];
   const mine = devices.find((device) => device.deviceId === deviceId)?.throttled ?? [];
   return { metrics: metrics.flat(), commandLine: mine.map(({ reason }) => reason).join(", ") };
 }

@@ -101,14 +101,14 @@ export const ways: readonly Way[] = [
     run: (rogue) => {
       let seq = 0n;
       return flood(() => {
-        const lies = { deviceId: rogue.deviceId, bootId: rogue.bootId, seq: ++seq };
-        return rogue.publish("metrics", frameSingleObject(EdgeMetrics.current.fingerprint, liesOf(lies)));
+        const identity = { deviceId: rogue.deviceId, bootId: rogue.bootId, seq: ++seq };
+        return rogue.publish("metrics", frameSingleObject(EdgeMetrics.current.fingerprint, impossibleMetrics(identity)));
       });
     },
   },
 ];
 
-const liesOf = (identity: { deviceId: string; bootId: bigint; seq: bigint }): Buffer =>
+const impossibleMetrics = (identity: { deviceId: string; bootId: bigint; seq: bigint }): Buffer =>
   EdgeMetrics.encode({
     ...identity,
     windowMs: 1,

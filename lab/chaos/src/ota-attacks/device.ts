@@ -133,7 +133,7 @@ export class GuardedDevice {
     this.#rootBytes = attack.laterRoot ? world.laterRoot : (world.present.files.get("1.root.json") as Uint8Array);
   }
 
-  /** Told to run `attack.wants`, it does what an agent does: refresh, look it up, fetch, verify, load. */
+  /** Given `attack.wants` as its desired state, it does what an agent does: refresh, look it up, fetch, verify, load. */
   async update(attack: Attack): Promise<Outcome> {
     const clock = new HandClock(attack.clock ?? attack.at);
     const network = new Network(attack, clock);

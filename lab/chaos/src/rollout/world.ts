@@ -20,7 +20,7 @@ export type WorldOptions = {
 };
 
 /** A rollout as the API returns it. */
-export type Told = {
+export type RolloutView = {
   readonly uid: string;
   readonly phase: string;
   readonly step: number;
@@ -110,13 +110,13 @@ export class World {
     return service?.alive() ? call(service, method, path, body) : undefined;
   }
 
-  async rollouts(only?: number): Promise<readonly Told[]> {
+  async rollouts(only?: number): Promise<readonly RolloutView[]> {
     const { json } = await this.ask("GET", "/rollouts", undefined, only);
-    return (json as { readonly items: readonly Told[] }).items;
+    return (json as { readonly items: readonly RolloutView[] }).items;
   }
 
-  async until(uid: string, what: string, is: (told: Told) => boolean, timeoutMs = 90_000): Promise<Told> {
-    let last: Told | undefined;
+  async until(uid: string, what: string, is: (view: RolloutView) => boolean, timeoutMs = 90_000): Promise<RolloutView> {
+    let last: RolloutView | undefined;
     try {
       return await waitFor(
         async () => {
@@ -224,6 +224,6 @@ async function call(
     });
     return { status: response.status, json: await response.json() };
   } catch {
-    return undefined; // It died meanwhile: nobody knows what became of the wish.
+    return undefined; // It died meanwhile: the outcome of the request is unknown.
   }
 }

@@ -1,4 +1,4 @@
-/** What strangers can do to those who may come in: time, room, and the way back after a restart. */
+/** What strangers can do to those who may come in: time, memory, and reconnection after a restart. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { seededRandom } from "@tributary/kernel";
 import { quantilesOf } from "@tributary/testing";
@@ -10,7 +10,7 @@ import type { World } from "./world.ts";
 
 type Found = { readonly checks: readonly Check[]; readonly figures: { readonly [name: string]: number | null } };
 
-/** Told once for all tests: how seldom equal distributions may be called different. */
+/** The level of all tests: how seldom equal distributions may be called different. */
 const P_MIN = 0.001;
 /** Answers that are not counted, while both sides' code is compiled. */
 const WARM_UP = 20;
@@ -189,7 +189,7 @@ export async function silence(
 }
 
 const HERD_MS_MAX = 60_000;
-/** A device gives a connection up after so long, and comes again. */
+/** A device gives a connection up after so long, and connects again. */
 const PATIENCE_MS = 10_000;
 
 /** A whole fleet comes back at once to a bridge that has just started, each device with its downlink subscribed. */

@@ -8,7 +8,7 @@ import type { World } from "./world.ts";
 
 const down = mqttTopics();
 
-/** A device is one connection: who wants one takes it, and gives it back. The longest unused is next. */
+/** A device is one connection: a try takes one, and returns it. The longest unused is next. */
 class Pool {
   readonly #free: string[];
 
@@ -60,7 +60,7 @@ export class MqttActs {
   }
 
   /** A stranger sends bytes on a fresh connection. */
-  says(name: string, counted: string, bytes: (i: number) => Buffer): StrangerClass {
+  sends(name: string, counted: string, bytes: (i: number) => Buffer): StrangerClass {
     return this.#classOf(name, counted, this.#twinLogin, async (i) => {
       const wire = await Wire.open(this.#world.port, addressOf(i));
       const heard = await wire.ask(bytes(i));
@@ -70,7 +70,7 @@ export class MqttActs {
   }
 
   connects(name: string, code: string, who: (i: number) => Hello): StrangerClass {
-    return this.says(name, counted.refusedConnect(code), (i) => hello(who(i)));
+    return this.sends(name, counted.refusedConnect(code), (i) => hello(who(i)));
   }
 
   /** A device that is let in connects once more on its connection. */
@@ -134,7 +134,7 @@ export class MqttActs {
     return heard !== "closed" && heard.type === TYPE.suback && heard.code !== 0x80;
   };
 
-  /** Of a device that is let in: what it sends and what comes back, then it goes. */
+  /** Of a device that is let in: what it sends and what is returned, then it disconnects. */
   #asDevice(of: Pool, address: string, bytes: (deviceId: string) => Buffer): Promise<Heard> {
     return of.with(async (deviceId) => {
       const session = await login(this.#world.port, this.#world.device(deviceId), address);

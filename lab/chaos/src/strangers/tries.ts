@@ -102,6 +102,6 @@ export function checksOf(
     const passed = COUNTED_AT_LEAST.includes(series) ? found >= tries : found === tries;
     checks.push(check(`${one.name.split(":")[0]}: counted as ${series}`, passed, `${found} of ${tries}`));
   }
-  const told = errors.length === 0 ? "none" : `${errors.length}, the first: ${errors[0]}`;
-  return [...checks, check("no attempt failed for another reason", errors.length === 0, told)];
+  const found = errors.length === 0 ? "none" : `${errors.length}, the first: ${errors[0]}`;
+  return [...checks, check("no attempt failed for another reason", errors.length === 0, found)];
 }

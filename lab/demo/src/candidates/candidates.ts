@@ -246,7 +246,7 @@ export class Candidates {
     const how = "preprocessor_config.json says BGR, from -1 to 1";
     const draft = `${dir}.draft`;
     await this.#derived(draft, "1.5.0", how, (parts) => withFile(parts, packageFiles.preprocessor, wrong));
-    const said = await inferAll(
+    const inferences = await inferAll(
       draft,
       await Promise.all(
         base.golden.frames.map(async ({ jpeg }) => ({
@@ -258,8 +258,8 @@ export class Candidates {
     );
     const frames = base.golden.frames.map((frame, i) => ({
       ...frame,
-      tensorDigest: said[i]?.tensorDigest ?? "",
-      logits: Array.from(said[i]?.logits ?? []),
+      tensorDigest: inferences[i]?.tensorDigest ?? "",
+      logits: Array.from(inferences[i]?.logits ?? []),
     }));
     await this.#derived(dir, "1.5.0", how, (parts) => ({
       ...parts,
@@ -267,7 +267,7 @@ export class Candidates {
         ...parts.files,
         [packageFiles.preprocessor]: wrong,
         [packageFiles.goldenIndex]: encodeJson({ formatVersion: 1, frames }),
-        ...Object.fromEntries(frames.map(({ pixels }, i) => [pixels, said[i]?.pixels ?? new Uint8Array()])),
+        ...Object.fromEntries(frames.map(({ pixels }, i) => [pixels, inferences[i]?.pixels ?? new Uint8Array()])),
       },
     }));
   }
@@ -304,14 +304,14 @@ async function inferAll(
 ): Promise<readonly Inference[]> {
   const model = await new OnnxModelHost(loadPackage).load(dir, { threads: 1 });
   try {
-    const said: Inference[] = [];
+    const inferences: Inference[] = [];
     // One by one: golden frames must be what a device computes.
     for (const { jpeg } of frames) {
       const result = await model.infer(jpeg, want);
       invariant(result.ok, "a sample photo is readable");
-      said.push(result.inference);
+      inferences.push(result.inference);
     }
-    return said;
+    return inferences;
   } finally {
     await model.close();
   }

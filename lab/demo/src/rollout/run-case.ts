@@ -34,7 +34,7 @@ const CASE_MS_MAX = 6 * 60_000;
 /** That nothing begins is seen after so long without anything. */
 const NOTHING_MS = 15_000;
 /** Between two lines about the same step. */
-const TELL_EVERY_MS = 5_000;
+const LOG_EVERY_MS = 5_000;
 
 export type Check = { readonly name: string; readonly holds: boolean; readonly found: string };
 
@@ -196,13 +196,13 @@ type Watching = {
   readonly signal: AbortSignal;
 };
 
-/** Tells what happens until the case is over (C1). */
+/** Logs what happens until the case is over (C1). */
 async function watch(
   one: Case,
   { stack, api, challenger, deadlineMs, log, signal }: Watching,
 ): Promise<{ uid: string | null }> {
-  let [told, turnTold, toldMs] = ["", "", 0];
-  let gateTold = false;
+  let [logged, turnLogged, loggedMs] = ["", "", 0];
+  let isGateLogged = false;
   let isSilenced = false;
   let quietSinceMs: number | null = null;
   while (performance.now() < deadlineMs) {
@@ -210,8 +210,8 @@ async function watch(
     const { gate } = await api.models
       .version({ name: MODEL, version: challenger.version })
       .catch(() => ({ gate: null }));
-    if (gate !== null && !gateTold) {
-      gateTold = true;
+    if (gate !== null && !isGateLogged) {
+      isGateLogged = true;
       log(gate.passed ? "gate: passed" : `gate: ${gate.forcedBy ? "forced" : "failed"}: ${gate.failed.join("; ")}`);
     }
     const rollout = (await api.rollouts.list()).items.find(({ model }) => model.digest === challenger.digest);
@@ -223,9 +223,9 @@ async function watch(
     }
     const line = lineOf(rollout);
     const turn = `${rollout.phase} ${rollout.step} ${rollout.analysis} ${rollout.reached}`;
-    if (line !== told && (turn !== turnTold || performance.now() - toldMs > TELL_EVERY_MS)) {
+    if (line !== logged && (turn !== turnLogged || performance.now() - loggedMs > LOG_EVERY_MS)) {
       log(line);
-      [told, turnTold, toldMs] = [line, turn, performance.now()];
+      [logged, turnLogged, loggedMs] = [line, turn, performance.now()];
     }
     if (one.isSilenced && !isSilenced && rollout.analysis === "Running") {
       isSilenced = true;

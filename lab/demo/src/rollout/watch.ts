@@ -34,7 +34,7 @@ export class ReportedWatch {
     await this.#following?.ended;
   }
 
-  /** Devices whose last report says that they run it. */
+  /** Devices that run it by their last report. */
   on(digest: string): readonly string[] {
     return [...this.devices].filter(([, reported]) => reported.digest === digest).map(([deviceId]) => deviceId);
   }
