@@ -1,8 +1,8 @@
 /** `bench fleet`: the cost of aggregating and analysing the metrics of 100,000 devices.
  *
- * F1. Both folds see the same records in the same order, and the looks of both come to the same harm, or the bench fails.
- * F2. Each figure is the least of its rounds: the time of the work on an otherwise idle core.
- * F3. Records are what an agent sends each window: a dozen readings of the device, six metrics of one model. */
+ * Both folds see the same records in the same order, and the looks of both come to the same harm, or the bench fails. Each
+ * figure is the least of its rounds: the time of the work on an otherwise idle core. Records are what an agent sends each
+ * window: a dozen readings of the device, six metrics of one model. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { EdgeMetrics, PERCEPTION } from "@tributary/contracts";
@@ -218,7 +218,7 @@ function measure(devices: number, rounds: number): Measured {
   const plainLook = looksOf(Math.ceil(rounds / 4), analysis, (metric) => plain.counts(metric, control, canary));
   for (const [i, one] of look.last.entries()) {
     const other = plainLook.last[i] as MetricLook;
-    invariant(Math.abs(one.comparison.harm - other.comparison.harm) < 1e-9, "both folds come to the same harm"); // F1
+    invariant(Math.abs(one.comparison.harm - other.comparison.harm) < 1e-9, "both folds come to the same harm");
   }
   return {
     devices,
@@ -372,7 +372,6 @@ function foldAll(ids: readonly string[], seq: bigint, fold: (record: EdgeMetrics
   for (const id of ids) fold(recordOf(id, seq));
 }
 
-/** F3. */
 function recordOf(deviceId: string, seq: bigint): EdgeMetrics {
   const moments = (n: bigint, sum: number) => ({ n, sum, sumSq: sum });
   const readings = ["outbox_bytes", "outbox_rows", "process_resident_memory_bytes", "cpu_temperature_celsius"];
@@ -403,7 +402,6 @@ function timed(work: () => void): number {
   return performance.now() - startedMs;
 }
 
-/** F2. */
 function least(rounds: number, measureOnce: () => number): number {
   measureOnce(); // Warm.
   return Math.min(...Array.from({ length: rounds }, measureOnce));

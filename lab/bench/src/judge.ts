@@ -1,7 +1,7 @@
 /** `bench judge`: how often a canary analysis calls an equal model harmful, and how soon it detects a harmful one.
  *
- * B1. All judges see the same draws, look once a minute for six hours, and stop at their first rollback.
- * B2. A null is a world in which the two models are equally good; devices still differ, drift, and are hit by shocks. */
+ * All judges see the same draws, look once a minute for six hours, and stop at their first rollback. A null is a world in
+ * which the two models are equally good; devices still differ, drift, and are hit by shocks. */
 
 import { seededRandom } from "@tributary/kernel";
 import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
@@ -231,7 +231,7 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
     for (const [name, other] of Object.entries(others) as [keyof typeof others, Judge][]) {
       if (found[name] === null && other.look(pooled)) found[name] = minute;
     }
-    if (JUDGES.every((name) => found[name] !== null)) break; // B1
+    if (JUDGES.every((name) => found[name] !== null)) break;
   }
   return found;
 }

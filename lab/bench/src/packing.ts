@@ -1,9 +1,9 @@
 /** `bench packing`: whether `tributary models pack` reports faults of a model's description, and packs correct ones.
  *
- * B1. Packing sees validation photos, their labels and the description alone, as a user's does.
- * B2. A fault counts as harmful if the true description, which packing does not know, is right more often on these frames by a
- *     paired test at 5 %. Otherwise packing is correct to accept it.
- * B3. The decisions are those of `packModel`: every good package and one fault of each task also go through all of it. */
+ * Packing sees validation photos, their labels and the description alone, as a user's does. A fault counts as harmful if the
+ * true description, which packing does not know, is right more often on these frames by a paired test at 5 %. Otherwise
+ * packing is correct to accept it. The decisions are those of `packModel`: every good package and one fault of each task also
+ * go through all of it. */
 import { seededRandom } from "@tributary/kernel";
 import type { Bench, BenchOptions, BenchReport, Table } from "./bench.ts";
 import { type Description, type Fault, faultsOf } from "./packing/faults.ts";
@@ -92,7 +92,6 @@ async function judgeSplit(task: Task, packer: Packer, seed: number) {
   };
 }
 
-/** B3. */
 async function isWholeTheSame(task: Task, packer: Packer, seed: number): Promise<boolean> {
   const photos = splitOf(task, seed);
   const truth: Description = { config: task.described, labels: task.labels };

@@ -1,9 +1,8 @@
 /** `bench rollout-times`: the time from a rollout's creation to a running canary, and from a bad metric to the last rollback.
  *
- * T1. Every moment is taken from Kafka as it comes there: a device's own report, a metrics event, a valid event of the log. All
- *     processes share one clock.
- * T2. Only the devices' latency is simulated: from a moment on, frames of the new model take longer
- *     than its latency budget, and the devices report that in their metrics. */
+ * Every moment is taken from Kafka as it comes there: a device's own report, a metrics event, a valid event of the log. All
+ * processes share one clock. Only the devices' latency is simulated: from a moment on, frames of the new model take longer
+ * than its latency budget, and the devices report that in their metrics. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -246,7 +245,7 @@ function specification(name: string, { version }: Candidate, weight: number): st
   });
 }
 
-/** On every device, so whoever runs the model has it. T2 */
+/** On every device, so whoever runs the model has it. */
 async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
   const body = JSON.stringify({ digest, ms });
   for (const { part, url } of stack.light) {
@@ -259,7 +258,7 @@ async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
   }
 }
 
-/** When what a round waits for came to Kafka. (T1) */
+/** When what a round waits for came to Kafka. */
 class Moments {
   readonly #reader: KafkaReader;
   readonly #digest: string;

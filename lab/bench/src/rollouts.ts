@@ -1,6 +1,6 @@
 /** `bench rollouts`: whole rollouts of simulated fleets, through the real cohorts, state machine, controller and judge.
  *
- * R1. Every run is drawn from its seed; one that broke a guarantee is reported by its seed. */
+ * Every run is drawn from its seed; one that broke a guarantee is reported by its seed. */
 import { clopperPearson } from "@tributary/statistics";
 import {
   type Candidate,

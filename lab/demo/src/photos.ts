@@ -1,9 +1,8 @@
 /** The sample photos, split into three disjoint uses, so that nothing is evaluated on its training data.
  *
- * F1. The photos of a use are fixed by their position: new data for retraining, validation for packing and the gate, and what
- *     the cameras see.
- * F2. A camera's photo is clear, dim or blurred. Every device has its own mix of the three: devices differ as they do in a
- *     field. */
+ * The photos of a use are fixed by their position: new data for retraining, validation for packing and the gate, and what the
+ * cameras see. A camera's photo is clear, dim or blurred. Every device has its own mix of the three: devices differ as they
+ * do in a field. */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
@@ -11,7 +10,7 @@ import { join } from "node:path";
 import { type SampleFrame, sampleFrames } from "@tributary/testing";
 import sharp from "sharp";
 
-/** From and to, in the order of samples/cifar10-test. F1 */
+/** From and to, in the order of samples/cifar10-test. */
 export const SPLITS = { retraining: [0, 1_500], validation: [1_500, 2_500], cameras: [2_500, 5_000] } as const;
 export const CLASSES = [
   "airplane",
@@ -108,7 +107,6 @@ async function writePool(dir: string, frames: readonly SampleFrame[]): Promise<v
   await writeWhole(join(dir, "pool.json"), JSON.stringify(photos));
 }
 
-/** F2. */
 async function seenAs(view: View, jpeg: Buffer): Promise<Buffer> {
   switch (view) {
     case "clear":

@@ -3,9 +3,8 @@
  * still running. Each guide is one bash (`set -euo pipefail`) in the clone's root, with the oldest Node of README.md first on
  * PATH. The machine's registries and caches are those of whoever runs it.
  *
- *   S1. A block that fails is named with file and line, its command, and the end of what it printed.
- *   S2. Nothing outlives the session: what runs in the background gets Ctrl-C and must end; anything else that a guide leaves
- *       running fails that guide.
+ * A block that fails is named with file and line, its command, and the end of what it printed. Nothing outlives the session:
+ * what runs in the background gets Ctrl-C and must end; anything else that a guide leaves running fails that guide.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -129,9 +128,9 @@ export function openSession(options: {
     await endAll(left, 0);
     if (code !== 0) {
       const line = Number(stated("line"));
-      throw failed(`${guide}:${line}: exit code ${code}`, markdown.split("\n")[line - 1] ?? "", logFile); // S1
+      throw failed(`${guide}:${line}: exit code ${code}`, markdown.split("\n")[line - 1] ?? "", logFile);
     }
-    if (names.length > 0) throw failed(`${guide}: left running`, names.join("\n"), logFile); // S2
+    if (names.length > 0) throw failed(`${guide}: left running`, names.join("\n"), logFile);
   };
   const stated = (name: string): string =>
     existsSync(join(state, name)) ? readFileSync(join(state, name), "utf8").trim() : "";
@@ -158,7 +157,7 @@ export function openSession(options: {
         "guide-left-running",
         "ask-a-person",
         `still running ${INTERRUPT_MS_MAX / 60_000} minutes after Ctrl-C:\n${names.join("\n")}`,
-      ); // S2
+      );
   };
   return { run, end };
 }

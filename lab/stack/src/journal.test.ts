@@ -43,7 +43,7 @@ describe("the journal", () => {
     expect([isAlive(part), isAlive(grandchild)]).toEqual([false, false]);
   });
 
-  test("a launcher that ends without stopping its stack takes it along (J4)", async () => {
+  test("a launcher that ends without stopping its stack ends the stack as well", async () => {
     const script = `
       const [{ openJournal }, { spawn }] = await Promise.all([import(process.argv[1]), import("node:child_process")]);
       const { journal } = await openJournal(process.argv[2]);

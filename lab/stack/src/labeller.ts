@@ -2,8 +2,8 @@
  * Replaces the people who label the random sample: reads each drawn frame as the bridge stored it, and labels it a few
  * seconds later through the gateway's API.
  *
- * L1. It knows a photo by its bytes, not by who sent it or what a model made of it: a device cannot steer its label.
- * L2. A frame without a final answer yet is tried again; after `triesMax` it remains without a label, and is counted.
+ * It knows a photo by its bytes, not by who sent it or what a model made of it: a device cannot steer its label. A frame
+ * without a final answer yet is tried again; after `triesMax` it remains without a label, and is counted.
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -68,7 +68,7 @@ export class Labeller {
   #drawn(frame: EdgeFrame): void {
     const { truths, delayMs } = this.#options;
     this.seen += 1;
-    const label = truths.get(createHash("sha256").update(frame.jpeg).digest("hex")); // L1
+    const label = truths.get(createHash("sha256").update(frame.jpeg).digest("hex"));
     if (label === undefined) this.strangers += 1;
     else if (this.#waiting.length < WAITING_MAX) {
       this.#waiting.push({ frameId: formatFrameId(frame), label, dueMs: performance.now() + delayMs, tries: 0 });
@@ -103,7 +103,7 @@ export class Labeller {
     this.#again(tasks.filter(({ frameId }) => early.has(frameId)));
   }
 
-  /** L2. */
+  /** Tries them again later, or gives up. */
   #again(tasks: readonly Task[]): void {
     for (const task of tasks) {
       task.tries += 1;

@@ -1,8 +1,7 @@
 /**
  * The topics' offsets at the start of a run, and everything written since.
  *
- * L1. A record that does not decode is counted and skipped (G8): otherwise any producer of a topic could
- *     crash its readers.
+ * A record that does not decode is counted and skipped (G8): otherwise any producer of a topic could crash its readers.
  */
 import { type Classifications, type EdgeFrame, type EdgePredictions, type Topic, topics } from "@tributary/contracts";
 import type { PartitionReader } from "@tributary/kafka";
@@ -50,7 +49,7 @@ export async function replay(
   await Promise.all(reads);
 }
 
-/** The decoded record; undefined if it does not decode (L1). */
+/** The decoded record; undefined if it does not decode. */
 function decoded(topic: string, value: Buffer, appendedAt: number): ((records: Records) => void) | undefined {
   try {
     if (topic === topics.classifications.name) {

@@ -1,7 +1,7 @@
 /** The judge with and without segments, in fleets whose devices have favourite classes: harm on one class, harm on all, none.
  *
- * C1. Both see the same draws: "whole" judges the metric alone, as rollouts did before; "by class" is what they do now.
- * C2. At the deadline of an analysis that decided nothing, both go on: what is asked is when evidence alone rolls back. */
+ * Both see the same draws: "whole" judges the metric alone, as rollouts did before; "by class" is what they do now. At the
+ * deadline of an analysis that decided nothing, both go on: what is asked is when evidence alone rolls back. */
 
 import { seededRandom } from "@tributary/kernel";
 import { MetricWatch, metricDefaults, plannedVariance, pOfOneLook, segmentWeights } from "@tributary/rollouts/judge";
@@ -179,7 +179,6 @@ async function runsOf(one: ClassWorld, runs: number, seed: number): Promise<read
   return found;
 }
 
-/** C1, C2. */
 function once(one: ClassWorld, seed: number): Found {
   const { arm, accuracy, framesPerMinute, classes } = one;
   const fleet = new ClassFleet(one, seededRandom(seed));

@@ -1,12 +1,11 @@
 /**
  * One hostile registered device attacks the system beside twenty good ones, one attack after the other.
  *
- * H1. Each attack is compared with the same devices alone, in alternating periods, with the rogue stopped in between (SIGSTOP):
- *     both have the same machine, and the same effects of the previous attack.
- * H2. Each attack has its own rogue device, so that it is listed for this attack only.
- * H3. Listing throttled devices starts a process: that happens once the good devices have sent everything, during the attack.
- * H4. The rogue is a separate process, and it and the cloud's model have the lowest priority: in a deployment they have
- *     their own processors, and the measurement is about what devices share.
+ * Each attack is compared with the same devices alone, in alternating periods, with the rogue stopped in between (SIGSTOP):
+ * both have the same machine, and the same effects of the previous attack. Each attack has its own rogue device, so that it
+ * is listed for this attack only. Listing throttled devices starts a process: that happens once the good devices have sent
+ * everything, during the attack. The rogue is a separate process, and it and the cloud's model have the lowest priority: in a
+ * deployment they have their own processors, and the measurement is about what devices share.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
@@ -65,7 +64,7 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
     const talkers: Talker[] = [];
     try {
       const goods = await goodDevices(stack, jpeg, talkers);
-      await giveWay(stack.classifier.pid ?? -1); // H4
+      await lowerPriority(stack.classifier.pid ?? -1);
       await phase(goods, Math.min(seconds, WARM_UP_SECONDS));
       const findings: Findings[] = [];
       for (const way of chosen) findings.push(await beside(way, { stack, goods, seconds, log }));
@@ -99,7 +98,7 @@ type World = {
 async function beside(way: Way, { stack, goods, seconds, log }: World): Promise<Findings> {
   log(`${way.name}: ${way.summary}`);
   const deviceId = `rogue-${way.name}`;
-  const credentials = await stack.devices.register(deviceId); // H2
+  const credentials = await stack.devices.register(deviceId);
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "chaos-hostile" });
   let rogue: ChildProcess | undefined;
   try {
@@ -114,9 +113,9 @@ async function beside(way: Way, { stack, goods, seconds, log }: World): Promise<
       if (rogue === undefined) {
         rogue = await startRogue({ way: way.name, url: stack.mqttUrl, credentials });
         beganMs = performance.now();
-      } else rogue.kill("SIGCONT"); // H1
+      } else rogue.kill("SIGCONT");
       const isLast = turn === turns;
-      const asked = isLast && sleep((seconds / turns + SENT_SECONDS) * 1_000).then(() => namedBy(stack, deviceId)); // H3
+      const asked = isLast && sleep((seconds / turns + SENT_SECONDS) * 1_000).then(() => namedBy(stack, deviceId));
       with_.push(...(await phase(goods, seconds / turns)));
       if (asked) named = await asked;
       else rogue.kill("SIGSTOP");
@@ -141,7 +140,7 @@ async function beside(way: Way, { stack, goods, seconds, log }: World): Promise<
   }
 }
 
-/** Resolves once it is at it. H4 */
+/** Resolves once the rogue has begun its attack. */
 function startRogue(order: RogueOrder): Promise<ChildProcess> {
   const child = fork(join(repositoryRoot, "lab/chaos/dist/hostile/rogue.js"));
   process.once("exit", () => child.kill("SIGKILL")); // One that is stopped does not see that we are gone.
@@ -160,12 +159,12 @@ async function end(rogue: ChildProcess): Promise<void> {
 }
 
 /** All threads of a process and of its children. */
-async function giveWay(pid: number): Promise<void> {
+async function lowerPriority(pid: number): Promise<void> {
   const tasks = await readdir(`/proc/${pid}/task`);
   for (const task of tasks) {
     setPriority(Number(task), constants.priority.PRIORITY_LOW);
     const children = await readFile(`/proc/${pid}/task/${task}/children`, "utf8");
-    for (const child of children.split(" ").filter(Boolean)) await giveWay(Number(child));
+    for (const child of children.split(" ").filter(Boolean)) await lowerPriority(Number(child));
   }
 }
 

@@ -2,8 +2,8 @@
  * The attempts of unauthenticated clients, by class. Each has a twin, an authenticated control: the same request by an authorised
  * client.
  *
- * C1. If a twin fails, its class proves nothing: the port rejected everybody.
- * C2. An attempt that could not be made (no free port, a local timeout) throws; it counts neither as refused nor accepted.
+ * If a twin fails, its class proves nothing: the port rejected everybody. An attempt that could not be made (no free port, a
+ * local timeout) throws; it counts neither as refused nor accepted.
  */
 export type Attempt = "accepted" | { readonly refused: string };
 

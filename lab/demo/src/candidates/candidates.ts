@@ -1,8 +1,8 @@
 /** The models of the demo, each a real package: made here in seconds from the committed ones, and kept for the next run.
  *
- * C1. Retrained models are retrained: their last layer is trained on the features of photos with no other use.
- * C2. Everything in a package that a change affects is measured or computed again (golden frames, calibration, policy).
- * C3. Packages are cached under a digest of all their inputs, so an outdated one is never used. */
+ * Retrained models are retrained: their last layer is trained on the features of photos with no other use. Everything in a
+ * package that a change affects is measured or computed again (golden frames, calibration, policy). Packages are cached under
+ * a digest of all their inputs, so an outdated one is never used. */
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -95,7 +95,7 @@ export class Candidates {
     const edge = await loadPackage(this.#edgeDir);
     const cloud = await loadPackage(this.#cloudDir);
     const made = { recipe: RECIPE, edge: edge.digest, cloud: cloud.digest, settings: this.#settings };
-    const key = createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 12); // C3
+    const key = createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 12);
     const dir = join(this.#dir, key, name);
     const there = await loadPackage(dir).catch(() => null);
     if (there === null) await this.#make(name, dir, edge);
@@ -132,7 +132,6 @@ export class Candidates {
     }
   }
 
-  /** C1. */
   async #retrained(
     dir: string,
     edge: ModelPackage,
@@ -151,7 +150,7 @@ export class Candidates {
     await this.#packed(dir, edge, version, (model) => withHead(model, head), how);
   }
 
-  /** With everything measured on validation, by the same code as `tributary models pack`. C2 */
+  /** With everything measured on validation, by the same code as `tributary models pack`. */
   async #packed(
     dir: string,
     edge: ModelPackage,

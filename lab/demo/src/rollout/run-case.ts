@@ -2,8 +2,8 @@
  * One case from its start to its evidence: a stack of its own, a champion on every device, a challenger in the registry;
  * everything after that is automatic.
  *
- * C1. A case ends when the rollout is in the expected final state, or in any other final one, or at its time limit.
- * C2. Claims about devices rest on the devices' own reports (watch.ts).
+ * A case ends when the rollout is in the expected final state, or in any other final one, or at its time limit. Claims about
+ * devices rest on the devices' own reports (watch.ts).
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -196,7 +196,7 @@ type Watching = {
   readonly signal: AbortSignal;
 };
 
-/** Logs what happens until the case is over (C1). */
+/** Logs what happens until the case is over. */
 async function watch(
   one: Case,
   { stack, api, challenger, deadlineMs, log, signal }: Watching,
