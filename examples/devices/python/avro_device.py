@@ -86,7 +86,7 @@ NO_ANSWER = {
 
 
 def decide(policy, bucket, logits, frame_id, sample_key, now):
-    """What the policy makes of a frame: the fields of a prediction, its fate among them."""
+    """What the policy makes of a frame: the fields of a prediction, its escalation among them."""
     labels = policy["labels"]
     top = max(logits)
     powers = [math.exp((logit - top) / policy["temperature"]) for logit in logits]
@@ -209,8 +209,8 @@ class Device:
             photo = self.waiting.pop(frame, None)
             if photo is None:
                 continue  # a duplicate
-            said = f"{answer['label']} ({answer['source']}, {answer['confidence']:.2f}, {answer['settledBy']})"
-            print(f"{photo}: {said} {frame}", flush=True)
+            result = f"{answer['label']} ({answer['source']}, {answer['confidence']:.2f}, {answer['settledBy']})"
+            print(f"{photo}: {result} {frame}", flush=True)
         if not self.waiting:
             self.answered.set()
 
@@ -263,8 +263,8 @@ class Device:
             # fastavro skips the prediction's fields that a frame does not have.
             sent.append(self.publish("frames", {**by, **seen, "ageMs": age(), "jpeg": jpeg, "traceparent": None}))
         else:
-            said = f"{decided['label']} (EDGE, {decided['confidence']:.2f}, {decided['escalation']})"
-            print(f"{photo}: {said} {frame_id}", flush=True)
+            result = f"{decided['label']} (EDGE, {decided['confidence']:.2f}, {decided['escalation']})"
+            print(f"{photo}: {result} {frame_id}", flush=True)
         return sent
 
     def run(self):
