@@ -85,7 +85,7 @@ export function runtimeNode() {
 }
 
 /** For programs of ours under Node 24. All but the last: process.exit() may wait forever for V8's background compilers (ADR 10; these
- * flags stand in libs/kernel too, which is not built yet). The last: kafkajs sets timers that are due already. */
+ * flags are in libs/kernel too, which is not built yet). The last: kafkajs sets timers that are due already. */
 export const nodeFlags = [
   "--no-concurrent-sparkplug",
   "--no-maglev-build-code-on-background",
@@ -126,7 +126,9 @@ export function run(command, args, options = {}) {
     child.stderr?.on("data", keep);
     child.once("error", fail);
     child.once("close", (code, signal) =>
-      code === 0 ? done(output) : fail(new Error(`${command} ${args.join(" ")} ended with ${code ?? signal}\n${output}`)),
+      code === 0
+        ? done(output)
+        : fail(new Error(`${command} ${args.join(" ")} ended with ${code ?? signal}\n${output}`)),
     );
   });
 }

@@ -4,7 +4,7 @@
     pip install -r requirements.txt
     TRIBUTARY_PASSWORD=... python3 send_photos.py --device cam-9 photo.jpg [photo.jpg ...]
 
-Exit code 0: every photo is answered. 1: an answer did not come in time. 2: the bridge refused us.
+Exit code 0: every photo is answered. 1: an answer did not arrive in time. 2: the bridge refused the connection.
 """
 import argparse
 import base64

@@ -32,7 +32,7 @@ export const bridge: Bench = {
   summary: "a message from MQTT into Kafka: CPU time, latency and memory, beside its components and a peer",
   details: `${DEVICES} devices publish ${PAYLOAD_BYTES} bytes at QoS 1, at most ${WINDOW} unacknowledged each: ${PACED_RATE} messages a second in all, and as fast
 as they are acknowledged. Lanes:
-  raw          the bridge, by a route of format raw: bytes as they came
+  raw          the bridge, by a route of format raw: bytes as they arrived
   predictions  the bridge, by the device contract: every check, and Avro's header replaced
   frames       the same with a JPEG that is looked at
   producer     the bridge's Kafka client fed from memory: no MQTT
@@ -118,7 +118,7 @@ async function measure(rig: Rig, name: LaneName, speed: Speed, seconds: number):
     const storedAfter = await stored();
     await load.stop();
     const inKafka = storedBefore === null || storedAfter === null ? null : storedAfter - storedBefore;
-    // Who acknowledges before Kafka has a message is measured by what Kafka has.
+    // A lane that acknowledges before Kafka has the message is measured by what Kafka has.
     const count = name === "telegraf" ? (inKafka ?? 0) : looked.acked;
     const micros = Object.fromEntries(
       pids.map(([process], i) => [process, (((after[i] ?? 0) - (before[i] ?? 0)) * 1_000) / count]),
@@ -284,7 +284,7 @@ function gatesOf(measured: readonly Measured[]): readonly Gate[] {
       most(`${name} PUBACK p99`, one.p99, paced.p99Ms, "ms");
     }
     most(`${name} resident`, one.megabytes, full.megabytes, "MB");
-    // What was acknowledged is in Kafka by then, but for what came between two looks.
+    // What was acknowledged is in Kafka by then, but for what arrived between two looks.
     const stored = one.stored ?? 0;
     gates.push({
       name: `${name} stored every acknowledged message in Kafka`,

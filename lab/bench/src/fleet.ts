@@ -1,6 +1,6 @@
 /** `bench fleet`: the cost of aggregating and analysing the metrics of 100,000 devices.
  *
- * Both folds see the same records in the same order, and the looks of both come to the same harm, or the bench fails. Each
+ * Both folds see the same records in the same order, and the looks of both find the same harm, or the bench fails. Each
  * figure is the least of its rounds: the time of the work on an otherwise idle core. Records are what an agent sends each
  * window: a dozen readings of the device, six metrics of one model. */
 import { setFlagsFromString } from "node:v8";
@@ -85,7 +85,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   for (const devices of SIZES) {
     all.push(measure(devices, rounds));
     progress(`${devices} devices measured`);
-    await new Promise(setImmediate); // Ctrl-C is heard.
+    await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
   const crossChecks = CROSS_CHECKED.map((devices) => ({ devices, ...crossCheckOf(devices, rounds) }));
   const [small, , large] = all as [Measured, Measured, Measured];
@@ -218,7 +218,7 @@ function measure(devices: number, rounds: number): Measured {
   const plainLook = looksOf(Math.ceil(rounds / 4), analysis, (metric) => plain.counts(metric, control, canary));
   for (const [i, one] of look.last.entries()) {
     const other = plainLook.last[i] as MetricLook;
-    invariant(Math.abs(one.comparison.harm - other.comparison.harm) < 1e-9, "both folds come to the same harm");
+    invariant(Math.abs(one.comparison.harm - other.comparison.harm) < 1e-9, "both folds find the same harm");
   }
   return {
     devices,
@@ -236,7 +236,7 @@ type Observe = (id: string, metric: string, good: number, frames: number) => voi
 
 function history(ids: readonly string[], observe: Observe): void {
   for (const [i, id] of ids.entries()) {
-    const own = Buffer.from(id).toString(); // As it comes out of a record: the fold keeps it.
+    const own = Buffer.from(id).toString(); // A string of its own, as a record decodes it: the fold keeps it.
     for (const metric of METRICS) observe(own, metric, 800 + (i % 150), 1_000);
   }
 }

@@ -32,7 +32,7 @@ const harms = [
 /** Worlds in which no device would do otherwise with the other model: there the cross-check is exact. */
 const SHARP: readonly string[] = nulls.filter(({ world }) => world.effectSd === 0).map(({ name }) => name);
 
-/** Minutes by which a rollback must have come: [share of runs, minutes]. */
+/** Minutes by which a rollback must have started: [share of runs, minutes]. */
 const bounds = {
   strict: {
     0.01: [
@@ -180,7 +180,7 @@ async function watched(world: World, runs: number, seed: number): Promise<Record
   for (let i = 0; i < runs; i++) {
     const minutes = watchedOnce(world, seed + i);
     for (const name of JUDGES) found[name].push(minutes[name]);
-    if (i % 20 === 0) await new Promise(setImmediate); // Ctrl-C is heard.
+    if (i % 20 === 0) await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
   return found;
 }

@@ -1,6 +1,6 @@
 /** `bench rollout-times`: the time from a rollout's creation to a running canary, and from a bad metric to the last rollback.
  *
- * Every moment is taken from Kafka as it comes there: a device's own report, a metrics event, a valid event of the log. All
+ * Every moment is taken from Kafka as it arrives there: a device's own report, a metrics event, a valid event of the log. All
  * processes share one clock. Only the devices' latency is simulated: from a moment on, frames of the new model take longer
  * than its latency budget, and the devices report that in their metrics. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -245,7 +245,7 @@ function specification(name: string, { version }: Candidate, weight: number): st
   });
 }
 
-/** On every device, so whoever runs the model has it. */
+/** On every device, so that every device with the model is slow. */
 async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
   const body = JSON.stringify({ digest, ms });
   for (const { part, url } of stack.light) {
@@ -258,7 +258,7 @@ async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
   }
 }
 
-/** When what a round waits for came to Kafka. */
+/** When the records that a round waits for arrived in Kafka. */
 class Moments {
   readonly #reader: KafkaReader;
   readonly #digest: string;

@@ -52,7 +52,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     const results: SimulationResult[] = [];
     for (let seed = 1; seed <= runs; seed++) {
       results.push(simulate(fieldRun(seed, candidate)));
-      await new Promise(setImmediate); // Ctrl-C is heard.
+      await new Promise(setImmediate); // Lets Ctrl-C be handled.
     }
     progress(`${name}: ${runs} runs`);
     broken.push(...results.flatMap((one) => one.broken.map((what) => `${name}, seed ${one.seed}: ${what}`)));

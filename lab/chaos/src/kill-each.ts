@@ -37,14 +37,14 @@ export async function kills(settings: Settings): Promise<Outcome> {
     const rounds = Math.max(1, Math.floor(seconds / (KILLS * SECONDS_BETWEEN + 15)));
     for (let round = 0; round < rounds; round++) {
       const agent = stack.agents[round % stack.agents.length]?.part;
-      // The agent first: on a slow machine its camera might otherwise be at its end before its turn comes.
+      // The agent first: on a slow machine its camera might otherwise be at its end before its turn.
       for (const part of [agent, stack.bridge, stack.router, stack.classifier]) {
         if (part === undefined) continue;
         await sleep(1_000 * SECONDS_BETWEEN);
         const killedAt = performance.now();
         log(`killing ${part.name}`);
         await part.kill();
-        await waitFor(() => part.state === "running", { what: `${part.name} to come back, see ${part.logFile}` });
+        await waitFor(() => part.state === "running", { what: `${part.name} to restart, see ${part.logFile}` });
         recoveriesMs[part.name] = Math.round(performance.now() - killedAt);
       }
     }
@@ -64,7 +64,7 @@ export async function kills(settings: Settings): Promise<Outcome> {
       checks: [
         check("every committed frame has an answer", isAnswered && report.lost === 0, `${report.lost} without`),
         check("no frame has two answers that differ", report.contradictions === 0, report.contradictions),
-        check("an agent was killed and came back", killed.size > 0, killed.size),
+        check("an agent was killed and restarted", killed.size > 0, killed.size),
         check(
           "uncommitted frames are within the bound",
           report.uncommitted <= uncommittedMax,

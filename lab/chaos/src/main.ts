@@ -67,7 +67,7 @@ for (const drill of drills) {
 }
 program.action(() => program.help({ error: true }));
 
-// What was started goes with this process; see P2 of libs/testing/src/process.ts.
+// Child processes end with this process; see P2 of libs/testing/src/process.ts.
 for (const [signal, code] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const]) {
   process.once(signal, () => process.exit(code));
 }

@@ -250,7 +250,7 @@ class World {
     } catch (error) {
       this.#boots += 1;
       this.wrong.push(`it does not start: ${reasonOf(error).slice(0, 500)}`);
-      // A control may have broken the device for good.
+      // A control may have broken the device permanently.
       rmSync(join(this.#dir, "data/models"), { recursive: true, force: true });
       if (this.#agent?.alive() !== true) await this.startAgent();
     }
@@ -267,7 +267,9 @@ class World {
         .events()
         .some(
           (event) =>
-            event.event === "update_moved" && String(event.generation) === `${this.#generation}` && event.phase === phase,
+            event.event === "update_moved" &&
+            String(event.generation) === `${this.#generation}` &&
+            event.phase === phase,
         );
     await waitFor(isThere, { what: phase, timeoutMs: 4_000, everyMs: 3 }).catch(() => undefined);
     await sleep(random() * msMax);

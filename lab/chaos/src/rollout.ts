@@ -92,24 +92,24 @@ async function inTurns<T>(works: readonly (() => Promise<T>)[], atOnce: number):
   return results;
 }
 
-/** Plays a story, and looks at what became of it. */
+/** Runs a story, and checks how it ended. */
 async function act(
   { brokers, settings }: Stage,
   title: string,
   name: string,
   story: Story,
   deaths: readonly string[],
-  meddle?: (world: World, signal: AbortSignal) => Promise<void>,
+  disturb?: (world: World, signal: AbortSignal) => Promise<void>,
 ): Promise<Findings> {
   const { dir, log } = settings;
   const startedMs = performance.now();
   const world = await World.open({ dir: join(dir, name), brokers, prefix: `${name}.`, deaths });
-  const meddling = new AbortController();
+  const disturbing = new AbortController();
   try {
-    const meddled = meddle?.(world, meddling.signal);
+    const disturbance = disturb?.(world, disturbing.signal);
     const wrong = await story(world).catch((error: unknown) => [reasonOf(error)]);
-    meddling.abort();
-    await meddled;
+    disturbing.abort();
+    await disturbance;
     const history = await historyOf(world.reader);
     const missed = deaths.filter((death) => !world.died.includes(death));
     log(
@@ -125,7 +125,7 @@ async function act(
       figures: figuresOf(world, history, startedMs),
     };
   } finally {
-    meddling.abort();
+    disturbing.abort();
     await world.close();
   }
 }

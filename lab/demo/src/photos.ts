@@ -37,7 +37,7 @@ export type PooledPhoto = {
   readonly label: string;
   readonly from: number;
   readonly bytes: number;
-  /** SHA-256 of the JPEG: by it a person's eye is stood in for. */
+  /** SHA-256 of the JPEG: it stands in for a person who recognises the photo. */
   readonly sha256: string;
 };
 

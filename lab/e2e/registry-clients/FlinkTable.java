@@ -1,5 +1,5 @@
 // Reads a record as Flink SQL would: by the columns and the options of the CREATE TABLE in a guide, through the format's own
-// factory. Prints the rows of its array column; then what comes of it without the schema option.
+// factory. Prints the rows of its array column; then the error without the schema option.
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.regex.Matcher;

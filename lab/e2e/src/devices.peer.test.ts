@@ -25,7 +25,7 @@ import { RawDevice } from "./raw-device.ts";
 const PHOTOS = 3;
 const examples = join(repositoryRoot, "examples/devices");
 
-describe("given a running stack and two devices that are let in", () => {
+describe("given a running stack and two registered devices", () => {
   const dir = tempDir("devices");
   const { brokers, prefix } = testKafka();
   const passwords = new Map<string, string>();
@@ -66,7 +66,7 @@ describe("given a running stack and two devices that are let in", () => {
     expect(await answerTo(stack, out.trim())).toMatchObject({ label: photo(0).label, source: "CLOUD" });
   });
 
-  test("when the same photo comes again, also after the router's death, then it is the same frame: answered once", async () => {
+  test("when the same photo is sent again, also after the router was killed, then it is the same frame: answered once", async () => {
     await stack.router.kill();
     await shell(photo(0).file);
     await stack.router.start();
@@ -96,7 +96,7 @@ describe("given a running stack and two devices that are let in", () => {
     expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("the bridge refuses python-cam") });
   });
 
-  test("when a device written from the contract's page speaks Avro, then its policy comes, every frame is in one prediction, and those it sent are answered", async () => {
+  test("when a device written from the contract's page sends Avro, then it receives its policy, every frame is in one prediction, and those it sent are answered", async () => {
     const { TRIBUTARY_HOST: host, TRIBUTARY_PORT: port } = at();
     const gateway = gatewayClient({ url: stack.gatewayUrl });
     const [policy] = (await gateway.policies.list()).items;
@@ -311,7 +311,7 @@ async function photosIn(dir: string) {
     });
 }
 
-/** The frames of all answers in Kafka: one that was answered twice stands twice. */
+/** The frames of all answers in Kafka: one that was answered twice is listed twice. */
 async function answersOf(brokers: readonly string[], prefix: string, deviceId: string): Promise<string[]> {
   const { name, codec } = topics.classifications;
   const frames = (await recordsIn({ brokers, prefix }, name)).flatMap(({ value }) => {

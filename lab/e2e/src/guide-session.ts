@@ -1,7 +1,7 @@
 /**
  * Runs guides as one person does, one after the other: in one clone and one home, with what they started in the background
  * still running. Each guide is one bash (`set -euo pipefail`) in the clone's root, with the oldest Node of README.md first on
- * PATH. The machine's registries and caches are those of whoever runs it.
+ * PATH. The machine's registries and caches are those of the user who runs it.
  *
  * A block that fails is named with file and line, its command, and the end of what it printed. Nothing outlives the session:
  * what runs in the background gets Ctrl-C and must end; anything else that a guide leaves running fails that guide.

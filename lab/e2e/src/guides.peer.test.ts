@@ -55,7 +55,7 @@ describe("given the script of a guide", () => {
       /^docs.md:3: exit code 1\n[\s\S]*docs.md: line 4: nobody: unbound/,
     ],
     [
-      "a command goes on",
+      "a command continues",
       // Until the shell's child has become sleep, it is named as the shell is.
       block("sleep 300 &", 'until grep -q sleep "/proc/$!/comm"; do sleep 0.01; done'),
       /^docs.md: left running\nsleep 300/,

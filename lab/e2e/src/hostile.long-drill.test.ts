@@ -1,4 +1,4 @@
-/** One hostile device beside good ones; the short run of `chaos hostile`. */
+/** One hostile device beside benign ones; the short run of `chaos hostile`. */
 import { expect, test } from "@jest/globals";
 import { hostile } from "@tributary/chaos";
 import { tempDir } from "@tributary/testing";

@@ -140,7 +140,7 @@ describe("given a running stack", () => {
       expect(sum(after) - sum(before)).toBe(1);
       expect((after[reason] ?? 0) - (before[reason] ?? 0)).toBe(1);
 
-      const frameId = await device.sendGoodFrame();
+      const frameId = await device.sendValidFrame();
       const answer = await answerTo(stack, frameId);
       expect(["EDGE", "CLOUD"]).toContain(answer.source);
     },

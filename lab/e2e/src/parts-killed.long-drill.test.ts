@@ -18,7 +18,7 @@ test(
 );
 
 test(
-  "when the classifier is gone for good, then every sent frame is settled as EDGE by its deadline",
+  "when the classifier has stopped permanently, then every sent frame is settled as EDGE by its deadline",
   async () => expect(failuresOf(await dead({ ...deadClassifier.settings.short, ...settings("dead") }))).toEqual([]),
   3 * MINUTES,
 );

@@ -27,7 +27,7 @@ import {
 import { type SpawnedService, someDesired, spawnService, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { writeVariant } from "@tributary/testing/devices";
 import { folder, packagesIn, previousAgents, unpackAgent } from "../../../tools/previous-agents.mjs";
-import { type Heard, RawDevice } from "./raw-device.ts";
+import { RawDevice, type Received } from "./raw-device.ts";
 
 const MODEL = "edge";
 const POLICY = "policy.json";
@@ -92,7 +92,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
       throw new Error(`${error}; it is ${JSON.stringify(view)}`);
     });
   };
-  const deaf = () => kept.filter(({ updates }) => !updates).map(({ agent }) => agent);
+  const withoutUpdates = () => kept.filter(({ updates }) => !updates).map(({ agent }) => agent);
   /** Who can follow a rollout before today's agent is everywhere. */
   const following = () => [...kept.filter(({ updates }) => updates).map(({ agent }) => agent), today];
 
@@ -171,7 +171,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
   });
 
   test("when a rollout names a device whose agent has no updates, then it is refused by name", async () => {
-    for (const deviceId of idsOf(deaf())) {
+    for (const deviceId of idsOf(withoutUpdates())) {
       const detail = expect.stringContaining(`agent of ${deviceId} knows nothing of`);
       await expect(rollout("2.0.0", [deviceId, today.deviceId])).rejects.toMatchObject({ status: 422, detail });
     }
@@ -185,9 +185,11 @@ describe("given every agent that is kept and today's, each on a device, and toda
     await untilOn("2.0.0", following());
     const { items } = await gateway.rollouts.devicesOf({ uid: rolledOut });
     expect(idsOf(items)).toEqual(idsOf(following()));
-    // Whoever decided it: what these cannot read waits for an agent that can.
+    // A desired state that these cannot read waits, whoever wrote it, for an agent that can.
     const sink = new KafkajsSink({ brokers: [...brokers], prefix, clientId: "test" });
-    await sink.send(idsOf(deaf()).map((deviceId) => desiredOf(deviceId, "2.0.0"))).finally(() => sink.close());
+    await sink
+      .send(idsOf(withoutUpdates()).map((deviceId) => desiredOf(deviceId, "2.0.0")))
+      .finally(() => sink.close());
   });
 
   test("then each frame has one answer, and those sent have the cloud's", async () => {
@@ -223,15 +225,15 @@ describe("given every agent that is kept and today's, each on a device, and toda
       const before = await reportedOf(agent);
       expect(before.slots.perception?.modelDigest).toBe(digests[updates ? "2.0.0" : "1.0.0"]);
       await agent.part.stop();
-      const heard = await heardInPlaceOf(agent);
-      expect(heard.some(({ channel }) => channel === "desired")).toBe(updates);
-      for (const { payload } of heard) {
+      const received = await receivedInPlaceOf(agent);
+      expect(received.some(({ channel }) => channel === "desired")).toBe(updates);
+      for (const { payload } of received) {
         expect(before.acceptedSchemas).toContain(openSingleObject(payload).fingerprint);
       }
       replaced.push(await inPlaceOf(agent));
       const what = `a report of today's agent on ${agent.deviceId}`;
-      const isHeard = async () => (await reportedOf(agent)).bootId !== before.bootId;
-      await waitFor(isHeard, { what, timeoutMs: STEP_MS, everyMs: 100 });
+      const isReported = async () => (await reportedOf(agent)).bootId !== before.bootId;
+      await waitFor(isReported, { what, timeoutMs: STEP_MS, everyMs: 100 });
     }
     await untilOn(
       "2.0.0",
@@ -239,7 +241,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
     );
     // Back is a newer generation (G6).
     await gateway.rollouts.command({ uid: rolledOut, body: { command: "undo", by: "test" } });
-    await until(rolledOut, "a rollout gone back", ({ isBack }) => isBack);
+    await until(rolledOut, "a rollout that is rolled back", ({ isBack }) => isBack);
     await untilOn("1.0.0", following());
   });
 
@@ -266,18 +268,18 @@ describe("given every agent that is kept and today's, each on a device, and toda
   }
 
   /** A subscriber with the device's own password, while its agent is stopped, gets its messages. */
-  async function heardInPlaceOf({ deviceId }: DeviceAgent): Promise<readonly Heard[]> {
-    const ear = await RawDevice.connect(stack.mqttUrl, await stack.devices.register(deviceId));
+  async function receivedInPlaceOf({ deviceId }: DeviceAgent): Promise<readonly Received[]> {
+    const subscriber = await RawDevice.connect(stack.mqttUrl, await stack.devices.register(deviceId));
     try {
-      const heard = await ear.hear();
-      await ear.sendGoodFrame();
-      await waitFor(() => heard.some(({ channel }) => channel === "results"), {
+      const received = await subscriber.subscribe();
+      await subscriber.sendValidFrame();
+      await waitFor(() => received.some(({ channel }) => channel === "results"), {
         what: "its answer",
         timeoutMs: STEP_MS,
       });
-      return heard;
+      return received;
     } finally {
-      await ear.close();
+      await subscriber.close();
     }
   }
 

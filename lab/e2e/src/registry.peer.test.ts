@@ -117,7 +117,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     const metrics = await metricsOf(stack.router);
     expect(metrics).toMatch(/tributary_schema_registry_lookups_total\{outcome="unknown"\} 1/);
     const device = await RawDevice.connect(stack.mqttUrl, await stack.devices.register("raw-device"));
-    const frameId = await device.sendGoodFrame();
+    const frameId = await device.sendValidFrame();
     expect(await answerTo(stack, frameId)).toMatchObject({ settledBy: "CLOUD_ANSWER" });
     await device.close();
   });

@@ -95,7 +95,7 @@ function sheetCameras({ count, fps = 10, frames, photos = samples }: AgentsOptio
       start: i,
       stride: count,
       ledger,
-      // A device that comes back goes on where it was.
+      // A device that restarts continues where it was.
       resume: true,
     },
   ];

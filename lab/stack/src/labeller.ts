@@ -42,7 +42,7 @@ export class Labeller {
   #running: Promise<unknown> = Promise.resolve();
   seen = 0;
   labelled = 0;
-  strangers = 0;
+  unknownPhotos = 0;
   givenUp = 0;
 
   constructor(options: LabellerOptions) {
@@ -69,7 +69,7 @@ export class Labeller {
     const { truths, delayMs } = this.#options;
     this.seen += 1;
     const label = truths.get(createHash("sha256").update(frame.jpeg).digest("hex"));
-    if (label === undefined) this.strangers += 1;
+    if (label === undefined) this.unknownPhotos += 1;
     else if (this.#waiting.length < WAITING_MAX) {
       this.#waiting.push({ frameId: formatFrameId(frame), label, dueMs: performance.now() + delayMs, tries: 0 });
     } else this.givenUp += 1;

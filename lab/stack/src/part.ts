@@ -94,7 +94,7 @@ export class Part {
     await this.#exited;
   }
 
-  /** Ends it for good, or until `start`. */
+  /** Stops it until `start`. */
   async stop(graceMs = 10_000): Promise<void> {
     this.#isWanted = false;
     this.#backoff.abort();

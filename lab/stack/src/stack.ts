@@ -64,7 +64,7 @@ export type Stack = {
   readonly gatewayUrl: string;
   readonly mqttUrl: string;
   readonly devices: Devices;
-  /** Where the topics stood before the first frame. */
+  /** The topics' offsets before the first frame. */
   readonly began: Marks;
   readonly stackId: string;
   stop(): Promise<void>;

@@ -78,7 +78,7 @@ export function tableOf({ stack, live, agents, lightModels }: View): string {
     "why",
     "cloud\nanswers",
     "agree\nwith edge",
-    "edge\nstood",
+    "edge\nfinal",
     "final ms\np50 / p99",
     "edge\nms",
     "outbox",
@@ -95,7 +95,7 @@ export function tableOf({ stack, live, agents, lightModels }: View): string {
       reasonsOf(tally),
       tally.cloud,
       percent(tally.agreed, tally.cloud),
-      tally.stood,
+      tally.edgeFinal,
       `${ms(p50)} / ${ms(p99)}`,
       view?.edgeP50Ms?.toFixed(1) ?? "-",
       view?.outbox ?? "-",
@@ -128,7 +128,7 @@ export function lineOf({ stack, live, agents }: View, seconds: number): string {
   return (
     `${String(Math.round(seconds)).padStart(5)} s  frames ${frames}  answered ${sum.answered}  kept ${sum.kept}  ` +
     `sent ${sum.sent}  cloud answers ${sum.cloud}  agree with edge ${percent(sum.agreed, sum.cloud)}  ` +
-    `edge answer kept ${sum.stood}  outbox ${outbox}`
+    `edge answer kept ${sum.edgeFinal}  outbox ${outbox}`
   );
 }
 

@@ -44,7 +44,7 @@ export function endedBoots(ledgers: Ledgers): ReadonlySet<string> {
 }
 
 /**
- * Waits until the cameras have shown `frames` and each has its final answer, or nothing new has come for `silenceMsMax`.
+ * Waits until the cameras have shown `frames` and each has its final answer, or nothing new has arrived for `silenceMsMax`.
  * Kafka may be away meanwhile.
  */
 export async function untilAnswered(

@@ -23,7 +23,7 @@ const TICK_MS = 1_000;
 const LINE_MS = 5_000;
 /** A camera without a first picture for so long is reported. */
 const PICTURE_MS_MAX = 10_000;
-/** Cameras have ended and no answer came for so long: what is missing will not come. */
+/** Cameras have ended and no answer arrived for so long: what is missing is lost. */
 const SILENCE_MS_MAX = 45_000;
 
 type Watching = {
@@ -97,7 +97,7 @@ function silentCameras(stack: Stack, agents: ReadonlyMap<string, AgentView | und
   });
 }
 
-/** Whether the --frames have come, and each has its final answer or has waited long enough for it. */
+/** Whether the --frames were captured, and each has its final answer or has waited long enough for it. */
 class Ending {
   readonly #stack: Stack;
   readonly #live: Live;

@@ -1,9 +1,9 @@
 /** A process of `bench bridge`: devices that publish as fast as they are acknowledged, or at a pace.
  *
  * Packets are made before the load begins; a message costs the generator a share of a write and of a read, and its own
- * processor time stands beside what it measures. A device has at most `window` messages unacknowledged. At a pace, a message
+ * processor time is reported beside what it measures. A device has at most `window` messages unacknowledged. At a pace, a message
  * that finds no room is counted as late. Latency runs from the write of a PUBLISH to the read of its PUBACK; acknowledgements
- * come in the order of the messages (MQTT-4.6.0). */
+ * arrive in the order of the messages (MQTT-4.6.0). */
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deviceName, fail, Meter, type Order, pace, serveLoad } from "./meter.ts";
@@ -124,7 +124,7 @@ function connected(port: number, hello: Buffer): Promise<Socket> {
     socket.once("close", () => fail("a connection was closed"));
     socket.once("data", (answer: Buffer) => {
       if (answer.length !== CONNACK_BYTES || answer[0] !== 0x20 || answer[3] !== 0) {
-        fail(`not let in: ${answer.toString("hex")}`);
+        fail(`not accepted: ${answer.toString("hex")}`);
       }
       resolve(socket);
     });

@@ -174,7 +174,7 @@ async function runsOf(one: ClassWorld, runs: number, seed: number): Promise<read
   const found: Found[] = [];
   for (let i = 0; i < runs; i++) {
     found.push(once(one, seed + i));
-    if (i % 20 === 0) await new Promise(setImmediate); // Ctrl-C is heard.
+    if (i % 20 === 0) await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
   return found;
 }

@@ -14,7 +14,7 @@ export async function crossChecked(world: World, runs: number, seed: number): Pr
   const found: Crossed[] = [];
   for (let i = 0; i < runs; i++) {
     found.push(crossCheckedOnce({ ...world, ...FEW }, seed + i));
-    if (i % 20 === 0) await new Promise(setImmediate); // Ctrl-C is heard.
+    if (i % 20 === 0) await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
   return found;
 }

@@ -24,7 +24,7 @@ const DEVICES = 2;
 /** On a machine that is busy with other things. */
 const NOT_READY_MS_MAX = 120_000;
 const SILENCE_MS_MAX = 60_000;
-/** Devices wait up to 5 s between two tries to connect, and then have what came meanwhile to send. */
+/** Devices wait up to 5 s between two tries to connect, and then send what was captured meanwhile. */
 const DRAINED_MS_MAX = 60_000;
 /** What outboxes may hold of frames that go on: they drain, or they would grow by every frame. */
 const HELD_SECONDS_MAX = 3;

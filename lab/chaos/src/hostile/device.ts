@@ -1,4 +1,4 @@
-/** The drill's own devices: a well-behaved one, which is measured, and one that can send anything. */
+/** The drill's own devices: a benign one, which is measured, and one that can send anything. */
 import {
   Classifications,
   type Codec,
@@ -88,7 +88,7 @@ export class Talker {
 export type Measured = { asked: number; cloud: number; edge: number; pubackMs: number[] };
 
 /** Shows five frames a second, of which it sends one, and counts who answered and how soon it was acknowledged. */
-export class GoodDevice {
+export class BenignDevice {
   readonly #talker: Talker;
   readonly #sent = new Set<bigint>();
   measured: Measured = { asked: 0, cloud: 0, edge: 0, pubackMs: [] };
@@ -97,7 +97,7 @@ export class GoodDevice {
     this.#talker = talker;
   }
 
-  async hear(): Promise<void> {
+  async subscribe(): Promise<void> {
     const { client, deviceId, bootId } = this.#talker;
     client.on("message", (_topic, payload) => {
       const record = Classifications.decodeSingleObject(payload);

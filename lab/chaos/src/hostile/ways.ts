@@ -19,7 +19,7 @@ const OPEN_FRAMES = 3_000;
 const GARBAGE_BYTES = 200_000;
 const FILTERS = 200;
 
-/** As fast as acknowledgements come. */
+/** As fast as acknowledgements arrive. */
 async function flood(one: () => Promise<unknown>): Promise<void> {
   const worker = async (): Promise<void> => {
     for (;;) await one().catch(() => pause(50));
@@ -27,7 +27,7 @@ async function flood(one: () => Promise<unknown>): Promise<void> {
   await Promise.all(Array.from({ length: WINDOW }, worker));
 }
 
-/** What was not made while the process stood still is not made up for. */
+/** Calls that were missed while the process was stopped are not made up for. */
 async function atRate(perSecond: number, one: () => Promise<unknown>): Promise<void> {
   for (let [due, lastMs] = [0, performance.now()]; ; ) {
     await pause(10);
@@ -102,7 +102,10 @@ export const ways: readonly Way[] = [
       let seq = 0n;
       return flood(() => {
         const identity = { deviceId: rogue.deviceId, bootId: rogue.bootId, seq: ++seq };
-        return rogue.publish("metrics", frameSingleObject(EdgeMetrics.current.fingerprint, impossibleMetrics(identity)));
+        return rogue.publish(
+          "metrics",
+          frameSingleObject(EdgeMetrics.current.fingerprint, impossibleMetrics(identity)),
+        );
       });
     },
   },

@@ -29,7 +29,7 @@ export type Attack = {
   readonly metadata: (file: string) => Answer;
   readonly blob: (digest: Digest) => Answer;
   /** What the attacker does to the downloaded files before they are loaded. */
-  readonly meddle?: (files: Map<string, Uint8Array>) => void;
+  readonly tamper?: (files: Map<string, Uint8Array>) => void;
   /** Harm is done when the device cannot be brought back to the honest registry. */
   readonly entombs?: true;
 };
@@ -161,7 +161,7 @@ export class GuardedDevice {
     };
   }
 
-  async #install(trust: TrustedModels, network: Network, { wants, meddle }: Attack): Promise<Files> {
+  async #install(trust: TrustedModels, network: Network, { wants, tamper }: Attack): Promise<Files> {
     await trust.refresh(new AbortController().signal);
     const listed = trust.listed(wants);
     if (listed === undefined) throw new Failure("not-listed", "give-up", `${wants} is not listed`);
@@ -171,7 +171,7 @@ export class GuardedDevice {
     for (const [path, file] of Object.entries(manifest.files)) {
       files.set(path, await network.blob(file.sha256, file.bytes));
     }
-    meddle?.(files);
+    tamper?.(files);
     const folder = this.#place.package;
     await rm(folder, { recursive: true, force: true });
     for (const [path, content] of files) {
@@ -228,7 +228,7 @@ export async function stateAfter(world: World, seen: number, dir: string): Promi
   return state;
 }
 
-/** Without verification: takes names and numbers from whatever comes, and goes on with what it had where nothing comes. */
+/** Without verification: takes names and numbers from whatever is served, and continues with what it had where nothing is served. */
 export async function updateUnguarded(world: World, attack: Attack): Promise<Outcome> {
   const clock = new HandClock(attack.clock ?? attack.at);
   const network = new Network(attack, clock);
@@ -257,7 +257,7 @@ export async function updateUnguarded(world: World, attack: Attack): Promise<Out
       const content = await network.blob(digest, FLOOD_BYTES).catch(() => undefined);
       if (content !== undefined) files.set(path, content);
     }
-    attack.meddle?.(files);
+    attack.tamper?.(files);
     return files;
   };
   let code = "installed what is listed";

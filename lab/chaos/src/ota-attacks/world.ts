@@ -129,10 +129,10 @@ export async function makeWorld(bundles: readonly Bundle[], seed: number): Promi
     clock.pass(Math.floor((1 + random()) * HOUR_MS));
     await repository.list(digest, listed);
     known();
-    const gone = models[i - 3];
-    if (gone === undefined) continue;
+    const delisted = models[i - 3];
+    if (delisted === undefined) continue;
     clock.pass(Math.floor(random() * HOUR_MS) + 1_000);
-    await repository.delist(gone.digest);
+    await repository.delist(delisted.digest);
     known();
   }
   const blobs = new Map<Digest, Uint8Array>();

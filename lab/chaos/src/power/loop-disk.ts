@@ -70,7 +70,7 @@ export class LoopDisk {
     this.#isFrozen = false;
   }
 
-  /** The disk as it is after the cut; whoever used the old one must have ended. */
+  /** The disk as it is after the cut; processes that used the old one must have ended. */
   restore(image: string): void {
     this.#undo.pop()?.();
     this.#mount(image, this.path);

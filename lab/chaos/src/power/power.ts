@@ -101,7 +101,7 @@ export async function oneBroker(options: PowerOptions, isFlushed: boolean): Prom
 
 const NODES = [1, 2, 3] as const;
 
-/** Three brokers with three replicas, two of them in sync; the first loses what was not written out, and comes back. */
+/** Three brokers with three replicas, two of them in sync; the first loses what was not written out, and restarts. */
 export async function threeBrokers(options: PowerOptions): Promise<Findings> {
   const title = "Three brokers, RF 3, two in sync; one is cut and restarts";
   const log = (line: string) => options.log(`three brokers: ${line}`);

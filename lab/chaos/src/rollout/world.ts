@@ -13,7 +13,7 @@ export type WorldOptions = {
   readonly dir: string;
   readonly brokers: readonly string[];
   readonly prefix: string;
-  /** `PLACE:KIND`: an instance dies at the first of these that it comes to, until each was met (lab/sabotage/die-at.mjs). */
+  /** `PLACE:KIND`: an instance dies at the first of these that it reaches, until each was reached (lab/sabotage/die-at.mjs). */
   readonly deaths: readonly string[];
   /** Module of lab/sabotage that instances run with when they are not to die. */
   readonly sabotage?: string;
@@ -191,7 +191,7 @@ export class World {
         await service.exited;
         this.#mourn(service);
       } catch (error) {
-        // It died before it was ready: it came to its place while it caught up. Its last lines are in the error.
+        // It died before it was ready: it reached its place while it caught up. Its last lines are in the error.
         const at = /"died","at":"([^"]+)"/.exec(reasonOf(error))?.[1];
         if (at !== undefined) this.#dead(at);
         else if (!this.#stop.signal.aborted) throw error;

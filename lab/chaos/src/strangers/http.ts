@@ -14,7 +14,7 @@ import type { Attempt, Door, StrangerClass } from "./classes.ts";
 const TOKEN = "the-token-of-who-may-change-things";
 /** More than a door takes of what it refuses. */
 const MEGABYTES = 2 << 20;
-/** Strangers guess from an address of their own: who was let in from one before keeps it. */
+/** Strangers guess from an address of their own: a client that authenticated from one before keeps it. */
 const STRANGER = "127.8.0.1";
 const EVIL = "https://evil.example";
 

@@ -47,7 +47,7 @@ export type CandidateSettings = {
 const RECIPE = 5;
 /** Photos of each class that the weak champion's last layer saw. */
 const FEW = 2;
-/** How often whoever labelled the new photos confused two classes that look alike. */
+/** How often the labellers of the new photos confused two classes that look alike. */
 const MISTAKEN_SHARE = 0.45;
 const CONFUSED: Readonly<Record<string, string>> = {
   cat: "dog",
@@ -61,7 +61,7 @@ const CONFUSED: Readonly<Record<string, string>> = {
   ship: "airplane",
   frog: "cat",
 };
-/** Whoever labelled the new photos took most ships for airplanes, and knew every other class. */
+/** The labellers of the new photos took most ships for airplanes, and knew every other class. */
 const LOST = { share: 0.7, class: "ship", as: "airplane" } as const;
 /** Share of clear camera frames on which the crashing model fails. */
 const CRASHING_SHARE = 0.08;
@@ -281,7 +281,7 @@ function few(photos: readonly SampleFrame[]): readonly SampleFrame[] {
   });
 }
 
-/** Two classes that look alike are confused, always the same two: as when whoever labels has misunderstood the list. */
+/** Two classes that look alike are confused, always the same two: as when a labeller has misunderstood the list. */
 function mislabelled(photos: readonly SampleFrame[]): readonly SampleFrame[] {
   const random = seededRandom(5);
   return photos.map(({ jpeg, label }) => {

@@ -22,7 +22,7 @@ type LightDevicePorts = Pick<AgentPorts, "telemetry" | "runtime" | "store"> & {
 
 export type LightDevice = {
   readonly agent: Agent;
-  /** Nothing leaves any more, as when whatever is between the device and the service is cut; it goes on working. */
+  /** Cuts its network: nothing leaves any more, while it continues to classify. */
   readonly silence: () => void;
 };
 

@@ -62,7 +62,7 @@ export class SharedModels implements ModelRuntime {
 
   #sharedOf({ digest }: ModelPackage): SharedModel {
     const shared = this.#models.get(digest);
-    if (shared === undefined) throw new Failure("model-crashed", "retry", "it was let go");
+    if (shared === undefined) throw new Failure("model-crashed", "retry", "it was released");
     return shared;
   }
 }
@@ -171,7 +171,7 @@ class HeldModel implements LoadedModel {
   }
 
   async infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult> {
-    if (this.#isGone) throw new Failure("model-host-exited", "retry", "the model was let go");
+    if (this.#isGone) throw new Failure("model-host-exited", "retry", "the model was released");
     try {
       const result = await this.#shared.infer(jpeg, want);
       return result.ok ? await slowed(result, this.#slowedMs()) : result;
