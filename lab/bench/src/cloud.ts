@@ -88,7 +88,7 @@ async function measure(
   const lanes = [direct, ours].map((call) => ({ call, latencies: [] as number[] }));
   for (let i = -warmUp; i < calls; i++) {
     const frames = Array.from({ length: batch }, (_, k) => jpegs[((i + warmUp) * batch + k) % jpegs.length] as Buffer);
-    // Who begins changes, so that none always follows the same other.
+    // The lanes take turns to begin, so that none always follows the other.
     for (const lane of i % 2 === 0 ? lanes : lanes.toReversed()) {
       const since = performance.now();
       await lane.call(frames);

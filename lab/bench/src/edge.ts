@@ -118,7 +118,7 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
     const blocksOf = (lane: Lane) => measured.get(lane) ?? [];
     let megabytes = 0;
     for (let i = 0; i < blocks; i++) {
-      // Who begins a round changes, so that none always follows the same other.
+      // The lanes take turns to begin a round, so that none always follows the same other.
       for (const [k] of lanes.entries()) {
         const lane = lanes[(i + k) % lanes.length] as Lane;
         blocksOf(lane).push(await lane.run(i * blockFrames, blockFrames));

@@ -78,7 +78,7 @@ async function killed({ dir, log, options }: DrillSettings, kills: number, sabot
     await world.reach();
     for (let kill = 1; kill <= kills; kill++) {
       await world.killOnce(random);
-      // A control has shown what it is for as soon as it is caught.
+      // A control run ends at the first wrong model that is found.
       if (sabotage !== "none" && world.wrong.length > 0) break;
       if (kill % 10 === 0 || kill === kills)
         log(`${titles[sabotage]}: ${kill} of ${kills} kills, ${world.wrong.length} wrong`);
@@ -182,7 +182,7 @@ class World {
     return this.#packages[this.#generation % PACKAGES] as { readonly version: string; readonly digest: string };
   }
 
-  /** Something newer than all before. */
+  /** Requests a model newer than all before. */
   async want(): Promise<void> {
     this.#generation += 1;
     this.#killsOfGeneration = 0;
@@ -213,7 +213,7 @@ class World {
         async () => {
           const { model, update, slots } = await this.#status();
           // Killed so often over one generation, the device takes the model for the cause and rolls back (U5 of machine.ts);
-          // somebody has to request it anew.
+          // a newer desired state has to request it.
           if (update?.code === "update-interrupted" && this.#killsOfGeneration >= updateLimits.trialsMax) {
             this.#givenUp += 1;
             await this.want();
@@ -232,7 +232,7 @@ class World {
 
   async killOnce(random: Random): Promise<void> {
     const before = await this.#status();
-    // Going on with what an earlier kill interrupted, or something newer.
+    // The agent continues the update that an earlier kill interrupted, or gets a newer one.
     if (before.update?.phase === "COMMITTED" || random() < 0.5) await this.want();
     await this.#untilMoment(random);
     await this.#agent?.kill();

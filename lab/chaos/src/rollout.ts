@@ -81,7 +81,7 @@ function killedEverywhere(stage: Stage, round: number): readonly (() => Promise<
   });
 }
 
-/** What each returned, in their order, so many of them running at a time. */
+/** The results in order; at most `atOnce` of them run at a time. */
 async function inTurns<T>(works: readonly (() => Promise<T>)[], atOnce: number): Promise<T[]> {
   const results: T[] = [];
   const waiting = works.entries();
@@ -218,7 +218,7 @@ function stopped(stage: Stage): Promise<Findings> {
   });
 }
 
-/** Two people want opposite things of two instances, at the same moment. */
+/** Two people send opposite commands to two instances, at the same moment. */
 async function crossed({ brokers, settings }: Stage, isControl: boolean): Promise<Findings> {
   const { dir, log } = settings;
   const startedMs = performance.now();

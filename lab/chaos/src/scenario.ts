@@ -8,7 +8,7 @@ export type Settings = {
   readonly fps: number;
   /** How long frames are shown, in seconds. */
   readonly seconds: number;
-  /** Where the stack lives: data, logs, ledgers. */
+  /** The stack's folder: data, logs, ledgers. */
   readonly dir: string;
   readonly log: (line: string) => void;
 };

@@ -13,7 +13,7 @@ export type UplinksOptions = {
 };
 
 const TICK_MS = 20;
-/** What a device has under way at once. */
+/** Messages that a device has in flight. */
 const IN_FLIGHT_MAX = 64;
 
 export class Uplinks {

@@ -88,7 +88,7 @@ export class Part {
     void this.#probe();
   }
 
-  /** Ends it at once and, when supervised, lets the supervisor bring it back. */
+  /** Ends it at once and, when supervised, lets the supervisor restart it. */
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     this.#child?.kill(signal);
     await this.#exited;

@@ -21,7 +21,7 @@ const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 let boots = 0;
 
-/** Publishes given records, numbered by the contract. */
+/** An MQTT client that publishes given records, numbered by the contract. */
 export class Talker {
   readonly deviceId: string;
   readonly client: MqttClient;
@@ -41,9 +41,9 @@ export class Talker {
     // By default each connection subscribes again to every filter ever asked for, which would keep a rogue's client busy forever.
     const options = { reconnectPeriod: 200, resubscribe: false };
     const connect = () => mqtt.connectAsync(url, { clientId: deviceId, username: deviceId, password, ...options });
-    // The bridge reads of a registration a moment after the gateway has answered it.
+    // The bridge reads a registration a moment after the gateway has answered it.
     const client = await connect().catch(() => pause(1_000).then(connect));
-    client.on("error", () => {}); // being cut is what some ways are about
+    client.on("error", () => {}); // some attacks get the connection closed
     return new Talker(deviceId, client, jpeg);
   }
 
@@ -87,7 +87,7 @@ export class Talker {
 
 export type Measured = { asked: number; cloud: number; edge: number; pubackMs: number[] };
 
-/** Shows five frames a second, of which it sends one, and counts who answered and how soon it was acknowledged. */
+/** Shows five frames a second, of which it sends one, and counts the source of each answer and the time until each PUBACK. */
 export class BenignDevice {
   readonly #talker: Talker;
   readonly #sent = new Set<bigint>();
@@ -116,7 +116,7 @@ export class BenignDevice {
     this.measured = { asked: 0, cloud: 0, edge: 0, pubackMs: [] };
   }
 
-  /** One second's. */
+  /** The frames of one second. */
   async second(): Promise<void> {
     const talker = this.#talker;
     const { measured } = this;

@@ -23,7 +23,7 @@ import type { RogueOrder } from "./rogue.ts";
 import { type Way, ways } from "./ways.ts";
 
 const GOOD = 20;
-/** Until everything that is on the way is compiled. */
+/** Until V8 has compiled the code that frames use. */
 const WARM_UP_SECONDS = 15;
 /** Of the benign devices alone, and beside the rogue. */
 const TURN_SECONDS = 5;
@@ -122,7 +122,7 @@ async function beside(way: Way, { stack, benign, seconds, log }: World): Promise
     }
     if (rogue === undefined || rogue.exitCode !== null) throw new Error(`the rogue ended with ${rogue?.exitCode}`);
     await end(rogue);
-    // Its rates are made good while it is stopped, too.
+    // Its token buckets refill while it is stopped, too.
     const lastedSeconds = (performance.now() - beganMs) / 1_000;
     const bytes = await written();
     const findings = findingsOf(way, {

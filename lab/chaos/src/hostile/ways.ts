@@ -7,12 +7,12 @@ import type { Talker } from "./device.ts";
 export type Way = {
   readonly name: string;
   readonly summary: string;
-  /** Under which of these reasons it is to be named. */
+  /** The reasons, one of which the device must be listed under. */
   readonly named: readonly string[];
   run(rogue: Talker): Promise<void>;
 };
 
-/** Messages under way at once: more than the bridge takes from one device. */
+/** Messages in flight: more than the bridge reads from one device. */
 const WINDOW = 32;
 const FRAMES_PER_SECOND = 100;
 const OPEN_FRAMES = 3_000;

@@ -7,7 +7,7 @@ import { loadPackage } from "@tributary/model-store";
 import { type MetadataFetcher, openTrust, type TrustedModels, trustLimits, verifyManifest } from "@tributary/tuf";
 import { type Files, HARDWARE, HandClock, honestFiles, sha256, type World } from "./world.ts";
 
-/** What a server under the attacker's hand answers. */
+/** What a server that the attacker controls answers. */
 export type Answer =
   | Uint8Array
   | undefined
@@ -44,7 +44,7 @@ export type Outcome = {
   readonly timestampVersion: number;
 };
 
-/** The unguarded device's patience and memory, so that the control run ends. */
+/** Limits of time and memory of the unguarded device, so that the control run ends. */
 const FLOOD_BYTES = 4 << 20;
 const PATIENCE_MS = 40 * 24 * 3_600_000;
 /** A slow server's longest pause. */

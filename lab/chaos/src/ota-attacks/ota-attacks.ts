@@ -130,7 +130,7 @@ async function attackOne(
   const code = variant.permitted ? after.code : outcome.code;
   tally.codes.set(code, (tally.codes.get(code) ?? 0) + 1);
 
-  // The control believes everything; with it there is no question of whose keys signed.
+  // The control verifies nothing, so it makes no difference to it whose keys signed.
   const control = { ...attack, stolen: [] };
   if (harmOf(world, control, await updateUnguarded(world, control)) !== undefined) tally.acceptedUnguarded++;
 }

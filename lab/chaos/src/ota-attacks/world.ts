@@ -61,7 +61,7 @@ export type Bundle = {
   readonly listed: ListedModel;
 };
 
-/** The repository after one change. Every model that `listed` has was meant by people. */
+/** The repository after one change. Every model in `listed` was listed on purpose. */
 export type Moment = {
   readonly at: Instant;
   readonly files: Files;
@@ -79,7 +79,7 @@ export type World = {
   readonly moments: readonly Moment[];
   readonly present: Moment;
   readonly bundles: ReadonlyMap<Digest, Bundle>;
-  /** A good package that nobody honest lists. */
+  /** A valid package that the honest registry never lists. */
   readonly evil: Bundle;
   readonly blobs: ReadonlyMap<Digest, Uint8Array>;
   /** Root 2, with the same keys: of a device made `LATER_MS` after the last moment. */

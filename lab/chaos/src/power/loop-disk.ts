@@ -102,7 +102,7 @@ export class LoopDisk {
       try {
         execFileSync("umount", [at], { stdio: "pipe" });
       } catch {
-        execFileSync("umount", ["--lazy", at], { stdio: "pipe" }); // somebody is still in it
+        execFileSync("umount", ["--lazy", at], { stdio: "pipe" }); // a process still uses it
       }
       rmSync(image, { force: true });
     });

@@ -10,9 +10,9 @@ export type Attempt = "accepted" | { readonly refused: string };
 export type StrangerClass = {
   /** E.g. `mqtt: password of another device`. */
   readonly name: string;
-  /** The `i`-th try of this class; tries run at the same time as others. `refused`: the reason, as the stranger sees it. */
+  /** The `i`-th try of this class; tries run at the same time as others. `refused`: the reason, as the client sees it. */
   attempt(i: number): Promise<Attempt>;
-  /** The legitimate act beside it; whether it succeeded. */
+  /** The authenticated control; whether it succeeded. */
   twin(i: number): Promise<boolean>;
   /** What the service under test counts the refusals as: a metric's series, such as `x_total{code="y"}`. */
   readonly counted?: string;
@@ -20,5 +20,5 @@ export type StrangerClass = {
   readonly metricsUrl?: string;
 };
 
-/** One door: starts what it needs in `open`, and ends it in `close`. */
+/** One kind of port: starts what it needs in `open`, and ends it in `close`. */
 export type Door = { readonly classes: readonly StrangerClass[]; close(): Promise<void> };

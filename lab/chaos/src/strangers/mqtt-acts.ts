@@ -52,14 +52,14 @@ export class MqttActs {
   readonly #good: Pool;
   readonly #rogues: Pool;
 
-  /** `good`, `rogues`: devices that do what is right, and those that do not. */
+  /** `good`, `rogues`: benign devices, and hostile ones. */
   constructor(world: World, good: readonly string[], rogues: readonly string[]) {
     this.#world = world;
     this.#good = new Pool(good);
     this.#rogues = new Pool(rogues);
   }
 
-  /** A stranger sends bytes on a fresh connection. */
+  /** An unauthenticated client sends bytes on a new connection. */
   sends(name: string, counted: string, bytes: (i: number) => Buffer): StrangerClass {
     return this.#classOf(name, counted, this.#twinLogin, async (i) => {
       const wire = await Wire.open(this.#world.port, addressOf(i));

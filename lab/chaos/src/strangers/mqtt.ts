@@ -11,7 +11,7 @@ import { counted, MqttActs, predictionsOf } from "./mqtt-acts.ts";
 import { hello, packet, publish } from "./wire.ts";
 import type { World } from "./world.ts";
 
-/** Devices that do what is right, and those that do not. */
+/** Benign devices, and hostile ones. */
 export const GOOD = Array.from({ length: 300 }, (_, i) => `good-${i}`);
 const ROGUES = Array.from({ length: 300 }, (_, i) => `rogue-${i}`);
 const VICTIM = "victim";

@@ -4,7 +4,7 @@ import { seriesOf } from "@tributary/stack";
 import { type Check, check } from "../scenario.ts";
 import type { StrangerClass } from "./classes.ts";
 
-/** A legitimate act beside so many tries. */
+/** So many attempts for each authenticated control. */
 const TWIN_EVERY = 10;
 const AT_ONCE = 24;
 /** Series that other things count too, such as connections that broke; they must count no less. */

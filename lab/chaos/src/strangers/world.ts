@@ -7,7 +7,7 @@ import { seriesOf } from "@tributary/stack";
 import { freePort, type SpawnedService, someRegistration, spawnService } from "@tributary/testing";
 import type { Hello } from "./wire.ts";
 
-/** How a password is kept: as the gateway does, or as it did before. */
+/** How a password is hashed: as the gateway does, or as it did before ADR 30. */
 export type Kept = "hmac-sha256" | "scrypt";
 
 const BATCH = 500;

@@ -18,7 +18,7 @@ export type Case = {
   readonly summary: string;
   readonly champion: CandidateName;
   readonly challenger: CandidateName;
-  /** Somebody answers for it by name, and the gate is passed over. */
+  /** A person forces it past the gate, by name. */
   readonly isForced: boolean;
   /** Disconnects the canary's devices once they run the model. */
   readonly isSilenced: boolean;
