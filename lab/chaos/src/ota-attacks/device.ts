@@ -39,7 +39,7 @@ export type Outcome = {
   readonly code: string;
   readonly bytesRead: number;
   readonly ms: number;
-  readonly steppedBack: boolean;
+  readonly isMetadataRolledBack: boolean;
   /** Of the timestamp it holds now. */
   readonly timestampVersion: number;
 };
@@ -155,7 +155,7 @@ export class GuardedDevice {
       code,
       bytesRead: network.bytesRead,
       ms: clock.nowMs - startedMs,
-      steppedBack:
+      isMetadataRolledBack:
         after.rootVersion < before.rootVersion || (isSameRoot && after.timestampVersion < before.timestampVersion),
       timestampVersion: after.timestampVersion,
     };
@@ -266,7 +266,7 @@ export async function updateUnguarded(world: World, attack: Attack): Promise<Out
     return undefined;
   });
   const ms = Math.min(clock.nowMs - startedMs, PATIENCE_MS);
-  return { installed, code, bytesRead: network.bytesRead, ms, steppedBack: false, timestampVersion };
+  return { installed, code, bytesRead: network.bytesRead, ms, isMetadataRolledBack: false, timestampVersion };
 }
 
 /** The limit of bytes for an honest update: every role's limit, two roots, a package, and data in flight. */
@@ -278,7 +278,7 @@ const bytesAllowed = (world: World): number =>
 
 /** The harm done, or undefined. */
 export function harmOf(world: World, attack: Attack, outcome: Outcome): string | undefined {
-  const { installed, bytesRead, ms, steppedBack, timestampVersion } = outcome;
+  const { installed, bytesRead, ms, isMetadataRolledBack, timestampVersion } = outcome;
   if (installed !== undefined) {
     const bundle = world.bundles.get(attack.wants);
     const listed = world.present.listed.get(attack.wants);
@@ -289,7 +289,7 @@ export function harmOf(world: World, attack: Attack, outcome: Outcome): string |
   }
   if (bytesRead > bytesAllowed(world)) return "read without a limit";
   if (ms > trustLimits.refreshMsMax + SLOW_MS_EACH_MAX) return "delayed without a limit";
-  if (steppedBack) return "accepted older metadata";
+  if (isMetadataRolledBack) return "accepted older metadata";
   if (attack.entombs && attack.stolen.length === 0 && timestampVersion >= FAR_VERSION)
     return "accepted a version that no registry reaches";
   return undefined;
